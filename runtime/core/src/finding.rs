@@ -1,0 +1,33 @@
+//! What a rule says about events, before it becomes an alert.
+
+use crate::{Severity, Timestamp};
+
+/// Where an event lies: the row of an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventRef {
+    /// Event time.
+    pub time: Timestamp,
+    /// URL or path of the object, as the table lists it.
+    pub object: std::sync::Arc<str>,
+    /// Row inside the object, from zero.
+    pub row: u64,
+}
+
+/// A rule's statement about one or more events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Index of the rule in the run's rules.
+    pub rule: usize,
+    /// The events, in order of time, object and row; never empty.
+    pub events: Vec<EventRef>,
+    /// What the alert is about, from the rule's key columns or the plugin.
+    pub key: String,
+    /// The rule's title with its placeholders filled, or the plugin's own.
+    pub title: String,
+    /// The plugin's severity, if it gave one.
+    pub severity: Option<Severity>,
+    /// Kind and value of what is worth searching for.
+    pub observables: Vec<(String, String)>,
+    /// Further facts for a reader.
+    pub context: Vec<(String, String)>,
+}

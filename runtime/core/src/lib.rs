@@ -1,0 +1,19 @@
+//! Plain types of Yagura: rules, packs, findings, alerts and event time.
+//!
+//! Everything else speaks in these words. The crate knows nothing of Arrow, DataFusion, Wasm or async code, so that
+//! tools around Yagura can read packs and alerts without paying for the engine.
+
+pub mod alert;
+pub mod finding;
+pub mod names;
+pub mod pack;
+pub mod path;
+pub mod rule;
+pub mod time;
+
+pub use alert::{Alert, Evidence, EvidenceEvent};
+pub use finding::{EventRef, Finding};
+pub use pack::{Pack, PackError};
+pub use path::FieldPath;
+pub use rule::{AlertPolicy, Rule, Severity};
+pub use time::{TimeRange, Timestamp};

@@ -1,0 +1,47 @@
+//! Near names for error messages.
+
+/// Returns up to three of `known` that look like `wanted`, best first.
+///
+/// Case and the separators `_`, `-` and `.` do not count, so that `eventName` finds `event_name`.
+pub fn near<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let wanted = fold(wanted);
+    let mut scored: Vec<(f64, &str)> = known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&wanted, &fold(name)), name))
+        .filter(|(score, _)| *score > 0.8)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.dedup();
+    scored.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// Returns `; did you mean …?` for the end of an error message, or nothing when no name is near.
+pub fn did_you_mean<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let near = near(wanted, known);
+    if near.is_empty() {
+        return String::new();
+    }
+    let quoted: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
+    format!("; did you mean {}?", quoted.join(" or "))
+}
+
+fn fold(name: &str) -> String {
+    name.chars()
+        .filter(|c| !matches!(c, '_' | '-' | '.'))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_the_author_meant() {
+        let known = ["event_name", "event_source", "user_name", "source_ip"];
+        assert_eq!(near("eventName", known)[0], "event_name");
+        assert_eq!(near("usr_name", known)[0], "user_name");
+        assert!(near("zzz", known).is_empty());
+        assert_eq!(did_you_mean("zzz", known), "");
+    }
+}

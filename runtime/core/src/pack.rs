@@ -1,0 +1,450 @@
+//! Packs: a directory of rules, plugins and tests with one manifest.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::did_you_mean;
+use crate::time::parse_duration;
+use crate::{FieldPath, Rule};
+
+/// A pack as read from its directory; every rule was checked by itself.
+#[derive(Debug, Clone)]
+pub struct Pack {
+    /// The directory.
+    pub dir: PathBuf,
+    /// `pack.toml`.
+    pub manifest: Manifest,
+    /// The rules, in order of id.
+    pub rules: Vec<PackRule>,
+}
+
+/// A rule and the file it stands in.
+#[derive(Debug, Clone)]
+pub struct PackRule {
+    /// The rule.
+    pub rule: Rule,
+    /// The file, for messages.
+    pub file: PathBuf,
+}
+
+/// `pack.toml`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Who the pack is.
+    pub pack: Identity,
+    /// The plugins, by `[[plugin]]`.
+    #[serde(default, rename = "plugin")]
+    pub plugins: Vec<PluginManifest>,
+}
+
+/// The `[pack]` table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Name of the pack.
+    pub name: String,
+    /// Semantic version of the pack.
+    pub version: String,
+    /// Version of the plugin contract, the folder under `wit/`.
+    pub api: String,
+    /// One line for a reader.
+    #[serde(default)]
+    pub description: String,
+    /// SPDX expression.
+    #[serde(default)]
+    pub license: String,
+    /// Whom to ask.
+    #[serde(default)]
+    pub maintainers: Vec<String>,
+}
+
+/// A `[[plugin]]` table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginManifest {
+    /// File name of the component, as rules refer to it.
+    pub file: String,
+    /// The world it exports.
+    pub world: World,
+    /// Directory of its source inside the pack, for `yagura build`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<PathBuf>,
+    /// Handed to the plugin as JSON when it is opened.
+    #[serde(default)]
+    pub config: toml::Table,
+    /// What one instance and one call may use.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// The worlds of the plugin contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum World {
+    /// Judges events.
+    Detector,
+    /// Adds facts to an alert.
+    Enricher,
+    /// Judges an alert.
+    Reviewer,
+    /// Tells people.
+    Notifier,
+    /// Turns raw bytes into events.
+    Normalizer,
+}
+
+impl World {
+    /// Returns the world's name in the contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Detector => "detector",
+            Self::Enricher => "enricher",
+            Self::Reviewer => "reviewer",
+            Self::Notifier => "notifier",
+            Self::Normalizer => "normalizer",
+        }
+    }
+}
+
+/// What one instance of a plugin and one call of it may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Wall-clock time of one call: a number and `ms`, `s`, `m`, `h` or `d`.
+    pub time: String,
+    /// Linear memory of one instance, in MiB.
+    pub memory_mib: u64,
+    /// What one call may return, in MiB.
+    pub output_mib: u64,
+    /// Log lines of one call; further ones are counted and dropped.
+    pub log_lines: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time: "10s".to_owned(),
+            memory_mib: 256,
+            output_mib: 16,
+            log_lines: 100,
+        }
+    }
+}
+
+impl Limits {
+    /// Returns the time of one call in microseconds; a pack that was read always has one.
+    pub fn time_micros(&self) -> i64 {
+        parse_duration(&self.time).unwrap_or(10_000_000)
+    }
+}
+
+/// Why a pack cannot be read. Every variant names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// The directory or a file in it cannot be read.
+    #[error("cannot read {}", .file.display())]
+    Read {
+        /// What was read.
+        file: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// There is no `pack.toml`.
+    #[error("{} is not a pack: it has no pack.toml", .dir.display())]
+    NotAPack {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Not TOML, an unknown key or a value of the wrong type; the message holds line, column and the text there.
+    #[error("{}: {message}", .file.display())]
+    Toml {
+        /// The file.
+        file: PathBuf,
+        /// Place, text and reason.
+        message: String,
+    },
+    /// A value is not allowed.
+    #[error("{}{}: `{key}` {message}", .file.display(), .line.map(|l| format!(":{l}")).unwrap_or_default())]
+    Value {
+        /// The file.
+        file: PathBuf,
+        /// Line of the key, from one, where it is known.
+        line: Option<usize>,
+        /// The key, dotted.
+        key: String,
+        /// What is wrong and what to write instead.
+        message: String,
+    },
+}
+
+/// A rule file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleFile {
+    rule: Rule,
+}
+
+impl Pack {
+    /// Reads the pack in `dir`: its manifest and the rules in `rules/*.toml`.
+    pub fn read(dir: &Path) -> Result<Self, PackError> {
+        let manifest_file = dir.join("pack.toml");
+        if !manifest_file.is_file() {
+            if !dir.exists() {
+                return Err(PackError::Read {
+                    file: dir.to_owned(),
+                    source: std::io::ErrorKind::NotFound.into(),
+                });
+            }
+            return Err(PackError::NotAPack {
+                dir: dir.to_owned(),
+            });
+        }
+        let text = read(&manifest_file)?;
+        let manifest: Manifest = parse(&manifest_file, &text)?;
+        manifest.check(&manifest_file, &text)?;
+
+        let rules_dir = dir.join("rules");
+        let mut files = Vec::new();
+        if rules_dir.is_dir() {
+            let read_error = |source| PackError::Read {
+                file: rules_dir.clone(),
+                source,
+            };
+            for entry in fs::read_dir(&rules_dir).map_err(read_error)? {
+                let path = entry.map_err(read_error)?.path();
+                if path.extension().is_some_and(|ext| ext == "toml") {
+                    files.push(path);
+                }
+            }
+        }
+        files.sort();
+        let mut rules: BTreeMap<String, PackRule> = BTreeMap::new();
+        for file in files {
+            let text = read(&file)?;
+            let rule = parse_rule(&file, &text)?;
+            if let Some(plugin) = &rule.plugin {
+                manifest.check_plugin(&file, &text, plugin)?;
+            }
+            if let Some(first) = rules.get(&rule.id) {
+                return Err(value(
+                    &file,
+                    &text,
+                    "rule.id",
+                    format!("`{}` is also the id in {}", rule.id, first.file.display()),
+                ));
+            }
+            rules.insert(rule.id.clone(), PackRule { rule, file });
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            manifest,
+            rules: rules.into_values().collect(),
+        })
+    }
+}
+
+impl Manifest {
+    fn check(&self, file: &Path, text: &str) -> Result<(), PackError> {
+        if self.pack.api != "0.1.0" {
+            return Err(value(
+                file,
+                text,
+                "pack.api",
+                format!(
+                    "is `{}`, which this version of yagura does not know: write `0.1.0`",
+                    self.pack.api
+                ),
+            ));
+        }
+        for plugin in &self.plugins {
+            if plugin.file.contains(['/', '\\']) || plugin.file.is_empty() {
+                let message = format!(
+                    "`{}` is not a file name: plugins lie at the top of the pack",
+                    plugin.file
+                );
+                return Err(value(file, text, "plugin.file", message));
+            }
+            if let Err(error) = parse_duration(&plugin.limits.time) {
+                return Err(value(file, text, "plugin.limits.time", error.to_string()));
+            }
+            for (key, number) in [
+                ("plugin.limits.memory_mib", plugin.limits.memory_mib),
+                ("plugin.limits.output_mib", plugin.limits.output_mib),
+            ] {
+                if !(1..=4096).contains(&number) {
+                    let message = format!("is {number}: write a number of MiB from 1 to 4096");
+                    return Err(value(file, text, key, message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_plugin(&self, file: &Path, text: &str, name: &str) -> Result<(), PackError> {
+        match self.plugins.iter().find(|plugin| plugin.file == name) {
+            Some(plugin) if plugin.world == World::Detector => Ok(()),
+            Some(plugin) => Err(value(
+                file,
+                text,
+                "rule.plugin",
+                format!(
+                    "`{name}` is of the world `{}`: a rule needs a `detector`",
+                    plugin.world.name()
+                ),
+            )),
+            None => {
+                let known = self.plugins.iter().map(|plugin| plugin.file.as_str());
+                Err(value(
+                    file,
+                    text,
+                    "rule.plugin",
+                    format!(
+                        "`{name}` has no [[plugin]] in pack.toml{}",
+                        did_you_mean(name, known)
+                    ),
+                ))
+            }
+        }
+    }
+}
+
+/// Reads one rule from the text of its file and checks it by itself.
+pub fn parse_rule(file: &Path, text: &str) -> Result<Rule, PackError> {
+    let RuleFile { rule } = parse(file, text)?;
+    if let Some(problem) = rule.problem() {
+        return Err(value(
+            file,
+            text,
+            &format!("rule.{}", problem.key),
+            problem.message,
+        ));
+    }
+    let read: Vec<FieldPath> = rule.read_paths();
+    let condition = rule.condition.as_deref().unwrap_or_default();
+    let unused = rule.optional.iter().find(|path| {
+        !read.contains(path)
+            && !condition.contains(path.segments()[path.segments().len() - 1].as_str())
+    });
+    if let Some(path) = unused {
+        let names: Vec<String> = read.iter().map(ToString::to_string).collect();
+        let near = did_you_mean(&path.to_string(), names.iter().map(String::as_str));
+        return Err(value(
+            file,
+            text,
+            "rule.optional",
+            format!("names `{path}`, which the rule does not use{near}"),
+        ));
+    }
+    Ok(rule)
+}
+
+fn read(file: &Path) -> Result<String, PackError> {
+    fs::read_to_string(file).map_err(|source| PackError::Read {
+        file: file.to_owned(),
+        source,
+    })
+}
+
+/// Reads a TOML file of ours; an unknown key is an error that names near ones.
+///
+/// # Errors
+/// [`PackError::Toml`] with line, column and the text there.
+pub fn parse<T: serde::de::DeserializeOwned>(file: &Path, text: &str) -> Result<T, PackError> {
+    toml::from_str(text).map_err(|error: toml::de::Error| PackError::Toml {
+        file: file.to_owned(),
+        message: format!(
+            "{}{}",
+            error.to_string().trim_end(),
+            unknown_field_hint(error.message())
+        ),
+    })
+}
+
+/// Serde's message for an unknown field names it first and all known ones after; this names the near ones.
+fn unknown_field_hint(message: &str) -> String {
+    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
+        return String::new();
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    quoted
+        .next()
+        .map(|wanted| did_you_mean(wanted, quoted))
+        .unwrap_or_default()
+}
+
+fn value(file: &Path, text: &str, key: &str, message: String) -> PackError {
+    PackError::Value {
+        file: file.to_owned(),
+        line: line_of(text, key),
+        key: key.to_owned(),
+        message,
+    }
+}
+
+/// Finds the line on which the last segment of a dotted key is set.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let last = key.rsplit('.').next()?;
+    text.lines()
+        .position(|line| {
+            let line = line.trim_start();
+            line.strip_prefix(last)
+                .is_some_and(|rest| rest.trim_start().starts_with('='))
+                || line.trim_end() == format!("[{key}]")
+        })
+        .map(|index| index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: &str = "[rule]\nid = \"a-b\"\ntitle = \"t\"\ntable = \"x\"\nwhere = \"a = 1\"\n";
+
+    fn message(text: &str) -> String {
+        parse_rule(Path::new("rules/a.toml"), text)
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_line_and_near_key() {
+        let text = RULE.replace("where", "wehre");
+        let message = message(&text);
+        assert!(message.starts_with("rules/a.toml: "), "{message}");
+        assert!(message.contains("line 5"), "{message}");
+        assert!(message.contains("did you mean `where`?"), "{message}");
+    }
+
+    #[test]
+    fn a_wrong_value_names_file_line_and_key() {
+        assert_eq!(
+            message(&RULE.replace("a-b", "A B")),
+            "rules/a.toml:2: `rule.id` `A B` is not an id: use lower-case letters, digits and `-`"
+        );
+        let window = format!("{RULE}[rule.alert]\nwindow = \"1w\"\n");
+        assert!(
+            message(&window)
+                .starts_with("rules/a.toml:7: `rule.alert.window` `1w` is not a duration"),
+            "{}",
+            message(&window)
+        );
+        let none = RULE.replace("where = \"a = 1\"\n", "");
+        assert!(message(&none).contains("every event"), "{}", message(&none));
+    }
+
+    #[test]
+    fn an_optional_path_must_be_used() {
+        let text = format!("{RULE}columns = [\"user_name\"]\noptional = [\"usr_name\"]\n");
+        assert!(
+            message(&text).contains("did you mean `user_name`?"),
+            "{}",
+            message(&text)
+        );
+        let in_where = format!("{RULE}optional = [\"a\"]\n");
+        assert!(parse_rule(Path::new("r"), &in_where).is_ok());
+    }
+}

@@ -1,0 +1,299 @@
+//! Rules as a pack declares them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::FieldPath;
+use crate::time::parse_duration;
+
+/// How grave a finding is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth a record, not a look.
+    Info,
+    /// Worth a look some day.
+    Low,
+    /// Worth a look today.
+    #[default]
+    Medium,
+    /// Worth a look now.
+    High,
+    /// Worth waking someone.
+    Critical,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        })
+    }
+}
+
+/// A rule: what it looks for in one table, and how its findings become alerts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Unique among the rules of a run: lower-case words joined by `-`.
+    pub id: String,
+    /// One line for a reader; `{column}` is filled from the finding's first event.
+    pub title: String,
+    /// What the rule looks for and why, and what to do about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Severity of a finding whose plugin gives none.
+    #[serde(default)]
+    pub severity: Severity,
+    /// ATT&CK techniques and other tags, in Sigma's form (`attack.t1078.004`).
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Pages to read.
+    #[serde(default)]
+    pub references: Vec<String>,
+    /// The table whose events the rule judges.
+    pub table: String,
+    /// SQL condition over the table's columns and dotted paths; absent means every event.
+    #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// What the plugin receives, in this order.
+    #[serde(default)]
+    pub columns: Vec<FieldPath>,
+    /// Paths that the table may lack; they read as NULL then.
+    #[serde(default)]
+    pub optional: Vec<FieldPath>,
+    /// File name of the pack's plugin that judges the rows; absent means that every row is a finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// Handed to the plugin as JSON.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub config: toml::Table,
+    /// Observable kind to the columns that hold such values.
+    #[serde(default)]
+    pub observables: BTreeMap<String, Vec<FieldPath>>,
+    /// Columns whose values go into the alert's context.
+    #[serde(default)]
+    pub context: Vec<FieldPath>,
+    /// How findings become alerts.
+    #[serde(default)]
+    pub alert: AlertPolicy,
+}
+
+/// How the findings of a rule become alerts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertPolicy {
+    /// Columns that say what an alert is about: findings with equal values share it.
+    pub key: Vec<FieldPath>,
+    /// Length of the window, which opens at its first finding: a number and `ms`, `s`, `m`, `h` or `d`.
+    pub window: String,
+    /// Findings that the window must hold.
+    pub threshold: u64,
+}
+
+impl Default for AlertPolicy {
+    fn default() -> Self {
+        Self {
+            key: Vec::new(),
+            window: "1h".to_owned(),
+            threshold: 1,
+        }
+    }
+}
+
+impl AlertPolicy {
+    /// Returns the window's length in microseconds; a rule that was [checked](Rule::problem) always has one.
+    pub fn window_micros(&self) -> i64 {
+        parse_duration(&self.window).unwrap_or(3_600_000_000)
+    }
+}
+
+/// The observable kinds of the field.
+pub const OBSERVABLE_KINDS: [&str; 8] = [
+    "ip", "domain", "user", "host", "hash", "url", "email", "process",
+];
+
+/// What a rule says that it must not: the key it is written under, and what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleProblem {
+    /// Key inside `[rule]`, dotted.
+    pub key: &'static str,
+    /// What was found and what to write instead.
+    pub message: String,
+}
+
+impl Rule {
+    /// Returns the columns that `{column}` in the title names, in order.
+    pub fn title_columns(&self) -> Vec<FieldPath> {
+        TitlePart::split(&self.title)
+            .into_iter()
+            .filter_map(|part| match part {
+                TitlePart::Column(path) => Some(path),
+                TitlePart::Text(_) => None,
+            })
+            .collect()
+    }
+
+    /// Returns every path the rule reads besides its `where`: columns, key, title, observables and context, each once.
+    pub fn read_paths(&self) -> Vec<FieldPath> {
+        let mut paths: Vec<FieldPath> = Vec::new();
+        let all = self
+            .columns
+            .iter()
+            .chain(&self.alert.key)
+            .chain(self.observables.values().flatten())
+            .chain(&self.context)
+            .cloned()
+            .chain(self.title_columns());
+        for path in all {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        paths
+    }
+
+    /// Returns the first thing that is wrong with the rule by itself, whatever the table is.
+    pub fn problem(&self) -> Option<RuleProblem> {
+        let problem = |key, message: String| Some(RuleProblem { key, message });
+        let id_is_plain = self.id.bytes().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.')
+        });
+        if self.id.is_empty() || !id_is_plain {
+            return problem(
+                "id",
+                format!(
+                    "`{}` is not an id: use lower-case letters, digits and `-`",
+                    self.id
+                ),
+            );
+        }
+        if self.title.trim().is_empty() {
+            return problem("title", "is empty: say in one line what was seen".into());
+        }
+        if self.table.is_empty() {
+            return problem("table", "is empty: name the table the rule reads".into());
+        }
+        if let Some(condition) = &self.condition
+            && condition.trim().is_empty()
+        {
+            return problem(
+                "where",
+                "is empty: write a condition, or leave `where` out to take every event".into(),
+            );
+        }
+        if let Err(error) = parse_duration(&self.alert.window) {
+            return problem("alert.window", error.to_string());
+        }
+        if self.alert.threshold == 0 {
+            return problem("alert.threshold", "is 0: the least is 1".into());
+        }
+        for kind in self.observables.keys() {
+            if !OBSERVABLE_KINDS.contains(&kind.as_str()) {
+                let known = OBSERVABLE_KINDS.join(", ");
+                return problem(
+                    "observables",
+                    format!("`{kind}` is not a kind of observable: the kinds are {known}"),
+                );
+            }
+        }
+        if self.plugin.is_some() && self.columns.is_empty() {
+            return problem(
+                "columns",
+                "is empty: a plugin receives only the columns that the rule lists".into(),
+            );
+        }
+        if self.plugin.is_none() && !self.config.is_empty() {
+            return problem(
+                "config",
+                "is only for rules with a `plugin`; this rule has none".into(),
+            );
+        }
+        if self.plugin.is_none() && self.condition.is_none() {
+            return problem(
+                "where",
+                "is missing: a rule without `plugin` and without `where` would alert on every event".into(),
+            );
+        }
+        None
+    }
+}
+
+/// A piece of a title: text, or a column whose value stands in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TitlePart {
+    /// Literal text.
+    Text(String),
+    /// `{path}`.
+    Column(FieldPath),
+}
+
+impl TitlePart {
+    /// Splits a title; braces that hold no path stay as text.
+    pub fn split(title: &str) -> Vec<Self> {
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        let mut rest = title;
+        while let Some(open) = rest.find('{') {
+            text.push_str(&rest[..open]);
+            let after = &rest[open + 1..];
+            let path = after
+                .find('}')
+                .and_then(|close| Some((after[..close].parse().ok()?, close)));
+            match path {
+                Some((path, close)) => {
+                    if !text.is_empty() {
+                        parts.push(Self::Text(std::mem::take(&mut text)));
+                    }
+                    parts.push(Self::Column(path));
+                    rest = &after[close + 1..];
+                }
+                None => {
+                    text.push('{');
+                    rest = after;
+                }
+            }
+        }
+        text.push_str(rest);
+        if !text.is_empty() {
+            parts.push(Self::Text(text));
+        }
+        parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_split_into_text_and_columns() {
+        let parts = TitlePart::split("Login by {user_name} from {a.b} {} {x");
+        let columns: Vec<String> = parts
+            .iter()
+            .filter_map(|part| match part {
+                TitlePart::Column(path) => Some(path.to_string()),
+                TitlePart::Text(_) => None,
+            })
+            .collect();
+        assert_eq!(columns, ["user_name", "a.b"]);
+        assert_eq!(
+            parts.last(),
+            Some(&TitlePart::Text(" {} {x".to_owned())),
+            "{parts:?}"
+        );
+    }
+
+    #[test]
+    fn severities_are_ordered_by_gravity() {
+        assert!(Severity::Critical > Severity::High && Severity::Low > Severity::Info);
+    }
+}
