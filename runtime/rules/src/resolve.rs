@@ -1,0 +1,286 @@
+//! Where a dotted path leads in a schema.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder, StringViewArray, make_array,
+    new_null_array,
+};
+use arrow::buffer::NullBuffer;
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, Schema};
+use arrow::error::ArrowError;
+use yagura_core::FieldPath;
+use yagura_core::names::did_you_mean;
+
+use crate::column::render_text;
+use crate::json_path;
+
+/// A path that leads somewhere: a column, then fields of structs, then a path inside JSON text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Resolved {
+    /// Index of the column in the schema.
+    pub column: usize,
+    /// Indexes of struct fields below it, outermost first.
+    pub fields: Vec<usize>,
+    /// Path inside the JSON text that is reached then; empty when the value itself is meant.
+    pub json: Vec<String>,
+    /// Type of the values: text wherever a JSON path ends.
+    pub data_type: DataType,
+}
+
+/// The path leads nowhere in the table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// No column or struct field of this name.
+    #[error("there is no `{name}` in {place}{hint}")]
+    Unknown {
+        /// The segment, or the whole path where its first segment is unknown.
+        name: String,
+        /// `the table` or the struct reached so far.
+        place: String,
+        /// `; did you mean …?` or nothing.
+        hint: String,
+    },
+    /// A number, a time or the like has nothing inside.
+    #[error("`{path}` is of type {data_type} and has no fields")]
+    NotNested {
+        /// The path so far.
+        path: String,
+        /// What is there.
+        data_type: DataType,
+    },
+}
+
+/// Finds where `path` leads in `schema`.
+///
+/// Names may hold dots themselves (Zeek's `id.orig_h`): the longest run of segments that is a name wins. Below text a
+/// path goes on inside the JSON that the text holds; below lists and maps, inside their JSON form.
+///
+/// # Errors
+/// [`ResolveError`], with near names.
+pub fn resolve(schema: &Schema, path: &FieldPath) -> Result<Resolved, ResolveError> {
+    let segments = path.segments();
+    let names = || schema.fields().iter().map(|field| field.name().as_str());
+    let Some((mut taken, column)) = longest(segments, |name| schema.index_of(name).ok()) else {
+        let name = path.to_string();
+        let mut hint = did_you_mean(&name, names());
+        if hint.is_empty() {
+            hint = did_you_mean(&segments[0], names());
+        }
+        return Err(ResolveError::Unknown {
+            name,
+            place: "the table".into(),
+            hint,
+        });
+    };
+    let mut data_type = schema.field(column).data_type().clone();
+    let mut fields = Vec::new();
+    while taken < segments.len() {
+        let so_far = || segments[..taken].join(".");
+        match &data_type {
+            DataType::Struct(children) => {
+                let index_of = |name: &str| children.iter().position(|f| f.name() == name);
+                let Some((more, index)) = longest(&segments[taken..], index_of) else {
+                    let name = segments[taken].clone();
+                    let known = children.iter().map(|field| field.name().as_str());
+                    return Err(ResolveError::Unknown {
+                        hint: did_you_mean(&name, known),
+                        place: format!("`{}`", so_far()),
+                        name,
+                    });
+                };
+                taken += more;
+                fields.push(index);
+                data_type = children[index].data_type().clone();
+            }
+            other if holds_json(other) => {
+                return Ok(Resolved {
+                    column,
+                    fields,
+                    json: segments[taken..].to_vec(),
+                    data_type: DataType::Utf8,
+                });
+            }
+            other => {
+                return Err(ResolveError::NotNested {
+                    path: so_far(),
+                    data_type: other.clone(),
+                });
+            }
+        }
+    }
+    Ok(Resolved {
+        column,
+        fields,
+        json: Vec::new(),
+        data_type,
+    })
+}
+
+/// Finds the longest run of segments, joined by dots, that `index_of` knows.
+fn longest(
+    segments: &[String],
+    index_of: impl Fn(&str) -> Option<usize>,
+) -> Option<(usize, usize)> {
+    (1..=segments.len())
+        .rev()
+        .find_map(|taken| Some((taken, index_of(&segments[..taken].join("."))?)))
+}
+
+fn holds_json(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, value) => holds_json(value),
+        other => other.is_string() || is_collection(other),
+    }
+}
+
+fn is_collection(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::List(_)
+            | DataType::LargeList(_)
+            | DataType::ListView(_)
+            | DataType::LargeListView(_)
+            | DataType::FixedSizeList(_, _)
+            | DataType::Map(_, _)
+    )
+}
+
+impl Resolved {
+    /// Says whether the path names a whole column.
+    pub fn is_column(&self) -> bool {
+        self.fields.is_empty() && self.json.is_empty()
+    }
+
+    /// Returns the values in `batch`, whose schema is the one that was resolved against.
+    pub fn values(&self, batch: &RecordBatch) -> Result<ArrayRef, ArrowError> {
+        self.values_below(batch.column(self.column))
+    }
+
+    /// Returns the values below `column`, the array of the resolved column.
+    pub fn values_below(&self, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        let mut array = Arc::clone(column);
+        for index in &self.fields {
+            let parent = array.as_struct();
+            let child = parent.column(*index);
+            // A field of a struct that is null is null, whatever its own bits say.
+            let nulls = NullBuffer::union(parent.nulls(), child.nulls());
+            array = make_array(child.to_data().into_builder().nulls(nulls).build()?);
+        }
+        if self.json.is_empty() {
+            Ok(array)
+        } else {
+            json_values(&array, &self.json)
+        }
+    }
+}
+
+fn json_values(array: &ArrayRef, path: &[String]) -> Result<ArrayRef, ArrowError> {
+    fn all<'a>(texts: impl Iterator<Item = Option<&'a str>>, path: &[String]) -> ArrayRef {
+        let mut found = StringBuilder::with_capacity(texts.size_hint().0, 0);
+        for text in texts {
+            found.append_option(text.and_then(|text| json_path::get(text, path)));
+        }
+        Arc::new(found.finish())
+    }
+    match array.data_type() {
+        DataType::Utf8 => Ok(all(array.as_string::<i32>().iter(), path)),
+        DataType::LargeUtf8 => Ok(all(array.as_string::<i64>().iter(), path)),
+        DataType::Utf8View => Ok(all(array.as_string_view().iter(), path)),
+        DataType::Dictionary(_, _) => {
+            // Once for each distinct value, not for each row.
+            let dictionary = array.as_any_dictionary();
+            let values = json_values(dictionary.values(), path)?;
+            take(&values, dictionary.keys(), None)
+        }
+        DataType::Null => Ok(new_null_array(&DataType::Utf8, array.len())),
+        other if is_collection(other) => json_values(&render_text(array)?, path),
+        other => Err(ArrowError::InvalidArgumentError(format!(
+            "a path into {other}, which holds no JSON"
+        ))),
+    }
+}
+
+/// Returns any string array as a view array, which costs no copy of long values.
+pub fn as_string_view(array: &ArrayRef) -> Result<StringViewArray, ArrowError> {
+    Ok(cast(array, &DataType::Utf8View)?.as_string_view().clone())
+}
+
+/// Returns any string array with plain offsets.
+pub fn as_string(array: &ArrayRef) -> Result<StringArray, ArrowError> {
+    Ok(cast(array, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{DictionaryArray, Int64Array, StructArray};
+    use arrow::datatypes::{Field, Int32Type};
+
+    fn batch() -> RecordBatch {
+        let inner = StructArray::new(
+            vec![Field::new("name", DataType::Utf8, true)].into(),
+            vec![Arc::new(StringArray::from(vec![
+                Some("a"),
+                Some("b"),
+                None,
+            ]))],
+            Some(NullBuffer::from(vec![true, false, true])),
+        );
+        let json: DictionaryArray<Int32Type> =
+            vec![Some(r#"{"k":{"x":1}}"#), None, Some(r#"{"k":{"x":1}}"#)]
+                .into_iter()
+                .collect();
+        RecordBatch::try_from_iter_with_nullable(vec![
+            (
+                "id",
+                Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef,
+                false,
+            ),
+            (
+                "id.orig_h",
+                Arc::new(StringArray::from(vec!["h"; 3])),
+                false,
+            ),
+            ("who", Arc::new(inner), true),
+            ("params", Arc::new(json), true),
+        ])
+        .unwrap()
+    }
+
+    fn values(path: &str) -> Result<Vec<Option<String>>, ResolveError> {
+        let batch = batch();
+        let found = resolve(&batch.schema(), &path.parse().unwrap())?;
+        let array = found.values(&batch).unwrap();
+        assert_eq!(&found.data_type, array.data_type(), "{path}");
+        let text = as_string(&array).unwrap();
+        Ok(text.iter().map(|v| v.map(str::to_owned)).collect())
+    }
+
+    #[test]
+    fn columns_structs_and_json_by_one_kind_of_path() {
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(values("id").unwrap(), [some("1"), some("2"), some("3")]);
+        assert_eq!(values("id.orig_h").unwrap(), vec![some("h"); 3]);
+        assert_eq!(values("who.name").unwrap(), [some("a"), None, None]);
+        assert_eq!(values("params.k.x").unwrap(), [some("1"), None, some("1")]);
+        assert_eq!(values("params.k").unwrap()[0], some(r#"{"x":1}"#));
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_names_near_ones() {
+        assert_eq!(
+            values("parms").unwrap_err().to_string(),
+            "there is no `parms` in the table; did you mean `params`?"
+        );
+        assert_eq!(
+            values("who.nam").unwrap_err().to_string(),
+            "there is no `nam` in `who`; did you mean `name`?"
+        );
+        assert_eq!(
+            values("id.x").unwrap_err().to_string(),
+            "`id` is of type Int64 and has no fields"
+        );
+    }
+}
