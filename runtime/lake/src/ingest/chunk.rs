@@ -1,0 +1,284 @@
+//! Events gathered until they are written: their source texts in one piece of memory, and cells that point into it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use yagura_core::Timestamp;
+
+use super::event::{Member, kind_of};
+use super::mapping::{Routes, fits};
+use super::time;
+use crate::definition::{MAX_COLUMNS, RESERVED_COLUMNS};
+use crate::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition};
+
+/// Longest key that gets a column.
+const MAX_KEY_BYTES: usize = 256;
+
+/// A value's place in the chunk's text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cell {
+    pub(crate) row: u32,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// An event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    /// Place of the source text in the chunk's text.
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    pub(crate) time: Option<Timestamp>,
+    /// Index of the file it comes from.
+    pub(crate) source: u32,
+    /// Offset of the piece it comes from in that file, decompressed.
+    pub(crate) offset: u64,
+}
+
+/// Events that are written together.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    /// Source texts of the events, one after another.
+    pub(crate) text: String,
+    pub(crate) rows: Vec<Row>,
+    /// For each column of the definition, its values in the order of the rows.
+    pub(crate) cells: Vec<Vec<Cell>>,
+    /// JSON objects of what has no column; the cells of `unmapped` point here.
+    pub(crate) unmapped_text: String,
+    pub(crate) unmapped: Vec<Cell>,
+}
+
+impl Chunk {
+    fn with_room(bytes: usize) -> Self {
+        Self {
+            // Untouched room costs nothing, whereas growing leaves holes of every size behind.
+            text: String::with_capacity(bytes),
+            ..Self::default()
+        }
+    }
+}
+
+/// Gathers events and learns the table's columns from them.
+#[derive(Debug)]
+pub(crate) struct Gatherer {
+    definition: Arc<TableDefinition>,
+    /// Where each column's key leads; for tables that learn their columns.
+    by_key: HashMap<String, usize>,
+    /// For tables with a shipped mapping.
+    routes: Option<Routes>,
+    chunk: Chunk,
+    room: usize,
+    /// Kinds at the start of the columns that were widened.
+    widened: BTreeMap<usize, ColumnKind>,
+}
+
+impl Gatherer {
+    /// `room` is how many bytes of source text a chunk usually has.
+    pub(crate) fn new(definition: TableDefinition, room: usize) -> Self {
+        let routes = definition
+            .schema
+            .is_some()
+            .then(|| Routes::new(&definition));
+        let keys = definition.columns.iter().enumerate();
+        Self {
+            by_key: keys.map(|(at, column)| (column.name.clone(), at)).collect(),
+            routes,
+            chunk: Chunk::with_room(room),
+            room,
+            widened: BTreeMap::new(),
+            definition: Arc::new(definition),
+        }
+    }
+
+    /// Returns the definition as learned so far.
+    pub(crate) fn definition(&self) -> &Arc<TableDefinition> {
+        &self.definition
+    }
+
+    /// Returns the events gathered so far.
+    pub(crate) fn len(&self) -> usize {
+        self.chunk.rows.len()
+    }
+
+    /// Returns the bytes of their source texts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.chunk.text.len() + self.chunk.unmapped_text.len()
+    }
+
+    /// Takes the events gathered so far.
+    pub(crate) fn take(&mut self) -> Chunk {
+        std::mem::replace(&mut self.chunk, Chunk::with_room(self.room))
+    }
+
+    /// Describes the columns that became wider, such as `port: int64 to text`.
+    pub(crate) fn widened(&self) -> Vec<String> {
+        let describe = |(at, before): (&usize, &ColumnKind)| {
+            let column = &self.definition.columns[*at];
+            format!("{}: {before} to {}", column.name, column.kind)
+        };
+        self.widened.iter().map(describe).collect()
+    }
+
+    /// Adds an event and says whether it has a time.
+    ///
+    /// `text` and the members must be pieces of the same memory; the chunk's text must have room for it.
+    pub(crate) fn add(
+        &mut self,
+        text: &str,
+        members: &[Member<'_>],
+        source: u32,
+        offset: u64,
+    ) -> bool {
+        let found = time::of_event(members, &self.definition.time_paths);
+        let time = found.map(|found| found.time);
+        if time.is_none() && self.definition.on_null_time == OnNullTime::Fail {
+            Arc::make_mut(&mut self.definition).on_null_time = OnNullTime::Skip;
+        }
+        let start = self.chunk.text.len();
+        self.chunk.text.push_str(text);
+        let event = Event {
+            row: narrow(self.chunk.rows.len()),
+            at: text.as_ptr() as usize,
+            start,
+        };
+        let unmapped_start = self.chunk.unmapped_text.len();
+        if self.routes.is_some() {
+            self.map(&event, members, found);
+        } else {
+            self.learn(&event, members);
+        }
+        if self.chunk.unmapped_text.len() > unmapped_start {
+            self.chunk.unmapped_text.push('}');
+            self.chunk.unmapped.push(Cell {
+                row: event.row,
+                start: narrow(unmapped_start),
+                end: narrow(self.chunk.unmapped_text.len()),
+            });
+        }
+        self.chunk.rows.push(Row {
+            start: narrow(start),
+            end: narrow(self.chunk.text.len()),
+            time,
+            source,
+            offset,
+        });
+        time.is_some()
+    }
+
+    /// Sends each member to the column of its key, which is made or widened as needed.
+    fn learn(&mut self, event: &Event, members: &[Member<'_>]) {
+        let unmapped_start = self.chunk.unmapped_text.len();
+        for (key, value) in members {
+            if *value == "null" {
+                continue;
+            }
+            let (kind, wide) = kind_of(value);
+            let column = match self.by_key.get(key.as_ref()) {
+                Some(column) => *column,
+                None if self.may_be_column(key) => {
+                    let definition = Arc::make_mut(&mut self.definition);
+                    let column = definition.columns.len();
+                    definition.columns.push(ColumnDefinition::of_key(key, kind));
+                    self.by_key.insert(key.as_ref().to_owned(), column);
+                    column
+                }
+                None => {
+                    self.leave_unmapped(unmapped_start, key, value);
+                    continue;
+                }
+            };
+            if !self.put(event, column, value) {
+                // A duplicate key: the first counts, the others are kept.
+                self.leave_unmapped(unmapped_start, key, value);
+                continue;
+            }
+            let definition = &self.definition.columns[column];
+            if definition.kind != kind || (wide && !definition.wide_ints) {
+                let before = definition.kind;
+                let column_definition = &mut Arc::make_mut(&mut self.definition).columns[column];
+                column_definition.admit(kind, wide);
+                if column_definition.kind != before {
+                    self.widened.entry(column).or_insert(before);
+                }
+            }
+        }
+    }
+
+    fn may_be_column(&self, key: &str) -> bool {
+        !key.is_empty()
+            && key.len() <= MAX_KEY_BYTES
+            && !RESERVED_COLUMNS.contains(&key)
+            && self.definition.columns.len() < MAX_COLUMNS
+    }
+
+    /// Fills the columns of the shipped mapping; every member that none of them holds is left unmapped.
+    fn map(&mut self, event: &Event, members: &[Member<'_>], time: Option<time::Found<'_>>) {
+        let unmapped_start = self.chunk.unmapped_text.len();
+        let mut found = vec![None; self.definition.columns.len()];
+        if let Some(routes) = &self.routes {
+            routes.follow(members, &mut found);
+        }
+        let mut kept: Vec<*const u8> = Vec::with_capacity(found.len() + 1);
+        // A time is held by `event_time` alone where that says the same in the same digits.
+        if let Some(time) = time.filter(time::Found::is_exact) {
+            kept.push(time.source.as_ptr());
+        }
+        for (column, value) in found.into_iter().enumerate() {
+            if let Some((_, value)) = value
+                && fits(self.definition.columns[column].kind, value)
+                && self.put(event, column, value)
+            {
+                kept.push(value.as_ptr());
+            }
+        }
+        for (key, value) in members {
+            if *value != "null" && !kept.contains(&value.as_ptr()) {
+                self.leave_unmapped(unmapped_start, key, value);
+            }
+        }
+    }
+
+    /// Adds a cell, unless the row has one in the column.
+    fn put(&mut self, event: &Event, column: usize, value: &str) -> bool {
+        if self.chunk.cells.len() <= column {
+            self.chunk
+                .cells
+                .resize_with(self.definition.columns.len(), Vec::new);
+        }
+        let cells = &mut self.chunk.cells[column];
+        if cells.last().is_some_and(|cell| cell.row == event.row) {
+            return false;
+        }
+        let start = event.start + (value.as_ptr() as usize - event.at);
+        cells.push(Cell {
+            row: event.row,
+            start: narrow(start),
+            end: narrow(start + value.len()),
+        });
+        true
+    }
+
+    /// Appends a member to the row's object of unmapped ones, which began at `start` of their text.
+    fn leave_unmapped(&mut self, start: usize, key: &str, value: &str) {
+        let text = &mut self.chunk.unmapped_text;
+        text.push(if text.len() == start { '{' } else { ',' });
+        // Never fails for text.
+        text.push_str(&serde_json::to_string(key).unwrap_or_default());
+        text.push(':');
+        text.push_str(value);
+    }
+}
+
+/// The event that is being added.
+struct Event {
+    row: u32,
+    /// Address of its text, which the members' values are pieces of.
+    at: usize,
+    /// Where its text begins in the chunk's.
+    start: usize,
+}
+
+/// Chunks stay below 4 GiB: see [`super::IngestOptions::chunk_bytes`] and the limit of an event.
+fn narrow(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,281 @@
+//! A chunk to Parquet: one file a day, sorted by time, named by what it holds.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
+};
+use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::arrow::arrow_writer::compute_leaves;
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::errors::ParquetError;
+use datafusion::parquet::file::metadata::SortingColumn;
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::parquet::schema::types::ColumnPath;
+use sha2::{Digest, Sha256};
+use yagura_core::Timestamp;
+use yagura_core::alert::hex;
+
+use super::chunk::{Cell, Chunk, Row};
+use super::event::text_of;
+use crate::definition::{PARTITION_COLUMN, RAW_COLUMN, TIME_COLUMN, UNMAPPED_COLUMN};
+use crate::{ColumnKind, TableDefinition};
+
+/// The name that Hive gives the directory of what has no partition.
+const NO_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
+/// The most rows of a file, which is one row group.
+pub(crate) const MAX_ROWS: usize = 128 * 1024;
+/// Small pages let a reader that looks for few rows decode few others.
+const ROWS_PER_PAGE: usize = 8 * 1024;
+const ZSTD_LEVEL: i32 = 3;
+
+/// A Parquet file, ready to be stored.
+pub(crate) struct EncodedFile {
+    /// Path below the table.
+    pub(crate) path: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Encodes the chunk; `sources` are the names of the files that its rows come from.
+///
+/// Columns that are null in a whole file are left out of it. Files of the same events, read from the same places, have
+/// the same name, and the same bytes where the columns' kinds are the same.
+pub(crate) fn encode(
+    mut chunk: Chunk,
+    definition: &TableDefinition,
+    sources: &[String],
+) -> Result<Vec<EncodedFile>, (String, ParquetError)> {
+    let order = sort(&mut chunk);
+    let mut next = vec![0; chunk.cells.len()];
+    let mut next_unmapped = 0;
+    let mut files = Vec::new();
+    for (day, rows) in days(&order, &chunk.rows) {
+        let members: Vec<&Row> = order[rows.clone()]
+            .iter()
+            .map(|row| &chunk.rows[*row as usize])
+            .collect();
+        let path = format!(
+            "{PARTITION_COLUMN}={day}/part-{}.parquet",
+            identity(&members, &chunk.text, sources)
+        );
+        // What the columns are made of; the arrays come later, one at a time.
+        let mut columns = vec![(TIME_COLUMN, ColumnKind::Timestamp, Values::Times)];
+        for (column, definition) in definition
+            .columns
+            .iter()
+            .enumerate()
+            .take(chunk.cells.len())
+        {
+            let cells = upto(&chunk.cells[column], &mut next[column], rows.end);
+            if !cells.is_empty() {
+                columns.push((
+                    &definition.name,
+                    definition.kind,
+                    Values::Cells(cells, &chunk.text),
+                ));
+            }
+        }
+        let unmapped = upto(&chunk.unmapped, &mut next_unmapped, rows.end);
+        let unmapped = Values::Cells(unmapped, &chunk.unmapped_text);
+        columns.push((UNMAPPED_COLUMN, ColumnKind::Json, unmapped));
+        columns.push((RAW_COLUMN, ColumnKind::Text, Values::Raw));
+
+        let array = |kind, values: &Values<'_>| match values {
+            Values::Times => times(&members),
+            Values::Raw => raw(&members, &chunk.text),
+            Values::Cells(cells, text) => column_array(kind, cells, text, &rows),
+        };
+        let bytes = parquet(&columns, array).map_err(|error| (path.clone(), error))?;
+        files.push(EncodedFile { path, bytes });
+    }
+    Ok(files)
+}
+
+/// What a column of a file is made of.
+enum Values<'c> {
+    Times,
+    Cells(&'c [Cell], &'c str),
+    Raw,
+}
+
+/// Returns the rows by time, those without one last, equal times as they came; renumbers the cells by that order.
+fn sort(chunk: &mut Chunk) -> Vec<u32> {
+    let mut order: Vec<u32> = (0u32..).take(chunk.rows.len()).collect();
+    order.sort_by_key(|row| {
+        let time = chunk.rows[*row as usize].time;
+        (time.is_none(), time)
+    });
+    let mut rank = vec![0; order.len()];
+    for (position, row) in (0u32..).zip(&order) {
+        rank[*row as usize] = position;
+    }
+    for cells in chunk.cells.iter_mut().chain([&mut chunk.unmapped]) {
+        for cell in cells.iter_mut() {
+            cell.row = rank[cell.row as usize];
+        }
+        cells.sort_unstable_by_key(|cell| cell.row);
+    }
+    order
+}
+
+/// Splits the sorted rows into runs of one UTC day.
+fn days(order: &[u32], rows: &[Row]) -> Vec<(String, Range<usize>)> {
+    let day = |row: &u32| rows[*row as usize].time.map(Timestamp::day);
+    let mut start = 0;
+    order
+        .chunk_by(|a, b| day(a) == day(b))
+        .map(|run| {
+            let range = start..start + run.len();
+            start = range.end;
+            // `%Y` has four digits for the years that a timestamp holds.
+            let name = day(&run[0]).map_or(NO_PARTITION.to_owned(), |day| {
+                day.format("%Y-%m-%d").to_string()
+            });
+            (name, range)
+        })
+        .collect()
+}
+
+/// Returns the cells before the row `end` that were not returned before.
+fn upto<'c>(cells: &'c [Cell], next: &mut usize, end: usize) -> &'c [Cell] {
+    let rest = &cells[*next..];
+    let count = rest.partition_point(|cell| (cell.row as usize) < end);
+    *next += count;
+    &rest[..count]
+}
+
+/// Names a file by the places and texts of its events, so that ingesting them again overwrites it.
+fn identity(rows: &[&Row], text: &str, sources: &[String]) -> String {
+    let mut hash = Sha256::new();
+    let mut last = None;
+    for row in rows {
+        if last != Some(row.source) {
+            last = Some(row.source);
+            let source = sources.get(row.source as usize).map_or("", String::as_str);
+            hash.update((source.len() as u64).to_le_bytes());
+            hash.update(source);
+        }
+        hash.update(row.offset.to_le_bytes());
+        hash.update(u64::from(row.end - row.start).to_le_bytes());
+        hash.update(&text[row.start as usize..row.end as usize]);
+    }
+    hex(&hash.finalize()[..8])
+}
+
+fn times(rows: &[&Row]) -> ArrayRef {
+    let mut builder = TimestampMicrosecondBuilder::with_capacity(rows.len());
+    for row in rows {
+        builder.append_option(row.time.map(Timestamp::micros));
+    }
+    Arc::new(builder.finish().with_timezone("UTC"))
+}
+
+fn raw(rows: &[&Row], text: &str) -> ArrayRef {
+    let bytes = rows.iter().map(|row| (row.end - row.start) as usize).sum();
+    let mut builder = StringBuilder::with_capacity(rows.len(), bytes);
+    for row in rows {
+        builder.append_value(&text[row.start as usize..row.end as usize]);
+    }
+    Arc::new(builder.finish())
+}
+
+/// Builds a column of the rows `rows` from its cells.
+fn column_array(kind: ColumnKind, cells: &[Cell], text: &str, rows: &Range<usize>) -> ArrayRef {
+    let count = rows.len();
+    /// Puts a value where a cell is and null elsewhere.
+    macro_rules! fill {
+        ($builder:expr, $value:expr) => {{
+            let mut builder = $builder;
+            let mut row = rows.start;
+            for cell in cells {
+                builder.append_nulls(cell.row as usize - row);
+                let value = &text[cell.start as usize..cell.end as usize];
+                builder.append_option($value(value));
+                row = cell.row as usize + 1;
+            }
+            builder.append_nulls(rows.end - row);
+            Arc::new(builder.finish())
+        }};
+    }
+    match kind {
+        ColumnKind::Boolean => {
+            fill!(BooleanBuilder::with_capacity(count), |value: &str| value
+                .parse::<bool>()
+                .ok())
+        }
+        ColumnKind::Int64 => {
+            fill!(Int64Builder::with_capacity(count), |value: &str| value
+                .parse::<i64>()
+                .ok())
+        }
+        ColumnKind::Float64 => {
+            fill!(Float64Builder::with_capacity(count), |value: &str| value
+                .parse::<f64>()
+                .ok())
+        }
+        ColumnKind::Timestamp => {
+            let micros = |value: &str| {
+                let time: Option<Timestamp> = text_of(value).parse().ok();
+                time.map(Timestamp::micros)
+            };
+            fill!(
+                TimestampMicrosecondBuilder::with_capacity(count).with_timezone("UTC"),
+                micros
+            )
+        }
+        ColumnKind::Text | ColumnKind::Json => {
+            let bytes = cells
+                .iter()
+                .map(|cell| (cell.end - cell.start) as usize)
+                .sum();
+            fill!(StringBuilder::with_capacity(count, bytes), |value| Some(
+                text_of(value)
+            ))
+        }
+    }
+}
+
+/// Writes columns of one row group; only one column's array is in memory at a time.
+fn parquet(
+    columns: &[(&str, ColumnKind, Values<'_>)],
+    array: impl Fn(ColumnKind, &Values<'_>) -> ArrayRef,
+) -> Result<Vec<u8>, ParquetError> {
+    let by_time = SortingColumn {
+        column_idx: 0,
+        descending: false,
+        nulls_first: false,
+    };
+    let raw = ColumnPath::from(RAW_COLUMN);
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_data_page_row_count_limit(ROWS_PER_PAGE)
+        .set_sorting_columns(Some(vec![by_time]))
+        // Events differ: neither a dictionary nor the least of them helps a reader.
+        .set_column_dictionary_enabled(raw.clone(), false)
+        .set_column_statistics_enabled(raw, EnabledStatistics::None)
+        .build();
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, kind, _)| Field::new(*name, kind.data_type(), *name != RAW_COLUMN))
+        .collect();
+    let schema = Arc::new(Schema::new(fields));
+    let mut bytes = Vec::new();
+    let writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties))?;
+    let (mut file, factory) = writer.into_serialized_writer()?;
+    let mut group = file.next_row_group()?;
+    let writers = factory.create_column_writers(0)?;
+    for ((mut writer, field), (_, kind, values)) in
+        writers.into_iter().zip(schema.fields()).zip(columns)
+    {
+        for leaf in compute_leaves(field, &array(*kind, values))? {
+            writer.write(&leaf)?;
+        }
+        writer.close()?.append_to_row_group(&mut group)?;
+    }
+    group.close()?;
+    file.close()?;
+    Ok(bytes)
+}

@@ -1,0 +1,139 @@
+//! What can go wrong with an ingest.
+
+use std::path::PathBuf;
+
+use crate::LakeError;
+
+/// Why logs did not become part of a table. Chunks written before stay; the same command, run again, overwrites them.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The file is not there or may not be opened.
+    #[error("cannot open `{file}`")]
+    Open {
+        /// The file.
+        file: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Reading or decompressing failed.
+    #[error(
+        "cannot read on in `{file}` after line {line}; if it is compressed it may be damaged: fetch it again"
+    )]
+    Read {
+        /// The file.
+        file: String,
+        /// Last whole line.
+        line: u64,
+        /// What the system or the decompressor says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The compressed data ends early.
+    #[error(
+        "`{file}` is cut short: its compressed data ends after line {line}; fetch the file again"
+    )]
+    Truncated {
+        /// The file.
+        file: String,
+        /// Last whole line.
+        line: u64,
+    },
+    /// A file of another kind.
+    #[error(
+        "`{file}` is {found}, which is not read: give NDJSON or JSON, plain or compressed with gzip or zstd"
+    )]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// What its first bytes say it is.
+        found: &'static str,
+    },
+    /// A line or a value that is not an event.
+    #[error("`{file}`, line {line}, column {column}: {reason}{next}")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: u64,
+        /// Column in bytes, from 1.
+        column: u64,
+        /// What was found.
+        reason: String,
+        /// `; ` and what to do.
+        next: &'static str,
+    },
+    /// An event beyond the limit.
+    #[error(
+        "`{file}`, line {line}: the event is longer than {limit} bytes; split it, or leave it out of the file"
+    )]
+    TooLong {
+        /// The file.
+        file: String,
+        /// Line where the event begins, from 1.
+        line: u64,
+        /// The limit.
+        limit: usize,
+    },
+    /// Not a name for a table.
+    #[error(
+        "`{name}` is not a table's name: use letters, digits, `_`, `-` and `.`, and begin with a letter or digit"
+    )]
+    TableName {
+        /// What was given.
+        name: String,
+    },
+    /// No mapping of this name is shipped.
+    #[error("there is no schema `{name}`: the shipped ones are {known}")]
+    UnknownSchema {
+        /// What was asked for.
+        name: String,
+        /// Their names.
+        known: String,
+    },
+    /// The table was begun with another mapping.
+    #[error(
+        "the table `{table}` holds {stored}, not `{wanted}`: ingest into another table, or leave the schema out"
+    )]
+    OtherSchema {
+        /// The table.
+        table: String,
+        /// Its mapping, or that it has none.
+        stored: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// A shipped mapping is wrong: a fault of this program.
+    #[error("the shipped schema `{name}` cannot be read; please report this")]
+    Schema {
+        /// The mapping.
+        name: String,
+        /// Where reading stopped.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// The file for rejected lines cannot be written.
+    #[error("cannot write rejected lines to `{}`", file.display())]
+    Rejects {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Parquet cannot be made of a chunk.
+    #[error("cannot encode `{object}` as Parquet")]
+    Encode {
+        /// The object that was to be written.
+        object: String,
+        /// What the encoder says.
+        #[source]
+        source: datafusion::parquet::errors::ParquetError,
+    },
+    /// The store or the table's definition.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// A worker thread ended early: a fault of this program.
+    #[error("the ingest's worker thread ended early; please report this")]
+    Worker(#[source] Option<tokio::task::JoinError>),
+}

@@ -1,0 +1,18 @@
+//! Tables on object storage: where they lie, what they hold, and how raw logs become one.
+//!
+//! A table is a prefix of Parquet objects with a [`TableDefinition`] beside them. [`Location`] reaches it on any store,
+//! [`ingest`](ingest()) fills it from JSON logs. The crate must not know rules, plugins, alerts or plans: reading a table
+//! with DataFusion is the engine's work.
+
+pub mod definition;
+pub mod error;
+pub mod ingest;
+pub mod rows;
+mod schema;
+pub mod store;
+pub mod table;
+
+pub use definition::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition};
+pub use error::LakeError;
+pub use ingest::{Format, IngestError, IngestOptions, IngestReport, Progress, ingest};
+pub use store::Location;
