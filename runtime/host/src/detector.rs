@@ -1,0 +1,386 @@
+//! A loaded detector and its instances.
+
+use std::sync::Arc;
+
+use wasmtime::Store;
+use yagura_core::Timestamp;
+use yagura_core::pack::Limits;
+
+use crate::bindings::v0_1_0::{self, Detection, DetectorPre, wit};
+use crate::cache::CacheOutcome;
+use crate::error::{CallError, classify};
+use crate::inspect::ComponentInfo;
+use crate::limits::{HostState, begin_call};
+use crate::load::LoadError;
+use crate::log::LogLine;
+use crate::types::{BatchRef, RawFinding, RuleSpec};
+
+/// A detector that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
+#[derive(Clone)]
+pub struct DetectorPlugin(pub(crate) Arc<Plugin>);
+
+impl DetectorPlugin {
+    /// Returns the file that it came from.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Returns what each instance and each call may use.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// Returns its size, digest, imports and exports.
+    pub fn info(&self) -> &ComponentInfo {
+        &self.0.info
+    }
+
+    /// Returns what the cache of compiled code did for it.
+    pub fn cache_outcome(&self) -> CacheOutcome {
+        self.0.cache
+    }
+
+    /// Returns the ids of the rules that it has code for, sorted.
+    ///
+    /// # Errors
+    /// [`CallError`], as from any call.
+    pub fn rule_ids(&self) -> Result<Vec<String>, CallError> {
+        let mut rules = Detector::start(self)?.rules()?;
+        rules.sort();
+        Ok(rules)
+    }
+
+    /// Makes an instance and opens it with its configuration, JSON text, and the rules that it will judge.
+    ///
+    /// # Errors
+    /// [`CallError::UnknownRule`] for a rule that it has no code for; else as from any call.
+    pub fn open(&self, config_json: &str, rules: &[RuleSpec]) -> Result<Detector, CallError> {
+        let mut detector = Detector::start(self)?;
+        let known = detector.rules()?;
+        if let Some(rule) = rules.iter().find(|rule| !known.contains(&rule.id)) {
+            return Err(CallError::UnknownRule {
+                rule: rule.id.clone(),
+                known,
+            });
+        }
+        detector.open(config_json, rules)?;
+        Ok(detector)
+    }
+}
+
+impl std::fmt::Debug for DetectorPlugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DetectorPlugin")
+            .field("name", &self.0.name)
+            .field("info", &self.0.info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all instances of a plugin share.
+pub(crate) struct Plugin {
+    name: Arc<str>,
+    pre: DetectorPre<HostState>,
+    limits: Limits,
+    info: ComponentInfo,
+    cache: CacheOutcome,
+}
+
+impl Plugin {
+    pub(crate) fn new(
+        name: &str,
+        pre: DetectorPre<HostState>,
+        limits: Limits,
+        info: ComponentInfo,
+        cache: CacheOutcome,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            pre,
+            limits,
+            info,
+            cache,
+        }
+    }
+
+    /// Starts an instance and compares the types of its exports with the contract's.
+    pub(crate) fn start_on_trial(&self) -> Result<(), LoadError> {
+        let mut store = self.store();
+        let instance = self
+            .pre
+            .instance_pre()
+            .instantiate(&mut store)
+            .map_err(|error| LoadError::Start {
+                name: self.name.to_string(),
+                source: classify(START, error, store.data(), &self.limits),
+            })?;
+        v0_1_0::Detector::new(&mut store, &instance)
+            .map(drop)
+            .map_err(|error| LoadError::Types {
+                name: self.name.to_string(),
+                source: error.into(),
+            })
+    }
+
+    /// Returns the store of a new instance, armed for its start.
+    fn store(&self) -> Store<HostState> {
+        let state = HostState::new(self.name.clone(), &self.limits);
+        let mut store = Store::new(self.pre.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        begin_call(&mut store, &self.limits);
+        store
+    }
+}
+
+/// The name under which errors from before the first call are told.
+const START: &str = "start";
+
+/// An instance of a detector, opened with its rules. It lives until an error spends it.
+///
+/// Calls block the thread, which needs 1 MiB of stack to spare.
+pub struct Detector {
+    plugin: Arc<Plugin>,
+    store: Store<HostState>,
+    bindings: v0_1_0::Detector,
+    /// For each rule, how many columns its batches have.
+    columns: Vec<usize>,
+    poisoned: bool,
+}
+
+impl Detector {
+    fn start(plugin: &DetectorPlugin) -> Result<Self, CallError> {
+        let plugin = plugin.0.clone();
+        let mut store = plugin.store();
+        let started = plugin.pre.instantiate(&mut store);
+        store.data().log.end();
+        match started {
+            Ok(bindings) => Ok(Self {
+                plugin,
+                store,
+                bindings,
+                columns: Vec::new(),
+                poisoned: false,
+            }),
+            Err(error) => Err(classify(START, error, store.data(), &plugin.limits)),
+        }
+    }
+
+    fn rules(&mut self) -> Result<Vec<String>, CallError> {
+        self.call("rules", |guest, store| guest.call_rules(store).map(Ok))
+    }
+
+    fn open(&mut self, config: &str, rules: &[RuleSpec]) -> Result<(), CallError> {
+        let schemas: Vec<Vec<wit::Field<'_>>> = rules
+            .iter()
+            .map(|rule| {
+                let fields = rule.schema.iter().map(|field| wit::Field {
+                    name: &field.name,
+                    data_type: field.data_type.into(),
+                    nullable: field.nullable,
+                });
+                fields.collect()
+            })
+            .collect();
+        let specs: Vec<wit::Rule<'_>> = rules
+            .iter()
+            .zip(&schemas)
+            .map(|(rule, schema)| wit::Rule {
+                id: &rule.id,
+                config: &rule.config_json,
+                schema,
+            })
+            .collect();
+        self.call("open", |guest, store| {
+            guest.call_open(store, config, &specs)
+        })?;
+        self.columns = rules.iter().map(|rule| rule.schema.len()).collect();
+        Ok(())
+    }
+
+    /// Judges the rows of one rule; `rule` is its place among the rules of [`DetectorPlugin::open`].
+    ///
+    /// The columns are copied once, into the instance's memory.
+    ///
+    /// # Errors
+    /// [`CallError::Garbage`] when a finding names no row or one that the batch does not have, else as [`CallError`]
+    /// says.
+    pub fn on_batch(
+        &mut self,
+        rule: u32,
+        batch: BatchRef<'_>,
+    ) -> Result<Vec<RawFinding>, CallError> {
+        const CALL: &str = "on-batch";
+        let opened = usize::try_from(rule)
+            .ok()
+            .and_then(|rule| self.columns.get(rule).copied());
+        if opened != Some(batch.columns.len()) {
+            return Err(CallError::Misuse {
+                call: CALL,
+                reason: match opened {
+                    None => format!("rule {rule} of {} was not opened", self.columns.len()),
+                    Some(columns) => format!(
+                        "the schema has {columns} columns, the batch {}",
+                        batch.columns.len()
+                    ),
+                },
+            });
+        }
+        let columns: Vec<wit::Column<'_>> = batch
+            .columns
+            .iter()
+            .map(|column| wit::Column {
+                validity: column.validity,
+                offsets: column.offsets,
+                values: column.values,
+            })
+            .collect();
+        let sent = wit::Batch {
+            rows: batch.rows,
+            columns: &columns,
+        };
+        let findings = self.call(CALL, |guest, store| guest.call_on_batch(store, rule, sent))?;
+        if let Some(reason) = findings
+            .iter()
+            .find_map(|finding| wrong_rows(&finding.rows, batch.rows))
+        {
+            return Err(self.garbage(CALL, reason));
+        }
+        Ok(findings.into_iter().map(RawFinding::from).collect())
+    }
+
+    /// Tells that no event before `time` is still to come; each finding comes with its rule.
+    ///
+    /// # Errors
+    /// [`CallError::Garbage`] when a finding names rows or a rule that was not opened, else as [`CallError`] says.
+    pub fn on_watermark(&mut self, time: Timestamp) -> Result<Vec<(u32, RawFinding)>, CallError> {
+        const CALL: &str = "on-watermark";
+        let findings = self.call(CALL, |guest, store| {
+            guest.call_on_watermark(store, time.micros())
+        })?;
+        let rules = self.columns.len();
+        for (rule, finding) in &findings {
+            if usize::try_from(*rule).is_ok_and(|rule| rule >= rules) {
+                let reason = format!("a finding is for rule {rule}, and {rules} were opened");
+                return Err(self.garbage(CALL, reason));
+            }
+            if !finding.rows.is_empty() {
+                return Err(
+                    self.garbage(CALL, "a finding has rows, and there is no batch".to_owned())
+                );
+            }
+        }
+        Ok(findings
+            .into_iter()
+            .map(|(rule, finding)| (rule, finding.into()))
+            .collect())
+    }
+
+    /// Returns the plugin's private state, in its own encoding.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub fn snapshot(&mut self) -> Result<Vec<u8>, CallError> {
+        self.call("snapshot", |guest, store| guest.call_snapshot(store))
+    }
+
+    /// Gives back a state that [`Detector::snapshot`] returned.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub fn restore(&mut self, state: &[u8]) -> Result<(), CallError> {
+        self.call("restore", |guest, store| guest.call_restore(store, state))
+    }
+
+    /// Says whether an error spent this instance.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    /// Returns the lines that the plugin wrote in the last call, as far as the limit let them through.
+    pub fn last_log(&self) -> &[LogLine] {
+        self.store.data().log.lines()
+    }
+
+    /// Returns how many lines of the last call were over the limit and dropped.
+    pub fn last_log_dropped(&self) -> u64 {
+        self.store.data().log.dropped()
+    }
+
+    /// Makes one call inside the limits and sorts what comes back.
+    fn call<T>(
+        &mut self,
+        call: &'static str,
+        function: impl FnOnce(
+            &Detection,
+            &mut Store<HostState>,
+        ) -> wasmtime::Result<Result<T, wit::PluginError>>,
+    ) -> Result<T, CallError> {
+        if self.poisoned {
+            return Err(CallError::Poisoned);
+        }
+        begin_call(&mut self.store, &self.plugin.limits);
+        let guest = self.bindings.yagura_plugin_detection();
+        let answer = function(guest, &mut self.store);
+        let state = self.store.data();
+        state.log.end();
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(CallError::Guest(error.into())),
+            Err(error) => {
+                self.poisoned = true;
+                Err(classify(call, error, state, &self.plugin.limits))
+            }
+        }
+    }
+
+    /// Gives up on an instance whose answers cannot be trusted.
+    fn garbage(&mut self, call: &'static str, reason: String) -> CallError {
+        self.poisoned = true;
+        CallError::Garbage { call, reason }
+    }
+}
+
+impl std::fmt::Debug for Detector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Detector")
+            .field("plugin", &self.plugin.name)
+            .field("poisoned", &self.poisoned)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Says what is wrong with the rows of a finding from a batch, if anything is.
+fn wrong_rows(rows: &[u32], batch: u32) -> Option<String> {
+    if rows.is_empty() {
+        return Some("a finding has no rows".to_owned());
+    }
+    if usize::try_from(batch).is_ok_and(|batch| rows.len() > batch) {
+        return Some(format!(
+            "a finding has {} rows, and the batch has {batch}",
+            rows.len()
+        ));
+    }
+    let beyond = rows.iter().find(|row| **row >= batch)?;
+    Some(format!(
+        "a finding names row {beyond}, and the batch has {batch} rows"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_must_lie_in_the_batch() {
+        assert_eq!(wrong_rows(&[0, 2, 1], 3), None);
+        assert_eq!(wrong_rows(&[], 3).unwrap(), "a finding has no rows");
+        assert_eq!(
+            wrong_rows(&[0, 3], 3).unwrap(),
+            "a finding names row 3, and the batch has 3 rows"
+        );
+        assert_eq!(
+            wrong_rows(&[0, 0, 0, 0], 3).unwrap(),
+            "a finding has 4 rows, and the batch has 3"
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! The engine that all plugins share: what Wasm may do here, and the clock that interrupts it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::Linker;
+use wasmtime::{Config, Engine, EngineWeak, WasmBacktraceDetails};
+
+use crate::bindings::v0_1_0;
+use crate::cache::{Cache, CacheError};
+use crate::limits::HostState;
+
+/// How often a running plugin is asked to stop, in microseconds: the precision of `limits.time`.
+pub(crate) const TICK_MICROS: u64 = 10_000;
+
+/// Stack of a plugin's call, in bytes. The calling thread must have at least twice as much to spare.
+pub(crate) const STACK_BYTES: usize = 512 << 10;
+
+/// How a [`Host`] is set up.
+#[derive(Debug, Clone, Default)]
+pub struct HostConfig {
+    /// Where compiled code is kept, or nothing to compile each time. The directory is made when it is missing and must be
+    /// writable by its owner alone: see [`default_cache_dir`](crate::default_cache_dir).
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// Why a [`Host`] cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The Wasm engine refuses its configuration: not a platform that it supports.
+    #[error("cannot start the Wasm engine on this machine")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The thread that interrupts plugins does not start.
+    #[error("cannot start the thread that interrupts plugins")]
+    Clock(#[source] std::io::Error),
+    /// The directory for compiled code cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// The engine that all plugins of a process share. A clone is the same host.
+#[derive(Clone)]
+pub struct Host {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) detectors: Linker<HostState>,
+    pub(crate) cache: Option<Cache>,
+}
+
+impl Host {
+    /// Starts the engine and the clock, and opens the directory for compiled code.
+    ///
+    /// # Errors
+    /// [`HostError::Cache`] when the directory cannot be made or is not private; a caller may go on without it.
+    pub fn new(config: HostConfig) -> Result<Self, HostError> {
+        let cache = config.cache_dir.as_deref().map(Cache::open).transpose()?;
+        let engine =
+            Engine::new(&engine_config()).map_err(|error| HostError::Engine(error.into()))?;
+        let mut detectors = Linker::new(&engine);
+        v0_1_0::Detector::add_to_linker::<HostState, HostState>(&mut detectors, |state| {
+            &mut state.log
+        })
+        .map_err(|error| HostError::Engine(error.into()))?;
+        start_clock(engine.weak()).map_err(HostError::Clock)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                detectors,
+                cache,
+            }),
+        })
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+fn engine_config() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES)
+        // The same batch gives the same findings on every machine.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        // Nothing that a detector needs, so nothing that it could turn against the host.
+        .wasm_memory64(false)
+        .wasm_shared_everything_threads(false)
+        .shared_memory(false)
+        // File and line in a backtrace, where the author built with debug information.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    config
+}
+
+/// Advances the epoch until the last plugin, instance and host of the engine is dropped.
+fn start_clock(engine: EngineWeak) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name("plugin-clock".to_owned())
+        .spawn(move || {
+            loop {
+                std::thread::sleep(Duration::from_micros(TICK_MICROS));
+                match engine.upgrade() {
+                    Some(engine) => engine.increment_epoch(),
+                    None => return,
+                }
+            }
+        })
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_goes_to_other_threads() {
+        fn check<T: Clone + Send + Sync + 'static>() {}
+        check::<Host>();
+        check::<crate::DetectorPlugin>();
+        fn sends<T: Send + 'static>() {}
+        sends::<crate::Detector>();
+    }
+
+    #[test]
+    fn the_clock_stops_with_the_engine() {
+        let host = Host::new(HostConfig::default()).unwrap();
+        let engine = host.shared.engine.weak();
+        drop(host);
+        // At most one tick may hold the engine still.
+        std::thread::sleep(Duration::from_micros(2 * TICK_MICROS));
+        assert!(engine.upgrade().is_none());
+    }
+}

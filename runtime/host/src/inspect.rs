@@ -1,0 +1,213 @@
+//! What a file is, by its structure alone: nothing is compiled and nothing runs.
+
+use sha2::{Digest, Sha256};
+use wasmparser::{Encoding, Parser, Payload};
+use yagura_core::alert::hex;
+use yagura_core::pack::World;
+
+use crate::load::LoadError;
+
+/// The package of the plugin contract.
+pub(crate) const PACKAGE: &str = "yagura:plugin/";
+
+/// The interface that each world exports.
+const EXPORTS: [(&str, World); 5] = [
+    ("detection", World::Detector),
+    ("enrichment", World::Enricher),
+    ("reviewing", World::Reviewer),
+    ("notifying", World::Notifier),
+    ("normalizing", World::Normalizer),
+];
+
+/// The two kinds of Wasm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComponentKind {
+    /// A component, which a host can load.
+    Component,
+    /// A core module, which must become a component first.
+    CoreModule,
+}
+
+/// What a Wasm file says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentInfo {
+    /// Component or core module.
+    pub kind: ComponentKind,
+    /// Size in bytes.
+    pub size: usize,
+    /// SHA-256 of the file in hexadecimal.
+    pub digest: String,
+    /// The world whose interface it exports, if any.
+    pub world: Option<World>,
+    /// The version of the plugin contract that it was built for, if it exports one of its worlds.
+    pub contract: Option<String>,
+    /// The interfaces that it imports (`module.name` for a core module), in their order.
+    pub imports: Vec<String>,
+    /// What it exports, in its order.
+    pub exports: Vec<String>,
+}
+
+/// Reads the structure of a component or core module; `name` is for messages.
+///
+/// # Errors
+/// [`LoadError::NotWasm`] and [`LoadError::Damaged`].
+pub fn inspect(name: &str, bytes: &[u8]) -> Result<ComponentInfo, LoadError> {
+    if !bytes.starts_with(b"\0asm") {
+        return Err(LoadError::NotWasm {
+            name: name.to_owned(),
+            found: describe(bytes),
+        });
+    }
+    let mut kind = ComponentKind::Component;
+    let mut imports = Vec::new();
+    let mut exports = Vec::new();
+    read(bytes, &mut kind, &mut imports, &mut exports).map_err(|error| LoadError::Damaged {
+        name: name.to_owned(),
+        reason: error.message().to_owned(),
+        offset: error.offset(),
+        size: bytes.len(),
+    })?;
+    let export = exports.iter().find_map(|export| world_of(export));
+    Ok(ComponentInfo {
+        kind,
+        size: bytes.len(),
+        digest: hex(&Sha256::digest(bytes)),
+        world: export.map(|(world, _)| world),
+        contract: export.map(|(_, version)| version.to_owned()),
+        imports,
+        exports,
+    })
+}
+
+/// Returns the world and the contract version of an exported interface such as `yagura:plugin/detection@0.1.0`.
+fn world_of(export: &str) -> Option<(World, &str)> {
+    let (interface, version) = export.strip_prefix(PACKAGE)?.split_once('@')?;
+    let (_, world) = EXPORTS.iter().find(|(name, _)| *name == interface)?;
+    Some((*world, version))
+}
+
+fn read(
+    bytes: &[u8],
+    kind: &mut ComponentKind,
+    imports: &mut Vec<String>,
+    exports: &mut Vec<String>,
+) -> wasmparser::Result<()> {
+    // Only the outermost module or component counts.
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload? {
+            Payload::Version { encoding, .. } if depth == 0 => {
+                *kind = match encoding {
+                    Encoding::Component => ComponentKind::Component,
+                    Encoding::Module => ComponentKind::CoreModule,
+                };
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            _ if depth > 0 => {}
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    imports.push(import?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section {
+                    exports.push(export?.name.name.to_owned());
+                }
+            }
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    imports.push(format!("{}.{}", import.module, import.name));
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    exports.push(export?.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Says in a few words what bytes are that are not Wasm.
+fn describe(bytes: &[u8]) -> String {
+    let start = &bytes[..bytes.len().min(16)];
+    match start {
+        [] => "it is empty".to_owned(),
+        // The magic numbers of gzip and Zstandard; the latter begins with a parenthesis.
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            "it is compressed, unpack it first".to_owned()
+        }
+        [b'(', ..] => "it is WebAssembly text, which must be assembled first".to_owned(),
+        _ => format!("it begins with \"{}\"", start.escape_ascii()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CORE: &[u8] = b"\0asm\x01\0\0\0";
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn kinds_are_told_apart() {
+        let core = inspect("a", CORE).unwrap();
+        assert_eq!(core.kind, ComponentKind::CoreModule);
+        let component = inspect("a", COMPONENT).unwrap();
+        assert_eq!(component.kind, ComponentKind::Component);
+        assert_eq!((component.world, component.size), (None, 8));
+        assert_eq!(component.digest.len(), 64);
+    }
+
+    #[test]
+    fn the_outermost_names_are_read() {
+        // Two imports of functions inside a nested module, which do not count, and an import of its own.
+        let nested = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x07\x01\x01a\x01b\0\0";
+        let mut bytes = COMPONENT.to_vec();
+        bytes.push(1);
+        bytes.push(u8::try_from(nested.len()).unwrap());
+        bytes.extend(nested);
+        assert!(inspect("a", &bytes).unwrap().imports.is_empty());
+        assert_eq!(inspect("a", nested).unwrap().imports, ["a.b"]);
+    }
+
+    #[test]
+    fn what_is_not_wasm_is_described() {
+        for (bytes, found) in [
+            (&b""[..], "it is empty"),
+            (b"(component)", "WebAssembly text"),
+            (b"\x1f\x8b\x08", "compressed"),
+            (b"#!/bin/sh", "it begins with \"#!/bin/sh\""),
+        ] {
+            let message = inspect("x.wasm", bytes).unwrap_err().to_string();
+            assert!(message.contains(found), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_cut_file_says_where_it_ends() {
+        let mut bytes = COMPONENT.to_vec();
+        bytes.extend([1, 100, 0]);
+        let error = inspect("x.wasm", &bytes).unwrap_err();
+        assert!(matches!(error, LoadError::Damaged { .. }), "{error}");
+    }
+
+    #[test]
+    fn every_world_is_known_by_its_export() {
+        assert_eq!(
+            world_of("yagura:plugin/detection@0.1.0"),
+            Some((World::Detector, "0.1.0"))
+        );
+        assert_eq!(
+            world_of("yagura:plugin/notifying@2.0.0"),
+            Some((World::Notifier, "2.0.0"))
+        );
+        for other in ["wasi:cli/run@0.2.0", "yagura:plugin/log@0.1.0", "run"] {
+            assert_eq!(world_of(other), None);
+        }
+    }
+}

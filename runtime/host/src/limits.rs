@@ -1,0 +1,192 @@
+//! What one instance and one call may use, and the state that keeps count.
+
+use std::sync::Arc;
+
+use wasmtime::{ResourceLimiter, Store};
+use yagura_core::pack::Limits;
+
+use crate::host::TICK_MICROS;
+use crate::log::CallLog;
+
+/// Table entries of all tables of an instance; a large Python component has some ten thousand.
+pub(crate) const MOST_TABLE_ENTRIES: usize = 1_000_000;
+
+/// Core instances, tables and memories of one component; a Python component has some dozens.
+const MOST_PARTS: usize = 1000;
+
+/// The host's side of one instance.
+pub(crate) struct HostState {
+    pub(crate) limiter: Limiter,
+    pub(crate) log: CallLog,
+}
+
+impl HostState {
+    pub(crate) fn new(plugin: Arc<str>, limits: &Limits) -> Self {
+        Self {
+            limiter: Limiter::new(mebibytes(limits.memory_mib)),
+            log: CallLog::new(plugin, limits.log_lines),
+        }
+    }
+}
+
+impl wasmtime::component::HasData for HostState {
+    type Data<'a> = &'a mut CallLog;
+}
+
+/// Arms the limits of the next call.
+pub(crate) fn begin_call(store: &mut Store<HostState>, limits: &Limits) {
+    let state = store.data_mut();
+    state.log.begin();
+    state.limiter.refused = None;
+    store.set_hostcall_fuel(mebibytes(limits.output_mib));
+    store.set_epoch_deadline(ticks(limits.time_micros()));
+}
+
+/// Returns the ticks of the epoch after which at least `micros` have passed.
+fn ticks(micros: i64) -> u64 {
+    // One more, because the current tick has already begun.
+    u64::try_from(micros).unwrap_or(0).div_ceil(TICK_MICROS) + 1
+}
+
+fn mebibytes(number: u64) -> usize {
+    usize::try_from(number.saturating_mul(1 << 20)).unwrap_or(usize::MAX)
+}
+
+/// What an instance asked for and did not get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Linear memory.
+    Memory,
+    /// Table entries.
+    Table,
+}
+
+/// Counts the memory and the table entries of one instance, all its memories and tables together.
+pub(crate) struct Limiter {
+    most_memory: usize,
+    memory: usize,
+    /// Granted last, to be given back if the growth then fails.
+    last_growth: usize,
+    table_entries: usize,
+    /// Since the call began.
+    pub(crate) refused: Option<Refused>,
+}
+
+impl Limiter {
+    fn new(most_memory: usize) -> Self {
+        Self {
+            most_memory,
+            memory: 0,
+            last_growth: 0,
+            table_entries: 0,
+            refused: None,
+        }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let growth = desired.saturating_sub(current);
+        self.last_growth = 0;
+        if self.memory.saturating_add(growth) > self.most_memory {
+            self.refused = Some(Refused::Memory);
+            return Ok(false);
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.memory += growth;
+        self.last_growth = growth;
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory -= std::mem::take(&mut self.last_growth);
+        tracing::debug!(target: "plugin", error = %error, "memory did not grow");
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let entries = self
+            .table_entries
+            .saturating_add(desired.saturating_sub(current));
+        if entries > MOST_TABLE_ENTRIES {
+            self.refused = Some(Refused::Table);
+            return Ok(false);
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.table_entries = entries;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        MOST_PARTS
+    }
+
+    fn tables(&self) -> usize {
+        MOST_PARTS
+    }
+
+    fn memories(&self) -> usize {
+        MOST_PARTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_count_together() {
+        let mut limiter = Limiter::new(100);
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        assert!(!limiter.memory_growing(0, 60, None).unwrap());
+        assert_eq!(limiter.refused, Some(Refused::Memory));
+        assert!(limiter.memory_growing(0, 40, None).unwrap());
+        assert!(!limiter.memory_growing(60, 61, None).unwrap());
+    }
+
+    #[test]
+    fn growth_that_fails_is_given_back_once() {
+        let mut limiter = Limiter::new(100);
+        assert!(limiter.memory_growing(0, 90, None).unwrap());
+        for _ in 0..2 {
+            let error = wasmtime::Error::msg("no memory");
+            limiter.memory_grow_failed(error).unwrap();
+        }
+        assert_eq!(limiter.memory, 0);
+    }
+
+    #[test]
+    fn the_components_own_maximum_is_not_our_limit() {
+        let mut limiter = Limiter::new(100);
+        assert!(!limiter.memory_growing(0, 50, Some(40)).unwrap());
+        assert!(!limiter.table_growing(0, 50, Some(40)).unwrap());
+        assert_eq!(limiter.refused, None);
+        assert!(
+            !limiter
+                .table_growing(0, MOST_TABLE_ENTRIES + 1, None)
+                .unwrap()
+        );
+        assert_eq!(limiter.refused, Some(Refused::Table));
+    }
+
+    #[test]
+    fn a_deadline_never_comes_early() {
+        assert_eq!(ticks(1), 2);
+        assert_eq!(ticks(10_000), 2);
+        assert_eq!(ticks(1_000_000), 101);
+    }
+}

@@ -1,0 +1,174 @@
+//! The lines that a plugin writes: bounded in number and length, sent to `tracing`, kept until the next call.
+
+use std::sync::Arc;
+
+use crate::bindings::v0_1_0::log;
+
+/// Longest text of a plugin, in bytes, that reaches a log line or an error message.
+const LONGEST_TEXT: usize = 4096;
+
+/// Most lines that are kept for [`Detector::last_log`](crate::Detector::last_log), whatever the limit is.
+const MOST_KEPT: usize = 1000;
+
+/// How much a line of a plugin's log matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogLevel {
+    /// For the plugin's author.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Something is odd, the work goes on.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// A line that a plugin wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// Its level.
+    pub level: LogLevel,
+    /// Its text on one line, at most 4 KiB, control characters escaped.
+    pub message: String,
+}
+
+/// The log of one instance during one call.
+pub(crate) struct CallLog {
+    plugin: Arc<str>,
+    allowed: u32,
+    written: u32,
+    dropped: u64,
+    lines: Vec<LogLine>,
+}
+
+impl CallLog {
+    pub(crate) fn new(plugin: Arc<str>, allowed: u32) -> Self {
+        Self {
+            plugin,
+            allowed,
+            written: 0,
+            dropped: 0,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Forgets the last call.
+    pub(crate) fn begin(&mut self) {
+        self.written = 0;
+        self.dropped = 0;
+        self.lines.clear();
+    }
+
+    /// Reports in one line what the limit dropped.
+    pub(crate) fn end(&self) {
+        if self.dropped > 0 {
+            tracing::warn!(
+                target: "plugin",
+                plugin = %self.plugin,
+                dropped = self.dropped,
+                "log lines over `limits.log_lines = {}` were dropped",
+                self.allowed
+            );
+        }
+    }
+
+    pub(crate) fn lines(&self) -> &[LogLine] {
+        &self.lines
+    }
+
+    /// Returns how many lines of the call were over the limit.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Returns the last line of level error, which says why a plugin then traps.
+    pub(crate) fn last_error(&self) -> Option<&str> {
+        let line = self.lines.iter().rev();
+        line.into_iter()
+            .find(|line| line.level == LogLevel::Error)
+            .map(|line| line.message.as_str())
+    }
+
+    fn write(&mut self, level: LogLevel, message: &str) {
+        if self.written >= self.allowed {
+            self.dropped += 1;
+            return;
+        }
+        self.written += 1;
+        let message = readable(message);
+        let plugin: &str = &self.plugin;
+        match level {
+            LogLevel::Debug => tracing::debug!(target: "plugin", plugin, "{message}"),
+            LogLevel::Info => tracing::info!(target: "plugin", plugin, "{message}"),
+            LogLevel::Warn => tracing::warn!(target: "plugin", plugin, "{message}"),
+            LogLevel::Error => tracing::error!(target: "plugin", plugin, "{message}"),
+        }
+        if self.lines.len() < MOST_KEPT {
+            self.lines.push(LogLine { level, message });
+        }
+    }
+}
+
+impl log::Host for CallLog {
+    fn log(&mut self, level: log::Level, message: String) {
+        let level = match level {
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        self.write(level, &message);
+    }
+}
+
+/// Returns a plugin's text fit for a log or a terminal: cut to 4 KiB, on one line, control characters escaped.
+pub(crate) fn readable(text: &str) -> String {
+    let end = text.floor_char_boundary(LONGEST_TEXT);
+    let mut readable = String::with_capacity(end);
+    for character in text[..end].chars() {
+        match character {
+            '\n' | '\t' => readable.push(' '),
+            '\r' => {}
+            other if other.is_control() => readable.extend(other.escape_default()),
+            other => readable.push(other),
+        }
+    }
+    if end < text.len() {
+        readable.push_str(&format!("… ({} bytes)", text.len()));
+    }
+    readable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_over_the_limit_are_counted() {
+        let mut log = CallLog::new("p".into(), 2);
+        for number in 0..5 {
+            log.write(LogLevel::Info, &number.to_string());
+        }
+        assert_eq!((log.lines().len(), log.dropped()), (2, 3));
+        log.begin();
+        assert_eq!((log.lines().len(), log.dropped()), (0, 0));
+    }
+
+    #[test]
+    fn a_text_is_cut_at_a_character_and_cannot_steer_a_terminal() {
+        let long = "語".repeat(2000);
+        let cut = readable(&long);
+        assert_eq!(cut, format!("{}… (6000 bytes)", "語".repeat(1365)));
+        assert_eq!(readable("a\u{1b}[2Jb:\r\nc\td"), "a\\u{1b}[2Jb: c d");
+    }
+
+    #[test]
+    fn the_last_error_is_found_behind_later_lines() {
+        let mut log = CallLog::new("p".into(), 9);
+        assert_eq!(log.last_error(), None);
+        log.write(LogLevel::Error, "first");
+        log.write(LogLevel::Error, "second");
+        log.write(LogLevel::Info, "third");
+        assert_eq!(log.last_error(), Some("second"));
+    }
+}
