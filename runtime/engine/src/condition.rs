@@ -1,0 +1,460 @@
+//! A rule's `where`, from SQL text to a physical expression over the scan.
+//!
+//! Identifiers keep their case. A dotted name is looked up as a path ([`yagura_rules::resolve`]): a column whose name
+//! holds dots, a field of a struct, or a place inside JSON text. Text out of JSON takes the type of the number or
+//! truth value that it is compared with. NULL is SQL's: a comparison with it is unknown, and unknown does not match.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, DataFusionError, ScalarValue};
+use datafusion::config::Dialect;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr::{Between, InList};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility, lit, try_cast};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::sql::sqlparser::ast::{self, Ident, VisitMut, VisitorMut};
+use yagura_core::FieldPath;
+use yagura_rules::{ResolveError, Resolved, resolve};
+
+use crate::event_path::EventPath;
+
+/// Why a `where` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConditionError {
+    /// Not a SQL expression.
+    #[error("is not a SQL condition: {0}")]
+    Syntax(String),
+    /// A path leads nowhere and is not among the rule's `optional` ones.
+    #[error("{0} (add it to `optional` if some tables lack it)")]
+    Unknown(#[from] ResolveError),
+    /// Not a truth value.
+    #[error("is of type {0}, not a truth value: compare it with something")]
+    NotBoolean(DataType),
+    /// Subqueries, aggregates, the wall clock.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// Types that cannot be compared, unknown functions.
+    #[error("cannot be evaluated: {0}")]
+    Types(String),
+}
+
+/// A `where` whose names were looked up but whose columns are still those of the whole table.
+#[derive(Debug, Clone)]
+pub(crate) struct Condition {
+    sql: ast::Expr,
+    /// Place-holder names in `sql` and what they stand for.
+    paths: Vec<(FieldPath, Option<Resolved>)>,
+}
+
+const PLACEHOLDER: &str = "\u{1}path ";
+
+impl Condition {
+    /// Reads `text` and looks up its names in the table's schema; the paths in `optional` may be missing there.
+    pub(crate) fn parse(
+        state: &SessionState,
+        text: &str,
+        table: &Schema,
+        optional: &[FieldPath],
+    ) -> Result<Self, ConditionError> {
+        let mut sql = state
+            .sql_to_expr(text, &Dialect::Generic)
+            .map_err(|error| ConditionError::Syntax(first_line(&error)))?;
+        let mut names = Names {
+            table,
+            optional,
+            paths: Vec::new(),
+        };
+        match VisitMut::visit(&mut sql, &mut names) {
+            ControlFlow::Continue(()) => Ok(Self {
+                sql,
+                paths: names.paths,
+            }),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+
+    /// Returns the indexes of the table's columns that the condition reads.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = usize> + '_ {
+        self.paths
+            .iter()
+            .filter_map(|(_, resolved)| resolved.as_ref().map(|resolved| resolved.column))
+    }
+
+    /// Returns the expression over `scan`, a schema with at least the columns that the condition reads.
+    pub(crate) fn compile(
+        &self,
+        state: &SessionState,
+        scan: &Schema,
+    ) -> Result<Arc<dyn PhysicalExpr>, ConditionError> {
+        // Names are planned as columns of their final type, then replaced by what reads them.
+        let mut fields = Vec::new();
+        let mut readers = Vec::new();
+        for (index, (path, found)) in self.paths.iter().enumerate() {
+            let (data_type, reader) = match found {
+                None => (DataType::Utf8, lit(ScalarValue::Utf8(None))),
+                Some(_) => {
+                    let resolved = resolve(scan, path)?;
+                    let name = scan.field(resolved.column).name();
+                    let data_type = resolved.data_type.clone();
+                    let reader = if resolved.is_column() {
+                        Expr::Column(Column::from_name(name))
+                    } else {
+                        EventPath::below(name, resolved, &path.to_string())
+                    };
+                    (data_type, reader)
+                }
+            };
+            fields.push(Field::new(placeholder(index), data_type, true));
+            readers.push(reader);
+        }
+        let types = |error: DataFusionError| ConditionError::Types(first_line(&error));
+        let planned = DFSchema::try_from(Schema::new(fields)).map_err(types)?;
+        let with_alias = ast::ExprWithAlias {
+            expr: self.sql.clone(),
+            alias: None,
+        };
+        let expr = state
+            .create_logical_expr_from_sql_expr(with_alias, &planned)
+            .map_err(types)?;
+        allowed(&expr)?;
+        let expr = expr
+            .transform_up(|expr| match &expr {
+                Expr::Column(column) => {
+                    let reader = column
+                        .name
+                        .strip_prefix(PLACEHOLDER)
+                        .and_then(|index| readers.get(index.parse::<usize>().ok()?));
+                    Ok(match reader {
+                        Some(reader) => Transformed::yes(reader.clone()),
+                        None => Transformed::no(expr),
+                    })
+                }
+                _ => Ok(Transformed::no(expr)),
+            })
+            .and_then(|expr| expr.data.transform_up(|expr| Ok(typed_json(expr))))
+            .map_err(types)?
+            .data;
+        let scan_schema = DFSchema::try_from(scan.clone()).map_err(types)?;
+        let physical = state
+            .create_physical_expr(expr, &scan_schema)
+            .map_err(types)?;
+        match physical.data_type(scan).map_err(types)? {
+            DataType::Boolean => Ok(physical),
+            other => Err(ConditionError::NotBoolean(other)),
+        }
+    }
+}
+
+fn placeholder(index: usize) -> String {
+    format!("{PLACEHOLDER}{index}")
+}
+
+/// DataFusion appends hints and backtraces on further lines.
+fn first_line(error: &DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    let line = text.lines().next().unwrap_or_default();
+    line.replace(PLACEHOLDER, "path ")
+        .trim_end_matches('.')
+        .to_owned()
+}
+
+/// Replaces every name by a place-holder.
+struct Names<'a> {
+    table: &'a Schema,
+    optional: &'a [FieldPath],
+    paths: Vec<(FieldPath, Option<Resolved>)>,
+}
+
+impl Names<'_> {
+    fn placeholder_for(&mut self, segments: Vec<String>) -> Result<ast::Expr, ConditionError> {
+        let Some(path) = FieldPath::new(segments) else {
+            return Err(ConditionError::Syntax("an empty name".into()));
+        };
+        let known = self.paths.iter().position(|(known, _)| *known == path);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let found = match resolve(self.table, &path) {
+                    Ok(found) => Some(found),
+                    Err(_) if self.optional.contains(&path) => None,
+                    Err(error) => return Err(error.into()),
+                };
+                self.paths.push((path, found));
+                self.paths.len() - 1
+            }
+        };
+        Ok(ast::Expr::Identifier(Ident::with_quote(
+            '"',
+            placeholder(index),
+        )))
+    }
+}
+
+impl VisitorMut for Names<'_> {
+    type Break = ConditionError;
+
+    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<ConditionError> {
+        ControlFlow::Break(ConditionError::NotAllowed(
+            "holds a subquery; a `where` judges one event by itself".into(),
+        ))
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<ConditionError> {
+        let segments = match expr {
+            ast::Expr::Identifier(name) => vec![name.value.clone()],
+            ast::Expr::CompoundIdentifier(names) => {
+                names.iter().map(|name| name.value.clone()).collect()
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        match self.placeholder_for(segments) {
+            Ok(placeholder) => {
+                *expr = placeholder;
+                ControlFlow::Continue(())
+            }
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+/// Aggregates need more than one event; the clock and random numbers would make two runs differ.
+fn allowed(expr: &Expr) -> Result<(), ConditionError> {
+    let mut problem = None;
+    let visited = expr.apply(|expr| {
+        problem = match expr {
+            Expr::AggregateFunction(call) => Some(format!(
+                "calls the aggregate `{}`; a `where` judges one event by itself",
+                call.func.name()
+            )),
+            Expr::WindowFunction(call) => Some(format!(
+                "calls the window function `{}`; a `where` judges one event by itself",
+                call.fun.name()
+            )),
+            Expr::ScalarFunction(call)
+                if call.func.signature().volatility != Volatility::Immutable =>
+            {
+                Some(format!(
+                    "calls `{}`, whose answer is not the same in every run; compare with event times instead",
+                    call.func.name()
+                ))
+            }
+            _ => None,
+        };
+        Ok(match problem {
+            Some(_) => TreeNodeRecursion::Stop,
+            None => TreeNodeRecursion::Continue,
+        })
+    });
+    match (problem, visited) {
+        (Some(problem), _) => Err(ConditionError::NotAllowed(problem)),
+        (None, Err(error)) => Err(ConditionError::Types(first_line(&error))),
+        (None, Ok(_)) => Ok(()),
+    }
+}
+
+/// Gives text out of JSON the type of the literal it is compared with; text that is no such value reads as NULL.
+fn typed_json(expr: Expr) -> Transformed<Expr> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(op) => {
+            let (left, right) = match (EventPath::is_json(&left), EventPath::is_json(&right)) {
+                (true, false) => typed_pair(*left, *right),
+                (false, true) => {
+                    let (right, left) = typed_pair(*right, *left);
+                    (left, right)
+                }
+                _ => (*left, *right),
+            };
+            Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(
+                Box::new(left),
+                op,
+                Box::new(right),
+            )))
+        }
+        Expr::InList(InList {
+            expr,
+            mut list,
+            negated,
+        }) if EventPath::is_json(&expr) && list.iter().any(is_number) => {
+            list = list.into_iter().map(as_float).collect();
+            let expr = Box::new(try_cast(*expr, DataType::Float64));
+            Transformed::yes(Expr::InList(InList::new(expr, list, negated)))
+        }
+        Expr::Between(Between {
+            expr,
+            negated,
+            low,
+            high,
+        }) if EventPath::is_json(&expr) && (is_number(&low) || is_number(&high)) => {
+            Transformed::yes(Expr::Between(Between::new(
+                Box::new(try_cast(*expr, DataType::Float64)),
+                negated,
+                Box::new(as_float(*low)),
+                Box::new(as_float(*high)),
+            )))
+        }
+        other => Transformed::no(other),
+    }
+}
+
+fn typed_pair(json: Expr, other: Expr) -> (Expr, Expr) {
+    match &other {
+        Expr::Literal(ScalarValue::Boolean(Some(truth)), _) => {
+            let text = if *truth { "true" } else { "false" };
+            (json, lit(text))
+        }
+        number if is_number(number) => (try_cast(json, DataType::Float64), as_float(other)),
+        _ => (json, other),
+    }
+}
+
+fn is_number(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(value, _) => value.data_type().is_numeric(),
+        Expr::Negative(inner) => is_number(inner),
+        _ => false,
+    }
+}
+
+fn as_float(expr: Expr) -> Expr {
+    try_cast(expr, DataType::Float64)
+}
+
+fn is_comparison(op: Operator) -> bool {
+    matches!(
+        op,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::array::{
+        ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, StringViewArray,
+        StructArray,
+    };
+    use datafusion::execution::context::SessionContext;
+
+    fn events() -> RecordBatch {
+        let who = StructArray::from(vec![(
+            Arc::new(Field::new("name", DataType::Utf8, true)),
+            Arc::new(StringArray::from(vec![
+                Some("ann"),
+                None,
+                Some("bob"),
+                None,
+            ])) as ArrayRef,
+        )]);
+        RecordBatch::try_from_iter_with_nullable(vec![
+            (
+                "Name",
+                Arc::new(StringViewArray::from(vec![
+                    Some("a"),
+                    Some("b"),
+                    None,
+                    Some("d"),
+                ])) as ArrayRef,
+                true,
+            ),
+            (
+                "id.port",
+                Arc::new(Int64Array::from(vec![Some(1), Some(2), Some(3), None])),
+                true,
+            ),
+            ("who", Arc::new(who), true),
+            (
+                "body",
+                Arc::new(StringArray::from(vec![
+                    Some(r#"{"n": 5, "ok": true, "s": "x"}"#),
+                    Some(r#"{"n": "40", "ok": false, "s": null}"#),
+                    Some("not json"),
+                    None,
+                ])),
+                true,
+            ),
+        ])
+        .unwrap()
+    }
+
+    fn judge(text: &str) -> Result<Vec<usize>, ConditionError> {
+        let state = SessionContext::new().state();
+        let batch = events();
+        let optional = ["missing.path".parse().unwrap()];
+        let condition = Condition::parse(&state, text, &batch.schema(), &optional)?;
+        let physical = condition.compile(&state, &batch.schema())?;
+        let judged = physical.evaluate(&batch).unwrap().into_array(4).unwrap();
+        let mask: &BooleanArray = judged.as_boolean();
+        Ok(mask
+            .iter()
+            .enumerate()
+            .filter(|(_, v)| *v == Some(true))
+            .map(|(i, _)| i)
+            .collect())
+    }
+
+    #[test]
+    fn names_keep_their_case_and_lead_through_columns_structs_and_json() {
+        assert_eq!(judge("Name = 'a'").unwrap(), [0]);
+        assert_eq!(judge("id.port >= 2").unwrap(), [1, 2]);
+        assert_eq!(judge("\"id.port\" >= 2").unwrap(), [1, 2]);
+        assert_eq!(judge("who.name = 'bob' OR Name = 'd'").unwrap(), [2, 3]);
+        assert_eq!(judge("lower(body.s) = 'x'").unwrap(), [0]);
+        assert!(
+            judge("name = 'a'")
+                .unwrap_err()
+                .to_string()
+                .contains("`Name`")
+        );
+    }
+
+    #[test]
+    fn text_out_of_json_takes_the_type_it_is_compared_with() {
+        assert_eq!(judge("body.n > 4").unwrap(), [0, 1]);
+        assert_eq!(judge("10 < body.n").unwrap(), [1]);
+        assert_eq!(judge("body.n BETWEEN 5 AND 6").unwrap(), [0]);
+        assert_eq!(judge("body.n IN (40, 41)").unwrap(), [1]);
+        assert_eq!(judge("body.n = -5").unwrap(), [0usize; 0]);
+        assert_eq!(judge("body.n = '5'").unwrap(), [0]);
+        assert_eq!(judge("body.ok = true").unwrap(), [0]);
+        assert_eq!(judge("body.ok = false").unwrap(), [1]);
+        assert_eq!(judge("body.s > 1").unwrap(), [0usize; 0]);
+    }
+
+    #[test]
+    fn null_is_unknown_as_in_sql() {
+        assert_eq!(judge("Name <> 'a'").unwrap(), [1, 3]);
+        assert_eq!(judge("NOT (Name = 'a')").unwrap(), [1, 3]);
+        assert_eq!(judge("Name IS DISTINCT FROM 'a'").unwrap(), [1, 2, 3]);
+        assert_eq!(judge("body.s IS NULL").unwrap(), [1, 2, 3]);
+        assert_eq!(judge("missing.path IS NULL AND Name = 'd'").unwrap(), [3]);
+        assert_eq!(judge("missing.path = 'x'").unwrap(), [0usize; 0]);
+        assert_eq!(judge("Name IN ('a', NULL)").unwrap(), [0]);
+    }
+
+    #[test]
+    fn what_cannot_be_judged_says_why() {
+        for (text, want) in [
+            ("Name =", "is not a SQL condition"),
+            ("Name", "not a truth value"),
+            ("Nmae = 'a'", "did you mean `Name`?"),
+            ("Name = 'a' AND random() > 0.5", "`random`"),
+            ("sum(id.port) > 1", "aggregate `sum`"),
+            ("EXISTS (SELECT 1)", "subquery"),
+            ("id.port.x = 1", "has no fields"),
+            ("frobnicate(Name) = 'a'", "frobnicate"),
+        ] {
+            let message = judge(text).unwrap_err().to_string();
+            assert!(message.contains(want), "{text}: {message}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Why a run stops.
+
+use std::path::PathBuf;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use yagura_host::CallError;
+use yagura_lake::table::TableError;
+
+/// Why a run stops. What concerns one batch of one rule does not: see [`crate::report::SetAside`].
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A rule does not fit its table.
+    #[error("{}: rule `{rule}`: `{key}` {message}", .file.display())]
+    Rule {
+        /// The rule's file.
+        file: PathBuf,
+        /// The rule's id.
+        rule: String,
+        /// Key inside `[rule]`.
+        key: &'static str,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// A plugin did not accept its rules.
+    #[error("plugin {plugin} cannot be opened for table `{table}`")]
+    Open {
+        /// The plugin.
+        plugin: String,
+        /// The table.
+        table: String,
+        /// The cause.
+        source: CallError,
+    },
+    /// A table cannot be opened.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// An object cannot be read.
+    #[error(
+        "{file} of table `{table}` cannot be read: {reason}; mend or remove it, or set `on_bad_file = \"skip\"` for the table"
+    )]
+    BadFile {
+        /// The table.
+        table: String,
+        /// The object.
+        file: String,
+        /// What the reader said.
+        reason: String,
+    },
+    /// A row has no usable time.
+    #[error(
+        "row {row} of {file} in table `{table}` has no usable time in `{column}`; mend the object, or set `on_null_time = \"skip\"` for the table to count such rows and go on"
+    )]
+    NullTime {
+        /// The table.
+        table: String,
+        /// The object.
+        file: String,
+        /// Row inside it, from zero.
+        row: u64,
+        /// The time column.
+        column: String,
+    },
+    /// The rules find more than the run may hold.
+    #[error(
+        "the rules made more than {limit} findings, `{rule}` alone {count}; make its `where` narrower, shorten the range, or raise the limit with --max-findings"
+    )]
+    TooManyFindings {
+        /// The limit.
+        limit: usize,
+        /// The rule with the most.
+        rule: String,
+        /// How many it made.
+        count: usize,
+    },
+    /// Reading failed, and no single object could be blamed.
+    #[error("cannot scan table `{table}`")]
+    Scan {
+        /// The table.
+        table: String,
+        /// The cause.
+        source: DataFusionError,
+    },
+    /// A fault of our own in handling columns.
+    #[error("cannot plan the scan")]
+    Arrow(#[from] ArrowError),
+}

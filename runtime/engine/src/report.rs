@@ -1,0 +1,84 @@
+//! What a run tells besides its alerts.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use yagura_core::EventRef;
+
+/// Events that a rule did not judge because its plugin failed on them, twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Index of the rule among the run's rules.
+    pub rule: usize,
+    /// Id of the rule.
+    pub rule_id: String,
+    /// Why, from the second try.
+    pub reason: String,
+    /// How many events.
+    pub rows: u64,
+    /// The first of them.
+    pub first: EventRef,
+    /// The last of them.
+    pub last: EventRef,
+    /// True where the rule was no longer tried, after repeated faults.
+    pub quarantined: bool,
+}
+
+/// Counters of a run, shared by its partitions.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Events that came out of the scans, after pruning and pushed-down filters.
+    pub scanned: AtomicU64,
+    /// Events handed to rules, once for each rule that took them.
+    pub judged: AtomicU64,
+    /// Rows left out for want of a usable time.
+    pub null_times: AtomicU64,
+    /// Findings made.
+    pub findings: AtomicU64,
+    set_aside: Mutex<Vec<SetAside>>,
+}
+
+impl Progress {
+    /// Adds to a counter.
+    pub(crate) fn add(counter: &AtomicU64, amount: usize) {
+        counter.fetch_add(amount as u64, Ordering::Relaxed);
+    }
+
+    /// Records events that were set aside.
+    pub(crate) fn set_aside(&self, events: SetAside) {
+        tracing::warn!(
+            rule = events.rule_id,
+            rows = events.rows,
+            reason = events.reason,
+            "events set aside"
+        );
+        self.lock().push(events);
+    }
+
+    /// Returns and forgets what was set aside, in order of rule and event.
+    pub(crate) fn take_set_aside(&self) -> Vec<SetAside> {
+        let mut all = std::mem::take(&mut *self.lock());
+        all.sort_by(|a, b| (a.rule, &a.first).cmp(&(b.rule, &b.first)));
+        all
+    }
+
+    /// Forgets everything, for a run that starts again.
+    pub(crate) fn reset(&self) {
+        for counter in [
+            &self.scanned,
+            &self.judged,
+            &self.null_times,
+            &self.findings,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SetAside>> {
+        // A poisoned lock only means that another thread panicked between two pushes.
+        self.set_aside
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,139 @@
+//! The live things that a plan's operators need where they run: plugins and counters.
+//!
+//! A plan names rules and plugins by number. Whoever executes it puts a [`DetectRuntime`] into the session, so that the
+//! plan itself holds no handle and could be built again in another process.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use yagura_host::{CallError, DataType, Detector, DetectorPlugin, Field, RuleSpec};
+use yagura_rules::PluginType;
+
+use crate::error::EngineError;
+use crate::plan::TablePlan;
+use crate::report::Progress;
+
+/// A plugin as a run uses it.
+#[derive(Debug, Clone)]
+pub struct PluginSource {
+    /// The compiled plugin.
+    pub plugin: DetectorPlugin,
+    /// Its `[plugin.config]` as JSON text.
+    pub config: String,
+}
+
+/// What the operators of one table's plan need where they run.
+#[derive(Debug)]
+pub struct DetectRuntime {
+    pub(crate) plugins: Vec<PluginRuntime>,
+    /// Failed batches of each of the run's rules.
+    pub(crate) faults: Vec<AtomicU32>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// One plugin with the rules that it serves on one table.
+#[derive(Debug)]
+pub(crate) struct PluginRuntime {
+    source: PluginSource,
+    rules: Vec<RuleSpec>,
+    numbers: HashMap<usize, u32>,
+    idle: Mutex<Vec<Detector>>,
+}
+
+impl DetectRuntime {
+    /// Opens one instance of every plugin that the plan's rules need, which checks that it accepts them.
+    ///
+    /// # Errors
+    /// [`EngineError::Open`]: a rule that the component has no code for, a configuration that it refuses.
+    pub fn open(
+        plan: &TablePlan,
+        plugins: &[PluginSource],
+        rules: usize,
+        progress: Arc<Progress>,
+    ) -> Result<Self, EngineError> {
+        let plugins = plugins
+            .iter()
+            .enumerate()
+            .map(|(index, source)| PluginRuntime::open(plan, index, source))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            plugins,
+            faults: (0..rules).map(|_| AtomicU32::new(0)).collect(),
+            progress,
+        })
+    }
+}
+
+impl PluginRuntime {
+    fn open(plan: &TablePlan, index: usize, source: &PluginSource) -> Result<Self, EngineError> {
+        let mut rules = Vec::new();
+        let mut numbers = HashMap::new();
+        for rule in plan.rules.iter().filter(|rule| rule.plugin == Some(index)) {
+            numbers.insert(rule.index, u32::try_from(rules.len()).unwrap_or(u32::MAX));
+            rules.push(RuleSpec {
+                id: rule.rule.id.clone(),
+                config_json: serde_json::to_string(&rule.rule.config).unwrap_or_default(),
+                schema: rule
+                    .plugin_columns
+                    .iter()
+                    .map(|read| &rule.reads[*read])
+                    .map(|read| Field {
+                        name: read.name.clone(),
+                        data_type: host_type(read.plugin_type),
+                        nullable: true,
+                    })
+                    .collect(),
+            });
+        }
+        let runtime = Self {
+            source: source.clone(),
+            rules,
+            numbers,
+            idle: Mutex::new(Vec::new()),
+        };
+        if !runtime.rules.is_empty() {
+            let first = runtime.take().map_err(|error| EngineError::Open {
+                plugin: source.plugin.name().to_owned(),
+                table: plan.table.name.clone(),
+                source: error,
+            })?;
+            runtime.give_back(first);
+        }
+        Ok(runtime)
+    }
+
+    /// Returns an idle instance, or opens a new one.
+    pub(crate) fn take(&self) -> Result<Detector, CallError> {
+        let idle = self.lock().pop();
+        match idle {
+            Some(detector) => Ok(detector),
+            None => self.source.plugin.open(&self.source.config, &self.rules),
+        }
+    }
+
+    /// Keeps an instance for the next partition.
+    pub(crate) fn give_back(&self, detector: Detector) {
+        self.lock().push(detector);
+    }
+
+    /// Returns the number under which the plugin knows a rule of the run.
+    pub(crate) fn number_of(&self, rule: usize) -> u32 {
+        self.numbers.get(&rule).copied().unwrap_or(u32::MAX)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Detector>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn host_type(plugin_type: PluginType) -> DataType {
+    match plugin_type {
+        PluginType::Boolean => DataType::Boolean,
+        PluginType::Int64 => DataType::Int64,
+        PluginType::Float64 => DataType::Float64,
+        PluginType::TimestampMicros => DataType::TimestampUs,
+        PluginType::Utf8 => DataType::Utf8,
+        PluginType::Binary => DataType::Binary,
+    }
+}

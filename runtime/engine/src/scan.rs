@@ -1,0 +1,189 @@
+//! One scan of a table for all its rules: the union of their columns, the OR of their conditions.
+//!
+//! What is pushed down only narrows the scan. Every condition and the time range are judged again on what comes out,
+//! so a filter that the reader cannot apply costs time and never a wrong answer.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::ScalarValue;
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::Operator;
+use datafusion::parquet::arrow::RowNumber;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+use datafusion::physical_expr::utils::reassign_expr_columns;
+use datafusion::physical_plan::ExecutionPlan;
+use yagura_core::{TimeRange, Timestamp};
+use yagura_lake::table::{DataFile, Table};
+
+use crate::plan::TablePlan;
+
+/// Name of the column that tells each row's object.
+pub(crate) const OBJECT: &str = "yagura.object";
+/// Name of the column that tells each row's place in its object.
+pub(crate) const ROW: &str = "yagura.row";
+
+/// Above this many conditions their OR costs more in the reader than it saves.
+const PUSHED_CONDITIONS: usize = 64;
+
+/// Returns the scan of `files`, at most `options.execution.target_partitions` ways in parallel: the plan's columns, then
+/// [`OBJECT`] and [`ROW`].
+pub(crate) fn scan(
+    plan: &TablePlan,
+    files: &[DataFile],
+    range: TimeRange,
+    cache: Arc<FileMetadataCache>,
+    options: &ConfigOptions,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let table = &plan.table;
+    let schema = table_schema(table);
+    let mut source = ParquetSource::new(schema.clone())
+        .with_pushdown_filters(true)
+        .with_reorder_filters(true)
+        .with_metadata_size_hint(64 * 1024)
+        .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
+            Arc::clone(&table.location.store),
+            cache,
+        )));
+    if let Some(predicate) = predicate(plan, range) {
+        let predicate = reassign_expr_columns(predicate, schema.table_schema())?;
+        source = source.with_predicate(predicate);
+    }
+    let width = schema.table_schema().fields().len();
+    let mut projection = plan.columns.clone();
+    projection.extend([width - 2, width - 1]);
+
+    let files: Vec<PartitionedFile> = files.iter().map(|file| partitioned(table, file)).collect();
+    let config = FileScanConfigBuilder::new(object_store_url(table)?, Arc::new(source))
+        .with_projection_indices(Some(projection))?
+        .with_file_groups(vec![FileGroup::new(files.clone())])
+        .build();
+    let whole = DataSourceExec::from_data_source(config.clone());
+    let partitions = options.execution.target_partitions;
+    if let Some(split) = whole.repartitioned(partitions, options)? {
+        return Ok(split);
+    }
+    // Too small to cut objects into ranges: whole objects side by side.
+    let groups = FileGroup::new(files).split_files(partitions);
+    Ok(DataSourceExec::from_data_source(
+        FileScanConfigBuilder::from(config)
+            .with_file_groups(groups)
+            .build(),
+    ))
+}
+
+/// Returns the URL under which the table's store is registered.
+pub(crate) fn object_store_url(table: &Table) -> Result<ObjectStoreUrl> {
+    ObjectStoreUrl::parse(table.location.base.as_str())
+}
+
+fn object_field() -> FieldRef {
+    let text = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
+    Arc::new(Field::new(OBJECT, text, false))
+}
+
+fn row_field() -> FieldRef {
+    Arc::new(Field::new(ROW, DataType::Int64, false).with_extension_type(RowNumber))
+}
+
+fn table_schema(table: &Table) -> TableSchema {
+    let partitions: Vec<FieldRef> = table
+        .partition_fields()
+        .iter()
+        .cloned()
+        .chain([object_field()])
+        .collect();
+    TableSchema::builder(Arc::clone(&table.file_schema))
+        .with_table_partition_cols(partitions)
+        .with_virtual_columns(vec![row_field()])
+        .build()
+}
+
+/// A partition's value is the same for a whole object: so is its name.
+fn partitioned(table: &Table, file: &DataFile) -> PartitionedFile {
+    let text = |value: Option<String>| {
+        ScalarValue::Dictionary(
+            Box::new(DataType::UInt16),
+            Box::new(ScalarValue::Utf8(value)),
+        )
+    };
+    let object = table.location.name_of(&file.meta.location);
+    let values = file.partition_values.iter().cloned().chain([Some(object)]);
+    PartitionedFile::new_from_meta(file.meta.clone())
+        .with_partition_values(values.map(text).collect())
+}
+
+/// The time range AND (one rule's condition OR the next one's …), as far as it narrows anything.
+fn predicate(plan: &TablePlan, range: TimeRange) -> Option<Arc<dyn PhysicalExpr>> {
+    let conditions: Option<Vec<_>> = plan
+        .rules
+        .iter()
+        .map(|rule| rule.condition.clone())
+        .collect();
+    let any = conditions
+        .filter(|all| all.len() <= PUSHED_CONDITIONS)
+        .and_then(|all| {
+            all.into_iter()
+                .reduce(|left, right| binary(left, Operator::Or, right))
+        });
+    [
+        range
+            .from
+            .and_then(|from| bound(plan, Operator::GtEq, from)),
+        range.to.and_then(|to| bound(plan, Operator::Lt, to)),
+        any,
+    ]
+    .into_iter()
+    .flatten()
+    .reduce(|left, right| binary(left, Operator::And, right))
+}
+
+fn bound(plan: &TablePlan, operator: Operator, time: Timestamp) -> Option<Arc<dyn PhysicalExpr>> {
+    let field = plan.scan_schema.field(plan.time);
+    let DataType::Timestamp(unit, zone) = field.data_type() else {
+        return None;
+    };
+    let micros = time.micros();
+    let zone = zone.clone();
+    let value = match unit {
+        // Rounding must not narrow: whole units below for a start, above for an end.
+        TimeUnit::Second => {
+            ScalarValue::TimestampSecond(Some(units(micros, 1_000_000, operator)), zone)
+        }
+        TimeUnit::Millisecond => {
+            ScalarValue::TimestampMillisecond(Some(units(micros, 1_000, operator)), zone)
+        }
+        TimeUnit::Microsecond => ScalarValue::TimestampMicrosecond(Some(micros), zone),
+        TimeUnit::Nanosecond => {
+            ScalarValue::TimestampNanosecond(Some(micros.checked_mul(1_000)?), zone)
+        }
+    };
+    let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), plan.time));
+    Some(binary(column, operator, Arc::new(Literal::new(value))))
+}
+
+fn units(micros: i64, unit: i64, operator: Operator) -> i64 {
+    let below = micros.div_euclid(unit);
+    if operator == Operator::Lt && micros.rem_euclid(unit) != 0 {
+        below + 1
+    } else {
+        below
+    }
+}
+
+fn binary(
+    left: Arc<dyn PhysicalExpr>,
+    operator: Operator,
+    right: Arc<dyn PhysicalExpr>,
+) -> Arc<dyn PhysicalExpr> {
+    Arc::new(BinaryExpr::new(left, operator, right))
+}
