@@ -1,0 +1,303 @@
+//! Batches of events, as the host hands them over.
+
+use std::cell::OnceCell;
+
+use crate::bindings::yagura::plugin::types::{Batch as RawBatch, Column as RawColumn, Field};
+use crate::column::{Kind, type_name};
+use crate::{Boolean, Column, DataType, Float64, Int64, PluginError, Text, Time};
+
+/// Events in columns: the rows that passed the rule's `where`, and of them only the columns that the rule lists.
+///
+/// Nothing is decoded before it is asked for, and only in the columns that are asked for.
+pub struct Batch<'a> {
+    rows: u32,
+    schema: &'a [Field],
+    columns: &'a [RawColumn],
+    /// The bytes of a text column as text, once looked at; nothing inside when they are not UTF-8 as a whole.
+    texts: Vec<OnceCell<Option<&'a str>>>,
+}
+
+impl<'a> Batch<'a> {
+    /// Takes over what the host sent, checking that every column has the bytes that the number of rows asks for.
+    ///
+    /// # Errors
+    /// [`PluginError::Data`] naming the column, which means that host and plugin do not speak the same contract.
+    pub(crate) fn new(schema: &'a [Field], raw: &'a RawBatch) -> Result<Self, PluginError> {
+        if raw.columns.len() != schema.len() {
+            let message = format!(
+                "a batch has {} columns where the rule's schema has {}",
+                raw.columns.len(),
+                schema.len()
+            );
+            return Err(PluginError::Data(message));
+        }
+        for (field, column) in schema.iter().zip(&raw.columns) {
+            check(field, column, raw.rows as usize)?;
+        }
+        Ok(Self {
+            rows: raw.rows,
+            schema,
+            columns: &raw.columns,
+            texts: vec![OnceCell::new(); raw.columns.len()],
+        })
+    }
+
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.rows as usize
+    }
+
+    /// Says whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Returns a view of one column: the fastest way through many rows.
+    pub fn column<K: Kind>(&self, column: Column<K>) -> K::View<'a> {
+        K::view(self, column.index())
+    }
+
+    /// Returns the rows in order. A row decodes nothing until it is asked.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'_, 'a>> {
+        (0..self.rows).map(|index| Row { batch: self, index })
+    }
+
+    pub(crate) fn raw(&self, index: usize) -> &'a RawColumn {
+        // A `Column` is only made by a rule whose schema this batch was checked against, except in a detector that
+        // keeps a column of another rule.
+        &self.columns[index]
+    }
+
+    /// Returns the column's bytes as text, checked on the first call of the batch.
+    pub(crate) fn text(&self, index: usize) -> Option<&'a str> {
+        *self.texts[index].get_or_init(|| std::str::from_utf8(&self.columns[index].values).ok())
+    }
+
+    fn named<K: Kind>(&self, name: &str) -> Result<Column<K>, PluginError> {
+        find(self.schema, name)
+    }
+}
+
+/// One event of a batch.
+#[derive(Clone, Copy)]
+pub struct Row<'b, 'a> {
+    batch: &'b Batch<'a>,
+    index: u32,
+}
+
+impl<'a> Row<'_, 'a> {
+    /// Returns the row's place in its batch, from zero.
+    pub fn index(self) -> u32 {
+        self.index
+    }
+
+    /// Returns the value in a column, or nothing where it is NULL.
+    pub fn get<K: Kind>(self, column: Column<K>) -> Option<K::Value<'a>> {
+        K::value(&self.batch.column(column), self.index as usize)
+    }
+
+    /// Returns the text in the column of this name.
+    ///
+    /// # Errors
+    /// [`PluginError::Config`] when the rule lists no such column, or it is of another type; so do the methods below.
+    /// They look the name up on every call: [`Row::get`] is faster and fails when the plugin is opened.
+    pub fn str(self, name: &str) -> Result<Option<&'a str>, PluginError> {
+        Ok(self.get(self.batch.named::<Text>(name)?))
+    }
+
+    /// Returns the integer in the column of this name.
+    ///
+    /// # Errors
+    /// See [`Row::str`].
+    pub fn i64(self, name: &str) -> Result<Option<i64>, PluginError> {
+        Ok(self.get(self.batch.named::<Int64>(name)?))
+    }
+
+    /// Returns the number in the column of this name.
+    ///
+    /// # Errors
+    /// See [`Row::str`].
+    pub fn f64(self, name: &str) -> Result<Option<f64>, PluginError> {
+        Ok(self.get(self.batch.named::<Float64>(name)?))
+    }
+
+    /// Returns the truth value in the column of this name.
+    ///
+    /// # Errors
+    /// See [`Row::str`].
+    pub fn bool(self, name: &str) -> Result<Option<bool>, PluginError> {
+        Ok(self.get(self.batch.named::<Boolean>(name)?))
+    }
+
+    /// Returns the time in the column of this name, in microseconds since 1970-01-01T00:00:00Z.
+    ///
+    /// # Errors
+    /// See [`Row::str`].
+    pub fn time(self, name: &str) -> Result<Option<i64>, PluginError> {
+        Ok(self.get(self.batch.named::<Time>(name)?))
+    }
+}
+
+/// What names a row of a batch: a [`Row`] or its number.
+pub trait RowIndex: Copy {
+    /// Returns the row's place in its batch, from zero.
+    fn row_index(self) -> usize;
+}
+
+impl RowIndex for usize {
+    fn row_index(self) -> usize {
+        self
+    }
+}
+
+impl RowIndex for u32 {
+    fn row_index(self) -> usize {
+        self as usize
+    }
+}
+
+impl RowIndex for Row<'_, '_> {
+    fn row_index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// Finds a column by name and checks its type.
+pub(crate) fn find<K: Kind>(schema: &[Field], name: &str) -> Result<Column<K>, PluginError> {
+    let Some(index) = schema.iter().position(|field| field.name == name) else {
+        let known: Vec<String> = schema
+            .iter()
+            .map(|field| format!("`{}`", field.name))
+            .collect();
+        return Err(PluginError::Config(format!(
+            "the rule hands over no column `{name}`: add it to the rule's `columns`, which are {}",
+            known.join(", ")
+        )));
+    };
+    let found = schema[index].data_type;
+    if found != K::TYPE {
+        return Err(PluginError::Config(format!(
+            "column `{name}` is of type {} where the detector reads {}",
+            type_name(found),
+            type_name(K::TYPE)
+        )));
+    }
+    Ok(Column::at(index))
+}
+
+fn check(field: &Field, column: &RawColumn, rows: usize) -> Result<(), PluginError> {
+    let bits = rows.div_ceil(8);
+    let fits = match field.data_type {
+        DataType::Boolean => column.values.len() >= bits,
+        DataType::Int64 | DataType::Float64 | DataType::TimestampUs => {
+            column.values.len() == rows * 8
+        }
+        DataType::Utf8 | DataType::Binary => column.offsets.len() == (rows + 1) * 4,
+    };
+    if fits && (column.validity.is_empty() || column.validity.len() >= bits) {
+        return Ok(());
+    }
+    Err(PluginError::Data(format!(
+        "column `{}` of type {} came with {} bytes of values, {} of offsets and {} of validity for {rows} rows",
+        field.name,
+        type_name(field.data_type),
+        column.values.len(),
+        column.offsets.len(),
+        column.validity.len()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str, data_type: DataType) -> Field {
+        Field {
+            name: name.to_owned(),
+            data_type,
+            nullable: true,
+        }
+    }
+
+    fn column(validity: &[u8], offsets: &[u32], values: &[u8]) -> RawColumn {
+        RawColumn {
+            validity: validity.to_vec(),
+            offsets: offsets.iter().flat_map(|o| o.to_le_bytes()).collect(),
+            values: values.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_batch_of_bytes_reads_as_the_contract_says() {
+        let schema = [
+            field("name", DataType::Utf8),
+            field("count", DataType::Int64),
+            field("flag", DataType::Boolean),
+            field("at", DataType::TimestampUs),
+        ];
+        let numbers: Vec<u8> = [7_i64, -1, 0]
+            .iter()
+            .flat_map(|n| n.to_le_bytes())
+            .collect();
+        let raw = RawBatch {
+            rows: 3,
+            columns: vec![
+                column(&[0b101], &[0, 2, 2, 5], "héabc"[..].as_bytes()),
+                column(&[], &[], &numbers),
+                column(&[], &[], &[0b110]),
+                column(&[0b110], &[], &numbers),
+            ],
+        };
+        // "hé" is three bytes: the offsets above cut it, which is not text.
+        let batch = Batch::new(&schema, &raw).unwrap();
+        let rows: Vec<Row> = batch.rows().collect();
+        assert_eq!(rows[0].str("name").unwrap(), None);
+        assert_eq!(rows[1].str("name").unwrap(), None);
+        assert_eq!(rows[0].i64("count").unwrap(), Some(7));
+        assert_eq!(rows[1].i64("count").unwrap(), Some(-1));
+        assert_eq!(rows[0].bool("flag").unwrap(), Some(false));
+        assert_eq!(rows[2].bool("flag").unwrap(), Some(true));
+        assert_eq!(rows[0].time("at").unwrap(), None);
+        assert_eq!(rows[1].time("at").unwrap(), Some(-1));
+        let missing = rows[0].str("nmae").unwrap_err().to_string();
+        assert!(missing.contains("no column `nmae`"), "{missing}");
+        let wrong = rows[0].str("count").unwrap_err().to_string();
+        assert!(wrong.contains("int64") && wrong.contains("utf8"), "{wrong}");
+    }
+
+    #[test]
+    fn invalid_utf8_costs_only_its_own_value() {
+        let schema = [field("name", DataType::Utf8)];
+        let raw = RawBatch {
+            rows: 3,
+            columns: vec![column(&[], &[0, 2, 4, 6], b"ok\xff\xfeok")],
+        };
+        let batch = Batch::new(&schema, &raw).unwrap();
+        let names: Vec<Option<&str>> = batch.rows().map(|row| row.str("name").unwrap()).collect();
+        assert_eq!(names, [Some("ok"), None, Some("ok")]);
+    }
+
+    #[test]
+    fn a_column_with_too_few_bytes_is_refused_by_name() {
+        let schema = [
+            field("name", DataType::Utf8),
+            field("count", DataType::Int64),
+        ];
+        for columns in [
+            vec![column(&[], &[0], b""), column(&[], &[], &[0; 16])],
+            vec![column(&[], &[0, 0, 0], b""), column(&[], &[], &[0; 15])],
+            vec![column(&[], &[0, 0, 0], b"")],
+        ] {
+            let raw = RawBatch { rows: 2, columns };
+            let error = Batch::new(&schema, &raw).err().unwrap();
+            assert!(matches!(&error, PluginError::Data(_)), "{error}");
+        }
+        // Offsets past the end of the values give no value, not a trap.
+        let raw = RawBatch {
+            rows: 2,
+            columns: vec![column(&[], &[0, 9, 4], b"abc"), column(&[], &[], &[0; 16])],
+        };
+        let batch = Batch::new(&schema, &raw).unwrap();
+        assert!(batch.rows().all(|row| row.str("name").unwrap().is_none()));
+    }
+}
