@@ -1,0 +1,255 @@
+//! `yagura inspect`: what a pack or a component is, without running it over anything.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use yagura_core::Pack;
+use yagura_core::pack::{Limits, World};
+use yagura_host::{ComponentInfo, ComponentKind, LoadError, inspect};
+
+use crate::output::{Format, printable, table};
+use crate::packs;
+
+/// Show what packs and components hold: worlds, rules, imports, sizes, limits.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Directory of a pack, or a Wasm file; may be given more than once
+    #[arg(required = true)]
+    path: Vec<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// A pack as `--format json` prints it.
+#[derive(Debug, Serialize)]
+struct PackView {
+    pack: String,
+    version: String,
+    api: String,
+    description: String,
+    license: String,
+    path: PathBuf,
+    plugins: Vec<ComponentView>,
+    rules: Vec<RuleView>,
+}
+
+#[derive(Debug, Serialize)]
+struct RuleView {
+    id: String,
+    title: String,
+    severity: String,
+    table: String,
+    plugin: Option<String>,
+    tags: Vec<String>,
+}
+
+/// A component as `--format json` prints it. What cannot be found out is absent, and `problem` says why.
+#[derive(Debug, Serialize)]
+struct ComponentView {
+    path: PathBuf,
+    kind: &'static str,
+    world: Option<&'static str>,
+    contract: Option<String>,
+    bytes: usize,
+    sha256: String,
+    imports: Vec<String>,
+    exports: Vec<String>,
+    /// Rules that the component has code for, as it says itself.
+    rules: Vec<String>,
+    limits: Limits,
+    problem: Option<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    let mut out = io::stdout().lock();
+    for path in &arguments.path {
+        if path.is_dir() {
+            let view = pack(&Pack::read(path)?);
+            match arguments.format {
+                Format::Json => json(&mut out, &view)?,
+                Format::Text => pack_text(&mut out, &view)?,
+            }
+        } else {
+            let bytes =
+                fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let view = component(path, &bytes, &Limits::default())?;
+            match arguments.format {
+                Format::Json => json(&mut out, &view)?,
+                Format::Text => component_text(&mut out, &view)?,
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn pack(pack: &Pack) -> PackView {
+    let identity = &pack.manifest.pack;
+    let plugins = pack.manifest.plugins.iter().map(|plugin| {
+        let path = pack.dir.join(&plugin.file);
+        let read = fs::read(&path).map_err(|error| error.to_string());
+        let view = read.and_then(|bytes| {
+            component(&path, &bytes, &plugin.limits).map_err(|error| error.to_string())
+        });
+        view.unwrap_or_else(|problem| {
+            ComponentView::missing(&path, plugin.world, &plugin.limits, problem)
+        })
+    });
+    PackView {
+        pack: identity.name.clone(),
+        version: identity.version.clone(),
+        api: identity.api.clone(),
+        description: identity.description.clone(),
+        license: identity.license.clone(),
+        path: pack.dir.clone(),
+        plugins: plugins.collect(),
+        rules: pack
+            .rules
+            .iter()
+            .map(|source| RuleView {
+                id: source.rule.id.clone(),
+                title: source.rule.title.clone(),
+                severity: source.rule.severity.to_string(),
+                table: source.rule.table.clone(),
+                plugin: source.rule.plugin.clone(),
+                tags: source.rule.tags.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn component(path: &Path, bytes: &[u8], limits: &Limits) -> Result<ComponentView, LoadError> {
+    let name = path.display().to_string();
+    let info = inspect(&name, bytes)?;
+    let (rules, problem) = match rules_of(&name, bytes, limits, &info) {
+        Ok(rules) => (rules, None),
+        Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+    };
+    Ok(ComponentView {
+        path: path.to_owned(),
+        kind: match info.kind {
+            ComponentKind::Component => "component",
+            ComponentKind::CoreModule => "core module",
+        },
+        world: info.world.map(World::name),
+        contract: info.contract,
+        bytes: info.size,
+        sha256: info.digest,
+        imports: info.imports,
+        exports: info.exports,
+        rules,
+        limits: limits.clone(),
+        problem,
+    })
+}
+
+/// Asks a detector which rules it has code for, which runs it under its limits.
+fn rules_of(
+    name: &str,
+    bytes: &[u8],
+    limits: &Limits,
+    info: &ComponentInfo,
+) -> Result<Vec<String>> {
+    if info.kind == ComponentKind::Component
+        && info.world.is_some_and(|world| world != World::Detector)
+    {
+        return Ok(Vec::new());
+    }
+    let plugin = packs::host()?.load_detector_bytes(name, bytes, limits)?;
+    Ok(plugin.rule_ids()?)
+}
+
+impl ComponentView {
+    fn missing(path: &Path, world: World, limits: &Limits, problem: String) -> Self {
+        Self {
+            path: path.to_owned(),
+            kind: "missing",
+            world: Some(world.name()),
+            contract: None,
+            bytes: 0,
+            sha256: String::new(),
+            imports: Vec::new(),
+            exports: Vec::new(),
+            rules: Vec::new(),
+            limits: limits.clone(),
+            problem: Some(problem),
+        }
+    }
+}
+
+fn json(out: &mut impl Write, view: &impl Serialize) -> Result<()> {
+    serde_json::to_writer(&mut *out, view)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+fn pack_text(out: &mut impl Write, view: &PackView) -> Result<()> {
+    writeln!(
+        out,
+        "pack {} {} (api {}) in {}",
+        view.pack,
+        view.version,
+        view.api,
+        view.path.display()
+    )?;
+    for line in [&view.description, &view.license] {
+        if !line.is_empty() {
+            writeln!(out, "  {}", printable(line))?;
+        }
+    }
+    writeln!(out)?;
+    for plugin in &view.plugins {
+        component_text(out, plugin)?;
+        writeln!(out)?;
+    }
+    let mut rules = table(["RULE", "SEVERITY", "TABLE", "CODE", "TITLE"]);
+    for rule in &view.rules {
+        rules.add_row([
+            rule.id.as_str(),
+            &rule.severity,
+            &rule.table,
+            rule.plugin.as_deref().unwrap_or("-"),
+            &printable(&rule.title),
+        ]);
+    }
+    writeln!(out, "{rules}")?;
+    writeln!(out, "{} rules", view.rules.len())?;
+    Ok(())
+}
+
+fn component_text(out: &mut impl Write, view: &ComponentView) -> Result<()> {
+    let none = |list: &[String]| match list {
+        [] => "none".to_owned(),
+        list => list.join(", "),
+    };
+    writeln!(out, "plugin {}", view.path.display())?;
+    writeln!(
+        out,
+        "  kind     {}, world {}, contract {}",
+        view.kind,
+        view.world.unwrap_or("unknown"),
+        view.contract.as_deref().unwrap_or("unknown")
+    )?;
+    writeln!(
+        out,
+        "  size     {} KiB, sha256 {}",
+        view.bytes.div_ceil(1024),
+        view.sha256
+    )?;
+    writeln!(out, "  imports  {}", none(&view.imports))?;
+    writeln!(out, "  exports  {}", none(&view.exports))?;
+    writeln!(out, "  rules    {}", none(&view.rules))?;
+    let limits = &view.limits;
+    writeln!(
+        out,
+        "  limits   {} a call, {} MiB memory, {} MiB output, {} log lines a call",
+        limits.time, limits.memory_mib, limits.output_mib, limits.log_lines
+    )?;
+    if let Some(problem) = &view.problem {
+        writeln!(out, "  problem  {}", printable(problem))?;
+    }
+    Ok(())
+}

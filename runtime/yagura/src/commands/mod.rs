@@ -1,0 +1,21 @@
+//! One file a command: arguments as they are typed, then what they come to.
+
+pub(crate) mod build;
+pub(crate) mod ingest;
+pub(crate) mod inspect;
+pub(crate) mod run;
+
+use std::future::Future;
+
+use anyhow::{Context, Result};
+
+/// Runs async work on every core.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // Plugins run on these threads, with up to a mebibyte of stack of their own.
+        .thread_stack_size(4 << 20)
+        .build()
+        .context("cannot start the async runtime")?
+        .block_on(work)
+}

@@ -1,0 +1,321 @@
+//! `yagura run`: one pass of all rules over a closed range of event time.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
+use yagura_alerts::assemble;
+use yagura_core::{Alert, Rule, TimeRange, Timestamp};
+use yagura_engine::report::{Progress, SetAside};
+use yagura_engine::run::TableOutcome;
+use yagura_engine::{RunInput, RunOptions, RunOutcome, run as engine_run};
+
+use super::block_on;
+use crate::config::{Config, LakeSettings, TableSettings};
+use crate::exit::{INPUT, RULE};
+use crate::output::{self, Format, number};
+use crate::{packs, progress};
+
+/// Run rules over tables once and print the alerts.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Lake whose folders are the tables: a path or an object-store URL
+    #[arg(long, value_name = "LAKE", conflicts_with = "config", required_unless_present_any = ["config", "table"])]
+    lake: Option<String>,
+    /// Configuration file that names tables and packs
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of a pack; may be given more than once
+    #[arg(long, value_name = "PATH", required_unless_present = "config")]
+    pack: Vec<PathBuf>,
+    /// Table that lies elsewhere; may be given more than once
+    #[arg(long, value_name = "NAME=URL", value_parser = name_and_url)]
+    table: Vec<(String, String)>,
+    /// Only events from this time on (RFC 3339 or a date, UTC)
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// Only events before this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<Timestamp>,
+    /// How to print the alerts
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Scans of a table side by side [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    partitions: Option<u16>,
+    /// Rows of a batch that a plugin receives
+    #[arg(long, value_name = "N", default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_rows: u32,
+    /// Findings that the run may hold in memory
+    #[arg(long, value_name = "N", default_value_t = 2_000_000)]
+    max_findings: usize,
+}
+
+const AFTER_HELP: &str = "\
+Alerts go to stdout; everything else goes to stderr. The same events give the same bytes, whatever the number of
+partitions and the size of batches. Exit code 0 whether or not there are alerts; 2 if a rule's plugin failed on events,
+which are then named on stderr and were judged by all other rules.";
+
+fn name_and_url(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, url)) if !name.is_empty() && !url.is_empty() => {
+            Ok((name.to_owned(), url.to_owned()))
+        }
+        _ => Err("write NAME=URL, for instance aws_cloudtrail=s3://logs/cloudtrail".to_owned()),
+    }
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<u8> {
+    block_on(Job::resolve(arguments)?.run())
+}
+
+/// What the arguments come to.
+struct Job {
+    config: Config,
+    options: RunOptions,
+    format: Format,
+}
+
+impl Job {
+    fn resolve(arguments: Arguments) -> Result<Self> {
+        let mut config = match &arguments.config {
+            Some(file) => Config::read(file)?,
+            None => Config::default(),
+        };
+        if let Some(url) = arguments.lake {
+            config.lake = Some(LakeSettings {
+                url,
+                options: BTreeMap::new(),
+            });
+        }
+        for (name, url) in arguments.table {
+            let settings = config
+                .table
+                .entry(name)
+                .or_insert_with(TableSettings::default);
+            settings.url = Some(url);
+        }
+        config.packs.extend(arguments.pack);
+        if config.packs.is_empty() {
+            bail!(
+                "there are no packs to run: name one with --pack, or in `packs` of the configuration"
+            );
+        }
+        let defaults = RunOptions::default();
+        Ok(Self {
+            config,
+            options: RunOptions {
+                range: TimeRange::new(arguments.from, arguments.to)?,
+                partitions: arguments
+                    .partitions
+                    .map_or(defaults.partitions, usize::from),
+                batch_rows: arguments.batch_rows as usize,
+                max_findings: arguments.max_findings,
+            },
+            format: arguments.format,
+        })
+    }
+
+    async fn run(self) -> Result<u8> {
+        let start = Instant::now();
+        let loaded = packs::load(&self.config.packs)?;
+        let tables = self.config.tables().await?;
+        let rules: Vec<Rule> = loaded
+            .rules
+            .iter()
+            .map(|source| Rule::clone(&source.rule))
+            .collect();
+        let input = RunInput {
+            tables,
+            rules: loaded.rules,
+            plugins: loaded.plugins,
+        };
+        let bar = progress::spinner();
+        let outcome = engine_run(input, &self.options, |table, counters| {
+            watch(&bar, &table.name, counters);
+        })
+        .await;
+        bar.finish_and_clear();
+        let mut outcome = outcome?;
+        let findings = std::mem::take(&mut outcome.findings);
+        let mut alerts = assemble(&rules, findings);
+        hash_evidence(&rules, &outcome.tables, &mut alerts).await?;
+
+        let mut out = BufWriter::new(io::stdout().lock());
+        output::alerts(&mut out, &alerts, self.format)?;
+        out.flush()?;
+        tell(&outcome, &rules, start)?;
+        if !outcome.set_aside.is_empty() {
+            return Ok(RULE);
+        }
+        Ok(if outcome.tables.is_empty() { INPUT } else { 0 })
+    }
+}
+
+/// Shows the live counters until the bar is finished.
+fn watch(bar: &ProgressBar, table: &str, counters: &Arc<Progress>) {
+    let bar = bar.clone();
+    let counters = Arc::clone(counters);
+    let table = table.to_owned();
+    tokio::spawn(async move {
+        while !bar.is_finished() {
+            bar.set_message(format!(
+                "{table}: {} events to judge, {} findings",
+                number(counters.scanned.load(Ordering::Relaxed)),
+                number(counters.findings.load(Ordering::Relaxed)),
+            ));
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    });
+}
+
+/// Reads the listed events again and writes their hashes into the alerts.
+async fn hash_evidence(
+    rules: &[Rule],
+    tables: &[TableOutcome],
+    alerts: &mut [Alert],
+) -> Result<()> {
+    let table_of: BTreeMap<&str, &str> = rules
+        .iter()
+        .map(|rule| (rule.id.as_str(), rule.table.as_str()))
+        .collect();
+    for outcome in tables {
+        let table = &outcome.table;
+        let mut wanted: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        let mine = |alert: &Alert| table_of.get(alert.rule.as_str()) == Some(&table.name.as_str());
+        for alert in alerts.iter().filter(|alert| mine(alert)) {
+            for event in &alert.evidence.events {
+                let rows = wanted.entry(event.object.clone()).or_default();
+                rows.push(event.row);
+            }
+        }
+        let mut hashes = BTreeMap::new();
+        for (object, rows) in wanted {
+            let found = table.event_hashes(&object, &rows).await?;
+            hashes.insert(object, found);
+        }
+        for alert in alerts.iter_mut().filter(|alert| mine(alert)) {
+            for event in &mut alert.evidence.events {
+                let hash = hashes
+                    .get(&event.object)
+                    .and_then(|rows| rows.get(&event.row));
+                event.hash = hash.cloned().unwrap_or_default();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Says on stderr what was read, and all that did not go as it should.
+fn tell(outcome: &RunOutcome, rules: &[Rule], start: Instant) -> Result<()> {
+    let mut err = io::stderr().lock();
+    for table in &outcome.tables {
+        let skipped = table.table.files_out_of_range;
+        let range = if skipped > 0 {
+            format!(" ({skipped} outside the range)")
+        } else {
+            String::new()
+        };
+        writeln!(
+            err,
+            "{}: {} rules over {} objects{range}, {} events passed the scan's filters",
+            table.table.name,
+            table.rules,
+            table.table.files.len(),
+            number(table.scanned),
+        )?;
+        if table.null_times > 0 {
+            writeln!(
+                err,
+                "warning: {} of table `{}` have no usable time in `{}` and were not judged",
+                count(table.null_times, "row", "rows"),
+                table.table.name,
+                table.table.time
+            )?;
+        }
+        for (file, reason) in &table.bad_files {
+            writeln!(
+                err,
+                "warning: {file} was left out, it cannot be read: {reason}"
+            )?;
+        }
+    }
+    // Rules of one missing table are told in one line.
+    let mut not_run: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for rule in &outcome.not_run {
+        not_run.entry(&rule.reason).or_default().push(&rule.rule);
+    }
+    for (reason, ids) in &not_run {
+        let rules = count(ids.len() as u64, "rule", "rules");
+        writeln!(
+            err,
+            "warning: {rules} did not run: {reason} ({})",
+            ids.join(", ")
+        )?;
+    }
+    tell_set_aside(&mut err, outcome, rules)?;
+    if outcome.tables.is_empty() {
+        writeln!(
+            err,
+            "error: no rule could run; give their tables with --lake or --table NAME=URL"
+        )?;
+    }
+    writeln!(err, "done in {:.1} s", start.elapsed().as_secs_f64())
+        .context("cannot write to stderr")
+}
+
+fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome, rules: &[Rule]) -> Result<()> {
+    let mut by_rule: BTreeMap<usize, Vec<&SetAside>> = BTreeMap::new();
+    for events in &outcome.set_aside {
+        by_rule.entry(events.rule).or_default().push(events);
+    }
+    for (rule, events) in by_rule {
+        let Some(id) = rules.get(rule).map(|rule| &rule.id) else {
+            continue;
+        };
+        let rows: u64 = events.iter().map(|events| events.rows).sum();
+        let quarantined: u64 = events
+            .iter()
+            .filter(|events| events.quarantined)
+            .map(|events| events.rows)
+            .sum();
+        writeln!(
+            err,
+            "error: rule `{id}` did not judge {}; all other rules did",
+            count(rows, "event", "events")
+        )?;
+        for events in events.iter().filter(|events| !events.quarantined) {
+            writeln!(
+                err,
+                "  {} from row {} of {} ({}): {}",
+                count(events.rows, "event", "events"),
+                events.first.row,
+                events.first.object,
+                events.first.time,
+                events.reason
+            )?;
+        }
+        if quarantined > 0 {
+            writeln!(
+                err,
+                "  {} because the rule was no longer tried after these faults",
+                count(quarantined, "event", "events")
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!(
+        "{} {}",
+        output::number(number),
+        if number == 1 { one } else { many }
+    )
+}

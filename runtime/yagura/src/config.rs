@@ -1,0 +1,190 @@
+//! The configuration file, and the tables that it and the command line name.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use yagura_core::pack;
+use yagura_lake::Location;
+use yagura_lake::table::{OnProblem, TableConfig};
+
+/// `yagura.toml`. `runtime/yagura/default.toml` shows every setting with its comment.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// A lake whose folders are tables.
+    pub(crate) lake: Option<LakeSettings>,
+    /// Packs to run, relative to the file.
+    pub(crate) packs: Vec<PathBuf>,
+    /// Tables by name; these come before the lake's.
+    pub(crate) table: BTreeMap<String, TableSettings>,
+}
+
+/// `[lake]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LakeSettings {
+    pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+/// `[table.NAME]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TableSettings {
+    /// Where the objects lie; absent for a table of the lake.
+    pub(crate) url: Option<String>,
+    #[serde(default)]
+    pub(crate) options: BTreeMap<String, String>,
+    pub(crate) time: Option<String>,
+    pub(crate) day_partition: Option<DayPartition>,
+    pub(crate) on_null_time: Option<Action>,
+    pub(crate) on_bad_file: Option<Action>,
+}
+
+/// `day_partition`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DayPartition {
+    pub(crate) column: String,
+    #[serde(default = "iso_day")]
+    pub(crate) format: String,
+}
+
+fn iso_day() -> String {
+    "%Y-%m-%d".to_owned()
+}
+
+/// What to do with rows and objects that cannot be used.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Action {
+    Fail,
+    Skip,
+}
+
+impl From<Action> for OnProblem {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Fail => Self::Fail,
+            Action::Skip => Self::Skip,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file; paths in it become relative to its directory.
+    pub(crate) fn read(file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(file)
+            .with_context(|| format!("cannot read the configuration {}", file.display()))?;
+        let mut config: Self =
+            pack::parse(file, &text).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let dir = file.parent().unwrap_or(Path::new("."));
+        for pack in &mut config.packs {
+            *pack = dir.join(&*pack);
+        }
+        let here = |url: &mut String| {
+            if !url.contains("://") && Path::new(url).is_relative() {
+                *url = dir.join(&*url).to_string_lossy().into_owned();
+            }
+        };
+        if let Some(lake) = &mut config.lake {
+            here(&mut lake.url);
+        }
+        config
+            .table
+            .values_mut()
+            .filter_map(|table| table.url.as_mut())
+            .for_each(here);
+        Ok(config)
+    }
+
+    /// Returns the tables: those with a URL, then the lake's others, which are its folders.
+    pub(crate) async fn tables(&self) -> Result<Vec<TableConfig>> {
+        let mut tables = Vec::new();
+        for (name, settings) in &self.table {
+            let location = match (&settings.url, &self.lake) {
+                (Some(url), _) => Location::parse(url, &settings.options)?,
+                (None, Some(lake)) => Location::parse(&lake.url, &lake.options)?.join(name),
+                (None, None) => {
+                    bail!("table `{name}` has no `url`, and there is no lake that could hold it")
+                }
+            };
+            tables.push(settings.table(name, location));
+        }
+        let Some(lake) = &self.lake else {
+            return Ok(tables);
+        };
+        let location = Location::parse(&lake.url, &lake.options)?;
+        for name in folders(&location).await? {
+            if !tables.iter().any(|table| table.name == name) {
+                let below = location.join(&name);
+                tables.push(TableSettings::default().table(&name, below));
+            }
+        }
+        if tables.is_empty() {
+            bail!(
+                "the lake {location} holds no tables; `yagura ingest --table NAME --to {location} FILE…` makes one"
+            );
+        }
+        Ok(tables)
+    }
+}
+
+impl TableSettings {
+    fn table(&self, name: &str, location: Location) -> TableConfig {
+        let day = self.day_partition.as_ref();
+        TableConfig {
+            name: name.to_owned(),
+            location,
+            time: self.time.clone(),
+            day_partition: day.map(|day| (day.column.clone(), day.format.clone())),
+            on_null_time: self.on_null_time.map(Into::into),
+            on_bad_file: self.on_bad_file.map_or(OnProblem::Fail, Into::into),
+        }
+    }
+}
+
+async fn folders(location: &Location) -> Result<Vec<String>> {
+    let listed = location
+        .store
+        .list_with_delimiter(Some(&location.prefix))
+        .await
+        .with_context(|| format!("cannot list the lake {location}"))?;
+    let names = listed
+        .common_prefixes
+        .iter()
+        .filter_map(|prefix| prefix.filename().map(str::to_owned));
+    Ok(names.filter(|name| !name.starts_with(['_', '.'])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shown_defaults_are_a_valid_configuration() {
+        let text = include_str!("../default.toml");
+        let config: Config = pack::parse("default.toml".as_ref(), text).unwrap();
+        assert_eq!(config.table.len(), 1);
+        // Every line that is commented out is a setting too.
+        let all: String = text
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .fold(String::new(), |all, line| all + line + "\n");
+        pack::parse::<Config>("default.toml".as_ref(), &all).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_setting_names_a_near_one() {
+        let error = pack::parse::<Config>(
+            "yagura.toml".as_ref(),
+            "[table.a]\nurl = \"x\"\non_bad_fiel = \"skip\"\n",
+        );
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains("did you mean `on_bad_file`?"), "{message}");
+    }
+}

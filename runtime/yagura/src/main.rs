@@ -1,0 +1,66 @@
+//! The `yagura` command: arguments, configuration and output around the crates that do the work.
+//!
+//! One file a command in `commands/`. Results go to stdout, everything else to stderr. Exit codes: 0 well, 1 findings or
+//! failed tests, 2 a rule, pack or plugin is wrong, 3 configuration or input is wrong.
+
+mod build;
+mod commands;
+mod config;
+mod exit;
+mod output;
+mod packs;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A watchtower over logs: rules in SQL or sandboxed Wasm over Parquet on object storage.
+#[derive(Parser)]
+#[command(name = "yagura", version, max_term_width = 110, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 well; 1 findings or failed tests; 2 a rule, pack or plugin is wrong; 3 configuration or input is wrong.
+Environment: YAGURA_LOG sets what is logged to stderr (for instance `debug`); YAGURA_CACHE_DIR is where compiled plugins
+are kept; AWS_…, GOOGLE_… and AZURE_… are the object stores' usual settings.";
+
+#[derive(Subcommand)]
+enum Command {
+    Ingest(commands::ingest::Arguments),
+    Run(commands::run::Arguments),
+    Build(commands::build::Arguments),
+    Inspect(commands::inspect::Arguments),
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("YAGURA_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are results; anything else is wrong input.
+            let code = if error.use_stderr() { exit::INPUT } else { 0 };
+            // A closed pipe while help is printed is nobody's fault.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let result = match arguments.command {
+        Command::Ingest(arguments) => commands::ingest::run(arguments),
+        Command::Run(arguments) => commands::run::run(arguments),
+        Command::Build(arguments) => commands::build::run(&arguments),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => exit::report(&error),
+    }
+}

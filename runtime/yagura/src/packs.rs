@@ -1,0 +1,97 @@
+//! Packs for a run: their rules, and their plugins loaded.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use yagura_core::Pack;
+use yagura_engine::{PluginSource, RuleSource};
+use yagura_host::{CacheError, Host, HostConfig, HostError, default_cache_dir};
+
+use crate::exit::RuleFault;
+
+/// Returns a host that keeps compiled plugins in the user's cache, or compiles them each time where there can be none.
+pub(crate) fn host() -> Result<Host> {
+    let cached = Host::new(HostConfig {
+        cache_dir: default_cache_dir(),
+    });
+    match cached {
+        // A home that cannot be written to is common in containers, and no reason not to run.
+        Err(HostError::Cache(error @ CacheError::Unusable { .. })) => {
+            tracing::warn!(%error, "compiled plugins are not kept");
+            Host::new(HostConfig { cache_dir: None })
+        }
+        other => other,
+    }
+    .context("cannot start the plugin host")
+}
+
+/// The rules and plugins of several packs.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) rules: Vec<RuleSource>,
+    pub(crate) plugins: Vec<PluginSource>,
+}
+
+/// Reads the packs and loads the plugins that their rules use.
+pub(crate) fn load(dirs: &[PathBuf]) -> Result<Loaded> {
+    let mut loaded = Loaded::default();
+    let mut ids: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let host = host()?;
+    for dir in dirs {
+        let pack = Pack::read(dir)?;
+        let mut plugins: BTreeMap<&str, usize> = BTreeMap::new();
+        for source in &pack.rules {
+            let rule = &source.rule;
+            if let Some(first) = ids.insert(rule.id.clone(), source.file.clone()) {
+                let message = format!(
+                    "{}: `rule.id` `{}` is also the id in {}; the rules of a run need different ids",
+                    source.file.display(),
+                    rule.id,
+                    first.display()
+                );
+                return Err(RuleFault(message).into());
+            }
+            let plugin = match rule.plugin.as_deref() {
+                None => None,
+                Some(name) => match plugins.get(name) {
+                    Some(index) => Some(*index),
+                    None => {
+                        loaded.plugins.push(load_plugin(&host, &pack, name)?);
+                        plugins.insert(name, loaded.plugins.len() - 1);
+                        Some(loaded.plugins.len() - 1)
+                    }
+                },
+            };
+            loaded.rules.push(RuleSource {
+                rule: Arc::new(rule.clone()),
+                file: source.file.clone(),
+                plugin,
+            });
+        }
+    }
+    Ok(loaded)
+}
+
+fn load_plugin(host: &Host, pack: &Pack, name: &str) -> Result<PluginSource> {
+    let manifest = pack
+        .manifest
+        .plugins
+        .iter()
+        .find(|plugin| plugin.file == name)
+        .with_context(|| format!("{} has no [[plugin]] `{name}`", pack.dir.display()))?;
+    let file = pack.dir.join(name);
+    if !file.exists() && manifest.source.is_some() {
+        let message = format!(
+            "{} is not there yet; make it with `yagura build {}`",
+            file.display(),
+            pack.dir.display()
+        );
+        return Err(RuleFault(message).into());
+    }
+    Ok(PluginSource {
+        plugin: host.load_detector(&file, &manifest.limits)?,
+        config: serde_json::to_string(&manifest.config)?,
+    })
+}
