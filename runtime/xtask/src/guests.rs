@@ -1,0 +1,99 @@
+//! Everything that compiles to Wasm: the toolchain, the packs' plugins, the guests of the tests.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::run::{root, run, status, yagura};
+use crate::toolchain::{APT, TARGET, Toolchain, guests_target, on_path};
+
+/// Tells the tests where the core modules of `tests/guests` are.
+pub(crate) const GUESTS: &str = "YAGURA_GUESTS";
+
+/// Returns a toolchain for Wasm, after trying to install one where there is none.
+///
+/// # Errors
+/// When there is none and none can be installed: what is lacking, and what to do.
+pub(crate) fn toolchain() -> Result<Toolchain> {
+    if let Ok(found) = Toolchain::find() {
+        return Ok(found);
+    }
+    for mut command in installers() {
+        // One that fails gives way to the next; the last word is the search's own.
+        if status(&mut command)?.success()
+            && let Ok(found) = Toolchain::find()
+        {
+            return Ok(found);
+        }
+    }
+    Ok(Toolchain::find()?)
+}
+
+/// Returns the commands that may install a toolchain here, best first.
+fn installers() -> Vec<Command> {
+    let mut commands = Vec::new();
+    // Who forbids rustup to install by itself does not want a task to do it either.
+    let may_install = env::var_os("RUSTUP_AUTO_INSTALL").is_none_or(|value| value != "0");
+    if may_install && on_path("rustup").is_some() {
+        let mut command = Command::new("rustup");
+        command.args(["target", "add", TARGET]);
+        commands.push(command);
+    }
+    if on_path("apt-get").is_some()
+        && let Some(prefix) = root_prefix()
+    {
+        for line in [APT, "apt-get update", APT] {
+            let words: Vec<&str> = prefix.iter().copied().chain(line.split(' ')).collect();
+            let mut command = Command::new(words[0]);
+            command
+                .args(&words[1..])
+                .env("DEBIAN_FRONTEND", "noninteractive");
+            commands.push(command);
+        }
+    }
+    commands
+}
+
+/// Returns what to put before a command that needs root: nothing for root, `sudo` where it asks no password.
+fn root_prefix() -> Option<&'static [&'static str]> {
+    let output =
+        |program: &str, argument: &[&str]| Command::new(program).args(argument).output().ok();
+    if output("id", &["-u"])?.stdout.trim_ascii() == b"0" {
+        return Some(&[]);
+    }
+    let sudo = output("sudo", &["-n", "true"])?;
+    sudo.status.success().then_some(&["sudo"])
+}
+
+/// Builds the plugins of every pack under `plugins/` by `yagura build`, and returns the command itself.
+///
+/// # Errors
+/// When a build fails.
+pub(crate) fn build_packs() -> Result<PathBuf> {
+    let yagura = yagura()?;
+    let plugins = root().join("plugins");
+    let entries =
+        fs::read_dir(&plugins).with_context(|| format!("cannot read {}", plugins.display()))?;
+    let mut packs: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.join("pack.toml").is_file())
+        .collect();
+    packs.sort();
+    for pack in packs {
+        run(Command::new(&yagura).arg("build").arg(pack))?;
+    }
+    Ok(yagura)
+}
+
+/// Builds the guests of the tests to core modules and returns their directory.
+///
+/// # Errors
+/// When the build fails.
+pub(crate) fn build_test_guests(toolchain: &Toolchain) -> Result<PathBuf> {
+    let target = guests_target();
+    run(&mut toolchain.build_command(&root().join("tests/guests"), &target))?;
+    Ok(target.join(TARGET).join("release"))
+}

@@ -1,0 +1,60 @@
+//! Tasks of the project: `cargo xtask demo`, `cargo xtask test`, and their parts.
+//!
+//! Knows how to get a toolchain for Wasm and in which order things are built; runs cargo and `yagura` for all the rest,
+//! and prints each command, so that a reader learns it.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "tasks talk to the person who runs them"
+)]
+
+mod demo;
+mod guests;
+mod run;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the demo uses a part of what it offers"
+)]
+mod sample;
+mod test;
+#[path = "../../yagura/src/build/toolchain.rs"]
+mod toolchain;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Tasks of the project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build everything, make sample logs, ingest them, run the packs and print the alerts
+    Demo(demo::Arguments),
+    /// Build the guests and run the whole test suite; further arguments go to `cargo test`
+    Test(test::Arguments),
+    /// Build the packs' plugins and the guests of the tests
+    Guests,
+    /// Find a toolchain that compiles to Wasm, or install one
+    Toolchain,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().task {
+        Task::Demo(arguments) => demo::run_task(&arguments),
+        Task::Test(arguments) => test::run_task(&arguments),
+        Task::Guests => {
+            let toolchain = guests::toolchain()?;
+            guests::build_packs()?;
+            guests::build_test_guests(&toolchain).map(|dir| {
+                println!("export {}={}", guests::GUESTS, dir.display());
+            })
+        }
+        Task::Toolchain => guests::toolchain().map(|toolchain| println!("{toolchain}")),
+    }
+}
