@@ -1,0 +1,6 @@
+//! What the integration tests share.
+
+pub mod command;
+pub mod fixture;
+pub mod guests;
+pub mod s3;

@@ -1,0 +1,279 @@
+//! The real binary: what a user types, what it prints where, and how it ends.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use yagura_tests::command::{Ran, yagura};
+
+const EVENTS: &str = r#"{"ts":"2026-02-03T04:05:06Z","user":"ann","id.orig_h":"10.0.0.1","request":{"bytes":1200,"path":"/a"}}
+{"ts":"2026-02-03T04:06:06Z","user":"bob","id.orig_h":"10.0.0.2","request":{"bytes":7,"path":"/b"}}
+{"ts":"2026-02-04T00:00:00Z","user":"ann","id.orig_h":"10.0.0.1","request":{"bytes":"many","path":"/c"}}
+"#;
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        place.write("events.ndjson", EVENTS);
+        place.write(
+            "pack/pack.toml",
+            "[pack]\nname = \"p\"\nversion = \"0.1.0\"\napi = \"0.1.0\"\n",
+        );
+        place.rule("request.bytes > 1000");
+        place
+    }
+
+    fn rule(&self, condition: &str) {
+        let text = format!(
+            "[rule]\nid = \"large\"\ntitle = \"{{user}} sent {{request.bytes}} bytes from {{id.orig_h}}\"\nseverity = \"high\"\ntable = \"web\"\nwhere = {condition:?}\n[rule.observables]\nip = [\"id.orig_h\"]\n[rule.alert]\nkey = [\"user\"]\n"
+        );
+        self.write("pack/rules/large.toml", &text);
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn ingest(&self) -> Ran {
+        let (lake, events) = (self.path("lake"), self.path("events.ndjson"));
+        yagura(&["ingest", "--table", "web", "--to", &lake, &events])
+    }
+
+    fn run(&self, more: &[&str]) -> Ran {
+        let (lake, pack) = (self.path("lake"), self.path("pack"));
+        let mut arguments = vec!["run", "--lake", &lake, "--pack", &pack];
+        arguments.extend(more);
+        yagura(&arguments)
+    }
+}
+
+#[test]
+fn from_logs_to_alerts_for_people_and_programs() {
+    let place = Place::new();
+    let ingested = place.ingest().must_work();
+    assert!(
+        ingested.stdout.starts_with("web: 3 events from 1 files, "),
+        "{}",
+        ingested.stdout
+    );
+
+    let text = place.run(&[]).must_work().stdout;
+    assert!(text.contains("ann sent 1200 bytes from 10.0.0.1"), "{text}");
+    assert!(text.contains("2026-02-03 04:05:06"), "{text}");
+    assert!(text.ends_with("1 alert: 1 high\n"), "{text}");
+
+    let json = place.run(&["--format", "json"]).must_work();
+    let alert: Value = serde_json::from_str(json.stdout.trim()).unwrap();
+    assert_eq!(alert["rule"], "large");
+    assert_eq!(alert["severity"], "high");
+    assert_eq!(alert["key"], "ann");
+    assert_eq!(alert["count"], 1);
+    assert_eq!(alert["window_start"], "2026-02-03T04:05:06.000000Z");
+    assert_eq!(alert["observables"][0]["value"], "10.0.0.1");
+    let event = &alert["evidence"]["events"][0];
+    assert_eq!(event["row"], 0);
+    assert!(Path::new(event["object"].as_str().unwrap()).is_file());
+    // The hash is that of the line as it was ingested.
+    let line = EVENTS.lines().next().unwrap();
+    let expected = sha256(line);
+    assert_eq!(event["hash"], expected);
+
+    // A changed rule, as a user would try it; text that is no number does not match.
+    place.rule("request.bytes > 1");
+    let json = place.run(&["--format", "json"]).must_work().stdout;
+    assert_eq!(json.lines().count(), 2, "{json}");
+    let early = place.run(&["--format", "json", "--to", "2026-02-03T04:06:00Z"]);
+    assert_eq!(early.must_work().stdout.lines().count(), 1);
+}
+
+fn sha256(text: &str) -> String {
+    use sha2::Digest;
+    yagura_core::alert::hex(&sha2::Sha256::digest(text))
+}
+
+#[test]
+fn the_same_command_gives_the_same_bytes() {
+    let place = Place::new();
+    place.ingest().must_work();
+    let objects = |dir: &str| -> Vec<(String, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut folders = vec![place.dir.path().join(dir)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push((path.display().to_string(), fs::read(&path).unwrap()));
+                }
+            }
+        }
+        found.sort();
+        found
+    };
+    let first = objects("lake");
+    let alerts = place.run(&["--format", "json"]).must_work().stdout;
+    place.ingest().must_work();
+    assert_eq!(objects("lake"), first);
+    assert_eq!(place.run(&["--format", "json"]).must_work().stdout, alerts);
+    let other = place.run(&["--format", "json", "--partitions", "7", "--batch-rows", "1"]);
+    assert_eq!(other.must_work().stdout, alerts);
+}
+
+#[test]
+fn errors_go_to_stderr_with_a_code_and_a_next_step() {
+    let place = Place::new();
+    place.ingest().must_work();
+    for (condition, want) in [
+        ("usr = 'ann'", "did you mean `user`?"),
+        ("user = ", "is not a SQL condition"),
+    ] {
+        place.rule(condition);
+        let ran = place.run(&[]);
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        assert_eq!(ran.stdout, "");
+        assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+        assert!(ran.stderr.contains("large.toml"), "{}", ran.stderr);
+        assert!(ran.stderr.contains(want), "{}", ran.stderr);
+    }
+    place.write("pack/rules/large.toml", "[rule]\nid = 7\n");
+    let ran = place.run(&[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr.contains("large.toml") && ran.stderr.contains("line 2"),
+        "{}",
+        ran.stderr
+    );
+
+    let nowhere = yagura(&["run", "--lake", "nowhere", "--pack", &place.path("nothing")]);
+    assert_eq!(nowhere.code, Some(2));
+    let unknown = yagura(&["run", "--lake", "ftp://x/y", "--pack", &place.path("pack")]);
+    assert_ne!(unknown.code, Some(0));
+    let flags = yagura(&["run", "--lak", "x"]);
+    assert_eq!(flags.code, Some(3));
+    assert!(flags.stderr.contains("--lake"), "{}", flags.stderr);
+    let range = place.run(&["--from", "2026-02-04", "--to", "2026-02-03"]);
+    assert_eq!(range.code, Some(3));
+    assert!(
+        range.stderr.contains("the time range is empty"),
+        "{}",
+        range.stderr
+    );
+}
+
+#[test]
+fn a_line_that_is_no_event_is_named_or_kept_aside() {
+    let place = Place::new();
+    place.write("events.ndjson", &format!("{EVENTS}{{\"ts\": broken\n"));
+    let ran = place.ingest();
+    assert_eq!(ran.code, Some(3));
+    assert!(
+        ran.stderr.contains("events.ndjson`, line 4"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("--rejects"), "{}", ran.stderr);
+
+    let (lake, events, rejects) = (
+        place.path("lake"),
+        place.path("events.ndjson"),
+        place.path("bad"),
+    );
+    let ran = yagura(&[
+        "ingest",
+        "--table",
+        "web",
+        "--to",
+        &lake,
+        "--rejects",
+        &rejects,
+        &events,
+    ]);
+    let ran = ran.must_work();
+    assert!(ran.stdout.starts_with("web: 3 events"), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("1 lines are no events"),
+        "{}",
+        ran.stderr
+    );
+    assert!(fs::read_to_string(rejects).unwrap().contains("broken"));
+}
+
+#[test]
+fn rules_whose_table_is_missing_are_named() {
+    let place = Place::new();
+    place.ingest().must_work();
+    place.write(
+        "pack/rules/other.toml",
+        "[rule]\nid = \"other\"\ntitle = \"t\"\ntable = \"webs\"\nwhere = \"a = 1\"\n",
+    );
+    let ran = place.run(&[]).must_work();
+    assert!(
+        ran.stderr
+            .contains("1 rule did not run: there is no table `webs`; did you mean `web`? (other)"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_configuration_file_names_tables_and_packs() {
+    let place = Place::new();
+    place.ingest().must_work();
+    place.write(
+        "yagura.toml",
+        "packs = [\"pack\"]\n[table.web]\nurl = \"lake/web\"\non_bad_file = \"skip\"\n",
+    );
+    place.write("lake/web/date=2026-02-03/part-broken.parquet", "PAR1 no");
+    let ran = yagura(&[
+        "run",
+        "--config",
+        &place.path("yagura.toml"),
+        "--format",
+        "json",
+    ])
+    .must_work();
+    assert_eq!(ran.stdout.lines().count(), 1);
+    assert!(
+        ran.stderr.contains("part-broken.parquet was left out"),
+        "{}",
+        ran.stderr
+    );
+    let strict = place.run(&[]);
+    assert_eq!(strict.code, Some(3));
+    assert!(
+        strict.stderr.contains("part-broken.parquet"),
+        "{}",
+        strict.stderr
+    );
+}
+
+#[test]
+fn inspect_shows_a_pack_and_says_what_is_missing() {
+    let place = Place::new();
+    let text = yagura(&["inspect", &place.path("pack")]).must_work().stdout;
+    assert!(
+        text.contains("pack p 0.1.0") && text.contains("large"),
+        "{text}"
+    );
+    let json = yagura(&["inspect", "--format", "json", &place.path("pack")])
+        .must_work()
+        .stdout;
+    let view: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(view["rules"][0]["id"], "large");
+    place.write("x.wasm", "not wasm");
+    let wrong = yagura(&["inspect", &place.path("x.wasm")]);
+    assert_eq!(wrong.code, Some(2), "{}", wrong.stderr);
+}

@@ -1,0 +1,88 @@
+//! The documents name what is there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut files: Vec<PathBuf> = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "sdk/rust/README.md",
+    ]
+    .iter()
+    .map(|name| root().join(name))
+    .collect();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        files.push(entry.unwrap().path());
+    }
+    files
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|ext| ext == "md"))
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path, text)
+        })
+        .collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut missing = Vec::new();
+    for (path, text) in documents() {
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let target = target.split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            if !path.parent().unwrap().join(target).exists() {
+                missing.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_path_in_the_architecture_exists() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut checked = 0;
+    for quoted in text.split('`').skip(1).step_by(2) {
+        let first = quoted.split('/').next().unwrap();
+        let is_path = quoted.contains('/')
+            && ["runtime", "sdk", "plugins", "wit", "tests", "docs"].contains(&first);
+        if is_path {
+            assert!(
+                root().join(quoted).exists(),
+                "ARCHITECTURE.md names {quoted}"
+            );
+            checked += 1;
+        }
+    }
+    assert!(
+        checked > 15,
+        "only {checked} paths were found in ARCHITECTURE.md"
+    );
+}
+
+#[test]
+fn every_crate_is_on_the_map() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    for entry in fs::read_dir(root().join("runtime")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let line = format!("| `runtime/{name}` |");
+        assert!(
+            text.contains(&line),
+            "ARCHITECTURE.md does not describe runtime/{name}"
+        );
+    }
+}

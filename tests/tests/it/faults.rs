@@ -1,0 +1,123 @@
+//! Plugins that fail in the middle of a run: their events are set aside and named, other rules miss none.
+
+use std::fmt::Write as _;
+
+use yagura_core::pack::Limits;
+use yagura_engine::RunOptions;
+use yagura_tests::fixture::{Fixture, Outcome, ingest_lines};
+use yagura_tests::guests;
+
+const EVENTS: u64 = 20_000;
+
+fn limits() -> Limits {
+    Limits {
+        time: "300ms".to_owned(),
+        memory_mib: 64,
+        output_mib: 4,
+        log_lines: 10,
+    }
+}
+
+fn plugin_rule(id: &str) -> String {
+    format!(
+        "[rule]\nid = \"{id}\"\ntitle = \"{id}\"\ntable = \"t\"\nplugin = \"hostile.wasm\"\ncolumns = [\"name\", \"number\"]\n[rule.alert]\nwindow = \"1000d\"\n"
+    )
+}
+
+/// Runs one hostile rule beside an honest rule of the same component and one without code.
+async fn run_beside(hostile: &str) -> Outcome {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lines = String::new();
+    for index in 0..EVENTS {
+        let second = index % 60;
+        writeln!(
+            lines,
+            r#"{{"time":"2026-01-01T00:00:{second:02}Z","name":"n{index}","number":{index}}}"#
+        )
+        .unwrap();
+    }
+    ingest_lines(dir.path(), "t", &lines).await.unwrap();
+    let url = dir.path().join("lake/t");
+    let outcome = Fixture::over("t", url.to_str().unwrap())
+        .rule_toml(&plugin_rule(hostile))
+        .rule_toml(&plugin_rule("well-behaved"))
+        .rule("no-code", "t", "number % 2 = 0", "")
+        .plugin(guests::hostile(), &limits())
+        .unwrap()
+        .run(&RunOptions {
+            partitions: 2,
+            batch_rows: 1_000,
+            ..RunOptions::default()
+        })
+        .await
+        .unwrap();
+    assert_eq!(outcome.counts()["well-behaved"], EVENTS, "beside {hostile}");
+    assert_eq!(outcome.counts()["no-code"], EVENTS / 2, "beside {hostile}");
+    outcome
+}
+
+/// All events of the hostile rule are set aside, for this reason, and the rule is soon no longer tried.
+async fn all_set_aside(hostile: &str, reason: &str) {
+    let outcome = run_beside(hostile).await;
+    assert_eq!(outcome.counts().get(hostile), None);
+    let aside = &outcome.run.set_aside;
+    assert_eq!(aside.iter().map(|events| events.rows).sum::<u64>(), EVENTS);
+    assert!(aside.iter().all(|events| events.rule_id == hostile));
+    let tried: Vec<_> = aside.iter().filter(|events| !events.quarantined).collect();
+    // Three faults quarantine a rule; the other partition may be in a call of its own meanwhile.
+    assert!((3..=4).contains(&tried.len()), "{tried:?}");
+    for events in tried {
+        assert!(events.reason.contains(reason), "{}", events.reason);
+        assert!(
+            events.first.object.contains("part-"),
+            "{}",
+            events.first.object
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_loop() {
+    all_set_aside("endless-loop", "300ms").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memory_hog() {
+    all_set_aside("memory-hog", "64 MiB").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deep_recursion() {
+    all_set_aside("deep-recursion", "stack").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_flood() {
+    all_set_aside("output-flood", "4 MiB").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_garbage_return() {
+    all_set_aside("garbage-rows", "row").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_says_it_cannot() {
+    all_set_aside("guest-error-data", "row 7 holds no address").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_flood_loses_only_log_lines() {
+    let outcome = run_beside("log-flood").await;
+    assert_eq!(outcome.counts()["log-flood"], EVENTS);
+    assert_eq!(outcome.run.set_aside, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_works_at_the_second_try_is_not_lost() {
+    for hostile in ["trap-on-third-batch", "guest-error-retry-once"] {
+        let outcome = run_beside(hostile).await;
+        assert_eq!(outcome.counts()[hostile], EVENTS, "{hostile}");
+        assert_eq!(outcome.run.set_aside, [], "{hostile}");
+    }
+}

@@ -1,0 +1,36 @@
+//! The integration tests, one binary so that everything is linked once.
+//!
+//! * `aws_pack` – the first-party CloudTrail pack on its recorded events.
+//! * `bad_input` – objects and rows that are not as they should be.
+//! * `commands` – the real binary: what a user types and what it prints.
+//! * `compiled_code` – the cache of compiled plugins: kept, taken, and refused when changed or swapped.
+//! * `documents` – the documents name what is there.
+//! * `faults` – plugins that fail in the middle of a run.
+//! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
+//! * `object_store` – runs over a real S3 server, and what they ask of it.
+//! * `real_logs` – the logs beside the checkout, where they are: none lost, none invented.
+//! * `same_answer` – the same bytes whatever the partitions and batches.
+//! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
+
+#[cfg(test)]
+mod aws_pack;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod compiled_code;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod hostile_guests;
+#[cfg(test)]
+mod object_store;
+#[cfg(test)]
+mod real_logs;
+#[cfg(test)]
+mod same_answer;
+#[cfg(test)]
+mod wrong_files;
