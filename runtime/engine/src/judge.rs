@@ -100,12 +100,13 @@ impl Judge {
                 continue;
             }
             let events = events_of(&mask, &times, &names, &object_of, rows);
-            let rows = Rows::select(rule, batch, &mask, events)?;
+            let mut rows = Rows::select(rule, batch, &mask, events)?;
             Progress::add(&progress.judged, rows.len());
             if rule.plugin.is_none() {
                 findings.extend(rows.findings_each(rule)?);
                 continue;
             }
+            rows.detach();
             self.pending[position].push(rows);
             let waiting: usize = self.pending[position].iter().map(Rows::len).sum();
             if waiting >= self.batch_rows {

@@ -56,6 +56,18 @@ impl Rows {
         self.events.len()
     }
 
+    /// Lets go of the scan's memory before the rows wait for others: a view of a short text keeps the whole page of
+    /// Parquet that it came from.
+    pub(crate) fn detach(&mut self) {
+        for column in &mut self.columns {
+            if let Some(texts) = column.as_string_view_opt() {
+                *column = Arc::new(texts.gc());
+            } else if let Some(bytes) = column.as_binary_view_opt() {
+                *column = Arc::new(bytes.gc());
+            }
+        }
+    }
+
     /// Joins rows of the same rule.
     pub(crate) fn concat(mut parts: Vec<Self>) -> Result<Self, ArrowError> {
         if parts.len() == 1 {

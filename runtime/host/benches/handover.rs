@@ -176,13 +176,16 @@ impl Random {
     }
 }
 
+/// Finds the rows of a batch.
+type Judge<'a> = Box<dyn FnMut(&Batch) -> Result<Vec<u32>> + 'a>;
+
 /// A way to find the rows of a batch.
 struct Strategy<'a> {
     name: &'static str,
     batches: usize,
     /// False where nothing is judged, so that nothing is found.
     judges: bool,
-    judge: Box<dyn FnMut(&Batch) -> Result<Vec<u32>> + 'a>,
+    judge: Judge<'a>,
 }
 
 const NATIVE: &str = "native Rust on Arrow";

@@ -299,13 +299,13 @@ impl TableDefinition {
                     (stored, PutMode::Update(version))
                 }
             };
-            let mut json =
-                serde_json::to_vec_pretty(&merged).map_err(|source| LakeError::NotADefinition {
+            let json = serde_json::to_string_pretty(&merged).map_err(|source| {
+                LakeError::NotADefinition {
                     object: object.to_string(),
                     source,
-                })?;
-            json.push(b'\n');
-            let payload = PutPayload::from(json);
+                }
+            })?;
+            let payload = PutPayload::from(json + "\n");
             let conditional = PutOptions::from(mode);
             let put = table
                 .store

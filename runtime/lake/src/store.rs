@@ -32,11 +32,11 @@ pub struct Location {
 }
 
 type Options = BTreeMap<String, String>;
+type Stores = HashMap<(Url, Options), Arc<dyn ObjectStore>>;
 
 /// Clients live as long as the process, so that a connection pool serves every table of a bucket and `memory://NAME`
 /// means one store.
-static STORES: LazyLock<Mutex<HashMap<(Url, Options), Arc<dyn ObjectStore>>>> =
-    LazyLock::new(Mutex::default);
+static STORES: LazyLock<Mutex<Stores>> = LazyLock::new(Mutex::default);
 
 const SCHEMES: [&str; 10] = [
     "file", "memory", "s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss",

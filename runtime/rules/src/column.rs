@@ -1,9 +1,14 @@
 //! Arrow arrays as the byte columns that plugins receive.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringBuilder};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, GenericByteViewArray, MAX_INLINE_VIEW_LEN,
+    StringBuilder,
+};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    ByteViewType, DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+};
 use arrow::error::ArrowError;
 use arrow::json::EncoderOptions;
 use arrow::json::writer::make_encoder;
@@ -88,16 +93,18 @@ impl PluginType {
 /// # Errors
 /// [`ColumnError`]: a value that does not fit is an error, never another value.
 pub fn project(array: &ArrayRef) -> Result<PluginColumn, ColumnError> {
+    match array.data_type() {
+        DataType::Utf8View => return project_views(array.as_string_view()),
+        DataType::BinaryView => return project_views(array.as_binary_view()),
+        _ => {}
+    }
     let plugin_type = PluginType::of(array.data_type())?;
     let array = if is_nested(array.data_type()) {
         render_text(array)?
     } else {
         strict_cast(array, &plugin_type.arrow())?
     };
-    let validity = match array.nulls() {
-        Some(nulls) if nulls.null_count() > 0 => bits(nulls.inner()),
-        _ => Buffer::default(),
-    };
+    let validity = validity(&array);
     let (offsets, values) = match plugin_type {
         PluginType::Boolean => (Buffer::default(), bits(array.as_boolean().values())),
         PluginType::Int64 => (
@@ -137,6 +144,53 @@ pub fn project(array: &ArrayRef) -> Result<PluginColumn, ColumnError> {
         validity,
         offsets,
         values,
+    })
+}
+
+fn validity(array: &dyn Array) -> Buffer {
+    match array.nulls() {
+        Some(nulls) if nulls.null_count() > 0 => bits(nulls.inner()),
+        _ => Buffer::default(),
+    }
+}
+
+/// Gathers views, in which DataFusion reads text from Parquet; as Arrow's cast does, in less time.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "lengths are 32 bits of a view; their sum is checked"
+)]
+fn project_views<T: ByteViewType>(
+    array: &GenericByteViewArray<T>,
+) -> Result<PluginColumn, ColumnError> {
+    const SHORT: usize = MAX_INLINE_VIEW_LEN as usize;
+    let length = |view: u128| view as u32 as usize;
+    let total: usize = array.views().iter().map(|view| length(*view)).sum();
+    if i32::try_from(total).is_err() {
+        return Err(ArrowError::OffsetOverflowError(total).into());
+    }
+    let mut offsets: Vec<i32> = Vec::with_capacity(array.len() + 1);
+    let mut values = vec![0; total + SHORT];
+    let mut end = 0;
+    offsets.push(0);
+    for (row, view) in array.views().iter().enumerate() {
+        if array.is_valid(row) {
+            let length = length(*view);
+            if length <= SHORT {
+                // The value lies in the view. All of its room is copied, which takes two instructions and not a call; the
+                // next value overwrites what is too much.
+                values[end..end + SHORT].copy_from_slice(&view.to_le_bytes()[4..]);
+            } else {
+                values[end..end + length].copy_from_slice(array.value(row).as_ref());
+            }
+            end += length;
+        }
+        offsets.push(end as i32);
+    }
+    values.truncate(end);
+    Ok(PluginColumn {
+        validity: validity(array),
+        offsets: Buffer::from_vec(offsets),
+        values: Buffer::from_vec(values),
     })
 }
 
@@ -246,16 +300,20 @@ mod tests {
     fn i64s(column: &PluginColumn) -> Vec<i64> {
         column
             .values
-            .chunks_exact(8)
-            .map(|b| i64::from_le_bytes(b.try_into().unwrap()))
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| i64::from_le_bytes(*b))
             .collect()
     }
 
     fn texts(column: &PluginColumn) -> Vec<&str> {
         let offsets: Vec<usize> = column
             .offsets
-            .chunks_exact(4)
-            .map(|b| u32::from_le_bytes(b.try_into().unwrap()) as usize)
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| u32::from_le_bytes(*b) as usize)
             .collect();
         offsets
             .windows(2)
@@ -310,6 +368,33 @@ mod tests {
             let sliced = project(&array.slice(1, 2)).unwrap();
             assert_eq!(texts(&sliced), want[1..], "{}", array.data_type());
         }
+    }
+
+    #[test]
+    fn views_are_gathered_as_arrow_casts_them() {
+        let all = "twelve bytes, and on";
+        let values = (0..200).map(|row: usize| match row % 7 {
+            0 => None,
+            n => Some(&all[..(n * 5 + row) % (all.len() + 1)]),
+        });
+        let text = StringViewArray::from_iter(values);
+        for (from, length) in [(0, 200), (1, 150), (77, 1), (13, 0)] {
+            let views: ArrayRef = Arc::new(text.slice(from, length));
+            let cast = arrow::compute::cast(&views, &DataType::Utf8).unwrap();
+            let binary = arrow::compute::cast(&views, &DataType::BinaryView).unwrap();
+            let wanted = project(&cast).unwrap();
+            for column in [project(&views).unwrap(), project(&binary).unwrap()] {
+                assert_eq!(column.offsets, wanted.offsets);
+                assert_eq!(column.values, wanted.values);
+                assert_eq!(column.validity, wanted.validity);
+            }
+        }
+        // A view may point at any bytes where it is NULL: they are not handed over.
+        let (views, buffers, _) = text.slice(1, 2).into_parts();
+        let hidden = StringViewArray::new(views, buffers, Some(vec![false, true].into()));
+        let column = of(hidden);
+        assert_eq!(texts(&column), ["", text.value(2)]);
+        assert_eq!(column.values.len(), text.value(2).len());
     }
 
     #[test]

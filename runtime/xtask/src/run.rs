@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::toolchain::cache_dir;
+use crate::toolchain::{cache_dir, forget_package};
 
 /// Returns the root of the checkout.
 pub(crate) fn root() -> PathBuf {
@@ -26,6 +26,7 @@ pub(crate) fn cargo() -> Command {
     command
         .current_dir(root())
         .env("CARGO_TARGET_DIR", host_target());
+    forget_package(&mut command);
     command
 }
 

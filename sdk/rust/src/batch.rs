@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::bindings::yagura::plugin::types::{Batch as RawBatch, Column as RawColumn, Field};
-use crate::column::{Kind, type_name};
+use crate::column::{Encoding, Kind, type_name};
 use crate::{Boolean, Column, DataType, Float64, Int64, PluginError, Text, Time};
 
 /// Events in columns: the rows that passed the rule's `where`, and of them only the columns that the rule lists.
@@ -13,8 +13,8 @@ pub struct Batch<'a> {
     rows: u32,
     schema: &'a [Field],
     columns: &'a [RawColumn],
-    /// The bytes of a text column as text, once looked at; nothing inside when they are not UTF-8 as a whole.
-    texts: Vec<OnceCell<Option<&'a str>>>,
+    /// For a text column whether its bytes are text, once looked at.
+    encodings: Vec<OnceCell<Encoding<'a>>>,
 }
 
 impl<'a> Batch<'a> {
@@ -38,7 +38,7 @@ impl<'a> Batch<'a> {
             rows: raw.rows,
             schema,
             columns: &raw.columns,
-            texts: vec![OnceCell::new(); raw.columns.len()],
+            encodings: vec![OnceCell::new(); raw.columns.len()],
         })
     }
 
@@ -53,6 +53,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Returns a view of one column: the fastest way through many rows.
+    #[inline(always)]
     pub fn column<K: Kind>(&self, column: Column<K>) -> K::View<'a> {
         K::view(self, column.index())
     }
@@ -62,15 +63,17 @@ impl<'a> Batch<'a> {
         (0..self.rows).map(|index| Row { batch: self, index })
     }
 
+    #[inline(always)]
     pub(crate) fn raw(&self, index: usize) -> &'a RawColumn {
         // A `Column` is only made by a rule whose schema this batch was checked against, except in a detector that
         // keeps a column of another rule.
         &self.columns[index]
     }
 
-    /// Returns the column's bytes as text, checked on the first call of the batch.
-    pub(crate) fn text(&self, index: usize) -> Option<&'a str> {
-        *self.texts[index].get_or_init(|| std::str::from_utf8(&self.columns[index].values).ok())
+    /// Returns what the column's bytes are, looked at on the first call of the batch.
+    #[inline(always)]
+    pub(crate) fn encoding(&self, index: usize) -> Encoding<'a> {
+        *self.encodings[index].get_or_init(|| Encoding::of(&self.columns[index].values))
     }
 
     fn named<K: Kind>(&self, name: &str) -> Result<Column<K>, PluginError> {
@@ -92,6 +95,7 @@ impl<'a> Row<'_, 'a> {
     }
 
     /// Returns the value in a column, or nothing where it is NULL.
+    #[inline(always)]
     pub fn get<K: Kind>(self, column: Column<K>) -> Option<K::Value<'a>> {
         K::value(&self.batch.column(column), self.index as usize)
     }

@@ -64,10 +64,12 @@ macro_rules! kinds {
             type Value<'a> = $value;
             type View<'a> = $view;
 
+            #[inline(always)]
             fn view<'a>(batch: &Batch<'a>, index: usize) -> Self::View<'a> {
                 <$view>::new(batch, index)
             }
 
+            #[inline(always)]
             fn value<'a>(view: &Self::View<'a>, row: usize) -> Option<Self::Value<'a>> {
                 view.get(row)
             }
@@ -106,14 +108,46 @@ pub(crate) fn type_name(data_type: DataType) -> &'static str {
 struct Validity<'a>(&'a [u8]);
 
 impl Validity<'_> {
+    #[inline(always)]
     fn is_set(self, row: usize) -> bool {
         self.0.is_empty() || bit(self.0, row)
     }
 }
 
+#[inline(always)]
 fn bit(bits: &[u8], row: usize) -> bool {
     bits.get(row / 8)
         .is_some_and(|byte| byte >> (row % 8) & 1 == 1)
+}
+
+/// What is known of all bytes of a text column.
+#[derive(Clone, Copy)]
+pub(crate) enum Encoding<'a> {
+    Ascii,
+    Utf8(&'a str),
+    /// Some value is not UTF-8.
+    Unknown,
+}
+
+impl<'a> Encoding<'a> {
+    #[inline(never)]
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        if is_ascii(bytes) {
+            return Self::Ascii;
+        }
+        str::from_utf8(bytes).map_or(Self::Unknown, Self::Utf8)
+    }
+}
+
+/// As [`slice::is_ascii`], which looks at four or eight bytes a step on 32 bits: here it is 64.
+fn is_ascii(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    words.chunks(8).all(|words| {
+        let bits = words
+            .iter()
+            .fold(0, |bits, word| bits | u64::from_le_bytes(*word));
+        bits & 0x8080_8080_8080_8080 == 0
+    }) && rest.is_ascii()
 }
 
 /// Where each value of a text or binary column starts and ends.
@@ -121,14 +155,15 @@ fn bit(bits: &[u8], row: usize) -> bool {
 struct Offsets<'a>(&'a [[u8; 4]]);
 
 impl<'a> Offsets<'a> {
+    #[inline(always)]
     fn new(column: &'a RawColumn) -> Self {
         Self(column.offsets.as_chunks().0)
     }
 
+    #[inline(always)]
     fn range(self, row: usize) -> Option<std::ops::Range<usize>> {
-        let [start, end] = self.0.get(row..row + 2)? else {
-            return None;
-        };
+        let end = self.0.get(row.wrapping_add(1))?;
+        let start = self.0.get(row)?;
         Some(u32::from_le_bytes(*start) as usize..u32::from_le_bytes(*end) as usize)
     }
 
@@ -143,32 +178,36 @@ pub struct Texts<'a> {
     validity: Validity<'a>,
     offsets: Offsets<'a>,
     values: &'a [u8],
-    text: Option<&'a str>,
+    encoding: Encoding<'a>,
 }
 
 impl<'a> Texts<'a> {
+    #[inline(always)]
     fn new(batch: &Batch<'a>, index: usize) -> Self {
         let column = batch.raw(index);
         Self {
             validity: Validity(&column.validity),
             offsets: Offsets::new(column),
             values: &column.values,
-            text: batch.text(index),
+            encoding: batch.encoding(index),
         }
     }
 
     /// Returns the text of a row, or nothing where it is NULL. A value that is not UTF-8, which the host never sends,
     /// is nothing too.
+    #[inline(always)]
     pub fn get(&self, row: impl RowIndex) -> Option<&'a str> {
         let row = row.row_index();
         if !self.validity.is_set(row) {
             return None;
         }
         let range = self.offsets.range(row)?;
-        match self.text {
+        match self.encoding {
+            // SAFETY: any part of ASCII is ASCII, and so UTF-8.
+            Encoding::Ascii => Some(unsafe { str::from_utf8_unchecked(self.values.get(range)?) }),
             // The column as a whole is UTF-8: a value needs no check but that of its ends.
-            Some(text) => text.get(range),
-            None => std::str::from_utf8(self.values.get(range)?).ok(),
+            Encoding::Utf8(text) => text.get(range),
+            Encoding::Unknown => str::from_utf8(self.values.get(range)?).ok(),
         }
     }
 
@@ -188,6 +227,7 @@ pub struct Binaries<'a> {
 }
 
 impl<'a> Binaries<'a> {
+    #[inline(always)]
     fn new(batch: &Batch<'a>, index: usize) -> Self {
         let column = batch.raw(index);
         Self {
@@ -198,6 +238,7 @@ impl<'a> Binaries<'a> {
     }
 
     /// Returns the bytes of a row, or nothing where they are NULL.
+    #[inline(always)]
     pub fn get(&self, row: impl RowIndex) -> Option<&'a [u8]> {
         let row = row.row_index();
         if !self.validity.is_set(row) {
@@ -222,6 +263,7 @@ pub struct Booleans<'a> {
 }
 
 impl<'a> Booleans<'a> {
+    #[inline(always)]
     fn new(batch: &Batch<'a>, index: usize) -> Self {
         let column = batch.raw(index);
         Self {
@@ -232,6 +274,7 @@ impl<'a> Booleans<'a> {
     }
 
     /// Returns the value of a row, or nothing where it is NULL.
+    #[inline(always)]
     pub fn get(&self, row: impl RowIndex) -> Option<bool> {
         let row = row.row_index();
         (row < self.rows && self.validity.is_set(row)).then(|| bit(self.values, row))
@@ -274,6 +317,7 @@ pub struct Numbers<'a, T> {
 }
 
 impl<'a, T: Number> Numbers<'a, T> {
+    #[inline(always)]
     fn new(batch: &Batch<'a>, index: usize) -> Self {
         let column = batch.raw(index);
         Self {
@@ -284,6 +328,7 @@ impl<'a, T: Number> Numbers<'a, T> {
     }
 
     /// Returns the number of a row, or nothing where it is NULL.
+    #[inline(always)]
     pub fn get(&self, row: impl RowIndex) -> Option<T> {
         let row = row.row_index();
         let bytes = self.values.get(row)?;
@@ -342,6 +387,19 @@ mod tests {
         }
         // Of eight neighbouring addresses exactly one is aligned.
         assert_eq!(copies, 7);
+    }
+
+    #[test]
+    fn one_byte_anywhere_makes_text_no_ascii() {
+        for length in 0..150 {
+            let mut bytes = vec![b'a'; length];
+            assert!(is_ascii(&bytes), "{length}");
+            for at in 0..length {
+                bytes[at] = 0x80;
+                assert!(!is_ascii(&bytes), "byte {at} of {length}");
+                bytes[at] = 0x7f;
+            }
+        }
     }
 
     #[test]

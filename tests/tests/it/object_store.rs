@@ -14,13 +14,12 @@ use yagura_tests::s3::S3Server;
 fn events() -> String {
     let mut lines = String::new();
     for day in 1..=10 {
-        for index in 0..2_000 {
+        for index in 0..2_000u64 {
             let (hour, minute) = (index / 100, index % 60);
             // Text that does not compress, so that reading it would show.
             let noise: String = (0..20u64)
                 .map(|n| {
-                    let mixed =
-                        (index as u64 * 31 + day * 7 + n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    let mixed = (index * 31 + day * 7 + n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                     format!("{mixed:016x}")
                 })
                 .collect();

@@ -134,12 +134,7 @@ impl Reading<'_> {
         by_lines: bool,
         piece: Piece<'_>,
     ) -> Result<(), IngestError> {
-        let result = self.add(index, piece);
-        let result = match result {
-            Ok(result) => result,
-            Err(stop) => return Err(stop),
-        };
-        if let Err(error) = result {
+        if let Err(error) = self.add(index, piece)? {
             let Some(rejects) = &mut self.rejects else {
                 // Inside a piece, the parser counts lines and columns from its start.
                 let column = error.column() as u64;

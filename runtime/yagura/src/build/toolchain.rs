@@ -63,22 +63,40 @@ impl std::error::Error for NoToolchain {}
 pub(crate) const APT: &str =
     "apt-get install -y --no-install-recommends rustc-web cargo-web rust-web-src lld";
 
-/// Set for one cargo by another that calls it, or for one target only; a guest's build takes none of them over.
-const LEFTOVERS: [&str; 13] = [
+/// Settings for the host's code, or for one package, that a guest's build must not take over.
+const LEFTOVERS: [&str; 10] = [
     "CARGO",
     "CARGO_BUILD_RUSTFLAGS",
     "CARGO_BUILD_TARGET",
     "CARGO_BUILD_TARGET_DIR",
     "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_MANIFEST_DIR",
-    "CARGO_MANIFEST_PATH",
     "RUSTC",
     "RUSTC_WORKSPACE_WRAPPER",
     "RUSTC_WRAPPER",
     "RUSTDOC",
-    "RUSTDOCFLAGS",
     "RUSTFLAGS",
 ];
+
+/// Takes out of a command's environment what `cargo run` says about the package that it runs.
+///
+/// Build scripts (that of `ring`, for one) watch these variables, so a cargo that inherits them compiles again what
+/// depends on such a crate.
+pub(crate) fn forget_package(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let is_of_package = name.to_str().is_some_and(|name| {
+            let prefixes = [
+                "CARGO_PKG_",
+                "CARGO_MANIFEST_",
+                "CARGO_BIN_",
+                "CARGO_CRATE_",
+            ];
+            prefixes.iter().any(|prefix| name.starts_with(prefix)) || name == "OUT_DIR"
+        });
+        if is_of_package {
+            command.env_remove(name);
+        }
+    }
+}
 
 impl Toolchain {
     /// Returns the first of: the active toolchain with the target installed, Debian's with it installed, then the same
@@ -154,6 +172,7 @@ impl Place {
     /// Returns a command that sees no settings of the cargo which may have called this process.
     fn command(self, program: &str) -> Command {
         let mut command = Command::new(program);
+        forget_package(&mut command);
         for name in LEFTOVERS {
             command.env_remove(name);
         }
@@ -325,6 +344,22 @@ mod tests {
         assert_eq!(environment(&command, "RUSTUP_TOOLCHAIN"), Some(None));
         let linker = environment(&command, "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER");
         assert_eq!(linker, Some(Some("/usr/bin/wasm-ld".to_owned())));
+    }
+
+    #[test]
+    fn a_cargo_inside_cargo_knows_nothing_of_the_package_around_it() {
+        // Cargo sets these for tests as for `cargo run`.
+        assert!(env::var_os("CARGO_PKG_NAME").is_some());
+        let mut command = Command::new("cargo");
+        forget_package(&mut command);
+        for name in [
+            "CARGO_PKG_NAME",
+            "CARGO_PKG_VERSION_MAJOR",
+            "CARGO_MANIFEST_DIR",
+        ] {
+            assert_eq!(environment(&command, name), Some(None), "{name}");
+        }
+        assert_eq!(environment(&command, "PATH"), None);
     }
 
     #[test]

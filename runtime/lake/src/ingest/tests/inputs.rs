@@ -94,7 +94,8 @@ fn broken_files_are_named() {
     assert!(matches!(error, IngestError::Truncated { .. }), "{error:?}");
 
     let mut wrong = gzip.clone();
-    wrong[gzip.len() / 2] ^= 1;
+    // A bit of the checksum: the events read well, but it is unknown what they should be.
+    wrong[gzip.len() - 6] ^= 1;
     let damaged = lake.file("damaged", wrong);
     let error = lake.run(lake.options("t"), &[damaged]).unwrap_err();
     assert!(error.to_string().contains("fetch it again"), "{error:?}");

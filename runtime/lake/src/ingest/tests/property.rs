@@ -71,7 +71,7 @@ proptest! {
         let file = lake.file("input", content);
         let options = IngestOptions { chunk_events, format, ..lake.options(table) };
         let report = lake.run(options, &[file]).unwrap();
-        prop_assert_eq!(report.events as usize, events.len());
+        prop_assert_eq!(report.events, events.len() as u64);
         check(&lake.stored(table), &events);
     }
 }
