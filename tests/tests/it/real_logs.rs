@@ -1,13 +1,5 @@
 //! The logs of many makers beside the checkout: none lost, none invented, every field found again.
 
-#![cfg_attr(
-    not(real_logs),
-    expect(
-        dead_code,
-        reason = "the folder of real logs is not beside the checkout"
-    )
-)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
