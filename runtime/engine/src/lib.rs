@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Composes tables (`lake`), paths and columns (`rules`) and plugins (`host`). Knows nothing of alerts, commands or
-//! configuration files. An operator is built from plain descriptions; live handles come from the session.
+//! configuration files. Plugins and counters come from the session that executes a plan.
 
 mod condition;
 mod detect;

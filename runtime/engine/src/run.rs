@@ -336,7 +336,7 @@ impl TableJob<'_> {
     }
 }
 
-/// Footers of some ten thousand objects.
+/// What the footers of one table may take; above it the least used are fetched again.
 const FOOTER_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 fn in_own_task(

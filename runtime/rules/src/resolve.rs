@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder, StringViewArray, make_array,
-    new_null_array,
+    Array, ArrayRef, AsArray, RecordBatch, StringBuilder, make_array, new_null_array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::compute::{cast, take};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use yagura_core::FieldPath;
@@ -202,20 +201,11 @@ fn json_values(array: &ArrayRef, path: &[String]) -> Result<ArrayRef, ArrowError
     }
 }
 
-/// Returns any string array as a view array, which costs no copy of long values.
-pub fn as_string_view(array: &ArrayRef) -> Result<StringViewArray, ArrowError> {
-    Ok(cast(array, &DataType::Utf8View)?.as_string_view().clone())
-}
-
-/// Returns any string array with plain offsets.
-pub fn as_string(array: &ArrayRef) -> Result<StringArray, ArrowError> {
-    Ok(cast(array, &DataType::Utf8)?.as_string::<i32>().clone())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{DictionaryArray, Int64Array, StructArray};
+    use arrow::array::{DictionaryArray, Int64Array, StringArray, StructArray};
+    use arrow::compute::cast;
     use arrow::datatypes::{Field, Int32Type};
 
     fn batch() -> RecordBatch {
@@ -254,7 +244,8 @@ mod tests {
         let found = resolve(&batch.schema(), &path.parse().unwrap())?;
         let array = found.values(&batch).unwrap();
         assert_eq!(&found.data_type, array.data_type(), "{path}");
-        let text = as_string(&array).unwrap();
+        let text = cast(&array, &DataType::Utf8).unwrap();
+        let text = text.as_string::<i32>();
         Ok(text.iter().map(|v| v.map(str::to_owned)).collect())
     }
 

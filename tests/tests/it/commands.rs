@@ -94,6 +94,11 @@ fn from_logs_to_alerts_for_people_and_programs() {
     place.rule("request.bytes > 1");
     let json = place.run(&["--format", "json"]).must_work().stdout;
     assert_eq!(json.lines().count(), 2, "{json}");
+    // The folders' names are columns too.
+    place.rule("date = '2026-02-03' AND user = 'bob'");
+    let day = place.run(&["--format", "json"]).must_work().stdout;
+    assert_eq!(day.lines().count(), 1, "{day}");
+    place.rule("request.bytes > 1");
     let early = place.run(&["--format", "json", "--to", "2026-02-03T04:06:00Z"]);
     assert_eq!(early.must_work().stdout.lines().count(), 1);
 }
