@@ -202,6 +202,24 @@ impl VisitorMut for Names<'_> {
         ))
     }
 
+    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<ConditionError> {
+        if let Some(name) = bare_function(expr) {
+            *expr = ast::Expr::Identifier(name);
+        } else if let ast::Expr::CompoundFieldAccess { root, access_chain } = expr
+            && let Some(first) = bare_function(root)
+        {
+            let rest = access_chain.iter().map(|access| match access {
+                ast::AccessExpr::Dot(ast::Expr::Identifier(name)) => Some(name.clone()),
+                _ => None,
+            });
+            let names: Option<Vec<Ident>> = std::iter::once(Some(first)).chain(rest).collect();
+            if let Some(names) = names {
+                *expr = ast::Expr::CompoundIdentifier(names);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<ConditionError> {
         let segments = match expr {
             ast::Expr::Identifier(name) => vec![name.value.clone()],
@@ -218,6 +236,20 @@ impl VisitorMut for Names<'_> {
             Err(error) => ControlFlow::Break(error),
         }
     }
+}
+
+/// Returns the name where SQL reads a word such as `user` as a call without parentheses: in logs it is a column. The
+/// clock's words stay calls, to be refused as such.
+fn bare_function(expr: &ast::Expr) -> Option<Ident> {
+    let ast::Expr::Function(call) = expr else {
+        return None;
+    };
+    let [ast::ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else {
+        return None;
+    };
+    let word = name.value.to_ascii_lowercase();
+    let is_clock = ["date", "time"].iter().any(|part| word.contains(part));
+    (matches!(call.args, ast::FunctionArguments::None) && !is_clock).then(|| name.clone())
 }
 
 /// Aggregates need more than one event; the clock and random numbers would make two runs differ.
@@ -373,6 +405,16 @@ mod tests {
             ),
             ("who", Arc::new(who), true),
             (
+                "user",
+                Arc::new(StringArray::from(vec![
+                    Some("ann"),
+                    Some("bob"),
+                    None,
+                    None,
+                ])),
+                true,
+            ),
+            (
                 "body",
                 Arc::new(StringArray::from(vec![
                     Some(r#"{"n": 5, "ok": true, "s": "x"}"#),
@@ -415,6 +457,15 @@ mod tests {
                 .to_string()
                 .contains("`Name`")
         );
+    }
+
+    #[test]
+    fn words_that_sql_takes_for_calls_are_names() {
+        assert_eq!(judge("user = 'ann'").unwrap(), [0]);
+        assert_eq!(judge("user IS NULL AND Name = 'd'").unwrap(), [3]);
+        assert!(judge("user.x = 'ann'").unwrap().is_empty());
+        let clock = judge("CURRENT_TIMESTAMP IS NULL").unwrap_err().to_string();
+        assert!(clock.contains("not the same in every run"), "{clock}");
     }
 
     #[test]
