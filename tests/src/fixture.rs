@@ -68,6 +68,7 @@ impl Fixture {
             rule: Arc::new(rule),
             file,
             plugin,
+            predicate: None,
         });
         self
     }

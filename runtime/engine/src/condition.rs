@@ -5,7 +5,6 @@
 //! truth value that it is compared with. NULL is SQL's: a comparison with it is unknown, and unknown does not match.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -14,12 +13,12 @@ use datafusion::config::Dialect;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{Between, InList};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility, lit, try_cast};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{self, Ident, VisitMut, VisitorMut};
 use yagura_core::FieldPath;
-use yagura_rules::{ResolveError, Resolved, resolve};
+use yagura_rules::{Predicate, ResolveError, Resolved, resolve};
 
 use crate::event_path::EventPath;
+use crate::predicate::{predicate, prunable};
 
 /// Why a `where` cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +46,15 @@ pub(crate) struct Condition {
     sql: ast::Expr,
     /// Place-holder names in `sql` and what they stand for.
     paths: Vec<(FieldPath, Option<Resolved>)>,
+}
+
+/// What a condition comes to.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    /// For the prefilter.
+    pub(crate) predicate: Predicate,
+    /// A weaker condition that statistics can refute, if there is one.
+    pub(crate) prunable: Option<Expr>,
 }
 
 const PLACEHOLDER: &str = "\u{1}path ";
@@ -83,12 +91,12 @@ impl Condition {
             .filter_map(|(_, resolved)| resolved.as_ref().map(|resolved| resolved.column))
     }
 
-    /// Returns the expression over `scan`, a schema with at least the columns that the condition reads.
+    /// Returns what the condition comes to over `scan`, a schema with at least the columns that it reads.
     pub(crate) fn compile(
         &self,
         state: &SessionState,
         scan: &Schema,
-    ) -> Result<Arc<dyn PhysicalExpr>, ConditionError> {
+    ) -> Result<Compiled, ConditionError> {
         // Names are planned as columns of their final type, then replaced by what reads them.
         let mut fields = Vec::new();
         let mut readers = Vec::new();
@@ -102,7 +110,7 @@ impl Condition {
                     let reader = if resolved.is_column() {
                         Expr::Column(Column::from_name(name))
                     } else {
-                        EventPath::below(name, resolved, &path.to_string())
+                        EventPath::below(name, resolved, path)
                     };
                     (data_type, reader)
                 }
@@ -139,10 +147,13 @@ impl Condition {
             .data;
         let scan_schema = DFSchema::try_from(scan.clone()).map_err(types)?;
         let physical = state
-            .create_physical_expr(expr, &scan_schema)
+            .create_physical_expr(expr.clone(), &scan_schema)
             .map_err(types)?;
         match physical.data_type(scan).map_err(types)? {
-            DataType::Boolean => Ok(physical),
+            DataType::Boolean => Ok(Compiled {
+                predicate: predicate(state, &expr, scan).map_err(types)?,
+                prunable: prunable(&expr),
+            }),
             other => Err(ConditionError::NotBoolean(other)),
         }
     }
@@ -370,12 +381,14 @@ fn is_comparison(op: Operator) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use datafusion::arrow::array::{
-        ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, StringViewArray,
-        StructArray,
+        ArrayRef, Int64Array, RecordBatch, StringArray, StringViewArray, StructArray,
     };
     use datafusion::execution::context::SessionContext;
+    use yagura_rules::{Methods, PrefilterState, Program};
 
     fn events() -> RecordBatch {
         let who = StructArray::from(vec![(
@@ -433,15 +446,16 @@ mod tests {
         let batch = events();
         let optional = ["missing.path".parse().unwrap()];
         let condition = Condition::parse(&state, text, &batch.schema(), &optional)?;
-        let physical = condition.compile(&state, &batch.schema())?;
-        let judged = physical.evaluate(&batch).unwrap().into_array(4).unwrap();
-        let mask: &BooleanArray = judged.as_boolean();
-        Ok(mask
-            .iter()
-            .enumerate()
-            .filter(|(_, v)| *v == Some(true))
-            .map(|(i, _)| i)
-            .collect())
+        let compiled = condition.compile(&state, &batch.schema())?;
+        let rules = [compiled.predicate];
+        let program = Program::compile(&batch.schema(), &rules, Methods::default()).unwrap();
+        let mut prefilter = PrefilterState::new(&program);
+        let matches = program.evaluate(&mut prefilter, &batch).unwrap();
+        Ok(matches
+            .rules
+            .first()
+            .map(|(_, rows)| rows.set_indices().collect())
+            .unwrap_or_default())
     }
 
     #[test]

@@ -100,18 +100,8 @@ impl ExecutionPlan for DetectExec {
 
     fn apply_expressions(
         &self,
-        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        for condition in self
-            .plan
-            .rules
-            .iter()
-            .filter_map(|rule| rule.condition.as_ref())
-        {
-            if f(condition)? == TreeNodeRecursion::Stop {
-                return Ok(TreeNodeRecursion::Stop);
-            }
-        }
         Ok(TreeNodeRecursion::Continue)
     }
 

@@ -4,10 +4,12 @@ use std::hash::{Hash, Hasher};
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
     Volatility,
 };
+use yagura_core::FieldPath;
 use yagura_rules::Resolved;
 
 /// Takes the resolved column and returns the values that its path leads to.
@@ -16,21 +18,29 @@ use yagura_rules::Resolved;
 #[derive(Debug)]
 pub(crate) struct EventPath {
     name: String,
+    path: FieldPath,
     resolved: Resolved,
     signature: Signature,
 }
 
 impl EventPath {
-    /// Returns the expression that reads `resolved`, a path below `column`, written `name` in messages.
-    pub(crate) fn below(column: &str, resolved: Resolved, name: &str) -> Expr {
+    /// Returns the expression that reads `resolved`, which is where `path` leads below `column`.
+    pub(crate) fn below(column: &str, resolved: Resolved, path: &FieldPath) -> Expr {
         let function = ScalarUDF::new_from_impl(Self {
-            name: format!("path({name})"),
+            name: format!("path({path})"),
+            path: path.clone(),
             resolved,
             signature: Signature::new(TypeSignature::Any(1), Volatility::Immutable),
         });
         function.call(vec![Expr::Column(datafusion::common::Column::from_name(
             column,
         ))])
+    }
+
+    /// Returns the path that a call reads and where it leads, if it is one of this kind.
+    pub(crate) fn of(call: &ScalarFunction) -> Option<(&FieldPath, &Resolved)> {
+        let path = call.func.inner().downcast_ref::<Self>()?;
+        Some((&path.path, &path.resolved))
     }
 
     /// Says whether the values are text out of JSON, which takes its type from what it is compared with.

@@ -12,8 +12,7 @@ use datafusion::common::DataFusionError;
 use yagura_core::{EventRef, Finding, TimeRange};
 use yagura_host::{BatchRef, CallError, ColumnRef, Detector, PluginError};
 use yagura_lake::table::{OnProblem, event_times};
-use yagura_rules::column::true_rows;
-use yagura_rules::project;
+use yagura_rules::{PrefilterState, project};
 
 use crate::error::EngineError;
 use crate::plan::{RulePlan, TablePlan};
@@ -30,6 +29,7 @@ pub(crate) struct Judge {
     runtime: Arc<DetectRuntime>,
     range: TimeRange,
     batch_rows: usize,
+    prefilter: PrefilterState,
     /// Rows of each rule with a plugin that do not fill a batch yet.
     pending: Vec<Vec<Rows>>,
     /// Instances of the run's plugins, opened when first needed.
@@ -44,6 +44,7 @@ impl Judge {
         batch_rows: usize,
     ) -> Self {
         Self {
+            prefilter: PrefilterState::new(&plan.program),
             pending: vec![Vec::new(); plan.rules.len()],
             detectors: runtime.plugins.iter().map(|_| None).collect(),
             plan,
@@ -88,14 +89,10 @@ impl Judge {
             .collect();
 
         let mut findings = Vec::new();
-        for (position, rule) in plan.rules.iter().enumerate() {
-            let mask = match &rule.condition {
-                None => BooleanArray::new(in_range.clone(), None),
-                Some(condition) => {
-                    let judged = condition.evaluate(batch)?.into_array(batch.num_rows())?;
-                    BooleanArray::new(&true_rows(judged.as_boolean()) & &in_range, None)
-                }
-            };
+        let matches = plan.program.evaluate(&mut self.prefilter, batch)?;
+        for (position, matched) in matches.rules {
+            let rule = &plan.rules[position];
+            let mask = BooleanArray::new(&matched & &in_range, None);
             if mask.true_count() == 0 {
                 continue;
             }

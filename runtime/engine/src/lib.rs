@@ -1,9 +1,9 @@
 //! The plan: one shared scan a table, every rule over it, findings out.
 //!
 //! ```text
-//! DataSourceExec   one scan: union of the rules' columns, time range AND (OR of their conditions) pushed down
+//! DataSourceExec   one scan: union of the rules' columns; time range, pruning and prefilter pushed down
 //!       │ RecordBatch + object and row of each event
-//! DetectExec       per rule: condition → rows → (plugin, in batches) → findings
+//! DetectExec       prefilter → rows of each rule → (its plugin, in batches) → findings
 //!       │ RecordBatch of findings
 //! run              collects findings; what plugins failed on twice is set aside and reported
 //! ```
@@ -11,22 +11,30 @@
 //! Composes tables (`lake`), paths and columns (`rules`) and plugins (`host`). Knows nothing of alerts, commands or
 //! configuration files. Plugins and counters come from the session that executes a plan.
 
+mod author;
 mod condition;
 mod detect;
+mod dictionary;
 mod error;
 mod event_path;
 pub mod findings;
 mod judge;
 pub mod plan;
+mod predicate;
+mod prefilter;
+mod prune;
 pub mod report;
 mod rows;
 pub mod run;
 pub mod runtime;
 mod scan;
+mod sigma;
 
+pub use author::{Nearest, condition_predicate, explain, nearest, predicate_of};
 pub use condition::ConditionError;
 pub use detect::DetectExec;
 pub use error::EngineError;
-pub use plan::RuleSource;
-pub use run::{RunInput, RunOptions, RunOutcome, run};
+pub use plan::{RuleSource, Tuning};
+pub use run::{RunInput, RunOptions, RunOutcome, open_tables, run};
 pub use runtime::PluginSource;
+pub use sigma::{Placed, SigmaInput, place};

@@ -1,19 +1,24 @@
 //! What one table's scan and rules come to: which columns are read, and what each rule takes from them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
 use yagura_core::rule::TitlePart;
 use yagura_core::{FieldPath, Rule};
 use yagura_lake::table::Table;
-use yagura_rules::{PluginType, Resolved, resolve};
+use yagura_rules::resolve::find;
+use yagura_rules::{Methods, PluginType, Predicate, Program, Resolved, resolve};
 
 use crate::condition::{Condition, ConditionError};
+use crate::dictionary::text_dictionary;
 use crate::error::EngineError;
+use crate::prune;
 
 /// A rule, where it was read from, and the plugin that it needs.
 #[derive(Debug, Clone)]
@@ -24,6 +29,32 @@ pub struct RuleSource {
     pub file: PathBuf,
     /// Index of its plugin among the run's plugins.
     pub plugin: Option<usize>,
+    /// What it asks of an event, where that is not written in its `where`: a Sigma rule's detection.
+    pub predicate: Option<Arc<Predicate>>,
+}
+
+/// Which of the methods that make a run fast are used; all of them, but for measurements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// Those of the prefilter.
+    pub methods: Methods,
+    /// Keep Parquet's dictionaries.
+    pub dictionaries: bool,
+    /// Decode the columns that the prefilter does not read only for rows that it leaves.
+    pub late_decoding: bool,
+    /// Leave out what statistics, page indexes and Bloom filters refute.
+    pub pruning: bool,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            methods: Methods::default(),
+            dictionaries: true,
+            late_decoding: true,
+            pruning: true,
+        }
+    }
 }
 
 /// The rules of one table over one scan.
@@ -37,6 +68,16 @@ pub struct TablePlan {
     pub scan_schema: SchemaRef,
     /// Index of the time column in the scan.
     pub time: usize,
+    /// Names of the columns that are read as dictionaries.
+    pub dictionaries: Arc<HashSet<String>>,
+    /// What each rule asks of an event, in the order of the rules.
+    pub predicates: Vec<Predicate>,
+    /// The same as one program.
+    pub program: Arc<Program>,
+    /// What statistics can refute of them.
+    pub prunable: Option<Arc<dyn PhysicalExpr>>,
+    /// Which methods are used.
+    pub tuning: Tuning,
     /// The rules.
     pub rules: Vec<RulePlan>,
 }
@@ -48,8 +89,6 @@ pub struct RulePlan {
     pub index: usize,
     /// The rule.
     pub rule: Arc<Rule>,
-    /// Its `where`; absent takes every event.
-    pub condition: Option<Arc<dyn PhysicalExpr>>,
     /// The paths that the rule reads, each once.
     pub reads: Vec<Read>,
     /// Indexes into `reads`: what the plugin receives.
@@ -97,10 +136,12 @@ impl TablePlan {
         state: &SessionState,
         table: Arc<Table>,
         rules: &[(usize, RuleSource)],
+        tuning: Tuning,
     ) -> Result<Self, EngineError> {
         let schema = table.schema();
         let mut needed = BTreeSet::new();
         needed.extend(schema.index_of(&table.time).ok());
+        let mut tested = BTreeSet::new();
         let mut conditions = Vec::with_capacity(rules.len());
         for (_, source) in rules {
             let rule = &source.rule;
@@ -111,7 +152,14 @@ impl TablePlan {
                         .map_err(|error| wrong(source, &table, "where", error))?,
                 ),
             };
-            needed.extend(condition.iter().flat_map(Condition::columns));
+            tested.extend(condition.iter().flat_map(Condition::columns));
+            for path in source
+                .predicate
+                .iter()
+                .flat_map(|predicate| predicate.fields())
+            {
+                tested.extend(find(&schema, &path).map(|found| found.column));
+            }
             for path in rule.read_paths() {
                 match resolve(&schema, &path) {
                     Ok(found) => {
@@ -126,25 +174,76 @@ impl TablePlan {
             }
             conditions.push(condition);
         }
+        needed.extend(&tested);
         let columns: Vec<usize> = needed.into_iter().collect();
-        let scan_schema: SchemaRef = Arc::new(schema.project(&columns)?);
+        let mut dictionaries = HashSet::new();
+        let fields: Vec<Field> = columns
+            .iter()
+            .map(|index| {
+                let field = schema.field(*index).clone();
+                if tuning.dictionaries && tested.contains(index) && field.data_type().is_string() {
+                    dictionaries.insert(field.name().clone());
+                    field.with_data_type(text_dictionary())
+                } else {
+                    field
+                }
+            })
+            .collect();
+        let scan_schema: SchemaRef = Arc::new(Schema::new(fields));
         let time = scan_schema.index_of(&table.time)?;
+        let mut predicates = Vec::with_capacity(rules.len());
+        let mut weaker: Vec<Option<Expr>> = Vec::with_capacity(rules.len());
+        for ((_, source), condition) in rules.iter().zip(conditions) {
+            let compiled = condition
+                .map(|condition| condition.compile(state, &scan_schema))
+                .transpose()
+                .map_err(|error| wrong(source, &table, "where", error))?;
+            let (predicate, prunable) = match (compiled, &source.predicate) {
+                (Some(compiled), _) => (compiled.predicate, compiled.prunable),
+                (None, Some(predicate)) => (Predicate::clone(predicate), None),
+                (None, None) => (Predicate::Always(true), None),
+            };
+            predicates.push(predicate);
+            weaker.push(prunable);
+        }
+        let program =
+            Program::compile(&scan_schema, &predicates, tuning.methods).map_err(|error| {
+                let (_, source) = &rules[error.rule];
+                EngineError::Rule {
+                    file: source.file.clone(),
+                    rule: source.rule.id.clone(),
+                    key: "where",
+                    message: error.to_string(),
+                }
+            })?;
+        let prunable = if tuning.pruning {
+            let weaker: Vec<(&Predicate, Option<&Expr>)> = predicates
+                .iter()
+                .zip(weaker.iter().map(Option::as_ref))
+                .collect();
+            prune::common(state, &weaker, &scan_schema).map_err(|source: DataFusionError| {
+                EngineError::Scan {
+                    table: table.name.clone(),
+                    source,
+                }
+            })?
+        } else {
+            None
+        };
         let rules = rules
             .iter()
-            .zip(conditions)
-            .map(|((index, source), condition)| {
-                let condition = condition
-                    .map(|condition| condition.compile(state, &scan_schema))
-                    .transpose()
-                    .map_err(|error| wrong(source, &table, "where", error))?;
-                RulePlan::new(*index, source, condition, &scan_schema, &table)
-            })
+            .map(|(index, source)| RulePlan::new(*index, source, &scan_schema, &table))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             table,
             columns,
             scan_schema,
             time,
+            dictionaries: Arc::new(dictionaries),
+            predicates,
+            program: Arc::new(program),
+            prunable,
+            tuning,
             rules,
         })
     }
@@ -154,7 +253,6 @@ impl RulePlan {
     fn new(
         index: usize,
         source: &RuleSource,
-        condition: Option<Arc<dyn PhysicalExpr>>,
         scan: &Schema,
         table: &Table,
     ) -> Result<Self, EngineError> {
@@ -162,7 +260,7 @@ impl RulePlan {
         let paths = rule.read_paths();
         let mut reads = Vec::with_capacity(paths.len());
         for path in &paths {
-            let found = resolve(scan, path).ok();
+            let found = find(scan, path);
             let data_type = found
                 .as_ref()
                 .map_or(DataType::Utf8, |found| found.data_type.clone());
@@ -184,7 +282,6 @@ impl RulePlan {
         Ok(Self {
             index,
             rule: Arc::clone(rule),
-            condition,
             plugin_columns: all(&rule.columns),
             key: all(&rule.alert.key),
             title: TitlePart::split(&rule.title)

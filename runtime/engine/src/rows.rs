@@ -5,7 +5,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, StringArray, UInt32Array, new_null_array,
 };
-use datafusion::arrow::compute::{concat, filter, take};
+use datafusion::arrow::compute::{cast, concat, filter, take};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 use yagura_core::{EventRef, Finding, Timestamp};
@@ -42,10 +43,15 @@ impl Rows {
                 };
                 // Filtering before descending: the path into JSON is only walked for the rows that are left.
                 let column = batch.column(source.column);
-                if all {
-                    source.values_below(column)
+                let values = if all {
+                    source.values_below(column)?
                 } else {
-                    source.values_below(&filter(column, mask)?)
+                    source.values_below(&filter(column, mask)?)?
+                };
+                // A dictionary would keep the values of all rows that the scan read.
+                match values.data_type() {
+                    DataType::Dictionary(_, value) => cast(&values, value),
+                    _ => Ok(values),
                 }
             })
             .collect::<Result<_, _>>()?;

@@ -13,17 +13,18 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, TryStreamExt, stream};
 use yagura_core::names::did_you_mean;
-use yagura_core::{Finding, TimeRange};
+use yagura_core::{Finding, Rule, TimeRange};
 use yagura_lake::table::{DataFile, OnProblem, Table, TableConfig};
 
 use crate::detect::DetectExec;
 use crate::error::EngineError;
 use crate::findings::decode;
 use crate::judge::chain;
-use crate::plan::{RuleSource, TablePlan};
+use crate::plan::{RuleSource, TablePlan, Tuning};
 use crate::report::{Progress, SetAside};
 use crate::runtime::{DetectRuntime, PluginSource};
 use crate::scan::{object_store_url, scan};
+use crate::sigma::{SigmaInput, place};
 
 /// How a run works.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct RunOptions {
     pub batch_rows: usize,
     /// Findings that the run may hold.
     pub max_findings: usize,
+    /// Which methods are used.
+    pub tuning: Tuning,
 }
 
 impl Default for RunOptions {
@@ -45,6 +48,7 @@ impl Default for RunOptions {
             partitions: std::thread::available_parallelism().map_or(1, usize::from),
             batch_rows: 8_192,
             max_findings: 2_000_000,
+            tuning: Tuning::default(),
         }
     }
 }
@@ -56,6 +60,8 @@ pub struct RunInput {
     pub tables: Vec<TableConfig>,
     /// The rules.
     pub rules: Vec<RuleSource>,
+    /// Sigma rules, which come after them.
+    pub sigma: SigmaInput,
     /// The plugins that the rules name by index.
     pub plugins: Vec<PluginSource>,
 }
@@ -63,6 +69,8 @@ pub struct RunInput {
 /// What came of a run.
 #[derive(Debug, Default)]
 pub struct RunOutcome {
+    /// The rules that findings refer to by index: those given, then the Sigma rules that found a table.
+    pub rules: Vec<Arc<Rule>>,
     /// The findings, in no order.
     pub findings: Vec<Finding>,
     /// Events that rules did not judge because their plugins failed.
@@ -113,13 +121,23 @@ pub async fn run(
     mut watch: impl FnMut(&Table, &Arc<Progress>),
 ) -> Result<RunOutcome, EngineError> {
     let mut outcome = RunOutcome::default();
+    let mut rules = input.rules;
+    let mut open = Vec::new();
+    for config in &input.tables {
+        let is_named = rules.iter().any(|source| source.rule.table == config.name);
+        if is_named || !input.sigma.load.rules.is_empty() {
+            let cache: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES));
+            let table = Table::open(config.clone(), options.range, Arc::clone(&cache)).await?;
+            open.push((Arc::new(table), cache));
+        }
+    }
+    let tables: Vec<Arc<Table>> = open.iter().map(|(table, _)| Arc::clone(table)).collect();
+    let placed = place(&input.sigma, &tables);
+    rules.extend(placed.rules);
+    outcome.not_run.extend(placed.not_run);
     let mut by_table: BTreeMap<&str, Vec<(usize, RuleSource)>> = BTreeMap::new();
-    for (index, source) in input.rules.iter().enumerate() {
-        if input
-            .tables
-            .iter()
-            .any(|table| table.name == source.rule.table)
-        {
+    for (index, source) in rules.iter().enumerate() {
+        if tables.iter().any(|table| table.name == source.rule.table) {
             let rules = by_table.entry(&source.rule.table).or_default();
             rules.push((index, source.clone()));
         } else {
@@ -135,14 +153,20 @@ pub async fn run(
             });
         }
     }
-    for config in &input.tables {
-        let Some(rules) = by_table.get(config.name.as_str()) else {
+    outcome.rules = rules
+        .iter()
+        .map(|source| Arc::clone(&source.rule))
+        .collect();
+    for (table, cache) in open {
+        let Some(of_table) = by_table.get(table.name.as_str()) else {
             continue;
         };
         let job = TableJob {
-            config,
-            rules,
-            input: &input,
+            table,
+            cache,
+            rules: of_table,
+            all: &outcome.rules,
+            plugins: &input.plugins,
             options,
         };
         let (table, findings, set_aside) = job.run(outcome.findings.len(), &mut watch).await?;
@@ -153,10 +177,30 @@ pub async fn run(
     Ok(outcome)
 }
 
+/// Opens every table, to check or explain rules over it.
+///
+/// # Errors
+/// [`EngineError::Table`].
+pub async fn open_tables(
+    tables: &[TableConfig],
+    range: TimeRange,
+) -> Result<Vec<Arc<Table>>, EngineError> {
+    let cache: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES));
+    let mut open = Vec::with_capacity(tables.len());
+    for config in tables {
+        let table = Table::open(config.clone(), range, Arc::clone(&cache)).await?;
+        open.push(Arc::new(table));
+    }
+    Ok(open)
+}
+
 struct TableJob<'a> {
-    config: &'a TableConfig,
+    table: Arc<Table>,
+    cache: Arc<FileMetadataCache>,
     rules: &'a [(usize, RuleSource)],
-    input: &'a RunInput,
+    /// All rules of the run.
+    all: &'a [Arc<Rule>],
+    plugins: &'a [PluginSource],
     options: &'a RunOptions,
 }
 
@@ -166,16 +210,14 @@ impl TableJob<'_> {
         findings_before: usize,
         watch: &mut impl FnMut(&Table, &Arc<Progress>),
     ) -> Result<(TableOutcome, Vec<Finding>, Vec<SetAside>), EngineError> {
-        let cache: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES));
-        let table =
-            Table::open(self.config.clone(), self.options.range, Arc::clone(&cache)).await?;
-        let table = Arc::new(table);
+        let table = Arc::clone(&self.table);
         let progress = Arc::new(Progress::default());
         let session = self.session(&table, None)?;
         let plan = Arc::new(TablePlan::new(
             &session.state(),
             Arc::clone(&table),
             self.rules,
+            self.options.tuning,
         )?);
         watch(&table, &progress);
         let mut bad_files = table.bad_files.clone();
@@ -183,13 +225,13 @@ impl TableJob<'_> {
         let findings = loop {
             let runtime = Arc::new(DetectRuntime::open(
                 &plan,
-                &self.input.plugins,
-                self.input.rules.len(),
+                self.plugins,
+                self.all.len(),
                 Arc::clone(&progress),
             )?);
             let session = self.session(&table, Some(runtime))?;
             let attempt = self
-                .scan_once(&session, &plan, &files, Arc::clone(&cache), findings_before)
+                .scan_once(&session, &plan, &files, findings_before)
                 .await;
             let error = match attempt {
                 Ok(findings) => break findings,
@@ -197,7 +239,7 @@ impl TableJob<'_> {
                 Err(other) => return Err(other),
             };
             // The reader does not say which object it failed on. Reading them one by one does.
-            let found = self.unreadable(&session, &plan, &files, &cache).await?;
+            let found = self.unreadable(&session, &plan, &files).await?;
             if found.is_empty() {
                 return Err(scan_error(&table, error));
             }
@@ -253,7 +295,6 @@ impl TableJob<'_> {
         session: &SessionContext,
         plan: &Arc<TablePlan>,
         files: &[DataFile],
-        cache: Arc<FileMetadataCache>,
         findings_before: usize,
     ) -> Result<Vec<Finding>, EngineError> {
         if files.is_empty() {
@@ -262,6 +303,7 @@ impl TableJob<'_> {
         let table = &plan.table;
         let state = session.state();
         let options = state.config_options();
+        let cache = Arc::clone(&self.cache);
         let input = scan(plan, files, self.options.range, cache, options)
             .map_err(|error| scan_error(table, error))?;
         let detect: Arc<dyn ExecutionPlan> = Arc::new(DetectExec::new(
@@ -298,7 +340,7 @@ impl TableJob<'_> {
         let (rule, count) = most.unwrap_or_default();
         EngineError::TooManyFindings {
             limit: self.options.max_findings,
-            rule: self.input.rules[rule].rule.id.clone(),
+            rule: self.all[rule].id.clone(),
             count,
         }
     }
@@ -309,7 +351,6 @@ impl TableJob<'_> {
         session: &SessionContext,
         plan: &TablePlan,
         files: &[DataFile],
-        cache: &Arc<FileMetadataCache>,
     ) -> Result<Vec<(String, String)>, EngineError> {
         let table = &plan.table;
         let mut bad = Vec::new();
@@ -318,7 +359,13 @@ impl TableJob<'_> {
             let state = session.state();
             let options = state.config_options();
             let read = async {
-                let input = scan(plan, one, self.options.range, Arc::clone(cache), options)?;
+                let input = scan(
+                    plan,
+                    one,
+                    self.options.range,
+                    Arc::clone(&self.cache),
+                    options,
+                )?;
                 for partition in 0..input.output_partitioning().partition_count() {
                     let mut batches = input.execute(partition, session.task_ctx())?;
                     while batches.try_next().await?.is_some() {}

@@ -1,11 +1,11 @@
-//! One scan of a table for all its rules: the union of their columns, the OR of their conditions.
+//! One scan of a table for all its rules: the union of their columns, and the prefilter inside the reader.
 //!
 //! What is pushed down only narrows the scan. Every condition and the time range are judged again on what comes out,
 //! so a filter that the reader cannot apply costs time and never a wrong answer.
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
@@ -25,15 +25,14 @@ use datafusion::physical_plan::ExecutionPlan;
 use yagura_core::{TimeRange, Timestamp};
 use yagura_lake::table::{DataFile, Table};
 
+use crate::dictionary::{DictionaryReaders, text_dictionary};
 use crate::plan::TablePlan;
+use crate::prefilter::PrefilterExpr;
 
 /// Name of the column that tells each row's object.
 pub(crate) const OBJECT: &str = "yagura.object";
 /// Name of the column that tells each row's place in its object.
 pub(crate) const ROW: &str = "yagura.row";
-
-/// Above this many conditions their OR costs more in the reader than it saves.
-const PUSHED_CONDITIONS: usize = 64;
 
 /// Returns the scan of `files`, at most `options.execution.target_partitions` ways in parallel: the plan's columns, then
 /// [`OBJECT`] and [`ROW`].
@@ -45,15 +44,18 @@ pub(crate) fn scan(
     options: &ConfigOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let table = &plan.table;
-    let schema = table_schema(table);
+    let schema = table_schema(plan);
     let mut source = ParquetSource::new(schema.clone())
         .with_pushdown_filters(true)
         .with_reorder_filters(true)
         .with_metadata_size_hint(64 * 1024)
-        .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
-            Arc::clone(&table.location.store),
-            cache,
-        )));
+        .with_parquet_file_reader_factory(Arc::new(DictionaryReaders {
+            inner: Arc::new(CachedParquetFileReaderFactory::new(
+                Arc::clone(&table.location.store),
+                cache,
+            )),
+            columns: Arc::clone(&plan.dictionaries),
+        }));
     if let Some(predicate) = predicate(plan, range) {
         let predicate = reassign_expr_columns(predicate, schema.table_schema())?;
         source = source.with_predicate(predicate);
@@ -95,14 +97,23 @@ fn row_field() -> FieldRef {
     Arc::new(Field::new(ROW, DataType::Int64, false).with_extension_type(RowNumber))
 }
 
-fn table_schema(table: &Table) -> TableSchema {
+fn table_schema(plan: &TablePlan) -> TableSchema {
+    let table = &plan.table;
+    let stored = table.file_schema.fields().iter().map(|field| {
+        if plan.dictionaries.contains(field.name()) {
+            Arc::new(field.as_ref().clone().with_data_type(text_dictionary()))
+        } else {
+            Arc::clone(field)
+        }
+    });
+    let stored = Arc::new(Schema::new(stored.collect::<Vec<FieldRef>>()));
     let partitions: Vec<FieldRef> = table
         .partition_fields()
         .iter()
         .cloned()
         .chain([object_field()])
         .collect();
-    TableSchema::builder(Arc::clone(&table.file_schema))
+    TableSchema::builder(stored)
         .with_table_partition_cols(partitions)
         .with_virtual_columns(vec![row_field()])
         .build()
@@ -122,25 +133,22 @@ fn partitioned(table: &Table, file: &DataFile) -> PartitionedFile {
         .with_partition_values(values.map(text).collect())
 }
 
-/// The time range AND (one rule's condition OR the next one's …), as far as it narrows anything.
+/// The time range AND what statistics can refute of the rules AND the prefilter, as far as each narrows anything.
 fn predicate(plan: &TablePlan, range: TimeRange) -> Option<Arc<dyn PhysicalExpr>> {
-    let conditions: Option<Vec<_>> = plan
-        .rules
-        .iter()
-        .map(|rule| rule.condition.clone())
-        .collect();
-    let any = conditions
-        .filter(|all| all.len() <= PUSHED_CONDITIONS)
-        .and_then(|all| {
-            all.into_iter()
-                .reduce(|left, right| binary(left, Operator::Or, right))
-        });
+    let all = (0..plan.program.rules()).any(|rule| plan.program.is_certain(rule));
+    let prefilter = || -> Arc<dyn PhysicalExpr> {
+        Arc::new(PrefilterExpr::new(
+            Arc::clone(&plan.program),
+            &plan.scan_schema,
+        ))
+    };
     [
         range
             .from
             .and_then(|from| bound(plan, Operator::GtEq, from)),
         range.to.and_then(|to| bound(plan, Operator::Lt, to)),
-        any,
+        plan.prunable.clone(),
+        (plan.tuning.late_decoding && !all).then(prefilter),
     ]
     .into_iter()
     .flatten()

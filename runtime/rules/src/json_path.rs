@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use jiter::{Jiter, JiterResult, Peek};
+use jiter::{Jiter, JiterResult, JsonValue, Peek};
+
+use crate::prefilter::values::Kind;
 
 /// Returns the value of `path` in the JSON text `json`: a string without its quotes, anything else as its JSON text.
 ///
@@ -14,6 +16,74 @@ pub fn get<'j>(json: &'j str, path: &[String]) -> Option<Cow<'j, str>> {
         return None;
     }
     find(json.as_bytes(), path).ok().flatten()
+}
+
+/// Calls `each` with every value that `path` leads to, Sigma's way: a list on the way, or at its end, is entered into
+/// all its members, unless the segment is one's number. Returns false, having called nothing, where `json` is no JSON
+/// object or array as a whole.
+///
+/// A string is handed over without its quotes, an object as its JSON text, an empty list as
+/// [`Kind::Empty`], `null` not at all.
+pub(crate) fn members(json: &str, path: &[String], each: &mut dyn FnMut(&str, Kind)) -> bool {
+    if !looks_like_container(json) {
+        return false;
+    }
+    let Ok(value) = JsonValue::parse(json.as_bytes(), false) else {
+        return false;
+    };
+    walk(&value, path, each);
+    true
+}
+
+fn walk(value: &JsonValue<'_>, path: &[String], each: &mut dyn FnMut(&str, Kind)) {
+    match (value, path.split_first()) {
+        (JsonValue::Array(items), None) if items.is_empty() => each("", Kind::Empty),
+        (JsonValue::Array(items), None) => items.iter().for_each(|item| walk(item, path, each)),
+        (JsonValue::Array(items), Some((segment, deeper))) => match segment.parse::<usize>() {
+            Ok(index) => {
+                if let Some(item) = items.get(index) {
+                    walk(item, deeper, each);
+                }
+            }
+            Err(_) => items.iter().for_each(|item| walk(item, path, each)),
+        },
+        (JsonValue::Object(object), Some((segment, deeper))) => {
+            // As everywhere in JSON, the last of equal keys counts.
+            if let Some((_, value)) = object.iter().rev().find(|(key, _)| key == segment) {
+                walk(value, deeper, each);
+            }
+        }
+        (JsonValue::Str(text), Some(_)) if looks_like_container(text) => {
+            members(text, path, each);
+        }
+        (_, Some(_)) | (JsonValue::Null, None) => {}
+        (JsonValue::Str(text), None) => each(text, Kind::Text),
+        (JsonValue::Bool(truth), None) => each(if *truth { "true" } else { "false" }, Kind::Bool),
+        (JsonValue::Int(number), None) => each(&number.to_string(), Kind::Number),
+        (JsonValue::Float(number), None) => each(&number.to_string(), Kind::Number),
+        (JsonValue::Object(_), None) => each(&text_of(value), Kind::Nested),
+    }
+}
+
+fn text_of(value: &JsonValue<'_>) -> String {
+    fn json(value: &JsonValue<'_>) -> serde_json::Value {
+        use serde_json::Value;
+        match value {
+            JsonValue::Null => Value::Null,
+            JsonValue::Bool(truth) => (*truth).into(),
+            JsonValue::Int(number) => (*number).into(),
+            JsonValue::Float(number) => (*number).into(),
+            JsonValue::Str(text) => text.as_ref().into(),
+            JsonValue::Array(items) => items.iter().map(json).collect::<Vec<_>>().into(),
+            JsonValue::Object(object) => Value::Object(
+                object
+                    .iter()
+                    .map(|(key, value)| (key.to_string(), json(value)))
+                    .collect(),
+            ),
+        }
+    }
+    json(value).to_string()
 }
 
 fn looks_like_container(text: &str) -> bool {

@@ -1,12 +1,20 @@
-//! What a rule needs of Arrow data: where a field path leads in a schema, the values there, and the byte columns that
-//! plugins receive.
+//! What a rule needs of Arrow data: where a field path leads in a schema, the values there, the byte columns that
+//! plugins receive, and which rows the predicates of thousands of rules select.
 //!
-//! Arrow only: nothing here knows DataFusion, object storage, Wasm or async code, so that every stage of the engine,
-//! and later the prefilter, can use it on any batch.
+//! Arrow only: nothing here knows DataFusion, object storage, Wasm or async code, so that every stage of the engine can
+//! use it on any batch.
 
 pub mod column;
+pub mod explain;
 pub mod json_path;
+pub mod lint;
+pub mod predicate;
+pub mod prefilter;
 pub mod resolve;
+pub mod sigma;
 
 pub use column::{ColumnError, PluginColumn, PluginType, project, render_text};
+pub use explain::{Explanation, explain};
+pub use predicate::Predicate;
+pub use prefilter::{Matches, Methods, PrefilterState, Program};
 pub use resolve::{ResolveError, Resolved, resolve};

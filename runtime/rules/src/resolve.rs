@@ -7,7 +7,7 @@ use arrow::array::{
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Fields, Schema};
 use arrow::error::ArrowError;
 use yagura_core::FieldPath;
 use yagura_core::names::did_you_mean;
@@ -60,33 +60,63 @@ pub enum ResolveError {
 /// [`ResolveError`], with near names.
 pub fn resolve(schema: &Schema, path: &FieldPath) -> Result<Resolved, ResolveError> {
     let segments = path.segments();
-    let names = || schema.fields().iter().map(|field| field.name().as_str());
-    let Some((mut taken, column)) = longest(segments, |name| schema.index_of(name).ok()) else {
-        let name = path.to_string();
-        let mut hint = did_you_mean(&name, names());
-        if hint.is_empty() {
-            hint = did_you_mean(&segments[0], names());
+    locate(schema, path).map_err(|missing| match missing {
+        Missing::Column => {
+            let names = || schema.fields().iter().map(|field| field.name().as_str());
+            let name = path.to_string();
+            let mut hint = did_you_mean(&name, names());
+            if hint.is_empty() {
+                hint = did_you_mean(&segments[0], names());
+            }
+            ResolveError::Unknown {
+                name,
+                place: "the table".into(),
+                hint,
+            }
         }
-        return Err(ResolveError::Unknown {
-            name,
-            place: "the table".into(),
-            hint,
-        });
+        Missing::Field { taken, children } => {
+            let known = children.iter().map(|field| field.name().as_str());
+            ResolveError::Unknown {
+                hint: did_you_mean(&segments[taken], known),
+                place: format!("`{}`", segments[..taken].join(".")),
+                name: segments[taken].clone(),
+            }
+        }
+        Missing::NotNested { taken, data_type } => ResolveError::NotNested {
+            path: segments[..taken].join("."),
+            data_type,
+        },
+    })
+}
+
+/// Finds where `path` leads in `schema`, if anywhere; cheaper than an error that names what is near.
+pub fn find(schema: &Schema, path: &FieldPath) -> Option<Resolved> {
+    locate(schema, path).ok()
+}
+
+/// Where a path ends too early, after so many segments.
+enum Missing {
+    Column,
+    Field { taken: usize, children: Fields },
+    NotNested { taken: usize, data_type: DataType },
+}
+
+fn locate(schema: &Schema, path: &FieldPath) -> Result<Resolved, Missing> {
+    let segments = path.segments();
+    let Some((mut taken, column)) = longest(segments, |name| Some(schema.fields().find(name)?.0))
+    else {
+        return Err(Missing::Column);
     };
     let mut data_type = schema.field(column).data_type().clone();
     let mut fields = Vec::new();
     while taken < segments.len() {
-        let so_far = || segments[..taken].join(".");
         match &data_type {
             DataType::Struct(children) => {
                 let index_of = |name: &str| children.iter().position(|f| f.name() == name);
                 let Some((more, index)) = longest(&segments[taken..], index_of) else {
-                    let name = segments[taken].clone();
-                    let known = children.iter().map(|field| field.name().as_str());
-                    return Err(ResolveError::Unknown {
-                        hint: did_you_mean(&name, known),
-                        place: format!("`{}`", so_far()),
-                        name,
+                    return Err(Missing::Field {
+                        taken,
+                        children: children.clone(),
                     });
                 };
                 taken += more;
@@ -102,8 +132,8 @@ pub fn resolve(schema: &Schema, path: &FieldPath) -> Result<Resolved, ResolveErr
                 });
             }
             other => {
-                return Err(ResolveError::NotNested {
-                    path: so_far(),
+                return Err(Missing::NotNested {
+                    taken,
                     data_type: other.clone(),
                 });
             }
@@ -159,6 +189,16 @@ impl Resolved {
 
     /// Returns the values below `column`, the array of the resolved column.
     pub fn values_below(&self, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        let array = self.array_below(column)?;
+        if self.json.is_empty() {
+            Ok(array)
+        } else {
+            json_values(&array, &self.json)
+        }
+    }
+
+    /// Returns the array below `column` that the fields of structs lead to, before any JSON in it is entered.
+    pub(crate) fn array_below(&self, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         let mut array = Arc::clone(column);
         for index in &self.fields {
             let parent = array.as_struct();
@@ -167,11 +207,7 @@ impl Resolved {
             let nulls = NullBuffer::union(parent.nulls(), child.nulls());
             array = make_array(child.to_data().into_builder().nulls(nulls).build()?);
         }
-        if self.json.is_empty() {
-            Ok(array)
-        } else {
-            json_values(&array, &self.json)
-        }
+        Ok(array)
     }
 }
 

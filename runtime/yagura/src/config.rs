@@ -18,6 +18,10 @@ pub(crate) struct Config {
     pub(crate) lake: Option<LakeSettings>,
     /// Packs to run, relative to the file.
     pub(crate) packs: Vec<PathBuf>,
+    /// Sigma rules to run, files or directories, relative to the file.
+    pub(crate) sigma: Vec<PathBuf>,
+    /// Field maps for them, relative to the file.
+    pub(crate) field_maps: Vec<PathBuf>,
     /// Tables by name; these come before the lake's.
     pub(crate) table: BTreeMap<String, TableSettings>,
 }
@@ -83,8 +87,9 @@ impl Config {
         let mut config: Self =
             pack::parse(file, &text).map_err(|error| anyhow::anyhow!("{error}"))?;
         let dir = file.parent().unwrap_or(Path::new("."));
-        for pack in &mut config.packs {
-            *pack = dir.join(&*pack);
+        let paths = [&mut config.packs, &mut config.sigma, &mut config.field_maps];
+        for path in paths.into_iter().flatten() {
+            *path = dir.join(&*path);
         }
         let here = |url: &mut String| {
             if !url.contains("://") && Path::new(url).is_relative() {

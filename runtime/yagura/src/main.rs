@@ -10,13 +10,14 @@ mod exit;
 mod output;
 mod packs;
 mod progress;
+mod ruleset;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-/// A watchtower over logs: rules in SQL or sandboxed Wasm over Parquet on object storage.
+/// A watchtower over logs: rules in SQL, Sigma or sandboxed Wasm over Parquet on object storage.
 #[derive(Parser)]
 #[command(name = "yagura", version, max_term_width = 110, after_help = AFTER_HELP)]
 struct Arguments {
@@ -35,6 +36,9 @@ enum Command {
     Run(commands::run::Arguments),
     Build(commands::build::Arguments),
     Inspect(commands::inspect::Arguments),
+    Check(commands::check::Arguments),
+    Explain(commands::explain::Arguments),
+    Coverage(commands::coverage::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +62,9 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Build(arguments) => commands::build::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Explain(arguments) => commands::explain::run(&arguments),
+        Command::Coverage(arguments) => commands::coverage::run(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),

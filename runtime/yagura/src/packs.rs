@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use yagura_core::Pack;
-use yagura_engine::{PluginSource, RuleSource};
+use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, default_cache_dir};
+use yagura_rules::sigma::{self, FieldMap, Load};
 
 use crate::exit::RuleFault;
 
@@ -31,16 +32,23 @@ pub(crate) fn host() -> Result<Host> {
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) rules: Vec<RuleSource>,
+    pub(crate) sigma: SigmaInput,
     pub(crate) plugins: Vec<PluginSource>,
 }
 
-/// Reads the packs and loads the plugins that their rules use.
-pub(crate) fn load(dirs: &[PathBuf]) -> Result<Loaded> {
+/// Reads the packs, loads the plugins that their rules use, and reads the Sigma rules of packs and directories.
+pub(crate) fn load(dirs: &[PathBuf], sigma: &[PathBuf], field_maps: &[PathBuf]) -> Result<Loaded> {
     let mut loaded = Loaded::default();
+    let mut sigma = sigma.to_vec();
     let mut ids: BTreeMap<String, PathBuf> = BTreeMap::new();
     let host = host()?;
     for dir in dirs {
         let pack = Pack::read(dir)?;
+        // Sigma rules lie beside the others, as they are.
+        let rules = dir.join("rules");
+        if rules.is_dir() {
+            sigma.push(rules);
+        }
         let mut plugins: BTreeMap<&str, usize> = BTreeMap::new();
         for source in &pack.rules {
             let rule = &source.rule;
@@ -68,10 +76,26 @@ pub(crate) fn load(dirs: &[PathBuf]) -> Result<Loaded> {
                 rule: Arc::new(rule.clone()),
                 file: source.file.clone(),
                 plugin,
+                predicate: None,
             });
         }
     }
+    loaded.sigma = load_sigma(&sigma, field_maps)?;
     Ok(loaded)
+}
+
+/// Reads Sigma rules and the field maps: one's own first, then those that are part of Yagura.
+pub(crate) fn load_sigma(paths: &[PathBuf], field_maps: &[PathBuf]) -> Result<SigmaInput> {
+    let mut load = Load::default();
+    for path in paths {
+        let read = sigma::load_dir(path)
+            .with_context(|| format!("cannot read Sigma rules from {}", path.display()))?;
+        load.append(read);
+    }
+    let own = field_maps.iter().map(|file| FieldMap::read(file));
+    let mut maps = own.collect::<Result<Vec<_>, _>>()?;
+    maps.extend(FieldMap::shipped()?);
+    Ok(SigmaInput { load, maps })
 }
 
 fn load_plugin(host: &Host, pack: &Pack, name: &str) -> Result<PluginSource> {

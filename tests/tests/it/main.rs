@@ -29,7 +29,10 @@ mod hostile_guests;
 #[cfg(test)]
 mod object_store;
 #[cfg(test)]
+mod prefilter_sigma;
+mod prefilter_sql;
 mod real_logs;
+mod real_sigma;
 #[cfg(test)]
 mod same_answer;
 #[cfg(test)]

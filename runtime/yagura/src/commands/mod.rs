@@ -1,6 +1,9 @@
 //! One file a command: arguments as they are typed, then what they come to.
 
 pub(crate) mod build;
+pub(crate) mod check;
+pub(crate) mod coverage;
+pub(crate) mod explain;
 pub(crate) mod ingest;
 pub(crate) mod inspect;
 pub(crate) mod run;

@@ -32,8 +32,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Directory of a pack; may be given more than once
-    #[arg(long, value_name = "PATH", required_unless_present = "config")]
+    #[arg(long, value_name = "PATH", required_unless_present_any = ["config", "sigma"])]
     pack: Vec<PathBuf>,
+    /// Sigma rule, or directory of Sigma rules; may be given more than once
+    #[arg(long, value_name = "PATH")]
+    sigma: Vec<PathBuf>,
+    /// Field map for Sigma rules, before those that are part of Yagura; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    field_map: Vec<PathBuf>,
     /// Table that lies elsewhere; may be given more than once
     #[arg(long, value_name = "NAME=URL", value_parser = name_and_url)]
     table: Vec<(String, String)>,
@@ -62,7 +68,7 @@ Alerts go to stdout; everything else goes to stderr. The same events give the sa
 partitions and the size of batches. Exit code 0 whether or not there are alerts; 2 if a rule's plugin failed on events,
 which are then named on stderr and were judged by all other rules.";
 
-fn name_and_url(text: &str) -> Result<(String, String), String> {
+pub(crate) fn name_and_url(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, url)) if !name.is_empty() && !url.is_empty() => {
             Ok((name.to_owned(), url.to_owned()))
@@ -102,9 +108,11 @@ impl Job {
             settings.url = Some(url);
         }
         config.packs.extend(arguments.pack);
-        if config.packs.is_empty() {
+        config.sigma.extend(arguments.sigma);
+        config.field_maps.splice(..0, arguments.field_map);
+        if config.packs.is_empty() && config.sigma.is_empty() {
             bail!(
-                "there are no packs to run: name one with --pack, or in `packs` of the configuration"
+                "there are no rules to run: name a pack with --pack or Sigma rules with --sigma, or in `packs` and `sigma` of the configuration"
             );
         }
         let defaults = RunOptions::default();
@@ -117,6 +125,7 @@ impl Job {
                     .map_or(defaults.partitions, usize::from),
                 batch_rows: arguments.batch_rows as usize,
                 max_findings: arguments.max_findings,
+                ..defaults
             },
             format: arguments.format,
         })
@@ -124,16 +133,16 @@ impl Job {
 
     async fn run(self) -> Result<u8> {
         let start = Instant::now();
-        let loaded = packs::load(&self.config.packs)?;
+        let loaded = packs::load(
+            &self.config.packs,
+            &self.config.sigma,
+            &self.config.field_maps,
+        )?;
         let tables = self.config.tables().await?;
-        let rules: Vec<Rule> = loaded
-            .rules
-            .iter()
-            .map(|source| Rule::clone(&source.rule))
-            .collect();
         let input = RunInput {
             tables,
             rules: loaded.rules,
+            sigma: loaded.sigma,
             plugins: loaded.plugins,
         };
         let bar = progress::spinner();
@@ -144,6 +153,7 @@ impl Job {
         bar.finish_and_clear();
         let mut outcome = outcome?;
         let findings = std::mem::take(&mut outcome.findings);
+        let rules: Vec<Rule> = outcome.rules.iter().map(|rule| Rule::clone(rule)).collect();
         let mut alerts = assemble(&rules, findings);
         hash_evidence(&rules, &outcome.tables, &mut alerts).await?;
 

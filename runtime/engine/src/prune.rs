@@ -1,0 +1,148 @@
+//! What all rules of a table have in common, in a form that statistics, page indexes and Bloom filters can refute.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, ident, lit};
+use datafusion::physical_expr::PhysicalExpr;
+use yagura_rules::Predicate;
+use yagura_rules::predicate::{Atom, NumberOp, Reading, Test, TextOp};
+
+use crate::predicate::comparisons;
+
+/// Comparisons above which evaluating them costs more than the prefilter saves by them.
+const MOST_COMPARISONS: usize = 16;
+/// Values above which a list refutes little.
+const MOST_VALUES: usize = 256;
+
+/// What a rule needs of single columns: one of these values, each.
+type Needs = BTreeMap<String, BTreeSet<Needed>>;
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Needed {
+    Integer(i64),
+    Text(String),
+}
+
+/// Returns what every event that any rule matches fulfils, as far as it can be refuted without reading values.
+///
+/// `rules` are the predicates, and of SQL rules what [`crate::predicate::prunable`] leaves of them.
+pub(crate) fn common(
+    state: &SessionState,
+    rules: &[(&Predicate, Option<&Expr>)],
+    scan: &Schema,
+) -> Result<Option<Arc<dyn PhysicalExpr>>, DataFusionError> {
+    let Some(expr) = any_of(rules).or_else(|| lists(rules, scan)) else {
+        return Ok(None);
+    };
+    let schema = DFSchema::try_from(scan.clone())?;
+    state.create_physical_expr(expr, &schema).map(Some)
+}
+
+/// The conditions of few rules, whatever they compare.
+fn any_of(rules: &[(&Predicate, Option<&Expr>)]) -> Option<Expr> {
+    let mut distinct: Vec<&Expr> = Vec::new();
+    let mut count = 0;
+    for (_, expr) in rules {
+        let expr = (*expr)?;
+        if !distinct.contains(&expr) {
+            count += comparisons(expr);
+            distinct.push(expr);
+        }
+        if count > MOST_COMPARISONS {
+            return None;
+        }
+    }
+    distinct.into_iter().cloned().reduce(Expr::or)
+}
+
+/// Of many rules, the columns that all of them need a value of, and all these values.
+fn lists(rules: &[(&Predicate, Option<&Expr>)], scan: &Schema) -> Option<Expr> {
+    let needs = rules
+        .iter()
+        .map(|(predicate, _)| needs(predicate, scan))
+        .reduce(either)?;
+    needs
+        .into_iter()
+        .filter(|(_, values)| values.len() <= MOST_VALUES)
+        .map(|(column, values)| {
+            let values = values.into_iter().map(|value| match value {
+                Needed::Integer(number) => lit(number),
+                Needed::Text(text) => lit(text),
+            });
+            ident(column).in_list(values.collect(), false)
+        })
+        .reduce(Expr::and)
+}
+
+fn needs(predicate: &Predicate, scan: &Schema) -> Needs {
+    match predicate {
+        Predicate::Atom(atom) => need(atom, scan).into_iter().collect(),
+        Predicate::All(parts) => {
+            let mut all = Needs::new();
+            for (column, values) in parts.iter().flat_map(|part| needs(part, scan)) {
+                let known = all.entry(column).or_insert_with(|| values.clone());
+                if values.len() < known.len() {
+                    *known = values;
+                }
+            }
+            all
+        }
+        Predicate::Any(parts) => parts
+            .iter()
+            .map(|part| needs(part, scan))
+            .reduce(either)
+            .unwrap_or_default(),
+        Predicate::Always(_) | Predicate::Other(_) | Predicate::Not(_) | Predicate::AtLeast(..) => {
+            Needs::new()
+        }
+    }
+}
+
+fn either(mut one: Needs, other: Needs) -> Needs {
+    one.retain(|column, _| other.contains_key(column));
+    for (column, values) in other {
+        if let Some(known) = one.get_mut(&column) {
+            known.extend(values);
+        }
+    }
+    one
+}
+
+fn need(atom: &Atom, scan: &Schema) -> Option<(String, BTreeSet<Needed>)> {
+    let [column] = atom.field.segments() else {
+        return None;
+    };
+    let data_type = scan.field_with_name(column).ok()?.data_type();
+    let is_text = match data_type {
+        DataType::Dictionary(_, value) => value.is_string(),
+        other => other.is_string(),
+    };
+    let value = match &atom.test {
+        // A member of a list is not what statistics are about.
+        Test::Text {
+            op: TextOp::Equals,
+            value,
+            cased: true,
+        } if is_text && atom.reading == Reading::One => Needed::Text(value.clone()),
+        Test::Text {
+            op: TextOp::Equals,
+            value,
+            cased: true,
+        } if data_type.is_signed_integer() => Needed::Integer(value.parse().ok()?),
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "checked to be whole and small"
+        )]
+        Test::Number(NumberOp::Equal, value)
+            if data_type.is_signed_integer() && value.0.fract() == 0.0 && value.0.abs() < 1e15 =>
+        {
+            Needed::Integer(value.0 as i64)
+        }
+        _ => return None,
+    };
+    Some((column.clone(), BTreeSet::from([value])))
+}

@@ -1,0 +1,243 @@
+//! What is suspicious about a predicate by itself: parts that never match, and parts that are expensive.
+
+use std::collections::BTreeMap;
+
+use regex_syntax::hir::{Hir, HirKind};
+use yagura_core::FieldPath;
+
+use crate::predicate::{Atom, GlobPart, NumberOp, Predicate, Test, TextOp};
+use crate::prefilter::values::required_literals;
+
+/// Something that an author should look at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remark {
+    /// The rule, or this part of it, matches no event.
+    NeverMatches(String),
+    /// The rule matches every event.
+    AlwaysMatches,
+    /// This test is expensive.
+    Expensive(String),
+    /// Only negations: the rule is evaluated for every event.
+    OnlyNegations,
+}
+
+/// Returns what is suspicious about a predicate.
+pub fn remarks(predicate: &Predicate) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    match predicate {
+        Predicate::Always(false) => remarks.push(Remark::NeverMatches("the rule".into())),
+        Predicate::Always(true) => remarks.push(Remark::AlwaysMatches),
+        other => {
+            contradictions(other, &mut remarks);
+            expensive(other, &mut remarks);
+            if !has_positive(other) {
+                remarks.push(Remark::OnlyNegations);
+            }
+        }
+    }
+    remarks.sort();
+    remarks.dedup();
+    remarks
+}
+
+/// Returns a text that is equal for predicates that say the same in another order.
+pub fn canonical(predicate: &Predicate) -> String {
+    let sorted = |parts: &[Predicate]| {
+        let mut parts: Vec<String> = parts.iter().map(canonical).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        parts.join(",")
+    };
+    match predicate {
+        Predicate::Always(truth) => truth.to_string(),
+        Predicate::Atom(atom) => format!("{atom:?}"),
+        Predicate::Other(other) => other.key.clone(),
+        Predicate::Not(inner) => format!("not({})", canonical(inner)),
+        Predicate::All(parts) => format!("all({})", sorted(parts)),
+        Predicate::Any(parts) => format!("any({})", sorted(parts)),
+        Predicate::AtLeast(wanted, parts) => {
+            let mut parts: Vec<String> = parts.iter().map(canonical).collect();
+            parts.sort_unstable();
+            format!("{wanted} of({})", parts.join(","))
+        }
+    }
+}
+
+/// Says whether some test must be passed for the predicate to be true.
+fn has_positive(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::Atom(_) | Predicate::Other(_) => true,
+        Predicate::Always(truth) => !truth,
+        Predicate::Not(_) => false,
+        Predicate::All(parts) => parts.iter().any(has_positive),
+        Predicate::Any(parts) | Predicate::AtLeast(_, parts) => parts.iter().all(has_positive),
+    }
+}
+
+/// Finds conjunctions that ask one field to be two things.
+fn contradictions(predicate: &Predicate, remarks: &mut Vec<Remark>) {
+    match predicate {
+        Predicate::All(parts) => {
+            let mut wholes: BTreeMap<&FieldPath, &Atom> = BTreeMap::new();
+            for part in parts {
+                let Predicate::Atom(atom) = part else {
+                    continue;
+                };
+                if !says_the_whole(&atom.test) {
+                    continue;
+                }
+                match wholes.get(&atom.field) {
+                    Some(first) if !may_both(&first.test, &atom.test) => {
+                        remarks.push(Remark::NeverMatches(format!("`{first}` and `{atom}`")));
+                    }
+                    Some(_) => {}
+                    None => {
+                        wholes.insert(&atom.field, atom);
+                    }
+                }
+            }
+            // The same test wanted and refused.
+            for part in parts {
+                if let Predicate::Not(refused) = part
+                    && parts.contains(refused)
+                {
+                    remarks.push(Remark::NeverMatches(format!(
+                        "`{}` and not that",
+                        describe(refused)
+                    )));
+                }
+            }
+            parts.iter().for_each(|part| contradictions(part, remarks));
+        }
+        Predicate::Any(parts) | Predicate::AtLeast(_, parts) => {
+            parts.iter().for_each(|part| contradictions(part, remarks));
+        }
+        Predicate::Not(inner) => contradictions(inner, remarks),
+        Predicate::Always(_) | Predicate::Atom(_) | Predicate::Other(_) => {}
+    }
+}
+
+fn describe(predicate: &Predicate) -> String {
+    match predicate {
+        Predicate::Atom(atom) => atom.to_string(),
+        Predicate::Other(other) => other.text.clone(),
+        Predicate::Always(truth) => truth.to_string(),
+        Predicate::Not(inner) => format!("not {}", describe(inner)),
+        Predicate::All(parts) | Predicate::Any(parts) | Predicate::AtLeast(_, parts) => {
+            format!("{} tests", parts.len())
+        }
+    }
+}
+
+fn says_the_whole(test: &Test) -> bool {
+    matches!(
+        test,
+        Test::Text {
+            op: TextOp::Equals,
+            ..
+        } | Test::Number(NumberOp::Equal, _)
+    )
+}
+
+fn may_both(one: &Test, other: &Test) -> bool {
+    let text = |test: &Test| match test {
+        Test::Text { value, .. } => Some(value.to_lowercase()),
+        _ => None,
+    };
+    let number = |test: &Test| match test {
+        Test::Number(_, number) => Some(number.0),
+        Test::Text { value, .. } => value.parse().ok(),
+        _ => None,
+    };
+    match (text(one), text(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => number(one) == number(other),
+    }
+}
+
+fn expensive(predicate: &Predicate, remarks: &mut Vec<Remark>) {
+    predicate.atoms(&mut |atom| {
+        match &atom.test {
+            Test::Regex(pattern) => {
+                if required_literals(pattern).is_none() {
+                    remarks.push(Remark::Expensive(format!(
+                        "`{atom}` begins and ends with nothing fixed of three letters or more, and is tried on every value"
+                    )));
+                } else if let Ok(hir) = regex_syntax::parse(pattern)
+                    && repeats_much(&hir)
+                {
+                    remarks.push(Remark::Expensive(format!("`{atom}` holds large repetitions")));
+                }
+            }
+            Test::Glob { parts, .. } => {
+                let longest = parts.iter().map(|part| match part {
+                    GlobPart::Literal(text) => text.len(),
+                    GlobPart::Any | GlobPart::One => 0,
+                });
+                if longest.max().unwrap_or_default() < 3 {
+                    remarks.push(Remark::Expensive(format!(
+                        "`{atom}` has no fixed part of three letters or more, and is tried on nearly every value"
+                    )));
+                }
+            }
+            _ => {}
+        }
+    });
+}
+
+fn repeats_much(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Repetition(repetition) => {
+            repetition.min > 100
+                || repetition.max.is_some_and(|max| max > 1_000)
+                || repeats_much(&repetition.sub)
+        }
+        HirKind::Capture(capture) => repeats_much(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(repeats_much),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::predicate::Reading;
+
+    fn atom(test: Test) -> Predicate {
+        Predicate::atom("f".parse().unwrap(), Reading::Members, test)
+    }
+
+    fn equals(value: &str) -> Predicate {
+        atom(Test::Text {
+            op: TextOp::Equals,
+            value: value.into(),
+            cased: false,
+        })
+    }
+
+    #[test]
+    fn contradictions_and_costs_are_found() {
+        let both = Predicate::All(vec![equals("a"), equals("b")]);
+        assert!(
+            matches!(remarks(&both).as_slice(), [Remark::NeverMatches(_)]),
+            "{:?}",
+            remarks(&both)
+        );
+        let refused = Predicate::All(vec![equals("a"), Predicate::not(equals("a"))]);
+        assert!(matches!(
+            remarks(&refused).as_slice(),
+            [Remark::NeverMatches(_)]
+        ));
+        assert_eq!(
+            remarks(&Predicate::not(equals("a"))),
+            [Remark::OnlyNegations]
+        );
+        assert!(remarks(&Predicate::All(vec![equals("a"), equals("a")])).is_empty());
+        let regex = |pattern: &str| remarks(&atom(Test::Regex(pattern.into())));
+        assert!(matches!(
+            regex("[a-z]+.*").as_slice(),
+            [Remark::Expensive(_)]
+        ));
+        assert!(regex("mimikatz[0-9]+").is_empty());
+    }
+}

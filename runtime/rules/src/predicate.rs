@@ -1,0 +1,388 @@
+//! What a rule asks of one event: a boolean tree over tests of single fields, whatever language it was written in.
+//!
+//! The tree itself has two truth values. Each language brings its own treatment of absent values into it: Sigma's test
+//! of an absent field is false and its negation true; SQL's is unknown, and a negated test therefore becomes "has a
+//! value and not …" before it gets here.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::error::ArrowError;
+use ipnet::IpNet;
+use yagura_core::FieldPath;
+
+/// A condition over one event.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Predicate {
+    /// The same for every event.
+    Always(bool),
+    /// A test of one field.
+    Atom(Arc<Atom>),
+    /// A part that has no atom form, judged by an expression of the host.
+    Other(OtherExpr),
+    /// The opposite.
+    Not(Box<Self>),
+    /// Every one of them; true if there are none.
+    All(Vec<Self>),
+    /// At least one of them; false if there are none.
+    Any(Vec<Self>),
+    /// At least so many of them.
+    AtLeast(u64, Vec<Self>),
+}
+
+/// A test of one field.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Atom {
+    /// The field, as the table names it.
+    pub field: FieldPath,
+    /// How values are taken from it.
+    pub reading: Reading,
+    /// What is asked of them.
+    pub test: Test,
+}
+
+/// How values are taken from a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reading {
+    /// The one value that is there, as SQL sees it.
+    One,
+    /// Sigma's reading: of a list, any member; a path that crosses lists goes into every member.
+    Members,
+}
+
+/// What is asked of a value. An absent value passes none of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Test {
+    /// There is one.
+    Exists,
+    /// Comparison of text; numbers and truth values as they are written.
+    Text {
+        /// How.
+        op: TextOp,
+        /// With what; lower case unless `cased`.
+        value: String,
+        /// Whether upper and lower case differ.
+        cased: bool,
+    },
+    /// The whole text against a pattern with wildcards.
+    Glob {
+        /// The pattern's pieces; literals in lower case unless `cased`.
+        parts: Vec<GlobPart>,
+        /// Whether upper and lower case differ.
+        cased: bool,
+    },
+    /// A regular expression somewhere in the text, its flags inside the pattern.
+    Regex(String),
+    /// Comparison as a number; text that is no number passes none.
+    Number(NumberOp, Number),
+    /// A truth value, also written as 1/0 or yes/no.
+    Truth(bool),
+    /// An address in this network.
+    Cidr(IpNet),
+    /// Comparison with another field of the same event.
+    Field {
+        /// How.
+        op: TextOp,
+        /// The other field.
+        other: FieldPath,
+        /// Whether upper and lower case differ.
+        cased: bool,
+    },
+    /// A part of a moment, UTC, equals this.
+    Moment(MomentPart, Number),
+}
+
+/// A comparison of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum TextOp {
+    Equals,
+    Contains,
+    StartsWith,
+    EndsWith,
+}
+
+/// A comparison of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum NumberOp {
+    Equal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// A part of a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum MomentPart {
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    Year,
+}
+
+/// A piece of a pattern with wildcards.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum GlobPart {
+    /// This text.
+    Literal(String),
+    /// Any text, also none, also over line ends.
+    Any,
+    /// One character.
+    One,
+}
+
+/// A float that is compared by its bits, so that equal tests are found.
+#[derive(Clone, Copy)]
+pub struct Number(pub f64);
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+
+impl Eq for Number {}
+
+impl Hash for Number {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Judges rows by an expression that has no atom form.
+pub trait RowJudge: fmt::Debug + Send + Sync {
+    /// Returns the truth of each row; `columns` are those that [`OtherExpr::columns`] names, dictionaries unpacked.
+    fn judge(&self, columns: &[ArrayRef], rows: usize) -> Result<BooleanArray, ArrowError>;
+}
+
+/// An expression of the host inside a predicate: equal to another when key and columns are.
+#[derive(Debug, Clone)]
+pub struct OtherExpr {
+    /// For people: as the author wrote it, or as near as can be said.
+    pub text: String,
+    /// What tells it from other expressions.
+    pub key: String,
+    /// Names of the columns that it reads.
+    pub columns: Vec<String>,
+    /// What evaluates it.
+    pub judge: Arc<dyn RowJudge>,
+}
+
+impl PartialEq for OtherExpr {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key && self.columns == other.columns
+    }
+}
+
+impl Eq for OtherExpr {}
+
+impl Hash for OtherExpr {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+        self.columns.hash(state);
+    }
+}
+
+impl Test {
+    /// Returns the simplest test of the whole text against a pattern; its literals in lower case unless `cased`.
+    pub fn glob(parts: Vec<GlobPart>, cased: bool) -> Self {
+        let text = |op, value: &str| Self::Text {
+            op,
+            value: value.to_owned(),
+            cased,
+        };
+        match parts.as_slice() {
+            [] => text(TextOp::Equals, ""),
+            [GlobPart::Any] => Self::Exists,
+            [GlobPart::Literal(value)] => text(TextOp::Equals, value),
+            [GlobPart::Any, GlobPart::Literal(value)] => text(TextOp::EndsWith, value),
+            [GlobPart::Literal(value), GlobPart::Any] => text(TextOp::StartsWith, value),
+            [GlobPart::Any, GlobPart::Literal(value), GlobPart::Any] => {
+                text(TextOp::Contains, value)
+            }
+            _ => Self::Glob { parts, cased },
+        }
+    }
+}
+
+impl Predicate {
+    /// Returns a test of one field.
+    pub fn atom(field: FieldPath, reading: Reading, test: Test) -> Self {
+        Self::Atom(Arc::new(Atom {
+            field,
+            reading,
+            test,
+        }))
+    }
+
+    /// Returns the conjunction, without layers that add nothing.
+    pub fn all(parts: Vec<Self>) -> Self {
+        let mut flat = Vec::with_capacity(parts.len());
+        for part in parts {
+            match part {
+                Self::Always(true) => {}
+                Self::Always(false) => return Self::Always(false),
+                Self::All(inner) => flat.extend(inner),
+                other => flat.push(other),
+            }
+        }
+        match flat.len() {
+            0 => Self::Always(true),
+            1 => flat.remove(0),
+            _ => Self::All(flat),
+        }
+    }
+
+    /// Returns the disjunction, without layers that add nothing.
+    pub fn any(parts: Vec<Self>) -> Self {
+        let mut flat = Vec::with_capacity(parts.len());
+        for part in parts {
+            match part {
+                Self::Always(false) => {}
+                Self::Always(true) => return Self::Always(true),
+                Self::Any(inner) => flat.extend(inner),
+                other => flat.push(other),
+            }
+        }
+        match flat.len() {
+            0 => Self::Always(false),
+            1 => flat.remove(0),
+            _ => Self::Any(flat),
+        }
+    }
+
+    /// Returns the opposite.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a constructor beside `all` and `any`"
+    )]
+    pub fn not(part: Self) -> Self {
+        match part {
+            Self::Always(truth) => Self::Always(!truth),
+            Self::Not(inner) => *inner,
+            other => Self::Not(Box::new(other)),
+        }
+    }
+
+    /// Calls `visit` with every atom, in order of writing.
+    pub fn atoms<'a>(&'a self, visit: &mut impl FnMut(&'a Arc<Atom>)) {
+        match self {
+            Self::Always(_) | Self::Other(_) => {}
+            Self::Atom(atom) => visit(atom),
+            Self::Not(inner) => inner.atoms(visit),
+            Self::All(parts) | Self::Any(parts) | Self::AtLeast(_, parts) => {
+                for part in parts {
+                    part.atoms(visit);
+                }
+            }
+        }
+    }
+
+    /// Calls `visit` with every expression that has no atom form.
+    pub fn others<'a>(&'a self, visit: &mut impl FnMut(&'a OtherExpr)) {
+        match self {
+            Self::Always(_) | Self::Atom(_) => {}
+            Self::Other(other) => visit(other),
+            Self::Not(inner) => inner.others(visit),
+            Self::All(parts) | Self::Any(parts) | Self::AtLeast(_, parts) => {
+                for part in parts {
+                    part.others(visit);
+                }
+            }
+        }
+    }
+
+    /// Returns the fields that its atoms read.
+    pub fn fields(&self) -> BTreeSet<FieldPath> {
+        let mut fields = BTreeSet::new();
+        self.atoms(&mut |atom| {
+            fields.insert(atom.field.clone());
+            if let Test::Field { other, .. } = &atom.test {
+                fields.insert(other.clone());
+            }
+        });
+        fields
+    }
+}
+
+impl fmt::Display for Atom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let field = &self.field;
+        let case = |cased: &bool| if *cased { " (cased)" } else { "" };
+        match &self.test {
+            Test::Exists => write!(f, "{field} has a value"),
+            Test::Text { op, value, cased } => {
+                write!(f, "{field} {op} {value:?}{}", case(cased))
+            }
+            Test::Glob { parts, cased } => {
+                write!(f, "{field} is like \"")?;
+                for part in parts {
+                    match part {
+                        GlobPart::Literal(text) => write!(f, "{}", text.escape_debug())?,
+                        GlobPart::Any => f.write_str("*")?,
+                        GlobPart::One => f.write_str("?")?,
+                    }
+                }
+                write!(f, "\"{}", case(cased))
+            }
+            Test::Regex(pattern) => write!(f, "{field} matches /{pattern}/"),
+            Test::Number(op, value) => write!(f, "{field} {op} {}", value.0),
+            Test::Truth(truth) => write!(f, "{field} is {truth}"),
+            Test::Cidr(net) => write!(f, "{field} is in {net}"),
+            Test::Field { op, other, cased } => {
+                write!(f, "{field} {op} field {other}{}", case(cased))
+            }
+            Test::Moment(part, value) => write!(f, "{part} of {field} = {}", value.0),
+        }
+    }
+}
+
+impl fmt::Display for TextOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equals => "=",
+            Self::Contains => "contains",
+            Self::StartsWith => "starts with",
+            Self::EndsWith => "ends with",
+        })
+    }
+}
+
+impl fmt::Display for NumberOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        })
+    }
+}
+
+impl fmt::Display for MomentPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Year => "year",
+        })
+    }
+}

@@ -1,0 +1,327 @@
+//! All rules' predicates over a table, as one program.
+//!
+//! A batch is judged in three steps. Each field that any rule tests is read once, its distinct values are judged by
+//! the tests of all rules at once ([`values`]), and its rows sorted into classes ([`slot`]). What was seen names the
+//! rules that can match at all: each rule waits for one of a set of atoms, the rarest that will do. Only of those are
+//! the trees evaluated, on bitmaps, a tree that several rules share once.
+
+mod mask;
+mod slot;
+mod state;
+mod tree;
+pub(crate) mod values;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{DataType, Schema};
+use yagura_core::FieldPath;
+
+use self::slot::Slot;
+pub use self::state::PrefilterState;
+use self::tree::{NodeId, Nodes};
+pub use self::values::TestError;
+use self::values::{AtomId, ValueJudge};
+use crate::predicate::{Atom, OtherExpr, Predicate, Reading, Test, TextOp};
+use crate::resolve::{self, Resolved};
+
+/// Which of the methods that make it fast a program uses; all of them, but for measurements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Methods {
+    /// Judge each distinct value once, not each row.
+    pub distinct: bool,
+    /// One automaton for all literals of a field, not one search a literal.
+    pub automaton: bool,
+    /// Evaluate only the trees of rules whose awaited atoms were seen.
+    pub awaiting: bool,
+}
+
+impl Default for Methods {
+    fn default() -> Self {
+        Self {
+            distinct: true,
+            automaton: true,
+            awaiting: true,
+        }
+    }
+}
+
+/// Why a rule's predicate cannot become part of a program.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{error}")]
+pub struct CompileError {
+    /// Index of the rule.
+    pub rule: usize,
+    /// What is wrong.
+    #[source]
+    pub error: TestError,
+}
+
+/// The predicates of many rules over the columns of one schema.
+#[derive(Debug)]
+pub struct Program {
+    slots: Vec<Slot>,
+    /// Two fields of the same event.
+    pairs: Vec<Pair>,
+    others: Vec<OtherJudge>,
+    nodes: Nodes,
+    /// The tree of each rule, in the order given.
+    roots: Vec<NodeId>,
+    atoms: usize,
+    methods: Methods,
+}
+
+/// A test of a field against another one.
+#[derive(Debug)]
+struct Pair {
+    left: Resolved,
+    right: Resolved,
+    op: TextOp,
+    cased: bool,
+}
+
+#[derive(Debug)]
+struct OtherJudge {
+    expr: OtherExpr,
+    /// Its columns in the schema.
+    columns: Vec<usize>,
+}
+
+/// What a batch's rules decided.
+#[derive(Debug, Clone)]
+pub struct Matches {
+    /// Number of rows of the batch.
+    pub rows: usize,
+    /// Rules with rows, in the order of the rules, and these rows.
+    pub rules: Vec<(usize, BooleanBuffer)>,
+}
+
+impl Program {
+    /// Compiles the predicates, each of the rule at its index, for batches of `schema`.
+    ///
+    /// A field that the schema lacks is absent from every event.
+    ///
+    /// # Errors
+    /// [`CompileError`] naming the rule: an expression that is none.
+    pub fn compile(
+        schema: &Schema,
+        rules: &[Predicate],
+        methods: Methods,
+    ) -> Result<Self, CompileError> {
+        let mut build = Build::new(schema);
+        let mut roots = Vec::with_capacity(rules.len());
+        for predicate in rules {
+            let node = build.node(predicate);
+            roots.push(node);
+        }
+        // Errors name the rule: which rule asked is only looked for when something is wrong.
+        for (rule, predicate) in rules.iter().enumerate() {
+            let mut wrong = None;
+            predicate.atoms(&mut |atom| {
+                if let Test::Regex(pattern) = &atom.test
+                    && wrong.is_none()
+                    && build.checked.insert(pattern.clone())
+                {
+                    wrong = values::regex(pattern).err();
+                }
+            });
+            if let Some(error) = wrong {
+                return Err(CompileError { rule, error });
+            }
+        }
+        let mut slots = Vec::with_capacity(build.slots.len());
+        for (source, reading, tests) in build.slots {
+            let tests = tests.iter().map(|(atom, test)| (*atom, test));
+            let judge = ValueJudge::new(tests, methods.automaton)
+                .map_err(|error| CompileError { rule: 0, error })?;
+            slots.push(Slot {
+                source,
+                reading,
+                judge,
+            });
+        }
+        Ok(Self {
+            slots,
+            pairs: build.pairs,
+            others: build.others,
+            nodes: build.nodes,
+            roots,
+            atoms: build.atoms,
+            methods,
+        })
+    }
+
+    /// Returns the indexes of the schema's columns that are read.
+    pub fn columns(&self) -> Vec<usize> {
+        let slots = self.slots.iter().map(|slot| slot.source.column);
+        let pairs = self
+            .pairs
+            .iter()
+            .flat_map(|pair| [pair.left.column, pair.right.column]);
+        let others = self
+            .others
+            .iter()
+            .flat_map(|other| other.columns.iter().copied());
+        let exists = self.nodes.columns();
+        let mut columns: Vec<usize> = slots.chain(pairs).chain(others).chain(exists).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// Says whether the rule can match no event of the schema, whatever it holds.
+    pub fn is_impossible(&self, rule: usize) -> bool {
+        self.nodes.is_false(self.roots[rule])
+    }
+
+    /// Says whether the rule matches every event.
+    pub fn is_certain(&self, rule: usize) -> bool {
+        self.nodes.is_true(self.roots[rule])
+    }
+
+    /// Returns the number of distinct atoms.
+    pub fn atoms(&self) -> usize {
+        self.atoms
+    }
+
+    /// Returns the number of rules.
+    pub fn rules(&self) -> usize {
+        self.roots.len()
+    }
+}
+
+/// A program in the making.
+struct Build<'s> {
+    schema: &'s Schema,
+    slots: Vec<(Resolved, Reading, Vec<(AtomId, Test)>)>,
+    slot_ids: HashMap<(Resolved, Reading), usize>,
+    resolved: HashMap<FieldPath, Option<Resolved>>,
+    pairs: Vec<Pair>,
+    others: Vec<OtherJudge>,
+    other_ids: HashMap<OtherExpr, usize>,
+    nodes: Nodes,
+    atom_nodes: HashMap<Arc<Atom>, NodeId>,
+    atoms: usize,
+    checked: std::collections::HashSet<String>,
+}
+
+impl<'s> Build<'s> {
+    fn new(schema: &'s Schema) -> Self {
+        Self {
+            schema,
+            slots: Vec::new(),
+            slot_ids: HashMap::new(),
+            resolved: HashMap::new(),
+            pairs: Vec::new(),
+            others: Vec::new(),
+            other_ids: HashMap::new(),
+            nodes: Nodes::default(),
+            atom_nodes: HashMap::new(),
+            atoms: 0,
+            checked: std::collections::HashSet::new(),
+        }
+    }
+
+    fn node(&mut self, predicate: &Predicate) -> NodeId {
+        match predicate {
+            Predicate::Always(truth) => self.nodes.always(*truth),
+            Predicate::Atom(atom) => self.atom(atom),
+            Predicate::Other(other) => {
+                let id = match self.other_ids.get(other) {
+                    Some(id) => *id,
+                    None => {
+                        let columns = other.columns.iter();
+                        let columns = columns
+                            .filter_map(|name| self.schema.index_of(name).ok())
+                            .collect();
+                        self.others.push(OtherJudge {
+                            expr: other.clone(),
+                            columns,
+                        });
+                        self.other_ids.insert(other.clone(), self.others.len() - 1);
+                        self.others.len() - 1
+                    }
+                };
+                self.nodes.other(id)
+            }
+            Predicate::Not(inner) => {
+                let inner = self.node(inner);
+                self.nodes.not(inner)
+            }
+            Predicate::All(parts) => {
+                let parts = parts.iter().map(|part| self.node(part)).collect();
+                self.nodes.all(parts)
+            }
+            Predicate::Any(parts) => {
+                let parts = parts.iter().map(|part| self.node(part)).collect();
+                self.nodes.any(parts)
+            }
+            Predicate::AtLeast(wanted, parts) => {
+                let parts = parts.iter().map(|part| self.node(part)).collect();
+                self.nodes.at_least(*wanted, parts)
+            }
+        }
+    }
+
+    fn resolve(&mut self, field: &FieldPath) -> Option<Resolved> {
+        if let Some(known) = self.resolved.get(field) {
+            return known.clone();
+        }
+        let found = resolve::find(self.schema, field);
+        self.resolved.insert(field.clone(), found.clone());
+        found
+    }
+
+    fn atom(&mut self, atom: &Arc<Atom>) -> NodeId {
+        if let Some(node) = self.atom_nodes.get(atom) {
+            return *node;
+        }
+        let node = self.new_atom(atom);
+        self.atom_nodes.insert(Arc::clone(atom), node);
+        node
+    }
+
+    fn new_atom(&mut self, atom: &Atom) -> NodeId {
+        let Some(source) = self.resolve(&atom.field) else {
+            return self.nodes.always(false);
+        };
+        match &atom.test {
+            Test::Exists if source.json.is_empty() => {
+                return self.nodes.exists(&source);
+            }
+            Test::Field { op, other, cased } => {
+                let Some(right) = self.resolve(other) else {
+                    return self.nodes.always(false);
+                };
+                self.pairs.push(Pair {
+                    left: source,
+                    right,
+                    op: *op,
+                    cased: *cased,
+                });
+                return self.nodes.pair(self.pairs.len() - 1);
+            }
+            _ => {}
+        }
+        // A field that holds no text is read the same both ways.
+        let reading = match &source.data_type {
+            DataType::Dictionary(_, value) if !value.is_string() => Reading::One,
+            other if other.is_primitive() || *other == DataType::Boolean => Reading::One,
+            _ => atom.reading,
+        };
+        let key = (source, reading);
+        let slot = match self.slot_ids.get(&key) {
+            Some(slot) => *slot,
+            None => {
+                self.slots.push((key.0.clone(), reading, Vec::new()));
+                self.slot_ids.insert(key, self.slots.len() - 1);
+                self.slots.len() - 1
+            }
+        };
+        let id = u32::try_from(self.atoms).unwrap_or(AtomId::MAX);
+        self.atoms += 1;
+        self.slots[slot].2.push((id, atom.test.clone()));
+        self.nodes.atom(id, slot, &atom.test)
+    }
+}

@@ -1,0 +1,515 @@
+//! A program at work on batches.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+
+use super::mask::Mask;
+use super::slot::{NONE, SlotState};
+use super::tree::{Node, NodeId};
+use super::values::{AtomId, compare};
+use super::{Matches, Pair, Program};
+use crate::column::{render_text, true_rows};
+use crate::json_path;
+
+/// After so many batches what is awaited is chosen anew, by what was seen.
+const CHOOSE_AFTER: [u64; 4] = [1, 4, 32, 256];
+/// Rows of a class from which on its mask is kept for the other atoms of the class.
+const COMMON: u32 = 128;
+
+/// What one partition keeps between the batches that a [`Program`] judges.
+#[derive(Debug)]
+pub struct PrefilterState {
+    slots: Vec<SlotBatch>,
+    batch: u64,
+    /// Rules by the atom that they await.
+    awaiting: Vec<Vec<u32>>,
+    /// Rules that await nothing.
+    always: Vec<u32>,
+    /// Slots of awaited atoms.
+    awaited_slots: Vec<usize>,
+    /// Rows that passed each atom.
+    hits: Vec<u64>,
+    /// The batch in which an atom was last passed, and the classes that passed it there.
+    passed: Vec<(u64, Vec<u32>)>,
+    /// The batch in which a rule was last called up.
+    called: Vec<u64>,
+    memo: Vec<Option<Arc<Mask>>>,
+    touched: Vec<NodeId>,
+}
+
+/// One slot in the batch at hand.
+#[derive(Debug, Default)]
+struct SlotBatch {
+    state: SlotState,
+    /// The batch that the rest is about.
+    batch: u64,
+    /// Rows that were judged so far, in all batches.
+    judged: u64,
+    rows: Vec<u32>,
+    /// Classes in the batch but [`NONE`], and of each class the number of rows.
+    present: Vec<u32>,
+    counts: Vec<u32>,
+    /// Rows ordered by class, and where each class ends; empty until needed.
+    order: Vec<u32>,
+    ends: Vec<u32>,
+    /// Masks of common classes.
+    masks: Vec<(u32, Vec<u64>)>,
+}
+
+impl PrefilterState {
+    /// Returns a state for `program` that has seen nothing.
+    pub fn new(program: &Program) -> Self {
+        let mut state = Self {
+            slots: program.slots.iter().map(|_| SlotBatch::default()).collect(),
+            batch: 0,
+            awaiting: Vec::new(),
+            always: Vec::new(),
+            awaited_slots: Vec::new(),
+            hits: vec![0; program.atoms],
+            passed: vec![(0, Vec::new()); program.atoms],
+            called: vec![0; program.roots.len()],
+            memo: vec![None; program.nodes.nodes.len()],
+            touched: Vec::new(),
+        };
+        state.choose(program);
+        state
+    }
+
+    /// Chooses what each rule awaits: the atoms that were passed least, or are least likely to be.
+    #[expect(clippy::cast_precision_loss, reason = "shares of rows")]
+    fn choose(&mut self, program: &Program) {
+        let likely: Vec<f32> = program
+            .nodes
+            .guess
+            .iter()
+            .enumerate()
+            .map(|(atom, guess)| {
+                let judged = self.slots[program.nodes.slot_of[atom]].judged;
+                if judged == 0 {
+                    *guess
+                } else {
+                    // Atoms that were never passed differ by the guess.
+                    (self.hits[atom] as f32 * 1_000.0 + guess / 100.0) / judged as f32
+                }
+            })
+            .collect();
+        self.awaiting = vec![Vec::new(); program.atoms];
+        self.always.clear();
+        let mut slots = vec![false; program.slots.len()];
+        for (rule, root) in (0_u32..).zip(&program.roots) {
+            if program.nodes.is_false(*root) {
+                continue;
+            }
+            let awaited = program
+                .nodes
+                .awaited(*root, &likely)
+                .filter(|_| program.methods.awaiting);
+            match awaited {
+                None => self.always.push(rule),
+                Some((_, atoms)) => {
+                    for atom in atoms {
+                        self.awaiting[atom as usize].push(rule);
+                        slots[program.nodes.slot_of[atom as usize]] = true;
+                    }
+                }
+            }
+        }
+        self.awaited_slots = (0..slots.len()).filter(|slot| slots[*slot]).collect();
+    }
+}
+
+/// A batch under judgement.
+struct Batch<'a> {
+    program: &'a Program,
+    column: &'a dyn Fn(usize) -> ArrayRef,
+    rows: usize,
+}
+
+impl Program {
+    /// Judges a batch whose columns are those of the schema that the program was compiled for.
+    ///
+    /// # Errors
+    /// What an expression of the host answers; a column of another type than the schema says.
+    pub fn evaluate(
+        &self,
+        state: &mut PrefilterState,
+        batch: &RecordBatch,
+    ) -> Result<Matches, ArrowError> {
+        self.evaluate_columns(state, batch.num_rows(), &|index| {
+            Arc::clone(batch.column(index))
+        })
+    }
+
+    /// Judges `rows` rows whose columns `column` returns by their index in the schema; only those that
+    /// [`Program::columns`] names are asked for.
+    ///
+    /// # Errors
+    /// As [`Program::evaluate`].
+    pub fn evaluate_columns(
+        &self,
+        state: &mut PrefilterState,
+        rows: usize,
+        column: &dyn Fn(usize) -> ArrayRef,
+    ) -> Result<Matches, ArrowError> {
+        let matched = self.matched(state, rows, column)?;
+        Ok(Matches {
+            rows,
+            rules: matched
+                .into_iter()
+                .map(|(rule, mask)| (rule, mask.to_buffer(rows)))
+                .collect(),
+        })
+    }
+
+    /// Returns the rows that any rule matches.
+    ///
+    /// # Errors
+    /// As [`Program::evaluate`].
+    pub fn evaluate_any(
+        &self,
+        state: &mut PrefilterState,
+        rows: usize,
+        column: &dyn Fn(usize) -> ArrayRef,
+    ) -> Result<arrow::buffer::BooleanBuffer, ArrowError> {
+        let matched = self.matched(state, rows, column)?;
+        let any = matched
+            .iter()
+            .fold(Mask::None, |any, (_, mask)| any.or(mask, rows));
+        Ok(any.to_buffer(rows))
+    }
+
+    fn matched(
+        &self,
+        state: &mut PrefilterState,
+        rows: usize,
+        column: &dyn Fn(usize) -> ArrayRef,
+    ) -> Result<Vec<(usize, Arc<Mask>)>, ArrowError> {
+        if rows == 0 {
+            return Ok(Vec::new());
+        }
+        if CHOOSE_AFTER.contains(&state.batch) {
+            state.choose(self);
+        }
+        state.batch += 1;
+        let batch = Batch {
+            program: self,
+            column,
+            rows,
+        };
+        let mut called = state.always.clone();
+        for at in 0..state.awaited_slots.len() {
+            let slot = state.awaited_slots[at];
+            for atom in batch.judge_slot(state, slot)? {
+                for rule in &state.awaiting[atom as usize] {
+                    let last = &mut state.called[*rule as usize];
+                    if *last != state.batch {
+                        *last = state.batch;
+                        called.push(*rule);
+                    }
+                }
+            }
+        }
+        called.sort_unstable();
+        let mut matched = Vec::new();
+        for rule in called {
+            let rule = rule as usize;
+            let mask = batch.evaluate(state, self.roots[rule])?;
+            if !mask.is_none() {
+                matched.push((rule, mask));
+            }
+        }
+        for node in state.touched.drain(..) {
+            state.memo[node as usize] = None;
+        }
+        Ok(matched)
+    }
+}
+
+impl Batch<'_> {
+    /// Sorts the rows of a slot into classes, once a batch, and returns the atoms that any of them passes.
+    fn judge_slot(
+        &self,
+        state: &mut PrefilterState,
+        slot: usize,
+    ) -> Result<Vec<AtomId>, ArrowError> {
+        let of_program = &self.program.slots[slot];
+        let of_batch = &mut state.slots[slot];
+        if of_batch.batch == state.batch {
+            return Ok(Vec::new());
+        }
+        let column = (self.column)(of_program.source.column);
+        let values = of_program.source.array_below(&column)?;
+        of_batch.batch = state.batch;
+        of_batch.judged += self.rows as u64;
+        for class in of_batch.present.drain(..) {
+            of_batch.counts[class as usize] = 0;
+        }
+        of_batch.order.clear();
+        of_batch.masks.clear();
+        of_batch.state.judge(
+            of_program,
+            &values,
+            self.program.methods.distinct,
+            &mut of_batch.rows,
+        )?;
+        of_batch.counts.resize(of_batch.state.classes.len(), 0);
+        for class in &of_batch.rows {
+            if *class != NONE {
+                let count = &mut of_batch.counts[*class as usize];
+                if *count == 0 {
+                    of_batch.present.push(*class);
+                }
+                *count += 1;
+            }
+        }
+        let mut atoms = Vec::new();
+        for class in &of_batch.present {
+            let count = u64::from(of_batch.counts[*class as usize]);
+            for atom in &of_batch.state.classes[*class as usize] {
+                state.hits[*atom as usize] += count;
+                let (batch, classes) = &mut state.passed[*atom as usize];
+                if *batch != state.batch {
+                    *batch = state.batch;
+                    classes.clear();
+                    atoms.push(*atom);
+                }
+                classes.push(*class);
+            }
+        }
+        Ok(atoms)
+    }
+
+    fn evaluate(&self, state: &mut PrefilterState, id: NodeId) -> Result<Arc<Mask>, ArrowError> {
+        if let Some(known) = &state.memo[id as usize] {
+            return Ok(Arc::clone(known));
+        }
+        let nodes = &self.program.nodes;
+        let mask = match nodes.get(id) {
+            Node::Always(truth) => Arc::new(if *truth { Mask::All } else { Mask::None }),
+            Node::Atom(atom) => Arc::new(self.atom(state, *atom)?),
+            Node::Exists(index) => Arc::new(self.exists(*index)?),
+            Node::Pair(index) => Arc::new(self.pair(&self.program.pairs[*index])?),
+            Node::Other(index) => Arc::new(self.other(*index)?),
+            Node::Not(inner) => Arc::new(self.evaluate(state, *inner)?.not(self.rows)),
+            Node::All(parts) => {
+                let mut all = Arc::new(Mask::All);
+                if !self.is_refuted(state, parts)? {
+                    for part in parts {
+                        let mask = self.evaluate(state, *part)?;
+                        all = match (&*all, &*mask) {
+                            (Mask::All, _) => mask,
+                            (_, Mask::All) => all,
+                            _ => Arc::new(Arc::unwrap_or_clone(all).and(&mask, self.rows)),
+                        };
+                        if all.is_none() {
+                            break;
+                        }
+                    }
+                    all
+                } else {
+                    Arc::new(Mask::None)
+                }
+            }
+            Node::Any(parts) => {
+                let mut any = Arc::new(Mask::None);
+                for part in parts {
+                    let mask = self.evaluate(state, *part)?;
+                    any = match (&*any, &*mask) {
+                        (Mask::None, _) => mask,
+                        (_, Mask::None) => any,
+                        _ => Arc::new(Arc::unwrap_or_clone(any).or(&mask, self.rows)),
+                    };
+                    if *any == Mask::All {
+                        break;
+                    }
+                }
+                any
+            }
+            Node::AtLeast(wanted, parts) => {
+                let mut counts = vec![0_u64; self.rows];
+                let mut bits = vec![0_u64; self.rows.div_ceil(64)];
+                for part in parts {
+                    let mask = self.evaluate(state, *part)?;
+                    for row in mask.to_buffer(self.rows).set_indices() {
+                        counts[row] += 1;
+                        if counts[row] == *wanted {
+                            bits[row / 64] |= 1 << (row % 64);
+                        }
+                    }
+                }
+                Arc::new(Mask::of(bits, self.rows))
+            }
+        };
+        state.memo[id as usize] = Some(Arc::clone(&mask));
+        state.touched.push(id);
+        Ok(mask)
+    }
+
+    /// Says whether one part of a conjunction is an atom that no row of the batch passes.
+    fn is_refuted(&self, state: &mut PrefilterState, parts: &[NodeId]) -> Result<bool, ArrowError> {
+        for part in parts {
+            if let Node::Atom(atom) = self.program.nodes.get(*part) {
+                self.judge_slot(state, self.program.nodes.slot_of[*atom as usize])?;
+                if state.passed[*atom as usize].0 != state.batch {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn atom(&self, state: &mut PrefilterState, atom: AtomId) -> Result<Mask, ArrowError> {
+        let slot = self.program.nodes.slot_of[atom as usize];
+        self.judge_slot(state, slot)?;
+        let (batch, classes) = &state.passed[atom as usize];
+        if *batch != state.batch {
+            return Ok(Mask::None);
+        }
+        let of_batch = &mut state.slots[slot];
+        let mut bits = vec![0_u64; self.rows.div_ceil(64)];
+        for class in classes {
+            of_batch.add_rows(*class, &mut bits);
+        }
+        Ok(Mask::of(bits, self.rows))
+    }
+
+    fn exists(&self, index: usize) -> Result<Mask, ArrowError> {
+        let source = &self.program.nodes.exists[index];
+        let values = source.array_below(&(self.column)(source.column))?;
+        Ok(match values.logical_nulls() {
+            None => Mask::All,
+            Some(nulls) => Mask::from_buffer(nulls.inner()),
+        })
+    }
+
+    fn pair(&self, pair: &Pair) -> Result<Mask, ArrowError> {
+        let left = render_text(&pair.left.values_below(&(self.column)(pair.left.column))?)?;
+        let right = render_text(&pair.right.values_below(&(self.column)(pair.right.column))?)?;
+        let (left, right) = (left.as_string::<i32>(), right.as_string::<i32>());
+        let mut bits = vec![0_u64; self.rows.div_ceil(64)];
+        let passes = |left: &str, right: &str| {
+            if pair.cased {
+                compare(pair.op, left, right)
+            } else {
+                compare(pair.op, &left.to_lowercase(), &right.to_lowercase())
+            }
+        };
+        for (row, (left, right)) in left.iter().zip(right).enumerate() {
+            let (Some(left), Some(right)) = (left, right) else {
+                continue;
+            };
+            let mut any = false;
+            let is_list = left.starts_with('[')
+                && json_path::members(left, &[], &mut |member, _| any |= passes(member, right));
+            if any || (!is_list && passes(left, right)) {
+                bits[row / 64] |= 1 << (row % 64);
+            }
+        }
+        Ok(Mask::of(bits, self.rows))
+    }
+
+    /// Judges an expression of the host: on the distinct values where it reads one dictionary, else row by row.
+    fn other(&self, index: usize) -> Result<Mask, ArrowError> {
+        let other = &self.program.others[index];
+        let columns: Vec<ArrayRef> = other
+            .columns
+            .iter()
+            .map(|index| (self.column)(*index))
+            .collect();
+        let judge = &other.expr.judge;
+        if let [column] = columns.as_slice()
+            && let DataType::Dictionary(_, value) = column.data_type()
+            && self.program.methods.distinct
+        {
+            let dictionary = column.as_any_dictionary();
+            if dictionary.values().len() < self.rows {
+                let passed = judge.judge(
+                    std::slice::from_ref(dictionary.values()),
+                    dictionary.values().len(),
+                )?;
+                let passed = true_rows(&passed);
+                let of_null = judge.judge(&[arrow::array::new_null_array(value, 1)], 1)?;
+                let of_null = true_rows(&of_null).value(0);
+                let mut bits = vec![0_u64; self.rows.div_ceil(64)];
+                if dictionary.values().is_empty() {
+                    // Every row is null.
+                    return Ok(if of_null { Mask::All } else { Mask::None });
+                }
+                for (row, key) in dictionary.normalized_keys().into_iter().enumerate() {
+                    let passes = if dictionary.keys().is_null(row) {
+                        of_null
+                    } else {
+                        passed.value(key)
+                    };
+                    if passes {
+                        bits[row / 64] |= 1 << (row % 64);
+                    }
+                }
+                return Ok(Mask::of(bits, self.rows));
+            }
+        }
+        let plain: Vec<ArrayRef> = columns
+            .into_iter()
+            .map(|column| match column.data_type() {
+                DataType::Dictionary(_, value) => cast(&column, value),
+                _ => Ok(column),
+            })
+            .collect::<Result<_, _>>()?;
+        let passed = judge.judge(&plain, self.rows)?;
+        Ok(Mask::from_buffer(&true_rows(&passed)))
+    }
+}
+
+impl SlotBatch {
+    /// Sets the bits of the rows of `class`.
+    fn add_rows(&mut self, class: u32, bits: &mut [u64]) {
+        if self.order.is_empty() {
+            self.sort();
+        }
+        let end = self.ends[class as usize];
+        let count = self.counts[class as usize];
+        let rows = &self.order[(end - count) as usize..end as usize];
+        if count < COMMON {
+            for row in rows {
+                bits[*row as usize / 64] |= 1 << (row % 64);
+            }
+            return;
+        }
+        let known = match self.masks.iter().position(|(known, _)| *known == class) {
+            Some(at) => at,
+            None => {
+                let mut mask = vec![0_u64; bits.len()];
+                for row in rows {
+                    mask[*row as usize / 64] |= 1 << (row % 64);
+                }
+                self.masks.push((class, mask));
+                self.masks.len() - 1
+            }
+        };
+        for (word, of_class) in bits.iter_mut().zip(&self.masks[known].1) {
+            *word |= of_class;
+        }
+    }
+
+    /// Orders the rows by class.
+    fn sort(&mut self) {
+        self.ends.resize(self.counts.len(), 0);
+        let mut end = 0;
+        for class in &self.present {
+            self.ends[*class as usize] = end;
+            end += self.counts[*class as usize];
+        }
+        self.order.resize(end as usize, 0);
+        for (row, class) in (0_u32..).zip(&self.rows) {
+            if *class != NONE {
+                let place = &mut self.ends[*class as usize];
+                self.order[*place as usize] = row;
+                *place += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,614 @@
+//! The tests of one field, all at once against one value.
+//!
+//! Equality in hash tables; contains, starts and ends of all rules in one Aho-Corasick automaton for each treatment of
+//! case; regular expressions and wildcards only where a literal that every match must hold was seen; numbers sorted.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
+use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
+use ipnet::IpNet;
+use regex::{Regex, RegexSet};
+use regex_syntax::hir::literal::{ExtractKind, Extractor};
+
+use crate::predicate::{GlobPart, MomentPart, NumberOp, Test, TextOp};
+
+/// Number of an atom in a program.
+pub(crate) type AtomId = u32;
+
+/// What kind of value a text was written from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Number,
+    Bool,
+    /// An object as JSON: there, and text to a search, but no number.
+    Nested,
+    /// A list without members: there, and nothing more.
+    Empty,
+}
+
+/// Why a test cannot be compiled.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TestError {
+    /// Not a regular expression, or too large a one.
+    #[error("`{pattern}` is not a regular expression that can run here: {reason}")]
+    Regex {
+        /// The pattern.
+        pattern: String,
+        /// What the compiler of expressions says, in one line.
+        reason: String,
+    },
+    /// The automaton would be too large.
+    #[error("the patterns of one field do not fit one automaton: {0}")]
+    Automaton(String),
+}
+
+impl From<BuildError> for TestError {
+    fn from(error: BuildError) -> Self {
+        Self::Automaton(error.to_string())
+    }
+}
+
+/// Compiles a rule's regular expression.
+pub(crate) fn regex(pattern: &str) -> Result<Regex, TestError> {
+    Regex::new(pattern).map_err(|error| TestError::Regex {
+        pattern: pattern.to_owned(),
+        reason: match &error {
+            regex::Error::Syntax(text) => text
+                .lines()
+                .rev()
+                .find_map(|line| line.strip_prefix("error: "))
+                .unwrap_or("wrong syntax")
+                .to_owned(),
+            other => other.to_string(),
+        },
+    })
+}
+
+/// What a pattern of an automaton means.
+#[derive(Debug, Clone, Copy)]
+enum Hit {
+    Contains(AtomId),
+    Starts(AtomId),
+    Ends(AtomId),
+    /// The value may match this expression.
+    Guards(u32),
+}
+
+/// Literals in one automaton.
+#[derive(Debug, Default)]
+struct Literals {
+    texts: HashMap<String, Vec<Hit>>,
+    hits: Vec<Vec<Hit>>,
+    automaton: Option<AhoCorasick>,
+}
+
+impl Literals {
+    fn add(&mut self, text: String, hit: Hit) {
+        self.texts.entry(text).or_default().push(hit);
+    }
+
+    fn build(&mut self, fold_ascii: bool) -> Result<(), TestError> {
+        if self.texts.is_empty() {
+            return Ok(());
+        }
+        let mut texts: Vec<(String, Vec<Hit>)> =
+            std::mem::take(&mut self.texts).into_iter().collect();
+        texts.sort_by(|a, b| a.0.cmp(&b.0));
+        // A table of all transitions is the fastest while it fits a cache; beyond, the compact form is.
+        let bytes: usize = texts.iter().map(|(text, _)| text.len()).sum();
+        let kind = if bytes < 4_096 {
+            AhoCorasickKind::DFA
+        } else {
+            AhoCorasickKind::ContiguousNFA
+        };
+        self.automaton = Some(
+            AhoCorasick::builder()
+                .match_kind(MatchKind::Standard)
+                .ascii_case_insensitive(fold_ascii)
+                .kind(Some(kind))
+                .build(texts.iter().map(|(text, _)| text.as_bytes()))?,
+        );
+        self.hits = texts.into_iter().map(|(_, hits)| hits).collect();
+        Ok(())
+    }
+
+    fn search(&self, text: &str, found: &mut Found) {
+        let Some(automaton) = &self.automaton else {
+            return;
+        };
+        for matched in automaton.find_overlapping_iter(text) {
+            for hit in &self.hits[matched.pattern().as_usize()] {
+                match *hit {
+                    Hit::Contains(atom) => found.atom(atom),
+                    Hit::Starts(atom) if matched.start() == 0 => found.atom(atom),
+                    Hit::Ends(atom) if matched.end() == text.len() => found.atom(atom),
+                    Hit::Starts(_) | Hit::Ends(_) => {}
+                    Hit::Guards(expression) => found.suspects.push(expression),
+                }
+            }
+        }
+    }
+}
+
+/// An expression that is tried only on suspicion.
+#[derive(Debug)]
+struct Guarded {
+    regex: Regex,
+    atom: AtomId,
+    /// Judges the text in lower case.
+    folded: bool,
+}
+
+/// The tests of one field.
+#[derive(Debug, Default)]
+pub(crate) struct ValueJudge {
+    exists: Vec<AtomId>,
+    /// Atoms that every text passes.
+    any_text: Vec<AtomId>,
+    equal: HashMap<String, Vec<AtomId>>,
+    equal_folded: HashMap<String, Vec<AtomId>>,
+    exact: Literals,
+    folded: Literals,
+    guarded: Vec<Guarded>,
+    /// Those without a guard: on the text as it is, and in lower case.
+    unguarded: Vec<(String, AtomId, bool)>,
+    sets: [Option<(RegexSet, Vec<AtomId>)>; 2],
+    numbers_equal: Vec<(f64, AtomId)>,
+    numbers: Vec<(NumberOp, f64, AtomId)>,
+    truths: Vec<(bool, AtomId)>,
+    networks: Vec<(IpNet, AtomId)>,
+    moments: Vec<(MomentPart, f64, AtomId)>,
+    /// Without the automaton: every literal by itself, to measure what the automaton is worth.
+    one_by_one: Option<Vec<(TextOp, String, bool, AtomId)>>,
+    needs_folding: bool,
+}
+
+/// What one value was found to pass.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) atoms: Vec<AtomId>,
+    suspects: Vec<u32>,
+}
+
+impl Found {
+    fn atom(&mut self, atom: AtomId) {
+        self.atoms.push(atom);
+    }
+
+    /// Sorts, removes what was found twice, and hands the atoms out.
+    pub(crate) fn finish(&mut self) -> &[AtomId] {
+        self.atoms.sort_unstable();
+        self.atoms.dedup();
+        &self.atoms
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.atoms.clear();
+        self.suspects.clear();
+    }
+}
+
+impl ValueJudge {
+    /// Returns the judge of these tests; `automaton` false is for measurements only.
+    pub(crate) fn new<'a>(
+        tests: impl Iterator<Item = (AtomId, &'a Test)>,
+        automaton: bool,
+    ) -> Result<Self, TestError> {
+        let mut judge = Self {
+            one_by_one: (!automaton).then(Vec::new),
+            ..Self::default()
+        };
+        for (atom, test) in tests {
+            judge.add(atom, test)?;
+        }
+        judge.exact.build(false)?;
+        judge.folded.build(true)?;
+        judge.numbers_equal.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (folded, set) in [false, true].into_iter().zip(&mut judge.sets) {
+            let of_case = || judge.unguarded.iter().filter(move |(_, _, f)| *f == folded);
+            if of_case().next().is_some() {
+                let patterns = RegexSet::new(of_case().map(|(pattern, _, _)| pattern))
+                    .map_err(|error| TestError::Automaton(error.to_string()))?;
+                *set = Some((patterns, of_case().map(|(_, atom, _)| *atom).collect()));
+            }
+        }
+        judge.needs_folding = !judge.equal_folded.is_empty()
+            || judge.folded.automaton.is_some()
+            || judge.sets[1].is_some()
+            || judge.one_by_one.is_some();
+        Ok(judge)
+    }
+
+    fn add(&mut self, atom: AtomId, test: &Test) -> Result<(), TestError> {
+        match test {
+            Test::Exists => self.exists.push(atom),
+            Test::Text { op, value, cased } => {
+                let literals = if *cased {
+                    &mut self.exact
+                } else {
+                    &mut self.folded
+                };
+                match op {
+                    TextOp::Equals if *cased => {
+                        self.equal.entry(value.clone()).or_default().push(atom);
+                    }
+                    TextOp::Equals => {
+                        self.equal_folded
+                            .entry(value.clone())
+                            .or_default()
+                            .push(atom);
+                    }
+                    // Every value contains, starts and ends with nothing.
+                    _ if value.is_empty() => self.any_text.push(atom),
+                    _ if self.one_by_one.is_some() => {
+                        let all = self.one_by_one.get_or_insert_default();
+                        all.push((*op, value.clone(), *cased, atom));
+                    }
+                    TextOp::Contains => literals.add(value.clone(), Hit::Contains(atom)),
+                    TextOp::StartsWith => literals.add(value.clone(), Hit::Starts(atom)),
+                    TextOp::EndsWith => literals.add(value.clone(), Hit::Ends(atom)),
+                }
+            }
+            Test::Glob { parts, cased } => {
+                let pattern = glob_pattern(parts);
+                let literal = parts
+                    .iter()
+                    .filter_map(|part| match part {
+                        GlobPart::Literal(text) => Some(text.as_str()),
+                        GlobPart::Any | GlobPart::One => None,
+                    })
+                    .max_by_key(|text| text.len());
+                match literal {
+                    Some(literal) if self.one_by_one.is_none() => {
+                        let guarded = self.guard(regex(&pattern)?, atom, !cased);
+                        let literals = if *cased {
+                            &mut self.exact
+                        } else {
+                            &mut self.folded
+                        };
+                        literals.add(literal.to_owned(), guarded);
+                    }
+                    _ => self.unguarded.push((pattern, atom, !cased)),
+                }
+            }
+            Test::Regex(pattern) => {
+                let compiled = regex(pattern)?;
+                match required_literals(pattern) {
+                    Some(literals) if self.one_by_one.is_none() => {
+                        let guarded = self.guard(compiled, atom, false);
+                        for literal in literals {
+                            self.exact.add(literal, guarded);
+                        }
+                    }
+                    _ => self.unguarded.push((pattern.clone(), atom, false)),
+                }
+            }
+            Test::Number(NumberOp::Equal, value) => self.numbers_equal.push((value.0, atom)),
+            Test::Number(op, value) => self.numbers.push((*op, value.0, atom)),
+            Test::Truth(truth) => self.truths.push((*truth, atom)),
+            Test::Cidr(net) => self.networks.push((*net, atom)),
+            Test::Moment(part, value) => self.moments.push((*part, value.0, atom)),
+            // Two fields: judged by rows.
+            Test::Field { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn guard(&mut self, regex: Regex, atom: AtomId, folded: bool) -> Hit {
+        self.guarded.push(Guarded {
+            regex,
+            atom,
+            folded,
+        });
+        Hit::Guards(u32::try_from(self.guarded.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// Adds to `found` every atom that the value passes.
+    pub(crate) fn judge(&self, text: &str, kind: Kind, found: &mut Found) {
+        found.atoms.extend(&self.exists);
+        if kind == Kind::Empty {
+            return;
+        }
+        found.atoms.extend(&self.any_text);
+        // ASCII needs no copy: the automaton folds it. Other letters are folded as Unicode says.
+        let ascii = !self.needs_folding || text.is_ascii();
+        let folded: Cow<'_, str> = if ascii {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned(text.to_lowercase())
+        };
+        if let Some(atoms) = self.equal.get(text) {
+            found.atoms.extend(atoms);
+        }
+        if !self.equal_folded.is_empty() {
+            let lower: Cow<'_, str> = if ascii && text.bytes().any(|b| b.is_ascii_uppercase()) {
+                Cow::Owned(text.to_ascii_lowercase())
+            } else {
+                Cow::Borrowed(&folded)
+            };
+            if let Some(atoms) = self.equal_folded.get(lower.as_ref()) {
+                found.atoms.extend(atoms);
+            }
+        }
+        self.exact.search(text, found);
+        self.folded.search(&folded, found);
+        if !found.suspects.is_empty() || self.sets[1].is_some() || self.one_by_one.is_some() {
+            let lower = text.to_lowercase();
+            found.suspects.sort_unstable();
+            found.suspects.dedup();
+            for suspect in &found.suspects {
+                let expression = &self.guarded[*suspect as usize];
+                let haystack = if expression.folded {
+                    lower.as_str()
+                } else {
+                    text
+                };
+                if expression.regex.is_match(haystack) {
+                    found.atoms.push(expression.atom);
+                }
+            }
+            if let Some((set, atoms)) = &self.sets[1] {
+                found
+                    .atoms
+                    .extend(set.matches(&lower).iter().map(|index| atoms[index]));
+            }
+            for (op, value, cased, atom) in self.one_by_one.iter().flatten() {
+                if compare(*op, if *cased { text } else { &lower }, value) {
+                    found.atoms.push(*atom);
+                }
+            }
+        }
+        if let Some((set, atoms)) = &self.sets[0] {
+            found
+                .atoms
+                .extend(set.matches(text).iter().map(|index| atoms[index]));
+        }
+        self.judge_number(text, kind, found);
+        if !self.truths.is_empty() && matches!(kind, Kind::Text | Kind::Bool) {
+            let truth = match text.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" => Some(true),
+                "false" | "0" | "no" => Some(false),
+                _ => None,
+            };
+            let passed = self
+                .truths
+                .iter()
+                .filter(|(wanted, _)| Some(*wanted) == truth);
+            found.atoms.extend(passed.map(|(_, atom)| atom));
+        }
+        if !self.networks.is_empty()
+            && let Ok(address) = text.parse::<IpAddr>()
+        {
+            let inside = self
+                .networks
+                .iter()
+                .filter(|(net, _)| net.contains(&address));
+            found.atoms.extend(inside.map(|(_, atom)| atom));
+        }
+        if !self.moments.is_empty()
+            && let Some(time) = moment(text)
+        {
+            let equal = self
+                .moments
+                .iter()
+                .filter(|(part, value, _)| (part_of(*part, &time) - value).abs() < f64::EPSILON);
+            found.atoms.extend(equal.map(|(_, _, atom)| atom));
+        }
+    }
+
+    fn judge_number(&self, text: &str, kind: Kind, found: &mut Found) {
+        if (self.numbers_equal.is_empty() && self.numbers.is_empty())
+            || !matches!(kind, Kind::Text | Kind::Number)
+        {
+            return;
+        }
+        let Ok(value) = text.parse::<f64>() else {
+            return;
+        };
+        let from = self
+            .numbers_equal
+            .partition_point(|(n, _)| value - n >= f64::EPSILON);
+        let equal = self.numbers_equal[from..]
+            .iter()
+            .take_while(|(n, _)| (n - value).abs() < f64::EPSILON);
+        // An infinity is as far from itself as from anything, by subtraction.
+        found.atoms.extend(equal.map(|(_, atom)| atom));
+        found.atoms.extend(
+            self.numbers
+                .iter()
+                .filter(|(op, n, _)| compare_numbers(*op, value, *n))
+                .map(|(_, _, atom)| atom),
+        );
+    }
+}
+
+/// Compares two texts whose case was folded already where it does not matter.
+pub(crate) fn compare(op: TextOp, text: &str, with: &str) -> bool {
+    match op {
+        TextOp::Equals => text == with,
+        TextOp::Contains => text.contains(with),
+        TextOp::StartsWith => text.starts_with(with),
+        TextOp::EndsWith => text.ends_with(with),
+    }
+}
+
+fn compare_numbers(op: NumberOp, value: f64, with: f64) -> bool {
+    match op {
+        NumberOp::Equal => (value - with).abs() < f64::EPSILON,
+        NumberOp::Less => value < with,
+        NumberOp::LessOrEqual => value <= with,
+        NumberOp::Greater => value > with,
+        NumberOp::GreaterOrEqual => value >= with,
+    }
+}
+
+fn glob_pattern(parts: &[GlobPart]) -> String {
+    let mut pattern = String::from("(?s)^");
+    for part in parts {
+        match part {
+            GlobPart::Literal(text) => pattern.push_str(&regex::escape(text)),
+            GlobPart::Any => pattern.push_str(".*"),
+            GlobPart::One => pattern.push('.'),
+        }
+    }
+    pattern.push('$');
+    pattern
+}
+
+/// Returns literals one of which every match begins or ends with; nothing where there are none worth looking for.
+pub(crate) fn required_literals(pattern: &str) -> Option<Vec<String>> {
+    const SHORTEST: usize = 3;
+    let hir = regex_syntax::Parser::new().parse(pattern).ok()?;
+    [ExtractKind::Prefix, ExtractKind::Suffix]
+        .into_iter()
+        .find_map(|kind| {
+            let mut extractor = Extractor::new();
+            extractor.kind(kind).limit_total(64);
+            let found = extractor.extract(&hir);
+            let literals = found.literals()?;
+            let texts: Option<Vec<String>> = literals
+                .iter()
+                .map(|literal| String::from_utf8(literal.as_bytes().to_vec()).ok())
+                .collect();
+            texts.filter(|texts| {
+                !texts.is_empty() && texts.iter().all(|text| text.len() >= SHORTEST)
+            })
+        })
+}
+
+fn moment(text: &str) -> Option<DateTime<Utc>> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(time.to_utc());
+    }
+    if let Ok(number) = text.parse::<f64>() {
+        // Seconds, or milliseconds where seconds would lie beyond the year 33,000.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a time outside of 64 bits saturates, and is none"
+        )]
+        let seconds = number as i64;
+        let seconds = if seconds > 1_000_000_000_000 {
+            seconds / 1_000
+        } else {
+            seconds
+        };
+        return DateTime::from_timestamp(seconds, 0);
+    }
+    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
+        .into_iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+        .map(|time| time.and_utc())
+}
+
+fn part_of(part: MomentPart, time: &DateTime<Utc>) -> f64 {
+    match part {
+        MomentPart::Minute => time.minute().into(),
+        MomentPart::Hour => time.hour().into(),
+        MomentPart::Day => time.day().into(),
+        MomentPart::Week => time.iso_week().week().into(),
+        MomentPart::Month => time.month().into(),
+        MomentPart::Year => time.year().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::predicate::Number;
+
+    fn passed(tests: &[Test], text: &str, kind: Kind) -> Vec<AtomId> {
+        let judge = |automaton| {
+            let tests = (0..).zip(tests);
+            let judge = ValueJudge::new(tests, automaton).unwrap();
+            let mut found = Found::default();
+            judge.judge(text, kind, &mut found);
+            found.finish().to_vec()
+        };
+        assert_eq!(judge(true), judge(false), "the automaton changes nothing");
+        judge(true)
+    }
+
+    fn text(op: TextOp, value: &str, cased: bool) -> Test {
+        Test::Text {
+            op,
+            value: value.into(),
+            cased,
+        }
+    }
+
+    #[test]
+    fn comparisons_of_text_overlap_and_fold_case() {
+        let tests = [
+            text(TextOp::Contains, "hell", false),
+            text(TextOp::Contains, "shell", false),
+            text(TextOp::EndsWith, "shell.exe", false),
+            text(TextOp::StartsWith, "power", false),
+            text(TextOp::StartsWith, "shell", false),
+            text(TextOp::Equals, "powershell.exe", false),
+            text(TextOp::Equals, "powershell.exe", true),
+            text(TextOp::Contains, "Shell", true),
+            text(TextOp::Contains, "", false),
+            text(TextOp::EndsWith, "größe", false),
+        ];
+        assert_eq!(
+            passed(&tests, "PowerShell.exe", Kind::Text),
+            [0, 1, 2, 3, 5, 7, 8]
+        );
+        assert_eq!(
+            passed(&tests, "powershell.exe", Kind::Text),
+            [0, 1, 2, 3, 5, 6, 8]
+        );
+        assert_eq!(passed(&tests, "Die GRÖSSE, GRÖßE", Kind::Text), [8, 9]);
+    }
+
+    #[test]
+    fn patterns_are_tried_where_their_literal_is() {
+        let glob = |parts: &[GlobPart], cased| Test::Glob {
+            parts: parts.to_vec(),
+            cased,
+        };
+        let lit = |text: &str| GlobPart::Literal(text.into());
+        let tests = [
+            glob(&[lit("a"), GlobPart::Any, lit("b")], false),
+            glob(&[GlobPart::One, lit("b")], true),
+            glob(&[GlobPart::One], false),
+            Test::Regex("(?i)pass(word|phrase)".into()),
+            Test::Regex("x[0-9]+y".into()),
+            Test::Regex("^a.b$".into()),
+        ];
+        assert_eq!(passed(&tests, "A\nB", Kind::Text), [0]);
+        assert_eq!(passed(&tests, "aXb", Kind::Text), [0, 5]);
+        assert_eq!(passed(&tests, "ab", Kind::Text), [0, 1]);
+        assert_eq!(passed(&tests, "the PASSPHRASE x77y", Kind::Text), [3, 4]);
+        assert_eq!(passed(&tests, "é", Kind::Text), [2]);
+        let wrong = regex("a(").unwrap_err().to_string();
+        assert!(wrong.contains("unclosed group"), "{wrong}");
+    }
+
+    #[test]
+    fn numbers_networks_truths_and_moments() {
+        let number = |op, value| Test::Number(op, Number(value));
+        let tests = [
+            number(NumberOp::Equal, 5.0),
+            number(NumberOp::Equal, 4.0),
+            number(NumberOp::Greater, 4.0),
+            number(NumberOp::LessOrEqual, 5.0),
+            Test::Truth(true),
+            Test::Cidr("10.0.0.0/8".parse().unwrap()),
+            Test::Moment(MomentPart::Hour, Number(23.0)),
+        ];
+        assert_eq!(passed(&tests, "5", Kind::Number), [0, 2, 3]);
+        assert_eq!(passed(&tests, "5.0", Kind::Text), [0, 2, 3]);
+        assert_eq!(passed(&tests, "1", Kind::Number), [3]);
+        assert_eq!(passed(&tests, "1", Kind::Text), [3, 4]);
+        assert_eq!(passed(&tests, "Yes", Kind::Text), [4]);
+        assert_eq!(passed(&tests, "true", Kind::Bool), [4]);
+        assert_eq!(passed(&tests, "10.1.2.3", Kind::Text), [5]);
+        assert_eq!(passed(&tests, "2024-05-01T23:10:00Z", Kind::Text), [6]);
+        assert_eq!(passed(&tests, "2024-05-02T01:10:00+02:00", Kind::Text), [6]);
+    }
+}

@@ -1,0 +1,174 @@
+//! Sigma rules: read as they are, translated to predicates over a table.
+//!
+//! Truth has two values here. An absent field passes no test, and `not` of that is true; `field: null` and
+//! `exists: false` are how a rule asks for absence. Text is compared without case, in Unicode's lower case, unless
+//! `cased` says otherwise; a regular expression with case, unless its flag `i` does. Numbers and truth values are also
+//! compared as they are written. Of a list any member may match. In `*` and `?` line ends are characters like others.
+
+mod field_map;
+mod load;
+mod lower;
+
+use std::collections::BTreeMap;
+
+pub use field_map::{FieldMap, FieldMapError, Names, Source, Values};
+pub use load::{Load, Problem, SigmaCorrelation, SigmaFilter, SigmaSource, load_dir, load_file};
+pub use lower::LowerError;
+pub use rsigma_parser::{LogSource, SigmaRule};
+
+use arrow::datatypes::Schema;
+use yagura_core::FieldPath;
+
+use crate::predicate::Predicate;
+
+/// The values of place-holders, by name.
+pub type Placeholders = BTreeMap<String, Vec<String>>;
+
+/// A rule over one table.
+#[derive(Debug, Clone)]
+pub struct Translated {
+    /// What it asks of an event.
+    pub predicate: Predicate,
+    /// The fields that it names and the table lacks.
+    pub missing: Vec<String>,
+    /// The fields that it tests, where the table has them, in order of name.
+    pub tested: Vec<FieldPath>,
+}
+
+/// Translates a rule for a table of this schema, with the log sources of `map`, and the filters that are for it.
+///
+/// # Errors
+/// [`LowerError`] naming the key.
+pub fn translate(
+    source: &SigmaSource,
+    filters: &[&SigmaFilter],
+    map: &FieldMap,
+    table: &Schema,
+) -> Result<Translated, LowerError> {
+    let rule = &source.rule;
+    let searched = if has_keywords(rule)
+        || filters
+            .iter()
+            .any(|filter| has_keywords_in(&filter.rule.detection))
+    {
+        field_map::text_columns(table)
+    } else {
+        Vec::new()
+    };
+    let mut missing = std::collections::BTreeSet::new();
+    let mut variants = Vec::new();
+    for of_map in map.sources_of(&rule.logsource) {
+        let fields = field_map::TableFields {
+            map,
+            source: of_map,
+            table,
+            searched: searched.clone(),
+            missing: std::cell::RefCell::default(),
+        };
+        let mut parts = vec![map.when(of_map, table)];
+        if parts[0] != Predicate::Always(false) {
+            parts.push(lower::lower(&rule.detection, &fields, &map.placeholders)?);
+            for filter in filters {
+                parts.push(lower::lower(
+                    &filter.rule.detection,
+                    &fields,
+                    &map.placeholders,
+                )?);
+            }
+            missing.extend(fields.missing.into_inner());
+        }
+        variants.push(Predicate::all(parts));
+    }
+    let predicate = Predicate::any(variants);
+    let tested = predicate
+        .fields()
+        .into_iter()
+        .filter(|path| !searched.contains(path) && crate::resolve::find(table, path).is_some())
+        .collect();
+    Ok(Translated {
+        predicate,
+        missing: missing.into_iter().collect(),
+        tested,
+    })
+}
+
+/// Translates a rule by itself, its fields as it names them, to be read and compared rather than run.
+///
+/// # Errors
+/// [`LowerError`] naming the key.
+pub fn translate_bare(
+    source: &SigmaSource,
+    filters: &[&SigmaFilter],
+    placeholders: &Placeholders,
+) -> Result<Predicate, LowerError> {
+    let mut parts = vec![lower::lower(
+        &source.rule.detection,
+        &field_map::OwnNames::default(),
+        placeholders,
+    )?];
+    for filter in filters {
+        parts.push(lower::lower(
+            &filter.rule.detection,
+            &field_map::OwnNames::default(),
+            placeholders,
+        )?);
+    }
+    Ok(Predicate::all(parts))
+}
+
+impl FieldMap {
+    /// Returns where a field of Sigma's taxonomy is in a table of this schema; nothing if the table lacks it.
+    pub fn field(&self, field: &str, table: &Schema) -> Option<FieldPath> {
+        self.find(field, table, None).into_iter().next()
+    }
+
+    /// Returns the fields that an alert's key is made of, in a table of this schema.
+    pub fn key_of(&self, table: &Schema) -> Vec<FieldPath> {
+        self.key
+            .iter()
+            .filter_map(|names| names.iter().find_map(|name| self.field(name, table)))
+            .collect()
+    }
+}
+
+/// Returns the detections of a rule that its condition does not use.
+pub fn unused_detections(rule: &SigmaRule) -> Vec<String> {
+    use rsigma_parser::ConditionExpr;
+    fn uses(condition: &ConditionExpr, name: &str) -> bool {
+        match condition {
+            ConditionExpr::And(parts) | ConditionExpr::Or(parts) => {
+                parts.iter().any(|part| uses(part, name))
+            }
+            ConditionExpr::Not(inner) => uses(inner, name),
+            ConditionExpr::Identifier(known) => known == name,
+            ConditionExpr::Selector { pattern, .. } => pattern.matches_detection_name(name),
+        }
+    }
+    let conditions = &rule.detection.conditions;
+    let names = rule.detection.named.keys();
+    let mut unused: Vec<String> = names
+        .filter(|name| !conditions.iter().any(|condition| uses(condition, name)))
+        .cloned()
+        .collect();
+    unused.sort_unstable();
+    unused
+}
+
+fn has_keywords(rule: &SigmaRule) -> bool {
+    has_keywords_in(&rule.detection)
+}
+
+fn has_keywords_in(detections: &rsigma_parser::Detections) -> bool {
+    fn within(detection: &rsigma_parser::Detection) -> bool {
+        use rsigma_parser::Detection;
+        match detection {
+            Detection::Keywords(_) => true,
+            Detection::AllOf(items) => items
+                .iter()
+                .any(|item| item.field.name.as_deref().is_none_or(str::is_empty)),
+            Detection::AnyOf(parts) | Detection::And(parts) => parts.iter().any(within),
+            Detection::ArrayMatch { .. } | Detection::Conditional { .. } => false,
+        }
+    }
+    detections.named.values().any(within)
+}

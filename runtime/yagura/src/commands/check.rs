@@ -1,0 +1,401 @@
+//! `yagura check`: what is wrong or suspicious about rules, before they run.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+use yagura_core::names::did_you_mean;
+use yagura_engine::{EngineError, place, predicate_of};
+use yagura_rules::Predicate;
+use yagura_rules::lint::{Remark, canonical, remarks};
+use yagura_rules::sigma::{Placeholders, Problem, SigmaSource, translate_bare, unused_detections};
+
+use super::block_on;
+use crate::exit::RULE;
+use crate::output::Format;
+use crate::ruleset::{RuleSet, Sources};
+
+/// Look rules over: errors, unknown fields, tests that never match, duplicates, expensive patterns, missing tags.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    sources: Sources,
+    /// Fail on warnings too
+    #[arg(long)]
+    strict: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+const AFTER_HELP: &str = "\
+With tables (--lake, --table or --config) fields are looked up in them; without, only what a rule says by itself is
+looked at. Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Error,
+    Warning,
+    Note,
+}
+
+/// Something to look at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Remarked {
+    file: PathBuf,
+    line: Option<usize>,
+    level: Level,
+    /// What kind of thing, for filters: `syntax`, `table`, `field`, `never-matches`, `duplicate`, `expensive`, `tags`,
+    /// `unused`, `metadata`.
+    check: &'static str,
+    rule: Option<String>,
+    key: Option<String>,
+    message: String,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    let set = block_on(arguments.sources.read())?;
+    let mut check = Check::default();
+    check.sigma(&set);
+    check.own(&set);
+    check.duplicates();
+    let mut found = check.found;
+    found.sort();
+    found.dedup();
+    let count = |level| {
+        found
+            .iter()
+            .filter(|remarked| remarked.level == level)
+            .count()
+    };
+    let (errors, warnings, notes) = (
+        count(Level::Error),
+        count(Level::Warning),
+        count(Level::Note),
+    );
+    let mut out = io::stdout().lock();
+    match arguments.format {
+        Format::Json => {
+            for remarked in &found {
+                serde_json::to_writer(&mut out, remarked)?;
+                writeln!(out)?;
+            }
+        }
+        Format::Text => {
+            for remarked in &found {
+                writeln!(out, "{remarked}")?;
+            }
+            writeln!(
+                out,
+                "{} rules: {errors} errors, {warnings} warnings, {notes} notes",
+                check.rules
+            )?;
+        }
+    }
+    Ok(if errors > 0 {
+        RULE
+    } else {
+        u8::from(arguments.strict && warnings > 0)
+    })
+}
+
+impl std::fmt::Display for Remarked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let level = match self.level {
+            Level::Error => "error",
+            Level::Warning => "warning",
+            Level::Note => "note",
+        };
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {level}: ")?;
+        if let Some(key) = &self.key {
+            write!(f, "`{key}` ")?;
+        }
+        write!(f, "{}", self.message)?;
+        match &self.rule {
+            Some(rule) => write!(f, " [{}, {rule}]", self.check),
+            None => write!(f, " [{}]", self.check),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Check {
+    rules: usize,
+    found: Vec<Remarked>,
+    /// Canonical form of each rule, with its id and file.
+    forms: BTreeMap<String, Vec<(String, PathBuf)>>,
+}
+
+impl Check {
+    fn add(&mut self, file: &Path, rule: &str, level: Level, check: &'static str, message: String) {
+        self.found.push(Remarked {
+            file: file.to_owned(),
+            line: None,
+            level,
+            check,
+            rule: Some(rule.to_owned()),
+            key: None,
+            message,
+        });
+    }
+
+    fn problem(&mut self, problem: Problem, rule: Option<String>, check: &'static str) {
+        self.found.push(Remarked {
+            file: problem.file,
+            line: problem.line,
+            level: Level::Error,
+            check,
+            rule,
+            key: problem.key,
+            message: problem.message,
+        });
+    }
+
+    fn predicate(&mut self, file: &Path, rule: &str, predicate: &Predicate) {
+        for remark in remarks(predicate) {
+            let (level, check, message) = match remark {
+                Remark::NeverMatches(what) => (
+                    Level::Warning,
+                    "never-matches",
+                    format!("{what} can both be true of a list only, and of nothing else"),
+                ),
+                Remark::AlwaysMatches => (Level::Warning, "always-matches", "it matches every event".into()),
+                Remark::Expensive(what) => (Level::Warning, "expensive", what),
+                Remark::OnlyNegations => (
+                    Level::Note,
+                    "expensive",
+                    "it only says what an event is not: it is evaluated for every batch, and matches most events".into(),
+                ),
+            };
+            self.add(file, rule, level, check, message);
+        }
+    }
+
+    fn sigma(&mut self, set: &RuleSet) {
+        let load = &set.sigma.load;
+        self.rules += load.rules.len();
+        for problem in &load.problems {
+            self.problem(problem.clone(), None, "syntax");
+        }
+        let mut placeholders = Placeholders::new();
+        for map in &set.sigma.maps {
+            for (name, values) in &map.placeholders {
+                placeholders
+                    .entry(name.clone())
+                    .or_insert_with(|| values.clone());
+            }
+        }
+        for source in &load.rules {
+            let id = source
+                .rule
+                .id
+                .clone()
+                .unwrap_or_else(|| source.rule.title.clone());
+            match translate_bare(source, &load.filters_of(&source.rule), &placeholders) {
+                Err(error) => {
+                    self.problem(error.in_file(&source.file), Some(id.clone()), "detection")
+                }
+                Ok(predicate) => {
+                    self.predicate(&source.file, &id, &predicate);
+                    let of = &source.rule.logsource;
+                    let form = format!(
+                        "{:?} {:?} {:?} {}",
+                        of.product,
+                        of.category,
+                        of.service,
+                        canonical(&predicate)
+                    );
+                    self.forms
+                        .entry(form)
+                        .or_default()
+                        .push((id.clone(), source.file.clone()));
+                }
+            }
+            self.metadata(source, &id);
+        }
+        let Some(tables) = &set.tables else {
+            return;
+        };
+        let placed = place(&set.sigma, tables);
+        for not_run in placed.not_run {
+            let known = load
+                .problems
+                .iter()
+                .any(|problem| problem.file == not_run.file);
+            let told = self.found.iter().any(|remarked| {
+                remarked.level == Level::Error
+                    && remarked.rule.as_deref() == Some(not_run.rule.as_str())
+            });
+            if !known && !told {
+                self.add(
+                    &not_run.file,
+                    &not_run.rule,
+                    Level::Note,
+                    "table",
+                    format!("cannot run: {}", not_run.reason),
+                );
+            }
+        }
+        for source in &placed.rules {
+            let Some(missing) = placed.missing.get(&source.rule.id) else {
+                continue;
+            };
+            let schema = tables
+                .iter()
+                .find(|table| table.name == source.rule.table)
+                .map(|table| table.schema());
+            for field in missing {
+                let names = schema
+                    .iter()
+                    .flat_map(|schema| schema.fields())
+                    .map(|field| field.name().as_str());
+                let hint = did_you_mean(field, names);
+                // A near name is likely what was meant; without one the table may just never have had such an event.
+                let level = if hint.is_empty() {
+                    Level::Note
+                } else {
+                    Level::Warning
+                };
+                let message = format!(
+                    "names `{field}`, which table `{}` lacks{hint}",
+                    source.rule.table
+                );
+                self.add(&source.file, &source.rule.id, level, "field", message);
+            }
+        }
+    }
+
+    fn metadata(&mut self, source: &SigmaSource, id: &str) {
+        let rule = &source.rule;
+        let lacks = [
+            (
+                rule.id.is_none(),
+                "has no `id`: it is known by its title, and loses its history when that changes",
+            ),
+            (
+                rule.level.is_none(),
+                "has no `level`: its alerts are of medium severity",
+            ),
+        ];
+        for (lacks, message) in lacks {
+            if lacks {
+                self.add(&source.file, id, Level::Note, "metadata", message.into());
+            }
+        }
+        if !rule
+            .tags
+            .iter()
+            .any(|tag| tag.to_ascii_lowercase().starts_with("attack."))
+        {
+            let message = "has no tag of ATT&CK: `yagura coverage` does not see it".into();
+            self.add(&source.file, id, Level::Note, "tags", message);
+        }
+        for name in unused_detections(rule) {
+            let message = format!("the condition does not use the detection `{name}`");
+            self.add(&source.file, id, Level::Warning, "unused", message);
+        }
+    }
+
+    fn own(&mut self, set: &RuleSet) {
+        for source in set.own() {
+            self.rules += 1;
+            let id = source.rule.id.clone();
+            if !source
+                .rule
+                .tags
+                .iter()
+                .any(|tag| tag.to_ascii_lowercase().starts_with("attack."))
+            {
+                let message = "has no tag of ATT&CK: `yagura coverage` does not see it".into();
+                self.add(&source.file, &id, Level::Note, "tags", message);
+            }
+            let Some(tables) = &set.tables else {
+                // Without the table only the text can be compared.
+                if let Some(condition) = &source.rule.condition {
+                    let words: Vec<&str> = condition.split_whitespace().collect();
+                    let plugin = source
+                        .rule
+                        .plugin
+                        .as_deref()
+                        .map(|_| id.as_str())
+                        .unwrap_or_default();
+                    let form = format!("{} {plugin} {}", source.rule.table, words.join(" "));
+                    self.forms
+                        .entry(form)
+                        .or_default()
+                        .push((id, source.file.clone()));
+                }
+                continue;
+            };
+            let Some(table) = tables.iter().find(|table| table.name == source.rule.table) else {
+                let names = tables.iter().map(|table| table.name.as_str());
+                let hint = did_you_mean(&source.rule.table, names);
+                let message = format!(
+                    "cannot run: there is no table `{}`{hint}",
+                    source.rule.table
+                );
+                self.add(&source.file, &id, Level::Note, "table", message);
+                continue;
+            };
+            match predicate_of(table, &source) {
+                Ok(predicate) => {
+                    if source.rule.condition.is_some() {
+                        self.predicate(&source.file, &id, &predicate);
+                    }
+                    if source.rule.plugin.is_none() {
+                        let form = format!("{} {}", table.name, canonical(&predicate));
+                        self.forms
+                            .entry(form)
+                            .or_default()
+                            .push((id, source.file.clone()));
+                    }
+                }
+                Err(EngineError::Rule {
+                    file,
+                    rule,
+                    key,
+                    message,
+                }) => self.found.push(Remarked {
+                    line: std::fs::read_to_string(&file)
+                        .ok()
+                        .and_then(|text| {
+                            text.lines()
+                                .position(|line| line.trim_start().starts_with(key))
+                        })
+                        .map(|line| line + 1),
+                    file,
+                    level: Level::Error,
+                    check: "field",
+                    rule: Some(rule),
+                    key: Some(key.to_owned()),
+                    message,
+                }),
+                Err(other) => self.add(&source.file, &id, Level::Error, "table", other.to_string()),
+            }
+        }
+    }
+
+    fn duplicates(&mut self) {
+        let same = std::mem::take(&mut self.forms)
+            .into_values()
+            .filter(|rules| rules.len() > 1);
+        for rules in same {
+            let (first, first_file) = &rules[0];
+            for (id, file) in &rules[1..] {
+                let message = format!(
+                    "asks the same of the same events as `{first}` in {}",
+                    first_file.display()
+                );
+                self.add(file, id, Level::Warning, "duplicate", message);
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! `yagura explain`: why a rule matches an event, or how near it comes to matching one.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use yagura_core::names::did_you_mean;
+use yagura_core::{TimeRange, Timestamp};
+use yagura_engine::{Nearest, RuleSource, explain, nearest, open_tables, place};
+use yagura_lake::Location;
+use yagura_lake::ingest::{IngestOptions, ingest};
+use yagura_lake::table::{OnProblem, Table, TableConfig};
+use yagura_rules::Explanation;
+use yagura_rules::explain::Saw;
+
+use super::block_on;
+use crate::output::{Format, printable};
+use crate::ruleset::{RuleSet, Sources};
+
+/// Show how a rule judges an event: its tree, what each test decided, and the value it saw.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Id of the rule; may be left out where there is only one
+    rule: Option<String>,
+    #[command(flatten)]
+    sources: Sources,
+    /// Events to explain, one JSON object a line; `-` reads them from stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["lake", "config", "table"])]
+    event: Option<PathBuf>,
+    /// Only events from this time on (RFC 3339 or a date, UTC)
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// Only events before this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<Timestamp>,
+    /// Show every test of long lists, also those that are false
+    #[arg(long)]
+    all: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+const AFTER_HELP: &str = "\
+With --event each event of the file is explained. With tables (--lake, --table or --config) the event that the rule
+comes nearest to matching is looked for: the one that most of the rule's outermost parts are true of.";
+
+/// An explanation as `--format json` prints it.
+#[derive(Serialize)]
+struct View<'a> {
+    rule: &'a str,
+    title: &'a str,
+    table: &'a str,
+    object: &'a str,
+    row: i64,
+    matched: bool,
+    parts_matched: usize,
+    parts: usize,
+    explanation: &'a Explanation,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    block_on(arguments.run())
+}
+
+impl Arguments {
+    async fn run(&self) -> Result<u8> {
+        let mut set = self.sources.read().await?;
+        let range = TimeRange::new(self.from, self.to)?;
+        // The events become a table as all others do, so that they are read as in a run.
+        let lake = tempfile::tempdir().context("cannot make a directory for the events")?;
+        if let Some(file) = &self.event {
+            set.tables = Some(vec![self.table_of(file, &set, lake.path()).await?]);
+        }
+        let Some(tables) = set.tables.clone() else {
+            bail!(
+                "there is no event to explain: give one with --event FILE, or tables with --lake or --table NAME=URL"
+            );
+        };
+        let mut out = io::stdout().lock();
+        for (source, table) in self.rules(&set, &tables)? {
+            let found = if self.event.is_some() {
+                explain(&table, &source).await?
+            } else {
+                let found = nearest(&table, &source, range).await?;
+                found.into_iter().collect()
+            };
+            if found.is_empty() {
+                bail!("table `{}` has no events in the range", table.name);
+            }
+            for one in &found {
+                self.print(&mut out, &source, &table, one)?;
+            }
+        }
+        Ok(0)
+    }
+
+    /// Finds the rule, once for each table that it runs over.
+    fn rules(&self, set: &RuleSet, tables: &[Arc<Table>]) -> Result<Vec<(RuleSource, Arc<Table>)>> {
+        let placed = place(&set.sigma, tables);
+        let all: Vec<RuleSource> = set.own().chain(placed.rules).collect();
+        let of_table = |id: &str, table: &str| {
+            id == format!("{}.{table}", self.rule.as_deref().unwrap_or_default())
+        };
+        let is_meant = |source: &RuleSource| match &self.rule {
+            None => true,
+            Some(id) => source.rule.id == *id || of_table(&source.rule.id, &source.rule.table),
+        };
+        let meant: Vec<RuleSource> = all
+            .iter()
+            .filter(|source| is_meant(source))
+            .cloned()
+            .collect();
+        if self.rule.is_none() && all.len() > 1 {
+            bail!(
+                "there are {} rules: say which one to explain by its id",
+                all.len()
+            );
+        }
+        let mut rules = Vec::new();
+        for source in meant {
+            match tables.iter().find(|table| table.name == source.rule.table) {
+                Some(table) => rules.push((source, Arc::clone(table))),
+                None => bail!(
+                    "rule `{}` is about the table `{}`, which is not there",
+                    source.rule.id,
+                    source.rule.table
+                ),
+            }
+        }
+        if rules.is_empty() {
+            let wanted = self.rule.as_deref();
+            if let Some(not_run) = placed
+                .not_run
+                .iter()
+                .find(|not_run| wanted.is_none_or(|id| not_run.rule == id))
+            {
+                bail!("the rule cannot run over these events: {}", not_run.reason);
+            }
+            let id = wanted.unwrap_or_default();
+            bail!(
+                "there is no rule `{id}`{}",
+                did_you_mean(id, all.iter().map(|source| source.rule.id.as_str()))
+            );
+        }
+        Ok(rules)
+    }
+
+    async fn table_of(&self, file: &Path, set: &RuleSet, lake: &Path) -> Result<Arc<Table>> {
+        // A rule of a pack names its table, whose columns may have names of their own; Sigma's find theirs.
+        let own = set
+            .own()
+            .find(|source| self.rule.as_deref().is_none_or(|id| id == source.rule.id));
+        let name = own.map_or_else(|| "events".to_owned(), |source| source.rule.table.clone());
+        let file = if file == Path::new("-") {
+            let mut text = Vec::new();
+            io::stdin()
+                .read_to_end(&mut text)
+                .context("cannot read events from stdin")?;
+            let copy = lake.join("stdin.ndjson");
+            std::fs::write(&copy, text).context("cannot keep the events from stdin")?;
+            copy
+        } else {
+            file.to_owned()
+        };
+        let to = Location::parse(&lake.to_string_lossy(), &BTreeMap::new())?;
+        let report = ingest(
+            IngestOptions::new(&name, to.clone()),
+            std::slice::from_ref(&file),
+            |_| {},
+        )
+        .await?;
+        if report.events == 0 {
+            bail!("{} holds no events", file.display());
+        }
+        let config = TableConfig {
+            location: to.join(&name),
+            name,
+            time: None,
+            day_partition: None,
+            // An event by itself may have no time.
+            on_null_time: Some(OnProblem::Skip),
+            on_bad_file: OnProblem::Fail,
+        };
+        let mut tables = open_tables(&[config], TimeRange::default()).await?;
+        tables.pop().context("the events make no table")
+    }
+
+    fn print(
+        &self,
+        out: &mut impl Write,
+        source: &RuleSource,
+        table: &Table,
+        found: &Nearest,
+    ) -> Result<()> {
+        let rule = &source.rule;
+        let object = if self.event.is_some() {
+            ""
+        } else {
+            found.object.as_str()
+        };
+        if self.format == Format::Json {
+            let view = View {
+                rule: &rule.id,
+                title: &rule.title,
+                table: &table.name,
+                object,
+                row: found.row,
+                matched: found.explanation.matched,
+                parts_matched: found.matched,
+                parts: found.parts,
+                explanation: &found.explanation,
+            };
+            serde_json::to_writer(&mut *out, &view)?;
+            writeln!(out)?;
+            return Ok(());
+        }
+        writeln!(out, "{} ({})", printable(&rule.title), rule.id)?;
+        let place = if self.event.is_some() {
+            format!("event {}", found.row + 1)
+        } else {
+            format!("row {} of {}", found.row, found.object)
+        };
+        let verdict = if found.explanation.matched {
+            "matches"
+        } else {
+            "does not match"
+        };
+        writeln!(
+            out,
+            "{verdict} {place}: {} of {} outermost parts are true",
+            found.matched, found.parts
+        )?;
+        self.tree(out, &found.explanation, 1)?;
+        writeln!(out)?;
+        Ok(())
+    }
+
+    fn tree(&self, out: &mut impl Write, node: &Explanation, depth: usize) -> Result<()> {
+        const SHOWN: usize = 6;
+        let mark = if node.matched { "✓" } else { "✗" };
+        let saw = match &node.saw {
+            None => String::new(),
+            Some(Saw::NoField) => "   (no such field)".to_owned(),
+            Some(Saw::NoValue) => "   (no value)".to_owned(),
+            Some(Saw::Value(value)) => {
+                let mut short: String = value.chars().take(160).collect();
+                if short.len() < value.len() {
+                    short.push('…');
+                }
+                format!("   saw {}", printable(&format!("{short:?}")))
+            }
+        };
+        writeln!(
+            out,
+            "{}{mark} {}{saw}",
+            "  ".repeat(depth),
+            printable(&node.text)
+        )?;
+        let mut left_out = 0;
+        for (index, part) in node.parts.iter().enumerate() {
+            if !self.all && !part.matched && part.parts.is_empty() && index >= SHOWN {
+                left_out += 1;
+                continue;
+            }
+            self.tree(out, part, depth + 1)?;
+        }
+        if left_out > 0 {
+            writeln!(
+                out,
+                "{}✗ … and {left_out} more that are false (--all shows them)",
+                "  ".repeat(depth + 1)
+            )?;
+        }
+        Ok(())
+    }
+}

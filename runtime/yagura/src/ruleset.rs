@@ -1,0 +1,117 @@
+//! Rules for commands that read them without running them: packs' own and Sigma's, over tables or by themselves.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use yagura_core::{Pack, TimeRange};
+use yagura_engine::{RuleSource, SigmaInput, open_tables};
+use yagura_lake::table::Table;
+
+use crate::config::{Config, LakeSettings, TableSettings};
+use crate::packs;
+
+/// Where rules and tables come from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sources {
+    /// Directory of a pack; may be given more than once
+    #[arg(long, value_name = "PATH")]
+    pub(crate) pack: Vec<PathBuf>,
+    /// Sigma rule, or directory of Sigma rules; may be given more than once
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sigma: Vec<PathBuf>,
+    /// Field map for Sigma rules, before those that are part of Yagura; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(crate) field_map: Vec<PathBuf>,
+    /// Lake whose tables the rules are looked at with: a path or an object-store URL
+    #[arg(long, value_name = "LAKE", conflicts_with = "config")]
+    pub(crate) lake: Option<String>,
+    /// Configuration file that names tables, packs and Sigma rules
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Table that lies elsewhere; may be given more than once
+    #[arg(long, value_name = "NAME=URL", value_parser = crate::commands::run::name_and_url)]
+    pub(crate) table: Vec<(String, String)>,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) struct RuleSet {
+    pub(crate) packs: Vec<Pack>,
+    pub(crate) sigma: SigmaInput,
+    /// The tables, where any were named.
+    pub(crate) tables: Option<Vec<Arc<Table>>>,
+}
+
+impl Sources {
+    /// Reads the rules and opens the tables.
+    pub(crate) async fn read(&self) -> Result<RuleSet> {
+        let mut config = match &self.config {
+            Some(file) => Config::read(file)?,
+            None => Config::default(),
+        };
+        if let Some(url) = &self.lake {
+            config.lake = Some(LakeSettings {
+                url: url.clone(),
+                options: BTreeMap::new(),
+            });
+        }
+        for (name, url) in &self.table {
+            let settings = config
+                .table
+                .entry(name.clone())
+                .or_insert_with(TableSettings::default);
+            settings.url = Some(url.clone());
+        }
+        config.packs.extend(self.pack.iter().cloned());
+        config.sigma.extend(self.sigma.iter().cloned());
+        config
+            .field_maps
+            .splice(..0, self.field_map.iter().cloned());
+        if config.packs.is_empty() && config.sigma.is_empty() {
+            bail!(
+                "there are no rules to look at: name a pack with --pack or Sigma rules with --sigma"
+            );
+        }
+        let packs = config
+            .packs
+            .iter()
+            .map(|dir| Pack::read(dir))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut sigma = config.sigma.clone();
+        sigma.extend(
+            packs
+                .iter()
+                .map(|pack| pack.dir.join("rules"))
+                .filter(|dir| dir.is_dir()),
+        );
+        let sigma = packs::load_sigma(&sigma, &config.field_maps)?;
+        let tables = if config.lake.is_some() || !config.table.is_empty() {
+            let tables = config.tables().await?;
+            Some(open_tables(&tables, TimeRange::default()).await?)
+        } else {
+            None
+        };
+        Ok(RuleSet {
+            packs,
+            sigma,
+            tables,
+        })
+    }
+}
+
+impl RuleSet {
+    /// Returns the packs' rules, without their plugins.
+    pub(crate) fn own(&self) -> impl Iterator<Item = RuleSource> + '_ {
+        self.packs
+            .iter()
+            .flat_map(|pack| &pack.rules)
+            .map(|source| RuleSource {
+                rule: Arc::new(source.rule.clone()),
+                file: source.file.clone(),
+                plugin: None,
+                predicate: None,
+            })
+    }
+}

@@ -1,0 +1,810 @@
+//! Sigma in the prefilter against `rsigma-eval`: random rules over random events, and a golden case for each construct.
+//!
+//! Where the two differ on purpose, the differences are these, and the random rules and events keep clear of them:
+//!
+//! * `*` and `?` also match line ends here; there they do not.
+//! * A field that is JSON `null` is absent here, in every test; there `neq` is true of `null` and false of absence.
+//! * `base64offset` leaves out letters that also depend on what follows, as pySigma does; there the last one is kept.
+//! * `wide` without `base64` compares with UTF-16 read as bytes; there it changes nothing.
+//! * `expand` takes values from a field map, and a rule without them does not run; there `%name%` is another field.
+//! * Keywords are searched in the text of every column, in a JSON column as it is written; there in each string inside.
+//!   `|all` of keywords wants each of them somewhere; there each value has to be one of them as a whole.
+//! * `startswith` and `endswith` of a value with wildcards hold the other end open, as Sigma says; there the wrong one.
+//! * `windash` leaves wildcards be; there a value with one is compared as it is written.
+//! * `fieldref` of a list asks each member; there the list as a whole, if it asks for equality.
+//! * `all of x*` where nothing is named so does not run; there it is true.
+//! * Text that is a JSON list is a list here; there only what came as a list is one.
+//! * `*` alone is true of whatever is there; there not of an object or an empty list.
+//! * An object is text to `contains` and the like; there no test but `exists` is true of it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use rsigma_eval::{JsonEvent, compile_rule, evaluate_rule};
+use serde_json::{Map, Value, json};
+use yagura_rules::sigma::{FieldMap, Load, load_file, translate};
+use yagura_rules::{Methods, Predicate, PrefilterState, Program};
+
+const TEXTS: [&str; 14] = [
+    "a",
+    "A",
+    "ab",
+    "C:\\Windows\\cmd.exe",
+    "c:\\windows\\CMD.EXE",
+    "",
+    "-enc",
+    "/enc",
+    "größe",
+    "GRÖßE",
+    "10.1.2.3",
+    "5",
+    "true",
+    "a*b",
+];
+
+/// Reads rules from YAML documents, as a file of them.
+fn load(yaml: &str) -> Load {
+    let file = tempfile::Builder::new().suffix(".yml").tempfile().unwrap();
+    std::fs::write(file.path(), yaml).unwrap();
+    // Errors are given the line of the file, which has to be there still.
+    load_file(&file.into_temp_path().keep().unwrap())
+}
+
+/// A field map for any table with a column `S`, whose events are all of one log source.
+fn map() -> FieldMap {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = "name = \"test\"\ntables = [\"S\"]\n[placeholders]\nadmins = [\"root\", \"adm*\"]\n[[source]]\nproduct = \"test\"\n";
+    std::fs::write(file.path(), text).unwrap();
+    FieldMap::read(file.path()).unwrap()
+}
+
+/// The events as columns: text (a list as its JSON), integer, float, truth value, JSON.
+fn batch(events: &[Value], text: &DataType) -> RecordBatch {
+    let texts = |name: &str| -> ArrayRef {
+        let values = events.iter().map(|event| match event.get(name)? {
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        });
+        cast(
+            &(Arc::new(values.collect::<StringArray>()) as ArrayRef),
+            text,
+        )
+        .unwrap()
+    };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("S", texts("S")),
+        ("T", texts("T")),
+        (
+            "I",
+            Arc::new(
+                events
+                    .iter()
+                    .map(|event| event.get("I")?.as_i64())
+                    .collect::<Int64Array>(),
+            ),
+        ),
+        (
+            "F",
+            Arc::new(
+                events
+                    .iter()
+                    .map(|event| event.get("F")?.as_f64())
+                    .collect::<Float64Array>(),
+            ),
+        ),
+        (
+            "B",
+            Arc::new(
+                events
+                    .iter()
+                    .map(|event| event.get("B")?.as_bool())
+                    .collect::<BooleanArray>(),
+            ),
+        ),
+        ("J", texts("J")),
+    ];
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+        .collect();
+    RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns.into_iter().map(|(_, array)| array).collect(),
+    )
+    .unwrap()
+}
+
+/// For each rule, whether it matches each event.
+fn by_prefilter(
+    load: &Load,
+    events: &[Value],
+    text: &DataType,
+    rows: usize,
+    methods: Methods,
+) -> Vec<Vec<bool>> {
+    let whole = batch(events, text);
+    let map = map();
+    let predicates: Vec<Predicate> = load
+        .rules
+        .iter()
+        .map(
+            |rule| match translate(rule, &load.filters_of(&rule.rule), &map, whole.schema_ref()) {
+                Ok(translated) => translated.predicate,
+                Err(error) => panic!("{}: {error:?}", rule.rule.title),
+            },
+        )
+        .collect();
+    let program = Program::compile(whole.schema_ref(), &predicates, methods).unwrap();
+    let mut state = PrefilterState::new(&program);
+    let mut matched = vec![vec![false; events.len()]; predicates.len()];
+    let mut start = 0;
+    while start < events.len() {
+        let part = whole.slice(start, rows.min(events.len() - start));
+        for (rule, found) in program.evaluate(&mut state, &part).unwrap().rules {
+            for row in found.set_indices() {
+                matched[rule][start + row] = true;
+            }
+        }
+        start += part.num_rows();
+    }
+    matched
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => prop::sample::select(&TEXTS[..]).prop_map(str::to_owned),
+        1 => "[aAbB.é-]{0,5}",
+    ]
+}
+
+fn event() -> impl Strategy<Value = Value> {
+    let maybe_text = || prop_oneof![2 => Just(None), 7 => text().prop_map(|text| Some(json!(text))), 1 => vec(text(), 0..3).prop_map(|list| Some(json!(list)))];
+    let nested = prop_oneof![
+        1 => Just(None),
+        3 => (text(), prop::option::of(-2_i64..6), vec(text(), 0..3)).prop_map(|(s, n, list)| {
+            let mut inner = json!({"s": s, "list": list, "objects": list.iter().map(|item| json!({"name": item})).collect::<Vec<_>>()});
+            if let Some(n) = n {
+                inner["n"] = json!(n);
+            }
+            Some(inner)
+        }),
+    ];
+    (
+        maybe_text(),
+        maybe_text(),
+        prop::option::of(-2_i64..6),
+        prop::option::of(prop::sample::select(vec![-1.5, 0.5, 2.0])),
+        any::<Option<bool>>(),
+        nested,
+    )
+        .prop_map(|(s, t, i, f, b, j)| {
+            let mut event = Map::new();
+            let members = [
+                ("S", s),
+                ("T", t),
+                ("I", i.map(Value::from)),
+                ("F", f.map(Value::from)),
+                ("B", b.map(Value::from)),
+                ("J", j),
+            ];
+            for (name, value) in members {
+                if let Some(value) = value {
+                    event.insert(name.into(), value);
+                }
+            }
+            Value::Object(event)
+        })
+}
+
+/// A detection item: its key and its values.
+fn item() -> impl Strategy<Value = (String, Vec<Value>)> {
+    let field =
+        || prop::sample::select(vec!["S", "T", "J.s", "J.list", "J.objects.name", "Nowhere"]);
+    let pattern = || prop_oneof![5 => text(), 2 => "[a*?.]{1,4}".prop_filter("more than `*`", |text| text.contains(|c| c != '*')), 1 => prop::sample::select(vec!["*cmd.exe".to_owned(), "C:\\\\Win*".to_owned(), "*win*\\\\cmd*".to_owned()])];
+    let texts = || vec(pattern().prop_map(Value::from), 1..4);
+    prop_oneof![
+        1 => (field(), prop::sample::select(vec!["|windash", "|contains|windash", "|startswith", "|endswith", "|endswith|cased"]), vec(text().prop_filter("plain", |text| !text.contains('*')).prop_map(Value::from), 1..3))
+            .prop_map(|(field, modifiers, values)| (format!("{field}{modifiers}"), values)),
+        4 => (field(), prop::sample::select(vec!["", "|contains", "|cased", "|contains|cased", "|base64", "|neq"]), texts())
+            .prop_map(|(field, modifiers, values)| (format!("{field}{modifiers}"), values)),
+        2 => (field(), prop::sample::select(vec!["|contains|all", "|all"]), vec(pattern().prop_map(Value::from), 2..4))
+            .prop_map(|(field, modifiers, values)| (format!("{field}{modifiers}"), values)),
+        1 => (field(), prop::sample::select(vec!["|re", "|re|i", "|re|i|s"]), prop::sample::select(vec!["^a", "cmd\\.exe$", "[0-9]+", "gr..e", "(a|b)b", ".*"]))
+            .prop_map(|(field, modifiers, pattern)| (format!("{field}{modifiers}"), vec![json!(pattern)])),
+        1 => (field(), prop::sample::select(vec!["10.0.0.0/8", "10.1.2.3/32", "192.168.0.0/16"])).prop_map(|(field, net)| (format!("{field}|cidr"), vec![json!(net)])),
+        2 => (prop::sample::select(vec!["I", "F", "J.n", "S"]), prop::sample::select(vec!["", "|gt", "|gte", "|lt", "|lte"]), -2_i64..6).prop_map(|(field, modifiers, n)| (format!("{field}{modifiers}"), vec![json!(n)])),
+        1 => (prop::sample::select(vec!["I", "F"]), prop::sample::select(vec!["|contains", "|startswith", "|endswith"]), 0_i64..6).prop_map(|(field, modifiers, n)| (format!("{field}{modifiers}"), vec![json!(n)])),
+        1 => (prop::sample::select(vec!["B", "S"]), any::<bool>()).prop_map(|(field, truth)| (field.to_owned(), vec![json!(truth)])),
+        2 => (prop::sample::select(vec!["S", "I", "B", "J.s", "J.n", "J", "Nowhere"]), any::<bool>()).prop_map(|(field, exists)| (format!("{field}|exists"), vec![json!(exists)])),
+        1 => prop::sample::select(vec!["S", "I", "J.n", "Nowhere"]).prop_map(|field| (field.to_owned(), vec![Value::Null])),
+        1 => prop::sample::select(vec!["|fieldref", "|fieldref|contains", "|fieldref|endswith"]).prop_map(|modifiers| (format!("J.s{modifiers}"), vec![json!("T")])),
+    ]
+}
+
+/// A rule as YAML. JSON is YAML, so each detection is written as JSON.
+fn rule() -> impl Strategy<Value = String> {
+    let mapping = || {
+        vec(item(), 1..4).prop_map(|items| {
+            let members = items.into_iter().map(|(key, mut values)| {
+                let values = if values.len() == 1 {
+                    values.remove(0)
+                } else {
+                    Value::from(values)
+                };
+                (key, values)
+            });
+            Value::Object(members.collect())
+        })
+    };
+    let detection = prop_oneof![3 => mapping(), 1 => vec(mapping(), 1..3).prop_map(Value::from)];
+    let conditions = vec![
+        "sel_a",
+        "not sel_a",
+        "sel_a and not sel_b",
+        "sel_a or sel_b and other",
+        "1 of sel_*",
+        "all of sel_*",
+        "1 of them",
+        "all of them",
+        "2 of them",
+        "sel_a and not 1 of sel_b*",
+        "not (sel_a or other)",
+        "any of sel_*",
+    ];
+    (vec(detection, 3), prop::sample::select(conditions)).prop_map(|(detections, condition)| {
+        let mut yaml = String::from("title: random\nlogsource:\n  product: test\ndetection:\n");
+        for (name, detection) in ["sel_a", "sel_b", "other"].into_iter().zip(detections) {
+            writeln!(yaml, "  {name}: {detection}").unwrap();
+        }
+        writeln!(yaml, "  condition: {condition}").unwrap();
+        yaml
+    })
+}
+
+#[test]
+fn sigma_in_the_prefilter_says_what_rsigma_says() {
+    let mut runner = TestRunner::new(Config {
+        cases: 250,
+        ..Config::default()
+    });
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    runner
+        .run(
+            &(vec(event(), 1..60), vec(rule(), 1..12), 1_usize..70),
+            |(events, rules, rows)| {
+                let load = load(&rules.join("---\n"));
+                prop_assert!(load.problems.is_empty(), "{:?}", load.problems);
+                prop_assert_eq!(load.rules.len(), rules.len());
+                let expected: Vec<Vec<bool>> = load
+                    .rules
+                    .iter()
+                    .map(|rule| {
+                        let compiled = compile_rule(&rule.rule).unwrap();
+                        events
+                            .iter()
+                            .map(|event| {
+                                evaluate_rule(&compiled, &JsonEvent::borrow(event)).is_some()
+                            })
+                            .collect()
+                    })
+                    .collect();
+                let plain = Methods {
+                    distinct: false,
+                    automaton: false,
+                    awaiting: false,
+                };
+                for (form, rows, methods) in [
+                    (&dictionary, rows, Methods::default()),
+                    (&DataType::Utf8View, rows, Methods::default()),
+                    (&DataType::Utf8, 65_536, Methods::default()),
+                    (&dictionary, rows, plain),
+                ] {
+                    let found = by_prefilter(&load, &events, form, rows, methods);
+                    for (at, rule) in rules.iter().enumerate() {
+                        for (event, (found, expected)) in
+                            events.iter().zip(found[at].iter().zip(&expected[at]))
+                        {
+                            prop_assert_eq!(
+                                found,
+                                expected,
+                                "{}\nover {} as {:?}",
+                                rule,
+                                event,
+                                form
+                            );
+                        }
+                    }
+                }
+                Ok(())
+            },
+        )
+        .unwrap();
+}
+
+/// A detection as JSON with its condition, events that it matches, and events that it does not.
+type Golden = (&'static str, Value, &'static str, Vec<Value>, Vec<Value>);
+
+fn golden() -> Vec<Golden> {
+    let s = |text: &str| json!({"S": text});
+    let base64 = "aGVsbG8gd29ybGQ=";
+    vec![
+        (
+            "equality without case",
+            json!({"sel": {"S": "Abc"}}),
+            "sel",
+            vec![s("abc"), s("ABC")],
+            vec![s("abcd"), s(""), json!({})],
+        ),
+        (
+            "a list of values",
+            json!({"sel": {"S": ["a", "b"]}}),
+            "sel",
+            vec![s("a"), s("B")],
+            vec![s("c")],
+        ),
+        (
+            "a map of fields",
+            json!({"sel": {"S": "a", "T": "b"}}),
+            "sel",
+            vec![json!({"S": "a", "T": "b"})],
+            vec![s("a")],
+        ),
+        (
+            "a list of maps",
+            json!({"sel": [{"S": "a"}, {"T": "b"}]}),
+            "sel",
+            vec![s("a"), json!({"T": "b"})],
+            vec![json!({"T": "a"})],
+        ),
+        (
+            "contains",
+            json!({"sel": {"S|contains": "and"}}),
+            "sel",
+            vec![s("sANDy")],
+            vec![s("an d")],
+        ),
+        (
+            "startswith",
+            json!({"sel": {"S|startswith": "ab"}}),
+            "sel",
+            vec![s("ABc")],
+            vec![s("cab")],
+        ),
+        (
+            "endswith",
+            json!({"sel": {"S|endswith": "\\cmd.exe"}}),
+            "sel",
+            vec![s("C:\\CMD.exe")],
+            vec![s("C:\\cmd.exe.bak"), s("cmd.exe")],
+        ),
+        (
+            "all",
+            json!({"sel": {"S|contains|all": ["a", "b"]}}),
+            "sel",
+            vec![s("xbxa")],
+            vec![s("a"), s("b")],
+        ),
+        (
+            "cased",
+            json!({"sel": {"S|contains|cased": "aB"}}),
+            "sel",
+            vec![s("xaBx")],
+            vec![s("xabx")],
+        ),
+        (
+            "wildcards",
+            json!({"sel": {"S": "a*b?c"}}),
+            "sel",
+            vec![s("aXXbYc"), s("ab\nc"), s("a\nbxC")],
+            vec![s("abc"), s("xabxc")],
+        ),
+        (
+            "escaped wildcards",
+            json!({"sel": {"S": "a\\*b\\\\*"}}),
+            "sel",
+            vec![s("a*b\\"), s("A*B\\x")],
+            vec![s("axb\\")],
+        ),
+        (
+            "startswith with a wildcard",
+            json!({"sel": {"S|startswith": "a*b"}}),
+            "sel",
+            vec![s("axxbyy")],
+            vec![s("xaxb")],
+        ),
+        (
+            "re",
+            json!({"sel": {"S|re": "^a[0-9]+$"}}),
+            "sel",
+            vec![s("a12")],
+            vec![s("A12"), s("a12b")],
+        ),
+        (
+            "re with flags",
+            json!({"sel": {"S|re|i|m|s": "^b.c$"}}),
+            "sel",
+            vec![s("a\nB\nC\nd")],
+            vec![s("bc")],
+        ),
+        (
+            "cidr of both kinds",
+            json!({"sel": {"S|cidr": ["10.0.0.0/8", "fe80::/10"]}}),
+            "sel",
+            vec![s("10.9.8.7"), s("fe80::1")],
+            vec![s("11.0.0.1"), s("ten"), s("10.0.0.1:80")],
+        ),
+        (
+            "base64",
+            json!({"sel": {"S|base64|contains": "hello world"}}),
+            "sel",
+            vec![s(&format!("x{base64}y"))],
+            vec![s("hello world")],
+        ),
+        (
+            "base64 of utf16",
+            json!({"sel": {"S|wide|base64|contains": "IEX"}}),
+            "sel",
+            vec![s("SQBFAFgA")],
+            vec![s("SUVY")],
+        ),
+        (
+            "base64offset",
+            json!({"sel": {"S|base64offset|contains": "/bin/sh"}}),
+            "sel",
+            vec![s("L2Jpbi9zaA=="), s("eC9iaW4vc2h5"), s("eHgvYmluL3No")],
+            vec![s("/bin/sh")],
+        ),
+        (
+            "utf16le base64offset",
+            json!({"sel": {"S|utf16le|base64offset|contains": "ping"}}),
+            "sel",
+            vec![s("cABpAG4AZwA=")],
+            vec![s("cGluZw==")],
+        ),
+        (
+            "utf16be and utf16",
+            json!({"a": {"S|utf16be|base64": "a"}, "b": {"S|utf16|base64": "a"}}),
+            "1 of them",
+            vec![s("AGE="), s("//5hAA==")],
+            vec![s("YQ==")],
+        ),
+        (
+            "wide",
+            json!({"sel": {"S|wide|contains": "ab"}}),
+            "sel",
+            vec![s("xa\0b\0")],
+            vec![s("ab")],
+        ),
+        (
+            "windash",
+            json!({"sel": {"S|windash|contains": " -enc"}}),
+            "sel",
+            vec![
+                s("p -Enc"),
+                s("p /enc"),
+                s("p \u{2013}enc"),
+                s("p \u{2015}enc"),
+            ],
+            vec![s("p enc")],
+        ),
+        (
+            "exists",
+            json!({"sel": {"T|exists": true}}),
+            "sel",
+            vec![json!({"T": ""})],
+            vec![s("a")],
+        ),
+        (
+            "exists not",
+            json!({"sel": {"T|exists": false}}),
+            "sel",
+            vec![s("a")],
+            vec![json!({"T": "x"})],
+        ),
+        (
+            "null",
+            json!({"sel": {"T": null}}),
+            "sel",
+            vec![s("a")],
+            vec![json!({"T": ""})],
+        ),
+        (
+            "the empty text",
+            json!({"sel": {"S": ""}}),
+            "sel",
+            vec![s("")],
+            vec![json!({}), s(" ")],
+        ),
+        (
+            "null or the empty text",
+            json!({"sel": {"S": [null, ""]}}),
+            "sel",
+            vec![s(""), json!({})],
+            vec![s(" ")],
+        ),
+        (
+            "any value",
+            json!({"sel": {"S": "*"}}),
+            "sel",
+            vec![s("x")],
+            vec![json!({})],
+        ),
+        (
+            "fieldref",
+            json!({"sel": {"S|fieldref": "T"}}),
+            "sel",
+            vec![json!({"S": "Ab", "T": "aB"})],
+            vec![json!({"S": "a", "T": "b"}), s("a")],
+        ),
+        (
+            "fieldref in a part",
+            json!({"sel": {"S|fieldref|endswith": "T"}}),
+            "sel",
+            vec![json!({"S": "xab", "T": "AB"})],
+            vec![json!({"S": "abx", "T": "ab"})],
+        ),
+        (
+            "comparisons",
+            json!({"sel": {"I|gt": 1, "F|lte": 2.5}}),
+            "sel",
+            vec![json!({"I": 2, "F": 2.5})],
+            vec![json!({"I": 1, "F": 1.0}), json!({"I": 2, "F": 2.6})],
+        ),
+        (
+            "lt and gte",
+            json!({"sel": {"I|lt": 5, "S|gte": "3"}}),
+            "sel",
+            vec![json!({"I": 4, "S": "3.0"})],
+            vec![json!({"I": 5, "S": "3"}), json!({"I": 4, "S": "x"})],
+        ),
+        (
+            "neq",
+            json!({"sel": {"S|neq": ["a", "b"]}}),
+            "sel",
+            vec![s("c")],
+            vec![s("a"), s("B"), json!({})],
+        ),
+        (
+            "numbers",
+            json!({"sel": {"I": [1, 3]}}),
+            "sel",
+            vec![json!({"I": 3})],
+            vec![json!({"I": 2})],
+        ),
+        (
+            "numbers as text",
+            json!({"sel": {"S": 4688}}),
+            "sel",
+            vec![s("4688"), s("4688.0")],
+            vec![s("04x")],
+        ),
+        (
+            "text as number",
+            json!({"sel": {"I": "3"}}),
+            "sel",
+            vec![json!({"I": 3})],
+            vec![json!({"I": 33})],
+        ),
+        (
+            "truth values",
+            json!({"sel": {"B": true}}),
+            "sel",
+            vec![json!({"B": true})],
+            vec![json!({"B": false}), json!({})],
+        ),
+        (
+            "truth as text",
+            json!({"sel": {"B": "true"}}),
+            "sel",
+            vec![json!({"B": true})],
+            vec![json!({"B": false})],
+        ),
+        (
+            "parts of a moment",
+            json!({"sel": {"S|hour": [23, 0], "S|year": 2026}}),
+            "sel",
+            vec![s("2026-02-03T23:59:59Z"), s("2026-02-03T02:10:00+02:00")],
+            vec![s("2026-02-03T22:59:59Z"), s("2025-02-03T23:00:00Z")],
+        ),
+        (
+            "minute, day, week, month",
+            json!({"sel": {"S|minute": 5, "S|day": 3, "S|week": 6, "S|month": 2}}),
+            "sel",
+            vec![s("2026-02-03 10:05:00")],
+            vec![s("2026-02-03 10:06:00")],
+        ),
+        (
+            "members of a list",
+            json!({"sel": {"S|startswith": "b"}}),
+            "sel",
+            vec![json!({"S": ["a", "bc"]})],
+            vec![json!({"S": ["ab"]})],
+        ),
+        (
+            "below an object",
+            json!({"sel": {"J.a.b": "x"}}),
+            "sel",
+            vec![json!({"J": {"a": {"b": "X"}}})],
+            vec![json!({"J": {"a": "x"}}), json!({})],
+        ),
+        (
+            "through lists of objects",
+            json!({"sel": {"J.a.b|endswith": "x"}}),
+            "sel",
+            vec![json!({"J": {"a": [{"b": "1"}, {"b": "2x"}]}})],
+            vec![json!({"J": {"a": []}})],
+        ),
+        (
+            "a place in a list",
+            json!({"sel": {"J.a[1]": "x"}}),
+            "sel",
+            vec![json!({"J": {"a": ["y", "x"]}})],
+            vec![json!({"J": {"a": ["x", "y"]}})],
+        ),
+        (
+            "keywords",
+            json!({"words": ["needle", "pin*"]}),
+            "words",
+            vec![
+                s("a NEEDLE b"),
+                json!({"T": "spin"}),
+                json!({"J": {"x": "needle"}}),
+            ],
+            vec![s("need le")],
+        ),
+        (
+            "all of the keywords",
+            json!({"words": {"|all": ["ann", "bob"]}}),
+            "words",
+            vec![json!({"S": "ann", "T": "bob"})],
+            vec![s("ann")],
+        ),
+        (
+            "expand",
+            json!({"sel": {"S|expand": "%admins%"}}),
+            "sel",
+            vec![s("root"), s("ADMIN")],
+            vec![s("%admins%"), s("bob")],
+        ),
+        (
+            "not of what is absent",
+            json!({"sel": {"S": "a"}, "filter": {"T": "b"}}),
+            "sel and not filter",
+            vec![s("a"), json!({"S": "a", "T": "c"})],
+            vec![json!({"S": "a", "T": "b"})],
+        ),
+        (
+            "1 of",
+            json!({"sel_a": {"S": "a"}, "sel_b": {"T": "b"}, "other": {"I": 1}}),
+            "1 of sel_*",
+            vec![s("a"), json!({"T": "b"})],
+            vec![json!({"I": 1})],
+        ),
+        (
+            "all of",
+            json!({"sel_a": {"S": "a"}, "sel_b": {"T": "b"}, "other": {"I": 1}}),
+            "all of sel_*",
+            vec![json!({"S": "a", "T": "b"})],
+            vec![s("a")],
+        ),
+        (
+            "2 of them",
+            json!({"a": {"S": "a"}, "b": {"T": "b"}, "c": {"I": 1}}),
+            "2 of them",
+            vec![json!({"S": "a", "I": 1})],
+            vec![s("a")],
+        ),
+        (
+            "them leaves out _names",
+            json!({"a": {"S": "a"}, "_b": {"T": "b"}}),
+            "all of them",
+            vec![s("a")],
+            vec![json!({"T": "b"})],
+        ),
+        (
+            "parentheses",
+            json!({"a": {"S": "a"}, "b": {"T": "b"}, "c": {"I": 1}}),
+            "a and (b or not c)",
+            vec![json!({"S": "a", "T": "b", "I": 1}), s("a")],
+            vec![json!({"S": "a", "I": 1})],
+        ),
+    ]
+}
+
+#[test]
+fn each_construct_of_sigma_matches_what_it_says() {
+    for (name, detection, condition, matching, others) in golden() {
+        let mut detection = detection;
+        detection["condition"] = json!(condition);
+        let rule = json!({"title": name, "logsource": {"product": "test"}, "sigma-version": 3, "detection": detection});
+        let load = load(&rule.to_string());
+        assert!(load.problems.is_empty(), "{name}: {:?}", load.problems);
+        let events: Vec<Value> = matching.iter().chain(&others).cloned().collect();
+        for form in [
+            DataType::Utf8,
+            DataType::Utf8View,
+            DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+        ] {
+            let found = by_prefilter(&load, &events, &form, 3, Methods::default());
+            for (at, event) in events.iter().enumerate() {
+                assert_eq!(
+                    found[0][at],
+                    at < matching.len(),
+                    "{name}: {event} as {form:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn filters_narrow_the_rules_they_name() {
+    let rules = "title: a\nname: first\nlogsource: {product: test}\ndetection:\n  sel: {S: a}\n  condition: sel\n---\n\
+        title: b\nlogsource: {product: test}\ndetection:\n  sel: {S: a}\n  condition: sel\n---\n\
+        title: not from here\nlogsource: {product: test}\nfilter:\n  rules: [first]\n  known: {T: here}\n  condition: not known\n";
+    let load = load(rules);
+    assert!(
+        load.problems.is_empty() && load.filters.len() == 1,
+        "{:?}",
+        load.problems
+    );
+    let events = [
+        json!({"S": "a", "T": "here"}),
+        json!({"S": "a", "T": "there"}),
+    ];
+    let found = by_prefilter(&load, &events, &DataType::Utf8, 10, Methods::default());
+    assert_eq!(found, [[false, true], [true, true]]);
+}
+
+#[test]
+fn what_cannot_run_says_where_and_why() {
+    let cases = [
+        ("S|contains|re: a", "`contains` and `re` contradict", 6),
+        ("S|frob: a", "frob", 6),
+        ("S|re: 'a('", "unclosed group", 6),
+        ("S|cidr: 10.0.0.300/8", "not a network", 6),
+        ("S|gt: x", "needs a number", 6),
+        ("S|expand: '%nobody%'", "`%nobody%` has no values", 6),
+        ("S|all: a", "more than one value", 6),
+        ("S|i: a", "flag of `re`", 6),
+        ("S|utf16: a", "base64", 6),
+    ];
+    let schema = batch(&[json!({"S": "a"})], &DataType::Utf8).schema();
+    for (item, want, line) in cases {
+        let load = load(&format!(
+            "title: wrong\nlogsource:\n  product: test\ndetection:\n  sel:\n    {item}\n  condition: sel\n"
+        ));
+        let problem = match load.rules.first() {
+            None => load.problems[0].clone(),
+            Some(rule) => translate(rule, &[], &map(), &schema)
+                .unwrap_err()
+                .in_file(&rule.file),
+        };
+        let text = problem.to_string();
+        assert!(text.contains(want), "{item}: {text}");
+        assert!(
+            load.rules.is_empty() || problem.line == Some(line),
+            "{item}: {text}"
+        );
+    }
+    let aggregate = load(
+        "title: old\nlogsource: {product: test}\ndetection:\n  sel: {S: a}\n  condition: sel | count() > 5\n",
+    );
+    assert!(
+        aggregate.problems[0]
+            .to_string()
+            .contains(":5: `detection.condition` aggregates"),
+        "{}",
+        aggregate.problems[0]
+    );
+    let nothing = load("title: no detection\nid: x\n");
+    assert!(!nothing.problems.is_empty());
+}

@@ -1,0 +1,237 @@
+//! SigmaHQ's real rules over real Windows events, beside the checkout: every rule runs or says why not, and what
+//! matches is what `rsigma-eval` matches, rule by rule.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rsigma_eval::{CompiledRule, JsonEvent, compile_rule, evaluate_rule};
+use serde_json::Value;
+use yagura_engine::{RunOptions, SigmaInput};
+use yagura_lake::Location;
+use yagura_lake::ingest::{IngestOptions, ingest};
+use yagura_rules::sigma::{FieldMap, Load, Values, load_dir};
+use yagura_tests::fixture::Fixture;
+
+fn shared(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared")
+        .join(path)
+}
+
+/// Unpacks the rules that lie beside the checkout.
+fn rules() -> (tempfile::TempDir, Load) {
+    let dir = tempfile::tempdir().unwrap();
+    let unpacked = Command::new("tar")
+        .arg("-xzf")
+        .arg(shared("data/sigma-rules.tar.gz"))
+        .arg("-C")
+        .arg(dir.path())
+        .status()
+        .unwrap();
+    assert!(unpacked.success());
+    let load = load_dir(dir.path()).unwrap();
+    (dir, load)
+}
+
+fn events(folder: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(shared("data").join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(".ndjson.gz"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// One of the oracle's rules: where its events come from, and what it asks of them.
+struct Oracle {
+    id: String,
+    compiled: CompiledRule,
+    /// For each log source that it is about: what its events have, and their fields' other names.
+    sources: Vec<(Vec<(String, Values)>, Vec<(String, String)>)>,
+}
+
+fn has(event: &Value, field: &str, values: &Values) -> bool {
+    let found = &event[field];
+    match values {
+        Values::Number(number) => found.as_i64() == Some(*number),
+        Values::Text(text) => found.as_str() == Some(text),
+        Values::Several(values) => values.iter().any(|value| has(event, field, value)),
+    }
+}
+
+impl Oracle {
+    fn matches(&self, event: &Value) -> bool {
+        self.sources.iter().any(|(when, renamed)| {
+            if !when.iter().all(|(field, values)| has(event, field, values)) {
+                return false;
+            }
+            if renamed.is_empty() {
+                return evaluate_rule(&self.compiled, &JsonEvent::borrow(event)).is_some();
+            }
+            let mut event = event.clone();
+            let before = event.clone();
+            for (sigma, own) in renamed {
+                if let Some(value) = before.get(own) {
+                    event[sigma] = value.clone();
+                }
+            }
+            evaluate_rule(&self.compiled, &JsonEvent::borrow(&event)).is_some()
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(real_logs), ignore = "needs ../shared/data beside the checkout")]
+async fn matches_over_real_windows_events_are_those_of_rsigma() {
+    let lake = tempfile::tempdir().unwrap();
+    let to = Location::parse(lake.path().to_str().unwrap(), &BTreeMap::new()).unwrap();
+    ingest(
+        IngestOptions::new("windows", to),
+        &events("windows-mordor"),
+        |_| {},
+    )
+    .await
+    .unwrap();
+    let (_dir, load) = rules();
+    let maps = FieldMap::shipped().unwrap();
+    let windows = maps.iter().find(|map| map.name == "windows").unwrap();
+
+    // Ours: the whole way, from the table to findings.
+    let mut fixture = Fixture::over("windows", lake.path().join("windows").to_str().unwrap());
+    fixture.input.sigma = SigmaInput {
+        load: load.clone(),
+        maps: vec![windows.clone()],
+    };
+    let outcome = yagura_engine::run(fixture.input, &RunOptions::default(), |_, _| {})
+        .await
+        .unwrap();
+    assert!(
+        outcome.findings.len() > 1_000,
+        "{} findings",
+        outcome.findings.len()
+    );
+    let mut ours: BTreeMap<(String, u64), BTreeSet<String>> = BTreeMap::new();
+    let ran: BTreeSet<&str> = outcome.rules.iter().map(|rule| rule.id.as_str()).collect();
+    for finding in &outcome.findings {
+        for event in &finding.events {
+            let rules = ours
+                .entry((event.object.to_string(), event.row))
+                .or_default();
+            rules.insert(outcome.rules[finding.rule].id.clone());
+        }
+    }
+
+    // Theirs: event by event from its text.
+    let oracle: Vec<Oracle> = load
+        .rules
+        .iter()
+        .filter_map(|source| {
+            let id = source.rule.id.clone()?;
+            ran.contains(id.as_str()).then_some(())?;
+            let names = |name: &yagura_rules::sigma::Names| match name {
+                yagura_rules::sigma::Names::One(name) => name.clone(),
+                yagura_rules::sigma::Names::Several(names) => names[0].clone(),
+            };
+            Some(Oracle {
+                compiled: compile_rule(&source.rule).ok()?,
+                sources: windows
+                    .sources_of(&source.rule.logsource)
+                    .into_iter()
+                    .map(|of| {
+                        let when = of.when.iter().map(|(field, values)| {
+                            let field = if field == "Provider_Name" {
+                                "SourceName"
+                            } else {
+                                field
+                            };
+                            (field.to_owned(), values.clone())
+                        });
+                        let renamed = of
+                            .fields
+                            .iter()
+                            .map(|(sigma, own)| (sigma.clone(), names(own)));
+                        (when.collect(), renamed.collect())
+                    })
+                    .collect(),
+                id,
+            })
+        })
+        .collect();
+    assert!(oracle.len() > 1_400, "{} rules to compare", oracle.len());
+    let mut differences: BTreeMap<String, (usize, usize, String)> = BTreeMap::new();
+    let mut matches = 0;
+    let mut seen = 0;
+    for file in outcome.tables[0].table.files.iter() {
+        let name = outcome.tables[0]
+            .table
+            .location
+            .name_of(&file.meta.location);
+        let path = Path::new("/").join(file.meta.location.as_ref());
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).unwrap()).unwrap();
+        let mut row = 0;
+        for batch in reader.build().unwrap() {
+            let batch = batch.unwrap();
+            let raw = datafusion::arrow::compute::cast(
+                batch.column_by_name("raw").unwrap(),
+                &datafusion::arrow::datatypes::DataType::Utf8,
+            )
+            .unwrap();
+            let raw = raw.as_string::<i32>();
+            for index in 0..raw.len() {
+                let mine = ours.remove(&(name.clone(), row)).unwrap_or_default();
+                row += 1;
+                // One event in four, and every one that anything matched: all of them take two minutes.
+                if row % 4 != 0
+                    && mine.is_empty()
+                    && std::env::var_os("YAGURA_ALL_EVENTS").is_none()
+                {
+                    continue;
+                }
+                seen += 1;
+                let mut event: Value = serde_json::from_str(raw.value(index)).unwrap();
+                if event.get("Computer").is_none() && event.get("Hostname").is_some() {
+                    event["Computer"] = event["Hostname"].clone();
+                }
+                for (sigma, own) in [
+                    ("ComputerName", "Computer"),
+                    ("Provider_Name", "SourceName"),
+                    ("Source", "SourceName"),
+                ] {
+                    if event.get(sigma).is_none() && event.get(own).is_some() {
+                        event[sigma] = event[own].clone();
+                    }
+                }
+                for rule in &oracle {
+                    let theirs = rule.matches(&event);
+                    matches += usize::from(theirs);
+                    if theirs != mine.contains(&rule.id) {
+                        let entry = differences
+                            .entry(rule.id.clone())
+                            .or_insert_with(|| (0, 0, raw.value(index).to_owned()));
+                        if theirs { entry.1 += 1 } else { entry.0 += 1 }
+                    }
+                }
+            }
+        }
+    }
+    assert!(ours.is_empty(), "every finding is of a row that is there");
+    println!(
+        "{} rules over {seen} events, {matches} matches",
+        oracle.len()
+    );
+    let unexplained: Vec<String> = differences
+        .iter()
+        .map(|(rule, (only_ours, only_theirs, example))| {
+            format!(
+                "{rule}: {only_ours} only ours, {only_theirs} only theirs, as {}",
+                &example[..example.len().min(1_500)]
+            )
+        })
+        .collect();
+    assert!(unexplained.is_empty(), "{}", unexplained.join("\n"));
+}
