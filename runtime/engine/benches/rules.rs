@@ -531,7 +531,7 @@ fn write_events(dir: &Path, count: usize) {
             "ParentImage": images[parent],
             "ParentCommandLine": parent_line,
             "CurrentDirectory": format!("C:\\Users\\user{:03}\\", random.skewed(400)),
-            "IntegrityLevel": ["Medium", "High", "System", "Low"][random.skewed(4)],
+            "IntegrityLevel": (["Medium", "High", "System", "Low"][random.skewed(4)]),
             "Hashes": hashes[image],
             "ProcessId": random.below(20_000),
             "ProcessGuid": format!("{{{:016x}}}", random.next()),

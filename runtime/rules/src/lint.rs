@@ -11,7 +11,7 @@ use crate::prefilter::values::required_literals;
 /// Something that an author should look at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Remark {
-    /// The rule, or this part of it, matches no event.
+    /// These tests of one field are never both true.
     NeverMatches(String),
     /// The rule matches every event.
     AlwaysMatches,
@@ -25,7 +25,9 @@ pub enum Remark {
 pub fn remarks(predicate: &Predicate) -> Vec<Remark> {
     let mut remarks = Vec::new();
     match predicate {
-        Predicate::Always(false) => remarks.push(Remark::NeverMatches("the rule".into())),
+        Predicate::Always(false) => {
+            remarks.push(Remark::NeverMatches("the tests of the rule".into()))
+        }
         Predicate::Always(true) => remarks.push(Remark::AlwaysMatches),
         other => {
             contradictions(other, &mut remarks);

@@ -8,8 +8,12 @@
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `object_store` – runs over a real S3 server, and what they ask of it.
+//! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
+//! * `prefilter_sql` – the prefilter against DataFusion judging each rule alone.
 //! * `real_logs` – the logs beside the checkout, where they are: none lost, none invented.
+//! * `real_sigma` – SigmaHQ's rules over real Windows events beside the checkout, against rsigma.
 //! * `same_answer` – the same bytes whatever the partitions and batches.
+//! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
 
 #[cfg(test)]
@@ -30,10 +34,15 @@ mod hostile_guests;
 mod object_store;
 #[cfg(test)]
 mod prefilter_sigma;
+#[cfg(test)]
 mod prefilter_sql;
+#[cfg(test)]
 mod real_logs;
+#[cfg(test)]
 mod real_sigma;
 #[cfg(test)]
 mod same_answer;
+#[cfg(test)]
+mod sigma_commands;
 #[cfg(test)]
 mod wrong_files;

@@ -203,29 +203,24 @@ impl FieldMap {
             let path = path_of(&name)?;
             resolve::find(table, &path).map(|_| path)
         };
-        let mut found: Vec<FieldPath> = Vec::new();
-        if let Some(names) = listed {
-            let names = names.iter().flat_map(|name| self.candidates(name));
-            found.extend(names.filter_map(in_table));
+        let listed = listed.into_iter().flat_map(Names::iter);
+        let mut found: Vec<FieldPath> = listed
+            .filter_map(|name| in_table(name.to_owned()))
+            .collect();
+        if found.is_empty() {
+            let own = in_table(field.to_owned()).or_else(|| in_table(snake_case(field)));
+            found.extend(own);
         }
         if found.is_empty() {
-            found.extend(self.candidates(field).filter_map(in_table));
+            let below = self
+                .prefixes
+                .iter()
+                .map(|prefix| format!("{prefix}{field}"));
+            found.extend(below.filter_map(in_table));
         }
         let mut seen = BTreeSet::new();
         found.retain(|path| seen.insert(path.clone()));
         found
-    }
-
-    fn candidates<'a>(&'a self, name: &'a str) -> impl Iterator<Item = String> + 'a {
-        let snake = snake_case(name);
-        let twice = (snake != name).then_some(snake);
-        let prefixed = self
-            .prefixes
-            .iter()
-            .map(move |prefix| format!("{prefix}{name}"));
-        std::iter::once(name.to_owned())
-            .chain(twice)
-            .chain(prefixed)
     }
 
     /// Returns the condition that makes a table's events those of `source`.

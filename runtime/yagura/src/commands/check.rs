@@ -165,7 +165,7 @@ impl Check {
                 Remark::NeverMatches(what) => (
                     Level::Warning,
                     "never-matches",
-                    format!("{what} can both be true of a list only, and of nothing else"),
+                    format!("{what} are never both true, unless the field is a list"),
                 ),
                 Remark::AlwaysMatches => (Level::Warning, "always-matches", "it matches every event".into()),
                 Remark::Expensive(what) => (Level::Warning, "expensive", what),

@@ -263,11 +263,14 @@ fn tell(outcome: &RunOutcome, rules: &[Rule], start: Instant) -> Result<()> {
     }
     for (reason, ids) in &not_run {
         let rules = count(ids.len() as u64, "rule", "rules");
-        writeln!(
-            err,
-            "warning: {rules} did not run: {reason} ({})",
-            ids.join(", ")
-        )?;
+        // A file that cannot be read has no ids; its name is in the reason.
+        let ids: Vec<&str> = ids.iter().copied().filter(|id| !id.is_empty()).collect();
+        let ids = if ids.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", ids.join(", "))
+        };
+        writeln!(err, "warning: {rules} did not run: {reason}{ids}")?;
     }
     tell_set_aside(&mut err, outcome, rules)?;
     if outcome.tables.is_empty() {
