@@ -303,9 +303,9 @@ fn measure(input: RunInput, tuning: Tuning, start: Instant) {
 
 fn eval(dir: &Path, rules: &str) {
     let mut engine = Engine::new();
-    for source in load_dir(&dir.join(rules)).unwrap().rules {
-        engine.add_rule(&source.rule).unwrap();
-    }
+    let load = load_dir(&dir.join(rules)).unwrap();
+    let wrong = engine.add_rules(load.rules.iter().map(|source| &source.rule));
+    assert!(wrong.is_empty(), "{wrong:?}");
     let mut seconds = 0.0;
     let mut matches = 0;
     let mut lines = BufReader::new(fs::File::open(dir.join("events.ndjson")).unwrap()).lines();
@@ -642,10 +642,12 @@ fn item(random: &mut Random, yaml: &mut String, field: &str) {
             (_, "|endswith") => format!("\\{}.exe", PROGRAMS[random.below(PROGRAMS.len())]),
             (_, "|re") => format!("{}[0-9]{{4,}}\\s+{}", random.word(), random.word()),
             (_, "|startswith") => format!("C:\\Temp\\{}", random.word()),
-            _ => match random.below(4) {
-                0 => format!(" -{}{} ", random.word(), random.word()),
-                1 => format!("\\{}\\{}", random.word(), random.word()),
-                2 => format!("{}.{}", random.word(), random.word()),
+            _ => match random.below(64) {
+                // One that some events hold.
+                63 => format!(" {}", random.word()),
+                0..16 => format!(" -{}{} ", random.word(), random.word()),
+                16..32 => format!("\\{}\\{}", random.word(), random.word()),
+                32..48 => format!("{}.{}", random.word(), random.word()),
                 _ => format!(" --{}-{}", random.word(), random.word()),
             },
         };

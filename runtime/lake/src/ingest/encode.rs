@@ -30,6 +30,8 @@ const NO_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 pub(crate) const MAX_ROWS: usize = 128 * 1024;
 /// Small pages let a reader that looks for few rows decode few others.
 const ROWS_PER_PAGE: usize = 8 * 1024;
+/// Rules judge each value of a dictionary once: even long command lines should fit one.
+const DICTIONARY_BYTES: usize = 8 << 20;
 const ZSTD_LEVEL: i32 = 3;
 
 /// A Parquet file, ready to be stored.
@@ -252,6 +254,7 @@ fn parquet(
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_data_page_row_count_limit(ROWS_PER_PAGE)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_sorting_columns(Some(vec![by_time]))
         // Events differ: neither a dictionary nor the least of them helps a reader.
         .set_column_dictionary_enabled(raw.clone(), false)

@@ -22,7 +22,7 @@ use self::slot::Slot;
 pub use self::state::PrefilterState;
 use self::tree::{NodeId, Nodes};
 pub use self::values::TestError;
-use self::values::{AtomId, ValueJudge};
+use self::values::{AtomId, Automata, ValueJudge};
 use crate::predicate::{Atom, OtherExpr, Predicate, Reading, Test, TextOp};
 use crate::resolve::{self, Resolved};
 
@@ -130,17 +130,29 @@ impl Program {
                 return Err(CompileError { rule, error });
             }
         }
-        let mut slots = Vec::with_capacity(build.slots.len());
-        for (source, reading, tests) in build.slots {
-            let tests = tests.iter().map(|(atom, test)| (*atom, test));
-            let judge = ValueJudge::new(tests, methods.automaton)
+        // The fields with the most tests get the fastest automata.
+        let mut order: Vec<usize> = (0..build.slots.len()).collect();
+        order.sort_by_key(|slot| std::cmp::Reverse(build.slots[*slot].2.len()));
+        let mut automata = Automata::default();
+        let mut judges: Vec<Option<ValueJudge>> = build.slots.iter().map(|_| None).collect();
+        for slot in order {
+            let tests = build.slots[slot].2.iter().map(|(atom, test)| (*atom, test));
+            let judge = ValueJudge::new(tests, methods.automaton, &mut automata)
                 .map_err(|error| CompileError { rule: 0, error })?;
-            slots.push(Slot {
-                source,
-                reading,
-                judge,
-            });
+            judges[slot] = Some(judge);
         }
+        let slots = build
+            .slots
+            .into_iter()
+            .zip(judges)
+            .filter_map(|((source, reading, _), judge)| {
+                Some(Slot {
+                    source,
+                    reading,
+                    judge: judge?,
+                })
+            })
+            .collect();
         Ok(Self {
             slots,
             pairs: build.pairs,

@@ -68,6 +68,10 @@ impl SlotState {
         self.found.clear();
         slot.judge_value(text, kind, &mut self.found);
         let atoms = self.found.finish();
+        // Nearly every value.
+        if atoms.is_empty() {
+            return NONE;
+        }
         if let Some(class) = self.ids.get(atoms) {
             return *class;
         }

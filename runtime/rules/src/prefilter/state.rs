@@ -20,6 +20,9 @@ const CHOOSE_AFTER: [u64; 4] = [1, 4, 32, 256];
 /// Rows of a class from which on its mask is kept for the other atoms of the class.
 const COMMON: u32 = 128;
 
+/// Classes of values of one field that are kept.
+const MOST_CLASSES: usize = 1 << 17;
+
 /// What one partition keeps between the batches that a [`Program`] judges.
 #[derive(Debug)]
 pub struct PrefilterState {
@@ -243,6 +246,13 @@ impl Batch<'_> {
         }
         let column = (self.column)(of_program.source.column);
         let values = of_program.source.array_below(&column)?;
+        if of_batch.state.classes.len() > MOST_CLASSES {
+            // What was learned is only worth its memory while values come again.
+            *of_batch = SlotBatch {
+                judged: of_batch.judged,
+                ..SlotBatch::default()
+            };
+        }
         of_batch.batch = state.batch;
         of_batch.judged += self.rows as u64;
         for class in of_batch.present.drain(..) {

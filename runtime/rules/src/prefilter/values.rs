@@ -1,19 +1,77 @@
 //! The tests of one field, all at once against one value.
 //!
-//! Equality in hash tables; contains, starts and ends of all rules in one Aho-Corasick automaton for each treatment of
-//! case; regular expressions and wildcards only where a literal that every match must hold was seen; numbers sorted.
+//! Equality in hash tables; contains, starts and ends of all rules in one automaton for each treatment of case; regular expressions and wildcards only where a literal that every match must hold was seen; numbers sorted.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
+use aho_corasick::nfa::contiguous;
+use aho_corasick::{Anchored, BuildError, MatchError, MatchKind, StartKind, dfa};
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use ipnet::IpNet;
+use memchr::memmem;
 use regex::{Regex, RegexSet};
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
 
 use crate::predicate::{GlobPart, MomentPart, NumberOp, Test, TextOp};
+
+/// Literals, in bytes, whose automata may be tables of all transitions; these take some 256 times as much.
+const TABLE_BYTES: usize = 250_000;
+/// Literals that are searched for one by one.
+const FEW: usize = 3;
+
+/// Automata of a program: fields that are searched for the same literals share one.
+#[derive(Debug)]
+pub(crate) struct Automata {
+    known: HashMap<Vec<String>, Arc<Automaton>>,
+    /// What is left of [`TABLE_BYTES`].
+    left: usize,
+}
+
+impl Default for Automata {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            left: TABLE_BYTES,
+        }
+    }
+}
+
+impl Automata {
+    fn of(&mut self, texts: Vec<String>) -> Result<Arc<Automaton>, TestError> {
+        if let Some(known) = self.known.get(&texts) {
+            return Ok(Arc::clone(known));
+        }
+        // A table of all transitions is the fastest, and its size grows with the literals.
+        let bytes: usize = texts.iter().map(String::len).sum();
+        let literals = texts.iter().map(String::as_bytes);
+        let automaton = Arc::new(if texts.len() <= FEW {
+            let finders = texts
+                .iter()
+                .map(|text| memmem::Finder::new(text).into_owned());
+            Automaton::Few(finders.collect())
+        } else if bytes <= self.left {
+            self.left -= bytes;
+            Automaton::Table(
+                dfa::Builder::new()
+                    .match_kind(MatchKind::Standard)
+                    .start_kind(StartKind::Unanchored)
+                    .prefilter(false)
+                    .build(literals)?,
+            )
+        } else {
+            Automaton::Compact(
+                contiguous::Builder::new()
+                    .match_kind(MatchKind::Standard)
+                    .prefilter(false)
+                    .build(literals)?,
+            )
+        });
+        self.known.insert(texts, Arc::clone(&automaton));
+        Ok(automaton)
+    }
+}
 
 /// Number of an atom in a program.
 pub(crate) type AtomId = u32;
@@ -78,12 +136,21 @@ enum Hit {
     Guards(u32),
 }
 
-/// Literals in one automaton.
+/// An Aho-Corasick automaton in one of its forms.
+#[derive(Debug)]
+pub(crate) enum Automaton {
+    /// A search for each, by vector instructions, which is faster as long as there are few.
+    Few(Vec<memmem::Finder<'static>>),
+    Table(dfa::DFA),
+    Compact(contiguous::NFA),
+}
+
+/// Literals of all rules in one automaton.
 #[derive(Debug, Default)]
 struct Literals {
     texts: HashMap<String, Vec<Hit>>,
     hits: Vec<Vec<Hit>>,
-    automaton: Option<AhoCorasick>,
+    automaton: Option<Arc<Automaton>>,
 }
 
 impl Literals {
@@ -91,46 +158,84 @@ impl Literals {
         self.texts.entry(text).or_default().push(hit);
     }
 
-    fn build(&mut self, fold_ascii: bool) -> Result<(), TestError> {
+    fn build(&mut self, automata: &mut Automata) -> Result<(), TestError> {
         if self.texts.is_empty() {
             return Ok(());
         }
         let mut texts: Vec<(String, Vec<Hit>)> =
             std::mem::take(&mut self.texts).into_iter().collect();
         texts.sort_by(|a, b| a.0.cmp(&b.0));
-        // A table of all transitions is the fastest while it fits a cache; beyond, the compact form is.
-        let bytes: usize = texts.iter().map(|(text, _)| text.len()).sum();
-        let kind = if bytes < 4_096 {
-            AhoCorasickKind::DFA
-        } else {
-            AhoCorasickKind::ContiguousNFA
-        };
-        self.automaton = Some(
-            AhoCorasick::builder()
-                .match_kind(MatchKind::Standard)
-                .ascii_case_insensitive(fold_ascii)
-                .kind(Some(kind))
-                .build(texts.iter().map(|(text, _)| text.as_bytes()))?,
-        );
-        self.hits = texts.into_iter().map(|(_, hits)| hits).collect();
+        let (texts, hits): (Vec<String>, Vec<Vec<Hit>>) = texts.into_iter().unzip();
+        self.automaton = Some(automata.of(texts)?);
+        self.hits = hits;
         Ok(())
     }
 
     fn search(&self, text: &str, found: &mut Found) {
-        let Some(automaton) = &self.automaton else {
-            return;
+        let outcome = match self.automaton.as_deref() {
+            None => Ok(()),
+            Some(Automaton::Few(finders)) => {
+                self.find_each(finders, text, found);
+                Ok(())
+            }
+            Some(Automaton::Table(automaton)) => self.scan(automaton, text, found),
+            Some(Automaton::Compact(automaton)) => self.scan(automaton, text, found),
         };
-        for matched in automaton.find_overlapping_iter(text) {
-            for hit in &self.hits[matched.pattern().as_usize()] {
+        // Automata of this kind can always search so.
+        debug_assert!(outcome.is_ok(), "{outcome:?}");
+    }
+
+    fn find_each(&self, finders: &[memmem::Finder<'_>], text: &str, found: &mut Found) {
+        for (finder, hits) in finders.iter().zip(&self.hits) {
+            if finder.find(text.as_bytes()).is_none() {
+                continue;
+            }
+            for hit in hits {
                 match *hit {
                     Hit::Contains(atom) => found.atom(atom),
-                    Hit::Starts(atom) if matched.start() == 0 => found.atom(atom),
-                    Hit::Ends(atom) if matched.end() == text.len() => found.atom(atom),
+                    Hit::Starts(atom) if text.as_bytes().starts_with(finder.needle()) => {
+                        found.atom(atom);
+                    }
+                    Hit::Ends(atom) if text.as_bytes().ends_with(finder.needle()) => {
+                        found.atom(atom);
+                    }
                     Hit::Starts(_) | Hit::Ends(_) => {}
                     Hit::Guards(expression) => found.suspects.push(expression),
                 }
             }
         }
+    }
+
+    /// Goes through all matches, overlapping ones too: the search of the library, without what it checks at each byte.
+    #[inline]
+    fn scan(
+        &self,
+        automaton: &impl aho_corasick::automaton::Automaton,
+        text: &str,
+        found: &mut Found,
+    ) -> Result<(), MatchError> {
+        let mut state = automaton.start_state(Anchored::No)?;
+        for (at, byte) in text.bytes().enumerate() {
+            state = automaton.next_state(Anchored::No, state, byte);
+            if !automaton.is_special(state) || !automaton.is_match(state) {
+                continue;
+            }
+            let end = at + 1;
+            for index in 0..automaton.match_len(state) {
+                let pattern = automaton.match_pattern(state, index);
+                let is_start = end == automaton.pattern_len(pattern);
+                for hit in &self.hits[pattern.as_usize()] {
+                    match *hit {
+                        Hit::Contains(atom) => found.atom(atom),
+                        Hit::Starts(atom) if is_start => found.atom(atom),
+                        Hit::Ends(atom) if end == text.len() => found.atom(atom),
+                        Hit::Starts(_) | Hit::Ends(_) => {}
+                        Hit::Guards(expression) => found.suspects.push(expression),
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -172,6 +277,8 @@ pub(crate) struct ValueJudge {
 pub(crate) struct Found {
     pub(crate) atoms: Vec<AtomId>,
     suspects: Vec<u32>,
+    /// The value in lower case.
+    lower: String,
 }
 
 impl Found {
@@ -197,6 +304,7 @@ impl ValueJudge {
     pub(crate) fn new<'a>(
         tests: impl Iterator<Item = (AtomId, &'a Test)>,
         automaton: bool,
+        automata: &mut Automata,
     ) -> Result<Self, TestError> {
         let mut judge = Self {
             one_by_one: (!automaton).then(Vec::new),
@@ -205,8 +313,8 @@ impl ValueJudge {
         for (atom, test) in tests {
             judge.add(atom, test)?;
         }
-        judge.exact.build(false)?;
-        judge.folded.build(true)?;
+        judge.exact.build(automata)?;
+        judge.folded.build(automata)?;
         judge.numbers_equal.sort_by(|a, b| a.0.total_cmp(&b.0));
         for (folded, set) in [false, true].into_iter().zip(&mut judge.sets) {
             let of_case = || judge.unguarded.iter().filter(move |(_, _, f)| *f == folded);
@@ -219,6 +327,7 @@ impl ValueJudge {
         judge.needs_folding = !judge.equal_folded.is_empty()
             || judge.folded.automaton.is_some()
             || judge.sets[1].is_some()
+            || judge.guarded.iter().any(|expression| expression.folded)
             || judge.one_by_one.is_some();
         Ok(judge)
     }
@@ -314,54 +423,52 @@ impl ValueJudge {
             return;
         }
         found.atoms.extend(&self.any_text);
-        // ASCII needs no copy: the automaton folds it. Other letters are folded as Unicode says.
-        let ascii = !self.needs_folding || text.is_ascii();
-        let folded: Cow<'_, str> = if ascii {
-            Cow::Borrowed(text)
-        } else {
-            Cow::Owned(text.to_lowercase())
-        };
-        if let Some(atoms) = self.equal.get(text) {
+        let mut lower = std::mem::take(&mut found.lower);
+        if self.needs_folding {
+            lower.clear();
+            if text.is_ascii() {
+                lower.push_str(text);
+                lower.make_ascii_lowercase();
+            } else {
+                lower.push_str(&text.to_lowercase());
+            }
+        }
+        if !self.equal.is_empty()
+            && let Some(atoms) = self.equal.get(text)
+        {
             found.atoms.extend(atoms);
         }
-        if !self.equal_folded.is_empty() {
-            let lower: Cow<'_, str> = if ascii && text.bytes().any(|b| b.is_ascii_uppercase()) {
-                Cow::Owned(text.to_ascii_lowercase())
-            } else {
-                Cow::Borrowed(&folded)
-            };
-            if let Some(atoms) = self.equal_folded.get(lower.as_ref()) {
-                found.atoms.extend(atoms);
-            }
+        if !self.equal_folded.is_empty()
+            && let Some(atoms) = self.equal_folded.get(&lower)
+        {
+            found.atoms.extend(atoms);
         }
         self.exact.search(text, found);
-        self.folded.search(&folded, found);
-        if !found.suspects.is_empty() || self.sets[1].is_some() || self.one_by_one.is_some() {
-            let lower = text.to_lowercase();
-            found.suspects.sort_unstable();
-            found.suspects.dedup();
-            for suspect in &found.suspects {
-                let expression = &self.guarded[*suspect as usize];
-                let haystack = if expression.folded {
-                    lower.as_str()
-                } else {
-                    text
-                };
-                if expression.regex.is_match(haystack) {
-                    found.atoms.push(expression.atom);
-                }
-            }
-            if let Some((set, atoms)) = &self.sets[1] {
-                found
-                    .atoms
-                    .extend(set.matches(&lower).iter().map(|index| atoms[index]));
-            }
-            for (op, value, cased, atom) in self.one_by_one.iter().flatten() {
-                if compare(*op, if *cased { text } else { &lower }, value) {
-                    found.atoms.push(*atom);
-                }
+        self.folded.search(&lower, found);
+        found.suspects.sort_unstable();
+        found.suspects.dedup();
+        for suspect in &found.suspects {
+            let expression = &self.guarded[*suspect as usize];
+            let haystack = if expression.folded {
+                lower.as_str()
+            } else {
+                text
+            };
+            if expression.regex.is_match(haystack) {
+                found.atoms.push(expression.atom);
             }
         }
+        if let Some((set, atoms)) = &self.sets[1] {
+            found
+                .atoms
+                .extend(set.matches(&lower).iter().map(|index| atoms[index]));
+        }
+        for (op, value, cased, atom) in self.one_by_one.iter().flatten() {
+            if compare(*op, if *cased { text } else { &lower }, value) {
+                found.atoms.push(*atom);
+            }
+        }
+        found.lower = lower;
         if let Some((set, atoms)) = &self.sets[0] {
             found
                 .atoms
@@ -523,7 +630,7 @@ mod tests {
     fn passed(tests: &[Test], text: &str, kind: Kind) -> Vec<AtomId> {
         let judge = |automaton| {
             let tests = (0..).zip(tests);
-            let judge = ValueJudge::new(tests, automaton).unwrap();
+            let judge = ValueJudge::new(tests, automaton, &mut Automata::default()).unwrap();
             let mut found = Found::default();
             judge.judge(text, kind, &mut found);
             found.finish().to_vec()

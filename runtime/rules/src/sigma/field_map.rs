@@ -323,8 +323,10 @@ impl Fields for OwnNames {
     }
 }
 
-/// Returns the fields that hold text, which keywords are searched in; the event as it was alone, where it is kept.
+/// Returns the fields that hold text, which keywords are searched in: but the event as it was, which `yagura ingest`
+/// keeps in `raw` beside `unmapped`, and which holds nothing that they do not.
 pub(crate) fn text_columns(table: &Schema) -> Vec<FieldPath> {
+    let is_copy = |name: &str| name == "raw" && table.fields().find("unmapped").is_some();
     let is_text = |data_type: &DataType| match data_type {
         DataType::Dictionary(_, value) => value.is_string(),
         other => other.is_string() || other.is_nested(),
@@ -332,7 +334,7 @@ pub(crate) fn text_columns(table: &Schema) -> Vec<FieldPath> {
     table
         .fields()
         .iter()
-        .filter(|field| is_text(field.data_type()))
+        .filter(|field| is_text(field.data_type()) && !is_copy(field.name()))
         .filter_map(|field| FieldPath::new(vec![field.name().clone()]))
         .collect()
 }
