@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use yagura_core::names::did_you_mean;
+use yagura_core::time::parse_duration;
 use yagura_core::{AlertPolicy, FieldPath, Rule, Severity};
 use yagura_lake::table::Table;
 use yagura_rules::Predicate;
@@ -234,9 +235,29 @@ fn rule(
             .filter(|(_, paths)| !paths.is_empty())
             .collect(),
         context,
-        alert: AlertPolicy {
-            key: map.key_of(schema),
-            ..AlertPolicy::default()
-        },
+        alert: alert_policy(source, schema, map),
+    }
+}
+
+/// A rule that counts events gives an alert for enough of them; every other one for each key and hour.
+fn alert_policy(source: &SigmaSource, schema: &Schema, map: &FieldMap) -> AlertPolicy {
+    let usual = AlertPolicy {
+        key: map.key_of(schema),
+        ..AlertPolicy::default()
+    };
+    let Some(count) = &source.count else {
+        return usual;
+    };
+    let within = count.within.clone();
+    AlertPolicy {
+        key: count
+            .by
+            .iter()
+            .filter_map(|field| map.field(field, schema))
+            .collect(),
+        window: within
+            .filter(|within| parse_duration(within).is_ok())
+            .unwrap_or(usual.window),
+        threshold: count.at_least.max(1),
     }
 }

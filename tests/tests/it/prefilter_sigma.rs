@@ -796,7 +796,7 @@ fn what_cannot_run_says_where_and_why() {
         );
     }
     let aggregate = load(
-        "title: old\nlogsource: {product: test}\ndetection:\n  sel: {S: a}\n  condition: sel | count() > 5\n",
+        "title: old\nlogsource: {product: test}\ndetection:\n  sel: {S: a}\n  condition: sel | count(T) by S > 5\n",
     );
     assert!(
         aggregate.problems[0]
@@ -804,6 +804,14 @@ fn what_cannot_run_says_where_and_why() {
             .contains(":5: `detection.condition` aggregates"),
         "{}",
         aggregate.problems[0]
+    );
+    let counted = load(
+        "title: old\nlogsource: {product: test}\ndetection:\n  sel: {S: a}\n  timeframe: 5m\n  condition: sel | count() by T > 5\n",
+    );
+    let count = counted.rules[0].count.clone().unwrap();
+    assert_eq!(
+        (count.by.as_deref(), count.at_least, count.within.as_deref()),
+        (Some("T"), 6, Some("5m"))
     );
     let nothing = load("title: no detection\nid: x\n");
     assert!(!nothing.problems.is_empty());

@@ -12,7 +12,7 @@ use serde_json::Value;
 use yagura_engine::{RunOptions, SigmaInput};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
-use yagura_rules::sigma::{FieldMap, Load, Values, load_dir};
+use yagura_rules::sigma::{FieldMap, Load, Placeholders, Values, load_dir, translate_bare};
 use yagura_tests::fixture::Fixture;
 
 fn shared(path: &str) -> PathBuf {
@@ -51,8 +51,11 @@ struct Oracle {
     id: String,
     compiled: CompiledRule,
     /// For each log source that it is about: what its events have, and their fields' other names.
-    sources: Vec<(Vec<(String, Values)>, Vec<(String, String)>)>,
+    sources: Vec<OracleSource>,
 }
+
+/// What events have, and their fields' other names.
+type OracleSource = (Vec<(String, Values)>, Vec<(String, String)>);
 
 fn has(event: &Value, field: &str, values: &Values) -> bool {
     let found = &event[field];
@@ -82,6 +85,62 @@ impl Oracle {
             evaluate_rule(&self.compiled, &JsonEvent::borrow(&event)).is_some()
         })
     }
+}
+
+/// Of the rules whose log source has a field map, those that run; the others say why.
+#[test]
+#[cfg_attr(not(real_logs), ignore = "needs ../shared/data beside the checkout")]
+fn every_real_rule_is_understood_or_says_why_not() {
+    let (_dir, load) = rules();
+    let maps = FieldMap::shipped().unwrap();
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for problem in &load.problems {
+        let reason = if problem.message.contains("aggregates with") {
+            "an aggregate of old Sigma"
+        } else if problem.key.as_deref() == Some("detection.condition") {
+            "a condition of no Sigma"
+        } else if problem.message.contains("is also the id") {
+            "an id that another rule has"
+        } else {
+            panic!("{problem}");
+        };
+        assert!(problem.line.is_some(), "{problem}");
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let (mut runs, mut without_map) = (0, 0);
+    for source in &load.rules {
+        if maps
+            .iter()
+            .all(|map| map.sources_of(&source.rule.logsource).is_empty())
+        {
+            without_map += 1;
+            continue;
+        }
+        match translate_bare(source, &[], &Placeholders::new()) {
+            Ok(_) => runs += 1,
+            Err(error) => {
+                assert!(
+                    error.message.contains("placeholder"),
+                    "{}: {error:?}",
+                    source.rule.title
+                );
+                assert!(error.in_file(&source.file).line.is_some());
+                *reasons
+                    .entry("a place-holder that the operator has to fill")
+                    .or_default() += 1;
+            }
+        }
+    }
+    let with_map: usize = runs + reasons.values().sum::<usize>();
+    println!(
+        "{runs} of {with_map} rules with a field map run, {without_map} have none; {reasons:?}"
+    );
+    // The rest: 1.7 % need aggregates or are broken, 0.7 % need values that only an operator has.
+    assert!(
+        runs * 1_000 >= with_map * 974,
+        "{runs} of {with_map}: {reasons:?}"
+    );
+    assert!(without_map < 80, "{without_map}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

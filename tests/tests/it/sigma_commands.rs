@@ -91,6 +91,27 @@ fn run_takes_sigma_rules_as_they_are_and_lists_those_that_cannot_run() {
 }
 
 #[test]
+fn old_rules_that_count_events_alert_on_enough_of_them() {
+    let place = Place::new();
+    let count = |least: u32| {
+        format!(
+            "title: many\nid: many\nlogsource: {{product: windows}}\ndetection:\n  sel: {{Channel: Security}}\n  timeframe: 5m\n  condition: sel | count() by Computer >= {least}\n"
+        )
+    };
+    place.write("sigma/whoami.yml", &count(2));
+    let ran = place.with(&["run"], &["--format", "json"]).must_work();
+    let alerts = lines(&ran.stdout);
+    assert_eq!(alerts.len(), 1, "{}", ran.stdout);
+    assert_eq!(
+        (alerts[0]["key"].as_str(), alerts[0]["count"].as_u64()),
+        (Some("pc3"), Some(2))
+    );
+    place.write("sigma/whoami.yml", &count(3));
+    let ran = place.with(&["run"], &["--format", "json"]).must_work();
+    assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+}
+
+#[test]
 fn a_pack_holds_sigma_rules_beside_its_own() {
     let place = Place::new();
     place.write(

@@ -203,10 +203,13 @@ impl Program {
     }
 }
 
+/// A field, how it is read, and its tests.
+type SlotTests = (Resolved, Reading, Vec<(AtomId, Test)>);
+
 /// A program in the making.
 struct Build<'s> {
     schema: &'s Schema,
-    slots: Vec<(Resolved, Reading, Vec<(AtomId, Test)>)>,
+    slots: Vec<SlotTests>,
     slot_ids: HashMap<(Resolved, Reading), usize>,
     resolved: HashMap<FieldPath, Option<Resolved>>,
     pairs: Vec<Pair>,

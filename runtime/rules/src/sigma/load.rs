@@ -14,6 +14,19 @@ pub struct SigmaSource {
     pub rule: SigmaRule,
     /// Its file.
     pub file: PathBuf,
+    /// How many events it wants, if its condition counts them.
+    pub count: Option<Count>,
+}
+
+/// What `| count() by FIELD > N`, an aggregate of old Sigma, asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// The field that the events share; absent counts all.
+    pub by: Option<String>,
+    /// The least number of events.
+    pub at_least: u64,
+    /// The time they happen in, as the rule writes it.
+    pub within: Option<String>,
 }
 
 /// A filter and where it was read.
@@ -200,6 +213,10 @@ pub fn load_file(file: &Path) -> Load {
             return load;
         }
     };
+    let (text, count) = match without_count(&text) {
+        Some((text, count)) => (text, Some(count)),
+        None => (text, None),
+    };
     match parse_sigma_yaml(&text) {
         Err(error) => load
             .problems
@@ -211,11 +228,15 @@ pub fn load_file(file: &Path) -> Load {
                     .map(|error| parse_problem(file, &text, error)),
             );
             let file = || file.to_owned();
-            load.rules.extend(
-                read.rules
-                    .into_iter()
-                    .map(|rule| SigmaSource { rule, file: file() }),
-            );
+            load.rules
+                .extend(read.rules.into_iter().map(|rule| SigmaSource {
+                    count: count.clone().map(|count| Count {
+                        within: rule.detection.timeframe.clone(),
+                        ..count
+                    }),
+                    rule,
+                    file: file(),
+                }));
             load.filters.extend(
                 read.filters
                     .into_iter()
@@ -239,6 +260,40 @@ pub fn load_file(file: &Path) -> Load {
         }
     }
     load
+}
+
+/// Takes the count of events off the condition of a rule, if that is its only aggregate and it is alone in its file.
+fn without_count(text: &str) -> Option<(String, Count)> {
+    let (at, line) = text
+        .lines()
+        .enumerate()
+        .find(|(_, line)| line.trim_start().starts_with("condition:") && line.contains('|'))?;
+    let (condition, aggregate) = line.split_once('|')?;
+    let words: Vec<&str> = aggregate.split_whitespace().collect();
+    let (by, operator, number) = match words.as_slice() {
+        ["count()", operator, number] => (None, *operator, *number),
+        ["count()", "by", field, operator, number] => {
+            (Some((*field).to_owned()), *operator, *number)
+        }
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok()?;
+    let at_least = match operator {
+        ">" => number.checked_add(1)?,
+        ">=" => number,
+        _ => return None,
+    };
+    if text.lines().skip(1).any(|line| line.trim_end() == "---") {
+        return None;
+    }
+    let lines = text.lines().enumerate();
+    let lines = lines.map(|(number, line)| if number == at { condition } else { line });
+    let count = Count {
+        by,
+        at_least,
+        within: None,
+    };
+    Some((lines.collect::<Vec<_>>().join("\n"), count))
 }
 
 /// Gives a parser's message its place: the line that it names, or the line of the word that it quotes.

@@ -12,7 +12,9 @@ mod lower;
 use std::collections::BTreeMap;
 
 pub use field_map::{FieldMap, FieldMapError, Names, Source, Values};
-pub use load::{Load, Problem, SigmaCorrelation, SigmaFilter, SigmaSource, load_dir, load_file};
+pub use load::{
+    Count, Load, Problem, SigmaCorrelation, SigmaFilter, SigmaSource, load_dir, load_file,
+};
 pub use lower::LowerError;
 pub use rsigma_parser::{LogSource, SigmaRule};
 
