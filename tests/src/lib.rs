@@ -3,4 +3,5 @@
 pub mod command;
 pub mod fixture;
 pub mod guests;
+pub mod random;
 pub mod s3;

@@ -27,7 +27,6 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use rsigma_eval::{JsonEvent, compile_rule, evaluate_rule};
 use serde_json::{Map, Value, json};
 use yagura_rules::sigma::{FieldMap, Load, load_file, translate};
@@ -271,10 +270,7 @@ fn rule() -> impl Strategy<Value = String> {
 
 #[test]
 fn sigma_in_the_prefilter_says_what_rsigma_says() {
-    let mut runner = TestRunner::new(Config {
-        cases: 250,
-        ..Config::default()
-    });
+    let mut runner = yagura_tests::random::runner(700);
     let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     runner
         .run(

@@ -12,10 +12,10 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::{cast, concat_batches};
 use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use yagura_engine::condition_predicate;
 use yagura_rules::{Methods, Predicate, PrefilterState, Program};
 
@@ -137,7 +137,13 @@ fn batch(events: &[Event], text: &DataType) -> RecordBatch {
 
 /// What DataFusion alone says: a path below `j` as a column of its own, taken from the JSON here.
 async fn by_datafusion(events: &[Event], condition: &str) -> BTreeSet<usize> {
-    let session = SessionContext::new();
+    // Its optimizer takes `t IN ('a') AND t IN ('b')` for false, also where `t` is NULL and it is unknown, which a `NOT`
+    // around it shows. What executes the plan does not.
+    let state = SessionStateBuilder::new()
+        .with_default_features()
+        .with_optimizer_rules(Vec::new())
+        .build();
+    let session = SessionContext::new_with_state(state);
     let plain = batch(events, &DataType::Utf8);
     let inside = |key: &str| -> ArrayRef {
         let values = events.iter().map(|event| {
@@ -214,10 +220,7 @@ fn by_prefilter(
 
 #[test]
 fn the_prefilter_says_what_datafusion_says_of_each_rule_alone() {
-    let mut runner = TestRunner::new(Config {
-        cases: 160,
-        ..Config::default()
-    });
+    let mut runner = yagura_tests::random::runner(300);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let forms = [
