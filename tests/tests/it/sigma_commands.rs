@@ -61,6 +61,13 @@ fn run_takes_sigma_rules_as_they_are_and_lists_those_that_cannot_run() {
     place.write("sigma/else.yml", "title: else\nid: 3\nlogsource: {product: windwos}\ndetection:\n  sel: {a: b}\n  condition: sel\n");
     place.write("sigma/wrong.yml", "title: wrong\nlogsource: {product: windows}\ndetection:\n  sel:\n    Image|frob: a\n  condition: sel\n");
     place.write("sigma/correlation.yml", "title: many\nid: 4\ncorrelation:\n  type: event_count\n  rules: [11111111-1111-4111-8111-111111111111]\n  group-by: [Computer]\n  timespan: 5m\n  condition: {gte: 3}\n");
+    // Events of Sysmon for Windows are none of Sysmon for Linux, though they look alike.
+    place.write(
+        "sigma/linux.yml",
+        &WHOAMI
+            .replace("product: windows", "product: linux")
+            .replace("8111-111111111111", "8111-111111111113"),
+    );
     let ran = place.with(&["run"], &["--format", "json"]).must_work();
     let alerts = lines(&ran.stdout);
     let keys: Vec<&str> = alerts

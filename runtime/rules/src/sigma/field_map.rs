@@ -125,7 +125,7 @@ const SHIPPED: [(&str, &str); 14] = [
     ("linux", include_str!("../../maps/linux.toml")),
     ("auditd", include_str!("../../maps/auditd.toml")),
     ("syslog", include_str!("../../maps/syslog.toml")),
-    ("macos", include_str!("../../maps/macos.toml")),
+    ("agents", include_str!("../../maps/agents.toml")),
     ("zeek", include_str!("../../maps/zeek.toml")),
     (
         "aws_cloudtrail",
