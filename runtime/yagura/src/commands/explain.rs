@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-With --event each event of the file is explained. With tables (--lake, --table or --config) the event that the rule
+With --event each event of the file is explained, in order of time. With tables (--lake, --table or --config) the event that the rule
 comes nearest to matching is looked for: the one that most of the rule's outermost parts are true of.";
 
 /// An explanation as `--format json` prints it.
@@ -221,7 +221,7 @@ impl Arguments {
         }
         writeln!(out, "{} ({})", printable(&rule.title), rule.id)?;
         let place = if self.event.is_some() {
-            format!("event {}", found.row + 1)
+            format!("event {} in order of time", found.row + 1)
         } else {
             format!("row {} of {}", found.row, found.object)
         };
