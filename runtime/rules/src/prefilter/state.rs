@@ -142,23 +142,8 @@ impl Program {
         state: &mut PrefilterState,
         batch: &RecordBatch,
     ) -> Result<Matches, ArrowError> {
-        self.evaluate_columns(state, batch.num_rows(), &|index| {
-            Arc::clone(batch.column(index))
-        })
-    }
-
-    /// Judges `rows` rows whose columns `column` returns by their index in the schema; only those that
-    /// [`Program::columns`] names are asked for.
-    ///
-    /// # Errors
-    /// As [`Program::evaluate`].
-    pub fn evaluate_columns(
-        &self,
-        state: &mut PrefilterState,
-        rows: usize,
-        column: &dyn Fn(usize) -> ArrayRef,
-    ) -> Result<Matches, ArrowError> {
-        let matched = self.matched(state, rows, column)?;
+        let rows = batch.num_rows();
+        let matched = self.matched(state, rows, &|index| Arc::clone(batch.column(index)))?;
         Ok(Matches {
             rows,
             rules: matched
@@ -168,7 +153,8 @@ impl Program {
         })
     }
 
-    /// Returns the rows that any rule matches.
+    /// Returns which of `rows` rows any rule matches; `column` returns a column by its index in the schema, and is asked
+    /// only for those that [`Program::columns`] names.
     ///
     /// # Errors
     /// As [`Program::evaluate`].

@@ -1,6 +1,7 @@
 //! The tests of one field, all at once against one value.
 //!
-//! Equality in hash tables; contains, starts and ends of all rules in one automaton for each treatment of case; regular expressions and wildcards only where a literal that every match must hold was seen; numbers sorted.
+//! Equality in hash tables; contains, starts and ends of all rules in one automaton for each treatment of case; regular
+//! expressions and wildcards only where a literal that every match must hold was seen; numbers sorted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use aho_corasick::{Anchored, BuildError, MatchError, MatchKind, StartKind, dfa};
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use ipnet::IpNet;
 use memchr::memmem;
-use regex::{Regex, RegexSet};
+use regex::{Regex, RegexSet, RegexSetBuilder};
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
 
 use crate::predicate::{GlobPart, MomentPart, NumberOp, Test, TextOp};
@@ -20,6 +21,8 @@ use crate::predicate::{GlobPart, MomentPart, NumberOp, Test, TextOp};
 const TABLE_BYTES: usize = 250_000;
 /// Literals that are searched for one by one.
 const FEW: usize = 3;
+/// What the expressions of one field that have no guard may take together.
+const SET_BYTES: usize = 1 << 30;
 
 /// Automata of a program: fields that are searched for the same literals share one.
 #[derive(Debug)]
@@ -319,7 +322,10 @@ impl ValueJudge {
         for (folded, set) in [false, true].into_iter().zip(&mut judge.sets) {
             let of_case = || judge.unguarded.iter().filter(move |(_, _, f)| *f == folded);
             if of_case().next().is_some() {
-                let patterns = RegexSet::new(of_case().map(|(pattern, _, _)| pattern))
+                // Each of them was held to the usual limit by itself: many rules together may be larger.
+                let patterns = RegexSetBuilder::new(of_case().map(|(pattern, _, _)| pattern))
+                    .size_limit(SET_BYTES)
+                    .build()
                     .map_err(|error| TestError::Automaton(error.to_string()))?;
                 *set = Some((patterns, of_case().map(|(_, atom, _)| *atom).collect()));
             }
