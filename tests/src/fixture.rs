@@ -75,7 +75,7 @@ impl Fixture {
 
     /// Makes `bytes` the plugin of every rule that has one.
     pub fn plugin(mut self, bytes: &[u8], limits: &Limits) -> Result<Self> {
-        let host = Host::new(HostConfig { cache_dir: None })?;
+        let host = Host::new(HostConfig::default())?;
         self.input.plugins.push(PluginSource {
             plugin: host.load_detector_bytes("test.wasm", bytes, limits)?,
             config: "{}".to_owned(),

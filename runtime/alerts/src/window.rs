@@ -118,7 +118,7 @@ mod tests {
         let text = format!(
             "[rule]\nid = \"r\"\ntitle = \"t\"\ntable = \"x\"\nwhere = \"true\"\n[rule.alert]\nwindow = \"1h\"\nthreshold = {threshold}\n"
         );
-        parse_rule("r.toml".as_ref(), &text).unwrap()
+        parse_rule("r.toml".as_ref(), &text).unwrap().rule
     }
 
     fn finding(minute: i64, key: &str) -> Finding {

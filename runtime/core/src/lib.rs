@@ -4,6 +4,7 @@
 //! tools around Yagura can read packs and alerts without paying for the engine.
 
 pub mod alert;
+pub mod case;
 pub mod finding;
 pub mod names;
 pub mod pack;

@@ -1,11 +1,12 @@
 //! Packs: a directory of rules, plugins and tests with one manifest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::case::InlineTest;
 use crate::names::did_you_mean;
 use crate::time::parse_duration;
 use crate::{FieldPath, Rule};
@@ -28,10 +29,12 @@ pub struct PackRule {
     pub rule: Rule,
     /// The file, for messages.
     pub file: PathBuf,
+    /// The test cases in the file.
+    pub tests: Vec<InlineTest>,
 }
 
 /// `pack.toml`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Who the pack is.
@@ -42,7 +45,7 @@ pub struct Manifest {
 }
 
 /// The `[pack]` table.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
     /// Name of the pack.
@@ -63,7 +66,7 @@ pub struct Identity {
 }
 
 /// A `[[plugin]]` table.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PluginManifest {
     /// File name of the component, as rules refer to it.
@@ -75,6 +78,7 @@ pub struct PluginManifest {
     pub source: Option<PathBuf>,
     /// Handed to the plugin as JSON when it is opened.
     #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub config: toml::Table,
     /// What one instance and one call may use.
     #[serde(default)]
@@ -82,7 +86,7 @@ pub struct PluginManifest {
 }
 
 /// The worlds of the plugin contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum World {
     /// Judges events.
@@ -111,7 +115,7 @@ impl World {
 }
 
 /// What one instance of a plugin and one call of it may use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Wall-clock time of one call: a number and `ms`, `s`, `m`, `h` or `d`.
@@ -181,11 +185,15 @@ pub enum PackError {
     },
 }
 
-/// A rule file.
-#[derive(Deserialize)]
+/// A rule file: `rules/*.toml`.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RuleFile {
-    rule: Rule,
+pub struct RuleFile {
+    /// The rule.
+    pub rule: Rule,
+    /// Its test cases, by `[[test]]`.
+    #[serde(default, rename = "test")]
+    pub tests: Vec<InlineTest>,
 }
 
 impl Pack {
@@ -225,7 +233,7 @@ impl Pack {
         let mut rules: BTreeMap<String, PackRule> = BTreeMap::new();
         for file in files {
             let text = read(&file)?;
-            let rule = parse_rule(&file, &text)?;
+            let RuleFile { rule, tests } = parse_rule(&file, &text)?;
             if let Some(plugin) = &rule.plugin {
                 manifest.check_plugin(&file, &text, plugin)?;
             }
@@ -237,7 +245,7 @@ impl Pack {
                     format!("`{}` is also the id in {}", rule.id, first.file.display()),
                 ));
             }
-            rules.insert(rule.id.clone(), PackRule { rule, file });
+            rules.insert(rule.id.clone(), PackRule { rule, file, tests });
         }
         Ok(Self {
             dir: dir.to_owned(),
@@ -312,9 +320,9 @@ impl Manifest {
     }
 }
 
-/// Reads one rule from the text of its file and checks it by itself.
-pub fn parse_rule(file: &Path, text: &str) -> Result<Rule, PackError> {
-    let RuleFile { rule } = parse(file, text)?;
+/// Reads one rule and its test cases from the text of its file and checks them by themselves.
+pub fn parse_rule(file: &Path, text: &str) -> Result<RuleFile, PackError> {
+    let RuleFile { rule, tests } = parse(file, text)?;
     if let Some(problem) = rule.problem() {
         return Err(value(
             file,
@@ -339,7 +347,16 @@ pub fn parse_rule(file: &Path, text: &str) -> Result<Rule, PackError> {
             format!("names `{path}`, which the rule does not use{near}"),
         ));
     }
-    Ok(rule)
+    let mut names = BTreeSet::new();
+    for test in &tests {
+        let twice = !names.insert(&test.name);
+        let twice = twice.then(|| ("name", "is also the name of another case".to_owned()));
+        if let Some((key, message)) = test.problem().or(twice) {
+            let message = format!("of the case `{}` {message}", test.name);
+            return Err(value(file, text, &format!("test.{key}"), message));
+        }
+    }
+    Ok(RuleFile { rule, tests })
 }
 
 fn read(file: &Path) -> Result<String, PackError> {

@@ -10,7 +10,7 @@ use crate::time::parse_duration;
 
 /// How grave a finding is.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -40,7 +40,7 @@ impl fmt::Display for Severity {
 }
 
 /// A rule: what it looks for in one table, and how its findings become alerts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Unique among the rules of a run: lower-case words joined by `-`.
@@ -75,6 +75,7 @@ pub struct Rule {
     pub plugin: Option<String>,
     /// Handed to the plugin as JSON.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub config: toml::Table,
     /// Observable kind to the columns that hold such values.
     #[serde(default)]
@@ -85,10 +86,14 @@ pub struct Rule {
     /// How findings become alerts.
     #[serde(default)]
     pub alert: AlertPolicy,
+    /// Fuel (about a Wasm instruction each) that the plugin may use for an event in `yagura test`, on the average of a
+    /// case's events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuel_per_event: Option<u64>,
 }
 
 /// How the findings of a rule become alerts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlertPolicy {
     /// Columns that say what an alert is about: findings with equal values share it.
@@ -214,6 +219,12 @@ impl Rule {
         if self.plugin.is_none() && !self.config.is_empty() {
             return problem(
                 "config",
+                "is only for rules with a `plugin`; this rule has none".into(),
+            );
+        }
+        if self.plugin.is_none() && self.fuel_per_event.is_some() {
+            return problem(
+                "fuel_per_event",
                 "is only for rules with a `plugin`; this rule has none".into(),
             );
         }

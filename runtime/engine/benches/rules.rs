@@ -286,7 +286,7 @@ fn sql(dir: &Path, condition: &str) {
         "[rule]\nid = \"one\"\ntitle = \"one\"\ntable = \"windows\"\nwhere = '''{condition}'''\n"
     );
     let file = PathBuf::from("one.toml");
-    let rule = parse_rule(&file, &text).unwrap();
+    let rule = parse_rule(&file, &text).unwrap().rule;
     let input = RunInput {
         tables: vec![table(dir)],
         rules: vec![RuleSource {

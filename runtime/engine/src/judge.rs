@@ -232,6 +232,10 @@ impl Judge {
             None => runtime.take()?,
         };
         let answer = detector.on_batch(runtime.number_of(rule.index), batch);
+        if runtime.is_metered() {
+            let cost = detector.last_cost();
+            self.runtime.progress.add_cost(rule.index, batch.rows, cost);
+        }
         // An instance that failed in any other way than by its own word is not used again.
         if matches!(answer, Ok(_) | Err(CallError::Guest(_))) {
             *slot = Some(detector);

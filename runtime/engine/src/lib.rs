@@ -37,4 +37,4 @@ pub use error::EngineError;
 pub use plan::{RuleSource, Tuning};
 pub use run::{RunInput, RunOptions, RunOutcome, open_tables, run};
 pub use runtime::PluginSource;
-pub use sigma::{Placed, SigmaInput, place};
+pub use sigma::{Placed, SigmaInput, place, rule_id as sigma_rule_id};

@@ -1,9 +1,12 @@
 //! What a run tells besides its alerts.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use yagura_core::EventRef;
+use yagura_host::CallCost;
 
 /// Events that a rule did not judge because its plugin failed on them, twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,24 @@ pub struct Progress {
     /// Findings made.
     pub findings: AtomicU64,
     set_aside: Mutex<Vec<SetAside>>,
+    costs: Mutex<BTreeMap<usize, RuleCost>>,
+}
+
+/// What the plugin of one rule cost, where the host measures it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RuleCost {
+    /// Batches handed over.
+    pub calls: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Time from call to return, in all.
+    pub total: Duration,
+    /// Time in the plugin's own function, in all.
+    pub guest: Duration,
+    /// Fuel, in all.
+    pub fuel: u64,
+    /// The most linear memory of an instance, in bytes; rules of one plugin share it.
+    pub memory: u64,
 }
 
 impl Progress {
@@ -62,6 +83,23 @@ impl Progress {
         all
     }
 
+    /// Adds what a call of a rule's plugin cost.
+    pub(crate) fn add_cost(&self, rule: usize, rows: u32, call: CallCost) {
+        let mut costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
+        let cost = costs.entry(rule).or_default();
+        cost.calls += 1;
+        cost.rows += u64::from(rows);
+        cost.total += call.total;
+        cost.guest += call.guest;
+        cost.fuel += call.fuel;
+        cost.memory = cost.memory.max(call.memory);
+    }
+
+    /// Returns and forgets what rules cost, by their index among the run's.
+    pub(crate) fn take_costs(&self) -> BTreeMap<usize, RuleCost> {
+        std::mem::take(&mut *self.costs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Forgets everything, for a run that starts again.
     pub(crate) fn reset(&self) {
         for counter in [
@@ -73,12 +111,13 @@ impl Progress {
             counter.store(0, Ordering::Relaxed);
         }
         self.lock().clear();
+        self.take_costs();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SetAside>> {
         // A poisoned lock only means that another thread panicked between two pushes.
         self.set_aside
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

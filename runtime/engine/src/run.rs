@@ -21,7 +21,7 @@ use crate::error::EngineError;
 use crate::findings::decode;
 use crate::judge::chain;
 use crate::plan::{RuleSource, TablePlan, Tuning};
-use crate::report::{Progress, SetAside};
+use crate::report::{Progress, RuleCost, SetAside};
 use crate::runtime::{DetectRuntime, PluginSource};
 use crate::scan::{object_store_url, scan};
 use crate::sigma::{SigmaInput, place};
@@ -107,6 +107,8 @@ pub struct TableOutcome {
     pub null_times: u64,
     /// Objects left out because they cannot be read, with the reason.
     pub bad_files: Vec<(String, String)>,
+    /// What rules' plugins cost, by index among the run's rules; empty unless their host measures it.
+    pub costs: BTreeMap<usize, RuleCost>,
 }
 
 /// Runs the rules over the tables.
@@ -266,6 +268,7 @@ impl TableJob<'_> {
             judged: count(&progress.judged),
             null_times: count(&progress.null_times),
             bad_files,
+            costs: progress.take_costs(),
             table,
         };
         Ok((outcome, findings, progress.take_set_aside()))

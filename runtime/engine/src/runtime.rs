@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use yagura_host::{CallError, DataType, Detector, DetectorPlugin, Field, RuleSpec};
+use yagura_host::{CallError, DataType, Detector, DetectorPlugin, Field, Meter, RuleSpec};
 use yagura_rules::PluginType;
 
 use crate::error::EngineError;
@@ -110,6 +110,11 @@ impl PluginRuntime {
             Some(detector) => Ok(detector),
             None => self.source.plugin.open(&self.source.config, &self.rules),
         }
+    }
+
+    /// Says whether its host measures what calls cost.
+    pub(crate) fn is_metered(&self) -> bool {
+        self.source.plugin.meter() != Meter::Off
     }
 
     /// Keeps an instance for the next partition.

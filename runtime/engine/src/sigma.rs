@@ -167,7 +167,7 @@ fn no_table(source: &SigmaSource, input: &SigmaInput) -> String {
 }
 
 /// Returns the id of a rule in alerts: its own, or its title as one.
-pub(crate) fn rule_id(source: &SigmaSource) -> String {
+pub fn rule_id(source: &SigmaSource) -> String {
     let text = source.rule.id.as_deref().unwrap_or(&source.rule.title);
     let mut id = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -202,6 +202,7 @@ fn rule(
         }
     }
     Rule {
+        fuel_per_event: None,
         id,
         // Braces in a title of Sigma's are braces.
         title: sigma.title.replace(['{', '}'], "|"),

@@ -1,6 +1,7 @@
 //! A loaded detector and its instances.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::Store;
 use yagura_core::Timestamp;
@@ -13,6 +14,7 @@ use crate::inspect::ComponentInfo;
 use crate::limits::{HostState, begin_call};
 use crate::load::LoadError;
 use crate::log::LogLine;
+use crate::meter::{CallCost, FUEL_OF_A_CALL, Meter};
 use crate::types::{BatchRef, RawFinding, RuleSpec};
 
 /// A detector that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
@@ -38,6 +40,11 @@ impl DetectorPlugin {
     /// Returns what the cache of compiled code did for it.
     pub fn cache_outcome(&self) -> CacheOutcome {
         self.0.cache
+    }
+
+    /// Returns what its host measures of each call.
+    pub fn meter(&self) -> Meter {
+        self.0.meter
     }
 
     /// Returns the ids of the rules that it has code for, sorted.
@@ -84,6 +91,7 @@ pub(crate) struct Plugin {
     limits: Limits,
     info: ComponentInfo,
     cache: CacheOutcome,
+    meter: Meter,
 }
 
 impl Plugin {
@@ -93,8 +101,10 @@ impl Plugin {
         limits: Limits,
         info: ComponentInfo,
         cache: CacheOutcome,
+        meter: Meter,
     ) -> Self {
         Self {
+            meter,
             name: name.into(),
             pre,
             limits,
@@ -124,9 +134,15 @@ impl Plugin {
 
     /// Returns the store of a new instance, armed for its start.
     fn store(&self) -> Store<HostState> {
-        let state = HostState::new(self.name.clone(), &self.limits);
+        let state = HostState::new(self.name.clone(), &self.limits, self.meter);
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
+        if self.meter == Meter::Time {
+            store.call_hook(|mut store, hook| {
+                store.data_mut().clock.cross(hook);
+                Ok(())
+            });
+        }
         begin_call(&mut store, &self.limits);
         store
     }
@@ -145,6 +161,7 @@ pub struct Detector {
     /// For each rule, how many columns its batches have.
     columns: Vec<usize>,
     poisoned: bool,
+    cost: CallCost,
 }
 
 impl Detector {
@@ -160,6 +177,7 @@ impl Detector {
                 bindings,
                 columns: Vec::new(),
                 poisoned: false,
+                cost: CallCost::default(),
             }),
             Err(error) => Err(classify(START, error, store.data(), &plugin.limits)),
         }
@@ -296,6 +314,11 @@ impl Detector {
         self.poisoned
     }
 
+    /// Returns what the last call cost, as far as the host measures it.
+    pub fn last_cost(&self) -> CallCost {
+        self.cost
+    }
+
     /// Returns the lines that the plugin wrote in the last call, as far as the limit let them through.
     pub fn last_log(&self) -> &[LogLine] {
         self.store.data().log.lines()
@@ -320,7 +343,9 @@ impl Detector {
         }
         begin_call(&mut self.store, &self.plugin.limits);
         let guest = self.bindings.yagura_plugin_detection();
+        let start = Instant::now();
         let answer = function(guest, &mut self.store);
+        self.cost = cost(&mut self.store, start);
         let state = self.store.data();
         state.log.end();
         match answer {
@@ -347,6 +372,21 @@ impl std::fmt::Debug for Detector {
             .field("poisoned", &self.poisoned)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns what the call that began at `start` cost.
+fn cost(store: &mut Store<HostState>, start: Instant) -> CallCost {
+    let mut cost = CallCost::default();
+    match store.data().meter {
+        Meter::Off => {}
+        Meter::Time => {
+            cost.total = start.elapsed();
+            cost.guest = store.data_mut().clock.take();
+        }
+        Meter::Fuel => cost.fuel = FUEL_OF_A_CALL.saturating_sub(store.get_fuel().unwrap_or(0)),
+    }
+    cost.memory = store.data().limiter.memory as u64;
+    cost
 }
 
 /// Says what is wrong with the rows of a finding from a batch, if anything is.

@@ -8,6 +8,7 @@ use crate::bindings::v0_1_0::wit;
 use crate::host::STACK_BYTES;
 use crate::limits::{HostState, MOST_TABLE_ENTRIES, Refused};
 use crate::log::readable;
+use crate::meter::FUEL_OF_A_CALL;
 
 /// Why a call of a plugin gave no answer. Messages name the call; plugin, rule and batch are known to the caller.
 ///
@@ -93,7 +94,7 @@ pub struct Trap {
     pub call: &'static str,
     /// What Wasm says.
     pub reason: String,
-    /// The last line of level error that the plugin wrote in this call, such as the message of a panic.
+    /// What the plugin wrote at level error in this call, on one line, such as the message of a panic.
     pub last_error: Option<String>,
     /// Where it was, innermost first.
     pub backtrace: Vec<Frame>,
@@ -128,6 +129,8 @@ pub enum LimitKind {
     Stack,
     /// Table entries of the instance.
     Tables,
+    /// Fuel of the call, where fuel is metered.
+    Fuel,
 }
 
 /// A function of the plugin, on the way to where it stopped.
@@ -151,6 +154,7 @@ pub(crate) fn classify(
     let code = error.downcast_ref::<Code>().copied();
     match (code, state.limiter.refused) {
         (Some(Code::Interrupt), _) => limit(LimitKind::Time),
+        (Some(Code::OutOfFuel), _) => limit(LimitKind::Fuel),
         (Some(Code::StackOverflow), _) => limit(LimitKind::Stack),
         // A guest that got no memory aborts by a trap, or does not even start.
         (_, Some(Refused::Memory)) => limit(LimitKind::Memory),
@@ -162,7 +166,7 @@ pub(crate) fn classify(
                 .to_string()
                 .trim_start_matches("wasm trap: ")
                 .to_owned(),
-            last_error: state.log.last_error().map(str::to_owned),
+            last_error: state.log.errors(),
             backtrace: backtrace(),
         }),
         // The engine keeps the type to itself; `output-flood` among the hostile guests fails when the text changes.
@@ -233,6 +237,10 @@ impl LimitExceeded {
             LimitKind::Stack => (
                 format!("its stack of {} KiB", STACK_BYTES >> 10),
                 "the size is fixed: look for a recursion that does not end".to_owned(),
+            ),
+            LimitKind::Fuel => (
+                format!("its fuel of {FUEL_OF_A_CALL} instructions"),
+                "look for a loop that does not end".to_owned(),
             ),
             LimitKind::Tables => (
                 format!("its {MOST_TABLE_ENTRIES} table entries"),

@@ -10,6 +10,7 @@ use wasmtime::{Config, Engine, EngineWeak, WasmBacktraceDetails};
 use crate::bindings::v0_1_0;
 use crate::cache::{Cache, CacheError};
 use crate::limits::HostState;
+use crate::meter::Meter;
 
 /// How often a running plugin is asked to stop, in microseconds: the precision of `limits.time`.
 pub(crate) const TICK_MICROS: u64 = 10_000;
@@ -23,6 +24,8 @@ pub struct HostConfig {
     /// Where compiled code is kept, or nothing to compile each time. The directory is made when it is missing and must be
     /// writable by its owner alone: see [`default_cache_dir`](crate::default_cache_dir).
     pub cache_dir: Option<PathBuf>,
+    /// What is measured of each call.
+    pub meter: Meter,
 }
 
 /// Why a [`Host`] cannot be set up.
@@ -49,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) detectors: Linker<HostState>,
     pub(crate) cache: Option<Cache>,
+    pub(crate) meter: Meter,
 }
 
 impl Host {
@@ -59,7 +63,7 @@ impl Host {
     pub fn new(config: HostConfig) -> Result<Self, HostError> {
         let cache = config.cache_dir.as_deref().map(Cache::open).transpose()?;
         let engine =
-            Engine::new(&engine_config()).map_err(|error| HostError::Engine(error.into()))?;
+            Engine::new(&engine_config(config.meter)).map_err(|error| HostError::Engine(error.into()))?;
         let mut detectors = Linker::new(&engine);
         v0_1_0::Detector::add_to_linker::<HostState, HostState>(&mut detectors, |state| {
             &mut state.log
@@ -71,6 +75,7 @@ impl Host {
                 engine,
                 detectors,
                 cache,
+                meter: config.meter,
             }),
         })
     }
@@ -82,11 +87,12 @@ impl std::fmt::Debug for Host {
     }
 }
 
-fn engine_config() -> Config {
+fn engine_config(meter: Meter) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .epoch_interruption(true)
+        .consume_fuel(meter == Meter::Fuel)
         .max_wasm_stack(STACK_BYTES)
         // The same batch gives the same findings on every machine.
         .cranelift_nan_canonicalization(true)

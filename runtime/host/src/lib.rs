@@ -13,6 +13,8 @@
 //!    │
 //!  limits  time, memory, output and stack of each call      log  the lines that the plugin writes
 //!    │
+//!  meter   what a call costs, where a caller wants to know
+//!    │
 //!  error   guest error, trap, limit, garbage or host fault: five different things for a caller
 //! ```
 //!
@@ -28,6 +30,7 @@ mod inspect;
 mod limits;
 mod load;
 mod log;
+mod meter;
 mod types;
 
 pub use cache::{CacheError, CacheOutcome, default_cache_dir};
@@ -37,4 +40,5 @@ pub use host::{Host, HostConfig, HostError};
 pub use inspect::{ComponentInfo, ComponentKind, inspect};
 pub use load::LoadError;
 pub use log::{LogLevel, LogLine};
+pub use meter::{CallCost, Meter};
 pub use types::{BatchRef, ColumnRef, DataType, Field, RawFinding, RuleSpec};

@@ -7,6 +7,7 @@ use yagura_core::pack::Limits;
 
 use crate::host::TICK_MICROS;
 use crate::log::CallLog;
+use crate::meter::{FUEL_OF_A_CALL, GuestClock, Meter};
 
 /// Table entries of all tables of an instance; a large Python component has some ten thousand.
 pub(crate) const MOST_TABLE_ENTRIES: usize = 1_000_000;
@@ -18,11 +19,15 @@ const MOST_PARTS: usize = 1000;
 pub(crate) struct HostState {
     pub(crate) limiter: Limiter,
     pub(crate) log: CallLog,
+    pub(crate) meter: Meter,
+    pub(crate) clock: GuestClock,
 }
 
 impl HostState {
-    pub(crate) fn new(plugin: Arc<str>, limits: &Limits) -> Self {
+    pub(crate) fn new(plugin: Arc<str>, limits: &Limits, meter: Meter) -> Self {
         Self {
+            meter,
+            clock: GuestClock::default(),
             limiter: Limiter::new(mebibytes(limits.memory_mib)),
             log: CallLog::new(plugin, limits.log_lines),
         }
@@ -39,7 +44,14 @@ pub(crate) fn begin_call(store: &mut Store<HostState>, limits: &Limits) {
     state.log.begin();
     state.limiter.refused = None;
     store.set_hostcall_fuel(mebibytes(limits.output_mib));
-    store.set_epoch_deadline(ticks(limits.time_micros()));
+    let mut micros = limits.time_micros();
+    if store.data().meter == Meter::Fuel {
+        // Only fails where the engine meters no fuel.
+        let _ = store.set_fuel(FUEL_OF_A_CALL);
+        // Fuel runs out first, on slow machines too: what a test says must not depend on the machine.
+        micros = micros.saturating_mul(20);
+    }
+    store.set_epoch_deadline(ticks(micros));
 }
 
 /// Returns the ticks of the epoch after which at least `micros` have passed.
@@ -64,7 +76,7 @@ pub(crate) enum Refused {
 /// Counts the memory and the table entries of one instance, all its memories and tables together.
 pub(crate) struct Limiter {
     most_memory: usize,
-    memory: usize,
+    pub(crate) memory: usize,
     /// Granted last, to be given back if the growth then fails.
     last_growth: usize,
     table_entries: usize,

@@ -200,7 +200,7 @@ impl Host {
             .instantiate_pre(&component)
             .map_err(types)?;
         let pre = v0_1_0::DetectorPre::new(linked).map_err(types)?;
-        let plugin = Plugin::new(name, pre, limits.clone(), info, cache);
+        let plugin = Plugin::new(name, pre, limits.clone(), info, cache, self.shared.meter);
         // The types of the exports are only compared on an instance.
         plugin.start_on_trial()?;
         Ok(DetectorPlugin(Arc::new(plugin)))

@@ -7,6 +7,9 @@ use crate::bindings::v0_1_0::log;
 /// Longest text of a plugin, in bytes, that reaches a log line or an error message.
 const LONGEST_TEXT: usize = 4096;
 
+/// Longest explanation of a trap, in bytes: a runtime's own backtrace may follow its first words.
+const LONGEST_EXPLANATION: usize = 600;
+
 /// Most lines that are kept for [`Detector::last_log`](crate::Detector::last_log), whatever the limit is.
 const MOST_KEPT: usize = 1000;
 
@@ -81,12 +84,24 @@ impl CallLog {
         self.dropped
     }
 
-    /// Returns the last line of level error, which says why a plugin then traps.
-    pub(crate) fn last_error(&self) -> Option<&str> {
-        let line = self.lines.iter().rev();
-        line.into_iter()
-            .find(|line| line.level == LogLevel::Error)
-            .map(|line| line.message.as_str())
+    /// Returns what was written at level error, on one line, which says why a plugin then traps. Some runtimes write a
+    /// message piece by piece.
+    pub(crate) fn errors(&self) -> Option<String> {
+        let lines = self.lines.iter();
+        let errors = lines.filter(|line| line.level == LogLevel::Error);
+        let words: Vec<&str> = errors
+            .flat_map(|line| line.message.split_whitespace())
+            .collect();
+        if words.is_empty() {
+            return None;
+        }
+        let mut text = words.join(" ");
+        let end = text.floor_char_boundary(LONGEST_EXPLANATION);
+        if end < text.len() {
+            text.truncate(end);
+            text.push('…');
+        }
+        Some(text)
     }
 
     fn write(&mut self, level: LogLevel, message: &str) {
@@ -163,12 +178,17 @@ mod tests {
     }
 
     #[test]
-    fn the_last_error_is_found_behind_later_lines() {
+    fn errors_are_put_together_between_other_lines() {
         let mut log = CallLog::new("p".into(), 9);
-        assert_eq!(log.last_error(), None);
-        log.write(LogLevel::Error, "first");
-        log.write(LogLevel::Error, "second");
-        log.write(LogLevel::Info, "third");
-        assert_eq!(log.last_error(), Some("second"));
+        assert_eq!(log.errors(), None);
+        log.write(LogLevel::Error, "fatal error: ");
+        log.write(LogLevel::Info, "between");
+        log.write(LogLevel::Error, "all goroutines are asleep\n");
+        assert_eq!(
+            log.errors().unwrap(),
+            "fatal error: all goroutines are asleep"
+        );
+        log.write(LogLevel::Error, &"é".repeat(400));
+        assert!(log.errors().unwrap().ends_with("é…"));
     }
 }

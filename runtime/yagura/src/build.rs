@@ -1,30 +1,37 @@
 //! From a plugin's source to the component that its pack names.
 //!
-//! In this order: which crates there are to build, a toolchain that compiles to Wasm, cargo, the component around the
-//! core module, and the check that it imports nothing that its world does not offer.
+//! In this order: what there is to build and in which language, the language's own toolchain, the component around the core
+//! module, and the check that it imports nothing that its world does not offer.
 
-mod toolchain;
+mod component;
+mod go;
+mod python;
+mod rust;
+pub(crate) mod toolchain;
+mod tools;
 
 use std::fs;
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
-use serde::{Deserialize, Serialize};
-use wit_component::ComponentEncoder;
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
 use yagura_core::pack::{Manifest, World, parse};
-use yagura_host::{LoadError, inspect};
 
 use crate::exit::RuleFault;
-use toolchain::{Toolchain, guests_target};
+use crate::sdk::{DIRECTORY, Sdk};
+
+pub(crate) use go::installed as go_installed;
+pub(crate) use python::installed as python_installed;
+pub(crate) use tools::{COMPONENTIZE_PY, GO, python};
 
 /// A plugin that was built.
 #[derive(Debug, Serialize)]
 pub(crate) struct Built {
     /// The component.
     pub(crate) path: PathBuf,
+    /// What it was made of.
+    pub(crate) language: Language,
     /// Its size.
     pub(crate) bytes: u64,
     /// The interfaces that it imports.
@@ -33,30 +40,82 @@ pub(crate) struct Built {
     pub(crate) seconds: f64,
 }
 
-/// Builds every plugin of the pack in `dir` that has a `source`, or the plugin crate in `dir`.
+/// What a plugin is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Language {
+    /// A crate: `Cargo.toml`.
+    Rust,
+    /// A module: `go.mod`.
+    Go,
+    /// Modules: `*.py`.
+    Python,
+    /// A core module or component that the author made in some other way: a `.wasm` file.
+    Wasm,
+}
+
+impl Language {
+    /// Tells the language of a source from the file that each language has, or nothing.
+    fn of(source: &Path) -> Option<Self> {
+        if source.is_file() {
+            return source
+                .extension()
+                .is_some_and(|extension| extension == "wasm")
+                .then_some(Self::Wasm);
+        }
+        if source.join("Cargo.toml").is_file() {
+            return Some(Self::Rust);
+        }
+        if source.join("go.mod").is_file() {
+            return Some(Self::Go);
+        }
+        let is_python = |file: PathBuf| file.extension().is_some_and(|extension| extension == "py");
+        let mut files = fs::read_dir(source).into_iter().flatten().flatten();
+        files
+            .any(|file| is_python(file.path()))
+            .then_some(Self::Python)
+    }
+
+    /// Returns the SDK for the language, and the file by which a source refers to it.
+    fn sdk(self) -> Option<(Sdk, &'static str)> {
+        match self {
+            Self::Rust => Some((Sdk::Rust, "Cargo.toml")),
+            Self::Go => Some((Sdk::Go, "go.mod")),
+            Self::Python => Some((Sdk::Python, "pyproject.toml")),
+            Self::Wasm => None,
+        }
+    }
+}
+
+/// Builds every plugin of the pack in `dir` that has a `source`, or the plugin source in `dir`.
 ///
 /// # Errors
-/// When there is nothing to build, no toolchain, when cargo fails (its own messages go to stderr), and when the result is
-/// not a plugin of its world.
+/// When there is nothing to build, no toolchain, when a compiler fails (its own messages go to stderr), and when the result
+/// is not a plugin of its world.
 pub(crate) fn build(dir: &Path) -> Result<Vec<Built>> {
-    let targets = targets(dir)?;
-    let toolchain = Toolchain::find()?;
-    tracing::debug!(%toolchain, "building plugins");
-    targets
-        .iter()
-        .map(|target| build_one(&toolchain, target))
-        .collect()
+    targets(dir)?.iter().map(build_one).collect()
+}
+
+/// Says whether the pack in `dir` has a plugin to build.
+///
+/// # Errors
+/// When its `pack.toml` cannot be read, or a plugin's source is nothing that can be built.
+pub(crate) fn has_sources(dir: &Path) -> Result<bool> {
+    Ok(!pack_targets(dir)?.is_empty())
 }
 
 /// What is to be built.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
-    /// Directory of the crate.
+    language: Language,
+    /// Directory of the crate or module, or the file.
     source: PathBuf,
-    /// Where the component goes; absent: beside the crate's `Cargo.toml`, under the library's name.
+    /// Where the component goes; absent: beside the source's own files, under its name.
     output: Option<PathBuf>,
     /// The world that the pack names; absent: whichever it is.
     world: Option<World>,
+    /// The pack, or the source itself where it is in none.
+    home: PathBuf,
 }
 
 fn targets(dir: &Path) -> Result<Vec<Target>> {
@@ -64,20 +123,20 @@ fn targets(dir: &Path) -> Result<Vec<Target>> {
         let targets = pack_targets(dir)?;
         if targets.is_empty() {
             return Err(RuleFault(format!(
-                "{} has no plugin to build: give a [[plugin]] its crate by `source = \"detector\"`",
+                "{} has no plugin to build: give a [[plugin]] its code by `source = \"detector\"`",
                 dir.join("pack.toml").display()
             ))
             .into());
         }
         return Ok(targets);
     }
-    if !dir.join("Cargo.toml").is_file() {
+    let Some(language) = Language::of(dir) else {
         bail!(
-            "{} is neither a pack nor a plugin crate: it has no pack.toml and no Cargo.toml",
+            "{} is neither a pack nor a plugin's source: it has no pack.toml, no Cargo.toml, no go.mod and no *.py",
             dir.display()
         );
-    }
-    // A crate inside a pack goes to the place that the pack names.
+    };
+    // A source inside a pack goes to the place that the pack names.
     let source = dir
         .canonicalize()
         .with_context(|| format!("cannot read {}", dir.display()))?;
@@ -97,9 +156,11 @@ fn targets(dir: &Path) -> Result<Vec<Target>> {
         }
     }
     Ok(vec![Target {
+        language,
         source: dir.to_owned(),
         output: None,
         world: None,
+        home: dir.to_owned(),
     }])
 }
 
@@ -115,173 +176,109 @@ fn pack_targets(pack: &Path) -> Result<Vec<Target>> {
     with_source
         .map(|(source, name, world)| {
             let source = pack.join(source);
-            if !source.join("Cargo.toml").is_file() {
+            let Some(language) = Language::of(&source) else {
                 return Err(RuleFault(format!(
-                    "{}: the `source` of `{name}` holds no Rust crate: there is no {}",
+                    "{}: the `source` of `{name}` holds nothing to build: {} has no Cargo.toml, no go.mod and no *.py, and is no .wasm file",
                     file.display(),
-                    source.join("Cargo.toml").display()
+                    source.display()
                 ))
                 .into());
-            }
+            };
             Ok(Target {
+                language,
                 source,
                 output: Some(pack.join(name)),
                 world: Some(world),
+                home: pack.to_owned(),
             })
         })
         .collect()
 }
 
-fn build_one(toolchain: &Toolchain, target: &Target) -> Result<Built> {
+fn build_one(target: &Target) -> Result<Built> {
     let start = Instant::now();
-    let core_file = compile(toolchain, &target.source)?;
-    let core =
-        fs::read(&core_file).with_context(|| format!("cannot read {}", core_file.display()))?;
-    let path = match (&target.output, core_file.file_name()) {
-        (Some(output), _) => output.clone(),
-        (None, Some(name)) => target.source.join(name),
-        (None, None) => bail!("{} is not a file", core_file.display()),
-    };
+    if let Some((sdk, manifest)) = target.language.sdk()
+        && fs::read_to_string(target.source.join(manifest))
+            .is_ok_and(|text| text.contains(&format!("{DIRECTORY}/sdk/")))
+    {
+        sdk.place(&target.home).with_context(|| {
+            format!("cannot write the SDK to {}", target.home.join(DIRECTORY).display())
+        })?;
+    }
+    let made = make(target)?;
+    let path = target
+        .output
+        .clone()
+        .unwrap_or_else(|| target.source.join(&made.name));
     let name = path.display().to_string();
-    let component = componentize(&core).map_err(|error| {
+    let component = component::componentize(&made.bytes, target.world).map_err(|error| {
         RuleFault(format!(
             "{} does not become a component: {error:#}",
             target.source.display()
         ))
     })?;
-    let imports = check(&name, &component, target.world)?;
+    let imports = component::check(&name, &component, target.world)?;
     write(&path, &component).with_context(|| format!("cannot write {name}"))?;
     Ok(Built {
         path,
+        language: target.language,
         bytes: component.len() as u64,
         imports,
         seconds: start.elapsed().as_secs_f64(),
     })
 }
 
-/// Runs cargo and returns the core module that it made.
-fn compile(toolchain: &Toolchain, source: &Path) -> Result<PathBuf> {
-    let manifest = source
-        .join("Cargo.toml")
-        .canonicalize()
-        .with_context(|| format!("cannot read {}", source.display()))?;
-    let mut command = toolchain.build_command(source, &guests_target());
-    // Compiler errors come rendered on stderr, as the author knows them; artifacts as JSON on stdout.
-    command
-        .args(["--lib", "--message-format=json-render-diagnostics"])
-        .stdout(Stdio::piped());
-    let artifacts = run(&mut command)
-        .with_context(|| format!("cannot run cargo of {toolchain} in {}", source.display()))?
-        .ok_or_else(|| {
-            RuleFault(format!(
-                "{} does not compile: cargo says why above",
-                source.display()
-            ))
-        })?;
-    artifacts
-        .iter()
-        .find_map(|line| module_of(line, &manifest))
-        .ok_or_else(|| {
-            RuleFault(format!(
-                "{} makes no Wasm module: give it `[lib] crate-type = [\"cdylib\"]`",
-                manifest.display()
-            ))
-            .into()
-        })
+/// What a toolchain made: a core module or a component.
+struct Made {
+    /// The file's name, for where no pack gives it one.
+    name: String,
+    bytes: Vec<u8>,
 }
 
-/// Runs a command and returns its lines, or nothing when it failed.
-fn run(command: &mut Command) -> Result<Option<Vec<String>>> {
-    let mut child = command.spawn()?;
-    let stdout = child
-        .stdout
-        .take()
-        .ok_or_else(|| anyhow!("no output to read"))?;
-    let lines = std::io::BufReader::new(stdout)
-        .lines()
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(child.wait()?.success().then_some(lines))
-}
-
-/// Cargo's message about an artifact; other messages lack one of these fields.
-#[derive(Deserialize)]
-struct Artifact {
-    manifest_path: PathBuf,
-    target: ArtifactTarget,
-    filenames: Vec<PathBuf>,
-}
-
-#[derive(Deserialize)]
-struct ArtifactTarget {
-    kind: Vec<String>,
-}
-
-fn module_of(line: &str, manifest: &Path) -> Option<PathBuf> {
-    let artifact: Artifact = serde_json::from_str(line).ok()?;
-    let is_ours = artifact.manifest_path == manifest
-        && artifact.target.kind.iter().any(|kind| kind == "cdylib");
-    let mut modules = artifact.filenames.into_iter();
-    modules.find(|file| {
-        is_ours
-            && file
-                .extension()
-                .is_some_and(|extension| extension == "wasm")
-    })
-}
-
-fn componentize(core: &[u8]) -> Result<Vec<u8>> {
-    ComponentEncoder::default()
-        .validate(true)
-        .module(core)?
-        .encode()
-}
-
-/// Checks world and imports as the host will, and returns the imports.
-fn check(name: &str, component: &[u8], expected: Option<World>) -> Result<Vec<String>> {
-    let info = inspect(name, component)?;
-    let name = name.to_owned();
-    let Some(world) = info.world else {
-        return Err(LoadError::NoWorld {
-            name,
-            expected: expected.unwrap_or(World::Detector),
-            exports: info.exports,
-        }
-        .into());
+fn make(target: &Target) -> Result<Made> {
+    let read = |file: &Path| {
+        fs::read(file).with_context(|| format!("cannot read {}", file.display()))
     };
-    if let Some(expected) = expected.filter(|expected| *expected != world) {
-        return Err(LoadError::WrongWorld {
-            name,
-            found: world,
-            expected,
-        }
-        .into());
-    }
-    let offered = offered(world);
-    let is_offered = |import: &str| {
-        let interface = import
-            .strip_prefix("yagura:plugin/")
-            .and_then(|rest| rest.split('@').next());
-        interface.is_some_and(|interface| offered.contains(&interface))
+    let named = |fallback: &str| {
+        let name = target.source.canonicalize().ok();
+        let name = name.as_deref().and_then(Path::file_name);
+        let name = name.map_or(fallback.into(), |name| name.to_string_lossy());
+        format!("{name}.wasm")
     };
-    if let Some(import) = info.imports.iter().find(|import| !is_offered(import)) {
-        return Err(LoadError::ForbiddenImport {
-            name,
-            import: import.clone(),
-            world,
+    match target.language {
+        Language::Rust => {
+            let file = rust::compile(&target.source)?;
+            let name = file.file_name().unwrap_or_default();
+            Ok(Made {
+                name: name.to_string_lossy().into_owned(),
+                bytes: read(&file)?,
+            })
         }
-        .into());
+        Language::Go => {
+            let dir = tempfile::tempdir().context("cannot make a directory to build in")?;
+            let file = dir.path().join("plugin.wasm");
+            go::compile(&target.source, &file)?;
+            Ok(Made {
+                name: named("plugin"),
+                bytes: read(&file)?,
+            })
+        }
+        Language::Python => {
+            let world = target.world.unwrap_or(World::Detector);
+            Ok(Made {
+                name: named("plugin"),
+                bytes: python::componentize(&target.source, world)?,
+            })
+        }
+        Language::Wasm => Ok(Made {
+            name: named("plugin"),
+            bytes: read(&target.source)?,
+        }),
     }
-    Ok(info.imports)
 }
 
-/// The interfaces that a world offers, `types` among them because it holds no functions.
-fn offered(world: World) -> &'static [&'static str] {
-    match world {
-        World::Detector | World::Normalizer => &["types", "log"],
-        World::Enricher => &["types", "log", "http", "search", "lookup"],
-        World::Reviewer => &["types", "log", "lookup"],
-        World::Notifier => &["types", "log", "http"],
-    }
+fn make_parent(path: &Path) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
 }
 
 /// Writes beside the file and renames, so that nobody loads half a component.
@@ -316,9 +313,11 @@ mod tests {
         fs::write(pack.join("pack.toml"), format!("{PACK}{plugins}")).unwrap();
         let wanted = |source: PathBuf, pack: &Path| {
             vec![Target {
+                language: Language::Rust,
                 source,
                 output: Some(pack.join("a.wasm")),
                 world: Some(World::Detector),
+                home: pack.to_owned(),
             }]
         };
         assert_eq!(targets(pack).unwrap(), wanted(pack.join("code/one"), pack));
@@ -334,90 +333,17 @@ mod tests {
     fn what_cannot_be_built_is_said_clearly() {
         let dir = tempfile::tempdir().unwrap();
         let error = |dir: &Path| format!("{:#}", targets(dir).unwrap_err());
-        assert!(error(dir.path()).contains("neither a pack nor a plugin crate"));
+        assert!(error(dir.path()).contains("neither a pack nor a plugin's source"));
         let file = dir.path().join("pack.toml");
         fs::write(&file, PACK).unwrap();
         assert!(error(dir.path()).contains("no plugin to build"));
         let plugin = "[[plugin]]\nfile = \"a.wasm\"\nworld = \"detector\"\nsource = \"gone\"\n";
         fs::write(&file, format!("{PACK}{plugin}")).unwrap();
-        assert!(error(dir.path()).contains("gone/Cargo.toml"));
+        assert!(error(dir.path()).contains("gone has no Cargo.toml"));
         // A crate outside any pack is built beside itself.
         let lone = tempfile::tempdir().unwrap();
         crate_at(lone.path());
         assert_eq!(targets(lone.path()).unwrap()[0].output, None);
-    }
-
-    #[test]
-    fn the_module_is_the_cdylib_of_the_crate_itself() {
-        let line = |manifest: &str, kind: &str| {
-            format!(
-                r#"{{"reason":"compiler-artifact","manifest_path":"{manifest}","target":{{"kind":["{kind}"],"name":"a"}},"filenames":["/out/a.wasm"]}}"#
-            )
-        };
-        let manifest = Path::new("/src/Cargo.toml");
-        let module = Some(PathBuf::from("/out/a.wasm"));
-        assert_eq!(
-            module_of(&line("/src/Cargo.toml", "cdylib"), manifest),
-            module
-        );
-        assert_eq!(
-            module_of(&line("/other/Cargo.toml", "cdylib"), manifest),
-            None
-        );
-        assert_eq!(module_of(&line("/src/Cargo.toml", "lib"), manifest), None);
-        assert_eq!(
-            module_of(r#"{"reason":"build-finished","success":true}"#, manifest),
-            None
-        );
-    }
-
-    /// A component of a world that is made up of imports and exports of these names.
-    fn component(world: &str) -> Vec<u8> {
-        let wit = format!(
-            "package yagura:plugin@0.1.0;
-            interface log {{ log: func(); }}
-            interface http {{ send: func(); }}
-            interface detection {{ on-batch: func(); }}
-            interface notifying {{ notify: func(); }}
-            world w {{ {world} }}"
-        );
-        let mut resolve = wit_parser::Resolve::default();
-        let package = resolve.push_str("w.wit", &wit).unwrap();
-        let world = resolve.select_world(&[package], Some("w")).unwrap();
-        let mangling = wit_parser::ManglingAndAbi::Standard32;
-        let mut core = wit_component::dummy_module(&resolve, world, mangling);
-        wit_component::embed_component_metadata(
-            &mut core,
-            &resolve,
-            world,
-            wit_component::StringEncoding::UTF8,
-        )
-        .unwrap();
-        componentize(&core).unwrap()
-    }
-
-    #[test]
-    fn a_component_may_import_only_what_its_world_offers() {
-        let detector = component("import log; export detection;");
-        assert_eq!(
-            check("d", &detector, Some(World::Detector)).unwrap(),
-            ["yagura:plugin/log@0.1.0"]
-        );
-        let greedy = component("import http; export detection;");
-        let error = check("d", &greedy, None).unwrap_err().to_string();
-        assert!(error.contains("`yagura:plugin/http@0.1.0`"), "{error}");
-        let notifier = component("import http; export notifying;");
-        assert!(check("n", &notifier, Some(World::Notifier)).is_ok());
-        let error = check("n", &notifier, Some(World::Detector)).unwrap_err();
-        assert!(
-            matches!(error.downcast_ref(), Some(LoadError::WrongWorld { .. })),
-            "{error}"
-        );
-        let error = check("n", &component("import log;"), None).unwrap_err();
-        assert!(
-            matches!(error.downcast_ref(), Some(LoadError::NoWorld { .. })),
-            "{error}"
-        );
     }
 
     #[test]
@@ -428,5 +354,23 @@ mod tests {
         write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_language_is_told_from_the_sources() {
+        let dir = tempfile::tempdir().unwrap();
+        let language = |file: &str| {
+            let source = dir.path().join(file.replace('.', "-"));
+            fs::create_dir_all(&source).unwrap();
+            fs::write(source.join(file), "").unwrap();
+            Language::of(&source)
+        };
+        assert_eq!(language("Cargo.toml"), Some(Language::Rust));
+        assert_eq!(language("go.mod"), Some(Language::Go));
+        assert_eq!(language("login.py"), Some(Language::Python));
+        assert_eq!(language("login.rb"), None);
+        let module = dir.path().join("made.wasm");
+        fs::write(&module, "").unwrap();
+        assert_eq!(Language::of(&module), Some(Language::Wasm));
     }
 }

@@ -6,6 +6,8 @@ use yagura_core::PackError;
 use yagura_engine::EngineError;
 use yagura_host::LoadError;
 
+/// Findings or failed tests.
+pub(crate) const FAILED: u8 = 1;
 /// A rule, pack or plugin is wrong.
 pub(crate) const RULE: u8 = 2;
 /// Configuration or input is wrong.

@@ -11,6 +11,8 @@ mod output;
 mod packs;
 mod progress;
 mod ruleset;
+mod sdk;
+mod suite;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,7 @@ enum Command {
     Check(commands::check::Arguments),
     Explain(commands::explain::Arguments),
     Coverage(commands::coverage::Arguments),
+    Test(commands::test::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Coverage(arguments) => commands::coverage::run(&arguments),
+        Command::Test(arguments) => commands::test::run(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -7,21 +7,25 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use yagura_core::Pack;
 use yagura_engine::{PluginSource, RuleSource, SigmaInput};
-use yagura_host::{CacheError, Host, HostConfig, HostError, default_cache_dir};
+use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
 use yagura_rules::sigma::{self, FieldMap, Load};
 
 use crate::exit::RuleFault;
 
 /// Returns a host that keeps compiled plugins in the user's cache, or compiles them each time where there can be none.
-pub(crate) fn host() -> Result<Host> {
+pub(crate) fn host(meter: Meter) -> Result<Host> {
     let cached = Host::new(HostConfig {
         cache_dir: default_cache_dir(),
+        meter,
     });
     match cached {
         // A home that cannot be written to is common in containers, and no reason not to run.
         Err(HostError::Cache(error @ CacheError::Unusable { .. })) => {
             tracing::warn!(%error, "compiled plugins are not kept");
-            Host::new(HostConfig { cache_dir: None })
+            Host::new(HostConfig {
+                cache_dir: None,
+                meter,
+            })
         }
         other => other,
     }
@@ -37,11 +41,16 @@ pub(crate) struct Loaded {
 }
 
 /// Reads the packs, loads the plugins that their rules use, and reads the Sigma rules of packs and directories.
-pub(crate) fn load(dirs: &[PathBuf], sigma: &[PathBuf], field_maps: &[PathBuf]) -> Result<Loaded> {
+pub(crate) fn load(
+    dirs: &[PathBuf],
+    sigma: &[PathBuf],
+    field_maps: &[PathBuf],
+    meter: Meter,
+) -> Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut sigma = sigma.to_vec();
     let mut ids: BTreeMap<String, PathBuf> = BTreeMap::new();
-    let host = host()?;
+    let host = host(meter)?;
     for dir in dirs {
         let pack = Pack::read(dir)?;
         // Sigma rules lie beside the others, as they are.

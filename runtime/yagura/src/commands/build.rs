@@ -8,15 +8,21 @@ use anyhow::Result;
 use crate::build;
 use crate::output::Format;
 
-/// Build a pack's plugins, or one plugin crate, into components.
+/// Build a pack's plugins, in Rust, Go or Python, into components.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Directory of a pack or of a plugin crate
+    /// Directory of a pack or of one plugin's source
     dir: PathBuf,
     /// How to print what was built
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
+
+const AFTER_HELP: &str = "\
+The language is told from the source: Cargo.toml is Rust, go.mod is Go, *.py is Python; a .wasm file that you made in any
+other way becomes a component as it is. A missing toolchain is an error that says how to get it; `yagura doctor` looks at
+all of them. componentize-py, and Go where there is none, are installed from PyPI into the user's cache when first needed.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let built = build::build(&arguments.dir)?;

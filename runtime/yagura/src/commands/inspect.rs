@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use yagura_core::Pack;
 use yagura_core::pack::{Limits, World};
-use yagura_host::{ComponentInfo, ComponentKind, LoadError, inspect};
+use yagura_host::{Meter, ComponentInfo, ComponentKind, LoadError, inspect};
 
 use crate::output::{Format, printable, table};
 use crate::packs;
@@ -158,7 +158,7 @@ fn rules_of(
     {
         return Ok(Vec::new());
     }
-    let plugin = packs::host()?.load_detector_bytes(name, bytes, limits)?;
+    let plugin = packs::host(Meter::Off)?.load_detector_bytes(name, bytes, limits)?;
     Ok(plugin.rule_ids()?)
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod ingest;
 pub(crate) mod inspect;
 pub(crate) mod run;
+pub(crate) mod test;
 
 use std::future::Future;
 

@@ -14,6 +14,7 @@ use yagura_core::{Alert, Rule, TimeRange, Timestamp};
 use yagura_engine::report::{Progress, SetAside};
 use yagura_engine::run::TableOutcome;
 use yagura_engine::{RunInput, RunOptions, RunOutcome, run as engine_run};
+use yagura_host::Meter;
 
 use super::block_on;
 use crate::config::{Config, LakeSettings, TableSettings};
@@ -137,6 +138,7 @@ impl Job {
             &self.config.packs,
             &self.config.sigma,
             &self.config.field_maps,
+            Meter::Off,
         )?;
         let tables = self.config.tables().await?;
         let input = RunInput {

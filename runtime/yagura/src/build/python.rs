@@ -1,0 +1,309 @@
+//! Python modules to one component, by componentize-py, which puts an interpreter and a snapshot of the imported modules
+//! into it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use yagura_core::pack::World;
+
+use super::component::{CONTRACT, write_contract};
+use super::toolchain::cache_dir;
+use super::tools::{COMPONENTIZE_PY, say};
+use crate::exit::RuleFault;
+use crate::sdk::{Sdk, hex};
+
+/// The module that componentize-py starts from.
+const ENTRY: &str = "yagura_main";
+
+/// Packages that the author's modules import, one a line as pip reads them.
+const REQUIREMENTS: &str = "requirements.txt";
+
+/// Makes the component of the modules below `source`, or takes it from the cache when nothing changed.
+pub(super) fn componentize(source: &Path, world: World) -> Result<Vec<u8>> {
+    let files = files(source)?;
+    let key = key(&files, world);
+    let cached = cache_dir().join("builds").join(format!("{key}.wasm"));
+    if let Ok(component) = fs::read(&cached) {
+        tracing::debug!(file = %cached.display(), "nothing changed since this build");
+        return Ok(component);
+    }
+    let component = build(source, &files, world)?;
+    // Without a cache the next build takes as long again, and no more.
+    if let Err(error) = super::make_parent(&cached).and_then(|()| super::write(&cached, &component))
+    {
+        tracing::warn!(file = %cached.display(), %error, "the build is not kept");
+    }
+    Ok(component)
+}
+
+/// A file of the author's.
+struct Source {
+    /// Below the source folder, with `/` between names.
+    name: String,
+    bytes: Vec<u8>,
+}
+
+/// Returns the files that belong into the component, in order of name: all but tests, caches and environments.
+fn files(source: &Path) -> Result<Vec<Source>> {
+    let mut files = Vec::new();
+    collect(source, "", &mut files)
+        .with_context(|| format!("cannot read the sources in {}", source.display()))?;
+    files.sort_by(|a: &Source, b| a.name.cmp(&b.name));
+    Ok(files)
+}
+
+fn collect(dir: &Path, prefix: &str, files: &mut Vec<Source>) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let path = entry.path();
+        if path.is_dir() {
+            let is_foreign = name.starts_with('.')
+                || ["__pycache__", "tests", "venv", "node_modules"].contains(&name.as_str())
+                || path.join("pyvenv.cfg").exists();
+            if !is_foreign {
+                collect(&path, &format!("{prefix}{name}/"), files)?;
+            }
+        } else if !is_test(&name) {
+            files.push(Source {
+                name: format!("{prefix}{name}"),
+                bytes: fs::read(&path)?,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn is_test(name: &str) -> bool {
+    name.starts_with('.')
+        || name.starts_with("test_") && name.ends_with(".py")
+        || name.ends_with("_test.py")
+        || name == "conftest.py"
+        || name.ends_with(".pyc")
+}
+
+/// Returns the digest of everything that the component depends on.
+fn key(files: &[Source], world: World) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    for part in [
+        "python-1",
+        COMPONENTIZE_PY.version,
+        world.name(),
+        &Sdk::Python.digest(),
+    ] {
+        add(part.as_bytes());
+    }
+    for (name, text) in CONTRACT {
+        add(name.as_bytes());
+        add(text.as_bytes());
+    }
+    for file in files {
+        add(file.name.as_bytes());
+        add(&file.bytes);
+    }
+    hex(&hash.finalize())
+}
+
+fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
+    let program = COMPONENTIZE_PY.install().map_err(anyhow::Error::new)?;
+    let dir = tempfile::tempdir().context("cannot make a directory to build in")?;
+    let place = Layout::new(dir.path());
+    place
+        .fill(files)
+        .with_context(|| format!("cannot write to {}", dir.path().display()))?;
+    let mut paths = vec![&place.entry, &place.author, &place.sdk];
+    if place.author.join(REQUIREMENTS).is_file() {
+        install_requirements(&place)?;
+        paths.push(&place.packages);
+    }
+    say("componentize-py: making the component, which takes some half a minute");
+    let output = dir.path().join("plugin.wasm");
+    let mut command = Command::new(&program);
+    command
+        .arg("-d")
+        .arg(&place.wit)
+        .args(["-w", world.name(), "componentize", ENTRY, "--stub-wasi"]);
+    for path in paths {
+        command.arg("-p").arg(path);
+    }
+    command
+        .arg("-o")
+        .arg(&output)
+        // The order of sets of strings belongs to the build, not to the machine that built.
+        .env("PYTHONHASHSEED", "0")
+        .env_remove("PYTHONPATH")
+        .stdin(Stdio::null());
+    let result = command
+        .output()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    if !result.status.success() {
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&result.stdout),
+            String::from_utf8_lossy(&result.stderr)
+        );
+        return Err(RuleFault(failure(source, &place, &text)).into());
+    }
+    fs::read(&output).with_context(|| format!("cannot read {}", output.display()))
+}
+
+/// Where the parts of a build lie.
+struct Layout {
+    wit: PathBuf,
+    entry: PathBuf,
+    author: PathBuf,
+    sdk: PathBuf,
+    packages: PathBuf,
+}
+
+impl Layout {
+    fn new(dir: &Path) -> Self {
+        Self {
+            wit: dir.join("wit"),
+            entry: dir.join("entry"),
+            author: dir.join("author"),
+            sdk: dir.join("sdk").join("src"),
+            packages: dir.join("packages"),
+        }
+    }
+
+    fn fill(&self, files: &[Source]) -> std::io::Result<()> {
+        write_contract(&self.wit)?;
+        Sdk::Python.write(self.sdk.parent().unwrap_or(&self.sdk))?;
+        fs::create_dir_all(&self.entry)?;
+        fs::create_dir_all(&self.author)?;
+        fs::write(
+            self.entry.join(format!("{ENTRY}.py")),
+            entry(&self.author.to_string_lossy()),
+        )?;
+        for file in files {
+            let path = self.author.join(&file.name);
+            super::make_parent(&path)?;
+            fs::write(path, &file.bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the module that componentize-py starts from: it imports every module of the author's.
+fn entry(author: &str) -> String {
+    format!(
+        "from yagura.component import Detection, load\nload({})\n",
+        serde_json::Value::from(author)
+    )
+}
+
+fn install_requirements(place: &Layout) -> Result<()> {
+    let python = COMPONENTIZE_PY
+        .installed()
+        .map(|program| program.with_file_name("python"))
+        .context("componentize-py is gone")?;
+    let status = Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(["--no-compile", "--target"])
+        .arg(&place.packages)
+        .arg("-r")
+        .arg(place.author.join(REQUIREMENTS))
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run {}", python.display()))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(RuleFault(format!(
+        "the packages of {REQUIREMENTS} cannot be installed: pip says why above"
+    ))
+    .into())
+}
+
+/// Returns what componentize-py's output says to the author: the exception of a module that cannot be imported, with the
+/// lines of the author's own files.
+fn failure(source: &Path, place: &Layout, text: &str) -> String {
+    let author = format!("{}/", place.author.display());
+    let wanted = text
+        .lines()
+        .skip_while(|line| !line.contains("Traceback (most recent call last)"))
+        .filter(|line| !line.trim_start().starts_with("Caused by"))
+        .take(60);
+    let told: Vec<String> = wanted.map(|line| line.replace(&author, "")).collect();
+    if told.is_empty() {
+        return format!(
+            "componentize-py fails on {}:\n{}",
+            source.display(),
+            text.trim_end()
+        );
+    }
+    format!(
+        "the modules in {} cannot be imported:\n{}",
+        source.display(),
+        told.join("\n")
+    )
+}
+
+/// Returns what `yagura doctor` says of the toolchain.
+pub(crate) fn installed() -> Result<String, String> {
+    match COMPONENTIZE_PY.installed() {
+        Some(program) => Ok(format!(
+            "componentize-py {} ({})",
+            COMPONENTIZE_PY.version,
+            program.display()
+        )),
+        None => Err("componentize-py is not installed".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_follows_the_sources_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            super::super::make_parent(&path).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("login.py", "a = 1\n");
+        write("lists/cities.txt", "Tokyo\n");
+        let key_now = || key(&files(dir.path()).unwrap(), World::Detector);
+        let first = key_now();
+        for other in [
+            "tests/test_login.py",
+            "test_login.py",
+            "__pycache__/login.pyc",
+            ".venv/lib/a.py",
+            "conftest.py",
+        ] {
+            write(other, "x");
+            assert_eq!(key_now(), first, "{other}");
+        }
+        write("lists/cities.txt", "Kyoto\n");
+        assert_ne!(key_now(), first);
+        write("lists/cities.txt", "Tokyo\n");
+        assert_eq!(key_now(), first);
+        assert_ne!(key(&files(dir.path()).unwrap(), World::Notifier), first);
+    }
+
+    #[test]
+    fn an_exception_at_import_is_told_with_the_authors_own_lines() {
+        let place = Layout::new(Path::new("/tmp/x"));
+        let text = "Error: \nTraceback (most recent call last):\n  File \"/tmp/x/author/login.py\", line 3, in <module>\n    1/0\nZeroDivisionError: division by zero\n\nCaused by:\n    wasm trap";
+        let told = failure(Path::new("detector"), &place, text);
+        assert!(
+            told.contains("File \"login.py\", line 3") && told.contains("ZeroDivisionError"),
+            "{told}"
+        );
+        let other = failure(Path::new("detector"), &place, "no space left");
+        assert!(other.contains("no space left"), "{other}");
+    }
+}

@@ -1,0 +1,220 @@
+//! `yagura test`: recorded events against the alerts that are expected of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use serde::Serialize;
+
+use super::block_on;
+use crate::build;
+use crate::exit::FAILED;
+use crate::output::{Format, number, printable};
+use crate::suite::{Outcome, Suite};
+
+/// Test packs: recorded events must give the alerts that are expected of them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Directories of packs
+    #[arg(required = true, value_name = "PACK")]
+    packs: Vec<PathBuf>,
+    /// Test only rules whose id contains this text
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    rule: String,
+    /// Write the files of expected alerts anew; read them before you commit them
+    #[arg(long)]
+    update: bool,
+    /// Test the plugins as they are; without it those with a `source` are built first
+    #[arg(long)]
+    no_build: bool,
+    /// Field map for Sigma rules, before those that are part of Yagura; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    field_map: Vec<PathBuf>,
+    /// Also write a report for CI in JUnit's form
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// How to print the results
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+const AFTER_HELP: &str = "\
+A case is a [[test]] in the rule's file, or a file of events in tests/RULE/: NAME.ndjson (as the source writes events, also
+.json, .gz, .zst) or NAME.parquet, with the expected alerts in NAME.alerts.ndjson beside it. A case whose name begins with
+`negative` and that has no file of alerts expects none.
+
+Tests need no network, and give the same result everywhere: plugins have no clock, and fuel (about a Wasm instruction each)
+stands for time. A rule with `fuel_per_event` fails when its plugin uses more. Exit code 0 if all passed, 1 if not, 2 if a
+pack is wrong.";
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    let mut results = Vec::new();
+    for dir in &arguments.packs {
+        if !arguments.no_build && dir.join("pack.toml").is_file() && build::has_sources(dir)? {
+            build::build(dir)?;
+        }
+        results.push(block_on(test(arguments, dir))?);
+    }
+    let mut out = io::stdout().lock();
+    for result in &results {
+        match arguments.format {
+            Format::Json => result.print_json(&mut out)?,
+            Format::Text => result.print_text(&mut out)?,
+        }
+    }
+    if arguments.format == Format::Text {
+        summary(&mut out, &results)?;
+    }
+    if let Some(file) = &arguments.junit {
+        fs::write(file, junit(&results)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    let failed = results.iter().any(|result| result.failed() > 0);
+    Ok(if failed { FAILED } else { 0 })
+}
+
+async fn test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
+    let suite = Suite::read(dir, &arguments.field_map, &arguments.rule).await?;
+    Ok(PackResult {
+        name: suite.pack.manifest.pack.name.clone(),
+        outcomes: suite.run(arguments.update).await?,
+        warnings: suite.cases.warnings,
+    })
+}
+
+/// What came of the tests of one pack.
+struct PackResult {
+    name: String,
+    outcomes: Vec<Outcome>,
+    warnings: Vec<String>,
+}
+
+/// A line of `--format json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    pack: &'a str,
+    rule: &'a str,
+    name: &'a str,
+    passed: bool,
+    message: &'a str,
+    /// Absent where no plugin was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuel_per_event: Option<u64>,
+}
+
+impl PackResult {
+    fn failed(&self) -> usize {
+        self.outcomes
+            .iter()
+            .filter(|outcome| !outcome.passed)
+            .count()
+    }
+
+    fn print_json(&self, out: &mut impl Write) -> Result<()> {
+        for outcome in &self.outcomes {
+            let line = Line {
+                pack: &self.name,
+                rule: &outcome.rule,
+                name: &outcome.name,
+                passed: outcome.passed,
+                message: &outcome.message,
+                fuel_per_event: outcome.fuel_per_event,
+            };
+            serde_json::to_writer(&mut *out, &line)?;
+            writeln!(out)?;
+        }
+        tell_warnings(&self.warnings)
+    }
+
+    fn print_text(&self, out: &mut impl Write) -> Result<()> {
+        writeln!(out, "{}", self.name)?;
+        let mut by_rule: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
+        for outcome in &self.outcomes {
+            by_rule.entry(&outcome.rule).or_default().push(outcome);
+        }
+        for (rule, outcomes) in by_rule {
+            let passed: Vec<String> = outcomes
+                .iter()
+                .filter(|outcome| outcome.passed)
+                .map(|outcome| printable(&outcome.name))
+                .collect();
+            let fuel = outcomes.iter().filter_map(|outcome| outcome.fuel_per_event);
+            let fuel = fuel.max().map_or_else(String::new, |fuel| {
+                format!(" (at most {} fuel an event)", number(fuel))
+            });
+            if !passed.is_empty() {
+                writeln!(out, "  ok    {rule}: {}{fuel}", passed.join(", "))?;
+            }
+            for outcome in outcomes.iter().filter(|outcome| !outcome.passed) {
+                writeln!(out, "  FAIL  {rule}: {}", printable(&outcome.name))?;
+                for line in outcome.message.lines() {
+                    writeln!(out, "        {}", printable(line))?;
+                }
+            }
+            for file in outcomes
+                .iter()
+                .filter_map(|outcome| outcome.updated.as_ref())
+            {
+                writeln!(out, "        wrote {}", file.display())?;
+            }
+        }
+        out.flush()?;
+        tell_warnings(&self.warnings)
+    }
+}
+
+fn tell_warnings(warnings: &[String]) -> Result<()> {
+    let mut err = io::stderr().lock();
+    for warning in warnings {
+        writeln!(err, "warning: {warning}")?;
+    }
+    Ok(())
+}
+
+fn summary(out: &mut impl Write, results: &[PackResult]) -> Result<()> {
+    let cases: usize = results.iter().map(|result| result.outcomes.len()).sum();
+    let failed: usize = results.iter().map(PackResult::failed).sum();
+    let warnings: usize = results.iter().map(|result| result.warnings.len()).sum();
+    let count = |count: usize, one: &str| {
+        let many = if count == 1 { "" } else { "s" };
+        format!("{count} {one}{many}")
+    };
+    write!(
+        out,
+        "{}: {} passed, {failed} failed",
+        count(cases, "case"),
+        cases - failed
+    )?;
+    if warnings > 0 {
+        write!(out, "; {}", count(warnings, "warning"))?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+fn junit(results: &[PackResult]) -> Result<String> {
+    let mut report = Report::new("yagura test");
+    for result in results {
+        let mut suite = TestSuite::new(result.name.as_str());
+        for outcome in &result.outcomes {
+            let status = if outcome.passed {
+                TestCaseStatus::success()
+            } else {
+                let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                let first = outcome.message.lines().next().unwrap_or_default();
+                status.set_message(first.to_owned());
+                status.set_description(outcome.message.clone());
+                status
+            };
+            let mut case = TestCase::new(outcome.name.as_str(), status);
+            case.set_classname(format!("{}.{}", result.name, outcome.rule));
+            suite.add_test_case(case);
+        }
+        report.add_test_suite(suite);
+    }
+    report.to_string().context("cannot write the JUnit report")
+}

@@ -1,0 +1,9 @@
+//! A pack's tests: which cases there are, what they expect, and what the rules say.
+//!
+//! A case is a few events and the alerts that one rule must make of them. It runs through the same ingest, engine and
+//! alerts as `yagura run`, over a lake in memory that holds its events alone.
+
+mod cases;
+mod judge;
+
+pub(crate) use judge::{Outcome, Suite};

@@ -1,0 +1,3 @@
+module github.com/yagura/yagura/sdk/go
+
+go 1.25

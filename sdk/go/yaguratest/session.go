@@ -1,0 +1,147 @@
+package yaguratest
+
+import (
+	yagura "github.com/yagura/yagura/sdk/go"
+	"github.com/yagura/yagura/sdk/go/internal/abi"
+	"github.com/yagura/yagura/sdk/go/internal/detection"
+)
+
+// Finding is what a detector has said about events.
+type Finding struct {
+	// Rows are places in the batch, from zero; empty for a finding at a watermark.
+	Rows []int
+	// Title is empty where the rule's own stands; so is Key, and Severity is zero.
+	Title       string
+	Severity    yagura.Severity
+	Key         string
+	Observables []Pair
+	Context     []Pair
+}
+
+// Pair is the kind and value of an observable, or the name and value of a piece of context.
+type Pair struct{ Name, Value string }
+
+// Rule is the rule that a detector is opened for.
+type Rule struct {
+	// ID is that of a rule that the package has a detector for, by [yagura.Detect].
+	ID string
+	// Config is the rule's `[rule.config]` as JSON text; empty for none.
+	Config string
+	// PluginConfig is the pack's `[plugin.config]` as JSON text; empty for none.
+	PluginConfig string
+}
+
+// Judge opens the detector of the rule `id`, without configuration, and returns its findings about events, in one batch.
+// The error is a [yagura.ConfigError], [yagura.DataError] or [yagura.RetryError].
+func Judge(id string, events *Events) ([]Finding, error) {
+	return JudgeRule(Rule{ID: id}, events)
+}
+
+// JudgeRule is [Judge] for a rule with configuration.
+func JudgeRule(rule Rule, events *Events) ([]Finding, error) {
+	session, err := Open(rule, events)
+	if err != nil {
+		return nil, err
+	}
+	return session.Batch(events)
+}
+
+// Session is an opened detector, for tests with more than one batch.
+type Session struct{ plugin detection.Plugin }
+
+// Open opens the detector of a rule that hands over the columns of `columns`, whose values do not matter. The error is a
+// [yagura.ConfigError] unless the detector says otherwise.
+func Open(rule Rule, columns *Events) (*Session, error) {
+	session := &Session{plugin: detection.New()}
+	opened := detection.Rule{ID: rule.ID, Config: orNothing(rule.Config), Schema: columns.fields}
+	if failure := session.plugin.Open(orNothing(rule.PluginConfig), []detection.Rule{opened}); failure != nil {
+		return nil, toAuthor(failure)
+	}
+	return session, nil
+}
+
+// Batch hands a batch to the detector; its columns are those of [Open].
+func (s *Session) Batch(events *Events) ([]Finding, error) {
+	found, failure := s.plugin.OnBatch(0, events.batch())
+	if failure != nil {
+		return nil, toAuthor(failure)
+	}
+	findings := make([]Finding, 0, len(found))
+	for _, finding := range found {
+		findings = append(findings, readable(finding))
+	}
+	return findings, nil
+}
+
+// Watermark tells the detector that no event before `time`, in microseconds since 1970-01-01T00:00:00Z, is still to come.
+func (s *Session) Watermark(time int64) ([]Finding, error) {
+	found, failure := s.plugin.OnWatermark(time)
+	if failure != nil {
+		return nil, toAuthor(failure)
+	}
+	findings := make([]Finding, 0, len(found))
+	for _, finding := range found {
+		findings = append(findings, readable(finding.Finding))
+	}
+	return findings, nil
+}
+
+// Snapshot returns the plugin's state, for [Session.Restore] of another session of the same rule.
+func (s *Session) Snapshot() ([]byte, error) {
+	state, failure := s.plugin.Snapshot()
+	if failure != nil {
+		return nil, toAuthor(failure)
+	}
+	return state, nil
+}
+
+// Restore gives the detector the state of an earlier session back.
+func (s *Session) Restore(state []byte) error {
+	if failure := s.plugin.Restore(state); failure != nil {
+		return toAuthor(failure)
+	}
+	return nil
+}
+
+func orNothing(config string) string {
+	if config == "" {
+		return "{}"
+	}
+	return config
+}
+
+func toAuthor(failure *abi.Error) error {
+	switch failure.Kind {
+	case abi.Config:
+		return yagura.ConfigError(failure.Message)
+	case abi.Retry:
+		return yagura.RetryError(failure.Message)
+	}
+	return yagura.DataError(failure.Message)
+}
+
+func readable(finding *detection.Finding) Finding {
+	result := Finding{
+		Severity:    yagura.Severity(finding.Severity),
+		Observables: pairs(finding.Observables),
+		Context:     pairs(finding.Context),
+	}
+	for _, row := range finding.Rows {
+		result.Rows = append(result.Rows, int(row))
+	}
+	if finding.Title != nil {
+		result.Title = *finding.Title
+	}
+	if finding.Key != nil {
+		result.Key = *finding.Key
+	}
+	return result
+}
+
+func pairs(list [][2]string) []Pair {
+	var result []Pair
+	for _, pair := range list {
+		result = append(result, Pair{Name: pair[0], Value: pair[1]})
+	}
+	return result
+}
