@@ -43,7 +43,7 @@ pub fn yagura(arguments: &[&str]) -> Ran {
 }
 
 /// Returns where cargo puts the binary: two folders above the test's own file in `deps`.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     let profile = own
         .ancestors()

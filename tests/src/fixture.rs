@@ -62,7 +62,9 @@ impl Fixture {
     #[expect(clippy::panic, reason = "a test's own rule must be right")]
     pub fn rule_toml(mut self, text: &str) -> Self {
         let file = PathBuf::from("rules/test.toml");
-        let rule = parse_rule(&file, text).unwrap_or_else(|error| panic!("{error}"));
+        let rule = parse_rule(&file, text)
+            .unwrap_or_else(|error| panic!("{error}"))
+            .rule;
         let plugin = rule.plugin.as_ref().map(|_| 0);
         self.input.rules.push(RuleSource {
             rule: Arc::new(rule),

@@ -37,7 +37,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
         .unwrap_or_else(|| cache_dir().join("demo"));
     let toolchain = guests::toolchain()?;
     println!("Wasm toolchain: {toolchain}");
-    let yagura = guests::build_packs()?;
+    let yagura = guests::build_own_packs()?;
 
     prepare(&dir)?;
     let (logs, lake) = (dir.join("logs"), dir.join("lake"));

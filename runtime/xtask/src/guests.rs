@@ -68,24 +68,45 @@ fn root_prefix() -> Option<&'static [&'static str]> {
     sudo.status.success().then_some(&["sudo"])
 }
 
-/// Builds the plugins of every pack under `plugins/` by `yagura build`, and returns the command itself.
+/// Where packs with plugins to build are: each directory below with a `pack.toml`.
+const PACKS: [&str; 3] = ["plugins", "examples/three-languages", "tests/guests"];
+
+/// Builds the plugins of every pack by `yagura build`, and returns the command itself.
 ///
 /// # Errors
 /// When a build fails.
-pub(crate) fn build_packs() -> Result<PathBuf> {
+fn build_packs(places: &[&str]) -> Result<PathBuf> {
     let yagura = yagura()?;
-    let plugins = root().join("plugins");
-    let entries =
-        fs::read_dir(&plugins).with_context(|| format!("cannot read {}", plugins.display()))?;
-    let mut packs: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.join("pack.toml").is_file())
-        .collect();
-    packs.sort();
-    for pack in packs {
-        run(Command::new(&yagura).arg("build").arg(pack))?;
+    for place in places {
+        let place = root().join(place);
+        let entries =
+            fs::read_dir(&place).with_context(|| format!("cannot read {}", place.display()))?;
+        let mut packs: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.join("pack.toml").is_file())
+            .collect();
+        packs.sort();
+        for pack in packs {
+            run(Command::new(&yagura).arg("build").arg(pack))?;
+        }
     }
     Ok(yagura)
+}
+
+/// Builds all packs, those for tests too.
+///
+/// # Errors
+/// When a build fails.
+pub(crate) fn build_all_packs() -> Result<PathBuf> {
+    build_packs(&PACKS)
+}
+
+/// Builds the packs that are Yagura's own.
+///
+/// # Errors
+/// When a build fails.
+pub(crate) fn build_own_packs() -> Result<PathBuf> {
+    build_packs(&PACKS[..1])
 }
 
 /// Builds the guests of the tests to core modules and returns their directory.

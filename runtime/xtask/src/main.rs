@@ -50,7 +50,7 @@ fn main() -> Result<()> {
         Task::Test(arguments) => test::run_task(&arguments),
         Task::Guests => {
             let toolchain = guests::toolchain()?;
-            guests::build_packs()?;
+            guests::build_all_packs()?;
             guests::build_test_guests(&toolchain).map(|dir| {
                 println!("export {}={}", guests::GUESTS, dir.display());
             })

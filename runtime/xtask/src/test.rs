@@ -17,7 +17,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     let toolchain = guests::toolchain()?;
     println!("Wasm toolchain: {toolchain}");
     let modules = guests::build_test_guests(&toolchain)?;
-    guests::build_packs()?;
+    guests::build_all_packs()?;
     run_tests(
         cargo()
             .arg("test")

@@ -19,6 +19,7 @@ use serde::Serialize;
 use yagura_core::pack::{Manifest, World, parse};
 
 use crate::exit::RuleFault;
+use crate::schema;
 use crate::sdk::{DIRECTORY, Sdk};
 
 pub(crate) use go::installed as go_installed;
@@ -93,6 +94,7 @@ impl Language {
 /// When there is nothing to build, no toolchain, when a compiler fails (its own messages go to stderr), and when the result
 /// is not a plugin of its world.
 pub(crate) fn build(dir: &Path) -> Result<Vec<Built>> {
+    schema::refresh(dir);
     targets(dir)?.iter().map(build_one).collect()
 }
 

@@ -11,6 +11,7 @@ mod output;
 mod packs;
 mod progress;
 mod ruleset;
+mod schema;
 mod sdk;
 mod suite;
 
@@ -42,6 +43,10 @@ enum Command {
     Explain(commands::explain::Arguments),
     Coverage(commands::coverage::Arguments),
     Test(commands::test::Arguments),
+    Dev(commands::dev::Arguments),
+    Bench(commands::bench::Arguments),
+    New(commands::new::Arguments),
+    Doctor(commands::doctor::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +74,10 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Coverage(arguments) => commands::coverage::run(&arguments),
         Command::Test(arguments) => commands::test::run(&arguments),
+        Command::Dev(arguments) => commands::dev::run(&arguments),
+        Command::Bench(arguments) => commands::bench::run(&arguments),
+        Command::New(arguments) => commands::new::run(&arguments),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -6,4 +6,5 @@
 mod cases;
 mod judge;
 
+pub(crate) use cases::{Case, Events, collect};
 pub(crate) use judge::{Outcome, Suite};

@@ -19,7 +19,7 @@ type Finding struct {
 }
 
 // Pair is the kind and value of an observable, or the name and value of a piece of context.
-type Pair struct{ Name, Value string }
+type Pair = [2]string
 
 // Rule is the rule that a detector is opened for.
 type Rule struct {
@@ -73,6 +73,19 @@ func (s *Session) Batch(events *Events) ([]Finding, error) {
 	return findings, nil
 }
 
+// Prepare returns a function that hands the same batch to the detector each time it is called and returns the number of
+// findings: what a benchmark measures, and testing.AllocsPerRun, without the making of the batch.
+func (s *Session) Prepare(events *Events) func() (findings int, err error) {
+	batch := events.batch()
+	return func() (int, error) {
+		found, failure := s.plugin.OnBatch(0, batch)
+		if failure != nil {
+			return 0, toAuthor(failure)
+		}
+		return len(found), nil
+	}
+}
+
 // Watermark tells the detector that no event before `time`, in microseconds since 1970-01-01T00:00:00Z, is still to come.
 func (s *Session) Watermark(time int64) ([]Finding, error) {
 	found, failure := s.plugin.OnWatermark(time)
@@ -123,8 +136,8 @@ func toAuthor(failure *abi.Error) error {
 func readable(finding *detection.Finding) Finding {
 	result := Finding{
 		Severity:    yagura.Severity(finding.Severity),
-		Observables: pairs(finding.Observables),
-		Context:     pairs(finding.Context),
+		Observables: finding.Observables,
+		Context:     finding.Context,
 	}
 	for _, row := range finding.Rows {
 		result.Rows = append(result.Rows, int(row))
@@ -134,14 +147,6 @@ func readable(finding *detection.Finding) Finding {
 	}
 	if finding.Key != nil {
 		result.Key = *finding.Key
-	}
-	return result
-}
-
-func pairs(list [][2]string) []Pair {
-	var result []Pair
-	for _, pair := range list {
-		result = append(result, Pair{Name: pair[0], Value: pair[1]})
 	}
 	return result
 }

@@ -17,6 +17,7 @@ impl CacheDir {
     fn load(&self, bytes: &[u8]) -> DetectorPlugin {
         let host = Host::new(HostConfig {
             cache_dir: Some(self.0.path().to_owned()),
+            ..HostConfig::default()
         });
         host.unwrap()
             .load_detector_bytes("hostile.wasm", bytes, &Limits::default())
@@ -103,6 +104,7 @@ fn a_directory_open_to_others_is_refused() {
     std::fs::set_permissions(dir.path(), open).unwrap();
     let config = HostConfig {
         cache_dir: Some(dir.path().to_owned()),
+        ..HostConfig::default()
     };
     let error = Host::new(config).unwrap_err();
     assert!(

@@ -1,12 +1,14 @@
 //! The integration tests, one binary so that everything is linked once.
 //!
 //! * `aws_pack` – the first-party CloudTrail pack on its recorded events.
+//! * `authors` – new packs in every language, and their tests: what an author types and reads.
 //! * `bad_input` – objects and rows that are not as they should be.
 //! * `commands` – the real binary: what a user types and what it prints.
 //! * `compiled_code` – the cache of compiled plugins: kept, taken, and refused when changed or swapped.
 //! * `documents` – the documents name what is there.
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
+//! * `hostile_languages` – the same in Go and Python.
 //! * `object_store` – runs over a real S3 server, and what they ask of it.
 //! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
 //! * `prefilter_sql` – the prefilter against DataFusion judging each rule alone.
@@ -14,10 +16,13 @@
 //! * `real_sigma` – SigmaHQ's rules over real Windows events beside the checkout, against rsigma.
 //! * `same_answer` – the same bytes whatever the partitions and batches.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
+//! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
 
 #[cfg(test)]
 mod aws_pack;
+#[cfg(test)]
+mod authors;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
@@ -30,6 +35,8 @@ mod documents;
 mod faults;
 #[cfg(test)]
 mod hostile_guests;
+#[cfg(test)]
+mod hostile_languages;
 #[cfg(test)]
 mod object_store;
 #[cfg(test)]
@@ -44,5 +51,7 @@ mod real_sigma;
 mod same_answer;
 #[cfg(test)]
 mod sigma_commands;
+#[cfg(test)]
+mod three_languages;
 #[cfg(test)]
 mod wrong_files;

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,8 +76,8 @@ func (r portRange) String() string {
 // permission is passed over: the text is the caller's, and one odd member must not hide the others.
 func openRanges(text string) []portRange {
 	var ranges []portRange
-	for _, item := range items(json.RawMessage(text)) {
-		permission := object(item)
+	for _, item := range items(parse(text)) {
+		permission, _ := item.(map[string]any)
 		from, fromKnown := integer(permission["fromPort"])
 		to, toKnown := integer(permission["toPort"])
 		if !fromKnown || !toKnown {
@@ -89,35 +90,38 @@ func openRanges(text string) []portRange {
 	return ranges
 }
 
+// parse returns what JSON text holds, with numbers as they are written; nothing when it is not JSON.
+func parse(text string) any {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	if decoder.Decode(&value) != nil {
+		return nil
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil
+	}
+	return value
+}
+
 // names says whether one of the items of a list has a value under a key.
-func names(list json.RawMessage, key, wanted string) bool {
-	return slices.ContainsFunc(items(list), func(item json.RawMessage) bool {
-		var value any
-		return json.Unmarshal(object(item)[key], &value) == nil && value == any(wanted)
+func names(list any, key, wanted string) bool {
+	return slices.ContainsFunc(items(list), func(item any) bool {
+		members, _ := item.(map[string]any)
+		return members[key] == wanted
 	})
 }
 
 // items returns the elements of `{"items": [...]}`; none when it is something else.
-func items(value json.RawMessage) []json.RawMessage {
-	var list []json.RawMessage
-	if json.Unmarshal(object(value)["items"], &list) != nil {
-		return nil
-	}
+func items(value any) []any {
+	members, _ := value.(map[string]any)
+	list, _ := members["items"].([]any)
 	return list
 }
 
-// object returns the members of a JSON object; none when it is something else. Members keep their text until they are
-// asked for, so that one of an unexpected type costs only itself.
-func object(value json.RawMessage) map[string]json.RawMessage {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(value, &members) != nil {
-		return nil
-	}
-	return members
-}
-
 // integer returns a JSON number that is written as an integer.
-func integer(value json.RawMessage) (int64, bool) {
-	number, err := strconv.ParseInt(string(value), 10, 64)
-	return number, err == nil
+func integer(value any) (int64, bool) {
+	number, _ := value.(json.Number)
+	result, err := number.Int64()
+	return result, err == nil
 }

@@ -85,14 +85,27 @@ impl Package {
                 "install Python 3.10 or later (on Debian and Ubuntu: apt-get install -y python3 python3-venv)",
             )
         })?;
+        // Two builds at once must not install over each other; who waited finds it done.
+        let lock = self.environment().with_extension("lock");
+        let locked = super::make_parent(&lock)
+            .and_then(|()| fs::File::create(&lock))
+            .and_then(|file| file.lock().map(|()| file));
+        let _lock = locked.map_err(|error| {
+            failed(
+                format!("{} cannot be locked: {error}", lock.display()),
+                "set XDG_CACHE_HOME to a directory that can be written",
+            )
+        })?;
+        if let Some(program) = self.installed() {
+            return Ok(program);
+        }
         tracing::info!(package = self.name, version = self.version, "installing");
         say(&format!(
             "installing {} {} from PyPI (once)",
             self.name, self.version
         ));
         let environment = self.environment();
-        // Half an environment must not be taken for a whole one: it is made beside its place and renamed at the end, which
-        // the scripts of venv do not survive, so the marker is the program itself, which pip writes last.
+        // Half an environment is not taken for a whole one: pip writes the program last, and that is what is looked for.
         let mut make = Command::new(&python);
         make.args(["-m", "venv", "--clear"]).arg(&environment);
         quiet(&mut make).map_err(|reason| {

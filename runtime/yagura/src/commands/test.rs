@@ -13,6 +13,7 @@ use super::block_on;
 use crate::build;
 use crate::exit::FAILED;
 use crate::output::{Format, number, printable};
+use crate::schema;
 use crate::suite::{Outcome, Suite};
 
 /// Test packs: recorded events must give the alerts that are expected of them.
@@ -54,6 +55,7 @@ pack is wrong.";
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let mut results = Vec::new();
     for dir in &arguments.packs {
+        schema::refresh(dir);
         if !arguments.no_build && dir.join("pack.toml").is_file() && build::has_sources(dir)? {
             build::build(dir)?;
         }

@@ -106,7 +106,7 @@ func (c authorCode) file(folder, file string) string {
 }
 
 // splitFunction splits a function's name as the runtime has it, `example.com/pack/parse.(*Reader).next`, into the import
-// path of its package and the rest.
+// path of its package and the rest, as its author wrote it.
 func splitFunction(name string) (folder, function string) {
 	dot := strings.LastIndexByte(name, '/') + 1
 	length := strings.IndexByte(name[dot:], '.')
@@ -115,7 +115,19 @@ func splitFunction(name string) (folder, function string) {
 	}
 	// A dot in the last segment of an import path is escaped.
 	folder = strings.ReplaceAll(name[:dot+length], "%2e", ".")
-	return folder, name[dot+length+1:]
+	return folder, withoutRangeBodies(name[dot+length+1:])
+}
+
+// withoutRangeBodies takes out what the compiler adds to a function's name for the body of a loop over an iterator: `-range`
+// and a number. No name of Go's own has a hyphen.
+func withoutRangeBodies(function string) string {
+	for {
+		before, after, found := strings.Cut(function, "-range")
+		if !found {
+			return function
+		}
+		function = before + strings.TrimLeft(after, "0123456789")
+	}
 }
 
 func within(folder, path string) bool {

@@ -1,0 +1,384 @@
+//! What an author types: a new pack in every language, its tests, and what they say when something is wrong.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use yagura_tests::command::{Ran, binary, yagura};
+
+/// A pack in a directory of its own.
+struct Pack {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Pack {
+    fn new(language: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("logins");
+        yagura(&["new", "--lang", language, path.to_str().unwrap()]).must_work();
+        Self { _dir: dir, path }
+    }
+
+    fn test(&self, more: &[&str]) -> Ran {
+        let mut arguments = vec!["test", self.path.to_str().unwrap()];
+        arguments.extend(more);
+        yagura(&arguments)
+    }
+
+    fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.path.join(file)).unwrap()
+    }
+
+    fn replace(&self, file: &str, from: &str, to: &str) {
+        let text = self.read(file);
+        assert!(text.contains(from), "{file} has no {from}: {text}");
+        fs::write(self.path.join(file), text.replace(from, to)).unwrap();
+    }
+}
+
+/// The lines of `--format json`.
+fn lines(ran: &Ran) -> Vec<Value> {
+    ran.stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// From an empty folder to a passing test, to a failing one, and back.
+fn works(language: &str, file: &str, root: &str, nobody: &str) {
+    let pack = Pack::new(language);
+    let first = pack.test(&[]);
+    assert_eq!(first.code, Some(0), "{}{}", first.stdout, first.stderr);
+    assert!(
+        first.stdout.contains("3 cases: 3 passed, 0 failed"),
+        "{}",
+        first.stdout
+    );
+    assert!(!first.stderr.contains("warning"), "{}", first.stderr);
+    pack.replace(file, root, nobody);
+    let failing = pack.test(&["--format", "json"]);
+    assert_eq!(failing.code, Some(1), "{}", failing.stderr);
+    let failed: Vec<String> = lines(&failing)
+        .iter()
+        .filter(|line| line["passed"] == false)
+        .map(|line| format!("{}: {}", line["name"], line["message"]))
+        .collect();
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    assert!(failed[0].contains("expected a match, found none"), "{failed:?}");
+    pack.replace(file, nobody, root);
+    pack.test(&[]).must_work();
+    // The same alerts on logs that the pack has never seen.
+    let lake = pack.path.join("../lake");
+    let logs = pack.path.join("../logs.ndjson");
+    let line = |user: &str| {
+        format!(
+            r#"{{"eventTime":"2026-04-01T10:00:00Z","eventName":"ConsoleLogin","recipientAccountId":"1","sourceIPAddress":"192.0.2.1","userIdentity":{{"type":"{user}"}},"responseElements":{{"ConsoleLogin":"Success"}},"additionalEventData":{{"MFAUsed":"No"}}}}"#
+        )
+    };
+    fs::write(&logs, format!("{}\n{}\n", line("Root"), line("IAMUser"))).unwrap();
+    let [lake, logs, path] = [&lake, &logs, &pack.path].map(|path| path.to_str().unwrap());
+    yagura(&["ingest", "--table", "aws_cloudtrail", "--to", lake, logs]).must_work();
+    let run = yagura(&["run", "--lake", lake, "--pack", path, "--format", "json"]).must_work();
+    let alerts = lines(&run);
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(alerts[0]["severity"], "critical");
+}
+
+#[test]
+fn a_rust_pack_works_at_once() {
+    works("rust", "detector/src/lib.rs", "Some(\"Root\")", "Some(\"Toor\")");
+}
+
+#[test]
+fn a_go_pack_works_at_once() {
+    works("go", "detector/main.go", "\"Root\"", "\"Toor\"");
+}
+
+#[test]
+fn a_python_pack_works_at_once() {
+    works("python", "detector/root_login.py", "\"Root\"", "\"Toor\"");
+}
+
+#[test]
+fn packs_without_code_work_at_once() {
+    for language in ["sql", "sigma"] {
+        let pack = Pack::new(language);
+        let ran = pack.test(&[]).must_work();
+        assert!(ran.stdout.contains("2 cases: 2 passed"), "{}", ran.stdout);
+        assert_eq!(ran.stderr, "", "{language}");
+        yagura(&["check", "--pack", pack.path.to_str().unwrap()]).must_work();
+    }
+    // What is there already is nobody's to overwrite.
+    let pack = Pack::new("sql");
+    let again = yagura(&["new", "--lang", "sql", pack.path.to_str().unwrap()]);
+    assert_eq!(again.code, Some(3));
+    assert!(again.stderr.contains("is not empty"), "{}", again.stderr);
+}
+
+#[test]
+fn what_a_compiler_says_reaches_the_author() {
+    for (language, file, from, to, says) in [
+        ("go", "detector/main.go", "d.mfa.Or", "d.mfaa.Or", "main.go:27:8: d.mfaa undefined"),
+        (
+            "python",
+            "detector/root_login.py",
+            "from yagura import Event",
+            "import nothing_here\nfrom yagura import Event",
+            "No module named 'nothing_here'",
+        ),
+    ] {
+        let pack = Pack::new(language);
+        pack.replace(file, from, to);
+        let ran = pack.test(&[]);
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+        assert!(
+            !ran.stderr.contains("/tmp/") || language == "go",
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn a_column_that_the_rule_does_not_list_is_told_with_those_it_lists() {
+    for (language, file, column) in [
+        ("go", "detector/main.go", "rule.Text(\"user_type\")"),
+        ("python", "detector/root_login.py", "event[\"user_type\"]"),
+    ] {
+        let pack = Pack::new(language);
+        let wrong = column.replace("user_type", "user_typ");
+        pack.replace(file, column, &wrong);
+        let ran = pack.test(&[]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        assert!(
+            ran.stdout.contains("user_typ") && ran.stdout.contains("`user_type`"),
+            "{language}: {}",
+            ran.stdout
+        );
+    }
+}
+
+#[test]
+fn golden_alerts_are_compared_updated_and_read() {
+    let pack = Pack::new("sigma");
+    let golden = "tests/root_login/positive.alerts.ndjson";
+    let before = pack.read(golden);
+    pack.replace("rules/root_login.yml", "level: high", "level: low");
+    let ran = pack.test(&[]);
+    assert_eq!(ran.code, Some(1));
+    for part in ["-   \"severity\": \"high\"", "+   \"severity\": \"low\""] {
+        assert!(ran.stdout.contains(part), "{}", ran.stdout);
+    }
+    let updated = pack.test(&["--update"]).must_work();
+    assert!(updated.stdout.contains("wrote "), "{}", updated.stdout);
+    assert_eq!(pack.read(golden), before.replace("\"high\"", "\"low\""));
+    pack.test(&[]).must_work();
+    // A negative case that matches is told with what was found.
+    let positive = pack.path.join("tests/root_login/positive.ndjson");
+    fs::copy(&positive, pack.path.join("tests/root_login/negative.ndjson")).unwrap();
+    let ran = pack.test(&[]);
+    assert!(ran.stdout.contains("expected no alert, found:"), "{}", ran.stdout);
+    // `--update` does not make a negative case positive.
+    assert_eq!(pack.test(&["--update"]).code, Some(1));
+}
+
+#[test]
+fn junit_holds_what_failed_and_why() {
+    let pack = Pack::new("sql");
+    pack.replace("rules/root-login.toml", "title = \"Root login from 198.51.100.23\"", "title = \"Another <title>\"");
+    let file = pack.path.join("results.xml");
+    let ran = pack.test(&["--junit", file.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(1));
+    let xml = pack.read("results.xml");
+    for part in [
+        "tests=\"2\"",
+        "failures=\"1\"",
+        "classname=\"logins.root-login\"",
+        "title: expected `Another &lt;title&gt;`, found `Root login from 198.51.100.23`",
+    ] {
+        assert!(xml.contains(part), "{part} is not in {xml}");
+    }
+    // The same words for the same failure, whenever it is run.
+    pack.test(&["--junit", file.to_str().unwrap()]);
+    assert_eq!(pack.read("results.xml"), xml);
+}
+
+#[test]
+fn missing_cases_are_warnings_and_wrong_ones_are_errors() {
+    let pack = Pack::new("sql");
+    let rule = pack.read("rules/root-login.toml");
+    let cut = rule.find("[[test]]\nname = \"root who failed\"").unwrap();
+    fs::write(pack.path.join("rules/root-login.toml"), &rule[..cut]).unwrap();
+    let ran = pack.test(&[]).must_work();
+    assert!(
+        ran.stderr.contains("warning: rule `root-login` has no negative case"),
+        "{}",
+        ran.stderr
+    );
+    // An event that no rule can judge is a failure, not a pass.
+    fs::write(
+        pack.path.join("rules/root-login.toml"),
+        rule.replace("eventTime = \"2026-03-09T08:06:47Z\"\n", ""),
+    )
+    .unwrap();
+    let ran = pack.test(&[]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.contains("no event has a time"), "{}", ran.stdout);
+    for (from, to, says) in [
+        ("matches = true", "machtes = true", "did you mean `matches`?"),
+        ("matches = false", "matches = false\nalert = {}", "nothing found makes no alert"),
+        ("name = \"root who failed\"", "name = \"root\"", "is also the name of another case"),
+        ("[test.event]\n", "event = \"{\"\n[test.x]\n", "unknown field `x`"),
+    ] {
+        fs::write(pack.path.join("rules/root-login.toml"), rule.replacen(from, to, 1)).unwrap();
+        let ran = pack.test(&[]);
+        assert_eq!(ran.code, Some(2), "{says}: {}", ran.stdout);
+        assert!(
+            ran.stderr.contains(says) && ran.stderr.contains("root-login.toml"),
+            "{says}: {}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn a_rule_over_its_fuel_fails_and_so_does_an_endless_loop_at_the_same_place_every_time() {
+    let pack = Pack::new("go");
+    let ran = pack.test(&["--format", "json"]).must_work();
+    let fuel = |ran: &Ran| -> Vec<u64> {
+        let used = lines(ran);
+        let used = used.iter().map(|line| line["fuel_per_event"].as_u64().unwrap());
+        used.collect()
+    };
+    let first = fuel(&ran);
+    assert!(first.iter().all(|fuel| (100..100_000).contains(fuel)), "{first:?}");
+    assert_eq!(fuel(&pack.test(&["--format", "json"])), first);
+    pack.replace("rules/root-login.toml", "fuel_per_event = 100_000", "fuel_per_event = 100");
+    let ran = pack.test(&["--no-build"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.contains("over `fuel_per_event = 100`"), "{}", ran.stdout);
+    pack.replace(
+        "detector/main.go",
+        "\tfor row := range batch.Rows() {\n",
+        "\tfor row := range batch.Rows() {\n\t\tfor d.userType.Or(row, \"\") == \"Root\" {\n\t\t}\n",
+    );
+    let ran = pack.test(&[]);
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.stdout.contains("its fuel of 2000000000 instructions in `on-batch`"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn bench_compares_with_a_baseline() {
+    let pack = Pack::new("go");
+    let path = pack.path.to_str().unwrap();
+    let file = pack.path.join("baseline.json");
+    let file = file.to_str().unwrap();
+    let saved = yagura(&["bench", path, "--events", "3000", "--save", file, "--format", "json"]).must_work();
+    let figures = &lines(&saved)[0];
+    assert_eq!(figures["rule"], "root-login");
+    // Three cases, of which all pass `where`.
+    assert_eq!(figures["rows"], 3000);
+    for key in ["rows_per_second", "boundary_ns", "guest_ns", "fuel", "memory_bytes"] {
+        assert!(figures[key].as_f64().unwrap() > 0.0, "{key}: {figures}");
+    }
+    let same = yagura(&["bench", path, "--no-build", "--events", "3000", "--baseline", file]).must_work();
+    assert!(same.stdout.contains("1.00 × fuel"), "{}", same.stdout);
+    // Twice the work is told, whatever the machine is doing.
+    let text = fs::read_to_string(file).unwrap();
+    let fuel = figures["fuel"].as_f64().unwrap();
+    let mut before: Value = serde_json::from_str(&text).unwrap();
+    before[0]["fuel"] = (fuel / 2.0).into();
+    fs::write(file, before.to_string()).unwrap();
+    let slower = yagura(&["bench", path, "--no-build", "--events", "3000", "--baseline", file]);
+    assert_eq!(slower.code, Some(1));
+    assert!(slower.stderr.contains("error: rule `root-login` uses"), "{}", slower.stderr);
+}
+
+#[test]
+fn doctor_names_every_toolchain_and_how_to_get_it() {
+    let ran = yagura(&["doctor", "--format", "json"]).must_work();
+    let names: Vec<String> = lines(&ran)
+        .iter()
+        .map(|line| line["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["plugins", "rust", "go", "python"]);
+    // The tests of the other languages need them all.
+    assert!(lines(&ran).iter().all(|line| line["found"] == true), "{}", ran.stdout);
+    // Without anything on the path, each says what to type.
+    let bare = Command::new(binary())
+        .args(["doctor"])
+        .env("PATH", "/nowhere")
+        .env("XDG_CACHE_HOME", "/nowhere/cache")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&bare.stdout).into_owned();
+    for part in ["rustup target add", "https://go.dev/dl", "apt-get install -y python3"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // The same without the doctor: one error, with the command.
+    let pack = Pack::new("python");
+    let build = Command::new(binary())
+        .args(["build", pack.path.to_str().unwrap()])
+        .env("PATH", "/nowhere")
+        .env("XDG_CACHE_HOME", pack.path.join("cache"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&build.stderr).into_owned();
+    assert!(text.contains("there is no python3 on the path"), "{text}");
+    assert!(text.contains("apt-get install -y python3"), "{text}");
+}
+
+/// A process that ends with the test.
+struct Watching(Child);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn dev_tests_again_on_every_save() {
+    let pack = Pack::new("sql");
+    let log = pack.path.join("../log");
+    let out = fs::File::create(&log).unwrap();
+    let child = Command::new(binary())
+        .args(["dev", pack.path.to_str().unwrap()])
+        .stdin(Stdio::null())
+        .stdout(out.try_clone().unwrap())
+        .stderr(out)
+        .spawn()
+        .unwrap();
+    let _watching = Watching(child);
+    wait_for(&log, "waiting for a change", 1);
+    pack.replace("rules/root-login.toml", "user_type = 'Root'", "user_type = 'Toor'");
+    wait_for(&log, "waiting for a change", 2);
+    assert!(text(&log).contains("1 failed"), "{}", text(&log));
+    pack.replace("rules/root-login.toml", "user_type = 'Toor'", "user_type = 'Root'");
+    wait_for(&log, "waiting for a change", 3);
+    assert!(text(&log).matches("0 failed").count() == 2, "{}", text(&log));
+}
+
+fn text(file: &Path) -> String {
+    let mut text = String::new();
+    fs::File::open(file).unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+fn wait_for(file: &Path, part: &str, times: usize) {
+    let start = Instant::now();
+    while text(file).matches(part).count() < times {
+        assert!(start.elapsed() < Duration::from_secs(60), "{}", text(file));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
