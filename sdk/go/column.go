@@ -1,5 +1,7 @@
 package yagura
 
+import "slices"
+
 // A handle names a column of a rule by place and type. It is made once, by the methods of [Rule], and reads either one
 // value, by Get, or a view of all values of a batch, by In. The zero handle names no column: reading it panics.
 
@@ -116,7 +118,8 @@ type BinaryColumn struct{ place int }
 // Get returns the bytes in a row; false where they are NULL. They are a view of the batch's memory, which stays valid for
 // as long as it is kept.
 func (c BinaryColumn) Get(row Row) ([]byte, bool) {
-	return row.batch.column(c.place).bytes(row.index)
+	bytes, found := row.batch.column(c.place).bytes(row.index)
+	return slices.Clip(bytes), found
 }
 
 // In returns a view of the column in a batch.

@@ -52,25 +52,22 @@ func bit(bits []byte, row int) bool {
 // text returns the text in a row, without a copy. A value that is not UTF-8, which the host never sends, is NULL.
 func (c *column) text(row int) (string, bool) {
 	bytes, found := c.bytes(row)
-	if !found {
-		return "", false
-	}
-	if c.encoding != ascii && !c.isText(bytes, row) {
+	if !found || c.encoding != ascii && !c.isText(bytes, row) {
 		return "", false
 	}
 	return unsafe.String(unsafe.SliceData(bytes), len(bytes)), true
 }
 
-// bytes returns the bytes in a row of a text or binary column.
+// bytes returns the bytes in a row of a text or binary column. It is small enough to become part of what calls it, which
+// is worth more in a component than natively.
 func (c *column) bytes(row int) ([]byte, bool) {
-	if !c.has(row) || len(c.offsets) <= row+1 {
-		return nil, false
+	if c.has(row) {
+		start, end := c.offsets[row], c.offsets[row+1]
+		if start <= end && int(end) <= len(c.values) {
+			return c.values[start:end], true
+		}
 	}
-	start, end := uint(c.offsets[row]), uint(c.offsets[row+1])
-	if start > end || end > uint(len(c.values)) {
-		return nil, false
-	}
-	return c.values[start:end:end], true
+	return nil, false
 }
 
 // isText says whether a value is UTF-8, where the column is not known to be ASCII.

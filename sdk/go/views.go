@@ -1,5 +1,7 @@
 package yagura
 
+import "slices"
+
 // view is what the views of all types share.
 type view struct{ column *column }
 
@@ -66,5 +68,6 @@ type Binaries struct{ view }
 
 // At returns the bytes in a row, from zero; false where they are NULL. See [BinaryColumn.Get] on how long they are valid.
 func (b Binaries) At(row int) ([]byte, bool) {
-	return b.column.bytes(row)
+	bytes, found := b.column.bytes(row)
+	return slices.Clip(bytes), found
 }
