@@ -61,16 +61,32 @@ fn main() -> Result<()> {
     );
     println!(
         "{:<8} {:>9} {:>9} {:>9} {:>9} {:>10} {:>14} {:>10} {:>9}",
-        "", "size KiB", "cold ms", "cached ms", "start ms", "memory MiB", "hand-over ns", "judge ns", "findings"
+        "",
+        "size KiB",
+        "cold ms",
+        "cached ms",
+        "start ms",
+        "memory MiB",
+        "hand-over ns",
+        "judge ns",
+        "findings"
     );
     for guest in &guests {
         guest.print();
     }
     println!("{:<8} {:>74.1} {:>9}", "CPython", python.0, python.1);
     for guest in &guests {
-        ensure!(guest.findings == python.1, "{} finds other events", guest.language);
+        ensure!(
+            guest.findings == python.1,
+            "{} finds other events",
+            guest.language
+        );
     }
-    whole_run(dir.path(), if full { EVENTS } else { 10_000 }, rounds.min(5))
+    whole_run(
+        dir.path(),
+        if full { EVENTS } else { 10_000 },
+        rounds.min(5),
+    )
 }
 
 /// A login, as the columns of the rule.
@@ -86,7 +102,11 @@ impl Event {
         let mixed = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         Self {
             time: 1_770_000_000_000_000 + number as i64 * 1_000_000,
-            user_type: if mixed.is_multiple_of(50) { "Root" } else { "IAMUser" },
+            user_type: if mixed.is_multiple_of(50) {
+                "Root"
+            } else {
+                "IAMUser"
+            },
             user_name: (!mixed.is_multiple_of(7)).then(|| format!("user-{}", mixed % 500)),
             // Most logins have a second factor: one in twenty is a finding.
             mfa: match mixed % 40 {
@@ -156,7 +176,7 @@ fn texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> (Vec<u8>, Vec<u8>
 /// A language's component, and what was measured of it.
 struct Guest {
     language: &'static str,
-    size: u64,
+    size: usize,
     cold: Duration,
     cached: Duration,
     start: Duration,
@@ -170,8 +190,12 @@ struct Guest {
 impl Guest {
     fn load(language: &'static str) -> Result<Self> {
         let file = pack_dir(language).join("detector.wasm");
-        let bytes = fs::read(&file)
-            .with_context(|| format!("cannot read {}: `cargo xtask guests` builds it", file.display()))?;
+        let bytes = fs::read(&file).with_context(|| {
+            format!(
+                "cannot read {}: `cargo xtask guests` builds it",
+                file.display()
+            )
+        })?;
         let cache = tempfile::tempdir()?;
         let load = || -> Result<(DetectorPlugin, Duration)> {
             let host = Host::new(HostConfig {
@@ -310,7 +334,11 @@ fn python(file: &Path, mode: &str, rounds: usize) -> Result<(f64, usize)> {
         .context("cannot run python3")?;
     let text = String::from_utf8(output.stdout)?;
     let words: Vec<&str> = text.split_whitespace().collect();
-    ensure!(words.len() == 2, "{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        words.len() == 2,
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok((words[0].parse()?, words[1].parse()?))
 }
 
@@ -333,7 +361,11 @@ fn whole_run(dir: &Path, events: usize, rounds: usize) -> Result<()> {
     let (mut logs, mut dicts) = (String::new(), String::new());
     for number in 0..events {
         let event = Event::new(number);
-        let name = if number % LOGINS == 0 { "ConsoleLogin" } else { "DescribeInstances" };
+        let name = if number % LOGINS == 0 {
+            "ConsoleLogin"
+        } else {
+            "DescribeInstances"
+        };
         let log = serde_json::json!({
             "eventTime": format!("2026-03-{:02}T{:02}:{:02}:00Z", number % 28 + 1, number / 28 % 24, number / 672 % 60),
             "eventName": name, "recipientAccountId": "111122223333", "sourceIPAddress": "198.51.100.1",
@@ -358,7 +390,9 @@ fn whole_run(dir: &Path, events: usize, rounds: usize) -> Result<()> {
         &[file],
         |_| {},
     ))?;
-    println!("\n{RULE} over {events} events, one in {LOGINS} a login, one scan, from Parquet to findings");
+    println!(
+        "\n{RULE} over {events} events, one in {LOGINS} a login, one scan, from Parquet to findings"
+    );
     for language in LANGUAGES {
         let mut times = Vec::new();
         let mut findings = 0;
@@ -373,12 +407,18 @@ fn whole_run(dir: &Path, events: usize, rounds: usize) -> Result<()> {
             times.push(start.elapsed().as_nanos() as f64 / events as f64);
             findings = outcome.findings.len();
         }
-        println!("{language:<8} {:>8.1} ns an event {findings:>9} findings", median(&times));
+        println!(
+            "{language:<8} {:>8.1} ns an event {findings:>9} findings",
+            median(&times)
+        );
     }
     let file = dir.join("dicts.ndjson");
     fs::write(&file, dicts)?;
     let (time, findings) = python(&file, "where", rounds)?;
-    println!("{:<8} {time:>8.1} ns an event {findings:>9} findings", "CPython");
+    println!(
+        "{:<8} {time:>8.1} ns an event {findings:>9} findings",
+        "CPython"
+    );
     Ok(())
 }
 

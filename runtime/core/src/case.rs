@@ -178,11 +178,10 @@ mod tests {
         assert_eq!(table.problem(), None);
         assert_eq!(
             table.ndjson(),
-            "{\"n\":1,\"at\":\"2026-01-02T03:04:05Z\",\"list\":[{\"f\":1.5}]}\n"
+            "{\"at\":\"2026-01-02T03:04:05Z\",\"list\":[{\"f\":1.5}],\"n\":1}\n"
         );
-        let text = case(
-            "name = \"a\"\nmatches = true\nevents = ['''{\n \"n\": null}''', '{\"n\": 2}']\n",
-        );
+        let text =
+            case("name = \"a\"\nmatches = true\nevents = ['''{\n \"n\": null}''', '{\"n\": 2}']\n");
         assert_eq!(text.problem(), None);
         assert_eq!(text.ndjson(), "{\"n\":null}\n{\"n\":2}\n");
     }

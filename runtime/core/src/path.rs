@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 /// A path of at least one segment, from a table's column down into nested values.
 ///
 /// A segment with a dot, a quote or a space is written in double quotes, a quote inside doubled, as in SQL.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct FieldPath {

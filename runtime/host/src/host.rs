@@ -62,8 +62,8 @@ impl Host {
     /// [`HostError::Cache`] when the directory cannot be made or is not private; a caller may go on without it.
     pub fn new(config: HostConfig) -> Result<Self, HostError> {
         let cache = config.cache_dir.as_deref().map(Cache::open).transpose()?;
-        let engine =
-            Engine::new(&engine_config(config.meter)).map_err(|error| HostError::Engine(error.into()))?;
+        let engine = Engine::new(&engine_config(config.meter))
+            .map_err(|error| HostError::Engine(error.into()))?;
         let mut detectors = Linker::new(&engine);
         v0_1_0::Detector::add_to_linker::<HostState, HostState>(&mut detectors, |state| {
             &mut state.log

@@ -1,9 +1,13 @@
 //! `cargo xtask test`: the whole suite.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
 
 use crate::guests;
 use crate::run::{cargo, root, run};
+use crate::toolchain::{cache_dir, on_path};
 
 /// Arguments of the task.
 #[derive(clap::Args)]
@@ -25,14 +29,76 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
             .env(guests::GUESTS, modules),
         arguments,
     )?;
-    // The packs' code once more, natively: it is a workspace of its own.
-    let plugins = root().join("plugins/Cargo.toml");
-    run_tests(
-        cargo().arg("test").arg("--manifest-path").arg(plugins),
-        arguments,
-    )
+    // Code for Wasm once more, natively: each is a workspace of its own.
+    for manifest in [
+        "plugins/Cargo.toml",
+        "examples/three-languages/rust/detector/Cargo.toml",
+    ] {
+        let manifest = root().join(manifest);
+        run_tests(
+            cargo().arg("test").arg("--manifest-path").arg(manifest),
+            arguments,
+        )?;
+    }
+    // A name that was asked for is that of a Rust test.
+    if arguments.arguments.is_empty() {
+        test_go()?;
+        test_python()?;
+    }
+    Ok(())
 }
 
-fn run_tests(command: &mut std::process::Command, arguments: &Arguments) -> Result<()> {
+fn run_tests(command: &mut Command, arguments: &Arguments) -> Result<()> {
     run(command.args(&arguments.arguments))
+}
+
+const EXAMPLES: &str = "examples/three-languages";
+
+/// Runs the tests of the Go SDK and of what is written with it.
+fn test_go() -> Result<()> {
+    let go = go()?;
+    for dir in ["sdk/go".to_owned(), format!("{EXAMPLES}/go/detector")] {
+        for arguments in [["vet", "./..."], ["test", "./..."]] {
+            let mut command = Command::new(&go);
+            run(command.current_dir(root().join(&dir)).args(arguments))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns Go from the path, else the one that `yagura` keeps for itself.
+fn go() -> Result<PathBuf> {
+    if let Some(go) = on_path("go") {
+        return Ok(go);
+    }
+    let tools = cache_dir().join("tools");
+    let mut found = std::fs::read_dir(&tools)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin/go"));
+    found
+        .find(|program| program.is_file())
+        .context("there is no go; `yagura doctor --install` brings one")
+}
+
+/// Runs the tests of the Python SDK and of what is written with it.
+fn test_python() -> Result<()> {
+    let python = on_path("python3").context("there is no python3 on the path")?;
+    let library = root().join("sdk/python/src");
+    for dir in [
+        "sdk/python".to_owned(),
+        format!("{EXAMPLES}/python/detector"),
+    ] {
+        let dir = root().join(dir);
+        run(in_tests(&mut Command::new(&python), &dir).env("PYTHONPATH", &library))?;
+    }
+    Ok(())
+}
+
+fn in_tests<'c>(command: &'c mut Command, dir: &Path) -> &'c mut Command {
+    command
+        .current_dir(dir)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .args(["-m", "unittest", "discover", "-s", "tests", "-t", "."])
 }

@@ -204,7 +204,10 @@ fn build_one(target: &Target) -> Result<Built> {
             .is_ok_and(|text| text.contains(&format!("{DIRECTORY}/sdk/")))
     {
         sdk.place(&target.home).with_context(|| {
-            format!("cannot write the SDK to {}", target.home.join(DIRECTORY).display())
+            format!(
+                "cannot write the SDK to {}",
+                target.home.join(DIRECTORY).display()
+            )
         })?;
     }
     let made = make(target)?;
@@ -238,9 +241,8 @@ struct Made {
 }
 
 fn make(target: &Target) -> Result<Made> {
-    let read = |file: &Path| {
-        fs::read(file).with_context(|| format!("cannot read {}", file.display()))
-    };
+    let read =
+        |file: &Path| fs::read(file).with_context(|| format!("cannot read {}", file.display()));
     let named = |fallback: &str| {
         let name = target.source.canonicalize().ok();
         let name = name.as_deref().and_then(Path::file_name);

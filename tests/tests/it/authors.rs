@@ -68,7 +68,10 @@ fn works(language: &str, file: &str, root: &str, nobody: &str) {
         .map(|line| format!("{}: {}", line["name"], line["message"]))
         .collect();
     assert_eq!(failed.len(), 2, "{failed:?}");
-    assert!(failed[0].contains("expected a match, found none"), "{failed:?}");
+    assert!(
+        failed[0].contains("expected a match, found none"),
+        "{failed:?}"
+    );
     pack.replace(file, nobody, root);
     pack.test(&[]).must_work();
     // The same alerts on logs that the pack has never seen.
@@ -90,7 +93,12 @@ fn works(language: &str, file: &str, root: &str, nobody: &str) {
 
 #[test]
 fn a_rust_pack_works_at_once() {
-    works("rust", "detector/src/lib.rs", "Some(\"Root\")", "Some(\"Toor\")");
+    works(
+        "rust",
+        "detector/src/lib.rs",
+        "Some(\"Root\")",
+        "Some(\"Toor\")",
+    );
 }
 
 #[test]
@@ -122,7 +130,13 @@ fn packs_without_code_work_at_once() {
 #[test]
 fn what_a_compiler_says_reaches_the_author() {
     for (language, file, from, to, says) in [
-        ("go", "detector/main.go", "d.mfa.Or", "d.mfaa.Or", "main.go:27:8: d.mfaa undefined"),
+        (
+            "go",
+            "detector/main.go",
+            "d.mfa.Or",
+            "d.mfaa.Or",
+            "main.go:27:8: d.mfaa undefined",
+        ),
         (
             "python",
             "detector/root_login.py",
@@ -180,17 +194,63 @@ fn golden_alerts_are_compared_updated_and_read() {
     pack.test(&[]).must_work();
     // A negative case that matches is told with what was found.
     let positive = pack.path.join("tests/root_login/positive.ndjson");
-    fs::copy(&positive, pack.path.join("tests/root_login/negative.ndjson")).unwrap();
+    fs::copy(
+        &positive,
+        pack.path.join("tests/root_login/negative.ndjson"),
+    )
+    .unwrap();
     let ran = pack.test(&[]);
-    assert!(ran.stdout.contains("expected no alert, found:"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("expected no alert, found:"),
+        "{}",
+        ran.stdout
+    );
     // `--update` does not make a negative case positive.
     assert_eq!(pack.test(&["--update"]).code, Some(1));
 }
 
 #[test]
+fn a_case_may_be_an_object_of_a_lake() {
+    let pack = Pack::new("sql");
+    let logs = pack.path.join("../logs.ndjson");
+    let event = r#"{"eventTime":"2026-04-01T10:00:00Z","eventName":"ConsoleLogin","recipientAccountId":"7","sourceIPAddress":"192.0.2.9","userIdentity":{"type":"Root"},"responseElements":{"ConsoleLogin":"Success"}}"#;
+    fs::write(&logs, event).unwrap();
+    let lake = pack.path.join("../lake");
+    let [lake_name, logs] = [&lake, &logs].map(|path| path.to_str().unwrap());
+    yagura(&[
+        "ingest",
+        "--table",
+        "aws_cloudtrail",
+        "--to",
+        lake_name,
+        logs,
+    ])
+    .must_work();
+    let day = lake.join("aws_cloudtrail/date=2026-04-01");
+    let object = fs::read_dir(day).unwrap().next().unwrap().unwrap().path();
+    let folder = pack.path.join("tests/root-login");
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(object, folder.join("recorded.parquet")).unwrap();
+    assert_eq!(
+        pack.test(&[]).code,
+        Some(1),
+        "there are no expected alerts yet"
+    );
+    pack.test(&["--update"]).must_work();
+    let golden = pack.read("tests/root-login/recorded.alerts.ndjson");
+    assert!(golden.contains("Root login from 192.0.2.9"), "{golden}");
+    let ran = pack.test(&[]).must_work();
+    assert!(ran.stdout.contains("3 cases: 3 passed"), "{}", ran.stdout);
+}
+
+#[test]
 fn junit_holds_what_failed_and_why() {
     let pack = Pack::new("sql");
-    pack.replace("rules/root-login.toml", "title = \"Root login from 198.51.100.23\"", "title = \"Another <title>\"");
+    pack.replace(
+        "rules/root-login.toml",
+        "title = \"Root login from 198.51.100.23\"",
+        "title = \"Another <title>\"",
+    );
     let file = pack.path.join("results.xml");
     let ran = pack.test(&["--junit", file.to_str().unwrap()]);
     assert_eq!(ran.code, Some(1));
@@ -216,7 +276,8 @@ fn missing_cases_are_warnings_and_wrong_ones_are_errors() {
     fs::write(pack.path.join("rules/root-login.toml"), &rule[..cut]).unwrap();
     let ran = pack.test(&[]).must_work();
     assert!(
-        ran.stderr.contains("warning: rule `root-login` has no negative case"),
+        ran.stderr
+            .contains("warning: rule `root-login` has no negative case"),
         "{}",
         ran.stderr
     );
@@ -230,12 +291,32 @@ fn missing_cases_are_warnings_and_wrong_ones_are_errors() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.stdout.contains("no event has a time"), "{}", ran.stdout);
     for (from, to, says) in [
-        ("matches = true", "machtes = true", "did you mean `matches`?"),
-        ("matches = false", "matches = false\nalert = {}", "nothing found makes no alert"),
-        ("name = \"root who failed\"", "name = \"root\"", "is also the name of another case"),
-        ("[test.event]\n", "event = \"{\"\n[test.x]\n", "unknown field `x`"),
+        (
+            "matches = true",
+            "machtes = true",
+            "did you mean `matches`?",
+        ),
+        (
+            "matches = false",
+            "matches = false\nalert = {}",
+            "nothing found makes no alert",
+        ),
+        (
+            "name = \"root who failed\"",
+            "name = \"root\"",
+            "is also the name of another case",
+        ),
+        (
+            "[test.event]\n",
+            "event = \"{\"\n[test.x]\n",
+            "unknown field `x`",
+        ),
     ] {
-        fs::write(pack.path.join("rules/root-login.toml"), rule.replacen(from, to, 1)).unwrap();
+        fs::write(
+            pack.path.join("rules/root-login.toml"),
+            rule.replacen(from, to, 1),
+        )
+        .unwrap();
         let ran = pack.test(&[]);
         assert_eq!(ran.code, Some(2), "{says}: {}", ran.stdout);
         assert!(
@@ -252,16 +333,29 @@ fn a_rule_over_its_fuel_fails_and_so_does_an_endless_loop_at_the_same_place_ever
     let ran = pack.test(&["--format", "json"]).must_work();
     let fuel = |ran: &Ran| -> Vec<u64> {
         let used = lines(ran);
-        let used = used.iter().map(|line| line["fuel_per_event"].as_u64().unwrap());
+        let used = used
+            .iter()
+            .map(|line| line["fuel_per_event"].as_u64().unwrap());
         used.collect()
     };
     let first = fuel(&ran);
-    assert!(first.iter().all(|fuel| (100..100_000).contains(fuel)), "{first:?}");
+    assert!(
+        first.iter().all(|fuel| (100..100_000).contains(fuel)),
+        "{first:?}"
+    );
     assert_eq!(fuel(&pack.test(&["--format", "json"])), first);
-    pack.replace("rules/root-login.toml", "fuel_per_event = 100_000", "fuel_per_event = 100");
+    pack.replace(
+        "rules/root-login.toml",
+        "fuel_per_event = 100_000",
+        "fuel_per_event = 100",
+    );
     let ran = pack.test(&["--no-build"]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stdout.contains("over `fuel_per_event = 100`"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("over `fuel_per_event = 100`"),
+        "{}",
+        ran.stdout
+    );
     pack.replace(
         "detector/main.go",
         "\tfor row := range batch.Rows() {\n",
@@ -270,7 +364,8 @@ fn a_rule_over_its_fuel_fails_and_so_does_an_endless_loop_at_the_same_place_ever
     let ran = pack.test(&[]);
     assert_eq!(ran.code, Some(1));
     assert!(
-        ran.stdout.contains("its fuel of 2000000000 instructions in `on-batch`"),
+        ran.stdout
+            .contains("its fuel of 2000000000 instructions in `on-batch`"),
         "{}",
         ran.stdout
     );
@@ -282,15 +377,33 @@ fn bench_compares_with_a_baseline() {
     let path = pack.path.to_str().unwrap();
     let file = pack.path.join("baseline.json");
     let file = file.to_str().unwrap();
-    let saved = yagura(&["bench", path, "--events", "3000", "--save", file, "--format", "json"]).must_work();
+    let saved = yagura(&[
+        "bench", path, "--events", "3000", "--save", file, "--format", "json",
+    ])
+    .must_work();
     let figures = &lines(&saved)[0];
     assert_eq!(figures["rule"], "root-login");
     // Three cases, of which all pass `where`.
     assert_eq!(figures["rows"], 3000);
-    for key in ["rows_per_second", "boundary_ns", "guest_ns", "fuel", "memory_bytes"] {
+    for key in [
+        "rows_per_second",
+        "boundary_ns",
+        "guest_ns",
+        "fuel",
+        "memory_bytes",
+    ] {
         assert!(figures[key].as_f64().unwrap() > 0.0, "{key}: {figures}");
     }
-    let same = yagura(&["bench", path, "--no-build", "--events", "3000", "--baseline", file]).must_work();
+    let same = yagura(&[
+        "bench",
+        path,
+        "--no-build",
+        "--events",
+        "3000",
+        "--baseline",
+        file,
+    ])
+    .must_work();
     assert!(same.stdout.contains("1.00 × fuel"), "{}", same.stdout);
     // Twice the work is told, whatever the machine is doing.
     let text = fs::read_to_string(file).unwrap();
@@ -298,9 +411,21 @@ fn bench_compares_with_a_baseline() {
     let mut before: Value = serde_json::from_str(&text).unwrap();
     before[0]["fuel"] = (fuel / 2.0).into();
     fs::write(file, before.to_string()).unwrap();
-    let slower = yagura(&["bench", path, "--no-build", "--events", "3000", "--baseline", file]);
+    let slower = yagura(&[
+        "bench",
+        path,
+        "--no-build",
+        "--events",
+        "3000",
+        "--baseline",
+        file,
+    ]);
     assert_eq!(slower.code, Some(1));
-    assert!(slower.stderr.contains("error: rule `root-login` uses"), "{}", slower.stderr);
+    assert!(
+        slower.stderr.contains("error: rule `root-login` uses"),
+        "{}",
+        slower.stderr
+    );
 }
 
 #[test]
@@ -312,7 +437,11 @@ fn doctor_names_every_toolchain_and_how_to_get_it() {
         .collect();
     assert_eq!(names, ["plugins", "rust", "go", "python"]);
     // The tests of the other languages need them all.
-    assert!(lines(&ran).iter().all(|line| line["found"] == true), "{}", ran.stdout);
+    assert!(
+        lines(&ran).iter().all(|line| line["found"] == true),
+        "{}",
+        ran.stdout
+    );
     // Without anything on the path, each says what to type.
     let bare = Command::new(binary())
         .args(["doctor"])
@@ -321,7 +450,11 @@ fn doctor_names_every_toolchain_and_how_to_get_it() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&bare.stdout).into_owned();
-    for part in ["rustup target add", "https://go.dev/dl", "apt-get install -y python3"] {
+    for part in [
+        "rustup target add",
+        "https://go.dev/dl",
+        "apt-get install -y python3",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     // The same without the doctor: one error, with the command.
@@ -361,17 +494,32 @@ fn dev_tests_again_on_every_save() {
         .unwrap();
     let _watching = Watching(child);
     wait_for(&log, "waiting for a change", 1);
-    pack.replace("rules/root-login.toml", "user_type = 'Root'", "user_type = 'Toor'");
+    pack.replace(
+        "rules/root-login.toml",
+        "user_type = 'Root'",
+        "user_type = 'Toor'",
+    );
     wait_for(&log, "waiting for a change", 2);
     assert!(text(&log).contains("1 failed"), "{}", text(&log));
-    pack.replace("rules/root-login.toml", "user_type = 'Toor'", "user_type = 'Root'");
+    pack.replace(
+        "rules/root-login.toml",
+        "user_type = 'Toor'",
+        "user_type = 'Root'",
+    );
     wait_for(&log, "waiting for a change", 3);
-    assert!(text(&log).matches("0 failed").count() == 2, "{}", text(&log));
+    assert!(
+        text(&log).matches("0 failed").count() == 2,
+        "{}",
+        text(&log)
+    );
 }
 
 fn text(file: &Path) -> String {
     let mut text = String::new();
-    fs::File::open(file).unwrap().read_to_string(&mut text).unwrap();
+    fs::File::open(file)
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
     text
 }
 

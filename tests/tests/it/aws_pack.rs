@@ -11,12 +11,24 @@ use yagura_tests::command::yagura;
 fn every_rule_finds_its_events_and_no_others() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/aws");
     let pack = Pack::read(&dir).unwrap();
-    let with_code = pack.rules.iter().filter(|source| source.rule.plugin.is_some());
+    let with_code = pack
+        .rules
+        .iter()
+        .filter(|source| source.rule.plugin.is_some());
     assert!(with_code.count() >= 8);
-    let without = pack.rules.iter().filter(|source| source.rule.plugin.is_none());
+    let without = pack
+        .rules
+        .iter()
+        .filter(|source| source.rule.plugin.is_none());
     assert!(without.count() >= 3);
 
-    let ran = yagura(&["test", dir.to_str().unwrap(), "--no-build", "--format", "json"]);
+    let ran = yagura(&[
+        "test",
+        dir.to_str().unwrap(),
+        "--no-build",
+        "--format",
+        "json",
+    ]);
     let mut cases: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in ran.stdout.lines() {
         let case: Value = serde_json::from_str(line).unwrap();

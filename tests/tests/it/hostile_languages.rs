@@ -60,7 +60,10 @@ impl Guest {
 
     /// Hands over two events: `a` and `bc`.
     fn judge(&mut self) -> Result<Vec<RawFinding>, CallError> {
-        let offsets: Vec<u8> = [0_u32, 1, 3].iter().flat_map(|at| at.to_le_bytes()).collect();
+        let offsets: Vec<u8> = [0_u32, 1, 3]
+            .iter()
+            .flat_map(|at| at.to_le_bytes())
+            .collect();
         let column = ColumnRef {
             offsets: &offsets,
             values: b"abc",
@@ -114,7 +117,11 @@ fn crashes(plugin: &DetectorPlugin, behaviour: &str, part: &str) {
 
 /// Returns the context that a behaviour gives, which must be the same in every instance.
 fn same_every_time(plugin: &DetectorPlugin, behaviour: &str) -> Vec<(String, String)> {
-    let context = || Guest::new(plugin, behaviour).judge().unwrap()[0].context.clone();
+    let context = || {
+        Guest::new(plugin, behaviour).judge().unwrap()[0]
+            .context
+            .clone()
+    };
     let first = context();
     assert!(first.len() >= 4, "{first:?}");
     assert_eq!(context(), first);
@@ -125,7 +132,11 @@ fn same_every_time(plugin: &DetectorPlugin, behaviour: &str) -> Vec<(String, Str
 fn go_is_held_to_its_limits() {
     is_limited(go(), "endless-loop", &[LimitKind::Time]);
     is_limited(go(), "memory-hog", &[LimitKind::Memory]);
-    is_limited(go(), "stack-overflow", &[LimitKind::Memory, LimitKind::Stack]);
+    is_limited(
+        go(),
+        "stack-overflow",
+        &[LimitKind::Memory, LimitKind::Stack],
+    );
 }
 
 #[test]
@@ -133,9 +144,17 @@ fn a_go_panic_is_told_with_the_authors_file_and_line() {
     says(
         go(),
         "panic",
-        &["index out of range [1000] with length 1", "main.go:101", "characterAt"],
+        &[
+            "index out of range [1000] with length 1",
+            "main.go:101",
+            "characterAt",
+        ],
     );
-    says(go(), "nil-map", &["assignment to entry in nil map", "main.go:", "nilMap"]);
+    says(
+        go(),
+        "nil-map",
+        &["assignment to entry in nil map", "main.go:", "nilMap"],
+    );
 }
 
 #[test]
@@ -157,10 +176,43 @@ fn go_prints_to_the_log_and_has_no_clock_of_its_own() {
         .collect();
     assert!(log.contains(&(LogLevel::Info, "printed: bc")), "{log:?}");
     assert!(
-        log.iter().any(|(level, text)| *level == LogLevel::Error && text.ends_with("logged: a")),
+        log.iter()
+            .any(|(level, text)| *level == LogLevel::Error && text.ends_with("logged: a")),
         "{log:?}"
     );
     let context = same_every_time(go(), "clock");
     let now = context.iter().find(|(name, _)| name == "now").unwrap();
     assert!(now.1.starts_with("1970-01-01T00:00:00"), "{now:?}");
+}
+
+#[test]
+fn python_is_held_to_its_limits() {
+    is_limited(python(), "endless-loop", &[LimitKind::Time]);
+    is_limited(python(), "memory-hog", &[LimitKind::Memory]);
+}
+
+#[test]
+fn a_python_exception_is_told_with_the_authors_file_and_line() {
+    says(python(), "exception", &["IndexError: ", ".py:", " in "]);
+    says(python(), "recursion", &["RecursionError: ", ".py:"]);
+    says(python(), "exit", &["SystemExit: 3"]);
+}
+
+#[test]
+fn python_reaches_neither_files_nor_network() {
+    says(python(), "files", &["Error", ".py:"]);
+    says(python(), "socket", &["Error", ".py:"]);
+}
+
+#[test]
+fn python_prints_to_the_log_and_has_no_clock_of_its_own() {
+    let mut guest = Guest::new(python(), "print");
+    guest.judge().unwrap();
+    let log = guest.0.last_log();
+    assert!(
+        log.iter()
+            .any(|line| line.level == LogLevel::Info && line.message.contains("bc")),
+        "{log:?}"
+    );
+    same_every_time(python(), "clock");
 }

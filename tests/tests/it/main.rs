@@ -20,9 +20,9 @@
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
 
 #[cfg(test)]
-mod aws_pack;
-#[cfg(test)]
 mod authors;
+#[cfg(test)]
+mod aws_pack;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]

@@ -74,12 +74,14 @@ fn event(number: u64, random: u64) -> Value {
         "userIdentity": {"type": pick(&["Root", "IAMUser", "AssumedRole"], random >> 8)},
     });
     if random & 1024 != 0 {
-        event["userIdentity"]["userName"] = pick(&["alice", "Zo\u{eb}", "\u{6ad3}", "o'neil"], random >> 12).into();
+        event["userIdentity"]["userName"] =
+            pick(&["alice", "Zo\u{eb}", "\u{6ad3}", "o'neil"], random >> 12).into();
     }
     match number % 10 {
         0..=3 => {
             event["eventName"] = "ConsoleLogin".into();
-            event["responseElements"] = json!({"ConsoleLogin": pick(&["Success", "Failure"], random >> 16)});
+            event["responseElements"] =
+                json!({"ConsoleLogin": pick(&["Success", "Failure"], random >> 16)});
             if random & 2048 != 0 {
                 let mfa = pick(&["Yes", "No", ""], random >> 20);
                 event["additionalEventData"] = json!({"MFAUsed": mfa, "LoginTo": "x"});

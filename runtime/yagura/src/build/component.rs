@@ -11,7 +11,10 @@ use yagura_host::{LoadError, inspect};
 
 /// The plugin contract, file by file.
 pub(crate) const CONTRACT: [(&str, &str); 2] = [
-    ("types.wit", include_str!("../../../../wit/v0.1.0/types.wit")),
+    (
+        "types.wit",
+        include_str!("../../../../wit/v0.1.0/types.wit"),
+    ),
     (
         "worlds.wit",
         include_str!("../../../../wit/v0.1.0/worlds.wit"),

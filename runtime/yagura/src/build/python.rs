@@ -128,10 +128,13 @@ fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
     say("componentize-py: making the component, which takes some half a minute");
     let output = dir.path().join("plugin.wasm");
     let mut command = Command::new(&program);
-    command
-        .arg("-d")
-        .arg(&place.wit)
-        .args(["-w", world.name(), "componentize", ENTRY, "--stub-wasi"]);
+    command.arg("-d").arg(&place.wit).args([
+        "-w",
+        world.name(),
+        "componentize",
+        ENTRY,
+        "--stub-wasi",
+    ]);
     for path in paths {
         command.arg("-p").arg(path);
     }
@@ -208,7 +211,13 @@ fn install_requirements(place: &Layout) -> Result<()> {
         .map(|program| program.with_file_name("python"))
         .context("componentize-py is gone")?;
     let status = Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
         .args(["--no-compile", "--target"])
         .arg(&place.packages)
         .arg("-r")

@@ -115,8 +115,14 @@ impl Package {
             )
         })?;
         let mut pip = Command::new(environment.join(BIN).join("python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .arg(format!("{}=={}", self.name, self.version));
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .arg(format!("{}=={}", self.name, self.version));
         let installed = quiet(&mut pip);
         if let Err(reason) = installed {
             // The first error is the one to tell.

@@ -75,7 +75,7 @@ struct Figures {
     /// Batches that they came in.
     batches: u64,
     /// Rows a second.
-    rows_per_second: f64,
+    rows_per_second: u64,
     /// Nanoseconds a row at the boundary.
     boundary_ns: f64,
     /// Nanoseconds a row in the plugin.
@@ -173,11 +173,15 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Figures>> {
     // Fuel costs time to count, so it is counted in a run of its own.
     let mut costs: BTreeMap<&str, (RuleCost, RuleCost)> = BTreeMap::new();
     for meter in [Meter::Time, Meter::Fuel] {
-        let loaded = packs::load(&[arguments.dir.clone()], &[], &[], meter)?;
+        let loaded = packs::load(std::slice::from_ref(&arguments.dir), &[], &[], meter)?;
         for (id, tables) in &jobs {
             let source = loaded.rules.iter().find(|source| source.rule.id == *id);
             let source = source.with_context(|| format!("rule `{id}` is gone"))?;
-            let runs = if meter == Meter::Time { arguments.runs } else { 1 };
+            let runs = if meter == Meter::Time {
+                arguments.runs
+            } else {
+                1
+            };
             for _ in 0..runs {
                 let cost = once(arguments, source, &loaded.plugins, tables).await?;
                 let entry = costs.entry(id).or_default();
@@ -202,12 +206,18 @@ fn figures(id: &str, time: &RuleCost, fuel: &RuleCost) -> Figures {
         rule: id.to_owned(),
         rows: time.rows,
         batches: time.calls,
-        rows_per_second: rows / time.total.as_secs_f64(),
+        rows_per_second: rows_per_second(time),
         boundary_ns: (time.total - guest).as_nanos() as f64 / rows,
         guest_ns: guest.as_nanos() as f64 / rows,
         fuel: fuel.fuel as f64 / fuel.rows.max(1) as f64,
         memory_bytes: time.memory,
     }
+}
+
+fn rows_per_second(cost: &RuleCost) -> u64 {
+    let nanoseconds = cost.total.as_nanos().max(1);
+    let rows = u128::from(cost.rows) * 1_000_000_000 / nanoseconds;
+    u64::try_from(rows).unwrap_or(u64::MAX)
 }
 
 async fn once(
@@ -278,7 +288,12 @@ async fn repeated(rule: &str, table: &str, cases: &[Case], wanted: u32) -> Resul
     }
     let dir = tempfile::tempdir().context("cannot make a directory for events")?;
     let file = dir.path().join("events.ndjson");
-    let text: String = lines.iter().cycle().take(wanted as usize).cloned().collect();
+    let text: String = lines
+        .iter()
+        .cycle()
+        .take(wanted as usize)
+        .cloned()
+        .collect();
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     let lake = Location::parse(&format!("memory://bench-{rule}"), &BTreeMap::new())?;
     ingest(IngestOptions::new(table, lake.clone()), &[file], |_| {}).await?;
@@ -319,7 +334,7 @@ fn print(
         table.add_row([
             now.rule.clone(),
             number(now.rows),
-            number(now.rows_per_second as u64),
+            number(now.rows_per_second),
             format!("{:.1}", now.boundary_ns),
             format!("{:.1}", now.guest_ns),
             format!("{:.0}", now.fuel),

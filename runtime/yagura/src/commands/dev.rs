@@ -41,7 +41,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         .watch(dir, RecursiveMode::Recursive)
         .with_context(|| format!("cannot watch {}", dir.display()))?;
     let built: Vec<String> = parse::<Manifest>(&manifest, &text)
-        .map(|manifest| manifest.plugins.into_iter().map(|plugin| plugin.file).collect())
+        .map(|manifest| {
+            manifest
+                .plugins
+                .into_iter()
+                .map(|plugin| plugin.file)
+                .collect()
+        })
         .unwrap_or_default();
     loop {
         test(arguments)?;
@@ -135,7 +141,12 @@ mod tests {
         let dir = Path::new("/packs/logins");
         let built = ["detector.wasm".to_owned()];
         let is = |name: &str| is_source(&dir.join(name), dir, &built);
-        for name in ["pack.toml", "rules/a.toml", "detector/src/lib.rs", "tests/a/positive.ndjson"] {
+        for name in [
+            "pack.toml",
+            "rules/a.toml",
+            "detector/src/lib.rs",
+            "tests/a/positive.ndjson",
+        ] {
             assert!(is(name), "{name}");
         }
         for name in [

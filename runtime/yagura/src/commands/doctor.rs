@@ -111,10 +111,9 @@ fn plugins_run() -> Result<String, String> {
         }),
         Err(error) => {
             let cause = error.downcast_ref::<HostError>();
-            Err(one_line(&cause.map_or_else(
-                || format!("{error:#}"),
-                ToString::to_string,
-            )))
+            Err(one_line(
+                &cause.map_or_else(|| format!("{error:#}"), ToString::to_string),
+            ))
         }
     }
 }

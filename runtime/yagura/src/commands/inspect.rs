@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use yagura_core::Pack;
 use yagura_core::pack::{Limits, World};
-use yagura_host::{Meter, ComponentInfo, ComponentKind, LoadError, inspect};
+use yagura_host::{ComponentInfo, ComponentKind, LoadError, Meter, inspect};
 
 use crate::output::{Format, printable, table};
 use crate::packs;

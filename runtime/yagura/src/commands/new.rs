@@ -188,11 +188,20 @@ fn name_of(dir: &Path) -> Result<String> {
     let name: String = last
         .to_lowercase()
         .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '-'
+            }
+        })
         .collect();
     let name = name.trim_matches('-').to_owned();
     if name.is_empty() {
-        bail!("{} gives the pack no name: name a directory in letters", dir.display());
+        bail!(
+            "{} gives the pack no name: name a directory in letters",
+            dir.display()
+        );
     }
     Ok(name)
 }

@@ -277,10 +277,7 @@ mod tests {
         let folder = dir.path().join("tests/whoami");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("positive.json"), "{}").unwrap();
-        let sigma = [(
-            "0d6a-1".to_owned(),
-            PathBuf::from("rules/whoami.yml"),
-        )];
+        let sigma = [("0d6a-1".to_owned(), PathBuf::from("rules/whoami.yml"))];
         let found = collect(&read, &sigma).unwrap();
         assert_eq!(found.cases[0].rule, "0d6a-1");
         assert_eq!(found.warnings.len(), 2, "{:?}", found.warnings);

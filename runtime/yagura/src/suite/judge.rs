@@ -13,9 +13,7 @@ use yagura_alerts::assemble;
 use yagura_core::case::InlineTest;
 use yagura_core::{Alert, Pack, Rule};
 use yagura_engine::report::RuleCost;
-use yagura_engine::{
-    RuleSource, RunInput, RunOptions, RunOutcome, SigmaInput, run, sigma_rule_id,
-};
+use yagura_engine::{RuleSource, RunInput, RunOptions, RunOutcome, SigmaInput, run, sigma_rule_id};
 use yagura_host::Meter;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::{OnProblem, TableConfig};
@@ -122,7 +120,12 @@ impl Suite {
             Expected::Nothing if found.alerts.is_empty() => Vec::new(),
             Expected::Nothing => {
                 let mut lines = vec!["expected no alert, found:".to_owned()];
-                lines.extend(found.alerts.iter().map(|alert| format!("  {}", said(alert))));
+                lines.extend(
+                    found
+                        .alerts
+                        .iter()
+                        .map(|alert| format!("  {}", said(alert))),
+                );
                 lines
             }
             Expected::Inline(test) => inline_differences(test, &found),
@@ -215,9 +218,12 @@ impl Suite {
         let definition = self.tables.get(table);
         let below = lake.join(table);
         if is_parquet(file) {
-            let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let bytes =
+                fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
             let path = below.join("events.parquet").prefix;
-            let stored = below.store.put_opts(&path, bytes.into(), Default::default());
+            let stored = below
+                .store
+                .put_opts(&path, bytes.into(), Default::default());
             stored.await?;
             return Ok(0);
         }
@@ -271,8 +277,7 @@ impl Suite {
         let mut load = self.loaded.sigma.load.clone();
         load.problems.clear();
         load.correlations.clear();
-        load.rules
-            .retain(|source| sigma_rule_id(source) == rule);
+        load.rules.retain(|source| sigma_rule_id(source) == rule);
         SigmaInput {
             load,
             maps: self.loaded.sigma.maps.clone(),
@@ -319,7 +324,12 @@ fn inline_differences(test: &InlineTest, found: &Found) -> Vec<String> {
         (true, false) => return vec!["expected a match, found none".to_owned()],
         (false, true) => {
             let mut lines = vec!["expected no match, found:".to_owned()];
-            lines.extend(found.alerts.iter().map(|alert| format!("  {}", said(alert))));
+            lines.extend(
+                found
+                    .alerts
+                    .iter()
+                    .map(|alert| format!("  {}", said(alert))),
+            );
             return lines;
         }
         _ => {}
@@ -327,9 +337,9 @@ fn inline_differences(test: &InlineTest, found: &Found) -> Vec<String> {
     match (&test.alert, found.alerts.first()) {
         (None, _) => Vec::new(),
         (Some(expected), Some(alert)) => expected.differences(alert),
-        (Some(_), None) => vec![
-            "expected an alert, found matches below the rule's `alert.threshold`".to_owned(),
-        ],
+        (Some(_), None) => {
+            vec!["expected an alert, found matches below the rule's `alert.threshold`".to_owned()]
+        }
     }
 }
 
@@ -361,7 +371,8 @@ fn golden_differences(golden: &Path, expected: Option<&str>, found: &str) -> Vec
         lines.push(format!("  {sign} {}", change.value().trim_end()));
     }
     if lines.len() == 1 {
-        lines.push("  the same alerts, written differently: `--update` writes them anew".to_owned());
+        lines
+            .push("  the same alerts, written differently: `--update` writes them anew".to_owned());
     }
     lines
 }

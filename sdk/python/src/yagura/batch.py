@@ -77,7 +77,7 @@ class _Sparse(Sequence[Any]):
 
     def __getitem__(self, row: Any) -> Any:
         view = self._view
-        if view._asked * 8 > len(view):
+        if view.mostly_read():
             self._cells.schema.dense[self._index] = True
             self._cells[self._key] = view.to_list()
         return view[row]
@@ -206,9 +206,9 @@ class Batch(Sequence[Event]):
     @overload
     def column(self, column: Column[str]) -> Texts: ...
     @overload
-    def column(self, column: Column[bool]) -> Booleans: ...
-    @overload
     def column(self, column: Column[int]) -> Numbers[int]: ...
+    @overload
+    def column(self, column: Column[bool]) -> Booleans: ...
     @overload
     def column(self, column: Column[float]) -> Numbers[float]: ...
     @overload

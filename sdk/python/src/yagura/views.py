@@ -45,7 +45,7 @@ class View(Sequence["Value | None"], Generic[Value]):
         self._raw = raw
         self._length = rows
         self._list: list[Value | None] | None = None
-        # How many single values were asked for: see `batch.Cells`.
+        # How many single values were asked for.
         self._asked = 0
 
     def __len__(self) -> int:
@@ -95,6 +95,10 @@ class View(Sequence["Value | None"], Generic[Value]):
                     values[row] = None
             self._list = values
         return values
+
+    def mostly_read(self) -> bool:
+        """Says whether all values are decoded, or so many were asked for that it pays to decode all."""
+        return self._list is not None or self._asked * 8 > self._length
 
     def _one(self, row: int) -> Value | None:
         """Returns the value of a row that is in the batch and not NULL."""

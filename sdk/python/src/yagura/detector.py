@@ -1,0 +1,139 @@
+"""Detectors: classes and functions that authors write, by the rules that they serve."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
+
+from .batch import Batch
+from .errors import ConfigError
+from .findings import Finding, Findings
+from .rule import Rule
+
+Author = TypeVar("Author", bound=Callable[..., Any])
+
+
+class Detector(Protocol):
+    """What a detector's class looks like. Every method but the first two may be left out, and ``on_batch`` too when
+    there is an ``on_watermark``.
+
+    It need not inherit from this: the type is for type checkers and readers.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        """Looks up columns and configuration. Called once for each rule, first.
+
+        Raises :class:`yagura.ConfigError` when the rule cannot be served as it is written.
+        """
+
+    def on_batch(self, batch: Batch, findings: Findings) -> None:
+        """Judges one batch. Its bounds mean nothing: the same events may come in any number of batches.
+
+        Raises :class:`yagura.DataError` to have the batch set aside and reported, :class:`yagura.RetryError` to see it
+        once more.
+        """
+
+    def on_watermark(self, time: int, findings: Findings) -> None:
+        """Learns that no event before ``time``, in microseconds since 1970-01-01T00:00:00Z, is still to come.
+
+        Time never comes from anywhere else. Raises as :meth:`on_batch`.
+        """
+
+    def snapshot(self) -> bytes:
+        """Returns the private state, in an encoding of the detector's own; empty when it keeps none."""
+
+    def restore(self, state: bytes) -> None:
+        """Takes back what an earlier :meth:`snapshot` returned; not called when that was empty.
+
+        Raises :class:`yagura.DataError` when the state cannot be read.
+        """
+
+
+class Entry(NamedTuple):
+    """A detector and the rule that it serves."""
+
+    id: str
+    author: Callable[..., Any]
+
+
+REGISTERED: list[Entry] = []
+"""What was decorated, in order."""
+
+
+def detector(*ids: str) -> Callable[[Author], Author]:
+    """Makes a class or a function the detector of the rules with these ids; each rule gets its own instance.
+
+    A class is a :class:`Detector`. A function is called once for each event, as ``function(event)`` or
+    ``function(event, rule)``, and returns a :class:`yagura.Finding`, ``True`` for one that says only what the rule
+    says, or ``False`` or ``None`` for none.
+    """
+    if not ids or not all(isinstance(id, str) for id in ids):
+        raise TypeError('a detector names the rules that it serves: @detector("rule-id")')
+
+    def register(author: Author) -> Author:
+        REGISTERED.extend(Entry(id, author) for id in ids)
+        return author
+
+    return register
+
+
+def open_detector(author: Callable[..., Any], rule: Rule) -> Opened:
+    """Makes the detector of a class or function for one rule.
+
+    Raises what the class raises, and :class:`ConfigError` for what cannot be a detector.
+    """
+    if not isinstance(author, type):
+        return Opened(_Function(author, rule))
+    instance = author(rule)
+    if not hasattr(instance, "on_batch") and not hasattr(instance, "on_watermark"):
+        raise ConfigError(f"the detector `{author.__qualname__}` has neither `on_batch` nor `on_watermark`")
+    return Opened(instance)
+
+
+class Opened:
+    """A detector of any form, with the methods that it left out."""
+
+    __slots__ = ("detector", "on_batch", "on_watermark", "restore", "snapshot")
+
+    def __init__(self, instance: Any) -> None:
+        self.detector = instance
+        """The author's own object."""
+        self.on_batch: Callable[[Batch, Findings], None] = getattr(instance, "on_batch", _nothing)
+        self.on_watermark: Callable[[int, Findings], None] = getattr(instance, "on_watermark", _nothing)
+        self.snapshot: Callable[[], bytes] = getattr(instance, "snapshot", bytes)
+        self.restore: Callable[[bytes], None] = getattr(instance, "restore", _nothing)
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+class _Function:
+    """A function as a detector."""
+
+    __slots__ = ("_function", "_rule")
+
+    def __init__(self, function: Callable[..., Any], rule: Rule) -> None:
+        parameters = inspect.signature(function).parameters.values()
+        places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        if len(places) not in (1, 2) or any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+            raise ConfigError(f"the detector `{function.__name__}` is to take `event`, or `event` and `rule`")
+        self._function = function
+        self._rule = rule if len(places) == 2 and places[1].default is inspect.Parameter.empty else None
+
+    def on_batch(self, batch: Batch, findings: Findings) -> None:
+        answers = map(self._function, batch, *([repeat(self._rule)] if self._rule else []))
+        for row, answer in enumerate(answers):
+            if answer is None or answer is False:
+                continue
+            if answer is True:
+                findings.row(row)
+            elif isinstance(answer, Finding):
+                findings.add(answer, row)
+            else:
+                name = cast(Any, self._function).__name__
+                raise TypeError(
+                    f"`{name}` returned {type(answer).__name__} where a Finding, True, False or None is wanted"
+                )

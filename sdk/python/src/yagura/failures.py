@@ -1,0 +1,45 @@
+"""What an author's exception says: its kind, its message, and the author's line that it came from."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+
+def describe(error: BaseException, source: str) -> str:
+    """Returns ``<kind>: <message> (<file>:<line> in <function>)``.
+
+    ``source`` is the folder of the author's files. The place is the innermost one in it, with the file relative to the
+    folder; without one it is left out.
+    """
+    kind, message = type(error).__name__, _message(error)
+    said = f"{kind}: {message}" if message else kind
+    place = _place(error.__traceback__, source)
+    if place is None and isinstance(error, SyntaxError) and error.filename:
+        place = f"{_relative(error.filename, source) or error.filename}:{error.lineno}"
+    return f"{said} ({place})" if place else said
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return error.msg
+    try:
+        return str(error)
+    # The author's own `__str__` may fail as anything else may.
+    except Exception:
+        return ""
+
+
+def _place(traceback: TracebackType | None, source: str) -> str | None:
+    place = None
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        file = _relative(code.co_filename, source)
+        if file is not None:
+            place = (file, traceback.tb_lineno, code.co_qualname)
+        traceback = traceback.tb_next
+    return "{}:{} in {}".format(*place) if place else None
+
+
+def _relative(file: str, source: str) -> str | None:
+    folder = source.rstrip("/") + "/"
+    return file[len(folder) :] if file.startswith(folder) else None

@@ -1,0 +1,51 @@
+"""The plugin's log, which the host keeps, bounded in lines and bytes a call. In unit tests it goes to stderr.
+
+What a detector prints goes there too, a line each: ``print`` as info, ``sys.stderr`` as warn.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+def debug(message: object) -> None:
+    """Logs what helps only the plugin's author."""
+    _write(0, message)
+
+
+def info(message: object) -> None:
+    """Logs what an operator may want to know."""
+    _write(1, message)
+
+
+def warn(message: object) -> None:
+    """Logs what an operator should look at."""
+    _write(2, message)
+
+
+def error(message: object) -> None:
+    """Logs what went wrong."""
+    _write(3, message)
+
+
+def send_to(sink: Callable[[int, str], None]) -> None:
+    """Sends the log to ``sink``, which takes the level's number in the contract, from 0 for debug to 3 for error, and
+    the message. Only the component calls it."""
+    global _sink
+    _sink = sink
+
+
+def _write(level: int, message: object) -> None:
+    text = str(message)
+    if not text.isascii():
+        # Half of a surrogate pair is no character: it cannot cross to the host.
+        text = text.encode("utf-8", "replace").decode()
+    _sink(level, text)
+
+
+def _to_stderr(level: int, message: str) -> None:
+    print(f"{('Debug', 'Info', 'Warn', 'Error')[level]}: {message}", file=sys.stderr)
+
+
+_sink: Callable[[int, str], None] = _to_stderr
