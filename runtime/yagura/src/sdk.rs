@@ -85,8 +85,16 @@ impl Sdk {
     }
 
     /// Writes its files below `dir`.
-    pub(crate) fn write(self, dir: &Path) -> io::Result<()> {
+    fn write(self, dir: &Path) -> io::Result<()> {
+        self.write_below("", dir)
+    }
+
+    /// Writes those of its files that are below `part` to `dir`.
+    pub(crate) fn write_below(self, part: &str, dir: &Path) -> io::Result<()> {
         for (path, bytes) in self.files() {
+            let Ok(path) = path.strip_prefix(part) else {
+                continue;
+            };
             let file = dir.join(path);
             if let Some(parent) = file.parent() {
                 fs::create_dir_all(parent)?;

@@ -188,7 +188,9 @@ fn go_prints_to_the_log_and_has_no_clock_of_its_own() {
 #[test]
 fn python_is_held_to_its_limits() {
     is_limited(python(), "endless-loop", &[LimitKind::Time]);
-    is_limited(python(), "memory-hog", &[LimitKind::Memory]);
+    // Python learns that there is no more, and what it had is free again.
+    says(python(), "memory-hog", &["MemoryError (uses_too_much.py:"]);
+    assert_eq!(Guest::new(python(), "print").judge().unwrap().len(), 2);
 }
 
 #[test]
@@ -196,6 +198,7 @@ fn a_python_exception_is_told_with_the_authors_file_and_line() {
     says(python(), "exception", &["IndexError: ", ".py:", " in "]);
     says(python(), "recursion", &["RecursionError: ", ".py:"]);
     says(python(), "exit", &["SystemExit: 3"]);
+    crashes(python(), "os-abort", "on-batch");
 }
 
 #[test]

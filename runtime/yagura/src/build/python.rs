@@ -120,12 +120,12 @@ fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
     place
         .fill(files)
         .with_context(|| format!("cannot write to {}", dir.path().display()))?;
-    let mut paths = vec![&place.entry, &place.author, &place.sdk];
+    let mut paths = vec![&place.app];
     if place.author.join(REQUIREMENTS).is_file() {
         install_requirements(&place)?;
         paths.push(&place.packages);
     }
-    say("componentize-py: making the component, which takes some half a minute");
+    say("componentize-py: making the component, which takes some seconds");
     let output = dir.path().join("plugin.wasm");
     let mut command = Command::new(&program);
     command.arg("-d").arg(&place.wit).args([
@@ -154,7 +154,7 @@ fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
             String::from_utf8_lossy(&result.stdout),
             String::from_utf8_lossy(&result.stderr)
         );
-        return Err(RuleFault(failure(source, &place, &text)).into());
+        return Err(RuleFault(failure(source, &text)).into());
     }
     fs::read(&output).with_context(|| format!("cannot read {}", output.display()))
 }
@@ -162,32 +162,32 @@ fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
 /// Where the parts of a build lie.
 struct Layout {
     wit: PathBuf,
-    entry: PathBuf,
+    /// Entry module, SDK and the author's modules: what the component's interpreter sees as one folder.
+    app: PathBuf,
     author: PathBuf,
-    sdk: PathBuf,
     packages: PathBuf,
 }
 
+/// The author's folder inside the component.
+const AUTHOR: &str = "source";
+
 impl Layout {
     fn new(dir: &Path) -> Self {
+        let app = dir.join("app");
         Self {
             wit: dir.join("wit"),
-            entry: dir.join("entry"),
-            author: dir.join("author"),
-            sdk: dir.join("sdk").join("src"),
+            author: app.join(AUTHOR),
             packages: dir.join("packages"),
+            app,
         }
     }
 
     fn fill(&self, files: &[Source]) -> std::io::Result<()> {
         write_contract(&self.wit)?;
-        Sdk::Python.write(self.sdk.parent().unwrap_or(&self.sdk))?;
-        fs::create_dir_all(&self.entry)?;
+        Sdk::Python.write_below("src", &self.app)?;
         fs::create_dir_all(&self.author)?;
-        fs::write(
-            self.entry.join(format!("{ENTRY}.py")),
-            entry(&self.author.to_string_lossy()),
-        )?;
+        let entry = format!("from yagura.component import Detection, load\nload(\"{AUTHOR}\")\n");
+        fs::write(self.app.join(format!("{ENTRY}.py")), entry)?;
         for file in files {
             let path = self.author.join(&file.name);
             super::make_parent(&path)?;
@@ -195,14 +195,6 @@ impl Layout {
         }
         Ok(())
     }
-}
-
-/// Returns the module that componentize-py starts from: it imports every module of the author's.
-fn entry(author: &str) -> String {
-    format!(
-        "from yagura.component import Detection, load\nload({})\n",
-        serde_json::Value::from(author)
-    )
 }
 
 fn install_requirements(place: &Layout) -> Result<()> {
@@ -234,28 +226,22 @@ fn install_requirements(place: &Layout) -> Result<()> {
     .into())
 }
 
-/// Returns what componentize-py's output says to the author: the exception of a module that cannot be imported, with the
-/// lines of the author's own files.
-fn failure(source: &Path, place: &Layout, text: &str) -> String {
-    let author = format!("{}/", place.author.display());
-    let wanted = text
-        .lines()
-        .skip_while(|line| !line.contains("Traceback (most recent call last)"))
-        .filter(|line| !line.trim_start().starts_with("Caused by"))
-        .take(60);
-    let told: Vec<String> = wanted.map(|line| line.replace(&author, "")).collect();
-    if told.is_empty() {
-        return format!(
+/// What the SDK puts before the one line that says why an author's module cannot be imported.
+const SAYS: &str = "yagura: ";
+
+/// Returns what componentize-py's output says to the author.
+fn failure(source: &Path, text: &str) -> String {
+    match text.lines().find_map(|line| line.strip_prefix(SAYS)) {
+        Some(message) => format!(
+            "the modules in {} cannot be imported: {message}",
+            source.display()
+        ),
+        None => format!(
             "componentize-py fails on {}:\n{}",
             source.display(),
             text.trim_end()
-        );
+        ),
     }
-    format!(
-        "the modules in {} cannot be imported:\n{}",
-        source.display(),
-        told.join("\n")
-    )
 }
 
 /// Returns what `yagura doctor` says of the toolchain.
@@ -304,15 +290,14 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_at_import_is_told_with_the_authors_own_lines() {
-        let place = Layout::new(Path::new("/tmp/x"));
-        let text = "Error: \nTraceback (most recent call last):\n  File \"/tmp/x/author/login.py\", line 3, in <module>\n    1/0\nZeroDivisionError: division by zero\n\nCaused by:\n    wasm trap";
-        let told = failure(Path::new("detector"), &place, text);
-        assert!(
-            told.contains("File \"login.py\", line 3") && told.contains("ZeroDivisionError"),
-            "{told}"
+    fn what_the_sdk_says_of_a_module_is_told_and_anything_else_whole() {
+        let source = Path::new("detector");
+        let text = "Traceback (most recent call last)\n\nyagura: ZeroDivisionError: division by zero (login.py:3)\nmore";
+        assert_eq!(
+            failure(source, text),
+            "the modules in detector cannot be imported: ZeroDivisionError: division by zero (login.py:3)"
         );
-        let other = failure(Path::new("detector"), &place, "no space left");
+        let other = failure(source, "no space left");
         assert!(other.contains("no space left"), "{other}");
     }
 }

@@ -83,7 +83,7 @@ impl Language {
             Self::Rust => Some("(cd detector && cargo test)"),
             Self::Go => Some("(cd detector && go test .)"),
             Self::Python => Some(
-                "(cd detector && PYTHONPATH=../.yagura/sdk/python/src python3 -m unittest discover -s tests -t .)",
+                "(cd detector && PYTHONPATH=.:../.yagura/sdk/python/src python3 -m unittest discover tests)",
             ),
             Self::Sql | Self::Sigma => None,
         }

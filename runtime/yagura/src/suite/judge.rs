@@ -217,6 +217,9 @@ impl Suite {
     async fn fill(&self, lake: &Location, table: &str, file: &Path) -> Result<u64> {
         let definition = self.tables.get(table);
         let below = lake.join(table);
+        if let Some(definition) = definition {
+            definition.write(&below).await?;
+        }
         if is_parquet(file) {
             let bytes =
                 fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -226,9 +229,6 @@ impl Suite {
                 .put_opts(&path, bytes.into(), Default::default());
             stored.await?;
             return Ok(0);
-        }
-        if let Some(definition) = definition {
-            definition.write(&below).await?;
         }
         let options = IngestOptions::new(table, lake.clone());
         let report = ingest(options, &[file.to_owned()], |_| {}).await?;

@@ -83,11 +83,12 @@ def load(folder: str) -> None:
         _check_ids()
     except BaseException as error:
         message = str(error) if isinstance(error, PluginError) else describe(error, source)
-        print(f"yagura: {message}", file=sys.stderr, flush=True)
+        # The tool that builds the component puts words of its own before the first line.
+        print(f"\nyagura: {message}", file=sys.stderr, flush=True)
         raise
     _dispatch = Dispatch(REGISTERED, source)
-    sandbox.seal()
     log.send_to(_send)
+    sandbox.seal(files.values())
     # What was loaded stays: no collection of garbage has to look at it again.
     gc.collect()
     gc.freeze()
@@ -132,7 +133,7 @@ def _import_ahead(file: str) -> None:
 
 def _check_ids() -> None:
     if not REGISTERED:
-        raise ConfigError("the plugin has no detector: put @detector(\"rule-id\") before a class or a function")
+        raise ConfigError('the plugin has no detector: put @detector("rule-id") before a class or a function')
     seen: dict[str, Callable[..., Any]] = {}
     for id, author in REGISTERED:
         if id in seen:

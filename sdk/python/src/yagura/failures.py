@@ -14,8 +14,10 @@ def describe(error: BaseException, source: str) -> str:
     kind, message = type(error).__name__, _message(error)
     said = f"{kind}: {message}" if message else kind
     place = _place(error.__traceback__, source)
-    if place is None and isinstance(error, SyntaxError) and error.filename:
-        place = f"{_relative(error.filename, source) or error.filename}:{error.lineno}"
+    if isinstance(error, SyntaxError) and error.filename:
+        # The line that cannot be read, not the line that imports it.
+        file = _relative(error.filename, source)
+        place = f"{file}:{error.lineno}" if file else place
     return f"{said} ({place})" if place else said
 
 

@@ -10,31 +10,30 @@ here keeps a plugin in its sandbox, it only gives errors a message.
 
 from __future__ import annotations
 
-import builtins
 import datetime
 import errno
 import importlib
 import io
-import logging
+import json.decoder
+import linecache
 import os
 import random
+import re
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from . import log
 
-# The library's modules that it imports only when a function is called. After the build there are no files to import
-# them from.
+# What Python's library imports only when a function is called. After the build there are no files to import it from.
 _LATE_IMPORTS = (
-    *("_strptime", "decimal", "fractions", "statistics", "string", "textwrap", "traceback", "zoneinfo", "uuid"),
-    *("ipaddress", "base64", "binascii", "hashlib", "hmac", "secrets", "urllib.parse", "bisect", "heapq", "shlex"),
-    *("copy", "pickle", "struct", "difflib", "fnmatch", "csv", "html", "unicodedata", "stringprep", "calendar"),
-    *("encodings.ascii", "encodings.latin_1", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be"),
-    *("encodings.utf_32", "encodings.utf_8_sig", "encodings.idna", "encodings.punycode", "encodings.cp1252"),
-    *("encodings.hex_codec", "encodings.base64_codec", "encodings.unicode_escape", "encodings.raw_unicode_escape"),
+    *("_strptime", "traceback", "unicodedata", "stringprep"),
+    *("encodings.ascii", "encodings.latin_1", "encodings.cp1252", "encodings.idna", "encodings.punycode"),
+    *("encodings.utf_8_sig", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32"),
+    *("encodings.unicode_escape", "encodings.raw_unicode_escape", "encodings.hex_codec", "encodings.base64_codec"),
 )
 
 _FILES = (
@@ -43,31 +42,47 @@ _FILES = (
     *("read", "pread", "readv", "pwrite", "writev", "lseek", "close", "isatty", "statvfs", "get_terminal_size"),
 )
 
+_NETWORK = (
+    *("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo", "gethostname", "socketpair"),
+)
+
 _sealed = False
 
 
 def install() -> None:
     """Replaces clock and randomness, and makes files and network ready to be refused. Called before any module of the
     author is imported, so that what it imports by name is replaced already."""
-    _replace_clock()
-    _replace_datetime()
+    _replace_clock(time)
+    _replace_datetime(datetime)
     _replace_random()
     for name in _FILES:
         if hasattr(os, name):
             setattr(os, name, _refusing(getattr(os, name), "files"))
     # `builtins.open` is `io.open`; the path library has the latter.
-    builtins.open = io.open = _refusing(io.open, "files")  # type: ignore[assignment]
-    os.write = _write_descriptor(os.write)
+    _library("builtins").open = _library("io").open = _refusing(io.open, "files")
+    _library("os").write = _write_descriptor(os.write)
+    _limit_json()
 
 
-def seal() -> None:
-    """Ends the build: from here on there are no files, no imports and no output but the log."""
+def seal(sources: Iterable[str]) -> None:
+    """Ends the build: from here on there are no files, no imports and no output but the log.
+
+    The lines of the files ``sources`` stay, for tracebacks.
+    """
     global _sealed
     for name in _LATE_IMPORTS:
         try:
             importlib.import_module(name)
         except ImportError:
             pass
+    for source in sources:
+        linecache.getlines(source)
+    _library("linecache").checkcache = lambda filename=None: None
+    _library("linecache").updatecache = lambda filename, module_globals=None: []
+    _library("linecache").lazycache = lambda filename, module_globals: False
+    # To place its carets it parses lines, and the parser looks for their file when they are not whole.
+    _library("traceback")._extract_caret_anchors_from_line_segment = lambda segment: None
+    _library("traceback").StackSummary._should_show_carets = lambda *_: True
     _refuse_network()
     random.seed(_SEED)
     # Modules of files can no longer be found; `ModuleNotFoundError` says so by itself where this would trap.
@@ -78,11 +93,15 @@ def seal() -> None:
     sys.stderr.flush()
     sys.stdin = io.StringIO()
     sys.stdout, sys.stderr = _LogWriter(log.info), _LogWriter(log.warn)
-    sys.__stdout__ = sys.__stderr__ = sys.__stdin__ = None  # type: ignore[misc]
-    # Python's `logging` has levels too; a root logger that the author set up stays as it is.
-    if not logging.root.handlers:
-        logging.root.addHandler(_LogHandler())
+    for name in ("__stdin__", "__stdout__", "__stderr__"):
+        setattr(sys, name, None)
+    _take_logging()
     _sealed = True
+
+
+def _library(name: str) -> Any:
+    """Returns a module of Python's library, to be changed as no type checker would have it."""
+    return sys.modules[name]
 
 
 def flush() -> None:
@@ -113,7 +132,7 @@ def _sleep(seconds: float) -> None:
     _now += int(seconds * 1e9)
 
 
-def _replace_clock() -> None:
+def _replace_clock(time: Any) -> None:
     for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time", "clock_gettime"):
         if hasattr(time, name):
             setattr(time, name, _seconds)
@@ -122,7 +141,7 @@ def _replace_clock() -> None:
     time.sleep = _sleep
     gmtime, strftime, ctime, asctime = time.gmtime, time.strftime, time.ctime, time.asctime
 
-    def from_seconds(seconds: float | None = None) -> time.struct_time:
+    def from_seconds(seconds: float | None = None) -> Any:
         return gmtime(_seconds() if seconds is None else seconds)
 
     # The component's time zone is UTC.
@@ -132,23 +151,24 @@ def _replace_clock() -> None:
     time.asctime = lambda at=None: asctime(from_seconds() if at is None else at)
 
 
-def _replace_datetime() -> None:
+def _replace_datetime(datetime: Any) -> None:
     """Gives `datetime.datetime` and `datetime.date` a clock: theirs is in C, and asks the system."""
-    moment, day = datetime.datetime, datetime.date
+    moment: Any = datetime.datetime
+    day: Any = datetime.date
 
-    class MomentType(type(moment)):  # type: ignore[misc]
+    class MomentType(type):
         def __instancecheck__(cls, value: object) -> bool:
             return isinstance(value, moment)
 
-    class DayType(type(day)):  # type: ignore[misc]
+    class DayType(type):
         def __instancecheck__(cls, value: object) -> bool:
             return isinstance(value, day)
 
-    class Moment(moment, metaclass=MomentType):
+    class Moment(moment, metaclass=MomentType):  # type: ignore[misc]
         __slots__ = ()
 
         @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+        def now(cls, tz: Any = None) -> Any:
             return cls.fromtimestamp(_seconds(), tz or datetime.timezone.utc).replace(tzinfo=tz)
 
         @classmethod
@@ -159,7 +179,7 @@ def _replace_datetime() -> None:
         def today(cls) -> Any:
             return cls.now()
 
-    class Day(day, metaclass=DayType):
+    class Day(day, metaclass=DayType):  # type: ignore[misc]
         __slots__ = ()
 
         @classmethod
@@ -191,15 +211,15 @@ def _urandom(size: int, *_: object) -> bytes:
 
 
 def _replace_random() -> None:
-    os.urandom = _urandom  # type: ignore[assignment]
+    _library("os").urandom = _urandom
     # The module took the function by name when it was imported.
-    random._urandom = _urandom  # type: ignore[attr-defined]
+    _library("random")._urandom = _urandom
     seed = random.Random.seed
 
     def seed_without_system(self: random.Random, a: Any = None, version: int = 2) -> None:
         seed(self, int.from_bytes(_urandom(16), "little") if a is None else a, version)
 
-    random.Random.seed = seed_without_system  # type: ignore[method-assign]
+    _library("random").Random.seed = seed_without_system
     random.seed(_SEED)
 
 
@@ -240,12 +260,33 @@ def _refuse_network() -> None:
         _refuse("network")
 
     # In place, because authors and libraries take these by name.
-    socket.socket.__init__ = refuse  # type: ignore[attr-defined]
-    socket.socket.__del__ = lambda self: None  # type: ignore[attr-defined]
+    _library("socket").socket.__init__ = refuse
+    _library("socket").socket.__del__ = lambda self: None
     for module in (socket, sys.modules["_socket"]):
-        for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo", "gethostname"):
+        for name in _NETWORK:
             if hasattr(module, name):
                 setattr(module, name, refuse)
+
+
+# Deeper than any honest document, and within the stack.
+_JSON_DEPTH = 500
+_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
+_JSON_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+def _limit_json() -> None:
+    """Makes JSON that nests too deep the :class:`RecursionError` that it is elsewhere. Here the parser, which is in C,
+    would run out of stack before Python notices, and what an attacker writes into an event would end the instance."""
+    raw_decode = json.decoder.JSONDecoder.raw_decode
+
+    def limited(self: json.JSONDecoder, s: str, idx: int = 0) -> Any:
+        if s.count("[") + s.count("{") > _JSON_DEPTH:
+            steps = (_JSON_STEPS.get(character, 0) for character in _JSON_TEXT.sub("", s))
+            if max(accumulate(steps)) > _JSON_DEPTH:
+                raise RecursionError(f"JSON nests deeper than {_JSON_DEPTH} levels")
+        return raw_decode(self, s, idx)
+
+    _library("json.decoder").JSONDecoder.raw_decode = limited
 
 
 class _NoImports:
@@ -283,12 +324,18 @@ class _LogWriter(io.TextIOBase):
             self._to_log(line)
 
 
-class _LogHandler(logging.Handler):
-    """Sends what Python's ``logging`` gets to the log, by its level."""
+def _take_logging() -> None:
+    """Sends what Python's `logging` gets to the log, by its level; a root logger that the author set up stays as it is."""
+    logging = sys.modules.get("logging")
+    if logging is None or _library("logging").root.handlers:
+        return
 
-    def emit(self, record: logging.LogRecord) -> None:
-        for level, to_log in ((logging.ERROR, log.error), (logging.WARNING, log.warn), (logging.INFO, log.info)):
-            if record.levelno >= level:
-                to_log(self.format(record))
-                return
-        log.debug(self.format(record))
+    class Handler(logging.Handler):  # type: ignore[name-defined,misc]
+        def emit(self, record: Any) -> None:
+            to_log = log.debug
+            for level, at_least in ((20, log.info), (30, log.warn), (40, log.error)):
+                if record.levelno >= level:
+                    to_log = at_least
+            to_log(self.format(record))
+
+    logging.root.addHandler(Handler())

@@ -1,7 +1,7 @@
 """The code behind the rule root-login.
 
-`python -m unittest discover -s tests` runs it natively; `yagura test ..` as a component on recorded logs. Every module in
-this folder becomes part of one component.
+`PYTHONPATH=.:../.yagura/sdk/python/src python3 -m unittest discover tests` runs it natively, `yagura test ..` as a component
+on recorded logs. Every module in this folder becomes part of one component.
 """
 
 from yagura import Event, Finding, Severity, detector
