@@ -42,10 +42,18 @@ fn installers() -> Vec<Command> {
         command.args(["target", "add", TARGET]);
         commands.push(command);
     }
+    commands.extend(apt(APT));
+    commands
+}
+
+/// Returns the commands by which Debian's packages are installed: at once, and after asking what there is; none where that
+/// is not allowed.
+fn apt(install: &str) -> Vec<Command> {
+    let mut commands = Vec::new();
     if on_path("apt-get").is_some()
         && let Some(prefix) = root_prefix()
     {
-        for line in [APT, "apt-get update", APT] {
+        for line in [install, "apt-get update", install] {
             let words: Vec<&str> = prefix.iter().copied().chain(line.split(' ')).collect();
             let mut command = Command::new(words[0]);
             command
@@ -93,12 +101,31 @@ fn build_packs(places: &[&str]) -> Result<PathBuf> {
     Ok(yagura)
 }
 
-/// Builds all packs, those for tests too.
+/// Builds all packs, those for tests too, after installing what their languages need.
 ///
 /// # Errors
-/// When a build fails.
+/// When a toolchain cannot be had or a build fails.
 pub(crate) fn build_all_packs() -> Result<PathBuf> {
+    install_languages()?;
     build_packs(&PACKS)
+}
+
+/// Lets `yagura` install its tools for Go and Python, and Debian's Python first where there is none that can.
+fn install_languages() -> Result<()> {
+    let yagura = yagura()?;
+    let doctor = || {
+        let mut command = Command::new(&yagura);
+        command.args(["doctor", "--install"]);
+        command
+    };
+    if status(&mut doctor())?.success() {
+        return Ok(());
+    }
+    for mut command in apt("apt-get install -y --no-install-recommends python3 python3-venv") {
+        // The doctor has the last word.
+        status(&mut command)?;
+    }
+    run(&mut doctor())
 }
 
 /// Builds the packs that are Yagura's own.

@@ -64,23 +64,29 @@ class Cells(dict[object, Any]):
 class _Sparse(Sequence[Any]):
     """A view that makes room for a list in its :class:`Cells` when many of its values are asked for."""
 
-    __slots__ = ("_cells", "_index", "_key", "_view")
+    __slots__ = ("_cells", "_index", "_key", "_left", "_one", "_validity", "_view")
 
     def __init__(self, view: View[Any], cells: Cells, key: object, index: int) -> None:
         self._view = view
         self._cells = cells
         self._key = key
         self._index = index
+        self._left = len(view) // 8
+        self._validity = cells.columns[index].validity
+        self._one = view.one
 
     def __len__(self) -> int:
         return len(self._view)
 
     def __getitem__(self, row: Any) -> Any:
-        view = self._view
-        if view.mostly_read():
+        self._left -= 1
+        if self._left < 0:
             self._cells.schema.dense[self._index] = True
-            self._cells[self._key] = view.to_list()
-        return view[row]
+            self._cells[self._key] = self._view.to_list()
+        validity = self._validity
+        if validity and not validity[row >> 3] >> (row & 7) & 1:
+            return None
+        return self._one(row)
 
 
 class Event(Mapping[str, Any]):

@@ -39,14 +39,12 @@ class View(Sequence["Value | None"], Generic[Value]):
     several times faster a value.
     """
 
-    __slots__ = ("_asked", "_length", "_list", "_raw")
+    __slots__ = ("_length", "_list", "_raw")
 
     def __init__(self, raw: RawColumn, rows: int) -> None:
         self._raw = raw
         self._length = rows
         self._list: list[Value | None] | None = None
-        # How many single values were asked for.
-        self._asked = 0
 
     def __len__(self) -> int:
         return self._length
@@ -65,11 +63,10 @@ class View(Sequence["Value | None"], Generic[Value]):
             row += self._length
         if not 0 <= row < self._length:
             raise IndexError(f"row {row} of a batch of {self._length}")
-        self._asked += 1
         validity = self._raw.validity
         if validity and not validity[row >> 3] >> (row & 7) & 1:
             return None
-        return self._one(row)
+        return self.one(row)
 
     def __iter__(self) -> Iterator[Value | None]:
         return iter(self.to_list())
@@ -96,11 +93,7 @@ class View(Sequence["Value | None"], Generic[Value]):
             self._list = values
         return values
 
-    def mostly_read(self) -> bool:
-        """Says whether all values are decoded, or so many were asked for that it pays to decode all."""
-        return self._list is not None or self._asked * 8 > self._length
-
-    def _one(self, row: int) -> Value | None:
+    def one(self, row: int) -> Value | None:
         """Returns the value of a row that is in the batch and not NULL."""
         raise NotImplementedError
 
@@ -121,7 +114,7 @@ class Numbers(View[Value]):
         self.values: memoryview = memoryview(raw.values).cast("B").cast(code)  # type: ignore[call-overload]
         """The host's own numbers, without a copy, with any value at all where a row is NULL."""
 
-    def _one(self, row: int) -> Value | None:
+    def one(self, row: int) -> Value | None:
         value: Any = self.values[row]
         return value  # type: ignore[no-any-return]
 
@@ -135,7 +128,7 @@ class Booleans(View[bool]):
 
     __slots__ = ()
 
-    def _one(self, row: int) -> bool | None:
+    def one(self, row: int) -> bool | None:
         return bool(self._raw.values[row >> 3] >> (row & 7) & 1)
 
     def _all(self) -> list[bool | None]:
@@ -153,7 +146,7 @@ class _Variable(View[Value]):
         super().__init__(raw, rows)
         self._offsets = memoryview(raw.offsets).cast("B").cast("I")
 
-    def _one(self, row: int) -> Value | None:
+    def one(self, row: int) -> Value | None:
         return self._cut(self._offsets[row], self._offsets[row + 1])
 
     def _cut(self, start: int, end: int) -> Value | None:

@@ -63,7 +63,7 @@ impl OpenIngress {
     fn open_ports(&self, permissions: Json) -> Vec<(i64, i64)> {
         let mut open = Vec::new();
         for permission in items(Some(permissions)) {
-            let port = |name: &str| permission.get(name).and_then(|port| port.i64());
+            let port = |name: &str| permission.get(name).and_then(integer);
             let (Some(from), Some(to)) = (port("fromPort"), port("toPort")) else {
                 continue;
             };
@@ -75,6 +75,11 @@ impl OpenIngress {
         }
         open
     }
+}
+
+/// Returns a number that is written as one: [`Json::i64`] by itself also reads `"22"`.
+fn integer(value: Json<'_>) -> Option<i64> {
+    (!value.raw().starts_with('"')).then(|| value.i64())?
 }
 
 /// Returns the elements of `{"items": […]}`.
