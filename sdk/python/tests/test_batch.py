@@ -22,17 +22,20 @@ def column(validity: bytes, offsets: list[int], values: bytes) -> _Column:
 
 def values(found: Schema, raw: _Batch, name: str) -> list[list[Any]]:
     """Reads a column in every way there is."""
+    batch = Batch(found, raw)
     return [
         [event[name] for event in Batch(found, raw)],
         list(Batch(found, raw).column(name)),
         [Batch(found, raw).column(name)[row] for row in range(raw.rows)],
-        [None if batch.column(name).is_null(row) else batch[row][name] for batch in [Batch(found, raw)] for row in range(raw.rows)],
+        [None if Batch(found, raw).column(name).is_null(row) else event[name] for row, event in enumerate(batch)],
     ]
 
 
 def test_bytes_read_as_the_contract_says() -> None:
     numbers = struct.pack("<3q", 7, -1, 0)
-    found = schema(name=DataType.TEXT, count=DataType.INT64, flag=DataType.BOOLEAN, at=DataType.TIME, part=DataType.BINARY)
+    found = schema(
+        name=DataType.TEXT, count=DataType.INT64, flag=DataType.BOOLEAN, at=DataType.TIME, part=DataType.BINARY
+    )
     raw = _Batch(
         3,
         [

@@ -97,7 +97,7 @@ class Event(Mapping[str, Any]):
     may be kept: it stays what it was, and holds its batch in memory.
     """
 
-    # Values are `Any` by name, because the type checker cannot know the table's columns; by handle they have their type.
+    # By name values are `Any`, for the type checker cannot know the table's columns; by handle they have their type.
 
     __slots__ = ("_cells", "index")
 
@@ -211,10 +211,11 @@ class Batch(Sequence[Event]):
 
     @overload
     def column(self, column: Column[str]) -> Texts: ...
+    # Truth values are integers to the type checker: theirs comes first, and it need not worry.
+    @overload
+    def column(self, column: Column[bool]) -> Booleans: ...  # type: ignore[overload-overlap]
     @overload
     def column(self, column: Column[int]) -> Numbers[int]: ...
-    @overload
-    def column(self, column: Column[bool]) -> Booleans: ...
     @overload
     def column(self, column: Column[float]) -> Numbers[float]: ...
     @overload

@@ -159,14 +159,11 @@ def _call(work: Callable[[], Answer]) -> Answer:
 
 
 def _lower(finding: Finding) -> Any:
-    return types.Finding(
-        finding.rows,
-        finding.title,
-        finding.severity,
-        finding.key,
-        [(kind.value, value) for kind, value in finding.observables],
-        list(finding.context.items()),
-    )
+    # The bindings take any object with the names of the contract's record, and to make one of theirs is slow.
+    lowered: Any = finding
+    lowered.observables = [(kind.value, value) for kind, value in finding.observables] if finding.observables else []
+    lowered.context = list(finding.context.items()) if finding.context else []
+    return lowered
 
 
 def _send(level: int, message: str) -> None:

@@ -43,7 +43,7 @@ class _OpenRule(NamedTuple):
 
 
 class Dispatch:
-    """The functions of the contract's ``detection``, over some detectors. Every one raises only :class:`PluginError`."""
+    """The functions of the contract's ``detection``, over some detectors. They raise only :class:`PluginError`."""
 
     def __init__(self, entries: Iterable[Entry], source: str) -> None:
         """``source`` is the folder of the author's files, to which the files in messages are relative."""

@@ -137,10 +137,7 @@ class Findings:
         It counts as it is. What the keywords leave open may be set later on the :class:`Finding` that is returned.
         Raises :class:`IndexError` for a row outside the batch.
         """
-        finding = Finding(title=title, severity=severity, key=key, observables=observables, context=context)
-        finding.rows.append(self._place(event))
-        self._list.append(finding)
-        return finding
+        return self._make([self._place(event)], title, severity, key, observables, context)
 
     def rows(
         self,
@@ -156,12 +153,10 @@ class Findings:
 
         Raises as :meth:`row`, and :class:`ValueError` when there are no events.
         """
-        finding = Finding(title=title, severity=severity, key=key, observables=observables, context=context)
-        finding.rows.extend(map(self._place, events))
-        if not finding.rows:
+        rows = list(map(self._place, events))
+        if not rows:
             raise ValueError("a finding about several events needs at least one")
-        self._list.append(finding)
-        return finding
+        return self._make(rows, title, severity, key, observables, context)
 
     def at_watermark(
         self,
@@ -173,9 +168,7 @@ class Findings:
         context: Mapping[str, Text] | None = None,
     ) -> Finding:
         """Adds a finding from ``on_watermark``, where there are no events to name, and returns it."""
-        finding = Finding(title=title, severity=severity, key=key, observables=observables, context=context)
-        self._list.append(finding)
-        return finding
+        return self._make([], title, severity, key, observables, context)
 
     def add(self, finding: Finding, event: Event | int) -> None:
         """Adds a finding that was made elsewhere, about one event.
@@ -197,8 +190,28 @@ class Findings:
             finding.finish()
         return self._list
 
+    def _make(
+        self,
+        rows: list[int],
+        title: str | None,
+        severity: Severity | None,
+        key: str | None,
+        observables: Iterable[tuple[Observable, Text]],
+        context: Mapping[str, Text] | None,
+    ) -> Finding:
+        # Past `Finding.__init__`, whose keywords cost as much as all the rest.
+        finding = Finding.__new__(Finding)
+        finding.rows = rows
+        finding.title = title
+        finding.severity = severity
+        finding.key = key
+        finding.observables = list(observables) if observables else []
+        finding.context = dict(context) if context else {}
+        self._list.append(finding)
+        return finding
+
     def _place(self, event: Event | int) -> int:
-        row = event.index if isinstance(event, Event) else to_index(event)
+        row = event.index if type(event) is Event else to_index(event)  # type: ignore[arg-type]
         if not 0 <= row < self._batch_rows:
             raise IndexError(f"row {row} of a batch of {self._batch_rows}")
         return row

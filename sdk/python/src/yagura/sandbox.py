@@ -1,11 +1,11 @@
 """What Python's own library does inside a component, where there is no system behind it.
 
-Without this module a look at the clock, a random byte or a file would be a trap, which ends the instance without a word.
-With it clock and randomness work and say the same in every run; files, network and processes are a
-:class:`PermissionError` with the author's line; what is printed goes to the plugin's log. It is for the guest alone.
+Without this module a look at the clock, a random byte or a file would be a trap, which ends the instance without a
+word. With it clock and randomness work and say the same in every run; files and network are a :class:`PermissionError`
+with the author's line; what is printed goes to the plugin's log. It is for the guest alone.
 
-It replaces functions of Python's library. What it cannot reach, C code that asks the system itself, still traps: nothing
-here keeps a plugin in its sandbox, it only gives errors a message.
+It replaces functions of Python's library. What it cannot reach, C code that asks the system itself, still traps:
+nothing here keeps a plugin in its sandbox, it only gives errors a message.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _LATE_IMPORTS = (
 )
 
 _FILES = (
-    *("open", "stat", "lstat", "fstat", "listdir", "scandir", "mkdir", "rmdir", "unlink", "remove", "rename", "replace"),
-    *("link", "symlink", "readlink", "access", "chdir", "utime", "truncate", "ftruncate", "fsync", "fdatasync"),
+    *("open", "stat", "lstat", "fstat", "listdir", "scandir", "mkdir", "rmdir", "unlink", "remove", "rename"),
+    *("replace", "link", "symlink", "readlink", "access", "chdir", "utime", "truncate", "ftruncate", "fsync", "fdatasync"),
     *("read", "pread", "readv", "pwrite", "writev", "lseek", "close", "isatty", "statvfs", "get_terminal_size"),
 )
 
@@ -110,8 +110,8 @@ def flush() -> None:
     sys.stderr.flush()
 
 
-# Clock: as in the components of other languages it starts at a millisecond after 1970 and moves by a microsecond a look,
-# and by the time that a sleeper asks for.
+# Clock: as in the components of other languages it starts at a millisecond after 1970 and moves by a microsecond a
+# look, and by the time that a sleeper asks for.
 _now = 1_000_000
 
 
@@ -325,7 +325,7 @@ class _LogWriter(io.TextIOBase):
 
 
 def _take_logging() -> None:
-    """Sends what Python's `logging` gets to the log, by its level; a root logger that the author set up stays as it is."""
+    """Sends what Python's `logging` gets to the log, by its level; a root logger that the author set up stays."""
     logging = sys.modules.get("logging")
     if logging is None or _library("logging").root.handlers:
         return

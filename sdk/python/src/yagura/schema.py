@@ -9,7 +9,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .errors import ColumnError, ConfigError
 
-Value = TypeVar("Value")
+# A handle only gives values: one of a text column serves wherever one of anything does.
+Value = TypeVar("Value", covariant=True)
 
 
 class DataType(Enum):

@@ -36,9 +36,9 @@ class _Batch(NamedTuple):
 class Events:
     """Events for a test, column by column. Every column has a value, or ``None``, for each event.
 
-    ``Events().text("user_type", ["Root", None]).int64("port", [22, 443])``; or event by event, with the types taken from
-    the values: ``Events.of([{"user_type": "Root", "port": 22}, {"port": 443}])``. Every method that adds a column
-    returns the events, and raises :class:`ValueError` when the number of values differs from that of the columns before.
+    ``Events().text("user_type", ["Root", None]).int64("port", [22, 443])``; or event by event, with the types taken
+    from the values: ``Events.of([{"user_type": "Root", "port": 22}, {"port": 443}])``. Every method that adds a column
+    returns the events, and raises :class:`ValueError` when the number of values is not that of the columns before.
     """
 
     def __init__(self) -> None:
