@@ -1,8 +1,8 @@
 """Measures what a detector costs an event, natively: the rule `sample-console-login` in each of the SDK's forms.
 
 Run it as `PYTHONPATH=src python3 benchmarks/rows.py [batch-rows]`. It prints the best of several runs, in nanoseconds
-an event. The SDK's forms start from the contract's bytes and decode what they read; next to them stands the same rule in
-plain Python over a list of dictionaries, which somebody else has filled before.
+an event. The SDK's forms start from the contract's bytes and decode what they read; next to them stands the same rule
+in plain Python over a list of dictionaries, which somebody else has filled before.
 """
 
 import sys

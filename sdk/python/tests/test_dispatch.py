@@ -132,6 +132,13 @@ def test_functions_answer_in_four_ways() -> None:
         judge(answer, Events().int64("number", [4]), {"k": 1})
 
 
+def test_one_finding_may_serve_for_many_events() -> None:
+    same = Finding(context={"n": 1})
+    found = judge(lambda event: same, Events().int64("number", range(3)))
+    assert [(finding.rows, finding.context) for finding in found] == [([n], {"n": "1"}) for n in range(3)]
+    assert same.rows == [] and same.context == {"n": 1}
+
+
 def test_batch_bounds_and_kept_state_do_not_matter() -> None:
     one, two = Session(Counter, Events().int64("number", [])), Session(Counter, Events().int64("number", []))
     one.batch(Events().int64("number", range(50)))

@@ -127,6 +127,68 @@ fn packs_without_code_work_at_once() {
     assert!(again.stderr.contains("is not empty"), "{}", again.stderr);
 }
 
+/// A detector by hand: it finds the first event of every batch. It asks WASI for the time, as a C library would.
+const BY_HAND: &str = r#"(module
+    (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+    (memory (export "memory") 1)
+    ;; At 0 the answer of `rules`, at 16 its one text; at 64 an answer without error and list; at 128 one with a finding.
+    (data (i32.const 0) "\10\00\00\00\01\00\00\00")
+    (data (i32.const 16) "\20\00\00\00\0a\00\00\00")
+    (data (i32.const 32) "root-login")
+    (data (i32.const 128) "\00\00\00\00\a0\00\00\00\01\00\00\00")
+    (data (i32.const 160) "\80\01\00\00\01\00\00\00")
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+        (global.set $next (i32.add (local.get $at) (local.get 3)))
+        local.get $at)
+    (func (export "yagura:plugin/detection@0.1.0#rules") (result i32) i32.const 0)
+    (func (export "yagura:plugin/detection@0.1.0#open") (param i32 i32 i32 i32) (result i32)
+        (drop (call $clock (i32.const 0) (i64.const 0) (i32.const 512)))
+        i32.const 64)
+    (func (export "yagura:plugin/detection@0.1.0#on-batch") (param i32 i32 i32 i32) (result i32) i32.const 128)
+    (func (export "yagura:plugin/detection@0.1.0#on-watermark") (param i64) (result i32) i32.const 64)
+    (func (export "yagura:plugin/detection@0.1.0#snapshot") (result i32) i32.const 64)
+    (func (export "yagura:plugin/detection@0.1.0#restore") (param i32 i32) (result i32) i32.const 64))"#;
+
+#[test]
+fn a_module_made_in_any_other_way_is_a_plugin_too() {
+    let pack = Pack::new("go");
+    fs::remove_dir_all(pack.path.join("detector")).unwrap();
+    fs::write(
+        pack.path.join("by-hand.wasm"),
+        wat::parse_str(BY_HAND).unwrap(),
+    )
+    .unwrap();
+    pack.replace(
+        "pack.toml",
+        "source = \"detector\"",
+        "source = \"by-hand.wasm\"",
+    );
+    let ran = pack.test(&["--format", "json"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let cases = lines(&ran);
+    let case = |name: &str| cases.iter().find(|line| line["name"] == name).unwrap();
+    // It finds whatever comes first.
+    assert_eq!(case("root with a second factor")["passed"], true);
+    let message = case("somebody else")["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("expected no match, found:"),
+        "{message}"
+    );
+    // What is no Wasm is told so.
+    fs::write(pack.path.join("by-hand.wasm"), "text").unwrap();
+    let ran = pack.test(&[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr
+            .contains("by-hand.wasm does not become a component"),
+        "{}",
+        ran.stderr
+    );
+}
+
 #[test]
 fn what_a_compiler_says_reaches_the_author() {
     for (language, file, from, to, says) in [

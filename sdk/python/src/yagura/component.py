@@ -31,6 +31,7 @@ from .dispatch import Dispatch
 from .errors import ConfigError, PluginError, RetryError
 from .failures import describe
 from .findings import Finding
+from .text import crossing
 
 Answer = TypeVar("Answer")
 
@@ -151,7 +152,7 @@ def _call(work: Callable[[], Answer]) -> Answer:
             case = types.PluginError_Config
         elif isinstance(error, RetryError):
             case = types.PluginError_Retry
-        answer = Err(case(str(error)))
+        answer = Err(case(crossing(str(error))))
     finally:
         sandbox.flush()
     # Outside of the `except`, so that the answer does not hold the frames of what failed, and their memory.

@@ -7,6 +7,7 @@ from enum import Enum
 from operator import index as to_index
 
 from .batch import Event
+from .text import crossing
 
 Text = str | int | float | bool | None
 """What a fact may be given as. Truth values become ``true`` and ``false``, numbers their shortest decimal text."""
@@ -61,7 +62,7 @@ class Finding:
         context: Mapping[str, Text] | None = None,
     ) -> None:
         self.rows: list[int] = []
-        """The places in their batch of the events that the finding is about; set by who hands the finding over."""
+        """The places in their batch of the events that the finding is about; empty until it is added."""
         self.title = title
         """Replaces the rule's title."""
         self.severity = severity
@@ -171,12 +172,12 @@ class Findings:
         return self._make([], title, severity, key, observables, context)
 
     def add(self, finding: Finding, event: Event | int) -> None:
-        """Adds a finding that was made elsewhere, about one event.
+        """Adds a finding that was made elsewhere, about one event. It is copied: one may serve for many events.
 
         Raises as :meth:`row`.
         """
-        finding.rows = [self._place(event)]
-        self._list.append(finding)
+        said = (finding.title, finding.severity, finding.key, finding.observables, finding.context)
+        self._make([self._place(event)], *said)
 
     def __len__(self) -> int:
         return len(self._list)
@@ -220,6 +221,4 @@ class Findings:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = str(value)
-    # Half of a surrogate pair, which JSON may hold, is no character: it cannot cross to the host.
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return crossing(str(value))

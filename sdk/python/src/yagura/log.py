@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from .text import crossing
+
 
 def debug(message: object) -> None:
     """Logs what helps only the plugin's author."""
@@ -37,11 +39,7 @@ def send_to(sink: Callable[[int, str], None]) -> None:
 
 
 def _write(level: int, message: object) -> None:
-    text = str(message)
-    if not text.isascii():
-        # Half of a surrogate pair is no character: it cannot cross to the host.
-        text = text.encode("utf-8", "replace").decode()
-    _sink(level, text)
+    _sink(level, crossing(str(message)))
 
 
 def _to_stderr(level: int, message: str) -> None:

@@ -38,8 +38,8 @@ _LATE_IMPORTS = (
 
 _FILES = (
     *("open", "stat", "lstat", "fstat", "listdir", "scandir", "mkdir", "rmdir", "unlink", "remove", "rename"),
-    *("replace", "link", "symlink", "readlink", "access", "chdir", "utime", "truncate", "ftruncate", "fsync", "fdatasync"),
-    *("read", "pread", "readv", "pwrite", "writev", "lseek", "close", "isatty", "statvfs", "get_terminal_size"),
+    *("replace", "link", "symlink", "readlink", "access", "chdir", "utime", "truncate", "ftruncate", "fsync"),
+    *("fdatasync", "read", "pread", "readv", "pwrite", "writev", "lseek", "close", "isatty", "statvfs"),
 )
 
 _NETWORK = (
