@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 use yagura_core::{EventRef, Finding, TimeRange};
-use yagura_host::{BatchRef, CallError, ColumnRef, Detector, PluginError};
+use yagura_host::{BatchRef, CallError, ColumnRef, Detector, LimitKind, PluginError};
 use yagura_lake::table::{OnProblem, event_times};
 use yagura_rules::{PrefilterState, project};
 
@@ -22,6 +22,10 @@ use crate::runtime::DetectRuntime;
 
 /// Failed batches of one rule after which a run no longer tries it.
 pub(crate) const FAULTS_UNTIL_QUARANTINE: u32 = 3;
+
+/// Failed calls that a batch may cost while the events that fail are told from the others: enough for some twenty of
+/// 8,192.
+const CALLS_TO_SEPARATE: u32 = 256;
 
 /// The rules of a table, their rows that wait for a full batch, and their plugins' instances.
 pub(crate) struct Judge {
@@ -151,7 +155,8 @@ impl Judge {
         Ok(())
     }
 
-    /// Hands one batch over; a plugin that fails on it twice loses it, and the loss is recorded.
+    /// Hands one batch over. Events on which the plugin fails are told from the others and set aside alone; a batch of
+    /// which that cannot be told is a fault of the rule and set aside whole.
     fn call(&mut self, position: usize, rows: &Rows) -> Result<Vec<Finding>, DataFusionError> {
         let plan = Arc::clone(&self.plan);
         let rule = &plan.rules[position];
@@ -168,6 +173,18 @@ impl Judge {
         }
         match self.call_twice(rule, rows) {
             Ok(findings) => Ok(findings),
+            Err(Failure::Events(reason)) if rows.len() > 1 => {
+                let (findings, is_separated) = self.separate(rule, rows, reason)?;
+                if !is_separated {
+                    faults.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(findings)
+            }
+            // A single event that cannot be judged says nothing about the others.
+            Err(Failure::Events(reason)) => {
+                self.set_aside(rule, rows, &reason, false);
+                Ok(Vec::new())
+            }
             Err(Failure::Plugin(reason)) => {
                 faults.fetch_add(1, Ordering::Relaxed);
                 self.set_aside(rule, rows, &reason, false);
@@ -177,7 +194,71 @@ impl Judge {
         }
     }
 
+    /// Judges the halves of a batch that failed, and theirs, until the events that fail stand alone, so that what a rule
+    /// finds does not depend on which events share a batch with an odd one. Returns false when too many fail; what was
+    /// not judged by then is set aside together.
+    fn separate(
+        &mut self,
+        rule: &RulePlan,
+        rows: &Rows,
+        reason: String,
+    ) -> Result<(Vec<Finding>, bool), DataFusionError> {
+        let mut findings = Vec::new();
+        let mut odd: Vec<(Rows, String)> = Vec::new();
+        let mut parts = halves(rows);
+        let mut calls = 0;
+        while calls < CALLS_TO_SEPARATE
+            && let Some(part) = parts.pop()
+        {
+            let answer = self
+                .try_once(rule, &part)
+                .and_then(|answer| answer.map_err(|error| Failure::of(&error)));
+            match answer {
+                Ok(found) => {
+                    findings.extend(found);
+                    continue;
+                }
+                Err(Failure::Events(_)) if part.len() > 1 => parts.extend(halves(&part)),
+                Err(Failure::Events(reason) | Failure::Plugin(reason)) => odd.push((part, reason)),
+                Err(Failure::Engine(error)) => return Err(error),
+            }
+            calls += 1;
+        }
+        if parts.is_empty() {
+            for (part, reason) in &odd {
+                self.set_aside(rule, part, reason, false);
+            }
+            return Ok((findings, true));
+        }
+        parts.extend(odd.into_iter().map(|(part, _)| part));
+        self.set_aside(rule, &Rows::concat(parts)?, &reason, false);
+        Ok((findings, false))
+    }
+
     fn call_twice(&mut self, rule: &RulePlan, rows: &Rows) -> Result<Vec<Finding>, Failure> {
+        let first = match self.try_once(rule, rows)? {
+            Ok(findings) => return Ok(findings),
+            Err(error) => error,
+        };
+        // These events cannot be judged: the plugin said so itself, and would again.
+        if matches!(first, CallError::Guest(PluginError::Data(_))) {
+            return Err(Failure::of(&first));
+        }
+        tracing::warn!(
+            rule = rule.rule.id,
+            error = chain(&first),
+            "plugin failed; trying once more"
+        );
+        self.try_once(rule, rows)?
+            .map_err(|second| Failure::of(&second))
+    }
+
+    /// Hands rows over and completes what the plugin found, or returns how it failed.
+    fn try_once(
+        &mut self,
+        rule: &RulePlan,
+        rows: &Rows,
+    ) -> Result<Result<Vec<Finding>, CallError>, Failure> {
         let columns = rule
             .plugin_columns
             .iter()
@@ -198,22 +279,9 @@ impl Judge {
             rows: count,
             columns: &columns,
         };
-        let first = match self.call_once(rule, batch) {
-            Ok(raw) => return rows.findings(rule, raw).map_err(Failure::from),
-            Err(error) => error,
-        };
-        // These events cannot be judged: the plugin said so itself, and would again.
-        if matches!(first, CallError::Guest(PluginError::Data(_))) {
-            return Err(Failure::Plugin(chain(&first)));
-        }
-        tracing::warn!(
-            rule = rule.rule.id,
-            error = chain(&first),
-            "plugin failed; trying once more"
-        );
         match self.call_once(rule, batch) {
-            Ok(raw) => rows.findings(rule, raw).map_err(Failure::from),
-            Err(second) => Err(Failure::Plugin(chain(&second))),
+            Ok(raw) => Ok(Ok(rows.findings(rule, raw)?)),
+            Err(error) => Ok(Err(error)),
         }
     }
 
@@ -260,10 +328,36 @@ impl Judge {
 }
 
 enum Failure {
+    /// Of some event: others may be judged.
+    Events(String),
     /// The plugin's: the batch is set aside.
     Plugin(String),
     /// Ours: the run stops.
     Engine(DataFusionError),
+}
+
+impl Failure {
+    /// Sorts a plugin's failure by whether a single event may be behind it. What costs time or memory is not tried again
+    /// in parts.
+    fn of(error: &CallError) -> Self {
+        let is_of_events = match error {
+            CallError::Guest(PluginError::Data(_)) | CallError::Trap(_) => true,
+            CallError::Limit(limit) => limit.kind == LimitKind::Stack,
+            _ => false,
+        };
+        if is_of_events {
+            Self::Events(chain(error))
+        } else {
+            Self::Plugin(chain(error))
+        }
+    }
+}
+
+/// Returns the two halves of some rows, the second one first, as a stack wants them.
+fn halves(rows: &Rows) -> Vec<Rows> {
+    let mut second = rows.clone();
+    let first = second.split_to(rows.len() / 2);
+    vec![second, first]
 }
 
 impl From<datafusion::arrow::error::ArrowError> for Failure {

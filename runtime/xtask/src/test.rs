@@ -1,6 +1,6 @@
 //! `cargo xtask test`: the whole suite.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -85,6 +85,7 @@ fn go() -> Result<PathBuf> {
 /// Runs the tests of the Python SDK and of what is written with it.
 fn test_python() -> Result<()> {
     let python = on_path("python3").context("there is no python3 on the path")?;
+    let pytest = pytest(&python)?;
     let library = root().join("sdk/python/src");
     for dir in [
         "sdk/python".to_owned(),
@@ -92,13 +93,32 @@ fn test_python() -> Result<()> {
     ] {
         let dir = root().join(dir);
         let path = std::env::join_paths([&library, &dir])?;
-        let mut command = Command::new(&python);
+        let mut command = Command::new(&pytest);
         command
             .current_dir(&dir)
             .env("PYTHONPATH", path)
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .args(["-m", "unittest", "discover", "-s", "tests"]);
+            .args(["-q", "-p", "no:cacheprovider", "tests"]);
         run(&mut command)?;
     }
     Ok(())
+}
+
+/// Returns pytest, in a virtual environment beside the tools that `yagura` keeps.
+fn pytest(python: &Path) -> Result<PathBuf> {
+    let environment = cache_dir().join("tools").join("pytest");
+    let program = environment.join("bin/pytest");
+    if !program.is_file() {
+        run(Command::new(python)
+            .args(["-m", "venv", "--clear"])
+            .arg(&environment))?;
+        run(Command::new(environment.join("bin/python")).args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "pytest>=8,<10",
+        ]))?;
+    }
+    Ok(program)
 }

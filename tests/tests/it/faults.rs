@@ -26,6 +26,10 @@ fn plugin_rule(id: &str) -> String {
 
 /// Runs one hostile rule beside an honest rule of the same component and one without code.
 async fn run_beside(hostile: &str) -> Outcome {
+    run_beside_in_batches(hostile, 1_000).await
+}
+
+async fn run_beside_in_batches(hostile: &str, batch_rows: usize) -> Outcome {
     let dir = tempfile::tempdir().unwrap();
     let mut lines = String::new();
     for index in 0..EVENTS {
@@ -46,7 +50,7 @@ async fn run_beside(hostile: &str) -> Outcome {
         .unwrap()
         .run(&RunOptions {
             partitions: 2,
-            batch_rows: 1_000,
+            batch_rows,
             ..RunOptions::default()
         })
         .await
@@ -119,5 +123,37 @@ async fn what_works_at_the_second_try_is_not_lost() {
         let outcome = run_beside(hostile).await;
         assert_eq!(outcome.counts()[hostile], EVENTS, "{hostile}");
         assert_eq!(outcome.run.set_aside, [], "{hostile}");
+    }
+}
+
+/// Four of the events cannot be judged: whatever shares a batch with them must not matter.
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_events_are_set_aside_alone_whatever_the_size_of_batches() {
+    for (hostile, reason) in [
+        ("odd-event-data", "an event is odd"),
+        ("odd-event-panic", "an event is odd"),
+    ] {
+        let mut first = None;
+        for batch_rows in [1, 37, 1_000, 8_192] {
+            let outcome = run_beside_in_batches(hostile, batch_rows).await;
+            assert_eq!(outcome.counts()[hostile], EVENTS - 4, "{hostile}");
+            let aside: Vec<_> = outcome
+                .run
+                .set_aside
+                .iter()
+                .map(|events| {
+                    assert!(events.reason.contains(reason), "{}", events.reason);
+                    (events.rows, events.quarantined, events.first.row)
+                })
+                .collect();
+            assert_eq!(aside.len(), 4, "{hostile} {batch_rows}: {aside:?}");
+            assert!(
+                aside
+                    .iter()
+                    .all(|(rows, quarantined, _)| *rows == 1 && !quarantined)
+            );
+            let expected = first.get_or_insert_with(|| aside.clone());
+            assert_eq!(aside, *expected, "{hostile} {batch_rows}");
+        }
     }
 }

@@ -141,8 +141,6 @@ fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
     command
         .arg("-o")
         .arg(&output)
-        // The order of sets of strings belongs to the build, not to the machine that built.
-        .env("PYTHONHASHSEED", "0")
         .env_remove("PYTHONPATH")
         .stdin(Stdio::null());
     let result = command

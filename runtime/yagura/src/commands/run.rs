@@ -285,6 +285,9 @@ fn tell(outcome: &RunOutcome, rules: &[Rule], start: Instant) -> Result<()> {
         .context("cannot write to stderr")
 }
 
+/// Events of one rule that are told one by one.
+const MOST_TOLD: usize = 10;
+
 fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome, rules: &[Rule]) -> Result<()> {
     let mut by_rule: BTreeMap<usize, Vec<&SetAside>> = BTreeMap::new();
     for events in &outcome.set_aside {
@@ -305,7 +308,9 @@ fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome, rules: &[Rule]) ->
             "error: rule `{id}` did not judge {}; all other rules did",
             count(rows, "event", "events")
         )?;
-        for events in events.iter().filter(|events| !events.quarantined) {
+        let tried = events.iter().filter(|events| !events.quarantined);
+        let more = tried.clone().count().saturating_sub(MOST_TOLD);
+        for events in tried.take(MOST_TOLD) {
             writeln!(
                 err,
                 "  {} from row {} of {} ({}): {}",
@@ -314,6 +319,13 @@ fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome, rules: &[Rule]) ->
                 events.first.object,
                 events.first.time,
                 events.reason
+            )?;
+        }
+        if more > 0 {
+            writeln!(
+                err,
+                "  and {} more of this kind",
+                output::number(more as u64)
             )?;
         }
         if quarantined > 0 {

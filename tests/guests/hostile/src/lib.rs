@@ -16,7 +16,7 @@ use yagura::plugin::log::{Level, log};
 use yagura::plugin::types::DataType;
 
 /// What a rule's id makes the detector do when it gets a batch. Each has a test in `tests/it/hostile_guests.rs`.
-const BEHAVIOURS: [&str; 20] = [
+const BEHAVIOURS: [&str; 22] = [
     // Does what it should.
     "well-behaved",
     // A finding with the whole batch in its context.
@@ -44,6 +44,9 @@ const BEHAVIOURS: [&str; 20] = [
     "garbage-watermark-rule",
     // Says that it cannot.
     "guest-error-data",
+    // Fails on some events.
+    "odd-event-data",
+    "odd-event-panic",
     "guest-error-retry-once",
 ];
 
@@ -98,6 +101,10 @@ impl Guest for Hostile {
             "garbage-empty-rows" => Ok(vec![finding(Vec::new())]),
             "garbage-text" => Ok(vec![titled(invalid_text())]),
             "garbage-pointer" => Ok(vec![titled(invalid_pointer())]),
+            "odd-event-data" if has_odd(&batch) => {
+                Err(PluginError::Data("an event is odd".to_owned()))
+            }
+            "odd-event-panic" if has_odd(&batch) => panic!("an event is odd"),
             "guest-error-data" => Err(PluginError::Data("row 7 holds no address".to_owned())),
             "guest-error-retry-once" if count == 1 => {
                 Err(PluginError::Retry("not warmed up yet".to_owned()))
@@ -161,6 +168,14 @@ fn titled(title: String) -> Finding {
 
 fn each_row(batch: &Batch) -> Vec<Finding> {
     (0..batch.rows).map(|row| finding(vec![row])).collect()
+}
+
+/// Says whether a number in the second column is one of those on which the plugin fails.
+fn has_odd(batch: &Batch) -> bool {
+    let (numbers, _) = batch.columns[1].values.as_chunks::<8>();
+    numbers
+        .iter()
+        .any(|bytes| i64::from_le_bytes(*bytes) % 5_000 == 777)
 }
 
 /// One finding of all rows: each value of each column as `column[row]` and text, absent values left out.
