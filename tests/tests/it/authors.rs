@@ -203,8 +203,8 @@ fn what_a_compiler_says_reaches_the_author() {
             "python",
             "detector/root_login.py",
             "from yagura import Event",
-            "import nothing_here\nfrom yagura import Event",
-            "No module named 'nothing_here' (root_login.py:7",
+            "import pip\nfrom yagura import Event",
+            "No module named 'pip' (root_login.py:7",
         ),
     ] {
         let pack = Pack::new(language);

@@ -95,7 +95,7 @@ fn key(files: &[Source], world: World) -> String {
         hash.update(bytes);
     };
     for part in [
-        "python-1",
+        "python-2",
         COMPONENTIZE_PY.version,
         world.name(),
         &Sdk::Python.digest(),
@@ -120,10 +120,8 @@ fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
     place
         .fill(files)
         .with_context(|| format!("cannot write to {}", dir.path().display()))?;
-    let mut paths = vec![&place.app];
     if place.author.join(REQUIREMENTS).is_file() {
         install_requirements(&place)?;
-        paths.push(&place.packages);
     }
     say("componentize-py: making the component, which takes some seconds");
     let output = dir.path().join("plugin.wasm");
@@ -135,12 +133,12 @@ fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
         ENTRY,
         "--stub-wasi",
     ]);
-    for path in paths {
-        command.arg("-p").arg(path);
-    }
+    command.arg("-p").arg(&place.app);
     command
         .arg("-o")
         .arg(&output)
+        // Without it, packages that this machine happens to have would come along.
+        .env("VIRTUAL_ENV", &place.environment)
         .env_remove("PYTHONPATH")
         .stdin(Stdio::null());
     let result = command
@@ -163,6 +161,9 @@ struct Layout {
     /// Entry module, SDK and the author's modules: what the component's interpreter sees as one folder.
     app: PathBuf,
     author: PathBuf,
+    /// What stands for a virtual environment.
+    environment: PathBuf,
+    /// What `requirements.txt` names, and nothing of the machine's own.
     packages: PathBuf,
 }
 
@@ -172,10 +173,12 @@ const AUTHOR: &str = "source";
 impl Layout {
     fn new(dir: &Path) -> Self {
         let app = dir.join("app");
+        let environment = dir.join("environment");
         Self {
             wit: dir.join("wit"),
             author: app.join(AUTHOR),
-            packages: dir.join("packages"),
+            packages: environment.join("lib/python3/site-packages"),
+            environment,
             app,
         }
     }
@@ -184,6 +187,7 @@ impl Layout {
         write_contract(&self.wit)?;
         Sdk::Python.write_below("src", &self.app)?;
         fs::create_dir_all(&self.author)?;
+        fs::create_dir_all(&self.packages)?;
         let entry = format!("from yagura.component import Detection, load\nload(\"{AUTHOR}\")\n");
         fs::write(self.app.join(format!("{ENTRY}.py")), entry)?;
         for file in files {

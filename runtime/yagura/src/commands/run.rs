@@ -322,11 +322,7 @@ fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome, rules: &[Rule]) ->
             )?;
         }
         if more > 0 {
-            writeln!(
-                err,
-                "  and {} more of this kind",
-                output::number(more as u64)
-            )?;
+            writeln!(err, "  and {} more of this kind", number(more as u64))?;
         }
         if quarantined > 0 {
             writeln!(
