@@ -158,7 +158,7 @@ pub enum PackError {
         source: std::io::Error,
     },
     /// There is no `pack.toml`.
-    #[error("{} is not a pack: it has no pack.toml", .dir.display())]
+    #[error("{} is not a pack: it {}", .dir.display(), if .dir.is_file() { "is a file; name the directory that holds pack.toml" } else { "has no pack.toml" })]
     NotAPack {
         /// The directory.
         dir: PathBuf,

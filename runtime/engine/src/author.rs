@@ -48,6 +48,14 @@ pub fn predicate_of(table: &Arc<Table>, source: &RuleSource) -> Result<Predicate
         .unwrap_or(Predicate::Always(true)))
 }
 
+/// Returns what is wrong with a condition whatever the table is: that it is no SQL expression.
+pub fn syntax_error(condition: &str) -> Option<ConditionError> {
+    match condition_predicate(condition, &Schema::empty()) {
+        Err(error @ ConditionError::Syntax(_)) => Some(error),
+        _ => None,
+    }
+}
+
 /// Returns what a `where` asks of an event of this schema.
 ///
 /// # Errors

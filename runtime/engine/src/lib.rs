@@ -30,11 +30,11 @@ pub mod runtime;
 mod scan;
 mod sigma;
 
-pub use author::{Nearest, condition_predicate, explain, nearest, predicate_of};
+pub use author::{Nearest, condition_predicate, explain, nearest, predicate_of, syntax_error};
 pub use condition::ConditionError;
 pub use detect::DetectExec;
 pub use error::EngineError;
 pub use plan::{RuleSource, Tuning};
 pub use run::{RunInput, RunOptions, RunOutcome, open_tables, run};
 pub use runtime::PluginSource;
-pub use sigma::{Placed, SigmaInput, place, rule_id as sigma_rule_id};
+pub use sigma::{Placed, SigmaInput, place, rule_id as sigma_rule_id, unknown_source};

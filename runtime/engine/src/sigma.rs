@@ -123,6 +123,13 @@ pub fn place(input: &SigmaInput, tables: &[Arc<Table>]) -> Placed {
     placed
 }
 
+/// Says that no field map knows a rule's log source, whatever tables there are; nothing where one does.
+pub fn unknown_source(source: &SigmaSource, input: &SigmaInput) -> Option<String> {
+    let mut maps = input.maps.iter();
+    let is_known = maps.any(|map| !map.sources_of(&source.rule.logsource).is_empty());
+    (!is_known).then(|| no_table(source, input))
+}
+
 fn no_table(source: &SigmaSource, input: &SigmaInput) -> String {
     let logsource = &source.rule.logsource;
     let named: Vec<String> = [

@@ -224,7 +224,10 @@ impl LimitExceeded {
         let (allowed, advice) = match kind {
             LimitKind::Time => (
                 format!("its time of {}", limits.time),
-                raise(format!("limits.time = \"{}\"", twice(&limits.time))),
+                format!(
+                    "look for a loop that does not end; {}",
+                    raise(format!("limits.time = \"{}\"", twice(&limits.time)))
+                ),
             ),
             LimitKind::Memory => (
                 format!("its memory of {} MiB", limits.memory_mib),

@@ -7,4 +7,4 @@ mod cases;
 mod judge;
 
 pub(crate) use cases::{Case, Events, collect};
-pub(crate) use judge::{Outcome, Suite};
+pub(crate) use judge::{Outcome, Suite, sigma_ids};

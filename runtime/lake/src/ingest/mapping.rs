@@ -32,7 +32,7 @@ struct MappedColumn {
 }
 
 /// Says whether a mapping of this name is shipped.
-pub(crate) fn is_shipped(name: &str) -> bool {
+pub fn is_shipped(name: &str) -> bool {
     SHIPPED.iter().any(|(shipped, _)| *shipped == name)
 }
 

@@ -32,6 +32,7 @@ use tokio::task::spawn_blocking;
 use yagura_core::FieldPath;
 
 pub use error::IngestError;
+pub use mapping::is_shipped;
 
 use crate::{LakeError, Location, TableDefinition};
 use read::Step;
@@ -256,7 +257,7 @@ fn definition(
         }
         (Some(stored), _) => stored.clone(),
         (None, Some(schema)) => mapping::definition(table, schema)?,
-        (None, None) if mapping::is_shipped(table) => mapping::definition(table, table)?,
+        (None, None) if is_shipped(table) => mapping::definition(table, table)?,
         (None, None) => TableDefinition::new(table),
     };
     if let Some(field) = &options.time_field {

@@ -22,7 +22,7 @@ use crate::config::{Config, LakeSettings};
 use crate::exit::{FAILED, RuleFault};
 use crate::output::{Format, number, table};
 use crate::packs;
-use crate::suite::{Case, Events, collect};
+use crate::suite::{Case, Events, collect, sigma_ids};
 
 /// Measure what each rule's plugin costs: time at the boundary and in the guest, fuel and memory.
 #[derive(Debug, clap::Args)]
@@ -145,7 +145,14 @@ fn read(file: &Path) -> Result<BTreeMap<String, Figures>> {
 
 async fn measure(arguments: &Arguments) -> Result<Vec<Figures>> {
     let pack = Pack::read(&arguments.dir)?;
-    let cases = collect(&pack, &[])?.cases;
+    let rules = arguments.dir.join("rules");
+    let sigma = if rules.is_dir() {
+        vec![rules]
+    } else {
+        Vec::new()
+    };
+    let sigma = packs::load_sigma(&sigma, &[])?;
+    let cases = collect(&pack, &sigma_ids(&sigma))?.cases;
     let mut jobs = Vec::new();
     for source in &pack.rules {
         let rule = &source.rule;

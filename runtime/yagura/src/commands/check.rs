@@ -1,13 +1,21 @@
 //! `yagura check`: what is wrong or suspicious about rules, before they run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 use serde::Serialize;
 use yagura_core::names::did_you_mean;
-use yagura_engine::{EngineError, place, predicate_of};
+use yagura_core::{Pack, TimeRange};
+use yagura_engine::{
+    EngineError, RuleSource, open_tables, place, predicate_of, syntax_error, unknown_source,
+};
+use yagura_host::Meter;
+use yagura_lake::Location;
+use yagura_lake::ingest::{IngestOptions, ingest, is_shipped};
+use yagura_lake::table::{OnProblem, Table, TableConfig};
 use yagura_rules::Predicate;
 use yagura_rules::lint::{Remark, canonical, remarks};
 use yagura_rules::sigma::{Placeholders, Problem, SigmaSource, translate_bare, unused_detections};
@@ -15,6 +23,7 @@ use yagura_rules::sigma::{Placeholders, Problem, SigmaSource, translate_bare, un
 use super::block_on;
 use crate::exit::RULE;
 use crate::output::Format;
+use crate::packs;
 use crate::ruleset::{RuleSet, Sources};
 
 /// Look rules over: errors, unknown fields, tests that never match, duplicates, expensive patterns, missing tags.
@@ -32,8 +41,9 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-With tables (--lake, --table or --config) fields are looked up in them; without, only what a rule says by itself is
-looked at. Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
+With tables (--lake, --table or --config) fields are looked up in them; without, in the tables whose columns are part of
+Yagura (aws_cloudtrail), and of others only what a rule says by itself is looked at. Built plugins must have code for their
+rules. Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,10 +68,18 @@ struct Remarked {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
-    let set = block_on(arguments.sources.read())?;
+    let (set, shipped) = block_on(async {
+        let set = arguments.sources.read().await?;
+        let shipped = match &set.tables {
+            Some(_) => Vec::new(),
+            None => shipped_tables(&set).await?,
+        };
+        Ok((set, shipped))
+    })?;
     let mut check = Check::default();
     check.sigma(&set);
-    check.own(&set);
+    check.own(&set, &shipped);
+    check.plugins(&set)?;
     check.duplicates();
     let mut found = check.found;
     found.sort();
@@ -91,8 +109,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             }
             writeln!(
                 out,
-                "{} rules: {errors} errors, {warnings} warnings, {notes} notes",
-                check.rules
+                "{} rule{}: {errors} errors, {warnings} warnings, {notes} notes",
+                check.rules,
+                if check.rules == 1 { "" } else { "s" }
             )?;
         }
     }
@@ -124,6 +143,44 @@ impl std::fmt::Display for Remarked {
             None => write!(f, " [{}]", self.check),
         }
     }
+}
+
+/// Returns the tables that rules name and whose columns are part of Yagura, as a lake would hold them.
+async fn shipped_tables(set: &RuleSet) -> Result<Vec<Arc<Table>>> {
+    let names: BTreeSet<String> = set.own().map(|source| source.rule.table.clone()).collect();
+    let dir = tempfile::tempdir()?;
+    let event = dir.path().join("event.ndjson");
+    std::fs::write(&event, "{\"eventTime\":\"2026-01-01T00:00:00Z\"}\n")?;
+    let lake = Location::parse("memory://check", &BTreeMap::new())?;
+    let mut tables = Vec::new();
+    for name in names.into_iter().filter(|name| is_shipped(name)) {
+        let options = IngestOptions::new(&name, lake.clone());
+        ingest(options, std::slice::from_ref(&event), |_| {}).await?;
+        tables.push(TableConfig {
+            location: lake.join(&name),
+            name,
+            time: None,
+            day_partition: None,
+            on_null_time: None,
+            on_bad_file: OnProblem::Fail,
+        });
+    }
+    Ok(open_tables(&tables, TimeRange::default()).await?)
+}
+
+/// Returns the rules that a pack's component has code for, or nothing where it is not built.
+fn rules_of(pack: &Pack, name: &str) -> Result<Option<Vec<String>>> {
+    let file = pack.dir.join(name);
+    let manifest = pack
+        .manifest
+        .plugins
+        .iter()
+        .find(|plugin| plugin.file == name);
+    let (true, Some(manifest)) = (file.exists(), manifest) else {
+        return Ok(None);
+    };
+    let plugin = packs::host(Meter::Off)?.load_detector(&file, &manifest.limits)?;
+    Ok(Some(plugin.rule_ids()?))
 }
 
 #[derive(Debug, Default)]
@@ -222,6 +279,12 @@ impl Check {
             self.metadata(source, &id);
         }
         let Some(tables) = &set.tables else {
+            for source in &load.rules {
+                if let Some(message) = unknown_source(source, &set.sigma) {
+                    let id = source.rule.id.as_ref().unwrap_or(&source.rule.title);
+                    self.add(&source.file, id, Level::Warning, "table", message);
+                }
+            }
             return;
         };
         let placed = place(&set.sigma, tables);
@@ -304,7 +367,42 @@ impl Check {
         }
     }
 
-    fn own(&mut self, set: &RuleSet) {
+    /// Looks whether built components have code for the rules that name them.
+    fn plugins(&mut self, set: &RuleSet) -> Result<()> {
+        for pack in &set.packs {
+            let mut known: BTreeMap<&str, Option<Vec<String>>> = BTreeMap::new();
+            for source in &pack.rules {
+                let Some(name) = source.rule.plugin.as_deref() else {
+                    continue;
+                };
+                if !known.contains_key(name) {
+                    known.insert(name, rules_of(pack, name)?);
+                }
+                let id = &source.rule.id;
+                match known.get(name) {
+                    Some(Some(ids)) if !ids.contains(id) => {
+                        let hint = did_you_mean(id, ids.iter().map(String::as_str));
+                        let message = format!(
+                            "`{name}` has no code for this rule{hint}; it has code for: {}",
+                            ids.join(", ")
+                        );
+                        self.add(&source.file, id, Level::Error, "plugin", message);
+                    }
+                    Some(None) => {
+                        let message = format!(
+                            "`{name}` is not built yet, so it was not looked at: `yagura build {}`",
+                            pack.dir.display()
+                        );
+                        self.add(&source.file, id, Level::Note, "plugin", message);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn own(&mut self, set: &RuleSet, shipped: &[Arc<Table>]) {
         for source in set.own() {
             self.rules += 1;
             let id = source.rule.id.clone();
@@ -317,7 +415,16 @@ impl Check {
                 let message = "has no tag of ATT&CK: `yagura coverage` does not see it".into();
                 self.add(&source.file, &id, Level::Note, "tags", message);
             }
-            let Some(tables) = &set.tables else {
+            let is_shipped = |table: &&Arc<Table>| table.name == source.rule.table;
+            let tables = match &set.tables {
+                Some(tables) => Some(tables.as_slice()),
+                None => shipped
+                    .iter()
+                    .any(|table| is_shipped(&table))
+                    .then_some(shipped),
+            };
+            let Some(tables) = tables else {
+                self.syntax(&source);
                 // Without the table only the text can be compared.
                 if let Some(condition) = &source.rule.condition {
                     let words: Vec<&str> = condition.split_whitespace().collect();
@@ -380,6 +487,21 @@ impl Check {
                 }),
                 Err(other) => self.add(&source.file, &id, Level::Error, "table", other.to_string()),
             }
+        }
+    }
+
+    /// Says that a condition over a table that nobody knows is no SQL.
+    fn syntax(&mut self, source: &RuleSource) {
+        let condition = source.rule.condition.as_deref().unwrap_or("true");
+        if let Some(error) = syntax_error(condition) {
+            let message = format!("`where` {error}");
+            self.add(
+                &source.file,
+                &source.rule.id,
+                Level::Error,
+                "syntax",
+                message,
+            );
         }
     }
 

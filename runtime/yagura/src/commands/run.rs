@@ -236,9 +236,9 @@ fn tell(outcome: &RunOutcome, rules: &[Rule], start: Instant) -> Result<()> {
         };
         writeln!(
             err,
-            "{}: {} rules over {} objects{range}, {} events passed the scan's filters",
+            "{}: {} over {} objects{range}, {} events passed the scan's filters",
             table.table.name,
-            table.rules,
+            count(table.rules as u64, "rule", "rules"),
             table.table.files.len(),
             number(table.scanned),
         )?;
@@ -278,7 +278,7 @@ fn tell(outcome: &RunOutcome, rules: &[Rule], start: Instant) -> Result<()> {
     if outcome.tables.is_empty() {
         writeln!(
             err,
-            "error: no rule could run; give their tables with --lake or --table NAME=URL"
+            "error: no rule could run, for the reasons above; tables are given with --lake or --table NAME=URL"
         )?;
     }
     writeln!(err, "done in {:.1} s", start.elapsed().as_secs_f64())

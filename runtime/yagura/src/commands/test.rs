@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::block_on;
 use crate::build;
-use crate::exit::FAILED;
+use crate::exit::{FAILED, RULE};
 use crate::output::{Format, number, printable};
 use crate::schema;
 use crate::suite::{Outcome, Suite};
@@ -49,34 +49,77 @@ A case is a [[test]] in the rule's file, or a file of events in tests/RULE/: NAM
 `negative` and that has no file of alerts expects none.
 
 Tests need no network, and give the same result everywhere: plugins have no clock, and fuel (about a Wasm instruction each)
-stands for time. A rule with `fuel_per_event` fails when its plugin uses more. Exit code 0 if all passed, 1 if not, 2 if a
-pack is wrong.";
+stands for time. A rule with `fuel_per_event` fails when its plugin uses more. Exit code 0 if all passed, 1 if not or if there
+is no case, 2 if a rule or pack is wrong.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let mut results = Vec::new();
     for dir in &arguments.packs {
-        schema::refresh(dir);
-        if !arguments.no_build && dir.join("pack.toml").is_file() && build::has_sources(dir)? {
-            build::build(dir)?;
+        match build_and_test(arguments, dir) {
+            Ok(result) => results.push(result),
+            Err(error) => {
+                // CI reads the reports, whatever it was that failed.
+                if arguments.format == Format::Json || arguments.junit.is_some() {
+                    results.push(PackResult::broken(dir, &error));
+                }
+                report(arguments, &results)?;
+                return Err(error);
+            }
         }
-        results.push(block_on(test(arguments, dir))?);
     }
+    report(arguments, &results)?;
+    let cases = || results.iter().flat_map(|result| &result.outcomes);
+    if cases().next().is_none() {
+        let mut err = io::stderr().lock();
+        writeln!(
+            err,
+            "error: there is nothing to test: {}",
+            nothing(arguments)
+        )?;
+        return Ok(FAILED);
+    }
+    if cases().any(|outcome| outcome.wrong_rule) {
+        return Ok(RULE);
+    }
+    Ok(if cases().all(|outcome| outcome.passed) {
+        0
+    } else {
+        FAILED
+    })
+}
+
+fn nothing(arguments: &Arguments) -> String {
+    if arguments.rule.is_empty() {
+        "write a [[test]] in a rule's file, or record events in tests/RULE/NAME.ndjson".to_owned()
+    } else {
+        format!("no rule whose id contains `{}` has a case", arguments.rule)
+    }
+}
+
+fn build_and_test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
+    schema::refresh(dir);
+    if !arguments.no_build && dir.join("pack.toml").is_file() && build::has_sources(dir)? {
+        build::build(dir)?;
+    }
+    block_on(test(arguments, dir))
+}
+
+fn report(arguments: &Arguments, results: &[PackResult]) -> Result<()> {
     let mut out = io::stdout().lock();
-    for result in &results {
+    for result in results {
         match arguments.format {
             Format::Json => result.print_json(&mut out)?,
             Format::Text => result.print_text(&mut out)?,
         }
     }
     if arguments.format == Format::Text {
-        summary(&mut out, &results)?;
+        summary(&mut out, results)?;
     }
     if let Some(file) = &arguments.junit {
-        fs::write(file, junit(&results)?)
+        fs::write(file, junit(results)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let failed = results.iter().any(|result| result.failed() > 0);
-    Ok(if failed { FAILED } else { 0 })
+    Ok(())
 }
 
 async fn test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
@@ -109,6 +152,23 @@ struct Line<'a> {
 }
 
 impl PackResult {
+    /// What came of a pack that could not be tested at all.
+    fn broken(dir: &Path, error: &anyhow::Error) -> Self {
+        Self {
+            name: dir.display().to_string(),
+            outcomes: vec![Outcome {
+                rule: "(pack)".to_owned(),
+                name: "build and load".to_owned(),
+                passed: false,
+                message: format!("{error:#}"),
+                wrong_rule: true,
+                fuel_per_event: None,
+                updated: None,
+            }],
+            warnings: Vec::new(),
+        }
+    }
+
     fn failed(&self) -> usize {
         self.outcomes
             .iter()
@@ -151,9 +211,15 @@ impl PackResult {
             if !passed.is_empty() {
                 writeln!(out, "  ok    {rule}: {}{fuel}", passed.join(", "))?;
             }
+            // What is wrong with a rule itself is said once, not for each of its cases.
+            let mut failed: BTreeMap<&str, Vec<String>> = BTreeMap::new();
             for outcome in outcomes.iter().filter(|outcome| !outcome.passed) {
-                writeln!(out, "  FAIL  {rule}: {}", printable(&outcome.name))?;
-                for line in outcome.message.lines() {
+                let names = failed.entry(&outcome.message).or_default();
+                names.push(printable(&outcome.name));
+            }
+            for (message, names) in failed {
+                writeln!(out, "  FAIL  {rule}: {}", names.join(", "))?;
+                for line in message.lines() {
                     writeln!(out, "        {}", printable(line))?;
                 }
             }

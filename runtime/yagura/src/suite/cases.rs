@@ -145,9 +145,14 @@ pub(crate) fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases>
 
 fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
+    let mut goldens = BTreeMap::new();
     for file in entries(folder)? {
         let name = file_name(&file);
-        if name.starts_with(['.', '_']) || name.ends_with(GOLDEN) {
+        if name.starts_with(['.', '_']) {
+            continue;
+        }
+        if let Some(stem) = name.strip_suffix(GOLDEN) {
+            goldens.insert(stem.to_owned(), file);
             continue;
         }
         let stem = FORMS.iter().filter_map(|form| name.strip_suffix(form));
@@ -172,6 +177,17 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
                 Expected::Alerts(golden)
             },
         });
+    }
+    for case in &cases {
+        goldens.remove(&case.name);
+    }
+    if let Some((stem, golden)) = goldens.pop_first() {
+        return Err(RuleFault(format!(
+            "{} is what is expected of {stem}, and there are no events of this name beside it ({})",
+            golden.display(),
+            FORMS.join(", ")
+        ))
+        .into());
     }
     Ok(cases)
 }

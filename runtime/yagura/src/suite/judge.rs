@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
@@ -13,13 +13,16 @@ use yagura_alerts::assemble;
 use yagura_core::case::InlineTest;
 use yagura_core::{Alert, Pack, Rule};
 use yagura_engine::report::RuleCost;
-use yagura_engine::{RuleSource, RunInput, RunOptions, RunOutcome, SigmaInput, run, sigma_rule_id};
+use yagura_engine::{
+    EngineError, RuleSource, RunInput, RunOptions, RunOutcome, SigmaInput, run, sigma_rule_id,
+};
 use yagura_host::Meter;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::{OnProblem, TableConfig};
 use yagura_lake::{Location, TableDefinition};
 
 use super::cases::{Case, Cases, Events, Expected, collect};
+use crate::exit::RuleFault;
 use crate::packs::{self, Loaded};
 
 /// A pack ready to be tested.
@@ -45,6 +48,8 @@ pub(crate) struct Outcome {
     pub(crate) passed: bool,
     /// What was not; empty otherwise.
     pub(crate) message: String,
+    /// Whether the rule itself is wrong, whatever the events.
+    pub(crate) wrong_rule: bool,
     /// Fuel of an event on the average, where the rule's plugin was called.
     pub(crate) fuel_per_event: Option<u64>,
     /// The file of expected alerts that was written anew.
@@ -60,14 +65,10 @@ impl Suite {
     pub(crate) async fn read(dir: &Path, field_maps: &[PathBuf], only: &str) -> Result<Self> {
         let pack = Pack::read(dir)?;
         let loaded = packs::load(&[dir.to_owned()], &[], field_maps, Meter::Fuel)?;
-        let sigma: Vec<(String, PathBuf)> = loaded
-            .sigma
-            .load
-            .rules
-            .iter()
-            .map(|source| (sigma_rule_id(source), source.file.clone()))
-            .collect();
-        let mut cases = collect(&pack, &sigma)?;
+        if let Some(problem) = loaded.sigma.load.problems.first() {
+            return Err(RuleFault(problem.to_string()).into());
+        }
+        let mut cases = collect(&pack, &sigma_ids(&loaded.sigma))?;
         cases.cases.retain(|case| case.rule.contains(only));
         let quoted = |line: &String| line.split('`').nth(1).is_some_and(|id| id.contains(only));
         cases.warnings.retain(quoted);
@@ -105,12 +106,16 @@ impl Suite {
             name: case.name.clone(),
             passed: false,
             message: String::new(),
+            wrong_rule: false,
             fuel_per_event: None,
             updated: None,
         };
         let found = match self.alerts(case, file).await {
             Ok(found) => found,
             Err(error) => {
+                outcome.wrong_rule = error
+                    .chain()
+                    .any(|cause| cause.is::<EngineError>() || cause.is::<RuleFault>());
                 outcome.message = format!("{error:#}");
                 return Ok(outcome);
             }
@@ -129,6 +134,13 @@ impl Suite {
                 lines
             }
             Expected::Inline(test) => inline_differences(test, &found),
+            Expected::Alerts(golden) if found.alerts.is_empty() => {
+                let looks = "`yagura explain` says which test fails";
+                let golden = golden.display();
+                vec![format!(
+                    "expected the alerts in {golden}, found none; {looks}"
+                )]
+            }
             Expected::Alerts(golden) => {
                 let text: String = found
                     .alerts
@@ -169,7 +181,7 @@ impl Suite {
     async fn alerts(&self, case: &Case, file: &Path) -> Result<Found> {
         let table = self.table_of(&case.rule);
         let location = new_lake()?;
-        let events = self.fill(&location, &table, file).await?;
+        self.fill(&location, &table, case, file).await?;
         let mut input = RunInput {
             tables: vec![TableConfig {
                 name: table.clone(),
@@ -191,14 +203,11 @@ impl Suite {
             ..RunOptions::default()
         };
         let mut outcome = run(input, &options, |_, _| {}).await?;
-        if let Some(reason) = problem(&outcome) {
-            anyhow::bail!(reason);
+        if let Some(rule) = outcome.not_run.first() {
+            return Err(RuleFault(format!("the rule does not run: {}", rule.reason)).into());
         }
-        let without_time: u64 = outcome.tables.iter().map(|table| table.null_times).sum();
-        if without_time > 0 && without_time == events {
-            anyhow::bail!(
-                "no event has a time that can be read, so no rule judges them: give each one its time as its source writes it"
-            );
+        if let Some(reason) = set_aside(&outcome) {
+            bail!(reason);
         }
         let cost = outcome
             .tables
@@ -213,8 +222,9 @@ impl Suite {
         })
     }
 
-    /// Writes a case's events into the table of a lake, and returns how many there are; zero where that is not known.
-    async fn fill(&self, lake: &Location, table: &str, file: &Path) -> Result<u64> {
+    /// Writes a case's events into the table of a lake. Events that no rule would judge are an error: a case that expects
+    /// nothing of them would pass for ever.
+    async fn fill(&self, lake: &Location, table: &str, case: &Case, file: &Path) -> Result<()> {
         let definition = self.tables.get(table);
         let below = lake.join(table);
         if let Some(definition) = definition {
@@ -228,11 +238,21 @@ impl Suite {
                 .store
                 .put_opts(&path, bytes.into(), Default::default());
             stored.await?;
-            return Ok(0);
+            return Ok(());
         }
         let options = IngestOptions::new(table, lake.clone());
         let report = ingest(options, &[file.to_owned()], |_| {}).await?;
-        Ok(report.events)
+        if report.events == 0 {
+            bail!("{} holds no events", case.place.display());
+        }
+        // A recorded log may have lines without time; a case that somebody wrote may not.
+        let is_inline = matches!(case.events, Events::Inline(_));
+        if report.without_time == report.events || (is_inline && report.without_time > 0) {
+            bail!(
+                "no event has a time that can be read, so no rule judges them: give each one its time as its source writes it"
+            );
+        }
+        Ok(())
     }
 
     /// Learns the columns of each table from all of its cases, so that a case need not name every column that a rule
@@ -292,11 +312,16 @@ struct Found {
     cost: Option<RuleCost>,
 }
 
+/// Returns the ids of Sigma rules with their files.
+pub(crate) fn sigma_ids(sigma: &SigmaInput) -> Vec<(String, PathBuf)> {
+    let rules = sigma.load.rules.iter();
+    rules
+        .map(|source| (sigma_rule_id(source), source.file.clone()))
+        .collect()
+}
+
 /// Returns why a rule did not judge all events, if it did not.
-fn problem(outcome: &RunOutcome) -> Option<String> {
-    if let Some(rule) = outcome.not_run.first() {
-        return Some(format!("the rule does not run: {}", rule.reason));
-    }
+fn set_aside(outcome: &RunOutcome) -> Option<String> {
     let events = outcome.set_aside.first()?;
     let rows: u64 = outcome.set_aside.iter().map(|events| events.rows).sum();
     Some(format!(
@@ -351,12 +376,15 @@ fn golden_differences(golden: &Path, expected: Option<&str>, found: &str) -> Vec
             golden.display()
         )];
     };
-    if expected == found && !found.is_empty() {
+    if expected == found {
         return Vec::new();
     }
-    if found.is_empty() && expected.is_empty() {
+    if let Some((line, _)) = (1..)
+        .zip(expected.lines())
+        .find(|(_, line)| serde_json::from_str::<Value>(line).is_err())
+    {
         return vec![format!(
-            "found no alert, and {} expects none: name the case `negative…`, without a file of alerts",
+            "{}:{line} is no JSON: `--update` writes the alerts anew",
             golden.display()
         )];
     }
