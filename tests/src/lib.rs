@@ -3,5 +3,6 @@
 pub mod command;
 pub mod fixture;
 pub mod guests;
+pub mod pack;
 pub mod random;
 pub mod s3;

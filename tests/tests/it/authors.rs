@@ -1,52 +1,14 @@
-//! What an author types: a new pack in every language, its tests, and what they say when something is wrong.
+//! What an author types: a new pack in every language, and the commands around it.
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use yagura_tests::command::{Ran, binary, yagura};
-
-/// A pack in a directory of its own.
-struct Pack {
-    _dir: tempfile::TempDir,
-    path: PathBuf,
-}
-
-impl Pack {
-    fn new(language: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("logins");
-        yagura(&["new", "--lang", language, path.to_str().unwrap()]).must_work();
-        Self { _dir: dir, path }
-    }
-
-    fn test(&self, more: &[&str]) -> Ran {
-        let mut arguments = vec!["test", self.path.to_str().unwrap()];
-        arguments.extend(more);
-        yagura(&arguments)
-    }
-
-    fn read(&self, file: &str) -> String {
-        fs::read_to_string(self.path.join(file)).unwrap()
-    }
-
-    fn replace(&self, file: &str, from: &str, to: &str) {
-        let text = self.read(file);
-        assert!(text.contains(from), "{file} has no {from}: {text}");
-        fs::write(self.path.join(file), text.replace(from, to)).unwrap();
-    }
-}
-
-/// The lines of `--format json`.
-fn lines(ran: &Ran) -> Vec<Value> {
-    ran.stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
+use yagura_tests::command::{binary, yagura};
+use yagura_tests::pack::{Pack, lines};
 
 /// From an empty folder to a passing test, to a failing one, and back.
 fn works(language: &str, file: &str, root: &str, nobody: &str) {
@@ -216,213 +178,64 @@ fn what_a_compiler_says_reaches_the_author() {
 }
 
 #[test]
-fn a_column_that_the_rule_does_not_list_is_told_with_those_it_lists() {
-    for (language, file, column) in [
-        ("go", "detector/main.go", "rule.Text(\"user_type\")"),
-        ("python", "detector/root_login.py", "event[\"user_type\"]"),
-    ] {
-        let pack = Pack::new(language);
-        let wrong = column.replace("user_type", "user_typ");
-        pack.replace(file, column, &wrong);
-        let ran = pack.test(&[]);
-        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-        assert!(
-            ran.stdout.contains("user_typ") && ran.stdout.contains("`user_type`"),
-            "{language}: {}",
-            ran.stdout
-        );
-    }
-}
-
-#[test]
-fn golden_alerts_are_compared_updated_and_read() {
-    let pack = Pack::new("sigma");
-    let golden = "tests/root_login/positive.alerts.ndjson";
-    let before = pack.read(golden);
-    pack.replace("rules/root_login.yml", "level: high", "level: low");
-    let ran = pack.test(&[]);
-    assert_eq!(ran.code, Some(1));
-    for part in ["-   \"severity\": \"high\"", "+   \"severity\": \"low\""] {
-        assert!(ran.stdout.contains(part), "{}", ran.stdout);
-    }
-    let updated = pack.test(&["--update"]).must_work();
-    assert!(updated.stdout.contains("wrote "), "{}", updated.stdout);
-    assert_eq!(pack.read(golden), before.replace("\"high\"", "\"low\""));
-    pack.test(&[]).must_work();
-    // A negative case that matches is told with what was found.
-    let positive = pack.path.join("tests/root_login/positive.ndjson");
-    fs::copy(
-        &positive,
-        pack.path.join("tests/root_login/negative.ndjson"),
-    )
-    .unwrap();
-    let ran = pack.test(&[]);
-    assert!(
-        ran.stdout.contains("expected no alert, found:"),
-        "{}",
-        ran.stdout
-    );
-    // `--update` does not make a negative case positive.
-    assert_eq!(pack.test(&["--update"]).code, Some(1));
-}
-
-#[test]
-fn a_case_may_be_an_object_of_a_lake() {
+fn check_finds_what_would_not_run() {
+    let check = |pack: &Pack| yagura(&["check", "--pack", pack.path.to_str().unwrap()]);
     let pack = Pack::new("sql");
-    let logs = pack.path.join("../logs.ndjson");
-    let event = r#"{"eventTime":"2026-04-01T10:00:00Z","eventName":"ConsoleLogin","recipientAccountId":"7","sourceIPAddress":"192.0.2.9","userIdentity":{"type":"Root"},"responseElements":{"ConsoleLogin":"Success"}}"#;
-    fs::write(&logs, event).unwrap();
-    let lake = pack.path.join("../lake");
-    let [lake_name, logs] = [&lake, &logs].map(|path| path.to_str().unwrap());
-    yagura(&[
-        "ingest",
-        "--table",
-        "aws_cloudtrail",
-        "--to",
-        lake_name,
-        logs,
-    ])
-    .must_work();
-    let day = lake.join("aws_cloudtrail/date=2026-04-01");
-    let object = fs::read_dir(day).unwrap().next().unwrap().unwrap().path();
-    let folder = pack.path.join("tests/root-login");
-    fs::create_dir_all(&folder).unwrap();
-    fs::copy(object, folder.join("recorded.parquet")).unwrap();
-    assert_eq!(
-        pack.test(&[]).code,
-        Some(1),
-        "there are no expected alerts yet"
-    );
-    pack.test(&["--update"]).must_work();
-    let golden = pack.read("tests/root-login/recorded.alerts.ndjson");
-    assert!(golden.contains("Root login from 192.0.2.9"), "{golden}");
-    let ran = pack.test(&[]).must_work();
-    assert!(ran.stdout.contains("3 cases: 3 passed"), "{}", ran.stdout);
-}
-
-#[test]
-fn junit_holds_what_failed_and_why() {
-    let pack = Pack::new("sql");
-    pack.replace(
-        "rules/root-login.toml",
-        "title = \"Root login from 198.51.100.23\"",
-        "title = \"Another <title>\"",
-    );
-    let file = pack.path.join("results.xml");
-    let ran = pack.test(&["--junit", file.to_str().unwrap()]);
-    assert_eq!(ran.code, Some(1));
-    let xml = pack.read("results.xml");
-    for part in [
-        "tests=\"2\"",
-        "failures=\"1\"",
-        "classname=\"logins.root-login\"",
-        "title: expected `Another &lt;title&gt;`, found `Root login from 198.51.100.23`",
-    ] {
-        assert!(xml.contains(part), "{part} is not in {xml}");
-    }
-    // The same words for the same failure, whenever it is run.
-    pack.test(&["--junit", file.to_str().unwrap()]);
-    assert_eq!(pack.read("results.xml"), xml);
-}
-
-#[test]
-fn missing_cases_are_warnings_and_wrong_ones_are_errors() {
-    let pack = Pack::new("sql");
-    let rule = pack.read("rules/root-login.toml");
-    let cut = rule.find("[[test]]\nname = \"root who failed\"").unwrap();
-    fs::write(pack.path.join("rules/root-login.toml"), &rule[..cut]).unwrap();
-    let ran = pack.test(&[]).must_work();
-    assert!(
-        ran.stderr
-            .contains("warning: rule `root-login` has no negative case"),
-        "{}",
-        ran.stderr
-    );
-    // An event that no rule can judge is a failure, not a pass.
-    fs::write(
-        pack.path.join("rules/root-login.toml"),
-        rule.replace("eventTime = \"2026-03-09T08:06:47Z\"\n", ""),
-    )
-    .unwrap();
-    let ran = pack.test(&[]);
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.stdout.contains("no event has a time"), "{}", ran.stdout);
+    let rule = "rules/root-login.toml";
     for (from, to, says) in [
         (
-            "matches = true",
-            "machtes = true",
-            "did you mean `matches`?",
+            "user_type = 'Root'",
+            "usr_type = 'Root'",
+            "did you mean `user_type`?",
         ),
         (
-            "matches = false",
-            "matches = false\nalert = {}",
-            "nothing found makes no alert",
+            "user_type = 'Root'",
+            "user_type == = 'Root'",
+            "is not a SQL condition",
         ),
-        (
-            "name = \"root who failed\"",
-            "name = \"root\"",
-            "is also the name of another case",
-        ),
-        (
-            "[test.event]\n",
-            "event = \"{\"\n[test.x]\n",
-            "unknown field `x`",
-        ),
+        ("user_type = 'Root'", "event_time > now()", "now"),
+        ("table = \"aws_cloudtrail\"", "table = \"my_own\"", ""),
     ] {
-        fs::write(
-            pack.path.join("rules/root-login.toml"),
-            rule.replacen(from, to, 1),
-        )
-        .unwrap();
-        let ran = pack.test(&[]);
-        assert_eq!(ran.code, Some(2), "{says}: {}", ran.stdout);
-        assert!(
-            ran.stderr.contains(says) && ran.stderr.contains("root-login.toml"),
-            "{says}: {}",
-            ran.stderr
-        );
+        pack.replace(rule, from, to);
+        let ran = check(&pack);
+        let code = if says.is_empty() { 0 } else { 2 };
+        assert_eq!(ran.code, Some(code), "{to}: {}", ran.stdout);
+        assert!(ran.stdout.contains(says), "{to}: {}", ran.stdout);
+        pack.replace(rule, to, from);
     }
-}
+    // Of a table that nobody knows, the condition's form is looked at.
+    pack.replace(rule, "table = \"aws_cloudtrail\"", "table = \"my_own\"");
+    pack.replace(rule, "user_type = 'Root'", "user_type == = 'Root'");
+    assert_eq!(check(&pack).code, Some(2));
 
-#[test]
-fn a_rule_over_its_fuel_fails_and_so_does_an_endless_loop_at_the_same_place_every_time() {
-    let pack = Pack::new("go");
-    let ran = pack.test(&["--format", "json"]).must_work();
-    let fuel = |ran: &Ran| -> Vec<u64> {
-        let used = lines(ran);
-        let used = used
-            .iter()
-            .map(|line| line["fuel_per_event"].as_u64().unwrap());
-        used.collect()
-    };
-    let first = fuel(&ran);
-    assert!(
-        first.iter().all(|fuel| (100..100_000).contains(fuel)),
-        "{first:?}"
-    );
-    assert_eq!(fuel(&pack.test(&["--format", "json"])), first);
+    let pack = Pack::new("sigma");
     pack.replace(
-        "rules/root-login.toml",
-        "fuel_per_event = 100_000",
-        "fuel_per_event = 100",
+        "rules/root_login.yml",
+        "service: cloudtrail",
+        "service: cloudtrial",
     );
-    let ran = pack.test(&["--no-build"]);
-    assert_eq!(ran.code, Some(1));
+    let ran = check(&pack).must_work();
     assert!(
-        ran.stdout.contains("over `fuel_per_event = 100`"),
+        ran.stdout
+            .contains("no field map knows the log source product=aws service=cloudtrial"),
         "{}",
         ran.stdout
     );
-    pack.replace(
-        "detector/main.go",
-        "\tfor row := range batch.Rows() {\n",
-        "\tfor row := range batch.Rows() {\n\t\tfor d.userType.Or(row, \"\") == \"Root\" {\n\t\t}\n",
+
+    let pack = Pack::new("go");
+    let ran = check(&pack).must_work();
+    assert!(
+        ran.stdout.contains("`detector.wasm` is not built yet"),
+        "{}",
+        ran.stdout
     );
-    let ran = pack.test(&[]);
-    assert_eq!(ran.code, Some(1));
+    yagura(&["build", pack.path.to_str().unwrap()]).must_work();
+    pack.replace(rule, "id = \"root-login\"", "id = \"root-logins\"");
+    let ran = check(&pack);
+    assert_eq!(ran.code, Some(2), "{}", ran.stdout);
     assert!(
         ran.stdout
-            .contains("its fuel of 2000000000 instructions in `on-batch`"),
+            .contains("has no code for this rule; did you mean `root-login`?"),
         "{}",
         ran.stdout
     );

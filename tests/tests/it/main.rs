@@ -1,7 +1,7 @@
 //! The integration tests, one binary so that everything is linked once.
 //!
 //! * `aws_pack` – the first-party CloudTrail pack on its recorded events.
-//! * `authors` – new packs in every language, and their tests: what an author types and reads.
+//! * `authors` – new packs in every language: what an author types and reads.
 //! * `bad_input` – objects and rows that are not as they should be.
 //! * `commands` – the real binary: what a user types and what it prints.
 //! * `compiled_code` – the cache of compiled plugins: kept, taken, and refused when changed or swapped.
@@ -10,6 +10,7 @@
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `hostile_languages` – the same in Go and Python.
 //! * `object_store` – runs over a real S3 server, and what they ask of it.
+//! * `pack_tests` – `yagura test`: what passes, what fails, and what is said of it.
 //! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
 //! * `prefilter_sql` – the prefilter against DataFusion judging each rule alone.
 //! * `real_logs` – the logs beside the checkout, where they are: none lost, none invented.
@@ -39,6 +40,8 @@ mod hostile_guests;
 mod hostile_languages;
 #[cfg(test)]
 mod object_store;
+#[cfg(test)]
+mod pack_tests;
 #[cfg(test)]
 mod prefilter_sigma;
 #[cfg(test)]

@@ -78,15 +78,15 @@ fn test(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a change of the author's and then for quiet, and returns the first file that changed.
+/// Waits for a change of the author's and then for quiet, and returns a file that changed.
 fn next_change(
     changes: &Receiver<notify::Result<Event>>,
     dir: &Path,
     built: &[String],
 ) -> Result<Option<PathBuf>> {
-    let mut first: Option<PathBuf> = None;
+    let mut changed: Vec<PathBuf> = Vec::new();
     loop {
-        let change = match &first {
+        let change = match changed.first() {
             None => changes.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(_) => changes.recv_timeout(QUIET),
         };
@@ -95,10 +95,14 @@ fn next_change(
                 let event = event.context("cannot watch any longer")?;
                 let file = event.paths.iter().find(|path| is_source(path, dir, built));
                 if let (true, Some(file)) = (is_change(event.kind), file) {
-                    first.get_or_insert_with(|| file.clone());
+                    changed.push(file.clone());
                 }
             }
-            Err(RecvTimeoutError::Timeout) => return Ok(first),
+            // Editors write to a file of another name and rename it.
+            Err(RecvTimeoutError::Timeout) => {
+                let saved = changed.iter().position(|file| file.exists()).unwrap_or(0);
+                return Ok(Some(changed.swap_remove(saved)));
+            }
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
         }
     }
