@@ -356,7 +356,7 @@ mod tests {
         let limits = Limits::default();
         assert_eq!(
             message(LimitKind::Time, &limits),
-            "the plugin used more than its time of 10s in `on-batch`; if it needs more, write `limits.time = \"20s\"` \
+            "the plugin used more than its time of 10s in `on-batch`; look for a loop that does not end; if it needs more, write `limits.time = \"20s\"` \
              for it in pack.toml"
         );
         assert!(message(LimitKind::Memory, &limits).contains("`limits.memory_mib = 512`"));

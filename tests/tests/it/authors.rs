@@ -299,6 +299,41 @@ fn bench_compares_with_a_baseline() {
 }
 
 #[test]
+fn the_columns_of_a_table_can_be_seen() {
+    let pack = Pack::new("sql");
+    let logs = pack.path.join("logs.ndjson");
+    fs::write(
+        &logs,
+        "{\"time\":\"2026-01-01T00:00:00Z\",\"host\":\"a\",\"port\":1}\n",
+    )
+    .unwrap();
+    let lake = pack.path.join("lake");
+    let [lake, logs] = [&lake, &logs].map(|path| path.to_str().unwrap());
+    yagura(&["ingest", "--table", "flows", "--to", lake, logs]).must_work();
+    let all = yagura(&["table", "--lake", lake]).must_work();
+    assert!(
+        all.stdout.contains("flows") && all.stdout.contains("event_time"),
+        "{}",
+        all.stdout
+    );
+    let one = yagura(&["table", "--lake", lake, "flows", "--format", "json"]).must_work();
+    let columns = lines(&one)[0]["columns"].clone();
+    let type_of = |name: &str| {
+        let mut columns = columns.as_array().unwrap().iter();
+        columns.find(|column| column["name"] == name).unwrap()["type"].clone()
+    };
+    assert_eq!(type_of("port"), "Int64");
+    assert!(type_of("host").as_str().unwrap().starts_with("Utf8"));
+    let wrong = yagura(&["table", "--lake", lake, "flow"]);
+    assert_eq!(wrong.code, Some(3));
+    assert!(
+        wrong.stderr.contains("did you mean `flows`?"),
+        "{}",
+        wrong.stderr
+    );
+}
+
+#[test]
 fn doctor_names_every_toolchain_and_how_to_get_it() {
     let ran = yagura(&["doctor", "--format", "json"]).must_work();
     let names: Vec<String> = lines(&ran)

@@ -133,6 +133,25 @@ fn every_behaviour_of_the_guest_has_a_test() {
 }
 
 #[test]
+fn odd_events_fail_and_others_do_not() {
+    for (behaviour, is_spent) in [("odd-event-data", false), ("odd-event-panic", true)] {
+        let mut detector = open(behaviour);
+        assert_eq!(batch(&mut detector).unwrap().len(), 4);
+        let column = ColumnRef {
+            values: &777_i64.to_le_bytes(),
+            ..ColumnRef::default()
+        };
+        let sent = BatchRef {
+            rows: 1,
+            columns: &[column],
+        };
+        let error = detector.on_batch(0, sent).unwrap_err();
+        assert!(error.to_string().contains("an event is odd"), "{error}");
+        assert_eq!(detector.is_poisoned(), is_spent);
+    }
+}
+
+#[test]
 fn a_good_rule_finds_each_row() {
     let mut detector = open("well-behaved");
     let findings = batch(&mut detector).unwrap();

@@ -11,6 +11,7 @@ pub(crate) mod ingest;
 pub(crate) mod inspect;
 pub(crate) mod new;
 pub(crate) mod run;
+pub(crate) mod table;
 pub(crate) mod test;
 
 use std::future::Future;
