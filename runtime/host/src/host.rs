@@ -26,6 +26,8 @@ pub struct HostConfig {
     pub cache_dir: Option<PathBuf>,
     /// What is measured of each call.
     pub meter: Meter,
+    /// Told the name and size in bytes of each component that is about to be compiled, which takes seconds for large ones.
+    pub on_compile: Option<fn(name: &str, bytes: usize)>,
 }
 
 /// Why a [`Host`] cannot be set up.
@@ -53,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) detectors: Linker<HostState>,
     pub(crate) cache: Option<Cache>,
     pub(crate) meter: Meter,
+    pub(crate) on_compile: Option<fn(&str, usize)>,
 }
 
 impl Host {
@@ -76,6 +79,7 @@ impl Host {
                 detectors,
                 cache,
                 meter: config.meter,
+                on_compile: config.on_compile,
             }),
         })
     }

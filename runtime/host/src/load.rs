@@ -213,6 +213,9 @@ impl Host {
         digest: &str,
     ) -> Result<(Component, CacheOutcome), LoadError> {
         let compile = || {
+            if let Some(tell) = self.shared.on_compile {
+                tell(name, bytes.len());
+            }
             Component::from_binary(&self.shared.engine, bytes).map_err(|error| LoadError::Compile {
                 name: name.to_owned(),
                 source: error.into(),

@@ -17,6 +17,7 @@ pub(crate) fn host(meter: Meter) -> Result<Host> {
     let cached = Host::new(HostConfig {
         cache_dir: default_cache_dir(),
         meter,
+        on_compile: Some(tell_compiling),
     });
     match cached {
         // A home that cannot be written to is common in containers, and no reason not to run.
@@ -25,11 +26,21 @@ pub(crate) fn host(meter: Meter) -> Result<Host> {
             Host::new(HostConfig {
                 cache_dir: None,
                 meter,
+                on_compile: Some(tell_compiling),
             })
         }
         other => other,
     }
     .context("cannot start the plugin host")
+}
+
+/// Tells the person what takes so long: a component with an interpreter in it takes seconds.
+#[expect(clippy::print_stderr, reason = "what is being waited for is no result")]
+fn tell_compiling(name: &str, bytes: usize) {
+    const LARGE: usize = 8 << 20;
+    if bytes >= LARGE {
+        eprintln!("compiling {name} ({} MiB), once", bytes >> 20);
+    }
 }
 
 /// The rules and plugins of several packs.
