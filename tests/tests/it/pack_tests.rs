@@ -102,6 +102,7 @@ fn what_cannot_be_tested_does_not_pass() {
         "root_login.yml:21: YAML parse error",
     );
     assert_eq!(lines(&ran)[0]["passed"], false);
+    assert_eq!(lines(&ran)[0]["path"], pack.path.to_str().unwrap());
     assert!(pack.read("results.xml").contains("YAML parse error"));
     pack.replace("rules/root_login.yml", " level: high", "level: high");
     fs::remove_dir_all(pack.path.join("tests")).unwrap();

@@ -126,6 +126,7 @@ async fn test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
     let suite = Suite::read(dir, &arguments.field_map, &arguments.rule).await?;
     Ok(PackResult {
         name: suite.pack.manifest.pack.name.clone(),
+        dir: dir.to_owned(),
         outcomes: suite.run(arguments.update).await?,
         warnings: suite.cases.warnings,
     })
@@ -134,6 +135,7 @@ async fn test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
 /// What came of the tests of one pack.
 struct PackResult {
     name: String,
+    dir: PathBuf,
     outcomes: Vec<Outcome>,
     warnings: Vec<String>,
 }
@@ -142,6 +144,8 @@ struct PackResult {
 #[derive(Serialize)]
 struct Line<'a> {
     pack: &'a str,
+    /// The pack's directory, as it was given.
+    path: &'a Path,
     rule: &'a str,
     name: &'a str,
     passed: bool,
@@ -156,6 +160,7 @@ impl PackResult {
     fn broken(dir: &Path, error: &anyhow::Error) -> Self {
         Self {
             name: dir.display().to_string(),
+            dir: dir.to_owned(),
             outcomes: vec![Outcome {
                 rule: "(pack)".to_owned(),
                 name: "build and load".to_owned(),
@@ -180,6 +185,7 @@ impl PackResult {
         for outcome in &self.outcomes {
             let line = Line {
                 pack: &self.name,
+                path: &self.dir,
                 rule: &outcome.rule,
                 name: &outcome.name,
                 passed: outcome.passed,
