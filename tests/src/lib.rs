@@ -6,3 +6,4 @@ pub mod guests;
 pub mod pack;
 pub mod random;
 pub mod s3;
+pub mod scratch;

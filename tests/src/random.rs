@@ -2,6 +2,11 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::arrow::error::ArrowError;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 /// Returns a runner of so many cases, by a new seed each time or by that in `YAGURA_SEED`, and prints the seed.
@@ -18,4 +23,14 @@ pub fn runner(cases: u32) -> TestRunner {
         failure_persistence: None,
         ..Config::default()
     })
+}
+
+/// Returns a batch of these columns, each of which may hold NULL.
+pub fn batch_of(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, ArrowError> {
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+        .collect();
+    let arrays = columns.into_iter().map(|(_, array)| array).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }

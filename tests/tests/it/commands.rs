@@ -1,10 +1,11 @@
 //! The real binary: what a user types, what it prints where, and how it ends.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use yagura_tests::command::{Ran, yagura};
+use yagura_tests::scratch::Scratch;
 
 const EVENTS: &str = r#"{"ts":"2026-02-03T04:05:06Z","user":"ann","id.orig_h":"10.0.0.1","request":{"bytes":1200,"path":"/a"}}
 {"ts":"2026-02-03T04:06:06Z","user":"bob","id.orig_h":"10.0.0.2","request":{"bytes":7,"path":"/b"}}
@@ -12,13 +13,13 @@ const EVENTS: &str = r#"{"ts":"2026-02-03T04:05:06Z","user":"ann","id.orig_h":"1
 "#;
 
 struct Place {
-    dir: tempfile::TempDir,
+    files: Scratch,
 }
 
 impl Place {
     fn new() -> Self {
         let place = Self {
-            dir: tempfile::tempdir().unwrap(),
+            files: Scratch::new(),
         };
         place.write("events.ndjson", EVENTS);
         place.write(
@@ -37,13 +38,11 @@ impl Place {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let path = self.dir.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        self.files.write(name, text);
     }
 
     fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).to_str().unwrap().to_owned()
+        self.files.path(name)
     }
 
     fn ingest(&self) -> Ran {
@@ -114,7 +113,7 @@ fn the_same_command_gives_the_same_bytes() {
     place.ingest().must_work();
     let objects = |dir: &str| -> Vec<(String, Vec<u8>)> {
         let mut found = Vec::new();
-        let mut folders = vec![place.dir.path().join(dir)];
+        let mut folders = vec![PathBuf::from(place.path(dir))];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();

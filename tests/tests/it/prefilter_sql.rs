@@ -124,15 +124,7 @@ fn batch(events: &[Event], text: &DataType) -> RecordBatch {
         ),
         ("j", texts(|event| &event.5)),
     ];
-    let fields: Vec<Field> = columns
-        .iter()
-        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
-        .collect();
-    RecordBatch::try_new(
-        Arc::new(Schema::new(fields)),
-        columns.into_iter().map(|(_, array)| array).collect(),
-    )
-    .unwrap()
+    yagura_tests::random::batch_of(columns).unwrap()
 }
 
 /// What DataFusion alone says: a path below `j` as a column of its own, taken from the JSON here.

@@ -1,9 +1,8 @@
 //! Sigma rules through the real binary: run, check, explain, coverage.
 
-use std::fs;
-
 use serde_json::Value;
 use yagura_tests::command::{Ran, yagura};
+use yagura_tests::scratch::Scratch;
 
 const EVENTS: &str = r#"{"@timestamp":"2026-02-03T04:05:06Z","Channel":"Microsoft-Windows-Sysmon/Operational","EventID":1,"Computer":"pc1","Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /priv","User":"CORP\\ann"}
 {"@timestamp":"2026-02-03T04:06:06Z","Channel":"Microsoft-Windows-Sysmon/Operational","EventID":1,"Computer":"pc2","Image":"C:\\Windows\\System32\\cmd.exe","CommandLine":"cmd /c whoami","User":"CORP\\bob"}
@@ -14,13 +13,13 @@ const EVENTS: &str = r#"{"@timestamp":"2026-02-03T04:05:06Z","Channel":"Microsof
 const WHOAMI: &str = "title: Whoami with {privileges}\nid: 11111111-1111-4111-8111-111111111111\nlevel: high\ntags:\n  - attack.discovery\n  - attack.t1033\nlogsource:\n  category: process_creation\n  product: windows\ndetection:\n  selection:\n    Image|endswith: '\\whoami.exe'\n    CommandLine|contains: /priv\n  condition: selection\n";
 
 struct Place {
-    dir: tempfile::TempDir,
+    files: Scratch,
 }
 
 impl Place {
     fn new() -> Self {
         let place = Self {
-            dir: tempfile::tempdir().unwrap(),
+            files: Scratch::new(),
         };
         place.write("events.ndjson", EVENTS);
         place.write("sigma/whoami.yml", WHOAMI);
@@ -30,13 +29,11 @@ impl Place {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let path = self.dir.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        self.files.write(name, text);
     }
 
     fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).to_str().unwrap().to_owned()
+        self.files.path(name)
     }
 
     fn with(&self, arguments: &[&str], more: &[&str]) -> Ran {
