@@ -452,6 +452,7 @@ fn input(language: &str, count: usize, lake: &Location) -> Result<RunInput> {
             file: source.file.clone(),
             plugin: Some(0),
             predicate: None,
+            fields: Vec::new(),
         }
     });
     Ok(RunInput {

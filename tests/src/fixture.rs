@@ -71,6 +71,7 @@ impl Fixture {
             file,
             plugin,
             predicate: None,
+            fields: Vec::new(),
         });
         self
     }

@@ -123,6 +123,8 @@ mod tests {
 
     fn finding(minute: i64, key: &str) -> Finding {
         Finding {
+            time: Timestamp::clamped(minute * 60_000_000),
+            fields: vec![],
             rule: 0,
             events: vec![EventRef {
                 time: Timestamp::clamped(minute * 60_000_000),

@@ -18,6 +18,9 @@ pub struct EventRef {
 pub struct Finding {
     /// Index of the rule in the run's rules.
     pub rule: usize,
+    /// When it was known, in event time: the first event's, or for a correlation that of the event or the deadline that
+    /// completed it.
+    pub time: Timestamp,
     /// The events, in order of time, object and row; never empty.
     pub events: Vec<EventRef>,
     /// What the alert is about, from the rule's key columns or the plugin.
@@ -30,4 +33,6 @@ pub struct Finding {
     pub observables: Vec<(String, String)>,
     /// Further facts for a reader.
     pub context: Vec<(String, String)>,
+    /// Values of the fields that correlations ask of the rule, in the order in which the run's plan names them.
+    pub fields: Vec<Option<String>>,
 }

@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod case;
+pub mod correlation;
 pub mod finding;
 pub mod names;
 pub mod pack;
@@ -13,6 +14,7 @@ pub mod rule;
 pub mod time;
 
 pub use alert::{Alert, Evidence, EvidenceEvent};
+pub use correlation::Correlation;
 pub use finding::{EventRef, Finding};
 pub use pack::{Pack, PackError};
 pub use path::FieldPath;

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::FieldPath;
+use crate::correlation::{Correlation, MEASURES};
 use crate::time::parse_duration;
 
 /// How grave a finding is.
@@ -70,7 +71,8 @@ pub struct Rule {
     /// Pages to read.
     #[serde(default)]
     pub references: Vec<String>,
-    /// The table whose events the rule judges.
+    /// The table whose events the rule judges; empty for a correlation.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub table: String,
     /// SQL condition over the table's columns and dotted paths; absent means every event.
     #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
@@ -84,6 +86,9 @@ pub struct Rule {
     /// File name of the pack's plugin that judges the rows; absent means that every row is a finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
+    /// Columns by whose values the plugin keeps state: it gets the rows of one key at a time, in order of event time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_by: Vec<FieldPath>,
     /// Handed to the plugin as JSON.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
@@ -101,6 +106,24 @@ pub struct Rule {
     /// case's events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fuel_per_event: Option<u64>,
+    /// Joins findings of other rules over event time, in place of a table, a condition and a plugin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<Correlation>,
+}
+
+/// When an alert is told.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Report {
+    /// As soon as its condition holds in what has arrived, and again when it is settled.
+    #[default]
+    Provisional,
+    /// Only when no event that could change it is still to come.
+    Settled,
+    /// Never: the rule is a part of others.
+    None,
 }
 
 /// How the findings of a rule become alerts.
@@ -113,6 +136,13 @@ pub struct AlertPolicy {
     pub window: String,
     /// Findings that the window must hold.
     pub threshold: u64,
+    /// When the alert is told.
+    #[serde(skip_serializing_if = "is_default")]
+    pub report: Report,
+}
+
+fn is_default(report: &Report) -> bool {
+    *report == Report::default()
 }
 
 impl Default for AlertPolicy {
@@ -121,6 +151,7 @@ impl Default for AlertPolicy {
             key: Vec::new(),
             window: "1h".to_owned(),
             threshold: 1,
+            report: Report::default(),
         }
     }
 }
@@ -167,6 +198,7 @@ impl Rule {
             .chain(&self.alert.key)
             .chain(self.observables.values().flatten())
             .chain(&self.context)
+            .chain(&self.partition_by)
             .cloned()
             .chain(self.title_columns());
         for path in all {
@@ -195,6 +227,13 @@ impl Rule {
         if self.title.trim().is_empty() {
             return problem("title", "is empty: say in one line what was seen".into());
         }
+        if let Some(correlation) = &self.correlation {
+            return self
+                .beside_correlation()
+                .or_else(|| correlation.problem())
+                .or_else(|| self.names_of(correlation))
+                .or_else(|| self.alert_problem());
+        }
         if self.table.is_empty() {
             return problem("table", "is empty: name the table the rule reads".into());
         }
@@ -206,11 +245,8 @@ impl Rule {
                 "is empty: write a condition, or leave `where` out to take every event".into(),
             );
         }
-        if let Err(error) = parse_duration(&self.alert.window) {
-            return problem("alert.window", error.to_string());
-        }
-        if self.alert.threshold == 0 {
-            return problem("alert.threshold", "is 0: the least is 1".into());
+        if let Some(wrong) = self.alert_problem() {
+            return Some(wrong);
         }
         for kind in self.observables.keys() {
             if !OBSERVABLE_KINDS.contains(&kind.as_str()) {
@@ -225,6 +261,12 @@ impl Rule {
             return problem(
                 "columns",
                 "is empty: a plugin receives only the columns that the rule lists".into(),
+            );
+        }
+        if self.plugin.is_none() && !self.partition_by.is_empty() {
+            return problem(
+                "partition_by",
+                "is only for rules with a `plugin`; this rule has none".into(),
             );
         }
         if self.plugin.is_none() && !self.config.is_empty() {
@@ -246,6 +288,57 @@ impl Rule {
             );
         }
         None
+    }
+}
+
+impl Rule {
+    fn alert_problem(&self) -> Option<RuleProblem> {
+        let problem = |key, message: String| Some(RuleProblem { key, message });
+        if let Err(error) = parse_duration(&self.alert.window) {
+            return problem("alert.window", error.to_string());
+        }
+        if self.alert.threshold == 0 {
+            return problem("alert.threshold", "is 0: the least is 1".into());
+        }
+        None
+    }
+
+    /// Returns what is said of a table although the rule is a correlation.
+    fn beside_correlation(&self) -> Option<RuleProblem> {
+        let given = [
+            ("table", !self.table.is_empty()),
+            ("where", self.condition.is_some()),
+            ("columns", !self.columns.is_empty()),
+            ("optional", !self.optional.is_empty()),
+            ("plugin", self.plugin.is_some()),
+            ("partition_by", !self.partition_by.is_empty()),
+            ("config", !self.config.is_empty()),
+            ("observables", !self.observables.is_empty()),
+            ("context", !self.context.is_empty()),
+            ("fuel_per_event", self.fuel_per_event.is_some()),
+        ];
+        let (key, _) = given.into_iter().find(|(_, given)| *given)?;
+        Some(RuleProblem {
+            key,
+            message: "is given, and a rule with `[rule.correlation]` reads no table itself: it belongs to the rules that are joined".to_owned(),
+        })
+    }
+
+    /// Returns a name in title or key that a correlation's findings do not have.
+    fn names_of(&self, correlation: &Correlation) -> Option<RuleProblem> {
+        let by = correlation.by.iter().map(String::as_str);
+        let known: Vec<&str> = by.clone().chain(MEASURES).collect();
+        let lacks = |names: &[&str], path: &FieldPath| !names.contains(&path.to_string().as_str());
+        let wrong = |key, path: &FieldPath, names: &[&str]| RuleProblem {
+            key,
+            message: format!("names `{path}`; a correlation has {}", names.join(", ")),
+        };
+        if let Some(path) = self.title_columns().iter().find(|path| lacks(&known, path)) {
+            return Some(wrong("title", path, &known));
+        }
+        let by: Vec<&str> = by.collect();
+        let key = self.alert.key.iter().find(|path| lacks(&by, path))?;
+        Some(wrong("alert.key", key, &by))
     }
 }
 

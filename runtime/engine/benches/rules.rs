@@ -294,6 +294,7 @@ fn sql(dir: &Path, condition: &str) {
             file,
             plugin: None,
             predicate: None,
+            fields: Vec::new(),
         }],
         ..RunInput::default()
     };

@@ -36,6 +36,14 @@ fn list_of(fields: Fields) -> DataType {
     )))
 }
 
+fn text_field() -> Arc<Field> {
+    Arc::new(Field::new("item", DataType::Utf8, true))
+}
+
+fn texts_type() -> DataType {
+    DataType::List(text_field())
+}
+
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
         Field::new("rule", DataType::UInt32, false),
@@ -45,6 +53,8 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new("events", list_of(event_fields()), false),
         Field::new("observables", list_of(pair_fields()), false),
         Field::new("context", list_of(pair_fields()), false),
+        Field::new("time", DataType::Int64, false),
+        Field::new("fields", texts_type(), false),
     ]))
 });
 
@@ -70,7 +80,14 @@ pub(crate) fn encode(findings: &[Finding]) -> Result<RecordBatch, ArrowError> {
     let mut events = list_builder(event_fields());
     let mut observables = list_builder(pair_fields());
     let mut context = list_builder(pair_fields());
+    let mut time = Int64Builder::new();
+    let mut fields = ListBuilder::new(StringBuilder::new()).with_field(text_field());
     for finding in findings {
+        time.append_value(finding.time.micros());
+        for field in &finding.fields {
+            fields.values().append_option(field.as_deref());
+        }
+        fields.append(true);
         rule.append_value(
             u32::try_from(finding.rule)
                 .map_err(|_| ArrowError::ComputeError("more than 2^32 rules".into()))?,
@@ -106,6 +123,8 @@ pub(crate) fn encode(findings: &[Finding]) -> Result<RecordBatch, ArrowError> {
         Arc::new(events.finish()),
         Arc::new(observables.finish()),
         Arc::new(context.finish()),
+        Arc::new(time.finish()),
+        Arc::new(fields.finish()),
     ];
     RecordBatch::try_new(schema(), columns)
 }
@@ -139,8 +158,15 @@ pub(crate) fn decode(batch: &RecordBatch, objects: &mut HashMap<String, Arc<str>
     let times = items.column(0).as_primitive::<Int64Type>();
     let names = items.column(1).as_string::<i32>();
     let rows = items.column(2).as_primitive::<UInt64Type>();
+    let known = batch.column(7).as_primitive::<Int64Type>();
+    let fields = batch.column(8).as_list::<i32>();
+    let values = fields.values().as_string::<i32>();
     (0..batch.num_rows())
         .map(|index| Finding {
+            time: Timestamp::clamped(known.value(index)),
+            fields: range(fields, index)
+                .map(|at| values.is_valid(at).then(|| values.value(at).to_owned()))
+                .collect(),
             rule: rule.value(index) as usize,
             key: key.value(index).to_owned(),
             title: title.value(index).to_owned(),
@@ -211,6 +237,8 @@ mod tests {
                 severity: Some(Severity::High),
                 observables: vec![("ip".into(), "10.0.0.1".into())],
                 context: vec![],
+                time: Timestamp::clamped(6),
+                fields: vec![Some("a".into()), None],
             },
             Finding {
                 rule: 0,
@@ -224,6 +252,8 @@ mod tests {
                 severity: None,
                 observables: vec![],
                 context: vec![("n".into(), "v".into()), ("m".into(), String::new())],
+                time: Timestamp::clamped(-1),
+                fields: vec![],
             },
         ];
         let batch = encode(&findings).unwrap();

@@ -31,6 +31,8 @@ pub struct RuleSource {
     pub plugin: Option<usize>,
     /// What it asks of an event, where that is not written in its `where`: a Sigma rule's detection.
     pub predicate: Option<Arc<Predicate>>,
+    /// Paths that correlations ask of its findings; what neither the table nor, by its context, the plugin has is absent.
+    pub fields: Vec<FieldPath>,
 }
 
 /// Which of the methods that make a run fast are used; all of them, but for measurements.
@@ -103,6 +105,17 @@ pub struct RulePlan {
     pub context: Vec<usize>,
     /// Index of the plugin among the run's plugins.
     pub plugin: Option<usize>,
+    /// What correlations ask of a finding.
+    pub fields: Vec<FieldPlan>,
+}
+
+/// Where a finding has a field.
+#[derive(Debug, Clone)]
+pub enum FieldPlan {
+    /// Index into the rule's `reads`.
+    Read(usize),
+    /// Name in the context that the plugin gives.
+    Context(String),
 }
 
 /// A path that a rule reads.
@@ -172,6 +185,8 @@ impl TablePlan {
                     }
                 }
             }
+            let fields = source.fields.iter();
+            needed.extend(fields.filter_map(|path| Some(find(&schema, path)?.column)));
             conditions.push(condition);
         }
         needed.extend(&tested);
@@ -257,7 +272,12 @@ impl RulePlan {
         table: &Table,
     ) -> Result<Self, EngineError> {
         let rule = &source.rule;
-        let paths = rule.read_paths();
+        let mut paths = rule.read_paths();
+        for path in &source.fields {
+            if !paths.contains(path) && find(scan, path).is_some() {
+                paths.push(path.clone());
+            }
+        }
         let mut reads = Vec::with_capacity(paths.len());
         for path in &paths {
             let found = find(scan, path);
@@ -299,6 +319,14 @@ impl RulePlan {
                 .collect(),
             context: all(&rule.context),
             plugin: source.plugin,
+            fields: source
+                .fields
+                .iter()
+                .map(|path| match at(path) {
+                    Some(read) => FieldPlan::Read(read),
+                    None => FieldPlan::Context(path.to_string()),
+                })
+                .collect(),
             reads,
         })
     }

@@ -14,7 +14,7 @@ use yagura_host::RawFinding;
 use yagura_lake::table::event_times;
 use yagura_rules::{PluginType, render_text};
 
-use crate::plan::{Read, RulePlan, TitlePiece};
+use crate::plan::{FieldPlan, Read, RulePlan, TitlePiece};
 
 /// Rows that passed a rule's condition.
 #[derive(Debug, Clone)]
@@ -145,6 +145,10 @@ impl Rows {
             .chain(rule.title.iter().filter_map(|piece| match piece {
                 TitlePiece::Read(index) => Some(index),
                 TitlePiece::Text(_) => None,
+            }))
+            .chain(rule.fields.iter().filter_map(|field| match field {
+                FieldPlan::Read(index) => Some(index),
+                FieldPlan::Context(_) => None,
             }));
         for index in wanted {
             if texts[*index].is_none() {
@@ -184,7 +188,16 @@ impl Rows {
                         text(*read, first)?.to_owned(),
                     ))
                 }));
+                let fields = rule.fields.iter().map(|field| match field {
+                    FieldPlan::Read(read) => text(*read, first).map(str::to_owned),
+                    FieldPlan::Context(name) => {
+                        let mut known = context.iter();
+                        Some(known.find(|(known, _)| known == name)?.1.clone())
+                    }
+                });
                 Finding {
+                    fields: fields.collect(),
+                    time: events.first().map(|event| event.time).unwrap_or_default(),
                     rule: rule.index,
                     key: finding.key.unwrap_or_else(|| {
                         joined_key(rule.key.iter().map(|read| text(*read, first)))

@@ -107,6 +107,7 @@ pub fn place(input: &SigmaInput, tables: &[Arc<Table>]) -> Placed {
                         file: source.file.clone(),
                         plugin: None,
                         predicate: Some(Arc::new(translated.predicate)),
+                        fields: Vec::new(),
                     });
                 }
             }
@@ -210,6 +211,8 @@ fn rule(
     }
     Rule {
         fuel_per_event: None,
+        partition_by: Vec::new(),
+        correlation: None,
         id,
         // Braces in a title of Sigma's are braces.
         title: sigma.title.replace(['{', '}'], "|"),
@@ -267,5 +270,6 @@ fn alert_policy(source: &SigmaSource, schema: &Schema, map: &FieldMap) -> AlertP
             .filter(|within| parse_duration(within).is_ok())
             .unwrap_or(usual.window),
         threshold: count.at_least.max(1),
+        ..usual
     }
 }

@@ -97,6 +97,7 @@ pub(crate) fn load(
                 file: source.file.clone(),
                 plugin,
                 predicate: None,
+                fields: Vec::new(),
             });
         }
     }

@@ -112,6 +112,7 @@ impl RuleSet {
                 file: source.file.clone(),
                 plugin: None,
                 predicate: None,
+                fields: Vec::new(),
             })
     }
 }

@@ -1,0 +1,1 @@
+//! Findings over event time: correlation, the windows of alerts, and the state that lasts.
