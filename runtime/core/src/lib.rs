@@ -7,6 +7,7 @@ pub mod alert;
 pub mod case;
 pub mod correlation;
 pub mod finding;
+pub mod key;
 pub mod names;
 pub mod pack;
 pub mod path;

@@ -52,7 +52,7 @@ impl fmt::Display for Severity {
 }
 
 /// A rule: what it looks for in one table, and how its findings become alerts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Unique among the rules of a run: lower-case words joined by `-`.

@@ -9,7 +9,7 @@ use datafusion::arrow::compute::{cast, concat, filter, take};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
-use yagura_core::{EventRef, Finding, Timestamp};
+use yagura_core::{EventRef, Finding, Timestamp, key};
 use yagura_host::RawFinding;
 use yagura_lake::table::event_times;
 use yagura_rules::{PluginType, render_text};
@@ -200,7 +200,7 @@ impl Rows {
                     time: events.first().map(|event| event.time).unwrap_or_default(),
                     rule: rule.index,
                     key: finding.key.unwrap_or_else(|| {
-                        joined_key(rule.key.iter().map(|read| text(*read, first)))
+                        key::join(rule.key.iter().map(|read| text(*read, first)))
                     }),
                     title: finding.title.unwrap_or_else(|| {
                         let pieces = rule.title.iter().map(|piece| match piece {
@@ -217,24 +217,6 @@ impl Rows {
             })
             .collect())
     }
-}
-
-/// Joins the values of a key by `|`; a `|` or `\` inside a value is written after a `\`, so that no two keys meet.
-/// NULL is the empty text.
-fn joined_key<'a>(values: impl Iterator<Item = Option<&'a str>>) -> String {
-    let mut key = String::new();
-    for (index, value) in values.enumerate() {
-        if index > 0 {
-            key.push('|');
-        }
-        for c in value.unwrap_or_default().chars() {
-            if matches!(c, '|' | '\\') {
-                key.push('\\');
-            }
-            key.push(c);
-        }
-    }
-    key
 }
 
 fn value_texts(read: &Read, values: &ArrayRef) -> Result<StringArray, ArrowError> {
@@ -266,18 +248,4 @@ pub(crate) fn events_of(
             })
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_of_several_columns_never_meet() {
-        let key = |values: [Option<&str>; 2]| joined_key(values.into_iter());
-        assert_eq!(key([Some("a"), Some("b")]), "a|b");
-        assert_ne!(key([Some("a|b"), Some("c")]), key([Some("a"), Some("b|c")]));
-        assert_ne!(key([Some("a\\"), Some("b")]), key([Some("a"), Some("\\b")]));
-        assert_eq!(key([None, Some("b")]), "|b");
-    }
 }

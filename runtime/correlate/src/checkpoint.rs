@@ -1,0 +1,319 @@
+//! What a fold remembers, as bytes: what changed since the last time, and all of it back.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+use yagura_core::Rule;
+use yagura_core::alert::hex;
+
+use crate::fold::{Change, Fold};
+use crate::found::{Found, StoredObject};
+use crate::group::Cold;
+use crate::stage::Stage;
+
+/// What changed since the last checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoint {
+    pub(crate) pages: Vec<PageDelta>,
+    /// Keys that left memory: stage, share, key.
+    pub(crate) cold: Vec<(String, usize, Cold)>,
+    /// Findings that wait.
+    pub(crate) pending: Vec<Waiting>,
+    pub(crate) objects: Vec<(u32, Vec<u8>)>,
+    pub(crate) objects_gone: Vec<u32>,
+    pub(crate) reports: Vec<(String, Option<Vec<u8>>)>,
+    /// For each stage when its rule saw its first hit.
+    pub(crate) started: Vec<(String, i64)>,
+    /// For each domain's tables the time that it has settled.
+    pub(crate) watermarks: Vec<(Vec<String>, i64)>,
+}
+
+/// Findings of one domain that wait.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    /// The domain's tables.
+    pub(crate) tables: String,
+    /// The latest of their times.
+    pub(crate) last: i64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What changed in a share of a stage's keys.
+#[derive(Debug, Clone)]
+pub(crate) struct PageDelta {
+    pub(crate) stage: String,
+    pub(crate) group: usize,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Says what of a rule its state depends on, and all that it depends on, as hashes.
+pub(crate) fn fingerprints(rule: &Rule) -> (String, String) {
+    let hash = |value: &dyn erased::Debug| {
+        let digest = Sha256::digest(value.text().as_bytes());
+        hex(&digest[..16])
+    };
+    let whole = (
+        &rule.table,
+        &rule.condition,
+        &rule.columns,
+        &rule.plugin,
+        &rule.config,
+        &rule.partition_by,
+        &rule.correlation,
+        &rule.alert,
+    );
+    let shape = rule.correlation.as_ref().map(|correlation| {
+        let at_close = correlation
+            .condition
+            .is_some_and(|condition| !condition.is_lower_bound());
+        (
+            correlation.kind,
+            &correlation.rules,
+            (&correlation.by, &correlation.aliases),
+            (&correlation.field, &correlation.fields),
+            correlation.window,
+            &correlation.expression,
+            correlation.approximate,
+            (&correlation.latitude, &correlation.longitude),
+            // The number of a window is part of what is counted by it.
+            matches!(
+                correlation.kind,
+                yagura_core::correlation::CorrelationKind::Spike
+                    | yagura_core::correlation::CorrelationKind::Flatline
+            )
+            .then_some(&correlation.within),
+            at_close,
+        )
+    });
+    (hash(&shape), hash(&whole))
+}
+
+mod erased {
+    /// Anything that can be written for comparison.
+    pub(super) trait Debug {
+        fn text(&self) -> String;
+    }
+
+    impl<T: std::fmt::Debug> Debug for T {
+        fn text(&self) -> String {
+            format!("{self:?}")
+        }
+    }
+}
+
+impl Fold {
+    /// Returns what changed since the last call. `numbers` gives each rule its lasting number; shares that take more than
+    /// `memory` bytes together give up the keys that were touched longest ago.
+    pub(crate) fn checkpoint(&mut self, numbers: &[u32], memory: usize) -> Checkpoint {
+        let mut checkpoint = Checkpoint::default();
+        let total: usize = self.sizes().values().map(|size| size.bytes).sum();
+        let is_over = total > memory;
+        let ids: Vec<String> = self
+            .graph
+            .order
+            .iter()
+            .map(|node| self.rules[node.rule].id.clone())
+            .collect();
+        let mut each = |stage: &mut dyn Stage, id: &str| {
+            let bytes = stage.size().bytes;
+            if is_over && bytes > 0 {
+                // Each gives up its part of what is too much.
+                let most = (bytes as u128 * memory as u128 / total.max(1) as u128) as usize;
+                let moved = stage.evict(most).into_iter();
+                let moved = moved.map(|(group, cold)| (id.to_owned(), group, cold));
+                checkpoint.cold.extend(moved);
+            }
+            let deltas = stage.delta().into_iter();
+            checkpoint
+                .pages
+                .extend(deltas.map(|(group, bytes)| PageDelta {
+                    stage: id.to_owned(),
+                    group,
+                    bytes,
+                }));
+            if stage.started() != i64::MAX {
+                checkpoint.started.push((id.to_owned(), stage.started()));
+            }
+        };
+        for (stage, id) in self.stages.iter_mut().zip(&ids) {
+            each(stage.as_mut(), id);
+        }
+        for domain in &mut self.domains {
+            let name = domain.name();
+            each(&mut domain.windows, &name);
+        }
+        checkpoint.pending = self.waiting(numbers);
+        for domain in &self.domains {
+            checkpoint
+                .watermarks
+                .push((domain.tables.clone(), domain.watermark));
+        }
+        let oldest = self
+            .domains
+            .iter()
+            .map(|domain| domain.watermark)
+            .min()
+            .unwrap_or(i64::MIN);
+        checkpoint.objects = self
+            .objects
+            .take_changed()
+            .into_iter()
+            .filter_map(|(number, object)| Some((number, postcard::to_allocvec(&object).ok()?)))
+            .collect();
+        checkpoint.objects_gone = self
+            .objects
+            .forget_before(oldest.saturating_sub(self.horizon).saturating_sub(DAY));
+        checkpoint.reports = self.reports.take_changed();
+        checkpoint
+    }
+
+    /// Returns the findings that wait and came since the last call.
+    pub(crate) fn waiting(&mut self, numbers: &[u32]) -> Vec<Waiting> {
+        let mut waiting = Vec::new();
+        for domain in &mut self.domains {
+            let fresh = std::mem::take(&mut domain.fresh).min(domain.pending.len());
+            let fresh = &domain.pending[domain.pending.len() - fresh..];
+            if let Some(last) = fresh.iter().map(|found| found.time).max() {
+                waiting.push(Waiting {
+                    tables: domain.tables.join(","),
+                    last,
+                    bytes: encode(fresh, numbers),
+                });
+            }
+        }
+        waiting
+    }
+
+    /// Returns all of a stage's share, by the stage's stored name.
+    pub(crate) fn page(&self, name: &str, group: usize) -> Vec<u8> {
+        match self.stage_of(name) {
+            Some(stage) => stage.all(group),
+            None => Vec::new(),
+        }
+    }
+
+    fn stage_of(&self, name: &str) -> Option<&dyn Stage> {
+        let mut nodes = self.graph.order.iter().zip(&self.stages);
+        if let Some((_, stage)) = nodes.find(|(node, _)| self.rules[node.rule].id == name) {
+            return Some(stage.as_ref());
+        }
+        let mut domains = self.domains.iter();
+        let domain = domains.find(|domain| domain.name() == name)?;
+        Some(&domain.windows)
+    }
+
+    pub(crate) fn stage_of_mut(&mut self, name: &str) -> Option<&mut dyn Stage> {
+        let rules = &self.rules;
+        let mut nodes = self.graph.order.iter().zip(&mut self.stages);
+        if let Some((_, stage)) = nodes.find(|(node, _)| rules[node.rule].id == name) {
+            return Some(stage.as_mut());
+        }
+        let mut domains = self.domains.iter_mut();
+        let domain = domains.find(|domain| domain.name() == name)?;
+        Some(&mut domain.windows)
+    }
+
+    /// Takes waiting findings back; those of rules that there are no more are left out, and counted.
+    pub(crate) fn restore_pending(
+        &mut self,
+        bytes: &[u8],
+        rule_of: &BTreeMap<u32, (usize, Vec<String>)>,
+    ) -> Result<usize, postcard::Error> {
+        let all: Vec<Found> = postcard::from_bytes(bytes)?;
+        let mut gone = 0;
+        for mut found in all {
+            let Some((rule, names)) = rule_of.get(&found.rule) else {
+                gone += 1;
+                continue;
+            };
+            let rule = *rule;
+            found.rule = u32::try_from(rule).unwrap_or(u32::MAX);
+            // Correlations may ask for other fields than they did then: those that it lacks are absent.
+            let fields = self.graph.fields[rule].iter().map(|path| {
+                let at = names.iter().position(|name| *name == path.to_string())?;
+                found.fields.get(at).cloned().flatten()
+            });
+            found.fields = fields.collect();
+            let domain = &mut self.domains[self.graph.domain_of[rule]];
+            if found.time >= domain.watermark {
+                domain.pending.push(found);
+                domain.fresh += 1;
+            }
+            domain.is_stale = true;
+        }
+        Ok(gone)
+    }
+
+    /// Gives windows of alerts back that were stored for other sets of tables than there are now.
+    pub(crate) fn restore_moved_windows(
+        &mut self,
+        group: usize,
+        bytes: &[u8],
+    ) -> Result<(), postcard::Error> {
+        let (rules, domain_of) = (&self.rules, &self.graph.domain_of);
+        for (number, domain) in self.domains.iter_mut().enumerate() {
+            let takes = |key: &str| {
+                let id = key.split('\0').next().unwrap_or_default();
+                let rule = rules.iter().position(|rule| rule.id == id);
+                rule.is_some_and(|rule| domain_of[rule] == number)
+            };
+            domain.windows.restore(group, bytes, &takes, true)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the domain of these tables its time back. A domain that was made of several has the latest of theirs.
+    pub(crate) fn restore_watermark(&mut self, tables: &[String], watermark: i64) {
+        for domain in &mut self.domains {
+            if domain.tables.iter().any(|table| tables.contains(table)) {
+                domain.watermark = domain.watermark.max(watermark);
+            }
+        }
+    }
+
+    pub(crate) fn restore_object(
+        &mut self,
+        number: u32,
+        bytes: &[u8],
+    ) -> Result<(), postcard::Error> {
+        let stored: StoredObject = postcard::from_bytes(bytes)?;
+        self.objects.restore(number, stored);
+        Ok(())
+    }
+
+    /// Takes back what was told of a key, or takes it back from the reader if its rule is gone.
+    pub(crate) fn restore_report(
+        &mut self,
+        key: String,
+        bytes: &[u8],
+    ) -> Result<Vec<Change>, postcard::Error> {
+        let id = key.split('\0').next().unwrap_or_default();
+        match self.rules.iter().position(|rule| rule.id == id) {
+            Some(rule) => {
+                let domain = self.graph.domain_of[rule];
+                self.reports.restore(key, bytes, domain)?;
+                Ok(Vec::new())
+            }
+            None => self.reports.withdraw(bytes, key),
+        }
+    }
+}
+
+/// A day, in microseconds: how long an object's name outlives what can refer to it.
+const DAY: i64 = 86_400_000_000;
+
+/// Returns findings as bytes, their rules by lasting number.
+pub(crate) fn encode(found: &[Found], numbers: &[u32]) -> Vec<u8> {
+    let numbered: Vec<Found> = found
+        .iter()
+        .map(|found| {
+            let mut found = found.clone();
+            found.rule = numbers
+                .get(found.rule as usize)
+                .copied()
+                .unwrap_or(u32::MAX);
+            found
+        })
+        .collect();
+    postcard::to_allocvec(&numbered).unwrap_or_default()
+}

@@ -1,0 +1,785 @@
+//! The fold: findings in, alerts out, over event time.
+//!
+//! ```text
+//! findings ─▶ pending, by domain ─ watermark ─▶ in order of time ─▶ correlations, chained ─▶ windows ─▶ settled alerts
+//!                     └──────────── speculation: the same, on copies of the states ───────▶ provisional alerts
+//! ```
+//!
+//! What is settled is a function of the findings in event-time order. How they arrive, in which steps, and how many threads
+//! work decides only when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use yagura_core::rule::{Report, TitlePart};
+use yagura_core::{Alert, Finding, Rule, Timestamp, key};
+
+use crate::found::{Found, Hit, Kept, Objects};
+use crate::graph::{Graph, GraphError, Source};
+use crate::group::{Cold, Spoken};
+use crate::machine::number;
+use crate::machine::travel::Places;
+use crate::provisional::{Reported, Reports};
+use crate::stage::{Keyed, Size, Stage, Work, stage};
+use crate::window::{AlertWindow, Policy, Windows};
+
+/// How a fold works.
+#[derive(Debug, Clone, Default)]
+pub struct FoldOptions {
+    /// Threads for a large step.
+    pub workers: usize,
+    /// Tell provisional alerts.
+    pub is_live: bool,
+    /// Where addresses are, by rule; under the empty name for all others.
+    pub places: BTreeMap<String, Places>,
+}
+
+/// What an alert has become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its condition does not hold any more.
+    Withdrawn,
+    /// Its condition holds in what has arrived.
+    Provisional,
+    /// Nothing that could change it is still to come.
+    Settled,
+}
+
+/// An alert that is new, has changed, or is taken back.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Change {
+    /// What it has become.
+    pub state: State,
+    /// Why it was taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The alert that its first finding is part of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
+    /// The alert, its evidence without hashes.
+    pub alert: Alert,
+}
+
+/// What a step counted, by the id of the rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Findings that came after the watermark had passed them: correlations did not see them.
+    pub late: BTreeMap<String, u64>,
+    /// Hits, values or deadlines that the limit of a key made a correlation forget.
+    pub capped: BTreeMap<String, u64>,
+    /// Findings that a correlation left out because they lack a field of its `by`.
+    pub without_key: BTreeMap<String, u64>,
+}
+
+/// What came of a step.
+#[derive(Debug, Default)]
+pub struct StepOutput {
+    /// In order of window, rule and key.
+    pub changes: Vec<Change>,
+    /// What was counted in this step.
+    pub counters: Counters,
+}
+
+/// Where the keys are that were moved to disk.
+pub trait ColdStore {
+    /// Returns the keys under these hashes, with state and due time, and forgets them with the next checkpoint.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn take(&mut self, stage: &str, wanted: &[(usize, u64)]) -> Result<Vec<ColdKey>, String>;
+}
+
+/// A key that comes back from disk.
+#[derive(Debug, Clone)]
+pub struct ColdKey {
+    /// Its share.
+    pub group: usize,
+    /// Its hash.
+    pub hash: u64,
+    /// The key.
+    pub key: String,
+    /// Its state.
+    pub state: Vec<u8>,
+    /// When it is due.
+    pub due: i64,
+}
+
+/// For folds that never move keys to disk.
+#[derive(Debug, Default)]
+pub struct NoCold;
+
+impl ColdStore for NoCold {
+    fn take(&mut self, _: &str, _: &[(usize, u64)]) -> Result<Vec<ColdKey>, String> {
+        Ok(Vec::new())
+    }
+}
+
+/// Rules with what they remember.
+#[derive(Debug)]
+pub struct Fold {
+    pub(crate) rules: Vec<Arc<Rule>>,
+    pub(crate) graph: Graph,
+    /// In the order of the graph.
+    pub(crate) stages: Vec<Box<dyn Stage>>,
+    /// For each rule the stages that take its findings.
+    routes: Vec<Vec<(usize, Source)>>,
+    pub(crate) domains: Vec<Domain>,
+    pub(crate) objects: Objects,
+    pub(crate) reports: Reports,
+    options: FoldOptions,
+    pub(crate) step: u32,
+    /// The longest time that a finding can matter.
+    pub(crate) horizon: i64,
+}
+
+/// Rules whose findings may meet, and the tables that they read.
+#[derive(Debug)]
+pub(crate) struct Domain {
+    pub(crate) tables: Vec<String>,
+    /// Everything before it has been folded.
+    pub(crate) watermark: i64,
+    pub(crate) pending: Vec<Found>,
+    /// Of them, at the end, those that came since the last checkpoint.
+    pub(crate) fresh: usize,
+    pub(crate) windows: Keyed<Windows>,
+    /// Whether its speculation is out of date.
+    pub(crate) is_stale: bool,
+}
+
+impl Fold {
+    /// Makes a fold of these rules that remembers nothing.
+    ///
+    /// # Errors
+    /// [`GraphError`]: a correlation that does not fit the others.
+    pub fn new(rules: Vec<Arc<Rule>>, options: FoldOptions) -> Result<Self, GraphError> {
+        let graph = Graph::new(&rules)?;
+        let mut stages = Vec::with_capacity(graph.order.len());
+        let mut routes: Vec<Vec<(usize, Source)>> = vec![Vec::new(); rules.len()];
+        let mut horizon: i64 = 0;
+        for (number, node) in graph.order.iter().enumerate() {
+            let rule = &rules[node.rule];
+            let Some(correlation) = &rule.correlation else {
+                continue;
+            };
+            let places = options.places.get(&rule.id);
+            let places = places.or_else(|| options.places.get(""));
+            let made = stage(correlation, places).map_err(|message| GraphError {
+                rule: node.rule,
+                key: "correlation",
+                message,
+            })?;
+            stages.push(made);
+            for source in &node.sources {
+                routes[source.rule].push((number, source.clone()));
+            }
+            horizon = horizon.saturating_add(longest(rule));
+        }
+        let policies: Vec<Policy> = rules
+            .iter()
+            .map(|rule| Policy {
+                length: rule.alert.window_micros(),
+                threshold: rule.alert.threshold,
+                severity: rule.severity,
+            })
+            .collect();
+        let windows = policies.iter().map(|policy| policy.length).max();
+        let domains = graph.domains.iter().map(|tables| Domain {
+            tables: tables.clone(),
+            watermark: i64::MIN,
+            pending: Vec::new(),
+            fresh: 0,
+            windows: Keyed::new(Windows {
+                policies: policies.clone(),
+            }),
+            is_stale: false,
+        });
+        Ok(Self {
+            domains: domains.collect(),
+            rules,
+            graph,
+            stages,
+            routes,
+            objects: Objects::default(),
+            reports: Reports::default(),
+            options,
+            step: 0,
+            horizon: horizon.saturating_add(windows.unwrap_or(0)),
+        })
+    }
+
+    /// Returns the rules, to which findings refer by index.
+    pub fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
+    }
+
+    /// Returns for each rule the paths that correlations ask of its findings.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Takes findings, moves time on, and tells what came of it. `watermark` says for a table which time it has passed:
+    /// no event before it is still to come.
+    ///
+    /// # Errors
+    /// When keys on disk cannot be read.
+    pub fn step(
+        &mut self,
+        findings: Vec<Finding>,
+        watermark: &dyn Fn(&str) -> i64,
+        cold: &mut dyn ColdStore,
+    ) -> Result<StepOutput, String> {
+        self.step = self.step.wrapping_add(1);
+        let mut output = StepOutput::default();
+        let mut late = Vec::new();
+        for finding in findings {
+            let Some(number) = self.graph.domain_of.get(finding.rule).copied() else {
+                continue;
+            };
+            let domain = &mut self.domains[number];
+            let is_late = finding.time.micros() < domain.watermark;
+            let found = Found::new(finding, &mut self.objects);
+            if is_late {
+                let id = &self.rules[found.rule as usize].id;
+                *output.counters.late.entry(id.clone()).or_default() += 1;
+                late.push(found);
+            } else {
+                domain.pending.push(found);
+                domain.fresh += 1;
+                domain.is_stale = true;
+            }
+        }
+        let mut told = self.late_alerts(late);
+        for number in 0..self.domains.len() {
+            let tables = self.domains[number].tables.iter();
+            let passed = tables.map(|table| watermark(table)).min();
+            let passed = passed
+                .unwrap_or(i64::MIN)
+                .max(self.domains[number].watermark);
+            let (closed, touched) = self.settle(number, passed, cold, &mut output.counters)?;
+            self.tell(number, closed, touched, cold, &mut told)?;
+        }
+        sort(&mut told);
+        output.changes = told;
+        Ok(output)
+    }
+
+    /// Ends the time of every domain right after its last finding, or at `end` of a table if that is later, and closes
+    /// what is open. What needs more time to be certain, such as an absence whose deadline lies beyond, is not told.
+    ///
+    /// # Errors
+    /// When keys on disk cannot be read.
+    pub fn finish(
+        &mut self,
+        end: &dyn Fn(&str) -> i64,
+        cold: &mut dyn ColdStore,
+    ) -> Result<StepOutput, String> {
+        let mut output = StepOutput::default();
+        let mut told = Vec::new();
+        for number in 0..self.domains.len() {
+            let domain = &self.domains[number];
+            let last = domain.pending.iter().map(|found| found.time).max();
+            let tables = domain.tables.iter().map(|table| end(table)).max();
+            let passed = last.into_iter().chain(tables).max().unwrap_or(i64::MIN);
+            let passed = passed.saturating_add(1).max(domain.watermark);
+            let (mut closed, mut touched) =
+                self.settle(number, passed, cold, &mut output.counters)?;
+            let last = Work {
+                hits: Vec::new(),
+                watermark: i64::MAX,
+                workers: 1,
+                step: self.step,
+                wants_keys: true,
+            };
+            self.warm_windows(number, &[], i64::MAX, cold)?;
+            let (spoken, keys) = self.domains[number].windows.settle(last);
+            closed.extend(spoken.closed);
+            touched.extend(keys);
+            self.tell(number, closed, touched, cold, &mut told)?;
+        }
+        sort(&mut told);
+        output.changes = told;
+        Ok(output)
+    }
+
+    /// Folds what the watermark has passed. Returns the windows that ended, and the keys of those that changed.
+    fn settle(
+        &mut self,
+        number: usize,
+        watermark: i64,
+        cold: &mut dyn ColdStore,
+        counters: &mut Counters,
+    ) -> Result<(Vec<(String, AlertWindow)>, BTreeSet<String>), String> {
+        let domain = &mut self.domains[number];
+        domain.watermark = watermark;
+        let first_fresh = domain.pending.len() - domain.fresh.min(domain.pending.len());
+        let mut ready = Vec::new();
+        domain.fresh = 0;
+        for (at, found) in std::mem::take(&mut domain.pending).into_iter().enumerate() {
+            if found.time < watermark {
+                ready.push(found);
+            } else {
+                domain.fresh += usize::from(at >= first_fresh);
+                domain.pending.push(found);
+            }
+        }
+        domain.is_stale |= !ready.is_empty();
+        let objects = &self.objects;
+        ready.sort_by(|a, b| a.compare(b, objects));
+        let mut inbox = Inbox::new(self.stages.len());
+        for found in ready {
+            self.route(found, &mut inbox, Some(counters));
+        }
+        for stage in 0..self.stages.len() {
+            let rule = self.graph.order[stage].rule;
+            if self.graph.domain_of[rule] != number {
+                continue;
+            }
+            let hits = inbox.take(stage);
+            self.warm(stage, &hits, watermark, cold)?;
+            let work = Work {
+                hits,
+                watermark,
+                workers: self.options.workers,
+                step: self.step,
+                wants_keys: false,
+            };
+            let (spoken, _) = self.stages[stage].settle(work);
+            if spoken.capped > 0 {
+                let id = self.rules[rule].id.clone();
+                *counters.capped.entry(id).or_default() += spoken.capped;
+            }
+            for found in self.found(rule, spoken) {
+                self.route(found, &mut inbox, Some(counters));
+            }
+        }
+        let hits = std::mem::take(&mut inbox.alerts);
+        self.warm_windows(number, &hits, watermark, cold)?;
+        let work = Work {
+            hits,
+            watermark,
+            workers: self.options.workers,
+            step: self.step,
+            wants_keys: self.options.is_live,
+        };
+        let (spoken, keys) = self.domains[number].windows.settle(work);
+        Ok((spoken.closed, keys.into_iter().collect()))
+    }
+
+    /// Compares what would be told of a domain with what has been, and tells the difference.
+    fn tell(
+        &mut self,
+        number: usize,
+        closed: Vec<(String, AlertWindow)>,
+        mut touched: BTreeSet<String>,
+        cold: &mut dyn ColdStore,
+        told: &mut Vec<Change>,
+    ) -> Result<(), String> {
+        let mut settled: BTreeMap<String, Vec<Alert>> = BTreeMap::new();
+        for (key, window) in &closed {
+            if let Some(alert) = self.alert(key, window) {
+                settled.entry(key.clone()).or_default().push(alert);
+            }
+        }
+        if !self.options.is_live {
+            let alerts = settled.into_values().flatten();
+            told.extend(alerts.map(Change::settled));
+            return Ok(());
+        }
+        let mut windows = BTreeMap::new();
+        if std::mem::take(&mut self.domains[number].is_stale) {
+            windows = self.speculate(number, cold)?;
+            // What was told because of findings that wait, and is not any more.
+            touched.extend(self.reports.waiting(number).cloned());
+            self.reports
+                .set_waiting(number, windows.keys().cloned().collect());
+        }
+        touched.extend(windows.keys().cloned());
+        touched.extend(settled.keys().cloned());
+        for key in touched {
+            let open = match windows.remove(&key) {
+                Some(windows) => windows,
+                None => {
+                    let state = self.domains[number].windows.state(&key);
+                    state
+                        .filter(|window| window.is_alert())
+                        .cloned()
+                        .into_iter()
+                        .collect()
+                }
+            };
+            let rule = key.split('\0').next().unwrap_or_default();
+            let waits = self
+                .rules
+                .iter()
+                .position(|known| known.id == rule)
+                .is_none_or(|rule| self.waits(rule));
+            let provisional: Vec<Alert> = if waits {
+                Vec::new()
+            } else {
+                let alerts = open.iter().filter_map(|window| self.alert(&key, window));
+                alerts.collect()
+            };
+            let settled = settled.remove(&key).unwrap_or_default();
+            self.reports.compare(&key, settled, provisional, told);
+        }
+        Ok(())
+    }
+
+    fn waits(&self, rule: usize) -> bool {
+        self.graph.waits[rule] || self.rules[rule].alert.report != Report::Provisional
+    }
+
+    /// Folds what waits for the watermark into copies of the states, and returns the windows that there would be.
+    fn speculate(
+        &mut self,
+        number: usize,
+        cold: &mut dyn ColdStore,
+    ) -> Result<BTreeMap<String, Vec<AlertWindow>>, String> {
+        let mut pending = self.domains[number].pending.clone();
+        let objects = &self.objects;
+        pending.sort_by(|a, b| a.compare(b, objects));
+        let mut inbox = Inbox::new(self.stages.len());
+        for found in pending {
+            self.route(found, &mut inbox, None);
+        }
+        for stage in 0..self.stages.len() {
+            let rule = self.graph.order[stage].rule;
+            if self.graph.domain_of[rule] != number || self.graph.waits[rule] {
+                continue;
+            }
+            let hits = inbox.take(stage);
+            if hits.is_empty() {
+                continue;
+            }
+            self.warm(stage, &hits, i64::MIN, cold)?;
+            let spoken = self.stages[stage].speculate(hits);
+            for found in self.found(rule, spoken) {
+                self.route(found, &mut inbox, None);
+            }
+        }
+        let hits = std::mem::take(&mut inbox.alerts);
+        self.warm_windows(number, &hits, i64::MIN, cold)?;
+        Ok(self.domains[number].windows.speculate_windows(hits))
+    }
+
+    /// Puts a finding before the correlations that take it and the windows of its own alerts.
+    fn route(&self, found: Found, inbox: &mut Inbox, mut counters: Option<&mut Counters>) {
+        let rule = found.rule as usize;
+        let routes = self.routes.get(rule).map_or(&[][..], Vec::as_slice);
+        for (stage, source) in routes {
+            let value = |at: &usize| found.fields.get(*at).and_then(Option::as_deref);
+            if source.by.iter().any(|at| value(at).is_none()) {
+                if let Some(counters) = &mut counters {
+                    let id = &self.rules[self.graph.order[*stage].rule].id;
+                    *counters.without_key.entry(id.clone()).or_default() += 1;
+                }
+                continue;
+            }
+            let hit = Hit {
+                time: found.time,
+                source: u16::try_from(source.entry).unwrap_or(u16::MAX),
+                kept: Kept::of(&found),
+                values: source
+                    .values
+                    .iter()
+                    .map(|at| value(at).map(Into::into))
+                    .collect(),
+                found: None,
+            };
+            let key = key::join(source.by.iter().map(value));
+            inbox.stages[*stage].push((key, hit));
+        }
+        if self.rules[rule].alert.report != Report::None {
+            inbox.alerts.push(alert_hit(&self.rules[rule].id, found));
+        }
+    }
+
+    /// Completes what a correlation said with what its rule declares.
+    fn found(&self, index: usize, spoken: Spoken) -> Vec<Found> {
+        let rule = &self.rules[index];
+        let Some(correlation) = &rule.correlation else {
+            return Vec::new();
+        };
+        let title = TitlePart::split(&rule.title);
+        let mut all: Vec<Found> = spoken
+            .said
+            .into_iter()
+            .map(|(joined, said)| {
+                let values = key::split(&joined);
+                let measured = said.value.map(number);
+                let value = |name: &str| -> Option<&str> {
+                    match correlation.by.iter().position(|by| by == name) {
+                        Some(at) => values.get(at).map(String::as_str),
+                        None => measured.as_deref(),
+                    }
+                };
+                let pieces = title.iter().map(|part| match part {
+                    TitlePart::Text(text) => text.clone(),
+                    TitlePart::Column(path) => {
+                        value(&path.to_string()).unwrap_or("(none)").to_owned()
+                    }
+                });
+                let mut events = said.events;
+                events.sort_by(|a, b| self.objects.compare(*a, *b));
+                events.dedup();
+                let named = correlation.by.iter().zip(&values);
+                let mut context: Vec<(String, String)> = named
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect();
+                let measure = measured
+                    .clone()
+                    .map(|value| (measure(rule).to_owned(), value));
+                context.extend(measure);
+                context.extend(said.context);
+                let fields = values.iter().cloned().map(Some);
+                Found {
+                    rule: u32::try_from(index).unwrap_or(u32::MAX),
+                    time: said.time,
+                    key: if rule.alert.key.is_empty() {
+                        joined
+                    } else {
+                        let names = rule.alert.key.iter().map(ToString::to_string);
+                        let names: Vec<String> = names.collect();
+                        key::join(names.iter().map(|name| value(name)))
+                    },
+                    title: pieces.collect(),
+                    severity: said.severity,
+                    observables: said.observables,
+                    fields: fields.chain([measured.clone(), measured.clone()]).collect(),
+                    events,
+                    context,
+                }
+            })
+            .collect();
+        all.sort_by(|a, b| a.compare(b, &self.objects));
+        all
+    }
+
+    /// Makes alerts of findings that came too late to be ordered: each window by itself, told once, and marked.
+    fn late_alerts(&self, mut late: Vec<Found>) -> Vec<Change> {
+        let objects = &self.objects;
+        late.sort_by(|a, b| a.compare(b, objects));
+        let mut by_domain: BTreeMap<usize, Vec<(String, Hit)>> = BTreeMap::new();
+        for found in late {
+            let rule = &self.rules[found.rule as usize];
+            if rule.alert.report != Report::None {
+                let domain = self.graph.domain_of[found.rule as usize];
+                let hits = by_domain.entry(domain).or_default();
+                hits.push(alert_hit(&rule.id, found));
+            }
+        }
+        let mut changes = Vec::new();
+        for (domain, hits) in by_domain {
+            let mut windows = Keyed::new(self.domains[domain].windows.machine().clone());
+            let (spoken, _) = windows.settle(Work {
+                hits,
+                watermark: i64::MAX,
+                workers: 1,
+                step: 0,
+                wants_keys: false,
+            });
+            for (key, window) in spoken.closed {
+                if let Some(mut alert) = self.alert(&key, &window) {
+                    // Not the identity of the window that was told in time.
+                    let marked = format!("{}\0late", alert.key);
+                    alert.id =
+                        yagura_core::alert::identity(&alert.rule, &marked, alert.window_start);
+                    alert.context.push(yagura_core::alert::ContextEntry {
+                        name: "late".to_owned(),
+                        value:
+                            "arrived after its time had been settled; correlations did not see it"
+                                .to_owned(),
+                    });
+                    changes.push(Change::settled(alert));
+                }
+            }
+        }
+        changes
+    }
+
+    fn alert(&self, key: &str, window: &AlertWindow) -> Option<Alert> {
+        let (id, key) = key.split_once('\0')?;
+        let rule = self.rules.iter().find(|rule| rule.id == id)?;
+        Some(window.alert(rule, key, &self.objects))
+    }
+
+    fn warm(
+        &mut self,
+        stage: usize,
+        hits: &[(String, Hit)],
+        watermark: i64,
+        cold: &mut dyn ColdStore,
+    ) -> Result<(), String> {
+        let wanted = self.stages[stage].wanted(hits, watermark);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let id = &self.rules[self.graph.order[stage].rule].id;
+        for (group, keys) in by_group(cold.take(id, &wanted)?) {
+            let step = self.step;
+            let warmed = self.stages[stage].warm(group, keys, step);
+            warmed
+                .map_err(|error| format!("the state of rule `{id}` on disk is damaged: {error}"))?;
+        }
+        Ok(())
+    }
+
+    fn warm_windows(
+        &mut self,
+        number: usize,
+        hits: &[(String, Hit)],
+        watermark: i64,
+        cold: &mut dyn ColdStore,
+    ) -> Result<(), String> {
+        let step = self.step;
+        let domain = &mut self.domains[number];
+        let wanted = domain.windows.wanted(hits, watermark);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        for (group, keys) in by_group(cold.take(&domain.name(), &wanted)?) {
+            let warmed = domain.windows.warm(group, keys, step);
+            warmed
+                .map_err(|error| format!("the windows of alerts on disk are damaged: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// Returns how much state each correlation has, by its id, and the windows of alerts under the empty name.
+    pub fn sizes(&self) -> BTreeMap<String, Size> {
+        let mut sizes = BTreeMap::new();
+        for (stage, node) in self.stages.iter().zip(&self.graph.order) {
+            sizes.insert(self.rules[node.rule].id.clone(), stage.size());
+        }
+        let windows: &mut Size = sizes.entry(String::new()).or_default();
+        for domain in &self.domains {
+            windows.add(domain.windows.size());
+        }
+        sizes
+    }
+
+    /// Returns how many findings wait for the watermark.
+    pub fn pending(&self) -> usize {
+        self.domains.iter().map(|domain| domain.pending.len()).sum()
+    }
+
+    /// Returns the provisional alerts that are neither settled nor taken back.
+    pub fn provisional(&self) -> impl Iterator<Item = &Reported> {
+        self.reports.all()
+    }
+
+    /// Returns for each domain its tables and the time that it has settled, if any.
+    pub fn watermarks(&self) -> impl Iterator<Item = (&[String], Option<Timestamp>)> {
+        self.domains.iter().map(|domain| {
+            let is_set = domain.watermark > i64::MIN;
+            let watermark = is_set.then(|| Timestamp::clamped(domain.watermark));
+            (domain.tables.as_slice(), watermark)
+        })
+    }
+}
+
+impl Domain {
+    /// Returns the name under which its windows are stored.
+    pub(crate) fn name(&self) -> String {
+        format!("alerts {}", self.tables.join(","))
+    }
+}
+
+impl Change {
+    fn settled(alert: Alert) -> Self {
+        Self {
+            state: State::Settled,
+            reason: None,
+            replaced_by: None,
+            alert,
+        }
+    }
+}
+
+/// Hits before each stage, and before the windows of alerts.
+struct Inbox {
+    stages: Vec<Vec<(String, Hit)>>,
+    alerts: Vec<(String, Hit)>,
+}
+
+impl Inbox {
+    fn new(stages: usize) -> Self {
+        Self {
+            stages: vec![Vec::new(); stages],
+            alerts: Vec::new(),
+        }
+    }
+
+    /// Takes the hits of a stage, by time, and at one time in the order of the correlation's rules.
+    fn take(&mut self, stage: usize) -> Vec<(String, Hit)> {
+        let mut hits = std::mem::take(&mut self.stages[stage]);
+        hits.sort_by_key(|(_, hit)| (hit.time, hit.source));
+        hits
+    }
+}
+
+fn alert_hit(rule: &str, found: Found) -> (String, Hit) {
+    let key = format!("{rule}\0{}", found.key);
+    let hit = Hit {
+        time: found.time,
+        source: 0,
+        kept: Kept::of(&found),
+        values: Vec::new(),
+        found: Some(Box::new(found)),
+    };
+    (key, hit)
+}
+
+fn by_group(keys: Vec<ColdKey>) -> BTreeMap<usize, Vec<Cold>> {
+    let mut groups: BTreeMap<usize, Vec<Cold>> = BTreeMap::new();
+    for key in keys {
+        groups.entry(key.group).or_default().push(Cold {
+            hash: key.hash,
+            key: key.key.into(),
+            state: key.state,
+            due: key.due,
+        });
+    }
+    groups
+}
+
+/// Returns the longest time for which a correlation remembers an event.
+fn longest(rule: &Rule) -> i64 {
+    let Some(correlation) = &rule.correlation else {
+        return 0;
+    };
+    let texts = [
+        &correlation.within,
+        &correlation.baseline,
+        &correlation.learn,
+        &correlation.gap,
+    ];
+    let lengths = texts.into_iter().flatten();
+    let lengths = lengths.filter_map(|text| yagura_core::time::parse_duration(text).ok());
+    lengths.fold(0, i64::saturating_add).saturating_mul(2)
+}
+
+/// Returns the name of what a correlation measures.
+fn measure(rule: &Rule) -> &'static str {
+    use yagura_core::correlation::CorrelationKind as Kind;
+    match rule
+        .correlation
+        .as_ref()
+        .map(|correlation| correlation.kind)
+    {
+        Some(Kind::Sum | Kind::Avg | Kind::Percentile | Kind::Travel) => "value",
+        _ => "count",
+    }
+}
+
+fn sort(changes: &mut [Change]) {
+    changes.sort_by(|a, b| {
+        let order = |change: &Change| (change.alert.window_start, change.state);
+        let (a_key, b_key) = (order(a), order(b));
+        a_key
+            .cmp(&b_key)
+            .then_with(|| a.alert.rule.cmp(&b.alert.rule))
+            .then_with(|| a.alert.key.cmp(&b.alert.key))
+    });
+}

@@ -1,0 +1,380 @@
+//! Which rules correlate which: names resolved, order found, fields asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use yagura_core::correlation::{CorrelationKind, MEASURES};
+use yagura_core::names::did_you_mean;
+use yagura_core::rule::Report;
+use yagura_core::{Correlation, FieldPath, Rule};
+
+/// What is wrong with a correlation among these rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` {message}")]
+pub struct GraphError {
+    /// Index of the correlation.
+    pub rule: usize,
+    /// Key inside `[rule]`.
+    pub key: &'static str,
+    /// What was found and what to write instead.
+    pub message: String,
+}
+
+/// The rules of a run, and how findings flow among them.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    /// Correlations in an order in which each comes after those that it joins.
+    pub(crate) order: Vec<Node>,
+    /// For each rule the paths that correlations ask of its findings.
+    pub(crate) fields: Vec<Vec<FieldPath>>,
+    /// For each rule the number of its domain: rules whose findings never meet are in different ones.
+    pub(crate) domain_of: Vec<usize>,
+    /// For each domain its tables, in order of name.
+    pub(crate) domains: Vec<Vec<String>>,
+    /// For each rule whether what it says may change until no earlier event can come, even where all its events have.
+    pub(crate) waits: Vec<bool>,
+}
+
+/// A correlation with its sources resolved.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    /// Index of its rule.
+    pub(crate) rule: usize,
+    pub(crate) sources: Vec<Source>,
+}
+
+/// A rule whose findings a correlation joins.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// Index of the rule.
+    pub(crate) rule: usize,
+    /// First place of its entry among the correlation's `rules`.
+    pub(crate) entry: usize,
+    /// Where the values of `by` are among a finding's fields.
+    pub(crate) by: Vec<usize>,
+    /// Where the measured values are.
+    pub(crate) values: Vec<usize>,
+}
+
+impl Graph {
+    /// Resolves the correlations among `rules`.
+    ///
+    /// # Errors
+    /// [`GraphError`]: a name that no rule has, a circle, a field that a joined correlation does not have.
+    pub fn new(rules: &[Arc<Rule>]) -> Result<Self, GraphError> {
+        let mut graph = Self {
+            fields: vec![Vec::new(); rules.len()],
+            waits: vec![false; rules.len()],
+            ..Self::default()
+        };
+        let mut entries: Vec<Vec<(usize, usize)>> = vec![Vec::new(); rules.len()];
+        for (index, rule) in rules.iter().enumerate() {
+            if let Some(correlation) = &rule.correlation {
+                entries[index] = resolve(rules, index, correlation)?;
+            }
+        }
+        for rule in in_order(rules, &entries)? {
+            let Some(correlation) = &rules[rule].correlation else {
+                continue;
+            };
+            let mut sources: Vec<Source> = Vec::new();
+            for (entry, source) in &entries[rule] {
+                if sources.iter().any(|known| known.rule == *source) {
+                    continue;
+                }
+                let mut at = |name: &str| graph.field_of(rules, rule, *source, correlation, name);
+                let by = correlation.by.iter().map(|name| at(name));
+                let by = by.collect::<Result<_, _>>()?;
+                let values = measured(correlation).into_iter().map(at);
+                sources.push(Source {
+                    rule: *source,
+                    entry: *entry,
+                    by,
+                    values: values.collect::<Result<_, _>>()?,
+                });
+                // What is asked of a rule's events is known once all correlations have asked.
+                for name in correlation.field_names() {
+                    graph.ask(rules, *source, correlation, name);
+                }
+            }
+            let kind = correlation.kind;
+            graph.waits[rule] = matches!(
+                kind,
+                CorrelationKind::Sequence | CorrelationKind::Absence | CorrelationKind::Flatline
+            ) || sources.iter().any(|source| graph.waits[source.rule])
+                || rules[rule].alert.report == Report::Settled;
+            graph.order.push(Node { rule, sources });
+        }
+        graph.find_domains(rules, &entries);
+        Ok(graph)
+    }
+
+    /// Returns for each rule the paths that correlations ask of its findings, in the order of
+    /// [`yagura_core::Finding::fields`].
+    pub fn fields(&self) -> &[Vec<FieldPath>] {
+        &self.fields
+    }
+
+    /// Returns the rules that a correlation joins, through others too, down to those that read tables.
+    pub fn joined(&self, rule: usize) -> Vec<usize> {
+        let mut all = vec![rule];
+        for node in self.order.iter().rev() {
+            if all.contains(&node.rule) {
+                all.extend(node.sources.iter().map(|source| source.rule));
+            }
+        }
+        all.remove(0);
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Notes that a correlation asks for a field of a rule that reads a table.
+    fn ask(&mut self, rules: &[Arc<Rule>], source: usize, correlation: &Correlation, name: &str) {
+        let rule = &rules[source];
+        if rule.correlation.is_none()
+            && let Some(path) = correlation.path_of(name, &rule.id)
+            && !self.fields[source].contains(&path)
+        {
+            self.fields[source].push(path);
+        }
+    }
+
+    /// Returns where a field will be among the source's.
+    fn field_of(
+        &mut self,
+        rules: &[Arc<Rule>],
+        rule: usize,
+        source: usize,
+        correlation: &Correlation,
+        name: &str,
+    ) -> Result<usize, GraphError> {
+        let of = &rules[source];
+        let wrong = |message| GraphError {
+            rule,
+            key: if correlation.by.iter().any(|by| by == name) {
+                "correlation.by"
+            } else {
+                "correlation.field"
+            },
+            message,
+        };
+        let Some(path) = correlation.path_of(name, &of.id) else {
+            return Err(wrong(format!("names `{name}`, which is no path")));
+        };
+        let Some(joined) = &of.correlation else {
+            self.ask(rules, source, correlation, name);
+            let fields = &self.fields[source];
+            return Ok(fields.iter().position(|known| *known == path).unwrap_or(0));
+        };
+        let text = path.to_string();
+        let known = joined.by.iter().map(String::as_str).chain(MEASURES);
+        let at = known.clone().position(|known| known == text);
+        at.ok_or_else(|| {
+            let names: Vec<&str> = known.collect();
+            wrong(format!(
+                "names `{text}`, which the correlation `{}` does not have: it has {}; use one of these, or an alias",
+                of.id,
+                names.join(", ")
+            ))
+        })
+    }
+
+    fn find_domains(&mut self, rules: &[Arc<Rule>], entries: &[Vec<(usize, usize)>]) {
+        // Rules of one table share it; a correlation joins the domains of its sources.
+        let mut parent: Vec<usize> = (0..rules.len()).collect();
+        fn root(parent: &mut [usize], mut at: usize) -> usize {
+            while parent[at] != at {
+                parent[at] = parent[parent[at]];
+                at = parent[at];
+            }
+            at
+        }
+        let mut first_of: BTreeMap<&str, usize> = BTreeMap::new();
+        for (index, rule) in rules.iter().enumerate() {
+            if rule.correlation.is_none() {
+                let first = *first_of.entry(&rule.table).or_insert(index);
+                let (a, b) = (root(&mut parent, first), root(&mut parent, index));
+                parent[b] = a;
+            }
+            for (_, source) in &entries[index] {
+                let (a, b) = (root(&mut parent, index), root(&mut parent, *source));
+                parent[b] = a;
+            }
+        }
+        let mut number: BTreeMap<usize, usize> = BTreeMap::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let root = root(&mut parent, index);
+            let next = number.len();
+            let domain = *number.entry(root).or_insert(next);
+            if domain == self.domains.len() {
+                self.domains.push(Vec::new());
+            }
+            self.domain_of.push(domain);
+            let tables = &mut self.domains[domain];
+            if rule.correlation.is_none() && !tables.contains(&rule.table) {
+                tables.push(rule.table.clone());
+                tables.sort();
+            }
+        }
+    }
+}
+
+/// Returns the names of the fields that a machine measures, in its order.
+fn measured(correlation: &Correlation) -> Vec<&str> {
+    let all = correlation
+        .field
+        .iter()
+        .chain(&correlation.fields)
+        .chain(&correlation.latitude)
+        .chain(&correlation.longitude);
+    all.map(String::as_str).collect()
+}
+
+/// Finds the rules that each entry of `rules` names, with the entry's place: the rule of this id, or a Sigma rule that
+/// runs on several tables and has the table's name behind it.
+fn resolve(
+    rules: &[Arc<Rule>],
+    index: usize,
+    correlation: &Correlation,
+) -> Result<Vec<(usize, usize)>, GraphError> {
+    let mut found = Vec::new();
+    for (entry, name) in correlation.rules.iter().enumerate() {
+        let before = found.len();
+        let is_named = |rule: &Rule| rule.id == *name;
+        let is_placed = |rule: &Rule| {
+            let rest = rule.id.strip_prefix(name.as_str());
+            rest.and_then(|rest| rest.strip_prefix('.')) == Some(rule.table.as_str())
+        };
+        let of = |is: &dyn Fn(&Rule) -> bool| -> Vec<(usize, usize)> {
+            let all = rules.iter().enumerate();
+            all.filter(|(_, rule)| is(rule))
+                .map(|(rule, _)| (entry, rule))
+                .collect()
+        };
+        found.extend(of(&is_named));
+        if found.len() == before {
+            found.extend(of(&is_placed));
+        }
+        if found.len() == before {
+            let known = rules.iter().map(|rule| rule.id.as_str());
+            return Err(GraphError {
+                rule: index,
+                key: "correlation.rules",
+                message: format!(
+                    "names `{name}`, and there is no such rule{}",
+                    did_you_mean(name, known)
+                ),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the correlations, each after those that it joins.
+fn in_order(
+    rules: &[Arc<Rule>],
+    entries: &[Vec<(usize, usize)>],
+) -> Result<Vec<usize>, GraphError> {
+    let mut order = Vec::new();
+    let mut left: Vec<usize> = (0..rules.len())
+        .filter(|rule| rules[*rule].correlation.is_some())
+        .collect();
+    while !left.is_empty() {
+        let is_ready = |rule: &usize| !entries[*rule].iter().any(|(_, of)| left.contains(of));
+        let (ready, waiting): (Vec<usize>, Vec<usize>) =
+            left.iter().partition(|rule| is_ready(rule));
+        if ready.is_empty() {
+            let ids: Vec<&str> = waiting
+                .iter()
+                .map(|rule| rules[*rule].id.as_str())
+                .collect();
+            return Err(GraphError {
+                rule: waiting[0],
+                key: "correlation.rules",
+                message: format!("goes in a circle with `{}`", ids.join("`, `")),
+            });
+        }
+        order.extend(ready);
+        left = waiting;
+    }
+    Ok(order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(id: &str, table: &str) -> Arc<Rule> {
+        Arc::new(Rule {
+            id: id.into(),
+            table: table.into(),
+            ..Rule::default()
+        })
+    }
+
+    fn joins(id: &str, names: &[&str], by: &[&str]) -> Arc<Rule> {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut correlation = Correlation::new(CorrelationKind::AnyOrder, names);
+        correlation.by = by.iter().map(|name| (*name).to_owned()).collect();
+        Arc::new(Rule {
+            id: id.into(),
+            correlation: Some(correlation),
+            ..Rule::default()
+        })
+    }
+
+    #[test]
+    fn chains_come_in_order_and_ask_tables_for_their_fields() {
+        let rules = [
+            joins("top", &["mid", "c"], &["ip"]),
+            joins("mid", &["a", "b"], &["ip", "user.name"]),
+            rule("a", "t1"),
+            rule("b.t2", "t2"),
+            rule("b.t3", "t3"),
+            rule("c", "t1"),
+            rule("alone", "t4"),
+        ];
+        let graph = Graph::new(&rules).unwrap();
+        let order: Vec<usize> = graph.order.iter().map(|node| node.rule).collect();
+        assert_eq!(order, [1, 0]);
+        let fields = |rule: usize| -> Vec<String> {
+            graph.fields[rule].iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(fields(2), ["ip", "user.name"]);
+        assert_eq!(fields(3), ["ip", "user.name"]);
+        assert_eq!(fields(5), ["ip"]);
+        assert_eq!(graph.domains, [vec!["t1", "t2", "t3"], vec!["t4"]]);
+        assert_eq!(graph.domain_of, [0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(graph.joined(0), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn wrong_names_circles_and_missing_fields_are_told() {
+        let message = |rules: &[Arc<Rule>]| Graph::new(rules).unwrap_err().to_string();
+        assert_eq!(
+            message(&[
+                joins("x", &["a", "bb"], &[]),
+                rule("a", "t"),
+                rule("bbb", "t")
+            ]),
+            "`correlation.rules` names `bb`, and there is no such rule; did you mean `bbb`?"
+        );
+        assert_eq!(
+            message(&[joins("x", &["y"], &[]), joins("y", &["x"], &[])]),
+            "`correlation.rules` goes in a circle with `x`, `y`"
+        );
+        let lacks = [
+            joins("x", &["y", "a"], &["host"]),
+            joins("y", &["a"], &["ip"]),
+            rule("a", "t"),
+        ];
+        assert!(
+            message(&lacks).contains(
+                "names `host`, which the correlation `y` does not have: it has ip, count, value"
+            ),
+            "{}",
+            message(&lacks)
+        );
+    }
+}

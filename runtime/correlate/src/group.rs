@@ -1,0 +1,652 @@
+//! The states of one machine's keys: a share of them by hash, found by key, woken by time, stored by what changed.
+
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashTable};
+
+use crate::found::Hit;
+use crate::machine::{Machine, Out, Said};
+use crate::window::AlertWindow;
+
+/// Shares of each machine's keys. A key's share follows from its hash alone, so that states can be stored by it.
+pub(crate) const GROUPS: usize = 64;
+
+/// Times that are due in the same bucket are looked at together: about a second.
+const BUCKET_BITS: u32 = 20;
+
+/// FNV-1a, then mixed: the same on every machine and in every version, because stored states are found by it.
+pub(crate) fn hash(key: &str) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in key.as_bytes() {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash ^= hash >> 32;
+    hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^ (hash >> 29)
+}
+
+/// Returns the share of a key with this hash.
+pub(crate) fn group_of(hash: u64) -> usize {
+    // The upper bits: tables take the lower ones.
+    usize::try_from(hash >> 58).unwrap_or_default() % GROUPS
+}
+
+/// What a machine said of keys.
+#[derive(Debug, Default)]
+pub(crate) struct Spoken {
+    pub(crate) said: Vec<(String, Said)>,
+    pub(crate) closed: Vec<(String, AlertWindow)>,
+    pub(crate) capped: u64,
+}
+
+impl Spoken {
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.said.append(&mut other.said);
+        self.closed.append(&mut other.closed);
+        self.capped += other.capped;
+    }
+
+    fn take(&mut self, key: &str, out: &mut Out) {
+        let said = out.said.drain(..).map(|said| (key.to_owned(), said));
+        self.said.extend(said);
+        let closed = out.closed.drain(..).map(|window| (key.to_owned(), window));
+        self.closed.extend(closed);
+        self.capped += std::mem::take(&mut out.capped);
+    }
+}
+
+/// A key that was moved to disk.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Cold {
+    pub(crate) hash: u64,
+    pub(crate) key: Box<str>,
+    pub(crate) state: Vec<u8>,
+    pub(crate) due: i64,
+}
+
+/// A share of the keys.
+#[derive(Debug)]
+pub(crate) struct Group<S> {
+    index: HashTable<u32>,
+    slots: Vec<Slot<S>>,
+    free: Vec<u32>,
+    /// Slots by the bucket in which they may be due.
+    timers: BTreeMap<i64, Vec<u32>>,
+    dirty: Vec<u32>,
+    removed: Vec<Box<str>>,
+    /// Keys on disk by hash, with the earliest time at which one of them is due.
+    cold: HashMap<u64, i64>,
+    /// Memory behind the states, in bytes.
+    heap: usize,
+}
+
+#[derive(Debug)]
+struct Slot<S> {
+    key: Box<str>,
+    /// Nothing in a free slot.
+    state: Option<S>,
+    /// The bucket in which it is registered.
+    bucket: i64,
+    /// The step that touched it last.
+    touched: u32,
+    is_dirty: bool,
+}
+
+impl<S> Default for Group<S> {
+    fn default() -> Self {
+        Self {
+            index: HashTable::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            timers: BTreeMap::new(),
+            dirty: Vec::new(),
+            removed: Vec::new(),
+            cold: HashMap::new(),
+            heap: 0,
+        }
+    }
+}
+
+impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<S> {
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(crate) fn cold_len(&self) -> usize {
+        self.cold.len()
+    }
+
+    /// Returns about how many bytes the share takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot<S>>()
+            + self.index.capacity() * 5
+            + self.heap
+            + self.cold.capacity() * 17
+    }
+
+    fn find(&self, hash: u64, key: &str) -> Option<u32> {
+        let is_key = |slot: &u32| *self.slots[*slot as usize].key == *key;
+        self.index.find(hash, is_key).copied()
+    }
+
+    /// Returns the state of a key.
+    pub(crate) fn state(&self, key: &str) -> Option<&S> {
+        self.slots[self.find(hash(key), key)? as usize]
+            .state
+            .as_ref()
+    }
+
+    fn insert(&mut self, hash_of_key: u64, key: Box<str>, state: S, step: u32) -> u32 {
+        let slot = Slot {
+            key,
+            state: Some(state),
+            bucket: i64::MAX,
+            touched: step,
+            is_dirty: false,
+        };
+        let number = if let Some(free) = self.free.pop() {
+            self.slots[free as usize] = slot;
+            free
+        } else {
+            if self.slots.len() == self.slots.capacity() {
+                // A quarter more, not double: the shares of a million keys are most of the memory.
+                self.slots.reserve_exact(self.slots.len() / 4 + 4);
+            }
+            self.slots.push(slot);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        };
+        let slots = &self.slots;
+        self.index
+            .insert_unique(hash_of_key, number, |slot| hash(&slots[*slot as usize].key));
+        number
+    }
+
+    fn mark(&mut self, number: u32) {
+        let slot = &mut self.slots[number as usize];
+        if !slot.is_dirty {
+            slot.is_dirty = true;
+            self.dirty.push(number);
+        }
+    }
+
+    fn register(&mut self, number: u32, due: i64) {
+        let bucket = due >> BUCKET_BITS;
+        let slot = &mut self.slots[number as usize];
+        // A slot that is registered earlier is looked at then, and registered again.
+        if slot.bucket > bucket {
+            slot.bucket = bucket;
+            self.timers.entry(bucket).or_default().push(number);
+        }
+    }
+
+    /// Pushes hits, which come in order of time.
+    pub(crate) fn push<M: Machine<State = S>>(
+        &mut self,
+        machine: &M,
+        hits: Vec<(String, Hit)>,
+        started: i64,
+        step: u32,
+    ) -> Spoken {
+        let mut spoken = Spoken::default();
+        let mut out = Out {
+            started,
+            ..Out::default()
+        };
+        for (key, hit) in hits {
+            let hash_of_key = hash(&key);
+            let number = match self.find(hash_of_key, &key) {
+                Some(number) => number,
+                None => self.insert(hash_of_key, key.as_str().into(), S::default(), step),
+            };
+            let slot = &mut self.slots[number as usize];
+            slot.touched = step;
+            let is_new = slot.bucket == i64::MAX;
+            let state = slot.state.get_or_insert_default();
+            let before = if is_new { 0 } else { machine.heap(state) };
+            if !is_new
+                && machine.due(state) < hit.time
+                && !machine.advance(state, hit.time, &mut out)
+            {
+                *state = S::default();
+            }
+            machine.push(state, hit, &mut out);
+            let after = machine.heap(state);
+            let due = machine.due(state);
+            self.heap = self.heap + after - before.min(self.heap + after);
+            if is_new {
+                self.heap += key.len() + 16;
+            }
+            self.register(number, due);
+            self.mark(number);
+            spoken.take(&key, &mut out);
+        }
+        spoken
+    }
+
+    /// Does what is due before `now`.
+    pub(crate) fn advance<M: Machine<State = S>>(
+        &mut self,
+        machine: &M,
+        now: i64,
+        started: i64,
+        keys: &mut Vec<String>,
+    ) -> Spoken {
+        let mut spoken = Spoken::default();
+        let mut out = Out {
+            started,
+            ..Out::default()
+        };
+        let last = now >> BUCKET_BITS;
+        let mut again = Vec::new();
+        while let Some(entry) = self.timers.first_entry()
+            && *entry.key() <= last
+        {
+            let bucket = *entry.key();
+            for number in entry.remove() {
+                let slot = &mut self.slots[number as usize];
+                // Slots are registered anew when they are due earlier, or used again.
+                let (Some(state), true) = (&mut slot.state, slot.bucket == bucket) else {
+                    continue;
+                };
+                slot.bucket = i64::MAX;
+                let due = machine.due(state);
+                if due >= now {
+                    again.push((number, due));
+                    continue;
+                }
+                let before = machine.heap(state);
+                let stays = machine.advance(state, now, &mut out);
+                let after = if stays { machine.heap(state) } else { 0 };
+                let due = machine.due(state);
+                self.heap = (self.heap + after).saturating_sub(before);
+                spoken.take(&self.slots[number as usize].key, &mut out);
+                keys.push(self.slots[number as usize].key.to_string());
+                if stays {
+                    self.mark(number);
+                    again.push((number, due));
+                } else {
+                    self.remove(number);
+                }
+            }
+        }
+        for (number, due) in again {
+            self.register(number, due);
+        }
+        spoken
+    }
+
+    fn remove(&mut self, number: u32) {
+        let slot = &mut self.slots[number as usize];
+        slot.state = None;
+        slot.bucket = i64::MAX;
+        slot.is_dirty = false;
+        let key = std::mem::take(&mut slot.key);
+        let found = self.index.find_entry(hash(&key), |other| *other == number);
+        if let Ok(entry) = found {
+            entry.remove();
+        }
+        self.heap = self.heap.saturating_sub(key.len() + 16);
+        self.free.push(number);
+        self.removed.push(key);
+    }
+
+    /// Pushes hits of one key into a copy of its state, and returns what that says and what the state would be.
+    pub(crate) fn speculate<M: Machine<State = S>>(
+        &self,
+        machine: &M,
+        key: &str,
+        hits: Vec<Hit>,
+        started: i64,
+    ) -> (Spoken, S) {
+        let mut spoken = Spoken::default();
+        let mut out = Out {
+            started,
+            ..Out::default()
+        };
+        let known = self.state(key);
+        let mut is_new = known.is_none();
+        let mut state = known.cloned().unwrap_or_default();
+        for hit in hits {
+            if !is_new
+                && machine.due(&state) < hit.time
+                && !machine.advance(&mut state, hit.time, &mut out)
+            {
+                state = S::default();
+            }
+            machine.push(&mut state, hit, &mut out);
+            is_new = false;
+        }
+        spoken.take(key, &mut out);
+        (spoken, state)
+    }
+
+    /// Returns what changed since the last call, as bytes: keys with their states, and keys that are gone. Nothing if
+    /// nothing did.
+    pub(crate) fn delta(&mut self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for key in self.removed.drain(..) {
+            encode::<S>(&mut bytes, &key, None);
+        }
+        for number in self.dirty.drain(..) {
+            let slot = &mut self.slots[number as usize];
+            // A slot that was given to another key is in the list twice.
+            if std::mem::take(&mut slot.is_dirty) {
+                encode(&mut bytes, &slot.key, slot.state.as_ref());
+            }
+        }
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    /// Returns all of its keys with their states.
+    pub(crate) fn all(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for slot in self.slots.iter().filter(|slot| slot.state.is_some()) {
+            encode(&mut bytes, &slot.key, slot.state.as_ref());
+        }
+        bytes
+    }
+
+    /// Takes back what [`Group::delta`] or [`Group::all`] returned, in the order in which it was returned, of the keys
+    /// that `takes` names.
+    ///
+    /// # Errors
+    /// When the bytes are not that.
+    pub(crate) fn restore<M: Machine<State = S>>(
+        &mut self,
+        machine: &M,
+        mut bytes: &[u8],
+        takes: &dyn Fn(&str) -> bool,
+    ) -> Result<(), postcard::Error> {
+        while !bytes.is_empty() {
+            let ((key, state), rest): ((&str, Option<S>), _) = postcard::take_from_bytes(bytes)?;
+            bytes = rest;
+            if !takes(key) {
+                continue;
+            }
+            let known = self.find(hash(key), key);
+            match (known, state) {
+                (Some(number), None) => {
+                    self.remove(number);
+                }
+                (None, None) => {}
+                (Some(number), Some(state)) => {
+                    let slot = &mut self.slots[number as usize];
+                    slot.state = Some(state);
+                }
+                (None, Some(state)) => {
+                    self.insert(hash(key), key.into(), state, 0);
+                }
+            }
+        }
+        self.removed.clear();
+        self.dirty.clear();
+        self.heap = 0;
+        self.timers.clear();
+        let live = self.slots.iter().enumerate();
+        let due: Vec<(u32, i64, usize)> = live
+            .filter_map(|(number, slot)| {
+                let state = slot.state.as_ref()?;
+                let heap = slot.key.len() + 16 + machine.heap(state);
+                Some((u32::try_from(number).ok()?, machine.due(state), heap))
+            })
+            .collect();
+        for (number, due, heap) in due {
+            self.slots[number as usize].bucket = i64::MAX;
+            self.heap += heap;
+            self.register(number, due);
+        }
+        Ok(())
+    }
+
+    /// Takes note that all keys are to be stored anew.
+    pub(crate) fn mark_all(&mut self) {
+        for number in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
+            if self.slots[number as usize].state.is_some() {
+                self.mark(number);
+            }
+        }
+    }
+
+    /// Moves the keys that were touched longest ago out of memory until the share takes no more than `most` bytes.
+    pub(crate) fn evict<M: Machine<State = S>>(&mut self, machine: &M, most: usize) -> Vec<Cold> {
+        let mut moved = Vec::new();
+        if self.bytes() <= most {
+            return moved;
+        }
+        let mut by_age: Vec<(u32, u32)> = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.state.is_some())
+            .filter_map(|(number, slot)| Some((slot.touched, u32::try_from(number).ok()?)))
+            .collect();
+        by_age.sort_unstable();
+        // Half of them, so that the next step need not move again.
+        let share = by_age.len().div_ceil(2);
+        for (_, number) in by_age.into_iter().take(share) {
+            let slot = &self.slots[number as usize];
+            let Some(state) = &slot.state else { continue };
+            let Ok(bytes) = postcard::to_allocvec(state) else {
+                continue;
+            };
+            let cold = Cold {
+                hash: hash(&slot.key),
+                key: slot.key.clone(),
+                state: bytes,
+                due: machine.due(state),
+            };
+            self.heap = self.heap.saturating_sub(machine.heap(state));
+            let due = self.cold.entry(cold.hash).or_insert(i64::MAX);
+            *due = (*due).min(cold.due);
+            self.remove(number);
+            moved.push(cold);
+        }
+        self.compact();
+        moved
+    }
+
+    /// Closes the gaps that removed keys left.
+    fn compact(&mut self) {
+        let mut old = std::mem::take(&mut self.slots);
+        let removed = std::mem::take(&mut self.removed);
+        let dirty: Vec<Box<str>> = self
+            .dirty
+            .drain(..)
+            .filter(|number| old[*number as usize].is_dirty)
+            .map(|number| old[number as usize].key.clone())
+            .collect();
+        let old_timers = std::mem::take(&mut self.timers);
+        drop(old_timers);
+        self.index = HashTable::new();
+        self.free = Vec::new();
+        old.retain(|slot| slot.state.is_some());
+        old.shrink_to_fit();
+        for (number, slot) in (0_u32..).zip(&mut old) {
+            slot.is_dirty = false;
+            let bucket = slot.bucket;
+            self.timers.entry(bucket).or_default().push(number);
+        }
+        self.slots = old;
+        let slots = &self.slots;
+        for number in 0..u32::try_from(slots.len()).unwrap_or(u32::MAX) {
+            let key = hash(&slots[number as usize].key);
+            self.index
+                .insert_unique(key, number, |slot| hash(&slots[*slot as usize].key));
+        }
+        self.removed = removed;
+        for key in dirty {
+            if let Some(number) = self.find(hash(&key), &key) {
+                self.mark(number);
+            }
+        }
+    }
+
+    /// Returns the hashes of keys on disk that hits are for, or that are due before `now`.
+    pub(crate) fn wanted<'a>(&self, keys: impl Iterator<Item = &'a str>, now: i64) -> Vec<u64> {
+        if self.cold.is_empty() {
+            return Vec::new();
+        }
+        let mut wanted: Vec<u64> = keys
+            .map(hash)
+            .filter(|hash| self.cold.contains_key(hash))
+            .chain(
+                self.cold
+                    .iter()
+                    .filter(|(_, due)| **due < now)
+                    .map(|(h, _)| *h),
+            )
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
+    }
+
+    /// Takes keys back from disk.
+    ///
+    /// # Errors
+    /// When a state is not what [`Group::evict`] wrote.
+    pub(crate) fn warm<M: Machine<State = S>>(
+        &mut self,
+        machine: &M,
+        keys: Vec<Cold>,
+        step: u32,
+    ) -> Result<(), postcard::Error> {
+        for cold in keys {
+            self.cold.remove(&cold.hash);
+            let state: S = postcard::from_bytes(&cold.state)?;
+            self.heap += cold.key.len() + 16 + machine.heap(&state);
+            let due = machine.due(&state);
+            let number = self.insert(cold.hash, cold.key, state, step);
+            self.register(number, due);
+            self.mark(number);
+        }
+        Ok(())
+    }
+
+    /// Takes note of a key on disk.
+    pub(crate) fn note_cold(&mut self, hash: u64, due: i64) {
+        let known = self.cold.entry(hash).or_insert(i64::MAX);
+        *known = (*known).min(due);
+    }
+}
+
+fn encode<S: serde::Serialize>(bytes: &mut Vec<u8>, key: &str, state: Option<&S>) {
+    let whole = std::mem::take(bytes);
+    // Writing to a growing vector does not fail.
+    *bytes = postcard::to_extend(&(key, state), whole).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::measure::{Measure, What};
+    use crate::machine::testing;
+    use yagura_core::correlation::{Condition, Window};
+
+    fn machine() -> Measure {
+        Measure {
+            what: What::Count,
+            window: Window::Sliding,
+            within: 10 << BUCKET_BITS,
+            gap: 0,
+            condition: Condition {
+                gte: Some(2.0),
+                ..Condition::default()
+            },
+            at_close: false,
+        }
+    }
+
+    fn hits(keys: &[&str], second: i64) -> Vec<(String, Hit)> {
+        let hit = |key: &&str| {
+            let mut hit = testing::hit(second);
+            hit.time = second << BUCKET_BITS;
+            hit.kept.time = hit.time;
+            ((*key).to_owned(), hit)
+        };
+        keys.iter().map(hit).collect()
+    }
+
+    fn count(spoken: &Spoken) -> usize {
+        spoken.said.len()
+    }
+
+    #[test]
+    fn worthless_states_are_dropped_and_their_slots_used_again() {
+        let machine = machine();
+        let mut group = Group::default();
+        group.push(&machine, hits(&["a", "b"], 0), 0, 1);
+        group.push(&machine, hits(&["b"], 5), 0, 2);
+        let mut keys = Vec::new();
+        group.advance(&machine, 11 << BUCKET_BITS, 0, &mut keys);
+        assert_eq!((group.len(), keys), (1, vec!["a".to_owned()]));
+        group.push(&machine, hits(&["c"], 12), 0, 3);
+        assert_eq!((group.len(), group.slots.len()), (2, 2));
+        group.advance(&machine, 99 << BUCKET_BITS, 0, &mut Vec::new());
+        assert_eq!((group.len(), group.heap), (0, 0));
+        assert!(group.timers.is_empty());
+    }
+
+    #[test]
+    fn deltas_give_the_same_states_back() {
+        let machine = machine();
+        let mut group = Group::default();
+        let mut deltas = Vec::new();
+        for second in 0..20 {
+            let of: [&[&str]; 3] = [&["a", "b"], &["c"], &["b", "d"]];
+            let at = usize::try_from(second).unwrap() % 3;
+            group.push(&machine, hits(of[at], second * 2), 0, 1);
+            group.advance(&machine, (second * 2) << BUCKET_BITS, 0, &mut Vec::new());
+            deltas.extend(group.delta());
+        }
+        assert_eq!(group.delta(), None);
+        let mut restored = Group::default();
+        for delta in &deltas {
+            restored.restore(&machine, delta, &|_| true).unwrap();
+        }
+        let sorted = |group: &Group<_>| {
+            let mut keys: Vec<String> = group
+                .slots
+                .iter()
+                .filter(|slot| slot.state.is_some())
+                .map(|slot| format!("{}={:?}", slot.key, slot.state))
+                .collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(sorted(&restored), sorted(&group));
+        let mut whole = Group::default();
+        whole.restore(&machine, &group.all(), &|_| true).unwrap();
+        assert_eq!(sorted(&whole), sorted(&group));
+        let next = hits(&["a", "b", "c", "d"], 41);
+        let said = group.push(&machine, next.clone(), 0, 1);
+        assert_eq!(count(&restored.push(&machine, next, 0, 1)), count(&said));
+        assert!(restored.restore(&machine, &[9, 9, 9], &|_| true).is_err());
+    }
+
+    #[test]
+    fn keys_on_disk_come_back_when_they_are_hit_or_due() {
+        let machine = machine();
+        let mut group = Group::default();
+        group.push(&machine, hits(&["old"], 0), 0, 1);
+        group.push(&machine, hits(&["new"], 1), 0, 2);
+        let moved = group.evict(&machine, 1);
+        assert_eq!(moved.len(), 1);
+        assert_eq!(&*moved[0].key, "old");
+        // The delta says that it is gone from memory, and still has the other.
+        let mut stored = Group::default();
+        stored
+            .restore(&machine, &group.delta().unwrap(), &|_| true)
+            .unwrap();
+        assert_eq!(stored.len(), 1);
+        assert!(group.wanted(["new"].into_iter(), 0).is_empty());
+        assert_eq!(group.wanted([].into_iter(), 11 << BUCKET_BITS).len(), 1);
+        let wanted = group.wanted(["old", "new"].into_iter(), 0);
+        assert_eq!(wanted, [moved[0].hash]);
+        group.warm(&machine, moved, 3).unwrap();
+        let said = group.push(&machine, hits(&["old"], 2), 0, 3);
+        assert_eq!(count(&said), 1, "the hit before it was moved counts");
+        group.advance(&machine, 13 << BUCKET_BITS, 0, &mut Vec::new());
+        assert_eq!(group.len(), 0);
+    }
+}

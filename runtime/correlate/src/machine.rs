@@ -1,0 +1,210 @@
+//! What a correlation does with the hits of one key.
+//!
+//! A machine is a fold over hits in event-time order. It never sees the watermark, only times that have passed, so that
+//! it cannot tell a live run from one over history.
+
+pub(crate) mod absence;
+pub(crate) mod any_order;
+pub(crate) mod baseline;
+pub(crate) mod change;
+pub(crate) mod measure;
+pub(crate) mod novelty;
+pub(crate) mod rare;
+pub(crate) mod sequence;
+pub(crate) mod travel;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use yagura_core::Severity;
+
+use crate::found::{Event, Hit, Kept};
+use crate::window::AlertWindow;
+
+/// Hits, values or open deadlines that one key may hold.
+pub(crate) const MOST_KEPT: usize = 10_000;
+
+/// Hits of a window that evidence is made of where a machine does not need all of them.
+pub(crate) const MOST_SHOWN: usize = 20;
+
+/// Observables of one finding.
+const MOST_OBSERVABLES: usize = 100;
+
+/// A fold over the hits of one key.
+pub(crate) trait Machine: Send + Sync {
+    /// What it remembers of a key.
+    type State: Clone + Default + Send + Sync + Serialize + DeserializeOwned;
+
+    /// Takes a hit. Hits come in order of time; what was due before this one's time has been done.
+    fn push(&self, state: &mut Self::State, hit: Hit, out: &mut Out);
+
+    /// Returns the time after which something must be done: a deadline, or that the state has become worthless.
+    fn due(&self, state: &Self::State) -> i64;
+
+    /// Does what is due before `now`. Returns false when the state is worth nothing any more.
+    fn advance(&self, state: &mut Self::State, now: i64, out: &mut Out) -> bool;
+
+    /// Returns about how many bytes a state takes beyond itself.
+    fn heap(&self, state: &Self::State) -> usize;
+}
+
+/// What machines say, key by key.
+#[derive(Debug, Default)]
+pub(crate) struct Out {
+    /// When the rule saw its first hit.
+    pub(crate) started: i64,
+    /// What they found of the key at hand.
+    pub(crate) said: Vec<Said>,
+    /// Windows of alerts that have ended.
+    pub(crate) closed: Vec<AlertWindow>,
+    /// Hits, values or deadlines that a key's limit made it forget.
+    pub(crate) capped: u64,
+}
+
+/// A finding of a machine, without what the rule adds to it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Said {
+    pub(crate) time: i64,
+    pub(crate) events: Vec<Event>,
+    /// What was measured.
+    pub(crate) value: Option<f64>,
+    pub(crate) severity: Option<Severity>,
+    pub(crate) observables: Vec<(String, String)>,
+    pub(crate) context: Vec<(String, String)>,
+}
+
+impl Said {
+    /// Returns a finding at this time about these hits.
+    pub(crate) fn of<'a>(time: i64, hits: impl IntoIterator<Item = &'a Kept>) -> Self {
+        let mut events = Vec::new();
+        let mut observables = std::collections::BTreeSet::new();
+        for hit in hits {
+            hit.events(&mut events);
+            if let Some(more) = &hit.more {
+                for observable in &more.observables {
+                    if observables.len() < MOST_OBSERVABLES {
+                        observables.insert(observable.clone());
+                    }
+                }
+            }
+        }
+        Self {
+            time,
+            events,
+            value: None,
+            severity: None,
+            observables: observables.into_iter().collect(),
+            context: Vec::new(),
+        }
+    }
+
+    pub(crate) fn value(mut self, value: f64) -> Self {
+        self.value = Some(value);
+        self
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.context.push((name.to_owned(), value.into()));
+        self
+    }
+}
+
+/// Returns the values of a hit as one text, by which they are told apart; nothing if all are absent.
+pub(crate) fn joined(values: &[Option<Box<str>>]) -> Option<Box<str>> {
+    match values {
+        [one] => one.clone(),
+        _ if values.iter().all(Option::is_none) => None,
+        _ => Some(yagura_core::key::join(values.iter().map(Option::as_deref)).into()),
+    }
+}
+
+/// Writes a measured number: whole ones without a fraction.
+pub(crate) fn number(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        format!("{value:.0}")
+    } else {
+        format!("{value}")
+    }
+}
+
+/// Helpers of the machines' tests.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A machine with the state of one key.
+    pub(crate) struct Run<M: Machine> {
+        machine: M,
+        state: Option<M::State>,
+        out: Out,
+        pub(crate) said: Vec<Said>,
+    }
+
+    impl<M: Machine> Run<M> {
+        pub(crate) fn new(machine: M) -> Self {
+            Self {
+                machine,
+                state: None,
+                out: Out::default(),
+                said: Vec::new(),
+            }
+        }
+
+        pub(crate) fn push(&mut self, hit: Hit) {
+            self.advance(hit.time);
+            let state = self.state.get_or_insert_default();
+            self.machine.push(state, hit, &mut self.out);
+            self.said.append(&mut self.out.said);
+        }
+
+        pub(crate) fn advance(&mut self, now: i64) {
+            while let Some(state) = &mut self.state
+                && self.machine.due(state) < now
+            {
+                if !self.machine.advance(state, now, &mut self.out) {
+                    self.state = None;
+                }
+            }
+            self.said.append(&mut self.out.said);
+        }
+
+        /// Returns time and number of events of each finding.
+        pub(crate) fn seen(&self) -> Vec<(i64, usize)> {
+            let said = self.said.iter();
+            said.map(|said| (said.time, said.events.len())).collect()
+        }
+
+        /// Returns one entry of each finding's context.
+        pub(crate) fn context(&self, name: &str) -> Vec<&str> {
+            let said = self.said.iter().flat_map(|said| &said.context);
+            said.filter(|(known, _)| known == name)
+                .map(|(_, value)| value.as_str())
+                .collect()
+        }
+    }
+
+    pub(crate) fn hit(time: i64) -> Hit {
+        from(time, 0)
+    }
+
+    pub(crate) fn from(time: i64, source: u16) -> Hit {
+        Hit {
+            time,
+            source,
+            kept: Kept {
+                time,
+                object: 0,
+                row: u32::try_from(time).unwrap(),
+                more: None,
+            },
+            values: Vec::new(),
+            found: None,
+        }
+    }
+
+    pub(crate) fn valued(time: i64, value: &str) -> Hit {
+        Hit {
+            values: vec![Some(value.into())],
+            ..hit(time)
+        }
+    }
+}

@@ -1,0 +1,773 @@
+//! The state that lasts: one SQLite file, in which progress, states and outgoing alerts change together.
+//!
+//! ```text
+//! step ─▶ changed states · waiting findings · objects read · outgoing lines ─▶ one transaction, on a thread of its own
+//! ```
+//!
+//! A share of a stage's keys is stored as a base and the changes since; when these outweigh it, the base is written anew.
+
+mod schema;
+mod status;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::checkpoint::fingerprints;
+use crate::fold::{Change, ColdKey, ColdStore, Counters, Fold};
+
+pub use status::{LogEntry, RuleState, Status, TableStatus};
+use writer::{Batch, Page, Writer};
+
+/// Why the state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite refused.
+    #[error("cannot use the state in {}: {source}", .file.display())]
+    Sqlite {
+        /// The file.
+        file: PathBuf,
+        /// The cause.
+        source: rusqlite::Error,
+    },
+    /// The directory cannot be used.
+    #[error("cannot use the directory {} for state", .dir.display())]
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Another process works with it.
+    #[error("another yagura works with the state in {}; stop it, or name another directory", .dir.display())]
+    Busy {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There is no state.
+    #[error("there is no state in {}: `yagura serve` makes it", .dir.display())]
+    Absent {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A later version wrote it.
+    #[error("the state in {} has the form {found}, and this yagura knows {known}; use the version that wrote it", .dir.display())]
+    Version {
+        /// The directory.
+        dir: PathBuf,
+        /// What it has.
+        found: i64,
+        /// What this version knows.
+        known: i64,
+    },
+    /// What is stored cannot be read back.
+    #[error("the state in {} is damaged ({what}); restore a copy, or move it away to start anew", .dir.display())]
+    Damaged {
+        /// The directory.
+        dir: PathBuf,
+        /// What cannot be read.
+        what: String,
+    },
+    /// The thread that writes has stopped.
+    #[error("the state in {} cannot be written: {reason}", .dir.display())]
+    Write {
+        /// The directory.
+        dir: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// How much may be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreLimits {
+    /// Bytes of states in memory, about; what is over is moved to disk.
+    pub memory: usize,
+    /// Keys on disk; what is over is forgotten, and counted.
+    pub cold_keys: usize,
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self {
+            memory: 512 << 20,
+            cold_keys: 50_000_000,
+        }
+    }
+}
+
+/// What a step changes besides the fold.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// For each table the objects that were read.
+    pub objects: Vec<(String, String)>,
+    /// Lines for the outbox, in order.
+    pub lines: Vec<String>,
+    /// For each table what to tell of it.
+    pub tables: Vec<TableStatus>,
+    /// What was counted.
+    pub counters: Counters,
+    /// What a person should know.
+    pub log: Vec<String>,
+    /// The number of the last line that was delivered.
+    pub delivered: i64,
+}
+
+/// The state of a service in a directory.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    file: PathBuf,
+    reader: Connection,
+    writer: Writer,
+    limits: StoreLimits,
+    /// For each rule its lasting number.
+    numbers: Vec<u32>,
+    /// Bytes of each stored share: its base, and the changes since.
+    pages: HashMap<(String, usize), (usize, usize)>,
+    cold_keys: usize,
+    /// Keys that came back from disk and are still there.
+    warmed: Vec<(String, ColdKey)>,
+    last_line: i64,
+    _lock: File,
+}
+
+/// How long a step waited for its checkpoint.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pause {
+    /// For the checkpoint before to be on disk.
+    pub waited: Duration,
+    /// To collect what changed.
+    pub collected: Duration,
+    /// Bytes handed to the writer.
+    pub bytes: usize,
+}
+
+/// The file's name in the directory.
+const FILE: &str = "state.sqlite";
+
+/// Bytes of changes that a share may always have: rewriting less gains nothing.
+const LEAST_DELTAS: usize = 16 << 10;
+
+/// Bytes of bases that one checkpoint writes anew, so that its pause stays short.
+const MOST_REWRITTEN: usize = 16 << 20;
+
+impl Store {
+    /// Opens the state in `dir`, or makes it. One process at a time can.
+    ///
+    /// # Errors
+    /// [`StoreError`], naming the directory.
+    pub fn open(dir: &Path, limits: StoreLimits) -> Result<Self, StoreError> {
+        let directory = |source| StoreError::Directory {
+            dir: dir.to_owned(),
+            source,
+        };
+        fs::create_dir_all(dir).map_err(directory)?;
+        let lock = File::create(dir.join("lock")).map_err(directory)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Busy {
+                    dir: dir.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(directory(source)),
+        }
+        let file = dir.join(FILE);
+        let sqlite = |source| StoreError::Sqlite {
+            file: file.clone(),
+            source,
+        };
+        let connection = schema::open(&file).map_err(sqlite)?;
+        let found = schema::make(&connection).map_err(sqlite)?;
+        if found != schema::VERSION {
+            return Err(StoreError::Version {
+                dir: dir.to_owned(),
+                found,
+                known: schema::VERSION,
+            });
+        }
+        let reader = schema::open(&file).map_err(sqlite)?;
+        let number = |text: &str| -> Result<i64, StoreError> {
+            reader.query_row(text, [], |row| row.get(0)).map_err(sqlite)
+        };
+        let last_line = number("SELECT coalesce(max(seq), 0) FROM outbox")?.max(number(
+            "SELECT coalesce(max(value), 0) FROM meta WHERE name = 'last_line'",
+        )?);
+        let cold_keys = number("SELECT count(*) FROM cold")?;
+        Ok(Self {
+            writer: Writer::start(connection),
+            reader,
+            limits,
+            numbers: Vec::new(),
+            pages: HashMap::new(),
+            cold_keys: usize::try_from(cold_keys).unwrap_or_default(),
+            warmed: Vec::new(),
+            last_line,
+            dir: dir.to_owned(),
+            file: file.clone(),
+            _lock: lock,
+        })
+    }
+
+    fn sqlite(&self) -> impl Fn(rusqlite::Error) -> StoreError + Copy + '_ {
+        |source| StoreError::Sqlite {
+            file: self.file.clone(),
+            source,
+        }
+    }
+
+    fn damaged(&self, what: impl Into<String>) -> StoreError {
+        StoreError::Damaged {
+            dir: self.dir.clone(),
+            what: what.into(),
+        }
+    }
+
+    /// Gives the fold its state back, and tells what became of rules that changed: messages for a person, and alerts
+    /// that are taken back with their rules.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn load(&mut self, fold: &mut Fold) -> Result<(Vec<String>, Vec<Change>), StoreError> {
+        let mut messages = Vec::new();
+        let mut changes = Vec::new();
+        let is_new = self.count("SELECT count(*) FROM rules")? == 0;
+        let stored = self.stored_rules()?;
+        let restarted = self.compare_rules(fold, &stored, is_new, &mut messages)?;
+        let rule_of: BTreeMap<u32, (usize, Vec<String>)> = self
+            .numbers
+            .iter()
+            .zip(fold.rules())
+            .enumerate()
+            .map(|(index, (number, rule))| {
+                let fields = stored.get(&rule.id).map(|rule| rule.fields.as_str());
+                let fields = fields.unwrap_or_default().lines().map(str::to_owned);
+                (*number, (index, fields.collect()))
+            })
+            .collect();
+
+        self.each("SELECT number, value FROM objects", |row| {
+            let bytes: Vec<u8> = row.get(1)?;
+            Ok((row.get::<_, u32>(0)?, bytes))
+        })?
+        .into_iter()
+        .try_for_each(|(number, bytes)| fold.restore_object(number, &bytes))
+        .map_err(|error| self.damaged(format!("an object's name: {error}")))?;
+        fold.objects.restored();
+
+        for (tables, watermark) in self.each("SELECT tables, watermark FROM domains", |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        })? {
+            let tables: Vec<String> = tables.split(',').map(str::to_owned).collect();
+            fold.restore_watermark(&tables, watermark);
+        }
+        for bytes in self.each("SELECT value FROM pending ORDER BY id", |row| {
+            row.get::<_, Vec<u8>>(0)
+        })? {
+            let gone = fold
+                .restore_pending(&bytes, &rule_of)
+                .map_err(|error| self.damaged(format!("a waiting finding: {error}")))?;
+            if gone > 0 {
+                messages.push(format!(
+                    "{gone} findings of rules that there are no more are forgotten"
+                ));
+            }
+        }
+        let loaded = self.load_pages(fold, &restarted)?;
+        let mut orphans: BTreeSet<String> = BTreeSet::new();
+        self.load_moved_windows(fold)?;
+        for (stage, group, hash, due) in
+            self.each("SELECT stage, share, hash, due FROM cold", |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, i64>(2)?,
+                    row.get::<_, i64>(3)?,
+                ))
+            })?
+        {
+            match fold.stage_of_mut(&stage) {
+                Some(known) if !restarted.contains(&stage) => {
+                    let group = usize::try_from(group).unwrap_or_default();
+                    known.note_cold(group, hash.cast_unsigned(), due);
+                }
+                _ => {
+                    orphans.insert(stage);
+                }
+            }
+        }
+        for (stage, started) in self.each("SELECT stage, started FROM stages", |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        })? {
+            if let Some(known) = fold.stage_of_mut(&stage)
+                && !restarted.contains(&stage)
+            {
+                known.set_started(started);
+            }
+        }
+        for (key, bytes) in self.each("SELECT key, value FROM reported", |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })? {
+            let taken_back = fold
+                .restore_report(key, &bytes)
+                .map_err(|error| self.damaged(format!("a provisional alert: {error}")))?;
+            changes.extend(taken_back);
+        }
+        // What belongs to no rule any more goes, and findings that wait are stored under the numbers of now.
+        let mut batch = Batch::default();
+        orphans.extend(
+            loaded
+                .into_iter()
+                .filter(|stage| fold.stage_of_mut(stage).is_none()),
+        );
+        orphans.extend(restarted);
+        batch.forget_stages = orphans.into_iter().collect();
+        batch.rules = self.rule_rows(fold);
+        batch.resets_pending = true;
+        batch.pending = fold.waiting(&self.numbers);
+        batch.log.clone_from(&messages);
+        self.write(batch)?;
+        Ok((messages, changes))
+    }
+
+    fn stored_rules(&self) -> Result<BTreeMap<String, StoredRule>, StoreError> {
+        let rows = self.each(
+            "SELECT id, number, shape, whole, fields FROM rules",
+            |row| {
+                let rule = StoredRule {
+                    number: row.get(1)?,
+                    shape: row.get(2)?,
+                    whole: row.get(3)?,
+                    fields: row.get(4)?,
+                };
+                Ok((row.get::<_, String>(0)?, rule))
+            },
+        )?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Gives each rule its number, and finds the correlations whose state cannot be kept.
+    fn compare_rules(
+        &mut self,
+        fold: &Fold,
+        stored: &BTreeMap<String, StoredRule>,
+        is_new: bool,
+        messages: &mut Vec<String>,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let mut next = stored
+            .values()
+            .map(|rule| rule.number + 1)
+            .max()
+            .unwrap_or(0);
+        let mut restarted = BTreeSet::new();
+        self.numbers.clear();
+        for rule in fold.rules() {
+            let (shape, whole) = fingerprints(rule);
+            let id = &rule.id;
+            match stored.get(id) {
+                None => {
+                    self.numbers.push(next);
+                    next += 1;
+                    if !is_new {
+                        messages.push(format!(
+                            "rule `{id}` is new: it judges what comes from now on"
+                        ));
+                    }
+                }
+                Some(known) => {
+                    self.numbers.push(known.number);
+                    if known.shape != shape {
+                        restarted.insert(id.clone());
+                        messages.push(format!(
+                            "rule `{id}` correlates something else now: what it remembered is dropped, and it starts anew"
+                        ));
+                    } else if known.whole != whole {
+                        messages.push(match &rule.correlation {
+                            Some(correlation) => format!(
+                                "rule `{id}` has changed and keeps what it remembers; its windows are as the new rule says after {}",
+                                correlation.within.as_deref().unwrap_or("its longest session")
+                            ),
+                            None => format!(
+                                "rule `{id}` has changed: it judges new events by the new definition, and what it found before stays"
+                            ),
+                        });
+                    }
+                }
+            }
+        }
+        for id in stored.keys() {
+            if !fold.rules().iter().any(|rule| rule.id == *id) {
+                messages.push(format!(
+                    "rule `{id}` is gone: what it remembered is dropped"
+                ));
+            }
+        }
+        Ok(restarted)
+    }
+
+    fn rule_rows(&self, fold: &Fold) -> Vec<(String, StoredRule)> {
+        let rules = fold.rules().iter().zip(&self.numbers);
+        rules
+            .zip(fold.graph().fields())
+            .map(|((rule, number), fields)| {
+                let (shape, whole) = fingerprints(rule);
+                let names: Vec<String> = fields.iter().map(ToString::to_string).collect();
+                let stored = StoredRule {
+                    number: *number,
+                    shape,
+                    whole,
+                    fields: names.join("\n"),
+                };
+                (rule.id.clone(), stored)
+            })
+            .collect()
+    }
+
+    /// Reads all shares back, and returns the names of the stages that there were.
+    fn load_pages(
+        &mut self,
+        fold: &mut Fold,
+        restarted: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let mut names = BTreeSet::new();
+        let mut statement = self
+            .reader
+            .prepare("SELECT stage, share, seq, value FROM pages ORDER BY stage, share, seq")
+            .map_err(self.sqlite())?;
+        let mut rows = statement.query([]).map_err(self.sqlite())?;
+        let mut pages: HashMap<(String, usize), (usize, usize)> = HashMap::new();
+        let mut joined: Option<((String, usize), Vec<u8>)> = None;
+        let mut ready = Vec::new();
+        loop {
+            let row = rows.next().map_err(self.sqlite())?;
+            let Some(row) = row else { break };
+            let read = || -> rusqlite::Result<(String, i64, i64)> {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            };
+            let (stage, group, seq) = read().map_err(self.sqlite())?;
+            let group = usize::try_from(group).unwrap_or_default();
+            let value = row.get_ref(3).map_err(self.sqlite())?;
+            let bytes = value
+                .as_blob()
+                .map_err(|error| self.damaged(error.to_string()))?;
+            let size = pages.entry((stage.clone(), group)).or_default();
+            if seq == 0 {
+                size.0 += bytes.len();
+            } else {
+                size.1 += bytes.len();
+            }
+            let key = (stage, group);
+            match &mut joined {
+                Some((known, all)) if *known == key => all.extend_from_slice(bytes),
+                other => {
+                    ready.extend(other.replace((key, bytes.to_vec())));
+                    restore(fold, &mut ready, restarted, &mut names)
+                        .map_err(|what| self.damaged(what))?;
+                }
+            }
+        }
+        ready.extend(joined);
+        restore(fold, &mut ready, restarted, &mut names).map_err(|what| self.damaged(what))?;
+        drop(rows);
+        drop(statement);
+        self.pages = pages;
+        self.pages
+            .retain(|(stage, _), _| !restarted.contains(stage));
+        Ok(names)
+    }
+
+    /// Takes windows of alerts into memory that are on disk for sets of tables that there are no more.
+    fn load_moved_windows(&self, fold: &mut Fold) -> Result<(), StoreError> {
+        let rows = self.each(
+            "SELECT stage, share, key, value FROM cold WHERE stage LIKE 'alerts %'",
+            |row| {
+                let value: Vec<u8> = row.get(3)?;
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, String>(2)?,
+                    value,
+                ))
+            },
+        )?;
+        for (stage, group, key, value) in rows {
+            if fold.stage_of_mut(&stage).is_none() {
+                // As a share would write it: the key, that there is a state, and the state.
+                let mut bytes = postcard::to_allocvec(&(&key, true)).unwrap_or_default();
+                bytes.extend(value);
+                fold.restore_moved_windows(usize::try_from(group).unwrap_or_default(), &bytes)
+                    .map_err(|error| self.damaged(format!("a window of alerts: {error}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn each<T>(
+        &self,
+        text: &str,
+        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.reader.prepare(text).map_err(self.sqlite())?;
+        let rows = statement.query_map([], read).map_err(self.sqlite())?;
+        rows.collect::<rusqlite::Result<Vec<T>>>()
+            .map_err(self.sqlite())
+    }
+
+    fn count(&self, text: &str) -> Result<i64, StoreError> {
+        self.reader
+            .query_row(text, [], |row| row.get(0))
+            .map_err(self.sqlite())
+    }
+
+    /// Returns the objects of a table that were read.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn objects_of(&self, table: &str) -> Result<BTreeSet<String>, StoreError> {
+        let mut statement = self
+            .reader
+            .prepare("SELECT object FROM cursor WHERE name = ?1")
+            .map_err(self.sqlite())?;
+        let rows = statement
+            .query_map([table], |row| row.get(0))
+            .map_err(self.sqlite())?;
+        rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
+    }
+
+    /// Returns what was told of a table last.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn table(&self, name: &str) -> Result<Option<TableStatus>, StoreError> {
+        status::table(&self.reader, name).map_err(self.sqlite())
+    }
+
+    /// Returns the lines of the outbox after this number, with their numbers.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn outbox(&self, after: i64) -> Result<Vec<(i64, String)>, StoreError> {
+        let mut statement = self
+            .reader
+            .prepare_cached("SELECT seq, line FROM outbox WHERE seq > ?1 ORDER BY seq")
+            .map_err(self.sqlite())?;
+        let rows = statement
+            .query_map([after], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(self.sqlite())?;
+        rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
+    }
+
+    /// Returns the number that the next line of the outbox gets.
+    pub fn next_line(&self) -> i64 {
+        self.last_line + 1
+    }
+
+    /// Commits what a step did, all of it or nothing. The transaction goes on while the next step works; the next commit
+    /// waits for it.
+    ///
+    /// # Errors
+    /// [`StoreError`], also of the commit before.
+    pub fn commit(&mut self, fold: &mut Fold, progress: Progress) -> Result<Pause, StoreError> {
+        let start = Instant::now();
+        self.flush()?;
+        let waited = start.elapsed();
+        let checkpoint = fold.checkpoint(&self.numbers, self.limits.memory);
+        let mut batch = Batch::default();
+        let mut rewritten = 0;
+        for page in checkpoint.pages {
+            let key = (page.stage, page.group);
+            let (base, deltas) = self.pages.entry(key.clone()).or_default();
+            let is_heavy = *deltas + page.bytes.len() > (*base).max(LEAST_DELTAS);
+            if is_heavy && rewritten < MOST_REWRITTEN {
+                let bytes = fold.page(&key.0, key.1);
+                rewritten += bytes.len();
+                (*base, *deltas) = (bytes.len(), 0);
+                batch.pages.push(Page {
+                    stage: key.0,
+                    group: key.1,
+                    bytes,
+                    is_base: true,
+                });
+            } else {
+                *deltas += page.bytes.len();
+                batch.pages.push(Page {
+                    stage: key.0,
+                    group: key.1,
+                    bytes: page.bytes,
+                    is_base: false,
+                });
+            }
+        }
+        batch.cold_gone = std::mem::take(&mut self.warmed)
+            .into_iter()
+            .map(|(stage, key)| (stage, key.group, key.hash, key.key))
+            .collect();
+        self.cold_keys = self.cold_keys.saturating_sub(batch.cold_gone.len());
+        batch.counters = progress.counters;
+        for (stage, group, cold) in checkpoint.cold {
+            if self.cold_keys >= self.limits.cold_keys {
+                let name = stage.split(' ').next().unwrap_or_default().to_owned();
+                *batch.counters.capped.entry(name).or_default() += 1;
+                continue;
+            }
+            self.cold_keys += 1;
+            batch.cold.push((stage, group, cold));
+        }
+        batch.pending = checkpoint.pending;
+        batch.objects = checkpoint.objects;
+        batch.objects_gone = checkpoint.objects_gone;
+        batch.reports = checkpoint.reports;
+        batch.started = checkpoint.started;
+        batch.watermarks = checkpoint.watermarks;
+        batch.cursor = progress.objects;
+        batch.tables = progress.tables;
+        batch.log = progress.log;
+        batch.delivered = progress.delivered;
+        for line in progress.lines {
+            self.last_line += 1;
+            batch.lines.push((self.last_line, line));
+        }
+        batch.last_line = self.last_line;
+        batch.sizes = fold.sizes().into_iter().collect();
+        batch.provisional = fold.provisional().count();
+        batch.pending_count = fold.pending();
+        let bytes = batch.bytes();
+        self.writer.send(batch);
+        Ok(Pause {
+            waited,
+            collected: start.elapsed().saturating_sub(waited),
+            bytes,
+        })
+    }
+
+    /// Waits until what was committed is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.writer.wait().map_err(|reason| StoreError::Write {
+            dir: self.dir.clone(),
+            reason,
+        })
+    }
+
+    fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
+        self.flush()?;
+        self.writer.send(batch);
+        self.flush()
+    }
+
+    /// Reads what a service says of itself from its state, whether it runs or not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn status(dir: &Path) -> Result<Status, StoreError> {
+        let file = dir.join(FILE);
+        if !file.exists() {
+            return Err(StoreError::Absent {
+                dir: dir.to_owned(),
+            });
+        }
+        let read = || -> rusqlite::Result<Status> { status::read(&schema::open_to_read(&file)?) };
+        read().map_err(|source| StoreError::Sqlite {
+            file: file.clone(),
+            source,
+        })
+    }
+}
+
+/// A rule as the state knows it.
+#[derive(Debug, Clone)]
+struct StoredRule {
+    number: u32,
+    shape: String,
+    whole: String,
+    /// The paths that correlations asked of it, a line each.
+    fields: String,
+}
+
+type Joined = Vec<((String, usize), Vec<u8>)>;
+
+fn restore(
+    fold: &mut Fold,
+    ready: &mut Joined,
+    restarted: &BTreeSet<String>,
+    names: &mut BTreeSet<String>,
+) -> Result<(), String> {
+    for ((stage, group), bytes) in ready.drain(..) {
+        names.insert(stage.clone());
+        if restarted.contains(&stage) {
+            continue;
+        }
+        let restored = match fold.stage_of_mut(&stage) {
+            Some(known) => known.restore(group, &bytes, &|_| true, false),
+            None if stage.starts_with("alerts ") => fold.restore_moved_windows(group, &bytes),
+            None => Ok(()),
+        };
+        restored.map_err(|error| format!("the state of `{stage}`: {error}"))?;
+    }
+    Ok(())
+}
+
+impl ColdStore for Store {
+    fn take(&mut self, stage: &str, wanted: &[(usize, u64)]) -> Result<Vec<ColdKey>, String> {
+        // A key that was just moved may still be on its way.
+        self.flush().map_err(|error| error.to_string())?;
+        let read = |(group, hash): &(usize, u64)| -> rusqlite::Result<Vec<ColdKey>> {
+            let mut statement = self.reader.prepare_cached(
+                "SELECT key, value, due FROM cold WHERE stage = ?1 AND share = ?2 AND hash = ?3",
+            )?;
+            let share = i64::try_from(*group).unwrap_or_default();
+            let rows = statement.query_map(params![stage, share, hash.cast_signed()], |row| {
+                Ok(ColdKey {
+                    group: *group,
+                    hash: *hash,
+                    key: row.get(0)?,
+                    state: row.get(1)?,
+                    due: row.get(2)?,
+                })
+            })?;
+            rows.collect()
+        };
+        let mut found = Vec::new();
+        for key in wanted {
+            let keys = read(key).map_err(|error| format!("cannot read keys from disk: {error}"))?;
+            // Taken already in this step.
+            let is_known = |key: &ColdKey| {
+                let mut warmed = self.warmed.iter();
+                warmed.any(|(of, known)| {
+                    of == stage && known.hash == key.hash && known.key == key.key
+                })
+            };
+            let fresh: Vec<ColdKey> = keys.into_iter().filter(|key| !is_known(key)).collect();
+            let noted = fresh.iter().map(|key| {
+                let mut key = key.clone();
+                key.state = Vec::new();
+                (stage.to_owned(), key)
+            });
+            self.warmed.extend(noted);
+            found.extend(fresh);
+        }
+        Ok(found)
+    }
+}
+
+impl Store {
+    /// Returns a setting that was stored under this name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn meta(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        self.reader
+            .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
+                row.get(0)
+            })
+            .optional()
+            .map_err(self.sqlite())
+    }
+}

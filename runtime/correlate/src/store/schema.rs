@@ -1,0 +1,58 @@
+//! The tables of the state.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// The form that this version reads and writes.
+pub(super) const VERSION: i64 = 1;
+
+/// Opens the file to read and write. A commit is on disk when it returns.
+pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 10000;
+         PRAGMA wal_autocheckpoint = 8000; PRAGMA journal_size_limit = 67108864;",
+    )?;
+    Ok(connection)
+}
+
+/// Opens the file to read, also while another process writes.
+pub(super) fn open_to_read(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch("PRAGMA query_only = 1; PRAGMA busy_timeout = 10000;")?;
+    Ok(connection)
+}
+
+/// Makes what is missing, and returns the form that the file has.
+pub(super) fn make(connection: &Connection) -> rusqlite::Result<i64> {
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version != 0 {
+        return Ok(version);
+    }
+    connection.execute_batch(
+        "BEGIN;
+         CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+         CREATE TABLE rules (id TEXT PRIMARY KEY, number INTEGER NOT NULL, shape TEXT NOT NULL, whole TEXT NOT NULL,
+                             fields TEXT NOT NULL);
+         CREATE TABLE stages (stage TEXT PRIMARY KEY, started INTEGER NOT NULL);
+         CREATE TABLE sizes (rule TEXT PRIMARY KEY, keys INTEGER NOT NULL, cold INTEGER NOT NULL, bytes INTEGER NOT NULL);
+         CREATE TABLE pages (stage TEXT, share INTEGER, seq INTEGER, value BLOB NOT NULL,
+                             PRIMARY KEY (stage, share, seq)) WITHOUT ROWID;
+         CREATE TABLE cold (stage TEXT, share INTEGER, hash INTEGER, key TEXT, value BLOB NOT NULL, due INTEGER NOT NULL,
+                            PRIMARY KEY (stage, share, hash, key)) WITHOUT ROWID;
+         CREATE TABLE domains (tables TEXT PRIMARY KEY, watermark INTEGER NOT NULL);
+         CREATE TABLE pending (id INTEGER PRIMARY KEY, tables TEXT NOT NULL, last INTEGER NOT NULL,
+                               value BLOB NOT NULL);
+         CREATE TABLE objects (number INTEGER PRIMARY KEY, value BLOB NOT NULL);
+         CREATE TABLE reported (key TEXT PRIMARY KEY, value BLOB NOT NULL);
+         CREATE TABLE cursor (name TEXT, object TEXT, PRIMARY KEY (name, object)) WITHOUT ROWID;
+         CREATE TABLE tables (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+         CREATE TABLE counters (name TEXT, rule TEXT, count INTEGER NOT NULL, PRIMARY KEY (name, rule)) WITHOUT ROWID;
+         CREATE TABLE outbox (seq INTEGER PRIMARY KEY, line TEXT NOT NULL);
+         CREATE TABLE log (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, message TEXT NOT NULL);
+         PRAGMA user_version = 1;
+         COMMIT;",
+    )?;
+    Ok(VERSION)
+}

@@ -1,0 +1,314 @@
+//! The thread that writes: one transaction for each batch.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, params};
+
+use super::StoredRule;
+use super::status::TableStatus;
+use crate::checkpoint::Waiting;
+use crate::fold::Counters;
+use crate::group::Cold;
+use crate::stage::Size;
+
+/// What one transaction writes.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) rules: Vec<(String, StoredRule)>,
+    pub(super) forget_stages: Vec<String>,
+    pub(super) pages: Vec<Page>,
+    pub(super) cold: Vec<(String, usize, Cold)>,
+    pub(super) cold_gone: Vec<(String, usize, u64, String)>,
+    pub(super) pending: Vec<Waiting>,
+    /// The waiting findings here are all that there are.
+    pub(super) resets_pending: bool,
+    pub(super) watermarks: Vec<(Vec<String>, i64)>,
+    pub(super) objects: Vec<(u32, Vec<u8>)>,
+    pub(super) objects_gone: Vec<u32>,
+    pub(super) reports: Vec<(String, Option<Vec<u8>>)>,
+    pub(super) started: Vec<(String, i64)>,
+    pub(super) sizes: Vec<(String, Size)>,
+    pub(super) cursor: Vec<(String, String)>,
+    pub(super) tables: Vec<TableStatus>,
+    pub(super) counters: Counters,
+    pub(super) lines: Vec<(i64, String)>,
+    pub(super) last_line: i64,
+    pub(super) delivered: i64,
+    pub(super) log: Vec<String>,
+    pub(super) provisional: usize,
+    pub(super) pending_count: usize,
+}
+
+/// What is written of a share.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) stage: String,
+    pub(super) group: usize,
+    pub(super) bytes: Vec<u8>,
+    /// All of it, in place of what was written before.
+    pub(super) is_base: bool,
+}
+
+impl Batch {
+    pub(super) fn bytes(&self) -> usize {
+        let pages = self.pages.iter().map(|page| page.bytes.len());
+        let pending = self.pending.iter().map(|waiting| waiting.bytes.len());
+        let lines = self.lines.iter().map(|(_, line)| line.len());
+        let cold = self.cold.iter().map(|(_, _, cold)| cold.state.len());
+        pages.chain(pending).chain(lines).chain(cold).sum()
+    }
+
+    fn write(&self, connection: &mut Connection) -> rusqlite::Result<()> {
+        let transaction = connection.transaction()?;
+        if !self.rules.is_empty() {
+            transaction.execute("DELETE FROM rules", [])?;
+            let mut add = transaction.prepare_cached(
+                "INSERT INTO rules (id, number, shape, whole, fields) VALUES (?, ?, ?, ?, ?)",
+            )?;
+            for (id, rule) in &self.rules {
+                add.execute(params![
+                    id,
+                    rule.number,
+                    rule.shape,
+                    rule.whole,
+                    rule.fields
+                ])?;
+            }
+        }
+        for stage in &self.forget_stages {
+            for table in ["pages", "cold", "stages"] {
+                transaction.execute(&format!("DELETE FROM {table} WHERE stage = ?1"), [stage])?;
+            }
+        }
+        for page in &self.pages {
+            let group = i64::try_from(page.group).unwrap_or_default();
+            if page.is_base {
+                transaction
+                    .prepare_cached("DELETE FROM pages WHERE stage = ?1 AND share = ?2")?
+                    .execute(params![page.stage, group])?;
+            }
+            transaction
+                .prepare_cached(
+                    "INSERT INTO pages (stage, share, seq, value) VALUES (?1, ?2,
+                     (SELECT coalesce(max(seq), ?4) + 1 FROM pages WHERE stage = ?1 AND share = ?2), ?3)",
+                )?
+                // Changes are counted from one, so that a base is known by its nought.
+                .execute(params![page.stage, group, page.bytes, if page.is_base { -1 } else { 0 }])?;
+        }
+        for (stage, group, hash, key) in &self.cold_gone {
+            transaction
+                .prepare_cached(
+                    "DELETE FROM cold WHERE stage = ? AND share = ? AND hash = ? AND key = ?",
+                )?
+                .execute(params![
+                    stage,
+                    i64::try_from(*group).unwrap_or_default(),
+                    hash.cast_signed(),
+                    key
+                ])?;
+        }
+        for (stage, group, cold) in &self.cold {
+            transaction
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO cold (stage, share, hash, key, value, due) VALUES (?, ?, ?, ?, ?, ?)",
+                )?
+                .execute(params![
+                    stage,
+                    i64::try_from(*group).unwrap_or_default(),
+                    cold.hash.cast_signed(),
+                    &*cold.key,
+                    cold.state,
+                    cold.due
+                ])?;
+        }
+        if self.resets_pending {
+            transaction.execute("DELETE FROM pending", [])?;
+        }
+        for (tables, watermark) in &self.watermarks {
+            transaction
+                .prepare_cached("DELETE FROM pending WHERE tables = ? AND last < ?")?
+                .execute(params![tables.join(","), watermark])?;
+        }
+        for waiting in &self.pending {
+            transaction
+                .prepare_cached("INSERT INTO pending (tables, last, value) VALUES (?, ?, ?)")?
+                .execute(params![waiting.tables, waiting.last, waiting.bytes])?;
+        }
+        if !self.watermarks.is_empty() {
+            transaction.execute("DELETE FROM domains", [])?;
+        }
+        for (tables, watermark) in &self.watermarks {
+            transaction
+                .prepare_cached("INSERT INTO domains (tables, watermark) VALUES (?, ?)")?
+                .execute(params![tables.join(","), watermark])?;
+        }
+        for number in &self.objects_gone {
+            transaction
+                .prepare_cached("DELETE FROM objects WHERE number = ?")?
+                .execute([number])?;
+        }
+        for (number, bytes) in &self.objects {
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO objects (number, value) VALUES (?, ?)")?
+                .execute(params![number, bytes])?;
+        }
+        for (key, bytes) in &self.reports {
+            match bytes {
+                Some(bytes) => transaction
+                    .prepare_cached("INSERT OR REPLACE INTO reported (key, value) VALUES (?, ?)")?
+                    .execute(params![key, bytes])?,
+                None => transaction
+                    .prepare_cached("DELETE FROM reported WHERE key = ?")?
+                    .execute([key])?,
+            };
+        }
+        for (stage, started) in &self.started {
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO stages (stage, started) VALUES (?, ?)")?
+                .execute(params![stage, started])?;
+        }
+        if !self.sizes.is_empty() {
+            transaction.execute("DELETE FROM sizes", [])?;
+        }
+        let int = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        for (rule, size) in &self.sizes {
+            transaction
+                .prepare_cached("INSERT INTO sizes (rule, keys, cold, bytes) VALUES (?, ?, ?, ?)")?
+                .execute(params![
+                    rule,
+                    int(size.keys),
+                    int(size.cold),
+                    int(size.bytes)
+                ])?;
+        }
+        for (table, object) in &self.cursor {
+            transaction
+                .prepare_cached("INSERT OR IGNORE INTO cursor (name, object) VALUES (?, ?)")?
+                .execute(params![table, object])?;
+        }
+        for table in &self.tables {
+            super::status::put(&transaction, table)?;
+        }
+        let counters = [
+            ("late", &self.counters.late),
+            ("capped", &self.counters.capped),
+            ("without_key", &self.counters.without_key),
+        ];
+        for (name, by_rule) in counters {
+            for (rule, count) in by_rule {
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO counters (name, rule, count) VALUES (?1, ?2, ?3)
+                         ON CONFLICT (name, rule) DO UPDATE SET count = count + ?3",
+                    )?
+                    .execute(params![
+                        name,
+                        rule,
+                        i64::try_from(*count).unwrap_or(i64::MAX)
+                    ])?;
+            }
+        }
+        for (seq, line) in &self.lines {
+            transaction
+                .prepare_cached("INSERT INTO outbox (seq, line) VALUES (?, ?)")?
+                .execute(params![seq, line])?;
+        }
+        transaction
+            .prepare_cached("DELETE FROM outbox WHERE seq <= ?")?
+            .execute([self.delivered])?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let now = i64::try_from(now.as_micros()).unwrap_or_default();
+        if self.last_line > 0 || !self.watermarks.is_empty() {
+            for (name, value) in [
+                ("last_line", self.last_line),
+                ("provisional", int(self.provisional)),
+                ("pending", int(self.pending_count)),
+                ("committed", now),
+            ] {
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)")?
+                    .execute(params![name, value])?;
+            }
+        }
+        for message in &self.log {
+            transaction
+                .prepare_cached("INSERT INTO log (at, message) VALUES (?, ?)")?
+                .execute(params![now, message])?;
+        }
+        if !self.log.is_empty() {
+            transaction.execute(
+                "DELETE FROM log WHERE id <= (SELECT max(id) FROM log) - 1000",
+                [],
+            )?;
+        }
+        transaction.commit()
+    }
+}
+
+/// A thread with the connection that writes.
+#[derive(Debug)]
+pub(super) struct Writer {
+    batches: Option<SyncSender<Batch>>,
+    done: Receiver<Result<(), String>>,
+    open: usize,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(mut connection: Connection) -> Self {
+        let (batches, inbox) = sync_channel::<Batch>(1);
+        let (outbox, done) = sync_channel(1);
+        let thread = std::thread::spawn(move || {
+            while let Ok(batch) = inbox.recv() {
+                let written = batch.write(&mut connection);
+                if outbox
+                    .send(written.map_err(|error| error.to_string()))
+                    .is_err()
+                {
+                    break;
+                }
+            }
+        });
+        Self {
+            batches: Some(batches),
+            done,
+            open: 0,
+            thread: Some(thread),
+        }
+    }
+
+    /// Hands a batch over. The one before must be done.
+    pub(super) fn send(&mut self, batch: Batch) {
+        if let Some(batches) = &self.batches
+            && batches.send(batch).is_ok()
+        {
+            self.open += 1;
+        }
+    }
+
+    /// Waits until all that was handed over is on disk.
+    pub(super) fn wait(&mut self) -> Result<(), String> {
+        while self.open > 0 {
+            self.open -= 1;
+            match self.done.recv() {
+                Ok(written) => written?,
+                Err(_) => return Err("the thread that writes has stopped".to_owned()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.batches = None;
+        let _ = self.wait();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The same settled alerts, whatever the steps, the threads, the order of arrival, the memory and the restarts.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use yagura_core::pack::parse_rule;
+use yagura_core::{Alert, EventRef, Finding, Rule, Timestamp};
+use yagura_correlate::store::{Progress, Store, StoreLimits};
+use yagura_correlate::{Change, Fold, FoldOptions, NoCold, State};
+
+const SECOND: i64 = 1_000_000;
+
+/// Seconds that an event may come late.
+const LATENESS: i64 = 30;
+
+const TABLES: [&str; 3] = ["t0", "t1", "t2"];
+
+fn base(number: usize, report: &str) -> String {
+    format!(
+        "[rule]\nid = \"b{number}\"\ntitle = \"b\"\ntable = \"{}\"\nwhere = \"true\"\n[rule.alert]\nwindow = \"{}s\"\nthreshold = {}\nreport = \"{report}\"\n",
+        TABLES[number % 3],
+        20 + number * 15,
+        1 + number % 3,
+    )
+}
+
+/// A random correlation over the rules b0 to b3 and those before it.
+fn correlation() -> impl Strategy<Value = (String, bool)> {
+    let kind = prop_oneof![
+        Just("type = \"count\"\ncondition = { gte = 3 }"),
+        Just("type = \"count\"\ncondition = { lte = 1 }"),
+        Just("type = \"count\"\ncondition = { gte = 2 }\nwindow = \"tumbling\""),
+        Just("type = \"count\"\ncondition = { eq = 2 }\nwindow = \"session\"\ngap = \"9s\""),
+        Just("type = \"distinct\"\nfield = \"v\"\ncondition = { gte = 2 }"),
+        Just(
+            "type = \"distinct\"\nfield = \"v\"\ncondition = { gte = 2 }\nwindow = \"tumbling\"\napproximate = true"
+        ),
+        Just("type = \"sum\"\nfield = \"v\"\ncondition = { gt = 6 }"),
+        Just("type = \"avg\"\nfield = \"v\"\ncondition = { lt = 2 }"),
+        Just("type = \"percentile\"\nfield = \"v\"\npercentile = 75\ncondition = { gte = 3 }"),
+        Just("type = \"sequence\""),
+        Just("type = \"sequence\"\nstep_within = \"7s\""),
+        Just("type = \"any-order\""),
+        Just("type = \"any-order\"\nexpression = \"R0 and not R1\""),
+        Just("type = \"absence\""),
+        Just("type = \"session\"\ngap = \"11s\""),
+        Just("type = \"new-value\"\nfield = \"v\""),
+        Just("type = \"spike\"\nbaseline = \"200s\"\nminimum = 2\nfactor = 1.5"),
+        Just("type = \"flatline\"\nbaseline = \"200s\"\nminimum = 1\nfactor = 0.5"),
+        Just("type = \"rare\"\nfield = \"v\"\nlearn = \"5s\""),
+        Just("type = \"change\"\nfields = [\"v\"]"),
+        Just("type = \"stages\"\nseverities = [\"low\", \"high\"]"),
+    ];
+    let within = prop_oneof![Just(10), Just(25), Just(60)];
+    (kind, within, 0..4_usize, 1..4_usize, any::<bool>(), any::<bool>()).prop_map(
+        |(kind, within, first, other, keyed, chained)| {
+            let second = (first + other) % 4;
+            let by = if keyed || kind.contains("\"rare\"") { "by = [\"k\"]\n" } else { "" };
+            let names = [format!("b{first}"), format!("b{second}")];
+            let kind = kind.replace("R0", &names[0]).replace("R1", &names[1]);
+            let text = format!(
+                "[rule]\nid = \"ID\"\ntitle = \"{{count}} of ID\"\n[rule.correlation]\n{kind}\nrules = [\"{}\", \"{}\"]\n{by}within = \"{within}s\"\n[rule.alert]\nwindow = \"40s\"\n",
+                names[0], names[1]
+            );
+            (text, chained)
+        },
+    )
+}
+
+#[derive(Debug, Clone)]
+struct Event {
+    second: i64,
+    rule: usize,
+    key: u8,
+    value: u8,
+    /// How late it comes, in seconds.
+    delay: i64,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = (0..400_i64, 0..4_usize, 0..4_u8, 0..5_u8, 0..LATENESS).prop_map(
+        |(second, rule, key, value, delay)| Event {
+            second,
+            rule,
+            key,
+            value,
+            delay,
+        },
+    );
+    proptest::collection::vec(event, 0..120)
+}
+
+fn rules(correlations: &[(String, bool)], report: &str) -> Vec<Arc<Rule>> {
+    let mut texts: Vec<String> = (0..4).map(|number| base(number, report)).collect();
+    for (number, (text, _)) in correlations.iter().enumerate() {
+        texts.push(text.replace("ID", &format!("c{number}")));
+    }
+    // A chain: a count of the findings of those that say so.
+    let chained: Vec<String> = correlations
+        .iter()
+        .enumerate()
+        .filter(|(_, (text, chained))| *chained && text.contains("by = "))
+        .map(|(number, _)| format!("\"c{number}\""))
+        .collect();
+    if !chained.is_empty() {
+        texts.push(format!(
+            "[rule]\nid = \"chain\"\ntitle = \"chain of {{k}}\"\n[rule.correlation]\ntype = \"count\"\nrules = [{}]\nby = [\"k\"]\nwithin = \"100s\"\ncondition = {{ gte = 2 }}\n",
+            chained.join(", ")
+        ));
+    }
+    texts
+        .iter()
+        .map(|text| Arc::new(parse_rule("r.toml".as_ref(), text).unwrap().rule))
+        .collect()
+}
+
+fn finding(fold: &Fold, number: usize, event: &Event) -> Finding {
+    let time = Timestamp::clamped(event.second * SECOND);
+    let fields =
+        fold.graph().fields()[event.rule]
+            .iter()
+            .map(|path| match path.to_string().as_str() {
+                // A key that is sometimes absent.
+                "k" => (event.key > 0).then(|| format!("k{}", event.key)),
+                _ => Some(event.value.to_string()),
+            });
+    Finding {
+        rule: event.rule,
+        time,
+        events: vec![EventRef {
+            time,
+            // Objects hold events of any times, as they do where sources are late.
+            object: format!("o{}", number % 7).into(),
+            row: number as u64,
+        }],
+        key: format!("k{}", event.key),
+        title: format!("value {}", event.value),
+        severity: None,
+        observables: vec![("user".into(), format!("u{}", event.value))],
+        context: Vec::new(),
+        fields: fields.collect(),
+    }
+}
+
+fn settled(changes: Vec<Change>) -> Vec<Alert> {
+    let settled = changes
+        .into_iter()
+        .filter(|change| change.state == State::Settled);
+    settled.map(|change| change.alert).collect()
+}
+
+fn sorted(mut alerts: Vec<Alert>) -> Vec<String> {
+    alerts
+        .sort_by(|a, b| (a.window_start, &a.rule, &a.key).cmp(&(b.window_start, &b.rule, &b.key)));
+    alerts.iter().map(|alert| format!("{alert:?}")).collect()
+}
+
+/// The last second of a table's events.
+fn end_of(events: &[Event], table: &str) -> i64 {
+    let of_table = events
+        .iter()
+        .filter(|event| TABLES[event.rule % 3] == table);
+    of_table
+        .map(|event| event.second * SECOND)
+        .max()
+        .unwrap_or(0)
+}
+
+fn one_shot(rules: &[Arc<Rule>], events: &[Event]) -> Vec<String> {
+    let mut fold = Fold::new(rules.to_vec(), FoldOptions::default()).unwrap();
+    let findings: Vec<Finding> = events
+        .iter()
+        .enumerate()
+        .map(|(number, event)| finding(&fold, number, event))
+        .collect();
+    let mut alerts = settled(
+        fold.step(findings, &|_| i64::MIN, &mut NoCold)
+            .unwrap()
+            .changes,
+    );
+    let end = |table: &str| end_of(events, table);
+    alerts.extend(settled(fold.finish(&end, &mut NoCold).unwrap().changes));
+    sorted(alerts)
+}
+
+/// How a live run goes.
+#[derive(Debug, Clone)]
+struct Live {
+    workers: usize,
+    /// Events of each step, over and over.
+    steps: Vec<usize>,
+    /// Bytes of states in memory.
+    memory: usize,
+    /// Stop and start again after every so many steps.
+    restart: usize,
+}
+
+fn live_plan() -> impl Strategy<Value = Live> {
+    let steps = proptest::collection::vec(1..20_usize, 1..6);
+    let memory = prop_oneof![Just(0_usize), Just(30_000), Just(usize::MAX)];
+    (1..=8_usize, steps, memory, 1..9_usize).prop_map(|(workers, steps, memory, restart)| Live {
+        workers,
+        steps,
+        memory,
+        restart,
+    })
+}
+
+fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = StoreLimits {
+        memory: plan.memory,
+        ..StoreLimits::default()
+    };
+    let options = FoldOptions {
+        workers: plan.workers,
+        is_live: true,
+        ..FoldOptions::default()
+    };
+    let start = || {
+        let mut fold = Fold::new(rules.to_vec(), options.clone()).unwrap();
+        let mut store = Store::open(dir.path(), limits).unwrap();
+        let (_, taken_back) = store.load(&mut fold).unwrap();
+        assert_eq!(taken_back, []);
+        (fold, store)
+    };
+    let (mut fold, mut store) = start();
+    let mut arrival: Vec<(usize, &Event)> = events.iter().enumerate().collect();
+    arrival.sort_by_key(|(number, event)| (event.second + event.delay, *number));
+    let mut alerts = Vec::new();
+    let mut told: BTreeMap<String, ()> = BTreeMap::new();
+    let mut take = |changes: Vec<Change>, alerts: &mut Vec<Alert>| {
+        for change in changes {
+            let id = change.alert.id.clone();
+            match change.state {
+                State::Provisional => {
+                    told.insert(id, ());
+                }
+                State::Withdrawn => {
+                    assert!(change.reason.is_some());
+                    assert!(told.remove(&id).is_some(), "taken back, and not told: {id}");
+                }
+                State::Settled => {
+                    told.remove(&id);
+                    alerts.push(change.alert);
+                }
+            }
+        }
+        told.len()
+    };
+    let mut rest = arrival.as_slice();
+    let mut seen: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut steps = plan.steps.iter().cycle();
+    let mut step = 0;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at((*steps.next().unwrap()).min(rest.len()));
+        rest = later;
+        let findings = now
+            .iter()
+            .map(|(number, event)| finding(&fold, *number, event))
+            .collect();
+        // All that is still to come is no more than so late.
+        for (_, event) in now {
+            let seen = seen
+                .entry(TABLES[event.rule % 3])
+                .or_insert(i64::MIN / 2 / SECOND);
+            *seen = (*seen).max(event.second + event.delay);
+        }
+        let watermark = |table: &str| {
+            seen.get(table)
+                .map_or(i64::MIN, |seen| (seen - LATENESS) * SECOND)
+        };
+        let output = fold.step(findings, &watermark, &mut store).unwrap();
+        assert!(output.counters.late.is_empty(), "{:?}", output.counters);
+        take(output.changes, &mut alerts);
+        store.commit(&mut fold, Progress::default()).unwrap();
+        step += 1;
+        if step % plan.restart == 0 {
+            drop((fold, store));
+            (fold, store) = start();
+        }
+    }
+    let end = |table: &str| end_of(events, table);
+    let output = fold.finish(&end, &mut store).unwrap();
+    let open = take(output.changes, &mut alerts);
+    assert_eq!(open, 0, "provisional alerts are left");
+    sorted(alerts)
+}
+
+#[test]
+fn live_and_one_shot_settle_the_same_alerts() {
+    let cases = std::env::var("YAGURA_CASES").ok();
+    let cases = cases.and_then(|cases| cases.parse().ok()).unwrap_or(150);
+    let mut runner = TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let report = prop_oneof![Just("provisional"), Just("none"), Just("settled")];
+    let correlations = proptest::collection::vec(correlation(), 1..5);
+    let alerts = std::cell::Cell::new(0);
+    runner
+        .run(
+            &(correlations, report, events(), live_plan()),
+            |(correlations, report, events, plan)| {
+                let rules = rules(&correlations, report);
+                let expected = one_shot(&rules, &events);
+                alerts.set(alerts.get() + expected.len());
+                prop_assert_eq!(live(&rules, &events, &plan), expected);
+                Ok(())
+            },
+        )
+        .unwrap();
+    assert!(
+        alerts.get() > 100,
+        "only {} alerts were compared",
+        alerts.get()
+    );
+}
