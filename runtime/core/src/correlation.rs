@@ -21,7 +21,8 @@ pub struct Correlation {
     /// Fields that joined findings share. A finding that lacks one of them is left out, and counted.
     #[serde(default)]
     pub by: Vec<String>,
-    /// Where rules have a field under another name: name in `by` and `field`, then rule, then its column.
+    /// Where rules have a field under another name: name in `by` and `field`, then rule, then its column. A rule that
+    /// runs over several tables may be named whole, or as `RULE.TABLE` for one of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<String, BTreeMap<String, FieldPath>>,
     /// The field that is counted, summed, learnt or located.
@@ -266,14 +267,27 @@ impl Correlation {
         names
     }
 
-    /// Returns what a rule calls a field: its alias, or the name itself.
+    /// Returns what a rule calls a field: its alias, for `RULE.TABLE` that of `RULE`, or the name itself.
     ///
     /// Nothing for a name that is no path; a checked correlation has none.
     pub fn path_of(&self, name: &str, rule: &str) -> Option<FieldPath> {
-        match self.aliases.get(name).and_then(|of| of.get(rule)) {
+        let of = self.aliases.get(name);
+        let alias = |rule: &str| of.and_then(|of| of.get(rule));
+        match alias(rule).or_else(|| alias(self.entry_of(rule)?)) {
             Some(path) => Some(path.clone()),
             None => name.parse().ok(),
         }
+    }
+
+    /// Returns the entry of `rules` that stands for a rule: its id, or the longest `RULE` of `RULE.TABLE`.
+    pub fn entry_of(&self, rule: &str) -> Option<&str> {
+        let stands_for = |entry: &&String| match rule.strip_prefix(entry.as_str()) {
+            Some("") => true,
+            Some(rest) => rest.len() > 1 && rest.starts_with('.'),
+            None => false,
+        };
+        let entries = self.rules.iter().filter(stands_for);
+        entries.max_by_key(|entry| entry.len()).map(String::as_str)
     }
 
     /// Returns the length of `within` in microseconds; a checked correlation that needs one has one.
@@ -344,7 +358,7 @@ impl Correlation {
                     &format!("is for `{name}`, which neither `by` nor `field` uses"),
                 );
             }
-            if let Some(rule) = of.keys().find(|rule| !self.rules.contains(rule)) {
+            if let Some(rule) = of.keys().find(|rule| self.entry_of(rule).is_none()) {
                 return problem(
                     "correlation.aliases",
                     &format!("names `{rule}`, which is not among `rules`"),
@@ -733,5 +747,24 @@ mod tests {
             let message = read(text).unwrap_or_default();
             assert!(message.starts_with(starts), "{message}");
         }
+    }
+
+    #[test]
+    fn a_field_has_the_alias_of_its_table_then_of_its_rule_then_its_own_name() {
+        let mut correlation =
+            Correlation::new(CorrelationKind::AnyOrder, vec!["a".into(), "a.b".into()]);
+        correlation.within = Some("1h".to_owned());
+        correlation.by = vec!["user".to_owned()];
+        let paths = [("a", "name"), ("a.web", "web_name")];
+        let of = paths.map(|(rule, path)| (rule.to_owned(), path.parse().unwrap()));
+        correlation.aliases = BTreeMap::from([("user".to_owned(), BTreeMap::from(of))]);
+        assert_eq!(correlation.problem(), None);
+        let path = |rule: &str| correlation.path_of("user", rule).unwrap().to_string();
+        assert_eq!(path("a"), "name");
+        assert_eq!(path("a.web"), "web_name");
+        assert_eq!(path("a.dns"), "name");
+        assert_eq!(path("a.b"), "user", "another entry, no table of the first");
+        assert_eq!(path("a.b.dns"), "user");
+        assert_eq!(correlation.entry_of("ab"), None);
     }
 }

@@ -11,6 +11,7 @@ pub mod key;
 pub mod names;
 pub mod pack;
 pub mod path;
+pub mod references;
 pub mod rule;
 pub mod time;
 
