@@ -37,4 +37,6 @@ pub use error::EngineError;
 pub use plan::{RuleSource, Tuning};
 pub use run::{RunInput, RunOptions, RunOutcome, open_tables, run};
 pub use runtime::PluginSource;
-pub use sigma::{Placed, SigmaInput, place, rule_id as sigma_rule_id, unknown_source};
+pub use sigma::{
+    Placed, SigmaInput, correlations, place, rule_id as sigma_rule_id, unknown_source,
+};

@@ -1,18 +1,22 @@
-//! Sigma rules find their tables.
+//! Sigma rules find their tables, and correlations the fields of the rules that they join.
 
-use std::collections::BTreeMap;
+mod correlation;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use yagura_core::names::did_you_mean;
-use yagura_core::time::parse_duration;
-use yagura_core::{AlertPolicy, FieldPath, Rule, Severity};
+use yagura_core::{AlertPolicy, FieldPath, Rule};
 use yagura_lake::table::Table;
 use yagura_rules::Predicate;
-use yagura_rules::sigma::{FieldMap, Load, SigmaSource, translate};
+use yagura_rules::sigma::{FieldMap, Load, SigmaSource, severity, translate};
 
+use self::correlation::Site;
 use crate::plan::RuleSource;
 use crate::run::NotRun;
+
+pub use self::correlation::correlations;
 
 /// Fields of a rule that go into its alerts' context, at most.
 const MOST_CONTEXT: usize = 16;
@@ -29,20 +33,28 @@ pub struct SigmaInput {
 /// Rules with their tables, and those that have none.
 #[derive(Debug, Clone, Default)]
 pub struct Placed {
-    /// Rules that run.
+    /// Rules that run: those that judge events, then correlations, each after those that it joins.
     pub rules: Vec<RuleSource>,
     /// Rules that do not, with the reason.
     pub not_run: Vec<NotRun>,
     /// By id, the fields that a rule names and its table lacks.
     pub missing: BTreeMap<String, Vec<String>>,
+    /// Ids of rules that only find the events which an old rule counts; they are no rules to a reader.
+    pub parts: BTreeSet<String>,
 }
 
-/// Translates each rule for every table that holds its log source.
+/// Translates each rule for every table that holds its log source, and each correlation for the fields of the rules
+/// that it joins.
 pub fn place(input: &SigmaInput, tables: &[Arc<Table>]) -> Placed {
     let schemas: Vec<(String, Schema)> = tables
         .iter()
         .map(|table| (table.name.clone(), table.schema()))
         .collect();
+    place_over(input, &schemas)
+}
+
+/// The same for tables of these names and columns.
+fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
     let fits: Vec<Vec<&FieldMap>> = schemas
         .iter()
         .map(|(_, schema)| input.maps.iter().filter(|map| map.fits(schema)).collect())
@@ -55,8 +67,10 @@ pub fn place(input: &SigmaInput, tables: &[Arc<Table>]) -> Placed {
             reason: problem.to_string(),
         });
     }
+    let mut sites: Vec<Vec<Site<'_>>> = Vec::with_capacity(input.load.rules.len());
     for source in &input.load.rules {
-        let id = rule_id(source);
+        sites.push(Vec::new());
+        let id = source.id();
         let not_run = |reason: String| NotRun {
             rule: id.clone(),
             file: source.file.clone(),
@@ -86,10 +100,9 @@ pub fn place(input: &SigmaInput, tables: &[Arc<Table>]) -> Placed {
                     break;
                 }
                 Ok(translated) => {
-                    let id = if several {
-                        format!("{id}.{table}")
-                    } else {
-                        id.clone()
+                    let id = match several {
+                        true => format!("{}.{table}", source.events_id()),
+                        false => source.events_id(),
                     };
                     if translated.predicate == Predicate::Always(false) {
                         placed.not_run.push(not_run(format!(
@@ -102,6 +115,18 @@ pub fn place(input: &SigmaInput, tables: &[Arc<Table>]) -> Placed {
                             .missing
                             .insert(id.clone(), translated.missing.clone());
                     }
+                    if source.count.is_some() {
+                        placed.parts.insert(id.clone());
+                    }
+                    if let Some(sites) = sites.last_mut() {
+                        sites.push(Site {
+                            rule: placed.rules.len(),
+                            source,
+                            map,
+                            table,
+                            schema,
+                        });
+                    }
                     placed.rules.push(RuleSource {
                         rule: Arc::new(rule(source, id, table, schema, map, &translated.tested)),
                         file: source.file.clone(),
@@ -113,14 +138,7 @@ pub fn place(input: &SigmaInput, tables: &[Arc<Table>]) -> Placed {
             }
         }
     }
-    for correlation in &input.load.correlations {
-        let rule = &correlation.rule;
-        placed.not_run.push(NotRun {
-            rule: rule.id.clone().unwrap_or_else(|| rule.title.clone()),
-            file: correlation.file.clone(),
-            reason: "correlation rules are read and kept, and cannot run yet".into(),
-        });
-    }
+    correlation::join(&input.load, &sites, &mut placed);
     placed
 }
 
@@ -176,16 +194,12 @@ fn no_table(source: &SigmaSource, input: &SigmaInput) -> String {
 
 /// Returns the id of a rule in alerts: its own, or its title as one.
 pub fn rule_id(source: &SigmaSource) -> String {
-    let text = source.rule.id.as_deref().unwrap_or(&source.rule.title);
-    let mut id = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.') {
-            id.push(letter.to_ascii_lowercase());
-        } else if !id.ends_with('-') {
-            id.push('-');
-        }
-    }
-    id.trim_matches('-').to_owned()
+    source.id()
+}
+
+/// Returns a title of Sigma's in our form: its braces are braces.
+fn title(sigma: &str) -> String {
+    sigma.replace(['{', '}'], "|")
 }
 
 fn rule(
@@ -214,18 +228,9 @@ fn rule(
         partition_by: Vec::new(),
         correlation: None,
         id,
-        // Braces in a title of Sigma's are braces.
-        title: sigma.title.replace(['{', '}'], "|"),
+        title: title(&sigma.title),
         description: sigma.description.clone().unwrap_or_default(),
-        severity: sigma
-            .level
-            .map_or(Severity::Medium, |level| match level.as_str() {
-                "informational" => Severity::Info,
-                "low" => Severity::Low,
-                "high" => Severity::High,
-                "critical" => Severity::Critical,
-                _ => Severity::Medium,
-            }),
+        severity: severity(sigma.level),
         tags: sigma.tags.clone(),
         references: sigma.references.clone(),
         table: table.to_owned(),
@@ -246,30 +251,12 @@ fn rule(
             .filter(|(_, paths)| !paths.is_empty())
             .collect(),
         context,
-        alert: alert_policy(source, schema, map),
+        alert: AlertPolicy {
+            key: map.key_of(schema),
+            ..AlertPolicy::default()
+        },
     }
 }
 
-/// A rule that counts events gives an alert for enough of them; every other one for each key and hour.
-fn alert_policy(source: &SigmaSource, schema: &Schema, map: &FieldMap) -> AlertPolicy {
-    let usual = AlertPolicy {
-        key: map.key_of(schema),
-        ..AlertPolicy::default()
-    };
-    let Some(count) = &source.count else {
-        return usual;
-    };
-    let within = count.within.clone();
-    AlertPolicy {
-        key: count
-            .by
-            .iter()
-            .filter_map(|field| map.field(field, schema))
-            .collect(),
-        window: within
-            .filter(|within| parse_duration(within).is_ok())
-            .unwrap_or(usual.window),
-        threshold: count.at_least.max(1),
-        ..usual
-    }
-}
+#[cfg(test)]
+mod tests;

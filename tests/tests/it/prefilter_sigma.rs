@@ -396,7 +396,7 @@ fn what_cannot_run_says_where_and_why() {
         );
     }
     let aggregate = load(
-        "title: old\nlogsource: {product: test}\ndetection:\n  sel: {S: a}\n  condition: sel | count(T) by S > 5\n",
+        "title: old\nlogsource: {product: test}\ndetection:\n  sel: {S: a}\n  condition: sel | sum(T) by S > 5\n",
     );
     assert!(
         aggregate.problems[0]
@@ -410,8 +410,8 @@ fn what_cannot_run_says_where_and_why() {
     );
     let count = counted.rules[0].count.clone().unwrap();
     assert_eq!(
-        (count.by.as_deref(), count.at_least, count.within.as_deref()),
-        (Some("T"), 6, Some("5m"))
+        (&*count.by, count.condition.gt, count.within.as_deref()),
+        (&["T".to_owned()][..], Some(5.0), Some("5m"))
     );
     let nothing = load("title: no detection\nid: x\n");
     assert!(!nothing.problems.is_empty());

@@ -1,11 +1,13 @@
 //! Sigma files from disk: rules, filters and correlations, and what is wrong with any of them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rsigma_parser::ast::FilterRuleTarget;
 use rsigma_parser::{CorrelationRule, FilterRule, SigmaRule, parse_sigma_yaml};
+use yagura_core::correlation::Condition;
 
 /// A rule and where it was read.
 #[derive(Debug, Clone)]
@@ -14,17 +16,49 @@ pub struct SigmaSource {
     pub rule: SigmaRule,
     /// Its file.
     pub file: PathBuf,
-    /// How many events it wants, if its condition counts them.
+    /// What it counts, if its condition does.
     pub count: Option<Count>,
 }
 
-/// What `| count() by FIELD > N`, an aggregate of old Sigma, asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl SigmaSource {
+    /// Returns the rule's id in a run: its own, or its title as one.
+    pub fn id(&self) -> String {
+        run_id(self.rule.id.as_deref(), &self.rule.title)
+    }
+
+    /// Returns the id of what judges single events: the rule's, or that of the events that it counts.
+    pub fn events_id(&self) -> String {
+        let id = self.id();
+        match self.count {
+            Some(_) => format!("{id}-events"),
+            None => id,
+        }
+    }
+}
+
+/// Returns an id in a run's form: Sigma's id, or the title as one.
+pub(super) fn run_id(id: Option<&str>, title: &str) -> String {
+    let text = id.unwrap_or(title);
+    let mut id = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.') {
+            id.push(letter.to_ascii_lowercase());
+        } else if !id.ends_with('-') {
+            id.push('-');
+        }
+    }
+    id.trim_matches('-').to_owned()
+}
+
+/// What `| count(FIELD) by FIELD > N`, an aggregate of old Sigma, asks for.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Count {
-    /// The field that the events share; absent counts all.
-    pub by: Option<String>,
-    /// The least number of events.
-    pub at_least: u64,
+    /// The field whose different values count; absent counts events.
+    pub field: Option<String>,
+    /// The fields that the events share; none counts all.
+    pub by: Vec<String>,
+    /// What the number must be.
+    pub condition: Condition,
     /// The time they happen in, as the rule writes it.
     pub within: Option<String>,
 }
@@ -123,34 +157,44 @@ impl Load {
     /// Adds what was read elsewhere. Of two rules with one id the first stays, and the other is a problem: they would be
     /// one rule to everyone who reads their alerts.
     pub fn append(&mut self, other: Self) {
-        let mut ids: HashMap<String, PathBuf> = self
-            .rules
-            .iter()
-            .filter_map(|source| Some((source.rule.id.clone()?, source.file.clone())))
+        let own = self.rules.iter().map(|of| (&of.rule.id, &of.file));
+        let joined = self.correlations.iter().map(|of| (&of.rule.id, &of.file));
+        let mut ids: HashMap<String, PathBuf> = own
+            .chain(joined)
+            .filter_map(|(id, file)| Some((id.clone()?, file.clone())))
             .collect();
-        for source in other.rules {
-            match source
-                .rule
-                .id
-                .as_ref()
-                .and_then(|id| Some((id, ids.get(id)?)))
-            {
-                Some((id, first)) => self.problems.push(Problem {
-                    line: line_of(&fs::read_to_string(&source.file).unwrap_or_default(), id),
-                    key: Some("id".into()),
-                    message: format!("`{id}` is also the id of the rule in {}", first.display()),
-                    file: source.file,
-                }),
-                None => {
-                    if let Some(id) = &source.rule.id {
-                        ids.insert(id.clone(), source.file.clone());
-                    }
-                    self.rules.push(source);
+        let mut problems = Vec::new();
+        let mut is_new = |id: &Option<String>, file: &Path| {
+            let Some(id) = id else {
+                return true;
+            };
+            match ids.entry(id.clone()) {
+                Entry::Vacant(place) => {
+                    place.insert(file.to_owned());
+                    true
+                }
+                Entry::Occupied(first) => {
+                    problems.push(Problem {
+                        line: line_of(&fs::read_to_string(file).unwrap_or_default(), id),
+                        key: Some("id".into()),
+                        message: format!(
+                            "`{id}` is also the id of the rule in {}",
+                            first.get().display()
+                        ),
+                        file: file.to_owned(),
+                    });
+                    false
                 }
             }
-        }
+        };
+        let rules = other.rules.into_iter();
+        self.rules
+            .extend(rules.filter(|source| is_new(&source.rule.id, &source.file)));
+        let correlations = other.correlations.into_iter();
+        self.correlations
+            .extend(correlations.filter(|source| is_new(&source.rule.id, &source.file)));
         self.filters.extend(other.filters);
-        self.correlations.extend(other.correlations);
+        self.problems.extend(problems);
         self.problems.extend(other.problems);
     }
 }
@@ -198,21 +242,23 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 
 /// Reads one file, which may hold several documents.
 pub fn load_file(file: &Path) -> Load {
+    match fs::read_to_string(file) {
+        Ok(text) => load_text(file, text),
+        Err(error) => Load {
+            problems: vec![Problem {
+                file: file.to_owned(),
+                line: None,
+                key: None,
+                message: format!("cannot be read: {error}"),
+            }],
+            ..Load::default()
+        },
+    }
+}
+
+/// Reads the text of a file.
+pub(super) fn load_text(file: &Path, text: String) -> Load {
     let mut load = Load::default();
-    let problem = |line, message: String| Problem {
-        file: file.to_owned(),
-        line,
-        key: None,
-        message,
-    };
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) => {
-            load.problems
-                .push(problem(None, format!("cannot be read: {error}")));
-            return load;
-        }
-    };
     let (text, count) = match without_count(&text) {
         Some((text, count)) => (text, Some(count)),
         None => (text, None),
@@ -252,10 +298,13 @@ pub fn load_file(file: &Path) -> Load {
                 && load.correlations.is_empty()
                 && load.problems.is_empty()
             {
-                load.problems.push(problem(
-                    None,
-                    "holds no Sigma rule: a rule has `title`, `logsource` and `detection`".into(),
-                ));
+                load.problems.push(Problem {
+                    file: file(),
+                    line: None,
+                    key: None,
+                    message: "holds no Sigma rule: a rule has `title`, `logsource` and `detection`"
+                        .into(),
+                });
             }
         }
     }
@@ -269,31 +318,51 @@ fn without_count(text: &str) -> Option<(String, Count)> {
         .enumerate()
         .find(|(_, line)| line.trim_start().starts_with("condition:") && line.contains('|'))?;
     let (condition, aggregate) = line.split_once('|')?;
-    let words: Vec<&str> = aggregate.split_whitespace().collect();
-    let (by, operator, number) = match words.as_slice() {
-        ["count()", operator, number] => (None, *operator, *number),
-        ["count()", "by", field, operator, number] => {
-            (Some((*field).to_owned()), *operator, *number)
-        }
-        _ => return None,
-    };
-    let number: u64 = number.parse().ok()?;
-    let at_least = match operator {
-        ">" => number.checked_add(1)?,
-        ">=" => number,
-        _ => return None,
-    };
+    let count = count(aggregate)?;
     if text.lines().skip(1).any(|line| line.trim_end() == "---") {
         return None;
     }
     let lines = text.lines().enumerate();
     let lines = lines.map(|(number, line)| if number == at { condition } else { line });
-    let count = Count {
-        by,
-        at_least,
-        within: None,
-    };
     Some((lines.collect::<Vec<_>>().join("\n"), count))
+}
+
+/// Reads `count(FIELD) by FIELD, FIELD > N`; the time stands elsewhere in the rule.
+fn count(text: &str) -> Option<Count> {
+    let text = text.split(" #").next()?.trim().strip_prefix("count")?;
+    let (field, rest) = text.trim_start().strip_prefix('(')?.split_once(')')?;
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let (by, operator, number) = match words.as_slice() {
+        [operator, number] => (Vec::new(), *operator, *number),
+        ["by", by @ .., operator, number] => {
+            let by = by.join(" ");
+            let names = by.split(',').map(|name| name.trim().to_owned());
+            (names.collect(), *operator, *number)
+        }
+        _ => return None,
+    };
+    // Numbers of events, which a float holds as they are.
+    let bound = Some(f64::from(number.parse::<u32>().ok()?));
+    let mut condition = Condition::default();
+    match operator {
+        ">" => condition.gt = bound,
+        ">=" => condition.gte = bound,
+        "<" => condition.lt = bound,
+        "<=" => condition.lte = bound,
+        "=" | "==" => condition.eq = bound,
+        _ => return None,
+    }
+    let field = field.trim();
+    let is_field = |name: &str| !name.is_empty() && !name.contains(char::is_whitespace);
+    if !by.iter().all(|name| is_field(name)) || field.contains(char::is_whitespace) {
+        return None;
+    }
+    Some(Count {
+        field: Some(field.to_owned()).filter(|field| !field.is_empty()),
+        by,
+        condition,
+        within: None,
+    })
 }
 
 /// Gives a parser's message its place: the line that it names, or the line of the word that it quotes.
@@ -315,7 +384,7 @@ fn parse_problem(file: &Path, text: &str, message: &str) -> Problem {
             .lines()
             .any(|line| line.contains("condition:") && line.contains('|'));
     let message = if aggregates {
-        "aggregates with `|`, which Sigma replaced by correlation rules: write one of type event_count or value_count".to_owned()
+        "aggregates with `|`, of which only `count` is read; Sigma replaced it by correlation rules: write one, of type event_count, value_count or temporal".to_owned()
     } else {
         let first = message
             .lines()

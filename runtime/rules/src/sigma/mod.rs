@@ -5,12 +5,14 @@
 //! `cased` says otherwise; a regular expression with case, unless its flag `i` does. Numbers and truth values are also
 //! compared as they are written. Of a list any member may match. In `*` and `?` line ends are characters like others.
 
+mod correlation;
 mod field_map;
 mod load;
 mod lower;
 
 use std::collections::BTreeMap;
 
+pub use correlation::{Correlations, Joined, Member, Target, correlations, field_name, severity};
 pub use field_map::{FieldMap, FieldMapError, Names, Source, Values};
 pub use load::{
     Count, Load, Problem, SigmaCorrelation, SigmaFilter, SigmaSource, load_dir, load_file,
@@ -122,6 +124,15 @@ impl FieldMap {
     /// Returns where a field of Sigma's taxonomy is in a table of this schema; nothing if the table lacks it.
     pub fn field(&self, field: &str, table: &Schema) -> Option<FieldPath> {
         self.find(field, table, None).into_iter().next()
+    }
+
+    /// Returns where a field is in the events of a rule's log source, in a table of this schema: by the name that the
+    /// source has for it, where it has one of its own. Of several sources in a table the first that has the field counts.
+    pub fn field_of(&self, field: &str, of: &LogSource, table: &Schema) -> Option<FieldPath> {
+        self.sources_of(of)
+            .into_iter()
+            .find_map(|source| self.find(field, table, Some(source)).into_iter().next())
+            .or_else(|| self.field(field, table))
     }
 
     /// Returns the fields that an alert's key is made of, in a table of this schema.

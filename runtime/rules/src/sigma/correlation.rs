@@ -1,0 +1,506 @@
+//! Sigma's correlations: which rules they join, in which order they can be made, and what they ask.
+//!
+//! Old rules that count (`| count(FIELD) by FIELD > N`) are correlations too: what is left of their condition finds the
+//! events, and the correlation takes the rule's name.
+
+mod condition;
+mod names;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use rsigma_parser::value::TimespanUnit;
+use rsigma_parser::{
+    ConditionOperator, CorrelationCondition, CorrelationType, Timespan, WindowMode,
+};
+use yagura_core::correlation::{Condition, Correlation, CorrelationKind, Window};
+use yagura_core::references::{circle_of, in_order};
+use yagura_core::{FieldPath, Severity};
+
+use super::load::{Count, Load, SigmaCorrelation, SigmaSource, run_id};
+use names::Names;
+
+/// The correlations of what was read, by themselves: tables and their fields are still to be found.
+#[derive(Debug, Clone, Default)]
+pub struct Correlations {
+    /// Each after those that it refers to.
+    pub joined: Vec<Joined>,
+    /// Indexes of the detection rules that correlations refer to, and none with `generate: true`: they give no alerts.
+    pub parts: BTreeSet<usize>,
+}
+
+/// A correlation with its references resolved.
+#[derive(Debug, Clone)]
+pub struct Joined {
+    /// Its id in a run.
+    pub id: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// As Sigma has it.
+    pub title: String,
+    /// As Sigma has it, or empty.
+    pub description: String,
+    /// From its level.
+    pub severity: Severity,
+    /// As Sigma has them.
+    pub tags: Vec<String>,
+    /// As Sigma has them.
+    pub references: Vec<String>,
+    /// Whether correlations refer to it, and none with `generate: true`: it gives no alerts.
+    pub is_part: bool,
+    /// Index of the detection rule whose events it counts, where it is an aggregate of old Sigma.
+    pub counts: Option<usize>,
+    /// What it joins, each once.
+    pub members: Vec<Member>,
+    /// What it asks, without aliases; or what is wrong with it.
+    pub correlation: Result<Correlation, String>,
+}
+
+/// What a reference of a correlation leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Where it leads.
+    pub target: Target,
+    /// Its entry in `correlation.rules`.
+    pub entry: String,
+    /// The fields that the correlation reads: their names there, and Sigma's names of them in this rule.
+    pub fields: BTreeMap<String, String>,
+}
+
+/// A rule that correlations may refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// Index among the detection rules.
+    Rule(usize),
+    /// Index among the correlations.
+    Correlation(usize),
+}
+
+/// A correlation or an aggregate, as it was read.
+#[derive(Debug, Clone, Copy)]
+enum Source<'a> {
+    Correlation(&'a SigmaCorrelation),
+    Count(usize, &'a SigmaSource, &'a Count),
+}
+
+impl Source<'_> {
+    fn id(&self) -> String {
+        match self {
+            Self::Correlation(source) => run_id(source.rule.id.as_deref(), &source.rule.title),
+            Self::Count(_, source, _) => source.id(),
+        }
+    }
+
+    fn file(&self) -> &Path {
+        match self {
+            Self::Correlation(source) => &source.file,
+            Self::Count(_, source, _) => &source.file,
+        }
+    }
+
+    fn generates(&self) -> bool {
+        matches!(self, Self::Correlation(source) if source.rule.generate)
+    }
+}
+
+/// Resolves what correlations refer to and brings each into our form.
+///
+/// A reference is an id, or a name: of a rule in the same file first, since names need only be unique to their correlation.
+pub fn correlations(load: &Load) -> Correlations {
+    let counts = load.rules.iter().enumerate().filter_map(|(index, source)| {
+        let count = source.count.as_ref()?;
+        Some(Source::Count(index, source, count))
+    });
+    let sources: Vec<Source<'_>> = counts
+        .chain(load.correlations.iter().map(Source::Correlation))
+        .collect();
+    let names = Names::new(load, &sources);
+    let resolved: Vec<Vec<Result<(String, Target), String>>> = sources
+        .iter()
+        .map(|source| match source {
+            Source::Count(index, _, _) => vec![Ok((String::new(), Target::Rule(*index)))],
+            Source::Correlation(source) => condition::references(&source.rule)
+                .into_iter()
+                .map(|text| {
+                    let target = names.find(&text, &source.file)?;
+                    Ok((text, target))
+                })
+                .collect(),
+        })
+        .collect();
+    let (mut silent, mut loud) = (BTreeSet::new(), BTreeSet::new());
+    for (source, references) in sources.iter().zip(&resolved) {
+        let list = if source.generates() {
+            &mut loud
+        } else {
+            &mut silent
+        };
+        list.extend(references.iter().flatten().map(|(_, target)| *target));
+    }
+    silent.retain(|target| !loud.contains(target));
+    let needs: Vec<Vec<usize>> = resolved
+        .iter()
+        .map(|references| {
+            let targets = references.iter().flatten().map(|(_, target)| *target);
+            targets
+                .filter_map(|target| match target {
+                    Target::Correlation(index) => Some(index),
+                    Target::Rule(_) => None,
+                })
+                .collect()
+        })
+        .collect();
+    let order = in_order(&needs);
+    let mut place_of = vec![usize::MAX; sources.len()];
+    let all: Vec<usize> = order
+        .possible
+        .iter()
+        .chain(&order.circular)
+        .copied()
+        .collect();
+    for (place, index) in all.iter().enumerate() {
+        place_of[*index] = place;
+    }
+    let mut joined = Vec::with_capacity(all.len());
+    for index in all {
+        let references: Result<Vec<(String, Target)>, String> =
+            resolved[index].iter().cloned().collect();
+        let circle = order.circular.binary_search(&index).is_ok();
+        let asked = references.and_then(|references| {
+            if circle {
+                let ids = circle_of(index, &needs, &order);
+                return Err(circular(index, &ids, &sources));
+            }
+            asked(sources[index], references, &names)
+        });
+        let (correlation, mut members) = match asked {
+            Ok((correlation, members)) => (Ok(correlation), members),
+            Err(reason) => (Err(reason), Vec::new()),
+        };
+        for member in &mut members {
+            if let Target::Correlation(index) = &mut member.target {
+                *index = place_of[*index];
+            }
+        }
+        let is_part = silent.contains(&Target::Correlation(index));
+        joined.push(described(sources[index], is_part, members, correlation));
+    }
+    let parts = silent.iter().filter_map(|target| match target {
+        Target::Rule(index) => Some(*index),
+        Target::Correlation(_) => None,
+    });
+    Correlations {
+        joined,
+        parts: parts.collect(),
+    }
+}
+
+fn circular(index: usize, circle: &[usize], sources: &[Source<'_>]) -> String {
+    let ids: Vec<String> = circle
+        .iter()
+        .map(|index| format!("`{}`", sources[*index].id()))
+        .collect();
+    let ids = ids.join(" → ");
+    if circle.contains(&index) {
+        format!("refers to itself: {ids}")
+    } else {
+        format!("refers to rules that refer to themselves: {ids}")
+    }
+}
+
+fn described(
+    source: Source<'_>,
+    is_part: bool,
+    members: Vec<Member>,
+    correlation: Result<Correlation, String>,
+) -> Joined {
+    let (title, description, level, tags, references, counts) = match source {
+        Source::Correlation(SigmaCorrelation { rule, .. }) => (
+            &rule.title,
+            &rule.description,
+            rule.level,
+            &rule.tags,
+            &rule.references,
+            None,
+        ),
+        Source::Count(index, SigmaSource { rule, .. }, _) => (
+            &rule.title,
+            &rule.description,
+            rule.level,
+            &rule.tags,
+            &rule.references,
+            Some(index),
+        ),
+    };
+    Joined {
+        id: source.id(),
+        file: source.file().to_owned(),
+        title: title.clone(),
+        description: description.clone().unwrap_or_default(),
+        severity: severity(level),
+        tags: tags.clone(),
+        references: references.clone(),
+        is_part,
+        counts,
+        members,
+        correlation,
+    }
+}
+
+/// Returns the severity for a level; a rule without one is of medium severity.
+pub fn severity(level: Option<rsigma_parser::Level>) -> Severity {
+    use rsigma_parser::Level;
+    match level {
+        Some(Level::Informational) => Severity::Info,
+        Some(Level::Low) => Severity::Low,
+        Some(Level::Medium) | None => Severity::Medium,
+        Some(Level::High) => Severity::High,
+        Some(Level::Critical) => Severity::Critical,
+    }
+}
+
+/// Returns what a correlation asks, and of what.
+fn asked(
+    source: Source<'_>,
+    references: Vec<(String, Target)>,
+    names: &Names<'_>,
+) -> Result<(Correlation, Vec<Member>), String> {
+    let mut members: Vec<Member> = Vec::new();
+    for (_, target) in &references {
+        if !members.iter().any(|member| member.target == *target) {
+            members.push(Member {
+                target: *target,
+                entry: names.entry(*target),
+                fields: BTreeMap::new(),
+            });
+        }
+    }
+    let entries = members.iter().map(|member| member.entry.clone()).collect();
+    let correlation = match source {
+        Source::Count(_, _, count) => {
+            for name in count.by.iter().chain(&count.field) {
+                let field = field_name(name);
+                members[0].fields.insert(field, name.clone());
+            }
+            of_count(count, entries)?
+        }
+        Source::Correlation(source) => {
+            let all: Vec<String> = references
+                .iter()
+                .map(|(_, target)| names.entry(*target))
+                .collect();
+            let correlation = of_correlation(source, entries, all, &references, names)?;
+            fields(source, &references, names, &mut members)?;
+            correlation
+        }
+    };
+    match correlation.problem() {
+        Some(problem) => Err(format!("is wrong: `{}` {}", problem.key, problem.message)),
+        None => Ok((correlation, members)),
+    }
+}
+
+fn of_count(count: &Count, rules: Vec<String>) -> Result<Correlation, String> {
+    let kind = match count.field {
+        Some(_) => CorrelationKind::Distinct,
+        None => CorrelationKind::Count,
+    };
+    let within = count.within.as_deref().ok_or(
+        "counts events and has no `timeframe` in which: add one, for instance `timeframe: 1h`",
+    )?;
+    let within = Timespan::parse(within.trim()).map_err(|_| {
+        format!(
+            "has the `timeframe` `{within}`, which is no time: write for instance `30s` or `1h`"
+        )
+    })?;
+    let mut correlation = Correlation::new(kind, rules);
+    correlation.within = Some(duration(&within));
+    correlation.by = unique(&count.by);
+    correlation.field = count.field.as_deref().map(field_name);
+    correlation.condition = Some(count.condition);
+    Ok(correlation)
+}
+
+fn of_correlation(
+    source: &SigmaCorrelation,
+    entries: Vec<String>,
+    all: Vec<String>,
+    references: &[(String, Target)],
+    names: &Names<'_>,
+) -> Result<Correlation, String> {
+    let rule = &source.rule;
+    let kind = match rule.correlation_type {
+        CorrelationType::EventCount => CorrelationKind::Count,
+        CorrelationType::ValueCount => CorrelationKind::Distinct,
+        CorrelationType::Temporal => CorrelationKind::AnyOrder,
+        CorrelationType::TemporalOrdered => CorrelationKind::Sequence,
+        CorrelationType::ValueSum => CorrelationKind::Sum,
+        CorrelationType::ValueAvg => CorrelationKind::Avg,
+        CorrelationType::ValuePercentile | CorrelationType::ValueMedian => {
+            CorrelationKind::Percentile
+        }
+    };
+    let mut correlation = Correlation::new(kind, entries);
+    correlation.within = Some(duration(&rule.timespan));
+    correlation.by = unique(&rule.group_by);
+    correlation.window = match rule.window {
+        WindowMode::Sliding => Window::Sliding,
+        WindowMode::Tumbling => Window::Tumbling,
+        WindowMode::Session => Window::Session,
+    };
+    correlation.gap = rule.gap.as_ref().map(duration);
+    match kind {
+        CorrelationKind::AnyOrder => {
+            let find = |text: &str| {
+                let target = names.find(text, &source.file)?;
+                Ok(names.entry(target))
+            };
+            let texts: Vec<&str> = references.iter().map(|(text, _)| text.as_str()).collect();
+            correlation.expression =
+                condition::expression(&rule.condition, &texts, &correlation.rules, find)?;
+            return Ok(correlation);
+        }
+        CorrelationKind::Sequence => {
+            correlation.rules = all;
+            condition::wants_all_in_order(&rule.condition, correlation.rules.len())?;
+            return Ok(correlation);
+        }
+        _ => {}
+    }
+    let CorrelationCondition::Threshold {
+        predicates,
+        percentile,
+        ..
+    } = &rule.condition
+    else {
+        return Err("has a `condition` of rules' names, which only `temporal` and `temporal_ordered` read: write for instance `gte: 10`".to_owned());
+    };
+    correlation.condition = Some(bounds(predicates));
+    let measured = measured(source);
+    match measured {
+        [] => {}
+        [one] => correlation.field = Some(field_name(one)),
+        several if kind == CorrelationKind::Distinct => correlation.fields = unique(several),
+        several => {
+            return Err(format!(
+                "measures one field, and `condition.field` names {}",
+                several.len()
+            ));
+        }
+    }
+    if kind == CorrelationKind::Percentile {
+        let is_median = rule.correlation_type == CorrelationType::ValueMedian;
+        let percentile = percentile.filter(|_| !is_median).unwrap_or(50);
+        correlation.percentile = Some(f64_of(percentile));
+    }
+    Ok(correlation)
+}
+
+/// Returns the fields that a correlation measures; those that count events measure none.
+fn measured(source: &SigmaCorrelation) -> &[String] {
+    let rule = &source.rule;
+    let measures = !matches!(
+        rule.correlation_type,
+        CorrelationType::EventCount | CorrelationType::Temporal | CorrelationType::TemporalOrdered
+    );
+    match &rule.condition {
+        CorrelationCondition::Threshold {
+            field: Some(fields),
+            ..
+        } if measures => fields,
+        _ => &[],
+    }
+}
+
+/// Writes down what each of the members calls the fields that the correlation reads.
+fn fields(
+    source: &SigmaCorrelation,
+    references: &[(String, Target)],
+    names: &Names<'_>,
+    members: &mut [Member],
+) -> Result<(), String> {
+    let rule = &source.rule;
+    for name in rule.group_by.iter().chain(measured(source)) {
+        for member in &mut *members {
+            member.fields.insert(field_name(name), name.clone());
+        }
+    }
+    for alias in &rule.aliases {
+        // In order, so that of several mistakes always the same is told.
+        for (reference, own) in alias.mapping.iter().collect::<BTreeMap<_, _>>() {
+            let listed = references.iter().find(|(text, _)| text == reference);
+            let target = match listed {
+                Some((_, target)) => *target,
+                None => names.find(reference, &source.file)?,
+            };
+            let Some(member) = members.iter_mut().find(|member| member.target == target) else {
+                return Err(format!(
+                    "has an alias `{}` for `{reference}`, which is not among its `rules`",
+                    alias.alias
+                ));
+            };
+            if let Some(name) = member.fields.get_mut(&field_name(&alias.alias)) {
+                name.clone_from(own);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns a field's name as a path that reads as this name: one that does not is quoted.
+pub fn field_name(name: &str) -> String {
+    match name.parse::<FieldPath>() {
+        Ok(path) if path.to_string() == name => name.to_owned(),
+        _ => FieldPath::new(vec![name.to_owned()])
+            .map(|path| path.to_string())
+            .unwrap_or_default(),
+    }
+}
+
+fn unique(names: &[String]) -> Vec<String> {
+    let mut unique = Vec::with_capacity(names.len());
+    for name in names.iter().map(|name| field_name(name)) {
+        if !unique.contains(&name) {
+            unique.push(name);
+        }
+    }
+    unique
+}
+
+/// Writes a time in our form, which has no unit longer than a day: a month is 30 days, a year 365.
+fn duration(time: &Timespan) -> String {
+    let days = |each: u64| format!("{}d", time.count.saturating_mul(each));
+    match time.unit {
+        TimespanUnit::Second => format!("{}s", time.count),
+        TimespanUnit::Minute => format!("{}m", time.count),
+        TimespanUnit::Hour => format!("{}h", time.count),
+        TimespanUnit::Day => days(1),
+        TimespanUnit::Week => days(7),
+        TimespanUnit::Month => days(30),
+        TimespanUnit::Year => days(365),
+    }
+}
+
+fn bounds(predicates: &[(ConditionOperator, u64)]) -> Condition {
+    let mut condition = Condition::default();
+    for (operator, number) in predicates {
+        let bound = match operator {
+            ConditionOperator::Gt => &mut condition.gt,
+            ConditionOperator::Gte => &mut condition.gte,
+            ConditionOperator::Lt => &mut condition.lt,
+            ConditionOperator::Lte => &mut condition.lte,
+            ConditionOperator::Eq => &mut condition.eq,
+            ConditionOperator::Neq => &mut condition.neq,
+        };
+        *bound = Some(f64_of(*number));
+    }
+    condition
+}
+
+/// The parser gives negative numbers as their two's complement.
+fn f64_of(number: u64) -> f64 {
+    number.cast_signed() as f64
+}
+
+#[cfg(test)]
+mod tests;
