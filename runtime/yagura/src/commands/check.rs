@@ -1,5 +1,7 @@
 //! `yagura check`: what is wrong or suspicious about rules, before they run.
 
+mod correlations;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +12,7 @@ use serde::Serialize;
 use yagura_core::names::did_you_mean;
 use yagura_core::{Pack, TimeRange};
 use yagura_engine::{
-    EngineError, RuleSource, open_tables, place, predicate_of, syntax_error, unknown_source,
+    EngineError, Placed, RuleSource, open_tables, place, predicate_of, syntax_error, unknown_source,
 };
 use yagura_host::Meter;
 use yagura_lake::Location;
@@ -18,7 +20,9 @@ use yagura_lake::ingest::{IngestOptions, ingest, is_shipped};
 use yagura_lake::table::{OnProblem, Table, TableConfig};
 use yagura_rules::Predicate;
 use yagura_rules::lint::{Remark, canonical, remarks};
-use yagura_rules::sigma::{Placeholders, Problem, SigmaSource, translate_bare, unused_detections};
+use yagura_rules::sigma::{
+    self, Placeholders, Problem, SigmaSource, translate_bare, unused_detections,
+};
 
 use super::block_on;
 use crate::exit::RULE;
@@ -42,8 +46,8 @@ pub(crate) struct Arguments {
 
 const AFTER_HELP: &str = "\
 With tables (--lake, --table or --config) fields are looked up in them; without, in the tables whose columns are part of
-Yagura (aws_cloudtrail), and of others only what a rule says by itself is looked at. Built plugins must have code for their
-rules. Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
+Yagura (aws_cloudtrail), and of others only what a rule says by itself is looked at. Rules that correlations join must be
+among those that are read. Built plugins must have code for their rules. Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,7 +64,7 @@ struct Remarked {
     line: Option<usize>,
     level: Level,
     /// What kind of thing, for filters: `syntax`, `table`, `field`, `never-matches`, `duplicate`, `expensive`, `tags`,
-    /// `unused`, `metadata`.
+    /// `unused`, `metadata`, `correlation`.
     check: &'static str,
     rule: Option<String>,
     key: Option<String>,
@@ -76,9 +80,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         };
         Ok((set, shipped))
     })?;
+    let placed = set.tables.as_ref().map(|tables| place(&set.sigma, tables));
+    let tables = set.tables.as_ref().unwrap_or(&shipped);
     let mut check = Check::default();
-    check.sigma(&set);
+    check.sigma(&set, placed.as_ref());
     check.own(&set, &shipped);
+    check.own_correlations(&set, tables, placed.as_ref());
     check.plugins(&set)?;
     check.duplicates();
     let mut found = check.found;
@@ -236,12 +243,13 @@ impl Check {
         }
     }
 
-    fn sigma(&mut self, set: &RuleSet) {
+    fn sigma(&mut self, set: &RuleSet, placed: Option<&Placed>) {
         let load = &set.sigma.load;
         self.rules += load.rules.len();
         for problem in &load.problems {
             self.problem(problem.clone(), None, "syntax");
         }
+        self.sigma_correlations(set);
         let mut placeholders = Placeholders::new();
         for map in &set.sigma.maps {
             for (name, values) in &map.placeholders {
@@ -278,7 +286,7 @@ impl Check {
             }
             self.metadata(source, &id);
         }
-        let Some(tables) = &set.tables else {
+        let (Some(tables), Some(placed)) = (&set.tables, placed) else {
             for source in &load.rules {
                 if let Some(message) = unknown_source(source, &set.sigma) {
                     let id = source.rule.id.as_ref().unwrap_or(&source.rule.title);
@@ -287,8 +295,13 @@ impl Check {
             }
             return;
         };
-        let placed = place(&set.sigma, tables);
-        for not_run in placed.not_run {
+        let joined: BTreeSet<String> = sigma::correlations(load)
+            .joined
+            .into_iter()
+            .filter(|joined| joined.counts.is_none())
+            .map(|joined| joined.id)
+            .collect();
+        for not_run in &placed.not_run {
             let known = load
                 .problems
                 .iter()
@@ -298,13 +311,13 @@ impl Check {
                     && remarked.rule.as_deref() == Some(not_run.rule.as_str())
             });
             if !known && !told {
-                self.add(
-                    &not_run.file,
-                    &not_run.rule,
-                    Level::Note,
-                    "table",
-                    format!("cannot run: {}", not_run.reason),
-                );
+                // Where a correlation lacks something, its parts are silent too.
+                let (level, check) = match joined.contains(&not_run.rule) {
+                    true => (Level::Warning, "correlation"),
+                    false => (Level::Note, "table"),
+                };
+                let message = format!("cannot run: {}", not_run.reason);
+                self.add(&not_run.file, &not_run.rule, level, check, message);
             }
         }
         for source in &placed.rules {
@@ -338,32 +351,37 @@ impl Check {
 
     fn metadata(&mut self, source: &SigmaSource, id: &str) {
         let rule = &source.rule;
+        let (has_id, has_level) = (rule.id.is_some(), rule.level.is_some());
+        self.described(&source.file, id, has_id, has_level, &rule.tags);
+        for name in unused_detections(rule) {
+            let message = format!("the condition does not use the detection `{name}`");
+            self.add(&source.file, id, Level::Warning, "unused", message);
+        }
+    }
+
+    /// Looks at what a Sigma rule says of itself.
+    fn described(&mut self, file: &Path, id: &str, has_id: bool, has_level: bool, tags: &[String]) {
         let lacks = [
             (
-                rule.id.is_none(),
+                !has_id,
                 "has no `id`: it is known by its title, and loses its history when that changes",
             ),
             (
-                rule.level.is_none(),
+                !has_level,
                 "has no `level`: its alerts are of medium severity",
             ),
         ];
         for (lacks, message) in lacks {
             if lacks {
-                self.add(&source.file, id, Level::Note, "metadata", message.into());
+                self.add(file, id, Level::Note, "metadata", message.into());
             }
         }
-        if !rule
-            .tags
+        if !tags
             .iter()
             .any(|tag| tag.to_ascii_lowercase().starts_with("attack."))
         {
             let message = "has no tag of ATT&CK: `yagura coverage` does not see it".into();
-            self.add(&source.file, id, Level::Note, "tags", message);
-        }
-        for name in unused_detections(rule) {
-            let message = format!("the condition does not use the detection `{name}`");
-            self.add(&source.file, id, Level::Warning, "unused", message);
+            self.add(file, id, Level::Note, "tags", message);
         }
     }
 
@@ -414,6 +432,9 @@ impl Check {
             {
                 let message = "has no tag of ATT&CK: `yagura coverage` does not see it".into();
                 self.add(&source.file, &id, Level::Note, "tags", message);
+            }
+            if source.rule.correlation.is_some() {
+                continue;
             }
             let is_shipped = |table: &&Arc<Table>| table.name == source.rule.table;
             let tables = match &set.tables {

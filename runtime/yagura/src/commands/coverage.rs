@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
-use yagura_engine::place;
+use yagura_core::references::members;
+use yagura_core::{Correlation, Rule};
+use yagura_engine::{RuleSource, place};
+use yagura_lake::table::Table;
 
 use super::block_on;
 use crate::output::table;
@@ -55,22 +59,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     match &set.tables {
         Some(tables) => {
             let placed = place(&set.sigma, tables);
-            let own = set
-                .own()
-                .filter(|source| tables.iter().any(|table| table.name == source.rule.table));
-            for source in own.chain(placed.rules) {
+            let own: Vec<RuleSource> = set.own().collect();
+            let runs = running(&own, &placed.rules, tables);
+            for source in own.iter().filter(|source| runs.contains(&source.rule.id)) {
                 coverage.add(&source.rule.id, &source.rule.title, &source.rule.tags);
             }
-            let lacking = set
-                .own()
-                .filter(|source| tables.iter().all(|table| table.name != source.rule.table));
-            coverage.rules_that_cannot_run = placed.not_run.len() + lacking.count();
+            // What only finds the events that an old rule counts is counted by that rule.
+            let is_whole = |source: &&RuleSource| !placed.parts.contains(&source.rule.id);
+            for source in placed.rules.iter().filter(is_whole) {
+                coverage.add(&source.rule.id, &source.rule.title, &source.rule.tags);
+            }
+            coverage.rules_that_cannot_run = placed.not_run.len() + own.len() - runs.len();
         }
         None => {
             for source in set.own() {
                 coverage.add(&source.rule.id, &source.rule.title, &source.rule.tags);
             }
             for source in &set.sigma.load.rules {
+                let id = source.rule.id.as_deref().unwrap_or(&source.rule.title);
+                coverage.add(id, &source.rule.title, &source.rule.tags);
+            }
+            for source in &set.sigma.load.correlations {
                 let id = source.rule.id.as_deref().unwrap_or(&source.rule.title);
                 coverage.add(id, &source.rule.title, &source.rule.tags);
             }
@@ -89,6 +98,39 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// Returns the ids of the packs' rules that can run: their table is there or, for correlations, all that they join runs.
+fn running(own: &[RuleSource], sigma: &[RuleSource], tables: &[Arc<Table>]) -> BTreeSet<String> {
+    let has_table = |rule: &Rule| tables.iter().any(|table| table.name == rule.table);
+    let mut runs: Vec<&Rule> = own
+        .iter()
+        .map(|source| &*source.rule)
+        .filter(|rule| has_table(rule))
+        .collect();
+    let mut waiting: Vec<(&Rule, &Correlation)> = own
+        .iter()
+        .filter_map(|source| Some((&*source.rule, source.rule.correlation.as_ref()?)))
+        .collect();
+    let sigma = || sigma.iter().map(|source| &*source.rule);
+    loop {
+        let before = waiting.len();
+        let mut still = Vec::new();
+        for (rule, correlation) in waiting {
+            let has = |entry: &String| {
+                let known = runs.iter().copied().chain(sigma());
+                !members(entry, known).is_empty()
+            };
+            match correlation.rules.iter().all(has) {
+                true => runs.push(rule),
+                false => still.push((rule, correlation)),
+            }
+        }
+        waiting = still;
+        if waiting.len() == before {
+            return runs.into_iter().map(|rule| rule.id.clone()).collect();
+        }
+    }
 }
 
 impl Coverage {

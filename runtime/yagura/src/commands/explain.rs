@@ -8,8 +8,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use yagura_core::names::did_you_mean;
-use yagura_core::{TimeRange, Timestamp};
-use yagura_engine::{Nearest, RuleSource, explain, nearest, open_tables, place};
+use yagura_core::{Correlation, Rule, TimeRange, Timestamp};
+use yagura_engine::{Nearest, RuleSource, correlations, explain, nearest, open_tables, place};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::{OnProblem, Table, TableConfig};
@@ -47,7 +47,8 @@ pub(crate) struct Arguments {
 
 const AFTER_HELP: &str = "\
 With --event each event of the file is explained, in order of time. With tables (--lake, --table or --config) the event that the rule
-comes nearest to matching is looked for: the one that most of the rule's outermost parts are true of.";
+comes nearest to matching is looked for: the one that most of the rule's outermost parts are true of. Of a correlation the
+rules are named whose findings it joins.";
 
 /// An explanation as `--format json` prints it.
 #[derive(Serialize)]
@@ -63,6 +64,14 @@ struct View<'a> {
     explanation: &'a Explanation,
 }
 
+/// What `--format json` prints of a correlation.
+#[derive(Serialize)]
+struct CorrelationView<'a> {
+    rule: &'a str,
+    title: &'a str,
+    correlation: &'a Correlation,
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     block_on(arguments.run())
 }
@@ -70,6 +79,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
 impl Arguments {
     async fn run(&self) -> Result<u8> {
         let mut set = self.sources.read().await?;
+        if let Some(rule) = self.correlation(&set) {
+            return self.print_correlation(&mut io::stdout().lock(), &rule, &set);
+        }
         let range = TimeRange::new(self.from, self.to)?;
         // The events become a table as all others do, so that they are read as in a run.
         let lake = tempfile::tempdir().context("cannot make a directory for the events")?;
@@ -99,10 +111,63 @@ impl Arguments {
         Ok(0)
     }
 
+    /// Returns the rule that was asked for if it is a correlation, which judges no event by itself.
+    fn correlation(&self, set: &RuleSet) -> Option<Arc<Rule>> {
+        let id = self.rule.as_deref()?;
+        let sigma = correlations(&set.sigma.load).rules;
+        let mut all = set.own().chain(sigma).map(|source| source.rule);
+        all.find(|rule| rule.id == id && rule.correlation.is_some())
+    }
+
+    fn print_correlation(&self, out: &mut impl Write, rule: &Rule, set: &RuleSet) -> Result<u8> {
+        let Some(correlation) = &rule.correlation else {
+            return Ok(0);
+        };
+        if self.format == Format::Json {
+            let view = CorrelationView {
+                rule: &rule.id,
+                title: &rule.title,
+                correlation,
+            };
+            serde_json::to_writer(&mut *out, &view)?;
+            writeln!(out)?;
+            return Ok(0);
+        }
+        let own = set.own().chain(correlations(&set.sigma.load).rules);
+        let mut titles: BTreeMap<String, String> = own
+            .map(|source| (source.rule.id.clone(), source.rule.title.clone()))
+            .collect();
+        for source in &set.sigma.load.rules {
+            titles.insert(source.events_id(), source.rule.title.clone());
+        }
+        writeln!(out, "{} ({})", printable(&rule.title), rule.id)?;
+        writeln!(
+            out,
+            "is a correlation ({}), which joins the findings of:",
+            correlation.kind.word()
+        )?;
+        for id in &correlation.rules {
+            let title = titles
+                .get(id)
+                .map_or("there is no such rule", String::as_str);
+            writeln!(out, "  {id}   {}", printable(title))?;
+        }
+        writeln!(
+            out,
+            "It judges no event itself: explain one of these rules."
+        )?;
+        Ok(0)
+    }
+
     /// Finds the rule, once for each table that it runs over.
     fn rules(&self, set: &RuleSet, tables: &[Arc<Table>]) -> Result<Vec<(RuleSource, Arc<Table>)>> {
         let placed = place(&set.sigma, tables);
-        let all: Vec<RuleSource> = set.own().chain(placed.rules).collect();
+        // Correlations are no rules over events.
+        let all: Vec<RuleSource> = set
+            .own()
+            .chain(placed.rules)
+            .filter(|source| source.rule.correlation.is_none())
+            .collect();
         let of_table = |id: &str, table: &str| {
             id == format!("{}.{table}", self.rule.as_deref().unwrap_or_default())
         };
@@ -154,6 +219,7 @@ impl Arguments {
         // A rule of a pack names its table, whose columns may have names of their own; Sigma's find theirs.
         let own = set
             .own()
+            .filter(|source| source.rule.correlation.is_none())
             .find(|source| self.rule.as_deref().is_none_or(|id| id == source.rule.id));
         let name = own.map_or_else(|| "events".to_owned(), |source| source.rule.table.clone());
         let file = if file == Path::new("-") {

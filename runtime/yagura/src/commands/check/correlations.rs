@@ -1,0 +1,176 @@
+//! What is wrong with correlations: rules that are not there, fields that these do not have, circles.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use yagura_core::correlation::MEASURES;
+use yagura_core::names::did_you_mean;
+use yagura_core::references::{circle_of, in_order, members};
+use yagura_core::{Correlation, FieldPath, Rule};
+use yagura_engine::{Placed, RuleSource, correlations};
+use yagura_lake::table::Table;
+use yagura_rules::resolve::find;
+use yagura_rules::sigma;
+
+use super::{Check, Level, Remarked};
+use crate::ruleset::RuleSet;
+
+impl Check {
+    /// Looks at Sigma's correlations by themselves.
+    pub(super) fn sigma_correlations(&mut self, set: &RuleSet) {
+        let load = &set.sigma.load;
+        self.rules += load.correlations.len();
+        for wrong in correlations(load).not_run {
+            self.add(
+                &wrong.file,
+                &wrong.rule,
+                Level::Error,
+                "correlation",
+                wrong.reason,
+            );
+        }
+        for source in &load.correlations {
+            let rule = &source.rule;
+            let id = rule.id.as_ref().unwrap_or(&rule.title);
+            let (has_id, has_level) = (rule.id.is_some(), rule.level.is_some());
+            self.described(&source.file, id, has_id, has_level, &rule.tags);
+        }
+    }
+
+    /// Looks at the packs' correlations: in the tables that were named or, without any, in those of Yagura.
+    pub(super) fn own_correlations(
+        &mut self,
+        set: &RuleSet,
+        tables: &[Arc<Table>],
+        placed: Option<&Placed>,
+    ) {
+        let own: Vec<RuleSource> = set.own().collect();
+        let load = &set.sigma.load;
+        let unplaced: BTreeSet<String> = sigma::correlations(load)
+            .joined
+            .into_iter()
+            .map(|joined| joined.id)
+            .chain(load.rules.iter().map(sigma::SigmaSource::events_id))
+            .collect();
+        let mut rules: Vec<&Rule> = own.iter().map(|source| &*source.rule).collect();
+        let placed = placed.map_or(&[][..], |placed| &placed.rules);
+        rules.extend(placed.iter().map(|source| &*source.rule));
+        let mut needs: Vec<Vec<usize>> = vec![Vec::new(); rules.len()];
+        for (index, source) in own.iter().enumerate() {
+            let Some(correlation) = &source.rule.correlation else {
+                continue;
+            };
+            for entry in &correlation.rules {
+                let joined = members(entry, rules.iter().copied());
+                if joined.is_empty() && unplaced.contains(entry) {
+                    if set.tables.is_some() {
+                        let message =
+                            format!("cannot run: it joins `{entry}`, which runs over no table");
+                        self.add(
+                            &source.file,
+                            &source.rule.id,
+                            Level::Note,
+                            "correlation",
+                            message,
+                        );
+                    }
+                } else if joined.is_empty() {
+                    let known = rules.iter().map(|rule| rule.id.as_str());
+                    let near =
+                        did_you_mean(entry, known.chain(unplaced.iter().map(String::as_str)));
+                    let message = format!("names `{entry}`, and there is no such rule{near}");
+                    self.wrong(source, "correlation.rules", entry, message);
+                }
+                for member in &joined {
+                    self.fields(source, correlation, rules[*member], tables);
+                }
+                needs[index].extend(joined);
+            }
+        }
+        let order = in_order(&needs);
+        for index in &order.circular {
+            let Some(source) = own.get(*index) else {
+                continue;
+            };
+            let circle: Vec<String> = circle_of(*index, &needs, &order)
+                .into_iter()
+                .map(|index| format!("`{}`", rules[index].id))
+                .collect();
+            let message = format!("lead back to themselves: {}", circle.join(" → "));
+            self.wrong(source, "correlation.rules", "rules", message);
+        }
+    }
+
+    /// Looks whether a joined rule has the fields that the correlation reads.
+    fn fields(
+        &mut self,
+        source: &RuleSource,
+        correlation: &Correlation,
+        member: &Rule,
+        tables: &[Arc<Table>],
+    ) {
+        for name in correlation.field_names() {
+            let Some(path) = correlation.path_of(name, &member.id) else {
+                continue;
+            };
+            if let Some(message) = lacks(&path, member, tables) {
+                let key = match correlation.by.iter().any(|by| by == name) {
+                    true => "correlation.by",
+                    false => "correlation.field",
+                };
+                let message = format!("names `{name}`: {message}");
+                self.wrong(source, key, name, message);
+            }
+        }
+    }
+
+    fn wrong(&mut self, source: &RuleSource, key: &str, word: &str, message: String) {
+        self.found.push(Remarked {
+            line: line_of(&source.file, word),
+            file: source.file.clone(),
+            level: Level::Error,
+            check: "correlation",
+            rule: Some(source.rule.id.clone()),
+            key: Some(key.to_owned()),
+            message,
+        });
+    }
+}
+
+/// Returns why a rule's findings do not have the field, if that is known.
+fn lacks(path: &FieldPath, member: &Rule, tables: &[Arc<Table>]) -> Option<String> {
+    let name = path.to_string();
+    if let Some(joined) = &member.correlation {
+        let known = joined.by.iter().map(String::as_str).chain(MEASURES);
+        return (!known.clone().any(|known| known == name)).then(|| {
+            format!(
+                "the correlation `{}` has no `{name}`, only what is in its `by`{}",
+                member.id,
+                did_you_mean(&name, known)
+            )
+        });
+    }
+    let table = tables.iter().find(|table| table.name == member.table)?;
+    let schema = table.schema();
+    // A plugin's findings may have it in their context.
+    if member.plugin.is_some() || find(&schema, path).is_some() {
+        return None;
+    }
+    let columns = schema.fields().iter().map(|field| field.name().as_str());
+    Some(format!(
+        "table `{}` of the rule `{}` has no `{name}`{}; another name is given in `correlation.aliases`",
+        table.name,
+        member.id,
+        did_you_mean(&name, columns)
+    ))
+}
+
+/// Returns the first line of a correlation, from one, that holds a word.
+fn line_of(file: &Path, word: &str) -> Option<usize> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let mut lines = text.lines().enumerate();
+    lines.find(|(_, line)| line.contains("[rule.correlation"))?;
+    let (line, _) = lines.find(|(_, line)| line.contains(word))?;
+    Some(line + 1)
+}
