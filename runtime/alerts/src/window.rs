@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use yagura_core::alert::{ContextEntry, Observable, identity};
+use yagura_core::rule::Report;
 use yagura_core::{Alert, EventRef, Evidence, EvidenceEvent, Finding, Rule, Timestamp};
 
 /// Turns findings into settled alerts, sorted by window start, rule and key.
 ///
 /// Findings of one rule and key are taken in event-time order. The first opens a window of the rule's length; those
-/// inside join it; the first one after it opens the next. A window below the rule's threshold gives no alert. The result
+/// inside join it; the first one after it opens the next. A window below the rule's threshold gives no alert, and neither does a rule that is only a part of others. The result
 /// depends on the findings alone, not on the order in which they arrive. Evidence hashes are left empty.
 pub fn assemble(rules: &[Rule], findings: Vec<Finding>) -> Vec<Alert> {
     let mut groups: BTreeMap<(usize, String), Vec<Finding>> = BTreeMap::new();
@@ -21,6 +22,9 @@ pub fn assemble(rules: &[Rule], findings: Vec<Finding>) -> Vec<Alert> {
         let Some(rule) = rules.get(index) else {
             continue;
         };
+        if rule.alert.report == Report::None {
+            continue;
+        }
         // By events first; the rest only so that equal events cannot leave the order open.
         findings.sort_by(|a, b| {
             (&a.events, &a.title, a.severity, &a.observables, &a.context).cmp(&(

@@ -139,7 +139,13 @@ pub async fn run(
     outcome.not_run.extend(placed.not_run);
     let mut by_table: BTreeMap<&str, Vec<(usize, RuleSource)>> = BTreeMap::new();
     for (index, source) in rules.iter().enumerate() {
-        if tables.iter().any(|table| table.name == source.rule.table) {
+        if source.rule.correlation.is_some() {
+            outcome.not_run.push(NotRun {
+                rule: source.rule.id.clone(),
+                file: source.file.clone(),
+                reason: "it joins findings of other rules, which runs do not do yet".into(),
+            });
+        } else if tables.iter().any(|table| table.name == source.rule.table) {
             let rules = by_table.entry(&source.rule.table).or_default();
             rules.push((index, source.clone()));
         } else {
