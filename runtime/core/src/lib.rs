@@ -13,6 +13,7 @@ pub mod pack;
 pub mod path;
 pub mod references;
 pub mod rule;
+pub mod state;
 pub mod time;
 
 pub use alert::{Alert, Evidence, EvidenceEvent};
@@ -21,4 +22,5 @@ pub use finding::{EventRef, Finding};
 pub use pack::{Pack, PackError};
 pub use path::FieldPath;
 pub use rule::{AlertPolicy, Rule, Severity};
+pub use state::{KeyState, StateEntry};
 pub use time::{TimeRange, Timestamp};

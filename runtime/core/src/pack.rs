@@ -126,6 +126,8 @@ pub struct Limits {
     pub output_mib: u64,
     /// Log lines of one call; further ones are counted and dropped.
     pub log_lines: u32,
+    /// What the names and values of all entries of one partition key may have, in KiB.
+    pub state_kib: u64,
 }
 
 impl Default for Limits {
@@ -135,6 +137,7 @@ impl Default for Limits {
             memory_mib: 256,
             output_mib: 16,
             log_lines: 100,
+            state_kib: 64,
         }
     }
 }
@@ -287,6 +290,11 @@ impl Manifest {
                     let message = format!("is {number}: write a number of MiB from 1 to 4096");
                     return Err(value(file, text, key, message));
                 }
+            }
+            let state_kib = plugin.limits.state_kib;
+            if !(1..=65_536).contains(&state_kib) {
+                let message = format!("is {state_kib}: write a number of KiB from 1 to 65536");
+                return Err(value(file, text, "plugin.limits.state_kib", message));
             }
         }
         Ok(())
@@ -451,6 +459,29 @@ mod tests {
         );
         let none = RULE.replace("where = \"a = 1\"\n", "");
         assert!(message(&none).contains("every event"), "{}", message(&none));
+    }
+
+    #[test]
+    fn a_limit_of_the_state_is_checked() {
+        let manifest = |kib: &str| -> Result<(), PackError> {
+            let text = format!(
+                "[pack]\nname = \"p\"\nversion = \"0.1.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"a.wasm\"\n\
+                 world = \"detector\"\n[plugin.limits]\nstate_kib = {kib}\n"
+            );
+            let file = Path::new("pack.toml");
+            parse::<Manifest>(file, &text)?.check(file, &text)
+        };
+        for kib in ["1", "65536"] {
+            manifest(kib).unwrap();
+        }
+        for kib in ["0", "65537"] {
+            assert_eq!(
+                manifest(kib).unwrap_err().to_string(),
+                format!(
+                    "pack.toml:9: `plugin.limits.state_kib` is {kib}: write a number of KiB from 1 to 65536"
+                )
+            );
+        }
     }
 
     #[test]

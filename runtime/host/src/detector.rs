@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::Store;
-use yagura_core::Timestamp;
 use yagura_core::pack::Limits;
+use yagura_core::{KeyState, Timestamp};
 
 use crate::bindings::v0_1_0::{self, Detection, DetectorPre, wit};
 use crate::cache::CacheOutcome;
@@ -266,7 +266,65 @@ impl Detector {
         Ok(findings.into_iter().map(RawFinding::from).collect())
     }
 
-    /// Tells that no event before `time` is still to come; each finding comes with its rule.
+    /// Judges rows of one rule that all have one partition key, in the order of their event time. The plugin may read and
+    /// change `state`, the key's; when the call fails, `state` is as before.
+    ///
+    /// # Errors
+    /// As [`Detector::on_batch`].
+    pub fn on_keyed_batch(
+        &mut self,
+        rule: u32,
+        batch: BatchRef<'_>,
+        state: &mut KeyState,
+    ) -> Result<Vec<RawFinding>, CallError> {
+        self.with_key(rule, None, state, |detector| detector.on_batch(rule, batch))
+    }
+
+    /// Wakes one key of a rule at the event time for which it asked; `rule` is its place among the rules of
+    /// [`DetectorPlugin::open`].
+    ///
+    /// The wake-up is struck out of `state`, and so is what has expired by then. When the call fails, `state` is as
+    /// before, the wake-up still in it.
+    ///
+    /// # Errors
+    /// [`CallError::Garbage`] when a finding has rows or is for another rule, else as [`CallError`] says.
+    pub fn on_wake(
+        &mut self,
+        rule: u32,
+        time: Timestamp,
+        state: &mut KeyState,
+    ) -> Result<Vec<RawFinding>, CallError> {
+        const CALL: &str = "on-watermark";
+        if usize::try_from(rule).is_ok_and(|rule| rule >= self.columns.len()) {
+            let reason = format!("rule {rule} of {} was not opened", self.columns.len());
+            return Err(CallError::Misuse { call: CALL, reason });
+        }
+        self.with_key(rule, Some(time), state, |detector| {
+            let findings = detector.on_watermark(time)?;
+            if let Some((other, _)) = findings.iter().find(|(found, _)| *found != rule) {
+                let reason = format!("a finding is for rule {other}, and rule {rule} was woken");
+                return Err(detector.garbage(CALL, reason));
+            }
+            Ok(findings.into_iter().map(|(_, finding)| finding).collect())
+        })
+    }
+
+    /// Makes a call in which the plugin sees `state`, and keeps what it changed only if the call succeeds.
+    fn with_key<T>(
+        &mut self,
+        rule: u32,
+        woken: Option<Timestamp>,
+        state: &mut KeyState,
+        call: impl FnOnce(&mut Self) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let keyed = &mut self.store.data_mut().keyed;
+        keyed.enter(rule, woken, std::mem::take(state));
+        let result = call(self);
+        *state = self.store.data_mut().keyed.leave(result.is_ok());
+        result
+    }
+
+    /// Tells that no event before `time` is still to come, outside of any key; each finding comes with its rule.
     ///
     /// # Errors
     /// [`CallError::Garbage`] when a finding names rows or a rule that was not opened, else as [`CallError`] says.
@@ -293,7 +351,7 @@ impl Detector {
             .collect())
     }
 
-    /// Returns the plugin's private state, in its own encoding.
+    /// Returns the plugin's own memory, in its own encoding; the states of keys are not part of it.
     ///
     /// # Errors
     /// As [`CallError`] says.
@@ -301,7 +359,7 @@ impl Detector {
         self.call("snapshot", |guest, store| guest.call_snapshot(store))
     }
 
-    /// Gives back a state that [`Detector::snapshot`] returned.
+    /// Gives back a memory that [`Detector::snapshot`] returned.
     ///
     /// # Errors
     /// As [`CallError`] says.
@@ -327,6 +385,11 @@ impl Detector {
     /// Returns how many lines of the last call were over the limit and dropped.
     pub fn last_log_dropped(&self) -> u64 {
         self.store.data().log.dropped()
+    }
+
+    /// Returns how often a limit kept the plugin from storing something in the last call.
+    pub fn last_state_refusals(&self) -> u64 {
+        self.store.data().keyed.refusals()
     }
 
     /// Makes one call inside the limits and sorts what comes back.

@@ -68,10 +68,8 @@ impl Host {
         let engine = Engine::new(&engine_config(config.meter))
             .map_err(|error| HostError::Engine(error.into()))?;
         let mut detectors = Linker::new(&engine);
-        v0_1_0::Detector::add_to_linker::<HostState, HostState>(&mut detectors, |state| {
-            &mut state.log
-        })
-        .map_err(|error| HostError::Engine(error.into()))?;
+        v0_1_0::Detector::add_to_linker::<HostState, HostState>(&mut detectors, |state| state)
+            .map_err(|error| HostError::Engine(error.into()))?;
         start_clock(engine.weak()).map_err(HostError::Clock)?;
         Ok(Self {
             shared: Arc::new(Shared {

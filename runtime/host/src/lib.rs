@@ -9,7 +9,9 @@
 //!    │
 //!  cache   compiled code, authenticated, in a private directory
 //!    │
-//! detector an instance, opened with its rules; on_batch, on_watermark, snapshot, restore
+//! detector an instance, opened with its rules; on_batch, on_keyed_batch, on_wake, snapshot, restore
+//!    │
+//!  keyed   the state of the partition key at hand, all or nothing a call
 //!    │
 //!  limits  time, memory, output and stack of each call      log  the lines that the plugin writes
 //!    │
@@ -27,6 +29,7 @@ mod detector;
 mod error;
 mod host;
 mod inspect;
+mod keyed;
 mod limits;
 mod load;
 mod log;

@@ -6,6 +6,7 @@ use wasmtime::{ResourceLimiter, Store};
 use yagura_core::pack::Limits;
 
 use crate::host::TICK_MICROS;
+use crate::keyed::Keyed;
 use crate::log::CallLog;
 use crate::meter::{FUEL_OF_A_CALL, GuestClock, Meter};
 
@@ -19,6 +20,7 @@ const MOST_PARTS: usize = 1000;
 pub(crate) struct HostState {
     pub(crate) limiter: Limiter,
     pub(crate) log: CallLog,
+    pub(crate) keyed: Keyed,
     pub(crate) meter: Meter,
     pub(crate) clock: GuestClock,
 }
@@ -30,18 +32,20 @@ impl HostState {
             clock: GuestClock::default(),
             limiter: Limiter::new(mebibytes(limits.memory_mib)),
             log: CallLog::new(plugin, limits.log_lines),
+            keyed: Keyed::new(limits.state_kib),
         }
     }
 }
 
 impl wasmtime::component::HasData for HostState {
-    type Data<'a> = &'a mut CallLog;
+    type Data<'a> = &'a mut Self;
 }
 
 /// Arms the limits of the next call.
 pub(crate) fn begin_call(store: &mut Store<HostState>, limits: &Limits) {
     let state = store.data_mut();
     state.log.begin();
+    state.keyed.begin();
     state.limiter.refused = None;
     store.set_hostcall_fuel(mebibytes(limits.output_mib));
     let mut micros = limits.time_micros();

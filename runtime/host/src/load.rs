@@ -115,8 +115,9 @@ pub enum LoadError {
     },
     /// It wants something that its world does not have.
     #[error(
-        "{name} imports `{import}`, which the world `{}` does not have: it offers only `{PACKAGE}log@{VERSION}`, and no files, clock, environment or network",
-        .world.name()
+        "{name} imports `{import}`, which the world `{}` does not have: it offers only {}, and no files, clock, environment or network",
+        .world.name(),
+        offered(*.world)
     )]
     ForbiddenImport {
         /// The file.
@@ -255,7 +256,8 @@ fn check_world(name: &str, info: &ComponentInfo, expected: World) -> Result<(), 
         });
     }
     // `types` holds no function: it only names what both sides share.
-    let allowed = ["log", "types"].map(|interface| format!("{PACKAGE}{interface}@{VERSION}"));
+    let allowed =
+        ["log", "state", "types"].map(|interface| format!("{PACKAGE}{interface}@{VERSION}"));
     match info.imports.iter().find(|name| !allowed.contains(name)) {
         None => Ok(()),
         Some(import) => Err(LoadError::ForbiddenImport {
@@ -263,6 +265,15 @@ fn check_world(name: &str, info: &ComponentInfo, expected: World) -> Result<(), 
             import: import.clone(),
             world: expected,
         }),
+    }
+}
+
+/// Names what every component of a world may import besides what it asks for in its manifest.
+fn offered(world: World) -> String {
+    let log = format!("`{PACKAGE}log@{VERSION}`");
+    match world {
+        World::Detector => format!("{log} and `{PACKAGE}state@{VERSION}`"),
+        _ => log,
     }
 }
 
@@ -311,7 +322,11 @@ mod tests {
         let detection = "yagura:plugin/detection@0.1.0";
         let fits = info(
             detection,
-            &["yagura:plugin/types@0.1.0", "yagura:plugin/log@0.1.0"],
+            &[
+                "yagura:plugin/types@0.1.0",
+                "yagura:plugin/log@0.1.0",
+                "yagura:plugin/state@0.1.0",
+            ],
         );
         check_world("a.wasm", &fits, World::Detector).unwrap();
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::bindings::v0_1_0::log;
+use crate::limits::HostState;
 
 /// Longest text of a plugin, in bytes, that reaches a log line or an error message.
 const LONGEST_TEXT: usize = 4096;
@@ -124,7 +125,7 @@ impl CallLog {
     }
 }
 
-impl log::Host for CallLog {
+impl log::Host for HostState {
     fn log(&mut self, level: log::Level, message: String) {
         let level = match level {
             log::Level::Debug => LogLevel::Debug,
@@ -132,7 +133,7 @@ impl log::Host for CallLog {
             log::Level::Warn => LogLevel::Warn,
             log::Level::Error => LogLevel::Error,
         };
-        self.write(level, &message);
+        self.log.write(level, &message);
     }
 }
 

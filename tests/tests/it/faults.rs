@@ -15,6 +15,7 @@ fn limits() -> Limits {
         memory_mib: 64,
         output_mib: 4,
         log_lines: 10,
+        ..Limits::default()
     }
 }
 

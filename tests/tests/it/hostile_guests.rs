@@ -21,6 +21,7 @@ fn limits() -> Limits {
         memory_mib: 32,
         output_mib: 4,
         log_lines: 20,
+        ..Limits::default()
     }
 }
 

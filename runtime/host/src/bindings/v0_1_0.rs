@@ -18,7 +18,7 @@ wasmtime::component::bindgen!({
 });
 
 pub(crate) use exports::yagura::plugin::detection::Guest as Detection;
-pub(crate) use yagura::plugin::log;
+pub(crate) use yagura::plugin::{log, state};
 
 /// The types of the contract that a detector uses, by hand: the generator gives types of other worlds no lifetimes when
 /// parameters borrow. What is generated around them checks sizes; loading a component checks names and types.

@@ -156,7 +156,8 @@ pub(super) fn check(name: &str, component: &[u8], expected: Option<World>) -> Re
 /// The interfaces that a world offers, `types` among them because it holds no functions.
 fn offered(world: World) -> &'static [&'static str] {
     match world {
-        World::Detector | World::Normalizer => &["types", "log"],
+        World::Detector => &["types", "log", "state"],
+        World::Normalizer => &["types", "log"],
         World::Enricher => &["types", "log", "http", "search", "lookup"],
         World::Reviewer => &["types", "log", "lookup"],
         World::Notifier => &["types", "log", "http"],
