@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use crate::bindings::yagura::plugin::types::{Batch as RawBatch, Column as RawColumn, Field};
 use crate::column::{Encoding, Kind, type_name};
+use crate::state::State;
 use crate::{Boolean, Column, DataType, Float64, Int64, PluginError, Text, Time};
 
 /// Events in columns: the rows that passed the rule's `where`, and of them only the columns that the rule lists.
@@ -50,6 +51,11 @@ impl<'a> Batch<'a> {
     /// Says whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
+    }
+
+    /// Returns the state of the partition key that the rows have, for a rule with `partition_by`.
+    pub fn state(&self) -> State {
+        State::new()
     }
 
     /// Returns a view of one column: the fastest way through many rows.

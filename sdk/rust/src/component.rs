@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use crate::bindings::exports::yagura::plugin::detection::Guest;
 use crate::bindings::yagura::plugin::types::{Batch as RawBatch, Field, Rule as RawRule};
+use crate::state::{self, State};
 use crate::{Batch, Finding, Findings, PluginError, Rule, log};
 
 /// Judges the events of one rule.
@@ -20,8 +21,24 @@ pub trait Detector: Sized + 'static {
     /// [`PluginError::Data`] sets the batch aside and reports it; [`PluginError::Retry`] asks to see it once more.
     fn on_batch(&mut self, batch: &Batch<'_>, findings: &mut Findings) -> Result<(), PluginError>;
 
-    /// Learns that no event before `time` (microseconds since 1970-01-01T00:00:00Z) is still to come. Time never comes
-    /// from anywhere else.
+    /// Answers a wake-up that a partition key asked for by [`State::wake`], with exactly the time that was asked for, in
+    /// microseconds since 1970-01-01T00:00:00Z: no event of the key before it is still to come. A detector without it
+    /// hears of the time by [`Detector::on_watermark`].
+    ///
+    /// # Errors
+    /// As [`Detector::on_batch`].
+    fn on_wake(
+        &mut self,
+        time: i64,
+        state: State,
+        findings: &mut Findings,
+    ) -> Result<(), PluginError> {
+        let _ = state;
+        self.on_watermark(time, findings)
+    }
+
+    /// Learns that no event before `time` (microseconds since 1970-01-01T00:00:00Z) is still to come. For a detector
+    /// with state, [`Detector::on_wake`] is the better choice.
     ///
     /// # Errors
     /// As [`Detector::on_batch`].
@@ -30,7 +47,8 @@ pub trait Detector: Sized + 'static {
         Ok(())
     }
 
-    /// Returns the private state, in an encoding of the detector's own; empty when it keeps none.
+    /// Returns the detector's own memory, in an encoding of its own; empty when it keeps none. What belongs to a partition
+    /// key is better kept by [`State`].
     ///
     /// # Errors
     /// As [`Detector::on_batch`].
@@ -75,6 +93,7 @@ impl Entry {
 /// [`Detector`] without the type.
 trait Opened {
     fn on_batch(&mut self, batch: &Batch<'_>, findings: &mut Findings) -> Result<(), PluginError>;
+    fn on_wake(&mut self, time: i64, findings: &mut Findings) -> Result<(), PluginError>;
     fn on_watermark(&mut self, time: i64, findings: &mut Findings) -> Result<(), PluginError>;
     fn snapshot(&self) -> Result<Vec<u8>, PluginError>;
     fn restore(&mut self, state: &[u8]) -> Result<(), PluginError>;
@@ -83,6 +102,10 @@ trait Opened {
 impl<D: Detector> Opened for D {
     fn on_batch(&mut self, batch: &Batch<'_>, findings: &mut Findings) -> Result<(), PluginError> {
         Detector::on_batch(self, batch, findings)
+    }
+
+    fn on_wake(&mut self, time: i64, findings: &mut Findings) -> Result<(), PluginError> {
+        Detector::on_wake(self, time, State::new(), findings)
     }
 
     fn on_watermark(&mut self, time: i64, findings: &mut Findings) -> Result<(), PluginError> {
@@ -145,10 +168,17 @@ impl<C: Component> Guest for C {
 
     fn on_watermark(time: i64) -> Result<Vec<(u32, Finding)>, PluginError> {
         RULES.with_borrow_mut(|rules| {
+            let woken = state::rule();
             let mut all = Vec::new();
             for (index, rule) in (0_u32..).zip(rules) {
                 let mut findings = Findings::default();
-                rule.detector.on_watermark(time, &mut findings)?;
+                match woken {
+                    None => rule.detector.on_watermark(time, &mut findings)?,
+                    Some(woken) if woken == index => {
+                        rule.detector.on_wake(time, &mut findings)?;
+                    }
+                    Some(_) => continue,
+                }
                 all.extend(
                     findings
                         .into_list()

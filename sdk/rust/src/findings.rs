@@ -27,7 +27,8 @@ impl Findings {
         self.push(rows)
     }
 
-    /// Starts a finding from [`on_watermark`](crate::Detector::on_watermark), where there are no rows to name.
+    /// Starts a finding from [`on_wake`](crate::Detector::on_wake) or
+    /// [`on_watermark`](crate::Detector::on_watermark), where there are no rows to name.
     pub fn at_watermark(&mut self) -> FindingBuilder<'_> {
         self.push(Vec::new())
     }

@@ -41,6 +41,8 @@
 //! assert_eq!(judge::<RootLogin>(&events).unwrap().len(), 1);
 //! ```
 //!
+//! A detector of a rule with `partition_by` may remember something of each key: [`State`].
+//!
 //! The crate knows the plugin contract (`wit/`, a copy of the contract's folder so that the crate stands alone; a test
 //! compares the two) and nothing of the host. It has no dependency but the generator of the bindings.
 
@@ -51,6 +53,7 @@ pub mod findings;
 pub mod json;
 pub mod log;
 pub mod rule;
+pub mod state;
 pub mod testing;
 
 #[doc(hidden)]
@@ -82,12 +85,13 @@ pub use component::Detector;
 pub use findings::{FindingBuilder, Findings, Observable};
 pub use json::Json;
 pub use rule::Rule;
+pub use state::{State, StateError};
 
 /// What a detector's file needs.
 pub mod prelude {
     pub use crate::{
         Batch, Binary, Boolean, Column, Detector, Findings, Float64, Int64, Json, Observable,
-        PluginError, Row, Rule, Severity, Text, Time, json, log,
+        PluginError, Row, Rule, Severity, State, StateError, Text, Time, json, log,
     };
 }
 
