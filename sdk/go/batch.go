@@ -38,6 +38,11 @@ func (b *Batch) Len() int {
 	return b.rows
 }
 
+// State returns the state of the partition key that the rows have, for a rule with `partition_by`.
+func (b *Batch) State() State {
+	return State{}
+}
+
 // Rows returns the rows in order. A row decodes nothing until it is asked.
 func (b *Batch) Rows() iter.Seq[Row] {
 	return func(yield func(Row) bool) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/yagura/yagura/sdk/go/internal/abi"
 	"github.com/yagura/yagura/sdk/go/internal/detection"
+	"github.com/yagura/yagura/sdk/go/internal/state"
 )
 
 func init() {
@@ -67,16 +68,21 @@ func (c *component) OnBatch(number uint32, raw *abi.Batch) (findings []*detectio
 	return collected.list, nil
 }
 
-// OnWatermark tells every detector that wants to know how far time has come.
+// OnWatermark wakes the rule whose key is at hand. Without one, it tells every detector that wants to know how far time has
+// come.
 func (c *component) OnWatermark(time int64) ([]detection.RuleFinding, *abi.Error) {
+	woken, none := state.Rule()
 	var all []detection.RuleFinding
 	for number, rule := range c.rules {
-		detector, wants := rule.detector.(Watermarker)
-		if !wants {
+		if none == nil && uint32(number) != woken {
+			continue
+		}
+		tell := teller(rule.detector, none == nil)
+		if tell == nil {
 			continue
 		}
 		var collected Findings
-		if failure := call(func() error { return detector.OnWatermark(time, &collected) }); failure != nil {
+		if failure := call(func() error { return tell(time, &collected) }); failure != nil {
 			return nil, failure
 		}
 		for _, finding := range collected.list {
@@ -84,6 +90,17 @@ func (c *component) OnWatermark(time int64) ([]detection.RuleFinding, *abi.Error
 		}
 	}
 	return all, nil
+}
+
+// teller returns what tells a detector of a time; nil for one that does not want to know.
+func teller(detector Detector, ofKey bool) func(time int64, findings *Findings) error {
+	if waker, wants := detector.(Waker); wants && ofKey {
+		return func(time int64, findings *Findings) error { return waker.OnWake(time, State{}, findings) }
+	}
+	if watermarker, wants := detector.(Watermarker); wants {
+		return watermarker.OnWatermark
+	}
+	return nil
 }
 
 // Snapshot returns the states of all detectors that keep one, each behind its rule's id.
@@ -94,28 +111,28 @@ func (c *component) Snapshot() ([]byte, *abi.Error) {
 		if !keeps {
 			continue
 		}
-		var state []byte
+		var part []byte
 		failure := call(func() (err error) {
-			state, err = detector.Snapshot()
+			part, err = detector.Snapshot()
 			return err
 		})
 		if failure != nil {
 			return nil, failure
 		}
-		if len(state) > 0 {
-			bytes = putPart(putPart(bytes, []byte(rule.id)), state)
+		if len(part) > 0 {
+			bytes = putPart(putPart(bytes, []byte(rule.id)), part)
 		}
 	}
 	return bytes, nil
 }
 
 // Restore gives each detector its state back.
-func (c *component) Restore(state []byte) *abi.Error {
-	for len(state) > 0 {
+func (c *component) Restore(rest []byte) *abi.Error {
+	for len(rest) > 0 {
 		var id, part []byte
 		var found bool
-		if id, state, found = takePart(state); found {
-			part, state, found = takePart(state)
+		if id, rest, found = takePart(rest); found {
+			part, rest, found = takePart(rest)
 		}
 		if !found {
 			return &abi.Error{Kind: abi.Data, Message: "the state to restore is cut off or not ours"}
@@ -127,13 +144,13 @@ func (c *component) Restore(state []byte) *abi.Error {
 	return nil
 }
 
-func (c *component) restoreRule(id string, state []byte) *abi.Error {
+func (c *component) restoreRule(id string, part []byte) *abi.Error {
 	for _, rule := range c.rules {
 		if rule.id != id {
 			continue
 		}
 		if detector, keeps := rule.detector.(Stateful); keeps {
-			return call(func() error { return detector.Restore(state) })
+			return call(func() error { return detector.Restore(part) })
 		}
 		Log.Warn(fmt.Sprintf("the state of rule `%s` is dropped: the detector keeps none", id))
 		return nil

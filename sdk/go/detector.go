@@ -16,9 +16,10 @@ type Watermarker interface {
 	OnWatermark(time int64, findings *Findings) error
 }
 
-// Stateful is a detector that keeps something from batch to batch.
+// Stateful is a detector that keeps something of its own from batch to batch. What belongs to a partition key is better kept
+// by [State].
 type Stateful interface {
-	// Snapshot returns the private state, in an encoding of the detector's own; empty when there is none.
+	// Snapshot returns the detector's own memory, in an encoding of the detector's own; empty when there is none.
 	Snapshot() ([]byte, error)
 	// Restore takes back what an earlier Snapshot returned; it is not called when that was empty. The bytes are the
 	// detector's to keep.

@@ -31,7 +31,8 @@
 //
 //	func main() {}
 //
-// A detector that keeps state also implements [Stateful]; one that speaks when time has passed, [Watermarker]. Package
+// A detector of a rule with `partition_by` may remember something of each key: [Batch.State]. One that speaks when time has
+// passed also implements [Waker]; one that keeps a memory of its own, [Stateful]. Package
 // yaguratest runs detectors natively, in unit tests, without any Wasm.
 //
 // The package has no dependency but Go's own library, and knows the plugin contract and nothing of the host.

@@ -70,7 +70,7 @@ func (f *Findings) Rows(rows ...Row) *Finding {
 	return finding
 }
 
-// AtWatermark starts a finding from [Watermarker]'s OnWatermark, where there are no rows to name.
+// AtWatermark starts a finding from [Waker]'s OnWake or [Watermarker]'s OnWatermark, where there are no rows to name.
 func (f *Findings) AtWatermark() *Finding {
 	return f.push()
 }

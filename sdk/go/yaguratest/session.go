@@ -4,6 +4,7 @@ import (
 	yagura "github.com/yagura/yagura/sdk/go"
 	"github.com/yagura/yagura/sdk/go/internal/abi"
 	"github.com/yagura/yagura/sdk/go/internal/detection"
+	"github.com/yagura/yagura/sdk/go/internal/state"
 )
 
 // Finding is what a detector has said about events.
@@ -47,12 +48,16 @@ func JudgeRule(rule Rule, events *Events) ([]Finding, error) {
 }
 
 // Session is an opened detector, for tests with more than one batch.
-type Session struct{ plugin detection.Plugin }
+type Session struct {
+	plugin detection.Plugin
+	// keys are the states of the partition keys.
+	keys map[string]*state.Memory
+}
 
 // Open opens the detector of a rule that hands over the columns of `columns`, whose values do not matter. The error is a
 // [yagura.ConfigError] unless the detector says otherwise.
 func Open(rule Rule, columns *Events) (*Session, error) {
-	session := &Session{plugin: detection.New()}
+	session := &Session{plugin: detection.New(), keys: map[string]*state.Memory{}}
 	opened := detection.Rule{ID: rule.ID, Config: orNothing(rule.Config), Schema: columns.fields}
 	if failure := session.plugin.Open(orNothing(rule.PluginConfig), []detection.Rule{opened}); failure != nil {
 		return nil, toAuthor(failure)
@@ -60,7 +65,7 @@ func Open(rule Rule, columns *Events) (*Session, error) {
 	return session, nil
 }
 
-// Batch hands a batch to the detector; its columns are those of [Open].
+// Batch hands a batch to the detector, without state; its columns are those of [Open].
 func (s *Session) Batch(events *Events) ([]Finding, error) {
 	found, failure := s.plugin.OnBatch(0, events.batch())
 	if failure != nil {
@@ -71,6 +76,38 @@ func (s *Session) Batch(events *Events) ([]Finding, error) {
 		findings = append(findings, readable(finding))
 	}
 	return findings, nil
+}
+
+// KeyedBatch hands events of one partition key to the detector, in the order of their event time; it sees the key's state,
+// which is kept in memory, under the host's limits. As with a host, a call that fails changes no state.
+func (s *Session) KeyedBatch(key string, events *Events) (findings []Finding, err error) {
+	s.keys[key] = s.memory(key).Call(nil, func() bool {
+		findings, err = s.Batch(events)
+		return err == nil
+	})
+	return findings, err
+}
+
+// Wake wakes a partition key at a time in microseconds since 1970-01-01T00:00:00Z. A test calls it for each of
+// [Session.Wakes] in their order, or for any time that it likes.
+func (s *Session) Wake(key string, time int64) (findings []Finding, err error) {
+	s.keys[key] = s.memory(key).Call(&time, func() bool {
+		findings, err = s.Watermark(time)
+		return err == nil
+	})
+	return findings, err
+}
+
+// Wakes returns the times for which a partition key asked to be woken, in order.
+func (s *Session) Wakes(key string) []int64 {
+	return s.memory(key).Wakes()
+}
+
+func (s *Session) memory(key string) *state.Memory {
+	if memory, found := s.keys[key]; found {
+		return memory
+	}
+	return state.NewMemory()
 }
 
 // Prepare returns a function that hands the same batch to the detector each time it is called and returns the number of
@@ -101,16 +138,16 @@ func (s *Session) Watermark(time int64) ([]Finding, error) {
 
 // Snapshot returns the plugin's state, for [Session.Restore] of another session of the same rule.
 func (s *Session) Snapshot() ([]byte, error) {
-	state, failure := s.plugin.Snapshot()
+	bytes, failure := s.plugin.Snapshot()
 	if failure != nil {
 		return nil, toAuthor(failure)
 	}
-	return state, nil
+	return bytes, nil
 }
 
 // Restore gives the detector the state of an earlier session back.
-func (s *Session) Restore(state []byte) error {
-	if failure := s.plugin.Restore(state); failure != nil {
+func (s *Session) Restore(bytes []byte) error {
+	if failure := s.plugin.Restore(bytes); failure != nil {
 		return toAuthor(failure)
 	}
 	return nil

@@ -27,6 +27,7 @@ func TestEnumsAreThoseOfTheContract(t *testing.T) {
 			Boolean.String(), Int64.String(), Float64.String(), Timestamp.String() + "-us", UTF8.String(), Binary.String(),
 		},
 		"variant plugin-error": {"config(string)", "data(string)", "retry(string)"},
+		"variant state-error":  {"no-scope", "too-large(string)", "not-a-number"},
 		"enum level":           {LevelDebug.String(), LevelInfo.String(), LevelWarn.String(), LevelError.String()},
 		"record field":         {"name: string", "data-type: data-type", "nullable: bool"},
 		"record column":        {"validity: list<u8>", "offsets: list<u8>", "values: list<u8>"},

@@ -41,6 +41,17 @@ func GuestMemory(address, bytes uint32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(nil), address)), bytes)
 }
 
+// Held returns how much the host has written for calls so far, for [Release].
+func Held() int {
+	return len(held)
+}
+
+// Release gives up what the host wrote since [Held]: the answer of a call to the host. What is kept of it keeps its memory.
+func Release(before int) {
+	clear(held[before:])
+	held = held[:before]
+}
+
 // Return ends a call: it gives up what the host wrote for it, holds the answer until [Returned], and returns the
 // answer's address.
 func Return(answer *Answer) uint32 {
