@@ -1,6 +1,6 @@
 //! Guests for tests, as components.
 //!
-//! The hostile ones live in `tests/guests` and are built to core modules by `cargo xtask test`, which names their
+//! They live in `tests/guests` and are built to core modules by `cargo xtask test`, which names their
 //! directory in the environment variable `YAGURA_GUESTS`.
 
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, Resolve};
 
-/// The environment variable that names the directory of `hostile.wasm` and `forbidden.wasm`.
+/// The environment variable that names the directory of `hostile.wasm` and the others.
 pub const GUESTS: &str = "YAGURA_GUESTS";
 
 /// Returns the detector that breaks each promise once, chosen by rule id.
@@ -23,6 +23,12 @@ pub fn hostile() -> &'static [u8] {
 pub fn forbidden() -> &'static [u8] {
     static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
     COMPONENT.get_or_init(|| guest("forbidden"))
+}
+
+/// Returns the detectors that do to their key's state what the events say.
+pub fn stateful() -> &'static [u8] {
+    static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
+    COMPONENT.get_or_init(|| guest("stateful"))
 }
 
 /// Returns the core module of a guest as its compiler made it.

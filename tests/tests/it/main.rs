@@ -9,6 +9,7 @@
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `hostile_languages` – the same in Go and Python.
+//! * `keyed_state` – detectors that remember something of each partition key, and what is left of it when they fail.
 //! * `object_store` – runs over a real S3 server, and what they ask of it.
 //! * `pack_tests` – `yagura test`: what passes, what fails, and what is said of it.
 //! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
@@ -38,6 +39,8 @@ mod faults;
 mod hostile_guests;
 #[cfg(test)]
 mod hostile_languages;
+#[cfg(test)]
+mod keyed_state;
 #[cfg(test)]
 mod object_store;
 #[cfg(test)]

@@ -23,11 +23,13 @@ A function is called once for each event::
     def root_login(event: Event) -> bool:
         return event["user_type"] == "Root"
 
-Both run natively in unit tests (:mod:`yagura.testing`). The package knows the plugin contract and nothing of the host,
+A detector of a rule with ``partition_by`` may remember something of each key: :mod:`yagura.state`.
+
+All run natively in unit tests (:mod:`yagura.testing`). The package knows the plugin contract and nothing of the host,
 and needs nothing but Python's own library.
 """
 
-from . import log
+from . import log, state
 from .batch import Batch, Event
 from .detector import Detector, detector
 from .errors import ColumnError, ConfigError, DataError, PluginError, RetryError
@@ -58,4 +60,5 @@ __all__ = [
     "View",
     "detector",
     "log",
+    "state",
 ]

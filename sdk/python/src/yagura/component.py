@@ -23,9 +23,10 @@ sandbox.install()
 
 from componentize_py_types import Err
 from wit_world.imports import log as host_log
+from wit_world.imports import state as host_state
 from wit_world.imports import types
 
-from . import log
+from . import log, state
 from .detector import REGISTERED
 from .dispatch import Dispatch
 from .errors import ConfigError, PluginError, RetryError
@@ -89,6 +90,7 @@ def load(folder: str) -> None:
         raise
     _dispatch = Dispatch(REGISTERED, source)
     log.send_to(_send)
+    state.keep_in(_HostStore())
     sandbox.seal(files.values())
     # What was loaded stays: no collection of garbage has to look at it again.
     gc.collect()
@@ -165,6 +167,42 @@ def _lower(finding: Finding) -> Any:
     lowered.observables = [(kind.value, value) for kind, value in finding.observables] if finding.observables else []
     lowered.context = list(finding.context.items()) if finding.context else []
     return lowered
+
+
+class _HostStore:
+    """The state as the host keeps it."""
+
+    def rule(self) -> int:
+        rule: int = _kept(host_state.rule)
+        return rule
+
+    def get(self, name: str, at: int) -> bytes | None:
+        value: bytes | None = _kept(host_state.get, name, at)
+        return value
+
+    def put(self, name: str, value: bytes, expires: int | None) -> None:
+        _kept(host_state.put, name, value, expires)
+
+    def increment(self, name: str, by: int, at: int, expires: int | None) -> int:
+        count: int = _kept(host_state.increment, name, by, at, expires)
+        return count
+
+    def remove(self, name: str) -> None:
+        _kept(host_state.remove, name)
+
+    def wake(self, at: int) -> None:
+        _kept(host_state.wake, at)
+
+
+def _kept(call: Callable[..., Any], *arguments: object) -> Any:
+    """Asks the host, and raises its error as the SDK's."""
+    try:
+        return call(*arguments)
+    except Err as error:
+        case: Any = error.value
+    if isinstance(case, host_state.StateError_TooLarge):
+        raise state.StateFull(case.value)
+    raise state.NotACounter if isinstance(case, host_state.StateError_NotANumber) else state.NoState
 
 
 def _send(level: int, message: str) -> None:

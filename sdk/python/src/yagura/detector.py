@@ -17,7 +17,7 @@ Author = TypeVar("Author", bound=Callable[..., Any])
 
 class Detector(Protocol):
     """What a detector's class looks like. Every method but the first two may be left out, and ``on_batch`` too when
-    there is an ``on_watermark``.
+    there is an ``on_wake`` or an ``on_watermark``.
 
     It need not inherit from this: the type is for type checkers and readers.
     """
@@ -35,6 +35,13 @@ class Detector(Protocol):
         once more.
         """
 
+    def on_wake(self, time: int, findings: Findings) -> None:
+        """Answers a wake-up that a partition key asked for by :func:`yagura.state.wake`, with exactly the time that was
+        asked for: no event of the key before it is still to come. ``yagura.state`` is that of the key.
+
+        A detector without it hears of the time by :meth:`on_watermark`. Raises as :meth:`on_batch`.
+        """
+
     def on_watermark(self, time: int, findings: Findings) -> None:
         """Learns that no event before ``time``, in microseconds since 1970-01-01T00:00:00Z, is still to come.
 
@@ -42,7 +49,8 @@ class Detector(Protocol):
         """
 
     def snapshot(self) -> bytes:
-        """Returns the private state, in an encoding of the detector's own; empty when it keeps none."""
+        """Returns the detector's own memory, in an encoding of its own; empty when it keeps none. What belongs to a
+        partition key is better kept by :mod:`yagura.state`."""
 
     def restore(self, state: bytes) -> None:
         """Takes back what an earlier :meth:`snapshot` returned; not called when that was empty.
@@ -87,7 +95,7 @@ def open_detector(author: Callable[..., Any], rule: Rule) -> Opened:
     if not isinstance(author, type):
         return Opened(_Function(author, rule))
     instance = author(rule)
-    if not hasattr(instance, "on_batch") and not hasattr(instance, "on_watermark"):
+    if not any(hasattr(instance, name) for name in ("on_batch", "on_wake", "on_watermark")):
         raise ConfigError(f"the detector `{author.__qualname__}` has neither `on_batch` nor `on_watermark`")
     return Opened(instance)
 
@@ -95,13 +103,14 @@ def open_detector(author: Callable[..., Any], rule: Rule) -> Opened:
 class Opened:
     """A detector of any form, with the methods that it left out."""
 
-    __slots__ = ("detector", "on_batch", "on_watermark", "restore", "snapshot")
+    __slots__ = ("detector", "on_batch", "on_wake", "on_watermark", "restore", "snapshot")
 
     def __init__(self, instance: Any) -> None:
         self.detector = instance
         """The author's own object."""
         self.on_batch: Callable[[Batch, Findings], None] = getattr(instance, "on_batch", _nothing)
         self.on_watermark: Callable[[int, Findings], None] = getattr(instance, "on_watermark", _nothing)
+        self.on_wake: Callable[[int, Findings], None] = getattr(instance, "on_wake", self.on_watermark)
         self.snapshot: Callable[[], bytes] = getattr(instance, "snapshot", bytes)
         self.restore: Callable[[bytes], None] = getattr(instance, "restore", _nothing)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from . import log
+from . import log, state
 from .batch import Batch, RawBatch
 from .detector import Entry, Opened, open_detector
 from .errors import ConfigError, DataError, PluginError
@@ -75,29 +75,36 @@ class Dispatch:
             batch.release()
 
     def on_watermark(self, time: int) -> list[tuple[int, Finding]]:
-        """Returns the findings of all rules, each with its rule's place in :meth:`open`."""
+        """Returns the findings of the rule whose key is woken, or else of all rules, each with its rule's place in
+        :meth:`open`."""
+        woken = state.current_rule()
         found: list[tuple[int, Finding]] = []
         for index, rule in enumerate(self._rules):
+            if woken not in (None, index):
+                continue
             findings = Findings()
             with self._guarded(DataError):
-                rule.detector.on_watermark(time, findings)
+                if woken is None:
+                    rule.detector.on_watermark(time, findings)
+                else:
+                    rule.detector.on_wake(time, findings)
                 found.extend((index, finding) for finding in findings.finish())
         return found
 
     def snapshot(self) -> bytes:
-        """Returns the private state of all rules."""
+        """Returns the memory of all rules' detectors."""
         parts: list[bytes] = []
         for rule in self._rules:
             with self._guarded(DataError):
-                state = bytes(rule.detector.snapshot())
-            if state:
-                for part in (rule.id.encode(), state):
+                kept = bytes(rule.detector.snapshot())
+            if kept:
+                for part in (rule.id.encode(), kept):
                     parts += (len(part).to_bytes(8, "little"), part)
         return b"".join(parts)
 
-    def restore(self, state: bytes) -> None:
-        """Gives every rule its part of a state back, by the rule's id."""
-        parts = list(_parts(state))
+    def restore(self, kept: bytes) -> None:
+        """Gives every rule its part of a snapshot back, by the rule's id."""
+        parts = list(_parts(kept))
         if len(parts) % 2:
             raise _cut()
         for id, part in zip(parts[::2], parts[1::2]):

@@ -7,9 +7,11 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from . import state
 from .batch import Batch
 from .detector import open_detector
 from .findings import Finding, Findings
+from .memory import Memory
 from .rule import Rule
 from .schema import DataType, Schema
 
@@ -127,6 +129,7 @@ class Session:
         self._schema = Schema(events._fields)
         rule = Rule(rule_id, dict(config or {}), dict(plugin_config or {}), self._schema)
         self._opened = open_detector(detector, rule)
+        self._keys: dict[str, Memory] = {}
 
     @property
     def detector(self) -> Any:
@@ -134,7 +137,7 @@ class Session:
         return self._opened.detector
 
     def batch(self, events: Events) -> list[Finding]:
-        """Hands a batch to the detector and returns its findings. The columns are those of ``__init__``."""
+        """Hands a batch to the detector, without state, and returns its findings. The columns are those of ``__init__``."""
         batch = Batch(self._schema, events._batch())
         findings = Findings(len(batch))
         try:
@@ -142,6 +145,39 @@ class Session:
             return findings.finish()
         finally:
             batch.release()
+
+    def keyed_batch(self, key: str, events: Events) -> list[Finding]:
+        """Hands events of one partition key to the detector, in the order of their event time, and returns its findings.
+
+        The detector sees the key's state, which is kept in memory, under the host's limits. As with a host, a call that
+        fails changes no state.
+        """
+        return self._with_key(key, None, lambda: self.batch(events))
+
+    def wake(self, key: str, time: int) -> list[Finding]:
+        """Wakes a partition key at a time in microseconds since 1970-01-01T00:00:00Z, and returns the findings. A test
+        calls it for each of :meth:`wakes`, or for any time that it likes."""
+
+        def call() -> list[Finding]:
+            findings = Findings()
+            self._opened.on_wake(time, findings)
+            return findings.finish()
+
+        return self._with_key(key, time, call)
+
+    def wakes(self, key: str) -> list[int]:
+        """Returns the times for which a partition key asked to be woken, in order."""
+        return sorted(self._keys.get(key, Memory()).wakes)
+
+    def _with_key(self, key: str, woken: int | None, call: Callable[[], list[Finding]]) -> list[Finding]:
+        memory = self._keys.get(key, Memory()).copy(woken)
+        state.keep_in(memory)
+        try:
+            found = call()
+        finally:
+            state.keep_in(None)
+        self._keys[key] = memory
+        return found
 
     def watermark(self, time: int) -> list[Finding]:
         """Tells the detector that no event before ``time``, in microseconds since 1970-01-01T00:00:00Z, is still to
@@ -154,10 +190,10 @@ class Session:
         """Returns the detector's private state."""
         return bytes(self._opened.snapshot())
 
-    def restore(self, state: bytes) -> None:
-        """Gives a detector the state of another; like the host, not when it is empty."""
-        if state:
-            self._opened.restore(state)
+    def restore(self, kept: bytes) -> None:
+        """Gives a detector the snapshot of another; like the host, not when it is empty."""
+        if kept:
+            self._opened.restore(kept)
 
 
 def judge(
