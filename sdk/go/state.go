@@ -22,7 +22,7 @@ var (
 	// ErrNoState says that the call is not for one key: the rule has no `partition_by`, or this is not a call that judges
 	// rows or answers a wake-up.
 	ErrNoState = errors.New(
-		"there is no state here: it is for rules with `partition_by`, while rows of a key are judged")
+		"there is no state here: it is for rules with `partition_by`, while events of a key are judged")
 	// ErrStateFull says that a limit of the key is hit, which the text names. Nothing was stored.
 	ErrStateFull = errors.New("the state is full")
 	// ErrNotACounter says that the entry is not eight bytes long.

@@ -77,7 +77,7 @@ impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoScope => f.write_str(
-                "there is no state here: it is for rules with `partition_by`, while rows of a key are judged",
+                "there is no state here: it is for rules with `partition_by`, while events of a key are judged",
             ),
             Self::TooLarge(reason) => write!(f, "the state is full: {reason}"),
             Self::NotANumber => {

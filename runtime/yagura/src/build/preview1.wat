@@ -1,7 +1,7 @@
 ;; The functions of WASI preview 1 that guests of stock toolchains import, without anything behind them.
 ;;
 ;; wit-component links this module into a component as the adapter `wasi_snapshot_preview1`. So a Go or C guest becomes a
-;; component that imports nothing but the plugin's log, and answers the same in every run:
+;; component that imports nothing but the plugin's log and state, and answers the same in every run:
 ;;
 ;; * The clock starts at 1 ms after 1970 and moves by a microsecond a look, and by the time that a sleeper asks for.
 ;; * Random bytes are xorshift64 from a fixed seed (Marsaglia, "Xorshift RNGs", 2003).

@@ -62,7 +62,11 @@ fn take(step: &str, at: i64, state: State) -> Result<String, PluginError> {
         "forget" => done(state.remove("n")),
         "wake" => done(state.wake(at + 5)),
         "write" => done(state.put("text", "名", Some(at + 10))),
-        "text" => said(state.get_text("text", at).map(|text| text.unwrap_or_default())),
+        "text" => said(
+            state
+                .get_text("text", at)
+                .map(|text| text.unwrap_or_default()),
+        ),
         "count text" => said(state.increment("text", 1, at, None)),
         "large value" => done(state.put("large", vec![0; 2000], None)),
         "many entries" => done((0..1001).try_for_each(|n| state.put(&n.to_string(), "", None))),
