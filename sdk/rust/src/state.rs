@@ -52,11 +52,10 @@ pub const DAY: i64 = 24 * HOUR;
 /// }
 ///
 /// use yagura_sdk::testing::{Events, Session};
-/// let failures = Events::new().time("event_time", (0..10).map(|n| n * MINUTE));
-/// let mut session = Session::<Guessing>::open("{}", &failures).unwrap();
-/// assert_eq!(session.keyed_batch("alice", &failures).unwrap().len(), 0);
-/// assert_eq!(session.keyed_batch("alice", &failures).unwrap().len(), 1);
-/// assert_eq!(session.keyed_batch("bob", &failures).unwrap().len(), 0);
+/// let every = |minutes: i64| Events::new().time("event_time", (0..10).map(|n| n * minutes * MINUTE));
+/// let mut session = Session::<Guessing>::open("{}", &every(1)).unwrap();
+/// assert_eq!(session.keyed_batch("alice", &every(1)).unwrap().len(), 1);
+/// assert_eq!(session.keyed_batch("bob", &every(2)).unwrap().len(), 0);
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct State(());
