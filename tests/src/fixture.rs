@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use yagura_alerts::assemble;
+use yagura_core::Alert;
 use yagura_core::pack::{Limits, parse_rule};
-use yagura_core::{Alert, Rule};
 use yagura_engine::run::TableOutcome;
 use yagura_engine::{EngineError, PluginSource, RuleSource, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::{Host, HostConfig};
@@ -89,15 +88,8 @@ impl Fixture {
     /// Runs with the given options.
     pub async fn run(&self, options: &RunOptions) -> Result<Outcome, EngineError> {
         let mut outcome = run(self.input.clone(), options, |_, _| {}).await?;
-        let rules: Vec<Rule> = self
-            .input
-            .rules
-            .iter()
-            .map(|source| Rule::clone(&source.rule))
-            .collect();
-        let findings = std::mem::take(&mut outcome.findings);
         Ok(Outcome {
-            alerts: assemble(&rules, findings),
+            alerts: outcome.settle(options.partitions)?.0,
             run: outcome,
         })
     }

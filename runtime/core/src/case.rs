@@ -20,6 +20,10 @@ pub struct InlineTest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<serde_json::Value>")]
     pub events: Vec<toml::Value>,
+    /// Events by table, for a rule that joins several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
+    pub tables: BTreeMap<String, Vec<toml::Value>>,
     /// Whether the rule finds anything in them.
     pub matches: bool,
     /// What the first alert must say; what is left out is not compared.
@@ -51,8 +55,13 @@ impl InlineTest {
         if self.name.trim().is_empty() {
             return Some(("name", "is empty: say what the case shows".to_owned()));
         }
-        if self.event.is_some() != self.events.is_empty() {
-            let message = "needs one of `event` and `events`".to_owned();
+        let given = [
+            self.event.is_some(),
+            !self.events.is_empty(),
+            !self.tables.is_empty(),
+        ];
+        if given.iter().filter(|given| **given).count() != 1 {
+            let message = "needs one of `event`, `events` and `tables`".to_owned();
             return Some(("event", message));
         }
         if !self.matches && self.alert.is_some() {
@@ -73,8 +82,16 @@ impl InlineTest {
         lines.map(|line| line + "\n").collect()
     }
 
+    /// Returns the events of one of its tables as lines of JSON.
+    pub fn ndjson_of(&self, table: &str) -> String {
+        let lines = self.tables.get(table).into_iter().flatten();
+        let lines = lines.filter_map(|event| json(event).ok());
+        lines.map(|line| line + "\n").collect()
+    }
+
     fn all(&self) -> impl Iterator<Item = &toml::Value> {
-        self.event.iter().chain(&self.events)
+        let of_tables = self.tables.values().flatten();
+        self.event.iter().chain(&self.events).chain(of_tables)
     }
 }
 

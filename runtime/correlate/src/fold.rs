@@ -61,6 +61,59 @@ pub struct Change {
     pub alert: Alert,
 }
 
+/// Which time a table has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// No event before it is still to come; in microseconds.
+    pub time: i64,
+    /// It has been silent for so long that others do not wait for it.
+    pub is_idle: bool,
+}
+
+impl Default for Mark {
+    /// Nothing is passed.
+    fn default() -> Self {
+        Self {
+            time: i64::MIN,
+            is_idle: false,
+        }
+    }
+}
+
+impl Mark {
+    /// No event before this time is still to come.
+    pub fn at(micros: i64) -> Self {
+        Self {
+            time: micros,
+            is_idle: false,
+        }
+    }
+
+    /// Returns which time several tables have passed together: the earliest of those that are not idle.
+    fn of_all(marks: impl Iterator<Item = Self> + Clone) -> i64 {
+        let active = marks.clone().filter(|mark| !mark.is_idle);
+        let earliest = active.map(|mark| mark.time).min();
+        let all = || marks.map(|mark| mark.time).min();
+        earliest.or_else(all).unwrap_or(i64::MIN)
+    }
+}
+
+impl Counters {
+    /// Adds what another step counted.
+    pub fn add(&mut self, other: Self) {
+        let pairs = [
+            (&mut self.late, other.late),
+            (&mut self.capped, other.capped),
+            (&mut self.without_key, other.without_key),
+        ];
+        for (mine, others) in pairs {
+            for (rule, count) in others {
+                *mine.entry(rule).or_default() += count;
+            }
+        }
+    }
+}
+
 /// What a step counted, by the id of the rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -218,15 +271,14 @@ impl Fold {
         &self.graph
     }
 
-    /// Takes findings, moves time on, and tells what came of it. `watermark` says for a table which time it has passed:
-    /// no event before it is still to come.
+    /// Takes findings, moves time on to what `watermark` says of the tables, and tells what came of it.
     ///
     /// # Errors
     /// When keys on disk cannot be read.
     pub fn step(
         &mut self,
         findings: Vec<Finding>,
-        watermark: &dyn Fn(&str) -> i64,
+        watermark: &dyn Fn(&str) -> Mark,
         cold: &mut dyn ColdStore,
     ) -> Result<StepOutput, String> {
         self.step = self.step.wrapping_add(1);
@@ -251,11 +303,11 @@ impl Fold {
         }
         let mut told = self.late_alerts(late);
         for number in 0..self.domains.len() {
-            let tables = self.domains[number].tables.iter();
-            let passed = tables.map(|table| watermark(table)).min();
-            let passed = passed
-                .unwrap_or(i64::MIN)
-                .max(self.domains[number].watermark);
+            let marks = self.domains[number]
+                .tables
+                .iter()
+                .map(|table| watermark(table));
+            let passed = Mark::of_all(marks).max(self.domains[number].watermark);
             let (closed, touched) = self.settle(number, passed, cold, &mut output.counters)?;
             self.tell(number, closed, touched, cold, &mut told)?;
         }

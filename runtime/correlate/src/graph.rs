@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use yagura_core::correlation::{CorrelationKind, MEASURES};
 use yagura_core::names::did_you_mean;
+use yagura_core::references::{circle_of, in_order, members};
 use yagura_core::rule::Report;
 use yagura_core::{Correlation, FieldPath, Rule};
 
@@ -73,7 +74,7 @@ impl Graph {
                 entries[index] = resolve(rules, index, correlation)?;
             }
         }
-        for rule in in_order(rules, &entries)? {
+        for rule in ordered(rules, &entries)? {
             let Some(correlation) = &rules[rule].correlation else {
                 continue;
             };
@@ -231,8 +232,7 @@ fn measured(correlation: &Correlation) -> Vec<&str> {
     all.map(String::as_str).collect()
 }
 
-/// Finds the rules that each entry of `rules` names, with the entry's place: the rule of this id, or a Sigma rule that
-/// runs on several tables and has the table's name behind it.
+/// Finds the rules that each entry of `rules` stands for, with the entry's place.
 fn resolve(
     rules: &[Arc<Rule>],
     index: usize,
@@ -240,23 +240,8 @@ fn resolve(
 ) -> Result<Vec<(usize, usize)>, GraphError> {
     let mut found = Vec::new();
     for (entry, name) in correlation.rules.iter().enumerate() {
-        let before = found.len();
-        let is_named = |rule: &Rule| rule.id == *name;
-        let is_placed = |rule: &Rule| {
-            let rest = rule.id.strip_prefix(name.as_str());
-            rest.and_then(|rest| rest.strip_prefix('.')) == Some(rule.table.as_str())
-        };
-        let of = |is: &dyn Fn(&Rule) -> bool| -> Vec<(usize, usize)> {
-            let all = rules.iter().enumerate();
-            all.filter(|(_, rule)| is(rule))
-                .map(|(rule, _)| (entry, rule))
-                .collect()
-        };
-        found.extend(of(&is_named));
-        if found.len() == before {
-            found.extend(of(&is_placed));
-        }
-        if found.len() == before {
+        let named = members(name, rules.iter().map(Arc::as_ref));
+        if named.is_empty() {
             let known = rules.iter().map(|rule| rule.id.as_str());
             return Err(GraphError {
                 rule: index,
@@ -267,38 +252,28 @@ fn resolve(
                 ),
             });
         }
+        found.extend(named.into_iter().map(|rule| (entry, rule)));
     }
     Ok(found)
 }
 
-/// Returns the correlations, each after those that it joins.
-fn in_order(
-    rules: &[Arc<Rule>],
-    entries: &[Vec<(usize, usize)>],
-) -> Result<Vec<usize>, GraphError> {
-    let mut order = Vec::new();
-    let mut left: Vec<usize> = (0..rules.len())
-        .filter(|rule| rules[*rule].correlation.is_some())
+/// Returns the rules, each after those that it joins.
+fn ordered(rules: &[Arc<Rule>], entries: &[Vec<(usize, usize)>]) -> Result<Vec<usize>, GraphError> {
+    let needs: Vec<Vec<usize>> = entries
+        .iter()
+        .map(|entries| entries.iter().map(|(_, rule)| *rule).collect())
         .collect();
-    while !left.is_empty() {
-        let is_ready = |rule: &usize| !entries[*rule].iter().any(|(_, of)| left.contains(of));
-        let (ready, waiting): (Vec<usize>, Vec<usize>) =
-            left.iter().partition(|rule| is_ready(rule));
-        if ready.is_empty() {
-            let ids: Vec<&str> = waiting
-                .iter()
-                .map(|rule| rules[*rule].id.as_str())
-                .collect();
-            return Err(GraphError {
-                rule: waiting[0],
-                key: "correlation.rules",
-                message: format!("goes in a circle with `{}`", ids.join("`, `")),
-            });
-        }
-        order.extend(ready);
-        left = waiting;
-    }
-    Ok(order)
+    let order = in_order(&needs);
+    let Some(first) = order.circular.first().copied() else {
+        return Ok(order.possible);
+    };
+    let circle = circle_of(first, &needs, &order);
+    let ids: Vec<&str> = circle.iter().map(|rule| rules[*rule].id.as_str()).collect();
+    Err(GraphError {
+        rule: circle.first().copied().unwrap_or(first),
+        key: "correlation.rules",
+        message: format!("goes in a circle: `{}`", ids.join("` joins `")),
+    })
 }
 
 #[cfg(test)]
@@ -362,7 +337,7 @@ mod tests {
         );
         assert_eq!(
             message(&[joins("x", &["y"], &[]), joins("y", &["x"], &[])]),
-            "`correlation.rules` goes in a circle with `x`, `y`"
+            "`correlation.rules` goes in a circle: `x` joins `y` joins `x`"
         );
         let lacks = [
             joins("x", &["y", "a"], &["host"]),

@@ -12,7 +12,7 @@ pub mod store;
 mod window;
 
 pub use fold::{
-    Change, ColdKey, ColdStore, Counters, Fold, FoldOptions, NoCold, State, StepOutput,
+    Change, ColdKey, ColdStore, Counters, Fold, FoldOptions, Mark, NoCold, State, StepOutput,
 };
 pub use graph::{Graph, GraphError};
 pub use machine::travel::Places;

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use yagura_core::pack::parse_rule;
 use yagura_core::{Alert, EventRef, Finding, Rule, Timestamp};
 use yagura_correlate::store::{Progress, Store, StoreLimits};
-use yagura_correlate::{Change, Fold, FoldOptions, NoCold, State};
+use yagura_correlate::{Change, Fold, FoldOptions, Mark, NoCold, State};
 
 const SECOND: i64 = 1_000_000;
 
@@ -178,7 +178,7 @@ fn one_shot(rules: &[Arc<Rule>], events: &[Event]) -> Vec<String> {
         .map(|(number, event)| finding(&fold, number, event))
         .collect();
     let mut alerts = settled(
-        fold.step(findings, &|_| i64::MIN, &mut NoCold)
+        fold.step(findings, &|_| Mark::default(), &mut NoCold)
             .unwrap()
             .changes,
     );
@@ -271,8 +271,8 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
             *seen = (*seen).max(event.second + event.delay);
         }
         let watermark = |table: &str| {
-            seen.get(table)
-                .map_or(i64::MIN, |seen| (seen - LATENESS) * SECOND)
+            let seen = seen.get(table);
+            seen.map_or(Mark::default(), |seen| Mark::at((seen - LATENESS) * SECOND))
         };
         let output = fold.step(findings, &watermark, &mut store).unwrap();
         assert!(output.counters.late.is_empty(), "{:?}", output.counters);

@@ -81,6 +81,9 @@ pub enum EngineError {
         /// The cause.
         source: DataFusionError,
     },
+    /// What correlations remember cannot be read back.
+    #[error("cannot go on: {0}")]
+    State(String),
     /// A fault of our own in handling columns.
     #[error("cannot plan the scan")]
     Arrow(#[from] ArrowError),

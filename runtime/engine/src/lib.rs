@@ -25,10 +25,12 @@ mod prefilter;
 mod prune;
 pub mod report;
 mod rows;
+mod ruleset;
 pub mod run;
 pub mod runtime;
 mod scan;
 mod sigma;
+mod table_run;
 
 pub use author::{Nearest, condition_predicate, explain, nearest, predicate_of, syntax_error};
 pub use condition::ConditionError;

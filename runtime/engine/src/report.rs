@@ -100,18 +100,27 @@ impl Progress {
         std::mem::take(&mut *self.costs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Forgets everything, for a run that starts again.
-    pub(crate) fn reset(&self) {
-        for counter in [
+    /// Returns the counters as they are.
+    pub(crate) fn counters(&self) -> [u64; 4] {
+        self.all().map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Goes back to earlier counters, for objects that are read again.
+    pub(crate) fn reset_to(&self, earlier: [u64; 4]) {
+        for (counter, value) in self.all().into_iter().zip(earlier) {
+            counter.store(value, Ordering::Relaxed);
+        }
+        self.lock().clear();
+        self.take_costs();
+    }
+
+    fn all(&self) -> [&AtomicU64; 4] {
+        [
             &self.scanned,
             &self.judged,
             &self.null_times,
             &self.findings,
-        ] {
-            counter.store(0, Ordering::Relaxed);
-        }
-        self.lock().clear();
-        self.take_costs();
+        ]
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SetAside>> {

@@ -1,30 +1,21 @@
 //! One pass of all rules over a closed range of event time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use datafusion::common::DataFusionError;
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
-use datafusion::execution::cache::default_cache::DefaultCache;
-use datafusion::execution::context::SessionContext;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use datafusion::prelude::SessionConfig;
-use futures::{StreamExt, TryStreamExt, stream};
-use yagura_core::names::did_you_mean;
-use yagura_core::{Finding, Rule, TimeRange};
-use yagura_lake::table::{DataFile, OnProblem, Table, TableConfig};
+use yagura_core::{Alert, Finding, Rule, TimeRange, Timestamp};
+use yagura_correlate::{Counters, Fold, FoldOptions, Mark, NoCold, Places};
+use yagura_lake::table::{Table, TableConfig};
 
-use crate::detect::DetectExec;
 use crate::error::EngineError;
-use crate::findings::decode;
-use crate::judge::chain;
-use crate::plan::{RuleSource, TablePlan, Tuning};
+use crate::plan::{RuleSource, Tuning};
 use crate::report::{Progress, RuleCost, SetAside};
-use crate::runtime::{DetectRuntime, PluginSource};
-use crate::scan::{object_store_url, scan};
-use crate::sigma::{SigmaInput, place};
+use crate::ruleset::{RuleSet, rule_error};
+use crate::runtime::PluginSource;
+use crate::sigma::SigmaInput;
+use crate::table_run::{TableRun, footer_cache};
 
 /// How a run works.
 #[derive(Debug, Clone)]
@@ -64,12 +55,14 @@ pub struct RunInput {
     pub sigma: SigmaInput,
     /// The plugins that the rules name by index.
     pub plugins: Vec<PluginSource>,
+    /// Where addresses are, by rule; under the empty name for all others.
+    pub places: BTreeMap<String, Places>,
 }
 
 /// What came of a run.
 #[derive(Debug, Default)]
 pub struct RunOutcome {
-    /// The rules that findings refer to by index: those given, then the Sigma rules that found a table.
+    /// The rules that ran, to which findings refer by index.
     pub rules: Vec<Arc<Rule>>,
     /// The findings, in no order.
     pub findings: Vec<Finding>,
@@ -79,6 +72,9 @@ pub struct RunOutcome {
     pub tables: Vec<TableOutcome>,
     /// Rules that did not run, with their files and the reason.
     pub not_run: Vec<NotRun>,
+    sources: Vec<RuleSource>,
+    places: BTreeMap<String, Places>,
+    range: TimeRange,
 }
 
 /// A rule that did not run.
@@ -109,6 +105,8 @@ pub struct TableOutcome {
     pub bad_files: Vec<(String, String)>,
     /// What rules' plugins cost, by index among the run's rules; empty unless their host measures it.
     pub costs: BTreeMap<usize, RuleCost>,
+    /// The latest event time by the objects' statistics, if they say.
+    pub latest: Option<Timestamp>,
 }
 
 /// Runs the rules over the tables.
@@ -122,67 +120,101 @@ pub async fn run(
     options: &RunOptions,
     mut watch: impl FnMut(&Table, &Arc<Progress>),
 ) -> Result<RunOutcome, EngineError> {
-    let mut outcome = RunOutcome::default();
-    let mut rules = input.rules;
     let mut open = Vec::new();
     for config in &input.tables {
-        let is_named = rules.iter().any(|source| source.rule.table == config.name);
+        let is_named = input
+            .rules
+            .iter()
+            .any(|source| source.rule.table == config.name);
         if is_named || !input.sigma.load.rules.is_empty() {
-            let cache: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES));
+            let cache = footer_cache();
             let table = Table::open(config.clone(), options.range, Arc::clone(&cache)).await?;
             open.push((Arc::new(table), cache));
         }
     }
     let tables: Vec<Arc<Table>> = open.iter().map(|(table, _)| Arc::clone(table)).collect();
-    let placed = place(&input.sigma, &tables);
-    rules.extend(placed.rules);
-    outcome.not_run.extend(placed.not_run);
-    let mut by_table: BTreeMap<&str, Vec<(usize, RuleSource)>> = BTreeMap::new();
-    for (index, source) in rules.iter().enumerate() {
-        if source.rule.correlation.is_some() {
-            outcome.not_run.push(NotRun {
-                rule: source.rule.id.clone(),
-                file: source.file.clone(),
-                reason: "it joins findings of other rules, which runs do not do yet".into(),
-            });
-        } else if tables.iter().any(|table| table.name == source.rule.table) {
-            let rules = by_table.entry(&source.rule.table).or_default();
-            rules.push((index, source.clone()));
-        } else {
-            let known = input.tables.iter().map(|table| table.name.as_str());
-            outcome.not_run.push(NotRun {
-                rule: source.rule.id.clone(),
-                file: source.file.clone(),
-                reason: format!(
-                    "there is no table `{}`{}",
-                    source.rule.table,
-                    did_you_mean(&source.rule.table, known)
-                ),
-            });
+    let known: Vec<&str> = input
+        .tables
+        .iter()
+        .map(|table| table.name.as_str())
+        .collect();
+    let set = RuleSet::new(input.rules, &input.sigma, &tables, &known)?;
+    let mut outcome = RunOutcome {
+        places: input.places,
+        range: options.range,
+        ..RunOutcome::default()
+    };
+    for (table, cache) in open {
+        let rules = set.of_table(&table.name);
+        if rules.is_empty() {
+            continue;
         }
+        let mut run = TableRun::new(table, cache, &rules, &set.rules, &input.plugins, options)?;
+        watch(&run.table, &run.progress);
+        let files = run.table.files.clone();
+        let scanned = run.run(&files, outcome.findings.len()).await?;
+        let progress = &run.progress;
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let mut bad_files = run.table.bad_files.clone();
+        bad_files.extend(scanned.bad_files);
+        outcome.tables.push(TableOutcome {
+            rules: rules.len(),
+            scanned: count(&progress.scanned),
+            judged: count(&progress.judged),
+            null_times: count(&progress.null_times),
+            bad_files,
+            costs: progress.take_costs(),
+            latest: run.latest(&scanned.files).await,
+            table: Arc::clone(&run.table),
+        });
+        outcome.findings.extend(scanned.findings);
+        outcome.set_aside.extend(progress.take_set_aside());
     }
-    outcome.rules = rules
+    outcome.rules = set
+        .rules
         .iter()
         .map(|source| Arc::clone(&source.rule))
         .collect();
-    for (table, cache) in open {
-        let Some(of_table) = by_table.get(table.name.as_str()) else {
-            continue;
-        };
-        let job = TableJob {
-            table,
-            cache,
-            rules: of_table,
-            all: &outcome.rules,
-            plugins: &input.plugins,
-            options,
-        };
-        let (table, findings, set_aside) = job.run(outcome.findings.len(), &mut watch).await?;
-        outcome.tables.push(table);
-        outcome.findings.extend(findings);
-        outcome.set_aside.extend(set_aside);
-    }
+    outcome.sources = set.rules;
+    outcome.not_run = set.not_run;
     Ok(outcome)
+}
+
+impl RunOutcome {
+    /// Takes the findings and returns the settled alerts that come of them, in order of window, rule and key, their
+    /// evidence without hashes; and what correlations left out.
+    ///
+    /// # Errors
+    /// [`EngineError::Rule`]: a correlation that needs something that is not there, such as a file of places.
+    pub fn settle(&mut self, workers: usize) -> Result<(Vec<Alert>, Counters), EngineError> {
+        let options = FoldOptions {
+            workers,
+            is_live: false,
+            places: self.places.clone(),
+        };
+        let mut fold = Fold::new(self.rules.clone(), options)
+            .map_err(|error| rule_error(&self.sources, error))?;
+        let findings = std::mem::take(&mut self.findings);
+        let wrong = EngineError::State;
+        let first = fold
+            .step(findings, &|_| Mark::default(), &mut NoCold)
+            .map_err(wrong)?;
+        let end = |table: &str| self.end_of(table).unwrap_or(i64::MIN);
+        let last = fold.finish(&end, &mut NoCold).map_err(wrong)?;
+        let mut counters = first.counters;
+        counters.add(last.counters);
+        let alerts = first.changes.into_iter().chain(last.changes);
+        Ok((alerts.map(|change| change.alert).collect(), counters))
+    }
+
+    /// Returns the last instant of a table that the run knows of: the end of its range, or its latest event.
+    fn end_of(&self, table: &str) -> Option<i64> {
+        if let Some(to) = self.range.to {
+            return Some(to.micros().saturating_sub(1));
+        }
+        let outcome = self.tables.iter().find(|of| of.table.name == table)?;
+        Some(outcome.latest?.micros())
+    }
 }
 
 /// Opens every table, to check or explain rules over it.
@@ -193,253 +225,11 @@ pub async fn open_tables(
     tables: &[TableConfig],
     range: TimeRange,
 ) -> Result<Vec<Arc<Table>>, EngineError> {
-    let cache: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES));
+    let cache = footer_cache();
     let mut open = Vec::with_capacity(tables.len());
     for config in tables {
         let table = Table::open(config.clone(), range, Arc::clone(&cache)).await?;
         open.push(Arc::new(table));
     }
     Ok(open)
-}
-
-struct TableJob<'a> {
-    table: Arc<Table>,
-    cache: Arc<FileMetadataCache>,
-    rules: &'a [(usize, RuleSource)],
-    /// All rules of the run.
-    all: &'a [Arc<Rule>],
-    plugins: &'a [PluginSource],
-    options: &'a RunOptions,
-}
-
-impl TableJob<'_> {
-    async fn run(
-        &self,
-        findings_before: usize,
-        watch: &mut impl FnMut(&Table, &Arc<Progress>),
-    ) -> Result<(TableOutcome, Vec<Finding>, Vec<SetAside>), EngineError> {
-        let table = Arc::clone(&self.table);
-        let progress = Arc::new(Progress::default());
-        let session = self.session(&table, None)?;
-        let plan = Arc::new(TablePlan::new(
-            &session.state(),
-            Arc::clone(&table),
-            self.rules,
-            self.options.tuning,
-        )?);
-        watch(&table, &progress);
-        let mut bad_files = table.bad_files.clone();
-        let mut files = table.files.clone();
-        let findings = loop {
-            let runtime = Arc::new(DetectRuntime::open(
-                &plan,
-                self.plugins,
-                self.all.len(),
-                Arc::clone(&progress),
-            )?);
-            let session = self.session(&table, Some(runtime))?;
-            let attempt = self
-                .scan_once(&session, &plan, &files, findings_before)
-                .await;
-            let error = match attempt {
-                Ok(findings) => break findings,
-                Err(EngineError::Scan { source, .. }) => source,
-                Err(other) => return Err(other),
-            };
-            // The reader does not say which object it failed on. Reading them one by one does.
-            let found = self.unreadable(&session, &plan, &files).await?;
-            if found.is_empty() {
-                return Err(scan_error(&table, error));
-            }
-            if table.on_bad_file == OnProblem::Fail {
-                let (file, reason) = found[0].clone();
-                return Err(EngineError::BadFile {
-                    table: table.name.clone(),
-                    file,
-                    reason,
-                });
-            }
-            let is_bad = |file: &DataFile| {
-                let url = table.location.name_of(&file.meta.location);
-                found.iter().any(|(bad, _)| *bad == url)
-            };
-            files.retain(|file| !is_bad(file));
-            bad_files.extend(found);
-            progress.reset();
-        };
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let outcome = TableOutcome {
-            rules: plan.rules.len(),
-            scanned: count(&progress.scanned),
-            judged: count(&progress.judged),
-            null_times: count(&progress.null_times),
-            bad_files,
-            costs: progress.take_costs(),
-            table,
-        };
-        Ok((outcome, findings, progress.take_set_aside()))
-    }
-
-    fn session(
-        &self,
-        table: &Table,
-        runtime: Option<Arc<DetectRuntime>>,
-    ) -> Result<SessionContext, EngineError> {
-        let mut config = SessionConfig::new()
-            .with_target_partitions(self.options.partitions.max(1))
-            .with_batch_size(self.options.batch_rows.max(1));
-        if let Some(runtime) = runtime {
-            config = config.with_extension(runtime);
-        }
-        let session = SessionContext::new_with_config(config);
-        let url = object_store_url(table).map_err(|error| scan_error(table, error))?;
-        session
-            .runtime_env()
-            .register_object_store(url.as_ref(), Arc::clone(&table.location.store));
-        Ok(session)
-    }
-
-    async fn scan_once(
-        &self,
-        session: &SessionContext,
-        plan: &Arc<TablePlan>,
-        files: &[DataFile],
-        findings_before: usize,
-    ) -> Result<Vec<Finding>, EngineError> {
-        if files.is_empty() {
-            return Ok(Vec::new());
-        }
-        let table = &plan.table;
-        let state = session.state();
-        let options = state.config_options();
-        let cache = Arc::clone(&self.cache);
-        let input = scan(plan, files, self.options.range, cache, options)
-            .map_err(|error| scan_error(table, error))?;
-        let detect: Arc<dyn ExecutionPlan> = Arc::new(DetectExec::new(
-            input,
-            Arc::clone(plan),
-            self.options.range,
-            self.options.batch_rows,
-        ));
-        let partitions = detect.output_partitioning().partition_count();
-        let streams = (0..partitions)
-            .map(|partition| detect.execute(partition, session.task_ctx()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| scan_error(table, error))?;
-        // Each partition is a task of its own, so that they use every core.
-        let mut batches = stream::select_all(streams.into_iter().map(in_own_task));
-        let mut objects = HashMap::new();
-        let mut findings: Vec<Finding> = Vec::new();
-        while let Some(batch) = batches.next().await {
-            let batch = batch.map_err(|error| scan_error(table, error))?;
-            findings.extend(decode(&batch, &mut objects));
-            if findings_before + findings.len() > self.options.max_findings {
-                return Err(self.too_many(&findings));
-            }
-        }
-        Ok(findings)
-    }
-
-    fn too_many(&self, findings: &[Finding]) -> EngineError {
-        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-        for finding in findings {
-            *counts.entry(finding.rule).or_default() += 1;
-        }
-        let most = counts.into_iter().max_by_key(|(_, count)| *count);
-        let (rule, count) = most.unwrap_or_default();
-        EngineError::TooManyFindings {
-            limit: self.options.max_findings,
-            rule: self.all[rule].id.clone(),
-            count,
-        }
-    }
-
-    /// Reads every object by itself and returns those that fail, with the reason.
-    async fn unreadable(
-        &self,
-        session: &SessionContext,
-        plan: &TablePlan,
-        files: &[DataFile],
-    ) -> Result<Vec<(String, String)>, EngineError> {
-        let table = &plan.table;
-        let mut bad = Vec::new();
-        for file in files {
-            let one = std::slice::from_ref(file);
-            let state = session.state();
-            let options = state.config_options();
-            let read = async {
-                let input = scan(
-                    plan,
-                    one,
-                    self.options.range,
-                    Arc::clone(&self.cache),
-                    options,
-                )?;
-                for partition in 0..input.output_partitioning().partition_count() {
-                    let mut batches = input.execute(partition, session.task_ctx())?;
-                    while batches.try_next().await?.is_some() {}
-                }
-                Ok::<_, DataFusionError>(())
-            };
-            if let Err(error) = read.await {
-                bad.push((
-                    table.location.name_of(&file.meta.location),
-                    error.strip_backtrace(),
-                ));
-            }
-        }
-        Ok(bad)
-    }
-}
-
-/// What the footers of one table may take; above it the least used are fetched again.
-const FOOTER_CACHE_BYTES: usize = 64 * 1024 * 1024;
-
-fn in_own_task(
-    mut input: datafusion::execution::SendableRecordBatchStream,
-) -> impl futures::Stream<Item = datafusion::error::Result<datafusion::arrow::array::RecordBatch>> + Unpin
-{
-    let mut builder =
-        datafusion::physical_plan::stream::RecordBatchReceiverStream::builder(input.schema(), 2);
-    let sender = builder.tx();
-    builder.spawn(async move {
-        while let Some(batch) = input.next().await {
-            if sender.send(batch).await.is_err() {
-                break;
-            }
-        }
-        Ok(())
-    });
-    builder.build()
-}
-
-/// Errors of ours that travelled through DataFusion come out as themselves.
-fn scan_error(table: &Table, error: DataFusionError) -> EngineError {
-    tracing::debug!(error = chain(&error), "scan failed");
-    match error.find_root() {
-        DataFusionError::External(_) => match unwrap_external(error) {
-            Ok(own) => own,
-            Err(source) => EngineError::Scan {
-                table: table.name.clone(),
-                source,
-            },
-        },
-        _ => EngineError::Scan {
-            table: table.name.clone(),
-            source: error,
-        },
-    }
-}
-
-fn unwrap_external(error: DataFusionError) -> Result<EngineError, DataFusionError> {
-    match error {
-        DataFusionError::External(inner) => inner
-            .downcast::<EngineError>()
-            .map(|own| *own)
-            .map_err(DataFusionError::External),
-        DataFusionError::Context(text, inner) => {
-            unwrap_external(*inner).map_err(|inner| DataFusionError::Context(text, Box::new(inner)))
-        }
-        other => Err(other),
-    }
 }

@@ -11,6 +11,7 @@ pub mod rows;
 mod schema;
 pub mod store;
 pub mod table;
+mod times;
 
 pub use definition::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition};
 pub use error::LakeError;

@@ -17,6 +17,7 @@ use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use datafusion::parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
 use sha2::{Digest, Sha256};
 use yagura_core::alert::hex;
 
@@ -75,14 +76,14 @@ impl Table {
         object: &str,
         rows: &[u64],
     ) -> Result<BTreeMap<u64, String>, RowsError> {
-        let file = self
-            .files
-            .iter()
-            .find(|file| self.location.name_of(&file.meta.location) == object)
-            .ok_or_else(|| RowsError::Unknown {
-                table: self.name.clone(),
-                object: object.to_owned(),
-            })?;
+        let mut files = self.files.iter();
+        let known = files.find(|file| self.location.name_of(&file.meta.location) == object);
+        let file = match known {
+            Some(file) => file.clone(),
+            // Of an earlier step: the table need not have listed it again.
+            None => self.look_up(object).await?,
+        };
+        let file = &file;
         let mut rows = rows.to_vec();
         rows.sort_unstable();
         rows.dedup();
@@ -106,6 +107,30 @@ impl Table {
         })?;
         let hashes = texts.iter().map(|text| hex(&Sha256::digest(text)));
         Ok(rows.into_iter().zip(hashes).collect())
+    }
+
+    /// Says whether an object, by its name, lies in the table.
+    pub fn holds(&self, object: &str) -> bool {
+        let path = self.location.object_of(object);
+        path.is_some_and(|path| path.prefix_matches(&self.location.prefix))
+    }
+
+    async fn look_up(&self, object: &str) -> Result<DataFile, RowsError> {
+        let unknown = || RowsError::Unknown {
+            table: self.name.clone(),
+            object: object.to_owned(),
+        };
+        let path = self.location.object_of(object).ok_or_else(unknown)?;
+        let meta = self
+            .location
+            .store
+            .head(&path)
+            .await
+            .map_err(|_| unknown())?;
+        Ok(DataFile {
+            meta,
+            partition_values: Vec::new(),
+        })
     }
 
     async fn read_rows(

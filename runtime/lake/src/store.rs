@@ -163,6 +163,12 @@ impl Location {
     pub fn name_of(&self, object: &Path) -> String {
         format!("{}/{object}", self.root)
     }
+
+    /// Returns the object that [`Location::name_of`] wrote so; nothing for one of another store.
+    pub fn object_of(&self, name: &str) -> Option<Path> {
+        let below = name.strip_prefix(&*self.root)?.strip_prefix('/')?;
+        Path::parse(below).ok()
+    }
 }
 
 impl fmt::Display for Location {

@@ -6,6 +6,7 @@
 mod build;
 mod commands;
 mod config;
+mod evidence;
 mod exit;
 mod output;
 mod packs;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use yagura_core::Pack;
+use yagura_correlate::Places;
 use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
 use yagura_rules::sigma::{self, FieldMap, Load};
@@ -49,6 +50,8 @@ pub(crate) struct Loaded {
     pub(crate) rules: Vec<RuleSource>,
     pub(crate) sigma: SigmaInput,
     pub(crate) plugins: Vec<PluginSource>,
+    /// Where addresses are, by rule.
+    pub(crate) places: BTreeMap<String, Places>,
 }
 
 /// Reads the packs, loads the plugins that their rules use, and reads the Sigma rules of packs and directories.
@@ -92,6 +95,15 @@ pub(crate) fn load(
                     }
                 },
             };
+            if let Some(file) = rule.correlation.as_ref().and_then(|c| c.geoip.as_ref()) {
+                let places = Places::read(&dir.join(file)).map_err(|message| {
+                    RuleFault(format!(
+                        "{}: `rule.correlation.geoip`: {message}",
+                        source.file.display()
+                    ))
+                })?;
+                loaded.places.insert(rule.id.clone(), places);
+            }
             loaded.rules.push(RuleSource {
                 rule: Arc::new(rule.clone()),
                 file: source.file.clone(),

@@ -95,7 +95,6 @@ fn run_takes_sigma_rules_as_they_are_and_lists_those_that_cannot_run() {
 }
 
 #[test]
-#[ignore = "runs place correlations and do not judge them yet"]
 fn old_rules_that_count_events_alert_on_enough_of_them() {
     let place = Place::new();
     let count = |least: u32| {

@@ -9,18 +9,18 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
-use yagura_alerts::assemble;
-use yagura_core::{Alert, Rule, TimeRange, Timestamp};
+use yagura_core::{TimeRange, Timestamp};
+use yagura_correlate::Counters;
 use yagura_engine::report::{Progress, SetAside};
-use yagura_engine::run::TableOutcome;
 use yagura_engine::{RunInput, RunOptions, RunOutcome, run as engine_run};
 use yagura_host::Meter;
+use yagura_lake::table::Table;
 
 use super::block_on;
 use crate::config::{Config, LakeSettings, TableSettings};
 use crate::exit::{INPUT, RULE};
 use crate::output::{self, Format, number};
-use crate::{packs, progress};
+use crate::{evidence, packs, progress};
 
 /// Run rules over tables once and print the alerts.
 #[derive(Debug, clap::Args)]
@@ -146,6 +146,7 @@ impl Job {
             rules: loaded.rules,
             sigma: loaded.sigma,
             plugins: loaded.plugins,
+            places: loaded.places,
         };
         let bar = progress::spinner();
         let outcome = engine_run(input, &self.options, |table, counters| {
@@ -154,15 +155,18 @@ impl Job {
         .await;
         bar.finish_and_clear();
         let mut outcome = outcome?;
-        let findings = std::mem::take(&mut outcome.findings);
-        let rules: Vec<Rule> = outcome.rules.iter().map(|rule| Rule::clone(rule)).collect();
-        let mut alerts = assemble(&rules, findings);
-        hash_evidence(&rules, &outcome.tables, &mut alerts).await?;
+        let (mut alerts, counters) = outcome.settle(self.options.partitions)?;
+        let tables: Vec<Arc<Table>> = outcome
+            .tables
+            .iter()
+            .map(|of| Arc::clone(&of.table))
+            .collect();
+        evidence::hash(&tables, &mut alerts).await?;
 
         let mut out = BufWriter::new(io::stdout().lock());
         output::alerts(&mut out, &alerts, self.format)?;
         out.flush()?;
-        tell(&outcome, &rules, start)?;
+        tell(&outcome, &counters, start)?;
         if !outcome.set_aside.is_empty() {
             return Ok(RULE);
         }
@@ -187,45 +191,8 @@ fn watch(bar: &ProgressBar, table: &str, counters: &Arc<Progress>) {
     });
 }
 
-/// Reads the listed events again and writes their hashes into the alerts.
-async fn hash_evidence(
-    rules: &[Rule],
-    tables: &[TableOutcome],
-    alerts: &mut [Alert],
-) -> Result<()> {
-    let table_of: BTreeMap<&str, &str> = rules
-        .iter()
-        .map(|rule| (rule.id.as_str(), rule.table.as_str()))
-        .collect();
-    for outcome in tables {
-        let table = &outcome.table;
-        let mut wanted: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        let mine = |alert: &Alert| table_of.get(alert.rule.as_str()) == Some(&table.name.as_str());
-        for alert in alerts.iter().filter(|alert| mine(alert)) {
-            for event in &alert.evidence.events {
-                let rows = wanted.entry(event.object.clone()).or_default();
-                rows.push(event.row);
-            }
-        }
-        let mut hashes = BTreeMap::new();
-        for (object, rows) in wanted {
-            let found = table.event_hashes(&object, &rows).await?;
-            hashes.insert(object, found);
-        }
-        for alert in alerts.iter_mut().filter(|alert| mine(alert)) {
-            for event in &mut alert.evidence.events {
-                let hash = hashes
-                    .get(&event.object)
-                    .and_then(|rows| rows.get(&event.row));
-                event.hash = hash.cloned().unwrap_or_default();
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Says on stderr what was read, and all that did not go as it should.
-fn tell(outcome: &RunOutcome, rules: &[Rule], start: Instant) -> Result<()> {
+fn tell(outcome: &RunOutcome, counters: &Counters, start: Instant) -> Result<()> {
     let mut err = io::stderr().lock();
     for table in &outcome.tables {
         let skipped = table.table.files_out_of_range;
@@ -274,7 +241,8 @@ fn tell(outcome: &RunOutcome, rules: &[Rule], start: Instant) -> Result<()> {
         };
         writeln!(err, "warning: {rules} did not run: {reason}{ids}")?;
     }
-    tell_set_aside(&mut err, outcome, rules)?;
+    tell_set_aside(&mut err, outcome)?;
+    tell_left_out(&mut err, counters)?;
     if outcome.tables.is_empty() {
         writeln!(
             err,
@@ -288,7 +256,8 @@ fn tell(outcome: &RunOutcome, rules: &[Rule], start: Instant) -> Result<()> {
 /// Events of one rule that are told one by one.
 const MOST_TOLD: usize = 10;
 
-fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome, rules: &[Rule]) -> Result<()> {
+fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
+    let rules = &outcome.rules;
     let mut by_rule: BTreeMap<usize, Vec<&SetAside>> = BTreeMap::new();
     for events in &outcome.set_aside {
         by_rule.entry(events.rule).or_default().push(events);
@@ -331,6 +300,25 @@ fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome, rules: &[Rule]) ->
                 count(quarantined, "event", "events")
             )?;
         }
+    }
+    Ok(())
+}
+
+/// Says what correlations did not see.
+fn tell_left_out(err: &mut impl Write, counters: &Counters) -> Result<()> {
+    for (rule, left_out) in &counters.without_key {
+        writeln!(
+            err,
+            "warning: `{rule}` left out {} without a value in its `by`",
+            count(*left_out, "finding", "findings")
+        )?;
+    }
+    for (rule, forgotten) in &counters.capped {
+        writeln!(
+            err,
+            "warning: `{rule}` forgot {} of keys that had more than a key may hold",
+            count(*forgotten, "hit or value", "hits or values")
+        )?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use yagura_core::Pack;
 use yagura_core::case::InlineTest;
 use yagura_core::names::did_you_mean;
+use yagura_core::rule::Report;
 
 use crate::exit::RuleFault;
 
@@ -42,8 +43,14 @@ pub(crate) struct Case {
 /// The events of a case.
 #[derive(Debug, Clone)]
 pub(crate) enum Events {
+    /// Of the rule's only table.
     File(PathBuf),
+    /// Of the rule's only table, as lines of JSON.
     Inline(String),
+    /// A folder with a file for each table.
+    Folder(Vec<(String, PathBuf)>),
+    /// For each table lines of JSON.
+    InlineTables(Vec<(String, String)>),
 }
 
 /// What must come of a case.
@@ -88,14 +95,25 @@ pub(crate) fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases>
     let mut folders: BTreeMap<String, &str> = BTreeMap::new();
     for source in &pack.rules {
         let id = &source.rule.id;
-        ids.insert(id);
+        // A rule that is only a part of others is shown by their cases.
+        if source.rule.alert.report != Report::None {
+            ids.insert(id);
+        }
         folders.insert(id.clone(), id);
         for test in &source.tests {
             cases.push(Case {
                 rule: id.clone(),
                 name: test.name.clone(),
                 place: source.file.clone(),
-                events: Events::Inline(test.ndjson()),
+                events: match test.tables.is_empty() {
+                    true => Events::Inline(test.ndjson()),
+                    false => Events::InlineTables(
+                        test.tables
+                            .keys()
+                            .map(|table| (table.clone(), test.ndjson_of(table)))
+                            .collect(),
+                    ),
+                },
                 expected: Expected::Inline(test.clone()),
             });
         }
@@ -155,6 +173,16 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
             goldens.insert(stem.to_owned(), file);
             continue;
         }
+        if file.is_dir() {
+            cases.push(case(
+                rule,
+                &name,
+                folder,
+                Events::Folder(tables_of(&file)?),
+                &file,
+            ));
+            continue;
+        }
         let stem = FORMS.iter().filter_map(|form| name.strip_suffix(form));
         let Some(stem) = stem.min_by_key(|stem| stem.len()) else {
             return Err(RuleFault(format!(
@@ -164,19 +192,7 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
             ))
             .into());
         };
-        let golden = folder.join(format!("{stem}{GOLDEN}"));
-        let is_negative = stem.starts_with("negative") && !golden.exists();
-        cases.push(Case {
-            rule: rule.to_owned(),
-            name: stem.to_owned(),
-            place: file.clone(),
-            events: Events::File(file),
-            expected: if is_negative {
-                Expected::Nothing
-            } else {
-                Expected::Alerts(golden)
-            },
-        });
+        cases.push(case(rule, stem, folder, Events::File(file.clone()), &file));
     }
     for case in &cases {
         goldens.remove(&case.name);
@@ -190,6 +206,51 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
         .into());
     }
     Ok(cases)
+}
+
+fn case(rule: &str, name: &str, folder: &Path, events: Events, place: &Path) -> Case {
+    let golden = folder.join(format!("{name}{GOLDEN}"));
+    let is_negative = name.starts_with("negative") && !golden.exists();
+    Case {
+        rule: rule.to_owned(),
+        name: name.to_owned(),
+        place: place.to_owned(),
+        events,
+        expected: if is_negative {
+            Expected::Nothing
+        } else {
+            Expected::Alerts(golden)
+        },
+    }
+}
+
+/// Returns the tables of a case that is a folder: each file is named after its table.
+fn tables_of(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut tables = Vec::new();
+    for file in entries(folder)? {
+        let name = file_name(&file);
+        if name.starts_with(['.', '_']) {
+            continue;
+        }
+        let stem = FORMS.iter().filter_map(|form| name.strip_suffix(form));
+        let Some(table) = stem.min_by_key(|stem| stem.len()) else {
+            return Err(RuleFault(format!(
+                "{} is no log of a table: it is named TABLE and one of {}",
+                file.display(),
+                FORMS.join(", ")
+            ))
+            .into());
+        };
+        tables.push((table.to_owned(), file.clone()));
+    }
+    if tables.is_empty() {
+        return Err(RuleFault(format!(
+            "{} is a case without events: put a file for each table there, TABLE.ndjson",
+            folder.display()
+        ))
+        .into());
+    }
+    Ok(tables)
 }
 
 fn warnings(ids: &BTreeSet<&str>, cases: &[Case]) -> Vec<String> {

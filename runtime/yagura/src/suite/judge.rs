@@ -1,6 +1,6 @@
 //! Runs cases, each over a lake of its own, and compares what comes of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
-use yagura_alerts::assemble;
 use yagura_core::case::InlineTest;
 use yagura_core::{Alert, Pack, Rule};
 use yagura_engine::report::RuleCost;
@@ -33,8 +32,8 @@ pub(crate) struct Suite {
     /// Columns of each table as all of its cases together show them.
     tables: BTreeMap<String, TableDefinition>,
     _dir: tempfile::TempDir,
-    /// Files of events by case.
-    files: Vec<PathBuf>,
+    /// For each case the tables with their files of events.
+    files: Vec<Vec<(String, PathBuf)>>,
 }
 
 /// What came of a case.
@@ -73,15 +72,15 @@ impl Suite {
         let quoted = |line: &String| line.split('`').nth(1).is_some_and(|id| id.contains(only));
         cases.warnings.retain(quoted);
         let temporary = tempfile::tempdir().context("cannot make a directory for events")?;
-        let files = files(&cases.cases, temporary.path())?;
         let mut suite = Self {
             pack,
             cases,
             loaded,
             tables: BTreeMap::new(),
+            files: Vec::new(),
             _dir: temporary,
-            files,
         };
+        suite.files = suite.write_files()?;
         suite.tables = suite.learn_tables().await;
         Ok(suite)
     }
@@ -94,13 +93,18 @@ impl Suite {
     pub(crate) async fn run(&self, update: bool) -> Result<Vec<Outcome>> {
         let side_by_side = std::thread::available_parallelism().map_or(1, usize::from);
         let runs = self.cases.cases.iter().zip(&self.files);
-        stream::iter(runs.map(|(case, file)| self.run_case(case, file, update)))
+        stream::iter(runs.map(|(case, files)| self.run_case(case, files, update)))
             .buffered(side_by_side)
             .try_collect()
             .await
     }
 
-    async fn run_case(&self, case: &Case, file: &Path, update: bool) -> Result<Outcome> {
+    async fn run_case(
+        &self,
+        case: &Case,
+        files: &[(String, PathBuf)],
+        update: bool,
+    ) -> Result<Outcome> {
         let mut outcome = Outcome {
             rule: case.rule.clone(),
             name: case.name.clone(),
@@ -110,7 +114,7 @@ impl Suite {
             fuel_per_event: None,
             updated: None,
         };
-        let found = match self.alerts(case, file).await {
+        let found = match self.alerts(case, files).await {
             Ok(found) => found,
             Err(error) => {
                 outcome.wrong_rule = error
@@ -177,33 +181,58 @@ impl Suite {
         Some(&rules.find(|source| source.rule.id == id)?.rule)
     }
 
-    /// Puts the events into a lake and lets the rule judge them.
-    async fn alerts(&self, case: &Case, file: &Path) -> Result<Found> {
-        let table = self.table_of(&case.rule);
+    /// Puts the events into a lake and lets the rule judge them, with those that it joins.
+    async fn alerts(&self, case: &Case, files: &[(String, PathBuf)]) -> Result<Found> {
         let location = new_lake()?;
-        self.fill(&location, &table, case, file).await?;
-        let mut input = RunInput {
-            tables: vec![TableConfig {
-                name: table.clone(),
-                location: location.join(&table),
-                time: None,
-                day_partition: None,
-                on_null_time: None,
-                on_bad_file: OnProblem::Fail,
-            }],
-            plugins: self.loaded.plugins.clone(),
-            ..RunInput::default()
-        };
-        match self.own(&case.rule) {
-            Some(source) => input.rules.push(source.clone()),
-            None => input.sigma = self.sigma(&case.rule),
+        let needed = self.needed(&case.rule);
+        for (table, file) in files {
+            if !table.is_empty() {
+                self.fill(&location, table, case, file).await?;
+                continue;
+            }
+            let several = needed.tables.join("`, `");
+            return Err(RuleFault(format!(
+                "{} has events of one table, and the rule reads `{several}`: make the case a folder with TABLE.ndjson for each, or write `tables` in place of `events`",
+                case.place.display()
+            ))
+            .into());
         }
+        let tables: BTreeSet<&String> = files.iter().map(|(table, _)| table).collect();
+        // A table without events is there all the same: nothing happened in it.
+        for table in needed.tables.iter().filter(|table| !tables.contains(table)) {
+            if let Some(definition) = self.tables.get(table) {
+                definition.write(&location.join(table)).await?;
+                definition.write_empty_object(&location.join(table)).await?;
+            }
+        }
+        let tables = tables
+            .into_iter()
+            .chain(&needed.tables)
+            .collect::<BTreeSet<_>>();
+        let input = RunInput {
+            tables: tables
+                .into_iter()
+                .map(|table| TableConfig {
+                    name: table.clone(),
+                    location: location.join(table),
+                    time: None,
+                    day_partition: None,
+                    on_null_time: None,
+                    on_bad_file: OnProblem::Fail,
+                })
+                .collect(),
+            plugins: self.loaded.plugins.clone(),
+            places: self.loaded.places.clone(),
+            rules: needed.rules,
+            sigma: needed.sigma,
+        };
         let options = RunOptions {
             partitions: 1,
             ..RunOptions::default()
         };
         let mut outcome = run(input, &options, |_, _| {}).await?;
-        if let Some(rule) = outcome.not_run.first() {
+        let mut not_run = outcome.not_run.iter();
+        if let Some(rule) = not_run.find(|rule| rule.rule == case.rule || rule.rule.is_empty()) {
             return Err(RuleFault(format!("the rule does not run: {}", rule.reason)).into());
         }
         if let Some(reason) = set_aside(&outcome) {
@@ -213,13 +242,46 @@ impl Suite {
             .tables
             .iter()
             .find_map(|table| table.costs.values().next().copied());
-        let findings = std::mem::take(&mut outcome.findings);
-        let rules: Vec<Rule> = outcome.rules.iter().map(|rule| Rule::clone(rule)).collect();
+        let id = |rule: usize| outcome.rules.get(rule).map(|rule| rule.id.as_str());
+        // A Sigma rule over several tables has the table's name behind its id.
+        let is_own = |id: &str| entry_of(id, &case.rule);
+        let found = outcome
+            .findings
+            .iter()
+            .any(|finding| id(finding.rule).is_some_and(is_own));
+        let (mut alerts, _) = outcome.settle(1)?;
+        alerts.retain(|alert| is_own(&alert.rule));
         Ok(Found {
-            matched: !findings.is_empty(),
-            alerts: assemble(&rules, findings),
+            matched: found || !alerts.is_empty(),
+            alerts,
             cost,
         })
+    }
+
+    /// Returns what a rule needs to run: itself, the rules that it joins, and their tables.
+    fn needed(&self, id: &str) -> Needed {
+        let mut needed = Needed::default();
+        let mut open = vec![id.to_owned()];
+        let mut seen = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            if !seen.insert(id.clone()) {
+                continue;
+            }
+            let Some(source) = self.own(&id) else {
+                // A Sigma rule, or several that a correlation joins.
+                needed.add_sigma(&self.loaded.sigma, &id);
+                needed.tables.push(self.sigma_table(&id));
+                continue;
+            };
+            match &source.rule.correlation {
+                Some(correlation) => open.extend(correlation.rules.iter().cloned()),
+                None => needed.tables.push(source.rule.table.clone()),
+            }
+            needed.rules.push(source.clone());
+        }
+        needed.tables.sort();
+        needed.tables.dedup();
+        needed
     }
 
     /// Writes a case's events into the table of a lake. Events that no rule would judge are an error: a case that expects
@@ -246,7 +308,7 @@ impl Suite {
             bail!("{} holds no events", case.place.display());
         }
         // A recorded log may have lines without time; a case that somebody wrote may not.
-        let is_inline = matches!(case.events, Events::Inline(_));
+        let is_inline = matches!(case.events, Events::Inline(_) | Events::InlineTables(_));
         if report.without_time == report.events || (is_inline && report.without_time > 0) {
             bail!(
                 "no event has a time that can be read, so no rule judges them: give each one its time as its source writes it"
@@ -259,10 +321,12 @@ impl Suite {
     /// reads. What cannot be read fails in its own case.
     async fn learn_tables(&self) -> BTreeMap<String, TableDefinition> {
         let mut by_table: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        for (case, file) in self.cases.cases.iter().zip(&self.files) {
+        for (table, file) in self.files.iter().flatten() {
             if !is_parquet(file) {
-                let table = self.table_of(&case.rule);
-                by_table.entry(table).or_default().push(file.clone());
+                by_table
+                    .entry(table.clone())
+                    .or_default()
+                    .push(file.clone());
             }
         }
         let mut tables = BTreeMap::new();
@@ -284,25 +348,80 @@ impl Suite {
         rules.find(|source| source.rule.id == rule)
     }
 
-    fn table_of(&self, rule: &str) -> String {
-        match self.own(rule) {
-            Some(source) => source.rule.table.clone(),
-            // A Sigma rule finds its table by the columns.
-            None => format!("events_{}", rule.replace(['-', '.'], "_")),
-        }
+    /// Returns the table of a Sigma rule's cases; the rule finds it by its columns.
+    fn sigma_table(&self, rule: &str) -> String {
+        format!("events_{}", rule.replace(['-', '.'], "_"))
     }
 
-    /// Returns the one Sigma rule, with the filters that may apply to it.
-    fn sigma(&self, rule: &str) -> SigmaInput {
-        let mut load = self.loaded.sigma.load.clone();
-        load.problems.clear();
-        load.correlations.clear();
-        load.rules.retain(|source| sigma_rule_id(source) == rule);
-        SigmaInput {
-            load,
-            maps: self.loaded.sigma.maps.clone(),
+    /// Returns each case's tables with their files of events, writing those of inline cases. Where a case of one file
+    /// belongs to a rule of several tables, the name is empty.
+    fn write_files(&self) -> Result<Vec<Vec<(String, PathBuf)>>> {
+        let mut all = Vec::with_capacity(self.cases.cases.len());
+        for (index, case) in self.cases.cases.iter().enumerate() {
+            let tables = self.needed(&case.rule).tables;
+            let only = match tables.as_slice() {
+                [one] => one.clone(),
+                _ => String::new(),
+            };
+            let write = |name: &str, text: &str| -> Result<PathBuf> {
+                let file = self._dir.path().join(format!("{index}-{name}.ndjson"));
+                fs::write(&file, text)
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+                Ok(file)
+            };
+            all.push(match &case.events {
+                Events::File(file) => vec![(only, file.clone())],
+                Events::Inline(text) => vec![(only, write("events", text)?)],
+                Events::Folder(files) => files.clone(),
+                Events::InlineTables(tables) => tables
+                    .iter()
+                    .map(|(table, text)| Ok((table.clone(), write(table, text)?)))
+                    .collect::<Result<_>>()?,
+            });
         }
+        Ok(all)
     }
+}
+
+/// What a rule needs to run.
+#[derive(Debug, Default)]
+struct Needed {
+    rules: Vec<RuleSource>,
+    sigma: SigmaInput,
+    /// In order of name.
+    tables: Vec<String>,
+}
+
+impl Needed {
+    /// Adds a Sigma rule, with the filters that may apply to it; a correlation with all that could be its parts.
+    fn add_sigma(&mut self, all: &SigmaInput, id: &str) {
+        self.sigma.maps.clone_from(&all.maps);
+        let load = &mut self.sigma.load;
+        load.filters.clone_from(&all.load.filters);
+        let correlations = yagura_engine::correlations(&all.load).rules;
+        let counts = all
+            .load
+            .rules
+            .iter()
+            .any(|rule| sigma_rule_id(rule) == id && rule.count.is_some());
+        if !counts && correlations.iter().any(|source| source.rule.id == id) {
+            load.rules.clone_from(&all.load.rules);
+            load.correlations.clone_from(&all.load.correlations);
+            return;
+        }
+        let known: Vec<String> = load.rules.iter().map(sigma_rule_id).collect();
+        let rules = all.load.rules.iter().filter(|source| {
+            let of = sigma_rule_id(source);
+            of == id && !known.contains(&of)
+        });
+        load.rules.extend(rules.cloned());
+    }
+}
+
+/// Says whether a rule of a run is the case's: it, or what it is on one of its tables.
+fn entry_of(id: &str, rule: &str) -> bool {
+    let rest = id.strip_prefix(rule);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".events_"))
 }
 
 /// What a rule found in a case.
@@ -415,23 +534,6 @@ fn pretty(text: &str) -> String {
             + "\n"
     });
     lines.collect()
-}
-
-/// Returns each case's file of events, writing those of inline cases to `dir`.
-fn files(cases: &[Case], dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::with_capacity(cases.len());
-    for (index, case) in cases.iter().enumerate() {
-        files.push(match &case.events {
-            Events::File(file) => file.clone(),
-            Events::Inline(text) => {
-                let file = dir.join(format!("{index}.ndjson"));
-                fs::write(&file, text)
-                    .with_context(|| format!("cannot write {}", file.display()))?;
-                file
-            }
-        });
-    }
-    Ok(files)
 }
 
 fn is_parquet(file: &Path) -> bool {

@@ -1,0 +1,205 @@
+//! The rules of a run brought to its tables: which run, over which table, and what correlations ask of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use yagura_core::Rule;
+use yagura_core::names::did_you_mean;
+use yagura_core::references::members;
+use yagura_correlate::{Graph, GraphError};
+use yagura_lake::table::Table;
+use yagura_rules::resolve::find;
+
+use crate::error::EngineError;
+use crate::plan::RuleSource;
+use crate::run::NotRun;
+use crate::sigma::{SigmaInput, place};
+
+/// Rules that run.
+#[derive(Debug, Default)]
+pub(crate) struct RuleSet {
+    /// To which findings refer by index.
+    pub(crate) rules: Vec<RuleSource>,
+    /// Rules that do not run, with the reason.
+    pub(crate) not_run: Vec<NotRun>,
+}
+
+impl RuleSet {
+    /// Finds the rules that can run over `tables`. `known` are the names of all tables there are.
+    ///
+    /// # Errors
+    /// [`EngineError::Rule`] for a correlation that names a rule or a field that is not there.
+    pub(crate) fn new(
+        own: Vec<RuleSource>,
+        sigma: &SigmaInput,
+        tables: &[Arc<Table>],
+        known: &[&str],
+    ) -> Result<Self, EngineError> {
+        let placed = place(sigma, tables);
+        let mut set = Self {
+            rules: Vec::new(),
+            not_run: placed.not_run,
+        };
+        let all: Vec<RuleSource> = own.into_iter().chain(placed.rules).collect();
+        let mut waiting = Vec::new();
+        for source in all.clone() {
+            let rule = &source.rule;
+            if rule.correlation.is_some() {
+                waiting.push(source);
+            } else if tables.iter().any(|table| table.name == rule.table) {
+                set.rules.push(source);
+            } else {
+                let near = did_you_mean(&rule.table, known.iter().copied());
+                let reason = format!("there is no table `{}`{near}", rule.table);
+                set.not_run.push(not_run(&source, reason));
+            }
+        }
+        set.add_correlations(waiting, &all)?;
+        let shared: Vec<Arc<Rule>> = set
+            .rules
+            .iter()
+            .map(|source| Arc::clone(&source.rule))
+            .collect();
+        let graph = Graph::new(&shared).map_err(|error| rule_error(&set.rules, error))?;
+        for (source, fields) in set.rules.iter_mut().zip(graph.fields()) {
+            source.fields.clone_from(fields);
+        }
+        set.check_fields(tables)?;
+        Ok(set)
+    }
+
+    /// Adds the correlations of which all that they join runs.
+    fn add_correlations(
+        &mut self,
+        mut waiting: Vec<RuleSource>,
+        all: &[RuleSource],
+    ) -> Result<(), EngineError> {
+        loop {
+            let before = waiting.len();
+            for source in std::mem::take(&mut waiting) {
+                let joined = source.rule.correlation.iter().flat_map(|c| &c.rules);
+                let mut missing = None;
+                for entry in joined {
+                    let runs =
+                        !members(entry, self.rules.iter().map(|known| &*known.rule)).is_empty();
+                    let exists = !members(entry, all.iter().map(|known| &*known.rule)).is_empty();
+                    if !exists {
+                        let ids = all.iter().map(|known| known.rule.id.as_str());
+                        return Err(EngineError::Rule {
+                            file: source.file.clone(),
+                            rule: source.rule.id.clone(),
+                            key: "correlation.rules",
+                            message: format!(
+                                "names `{entry}`, and there is no such rule{}",
+                                did_you_mean(entry, ids)
+                            ),
+                        });
+                    }
+                    if !runs {
+                        missing = Some(entry.clone());
+                    }
+                }
+                match missing {
+                    None => self.rules.push(source),
+                    Some(_) => waiting.push(source),
+                }
+            }
+            if waiting.len() == before {
+                break;
+            }
+        }
+        for source in waiting {
+            let joined = source.rule.correlation.iter().flat_map(|c| &c.rules);
+            let runs = |entry: &&String| {
+                !members(entry, self.rules.iter().map(|known| &*known.rule)).is_empty()
+            };
+            let names: Vec<&str> = joined
+                .filter(|entry| !runs(entry))
+                .map(String::as_str)
+                .collect();
+            let reason = format!("it joins rules that do not run: `{}`", names.join("`, `"));
+            self.not_run.push(not_run(&source, reason));
+        }
+        Ok(())
+    }
+
+    /// Looks for fields that neither a rule's table nor its plugin can have.
+    fn check_fields(&self, tables: &[Arc<Table>]) -> Result<(), EngineError> {
+        let schemas: BTreeMap<&str, _> = tables
+            .iter()
+            .map(|table| (table.name.as_str(), table.schema()))
+            .collect();
+        for source in &self.rules {
+            let Some(correlation) = &source.rule.correlation else {
+                continue;
+            };
+            for entry in &correlation.rules {
+                for of in members(entry, self.rules.iter().map(|known| &*known.rule)) {
+                    let of = &self.rules[of];
+                    let Some(schema) = schemas.get(of.rule.table.as_str()) else {
+                        continue;
+                    };
+                    for name in correlation.field_names() {
+                        let Some(path) = correlation.path_of(name, &of.rule.id) else {
+                            continue;
+                        };
+                        let is_there = find(schema, &path).is_some()
+                            || of.plugin.is_some()
+                            || of.rule.optional.contains(&path);
+                        if is_there {
+                            continue;
+                        }
+                        let columns = schema.fields().iter().map(|field| field.name().as_str());
+                        let near = did_you_mean(&path.to_string(), columns);
+                        return Err(EngineError::Rule {
+                            file: source.file.clone(),
+                            rule: source.rule.id.clone(),
+                            key: if correlation.by.iter().any(|by| by == name) {
+                                "correlation.by"
+                            } else {
+                                "correlation.field"
+                            },
+                            message: format!(
+                                "needs `{path}` of rule `{}`, and its table `{}` has no such column{near}; say under `correlation.aliases.{name}` what that rule calls it",
+                                of.rule.id, of.rule.table
+                            ),
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the rules of a table with their indexes.
+    pub(crate) fn of_table(&self, table: &str) -> Vec<(usize, RuleSource)> {
+        let rules = self.rules.iter().enumerate();
+        rules
+            .filter(|(_, source)| source.rule.table == table && source.rule.correlation.is_none())
+            .map(|(index, source)| (index, source.clone()))
+            .collect()
+    }
+}
+
+/// Names the file of a rule that does not fit the others.
+pub(crate) fn rule_error(rules: &[RuleSource], error: GraphError) -> EngineError {
+    let (file, rule) = rules
+        .get(error.rule)
+        .map_or_else(Default::default, |source| {
+            (source.file.clone(), source.rule.id.clone())
+        });
+    EngineError::Rule {
+        file,
+        rule,
+        key: error.key,
+        message: error.message,
+    }
+}
+
+fn not_run(source: &RuleSource, reason: String) -> NotRun {
+    NotRun {
+        rule: source.rule.id.clone(),
+        file: source.file.clone(),
+        reason,
+    }
+}

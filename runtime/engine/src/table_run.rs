@@ -1,0 +1,321 @@
+//! One table with its rules planned: objects in, findings out, once or step by step.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use datafusion::common::DataFusionError;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::execution::cache::default_cache::DefaultCache;
+use datafusion::execution::context::SessionContext;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::prelude::SessionConfig;
+use futures::{StreamExt, TryStreamExt, stream};
+use yagura_core::{Finding, Timestamp};
+use yagura_lake::table::{DataFile, OnProblem, Table};
+
+use crate::detect::DetectExec;
+use crate::error::EngineError;
+use crate::findings::decode;
+use crate::judge::chain;
+use crate::plan::{RuleSource, TablePlan};
+use crate::report::Progress;
+use crate::run::RunOptions;
+use crate::runtime::{DetectRuntime, PluginSource};
+use crate::scan::{object_store_url, scan};
+
+/// What the footers of one table may take; above it the least used are fetched again.
+const FOOTER_CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Returns a cache for a table's footers.
+pub(crate) fn footer_cache() -> Arc<FileMetadataCache> {
+    Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES))
+}
+
+/// A table with its rules planned.
+#[derive(Debug)]
+pub(crate) struct TableRun {
+    pub(crate) table: Arc<Table>,
+    pub(crate) cache: Arc<FileMetadataCache>,
+    pub(crate) plan: Arc<TablePlan>,
+    pub(crate) progress: Arc<Progress>,
+    plugins: Vec<PluginSource>,
+    /// Ids of all rules of the run.
+    rule_ids: Vec<String>,
+    options: RunOptions,
+    /// Kept from step to step: instances are costly to open.
+    runtime: Option<Arc<DetectRuntime>>,
+}
+
+/// What came of some objects.
+#[derive(Debug, Default)]
+pub(crate) struct Scanned {
+    pub(crate) findings: Vec<Finding>,
+    /// Objects left out because they cannot be read, with the reason.
+    pub(crate) bad_files: Vec<(String, String)>,
+    /// The objects that were read.
+    pub(crate) files: Vec<DataFile>,
+}
+
+impl TableRun {
+    /// Plans the rules over the table.
+    pub(crate) fn new(
+        table: Arc<Table>,
+        cache: Arc<FileMetadataCache>,
+        rules: &[(usize, RuleSource)],
+        all: &[RuleSource],
+        plugins: &[PluginSource],
+        options: &RunOptions,
+    ) -> Result<Self, EngineError> {
+        let session = session(&table, options, None)?;
+        let plan = Arc::new(TablePlan::new(
+            &session.state(),
+            Arc::clone(&table),
+            rules,
+            options.tuning,
+        )?);
+        Ok(Self {
+            table,
+            cache,
+            plan,
+            progress: Arc::default(),
+            plugins: plugins.to_vec(),
+            rule_ids: all.iter().map(|source| source.rule.id.clone()).collect(),
+            options: options.clone(),
+            runtime: None,
+        })
+    }
+
+    /// Judges the events of these objects by all of the table's rules; `before` findings are held already.
+    pub(crate) async fn run(
+        &mut self,
+        files: &[DataFile],
+        before: usize,
+    ) -> Result<Scanned, EngineError> {
+        let mut scanned = Scanned {
+            files: files.to_vec(),
+            ..Scanned::default()
+        };
+        if files.is_empty() && self.runtime.is_some() {
+            return Ok(scanned);
+        }
+        loop {
+            let runtime = match &self.runtime {
+                Some(runtime) => Arc::clone(runtime),
+                None => {
+                    let opened = DetectRuntime::open(
+                        &self.plan,
+                        &self.plugins,
+                        self.rule_ids.len(),
+                        Arc::clone(&self.progress),
+                    )?;
+                    let opened = Arc::new(opened);
+                    self.runtime = Some(Arc::clone(&opened));
+                    opened
+                }
+            };
+            let session = session(&self.table, &self.options, Some(runtime))?;
+            let counted = self.progress.counters();
+            let attempt = self.scan_once(&session, &scanned.files, before).await;
+            let error = match attempt {
+                Ok(findings) => {
+                    scanned.findings = findings;
+                    return Ok(scanned);
+                }
+                Err(EngineError::Scan { source, .. }) => source,
+                Err(other) => return Err(other),
+            };
+            // The reader does not say which object it failed on. Reading them one by one does.
+            let found = self.unreadable(&session, &scanned.files).await?;
+            if found.is_empty() {
+                return Err(scan_error(&self.table, error));
+            }
+            if self.table.on_bad_file == OnProblem::Fail {
+                let (file, reason) = found[0].clone();
+                return Err(EngineError::BadFile {
+                    table: self.table.name.clone(),
+                    file,
+                    reason,
+                });
+            }
+            let is_bad = |file: &DataFile| {
+                let url = self.table.location.name_of(&file.meta.location);
+                found.iter().any(|(bad, _)| *bad == url)
+            };
+            scanned.files.retain(|file| !is_bad(file));
+            scanned.bad_files.extend(found);
+            self.runtime = None;
+            self.progress.reset_to(counted);
+        }
+    }
+
+    /// Returns the latest event time of the objects by their footers; nothing where none says.
+    pub(crate) async fn latest(&self, files: &[DataFile]) -> Option<Timestamp> {
+        let times = stream::iter(files)
+            .map(|file| self.table.times_of(file, Arc::clone(&self.cache)))
+            .buffered(FOOTERS_AT_ONCE);
+        let mut latest = None;
+        let mut times = std::pin::pin!(times);
+        while let Some(times) = times.next().await {
+            // An object that cannot be read was told of already.
+            if let Ok(Some((_, last))) = times {
+                latest = latest.max(Some(last));
+            }
+        }
+        latest
+    }
+
+    async fn scan_once(
+        &self,
+        session: &SessionContext,
+        files: &[DataFile],
+        before: usize,
+    ) -> Result<Vec<Finding>, EngineError> {
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (table, plan) = (&self.table, &self.plan);
+        let state = session.state();
+        let options = state.config_options();
+        let cache = Arc::clone(&self.cache);
+        let input = scan(plan, files, self.options.range, cache, options)
+            .map_err(|error| scan_error(table, error))?;
+        let detect: Arc<dyn ExecutionPlan> = Arc::new(DetectExec::new(
+            input,
+            Arc::clone(plan),
+            self.options.range,
+            self.options.batch_rows,
+        ));
+        let partitions = detect.output_partitioning().partition_count();
+        let streams = (0..partitions)
+            .map(|partition| detect.execute(partition, session.task_ctx()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| scan_error(table, error))?;
+        // Each partition is a task of its own, so that they use every core.
+        let mut batches = stream::select_all(streams.into_iter().map(in_own_task));
+        let mut objects = HashMap::new();
+        let mut findings: Vec<Finding> = Vec::new();
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(|error| scan_error(table, error))?;
+            findings.extend(decode(&batch, &mut objects));
+            if before + findings.len() > self.options.max_findings {
+                return Err(self.too_many(&findings));
+            }
+        }
+        Ok(findings)
+    }
+
+    fn too_many(&self, findings: &[Finding]) -> EngineError {
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        for finding in findings {
+            *counts.entry(finding.rule).or_default() += 1;
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        let (rule, count) = most.unwrap_or_default();
+        EngineError::TooManyFindings {
+            limit: self.options.max_findings,
+            rule: self.rule_ids[rule].clone(),
+            count,
+        }
+    }
+
+    /// Reads every object by itself and returns those that fail, with the reason.
+    async fn unreadable(
+        &self,
+        session: &SessionContext,
+        files: &[DataFile],
+    ) -> Result<Vec<(String, String)>, EngineError> {
+        let mut bad = Vec::new();
+        for file in files {
+            let one = std::slice::from_ref(file);
+            let state = session.state();
+            let options = state.config_options();
+            let read = async {
+                let cache = Arc::clone(&self.cache);
+                let input = scan(&self.plan, one, self.options.range, cache, options)?;
+                for partition in 0..input.output_partitioning().partition_count() {
+                    let mut batches = input.execute(partition, session.task_ctx())?;
+                    while batches.try_next().await?.is_some() {}
+                }
+                Ok::<_, DataFusionError>(())
+            };
+            if let Err(error) = read.await {
+                bad.push((
+                    self.table.location.name_of(&file.meta.location),
+                    error.strip_backtrace(),
+                ));
+            }
+        }
+        Ok(bad)
+    }
+}
+
+/// Footers that are read side by side.
+const FOOTERS_AT_ONCE: usize = 16;
+
+fn session(
+    table: &Table,
+    options: &RunOptions,
+    runtime: Option<Arc<DetectRuntime>>,
+) -> Result<SessionContext, EngineError> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(options.partitions.max(1))
+        .with_batch_size(options.batch_rows.max(1));
+    if let Some(runtime) = runtime {
+        config = config.with_extension(runtime);
+    }
+    let session = SessionContext::new_with_config(config);
+    let url = object_store_url(table).map_err(|error| scan_error(table, error))?;
+    session
+        .runtime_env()
+        .register_object_store(url.as_ref(), Arc::clone(&table.location.store));
+    Ok(session)
+}
+
+fn in_own_task(
+    mut input: datafusion::execution::SendableRecordBatchStream,
+) -> impl futures::Stream<Item = datafusion::error::Result<datafusion::arrow::array::RecordBatch>> + Unpin
+{
+    let mut builder =
+        datafusion::physical_plan::stream::RecordBatchReceiverStream::builder(input.schema(), 2);
+    let sender = builder.tx();
+    builder.spawn(async move {
+        while let Some(batch) = input.next().await {
+            if sender.send(batch).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    builder.build()
+}
+
+/// Errors of ours that travelled through DataFusion come out as themselves.
+fn scan_error(table: &Table, error: DataFusionError) -> EngineError {
+    tracing::debug!(error = chain(&error), "scan failed");
+    match error.find_root() {
+        DataFusionError::External(_) => match unwrap_external(error) {
+            Ok(own) => own,
+            Err(source) => EngineError::Scan {
+                table: table.name.clone(),
+                source,
+            },
+        },
+        _ => EngineError::Scan {
+            table: table.name.clone(),
+            source: error,
+        },
+    }
+}
+
+fn unwrap_external(error: DataFusionError) -> Result<EngineError, DataFusionError> {
+    match error {
+        DataFusionError::External(inner) => inner
+            .downcast::<EngineError>()
+            .map(|own| *own)
+            .map_err(DataFusionError::External),
+        DataFusionError::Context(text, inner) => {
+            unwrap_external(*inner).map_err(|inner| DataFusionError::Context(text, Box::new(inner)))
+        }
+        other => Err(other),
+    }
+}
