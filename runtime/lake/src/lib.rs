@@ -5,6 +5,7 @@
 //! with DataFusion is the engine's work.
 
 pub mod definition;
+mod discover;
 pub mod error;
 pub mod ingest;
 pub mod rows;

@@ -47,6 +47,10 @@ pub struct Table {
     pub partitions: Vec<String>,
     /// Name of the time column.
     pub time: String,
+    /// Hive partition that holds the event time's UTC day, and its form.
+    pub day_partition: Option<(String, String)>,
+    /// How far behind the latest event time an event may come, by the definition.
+    pub lateness: Option<String>,
     /// The objects that may hold events of the range, sorted by path.
     pub files: Vec<DataFile>,
     /// How many further objects lie outside the range, by their day partition.
@@ -175,7 +179,7 @@ impl Table {
             });
         }
         let partitions = partition_names(&config, &all)?;
-        let day = config
+        let day_partition = config
             .day_partition
             .clone()
             .or_else(|| {
@@ -184,7 +188,10 @@ impl Table {
                     "%Y-%m-%d".into(),
                 ))
             })
-            .and_then(|(name, form)| Some((partitions.iter().position(|p| *p == name)?, form)));
+            .filter(|(name, _)| partitions.contains(name));
+        let day = day_partition.as_ref().and_then(|(name, form)| {
+            Some((partitions.iter().position(|p| p == name)?, form.clone()))
+        });
         let listed = all.len();
         let mut files: Vec<DataFile> = all
             .into_iter()
@@ -221,6 +228,8 @@ impl Table {
             file_schema,
             partitions,
             time,
+            day_partition,
+            lateness: definition.map(|definition| definition.lateness),
             files,
             files_out_of_range,
             bad_files,
@@ -254,10 +263,7 @@ async fn list(config: &TableConfig) -> Result<Vec<ObjectMeta>, TableError> {
     let prefix = &config.location.prefix;
     let mut found: Vec<ObjectMeta> = store
         .list(Some(prefix))
-        .try_filter(|meta| {
-            let name = meta.location.filename().unwrap_or_default();
-            futures::future::ready(name.ends_with(".parquet") && !name.starts_with(['.', '_']))
-        })
+        .try_filter(|meta| futures::future::ready(is_data(meta)))
         .try_collect()
         .await
         .map_err(list_error)?;
@@ -271,6 +277,12 @@ async fn list(config: &TableConfig) -> Result<Vec<ObjectMeta>, TableError> {
     }
     found.sort_by(|a, b| a.location.cmp(&b.location));
     Ok(found)
+}
+
+/// Says whether an object is one of a table's.
+pub(crate) fn is_data(meta: &ObjectMeta) -> bool {
+    let name = meta.location.filename().unwrap_or_default();
+    name.ends_with(".parquet") && !name.starts_with(['.', '_'])
 }
 
 /// Returns the `name=value` folders between the table's location and the object.
@@ -305,7 +317,7 @@ fn partition_names(config: &TableConfig, files: &[ObjectMeta]) -> Result<Vec<Str
     }
 }
 
-fn partition_values(location: &Location, meta: &ObjectMeta) -> Vec<Option<String>> {
+pub(crate) fn partition_values(location: &Location, meta: &ObjectMeta) -> Vec<Option<String>> {
     hive_parts(location, meta)
         .map(|(_, value)| (value != HIVE_DEFAULT).then(|| percent_decode(value)))
         .collect()

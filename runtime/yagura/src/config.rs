@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use yagura_core::pack;
+use yagura_core::{Timestamp, pack};
 use yagura_lake::Location;
 use yagura_lake::table::{OnProblem, TableConfig};
 
@@ -22,6 +22,10 @@ pub(crate) struct Config {
     pub(crate) sigma: Vec<PathBuf>,
     /// Field maps for them, relative to the file.
     pub(crate) field_maps: Vec<PathBuf>,
+    /// File of places by address (MMDB), relative to the file.
+    pub(crate) geoip: Option<PathBuf>,
+    /// What `yagura serve` needs.
+    pub(crate) serve: Option<ServeSettings>,
     /// Tables by name; these come before the lake's.
     pub(crate) table: BTreeMap<String, TableSettings>,
 }
@@ -47,6 +51,55 @@ pub(crate) struct TableSettings {
     pub(crate) day_partition: Option<DayPartition>,
     pub(crate) on_null_time: Option<Action>,
     pub(crate) on_bad_file: Option<Action>,
+    /// How far behind the latest event time an event may come.
+    pub(crate) lateness: Option<String>,
+}
+
+/// `[serve]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServeSettings {
+    /// Directory of the state, relative to the file.
+    pub(crate) state: PathBuf,
+    /// File of alerts, relative to the file.
+    pub(crate) alerts: PathBuf,
+    /// How often tables are listed.
+    poll: String,
+    pub(crate) lateness: Option<String>,
+    pub(crate) idle: String,
+    pub(crate) future: String,
+    pub(crate) list_all: String,
+    pub(crate) from: Option<Timestamp>,
+    pub(crate) step_objects: usize,
+    pub(crate) step_mib: u64,
+    pub(crate) memory_mib: usize,
+    pub(crate) keys_on_disk: usize,
+}
+
+impl Default for ServeSettings {
+    fn default() -> Self {
+        Self {
+            state: "state".into(),
+            alerts: "alerts.ndjson".into(),
+            poll: "5s".to_owned(),
+            lateness: None,
+            idle: "15m".to_owned(),
+            future: "1h".to_owned(),
+            list_all: "1h".to_owned(),
+            from: None,
+            step_objects: 64,
+            step_mib: 256,
+            memory_mib: 512,
+            keys_on_disk: 50_000_000,
+        }
+    }
+}
+
+impl ServeSettings {
+    /// Returns how often tables are listed.
+    pub(crate) fn poll(&self) -> Result<std::time::Duration> {
+        crate::commands::serve::duration("poll", &self.poll)
+    }
 }
 
 /// `day_partition`.
@@ -87,6 +140,13 @@ impl Config {
         let mut config: Self =
             pack::parse(file, &text).map_err(|error| anyhow::anyhow!("{error}"))?;
         let dir = file.parent().unwrap_or(Path::new("."));
+        let serve = config.serve.get_or_insert_default();
+        for path in [&mut serve.state, &mut serve.alerts] {
+            *path = dir.join(&*path);
+        }
+        if let Some(file) = &mut config.geoip {
+            *file = dir.join(&*file);
+        }
         let paths = [&mut config.packs, &mut config.sigma, &mut config.field_maps];
         for path in paths.into_iter().flatten() {
             *path = dir.join(&*path);

@@ -6,8 +6,8 @@
 mod build;
 mod commands;
 mod config;
-mod evidence;
 mod exit;
+mod outbox;
 mod output;
 mod packs;
 mod progress;
@@ -39,6 +39,8 @@ are kept; AWS_…, GOOGLE_… and AZURE_… are the object stores' usual setting
 enum Command {
     Ingest(commands::ingest::Arguments),
     Run(commands::run::Arguments),
+    Serve(commands::serve::Arguments),
+    Status(commands::status::Arguments),
     Build(commands::build::Arguments),
     Inspect(commands::inspect::Arguments),
     Check(commands::check::Arguments),
@@ -72,6 +74,8 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Ingest(arguments) => commands::ingest::run(arguments),
         Command::Run(arguments) => commands::run::run(arguments),
+        Command::Serve(arguments) => commands::serve::run(arguments),
+        Command::Status(arguments) => commands::status::run(&arguments),
         Command::Build(arguments) => commands::build::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),

@@ -225,6 +225,7 @@ impl Batch {
         if self.last_line > 0 || !self.watermarks.is_empty() {
             for (name, value) in [
                 ("last_line", self.last_line),
+                ("delivered", self.delivered),
                 ("provisional", int(self.provisional)),
                 ("pending", int(self.pending_count)),
                 ("committed", now),

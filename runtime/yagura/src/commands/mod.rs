@@ -11,6 +11,8 @@ pub(crate) mod ingest;
 pub(crate) mod inspect;
 pub(crate) mod new;
 pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod test;
 

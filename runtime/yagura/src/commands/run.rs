@@ -10,9 +10,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use yagura_core::{TimeRange, Timestamp};
-use yagura_correlate::Counters;
+use yagura_correlate::{Counters, Places};
 use yagura_engine::report::{Progress, SetAside};
-use yagura_engine::{RunInput, RunOptions, RunOutcome, run as engine_run};
+use yagura_engine::{Hasher, RunInput, RunOptions, RunOutcome, run as engine_run};
 use yagura_host::Meter;
 use yagura_lake::table::Table;
 
@@ -20,7 +20,7 @@ use super::block_on;
 use crate::config::{Config, LakeSettings, TableSettings};
 use crate::exit::{INPUT, RULE};
 use crate::output::{self, Format, number};
-use crate::{evidence, packs, progress};
+use crate::{packs, progress};
 
 /// Run rules over tables once and print the alerts.
 #[derive(Debug, clap::Args)]
@@ -141,12 +141,18 @@ impl Job {
             Meter::Off,
         )?;
         let tables = self.config.tables().await?;
+        let mut places = loaded.places;
+        if let Some(file) = &self.config.geoip {
+            let read =
+                Places::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
+            places.insert(String::new(), read);
+        }
         let input = RunInput {
             tables,
             rules: loaded.rules,
             sigma: loaded.sigma,
             plugins: loaded.plugins,
-            places: loaded.places,
+            places,
         };
         let bar = progress::spinner();
         let outcome = engine_run(input, &self.options, |table, counters| {
@@ -161,7 +167,10 @@ impl Job {
             .iter()
             .map(|of| Arc::clone(&of.table))
             .collect();
-        evidence::hash(&tables, &mut alerts).await?;
+        let unread = Hasher::default().fill(&tables, alerts.iter_mut()).await;
+        if let Some((_, error)) = unread.into_iter().next() {
+            return Err(error.into());
+        }
 
         let mut out = BufWriter::new(io::stdout().lock());
         output::alerts(&mut out, &alerts, self.format)?;

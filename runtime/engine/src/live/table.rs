@@ -1,0 +1,328 @@
+//! A table that grows.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use chrono::TimeDelta;
+use yagura_core::Timestamp;
+use yagura_core::time::parse_duration;
+use yagura_correlate::Mark;
+use yagura_correlate::store::TableStatus;
+use yagura_lake::TableDefinition;
+use yagura_lake::table::{DataFile, Table, TableConfig};
+
+use super::{LiveOptions, Names};
+use crate::error::EngineError;
+use crate::report::SetAside;
+use crate::table_run::{Scanned, TableRun};
+
+/// How far behind the latest event an event may come where nothing says so: ten minutes.
+const DEFAULT_LATENESS: i64 = 600_000_000;
+
+/// A table with its rules planned, and how far it was read.
+#[derive(Debug)]
+pub(super) struct LiveTable {
+    config: TableConfig,
+    run: TableRun,
+    /// Names of the objects that were read.
+    known: Names,
+    /// Objects that are listed and not read, the earliest first.
+    waiting: Vec<Waiting>,
+    lateness: i64,
+    status: TableStatus,
+    /// The definition's text when the table was opened.
+    definition: Option<String>,
+    seen: Instant,
+    listed_all: Option<Instant>,
+    /// Objects that the next step takes: fewer after a step that found too much.
+    take: usize,
+}
+
+/// An object that is listed and not read.
+#[derive(Debug, Clone)]
+struct Waiting {
+    file: DataFile,
+    name: String,
+    /// Its earliest and latest event time, where its footer says.
+    times: Option<(Timestamp, Timestamp)>,
+}
+
+impl LiveTable {
+    pub(super) fn new(
+        config: TableConfig,
+        run: TableRun,
+        known: Names,
+        status: Option<TableStatus>,
+        options: &LiveOptions,
+    ) -> Self {
+        let name = run.table.name.clone();
+        let of_definition = run.table.lateness.as_deref();
+        let of_definition = of_definition.and_then(|text| parse_duration(text).ok());
+        let lateness = options.lateness.get(&name).copied();
+        let lateness = lateness
+            .or(of_definition)
+            .unwrap_or(options.default_lateness);
+        let mut status = status.unwrap_or_default();
+        status.name = name;
+        status.lateness = lateness;
+        status.is_idle = false;
+        status.problem = None;
+        Self {
+            config,
+            run,
+            known,
+            waiting: Vec::new(),
+            lateness,
+            status,
+            definition: None,
+            seen: Instant::now(),
+            listed_all: None,
+            take: options.step_objects.max(1),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.status.name
+    }
+
+    pub(super) fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.run.table)
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn latest(&self) -> Option<i64> {
+        self.status.latest.map(Timestamp::micros)
+    }
+
+    pub(super) fn status(&self) -> TableStatus {
+        TableStatus {
+            waiting: self.waiting.len() as u64,
+            ..self.status.clone()
+        }
+    }
+
+    /// Lists what is new. Returns true when the table has other columns than before.
+    pub(super) async fn poll(&mut self, options: &LiveOptions) -> bool {
+        match self.look(options).await {
+            Ok(is_other) => {
+                // A failed read is told until a read succeeds.
+                if self.waiting.is_empty() {
+                    self.status.problem = None;
+                }
+                is_other
+            }
+            Err(reason) => {
+                if self.status.problem.as_deref() != Some(&reason) {
+                    tracing::warn!(table = self.name(), reason, "cannot look for new objects");
+                }
+                self.status.problem = Some(reason);
+                false
+            }
+        }
+    }
+
+    async fn look(&mut self, options: &LiveOptions) -> Result<bool, String> {
+        let table = self.table();
+        let is_due = self
+            .listed_all
+            .is_none_or(|at| at.elapsed() >= options.list_all);
+        let watermark = self.status.watermark.filter(|_| !is_due);
+        let since = watermark.map(|time| {
+            let lateness = TimeDelta::microseconds(self.lateness);
+            let from = time.day() - TimeDelta::days(1);
+            from - TimeDelta::days(lateness.num_days())
+        });
+        let waiting: Names = self
+            .waiting
+            .iter()
+            .map(|waiting| waiting.name.clone())
+            .collect();
+        let known = |name: &str| self.known.contains(name) || waiting.contains(name);
+        let new = table
+            .list_new(&known, since)
+            .await
+            .map_err(|error| crate::judge::chain(&error))?;
+        if is_due {
+            self.listed_all = Some(Instant::now());
+        }
+        if new.is_empty() {
+            return Ok(false);
+        }
+        let is_other = self.has_other_columns().await?;
+        for file in new {
+            let name = table.location.name_of(&file.meta.location);
+            let times = table.times_of(&file, Arc::clone(&self.run.cache)).await;
+            let times = match times {
+                Ok(times) => times,
+                // The scan finds out whether it can be read, and what to do if not.
+                Err(_) => None,
+            };
+            let is_before = |(_, latest): (Timestamp, Timestamp)| {
+                options.from.is_some_and(|from| latest < from)
+            };
+            if times.is_some_and(is_before) {
+                self.known.insert(name);
+                continue;
+            }
+            self.waiting.push(Waiting { file, name, times });
+        }
+        self.waiting.sort_by(|a, b| {
+            let order = |waiting: &Waiting| waiting.times.map(|(earliest, _)| earliest);
+            (order(a), &a.name).cmp(&(order(b), &b.name))
+        });
+        self.seen = Instant::now();
+        self.status.seen = Some(now());
+        Ok(is_other)
+    }
+
+    async fn has_other_columns(&mut self) -> Result<bool, String> {
+        let read = TableDefinition::read(&self.config.location).await;
+        let definition = read.map_err(|error| crate::judge::chain(&error))?;
+        let text = definition.and_then(|found| serde_json::to_string(&found.columns).ok());
+        let before = std::mem::replace(&mut self.definition, text.clone());
+        Ok(before.is_some() && before != text)
+    }
+
+    /// Returns the objects of the next step.
+    pub(super) fn next(&self, options: &LiveOptions) -> Vec<DataFile> {
+        let mut bytes = 0;
+        let mut files = Vec::new();
+        for waiting in self.waiting.iter().take(self.take) {
+            bytes += waiting.file.meta.size;
+            if !files.is_empty() && bytes > options.step_bytes {
+                break;
+            }
+            files.push(waiting.file.clone());
+        }
+        files
+    }
+
+    /// Reads objects. Returns what was found and the names of those that were read.
+    pub(super) async fn read(
+        &mut self,
+        files: &[DataFile],
+        before: usize,
+    ) -> Result<(Scanned, Vec<String>), EngineError> {
+        let mut taken = files;
+        loop {
+            match self.run.run(taken, before).await {
+                Ok(scanned) => {
+                    let names = scanned.files.iter();
+                    let location = &self.run.table.location;
+                    let names = names.map(|file| location.name_of(&file.meta.location));
+                    let names = names.collect();
+                    return Ok((scanned, names));
+                }
+                // Smaller steps hold fewer findings.
+                Err(EngineError::TooManyFindings { .. }) if taken.len() > 1 => {
+                    taken = &taken[..taken.len().div_ceil(2)];
+                    self.take = taken.len();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes note that objects cannot be read now. Returns whether that is news.
+    pub(super) fn fail(&mut self, error: &EngineError) -> bool {
+        let problem = Some(crate::judge::chain(error));
+        let is_new = self.status.problem != problem;
+        self.status.problem = problem;
+        is_new
+    }
+
+    /// Takes note of objects that were read, and moves the table's time on. Returns what a person should know.
+    pub(super) fn done(
+        &mut self,
+        read: &[String],
+        bad: &[(String, String)],
+        options: &LiveOptions,
+    ) -> Vec<String> {
+        let mut messages = Vec::new();
+        self.status.problem = None;
+        self.status.objects += read.len() as u64;
+        self.status.bad += bad.len() as u64;
+        for (name, reason) in bad {
+            messages.push(format!("{name} was left out, it cannot be read: {reason}"));
+        }
+        let names = read.iter().chain(bad.iter().map(|(name, _)| name));
+        let gone: Names = names.cloned().collect();
+        let limit = now().saturating_add(options.future);
+        for waiting in self
+            .waiting
+            .iter()
+            .filter(|waiting| gone.contains(&waiting.name))
+        {
+            let Some((_, latest)) = waiting.times else {
+                continue;
+            };
+            if latest > limit {
+                self.status.future += 1;
+                messages.push(format!(
+                    "{} has events at {latest}, more than is allowed ahead of the clock: they do not move time on",
+                    waiting.name
+                ));
+            } else {
+                self.status.latest = self.status.latest.max(Some(latest));
+            }
+        }
+        self.waiting.retain(|waiting| !gone.contains(&waiting.name));
+        self.known.extend(gone);
+        self.take = (self.take * 2).min(options.step_objects.max(1));
+        self.move_on();
+        messages
+    }
+
+    /// No event before the watermark is still to come: events follow the latest within the lateness, and what is listed
+    /// is read before time passes it.
+    fn move_on(&mut self) {
+        let Some(latest) = self.status.latest else {
+            return;
+        };
+        let late = latest.saturating_add(-self.lateness);
+        let waiting = self.waiting.iter().map(|waiting| match waiting.times {
+            Some((earliest, _)) => earliest,
+            None => Timestamp::clamped(i64::MIN),
+        });
+        let passed = waiting.fold(late, Timestamp::min);
+        self.status.watermark = self.status.watermark.max(Some(passed));
+    }
+
+    /// Says whether the table has fallen silent or speaks again since it was asked.
+    pub(super) fn idle_has_changed(&mut self, options: &LiveOptions) -> bool {
+        let is_idle = self.waiting.is_empty() && self.seen.elapsed() >= options.idle;
+        let has_changed = self.status.is_idle != is_idle;
+        self.status.is_idle = is_idle;
+        has_changed
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            time: self.status.watermark.map_or(i64::MIN, Timestamp::micros),
+            is_idle: self.status.is_idle,
+        }
+    }
+
+    pub(super) fn take_set_aside(&self) -> Vec<SetAside> {
+        self.run.progress.take_set_aside()
+    }
+
+    /// Returns how many events the rules looked at since the last call.
+    pub(super) fn take_scanned(&mut self) -> u64 {
+        let scanned = self.run.progress.scanned.swap(0, Ordering::Relaxed);
+        self.status.events += scanned;
+        scanned
+    }
+}
+
+/// Returns the time on the clock, which only says how far behind the events are.
+fn now() -> Timestamp {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::clamped(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,268 @@
+//! `yagura serve`: the rules over tables that grow.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use yagura_core::{TimeRange, Timestamp};
+use yagura_correlate::Places;
+use yagura_correlate::store::{Store, StoreLimits};
+use yagura_engine::live::{Live, LiveError, LiveOptions, Opened, StepReport};
+use yagura_engine::{RunInput, RunOptions};
+use yagura_host::Meter;
+
+use super::block_on;
+use crate::config::{Config, ServeSettings};
+use crate::outbox::Outbox;
+use crate::output::number;
+use crate::packs;
+
+/// Run rules over tables as they grow, and write alerts as they come up and settle.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Configuration file that names tables, packs and what `[serve]` needs
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Stop when all objects that are there have been read
+    #[arg(long)]
+    once: bool,
+    /// Say nothing of single steps
+    #[arg(long)]
+    quiet: bool,
+    /// Scans of a table side by side [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    partitions: Option<u16>,
+}
+
+const AFTER_HELP: &str = "\
+Alerts are appended to the file that `alerts` of [serve] names, a JSON object a line: `seq` counts lines; `state` is
+`provisional` when an alert comes up or changes, `settled` when no event that could change it is still to come, and
+`withdrawn`, with the reason, when late events take it back. Progress, what correlations remember and the lines are
+committed together: after any stop, SIGKILL too, the service goes on where it was, and writes no line twice.
+`yagura status` says how far it is. SIGTERM and Ctrl-C end it after the step at hand.";
+
+pub(crate) fn run(arguments: Arguments) -> Result<u8> {
+    block_on(serve(arguments))
+}
+
+async fn serve(arguments: Arguments) -> Result<u8> {
+    let config = Config::read(&arguments.config)?;
+    let settings = config.serve.clone().unwrap_or_default();
+    if config.packs.is_empty() && config.sigma.is_empty() {
+        bail!(
+            "there are no rules to run: name them in `packs` or `sigma` of {}",
+            arguments.config.display()
+        );
+    }
+    let loaded = packs::load(&config.packs, &config.sigma, &config.field_maps, Meter::Off)?;
+    let mut places = loaded.places;
+    if let Some(file) = &config.geoip {
+        let read = Places::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
+        places.insert(String::new(), read);
+    }
+    let input = RunInput {
+        tables: config.tables().await?,
+        rules: loaded.rules,
+        sigma: loaded.sigma,
+        plugins: loaded.plugins,
+        places,
+    };
+    let options = options(&config, &settings, arguments.partitions)?;
+    let limits = StoreLimits {
+        memory: settings.memory_mib << 20,
+        cold_keys: settings.keys_on_disk,
+    };
+    let store = Store::open(&settings.state, limits)?;
+    let mut outbox = Outbox::open(&settings.alerts)?;
+    // A file that was moved away for a new one begins where the store knows that the old one ended.
+    let delivered = match outbox.last() {
+        0 => store.meta("delivered")?.unwrap_or(0),
+        last => last,
+    };
+    let poll = settings.poll()?;
+    let mut err = io::stderr();
+    let mut stop = std::pin::pin!(stopped());
+    let (mut live, opened) = Live::open(input, options, store, delivered)
+        .await
+        .map_err(plain)?;
+    tell_opened(&mut err, &opened, &settings)?;
+    let mut is_stopping = false;
+    loop {
+        deliver(&mut live, &mut outbox)?;
+        if live.poll().await.map_err(plain)? {
+            let (again, opened) = live.reopen().await.map_err(plain)?;
+            live = again;
+            tell_opened(&mut err, &opened, &settings)?;
+            continue;
+        }
+        while !is_stopping && let Some(report) = live.step().await.map_err(plain)? {
+            deliver(&mut live, &mut outbox)?;
+            tell_step(&mut err, &report, arguments.quiet)?;
+            is_stopping = tokio::select! {
+                biased;
+                () = &mut stop => true,
+                () = std::future::ready(()) => false,
+            };
+            if report.read.is_empty() {
+                // Only the clock has moved; nothing waits.
+                break;
+            }
+        }
+        live.note_delivered().map_err(plain)?;
+        if is_stopping || arguments.once {
+            break;
+        }
+        tokio::select! {
+            () = &mut stop => break,
+            () = tokio::time::sleep(poll) => {}
+        }
+    }
+    deliver(&mut live, &mut outbox)?;
+    live.note_delivered().map_err(plain)?;
+    live.flush().map_err(plain)?;
+    Ok(0)
+}
+
+/// Hands committed lines to the file.
+fn deliver(live: &mut Live, outbox: &mut Outbox) -> Result<()> {
+    let lines = live.take_lines().map_err(plain)?;
+    outbox.append(&lines)?;
+    live.delivered(outbox.last());
+    Ok(())
+}
+
+/// The errors of rules and tables are those of `run`, with its exit codes.
+fn plain(error: LiveError) -> anyhow::Error {
+    match error {
+        LiveError::Engine(error) => error.into(),
+        LiveError::Table(error) => error.into(),
+        other => other.into(),
+    }
+}
+
+fn options(
+    config: &Config,
+    settings: &ServeSettings,
+    partitions: Option<u16>,
+) -> Result<LiveOptions> {
+    let defaults = RunOptions::default();
+    let mut lateness = std::collections::BTreeMap::new();
+    for (name, table) in &config.table {
+        if let Some(text) = &table.lateness {
+            lateness.insert(name.clone(), micros("lateness", text)?);
+        }
+    }
+    let from: Option<Timestamp> = settings.from;
+    let range = TimeRange::new(from, None)?;
+    Ok(LiveOptions {
+        run: RunOptions {
+            range,
+            partitions: partitions.map_or(defaults.partitions, usize::from),
+            ..defaults
+        },
+        lateness,
+        every_lateness: match &settings.lateness {
+            Some(text) => Some(micros("lateness", text)?),
+            None => None,
+        },
+        idle: duration("idle", &settings.idle)?,
+        future: micros("future", &settings.future)?,
+        step_objects: settings.step_objects.max(1),
+        step_bytes: settings.step_mib.max(1) << 20,
+        list_all: duration("list_all", &settings.list_all)?,
+        from,
+    })
+}
+
+pub(crate) fn micros(key: &str, text: &str) -> Result<i64> {
+    yagura_core::time::parse_duration(text)
+        .map_err(|error| anyhow::anyhow!("`serve.{key}`: {error}"))
+}
+
+pub(crate) fn duration(key: &str, text: &str) -> Result<Duration> {
+    let micros = u64::try_from(micros(key, text)?).unwrap_or_default();
+    Ok(Duration::from_micros(micros))
+}
+
+/// Returns when the process is asked to end.
+async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+fn tell_opened(err: &mut impl Write, opened: &Opened, settings: &ServeSettings) -> Result<()> {
+    let rules = if opened.rules == 1 { "rule" } else { "rules" };
+    writeln!(
+        err,
+        "{} {rules}; state in {}, alerts to {}",
+        number(opened.rules as u64),
+        settings.state.display(),
+        settings.alerts.display()
+    )?;
+    for message in &opened.messages {
+        writeln!(err, "{message}")?;
+    }
+    for rule in &opened.not_run {
+        writeln!(err, "warning: {} does not run: {}", rule.rule, rule.reason)?;
+    }
+    Ok(())
+}
+
+fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<()> {
+    for message in &report.messages {
+        writeln!(err, "warning: {message}")?;
+    }
+    if quiet || (report.read.is_empty() && report.told == [0; 3]) {
+        return Ok(());
+    }
+    let read: Vec<String> = report
+        .read
+        .iter()
+        .map(|(table, objects, events)| {
+            let objects_of = if *objects == 1 { "object" } else { "objects" };
+            format!(
+                "{table}: {objects} {objects_of}, {} events",
+                number(*events)
+            )
+        })
+        .collect();
+    let [withdrawn, provisional, settled] = report.told;
+    let mut told = Vec::new();
+    for (count, word) in [
+        (provisional, "provisional"),
+        (settled, "settled"),
+        (withdrawn, "withdrawn"),
+    ] {
+        if count > 0 {
+            told.push(format!("{count} {word}"));
+        }
+    }
+    let told = if told.is_empty() {
+        "no alerts".to_owned()
+    } else {
+        format!("alerts: {}", told.join(", "))
+    };
+    let waiting = if report.waiting > 0 {
+        format!("; {} objects wait", number(report.waiting as u64))
+    } else {
+        String::new()
+    };
+    let read = if read.is_empty() {
+        "time has moved on".to_owned()
+    } else {
+        read.join("; ")
+    };
+    writeln!(err, "{read}; {told}{waiting}").context("cannot write to stderr")
+}
