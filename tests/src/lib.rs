@@ -7,3 +7,4 @@ pub mod pack;
 pub mod random;
 pub mod s3;
 pub mod scratch;
+pub mod stream;

@@ -250,7 +250,7 @@ impl TableRun {
 }
 
 /// Footers that are read side by side.
-const FOOTERS_AT_ONCE: usize = 16;
+pub(crate) const FOOTERS_AT_ONCE: usize = 16;
 
 fn session(
     table: &Table,

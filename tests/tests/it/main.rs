@@ -5,11 +5,13 @@
 //! * `bad_input` – objects and rows that are not as they should be.
 //! * `commands` – the real binary: what a user types and what it prints.
 //! * `compiled_code` – the cache of compiled plugins: kept, taken, and refused when changed or swapped.
+//! * `crash` – SIGKILL at hundreds of points over an S3 server loses no alert and doubles none.
 //! * `documents` – the documents name what is there.
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `hostile_languages` – the same in Go and Python.
 //! * `keyed_state` – detectors that remember something of each partition key, and what is left of it when they fail.
+//! * `live_identity` – tables that grow in random steps settle the alerts of one run over all of them.
 //! * `object_store` – runs over a real S3 server, and what they ask of it.
 //! * `pack_tests` – `yagura test`: what passes, what fails, and what is said of it.
 //! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
@@ -17,6 +19,7 @@
 //! * `real_logs` – the logs beside the checkout, where they are: none lost, none invented.
 //! * `real_sigma` – SigmaHQ's rules over real Windows events beside the checkout, against rsigma.
 //! * `same_answer` – the same bytes whatever the partitions and batches.
+//! * `serve` – the live mode through the real binary: late and far events, restarts, changed rules, status.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
@@ -32,6 +35,8 @@ mod commands;
 #[cfg(test)]
 mod compiled_code;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod faults;
@@ -41,6 +46,8 @@ mod hostile_guests;
 mod hostile_languages;
 #[cfg(test)]
 mod keyed_state;
+#[cfg(test)]
+mod live_identity;
 #[cfg(test)]
 mod object_store;
 #[cfg(test)]
@@ -55,6 +62,8 @@ mod real_logs;
 mod real_sigma;
 #[cfg(test)]
 mod same_answer;
+#[cfg(test)]
+mod serve;
 #[cfg(test)]
 mod sigma_commands;
 #[cfg(test)]

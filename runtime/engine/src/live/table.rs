@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::TimeDelta;
+use futures::{StreamExt, stream};
 use yagura_core::Timestamp;
 use yagura_core::time::parse_duration;
 use yagura_correlate::Mark;
@@ -15,7 +16,7 @@ use yagura_lake::table::{DataFile, Table, TableConfig};
 use super::{LiveOptions, Names};
 use crate::error::EngineError;
 use crate::report::SetAside;
-use crate::table_run::{Scanned, TableRun};
+use crate::table_run::{FOOTERS_AT_ONCE, Scanned, TableRun};
 
 /// How far behind the latest event an event may come where nothing says so: ten minutes.
 const DEFAULT_LATENESS: i64 = 600_000_000;
@@ -59,10 +60,12 @@ impl LiveTable {
         let name = run.table.name.clone();
         let of_definition = run.table.lateness.as_deref();
         let of_definition = of_definition.and_then(|text| parse_duration(text).ok());
-        let lateness = options.lateness.get(&name).copied();
-        let lateness = lateness
-            .or(of_definition)
-            .unwrap_or(options.default_lateness);
+        let given = options
+            .lateness
+            .get(&name)
+            .copied()
+            .or(options.every_lateness);
+        let lateness = given.or(of_definition).unwrap_or(DEFAULT_LATENESS);
         let mut status = status.unwrap_or_default();
         status.name = name;
         status.lateness = lateness;
@@ -153,14 +156,15 @@ impl LiveTable {
             return Ok(false);
         }
         let is_other = self.has_other_columns().await?;
-        for file in new {
+        let times: Vec<_> = stream::iter(&new)
+            .map(|file| table.times_of(file, Arc::clone(&self.run.cache)))
+            .buffered(FOOTERS_AT_ONCE)
+            .collect()
+            .await;
+        for (file, times) in new.into_iter().zip(times) {
             let name = table.location.name_of(&file.meta.location);
-            let times = table.times_of(&file, Arc::clone(&self.run.cache)).await;
-            let times = match times {
-                Ok(times) => times,
-                // The scan finds out whether it can be read, and what to do if not.
-                Err(_) => None,
-            };
+            // Whether an object can be read is for the scan to find out, and what to do if not.
+            let times = times.ok().flatten();
             let is_before = |(_, latest): (Timestamp, Timestamp)| {
                 options.from.is_some_and(|from| latest < from)
             };

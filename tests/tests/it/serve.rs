@@ -1,0 +1,1 @@
+//! The live mode through the real binary.
