@@ -522,6 +522,12 @@ impl Correlation {
                 "cannot forget single values, so it needs `window = \"tumbling\"` or `\"session\"`",
             );
         }
+        if self.expression.is_some() && self.condition.is_some() {
+            return problem(
+                "correlation.condition",
+                "is given, and so is `expression`: one of them says which rules must have findings",
+            );
+        }
         if has_baseline {
             let (within, baseline) = (self.within_micros(), micros(self.baseline.as_deref()));
             if baseline.is_some_and(|baseline| baseline < within.saturating_mul(2)) {
@@ -730,6 +736,10 @@ mod tests {
             (
                 "type = \"any-order\"\nwithin = \"1h\"\nexpression = \"a and d\"",
                 "correlation.expression names `d`",
+            ),
+            (
+                "type = \"any-order\"\nwithin = \"1h\"\nexpression = \"a\"\ncondition = { gte = 2 }",
+                "correlation.condition is given, and so is `expression`",
             ),
             (
                 "type = \"spike\"\nwithin = \"1h\"\nbaseline = \"1h\"",

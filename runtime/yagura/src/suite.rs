@@ -5,6 +5,8 @@
 
 mod cases;
 mod judge;
+mod needed;
 
 pub(crate) use cases::{Case, Events, collect};
-pub(crate) use judge::{Outcome, Suite, sigma_ids};
+pub(crate) use judge::{Outcome, Suite};
+pub(crate) use needed::sigma_ids;

@@ -21,6 +21,7 @@
 //! * `same_answer` – the same bytes whatever the partitions and batches.
 //! * `serve` – the live mode through the real binary: late and far events, restarts, changed rules, status.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
+//! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
 
@@ -66,6 +67,8 @@ mod same_answer;
 mod serve;
 #[cfg(test)]
 mod sigma_commands;
+#[cfg(test)]
+mod stories;
 #[cfg(test)]
 mod three_languages;
 #[cfg(test)]

@@ -45,8 +45,9 @@ pub(crate) struct Arguments {
 
 const AFTER_HELP: &str = "\
 A case is a [[test]] in the rule's file, or a file of events in tests/RULE/: NAME.ndjson (as the source writes events, also
-.json, .gz, .zst) or NAME.parquet, with the expected alerts in NAME.alerts.ndjson beside it. A case whose name begins with
-`negative` and that has no file of alerts expects none.
+.json, .gz, .zst) or NAME.parquet, with the expected alerts in NAME.alerts.ndjson beside it. Of a rule that joins several tables
+it is a folder NAME with such a file for each, TABLE.ndjson. A case whose name begins with `negative` and that has no file of
+alerts expects none.
 
 Tests need no network, and give the same result everywhere: plugins have no clock, and fuel (about a Wasm instruction each)
 stands for time. A rule with `fuel_per_event` fails when its plugin uses more. Exit code 0 if all passed, 1 if not or if there

@@ -12,15 +12,14 @@ use similar::{ChangeTag, TextDiff};
 use yagura_core::case::InlineTest;
 use yagura_core::{Alert, Pack, Rule};
 use yagura_engine::report::RuleCost;
-use yagura_engine::{
-    EngineError, RuleSource, RunInput, RunOptions, RunOutcome, SigmaInput, run, sigma_rule_id,
-};
+use yagura_engine::{EngineError, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::Meter;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::{OnProblem, TableConfig};
 use yagura_lake::{Location, TableDefinition};
 
 use super::cases::{Case, Cases, Events, Expected, collect};
+use super::needed::{Needed, sigma_ids};
 use crate::exit::RuleFault;
 use crate::packs::{self, Loaded};
 
@@ -139,10 +138,10 @@ impl Suite {
             }
             Expected::Inline(test) => inline_differences(test, &found),
             Expected::Alerts(golden) if found.alerts.is_empty() => {
-                let looks = "`yagura explain` says which test fails";
-                let golden = golden.display();
                 vec![format!(
-                    "expected the alerts in {golden}, found none; {looks}"
+                    "expected the alerts in {}, found none; {}",
+                    golden.display(),
+                    found.hint()
                 )]
             }
             Expected::Alerts(golden) => {
@@ -184,18 +183,10 @@ impl Suite {
     /// Puts the events into a lake and lets the rule judge them, with those that it joins.
     async fn alerts(&self, case: &Case, files: &[(String, PathBuf)]) -> Result<Found> {
         let location = new_lake()?;
-        let needed = self.needed(&case.rule);
+        let needed = Needed::of(&self.loaded, &case.rule)?;
         for (table, file) in files {
-            if !table.is_empty() {
-                self.fill(&location, table, case, file).await?;
-                continue;
-            }
-            let several = needed.tables.join("`, `");
-            return Err(RuleFault(format!(
-                "{} has events of one table, and the rule reads `{several}`: make the case a folder with TABLE.ndjson for each, or write `tables` in place of `events`",
-                case.place.display()
-            ))
-            .into());
+            needed.check_table(table, &case.place)?;
+            self.fill(&location, table, case, file).await?;
         }
         let tables: BTreeSet<&String> = files.iter().map(|(table, _)| table).collect();
         // A table without events is there all the same: nothing happened in it.
@@ -245,43 +236,28 @@ impl Suite {
         let id = |rule: usize| outcome.rules.get(rule).map(|rule| rule.id.as_str());
         // A Sigma rule over several tables has the table's name behind its id.
         let is_own = |id: &str| entry_of(id, &case.rule);
-        let found = outcome
-            .findings
-            .iter()
-            .any(|finding| id(finding.rule).is_some_and(is_own));
-        let (mut alerts, _) = outcome.settle(1)?;
+        let mut by_rule: BTreeMap<usize, usize> = BTreeMap::new();
+        for finding in &outcome.findings {
+            *by_rule.entry(finding.rule).or_default() += 1;
+        }
+        let found = by_rule.keys().any(|rule| id(*rule).is_some_and(is_own));
+        let joined = outcome.rules.iter().enumerate();
+        let joined = joined
+            .filter(|(_, rule)| rule.correlation.is_none() && !is_own(&rule.id))
+            .map(|(index, rule)| {
+                let count = by_rule.get(&index).copied().unwrap_or_default();
+                (rule.id.clone(), count)
+            })
+            .collect();
+        let (mut alerts, counters) = outcome.settle(1)?;
         alerts.retain(|alert| is_own(&alert.rule));
         Ok(Found {
             matched: found || !alerts.is_empty(),
             alerts,
             cost,
+            joined,
+            without_key: counters.without_key.values().sum(),
         })
-    }
-
-    /// Returns what a rule needs to run: itself, the rules that it joins, and their tables.
-    fn needed(&self, id: &str) -> Needed {
-        let mut needed = Needed::default();
-        let mut open = vec![id.to_owned()];
-        let mut seen = BTreeSet::new();
-        while let Some(id) = open.pop() {
-            if !seen.insert(id.clone()) {
-                continue;
-            }
-            let Some(source) = self.own(&id) else {
-                // A Sigma rule, or several that a correlation joins.
-                needed.add_sigma(&self.loaded.sigma, &id);
-                needed.tables.push(self.sigma_table(&id));
-                continue;
-            };
-            match &source.rule.correlation {
-                Some(correlation) => open.extend(correlation.rules.iter().cloned()),
-                None => needed.tables.push(source.rule.table.clone()),
-            }
-            needed.rules.push(source.clone());
-        }
-        needed.tables.sort();
-        needed.tables.dedup();
-        needed
     }
 
     /// Writes a case's events into the table of a lake. Events that no rule would judge are an error: a case that expects
@@ -309,10 +285,17 @@ impl Suite {
         }
         // A recorded log may have lines without time; a case that somebody wrote may not.
         let is_inline = matches!(case.events, Events::Inline(_) | Events::InlineTables(_));
-        if report.without_time == report.events || (is_inline && report.without_time > 0) {
-            bail!(
-                "no event has a time that can be read, so no rule judges them: give each one its time as its source writes it"
-            );
+        let without = report.without_time;
+        if without == report.events || (is_inline && without > 0) {
+            let which = match report.events {
+                all if all == without => {
+                    "no event has a time that can be read, so no rule judges them".to_owned()
+                }
+                all => format!(
+                    "{without} of {all} events have no time that can be read, so no rule judges these"
+                ),
+            };
+            bail!("{which}: give each one its time as its source writes it");
         }
         Ok(())
     }
@@ -343,24 +326,15 @@ impl Suite {
         tables
     }
 
-    fn own(&self, rule: &str) -> Option<&RuleSource> {
-        let mut rules = self.loaded.rules.iter();
-        rules.find(|source| source.rule.id == rule)
-    }
-
-    /// Returns the table of a Sigma rule's cases; the rule finds it by its columns.
-    fn sigma_table(&self, rule: &str) -> String {
-        format!("events_{}", rule.replace(['-', '.'], "_"))
-    }
-
     /// Returns each case's tables with their files of events, writing those of inline cases. Where a case of one file
     /// belongs to a rule of several tables, the name is empty.
     fn write_files(&self) -> Result<Vec<Vec<(String, PathBuf)>>> {
         let mut all = Vec::with_capacity(self.cases.cases.len());
         for (index, case) in self.cases.cases.iter().enumerate() {
-            let tables = self.needed(&case.rule).tables;
-            let only = match tables.as_slice() {
-                [one] => one.clone(),
+            // A rule that cannot run is told with its cases.
+            let tables = Needed::of(&self.loaded, &case.rule).map(|needed| needed.tables);
+            let only = match tables.as_deref() {
+                Ok([one]) => one.clone(),
                 _ => String::new(),
             };
             let write = |name: &str, text: &str| -> Result<PathBuf> {
@@ -383,41 +357,6 @@ impl Suite {
     }
 }
 
-/// What a rule needs to run.
-#[derive(Debug, Default)]
-struct Needed {
-    rules: Vec<RuleSource>,
-    sigma: SigmaInput,
-    /// In order of name.
-    tables: Vec<String>,
-}
-
-impl Needed {
-    /// Adds a Sigma rule, with the filters that may apply to it; a correlation with all that could be its parts.
-    fn add_sigma(&mut self, all: &SigmaInput, id: &str) {
-        self.sigma.maps.clone_from(&all.maps);
-        let load = &mut self.sigma.load;
-        load.filters.clone_from(&all.load.filters);
-        let correlations = yagura_engine::correlations(&all.load).rules;
-        let counts = all
-            .load
-            .rules
-            .iter()
-            .any(|rule| sigma_rule_id(rule) == id && rule.count.is_some());
-        if !counts && correlations.iter().any(|source| source.rule.id == id) {
-            load.rules.clone_from(&all.load.rules);
-            load.correlations.clone_from(&all.load.correlations);
-            return;
-        }
-        let known: Vec<String> = load.rules.iter().map(sigma_rule_id).collect();
-        let rules = all.load.rules.iter().filter(|source| {
-            let of = sigma_rule_id(source);
-            of == id && !known.contains(&of)
-        });
-        load.rules.extend(rules.cloned());
-    }
-}
-
 /// Says whether a rule of a run is the case's: it, or what it is on one of its tables.
 fn entry_of(id: &str, rule: &str) -> bool {
     let rest = id.strip_prefix(rule);
@@ -429,14 +368,31 @@ struct Found {
     matched: bool,
     alerts: Vec<Alert>,
     cost: Option<RuleCost>,
+    /// Of a correlation: the rules that it joins, with how much each found.
+    joined: Vec<(String, usize)>,
+    /// Findings that correlations left out for want of a value of their `by`.
+    without_key: u64,
 }
 
-/// Returns the ids of Sigma rules with their files.
-pub(crate) fn sigma_ids(sigma: &SigmaInput) -> Vec<(String, PathBuf)> {
-    let rules = sigma.load.rules.iter();
-    rules
-        .map(|source| (sigma_rule_id(source), source.file.clone()))
-        .collect()
+impl Found {
+    /// Says where to look when nothing came of a case.
+    fn hint(&self) -> String {
+        if self.joined.is_empty() {
+            return "`yagura explain` says which test fails".to_owned();
+        }
+        let joined = self.joined.iter();
+        let counts: Vec<String> = joined
+            .map(|(id, count)| format!("`{id}` {count}"))
+            .collect();
+        let left_out = match self.without_key {
+            0 => String::new(),
+            count => format!("; {count} of them lack a value of `by`"),
+        };
+        format!(
+            "of the rules that it joins found {}{left_out}",
+            counts.join(", ")
+        )
+    }
 }
 
 /// Returns why a rule did not judge all events, if it did not.
@@ -465,7 +421,10 @@ fn said(alert: &Alert) -> Value {
 
 fn inline_differences(test: &InlineTest, found: &Found) -> Vec<String> {
     match (test.matches, found.matched) {
-        (true, false) => return vec!["expected a match, found none".to_owned()],
+        (true, false) if found.joined.is_empty() => {
+            return vec!["expected a match, found none".to_owned()];
+        }
+        (true, false) => return vec![format!("expected a match, found none; {}", found.hint())],
         (false, true) => {
             let mut lines = vec!["expected no match, found:".to_owned()];
             lines.extend(

@@ -1,0 +1,163 @@
+//! Correlations as rule authors use them: the packs of `examples/stories`, and what is told when one is wrong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use yagura_core::Pack;
+use yagura_core::correlation::CorrelationKind;
+use yagura_core::rule::Report;
+use yagura_tests::command::{Ran, yagura};
+
+fn stories() -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/stories");
+    let entries = fs::read_dir(dir).unwrap();
+    let mut packs: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("pack.toml").is_file())
+        .collect();
+    packs.sort();
+    packs
+}
+
+fn test(pack: &Path) -> Ran {
+    yagura(&["test", pack.to_str().unwrap()])
+}
+
+#[test]
+fn every_story_finds_its_intrusion_and_not_its_near_misses() {
+    let stories = stories();
+    assert_eq!(stories.len(), 8, "{stories:?}");
+    for story in stories {
+        let ran = test(&story).must_work();
+        // A rule without a positive or without a negative case is a warning.
+        assert_eq!(ran.stderr, "", "{}", story.display());
+        assert!(!ran.stdout.contains(" 0 passed"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn every_kind_of_correlation_is_shown() {
+    let mut missing: Vec<CorrelationKind> = {
+        use CorrelationKind as Kind;
+        vec![
+            Kind::Count,
+            Kind::Distinct,
+            Kind::Sum,
+            Kind::Avg,
+            Kind::Percentile,
+            Kind::Sequence,
+            Kind::AnyOrder,
+            Kind::Absence,
+            Kind::Session,
+            Kind::NewValue,
+            Kind::Spike,
+            Kind::Flatline,
+            Kind::Travel,
+            Kind::Rare,
+            Kind::Change,
+            Kind::Stages,
+        ]
+    };
+    for story in stories() {
+        for source in Pack::read(&story).unwrap().rules {
+            if let Some(correlation) = &source.rule.correlation
+                && source.rule.alert.report != Report::None
+            {
+                missing.retain(|kind| *kind != correlation.kind);
+            }
+        }
+    }
+    assert_eq!(missing, []);
+}
+
+/// A story in a directory of its own, to be spoilt.
+struct Copy {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Copy {
+    fn of(story: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(story);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/stories");
+        copy(&from.join(story), &path);
+        Self { _dir: dir, path }
+    }
+
+    fn replace(&self, file: &str, from: &str, to: &str) {
+        let file = self.path.join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{from} is not in {text}");
+        fs::write(&file, text.replace(from, to)).unwrap();
+    }
+
+    fn fails(&self, code: i32, says: &str) {
+        let ran = test(&self.path);
+        assert_eq!(ran.code, Some(code), "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains(says), "{says}: {}", ran.stdout);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_log_of_a_table_that_no_rule_reads_is_no_negative_case() {
+    let story = Copy::of("blacklist-to-unix");
+    let case = story.path.join("tests/blacklist-to-unix/negative-too-slow");
+    fs::rename(case.join("unix_auth.ndjson"), case.join("unixauth.ndjson")).unwrap();
+    story.fails(2, "has events of table `unixauth`, and the rule reads");
+    story.fails(2, "did you mean `unix_auth`?");
+}
+
+#[test]
+fn a_part_of_other_rules_can_be_tested_too() {
+    let story = Copy::of("failed-logins");
+    let folder = story.path.join("tests/login-failed");
+    let recorded = story.path.join("tests/many-failed-logins/positive.ndjson");
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(&recorded, folder.join("negative.ndjson")).unwrap();
+    story.fails(1, "expected no alert, found:");
+    fs::rename(
+        folder.join("negative.ndjson"),
+        folder.join("positive.ndjson"),
+    )
+    .unwrap();
+    yagura(&["test", "--update", story.path.to_str().unwrap()]).must_work();
+    test(&story.path).must_work();
+}
+
+#[test]
+fn rules_that_are_not_there_are_told_with_near_ones() {
+    let story = Copy::of("failed-logins");
+    let file = "rules/many-failed-logins.toml";
+    story.replace(file, "[\"login-failed\"]", "[\"login-faild\"]");
+    story.fails(
+        2,
+        "names `login-faild`, and there is no such rule; did you mean `login-failed`?",
+    );
+    story.replace(file, "[\"login-faild\"]", "[\"many-failed-logins\"]");
+    story.fails(2, "its `rules` lead back to themselves");
+}
+
+#[test]
+fn a_case_of_which_nothing_came_says_what_the_joined_rules_found() {
+    let story = Copy::of("failed-logins");
+    let file = "rules/many-failed-logins.toml";
+    story.replace(file, "gte = 10", "gte = 100");
+    story.fails(1, "of the rules that it joins found `login-failed` 16");
+    let recorded = "tests/many-failed-logins/positive.ndjson";
+    story.replace(recorded, "\"source_ip\"", "\"from_ip\"");
+    story.fails(1, "`login-failed` 16; 16 of them lack a value of `by`");
+}
