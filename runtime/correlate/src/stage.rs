@@ -322,16 +322,19 @@ pub(crate) fn stage(
     };
     let measure = |what| -> Box<dyn Stage> {
         let is_session = correlation.kind == Kind::Session;
+        let window = if is_session {
+            Window::Session
+        } else {
+            correlation.window
+        };
+        // A count only grows while a window lasts; a mean that is high now may be low when it ends.
+        let may_fall = matches!(what, What::Avg | What::Percentile(_)) && window != Window::Sliding;
         Box::new(Keyed::new(Measure {
             what,
-            window: if is_session {
-                Window::Session
-            } else {
-                correlation.window
-            },
+            window,
             within,
             gap: micros(&correlation.gap).unwrap_or(within),
-            at_close: is_session || !condition.is_lower_bound(),
+            at_close: is_session || may_fall || !condition.is_lower_bound(),
             condition,
         }))
     };

@@ -41,6 +41,7 @@ fn correlation() -> impl Strategy<Value = (String, bool)> {
         ),
         Just("type = \"sum\"\nfield = \"v\"\ncondition = { gt = 6 }"),
         Just("type = \"avg\"\nfield = \"v\"\ncondition = { lt = 2 }"),
+        Just("type = \"avg\"\nfield = \"v\"\ncondition = { gte = 2 }\nwindow = \"tumbling\""),
         Just("type = \"percentile\"\nfield = \"v\"\npercentile = 75\ncondition = { gte = 3 }"),
         Just("type = \"sequence\""),
         Just("type = \"sequence\"\nstep_within = \"7s\""),
