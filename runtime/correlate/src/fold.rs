@@ -105,6 +105,7 @@ impl Counters {
             (&mut self.late, other.late),
             (&mut self.capped, other.capped),
             (&mut self.without_key, other.without_key),
+            (&mut self.without_value, other.without_value),
         ];
         for (mine, others) in pairs {
             for (rule, count) in others {
@@ -123,6 +124,9 @@ pub struct Counters {
     pub capped: BTreeMap<String, u64>,
     /// Findings that a correlation left out because they lack a field of its `by`.
     pub without_key: BTreeMap<String, u64>,
+    /// Findings that a correlation passed over because its `field` has no value in them that it can use: none at all, text
+    /// where numbers are summed, an address whose place is not known.
+    pub without_value: BTreeMap<String, u64>,
 }
 
 /// What came of a step.
@@ -397,9 +401,13 @@ impl Fold {
                 wants_keys: false,
             };
             let (spoken, _) = self.stages[stage].settle(work);
-            if spoken.capped > 0 {
-                let id = self.rules[rule].id.clone();
-                *counters.capped.entry(id).or_default() += spoken.capped;
+            for (count, by_rule) in [
+                (spoken.capped, &mut counters.capped),
+                (spoken.without_value, &mut counters.without_value),
+            ] {
+                if count > 0 {
+                    *by_rule.entry(self.rules[rule].id.clone()).or_default() += count;
+                }
             }
             for found in self.found(rule, spoken) {
                 self.route(found, &mut inbox, Some(counters));

@@ -37,6 +37,7 @@ pub(crate) struct Spoken {
     pub(crate) said: Vec<(String, Said)>,
     pub(crate) closed: Vec<(String, AlertWindow)>,
     pub(crate) capped: u64,
+    pub(crate) without_value: u64,
 }
 
 impl Spoken {
@@ -44,6 +45,7 @@ impl Spoken {
         self.said.append(&mut other.said);
         self.closed.append(&mut other.closed);
         self.capped += other.capped;
+        self.without_value += other.without_value;
     }
 
     fn take(&mut self, key: &str, out: &mut Out) {
@@ -52,6 +54,7 @@ impl Spoken {
         let closed = out.closed.drain(..).map(|window| (key.to_owned(), window));
         self.closed.extend(closed);
         self.capped += std::mem::take(&mut out.capped);
+        self.without_value += std::mem::take(&mut out.without_value);
     }
 }
 

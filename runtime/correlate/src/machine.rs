@@ -58,6 +58,8 @@ pub(crate) struct Out {
     pub(crate) closed: Vec<AlertWindow>,
     /// Hits, values or deadlines that a key's limit made it forget.
     pub(crate) capped: u64,
+    /// Hits that were passed over, because their field has no value that can be used.
+    pub(crate) without_value: u64,
 }
 
 /// A finding of a machine, without what the rule adds to it.
@@ -165,6 +167,11 @@ pub(crate) mod testing {
                 }
             }
             self.said.append(&mut self.out.said);
+        }
+
+        /// Returns how many hits were passed over.
+        pub(crate) fn without_value(&self) -> u64 {
+            self.out.without_value
         }
 
         /// Returns time and number of events of each finding.

@@ -161,3 +161,28 @@ fn a_case_of_which_nothing_came_says_what_the_joined_rules_found() {
     story.replace(recorded, "\"source_ip\"", "\"from_ip\"");
     story.fails(1, "`login-failed` 16; 16 of them lack a value of `by`");
 }
+
+#[test]
+fn what_cannot_be_measured_or_located_is_counted() {
+    let story = Copy::of("tokyo-new-york");
+    let recorded = "tests/impossible-travel/positive.ndjson";
+    // No place is known of this address.
+    story.replace(recorded, "198.51.100.9", "198.18.0.9");
+    story.fails(
+        1,
+        "`office-login` 10; 1 of them have no value of `field` that it can use",
+    );
+    let lake = story.path.join("lake");
+    let [lake, pack] = [&lake, &story.path].map(|path| path.to_str().unwrap());
+    let recorded = story.path.join(recorded);
+    let log = recorded.to_str().unwrap();
+    yagura(&["ingest", "--table", "signins", "--to", lake, log]).must_work();
+    let ran = yagura(&["run", "--lake", lake, "--pack", pack]).must_work();
+    assert!(
+        ran.stderr.contains(
+            "`impossible-travel` passed over 1 finding without a value in its `field` that it can use"
+        ),
+        "{}",
+        ran.stderr
+    );
+}

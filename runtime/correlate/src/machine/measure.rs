@@ -99,12 +99,16 @@ impl Measure {
             What::Count => None,
             What::Distinct | What::About => match joined(&hit.values) {
                 Some(value) => Some(value),
-                None => return,
+                None => {
+                    out.without_value += 1;
+                    return;
+                }
             },
             What::Sum | What::Avg | What::Percentile(_) => {
                 let text = hit.values.first().and_then(Option::as_deref);
                 let number = text.and_then(|text| text.trim().parse::<f64>().ok());
                 let Some(number) = number.filter(|number| number.is_finite()) else {
+                    out.without_value += 1;
                     return;
                 };
                 if let Values::None = state.values {
@@ -403,6 +407,7 @@ mod tests {
             for (time, value) in numbers {
                 run.push(valued(time, value));
             }
+            assert_eq!(run.without_value(), 1);
             run.said.last().unwrap().value
         };
         assert_eq!(of(What::Sum), Some(7.5));

@@ -28,6 +28,7 @@ impl Machine for NewValue {
 
     fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
         let Some(value) = joined(&hit.values) else {
+            out.without_value += 1;
             return;
         };
         let oldest = hit.time.saturating_sub(self.within);

@@ -32,6 +32,7 @@ impl Machine for Rare {
 
     fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
         let Some(who) = joined(&hit.values) else {
+            out.without_value += 1;
             return;
         };
         let oldest = hit.time.saturating_sub(self.within);

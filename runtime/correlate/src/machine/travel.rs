@@ -103,6 +103,7 @@ impl Machine for Travel {
 
     fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
         let Some(place) = self.place(&hit) else {
+            out.without_value += 1;
             return;
         };
         if let Some((before, kept)) = &state.last {

@@ -195,6 +195,7 @@ impl Batch {
             ("late", &self.counters.late),
             ("capped", &self.counters.capped),
             ("without_key", &self.counters.without_key),
+            ("without_value", &self.counters.without_value),
         ];
         for (name, by_rule) in counters {
             for (rule, count) in by_rule {

@@ -322,6 +322,13 @@ fn tell_left_out(err: &mut impl Write, counters: &Counters) -> Result<()> {
             count(*left_out, "finding", "findings")
         )?;
     }
+    for (rule, passed_over) in &counters.without_value {
+        writeln!(
+            err,
+            "warning: `{rule}` passed over {} without a value in its `field` that it can use",
+            count(*passed_over, "finding", "findings")
+        )?;
+    }
     for (rule, forgotten) in &counters.capped {
         writeln!(
             err,

@@ -257,6 +257,7 @@ impl Suite {
             cost,
             joined,
             without_key: counters.without_key.values().sum(),
+            without_value: counters.without_value.values().sum(),
         })
     }
 
@@ -372,6 +373,8 @@ struct Found {
     joined: Vec<(String, usize)>,
     /// Findings that correlations left out for want of a value of their `by`.
     without_key: u64,
+    /// Those that they passed over for want of a value of their `field` that they can use.
+    without_value: u64,
 }
 
 impl Found {
@@ -384,14 +387,19 @@ impl Found {
         let counts: Vec<String> = joined
             .map(|(id, count)| format!("`{id}` {count}"))
             .collect();
-        let left_out = match self.without_key {
-            0 => String::new(),
-            count => format!("; {count} of them lack a value of `by`"),
-        };
-        format!(
-            "of the rules that it joins found {}{left_out}",
-            counts.join(", ")
-        )
+        let mut hint = format!("of the rules that it joins found {}", counts.join(", "));
+        for (count, lacks) in [
+            (self.without_key, "lack a value of `by`"),
+            (
+                self.without_value,
+                "have no value of `field` that it can use",
+            ),
+        ] {
+            if count > 0 {
+                hint.push_str(&format!("; {count} of them {lacks}"));
+            }
+        }
+        hint
     }
 }
 
