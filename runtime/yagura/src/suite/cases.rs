@@ -61,7 +61,7 @@ pub(crate) enum Expected {
     /// No alert.
     Nothing,
     /// What a `[[test]]` says.
-    Inline(InlineTest),
+    Inline(Box<InlineTest>),
 }
 
 impl Case {
@@ -114,7 +114,7 @@ pub(crate) fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases>
                             .collect(),
                     ),
                 },
-                expected: Expected::Inline(test.clone()),
+                expected: Expected::Inline(Box::new(test.clone())),
             });
         }
     }
