@@ -1,10 +1,12 @@
 //! Correlations as rule authors use them: the packs of `examples/stories`, and what is told when one is wrong.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use yagura_core::Pack;
 use yagura_core::correlation::CorrelationKind;
+use yagura_core::pack::parse_rule;
 use yagura_core::rule::Report;
 use yagura_tests::command::{Ran, yagura};
 
@@ -68,6 +70,32 @@ fn every_kind_of_correlation_is_shown() {
         }
     }
     assert_eq!(missing, []);
+}
+
+#[test]
+fn every_example_of_the_guide_is_a_rule() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/correlation.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    let mut kinds = BTreeSet::new();
+    for block in guide.split("```toml\n").skip(1) {
+        let text = block.split("```").next().unwrap();
+        let text = text.replace("[rule.correlation]\n", "");
+        if !text.starts_with("type = ") {
+            continue;
+        }
+        let rules = match text.contains("\nrules = ") {
+            true => "",
+            false => "rules = [\"a-rule\"]\n",
+        };
+        let head = "[rule]\nid = \"an-example\"\ntitle = \"t\"\n[rule.correlation]\n";
+        let source = parse_rule(Path::new("example.toml"), &format!("{head}{rules}{text}"));
+        let rule = source
+            .unwrap_or_else(|error| panic!("{text}\n{error}"))
+            .rule;
+        kinds.insert(rule.correlation.unwrap().kind.word());
+    }
+    // `avg` is written as `sum` is.
+    assert_eq!(kinds.len(), 15, "{kinds:?}");
 }
 
 /// A story in a directory of its own, to be spoilt.
