@@ -65,7 +65,11 @@ impl Graph {
     pub fn new(rules: &[Arc<Rule>]) -> Result<Self, GraphError> {
         let mut graph = Self {
             fields: vec![Vec::new(); rules.len()],
-            waits: vec![false; rules.len()],
+            // What detectors with state say, they say when the watermark has passed the events.
+            waits: rules
+                .iter()
+                .map(|rule| !rule.partition_by.is_empty())
+                .collect(),
             ..Self::default()
         };
         let mut entries: Vec<Vec<(usize, usize)>> = vec![Vec::new(); rules.len()];
@@ -322,6 +326,22 @@ mod tests {
         assert_eq!(graph.domains, [vec!["t1", "t2", "t3"], vec!["t4"]]);
         assert_eq!(graph.domain_of, [0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(graph.joined(0), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn what_detectors_with_state_say_is_settled() {
+        let mut keeps_state = Rule::clone(&rule("a", "t1"));
+        keeps_state.partition_by = vec!["user".parse().unwrap()];
+        let rules = [
+            Arc::new(keeps_state),
+            rule("b", "t1"),
+            joins("c", &["a", "b"], &[]),
+            joins("d", &["b"], &[]),
+        ];
+        assert_eq!(
+            Graph::new(&rules).unwrap().waits,
+            [true, false, true, false]
+        );
     }
 
     #[test]

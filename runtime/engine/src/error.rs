@@ -73,6 +73,20 @@ pub enum EngineError {
         /// How many it made.
         count: usize,
     },
+    /// More events wait for the time at which detectors with state may judge them than may be held.
+    #[error(
+        "more than {limit} events of table `{table}` wait for detectors that keep state, {count} of them for `{rule}`; make its `where` narrower, shorten the range, or raise the limit with --max-pending-rows"
+    )]
+    TooManyPending {
+        /// The table.
+        table: String,
+        /// The limit.
+        limit: usize,
+        /// The rule with the most.
+        rule: String,
+        /// How many wait for it.
+        count: usize,
+    },
     /// Reading failed, and no single object could be blamed.
     #[error("cannot scan table `{table}`")]
     Scan {

@@ -12,6 +12,7 @@
 //! configuration files. Plugins and counters come from the session that executes a plan.
 
 mod author;
+mod calls;
 mod condition;
 mod detect;
 mod dictionary;
@@ -20,6 +21,7 @@ mod event_path;
 mod evidence;
 pub mod findings;
 mod judge;
+pub mod keyed;
 pub mod live;
 pub mod plan;
 mod predicate;
@@ -32,7 +34,7 @@ pub mod run;
 pub mod runtime;
 mod scan;
 mod sigma;
-mod table_run;
+pub mod table_run;
 
 pub use author::{Nearest, condition_predicate, explain, nearest, predicate_of, syntax_error};
 pub use condition::ConditionError;

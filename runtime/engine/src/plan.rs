@@ -103,6 +103,8 @@ pub struct RulePlan {
     pub observables: Vec<(String, usize)>,
     /// Indexes into `reads`: the alert's context.
     pub context: Vec<usize>,
+    /// Indexes into `reads`: by whose values the plugin keeps state.
+    pub partition: Vec<usize>,
     /// Index of the plugin among the run's plugins.
     pub plugin: Option<usize>,
     /// What correlations ask of a finding.
@@ -265,6 +267,26 @@ impl TablePlan {
 }
 
 impl RulePlan {
+    /// Says whether its plugin keeps state by key, and so gets its rows in the order of event time.
+    pub fn is_keyed(&self) -> bool {
+        self.plugin.is_some() && !self.partition.is_empty()
+    }
+
+    /// Returns the reads that a finding's title, key, observables, context and fields are made of; some more than once.
+    pub(crate) fn told(&self) -> impl Iterator<Item = usize> {
+        let key = self.key.iter().chain(&self.context).copied();
+        let observables = self.observables.iter().map(|(_, read)| *read);
+        let title = self.title.iter().filter_map(|piece| match piece {
+            TitlePiece::Read(read) => Some(*read),
+            TitlePiece::Text(_) => None,
+        });
+        let fields = self.fields.iter().filter_map(|field| match field {
+            FieldPlan::Read(read) => Some(*read),
+            FieldPlan::Context(_) => None,
+        });
+        key.chain(observables).chain(title).chain(fields)
+    }
+
     fn new(
         index: usize,
         source: &RuleSource,
@@ -318,6 +340,7 @@ impl RulePlan {
                 .filter_map(|(kind, path)| Some((kind.clone(), at(path)?)))
                 .collect(),
             context: all(&rule.context),
+            partition: all(&rule.partition_by),
             plugin: source.plugin,
             fields: source
                 .fields
@@ -363,6 +386,8 @@ fn key_of(rule: &Rule, path: &FieldPath) -> &'static str {
         "observables"
     } else if rule.context.contains(path) {
         "context"
+    } else if rule.partition_by.contains(path) {
+        "partition_by"
     } else {
         "title"
     }

@@ -19,6 +19,8 @@ pub struct SetAside {
     pub reason: String,
     /// How many events.
     pub rows: u64,
+    /// How many wake-ups that a rule's detector asked for; `first` and `last` are events of the keys that were to be woken.
+    pub wakes: u64,
     /// The first of them.
     pub first: EventRef,
     /// The last of them.

@@ -1,5 +1,7 @@
 //! The rows of one rule: what it reads, and where the events lie.
 
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -137,85 +139,226 @@ impl Rows {
             .copied()
             .collect();
         let mut texts: Vec<Option<StringArray>> = vec![None; rule.reads.len()];
-        let wanted = rule
-            .key
-            .iter()
-            .chain(&rule.context)
-            .chain(rule.observables.iter().map(|(_, index)| index))
-            .chain(rule.title.iter().filter_map(|piece| match piece {
-                TitlePiece::Read(index) => Some(index),
-                TitlePiece::Text(_) => None,
-            }))
-            .chain(rule.fields.iter().filter_map(|field| match field {
-                FieldPlan::Read(index) => Some(index),
-                FieldPlan::Context(_) => None,
-            }));
-        for index in wanted {
-            if texts[*index].is_none() {
-                let values = take(&self.columns[*index], &flat, None)?;
-                texts[*index] = Some(value_texts(&rule.reads[*index], &values)?);
+        for read in rule.told() {
+            if texts[read].is_none() {
+                texts[read] = Some(self.texts(rule, read, &flat)?);
             }
         }
         let text = |read: usize, at: usize| -> Option<&str> {
             let array = texts[read].as_ref()?;
             array.is_valid(at).then(|| array.value(at))
         };
-        let mut at = 0;
-        Ok(raw
-            .into_iter()
-            .map(|finding| {
-                let first = at;
-                at += finding.rows.len();
-                let mut events: Vec<EventRef> = finding
-                    .rows
-                    .iter()
-                    .filter_map(|row| self.events.get(*row as usize).cloned())
-                    .collect();
-                events.sort();
-                events.dedup();
-                let mut observables = finding.observables;
-                for (kind, read) in &rule.observables {
-                    let values = (first..at).filter_map(|at| text(*read, at));
-                    let values = values.filter(|value| !value.is_empty());
-                    observables.extend(values.map(|value| (kind.clone(), value.to_owned())));
-                }
-                observables.sort();
-                observables.dedup();
-                let mut context = finding.context;
-                context.extend(rule.context.iter().filter_map(|read| {
-                    Some((
-                        rule.reads[*read].name.clone(),
-                        text(*read, first)?.to_owned(),
-                    ))
-                }));
-                let fields = rule.fields.iter().map(|field| match field {
-                    FieldPlan::Read(read) => text(*read, first).map(str::to_owned),
-                    FieldPlan::Context(name) => {
-                        let mut known = context.iter();
-                        Some(known.find(|(known, _)| known == name)?.1.clone())
-                    }
+        let event = |row: u32| self.events.get(row as usize).cloned();
+        Ok(complete(rule, raw, event, text))
+    }
+
+    /// Returns the text of a column's values in these rows.
+    fn texts(
+        &self,
+        rule: &RulePlan,
+        read: usize,
+        rows: &UInt32Array,
+    ) -> Result<StringArray, ArrowError> {
+        let values = take(&self.columns[read], rows, None)?;
+        value_texts(&rule.reads[read], &values)
+    }
+
+    /// Returns the rows of each partition key. Rows without any value share the empty one.
+    pub(crate) fn by_key(&self, rule: &RulePlan) -> Result<BTreeMap<String, Vec<u32>>, ArrowError> {
+        let texts = rule
+            .partition
+            .iter()
+            .map(|read| value_texts(&rule.reads[*read], &self.columns[*read]))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut keys: HashMap<String, Vec<u32>> = HashMap::new();
+        for row in 0..self.len() {
+            let values = texts
+                .iter()
+                .map(|texts| texts.is_valid(row).then(|| texts.value(row)));
+            let key = if values.clone().all(|value| value.is_none()) {
+                String::new()
+            } else {
+                key::join(values)
+            };
+            let number = u32::try_from(row)
+                .map_err(|_| ArrowError::ComputeError("more than 2^32 rows".into()))?;
+            keys.entry(key).or_default().push(number);
+        }
+        Ok(keys.into_iter().collect())
+    }
+
+    /// Returns the rows of a range.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        let columns = self.columns.iter();
+        Self {
+            columns: columns
+                .map(|column| column.slice(range.start, range.len()))
+                .collect(),
+            events: self.events[range].to_vec(),
+        }
+    }
+
+    /// Returns the rows for which there is `true`.
+    pub(crate) fn filter(&self, is_taken: Vec<bool>) -> Result<Self, ArrowError> {
+        let events = self.events.iter().zip(&is_taken);
+        let events = events.filter(|(_, taken)| **taken);
+        let events = events.map(|(event, _)| event.clone()).collect();
+        let mask = BooleanArray::from(is_taken);
+        let columns = self.columns.iter().map(|column| filter(column, &mask));
+        Ok(Self {
+            columns: columns.collect::<Result<_, _>>()?,
+            events,
+        })
+    }
+
+    /// Returns the rows from a time on, in microseconds.
+    pub(crate) fn not_before(self, time: i64) -> Result<Self, ArrowError> {
+        let is_taken = |event: &EventRef| event.time.micros() >= time;
+        if self.events.iter().all(is_taken) {
+            return Ok(self);
+        }
+        self.filter(self.events.iter().map(is_taken).collect())
+    }
+
+    /// Gives columns the types in which they are stored, if they have others.
+    pub(crate) fn normal(mut self, rule: &RulePlan) -> Result<Self, ArrowError> {
+        for (column, read) in self.columns.iter_mut().zip(&rule.reads) {
+            let wanted = stored_type(read);
+            if *column.data_type() != wanted {
+                *column = cast(column, &wanted)?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Returns these rows, in this order.
+    pub(crate) fn take(&self, rows: &UInt32Array) -> Result<Self, ArrowError> {
+        let columns = self.columns.iter().map(|column| take(column, rows, None));
+        let events = rows.values().iter();
+        Ok(Self {
+            columns: columns.collect::<Result<_, _>>()?,
+            events: events
+                .map(|row| self.events[*row as usize].clone())
+                .collect(),
+        })
+    }
+
+    /// Returns one of the rows by what a finding tells of it.
+    pub(crate) fn told(&self, rule: &RulePlan, row: usize) -> Result<Option<ToldRow>, ArrowError> {
+        let (Some(event), Ok(at)) = (self.events.get(row), u32::try_from(row)) else {
+            return Ok(None);
+        };
+        let at = UInt32Array::from(vec![at]);
+        let mut values = BTreeMap::new();
+        for read in rule.told() {
+            let name = &rule.reads[read].name;
+            if !values.contains_key(name) {
+                let texts = self.texts(rule, read, &at)?;
+                let text = texts.is_valid(0).then(|| texts.value(0).to_owned());
+                values.insert(name.clone(), text);
+            }
+        }
+        Ok(Some(ToldRow {
+            time: event.time.micros(),
+            object: event.object.to_string(),
+            row: event.row,
+            values,
+        }))
+    }
+}
+
+/// A row as far as findings tell of it, so that it need not be kept whole.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct ToldRow {
+    /// Event time in microseconds.
+    pub(crate) time: i64,
+    object: String,
+    row: u64,
+    /// By name of the path.
+    values: BTreeMap<String, Option<String>>,
+}
+
+impl ToldRow {
+    pub(crate) fn event(&self) -> EventRef {
+        EventRef {
+            time: Timestamp::clamped(self.time),
+            object: self.object.as_str().into(),
+            row: self.row,
+        }
+    }
+
+    /// Completes what a plugin said when it was woken, as of this row.
+    pub(crate) fn findings(&self, rule: &RulePlan, mut raw: Vec<RawFinding>) -> Vec<Finding> {
+        for finding in &mut raw {
+            finding.rows = vec![0];
+        }
+        let text = |read: usize, _| self.values.get(&rule.reads[read].name)?.as_deref();
+        complete(rule, raw, |_| Some(self.event()), text)
+    }
+}
+
+/// Completes what a plugin said. `text` returns what a read is at a place in the list of all findings' rows.
+fn complete<'a>(
+    rule: &RulePlan,
+    raw: Vec<RawFinding>,
+    event: impl Fn(u32) -> Option<EventRef>,
+    text: impl Fn(usize, usize) -> Option<&'a str>,
+) -> Vec<Finding> {
+    let mut at = 0;
+    let findings = raw.into_iter().map(|finding| {
+        let first = at;
+        at += finding.rows.len();
+        let mut events: Vec<EventRef> = finding.rows.iter().filter_map(|row| event(*row)).collect();
+        events.sort();
+        events.dedup();
+        let mut observables = finding.observables;
+        for (kind, read) in &rule.observables {
+            let values = (first..at).filter_map(|at| text(*read, at));
+            let values = values.filter(|value| !value.is_empty());
+            observables.extend(values.map(|value| (kind.clone(), value.to_owned())));
+        }
+        observables.sort();
+        observables.dedup();
+        let mut context = finding.context;
+        context.extend(rule.context.iter().filter_map(|read| {
+            let name = rule.reads[*read].name.clone();
+            Some((name, text(*read, first)?.to_owned()))
+        }));
+        let fields = rule.fields.iter().map(|field| match field {
+            FieldPlan::Read(read) => text(*read, first).map(str::to_owned),
+            FieldPlan::Context(name) => {
+                let mut known = context.iter();
+                Some(known.find(|(known, _)| known == name)?.1.clone())
+            }
+        });
+        Finding {
+            fields: fields.collect(),
+            time: events.first().map(|event| event.time).unwrap_or_default(),
+            rule: rule.index,
+            key: finding
+                .key
+                .unwrap_or_else(|| key::join(rule.key.iter().map(|read| text(*read, first)))),
+            title: finding.title.unwrap_or_else(|| {
+                let pieces = rule.title.iter().map(|piece| match piece {
+                    TitlePiece::Text(text) => text.as_str(),
+                    TitlePiece::Read(read) => text(*read, first).unwrap_or("(none)"),
                 });
-                Finding {
-                    fields: fields.collect(),
-                    time: events.first().map(|event| event.time).unwrap_or_default(),
-                    rule: rule.index,
-                    key: finding.key.unwrap_or_else(|| {
-                        key::join(rule.key.iter().map(|read| text(*read, first)))
-                    }),
-                    title: finding.title.unwrap_or_else(|| {
-                        let pieces = rule.title.iter().map(|piece| match piece {
-                            TitlePiece::Text(text) => text.as_str(),
-                            TitlePiece::Read(read) => text(*read, first).unwrap_or("(none)"),
-                        });
-                        pieces.collect()
-                    }),
-                    severity: finding.severity,
-                    events,
-                    observables,
-                    context,
-                }
-            })
-            .collect())
+                pieces.collect()
+            }),
+            severity: finding.severity,
+            events,
+            observables,
+            context,
+        }
+    });
+    findings.collect()
+}
+
+/// Returns the type of a read's values when they wait outside of a scan.
+pub(crate) fn stored_type(read: &Read) -> DataType {
+    match &read.data_type {
+        DataType::Dictionary(_, value) => DataType::clone(value),
+        other => other.clone(),
     }
 }
 

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use datafusion::common::runtime::SpawnedTask;
 use yagura_core::{Alert, Finding, Rule, TimeRange, Timestamp};
 use yagura_correlate::{Counters, Fold, FoldOptions, Mark, NoCold, Places};
 use yagura_lake::table::{Table, TableConfig};
 
 use crate::error::EngineError;
+use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::plan::{RuleSource, Tuning};
 use crate::report::{Progress, RuleCost, SetAside};
 use crate::ruleset::{RuleSet, rule_error};
@@ -28,6 +30,8 @@ pub struct RunOptions {
     pub batch_rows: usize,
     /// Findings that the run may hold.
     pub max_findings: usize,
+    /// Events of a table that may wait for detectors with state.
+    pub max_pending_rows: usize,
     /// Which methods are used.
     pub tuning: Tuning,
 }
@@ -39,6 +43,7 @@ impl Default for RunOptions {
             partitions: std::thread::available_parallelism().map_or(1, usize::from),
             batch_rows: 8_192,
             max_findings: 2_000_000,
+            max_pending_rows: 4_000_000,
             tuning: Tuning::default(),
         }
     }
@@ -157,6 +162,16 @@ pub async fn run(
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let mut bad_files = run.table.bad_files.clone();
         bad_files.extend(scanned.bad_files);
+        let latest = run.latest(&scanned.files).await;
+        let mut findings = scanned.findings;
+        if !scanned.keyed.is_empty() {
+            let end = last_instant(options.range, latest);
+            let found = judge_keyed(run.keyed(), scanned.keyed, end).await?;
+            findings.extend(found);
+            if outcome.findings.len() + findings.len() > options.max_findings {
+                return Err(run.too_many(&findings));
+            }
+        }
         outcome.tables.push(TableOutcome {
             rules: rules.len(),
             scanned: count(&progress.scanned),
@@ -164,10 +179,10 @@ pub async fn run(
             null_times: count(&progress.null_times),
             bad_files,
             costs: progress.take_costs(),
-            latest: run.latest(&scanned.files).await,
+            latest,
             table: Arc::clone(&run.table),
         });
-        outcome.findings.extend(scanned.findings);
+        outcome.findings.extend(findings);
         outcome.set_aside.extend(progress.take_set_aside());
     }
     outcome.rules = set
@@ -178,6 +193,34 @@ pub async fn run(
     outcome.sources = set.rules;
     outcome.not_run = set.not_run;
     Ok(outcome)
+}
+
+/// Lets detectors with state judge all of a table's rows, up to `end` or the last of them.
+async fn judge_keyed(
+    mut detectors: KeyedDetectors,
+    rows: Vec<KeyedRows>,
+    end: Option<i64>,
+) -> Result<Vec<Finding>, EngineError> {
+    // Plugins may use their whole time limit: never on a thread that drives streams.
+    let judged = SpawnedTask::spawn_blocking(move || {
+        for rows in rows {
+            detectors.push(rows)?;
+        }
+        let end = end.max(detectors.latest());
+        detectors.advance(end.unwrap_or(i64::MIN).saturating_add(1))
+    });
+    judged.join_unwind().await.map_err(|error| {
+        let reason = format!("detectors with state did not finish: {error}");
+        EngineError::State(reason)
+    })?
+}
+
+/// Returns the last instant of a table that a run knows of: the end of its range, or its latest event.
+fn last_instant(range: TimeRange, latest: Option<Timestamp>) -> Option<i64> {
+    match range.to {
+        Some(to) => Some(to.micros().saturating_sub(1)),
+        None => Some(latest?.micros()),
+    }
 }
 
 impl RunOutcome {
@@ -207,13 +250,9 @@ impl RunOutcome {
         Ok((alerts.map(|change| change.alert).collect(), counters))
     }
 
-    /// Returns the last instant of a table that the run knows of: the end of its range, or its latest event.
     fn end_of(&self, table: &str) -> Option<i64> {
-        if let Some(to) = self.range.to {
-            return Some(to.micros().saturating_sub(1));
-        }
-        let outcome = self.tables.iter().find(|of| of.table.name == table)?;
-        Some(outcome.latest?.micros())
+        let outcome = self.tables.iter().find(|of| of.table.name == table);
+        last_instant(self.range, outcome.and_then(|of| of.latest))
     }
 }
 

@@ -7,12 +7,15 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datafusion::common::DataFusionError;
 use yagura_host::{CallError, DataType, Detector, DetectorPlugin, Field, Meter, RuleSpec};
 use yagura_rules::PluginType;
 
 use crate::error::EngineError;
-use crate::plan::TablePlan;
+use crate::keyed::{KeyedRows, too_many_pending};
+use crate::plan::{RulePlan, TablePlan};
 use crate::report::Progress;
+use crate::rows::Rows;
 
 /// A plugin as a run uses it.
 #[derive(Debug, Clone)]
@@ -30,6 +33,9 @@ pub struct DetectRuntime {
     /// Failed batches of each of the run's rules.
     pub(crate) faults: Vec<AtomicU32>,
     pub(crate) progress: Arc<Progress>,
+    /// Rows of rules that keep state, from all partitions, in no order.
+    keyed: Mutex<Vec<KeyedRows>>,
+    max_pending_rows: usize,
 }
 
 /// One plugin with the rules that it serves on one table.
@@ -42,7 +48,8 @@ pub(crate) struct PluginRuntime {
 }
 
 impl DetectRuntime {
-    /// Opens one instance of every plugin that the plan's rules need, which checks that it accepts them.
+    /// Opens one instance of every plugin that the plan's rules need, which checks that it accepts them. It holds as many
+    /// rows of rules that keep state as `max_pending_rows`.
     ///
     /// # Errors
     /// [`EngineError::Open`]: a rule that the component has no code for, a configuration that it refuses.
@@ -51,6 +58,7 @@ impl DetectRuntime {
         plugins: &[PluginSource],
         rules: usize,
         progress: Arc<Progress>,
+        max_pending_rows: usize,
     ) -> Result<Self, EngineError> {
         let plugins = plugins
             .iter()
@@ -61,7 +69,49 @@ impl DetectRuntime {
             plugins,
             faults: (0..rules).map(|_| AtomicU32::new(0)).collect(),
             progress,
+            keyed: Mutex::default(),
+            max_pending_rows,
         })
+    }
+
+    /// Keeps rows of a rule until all partitions are read.
+    pub(crate) fn keep(
+        &self,
+        plan: &TablePlan,
+        position: usize,
+        rows: Rows,
+    ) -> Result<(), DataFusionError> {
+        let mut kept = self.keyed.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push(KeyedRows { position, rows });
+        let counts = || kept.iter().map(|kept| (kept.position, kept.rows.len()));
+        if counts().map(|(_, rows)| rows).sum::<usize>() > self.max_pending_rows {
+            let error = too_many_pending(plan, self.max_pending_rows, counts());
+            return Err(DataFusionError::External(Box::new(error)));
+        }
+        Ok(())
+    }
+
+    /// Returns and forgets the rows that were kept.
+    pub(crate) fn take_keyed(&self) -> Vec<KeyedRows> {
+        std::mem::take(&mut *self.keyed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Returns a rule as its plugin is told of it.
+pub(crate) fn rule_spec(rule: &RulePlan) -> RuleSpec {
+    RuleSpec {
+        id: rule.rule.id.clone(),
+        config_json: serde_json::to_string(&rule.rule.config).unwrap_or_default(),
+        schema: rule
+            .plugin_columns
+            .iter()
+            .map(|read| &rule.reads[*read])
+            .map(|read| Field {
+                name: read.name.clone(),
+                data_type: host_type(read.plugin_type),
+                nullable: true,
+            })
+            .collect(),
     }
 }
 
@@ -71,20 +121,7 @@ impl PluginRuntime {
         let mut numbers = HashMap::new();
         for rule in plan.rules.iter().filter(|rule| rule.plugin == Some(index)) {
             numbers.insert(rule.index, u32::try_from(rules.len()).unwrap_or(u32::MAX));
-            rules.push(RuleSpec {
-                id: rule.rule.id.clone(),
-                config_json: serde_json::to_string(&rule.rule.config).unwrap_or_default(),
-                schema: rule
-                    .plugin_columns
-                    .iter()
-                    .map(|read| &rule.reads[*read])
-                    .map(|read| Field {
-                        name: read.name.clone(),
-                        data_type: host_type(read.plugin_type),
-                        nullable: true,
-                    })
-                    .collect(),
-            });
+            rules.push(rule_spec(rule));
         }
         let runtime = Self {
             source: source.clone(),

@@ -13,12 +13,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use yagura_core::{Finding, Timestamp};
 use yagura_lake::table::{DataFile, OnProblem, Table};
 
+use crate::calls::chain;
 use crate::detect::DetectExec;
 use crate::error::EngineError;
 use crate::findings::decode;
-use crate::judge::chain;
+use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::plan::{RuleSource, TablePlan};
-use crate::report::Progress;
+use crate::report::{Progress, SetAside};
 use crate::run::RunOptions;
 use crate::runtime::{DetectRuntime, PluginSource};
 use crate::scan::{object_store_url, scan};
@@ -27,13 +28,13 @@ use crate::scan::{object_store_url, scan};
 const FOOTER_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Returns a cache for a table's footers.
-pub(crate) fn footer_cache() -> Arc<FileMetadataCache> {
+pub fn footer_cache() -> Arc<FileMetadataCache> {
     Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES))
 }
 
 /// A table with its rules planned.
 #[derive(Debug)]
-pub(crate) struct TableRun {
+pub struct TableRun {
     pub(crate) table: Arc<Table>,
     pub(crate) cache: Arc<FileMetadataCache>,
     pub(crate) plan: Arc<TablePlan>,
@@ -48,17 +49,23 @@ pub(crate) struct TableRun {
 
 /// What came of some objects.
 #[derive(Debug, Default)]
-pub(crate) struct Scanned {
-    pub(crate) findings: Vec<Finding>,
+pub struct Scanned {
+    /// Findings of rules without state, in no order.
+    pub findings: Vec<Finding>,
+    /// Rows of rules that keep state, in no order.
+    pub keyed: Vec<KeyedRows>,
     /// Objects left out because they cannot be read, with the reason.
-    pub(crate) bad_files: Vec<(String, String)>,
+    pub bad_files: Vec<(String, String)>,
     /// The objects that were read.
-    pub(crate) files: Vec<DataFile>,
+    pub files: Vec<DataFile>,
 }
 
 impl TableRun {
-    /// Plans the rules over the table.
-    pub(crate) fn new(
+    /// Plans rules, with their index among `all`, over the table.
+    ///
+    /// # Errors
+    /// [`EngineError::Rule`]: a rule that does not fit the table.
+    pub fn new(
         table: Arc<Table>,
         cache: Arc<FileMetadataCache>,
         rules: &[(usize, RuleSource)],
@@ -85,12 +92,29 @@ impl TableRun {
         })
     }
 
-    /// Judges the events of these objects by all of the table's rules; `before` findings are held already.
-    pub(crate) async fn run(
-        &mut self,
-        files: &[DataFile],
-        before: usize,
-    ) -> Result<Scanned, EngineError> {
+    /// Returns the table's objects.
+    pub fn files(&self) -> &[DataFile] {
+        &self.table.files
+    }
+
+    /// Returns and forgets what was set aside, in order of rule and event.
+    pub fn take_set_aside(&self) -> Vec<SetAside> {
+        self.progress.take_set_aside()
+    }
+
+    /// Returns the table's rules that keep state, with nothing remembered.
+    pub fn keyed(&self) -> KeyedDetectors {
+        let plan = Arc::clone(&self.plan);
+        let progress = Arc::clone(&self.progress);
+        KeyedDetectors::new(plan, &self.plugins, progress, &self.options)
+    }
+
+    /// Judges the events of these objects by the table's rules; `before` findings are held already. Rows of rules that keep
+    /// state are selected only.
+    ///
+    /// # Errors
+    /// As [`crate::run()`]. Nothing of the objects has been kept then.
+    pub async fn run(&mut self, files: &[DataFile], before: usize) -> Result<Scanned, EngineError> {
         let mut scanned = Scanned {
             files: files.to_vec(),
             ..Scanned::default()
@@ -107,18 +131,24 @@ impl TableRun {
                         &self.plugins,
                         self.rule_ids.len(),
                         Arc::clone(&self.progress),
+                        self.options.max_pending_rows,
                     )?;
                     let opened = Arc::new(opened);
                     self.runtime = Some(Arc::clone(&opened));
                     opened
                 }
             };
-            let session = session(&self.table, &self.options, Some(runtime))?;
+            let session = session(&self.table, &self.options, Some(Arc::clone(&runtime)))?;
             let counted = self.progress.counters();
             let attempt = self.scan_once(&session, &scanned.files, before).await;
+            if attempt.is_err() {
+                // Rows of this attempt are in it, and its last tasks may still add some.
+                self.runtime = None;
+            }
             let error = match attempt {
                 Ok(findings) => {
                     scanned.findings = findings;
+                    scanned.keyed = runtime.take_keyed();
                     return Ok(scanned);
                 }
                 Err(EngineError::Scan { source, .. }) => source,
@@ -143,7 +173,6 @@ impl TableRun {
             };
             scanned.files.retain(|file| !is_bad(file));
             scanned.bad_files.extend(found);
-            self.runtime = None;
             self.progress.reset_to(counted);
         }
     }
@@ -204,7 +233,7 @@ impl TableRun {
         Ok(findings)
     }
 
-    fn too_many(&self, findings: &[Finding]) -> EngineError {
+    pub(crate) fn too_many(&self, findings: &[Finding]) -> EngineError {
         let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
         for finding in findings {
             *counts.entry(finding.rule).or_default() += 1;

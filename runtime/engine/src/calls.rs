@@ -1,0 +1,234 @@
+//! Calls of plugins: tried twice, and where one event is behind a failure, that event told from the others.
+
+use datafusion::common::DataFusionError;
+use yagura_core::EventRef;
+use yagura_host::{BatchRef, CallError, ColumnRef, Detector, LimitKind, PluginError};
+use yagura_rules::project;
+
+use crate::plan::RulePlan;
+use crate::report::{Progress, SetAside};
+use crate::rows::Rows;
+
+/// Failed batches of one rule after which a run no longer tries it.
+pub(crate) const FAULTS_UNTIL_QUARANTINE: u32 = 3;
+
+/// Why events of a rule that rests are set aside.
+pub(crate) const QUARANTINED: &str = "the rule is quarantined after repeated faults";
+
+/// Failed calls that a batch may cost while the events that fail are told from the others: enough for some twenty of
+/// 8,192.
+const CALLS_TO_SEPARATE: u32 = 256;
+
+/// How a call failed.
+pub(crate) enum Failure {
+    /// Of some event: others may be judged.
+    Events(String),
+    /// The plugin's: the batch is set aside.
+    Plugin(String),
+    /// Ours: the run stops.
+    Engine(DataFusionError),
+}
+
+impl Failure {
+    /// Sorts a plugin's failure by whether a single event may be behind it. What costs time or memory is not tried again
+    /// in parts.
+    pub(crate) fn of(error: &CallError) -> Self {
+        let is_of_events = match error {
+            CallError::Guest(PluginError::Data(_)) | CallError::Trap(_) => true,
+            CallError::Limit(limit) => limit.kind == LimitKind::Stack,
+            _ => false,
+        };
+        if is_of_events {
+            Self::Events(chain(error))
+        } else {
+            Self::Plugin(chain(error))
+        }
+    }
+}
+
+impl From<datafusion::arrow::error::ArrowError> for Failure {
+    fn from(error: datafusion::arrow::error::ArrowError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+/// What came of a call: the plugin's answer or failure, or a failure before it was asked.
+pub(crate) type Answer<T> = Result<Result<T, CallError>, Failure>;
+
+/// Calls, and where that fails once more.
+pub(crate) fn twice<T>(rule: &RulePlan, mut call: impl FnMut() -> Answer<T>) -> Result<T, Failure> {
+    let first = match call()? {
+        Ok(answer) => return Ok(answer),
+        Err(error) => error,
+    };
+    // These events cannot be judged: the plugin said so itself, and would again.
+    if matches!(first, CallError::Guest(PluginError::Data(_))) {
+        return Err(Failure::of(&first));
+    }
+    tracing::warn!(
+        rule = rule.rule.id,
+        error = chain(&first),
+        "plugin failed; trying once more"
+    );
+    call()?.map_err(|second| Failure::of(&second))
+}
+
+/// Calls without a second try.
+pub(crate) fn once<T>(answer: Answer<T>) -> Result<T, Failure> {
+    answer?.map_err(|error| Failure::of(&error))
+}
+
+/// Makes the rows' columns those that the rule's plugin receives, and calls with them.
+pub(crate) fn with_columns<T>(
+    rule: &RulePlan,
+    rows: &Rows,
+    call: impl FnOnce(BatchRef<'_>) -> T,
+) -> Result<T, Failure> {
+    let columns = rule
+        .plugin_columns
+        .iter()
+        .map(|index| project(&rows.columns[*index]))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Failure::Plugin(chain(&error)))?;
+    let columns: Vec<ColumnRef<'_>> = columns
+        .iter()
+        .map(|column| ColumnRef {
+            validity: &column.validity,
+            offsets: &column.offsets,
+            values: &column.values,
+        })
+        .collect();
+    let count = u32::try_from(rows.len())
+        .map_err(|error| Failure::Plugin(format!("the batch is too large: {error}")))?;
+    Ok(call(BatchRef {
+        rows: count,
+        columns: &columns,
+    }))
+}
+
+/// Makes one call in an instance, which is opened where there is none, and lets go of it where the call spent it.
+pub(crate) fn in_instance<T>(
+    slot: &mut Option<Detector>,
+    open: impl FnOnce() -> Result<Detector, CallError>,
+    cost: impl FnOnce(&Detector),
+    call: impl FnOnce(&mut Detector) -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    let mut detector = match slot.take() {
+        Some(detector) => detector,
+        None => open()?,
+    };
+    let answer = call(&mut detector);
+    cost(&detector);
+    // An instance that failed in any other way than by its own word is not used again.
+    if matches!(answer, Ok(_) | Err(CallError::Guest(_))) {
+        *slot = Some(detector);
+    }
+    answer
+}
+
+/// What is left of rows that failed twice.
+pub(crate) struct Aside {
+    /// Rows that are set aside together, with the reason.
+    pub(crate) rows: Vec<(Rows, String)>,
+    /// Whether it is a fault of the rule rather than of single events.
+    pub(crate) is_fault: bool,
+}
+
+/// Tells the events on which a plugin failed from the others. `judge` judges a part of the rows, and puts back before the
+/// others what it does not take of it; it returns the rows that failed. They come in order.
+///
+/// The halves of rows that fail are judged, and theirs, until the events that fail stand alone, so that what a rule finds
+/// does not depend on which events share a batch with an odd one. Where too many fail, what was not judged by then is set
+/// aside together.
+pub(crate) fn separate(
+    rows: Rows,
+    failure: Failure,
+    mut judge: impl FnMut(Rows, &mut Vec<Rows>) -> Result<(), (Rows, Failure)>,
+) -> Result<Aside, DataFusionError> {
+    let reason = match failure {
+        Failure::Events(reason) if rows.len() > 1 => reason,
+        Failure::Engine(error) => return Err(error),
+        // A single event that cannot be judged says nothing about the others.
+        Failure::Events(reason) => {
+            return Ok(Aside {
+                rows: vec![(rows, reason)],
+                is_fault: false,
+            });
+        }
+        Failure::Plugin(reason) => {
+            return Ok(Aside {
+                rows: vec![(rows, reason)],
+                is_fault: true,
+            });
+        }
+    };
+    let mut odd: Vec<(Rows, String)> = Vec::new();
+    let mut parts = halves(&rows);
+    let mut failed = 0;
+    while failed < CALLS_TO_SEPARATE
+        && let Some(part) = parts.pop()
+    {
+        match judge(part, &mut parts) {
+            Ok(()) => continue,
+            Err((part, Failure::Events(_))) if part.len() > 1 => parts.extend(halves(&part)),
+            Err((part, Failure::Events(reason) | Failure::Plugin(reason))) => {
+                odd.push((part, reason));
+            }
+            Err((_, Failure::Engine(error))) => return Err(error),
+        }
+        failed += 1;
+    }
+    if parts.is_empty() {
+        return Ok(Aside {
+            rows: odd,
+            is_fault: false,
+        });
+    }
+    parts.extend(odd.into_iter().map(|(part, _)| part));
+    Ok(Aside {
+        rows: vec![(Rows::concat(parts)?, reason)],
+        is_fault: true,
+    })
+}
+
+/// Returns the two halves of some rows, the second one first, as a stack wants them.
+pub(crate) fn halves(rows: &Rows) -> Vec<Rows> {
+    let mut second = rows.clone();
+    let first = second.split_to(rows.len() / 2);
+    vec![second, first]
+}
+
+/// Reports rows that a rule does not judge.
+pub(crate) fn set_aside(
+    progress: &Progress,
+    rule: &RulePlan,
+    rows: &Rows,
+    reason: &str,
+    quarantined: bool,
+) {
+    let (Some(first), Some(last)) = (rows.events.iter().min(), rows.events.iter().max()) else {
+        return;
+    };
+    progress.set_aside(SetAside {
+        rule: rule.index,
+        rule_id: rule.rule.id.clone(),
+        reason: reason.to_owned(),
+        rows: rows.len() as u64,
+        wakes: 0,
+        first: EventRef::clone(first),
+        last: EventRef::clone(last),
+        quarantined,
+    });
+}
+
+/// Returns an error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,195 @@
+//! What is stored of detectors with state, as bytes.
+//!
+//! Each piece begins with the form's version and a checksum, so that damaged bytes are an error before they are looked at:
+//! Arrow's reader trusts what it reads more than it should.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, AsArray, Int64Array, RecordBatch, StringDictionaryBuilder, UInt64Array,
+};
+use datafusion::arrow::compute::{cast, concat_batches};
+use datafusion::arrow::datatypes::{
+    DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, UInt64Type,
+};
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::ipc::reader::StreamReader;
+use datafusion::arrow::ipc::writer::StreamWriter;
+use yagura_core::{EventRef, Timestamp};
+
+use super::turn::Key;
+use crate::error::EngineError;
+use crate::plan::RulePlan;
+use crate::rows::{Rows, stored_type};
+
+const VERSION: u8 = 1;
+
+/// Columns before those of the rule: time, object, row.
+const PLACE: usize = 3;
+
+/// Returns a key as bytes.
+pub(super) fn key(key: &Key) -> Result<Vec<u8>, EngineError> {
+    let bytes = postcard::to_allocvec(key).map_err(|error| super::wrong(error.to_string()))?;
+    Ok(seal(&bytes))
+}
+
+/// Reads a key back.
+pub(super) fn read_key(bytes: &[u8]) -> Result<Key, String> {
+    let key: Key = postcard::from_bytes(unseal(bytes)?).map_err(|error| error.to_string())?;
+    if key.last.is_none() && !key.state.wakes.is_empty() {
+        return Err("it is to be woken, and has no event".to_owned());
+    }
+    Ok(key)
+}
+
+/// Returns a plugin's memory as bytes.
+pub(super) fn memory(memory: &[u8]) -> Vec<u8> {
+    seal(memory)
+}
+
+/// Reads a plugin's memory back.
+pub(super) fn read_memory(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    unseal(bytes).map(<[u8]>::to_vec)
+}
+
+/// Rows that were read back.
+#[derive(Debug)]
+pub(super) enum Stored {
+    Rows(Rows),
+    /// So many, of other columns.
+    Outdated(u64),
+}
+
+/// Returns rows as an Arrow stream.
+pub(super) fn rows(rule: &RulePlan, rows: &Rows) -> Result<Vec<u8>, ArrowError> {
+    let events = &rows.events;
+    let times = events.iter().map(|event| event.time.micros());
+    let mut objects = StringDictionaryBuilder::<Int32Type>::new();
+    for event in events {
+        objects.append(&event.object)?;
+    }
+    let numbers = events.iter().map(|event| event.row);
+    let mut columns = rows.columns.clone();
+    columns.splice(
+        0..0,
+        [
+            Arc::new(Int64Array::from_iter_values(times)) as Arc<dyn Array>,
+            Arc::new(objects.finish()),
+            Arc::new(UInt64Array::from_iter_values(numbers)),
+        ],
+    );
+    let schema = schema(rule);
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
+    writer.write(&batch)?;
+    Ok(seal(&writer.into_inner()?))
+}
+
+/// Reads rows back.
+pub(super) fn read_rows(rule: &RulePlan, bytes: &[u8]) -> Result<Stored, String> {
+    let read = || -> Result<(SchemaRef, RecordBatch), ArrowError> {
+        let reader = StreamReader::try_new(unseal(bytes).map_err(ArrowError::ParseError)?, None)?;
+        let schema = reader.schema();
+        let batches = reader.collect::<Result<Vec<_>, _>>()?;
+        let batch = concat_batches(&schema, &batches)?;
+        Ok((schema, batch))
+    };
+    let (stored, batch) = read().map_err(|error| error.to_string())?;
+    if stored.fields() != schema(rule).fields() {
+        return Ok(Stored::Outdated(batch.num_rows() as u64));
+    }
+    let texts =
+        |column: &Arc<dyn Array>| cast(column, &DataType::Utf8).map_err(|error| error.to_string());
+    let objects = texts(batch.column(1))?;
+    let times = batch.column(0).as_primitive_opt::<Int64Type>();
+    let numbers = batch.column(2).as_primitive_opt::<UInt64Type>();
+    let (Some(times), Some(objects), Some(numbers)) =
+        (times, objects.as_string_opt::<i32>(), numbers)
+    else {
+        return Err("the events' places have other types".to_owned());
+    };
+    if times.null_count() + objects.null_count() + numbers.null_count() > 0 {
+        return Err("an event has no place".to_owned());
+    }
+    let mut last: Arc<str> = "".into();
+    let events = (0..batch.num_rows()).map(|row| {
+        // Neighbours are mostly of one object.
+        if *last != *objects.value(row) {
+            last = objects.value(row).into();
+        }
+        EventRef {
+            time: Timestamp::clamped(times.value(row)),
+            object: Arc::clone(&last),
+            row: numbers.value(row),
+        }
+    });
+    let events = events.collect();
+    Ok(Stored::Rows(Rows {
+        columns: batch.columns()[PLACE..].to_vec(),
+        events,
+    }))
+}
+
+fn schema(rule: &RulePlan) -> SchemaRef {
+    let object = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let place = [
+        Field::new("time", DataType::Int64, false),
+        Field::new("object", object, false),
+        Field::new("row", DataType::UInt64, false),
+    ];
+    let reads = rule.reads.iter();
+    let reads = reads.map(|read| Field::new(&read.name, stored_type(read), true));
+    Arc::new(Schema::new(
+        place.into_iter().chain(reads).collect::<Vec<_>>(),
+    ))
+}
+
+fn seal(bytes: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(bytes.len() + 9);
+    sealed.push(VERSION);
+    sealed.extend(checksum(bytes).to_le_bytes());
+    sealed.extend(bytes);
+    sealed
+}
+
+fn unseal(sealed: &[u8]) -> Result<&[u8], String> {
+    match sealed.split_first_chunk::<9>() {
+        None => Err("it is cut short".to_owned()),
+        Some(([version, ..], _)) if *version != VERSION => Err(format!(
+            "it has version {version}, and this command reads version {VERSION}"
+        )),
+        Some(([_, sum @ ..], bytes)) if u64::from_le_bytes(*sum) == checksum(bytes) => Ok(bytes),
+        Some(_) => Err("its checksum is wrong".to_owned()),
+    }
+}
+
+/// Returns the 64-bit FNV-1a hash (draft-eastlake-fnv).
+fn checksum(bytes: &[u8]) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325;
+    bytes.iter().fold(start, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_damaged_is_an_error() {
+        let whole = seal(b"some bytes");
+        assert_eq!(unseal(&whole).unwrap(), b"some bytes");
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            unseal(&damaged).unwrap_err();
+            unseal(&whole[..at]).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn the_checksum_is_fnv() {
+        assert_eq!(checksum(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(checksum(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+}

@@ -1,0 +1,241 @@
+//! One key's turn: its wake-ups and rows as they follow each other in event time.
+
+use datafusion::common::DataFusionError;
+use serde::{Deserialize, Serialize};
+use yagura_core::{Finding, KeyState, Timestamp};
+
+use super::Rested;
+use super::instance::Instance;
+use crate::calls::{
+    Answer, FAULTS_UNTIL_QUARANTINE, Failure, halves, once, separate, set_aside, twice,
+    with_columns,
+};
+use crate::plan::RulePlan;
+use crate::report::{Progress, SetAside};
+use crate::rows::{Rows, ToldRow};
+
+/// Wake-ups of a key between two of its events after which it is no longer woken: else a plugin that asks for each
+/// microsecond would keep the run from ever ending.
+const MOST_WAKES_BETWEEN_EVENTS: u32 = 100_000;
+
+/// At each multiple of it, in microseconds, what has expired is dropped: at fixed times, so that it makes room in a state
+/// at the same event whatever the steps and batches.
+const SWEPT_EVERY: i64 = 3_600_000_000;
+
+/// Returns the last time, up to this one, at which what has expired is dropped.
+pub(super) fn boundary(time: Timestamp) -> Timestamp {
+    Timestamp::clamped(time.micros().div_euclid(SWEPT_EVERY) * SWEPT_EVERY)
+}
+
+/// What is kept of one key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Key {
+    /// What its detector remembers.
+    pub(super) state: KeyState,
+    /// Its last row, if it is to be woken.
+    pub(super) last: Option<ToldRow>,
+    /// Wake-ups since that row.
+    woken: u32,
+}
+
+/// One key's turn.
+pub(super) struct Turn<'a> {
+    pub(super) rule: &'a RulePlan,
+    pub(super) key: &'a mut Key,
+    pub(super) instance: &'a mut Instance,
+    pub(super) faults: &'a mut u32,
+    pub(super) rested: &'a mut Rested,
+    /// The last row that was judged in this turn, by itself.
+    pub(super) last: Option<Rows>,
+    pub(super) progress: &'a Progress,
+    pub(super) batch_rows: usize,
+    pub(super) findings: &'a mut Vec<Finding>,
+}
+
+impl Turn<'_> {
+    /// Judges the key's rows, which are in order and before the watermark, and calls its wake-ups before it.
+    pub(super) fn take(
+        mut self,
+        rows: Option<Rows>,
+        watermark: i64,
+    ) -> Result<(), DataFusionError> {
+        let mut parts: Vec<Rows> = rows.into_iter().collect();
+        while let Some(part) = parts.pop() {
+            let Err((part, failure)) = self.attempt(part, &mut parts, true) else {
+                continue;
+            };
+            let aside = separate(part, failure, |part, parts| {
+                self.attempt(part, parts, false)
+            })?;
+            *self.faults += u32::from(aside.is_fault);
+            for (part, reason) in &aside.rows {
+                set_aside(self.progress, self.rule, part, reason, false);
+            }
+        }
+        match self.wake_before(watermark) {
+            Ok(()) => {}
+            Err(Failure::Engine(error)) => return Err(error),
+            Err(Failure::Events(reason) | Failure::Plugin(reason)) => {
+                return Err(DataFusionError::Execution(reason));
+            }
+        }
+        if self.key.state.wakes.is_empty() {
+            // Only a row, which will be the last one then, can ask for a wake-up.
+            self.key.last = None;
+            self.key.woken = 0;
+        } else if let Some(row) = self.last.take() {
+            self.key.last = row.told(self.rule, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Calls the wake-ups that come before the first of these rows, and judges rows up to the next wake-up. Those behind
+    /// are put back.
+    ///
+    /// Rows are handed over together although one of them may ask for a wake-up that comes before another. Where one did,
+    /// the call is undone and the halves are put back.
+    fn attempt(
+        &mut self,
+        mut part: Rows,
+        parts: &mut Vec<Rows>,
+        is_first: bool,
+    ) -> Result<(), (Rows, Failure)> {
+        let Some(first) = part.events.first().map(|event| event.time) else {
+            return Ok(());
+        };
+        if let Err(failure) = self.wake_before(first.micros().saturating_add(1)) {
+            return Err((part, failure));
+        }
+        if self.is_resting() {
+            self.rested.rows += part.len() as u64;
+            part.events.iter().for_each(|event| self.rested.add(event));
+            return Ok(());
+        }
+        let fitting = self.fitting(&part, first);
+        if fitting < part.len() {
+            let now = part.split_to(fitting);
+            parts.push(std::mem::replace(&mut part, now));
+        }
+        self.key.state.expire(boundary(first));
+        let before = self.key.state.clone();
+        let answer = if is_first {
+            twice(self.rule, || self.call(&part))
+        } else {
+            once(self.call(&part))
+        };
+        let found = match answer {
+            Ok(found) => found,
+            Err(failure) => return Err((part, failure)),
+        };
+        let last = part.len() - 1;
+        let wake = self.key.state.wakes.first();
+        if last > 0 && wake.is_some_and(|wake| *wake <= part.events[last].time) {
+            self.key.state = before;
+            parts.extend(halves(&part));
+            return Ok(());
+        }
+        self.findings.extend(found);
+        self.last = Some(part.slice(last..part.len()));
+        self.key.woken = 0;
+        Ok(())
+    }
+
+    /// Returns how many of the rows may be handed over together, as far as is known before.
+    fn fitting(&self, part: &Rows, first: Timestamp) -> usize {
+        let swept = boundary(first).saturating_add(SWEPT_EVERY);
+        let wake = self.key.state.wakes.first();
+        let end = wake.map_or(swept, |wake| swept.min(*wake));
+        let before = part.events.partition_point(|event| event.time < end);
+        // At the end of all time there is no boundary behind the row.
+        before.clamp(1, self.batch_rows)
+    }
+
+    fn call(&mut self, rows: &Rows) -> Answer<Vec<Finding>> {
+        let (rule, state) = (self.rule, &mut self.key.state);
+        let answer = with_columns(rule, rows, |batch| {
+            self.instance
+                .call(rule, batch.rows, self.progress, |detector| {
+                    detector.on_keyed_batch(0, batch, state)
+                })
+        })?;
+        match answer {
+            Ok(raw) => Ok(Ok(rows.findings(rule, raw)?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Calls the wake-ups before a time, in microseconds.
+    fn wake_before(&mut self, end: i64) -> Result<(), Failure> {
+        while let Some(time) = self.key.state.wakes.first().copied()
+            && time.micros() < end
+        {
+            if let Some(row) = self.last.take() {
+                self.key.last = row.told(self.rule, 0)?;
+            }
+            if self.is_resting() {
+                self.key.state.wakes.remove(&time);
+                self.rested.wakes += 1;
+                if let Some(last) = &self.key.last {
+                    self.rested.add(&last.event());
+                }
+                continue;
+            }
+            if self.key.woken >= MOST_WAKES_BETWEEN_EVENTS {
+                let left = std::mem::take(&mut self.key.state.wakes).len();
+                let reason = format!(
+                    "the key was woken {MOST_WAKES_BETWEEN_EVENTS} times without an event between, and is not woken again before its next one"
+                );
+                self.report_wakes(left, reason);
+                break;
+            }
+            self.key.woken += 1;
+            let (rule, progress) = (self.rule, self.progress);
+            let answer = twice(rule, || {
+                let state = &mut self.key.state;
+                Ok(self.instance.call(rule, 0, progress, |detector| {
+                    detector.on_wake(0, time, state)
+                }))
+            });
+            match answer {
+                Ok(raw) => {
+                    let Some(last) = &self.key.last else { continue };
+                    let mut found = last.findings(rule, raw);
+                    for finding in &mut found {
+                        // One that was asked for in hindsight is of the event that asked.
+                        finding.time = time.max(Timestamp::clamped(last.time));
+                    }
+                    self.findings.extend(found);
+                }
+                Err(Failure::Engine(error)) => return Err(Failure::Engine(error)),
+                Err(failure) => {
+                    self.key.state.wakes.remove(&time);
+                    *self.faults += u32::from(matches!(failure, Failure::Plugin(_)));
+                    if let Failure::Events(reason) | Failure::Plugin(reason) = failure {
+                        self.report_wakes(1, reason);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_resting(&self) -> bool {
+        *self.faults >= FAULTS_UNTIL_QUARANTINE
+    }
+
+    fn report_wakes(&self, wakes: usize, reason: String) {
+        let Some(event) = self.key.last.as_ref().map(ToldRow::event) else {
+            return;
+        };
+        self.progress.set_aside(SetAside {
+            rule: self.rule.index,
+            rule_id: self.rule.rule.id.clone(),
+            reason,
+            rows: 0,
+            wakes: wakes as u64,
+            first: event.clone(),
+            last: event,
+            quarantined: false,
+        });
+    }
+}
