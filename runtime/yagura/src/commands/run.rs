@@ -62,6 +62,9 @@ pub(crate) struct Arguments {
     /// Findings that the run may hold in memory
     #[arg(long, value_name = "N", default_value_t = 2_000_000)]
     max_findings: usize,
+    /// Events of a table that may wait in memory for detectors that keep state
+    #[arg(long, value_name = "N", default_value_t = 4_000_000)]
+    max_pending_rows: usize,
 }
 
 const AFTER_HELP: &str = "\
@@ -126,6 +129,7 @@ impl Job {
                     .map_or(defaults.partitions, usize::from),
                 batch_rows: arguments.batch_rows as usize,
                 max_findings: arguments.max_findings,
+                max_pending_rows: arguments.max_pending_rows,
                 ..defaults
             },
             format: arguments.format,
@@ -279,24 +283,34 @@ fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
         let quarantined: u64 = events
             .iter()
             .filter(|events| events.quarantined)
-            .map(|events| events.rows)
+            .map(|events| events.rows + events.wakes)
             .sum();
-        writeln!(
-            err,
-            "error: rule `{id}` did not judge {}; all other rules did",
-            count(rows, "event", "events")
-        )?;
+        let wakes: u64 = events.iter().map(|events| events.wakes).sum();
+        if rows > 0 {
+            writeln!(
+                err,
+                "error: rule `{id}` did not judge {}; all other rules did",
+                count(rows, "event", "events")
+            )?;
+        }
+        if wakes > 0 {
+            writeln!(
+                err,
+                "error: rule `{id}` did not answer {}",
+                count(wakes, "wake-up", "wake-ups")
+            )?;
+        }
         let tried = events.iter().filter(|events| !events.quarantined);
         let more = tried.clone().count().saturating_sub(MOST_TOLD);
         for events in tried.take(MOST_TOLD) {
+            let what = match events.rows {
+                0 => count(events.wakes, "wake-up", "wake-ups"),
+                rows => count(rows, "event", "events"),
+            };
             writeln!(
                 err,
-                "  {} from row {} of {} ({}): {}",
-                count(events.rows, "event", "events"),
-                events.first.row,
-                events.first.object,
-                events.first.time,
-                events.reason
+                "  {what} from row {} of {} ({}): {}",
+                events.first.row, events.first.object, events.first.time, events.reason
             )?;
         }
         if more > 0 {
@@ -306,7 +320,11 @@ fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
             writeln!(
                 err,
                 "  {} because the rule was no longer tried after these faults",
-                count(quarantined, "event", "events")
+                if wakes == 0 {
+                    count(quarantined, "event", "events")
+                } else {
+                    count(quarantined, "event or wake-up", "events and wake-ups")
+                }
             )?;
         }
     }

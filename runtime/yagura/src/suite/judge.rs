@@ -403,10 +403,16 @@ impl Found {
     }
 }
 
-/// Returns why a rule did not judge all events, if it did not.
+/// Returns why a rule did not judge all events, or did not answer all wake-ups, if it did not.
 fn set_aside(outcome: &RunOutcome) -> Option<String> {
     let events = outcome.set_aside.first()?;
     let rows: u64 = outcome.set_aside.iter().map(|events| events.rows).sum();
+    if rows == 0 {
+        return Some(format!(
+            "the rule did not answer a wake-up: {}",
+            events.reason
+        ));
+    }
     Some(format!(
         "the rule did not judge {rows} {}: {}",
         if rows == 1 { "event" } else { "events" },
