@@ -10,6 +10,7 @@
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `hostile_languages` – the same in Go and Python.
+//! * `keyed_detectors` – detectors that remember, over tables: the same whatever the objects, partitions, batches and steps.
 //! * `keyed_state` – detectors that remember something of each partition key, and what is left of it when they fail.
 //! * `live_identity` – tables that grow in random steps settle the alerts of one run over all of them.
 //! * `object_store` – runs over a real S3 server, and what they ask of it.
@@ -45,6 +46,8 @@ mod faults;
 mod hostile_guests;
 #[cfg(test)]
 mod hostile_languages;
+#[cfg(test)]
+mod keyed_detectors;
 #[cfg(test)]
 mod keyed_state;
 #[cfg(test)]

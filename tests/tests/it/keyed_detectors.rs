@@ -1,0 +1,825 @@
+//! Detectors with state over tables: each key's events come in order, whatever the objects, partitions, batches and steps.
+//!
+//! The guest is `tests/guests/stateful`; the events say what it does to its state. What it must say is worked out by other
+//! code, one event after the other ([`expected`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use datafusion::arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::file::properties::WriterProperties;
+use proptest::prelude::*;
+use yagura_core::pack::Limits;
+use yagura_core::{Finding, TimeRange, Timestamp};
+use yagura_engine::keyed::{KeyedChanges, KeyedDetectors};
+use yagura_engine::report::SetAside;
+use yagura_engine::table_run::{TableRun, footer_cache};
+use yagura_engine::{EngineError, PluginSource, RunOptions, run};
+use yagura_lake::table::{DataFile, OnProblem, Table};
+use yagura_tests::fixture::{Fixture, full_message};
+use yagura_tests::guests;
+use yagura_tests::random::{batch_of, runner};
+
+const STEPS: &str = "[rule]\nid = \"steps\"\ntitle = \"{step}\"\ntable = \"t\"\nplugin = \"stateful.wasm\"\ncolumns = [\"step\", \"time\"]\npartition_by = [\"user\"]\ncontext = [\"step\"]\n[rule.observables]\nuser = [\"user\"]\n[rule.alert]\nkey = [\"user\"]\nwindow = \"1ms\"\n";
+
+/// 2026-05-01T00:59:59.9997Z: states are swept at the full hour, in the midst of the events.
+const BASE: i64 = 1_777_597_199_999_700;
+
+/// An event: its time after [`BASE`] in microseconds, its user, and what the detector is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Event {
+    at: i64,
+    user: Option<u8>,
+    step: &'static str,
+}
+
+fn event(at: i64, user: u8, step: &'static str) -> Event {
+    Event {
+        at,
+        user: Some(user),
+        step,
+    }
+}
+
+fn key(user: Option<u8>) -> String {
+    user.map_or_else(String::new, |user| format!("u{user}"))
+}
+
+fn write(path: &Path, events: &[Event]) {
+    let times = events.iter().map(|event| BASE + event.at);
+    let users = events
+        .iter()
+        .map(|event| event.user.map(|_| key(event.user)));
+    let steps = events.iter().map(|event| event.step);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        (
+            "time",
+            Arc::new(TimestampMicrosecondArray::from_iter_values(times)),
+        ),
+        ("user", Arc::new(users.collect::<StringArray>())),
+        ("step", Arc::new(StringArray::from_iter_values(steps))),
+    ];
+    let batch = batch_of(columns).unwrap();
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(1_000))
+        .build();
+    let file = fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn plugin() -> PluginSource {
+    static PLUGIN: OnceLock<PluginSource> = OnceLock::new();
+    let load = || {
+        let fixture = Fixture::default();
+        let loaded = fixture.plugin(guests::stateful(), &Limits::default());
+        loaded.unwrap().input.plugins.remove(0)
+    };
+    PLUGIN.get_or_init(load).clone()
+}
+
+/// A table of objects of these events, in this order, with the rule `steps`.
+struct Steps {
+    dir: tempfile::TempDir,
+    fixture: Fixture,
+}
+
+impl Steps {
+    fn over(objects: &[Vec<Event>]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (number, events) in objects.iter().enumerate() {
+            write(
+                &dir.path().join(format!("part-{number:03}.parquet")),
+                events,
+            );
+        }
+        let mut fixture = Fixture::over("t", dir.path().to_str().unwrap()).rule_toml(STEPS);
+        fixture.input.tables[0].time = Some("time".to_owned());
+        fixture.input.plugins.push(plugin());
+        Self { dir, fixture }
+    }
+
+    async fn told(&self, options: &RunOptions) -> Told {
+        let input = self.fixture.input.clone();
+        let outcome = run(input, options, |_, _| {}).await.unwrap();
+        Told::of(&outcome.findings, &outcome.set_aside)
+    }
+
+    async fn error(&self, options: &RunOptions) -> EngineError {
+        let input = self.fixture.input.clone();
+        run(input, options, |_, _| {}).await.unwrap_err()
+    }
+
+    async fn open(&self, options: &RunOptions) -> TableRun {
+        let input = &self.fixture.input;
+        let cache = footer_cache();
+        let config = input.tables[0].clone();
+        let table = Table::open(config, TimeRange::default(), Arc::clone(&cache));
+        let table = Arc::new(table.await.unwrap());
+        let rules: Vec<_> = input.rules.iter().cloned().enumerate().collect();
+        TableRun::new(table, cache, &rules, &input.rules, &input.plugins, options).unwrap()
+    }
+
+    /// Returns the table's objects with the times of their events, the earliest first.
+    async fn files(&self) -> Vec<(i64, i64, DataFile)> {
+        let cache = footer_cache();
+        let config = self.fixture.input.tables[0].clone();
+        let table = Table::open(config, TimeRange::default(), Arc::clone(&cache));
+        let table = table.await.unwrap();
+        let mut files = Vec::new();
+        for file in &table.files {
+            let times = table.times_of(file, Arc::clone(&cache)).await.unwrap();
+            let (first, last) = times.unwrap();
+            files.push((first.micros(), last.micros(), file.clone()));
+        }
+        files.sort_by_key(|(first, last, _)| (*first, *last));
+        files
+    }
+}
+
+fn options(partitions: usize, batch_rows: usize) -> RunOptions {
+    RunOptions {
+        partitions,
+        batch_rows,
+        ..RunOptions::default()
+    }
+}
+
+/// A finding: time, key, title, time of its event, and what that event's step was.
+type Line = (i64, String, String, i64, String);
+
+/// What a rule says, in order, and how much it could not judge.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    lines: Vec<Line>,
+    rows: u64,
+    wakes: u64,
+}
+
+impl Told {
+    fn of(findings: &[Finding], aside: &[SetAside]) -> Self {
+        let mut told = Self::default();
+        told.add(findings, aside);
+        told.lines.sort();
+        told
+    }
+
+    fn add(&mut self, findings: &[Finding], aside: &[SetAside]) {
+        self.lines.extend(findings.iter().map(|finding| {
+            let [event] = finding.events.as_slice() else {
+                panic!("{finding:?} is of one event");
+            };
+            assert!(event.object.contains("part-"), "{event:?}");
+            assert_eq!(finding.context[0].0, "step");
+            if !finding.key.is_empty() {
+                let user = ("user".to_owned(), finding.key.clone());
+                assert_eq!(finding.observables, [user]);
+            }
+            (
+                finding.time.micros() - BASE,
+                finding.key.clone(),
+                finding.title.clone(),
+                event.time.micros() - BASE,
+                finding.context[0].1.clone(),
+            )
+        }));
+        self.rows += aside.iter().map(|events| events.rows).sum::<u64>();
+        self.wakes += aside.iter().map(|events| events.wakes).sum::<u64>();
+    }
+}
+
+/// What is kept of a key, by the simplest code there can be.
+#[derive(Default)]
+struct Model {
+    count: Option<(i64, Option<i64>)>,
+    text: Option<i64>,
+    wakes: BTreeSet<i64>,
+    last: Option<Event>,
+}
+
+impl Model {
+    fn count(&mut self, at: i64) -> i64 {
+        self.count = self.count.filter(|(_, end)| end.is_none_or(|end| end > at));
+        self.count.map_or(0, |(count, _)| count)
+    }
+
+    /// Returns false where the key may have no more wake-ups.
+    fn wake(&mut self, at: i64) -> bool {
+        let has_room = self.wakes.contains(&at) || self.wakes.len() < 100;
+        if has_room {
+            self.wakes.insert(at);
+        }
+        has_room
+    }
+
+    /// Returns what an event says; nothing if it cannot be judged.
+    fn take(&mut self, event: &Event) -> Option<String> {
+        let at = event.at;
+        let said = match event.step {
+            "count" => {
+                let count = self.count(at) + 1;
+                self.count = Some((count, self.count.and_then(|(_, end)| end)));
+                count.to_string()
+            }
+            "count for ten" => {
+                let count = self.count(at) + 1;
+                self.count = Some((count, Some(at + 10)));
+                count.to_string()
+            }
+            "read" => self.count(at).to_string(),
+            "forget" => {
+                self.count = None;
+                "done".to_owned()
+            }
+            "wake" | "many wake-ups" => {
+                let last = if event.step == "wake" { 5 } else { 101 };
+                let first = if event.step == "wake" { 5 } else { 1 };
+                let has_room = (first..=last).all(|after| self.wake(at + after));
+                let full =
+                    "the state is full: the key waits for 100 wake-ups, and may wait for no more";
+                if has_room { "done" } else { full }.to_owned()
+            }
+            "write" => {
+                self.text = Some(at + 10);
+                "done".to_owned()
+            }
+            "text" => {
+                let is_there = self.text.is_some_and(|end| end > at);
+                if is_there { "名" } else { "" }.to_owned()
+            }
+            _ => return None,
+        };
+        self.last = Some(event.clone());
+        Some(said)
+    }
+
+    /// Calls the wake-ups before `end`.
+    fn wake_before(&mut self, end: i64, told: &mut Told) {
+        while let Some(time) = self.wakes.first().copied()
+            && time < end
+        {
+            self.wakes.remove(&time);
+            let count = self.count(time);
+            if count == 3 {
+                told.wakes += 1;
+                continue;
+            }
+            if count == 2 {
+                self.wake(time + 100);
+            }
+            let last = self.last.as_ref().unwrap();
+            told.lines.push((
+                time,
+                key(last.user),
+                // The guest's clock begins in 1970.
+                format!("steps: {count} at {}, done", BASE + time),
+                last.at,
+                last.step.to_owned(),
+            ));
+        }
+    }
+}
+
+/// Works out what the events must come to, one after the other.
+fn expected(events: &[Event]) -> Told {
+    let mut told = Told::default();
+    let mut models: BTreeMap<String, Model> = BTreeMap::new();
+    let mut sorted = events.to_vec();
+    sorted.sort_by_key(|event| event.at);
+    for event in &sorted {
+        let model = models.entry(key(event.user)).or_default();
+        model.wake_before(event.at + 1, &mut told);
+        match model.take(event) {
+            None => told.rows += 1,
+            Some(title) => told.lines.push((
+                event.at,
+                key(event.user),
+                title,
+                event.at,
+                event.step.to_owned(),
+            )),
+        }
+    }
+    let end = sorted.last().map_or(0, |event| event.at) + 1;
+    for model in models.values_mut() {
+        model.wake_before(end, &mut told);
+    }
+    told.lines.sort();
+    told
+}
+
+const ALL_STEPS: [&str; 16] = [
+    "count",
+    "count",
+    "count",
+    "count for ten",
+    "count for ten",
+    "read",
+    "forget",
+    "wake",
+    "wake",
+    "wake",
+    "many wake-ups",
+    "write",
+    "text",
+    "text",
+    "panic",
+    "error",
+];
+
+/// Events at different times, which cross a full hour.
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let one = (
+        0i64..900,
+        prop::option::weighted(0.9, 0u8..3),
+        prop::sample::select(ALL_STEPS.to_vec()),
+    );
+    prop::collection::vec(one, 1..150).prop_map(|events| {
+        let by_time: BTreeMap<i64, Event> = events
+            .into_iter()
+            .map(|(at, user, step)| (at, Event { at, user, step }))
+            .collect();
+        by_time.into_values().collect()
+    })
+}
+
+/// Deals events out to objects.
+fn dealt(events: &[Event], deal: &[usize], objects: usize) -> Vec<Vec<Event>> {
+    let mut parts = vec![Vec::new(); objects];
+    for (event, to) in events.iter().zip(deal.iter().cycle()) {
+        parts[to % objects].push(event.clone());
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+#[test]
+fn whatever_the_objects_partitions_and_batches() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let shapes = prop::collection::vec(
+        (
+            1usize..9,
+            prop::sample::select(vec![1usize, 2, 7, 100, 8_192]),
+        ),
+        1..3,
+    );
+    let deal = prop::collection::vec(0usize..100, 1..150);
+    let strategy = (events(), deal, 1usize..9, shapes);
+    let result = runner(32).run(&strategy, |(events, deal, objects, shapes)| {
+        runtime.block_on(async {
+            let want = expected(&events);
+            let table = Steps::over(&dealt(&events, &deal, objects));
+            let mut alerts = None;
+            for (partitions, batch_rows) in shapes {
+                let options = options(partitions, batch_rows);
+                let told = table.told(&options).await;
+                prop_assert_eq!(
+                    &told,
+                    &want,
+                    "{} partitions, batches of {}",
+                    partitions,
+                    batch_rows
+                );
+                let outcome = table.fixture.run(&options).await.unwrap();
+                let bytes = serde_json::to_string(&outcome.alerts).unwrap();
+                prop_assert_eq!(alerts.get_or_insert_with(|| bytes.clone()), &bytes);
+            }
+            Ok(())
+        })
+    });
+    result.unwrap();
+}
+
+/// What a live run would have on disk.
+#[derive(Default)]
+struct Disk {
+    states: BTreeMap<(String, String), Vec<u8>>,
+    pending: Vec<(String, i64, Vec<u8>)>,
+    snapshots: BTreeMap<String, Vec<u8>>,
+    watermark: i64,
+}
+
+impl Disk {
+    fn store(&mut self, changes: KeyedChanges, watermark: i64) {
+        for (rule, key, bytes) in changes.states {
+            match bytes {
+                Some(bytes) => self.states.insert((rule, key), bytes),
+                None => self.states.remove(&(rule, key)),
+            };
+        }
+        self.pending.extend(changes.pending);
+        self.pending.retain(|(_, latest, _)| *latest >= watermark);
+        self.snapshots.extend(changes.snapshots);
+        self.watermark = watermark;
+    }
+
+    fn restore(&self, to: &mut KeyedDetectors) {
+        to.set_watermark(self.watermark).unwrap();
+        for ((rule, key), bytes) in &self.states {
+            to.restore_state(rule, key, bytes).unwrap();
+        }
+        for (rule, _, bytes) in &self.pending {
+            to.restore_pending(rule, bytes).unwrap();
+        }
+        for (rule, bytes) in &self.snapshots {
+            to.restore_snapshot(rule, bytes).unwrap();
+        }
+    }
+}
+
+#[test]
+fn whatever_the_steps_and_restarts() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // Objects overlap a little, as they do when several writers make them.
+    let swaps = prop::collection::vec((0usize..150, 0usize..20), 0..10);
+    // How far each step goes, and whether the service stops after it.
+    let steps = prop::collection::vec((1usize..4, 0i64..1_000, any::<bool>()), 1..12);
+    let strategy = (events(), swaps, 1usize..30, steps, 1usize..4);
+    let result = runner(48).run(&strategy, |(events, swaps, size, steps, batch_rows)| {
+        runtime.block_on(async {
+            let want = expected(&events);
+            let mut moved = events.clone();
+            for (at, by) in swaps {
+                let at = at % moved.len();
+                let to = (at + by).min(moved.len() - 1);
+                moved.swap(at, to);
+            }
+            let objects: Vec<Vec<Event>> = moved.chunks(size).map(<[Event]>::to_vec).collect();
+            let table = Steps::over(&objects);
+            let options = options(2, batch_rows);
+            let told = stepped(&table, &options, &steps).await;
+            prop_assert_eq!(told, want);
+            Ok(())
+        })
+    });
+    result.unwrap();
+}
+
+/// Reads the table as a live run does.
+async fn stepped(table: &Steps, options: &RunOptions, steps: &[(usize, i64, bool)]) -> Told {
+    let files = table.files().await;
+    let mut run = table.open(options).await;
+    let mut detectors = run.keyed();
+    let mut disk = Disk {
+        watermark: i64::MIN,
+        ..Disk::default()
+    };
+    let mut told = Told::default();
+    let mut read = 0;
+    let mut outcome_of = |run: &TableRun, findings: &[Finding]| {
+        told.add(findings, &run.take_set_aside());
+    };
+    for (objects, part, restarts) in steps.iter().cycle() {
+        let next = &files[read..(read + objects).min(files.len())];
+        let next: Vec<DataFile> = next.iter().map(|(_, _, file)| file.clone()).collect();
+        read += next.len();
+        let scanned = run.run(&next, 0).await.unwrap();
+        for rows in scanned.keyed {
+            detectors.push(rows).unwrap();
+        }
+        // No event of the objects that are still to be read is passed.
+        let passed = match files.get(read) {
+            Some((first, _, _)) => first - part % 50,
+            None => i64::MAX,
+        };
+        let latest = files.iter().map(|(_, last, _)| *last).max().unwrap();
+        let passed = passed.min(latest + 1);
+        outcome_of(&run, &detectors.advance(passed).unwrap());
+        let passed = detectors.watermark();
+        disk.store(detectors.take_changes().unwrap(), passed);
+        assert_eq!(detectors.take_changes().unwrap(), KeyedChanges::default());
+        assert!(detectors.late.is_empty() && detectors.outdated.is_empty());
+        if *restarts {
+            run = table.open(options).await;
+            detectors = run.keyed();
+            disk.restore(&mut detectors);
+            assert_eq!(detectors.take_changes().unwrap(), KeyedChanges::default());
+        }
+        if read == files.len() {
+            break;
+        }
+    }
+    assert_eq!(detectors.pending_rows(), 0);
+    told.lines.sort();
+    told
+}
+
+const DAY: i64 = 86_400_000_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_go_on_across_objects_and_days() {
+    let events: Vec<Event> = (0..4_000)
+        .map(|n| event(n * DAY / 500, u8::try_from(n % 7).unwrap(), "count"))
+        .collect();
+    // Each object has events of all days, the latest first.
+    let mut objects = dealt(&events, &(0..12).collect::<Vec<_>>(), 12);
+    for object in &mut objects {
+        object.reverse();
+    }
+    let table = Steps::over(&objects);
+    let told = table.told(&options(3, 8_192)).await;
+    assert_eq!(told, expected(&events));
+    let most = told
+        .lines
+        .iter()
+        .map(|(_, _, title, ..)| title.parse().unwrap());
+    assert_eq!(most.max(), Some(572_u64));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_events_on_which_a_plugin_fails_are_set_aside_alone() {
+    let mut events: Vec<Event> = (0..3_000)
+        .map(|n| event(n * 10, u8::try_from(n % 3).unwrap(), "count"))
+        .collect();
+    events[1_234].step = "panic";
+    events[2_345].step = "error";
+    let table = Steps::over(&dealt(&events, &[0, 1], 2));
+    for batch_rows in [1, 100, 8_192] {
+        let input = table.fixture.input.clone();
+        let outcome = run(input, &options(2, batch_rows), |_, _| {})
+            .await
+            .unwrap();
+        assert_eq!(outcome.findings.len(), 2_998);
+        let aside: Vec<_> = outcome
+            .set_aside
+            .iter()
+            .map(|aside| (aside.rows, aside.wakes, aside.first.time.micros() - BASE))
+            .collect();
+        assert_eq!(aside, [(1, 0, 12_340), (1, 0, 23_450)]);
+        let told = Told::of(&outcome.findings, &outcome.set_aside);
+        assert_eq!(told, expected(&events));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_fails_too_often_rests_and_a_wake_up_that_fails_is_told() {
+    // Neither an event nor a wake-up of another key is lost by a wake-up that fails.
+    let mut events = vec![
+        event(0, 1, "count"),
+        event(1, 1, "count"),
+        event(2, 1, "count"),
+        event(3, 1, "wake"),
+        event(4, 2, "wake"),
+        event(900, 1, "read"),
+    ];
+    let table = Steps::over(std::slice::from_ref(&events));
+    let told = table.told(&options(1, 8_192)).await;
+    assert_eq!(told, expected(&events));
+    assert_eq!(told.wakes, 1);
+    assert!(told.lines.iter().any(|(_, _, title, ..)| title == "3"));
+
+    // Time is a fault of the rule: at the third one it rests, with what waits for it.
+    for (user, at) in [(3, 901), (4, 902), (5, 903), (6, 904), (7, 905)] {
+        events.push(event(at, user, "loop"));
+    }
+    events.push(event(906, 7, "wake"));
+    events.push(event(1_900, 7, "count"));
+    let mut table = Steps::over(std::slice::from_ref(&events));
+    let limits = Limits {
+        time: "200ms".to_owned(),
+        ..Limits::default()
+    };
+    let limited = Fixture::default()
+        .plugin(guests::stateful(), &limits)
+        .unwrap();
+    table.fixture.input.plugins = limited.input.plugins;
+    let input = table.fixture.input.clone();
+    let outcome = run(input, &options(1, 8_192), |_, _| {}).await.unwrap();
+    let aside = &outcome.set_aside;
+    let faults = aside.iter().filter(|aside| aside.reason.contains("200ms"));
+    assert_eq!(faults.count(), 3, "{aside:#?}");
+    let rested: Vec<_> = aside.iter().filter(|aside| aside.quarantined).collect();
+    assert_eq!(rested.len(), 1);
+    assert_eq!((rested[0].rows, rested[0].wakes), (4, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_not_woken_for_ever() {
+    // The guest asks for another wake-up after each one.
+    let events = [
+        event(0, 1, "count"),
+        event(1, 1, "count"),
+        event(2, 1, "wake"),
+        event(DAY, 1, "read"),
+        event(DAY, 2, "read"),
+    ];
+    let table = Steps::over(&[events.to_vec()]);
+    let input = table.fixture.input.clone();
+    let outcome = run(input, &options(1, 8_192), |_, _| {}).await.unwrap();
+    assert_eq!(outcome.findings.len(), 5 + 100_000);
+    let [aside] = outcome.set_aside.as_slice() else {
+        panic!("{:?}", outcome.set_aside);
+    };
+    assert_eq!((aside.rows, aside.wakes), (0, 1));
+    assert!(aside.reason.contains("100000 times"), "{}", aside.reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_rows_that_wait_name_the_rule_and_the_way_out() {
+    let events: Vec<Event> = (0..50).map(|n| event(n, 1, "count")).collect();
+    let table = Steps::over(&[events]);
+    let mut options = options(2, 10);
+    options.max_pending_rows = 49;
+    let message = full_message(&table.error(&options).await);
+    assert_eq!(
+        message,
+        "more than 49 events of table `t` wait for detectors that keep state, 50 of them for `steps`; make its `where` narrower, shorten the range, or raise the limit with --max-pending-rows"
+    );
+    options.max_pending_rows = 50;
+    assert_eq!(table.told(&options).await.lines.len(), 50);
+    options.max_findings = 49;
+    let error = table.error(&options).await;
+    assert!(
+        matches!(error, EngineError::TooManyFindings { .. }),
+        "{error}"
+    );
+
+    // Also where they came in several steps.
+    options.max_pending_rows = 80;
+    let mut run = table.open(&options).await;
+    let mut detectors = run.keyed();
+    let files: Vec<DataFile> = run.files().to_vec();
+    for rows in run.run(&files, 0).await.unwrap().keyed {
+        detectors.push(rows).unwrap();
+    }
+    let again = run.run(&files, 0).await.unwrap().keyed.remove(0);
+    let error = detectors.push(again).unwrap_err();
+    assert!(
+        matches!(error, EngineError::TooManyPending { count: 100, .. }),
+        "{error}"
+    );
+    assert_eq!(detectors.pending_rows(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_ends_at_a_bad_object_leaves_no_rows_behind() {
+    let events: Vec<Event> = (0..20_000).map(|n| event(n, 1, "count")).collect();
+    let mut table = Steps::over(&[events.clone(), events.clone()]);
+    let bad = table.dir.path().join("part-001.parquet");
+    let mut bytes = fs::read(&bad).unwrap();
+    let middle = bytes.len() / 3;
+    bytes[4..middle].fill(0xa5);
+    fs::write(&bad, &bytes).unwrap();
+    table.fixture.input.tables[0].on_bad_file = OnProblem::Skip;
+    let told = table.told(&options(1, 8_192)).await;
+    assert_eq!(told.lines.len(), 20_000);
+    assert_eq!(told, expected(&events));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_ends_time_and_rows_without_a_key_share_one() {
+    let events = [
+        Event {
+            at: 0,
+            user: None,
+            step: "wake",
+        },
+        Event {
+            at: 1,
+            user: None,
+            step: "wake",
+        },
+        Event {
+            at: 2,
+            user: None,
+            step: "count",
+        },
+        event(100, 1, "count"),
+    ];
+    let table = Steps::over(&[events.to_vec()]);
+    let mut options = options(1, 8_192);
+    for (to, want) in [(3, 3), (5, 3), (6, 4), (7, 5), (100, 5), (101, 6)] {
+        let to = Timestamp::clamped(BASE + to);
+        options.range = TimeRange::new(None, Some(to)).unwrap();
+        assert_eq!(table.told(&options).await.lines.len(), want, "to {to}");
+    }
+    // Several columns of which one has a value are a key of their own.
+    let two = STEPS.replace(
+        "[\"user\"]\ncontext",
+        "[\"user\", \"absent\"]\noptional = [\"absent\"]\ncontext",
+    );
+    let mut table = Steps::over(&[events.to_vec()]);
+    let fixture = Fixture::default().rule_toml(&two);
+    table.fixture.input.rules = fixture.input.rules;
+    let mut run = table.open(&options).await;
+    let mut detectors = run.keyed();
+    let files = run.files().to_vec();
+    for rows in run.run(&files, 0).await.unwrap().keyed {
+        detectors.push(rows).unwrap();
+    }
+    detectors.advance(BASE + 3).unwrap();
+    let states = detectors.take_changes().unwrap().states;
+    let keys: Vec<&str> = states.iter().map(|(_, key, _)| key.as_str()).collect();
+    assert_eq!(keys, [""]);
+    detectors.advance(BASE + 200).unwrap();
+    let states = detectors.take_changes().unwrap().states;
+    let keys: Vec<&str> = states.iter().map(|(_, key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["", "u1|"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_rows_are_counted_and_keys_with_nothing_to_remember_are_not_kept() {
+    let events = [
+        event(0, 1, "count for ten"),
+        event(1, 2, "read"),
+        event(2, 3, "count"),
+        event(3, 3, "forget"),
+        event(4, 4, "wake"),
+    ];
+    let table = Steps::over(&[events.to_vec()]);
+    let options = options(1, 8_192);
+    let mut run = table.open(&options).await;
+    let mut detectors = run.keyed();
+    assert!(detectors.has_rule("steps") && !detectors.has_rule("other"));
+    let files = run.files().to_vec();
+    for rows in run.run(&files, 0).await.unwrap().keyed {
+        detectors.push(rows).unwrap();
+    }
+    assert_eq!(detectors.advance(BASE + 5).unwrap().len(), 5);
+    assert_eq!(detectors.keys(), 2);
+    let changes = detectors.take_changes().unwrap();
+    assert_eq!(changes.states.len(), 2);
+    assert!(changes.pending.is_empty());
+    for rows in run.run(&files, 0).await.unwrap().keyed {
+        detectors.push(rows).unwrap();
+    }
+    assert_eq!(detectors.late, BTreeMap::from([("steps".to_owned(), 5)]));
+    assert_eq!(detectors.pending_rows(), 0);
+    // A watermark that was passed changes nothing.
+    assert!(detectors.advance(BASE + 5).unwrap().is_empty());
+    // The wake-up comes, and at the full hour what has expired goes.
+    assert_eq!(detectors.advance(BASE + 10).unwrap().len(), 1);
+    assert_eq!(detectors.keys(), 1);
+    assert!(detectors.advance(BASE + 3_600_000_000).unwrap().is_empty());
+    assert_eq!(detectors.keys(), 0);
+    let gone: Vec<_> = detectors.take_changes().unwrap().states;
+    assert!(gone.iter().all(|(_, _, bytes)| bytes.is_none()), "{gone:?}");
+    assert_eq!(gone.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_bytes_are_errors_and_rows_of_other_columns_are_counted() {
+    let events: Vec<Event> = (0..20).map(|n| event(n, 1, "wake")).collect();
+    let mut table = Steps::over(&[events]);
+    let options = options(1, 8_192);
+    let mut run = table.open(&options).await;
+    let mut detectors = run.keyed();
+    let files = run.files().to_vec();
+    for rows in run.run(&files, 0).await.unwrap().keyed {
+        detectors.push(rows).unwrap();
+    }
+    detectors.advance(BASE + 10).unwrap();
+    let changes = detectors.take_changes().unwrap();
+    let (_, key, state) = changes.states[0].clone();
+    let state = state.unwrap();
+    let (_, latest, rows) = changes.pending[0].clone();
+    assert_eq!((key.as_str(), latest), ("u1", BASE + 19));
+
+    let mut other = run.keyed();
+    other.set_watermark(BASE + 15).unwrap();
+    for (bytes, is_state) in [(&state, true), (&rows, false)] {
+        let mut restore = |bytes: &[u8]| match is_state {
+            true => other.restore_state("steps", "u1", bytes),
+            false => other.restore_pending("steps", bytes),
+        };
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x41;
+            restore(&damaged).unwrap_err();
+            restore(&bytes[..at]).unwrap_err();
+        }
+        restore(bytes).unwrap();
+    }
+    other.restore_snapshot("steps", &state[..12]).unwrap_err();
+    let error = other.restore_state("gone", "u1", &state).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot go on: table `t` has no rule `gone` that keeps state"
+    );
+    // Five of the ten that waited were passed meanwhile.
+    assert_eq!((other.keys(), other.pending_rows()), (1, 5));
+
+    let more = STEPS.replace("context = [\"step\"]", "context = [\"step\", \"time\"]");
+    let same = Fixture::default().rule_toml(&more);
+    table.fixture.input.rules = same.input.rules;
+    let mut same = table.open(&options).await.keyed();
+    same.restore_pending("steps", &rows).unwrap();
+    assert_eq!(same.pending_rows(), 10, "no column is new");
+    let fewer = STEPS.replace(
+        "context = [\"step\"]\n",
+        "optional = [\"color\"]\ncontext = [\"color\"]\n",
+    );
+    let other = Fixture::default().rule_toml(&fewer);
+    table.fixture.input.rules = other.input.rules;
+    let mut other = table.open(&options).await.keyed();
+    other.restore_pending("steps", &rows).unwrap();
+    other.restore_state("steps", "u1", &state).unwrap();
+    assert_eq!(other.pending_rows(), 0);
+    assert_eq!(other.outdated, BTreeMap::from([("steps".to_owned(), 10)]));
+    let woken = other.advance(BASE + 12).unwrap();
+    assert!(!woken.is_empty());
+}
