@@ -1,361 +1,27 @@
 //! Detectors with state over tables: each key's events come in order, whatever the objects, partitions, batches and steps.
 //!
-//! The guest is `tests/guests/stateful`; the events say what it does to its state. What it must say is worked out by other
-//! code, one event after the other ([`expected`]).
+//! The guest is `tests/guests/stateful`; the events say what it does to its state.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod model;
+mod table;
+
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 use yagura_core::pack::Limits;
 use yagura_core::{Finding, TimeRange, Timestamp};
 use yagura_engine::keyed::{KeyedChanges, KeyedDetectors};
-use yagura_engine::report::SetAside;
-use yagura_engine::table_run::{TableRun, footer_cache};
-use yagura_engine::{EngineError, PluginSource, RunOptions, run};
-use yagura_lake::table::{DataFile, OnProblem, Table};
+use yagura_engine::table_run::TableRun;
+use yagura_engine::{EngineError, RunOptions, run};
+use yagura_lake::table::{DataFile, OnProblem};
+use yagura_tests::command::yagura;
 use yagura_tests::fixture::{Fixture, full_message};
 use yagura_tests::guests;
-use yagura_tests::random::{batch_of, runner};
+use yagura_tests::random::runner;
 
-const STEPS: &str = "[rule]\nid = \"steps\"\ntitle = \"{step}\"\ntable = \"t\"\nplugin = \"stateful.wasm\"\ncolumns = [\"step\", \"time\"]\npartition_by = [\"user\"]\ncontext = [\"step\"]\n[rule.observables]\nuser = [\"user\"]\n[rule.alert]\nkey = [\"user\"]\nwindow = \"1ms\"\n";
-
-/// 2026-05-01T00:59:59.9997Z: states are swept at the full hour, in the midst of the events.
-const BASE: i64 = 1_777_597_199_999_700;
-
-/// An event: its time after [`BASE`] in microseconds, its user, and what the detector is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Event {
-    at: i64,
-    user: Option<u8>,
-    step: &'static str,
-}
-
-fn event(at: i64, user: u8, step: &'static str) -> Event {
-    Event {
-        at,
-        user: Some(user),
-        step,
-    }
-}
-
-fn key(user: Option<u8>) -> String {
-    user.map_or_else(String::new, |user| format!("u{user}"))
-}
-
-fn write(path: &Path, events: &[Event]) {
-    let times = events.iter().map(|event| BASE + event.at);
-    let users = events
-        .iter()
-        .map(|event| event.user.map(|_| key(event.user)));
-    let steps = events.iter().map(|event| event.step);
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        (
-            "time",
-            Arc::new(TimestampMicrosecondArray::from_iter_values(times)),
-        ),
-        ("user", Arc::new(users.collect::<StringArray>())),
-        ("step", Arc::new(StringArray::from_iter_values(steps))),
-    ];
-    let batch = batch_of(columns).unwrap();
-    let properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(1_000))
-        .build();
-    let file = fs::File::create(path).unwrap();
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-}
-
-fn plugin() -> PluginSource {
-    static PLUGIN: OnceLock<PluginSource> = OnceLock::new();
-    let load = || {
-        let fixture = Fixture::default();
-        let loaded = fixture.plugin(guests::stateful(), &Limits::default());
-        loaded.unwrap().input.plugins.remove(0)
-    };
-    PLUGIN.get_or_init(load).clone()
-}
-
-/// A table of objects of these events, in this order, with the rule `steps`.
-struct Steps {
-    dir: tempfile::TempDir,
-    fixture: Fixture,
-}
-
-impl Steps {
-    fn over(objects: &[Vec<Event>]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        for (number, events) in objects.iter().enumerate() {
-            write(
-                &dir.path().join(format!("part-{number:03}.parquet")),
-                events,
-            );
-        }
-        let mut fixture = Fixture::over("t", dir.path().to_str().unwrap()).rule_toml(STEPS);
-        fixture.input.tables[0].time = Some("time".to_owned());
-        fixture.input.plugins.push(plugin());
-        Self { dir, fixture }
-    }
-
-    async fn told(&self, options: &RunOptions) -> Told {
-        let input = self.fixture.input.clone();
-        let outcome = run(input, options, |_, _| {}).await.unwrap();
-        Told::of(&outcome.findings, &outcome.set_aside)
-    }
-
-    async fn error(&self, options: &RunOptions) -> EngineError {
-        let input = self.fixture.input.clone();
-        run(input, options, |_, _| {}).await.unwrap_err()
-    }
-
-    async fn open(&self, options: &RunOptions) -> TableRun {
-        let input = &self.fixture.input;
-        let cache = footer_cache();
-        let config = input.tables[0].clone();
-        let table = Table::open(config, TimeRange::default(), Arc::clone(&cache));
-        let table = Arc::new(table.await.unwrap());
-        let rules: Vec<_> = input.rules.iter().cloned().enumerate().collect();
-        TableRun::new(table, cache, &rules, &input.rules, &input.plugins, options).unwrap()
-    }
-
-    /// Returns the table's objects with the times of their events, the earliest first.
-    async fn files(&self) -> Vec<(i64, i64, DataFile)> {
-        let cache = footer_cache();
-        let config = self.fixture.input.tables[0].clone();
-        let table = Table::open(config, TimeRange::default(), Arc::clone(&cache));
-        let table = table.await.unwrap();
-        let mut files = Vec::new();
-        for file in &table.files {
-            let times = table.times_of(file, Arc::clone(&cache)).await.unwrap();
-            let (first, last) = times.unwrap();
-            files.push((first.micros(), last.micros(), file.clone()));
-        }
-        files.sort_by_key(|(first, last, _)| (*first, *last));
-        files
-    }
-}
-
-fn options(partitions: usize, batch_rows: usize) -> RunOptions {
-    RunOptions {
-        partitions,
-        batch_rows,
-        ..RunOptions::default()
-    }
-}
-
-/// A finding: time, key, title, time of its event, and what that event's step was.
-type Line = (i64, String, String, i64, String);
-
-/// What a rule says, in order, and how much it could not judge.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
-    lines: Vec<Line>,
-    rows: u64,
-    wakes: u64,
-}
-
-impl Told {
-    fn of(findings: &[Finding], aside: &[SetAside]) -> Self {
-        let mut told = Self::default();
-        told.add(findings, aside);
-        told.lines.sort();
-        told
-    }
-
-    fn add(&mut self, findings: &[Finding], aside: &[SetAside]) {
-        self.lines.extend(findings.iter().map(|finding| {
-            let [event] = finding.events.as_slice() else {
-                panic!("{finding:?} is of one event");
-            };
-            assert!(event.object.contains("part-"), "{event:?}");
-            assert_eq!(finding.context[0].0, "step");
-            if !finding.key.is_empty() {
-                let user = ("user".to_owned(), finding.key.clone());
-                assert_eq!(finding.observables, [user]);
-            }
-            (
-                finding.time.micros() - BASE,
-                finding.key.clone(),
-                finding.title.clone(),
-                event.time.micros() - BASE,
-                finding.context[0].1.clone(),
-            )
-        }));
-        self.rows += aside.iter().map(|events| events.rows).sum::<u64>();
-        self.wakes += aside.iter().map(|events| events.wakes).sum::<u64>();
-    }
-}
-
-/// What is kept of a key, by the simplest code there can be.
-#[derive(Default)]
-struct Model {
-    count: Option<(i64, Option<i64>)>,
-    text: Option<i64>,
-    wakes: BTreeSet<i64>,
-    last: Option<Event>,
-}
-
-impl Model {
-    fn count(&mut self, at: i64) -> i64 {
-        self.count = self.count.filter(|(_, end)| end.is_none_or(|end| end > at));
-        self.count.map_or(0, |(count, _)| count)
-    }
-
-    /// Returns false where the key may have no more wake-ups.
-    fn wake(&mut self, at: i64) -> bool {
-        let has_room = self.wakes.contains(&at) || self.wakes.len() < 100;
-        if has_room {
-            self.wakes.insert(at);
-        }
-        has_room
-    }
-
-    /// Returns what an event says; nothing if it cannot be judged.
-    fn take(&mut self, event: &Event) -> Option<String> {
-        let at = event.at;
-        let said = match event.step {
-            "count" => {
-                let count = self.count(at) + 1;
-                self.count = Some((count, self.count.and_then(|(_, end)| end)));
-                count.to_string()
-            }
-            "count for ten" => {
-                let count = self.count(at) + 1;
-                self.count = Some((count, Some(at + 10)));
-                count.to_string()
-            }
-            "read" => self.count(at).to_string(),
-            "forget" => {
-                self.count = None;
-                "done".to_owned()
-            }
-            "wake" | "many wake-ups" => {
-                let last = if event.step == "wake" { 5 } else { 101 };
-                let first = if event.step == "wake" { 5 } else { 1 };
-                let has_room = (first..=last).all(|after| self.wake(at + after));
-                let full =
-                    "the state is full: the key waits for 100 wake-ups, and may wait for no more";
-                if has_room { "done" } else { full }.to_owned()
-            }
-            "write" => {
-                self.text = Some(at + 10);
-                "done".to_owned()
-            }
-            "text" => {
-                let is_there = self.text.is_some_and(|end| end > at);
-                if is_there { "名" } else { "" }.to_owned()
-            }
-            _ => return None,
-        };
-        self.last = Some(event.clone());
-        Some(said)
-    }
-
-    /// Calls the wake-ups before `end`.
-    fn wake_before(&mut self, end: i64, told: &mut Told) {
-        while let Some(time) = self.wakes.first().copied()
-            && time < end
-        {
-            self.wakes.remove(&time);
-            let count = self.count(time);
-            if count == 3 {
-                told.wakes += 1;
-                continue;
-            }
-            if count == 2 {
-                self.wake(time + 100);
-            }
-            let last = self.last.as_ref().unwrap();
-            told.lines.push((
-                time,
-                key(last.user),
-                // The guest's clock begins in 1970.
-                format!("steps: {count} at {}, done", BASE + time),
-                last.at,
-                last.step.to_owned(),
-            ));
-        }
-    }
-}
-
-/// Works out what the events must come to, one after the other.
-fn expected(events: &[Event]) -> Told {
-    let mut told = Told::default();
-    let mut models: BTreeMap<String, Model> = BTreeMap::new();
-    let mut sorted = events.to_vec();
-    sorted.sort_by_key(|event| event.at);
-    for event in &sorted {
-        let model = models.entry(key(event.user)).or_default();
-        model.wake_before(event.at + 1, &mut told);
-        match model.take(event) {
-            None => told.rows += 1,
-            Some(title) => told.lines.push((
-                event.at,
-                key(event.user),
-                title,
-                event.at,
-                event.step.to_owned(),
-            )),
-        }
-    }
-    let end = sorted.last().map_or(0, |event| event.at) + 1;
-    for model in models.values_mut() {
-        model.wake_before(end, &mut told);
-    }
-    told.lines.sort();
-    told
-}
-
-const ALL_STEPS: [&str; 16] = [
-    "count",
-    "count",
-    "count",
-    "count for ten",
-    "count for ten",
-    "read",
-    "forget",
-    "wake",
-    "wake",
-    "wake",
-    "many wake-ups",
-    "write",
-    "text",
-    "text",
-    "panic",
-    "error",
-];
-
-/// Events at different times, which cross a full hour.
-fn events() -> impl Strategy<Value = Vec<Event>> {
-    let one = (
-        0i64..900,
-        prop::option::weighted(0.9, 0u8..3),
-        prop::sample::select(ALL_STEPS.to_vec()),
-    );
-    prop::collection::vec(one, 1..150).prop_map(|events| {
-        let by_time: BTreeMap<i64, Event> = events
-            .into_iter()
-            .map(|(at, user, step)| (at, Event { at, user, step }))
-            .collect();
-        by_time.into_values().collect()
-    })
-}
-
-/// Deals events out to objects.
-fn dealt(events: &[Event], deal: &[usize], objects: usize) -> Vec<Vec<Event>> {
-    let mut parts = vec![Vec::new(); objects];
-    for (event, to) in events.iter().zip(deal.iter().cycle()) {
-        parts[to % objects].push(event.clone());
-    }
-    parts.retain(|part| !part.is_empty());
-    parts
-}
+use model::{BASE, Event, Told, dealt, event, events, expected};
+use table::{STEPS, Steps, options};
 
 #[test]
 fn whatever_the_objects_partitions_and_batches() {
@@ -822,4 +488,46 @@ async fn damaged_bytes_are_errors_and_rows_of_other_columns_are_counted() {
     assert_eq!(other.outdated, BTreeMap::from([("steps".to_owned(), 10)]));
     let woken = other.advance(BASE + 12).unwrap();
     assert!(!woken.is_empty());
+}
+
+/// The example does what its cases say, and its alerts are the same in any order of work.
+#[test]
+fn the_example_remembers() {
+    let pack = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/stateful");
+    let ran = yagura(&["test", pack]).must_work();
+    assert!(ran.stdout.contains("7 cases: 7 passed"), "{}", ran.stdout);
+    let ran = yagura(&["bench", pack, "--events", "200", "--runs", "1"]).must_work();
+    assert!(ran.stdout.contains("mfa-removed"), "{}", ran.stdout);
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut lines = String::new();
+    for minute in 0..30 {
+        let (user, second) = (minute % 3, 59 - minute);
+        let result = if minute < 20 { "Failure" } else { "Success" };
+        lines.push_str(&format!(
+            "{{\"eventTime\":\"2026-03-09T08:{minute:02}:{second:02}Z\",\"eventName\":\"ConsoleLogin\",\"sourceIPAddress\":\"198.51.100.23\",\"userIdentity\":{{\"type\":\"IAMUser\",\"userName\":\"u{user}\"}},\"responseElements\":{{\"ConsoleLogin\":\"{result}\"}}}}\n"
+        ));
+    }
+    let file = dir.path().join("events.ndjson");
+    fs::write(&file, lines).unwrap();
+    let (file, lake) = (file.to_str().unwrap(), dir.path().join("lake"));
+    let lake = lake.to_str().unwrap();
+    yagura(&["ingest", "--table", "aws_cloudtrail", "--to", lake, file]).must_work();
+    let alerts = |more: &[&str]| {
+        let mut arguments = vec!["run", "--lake", lake, "--pack", pack, "--format", "json"];
+        arguments.extend(more);
+        yagura(&arguments)
+    };
+    let first = alerts(&[]).must_work().stdout;
+    assert_eq!(first.lines().count(), 3, "{first}");
+    for more in [["--partitions", "4"], ["--batch-rows", "1"]] {
+        assert_eq!(alerts(&more).must_work().stdout, first, "{more:?}");
+    }
+    let ran = alerts(&["--max-pending-rows", "29"]);
+    assert_eq!(ran.code, Some(3));
+    assert!(
+        ran.stderr.contains("30 of them for `guessed-password`"),
+        "{}",
+        ran.stderr
+    );
 }
