@@ -115,6 +115,23 @@ pub struct Progress {
     pub log: Vec<String>,
     /// The number of the last line that was delivered.
     pub delivered: i64,
+    /// What changed in what detectors remember.
+    pub detectors: Vec<DetectorState>,
+}
+
+/// What detectors of one table remember: what changed, or all of it.
+#[derive(Debug, Clone, Default)]
+pub struct DetectorState {
+    /// The table.
+    pub table: String,
+    /// Rule, key, and what is kept of it; nothing for a key that is gone.
+    pub states: Vec<(String, String, Option<Vec<u8>>)>,
+    /// Rule, latest event time in microseconds, and rows that wait.
+    pub rows: Vec<(String, i64, Vec<u8>)>,
+    /// Rule and the memory of its plugin.
+    pub memories: Vec<(String, Vec<u8>)>,
+    /// Rows before it, in microseconds, have been judged.
+    pub watermark: i64,
 }
 
 /// The state of a service in a directory.
@@ -539,6 +556,39 @@ impl Store {
         rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
     }
 
+    /// Returns all that detectors of a table remember.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn detectors_of(&self, table: &str) -> Result<DetectorState, StoreError> {
+        let read = || -> rusqlite::Result<DetectorState> {
+            let mut state = DetectorState {
+                table: table.to_owned(),
+                ..DetectorState::default()
+            };
+            let mut statement = self
+                .reader
+                .prepare("SELECT rule, key, value FROM detector_states WHERE name = ?1")?;
+            let rows = statement.query_map([table], |row| {
+                Ok((row.get(0)?, row.get(1)?, Some(row.get(2)?)))
+            })?;
+            state.states = rows.collect::<rusqlite::Result<_>>()?;
+            let mut statement = self.reader.prepare(
+                "SELECT rule, last, value FROM detector_rows WHERE name = ?1 ORDER BY id",
+            )?;
+            let rows =
+                statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            state.rows = rows.collect::<rusqlite::Result<_>>()?;
+            let mut statement = self
+                .reader
+                .prepare("SELECT rule, value FROM detector_memory WHERE name = ?1")?;
+            let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            state.memories = rows.collect::<rusqlite::Result<_>>()?;
+            Ok(state)
+        };
+        read().map_err(self.sqlite())
+    }
+
     /// Returns what was told of a table last.
     ///
     /// # Errors
@@ -627,6 +677,7 @@ impl Store {
         batch.cursor = progress.objects;
         batch.tables = progress.tables;
         batch.log = progress.log;
+        batch.detectors = progress.detectors;
         batch.delivered = progress.delivered;
         for line in progress.lines {
             self.last_line += 1;

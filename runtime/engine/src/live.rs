@@ -218,7 +218,10 @@ impl Live {
             )?;
             let known = store.objects_of(&table.name)?;
             let status = store.table(&table.name)?;
-            live_tables.push(LiveTable::new(config, run, known, status, &options));
+            let detectors = store.detectors_of(&table.name)?;
+            let (made, told) = LiveTable::new(config, run, known, status, &detectors, &options)?;
+            messages.extend(told);
+            live_tables.push(made);
         }
         let opened = Opened {
             messages,
@@ -290,7 +293,8 @@ impl Live {
         let mut findings: Vec<Finding> = Vec::new();
         let mut progress = Progress::default();
         let mut has_moved = false;
-        for table in &mut self.tables {
+        let mut keyed = BTreeMap::new();
+        for (number, table) in self.tables.iter_mut().enumerate() {
             let files = table.next(&self.options);
             if files.is_empty() {
                 has_moved |= table.idle_has_changed(&self.options);
@@ -308,11 +312,10 @@ impl Live {
                 }
             };
             has_moved = true;
+            keyed.insert(number, found.keyed);
             for message in table.done(&read, &found.bad_files, &self.options) {
                 report.messages.push(message);
             }
-            let set_aside = table.take_set_aside();
-            report.messages.extend(set_aside.iter().map(told));
             let names = read
                 .iter()
                 .map(|name| (table.name().to_owned(), name.clone()));
@@ -330,6 +333,17 @@ impl Live {
         if !has_moved && report.messages.is_empty() {
             return Ok(None);
         }
+        let mut late: BTreeMap<String, u64> = BTreeMap::new();
+        for (number, table) in self.tables.iter_mut().enumerate() {
+            let rows = keyed.remove(&number).unwrap_or_default();
+            findings.extend(table.judge(rows, None).await?);
+            if let Some((changes, too_late)) = table.take_changes()? {
+                progress.detectors.push(changes);
+                late.extend(too_late);
+            }
+            let set_aside = table.take_set_aside();
+            report.messages.extend(set_aside.iter().map(told));
+        }
         let marks: BTreeMap<String, Mark> = self
             .tables
             .iter()
@@ -344,6 +358,9 @@ impl Live {
             report.told[change.state as usize] += 1;
         }
         progress.counters = output.counters;
+        for (rule, count) in late {
+            *progress.counters.late.entry(rule).or_default() += count;
+        }
         progress.log.clone_from(&report.messages);
         report.pause = self.commit(output.changes, progress).await?;
         Ok(Some(report))
@@ -360,6 +377,17 @@ impl Live {
             .filter_map(|table| Some((table.name().to_owned(), table.latest()?)))
             .collect();
         let end = |table: &str| ends.get(table).copied().unwrap_or(i64::MIN);
+        let mut findings = Vec::new();
+        for table in &mut self.tables {
+            let last = ends.get(table.name()).copied().unwrap_or(i64::MIN);
+            findings.extend(table.judge(Vec::new(), Some(last)).await?);
+        }
+        let nothing = |_: &str| Mark::default();
+        let first = self
+            .fold
+            .step(findings, &nothing, &mut self.store)
+            .map_err(EngineError::State)?;
+        self.commit(first.changes, Progress::default()).await?;
         let output = self
             .fold
             .finish(&end, &mut self.store)

@@ -46,6 +46,11 @@ pub(super) fn make(connection: &Connection) -> rusqlite::Result<i64> {
                                value BLOB NOT NULL);
          CREATE TABLE objects (number INTEGER PRIMARY KEY, value BLOB NOT NULL);
          CREATE TABLE reported (key TEXT PRIMARY KEY, value BLOB NOT NULL);
+         CREATE TABLE detector_states (name TEXT, rule TEXT, key TEXT, value BLOB NOT NULL,
+                                       PRIMARY KEY (name, rule, key)) WITHOUT ROWID;
+         CREATE TABLE detector_rows (id INTEGER PRIMARY KEY, name TEXT NOT NULL, rule TEXT NOT NULL,
+                                     last INTEGER NOT NULL, value BLOB NOT NULL);
+         CREATE TABLE detector_memory (name TEXT, rule TEXT, value BLOB NOT NULL, PRIMARY KEY (name, rule)) WITHOUT ROWID;
          CREATE TABLE cursor (name TEXT, object TEXT, PRIMARY KEY (name, object)) WITHOUT ROWID;
          CREATE TABLE tables (name TEXT PRIMARY KEY, value TEXT NOT NULL);
          CREATE TABLE counters (name TEXT, rule TEXT, count INTEGER NOT NULL, PRIMARY KEY (name, rule)) WITHOUT ROWID;

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
-use super::StoredRule;
 use super::status::TableStatus;
+use super::{DetectorState, StoredRule};
 use crate::checkpoint::Waiting;
 use crate::fold::Counters;
 use crate::group::Cold;
@@ -37,6 +37,7 @@ pub(super) struct Batch {
     pub(super) last_line: i64,
     pub(super) delivered: i64,
     pub(super) log: Vec<String>,
+    pub(super) detectors: Vec<DetectorState>,
     pub(super) provisional: usize,
     pub(super) pending_count: usize,
 }
@@ -191,6 +192,9 @@ impl Batch {
         for table in &self.tables {
             super::status::put(&transaction, table)?;
         }
+        for detectors in &self.detectors {
+            write_detectors(&transaction, detectors)?;
+        }
         let counters = [
             ("late", &self.counters.late),
             ("capped", &self.counters.capped),
@@ -249,6 +253,40 @@ impl Batch {
         }
         transaction.commit()
     }
+}
+
+fn write_detectors(connection: &Connection, state: &DetectorState) -> rusqlite::Result<()> {
+    let table = &state.table;
+    for (rule, key, value) in &state.states {
+        match value {
+            Some(value) => connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO detector_states (name, rule, key, value) VALUES (?, ?, ?, ?)",
+                )?
+                .execute(params![table, rule, key, value])?,
+            None => connection
+                .prepare_cached("DELETE FROM detector_states WHERE name = ? AND rule = ? AND key = ?")?
+                .execute(params![table, rule, key])?,
+        };
+    }
+    connection
+        .prepare_cached("DELETE FROM detector_rows WHERE name = ? AND last < ?")?
+        .execute(params![table, state.watermark])?;
+    for (rule, last, value) in &state.rows {
+        connection
+            .prepare_cached(
+                "INSERT INTO detector_rows (name, rule, last, value) VALUES (?, ?, ?, ?)",
+            )?
+            .execute(params![table, rule, last, value])?;
+    }
+    for (rule, value) in &state.memories {
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO detector_memory (name, rule, value) VALUES (?, ?, ?)",
+            )?
+            .execute(params![table, rule, value])?;
+    }
+    Ok(())
 }
 
 /// A thread with the connection that writes.

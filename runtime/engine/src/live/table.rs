@@ -1,20 +1,23 @@
 //! A table that grows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::TimeDelta;
+use datafusion::common::runtime::SpawnedTask;
 use futures::{StreamExt, stream};
-use yagura_core::Timestamp;
 use yagura_core::time::parse_duration;
+use yagura_core::{Finding, Timestamp};
 use yagura_correlate::Mark;
-use yagura_correlate::store::TableStatus;
+use yagura_correlate::store::{DetectorState, TableStatus};
 use yagura_lake::TableDefinition;
 use yagura_lake::table::{DataFile, Table, TableConfig};
 
 use super::{LiveOptions, Names};
 use crate::error::EngineError;
+use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::report::SetAside;
 use crate::table_run::{FOOTERS_AT_ONCE, Scanned, TableRun};
 
@@ -26,6 +29,8 @@ const DEFAULT_LATENESS: i64 = 600_000_000;
 pub(super) struct LiveTable {
     config: TableConfig,
     run: TableRun,
+    /// Rules that keep state; nothing only while they work.
+    keyed: Option<KeyedDetectors>,
     /// Names of the objects that were read.
     known: Names,
     /// Objects that are listed and not read, the earliest first.
@@ -55,8 +60,9 @@ impl LiveTable {
         run: TableRun,
         known: Names,
         status: Option<TableStatus>,
+        detectors: &DetectorState,
         options: &LiveOptions,
-    ) -> Self {
+    ) -> Result<(Self, Vec<String>), EngineError> {
         let name = run.table.name.clone();
         let of_definition = run.table.lateness.as_deref();
         let of_definition = of_definition.and_then(|text| parse_duration(text).ok());
@@ -71,8 +77,11 @@ impl LiveTable {
         status.lateness = lateness;
         status.is_idle = false;
         status.problem = None;
-        Self {
+        let mut messages = Vec::new();
+        let keyed = restored(&run, &status, detectors, &mut messages)?;
+        let table = Self {
             config,
+            keyed: Some(keyed),
             run,
             known,
             waiting: Vec::new(),
@@ -82,7 +91,52 @@ impl LiveTable {
             seen: Instant::now(),
             listed_all: None,
             take: options.step_objects.max(1),
-        }
+        };
+        Ok((table, messages))
+    }
+
+    /// Lets rules that keep state judge what the watermark has passed, or with `end` all up to then.
+    pub(super) async fn judge(
+        &mut self,
+        rows: Vec<KeyedRows>,
+        end: Option<i64>,
+    ) -> Result<Vec<Finding>, EngineError> {
+        let Some(mut keyed) = self.keyed.take().filter(|keyed| !keyed.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let passed = end.map(|end| end.max(keyed.latest().unwrap_or(end)).saturating_add(1));
+        let passed = passed.unwrap_or(self.mark().time);
+        // Plugins may use their whole time limit: never on a thread that drives streams.
+        let work = SpawnedTask::spawn_blocking(move || {
+            for rows in rows {
+                keyed.push(rows)?;
+            }
+            let findings = keyed.advance(passed)?;
+            Ok::<_, EngineError>((keyed, findings))
+        });
+        let (keyed, findings) = work.join_unwind().await.map_err(|error| {
+            EngineError::State(format!("detectors with state did not finish: {error}"))
+        })??;
+        self.keyed = Some(keyed);
+        Ok(findings)
+    }
+
+    /// Returns what changed in what the table's detectors remember, and how many rows came too late for them.
+    pub(super) fn take_changes(
+        &mut self,
+    ) -> Result<Option<(DetectorState, BTreeMap<String, u64>)>, EngineError> {
+        let Some(keyed) = self.keyed.as_mut().filter(|keyed| !keyed.is_empty()) else {
+            return Ok(None);
+        };
+        let changes = keyed.take_changes()?;
+        let state = DetectorState {
+            table: self.status.name.clone(),
+            states: changes.states,
+            rows: changes.pending,
+            memories: changes.snapshots,
+            watermark: keyed.watermark(),
+        };
+        Ok(Some((state, std::mem::take(&mut keyed.late))))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -148,7 +202,7 @@ impl LiveTable {
         let new = table
             .list_new(&known, since)
             .await
-            .map_err(|error| crate::judge::chain(&error))?;
+            .map_err(|error| crate::calls::chain(&error))?;
         if is_due {
             self.listed_all = Some(Instant::now());
         }
@@ -185,7 +239,7 @@ impl LiveTable {
 
     async fn has_other_columns(&mut self) -> Result<bool, String> {
         let read = TableDefinition::read(&self.config.location).await;
-        let definition = read.map_err(|error| crate::judge::chain(&error))?;
+        let definition = read.map_err(|error| crate::calls::chain(&error))?;
         let text = definition.and_then(|found| serde_json::to_string(&found.columns).ok());
         let before = std::mem::replace(&mut self.definition, text.clone());
         Ok(before.is_some() && before != text)
@@ -233,7 +287,7 @@ impl LiveTable {
 
     /// Takes note that objects cannot be read now. Returns whether that is news.
     pub(super) fn fail(&mut self, error: &EngineError) -> bool {
-        let problem = Some(crate::judge::chain(error));
+        let problem = Some(crate::calls::chain(error));
         let is_new = self.status.problem != problem;
         self.status.problem = problem;
         is_new
@@ -321,6 +375,38 @@ impl LiveTable {
         self.status.events += scanned;
         scanned
     }
+}
+
+/// Gives detectors back what they remember; what belongs to rules that there are no more is left out.
+fn restored(
+    run: &TableRun,
+    status: &TableStatus,
+    stored: &DetectorState,
+    messages: &mut Vec<String>,
+) -> Result<KeyedDetectors, EngineError> {
+    let mut keyed = run.keyed();
+    keyed.set_watermark(status.watermark.map_or(i64::MIN, Timestamp::micros))?;
+    for (rule, key, value) in &stored.states {
+        if let Some(value) = value.as_deref().filter(|_| keyed.has_rule(rule)) {
+            keyed.restore_state(rule, key, value)?;
+        }
+    }
+    for (rule, _, rows) in &stored.rows {
+        if keyed.has_rule(rule) {
+            keyed.restore_pending(rule, rows)?;
+        }
+    }
+    for (rule, memory) in &stored.memories {
+        if keyed.has_rule(rule) {
+            keyed.restore_snapshot(rule, memory)?;
+        }
+    }
+    for (rule, rows) in std::mem::take(&mut keyed.outdated) {
+        messages.push(format!(
+            "rule `{rule}` has other columns now: {rows} events that waited for it are not judged"
+        ));
+    }
+    Ok(keyed)
 }
 
 /// Returns the time on the clock, which only says how far behind the events are.
