@@ -490,6 +490,53 @@ async fn damaged_bytes_are_errors_and_rows_of_other_columns_are_counted() {
     assert!(!woken.is_empty());
 }
 
+/// This guest counts its calls by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_own_memory_of_a_plugin_goes_on() {
+    let events: Vec<Event> = [0, 1, 2, 0, 1, 2]
+        .into_iter()
+        .zip(0..)
+        .map(|(user, at)| event(at, user, "count"))
+        .collect();
+    let mut table = Steps::over(&[events]);
+    let rule = STEPS.replace("\"steps\"", "\"well-behaved\"");
+    table.fixture.input.rules = Fixture::default().rule_toml(&rule).input.rules;
+    let hostile = Fixture::default().plugin(guests::hostile(), &Limits::default());
+    table.fixture.input.plugins = hostile.unwrap().input.plugins;
+    let mut run = table.open(&options(1, 8_192)).await;
+    let files = run.files().to_vec();
+    let mut detectors = run.keyed();
+    for rows in run.run(&files, 0).await.unwrap().keyed {
+        detectors.push(rows).unwrap();
+    }
+    let memory = |detectors: &mut KeyedDetectors| {
+        let mut snapshots = detectors.take_changes().unwrap().snapshots;
+        assert_eq!(snapshots.len(), 1);
+        snapshots.remove(0)
+    };
+    let calls = |bytes: &[u8]| {
+        bytes
+            .last_chunk::<8>()
+            .map(|last| u64::from_le_bytes(*last))
+    };
+    // Three keys, then one of them again.
+    detectors.advance(BASE + 3).unwrap();
+    let (rule, first) = memory(&mut detectors);
+    assert_eq!((rule.as_str(), calls(&first)), ("well-behaved", Some(3)));
+    assert!(detectors.take_changes().unwrap().snapshots.is_empty());
+    detectors.advance(BASE + 4).unwrap();
+    assert_eq!(calls(&memory(&mut detectors).1), Some(4));
+
+    let mut again = run.keyed();
+    again.set_watermark(BASE + 3).unwrap();
+    again.restore_snapshot(&rule, &first).unwrap();
+    for rows in run.run(&files, 0).await.unwrap().keyed {
+        again.push(rows).unwrap();
+    }
+    again.advance(BASE + 5).unwrap();
+    assert_eq!(calls(&memory(&mut again).1), Some(5));
+}
+
 /// The example does what its cases say, and its alerts are the same in any order of work.
 #[test]
 fn the_example_remembers() {
