@@ -19,13 +19,17 @@ use yagura_core::{EventRef, Finding, Rule, Timestamp};
 use yagura_correlate::store::{Progress, Store, StoreLimits};
 use yagura_correlate::{Fold, FoldOptions, Mark};
 
+/// That of the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const RULES: [&str; 2] = [
     "[rule]\nid = \"part\"\ntitle = \"t\"\ntable = \"t\"\nwhere = \"true\"\n[rule.alert]\nreport = \"none\"\n",
-    "[rule]\nid = \"count\"\ntitle = \"{count} by {ip}\"\n[rule.correlation]\ntype = \"count\"\nrules = [\"part\"]\nby = [\"ip\"]\nwithin = \"10m\"\ncondition = { gte = 10 }\n",
+    "[rule]\nid = \"count\"\ntitle = \"{count} by {ip}\"\n[rule.correlation]\ntype = \"count\"\nrules = [\"part\"]\nby = [\"ip\"]\nwithin = \"10m\"\ncondition = { gte = 20 }\n",
 ];
 
 /// Findings of a step.
-const STEP: usize = 100_000;
+const STEP: usize = 50_000;
 
 /// Ten minutes, in microseconds.
 const WINDOW: i64 = 600_000_000;

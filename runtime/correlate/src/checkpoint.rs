@@ -184,24 +184,6 @@ impl Fold {
         waiting
     }
 
-    /// Returns all of a stage's share, by the stage's stored name.
-    pub(crate) fn page(&self, name: &str, group: usize) -> Vec<u8> {
-        match self.stage_of(name) {
-            Some(stage) => stage.all(group),
-            None => Vec::new(),
-        }
-    }
-
-    fn stage_of(&self, name: &str) -> Option<&dyn Stage> {
-        let mut nodes = self.graph.order.iter().zip(&self.stages);
-        if let Some((_, stage)) = nodes.find(|(node, _)| self.rules[node.rule].id == name) {
-            return Some(stage.as_ref());
-        }
-        let mut domains = self.domains.iter();
-        let domain = domains.find(|domain| domain.name() == name)?;
-        Some(&domain.windows)
-    }
-
     pub(crate) fn stage_of_mut(&mut self, name: &str) -> Option<&mut dyn Stage> {
         let rules = &self.rules;
         let mut nodes = self.graph.order.iter().zip(&mut self.stages);

@@ -368,15 +368,20 @@ impl Fold {
     ) -> Result<(Vec<(String, AlertWindow)>, BTreeSet<String>), String> {
         let domain = &mut self.domains[number];
         domain.watermark = watermark;
-        let first_fresh = domain.pending.len() - domain.fresh.min(domain.pending.len());
-        let mut ready = Vec::new();
-        domain.fresh = 0;
-        for (at, found) in std::mem::take(&mut domain.pending).into_iter().enumerate() {
-            if found.time < watermark {
-                ready.push(found);
-            } else {
-                domain.fresh += usize::from(at >= first_fresh);
-                domain.pending.push(found);
+        let mut ready = std::mem::take(&mut domain.pending);
+        if ready.iter().all(|found| found.time < watermark) {
+            domain.fresh = 0;
+        } else {
+            let first_fresh = ready.len() - domain.fresh.min(ready.len());
+            domain.fresh = 0;
+            let all = std::mem::take(&mut ready);
+            for (at, found) in all.into_iter().enumerate() {
+                if found.time < watermark {
+                    ready.push(found);
+                } else {
+                    domain.fresh += usize::from(at >= first_fresh);
+                    domain.pending.push(found);
+                }
             }
         }
         domain.is_stale |= !ready.is_empty();

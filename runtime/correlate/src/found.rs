@@ -1,6 +1,7 @@
 //! Findings as the fold holds them: events by number, so that a million of them fit.
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -29,6 +30,8 @@ pub(crate) struct Objects {
     free: Vec<u32>,
     /// Numbers that changed since they were last stored.
     changed: Vec<u32>,
+    /// The name that was looked for last, and its number: events of an object come together.
+    newest: Option<(Arc<str>, u32, u32)>,
 }
 
 /// An object's number as it is stored.
@@ -44,6 +47,17 @@ impl Objects {
     pub(crate) fn number(&mut self, event: &EventRef, at: i64) -> Event {
         let block = u32::try_from(event.row / ROWS_OF_A_NUMBER).unwrap_or(u32::MAX);
         let row = u32::try_from(event.row % ROWS_OF_A_NUMBER).unwrap_or(u32::MAX);
+        if let Some((name, of, object)) = &self.newest
+            && Arc::ptr_eq(name, &event.object)
+            && *of == block
+            && self.last[*object as usize] >= at
+        {
+            return Event {
+                time: event.time.micros(),
+                object: *object,
+                row,
+            };
+        }
         let key = (Arc::clone(&event.object), block);
         let object = match self.numbers.get(&key) {
             Some(number) => *number,
@@ -59,13 +73,15 @@ impl Objects {
                 number
             }
         };
+        self.newest = Some((Arc::clone(&event.object), block, object));
         let last = &mut self.last[object as usize];
         if at > *last {
             // Stored once a change would matter: numbers live for whole windows, not for microseconds.
             if *last == i64::MIN || at / LAST_IS_KEPT_FOR != *last / LAST_IS_KEPT_FOR {
                 self.changed.push(object);
             }
-            *last = at;
+            // Ahead of the times that follow, so that most of them need not be looked up.
+            *last = at.saturating_add(LAST_IS_KEPT_FOR / 10);
         }
         Event {
             time: event.time.micros(),
@@ -117,6 +133,7 @@ impl Objects {
             }
         }
         self.free.extend(&gone);
+        self.newest = None;
         gone
     }
 
@@ -310,5 +327,79 @@ impl Kept {
                 + more.events.len() * size_of::<Event>()
                 + texts.map(|(a, b)| 48 + a.len() + b.len()).sum::<usize>()
         })
+    }
+}
+
+/// Hits in order: sixteen bytes for each that is usual.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Trail {
+    events: VecDeque<Event>,
+    /// Beside each what an unusual hit has besides; nothing while all are usual.
+    more: Option<Box<VecDeque<Option<Box<More>>>>>,
+}
+
+impl Trail {
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Returns when the oldest hit was known.
+    pub(crate) fn first_time(&self) -> Option<i64> {
+        self.events.front().map(|event| event.time)
+    }
+
+    /// Returns when the newest hit was known.
+    pub(crate) fn last_time(&self) -> Option<i64> {
+        self.events.back().map(|event| event.time)
+    }
+
+    pub(crate) fn push(&mut self, kept: Kept) {
+        if self.events.len() == self.events.capacity() {
+            // A million keys have a few hits each: doubling would waste as much again.
+            let more = (self.events.len() / 2).max(1);
+            self.events.reserve_exact(more);
+        }
+        if kept.more.is_some() && self.more.is_none() {
+            let usual = self.events.iter().map(|_| None).collect();
+            self.more = Some(Box::new(usual));
+        }
+        if let Some(all) = &mut self.more {
+            all.push_back(kept.more);
+        }
+        self.events.push_back(Event {
+            time: kept.time,
+            object: kept.object,
+            row: kept.row,
+        });
+    }
+
+    pub(crate) fn pop_front(&mut self) {
+        self.events.pop_front();
+        if let Some(all) = &mut self.more {
+            all.pop_front();
+        }
+    }
+
+    /// Returns the hits, the oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Kept> + '_ {
+        let more = |at: usize| self.more.as_ref()?.get(at)?.clone();
+        let events = self.events.iter().enumerate();
+        events.map(move |(at, event)| Kept {
+            time: event.time,
+            object: event.object,
+            row: event.row,
+            more: more(at),
+        })
+    }
+
+    /// Memory behind it, about, in bytes.
+    pub(crate) fn heap(&self) -> usize {
+        let more = self.more.as_ref().map_or(0, |all| {
+            // As large as the newest of them.
+            let newest = all.back().and_then(Option::as_ref);
+            let each = newest.map_or(8, |more| size_of::<More>() + more.observables.len() * 64);
+            64 + all.len() * each
+        });
+        self.events.capacity() * size_of::<Event>() + more
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use compact_str::CompactString;
 use hashbrown::{HashMap, HashTable};
 
 use crate::found::Hit;
@@ -76,7 +77,7 @@ pub(crate) struct Group<S> {
     /// Slots by the bucket in which they may be due.
     timers: BTreeMap<i64, Vec<u32>>,
     dirty: Vec<u32>,
-    removed: Vec<Box<str>>,
+    removed: Vec<CompactString>,
     /// Keys on disk by hash, with the earliest time at which one of them is due.
     cold: HashMap<u64, i64>,
     /// Memory behind the states, in bytes.
@@ -85,7 +86,8 @@ pub(crate) struct Group<S> {
 
 #[derive(Debug)]
 struct Slot<S> {
-    key: Box<str>,
+    /// Short ones take no memory of their own.
+    key: CompactString,
     /// Nothing in a free slot.
     state: Option<S>,
     /// The bucket in which it is registered.
@@ -128,7 +130,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
     }
 
     fn find(&self, hash: u64, key: &str) -> Option<u32> {
-        let is_key = |slot: &u32| *self.slots[*slot as usize].key == *key;
+        let is_key = |slot: &u32| self.slots[*slot as usize].key == *key;
         self.index.find(hash, is_key).copied()
     }
 
@@ -139,7 +141,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
             .as_ref()
     }
 
-    fn insert(&mut self, hash_of_key: u64, key: Box<str>, state: S, step: u32) -> u32 {
+    fn insert(&mut self, hash_of_key: u64, key: CompactString, state: S, step: u32) -> u32 {
         let slot = Slot {
             key,
             state: Some(state),
@@ -195,12 +197,18 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
             started,
             ..Out::default()
         };
-        for (key, hit) in hits {
-            let hash_of_key = hash(&key);
-            let number = match self.find(hash_of_key, &key) {
-                Some(number) => number,
-                None => self.insert(hash_of_key, key.as_str().into(), S::default(), step),
-            };
+        // Keys of a million lie anywhere in memory: looked up some at a time, they are waited for together.
+        let mut found: Vec<Option<u32>> = Vec::with_capacity(hits.len());
+        let known = hits.iter().map(|(key, _)| self.find(hash(key), key));
+        found.extend(known);
+        for ((key, hit), found) in hits.into_iter().zip(found) {
+            let number = found.unwrap_or_else(|| {
+                // One of these hits may have brought the key already.
+                let hash_of_key = hash(&key);
+                self.find(hash_of_key, &key).unwrap_or_else(|| {
+                    self.insert(hash_of_key, key.as_str().into(), S::default(), step)
+                })
+            });
             let slot = &mut self.slots[number as usize];
             slot.touched = step;
             let is_new = slot.bucket == i64::MAX;
@@ -217,7 +225,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
             let due = machine.due(state);
             self.heap = self.heap + after - before.min(self.heap + after);
             if is_new {
-                self.heap += key.len() + 16;
+                self.heap += key_heap(&key);
             }
             self.register(number, due);
             self.mark(number);
@@ -288,7 +296,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
         if let Ok(entry) = found {
             entry.remove();
         }
-        self.heap = self.heap.saturating_sub(key.len() + 16);
+        self.heap = self.heap.saturating_sub(key_heap(&key));
         self.free.push(number);
         self.removed.push(key);
     }
@@ -340,16 +348,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
         (!bytes.is_empty()).then_some(bytes)
     }
 
-    /// Returns all of its keys with their states.
-    pub(crate) fn all(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for slot in self.slots.iter().filter(|slot| slot.state.is_some()) {
-            encode(&mut bytes, &slot.key, slot.state.as_ref());
-        }
-        bytes
-    }
-
-    /// Takes back what [`Group::delta`] or [`Group::all`] returned, in the order in which it was returned, of the keys
+    /// Takes back what [`Group::delta`] returned, in the order in which it was returned, of the keys
     /// that `takes` names.
     ///
     /// # Errors
@@ -357,17 +356,15 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
     pub(crate) fn restore<M: Machine<State = S>>(
         &mut self,
         machine: &M,
-        mut bytes: &[u8],
+        bytes: &[u8],
         takes: &dyn Fn(&str) -> bool,
     ) -> Result<(), postcard::Error> {
-        while !bytes.is_empty() {
-            let ((key, state), rest): ((&str, Option<S>), _) = postcard::take_from_bytes(bytes)?;
-            bytes = rest;
+        for (key, state) in latest(bytes)? {
             if !takes(key) {
                 continue;
             }
             let known = self.find(hash(key), key);
-            match (known, state) {
+            match (known, state.map(postcard::from_bytes).transpose()?) {
                 (Some(number), None) => {
                     self.remove(number);
                 }
@@ -389,7 +386,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
         let due: Vec<(u32, i64, usize)> = live
             .filter_map(|(number, slot)| {
                 let state = slot.state.as_ref()?;
-                let heap = slot.key.len() + 16 + machine.heap(state);
+                let heap = key_heap(&slot.key) + machine.heap(state);
                 Some((u32::try_from(number).ok()?, machine.due(state), heap))
             })
             .collect();
@@ -434,7 +431,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
             };
             let cold = Cold {
                 hash: hash(&slot.key),
-                key: slot.key.clone(),
+                key: slot.key.as_str().into(),
                 state: bytes,
                 due: machine.due(state),
             };
@@ -452,7 +449,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
     fn compact(&mut self) {
         let mut old = std::mem::take(&mut self.slots);
         let removed = std::mem::take(&mut self.removed);
-        let dirty: Vec<Box<str>> = self
+        let dirty: Vec<CompactString> = self
             .dirty
             .drain(..)
             .filter(|number| old[*number as usize].is_dirty)
@@ -517,9 +514,9 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
         for cold in keys {
             self.cold.remove(&cold.hash);
             let state: S = postcard::from_bytes(&cold.state)?;
-            self.heap += cold.key.len() + 16 + machine.heap(&state);
+            self.heap += key_heap(&cold.key) + machine.heap(&state);
             let due = machine.due(&state);
-            let number = self.insert(cold.hash, cold.key, state, step);
+            let number = self.insert(cold.hash, CompactString::from(&*cold.key), state, step);
             self.register(number, due);
             self.mark(number);
         }
@@ -533,10 +530,54 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
     }
 }
 
+/// Returns the memory of a key beyond its slot.
+fn key_heap(key: &str) -> usize {
+    // Up to 24 bytes lie in the slot.
+    if key.len() > 24 { key.len() } else { 0 }
+}
+
+/// Appends a key with its state, or that it is gone. The state is framed, so that shares can be joined without knowing
+/// what states are.
 fn encode<S: serde::Serialize>(bytes: &mut Vec<u8>, key: &str, state: Option<&S>) {
+    let framed = state.map(|state| postcard::to_allocvec(state).unwrap_or_default());
+    let entry: Entry<'_> = (key, framed.as_deref());
     let whole = std::mem::take(bytes);
     // Writing to a growing vector does not fail.
-    *bytes = postcard::to_extend(&(key, state), whole).unwrap_or_default();
+    *bytes = postcard::to_extend(&entry, whole).unwrap_or_default();
+}
+
+/// A key and the bytes of its state, or nothing where the key is gone.
+type Entry<'a> = (&'a str, Option<&'a [u8]>);
+
+/// Reads stored entries, of which later ones replace earlier ones of the same key.
+///
+/// # Errors
+/// When the bytes are not what [`encode`] wrote.
+pub(crate) fn latest(mut bytes: &[u8]) -> Result<HashMap<&str, Option<&[u8]>>, postcard::Error> {
+    let mut entries = HashMap::new();
+    while !bytes.is_empty() {
+        let ((key, state), rest): (Entry<'_>, _) = postcard::take_from_bytes(bytes)?;
+        bytes = rest;
+        entries.insert(key, state);
+    }
+    Ok(entries)
+}
+
+/// Joins what was stored of a share one after the other into one.
+///
+/// # Errors
+/// When the bytes are not what [`encode`] wrote.
+pub(crate) fn join(bytes: &[u8]) -> Result<Vec<u8>, postcard::Error> {
+    let mut joined = Vec::with_capacity(bytes.len() / 2);
+    let mut entries: Vec<Entry<'_>> = latest(bytes)?
+        .into_iter()
+        .filter(|(_, state)| state.is_some())
+        .collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    for entry in entries {
+        joined = postcard::to_extend(&entry, joined)?;
+    }
+    Ok(joined)
 }
 
 #[cfg(test)]
@@ -619,7 +660,9 @@ mod tests {
         };
         assert_eq!(sorted(&restored), sorted(&group));
         let mut whole = Group::default();
-        whole.restore(&machine, &group.all(), &|_| true).unwrap();
+        let joined = join(&deltas.concat()).unwrap();
+        assert!(joined.len() * 2 < deltas.concat().len());
+        whole.restore(&machine, &joined, &|_| true).unwrap();
         assert_eq!(sorted(&whole), sorted(&group));
         let next = hits(&["a", "b", "c", "d"], 41);
         let said = group.push(&machine, next.clone(), 0, 1);

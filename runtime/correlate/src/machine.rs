@@ -11,6 +11,7 @@ pub(crate) mod measure;
 pub(crate) mod novelty;
 pub(crate) mod rare;
 pub(crate) mod sequence;
+pub(crate) mod threshold;
 pub(crate) mod travel;
 
 use serde::Serialize;

@@ -9,7 +9,6 @@ use yagura_core::time::parse_duration;
 
 use crate::found::Hit;
 use crate::group::{Cold, GROUPS, Group, Spoken, group_of, hash};
-use crate::machine::Machine;
 use crate::machine::absence::Absence;
 use crate::machine::any_order::AnyOrder;
 use crate::machine::baseline::Baseline;
@@ -18,7 +17,9 @@ use crate::machine::measure::{Measure, What};
 use crate::machine::novelty::NewValue;
 use crate::machine::rare::Rare;
 use crate::machine::sequence::Sequence;
+use crate::machine::threshold::Threshold;
 use crate::machine::travel::{Places, Travel};
+use crate::machine::{MOST_KEPT, Machine};
 use crate::window::{AlertWindow, Windows};
 
 /// Hits of a step from which on groups are worked on side by side.
@@ -37,7 +38,6 @@ pub(crate) trait Stage: Send + Debug {
     fn evict(&mut self, most: usize) -> Vec<(usize, Cold)>;
     fn note_cold(&mut self, group: usize, hash: u64, due: i64);
     fn delta(&mut self) -> Vec<(usize, Vec<u8>)>;
-    fn all(&self, group: usize) -> Vec<u8>;
     /// Takes stored keys back, of those that `takes` names; `is_moved` if they are to be stored anew.
     fn restore(
         &mut self,
@@ -265,10 +265,6 @@ impl<M: Machine> Stage for Keyed<M> {
             .collect()
     }
 
-    fn all(&self, group: usize) -> Vec<u8> {
-        self.groups.get(group).map(Group::all).unwrap_or_default()
-    }
-
     fn restore(
         &mut self,
         group: usize,
@@ -338,6 +334,13 @@ pub(crate) fn stage(
             condition,
         }))
     };
+    let threshold = match (correlation.kind, correlation.window) {
+        (Kind::Count, Window::Sliding) => Threshold::new(condition, within, MOST_KEPT),
+        _ => None,
+    };
+    if let Some(threshold) = threshold {
+        return Ok(Box::new(Keyed::new(threshold)));
+    }
     Ok(match correlation.kind {
         Kind::Count | Kind::Session => measure(What::Count),
         Kind::Distinct if correlation.approximate => measure(What::About),

@@ -170,9 +170,6 @@ const FILE: &str = "state.sqlite";
 /// Bytes of changes that a share may always have: rewriting less gains nothing.
 const LEAST_DELTAS: usize = 16 << 10;
 
-/// Bytes of bases that one checkpoint writes anew, so that its pause stays short.
-const MOST_REWRITTEN: usize = 16 << 20;
-
 impl Store {
     /// Opens the state in `dir`, or makes it. One process at a time can.
     ///
@@ -514,9 +511,9 @@ impl Store {
         )?;
         for (stage, group, key, value) in rows {
             if fold.stage_of_mut(&stage).is_none() {
-                // As a share would write it: the key, that there is a state, and the state.
-                let mut bytes = postcard::to_allocvec(&(&key, true)).unwrap_or_default();
-                bytes.extend(value);
+                // As a share writes it.
+                let entry = (key.as_str(), Some(value.as_slice()));
+                let bytes = postcard::to_allocvec(&entry).unwrap_or_default();
                 fold.restore_moved_windows(usize::try_from(group).unwrap_or_default(), &bytes)
                     .map_err(|error| self.damaged(format!("a window of alerts: {error}")))?;
             }
@@ -628,30 +625,21 @@ impl Store {
         let waited = start.elapsed();
         let checkpoint = fold.checkpoint(&self.numbers, self.limits.memory);
         let mut batch = Batch::default();
-        let mut rewritten = 0;
         for page in checkpoint.pages {
-            let key = (page.stage, page.group);
-            let (base, deltas) = self.pages.entry(key.clone()).or_default();
-            let is_heavy = *deltas + page.bytes.len() > (*base).max(LEAST_DELTAS);
-            if is_heavy && rewritten < MOST_REWRITTEN {
-                let bytes = fold.page(&key.0, key.1);
-                rewritten += bytes.len();
-                (*base, *deltas) = (bytes.len(), 0);
-                batch.pages.push(Page {
-                    stage: key.0,
-                    group: key.1,
-                    bytes,
-                    is_base: true,
-                });
-            } else {
-                *deltas += page.bytes.len();
-                batch.pages.push(Page {
-                    stage: key.0,
-                    group: key.1,
-                    bytes: page.bytes,
-                    is_base: false,
-                });
+            let key = (page.stage.clone(), page.group);
+            let (base, deltas) = self.pages.entry(key).or_default();
+            *deltas += page.bytes.len();
+            // The thread that writes joins them, which holds nobody up.
+            let is_joined = *deltas > (*base).max(LEAST_DELTAS);
+            if is_joined {
+                (*base, *deltas) = (*base + *deltas, 0);
             }
+            batch.pages.push(Page {
+                stage: page.stage,
+                group: page.group,
+                bytes: page.bytes,
+                is_joined,
+            });
         }
         batch.cold_gone = std::mem::take(&mut self.warmed)
             .into_iter()
@@ -701,10 +689,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Write`].
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        self.writer.wait().map_err(|reason| StoreError::Write {
+        let joined = self.writer.wait().map_err(|reason| StoreError::Write {
             dir: self.dir.clone(),
             reason,
-        })
+        })?;
+        for (stage, group, bytes) in joined {
+            self.pages.insert((stage, group), (bytes, 0));
+        }
+        Ok(())
     }
 
     fn write(&mut self, batch: Batch) -> Result<(), StoreError> {

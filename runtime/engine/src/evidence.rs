@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use futures::{StreamExt, stream};
 use yagura_core::Alert;
 use yagura_lake::rows::RowsError;
 use yagura_lake::table::Table;
@@ -15,6 +16,9 @@ pub struct Hasher {
 
 /// Hashes that are remembered: an alert that grows lists the same events again and again.
 const MOST_KNOWN: usize = 100_000;
+
+/// Objects that are read side by side.
+const READS_AT_ONCE: usize = 8;
 
 impl Hasher {
     /// Writes the hashes of the listed events into the alerts. Returns the objects that cannot be read, with the reason;
@@ -40,20 +44,23 @@ impl Hasher {
                 rows.push(event.row);
             }
         }
+        let reads = wanted.iter().filter_map(|(object, rows)| {
+            let table = tables.iter().find(|table| table.holds(object))?;
+            Some(async move { (object, table.event_hashes(object, rows).await) })
+        });
+        let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
         let mut unread = Vec::new();
-        for (object, rows) in wanted {
-            let Some(table) = tables.iter().find(|table| table.holds(&object)) else {
-                continue;
-            };
-            match table.event_hashes(&object, &rows).await {
+        while let Some((object, read)) = reads.next().await {
+            match read {
                 Ok(found) => {
                     let found = found.into_iter();
                     let named = found.map(|(row, hash)| ((object.clone(), row), hash));
                     self.known.extend(named);
                 }
-                Err(error) => unread.push((object, error)),
+                Err(error) => unread.push((object.clone(), error)),
             }
         }
+        unread.sort_by(|a, b| a.0.cmp(&b.0));
         for event in &mut events {
             let hash = self.known.get(&(event.object.clone(), event.row));
             event.hash = hash.cloned().unwrap_or_default();

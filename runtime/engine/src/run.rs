@@ -110,7 +110,7 @@ pub struct TableOutcome {
     pub bad_files: Vec<(String, String)>,
     /// What rules' plugins cost, by index among the run's rules; empty unless their host measures it.
     pub costs: BTreeMap<usize, RuleCost>,
-    /// The latest event time by the objects' statistics, if they say.
+    /// The latest event time by the objects' statistics, where a rule needs to know when time ends.
     pub latest: Option<Timestamp>,
 }
 
@@ -162,7 +162,14 @@ pub async fn run(
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let mut bad_files = run.table.bad_files.clone();
         bad_files.extend(scanned.bad_files);
-        let latest = run.latest(&scanned.files).await;
+        // What no rule asks for is not read: footers cost requests.
+        let needs_end = set.rules.iter().any(|source| {
+            source.rule.correlation.is_some() || !source.rule.partition_by.is_empty()
+        });
+        let latest = match needs_end && options.range.to.is_none() {
+            true => run.latest(&scanned.files).await,
+            false => None,
+        };
         let mut findings = scanned.findings;
         if !scanned.keyed.is_empty() {
             let end = last_instant(options.range, latest);

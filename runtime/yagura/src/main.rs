@@ -22,6 +22,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+/// What correlations remember is millions of small pieces, made in one step and given up in another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A watchtower over logs: rules in SQL, Sigma or sandboxed Wasm over Parquet on object storage.
 #[derive(Parser)]
 #[command(name = "yagura", version, max_term_width = 110, after_help = AFTER_HELP)]

@@ -28,7 +28,7 @@ async fn nothing_is_lost_and_nothing_comes_twice() {
         place.write(&format!("{name}.toml"), &config(&server, name));
     }
     let mut dice = Dice::new(7);
-    let mut events = events(&mut dice, 4_000, 14_400);
+    let mut events = events(&mut dice, 2_500, 9_000);
     // The last event of each table comes long after all the others, so that everything before it is settled.
     for (table, key) in [("logins", "outcome"), ("flows", "client")] {
         events.push(StreamEvent {

@@ -10,7 +10,7 @@ use super::status::TableStatus;
 use super::{DetectorState, StoredRule};
 use crate::checkpoint::Waiting;
 use crate::fold::Counters;
-use crate::group::Cold;
+use crate::group::{Cold, join};
 use crate::stage::Size;
 
 /// What one transaction writes.
@@ -48,8 +48,8 @@ pub(super) struct Page {
     pub(super) stage: String,
     pub(super) group: usize,
     pub(super) bytes: Vec<u8>,
-    /// All of it, in place of what was written before.
-    pub(super) is_base: bool,
+    /// It is joined with what was written before, which outweighs it no more.
+    pub(super) is_joined: bool,
 }
 
 impl Batch {
@@ -61,7 +61,9 @@ impl Batch {
         pages.chain(pending).chain(lines).chain(cold).sum()
     }
 
-    fn write(&self, connection: &mut Connection) -> rusqlite::Result<()> {
+    /// Returns how large the shares are that were joined.
+    fn write(&self, connection: &mut Connection) -> rusqlite::Result<Vec<Joined>> {
+        let mut joined = Vec::new();
         let transaction = connection.transaction()?;
         if !self.rules.is_empty() {
             transaction.execute("DELETE FROM rules", [])?;
@@ -84,19 +86,7 @@ impl Batch {
             }
         }
         for page in &self.pages {
-            let group = i64::try_from(page.group).unwrap_or_default();
-            if page.is_base {
-                transaction
-                    .prepare_cached("DELETE FROM pages WHERE stage = ?1 AND share = ?2")?
-                    .execute(params![page.stage, group])?;
-            }
-            transaction
-                .prepare_cached(
-                    "INSERT INTO pages (stage, share, seq, value) VALUES (?1, ?2,
-                     (SELECT coalesce(max(seq), ?4) + 1 FROM pages WHERE stage = ?1 AND share = ?2), ?3)",
-                )?
-                // Changes are counted from one, so that a base is known by its nought.
-                .execute(params![page.stage, group, page.bytes, if page.is_base { -1 } else { 0 }])?;
+            joined.extend(write_page(&transaction, page)?);
         }
         for (stage, group, hash, key) in &self.cold_gone {
             transaction
@@ -251,8 +241,41 @@ impl Batch {
                 [],
             )?;
         }
-        transaction.commit()
+        transaction.commit()?;
+        Ok(joined)
     }
+}
+
+/// Writes a share's changes, numbered from one; joined with all before them they are its base, number nought.
+fn write_page(connection: &Connection, page: &Page) -> rusqlite::Result<Option<Joined>> {
+    let group = i64::try_from(page.group).unwrap_or_default();
+    if !page.is_joined {
+        connection
+            .prepare_cached(
+                "INSERT INTO pages (stage, share, seq, value) VALUES (?1, ?2,
+                 (SELECT coalesce(max(seq), 0) + 1 FROM pages WHERE stage = ?1 AND share = ?2), ?3)",
+            )?
+            .execute(params![page.stage, group, page.bytes])?;
+        return Ok(None);
+    }
+    let mut whole = Vec::new();
+    let mut statement = connection
+        .prepare_cached("SELECT value FROM pages WHERE stage = ?1 AND share = ?2 ORDER BY seq")?;
+    let mut rows = statement.query(params![page.stage, group])?;
+    while let Some(row) = rows.next()? {
+        whole.extend_from_slice(row.get_ref(0)?.as_blob()?);
+    }
+    drop(rows);
+    whole.extend_from_slice(&page.bytes);
+    let joined =
+        join(&whole).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    connection
+        .prepare_cached("DELETE FROM pages WHERE stage = ?1 AND share = ?2")?
+        .execute(params![page.stage, group])?;
+    connection
+        .prepare_cached("INSERT INTO pages (stage, share, seq, value) VALUES (?1, ?2, 0, ?3)")?
+        .execute(params![page.stage, group, joined])?;
+    Ok(Some((page.stage.clone(), page.group, joined.len())))
 }
 
 fn write_detectors(connection: &Connection, state: &DetectorState) -> rusqlite::Result<()> {
@@ -289,11 +312,14 @@ fn write_detectors(connection: &Connection, state: &DetectorState) -> rusqlite::
     Ok(())
 }
 
+/// A stage's share and how many bytes its base has now.
+pub(super) type Joined = (String, usize, usize);
+
 /// A thread with the connection that writes.
 #[derive(Debug)]
 pub(super) struct Writer {
     batches: Option<SyncSender<Batch>>,
-    done: Receiver<Result<(), String>>,
+    done: Receiver<Result<Vec<Joined>, String>>,
     open: usize,
     thread: Option<JoinHandle<()>>,
 }
@@ -330,16 +356,17 @@ impl Writer {
         }
     }
 
-    /// Waits until all that was handed over is on disk.
-    pub(super) fn wait(&mut self) -> Result<(), String> {
+    /// Waits until all that was handed over is on disk, and returns how large the shares are that were joined.
+    pub(super) fn wait(&mut self) -> Result<Vec<Joined>, String> {
+        let mut joined = Vec::new();
         while self.open > 0 {
             self.open -= 1;
             match self.done.recv() {
-                Ok(written) => written?,
+                Ok(written) => joined.extend(written?),
                 Err(_) => return Err("the thread that writes has stopped".to_owned()),
             }
         }
-        Ok(())
+        Ok(joined)
     }
 }
 
