@@ -89,12 +89,13 @@ impl Mark {
         }
     }
 
-    /// Returns which time several tables have passed together: the earliest of those that are not idle.
+    /// Returns which time several tables have passed together: the earliest of those that are not idle, or where all are
+    /// the latest.
     fn of_all(marks: impl Iterator<Item = Self> + Clone) -> i64 {
         let active = marks.clone().filter(|mark| !mark.is_idle);
         let earliest = active.map(|mark| mark.time).min();
-        let all = || marks.map(|mark| mark.time).min();
-        earliest.or_else(all).unwrap_or(i64::MIN)
+        let latest = || marks.map(|mark| mark.time).max();
+        earliest.or_else(latest).unwrap_or(i64::MIN)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use yagura_core::{Alert, Timestamp};
+use yagura_core::{Alert, EvidenceEvent, Timestamp};
 
 use crate::fold::{Change, State};
 
@@ -45,8 +45,16 @@ impl Reports {
             if settled.iter().chain(&provisional).any(|alert| is(&alert)) {
                 continue;
             }
+            // The alert that its first event is part of now.
+            let first = old.alert.evidence.events.first();
             let replaced = settled.iter().chain(&provisional).find(|alert| {
-                (alert.window_start..=alert.last_time).contains(&old.alert.first_time)
+                let start = alert.window_start.min(alert.first_time);
+                let lists = |of: &EvidenceEvent| {
+                    let is_same = |e: &EvidenceEvent| (&e.object, e.row) == (&of.object, of.row);
+                    alert.evidence.events.iter().any(is_same)
+                };
+                first.is_some_and(lists)
+                    || (start..=alert.last_time).contains(&old.alert.first_time)
             });
             told.push(Change {
                 state: State::Withdrawn,

@@ -609,6 +609,11 @@ impl Store {
         rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
     }
 
+    /// Returns the number of the last line that was committed.
+    pub fn last_line(&self) -> i64 {
+        self.last_line
+    }
+
     /// Returns the number that the next line of the outbox gets.
     pub fn next_line(&self) -> i64 {
         self.last_line + 1
@@ -649,7 +654,8 @@ impl Store {
         batch.counters = progress.counters;
         for (stage, group, cold) in checkpoint.cold {
             if self.cold_keys >= self.limits.cold_keys {
-                let name = stage.split(' ').next().unwrap_or_default().to_owned();
+                let is_windows = stage.starts_with("alerts ");
+                let name = if is_windows { String::new() } else { stage };
                 *batch.counters.capped.entry(name).or_default() += 1;
                 continue;
             }

@@ -193,6 +193,16 @@ impl Live {
             is_live: true,
             places: input.places.clone(),
         };
+        // Rules that do not fit their tables are found before the state takes note of them.
+        let mut runs = Vec::new();
+        for (config, table, cache) in open {
+            let rules = set.of_table(&table.name);
+            if !rules.is_empty() {
+                let (all, plugins) = (&set.rules, &input.plugins);
+                let run = TableRun::new(table, cache, &rules, all, plugins, &options.run)?;
+                runs.push((config, run));
+            }
+        }
         let mut fold =
             Fold::new(rules, fold_options).map_err(|error| rule_error(&set.rules, error))?;
         let (mut messages, taken_back) = store.load(&mut fold)?;
@@ -203,22 +213,11 @@ impl Live {
             ));
         }
         let mut live_tables = Vec::new();
-        for (config, table, cache) in open {
-            let rules = set.of_table(&table.name);
-            if rules.is_empty() {
-                continue;
-            }
-            let run = TableRun::new(
-                Arc::clone(&table),
-                cache,
-                &rules,
-                &set.rules,
-                &input.plugins,
-                &options.run,
-            )?;
-            let known = store.objects_of(&table.name)?;
-            let status = store.table(&table.name)?;
-            let detectors = store.detectors_of(&table.name)?;
+        for (config, run) in runs {
+            let name = run.table.name.clone();
+            let known = store.objects_of(&name)?;
+            let status = store.table(&name)?;
+            let detectors = store.detectors_of(&name)?;
             let (made, told) = LiveTable::new(config, run, known, status, &detectors, &options)?;
             messages.extend(told);
             live_tables.push(made);
@@ -304,10 +303,7 @@ impl Live {
             let (found, read) = match table.read(&files, before).await {
                 Ok(read) => read,
                 Err(error) => {
-                    let message = format!("table `{}` waits: {error}", table.name());
-                    if table.fail(&error) {
-                        report.messages.push(message);
-                    }
+                    table.fail(&error);
                     continue;
                 }
             };
@@ -328,6 +324,12 @@ impl Live {
                 .read
                 .push((table.name().to_owned(), read.len(), table.take_scanned()));
             findings.extend(found.findings);
+        }
+        for table in &mut self.tables {
+            if let Some(news) = table.news() {
+                has_moved = true;
+                report.messages.extend(news);
+            }
         }
         report.waiting = self.tables.iter().map(LiveTable::waiting).sum();
         if !has_moved && report.messages.is_empty() {

@@ -49,8 +49,12 @@ impl RuleSet {
             } else if tables.iter().any(|table| table.name == rule.table) {
                 set.rules.push(source);
             } else {
-                let near = did_you_mean(&rule.table, known.iter().copied());
-                let reason = format!("there is no table `{}`{near}", rule.table);
+                let reason = if known.contains(&rule.table.as_str()) {
+                    format!("table `{}` has no objects yet", rule.table)
+                } else {
+                    let near = did_you_mean(&rule.table, known.iter().copied());
+                    format!("there is no table `{}`{near}", rule.table)
+                };
                 set.not_run.push(not_run(&source, reason));
             }
         }

@@ -390,8 +390,15 @@ fn what_is_wrong_with_a_state_is_told() {
         "{}",
         ran.stderr
     );
-    place.0.write("alerts.ndjson", "not ours\n");
     fs::remove_dir_all(place.0.path("state")).unwrap();
+    let ran = place.once();
+    assert_eq!(ran.code, Some(3));
+    assert!(
+        ran.stderr.contains("they do not belong together"),
+        "{}",
+        ran.stderr
+    );
+    place.0.write("alerts.ndjson", "not ours\n");
     let ran = place.once();
     assert!(
         ran.stderr.contains("is no alert of yagura"),

@@ -73,6 +73,8 @@ pub struct RuleState {
     pub capped: i64,
     /// Findings that lacked a field of its `by`.
     pub without_key: i64,
+    /// Findings without a value that it can measure.
+    pub without_value: i64,
 }
 
 /// Something that a person should know.
@@ -136,11 +138,13 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Status> {
         })?
         .collect::<rusqlite::Result<_>>()?;
     let mut statement = connection.prepare(
-        "SELECT rule, sum(keys), sum(cold), sum(bytes), sum(late), sum(capped), sum(without_key) FROM (
-           SELECT rule, keys, cold, bytes, 0 AS late, 0 AS capped, 0 AS without_key FROM sizes
+        "SELECT rule, sum(keys), sum(cold), sum(bytes), sum(late), sum(capped), sum(without_key),
+                sum(without_value) FROM (
+           SELECT rule, keys, cold, bytes, 0 AS late, 0 AS capped, 0 AS without_key,
+                  0 AS without_value FROM sizes
            UNION ALL
            SELECT rule, 0, 0, 0, iif(name = 'late', count, 0), iif(name = 'capped', count, 0),
-                  iif(name = 'without_key', count, 0) FROM counters
+                  iif(name = 'without_key', count, 0), iif(name = 'without_value', count, 0) FROM counters
          ) GROUP BY rule ORDER BY rule",
     )?;
     let rules = statement
@@ -153,6 +157,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Status> {
                 late: row.get(4)?,
                 capped: row.get(5)?,
                 without_key: row.get(6)?,
+                without_value: row.get(7)?,
             })
         })?
         .collect::<rusqlite::Result<_>>()?;

@@ -29,6 +29,8 @@ const DEFAULT_LATENESS: i64 = 600_000_000;
 pub(super) struct LiveTable {
     config: TableConfig,
     run: TableRun,
+    /// The problem that was told last.
+    told: Option<String>,
     /// Rules that keep state; nothing only while they work.
     keyed: Option<KeyedDetectors>,
     /// Names of the objects that were read.
@@ -82,6 +84,7 @@ impl LiveTable {
         let table = Self {
             config,
             keyed: Some(keyed),
+            told: None,
             run,
             known,
             waiting: Vec::new(),
@@ -233,6 +236,8 @@ impl LiveTable {
             (order(a), &a.name).cmp(&(order(b), &b.name))
         });
         self.seen = Instant::now();
+        // What is listed is read before time passes it.
+        self.status.is_idle = false;
         self.status.seen = Some(now());
         Ok(is_other)
     }
@@ -285,12 +290,19 @@ impl LiveTable {
         }
     }
 
-    /// Takes note that objects cannot be read now. Returns whether that is news.
-    pub(super) fn fail(&mut self, error: &EngineError) -> bool {
-        let problem = Some(crate::calls::chain(error));
-        let is_new = self.status.problem != problem;
-        self.status.problem = problem;
-        is_new
+    /// Takes note that objects cannot be read now.
+    pub(super) fn fail(&mut self, error: &EngineError) {
+        self.status.problem = Some(crate::calls::chain(error));
+    }
+
+    /// Says whether the table's problem is another than when it was asked last, or gone, and what to tell of it.
+    pub(super) fn news(&mut self) -> Option<Option<String>> {
+        if self.told == self.status.problem {
+            return None;
+        }
+        self.told.clone_from(&self.status.problem);
+        let message = |problem| format!("table `{}` waits: {problem}", self.status.name);
+        Some(self.told.clone().map(message))
     }
 
     /// Takes note of objects that were read, and moves the table's time on. Returns what a person should know.

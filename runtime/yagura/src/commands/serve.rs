@@ -76,6 +76,15 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     };
     let store = Store::open(&settings.state, limits)?;
     let mut outbox = Outbox::open(&settings.alerts)?;
+    if outbox.last() > store.last_line() {
+        bail!(
+            "{} has lines up to number {}, and the state in {} knows {}: they do not belong together; put the state back that wrote them, or move the file away",
+            settings.alerts.display(),
+            outbox.last(),
+            settings.state.display(),
+            store.last_line()
+        );
+    }
     // A file that was moved away for a new one begins where the store knows that the old one ended.
     let delivered = match outbox.last() {
         0 => store.meta("delivered")?.unwrap_or(0),

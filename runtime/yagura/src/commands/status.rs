@@ -97,7 +97,7 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
         )?;
     }
     let mut rules = output::table([
-        "RULE", "KEYS", "ON DISK", "MEMORY", "LATE", "CAPPED", "NO KEY",
+        "RULE", "KEYS", "ON DISK", "MEMORY", "LATE", "CAPPED", "NO KEY", "NO VALUE",
     ]);
     let mut has_rules = false;
     for rule in &status.rules {
@@ -107,8 +107,9 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
             rule.late,
             rule.capped,
             rule.without_key,
+            rule.without_value,
         ];
-        if all == [0; 5] {
+        if all == [0; 6] {
             continue;
         }
         has_rules = true;
@@ -125,6 +126,7 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
             count(rule.late),
             count(rule.capped),
             count(rule.without_key),
+            count(rule.without_value),
         ]);
     }
     if has_rules {
