@@ -1,5 +1,7 @@
 //! The states of one machine's keys: a share of them by hash, found by key, woken by time, stored by what changed.
 
+mod entries;
+
 use std::collections::BTreeMap;
 
 use compact_str::CompactString;
@@ -8,6 +10,9 @@ use hashbrown::{HashMap, HashTable};
 use crate::found::Hit;
 use crate::machine::{Machine, Out, Said};
 use crate::window::AlertWindow;
+
+pub(crate) use entries::join;
+use entries::{encode, latest};
 
 /// Shares of each machine's keys. A key's share follows from its hash alone, so that states can be stored by it.
 pub(crate) const GROUPS: usize = 64;
@@ -536,163 +541,5 @@ fn key_heap(key: &str) -> usize {
     if key.len() > 24 { key.len() } else { 0 }
 }
 
-/// Appends a key with its state, or that it is gone. The state is framed, so that shares can be joined without knowing
-/// what states are.
-fn encode<S: serde::Serialize>(bytes: &mut Vec<u8>, key: &str, state: Option<&S>) {
-    let framed = state.map(|state| postcard::to_allocvec(state).unwrap_or_default());
-    let entry: Entry<'_> = (key, framed.as_deref());
-    let whole = std::mem::take(bytes);
-    // Writing to a growing vector does not fail.
-    *bytes = postcard::to_extend(&entry, whole).unwrap_or_default();
-}
-
-/// A key and the bytes of its state, or nothing where the key is gone.
-type Entry<'a> = (&'a str, Option<&'a [u8]>);
-
-/// Reads stored entries, of which later ones replace earlier ones of the same key.
-///
-/// # Errors
-/// When the bytes are not what [`encode`] wrote.
-pub(crate) fn latest(mut bytes: &[u8]) -> Result<HashMap<&str, Option<&[u8]>>, postcard::Error> {
-    let mut entries = HashMap::new();
-    while !bytes.is_empty() {
-        let ((key, state), rest): (Entry<'_>, _) = postcard::take_from_bytes(bytes)?;
-        bytes = rest;
-        entries.insert(key, state);
-    }
-    Ok(entries)
-}
-
-/// Joins what was stored of a share one after the other into one.
-///
-/// # Errors
-/// When the bytes are not what [`encode`] wrote.
-pub(crate) fn join(bytes: &[u8]) -> Result<Vec<u8>, postcard::Error> {
-    let mut joined = Vec::with_capacity(bytes.len() / 2);
-    let mut entries: Vec<Entry<'_>> = latest(bytes)?
-        .into_iter()
-        .filter(|(_, state)| state.is_some())
-        .collect();
-    entries.sort_unstable_by_key(|(key, _)| *key);
-    for entry in entries {
-        joined = postcard::to_extend(&entry, joined)?;
-    }
-    Ok(joined)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::machine::measure::{Measure, What};
-    use crate::machine::testing;
-    use yagura_core::correlation::{Condition, Window};
-
-    fn machine() -> Measure {
-        Measure {
-            what: What::Count,
-            window: Window::Sliding,
-            within: 10 << BUCKET_BITS,
-            gap: 0,
-            condition: Condition {
-                gte: Some(2.0),
-                ..Condition::default()
-            },
-            at_close: false,
-        }
-    }
-
-    fn hits(keys: &[&str], second: i64) -> Vec<(String, Hit)> {
-        let hit = |key: &&str| {
-            let mut hit = testing::hit(second);
-            hit.time = second << BUCKET_BITS;
-            hit.kept.time = hit.time;
-            ((*key).to_owned(), hit)
-        };
-        keys.iter().map(hit).collect()
-    }
-
-    fn count(spoken: &Spoken) -> usize {
-        spoken.said.len()
-    }
-
-    #[test]
-    fn worthless_states_are_dropped_and_their_slots_used_again() {
-        let machine = machine();
-        let mut group = Group::default();
-        group.push(&machine, hits(&["a", "b"], 0), 0, 1);
-        group.push(&machine, hits(&["b"], 5), 0, 2);
-        let mut keys = Vec::new();
-        group.advance(&machine, 11 << BUCKET_BITS, 0, &mut keys);
-        assert_eq!((group.len(), keys), (1, vec!["a".to_owned()]));
-        group.push(&machine, hits(&["c"], 12), 0, 3);
-        assert_eq!((group.len(), group.slots.len()), (2, 2));
-        group.advance(&machine, 99 << BUCKET_BITS, 0, &mut Vec::new());
-        assert_eq!((group.len(), group.heap), (0, 0));
-        assert!(group.timers.is_empty());
-    }
-
-    #[test]
-    fn deltas_give_the_same_states_back() {
-        let machine = machine();
-        let mut group = Group::default();
-        let mut deltas = Vec::new();
-        for second in 0..20 {
-            let of: [&[&str]; 3] = [&["a", "b"], &["c"], &["b", "d"]];
-            let at = usize::try_from(second).unwrap() % 3;
-            group.push(&machine, hits(of[at], second * 2), 0, 1);
-            group.advance(&machine, (second * 2) << BUCKET_BITS, 0, &mut Vec::new());
-            deltas.extend(group.delta());
-        }
-        assert_eq!(group.delta(), None);
-        let mut restored = Group::default();
-        for delta in &deltas {
-            restored.restore(&machine, delta, &|_| true).unwrap();
-        }
-        let sorted = |group: &Group<_>| {
-            let mut keys: Vec<String> = group
-                .slots
-                .iter()
-                .filter(|slot| slot.state.is_some())
-                .map(|slot| format!("{}={:?}", slot.key, slot.state))
-                .collect();
-            keys.sort();
-            keys
-        };
-        assert_eq!(sorted(&restored), sorted(&group));
-        let mut whole = Group::default();
-        let joined = join(&deltas.concat()).unwrap();
-        assert!(joined.len() * 2 < deltas.concat().len());
-        whole.restore(&machine, &joined, &|_| true).unwrap();
-        assert_eq!(sorted(&whole), sorted(&group));
-        let next = hits(&["a", "b", "c", "d"], 41);
-        let said = group.push(&machine, next.clone(), 0, 1);
-        assert_eq!(count(&restored.push(&machine, next, 0, 1)), count(&said));
-        assert!(restored.restore(&machine, &[9, 9, 9], &|_| true).is_err());
-    }
-
-    #[test]
-    fn keys_on_disk_come_back_when_they_are_hit_or_due() {
-        let machine = machine();
-        let mut group = Group::default();
-        group.push(&machine, hits(&["old"], 0), 0, 1);
-        group.push(&machine, hits(&["new"], 1), 0, 2);
-        let moved = group.evict(&machine, 1);
-        assert_eq!(moved.len(), 1);
-        assert_eq!(&*moved[0].key, "old");
-        // The delta says that it is gone from memory, and still has the other.
-        let mut stored = Group::default();
-        stored
-            .restore(&machine, &group.delta().unwrap(), &|_| true)
-            .unwrap();
-        assert_eq!(stored.len(), 1);
-        assert!(group.wanted(["new"].into_iter(), 0).is_empty());
-        assert_eq!(group.wanted([].into_iter(), 11 << BUCKET_BITS).len(), 1);
-        let wanted = group.wanted(["old", "new"].into_iter(), 0);
-        assert_eq!(wanted, [moved[0].hash]);
-        group.warm(&machine, moved, 3).unwrap();
-        let said = group.push(&machine, hits(&["old"], 2), 0, 3);
-        assert_eq!(count(&said), 1, "the hit before it was moved counts");
-        group.advance(&machine, 13 << BUCKET_BITS, 0, &mut Vec::new());
-        assert_eq!(group.len(), 0);
-    }
-}
+mod tests;

@@ -1,0 +1,312 @@
+//! The way back: what a fold remembered, and what became of rules that changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::writer::Batch;
+use super::{Store, StoreError, StoredRule};
+use crate::checkpoint::fingerprints;
+use crate::fold::{Change, Fold};
+
+impl Store {
+    /// Gives the fold its state back, and tells what became of rules that changed: messages for a person, and alerts
+    /// that are taken back with their rules.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn load(&mut self, fold: &mut Fold) -> Result<(Vec<String>, Vec<Change>), StoreError> {
+        let mut messages = Vec::new();
+        let mut changes = Vec::new();
+        let is_new = self.count("SELECT count(*) FROM rules")? == 0;
+        let stored = self.stored_rules()?;
+        let restarted = self.compare_rules(fold, &stored, is_new, &mut messages)?;
+        let rule_of: BTreeMap<u32, (usize, Vec<String>)> = self
+            .numbers
+            .iter()
+            .zip(fold.rules())
+            .enumerate()
+            .map(|(index, (number, rule))| {
+                let fields = stored.get(&rule.id).map(|rule| rule.fields.as_str());
+                let fields = fields.unwrap_or_default().lines().map(str::to_owned);
+                (*number, (index, fields.collect()))
+            })
+            .collect();
+
+        self.each("SELECT number, value FROM objects", |row| {
+            let bytes: Vec<u8> = row.get(1)?;
+            Ok((row.get::<_, u32>(0)?, bytes))
+        })?
+        .into_iter()
+        .try_for_each(|(number, bytes)| fold.restore_object(number, &bytes))
+        .map_err(|error| self.damaged(format!("an object's name: {error}")))?;
+        fold.objects.restored();
+
+        for (tables, watermark) in self.each("SELECT tables, watermark FROM domains", |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        })? {
+            let tables: Vec<String> = tables.split(',').map(str::to_owned).collect();
+            fold.restore_watermark(&tables, watermark);
+        }
+        for bytes in self.each("SELECT value FROM pending ORDER BY id", |row| {
+            row.get::<_, Vec<u8>>(0)
+        })? {
+            let gone = fold
+                .restore_pending(&bytes, &rule_of)
+                .map_err(|error| self.damaged(format!("a waiting finding: {error}")))?;
+            if gone > 0 {
+                messages.push(format!(
+                    "{gone} findings of rules that there are no more are forgotten"
+                ));
+            }
+        }
+        let loaded = self.load_pages(fold, &restarted)?;
+        let mut orphans: BTreeSet<String> = BTreeSet::new();
+        self.load_moved_windows(fold)?;
+        for (stage, group, hash, due) in
+            self.each("SELECT stage, share, hash, due FROM cold", |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, i64>(2)?,
+                    row.get::<_, i64>(3)?,
+                ))
+            })?
+        {
+            match fold.stage_of_mut(&stage) {
+                Some(known) if !restarted.contains(&stage) => {
+                    let group = usize::try_from(group).unwrap_or_default();
+                    known.note_cold(group, hash.cast_unsigned(), due);
+                }
+                _ => {
+                    orphans.insert(stage);
+                }
+            }
+        }
+        for (stage, started) in self.each("SELECT stage, started FROM stages", |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        })? {
+            if let Some(known) = fold.stage_of_mut(&stage)
+                && !restarted.contains(&stage)
+            {
+                known.set_started(started);
+            }
+        }
+        for (key, bytes) in self.each("SELECT key, value FROM reported", |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })? {
+            let taken_back = fold
+                .restore_report(key, &bytes)
+                .map_err(|error| self.damaged(format!("a provisional alert: {error}")))?;
+            changes.extend(taken_back);
+        }
+        // What belongs to no rule any more goes, and findings that wait are stored under the numbers of now.
+        let mut batch = Batch::default();
+        orphans.extend(
+            loaded
+                .into_iter()
+                .filter(|stage| fold.stage_of_mut(stage).is_none()),
+        );
+        orphans.extend(restarted);
+        batch.forget_stages = orphans.into_iter().collect();
+        batch.rules = self.rule_rows(fold);
+        batch.resets_pending = true;
+        batch.pending = fold.waiting(&self.numbers);
+        batch.log.clone_from(&messages);
+        self.write(batch)?;
+        Ok((messages, changes))
+    }
+
+    fn stored_rules(&self) -> Result<BTreeMap<String, StoredRule>, StoreError> {
+        let rows = self.each(
+            "SELECT id, number, shape, whole, fields FROM rules",
+            |row| {
+                let rule = StoredRule {
+                    number: row.get(1)?,
+                    shape: row.get(2)?,
+                    whole: row.get(3)?,
+                    fields: row.get(4)?,
+                };
+                Ok((row.get::<_, String>(0)?, rule))
+            },
+        )?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Gives each rule its number, and finds the correlations whose state cannot be kept.
+    fn compare_rules(
+        &mut self,
+        fold: &Fold,
+        stored: &BTreeMap<String, StoredRule>,
+        is_new: bool,
+        messages: &mut Vec<String>,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let mut next = stored
+            .values()
+            .map(|rule| rule.number + 1)
+            .max()
+            .unwrap_or(0);
+        let mut restarted = BTreeSet::new();
+        self.numbers.clear();
+        for rule in fold.rules() {
+            let (shape, whole) = fingerprints(rule);
+            let id = &rule.id;
+            match stored.get(id) {
+                None => {
+                    self.numbers.push(next);
+                    next += 1;
+                    if !is_new {
+                        messages.push(format!(
+                            "rule `{id}` is new: it judges what comes from now on"
+                        ));
+                    }
+                }
+                Some(known) => {
+                    self.numbers.push(known.number);
+                    if known.shape != shape {
+                        restarted.insert(id.clone());
+                        messages.push(format!(
+                            "rule `{id}` correlates something else now: what it remembered is dropped, and it starts anew"
+                        ));
+                    } else if known.whole != whole {
+                        messages.push(match &rule.correlation {
+                            Some(correlation) => format!(
+                                "rule `{id}` has changed and keeps what it remembers; its windows are as the new rule says after {}",
+                                correlation.within.as_deref().unwrap_or("its longest session")
+                            ),
+                            None => format!(
+                                "rule `{id}` has changed: it judges new events by the new definition, and what it found before stays"
+                            ),
+                        });
+                    }
+                }
+            }
+        }
+        for id in stored.keys() {
+            if !fold.rules().iter().any(|rule| rule.id == *id) {
+                messages.push(format!(
+                    "rule `{id}` is gone: what it remembered is dropped"
+                ));
+            }
+        }
+        Ok(restarted)
+    }
+
+    fn rule_rows(&self, fold: &Fold) -> Vec<(String, StoredRule)> {
+        let rules = fold.rules().iter().zip(&self.numbers);
+        rules
+            .zip(fold.graph().fields())
+            .map(|((rule, number), fields)| {
+                let (shape, whole) = fingerprints(rule);
+                let names: Vec<String> = fields.iter().map(ToString::to_string).collect();
+                let stored = StoredRule {
+                    number: *number,
+                    shape,
+                    whole,
+                    fields: names.join("\n"),
+                };
+                (rule.id.clone(), stored)
+            })
+            .collect()
+    }
+
+    /// Reads all shares back, and returns the names of the stages that there were.
+    fn load_pages(
+        &mut self,
+        fold: &mut Fold,
+        restarted: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let mut names = BTreeSet::new();
+        let mut statement = self
+            .reader
+            .prepare("SELECT stage, share, seq, value FROM pages ORDER BY stage, share, seq")
+            .map_err(self.sqlite())?;
+        let mut rows = statement.query([]).map_err(self.sqlite())?;
+        let mut pages: HashMap<(String, usize), (usize, usize)> = HashMap::new();
+        let mut joined: Option<((String, usize), Vec<u8>)> = None;
+        let mut ready = Vec::new();
+        loop {
+            let row = rows.next().map_err(self.sqlite())?;
+            let Some(row) = row else { break };
+            let read = || -> rusqlite::Result<(String, i64, i64)> {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            };
+            let (stage, group, seq) = read().map_err(self.sqlite())?;
+            let group = usize::try_from(group).unwrap_or_default();
+            let value = row.get_ref(3).map_err(self.sqlite())?;
+            let bytes = value
+                .as_blob()
+                .map_err(|error| self.damaged(error.to_string()))?;
+            let size = pages.entry((stage.clone(), group)).or_default();
+            if seq == 0 {
+                size.0 += bytes.len();
+            } else {
+                size.1 += bytes.len();
+            }
+            let key = (stage, group);
+            match &mut joined {
+                Some((known, all)) if *known == key => all.extend_from_slice(bytes),
+                other => {
+                    ready.extend(other.replace((key, bytes.to_vec())));
+                    restore(fold, &mut ready, restarted, &mut names)
+                        .map_err(|what| self.damaged(what))?;
+                }
+            }
+        }
+        ready.extend(joined);
+        restore(fold, &mut ready, restarted, &mut names).map_err(|what| self.damaged(what))?;
+        drop(rows);
+        drop(statement);
+        self.pages = pages;
+        self.pages
+            .retain(|(stage, _), _| !restarted.contains(stage));
+        Ok(names)
+    }
+
+    /// Takes windows of alerts into memory that are on disk for sets of tables that there are no more.
+    fn load_moved_windows(&self, fold: &mut Fold) -> Result<(), StoreError> {
+        let rows = self.each(
+            "SELECT stage, share, key, value FROM cold WHERE stage LIKE 'alerts %'",
+            |row| {
+                let value: Vec<u8> = row.get(3)?;
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, String>(2)?,
+                    value,
+                ))
+            },
+        )?;
+        for (stage, group, key, value) in rows {
+            if fold.stage_of_mut(&stage).is_none() {
+                // As a share writes it.
+                let entry = (key.as_str(), Some(value.as_slice()));
+                let bytes = postcard::to_allocvec(&entry).unwrap_or_default();
+                fold.restore_moved_windows(usize::try_from(group).unwrap_or_default(), &bytes)
+                    .map_err(|error| self.damaged(format!("a window of alerts: {error}")))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+type Joined = Vec<((String, usize), Vec<u8>)>;
+
+fn restore(
+    fold: &mut Fold,
+    ready: &mut Joined,
+    restarted: &BTreeSet<String>,
+    names: &mut BTreeSet<String>,
+) -> Result<(), String> {
+    for ((stage, group), bytes) in ready.drain(..) {
+        names.insert(stage.clone());
+        if restarted.contains(&stage) {
+            continue;
+        }
+        let restored = match fold.stage_of_mut(&stage) {
+            Some(known) => known.restore(group, &bytes, &|_| true, false),
+            None if stage.starts_with("alerts ") => fold.restore_moved_windows(group, &bytes),
+            None => Ok(()),
+        };
+        restored.map_err(|error| format!("the state of `{stage}`: {error}"))?;
+    }
+    Ok(())
+}
