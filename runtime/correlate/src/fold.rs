@@ -551,6 +551,7 @@ impl Fold {
                     .iter()
                     .map(|at| value(at).map(Into::into))
                     .collect(),
+                continues: found.continues,
                 found: None,
             };
             let key = key::join(source.by.iter().map(value));
@@ -615,6 +616,7 @@ impl Fold {
                     fields: fields.chain([measured.clone(), measured.clone()]).collect(),
                     events,
                     context,
+                    continues: said.continues,
                 }
             })
             .collect();
@@ -792,6 +794,7 @@ fn alert_hit(rule: &str, found: Found) -> (String, Hit) {
         source: 0,
         kept: Kept::of(&found),
         values: Vec::new(),
+        continues: false,
         found: Some(Box::new(found)),
     };
     (key, hit)

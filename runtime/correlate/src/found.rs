@@ -1,12 +1,14 @@
 //! Findings as the fold holds them: events by number, so that a million of them fit.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use yagura_core::{EventRef, Finding, Severity, Timestamp};
+
+use crate::machine::MOST_OBSERVABLES;
 
 /// An event by number: its time in microseconds, its object's number in [`Objects`], its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -194,6 +196,9 @@ pub(crate) struct Found {
     pub(crate) observables: Vec<(String, String)>,
     pub(crate) context: Vec<(String, String)>,
     pub(crate) fields: Vec<Option<String>>,
+    /// It goes on from the one before, and has only what is new. Findings of tables, the only ones that are stored, do not.
+    #[serde(skip)]
+    pub(crate) continues: bool,
 }
 
 impl Found {
@@ -213,6 +218,7 @@ impl Found {
             observables: finding.observables,
             context: finding.context,
             fields: finding.fields,
+            continues: false,
         }
     }
 
@@ -258,9 +264,14 @@ pub(crate) struct Hit {
     pub(crate) kept: Kept,
     /// The values of the measured fields.
     pub(crate) values: Vec<Option<Box<str>>>,
+    /// It goes on from its rule's finding before, and has only what is new.
+    pub(crate) continues: bool,
     /// Title and id for the sequence's context; the window's whole content for alerts.
     pub(crate) found: Option<Box<Found>>,
 }
+
+/// Events of findings of one rule that go on from each other. An alert lists twenty: the others joined shall be among them.
+const MOST_OF_ONE: usize = 10;
 
 /// What is kept of a hit to prove what it took part in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -316,6 +327,51 @@ impl Kept {
                 object: self.object,
                 row: self.row,
             }),
+        }
+    }
+
+    /// Returns the event that made it known: the newest of its events.
+    pub(crate) fn newest(&self) -> Event {
+        let several = self.more.as_ref().and_then(|more| more.events.last());
+        several.copied().unwrap_or(Event {
+            time: self.time,
+            object: self.object,
+            row: self.row,
+        })
+    }
+
+    /// Says whether the event is one of its events.
+    pub(crate) fn holds(&self, event: Event) -> bool {
+        match &self.more {
+            Some(more) if !more.events.is_empty() => more.events.contains(&event),
+            _ => self.newest() == event,
+        }
+    }
+
+    /// Returns it with what `earlier` has, from which it goes on: of the events the first ones and the newest.
+    pub(crate) fn going_on_from(&self, earlier: &Self) -> Self {
+        let mut events = Vec::new();
+        earlier.events(&mut events);
+        events.truncate(MOST_OF_ONE - 1);
+        let newest = self.newest();
+        events.retain(|event| *event != newest);
+        events.push(newest);
+        let mut observables = BTreeSet::new();
+        for more in [earlier, self]
+            .into_iter()
+            .filter_map(|kept| kept.more.as_ref())
+        {
+            observables.extend(more.observables.iter().cloned());
+        }
+        let first = events[0];
+        Self {
+            time: self.time,
+            object: first.object,
+            row: first.row,
+            more: Some(Box::new(More {
+                events,
+                observables: observables.into_iter().take(MOST_OBSERVABLES).collect(),
+            })),
         }
     }
 

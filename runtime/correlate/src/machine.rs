@@ -28,7 +28,7 @@ pub(crate) const MOST_KEPT: usize = 10_000;
 pub(crate) const MOST_SHOWN: usize = 20;
 
 /// Observables of one finding.
-const MOST_OBSERVABLES: usize = 100;
+pub(crate) const MOST_OBSERVABLES: usize = 100;
 
 /// A fold over the hits of one key.
 pub(crate) trait Machine: Send + Sync {
@@ -73,6 +73,8 @@ pub(crate) struct Said {
     pub(crate) severity: Option<Severity>,
     pub(crate) observables: Vec<(String, String)>,
     pub(crate) context: Vec<(String, String)>,
+    /// It goes on from the finding before, and has only what is new.
+    pub(crate) continues: bool,
 }
 
 impl Said {
@@ -97,11 +99,17 @@ impl Said {
             severity: None,
             observables: observables.into_iter().collect(),
             context: Vec::new(),
+            continues: false,
         }
     }
 
     pub(crate) fn value(mut self, value: f64) -> Self {
         self.value = Some(value);
+        self
+    }
+
+    pub(crate) fn going_on(mut self) -> Self {
+        self.continues = true;
         self
     }
 
@@ -133,6 +141,7 @@ pub(crate) fn number(value: f64) -> String {
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
+    use crate::found::More;
 
     /// A machine with the state of one key.
     pub(crate) struct Run<M: Machine> {
@@ -181,6 +190,17 @@ pub(crate) mod testing {
             said.map(|said| (said.time, said.events.len())).collect()
         }
 
+        /// Returns the rows of each finding's events.
+        pub(crate) fn rows(&self) -> Vec<Vec<u32>> {
+            let rows = |said: &Said| said.events.iter().map(|event| event.row).collect();
+            self.said.iter().map(rows).collect()
+        }
+
+        /// Returns of each finding whether it goes on from the one before.
+        pub(crate) fn going_on(&self) -> Vec<bool> {
+            self.said.iter().map(|said| said.continues).collect()
+        }
+
         /// Returns one entry of each finding's context.
         pub(crate) fn context(&self, name: &str) -> Vec<&str> {
             let said = self.said.iter().flat_map(|said| &said.context);
@@ -205,7 +225,42 @@ pub(crate) mod testing {
                 more: None,
             },
             values: Vec::new(),
+            continues: false,
             found: None,
+        }
+    }
+
+    /// Returns a hit about a certain event of its time.
+    pub(crate) fn about(time: i64, source: u16, row: u32) -> Hit {
+        let mut hit = from(time, source);
+        hit.kept.row = row;
+        hit
+    }
+
+    /// Returns a hit about these events of object 0: time and row.
+    pub(crate) fn several(source: u16, events: &[(i64, u32)]) -> Hit {
+        let events: Vec<Event> = events
+            .iter()
+            .map(|(time, row)| Event {
+                time: *time,
+                object: 0,
+                row: *row,
+            })
+            .collect();
+        let newest = events.last().copied().unwrap();
+        let mut hit = about(newest.time, source, events[0].row);
+        hit.kept.more = Some(Box::new(More {
+            events,
+            observables: Vec::new(),
+        }));
+        hit
+    }
+
+    /// Returns the hit as one that goes on from the one before.
+    pub(crate) fn going_on(hit: Hit) -> Hit {
+        Hit {
+            continues: true,
+            ..hit
         }
     }
 

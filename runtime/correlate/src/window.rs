@@ -206,6 +206,7 @@ mod tests {
             observables: vec![("ip".into(), format!("10.0.0.{}", minute % 2))],
             context: vec![],
             fields: vec![],
+            continues: false,
         }));
         hit
     }

@@ -62,9 +62,13 @@ fn correlation() -> impl Strategy<Value = (String, bool)> {
             let second = (first + other) % 4;
             let by = if keyed || kind.contains("\"rare\"") { "by = [\"k\"]\n" } else { "" };
             let names = [format!("b{first}"), format!("b{second}")];
+            let measures = !["sequence", "stages", "absence", "new-value", "change"]
+                .iter()
+                .any(|word| kind.contains(&format!("\"{word}\"")));
             let kind = kind.replace("R0", &names[0]).replace("R1", &names[1]);
             let text = format!(
-                "[rule]\nid = \"ID\"\ntitle = \"{{count}} of ID\"\n[rule.correlation]\n{kind}\nrules = [\"{}\", \"{}\"]\n{by}within = \"{within}s\"\n[rule.alert]\nwindow = \"40s\"\n",
+                "[rule]\nid = \"ID\"\ntitle = \"{}ID\"\n[rule.correlation]\n{kind}\nrules = [\"{}\", \"{}\"]\n{by}within = \"{within}s\"\n[rule.alert]\nwindow = \"40s\"\n",
+                if measures { "{count} of " } else { "" },
                 names[0], names[1]
             );
             (text, chained)
@@ -78,21 +82,34 @@ struct Event {
     rule: usize,
     key: u8,
     value: u8,
+    /// Its row, which another rule may find too.
+    row: usize,
     /// How late it comes, in seconds.
     delay: i64,
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let event = (0..400_i64, 0..4_usize, 0..4_u8, 0..5_u8, 0..LATENESS).prop_map(
-        |(second, rule, key, value, delay)| Event {
-            second,
-            rule,
-            key,
-            value,
-            delay,
-        },
-    );
-    proptest::collection::vec(event, 0..120)
+    let also = proptest::option::weighted(0.2, 1..4_usize);
+    let event = (0..400_i64, 0..4_usize, 0..4_u8, 0..5_u8, 0..LATENESS, also);
+    proptest::collection::vec(event, 0..120).prop_map(|events| {
+        let mut all = Vec::new();
+        for (row, (second, rule, key, value, delay, also)) in events.into_iter().enumerate() {
+            let event = Event {
+                second,
+                rule,
+                key,
+                value,
+                row,
+                delay,
+            };
+            all.extend(also.map(|other| Event {
+                rule: (rule + other) % 4,
+                ..event.clone()
+            }));
+            all.push(event);
+        }
+        all
+    })
 }
 
 fn rules(correlations: &[(String, bool)], report: &str) -> Vec<Arc<Rule>> {
@@ -112,6 +129,13 @@ fn rules(correlations: &[(String, bool)], report: &str) -> Vec<Arc<Rule>> {
             "[rule]\nid = \"chain\"\ntitle = \"chain of {{k}}\"\n[rule.correlation]\ntype = \"count\"\nrules = [{}]\nby = [\"k\"]\nwithin = \"100s\"\ncondition = {{ gte = 2 }}\n",
             chained.join(", ")
         ));
+        // Evidence of what goes on is kept by what waits for another rule.
+        for kind in ["sequence", "any-order"] {
+            texts.push(format!(
+                "[rule]\nid = \"{kind}\"\ntitle = \"{{k}}\"\n[rule.correlation]\ntype = \"{kind}\"\nrules = [\"chain\", {}, \"b0\"]\nby = [\"k\"]\nwithin = \"60s\"\n",
+                chained[0]
+            ));
+        }
     }
     texts
         .iter()
@@ -119,7 +143,7 @@ fn rules(correlations: &[(String, bool)], report: &str) -> Vec<Arc<Rule>> {
         .collect()
 }
 
-fn finding(fold: &Fold, number: usize, event: &Event) -> Finding {
+fn finding(fold: &Fold, event: &Event) -> Finding {
     let time = Timestamp::clamped(event.second * SECOND);
     let fields =
         fold.graph().fields()[event.rule]
@@ -135,8 +159,8 @@ fn finding(fold: &Fold, number: usize, event: &Event) -> Finding {
         events: vec![EventRef {
             time,
             // Objects hold events of any times, as they do where sources are late.
-            object: format!("o{}", number % 7).into(),
-            row: number as u64,
+            object: format!("o{}", event.row % 7).into(),
+            row: event.row as u64,
         }],
         key: format!("k{}", event.key),
         title: format!("value {}", event.value),
@@ -173,11 +197,7 @@ fn end_of(events: &[Event], table: &str) -> i64 {
 
 fn one_shot(rules: &[Arc<Rule>], events: &[Event]) -> Vec<String> {
     let mut fold = Fold::new(rules.to_vec(), FoldOptions::default()).unwrap();
-    let findings: Vec<Finding> = events
-        .iter()
-        .enumerate()
-        .map(|(number, event)| finding(&fold, number, event))
-        .collect();
+    let findings: Vec<Finding> = events.iter().map(|event| finding(&fold, event)).collect();
     let mut alerts = settled(
         fold.step(findings, &|_| Mark::default(), &mut NoCold)
             .unwrap()
@@ -260,10 +280,7 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
     while !rest.is_empty() {
         let (now, later) = rest.split_at((*steps.next().unwrap()).min(rest.len()));
         rest = later;
-        let findings = now
-            .iter()
-            .map(|(number, event)| finding(&fold, *number, event))
-            .collect();
+        let findings = now.iter().map(|(_, event)| finding(&fold, event)).collect();
         // All that is still to come is no more than so late.
         for (_, event) in now {
             let seen = seen

@@ -25,8 +25,12 @@ impl Machine for Absence {
     type State = State;
 
     fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
-        if self.is_same || hit.source == 1 {
+        if self.is_same {
             state.open.clear();
+        } else if hit.source == 1 {
+            // An event does not follow itself.
+            let event = hit.kept.newest();
+            state.open.retain(|open| open.holds(event));
         }
         if hit.source == 0 {
             state.open.push_back(hit.kept);
@@ -63,7 +67,7 @@ impl Machine for Absence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::testing::{Run, from};
+    use crate::machine::testing::{Run, about, from};
 
     fn seen(is_same: bool, hits: &[(i64, u16)], end: i64) -> Vec<(i64, usize)> {
         let mut run = Run::new(Absence {
@@ -84,6 +88,21 @@ mod tests {
         assert_eq!(seen(false, &hits, 31), [(10, 1), (30, 1)]);
         // At the last instant is in time.
         assert_eq!(seen(false, &[(0, 0), (10, 1)], 99), []);
+    }
+
+    #[test]
+    fn an_event_that_both_rules_find_does_not_follow_itself() {
+        let mut run = Run::new(Absence {
+            within: 10,
+            is_same: false,
+        });
+        for (time, source, row) in [(0, 0, 1), (0, 0, 2), (0, 1, 2), (20, 0, 3), (20, 1, 3)] {
+            run.push(about(time, source, row));
+        }
+        run.push(about(25, 1, 4));
+        run.advance(99);
+        // The other event of the same instant was followed, and the last one by another.
+        assert_eq!(run.rows(), [[2]]);
     }
 
     #[test]

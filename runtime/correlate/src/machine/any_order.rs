@@ -59,10 +59,14 @@ impl Machine for AnyOrder {
             return;
         }
         let oldest = hit.time.saturating_sub(self.within);
-        state
-            .hits
-            .retain(|(source, kept)| *source != hit.source && kept.time > oldest);
-        state.hits.push((hit.source, hit.kept));
+        state.hits.retain(|(_, kept)| kept.time > oldest);
+        let earlier = state.hits.iter().position(|(of, _)| *of == hit.source);
+        let earlier = earlier.map(|at| state.hits.remove(at).1);
+        let kept = match earlier {
+            Some(earlier) if hit.continues => hit.kept.going_on_from(&earlier),
+            _ => hit.kept,
+        };
+        state.hits.push((hit.source, kept));
         if self.holds(state) {
             out.said.push(Self::say(state, hit.time));
             state.hits.clear();
@@ -97,7 +101,7 @@ impl Machine for AnyOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::testing::{Run, from};
+    use crate::machine::testing::{Run, about, from, going_on, several};
 
     fn seen(expression: &str, hits: &[(i64, u16)], end: i64) -> Vec<(i64, usize)> {
         let rules = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
@@ -131,6 +135,31 @@ mod tests {
         assert_eq!(seen(ab, &[(0, 0)], 10), []);
         assert_eq!(seen(ab, &[(0, 0)], 11), [(10, 1)]);
         assert_eq!(seen(ab, &[(0, 0), (10, 1)], 99), []);
+    }
+
+    #[test]
+    fn a_finding_that_goes_on_keeps_what_came_before_it() {
+        let mut run = Run::new(AnyOrder {
+            within: 10,
+            at_close: false,
+            expression: Expression::And(vec![Expression::Rule(0), Expression::Rule(1)]),
+            condition: None,
+        });
+        run.push(several(0, &[(1, 11), (2, 12), (3, 13)]));
+        run.push(going_on(about(4, 0, 14)));
+        run.push(about(5, 1, 15));
+        // What was told is spent, and what is too old is gone.
+        run.push(going_on(about(6, 0, 16)));
+        run.push(going_on(about(17, 0, 17)));
+        run.push(about(18, 1, 18));
+        // One that does not go on stands for itself.
+        run.push(several(0, &[(20, 20), (21, 21)]));
+        run.push(about(22, 0, 22));
+        run.push(about(23, 1, 23));
+        assert_eq!(
+            run.rows(),
+            [vec![11, 12, 13, 14, 15], vec![17, 18], vec![22, 23]]
+        );
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Machine for Baseline {
             let count = state.count as f64;
             if count > normal * self.factor {
                 let said = if state.holding {
-                    Said::of(hit.time, [&hit.kept])
+                    Said::of(hit.time, [&hit.kept]).going_on()
                 } else {
                     Said::of(hit.time, &state.hits)
                 };
@@ -186,6 +186,7 @@ mod tests {
             run.push(hit(45));
         }
         assert_eq!(run.seen(), [(45, 10), (45, 1)]);
+        assert_eq!(run.going_on(), [false, true]);
         assert_eq!(run.context("normal"), ["3", "3"]);
     }
 

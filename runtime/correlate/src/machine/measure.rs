@@ -191,7 +191,8 @@ impl Measure {
         let value = self.measured(state);
         let holds = (state.count > 0) && self.condition.holds(value);
         if holds && state.holding {
-            out.said.push(Said::of(time, [newest]).value(value));
+            out.said
+                .push(Said::of(time, [newest]).value(value).going_on());
         } else if holds {
             out.said.push(Said::of(time, &state.hits).value(value));
         }
@@ -341,6 +342,7 @@ mod tests {
         }
         // 0 has left when 10 comes, for the window does not hold its first instant.
         assert_eq!(run.seen(), [(11, 3), (12, 1), (13, 1)]);
+        assert_eq!(run.going_on(), [false, true, true]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use yagura_core::Severity;
 
 use super::{Machine, Out, Said};
-use crate::found::{Hit, Kept};
+use crate::found::{Event, Hit, Kept};
 
 /// Steps in order. A chain that is complete is told and forgotten: the next begins anew.
 #[derive(Debug, Clone)]
@@ -19,31 +19,42 @@ pub(crate) struct Sequence {
     pub(crate) severities: Vec<Severity>,
 }
 
-/// For each step but the last the chain that reached it latest. It began no earlier than any other that did, so it is
-/// the only one worth keeping.
+/// For each step but the last the chains that reached it latest, the latest at the end: more than one, because a chain
+/// cannot take an event that it has already. See [`keep_latest`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct State {
-    chains: Vec<Option<Vec<Kept>>>,
+    chains: Vec<Vec<Chain>>,
 }
+
+/// A finding for each step so far.
+type Chain = Vec<Kept>;
+
+/// Chains of a step that are kept at most, which only many events of one instant can need.
+const MOST_CHAINS: usize = 8;
 
 impl Machine for Sequence {
     type State = State;
 
     fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
-        state.chains.resize(self.steps.saturating_sub(1), None);
+        state
+            .chains
+            .resize(self.steps.saturating_sub(1), Vec::new());
         let Some(steps) = self.steps_of.get(usize::from(hit.source)) else {
             return;
         };
-        // Later steps first, so that one event is not two steps.
+        // Later steps first, so that one finding is not two steps.
         for step in steps.iter().rev().copied() {
-            let mut chain = match step.checked_sub(1) {
-                None => Vec::new(),
-                Some(before) => match state.chains.get(before) {
-                    Some(Some(chain)) if self.follows(chain, hit.time) => chain.clone(),
-                    _ => continue,
-                },
+            let before: Vec<Chain> = match step.checked_sub(1) {
+                None => vec![Vec::new()],
+                Some(before) => {
+                    let chains = state.chains[before].iter();
+                    let fitting = chains.filter(|chain| self.can_take(chain, &hit));
+                    fitting.cloned().collect()
+                }
             };
-            chain.push(hit.kept.clone());
+            if before.is_empty() {
+                continue;
+            }
             if let Some(severity) = self.severities.get(step) {
                 let mut said =
                     Said::of(hit.time, [&hit.kept]).with("stage", (step + 1).to_string());
@@ -51,18 +62,28 @@ impl Machine for Sequence {
                 out.said.push(said);
             }
             if step + 1 == self.steps {
-                if self.severities.is_empty() {
-                    out.said.push(Said::of(hit.time, &chain));
+                if self.severities.is_empty()
+                    && let Some(latest) = before.last()
+                {
+                    out.said
+                        .push(Said::of(hit.time, latest.iter().chain([&hit.kept])));
                 }
-                state.chains.fill(None);
+                state.chains.fill(Vec::new());
                 return;
             }
-            state.chains[step] = Some(chain);
+            let chains = &mut state.chains[step];
+            let kept = self.with_earlier(chains, &hit);
+            chains.extend(before.into_iter().map(|mut chain| {
+                chain.push(kept.clone());
+                chain
+            }));
+            keep_latest(chains, self.steps - 1 - step);
         }
     }
 
     fn due(&self, state: &State) -> i64 {
-        let starts = state.chains.iter().flatten().filter_map(|c| c.first());
+        let chains = state.chains.iter().flatten();
+        let starts = chains.filter_map(|chain| chain.first());
         let latest = starts.map(|hit| hit.time).max();
         latest.map_or(i64::MIN, |start| start.saturating_add(self.within))
     }
@@ -72,23 +93,74 @@ impl Machine for Sequence {
     }
 
     fn heap(&self, state: &State) -> usize {
-        let hits = state.chains.iter().flatten().flatten();
-        let kept = hits.map(|hit| size_of::<Kept>() + hit.heap());
-        state.chains.capacity() * 24 + kept.sum::<usize>()
+        let chains = state.chains.iter().flatten();
+        let kept = chains.clone().flatten();
+        (state.chains.capacity() + chains.count()) * size_of::<Chain>()
+            + kept
+                .map(|hit| size_of::<Kept>() + hit.heap())
+                .sum::<usize>()
     }
 }
 
 impl Sequence {
-    fn follows(&self, chain: &[Kept], time: i64) -> bool {
-        let since = |hit: Option<&Kept>| hit.map_or(i64::MAX, |hit| time.saturating_sub(hit.time));
-        since(chain.first()) <= self.within && since(chain.last()) <= self.step_within
+    /// Says whether the hit can be the chain's next step: in time, and about an event that is none of its steps.
+    fn can_take(&self, chain: &[Kept], hit: &Hit) -> bool {
+        let since =
+            |kept: Option<&Kept>| kept.map_or(i64::MAX, |kept| hit.time.saturating_sub(kept.time));
+        let event = hit.kept.newest();
+        since(chain.first()) <= self.within
+            && since(chain.last()) <= self.step_within
+            && !chain.iter().any(|kept| kept.holds(event))
     }
+
+    /// Returns the hit with what was found before where it goes on from the latest that reached the same step.
+    fn with_earlier(&self, chains: &[Chain], hit: &Hit) -> Kept {
+        let earlier = chains.last().and_then(|chain| chain.last());
+        let in_time = |kept: &&Kept| hit.time.saturating_sub(kept.time) <= self.within;
+        match earlier.filter(in_time) {
+            Some(earlier) if hit.continues => hit.kept.going_on_from(earlier),
+            _ => hit.kept.clone(),
+        }
+    }
+}
+
+/// Keeps of the chains of a step, the latest last, those that the `left` steps to come can need: whatever their events
+/// are, one of the latest chains that hold none of them. A chain of an instant before holds no event of this one.
+fn keep_latest(chains: &mut Vec<Chain>, left: usize) {
+    let time_of = |chain: &Chain| chain.last().map(|kept| kept.time);
+    let Some(now) = chains.last().map(time_of) else {
+        return;
+    };
+    let mut kept: Vec<Chain> = Vec::new();
+    // So many of them have no event in common with each other; as many events cannot be in more.
+    let (mut apart, mut of_apart): (usize, Vec<Event>) = (0, Vec::new());
+    while let Some(chain) = chains.pop() {
+        if apart > left {
+            break;
+        }
+        if time_of(&chain) < now {
+            kept.push(chain);
+            break;
+        }
+        let events: Vec<Event> = chain.iter().map(Kept::newest).collect();
+        let has_all = |known: &Chain| known.iter().all(|hit| events.contains(&hit.newest()));
+        if kept.iter().any(has_all) || kept.len() + 1 >= MOST_CHAINS {
+            continue;
+        }
+        if !events.iter().any(|event| of_apart.contains(event)) {
+            apart += 1;
+            of_apart.extend(events);
+        }
+        kept.push(chain);
+    }
+    kept.reverse();
+    *chains = kept;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::testing::{Run, from};
+    use crate::machine::testing::{Run, about, from, going_on, several};
 
     fn sequence(steps_of: Vec<Vec<usize>>, steps: usize) -> Sequence {
         Sequence {
@@ -126,6 +198,109 @@ mod tests {
         let twice = || sequence(vec![vec![0, 1]], 2);
         assert_eq!(seen(twice(), &[(0, 0)]), []);
         assert_eq!(seen(twice(), &[(0, 0), (1, 0), (2, 0)]), [(1, 2)]);
+    }
+
+    #[test]
+    fn one_event_that_two_rules_find_is_one_step() {
+        let ab = || sequence(vec![vec![0], vec![1]], 2);
+        let rows = |machine: Sequence, hits: &[(i64, u16, u32)]| {
+            let mut run = Run::new(machine);
+            for (time, source, row) in hits {
+                run.push(about(*time, *source, *row));
+            }
+            run.rows()
+        };
+        assert_eq!(rows(ab(), &[(0, 0, 7), (0, 1, 7)]), [[0; 2]; 0]);
+        // It does not make the chain forget the step before it, and another event of its instant may follow it.
+        let earlier = [(0, 0, 1), (3, 0, 7), (3, 1, 7)];
+        assert_eq!(rows(ab(), &earlier), [[1, 7]]);
+        let other = [(3, 0, 7), (3, 1, 7), (3, 1, 8)];
+        assert_eq!(rows(ab(), &other), [[7, 8]]);
+        // Both rules find both events of an instant.
+        let both = [(1, 0, 1), (3, 0, 7), (3, 0, 8), (3, 1, 7), (3, 1, 8)];
+        assert_eq!(rows(ab(), &both)[0], [8, 7]);
+        let mut stages = ab();
+        stages.severities = vec![Severity::Low, Severity::High];
+        assert_eq!(rows(stages, &earlier), [[1], [7], [7]]);
+    }
+
+    #[test]
+    fn a_count_that_goes_on_keeps_the_events_that_made_it() {
+        let mut run = Run::new(sequence(vec![vec![0], vec![1]], 2));
+        run.push(several(0, &[(1, 11), (2, 12), (3, 13)]));
+        run.push(going_on(about(4, 0, 14)));
+        // The count holds the event already, and so does what it was before.
+        run.push(Hit {
+            time: 4,
+            ..several(1, &[(3, 13)])
+        });
+        run.push(about(4, 1, 14));
+        assert_eq!(run.rows(), [[11, 12, 13, 14]]);
+        let mut run = Run::new(sequence(vec![vec![0], vec![1]], 2));
+        let first: Vec<(i64, u32)> = (0..25).map(|row| (0, row)).collect();
+        run.push(several(0, &first));
+        run.push(going_on(about(4, 0, 40)));
+        run.push(going_on(about(4, 0, 41)));
+        run.push(about(5, 1, 50));
+        let shown: Vec<u32> = (0..9).chain([41, 50]).collect();
+        assert_eq!(run.rows(), [shown]);
+    }
+
+    /// Says whether some hits before the last one are, with it, the steps in order, each about another event.
+    fn completes(machine: &Sequence, hits: &[(i64, u16, u32)]) -> bool {
+        fn chain(machine: &Sequence, hits: &[(i64, u16, u32)], taken: &mut Vec<usize>) -> bool {
+            let next = taken[taken.len() - 1];
+            let left = machine.steps - taken.len();
+            if left == 0 {
+                return hits[taken[0]].0 - hits[next].0 <= machine.within;
+            }
+            (0..next).any(|at| {
+                let (time, source, row) = hits[at];
+                let fits = machine.steps_of[usize::from(source)].contains(&(left - 1))
+                    && hits[next].0 - time <= machine.step_within
+                    && taken.iter().all(|known| hits[*known].2 != row);
+                taken.push(at);
+                let found = fits && chain(machine, hits, taken);
+                taken.pop();
+                found
+            })
+        }
+        let last = hits.len() - 1;
+        machine.steps_of[usize::from(hits[last].1)].contains(&(machine.steps - 1))
+            && chain(machine, hits, &mut vec![last])
+    }
+
+    #[test]
+    fn what_completes_is_what_any_choice_of_findings_would() {
+        use proptest::prelude::*;
+        // Events at a time, each with the rules that find it.
+        let event = (0..12_i64, 1..8_u8);
+        let events = proptest::collection::vec(event, 0..14);
+        let machine = sequence(vec![vec![0], vec![1], vec![2]], 3);
+        let config = ProptestConfig {
+            cases: 2_000,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        };
+        proptest!(config, |(events in events)| {
+            let mut hits: Vec<(i64, u16, u32)> = Vec::new();
+            for (row, (time, rules)) in (0..).zip(&events) {
+                let of = (0..3).filter(|source| rules & (1 << source) > 0);
+                hits.extend(of.map(|source| (*time, source, row)));
+            }
+            hits.sort_unstable();
+            let mut run = Run::new(machine.clone());
+            let mut expected = Vec::new();
+            let mut since = 0;
+            for (at, (time, source, row)) in hits.iter().enumerate() {
+                run.push(about(*time, *source, *row));
+                if completes(&machine, &hits[since..=at]) {
+                    expected.push((*time, 3));
+                    since = at + 1;
+                }
+            }
+            prop_assert_eq!(run.seen(), expected, "{:?}", hits);
+        });
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Machine for Threshold {
             #[expect(clippy::cast_precision_loss, reason = "thousands")]
             let count = state.hits.len() as f64;
             let said = match &newest {
-                Some(newest) => Said::of(hit.time, [newest]),
+                Some(newest) => Said::of(hit.time, [newest]).going_on(),
                 None => {
                     let all: Vec<Kept> = state.hits.iter().collect();
                     Said::of(hit.time, &all)
@@ -107,6 +107,7 @@ mod tests {
         }
         // 0 has left when 10 comes, for the window does not hold its first instant.
         assert_eq!(run.seen(), [(11, 3), (12, 1), (13, 1)]);
+        assert_eq!(run.going_on(), [false, true, true]);
     }
 
     #[test]
