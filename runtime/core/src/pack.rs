@@ -188,7 +188,7 @@ pub enum PackError {
     },
 }
 
-/// A rule file: `rules/*.toml`.
+/// A rule file: a `.toml` in `rules/` or a folder below.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleFile {
@@ -200,7 +200,7 @@ pub struct RuleFile {
 }
 
 impl Pack {
-    /// Reads the pack in `dir`: its manifest and the rules in `rules/*.toml`.
+    /// Reads the pack in `dir`: its manifest and the rules in `rules/` and the folders below.
     pub fn read(dir: &Path) -> Result<Self, PackError> {
         let manifest_file = dir.join("pack.toml");
         if !manifest_file.is_file() {
@@ -221,16 +221,7 @@ impl Pack {
         let rules_dir = dir.join("rules");
         let mut files = Vec::new();
         if rules_dir.is_dir() {
-            let read_error = |source| PackError::Read {
-                file: rules_dir.clone(),
-                source,
-            };
-            for entry in fs::read_dir(&rules_dir).map_err(read_error)? {
-                let path = entry.map_err(read_error)?.path();
-                if path.extension().is_some_and(|ext| ext == "toml") {
-                    files.push(path);
-                }
-            }
+            collect_rules(&rules_dir, &mut files)?;
         }
         files.sort();
         let mut rules: BTreeMap<String, PackRule> = BTreeMap::new();
@@ -365,6 +356,23 @@ pub fn parse_rule(file: &Path, text: &str) -> Result<RuleFile, PackError> {
         }
     }
     Ok(RuleFile { rule, tests })
+}
+
+/// Adds the files of rules in a folder and in those below.
+fn collect_rules(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), PackError> {
+    let read_error = |source| PackError::Read {
+        file: dir.to_owned(),
+        source,
+    };
+    for entry in fs::read_dir(dir).map_err(read_error)? {
+        let path = entry.map_err(read_error)?.path();
+        if path.is_dir() {
+            collect_rules(&path, files)?;
+        } else if path.extension().is_some_and(|ext| ext == "toml") {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn read(file: &Path) -> Result<String, PackError> {
