@@ -150,6 +150,14 @@ impl CorrelationKind {
             Self::Stages => "stages",
         }
     }
+
+    /// Returns the names that its findings have for what was measured; none where nothing is.
+    pub fn measures(self) -> &'static [&'static str] {
+        match self {
+            Self::Sequence | Self::Stages | Self::Absence | Self::NewValue | Self::Change => &[],
+            _ => &MEASURES,
+        }
+    }
 }
 
 /// How windows lie in time.
@@ -219,7 +227,7 @@ impl Condition {
     }
 }
 
-/// Names that a correlation's title may use besides its `by`: what was measured.
+/// Names that a title may use besides `by`, where something is measured.
 pub const MEASURES: [&str; 2] = ["count", "value"];
 
 impl Correlation {

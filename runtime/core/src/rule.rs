@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::FieldPath;
-use crate::correlation::{Correlation, MEASURES};
+use crate::correlation::Correlation;
 use crate::time::parse_duration;
 
 /// How grave a finding is.
@@ -327,11 +327,16 @@ impl Rule {
     /// Returns a name in title or key that a correlation's findings do not have.
     fn names_of(&self, correlation: &Correlation) -> Option<RuleProblem> {
         let by = correlation.by.iter().map(String::as_str);
-        let known: Vec<&str> = by.clone().chain(MEASURES).collect();
+        let measures = correlation.kind.measures();
+        let known: Vec<&str> = by.clone().chain(measures.iter().copied()).collect();
         let lacks = |names: &[&str], path: &FieldPath| !names.contains(&path.to_string().as_str());
+        let word = correlation.kind.word();
         let wrong = |key, path: &FieldPath, names: &[&str]| RuleProblem {
             key,
-            message: format!("names `{path}`; a correlation has {}", names.join(", ")),
+            message: match names {
+                [] => format!("names `{path}`, and this `{word}` has no names, for it has no `by`"),
+                _ => format!("names `{path}`; this `{word}` has {}", names.join(", ")),
+            },
         };
         if let Some(path) = self.title_columns().iter().find(|path| lacks(&known, path)) {
             return Some(wrong("title", path, &known));
@@ -404,6 +409,49 @@ mod tests {
             parts.last(),
             Some(&TitlePart::Text(" {} {x".to_owned())),
             "{parts:?}"
+        );
+    }
+
+    #[test]
+    fn a_title_has_only_what_its_kind_has() {
+        let problem = |kind: &str, title: &str| {
+            let rule: Rule = toml::from_str(&format!(
+                "id = \"a\"\ntitle = \"{title}\"\n[correlation]\nby = [\"user\"]\nwithin = \"1h\"\n{kind}"
+            ))
+            .unwrap();
+            rule.problem()
+                .map(|problem| format!("`{}` {}", problem.key, problem.message))
+        };
+        let sequence = "type = \"sequence\"\nrules = [\"x\", \"y\"]";
+        let absence = "type = \"absence\"\nrules = [\"x\"]";
+        let stages = "type = \"stages\"\nrules = [\"x\", \"y\"]\nseverities = [\"low\", \"high\"]";
+        let new_value = "type = \"new-value\"\nrules = [\"x\"]\nfield = \"v\"";
+        let change = "type = \"change\"\nrules = [\"x\"]\nfields = [\"v\"]";
+        for (word, kind) in [
+            ("sequence", sequence),
+            ("absence", absence),
+            ("stages", stages),
+            ("new-value", new_value),
+            ("change", change),
+        ] {
+            assert_eq!(problem(kind, "of {user}"), None);
+            for name in ["count", "value"] {
+                assert_eq!(
+                    problem(kind, &format!("{{{name}}} of {{user}}")),
+                    Some(format!("`title` names `{name}`; this `{word}` has user"))
+                );
+            }
+        }
+        let any_order = "type = \"any-order\"\nrules = [\"x\", \"y\"]";
+        assert_eq!(problem(any_order, "{count} of {user}"), None);
+        let without = sequence.replace("type", "by = []\ntype");
+        let rule: Rule = toml::from_str(&format!(
+            "id = \"a\"\ntitle = \"{{user}}\"\n[correlation]\nwithin = \"1h\"\n{without}"
+        ))
+        .unwrap();
+        assert_eq!(
+            rule.problem().unwrap().message,
+            "names `user`, and this `sequence` has no names, for it has no `by`"
         );
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use yagura_core::correlation::{CorrelationKind, MEASURES};
+use yagura_core::correlation::CorrelationKind;
 use yagura_core::names::did_you_mean;
 use yagura_core::references::{circle_of, in_order, members};
 use yagura_core::rule::Report;
@@ -173,14 +173,18 @@ impl Graph {
             return Ok(fields.iter().position(|known| *known == path).unwrap_or(0));
         };
         let text = path.to_string();
-        let known = joined.by.iter().map(String::as_str).chain(MEASURES);
+        let measures = joined.kind.measures().iter().copied();
+        let known = joined.by.iter().map(String::as_str).chain(measures);
         let at = known.clone().position(|known| known == text);
         at.ok_or_else(|| {
             let names: Vec<&str> = known.collect();
             wrong(format!(
-                "names `{text}`, which the correlation `{}` does not have: it has {}; use one of these, or an alias",
+                "names `{text}`, which the correlation `{}` does not have: {}",
                 of.id,
-                names.join(", ")
+                match names.as_slice() {
+                    [] => "it has no names, for it has no `by`".to_owned(),
+                    _ => format!("it has {}; use one of these, or an alias", names.join(", ")),
+                }
             ))
         })
     }
@@ -370,6 +374,22 @@ mod tests {
             ),
             "{}",
             message(&lacks)
+        );
+        let mut nothing = Rule::clone(&joins("y", &["a", "b"], &[]));
+        if let Some(correlation) = &mut nothing.correlation {
+            correlation.kind = CorrelationKind::Sequence;
+        }
+        let measures_nothing = [
+            joins("x", &["y", "a"], &["count"]),
+            Arc::new(nothing),
+            rule("a", "t"),
+            rule("b", "t"),
+        ];
+        assert!(
+            message(&measures_nothing)
+                .ends_with("does not have: it has no names, for it has no `by`"),
+            "{}",
+            message(&measures_nothing)
         );
     }
 }
