@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use yagura_core::Rule;
 use yagura_core::names::did_you_mean;
-use yagura_core::references::members;
+use yagura_core::references::{circle_of, in_order, members};
 use yagura_correlate::{Graph, GraphError};
 use yagura_lake::table::Table;
 use yagura_rules::resolve::find;
@@ -58,6 +58,7 @@ impl RuleSet {
                 set.not_run.push(not_run(&source, reason));
             }
         }
+        check_circles(&all)?;
         set.add_correlations(waiting, &all)?;
         let shared: Vec<Arc<Rule>> = set
             .rules
@@ -164,7 +165,7 @@ impl RuleSet {
                                 "correlation.field"
                             },
                             message: format!(
-                                "needs `{path}` of rule `{}`, and its table `{}` has no such column{near}; say under `correlation.aliases.{name}` what that rule calls it",
+                                "needs `{path}` of rule `{}`, and its table `{}` has no such column; say under `correlation.aliases.{name}` what that rule calls it{near}",
                                 of.rule.id, of.rule.table
                             ),
                         });
@@ -183,6 +184,30 @@ impl RuleSet {
             .map(|(index, source)| (index, source.clone()))
             .collect()
     }
+}
+
+/// Looks for correlations that join each other in a circle.
+fn check_circles(all: &[RuleSource]) -> Result<(), EngineError> {
+    let joined = |source: &RuleSource| -> Vec<usize> {
+        let entries = source.rule.correlation.iter().flat_map(|of| &of.rules);
+        entries
+            .flat_map(|entry| members(entry, all.iter().map(|known| &*known.rule)))
+            .collect()
+    };
+    let needs: Vec<Vec<usize>> = all.iter().map(joined).collect();
+    let order = in_order(&needs);
+    let Some(first) = order.circular.first() else {
+        return Ok(());
+    };
+    let circle = circle_of(*first, &needs, &order);
+    let source = &all[circle.first().copied().unwrap_or(*first)];
+    let ids: Vec<&str> = circle.iter().map(|at| all[*at].rule.id.as_str()).collect();
+    Err(EngineError::Rule {
+        file: source.file.clone(),
+        rule: source.rule.id.clone(),
+        key: "correlation.rules",
+        message: format!("lead back to themselves: `{}`", ids.join("` → `")),
+    })
 }
 
 /// Names the file of a rule that does not fit the others.

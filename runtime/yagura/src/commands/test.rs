@@ -113,7 +113,8 @@ fn report(arguments: &Arguments, results: &[PackResult]) -> Result<()> {
             Format::Text => result.print_text(&mut out)?,
         }
     }
-    if arguments.format == Format::Text {
+    // A pack that cannot be read has no cases to sum up.
+    if arguments.format == Format::Text && !results.is_empty() {
         summary(&mut out, results)?;
     }
     if let Some(file) = &arguments.junit {
