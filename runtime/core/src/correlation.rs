@@ -228,7 +228,7 @@ impl Condition {
 }
 
 /// Names that a title may use besides `by`, where something is measured.
-pub const MEASURES: [&str; 2] = ["count", "value"];
+const MEASURES: [&str; 2] = ["count", "value"];
 
 impl Correlation {
     /// Returns a correlation of this kind over the findings of `rules`, with nothing else said.

@@ -42,6 +42,8 @@ pub(crate) struct RuleSet {
     pub(crate) sigma: SigmaInput,
     /// The tables, where any were named.
     pub(crate) tables: Option<Vec<Arc<Table>>>,
+    /// The configuration's file of places by address.
+    pub(crate) geoip: Option<PathBuf>,
 }
 
 impl Sources {
@@ -97,6 +99,7 @@ impl Sources {
             packs,
             sigma,
             tables,
+            geoip: config.geoip,
         })
     }
 }

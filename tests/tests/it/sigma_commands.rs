@@ -414,7 +414,7 @@ fn check_and_coverage_look_at_correlations_of_packs() {
     assert_eq!(ran.code, Some(2));
     for want in [
         "rules.toml:8: error: `correlation.rules` names `logn`, and there is no such rule; did you mean `logon`",
-        "fields.toml:9: error: `correlation.by` names `Computr`: table `windows` of the rule `logon` has no `Computr`; did you mean `Computer`",
+        "fields.toml:9: error: `correlation.by` names `Computr`: table `windows` of the rule `logon` has no `Computr`; another name is given in `correlation.aliases`; did you mean `Computer`",
         "`correlation.by` names `Computr`: the correlation `right` has no `Computr`, only what is in its `by`",
         "circle.toml:8: error: `correlation.rules` lead back to themselves: `circle` → `circle`",
     ] {

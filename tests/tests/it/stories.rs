@@ -177,6 +177,140 @@ fn rules_that_are_not_there_are_told_with_near_ones() {
     );
     story.replace(file, "[\"login-faild\"]", "[\"many-failed-logins\"]");
     story.fails(2, "its `rules` lead back to themselves");
+    let run = yagura(&[
+        "run",
+        "--pack",
+        story.path.to_str().unwrap(),
+        "--lake",
+        &lake(&story),
+    ]);
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("`correlation.rules` lead back to themselves: `many-failed-logins` → `many-failed-logins`"),
+        "{}",
+        run.stderr
+    );
+}
+
+/// Makes a lake of a story's only log.
+fn lake(story: &Copy) -> String {
+    let lake = story.path.join("lake").to_str().unwrap().to_owned();
+    let log = story.path.join("tests/many-failed-logins/positive.ndjson");
+    let log = log.to_str().unwrap();
+    yagura(&["ingest", "--table", "sshd", "--to", &lake, log]).must_work();
+    lake
+}
+
+#[test]
+fn rules_lie_in_folders_too() {
+    let story = Copy::of("failed-logins");
+    let rules = story.path.join("rules");
+    fs::create_dir_all(rules.join("logins/failed")).unwrap();
+    fs::rename(
+        rules.join("login-failed.toml"),
+        rules.join("logins/failed/login-failed.toml"),
+    )
+    .unwrap();
+    test(&story.path).must_work();
+    let read = Pack::read(&story.path).unwrap();
+    let ids: Vec<&str> = read.rules.iter().map(|of| of.rule.id.as_str()).collect();
+    assert_eq!(ids, ["login-failed", "many-failed-logins"]);
+    copy(&rules.join("logins"), &rules.join("more"));
+    let twice = Pack::read(&story.path).unwrap_err().to_string();
+    assert!(
+        twice.contains(
+            "rules/more/failed/login-failed.toml:2: `rule.id` `login-failed` is also the id in"
+        ) && twice.ends_with("rules/logins/failed/login-failed.toml"),
+        "{twice}"
+    );
+}
+
+#[test]
+fn a_file_of_places_is_looked_at_before_it_is_needed() {
+    let story = Copy::of("tokyo-new-york");
+    let pack = story.path.to_str().unwrap();
+    let check = |code: i32, says: &str| {
+        let ran = yagura(&["check", "--pack", pack]);
+        assert_eq!(ran.code, Some(code), "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains(says), "no `{says}` in {}", ran.stdout);
+        ran.stdout
+    };
+    assert!(!check(0, "0 errors").contains("geoip"));
+    let file = "rules/impossible-travel.toml";
+    story.replace(file, "lookups/places.mmdb", "lookups/nowhere.mmdb");
+    check(2, "error: `correlation.geoip` cannot read the places in ");
+    fs::write(story.path.join("lookups/nowhere.mmdb"), "no database").unwrap();
+    check(2, "error: `correlation.geoip` cannot read the places in ");
+    let text = fs::read_to_string(story.path.join(file)).unwrap();
+    let without = text.lines().filter(|line| !line.starts_with("geoip"));
+    let without: Vec<&str> = without.collect();
+    fs::write(story.path.join(file), without.join("\n")).unwrap();
+    check(
+        0,
+        "note: has neither `geoip` nor `latitude` and `longitude`",
+    );
+    let config = story.path.join("yagura.toml");
+    let check = |geoip: &str| {
+        let text = format!("packs = [\".\"]\ngeoip = \"lookups/{geoip}.mmdb\"\n");
+        fs::write(&config, text).unwrap();
+        yagura(&["check", "--config", config.to_str().unwrap()])
+    };
+    let ran = check("places").must_work();
+    assert!(!ran.stdout.contains("geoip"), "{}", ran.stdout);
+    let ran = check("nowhere");
+    assert_eq!(ran.code, Some(2), "{}", ran.stdout);
+    assert!(
+        ran.stdout
+            .contains("takes that of the configuration: cannot read the places in"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn correlations_that_a_missing_table_keeps_from_running_are_told() {
+    let story = Copy::of("scan-then-exploit");
+    let recorded = story
+        .path
+        .join("tests/scan-then-exploit/positive/suricata.ndjson");
+    let lake = story.path.join("lake");
+    let [lake, pack, log] = [&lake, &story.path, &recorded].map(|path| path.to_str().unwrap());
+    yagura(&["ingest", "--table", "suricata", "--to", lake, log]).must_work();
+    let ran = yagura(&["check", "--pack", pack, "--lake", lake]).must_work();
+    for says in [
+        "cannot run: there is no table `zeek_conn` [table, connection-refused]",
+        "cannot run: it joins rules that do not run: `connection-refused` [correlation, port-scan]",
+        "cannot run: it joins rules that do not run: `port-scan` [correlation, scan-then-exploit]",
+    ] {
+        assert!(ran.stdout.contains(says), "no `{says}` in {}", ran.stdout);
+    }
+    // Without tables nothing is known to be missing.
+    let ran = yagura(&["check", "--pack", pack]).must_work();
+    assert!(!ran.stdout.contains("cannot run"), "{}", ran.stdout);
+}
+
+#[test]
+fn what_is_wrong_is_said_by_itself_and_in_order() {
+    let story = Copy::of("failed-logins");
+    let lake = lake(&story);
+    let pack = story.path.to_str().unwrap();
+    let file = "rules/many-failed-logins.toml";
+    story.replace(file, "[\"source_ip\"]", "[\"sourceip\"]");
+    story.replace(file, "{source_ip}", "{sourceip}");
+    let ran = yagura(&["run", "--pack", pack, "--lake", &lake]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(
+            "has no such column; say under `correlation.aliases.sourceip` what that rule calls it; did you mean `source_ip`"
+        ),
+        "{}",
+        ran.stderr
+    );
+    story.replace(file, "type = \"count\"", "type = \"cuont\"");
+    let ran = test(&story.path);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
 }
 
 #[test]

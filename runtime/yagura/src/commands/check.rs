@@ -86,6 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     check.sigma(&set, placed.as_ref());
     check.own(&set, &shipped);
     check.own_correlations(&set, tables, placed.as_ref());
+    check.places(&set);
     check.plugins(&set)?;
     check.duplicates();
     let mut found = check.found;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use yagura_core::correlation::MEASURES;
+use yagura_core::correlation::CorrelationKind;
 use yagura_core::names::did_you_mean;
 use yagura_core::references::{circle_of, in_order, members};
 use yagura_core::{Correlation, FieldPath, Rule};
+use yagura_correlate::Places;
 use yagura_engine::{Placed, RuleSource, correlations};
 use yagura_lake::table::Table;
 use yagura_rules::resolve::find;
@@ -63,19 +64,7 @@ impl Check {
             };
             for entry in &correlation.rules {
                 let joined = members(entry, rules.iter().copied());
-                if joined.is_empty() && unplaced.contains(entry) {
-                    if set.tables.is_some() {
-                        let message =
-                            format!("cannot run: it joins `{entry}`, which runs over no table");
-                        self.add(
-                            &source.file,
-                            &source.rule.id,
-                            Level::Note,
-                            "correlation",
-                            message,
-                        );
-                    }
-                } else if joined.is_empty() {
+                if joined.is_empty() && !unplaced.contains(entry) {
                     let known = rules.iter().map(|rule| rule.id.as_str());
                     let near =
                         did_you_mean(entry, known.chain(unplaced.iter().map(String::as_str)));
@@ -99,6 +88,87 @@ impl Check {
                 .collect();
             let message = format!("lead back to themselves: {}", circle.join(" → "));
             self.wrong(source, "correlation.rules", "rules", message);
+        }
+        if set.tables.is_some() {
+            self.not_run(&own, &rules, &order.possible, tables, &unplaced);
+        }
+    }
+
+    /// Notes correlations that cannot run because others do not, `order` of which each comes after those that it joins.
+    fn not_run(
+        &mut self,
+        own: &[RuleSource],
+        rules: &[&Rule],
+        order: &[usize],
+        tables: &[Arc<Table>],
+        unplaced: &BTreeSet<String>,
+    ) {
+        let mut running = vec![false; rules.len()];
+        for at in order.iter().copied() {
+            let source = own.get(at);
+            let joined = source.and_then(|source| source.rule.correlation.as_ref());
+            let Some(((source, correlation), rule)) = source.zip(joined).zip(rules.get(at)) else {
+                // What Sigma's rules became runs; a rule of a pack needs its table.
+                running[at] =
+                    source.is_none() || tables.iter().any(|table| table.name == rules[at].table);
+                continue;
+            };
+            let mut silent = Vec::new();
+            let mut is_wrong = false;
+            for entry in &correlation.rules {
+                let members = members(entry, rules.iter().copied());
+                is_wrong |= members.is_empty() && !unplaced.contains(entry);
+                if !members.iter().any(|member| running[*member]) {
+                    silent.push(entry.as_str());
+                }
+            }
+            running[at] = silent.is_empty();
+            // A name that no rule has was told.
+            if !silent.is_empty() && !is_wrong {
+                let message = format!(
+                    "cannot run: it joins rules that do not run: `{}`",
+                    silent.join("`, `")
+                );
+                let (file, id) = (&source.file, &rule.id);
+                self.add(file, id, Level::Note, "correlation", message);
+            }
+        }
+    }
+
+    /// Looks whether correlations that need places by address have them.
+    pub(super) fn places(&mut self, set: &RuleSet) {
+        for pack in &set.packs {
+            for source in &pack.rules {
+                let rule = &source.rule;
+                let Some(correlation) = &rule.correlation else {
+                    continue;
+                };
+                let has_coordinates = correlation.latitude.is_some();
+                if correlation.kind != CorrelationKind::Travel || has_coordinates {
+                    continue;
+                }
+                let own = correlation.geoip.as_ref().map(|file| pack.dir.join(file));
+                let Some(file) = own.as_ref().or(set.geoip.as_ref()) else {
+                    let message = "has neither `geoip` nor `latitude` and `longitude`: it runs only with a configuration that names a file of places with `geoip`".to_owned();
+                    self.add(&source.file, &rule.id, Level::Note, "correlation", message);
+                    continue;
+                };
+                if let Err(message) = Places::read(file) {
+                    let of = match own {
+                        Some(_) => "",
+                        None => "takes that of the configuration: ",
+                    };
+                    self.found.push(Remarked {
+                        line: line_of(&source.file, "geoip"),
+                        file: source.file.clone(),
+                        level: Level::Error,
+                        check: "correlation",
+                        rule: Some(rule.id.clone()),
+                        key: Some("correlation.geoip".to_owned()),
+                        message: format!("{of}{message}"),
+                    });
+                }
+            }
         }
     }
 
@@ -142,11 +212,16 @@ impl Check {
 fn lacks(path: &FieldPath, member: &Rule, tables: &[Arc<Table>]) -> Option<String> {
     let name = path.to_string();
     if let Some(joined) = &member.correlation {
-        let known = joined.by.iter().map(String::as_str).chain(MEASURES);
+        let measures = joined.kind.measures().iter().copied();
+        let known = joined.by.iter().map(String::as_str).chain(measures);
         return (!known.clone().any(|known| known == name)).then(|| {
             format!(
-                "the correlation `{}` has no `{name}`, only what is in its `by`{}",
+                "the correlation `{}` has no `{name}`, only what is in its `by`{}{}",
                 member.id,
+                match joined.kind.measures() {
+                    [] => "",
+                    _ => " and what it measures",
+                },
                 did_you_mean(&name, known)
             )
         });
@@ -159,7 +234,7 @@ fn lacks(path: &FieldPath, member: &Rule, tables: &[Arc<Table>]) -> Option<Strin
     }
     let columns = schema.fields().iter().map(|field| field.name().as_str());
     Some(format!(
-        "table `{}` of the rule `{}` has no `{name}`{}; another name is given in `correlation.aliases`",
+        "table `{}` of the rule `{}` has no `{name}`; another name is given in `correlation.aliases`{}",
         table.name,
         member.id,
         did_you_mean(&name, columns)
