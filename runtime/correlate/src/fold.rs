@@ -8,170 +8,27 @@
 //! What is settled is a function of the findings in event-time order. How they arrive, in which steps, and how many threads
 //! work decides only when.
 
+mod say;
+mod types;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use yagura_core::rule::{Report, TitlePart};
+pub use types::{
+    Change, ColdKey, ColdStore, Counters, FoldOptions, Mark, NoCold, State, StepOutput,
+};
+use yagura_core::rule::Report;
 use yagura_core::{Alert, Finding, Rule, Timestamp, key};
 
 use crate::found::{Found, Hit, Kept, Objects};
 use crate::graph::{Graph, GraphError, Source};
-use crate::group::{Cold, Spoken};
-use crate::machine::number;
-use crate::machine::travel::Places;
+use crate::group::Cold;
 use crate::provisional::{Reported, Reports};
 use crate::stage::{Keyed, Size, Stage, Work, stage};
 use crate::window::{AlertWindow, Policy, Windows};
 
-/// How a fold works.
-#[derive(Debug, Clone, Default)]
-pub struct FoldOptions {
-    /// Threads for a large step.
-    pub workers: usize,
-    /// Tell provisional alerts.
-    pub is_live: bool,
-    /// Where addresses are, by rule; under the empty name for all others.
-    pub places: BTreeMap<String, Places>,
-}
-
-/// What an alert has become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Its condition does not hold any more.
-    Withdrawn,
-    /// Its condition holds in what has arrived.
-    Provisional,
-    /// Nothing that could change it is still to come.
-    Settled,
-}
-
-/// An alert that is new, has changed, or is taken back.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Change {
-    /// What it has become.
-    pub state: State,
-    /// Why it was taken back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The alert that its first finding is part of now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replaced_by: Option<String>,
-    /// The alert, its evidence without hashes.
-    pub alert: Alert,
-}
-
-/// Which time a table has passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// No event before it is still to come; in microseconds.
-    pub time: i64,
-    /// It has been silent for so long that others do not wait for it.
-    pub is_idle: bool,
-}
-
-impl Default for Mark {
-    /// Nothing is passed.
-    fn default() -> Self {
-        Self {
-            time: i64::MIN,
-            is_idle: false,
-        }
-    }
-}
-
-impl Mark {
-    /// No event before this time is still to come.
-    pub fn at(micros: i64) -> Self {
-        Self {
-            time: micros,
-            is_idle: false,
-        }
-    }
-
-    /// Returns which time several tables have passed together: the earliest of those that are not idle, or where all are
-    /// the latest.
-    fn of_all(marks: impl Iterator<Item = Self> + Clone) -> i64 {
-        let active = marks.clone().filter(|mark| !mark.is_idle);
-        let earliest = active.map(|mark| mark.time).min();
-        let latest = || marks.map(|mark| mark.time).max();
-        earliest.or_else(latest).unwrap_or(i64::MIN)
-    }
-}
-
-impl Counters {
-    /// Adds what another step counted.
-    pub fn add(&mut self, other: Self) {
-        let pairs = [
-            (&mut self.late, other.late),
-            (&mut self.capped, other.capped),
-            (&mut self.without_key, other.without_key),
-            (&mut self.without_value, other.without_value),
-        ];
-        for (mine, others) in pairs {
-            for (rule, count) in others {
-                *mine.entry(rule).or_default() += count;
-            }
-        }
-    }
-}
-
-/// What a step counted, by the id of the rule.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Findings that came after the watermark had passed them: correlations did not see them.
-    pub late: BTreeMap<String, u64>,
-    /// Hits, values or deadlines that the limit of a key made a correlation forget.
-    pub capped: BTreeMap<String, u64>,
-    /// Findings that a correlation left out because they lack a field of its `by`.
-    pub without_key: BTreeMap<String, u64>,
-    /// Findings that a correlation passed over because its `field` has no value in them that it can use: none at all, text
-    /// where numbers are summed, an address whose place is not known.
-    pub without_value: BTreeMap<String, u64>,
-}
-
-/// What came of a step.
-#[derive(Debug, Default)]
-pub struct StepOutput {
-    /// In order of window, rule and key.
-    pub changes: Vec<Change>,
-    /// What was counted in this step.
-    pub counters: Counters,
-}
-
-/// Where the keys are that were moved to disk.
-pub trait ColdStore {
-    /// Returns the keys under these hashes, with state and due time, and forgets them with the next checkpoint.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn take(&mut self, stage: &str, wanted: &[(usize, u64)]) -> Result<Vec<ColdKey>, String>;
-}
-
-/// A key that comes back from disk.
-#[derive(Debug, Clone)]
-pub struct ColdKey {
-    /// Its share.
-    pub group: usize,
-    /// Its hash.
-    pub hash: u64,
-    /// The key.
-    pub key: String,
-    /// Its state.
-    pub state: Vec<u8>,
-    /// When it is due.
-    pub due: i64,
-}
-
-/// For folds that never move keys to disk.
-#[derive(Debug, Default)]
-pub struct NoCold;
-
-impl ColdStore for NoCold {
-    fn take(&mut self, _: &str, _: &[(usize, u64)]) -> Result<Vec<ColdKey>, String> {
-        Ok(Vec::new())
-    }
-}
+/// Windows of alerts that ended, with their keys.
+type Ended = Vec<(String, AlertWindow)>;
 
 /// Rules with what they remember.
 #[derive(Debug)]
@@ -366,7 +223,7 @@ impl Fold {
         watermark: i64,
         cold: &mut dyn ColdStore,
         counters: &mut Counters,
-    ) -> Result<(Vec<(String, AlertWindow)>, BTreeSet<String>), String> {
+    ) -> Result<(Ended, BTreeSet<String>), String> {
         let domain = &mut self.domains[number];
         domain.watermark = watermark;
         let mut ready = std::mem::take(&mut domain.pending);
@@ -562,116 +419,6 @@ impl Fold {
         }
     }
 
-    /// Completes what a correlation said with what its rule declares.
-    fn found(&self, index: usize, spoken: Spoken) -> Vec<Found> {
-        let rule = &self.rules[index];
-        let Some(correlation) = &rule.correlation else {
-            return Vec::new();
-        };
-        let title = TitlePart::split(&rule.title);
-        let mut all: Vec<Found> = spoken
-            .said
-            .into_iter()
-            .map(|(joined, said)| {
-                let values = key::split(&joined);
-                let measured = said.value.map(number);
-                let value = |name: &str| -> Option<&str> {
-                    match correlation.by.iter().position(|by| by == name) {
-                        Some(at) => values.get(at).map(String::as_str),
-                        None => measured.as_deref(),
-                    }
-                };
-                let pieces = title.iter().map(|part| match part {
-                    TitlePart::Text(text) => text.clone(),
-                    TitlePart::Column(path) => {
-                        value(&path.to_string()).unwrap_or("(none)").to_owned()
-                    }
-                });
-                let mut events = said.events;
-                events.sort_by(|a, b| self.objects.compare(*a, *b));
-                events.dedup();
-                let named = correlation.by.iter().zip(&values);
-                let mut context: Vec<(String, String)> = named
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect();
-                let measure = measured
-                    .clone()
-                    .map(|value| (measure(rule).to_owned(), value));
-                context.extend(measure);
-                context.extend(said.context);
-                let fields = values.iter().cloned().map(Some);
-                Found {
-                    rule: u32::try_from(index).unwrap_or(u32::MAX),
-                    time: said.time,
-                    key: if rule.alert.key.is_empty() {
-                        joined
-                    } else {
-                        let names = rule.alert.key.iter().map(ToString::to_string);
-                        let names: Vec<String> = names.collect();
-                        key::join(names.iter().map(|name| value(name)))
-                    },
-                    title: pieces.collect(),
-                    severity: said.severity,
-                    observables: said.observables,
-                    fields: fields.chain([measured.clone(), measured.clone()]).collect(),
-                    events,
-                    context,
-                    continues: said.continues,
-                }
-            })
-            .collect();
-        all.sort_by(|a, b| a.compare(b, &self.objects));
-        all
-    }
-
-    /// Makes alerts of findings that came too late to be ordered: each window by itself, told once, and marked.
-    fn late_alerts(&self, mut late: Vec<Found>) -> Vec<Change> {
-        let objects = &self.objects;
-        late.sort_by(|a, b| a.compare(b, objects));
-        let mut by_domain: BTreeMap<usize, Vec<(String, Hit)>> = BTreeMap::new();
-        for found in late {
-            let rule = &self.rules[found.rule as usize];
-            if rule.alert.report != Report::None {
-                let domain = self.graph.domain_of[found.rule as usize];
-                let hits = by_domain.entry(domain).or_default();
-                hits.push(alert_hit(&rule.id, found));
-            }
-        }
-        let mut changes = Vec::new();
-        for (domain, hits) in by_domain {
-            let mut windows = Keyed::new(self.domains[domain].windows.machine().clone());
-            let (spoken, _) = windows.settle(Work {
-                hits,
-                watermark: i64::MAX,
-                workers: 1,
-                step: 0,
-                wants_keys: false,
-            });
-            for (key, window) in spoken.closed {
-                if let Some(mut alert) = self.alert(&key, &window) {
-                    // Not the identity of the window that was told in time.
-                    let marked = format!("{}\0late", alert.key);
-                    alert.id =
-                        yagura_core::alert::identity(&alert.rule, &marked, alert.window_start);
-                    alert.context.push(yagura_core::alert::ContextEntry {
-                        name: "late".to_owned(),
-                        value:
-                            "arrived after its time had been settled; correlations did not see it"
-                                .to_owned(),
-                    });
-                    changes.push(Change::settled(alert));
-                }
-            }
-        }
-        changes
-    }
-
-    fn alert(&self, key: &str, window: &AlertWindow) -> Option<Alert> {
-        let (id, key) = key.split_once('\0')?;
-        let rule = self.rules.iter().find(|rule| rule.id == id)?;
-        Some(window.alert(rule, key, &self.objects))
-    }
-
     fn warm(
         &mut self,
         stage: usize,
@@ -754,17 +501,6 @@ impl Domain {
     }
 }
 
-impl Change {
-    fn settled(alert: Alert) -> Self {
-        Self {
-            state: State::Settled,
-            reason: None,
-            replaced_by: None,
-            alert,
-        }
-    }
-}
-
 /// Hits before each stage, and before the windows of alerts.
 struct Inbox {
     stages: Vec<Vec<(String, Hit)>>,
@@ -827,19 +563,6 @@ fn longest(rule: &Rule) -> i64 {
     let lengths = texts.into_iter().flatten();
     let lengths = lengths.filter_map(|text| yagura_core::time::parse_duration(text).ok());
     lengths.fold(0, i64::saturating_add).saturating_mul(2)
-}
-
-/// Returns the name of what a correlation measures.
-fn measure(rule: &Rule) -> &'static str {
-    use yagura_core::correlation::CorrelationKind as Kind;
-    match rule
-        .correlation
-        .as_ref()
-        .map(|correlation| correlation.kind)
-    {
-        Some(Kind::Sum | Kind::Avg | Kind::Percentile | Kind::Travel) => "value",
-        _ => "count",
-    }
 }
 
 fn sort(changes: &mut [Change]) {

@@ -22,6 +22,12 @@ use crate::machine::travel::{Places, Travel};
 use crate::machine::{MOST_KEPT, Machine};
 use crate::window::{AlertWindow, Windows};
 
+/// Groups that one thread works on, with their hits.
+type Part<'a, S> = (&'a mut [Group<S>], Vec<Hits>);
+
+/// Hits with their keys.
+type Hits = Vec<(String, Hit)>;
+
 /// Hits of a step from which on groups are worked on side by side.
 const WORTH_THREADS: usize = 4_096;
 
@@ -183,7 +189,7 @@ impl<M: Machine> Stage for Keyed<M> {
             groups.map(|(group, hits)| run(group, hits)).collect()
         } else {
             let share = GROUPS.div_ceil(workers);
-            let mut parts: Vec<(&mut [Group<M::State>], Vec<Vec<(String, Hit)>>)> = Vec::new();
+            let mut parts: Vec<Part<'_, M::State>> = Vec::new();
             for groups in self.groups.chunks_mut(share) {
                 let rest = shares.split_off(groups.len().min(shares.len()));
                 parts.push((groups, std::mem::replace(&mut shares, rest)));
