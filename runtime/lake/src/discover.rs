@@ -28,7 +28,7 @@ impl Table {
         })?;
         let mut files: Vec<DataFile> = found
             .into_iter()
-            .filter(|meta| is_data(meta))
+            .filter(is_data)
             .filter(|meta| !known(&self.location.name_of(&meta.location)))
             .map(|meta| DataFile {
                 partition_values: partition_values(&self.location, &meta),

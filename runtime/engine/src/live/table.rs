@@ -21,6 +21,9 @@ use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::report::SetAside;
 use crate::table_run::{FOOTERS_AT_ONCE, Scanned, TableRun};
 
+/// Rows that came too late for detectors with state, by rule.
+type LateRows = BTreeMap<String, u64>;
+
 /// How far behind the latest event an event may come where nothing says so: ten minutes.
 const DEFAULT_LATENESS: i64 = 600_000_000;
 
@@ -127,7 +130,7 @@ impl LiveTable {
     /// Returns what changed in what the table's detectors remember, and how many rows came too late for them.
     pub(super) fn take_changes(
         &mut self,
-    ) -> Result<Option<(DetectorState, BTreeMap<String, u64>)>, EngineError> {
+    ) -> Result<Option<(DetectorState, LateRows)>, EngineError> {
         let Some(keyed) = self.keyed.as_mut().filter(|keyed| !keyed.is_empty()) else {
             return Ok(None);
         };
