@@ -14,8 +14,8 @@ pub(crate) mod sequence;
 pub(crate) mod threshold;
 pub(crate) mod travel;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use yagura_core::Severity;
 
 use crate::found::{Event, Hit, Kept};
@@ -116,6 +116,47 @@ impl Said {
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.context.push((name.to_owned(), value.into()));
         self
+    }
+}
+
+/// Values and when each was last seen, the longest ago first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Seen(Vec<(Box<str>, i64)>);
+
+impl Seen {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets what was last seen at `oldest` or before.
+    pub(crate) fn forget(&mut self, oldest: i64) {
+        let gone = self.0.partition_point(|(_, last)| *last <= oldest);
+        self.0.drain(..gone);
+    }
+
+    /// Takes note of a value, and says whether it was known; above `most` the one seen longest ago is given up.
+    pub(crate) fn see(&mut self, value: Box<str>, time: i64, most: usize, out: &mut Out) -> bool {
+        let known = self.0.iter().position(|(known, _)| *known == value);
+        if let Some(at) = known {
+            self.0.remove(at);
+        }
+        self.0.push((value, time));
+        if self.0.len() > most {
+            self.0.remove(0);
+            out.capped += 1;
+        }
+        known.is_some()
+    }
+
+    /// Returns when the last value was seen.
+    pub(crate) fn last(&self) -> Option<i64> {
+        self.0.last().map(|(_, last)| *last)
+    }
+
+    /// Memory behind it, about, in bytes.
+    pub(crate) fn heap(&self) -> usize {
+        let texts = self.0.iter().take(100).map(|(value, _)| value.len());
+        self.0.capacity() * 24 + texts.sum::<usize>()
     }
 }
 

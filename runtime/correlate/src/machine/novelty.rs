@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MOST_KEPT, Machine, Out, Said, joined};
+use super::{MOST_KEPT, Machine, Out, Said, Seen, joined};
 use crate::found::Hit;
 
 /// A value that is new to its key. A key's first value is learnt, not told.
@@ -19,8 +19,7 @@ pub(crate) struct NewValue {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct State {
     since: i64,
-    /// Values and when each was last seen, the longest ago first.
-    values: Vec<(Box<str>, i64)>,
+    values: Seen,
 }
 
 impl Machine for NewValue {
@@ -31,32 +30,24 @@ impl Machine for NewValue {
             out.without_value += 1;
             return;
         };
-        let oldest = hit.time.saturating_sub(self.within);
-        let gone = state.values.partition_point(|(_, last)| *last <= oldest);
-        state.values.drain(..gone);
-        let known = state.values.iter().position(|(known, _)| *known == value);
-        if state.values.is_empty() {
+        state.values.forget(hit.time.saturating_sub(self.within));
+        let before = state.values.len();
+        if before == 0 {
             state.since = hit.time;
-        } else if known.is_none() && hit.time >= state.since.saturating_add(self.learn) {
+        }
+        let is_known = state.values.see(value.clone(), hit.time, MOST_KEPT, out);
+        if before > 0 && !is_known && hit.time >= state.since.saturating_add(self.learn) {
             out.said.push(
                 Said::of(hit.time, [&hit.kept])
                     .with(&self.field, &*value)
-                    .with("known_values", state.values.len().to_string()),
+                    .with("known_values", before.to_string()),
             );
-        }
-        if let Some(at) = known {
-            state.values.remove(at);
-        }
-        state.values.push((value, hit.time));
-        if state.values.len() > MOST_KEPT {
-            state.values.remove(0);
-            out.capped += 1;
         }
     }
 
     fn due(&self, state: &State) -> i64 {
         let last = state.values.last();
-        last.map_or(i64::MIN, |(_, last)| last.saturating_add(self.within))
+        last.map_or(i64::MIN, |last| last.saturating_add(self.within))
     }
 
     fn advance(&self, state: &mut State, now: i64, _: &mut Out) -> bool {
@@ -64,8 +55,7 @@ impl Machine for NewValue {
     }
 
     fn heap(&self, state: &State) -> usize {
-        let texts = state.values.iter().take(100).map(|(value, _)| value.len());
-        state.values.capacity() * 24 + texts.sum::<usize>()
+        state.values.heap()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use yagura_core::correlation::Condition;
 
-use super::{Machine, Out, Said, joined};
+use super::{Machine, Out, Said, Seen, joined};
 use crate::found::Hit;
 
 /// How many have it; the key is what they have.
@@ -20,8 +20,7 @@ pub(crate) struct Rare {
 /// Who has it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// The longest ago first.
-    who: Vec<(Box<str>, i64)>,
+    who: Seen,
 }
 
 /// Who is remembered of one thing: that it is rare can no longer be.
@@ -35,23 +34,13 @@ impl Machine for Rare {
             out.without_value += 1;
             return;
         };
-        let oldest = hit.time.saturating_sub(self.within);
-        let gone = state.who.partition_point(|(_, last)| *last <= oldest);
-        state.who.drain(..gone);
-        let known = state.who.iter().position(|(known, _)| *known == who);
-        if let Some(at) = known {
-            state.who.remove(at);
-        }
-        state.who.push((who.clone(), hit.time));
-        if state.who.len() > MOST_WHO {
-            state.who.remove(0);
-            out.capped += 1;
-        }
+        state.who.forget(hit.time.saturating_sub(self.within));
+        let is_known = state.who.see(who.clone(), hit.time, MOST_WHO, out);
         #[expect(clippy::cast_precision_loss, reason = "at most 1,000")]
         let count = state.who.len() as f64;
         let has_learnt = hit.time >= out.started.saturating_add(self.learn);
         // Each who is told once while they have it.
-        if known.is_none() && has_learnt && self.condition.holds(count) {
+        if !is_known && has_learnt && self.condition.holds(count) {
             out.said.push(
                 Said::of(hit.time, [&hit.kept])
                     .value(count)
@@ -62,7 +51,7 @@ impl Machine for Rare {
 
     fn due(&self, state: &State) -> i64 {
         let last = state.who.last();
-        last.map_or(i64::MIN, |(_, last)| last.saturating_add(self.within))
+        last.map_or(i64::MIN, |last| last.saturating_add(self.within))
     }
 
     fn advance(&self, state: &mut State, now: i64, _: &mut Out) -> bool {
@@ -70,8 +59,7 @@ impl Machine for Rare {
     }
 
     fn heap(&self, state: &State) -> usize {
-        let texts = state.who.iter().take(100).map(|(who, _)| who.len());
-        state.who.capacity() * 24 + texts.sum::<usize>()
+        state.who.heap()
     }
 }
 
