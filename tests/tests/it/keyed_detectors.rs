@@ -3,6 +3,7 @@
 //! The guest is `tests/guests/stateful`; the events say what it does to its state.
 
 mod model;
+mod service;
 mod table;
 
 use std::collections::BTreeMap;
