@@ -232,12 +232,12 @@ impl Fold {
         group: usize,
         bytes: &[u8],
     ) -> Result<(), postcard::Error> {
-        let (rules, domain_of) = (&self.rules, &self.graph.domain_of);
+        let (index_of, domain_of) = (&self.index_of, &self.graph.domain_of);
         for (number, domain) in self.domains.iter_mut().enumerate() {
             let takes = |key: &str| {
                 let id = key.split('\0').next().unwrap_or_default();
-                let rule = rules.iter().position(|rule| rule.id == id);
-                rule.is_some_and(|rule| domain_of[rule] == number)
+                let rule = index_of.get(id);
+                rule.is_some_and(|rule| domain_of[*rule] == number)
             };
             domain.windows.restore(group, bytes, &takes, true)?;
         }
@@ -270,7 +270,7 @@ impl Fold {
         bytes: &[u8],
     ) -> Result<Vec<Change>, postcard::Error> {
         let id = key.split('\0').next().unwrap_or_default();
-        match self.rules.iter().position(|rule| rule.id == id) {
+        match self.index_of.get(id).copied() {
             Some(rule) => {
                 let domain = self.graph.domain_of[rule];
                 self.reports.restore(key, bytes, domain)?;

@@ -14,11 +14,12 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 pub use types::{
     Change, ColdKey, ColdStore, Counters, FoldOptions, Mark, NoCold, State, StepOutput,
 };
 use yagura_core::rule::Report;
-use yagura_core::{Alert, Finding, Rule, Timestamp, key};
+use yagura_core::{Alert, Finding, Rule, key};
 
 use crate::found::{Found, Hit, Kept, Objects};
 use crate::graph::{Graph, GraphError, Source};
@@ -34,6 +35,8 @@ type Ended = Vec<(String, AlertWindow)>;
 #[derive(Debug)]
 pub struct Fold {
     pub(crate) rules: Vec<Arc<Rule>>,
+    /// Their indexes, by id.
+    pub(crate) index_of: HashMap<String, usize>,
     pub(crate) graph: Graph,
     /// In the order of the graph.
     pub(crate) stages: Vec<Box<dyn Stage>>,
@@ -111,6 +114,9 @@ impl Fold {
         });
         Ok(Self {
             domains: domains.collect(),
+            index_of: (rules.iter().enumerate())
+                .map(|(place, rule)| (rule.id.clone(), place))
+                .collect(),
             rules,
             graph,
             stages,
@@ -136,7 +142,7 @@ impl Fold {
     /// Takes findings, moves time on to what `watermark` says of the tables, and tells what came of it.
     ///
     /// # Errors
-    /// When keys on disk cannot be read.
+    /// When keys on disk cannot be read. The fold is not to be used after that.
     pub fn step(
         &mut self,
         findings: Vec<Finding>,
@@ -146,6 +152,9 @@ impl Fold {
         self.step = self.step.wrapping_add(1);
         let mut output = StepOutput::default();
         let mut late = Vec::new();
+        if let [only] = self.domains.as_mut_slice() {
+            only.pending.reserve(findings.len());
+        }
         for finding in findings {
             let Some(number) = self.graph.domain_of.get(finding.rule).copied() else {
                 continue;
@@ -246,6 +255,9 @@ impl Fold {
         let objects = &self.objects;
         ready.sort_by(|a, b| a.compare(b, objects));
         let mut inbox = Inbox::new(self.stages.len());
+        if let [only] = inbox.stages.as_mut_slice() {
+            only.reserve(ready.len());
+        }
         for found in ready {
             self.route(found, &mut inbox, Some(counters));
         }
@@ -332,11 +344,7 @@ impl Fold {
                 }
             };
             let rule = key.split('\0').next().unwrap_or_default();
-            let waits = self
-                .rules
-                .iter()
-                .position(|known| known.id == rule)
-                .is_none_or(|rule| self.waits(rule));
+            let waits = self.index_of.get(rule).is_none_or(|rule| self.waits(*rule));
             let provisional: Vec<Alert> = if waits {
                 Vec::new()
             } else {
@@ -482,15 +490,6 @@ impl Fold {
     /// Returns the provisional alerts that are neither settled nor taken back.
     pub fn provisional(&self) -> impl Iterator<Item = &Reported> {
         self.reports.all()
-    }
-
-    /// Returns for each domain its tables and the time that it has settled, if any.
-    pub fn watermarks(&self) -> impl Iterator<Item = (&[String], Option<Timestamp>)> {
-        self.domains.iter().map(|domain| {
-            let is_set = domain.watermark > i64::MIN;
-            let watermark = is_set.then(|| Timestamp::clamped(domain.watermark));
-            (domain.tables.as_slice(), watermark)
-        })
     }
 }
 

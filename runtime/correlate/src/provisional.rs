@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use yagura_core::{Alert, EvidenceEvent, Timestamp};
+use yagura_core::{Alert, EvidenceEvent};
 
 use crate::fold::{Change, State};
 
@@ -154,11 +154,4 @@ fn digest(alert: &Alert) -> [u8; 16] {
     let mut digest = [0; 16];
     digest.copy_from_slice(&hash[..16]);
     digest
-}
-
-impl Reported {
-    /// Returns when its window began.
-    pub fn window_start(&self) -> Timestamp {
-        self.alert.window_start
-    }
 }

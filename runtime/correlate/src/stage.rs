@@ -171,8 +171,11 @@ impl<M: Machine> Stage for Keyed<M> {
             keys.extend(work.hits.iter().map(|(key, _)| key.clone()));
         }
         let is_large = work.hits.len() >= WORTH_THREADS;
-        let mut shares: Vec<Vec<(String, Hit)>> = Vec::new();
-        shares.resize_with(GROUPS, Vec::new);
+        // A little more than each has on the average: growing would move most of them once more.
+        let each = work.hits.len() / GROUPS;
+        let each = each + each / 8;
+        let mut shares: Vec<Hits> = Vec::new();
+        shares.resize_with(GROUPS, || Vec::with_capacity(each));
         for (key, hit) in work.hits {
             shares[group_of(hash(&key))].push((key, hit));
         }

@@ -119,7 +119,7 @@ impl Fold {
 
     pub(super) fn alert(&self, key: &str, window: &AlertWindow) -> Option<Alert> {
         let (id, key) = key.split_once('\0')?;
-        let rule = self.rules.iter().find(|rule| rule.id == id)?;
+        let rule = &self.rules[*self.index_of.get(id)?];
         Some(window.alert(rule, key, &self.objects))
     }
 }
