@@ -1,8 +1,10 @@
 //! The states of one machine's keys: a share of them by hash, found by key, woken by time, stored by what changed.
 
+mod cold;
 mod entries;
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use compact_str::CompactString;
 use hashbrown::{HashMap, HashTable};
@@ -85,6 +87,8 @@ pub(crate) struct Group<S> {
     removed: Vec<CompactString>,
     /// Keys on disk by hash, with the earliest time at which one of them is due.
     cold: HashMap<u64, i64>,
+    /// The same, the earliest first; also of keys that have come back since.
+    cold_due: BinaryHeap<Reverse<(i64, u64)>>,
     /// Memory behind the states, in bytes.
     heap: usize,
 }
@@ -112,6 +116,7 @@ impl<S> Default for Group<S> {
             dirty: Vec::new(),
             removed: Vec::new(),
             cold: HashMap::new(),
+            cold_due: BinaryHeap::new(),
             heap: 0,
         }
     }
@@ -132,6 +137,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
             + self.index.capacity() * 5
             + self.heap
             + self.cold.capacity() * 17
+            + self.cold_due.capacity() * 16
     }
 
     fn find(&self, hash: u64, key: &str) -> Option<u32> {
@@ -410,128 +416,6 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
                 self.mark(number);
             }
         }
-    }
-
-    /// Moves the keys that were touched longest ago out of memory until the share takes no more than `most` bytes.
-    pub(crate) fn evict<M: Machine<State = S>>(&mut self, machine: &M, most: usize) -> Vec<Cold> {
-        let mut moved = Vec::new();
-        if self.bytes() <= most {
-            return moved;
-        }
-        let mut by_age: Vec<(u32, u32)> = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.state.is_some())
-            .filter_map(|(number, slot)| Some((slot.touched, u32::try_from(number).ok()?)))
-            .collect();
-        by_age.sort_unstable();
-        // Half of them, so that the next step need not move again.
-        let share = by_age.len().div_ceil(2);
-        for (_, number) in by_age.into_iter().take(share) {
-            let slot = &self.slots[number as usize];
-            let Some(state) = &slot.state else { continue };
-            let Ok(bytes) = postcard::to_allocvec(state) else {
-                continue;
-            };
-            let cold = Cold {
-                hash: hash(&slot.key),
-                key: slot.key.as_str().into(),
-                state: bytes,
-                due: machine.due(state),
-            };
-            self.heap = self.heap.saturating_sub(machine.heap(state));
-            let due = self.cold.entry(cold.hash).or_insert(i64::MAX);
-            *due = (*due).min(cold.due);
-            self.remove(number);
-            moved.push(cold);
-        }
-        self.compact();
-        moved
-    }
-
-    /// Closes the gaps that removed keys left.
-    fn compact(&mut self) {
-        let mut old = std::mem::take(&mut self.slots);
-        let removed = std::mem::take(&mut self.removed);
-        let dirty: Vec<CompactString> = self
-            .dirty
-            .drain(..)
-            .filter(|number| old[*number as usize].is_dirty)
-            .map(|number| old[number as usize].key.clone())
-            .collect();
-        let old_timers = std::mem::take(&mut self.timers);
-        drop(old_timers);
-        self.index = HashTable::new();
-        self.free = Vec::new();
-        old.retain(|slot| slot.state.is_some());
-        old.shrink_to_fit();
-        for (number, slot) in (0_u32..).zip(&mut old) {
-            slot.is_dirty = false;
-            let bucket = slot.bucket;
-            self.timers.entry(bucket).or_default().push(number);
-        }
-        self.slots = old;
-        let slots = &self.slots;
-        for number in 0..u32::try_from(slots.len()).unwrap_or(u32::MAX) {
-            let key = hash(&slots[number as usize].key);
-            self.index
-                .insert_unique(key, number, |slot| hash(&slots[*slot as usize].key));
-        }
-        self.removed = removed;
-        for key in dirty {
-            if let Some(number) = self.find(hash(&key), &key) {
-                self.mark(number);
-            }
-        }
-    }
-
-    /// Returns the hashes of keys on disk that hits are for, or that are due before `now`.
-    pub(crate) fn wanted<'a>(&self, keys: impl Iterator<Item = &'a str>, now: i64) -> Vec<u64> {
-        if self.cold.is_empty() {
-            return Vec::new();
-        }
-        let mut wanted: Vec<u64> = keys
-            .map(hash)
-            .filter(|hash| self.cold.contains_key(hash))
-            .chain(
-                self.cold
-                    .iter()
-                    .filter(|(_, due)| **due < now)
-                    .map(|(h, _)| *h),
-            )
-            .collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted
-    }
-
-    /// Takes keys back from disk.
-    ///
-    /// # Errors
-    /// When a state is not what [`Group::evict`] wrote.
-    pub(crate) fn warm<M: Machine<State = S>>(
-        &mut self,
-        machine: &M,
-        keys: Vec<Cold>,
-        step: u32,
-    ) -> Result<(), postcard::Error> {
-        for cold in keys {
-            self.cold.remove(&cold.hash);
-            let state: S = postcard::from_bytes(&cold.state)?;
-            self.heap += key_heap(&cold.key) + machine.heap(&state);
-            let due = machine.due(&state);
-            let number = self.insert(cold.hash, CompactString::from(&*cold.key), state, step);
-            self.register(number, due);
-            self.mark(number);
-        }
-        Ok(())
-    }
-
-    /// Takes note of a key on disk.
-    pub(crate) fn note_cold(&mut self, hash: u64, due: i64) {
-        let known = self.cold.entry(hash).or_insert(i64::MAX);
-        *known = (*known).min(due);
     }
 }
 

@@ -38,8 +38,8 @@ pub(crate) trait Stage: Send + Debug {
     fn settle(&mut self, work: Work) -> (Spoken, Vec<String>);
     /// Says what would be said, had these hits been pushed.
     fn speculate(&self, hits: Vec<(String, Hit)>) -> Spoken;
-    /// Returns the hashes of keys on disk that work needs, with their groups.
-    fn wanted(&self, hits: &[(String, Hit)], watermark: i64) -> Vec<(usize, u64)>;
+    /// Returns the hashes of keys on disk that work needs, with their groups, and takes note that they come back.
+    fn wanted(&mut self, hits: &[(String, Hit)], watermark: i64) -> Vec<(usize, u64)>;
     fn warm(&mut self, group: usize, keys: Vec<Cold>, step: u32) -> Result<(), postcard::Error>;
     fn evict(&mut self, most: usize) -> Vec<(usize, Cold)>;
     fn note_cold(&mut self, group: usize, hash: u64, due: i64);
@@ -236,16 +236,24 @@ impl<M: Machine> Stage for Keyed<M> {
         all
     }
 
-    fn wanted(&self, hits: &[(String, Hit)], watermark: i64) -> Vec<(usize, u64)> {
+    fn wanted(&mut self, hits: &[(String, Hit)], watermark: i64) -> Vec<(usize, u64)> {
         let mut wanted = Vec::new();
-        for (number, group) in self.groups.iter().enumerate() {
-            let keys = hits.iter().map(|(key, _)| key.as_str());
-            let of_group = keys.filter(|key| group_of(hash(key)) == number);
-            if group.cold_len() > 0 {
-                let hashes = group.wanted(of_group, watermark).into_iter();
-                wanted.extend(hashes.map(|hash| (number, hash)));
+        if self.groups.iter().all(|group| group.cold_len() == 0) {
+            return wanted;
+        }
+        for (key, _) in hits {
+            let hash = hash(key);
+            let group = group_of(hash);
+            if self.groups[group].take_cold(hash) {
+                wanted.push((group, hash));
             }
         }
+        for (number, group) in self.groups.iter_mut().enumerate() {
+            let due = group.take_due(watermark).into_iter();
+            wanted.extend(due.map(|hash| (number, hash)));
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
         wanted
     }
 

@@ -147,8 +147,8 @@ pub struct Store {
     /// Bytes of each stored share: its base, and the changes since.
     pages: HashMap<(String, usize), (usize, usize)>,
     cold_keys: usize,
-    /// Keys that came back from disk and are still there.
-    warmed: Vec<(String, ColdKey)>,
+    /// Keys that came back from disk and are still there: stage, share, hash and key.
+    warmed: BTreeSet<(String, usize, u64, String)>,
     last_line: i64,
     _lock: File,
 }
@@ -220,7 +220,7 @@ impl Store {
             numbers: Vec::new(),
             pages: HashMap::new(),
             cold_keys: usize::try_from(cold_keys).unwrap_or_default(),
-            warmed: Vec::new(),
+            warmed: BTreeSet::new(),
             last_line,
             dir: dir.to_owned(),
             file: file.clone(),
@@ -367,10 +367,7 @@ impl Store {
                 is_joined,
             });
         }
-        batch.cold_gone = std::mem::take(&mut self.warmed)
-            .into_iter()
-            .map(|(stage, key)| (stage, key.group, key.hash, key.key))
-            .collect();
+        batch.cold_gone = std::mem::take(&mut self.warmed).into_iter().collect();
         self.cold_keys = self.cold_keys.saturating_sub(batch.cold_gone.len());
         batch.counters = progress.counters;
         for (stage, group, cold) in checkpoint.cold {
@@ -484,21 +481,13 @@ impl ColdStore for Store {
         let mut found = Vec::new();
         for key in wanted {
             let keys = read(key).map_err(|error| format!("cannot read keys from disk: {error}"))?;
-            // Taken already in this step.
-            let is_known = |key: &ColdKey| {
-                let mut warmed = self.warmed.iter();
-                warmed.any(|(of, known)| {
-                    of == stage && known.hash == key.hash && known.key == key.key
-                })
-            };
-            let fresh: Vec<ColdKey> = keys.into_iter().filter(|key| !is_known(key)).collect();
-            let noted = fresh.iter().map(|key| {
-                let mut key = key.clone();
-                key.state = Vec::new();
-                (stage.to_owned(), key)
-            });
-            self.warmed.extend(noted);
-            found.extend(fresh);
+            for key in keys {
+                // Not what was taken already since the last commit.
+                let place = (stage.to_owned(), key.group, key.hash, key.key.clone());
+                if self.warmed.insert(place) {
+                    found.push(key);
+                }
+            }
         }
         Ok(found)
     }

@@ -101,13 +101,47 @@ fn keys_on_disk_come_back_when_they_are_hit_or_due() {
         .restore(&machine, &group.delta().unwrap(), &|_| true)
         .unwrap();
     assert_eq!(stored.len(), 1);
-    assert!(group.wanted(["new"].into_iter(), 0).is_empty());
-    assert_eq!(group.wanted([].into_iter(), 11 << BUCKET_BITS).len(), 1);
-    let wanted = group.wanted(["old", "new"].into_iter(), 0);
-    assert_eq!(wanted, [moved[0].hash]);
+    assert!(!group.take_cold(hash("new")));
+    assert!(group.take_due(0).is_empty());
+    assert_eq!(group.take_due(11 << BUCKET_BITS), [moved[0].hash]);
     group.warm(&machine, moved, 3).unwrap();
     let said = group.push(&machine, hits(&["old"], 2), 0, 3);
     assert_eq!(count(&said), 1, "the hit before it was moved counts");
     group.advance(&machine, 13 << BUCKET_BITS, 0, &mut Vec::new());
     assert_eq!(group.len(), 0);
+}
+
+#[test]
+fn a_key_that_the_disk_forgot_does_not_hide_its_next_time() {
+    let machine = machine();
+    let mut group = Group::default();
+    for (second, by_hit) in [(0, false), (20, true), (40, false)] {
+        group.push(&machine, hits(&["key"], second), 0, 1);
+        assert_eq!(group.evict(&machine, 1).len(), 1);
+        assert_eq!(group.cold_len(), 1);
+        // What is asked for now is not there: too many keys were on disk.
+        if by_hit {
+            assert!(group.take_cold(hash("key")));
+        } else {
+            let now = (second + 11) << BUCKET_BITS;
+            assert_eq!(group.take_due(now), [hash("key")], "{second}");
+        }
+        assert!(!group.take_cold(hash("key")));
+        assert_eq!(group.cold_len(), 0);
+    }
+}
+
+#[test]
+fn keys_that_come_and_go_leave_no_times_behind() {
+    let machine = machine();
+    let mut group = Group::default();
+    for second in 0..5_000 {
+        group.push(&machine, hits(&["key"], second), 0, 1);
+        let moved = group.evict(&machine, 1);
+        assert!(group.take_cold(hash("key")));
+        group.warm(&machine, moved, 1).unwrap();
+        group.advance(&machine, second << BUCKET_BITS, 0, &mut Vec::new());
+    }
+    assert!(group.cold_due.len() < 2_000, "{}", group.cold_due.len());
+    assert!(group.take_due(i64::MAX).is_empty());
 }

@@ -112,6 +112,8 @@ impl Store {
         batch.pending = fold.waiting(&self.numbers);
         batch.log.clone_from(&messages);
         self.write(batch)?;
+        let cold_keys = self.count("SELECT count(*) FROM cold")?;
+        self.cold_keys = usize::try_from(cold_keys).unwrap_or_default();
         Ok((messages, changes))
     }
 
