@@ -100,8 +100,10 @@ impl Fold {
             });
             for (key, window) in spoken.closed {
                 if let Some(mut alert) = self.alert(&key, &window) {
-                    // Not the identity of the window that was told in time.
-                    let marked = format!("{}\0late", alert.key);
+                    // Not the identity of the window that was told in time, nor of one that was late before it.
+                    let first = alert.evidence.events.first();
+                    let event = first.map(|event| format!("{}\0{}", event.object, event.row));
+                    let marked = format!("{}\0late\0{}", alert.key, event.unwrap_or_default());
                     alert.id =
                         yagura_core::alert::identity(&alert.rule, &marked, alert.window_start);
                     alert.context.push(yagura_core::alert::ContextEntry {

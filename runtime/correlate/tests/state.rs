@@ -1,0 +1,108 @@
+//! What a fold and its store tell of single events: late ones, keys that come and go, rules that go.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use yagura_core::pack::parse_rule;
+use yagura_core::{Alert, EventRef, Finding, Rule, Timestamp};
+use yagura_correlate::store::{Progress, Store, StoreLimits};
+use yagura_correlate::{Fold, FoldOptions, Mark, NoCold, State};
+
+const SECOND: i64 = 1_000_000;
+
+fn rules(texts: &[&str]) -> Vec<Arc<Rule>> {
+    let rules = texts
+        .iter()
+        .map(|text| Arc::new(parse_rule("r.toml".as_ref(), text).unwrap().rule));
+    rules.collect()
+}
+
+fn fold(rules: &[Arc<Rule>]) -> Fold {
+    let options = FoldOptions {
+        workers: 1,
+        is_live: true,
+        ..FoldOptions::default()
+    };
+    Fold::new(rules.to_vec(), options).unwrap()
+}
+
+/// A finding of the first rule, whose key is also its only field.
+fn finding(second: i64, row: u64, key: &str) -> Finding {
+    let time = Timestamp::clamped(second * SECOND);
+    Finding {
+        rule: 0,
+        time,
+        events: vec![EventRef {
+            time,
+            object: "o".into(),
+            row,
+        }],
+        key: key.to_owned(),
+        title: "t".to_owned(),
+        severity: None,
+        observables: Vec::new(),
+        context: Vec::new(),
+        fields: vec![Some(key.to_owned())],
+    }
+}
+
+const BASE: &str = "[rule]\nid = \"base\"\ntitle = \"t\"\ntable = \"t\"\nwhere = \"true\"\n";
+
+#[test]
+fn late_alerts_of_one_key_and_instant_are_told_apart() {
+    let mut fold = fold(&rules(&[BASE]));
+    // Time moves on when a step ends.
+    let mut step = |findings| {
+        let output = fold.step(findings, &|_| Mark::at(100 * SECOND), &mut NoCold);
+        let changes = output.unwrap().changes;
+        let changes = changes
+            .into_iter()
+            .map(|change| (change.state, change.alert));
+        changes.collect::<Vec<(State, Alert)>>()
+    };
+    let in_time = step(vec![finding(50, 0, "k")]);
+    let first = step(vec![finding(50, 1, "k")]);
+    let second = step(vec![finding(50, 2, "k"), finding(50, 3, "k")]);
+    let again = step(vec![finding(50, 1, "k")]);
+    let all = [&in_time, &first, &second, &again];
+    assert_eq!(all.map(Vec::len), [1; 4]);
+    let (open, late) = (State::Provisional, State::Settled);
+    assert_eq!(all.map(|told| told[0].0), [open, late, late, late]);
+    let [in_time, first, second, again] = all.map(|told| told[0].1.id.clone());
+    assert_ne!(first, in_time);
+    assert_ne!(second, in_time);
+    assert_ne!(first, second);
+    assert_eq!(first, again, "an id follows from the event");
+}
+
+#[test]
+fn keys_that_the_disk_has_no_room_for_are_counted_and_start_anew() {
+    let count = "[rule]\nid = \"count\"\ntitle = \"{count}\"\n[rule.correlation]\ntype = \"count\"\nrules = [\"base\"]\nby = [\"k\"]\nwithin = \"60s\"\ncondition = { gte = 2 }\n";
+    let base = format!("{BASE}[rule.alert]\nreport = \"none\"\n");
+    let rules = rules(&[&base, count]);
+    let dir = tempfile::tempdir().unwrap();
+    let limits = StoreLimits {
+        memory: 0,
+        cold_keys: 1,
+    };
+    let mut fold = fold(&rules);
+    let mut store = Store::open(dir.path(), limits).unwrap();
+    store.load(&mut fold).unwrap();
+    let mut counts = Vec::new();
+    for (second, keys) in [(10, ["a", "b"]), (20, ["a", "b"]), (30, ["a", "b"])] {
+        let findings = keys.iter().map(|key| finding(second, 0, key)).collect();
+        let mark = |_: &str| Mark::at((second + 1) * SECOND);
+        let output = fold.step(findings, &mark, &mut store).unwrap();
+        counts.extend(output.changes.iter().map(|change| change.alert.key.clone()));
+        store.commit(&mut fold, Progress::default()).unwrap();
+    }
+    store.flush().unwrap();
+    // One of the two keys is remembered from step to step, the other never.
+    counts.sort();
+    counts.dedup();
+    assert_eq!(counts.len(), 1, "{counts:?}");
+    let status = Store::status(dir.path()).unwrap();
+    let capped: i64 = status.rules.iter().map(|rule| rule.capped).sum();
+    assert!(capped >= 3, "{capped}");
+}
