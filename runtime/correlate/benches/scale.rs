@@ -1,6 +1,7 @@
 //! A count for each of a million keys: findings a second, memory, the pause of a checkpoint, and a restart.
 //!
-//! `cargo bench -p yagura-correlate --bench scale -- [KEYS] [FINDINGS OF A KEY IN ITS WINDOW] [ROUNDS]`
+//! `cargo bench -p yagura-correlate --bench scale -- [KEYS] [FINDINGS OF A KEY IN ITS WINDOW] [ROUNDS]
+//! [MIB OF MEMORY FOR STATES]`
 
 #![allow(
     clippy::unwrap_used,
@@ -56,7 +57,11 @@ fn main() {
         ..FoldOptions::default()
     };
     let mut fold = Fold::new(rules.clone(), options()).unwrap();
-    let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+    let limits = StoreLimits {
+        memory: numbers.get(3).copied().unwrap_or(512) << 20,
+        ..StoreLimits::default()
+    };
+    let mut store = Store::open(dir.path(), limits).unwrap();
     store.load(&mut fold).unwrap();
 
     let total = keys * each * rounds;
@@ -90,8 +95,11 @@ fn main() {
     let grown = memory().saturating_sub(start_memory);
     pauses.sort();
     println!(
-        "{} keys live, {} findings, {} a key in its window, {alerts} alerts",
-        size.keys, total, each
+        "{} keys live, {} of them on disk, {} findings, {} a key in its window, {alerts} alerts",
+        size.keys + size.cold,
+        size.cold,
+        total,
+        each
     );
     println!(
         "fold: {:.0} findings a second on one core ({:.0} ns each)",
@@ -119,12 +127,15 @@ fn main() {
     let file = std::fs::metadata(dir.path().join("state.sqlite")).map_or(0, |file| file.len());
     let start = Instant::now();
     let mut fold = Fold::new(rules, options()).unwrap();
-    let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+    let mut store = Store::open(dir.path(), limits).unwrap();
     store.load(&mut fold).unwrap();
+    let taken = start.elapsed();
+    let size = fold.sizes()["count"];
     println!(
-        "restart: {} keys in {:.2} s from {:.0} MiB",
-        fold.sizes()["count"].keys,
-        start.elapsed().as_secs_f64(),
+        "restart: {} keys, {} of them on disk, in {:.2} s from {:.0} MiB",
+        size.keys + size.cold,
+        size.cold,
+        taken.as_secs_f64(),
         mebibytes(file)
     );
 }
