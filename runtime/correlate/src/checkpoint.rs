@@ -85,7 +85,13 @@ pub(crate) fn fingerprints(rule: &Rule) -> (String, String) {
             at_close,
         )
     });
-    (hash(&shape), hash(&whole))
+    let shape = if rule.partition_by.is_empty() {
+        hash(&shape)
+    } else {
+        // What a detector keeps is of the keys of one table.
+        hash(&(&rule.table, &rule.partition_by))
+    };
+    (shape, hash(&whole))
 }
 
 mod erased {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use yagura_core::pack::parse_rule;
 use yagura_core::{Alert, EventRef, Finding, Rule, Timestamp};
-use yagura_correlate::store::{Progress, Store, StoreLimits};
+use yagura_correlate::store::{DetectorState, Progress, Store, StoreLimits};
 use yagura_correlate::{Fold, FoldOptions, Mark, NoCold, State};
 
 const SECOND: i64 = 1_000_000;
@@ -105,4 +105,89 @@ fn keys_that_the_disk_has_no_room_for_are_counted_and_start_anew() {
     let status = Store::status(dir.path()).unwrap();
     let capped: i64 = status.rules.iter().map(|rule| rule.capped).sum();
     assert!(capped >= 3, "{capped}");
+}
+
+/// A rule that keeps state, by these columns of a table; by none, it keeps none.
+fn keeps(table: &str, by: &str) -> Vec<Arc<Rule>> {
+    let by = match by {
+        "" => String::new(),
+        by => format!("partition_by = [{by}]\n"),
+    };
+    rules(&[&format!(
+        "[rule]\nid = \"keeps\"\ntitle = \"t\"\ntable = \"{table}\"\nplugin = \"d.wasm\"\ncolumns = [\"user\", \"host\"]\n{by}"
+    )])
+}
+
+/// What is left of a detector's state, once these rules have been loaded: states, rows, memories; and the messages.
+fn left(now: &[Arc<Rule>]) -> ([usize; 3], Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |rules: &[Arc<Rule>]| {
+        let mut fold = fold(rules);
+        let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+        let (messages, _) = store.load(&mut fold).unwrap();
+        (fold, store, messages)
+    };
+    let state = DetectorState {
+        table: "t".to_owned(),
+        states: vec![("keeps".to_owned(), "k".to_owned(), Some(vec![1]))],
+        rows: vec![("keeps".to_owned(), 5, vec![2])],
+        memories: vec![("keeps".to_owned(), vec![3])],
+        watermark: 0,
+    };
+    let (mut fold, mut store, _) = open(&keeps("t", "\"user\""));
+    let progress = Progress {
+        detectors: vec![state],
+        ..Progress::default()
+    };
+    store.commit(&mut fold, progress).unwrap();
+    store.flush().unwrap();
+    drop((fold, store));
+    let (fold, store, messages) = open(now);
+    drop((fold, store));
+    // As it is on disk, whatever the messages say.
+    let (_, store, again) = open(now);
+    assert_eq!(again, Vec::<String>::new(), "it is told once");
+    let state = store.detectors_of("t").unwrap();
+    (
+        [state.states.len(), state.rows.len(), state.memories.len()],
+        messages,
+    )
+}
+
+#[test]
+fn what_a_detector_remembers_goes_with_its_rule_and_starts_anew_with_other_keys() {
+    let told = |text: &str| vec![format!("rule `keeps` {text}")];
+    assert_eq!(left(&keeps("t", "\"user\"")), ([1, 1, 1], vec![]));
+    assert_eq!(
+        left(&keeps("t", "\"user\", \"host\"")),
+        (
+            [0, 1, 0],
+            told(
+                "keeps state by `user`, `host` of table `t` now: what it remembered is dropped, and it starts anew"
+            )
+        ),
+        "rows that wait find their key in their columns"
+    );
+    assert_eq!(
+        left(&keeps("other", "\"user\"")),
+        (
+            [0, 0, 0],
+            told(
+                "keeps state by `user` of table `other` now: what it remembered is dropped, and it starts anew"
+            )
+        )
+    );
+    assert_eq!(
+        left(&keeps("t", "")),
+        (
+            [0, 0, 0],
+            told("keeps no state any more: what it remembered is dropped")
+        )
+    );
+    let (counts, messages) = left(&rules(&[BASE]));
+    assert_eq!(counts, [0, 0, 0]);
+    assert!(
+        messages.contains(&told("is gone: what it remembered is dropped")[0]),
+        "{messages:?}"
+    );
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::writer::Batch;
+use yagura_core::Rule;
+
+use super::writer::{Batch, ForgottenDetector};
 use super::{Store, StoreError, StoredRule};
 use crate::checkpoint::fingerprints;
 use crate::fold::{Change, Fold};
@@ -105,6 +107,7 @@ impl Store {
                 .into_iter()
                 .filter(|stage| fold.stage_of_mut(stage).is_none()),
         );
+        batch.forget_detectors = self.outdated_detectors(fold, &restarted)?;
         orphans.extend(restarted);
         batch.forget_stages = orphans.into_iter().collect();
         batch.rules = self.rule_rows(fold);
@@ -133,7 +136,31 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    /// Gives each rule its number, and finds the correlations whose state cannot be kept.
+    /// Finds the detectors of which something is stored, and whose rules keep no state any more or keep another.
+    fn outdated_detectors(
+        &self,
+        fold: &Fold,
+        restarted: &BTreeSet<String>,
+    ) -> Result<Vec<ForgottenDetector>, StoreError> {
+        let stored = self.each(
+            "SELECT name, rule FROM detector_states UNION SELECT name, rule FROM detector_rows
+             UNION SELECT name, rule FROM detector_memory",
+            |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
+        )?;
+        let outdated = stored.into_iter().filter_map(|(table, rule)| {
+            let known = fold.index_of.get(&rule).map(|index| &fold.rules()[*index]);
+            let keeps_rows =
+                known.is_some_and(|rule| !rule.partition_by.is_empty() && rule.table == table);
+            (!keeps_rows || restarted.contains(&rule)).then_some(ForgottenDetector {
+                table,
+                rule,
+                keeps_rows,
+            })
+        });
+        Ok(outdated.collect())
+    }
+
+    /// Gives each rule its number, and finds those whose state cannot be kept.
     fn compare_rules(
         &mut self,
         fold: &Fold,
@@ -165,9 +192,7 @@ impl Store {
                     self.numbers.push(known.number);
                     if known.shape != shape {
                         restarted.insert(id.clone());
-                        messages.push(format!(
-                            "rule `{id}` correlates something else now: what it remembered is dropped, and it starts anew"
-                        ));
+                        messages.push(restart(rule));
                     } else if known.whole != whole {
                         messages.push(match &rule.correlation {
                             Some(correlation) => format!(
@@ -287,6 +312,29 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// Says why what a rule remembered cannot be kept.
+fn restart(rule: &Rule) -> String {
+    let id = &rule.id;
+    let columns: Vec<String> = rule
+        .partition_by
+        .iter()
+        .map(|path| format!("`{path}`"))
+        .collect();
+    if rule.correlation.is_some() {
+        format!(
+            "rule `{id}` correlates something else now: what it remembered is dropped, and it starts anew"
+        )
+    } else if columns.is_empty() {
+        format!("rule `{id}` keeps no state any more: what it remembered is dropped")
+    } else {
+        format!(
+            "rule `{id}` keeps state by {} of table `{}` now: what it remembered is dropped, and it starts anew",
+            columns.join(", "),
+            rule.table
+        )
     }
 }
 

@@ -18,6 +18,7 @@ use crate::stage::Size;
 pub(super) struct Batch {
     pub(super) rules: Vec<(String, StoredRule)>,
     pub(super) forget_stages: Vec<String>,
+    pub(super) forget_detectors: Vec<ForgottenDetector>,
     pub(super) pages: Vec<Page>,
     pub(super) cold: Vec<(String, usize, Cold)>,
     pub(super) cold_gone: Vec<(String, usize, u64, String)>,
@@ -40,6 +41,15 @@ pub(super) struct Batch {
     pub(super) detectors: Vec<DetectorState>,
     pub(super) provisional: usize,
     pub(super) pending_count: usize,
+}
+
+/// A detector whose states go.
+#[derive(Debug)]
+pub(super) struct ForgottenDetector {
+    pub(super) table: String,
+    pub(super) rule: String,
+    /// Rows that wait stay: their keys follow from their columns.
+    pub(super) keeps_rows: bool,
 }
 
 /// What is written of a share.
@@ -84,6 +94,9 @@ impl Batch {
             for table in ["pages", "cold", "stages"] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE stage = ?1"), [stage])?;
             }
+        }
+        for detector in &self.forget_detectors {
+            forget_detector(&transaction, detector)?;
         }
         for page in &self.pages {
             joined.extend(write_page(&transaction, page)?);
@@ -276,6 +289,20 @@ fn write_page(connection: &Connection, page: &Page) -> rusqlite::Result<Option<J
         .prepare_cached("INSERT INTO pages (stage, share, seq, value) VALUES (?1, ?2, 0, ?3)")?
         .execute(params![page.stage, group, joined])?;
     Ok(Some((page.stage.clone(), page.group, joined.len())))
+}
+
+fn forget_detector(connection: &Connection, detector: &ForgottenDetector) -> rusqlite::Result<()> {
+    let rows = (!detector.keeps_rows).then_some("detector_rows");
+    for table in ["detector_states", "detector_memory"]
+        .into_iter()
+        .chain(rows)
+    {
+        connection.execute(
+            &format!("DELETE FROM {table} WHERE name = ?1 AND rule = ?2"),
+            [&detector.table, &detector.rule],
+        )?;
+    }
+    Ok(())
 }
 
 fn write_detectors(connection: &Connection, state: &DetectorState) -> rusqlite::Result<()> {
