@@ -75,7 +75,7 @@ pub enum EngineError {
     },
     /// More events wait for the time at which detectors with state may judge them than may be held.
     #[error(
-        "more than {limit} events of table `{table}` wait for detectors that keep state, {count} of them for `{rule}`; make its `where` narrower, shorten the range, or raise the limit with --max-pending-rows"
+        "more than {limit} events of table `{table}` wait for detectors that keep state, {count} of them for `{rule}`; make its `where` narrower, shorten the range or the lateness, or raise the limit with --max-pending-rows, of a service with `pending_rows` of [serve]"
     )]
     TooManyPending {
         /// The table.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use yagura_core::{Timestamp, pack};
+use yagura_engine::RunOptions;
 use yagura_lake::Location;
 use yagura_lake::table::{OnProblem, TableConfig};
 
@@ -74,6 +75,8 @@ pub(crate) struct ServeSettings {
     pub(crate) step_mib: u64,
     pub(crate) memory_mib: usize,
     pub(crate) keys_on_disk: usize,
+    /// Events of a table that may wait for rules with `partition_by`.
+    pub(crate) pending_rows: usize,
 }
 
 impl Default for ServeSettings {
@@ -91,6 +94,7 @@ impl Default for ServeSettings {
             step_mib: 256,
             memory_mib: 512,
             keys_on_disk: 50_000_000,
+            pending_rows: RunOptions::default().max_pending_rows,
         }
     }
 }

@@ -294,7 +294,7 @@ async fn too_many_rows_that_wait_name_the_rule_and_the_way_out() {
     let message = full_message(&table.error(&options).await);
     assert_eq!(
         message,
-        "more than 49 events of table `t` wait for detectors that keep state, 50 of them for `steps`; make its `where` narrower, shorten the range, or raise the limit with --max-pending-rows"
+        "more than 49 events of table `t` wait for detectors that keep state, 50 of them for `steps`; make its `where` narrower, shorten the range or the lateness, or raise the limit with --max-pending-rows, of a service with `pending_rows` of [serve]"
     );
     options.max_pending_rows = 50;
     assert_eq!(table.told(&options).await.lines.len(), 50);

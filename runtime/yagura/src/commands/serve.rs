@@ -169,6 +169,7 @@ fn options(
         run: RunOptions {
             range,
             partitions: partitions.map_or(defaults.partitions, usize::from),
+            max_pending_rows: settings.pending_rows,
             ..defaults
         },
         lateness,
