@@ -10,7 +10,6 @@
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,7 +106,6 @@ pub struct Live {
     hasher: Hasher,
     /// Messages for the next commit.
     log: Vec<String>,
-    rule_files: Vec<PathBuf>,
     /// The number of the last line that was delivered, and of those that the store knows of.
     delivered: i64,
     committed: i64,
@@ -133,8 +131,11 @@ pub struct StepReport {
     pub read: Vec<(String, usize, u64)>,
     /// Objects that are listed and not read yet.
     pub waiting: usize,
-    /// Alerts that became provisional or changed, that were taken back, that were settled.
+    /// Alerts that were taken back, that became provisional or changed, that were settled: in the order of
+    /// [`State`](yagura_correlate::State).
     pub told: [usize; 3],
+    /// Findings that came after their time had been settled, and events that came too late for rules that keep state.
+    pub late: u64,
     /// What a person should know.
     pub messages: Vec<String>,
     /// How long the checkpoint held the step up.
@@ -229,7 +230,6 @@ impl Live {
         };
         let lines = store.outbox(delivered)?;
         let mut live = Self {
-            rule_files: set.rules.into_iter().map(|source| source.file).collect(),
             input,
             options,
             tables: live_tables,
@@ -344,7 +344,9 @@ impl Live {
                 late.extend(too_late);
             }
             let set_aside = table.take_set_aside();
-            report.messages.extend(set_aside.iter().map(told));
+            report
+                .messages
+                .extend(set_aside.iter().map(SetAside::message));
         }
         let marks: BTreeMap<String, Mark> = self
             .tables
@@ -363,6 +365,7 @@ impl Live {
         for (rule, count) in late {
             *progress.counters.late.entry(rule).or_default() += count;
         }
+        report.late = progress.counters.late.values().sum();
         progress.log.clone_from(&report.messages);
         report.pause = self.commit(output.changes, progress).await?;
         Ok(Some(report))
@@ -473,11 +476,6 @@ impl Live {
     pub fn statuses(&self) -> Vec<yagura_correlate::store::TableStatus> {
         self.tables.iter().map(LiveTable::status).collect()
     }
-
-    /// Returns the files of the rules, by their index.
-    pub fn rule_files(&self) -> &[PathBuf] {
-        &self.rule_files
-    }
 }
 
 /// A line of the outbox.
@@ -486,17 +484,6 @@ struct Line<'a> {
     seq: i64,
     #[serde(flatten)]
     change: &'a Change,
-}
-
-fn told(set_aside: &SetAside) -> String {
-    format!(
-        "rule `{}` did not judge {} events from row {} of {}: {}",
-        set_aside.rule_id,
-        set_aside.rows,
-        set_aside.first.row,
-        set_aside.first.object,
-        set_aside.reason
-    )
 }
 
 /// Names of objects that a table has read.

@@ -29,6 +29,26 @@ pub struct SetAside {
     pub quarantined: bool,
 }
 
+impl SetAside {
+    /// Says what was not judged, where it begins, and why.
+    pub fn message(&self) -> String {
+        let several = |number: u64, what: &str| match number {
+            1 => format!("one {what}"),
+            _ => format!("{number} {what}s"),
+        };
+        let (row, object) = (self.first.row, &self.first.object);
+        let judge = format!("did not judge {}", several(self.rows, "event"));
+        let answer = format!("did not answer {}", several(self.wakes, "wake-up"));
+        let what = match (self.rows, self.wakes) {
+            // A wake-up has no place of its own: it is that of the key's last event.
+            (0, _) => format!("{answer}, asked for by the key of row {row} of {object}"),
+            (_, 0) => format!("{judge} from row {row} of {object}"),
+            _ => format!("{judge} and {answer}, from row {row} of {object}"),
+        };
+        format!("rule `{}` {what}: {}", self.rule_id, self.reason)
+    }
+}
+
 /// Counters of a run, shared by its partitions.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -130,5 +150,43 @@ impl Progress {
         self.set_aside
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yagura_core::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn what_was_set_aside_is_told_as_events_or_wake_ups() {
+        let message = |rows, wakes| {
+            let event = EventRef {
+                time: Timestamp::MIN,
+                object: "o".into(),
+                row: 7,
+            };
+            let set_aside = SetAside {
+                rule: 0,
+                rule_id: "r".to_owned(),
+                reason: "it trapped".to_owned(),
+                rows,
+                wakes,
+                first: event.clone(),
+                last: event,
+                quarantined: false,
+            };
+            set_aside.message()
+        };
+        assert_eq!(
+            [message(1, 0), message(3, 0), message(0, 1), message(2, 1)],
+            [
+                "rule `r` did not judge one event from row 7 of o: it trapped",
+                "rule `r` did not judge 3 events from row 7 of o: it trapped",
+                "rule `r` did not answer one wake-up, asked for by the key of row 7 of o: it trapped",
+                "rule `r` did not judge 2 events and did not answer one wake-up, from row 7 of o: it trapped",
+            ]
+        );
     }
 }

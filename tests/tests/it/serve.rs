@@ -162,7 +162,13 @@ fn late_events_are_judged_by_rules_alone_and_counted() {
     place.once().must_work();
     // Three at a time that is settled: the rule tells them, the count does not see them.
     place.failures("logins", "u", &[300, 310, 320]);
-    place.once().must_work();
+    let ran = place.once().must_work();
+    assert!(
+        ran.stderr
+            .contains("alerts: 1 settled; 3 too late to be put in order"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(
         place.of_state("settled"),
         [pair("failed", 1), pair("failed", 3)]

@@ -234,7 +234,7 @@ fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<(
     for message in &report.messages {
         writeln!(err, "warning: {message}")?;
     }
-    if quiet || (report.read.is_empty() && report.told == [0; 3]) {
+    if quiet || (report.read.is_empty() && report.told == [0; 3] && report.late == 0) {
         return Ok(());
     }
     let read: Vec<String> = report
@@ -264,6 +264,11 @@ fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<(
     } else {
         format!("alerts: {}", told.join(", "))
     };
+    let late = if report.late > 0 {
+        format!("; {} too late to be put in order", number(report.late))
+    } else {
+        String::new()
+    };
     let waiting = if report.waiting > 0 {
         format!("; {} objects wait", number(report.waiting as u64))
     } else {
@@ -274,5 +279,5 @@ fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<(
     } else {
         read.join("; ")
     };
-    writeln!(err, "{read}; {told}{waiting}").context("cannot write to stderr")
+    writeln!(err, "{read}; {told}{late}{waiting}").context("cannot write to stderr")
 }
