@@ -133,17 +133,28 @@ impl Table {
         })
     }
 
+    /// Returns a reader of an object's bytes.
+    pub(crate) fn reader(
+        &self,
+        file: &DataFile,
+    ) -> Result<Box<dyn AsyncFileReader>, DataFusionError> {
+        let object = PartitionedFile::new_from_meta(file.meta.clone());
+        let store = Arc::clone(&self.location.store);
+        let reader = DefaultParquetFileReaderFactory::new(store).create_reader(
+            0,
+            object,
+            None,
+            &ExecutionPlanMetricsSet::new(),
+        )?;
+        Ok(reader)
+    }
+
     async fn read_rows(
         &self,
         file: &DataFile,
         rows: &[u64],
     ) -> Result<RecordBatch, DataFusionError> {
-        let object = PartitionedFile::new_from_meta(file.meta.clone());
-        let reader: Box<dyn AsyncFileReader> = DefaultParquetFileReaderFactory::new(Arc::clone(
-            &self.location.store,
-        ))
-        .create_reader(0, object, None, &ExecutionPlanMetricsSet::new())?;
-        let builder = ParquetRecordBatchStreamBuilder::new(reader).await?;
+        let builder = ParquetRecordBatchStreamBuilder::new(self.reader(file)?).await?;
         let has_raw = builder.schema().index_of(RAW_COLUMN).is_ok();
         let mask = if has_raw {
             ProjectionMask::columns(builder.parquet_schema(), [RAW_COLUMN])

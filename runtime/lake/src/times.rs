@@ -1,4 +1,4 @@
-//! Objects by what their writers say of them: which times their events have, and that they have none.
+//! Which times the events of an object have, as its writer says or its column, and objects that have none.
 
 use std::sync::Arc;
 
@@ -6,7 +6,9 @@ use datafusion::common::DataFusionError;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use datafusion::parquet::arrow::{ArrowWriter, parquet_to_arrow_schema};
+use datafusion::parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use datafusion::parquet::arrow::{ArrowWriter, ProjectionMask, parquet_to_arrow_schema};
+use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use yagura_core::Timestamp;
 
@@ -14,11 +16,11 @@ use crate::table::{DataFile, Table, event_times};
 use crate::{Location, TableDefinition};
 
 impl Table {
-    /// Returns the earliest and the latest event time of an object by its footer's statistics, or nothing if it has
-    /// none. The footer goes into `cache`.
+    /// Returns the earliest and the latest event time of an object by its footer's statistics, and where these are missing by
+    /// its time column; nothing if no event has a time. The footer goes into `cache`.
     ///
     /// # Errors
-    /// When the footer cannot be read.
+    /// When the footer or the time column cannot be read.
     pub async fn times_of(
         &self,
         file: &DataFile,
@@ -53,7 +55,7 @@ impl Table {
                 time.is_none() && group.num_rows() > 0 && !is_all_null(&converter, group)
             });
             if unknown {
-                return Ok(None);
+                return self.times_in(file).await;
             }
             bounds.extend(of.copied());
         }
@@ -61,6 +63,24 @@ impl Table {
             [earliest, latest] => Some((*earliest, *latest)),
             _ => None,
         })
+    }
+
+    /// Reads an object's time column, and returns its earliest and its latest event time.
+    async fn times_in(
+        &self,
+        file: &DataFile,
+    ) -> Result<Option<(Timestamp, Timestamp)>, DataFusionError> {
+        let builder = ParquetRecordBatchStreamBuilder::new(self.reader(file)?).await?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), [self.time.as_str()]);
+        let mut batches = builder.with_projection(mask).build()?;
+        let mut bounds: Option<(Timestamp, Timestamp)> = None;
+        while let Some(batch) = batches.try_next().await? {
+            for time in event_times(batch.column(0))?.into_iter().flatten() {
+                let (earliest, latest) = bounds.unwrap_or((time, time));
+                bounds = Some((earliest.min(time), latest.max(time)));
+            }
+        }
+        Ok(bounds)
     }
 }
 

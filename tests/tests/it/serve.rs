@@ -2,10 +2,16 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datafusion::arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde_json::Value;
+use yagura_core::Timestamp;
 use yagura_tests::command::{Ran, binary, yagura};
+use yagura_tests::random::batch_of;
 use yagura_tests::scratch::Scratch;
 use yagura_tests::stream::time;
 
@@ -211,6 +217,62 @@ fn events_ahead_of_the_clock_do_not_move_time_on() {
         "{:?}",
         place.told()
     );
+}
+
+/// Where a table of other makers lies, with failures that another writer wrote.
+const OTHERS: &str = "[table.logins]\nurl = \"others\"\n";
+
+/// Writes an object with failures of a user at these times, in microseconds.
+fn other_writer(place: &Place, name: &str, times: &[i64], statistics: EnabledStatistics) {
+    let times = TimestampMicrosecondArray::from(times.to_vec());
+    let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; times.len()])) };
+    let (user, outcome) = (text("u"), text("failure"));
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("time", Arc::new(times)),
+        ("user", user),
+        ("outcome", outcome),
+    ];
+    let batch = batch_of(columns).unwrap();
+    let properties = WriterProperties::builder()
+        .set_statistics_enabled(statistics)
+        .build();
+    fs::create_dir_all(place.0.path("others")).unwrap();
+    let file = fs::File::create(place.0.path(&format!("others/{name}.parquet"))).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn micros(second: i64) -> i64 {
+    time(second).parse::<Timestamp>().unwrap().micros()
+}
+
+#[test]
+fn objects_without_statistics_settle_by_their_time_column() {
+    let place = Place::new(OTHERS);
+    let times = [20, 0, 10].map(micros);
+    other_writer(&place, "a", &times, EnabledStatistics::None);
+    place.once().must_work();
+    let status = place.status();
+    assert_eq!(status["tables"][0]["latest"], "2026-03-01T00:00:20.000000Z");
+    other_writer(&place, "b", &[micros(400)], EnabledStatistics::None);
+    place.once().must_work();
+    assert_eq!(place.of_state("settled"), [pair("failed", 3)]);
+}
+
+#[test]
+fn one_wrong_clock_does_not_stop_the_time_of_a_table() {
+    let place = Place::new(OTHERS);
+    let ahead = micros(0) + 100 * 365 * 86_400_000_000;
+    for (name, second) in [("a", 0), ("b", 400)] {
+        let times = [ahead, micros(second), micros(second + 10)];
+        other_writer(&place, name, &times, EnabledStatistics::Chunk);
+        place.once().must_work();
+    }
+    let status = place.status();
+    assert_eq!(status["tables"][0]["future"], 2);
+    assert_eq!(status["tables"][0]["latest"], "2026-03-01T00:06:40.000000Z");
+    assert_eq!(place.of_state("settled"), [pair("failed", 2)]);
 }
 
 #[test]

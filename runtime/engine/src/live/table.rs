@@ -55,7 +55,7 @@ pub(super) struct LiveTable {
 struct Waiting {
     file: DataFile,
     name: String,
-    /// Its earliest and latest event time, where its footer says.
+    /// Its earliest and latest event time, where it has events that can be read.
     times: Option<(Timestamp, Timestamp)>,
 }
 
@@ -330,17 +330,21 @@ impl LiveTable {
             .iter()
             .filter(|waiting| gone.contains(&waiting.name))
         {
-            let Some((_, latest)) = waiting.times else {
+            let Some((earliest, latest)) = waiting.times else {
                 continue;
             };
+            let mut passed = latest;
             if latest > limit {
                 self.status.future += 1;
                 messages.push(format!(
                     "{} has events at {latest}, more than is allowed ahead of the clock: they do not move time on",
                     waiting.name
                 ));
-            } else {
-                self.status.latest = self.status.latest.max(Some(latest));
+                // The object's events in between are not known, but its earliest is one.
+                passed = earliest;
+            }
+            if passed <= limit {
+                self.status.latest = self.status.latest.max(Some(passed));
             }
         }
         self.waiting.retain(|waiting| !gone.contains(&waiting.name));
