@@ -84,7 +84,7 @@ impl Default for ServeSettings {
         Self {
             state: "state".into(),
             alerts: "alerts.ndjson".into(),
-            poll: "5s".to_owned(),
+            poll: "1s".to_owned(),
             lateness: None,
             idle: "15m".to_owned(),
             future: "1h".to_owned(),
