@@ -578,4 +578,16 @@ fn the_example_remembers() {
         "{}",
         ran.stderr
     );
+    // A service has the same limit, under its own name.
+    let file = dir.path().join("yagura.toml");
+    for (limit, waits) in [(29, true), (30, false)] {
+        let text = format!(
+            "packs = [\"{pack}\"]\n[lake]\nurl = \"lake\"\n[serve]\nstate = \"state{limit}\"\nalerts = \"alerts{limit}\"\npending_rows = {limit}\n"
+        );
+        fs::write(&file, text).unwrap();
+        let ran = yagura(&["serve", "--once", "--config", file.to_str().unwrap()]).must_work();
+        let told = ran.stderr.contains("30 of them for `guessed-password`");
+        let names = ran.stderr.contains("`pending_rows` of [serve]");
+        assert_eq!((told, names), (waits, waits), "{limit}: {}", ran.stderr);
+    }
 }
