@@ -9,6 +9,7 @@
 //! work decides only when.
 
 mod say;
+mod tell;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ pub use types::{
     Change, ColdKey, ColdStore, Counters, FoldOptions, Mark, NoCold, State, StepOutput,
 };
 use yagura_core::rule::Report;
-use yagura_core::{Alert, Finding, Rule, key};
+use yagura_core::{Finding, Rule, key};
 
 use crate::found::{Found, Hit, Kept, Objects};
 use crate::graph::{Graph, GraphError, Source};
@@ -299,99 +300,6 @@ impl Fold {
         };
         let (spoken, keys) = self.domains[number].windows.settle(work);
         Ok((spoken.closed, keys.into_iter().collect()))
-    }
-
-    /// Compares what would be told of a domain with what has been, and tells the difference.
-    fn tell(
-        &mut self,
-        number: usize,
-        closed: Vec<(String, AlertWindow)>,
-        mut touched: BTreeSet<String>,
-        cold: &mut dyn ColdStore,
-        told: &mut Vec<Change>,
-    ) -> Result<(), String> {
-        let mut settled: BTreeMap<String, Vec<Alert>> = BTreeMap::new();
-        for (key, window) in &closed {
-            if let Some(alert) = self.alert(key, window) {
-                settled.entry(key.clone()).or_default().push(alert);
-            }
-        }
-        if !self.options.is_live {
-            let alerts = settled.into_values().flatten();
-            told.extend(alerts.map(Change::settled));
-            return Ok(());
-        }
-        let mut windows = BTreeMap::new();
-        if std::mem::take(&mut self.domains[number].is_stale) {
-            windows = self.speculate(number, cold)?;
-            // What was told because of findings that wait, and is not any more.
-            touched.extend(self.reports.waiting(number).cloned());
-            self.reports
-                .set_waiting(number, windows.keys().cloned().collect());
-        }
-        touched.extend(windows.keys().cloned());
-        touched.extend(settled.keys().cloned());
-        for key in touched {
-            let open = match windows.remove(&key) {
-                Some(windows) => windows,
-                None => {
-                    let state = self.domains[number].windows.state(&key);
-                    state
-                        .filter(|window| window.is_alert())
-                        .cloned()
-                        .into_iter()
-                        .collect()
-                }
-            };
-            let rule = key.split('\0').next().unwrap_or_default();
-            let waits = self.index_of.get(rule).is_none_or(|rule| self.waits(*rule));
-            let provisional: Vec<Alert> = if waits {
-                Vec::new()
-            } else {
-                let alerts = open.iter().filter_map(|window| self.alert(&key, window));
-                alerts.collect()
-            };
-            let settled = settled.remove(&key).unwrap_or_default();
-            self.reports.compare(&key, settled, provisional, told);
-        }
-        Ok(())
-    }
-
-    fn waits(&self, rule: usize) -> bool {
-        self.graph.waits[rule] || self.rules[rule].alert.report != Report::Provisional
-    }
-
-    /// Folds what waits for the watermark into copies of the states, and returns the windows that there would be.
-    fn speculate(
-        &mut self,
-        number: usize,
-        cold: &mut dyn ColdStore,
-    ) -> Result<BTreeMap<String, Vec<AlertWindow>>, String> {
-        let mut pending = self.domains[number].pending.clone();
-        let objects = &self.objects;
-        pending.sort_by(|a, b| a.compare(b, objects));
-        let mut inbox = Inbox::new(self.stages.len());
-        for found in pending {
-            self.route(found, &mut inbox, None);
-        }
-        for stage in 0..self.stages.len() {
-            let rule = self.graph.order[stage].rule;
-            if self.graph.domain_of[rule] != number || self.graph.waits[rule] {
-                continue;
-            }
-            let hits = inbox.take(stage);
-            if hits.is_empty() {
-                continue;
-            }
-            self.warm(stage, &hits, i64::MIN, cold)?;
-            let spoken = self.stages[stage].speculate(hits);
-            for found in self.found(rule, spoken) {
-                self.route(found, &mut inbox, None);
-            }
-        }
-        let hits = std::mem::take(&mut inbox.alerts);
-        self.warm_windows(number, &hits, i64::MIN, cold)?;
-        Ok(self.domains[number].windows.speculate_windows(hits))
     }
 
     /// Puts a finding before the correlations that take it and the windows of its own alerts.
