@@ -7,12 +7,13 @@
 //! A share of a stage's keys is stored as a base and the changes since; when these outweigh it, the base is written anew.
 
 mod load;
+mod lock;
 mod schema;
 mod status;
 mod writer;
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::fold::{ColdKey, ColdStore, Counters, Fold};
 
+use lock::Lock;
 pub use status::{LogEntry, RuleState, Status, TableStatus};
 use writer::{Batch, Page, Writer};
 
@@ -150,7 +152,8 @@ pub struct Store {
     /// Keys that came back from disk and are still there: stage, share, hash and key.
     warmed: BTreeSet<(String, usize, u64, String)>,
     last_line: i64,
-    _lock: File,
+    /// The last to go: what was handed to the writer is on disk before another process may work with it.
+    _lock: Lock,
 }
 
 /// How long a step waited for its checkpoint.
@@ -181,16 +184,7 @@ impl Store {
             source,
         };
         fs::create_dir_all(dir).map_err(directory)?;
-        let lock = File::create(dir.join("lock")).map_err(directory)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Busy {
-                    dir: dir.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(source)) => return Err(directory(source)),
-        }
+        let lock = Lock::take(dir)?;
         let file = dir.join(FILE);
         let sqlite = |source| StoreError::Sqlite {
             file: file.clone(),
