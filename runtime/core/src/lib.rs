@@ -4,6 +4,7 @@
 //! tools around Yagura can read packs and alerts without paying for the engine.
 
 pub mod alert;
+pub mod capability;
 pub mod case;
 pub mod correlation;
 pub mod finding;
@@ -12,15 +13,18 @@ pub mod names;
 pub mod pack;
 pub mod path;
 pub mod references;
+pub mod report;
 pub mod rule;
 pub mod state;
 pub mod time;
 
 pub use alert::{Alert, Evidence, EvidenceEvent};
+pub use capability::{Grant, Grants, Wants};
 pub use correlation::Correlation;
 pub use finding::{EventRef, Finding};
 pub use pack::{Pack, PackError};
 pub use path::FieldPath;
+pub use report::{AlertState, Report};
 pub use rule::{AlertPolicy, Rule, Severity};
 pub use state::{KeyState, StateEntry};
 pub use time::{TimeRange, Timestamp};

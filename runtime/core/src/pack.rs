@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::case::InlineTest;
 use crate::names::did_you_mean;
 use crate::time::parse_duration;
-use crate::{FieldPath, Rule};
+use crate::{FieldPath, Rule, Wants};
 
 /// A pack as read from its directory; every rule was checked by itself.
 #[derive(Debug, Clone)]
@@ -83,6 +83,9 @@ pub struct PluginManifest {
     /// What one instance and one call may use.
     #[serde(default)]
     pub limits: Limits,
+    /// What it asks to reach; an operator grants it or does not.
+    #[serde(default, skip_serializing_if = "Wants::is_empty")]
+    pub wants: Wants,
 }
 
 /// The worlds of the plugin contract.

@@ -31,6 +31,16 @@ pub enum TimeError {
     },
 }
 
+impl schemars::JsonSchema for Timestamp {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
 impl Timestamp {
     /// 0000-01-01T00:00:00Z, the first moment that RFC 3339 can write.
     pub const MIN: Self = Self(-62_167_219_200_000_000);

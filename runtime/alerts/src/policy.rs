@@ -1,0 +1,349 @@
+//! The policy: what becomes of alerts, in one file that operators review.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use yagura_core::{Severity, Timestamp};
+
+/// The file that `policy` of the configuration names.
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Where reports go, by name.
+    pub notifier: BTreeMap<String, Notifier>,
+    /// Which alerts belong to which team, by name.
+    pub team: BTreeMap<String, Team>,
+    /// Which incidents go where, in order.
+    pub route: Vec<Route>,
+    /// When alerts are parts of one incident.
+    pub group: Grouping,
+    /// Alerts that are recorded and not told.
+    pub suppress: Vec<Suppression>,
+    /// Alerts that graver ones silence.
+    pub inhibit: Vec<Inhibition>,
+    /// Times when alerts are recorded and not told.
+    pub maintenance: Vec<Maintenance>,
+    /// When the alerts of one rule are told as one.
+    pub flood: Flood,
+    /// New rules, on trial.
+    pub staging: Staging,
+    /// Who finds facts.
+    pub enrich: Vec<Enrichment>,
+    /// Who judges, in order: the last opinion on an alert holds.
+    pub review: Vec<Reviewing>,
+    /// Cases that `yagura test` runs.
+    pub test: Vec<PolicyTest>,
+}
+
+/// `[notifier.NAME]`: where reports go.
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notifier {
+    /// `PACK/FILE.wasm` of a plugin of the world `notifier`.
+    pub plugin: Option<String>,
+    /// E-mail by the host, in place of a plugin.
+    pub email: Option<Email>,
+    /// Handed to the plugin, over what its pack says.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub config: toml::Table,
+    /// The least time between two reports of one incident; changes between them are told together. Default: `10s`.
+    pub every: Option<String>,
+    /// New incidents that are told one by one; what comes more is told in one summary.
+    pub limit: Option<ReportLimit>,
+    /// How long a report is tried before it is put aside as a dead letter. Default: `24h`.
+    pub give_up: Option<String>,
+}
+
+/// `[notifier.NAME.limit]`.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportLimit {
+    /// How many new incidents.
+    pub incidents: u32,
+    /// In how much time.
+    pub per: String,
+}
+
+/// `[notifier.NAME.email]`.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    /// `smtps://HOST[:PORT]`, `smtp://HOST[:PORT]` with STARTTLS; without it to loopback only.
+    pub server: String,
+    /// The sender.
+    pub from: String,
+    /// The receivers.
+    pub to: Vec<String>,
+    /// User for the server.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Name of the secret with the password.
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+/// `[team.NAME]`: which alerts belong to a team.
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Team {
+    /// What its alerts are like; an alert belongs to every team that claims it.
+    pub owns: Match,
+}
+
+/// What an alert must be like. What is given must all hold; of a list, one. Empty: every alert.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Match {
+    /// Ids of rules; `*` stands for any text.
+    pub rules: Vec<String>,
+    /// At least this grave.
+    pub severity: Option<Severity>,
+    /// Tags of the rule; `*` stands for any text.
+    pub tags: Vec<String>,
+    /// Keys; `*` stands for any text.
+    pub keys: Vec<String>,
+    /// Kinds of observables, each with values (`*` stands for any text) or, for addresses, networks.
+    pub observables: BTreeMap<String, Vec<String>>,
+    /// Names of context entries, each with values; `*` stands for any text.
+    pub context: BTreeMap<String, Vec<String>>,
+    /// Names of teams.
+    pub teams: Vec<String>,
+    /// Hours of the alert's first event: `mon-fri 09:00-18:00 Asia/Tokyo`; days and zone may be left out (every day, UTC).
+    pub hours: Vec<String>,
+    /// What it must not be like.
+    pub not: Option<Box<Match>>,
+}
+
+/// `[[route]]`: which incidents go where.
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    /// One alert of the incident must be like this.
+    pub when: Match,
+    /// Names of notifiers.
+    pub notify: Vec<String>,
+    /// Goes on with the routes below. Otherwise the first that fits is the last.
+    pub also: bool,
+}
+
+/// `[group]`: when alerts are parts of one incident.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grouping {
+    /// Kinds of observables: alerts that share a value are one incident.
+    pub by: Vec<String>,
+    /// Values that many share, and that join nothing; `*` stands for any text, for addresses networks.
+    pub ignore: Vec<String>,
+    /// Event time between an alert and the incident's nearest.
+    pub within: String,
+    /// Event time from an incident's first alert, after which a new one is opened.
+    pub longest: String,
+}
+
+impl Default for Grouping {
+    fn default() -> Self {
+        Self {
+            by: ["ip", "user", "host", "email"].map(str::to_owned).to_vec(),
+            ignore: Vec::new(),
+            within: "1h".to_owned(),
+            longest: "24h".to_owned(),
+        }
+    }
+}
+
+/// `[[suppress]]`: alerts that are recorded and not told.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Suppression {
+    /// Which.
+    pub when: Match,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
+    /// Until when, in event time: a suppression without end is an error.
+    pub expires: Timestamp,
+}
+
+/// `[[inhibit]]`: alerts that graver ones silence.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Inhibition {
+    /// The graver alert.
+    pub by: Match,
+    /// Those that it silences.
+    pub silences: Match,
+    /// Kinds of observables of which they must share a value; `key` for the key. Empty: nothing in common.
+    #[serde(default)]
+    pub share: Vec<String>,
+    /// Event time between them.
+    pub within: String,
+}
+
+/// `[[maintenance]]`: times when alerts are recorded and not told. Either `from` and `to`, or `hours`.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Maintenance {
+    /// Which alerts.
+    #[serde(default)]
+    pub when: Match,
+    /// Who answers for it.
+    pub owner: String,
+    /// What is done.
+    pub reason: String,
+    /// Event time from which on.
+    #[serde(default)]
+    pub from: Option<Timestamp>,
+    /// Event time until which.
+    #[serde(default)]
+    pub to: Option<Timestamp>,
+    /// Hours that come again, written as in a `when`.
+    #[serde(default)]
+    pub hours: Vec<String>,
+}
+
+/// `[flood]`: when the alerts of one rule are told as one.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Flood {
+    /// Incidents that one rule may open.
+    pub incidents: u32,
+    /// In how much event time. What comes more goes into one incident of the rule, until there has been less for as long.
+    pub per: String,
+}
+
+impl Default for Flood {
+    fn default() -> Self {
+        Self {
+            incidents: 20,
+            per: "1h".to_owned(),
+        }
+    }
+}
+
+/// `[staging]`: new rules, on trial: their alerts are recorded and not told.
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Staging {
+    /// Ids of rules on trial; `*` stands for any text.
+    pub rules: Vec<String>,
+    /// A rule is promoted once it has been quiet for so long, in event time. Without it, it stays on trial while it is
+    /// listed.
+    pub quiet: Option<String>,
+}
+
+/// `[[enrich]]`: who finds facts.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Enrichment {
+    /// `PACK/FILE.wasm` of a plugin of the world `enricher`.
+    pub plugin: String,
+    /// About which alerts.
+    #[serde(default)]
+    pub when: Match,
+    /// Handed to the plugin, over what its pack says.
+    #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub config: toml::Table,
+    /// When, after the alert came up; more than once, because logs arrive late.
+    #[serde(default = "at_once")]
+    pub delays: Vec<String>,
+    /// How long answers of servers are kept and given again. Default: not at all.
+    #[serde(default)]
+    pub cache: Option<String>,
+    /// Calls to one server.
+    #[serde(default)]
+    pub limit: Option<CallLimit>,
+}
+
+fn at_once() -> Vec<String> {
+    vec!["0s".to_owned()]
+}
+
+/// `[enrich.limit]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallLimit {
+    /// How many calls.
+    pub calls: u32,
+    /// In how much time.
+    pub per: String,
+}
+
+/// `[[review]]`: who judges.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reviewing {
+    /// `PACK/FILE.wasm` of a plugin of the world `reviewer`.
+    pub plugin: String,
+    /// Which alerts.
+    #[serde(default)]
+    pub when: Match,
+    /// Handed to the plugin, over what its pack says.
+    #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub config: toml::Table,
+}
+
+/// `[[test]]`: alerts, and what must become of them.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyTest {
+    /// Name of the case.
+    pub name: String,
+    /// Alerts as they come up, in order.
+    #[serde(default)]
+    pub alert: Vec<TestAlert>,
+    /// File of recorded alerts (as `yagura serve` or `run --format json` writes them), relative to the policy, in place of
+    /// `alert`.
+    #[serde(default)]
+    pub alerts: Option<std::path::PathBuf>,
+    /// What becomes of each, in the same order; of recorded alerts, all that `rule` or `key` name.
+    pub expect: Vec<Expected>,
+    /// How many incidents there are in the end.
+    #[serde(default)]
+    pub incidents: Option<u32>,
+}
+
+/// `[[test.alert]]`.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestAlert {
+    /// Id of the rule.
+    pub rule: String,
+    /// Time of its first event.
+    pub time: Timestamp,
+    /// How grave.
+    #[serde(default)]
+    pub severity: Severity,
+    /// What it is about.
+    #[serde(default)]
+    pub key: String,
+    /// Tags of the rule.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Kinds of observables, each with values.
+    #[serde(default)]
+    pub observables: BTreeMap<String, Vec<String>>,
+    /// Context entries.
+    #[serde(default)]
+    pub context: BTreeMap<String, String>,
+}
+
+/// `[[test.expect]]`: what becomes of an alert. What is left out is not looked at.
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expected {
+    /// Only for recorded alerts: those of this rule.
+    pub rule: Option<String>,
+    /// Only for recorded alerts: those with this key.
+    pub key: Option<String>,
+    /// Notifiers that are told, in any order.
+    pub notify: Option<Vec<String>>,
+    /// What became of it: `told`, `suppressed`, `maintenance`, `staged` or `inhibited`.
+    pub outcome: Option<String>,
+    /// Part of the incident that the alert at this place (from one) opened.
+    pub incident: Option<u32>,
+    /// Told as a part of its rule's flood.
+    pub flood: Option<bool>,
+}
