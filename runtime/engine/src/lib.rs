@@ -33,6 +33,7 @@ mod ruleset;
 pub mod run;
 pub mod runtime;
 mod scan;
+pub mod search;
 mod sigma;
 pub mod table_run;
 

@@ -32,6 +32,8 @@ pub struct RunOptions {
     pub max_findings: usize,
     /// Events of a table that may wait for detectors with state.
     pub max_pending_rows: usize,
+    /// Findings after which the scan of a table may end, for a search.
+    pub enough: Option<usize>,
     /// Which methods are used.
     pub tuning: Tuning,
 }
@@ -44,6 +46,7 @@ impl Default for RunOptions {
             batch_rows: 8_192,
             max_findings: 2_000_000,
             max_pending_rows: 4_000_000,
+            enough: None,
             tuning: Tuning::default(),
         }
     }

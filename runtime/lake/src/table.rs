@@ -243,6 +243,16 @@ impl Table {
         Schema::new(fields.chain(partitions.iter().cloned()).collect::<Fields>())
     }
 
+    /// Returns the objects that may hold events of a range, by their day partition.
+    pub fn files_in(&self, range: TimeRange) -> Vec<DataFile> {
+        let day = self.day_partition.as_ref().and_then(|(name, form)| {
+            let index = self.partitions.iter().position(|p| p == name)?;
+            Some((index, form.clone()))
+        });
+        let may_hold = |file: &&DataFile| day.as_ref().is_none_or(|day| may_hold(file, day, range));
+        self.files.iter().filter(may_hold).cloned().collect()
+    }
+
     /// Returns the partition columns' fields: text in a dictionary, one value an object.
     pub fn partition_fields(&self) -> Fields {
         let text = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));

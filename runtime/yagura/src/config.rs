@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use yagura_core::{Timestamp, pack};
+use yagura_core::{FieldPath, Timestamp, pack};
 use yagura_engine::RunOptions;
 use yagura_lake::Location;
 use yagura_lake::table::{OnProblem, TableConfig};
@@ -27,6 +27,16 @@ pub(crate) struct Config {
     pub(crate) geoip: Option<PathBuf>,
     /// What `yagura serve` needs.
     pub(crate) serve: Option<ServeSettings>,
+    /// What becomes of alerts: a file, relative to this one.
+    pub(crate) policy: Option<PathBuf>,
+    /// What plugins may reach: a file, relative to this one.
+    pub(crate) grants: Option<PathBuf>,
+    /// Where alerts, incidents and receipts are kept: a file, relative to this one, or `postgres://…`.
+    pub(crate) store: Option<String>,
+    /// Secrets by name.
+    pub(crate) secret: BTreeMap<String, SecretSettings>,
+    /// Lookup tables by name.
+    pub(crate) lookup: BTreeMap<String, LookupSettings>,
     /// Tables by name; these come before the lake's.
     pub(crate) table: BTreeMap<String, TableSettings>,
 }
@@ -54,6 +64,31 @@ pub(crate) struct TableSettings {
     pub(crate) on_bad_file: Option<Action>,
     /// How far behind the latest event time an event may come.
     pub(crate) lateness: Option<String>,
+    /// Columns by the kind of observable that they hold, for searches.
+    #[serde(default)]
+    pub(crate) observables: BTreeMap<String, Vec<FieldPath>>,
+}
+
+/// `[secret.NAME]`: where a secret comes from. One of them.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SecretSettings {
+    /// An environment variable.
+    pub(crate) env: Option<String>,
+    /// A file, relative to this one; a line end at its end is not part of it.
+    pub(crate) file: Option<PathBuf>,
+    /// A command with its arguments, which writes it to stdout.
+    pub(crate) command: Option<Vec<String>>,
+}
+
+/// `[lookup.NAME]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LookupSettings {
+    /// The file, relative to this one.
+    pub(crate) file: PathBuf,
+    /// The column under which rows are found; by default the first.
+    pub(crate) key: Option<String>,
 }
 
 /// `[serve]`.
@@ -148,8 +183,17 @@ impl Config {
         for path in [&mut serve.state, &mut serve.alerts] {
             *path = dir.join(&*path);
         }
-        if let Some(file) = &mut config.geoip {
+        let files = [&mut config.geoip, &mut config.policy, &mut config.grants];
+        for file in files.into_iter().flatten() {
             *file = dir.join(&*file);
+        }
+        for secret in config.secret.values_mut() {
+            if let Some(file) = &mut secret.file {
+                *file = dir.join(&*file);
+            }
+        }
+        for lookup in config.lookup.values_mut() {
+            lookup.file = dir.join(&lookup.file);
         }
         let paths = [&mut config.packs, &mut config.sigma, &mut config.field_maps];
         for path in paths.into_iter().flatten() {
@@ -162,6 +206,9 @@ impl Config {
         };
         if let Some(lake) = &mut config.lake {
             here(&mut lake.url);
+        }
+        if let Some(store) = &mut config.store {
+            here(store);
         }
         config
             .table

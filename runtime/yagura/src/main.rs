@@ -7,6 +7,7 @@ mod build;
 mod commands;
 mod config;
 mod exit;
+mod lookups;
 mod outbox;
 mod output;
 mod packs;

@@ -1,0 +1,298 @@
+//! Events by observable and time: what an investigation asks of the lake.
+//!
+//! A search is a rule that lives for one scan: its condition says that one of the columns that hold such observables has
+//! the value. So it prunes by statistics, Bloom filters and days as rules do, and reads no column that it need not.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use yagura_core::names::did_you_mean;
+use yagura_core::rule::Report;
+use yagura_core::{AlertPolicy, FieldPath, Rule, TimeRange, Timestamp};
+use yagura_lake::table::{Table, TableConfig};
+use yagura_rules::predicate::{Atom, Predicate, Reading, Test, TextOp};
+use yagura_rules::resolve;
+
+use crate::error::EngineError;
+use crate::plan::RuleSource;
+use crate::run::RunOptions;
+use crate::table_run::{TableRun, footer_cache};
+
+/// Searches tables by observable.
+#[derive(Debug)]
+pub struct EventSearch {
+    tables: BTreeMap<String, SearchedTable>,
+    open: Mutex<HashMap<String, OpenTable>>,
+}
+
+/// A table, and which of its columns hold which kind of observable.
+#[derive(Debug, Clone)]
+pub struct SearchedTable {
+    /// Where it is.
+    pub config: TableConfig,
+    /// Columns by kind, instead of those that their names tell.
+    pub observables: BTreeMap<String, Vec<FieldPath>>,
+}
+
+/// What is searched for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Name of the table.
+    pub table: String,
+    /// Kind of the observable.
+    pub kind: String,
+    /// Its value, as events have it.
+    pub value: String,
+    /// Event times: the start lies inside, the end does not.
+    pub range: TimeRange,
+    /// What is told of each event.
+    pub columns: Vec<FieldPath>,
+    /// Events that are told.
+    pub limit: usize,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FoundEvents {
+    /// In order of time, object and row.
+    pub events: Vec<FoundEvent>,
+    /// There are more: those told are the first by object.
+    pub is_truncated: bool,
+}
+
+/// An event that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundEvent {
+    /// Event time.
+    pub time: Timestamp,
+    /// Its object.
+    pub object: Arc<str>,
+    /// Row inside it.
+    pub row: u64,
+    /// A text for each of the query's columns; nothing where the event has no value.
+    pub values: Vec<Option<String>>,
+}
+
+/// Why a search cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// There is no such table.
+    #[error("there is no table `{table}`{hint}")]
+    UnknownTable {
+        /// As asked.
+        table: String,
+        /// `; did you mean …?` or nothing.
+        hint: String,
+    },
+    /// No column of the table holds such observables.
+    #[error(
+        "no column of table `{table}` is known to hold a `{kind}`; name them under [table.{table}.observables] of the configuration"
+    )]
+    NoColumn {
+        /// The table.
+        table: String,
+        /// The kind.
+        kind: String,
+    },
+    /// The table cannot be read.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+#[derive(Debug, Clone)]
+struct OpenTable {
+    since: Instant,
+    table: Arc<Table>,
+    cache: Arc<FileMetadataCache>,
+}
+
+/// How long a listing is good enough: an investigation makes many searches, and looks again after a delay.
+const LISTED_FOR: Duration = Duration::from_secs(5);
+
+/// Columns by kind, as makers of logs name them.
+const USUAL: &[(&str, &[&str])] = &[
+    (
+        "ip",
+        &[
+            "ip", "ip_address", "src_ip", "dst_ip", "dest_ip", "source_ip", "destination_ip", "client_ip", "client_addr",
+            "server_ip", "server_addr", "remote_ip", "assigned_ip", "assigned_addr", "requested_addr", "sourceIPAddress",
+            "src", "dst", "id.orig_h", "id.resp_h", "c-ip", "answers", "source.ip", "destination.ip", "client.ip", "host.ip",
+            "src_endpoint.ip", "dst_endpoint.ip", "IpAddress", "SourceIp", "DestinationIp", "SourceAddress", "DestAddress",
+            "actor_ip", "callerIpAddress",
+        ],
+    ),
+    (
+        "domain",
+        &[
+            "domain", "query", "qname", "dns_query", "query_name", "QueryName", "dns.question.name", "query.hostname",
+            "server_name", "host", "cs-host", "DestinationHostname", "dst_endpoint.hostname", "url.domain",
+        ],
+    ),
+    (
+        "user",
+        &[
+            "user", "user_name", "username", "userName", "User", "user.name", "actor.user.name", "TargetUserName",
+            "SubjectUserName", "principal", "userPrincipalName", "actor", "actor.alternateId", "account",
+        ],
+    ),
+    (
+        "host",
+        &[
+            "host", "hostname", "host_name", "Computer", "ComputerName", "host.name", "device.hostname", "device.name",
+            "client_fqdn", "machine", "server",
+        ],
+    ),
+    (
+        "hash",
+        &[
+            "hash", "md5", "sha1", "sha256", "Hashes", "file.hash.md5", "file.hash.sha1", "file.hash.sha256",
+            "process.hash.sha256",
+        ],
+    ),
+    ("url", &["url", "uri", "url.original", "url.full", "cs-uri", "http_request.url.url_string"]),
+    ("email", &["email", "mail", "sender", "recipient", "mailfrom", "rcptto", "user.email", "actor.user.email_addr"]),
+    ("process", &["process", "Image", "process.name", "process.executable", "process_name", "NewProcessName"]),
+];
+
+impl EventSearch {
+    /// Searches these tables.
+    pub fn new(tables: impl IntoIterator<Item = SearchedTable>) -> Self {
+        let named = tables
+            .into_iter()
+            .map(|table| (table.config.name.clone(), table));
+        Self {
+            tables: named.collect(),
+            open: Mutex::default(),
+        }
+    }
+
+    /// Returns the events of a table in which an observable occurs.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub async fn find(&self, query: &EventQuery) -> Result<FoundEvents, SearchError> {
+        let Some(searched) = self.tables.get(&query.table) else {
+            let names = self.tables.keys().map(String::as_str);
+            return Err(SearchError::UnknownTable {
+                table: query.table.clone(),
+                hint: did_you_mean(&query.table, names),
+            });
+        };
+        let open = self.open(&searched.config).await?;
+        let schema = open.table.schema();
+        let known = searched.columns(&query.kind);
+        let fields = known
+            .into_iter()
+            .filter(|path| resolve::find(&schema, path).is_some());
+        let tests: Vec<Predicate> = fields.map(|field| is(field, query)).collect();
+        if tests.is_empty() {
+            return Err(SearchError::NoColumn {
+                table: query.table.clone(),
+                kind: query.kind.clone(),
+            });
+        }
+        let source = RuleSource {
+            rule: Arc::new(Rule {
+                id: "search".to_owned(),
+                title: "search".to_owned(),
+                table: query.table.clone(),
+                alert: AlertPolicy {
+                    report: Report::None,
+                    ..AlertPolicy::default()
+                },
+                ..Rule::default()
+            }),
+            file: PathBuf::from("search"),
+            plugin: None,
+            predicate: Some(Arc::new(Predicate::Any(tests))),
+            fields: query.columns.clone(),
+        };
+        let options = RunOptions {
+            range: query.range,
+            // In order of object and row, so that what is left out does not depend on luck.
+            partitions: 1,
+            enough: Some(query.limit.saturating_add(1)),
+            ..RunOptions::default()
+        };
+        let files = open.table.files_in(query.range);
+        let rules = [(0, source.clone())];
+        let mut run = TableRun::new(open.table, open.cache, &rules, &[source], &[], &options)?;
+        let mut found = run.run(&files, 0).await?.findings;
+        let is_truncated = found.len() > query.limit;
+        found.truncate(query.limit);
+        let mut events: Vec<FoundEvent> = found
+            .into_iter()
+            .filter_map(|finding| {
+                let event = finding.events.into_iter().next()?;
+                Some(FoundEvent {
+                    time: event.time,
+                    object: event.object,
+                    row: event.row,
+                    values: finding.fields,
+                })
+            })
+            .collect();
+        events.sort_by(|a, b| (a.time, &a.object, a.row).cmp(&(b.time, &b.object, b.row)));
+        Ok(FoundEvents {
+            events,
+            is_truncated,
+        })
+    }
+
+    async fn open(&self, config: &TableConfig) -> Result<OpenTable, EngineError> {
+        let known = self.lock().get(&config.name).cloned();
+        let cache = match known {
+            Some(open) if open.since.elapsed() < LISTED_FOR => return Ok(open),
+            Some(open) => open.cache,
+            None => footer_cache(),
+        };
+        let since = Instant::now();
+        let range = TimeRange::default();
+        let table = Table::open(config.clone(), range, Arc::clone(&cache)).await?;
+        let open = OpenTable {
+            since,
+            table: Arc::new(table),
+            cache,
+        };
+        self.lock().insert(config.name.clone(), open.clone());
+        Ok(open)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, OpenTable>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SearchedTable {
+    /// Returns the columns that hold observables of a kind, by the configuration or else by their names.
+    fn columns(&self, kind: &str) -> Vec<FieldPath> {
+        if let Some(columns) = self.observables.get(kind) {
+            return columns.clone();
+        }
+        let usual = USUAL.iter().find(|(of, _)| *of == kind);
+        let names = usual.map_or(&[][..], |(_, names)| names);
+        names.iter().filter_map(|name| name.parse().ok()).collect()
+    }
+}
+
+fn is(field: FieldPath, query: &EventQuery) -> Predicate {
+    // Addresses are written alike everywhere, and equal texts can be told from statistics and Bloom filters.
+    let cased = query.kind == "ip";
+    let value = match cased {
+        true => query.value.clone(),
+        false => query.value.to_lowercase(),
+    };
+    Predicate::Atom(Arc::new(Atom {
+        field,
+        // Zeek's `answers` is a list.
+        reading: Reading::Members,
+        test: Test::Text {
+            op: TextOp::Equals,
+            value,
+            cased,
+        },
+    }))
+}
