@@ -31,7 +31,6 @@ pub struct AlertLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<String>,
     /// The alert.
-    #[serde(flatten)]
     pub alert: Alert,
 }
 
