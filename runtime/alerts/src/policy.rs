@@ -1,7 +1,20 @@
 //! The policy: what becomes of alerts, in one file that operators review.
 
+mod compiled;
+mod hours;
+mod matcher;
+mod problem;
+
 use std::collections::BTreeMap;
 
+pub use compiled::{
+    CompiledEnrichment, CompiledGrouping, CompiledInhibition, CompiledMaintenance,
+    CompiledNotifier, CompiledPolicy, CompiledReview, CompiledRoute, CompiledStaging,
+    CompiledSuppression, Rate,
+};
+pub use hours::Hours;
+pub use matcher::{Matcher, Pattern};
+pub use problem::{Key, Level, Problem};
 use serde::Deserialize;
 use yagura_core::{Severity, Timestamp};
 
