@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::{Severity, Timestamp};
 
 /// Findings of one rule and key within one window, at or above the rule's threshold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Alert {
     /// Hash of rule, key and window: see [`identity`].
     pub id: String,
@@ -37,7 +37,9 @@ pub struct Alert {
 }
 
 /// A typed value worth searching for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Observable {
     /// `ip`, `domain`, `user`, `host`, `hash`, `url`, `email` or `process`.
     pub kind: String,
@@ -46,7 +48,7 @@ pub struct Observable {
 }
 
 /// A fact for a reader.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ContextEntry {
     /// What it is.
     pub name: String,
@@ -55,7 +57,7 @@ pub struct ContextEntry {
 }
 
 /// The events behind an alert: the first ones by time, and how many there are.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Evidence {
     /// Number of events, of which `events` may hold only the first.
     pub total: u64,
@@ -69,7 +71,7 @@ impl Evidence {
 }
 
 /// One event, so that it can be found again and proven unchanged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EvidenceEvent {
     /// URL or path of the object.
     pub object: String,

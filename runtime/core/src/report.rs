@@ -6,7 +6,19 @@ use crate::alert::Observable;
 use crate::{Alert, Severity, Timestamp};
 
 /// What an alert has become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
     /// Its condition does not hold any more.
@@ -18,7 +30,7 @@ pub enum AlertState {
 }
 
 /// An alert that is new, has changed, or is taken back: a line of the file of alerts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AlertLine {
     /// Counts the lines, from one.
     pub seq: i64,
@@ -35,7 +47,9 @@ pub struct AlertLine {
 }
 
 /// A fact about an alert that an enricher adds.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Attribute {
     /// What it is.
     pub name: String,
@@ -46,7 +60,7 @@ pub struct Attribute {
 }
 
 /// What an enricher answers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Enriched {
     /// Facts about the alert.
     pub attributes: Vec<Attribute>,
@@ -56,7 +70,18 @@ pub struct Enriched {
 
 /// What a reviewer takes an alert for.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -72,7 +97,7 @@ pub enum Verdict {
 }
 
 /// What a reviewer thinks of an alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Opinion {
     /// How grave the alert is.
     pub severity: Severity,
@@ -84,7 +109,18 @@ pub struct Opinion {
 
 /// Where the work on an incident is.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum IncidentStatus {
@@ -98,7 +134,7 @@ pub enum IncidentStatus {
 }
 
 /// An alert of a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ReportAlert {
     /// What it has become.
     pub state: AlertState,
@@ -108,7 +144,7 @@ pub struct ReportAlert {
 }
 
 /// What a notifier is asked to tell of an incident.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Report {
     /// Of the incident: the same id names the same ticket, message or thread.
     pub id: String,
