@@ -16,6 +16,7 @@
 //! ([`ports`]). What is decided about an alert follows from the policy, the alerts and their event times; only delays,
 //! retries and rates of reports follow the clock.
 
+pub mod email;
 pub mod format;
 pub mod policy;
 pub mod ports;

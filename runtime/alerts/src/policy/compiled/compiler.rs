@@ -11,8 +11,9 @@ use super::{
     CompiledNotifier, CompiledPolicy, CompiledReview, CompiledRoute, CompiledStaging,
     CompiledSuppression, Rate,
 };
+use crate::email::EmailNotifier;
 use crate::policy::matcher::hours;
-use crate::policy::{Key, Match, Matcher, Pattern, Policy, Problem};
+use crate::policy::{Email, Key, Match, Matcher, Pattern, Policy, Problem};
 
 /// Reads the sections one after the other and gathers what is wrong.
 pub(super) struct Compiler<'a> {
@@ -60,7 +61,7 @@ impl<'a> Compiler<'a> {
             let key = Key::top("notifier").name(name);
             match (&notifier.plugin, &notifier.email) {
                 (Some(plugin), None) => self.plugin(plugin, &key),
-                (None, Some(_)) => {}
+                (None, Some(email)) => self.email(email, &key.name("email")),
                 (Some(_), Some(_)) => {
                     self.wrong(&key, "has both `plugin` and `email`: leave one out");
                 }
@@ -306,6 +307,13 @@ impl<'a> Compiler<'a> {
         Rate {
             count,
             per: self.duration(per, key, "per"),
+        }
+    }
+
+    fn email(&mut self, email: &Email, key: &Key) {
+        // What is wrong with the settings shows without a secret.
+        if let Err(error) = EmailNotifier::new(email, |_| Err(String::new())) {
+            self.wrong(&key.name(error.key), error.message);
         }
     }
 

@@ -233,6 +233,10 @@ fn what_is_wrong_is_named_with_its_place_and_the_next_step() {
         every = "0s"
         [notifier.mail]
         limit = { incidents = 0, per = "1h" }
+        [notifier.post.email]
+        server = "imap://mail.example.org"
+        from = "yagura@example.org"
+        to = ["soc@example.org"]
         [team.cloud.owns]
         teams = ["cloud"]
         [[route]]
@@ -270,6 +274,7 @@ fn what_is_wrong_is_named_with_its_place_and_the_next_step() {
         "`notifier.chat.every` is wrong: `0s` is not a duration",
         "`notifier.mail` has neither `plugin` nor `email`",
         "`notifier.mail.limit.incidents` is 0",
+        "`notifier.post.email.server` is `imap://mail.example.org`",
         "`team.cloud.owns` names teams",
         "`route[1].notify[1]` names `chatt`, which has no [notifier.chatt]; did you mean `chat`?",
         "`route[1].when.teams[1]` names the team `clod`, which has no [team.clod]; did you mean `cloud`?",
@@ -295,5 +300,5 @@ fn what_is_wrong_is_named_with_its_place_and_the_next_step() {
             "{expected}\n{found:#?}"
         );
     }
-    assert_eq!(found.len(), 22, "{found:#?}");
+    assert_eq!(found.len(), 23, "{found:#?}");
 }
