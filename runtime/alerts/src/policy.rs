@@ -1,9 +1,12 @@
 //! The policy: what becomes of alerts, in one file that operators review.
 
 mod compiled;
+mod file;
 mod hours;
+mod lint;
 mod matcher;
 mod problem;
+pub mod testing;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +15,7 @@ pub use compiled::{
     CompiledNotifier, CompiledPolicy, CompiledReview, CompiledRoute, CompiledStaging,
     CompiledSuppression, Rate,
 };
+pub use file::PolicyFile;
 pub use hours::Hours;
 pub use matcher::{Matcher, Pattern};
 pub use problem::{Key, Level, Problem};
@@ -81,7 +85,7 @@ pub struct ReportLimit {
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Email {
-    /// `smtps://HOST[:PORT]`, `smtp://HOST[:PORT]` with STARTTLS; without it to loopback only.
+    /// `smtps://HOST[:PORT]` (port 465), or `smtp://HOST[:PORT]` with STARTTLS (port 587); to loopback without (port 25).
     pub server: String,
     /// The sender.
     pub from: String,

@@ -48,6 +48,11 @@ impl Problem {
         Self::new(Level::Error, key, message)
     }
 
+    /// Returns a problem with which the policy can be used.
+    pub(super) fn warning(key: Key, message: impl Into<String>) -> Self {
+        Self::new(Level::Warning, key, message)
+    }
+
     fn new(level: Level, key: Key, message: impl Into<String>) -> Self {
         Self {
             file: None,
@@ -73,6 +78,10 @@ impl Key {
     /// Returns the element at `place`, from zero, of the array that this key names.
     pub(super) fn place(&self, place: usize) -> Self {
         self.with(Step::Place(place))
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.0
     }
 
     fn with(&self, step: Step) -> Self {

@@ -1,0 +1,194 @@
+//! The policy as a file: read, looked over, and what is wrong brought to its line.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+use yagura_core::Timestamp;
+use yagura_core::pack::{PackError, parse};
+
+use super::problem::{Key, Step};
+use super::{CompiledPolicy, Level, Policy, Problem, lint};
+
+/// A policy and the file that it was read from.
+#[derive(Debug, Clone)]
+pub struct PolicyFile {
+    /// The file.
+    pub file: PathBuf,
+    /// The policy.
+    pub policy: Policy,
+    text: String,
+}
+
+impl Policy {
+    /// Reads a policy from its file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not TOML, or has an unknown key; near keys are named.
+    pub fn read(file: &Path) -> Result<PolicyFile, PackError> {
+        let text = fs::read_to_string(file).map_err(|source| PackError::Read {
+            file: file.to_owned(),
+            source,
+        })?;
+        PolicyFile::parse(file, text)
+    }
+}
+
+impl PolicyFile {
+    /// Reads a policy from the text of its file.
+    ///
+    /// # Errors
+    /// It is not TOML, or has an unknown key; near keys are named.
+    pub fn parse(file: &Path, text: String) -> Result<Self, PackError> {
+        Ok(Self {
+            file: file.to_owned(),
+            policy: parse(file, &text)?,
+            text,
+        })
+    }
+
+    /// Makes the policy ready to be asked.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its line.
+    pub fn compile(&self) -> Result<CompiledPolicy, Vec<Problem>> {
+        CompiledPolicy::compile(&self.policy).map_err(|problems| self.placed(problems))
+    }
+
+    /// Returns what is wrong or looks wrong, errors first, each with its line.
+    ///
+    /// `rules` are the ids of all rules, where they are known; `now` says what has expired.
+    pub fn lint(&self, rules: Option<&BTreeSet<String>>, now: Timestamp) -> Vec<Problem> {
+        let mut problems = CompiledPolicy::compile(&self.policy)
+            .err()
+            .unwrap_or_default();
+        problems.extend(lint::problems(&self.policy, rules, now));
+        let mut problems = self.placed(problems);
+        problems.sort_by_key(|problem| (problem.level, problem.line));
+        problems
+    }
+
+    /// Says whether nothing keeps the policy from being used.
+    pub fn is_usable(problems: &[Problem]) -> bool {
+        problems.iter().all(|problem| problem.level != Level::Error)
+    }
+
+    fn placed(&self, problems: Vec<Problem>) -> Vec<Problem> {
+        // It was read before, so that it is TOML.
+        let Ok(table) = DeTable::parse(&self.text) else {
+            return problems;
+        };
+        let place = |mut problem: Problem| {
+            problem.line = offset_of(table.get_ref(), &problem.key).map(|offset| {
+                let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+                1 + before.iter().filter(|byte| **byte == b'\n').count()
+            });
+            problem.file = Some(self.file.clone());
+            problem
+        };
+        problems.into_iter().map(place).collect()
+    }
+}
+
+/// Returns the place in bytes of a key, or of the nearest table around it that was written.
+fn offset_of(table: &DeTable<'_>, key: &Key) -> Option<usize> {
+    let mut found = None;
+    let mut table = Some(table);
+    let mut value: Option<&DeValue<'_>> = None;
+    for step in key.steps() {
+        let next = match step {
+            Step::Name(name) => {
+                let entry = table?.iter().find(|(key, _)| key.get_ref() == name);
+                let Some((key, value)) = entry else {
+                    return found;
+                };
+                found = Some(key.span().start);
+                value.get_ref()
+            }
+            Step::Place(place) => {
+                let Some(DeValue::Array(array)) = value else {
+                    return found;
+                };
+                let Some(element) = array.get(*place) else {
+                    return found;
+                };
+                found = Some(element.span().start);
+                element.get_ref()
+            }
+        };
+        value = Some(next);
+        table = match next {
+            DeValue::Table(table) => Some(table),
+            _ => None,
+        };
+        if table.is_none() && !matches!(next, DeValue::Array(_)) {
+            break;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> PolicyFile {
+        PolicyFile::parse(Path::new("policy.toml"), text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_line_and_near_key() {
+        let text = "[[route]]\nnotfy = [\"chat\"]\n".to_owned();
+        let error = PolicyFile::parse(Path::new("policy.toml"), text).unwrap_err();
+        let message = error.to_string();
+        for expected in ["policy.toml", "line 2", "did you mean `notify`?"] {
+            assert!(message.contains(expected), "{message}");
+        }
+        let error = Policy::read(Path::new("/nowhere/policy.toml")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/policy.toml"));
+    }
+
+    #[test]
+    fn a_suppression_needs_owner_reason_and_end() {
+        for (left_out, text) in [
+            ("owner", "reason = \"r\"\nexpires = \"2027-01-01\""),
+            ("reason", "owner = \"o\"\nexpires = \"2027-01-01\""),
+            ("expires", "owner = \"o\"\nreason = \"r\""),
+        ] {
+            let text = format!("[[suppress]]\nwhen = {{ rules = [\"a\"] }}\n{text}\n");
+            let error = PolicyFile::parse(Path::new("policy.toml"), text).unwrap_err();
+            let message = error.to_string();
+            assert!(
+                message.contains(&format!("missing field `{left_out}`")),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_brought_to_its_line() {
+        let policy = read(
+            "[notifier.\"on.call\"]\nplugin = \"p/a.wasm\"\nevery = \"soon\"\n\n[[route]]\nnotify = [\n  \"on.call\",\n  \"nobody\",\n]\n\n[[route]]\nwhen = { hours = [\"8-9\"] }\nnotify = [\"on.call\"]\n\n[[inhibit]]\nby = { severity = \"high\" }\nwithin = \"1h\"\nsilences = { rules = [\"\"] }\n\n[[maintenance]]\nowner = \"o\"\nreason = \"r\"\n",
+        );
+        let problems = policy.compile().unwrap_err();
+        let lines: Vec<_> = problems
+            .iter()
+            .map(|problem| (problem.key.to_string(), problem.line))
+            .collect();
+        let expected = [
+            ("notifier.on.call.every", 3),
+            ("route[1].notify[2]", 8),
+            ("route[2].when.hours[1]", 12),
+            ("inhibit[1].silences.rules[1]", 18),
+            ("maintenance[1]", 20),
+        ];
+        let expected = expected.map(|(key, line)| (key.to_owned(), Some(line)));
+        assert_eq!(lines, expected);
+        let message = problems[1].to_string();
+        assert!(
+            message.starts_with("policy.toml:8: `route[1].notify[2]` names `nobody`"),
+            "{message}"
+        );
+    }
+}
