@@ -176,6 +176,14 @@ fn recorded_alerts_are_read_in_both_forms() {
         "case `recorded`: no alert for expect[2], key `nobody`"
     );
 
+    // An alert of several lines is judged once.
+    let mut test = test;
+    test.expect.truncate(1);
+    test.expect[0].outcome = Some("inhibited".to_owned());
+    let messages = mismatches(&test, &read, &found, 1);
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert!(messages[0].contains("alert 1") && messages[0].contains("found told"));
+
     fs::write(dir.path().join("alerts.ndjson"), "{}\n").unwrap();
     let error = lines(&case(text), dir.path()).unwrap_err();
     assert!(
