@@ -1,8 +1,17 @@
 //! What a plugin asks to reach, and what an operator lets it reach. A plugin reaches what both name.
 
+mod access;
+mod check;
+mod server;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use access::{Access, Denied};
+pub use check::Problem;
+pub(crate) use check::line_of as line_of_capability;
+pub use server::{HostPattern, Scheme, ServerPattern, is_secret_name};
 
 /// What a plugin asks for: `[plugin.wants]` of its manifest. Nothing, where it is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -42,7 +51,7 @@ pub struct Grants {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grant {
-    /// Servers, written as in [`Wants::http`]; a bare `*` is not a grant.
+    /// Servers, written as in [`Wants::http`]; `https://*` is not a grant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<String>,
     /// Networks of private, loopback or link-local addresses that these servers may have (`10.1.0.0/16`); all such

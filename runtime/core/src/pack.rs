@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::line_of_capability;
 use crate::case::InlineTest;
 use crate::names::did_you_mean;
 use crate::time::parse_duration;
@@ -290,6 +291,14 @@ impl Manifest {
                 let message = format!("is {state_kib}: write a number of KiB from 1 to 65536");
                 return Err(value(file, text, "plugin.limits.state_kib", message));
             }
+            if let Some(problem) = plugin.wants.problem(plugin.world) {
+                return Err(PackError::Value {
+                    file: file.to_owned(),
+                    line: line_of_capability(text, &problem),
+                    key: format!("plugin.wants.{}", problem.key),
+                    message: problem.message,
+                });
+            }
         }
         Ok(())
     }
@@ -493,6 +502,35 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn what_a_plugin_wants_is_checked_with_its_line() {
+        let manifest = |world: &str, wants: &str| -> Result<(), PackError> {
+            let text = format!(
+                "[pack]\nname = \"p\"\nversion = \"0.1.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"a.wasm\"\n\
+                 world = \"{world}\"\n[plugin.wants]\n{wants}\n"
+            );
+            let file = Path::new("pack.toml");
+            parse::<Manifest>(file, &text)?.check(file, &text)
+        };
+        manifest("enricher", "http = [\"https://a.example\"]").unwrap();
+        assert_eq!(
+            manifest(
+                "enricher",
+                "http = [\n\"https://a.example\",\n\"a.example\"]"
+            )
+            .unwrap_err()
+            .to_string(),
+            "pack.toml:11: `plugin.wants.http` names `a.example`, which is not a server: write `https://` and its name"
+        );
+        assert_eq!(
+            manifest("detector", "lookups = [\"t\"]")
+                .unwrap_err()
+                .to_string(),
+            "pack.toml:9: `plugin.wants.lookups` is not for this plugin: those of the world `detector` reach nothing but \
+             their log"
+        );
     }
 
     #[test]
