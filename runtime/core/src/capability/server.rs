@@ -66,11 +66,8 @@ impl HostPattern {
         if domain.contains('*') {
             return Err("may have a `*` only as its first part: `*.example.org`".to_owned());
         }
-        if let Some(inside) = domain.strip_prefix('[') {
-            let address = inside
-                .strip_suffix(']')
-                .and_then(|a| a.parse::<Ipv6Addr>().ok());
-            return match address {
+        if domain.starts_with('[') {
+            return match bracketed(domain) {
                 Some(address) if !is_below => Ok(Self::Exactly(format!("[{address}]"))),
                 _ => Err("is not an IPv6 address in brackets".to_owned()),
             };
@@ -110,7 +107,10 @@ impl HostPattern {
     pub fn matches(&self, host: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Exactly(name) => name == host,
+            // An IPv6 address has several forms, and not everybody writes the same one.
+            Self::Exactly(name) => {
+                name == host || (name.starts_with('[') && bracketed(name) == bracketed(host))
+            }
             Self::Below(domain) => host
                 .strip_suffix(domain.as_str())
                 .and_then(|start| start.strip_suffix('.'))
@@ -138,6 +138,12 @@ impl fmt::Display for HostPattern {
             Self::Exactly(host) => f.write_str(host),
         }
     }
+}
+
+/// Reads an IPv6 address in brackets.
+fn bracketed(host: &str) -> Option<Ipv6Addr> {
+    let inside = host.strip_prefix('[')?.strip_suffix(']')?;
+    inside.parse().ok()
 }
 
 /// A server or several: scheme, host and port.
@@ -240,6 +246,9 @@ mod tests {
         assert!(local.matches(Scheme::Http, "[::1]", 8080));
         assert_eq!(local.to_string(), "http://[::1]:8080");
         assert!(server("http://[0:0::1]").matches(Scheme::Http, "[::1]", 80));
+        let mapped = server("http://[::ffff:127.0.0.1]");
+        assert!(mapped.matches(Scheme::Http, "[::ffff:7f00:1]", 80));
+        assert!(!mapped.matches(Scheme::Http, "127.0.0.1", 80));
     }
 
     #[test]
