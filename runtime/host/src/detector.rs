@@ -1,25 +1,24 @@
 //! A loaded detector and its instances.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use wasmtime::Store;
 use yagura_core::pack::Limits;
 use yagura_core::{KeyState, Timestamp};
 
-use crate::bindings::v0_1_0::{self, Detection, DetectorPre, wit};
+use crate::bindings::v0_1_0::{self, Detection, wit};
 use crate::cache::CacheOutcome;
-use crate::error::{CallError, classify};
+use crate::error::CallError;
 use crate::inspect::ComponentInfo;
-use crate::limits::{HostState, begin_call};
-use crate::load::LoadError;
+use crate::limits::HostState;
 use crate::log::LogLine;
-use crate::meter::{CallCost, FUEL_OF_A_CALL, Meter};
+use crate::meter::{CallCost, Meter};
+use crate::plugin::{Instance, Plugin};
 use crate::types::{BatchRef, RawFinding, RuleSpec};
 
 /// A detector that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
 #[derive(Clone)]
-pub struct DetectorPlugin(pub(crate) Arc<Plugin>);
+pub struct DetectorPlugin(pub(crate) Arc<Plugin<v0_1_0::Detector>>);
 
 impl DetectorPlugin {
     /// Returns the file that it came from.
@@ -84,103 +83,21 @@ impl std::fmt::Debug for DetectorPlugin {
     }
 }
 
-/// What all instances of a plugin share.
-pub(crate) struct Plugin {
-    name: Arc<str>,
-    pre: DetectorPre<HostState>,
-    limits: Limits,
-    info: ComponentInfo,
-    cache: CacheOutcome,
-    meter: Meter,
-}
-
-impl Plugin {
-    pub(crate) fn new(
-        name: &str,
-        pre: DetectorPre<HostState>,
-        limits: Limits,
-        info: ComponentInfo,
-        cache: CacheOutcome,
-        meter: Meter,
-    ) -> Self {
-        Self {
-            meter,
-            name: name.into(),
-            pre,
-            limits,
-            info,
-            cache,
-        }
-    }
-
-    /// Starts an instance and compares the types of its exports with the contract's.
-    pub(crate) fn start_on_trial(&self) -> Result<(), LoadError> {
-        let mut store = self.store();
-        let instance = self
-            .pre
-            .instance_pre()
-            .instantiate(&mut store)
-            .map_err(|error| LoadError::Start {
-                name: self.name.to_string(),
-                source: classify(START, error, store.data(), &self.limits),
-            })?;
-        v0_1_0::Detector::new(&mut store, &instance)
-            .map(drop)
-            .map_err(|error| LoadError::Types {
-                name: self.name.to_string(),
-                source: error.into(),
-            })
-    }
-
-    /// Returns the store of a new instance, armed for its start.
-    fn store(&self) -> Store<HostState> {
-        let state = HostState::new(self.name.clone(), &self.limits, self.meter);
-        let mut store = Store::new(self.pre.engine(), state);
-        store.limiter(|state| &mut state.limiter);
-        if self.meter == Meter::Time {
-            store.call_hook(|mut store, hook| {
-                store.data_mut().clock.cross(hook);
-                Ok(())
-            });
-        }
-        begin_call(&mut store, &self.limits);
-        store
-    }
-}
-
-/// The name under which errors from before the first call are told.
-const START: &str = "start";
-
 /// An instance of a detector, opened with its rules. It lives until an error spends it.
 ///
 /// Calls block the thread, which needs 1 MiB of stack to spare.
 pub struct Detector {
-    plugin: Arc<Plugin>,
-    store: Store<HostState>,
-    bindings: v0_1_0::Detector,
+    instance: Instance<v0_1_0::Detector>,
     /// For each rule, how many columns its batches have.
     columns: Vec<usize>,
-    poisoned: bool,
-    cost: CallCost,
 }
 
 impl Detector {
     fn start(plugin: &DetectorPlugin) -> Result<Self, CallError> {
-        let plugin = plugin.0.clone();
-        let mut store = plugin.store();
-        let started = plugin.pre.instantiate(&mut store);
-        store.data().log.end();
-        match started {
-            Ok(bindings) => Ok(Self {
-                plugin,
-                store,
-                bindings,
-                columns: Vec::new(),
-                poisoned: false,
-                cost: CallCost::default(),
-            }),
-            Err(error) => Err(classify(START, error, store.data(), &plugin.limits)),
-        }
+        Ok(Self {
+            instance: Instance::start(&plugin.0, None)?,
+            columns: Vec::new(),
+        })
     }
 
     fn rules(&mut self) -> Result<Vec<String>, CallError> {
@@ -317,10 +234,10 @@ impl Detector {
         state: &mut KeyState,
         call: impl FnOnce(&mut Self) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let keyed = &mut self.store.data_mut().keyed;
+        let keyed = &mut self.instance.store.data_mut().keyed;
         keyed.enter(rule, woken, std::mem::take(state));
         let result = call(self);
-        *state = self.store.data_mut().keyed.leave(result.is_ok());
+        *state = self.instance.store.data_mut().keyed.leave(result.is_ok());
         result
     }
 
@@ -369,27 +286,27 @@ impl Detector {
 
     /// Says whether an error spent this instance.
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned
+        self.instance.is_poisoned()
     }
 
     /// Returns what the last call cost, as far as the host measures it.
     pub fn last_cost(&self) -> CallCost {
-        self.cost
+        self.instance.last_cost()
     }
 
     /// Returns the lines that the plugin wrote in the last call, as far as the limit let them through.
     pub fn last_log(&self) -> &[LogLine] {
-        self.store.data().log.lines()
+        self.instance.last_log()
     }
 
     /// Returns how many lines of the last call were over the limit and dropped.
     pub fn last_log_dropped(&self) -> u64 {
-        self.store.data().log.dropped()
+        self.instance.last_log_dropped()
     }
 
     /// Returns how often a limit kept the plugin from storing something in the last call.
     pub fn last_state_refusals(&self) -> u64 {
-        self.store.data().keyed.refusals()
+        self.instance.store.data().keyed.refusals()
     }
 
     /// Makes one call inside the limits and sorts what comes back.
@@ -401,55 +318,24 @@ impl Detector {
             &mut Store<HostState>,
         ) -> wasmtime::Result<Result<T, wit::PluginError>>,
     ) -> Result<T, CallError> {
-        if self.poisoned {
-            return Err(CallError::Poisoned);
-        }
-        begin_call(&mut self.store, &self.plugin.limits);
-        let guest = self.bindings.yagura_plugin_detection();
-        let start = Instant::now();
-        let answer = function(guest, &mut self.store);
-        self.cost = cost(&mut self.store, start);
-        let state = self.store.data();
-        state.log.end();
-        match answer {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(CallError::Guest(error.into())),
-            Err(error) => {
-                self.poisoned = true;
-                Err(classify(call, error, state, &self.plugin.limits))
-            }
-        }
+        self.instance.call(call, |bindings, store| {
+            function(bindings.yagura_plugin_detection(), store)
+        })
     }
 
     /// Gives up on an instance whose answers cannot be trusted.
     fn garbage(&mut self, call: &'static str, reason: String) -> CallError {
-        self.poisoned = true;
-        CallError::Garbage { call, reason }
+        self.instance.garbage(call, reason)
     }
 }
 
 impl std::fmt::Debug for Detector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Detector")
-            .field("plugin", &self.plugin.name)
-            .field("poisoned", &self.poisoned)
+            .field("plugin", &self.instance.plugin.name)
+            .field("poisoned", &self.instance.is_poisoned())
             .finish_non_exhaustive()
     }
-}
-
-/// Returns what the call that began at `start` cost.
-fn cost(store: &mut Store<HostState>, start: Instant) -> CallCost {
-    let mut cost = CallCost::default();
-    match store.data().meter {
-        Meter::Off => {}
-        Meter::Time => {
-            cost.total = start.elapsed();
-            cost.guest = store.data_mut().clock.take();
-        }
-        Meter::Fuel => cost.fuel = FUEL_OF_A_CALL.saturating_sub(store.get_fuel().unwrap_or(0)),
-    }
-    cost.memory = store.data().limiter.memory as u64;
-    cost
 }
 
 /// Says what is wrong with the rows of a finding from a batch, if anything is.

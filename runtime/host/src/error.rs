@@ -76,12 +76,26 @@ pub enum PluginError {
     Retry(String),
 }
 
+impl PluginError {
+    pub(crate) fn config(text: &str) -> Self {
+        Self::Config(readable(text))
+    }
+
+    pub(crate) fn data(text: &str) -> Self {
+        Self::Data(readable(text))
+    }
+
+    pub(crate) fn retry(text: &str) -> Self {
+        Self::Retry(readable(text))
+    }
+}
+
 impl From<wit::PluginError> for PluginError {
     fn from(error: wit::PluginError) -> Self {
         match error {
-            wit::PluginError::Config(text) => Self::Config(readable(&text)),
-            wit::PluginError::Data(text) => Self::Data(readable(&text)),
-            wit::PluginError::Retry(text) => Self::Retry(readable(&text)),
+            wit::PluginError::Config(text) => Self::config(&text),
+            wit::PluginError::Data(text) => Self::data(&text),
+            wit::PluginError::Retry(text) => Self::retry(&text),
         }
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, EngineWeak, WasmBacktraceDetails};
 
-use crate::bindings::v0_1_0;
+use crate::bindings::v0_1_0::{self, enricher, notifier, reviewer};
 use crate::cache::{Cache, CacheError};
 use crate::limits::HostState;
 use crate::meter::Meter;
+use crate::plugin::Exports;
 
 /// How often a running plugin is asked to stop, in microseconds: the precision of `limits.time`.
 pub(crate) const TICK_MICROS: u64 = 10_000;
@@ -53,6 +54,9 @@ pub struct Host {
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) detectors: Linker<HostState>,
+    pub(crate) enrichers: Linker<HostState>,
+    pub(crate) reviewers: Linker<HostState>,
+    pub(crate) notifiers: Linker<HostState>,
     pub(crate) cache: Option<Cache>,
     pub(crate) meter: Meter,
     pub(crate) on_compile: Option<fn(&str, usize)>,
@@ -67,14 +71,14 @@ impl Host {
         let cache = config.cache_dir.as_deref().map(Cache::open).transpose()?;
         let engine = Engine::new(&engine_config(config.meter))
             .map_err(|error| HostError::Engine(error.into()))?;
-        let mut detectors = Linker::new(&engine);
-        v0_1_0::Detector::add_to_linker::<HostState, HostState>(&mut detectors, |state| state)
-            .map_err(|error| HostError::Engine(error.into()))?;
         start_clock(engine.weak()).map_err(HostError::Clock)?;
         Ok(Self {
             shared: Arc::new(Shared {
+                detectors: linker::<v0_1_0::Detector>(&engine)?,
+                enrichers: linker::<enricher::Enricher>(&engine)?,
+                reviewers: linker::<reviewer::Reviewer>(&engine)?,
+                notifiers: linker::<notifier::Notifier>(&engine)?,
                 engine,
-                detectors,
                 cache,
                 meter: config.meter,
                 on_compile: config.on_compile,
@@ -87,6 +91,13 @@ impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Host").finish_non_exhaustive()
     }
+}
+
+/// Returns the imports of a world.
+fn linker<E: Exports>(engine: &Engine) -> Result<Linker<HostState>, HostError> {
+    let mut linker = Linker::new(engine);
+    E::link(&mut linker).map_err(|error| HostError::Engine(error.into()))?;
+    Ok(linker)
 }
 
 fn engine_config(meter: Meter) -> Config {
@@ -135,6 +146,9 @@ mod tests {
         check::<crate::DetectorPlugin>();
         fn sends<T: Send + 'static>() {}
         sends::<crate::Detector>();
+        sends::<crate::Enricher>();
+        check::<crate::NotifierPlugin>();
+        check::<crate::Services>();
     }
 
     #[test]

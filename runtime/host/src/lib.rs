@@ -9,9 +9,16 @@
 //!    │
 //!  cache   compiled code, authenticated, in a private directory
 //!    │
+//!  plugin  what instances of all worlds share: start, call, what comes back
+//!    │
 //! detector an instance, opened with its rules; on_batch, on_keyed_batch, on_wake, snapshot, restore
+//! enricher, reviewer, notifier   instances that get alerts and reports; responder: what these three share
 //!    │
 //!  keyed   the state of the partition key at hand, all or nothing a call
+//!    │
+//!  reach   what they may ask of the host, and through what       imports: the contract's side of it
+//!    │
+//!  http    requests checked, secrets filled in, answers without them
 //!    │
 //!  limits  time, memory, output and stack of each call      log  the lines that the plugin writes
 //!    │
@@ -20,28 +27,43 @@
 //!  error   guest error, trap, limit, garbage or host fault: five different things for a caller
 //! ```
 //!
-//! This is the only crate that names wasmtime. It knows nothing of Arrow, tables, packs on disk or alerts: it takes byte
-//! columns and answers findings. It decides about one call; what to retry, to restart or to quarantine is its caller's.
+//! This is the only crate that names wasmtime, and the only one whose HTTP goes where plugins say. It knows nothing of Arrow,
+//! tables, packs on disk or incidents: it takes byte columns and answers findings, takes alerts and reports and answers what
+//! plugins make of them. It decides about one call; what to retry, to restart or to quarantine is its caller's.
 
 mod bindings;
 mod cache;
 mod detector;
+mod enricher;
 mod error;
 mod host;
+pub mod http;
+mod imports;
 mod inspect;
 mod keyed;
 mod limits;
 mod load;
 mod log;
 mod meter;
+mod notifier;
+mod plugin;
+mod reach;
+mod responder;
+mod reviewer;
 mod types;
 
 pub use cache::{CacheError, CacheOutcome, default_cache_dir};
 pub use detector::{Detector, DetectorPlugin};
+pub use enricher::{Enricher, EnricherPlugin};
 pub use error::{CallError, Frame, LimitExceeded, LimitKind, PluginError, Trap};
 pub use host::{Host, HostConfig, HostError};
 pub use inspect::{ComponentInfo, ComponentKind, inspect};
 pub use load::LoadError;
 pub use log::{LogLevel, LogLine};
 pub use meter::{CallCost, Meter};
+pub use notifier::{Notifier, NotifierPlugin};
+pub use reach::{
+    Caller, ColumnBytes, Events, Lookup, NoTables, Reach, Search, SearchQuery, Services,
+};
+pub use reviewer::{Reviewer, ReviewerPlugin};
 pub use types::{BatchRef, ColumnRef, DataType, Field, RawFinding, RuleSpec};

@@ -1,6 +1,7 @@
 //! What one instance and one call may use, and the state that keeps count.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::{ResourceLimiter, Store};
 use yagura_core::pack::Limits;
@@ -9,6 +10,7 @@ use crate::host::TICK_MICROS;
 use crate::keyed::Keyed;
 use crate::log::CallLog;
 use crate::meter::{FUEL_OF_A_CALL, GuestClock, Meter};
+use crate::reach::Session;
 
 /// Table entries of all tables of an instance; a large Python component has some ten thousand.
 pub(crate) const MOST_TABLE_ENTRIES: usize = 1_000_000;
@@ -23,12 +25,20 @@ pub(crate) struct HostState {
     pub(crate) keyed: Keyed,
     pub(crate) meter: Meter,
     pub(crate) clock: GuestClock,
+    /// What it may reach, for worlds that may reach something; nothing on a trial start.
+    pub(crate) session: Option<Session>,
 }
 
 impl HostState {
-    pub(crate) fn new(plugin: Arc<str>, limits: &Limits, meter: Meter) -> Self {
+    pub(crate) fn new(
+        plugin: Arc<str>,
+        limits: &Limits,
+        meter: Meter,
+        session: Option<Session>,
+    ) -> Self {
         Self {
             meter,
+            session,
             clock: GuestClock::default(),
             limiter: Limiter::new(mebibytes(limits.memory_mib)),
             log: CallLog::new(plugin, limits.log_lines),
@@ -54,6 +64,9 @@ pub(crate) fn begin_call(store: &mut Store<HostState>, limits: &Limits) {
         let _ = store.set_fuel(FUEL_OF_A_CALL);
         // Fuel runs out first, on slow machines too: what a test says must not depend on the machine.
         micros = micros.saturating_mul(20);
+    }
+    if let Some(session) = &mut store.data_mut().session {
+        session.begin(Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
     }
     store.set_epoch_deadline(ticks(micros));
 }

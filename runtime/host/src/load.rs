@@ -3,15 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use wasmtime::component::Component;
+use wasmtime::component::{Component, Linker};
 use yagura_core::pack::{Limits, World};
 
-use crate::bindings::v0_1_0::{self, VERSION};
+use crate::bindings::v0_1_0::VERSION;
 use crate::cache::CacheOutcome;
-use crate::detector::{DetectorPlugin, Plugin};
+use crate::detector::DetectorPlugin;
+use crate::enricher::EnricherPlugin;
 use crate::error::CallError;
 use crate::host::Host;
 use crate::inspect::{ComponentInfo, ComponentKind, PACKAGE, inspect};
+use crate::limits::HostState;
+use crate::notifier::NotifierPlugin;
+use crate::plugin::{Exports, Plugin};
+use crate::reviewer::ReviewerPlugin;
 
 /// Largest component that is read; a Python interpreter with its libraries takes some 20 MB.
 const LARGEST: u64 = 256 << 20;
@@ -188,23 +193,77 @@ impl Host {
         bytes: &[u8],
         limits: &Limits,
     ) -> Result<DetectorPlugin, LoadError> {
+        Ok(DetectorPlugin(self.load(
+            name,
+            bytes,
+            limits,
+            &self.shared.detectors,
+        )?))
+    }
+
+    /// Loads an enricher from its bytes; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// As [`Host::load_detector`].
+    pub fn load_enricher(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<EnricherPlugin, LoadError> {
+        let linker = &self.shared.enrichers;
+        Ok(EnricherPlugin(self.load(name, bytes, limits, linker)?))
+    }
+
+    /// Loads a reviewer from its bytes; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// As [`Host::load_detector`].
+    pub fn load_reviewer(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<ReviewerPlugin, LoadError> {
+        let linker = &self.shared.reviewers;
+        Ok(ReviewerPlugin(self.load(name, bytes, limits, linker)?))
+    }
+
+    /// Loads a notifier from its bytes; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// As [`Host::load_detector`].
+    pub fn load_notifier(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<NotifierPlugin, LoadError> {
+        let linker = &self.shared.notifiers;
+        Ok(NotifierPlugin(self.load(name, bytes, limits, linker)?))
+    }
+
+    /// Checks, compiles, links and starts on trial, for every world alike.
+    fn load<E: Exports>(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        limits: &Limits,
+        linker: &Linker<HostState>,
+    ) -> Result<Arc<Plugin<E>>, LoadError> {
         let info = inspect(name, bytes)?;
-        check_world(name, &info, World::Detector)?;
+        check_world(name, &info, E::WORLD)?;
         let (component, cache) = self.compile(name, bytes, &info.digest)?;
         let types = |error: wasmtime::Error| LoadError::Types {
             name: name.to_owned(),
             source: error.into(),
         };
-        let linked = self
-            .shared
-            .detectors
-            .instantiate_pre(&component)
-            .map_err(types)?;
-        let pre = v0_1_0::DetectorPre::new(linked).map_err(types)?;
+        let linked = linker.instantiate_pre(&component).map_err(types)?;
+        let pre = E::pre(linked).map_err(types)?;
         let plugin = Plugin::new(name, pre, limits.clone(), info, cache, self.shared.meter);
         // The types of the exports are only compared on an instance.
         plugin.start_on_trial()?;
-        Ok(DetectorPlugin(Arc::new(plugin)))
+        Ok(Arc::new(plugin))
     }
 
     fn compile(
@@ -255,10 +314,14 @@ fn check_world(name: &str, info: &ComponentInfo, expected: World) -> Result<(), 
             expected,
         });
     }
-    // `types` holds no function: it only names what both sides share.
-    let allowed =
-        ["log", "state", "types"].map(|interface| format!("{PACKAGE}{interface}@{VERSION}"));
-    match info.imports.iter().find(|name| !allowed.contains(name)) {
+    let is_allowed = |import: &&String| {
+        let interface = import
+            .strip_prefix(PACKAGE)
+            .and_then(|rest| rest.strip_suffix(VERSION)?.strip_suffix('@'));
+        // `types` holds no function: it only names what both sides share.
+        interface.is_some_and(|name| name == "types" || imports(expected).contains(&name))
+    };
+    match info.imports.iter().find(|import| !is_allowed(import)) {
         None => Ok(()),
         Some(import) => Err(LoadError::ForbiddenImport {
             name,
@@ -268,12 +331,27 @@ fn check_world(name: &str, info: &ComponentInfo, expected: World) -> Result<(), 
     }
 }
 
-/// Names what every component of a world may import besides what it asks for in its manifest.
-fn offered(world: World) -> String {
-    let log = format!("`{PACKAGE}log@{VERSION}`");
+/// Returns the interfaces of a world that hold functions. Whether a call of one does anything is decided by grants.
+fn imports(world: World) -> &'static [&'static str] {
     match world {
-        World::Detector => format!("{log} and `{PACKAGE}state@{VERSION}`"),
-        _ => log,
+        World::Detector => &["log", "state"],
+        World::Enricher => &["log", "http", "search", "lookup"],
+        World::Reviewer => &["log", "lookup"],
+        World::Notifier => &["log", "http"],
+        World::Normalizer => &["log"],
+    }
+}
+
+/// Names what a component of a world may import.
+fn offered(world: World) -> String {
+    let names: Vec<String> = imports(world)
+        .iter()
+        .map(|interface| format!("`{PACKAGE}{interface}@{VERSION}`"))
+        .collect();
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
     }
 }
 

@@ -6,6 +6,10 @@
     reason = "generated code; the contract documents itself in `wit/`"
 )]
 
+pub(crate) mod enricher;
+pub(crate) mod notifier;
+pub(crate) mod reviewer;
+
 use crate::types::{DataType, RawFinding};
 use yagura_core::Severity;
 
@@ -18,7 +22,7 @@ wasmtime::component::bindgen!({
 });
 
 pub(crate) use exports::yagura::plugin::detection::Guest as Detection;
-pub(crate) use yagura::plugin::{log, state};
+pub use yagura::plugin::{log, state};
 
 /// The types of the contract that a detector uses, by hand: the generator gives types of other worlds no lifetimes when
 /// parameters borrow. What is generated around them checks sizes; loading a component checks names and types.

@@ -1,0 +1,466 @@
+//! Calls written down, and answered from what was written down.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use yagura_core::names::near;
+
+use super::transport::{ExchangeError, Outgoing, Transport};
+use super::{HttpError, HttpRequest, HttpResponse};
+
+/// A request and what came of it: a line of a recording. Secrets are placeholders.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exchange {
+    /// Method.
+    #[serde(default = "get", skip_serializing_if = "is_get")]
+    pub method: String,
+    /// URL, normalised.
+    pub url: String,
+    /// Body of the request.
+    #[serde(default, skip_serializing_if = "Bytes::is_empty")]
+    pub body: Bytes,
+    /// Status of the answer.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// Headers of the answer, names in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    /// Body of the answer.
+    #[serde(default, skip_serializing_if = "Bytes::is_empty")]
+    pub answer: Bytes,
+    /// Why there was no answer, in place of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<RecordedError>,
+}
+
+/// Bytes as text, or as an object `{"base64": …}` where they are none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Bytes {
+    /// Nothing.
+    #[default]
+    #[serde(skip)]
+    Empty,
+    /// UTF-8.
+    Text(String),
+    /// Anything else.
+    Base64 {
+        /// In base64.
+        base64: String,
+    },
+}
+
+/// Why there was no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordedError {
+    /// It did not come in time.
+    Timeout,
+    /// It was larger than allowed.
+    TooLarge,
+    /// Connection, TLS or protocol.
+    Failed(String),
+}
+
+/// Why a recording cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The file cannot be opened or read.
+    #[error("cannot use the recorded calls in {}", .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A line is not an exchange.
+    #[error("{}:{line}: not a recorded call: one JSON object a line, with at least `url`", .file.display())]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// From one.
+        line: usize,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// Writes down what another transport does, a line an exchange. Refusals of the host are not written.
+pub struct Record {
+    inner: Arc<dyn Transport>,
+    file: Mutex<std::fs::File>,
+}
+
+impl Record {
+    /// Begins a new recording.
+    ///
+    /// # Errors
+    /// [`RecordingError::File`]
+    pub fn create(inner: Arc<dyn Transport>, path: &Path) -> Result<Self, RecordingError> {
+        let file = std::fs::File::create(path).map_err(|source| RecordingError::File {
+            file: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            inner,
+            file: Mutex::new(file),
+        })
+    }
+
+    fn write(&self, exchange: &Exchange) {
+        let written = serde_json::to_string(exchange)
+            .map_err(std::io::Error::from)
+            .and_then(|mut line| {
+                line.push('\n');
+                // One write a line: what is there is whole lines, whoever held the lock before.
+                let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.write_all(line.as_bytes())
+            });
+        if let Err(error) = written {
+            tracing::error!(%error, "a call cannot be recorded");
+        }
+    }
+}
+
+impl Transport for Record {
+    fn exchange<'a>(
+        &'a self,
+        outgoing: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<HttpResponse, ExchangeError>> {
+        Box::pin(async {
+            let result = self.inner.exchange(outgoing).await;
+            if let Some(exchange) = Exchange::of(outgoing.request(), &result) {
+                self.write(&exchange);
+            }
+            result
+        })
+    }
+}
+
+/// Answers from a recording: requests are found by method, URL and body, in any order; several answers to one request come
+/// in the order of the recording, the last of them again and again. Nothing is sent and no secret is read.
+#[derive(Debug)]
+pub struct Replay {
+    exchanges: Vec<Exchange>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How often each request was made, by the place of its first exchange.
+    used: HashMap<usize, usize>,
+    unmatched: Vec<String>,
+}
+
+impl Replay {
+    /// Takes exchanges, in order.
+    pub fn new(exchanges: Vec<Exchange>) -> Self {
+        Self {
+            exchanges,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Reads a recording.
+    ///
+    /// # Errors
+    /// [`RecordingError`]
+    pub fn read(path: &Path) -> Result<Self, RecordingError> {
+        let text = std::fs::read_to_string(path).map_err(|source| RecordingError::File {
+            file: path.to_owned(),
+            source,
+        })?;
+        let lines = text.lines().enumerate();
+        let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+        let exchanges = lines.map(|(number, line)| {
+            serde_json::from_str(line).map_err(|source| RecordingError::Line {
+                file: path.to_owned(),
+                line: number + 1,
+                source,
+            })
+        });
+        Ok(Self::new(exchanges.collect::<Result<_, _>>()?))
+    }
+
+    /// Returns what was said about each request that is not in the recording.
+    pub fn unmatched(&self) -> Vec<String> {
+        self.state().unmatched.clone()
+    }
+
+    /// Returns the exchanges whose answers were not given.
+    pub fn unused(&self) -> Vec<Exchange> {
+        let state = self.state();
+        let is_used = |place: usize, exchange: &Exchange| {
+            let same = self.same_as(&exchange.method, &exchange.url, &exchange.body.bytes());
+            let nth = same.iter().position(|other| *other == place);
+            let count = same.first().and_then(|first| state.used.get(first));
+            nth < count.copied()
+        };
+        let all = self.exchanges.iter().enumerate();
+        all.filter(|(place, exchange)| !is_used(*place, exchange))
+            .map(|(_, exchange)| exchange.clone())
+            .collect()
+    }
+
+    fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ExchangeError> {
+        let same = self.same_as(&request.method, &request.url, &request.body);
+        let Some(first) = same.first() else {
+            let message = self.message(request);
+            self.state().unmatched.push(message.clone());
+            return Err(ExchangeError::unsent(HttpError::Failed(message)));
+        };
+        let mut state = self.state();
+        let used = state.used.entry(*first).or_default();
+        let place = same[(*used).min(same.len() - 1)];
+        *used += 1;
+        self.exchanges[place].result()
+    }
+
+    fn same_as(&self, method: &str, url: &str, body: &[u8]) -> Vec<usize> {
+        let all = self.exchanges.iter().enumerate();
+        all.filter(|(_, exchange)| {
+            exchange.method == method && exchange.url == url && exchange.body.bytes() == body
+        })
+        .map(|(place, _)| place)
+        .collect()
+    }
+
+    /// Says what was asked for, and what is near it.
+    fn message(&self, request: &HttpRequest) -> String {
+        let asked = line(&request.method, &request.url, &request.body);
+        let with_url = self
+            .exchanges
+            .iter()
+            .filter(|exchange| exchange.url == request.url);
+        let mut candidates: Vec<String> = with_url
+            .map(|exchange| line(&exchange.method, &exchange.url, &exchange.body.bytes()))
+            .collect();
+        if candidates.is_empty() {
+            let urls = self.exchanges.iter().map(|exchange| exchange.url.as_str());
+            candidates = near(&request.url, urls)
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+        }
+        candidates.dedup();
+        candidates.truncate(3);
+        match candidates.as_slice() {
+            [] => format!(
+                "the recording has no call {asked}; it has {} others",
+                self.exchanges.len()
+            ),
+            near => format!(
+                "the recording has no call {asked}; it has {}",
+                near.join(", ")
+            ),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing that holds the lock leaves it half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Transport for Replay {
+    fn exchange<'a>(
+        &'a self,
+        outgoing: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<HttpResponse, ExchangeError>> {
+        Box::pin(async { self.answer(outgoing.request()) })
+    }
+}
+
+impl Exchange {
+    fn of(request: &HttpRequest, result: &Result<HttpResponse, ExchangeError>) -> Option<Self> {
+        let mut exchange = Self {
+            method: request.method.clone(),
+            url: request.url.clone(),
+            body: Bytes::of(&request.body),
+            status: ok(),
+            headers: Vec::new(),
+            answer: Bytes::Empty,
+            error: None,
+        };
+        match result {
+            Ok(answer) => {
+                exchange.status = answer.status;
+                exchange.headers.clone_from(&answer.headers);
+                exchange.answer = Bytes::of(&answer.body);
+            }
+            Err(failed) => {
+                exchange.error = Some(match &failed.error {
+                    HttpError::Timeout => RecordedError::Timeout,
+                    HttpError::TooLarge => RecordedError::TooLarge,
+                    HttpError::Failed(reason) => RecordedError::Failed(reason.clone()),
+                    HttpError::Denied(_) | HttpError::Limited(_) => return None,
+                });
+            }
+        }
+        Some(exchange)
+    }
+
+    fn result(&self) -> Result<HttpResponse, ExchangeError> {
+        let error = match &self.error {
+            None => {
+                return Ok(HttpResponse {
+                    status: self.status,
+                    headers: self.headers.clone(),
+                    body: self.answer.bytes(),
+                });
+            }
+            Some(RecordedError::Timeout) => HttpError::Timeout,
+            Some(RecordedError::TooLarge) => HttpError::TooLarge,
+            Some(RecordedError::Failed(reason)) => HttpError::Failed(reason.clone()),
+        };
+        Err(ExchangeError::sent(error))
+    }
+}
+
+impl Bytes {
+    /// Puts bytes into the form that can be read best.
+    pub fn of(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok("") => Self::Empty,
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Base64 {
+                base64: STANDARD.encode(bytes),
+            },
+        }
+    }
+
+    /// Returns the bytes; none for what is not base64.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::Text(text) => text.clone().into_bytes(),
+            Self::Base64 { base64 } => STANDARD.decode(base64).unwrap_or_default(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::Empty
+    }
+}
+
+/// Writes a request on one line, its body cut.
+fn line(method: &str, url: &str, body: &[u8]) -> String {
+    let body = String::from_utf8_lossy(body);
+    let end = body.floor_char_boundary(400);
+    match &body[..end] {
+        "" => format!("`{method} {url}`"),
+        part => format!("`{method} {url}` with the body `{part}`"),
+    }
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+fn is_get(method: &str) -> bool {
+    method == "GET"
+}
+
+fn ok() -> u16 {
+    200
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replay() -> Replay {
+        let lines = [
+            r#"{"url":"https://x/a","answer":"one"}"#,
+            r#"{"url":"https://x/a","status":404}"#,
+            r#"{"method":"POST","url":"https://x/b","body":"{}","headers":[["k","v"]],"answer":{"base64":"/w=="}}"#,
+            r#"{"url":"https://x/c","error":{"failed":"reset"}}"#,
+            r#"{"url":"https://x/d","error":"timeout"}"#,
+        ];
+        Replay::new(
+            lines
+                .iter()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect(),
+        )
+    }
+
+    fn post(url: &str, body: &str) -> HttpRequest {
+        HttpRequest {
+            method: "POST".to_owned(),
+            body: body.into(),
+            ..HttpRequest::get(url)
+        }
+    }
+
+    #[test]
+    fn answers_come_in_order_and_the_last_stays() {
+        let replay = replay();
+        let get = |url: &str| replay.answer(&HttpRequest::get(url));
+        assert_eq!(
+            replay.answer(&post("https://x/b", "{}")).unwrap().body,
+            [0xff]
+        );
+        assert_eq!(get("https://x/a").unwrap().body, b"one");
+        assert_eq!(replay.unused().len(), 3);
+        for _ in 0..2 {
+            assert_eq!(get("https://x/a").unwrap().status, 404);
+        }
+        let failed = get("https://x/c").unwrap_err();
+        assert_eq!(failed.error, HttpError::Failed("reset".to_owned()));
+        assert!(failed.is_sent);
+        assert_eq!(get("https://x/d").unwrap_err().error, HttpError::Timeout);
+        assert!(replay.unused().is_empty() && replay.unmatched().is_empty());
+    }
+
+    #[test]
+    fn a_call_that_was_not_recorded_names_near_ones() {
+        let replay = replay();
+        let message = |request: HttpRequest| replay.answer(&request).unwrap_err().to_string();
+        assert_eq!(
+            message(post("https://x/b", "{\"a\":1}")),
+            "failed: the recording has no call `POST https://x/b` with the body `{\"a\":1}`; it has `POST https://x/b` with the \
+             body `{}`"
+        );
+        let near = message(HttpRequest::get("https://x/e"));
+        assert!(near.contains("it has https://x/a"), "{near}");
+        assert_eq!(replay.unmatched().len(), 2);
+    }
+
+    #[test]
+    fn a_wrong_line_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "\n{\"url\":\"https://x/\",\"stauts\":1}\n").unwrap();
+        let error = Replay::read(file.path()).unwrap_err().to_string();
+        assert!(error.contains(":2: not a recorded call"), "{error}");
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let request = post("https://x/{{secret:A}}", "\u{1}é");
+        let answers = [
+            Ok(HttpResponse {
+                status: 201,
+                headers: vec![("a".to_owned(), "b".to_owned())],
+                body: vec![0xff],
+            }),
+            Err(ExchangeError::sent(HttpError::TooLarge)),
+        ];
+        for answer in answers {
+            let exchange = Exchange::of(&request, &answer).unwrap();
+            let line = serde_json::to_string(&exchange).unwrap();
+            let read: Exchange = serde_json::from_str(&line).unwrap();
+            assert_eq!(read, exchange);
+            assert_eq!(read.result(), answer);
+        }
+        let denied = Err(ExchangeError::unsent(HttpError::Denied(String::new())));
+        assert_eq!(Exchange::of(&request, &denied), None);
+    }
+}

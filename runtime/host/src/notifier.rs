@@ -1,0 +1,99 @@
+//! A loaded notifier and its instances.
+
+use std::sync::Arc;
+
+use yagura_core::pack::Limits;
+use yagura_core::report::{IncidentStatus, Report};
+
+use crate::bindings::v0_1_0::notifier::{self, notifying};
+use crate::cache::CacheOutcome;
+use crate::error::CallError;
+use crate::http::{CallOutcome, disarmed};
+use crate::inspect::ComponentInfo;
+use crate::log::LogLine;
+use crate::meter::CallCost;
+use crate::plugin::{Instance, Plugin};
+use crate::reach::Reach;
+use crate::responder::{alert, attributes, instance, opinion, plugin, severity, wrong_text};
+
+/// A notifier that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
+#[derive(Debug, Clone)]
+pub struct NotifierPlugin(pub(crate) Arc<Plugin<notifier::Notifier>>);
+
+plugin!(NotifierPlugin);
+
+impl NotifierPlugin {
+    /// Makes an instance and opens it with its configuration, JSON text, and what it may reach.
+    ///
+    /// # Errors
+    /// [`CallError`], as from any call.
+    pub fn open(&self, config_json: &str, reach: &Reach) -> Result<Notifier, CallError> {
+        let mut instance = Instance::reaching(&self.0, reach)?;
+        instance.call("open", |guest, store| {
+            guest
+                .yagura_plugin_notifying()
+                .call_open(store, config_json)
+        })?;
+        Ok(Notifier(instance))
+    }
+}
+
+/// An instance of a notifier. It lives until an error spends it.
+///
+/// Calls block the thread, which needs 1 MiB of stack to spare and must not be one that drives tasks of a runtime.
+#[derive(Debug)]
+pub struct Notifier(Instance<notifier::Notifier>);
+
+instance!(Notifier);
+
+impl Notifier {
+    /// Sends or updates a report and returns its receipt.
+    ///
+    /// # Errors
+    /// [`CallError::Garbage`] for a receipt longer than 8 KiB, else as [`CallError`] says. What its HTTP calls came to is
+    /// then in [`Notifier::last_calls`].
+    pub fn notify(&mut self, report: &Report) -> Result<String, CallError> {
+        const CALL: &str = "notify";
+        self.0.set_subject(&report.id);
+        let sent = sent(report);
+        let receipt = self.0.call(CALL, |guest, store| {
+            guest.yagura_plugin_notifying().call_notify(store, &sent)
+        })?;
+        match wrong_text("the receipt", &receipt) {
+            Some(reason) => Err(self.0.garbage(CALL, reason)),
+            None => Ok(receipt),
+        }
+    }
+
+    /// Returns what came of the HTTP calls of the last call, also when it failed.
+    pub fn last_calls(&self) -> CallOutcome {
+        self.0.last_calls()
+    }
+}
+
+fn sent(report: &Report) -> notifying::Report {
+    notifying::Report {
+        id: report.id.clone(),
+        revision: report.revision,
+        status: match report.status {
+            IncidentStatus::Open => notifying::Status::Open,
+            IncidentStatus::Acknowledged => notifying::Status::Acknowledged,
+            IncidentStatus::Closed => notifying::Status::Closed,
+        },
+        title: disarmed(&report.title),
+        severity: severity(report.severity),
+        text: disarmed(&report.text),
+        time: report.time.micros(),
+        alerts: report.alerts.iter().map(alert).collect(),
+        alert_count: report.alert_count,
+        attributes: attributes(&report.attributes),
+        opinions: report
+            .opinions
+            .iter()
+            .map(|(name, thought)| (name.clone(), opinion(thought)))
+            .collect(),
+        // The plugin's own words.
+        earlier: report.earlier.clone(),
+        uncertain: report.uncertain,
+    }
+}

@@ -1,0 +1,221 @@
+//! What plugins of all worlds have in common: compiled and linked once, instantiated cheaply, called inside their limits.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::Store;
+use wasmtime::component::{Instance as Component, InstancePre, Linker};
+use yagura_core::pack::{Limits, World};
+
+use crate::bindings::v0_1_0::wit;
+use crate::cache::CacheOutcome;
+use crate::error::{CallError, PluginError, classify};
+use crate::inspect::ComponentInfo;
+use crate::limits::{HostState, begin_call};
+use crate::load::LoadError;
+use crate::log::LogLine;
+use crate::meter::{CallCost, FUEL_OF_A_CALL, Meter};
+use crate::reach::Session;
+
+/// What the generated bindings of a world can do.
+pub(crate) trait Exports: Sized + Send + 'static {
+    /// The world.
+    const WORLD: World;
+    /// The exports, found by name.
+    type Pre: Send + Sync + 'static;
+
+    fn pre(linked: InstancePre<HostState>) -> wasmtime::Result<Self::Pre>;
+    fn linked(pre: &Self::Pre) -> &InstancePre<HostState>;
+    fn instantiate(pre: &Self::Pre, store: &mut Store<HostState>) -> wasmtime::Result<Self>;
+    /// Compares the types of the exports with the contract's.
+    fn bind(store: &mut Store<HostState>, instance: &Component) -> wasmtime::Result<Self>;
+    /// Defines the imports.
+    fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()>;
+}
+
+/// An error of the contract, as the bindings of each world have it.
+pub(crate) trait GuestError {
+    fn sorted(self) -> PluginError;
+}
+
+impl GuestError for wit::PluginError {
+    fn sorted(self) -> PluginError {
+        self.into()
+    }
+}
+
+/// What all instances of a plugin share.
+pub(crate) struct Plugin<E: Exports> {
+    pub(crate) name: Arc<str>,
+    pre: E::Pre,
+    pub(crate) limits: Limits,
+    pub(crate) info: ComponentInfo,
+    pub(crate) cache: CacheOutcome,
+    pub(crate) meter: Meter,
+}
+
+impl<E: Exports> Plugin<E> {
+    pub(crate) fn new(
+        name: &str,
+        pre: E::Pre,
+        limits: Limits,
+        info: ComponentInfo,
+        cache: CacheOutcome,
+        meter: Meter,
+    ) -> Self {
+        Self {
+            meter,
+            name: name.into(),
+            pre,
+            limits,
+            info,
+            cache,
+        }
+    }
+
+    /// Starts an instance and compares the types of its exports with the contract's.
+    pub(crate) fn start_on_trial(&self) -> Result<(), LoadError> {
+        let mut store = self.store(None);
+        let instance = E::linked(&self.pre)
+            .instantiate(&mut store)
+            .map_err(|error| LoadError::Start {
+                name: self.name.to_string(),
+                source: classify(START, error, store.data(), &self.limits),
+            })?;
+        E::bind(&mut store, &instance)
+            .map(drop)
+            .map_err(|error| LoadError::Types {
+                name: self.name.to_string(),
+                source: error.into(),
+            })
+    }
+
+    /// Returns the store of a new instance, armed for its start.
+    fn store(&self, session: Option<Session>) -> Store<HostState> {
+        let state = HostState::new(self.name.clone(), &self.limits, self.meter, session);
+        let mut store = Store::new(E::linked(&self.pre).engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        if self.meter == Meter::Time {
+            store.call_hook(|mut store, hook| {
+                store.data_mut().clock.cross(hook);
+                Ok(())
+            });
+        }
+        begin_call(&mut store, &self.limits);
+        store
+    }
+}
+
+impl<E: Exports> std::fmt::Debug for Plugin<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The name under which errors from before the first call are told.
+const START: &str = "start";
+
+/// An instance of a plugin. It lives until an error spends it.
+pub(crate) struct Instance<E: Exports> {
+    pub(crate) plugin: Arc<Plugin<E>>,
+    pub(crate) store: Store<HostState>,
+    bindings: E,
+    poisoned: bool,
+    cost: CallCost,
+}
+
+impl<E: Exports> Instance<E> {
+    pub(crate) fn start(
+        plugin: &Arc<Plugin<E>>,
+        session: Option<Session>,
+    ) -> Result<Self, CallError> {
+        let plugin = plugin.clone();
+        let mut store = plugin.store(session);
+        let started = E::instantiate(&plugin.pre, &mut store);
+        store.data().log.end();
+        match started {
+            Ok(bindings) => Ok(Self {
+                plugin,
+                store,
+                bindings,
+                poisoned: false,
+                cost: CallCost::default(),
+            }),
+            Err(error) => Err(classify(START, error, store.data(), &plugin.limits)),
+        }
+    }
+
+    /// Makes one call inside the limits and sorts what comes back.
+    pub(crate) fn call<T, G: GuestError>(
+        &mut self,
+        call: &'static str,
+        function: impl FnOnce(&E, &mut Store<HostState>) -> wasmtime::Result<Result<T, G>>,
+    ) -> Result<T, CallError> {
+        if self.poisoned {
+            return Err(CallError::Poisoned);
+        }
+        begin_call(&mut self.store, &self.plugin.limits);
+        let start = Instant::now();
+        let answer = function(&self.bindings, &mut self.store);
+        self.cost = cost(&mut self.store, start);
+        let state = self.store.data();
+        state.log.end();
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(CallError::Guest(error.sorted())),
+            Err(error) => {
+                self.poisoned = true;
+                Err(classify(call, error, state, &self.plugin.limits))
+            }
+        }
+    }
+
+    /// Gives up on an instance whose answers cannot be trusted.
+    pub(crate) fn garbage(&mut self, call: &'static str, reason: String) -> CallError {
+        self.poisoned = true;
+        CallError::Garbage { call, reason }
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    pub(crate) fn last_cost(&self) -> CallCost {
+        self.cost
+    }
+
+    pub(crate) fn last_log(&self) -> &[LogLine] {
+        self.store.data().log.lines()
+    }
+
+    pub(crate) fn last_log_dropped(&self) -> u64 {
+        self.store.data().log.dropped()
+    }
+}
+
+impl<E: Exports> std::fmt::Debug for Instance<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("plugin", &self.plugin.name)
+            .field("poisoned", &self.poisoned)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns what the call that began at `start` cost.
+fn cost(store: &mut Store<HostState>, start: Instant) -> CallCost {
+    let mut cost = CallCost::default();
+    match store.data().meter {
+        Meter::Off => {}
+        Meter::Time => {
+            cost.total = start.elapsed();
+            cost.guest = store.data_mut().clock.take();
+        }
+        Meter::Fuel => cost.fuel = FUEL_OF_A_CALL.saturating_sub(store.get_fuel().unwrap_or(0)),
+    }
+    cost.memory = store.data().limiter.memory as u64;
+    cost
+}
