@@ -16,8 +16,15 @@
 //! ([`ports`]). What is decided about an alert follows from the policy, the alerts and their event times; only delays,
 //! retries and rates of reports follow the clock.
 
+pub mod clock;
+pub mod desk;
 pub mod email;
 pub mod format;
 pub mod policy;
 pub mod ports;
 pub mod render;
+pub mod store;
+
+pub use clock::Clock;
+pub use desk::{Desk, DeskError, Taken};
+pub use store::{Location, Store, StoreError};

@@ -1,0 +1,231 @@
+//! The desk: what becomes of each alert.
+//!
+//! ```text
+//! line ─▶ known? ─ no ─▶ decide   suppressed │ maintenance │ staged │ inhibited │ told
+//!           │ yes                                                          │
+//!           ▼                                                              ▼
+//!         update: settled, withdrawn, graver                     place     successor ▸ flood ▸ shares an observable ▸ new
+//!           │                                                              │
+//!           └──────────▶ revision of the incident, who is to be told, what is to be found out ◀──┘
+//! ```
+//!
+//! A batch of lines is one transaction with the number of its last line. All that is decided follows from the policy and
+//! the lines in their order: batches, restarts and the clock change nothing but stamps and delays.
+//!
+//! Inhibition looks back: a graver alert silences what comes after it in the lines, near it in event time. Alerts are told
+//! as they are committed, so there is no alert that was not told yet and that a later one could silence. When the graver
+//! alert is taken back, what it silenced is decided again.
+
+mod decide;
+mod known;
+mod place;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use yagura_core::report::AlertLine;
+
+use crate::policy::CompiledPolicy;
+use crate::store::rows::Outcome;
+use crate::store::{Lead, Store, StoreError, deliveries, number, rounds, set_number};
+
+/// Why lines are not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Lines are missing.
+    #[error(
+        "line {found} of the alerts comes after line {taken}: those between are missing; restore the store of alerts, or begin it anew"
+    )]
+    Gap {
+        /// The last one that was taken.
+        taken: i64,
+        /// The one that came.
+        found: i64,
+    },
+    /// Lines were taken before.
+    #[error("the store of alerts has taken lines up to {taken} and cannot begin elsewhere")]
+    Begun {
+        /// The last one that was taken.
+        taken: i64,
+    },
+}
+
+/// What became of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Taken {
+    /// Number of the last line that was taken, now and before.
+    pub seq: i64,
+    /// Lines that were taken now.
+    pub lines: u64,
+    /// Alerts that are new and told.
+    pub told: u64,
+    /// Alerts that are new and recorded only.
+    pub silent: u64,
+    /// Incidents that were opened, floods among them.
+    pub opened: u64,
+}
+
+/// Decides what becomes of alerts. One process has the desk of a store.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    pub(crate) lead: Arc<Lead>,
+    pub(crate) policy: Arc<CompiledPolicy>,
+    pub(crate) signal: Arc<Signal>,
+}
+
+/// Wakes workers when there may be something to do.
+#[derive(Debug)]
+pub(crate) struct Signal(watch::Sender<u64>);
+
+impl Signal {
+    pub(crate) fn wake(&self) {
+        self.0.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    #[allow(dead_code, reason = "workers that call it follow")]
+    pub(crate) fn listen(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+}
+
+/// Name of the number of the last line.
+const TAKEN: &str = "taken";
+/// Name of the latest event time.
+const EVENT_TIME: &str = "event_time";
+
+/// What is at hand while a line is taken.
+pub(crate) struct Context<'a> {
+    policy: &'a CompiledPolicy,
+    seq: i64,
+    now: i64,
+    taken: Taken,
+}
+
+impl Desk {
+    /// Takes the lead of a store. What a process that died was telling or finding out is due again. `rules` are the ids of
+    /// the rules that run: those that the policy lists as on trial count their quiet from now on, in event time.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] where another process has the desk.
+    pub async fn open(
+        store: &Store,
+        policy: Arc<CompiledPolicy>,
+        rules: &[String],
+    ) -> Result<Self, DeskError> {
+        let lead = Lead::take(store).await?;
+        let mut write = lead.write().await?;
+        deliveries::recover(&mut write, store.now()).await?;
+        rounds::recover(&mut write).await?;
+        let event_time = number(&mut write, EVENT_TIME).await?;
+        for rule in rules.iter().filter(|rule| policy.staging.lists(rule)) {
+            decide::stage(&mut write, rule, event_time).await?;
+        }
+        write.commit().await?;
+        Ok(Self {
+            lead: Arc::new(lead),
+            policy,
+            signal: Arc::new(Signal(watch::Sender::new(0))),
+        })
+    }
+
+    /// Returns the store.
+    pub fn store(&self) -> &Store {
+        self.lead.store()
+    }
+
+    /// Returns the policy.
+    pub fn policy(&self) -> &CompiledPolicy {
+        &self.policy
+    }
+
+    /// Returns the number of the last line that was taken, zero before the first.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`]
+    pub async fn last(&self) -> Result<i64, DeskError> {
+        let mut connection = self.store().read().await?;
+        Ok(number(&mut connection, TAKEN).await?.unwrap_or(0))
+    }
+
+    /// Begins after a line: for a new store beside a service that has written lines before.
+    ///
+    /// # Errors
+    /// [`DeskError::Begun`] where lines were taken.
+    pub async fn begin_after(&self, seq: i64) -> Result<(), DeskError> {
+        let mut write = self.lead.write().await?;
+        if let Some(taken) = number(&mut write, TAKEN).await?
+            && taken != seq
+        {
+            return Err(DeskError::Begun { taken });
+        }
+        set_number(&mut write, TAKEN, seq).await?;
+        Ok(write.commit().await?)
+    }
+
+    /// Takes lines, in order; those that were taken before are passed over. All of them and the number of the last are
+    /// recorded in one transaction, and workers are woken.
+    ///
+    /// # Errors
+    /// [`DeskError::Gap`] where lines are missing: nothing is taken then.
+    pub async fn take(&self, lines: &[AlertLine]) -> Result<Taken, DeskError> {
+        let mut write = self.lead.write().await?;
+        let seq = number(&mut write, TAKEN).await?.unwrap_or(0);
+        let lines = &lines[lines.partition_point(|line| line.seq <= seq)..];
+        let Some(first) = lines.first() else {
+            return Ok(Taken {
+                seq,
+                ..Taken::default()
+            });
+        };
+        let mut event_time = number(&mut write, EVENT_TIME).await?;
+        if event_time.is_none() {
+            decide::begin_quiet(&mut write, first.alert.first_time.micros()).await?;
+        }
+        let mut context = Context {
+            policy: &self.policy,
+            seq,
+            now: self.store().now(),
+            taken: Taken::default(),
+        };
+        for line in lines {
+            if line.seq != context.seq + 1 {
+                return Err(DeskError::Gap {
+                    taken: context.seq,
+                    found: line.seq,
+                });
+            }
+            context.seq = line.seq;
+            context.line(&mut write, line).await?;
+            event_time = event_time.max(Some(line.alert.last_time.micros()));
+        }
+        set_number(&mut write, TAKEN, context.seq).await?;
+        if let Some(event_time) = event_time {
+            set_number(&mut write, EVENT_TIME, event_time).await?;
+        }
+        write.commit().await?;
+        self.signal.wake();
+        Ok(Taken {
+            seq: context.seq,
+            lines: u64::try_from(lines.len()).unwrap_or(u64::MAX),
+            ..context.taken
+        })
+    }
+
+    /// Wakes workers, for instance after something was done with an incident in this process.
+    pub fn wake(&self) {
+        self.signal.wake();
+    }
+}
+
+impl Context<'_> {
+    fn count(&mut self, outcome: Outcome) {
+        if outcome == Outcome::Told {
+            self.taken.told += 1;
+        } else {
+            self.taken.silent += 1;
+        }
+    }
+}

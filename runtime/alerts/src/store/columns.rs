@@ -1,0 +1,141 @@
+//! Reading columns of rows, and writing many rows by one statement.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use yagura_core::{Severity, Timestamp};
+
+use super::StoreError;
+use super::rows::Word;
+
+/// Reads columns by name.
+pub(crate) trait Columns {
+    fn text(&self, name: &str) -> Result<String, StoreError>;
+    fn maybe_text(&self, name: &str) -> Result<Option<String>, StoreError>;
+    fn int(&self, name: &str) -> Result<i64, StoreError>;
+    fn maybe_int(&self, name: &str) -> Result<Option<i64>, StoreError>;
+
+    fn count(&self, name: &str) -> Result<u64, StoreError> {
+        Ok(u64::try_from(self.int(name)?).unwrap_or(0))
+    }
+
+    fn time(&self, name: &str) -> Result<Timestamp, StoreError> {
+        Ok(Timestamp::clamped(self.int(name)?))
+    }
+
+    fn maybe_time(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.maybe_int(name)?.map(Timestamp::clamped))
+    }
+
+    fn word<W: Word>(&self, name: &str) -> Result<W, StoreError> {
+        let word = self.text(name)?;
+        W::from_word(&word).ok_or_else(|| damaged(name, &word))
+    }
+
+    fn maybe_word<W: Word>(&self, name: &str) -> Result<Option<W>, StoreError> {
+        match self.maybe_text(name)? {
+            Some(word) => Ok(Some(
+                W::from_word(&word).ok_or_else(|| damaged(name, &word))?,
+            )),
+            None => Ok(None),
+        }
+    }
+
+    fn severity(&self, name: &str) -> Result<Severity, StoreError> {
+        Ok(severity_of(self.int(name)?))
+    }
+
+    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
+        let text = self.text(name)?;
+        serde_json::from_str(&text).map_err(|error| StoreError::Damaged {
+            what: format!("{name}: {error}"),
+        })
+    }
+}
+
+impl Columns for AnyRow {
+    fn text(&self, name: &str) -> Result<String, StoreError> {
+        Ok(self.try_get(name)?)
+    }
+
+    fn maybe_text(&self, name: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.try_get(name)?)
+    }
+
+    fn int(&self, name: &str) -> Result<i64, StoreError> {
+        Ok(self.try_get(name)?)
+    }
+
+    fn maybe_int(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        Ok(self.try_get(name)?)
+    }
+}
+
+fn damaged(name: &str, word: &str) -> StoreError {
+    StoreError::Damaged {
+        what: format!("{name} is `{word}`"),
+    }
+}
+
+/// Returns a severity as the number that orders it.
+pub(crate) fn rank(severity: Severity) -> i64 {
+    match severity {
+        Severity::Info => 0,
+        Severity::Low => 1,
+        Severity::Medium => 2,
+        Severity::High => 3,
+        Severity::Critical => 4,
+    }
+}
+
+pub(crate) fn severity_of(rank: i64) -> Severity {
+    match rank {
+        ..=0 => Severity::Info,
+        1 => Severity::Low,
+        2 => Severity::Medium,
+        3 => Severity::High,
+        _ => Severity::Critical,
+    }
+}
+
+/// Returns a number as the store keeps it.
+pub(crate) fn int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Returns a value as the JSON that the store keeps.
+pub(crate) fn json(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Damaged {
+        what: format!("a value that is no JSON: {error}"),
+    })
+}
+
+/// Rows that one statement writes: SQLite and PostgreSQL both take more, but every number is a statement to prepare.
+const ROWS: usize = 32;
+
+/// Writes rows of texts: `head` VALUES (…), (…) `tail`.
+pub(crate) async fn insert_texts<const N: usize>(
+    connection: &mut AnyConnection,
+    head: &str,
+    tail: &str,
+    rows: &[[&str; N]],
+) -> Result<(), StoreError> {
+    for rows in rows.chunks(ROWS) {
+        let places: Vec<String> = (0..rows.len())
+            .map(|row| {
+                let columns: Vec<String> = (1..=N)
+                    .map(|column| format!("${}", row * N + column))
+                    .collect();
+                format!("({})", columns.join(", "))
+            })
+            .collect();
+        let text = format!("{head} VALUES {} {tail}", places.join(", "));
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for value in rows.iter().flatten() {
+            query = query.bind((*value).to_owned());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}

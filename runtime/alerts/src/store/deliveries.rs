@@ -1,0 +1,335 @@
+//! What is to be told, and was told, to whom.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use super::StoreError;
+use super::columns::Columns;
+use super::rows::{DeliveryRow, DeliveryState, Word};
+
+/// Columns of a [`DeliveryRow`].
+pub(crate) const COLUMNS: &str = "incident, notifier, state, wanted, told, receipt, attempts, due_at, failing_since, uncertain, error, summary, admitted_at, told_at";
+
+pub(crate) fn from_row(row: &AnyRow) -> Result<DeliveryRow, StoreError> {
+    Ok(DeliveryRow {
+        incident: row.text("incident")?,
+        notifier: row.text("notifier")?,
+        state: row.word("state")?,
+        wanted: row.int("wanted")?,
+        told: row.int("told")?,
+        receipt: row.maybe_text("receipt")?,
+        attempts: row.int("attempts")?,
+        due_at: row.time("due_at")?,
+        failing_since: row.maybe_time("failing_since")?,
+        is_uncertain: row.int("uncertain")? != 0,
+        error: row.maybe_text("error")?,
+        summary: row.maybe_text("summary")?,
+        admitted_at: row.maybe_time("admitted_at")?,
+        told_at: row.maybe_time("told_at")?,
+    })
+}
+
+pub(crate) async fn of_incident(
+    connection: &mut AnyConnection,
+    incident: &str,
+) -> Result<Vec<DeliveryRow>, StoreError> {
+    let text = format!("SELECT {COLUMNS} FROM deliveries WHERE incident = $1 ORDER BY notifier");
+    let rows = sqlx::query(AssertSqlSafe(text))
+        .bind(incident.to_owned())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Adds notifiers to an incident; those that it has stay as they are.
+pub(crate) async fn add(
+    connection: &mut AnyConnection,
+    incident: &str,
+    notifiers: &[String],
+    revision: i64,
+    now: i64,
+) -> Result<(), StoreError> {
+    for notifier in notifiers {
+        sqlx::query(
+            "INSERT INTO deliveries (incident, notifier, state, wanted, told, attempts, due_at, ready_at, uncertain)
+             VALUES ($1, $2, $3, $4, 0, 0, $5, $5, 0) ON CONFLICT DO NOTHING",
+        )
+        .bind(incident.to_owned())
+        .bind(notifier.clone())
+        .bind(DeliveryState::Due.word())
+        .bind(revision)
+        .bind(now)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Wants a revision told by every notifier of an incident: not before it is ready for another, and a dead letter is worth
+/// another try, because there is something new to say.
+pub(crate) async fn want(
+    connection: &mut AnyConnection,
+    incident: &str,
+    revision: i64,
+    now: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE deliveries SET wanted = $2,
+            due_at = CASE WHEN state IN ('idle', 'dead') THEN (CASE WHEN ready_at > $3 THEN ready_at ELSE $3 END)
+                ELSE due_at END,
+            failing_since = CASE WHEN state = 'dead' THEN NULL ELSE failing_since END,
+            state = CASE WHEN state IN ('idle', 'dead') THEN 'due' ELSE state END
+         WHERE incident = $1",
+    )
+    .bind(incident.to_owned())
+    .bind(revision)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Tells nothing to those who were never told: what they would hear of is over, or goes on elsewhere.
+pub(crate) async fn forget_untold(
+    connection: &mut AnyConnection,
+    incident: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE deliveries SET state = 'idle', wanted = 0
+         WHERE incident = $1 AND state = 'due' AND told = 0 AND attempts = 0 AND receipt IS NULL",
+    )
+    .bind(incident.to_owned())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Returns the ids of the summaries that tell of an incident.
+pub(crate) async fn summaries_of(
+    connection: &mut AnyConnection,
+    incident: &str,
+) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT summary FROM deliveries WHERE incident = $1 AND summary IS NOT NULL ORDER BY notifier",
+    )
+    .bind(incident.to_owned())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| row.text("summary")).collect()
+}
+
+/// Returns the next delivery of a notifier that is due.
+pub(crate) async fn next(
+    connection: &mut AnyConnection,
+    notifier: &str,
+    now: i64,
+) -> Result<Option<DeliveryRow>, StoreError> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM deliveries WHERE notifier = $1 AND state = 'due' AND due_at <= $2
+         ORDER BY due_at, incident LIMIT 1"
+    );
+    let row = sqlx::query(AssertSqlSafe(text))
+        .bind(notifier.to_owned())
+        .bind(now)
+        .fetch_optional(&mut *connection)
+        .await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// Records that an attempt begins. Nobody knows whether it arrives, until [`arrived`] or [`failed`] says so.
+pub(crate) async fn begin(
+    connection: &mut AnyConnection,
+    row: &DeliveryRow,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE deliveries SET state = 'sending', attempts = attempts + 1, uncertain = 1
+         WHERE incident = $1 AND notifier = $2",
+    )
+    .bind(row.incident.clone())
+    .bind(row.notifier.clone())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Records that a report arrived; it is due again where there is more to tell.
+pub(crate) async fn arrived(
+    connection: &mut AnyConnection,
+    row: &DeliveryRow,
+    revision: i64,
+    receipt: &str,
+    now: i64,
+    ready_at: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE deliveries SET told = $3, receipt = $4, attempts = 0, uncertain = 0, error = NULL, failing_since = NULL,
+            admitted_at = COALESCE(admitted_at, $5), told_at = $5, ready_at = $6, due_at = $6,
+            state = CASE WHEN wanted > $3 THEN 'due' ELSE 'idle' END
+         WHERE incident = $1 AND notifier = $2",
+    )
+    .bind(row.incident.clone())
+    .bind(row.notifier.clone())
+    .bind(revision)
+    .bind(receipt.to_owned())
+    .bind(now)
+    .bind(ready_at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How an attempt failed.
+pub(crate) struct Failed<'a> {
+    pub(crate) error: &'a str,
+    pub(crate) is_uncertain: bool,
+    pub(crate) failing_since: i64,
+    /// When it is tried again; never, where there is none.
+    pub(crate) again_at: Option<i64>,
+    /// Before which nothing new is told either.
+    pub(crate) ready_at: i64,
+}
+
+/// Records that an attempt failed.
+pub(crate) async fn failed(
+    connection: &mut AnyConnection,
+    row: &DeliveryRow,
+    failed: &Failed<'_>,
+) -> Result<(), StoreError> {
+    let state = match failed.again_at {
+        Some(_) => DeliveryState::Due,
+        None => DeliveryState::Dead,
+    };
+    sqlx::query(
+        "UPDATE deliveries SET state = $3, uncertain = $4, error = $5, failing_since = $6, due_at = $7, ready_at = $8
+         WHERE incident = $1 AND notifier = $2",
+    )
+    .bind(row.incident.clone())
+    .bind(row.notifier.clone())
+    .bind(state.word())
+    .bind(i64::from(failed.is_uncertain))
+    .bind(failed.error.to_owned())
+    .bind(failed.failing_since)
+    .bind(failed.again_at.unwrap_or(failed.ready_at))
+    .bind(failed.ready_at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Returns when the next delivery of a notifier is due.
+pub(crate) async fn next_due(
+    connection: &mut AnyConnection,
+    notifier: &str,
+) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query(
+        "SELECT MIN(due_at) AS due_at FROM deliveries WHERE notifier = $1 AND state = 'due'",
+    )
+    .bind(notifier.to_owned())
+    .fetch_one(connection)
+    .await?;
+    row.maybe_int("due_at")
+}
+
+/// Makes due again what a process that died was sending. It may have arrived.
+pub(crate) async fn recover(connection: &mut AnyConnection, now: i64) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE deliveries SET state = 'due', uncertain = 1, due_at = $1 WHERE state = 'sending'",
+    )
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Returns how many new incidents a notifier was let in since a moment.
+pub(crate) async fn admitted_since(
+    connection: &mut AnyConnection,
+    notifier: &str,
+    since: i64,
+) -> Result<i64, StoreError> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS n FROM deliveries WHERE notifier = $1 AND admitted_at > $2",
+    )
+    .bind(notifier.to_owned())
+    .bind(since)
+    .fetch_one(connection)
+    .await?;
+    row.int("n")
+}
+
+/// Marks a delivery as one of an incident that is told one by one: it uses up the notifier's limit from now on.
+pub(crate) async fn admit(
+    connection: &mut AnyConnection,
+    row: &DeliveryRow,
+    now: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE deliveries SET admitted_at = $3 WHERE incident = $1 AND notifier = $2")
+        .bind(row.incident.clone())
+        .bind(row.notifier.clone())
+        .bind(now)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Lets a summary tell of an incident.
+pub(crate) async fn summarise(
+    connection: &mut AnyConnection,
+    row: &DeliveryRow,
+    summary: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE deliveries SET state = 'summarised', summary = $3 WHERE incident = $1 AND notifier = $2",
+    )
+    .bind(row.incident.clone())
+    .bind(row.notifier.clone())
+    .bind(summary.to_owned())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Returns the id and the opening of a notifier's latest summary.
+pub(crate) async fn latest_summary(
+    connection: &mut AnyConnection,
+    notifier: &str,
+) -> Result<Option<(String, i64)>, StoreError> {
+    let row = sqlx::query(
+        "SELECT id, opened_at FROM incidents WHERE notifier = $1 AND status <> 'closed' ORDER BY opened_at DESC LIMIT 1",
+    )
+    .bind(notifier.to_owned())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((row.text("id")?, row.int("opened_at")?)))
+        .transpose()
+}
+
+/// Returns the dead letters, oldest first.
+pub(crate) async fn dead(connection: &mut AnyConnection) -> Result<Vec<DeliveryRow>, StoreError> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM deliveries WHERE state = 'dead' ORDER BY failing_since, incident, notifier"
+    );
+    let rows = sqlx::query(AssertSqlSafe(text))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Makes dead letters due at once: of an incident, of a notifier, or all; returns how many.
+pub(crate) async fn resend(
+    connection: &mut AnyConnection,
+    incident: Option<&str>,
+    notifier: Option<&str>,
+    now: i64,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE deliveries SET state = 'due', due_at = $3, ready_at = $3, failing_since = NULL, attempts = 0
+         WHERE state = 'dead' AND ($1 = '' OR incident = $1) AND ($2 = '' OR notifier = $2)",
+    )
+    .bind(incident.unwrap_or_default().to_owned())
+    .bind(notifier.unwrap_or_default().to_owned())
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}

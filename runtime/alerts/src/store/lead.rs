@@ -1,0 +1,105 @@
+//! One process works with a store at a time: the desk and its workers.
+
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
+
+use sqlx::{AnyConnection, Connection, Row};
+use tokio::sync::Mutex;
+
+use super::{Location, Store, StoreError, Write, number, set_number};
+
+/// The right to work with a store, for as long as it is held.
+///
+/// A file lock or a session's lock keeps a second process out at once and is free again when the process dies. Should it be
+/// lost while the process lives (a server that was restarted), the number that each leader counts up keeps the older one from
+/// writing.
+#[derive(Debug)]
+pub(crate) struct Lead {
+    store: Store,
+    term: i64,
+    _lock: Lock,
+}
+
+#[derive(Debug)]
+enum Lock {
+    File { _held: File },
+    Session { _held: Mutex<AnyConnection> },
+    None,
+}
+
+impl Lead {
+    /// Takes the lead.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] where another process has it.
+    pub(crate) async fn take(store: &Store) -> Result<Self, StoreError> {
+        let lock = lock(store).await?;
+        let mut write = store.write().await?;
+        let term = number(&mut write, "term").await?.unwrap_or(0) + 1;
+        set_number(&mut write, "term", term).await?;
+        write.commit().await?;
+        Ok(Self {
+            store: store.clone(),
+            term,
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Begins a transaction of the leader.
+    ///
+    /// # Errors
+    /// [`StoreError::TakenOver`] where there is a newer one.
+    pub(crate) async fn write(&self) -> Result<Write, StoreError> {
+        let mut write = self.store.write().await?;
+        if number(&mut write, "term").await? == Some(self.term) {
+            Ok(write)
+        } else {
+            Err(StoreError::TakenOver)
+        }
+    }
+}
+
+async fn lock(store: &Store) -> Result<Lock, StoreError> {
+    let location = store.location();
+    let busy = || StoreError::Busy {
+        location: location.to_string(),
+    };
+    match location {
+        Location::Memory => Ok(Lock::None),
+        Location::Sqlite(file) => {
+            let mut name = file.clone().into_os_string();
+            name.push(".lock");
+            let name = PathBuf::from(name);
+            let cannot = |source| StoreError::Lock {
+                file: name.clone(),
+                source,
+            };
+            let file = File::create(&name).map_err(cannot)?;
+            match file.try_lock() {
+                Ok(()) => Ok(Lock::File { _held: file }),
+                Err(TryLockError::WouldBlock) => Err(busy()),
+                Err(TryLockError::Error(source)) => Err(cannot(source)),
+            }
+        }
+        Location::Postgres(_) => {
+            let mut held = AnyConnection::connect(&location.url(false)).await?;
+            // By schema, so that one database can hold several stores.
+            let row = sqlx::query(
+                "SELECT pg_try_advisory_lock(2004, hashtext(current_schema()::text)) AS held",
+            )
+            .fetch_one(&mut held)
+            .await?;
+            if row.try_get("held")? {
+                Ok(Lock::Session {
+                    _held: Mutex::new(held),
+                })
+            } else {
+                Err(busy())
+            }
+        }
+    }
+}
