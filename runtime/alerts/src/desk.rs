@@ -18,7 +18,7 @@
 
 mod decide;
 mod known;
-mod place;
+pub(crate) mod place;
 
 use std::sync::Arc;
 
@@ -85,7 +85,6 @@ impl Signal {
         self.0.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    #[allow(dead_code, reason = "workers that call it follow")]
     pub(crate) fn listen(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
     }
@@ -119,6 +118,8 @@ impl Desk {
         let mut write = lead.write().await?;
         deliveries::recover(&mut write, store.now()).await?;
         rounds::recover(&mut write).await?;
+        let names: Vec<&str> = policy.notifiers.keys().map(String::as_str).collect();
+        deliveries::bury_unknown(&mut write, &names).await?;
         let event_time = number(&mut write, EVENT_TIME).await?;
         for rule in rules.iter().filter(|rule| policy.staging.lists(rule)) {
             decide::stage(&mut write, rule, event_time).await?;

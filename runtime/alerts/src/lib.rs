@@ -17,14 +17,19 @@
 //! retries and rates of reports follow the clock.
 
 pub mod clock;
+pub mod deliver;
 pub mod desk;
 pub mod email;
 pub mod format;
+pub mod investigate;
 pub mod policy;
 pub mod ports;
 pub mod render;
 pub mod store;
+mod workers;
 
 pub use clock::Clock;
+pub use deliver::{Deliver, DeliverOptions};
 pub use desk::{Desk, DeskError, Taken};
+pub use investigate::{Investigate, InvestigateOptions, Investigators};
 pub use store::{Location, Store, StoreError};

@@ -10,14 +10,12 @@ mod act;
 pub(crate) mod alerts;
 pub(crate) mod calls;
 pub(crate) mod columns;
-#[allow(dead_code, reason = "workers that call it follow")]
 pub(crate) mod deliveries;
 pub(crate) mod incidents;
 mod lead;
 mod list;
 mod location;
 mod read;
-#[allow(dead_code, reason = "workers that call it follow")]
 pub(crate) mod rounds;
 pub mod rows;
 mod schema;

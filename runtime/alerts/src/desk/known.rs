@@ -6,7 +6,7 @@ use yagura_core::report::{AlertLine, AlertState, IncidentStatus};
 
 use super::Context;
 use super::decide::Decision;
-use super::place::{is_told, may_go_on};
+use super::place::{is_told, may_go_on, route};
 use crate::store::rows::{AlertRow, IncidentKind, IncidentRow, Outcome};
 use crate::store::{StoreError, alerts, deliveries, incidents, rounds};
 
@@ -175,7 +175,7 @@ impl Context<'_> {
             incidents::note(&mut *connection, id, self.now, incidents::DESK, &what).await?;
         }
         incidents::change(&mut *connection, &mut incident, self.now).await?;
-        self.route(connection, &incident, &row).await
+        route(connection, self.policy, &incident, &row, self.now).await
     }
 
     /// Takes an alert back.

@@ -7,6 +7,7 @@ use yagura_core::report::{IncidentStatus, Verdict};
 use yagura_core::{Alert, Timestamp};
 
 use super::Context;
+use crate::policy::CompiledPolicy;
 use crate::store::rows::{AlertRow, IncidentKind, IncidentRow, Outcome};
 use crate::store::{StoreError, alerts, deliveries, incidents, rounds};
 
@@ -139,27 +140,7 @@ impl Context<'_> {
             let shared = self.joining(&row.alert.observables);
             incidents::add_observables(&mut *connection, &incident.id, &shared).await?;
         }
-        self.route(connection, incident, row).await
-    }
-
-    /// Adds the notifiers that hear of an alert to its incident. None is ever taken away.
-    pub(crate) async fn route(
-        &self,
-        connection: &mut AnyConnection,
-        incident: &IncidentRow,
-        row: &AlertRow,
-    ) -> Result<(), StoreError> {
-        let mut alert = row.alert.clone();
-        alert.severity = row.severity();
-        let notifiers = self.policy.notifiers_of(&[&alert]);
-        deliveries::add(
-            connection,
-            &incident.id,
-            &notifiers,
-            incident.revision,
-            self.now,
-        )
-        .await
+        route(connection, self.policy, incident, row, self.now).await
     }
 
     /// Returns the observables that alerts of one incident share.
@@ -309,6 +290,20 @@ impl Context<'_> {
             changed_at: now,
         }
     }
+}
+
+/// Adds the notifiers that hear of an alert to its incident. None is ever taken away.
+pub(crate) async fn route(
+    connection: &mut AnyConnection,
+    policy: &CompiledPolicy,
+    incident: &IncidentRow,
+    row: &AlertRow,
+    now: i64,
+) -> Result<(), StoreError> {
+    let mut alert = row.alert.clone();
+    alert.severity = row.severity();
+    let notifiers = policy.notifiers_of(&[&alert]);
+    deliveries::add(connection, &incident.id, &notifiers, incident.revision, now).await
 }
 
 /// Says whether an alert may go on in an incident: a human's word that it is done with holds.

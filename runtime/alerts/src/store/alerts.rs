@@ -99,6 +99,20 @@ pub(crate) async fn set_opens(connection: &mut AnyConnection, id: &str) -> Resul
     Ok(())
 }
 
+/// Records what reviewers take an alert for.
+pub(crate) async fn judge(
+    connection: &mut AnyConnection,
+    row: &AlertRow,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE alerts SET judged = $2, verdict = $3 WHERE id = $1")
+        .bind(row.alert.id.clone())
+        .bind(row.judged.map(rank))
+        .bind(row.verdict.map(Word::word))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Replaces what an alert can be found by.
 pub(crate) async fn set_observables(
     connection: &mut AnyConnection,
@@ -166,7 +180,7 @@ pub(crate) async fn openings(
 ) -> Result<i64, StoreError> {
     let row = sqlx::query(
         "SELECT COUNT(*) AS n FROM (SELECT 1 FROM alerts
-            WHERE rule = $1 AND opens = 1 AND first_time > $2 AND first_time < $3 LIMIT $4) AS some",
+            WHERE rule = $1 AND opens = 1 AND first_time > $2 AND first_time < $3 LIMIT $4) AS opened",
     )
     .bind(rule.to_owned())
     .bind(after)

@@ -333,3 +333,24 @@ pub(crate) async fn resend(
     .await?;
     Ok(done.rows_affected())
 }
+
+/// Puts aside what is to be told to notifiers that the policy does not name any more.
+pub(crate) async fn bury_unknown(
+    connection: &mut AnyConnection,
+    known: &[&str],
+) -> Result<(), StoreError> {
+    let rows = sqlx::query("SELECT DISTINCT notifier FROM deliveries WHERE state = 'due'")
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in rows {
+        let name = row.text("notifier")?;
+        if !known.contains(&name.as_str()) {
+            sqlx::query("UPDATE deliveries SET state = 'dead', error = $2 WHERE notifier = $1 AND state = 'due'")
+                .bind(name)
+                .bind("the policy does not name this notifier any more")
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(())
+}

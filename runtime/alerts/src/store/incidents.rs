@@ -144,6 +144,12 @@ pub(crate) async fn bump_summary(
         row.first_time = all.time("first_time")?;
         row.last_time = all.time("last_time")?;
     }
+    let is_by_desk = row.closed_by.as_deref() == Some(DESK);
+    if row.live == 0 && row.status != IncidentStatus::Closed {
+        close(&mut row, DESK, "all its incidents are closed");
+    } else if row.live > 0 && row.status == IncidentStatus::Closed && is_by_desk {
+        reopen(&mut row);
+    }
     row.revision += 1;
     row.changed_at = yagura_core::Timestamp::clamped(now);
     put(&mut *connection, &row).await?;

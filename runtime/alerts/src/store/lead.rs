@@ -2,11 +2,15 @@
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use sqlx::{AnyConnection, Connection, Row};
 use tokio::sync::Mutex;
 
 use super::{Location, Store, StoreError, Write, number, set_number};
+
+/// How long a server may take to see that a process died, and let go of what it held.
+const LINGERING: Duration = Duration::from_secs(3);
 
 /// The right to work with a store, for as long as it is held.
 ///
@@ -87,18 +91,23 @@ async fn lock(store: &Store) -> Result<Lock, StoreError> {
         }
         Location::Postgres(_) => {
             let mut held = AnyConnection::connect(&location.url(false)).await?;
-            // By schema, so that one database can hold several stores.
-            let row = sqlx::query(
-                "SELECT pg_try_advisory_lock(2004, hashtext(current_schema()::text)) AS held",
-            )
-            .fetch_one(&mut held)
-            .await?;
-            if row.try_get("held")? {
-                Ok(Lock::Session {
-                    _held: Mutex::new(held),
-                })
-            } else {
-                Err(busy())
+            let begin = Instant::now();
+            loop {
+                // By schema, so that one database can hold several stores.
+                let row = sqlx::query(
+                    "SELECT pg_try_advisory_lock(2004, hashtext(current_schema()::text)) AS held",
+                )
+                .fetch_one(&mut held)
+                .await?;
+                if row.try_get("held")? {
+                    return Ok(Lock::Session {
+                        _held: Mutex::new(held),
+                    });
+                }
+                if begin.elapsed() > LINGERING {
+                    return Err(busy());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }

@@ -226,18 +226,16 @@ pub(crate) async fn next_due(connection: &mut AnyConnection) -> Result<Option<i6
     row.maybe_int("due_at")
 }
 
-/// Returns how many alerts of an incident are or were investigated.
-pub(crate) async fn investigated(
-    connection: &mut AnyConnection,
-    incident: &str,
-) -> Result<i64, StoreError> {
+/// Says whether there is a run or a round to be done.
+pub(crate) async fn is_due(connection: &mut AnyConnection, now: i64) -> Result<bool, StoreError> {
     let row = sqlx::query(
-        "SELECT COUNT(DISTINCT r.alert) AS n FROM alerts a JOIN rounds r ON r.alert = a.id WHERE a.incident = $1",
+        "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM rounds WHERE state = 'ready' LIMIT 1) AS ready)
+            + (SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE state = 'waiting' AND due_at <= $1 LIMIT 1) AS due) AS n",
     )
-    .bind(incident.to_owned())
+    .bind(now)
     .fetch_one(connection)
     .await?;
-    row.int("n")
+    Ok(row.int("n")? > 0)
 }
 
 /// Replaces what an enricher found about an alert. Returns whether that is something else than before.

@@ -1,9 +1,23 @@
 //! The crate from outside, on SQLite; and the same on PostgreSQL, where there is one.
 //!
-//! * [`support`]: alerts, policies, stores, ports that remember.
+//! * [`support`]: alerts, policies, stores, a notifier with a server's memory.
 //! * [`desk`]: what becomes of alerts.
+//! * [`identity`]: batches and restarts change nothing (random alerts and policies).
+//! * [`deliver`]: reports, failures, dead letters, limits.
+//! * [`flood`]: ten thousand alerts of one rule beside others.
+//! * [`investigate`]: enrichers at their delays, reviewers after them.
+//! * [`crash`]: a process that dies at any point tells everything, and nothing twice.
+//! * [`acting`]: what humans do, from another process.
+//! * [`postgres`]: all of this on a server.
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests may fail the test")]
 
+mod acting;
+mod crash;
+mod deliver;
 mod desk;
+mod flood;
+mod identity;
+mod investigate;
+mod postgres;
 mod support;

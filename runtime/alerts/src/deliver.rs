@@ -1,0 +1,227 @@
+//! Delivery: reports of incidents to notifiers, at least once, in order for each incident.
+//!
+//! ```text
+//! due ─▶ limit ─▶ summary of the notifier
+//!          │
+//!          ▼
+//!        sending, uncertain ──commit──▶ report of the newest revision ─▶ notifier ─▶ receipt │ due again, later │ dead
+//! ```
+//!
+//! An attempt is recorded before it is made. A process that dies in between leaves it as uncertain: the next one tells the
+//! notifier so, which looks whether the report is there already.
+
+mod limit;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::desk::Desk;
+use crate::policy::{CompiledNotifier, CompiledPolicy};
+use crate::ports::{Failure, Notify};
+use crate::store::deliveries::{self, Failed};
+use crate::store::rows::DeliveryRow;
+use crate::store::{Lead, StoreError, incidents};
+pub use crate::workers::Backoff;
+use crate::workers::{Pace, Work, Workers, insist, within};
+
+/// How reports are delivered.
+#[derive(Debug, Clone, Copy)]
+pub struct DeliverOptions {
+    /// Reports under way at a time, for each notifier.
+    pub concurrency: usize,
+    /// How long a notifier may take for one.
+    pub deadline: Duration,
+    /// How often the store is looked at, besides when the desk has something new.
+    pub poll: Duration,
+    /// How long to wait before another attempt.
+    pub backoff: Backoff,
+}
+
+impl Default for DeliverOptions {
+    fn default() -> Self {
+        Self {
+            concurrency: 4,
+            deadline: Duration::from_secs(30),
+            poll: Duration::from_secs(1),
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+/// Delivers until it is stopped. Dropped, it breaks off at once, as a process that dies does.
+#[derive(Debug)]
+pub struct Deliver(Workers);
+
+impl Deliver {
+    /// Begins to deliver to notifiers, by their names in the policy. What is for others waits.
+    pub fn start(
+        desk: &Desk,
+        notifiers: BTreeMap<String, Arc<dyn Notify>>,
+        options: DeliverOptions,
+    ) -> Self {
+        let mut workers = Workers::new();
+        for (name, port) in notifiers {
+            let Some(policy) = desk.policy.notifiers.get(&name).cloned() else {
+                continue;
+            };
+            let work = Notifier(Arc::new(Inner {
+                name,
+                port,
+                policy,
+                all: Arc::clone(&desk.policy),
+                lead: Arc::clone(&desk.lead),
+                options,
+            }));
+            let pace = Pace {
+                concurrency: options.concurrency.max(1),
+                poll: options.poll,
+                clock: desk.store().clock().clone(),
+            };
+            workers.start(work, desk.signal.listen(), pace);
+        }
+        Self(workers)
+    }
+
+    /// Sends nothing new, and waits for what is under way.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store could not be used any more.
+    pub async fn stop(self) -> Result<(), StoreError> {
+        self.0.stop().await
+    }
+
+    /// Waits until delivery cannot go on, and returns why: another process has taken over, or the store is damaged.
+    pub async fn failed(&mut self) -> StoreError {
+        self.0.failed().await
+    }
+}
+
+/// One notifier.
+#[derive(Clone)]
+struct Notifier(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    port: Arc<dyn Notify>,
+    policy: CompiledNotifier,
+    all: Arc<CompiledPolicy>,
+    lead: Arc<Lead>,
+    options: DeliverOptions,
+}
+
+impl Work for Notifier {
+    type Job = DeliveryRow;
+
+    async fn next(&self) -> Result<Option<DeliveryRow>, StoreError> {
+        let Inner { lead, name, .. } = &*self.0;
+        let store = lead.store();
+        loop {
+            let mut connection = store.read().await?;
+            let due = deliveries::next(&mut connection, name, store.now()).await?;
+            drop(connection);
+            if due.is_none() {
+                return Ok(None);
+            }
+            let mut write = lead.write().await?;
+            let now = store.now();
+            let Some(row) = deliveries::next(&mut write, name, now).await? else {
+                return Ok(None);
+            };
+            if limit::lets_in(&mut write, &row, self.0.policy.limit, now).await? {
+                deliveries::begin(&mut write, &row).await?;
+                write.commit().await?;
+                return Ok(Some(row));
+            }
+            write.commit().await?;
+        }
+    }
+
+    async fn work(&self, row: DeliveryRow) -> Result<(), StoreError> {
+        let inner = &self.0;
+        let report = report::build(inner.lead.store(), &inner.all, &row).await;
+        let (revision, answer) = match report {
+            Ok(report) => {
+                let revision = i64::from(report.revision);
+                let port = Arc::clone(&inner.port);
+                let call = async move { port.notify(report).await };
+                (revision, within(inner.options.deadline, call).await)
+            }
+            // Nothing was sent. One incident that cannot be read does not hold up the others.
+            Err(error) => {
+                let failure = Failure::Retry {
+                    message: format!("its report cannot be made: {error}"),
+                    after: None,
+                    is_uncertain: false,
+                };
+                (row.told, Err(failure))
+            }
+        };
+        insist(|| self.end(&row, revision, &answer)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<i64>, StoreError> {
+        let mut connection = self.0.lead.store().read().await?;
+        deliveries::next_due(&mut connection, &self.0.name).await
+    }
+}
+
+impl Notifier {
+    /// Records what came of an attempt.
+    async fn end(
+        &self,
+        row: &DeliveryRow,
+        revision: i64,
+        answer: &Result<String, Failure>,
+    ) -> Result<(), StoreError> {
+        let Inner {
+            lead, policy, name, ..
+        } = &*self.0;
+        let mut write = lead.write().await?;
+        let now = lead.store().now();
+        let ready_at = now.saturating_add(policy.every);
+        match answer {
+            Ok(receipt) => {
+                deliveries::arrived(&mut write, row, revision, receipt, now, ready_at).await?;
+                if row.told == 0 {
+                    let what = "first report arrived";
+                    incidents::note(&mut write, &row.incident, now, name, what).await?;
+                }
+            }
+            Err(failure) => {
+                let failing_since = row.failing_since.map_or(now, |since| since.micros());
+                let (again_at, is_uncertain) = match failure {
+                    Failure::Retry {
+                        after,
+                        is_uncertain,
+                        ..
+                    } => {
+                        let what = format!("{}/{name}", row.incident);
+                        let backoff = self.0.options.backoff;
+                        let wait = backoff.micros(row.attempts + 1, &what, *after);
+                        let is_over = now.saturating_sub(failing_since) >= policy.give_up;
+                        let again_at = (!is_over).then_some(now.saturating_add(wait));
+                        (again_at, *is_uncertain)
+                    }
+                    Failure::Permanent { .. } => (None, false),
+                };
+                let error = failure.to_string();
+                if again_at.is_none() {
+                    let what = format!("given up: {error}");
+                    incidents::note(&mut write, &row.incident, now, name, &what).await?;
+                }
+                let failed = Failed {
+                    error: &error,
+                    // What an earlier attempt left open stays open.
+                    is_uncertain: is_uncertain || row.is_uncertain,
+                    failing_since,
+                    again_at,
+                    ready_at,
+                };
+                deliveries::failed(&mut write, row, &failed).await?;
+            }
+        }
+        write.commit().await
+    }
+}
