@@ -40,14 +40,14 @@ incidents = 200
 per = "1h"
 "#;
 
-/// Alerts of forty rules on two thousand users and five hundred hosts, over a day, each settled once.
+/// Alerts of forty rules on two thousand users and a hundred hosts, over a day, each settled once.
 fn lines(count: i64) -> Vec<AlertLine> {
     let mut lines = Vec::new();
     for n in 0..count {
         let time = Timestamp::clamped(1_769_846_400_000_000 + n * 86_400_000_000 / count);
         let rule = format!("rule-{}", n % 40);
         let user = format!("user-{}", n * 7_919 % 2_000);
-        let host = format!("host-{}", n * 104_729 % 500);
+        let host = format!("host-{}", n * 104_729 % 100);
         let alert = Alert {
             id: identity(&rule, &user, time),
             title: format!("{rule} by {user}"),

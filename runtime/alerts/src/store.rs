@@ -204,6 +204,10 @@ impl Store {
                             "PRAGMA busy_timeout = 30000",
                             "PRAGMA journal_mode = WAL",
                             "PRAGMA synchronous = FULL",
+                            // Ids are hashes, so every line changes pages all over the file: they are moved from the log
+                            // to their places less often than every 4 MB, and kept in 32 MB of memory.
+                            "PRAGMA wal_autocheckpoint = 8000",
+                            "PRAGMA cache_size = -32000",
                         ] {
                             sqlx::query(pragma).fetch_all(&mut *connection).await?;
                         }

@@ -7,7 +7,7 @@ use yagura_core::alert::Observable;
 use super::Context;
 use crate::store::StoreError;
 use crate::store::alerts::{Sharing, first_inhibitor};
-use crate::store::columns::Columns;
+use crate::store::columns::{Columns, text};
 use crate::store::rows::{AlertRow, Outcome};
 
 /// What becomes of an alert, why, and who answers for it.
@@ -144,7 +144,7 @@ pub(super) async fn stage(
     event_time: Option<i64>,
 ) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO rules (rule, staged_since) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(rule.to_owned())
+        .bind(text(rule))
         .bind(event_time)
         .execute(connection)
         .await?;
@@ -172,7 +172,7 @@ async fn trial(
     let (first, last) = (alert.first_time.micros(), alert.last_time.micros());
     stage(&mut *connection, &alert.rule, Some(first)).await?;
     let row = sqlx::query("SELECT last_time, staged_since, promoted_at FROM rules WHERE rule = $1")
-        .bind(alert.rule.clone())
+        .bind(text(&alert.rule))
         .fetch_one(&mut *connection)
         .await?;
     let noise = row
@@ -188,7 +188,7 @@ async fn trial(
         "UPDATE rules SET promoted_at = $2, first_time = COALESCE(first_time, $3),
             last_time = CASE WHEN last_time > $4 THEN last_time ELSE $4 END WHERE rule = $1",
     )
-    .bind(alert.rule.clone())
+    .bind(text(&alert.rule))
     .bind(promoted)
     .bind(first)
     .bind(last)

@@ -7,7 +7,7 @@ use yagura_core::Alert;
 use yagura_core::alert::Observable;
 
 use super::StoreError;
-use super::columns::{Columns, insert_texts, int, json, rank, severity_of};
+use super::columns::{Columns, indexed, insert_texts, int, json, rank, severity_of, text};
 use super::rows::{AlertRow, Outcome, Word};
 use yagura_core::report::AlertState;
 
@@ -36,8 +36,8 @@ pub(crate) async fn find(
     connection: &mut AnyConnection,
     id: &str,
 ) -> Result<Option<AlertRow>, StoreError> {
-    let text = format!("SELECT {COLUMNS} FROM alerts WHERE id = $1");
-    let row = sqlx::query(AssertSqlSafe(text))
+    let statement = format!("SELECT {COLUMNS} FROM alerts WHERE id = $1");
+    let row = sqlx::query(AssertSqlSafe(statement))
         .bind(id.to_owned())
         .fetch_optional(connection)
         .await?;
@@ -67,18 +67,18 @@ pub(crate) async fn put(
     .bind(row.seq)
     .bind(changed_seq)
     .bind(row.state.word())
-    .bind(alert.rule.clone())
+    .bind(text(&alert.rule))
     .bind(rank(alert.severity))
-    .bind(alert.key.clone())
+    .bind(text(&alert.key))
     .bind(alert.first_time.micros())
     .bind(alert.last_time.micros())
     .bind(int(alert.count))
     .bind(row.outcome.word())
-    .bind(row.why.clone())
+    .bind(row.why.as_deref().map(text))
     .bind(row.silencer.clone())
     .bind(row.incident.clone())
     .bind(i64::from(is_inhibitor))
-    .bind(row.reason.clone())
+    .bind(row.reason.as_deref().map(text))
     .bind(row.replaced_by.clone())
     .bind(row.judged.map(rank))
     .bind(row.verdict.map(Word::word))
@@ -121,17 +121,17 @@ pub(crate) async fn set_observables(
 ) -> Result<(), StoreError> {
     for gone in old.iter().filter(|one| !alert.observables.contains(one)) {
         sqlx::query("DELETE FROM alert_observables WHERE kind = $1 AND value = $2 AND alert = $3")
-            .bind(gone.kind.clone())
-            .bind(gone.value.clone())
+            .bind(indexed(&gone.kind))
+            .bind(indexed(&gone.value))
             .bind(alert.id.clone())
             .execute(&mut *connection)
             .await?;
     }
-    let new: Vec<[&str; 3]> = alert
+    let new: Vec<[String; 3]> = alert
         .observables
         .iter()
         .filter(|one| !old.contains(one))
-        .map(|one| [one.kind.as_str(), one.value.as_str(), alert.id.as_str()])
+        .map(|one| [indexed(&one.kind), indexed(&one.value), alert.id.clone()])
         .collect();
     insert_texts(
         connection,
@@ -147,8 +147,8 @@ pub(crate) async fn replaced_by(
     connection: &mut AnyConnection,
     id: &str,
 ) -> Result<Vec<AlertRow>, StoreError> {
-    let text = format!("SELECT {COLUMNS} FROM alerts WHERE replaced_by = $1 ORDER BY seq");
-    let rows = sqlx::query(AssertSqlSafe(text))
+    let statement = format!("SELECT {COLUMNS} FROM alerts WHERE replaced_by = $1 ORDER BY seq");
+    let rows = sqlx::query(AssertSqlSafe(statement))
         .bind(id.to_owned())
         .fetch_all(connection)
         .await?;
@@ -160,9 +160,9 @@ pub(crate) async fn silenced_by(
     connection: &mut AnyConnection,
     id: &str,
 ) -> Result<Vec<AlertRow>, StoreError> {
-    let text =
+    let statement =
         format!("SELECT {COLUMNS} FROM alerts WHERE silencer = $1 AND outcome = $2 ORDER BY seq");
-    let rows = sqlx::query(AssertSqlSafe(text))
+    let rows = sqlx::query(AssertSqlSafe(statement))
         .bind(id.to_owned())
         .bind(Outcome::Inhibited.word())
         .fetch_all(connection)
@@ -182,7 +182,7 @@ pub(crate) async fn openings(
         "SELECT COUNT(*) AS n FROM (SELECT 1 FROM alerts
             WHERE rule = $1 AND opens = 1 AND first_time > $2 AND first_time < $3 LIMIT $4) AS opened",
     )
-    .bind(rule.to_owned())
+    .bind(text(rule))
     .bind(after)
     .bind(before)
     .bind(i64::from(most))
@@ -210,27 +210,27 @@ pub(crate) async fn first_inhibitor(
     to: i64,
     fits: impl Fn(&Alert) -> bool,
 ) -> Result<Option<AlertRow>, StoreError> {
-    let mut text = format!("SELECT {COLUMNS} FROM alerts");
+    let mut statement = format!("SELECT {COLUMNS} FROM alerts");
     match sharing {
-        Sharing::Observable(_) => text.push_str(
+        Sharing::Observable(_) => statement.push_str(
             " WHERE id IN (SELECT alert FROM alert_observables WHERE kind = $5 AND value = $6) AND",
         ),
-        Sharing::Key(_) => text.push_str(" WHERE subject = $5 AND"),
-        Sharing::Nothing => text.push_str(" WHERE"),
+        Sharing::Key(_) => statement.push_str(" WHERE subject = $5 AND"),
+        Sharing::Nothing => statement.push_str(" WHERE"),
     }
-    text.push_str(
+    statement.push_str(
         " inhibits = 1 AND outcome = $1 AND state <> $2 AND last_time >= $3 AND first_time <= $4 ORDER BY seq",
     );
-    let mut query = sqlx::query(AssertSqlSafe(text))
+    let mut query = sqlx::query(AssertSqlSafe(statement))
         .bind(Outcome::Told.word())
         .bind(AlertState::Withdrawn.word())
         .bind(from)
         .bind(to);
     match sharing {
         Sharing::Observable(one) => {
-            query = query.bind(one.kind.clone()).bind(one.value.clone());
+            query = query.bind(indexed(&one.kind)).bind(indexed(&one.value));
         }
-        Sharing::Key(key) => query = query.bind((*key).to_owned()),
+        Sharing::Key(key) => query = query.bind(text(key)),
         Sharing::Nothing => {}
     }
     let mut rows = query.fetch(connection);

@@ -4,7 +4,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use yagura_core::Timestamp;
 
-use super::columns::{Columns, int};
+use super::columns::{Columns, indexed, int, text};
 use super::rows::CallRow;
 use super::{Store, StoreError, number, set_number};
 
@@ -36,16 +36,16 @@ impl Store {
             )
             .bind(n)
             .bind(call.at.micros())
-            .bind(call.plugin.clone())
-            .bind(call.subject.clone())
-            .bind(call.method.clone())
-            .bind(call.url.clone())
+            .bind(text(&call.plugin))
+            .bind(indexed(&call.subject))
+            .bind(text(&call.method))
+            .bind(text(&call.url))
             .bind(call.status.map(i64::from))
             .bind(int(call.bytes_sent))
             .bind(int(call.bytes_received))
             .bind(int(call.micros))
             .bind(i64::from(call.is_cached))
-            .bind(call.error.clone())
+            .bind(call.error.as_deref().map(text))
             .execute(&mut *write)
             .await?;
         }
@@ -77,7 +77,7 @@ impl Store {
     pub async fn kept_answer(&self, key: &str) -> Result<Option<String>, StoreError> {
         let mut connection = self.read().await?;
         let row = sqlx::query("SELECT body FROM cache WHERE key = $1 AND expires_at > $2")
-            .bind(key.to_owned())
+            .bind(indexed(key))
             .bind(self.now())
             .fetch_optional(&mut *connection)
             .await?;
@@ -103,8 +103,8 @@ impl Store {
             "INSERT INTO cache (key, body, expires_at) VALUES ($1, $2, $3)
              ON CONFLICT (key) DO UPDATE SET body = excluded.body, expires_at = excluded.expires_at",
         )
-        .bind(key.to_owned())
-        .bind(body.to_owned())
+        .bind(indexed(key))
+        .bind(text(body))
         .bind(expires_at.micros())
         .execute(&mut *write)
         .await?;
@@ -118,9 +118,9 @@ pub(crate) async fn of_incident(
     incident: &str,
     limit: u32,
 ) -> Result<Vec<CallRow>, StoreError> {
-    let text = "SELECT * FROM calls WHERE subject = $1 OR subject IN (SELECT id FROM alerts WHERE incident = $1)
+    let statement = "SELECT * FROM calls WHERE subject = $1 OR subject IN (SELECT id FROM alerts WHERE incident = $1)
         ORDER BY n LIMIT $2";
-    let rows = sqlx::query(text)
+    let rows = sqlx::query(statement)
         .bind(incident.to_owned())
         .bind(i64::from(limit))
         .fetch_all(connection)

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use yagura_core::alert::hex;
 use yagura_core::{Severity, Timestamp};
 
 use super::StoreError;
@@ -104,6 +106,24 @@ pub(crate) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// Returns a text as the store keeps it: PostgreSQL takes no NUL, and who writes logs chooses what is in an alert.
+pub(crate) fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Bytes of a text that an index takes. PostgreSQL refuses more than a third of a page, all columns together.
+const INDEXED: usize = 512;
+
+/// Returns a text as an index keeps it: a long one ends in its hash.
+pub(crate) fn indexed(value: &str) -> String {
+    if value.len() <= INDEXED {
+        return text(value);
+    }
+    let hash = hex(&Sha256::digest(value)[..16]);
+    let start = value.floor_char_boundary(INDEXED - 64);
+    format!("{}… sha256:{hash}", text(&value[..start]))
+}
+
 /// Returns a value as the JSON that the store keeps.
 pub(crate) fn json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Damaged {
@@ -119,7 +139,7 @@ pub(crate) async fn insert_texts<const N: usize>(
     connection: &mut AnyConnection,
     head: &str,
     tail: &str,
-    rows: &[[&str; N]],
+    rows: &[[String; N]],
 ) -> Result<(), StoreError> {
     for rows in rows.chunks(ROWS) {
         let places: Vec<String> = (0..rows.len())
@@ -130,12 +150,27 @@ pub(crate) async fn insert_texts<const N: usize>(
                 format!("({})", columns.join(", "))
             })
             .collect();
-        let text = format!("{head} VALUES {} {tail}", places.join(", "));
-        let mut query = sqlx::query(AssertSqlSafe(text));
+        let statement = format!("{head} VALUES {} {tail}", places.join(", "));
+        let mut query = sqlx::query(AssertSqlSafe(statement));
         for value in rows.iter().flatten() {
-            query = query.bind((*value).to_owned());
+            query = query.bind(value.clone());
         }
         query.execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_stay_apart_in_an_index() {
+        assert_eq!(indexed("10.0.0.1"), "10.0.0.1");
+        assert_eq!(indexed("a\0b"), "a\u{fffd}b");
+        let long = "あ".repeat(1_000);
+        let one = indexed(&long);
+        assert!(one.len() <= INDEXED, "{}", one.len());
+        assert_ne!(one, indexed(&format!("{long}!")));
+    }
 }

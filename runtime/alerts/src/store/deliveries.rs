@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::StoreError;
-use super::columns::Columns;
+use super::columns::{Columns, text};
 use super::rows::{DeliveryRow, DeliveryState, Word};
 
 /// Columns of a [`DeliveryRow`].
@@ -33,8 +33,9 @@ pub(crate) async fn of_incident(
     connection: &mut AnyConnection,
     incident: &str,
 ) -> Result<Vec<DeliveryRow>, StoreError> {
-    let text = format!("SELECT {COLUMNS} FROM deliveries WHERE incident = $1 ORDER BY notifier");
-    let rows = sqlx::query(AssertSqlSafe(text))
+    let statement =
+        format!("SELECT {COLUMNS} FROM deliveries WHERE incident = $1 ORDER BY notifier");
+    let rows = sqlx::query(AssertSqlSafe(statement))
         .bind(incident.to_owned())
         .fetch_all(connection)
         .await?;
@@ -124,11 +125,11 @@ pub(crate) async fn next(
     notifier: &str,
     now: i64,
 ) -> Result<Option<DeliveryRow>, StoreError> {
-    let text = format!(
+    let statement = format!(
         "SELECT {COLUMNS} FROM deliveries WHERE notifier = $1 AND state = 'due' AND due_at <= $2
          ORDER BY due_at, incident LIMIT 1"
     );
-    let row = sqlx::query(AssertSqlSafe(text))
+    let row = sqlx::query(AssertSqlSafe(statement))
         .bind(notifier.to_owned())
         .bind(now)
         .fetch_optional(&mut *connection)
@@ -170,7 +171,7 @@ pub(crate) async fn arrived(
     .bind(row.incident.clone())
     .bind(row.notifier.clone())
     .bind(revision)
-    .bind(receipt.to_owned())
+    .bind(text(receipt))
     .bind(now)
     .bind(ready_at)
     .execute(connection)
@@ -207,7 +208,7 @@ pub(crate) async fn failed(
     .bind(row.notifier.clone())
     .bind(state.word())
     .bind(i64::from(failed.is_uncertain))
-    .bind(failed.error.to_owned())
+    .bind(text(failed.error))
     .bind(failed.failing_since)
     .bind(failed.again_at.unwrap_or(failed.ready_at))
     .bind(failed.ready_at)
@@ -306,10 +307,10 @@ pub(crate) async fn latest_summary(
 
 /// Returns the dead letters, oldest first.
 pub(crate) async fn dead(connection: &mut AnyConnection) -> Result<Vec<DeliveryRow>, StoreError> {
-    let text = format!(
+    let statement = format!(
         "SELECT {COLUMNS} FROM deliveries WHERE state = 'dead' ORDER BY failing_since, incident, notifier"
     );
-    let rows = sqlx::query(AssertSqlSafe(text))
+    let rows = sqlx::query(AssertSqlSafe(statement))
         .fetch_all(connection)
         .await?;
     rows.iter().map(from_row).collect()

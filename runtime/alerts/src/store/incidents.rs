@@ -6,7 +6,7 @@ use yagura_core::alert::Observable;
 use yagura_core::report::{AlertState, IncidentStatus, Verdict};
 
 use super::StoreError;
-use super::columns::{Columns, int, rank};
+use super::columns::{Columns, indexed, int, rank, text};
 use super::deliveries;
 use super::rows::{AlertRow, IncidentKind, IncidentRow, Word};
 
@@ -44,8 +44,8 @@ pub(crate) async fn find(
     connection: &mut AnyConnection,
     id: &str,
 ) -> Result<Option<IncidentRow>, StoreError> {
-    let text = format!("SELECT {COLUMNS} FROM incidents WHERE id = $1");
-    let row = sqlx::query(AssertSqlSafe(text))
+    let statement = format!("SELECT {COLUMNS} FROM incidents WHERE id = $1");
+    let row = sqlx::query(AssertSqlSafe(statement))
         .bind(id.to_owned())
         .fetch_optional(connection)
         .await?;
@@ -82,20 +82,20 @@ pub(crate) async fn put(
     .bind(row.id.clone())
     .bind(row.seq)
     .bind(row.kind.word())
-    .bind(row.rule.clone())
+    .bind(row.rule.as_deref().map(text))
     .bind(row.notifier.clone())
-    .bind(row.title.clone())
+    .bind(text(&row.title))
     .bind(rank(row.severity))
     .bind(row.verdict.word())
     .bind(row.status.word())
-    .bind(row.assignee.clone())
+    .bind(row.assignee.as_deref().map(text))
     .bind(row.first_time.micros())
     .bind(row.last_time.micros())
     .bind(int(row.alerts))
     .bind(int(row.live))
     .bind(row.revision)
-    .bind(row.closed_by.clone())
-    .bind(row.closed_reason.clone())
+    .bind(row.closed_by.as_deref().map(text))
+    .bind(row.closed_reason.as_deref().map(text))
     .bind(row.opened_at.micros())
     .bind(row.changed_at.micros())
     .execute(connection)
@@ -227,7 +227,7 @@ pub(crate) async fn oldest_sharing(
     longest: i64,
 ) -> Result<Option<IncidentRow>, StoreError> {
     let mut oldest: Option<IncidentRow> = None;
-    let text = format!(
+    let statement = format!(
         "SELECT {COLUMNS} FROM incidents
          WHERE id IN (SELECT incident FROM incident_observables WHERE kind = $1 AND value = $2 AND alerts > 0)
             AND kind = $3 AND status <> $4 AND first_time <= $5 AND last_time >= $6
@@ -235,9 +235,9 @@ pub(crate) async fn oldest_sharing(
          ORDER BY seq LIMIT 1"
     );
     for one in observables {
-        let row = sqlx::query(AssertSqlSafe(text.clone()))
-            .bind(one.kind.clone())
-            .bind(one.value.clone())
+        let row = sqlx::query(AssertSqlSafe(statement.clone()))
+            .bind(indexed(&one.kind))
+            .bind(indexed(&one.value))
             .bind(IncidentKind::Normal.word())
             .bind(IncidentStatus::Closed.word())
             .bind(last.saturating_add(within))
@@ -264,12 +264,12 @@ pub(crate) async fn flood_of(
     last: i64,
     per: i64,
 ) -> Result<Option<IncidentRow>, StoreError> {
-    let text = format!(
+    let statement = format!(
         "SELECT {COLUMNS} FROM incidents WHERE rule = $1 AND kind = $2 AND status <> $3
             AND first_time <= $4 AND last_time >= $5 ORDER BY seq DESC LIMIT 1"
     );
-    let row = sqlx::query(AssertSqlSafe(text))
-        .bind(rule.to_owned())
+    let row = sqlx::query(AssertSqlSafe(statement))
+        .bind(text(rule))
         .bind(IncidentKind::Flood.word())
         .bind(IncidentStatus::Closed.word())
         .bind(last.saturating_add(per))
@@ -290,8 +290,8 @@ pub(crate) async fn add_observables(
             "INSERT INTO incident_observables (kind, value, incident, alerts) VALUES ($1, $2, $3, 1)
              ON CONFLICT (kind, value, incident) DO UPDATE SET alerts = incident_observables.alerts + 1",
         )
-        .bind(one.kind.clone())
-        .bind(one.value.clone())
+        .bind(indexed(&one.kind))
+        .bind(indexed(&one.value))
         .bind(incident.to_owned())
         .execute(&mut *connection)
         .await?;
@@ -309,8 +309,8 @@ pub(crate) async fn remove_observables(
         sqlx::query(
             "UPDATE incident_observables SET alerts = alerts - 1 WHERE kind = $1 AND value = $2 AND incident = $3",
         )
-        .bind(one.kind.clone())
-        .bind(one.value.clone())
+        .bind(indexed(&one.kind))
+        .bind(indexed(&one.value))
         .bind(incident.to_owned())
         .execute(&mut *connection)
         .await?;
@@ -332,8 +332,8 @@ pub(crate) async fn note(
     )
     .bind(incident.to_owned())
     .bind(now)
-    .bind(who.to_owned())
-    .bind(what.to_owned())
+    .bind(text(who))
+    .bind(text(what))
     .execute(connection)
     .await?;
     Ok(())

@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use yagura_core::report::{AlertState, IncidentStatus};
 use yagura_core::{Severity, Timestamp};
 
-use super::columns::rank;
+use super::columns::{indexed, rank};
 use super::rows::{AlertRow, DeliveryRow, IncidentKind, IncidentRow, Outcome, Word};
 use super::{Store, StoreError, alerts, deliveries, incidents};
 
@@ -171,7 +171,7 @@ impl Conditions {
     }
 
     fn pair(&mut self, condition: &str, one: &str, other: &str) {
-        let values = [one, other].map(|value| Value::Text(value.to_owned()));
+        let values = [one, other].map(|value| Value::Text(indexed(value)));
         self.push(condition, values.into());
     }
 

@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 use yagura_core::report::{Enriched, Opinion};
 
 use super::StoreError;
-use super::columns::{Columns, json, rank};
+use super::columns::{Columns, json, rank, text};
 use super::rows::{FactsRow, OpinionRow, RunRow, RunState, Word};
 
 /// Columns of a [`RunRow`].
@@ -70,11 +70,11 @@ pub(crate) async fn drop_plans(
     connection: &mut AnyConnection,
     alert: &str,
 ) -> Result<(), StoreError> {
-    for text in [
+    for statement in [
         "DELETE FROM runs WHERE alert = $1 AND state IN ('waiting', 'running')",
         "DELETE FROM rounds WHERE alert = $1 AND state <> 'done'",
     ] {
-        sqlx::query(text)
+        sqlx::query(statement)
             .bind(alert.to_owned())
             .execute(&mut *connection)
             .await?;
@@ -87,13 +87,13 @@ pub(crate) async fn claim_run(
     connection: &mut AnyConnection,
     now: i64,
 ) -> Result<Option<(RunRow, Option<i64>)>, StoreError> {
-    let text = format!(
+    let statement = format!(
         "UPDATE runs SET state = 'running', attempts = attempts + 1 WHERE (alert, enricher, delay) IN (
             SELECT alert, enricher, delay FROM runs WHERE state = 'waiting' AND due_at <= $1
             ORDER BY due_at, alert, enricher LIMIT 1)
          RETURNING {RUN}, until"
     );
-    let row = sqlx::query(AssertSqlSafe(text))
+    let row = sqlx::query(AssertSqlSafe(statement))
         .bind(now)
         .fetch_optional(connection)
         .await?;
@@ -133,7 +133,7 @@ pub(crate) async fn end_run(
     .bind(run.enricher.clone())
     .bind(run.delay)
     .bind(state.word())
-    .bind(error.map(str::to_owned))
+    .bind(error.map(text))
     .execute(&mut *connection)
     .await?;
     if done.rows_affected() == 0 {
@@ -164,7 +164,7 @@ pub(crate) async fn run_again(
     .bind(run.enricher.clone())
     .bind(run.delay)
     .bind(due_at)
-    .bind(error.to_owned())
+    .bind(text(error))
     .execute(connection)
     .await?;
     Ok(())
@@ -209,11 +209,11 @@ pub(crate) async fn end_round(
 
 /// Makes due again what a process that died was doing.
 pub(crate) async fn recover(connection: &mut AnyConnection) -> Result<(), StoreError> {
-    for text in [
+    for statement in [
         "UPDATE runs SET state = 'waiting' WHERE state = 'running'",
         "UPDATE rounds SET state = 'ready' WHERE state = 'reviewing'",
     ] {
-        sqlx::query(text).execute(&mut *connection).await?;
+        sqlx::query(statement).execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -265,7 +265,7 @@ pub(crate) async fn set_facts(
     .bind(alert.to_owned())
     .bind(enricher.to_owned())
     .bind(json(&found)?)
-    .bind(error.map(str::to_owned))
+    .bind(error.map(text))
     .bind(now)
     .execute(connection)
     .await?;
@@ -339,7 +339,7 @@ pub(crate) async fn set_opinions(
         .bind(position)
         .bind(rank(opinion.severity))
         .bind(opinion.verdict.word())
-        .bind(opinion.reason.clone())
+        .bind(text(&opinion.reason))
         .bind(now)
         .execute(&mut *connection)
         .await?;

@@ -30,15 +30,21 @@ async fn an_act_beside_the_service_is_told() {
         .await
         .unwrap();
     beside.acknowledge(&id, "ann").await.unwrap();
-    hands.advance(10 * SECOND);
-    until("the acknowledgement", || async { server.came().len() == 2 }).await;
+    until("the acknowledgement", || async {
+        hands.advance(SECOND);
+        server.came().len() == 2
+    })
+    .await;
     assert_eq!(server.came()[1].report.status, IncidentStatus::Acknowledged);
     beside.close_incident(&id, "ann", "done").await.unwrap();
     let error = beside.close_incident(&id, "bob", "done").await.unwrap_err();
     assert!(matches!(error, StoreError::NotNow { .. }), "{error}");
     beside.reopen(&id, "bob").await.unwrap();
-    hands.advance(10 * SECOND);
-    until("the end", || async { server.came().len() == 3 }).await;
+    until("the end", || async {
+        hands.advance(SECOND);
+        server.came().len() == 3
+    })
+    .await;
     assert_eq!(server.came()[2].report.status, IncidentStatus::Open);
     let error = beside.acknowledge("abcdef", "ann").await.unwrap_err();
     assert!(matches!(error, StoreError::NoIncident { .. }), "{error}");
@@ -165,8 +171,11 @@ async fn what_is_old_and_done_with_is_removed() {
     let old = hands.clock().now().saturating_add(60 * MINUTE);
     // It is still to be told that it was closed.
     assert_eq!(store.prune(old, false).await.unwrap().incidents, 0);
-    hands.advance(10 * SECOND);
-    until("the last report", || async { server.came().len() == 3 }).await;
+    until("the last report", || async {
+        hands.advance(SECOND);
+        server.came().len() == 3
+    })
+    .await;
     deliver.stop().await.unwrap();
     let early = Timestamp::clamped(START);
     assert_eq!(store.prune(early, true).await.unwrap().incidents, 0);

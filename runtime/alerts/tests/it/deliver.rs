@@ -43,8 +43,11 @@ async fn an_incident_is_one_ticket_from_first_report_to_last() {
     desk.take(&lines.0).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(server.came().len(), 1);
-    hands.advance(10 * SECOND);
-    until("the second report", || async { server.came().len() == 2 }).await;
+    until("the second report", || async {
+        hands.advance(SECOND);
+        server.came().len() == 2
+    })
+    .await;
     let report = server.came()[1].report.clone();
     assert_eq!((report.revision, report.alert_count), (3, 2));
     assert_eq!(report.severity, Severity::High);
@@ -55,8 +58,11 @@ async fn an_incident_is_one_ticket_from_first_report_to_last() {
         .close_incident(&id, "ann", "a scanner of ours")
         .await
         .unwrap();
-    hands.advance(10 * SECOND);
-    until("the last report", || async { server.came().len() == 3 }).await;
+    until("the last report", || async {
+        hands.advance(SECOND);
+        server.came().len() == 3
+    })
+    .await;
     let report = server.came()[2].report.clone();
     assert_eq!(report.status, IncidentStatus::Closed);
     assert!(
@@ -95,7 +101,11 @@ async fn what_fails_is_tried_again_and_an_answer_that_was_lost_opens_no_second_t
         assert_eq!(row.is_uncertain, attempts >= 2);
         hands.advance(SECOND);
     }
-    until("the report", || async { server.calls() == 4 }).await;
+    until("the report", || async {
+        hands.advance(SECOND);
+        server.calls() == 4
+    })
+    .await;
     deliver.stop().await.unwrap();
     assert_eq!(server.tickets().len(), 1);
     let row = delivery(&store, &incident_of(&desk, &one).await).await;
@@ -120,8 +130,11 @@ async fn who_asks_to_come_back_later_is_not_asked_sooner() {
     hands.advance(59 * SECOND);
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_eq!(server.calls(), 1);
-    hands.advance(2 * SECOND);
-    until("the second attempt", || async { server.calls() == 2 }).await;
+    until("the second attempt", || async {
+        hands.advance(SECOND);
+        server.calls() == 2
+    })
+    .await;
     deliver.stop().await.unwrap();
 }
 
@@ -159,11 +172,19 @@ async fn what_cannot_be_told_is_a_dead_letter_that_can_be_sent_again() {
     until("the second dead letter", || async { dead().await == 2 }).await;
 
     assert_eq!(store.resend(Some(&id), None, "ann").await.unwrap(), 1);
-    until("the report", || async { server.came().len() == 1 }).await;
+    until("the report", || async {
+        hands.advance(SECOND);
+        server.came().len() == 1
+    })
+    .await;
     // Something new is worth another try, too.
     lines.settle(&never);
     desk.take(&lines.0).await.unwrap();
-    until("the other report", || async { server.came().len() == 2 }).await;
+    until("the other report", || async {
+        hands.advance(SECOND);
+        server.came().len() == 2
+    })
+    .await;
     deliver.stop().await.unwrap();
     assert_eq!(dead().await, 0);
     let history = store.incident(&id, 1).await.unwrap().history;

@@ -2,7 +2,7 @@
 
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::{IncidentKind, Outcome};
-use yagura_alerts::{Desk, DeskError, Location, Store, StoreError};
+use yagura_alerts::{Desk, DeskError, StoreError};
 use yagura_core::Severity;
 use yagura_core::report::{AlertState, IncidentStatus};
 
@@ -422,53 +422,4 @@ async fn lines_that_are_missing_are_an_error_and_old_ones_are_passed_over() {
     assert_eq!(desk.last().await.unwrap(), 4);
     let error = desk.begin_after(9).await.unwrap_err();
     assert!(matches!(error, DeskError::Begun { taken: 4 }), "{error}");
-}
-
-#[tokio::test]
-async fn a_store_has_one_desk_and_a_form_that_is_known() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("alerts.sqlite");
-    let location: Location = format!("sqlite://{}", file.display()).parse().unwrap();
-    let hands = Hands::new();
-    let error = Store::open_existing(&location, hands.clock())
-        .await
-        .unwrap_err();
-    assert!(matches!(error, StoreError::Absent { .. }), "{error}");
-    let store = Store::open(&location, hands.clock()).await.unwrap();
-    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
-    let beside = Store::open_existing(&location, hands.clock())
-        .await
-        .unwrap();
-    let error = Desk::open(&beside, policy(SIMPLE), &[]).await.unwrap_err();
-    assert!(
-        matches!(error, DeskError::Store(StoreError::Busy { .. })),
-        "{error}"
-    );
-    // Reading is free.
-    assert!(
-        beside
-            .incidents(&IncidentFilter::default())
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    drop(desk);
-    Desk::open(&beside, policy(SIMPLE), &[]).await.unwrap();
-    store.close().await;
-    beside.close().await;
-
-    sqlx::any::install_default_drivers();
-    let pool = sqlx::AnyPool::connect(&format!("sqlite://{}", file.display()))
-        .await
-        .unwrap();
-    sqlx::query("INSERT INTO schema_version (version) VALUES (99)")
-        .execute(&pool)
-        .await
-        .unwrap();
-    pool.close().await;
-    let error = Store::open(&location, hands.clock()).await.unwrap_err();
-    assert!(
-        matches!(error, StoreError::Version { found: 99, .. }),
-        "{error}"
-    );
 }

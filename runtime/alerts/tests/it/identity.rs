@@ -25,7 +25,9 @@ fn story(steps: &[Step]) -> Vec<AlertLine> {
         let new = graver(new, severities[*severity]);
         let before = all.get(*which).cloned();
         match (what, before) {
-            (0, Some(before)) => lines.withdraw(&before, None),
+            (0, Some(before)) => {
+                lines.withdraw(&before, None);
+            }
             (1, Some(before)) => {
                 lines.withdraw(&before, Some(&new));
                 lines.provisional(&new);

@@ -8,6 +8,7 @@
 //! * [`investigate`]: enrichers at their delays, reviewers after them.
 //! * [`crash`]: a process that dies at any point tells everything, and nothing twice.
 //! * [`acting`]: what humans do, from another process.
+//! * [`store`]: who may use a store, and what it must withstand.
 //! * [`postgres`]: all of this on a server.
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests may fail the test")]
@@ -20,4 +21,5 @@ mod flood;
 mod identity;
 mod investigate;
 mod postgres;
+mod store;
 mod support;

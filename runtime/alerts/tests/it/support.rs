@@ -112,16 +112,22 @@ impl Lines {
         self.add(AlertState::Settled, alert);
     }
 
-    pub(crate) fn withdraw(&mut self, alert: &Alert, replaced_by: Option<&Alert>) {
+    pub(crate) fn withdraw(
+        &mut self,
+        alert: &Alert,
+        replaced_by: Option<&Alert>,
+    ) -> &mut AlertLine {
         let line = self.add(AlertState::Withdrawn, alert);
         line.reason = Some("its condition does not hold".to_owned());
         line.replaced_by = replaced_by.map(|alert| alert.id.clone());
+        line
     }
 }
 
 /// Where a store is that lasts as long as this: a file, or a schema of the server that `YAGURA_TEST_POSTGRES` names.
 pub(crate) struct Place {
     pub(crate) location: Location,
+    url: String,
     _dir: tempfile::TempDir,
 }
 
@@ -134,8 +140,14 @@ impl Place {
         };
         Self {
             location: location.parse().unwrap(),
+            url: location,
             _dir: dir,
         }
+    }
+
+    /// For a look past the crate.
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
     }
 
     pub(crate) async fn open(&self, clock: Clock) -> Store {
