@@ -19,6 +19,7 @@
 mod decide;
 mod known;
 pub(crate) mod place;
+mod rehearse;
 
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ use yagura_core::report::AlertLine;
 use crate::policy::CompiledPolicy;
 use crate::store::rows::Outcome;
 use crate::store::{Lead, Store, StoreError, deliveries, number, rounds, set_number};
+
+pub use rehearse::{RehearseError, rehearse};
 
 /// Why lines are not taken.
 #[derive(Debug, thiserror::Error)]

@@ -423,3 +423,43 @@ async fn lines_that_are_missing_are_an_error_and_old_ones_are_passed_over() {
     let error = desk.begin_after(9).await.unwrap_err();
     assert!(matches!(error, DeskError::Begun { taken: 4 }), "{error}");
 }
+
+#[tokio::test]
+async fn a_policy_is_tried_on_its_own_cases() {
+    let text = format!(
+        r#"{SIMPLE}
+[[suppress]]
+when = {{ rules = ["scan"] }}
+owner = "ann"
+reason = "noise"
+expires = "2027-01-01T00:00:00Z"
+[[test]]
+name = "right"
+alert = [
+    {{ rule = "scan", time = "2026-01-31T08:00:00Z" }},
+    {{ rule = "login", time = "2026-01-31T08:00:00Z", observables = {{ user = ["ann"] }} }},
+    {{ rule = "new-key", time = "2026-01-31T08:10:00Z", observables = {{ user = ["ann"] }} }},
+]
+expect = [
+    {{ outcome = "suppressed", notify = [] }},
+    {{ outcome = "told", notify = ["slack"] }},
+    {{ incident = 2, flood = false }},
+]
+incidents = 1
+[[test]]
+name = "wrong"
+alert = [{{ rule = "scan", time = "2026-01-31T08:00:00Z" }}]
+expect = [{{ outcome = "told" }}]
+incidents = 1
+"#
+    );
+    let raw: yagura_alerts::policy::Policy = toml::from_str(&text).unwrap();
+    let mut differences = Vec::new();
+    for test in &raw.test {
+        let found = yagura_alerts::desk::rehearse(policy(&text), test, std::path::Path::new("."));
+        differences.push(found.await.unwrap());
+    }
+    assert!(differences[0].is_empty(), "{differences:?}");
+    assert_eq!(differences[1].len(), 2, "{differences:?}");
+    assert!(differences[1][0].contains("suppressed"), "{differences:?}");
+}
