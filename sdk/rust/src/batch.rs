@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use crate::bindings::yagura::plugin::types::{Batch as RawBatch, Column as RawColumn, Field};
 use crate::column::{Encoding, Kind, type_name};
 use crate::state::State;
-use crate::{Boolean, Column, DataType, Float64, Int64, PluginError, Text, Time};
+use crate::{Binary, Boolean, Column, DataType, Float64, Int64, PluginError, Text, Time};
 
 /// Events in columns: the rows that passed the rule's `where`, and of them only the columns that the rule lists.
 ///
@@ -35,12 +35,17 @@ impl<'a> Batch<'a> {
         for (field, column) in schema.iter().zip(&raw.columns) {
             check(field, column, raw.rows as usize)?;
         }
-        Ok(Self {
+        Ok(Self::checked(schema, raw))
+    }
+
+    /// Takes over what [`Batch::new`] has accepted before.
+    pub(crate) fn checked(schema: &'a [Field], raw: &'a RawBatch) -> Self {
+        Self {
             rows: raw.rows,
             schema,
             columns: &raw.columns,
             encodings: vec![OnceCell::new(); raw.columns.len()],
-        })
+        }
     }
 
     /// Returns the number of rows.
@@ -145,6 +150,26 @@ impl<'a> Row<'_, 'a> {
     /// See [`Row::str`].
     pub fn time(self, name: &str) -> Result<Option<i64>, PluginError> {
         Ok(self.get(self.batch.named::<Time>(name)?))
+    }
+
+    /// Returns the value in the column of this name, whatever its type, as text for a human: times as RFC 3339, bytes in
+    /// hexadecimal. Nothing where it is NULL.
+    ///
+    /// # Errors
+    /// [`PluginError::Config`] when there is no such column.
+    pub fn display(self, name: &str) -> Result<Option<String>, PluginError> {
+        let field = self.batch.schema.iter().find(|field| field.name == name);
+        Ok(match field.map(|field| field.data_type) {
+            Some(DataType::Boolean) => self.bool(name)?.map(|value| value.to_string()),
+            Some(DataType::Int64) => self.i64(name)?.map(|value| value.to_string()),
+            Some(DataType::Float64) => self.f64(name)?.map(|value| value.to_string()),
+            Some(DataType::TimestampUs) => self.time(name)?.map(crate::time::rfc3339),
+            Some(DataType::Binary) => self
+                .get(self.batch.named::<Binary>(name)?)
+                .map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+            // What is missing is text's to report.
+            Some(DataType::Utf8) | None => self.str(name)?.map(str::to_owned),
+        })
     }
 }
 

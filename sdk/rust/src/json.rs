@@ -4,7 +4,11 @@
 //! passes over what lies before and returns another piece. Text that is not JSON gives nothing, or nonsense, and never
 //! a panic: whoever needs to know whether a text is valid JSON needs a parser.
 
+mod valid;
+
 use std::borrow::Cow;
+
+pub use self::valid::is_valid;
 
 /// Returns the value at a dotted path, as [`Json::text`] gives it: `get(policy, "Statement.0.Effect")`.
 ///
@@ -27,6 +31,31 @@ pub fn get<'a>(json: &'a str, path: &str) -> Option<Cow<'a, str>> {
             None => return value.text(),
         }
     }
+}
+
+/// Returns a text as a JSON string, with its quotes.
+///
+/// ```
+/// assert_eq!(yagura_sdk::json::quote("a \"b\"\n"), r#""a \"b\"\n""#);
+/// ```
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            control if control < ' ' => {
+                quoted.push_str(&format!("\\u{:04x}", u32::from(control)));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// One value inside JSON text.

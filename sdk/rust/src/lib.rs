@@ -43,19 +43,33 @@
 //!
 //! A detector of a rule with `partition_by` may remember something of each key: [`State`].
 //!
+//! What comes after an alert has traits and macros of its own: [`Enricher`] finds facts ([`enricher!`]), [`Reviewer`] judges
+//! ([`reviewer!`]), [`Notifier`] tells people ([`notifier!`]). They reach what the host lets them reach by [`mod@http`],
+//! [`search`] and [`lookup`]; in unit tests [`testing::Host`] stands in for it.
+//!
 //! The crate knows the plugin contract (`wit/`, a copy of the contract's folder so that the crate stands alone; a test
 //! compares the two) and nothing of the host. It has no dependency but the generator of the bindings.
 
 pub mod batch;
 pub mod column;
 pub mod component;
+pub mod config;
+pub mod enricher;
 pub mod findings;
+pub mod http;
 pub mod json;
 pub mod log;
+pub mod lookup;
+pub mod notifier;
+pub mod report;
+pub mod reviewer;
 pub mod rule;
+pub mod search;
 pub mod state;
 pub mod testing;
+pub mod time;
 
+/// The contract's worlds as Rust. They share their types; what a component does not call, it does not import.
 #[doc(hidden)]
 #[allow(
     missing_docs,
@@ -73,25 +87,84 @@ pub mod bindings {
         path: "wit",
         world: "detector",
         pub_export_macro: true,
+        export_macro_name: "export_detector",
         default_bindings_module: "yagura_sdk::bindings",
         runtime_path: "wit_bindgen::rt",
+        // The other worlds share the types, and use more of them.
+        generate_unused_types: true,
     });
+
+    pub mod enricher {
+        wit_bindgen::generate!({
+            path: "wit",
+            world: "enricher",
+            pub_export_macro: true,
+            export_macro_name: "export_enricher",
+            default_bindings_module: "yagura_sdk::bindings::enricher",
+            runtime_path: "wit_bindgen::rt",
+            with: {
+                "yagura:plugin/types@0.1.0": crate::bindings::yagura::plugin::types,
+                "yagura:plugin/log@0.1.0": crate::bindings::yagura::plugin::log,
+            },
+        });
+    }
+
+    pub mod reviewer {
+        wit_bindgen::generate!({
+            path: "wit",
+            world: "reviewer",
+            pub_export_macro: true,
+            export_macro_name: "export_reviewer",
+            default_bindings_module: "yagura_sdk::bindings::reviewer",
+            runtime_path: "wit_bindgen::rt",
+            with: {
+                "yagura:plugin/types@0.1.0": crate::bindings::yagura::plugin::types,
+                "yagura:plugin/log@0.1.0": crate::bindings::yagura::plugin::log,
+                "yagura:plugin/lookup@0.1.0": crate::bindings::enricher::yagura::plugin::lookup,
+            },
+        });
+    }
+
+    pub mod notifier {
+        wit_bindgen::generate!({
+            path: "wit",
+            world: "notifier",
+            pub_export_macro: true,
+            export_macro_name: "export_notifier",
+            default_bindings_module: "yagura_sdk::bindings::notifier",
+            runtime_path: "wit_bindgen::rt",
+            with: {
+                "yagura:plugin/types@0.1.0": crate::bindings::yagura::plugin::types,
+                "yagura:plugin/log@0.1.0": crate::bindings::yagura::plugin::log,
+                "yagura:plugin/http@0.1.0": crate::bindings::enricher::yagura::plugin::http,
+            },
+        });
+    }
 }
 
 pub use batch::{Batch, Row, RowIndex};
-pub use bindings::yagura::plugin::types::{DataType, Finding, PluginError, Severity};
+pub use bindings::yagura::plugin::types::{
+    Alert, AlertState, Attribute, DataType, Finding, Opinion, PluginError, Severity, Verdict,
+};
 pub use column::{Binary, Boolean, Column, Float64, Int64, Text, Time};
 pub use component::Detector;
+pub use config::Config;
+pub use enricher::{Enriched, Enricher};
 pub use findings::{FindingBuilder, Findings, Observable};
 pub use json::Json;
+pub use notifier::Notifier;
+pub use report::{Report, Status};
+pub use reviewer::Reviewer;
 pub use rule::Rule;
 pub use state::{State, StateError};
 
-/// What a detector's file needs.
+/// What a plugin's file needs.
 pub mod prelude {
     pub use crate::{
-        Batch, Binary, Boolean, Column, Detector, Findings, Float64, Int64, Json, Observable,
-        PluginError, Row, Rule, Severity, State, StateError, Text, Time, json, log,
+        Alert, AlertState, Attribute, Batch, Binary, Boolean, Column, Config, Detector, Enriched,
+        Enricher, Findings, Float64, Int64, Json, Notifier, Observable, Opinion, PluginError,
+        Report, Reviewer, Row, Rule, Severity, State, StateError, Status, Text, Time, Verdict,
+        http, json, log, lookup, search,
     };
 }
 
@@ -113,6 +186,66 @@ macro_rules! detectors {
 
         // Exports are for the host alone: natively, where detectors run in unit tests, there is none.
         #[cfg(target_arch = "wasm32")]
-        $crate::bindings::export!(Plugin with_types_in $crate::bindings);
+        $crate::bindings::export_detector!(Plugin with_types_in $crate::bindings);
+    };
+}
+
+/// Makes the crate a component with this [`Enricher`]. Use it once, at the top of the crate: it defines the type `Plugin`.
+#[macro_export]
+macro_rules! enricher {
+    ($enricher:ty) => {
+        /// The component.
+        #[derive(Debug)]
+        pub struct Plugin;
+
+        impl $crate::enricher::Component for Plugin {
+            const OPEN: $crate::enricher::Open = $crate::enricher::open::<$enricher>;
+        }
+
+        // Exports are for the host alone: natively, where plugins run in unit tests, there is none.
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::enricher::export_enricher!(
+            Plugin with_types_in $crate::bindings::enricher
+        );
+    };
+}
+
+/// Makes the crate a component with this [`Reviewer`]. Use it once, at the top of the crate: it defines the type `Plugin`.
+#[macro_export]
+macro_rules! reviewer {
+    ($reviewer:ty) => {
+        /// The component.
+        #[derive(Debug)]
+        pub struct Plugin;
+
+        impl $crate::reviewer::Component for Plugin {
+            const OPEN: $crate::reviewer::Open = $crate::reviewer::open::<$reviewer>;
+        }
+
+        // Exports are for the host alone: natively, where plugins run in unit tests, there is none.
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::reviewer::export_reviewer!(
+            Plugin with_types_in $crate::bindings::reviewer
+        );
+    };
+}
+
+/// Makes the crate a component with this [`Notifier`]. Use it once, at the top of the crate: it defines the type `Plugin`.
+#[macro_export]
+macro_rules! notifier {
+    ($notifier:ty) => {
+        /// The component.
+        #[derive(Debug)]
+        pub struct Plugin;
+
+        impl $crate::notifier::Component for Plugin {
+            const OPEN: $crate::notifier::Open = $crate::notifier::open::<$notifier>;
+        }
+
+        // Exports are for the host alone: natively, where plugins run in unit tests, there is none.
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::notifier::export_notifier!(
+            Plugin with_types_in $crate::bindings::notifier
+        );
     };
 }

@@ -1,4 +1,5 @@
-//! Running detectors natively, in the unit tests of their crate: events from plain values, findings back.
+//! Running plugins natively, in the unit tests of their crate: events from plain values and findings back for detectors;
+//! alerts, reports and a host that answers by a script for the others.
 
 // On Wasm there is a host, and nothing asks this one.
 #[cfg_attr(
@@ -7,160 +8,29 @@
 )]
 pub(crate) mod memory;
 
+mod build;
+mod events;
+#[cfg_attr(
+    target_arch = "wasm32",
+    allow(dead_code, reason = "for unit tests, which are native")
+)]
+pub(crate) mod host;
+
+pub use self::build::{AlertBuilder, ReportBuilder, alert, report};
+pub use self::events::Events;
+pub use self::host::{Answer, Host, Query, Request, Signature};
+
 use std::collections::BTreeMap;
 
 use self::memory::Memory;
 use crate::bindings::exports::yagura::plugin::detection::Guest;
-use crate::bindings::yagura::plugin::types::{
-    Batch as RawBatch, Column as RawColumn, Field, Rule as RawRule,
-};
+use crate::bindings::yagura::plugin::types::{Field, Rule as RawRule};
 use crate::component::Component;
 use crate::state::State;
-use crate::{Batch, DataType, Detector, Finding, Findings, PluginError, Rule};
-
-/// Events for a test, column by column. Every column has a value, or `None`, for each event.
-#[derive(Clone, Default)]
-pub struct Events {
-    rows: Option<usize>,
-    schema: Vec<Field>,
-    columns: Vec<RawColumn>,
-}
-
-impl Events {
-    /// Returns events without columns.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a text column.
-    ///
-    /// # Panics
-    /// When the number of values differs from that of the columns before; so do the methods below.
-    #[must_use]
-    pub fn text<'v>(
-        self,
-        name: &str,
-        values: impl IntoIterator<Item: Into<Option<&'v str>>>,
-    ) -> Self {
-        self.variable(name, DataType::Utf8, values, str::as_bytes)
-    }
-
-    /// Adds a column of bytes.
-    #[must_use]
-    pub fn binary<'v>(
-        self,
-        name: &str,
-        values: impl IntoIterator<Item: Into<Option<&'v [u8]>>>,
-    ) -> Self {
-        self.variable(name, DataType::Binary, values, |bytes| bytes)
-    }
-
-    /// Adds a column of whole numbers.
-    #[must_use]
-    pub fn int64(self, name: &str, values: impl IntoIterator<Item: Into<Option<i64>>>) -> Self {
-        self.fixed(name, DataType::Int64, values, i64::to_le_bytes)
-    }
-
-    /// Adds a column of floating-point numbers.
-    #[must_use]
-    pub fn float64(self, name: &str, values: impl IntoIterator<Item: Into<Option<f64>>>) -> Self {
-        self.fixed(name, DataType::Float64, values, f64::to_le_bytes)
-    }
-
-    /// Adds a column of times, in microseconds since 1970-01-01T00:00:00Z.
-    #[must_use]
-    pub fn time(self, name: &str, values: impl IntoIterator<Item: Into<Option<i64>>>) -> Self {
-        self.fixed(name, DataType::TimestampUs, values, i64::to_le_bytes)
-    }
-
-    /// Adds a column of truth values.
-    #[must_use]
-    pub fn boolean(self, name: &str, values: impl IntoIterator<Item: Into<Option<bool>>>) -> Self {
-        let values: Vec<Option<bool>> = values.into_iter().map(Into::into).collect();
-        let column = RawColumn {
-            validity: bitmap(values.iter().map(Option::is_some)),
-            offsets: Vec::new(),
-            values: bitmap(values.iter().map(|value| *value == Some(true))),
-        };
-        self.add(name, DataType::Boolean, values.len(), column)
-    }
-
-    fn variable<'v, V: ?Sized + 'v>(
-        self,
-        name: &str,
-        data_type: DataType,
-        values: impl IntoIterator<Item: Into<Option<&'v V>>>,
-        bytes: impl Fn(&'v V) -> &'v [u8],
-    ) -> Self {
-        let values: Vec<Option<&'v V>> = values.into_iter().map(Into::into).collect();
-        let mut column = RawColumn {
-            validity: bitmap(values.iter().map(Option::is_some)),
-            offsets: vec![0; 4],
-            values: Vec::new(),
-        };
-        for value in &values {
-            column.values.extend(value.map(&bytes).unwrap_or_default());
-            let end = u32::try_from(column.values.len()).unwrap_or(u32::MAX);
-            column.offsets.extend(end.to_le_bytes());
-        }
-        self.add(name, data_type, values.len(), column)
-    }
-
-    fn fixed<T: Default>(
-        self,
-        name: &str,
-        data_type: DataType,
-        values: impl IntoIterator<Item: Into<Option<T>>>,
-        bytes: impl Fn(T) -> [u8; 8],
-    ) -> Self {
-        let values: Vec<Option<T>> = values.into_iter().map(Into::into).collect();
-        let rows = values.len();
-        let column = RawColumn {
-            validity: bitmap(values.iter().map(Option::is_some)),
-            offsets: Vec::new(),
-            values: values
-                .into_iter()
-                .flat_map(|value| bytes(value.unwrap_or_default()))
-                .collect(),
-        };
-        self.add(name, data_type, rows, column)
-    }
-
-    fn add(mut self, name: &str, data_type: DataType, rows: usize, column: RawColumn) -> Self {
-        let expected = *self.rows.get_or_insert(rows);
-        assert_eq!(
-            rows, expected,
-            "column `{name}` has {rows} values where the columns before have {expected}"
-        );
-        self.schema.push(Field {
-            name: name.to_owned(),
-            data_type,
-            nullable: true,
-        });
-        self.columns.push(column);
-        self
-    }
-
-    fn batch(&self) -> RawBatch {
-        RawBatch {
-            rows: u32::try_from(self.rows.unwrap_or_default()).unwrap_or(u32::MAX),
-            columns: self.columns.clone(),
-        }
-    }
-}
-
-fn bitmap(bits: impl Iterator<Item = bool>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (row, bit) in bits.enumerate() {
-        if row % 8 == 0 {
-            bytes.push(0);
-        }
-        if let Some(last) = bytes.last_mut() {
-            *last |= u8::from(bit) << (row % 8);
-        }
-    }
-    bytes
-}
+use crate::{
+    Alert, Attribute, Batch, Config, Detector, Enriched, Enricher, Finding, Findings, Notifier,
+    Opinion, PluginError, Report, Reviewer, Rule,
+};
 
 /// An opened detector, for tests with more than one batch.
 pub struct Session<D> {
@@ -285,6 +155,36 @@ pub fn judge_rule<P: Component>(
     };
     P::open("{}".to_owned(), vec![rule])?;
     P::on_batch(0, events.batch())
+}
+
+/// Opens an enricher with this configuration, as JSON text, and returns what it finds about an alert.
+///
+/// # Errors
+/// What the enricher answers.
+pub fn enrich<E: Enricher>(config: &str, alert: &Alert) -> Result<Enriched, PluginError> {
+    let mut found = Enriched::default();
+    E::open(&Config::new(config))?.enrich(alert, &mut found)?;
+    Ok(found)
+}
+
+/// Opens a reviewer with this configuration, as JSON text, and returns its opinion on an alert.
+///
+/// # Errors
+/// What the reviewer answers.
+pub fn review<R: Reviewer>(
+    config: &str,
+    alert: &Alert,
+    attributes: &[Attribute],
+) -> Result<Option<Opinion>, PluginError> {
+    R::open(&Config::new(config))?.review(alert, attributes)
+}
+
+/// Opens a notifier with this configuration, as JSON text, and returns its receipt for a report.
+///
+/// # Errors
+/// What the notifier answers.
+pub fn notify<N: Notifier>(config: &str, report: &Report) -> Result<String, PluginError> {
+    N::open(&Config::new(config))?.notify(report)
 }
 
 #[cfg(test)]

@@ -1,0 +1,109 @@
+//! Reviewers: how grave an alert is, and what it is taken for.
+
+use std::cell::RefCell;
+
+use crate::bindings::reviewer::exports::yagura::plugin::reviewing::Guest;
+use crate::{Alert, Attribute, Config, Opinion, PluginError, log};
+
+/// Judges alerts by what they say and by what enrichers found.
+///
+/// ```
+/// use yagura_sdk::prelude::*;
+///
+/// /// What scanners of our own do is no attack.
+/// struct OwnScanners {
+///     addresses: Vec<String>,
+/// }
+///
+/// impl Reviewer for OwnScanners {
+///     fn open(config: &Config) -> Result<Self, PluginError> {
+///         Ok(Self { addresses: config.strings("addresses")? })
+///     }
+///
+///     fn review(&mut self, alert: &Alert, _: &[Attribute]) -> Result<Option<Opinion>, PluginError> {
+///         let scanner = alert.observables_of(Observable::Ip).find(|ip| self.addresses.iter().any(|a| a == ip));
+///         Ok(scanner.map(|ip| Opinion {
+///             severity: Severity::Info,
+///             verdict: Verdict::Benign,
+///             reason: format!("{ip} is a scanner of our own"),
+///         }))
+///     }
+/// }
+///
+/// yagura_sdk::reviewer!(OwnScanners);
+///
+/// use yagura_sdk::testing::{alert, review};
+/// let scan = alert().observable(Observable::Ip, "10.0.0.9").build();
+/// let opinion = review::<OwnScanners>(r#"{"addresses": ["10.0.0.9"]}"#, &scan, &[]).unwrap().unwrap();
+/// assert_eq!(opinion.verdict, Verdict::Benign);
+/// ```
+pub trait Reviewer: Sized + 'static {
+    /// Checks the configuration. Called once, first.
+    ///
+    /// # Errors
+    /// [`PluginError::Config`] when it is wrong: the plugin is not opened.
+    fn open(config: &Config<'_>) -> Result<Self, PluginError>;
+
+    /// Judges an alert; nothing where there is nothing to say about it.
+    ///
+    /// # Errors
+    /// As [`Enricher::enrich`](crate::Enricher::enrich).
+    fn review(
+        &mut self,
+        alert: &Alert,
+        attributes: &[Attribute],
+    ) -> Result<Option<Opinion>, PluginError>;
+}
+
+/// What [`reviewer!`](crate::reviewer!) implements.
+#[doc(hidden)]
+pub trait Component {
+    /// Opens the reviewer.
+    const OPEN: Open;
+}
+
+#[doc(hidden)]
+pub type Open = fn(&Config<'_>) -> Result<Box<dyn Opened>, PluginError>;
+
+/// [`Reviewer`] without the type.
+#[doc(hidden)]
+pub trait Opened {
+    /// As [`Reviewer::review`].
+    fn review(
+        &mut self,
+        alert: &Alert,
+        attributes: &[Attribute],
+    ) -> Result<Option<Opinion>, PluginError>;
+}
+
+impl<R: Reviewer> Opened for R {
+    fn review(
+        &mut self,
+        alert: &Alert,
+        attributes: &[Attribute],
+    ) -> Result<Option<Opinion>, PluginError> {
+        Reviewer::review(self, alert, attributes)
+    }
+}
+
+#[doc(hidden)]
+pub fn open<R: Reviewer>(config: &Config<'_>) -> Result<Box<dyn Opened>, PluginError> {
+    Ok(Box::new(R::open(config)?))
+}
+
+thread_local! {
+    /// An instance of a component has one thread.
+    static OPENED: RefCell<Option<Box<dyn Opened>>> = const { RefCell::new(None) };
+}
+
+impl<C: Component> Guest for C {
+    fn open(config: String) -> Result<(), PluginError> {
+        log::log_panics();
+        OPENED.set(Some(C::OPEN(&Config::new(&config))?));
+        Ok(())
+    }
+
+    fn review(alert: Alert, attributes: Vec<Attribute>) -> Result<Option<Opinion>, PluginError> {
+        OPENED.with_borrow_mut(|opened| crate::report::opened(opened)?.review(&alert, &attributes))
+    }
+}
