@@ -7,4 +7,5 @@ pub mod pack;
 pub mod random;
 pub mod s3;
 pub mod scratch;
+pub mod services;
 pub mod stream;
