@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/yagura/yagura/sdk/go/internal/abi"
+	"github.com/yagura/yagura/sdk/go/internal/author"
 	"github.com/yagura/yagura/sdk/go/internal/detection"
 	"github.com/yagura/yagura/sdk/go/internal/state"
 )
@@ -59,7 +60,7 @@ func (c *component) OnBatch(number uint32, raw *abi.Batch) (findings []*detectio
 	rule := &c.rules[number]
 	batch, err := newBatch(rule.schema, raw)
 	if err != nil {
-		return nil, toContract(err, abi.Data)
+		return nil, author.ToContract(err, abi.Data)
 	}
 	var collected Findings
 	if failure := call(func() error { return rule.detector.OnBatch(batch, &collected) }); failure != nil {
@@ -167,14 +168,14 @@ func open(config string, rule *detection.Rule) (Detector, *abi.Error) {
 	}
 	learnt := &Rule{rule: rule, pluginConfig: config}
 	var detector Detector
-	failure = guard(abi.Config, func() (err error) {
+	failure = author.Call(abi.Config, func() (err error) {
 		detector, err = found.open(learnt)
 		return err
 	})
 	switch {
 	case learnt.failure != nil:
 		// It came first: whatever went wrong afterwards may well have come of it.
-		failure = toContract(learnt.failure, abi.Config)
+		failure = author.ToContract(learnt.failure, abi.Config)
 	case failure == nil && detector == nil:
 		failure = &abi.Error{Kind: abi.Config, Message: "opening it returned no detector"}
 	}
@@ -207,21 +208,7 @@ func entryOf(id string) (*entry, *abi.Error) {
 
 // call calls an author's code that judges events.
 func call(work func() error) *abi.Error {
-	return guard(abi.Data, work)
-}
-
-// guard calls an author's code. Its errors are of kind `other` unless they say otherwise; so is a panic, which the host
-// would else see as a trap without a word of where it was.
-func guard(other abi.ErrorKind, work func() error) (failure *abi.Error) {
-	defer func() {
-		if value := recover(); value != nil {
-			failure = &abi.Error{Kind: other, Message: abi.Panicked(value)}
-		}
-	}()
-	if err := work(); err != nil {
-		return toContract(err, other)
-	}
-	return nil
+	return author.Call(abi.Data, work)
 }
 
 func putPart(bytes, part []byte) []byte {

@@ -217,8 +217,8 @@ func TestConfigurationIsDecodedAndMistakesInItAreNamed(t *testing.T) {
 		`{"inner":{"port":22}}`:            "0.3 [] 22 []",
 		`{"digits":"x"}`:                   "rule `configured`: `rule.config.digits` is a JSON string where float64 is wanted",
 		`{"inner":{"port":1.5}}`:           "rule `configured`: `rule.config.inner.port` is a JSON number 1.5 where int is wanted",
-		`{"digit":1}`:                      "rule `configured`: `rule.config` has the key `digit`, which the detector does not know: it knows `digits`, `names`, `inner`",
-		`{"inner":{"prot":1}}`:             "rule `configured`: `rule.config` has the key `prot`, which the detector does not know: it knows `digits`, `names`, `inner`",
+		`{"digit":1}`:                      "rule `configured`: `rule.config` has the key `digit`, which the plugin does not know: it knows `digits`, `names`, `inner`",
+		`{"inner":{"prot":1}}`:             "rule `configured`: `rule.config` has the key `prot`, which the plugin does not know: it knows `digits`, `names`, `inner`",
 		`{"digits":0.5} {"names":["more"]`: "0.5 [] 0 []",
 	} {
 		findings, err := yaguratest.JudgeRule(yaguratest.Rule{ID: "configured", Config: config}, numbers)

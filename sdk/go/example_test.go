@@ -70,7 +70,7 @@ func ExampleRule_Config() {
 	fmt.Println(err)
 	// Output:
 	// 1 <nil>
-	// rule `large-transfer`: `rule.config` has the key `byte`, which the detector does not know: it knows `bytes`
+	// rule `large-transfer`: `rule.config` has the key `byte`, which the plugin does not know: it knows `bytes`
 }
 
 type largeTransfer struct {

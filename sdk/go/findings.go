@@ -1,49 +1,35 @@
 package yagura
 
-import "github.com/yagura/yagura/sdk/go/internal/detection"
+import (
+	"github.com/yagura/yagura/sdk/go/internal/detection"
+	"github.com/yagura/yagura/sdk/go/plugin"
+)
 
 // Severity says how grave a finding is. The zero value is the rule's own severity.
-type Severity uint8
+type Severity = plugin.Severity
 
 // The severities, in rising order.
 const (
-	Info Severity = iota + 1
-	Low
-	Medium
-	High
-	Critical
+	Info     = plugin.Info
+	Low      = plugin.Low
+	Medium   = plugin.Medium
+	High     = plugin.High
+	Critical = plugin.Critical
 )
 
-// String returns the severity's name as rules have it; empty for the zero value.
-func (s Severity) String() string {
-	switch s {
-	case Info:
-		return "info"
-	case Low:
-		return "low"
-	case Medium:
-		return "medium"
-	case High:
-		return "high"
-	case Critical:
-		return "critical"
-	}
-	return ""
-}
-
 // Observable is a kind of value worth searching for.
-type Observable string
+type Observable = plugin.Kind
 
 // The kinds of observables in the contract.
 const (
-	IP      Observable = "ip"
-	Domain  Observable = "domain"
-	User    Observable = "user"
-	Host    Observable = "host"
-	Hash    Observable = "hash"
-	URL     Observable = "url"
-	Email   Observable = "email"
-	Process Observable = "process"
+	IP      = plugin.IP
+	Domain  = plugin.Domain
+	User    = plugin.User
+	Host    = plugin.Host
+	Hash    = plugin.Hash
+	URL     = plugin.URL
+	Email   = plugin.Email
+	Process = plugin.Process
 )
 
 // Findings collects the findings of one call, in the order in which they are made.

@@ -2,7 +2,7 @@ package yaguratest
 
 import (
 	yagura "github.com/yagura/yagura/sdk/go"
-	"github.com/yagura/yagura/sdk/go/internal/abi"
+	"github.com/yagura/yagura/sdk/go/internal/author"
 	"github.com/yagura/yagura/sdk/go/internal/detection"
 	"github.com/yagura/yagura/sdk/go/internal/state"
 )
@@ -60,7 +60,7 @@ func Open(rule Rule, columns *Events) (*Session, error) {
 	session := &Session{plugin: detection.New(), keys: map[string]*state.Memory{}}
 	opened := detection.Rule{ID: rule.ID, Config: orNothing(rule.Config), Schema: columns.fields}
 	if failure := session.plugin.Open(orNothing(rule.PluginConfig), []detection.Rule{opened}); failure != nil {
-		return nil, toAuthor(failure)
+		return nil, author.FromContract(failure)
 	}
 	return session, nil
 }
@@ -69,7 +69,7 @@ func Open(rule Rule, columns *Events) (*Session, error) {
 func (s *Session) Batch(events *Events) ([]Finding, error) {
 	found, failure := s.plugin.OnBatch(0, events.batch())
 	if failure != nil {
-		return nil, toAuthor(failure)
+		return nil, author.FromContract(failure)
 	}
 	findings := make([]Finding, 0, len(found))
 	for _, finding := range found {
@@ -117,7 +117,7 @@ func (s *Session) Prepare(events *Events) func() (findings int, err error) {
 	return func() (int, error) {
 		found, failure := s.plugin.OnBatch(0, batch)
 		if failure != nil {
-			return 0, toAuthor(failure)
+			return 0, author.FromContract(failure)
 		}
 		return len(found), nil
 	}
@@ -127,7 +127,7 @@ func (s *Session) Prepare(events *Events) func() (findings int, err error) {
 func (s *Session) Watermark(time int64) ([]Finding, error) {
 	found, failure := s.plugin.OnWatermark(time)
 	if failure != nil {
-		return nil, toAuthor(failure)
+		return nil, author.FromContract(failure)
 	}
 	findings := make([]Finding, 0, len(found))
 	for _, finding := range found {
@@ -140,7 +140,7 @@ func (s *Session) Watermark(time int64) ([]Finding, error) {
 func (s *Session) Snapshot() ([]byte, error) {
 	bytes, failure := s.plugin.Snapshot()
 	if failure != nil {
-		return nil, toAuthor(failure)
+		return nil, author.FromContract(failure)
 	}
 	return bytes, nil
 }
@@ -148,7 +148,7 @@ func (s *Session) Snapshot() ([]byte, error) {
 // Restore gives the detector the state of an earlier session back.
 func (s *Session) Restore(bytes []byte) error {
 	if failure := s.plugin.Restore(bytes); failure != nil {
-		return toAuthor(failure)
+		return author.FromContract(failure)
 	}
 	return nil
 }
@@ -158,16 +158,6 @@ func orNothing(config string) string {
 		return "{}"
 	}
 	return config
-}
-
-func toAuthor(failure *abi.Error) error {
-	switch failure.Kind {
-	case abi.Config:
-		return yagura.ConfigError(failure.Message)
-	case abi.Retry:
-		return yagura.RetryError(failure.Message)
-	}
-	return yagura.DataError(failure.Message)
 }
 
 func readable(finding *detection.Finding) Finding {

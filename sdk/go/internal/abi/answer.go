@@ -110,7 +110,16 @@ const ResultSize = 16
 // ResultValue is where the value of such a result begins.
 const ResultValue = 4
 
-// PutError makes a result of [ResultSize] at the answer's start an error.
+// NewResult returns an answer with a result of `size` bytes, [ResultSize] or more, that is an error unless `failure` is nil.
+func NewResult(size int, failure *Error) *Answer {
+	answer := NewAnswer(size)
+	if failure != nil {
+		answer.PutError(failure)
+	}
+	return answer
+}
+
+// PutError makes a result of at least [ResultSize] at the answer's start an error.
 func (a *Answer) PutError(failure *Error) {
 	a.PutByte(0, 1)
 	a.PutByte(ResultValue, byte(failure.Kind))

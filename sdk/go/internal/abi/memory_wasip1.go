@@ -52,6 +52,13 @@ func Release(before int) {
 	held = held[:before]
 }
 
+// Lend lays out what a call to the host takes by address, holds it until [Release], and returns its address.
+func Lend(record *Answer) uint32 {
+	base := addressOf(record.Bytes())
+	held = append(held, record.Finish(base))
+	return base
+}
+
 // Return ends a call: it gives up what the host wrote for it, holds the answer until [Returned], and returns the
 // answer's address.
 func Return(answer *Answer) uint32 {

@@ -12,6 +12,7 @@ type Memory func(address, bytes uint32) []byte
 const (
 	fieldSize  = 12
 	columnSize = 24
+	pairSize   = 16
 )
 
 // Bytes returns the `list<u8>` whose address and length stand at an offset of a record.
@@ -67,4 +68,28 @@ func (m Memory) Columns(address, count uint32) []Column {
 		})
 	}
 	return columns
+}
+
+// Pairs returns the `list<tuple<string, string>>` whose address and length stand at an offset of a record.
+func (m Memory) Pairs(record []byte, at int) [][2]string {
+	list := m.Records(record, at, pairSize)
+	var pairs [][2]string
+	for ; len(list) >= pairSize; list = list[pairSize:] {
+		pairs = append(pairs, [2]string{m.Text(list, 0), m.Text(list, 8)})
+	}
+	return pairs
+}
+
+// Error returns the error of a result whose error is a plugin-error and whose value is aligned to four; nil where there is
+// none.
+func (m Memory) Error(area []byte) *Error {
+	if area[0] == 0 {
+		return nil
+	}
+	return &Error{Kind: ErrorKind(area[ResultValue]), Message: m.Text(area, ResultValue+4)}
+}
+
+// Word returns the unsigned 32-bit integer at an offset of a record.
+func Word(record []byte, at int) uint32 {
+	return binary.LittleEndian.Uint32(record[at:])
 }

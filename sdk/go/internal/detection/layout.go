@@ -32,11 +32,7 @@ func answerRules(ids []string) *abi.Answer {
 
 // answerNothing lowers a `result<_, plugin-error>`.
 func answerNothing(failure *abi.Error) *abi.Answer {
-	answer := abi.NewAnswer(abi.ResultSize)
-	if failure != nil {
-		answer.PutError(failure)
-	}
-	return answer
+	return abi.NewResult(abi.ResultSize, failure)
 }
 
 // answerBytes lowers a `result<list<u8>, plugin-error>`.

@@ -1,0 +1,35 @@
+// Package lookup reads lookup tables, for enrichers and reviewers: files of the pack, and what the operator grants by name
+// where the manifest asks for it (`[plugin.wants]`), like assets, or the places of addresses.
+package lookup
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/yagura/yagura/sdk/go/internal/author"
+	"github.com/yagura/yagura/sdk/go/internal/looking"
+	"github.com/yagura/yagura/sdk/go/plugin"
+)
+
+// Get returns the row under a key as JSON text; in a table of addresses, that of the network which holds it. It is false
+// where the table has none. The error says that there is no such table, or no grant for it, and what would give one.
+func Get(table, key string) (row string, found bool, err error) {
+	row, found, failure := looking.Get(table, key)
+	if failure != nil {
+		return "", false, author.FromContract(failure)
+	}
+	return row, found, nil
+}
+
+// GetJSON is [Get] with the row decoded into what `into` points to, by the rules of encoding/json. A row of another shape is
+// a [plugin.DataError].
+func GetJSON(table, key string, into any) (found bool, err error) {
+	row, found, err := Get(table, key)
+	if err != nil || !found {
+		return false, err
+	}
+	if err := json.Unmarshal([]byte(row), into); err != nil {
+		return true, plugin.DataError(fmt.Sprintf("the row `%s` of the lookup table `%s` cannot be decoded: %v", key, table, err))
+	}
+	return true, nil
+}

@@ -1,0 +1,75 @@
+package yaguratest
+
+import (
+	"github.com/yagura/yagura/sdk/go/enricher"
+	"github.com/yagura/yagura/sdk/go/internal/abi"
+	"github.com/yagura/yagura/sdk/go/internal/author"
+	"github.com/yagura/yagura/sdk/go/internal/enrichment"
+	"github.com/yagura/yagura/sdk/go/internal/notifying"
+	"github.com/yagura/yagura/sdk/go/internal/reviewing"
+	"github.com/yagura/yagura/sdk/go/plugin"
+)
+
+// Enrich opens the package's enricher with a configuration, JSON text or empty, and returns what it finds about an alert.
+// What it asks of the host is answered by [NewServer], [NewTables] and [NewLookups]. The error is a [plugin.ConfigError],
+// [plugin.DataError] or [plugin.RetryError]; so it is below.
+func Enrich(config string, alert *plugin.Alert) (*enricher.Enriched, error) {
+	opened := enrichment.New()
+	if failure := opened.Open(orNothing(config)); failure != nil {
+		return nil, author.FromContract(failure)
+	}
+	enriched, failure := opened.Enrich(alert)
+	if failure != nil {
+		return nil, author.FromContract(failure)
+	}
+	found := enricher.Enriched(enriched)
+	return &found, nil
+}
+
+// Review opens the package's reviewer with a configuration, JSON text or empty, and returns what it thinks of an alert; nil
+// where it has nothing to say.
+func Review(config string, alert *plugin.Alert, attributes ...plugin.Attribute) (*plugin.Opinion, error) {
+	opened := reviewing.New()
+	if failure := opened.Open(orNothing(config)); failure != nil {
+		return nil, author.FromContract(failure)
+	}
+	opinion, failure := opened.Review(alert, attributes)
+	return opinion, orNil(failure)
+}
+
+// Notify opens the package's notifier with a configuration, JSON text or empty, has it tell a report, and returns the
+// receipt.
+func Notify(config string, report *plugin.Report) (receipt string, err error) {
+	opened := notifying.New()
+	if failure := opened.Open(orNothing(config)); failure != nil {
+		return "", author.FromContract(failure)
+	}
+	receipt, failure := opened.Notify(report)
+	return receipt, orNil(failure)
+}
+
+// NewAlert returns a settled alert of severity medium, with a value in every field that is not a list. A test changes what
+// it is about.
+func NewAlert() *plugin.Alert {
+	const time = 1_772_000_000_000_000
+	return &plugin.Alert{
+		State: plugin.Settled, ID: "a1", Rule: "test-rule", Title: "Test alert", Severity: plugin.Medium, Key: "test",
+		WindowStart: time, FirstTime: time, LastTime: time + 60_000_000, Count: 1,
+	}
+}
+
+// NewReport returns the first report of an incident with one alert, [NewAlert]. A test changes what it is about.
+func NewReport() *plugin.Report {
+	alert := NewAlert()
+	return &plugin.Report{
+		ID: "i1", Revision: 1, Title: alert.Title, Severity: alert.Severity, Text: "Test alert\nkey: test",
+		Time: alert.LastTime + 1_000_000, Alerts: []plugin.Alert{*alert}, AlertCount: 1,
+	}
+}
+
+func orNil(failure *abi.Error) error {
+	if failure == nil {
+		return nil
+	}
+	return author.FromContract(failure)
+}
