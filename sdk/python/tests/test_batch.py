@@ -9,7 +9,8 @@ import pytest
 
 from yagura import Batch, ColumnError, ConfigError, DataError, Event, Rule
 from yagura.schema import DataType, Schema
-from yagura.testing import Events, _Batch, _Column, _Field
+from yagura.testing import Events
+from yagura.testing.detectors import _Batch, _Column, _Field
 
 
 def schema(**types: DataType) -> Schema:

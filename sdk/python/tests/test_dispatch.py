@@ -9,7 +9,8 @@ from yagura import Batch, ConfigError, DataError, Event, Finding, Findings, Retr
 from yagura.detector import REGISTERED, Entry
 from yagura.dispatch import Dispatch
 from yagura.schema import DataType
-from yagura.testing import Events, Session, _Field, judge
+from yagura.testing import Events, Session, judge
+from yagura.testing.detectors import _Field
 
 
 class Counter:

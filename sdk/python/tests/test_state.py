@@ -11,7 +11,8 @@ from yagura.detector import Entry
 from yagura.dispatch import Dispatch
 from yagura.memory import MOST_ENTRIES, MOST_WAKES, Memory
 from yagura.schema import DataType
-from yagura.testing import Events, Session, _Field
+from yagura.testing import Events, Session
+from yagura.testing.detectors import _Field
 
 STEPS: dict[str, Callable[[int], Any]] = {
     "count": lambda at: state.increment("n", at),

@@ -1,4 +1,4 @@
-"""Write Yagura detectors in Python: one decorator, a class or a function.
+"""Write Yagura plugins in Python. A detector is one decorator, a class or a function.
 
 A class looks its columns up once, by name and type, when it is made for its rule, and judges batches of events::
 
@@ -25,40 +25,63 @@ A function is called once for each event::
 
 A detector of a rule with ``partition_by`` may remember something of each key: :mod:`yagura.state`.
 
+Enrichers, reviewers and notifiers are classes that derive from :class:`Enricher`, :class:`Reviewer` or :class:`Notifier`, one
+in a component. They ask the host by :mod:`yagura.http`, :mod:`yagura.search` and :mod:`yagura.lookup`, as far as their world
+allows.
+
 All run natively in unit tests (:mod:`yagura.testing`). The package knows the plugin contract and nothing of the host,
 and needs nothing but Python's own library.
 """
 
-from . import log, state
+from . import http, log, lookup, search, state
+from .alert import Alert, AlertState, Attribute, Attributes, Opinion, Report, Status, Verdict
 from .batch import Batch, Event
+from .config import Config
 from .detector import Detector, detector
 from .errors import ColumnError, ConfigError, DataError, PluginError, RetryError
 from .findings import Finding, Findings, Observable, Severity
+from .plugins import Enriched, Enricher, Notifier, Reviewer
 from .rule import Rule
 from .schema import Column
 from .views import Binaries, Booleans, Numbers, Texts, View
 
 __all__ = [
+    "Alert",
+    "AlertState",
+    "Attribute",
+    "Attributes",
     "Batch",
     "Binaries",
     "Booleans",
     "Column",
     "ColumnError",
+    "Config",
     "ConfigError",
     "DataError",
     "Detector",
+    "Enriched",
+    "Enricher",
     "Event",
     "Finding",
     "Findings",
+    "Notifier",
     "Numbers",
     "Observable",
+    "Opinion",
     "PluginError",
+    "Report",
     "RetryError",
+    "Reviewer",
     "Rule",
     "Severity",
+    "Status",
     "Texts",
+    "Verdict",
     "View",
     "detector",
+    "http",
     "log",
+    "lookup",
+    "search",
     "state",
 ]

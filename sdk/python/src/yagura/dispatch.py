@@ -6,15 +6,14 @@ It knows the shapes of the contract and not the bindings, so that unit tests run
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from . import log, state
 from .batch import Batch, RawBatch
 from .detector import Entry, Opened, open_detector
-from .errors import ConfigError, DataError, PluginError
-from .failures import describe
+from .errors import ConfigError, DataError
+from .failures import guarded
 from .findings import Finding, Findings
 from .rule import Rule
 from .schema import RawField, Schema
@@ -68,7 +67,7 @@ class Dispatch:
         batch = Batch(opened.schema, raw)
         findings = Findings(len(batch))
         try:
-            with self._guarded(DataError):
+            with guarded(self._source, DataError):
                 opened.detector.on_batch(batch, findings)
                 return findings.finish()
         finally:
@@ -83,7 +82,7 @@ class Dispatch:
             if woken not in (None, index):
                 continue
             findings = Findings()
-            with self._guarded(DataError):
+            with guarded(self._source, DataError):
                 if woken is None:
                     rule.detector.on_watermark(time, findings)
                 else:
@@ -95,7 +94,7 @@ class Dispatch:
         """Returns the memory of all rules' detectors."""
         parts: list[bytes] = []
         for rule in self._rules:
-            with self._guarded(DataError):
+            with guarded(self._source, DataError):
                 kept = bytes(rule.detector.snapshot())
             if kept:
                 for part in (rule.id.encode(), kept):
@@ -113,7 +112,7 @@ class Dispatch:
                 known = id.decode("utf-8", "replace")
                 log.warn(f"the state of rule `{known}` is dropped: the rule is not open any more")
                 continue
-            with self._guarded(DataError):
+            with guarded(self._source, DataError):
                 rule.detector.restore(part)
 
     def _open_rule(self, plugin_config: dict[str, Any], raw: RawRule) -> _OpenRule:
@@ -124,23 +123,10 @@ class Dispatch:
         schema = Schema(raw.schema)
         rule = Rule(raw.id, json.loads(raw.config), plugin_config, schema)
         try:
-            with self._guarded(ConfigError):
+            with guarded(self._source, ConfigError):
                 return _OpenRule(raw.id, schema, open_detector(entry.author, rule))
         except ConfigError as error:
             raise ConfigError(f"rule `{raw.id}`: {error}") from error
-
-    @contextmanager
-    def _guarded(self, as_error: Callable[[str], PluginError]) -> Iterator[None]:
-        """Makes what the author's code throws without meaning to an error with its place, and logs it."""
-        try:
-            yield
-        except PluginError:
-            raise
-        # `SystemExit` and `KeyboardInterrupt` too: nothing that a plugin does ends more than its call.
-        except BaseException as error:
-            message = describe(error, self._source)
-            log.error(message)
-            raise as_error(message) from error
 
 
 def _parts(state: bytes) -> Iterator[bytes]:

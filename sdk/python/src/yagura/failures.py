@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
+
+from . import log
+from .errors import PluginError
+
+
+@contextmanager
+def guarded(source: str, as_error: Callable[[str], PluginError]) -> Iterator[None]:
+    """Makes what the author's code throws without meaning to an error with its place, and logs it. ``source`` is as for
+    :func:`describe`."""
+    try:
+        yield
+    except PluginError:
+        raise
+    # `SystemExit` and `KeyboardInterrupt` too: nothing that a plugin does ends more than its call.
+    except BaseException as error:
+        message = describe(error, source)
+        log.error(message)
+        raise as_error(message) from error
 
 
 def describe(error: BaseException, source: str) -> str:

@@ -7,13 +7,13 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from . import state
-from .batch import Batch
-from .detector import open_detector
-from .findings import Finding, Findings
-from .memory import Memory
-from .rule import Rule
-from .schema import DataType, Schema
+from .. import state
+from ..batch import Batch
+from ..detector import open_detector
+from ..findings import Finding, Findings
+from ..memory import Memory
+from ..rule import Rule
+from ..schema import DataType, Schema
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 

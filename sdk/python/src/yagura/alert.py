@@ -1,0 +1,258 @@
+"""Alerts, what was said about them, and the reports that notifiers tell, as the contract has them.
+
+All text of an alert holds what stood in logs, and so what an attacker may have chosen.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from .findings import Observable, Severity
+
+
+class AlertState(Enum):
+    """What an alert has become, by the contract's numbers."""
+
+    PROVISIONAL = 0
+    """Its condition holds in what has arrived."""
+    SETTLED = 1
+    """Nothing that could change it is still to come."""
+    WITHDRAWN = 2
+    """Its condition does not hold any more."""
+
+
+class Verdict(Enum):
+    """What a reviewer takes an alert for, by the contract's numbers."""
+
+    UNDECIDED = 0
+    """It cannot be said."""
+    BENIGN = 1
+    """Nothing bad has happened."""
+    SUSPICIOUS = 2
+    """Somebody should look."""
+    MALICIOUS = 3
+    """It is an attack."""
+
+
+class Status(Enum):
+    """Where the work on an incident is, by the contract's numbers."""
+
+    OPEN = 0
+    """Nobody has taken it up."""
+    ACKNOWLEDGED = 1
+    """Somebody works on it."""
+    CLOSED = 2
+    """Done with, by a human or because its alerts were taken back. The report's text says which."""
+
+
+@dataclass(slots=True)
+class Attribute:
+    """A fact about an alert that an enricher found."""
+
+    name: str
+    value: str
+    source: str
+    """Where it comes from, for a human: a service, a table, a list."""
+
+
+class Attributes(list[Attribute]):
+    """What enrichers found."""
+
+    def value(self, name: str) -> str | None:
+        """Returns the first value under a name; ``None`` where there is none."""
+        return next((attribute.value for attribute in self if attribute.name == name), None)
+
+    def values(self, name: str) -> list[str]:
+        """Returns all values under a name, in order."""
+        return [attribute.value for attribute in self if attribute.name == name]
+
+
+@dataclass(slots=True)
+class Opinion:
+    """What a reviewer thinks of an alert. Without a severity it leaves the alert's own."""
+
+    verdict: Verdict
+    reason: str
+    """For a human, one sentence."""
+    severity: Severity | None = None
+
+
+@dataclass(slots=True)
+class Alert:
+    """What a rule has found. Times are in microseconds since 1970-01-01T00:00:00Z."""
+
+    state: AlertState
+    id: str
+    """Stays the same for as long as the alert is, whatever becomes of it."""
+    rule: str
+    title: str
+    severity: Severity
+    key: str
+    """Which of the rule's alerts this is: the values of its key columns."""
+    window_start: int
+    first_time: int
+    last_time: int
+    count: int
+    """How many findings the alert has."""
+    observables: list[tuple[str, str]] = field(default_factory=list)
+    """Kinds and values of what is worth searching for."""
+    context: list[tuple[str, str]] = field(default_factory=list)
+    """Names and values of what the rule put into the alert for the reader."""
+    tags: list[str] = field(default_factory=list)
+
+    def observables_of(self, kind: Observable | str) -> list[str]:
+        """Returns the observables of a kind, each once, in order."""
+        name = kind.value if isinstance(kind, Observable) else kind
+        return list(dict.fromkeys(value for other, value in self.observables if other == name))
+
+    def fact(self, name: str) -> str | None:
+        """Returns the first piece of context under a name; ``None`` where there is none."""
+        return next((value for other, value in self.context if other == name), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the alert as JSON has it where Yagura itself writes it, but for the events behind it, which plugins
+        do not see. Times are RFC 3339 in UTC."""
+        return {
+            "state": self.state.name.lower(),
+            "id": self.id,
+            "rule": self.rule,
+            "title": self.title,
+            "severity": self.severity.name.lower(),
+            "key": self.key,
+            "window_start": format_time(self.window_start),
+            "first_time": format_time(self.first_time),
+            "last_time": format_time(self.last_time),
+            "count": self.count,
+            "observables": [{"kind": kind, "value": value} for kind, value in self.observables],
+            "context": [{"name": name, "value": value} for name, value in self.context],
+            "tags": list(self.tags),
+        }
+
+
+@dataclass(slots=True)
+class Report:
+    """What a notifier is asked to tell of an incident."""
+
+    id: str
+    """Of the incident. The same id names the same ticket, message or thread: it is updated, not sent again."""
+    revision: int
+    """Counts what was said under this id, from one."""
+    status: Status
+    title: str
+    """One line."""
+    severity: Severity
+    text: str
+    """All there is to say, in short lines of plain text."""
+    time: int
+    """When the report was made, by the host's clock, in microseconds since 1970-01-01T00:00:00Z."""
+    alerts: list[Alert]
+    """The first ones; :attr:`alert_count` counts all."""
+    alert_count: int
+    attributes: Attributes = field(default_factory=Attributes)
+    opinions: list[tuple[str, Opinion]] = field(default_factory=list)
+    """Names of reviewers and what they think."""
+    earlier: str | None = None
+    """The receipt of the earlier report under this id; ``None`` for the first."""
+    uncertain: bool = False
+    """An earlier attempt ended without an answer, so this report, or the one that would have given a receipt, may be
+    there: look for it before making another."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing was said under the id before, as far as is known."""
+        return self.earlier is None
+
+    @property
+    def revision_id(self) -> str:
+        """Id and revision, ``ID-REVISION``: what is sent under it is sent once."""
+        return f"{self.id}-{self.revision}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the report as JSON has it where Yagura itself writes it: names with underscores, times as RFC 3339 in
+        UTC."""
+        return {
+            "id": self.id,
+            "revision": self.revision,
+            "status": self.status.name.lower(),
+            "title": self.title,
+            "severity": self.severity.name.lower(),
+            "text": self.text,
+            "time": format_time(self.time),
+            "alerts": [alert.to_dict() for alert in self.alerts],
+            "alert_count": self.alert_count,
+            "attributes": [
+                {"name": one.name, "value": one.value, "source": one.source} for one in self.attributes
+            ],
+            "opinions": [
+                [
+                    name,
+                    {
+                        "severity": (opinion.severity or self.severity).name.lower(),
+                        "verdict": opinion.verdict.name.lower(),
+                        "reason": opinion.reason,
+                    },
+                ]
+                for name, opinion in self.opinions
+            ],
+            "earlier": self.earlier,
+            "uncertain": self.uncertain,
+        }
+
+
+def format_time(micros: int) -> str:
+    """Returns a time in microseconds since 1970-01-01T00:00:00Z as RFC 3339 in UTC, with microseconds.
+
+    Raises :class:`OverflowError` for a time outside the years 1 to 9999.
+    """
+    epoch = datetime.datetime(1970, 1, 1)
+    return (epoch + datetime.timedelta(microseconds=micros)).isoformat(timespec="microseconds") + "Z"
+
+
+def alert_of(raw: Any) -> Alert:
+    """Returns an alert of the contract, as the bindings have it; likewise below."""
+    return Alert(
+        state=AlertState(raw.state.value),
+        id=raw.id,
+        rule=raw.rule,
+        title=raw.title,
+        severity=Severity(raw.severity.value),
+        key=raw.key,
+        window_start=raw.window_start,
+        first_time=raw.first_time,
+        last_time=raw.last_time,
+        count=raw.count,
+        observables=list(raw.observables),
+        context=list(raw.context),
+        tags=list(raw.tags),
+    )
+
+
+def attributes_of(raw: Iterable[Any]) -> Attributes:
+    """Returns a list of attributes."""
+    return Attributes(Attribute(one.name, one.value, one.source) for one in raw)
+
+
+def report_of(raw: Any) -> Report:
+    """Returns a report."""
+    return Report(
+        id=raw.id,
+        revision=raw.revision,
+        status=Status(raw.status.value),
+        title=raw.title,
+        severity=Severity(raw.severity.value),
+        text=raw.text,
+        time=raw.time,
+        alerts=[alert_of(alert) for alert in raw.alerts],
+        alert_count=raw.alert_count,
+        attributes=attributes_of(raw.attributes),
+        opinions=[
+            (name, Opinion(Verdict(one.verdict.value), one.reason, Severity(one.severity.value)))
+            for name, one in raw.opinions
+        ],
+        earlier=raw.earlier,
+        uncertain=raw.uncertain,
+    )

@@ -1,0 +1,89 @@
+"""Events by observable and time, for enrichers, from tables that the manifest asks for (``[plugin.wants]``) and the operator
+grants. The host bounds rows and time. ::
+
+    found = search.find(
+        "dhcp", Observable.IP, address, *search.around(alert, before=DAY), columns=["event_time", "host"], limit=1
+    )
+    for event in found:
+        enriched.attribute("host", event["host"], "dhcp")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .alert import Alert
+from .batch import Batch
+from .errors import ConfigError
+from .findings import Observable
+from .schema import Schema
+from .state import DAY, HOUR, MINUTE, SECOND
+from .text import crossing
+
+__all__ = ["DAY", "HOUR", "MINUTE", "SECOND", "Found", "Query", "around", "find"]
+
+
+@dataclass(slots=True)
+class Query:
+    """A question, as it goes to the host."""
+
+    table: str
+    observable: tuple[str, str]
+    """Kind and value."""
+    from_: int
+    to: int
+    columns: list[str]
+    limit: int
+
+
+class Found(Batch):
+    """The events that a search found: a sequence of :class:`yagura.Event`, mappings from the columns that were asked for to
+    values."""
+
+    __slots__ = ("is_truncated",)
+
+    def __init__(self, raw: Any) -> None:
+        super().__init__(Schema(raw.schema), raw.batch)
+        self.is_truncated: bool = raw.truncated
+        """Whether a limit cut the answer short."""
+
+
+def find(
+    table: str,
+    kind: Observable | str,
+    value: str,
+    start: int,
+    end: int,
+    *,
+    columns: Iterable[str],
+    limit: int = 100,
+) -> Found:
+    """Returns the events with a value in a column of its kind, from ``start`` to ``end`` in microseconds since
+    1970-01-01T00:00:00Z.
+
+    Raises :class:`yagura.ConfigError` where there is no such table or column, or no grant, and says what would give one;
+    :class:`yagura.RetryError` when it took too long.
+    """
+    name = kind.value if isinstance(kind, Observable) else kind
+    asked = [crossing(column) for column in columns]
+    return Found(_finder(Query(crossing(table), (crossing(name), crossing(value)), start, end, asked, limit)))
+
+
+def around(alert: Alert, before: int = 0, after: int = 0) -> tuple[int, int]:
+    """Returns the span from so many microseconds before an alert's first event to so many after its last."""
+    return alert.first_time - before, alert.last_time + after
+
+
+def find_by(finder: Callable[[Query], Any] | None) -> None:
+    """Lets ``finder`` answer questions by events of the contract. Only the component and unit tests call it."""
+    global _finder
+    _finder = finder or _absent
+
+
+def _absent(query: Query) -> Any:
+    raise ConfigError("a unit test has no tables: give it some by yagura.testing.Tables")
+
+
+_finder: Callable[[Query], Any] = _absent

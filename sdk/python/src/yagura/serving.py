@@ -1,0 +1,97 @@
+"""From the contract's functions to an author's enricher, reviewer or notifier: which class it is, opening, failures.
+
+It knows the shapes of the contract and not the bindings, so that unit tests run it natively.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from .alert import Alert, Attributes, Opinion, Report, Verdict
+from .config import Config
+from .errors import ConfigError, DataError
+from .failures import guarded
+from .findings import Severity
+from .plugins import Enriched, Enricher, Notifier, Reviewer
+from .text import crossing
+
+Base = TypeVar("Base", Enricher, Reviewer, Notifier)
+
+
+def author_of(base: type[Base]) -> type[Base]:
+    """Returns the author's class that derives from ``base``: the one without open methods and without a class of its own
+    below it.
+
+    Raises :class:`ConfigError` unless there is exactly one.
+    """
+    found = [author for author in _below(base) if not author.__subclasses__() and not inspect.isabstract(author)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ConfigError(f"the plugin has no {base.__name__.lower()}: derive a class from yagura.{base.__name__}")
+    names = " and ".join(f"`{author.__module__}.{author.__qualname__}`" for author in found)
+    raise ConfigError(f"the plugin has more than one {base.__name__.lower()}: {names}")
+
+
+def _below(base: type[Any]) -> Iterator[type[Any]]:
+    for author in base.__subclasses__():
+        yield author
+        yield from _below(author)
+
+
+class Serving:
+    """The functions of a world over an author's class. They raise only :class:`yagura.errors.PluginError`."""
+
+    def __init__(self, author: type[Any], source: str) -> None:
+        """``source`` is the folder of the author's files, to which the files in messages are relative."""
+        self._author = author
+        self._source = source
+        self._opened: Any = None
+
+    def open(self, config: str) -> None:
+        """Makes the author's object. ``config`` is JSON text."""
+        values = json.loads(config)
+        with guarded(self._source, ConfigError):
+            self._opened = self._author(Config(values))
+
+    def enrich(self, alert: Alert) -> Enriched:
+        """Returns what an enricher found."""
+        enriched, told = Enriched(), Enriched()
+        with guarded(self._source, DataError):
+            self._plugin(Enricher).enrich(alert, enriched)
+            # The lists are the author's, who may have put anything into them.
+            for attribute in enriched.attributes:
+                told.attribute(attribute.name, attribute.value, attribute.source)
+            for kind, value in enriched.observables:
+                told.observable(kind, value)
+        return told
+
+    def review(self, alert: Alert, attributes: Attributes) -> Opinion | None:
+        """Returns what a reviewer thinks, with a severity."""
+        severity = alert.severity
+        with guarded(self._source, DataError):
+            opinion = self._plugin(Reviewer).review(alert, attributes)
+            if opinion is None:
+                return None
+            if not isinstance(opinion, Opinion):
+                raise TypeError(f"`review` returned {type(opinion).__name__} where an Opinion or None is wanted")
+            grave = opinion.severity or severity
+            if not isinstance(grave, Severity) or not isinstance(opinion.verdict, Verdict):
+                raise TypeError(f"the opinion has the severity {grave!r} and the verdict {opinion.verdict!r}")
+            return Opinion(opinion.verdict, crossing(str(opinion.reason)), grave)
+
+    def notify(self, report: Report) -> str:
+        """Returns the receipt of a notifier."""
+        with guarded(self._source, DataError):
+            receipt = self._plugin(Notifier).notify(report)
+            if not isinstance(receipt, str):
+                raise TypeError(f"`notify` returned {type(receipt).__name__} where a receipt, a str, is wanted")
+            return crossing(receipt)
+
+    def _plugin(self, base: type[Any]) -> Any:
+        if self._opened is None:
+            raise DataError(f"the {base.__name__.lower()} was not opened")
+        return self._opened

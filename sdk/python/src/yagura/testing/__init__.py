@@ -1,0 +1,25 @@
+"""Running plugins natively, in the unit tests of their folder.
+
+Detectors get events from plain values (:class:`Events`) and give findings back (:func:`judge`, :class:`Session`). Enrichers,
+reviewers and notifiers get an :func:`alert` or a :func:`report`, and what they ask of the host is answered by a script:
+:class:`Server`, :class:`Lookups`, :class:`Tables`.
+"""
+
+from .alerts import alert, enrich, notify, report, review
+from .detectors import Events, Session, judge
+from .hosts import Lookups, Reply, Server, Tables
+
+__all__ = [
+    "Events",
+    "Lookups",
+    "Reply",
+    "Server",
+    "Session",
+    "Tables",
+    "alert",
+    "enrich",
+    "judge",
+    "notify",
+    "report",
+    "review",
+]

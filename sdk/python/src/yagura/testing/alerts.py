@@ -1,0 +1,81 @@
+"""Enrichers, reviewers and notifiers in unit tests, and what they are asked about."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..alert import Alert, AlertState, Attribute, Attributes, Opinion, Report, Status
+from ..findings import Severity
+from ..plugins import Enriched, Enricher, Notifier, Reviewer
+from ..serving import Serving
+
+
+def alert(**changes: Any) -> Alert:
+    """Returns a settled alert of severity medium, with a value in every field that is not a list, and these changes."""
+    time = 1_772_000_000_000_000
+    made = Alert(
+        state=AlertState.SETTLED,
+        id="a1",
+        rule="test-rule",
+        title="Test alert",
+        severity=Severity.MEDIUM,
+        key="test",
+        window_start=time,
+        first_time=time,
+        last_time=time + 60_000_000,
+        count=1,
+    )
+    return replace(made, **changes)
+
+
+def report(**changes: Any) -> Report:
+    """Returns the first report of an incident with one alert, :func:`alert`, and these changes."""
+    about = alert()
+    made = Report(
+        id="i1",
+        revision=1,
+        status=Status.OPEN,
+        title=about.title,
+        severity=about.severity,
+        text="Test alert\nkey: test",
+        time=about.last_time + 1_000_000,
+        alerts=[about],
+        alert_count=1,
+    )
+    return replace(made, **changes)
+
+
+def enrich(enricher: type[Enricher], alert: Alert, config: Mapping[str, Any] | None = None) -> Enriched:
+    """Opens an enricher with a configuration and returns what it finds about an alert.
+
+    Raises what the host would be told: :class:`yagura.ConfigError`, :class:`yagura.DataError` or
+    :class:`yagura.RetryError`; so do the functions below.
+    """
+    return _open(enricher, config).enrich(alert)
+
+
+def review(
+    reviewer: type[Reviewer],
+    alert: Alert,
+    attributes: Iterable[Attribute] = (),
+    config: Mapping[str, Any] | None = None,
+) -> Opinion | None:
+    """Opens a reviewer with a configuration and returns what it thinks of an alert, with a severity."""
+    return _open(reviewer, config).review(alert, Attributes(attributes))
+
+
+def notify(notifier: type[Notifier], report: Report, config: Mapping[str, Any] | None = None) -> str:
+    """Opens a notifier with a configuration, has it tell a report, and returns the receipt."""
+    return _open(notifier, config).notify(report)
+
+
+def _open(author: type[Any], config: Mapping[str, Any] | None) -> Serving:
+    file = getattr(sys.modules.get(author.__module__), "__file__", None)
+    serving = Serving(author, os.path.dirname(os.path.abspath(file or ".")))
+    serving.open(json.dumps(dict(config or {})))
+    return serving
