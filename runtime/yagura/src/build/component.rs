@@ -1,8 +1,9 @@
 //! The component around a core module, and the check that it keeps to its world.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve, SourceMap};
@@ -43,6 +44,7 @@ pub(super) fn componentize(core: &[u8], world: Option<World>) -> Result<Vec<u8>>
         let world = world.ok_or_else(|| {
             anyhow!("it does not say which world it is of: build it through its pack, whose pack.toml says so")
         })?;
+        facts.fit(world)?;
         let (resolve, package) = contract()?;
         let world = resolve.select_world(&[package], Some(world.name()))?;
         embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8)?;
@@ -59,6 +61,9 @@ pub(super) fn componentize(core: &[u8], world: Option<World>) -> Result<Vec<u8>>
 struct Facts {
     has_world: bool,
     uses_preview1: bool,
+    /// The contract's interfaces that it imports and exports, each once.
+    imports: BTreeSet<String>,
+    exports: BTreeSet<String>,
 }
 
 impl Facts {
@@ -66,6 +71,8 @@ impl Facts {
         let mut facts = Self {
             has_world: false,
             uses_preview1: false,
+            imports: BTreeSet::new(),
+            exports: BTreeSet::new(),
         };
         for payload in Parser::new(0).parse_all(core) {
             match payload.context("it is not WebAssembly")? {
@@ -74,13 +81,91 @@ impl Facts {
                 }
                 Payload::ImportSection(imports) => {
                     for import in imports.into_imports() {
-                        facts.uses_preview1 |= import?.module == PREVIEW1;
+                        let module = import?.module;
+                        facts.uses_preview1 |= module == PREVIEW1;
+                        facts.imports.extend(interface(module).map(str::to_owned));
+                    }
+                }
+                Payload::ExportSection(exports) => {
+                    for export in exports {
+                        facts
+                            .exports
+                            .extend(interface(export?.name).map(str::to_owned));
                     }
                 }
                 _ => {}
             }
         }
         Ok(facts)
+    }
+
+    /// Says in an author's words what would keep the module from being of a world.
+    fn fit(&self, world: World) -> Result<()> {
+        let wanted = exported(world);
+        if !self.exports.contains(wanted) {
+            let others: Vec<&str> = WORLDS
+                .into_iter()
+                .filter(|other| self.exports.contains(exported(*other)))
+                .map(World::name)
+                .collect();
+            return Err(if others.is_empty() {
+                anyhow!(
+                    "it exports no `yagura:plugin/{wanted}`, and so is no {}: its code registers none",
+                    world.name()
+                )
+            } else {
+                anyhow!(
+                    "it exports no `yagura:plugin/{wanted}`, and so is no {0}: its code is for the world {1}, where pack.toml says `world = \"{0}\"`",
+                    world.name(),
+                    others.join(" and ")
+                )
+            });
+        }
+        let offered = offered(world);
+        if let Some(import) = self
+            .imports
+            .iter()
+            .find(|import| !offered.contains(&import.as_str()))
+        {
+            let names: Vec<String> = offered
+                .iter()
+                .filter(|name| **name != "types")
+                .map(|name| format!("`{name}`"))
+                .collect();
+            bail!(
+                "it imports `yagura:plugin/{import}`, which the world {} does not offer: it has {}; a package of the SDK for another world is imported somewhere",
+                world.name(),
+                names.join(", ")
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Returns the name of the contract's interface in the name of a module that is imported or of a function that is exported.
+fn interface(name: &str) -> Option<&str> {
+    // Compilers that follow the newer convention put its name first.
+    let name = name.strip_prefix("cm32p2|").unwrap_or(name);
+    name.strip_prefix("yagura:plugin/")?.split('@').next()
+}
+
+/// All worlds of the contract.
+const WORLDS: [World; 5] = [
+    World::Detector,
+    World::Enricher,
+    World::Reviewer,
+    World::Notifier,
+    World::Normalizer,
+];
+
+/// The interface that a world exports.
+fn exported(world: World) -> &'static str {
+    match world {
+        World::Detector => "detection",
+        World::Enricher => "enrichment",
+        World::Reviewer => "reviewing",
+        World::Notifier => "notifying",
+        World::Normalizer => "normalizing",
     }
 }
 
@@ -136,12 +221,8 @@ pub(super) fn check(name: &str, component: &[u8], expected: Option<World>) -> Re
         .into());
     }
     let offered = offered(world);
-    let is_offered = |import: &str| {
-        let interface = import
-            .strip_prefix("yagura:plugin/")
-            .and_then(|rest| rest.split('@').next());
-        interface.is_some_and(|interface| offered.contains(&interface))
-    };
+    let is_offered =
+        |import: &str| interface(import).is_some_and(|interface| offered.contains(&interface));
     if let Some(import) = info.imports.iter().find(|import| !is_offered(import)) {
         return Err(LoadError::ForbiddenImport {
             name,
@@ -234,6 +315,30 @@ mod tests {
         let error = componentize(&core, None).unwrap_err().to_string();
         assert!(error.contains("pack.toml"), "{error}");
         let error = componentize(&core, Some(World::Detector)).unwrap_err();
-        assert!(format!("{error:#}").contains("detection"), "{error:#}");
+        let wanted =
+            "its code is for the world notifier, where pack.toml says `world = \"detector\"`";
+        assert!(format!("{error:#}").contains(wanted), "{error:#}");
+    }
+
+    #[test]
+    fn a_module_that_imports_what_its_world_lacks_is_told_so() {
+        let greedy = BARE.replacen(
+            "(memory",
+            "(import \"yagura:plugin/search@0.1.0\" \"find\" (func)) (memory",
+            1,
+        );
+        let core = wat::parse_str(&greedy).unwrap();
+        let error = componentize(&core, Some(World::Notifier))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("it imports `yagura:plugin/search`, which the world notifier does not offer: it has `log`, `http`;"),
+            "{error}"
+        );
+        let nothing = wat::parse_str("(module)").unwrap();
+        let error = componentize(&nothing, Some(World::Reviewer))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("its code registers none"), "{error}");
     }
 }

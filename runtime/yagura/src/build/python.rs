@@ -23,6 +23,13 @@ const REQUIREMENTS: &str = "requirements.txt";
 
 /// Makes the component of the modules below `source`, or takes it from the cache when nothing changed.
 pub(super) fn componentize(source: &Path, world: World) -> Result<Vec<u8>> {
+    if world == World::Normalizer {
+        return Err(RuleFault(format!(
+            "{}: the Python SDK has no world `normalizer`",
+            source.display()
+        ))
+        .into());
+    }
     let files = files(source)?;
     let key = key(&files, world);
     let cached = cache_dir().join("builds").join(format!("{key}.wasm"));
@@ -95,7 +102,7 @@ fn key(files: &[Source], world: World) -> String {
         hash.update(bytes);
     };
     for part in [
-        "python-2",
+        "python-3",
         COMPONENTIZE_PY.version,
         world.name(),
         &Sdk::Python.digest(),
@@ -118,7 +125,7 @@ fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
     let dir = tempfile::tempdir().context("cannot make a directory to build in")?;
     let place = Layout::new(dir.path());
     place
-        .fill(files)
+        .fill(files, world)
         .with_context(|| format!("cannot write to {}", dir.path().display()))?;
     if place.author.join(REQUIREMENTS).is_file() {
         install_requirements(&place)?;
@@ -183,13 +190,12 @@ impl Layout {
         }
     }
 
-    fn fill(&self, files: &[Source]) -> std::io::Result<()> {
+    fn fill(&self, files: &[Source], world: World) -> std::io::Result<()> {
         write_contract(&self.wit)?;
         Sdk::Python.write_below("src", &self.app)?;
         fs::create_dir_all(&self.author)?;
         fs::create_dir_all(&self.packages)?;
-        let entry = format!("from yagura.component import Detection, load\nload(\"{AUTHOR}\")\n");
-        fs::write(self.app.join(format!("{ENTRY}.py")), entry)?;
+        fs::write(self.app.join(format!("{ENTRY}.py")), entry(world))?;
         for file in files {
             let path = self.author.join(&file.name);
             super::make_parent(&path)?;
@@ -197,6 +203,22 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+/// Returns the module that componentize-py starts from. The SDK has a module for each world, because the bindings of one
+/// world lack what others import; its class is named after the interface that the world exports.
+fn entry(world: World) -> String {
+    let class = match world {
+        World::Detector => "Detection",
+        World::Enricher => "Enrichment",
+        World::Reviewer => "Reviewing",
+        World::Notifier => "Notifying",
+        World::Normalizer => "Normalizing",
+    };
+    format!(
+        "from yagura.component.{} import {class}, load\nload(\"{AUTHOR}\")\n",
+        world.name()
+    )
 }
 
 fn install_requirements(place: &Layout) -> Result<()> {
@@ -289,6 +311,14 @@ mod tests {
         write("lists/cities.txt", "Tokyo\n");
         assert_eq!(key_now(), first);
         assert_ne!(key(&files(dir.path()).unwrap(), World::Notifier), first);
+    }
+
+    #[test]
+    fn the_entry_is_of_its_world() {
+        assert_eq!(
+            entry(World::Enricher),
+            "from yagura.component.enricher import Enrichment, load\nload(\"source\")\n"
+        );
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// What the rule is written in
     #[arg(long, value_enum)]
     lang: Language,
+    /// What the code is for: detectors judge events, the others answer alerts
+    #[arg(long, value_enum, default_value_t)]
+    world: World,
     /// Directory to make; it must not hold anything yet
     dir: PathBuf,
 }
@@ -30,6 +33,32 @@ enum Language {
     Sql,
     /// A Sigma rule as it is, no code
     Sigma,
+}
+
+/// The worlds that there are templates for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum World {
+    /// Finds what is suspicious in events
+    #[default]
+    Detector,
+    /// Adds facts to alerts
+    Enricher,
+    /// Judges alerts
+    Reviewer,
+    /// Tells people about incidents
+    Notifier,
+}
+
+impl World {
+    /// Returns its name, which is also that of the folder with the code.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Detector => "detector",
+            Self::Enricher => "enricher",
+            Self::Reviewer => "reviewer",
+            Self::Notifier => "notifier",
+        }
+    }
 }
 
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
@@ -78,15 +107,16 @@ impl Language {
     }
 
     /// Where the unit tests are, and how they are run without Wasm.
-    fn native(self) -> Option<&'static str> {
-        match self {
-            Self::Rust => Some("(cd detector && cargo test)"),
-            Self::Go => Some("(cd detector && go test .)"),
-            Self::Python => Some(
-                "(cd detector && PYTHONPATH=.:../.yagura/sdk/python/src python3 -m unittest discover tests)",
-            ),
-            Self::Sql | Self::Sigma => None,
-        }
+    fn native(self, world: World) -> Option<String> {
+        let tests = match self {
+            Self::Rust => "cargo test",
+            Self::Go => "go test .",
+            Self::Python => {
+                "PYTHONPATH=.:../.yagura/sdk/python/src python3 -m unittest discover tests"
+            }
+            Self::Sql | Self::Sigma => return None,
+        };
+        Some(format!("(cd {} && {tests})", world.name()))
     }
 }
 
@@ -99,8 +129,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             dir.display()
         );
     }
-    let language = arguments.lang;
-    let files = files(language, &name)?;
+    let (language, world) = (arguments.lang, arguments.world);
+    if language.sdk().is_none() && world != World::Detector {
+        bail!(
+            "a {} is code: give it --lang rust, go or python, not {}",
+            world.name(),
+            language.name()
+        );
+    }
+    let files = files(language, world, &name)?;
     for (path, text) in &files {
         let file = dir.join(path);
         let parent = file.parent().unwrap_or(dir);
@@ -112,38 +149,51 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     if let Some(sdk) = language.sdk() {
         sdk.place(dir).with_context(home)?;
     }
-    tell(language, dir, &files)?;
+    tell(language, world, dir, &files)?;
     Ok(0)
 }
 
 /// Returns the files of the pack, in order of path.
-fn files(language: Language, name: &str) -> Result<Vec<(PathBuf, String)>> {
+fn files(language: Language, world: World, name: &str) -> Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
-    for part in ["common", language.name()] {
+    // Code is in a folder of its world, below that of its language.
+    let own = match language.sdk() {
+        Some(_) => format!("{}/{}", language.name(), world.name()),
+        None => language.name().to_owned(),
+    };
+    for (part, base) in [("common", "common"), (&own, language.name())] {
         let dir = TEMPLATES
             .get_dir(part)
             .with_context(|| format!("there is no template {part}"))?;
-        collect(dir, Path::new(part), &mut files)?;
+        collect(dir, Path::new(base), &mut files)?;
     }
+    let mut plugin = "";
     if language.sdk().is_some() {
-        let rule = text_of("rule.toml")?;
-        files.push(("rules/root-login.toml".into(), rule.to_owned()));
+        plugin = text_of(&format!("worlds/{}.toml", world.name()))?;
+        if world == World::Detector {
+            let rule = text_of("rule.toml")?;
+            files.push(("rules/root-login.toml".into(), rule.to_owned()));
+        }
     }
-    let plugin = match language.sdk() {
-        Some(_) => text_of("plugin.toml")?,
-        None => "",
+    // Without rules there are no cases to run, only unit tests.
+    let steps = match world {
+        World::Detector => text_of("steps/detector.yml")?,
+        World::Enricher | World::Reviewer | World::Notifier => text_of("steps/answering.yml")?,
     };
     for (_, text) in &mut files {
         *text = text
             .replace("{{name}}", name)
             .replace("{{plugin}}", plugin.trim_end())
             .replace("{{fuel}}", language.fuel())
-            .replace("{{workflow}}\n", language.workflow());
+            .replace("{{workflow}}\n", language.workflow())
+            .replace("{{steps}}\n", steps)
+            .replace("{{native}}", &language.native(world).unwrap_or_default());
     }
     files.sort();
     Ok(files)
 }
 
+/// Returns a template that is one file.
 fn text_of(name: &str) -> Result<&'static str> {
     TEMPLATES
         .get_file(name)
@@ -206,7 +256,7 @@ fn name_of(dir: &Path) -> Result<String> {
     Ok(name)
 }
 
-fn tell(language: Language, dir: &Path, files: &[(PathBuf, String)]) -> Result<()> {
+fn tell(language: Language, world: World, dir: &Path, files: &[(PathBuf, String)]) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "made {}:", dir.display())?;
     for (path, _) in files {
@@ -214,14 +264,18 @@ fn tell(language: Language, dir: &Path, files: &[(PathBuf, String)]) -> Result<(
     }
     writeln!(out, "next:")?;
     writeln!(out, "  cd {}", dir.display())?;
-    let build = if language.sdk().is_some() {
-        "builds the component and runs its tests"
+    if world == World::Detector {
+        let build = if language.sdk().is_some() {
+            "builds the component and runs its tests"
+        } else {
+            "runs its tests"
+        };
+        writeln!(out, "  yagura test .     # {build}")?;
+        writeln!(out, "  yagura dev .      # again on every save")?;
     } else {
-        "runs its tests"
-    };
-    writeln!(out, "  yagura test .     # {build}")?;
-    writeln!(out, "  yagura dev .      # again on every save")?;
-    if let Some(native) = language.native() {
+        writeln!(out, "  yagura build .    # makes {}.wasm", world.name())?;
+    }
+    if let Some(native) = language.native(world) {
         writeln!(out, "  {native}")?;
     }
     Ok(())
@@ -229,22 +283,41 @@ fn tell(language: Language, dir: &Path, files: &[(PathBuf, String)]) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use yagura_core::pack::{Manifest, parse};
+
     use super::*;
 
     #[test]
     fn no_template_leaves_a_gap() {
         for language in Language::value_variants() {
-            let files = files(*language, "logins").unwrap();
-            let names: Vec<String> = files
-                .iter()
-                .map(|(path, _)| path.display().to_string())
-                .collect();
-            for name in ["pack.toml", ".gitignore", ".github/workflows/test.yml"] {
-                assert!(names.iter().any(|known| known == name), "{names:?}");
-            }
-            for (path, text) in &files {
-                assert!(!text.contains("{{"), "{}: {text}", path.display());
-                assert_ne!(path.extension().unwrap_or_default(), "in");
+            for world in World::value_variants() {
+                if language.sdk().is_none() && *world != World::Detector {
+                    continue;
+                }
+                let files = files(*language, *world, "logins").unwrap();
+                let names: Vec<String> = files
+                    .iter()
+                    .map(|(path, _)| path.display().to_string())
+                    .collect();
+                for name in ["pack.toml", ".gitignore", ".github/workflows/test.yml"] {
+                    assert!(names.iter().any(|known| known == name), "{names:?}");
+                }
+                for (path, text) in &files {
+                    // What is no gap is a secret's placeholder, or a brace of Rust's.
+                    let text = text.replace("{{secret:", "").replace("r#\"{{\"", "");
+                    assert!(!text.contains("{{"), "{}: {text}", path.display());
+                    assert_ne!(path.extension().unwrap_or_default(), "in");
+                }
+                let manifest = files
+                    .iter()
+                    .find(|(path, _)| path == Path::new("pack.toml"));
+                let (path, text) = manifest.unwrap();
+                let manifest: Manifest = parse(path, text).unwrap();
+                for plugin in manifest.plugins {
+                    assert_eq!(plugin.world.name(), world.name());
+                    let source = plugin.source.unwrap();
+                    assert!(files.iter().any(|(path, _)| path.starts_with(&source)));
+                }
             }
         }
     }
