@@ -300,8 +300,7 @@ mod tests {
         (memory (export "memory") 1)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
         (func (export "yagura:plugin/notifying@0.1.0#open") (param i32 i32) (result i32) unreachable)
-        (func (export "yagura:plugin/notifying@0.1.0#notify")
-            (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) unreachable))"#;
+        (func (export "yagura:plugin/notifying@0.1.0#notify") (param i32) (result i32) unreachable))"#;
 
     #[test]
     fn a_module_without_metadata_takes_the_world_of_its_pack_and_needs_no_system() {
