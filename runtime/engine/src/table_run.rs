@@ -229,7 +229,11 @@ impl TableRun {
             if before + findings.len() > self.options.max_findings {
                 return Err(self.too_many(&findings));
             }
-            if self.options.enough.is_some_and(|enough| findings.len() >= enough) {
+            if self
+                .options
+                .enough
+                .is_some_and(|enough| findings.len() >= enough)
+            {
                 break;
             }
         }
