@@ -207,7 +207,11 @@ impl Notifier {
                     Failure::Permanent { .. } => (None, false),
                 };
                 let error = failure.to_string();
-                if again_at.is_none() {
+                let (incident, attempt) = (&row.incident, row.attempts + 1);
+                if again_at.is_some() {
+                    tracing::warn!(notifier = %name, %incident, attempt, error, "a report did not arrive; it is tried again");
+                } else {
+                    tracing::error!(notifier = %name, %incident, error, "a report is given up; send it with `yagura alerts resend`");
                     let what = format!("given up: {error}");
                     incidents::note(&mut write, &row.incident, now, name, &what).await?;
                 }

@@ -219,6 +219,9 @@ impl Investigator {
                 return write.commit().await;
             }
         }
+        if let Some(error) = &error {
+            tracing::warn!(enricher = %run.enricher, alert = %run.alert, error, "an enricher failed");
+        }
         let state = if error.is_none() {
             RunState::Done
         } else {
@@ -261,7 +264,10 @@ impl Investigator {
             match self.review(port, &row, &attributes).await {
                 Ok(Some(opinion)) => opinions.push((name.clone(), opinion)),
                 Ok(None) => {}
-                Err(failure) => failures.push(format!("{name} failed: {failure}")),
+                Err(failure) => {
+                    tracing::warn!(reviewer = %name, alert, error = %failure, "a reviewer failed");
+                    failures.push(format!("{name} failed: {failure}"));
+                }
             }
         }
         insist(|| self.end_round(&row, delay, &opinions, &failures)).await?;

@@ -1,7 +1,7 @@
 //! What is read from the store, typed.
 
 use serde::{Deserialize, Serialize};
-use yagura_core::report::{AlertState, Enriched, IncidentStatus, Opinion, Verdict};
+use yagura_core::report::{AlertLine, AlertState, Enriched, IncidentStatus, Opinion, Verdict};
 use yagura_core::{Alert, Severity, Timestamp};
 
 /// Makes an enum that the store keeps as a word.
@@ -173,6 +173,17 @@ pub struct AlertRow {
 }
 
 impl AlertRow {
+    /// Returns it as a line of alerts.
+    pub fn line(&self) -> AlertLine {
+        AlertLine {
+            seq: self.seq,
+            state: self.state,
+            reason: self.reason.clone(),
+            replaced_by: self.replaced_by.clone(),
+            alert: self.alert.clone(),
+        }
+    }
+
     /// Returns how grave it is, as reviewed.
     pub fn severity(&self) -> Severity {
         self.judged.unwrap_or(self.alert.severity)
