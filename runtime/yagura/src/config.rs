@@ -218,6 +218,17 @@ impl Config {
         Ok(config)
     }
 
+    /// Returns where alerts are kept.
+    pub(crate) fn store_location(&self) -> Result<yagura_alerts::Location> {
+        match &self.store {
+            Some(store) => crate::commands::alerts::location(store),
+            None => {
+                let state = self.serve.clone().unwrap_or_default().state;
+                Ok(yagura_alerts::Location::Sqlite(state.join("alerts.db")))
+            }
+        }
+    }
+
     /// Returns the tables: those with a URL, then the lake's others, which are its folders.
     pub(crate) async fn tables(&self) -> Result<Vec<TableConfig>> {
         let mut tables = Vec::new();

@@ -160,10 +160,7 @@ fn csv_rows(file: &Path, key: Option<&str>) -> Result<Vec<(String, Value)>> {
         None => 0,
         Some(key) => names.iter().position(|name| name == key).with_context(|| {
             let known: Vec<&str> = names.iter().collect();
-            format!(
-                "there is no column `{key}`; there are {}",
-                known.join(", ")
-            )
+            format!("there is no column `{key}`; there are {}", known.join(", "))
         })?,
     };
     let mut rows = Vec::new();
@@ -249,7 +246,10 @@ mod tests {
     fn what_cannot_be_read_is_named() {
         let error = |name, text, key| format!("{:#}", table(name, text, key).unwrap_err());
         let message = error("assets.csv", "host,os\nweb,linux\n", Some("name"));
-        assert!(message.contains("there is no column `name`; there are host, os"), "{message}");
+        assert!(
+            message.contains("there is no column `name`; there are host, os"),
+            "{message}"
+        );
         let message = error("users.ndjson", "{\"user\":\"ann\"}\nann\n", None);
         assert!(message.contains("line 2 is no JSON object"), "{message}");
         let message = error("users.txt", "", None);

@@ -3,6 +3,7 @@
 //! One file a command in `commands/`. Results go to stdout, everything else to stderr. Exit codes: 0 well, 1 findings or
 //! failed tests, 2 a rule, pack or plugin is wrong, 3 configuration or input is wrong.
 
+mod answering;
 mod build;
 mod commands;
 mod config;
@@ -46,6 +47,7 @@ enum Command {
     Run(commands::run::Arguments),
     Serve(commands::serve::Arguments),
     Status(commands::status::Arguments),
+    Alerts(commands::alerts::Arguments),
     Build(commands::build::Arguments),
     Inspect(commands::inspect::Arguments),
     Check(commands::check::Arguments),
@@ -60,7 +62,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("YAGURA_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    let filter = EnvFilter::try_from_env("YAGURA_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("error,yagura_alerts=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Serve(arguments) => commands::serve::run(arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
+        Command::Alerts(arguments) => commands::alerts::run(arguments),
         Command::Build(arguments) => commands::build::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),

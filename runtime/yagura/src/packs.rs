@@ -61,10 +61,19 @@ pub(crate) fn load(
     field_maps: &[PathBuf],
     meter: Meter,
 ) -> Result<Loaded> {
+    load_by(&host(meter)?, dirs, sigma, field_maps)
+}
+
+/// Does the same with a host that is there already.
+pub(crate) fn load_by(
+    host: &Host,
+    dirs: &[PathBuf],
+    sigma: &[PathBuf],
+    field_maps: &[PathBuf],
+) -> Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut sigma = sigma.to_vec();
     let mut ids: BTreeMap<String, PathBuf> = BTreeMap::new();
-    let host = host(meter)?;
     for dir in dirs {
         let pack = Pack::read(dir)?;
         // Sigma rules lie beside the others, as they are.
@@ -89,7 +98,7 @@ pub(crate) fn load(
                 Some(name) => match plugins.get(name) {
                     Some(index) => Some(*index),
                     None => {
-                        loaded.plugins.push(load_plugin(&host, &pack, name)?);
+                        loaded.plugins.push(load_plugin(host, &pack, name)?);
                         plugins.insert(name, loaded.plugins.len() - 1);
                         Some(loaded.plugins.len() - 1)
                     }

@@ -3,9 +3,11 @@
 //! A case is a few events and the alerts that one rule must make of them. It runs through the same ingest, engine and
 //! alerts as `yagura run`, over a lake in memory that holds its events alone.
 
+pub(crate) mod answers;
 mod cases;
 mod judge;
 mod needed;
+pub(crate) mod policy;
 
 pub(crate) use cases::{Case, Events, collect};
 pub(crate) use judge::{Outcome, Suite};

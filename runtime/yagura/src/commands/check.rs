@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use serde::Serialize;
+use yagura_alerts::policy::Policy;
 use yagura_core::names::did_you_mean;
 use yagura_core::{Pack, TimeRange};
 use yagura_engine::{
@@ -25,6 +26,8 @@ use yagura_rules::sigma::{
 };
 
 use super::block_on;
+use crate::answering::now;
+use crate::config::Config;
 use crate::exit::RULE;
 use crate::output::Format;
 use crate::packs;
@@ -36,6 +39,9 @@ use crate::ruleset::{RuleSet, Sources};
 pub(crate) struct Arguments {
     #[command(flatten)]
     sources: Sources,
+    /// Policy to look over too [default: that of --config]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Fail on warnings too
     #[arg(long)]
     strict: bool,
@@ -64,7 +70,7 @@ struct Remarked {
     line: Option<usize>,
     level: Level,
     /// What kind of thing, for filters: `syntax`, `table`, `field`, `never-matches`, `duplicate`, `expensive`, `tags`,
-    /// `unused`, `metadata`, `correlation`.
+    /// `unused`, `metadata`, `correlation`, `policy`.
     check: &'static str,
     rule: Option<String>,
     key: Option<String>,
@@ -83,6 +89,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let placed = set.tables.as_ref().map(|tables| place(&set.sigma, tables));
     let tables = set.tables.as_ref().unwrap_or(&shipped);
     let mut check = Check::default();
+    let policy = match (&arguments.policy, &arguments.sources.config) {
+        (Some(file), _) => Some(file.clone()),
+        (None, Some(file)) => Config::read(file)?.policy,
+        (None, None) => None,
+    };
+    if let Some(file) = policy {
+        check.policy(&set, &file)?;
+    }
     check.sigma(&set, placed.as_ref());
     check.own(&set, &shipped);
     check.own_correlations(&set, tables, placed.as_ref());
@@ -189,6 +203,36 @@ fn rules_of(pack: &Pack, name: &str) -> Result<Option<Vec<String>>> {
     };
     let plugin = packs::host(Meter::Off)?.load_detector(&file, &manifest.limits)?;
     Ok(Some(plugin.rule_ids()?))
+}
+
+impl Check {
+    /// Looks a policy over, with the rules that are known.
+    fn policy(&mut self, set: &RuleSet, file: &Path) -> Result<()> {
+        let own = set.own().map(|source| source.rule.id.clone());
+        let sigma = set
+            .sigma
+            .load
+            .rules
+            .iter()
+            .map(yagura_engine::sigma_rule_id);
+        let rules: BTreeSet<String> = own.chain(sigma).collect();
+        let policy = Policy::read(file)?;
+        for problem in policy.lint((!rules.is_empty()).then_some(&rules), now()) {
+            self.found.push(Remarked {
+                file: file.to_owned(),
+                line: problem.line,
+                level: match problem.level {
+                    yagura_alerts::policy::Level::Error => Level::Error,
+                    yagura_alerts::policy::Level::Warning => Level::Warning,
+                },
+                check: "policy",
+                rule: None,
+                key: Some(problem.key.to_string()),
+                message: problem.message,
+            });
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Default)]

@@ -1,5 +1,6 @@
 //! One file a command: arguments as they are typed, then what they come to.
 
+pub(crate) mod alerts;
 pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod check;

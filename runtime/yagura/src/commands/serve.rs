@@ -1,5 +1,6 @@
 //! `yagura serve`: the rules over tables that grow.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use yagura_engine::{RunInput, RunOptions};
 use yagura_host::Meter;
 
 use super::block_on;
+use crate::answering::Answering;
 use crate::config::{Config, ServeSettings};
 use crate::outbox::Outbox;
 use crate::output::number;
@@ -56,7 +58,8 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             arguments.config.display()
         );
     }
-    let loaded = packs::load(&config.packs, &config.sigma, &config.field_maps, Meter::Off)?;
+    let host = packs::host(Meter::Off)?;
+    let loaded = packs::load_by(&host, &config.packs, &config.sigma, &config.field_maps)?;
     let mut places = loaded.places;
     if let Some(file) = &config.geoip {
         let read = Places::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
@@ -86,12 +89,18 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         );
     }
     // A file that was moved away for a new one begins where the store knows that the old one ended.
-    let delivered = match outbox.last() {
+    let mut delivered = match outbox.last() {
         0 => store.meta("delivered")?.unwrap_or(0),
         last => last,
     };
     let poll = settings.poll()?;
     let mut err = io::stderr();
+    let rules = rule_ids(&input);
+    let mut answering = Answering::open(&config, &host, rules, delivered, &mut err).await?;
+    if let Some(answering) = &answering {
+        // Lines that the file has and the desk has not are handed out once more.
+        delivered = delivered.min(answering.last().await?);
+    }
     let mut stop = std::pin::pin!(stopped());
     let (mut live, opened) = Live::open(input, options, store, delivered)
         .await
@@ -99,7 +108,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     tell_opened(&mut err, &opened, &settings)?;
     let mut is_stopping = false;
     loop {
-        deliver(&mut live, &mut outbox)?;
+        deliver(&mut live, &mut outbox, answering.as_ref()).await?;
         if live.poll().await.map_err(plain)? {
             let (again, opened) = live.reopen().await.map_err(plain)?;
             live = again;
@@ -107,7 +116,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             continue;
         }
         while !is_stopping && let Some(report) = live.step().await.map_err(plain)? {
-            deliver(&mut live, &mut outbox)?;
+            deliver(&mut live, &mut outbox, answering.as_ref()).await?;
             tell_step(&mut err, &report, arguments.quiet)?;
             is_stopping = tokio::select! {
                 biased;
@@ -125,20 +134,46 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         }
         tokio::select! {
             () = &mut stop => break,
+            error = failed(&mut answering) => return Err(error),
             () = tokio::time::sleep(poll) => {}
         }
     }
-    deliver(&mut live, &mut outbox)?;
+    deliver(&mut live, &mut outbox, answering.as_ref()).await?;
     live.note_delivered().map_err(plain)?;
     live.flush().map_err(plain)?;
+    if let Some(answering) = answering {
+        answering.stop().await?;
+    }
     Ok(0)
 }
 
-/// Hands committed lines to the file.
-fn deliver(live: &mut Live, outbox: &mut Outbox) -> Result<()> {
+/// Returns the ids of all rules.
+fn rule_ids(input: &RunInput) -> BTreeSet<String> {
+    let own = input.rules.iter().map(|source| source.rule.id.clone());
+    let sigma = input.sigma.load.rules.iter();
+    own.chain(sigma.map(yagura_engine::sigma_rule_id)).collect()
+}
+
+async fn failed(answering: &mut Option<Answering>) -> anyhow::Error {
+    match answering {
+        Some(answering) => answering.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Hands committed lines to the file and the desk.
+async fn deliver(
+    live: &mut Live,
+    outbox: &mut Outbox,
+    answering: Option<&Answering>,
+) -> Result<()> {
     let lines = live.take_lines().map_err(plain)?;
     outbox.append(&lines)?;
-    live.delivered(outbox.last());
+    let mut last = outbox.last();
+    if let Some(answering) = answering {
+        last = last.min(answering.take(&lines).await?);
+    }
+    live.delivered(last);
     Ok(())
 }
 

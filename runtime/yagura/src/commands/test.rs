@@ -9,21 +9,33 @@ use anyhow::{Context, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
+use yagura_host::Meter;
+
 use super::block_on;
+use crate::answering::{Network, read_policy};
 use crate::build;
+use crate::config::Config;
 use crate::exit::{FAILED, RULE};
 use crate::output::{Format, number, printable};
+use crate::packs;
 use crate::schema;
-use crate::suite::{Outcome, Suite};
+use crate::suite::answers::{self, AnswerOptions};
+use crate::suite::{Outcome, Suite, policy};
 
 /// Test packs: recorded events must give the alerts that are expected of them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     /// Directories of packs
-    #[arg(required = true, value_name = "PACK")]
+    #[arg(required_unless_present = "policy", value_name = "PACK")]
     packs: Vec<PathBuf>,
-    /// Test only rules whose id contains this text
+    /// Test a policy: what becomes of the alerts of its [[test]]s
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Let enrichers and notifiers ask real servers, with the secrets and grants of this configuration, and keep the answers
+    #[arg(long, value_name = "CONFIG")]
+    record: Option<PathBuf>,
+    /// Test only rules, or plugins that answer alerts, whose id contains this text
     #[arg(long, value_name = "TEXT", default_value = "")]
     rule: String,
     /// Write the files of expected alerts anew; read them before you commit them
@@ -49,6 +61,9 @@ A case is a [[test]] in the rule's file, or a file of events in tests/RULE/: NAM
 it is a folder NAME with such a file for each, TABLE.ndjson. A case whose name begins with `negative` and that has no file of
 alerts expects none.
 
+A case of an enricher, a reviewer or a notifier is tests/PLUGIN/NAME.json: the alert or the report, the answers of servers,
+searches and lookup tables, and what the plugin must say. Nothing leaves the machine, but with --record.
+
 Tests need no network, and give the same result everywhere: plugins have no clock, and fuel (about a Wasm instruction each)
 stands for time. A rule with `fuel_per_event` fails when its plugin uses more. Exit code 0 if all passed, 1 if not or if there
 is no case, 2 if a rule or pack is wrong.";
@@ -67,6 +82,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
                 return Err(error);
             }
         }
+    }
+    if let Some(file) = &arguments.policy {
+        results.push(block_on(test_policy(file))?);
     }
     report(arguments, &results)?;
     let cases = || results.iter().flat_map(|result| &result.outcomes);
@@ -126,11 +144,34 @@ fn report(arguments: &Arguments, results: &[PackResult]) -> Result<()> {
 
 async fn test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
     let suite = Suite::read(dir, &arguments.field_map, &arguments.rule).await?;
+    let mut outcomes = suite.run(arguments.update).await?;
+    let network = match &arguments.record {
+        Some(file) => Some(Network::open(&Config::read(file)?)?),
+        None => None,
+    };
+    let options = AnswerOptions {
+        update: arguments.update,
+        record: network.as_ref(),
+    };
+    let host = packs::host(Meter::Off)?;
+    outcomes.extend(answers::run(&host, &suite.pack, &arguments.rule, &options).await?);
     Ok(PackResult {
         name: suite.pack.manifest.pack.name.clone(),
         dir: dir.to_owned(),
-        outcomes: suite.run(arguments.update).await?,
+        outcomes,
         warnings: suite.cases.warnings,
+    })
+}
+
+/// Runs the cases of a policy.
+async fn test_policy(file: &Path) -> Result<PackResult> {
+    let (read, compiled) = read_policy(file, None, &mut io::stderr().lock())?;
+    let dir = file.parent().unwrap_or(Path::new("."));
+    Ok(PackResult {
+        name: file.display().to_string(),
+        dir: file.to_owned(),
+        outcomes: policy::run(&read.policy.test, &compiled, dir).await?,
+        warnings: Vec::new(),
     })
 }
 

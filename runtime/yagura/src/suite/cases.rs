@@ -10,6 +10,7 @@ use yagura_core::case::InlineTest;
 use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
 
+use super::answers::is_folder_of_plugin;
 use crate::exit::RuleFault;
 
 /// What ends the name of a file of expected alerts.
@@ -132,10 +133,13 @@ pub(crate) fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases>
             if !folder.is_dir() || name.starts_with(['.', '_']) {
                 continue;
             }
+            if !folders.contains_key(&name) && is_folder_of_plugin(pack, &name) {
+                continue;
+            }
             let Some(id) = folders.get(&name) else {
                 let near = did_you_mean(&name, ids.iter().copied());
                 return Err(RuleFault(format!(
-                    "{} is the folder of no rule: name it after a rule's id{near}",
+                    "{} is the folder of no rule: name it after a rule's id, or after a plugin's file without `.wasm`{near}",
                     folder.display()
                 ))
                 .into());

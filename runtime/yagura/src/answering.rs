@@ -1,0 +1,274 @@
+//! From lines of alerts to reports: the desk with what it needs from outside, as a configuration names it.
+
+mod audit;
+mod plugins;
+mod services;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use tokio::runtime::Handle;
+use yagura_alerts::email::EmailNotifier;
+use yagura_alerts::policy::{CompiledPolicy, Level, Notifier, Policy, PolicyFile};
+use yagura_alerts::ports::Notify;
+use yagura_alerts::{
+    Clock, Deliver, DeliverOptions, Desk, DeskError, Investigate, InvestigateOptions,
+    Investigators, Store,
+};
+use yagura_core::report::AlertLine;
+use yagura_core::{Grants, Pack, Timestamp};
+use yagura_host::http::{self, HttpService, Secrets, SystemResolver, Transport};
+use yagura_host::{Host, Services};
+
+use crate::config::Config;
+use crate::exit::RuleFault;
+
+pub(crate) use plugins::{reach, read as read_component};
+pub(crate) use services::{TIME, text_column};
+
+/// The network, with the secrets of a configuration, and what is granted.
+pub(crate) struct Network {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) grants: Grants,
+    secrets: Arc<Secrets>,
+}
+
+impl Network {
+    /// Reads the grants; no secret is read before it is used.
+    pub(crate) fn open(config: &Config) -> Result<Self> {
+        let secrets = Arc::new(services::secrets(config)?);
+        let live = http::Live::new(Arc::clone(&secrets), Arc::new(SystemResolver))
+            .context("cannot set up HTTP")?;
+        Ok(Self {
+            transport: Arc::new(live),
+            grants: grants(config)?,
+            secrets,
+        })
+    }
+}
+
+fn grants(config: &Config) -> Result<Grants> {
+    let Some(file) = &config.grants else {
+        return Ok(Grants::default());
+    };
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the grants {}", file.display()))?;
+    Ok(Grants::parse(file, &text)?)
+}
+
+/// Reads a policy, and tells what looks wrong with it.
+///
+/// # Errors
+/// What keeps it from being used, a line for each.
+pub(crate) fn read_policy(
+    file: &Path,
+    rules: Option<&BTreeSet<String>>,
+    err: &mut impl Write,
+) -> Result<(PolicyFile, CompiledPolicy)> {
+    let policy = Policy::read(file)?;
+    let problems = policy.lint(rules, now());
+    let (errors, warnings): (Vec<_>, Vec<_>) = problems
+        .into_iter()
+        .partition(|problem| problem.level == Level::Error);
+    for warning in warnings {
+        writeln!(err, "warning: {warning}")?;
+    }
+    if !errors.is_empty() {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        return Err(RuleFault(lines.join("\n")).into());
+    }
+    let compiled = policy.compile().map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        RuleFault(lines.join("\n"))
+    })?;
+    Ok((policy, compiled))
+}
+
+pub(crate) fn now() -> Timestamp {
+    Clock::system().now()
+}
+
+/// The desk of a service, with its workers.
+pub(crate) struct Answering {
+    desk: Desk,
+    deliver: Deliver,
+    investigate: Investigate,
+    audit: audit::Writer,
+}
+
+impl Answering {
+    /// Opens the store of alerts, loads the plugins of the policy, and begins to work; nothing where there is no policy.
+    /// `rules` are the ids of the rules that run; `written` is the number of the last line that was written before.
+    pub(crate) async fn open(
+        config: &Config,
+        host: &Host,
+        rules: BTreeSet<String>,
+        written: i64,
+        err: &mut impl Write,
+    ) -> Result<Option<Self>> {
+        let Some(file) = &config.policy else {
+            return Ok(None);
+        };
+        let (policy, compiled) = read_policy(file, Some(&rules), err)?;
+        let location = config.store_location()?;
+        if let Some(dir) = location.file().and_then(Path::parent) {
+            std::fs::create_dir_all(dir)
+                .with_context(|| format!("cannot make the directory {}", dir.display()))?;
+        }
+        let store = Store::open(&location, Clock::system()).await?;
+        let network = Network::open(config)?;
+        let audit = audit::Writer::start(store.clone());
+        let ports = Ports::load(config, host, &policy.policy, &network, &store, &audit).await?;
+        let rules: Vec<String> = rules.into_iter().collect();
+        let desk = Desk::open(&store, Arc::new(compiled), &rules).await?;
+        if desk.last().await? == 0 && written > 0 {
+            // A service that ran before without a policy: its old lines were read by others.
+            desk.begin_after(written).await?;
+        }
+        let deliver = Deliver::start(&desk, ports.notifiers, DeliverOptions::default());
+        let investigate =
+            Investigate::start(&desk, ports.investigators, InvestigateOptions::default());
+        writeln!(
+            err,
+            "policy {}: {}, {}, {}; alerts are kept in {location}",
+            file.display(),
+            counted(policy.policy.notifier.len(), "notifier"),
+            counted(policy.policy.enrich.len(), "enricher"),
+            counted(policy.policy.review.len(), "reviewer")
+        )?;
+        Ok(Some(Self {
+            desk,
+            deliver,
+            investigate,
+            audit,
+        }))
+    }
+
+    /// Returns the number of the last line that the desk has.
+    pub(crate) async fn last(&self) -> Result<i64> {
+        Ok(self.desk.last().await?)
+    }
+
+    /// Hands lines to the desk, and returns the number of the last one that it has then.
+    pub(crate) async fn take(&self, lines: &[(i64, String)]) -> Result<i64> {
+        let lines = lines
+            .iter()
+            .map(|(_, line)| serde_json::from_str::<AlertLine>(line))
+            .collect::<Result<Vec<_>, _>>()
+            .context("a line of the alerts cannot be read back")?;
+        match self.desk.take(&lines).await {
+            Ok(taken) => Ok(taken.seq),
+            Err(error @ DeskError::Gap { .. }) => Err(anyhow!(error)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until reports or investigations cannot go on, and returns why.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        let error = tokio::select! {
+            error = self.deliver.failed() => error,
+            error = self.investigate.failed() => error,
+        };
+        error.into()
+    }
+
+    /// Waits for what is under way, and ends.
+    pub(crate) async fn stop(self) -> Result<()> {
+        let (delivered, investigated) = tokio::join!(self.deliver.stop(), self.investigate.stop());
+        self.audit.stop().await;
+        delivered?;
+        Ok(investigated?)
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// What the desk needs from outside.
+struct Ports {
+    notifiers: BTreeMap<String, Arc<dyn Notify>>,
+    investigators: Investigators,
+}
+
+impl Ports {
+    async fn load(
+        config: &Config,
+        host: &Host,
+        policy: &Policy,
+        network: &Network,
+        store: &Store,
+        audit: &audit::Writer,
+    ) -> Result<Self> {
+        let runtime = Handle::current();
+        let http = HttpService::new(Arc::clone(&network.transport), runtime.clone())
+            .with_log(audit.log())
+            .with_cache(Arc::new(audit::Kept(store.clone())));
+        let mut lookups = services::Lookups::new(config)?;
+        let mut packs = BTreeMap::new();
+        let mut own_lookups = BTreeMap::new();
+        for dir in &config.packs {
+            let pack = Pack::read(dir)?;
+            let name = pack.manifest.pack.name.clone();
+            let names = lookups.add_pack(&name, dir)?;
+            own_lookups.insert(name.clone(), names);
+            packs.insert(name, pack);
+        }
+        let shelf = plugins::Shelf {
+            host,
+            packs,
+            grants: network.grants.clone(),
+            services: Services {
+                http: Arc::new(http),
+                search: Arc::new(services::lake_search(config, runtime).await?),
+                lookup: Arc::new(lookups),
+            },
+            own_lookups,
+        };
+        // Opening a plugin may call servers: not on a thread that drives tasks.
+        tokio::task::block_in_place(|| {
+            let mut notifiers = BTreeMap::new();
+            for (name, settings) in &policy.notifier {
+                let port = notifier(name, settings, &shelf, &network.secrets)?;
+                notifiers.insert(name.clone(), port);
+            }
+            let enrichers = policy.enrich.iter().map(|one| shelf.enricher(one));
+            let reviewers = policy.review.iter();
+            let reviewers = reviewers.map(|one| shelf.reviewer(&one.plugin, &one.config));
+            Ok(Self {
+                notifiers,
+                investigators: Investigators {
+                    enrichers: enrichers.collect::<Result<_>>()?,
+                    reviewers: reviewers.collect::<Result<_>>()?,
+                },
+            })
+        })
+    }
+}
+
+fn notifier(
+    name: &str,
+    settings: &Notifier,
+    shelf: &plugins::Shelf<'_>,
+    secrets: &Arc<Secrets>,
+) -> Result<Arc<dyn Notify>> {
+    if let Some(plugin) = &settings.plugin {
+        return shelf.notifier(plugin, &settings.config);
+    }
+    let email = settings
+        .email
+        .as_ref()
+        .with_context(|| format!("the notifier `{name}` has neither `plugin` nor `email`"))?;
+    let secrets = Arc::clone(secrets);
+    let runtime = Handle::current();
+    let secret = move |name: &str| {
+        tokio::task::block_in_place(|| runtime.block_on(services::secret_text(&secrets, name)))
+    };
+    let email = EmailNotifier::new(email, secret)
+        .map_err(|error| RuleFault(format!("[notifier.{name}.email] {error}")))?;
+    Ok(Arc::new(email))
+}

@@ -1,0 +1,355 @@
+//! Plugins as what the desk needs: something that tells, that finds facts, that judges.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use yagura_alerts::policy::{CallLimit, Enrichment};
+use yagura_alerts::ports::{Enrich, Failure, Notify, Review};
+use yagura_core::capability::Access;
+use yagura_core::names::did_you_mean;
+use yagura_core::pack::{PluginManifest, World};
+use yagura_core::report::{Attribute, Enriched, Opinion, Report, ReportAlert};
+use yagura_core::{Grant, Grants, Pack};
+use yagura_host::http::{self, CallOutcome, HttpPolicy, PluginId};
+use yagura_host::{
+    CallError, Enricher, EnricherPlugin, Host, Notifier, NotifierPlugin, PluginError, Reach,
+    Reviewer, ReviewerPlugin, Services,
+};
+
+use crate::exit::RuleFault;
+
+/// The packs that a policy's plugins come from.
+pub(super) struct Shelf<'a> {
+    pub(super) host: &'a Host,
+    pub(super) packs: BTreeMap<String, Pack>,
+    pub(super) grants: Grants,
+    pub(super) services: Services,
+    /// Lookup tables of each pack.
+    pub(super) own_lookups: BTreeMap<String, Vec<String>>,
+}
+
+/// A plugin on the shelf.
+struct Found<'a> {
+    manifest: &'a PluginManifest,
+    file: PathBuf,
+    bytes: Vec<u8>,
+    reach: Reach,
+    config: String,
+}
+
+impl Shelf<'_> {
+    /// Loads a notifier and opens it once, so that a wrong configuration is told at the start.
+    pub(super) fn notifier(&self, name: &str, config: &toml::Table) -> Result<Arc<dyn Notify>> {
+        let found = self.find(name, World::Notifier, config, HttpPolicy::default())?;
+        let plugin = self.host.load_notifier(
+            &found.file.display().to_string(),
+            &found.bytes,
+            &found.manifest.limits,
+        )?;
+        let pool = Pool::open(Opener {
+            name: name.to_owned(),
+            open: move |config: &str, reach: &Reach| NotifierPlugin::open(&plugin, config, reach),
+            config: found.config,
+            reach: found.reach,
+        })?;
+        Ok(Arc::new(TellBy(pool)))
+    }
+
+    /// Loads an enricher and opens it once.
+    pub(super) fn enricher(&self, enrichment: &Enrichment) -> Result<Arc<dyn Enrich>> {
+        let policy = http_policy(enrichment)?;
+        let found = self.find(
+            &enrichment.plugin,
+            World::Enricher,
+            &enrichment.config,
+            policy,
+        )?;
+        let plugin = self.host.load_enricher(
+            &found.file.display().to_string(),
+            &found.bytes,
+            &found.manifest.limits,
+        )?;
+        let pool = Pool::open(Opener {
+            name: enrichment.plugin.clone(),
+            open: move |config: &str, reach: &Reach| EnricherPlugin::open(&plugin, config, reach),
+            config: found.config,
+            reach: found.reach,
+        })?;
+        Ok(Arc::new(EnrichBy(pool)))
+    }
+
+    /// Loads a reviewer and opens it once.
+    pub(super) fn reviewer(&self, name: &str, config: &toml::Table) -> Result<Arc<dyn Review>> {
+        let found = self.find(name, World::Reviewer, config, HttpPolicy::default())?;
+        let plugin = self.host.load_reviewer(
+            &found.file.display().to_string(),
+            &found.bytes,
+            &found.manifest.limits,
+        )?;
+        let pool = Pool::open(Opener {
+            name: name.to_owned(),
+            open: move |config: &str, reach: &Reach| ReviewerPlugin::open(&plugin, config, reach),
+            config: found.config,
+            reach: found.reach,
+        })?;
+        Ok(Arc::new(ReviewBy(pool)))
+    }
+
+    fn find(
+        &self,
+        name: &str,
+        world: World,
+        config: &toml::Table,
+        policy: HttpPolicy,
+    ) -> Result<Found<'_>> {
+        let fault =
+            |message: String| RuleFault(format!("the plugin `{name}` of the policy: {message}"));
+        let (pack_name, file_name) = name
+            .split_once('/')
+            .ok_or_else(|| fault("write PACK/FILE.wasm".to_owned()))?;
+        let pack = self.packs.get(pack_name).ok_or_else(|| {
+            let known = self.packs.keys().map(String::as_str);
+            fault(format!(
+                "there is no pack `{pack_name}` among `packs` of the configuration{}",
+                did_you_mean(pack_name, known)
+            ))
+        })?;
+        let plugins = &pack.manifest.plugins;
+        let manifest = plugins
+            .iter()
+            .find(|plugin| plugin.file == file_name)
+            .ok_or_else(|| {
+                let known = plugins.iter().map(|plugin| plugin.file.as_str());
+                fault(format!(
+                    "{} has no [[plugin]] `{file_name}`{}",
+                    pack.dir.join("pack.toml").display(),
+                    did_you_mean(file_name, known)
+                ))
+            })?;
+        if manifest.world != world {
+            return Err(fault(format!(
+                "it is of the world `{}`, and a `{}` is needed",
+                manifest.world.name(),
+                world.name()
+            ))
+            .into());
+        }
+        let grant = self.grants.pack.get(pack_name).cloned().unwrap_or_default();
+        let id = PluginId {
+            pack: pack_name.to_owned(),
+            file: file_name.to_owned(),
+        };
+        let reach = reach(&id, manifest, &grant, self.services.clone())
+            .map_err(|problem| fault(problem.to_string()))?
+            .with_http_policy(policy)
+            .with_own_lookups(self.own_lookups.get(pack_name).cloned().unwrap_or_default());
+        let file = pack.dir.join(file_name);
+        let bytes = read(&file, pack, manifest)?;
+        let mut merged = manifest.config.clone();
+        merged.extend(config.clone());
+        Ok(Found {
+            manifest,
+            file,
+            bytes,
+            reach,
+            config: serde_json::to_string(&merged)?,
+        })
+    }
+}
+
+/// Puts together what a plugin may reach.
+pub(crate) fn reach(
+    id: &PluginId,
+    manifest: &PluginManifest,
+    grant: &Grant,
+    services: Services,
+) -> Result<Reach, yagura_core::capability::Problem> {
+    let access = Access::new(&id.pack, manifest.world, &manifest.wants, grant)?;
+    Ok(Reach::new(id.clone(), access, services))
+}
+
+/// Reads a component's bytes.
+pub(crate) fn read(file: &Path, pack: &Pack, manifest: &PluginManifest) -> Result<Vec<u8>> {
+    if !file.exists() && manifest.source.is_some() {
+        let message = format!(
+            "{} is not there yet; make it with `yagura build {}`",
+            file.display(),
+            pack.dir.display()
+        );
+        return Err(RuleFault(message).into());
+    }
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn http_policy(enrichment: &Enrichment) -> Result<HttpPolicy> {
+    let duration = |text: &str| -> Result<Duration> {
+        let micros = yagura_core::time::parse_duration(text)?;
+        Ok(Duration::from_micros(u64::try_from(micros)?))
+    };
+    let limit = |limit: &CallLimit| -> Result<http::CallLimit> {
+        Ok(http::CallLimit {
+            calls: limit.calls,
+            per: duration(&limit.per)?,
+        })
+    };
+    Ok(HttpPolicy {
+        cache: enrichment.cache.as_deref().map(duration).transpose()?,
+        limits: enrichment
+            .limit
+            .as_ref()
+            .map(limit)
+            .transpose()?
+            .into_iter()
+            .collect(),
+    })
+}
+
+/// What opens instances of a plugin.
+struct Opener<F> {
+    name: String,
+    open: F,
+    config: String,
+    reach: Reach,
+}
+
+type Open<I> = dyn Fn(&str, &Reach) -> Result<I, CallError> + Send + Sync;
+
+/// Open instances of a plugin: one for each call at a time, kept for the next.
+struct Pool<I> {
+    name: String,
+    open: Box<Open<I>>,
+    config: String,
+    reach: Reach,
+    idle: Mutex<Vec<I>>,
+}
+
+impl<I: Send + 'static> Pool<I> {
+    fn open<F>(opener: Opener<F>) -> Result<Arc<Self>>
+    where
+        F: Fn(&str, &Reach) -> Result<I, CallError> + Send + Sync + 'static,
+    {
+        let first = (opener.open)(&opener.config, &opener.reach).with_context(|| {
+            format!(
+                "the plugin `{}` of the policy cannot be opened",
+                opener.name
+            )
+        })?;
+        Ok(Arc::new(Self {
+            name: opener.name,
+            open: Box::new(opener.open),
+            config: opener.config,
+            reach: opener.reach,
+            idle: Mutex::new(vec![first]),
+        }))
+    }
+
+    /// Makes a call on a thread of its own. `call` also says whether the instance is spent.
+    fn call<T: Send + 'static>(
+        self: &Arc<Self>,
+        call: impl FnOnce(&mut I) -> (Result<T, CallError>, CallOutcome, bool) + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, Failure>> {
+        let pool = Arc::clone(self);
+        let called = tokio::task::spawn_blocking(move || {
+            let idle = pool.idle().pop();
+            let mut instance = match idle {
+                Some(instance) => instance,
+                None => (pool.open)(&pool.config, &pool.reach)
+                    .map_err(|error| failure(&pool.name, &error, CallOutcome::default()))?,
+            };
+            let (answer, outcome, is_spent) = call(&mut instance);
+            if !is_spent {
+                pool.idle().push(instance);
+            }
+            answer.map_err(|error| failure(&pool.name, &error, outcome))
+        });
+        async move {
+            called.await.unwrap_or_else(|error| {
+                Err(Failure::Retry {
+                    message: format!("the call did not end: {error}"),
+                    after: None,
+                    is_uncertain: true,
+                })
+            })
+        }
+        .boxed()
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<I>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sorts a failed call: what a plugin calls wrong data will stay wrong; anything else may pass, also what an operator must
+/// mend, such as a token that has expired.
+fn failure(name: &str, error: &CallError, outcome: CallOutcome) -> Failure {
+    let message = match error {
+        CallError::Guest(
+            PluginError::Data(text) | PluginError::Config(text) | PluginError::Retry(text),
+        ) => text.clone(),
+        other => format!("{name}: {}", chain(other)),
+    };
+    // A server may have done what was asked and answered so that the plugin could not read it. Only the one request that
+    // was turned away for its haste was surely not done.
+    let is_turned_away = outcome.calls == 1 && outcome.retry_after.is_some();
+    let is_uncertain = outcome.uncertain || (outcome.calls > 0 && !is_turned_away);
+    match error {
+        CallError::Guest(PluginError::Data(_)) => Failure::Permanent { message },
+        _ => Failure::Retry {
+            message,
+            after: outcome.retry_after,
+            is_uncertain,
+        },
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+struct TellBy(Arc<Pool<Notifier>>);
+
+impl Notify for TellBy {
+    fn notify(&self, report: Report) -> BoxFuture<'_, Result<String, Failure>> {
+        self.0.call(move |notifier: &mut Notifier| {
+            let receipt = notifier.notify(&report);
+            (receipt, notifier.last_calls(), notifier.is_poisoned())
+        })
+    }
+}
+
+struct EnrichBy(Arc<Pool<Enricher>>);
+
+impl Enrich for EnrichBy {
+    fn enrich(&self, alert: ReportAlert) -> BoxFuture<'_, Result<Enriched, Failure>> {
+        self.0.call(move |enricher: &mut Enricher| {
+            let found = enricher.enrich(&alert);
+            (found, enricher.last_calls(), enricher.is_poisoned())
+        })
+    }
+}
+
+struct ReviewBy(Arc<Pool<Reviewer>>);
+
+impl Review for ReviewBy {
+    fn review(
+        &self,
+        alert: ReportAlert,
+        attributes: Vec<Attribute>,
+    ) -> BoxFuture<'_, Result<Option<Opinion>, Failure>> {
+        self.0.call(move |reviewer: &mut Reviewer| {
+            let opinion = reviewer.review(&alert, &attributes);
+            (opinion, CallOutcome::default(), reviewer.is_poisoned())
+        })
+    }
+}
