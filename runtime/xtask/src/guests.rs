@@ -48,7 +48,7 @@ fn installers() -> Vec<Command> {
 
 /// Returns the commands by which Debian's packages are installed: at once, and after asking what there is; none where that
 /// is not allowed.
-fn apt(install: &str) -> Vec<Command> {
+pub(crate) fn apt(install: &str) -> Vec<Command> {
     let mut commands = Vec::new();
     if on_path("apt-get").is_some()
         && let Some(prefix) = root_prefix()
@@ -69,15 +69,26 @@ fn apt(install: &str) -> Vec<Command> {
 fn root_prefix() -> Option<&'static [&'static str]> {
     let output =
         |program: &str, argument: &[&str]| Command::new(program).args(argument).output().ok();
-    if output("id", &["-u"])?.stdout.trim_ascii() == b"0" {
+    if is_root() {
         return Some(&[]);
     }
     let sudo = output("sudo", &["-n", "true"])?;
     sudo.status.success().then_some(&["sudo"])
 }
 
+/// Says whether this is root.
+pub(crate) fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
 /// Where packs with plugins to build are: each directory below with a `pack.toml`.
-const PACKS: [&str; 3] = ["plugins", "examples/three-languages", "tests/guests"];
+const PACKS: [&str; 4] = [
+    "plugins",
+    "examples/answering",
+    "examples/three-languages",
+    "tests/guests",
+];
 
 /// Builds the plugins of every pack by `yagura build`, and returns the command itself.
 ///

@@ -10,6 +10,7 @@
 
 mod demo;
 mod guests;
+mod postgres;
 mod run;
 #[allow(
     dead_code,

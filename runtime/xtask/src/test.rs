@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::guests;
+use crate::postgres;
 use crate::run::{cargo, root, run};
 use crate::toolchain::{cache_dir, on_path};
 
@@ -29,6 +30,9 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
             .env(guests::GUESTS, modules),
         arguments,
     )?;
+    if arguments.arguments.is_empty() {
+        test_postgres()?;
+    }
     // Code for Wasm once more, natively: each is a workspace of its own.
     for manifest in [
         "plugins/Cargo.toml",
@@ -48,16 +52,30 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Runs the tests that need PostgreSQL, which are ignored elsewhere.
+fn test_postgres() -> Result<()> {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--", "--ignored", "postgres"]);
+    if std::env::var_os(postgres::URL).is_some() {
+        return run(&mut command);
+    }
+    let server = postgres::Postgres::start()?;
+    run(command.env(postgres::URL, &server.url))
+}
+
 fn run_tests(command: &mut Command, arguments: &Arguments) -> Result<()> {
     run(command.args(&arguments.arguments))
 }
 
 const EXAMPLES: &str = "examples/three-languages";
+const ANSWERING: &str = "examples/answering";
 
 /// Runs the tests of the Go SDK and of what is written with it.
 fn test_go() -> Result<()> {
     let go = go()?;
-    for dir in ["sdk/go".to_owned(), format!("{EXAMPLES}/go/detector")] {
+    let answering = ["owner", "platform", "webhook"].map(|name| format!("{ANSWERING}/go/{name}"));
+    let dirs = ["sdk/go".to_owned(), format!("{EXAMPLES}/go/detector")];
+    for dir in dirs.into_iter().chain(answering) {
         for arguments in [["vet", "./..."], ["test", "./..."]] {
             let mut command = Command::new(&go);
             run(command.current_dir(root().join(&dir)).args(arguments))?;
@@ -87,10 +105,13 @@ fn test_python() -> Result<()> {
     let python = on_path("python3").context("there is no python3 on the path")?;
     let pytest = pytest(&python)?;
     let library = root().join("sdk/python/src");
-    for dir in [
+    let answering =
+        ["owner", "platform", "webhook"].map(|name| format!("{ANSWERING}/python/{name}"));
+    let dirs = [
         "sdk/python".to_owned(),
         format!("{EXAMPLES}/python/detector"),
-    ] {
+    ];
+    for dir in dirs.into_iter().chain(answering) {
         let dir = root().join(dir);
         let path = std::env::join_paths([&library, &dir])?;
         let mut command = Command::new(&pytest);
