@@ -1,6 +1,7 @@
 //! The integration tests, one binary so that everything is linked once.
 //!
 //! * `aws_pack` – the first-party CloudTrail pack on its recorded events.
+//! * `answering` – from alert to answer: every service told, updated, and not twice, whatever goes wrong.
 //! * `authors` – new packs in every language: what an author types and reads.
 //! * `bad_input` – objects and rows that are not as they should be.
 //! * `commands` – the real binary: what a user types and what it prints.
@@ -20,12 +21,15 @@
 //! * `real_logs` – the logs beside the checkout, where they are: none lost, none invented.
 //! * `real_sigma` – SigmaHQ's rules over real Windows events beside the checkout, against rsigma.
 //! * `same_answer` – the same bytes whatever the partitions and batches.
+//! * `searches` – events by observable and time.
 //! * `serve` – the live mode through the real binary: late and far events, restarts, changed rules, status.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
 
+#[cfg(test)]
+mod answering;
 #[cfg(test)]
 mod authors;
 #[cfg(test)]
@@ -66,6 +70,8 @@ mod real_logs;
 mod real_sigma;
 #[cfg(test)]
 mod same_answer;
+#[cfg(test)]
+mod searches;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
