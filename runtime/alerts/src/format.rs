@@ -4,27 +4,18 @@ pub mod ocsf;
 
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use yagura_core::report::{AlertLine, Attribute, IncidentStatus, Opinion, ReportAlert};
 use yagura_core::{Alert, AlertState, Report, Severity, Timestamp};
 
-/// An alert as it is written: by `yagura run --format json` without what comes before `alert`, by `yagura serve` with it.
+/// An alert as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct AlertRecord {
-    /// Counts the lines of a service, from one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seq: Option<i64>,
-    /// What the alert has become; without it, it is settled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<AlertState>,
-    /// Why it was taken back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The alert that its first finding is part of now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaced_by: Option<String>,
-    /// The alert.
-    #[serde(flatten)]
-    pub alert: Alert,
+#[serde(untagged)]
+pub enum AlertRecord {
+    /// By `yagura serve`: it has `alert`.
+    Line(AlertLine),
+    /// By `yagura run --format json`: the alert alone.
+    Alert(Alert),
 }
 
 /// An incident as it is written.
@@ -68,7 +59,7 @@ pub struct OpinionRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Record {
-    /// An alert: it has `id` and `rule`.
+    /// An alert.
     Alert(AlertRecord),
     /// An incident: it has `incident`.
     Incident(IncidentRecord),
@@ -85,38 +76,30 @@ pub fn schema() -> Schema {
 }
 
 impl AlertRecord {
-    /// Returns the line with the number `seq`.
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What keeps it from being the form that it looks like.
+    pub fn read(text: &str) -> Result<Self, serde_json::Error> {
+        let value: Value = serde_json::from_str(text)?;
+        if value.get("alert").is_some() {
+            serde_json::from_value(value).map(Self::Line)
+        } else {
+            serde_json::from_value(value).map(Self::Alert)
+        }
+    }
+
+    /// Returns the line with the number `seq`; an alert alone is settled.
     pub fn into_line(self, seq: i64) -> AlertLine {
-        AlertLine {
-            seq,
-            state: self.state.unwrap_or(AlertState::Settled),
-            reason: self.reason,
-            replaced_by: self.replaced_by,
-            alert: self.alert,
-        }
-    }
-}
-
-impl From<AlertLine> for AlertRecord {
-    fn from(line: AlertLine) -> Self {
-        Self {
-            seq: Some(line.seq),
-            state: Some(line.state),
-            reason: line.reason,
-            replaced_by: line.replaced_by,
-            alert: line.alert,
-        }
-    }
-}
-
-impl From<Alert> for AlertRecord {
-    fn from(alert: Alert) -> Self {
-        Self {
-            seq: None,
-            state: None,
-            reason: None,
-            replaced_by: None,
-            alert,
+        match self {
+            Self::Line(line) => AlertLine { seq, ..line },
+            Self::Alert(alert) => AlertLine {
+                seq,
+                state: AlertState::Settled,
+                reason: None,
+                replaced_by: None,
+                alert,
+            },
         }
     }
 }

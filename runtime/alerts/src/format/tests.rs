@@ -101,7 +101,7 @@ fn what_is_written_fits_the_schema_and_is_read_again() {
         (serde_json::to_value(alert()).unwrap(), false),
         (serde_json::to_value(&line).unwrap(), false),
         (
-            serde_json::to_value(AlertRecord::from(alert())).unwrap(),
+            serde_json::to_value(AlertRecord::Alert(alert())).unwrap(),
             false,
         ),
         (
@@ -114,7 +114,7 @@ fn what_is_written_fits_the_schema_and_is_read_again() {
         assert_eq!(matches!(record, Record::Incident(_)), is_incident);
         assert_eq!(serde_json::to_value(record).unwrap(), document);
     }
-    let record = AlertRecord::from(line.clone());
+    let record = AlertRecord::Line(line.clone());
     assert_eq!(
         serde_json::to_value(&record).unwrap(),
         serde_json::to_value(&line).unwrap()
@@ -142,9 +142,15 @@ fn the_schema_refuses_what_is_no_alert() {
         ("first_time", json!(17)),
         ("count", json!(-1)),
         ("observables", json!({"ip": "10.0.0.1"})),
-        ("state", json!("gone")),
     ] {
         let mut document = good.clone();
+        document[key] = value;
+        assert!(!errors(&document).is_empty(), "{key}");
+    }
+    let line = json!({ "seq": 1, "state": "settled", "alert": good });
+    assert_eq!(errors(&line), Vec::<String>::new());
+    for (key, value) in [("state", json!("gone")), ("alert", json!({ "id": "7c" }))] {
+        let mut document = line.clone();
         document[key] = value;
         assert!(!errors(&document).is_empty(), "{key}");
     }
@@ -159,13 +165,11 @@ fn the_schema_refuses_what_is_no_alert() {
 fn the_schema_describes_every_key() {
     let schema = serde_json::to_value(schema()).unwrap();
     for (of, keys) in [
-        (
-            "AlertRecord",
-            ["seq", "state", "id", "window_start", "evidence"],
-        ),
+        ("AlertLine", vec!["seq", "state", "reason", "alert"]),
+        ("Alert", vec!["id", "window_start", "evidence"]),
         (
             "IncidentRecord",
-            [
+            vec![
                 "incident",
                 "revision",
                 "alert_count",

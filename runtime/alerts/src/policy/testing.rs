@@ -126,7 +126,7 @@ pub fn lines(test: &PolicyTest, dir: &Path) -> Result<Vec<AlertLine>, TestError>
         if text.trim().is_empty() {
             continue;
         }
-        let record: AlertRecord = serde_json::from_str(text).map_err(|source| TestError::Line {
+        let record = AlertRecord::read(text).map_err(|source| TestError::Line {
             file: file.clone(),
             line: index + 1,
             source,

@@ -1,6 +1,7 @@
 //! What the host does for plugins: HTTP with secrets, searches in the lake, lookup tables.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::time::Instant;
 
@@ -210,8 +211,8 @@ impl Lookups {
             };
             names.push(name.to_owned());
             let key = (pack.to_owned(), name.to_owned());
-            if !self.own.contains_key(&key) {
-                self.own.insert(key, LookupFile::open(&file, None)?);
+            if let Entry::Vacant(own) = self.own.entry(key) {
+                own.insert(LookupFile::open(&file, None)?);
             }
         }
         names.sort();
