@@ -8,6 +8,7 @@ pub mod capability;
 pub mod case;
 pub mod correlation;
 pub mod finding;
+pub mod identity;
 pub mod key;
 pub mod names;
 pub mod pack;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::line_of_capability;
 use crate::case::InlineTest;
+pub use crate::identity::{Identity, IdentityProblem};
 use crate::names::did_you_mean;
 use crate::time::parse_duration;
 use crate::{FieldPath, Rule, Wants};
@@ -43,27 +44,6 @@ pub struct Manifest {
     /// The plugins, by `[[plugin]]`.
     #[serde(default, rename = "plugin")]
     pub plugins: Vec<PluginManifest>,
-}
-
-/// The `[pack]` table.
-#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Identity {
-    /// Name of the pack.
-    pub name: String,
-    /// Semantic version of the pack.
-    pub version: String,
-    /// Version of the plugin contract, the folder under `wit/`.
-    pub api: String,
-    /// One line for a reader.
-    #[serde(default)]
-    pub description: String,
-    /// SPDX expression.
-    #[serde(default)]
-    pub license: String,
-    /// Whom to ask.
-    #[serde(default)]
-    pub maintainers: Vec<String>,
 }
 
 /// A `[[plugin]]` table.
@@ -219,8 +199,7 @@ impl Pack {
             });
         }
         let text = read(&manifest_file)?;
-        let manifest: Manifest = parse(&manifest_file, &text)?;
-        manifest.check(&manifest_file, &text)?;
+        let manifest = Manifest::read(&manifest_file, &text)?;
 
         let rules_dir = dir.join("rules");
         let mut files = Vec::new();
@@ -254,17 +233,20 @@ impl Pack {
 }
 
 impl Manifest {
+    /// Reads `pack.toml` from its text; `file` is for messages.
+    ///
+    /// # Errors
+    /// [`PackError::Toml`] or [`PackError::Value`], with the line.
+    pub fn read(file: &Path, text: &str) -> Result<Self, PackError> {
+        let manifest: Self = parse(file, text)?;
+        manifest.check(file, text)?;
+        Ok(manifest)
+    }
+
     fn check(&self, file: &Path, text: &str) -> Result<(), PackError> {
-        if self.pack.api != "0.1.0" {
-            return Err(value(
-                file,
-                text,
-                "pack.api",
-                format!(
-                    "is `{}`, which this version of yagura does not know: write `0.1.0`",
-                    self.pack.api
-                ),
-            ));
+        if let Some(problem) = self.pack.problem() {
+            let key = format!("pack.{}", problem.key);
+            return Err(value(file, text, &key, problem.message));
         }
         for plugin in &self.plugins {
             if plugin.file.contains(['/', '\\']) || plugin.file.is_empty() {
@@ -489,7 +471,7 @@ mod tests {
                  world = \"detector\"\n[plugin.limits]\nstate_kib = {kib}\n"
             );
             let file = Path::new("pack.toml");
-            parse::<Manifest>(file, &text)?.check(file, &text)
+            Manifest::read(file, &text).map(|_| ())
         };
         for kib in ["1", "65536"] {
             manifest(kib).unwrap();
