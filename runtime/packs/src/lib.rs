@@ -1,1 +1,31 @@
-//! Packs as files.
+//! Packs as files that a team can trust: what belongs to one, what it is made of, who signed it, what it may reach, and how
+//! it travels.
+//!
+//! In this order: names and files ([`names`], [`files`]), the pack in memory and its manifest ([`contents`], [`manifest`]), the pack in one file ([`archive`]),
+//! keys and signatures ([`sign`]), who is trusted and what was used before ([`trust`], [`installed`]), what is asked for and granted
+//! ([`grants`]).
+//!
+//! The crate prints nothing and asks nobody: it returns what it found, and the commands tell it. It must not know DataFusion,
+//! Arrow or wasmtime: a component is a file like others here.
+
+pub mod archive;
+pub mod contents;
+pub mod digest;
+pub mod files;
+pub mod grants;
+pub mod installed;
+pub mod manifest;
+pub mod names;
+pub mod sign;
+#[cfg(test)]
+mod testing;
+pub mod trust;
+
+pub use archive::{ArchiveError, ArchiveProblem};
+pub use contents::{Contents, StoreError, VerifiedPack, VerifyError};
+pub use digest::Digest;
+pub use files::{Bounds, Excess, FilesError, PackFiles};
+pub use installed::Installed;
+pub use manifest::{Difference, FileManifest, ManifestError};
+pub use names::{NameError, NameProblem, PackPath};
+pub use trust::{TrustPolicy, Verdict};

@@ -1,0 +1,214 @@
+//! What was used here before: the newest version of each pack, and what it was allowed to ask for.
+//!
+//! The file is written by Yagura and read by people: from it follows that an older version is refused, and that an upgrade
+//! which asks for more waits for an answer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use yagura_core::pack::{PackError, parse};
+
+use crate::contents::replace;
+use crate::grants::Asks;
+use crate::{Digest, VerifiedPack};
+
+/// `installed.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Installed {
+    /// Packs by name.
+    #[serde(default)]
+    pub pack: BTreeMap<String, Seen>,
+}
+
+/// The pack that was used last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// Its version.
+    pub version: String,
+    /// Digest of its manifest: `sha256:…`.
+    pub digest: String,
+    /// What its plugins ask for, as it was accepted.
+    #[serde(default)]
+    pub asks: Asks,
+}
+
+/// Why a pack is older than, or other than, the one before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rollback {
+    /// A newer version was used.
+    Older {
+        /// The pack.
+        pack: String,
+        /// Its version.
+        found: String,
+        /// The version that was used.
+        seen: String,
+    },
+    /// The same version had other contents.
+    Replaced {
+        /// The pack.
+        pack: String,
+        /// Its version.
+        version: String,
+        /// Its digest.
+        found: String,
+        /// The digest that was used.
+        seen: String,
+    },
+}
+
+impl fmt::Display for Rollback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Older { pack, found, seen } => write!(
+                f,
+                "`{pack}` {found} is older than {seen}, which was used here before: an old version can bring back what was \
+                 mended since; if that is meant, force it with `--allow-rollback`"
+            ),
+            Self::Replaced {
+                pack,
+                version,
+                found,
+                seen,
+            } => write!(
+                f,
+                "`{pack}` {version} has the digest {found}, and was {seen} when it was used here before: a version is \
+                 published once; ask who made it, or force it with `--allow-rollback`"
+            ),
+        }
+    }
+}
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InstalledError {
+    /// It cannot be read.
+    #[error("cannot read {}", .file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// It cannot be written.
+    #[error("cannot write {}", .file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// It is damaged. It is not passed over: without it, old versions would be taken.
+    #[error("{} is damaged, and without it old versions would be taken: mend it, or remove it to begin anew", .file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: PackError,
+    },
+}
+
+impl Installed {
+    /// Reads the file; there need be none.
+    ///
+    /// # Errors
+    /// [`InstalledError::Read`] or [`InstalledError::Damaged`].
+    pub fn read(file: &Path) -> Result<Self, InstalledError> {
+        match fs::read_to_string(file) {
+            Ok(text) => Self::parse(file, &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(InstalledError::Read {
+                file: file.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Reads the text of the file.
+    ///
+    /// # Errors
+    /// [`InstalledError::Damaged`].
+    pub fn parse(file: &Path, text: &str) -> Result<Self, InstalledError> {
+        let damaged = |source| InstalledError::Damaged {
+            file: file.to_owned(),
+            source,
+        };
+        let read: Self = parse(file, text).map_err(damaged)?;
+        for (pack, seen) in &read.pack {
+            let wrong = if Version::parse(&seen.version).is_err() {
+                Some(("version", &seen.version))
+            } else if Digest::parse_tagged(&seen.digest).is_none() {
+                Some(("digest", &seen.digest))
+            } else {
+                None
+            };
+            if let Some((key, value)) = wrong {
+                return Err(damaged(PackError::Value {
+                    file: file.to_owned(),
+                    line: None,
+                    key: format!("pack.{pack}.{key}"),
+                    message: format!("is `{value}`, which is none"),
+                }));
+            }
+        }
+        Ok(read)
+    }
+
+    /// Writes the file, in full or not at all.
+    ///
+    /// # Errors
+    /// [`InstalledError::Write`].
+    pub fn write(&self, file: &Path) -> Result<(), InstalledError> {
+        let write = || {
+            let text = toml::to_string(self).map_err(io::Error::other)?;
+            let head = "# Written by yagura: the packs that were used here, and what they were allowed to ask for.\n";
+            replace(file, format!("{head}{text}").as_bytes())
+        };
+        write().map_err(|source| InstalledError::Write {
+            file: file.to_owned(),
+            source,
+        })
+    }
+
+    /// Says whether a pack is older than, or other than, the one before it.
+    pub fn rollback(&self, pack: &VerifiedPack) -> Option<Rollback> {
+        let identity = &pack.pack().pack;
+        let seen = self.pack.get(&identity.name)?;
+        let found = identity.semver()?;
+        let newest = Version::parse(&seen.version).ok()?;
+        let digest = pack.digest().tagged();
+        let name = identity.name.clone();
+        match found.cmp_precedence(&newest) {
+            std::cmp::Ordering::Less => Some(Rollback::Older {
+                pack: name,
+                found: identity.version.clone(),
+                seen: seen.version.clone(),
+            }),
+            std::cmp::Ordering::Equal if digest != seen.digest => Some(Rollback::Replaced {
+                pack: name,
+                version: identity.version.clone(),
+                found: digest,
+                seen: seen.digest.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Remembers a pack that is used from now on, with what it asks for. Call it when the verdict was good and the upgrade is
+    /// not held back, or when an operator accepted it.
+    pub fn record(&mut self, pack: &VerifiedPack) {
+        let seen = Seen {
+            version: pack.pack().pack.version.clone(),
+            digest: pack.digest().tagged(),
+            asks: Asks::of(pack.pack()),
+        };
+        self.pack.insert(pack.name().to_owned(), seen);
+    }
+}

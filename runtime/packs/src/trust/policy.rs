@@ -1,0 +1,307 @@
+//! The policy, read and checked.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobMatcher};
+use serde::Deserialize;
+use yagura_core::names::did_you_mean;
+use yagura_core::pack::{PackError, parse};
+
+use crate::sign::{KeyError, KeyId, PublicKey};
+
+/// What an operator trusts.
+#[derive(Debug, Clone)]
+pub struct TrustPolicy {
+    pub(super) file: PathBuf,
+    pub(super) keys: Vec<TrustedKey>,
+    pub(super) requirements: Vec<Requirement>,
+    pub(super) unsigned: Vec<Scope>,
+}
+
+/// A key and what it may sign.
+#[derive(Debug, Clone)]
+pub struct TrustedKey {
+    /// The operator's name for it.
+    pub name: String,
+    /// The key.
+    pub public: PublicKey,
+    pub(super) scope: Scope,
+}
+
+/// Which signatures packs need.
+#[derive(Debug, Clone)]
+pub struct Requirement {
+    /// Number of the `[[require]]` in the file, from one.
+    pub number: usize,
+    pub(super) scope: Scope,
+    /// Keys that must all have signed.
+    pub all_of: Vec<String>,
+    /// Keys of which [`Requirement::at_least`] must have signed; empty: all that may sign the pack.
+    pub any_of: Vec<String>,
+    /// How many.
+    pub at_least: usize,
+}
+
+/// Names of packs, with `*` for any letters.
+#[derive(Debug, Clone)]
+pub(super) struct Scope {
+    pub(super) patterns: Vec<String>,
+    globs: Vec<GlobMatcher>,
+}
+
+/// Why a policy cannot be used. Every variant names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// It cannot be read.
+    #[error("cannot read {}", .file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Not TOML, or an unknown key.
+    #[error(transparent)]
+    Toml(#[from] PackError),
+    /// A public key is none.
+    #[error("{}: the key `{name}` cannot be read", .file.display())]
+    Key {
+        /// The file.
+        file: PathBuf,
+        /// The key's name.
+        name: String,
+        /// The cause.
+        source: KeyError,
+    },
+    /// A value is not allowed.
+    #[error("{}: {message}", .file.display())]
+    Value {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong and what to write instead.
+        message: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    key: Vec<KeyTable>,
+    #[serde(default)]
+    require: Vec<RequireTable>,
+    #[serde(default)]
+    unsigned: Vec<UnsignedTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyTable {
+    name: String,
+    public: String,
+    packs: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequireTable {
+    packs: Vec<String>,
+    #[serde(default)]
+    all_of: Vec<String>,
+    #[serde(default)]
+    any_of: Vec<String>,
+    at_least: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnsignedTable {
+    packs: Vec<String>,
+}
+
+impl TrustPolicy {
+    /// Reads a policy from its file.
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub fn read(file: &Path) -> Result<Self, TrustError> {
+        let text = fs::read_to_string(file).map_err(|source| TrustError::Read {
+            file: file.to_owned(),
+            source,
+        })?;
+        Self::parse(file, &text)
+    }
+
+    /// Reads a policy from its text; `file` is for messages.
+    ///
+    /// # Errors
+    /// [`TrustError`] with the first thing that is wrong.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, TrustError> {
+        let wrong = |message: String| TrustError::Value {
+            file: file.to_owned(),
+            message,
+        };
+        let read: File = parse(file, text)?;
+        let mut keys: Vec<TrustedKey> = Vec::new();
+        let mut ids: HashMap<KeyId, String> = HashMap::new();
+        for table in read.key {
+            let public = PublicKey::parse(&table.public).map_err(|source| TrustError::Key {
+                file: file.to_owned(),
+                name: table.name.clone(),
+                source,
+            })?;
+            if table.name.is_empty() || keys.iter().any(|key| key.name == table.name) {
+                return Err(wrong(format!(
+                    "two keys are named `{}`: give each its own name",
+                    table.name
+                )));
+            }
+            if let Some(same) = keys.iter().find(|key| key.public.point() == public.point()) {
+                return Err(wrong(format!(
+                    "`{}` and `{}` are the same key, which would count as two: take one out",
+                    same.name, table.name
+                )));
+            }
+            if let Some(other) = ids.insert(public.id(), table.name.clone()) {
+                return Err(wrong(format!(
+                    "`{other}` and `{}` have the same id {} and are different keys: one was made to be taken for the other, \
+                     so ask both owners and take one out",
+                    table.name,
+                    public.id()
+                )));
+            }
+            let scope = Scope::new(&table.packs)
+                .map_err(|message| wrong(format!("the key `{}` {message}", table.name)))?;
+            keys.push(TrustedKey {
+                name: table.name,
+                public,
+                scope,
+            });
+        }
+        let mut requirements = Vec::new();
+        for (index, table) in read.require.into_iter().enumerate() {
+            let requirement = Requirement::new(index + 1, table, &keys);
+            requirements.push(
+                requirement.map_err(|message| {
+                    wrong(format!("the {}. [[require]] {message}", index + 1))
+                })?,
+            );
+        }
+        let mut unsigned = Vec::new();
+        for (index, table) in read.unsigned.iter().enumerate() {
+            let scope = Scope::new(&table.packs);
+            unsigned.push(
+                scope.map_err(|message| {
+                    wrong(format!("the {}. [[unsigned]] {message}", index + 1))
+                })?,
+            );
+        }
+        Ok(Self {
+            file: file.to_owned(),
+            keys,
+            requirements,
+            unsigned,
+        })
+    }
+
+    /// Returns the keys.
+    pub fn keys(&self) -> &[TrustedKey] {
+        &self.keys
+    }
+
+    /// Returns the requirements that a pack of this name has to meet.
+    pub fn requirements(&self, pack: &str) -> Vec<&Requirement> {
+        let all = self.requirements.iter();
+        all.filter(|requirement| requirement.scope.holds(pack))
+            .collect()
+    }
+}
+
+impl TrustedKey {
+    /// Says whether the key may sign packs of this name.
+    pub fn may_sign(&self, pack: &str) -> bool {
+        self.scope.holds(pack)
+    }
+}
+
+impl Requirement {
+    fn new(number: usize, table: RequireTable, keys: &[TrustedKey]) -> Result<Self, String> {
+        let names = || keys.iter().map(|key| key.name.as_str());
+        for (list, entries) in [("all_of", &table.all_of), ("any_of", &table.any_of)] {
+            for (index, name) in entries.iter().enumerate() {
+                if !names().any(|known| known == name) {
+                    let near = did_you_mean(name, names());
+                    return Err(format!(
+                        "names the key `{name}` in {list}, and there is no such [[key]]{near}"
+                    ));
+                }
+                if entries[..index].contains(name) {
+                    return Err(format!("names the key `{name}` twice in {list}"));
+                }
+            }
+        }
+        let asks_for_any = !table.any_of.is_empty() || table.all_of.is_empty();
+        let at_least = table.at_least.unwrap_or(usize::from(asks_for_any));
+        let of = match table.any_of.len() {
+            0 => keys.len(),
+            some => some,
+        };
+        if table.at_least == Some(0) {
+            return Err(
+                "has `at_least = 0`: packs that need no signature are named in [[unsigned]]"
+                    .to_owned(),
+            );
+        }
+        if at_least > of {
+            return Err(format!(
+                "has `at_least = {at_least}`, and only {of} keys are there"
+            ));
+        }
+        Ok(Self {
+            number,
+            scope: Scope::new(&table.packs)?,
+            all_of: table.all_of,
+            any_of: table.any_of,
+            at_least,
+        })
+    }
+}
+
+impl Scope {
+    fn new(patterns: &[String]) -> Result<Self, String> {
+        if patterns.is_empty() {
+            return Err(
+                "names no packs: write `packs = [\"NAME\"]`, or `[\"*\"]` for all".to_owned(),
+            );
+        }
+        let mut globs = Vec::new();
+        for pattern in patterns {
+            let is_plain = !pattern.is_empty()
+                && pattern.bytes().all(|byte| {
+                    byte.is_ascii_lowercase()
+                        || byte.is_ascii_digit()
+                        || matches!(byte, b'-' | b'*')
+                });
+            let glob = GlobBuilder::new(pattern).build();
+            match glob {
+                Ok(glob) if is_plain => globs.push(glob.compile_matcher()),
+                _ => {
+                    return Err(format!(
+                        "has `{pattern}` in packs: write names of packs, with `*` for any letters"
+                    ));
+                }
+            }
+        }
+        Ok(Self {
+            patterns: patterns.to_vec(),
+            globs,
+        })
+    }
+
+    pub(super) fn holds(&self, pack: &str) -> bool {
+        self.globs.iter().any(|glob| glob.is_match(pack))
+    }
+}

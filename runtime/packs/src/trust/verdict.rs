@@ -1,0 +1,390 @@
+//! The verdict on a pack: which signatures count, and what is missing.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::installed::{Installed, Rollback};
+use crate::names::PackPath;
+use crate::sign::{KeyId, PublicKey, Signature, SignatureProblem};
+use crate::{Digest, VerifiedPack};
+
+use super::TrustPolicy;
+
+/// What a policy says of a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Name of the pack.
+    pub pack: String,
+    /// Its version.
+    pub version: String,
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// Every signature, and whether it counts.
+    pub signatures: Vec<JudgedSignature>,
+    /// Why the pack is not trusted; none: it is.
+    pub refusals: Vec<Refusal>,
+}
+
+/// A signature, judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedSignature {
+    /// Its file.
+    pub file: PackPath,
+    /// The key that it names.
+    pub key_id: Option<KeyId>,
+    /// What it is worth.
+    pub finding: Finding,
+}
+
+/// What a signature is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// It counts, for the key of this name.
+    Valid(String),
+    /// It is by a key that the policy does not have. It counts for nothing, and harms nothing.
+    UnknownKey,
+    /// It is valid, by the key of this name, which may not sign this pack.
+    OutOfScope(String),
+    /// It is broken: the pack is refused.
+    Broken(SignatureProblem),
+    /// It is a keyless bundle, which this policy does not look at.
+    NotChecked,
+}
+
+/// Why a pack is not trusted, with what would allow it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has no signature that counts.
+    Unsigned {
+        /// The policy.
+        file: PathBuf,
+        /// The pack.
+        pack: String,
+    },
+    /// It is signed by a key that the policy does not have.
+    UnknownKey {
+        /// The policy.
+        file: PathBuf,
+        /// The pack.
+        pack: String,
+        /// The key.
+        key: KeyId,
+    },
+    /// It is signed by a key that may not sign it.
+    OutOfScope {
+        /// The policy.
+        file: PathBuf,
+        /// The pack.
+        pack: String,
+        /// The key's name.
+        key: String,
+        /// The key.
+        public: PublicKey,
+        /// What the key may sign.
+        packs: Vec<String>,
+    },
+    /// A signature is broken.
+    Broken {
+        /// The signature's file.
+        signature: PackPath,
+        /// The key whose id it has, where the policy has one.
+        key: Option<String>,
+        /// What is wrong.
+        problem: SignatureProblem,
+    },
+    /// A requirement is not met.
+    Unmet {
+        /// The policy.
+        file: PathBuf,
+        /// Number of the `[[require]]`.
+        number: usize,
+        /// Keys that have signed.
+        signed: Vec<String>,
+        /// Keys that have not, and must.
+        missing: Vec<String>,
+        /// How many more must have signed, and of which.
+        more: Option<(usize, Vec<String>)>,
+    },
+    /// It is older than, or other than, what was used before.
+    Rollback(Rollback),
+}
+
+impl Verdict {
+    /// Says whether the pack may be used.
+    pub fn is_trusted(&self) -> bool {
+        self.refusals.is_empty()
+    }
+
+    /// Returns the names of the keys whose signatures count, in order.
+    pub fn signers(&self) -> BTreeSet<&str> {
+        let findings = self.signatures.iter().map(|judged| &judged.finding);
+        findings
+            .filter_map(|finding| match finding {
+                Finding::Valid(key) => Some(key.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Takes back the refusals that an operator may overrule: an older version, or another pack with the same version.
+    pub fn force(&mut self) {
+        self.refusals
+            .retain(|refusal| !matches!(refusal, Refusal::Rollback(_)));
+    }
+}
+
+impl TrustPolicy {
+    /// Judges a pack: its signatures, what it must have, and that it is not older than what was used before.
+    pub fn judge(&self, pack: &VerifiedPack, installed: &Installed) -> Verdict {
+        let files = pack.contents().signatures.iter();
+        let signatures: Vec<JudgedSignature> = files
+            .map(|(file, bytes)| self.judge_signature(pack, file, bytes))
+            .collect();
+        let mut verdict = Verdict {
+            pack: pack.name().to_owned(),
+            version: pack.pack().pack.version.clone(),
+            digest: pack.digest(),
+            signatures,
+            refusals: Vec::new(),
+        };
+        verdict.refusals = self.refusals(&verdict);
+        let rollback = installed.rollback(pack);
+        verdict.refusals.extend(rollback.map(Refusal::Rollback));
+        verdict
+    }
+
+    fn judge_signature(
+        &self,
+        pack: &VerifiedPack,
+        file: &PackPath,
+        bytes: &[u8],
+    ) -> JudgedSignature {
+        let judged = |key_id, finding| JudgedSignature {
+            file: file.clone(),
+            key_id,
+            finding,
+        };
+        if !file.as_str().ends_with(".minisig") {
+            return judged(None, Finding::NotChecked);
+        }
+        let signature = match Signature::parse(bytes) {
+            Ok(signature) => signature,
+            Err(problem) => return judged(None, Finding::Broken(problem)),
+        };
+        let id = signature.key_id();
+        let Some(key) = self.keys.iter().find(|key| key.public.id() == id) else {
+            return judged(Some(id), Finding::UnknownKey);
+        };
+        let finding = match signature.check(&key.public, pack) {
+            Err(problem) => Finding::Broken(problem),
+            Ok(()) if key.may_sign(pack.name()) => Finding::Valid(key.name.clone()),
+            Ok(()) => Finding::OutOfScope(key.name.clone()),
+        };
+        judged(Some(id), finding)
+    }
+
+    fn refusals(&self, verdict: &Verdict) -> Vec<Refusal> {
+        let broken = verdict.signatures.iter().filter_map(|judged| {
+            let Finding::Broken(problem) = &judged.finding else {
+                return None;
+            };
+            let key = self.keys.iter();
+            let mut key = key.filter(|key| Some(key.public.id()) == judged.key_id);
+            Some(Refusal::Broken {
+                signature: judged.file.clone(),
+                key: key.next().map(|key| key.name.clone()),
+                problem: problem.clone(),
+            })
+        });
+        let mut refusals: Vec<Refusal> = broken.collect();
+        let signers = verdict.signers();
+        let requirements = self.requirements(&verdict.pack);
+        let unmet: Vec<Refusal> = requirements
+            .iter()
+            .filter_map(|requirement| self.unmet(requirement, &verdict.pack, &signers))
+            .collect();
+        let needs_one = requirements.is_empty()
+            && !self.unsigned.iter().any(|scope| scope.holds(&verdict.pack));
+        let lacks_one = needs_one && signers.is_empty();
+        if lacks_one || !unmet.is_empty() {
+            refusals.extend(self.near_misses(verdict));
+        }
+        if lacks_one && refusals.is_empty() {
+            refusals.push(Refusal::Unsigned {
+                file: self.file.clone(),
+                pack: verdict.pack.clone(),
+            });
+        }
+        refusals.extend(unmet);
+        refusals
+    }
+
+    /// Tells of signatures that would count if the policy said so.
+    fn near_misses(&self, verdict: &Verdict) -> Vec<Refusal> {
+        let misses = verdict.signatures.iter().filter_map(|judged| {
+            let (file, pack) = (self.file.clone(), verdict.pack.clone());
+            match (&judged.finding, judged.key_id) {
+                (Finding::UnknownKey, Some(key)) => Some(Refusal::UnknownKey { file, pack, key }),
+                (Finding::OutOfScope(name), _) => {
+                    let key = self.keys.iter().find(|key| key.name == *name)?;
+                    Some(Refusal::OutOfScope {
+                        file,
+                        pack,
+                        key: name.clone(),
+                        public: key.public.clone(),
+                        packs: key.scope.patterns.clone(),
+                    })
+                }
+                _ => None,
+            }
+        });
+        misses.collect()
+    }
+
+    fn unmet(
+        &self,
+        requirement: &super::Requirement,
+        pack: &str,
+        signers: &BTreeSet<&str>,
+    ) -> Option<Refusal> {
+        let has_signed = |name: &String| signers.contains(name.as_str());
+        let all = requirement.all_of.iter();
+        let missing: Vec<String> = all.filter(|name| !has_signed(name)).cloned().collect();
+        let of: Vec<String> = match requirement.any_of.is_empty() {
+            false => requirement.any_of.clone(),
+            true => {
+                let keys = self.keys.iter().filter(|key| key.may_sign(pack));
+                keys.map(|key| key.name.clone()).collect()
+            }
+        };
+        let have = of.iter().filter(|name| has_signed(name)).count();
+        let left: Vec<String> = of.into_iter().filter(|name| !has_signed(name)).collect();
+        let more = requirement.at_least.saturating_sub(have);
+        if missing.is_empty() && more == 0 {
+            return None;
+        }
+        Some(Refusal::Unmet {
+            file: self.file.clone(),
+            number: requirement.number,
+            signed: signers.iter().map(|&name| name.to_owned()).collect(),
+            missing,
+            more: (more > 0).then_some((more, left)),
+        })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned { file, pack } => write!(
+                f,
+                "`{pack}` has no signature: let who made it sign it, or, to use it unsigned, write in {}:\n\
+                 [[unsigned]]\npacks = [\"{pack}\"]",
+                file.display()
+            ),
+            Self::UnknownKey { file, pack, key } => write!(
+                f,
+                "`{pack}` is signed by the key {key}, which is not in the policy: if you know whose it is, take the second \
+                 line of its .pub file and write in {}:\n[[key]]\nname = \"NAME\"\npublic = \"RW…\"\npacks = [\"{pack}\"]",
+                file.display()
+            ),
+            Self::OutOfScope {
+                file,
+                pack,
+                key,
+                public,
+                packs,
+            } => {
+                let mut packs: Vec<&str> = packs.iter().map(String::as_str).collect();
+                let may = quoted(&packs);
+                packs.push(pack);
+                write!(
+                    f,
+                    "`{pack}` is signed by the key `{key}`, which may sign {may}: to let it sign this one too, write under \
+                     its [[key]] (public = \"{public}\") in {}:\npacks = [{}]",
+                    file.display(),
+                    packs
+                        .iter()
+                        .map(|pack| format!("\"{pack}\""))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )
+            }
+            Self::Broken {
+                signature,
+                key,
+                problem,
+            } => {
+                write!(f, "the signature `{signature}` is broken: {problem}")?;
+                match (key, problem) {
+                    (Some(key), SignatureProblem::Invalid) => write!(
+                        f,
+                        "; it bears the id of the key `{key}`, which did not make it: do not use this copy, and get the pack \
+                         again from who signed it"
+                    ),
+                    _ => write!(
+                        f,
+                        "; get the pack again, or take the file out if it is not yours"
+                    ),
+                }
+            }
+            Self::Unmet {
+                file,
+                number,
+                signed,
+                missing,
+                more,
+            } => {
+                write!(
+                    f,
+                    "the {number}. [[require]] of {} is not met: ",
+                    file.display()
+                )?;
+                let signed: Vec<&str> = signed.iter().map(String::as_str).collect();
+                match signed.as_slice() {
+                    [] => write!(f, "no key that may has signed")?,
+                    signed => write!(f, "signed by {}", quoted(signed))?,
+                }
+                if !missing.is_empty() {
+                    let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+                    write!(f, ", missing {}", quoted(&missing))?;
+                }
+                if let Some((count, of)) = more {
+                    let of: Vec<&str> = of.iter().map(String::as_str).collect();
+                    write!(f, ", missing {count} of {}", quoted(&of))?;
+                }
+                write!(f, "; let them run `yagura sign`")
+            }
+            Self::Rollback(rollback) => rollback.fmt(f),
+        }
+    }
+}
+
+fn quoted(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match names.is_empty() {
+        true => "none".to_owned(),
+        false => names.join(", "),
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pack, version) = (&self.pack, &self.version);
+        let signers: Vec<&str> = self.signers().into_iter().collect();
+        match (self.refusals.as_slice(), signers.is_empty()) {
+            ([], true) => write!(
+                f,
+                "`{pack}` {version} is not signed, which the policy allows"
+            ),
+            ([], false) => write!(f, "`{pack}` {version} is signed by {}", quoted(&signers)),
+            (refusals, _) => {
+                write!(f, "`{pack}` {version} is not trusted")?;
+                refusals
+                    .iter()
+                    .try_for_each(|refusal| write!(f, "\n{refusal}"))
+            }
+        }
+    }
+}
