@@ -3,7 +3,8 @@
 //!
 //! In this order: names and files ([`names`], [`files`]), the pack in memory and its manifest ([`contents`], [`manifest`]), the pack in one file ([`archive`]),
 //! keys and signatures ([`sign`]), who is trusted and what was used before ([`trust`], [`installed`]), what is asked for and granted
-//! ([`grants`]).
+//! ([`grants`]), what it is made of ([`sbom`]), and how it
+//! travels ([`registry`]).
 //!
 //! The crate prints nothing and asks nobody: it returns what it found, and the commands tell it. It must not know DataFusion,
 //! Arrow or wasmtime: a component is a file like others here.
@@ -16,6 +17,8 @@ pub mod grants;
 pub mod installed;
 pub mod manifest;
 pub mod names;
+pub mod registry;
+pub mod sbom;
 pub mod sign;
 #[cfg(test)]
 mod testing;

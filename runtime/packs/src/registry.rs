@@ -1,0 +1,21 @@
+//! Packs on their way: in registries of containers (OCI), in an image layout for machines without network, with what they
+//! need.
+//!
+//! A pack is an artifact of the type [`PACK`]: `pack.toml` as JSON is its config, each component a layer, everything else
+//! one archive. Signatures are artifacts that refer to it, so that signing again does not change its digest.
+//! Whatever comes back is compared with its digests and then with the pack's own manifest; who may be trusted is
+//! [`crate::trust`]'s to say.
+
+mod client;
+mod image;
+mod layout;
+mod lock;
+mod place;
+mod resolve;
+
+pub use client::{Credentials, Pulled, Pushed, Registry, RegistryError, RegistryOptions};
+pub use image::{Image, ImageError, PACK, SIGNATURE};
+pub use layout::{LayoutError, load, save};
+pub use lock::{Lock, LockError, Locked};
+pub use place::{At, Place, PlaceError};
+pub use resolve::{Asker, Conflict, Missing, Outcome, Universe, resolve};
