@@ -3,8 +3,8 @@
 //!
 //! In this order: names and files ([`names`], [`files`]), the pack in memory and its manifest ([`contents`], [`manifest`]), the pack in one file ([`archive`]),
 //! keys and signatures ([`sign`]), who is trusted and what was used before ([`trust`], [`installed`]), what is asked for and granted
-//! ([`grants`]), what it is made of ([`sbom`]), and how it
-//! travels ([`registry`]).
+//! ([`grants`]), what it is made of ([`sbom`]), how it
+//! travels ([`registry`]), and all of it on the way into a service ([`gate`]).
 //!
 //! The crate prints nothing and asks nobody: it returns what it found, and the commands tell it. It must not know DataFusion,
 //! Arrow or wasmtime: a component is a file like others here.
@@ -13,6 +13,7 @@ pub mod archive;
 pub mod contents;
 pub mod digest;
 pub mod files;
+pub mod gate;
 pub mod grants;
 pub mod installed;
 pub mod manifest;
@@ -28,6 +29,7 @@ pub use archive::{ArchiveError, ArchiveProblem};
 pub use contents::{Contents, StoreError, VerifiedPack, VerifyError};
 pub use digest::Digest;
 pub use files::{Bounds, Excess, FilesError, PackFiles};
+pub use gate::{Gate, GateError, Opened};
 pub use installed::Installed;
 pub use manifest::{Difference, FileManifest, ManifestError};
 pub use names::{NameError, NameProblem, PackPath};

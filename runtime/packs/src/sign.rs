@@ -69,6 +69,9 @@ pub enum SignatureProblem {
     /// The bytes do not fit: another key with this id, or another manifest.
     #[error("it does not fit the manifest and the key: one of the three was changed or exchanged")]
     Invalid,
+    /// A keyless signature that does not hold; the text is its reason.
+    #[error("it is keyless, and does not hold: {0}")]
+    Keyless(String),
     /// It is a valid signature that says it is for something else.
     #[error("it says `{found}`, and must say `{expected}`")]
     Comment {

@@ -6,6 +6,12 @@
 //! public = "RWQ…"                # the second line of acme.pub
 //! packs = ["aws", "team-*"]      # what it may sign
 //!
+//! [[identity]]                   # keyless, with sigstore: in programs built with that feature
+//! name = "acme-ci"
+//! identity = "https://github.com/acme/packs/.github/workflows/release.yml@refs/heads/main"
+//! issuer = "https://token.actions.githubusercontent.com"
+//! packs = ["aws"]
+//!
 //! [[require]]                    # all that match a pack must be met; where none does, one signature is enough
 //! packs = ["team-*"]
 //! all_of = ["acme"]
@@ -16,10 +22,12 @@
 //! packs = ["scratch-*"]
 //! ```
 
+#[cfg(feature = "sigstore")]
+mod keyless;
 mod policy;
 mod verdict;
 
-pub use policy::{Requirement, TrustError, TrustPolicy, TrustedKey};
+pub use policy::{Requirement, TrustError, TrustPolicy, TrustedKey, Who};
 pub use verdict::{Finding, JudgedSignature, Refusal, Verdict};
 
 #[cfg(test)]

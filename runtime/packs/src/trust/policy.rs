@@ -16,19 +16,45 @@ use crate::sign::{KeyError, KeyId, PublicKey};
 #[derive(Debug, Clone)]
 pub struct TrustPolicy {
     pub(super) file: PathBuf,
+    #[cfg(feature = "sigstore")]
+    pub(super) root: super::keyless::Root,
     pub(super) keys: Vec<TrustedKey>,
     pub(super) requirements: Vec<Requirement>,
     pub(super) unsigned: Vec<Scope>,
 }
 
-/// A key and what it may sign.
+/// A signer and what it may sign.
 #[derive(Debug, Clone)]
 pub struct TrustedKey {
     /// The operator's name for it.
     pub name: String,
-    /// The key.
-    pub public: PublicKey,
+    /// Who it is.
+    pub who: Who,
     pub(super) scope: Scope,
+}
+
+/// Who signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// Whoever has this key.
+    Key(PublicKey),
+    /// Whoever this issuer calls so; needs a build with the feature `sigstore`.
+    Identity {
+        /// An address, or the URL of a workflow.
+        identity: String,
+        /// The URL of who says so.
+        issuer: String,
+    },
+}
+
+impl Who {
+    /// Returns the key, where it is one.
+    pub fn key(&self) -> Option<&PublicKey> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Identity { .. } => None,
+        }
+    }
 }
 
 /// Which signatures packs need.
@@ -89,8 +115,12 @@ pub enum TrustError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// A trusted root of sigstore, beside this file; absent: that of the public service.
+    sigstore_root: Option<PathBuf>,
     #[serde(default)]
     key: Vec<KeyTable>,
+    #[serde(default)]
+    identity: Vec<IdentityTable>,
     #[serde(default)]
     require: Vec<RequireTable>,
     #[serde(default)]
@@ -102,6 +132,15 @@ struct File {
 struct KeyTable {
     name: String,
     public: String,
+    packs: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IdentityTable {
+    name: String,
+    identity: String,
+    issuer: String,
     packs: Vec<String>,
 }
 
@@ -145,41 +184,43 @@ impl TrustPolicy {
             message,
         };
         let read: File = parse(file, text)?;
-        let mut keys: Vec<TrustedKey> = Vec::new();
-        let mut ids: HashMap<KeyId, String> = HashMap::new();
-        for table in read.key {
-            let public = PublicKey::parse(&table.public).map_err(|source| TrustError::Key {
-                file: file.to_owned(),
-                name: table.name.clone(),
-                source,
-            })?;
-            if table.name.is_empty() || keys.iter().any(|key| key.name == table.name) {
+        let is_keyless = !read.identity.is_empty() || read.sigstore_root.is_some();
+        if is_keyless && !cfg!(feature = "sigstore") {
+            return Err(wrong(
+                "names identities of keyless signatures, which this program was built without: build it with the feature \
+                 `sigstore`, or take them out"
+                    .to_owned(),
+            ));
+        }
+        #[cfg(feature = "sigstore")]
+        let root = super::keyless::Root::read(file, read.sigstore_root.as_deref())?;
+        let mut keys = read_keys(file, read.key)?;
+        for table in read.identity {
+            let scope = Scope::new(&table.packs)
+                .map_err(|message| wrong(format!("the identity `{}` {message}", table.name)))?;
+            let who = Who::Identity {
+                identity: table.identity,
+                issuer: table.issuer,
+            };
+            if let Some(same) = keys.iter().find(|key| key.who == who) {
                 return Err(wrong(format!(
-                    "two keys are named `{}`: give each its own name",
-                    table.name
-                )));
-            }
-            if let Some(same) = keys.iter().find(|key| key.public.point() == public.point()) {
-                return Err(wrong(format!(
-                    "`{}` and `{}` are the same key, which would count as two: take one out",
+                    "`{}` and `{}` are the same identity, which would count as two: take one out",
                     same.name, table.name
                 )));
             }
-            if let Some(other) = ids.insert(public.id(), table.name.clone()) {
-                return Err(wrong(format!(
-                    "`{other}` and `{}` have the same id {} and are different keys: one was made to be taken for the other, \
-                     so ask both owners and take one out",
-                    table.name,
-                    public.id()
-                )));
-            }
-            let scope = Scope::new(&table.packs)
-                .map_err(|message| wrong(format!("the key `{}` {message}", table.name)))?;
             keys.push(TrustedKey {
                 name: table.name,
-                public,
+                who,
                 scope,
             });
+        }
+        for (index, key) in keys.iter().enumerate() {
+            if key.name.is_empty() || keys[..index].iter().any(|other| other.name == key.name) {
+                return Err(wrong(format!(
+                    "two keys are named `{}`: give each its own name",
+                    key.name
+                )));
+            }
         }
         let mut requirements = Vec::new();
         for (index, table) in read.require.into_iter().enumerate() {
@@ -201,6 +242,8 @@ impl TrustPolicy {
         }
         Ok(Self {
             file: file.to_owned(),
+            #[cfg(feature = "sigstore")]
+            root,
             keys,
             requirements,
             unsigned,
@@ -218,6 +261,51 @@ impl TrustPolicy {
         all.filter(|requirement| requirement.scope.holds(pack))
             .collect()
     }
+}
+
+fn read_keys(file: &Path, tables: Vec<KeyTable>) -> Result<Vec<TrustedKey>, TrustError> {
+    let wrong = |message: String| TrustError::Value {
+        file: file.to_owned(),
+        message,
+    };
+    let mut keys: Vec<TrustedKey> = Vec::new();
+    let mut ids: HashMap<KeyId, String> = HashMap::new();
+    for table in tables {
+        let public = PublicKey::parse(&table.public).map_err(|source| TrustError::Key {
+            file: file.to_owned(),
+            name: table.name.clone(),
+            source,
+        })?;
+        let is_same = |key: &&TrustedKey| {
+            let other = key.who.key();
+            other.is_some_and(|other| other.point() == public.point())
+        };
+        // The same table twice is told as that.
+        let same = keys.iter().find(is_same);
+        if let Some(same) = same.filter(|same| same.name != table.name) {
+            return Err(wrong(format!(
+                "`{}` and `{}` are the same key, which would count as two: take one out",
+                same.name, table.name
+            )));
+        }
+        let other = ids.insert(public.id(), table.name.clone());
+        if let Some(other) = other.filter(|_| same.is_none()) {
+            return Err(wrong(format!(
+                "`{other}` and `{}` have the same id {} and are different keys: one was made to be taken for the other, so ask \
+                 both owners and take one out",
+                table.name,
+                public.id()
+            )));
+        }
+        let scope = Scope::new(&table.packs)
+            .map_err(|message| wrong(format!("the key `{}` {message}", table.name)))?;
+        keys.push(TrustedKey {
+            name: table.name,
+            who: Who::Key(public),
+            scope,
+        });
+    }
+    Ok(keys)
 }
 
 impl TrustedKey {

@@ -307,3 +307,17 @@ fn what_was_used_survives_in_its_file() {
             .contains("without it old versions would be taken")
     );
 }
+
+#[cfg(not(feature = "sigstore"))]
+#[test]
+fn a_keyless_signature_counts_for_nothing_in_a_build_without_them() {
+    let mut pack = signed(&[]);
+    let name = PackPath::parse("MANIFEST.sha256.sigstore.json").unwrap();
+    pack.add_signature(name, b"{}".to_vec());
+    let verdict = policy("").judge(&pack, &Installed::default());
+    assert_eq!(verdict.signatures[0].finding, Finding::NotChecked);
+    assert!(!verdict.is_trusted());
+    let identity =
+        "[[identity]]\nname = \"ci\"\nidentity = \"x\"\nissuer = \"y\"\npacks = [\"*\"]\n";
+    assert!(wrong(identity).contains("build it with the feature `sigstore`"));
+}

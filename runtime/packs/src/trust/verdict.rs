@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use crate::installed::{Installed, Rollback};
 use crate::names::PackPath;
-use crate::sign::{KeyId, PublicKey, Signature, SignatureProblem};
+use crate::sign::{KeyId, Signature, SignatureProblem};
 use crate::{Digest, VerifiedPack};
 
-use super::TrustPolicy;
+use super::{TrustPolicy, Who};
 
 /// What a policy says of a pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,14 @@ pub enum Finding {
     OutOfScope(String),
     /// It is broken: the pack is refused.
     Broken(SignatureProblem),
-    /// It is a keyless bundle, which this policy does not look at.
+    /// It is a valid keyless signature by somebody whom the policy does not have. It counts for nothing, and harms nothing.
+    UnknownIdentity {
+        /// An address, or the URL of a workflow.
+        identity: String,
+        /// The URL of who says so.
+        issuer: String,
+    },
+    /// It is keyless, and this program was built without the feature `sigstore`. It counts for nothing.
     NotChecked,
 }
 
@@ -79,10 +86,21 @@ pub enum Refusal {
         pack: String,
         /// The key's name.
         key: String,
-        /// The key.
-        public: PublicKey,
+        /// Its table in the policy, and the line by which it is found.
+        table: String,
         /// What the key may sign.
         packs: Vec<String>,
+    },
+    /// It is signed by somebody whom the policy does not have.
+    UnknownIdentity {
+        /// The policy.
+        file: PathBuf,
+        /// The pack.
+        pack: String,
+        /// An address, or the URL of a workflow.
+        identity: String,
+        /// The URL of who says so.
+        issuer: String,
     },
     /// A signature is broken.
     Broken {
@@ -166,6 +184,9 @@ impl TrustPolicy {
             finding,
         };
         if !file.as_str().ends_with(".minisig") {
+            #[cfg(feature = "sigstore")]
+            return judged(None, self.judge_keyless(pack, bytes));
+            #[cfg(not(feature = "sigstore"))]
             return judged(None, Finding::NotChecked);
         }
         let signature = match Signature::parse(bytes) {
@@ -173,10 +194,14 @@ impl TrustPolicy {
             Err(problem) => return judged(None, Finding::Broken(problem)),
         };
         let id = signature.key_id();
-        let Some(key) = self.keys.iter().find(|key| key.public.id() == id) else {
+        let known = self.keys.iter().find_map(|key| {
+            let public = key.who.key().filter(|public| public.id() == id)?;
+            Some((key, public))
+        });
+        let Some((key, public)) = known else {
             return judged(Some(id), Finding::UnknownKey);
         };
-        let finding = match signature.check(&key.public, pack) {
+        let finding = match signature.check(public, pack) {
             Err(problem) => Finding::Broken(problem),
             Ok(()) if key.may_sign(pack.name()) => Finding::Valid(key.name.clone()),
             Ok(()) => Finding::OutOfScope(key.name.clone()),
@@ -190,7 +215,10 @@ impl TrustPolicy {
                 return None;
             };
             let key = self.keys.iter();
-            let mut key = key.filter(|key| Some(key.public.id()) == judged.key_id);
+            let mut key = key.filter(|key| {
+                let public = key.who.key();
+                public.is_some_and(|public| Some(public.id()) == judged.key_id)
+            });
             Some(Refusal::Broken {
                 signature: judged.file.clone(),
                 key: key.next().map(|key| key.name.clone()),
@@ -228,12 +256,26 @@ impl TrustPolicy {
                 (Finding::UnknownKey, Some(key)) => Some(Refusal::UnknownKey { file, pack, key }),
                 (Finding::OutOfScope(name), _) => {
                     let key = self.keys.iter().find(|key| key.name == *name)?;
+                    let table = match &key.who {
+                        Who::Key(public) => format!("[[key]] (public = \"{public}\")"),
+                        Who::Identity { identity, .. } => {
+                            format!("[[identity]] (identity = \"{identity}\")")
+                        }
+                    };
                     Some(Refusal::OutOfScope {
                         file,
                         pack,
                         key: name.clone(),
-                        public: key.public.clone(),
+                        table,
                         packs: key.scope.patterns.clone(),
+                    })
+                }
+                (Finding::UnknownIdentity { identity, issuer }, _) => {
+                    Some(Refusal::UnknownIdentity {
+                        file,
+                        pack,
+                        identity: identity.clone(),
+                        issuer: issuer.clone(),
                     })
                 }
                 _ => None,
@@ -293,7 +335,7 @@ impl fmt::Display for Refusal {
                 file,
                 pack,
                 key,
-                public,
+                table,
                 packs,
             } => {
                 let mut packs: Vec<&str> = packs.iter().map(String::as_str).collect();
@@ -302,7 +344,7 @@ impl fmt::Display for Refusal {
                 write!(
                     f,
                     "`{pack}` is signed by the key `{key}`, which may sign {may}: to let it sign this one too, write under \
-                     its [[key]] (public = \"{public}\") in {}:\npacks = [{}]",
+                     its {table} in {}:\npacks = [{}]",
                     file.display(),
                     packs
                         .iter()
@@ -311,6 +353,21 @@ impl fmt::Display for Refusal {
                         .join(", ")
                 )
             }
+            Self::UnknownIdentity {
+                file,
+                pack,
+                identity,
+                issuer,
+            } => write!(
+                f,
+                "`{pack}` is signed by {}, and nobody of that name is in the policy: if you trust them, write in {}:\n\
+                 [[identity]]\nname = \"NAME\"\nidentity = {}\nissuer = {}\npacks = [\"{pack}\"]",
+                identity.escape_debug(),
+                file.display(),
+                // Whoever has a certificate chose the text.
+                toml::Value::from(identity.as_str()),
+                toml::Value::from(issuer.as_str()),
+            ),
             Self::Broken {
                 signature,
                 key,

@@ -1,0 +1,126 @@
+//! The whole way from a path to a pack that may be loaded: read, verify, judge, and compare what it asks for.
+
+use std::path::Path;
+
+use yagura_core::Grants;
+
+use crate::grants::{Asks, Changes, Comparison, Held, upgrade};
+use crate::{
+    ArchiveError, Bounds, Contents, FilesError, Installed, TrustPolicy, Verdict, VerifiedPack,
+    VerifyError, archive,
+};
+
+/// What an operator says of packs.
+#[derive(Debug, Clone, Copy)]
+pub struct Gate<'a> {
+    /// Who may sign what. Without a policy nothing need be signed, and a directory is taken as it is; archives must be what
+    /// their manifest says all the same.
+    pub trust: Option<&'a TrustPolicy>,
+    /// What was used before.
+    pub installed: &'a Installed,
+    /// What is granted.
+    pub grants: &'a Grants,
+    /// How large packs may be.
+    pub bounds: Bounds,
+    /// Whether an older version is taken, or another pack with the same version.
+    pub allow_rollback: bool,
+}
+
+/// A pack that may be loaded.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The pack.
+    pub pack: VerifiedPack,
+    /// The verdict, where there is a policy.
+    pub verdict: Option<Verdict>,
+    /// What it asks for beside what is granted.
+    pub asked: Comparison,
+    /// What changed since what was used before; nothing where none was.
+    pub changes: Changes,
+}
+
+/// Why a pack may not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// Its directory cannot be a pack.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// Its archive cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// It is not what its manifest says.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// It is not trusted.
+    #[error("{0}")]
+    Refused(Box<Verdict>),
+    /// It asks for more than the version before it.
+    #[error("`{pack}` {version} asks for more than the version before it, so it is not loaded:\n{}", lines(.held))]
+    Held {
+        /// The pack.
+        pack: String,
+        /// Its version.
+        version: String,
+        /// What for, and what would let it load.
+        held: Vec<Held>,
+    },
+}
+
+fn lines(held: &[Held]) -> String {
+    let held: Vec<String> = held.iter().map(ToString::to_string).collect();
+    held.join("\n")
+}
+
+impl Gate<'_> {
+    /// Opens the pack at a path: a directory or an archive.
+    ///
+    /// # Errors
+    /// [`GateError`].
+    pub fn open(&self, path: &Path) -> Result<Opened, GateError> {
+        let mut contents = match path.is_dir() {
+            true => Contents::read_dir(path, &self.bounds)?,
+            false => archive::read_file(path, &self.bounds)?,
+        };
+        if self.trust.is_none() && path.is_dir() {
+            contents.seal();
+        }
+        self.admit(contents.verify()?)
+    }
+
+    /// Lets a pack in that was verified, as one from a registry is.
+    ///
+    /// # Errors
+    /// [`GateError::Refused`] or [`GateError::Held`].
+    pub fn admit(&self, pack: VerifiedPack) -> Result<Opened, GateError> {
+        let mut verdict = self.trust.map(|trust| trust.judge(&pack, self.installed));
+        if let Some(verdict) = &mut verdict {
+            if self.allow_rollback {
+                verdict.force();
+            }
+            if !verdict.is_trusted() {
+                return Err(GateError::Refused(Box::new(verdict.clone())));
+            }
+        }
+        let name = pack.name();
+        let grant = self.grants.pack.get(name).cloned().unwrap_or_default();
+        let asks = Asks::of(pack.pack());
+        let mut changes = Changes::default();
+        if let Some(seen) = self.installed.pack.get(name) {
+            changes = Changes::between(&seen.asks, &asks);
+            let held = upgrade(name, &seen.asks, &asks, &grant);
+            if !held.is_empty() {
+                return Err(GateError::Held {
+                    pack: name.to_owned(),
+                    version: pack.pack().pack.version.clone(),
+                    held,
+                });
+            }
+        }
+        Ok(Opened {
+            asked: asks.compare(name, &grant),
+            pack,
+            verdict,
+            changes,
+        })
+    }
+}
