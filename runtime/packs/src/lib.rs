@@ -4,12 +4,14 @@
 //! In this order: names and files ([`names`], [`files`]), the pack in memory and its manifest ([`contents`], [`manifest`]), the pack in one file ([`archive`]),
 //! keys and signatures ([`sign`]), who is trusted and what was used before ([`trust`], [`installed`]), what is asked for and granted
 //! ([`grants`]), what it is made of ([`sbom`]), how it
-//! travels ([`registry`]), and all of it on the way into a service ([`gate`]).
+//! travels ([`registry`]), and all of it together for an author ([`author`]) and on the way into a
+//! service ([`gate`]).
 //!
 //! The crate prints nothing and asks nobody: it returns what it found, and the commands tell it. It must not know DataFusion,
 //! Arrow or wasmtime: a component is a file like others here.
 
 pub mod archive;
+pub mod author;
 pub mod contents;
 pub mod digest;
 pub mod files;

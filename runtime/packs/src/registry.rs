@@ -11,11 +11,16 @@ mod image;
 mod layout;
 mod lock;
 mod place;
+mod pull;
+mod push;
 mod resolve;
+mod signatures;
 
-pub use client::{Credentials, Pulled, Pushed, Registry, RegistryError, RegistryOptions};
+pub use client::{Credentials, Registry, RegistryError, RegistryOptions};
 pub use image::{Image, ImageError, PACK, SIGNATURE};
 pub use layout::{LayoutError, load, save};
 pub use lock::{Lock, LockError, Locked};
 pub use place::{At, Place, PlaceError};
+pub use pull::Pulled;
+pub use push::Pushed;
 pub use resolve::{Asker, Conflict, Missing, Outcome, Universe, resolve};

@@ -226,3 +226,6 @@ fn read_entries(
     }
     Ok(entries)
 }
+
+#[cfg(test)]
+mod tests;

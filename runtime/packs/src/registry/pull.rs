@@ -1,0 +1,229 @@
+//! Packs out of a registry: one, or one with all that it needs.
+
+use std::collections::BTreeMap;
+
+use semver::{Version, VersionReq};
+
+use super::client::{is_not_found, refused};
+use super::image::{self, IMAGE_MANIFEST, ImageError, ImageManifest};
+use super::place::{tag, version};
+use super::resolve::{Missing, Outcome, Universe, resolve};
+use super::{At, Lock, Place, Registry, RegistryError};
+use crate::{Digest, VerifiedPack};
+
+/// Tags that are asked for at once.
+const TAGS: usize = 1_000;
+
+/// A pack that was pulled: what its manifest says, and not yet trusted.
+#[derive(Debug, Clone)]
+pub struct Pulled {
+    /// The pack with its signatures.
+    pub pack: VerifiedPack,
+    /// The digest of its image.
+    pub image: Digest,
+    /// The repository that it came from.
+    pub source: String,
+}
+
+impl Registry {
+    /// Returns the versions of the pack, oldest first.
+    ///
+    /// # Errors
+    /// [`RegistryError::Refused`].
+    pub async fn versions(&self) -> Result<Vec<Version>, RegistryError> {
+        self.versions_at(&self.place).await
+    }
+
+    /// Pulls the pack of the place: the one with its digest or version, or the newest.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub async fn pull(&self) -> Result<Pulled, RegistryError> {
+        let place = match &self.place.at {
+            At::Newest => {
+                let versions = self.versions().await?;
+                let newest = versions.iter().rev().find(|version| version.pre.is_empty());
+                let newest = newest.ok_or_else(|| RegistryError::NoVersion {
+                    place: self.place.to_string(),
+                    previews: versions.clone(),
+                })?;
+                self.place.at(At::Version(newest.clone()))
+            }
+            _ => self.place.clone(),
+        };
+        self.pull_at(&place).await
+    }
+
+    /// Pulls packs that lie beside the place and all that they need, in versions that fit together; those in `lock` are
+    /// taken byte for byte where they will do. In order of name.
+    ///
+    /// # Errors
+    /// [`RegistryError::Conflict`] where no versions fit together.
+    pub async fn pull_all(
+        &self,
+        roots: &[(String, VersionReq)],
+        lock: &Lock,
+    ) -> Result<Vec<Pulled>, RegistryError> {
+        let mut universe = Universe::default();
+        let mut images: BTreeMap<(String, Version), Digest> = BTreeMap::new();
+        let locked = lock.versions();
+        let found = loop {
+            match resolve(&universe, roots, &locked)? {
+                Outcome::Found(found) => break found,
+                Outcome::Unknown(Missing::Versions(name)) => {
+                    let place = self.place.beside(&name, At::Newest);
+                    let versions = match self.versions_at(&place).await {
+                        Err(RegistryError::Refused { source, .. }) if is_not_found(&source) => {
+                            Vec::new()
+                        }
+                        other => other?,
+                    };
+                    universe.versions.insert(name, versions);
+                }
+                Outcome::Unknown(Missing::Needs(name, version)) => {
+                    let at = match lock.find(&name, &version) {
+                        Some(locked) => Digest::parse_tagged(&locked.image).map(At::Digest),
+                        None => None,
+                    };
+                    let at = at.unwrap_or_else(|| At::Version(version.clone()));
+                    let place = self.place.beside(&name, at);
+                    let (digest, manifest) = self.pack_manifest(&place).await?;
+                    let needs = self.needs(&place, &manifest).await?;
+                    images.insert((name.clone(), version.clone()), digest);
+                    universe.needs.insert((name, version), needs);
+                }
+            }
+        };
+        let mut pulled = Vec::new();
+        for (name, version) in found {
+            let key = (name, version);
+            let at = images.get(&key).copied().map(At::Digest);
+            let at = at.unwrap_or_else(|| At::Version(key.1.clone()));
+            let place = self.place.beside(&key.0, at);
+            let pack = self.pull_at(&place).await?;
+            let identity = &pack.pack.pack().pack;
+            if identity.name != key.0 || identity.semver().as_ref() != Some(&key.1) {
+                return Err(other(&place, &pack));
+            }
+            if let Some(locked) = lock.find(&key.0, &key.1)
+                && locked.digest != pack.pack.digest().tagged()
+            {
+                return Err(RegistryError::Locked {
+                    place: place.to_string(),
+                    found: pack.pack.digest().tagged(),
+                    locked: locked.digest.clone(),
+                });
+            }
+            pulled.push(pack);
+        }
+        Ok(pulled)
+    }
+
+    async fn versions_at(&self, place: &Place) -> Result<Vec<Version>, RegistryError> {
+        let mut tags: Vec<String> = Vec::new();
+        let mut versions = Vec::new();
+        loop {
+            let reference = place.tagged("latest");
+            let last = tags.last().cloned();
+            let page = self
+                .client
+                .list_tags(&reference, &self.auth, Some(TAGS), last.as_deref());
+            let page = page
+                .await
+                .map_err(|error| refused("list the versions of", place, error))?;
+            // Some registries give all tags at once, whatever they are asked for.
+            let is_new = page.tags.iter().any(|tag| !tags.contains(tag));
+            let is_full = page.tags.len() == TAGS;
+            versions.extend(page.tags.iter().filter_map(|tag| version(tag)));
+            tags.extend(page.tags);
+            if !is_full || !is_new {
+                break;
+            }
+        }
+        versions.sort();
+        versions.dedup();
+        Ok(versions)
+    }
+
+    async fn pull_at(&self, place: &Place) -> Result<Pulled, RegistryError> {
+        let wrong = |source| RegistryError::Image {
+            place: place.to_string(),
+            source,
+        };
+        let (digest, manifest) = self.pack_manifest(place).await?;
+        let mut blobs = BTreeMap::new();
+        for descriptor in manifest.layers.iter().chain([&manifest.config]) {
+            let bytes = self.blob(place, descriptor).await?;
+            blobs.insert(descriptor.digest.clone(), bytes);
+        }
+        let signatures = self.signatures(place, &digest).await?;
+        let by_digest = place.at(At::Digest(digest)).to_string();
+        let pack = image::read_pack(&manifest, &blobs, signatures, &by_digest, &self.bounds);
+        let pulled = Pulled {
+            pack: pack.map_err(wrong)?,
+            image: digest,
+            source: place.at(At::Newest).to_string(),
+        };
+        let identity = &pulled.pack.pack().pack;
+        let is_version = match &place.at {
+            At::Version(version) => identity.semver().as_ref() == Some(version),
+            _ => true,
+        };
+        match is_version && identity.name == place.pack() {
+            true => Ok(pulled),
+            false => Err(other(place, &pulled)),
+        }
+    }
+
+    /// Reads the manifest of a pack's image, with its digest.
+    async fn pack_manifest(&self, place: &Place) -> Result<(Digest, ImageManifest), RegistryError> {
+        let wrong = |source| RegistryError::Image {
+            place: place.to_string(),
+            source,
+        };
+        let at = match &place.at {
+            At::Version(version) => tag(version),
+            At::Digest(digest) => digest.tagged(),
+            At::Newest => "latest".to_owned(),
+        };
+        let bytes = self.manifest(place, &at, IMAGE_MANIFEST).await;
+        let bytes = bytes.map_err(|error| refused("pull", place, error))?;
+        let digest = Digest::of(&bytes);
+        if let At::Digest(asked) = &place.at
+            && *asked != digest
+        {
+            return Err(wrong(ImageError::Digest {
+                digest: asked.tagged(),
+                found: digest.tagged(),
+            }));
+        }
+        let manifest = image::read_pack_manifest(&bytes, &self.bounds).map_err(wrong)?;
+        Ok((digest, manifest))
+    }
+
+    /// Reads what a pack needs, from its config alone.
+    async fn needs(
+        &self,
+        place: &Place,
+        manifest: &ImageManifest,
+    ) -> Result<Vec<(String, VersionReq)>, RegistryError> {
+        let bytes = self.blob(place, &manifest.config).await?;
+        let config = image::read_config(&bytes).map_err(|source| RegistryError::Image {
+            place: place.to_string(),
+            source,
+        })?;
+        let needs = config.pack.requirements().into_iter();
+        Ok(needs
+            .map(|(name, versions)| (name.to_owned(), versions))
+            .collect())
+    }
+}
+
+fn other(place: &Place, pulled: &Pulled) -> RegistryError {
+    let identity = &pulled.pack.pack().pack;
+    RegistryError::Other {
+        place: place.to_string(),
+        name: identity.name.clone(),
+        version: identity.version.clone(),
+    }
+}

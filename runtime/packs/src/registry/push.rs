@@ -1,0 +1,146 @@
+//! A pack into a registry.
+
+use super::client::{is_not_found, refused};
+use super::image::{Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, Image, ImageError, Index};
+use super::place::tag;
+use super::signatures::fallback;
+use super::{At, Place, Registry, RegistryError};
+use crate::names::PackPath;
+use crate::{Digest, VerifiedPack};
+
+/// A pack that was pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// Where it lies now, by version.
+    pub place: Place,
+    /// The digest of its image.
+    pub image: Digest,
+    /// The signatures that were pushed with it.
+    pub signatures: Vec<PackPath>,
+}
+
+impl Registry {
+    /// Pushes a pack with its signatures, under its version. Pushing the same again adds signatures.
+    ///
+    /// # Errors
+    /// [`RegistryError::Exists`] where the version has other contents.
+    pub async fn push(&self, pack: &VerifiedPack) -> Result<Pushed, RegistryError> {
+        let identity = &pack.pack().pack;
+        let (Some(version), true) = (identity.semver(), identity.name == self.place.pack()) else {
+            return Err(RegistryError::Name {
+                pack: identity.name.clone(),
+                place: self.place.to_string(),
+            });
+        };
+        let place = self.place.at(At::Version(version.clone()));
+        let wrong = |source| RegistryError::Image {
+            place: place.to_string(),
+            source,
+        };
+        let image = Image::of(pack).map_err(wrong)?;
+        let digest = image.digest();
+        match self.manifest(&place, &tag(&version), IMAGE_MANIFEST).await {
+            Ok(there) if Digest::of(&there) == digest => {}
+            Ok(there) => {
+                return Err(RegistryError::Exists {
+                    place: place.to_string(),
+                    there: Digest::of(&there).tagged(),
+                });
+            }
+            Err(error) if is_not_found(&error) => {
+                self.push_image(&place, &image, Some(&tag(&version)))
+                    .await?
+            }
+            Err(error) => return Err(refused("look for", &place, error)),
+        }
+        let mut signatures = Vec::new();
+        let mut descriptors = Vec::new();
+        for (name, bytes) in &pack.contents().signatures {
+            let signature = Image::of_signature(&image, name, bytes).map_err(wrong)?;
+            self.push_image(&place, &signature, None).await?;
+            descriptors.push(signature.descriptor());
+            signatures.push(name.clone());
+        }
+        self.refer(&place, &digest, descriptors).await?;
+        Ok(Pushed {
+            place,
+            image: digest,
+            signatures,
+        })
+    }
+
+    /// Adds signatures to the list that a tag stands for. Registries of OCI 1.1 keep such a list by themselves; others need
+    /// this one, and it does no harm there.
+    async fn refer(
+        &self,
+        place: &Place,
+        subject: &Digest,
+        added: Vec<Descriptor>,
+    ) -> Result<(), RegistryError> {
+        let mut manifests = self.index(place, subject).await?;
+        let before = manifests.len();
+        for descriptor in added {
+            if !manifests
+                .iter()
+                .any(|entry| entry.digest == descriptor.digest)
+            {
+                manifests.push(descriptor);
+            }
+        }
+        if manifests.len() == before {
+            return Ok(());
+        }
+        let index =
+            serde_json::to_vec(&Index::new(manifests)).map_err(|source| RegistryError::Image {
+                place: place.to_string(),
+                source: ImageError::Json {
+                    what: "list of signatures",
+                    source,
+                },
+            })?;
+        self.push_manifest(place, &fallback(subject), index, IMAGE_INDEX)
+            .await
+    }
+
+    async fn push_image(
+        &self,
+        place: &Place,
+        image: &Image,
+        tag: Option<&str>,
+    ) -> Result<(), RegistryError> {
+        let reference = place.digested(&image.digest());
+        for (digest, bytes) in &image.blobs {
+            let pushed = self
+                .client
+                .push_blob(&reference, bytes, &digest.tagged())
+                .await;
+            pushed.map_err(|error| refused("push to", place, error))?;
+        }
+        let digest = image.digest().tagged();
+        let at = tag.unwrap_or(&digest);
+        self.push_manifest(place, at, image.manifest.clone(), IMAGE_MANIFEST)
+            .await
+    }
+
+    async fn push_manifest(
+        &self,
+        place: &Place,
+        at: &str,
+        bytes: Vec<u8>,
+        media_type: &str,
+    ) -> Result<(), RegistryError> {
+        let reference = match Digest::parse_tagged(at) {
+            Some(digest) => place.digested(&digest),
+            None => place.tagged(at),
+        };
+        let Ok(media_type) = media_type.parse() else {
+            return Ok(());
+        };
+        let pushed = self
+            .client
+            .push_manifest_raw(&reference, bytes, media_type)
+            .await;
+        pushed.map_err(|error| refused("push to", place, error))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! The signatures that refer to an image.
+
+use std::collections::BTreeMap;
+
+use super::client::{is_not_found, refused};
+use super::image::{
+    self, Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, ImageError, Index, signature_layer,
+};
+use super::{Place, Registry, RegistryError};
+use crate::Digest;
+use crate::names::PackPath;
+
+/// Signatures of one pack that are still looked at.
+const SIGNATURES: usize = 64;
+
+impl Registry {
+    /// Reads the signatures that refer to an image: from the tag that stands for the list, and from the list of registries
+    /// that keep one.
+    pub(super) async fn signatures(
+        &self,
+        place: &Place,
+        subject: &Digest,
+    ) -> Result<BTreeMap<PackPath, Vec<u8>>, RegistryError> {
+        let mut digests: Vec<String> = self.referrers(place, subject).await?;
+        let native = self
+            .client
+            .pull_referrers(&place.digested(subject), None)
+            .await;
+        match native {
+            Ok(index) => digests.extend(index.manifests.into_iter().map(|entry| entry.digest)),
+            Err(error) if is_not_found(&error) => {}
+            Err(error) => return Err(refused("look for signatures of", place, error)),
+        }
+        digests.sort();
+        digests.dedup();
+        let mut signatures = BTreeMap::new();
+        for digest in digests.iter().take(SIGNATURES) {
+            let bytes = self.manifest(place, digest, IMAGE_MANIFEST).await;
+            let bytes = bytes.map_err(|error| refused("pull a signature of", place, error))?;
+            // Other things may refer to a pack too.
+            let Ok(manifest) = image::read_manifest(&bytes) else {
+                continue;
+            };
+            let is_named = Digest::of(&bytes).tagged() == *digest;
+            if let Some((path, layer)) = signature_layer(&manifest, subject)
+                && is_named
+            {
+                signatures.insert(path, self.blob(place, &layer).await?);
+            }
+        }
+        Ok(signatures)
+    }
+
+    /// Reads the digests in the list that a tag stands for.
+    async fn referrers(
+        &self,
+        place: &Place,
+        subject: &Digest,
+    ) -> Result<Vec<String>, RegistryError> {
+        let index = self.index(place, subject).await?;
+        Ok(index.into_iter().map(|entry| entry.digest).collect())
+    }
+
+    /// Reads the list that a tag stands for.
+    pub(super) async fn index(
+        &self,
+        place: &Place,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        match self.manifest(place, &fallback(subject), IMAGE_INDEX).await {
+            Ok(bytes) => {
+                let index: Index =
+                    serde_json::from_slice(&bytes).map_err(|source| RegistryError::Image {
+                        place: place.to_string(),
+                        source: ImageError::Json {
+                            what: "list of signatures",
+                            source,
+                        },
+                    })?;
+                Ok(index.manifests)
+            }
+            Err(error) if is_not_found(&error) => Ok(Vec::new()),
+            Err(error) => Err(refused("look for signatures of", place, error)),
+        }
+    }
+}
+
+/// The tag that stands for the list of what refers to an image, where a registry keeps none.
+pub(super) fn fallback(subject: &Digest) -> String {
+    format!("sha256-{subject}")
+}
