@@ -180,13 +180,13 @@ impl Contents {
     /// Writes the manifest and the signatures into the pack's directory, and removes signatures that are no longer there.
     ///
     /// # Errors
-    /// [`FilesError::Read`] with the file that cannot be written.
+    /// [`FilesError::Write`] with the file that cannot be written.
     pub fn write_seal(&self, dir: &Path, bounds: &Bounds) -> Result<(), FilesError> {
         let present = PackFiles::list(dir, bounds)?.signatures;
         for name in present {
             if !self.signatures.contains_key(&name) {
                 let file = dir.join(name.as_str());
-                fs::remove_file(&file).map_err(|source| FilesError::Read { file, source })?;
+                fs::remove_file(&file).map_err(|source| FilesError::Write { file, source })?;
             }
         }
         let manifest = self.manifest.iter().map(|bytes| (MANIFEST, bytes));
@@ -194,7 +194,7 @@ impl Contents {
         let signatures = signatures.map(|(path, bytes)| (path.as_str(), bytes));
         for (name, bytes) in manifest.chain(signatures) {
             let file = dir.join(name);
-            replace(&file, bytes).map_err(|source| FilesError::Read { file, source })?;
+            replace(&file, bytes).map_err(|source| FilesError::Write { file, source })?;
         }
         Ok(())
     }

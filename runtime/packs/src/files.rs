@@ -107,6 +107,14 @@ pub enum FilesError {
         /// The cause.
         source: io::Error,
     },
+    /// A file cannot be written or removed.
+    #[error("cannot write {}", .file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// There is no `pack.toml`.
     #[error("{} is not a pack: it has no {PACK_TOML}", .dir.display())]
     NotAPack {

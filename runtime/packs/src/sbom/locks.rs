@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{hash, property};
+use crate::Digest;
 
 /// A library that a lock file names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +47,9 @@ impl Package {
             component["version"] = version.clone().into();
         }
         // Several digests are those of several files, one for each platform: which was taken is not known.
-        if let [one] = self.sha256.as_slice() {
+        if let [one] = self.sha256.as_slice()
+            && Digest::parse(one).is_some()
+        {
             component["hashes"] = json!([hash(one)]);
         }
         if let Some(h1) = &self.h1 {
