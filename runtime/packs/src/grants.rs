@@ -131,6 +131,14 @@ impl Asks {
         Self(plugins.collect())
     }
 
+    /// Returns what each plugin asks for, in order, by file name.
+    pub fn entries(&self) -> BTreeMap<String, Vec<Ask>> {
+        let plugins = self.0.iter();
+        plugins
+            .map(|(plugin, asks)| (plugin.clone(), entries(&asks.wants)))
+            .collect()
+    }
+
     /// Compares with what an operator grants the pack; no grant is an empty one.
     pub fn compare(&self, pack: &str, grant: &Grant) -> Comparison {
         let mut comparison = Comparison::default();

@@ -3,65 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod server;
 
-use tempfile::TempDir;
+use std::fs;
+use std::path::Path;
+
+use server::Server;
 use yagura_packs::registry::{
     Credentials, Lock, Place, Registry, RegistryError, RegistryOptions, load, save,
 };
 use yagura_packs::sign::{self, SecretKey};
 use yagura_packs::{Bounds, Contents, Installed, TrustPolicy, VerifiedPack};
 
-const WHY: &str = "install the Debian package docker-registry";
-
-/// A registry on a free port of loopback; it ends with the test.
-struct Server {
-    child: Child,
-    address: String,
-    dir: TempDir,
-}
-
 impl Server {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let address = format!("127.0.0.1:{port}");
-        let config = format!(
-            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
-            dir.path().join("data").display()
-        );
-        let file = dir.path().join("config.yml");
-        fs::write(&file, config).unwrap();
-        let mut child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect(WHY);
-        // It says where it listens, and must be read from on to go on.
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let listens = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .any(|line| line.contains("listening on"));
-        assert!(listens, "docker-registry ended before it listened");
-        std::thread::spawn(move || lines.map_while(Result::ok).count());
-        Self {
-            child,
-            address,
-            dir,
-        }
-    }
-
     fn place(&self, rest: &str) -> Place {
         Place::parse(&format!("{}/{rest}", self.address)).unwrap()
     }
@@ -71,13 +25,6 @@ impl Server {
         Registry::connect(&self.place(rest), &options)
             .await
             .unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
