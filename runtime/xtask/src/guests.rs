@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::run::{root, run, status, yagura};
 use crate::toolchain::{APT, TARGET, Toolchain, guests_target, on_path};
@@ -63,6 +63,29 @@ pub(crate) fn apt(install: &str) -> Vec<Command> {
         }
     }
     commands
+}
+
+/// Installs the Debian package that has a program's name, where the program is not there.
+///
+/// # Errors
+/// When it is not there then either.
+pub(crate) fn install(program: &str) -> Result<()> {
+    if on_path(program).is_some() {
+        return Ok(());
+    }
+    for mut command in apt(&format!(
+        "apt-get install -y --no-install-recommends {program}"
+    )) {
+        if status(&mut command)?.success() {
+            break;
+        }
+    }
+    match on_path(program) {
+        Some(_) => Ok(()),
+        None => {
+            bail!("there is no `{program}`: install it; on Debian it is the package `{program}`")
+        }
+    }
 }
 
 /// Returns what to put before a command that needs root: nothing for root, `sudo` where it asks no password.

@@ -27,11 +27,11 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
         cargo()
             .arg("test")
             .arg("--workspace")
-            .env(guests::GUESTS, modules),
+            .env(guests::GUESTS, &modules),
         arguments,
     )?;
     if arguments.arguments.is_empty() {
-        test_postgres()?;
+        test_servers(&modules)?;
     }
     // Code for Wasm once more, natively: each is a workspace of its own.
     for manifest in [
@@ -52,10 +52,23 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Runs the tests that need PostgreSQL, which are ignored elsewhere.
-fn test_postgres() -> Result<()> {
+/// Runs the tests that need servers and tools of others, which are ignored elsewhere: PostgreSQL, a registry of containers,
+/// minisign. What is not there is installed.
+fn test_servers(modules: &Path) -> Result<()> {
+    for program in ["docker-registry", "minisign"] {
+        guests::install(program)?;
+    }
     let mut command = cargo();
-    command.args(["test", "--workspace", "--", "--ignored", "postgres"]);
+    // Keyless signatures need data of another project.
+    command.args([
+        "test",
+        "--workspace",
+        "--",
+        "--ignored",
+        "--skip",
+        "keyless",
+    ]);
+    command.env(guests::GUESTS, modules);
     if std::env::var_os(postgres::URL).is_some() {
         return run(&mut command);
     }

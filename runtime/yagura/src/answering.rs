@@ -25,6 +25,7 @@ use yagura_host::{Host, Services};
 
 use crate::config::Config;
 use crate::exit::RuleFault;
+use crate::operator;
 
 pub(crate) use plugins::{reach, read as read_component};
 pub(crate) use services::{TIME, text_column};
@@ -44,19 +45,10 @@ impl Network {
             .context("cannot set up HTTP")?;
         Ok(Self {
             transport: Arc::new(live),
-            grants: grants(config)?,
+            grants: operator::grants(config.grants.as_deref())?,
             secrets,
         })
     }
-}
-
-fn grants(config: &Config) -> Result<Grants> {
-    let Some(file) = &config.grants else {
-        return Ok(Grants::default());
-    };
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read the grants {}", file.display()))?;
-    Ok(Grants::parse(file, &text)?)
 }
 
 /// Reads a policy, and tells what looks wrong with it.

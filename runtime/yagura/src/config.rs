@@ -17,7 +17,7 @@ use yagura_lake::table::{OnProblem, TableConfig};
 pub(crate) struct Config {
     /// A lake whose folders are tables.
     pub(crate) lake: Option<LakeSettings>,
-    /// Packs to run, relative to the file.
+    /// Packs to run, directories or archives, relative to the file.
     pub(crate) packs: Vec<PathBuf>,
     /// Sigma rules to run, files or directories, relative to the file.
     pub(crate) sigma: Vec<PathBuf>,
@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) serve: Option<ServeSettings>,
     /// What becomes of alerts: a file, relative to this one.
     pub(crate) policy: Option<PathBuf>,
+    /// Who may sign packs: a file, relative to this one. Without it packs need no signature.
+    pub(crate) trust: Option<PathBuf>,
     /// What plugins may reach: a file, relative to this one.
     pub(crate) grants: Option<PathBuf>,
     /// Where alerts, incidents and receipts are kept: a file, relative to this one, or `postgres://…`.
@@ -183,7 +185,12 @@ impl Config {
         for path in [&mut serve.state, &mut serve.alerts] {
             *path = dir.join(&*path);
         }
-        let files = [&mut config.geoip, &mut config.policy, &mut config.grants];
+        let files = [
+            &mut config.geoip,
+            &mut config.policy,
+            &mut config.trust,
+            &mut config.grants,
+        ];
         for file in files.into_iter().flatten() {
             *file = dir.join(&*file);
         }

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use yagura_core::PackError;
 use yagura_engine::EngineError;
 use yagura_host::LoadError;
+use yagura_packs::author::AuthorError;
+use yagura_packs::registry::LayoutError;
+use yagura_packs::{ArchiveError, FilesError, GateError, VerifyError};
 
 /// Findings or failed tests.
 pub(crate) const FAILED: u8 = 1;
@@ -41,6 +44,12 @@ fn code(error: &anyhow::Error) -> u8 {
         cause.is::<PackError>()
             || cause.is::<LoadError>()
             || cause.is::<RuleFault>()
+            || cause.is::<GateError>()
+            || cause.is::<AuthorError>()
+            || cause.is::<ArchiveError>()
+            || cause.is::<FilesError>()
+            || cause.is::<VerifyError>()
+            || cause.is::<LayoutError>()
             || matches!(
                 cause.downcast_ref::<EngineError>(),
                 Some(

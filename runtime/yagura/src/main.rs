@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod exit;
 mod lookups;
+mod operator;
 mod outbox;
 mod output;
 mod packs;
@@ -58,6 +59,15 @@ enum Command {
     Dev(commands::dev::Arguments),
     Bench(commands::bench::Arguments),
     New(commands::new::Arguments),
+    Keygen(commands::keygen::Arguments),
+    Sign(commands::sign::Arguments),
+    Verify(commands::verify::Arguments),
+    Pack(commands::pack::Arguments),
+    Push(commands::push::Arguments),
+    Pull(commands::pull::Arguments),
+    Save(commands::save::Arguments),
+    Load(commands::load::Arguments),
+    Grants(commands::grants::Arguments),
     Doctor(commands::doctor::Arguments),
 }
 
@@ -95,6 +105,15 @@ fn main() -> ExitCode {
         Command::Dev(arguments) => commands::dev::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::New(arguments) => commands::new::run(&arguments),
+        Command::Keygen(arguments) => commands::keygen::run(&arguments),
+        Command::Sign(arguments) => commands::sign::run(&arguments),
+        Command::Verify(arguments) => commands::verify::run(&arguments),
+        Command::Pack(arguments) => commands::pack::run(&arguments),
+        Command::Push(arguments) => commands::push::run(&arguments),
+        Command::Pull(arguments) => commands::pull::run(&arguments),
+        Command::Save(arguments) => commands::save::run(&arguments),
+        Command::Load(arguments) => commands::load::run(&arguments),
+        Command::Grants(arguments) => commands::grants::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
     };
     match result {

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use tempfile::TempDir;
 use yagura_core::{Pack, TimeRange};
 use yagura_engine::{RuleSource, SigmaInput, open_tables};
 use yagura_lake::table::Table;
 
 use crate::config::{Config, LakeSettings, TableSettings};
-use crate::packs;
+use crate::{operator, packs};
 
 /// Where rules and tables come from.
 #[derive(Debug, clap::Args)]
@@ -38,6 +39,8 @@ pub(crate) struct Sources {
 /// What was read.
 #[derive(Debug)]
 pub(crate) struct RuleSet {
+    /// Archives, unpacked.
+    _unpacked: Vec<TempDir>,
     pub(crate) packs: Vec<Pack>,
     pub(crate) sigma: SigmaInput,
     /// The tables, where any were named.
@@ -76,11 +79,12 @@ impl Sources {
                 "there are no rules to look at: name a pack with --pack or Sigma rules with --sigma"
             );
         }
+        let mut unpacked = Vec::new();
         let packs = config
             .packs
             .iter()
-            .map(|dir| Pack::read(dir))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|path| Ok(Pack::read(&operator::directory(path, &mut unpacked)?)?))
+            .collect::<Result<Vec<_>>>()?;
         let mut sigma = config.sigma.clone();
         sigma.extend(
             packs
@@ -96,6 +100,7 @@ impl Sources {
             None
         };
         Ok(RuleSet {
+            _unpacked: unpacked,
             packs,
             sigma,
             tables,

@@ -61,6 +61,8 @@ mod object_store;
 #[cfg(test)]
 mod pack_tests;
 #[cfg(test)]
+mod packs;
+#[cfg(test)]
 mod prefilter_sigma;
 #[cfg(test)]
 mod prefilter_sql;

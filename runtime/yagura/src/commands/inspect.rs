@@ -1,7 +1,8 @@
 //! `yagura inspect`: what a pack or a component is, without running it over anything.
 
-use std::fs;
-use std::io::{self, Write};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,14 +10,16 @@ use serde::Serialize;
 use yagura_core::Pack;
 use yagura_core::pack::{Limits, World};
 use yagura_host::{ComponentInfo, ComponentKind, LoadError, Meter, inspect};
+use yagura_packs::grants::Asks;
+use yagura_packs::{Bounds, Contents};
 
 use crate::output::{Format, printable, table};
-use crate::packs;
+use crate::{operator, packs};
 
 /// Show what packs and components hold: worlds, rules, imports, sizes, limits.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Directory of a pack, or a Wasm file; may be given more than once
+    /// Directory or archive of a pack, or a Wasm file; may be given more than once
     #[arg(required = true)]
     path: Vec<PathBuf>,
     /// How to print it
@@ -32,7 +35,16 @@ struct PackView {
     api: String,
     description: String,
     license: String,
+    maintainers: Vec<String>,
+    /// Packs that it needs, with the versions that will do.
+    dependencies: BTreeMap<String, String>,
     path: PathBuf,
+    /// Of all its files, by its list of them.
+    digest: Option<String>,
+    files: Option<usize>,
+    signatures: Vec<String>,
+    /// What its plugins ask for, by file.
+    asks: BTreeMap<String, Vec<String>>,
     plugins: Vec<ComponentView>,
     rules: Vec<RuleView>,
 }
@@ -67,8 +79,11 @@ struct ComponentView {
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let mut out = io::stdout().lock();
     for path in &arguments.path {
-        if path.is_dir() {
-            let view = pack(&Pack::read(path)?);
+        let is_archive = !path.is_dir() && !is_wasm(path)?;
+        if path.is_dir() || is_archive {
+            let mut unpacked = Vec::new();
+            let dir = operator::directory(path, &mut unpacked)?;
+            let view = pack(path, &Pack::read(&dir)?);
             match arguments.format {
                 Format::Json => json(&mut out, &view)?,
                 Format::Text => pack_text(&mut out, &view)?,
@@ -86,11 +101,31 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     Ok(0)
 }
 
-fn pack(pack: &Pack) -> PackView {
+/// Says whether a file is a Wasm module or component; what is none is taken for an archive.
+fn is_wasm(path: &Path) -> Result<bool> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut start = Vec::new();
+    let file = File::open(path).with_context(cannot)?;
+    file.take(4).read_to_end(&mut start).with_context(cannot)?;
+    Ok(start == *b"\0asm"
+        || path
+            .extension()
+            .is_some_and(|extension| extension == "wasm"))
+}
+
+/// `path` is where the person finds the pack, which lies in a directory of its own where it is an archive.
+fn pack(path: &Path, pack: &Pack) -> PackView {
+    let contents = Contents::read_dir(&pack.dir, &Bounds::default());
+    // A directory that is being worked on need not be a pack that could be signed.
+    let sealed = contents.ok().and_then(|mut contents| {
+        contents.seal();
+        contents.verify().ok()
+    });
+    let asks = Asks::of(&pack.manifest).entries();
     let identity = &pack.manifest.pack;
     let plugins = pack.manifest.plugins.iter().map(|plugin| {
-        let path = pack.dir.join(&plugin.file);
-        let read = fs::read(&path).map_err(|error| error.to_string());
+        let read = fs::read(pack.dir.join(&plugin.file)).map_err(|error| error.to_string());
+        let path = path.join(&plugin.file);
         let view = read.and_then(|bytes| {
             component(&path, &bytes, &plugin.limits).map_err(|error| error.to_string())
         });
@@ -104,7 +139,20 @@ fn pack(pack: &Pack) -> PackView {
         api: identity.api.clone(),
         description: identity.description.clone(),
         license: identity.license.clone(),
-        path: pack.dir.clone(),
+        maintainers: identity.maintainers.clone(),
+        dependencies: identity.dependencies.clone(),
+        path: path.to_owned(),
+        digest: sealed.as_ref().map(|pack| pack.digest().tagged()),
+        files: sealed.as_ref().map(|pack| pack.manifest().files().len()),
+        signatures: sealed
+            .iter()
+            .flat_map(|pack| pack.contents().signatures.keys())
+            .map(ToString::to_string)
+            .collect(),
+        asks: asks
+            .into_iter()
+            .map(|(plugin, asks)| (plugin, asks.iter().map(ToString::to_string).collect()))
+            .collect(),
         plugins: plugins.collect(),
         rules: pack
             .rules
@@ -200,6 +248,21 @@ fn pack_text(out: &mut impl Write, view: &PackView) -> Result<()> {
             writeln!(out, "  {}", printable(line))?;
         }
     }
+    for maintainer in &view.maintainers {
+        writeln!(out, "  {}", printable(maintainer))?;
+    }
+    if let (Some(digest), Some(files)) = (&view.digest, view.files) {
+        writeln!(out, "  {files} files, {digest}")?;
+        writeln!(out, "  signatures: {}", none(&view.signatures))?;
+    }
+    for (name, versions) in &view.dependencies {
+        writeln!(out, "  needs {name} {versions}")?;
+    }
+    for (plugin, asks) in &view.asks {
+        for ask in asks {
+            writeln!(out, "  {plugin} asks to {}", printable(ask))?;
+        }
+    }
     writeln!(out)?;
     for plugin in &view.plugins {
         component_text(out, plugin)?;
@@ -220,11 +283,14 @@ fn pack_text(out: &mut impl Write, view: &PackView) -> Result<()> {
     Ok(())
 }
 
-fn component_text(out: &mut impl Write, view: &ComponentView) -> Result<()> {
-    let none = |list: &[String]| match list {
+fn none(list: &[String]) -> String {
+    match list {
         [] => "none".to_owned(),
         list => list.join(", "),
-    };
+    }
+}
+
+fn component_text(out: &mut impl Write, view: &ComponentView) -> Result<()> {
     writeln!(out, "plugin {}", view.path.display())?;
     writeln!(
         out,

@@ -8,14 +8,23 @@ pub(crate) mod coverage;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod grants;
 pub(crate) mod ingest;
 pub(crate) mod inspect;
+pub(crate) mod keygen;
+pub(crate) mod load;
 pub(crate) mod new;
+pub(crate) mod pack;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod run;
+pub(crate) mod save;
 pub(crate) mod serve;
+pub(crate) mod sign;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod test;
+pub(crate) mod verify;
 
 use std::future::Future;
 

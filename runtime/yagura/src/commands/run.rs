@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
+use tempfile::TempDir;
 use yagura_core::{TimeRange, Timestamp};
 use yagura_correlate::{Counters, Places};
 use yagura_engine::report::{Progress, SetAside};
@@ -19,6 +20,7 @@ use yagura_lake::table::Table;
 use super::block_on;
 use crate::config::{Config, LakeSettings, TableSettings};
 use crate::exit::{INPUT, RULE};
+use crate::operator::{self, Operator};
 use crate::output::{self, Format, number};
 use crate::{packs, progress};
 
@@ -32,7 +34,10 @@ pub(crate) struct Arguments {
     /// Configuration file that names tables and packs
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Directory of a pack; may be given more than once
+    /// Run a pack though a newer version of it was used before
+    #[arg(long, requires = "config")]
+    allow_rollback: bool,
+    /// Pack, a directory or an archive; may be given more than once
     #[arg(long, value_name = "PATH", required_unless_present_any = ["config", "sigma"])]
     pack: Vec<PathBuf>,
     /// Sigma rule, or directory of Sigma rules; may be given more than once
@@ -90,6 +95,8 @@ struct Job {
     config: Config,
     options: RunOptions,
     format: Format,
+    /// Archives, unpacked.
+    _unpacked: Vec<TempDir>,
 }
 
 impl Job {
@@ -119,9 +126,24 @@ impl Job {
                 "there are no rules to run: name a pack with --pack or Sigma rules with --sigma, or in `packs` and `sigma` of the configuration"
             );
         }
+        let mut unpacked = Vec::new();
+        if arguments.config.is_some() {
+            let mut operator = Operator::read(&config)?;
+            operator.admit(
+                &mut config,
+                arguments.allow_rollback,
+                false,
+                &mut io::stderr(),
+            )?;
+        } else {
+            for path in &mut config.packs {
+                *path = operator::directory(path, &mut unpacked)?;
+            }
+        }
         let defaults = RunOptions::default();
         Ok(Self {
             config,
+            _unpacked: unpacked,
             options: RunOptions {
                 range: TimeRange::new(arguments.from, arguments.to)?,
                 partitions: arguments

@@ -16,6 +16,7 @@ use yagura_host::Meter;
 use super::block_on;
 use crate::answering::Answering;
 use crate::config::{Config, ServeSettings};
+use crate::operator::Operator;
 use crate::outbox::Outbox;
 use crate::output::number;
 use crate::packs;
@@ -30,6 +31,9 @@ pub(crate) struct Arguments {
     /// Stop when all objects that are there have been read
     #[arg(long)]
     once: bool,
+    /// Run a pack though a newer version of it was used before
+    #[arg(long)]
+    allow_rollback: bool,
     /// Say nothing of single steps
     #[arg(long)]
     quiet: bool,
@@ -50,7 +54,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
 }
 
 async fn serve(arguments: Arguments) -> Result<u8> {
-    let config = Config::read(&arguments.config)?;
+    let mut config = Config::read(&arguments.config)?;
     let settings = config.serve.clone().unwrap_or_default();
     if config.packs.is_empty() && config.sigma.is_empty() {
         bail!(
@@ -58,6 +62,8 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             arguments.config.display()
         );
     }
+    let mut err = io::stderr();
+    Operator::read(&config)?.admit(&mut config, arguments.allow_rollback, true, &mut err)?;
     let host = packs::host(Meter::Off)?;
     let loaded = packs::load_by(&host, &config.packs, &config.sigma, &config.field_maps)?;
     let mut places = loaded.places;
@@ -94,7 +100,6 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         last => last,
     };
     let poll = settings.poll()?;
-    let mut err = io::stderr();
     let rules = rule_ids(&input);
     let mut answering = Answering::open(&config, &host, rules, delivered, &mut err).await?;
     if let Some(answering) = &answering {

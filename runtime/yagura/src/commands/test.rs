@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
@@ -17,10 +17,10 @@ use crate::build;
 use crate::config::Config;
 use crate::exit::{FAILED, RULE};
 use crate::output::{Format, number, printable};
-use crate::packs;
 use crate::schema;
 use crate::suite::answers::{self, AnswerOptions};
 use crate::suite::{Outcome, Suite, policy};
+use crate::{operator, packs};
 
 /// Test packs: recorded events must give the alerts that are expected of them.
 #[derive(Debug, clap::Args)]
@@ -116,6 +116,21 @@ fn nothing(arguments: &Arguments) -> String {
 }
 
 fn build_and_test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
+    if dir.is_file() {
+        if arguments.update || arguments.record.is_some() {
+            bail!(
+                "{} is an archive, and its tests are not written: write those of its directory",
+                dir.display()
+            );
+        }
+        let mut unpacked = Vec::new();
+        let directory = operator::directory(dir, &mut unpacked)?;
+        let result = block_on(test(arguments, &directory))?;
+        return Ok(PackResult {
+            dir: dir.to_owned(),
+            ..result
+        });
+    }
     schema::refresh(dir);
     if !arguments.no_build && dir.join("pack.toml").is_file() && build::has_sources(dir)? {
         build::build(dir)?;

@@ -1,0 +1,228 @@
+//! `yagura grants`: what packs ask for, what they get, and what an upgrade changes.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use yagura_core::names::did_you_mean;
+use yagura_packs::grants::{Answer, Asked, Asks, Changes, Comparison, upgrade};
+use yagura_packs::{Gate, GateError, VerifiedPack};
+
+use crate::config::Config;
+use crate::exit::FAILED;
+use crate::operator::{self, Operator};
+use crate::output::{Format, printable};
+
+use super::verify;
+
+/// Show what packs ask for and what they are granted, before anything of them runs
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Configuration that names packs, grants and trust
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Other packs to look at, instead of those of the configuration
+    #[arg(value_name = "PACK")]
+    paths: Vec<PathBuf>,
+    /// Let a pack load as it is now, with no more than it is granted; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    accept: Vec<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+const AFTER_HELP: &str = "\
+A plugin reaches what its pack.toml asks for and the grants file names; asking alone gives it nothing. An upgrade that asks for
+more than the version before it does not load until that is granted or accepted. Nothing of a pack is run by this command.
+Exit code 0 where all packs would load, 1 where one would not.";
+
+/// What is printed of a pack.
+#[derive(Debug, Serialize)]
+struct View {
+    pack: String,
+    version: String,
+    /// The version that was used before, where it was another.
+    before: Option<String>,
+    asked: Vec<AskedView>,
+    /// Granted, and asked for by no plugin.
+    unasked: Vec<String>,
+    /// What changes from the version before.
+    changes: Vec<String>,
+    /// Why it would not load, with what would let it.
+    problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct AskedView {
+    plugin: String,
+    ask: String,
+    granted: &'static str,
+    /// What it gets of it, where it is a part; what to write, where it is nothing.
+    detail: String,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    let config = Config::read(&arguments.config)?;
+    let mut operator = Operator::read(&config)?;
+    let paths = match arguments.paths.as_slice() {
+        [] => config.packs.as_slice(),
+        paths => paths,
+    };
+    if paths.is_empty() {
+        bail!("{} names no packs", arguments.config.display());
+    }
+    let packs = paths
+        .iter()
+        .map(|path| read(path, &operator))
+        .collect::<Result<Vec<_>>>()?;
+    accept(arguments, &packs, &mut operator)?;
+    let mut out = io::stdout().lock();
+    let mut all_load = true;
+    for pack in &packs {
+        let view = view(pack, &operator);
+        all_load &= view.problems.is_empty();
+        match arguments.format {
+            Format::Json => {
+                serde_json::to_writer(&mut out, &view)?;
+                writeln!(out)?;
+            }
+            Format::Text => text(&view, &mut out)?,
+        }
+    }
+    Ok(if all_load { 0 } else { FAILED })
+}
+
+/// Reads a pack; a directory that nobody need sign may have changed since its list of files was written.
+fn read(path: &Path, operator: &Operator) -> Result<VerifiedPack> {
+    if operator.trust.is_none() && path.is_dir() {
+        let bounds = yagura_packs::Bounds::default();
+        let mut contents = yagura_packs::Contents::read_dir(path, &bounds)?;
+        contents.seal();
+        return Ok(contents.verify()?);
+    }
+    verify::read(path)
+}
+
+/// Remembers what is accepted; only of packs that are trusted.
+fn accept(arguments: &Arguments, packs: &[VerifiedPack], operator: &mut Operator) -> Result<()> {
+    for name in &arguments.accept {
+        let Some(pack) = packs.iter().find(|pack| pack.name() == name) else {
+            let names = packs.iter().map(VerifiedPack::name);
+            bail!(
+                "there is no pack `{name}` to accept{}",
+                did_you_mean(name, names)
+            );
+        };
+        match admit(pack, operator) {
+            Err(GateError::Refused(verdict)) => {
+                bail!("{verdict}\nwhat is not trusted cannot be accepted")
+            }
+            _ => operator.installed.record(pack),
+        }
+    }
+    operator.write_installed()
+}
+
+fn admit(pack: &VerifiedPack, operator: &Operator) -> Result<yagura_packs::Opened, GateError> {
+    let gate = Gate {
+        trust: operator.trust.as_ref(),
+        installed: &operator.installed,
+        grants: &operator.grants,
+        bounds: yagura_packs::Bounds::default(),
+        allow_rollback: false,
+    };
+    gate.admit(pack.clone())
+}
+
+fn view(pack: &VerifiedPack, operator: &Operator) -> View {
+    let name = pack.name();
+    let version = pack.pack().pack.version.clone();
+    let grant = operator.grants.pack.get(name).cloned().unwrap_or_default();
+    let asks = Asks::of(pack.pack());
+    let Comparison { asked, unasked } = asks.compare(name, &grant);
+    let seen = operator.installed.pack.get(name);
+    let mut changes = Vec::new();
+    let mut problems = Vec::new();
+    if let Some(seen) = seen {
+        let between = Changes::between(&seen.asks, &asks);
+        // A vector takes all that is written to it.
+        let _ = operator::changes(&between, &mut changes);
+        let held = upgrade(name, &seen.asks, &asks, &grant);
+        problems.extend(held.iter().map(ToString::to_string));
+    }
+    if let Err(GateError::Refused(verdict)) = admit(pack, operator) {
+        problems.push(verdict.to_string());
+    }
+    let changes = String::from_utf8_lossy(&changes);
+    View {
+        pack: name.to_owned(),
+        before: seen
+            .map(|seen| seen.version.clone())
+            .filter(|before| *before != version),
+        version,
+        asked: asked.into_iter().map(asked_view).collect(),
+        unasked: unasked.iter().map(ToString::to_string).collect(),
+        changes: changes.lines().map(|line| line.trim().to_owned()).collect(),
+        problems,
+    }
+}
+
+fn asked_view(asked: Asked) -> AskedView {
+    let (granted, detail) = match asked.answer {
+        Answer::Granted => ("yes", String::new()),
+        Answer::Partly(part) => ("partly", part.join(", ")),
+        Answer::Missing(line) => ("no", line),
+    };
+    AskedView {
+        plugin: asked.plugin,
+        ask: asked.ask.to_string(),
+        granted,
+        detail,
+    }
+}
+
+fn text(view: &View, out: &mut impl Write) -> Result<()> {
+    write!(out, "{} {}", view.pack, view.version)?;
+    match &view.before {
+        Some(before) => writeln!(out, ", used before: {before}")?,
+        None => writeln!(out)?,
+    }
+    let mut plugin = "";
+    for asked in &view.asked {
+        if plugin != asked.plugin {
+            plugin = &asked.plugin;
+            writeln!(out, "  {plugin} asks to")?;
+        }
+        let answer = match (asked.granted, asked.detail.as_str()) {
+            ("yes", _) => "granted".to_owned(),
+            ("partly", part) => format!("granted: {part}"),
+            (_, line) => format!("NOT granted: {line}"),
+        };
+        writeln!(out, "    {}: {}", printable(&asked.ask), printable(&answer))?;
+    }
+    if view.asked.is_empty() {
+        writeln!(out, "  asks for nothing")?;
+    }
+    for unasked in &view.unasked {
+        writeln!(
+            out,
+            "  granted, and asked for by no plugin: {}",
+            printable(unasked)
+        )?;
+    }
+    if !view.changes.is_empty() {
+        writeln!(out, "  since the version that was used before:")?;
+        for change in &view.changes {
+            writeln!(out, "    {}", printable(change))?;
+        }
+    }
+    for problem in &view.problems {
+        for line in problem.lines() {
+            writeln!(out, "  WOULD NOT LOAD: {}", printable(line))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! `yagura load`: packs out of a file that `yagura save` wrote.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use yagura_packs::registry;
+use yagura_packs::{Bounds, VerifiedPack};
+
+use super::pull::write_archives;
+
+/// Take packs out of a file that `yagura save` wrote, into a directory
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The file
+    file: PathBuf,
+    /// Directory in which each becomes NAME.tar.zst
+    #[arg(long, value_name = "DIR", default_value = "packs")]
+    to: PathBuf,
+    /// Trust policy that every pack must meet; where one does not, nothing is written
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    let name = arguments.file.display().to_string();
+    let file = File::open(&arguments.file).with_context(|| format!("cannot read {name}"))?;
+    let packs = registry::load(BufReader::new(file), &name, &Bounds::default())
+        .with_context(|| format!("cannot load packs from {name}"))?;
+    let packs: Vec<&VerifiedPack> = packs.iter().collect();
+    let trust = arguments.trust.as_deref();
+    write_archives(&packs, &arguments.to, trust, &mut io::stdout().lock())?;
+    Ok(0)
+}

@@ -1,0 +1,54 @@
+//! `yagura pack`: a pack in one file.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use yagura_packs::contents::Contents;
+use yagura_packs::{Bounds, author};
+
+/// Put a pack into one file; the same pack gives the same bytes
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Directory of a pack
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// The file [default: NAME-VERSION.tar.zst here]
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Add a list of what the plugins are made of (CycloneDX), from their lock files
+    #[arg(long)]
+    sbom: bool,
+}
+
+const AFTER_HELP: &str = "\
+Signatures of the directory go along where they are for what it holds. --sbom adds a file to the pack, so sign the archive after
+it. What builds and editors leave behind (`target`, `.git`, …) is left out.";
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    let bounds = Bounds::default();
+    let output = match &arguments.out {
+        Some(output) => output.clone(),
+        None => {
+            let identity = Contents::read_dir(&arguments.dir, &bounds)?
+                .pack_toml()?
+                .pack;
+            PathBuf::from(format!("{}-{}.tar.zst", identity.name, identity.version))
+        }
+    };
+    let packed = author::pack(&arguments.dir, &output, arguments.sbom, &bounds)?;
+    let mut out = io::stdout().lock();
+    for dropped in &packed.dropped {
+        writeln!(out, "left out {dropped}: it is for other contents")?;
+    }
+    let files = packed.pack.manifest().files().len();
+    let signatures = packed.pack.contents().signatures.len();
+    writeln!(
+        out,
+        "packed {}: {files} files, {signatures} signatures, {}",
+        output.display(),
+        packed.pack.digest().tagged()
+    )?;
+    Ok(0)
+}

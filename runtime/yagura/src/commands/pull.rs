@@ -1,0 +1,181 @@
+//! `yagura pull`: packs out of a registry, with what they need.
+
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use yagura_packs::registry::{At, Credentials, Lock, Place, Pulled, Registry, RegistryOptions};
+use yagura_packs::{Bounds, Installed, TrustPolicy, VerifiedPack, archive};
+
+use super::block_on;
+use super::push::parse_place;
+use crate::exit::RuleFault;
+
+/// Take packs from a registry, with all that they need, into a directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Where packs lie, all beside one another: `registry.example.org/team/aws`, `…:1.2.0` or `…@sha256:…`
+    #[arg(value_name = "PLACE", required = true, value_parser = parse_place)]
+    places: Vec<Place>,
+    /// Directory in which each becomes NAME.tar.zst
+    #[arg(long, value_name = "DIR", default_value = "packs")]
+    to: PathBuf,
+    /// Lock file: what it names is taken byte for byte [default: yagura.lock in the directory]
+    #[arg(long, value_name = "FILE")]
+    lock: Option<PathBuf>,
+    /// Take the newest versions, whatever the lock file names
+    #[arg(long)]
+    update: bool,
+    /// Trust policy that every pack must meet; where one does not, nothing is written
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    #[command(flatten)]
+    speaking: Speaking,
+}
+
+/// How to speak to a registry.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Speaking {
+    /// Speak plain HTTP to a registry on another machine too; to one on this machine it is always spoken
+    #[arg(long)]
+    plain_http: bool,
+}
+
+const AFTER_HELP: &str = "\
+A pack is compared with the digests of the registry and with its own list of files; who signed it is judged by --trust, and again
+when it is run. Name the archives in `packs` of the configuration; `yagura grants` shows what they ask for.";
+
+impl Speaking {
+    /// Returns the options, with credentials from the environment.
+    pub(super) fn options(&self) -> RegistryOptions {
+        let variable = |name| env::var(name).ok();
+        let credentials = match (
+            variable("YAGURA_REGISTRY_TOKEN"),
+            variable("YAGURA_REGISTRY_USER"),
+            variable("YAGURA_REGISTRY_PASSWORD"),
+        ) {
+            (Some(token), ..) => Credentials::Token(token),
+            (None, Some(user), Some(password)) => Credentials::Basic { user, password },
+            _ => Credentials::Anonymous,
+        };
+        RegistryOptions {
+            plain_http: self.plain_http,
+            credentials,
+            ..RegistryOptions::default()
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    let lock_file = match &arguments.lock {
+        Some(file) => file.clone(),
+        None => arguments.to.join("yagura.lock"),
+    };
+    let lock = Lock::read(&lock_file)?;
+    let pulled = block_on(pull(arguments, &lock))?;
+    let packs: Vec<&VerifiedPack> = pulled.iter().map(|pulled| &pulled.pack).collect();
+    let trust = arguments.trust.as_deref();
+    let mut out = io::stdout().lock();
+    write_archives(&packs, &arguments.to, trust, &mut out)?;
+    // What other pulls into the directory locked stays.
+    let mut new = Lock::of(&pulled);
+    let names: Vec<String> = new.packs.iter().map(|pack| pack.name.clone()).collect();
+    new.packs.extend(
+        lock.packs
+            .into_iter()
+            .filter(|pack| !names.contains(&pack.name)),
+    );
+    new.packs.sort_by(|a, b| a.name.cmp(&b.name));
+    new.write(&lock_file)?;
+    writeln!(out, "locked in {}", lock_file.display())?;
+    Ok(0)
+}
+
+async fn pull(arguments: &Arguments, lock: &Lock) -> Result<Vec<Pulled>> {
+    let first = &arguments.places[0];
+    if let Some(other) = arguments
+        .places
+        .iter()
+        .find(|place| first.beside(place.pack(), place.at.clone()) != **place)
+    {
+        bail!("{other} does not lie beside {first}: pull it by a call of its own");
+    }
+    let registry = Registry::connect(first, &arguments.speaking.options()).await?;
+    let none = Lock::default();
+    let lock = if arguments.update { &none } else { lock };
+    let mut roots = Vec::new();
+    let mut by_digest = Vec::new();
+    for place in &arguments.places {
+        let wanted = match &place.at {
+            At::Newest => "*".to_owned(),
+            At::Version(version) => format!("={version}"),
+            At::Digest(digest) => {
+                let registry = Registry::connect(place, &arguments.speaking.options()).await?;
+                let pulled = registry.pull().await?;
+                let version = pulled.pack.pack().pack.version.clone();
+                by_digest.push((place.pack().to_owned(), version.clone(), *digest));
+                format!("={version}")
+            }
+        };
+        let wanted = wanted.parse().with_context(|| format!("of {place}"))?;
+        roots.push((place.pack().to_owned(), wanted));
+    }
+    let pulled = registry.pull_all(&roots, lock).await?;
+    for (name, version, digest) in by_digest {
+        let found = pulled.iter().find(|pulled| pulled.pack.name() == name);
+        if found.is_none_or(|found| found.image != digest) {
+            bail!(
+                "the registry has another image under the version {version} of `{name}` than the one with the digest {digest}: somebody exchanged it"
+            );
+        }
+    }
+    Ok(pulled)
+}
+
+/// Writes packs as archives into a directory, all of them or, where one is not trusted, none.
+pub(super) fn write_archives(
+    packs: &[&VerifiedPack],
+    to: &Path,
+    trust: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<()> {
+    let policy = trust.map(TrustPolicy::read).transpose()?;
+    let mut verdicts = Vec::new();
+    for pack in packs {
+        // Whether it is older than what is used here is judged where it is run.
+        let verdict = policy
+            .as_ref()
+            .map(|policy| policy.judge(pack, &Installed::default()));
+        if let Some(verdict) = verdict.as_ref().filter(|verdict| !verdict.is_trusted()) {
+            return Err(RuleFault(format!("{verdict}\nnothing was written")).into());
+        }
+        verdicts.push(verdict);
+    }
+    fs::create_dir_all(to)
+        .with_context(|| format!("cannot make the directory {}", to.display()))?;
+    for (pack, verdict) in packs.iter().zip(verdicts) {
+        let file = to.join(format!("{}.tar.zst", pack.name()));
+        archive::write_file(pack.contents(), &file, &Bounds::default())?;
+        let identity = &pack.pack().pack;
+        writeln!(
+            out,
+            "{}: {} {}",
+            file.display(),
+            identity.name,
+            identity.version
+        )?;
+        writeln!(out, "  {}", pack.digest().tagged())?;
+        match verdict {
+            Some(verdict) => writeln!(out, "  {verdict}")?,
+            None => writeln!(
+                out,
+                "  {} signatures, not checked: give --trust",
+                pack.contents().signatures.len()
+            )?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! `yagura verify`: whether a pack is what its list of files says, and who signed it.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use yagura_packs::installed::Installed;
+use yagura_packs::sign::PublicKey;
+use yagura_packs::trust::{Finding, JudgedSignature};
+use yagura_packs::{Bounds, Contents, TrustPolicy, VerifiedPack, archive};
+
+use crate::config::Config;
+use crate::exit::FAILED;
+use crate::operator::Operator;
+use crate::output::{Format, printable};
+
+/// Verify packs: every file against the list, the signatures, and who is trusted
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Directory or archive of a pack; may be given more than once
+    #[arg(value_name = "PACK", required = true)]
+    paths: Vec<PathBuf>,
+    /// Public key that must have signed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["trust", "config"])]
+    key: Option<PathBuf>,
+    /// Trust policy that must be met
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    trust: Option<PathBuf>,
+    /// Configuration whose trust policy must be met, and whose newer versions count
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+const AFTER_HELP: &str = "\
+Without --key, --trust or --config it is said which signatures there are, and nothing about who made them. Exit code 0 where all
+packs are what they say and are trusted, 1 where one is not.";
+
+/// What is printed of a pack.
+#[derive(Debug, Serialize)]
+struct View {
+    path: PathBuf,
+    pack: String,
+    version: String,
+    digest: String,
+    files: usize,
+    signatures: Vec<SignatureView>,
+    /// Nothing where nobody was named whom to trust.
+    trusted: Option<bool>,
+    problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct SignatureView {
+    file: String,
+    key: Option<String>,
+    finding: String,
+}
+
+/// Who must have signed.
+enum Judge {
+    Nobody,
+    Policy(Box<TrustPolicy>, Installed),
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    let judge = judge(arguments)?;
+    let mut out = io::stdout().lock();
+    let mut all_good = true;
+    for path in &arguments.paths {
+        let view = match read(path) {
+            Ok(pack) => view(path, &pack, &judge),
+            Err(error) => broken(path, &error),
+        };
+        all_good &= view.problems.is_empty();
+        match arguments.format {
+            Format::Json => {
+                serde_json::to_writer(&mut out, &view)?;
+                writeln!(out)?;
+            }
+            Format::Text => text(&view, &mut out)?,
+        }
+    }
+    Ok(if all_good { 0 } else { FAILED })
+}
+
+fn judge(arguments: &Arguments) -> Result<Judge> {
+    if let Some(file) = &arguments.key {
+        let key = PublicKey::read(file)?;
+        let text = format!(
+            "[[key]]\nname = {}\npublic = \"{key}\"\npacks = [\"*\"]\n",
+            toml::Value::from(file.display().to_string())
+        );
+        let policy = TrustPolicy::parse(file, &text)?;
+        return Ok(Judge::Policy(Box::new(policy), Installed::default()));
+    }
+    if let Some(file) = &arguments.trust {
+        let policy = TrustPolicy::read(file)?;
+        return Ok(Judge::Policy(Box::new(policy), Installed::default()));
+    }
+    if let Some(file) = &arguments.config {
+        let operator = Operator::read(&Config::read(file)?)?;
+        let policy = operator.trust.with_context(|| {
+            format!(
+                "{} has no `trust`: name a trust policy there, or give --key",
+                file.display()
+            )
+        })?;
+        return Ok(Judge::Policy(Box::new(policy), operator.installed));
+    }
+    Ok(Judge::Nobody)
+}
+
+/// Reads a pack and compares it with its list of files.
+pub(super) fn read(path: &Path) -> Result<VerifiedPack> {
+    let bounds = Bounds::default();
+    let contents = match path.is_dir() {
+        true => Contents::read_dir(path, &bounds)?,
+        false => archive::read_file(path, &bounds)?,
+    };
+    Ok(contents.verify()?)
+}
+
+fn broken(path: &Path, error: &anyhow::Error) -> View {
+    View {
+        path: path.to_owned(),
+        pack: String::new(),
+        version: String::new(),
+        digest: String::new(),
+        files: 0,
+        signatures: Vec::new(),
+        trusted: None,
+        problems: vec![format!("{error:#}")],
+    }
+}
+
+fn view(path: &Path, pack: &VerifiedPack, judge: &Judge) -> View {
+    let identity = &pack.pack().pack;
+    let mut view = View {
+        path: path.to_owned(),
+        pack: identity.name.clone(),
+        version: identity.version.clone(),
+        digest: pack.digest().tagged(),
+        files: pack.manifest().files().len(),
+        signatures: Vec::new(),
+        trusted: None,
+        problems: Vec::new(),
+    };
+    match judge {
+        Judge::Nobody => {
+            let files = pack.contents().signatures.iter();
+            view.signatures = files
+                .map(|(file, bytes)| unjudged(file.as_str(), bytes))
+                .collect();
+        }
+        Judge::Policy(policy, installed) => {
+            let verdict = policy.judge(pack, installed);
+            view.trusted = Some(verdict.is_trusted());
+            view.problems = verdict.refusals.iter().map(ToString::to_string).collect();
+            view.signatures = verdict.signatures.iter().map(judged).collect();
+        }
+    }
+    view
+}
+
+fn unjudged(file: &str, bytes: &[u8]) -> SignatureView {
+    let signature = yagura_packs::sign::Signature::parse(bytes);
+    let (key, finding) = match (signature, file.ends_with(".minisig")) {
+        (Ok(signature), true) => (
+            Some(signature.key_id().to_string()),
+            "not checked: no key was given".to_owned(),
+        ),
+        (Err(problem), true) => (None, problem.to_string()),
+        (_, false) => (None, "a keyless bundle, not checked".to_owned()),
+    };
+    SignatureView {
+        file: file.to_owned(),
+        key,
+        finding,
+    }
+}
+
+fn judged(signature: &JudgedSignature) -> SignatureView {
+    let finding = match &signature.finding {
+        Finding::Valid(key) => format!("valid, by `{key}`"),
+        Finding::UnknownKey => "by a key that is not known here".to_owned(),
+        Finding::OutOfScope(key) => format!("valid, by `{key}`, which may not sign this pack"),
+        Finding::Broken(problem) => problem.to_string(),
+        Finding::UnknownIdentity { identity, issuer } => {
+            format!("valid, by {identity} ({issuer}), who is not known here")
+        }
+        Finding::NotChecked => "a keyless bundle, which this program was built without".to_owned(),
+    };
+    SignatureView {
+        file: signature.file.to_string(),
+        key: signature.key_id.map(|id| id.to_string()),
+        finding,
+    }
+}
+
+fn text(view: &View, out: &mut impl Write) -> Result<()> {
+    let path = view.path.display();
+    if view.pack.is_empty() {
+        writeln!(out, "{path}: not what it should be")?;
+    } else {
+        let (pack, version, files) = (&view.pack, &view.version, view.files);
+        writeln!(
+            out,
+            "{path}: {pack} {version}, {files} files as listed, {}",
+            view.digest
+        )?;
+    }
+    for signature in &view.signatures {
+        let key = signature.key.as_deref().unwrap_or("-");
+        writeln!(
+            out,
+            "  {} (key {key}): {}",
+            signature.file,
+            printable(&signature.finding)
+        )?;
+    }
+    if view.signatures.is_empty() && !view.pack.is_empty() {
+        writeln!(out, "  no signature")?;
+    }
+    for problem in &view.problems {
+        for line in problem.lines() {
+            writeln!(out, "  problem: {}", printable(line))?;
+        }
+    }
+    if view.trusted == Some(true) {
+        writeln!(out, "  trusted")?;
+    }
+    Ok(())
+}

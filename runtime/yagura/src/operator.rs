@@ -1,0 +1,172 @@
+//! What an operator says of packs: who may sign them, what they may reach, and which versions were used before.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+use yagura_core::Grants;
+use yagura_packs::grants::Changes;
+use yagura_packs::{Bounds, Gate, Installed, Opened, TrustPolicy};
+
+use crate::config::Config;
+
+/// What a configuration says of packs.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    pub(crate) trust: Option<TrustPolicy>,
+    pub(crate) grants: Grants,
+    pub(crate) installed: Installed,
+    /// Where it is written which versions were used.
+    pub(crate) installed_file: PathBuf,
+    /// Where packs are unpacked that were verified.
+    store: PathBuf,
+}
+
+impl Operator {
+    /// Reads the files that the configuration names.
+    pub(crate) fn read(config: &Config) -> Result<Self> {
+        let state = config.serve.clone().unwrap_or_default().state;
+        let installed_file = state.join("installed.toml");
+        Ok(Self {
+            trust: config.trust.as_deref().map(TrustPolicy::read).transpose()?,
+            grants: grants(config.grants.as_deref())?,
+            installed: Installed::read(&installed_file)?,
+            installed_file,
+            store: state.join("packs"),
+        })
+    }
+
+    /// Opens the pack at a path as it would be run.
+    pub(crate) fn open(
+        &self,
+        path: &Path,
+        allow_rollback: bool,
+    ) -> Result<Opened, yagura_packs::GateError> {
+        let gate = Gate {
+            trust: self.trust.as_ref(),
+            installed: &self.installed,
+            grants: &self.grants,
+            bounds: Bounds::default(),
+            allow_rollback,
+        };
+        gate.open(path)
+    }
+
+    /// Lets in the packs of the configuration, or says why not, and replaces their paths by the directories to run them from:
+    /// what was verified is what runs, whatever becomes of the file it came in. Which versions are used is remembered where
+    /// somebody is trusted, and by services.
+    pub(crate) fn admit(
+        &mut self,
+        config: &mut Config,
+        allow_rollback: bool,
+        is_service: bool,
+        err: &mut impl Write,
+    ) -> Result<()> {
+        let mut admitted = Vec::new();
+        for path in &mut config.packs {
+            let opened = self.open(path, allow_rollback)?;
+            if self.trust.is_some() || !path.is_dir() {
+                *path = opened.pack.open_in(&self.store, &Bounds::default())?;
+            }
+            if let Some(verdict) = &opened.verdict {
+                writeln!(err, "{verdict}")?;
+            }
+            self.tell_first(&opened, err)?;
+            admitted.push(opened.pack);
+        }
+        if self.trust.is_none() && !is_service {
+            return Ok(());
+        }
+        for pack in &admitted {
+            self.installed.record(pack);
+        }
+        self.write_installed()
+    }
+
+    /// Says of a pack that was not used before, or in another version, what it asks for in vain.
+    fn tell_first(&self, opened: &Opened, err: &mut impl Write) -> Result<()> {
+        let name = opened.pack.name();
+        let version = &opened.pack.pack().pack.version;
+        let seen = self.installed.pack.get(name);
+        if seen.is_some_and(|seen| seen.version == *version) {
+            return Ok(());
+        }
+        if let Some(seen) = seen {
+            writeln!(err, "`{name}` {version} comes after {}", seen.version)?;
+            changes(&opened.changes, err)?;
+        }
+        let missing = opened.asked.missing().count();
+        if missing > 0 {
+            let things = if missing == 1 { "thing" } else { "things" };
+            writeln!(
+                err,
+                "`{name}` {version} asks for {missing} {things} that nothing grants; `yagura grants` lists them"
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Writes which versions were used, where that has changed.
+    pub(crate) fn write_installed(&self) -> Result<()> {
+        if Installed::read(&self.installed_file)? == self.installed {
+            return Ok(());
+        }
+        if let Some(dir) = self.installed_file.parent() {
+            fs::create_dir_all(dir)
+                .with_context(|| format!("cannot make the directory {}", dir.display()))?;
+        }
+        Ok(self.installed.write(&self.installed_file)?)
+    }
+}
+
+/// Returns the directory of a pack that is there without a configuration: itself, or what an archive holds, in a directory that
+/// lasts as long as `kept`.
+pub(crate) fn directory(path: &Path, kept: &mut Vec<TempDir>) -> Result<PathBuf> {
+    if !path.is_file() {
+        return Ok(path.to_owned());
+    }
+    let bounds = Bounds::default();
+    let pack = yagura_packs::archive::read_file(path, &bounds)?.verify()?;
+    let dir = tempfile::tempdir().context("cannot make a directory")?;
+    let unpacked = pack.open_in(dir.path(), &bounds)?;
+    kept.push(dir);
+    Ok(unpacked)
+}
+
+/// Reads the grants file; without one nothing is granted.
+pub(crate) fn grants(file: Option<&Path>) -> Result<Grants> {
+    let Some(file) = file else {
+        return Ok(Grants::default());
+    };
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("cannot read the grants {}", file.display()))?;
+    Ok(Grants::parse(file, &text)?)
+}
+
+/// Prints what an upgrade changes, a line for each.
+pub(crate) fn changes(changes: &Changes, out: &mut impl Write) -> Result<()> {
+    for plugin in &changes.new_plugins {
+        writeln!(out, "  + plugin {plugin}")?;
+    }
+    for plugin in &changes.gone_plugins {
+        writeln!(out, "  - plugin {plugin}")?;
+    }
+    for (plugin, ask) in &changes.added {
+        writeln!(out, "  + {plugin}: {ask}")?;
+    }
+    for (plugin, ask) in &changes.removed {
+        writeln!(out, "  - {plugin}: {ask}")?;
+    }
+    for limit in &changes.limits {
+        let (plugin, name) = (&limit.plugin, limit.limit);
+        let sign = if limit.is_more { '+' } else { '-' };
+        writeln!(
+            out,
+            "  {sign} {plugin}: limits.{name} = {}, was {}",
+            limit.now, limit.before
+        )?;
+    }
+    Ok(())
+}

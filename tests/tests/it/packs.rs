@@ -1,0 +1,431 @@
+//! Packs from their author to the service that runs them, through the real binary: keys, signatures, archives, trust, grants,
+//! upgrades.
+
+#[expect(dead_code, reason = "other tests look into what it keeps")]
+#[path = "../../../runtime/packs/tests/server/mod.rs"]
+mod server;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use yagura_tests::command::{Ran, yagura};
+use yagura_tests::scratch::Scratch;
+
+use server::Server;
+
+/// A place with a key, a lake of failed logins, and what an operator says.
+struct Place(Scratch);
+
+const RULE: &str = "[rule]\nid = \"failed\"\ntitle = \"{user} failed\"\nseverity = \"medium\"\ntable = \"logins\"\nwhere = \"outcome = 'failure'\"\n[rule.alert]\nkey = [\"user\"]\n";
+
+const CONFIG: &str = "packs = [\"packs/demo.tar.zst\"]\ntrust = \"trust.toml\"\ngrants = \"grants.toml\"\n[lake]\nurl = \"lake\"\n";
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(Scratch::new());
+        place.0.write(
+            "raw.ndjson",
+            "{\"time\":\"2026-03-01T00:00:00Z\",\"user\":\"u\",\"outcome\":\"failure\"}\n",
+        );
+        let (lake, raw) = (place.path("lake"), place.path("raw.ndjson"));
+        yagura(&["ingest", "--table", "logins", "--to", &lake, &raw]).must_work();
+        let made = place
+            .run(&["keygen", "--no-password", "--out", &place.path("acme")])
+            .must_work();
+        let public = fs::read_to_string(place.path("acme.pub")).unwrap();
+        let public = public.lines().nth(1).unwrap();
+        // What is printed is what a policy needs.
+        assert!(made.stdout.contains(public), "{}", made.stdout);
+        place.0.write(
+            "trust.toml",
+            &format!("[[key]]\nname = \"acme\"\npublic = \"{public}\"\npacks = [\"demo\"]\n"),
+        );
+        place.0.write("grants.toml", "");
+        place.0.write("yagura.toml", CONFIG);
+        place.source("1.0.0", "");
+        place
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        yagura(arguments)
+    }
+
+    /// Writes the pack that its author works on.
+    fn source(&self, version: &str, more: &str) {
+        self.0.write(
+            "source/pack.toml",
+            &format!(
+                "[pack]\nname = \"demo\"\nversion = \"{version}\"\napi = \"0.1.0\"\nlicense = \"MIT\"\n{more}"
+            ),
+        );
+        self.0.write("source/rules/failed.toml", RULE);
+    }
+
+    /// Adds a plugin that asks for a server.
+    fn source_that_asks(&self, version: &str) {
+        self.source(
+            version,
+            "[[plugin]]\nfile = \"tell.wasm\"\nworld = \"notifier\"\n[plugin.wants]\nhttp = [\"https://api.example.org\"]\n",
+        );
+        // The smallest component there is; nothing runs it here.
+        fs::write(self.path("source/tell.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
+    }
+
+    /// Signs and packs, and brings the pack to where it is run.
+    fn release(&self) {
+        let (source, key, file) = (
+            self.path("source"),
+            self.path("acme.key"),
+            self.path("saved.tar"),
+        );
+        self.run(&["sign", &source, "--key", &key]).must_work();
+        let archive = self.path("demo.tar.zst");
+        self.run(&["pack", &source, "--out", &archive]).must_work();
+        self.run(&["save", &archive, "--out", &file]).must_work();
+        let (to, trust) = (self.path("packs"), self.path("trust.toml"));
+        self.run(&["load", &file, "--to", &to, "--trust", &trust])
+            .must_work();
+    }
+
+    /// Runs the rules of the configuration.
+    fn alerts(&self, more: &[&str]) -> Ran {
+        let config = self.path("yagura.toml");
+        let mut arguments = vec!["run", "--config", &config, "--format", "json"];
+        arguments.extend(more);
+        self.run(&arguments)
+    }
+
+    fn grants(&self, more: &[&str]) -> Ran {
+        let config = self.path("yagura.toml");
+        let mut arguments = vec!["grants", "--config", &config];
+        arguments.extend(more);
+        self.run(&arguments)
+    }
+}
+
+fn refused(ran: &Ran, texts: &[&str]) {
+    assert_eq!(ran.code, Some(2), "{}{}", ran.stdout, ran.stderr);
+    for text in texts {
+        assert!(ran.stderr.contains(text), "no `{text}` in\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_pack_travels_signed_and_an_upgrade_that_asks_for_more_waits() {
+    let place = Place::new();
+    place.release();
+    let ran = place.alerts(&[]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.stdout.lines().count(), 1);
+    assert!(
+        ran.stderr.contains("`demo` 1.0.0 is signed by `acme`"),
+        "{}",
+        ran.stderr
+    );
+
+    // The next version asks for a server: it does not load, and says what would let it.
+    place.source_that_asks("1.1.0");
+    place.release();
+    let line = "http = [\"https://api.example.org\"]";
+    refused(
+        &place.alerts(&[]),
+        &[
+            "`demo` 1.1.0 asks for more",
+            "tell.wasm",
+            line,
+            "yagura grants --accept demo",
+        ],
+    );
+    let shown = place.grants(&[]);
+    assert_eq!(shown.code, Some(1), "{}{}", shown.stdout, shown.stderr);
+    for text in [
+        "demo 1.1.0, used before: 1.0.0",
+        "NOT granted: write `http = [\"https://api.example.org\"]` under `[pack.demo]`",
+        "+ plugin tell.wasm",
+        "+ tell.wasm: speak to `https://api.example.org`",
+        "WOULD NOT LOAD",
+    ] {
+        assert!(
+            shown.stdout.contains(text),
+            "no `{text}` in\n{}",
+            shown.stdout
+        );
+    }
+    // Granted as the message says, it loads.
+    place
+        .0
+        .write("grants.toml", &format!("[pack.demo]\n{line}\n"));
+    let shown = place.grants(&["--format", "json"]).must_work();
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["asked"][0]["granted"], "yes");
+    assert_eq!(place.alerts(&[]).code, Some(0));
+
+    // An older version can bring back what was mended.
+    place.source("1.0.0", "");
+    fs::remove_file(place.path("source/tell.wasm")).unwrap();
+    place.release();
+    refused(
+        &place.alerts(&[]),
+        &["1.0.0 is older than 1.1.0", "--allow-rollback"],
+    );
+    let ran = place.alerts(&["--allow-rollback"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    // What is granted now, nobody asks for.
+    let shown = place.grants(&[]).must_work();
+    assert!(
+        shown
+            .stdout
+            .contains("granted, and asked for by no plugin: speak to `https://api.example.org`"),
+        "{}",
+        shown.stdout
+    );
+}
+
+#[test]
+fn an_upgrade_may_be_accepted_without_what_it_asks_for() {
+    let place = Place::new();
+    place.release();
+    assert_eq!(place.alerts(&[]).code, Some(0));
+    place.source_that_asks("1.1.0");
+    place.release();
+    assert_eq!(place.alerts(&[]).code, Some(2));
+    let unknown = place.grants(&["--accept", "dmeo"]);
+    assert_eq!(unknown.code, Some(3), "{}", unknown.stderr);
+    assert!(
+        unknown.stderr.contains("did you mean `demo`?"),
+        "{}",
+        unknown.stderr
+    );
+    place.grants(&["--accept", "demo"]).must_work();
+    assert_eq!(place.alerts(&[]).code, Some(0));
+}
+
+#[test]
+fn what_was_changed_on_the_way_is_neither_run_nor_accepted() {
+    let place = Place::new();
+    place.release();
+    let directory = CONFIG.replace("packs/demo.tar.zst", "source");
+    place.0.write("yagura.toml", &directory);
+    assert_eq!(place.alerts(&[]).code, Some(0));
+
+    // A rule that was changed, one that was added, one that was taken away.
+    place
+        .0
+        .write("source/rules/failed.toml", &RULE.replace("medium", "low"));
+    refused(&place.alerts(&[]), &["rules/failed.toml", "changed"]);
+    place.0.write("source/rules/failed.toml", RULE);
+    place.0.write("source/rules/more.toml", RULE);
+    refused(&place.alerts(&[]), &["rules/more.toml"]);
+    let shown = place.grants(&["--accept", "demo"]);
+    assert_eq!(shown.code, Some(2), "{}{}", shown.stdout, shown.stderr);
+    fs::remove_file(place.path("source/rules/more.toml")).unwrap();
+    fs::remove_file(place.path("source/rules/failed.toml")).unwrap();
+    refused(&place.alerts(&[]), &["rules/failed.toml"]);
+    place.0.write("source/rules/failed.toml", RULE);
+    assert_eq!(place.alerts(&[]).code, Some(0));
+
+    // A list of files that fits them again is not the one that was signed.
+    place
+        .0
+        .write("source/rules/failed.toml", &RULE.replace("medium", "low"));
+    let (other, source) = (place.path("other"), place.path("source"));
+    place
+        .run(&["keygen", "--no-password", "--out", &other])
+        .must_work();
+    place
+        .run(&["sign", &source, "--key", &place.path("other.key")])
+        .must_work();
+    refused(
+        &place.alerts(&[]),
+        &["`demo` 1.0.0 is not trusted", "trust.toml"],
+    );
+
+    // Of an archive a byte is enough.
+    place.0.write("yagura.toml", CONFIG);
+    let file = place.path("packs/demo.tar.zst");
+    let whole = fs::read(&file).unwrap();
+    for at in [whole.len() / 3, whole.len() / 2, whole.len() - 1] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        refused(&place.alerts(&[]), &["demo.tar.zst"]);
+    }
+}
+
+#[test]
+fn verify_tells_everything_and_packs_can_be_looked_into_and_tested() {
+    let place = Place::new();
+    place.release();
+    let archive = place.path("packs/demo.tar.zst");
+    let key = place.path("acme.pub");
+    let ran = place.run(&["verify", &archive, "--key", &key]).must_work();
+    assert!(ran.stdout.contains("valid, by"), "{}", ran.stdout);
+    let ran = place
+        .run(&["verify", &archive, "--format", "json"])
+        .must_work();
+    let view: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(view["trusted"], Value::Null);
+    assert_eq!(view["files"], 2);
+    let ran = place.run(&["inspect", &archive]).must_work();
+    assert!(
+        ran.stdout.contains("MANIFEST.sha256.minisig"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("1 rules"), "{}", ran.stdout);
+    // Packing again gives the same bytes.
+    let again = place.path("again.tar.zst");
+    place
+        .run(&["pack", &place.path("source"), "--out", &again])
+        .must_work();
+    assert_eq!(fs::read(&again).unwrap(), fs::read(&archive).unwrap());
+    // A pack without tests says so, whatever it comes in.
+    let ran = place.run(&["test", &archive]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stderr.contains("there is nothing to test"),
+        "{}",
+        ran.stderr
+    );
+    let ran = place.run(&["verify", &place.path("nothing.tar.zst")]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.contains("nothing.tar.zst"), "{}", ran.stdout);
+}
+
+#[test]
+fn secret_keys_have_passwords_and_are_never_written_over() {
+    let place = Place::new();
+    let name = place.path("acme");
+    let ran = place.run(&["keygen", "--no-password", "--out", &name]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stdout);
+    assert!(ran.stderr.contains("never written over"), "{}", ran.stderr);
+    let other = place.path("other");
+    let ran = place.run(&["keygen", "--out", &other]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stdout);
+    assert!(ran.stderr.contains("YAGURA_KEY_PASSWORD"), "{}", ran.stderr);
+    // A key in a pack would be published.
+    fs::copy(place.path("acme.key"), place.path("source/acme.key")).unwrap();
+    let ran = place.run(&[
+        "sign",
+        &place.path("source"),
+        "--key",
+        &place.path("acme.key"),
+    ]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stdout);
+    assert!(ran.stderr.contains("is a secret key"), "{}", ran.stderr);
+}
+
+/// As an author publishes, and an operator on another machine takes: a clean directory with the public key and nothing else.
+#[test]
+#[ignore = "needs `docker-registry` (Debian package docker-registry); run with --ignored"]
+fn a_pack_goes_through_a_registry_to_another_machine_and_is_upgraded_there() {
+    let registry = Server::start();
+    let author = Place::new();
+    let base = author.path("base");
+    author.0.write(
+        "base/pack.toml",
+        "[pack]\nname = \"base\"\nversion = \"0.3.0\"\napi = \"0.1.0\"\n",
+    );
+    author
+        .0
+        .write("base/rules/other.toml", &RULE.replace("failed", "other"));
+    let key = author.path("acme.key");
+    let push = |path: &str, name: &str| {
+        author.run(&["sign", path, "--key", &key]).must_work();
+        author.run(&["push", path, &format!("{}/team/{name}", registry.address)])
+    };
+    push(&base, "base").must_work();
+    author.source("1.0.0", "[pack.dependencies]\nbase = \">=0.2, <0.4\"\n");
+    let source = author.path("source");
+    let pushed = push(&source, "demo").must_work();
+    assert!(
+        pushed.stdout.contains("with MANIFEST.sha256.minisig"),
+        "{}",
+        pushed.stdout
+    );
+
+    let machine = Place::new();
+    let trust = fs::read_to_string(author.path("trust.toml")).unwrap();
+    let (to, file) = (machine.path("packs"), machine.path("trust.toml"));
+    machine.0.write("trust.toml", &trust);
+    let place = format!("{}/team/demo", registry.address);
+    let pull = |more: &[&str]| {
+        let mut arguments = vec!["pull", &place, "--to", &to, "--trust", &file];
+        arguments.extend(more);
+        machine.run(&arguments)
+    };
+    // What it needs is signed by the same key, which may not sign that.
+    refused(
+        &pull(&[]),
+        &["base", "may sign `demo`", "nothing was written"],
+    );
+    assert!(!Path::new(&to).exists());
+    machine.0.write(
+        "trust.toml",
+        &trust.replace("[\"demo\"]", "[\"demo\", \"base\"]"),
+    );
+    let pulled = pull(&[]).must_work();
+    for text in [
+        "demo 1.0.0",
+        "base 0.3.0",
+        "is signed by `acme`",
+        "locked in",
+    ] {
+        assert!(
+            pulled.stdout.contains(text),
+            "no `{text}` in\n{}",
+            pulled.stdout
+        );
+    }
+    let both = "\"packs/demo.tar.zst\", \"packs/base.tar.zst\"";
+    machine.0.write(
+        "yagura.toml",
+        &CONFIG.replace("\"packs/demo.tar.zst\"", both),
+    );
+    let shown = machine.grants(&[]).must_work();
+    assert!(
+        shown.stdout.contains("asks for nothing"),
+        "{}",
+        shown.stdout
+    );
+    let ran = machine.alerts(&[]);
+    assert_eq!(
+        ran.stdout.lines().count(),
+        2,
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+
+    // A version that was published stays what it is, and the lock file holds on to it.
+    author
+        .0
+        .write("source/rules/failed.toml", &RULE.replace("medium", "low"));
+    let again = push(&source, "demo");
+    assert_eq!(again.code, Some(3), "{}{}", again.stdout, again.stderr);
+    assert!(
+        again.stderr.contains("raise `version` in pack.toml"),
+        "{}",
+        again.stderr
+    );
+    author.source_that_asks("1.1.0");
+    push(&source, "demo").must_work();
+    let pulled = pull(&[]).must_work();
+    assert!(pulled.stdout.contains("demo 1.0.0"), "{}", pulled.stdout);
+    let pulled = pull(&["--update"]).must_work();
+    assert!(pulled.stdout.contains("demo 1.1.0"), "{}", pulled.stdout);
+    refused(&machine.alerts(&[]), &["asks for more"]);
+    let shown = machine.grants(&[]);
+    assert!(
+        shown.stdout.contains("+ tell.wasm: speak to"),
+        "{}",
+        shown.stdout
+    );
+    machine.grants(&["--accept", "demo"]).must_work();
+    assert_eq!(machine.alerts(&[]).code, Some(0));
+}
