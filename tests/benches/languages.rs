@@ -203,7 +203,7 @@ impl Guest {
             let host = Host::new(HostConfig {
                 cache_dir: Some(cache.path().to_owned()),
                 meter: Meter::Time,
-                on_compile: None,
+                ..HostConfig::default()
             })?;
             let start = Instant::now();
             let plugin = host.load_detector_bytes(language, &bytes, &Limits::default())?;

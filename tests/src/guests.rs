@@ -77,6 +77,39 @@ pub fn dummy_of_contract(world: &str) -> Result<Vec<u8>> {
     encode_dummy(&resolve, package, world)
 }
 
+/// Returns how many core modules a component has at its top.
+///
+/// # Panics
+/// When it is no component.
+#[expect(clippy::unwrap_used, reason = "what is counted here was just encoded")]
+pub fn core_modules(component: &[u8]) -> usize {
+    let mut depth = 0_usize;
+    let mut modules = 0;
+    for payload in wasmparser::Parser::new(0).parse_all(component) {
+        match payload.unwrap() {
+            wasmparser::Payload::ModuleSection { .. } => {
+                modules += usize::from(depth == 0);
+                depth += 1;
+            }
+            wasmparser::Payload::ComponentSection { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    modules
+}
+
+/// Returns how many types a component has.
+///
+/// # Panics
+/// When it is no component.
+#[expect(clippy::unwrap_used, reason = "what is counted here was just encoded")]
+pub fn types(component: &[u8]) -> usize {
+    let mut validator = wasmparser::Validator::new();
+    let types = validator.validate_all(component).unwrap();
+    types.as_ref().component_type_count().try_into().unwrap()
+}
+
 fn encode_dummy(resolve: &Resolve, package: wit_parser::PackageId, world: &str) -> Result<Vec<u8>> {
     let world = resolve.select_world(&[package], Some(world))?;
     let mut core = dummy_module(resolve, world, ManglingAndAbi::Standard32);

@@ -137,6 +137,8 @@ pub enum LimitKind {
     Time,
     /// Linear memory of the instance.
     Memory,
+    /// Linear memory of all instances of the host together.
+    Pool,
     /// What the call hands to the host.
     Output,
     /// Depth of calls inside the plugin.
@@ -164,7 +166,15 @@ pub(crate) fn classify(
     limits: &Limits,
 ) -> CallError {
     let backtrace = || frames(&error);
-    let limit = |kind| CallError::Limit(LimitExceeded::new(call, kind, limits, backtrace()));
+    let limit = |kind| {
+        CallError::Limit(LimitExceeded::new(
+            call,
+            kind,
+            limits,
+            state.limiter.pool_most(),
+            backtrace(),
+        ))
+    };
     let code = error.downcast_ref::<Code>().copied();
     match (code, state.limiter.refused) {
         (Some(Code::Interrupt), _) => limit(LimitKind::Time),
@@ -172,6 +182,7 @@ pub(crate) fn classify(
         (Some(Code::StackOverflow), _) => limit(LimitKind::Stack),
         // A guest that got no memory aborts by a trap, or does not even start.
         (_, Some(Refused::Memory)) => limit(LimitKind::Memory),
+        (_, Some(Refused::Pool)) => limit(LimitKind::Pool),
         (_, Some(Refused::Table)) => limit(LimitKind::Tables),
         (Some(code), None) if is_garbage(code) => garbage(call, &error),
         (Some(code), None) => CallError::Trap(Trap {
@@ -225,7 +236,13 @@ fn is_host_fault(error: &wasmtime::Error) -> bool {
 }
 
 impl LimitExceeded {
-    fn new(call: &'static str, kind: LimitKind, limits: &Limits, backtrace: Vec<Frame>) -> Self {
+    fn new(
+        call: &'static str,
+        kind: LimitKind,
+        limits: &Limits,
+        together: usize,
+        backtrace: Vec<Frame>,
+    ) -> Self {
         let raise = |line: String| format!("if it needs more, write `{line}` for it in pack.toml");
         let mebibytes = |key: &str, number: u64| {
             let more = number.saturating_mul(2).min(MOST_MEBIBYTES);
@@ -246,6 +263,13 @@ impl LimitExceeded {
             LimitKind::Memory => (
                 format!("its memory of {} MiB", limits.memory_mib),
                 mebibytes("memory_mib", limits.memory_mib),
+            ),
+            LimitKind::Pool => (
+                format!(
+                    "what is left of the {} MiB of all plugins together",
+                    together >> 20
+                ),
+                "look which of them take much, or raise `plugin_memory_mib` of [serve]".to_owned(),
             ),
             LimitKind::Output => (
                 format!("its output of {} MiB", limits.output_mib),
@@ -365,7 +389,7 @@ mod tests {
     #[test]
     fn a_limit_names_the_line_that_raises_it() {
         let message = |kind, limits: &Limits| {
-            LimitExceeded::new("on-batch", kind, limits, Vec::new()).to_string()
+            LimitExceeded::new("on-batch", kind, limits, 4096 << 20, Vec::new()).to_string()
         };
         let limits = Limits::default();
         assert_eq!(

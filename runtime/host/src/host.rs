@@ -9,7 +9,7 @@ use wasmtime::{Config, Engine, EngineWeak, WasmBacktraceDetails};
 
 use crate::bindings::v0_1_0::{self, enricher, notifier, reviewer};
 use crate::cache::{Cache, CacheError};
-use crate::limits::HostState;
+use crate::limits::{HostState, Pool};
 use crate::meter::Meter;
 use crate::plugin::Exports;
 
@@ -27,6 +27,8 @@ pub struct HostConfig {
     pub cache_dir: Option<PathBuf>,
     /// What is measured of each call.
     pub meter: Meter,
+    /// Linear memory of all instances together, in bytes; nothing: each has its own limit and no other.
+    pub most_memory: Option<usize>,
     /// Told the name and size in bytes of each component that is about to be compiled, which takes seconds for large ones.
     pub on_compile: Option<fn(name: &str, bytes: usize)>,
 }
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) notifiers: Linker<HostState>,
     pub(crate) cache: Option<Cache>,
     pub(crate) meter: Meter,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) on_compile: Option<fn(&str, usize)>,
 }
 
@@ -81,9 +84,17 @@ impl Host {
                 engine,
                 cache,
                 meter: config.meter,
+                pool: Arc::new(Pool::new(config.most_memory.unwrap_or(usize::MAX))),
                 on_compile: config.on_compile,
             }),
         })
+    }
+}
+
+impl Host {
+    /// Returns the linear memory that the instances of all plugins have now, in bytes.
+    pub fn memory(&self) -> usize {
+        self.shared.pool.used()
     }
 }
 

@@ -28,6 +28,13 @@ pub enum ComponentKind {
     CoreModule,
 }
 
+/// Functions of all modules of a component together. A Python interpreter with its libraries has some 14,000.
+const MOST_FUNCTIONS: usize = 65_536;
+/// Modules and components inside a component. A Python component has 40.
+const MOST_MODULES: usize = 1_000;
+/// Types of a component itself; one of the contract's worlds has some dozens.
+const MOST_TYPES: usize = 10_000;
+
 /// What a Wasm file says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentInfo {
@@ -61,12 +68,22 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Result<ComponentInfo, LoadError> {
     let mut kind = ComponentKind::Component;
     let mut imports = Vec::new();
     let mut exports = Vec::new();
-    read(bytes, &mut kind, &mut imports, &mut exports).map_err(|error| LoadError::Damaged {
-        name: name.to_owned(),
-        reason: error.message().to_owned(),
-        offset: error.offset(),
-        size: bytes.len(),
+    let mut parts = Parts::default();
+    read(bytes, &mut kind, &mut imports, &mut exports, &mut parts).map_err(|error| {
+        LoadError::Damaged {
+            name: name.to_owned(),
+            reason: error.message().to_owned(),
+            offset: error.offset(),
+            size: bytes.len(),
+        }
     })?;
+    if let Some((found, most)) = parts.excess() {
+        return Err(LoadError::TooMany {
+            name: name.to_owned(),
+            found,
+            most,
+        });
+    }
     let export = exports.iter().find_map(|export| world_of(export));
     Ok(ComponentInfo {
         kind,
@@ -86,11 +103,34 @@ fn world_of(export: &str) -> Option<(World, &str)> {
     Some((*world, version))
 }
 
+/// What a compiler would have to go through.
+#[derive(Default)]
+struct Parts {
+    functions: usize,
+    modules: usize,
+    types: usize,
+}
+
+impl Parts {
+    /// Returns what there is too much of, and how many there may be.
+    fn excess(&self) -> Option<(String, usize)> {
+        [
+            (self.functions, "functions", MOST_FUNCTIONS),
+            (self.modules, "modules", MOST_MODULES),
+            (self.types, "types", MOST_TYPES),
+        ]
+        .into_iter()
+        .find(|(found, _, most)| found > most)
+        .map(|(found, what, most)| (format!("{found} {what}"), most))
+    }
+}
+
 fn read(
     bytes: &[u8],
     kind: &mut ComponentKind,
     imports: &mut Vec<String>,
     exports: &mut Vec<String>,
+    parts: &mut Parts,
 ) -> wasmparser::Result<()> {
     // Only the outermost module or component counts.
     let mut depth = 0_usize;
@@ -102,7 +142,16 @@ fn read(
                     Encoding::Module => ComponentKind::CoreModule,
                 };
             }
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                depth += 1;
+                parts.modules += 1;
+            }
+            Payload::CodeSectionStart { count, .. } => {
+                parts.functions = parts.functions.saturating_add(number(count))
+            }
+            Payload::ComponentTypeSection(section) => {
+                parts.types = parts.types.saturating_add(number(section.count()))
+            }
             Payload::End(_) => depth = depth.saturating_sub(1),
             _ if depth > 0 => {}
             Payload::ComponentImportSection(section) => {
@@ -130,6 +179,10 @@ fn read(
         }
     }
     Ok(())
+}
+
+fn number(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// Says in a few words what bytes are that are not Wasm.

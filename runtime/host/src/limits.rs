@@ -1,6 +1,7 @@
 //! What one instance and one call may use, and the state that keeps count.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wasmtime::{ResourceLimiter, Store};
@@ -35,12 +36,13 @@ impl HostState {
         limits: &Limits,
         meter: Meter,
         session: Option<Session>,
+        pool: Arc<Pool>,
     ) -> Self {
         Self {
             meter,
             session,
             clock: GuestClock::default(),
-            limiter: Limiter::new(mebibytes(limits.memory_mib)),
+            limiter: Limiter::new(mebibytes(limits.memory_mib), pool),
             log: CallLog::new(plugin, limits.log_lines),
             keyed: Keyed::new(limits.state_kib),
         }
@@ -81,17 +83,58 @@ fn mebibytes(number: u64) -> usize {
     usize::try_from(number.saturating_mul(1 << 20)).unwrap_or(usize::MAX)
 }
 
+/// The linear memory of all instances of a host together.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    /// Bytes that there are.
+    pub(crate) most: usize,
+    used: AtomicUsize,
+}
+
+impl Pool {
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most,
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes bytes, or none where there are not so many.
+    fn take(&self, bytes: usize) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before
+            .checked_add(bytes)
+            .is_some_and(|used| used <= self.most);
+        if !fits {
+            self.give_back(bytes);
+        }
+        fits
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns the bytes that instances have.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
 /// What an instance asked for and did not get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// Linear memory.
     Memory,
+    /// Linear memory, of which all instances together have too much.
+    Pool,
     /// Table entries.
     Table,
 }
 
 /// Counts the memory and the table entries of one instance, all its memories and tables together.
 pub(crate) struct Limiter {
+    pool: Arc<Pool>,
     most_memory: usize,
     pub(crate) memory: usize,
     /// Granted last, to be given back if the growth then fails.
@@ -102,14 +145,28 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    fn new(most_memory: usize) -> Self {
+    fn new(most_memory: usize, pool: Arc<Pool>) -> Self {
         Self {
+            pool,
             most_memory,
             memory: 0,
             last_growth: 0,
             table_entries: 0,
             refused: None,
         }
+    }
+}
+
+impl Limiter {
+    /// Returns how much all instances of the host may have together, in bytes.
+    pub(crate) fn pool_most(&self) -> usize {
+        self.pool.most
+    }
+}
+
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        self.pool.give_back(self.memory);
     }
 }
 
@@ -129,13 +186,19 @@ impl ResourceLimiter for Limiter {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
+        if !self.pool.take(growth) {
+            self.refused = Some(Refused::Pool);
+            return Ok(false);
+        }
         self.memory += growth;
         self.last_growth = growth;
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory -= std::mem::take(&mut self.last_growth);
+        let growth = std::mem::take(&mut self.last_growth);
+        self.memory -= growth;
+        self.pool.give_back(growth);
         tracing::debug!(target: "plugin", error = %error, "memory did not grow");
         Ok(())
     }
@@ -179,7 +242,7 @@ mod tests {
 
     #[test]
     fn memories_count_together() {
-        let mut limiter = Limiter::new(100);
+        let mut limiter = Limiter::new(100, Arc::new(Pool::new(usize::MAX)));
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(!limiter.memory_growing(0, 60, None).unwrap());
         assert_eq!(limiter.refused, Some(Refused::Memory));
@@ -189,7 +252,7 @@ mod tests {
 
     #[test]
     fn growth_that_fails_is_given_back_once() {
-        let mut limiter = Limiter::new(100);
+        let mut limiter = Limiter::new(100, Arc::new(Pool::new(usize::MAX)));
         assert!(limiter.memory_growing(0, 90, None).unwrap());
         for _ in 0..2 {
             let error = wasmtime::Error::msg("no memory");
@@ -199,8 +262,24 @@ mod tests {
     }
 
     #[test]
+    fn instances_share_what_there_is_and_give_it_back() {
+        let pool = Arc::new(Pool::new(150));
+        let mut one = Limiter::new(100, Arc::clone(&pool));
+        let mut other = Limiter::new(100, Arc::clone(&pool));
+        assert!(one.memory_growing(0, 100, None).unwrap());
+        assert!(!other.memory_growing(0, 60, None).unwrap());
+        assert_eq!(other.refused, Some(Refused::Pool));
+        assert!(other.memory_growing(0, 50, None).unwrap());
+        let error = wasmtime::Error::msg("no memory");
+        other.memory_grow_failed(error).unwrap();
+        assert_eq!(pool.used(), 100);
+        drop((one, other));
+        assert_eq!(pool.used(), 0);
+    }
+
+    #[test]
     fn the_components_own_maximum_is_not_our_limit() {
-        let mut limiter = Limiter::new(100);
+        let mut limiter = Limiter::new(100, Arc::new(Pool::new(usize::MAX)));
         assert!(!limiter.memory_growing(0, 50, Some(40)).unwrap());
         assert!(!limiter.table_growing(0, 50, Some(40)).unwrap());
         assert_eq!(limiter.refused, None);

@@ -52,6 +52,16 @@ pub enum LoadError {
         /// Its size in bytes.
         size: u64,
     },
+    /// Built to make the compiler work for long.
+    #[error("{name} has {found}, more than the {most} that are compiled: no program needs so many")]
+    TooMany {
+        /// The file.
+        name: String,
+        /// What it has, with the number.
+        found: String,
+        /// How many there may be.
+        most: usize,
+    },
     /// Some other kind of file.
     #[error("{name} is not Wasm: {found}; a plugin is a component, made by `yagura build`")]
     NotWasm {
@@ -260,7 +270,9 @@ impl Host {
         };
         let linked = linker.instantiate_pre(&component).map_err(types)?;
         let pre = E::pre(linked).map_err(types)?;
-        let plugin = Plugin::new(name, pre, limits.clone(), info, cache, self.shared.meter);
+        let pool = Arc::clone(&self.shared.pool);
+        let meter = self.shared.meter;
+        let plugin = Plugin::new(name, pre, limits.clone(), info, cache, meter, pool);
         // The types of the exports are only compared on an instance.
         plugin.start_on_trial()?;
         Ok(Arc::new(plugin))

@@ -11,7 +11,7 @@ use crate::bindings::v0_1_0::wit;
 use crate::cache::CacheOutcome;
 use crate::error::{CallError, PluginError, classify};
 use crate::inspect::ComponentInfo;
-use crate::limits::{HostState, begin_call};
+use crate::limits::{HostState, Pool, begin_call};
 use crate::load::LoadError;
 use crate::log::LogLine;
 use crate::meter::{CallCost, FUEL_OF_A_CALL, Meter};
@@ -52,6 +52,7 @@ pub(crate) struct Plugin<E: Exports> {
     pub(crate) info: ComponentInfo,
     pub(crate) cache: CacheOutcome,
     pub(crate) meter: Meter,
+    pool: Arc<Pool>,
 }
 
 impl<E: Exports> Plugin<E> {
@@ -62,9 +63,11 @@ impl<E: Exports> Plugin<E> {
         info: ComponentInfo,
         cache: CacheOutcome,
         meter: Meter,
+        pool: Arc<Pool>,
     ) -> Self {
         Self {
             meter,
+            pool,
             name: name.into(),
             pre,
             limits,
@@ -92,7 +95,13 @@ impl<E: Exports> Plugin<E> {
 
     /// Returns the store of a new instance, armed for its start.
     fn store(&self, session: Option<Session>) -> Store<HostState> {
-        let state = HostState::new(self.name.clone(), &self.limits, self.meter, session);
+        let state = HostState::new(
+            self.name.clone(),
+            &self.limits,
+            self.meter,
+            session,
+            Arc::clone(&self.pool),
+        );
         let mut store = Store::new(E::linked(&self.pre).engine(), state);
         store.limiter(|state| &mut state.limiter);
         if self.meter == Meter::Time {

@@ -12,7 +12,7 @@ use yagura_lake::Location;
 use yagura_lake::table::{OnProblem, TableConfig};
 
 /// `yagura.toml`. `runtime/yagura/default.toml` shows every setting with its comment.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// A lake whose folders are tables.
@@ -44,7 +44,7 @@ pub(crate) struct Config {
 }
 
 /// `[lake]`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LakeSettings {
     pub(crate) url: String,
@@ -53,7 +53,7 @@ pub(crate) struct LakeSettings {
 }
 
 /// `[table.NAME]`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TableSettings {
     /// Where the objects lie; absent for a table of the lake.
@@ -112,6 +112,8 @@ pub(crate) struct ServeSettings {
     pub(crate) step_mib: u64,
     pub(crate) memory_mib: usize,
     pub(crate) keys_on_disk: usize,
+    /// MiB of linear memory that all plugins may have together.
+    pub(crate) plugin_memory_mib: usize,
     /// Events of a table that may wait for rules with `partition_by`.
     pub(crate) pending_rows: usize,
 }
@@ -131,6 +133,7 @@ impl Default for ServeSettings {
             step_mib: 256,
             memory_mib: 512,
             keys_on_disk: 50_000_000,
+            plugin_memory_mib: crate::packs::PLUGIN_MEMORY_MIB,
             pending_rows: RunOptions::default().max_pending_rows,
         }
     }
@@ -144,7 +147,7 @@ impl ServeSettings {
 }
 
 /// `day_partition`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DayPartition {
     pub(crate) column: String,
@@ -238,6 +241,20 @@ impl Config {
 
     /// Returns the tables: those with a URL, then the lake's others, which are its folders.
     pub(crate) async fn tables(&self) -> Result<Vec<TableConfig>> {
+        let tables = self.tables_so_far().await?;
+        if tables.is_empty()
+            && let Some(lake) = &self.lake
+        {
+            let location = Location::parse(&lake.url, &lake.options)?;
+            bail!(
+                "the lake {location} holds no tables; `yagura ingest --table NAME --to {location} FILE…` makes one"
+            );
+        }
+        Ok(tables)
+    }
+
+    /// Returns the tables, of which a lake may hold none yet.
+    pub(crate) async fn tables_so_far(&self) -> Result<Vec<TableConfig>> {
         let mut tables = Vec::new();
         for (name, settings) in &self.table {
             let location = match (&settings.url, &self.lake) {
@@ -258,11 +275,6 @@ impl Config {
                 let below = location.join(&name);
                 tables.push(TableSettings::default().table(&name, below));
             }
-        }
-        if tables.is_empty() {
-            bail!(
-                "the lake {location} holds no tables; `yagura ingest --table NAME --to {location} FILE…` makes one"
-            );
         }
         Ok(tables)
     }

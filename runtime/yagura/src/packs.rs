@@ -13,11 +13,21 @@ use yagura_rules::sigma::{self, FieldMap, Load};
 
 use crate::exit::RuleFault;
 
+/// MiB of linear memory of all plugins' instances together, where nothing else is said.
+pub(crate) const PLUGIN_MEMORY_MIB: usize = 4_096;
+
 /// Returns a host that keeps compiled plugins in the user's cache, or compiles them each time where there can be none.
 pub(crate) fn host(meter: Meter) -> Result<Host> {
+    host_with(meter, PLUGIN_MEMORY_MIB)
+}
+
+/// Does the same with so many MiB for all plugins together.
+pub(crate) fn host_with(meter: Meter, memory_mib: usize) -> Result<Host> {
+    let most_memory = Some(memory_mib.saturating_mul(1 << 20));
     let cached = Host::new(HostConfig {
         cache_dir: default_cache_dir(),
         meter,
+        most_memory,
         on_compile: Some(tell_compiling),
     });
     match cached {
@@ -27,6 +37,7 @@ pub(crate) fn host(meter: Meter) -> Result<Host> {
             Host::new(HostConfig {
                 cache_dir: None,
                 meter,
+                most_memory,
                 on_compile: Some(tell_compiling),
             })
         }

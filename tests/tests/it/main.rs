@@ -37,6 +37,8 @@ mod aws_pack;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bombs;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod compiled_code;

@@ -64,7 +64,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     }
     let mut err = io::stderr();
     Operator::read(&config)?.admit(&mut config, arguments.allow_rollback, true, &mut err)?;
-    let host = packs::host(Meter::Off)?;
+    let host = packs::host_with(Meter::Off, settings.plugin_memory_mib)?;
     let loaded = packs::load_by(&host, &config.packs, &config.sigma, &config.field_maps)?;
     let mut places = loaded.places;
     if let Some(file) = &config.geoip {
