@@ -50,7 +50,7 @@ pub struct EventQuery {
     pub range: TimeRange,
     /// What is told of each event.
     pub columns: Vec<FieldPath>,
-    /// Events that are told.
+    /// Events that are told: the latest.
     pub limit: usize,
 }
 
@@ -59,7 +59,7 @@ pub struct EventQuery {
 pub struct FoundEvents {
     /// In order of time, object and row.
     pub events: Vec<FoundEvent>,
-    /// There are more: those told are the first by object.
+    /// There are more: those told are the latest.
     pub is_truncated: bool,
 }
 
@@ -108,6 +108,10 @@ struct OpenTable {
     table: Arc<Table>,
     cache: Arc<FileMetadataCache>,
 }
+
+/// Events that one scan of a search brings. A range with more of them is looked at in halves, so that the latest are found
+/// whatever there was before.
+const MOST_AT_ONCE: usize = 20_000;
 
 /// How long a listing is good enough: an investigation makes many searches, and looks again after a delay.
 const LISTED_FOR: Duration = Duration::from_secs(5);
@@ -312,35 +316,30 @@ impl EventSearch {
             predicate: Some(Arc::new(Predicate::Any(tests))),
             fields: query.columns.clone(),
         };
-        let options = RunOptions {
-            range: query.range,
-            // In order of object and row, so that what is left out does not depend on luck.
-            partitions: 1,
-            enough: Some(query.limit.saturating_add(1)),
-            ..RunOptions::default()
-        };
-        let files = open.table.files_in(query.range);
-        let rules = [(0, source.clone())];
-        let mut run = TableRun::new(open.table, open.cache, &rules, &[source], &[], &options)?;
-        let mut found = run.run(&files, 0).await?.findings;
-        let is_truncated = found.len() > query.limit;
-        found.truncate(query.limit);
-        let mut events: Vec<FoundEvent> = found
-            .into_iter()
-            .filter_map(|finding| {
-                let event = finding.events.into_iter().next()?;
-                Some(FoundEvent {
-                    time: event.time,
-                    object: event.object,
-                    row: event.row,
-                    values: finding.fields,
-                })
-            })
-            .collect();
+        // Ranges that are still to be looked at, the latest last.
+        let mut ranges = vec![query.range];
+        let mut events: Vec<FoundEvent> = Vec::new();
+        let mut is_truncated = false;
+        while let Some(range) = ranges.pop() {
+            let found = scan(&open, &source, range).await?;
+            if found.len() > MOST_AT_ONCE {
+                if let Some((earlier, later)) = halves(range) {
+                    ranges.extend([earlier, later]);
+                    continue;
+                }
+                is_truncated = true;
+            }
+            events.extend(found);
+            if events.len() > query.limit {
+                break;
+            }
+        }
         events.sort_by(|a, b| (a.time, &a.object, a.row).cmp(&(b.time, &b.object, b.row)));
+        let more = events.len().saturating_sub(query.limit);
+        events.drain(..more);
         Ok(FoundEvents {
             events,
-            is_truncated,
+            is_truncated: is_truncated || more > 0,
         })
     }
 
@@ -378,6 +377,50 @@ impl SearchedTable {
         let names = usual.map_or(&[][..], |(_, names)| names);
         names.iter().filter_map(|name| name.parse().ok()).collect()
     }
+}
+
+/// Returns the events of a range that a rule selects, in order of object and row; where there are more than
+/// [`MOST_AT_ONCE`], one more than that.
+async fn scan(
+    open: &OpenTable,
+    source: &RuleSource,
+    range: TimeRange,
+) -> Result<Vec<FoundEvent>, EngineError> {
+    let options = RunOptions {
+        range,
+        // In order, so that what is left out does not depend on luck.
+        partitions: 1,
+        enough: Some(MOST_AT_ONCE + 1),
+        ..RunOptions::default()
+    };
+    let files = open.table.files_in(range);
+    let rules = [(0, source.clone())];
+    let sources = [source.clone()];
+    let (table, cache) = (Arc::clone(&open.table), Arc::clone(&open.cache));
+    let mut run = TableRun::new(table, cache, &rules, &sources, &[], &options)?;
+    let found = run.run(&files, 0).await?.findings.into_iter();
+    let events = found.filter_map(|finding| {
+        let event = finding.events.into_iter().next()?;
+        Some(FoundEvent {
+            time: event.time,
+            object: event.object,
+            row: event.row,
+            values: finding.fields,
+        })
+    });
+    Ok(events.take(MOST_AT_ONCE + 1).collect())
+}
+
+/// Splits a range with a start and an end, and more than a moment between them.
+fn halves(range: TimeRange) -> Option<(TimeRange, TimeRange)> {
+    let (from, to) = (range.from?, range.to?);
+    let middle = from.micros().midpoint(to.micros());
+    let middle = Timestamp::clamped(middle);
+    let part = |from, to| TimeRange {
+        from: Some(from),
+        to: Some(to),
+    };
+    (middle > from).then(|| (part(from, middle), part(middle, to)))
 }
 
 fn is(field: FieldPath, query: &EventQuery) -> Predicate {

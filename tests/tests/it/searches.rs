@@ -23,7 +23,12 @@ fn leases(place: &Scratch, observables: &[(&str, &[&str])]) -> EventSearch {
         let time = time(second);
         format!("{{\"time\":\"{time}\",\"assigned_ip\":\"{ip}\",\"hostname\":\"{host}\",\"answers\":{answers},\"lease\":{{\"seconds\":{second}}}}}\n")
     });
-    place.write("raw.ndjson", &lines.concat());
+    table(place, &lines.concat(), observables)
+}
+
+/// A table of these lines, and a search over it.
+fn table(place: &Scratch, lines: &str, observables: &[(&str, &[&str])]) -> EventSearch {
+    place.write("raw.ndjson", lines);
     let (lake, raw) = (place.path("lake"), place.path("raw.ndjson"));
     yagura(&["ingest", "--table", "dhcp", "--to", &lake, &raw]).must_work();
     let config = TableConfig {
@@ -105,10 +110,31 @@ async fn time_and_limit_bound_what_is_found() {
     let mut asked = query("ip", "10.0.0.7");
     asked.limit = 2;
     let found = search.find(&asked).await.unwrap();
-    assert_eq!(hosts(&found.events), ["mac-7", "mac-9"]);
+    assert_eq!(hosts(&found.events), ["mac-9", "mac-3"], "the latest");
     assert!(found.is_truncated);
     asked.limit = 3;
     assert!(!search.find(&asked).await.unwrap().is_truncated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_latest_are_found_whatever_there_was_before() {
+    let place = Scratch::new();
+    let lines = (0..50_000).map(|second| {
+        let time = time(second);
+        format!("{{\"time\":\"{time}\",\"assigned_ip\":\"10.0.0.7\",\"hostname\":\"h{second}\"}}\n")
+    });
+    let search = table(&place, &lines.collect::<String>(), &[]);
+    let mut asked = query("ip", "10.0.0.7");
+    asked.columns.truncate(1);
+    asked.limit = 3;
+    asked.range = TimeRange::new(
+        Some(time(0).parse().unwrap()),
+        Some(time(49_000).parse().unwrap()),
+    )
+    .unwrap();
+    let found = search.find(&asked).await.unwrap();
+    assert_eq!(hosts(&found.events), ["h48997", "h48998", "h48999"]);
+    assert!(found.is_truncated);
 }
 
 #[tokio::test(flavor = "multi_thread")]

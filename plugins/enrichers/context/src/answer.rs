@@ -20,19 +20,21 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns one line: `hostname=mac-7 mac=00:11 (3 times, last 2026-01-02T03:04:05.000000Z)`.
-    pub(crate) fn text(&self) -> String {
+    /// Returns one line: `hostname=mac-7 mac=00:11 (3 times, last 2026-01-02T03:04:05.000000Z)`. Where there were more events
+    /// than came, the count is the least.
+    pub(crate) fn text(&self, are_all: bool) -> String {
         let values = self
             .values
             .iter()
             .map(|(name, value)| format!("{name}={value}"));
         let values = values.collect::<Vec<_>>().join(" ");
         let last = self.last.map(rfc3339);
+        let least = if are_all { "" } else { "at least " };
         match (self.count, last) {
             (1, Some(last)) => format!("{values} ({last})"),
             (1, None) => values,
-            (count, Some(last)) => format!("{values} ({count} times, last {last})"),
-            (count, None) => format!("{values} ({count} times)"),
+            (count, Some(last)) => format!("{values} ({least}{count} times, last {last})"),
+            (count, None) => format!("{values} ({least}{count} times)"),
         }
     }
 }

@@ -146,7 +146,7 @@ impl Question {
             let source = format!("{}: {value}", settings.table);
             let answers = answers(&events.batch(), &settings.columns, &settings.time)?;
             for answer in answers.iter().take(settings.limit) {
-                found.attribute(&settings.name, answer.text(), &source);
+                found.attribute(&settings.name, answer.text(!events.is_truncated()), &source);
                 for (column, kind) in &settings.observables {
                     let value = answer.value(column).unwrap_or_default();
                     let observable = (kind.clone(), value.to_owned());
@@ -158,7 +158,11 @@ impl Question {
             }
             let more = answers.len().saturating_sub(settings.limit);
             if events.is_truncated() {
-                found.attribute(&settings.name, "there are more", &source);
+                found.attribute(
+                    &settings.name,
+                    format!("drawn from the latest {EVENTS} events; there are earlier ones"),
+                    &source,
+                );
             } else if more > 0 {
                 found.attribute(&settings.name, format!("{more} more"), &source);
             }

@@ -105,7 +105,11 @@ fn an_answer_that_was_cut_short_says_so() {
     let _host = Host::new().events("dhcp", Observable::Ip, "10.0.0.5", &events);
     let config = r#"{"questions": [{"name": "lease", "table": "dhcp", "observable": "ip", "columns": ["mac"]}]}"#;
     let found = enrich::<Context>(config, &asked()).unwrap();
-    assert_eq!(found.attributes[1].value, "there are more");
+    assert!(found.attributes[0].value.contains("at least 500 times"));
+    assert_eq!(
+        found.attributes[1].value,
+        "drawn from the latest 500 events; there are earlier ones"
+    );
 }
 
 #[test]
