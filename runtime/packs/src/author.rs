@@ -71,17 +71,7 @@ pub fn pack(
     bounds: &Bounds,
 ) -> Result<Packed, AuthorError> {
     let mut contents = Contents::read_dir(dir, bounds)?;
-    let manifest = contents.pack_toml()?;
-    let files = manifest.plugins.iter().map(|plugin| &plugin.file);
-    if let Some(file) = files
-        .into_iter()
-        .find(|file| !contents.files.contains_key(file.as_str()))
-    {
-        return Err(AuthorError::NoPlugin {
-            dir: contents.origin.clone(),
-            file: file.clone(),
-        });
-    }
+    complete(&contents)?;
     if with_sbom {
         contents.add_sbom()?;
     }
@@ -112,6 +102,7 @@ pub fn sign(
         true => Contents::read_dir(path, bounds)?,
         false => archive::read_file(path, bounds)?,
     };
+    complete(&contents)?;
     let dropped = match is_dir {
         true => contents.seal(),
         false => Vec::new(),
@@ -127,6 +118,17 @@ pub fn sign(
         signature,
         dropped,
     })
+}
+
+/// Makes sure that all plugins are there: a version is published once.
+fn complete(contents: &Contents) -> Result<(), AuthorError> {
+    match contents.missing_plugin()? {
+        None => Ok(()),
+        Some(file) => Err(AuthorError::NoPlugin {
+            dir: contents.origin.clone(),
+            file,
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -125,6 +125,16 @@ impl Contents {
         std::mem::take(&mut self.signatures).into_keys().collect()
     }
 
+    /// Returns the plugin that `pack.toml` names and that is not there, if one is not.
+    ///
+    /// # Errors
+    /// [`VerifyError::NotAPack`] or [`VerifyError::Pack`].
+    pub fn missing_plugin(&self) -> Result<Option<String>, VerifyError> {
+        let plugins = self.pack_toml()?.plugins.into_iter();
+        let mut files = plugins.map(|plugin| plugin.file);
+        Ok(files.find(|file| !self.files.contains_key(file.as_str())))
+    }
+
     /// Compares the files with the manifest, and reads `pack.toml`.
     ///
     /// # Errors
@@ -266,7 +276,7 @@ impl VerifiedPack {
     }
 
     /// Returns the directory of this pack below `store`, unpacked where it is not yet: one a digest, named
-    /// `NAME-VERSION-DIGEST`. What is there already is verified again.
+    /// `NAME-VERSION-DIGEST`. What is there already is verified again, and made anew where it was changed.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -287,11 +297,27 @@ impl VerifiedPack {
                 Err(source) => return Err(StoreError::Write { dir, source }),
             }
         }
-        let there = Contents::read_dir(&dir, bounds)?.verify()?;
-        match there.digest() == self.digest() && there.contents.left_out.is_empty() {
+        if self.is_at(&dir, bounds) {
+            return Ok(dir);
+        }
+        // It is our own copy of what was just verified: what became of it does not matter.
+        let unpacked = fs::remove_dir_all(&dir).and_then(|()| self.unpack(&dir));
+        unpacked.map_err(|source| StoreError::Write {
+            dir: dir.clone(),
+            source,
+        })?;
+        match self.is_at(&dir, bounds) {
             true => Ok(dir),
             false => Err(StoreError::Changed { dir }),
         }
+    }
+}
+
+impl VerifiedPack {
+    /// Says whether a directory holds this pack and nothing else.
+    fn is_at(&self, dir: &Path, bounds: &Bounds) -> bool {
+        let there = Contents::read_dir(dir, bounds).map(Contents::verify);
+        matches!(there, Ok(Ok(there)) if there.digest() == self.digest() && there.contents.left_out.is_empty())
     }
 }
 
@@ -312,12 +338,6 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
     },
-    /// What is there already cannot be read.
-    #[error(transparent)]
-    Files(#[from] FilesError),
-    /// What is there already is not what its manifest says.
-    #[error(transparent)]
-    Verify(#[from] VerifyError),
 }
 
 /// Writes a file in full or not at all.
@@ -392,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_notices_what_was_changed_in_it() {
+    fn a_store_makes_anew_what_was_changed_in_it() {
         let dir = pack_dir(&[("rules/a.toml", "a")]);
         let mut contents = Contents::read_dir(dir.path(), &ALL).unwrap();
         contents.seal();
@@ -404,11 +424,14 @@ mod tests {
         assert_eq!(open().unwrap(), opened);
         assert_eq!(fs::read_dir(store.path()).unwrap().count(), 1);
 
+        // What was put there or changed meanwhile is gone.
         write(&opened, ".yagura/x", "x");
-        assert!(matches!(open(), Err(StoreError::Changed { .. })));
-        fs::remove_dir_all(opened.join(".yagura")).unwrap();
+        write(&opened, "rules/more.toml", "b");
+        assert_eq!(open().unwrap(), opened);
+        assert!(!opened.join(".yagura").exists() && !opened.join("rules/more.toml").exists());
         write(&opened, "rules/a.toml", "b");
-        assert!(matches!(open(), Err(StoreError::Verify(_))));
+        assert_eq!(open().unwrap(), opened);
+        assert_eq!(fs::read(opened.join("rules/a.toml")).unwrap(), b"a");
     }
 
     #[test]

@@ -202,6 +202,7 @@ impl PackFiles {
             Ok(bytes)
         };
         match read(&file) {
+            Ok(bytes) if is_secret_key(&bytes) => Err(FilesError::SecretKey { file }),
             Ok(bytes) if bytes.len() as u64 > bounds.file_bytes => Err(FilesError::Excess {
                 file,
                 source: Excess::FileBytes(bounds.file_bytes),
@@ -279,9 +280,6 @@ impl Walk<'_> {
         if let Some(source) = self.bounds.excess(files, bytes, self.total) {
             return Err(FilesError::Excess { file, source });
         }
-        if path.as_str().ends_with(".key") && is_secret_key(&file).map_err(read_error)? {
-            return Err(FilesError::SecretKey { file });
-        }
         match role {
             Role::Content => self.found.files.push(path),
             Role::Manifest => self.found.has_manifest = true,
@@ -302,19 +300,26 @@ impl Walk<'_> {
     }
 }
 
-/// Says whether a file begins like a secret key of minisign.
-fn is_secret_key(file: &Path) -> io::Result<bool> {
-    let mut start = Vec::new();
-    File::open(file)?.take(256).read_to_end(&mut start)?;
-    let start = String::from_utf8_lossy(&start);
-    let first = start.lines().next().unwrap_or_default();
-    Ok(first.starts_with("untrusted comment:") && first.contains("secret key"))
+/// Says whether a file begins like a secret key: of minisign, or in PEM as others are.
+fn is_secret_key(bytes: &[u8]) -> bool {
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]);
+    let mut lines = start.trim_start().lines();
+    let (first, second) = (
+        lines.next().unwrap_or_default(),
+        lines.next().unwrap_or_default(),
+    );
+    // `Ed`, then how the password becomes a key or nothing, then how sums are made.
+    let is_minisign = first.starts_with("untrusted comment:")
+        && ["RWRTY0Iy", "RWQAAEIy"]
+            .iter()
+            .any(|start| second.starts_with(start));
+    is_minisign || (first.starts_with("-----BEGIN ") && first.contains("PRIVATE KEY"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::pack_dir;
+    use crate::testing::{pack_dir, write};
 
     fn list(dir: &Path) -> Result<PackFiles, FilesError> {
         PackFiles::list(dir, &Bounds::default())
@@ -415,7 +420,18 @@ mod tests {
             "release.key",
             "untrusted comment: minisign encrypted secret key\nRWRTY0IyAAAA\n",
         )]);
-        assert!(message(dir.path()).contains("release.key is a secret key"));
+        let pem = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n";
+        write(dir.path(), "tests/note.txt", pem);
+        let read = |name: &str| {
+            let found = list(dir.path()).unwrap();
+            let path = PackPath::parse(name).unwrap();
+            found
+                .read(&path, &Bounds::default())
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(read("release.key").contains("release.key is a secret key"));
+        assert!(read("tests/note.txt").contains("note.txt is a secret key"));
         let dir = pack_dir(&[("a", "12345"), ("b", "12345")]);
         let excess = |bounds: Bounds| match PackFiles::list(dir.path(), &bounds).unwrap_err() {
             FilesError::Excess { source, .. } => source,

@@ -140,6 +140,15 @@ impl Installed {
             file: file.to_owned(),
             source,
         };
+        if text.trim().is_empty() {
+            return Err(damaged(PackError::Value {
+                file: file.to_owned(),
+                line: None,
+                key: "pack".to_owned(),
+                message: "is not there: the file is empty, and was not when it was written"
+                    .to_owned(),
+            }));
+        }
         let read: Self = parse(file, text).map_err(damaged)?;
         for (pack, seen) in &read.pack {
             let wrong = if Version::parse(&seen.version).is_err() {

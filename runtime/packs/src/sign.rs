@@ -107,7 +107,8 @@ impl Signature {
         let Some(comment) = comment.strip_prefix(TRUSTED) else {
             return form("no trusted comment");
         };
-        if comment.chars().any(char::is_control) || comment.trim() != comment {
+        // The tool's own comment has tabs between its words.
+        if comment.chars().any(|c| c.is_control() && c != '\t') || comment.trim() != comment {
             return form("a trusted comment with characters that cannot be seen");
         }
         // Strict: other spellings of the same bytes are refused.
@@ -159,8 +160,10 @@ impl Signature {
         {
             return Err(SignatureProblem::Invalid);
         }
+        // What is signed is the list of files, and name and version are in one of them; a comment that speaks of a pack must not
+        // say otherwise, and others say nothing of it.
         let expected = comment(pack);
-        match self.comment == expected {
+        match self.comment == expected || !self.comment.starts_with("pack:") {
             true => Ok(()),
             false => Err(SignatureProblem::Comment {
                 found: self.comment.clone(),
@@ -170,8 +173,8 @@ impl Signature {
     }
 }
 
-/// Returns what the trusted comment of a signature of a pack says; `minisign -S -m MANIFEST.sha256 -t 'COMMENT'` makes one
-/// with another tool.
+/// Returns what the trusted comment of a signature of a pack says; one by another tool (`minisign -S -m MANIFEST.sha256`) may
+/// have its own.
 pub fn comment(pack: &VerifiedPack) -> String {
     let identity = &pack.pack().pack;
     format!(

@@ -5,12 +5,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use semver::{Version, VersionReq};
 use tempfile::TempDir;
 use yagura_core::Grants;
+use yagura_packs::FileManifest;
 use yagura_packs::grants::Changes;
-use yagura_packs::{Bounds, Gate, Installed, Opened, TrustPolicy};
+use yagura_packs::{Bounds, Gate, Installed, Opened, TrustPolicy, VerifiedPack};
 
 use crate::config::Config;
+use crate::exit::RuleFault;
 
 /// What a configuration says of packs.
 #[derive(Debug)]
@@ -76,6 +79,7 @@ impl Operator {
             self.tell_first(&opened, err)?;
             admitted.push(opened.pack);
         }
+        needs(&admitted)?;
         if self.trust.is_none() && !is_service {
             return Ok(());
         }
@@ -121,6 +125,35 @@ impl Operator {
     }
 }
 
+/// Makes sure that every pack has those that it needs.
+pub(crate) fn needs(packs: &[VerifiedPack]) -> Result<()> {
+    for pack in packs {
+        for (name, wanted) in &pack.pack().pack.dependencies {
+            let found = packs.iter().find(|other| other.name() == name);
+            let found = found.and_then(|other| other.pack().pack.semver());
+            // What is no requirement was refused when the pack was read.
+            let will_do = |version: &Version| {
+                let wanted = VersionReq::parse(wanted);
+                wanted.is_ok_and(|wanted| wanted.matches(version))
+            };
+            if found.as_ref().is_some_and(will_do) {
+                continue;
+            }
+            let has = found.map_or_else(
+                || "there is none beside it".to_owned(),
+                |version| format!("there is {version}"),
+            );
+            return Err(RuleFault(format!(
+                "`{}` {} needs `{name}` {wanted}, and {has}: `yagura pull` brings what packs need",
+                pack.name(),
+                pack.pack().pack.version
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
 /// Returns the directory of a pack that is there without a configuration: itself, or what an archive holds, in a directory that
 /// lasts as long as `kept`.
 pub(crate) fn directory(path: &Path, kept: &mut Vec<TempDir>) -> Result<PathBuf> {
@@ -140,9 +173,45 @@ pub(crate) fn grants(file: Option<&Path>) -> Result<Grants> {
     let Some(file) = file else {
         return Ok(Grants::default());
     };
-    let text = fs::read_to_string(file)
-        .with_context(|| format!("cannot read the grants {}", file.display()))?;
+    let text = fs::read_to_string(file).with_context(|| {
+        format!(
+            "cannot read the grants {}; an empty file grants nothing",
+            file.display()
+        )
+    })?;
     Ok(Grants::parse(file, &text)?)
+}
+
+impl Operator {
+    /// Returns how the files of a pack differ from those of the version that was used before, where its copy is still there.
+    pub(crate) fn files_changed(&self, pack: &VerifiedPack) -> Vec<String> {
+        let Some(seen) = self.installed.pack.get(pack.name()) else {
+            return Vec::new();
+        };
+        let digest = seen.digest.trim_start_matches("sha256:");
+        let digest = digest.get(..16).unwrap_or(digest);
+        let copy = self
+            .store
+            .join(format!("{}-{}-{digest}", pack.name(), seen.version));
+        let Ok(text) = fs::read(copy.join("MANIFEST.sha256")) else {
+            return Vec::new();
+        };
+        let Ok(before) = FileManifest::parse(&text) else {
+            return Vec::new();
+        };
+        let (before, now) = (before.files(), pack.manifest().files());
+        let mut lines = Vec::new();
+        for (path, digest) in now {
+            match before.get(path) {
+                None => lines.push(format!("+ {path}")),
+                Some(old) if old != digest => lines.push(format!("~ {path}")),
+                Some(_) => {}
+            }
+        }
+        let gone = before.keys().filter(|path| !now.contains_key(*path));
+        lines.extend(gone.map(|path| format!("- {path}")));
+        lines
+    }
 }
 
 /// Prints what an upgrade changes, a line for each.

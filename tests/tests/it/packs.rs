@@ -148,6 +148,8 @@ fn a_pack_travels_signed_and_an_upgrade_that_asks_for_more_waits() {
         "NOT granted: write `http = [\"https://api.example.org\"]` under `[pack.demo]`",
         "+ plugin tell.wasm",
         "+ tell.wasm: speak to `https://api.example.org`",
+        "~ pack.toml",
+        "    + tell.wasm",
         "WOULD NOT LOAD",
     ] {
         assert!(
@@ -203,6 +205,58 @@ fn an_upgrade_may_be_accepted_without_what_it_asks_for() {
     );
     place.grants(&["--accept", "demo"]).must_work();
     assert_eq!(place.alerts(&[]).code, Some(0));
+    // A copy that was damaged is made anew, and a memory that was lost is told.
+    let copies = fs::read_dir(place.path("state/packs")).unwrap();
+    for copy in copies {
+        fs::write(copy.unwrap().path().join("rules/failed.toml"), "x").unwrap();
+    }
+    assert_eq!(place.alerts(&[]).code, Some(0));
+    place.0.write("state/installed.toml", "");
+    let lost = place.alerts(&[]);
+    assert_eq!(lost.code, Some(2), "{}", lost.stderr);
+    assert!(
+        lost.stderr.contains("installed.toml is damaged"),
+        "{}",
+        lost.stderr
+    );
+}
+
+#[test]
+fn what_a_pack_needs_must_be_there() {
+    let place = Place::new();
+    place.source("1.0.0", "[pack.dependencies]\nbase = \">=0.2, <0.4\"\n");
+    let (source, key) = (place.path("source"), place.path("acme.key"));
+    place.run(&["sign", &source, "--key", &key]).must_work();
+    place.0.write(
+        "yagura.toml",
+        &CONFIG.replace("packs/demo.tar.zst", "source"),
+    );
+    refused(
+        &place.alerts(&[]),
+        &["`demo` 1.0.0 needs `base` >=0.2, <0.4, and there is none beside it"],
+    );
+    let file = place.path("saved.tar");
+    place.run(&["save", &source, "--out", &file]).must_work();
+    let to = place.path("packs");
+    let ran = place.run(&["load", &file, "--to", &to]);
+    assert_eq!(ran.code, Some(2), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("nothing was written"), "{}", ran.stderr);
+    assert!(!Path::new(&to).join("demo.tar.zst").exists());
+}
+
+#[test]
+fn a_pack_without_its_component_is_not_published() {
+    let place = Place::new();
+    place.source_that_asks("1.0.0");
+    fs::remove_file(place.path("source/tell.wasm")).unwrap();
+    let ran = place.run(&[
+        "sign",
+        &place.path("source"),
+        "--key",
+        &place.path("acme.key"),
+    ]);
+    assert_eq!(ran.code, Some(2), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("yagura build"), "{}", ran.stderr);
 }
 
 #[test]

@@ -175,6 +175,14 @@ fn the_minisign_tool_makes_and_checks_the_same_files() {
     let theirs = PublicKey::read(&dir.path().join("theirs.pub")).unwrap();
     assert_eq!(signature.check(&theirs, &pack), Ok(()));
 
+    // With its own comment too.
+    minisign(
+        dir.path(),
+        &["-S", "-W", "-s", "theirs.key", "-m", "MANIFEST.sha256"],
+    );
+    let signature = Signature::parse(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(signature.check(&theirs, &pack), Ok(()));
+
     // The tool's key, used by us, and ours used by the tool.
     let secret = SecretKey::read(&dir.path().join("theirs.key"), None).unwrap();
     assert_eq!(*secret.public(), theirs);

@@ -255,6 +255,11 @@ impl TrustPolicy {
         &self.keys
     }
 
+    /// Says whether a pack of this name may be used unsigned.
+    pub fn needs_no_signature(&self, pack: &str) -> bool {
+        self.requirements(pack).is_empty() && self.unsigned.iter().any(|scope| scope.holds(pack))
+    }
+
     /// Returns the requirements that a pack of this name has to meet.
     pub fn requirements(&self, pack: &str) -> Vec<&Requirement> {
         let all = self.requirements.iter();

@@ -171,12 +171,24 @@ fn a_key_that_bears_another_s_id_is_found_out() {
 }
 
 #[test]
-fn a_broken_signature_refuses_the_pack_even_beside_a_good_one() {
+fn a_broken_signature_harms_nothing_beside_a_good_one_and_is_named_without() {
     let (_dir, acme) = key();
-    let mut pack = signed(&[&acme]);
+    let policy = policy(&entry("acme", &acme, "[\"*\"]"));
     let name = PackPath::parse("MANIFEST.sha256.x.minisig").unwrap();
+    let mut pack = signed(&[&acme]);
+    pack.add_signature(name.clone(), b"junk".to_vec());
+    let verdict = policy.judge(&pack, &Installed::default());
+    assert!(verdict.is_trusted(), "{verdict}");
+    let findings = verdict.signatures.iter().map(|judged| &judged.finding);
+    assert!(
+        findings
+            .into_iter()
+            .any(|finding| matches!(finding, Finding::Broken(_)))
+    );
+
+    let mut pack = signed(&[]);
     pack.add_signature(name, b"junk".to_vec());
-    let verdict = policy(&entry("acme", &acme, "[\"*\"]")).judge(&pack, &Installed::default());
+    let verdict = policy.judge(&pack, &Installed::default());
     assert!(matches!(
         verdict.refusals.as_slice(),
         [Refusal::Broken {

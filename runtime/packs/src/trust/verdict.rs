@@ -46,7 +46,7 @@ pub enum Finding {
     UnknownKey,
     /// It is valid, by the key of this name, which may not sign this pack.
     OutOfScope(String),
-    /// It is broken: the pack is refused.
+    /// It is broken. It counts for nothing; where signatures are lacking it is named.
     Broken(SignatureProblem),
     /// It is a valid keyless signature by somebody whom the policy does not have. It counts for nothing, and harms nothing.
     UnknownIdentity {
@@ -225,7 +225,7 @@ impl TrustPolicy {
                 problem: problem.clone(),
             })
         });
-        let mut refusals: Vec<Refusal> = broken.collect();
+        let mut refusals: Vec<Refusal> = Vec::new();
         let signers = verdict.signers();
         let requirements = self.requirements(&verdict.pack);
         let unmet: Vec<Refusal> = requirements
@@ -235,7 +235,9 @@ impl TrustPolicy {
         let needs_one = requirements.is_empty()
             && !self.unsigned.iter().any(|scope| scope.holds(&verdict.pack));
         let lacks_one = needs_one && signers.is_empty();
+        // Whoever can write to a registry can add a broken signature: beside those that are needed it harms nothing.
         if lacks_one || !unmet.is_empty() {
+            refusals.extend(broken);
             refusals.extend(self.near_misses(verdict));
         }
         if lacks_one && refusals.is_empty() {

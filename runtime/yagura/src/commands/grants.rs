@@ -51,6 +51,8 @@ struct View {
     unasked: Vec<String>,
     /// What changes from the version before.
     changes: Vec<String>,
+    /// Files that are new (`+`), others (`~`) or gone (`-`).
+    files: Vec<String>,
     /// Why it would not load, with what would let it.
     problems: Vec<String>,
 }
@@ -74,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     if paths.is_empty() {
         bail!("{} names no packs", arguments.config.display());
     }
-    let packs = paths
+    let packs: Vec<VerifiedPack> = paths
         .iter()
         .map(|path| read(path, &operator))
         .collect::<Result<Vec<_>>>()?;
@@ -165,6 +167,7 @@ fn view(pack: &VerifiedPack, operator: &Operator) -> View {
         version,
         asked: asked.into_iter().map(asked_view).collect(),
         unasked: unasked.iter().map(ToString::to_string).collect(),
+        files: operator.files_changed(pack),
         changes: changes.lines().map(|line| line.trim().to_owned()).collect(),
         problems,
     }
@@ -217,6 +220,12 @@ fn text(view: &View, out: &mut impl Write) -> Result<()> {
         writeln!(out, "  since the version that was used before:")?;
         for change in &view.changes {
             writeln!(out, "    {}", printable(change))?;
+        }
+    }
+    if !view.files.is_empty() {
+        writeln!(out, "  files, since then:")?;
+        for line in &view.files {
+            writeln!(out, "    {}", printable(line))?;
         }
     }
     for problem in &view.problems {

@@ -50,7 +50,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     writeln!(out, "  [[key]]")?;
     writeln!(out, "  name = {:?}", stem(&arguments.out))?;
     writeln!(out, "  public = \"{}\"", made.public)?;
-    writeln!(out, "  packs = [\"*\"]   # which packs it may sign")?;
+    writeln!(
+        out,
+        "  packs = [\"NAME\"]   # the packs that it may sign; `team-*` for all that begin so"
+    )?;
     Ok(0)
 }
 
@@ -79,7 +82,7 @@ pub(super) fn read_secret_key(name: &Path) -> Result<SecretKey> {
             Ok(SecretKey::read(file, Some(&password))?)
         }
         Err(error @ KeyError::NeedsPassword(_)) => {
-            Err(error).with_context(|| format!("there is no terminal to ask on: set {PASSWORD}"))
+            bail!("{error}; there is no terminal to ask on: set {PASSWORD}")
         }
         other => Ok(other?),
     }
@@ -87,6 +90,9 @@ pub(super) fn read_secret_key(name: &Path) -> Result<SecretKey> {
 
 fn new_password() -> Result<String> {
     if let Ok(password) = env::var(PASSWORD) {
+        if password.is_empty() {
+            bail!("{PASSWORD} is empty: set it to a password, or say --no-password");
+        }
         return Ok(password);
     }
     if !io::stdin().is_terminal() {

@@ -12,6 +12,7 @@ use yagura_packs::{Bounds, Installed, TrustPolicy, VerifiedPack, archive};
 use super::block_on;
 use super::push::parse_place;
 use crate::exit::RuleFault;
+use crate::operator;
 
 /// Take packs from a registry, with all that they need, into a directory
 #[derive(Debug, clap::Args)]
@@ -135,6 +136,25 @@ async fn pull(arguments: &Arguments, lock: &Lock) -> Result<Vec<Pulled>> {
     Ok(pulled)
 }
 
+/// Makes sure that packs that lie in a directory already find what they need there afterwards too.
+fn let_neighbours_agree(packs: &[&VerifiedPack], to: &Path) -> Result<()> {
+    let mut all: Vec<VerifiedPack> = packs.iter().map(|pack| (*pack).clone()).collect();
+    for entry in fs::read_dir(to).with_context(|| format!("cannot read {}", to.display()))? {
+        let file = entry?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let Some(name) = name.strip_suffix(".tar.zst") else {
+            continue;
+        };
+        if packs.iter().all(|pack| pack.name() != name)
+            && let Ok(contents) = archive::read_file(&file, &Bounds::default())
+            && let Ok(pack) = contents.verify()
+        {
+            all.push(pack);
+        }
+    }
+    operator::needs(&all).context("nothing was written")
+}
+
 /// Writes packs as archives into a directory, all of them or, where one is not trusted, none.
 pub(super) fn write_archives(
     packs: &[&VerifiedPack],
@@ -156,6 +176,7 @@ pub(super) fn write_archives(
     }
     fs::create_dir_all(to)
         .with_context(|| format!("cannot make the directory {}", to.display()))?;
+    let_neighbours_agree(packs, to)?;
     for (pack, verdict) in packs.iter().zip(verdicts) {
         let file = to.join(format!("{}.tar.zst", pack.name()));
         archive::write_file(pack.contents(), &file, &Bounds::default())?;

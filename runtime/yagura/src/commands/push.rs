@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use yagura_packs::registry::{Place, Registry};
+use yagura_packs::sign::Signature;
 
 use super::pull::Speaking;
 use super::{block_on, verify};
@@ -35,6 +36,21 @@ pub(super) fn parse_place(text: &str) -> Result<Place, String> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let pack = verify::read(&arguments.path)?;
+    if let Some(file) = pack.contents().missing_plugin()? {
+        let path = arguments.path.display();
+        bail!(
+            "{path} has no `{file}`, which its pack.toml names: make it with `yagura build {path}`"
+        );
+    }
+    for (name, bytes) in &pack.contents().signatures {
+        if name.as_str().ends_with(".minisig")
+            && let Err(problem) = Signature::parse(bytes)
+        {
+            bail!(
+                "the signature `{name}` is broken ({problem}): remove it, and nothing was pushed"
+            );
+        }
+    }
     let pushed = block_on(async {
         let registry = Registry::connect(&arguments.place, &arguments.speaking.options()).await?;
         Ok(registry.push(&pack).await?)

@@ -64,6 +64,8 @@ struct SignatureView {
 /// Who must have signed.
 enum Judge {
     Nobody,
+    /// Whoever has the key of this file.
+    Key(Box<TrustPolicy>, PathBuf),
     Policy(Box<TrustPolicy>, Installed),
 }
 
@@ -96,7 +98,7 @@ fn judge(arguments: &Arguments) -> Result<Judge> {
             toml::Value::from(file.display().to_string())
         );
         let policy = TrustPolicy::parse(file, &text)?;
-        return Ok(Judge::Policy(Box::new(policy), Installed::default()));
+        return Ok(Judge::Key(Box::new(policy), file.clone()));
     }
     if let Some(file) = &arguments.trust {
         let policy = TrustPolicy::read(file)?;
@@ -156,6 +158,14 @@ fn view(path: &Path, pack: &VerifiedPack, judge: &Judge) -> View {
             view.signatures = files
                 .map(|(file, bytes)| unjudged(file.as_str(), bytes))
                 .collect();
+        }
+        Judge::Key(policy, file) => {
+            let verdict = policy.judge(pack, &Installed::default());
+            view.trusted = Some(verdict.is_trusted());
+            if !verdict.is_trusted() {
+                view.problems = vec![format!("the key {} has not signed it", file.display())];
+            }
+            view.signatures = verdict.signatures.iter().map(judged).collect();
         }
         Judge::Policy(policy, installed) => {
             let verdict = policy.judge(pack, installed);
