@@ -2,6 +2,7 @@
 
 pub mod ocsf;
 
+use crate::store;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -65,9 +66,26 @@ pub enum Record {
     Incident(IncidentRecord),
 }
 
-/// Returns the JSON Schema of a line of this format.
+/// A line of `yagura alerts`: of lists, of one incident, of what was given up.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is there for its schema")]
+enum Shown {
+    /// An alert or an incident as it is told.
+    Record(Record),
+    /// All of an incident: `show`.
+    Whole(Box<store::IncidentRecord>),
+    /// An incident: `list`, `ack`, `close`, `reopen`.
+    Incident(store::rows::IncidentRow),
+    /// An alert and what became of it: `list --alerts`.
+    Alert(Box<store::rows::AlertRow>),
+    /// A report that was given up: `dead`.
+    Delivery(store::rows::DeliveryRow),
+}
+
+/// Returns the JSON Schema of a line of this format, of the file of alerts or of `yagura alerts`.
 pub fn schema() -> Schema {
-    let mut schema = schema_for!(Record);
+    let mut schema = schema_for!(Shown);
     schema.insert(
         "title".to_owned(),
         "An alert or an incident of Yagura".into(),

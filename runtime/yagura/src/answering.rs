@@ -18,10 +18,12 @@ use yagura_alerts::{
     Clock, Deliver, DeliverOptions, Desk, DeskError, Investigate, InvestigateOptions,
     Investigators, Store,
 };
+use yagura_core::names::did_you_mean;
 use yagura_core::report::AlertLine;
 use yagura_core::{Grants, Pack, Timestamp};
 use yagura_host::http::{self, HttpService, Secrets, SystemResolver, Transport};
-use yagura_host::{Host, Services};
+use yagura_host::{Host, Search, Services};
+use yagura_packs::grants::{Answer, Asks};
 
 use crate::config::Config;
 use crate::exit::RuleFault;
@@ -114,6 +116,9 @@ impl Answering {
         let network = Network::open(config)?;
         let audit = audit::Writer::start(store.clone());
         let ports = Ports::load(config, host, &policy.policy, &network, &store, &audit).await?;
+        for remark in remarks(config, &policy.policy, &network.grants) {
+            writeln!(err, "warning: {remark}")?;
+        }
         let rules: Vec<String> = rules.into_iter().collect();
         let desk = Desk::open(&store, Arc::new(compiled), &rules).await?;
         if desk.last().await? == 0 && written > 0 {
@@ -200,46 +205,137 @@ impl Ports {
         let http = HttpService::new(Arc::clone(&network.transport), runtime.clone())
             .with_log(audit.log())
             .with_cache(Arc::new(audit::Kept(store.clone())));
-        let mut lookups = services::Lookups::new(config)?;
-        let mut packs = BTreeMap::new();
-        let mut own_lookups = BTreeMap::new();
-        for dir in &config.packs {
-            let pack = Pack::read(dir)?;
-            let name = pack.manifest.pack.name.clone();
-            let names = lookups.add_pack(&name, dir)?;
-            own_lookups.insert(name.clone(), names);
-            packs.insert(name, pack);
-        }
-        let shelf = plugins::Shelf {
-            host,
-            packs,
-            grants: network.grants.clone(),
-            services: Services {
-                http: Arc::new(http),
-                search: Arc::new(services::lake_search(config, runtime).await?),
-                lookup: Arc::new(lookups),
-            },
-            own_lookups,
-        };
+        let search = Arc::new(services::lake_search(config, runtime).await?);
+        let shelf = shelf(config, host, &network.grants, http, search)?;
         // Opening a plugin may call servers: not on a thread that drives tasks.
-        tokio::task::block_in_place(|| {
-            let mut notifiers = BTreeMap::new();
-            for (name, settings) in &policy.notifier {
-                let port = notifier(name, settings, &shelf, &network.secrets)?;
-                notifiers.insert(name.clone(), port);
-            }
-            let enrichers = policy.enrich.iter().map(|one| shelf.enricher(one));
-            let reviewers = policy.review.iter();
-            let reviewers = reviewers.map(|one| shelf.reviewer(&one.plugin, &one.config));
-            Ok(Self {
-                notifiers,
-                investigators: Investigators {
-                    enrichers: enrichers.collect::<Result<_>>()?,
-                    reviewers: reviewers.collect::<Result<_>>()?,
-                },
-            })
+        tokio::task::block_in_place(|| Self::open(policy, &shelf, &network.secrets))
+    }
+
+    fn open(policy: &Policy, shelf: &plugins::Shelf<'_>, secrets: &Arc<Secrets>) -> Result<Self> {
+        let mut notifiers = BTreeMap::new();
+        for (name, settings) in &policy.notifier {
+            let port = notifier(name, settings, shelf, secrets)?;
+            notifiers.insert(name.clone(), port);
+        }
+        let enrichers = policy.enrich.iter().map(|one| shelf.enricher(one));
+        let reviewers = policy.review.iter();
+        let reviewers = reviewers.map(|one| shelf.reviewer(&one.plugin, &one.config));
+        Ok(Self {
+            notifiers,
+            investigators: Investigators {
+                enrichers: enrichers.collect::<Result<_>>()?,
+                reviewers: reviewers.collect::<Result<_>>()?,
+            },
         })
     }
+}
+
+/// Reads the packs and lookup tables of a configuration for its plugins.
+fn shelf<'a>(
+    config: &Config,
+    host: &'a Host,
+    grants: &Grants,
+    http: HttpService,
+    search: Arc<dyn Search>,
+) -> Result<plugins::Shelf<'a>> {
+    let mut lookups = services::Lookups::new(config)?;
+    let mut packs = BTreeMap::new();
+    let mut own_lookups = BTreeMap::new();
+    for dir in &config.packs {
+        let pack = Pack::read(dir)?;
+        let name = pack.manifest.pack.name.clone();
+        let names = lookups.add_pack(&name, dir)?;
+        own_lookups.insert(name.clone(), names);
+        packs.insert(name, pack);
+    }
+    Ok(plugins::Shelf {
+        host,
+        packs,
+        grants: grants.clone(),
+        services: Services {
+            http: Arc::new(http),
+            search,
+            lookup: Arc::new(lookups),
+        },
+        own_lookups,
+    })
+}
+
+/// Opens the plugins of a policy as a service would, but without network, and returns what looks wrong with what they may
+/// reach.
+///
+/// # Errors
+/// What would keep the service from starting.
+pub(crate) fn try_plugins(config: &Config, host: &Host, policy: &Policy) -> Result<Vec<String>> {
+    let offline = Arc::new(http::Replay::new(Vec::new()));
+    let http = HttpService::new(offline, Handle::current());
+    let grants = operator::grants(config.grants.as_deref())?;
+    let shelf = shelf(config, host, &grants, http, Arc::new(services::NoSearch))?;
+    let secrets = Arc::new(services::secrets(config)?);
+    Ports::open(policy, &shelf, &secrets)?;
+    Ok(remarks(config, policy, &grants))
+}
+
+/// Says what a policy's plugins ask for and nothing grants, and which secrets they would not get: what would be found out
+/// only with the first alert.
+fn remarks(config: &Config, policy: &Policy, grants: &Grants) -> Vec<String> {
+    let mut found = Vec::new();
+    let packs: Vec<Pack> = config
+        .packs
+        .iter()
+        .filter_map(|dir| Pack::read(dir).ok())
+        .collect();
+    let names = || packs.iter().map(|pack| pack.manifest.pack.name.as_str());
+    for name in grants
+        .pack
+        .keys()
+        .filter(|name| !names().any(|known| known == *name))
+    {
+        let hint = did_you_mean(name, names());
+        found.push(format!(
+            "`[pack.{name}]` of the grants is for no pack of the configuration{hint}"
+        ));
+    }
+    let plugins = policy
+        .notifier
+        .values()
+        .filter_map(|notifier| notifier.plugin.as_ref());
+    let plugins = plugins.chain(policy.enrich.iter().map(|one| &one.plugin));
+    let plugins: BTreeSet<&String> = plugins
+        .chain(policy.review.iter().map(|one| &one.plugin))
+        .collect();
+    let mut secrets = BTreeSet::new();
+    for plugin in plugins {
+        let Some((name, file)) = plugin.split_once('/') else {
+            continue;
+        };
+        let Some(pack) = packs.iter().find(|pack| pack.manifest.pack.name == name) else {
+            continue;
+        };
+        let grant = grants.pack.get(name).cloned().unwrap_or_default();
+        let mut asks = Asks::of(&pack.manifest);
+        asks.0.retain(|of, _| of == file);
+        for asked in asks.compare(name, &grant).missing() {
+            if let Answer::Missing(line) = &asked.answer {
+                found.push(format!(
+                    "the plugin `{plugin}` asks to {}, which nothing grants: {line}",
+                    asked.ask
+                ));
+            }
+        }
+        secrets.extend(grant.secrets.into_keys());
+    }
+    let mails = policy
+        .notifier
+        .values()
+        .filter_map(|notifier| notifier.email.as_ref());
+    secrets.extend(mails.filter_map(|email| email.password.clone()));
+    found.extend(
+        secrets
+            .iter()
+            .filter_map(|name| services::secret_problem(config, name)),
+    );
+    found
 }
 
 fn notifier(

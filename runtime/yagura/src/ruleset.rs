@@ -37,7 +37,7 @@ pub(crate) struct Sources {
 }
 
 /// What was read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RuleSet {
     /// Archives, unpacked.
     _unpacked: Vec<TempDir>,
@@ -50,6 +50,11 @@ pub(crate) struct RuleSet {
 }
 
 impl Sources {
+    /// Says whether nothing was named.
+    pub(crate) fn are_none(&self) -> bool {
+        self.pack.is_empty() && self.sigma.is_empty() && self.config.is_none()
+    }
+
     /// Reads the rules and opens the tables.
     pub(crate) async fn read(&self) -> Result<RuleSet> {
         let mut config = match &self.config {
@@ -94,8 +99,11 @@ impl Sources {
         );
         let sigma = packs::load_sigma(&sigma, &config.field_maps)?;
         let tables = if config.lake.is_some() || !config.table.is_empty() {
-            let tables = config.tables().await?;
-            Some(open_tables(&tables, TimeRange::default()).await?)
+            // Before the first events come, fields are looked up as without tables.
+            match config.tables_so_far().await? {
+                tables if tables.is_empty() => None,
+                tables => Some(open_tables(&tables, TimeRange::default()).await?),
+            }
         } else {
             None
         };

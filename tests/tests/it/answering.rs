@@ -100,10 +100,19 @@ impl Place {
 
     /// Returns the reports that were given up.
     fn dead(&self) -> Vec<Value> {
-        match Path::new(&self.0.path("state/alerts.db")).exists() {
-            true => self.alerts(&["dead"]),
-            false => Vec::new(),
-        }
+        // There is nothing to list until the service has made its store.
+        let ran = yagura(&[
+            "alerts",
+            "--config",
+            &self.config(),
+            "--format",
+            "json",
+            "dead",
+        ]);
+        let lines = ran.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 }
 

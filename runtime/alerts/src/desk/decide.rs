@@ -108,6 +108,8 @@ impl Context<'_> {
             );
             let fits = |graver: &Alert| {
                 graver.id != alert.id
+                    // Whatever the patterns say, nothing hides what is graver than itself.
+                    && graver.severity >= alert.severity
                     && inhibition.joins(graver, alert)
                     && inhibition.by.matches(graver, &self.policy.teams_of(graver))
             };

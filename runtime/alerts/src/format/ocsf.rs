@@ -4,6 +4,9 @@
 //! What the schema has no place for is in `unmapped`; observables point there.
 
 use serde_json::{Map, Value, json};
+
+use crate::store::rows::{AlertRow, Outcome};
+
 use yagura_core::alert::Observable;
 use yagura_core::report::{AlertLine, Attribute, IncidentStatus, Verdict};
 use yagura_core::{Alert, AlertState, EvidenceEvent, Report, Severity, Timestamp};
@@ -49,6 +52,26 @@ pub fn alert(line: &AlertLine, is_first: bool, time: Timestamp) -> Value {
         }
     }
     complete(finding, unmapped, &[alert])
+}
+
+/// Returns an alert of the store as a finding, with what became of it: silent ones are no alerts to anybody.
+pub fn recorded(row: &AlertRow) -> Value {
+    let mut finding = alert(&row.line(), true, row.changed_at);
+    if row.outcome != Outcome::Told {
+        finding["is_alert"] = false.into();
+        if row.state != AlertState::Withdrawn {
+            finding["status_id"] = 3.into();
+            finding["status"] = "Suppressed".into();
+        }
+    }
+    let unmapped = &mut finding["unmapped"];
+    unmapped["outcome"] = row.outcome.to_string().into();
+    for (name, value) in [("why", &row.why), ("incident", &row.incident)] {
+        if let Some(value) = value {
+            unmapped[name] = value.clone().into();
+        }
+    }
+    finding
 }
 
 /// Returns a report of an incident as a finding. Of its alerts it has those that the report lists.

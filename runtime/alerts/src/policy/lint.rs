@@ -23,6 +23,7 @@ pub(super) fn problems(
 ) -> Vec<Problem> {
     let mut found = Vec::new();
     notifiers(policy, &mut found);
+    silence(policy, &mut found);
     routes(policy, &mut found);
     expired(policy, now, &mut found);
     inhibitions(policy, &mut found);
@@ -52,6 +53,15 @@ fn notifiers(policy: &Policy, found: &mut Vec<Problem>) {
             let message = "is in no [[route]], so that it is never told";
             found.push(Problem::warning(Key::top("notifier").name(name), message));
         }
+    }
+}
+
+/// Names a policy that tells nobody.
+fn silence(policy: &Policy, found: &mut Vec<Problem>) {
+    let notify = policy.route.iter().flat_map(|route| &route.notify);
+    if notify.count() == 0 {
+        let message = "names nobody: incidents are recorded, and nobody is told";
+        found.push(Problem::warning(Key::top("route"), message));
     }
 }
 
@@ -304,6 +314,7 @@ mod tests {
         let found = found(text);
         for expected in [
             "`notifier.chat` is in no [[route]]",
+            "`route` names nobody: incidents are recorded, and nobody is told",
             "`route[2]` is never reached: route[1] takes all",
             "`suppress[1].expires` was 2026-06-01",
             "`maintenance[1].to` was 2026-01-02",
@@ -321,7 +332,7 @@ mod tests {
                 "{expected}\n{found:#?}"
             );
         }
-        assert_eq!(found.len(), 12, "{found:#?}");
+        assert_eq!(found.len(), 13, "{found:#?}");
     }
 
     #[test]

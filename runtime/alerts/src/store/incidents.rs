@@ -14,7 +14,7 @@ use super::rows::{AlertRow, IncidentKind, IncidentRow, Word};
 pub(crate) const COLUMNS: &str = "id, seq, kind, rule, notifier, title, severity, verdict, status, assignee, first_time, last_time, alerts, live, revision, closed_by, closed_reason, opened_at, changed_at";
 
 /// Who closes incidents whose alerts were taken back.
-pub(crate) const DESK: &str = "desk";
+pub(crate) const DESK: &str = "yagura";
 
 pub(crate) fn from_row(row: &AnyRow) -> Result<IncidentRow, StoreError> {
     Ok(IncidentRow {

@@ -1,7 +1,10 @@
 //! All that is kept of one incident, or of one alert.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
+use yagura_core::Report;
+use yagura_core::report::ReportAlert;
 
 use super::columns::Columns;
 use super::rows::{
@@ -11,7 +14,7 @@ use super::rows::{
 use super::{Store, StoreError, alerts, calls, deliveries, incidents, rounds};
 
 /// All that is kept of an incident.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct IncidentRecord {
     /// The incident.
     pub incident: IncidentRow,
@@ -42,6 +45,36 @@ pub struct AlertRecord {
     pub kind: Option<IncidentKind>,
     /// Names of the notifiers that are told of its incident, in order.
     pub notifiers: Vec<String>,
+}
+
+impl IncidentRecord {
+    /// Returns the report of it as it is now, for those who ask: told to no notifier in particular.
+    pub fn report(&self) -> Report {
+        let row = &self.incident;
+        let alerts = self.alerts.iter().map(|row| ReportAlert {
+            state: row.state,
+            alert: row.alert.clone(),
+        });
+        let found = self.facts.iter().flat_map(|facts| &facts.found.attributes);
+        let opinions = self.opinions.iter();
+        Report {
+            id: row.id.clone(),
+            revision: u32::try_from(row.revision).unwrap_or(u32::MAX),
+            status: row.status,
+            title: row.title.clone(),
+            severity: row.severity,
+            text: row.title.clone(),
+            time: row.changed_at,
+            alerts: alerts.collect(),
+            alert_count: row.alerts,
+            attributes: found.cloned().collect(),
+            opinions: opinions
+                .map(|of| (of.reviewer.clone(), of.opinion.clone()))
+                .collect(),
+            earlier: None,
+            uncertain: false,
+        }
+    }
 }
 
 impl Store {

@@ -1,5 +1,6 @@
 //! What is read from the store, typed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use yagura_core::report::{AlertLine, AlertState, Enriched, IncidentStatus, Opinion, Verdict};
 use yagura_core::{Alert, Severity, Timestamp};
@@ -8,7 +9,7 @@ use yagura_core::{Alert, Severity, Timestamp};
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "lowercase")]
         pub enum $name { $($(#[$doc])* $variant),+ }
 
@@ -142,7 +143,7 @@ words! {
 }
 
 /// An alert and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AlertRow {
     /// The line with which it came up.
     pub seq: i64,
@@ -191,7 +192,7 @@ impl AlertRow {
 }
 
 /// An incident.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct IncidentRow {
     /// Its id, by which notifiers know it.
     pub id: String,
@@ -234,7 +235,7 @@ pub struct IncidentRow {
 }
 
 /// What is to be told, and was told, of one incident to one notifier.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DeliveryRow {
     /// Id of the incident.
     pub incident: String,
@@ -267,7 +268,7 @@ pub struct DeliveryRow {
 }
 
 /// A run of an enricher over an alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RunRow {
     /// Id of the alert.
     pub alert: String,
@@ -286,7 +287,7 @@ pub struct RunRow {
 }
 
 /// What an enricher found about an alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FactsRow {
     /// Id of the alert.
     pub alert: String,
@@ -299,7 +300,7 @@ pub struct FactsRow {
 }
 
 /// What a reviewer thinks of an alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct OpinionRow {
     /// Id of the alert.
     pub alert: String,
@@ -311,7 +312,7 @@ pub struct OpinionRow {
 }
 
 /// Something that was done with an incident.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HistoryRow {
     /// Counts within the incident, from one.
     pub n: i64,
@@ -324,7 +325,7 @@ pub struct HistoryRow {
 }
 
 /// A call that a plugin made to a server, for the audit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CallRow {
     /// When, by the clock.
     pub at: Timestamp,

@@ -149,6 +149,7 @@ impl Transport for Record {
 #[derive(Debug)]
 pub struct Replay {
     exchanges: Vec<Exchange>,
+    learns: bool,
     state: Mutex<State>,
 }
 
@@ -156,6 +157,8 @@ pub struct Replay {
 struct State {
     /// How often each request was made, by the place of its first exchange.
     used: HashMap<usize, usize>,
+    /// Bodies of requests that were recorded without, by the place of the exchange.
+    learned: HashMap<usize, Vec<u8>>,
     unmatched: Vec<String>,
 }
 
@@ -164,8 +167,28 @@ impl Replay {
     pub fn new(exchanges: Vec<Exchange>) -> Self {
         Self {
             exchanges,
+            learns: false,
             state: Mutex::default(),
         }
+    }
+
+    /// Takes exchanges, in order; each that has no body answers the first request with its method and URL, and learns the
+    /// body that this has.
+    pub fn learning(exchanges: Vec<Exchange>) -> Self {
+        Self {
+            learns: true,
+            ..Self::new(exchanges)
+        }
+    }
+
+    /// Returns the exchanges with the bodies that were learned.
+    pub fn learned(&self) -> Vec<Exchange> {
+        let state = self.state();
+        let mut exchanges = self.exchanges.clone();
+        for (place, body) in &state.learned {
+            exchanges[*place].body = Bytes::of(body);
+        }
+        exchanges
     }
 
     /// Reads a recording.
@@ -198,6 +221,9 @@ impl Replay {
     pub fn unused(&self) -> Vec<Exchange> {
         let state = self.state();
         let is_used = |place: usize, exchange: &Exchange| {
+            if state.learned.contains_key(&place) {
+                return true;
+            }
             let same = self.same_as(&exchange.method, &exchange.url, &exchange.body.bytes());
             let nth = same.iter().position(|other| *other == place);
             let count = same.first().and_then(|first| state.used.get(first));
@@ -210,6 +236,9 @@ impl Replay {
     }
 
     fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ExchangeError> {
+        if let Some(place) = self.learn(request) {
+            return self.exchanges[place].result();
+        }
         let same = self.same_as(&request.method, &request.url, &request.body);
         let Some(first) = same.first() else {
             let message = self.message(request);
@@ -221,6 +250,20 @@ impl Replay {
         let place = same[(*used).min(same.len() - 1)];
         *used += 1;
         self.exchanges[place].result()
+    }
+
+    /// Returns the place of the exchange that learned a request's body.
+    fn learn(&self, request: &HttpRequest) -> Option<usize> {
+        if !self.learns || request.body.is_empty() {
+            return None;
+        }
+        let mut state = self.state();
+        let same = self.same_as(&request.method, &request.url, &[]);
+        let free = same
+            .into_iter()
+            .find(|place| !state.learned.contains_key(place))?;
+        state.learned.insert(free, request.body.clone());
+        Some(free)
     }
 
     fn same_as(&self, method: &str, url: &str, body: &[u8]) -> Vec<usize> {

@@ -37,6 +37,42 @@ pub(super) fn secrets(config: &Config) -> Result<Secrets> {
     Ok(Secrets::new(sources))
 }
 
+/// Says why a secret of the configuration would not be there when it is needed; a command is not run for that.
+pub(super) fn secret_problem(config: &Config, name: &str) -> Option<String> {
+    let Some(settings) = config.secret.get(name) else {
+        return Some(format!(
+            "the secret `{name}` is not in the configuration: write [secret.{name}] with `env`, `file` or `command`"
+        ));
+    };
+    if let Some(variable) = &settings.env
+        && std::env::var_os(variable).is_none()
+    {
+        return Some(format!(
+            "the secret `{name}` is not there: the environment has no {variable}"
+        ));
+    }
+    if let Some(file) = &settings.file
+        && !file.is_file()
+    {
+        return Some(format!(
+            "the secret `{name}` is not there: there is no file {}",
+            file.display()
+        ));
+    }
+    None
+}
+
+/// Finds nothing: for plugins that are only opened.
+pub(super) struct NoSearch;
+
+impl Search for NoSearch {
+    fn find(&self, _: &Caller, _: &SearchQuery, _: Instant) -> Result<Events, PluginError> {
+        Err(PluginError::Config(
+            "nothing is searched while plugins are looked over".to_owned(),
+        ))
+    }
+}
+
 /// Returns a secret as text, for what the host itself sends.
 pub(super) async fn secret_text(secrets: &Secrets, name: &str) -> Result<String, String> {
     let secret: Secret = secrets.get(name).await.map_err(|error| error.to_string())?;

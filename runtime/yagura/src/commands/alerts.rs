@@ -115,7 +115,7 @@ enum Action {
         #[arg(long)]
         open_too: bool,
     },
-    /// Print the JSON Schema of what `--format json` prints
+    /// Print the JSON Schema of the file of alerts and of what `--format json` prints
     Schema,
 }
 
@@ -182,7 +182,7 @@ async fn act(arguments: Arguments) -> Result<u8> {
             match format {
                 AlertFormat::Text => show(&mut out, &record)?,
                 AlertFormat::Json => line(&mut out, &record)?,
-                AlertFormat::Ocsf => ocsf_alerts(&mut out, &record.alerts)?,
+                AlertFormat::Ocsf => line(&mut out, &format::ocsf::incident(&record.report()))?,
             }
         }
         Action::Ack { incident, by } => {
@@ -249,7 +249,7 @@ async fn list_all(
     list: List,
     format: AlertFormat,
 ) -> Result<()> {
-    if list.alerts || list.outcome.is_some() || format == AlertFormat::Ocsf {
+    if list.alerts || list.outcome.is_some() {
         let filter = AlertFilter {
             outcome: list.outcome,
             severity: list.severity,
@@ -281,10 +281,20 @@ async fn list_all(
     };
     let rows = store.incidents(&filter).await?;
     match format {
+        AlertFormat::Text => incidents_table(out, &rows),
         AlertFormat::Json => rows.iter().try_for_each(|row| line(out, row)),
-        _ => incidents_table(out, &rows),
+        AlertFormat::Ocsf => {
+            for row in &rows {
+                let record = store.incident(&row.id, OCSF_ALERTS).await?;
+                line(out, &format::ocsf::incident(&record.report()))?;
+            }
+            Ok(())
+        }
     }
 }
+
+/// Alerts of an incident that its OCSF finding has evidence of, at most.
+const OCSF_ALERTS: u32 = 100;
 
 fn line(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
     serde_json::to_writer(&mut *out, value)?;
@@ -293,7 +303,7 @@ fn line(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
 
 fn ocsf_alerts(out: &mut impl Write, rows: &[AlertRow]) -> Result<()> {
     for row in rows {
-        line(out, &format::ocsf::alert(&row.line(), true, row.changed_at))?;
+        line(out, &format::ocsf::recorded(row))?;
     }
     Ok(())
 }
@@ -557,8 +567,12 @@ fn show(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
 }
 
 fn reports(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
-    if !record.deliveries.is_empty() {
-        writeln!(out, "\nreports")?;
+    writeln!(out, "\nreports")?;
+    if record.deliveries.is_empty() {
+        writeln!(
+            out,
+            "  nobody is told: no route of the policy takes its alerts"
+        )?;
     }
     for row in &record.deliveries {
         let state = match row.state {
@@ -581,8 +595,15 @@ fn reports(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
         .runs
         .iter()
         .filter(|run| run.state == RunState::Waiting);
-    for run in waiting {
-        writeln!(out, "  {} looks again {}", run.enricher, second(run.due_at))?;
+    for (index, run) in waiting.enumerate() {
+        if index == 0 {
+            writeln!(out, "\nstill to look up")?;
+        }
+        let error = run.error.as_deref().map(printable);
+        let error = error.map_or_else(String::new, |error| {
+            format!("; failed {} times: {error}", run.attempts)
+        });
+        writeln!(out, "  {} {}{error}", run.enricher, second(run.due_at))?;
     }
     if !record.calls.is_empty() {
         writeln!(out, "\ncalls")?;

@@ -26,12 +26,12 @@ use yagura_rules::sigma::{
 };
 
 use super::block_on;
-use crate::answering::now;
+use crate::answering::{now, try_plugins};
 use crate::config::Config;
 use crate::exit::RULE;
 use crate::output::Format;
-use crate::packs;
 use crate::ruleset::{RuleSet, Sources};
+use crate::{operator, packs};
 
 /// Look rules over: errors, unknown fields, tests that never match, duplicates, expensive patterns, missing tags.
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,7 @@ struct Remarked {
     line: Option<usize>,
     level: Level,
     /// What kind of thing, for filters: `syntax`, `table`, `field`, `never-matches`, `duplicate`, `expensive`, `tags`,
-    /// `unused`, `metadata`, `correlation`, `policy`.
+    /// `unused`, `metadata`, `correlation`, `policy`, `plugins`.
     check: &'static str,
     rule: Option<String>,
     key: Option<String>,
@@ -79,7 +79,11 @@ struct Remarked {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let (set, shipped) = block_on(async {
-        let set = arguments.sources.read().await?;
+        // A policy can be looked over by itself.
+        let set = match arguments.policy.is_some() && arguments.sources.are_none() {
+            true => RuleSet::default(),
+            false => arguments.sources.read().await?,
+        };
         let shipped = match &set.tables {
             Some(_) => Vec::new(),
             None => shipped_tables(&set).await?,
@@ -94,8 +98,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         (None, Some(file)) => Config::read(file)?.policy,
         (None, None) => None,
     };
+    let has_policy = policy.is_some();
     if let Some(file) = policy {
         check.policy(&set, &file)?;
+        if let Some(config) = &arguments.sources.config {
+            check.policy_plugins(&Config::read(config)?, &file)?;
+        }
     }
     check.sigma(&set, placed.as_ref());
     check.own(&set, &shipped);
@@ -131,9 +139,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             }
             writeln!(
                 out,
-                "{} rule{}: {errors} errors, {warnings} warnings, {notes} notes",
+                "{} rule{}{}: {errors} errors, {warnings} warnings, {notes} notes",
                 check.rules,
-                if check.rules == 1 { "" } else { "s" }
+                if check.rules == 1 { "" } else { "s" },
+                if has_policy { " and the policy" } else { "" }
             )?;
         }
     }
@@ -229,6 +238,40 @@ impl Check {
                 rule: None,
                 key: Some(problem.key.to_string()),
                 message: problem.message,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Check {
+    /// Opens the plugins that a policy names, as `yagura serve` would.
+    fn policy_plugins(&mut self, config: &Config, file: &Path) -> Result<()> {
+        let policy = Policy::read(file)?.policy;
+        let mut config = config.clone();
+        let mut unpacked = Vec::new();
+        for path in &mut config.packs {
+            *path = operator::directory(path, &mut unpacked)?;
+        }
+        let host = packs::host(Meter::Off)?;
+        let tried = block_on(async {
+            Ok(tokio::task::block_in_place(|| {
+                try_plugins(&config, &host, &policy)
+            }))
+        })?;
+        let (level, messages) = match tried {
+            Ok(remarks) => (Level::Warning, remarks),
+            Err(error) => (Level::Error, vec![format!("{error:#}")]),
+        };
+        for message in messages {
+            self.found.push(Remarked {
+                file: file.to_owned(),
+                line: None,
+                level,
+                check: "plugins",
+                rule: None,
+                key: None,
+                message,
             });
         }
         Ok(())

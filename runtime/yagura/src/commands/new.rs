@@ -173,9 +173,12 @@ fn files(language: Language, world: World, name: &str) -> Result<Vec<(PathBuf, S
         if world == World::Detector {
             let rule = text_of("rule.toml")?;
             files.push(("rules/root-login.toml".into(), rule.to_owned()));
+        } else {
+            let case = text_of(&format!("worlds/{}.json", world.name()))?;
+            let file = format!("tests/{}/first.json", world.name());
+            files.push((file.into(), case.to_owned()));
         }
     }
-    // Without rules there are no cases to run, only unit tests.
     let steps = match world {
         World::Detector => text_of("steps/detector.yml")?,
         World::Enricher | World::Reviewer | World::Notifier => text_of("steps/answering.yml")?,
@@ -264,16 +267,14 @@ fn tell(language: Language, world: World, dir: &Path, files: &[(PathBuf, String)
     }
     writeln!(out, "next:")?;
     writeln!(out, "  cd {}", dir.display())?;
-    if world == World::Detector {
-        let build = if language.sdk().is_some() {
-            "builds the component and runs its tests"
-        } else {
-            "runs its tests"
-        };
-        writeln!(out, "  yagura test .     # {build}")?;
-        writeln!(out, "  yagura dev .      # again on every save")?;
+    let build = if language.sdk().is_some() {
+        "builds the component and runs its tests"
     } else {
-        writeln!(out, "  yagura build .    # makes {}.wasm", world.name())?;
+        "runs its tests"
+    };
+    writeln!(out, "  yagura test .     # {build}")?;
+    if world == World::Detector {
+        writeln!(out, "  yagura dev .      # again on every save")?;
     }
     if let Some(native) = language.native(world) {
         writeln!(out, "  {native}")?;

@@ -109,7 +109,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
 
 fn nothing(arguments: &Arguments) -> String {
     if arguments.rule.is_empty() {
-        "write a [[test]] in a rule's file, or record events in tests/RULE/NAME.ndjson".to_owned()
+        "write a [[test]] in a rule's file, record events in tests/RULE/NAME.ndjson, or write a case of an enricher, reviewer or notifier in tests/PLUGIN/NAME.json".to_owned()
     } else {
         format!("no rule whose id contains `{}` has a case", arguments.rule)
     }

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
+use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Attribute, Enriched, Opinion, Report, ReportAlert};
 use yagura_core::{Grant, Pack};
@@ -207,7 +208,11 @@ async fn run_case(
         file: manifest.file.clone(),
     };
     let recording = tempfile::NamedTempFile::new().context("cannot make a file")?;
-    let replay = Arc::new(Replay::new(read.http.clone()));
+    // A case that is written may leave out what is sent; it is written too.
+    let replay = Arc::new(match options.update || read.expect.is_null() {
+        true => Replay::learning(read.http.clone()),
+        false => Replay::new(read.http.clone()),
+    });
     let (transport, grant): (Arc<dyn Transport>, Grant) = match options.record {
         Some(network) => (
             Arc::new(Record::create(
@@ -267,10 +272,20 @@ async fn run_case(
             .unwrap_or_else(PoisonError::into_inner);
         lines.extend(asked.iter().cloned());
     }
+    if read.expect.is_null()
+        && !options.update
+        && let Some(error) = answer.get("error").and_then(Value::as_str)
+    {
+        lines.push(format!(
+            "it has no `expect`, and the plugin failed: {error}; if that is what it must do, write it with --update"
+        ));
+    }
     let updated = options.update || options.record.is_some() || read.expect.is_null();
     if updated && lines.is_empty() {
         if options.record.is_some() {
             read.http = recorded(recording.path())?;
+        } else {
+            read.http = replay.learned();
         }
         read.expect = answer;
         let text = serde_json::to_string_pretty(&read)? + "\n";
@@ -345,7 +360,7 @@ fn given(world: World, read: &CaseFile) -> Result<Given> {
         Ok(Box::new(serde_json::from_value(filled(
             alert_defaults(),
             given,
-        ))?))
+        )?)?))
     };
     Ok(match world {
         World::Notifier => {
@@ -353,14 +368,14 @@ fn given(world: World, read: &CaseFile) -> Result<Given> {
             if let Some(Value::Array(alerts)) = given.get_mut("alerts") {
                 for alert in alerts {
                     if let Value::Object(alert) = alert {
-                        *alert = match filled(alert_defaults(), std::mem::take(alert)) {
+                        *alert = match filled(alert_defaults(), std::mem::take(alert))? {
                             Value::Object(filled) => filled,
                             _ => Map::new(),
                         };
                     }
                 }
             }
-            let report = filled(report_defaults(), given);
+            let report = filled(report_defaults(), given)?;
             Given::Notify(Box::new(serde_json::from_value(report)?))
         }
         World::Reviewer => Given::Review(alert()?, read.attributes.clone()),
@@ -368,14 +383,17 @@ fn given(world: World, read: &CaseFile) -> Result<Given> {
     })
 }
 
-fn filled(defaults: Value, given: Map<String, Value>) -> Value {
-    match defaults {
-        Value::Object(mut whole) => {
-            whole.extend(given);
-            Value::Object(whole)
-        }
-        other => other,
+/// Fills in what was left out; a key that is none of these is a slip of the pen.
+fn filled(defaults: Value, given: Map<String, Value>) -> Result<Value> {
+    let Value::Object(mut whole) = defaults else {
+        return Ok(defaults);
+    };
+    if let Some(key) = given.keys().find(|key| !whole.contains_key(*key)) {
+        let known = whole.keys().map(String::as_str);
+        bail!("unknown key `{key}`{}", did_you_mean(key, known));
     }
+    whole.extend(given);
+    Ok(Value::Object(whole))
 }
 
 fn alert_defaults() -> Value {
