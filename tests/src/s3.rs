@@ -53,7 +53,10 @@ impl S3Server {
                     let service = service.clone();
                     let traffic = Arc::clone(&traffic);
                     async move {
-                        let line = format!("{} {}", request.method(), request.uri());
+                        let range = request.headers().get("range");
+                        let range = range.and_then(|range| range.to_str().ok());
+                        let (method, uri) = (request.method(), request.uri());
+                        let line = format!("{method} {uri} {}", range.unwrap_or_default());
                         let answer = hyper::service::Service::call(&service, request).await;
                         if let Ok(response) = &answer {
                             let length = response.headers().get("content-length");

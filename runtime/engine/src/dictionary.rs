@@ -3,21 +3,24 @@
 //! A reader decides by the Arrow schema that it finds in an object's footer. Here the footer is given one that says
 //! "dictionary" for the columns that are wanted so, before the reader sees it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
+use datafusion::object_store::path::Path;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::arrow::{
     ARROW_SCHEMA_META_KEY, encode_arrow_schema, parquet_to_arrow_schema,
 };
 use datafusion::parquet::errors::Result;
-use datafusion::parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData};
+use datafusion::parquet::file::metadata::{
+    FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataBuilder,
+};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -33,6 +36,30 @@ pub(crate) struct DictionaryReaders {
     pub(crate) inner: Arc<dyn ParquetFileReaderFactory>,
     /// Names of the columns.
     pub(crate) columns: Arc<HashSet<String>>,
+    /// Footers that are being fetched.
+    pub(crate) fetching: Arc<Fetching>,
+}
+
+/// Footers that are being fetched. An object is opened once for each of its ranges, at the same time by several partitions:
+/// the first fetches the footer into the cache, the others wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Fetching(Mutex<HashMap<Path, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Fetching {
+    /// Waits until nobody else fetches the footer of this object.
+    async fn turn(&self, object: &Path) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, turn| turn.strong_count() > 0);
+            let known = all.get(object).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let turn = Arc::default();
+                all.insert(object.clone(), Arc::downgrade(&turn));
+                turn
+            })
+        };
+        turn.lock_owned().await
+    }
 }
 
 impl ParquetFileReaderFactory for DictionaryReaders {
@@ -44,6 +71,8 @@ impl ParquetFileReaderFactory for DictionaryReaders {
         metrics: &ExecutionPlanMetricsSet,
     ) -> datafusion::error::Result<Box<dyn AsyncFileReader + Send>> {
         Ok(Box::new(DictionaryReader {
+            object: file.object_meta.location.clone(),
+            fetching: Arc::clone(&self.fetching),
             inner: self
                 .inner
                 .create_reader(partition, file, metadata_size_hint, metrics)?,
@@ -53,6 +82,8 @@ impl ParquetFileReaderFactory for DictionaryReaders {
 }
 
 struct DictionaryReader {
+    object: Path,
+    fetching: Arc<Fetching>,
     inner: Box<dyn AsyncFileReader + Send>,
     columns: Arc<HashSet<String>>,
 }
@@ -71,8 +102,15 @@ impl AsyncFileReader for DictionaryReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>>> {
         let columns = Arc::clone(&self.columns);
+        let (object, fetching) = (self.object.clone(), Arc::clone(&self.fetching));
         let metadata = self.inner.get_metadata(options);
-        async move { with_dictionaries(&metadata.await?, &columns) }.boxed()
+        async move {
+            let turn = fetching.turn(&object).await;
+            let metadata = metadata.await;
+            drop(turn);
+            with_dictionaries(&metadata?, &columns)
+        }
+        .boxed()
     }
 }
 
@@ -110,10 +148,9 @@ fn with_dictionaries(
         file.schema_descr_ptr(),
         file.column_orders().cloned(),
     );
-    let mut rebuilt = datafusion::parquet::file::metadata::ParquetMetaDataBuilder::new(file)
+    let rebuilt = ParquetMetaDataBuilder::new(file)
         .set_row_groups(metadata.row_groups().to_vec())
         .set_column_index(metadata.column_index().cloned())
         .set_offset_index(metadata.offset_index().cloned());
-    let _ = &mut rebuilt;
     Ok(Arc::new(rebuilt.build()))
 }

@@ -55,6 +55,7 @@ pub(crate) fn scan(
                 cache,
             )),
             columns: Arc::clone(&plan.dictionaries),
+            fetching: Arc::default(),
         }));
     if let Some(predicate) = predicate(plan, range) {
         let predicate = reassign_expr_columns(predicate, schema.table_schema())?;

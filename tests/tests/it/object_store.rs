@@ -145,7 +145,7 @@ async fn only_the_days_of_the_range_are_opened() {
     assert_eq!(other_days, 0, "{lines:#?}");
     assert!(
         gets(&lines) * 4 <= all_gets,
-        "{} of {all_gets}",
+        "{} of {all_gets}: {lines:#?}",
         gets(&lines)
     );
     assert!(bytes * 4 <= all_bytes, "{bytes} of {all_bytes}");
