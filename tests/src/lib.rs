@@ -1,6 +1,7 @@
 //! What the integration tests share.
 
 pub mod command;
+pub mod crowd;
 pub mod fixture;
 pub mod guests;
 pub mod pack;

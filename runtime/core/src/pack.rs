@@ -11,7 +11,7 @@ use crate::case::InlineTest;
 pub use crate::identity::{Identity, IdentityProblem};
 use crate::names::did_you_mean;
 use crate::time::parse_duration;
-use crate::{FieldPath, Rule, Wants};
+use crate::{FieldPath, MostLimits, Rule, Wants};
 
 /// A pack as read from its directory; every rule was checked by itself.
 #[derive(Debug, Clone)]
@@ -233,6 +233,13 @@ impl Pack {
 }
 
 impl Manifest {
+    /// Bounds the limits of all plugins.
+    pub fn bound(&mut self, most: &MostLimits) {
+        for plugin in &mut self.plugins {
+            plugin.limits = most.bound(&plugin.limits);
+        }
+    }
+
     /// Reads `pack.toml` from its text; `file` is for messages.
     ///
     /// # Errors
@@ -383,12 +390,25 @@ fn read(file: &Path) -> Result<String, PackError> {
 pub fn parse<T: serde::de::DeserializeOwned>(file: &Path, text: &str) -> Result<T, PackError> {
     toml::from_str(text).map_err(|error: toml::de::Error| PackError::Toml {
         file: file.to_owned(),
-        message: format!(
+        message: without_controls(&format!(
             "{}{}",
             error.to_string().trim_end(),
             unknown_field_hint(error.message())
-        ),
+        )),
     })
+}
+
+/// Returns a text whose control characters are written out, but for the ends of lines: what stands in a file must not speak to
+/// a terminal.
+pub fn without_controls(text: &str) -> String {
+    let written = |c: char| -> String {
+        match c {
+            '\n' | '\t' => c.to_string(),
+            c if c.is_control() => c.escape_default().to_string(),
+            c => c.to_string(),
+        }
+    };
+    text.chars().map(written).collect()
 }
 
 /// Serde's message for an unknown field names it first and all known ones after; this names the near ones.

@@ -22,7 +22,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::fold::{ColdKey, ColdStore, Counters, Fold};
 
 use lock::Lock;
-pub use status::{LogEntry, RuleState, Status, TableStatus};
+pub use status::{LogEntry, Rest, RuleState, Status, TableStatus};
 use writer::{Batch, Page, Writer};
 
 /// Why the state cannot be used.
@@ -119,6 +119,30 @@ pub struct Progress {
     pub delivered: i64,
     /// What changed in what detectors remember.
     pub detectors: Vec<DetectorState>,
+    /// What changed in what waits to be judged beside the steps.
+    pub deferred: Vec<Deferred>,
+}
+
+/// Rows of one table that wait to be judged beside the steps: what changed.
+#[derive(Debug, Clone, Default)]
+pub struct Deferred {
+    /// The table.
+    pub table: String,
+    /// Rows that wait now.
+    pub rows: Vec<DeferredRows>,
+    /// Numbers of rows that wait no more.
+    pub done: Vec<i64>,
+}
+
+/// Rows of one rule that wait to be judged beside the steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeferredRows {
+    /// Their number among those of the table.
+    pub number: i64,
+    /// The rule's id.
+    pub rule: String,
+    /// The rows.
+    pub rows: Vec<u8>,
 }
 
 /// What detectors of one table remember: what changed, or all of it.
@@ -268,6 +292,27 @@ impl Store {
         rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
     }
 
+    /// Returns the rows of a table that wait to be judged beside its steps, in order of their numbers.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn deferred_of(&self, table: &str) -> Result<Vec<DeferredRows>, StoreError> {
+        let mut statement = self
+            .reader
+            .prepare("SELECT number, rule, value FROM deferred WHERE name = ?1 ORDER BY number")
+            .map_err(self.sqlite())?;
+        let rows = statement
+            .query_map([table], |row| {
+                Ok(DeferredRows {
+                    number: row.get(0)?,
+                    rule: row.get(1)?,
+                    rows: row.get(2)?,
+                })
+            })
+            .map_err(self.sqlite())?;
+        rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
+    }
+
     /// Returns all that detectors of a table remember.
     ///
     /// # Errors
@@ -384,6 +429,7 @@ impl Store {
         batch.tables = progress.tables;
         batch.log = progress.log;
         batch.detectors = progress.detectors;
+        batch.deferred = progress.deferred;
         batch.delivered = progress.delivered;
         for line in progress.lines {
             self.last_line += 1;

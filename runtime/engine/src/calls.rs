@@ -1,16 +1,16 @@
 //! Calls of plugins: tried twice, and where one event is behind a failure, that event told from the others.
 
+use std::time::{Duration, Instant};
+
 use datafusion::common::DataFusionError;
-use yagura_core::EventRef;
+use yagura_core::{EventRef, Timestamp};
 use yagura_host::{BatchRef, CallError, ColumnRef, Detector, LimitKind, PluginError};
 use yagura_rules::project;
 
 use crate::plan::RulePlan;
+use crate::quarantine::Quarantine;
 use crate::report::{Progress, SetAside};
 use crate::rows::Rows;
-
-/// Failed batches of one rule after which a run no longer tries it.
-pub(crate) const FAULTS_UNTIL_QUARANTINE: u32 = 3;
 
 /// Why events of a rule that rests are set aside.
 pub(crate) const QUARANTINED: &str = "the rule is quarantined after repeated faults";
@@ -55,14 +55,19 @@ impl From<datafusion::arrow::error::ArrowError> for Failure {
 /// What came of a call: the plugin's answer or failure, or a failure before it was asked.
 pub(crate) type Answer<T> = Result<Result<T, CallError>, Failure>;
 
-/// Calls, and where that fails once more.
-pub(crate) fn twice<T>(rule: &RulePlan, mut call: impl FnMut() -> Answer<T>) -> Result<T, Failure> {
+/// Calls, and where that fails once more, unless the rule is on trial.
+pub(crate) fn twice<T>(
+    rule: &RulePlan,
+    quarantine: &Quarantine,
+    mut call: impl FnMut() -> Answer<T>,
+) -> Result<T, Failure> {
     let first = match call()? {
         Ok(answer) => return Ok(answer),
         Err(error) => error,
     };
     // These events cannot be judged: the plugin said so itself, and would again.
-    if matches!(first, CallError::Guest(PluginError::Data(_))) {
+    let is_said = matches!(first, CallError::Guest(PluginError::Data(_)));
+    if is_said || quarantine.is_on_trial(rule.index) {
         return Err(Failure::of(&first));
     }
     tracing::warn!(
@@ -138,11 +143,12 @@ pub(crate) struct Aside {
 /// others what it does not take of it; it returns the rows that failed. They come in order.
 ///
 /// The halves of rows that fail are judged, and theirs, until the events that fail stand alone, so that what a rule finds
-/// does not depend on which events share a batch with an odd one. Where too many fail, what was not judged by then is set
-/// aside together.
+/// does not depend on which events share a batch with an odd one. Where too many fail, or it takes longer than `most`, what was
+/// not judged by then is set aside together.
 pub(crate) fn separate(
     rows: Rows,
     failure: Failure,
+    most: Option<Duration>,
     mut judge: impl FnMut(Rows, &mut Vec<Rows>) -> Result<(), (Rows, Failure)>,
 ) -> Result<Aside, DataFusionError> {
     let reason = match failure {
@@ -165,7 +171,9 @@ pub(crate) fn separate(
     let mut odd: Vec<(Rows, String)> = Vec::new();
     let mut parts = halves(&rows);
     let mut failed = 0;
+    let started = Instant::now();
     while failed < CALLS_TO_SEPARATE
+        && most.is_none_or(|most| started.elapsed() < most)
         && let Some(part) = parts.pop()
     {
         match judge(part, &mut parts) {
@@ -206,19 +214,26 @@ pub(crate) fn set_aside(
     reason: &str,
     quarantined: bool,
 ) {
-    let (Some(first), Some(last)) = (rows.events.iter().min(), rows.events.iter().max()) else {
-        return;
+    progress.set_aside(aside_of(rule, rows, reason, quarantined));
+}
+
+/// Returns what to report of rows that a rule does not judge; there is at least one.
+pub(crate) fn aside_of(rule: &RulePlan, rows: &Rows, reason: &str, quarantined: bool) -> SetAside {
+    let nowhere = || EventRef {
+        time: Timestamp::MIN,
+        object: "".into(),
+        row: 0,
     };
-    progress.set_aside(SetAside {
+    SetAside {
         rule: rule.index,
         rule_id: rule.rule.id.clone(),
         reason: reason.to_owned(),
         rows: rows.len() as u64,
         wakes: 0,
-        first: EventRef::clone(first),
-        last: EventRef::clone(last),
+        first: rows.events.iter().min().cloned().unwrap_or_else(nowhere),
+        last: rows.events.iter().max().cloned().unwrap_or_else(nowhere),
         quarantined,
-    });
+    }
 }
 
 /// Returns an error and its causes in one line.

@@ -16,6 +16,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, stream};
 use yagura_core::TimeRange;
+use yagura_lake::guard::Guarded;
 
 use crate::findings;
 use crate::judge::Judge;
@@ -115,7 +116,8 @@ impl ExecutionPlan for DetectExec {
             .get_extension::<DetectRuntime>()
             .ok_or_else(|| internal_datafusion_err!("the session holds no DetectRuntime"))?;
         let judge = Judge::new(Arc::clone(&self.plan), runtime, self.range, self.batch_rows);
-        let input = self.input.execute(partition, context)?;
+        // A reader that panics on an object's bytes is an error of that object.
+        let input = Guarded::new(self.input.execute(partition, context)?);
         let state = Some((input, Box::new(judge)));
         let batches = stream::try_unfold(state, |state| async move {
             let Some((mut input, mut judge)) = state else {

@@ -3,7 +3,7 @@
 //! Rows of rules that keep state are only selected here: a partition does not see them in order.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use datafusion::arrow::array::{AsArray, BooleanArray};
 use datafusion::arrow::buffer::BooleanBuffer;
@@ -12,15 +12,15 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 use yagura_core::{Finding, TimeRange};
-use yagura_host::{BatchRef, CallError, Detector, RawFinding};
+use yagura_host::{BatchRef, CallError, Detector, Pace, RawFinding};
 use yagura_lake::table::{OnProblem, event_times};
 use yagura_rules::PrefilterState;
 
 use crate::calls::{
-    Answer, FAULTS_UNTIL_QUARANTINE, QUARANTINED, in_instance, once, separate, set_aside, twice,
-    with_columns,
+    Answer, Failure, QUARANTINED, in_instance, once, separate, set_aside, twice, with_columns,
 };
 use crate::error::EngineError;
+use crate::lane::NO_ROOM;
 use crate::plan::{RulePlan, TablePlan};
 use crate::report::Progress;
 use crate::rows::{Rows, events_of};
@@ -40,6 +40,9 @@ pub(crate) struct Judge {
     pending: Vec<Vec<Rows>>,
     /// Instances of the run's plugins, opened when first needed.
     detectors: Vec<Option<Detector>>,
+    /// How the time of a call is bounded.
+    pace: Pace,
+    progress: Arc<Progress>,
 }
 
 impl Judge {
@@ -54,16 +57,40 @@ impl Judge {
             pending: vec![Vec::new(); plan.rules.len()],
             detectors: runtime.plugins.iter().map(|_| None).collect(),
             plan,
+            progress: Arc::clone(&runtime.progress),
             runtime,
             range,
             batch_rows: batch_rows.max(1),
+            pace: Pace::Limit,
         }
+    }
+
+    /// Judges beside the others from now on: what counts of calls is the processor's time, and what is to be told goes to
+    /// `progress`.
+    pub(crate) fn take_time(&mut self, progress: Arc<Progress>) {
+        self.pace = Pace::OfProcessor;
+        self.progress = progress;
+    }
+
+    /// Judges rows that a step left for later.
+    pub(crate) fn judge_aside(
+        &mut self,
+        position: usize,
+        mut rows: Rows,
+    ) -> Result<Vec<Finding>, DataFusionError> {
+        let mut findings = Vec::new();
+        while rows.len() > 0 {
+            let batch = rows.split_to(self.batch_rows.min(rows.len()));
+            findings.extend(self.judge(position, batch)?);
+        }
+        Progress::add(&self.progress.findings, findings.len());
+        Ok(findings)
     }
 
     /// Judges a batch of the scan.
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<Vec<Finding>, DataFusionError> {
         let plan = Arc::clone(&self.plan);
-        let progress = Arc::clone(&self.runtime.progress);
+        let progress = Arc::clone(&self.progress);
         Progress::add(&progress.scanned, batch.num_rows());
         let width = plan.scan_schema.fields().len();
         let times = event_times(batch.column(plan.time))?;
@@ -136,7 +163,7 @@ impl Judge {
                 self.runtime.plugins[plugin].give_back(detector);
             }
         }
-        Progress::add(&self.runtime.progress.findings, findings.len());
+        Progress::add(&self.progress.findings, findings.len());
         Ok(findings)
     }
 
@@ -166,23 +193,75 @@ impl Judge {
         Ok(())
     }
 
-    /// Hands one batch over. Events on which the plugin fails are told from the others and set aside alone; a batch of
+    /// Hands one batch over. In a service, where other rules wait, what fails or takes long is left for later. Events on which the plugin fails are told from the others and set aside alone; a batch of
     /// which that cannot be told is a fault of the rule and set aside whole.
     fn call(&mut self, position: usize, rows: Rows) -> Result<Vec<Finding>, DataFusionError> {
         let plan = Arc::clone(&self.plan);
         let rule = &plan.rules[position];
         let runtime = Arc::clone(&self.runtime);
-        let faults = &runtime.faults[rule.index];
-        if faults.load(Ordering::Relaxed) >= FAULTS_UNTIL_QUARANTINE {
-            set_aside(&runtime.progress, rule, &rows, QUARANTINED, true);
+        let quarantine = &runtime.quarantine;
+        let Some(fair) = quarantine.fair_time(rows.len()) else {
+            return self.judge(position, rows);
+        };
+        if quarantine.rests(rule.index) {
+            set_aside(&self.progress, rule, &rows, QUARANTINED, true);
             return Ok(Vec::new());
         }
-        let failure = match twice(rule, || self.try_once(rule, &rows)) {
-            Ok(findings) => return Ok(findings),
+        if quarantine.is_aside(rule.index) {
+            self.defer(position, rows);
+            return Ok(Vec::new());
+        }
+        let started = Instant::now();
+        self.pace = Pace::AtMost(fair);
+        let judged = once(self.try_once(rule, &rows));
+        self.pace = Pace::Limit;
+        let is_fair = quarantine.took(rule.index, rows.len(), started.elapsed());
+        let reason = match judged {
+            Ok(findings) => {
+                if !is_fair {
+                    quarantine.put_aside(rule.index, "its plugin takes more time than is fair");
+                }
+                return Ok(findings);
+            }
+            Err(Failure::Engine(error)) => return Err(error),
+            Err(Failure::Plugin(reason)) => Some(reason),
+            Err(Failure::Events(_)) => None,
+        };
+        // What is tried again, or told apart event by event, is nothing for others to wait for.
+        if let Some(reason) = reason {
+            quarantine.put_aside(rule.index, &reason);
+        }
+        self.defer(position, rows);
+        Ok(Vec::new())
+    }
+
+    /// Leaves rows to be judged beside the step; where there is no room for them, they are not.
+    fn defer(&self, position: usize, rows: Rows) {
+        let rule = &self.plan.rules[position];
+        if let Some(rows) = self.runtime.defer(position, rows) {
+            set_aside(&self.progress, rule, &rows, NO_ROOM, true);
+        }
+    }
+
+    /// Judges one batch with all that may take.
+    fn judge(&mut self, position: usize, rows: Rows) -> Result<Vec<Finding>, DataFusionError> {
+        let plan = Arc::clone(&self.plan);
+        let rule = &plan.rules[position];
+        let runtime = Arc::clone(&self.runtime);
+        let quarantine = &runtime.quarantine;
+        if quarantine.rests(rule.index) {
+            set_aside(&self.progress, rule, &rows, QUARANTINED, true);
+            return Ok(Vec::new());
+        }
+        let failure = match twice(rule, quarantine, || self.try_once(rule, &rows)) {
+            Ok(findings) => {
+                quarantine.worked(rule.index);
+                return Ok(findings);
+            }
             Err(failure) => failure,
         };
         let mut findings = Vec::new();
-        let aside = separate(rows, failure, |part, _| {
+        let aside = separate(rows, failure, None, |part, _| {
             match once(self.try_once(rule, &part)) {
                 Ok(found) => {
                     findings.extend(found);
@@ -191,11 +270,12 @@ impl Judge {
                 Err(failure) => Err((part, failure)),
             }
         })?;
-        if aside.is_fault {
-            faults.fetch_add(1, Ordering::Relaxed);
+        match aside.rows.last() {
+            Some((_, reason)) if aside.is_fault => quarantine.failed(rule.index, reason),
+            _ => quarantine.worked(rule.index),
         }
         for (part, reason) in &aside.rows {
-            set_aside(&runtime.progress, rule, part, reason, false);
+            set_aside(&self.progress, rule, part, reason, false);
         }
         Ok(findings)
     }
@@ -217,17 +297,20 @@ impl Judge {
             return Ok(Vec::new());
         };
         let runtime = &self.runtime.plugins[plugin];
-        let number = runtime.number_of(rule.index);
+        let (number, pace) = (runtime.number_of(rule.index), self.pace);
         in_instance(
             &mut self.detectors[plugin],
             || runtime.take(),
             |detector| {
                 if runtime.is_metered() {
-                    let progress = &self.runtime.progress;
+                    let progress = &self.progress;
                     progress.add_cost(rule.index, batch.rows, detector.last_cost());
                 }
             },
-            |detector| detector.on_batch(number, batch),
+            |detector| {
+                detector.set_pace(pace);
+                detector.on_batch(number, batch)
+            },
         )
     }
 }

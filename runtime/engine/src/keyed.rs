@@ -21,6 +21,7 @@ mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use datafusion::arrow::array::UInt32Array;
 use datafusion::arrow::error::ArrowError;
@@ -30,11 +31,13 @@ use yagura_core::{EventRef, Finding, Timestamp};
 use crate::calls::QUARANTINED;
 use crate::error::EngineError;
 use crate::plan::{RulePlan, TablePlan};
+use crate::quarantine::Quarantine;
 use crate::report::{Progress, SetAside};
 use crate::rows::Rows;
 use crate::run::RunOptions;
 use crate::runtime::PluginSource;
 
+pub(crate) use bytes::{Stored, read_rows, rows as rows_as_bytes};
 use instance::Instance;
 use pending::Pending;
 use turn::{Key, Turn, boundary};
@@ -74,6 +77,7 @@ pub struct KeyedDetectors {
     /// Rows of each rule, by id, that were stored under other columns and are not judged. Its reader may take it.
     pub outdated: BTreeMap<String, u64>,
     plan: Arc<TablePlan>,
+    quarantine: Arc<Quarantine>,
     progress: Arc<Progress>,
     rules: Vec<KeyedRule>,
     /// Everything before it, in microseconds, has been judged.
@@ -95,17 +99,16 @@ struct KeyedRule {
     due: BTreeSet<(Timestamp, String)>,
     /// Keys that changed since the last [`KeyedDetectors::take_changes`].
     changed: BTreeSet<String>,
-    /// Failed batches and wake-ups that are the plugin's fault.
-    faults: u32,
     /// What expired by then is gone.
     swept: Timestamp,
 }
 
 impl KeyedDetectors {
     /// Returns the plan's rules that keep state, with nothing remembered. No plugin is opened before it is needed.
-    pub fn new(
+    pub(crate) fn new(
         plan: Arc<TablePlan>,
         plugins: &[PluginSource],
+        quarantine: Arc<Quarantine>,
         progress: Arc<Progress>,
         options: &RunOptions,
     ) -> Self {
@@ -120,7 +123,6 @@ impl KeyedDetectors {
                 keys: HashMap::new(),
                 due: BTreeSet::new(),
                 changed: BTreeSet::new(),
-                faults: 0,
                 swept: Timestamp::MIN,
             })
         });
@@ -129,6 +131,7 @@ impl KeyedDetectors {
             late: BTreeMap::new(),
             outdated: BTreeMap::new(),
             plan,
+            quarantine,
             progress,
             watermark: i64::MIN,
             batch_rows: options.batch_rows.max(1),
@@ -210,12 +213,13 @@ impl KeyedDetectors {
         for keyed in &mut self.rules {
             let rule = &self.plan.rules[keyed.position];
             let before = findings.len();
+            let told = (&*self.quarantine, &*self.progress);
             // What is found is the same in any steps, and shorter ones hold less at once.
             let mut end = i64::MIN;
             while end < watermark && findings.len() <= self.max_findings {
                 end = keyed.pending.end_of_step(watermark);
                 keyed
-                    .advance(rule, end, self.batch_rows, &self.progress, &mut findings)
+                    .advance(rule, end, self.batch_rows, told, &mut findings)
                     .map_err(|source| EngineError::Scan {
                         table: self.plan.table.name.clone(),
                         source,
@@ -283,11 +287,11 @@ impl KeyedDetectors {
     /// [`EngineError::State`]: a rule that keeps no state here, bytes that are damaged. [`EngineError::TooManyPending`].
     pub fn restore_pending(&mut self, rule_id: &str, bytes: &[u8]) -> Result<(), EngineError> {
         let position = self.rule(rule_id)?.position;
-        let rows = bytes::read_rows(&self.plan.rules[position], bytes)
+        let rows = read_rows(&self.plan.rules[position], bytes)
             .map_err(|reason| damaged("rows that wait", rule_id, &reason))?;
         let rows = match rows {
-            bytes::Stored::Rows(rows) => rows.not_before(self.watermark)?,
-            bytes::Stored::Outdated(rows) => {
+            Stored::Rows(rows) => rows.not_before(self.watermark)?,
+            Stored::Outdated(rows) => {
                 tracing::warn!(
                     rule = rule_id,
                     rows,
@@ -355,7 +359,7 @@ impl KeyedRule {
         rule: &RulePlan,
         watermark: i64,
         batch_rows: usize,
-        progress: &Progress,
+        (quarantine, progress): (&Quarantine, &Progress),
         findings: &mut Vec<Finding>,
     ) -> Result<(), DataFusionError> {
         let (rows, mut turns) = match self.pending.take_before(watermark)? {
@@ -376,15 +380,17 @@ impl KeyedRule {
                 rule,
                 key: &mut key,
                 instance: &mut self.instance,
-                faults: &mut self.faults,
+                quarantine,
                 rested: &mut rested,
                 last: None,
                 progress,
                 batch_rows,
                 findings,
             };
+            let (started, events) = (Instant::now(), range.len());
             let rows = rows.as_ref().filter(|_| !range.is_empty());
             turn.take(rows.map(|rows| rows.slice(range)), watermark)?;
+            quarantine.took_with_state(rule.index, events, started.elapsed());
             self.set_key(&name, key);
             if was_kept || self.keys.contains_key(&name) {
                 self.changed.insert(name);

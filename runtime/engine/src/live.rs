@@ -20,12 +20,15 @@ use yagura_lake::table::{Table, TableConfig, TableError};
 
 use crate::error::EngineError;
 use crate::evidence::Hasher;
-use crate::report::SetAside;
+use crate::quarantine::Fairness;
 use crate::ruleset::{RuleSet, rule_error};
 use crate::run::{NotRun, RunInput, RunOptions};
 use crate::table_run::{TableRun, footer_cache};
 
 use table::LiveTable;
+
+/// How often it is looked whether a judgement beside the steps has ended.
+const LOOK_ASIDE: Duration = Duration::from_millis(20);
 
 /// How a service works.
 #[derive(Debug, Clone)]
@@ -53,7 +56,10 @@ pub struct LiveOptions {
 impl Default for LiveOptions {
     fn default() -> Self {
         Self {
-            run: RunOptions::default(),
+            run: RunOptions {
+                fairness: Some(Fairness::default()),
+                ..RunOptions::default()
+            },
             lateness: BTreeMap::new(),
             every_lateness: None,
             idle: Duration::from_secs(900),
@@ -106,6 +112,8 @@ pub struct Live {
     hasher: Hasher,
     /// Messages for the next commit.
     log: Vec<String>,
+    /// Messages for the next step, of rules that were released.
+    released: Vec<String>,
     /// The number of the last line that was delivered, and of those that the store knows of.
     delivered: i64,
     committed: i64,
@@ -138,6 +146,8 @@ pub struct StepReport {
     pub late: u64,
     /// What a person should know.
     pub messages: Vec<String>,
+    /// Whether rules that are judged beside the steps have come to something.
+    pub judged_aside: bool,
     /// How long the checkpoint held the step up.
     pub pause: Pause,
 }
@@ -219,7 +229,8 @@ impl Live {
             let known = store.objects_of(&name)?;
             let status = store.table(&name)?;
             let detectors = store.detectors_of(&name)?;
-            let (made, told) = LiveTable::new(config, run, known, status, &detectors, &options)?;
+            let kept = (&detectors, store.deferred_of(&name)?);
+            let (made, told) = LiveTable::new(config, run, known, status, kept, &options)?;
             messages.extend(told);
             live_tables.push(made);
         }
@@ -237,6 +248,7 @@ impl Live {
             fold,
             hasher: Hasher::default(),
             log: Vec::new(),
+            released: Vec::new(),
             delivered,
             committed: 0,
             lines,
@@ -293,6 +305,17 @@ impl Live {
         let mut progress = Progress::default();
         let mut has_moved = false;
         let mut keyed = BTreeMap::new();
+        // Nothing waits long for what is judged aside, and not at all where too much waits.
+        let may_wait = self.fold.pending() < self.options.run.max_findings / 2;
+        for table in &mut self.tables {
+            if let Some(found) = table.judged_aside() {
+                report.judged_aside = true;
+                has_moved = true;
+                findings.extend(found);
+            }
+            has_moved |= table.begin_step(may_wait);
+        }
+        report.messages.append(&mut self.released);
         for (number, table) in self.tables.iter_mut().enumerate() {
             let files = table.next(&self.options);
             if files.is_empty() {
@@ -309,6 +332,7 @@ impl Live {
             };
             has_moved = true;
             keyed.insert(number, found.keyed);
+            table.defer(found.deferred)?;
             for message in table.done(&read, &found.bad_files, &self.options) {
                 report.messages.push(message);
             }
@@ -326,6 +350,11 @@ impl Live {
             findings.extend(found.findings);
         }
         for table in &mut self.tables {
+            table.judge_aside();
+            if let Some(deferred) = table.take_deferred() {
+                has_moved = true;
+                progress.deferred.push(deferred);
+            }
             if let Some(news) = table.news() {
                 has_moved = true;
                 report.messages.extend(news);
@@ -343,10 +372,7 @@ impl Live {
                 progress.detectors.push(changes);
                 late.extend(too_late);
             }
-            let set_aside = table.take_set_aside();
-            report
-                .messages
-                .extend(set_aside.iter().map(SetAside::message));
+            report.messages.extend(table.end_step());
         }
         let marks: BTreeMap<String, Mark> = self
             .tables
@@ -371,6 +397,33 @@ impl Live {
         Ok(Some(report))
     }
 
+    /// Says whether rules are judged beside the steps.
+    pub fn is_judging(&self) -> bool {
+        self.tables.iter().any(|table| table.is_judging().0)
+    }
+
+    /// Waits until a judgement beside the steps has ended, so that a step has something to do; for ever where there is none.
+    pub async fn judged(&self) {
+        if !self.is_judging() {
+            return std::future::pending().await;
+        }
+        loop {
+            if self.tables.iter().any(|table| table.is_judging().1) {
+                return;
+            }
+            tokio::time::sleep(LOOK_ASIDE).await;
+        }
+    }
+
+    /// Ends the rest of a rule, as if its plugin had never failed: it is tried with the next step. Returns false where no
+    /// rule of this id rests.
+    pub fn release(&mut self, rule: &str) -> bool {
+        let told = self.tables.iter().find_map(|table| table.release(rule));
+        let did_rest = told.is_some();
+        self.released.extend(told);
+        did_rest
+    }
+
     /// Ends the time of all tables: what is open is settled as a run over the same objects would. For tests.
     ///
     /// # Errors
@@ -383,6 +436,18 @@ impl Live {
             .collect();
         let end = |table: &str| ends.get(table).copied().unwrap_or(i64::MIN);
         let mut findings = Vec::new();
+        let mut deferred = Vec::new();
+        loop {
+            for table in &mut self.tables {
+                findings.extend(table.judged_aside().unwrap_or_default());
+                table.judge_aside();
+                deferred.extend(table.take_deferred());
+            }
+            if !self.is_judging() {
+                break;
+            }
+            self.judged().await;
+        }
         for table in &mut self.tables {
             let last = ends.get(table.name()).copied().unwrap_or(i64::MIN);
             findings.extend(table.judge(Vec::new(), Some(last)).await?);
@@ -392,7 +457,11 @@ impl Live {
             .fold
             .step(findings, &nothing, &mut self.store)
             .map_err(EngineError::State)?;
-        self.commit(first.changes, Progress::default()).await?;
+        let judged = Progress {
+            deferred,
+            ..Progress::default()
+        };
+        self.commit(first.changes, judged).await?;
         let output = self
             .fold
             .finish(&end, &mut self.store)

@@ -30,6 +30,17 @@ pub struct SetAside {
 }
 
 impl SetAside {
+    fn add(&mut self, more: Self) {
+        self.rows += more.rows;
+        self.wakes += more.wakes;
+        if more.first < self.first {
+            self.first = more.first;
+        }
+        if more.last > self.last {
+            self.last = more.last;
+        }
+    }
+
     /// Says what was not judged, where it begins, and why.
     pub fn message(&self) -> String {
         let several = |number: u64, what: &str| match number {
@@ -87,15 +98,26 @@ impl Progress {
         counter.fetch_add(amount as u64, Ordering::Relaxed);
     }
 
-    /// Records events that were set aside.
+    /// Records events that were set aside; those of a rule that rests together.
     pub(crate) fn set_aside(&self, events: SetAside) {
+        let mut all = self.lock();
+        if events.quarantined {
+            let known = all
+                .iter_mut()
+                .find(|known| known.quarantined && known.rule == events.rule);
+            match known {
+                Some(known) => known.add(events),
+                None => all.push(events),
+            }
+            return;
+        }
         tracing::warn!(
             rule = events.rule_id,
             rows = events.rows,
             reason = events.reason,
             "events set aside"
         );
-        self.lock().push(events);
+        all.push(events);
     }
 
     /// Returns and forgets what was set aside, in order of rule and event.

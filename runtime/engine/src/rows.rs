@@ -28,6 +28,15 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// Returns about how many bytes they take.
+    pub(crate) fn bytes(&self) -> usize {
+        let columns = self
+            .columns
+            .iter()
+            .map(|column| column.get_array_memory_size());
+        columns.sum::<usize>() + self.events.len() * size_of::<EventRef>()
+    }
+
     /// Takes the rows of `batch` where `mask` is true; `events` are those of the rows taken.
     pub(crate) fn select(
         rule: &RulePlan,

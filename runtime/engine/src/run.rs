@@ -13,6 +13,7 @@ use yagura_lake::table::{Table, TableConfig};
 use crate::error::EngineError;
 use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::plan::{RuleSource, Tuning};
+use crate::quarantine::Fairness;
 use crate::report::{Progress, RuleCost, SetAside};
 use crate::ruleset::{RuleSet, rule_error};
 use crate::runtime::PluginSource;
@@ -34,6 +35,8 @@ pub struct RunOptions {
     pub max_pending_rows: usize,
     /// Findings after which the scan of a table may end, for a search.
     pub enough: Option<usize>,
+    /// What rules owe each other where a step follows the other; nothing in a single run, where nobody waits.
+    pub fairness: Option<Fairness>,
     /// Which methods are used.
     pub tuning: Tuning,
 }
@@ -47,6 +50,7 @@ impl Default for RunOptions {
             max_findings: 2_000_000,
             max_pending_rows: 4_000_000,
             enough: None,
+            fairness: None,
             tuning: Tuning::default(),
         }
     }

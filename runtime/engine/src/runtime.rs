@@ -4,7 +4,6 @@
 //! plan itself holds no handle and could be built again in another process.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::common::DataFusionError;
@@ -13,7 +12,9 @@ use yagura_rules::PluginType;
 
 use crate::error::EngineError;
 use crate::keyed::{KeyedRows, too_many_pending};
+use crate::lane::MOST_BYTES;
 use crate::plan::{RulePlan, TablePlan};
+use crate::quarantine::Quarantine;
 use crate::report::Progress;
 use crate::rows::Rows;
 
@@ -30,12 +31,19 @@ pub struct PluginSource {
 #[derive(Debug)]
 pub struct DetectRuntime {
     pub(crate) plugins: Vec<PluginRuntime>,
-    /// Failed batches of each of the run's rules.
-    pub(crate) faults: Vec<AtomicU32>,
+    pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) progress: Arc<Progress>,
     /// Rows of rules that keep state, from all partitions, in no order.
     keyed: Mutex<Vec<KeyedRows>>,
     max_pending_rows: usize,
+    /// Rows of rules that are judged beside the steps, from all partitions, in no order.
+    deferred: Mutex<DeferredRows>,
+}
+
+#[derive(Debug, Default)]
+struct DeferredRows {
+    rows: Vec<KeyedRows>,
+    bytes: usize,
 }
 
 /// One plugin with the rules that it serves on one table.
@@ -53,10 +61,10 @@ impl DetectRuntime {
     ///
     /// # Errors
     /// [`EngineError::Open`]: a rule that the component has no code for, a configuration that it refuses.
-    pub fn open(
+    pub(crate) fn open(
         plan: &TablePlan,
         plugins: &[PluginSource],
-        rules: usize,
+        quarantine: Arc<Quarantine>,
         progress: Arc<Progress>,
         max_pending_rows: usize,
     ) -> Result<Self, EngineError> {
@@ -67,9 +75,10 @@ impl DetectRuntime {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             plugins,
-            faults: (0..rules).map(|_| AtomicU32::new(0)).collect(),
+            quarantine,
             progress,
             keyed: Mutex::default(),
+            deferred: Mutex::default(),
             max_pending_rows,
         })
     }
@@ -89,6 +98,25 @@ impl DetectRuntime {
             return Err(DataFusionError::External(Box::new(error)));
         }
         Ok(())
+    }
+
+    /// Leaves rows of a rule to be judged beside the step. Returns them where there is no room for so many.
+    pub(crate) fn defer(&self, position: usize, mut rows: Rows) -> Option<Rows> {
+        rows.detach();
+        let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = deferred.bytes + rows.bytes();
+        if bytes > MOST_BYTES {
+            return Some(rows);
+        }
+        deferred.bytes = bytes;
+        deferred.rows.push(KeyedRows { position, rows });
+        None
+    }
+
+    /// Returns and forgets the rows that were left.
+    pub(crate) fn take_deferred(&self) -> Vec<KeyedRows> {
+        let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *deferred).rows
     }
 
     /// Returns and forgets the rows that were kept.

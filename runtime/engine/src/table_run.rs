@@ -11,6 +11,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, TryStreamExt, stream};
 use yagura_core::{Finding, Timestamp};
+use yagura_lake::guard::Guarded;
 use yagura_lake::table::{DataFile, OnProblem, Table};
 
 use crate::calls::chain;
@@ -18,7 +19,9 @@ use crate::detect::DetectExec;
 use crate::error::EngineError;
 use crate::findings::decode;
 use crate::keyed::{KeyedDetectors, KeyedRows};
+use crate::lane::Lane;
 use crate::plan::{RuleSource, TablePlan};
+use crate::quarantine::Quarantine;
 use crate::report::{Progress, SetAside};
 use crate::run::RunOptions;
 use crate::runtime::{DetectRuntime, PluginSource};
@@ -39,6 +42,7 @@ pub struct TableRun {
     pub(crate) cache: Arc<FileMetadataCache>,
     pub(crate) plan: Arc<TablePlan>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) quarantine: Arc<Quarantine>,
     plugins: Vec<PluginSource>,
     /// Ids of all rules of the run.
     rule_ids: Vec<String>,
@@ -58,6 +62,8 @@ pub struct Scanned {
     pub bad_files: Vec<(String, String)>,
     /// The objects that were read.
     pub files: Vec<DataFile>,
+    /// Rows of rules whose plugins failed or took long, where steps do not wait for them.
+    pub deferred: Vec<KeyedRows>,
 }
 
 impl TableRun {
@@ -80,9 +86,14 @@ impl TableRun {
             rules,
             options.tuning,
         )?);
+        let quarantine = plan.rules.iter().filter_map(|rule| {
+            let code = &plugins.get(rule.plugin?)?.plugin.info().digest;
+            Some((rule.index, rule.rule.id.clone(), code.clone()))
+        });
         Ok(Self {
             table,
             cache,
+            quarantine: Arc::new(Quarantine::new(quarantine, options.fairness)),
             plan,
             progress: Arc::default(),
             plugins: plugins.to_vec(),
@@ -106,7 +117,8 @@ impl TableRun {
     pub fn keyed(&self) -> KeyedDetectors {
         let plan = Arc::clone(&self.plan);
         let progress = Arc::clone(&self.progress);
-        KeyedDetectors::new(plan, &self.plugins, progress, &self.options)
+        let quarantine = Arc::clone(&self.quarantine);
+        KeyedDetectors::new(plan, &self.plugins, quarantine, progress, &self.options)
     }
 
     /// Judges the events of these objects by the table's rules; `before` findings are held already. Rows of rules that keep
@@ -123,21 +135,7 @@ impl TableRun {
             return Ok(scanned);
         }
         loop {
-            let runtime = match &self.runtime {
-                Some(runtime) => Arc::clone(runtime),
-                None => {
-                    let opened = DetectRuntime::open(
-                        &self.plan,
-                        &self.plugins,
-                        self.rule_ids.len(),
-                        Arc::clone(&self.progress),
-                        self.options.max_pending_rows,
-                    )?;
-                    let opened = Arc::new(opened);
-                    self.runtime = Some(Arc::clone(&opened));
-                    opened
-                }
-            };
+            let runtime = self.runtime()?;
             let session = session(&self.table, &self.options, Some(Arc::clone(&runtime)))?;
             let counted = self.progress.counters();
             let attempt = self.scan_once(&session, &scanned.files, before).await;
@@ -149,17 +147,23 @@ impl TableRun {
                 Ok(findings) => {
                     scanned.findings = findings;
                     scanned.keyed = runtime.take_keyed();
+                    scanned.deferred = runtime.take_deferred();
                     return Ok(scanned);
                 }
                 Err(EngineError::Scan { source, .. }) => source,
-                Err(other) => return Err(other),
+                Err(other) => {
+                    self.progress.reset_to(counted);
+                    return Err(other);
+                }
             };
             // The reader does not say which object it failed on. Reading them one by one does.
             let found = self.unreadable(&session, &scanned.files).await?;
             if found.is_empty() {
+                self.progress.reset_to(counted);
                 return Err(scan_error(&self.table, error));
             }
             if self.table.on_bad_file == OnProblem::Fail {
+                self.progress.reset_to(counted);
                 let (file, reason) = found[0].clone();
                 return Err(EngineError::BadFile {
                     table: self.table.name.clone(),
@@ -175,6 +179,30 @@ impl TableRun {
             scanned.bad_files.extend(found);
             self.progress.reset_to(counted);
         }
+    }
+
+    /// Returns plugins and counters, and opens the plugins where that was not done before.
+    ///
+    /// # Errors
+    /// As [`DetectRuntime::open`].
+    pub(crate) fn runtime(&mut self) -> Result<Arc<DetectRuntime>, EngineError> {
+        if let Some(runtime) = &self.runtime {
+            return Ok(Arc::clone(runtime));
+        }
+        let opened = Arc::new(DetectRuntime::open(
+            &self.plan,
+            &self.plugins,
+            Arc::clone(&self.quarantine),
+            Arc::clone(&self.progress),
+            self.options.max_pending_rows,
+        )?);
+        self.runtime = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Returns what judges rules beside the table's steps, with nothing to do.
+    pub(crate) fn lane(&self) -> Lane {
+        Lane::new(Arc::clone(&self.plan), self.options.batch_rows.max(1))
     }
 
     /// Returns the latest event time of the objects by their footers; nothing where none says.
@@ -269,7 +297,8 @@ impl TableRun {
                 let cache = Arc::clone(&self.cache);
                 let input = scan(&self.plan, one, self.options.range, cache, options)?;
                 for partition in 0..input.output_partitioning().partition_count() {
-                    let mut batches = input.execute(partition, session.task_ctx())?;
+                    let batches = input.execute(partition, session.task_ctx())?;
+                    let mut batches = Guarded::new(batches);
                     while batches.try_next().await?.is_some() {}
                 }
                 Ok::<_, DataFusionError>(())

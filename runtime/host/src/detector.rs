@@ -10,7 +10,7 @@ use crate::bindings::v0_1_0::{self, Detection, wit};
 use crate::cache::CacheOutcome;
 use crate::error::CallError;
 use crate::inspect::ComponentInfo;
-use crate::limits::HostState;
+use crate::limits::{HostState, Pace};
 use crate::log::LogLine;
 use crate::meter::{CallCost, Meter};
 use crate::plugin::{Instance, Plugin};
@@ -130,6 +130,11 @@ impl Detector {
         })?;
         self.columns = rules.iter().map(|rule| rule.schema.len()).collect();
         Ok(())
+    }
+
+    /// Says how the time of the calls that follow is bounded. A call that is over ends as one over its limit does.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.instance.pace = pace;
     }
 
     /// Judges the rows of one rule; `rule` is its place among the rules of [`DetectorPlugin::open`].

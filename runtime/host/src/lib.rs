@@ -58,6 +58,7 @@ pub use enricher::{Enricher, EnricherPlugin};
 pub use error::{CallError, Frame, LimitExceeded, LimitKind, PluginError, Trap};
 pub use host::{Host, HostConfig, HostError};
 pub use inspect::{ComponentInfo, ComponentKind, inspect};
+pub use limits::Pace;
 pub use load::LoadError;
 pub use log::{LogLevel, LogLine};
 pub use meter::{CallCost, Meter};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use cpu_time::ThreadTime;
 use wasmtime::{ResourceLimiter, Store};
 use yagura_core::pack::Limits;
 
@@ -26,6 +27,8 @@ pub(crate) struct HostState {
     pub(crate) keyed: Keyed,
     pub(crate) meter: Meter,
     pub(crate) clock: GuestClock,
+    /// What the call may have of the processor, where that is what counts.
+    pub(crate) processor: Option<Processor>,
     /// What it may reach, for worlds that may reach something; nothing on a trial start.
     pub(crate) session: Option<Session>,
 }
@@ -41,6 +44,7 @@ impl HostState {
         Self {
             meter,
             session,
+            processor: None,
             clock: GuestClock::default(),
             limiter: Limiter::new(mebibytes(limits.memory_mib), pool),
             log: CallLog::new(plugin, limits.log_lines),
@@ -53,14 +57,58 @@ impl wasmtime::component::HasData for HostState {
     type Data<'a> = &'a mut Self;
 }
 
+/// How the time of a call is measured and bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// By the clock, up to the plugin's limit.
+    #[default]
+    Limit,
+    /// By the clock, up to this where it is less than the limit.
+    AtMost(Duration),
+    /// By what the thread has had of the processor, up to the limit: for threads that give way to others.
+    OfProcessor,
+}
+
+/// What a thread had had of the processor when a call began, and what the call may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Processor {
+    began: Duration,
+    may_have: Duration,
+}
+
+impl Processor {
+    /// Returns the ticks after which it is to be asked again; nothing where the call has had its time.
+    pub(crate) fn left(&self) -> Option<u64> {
+        let had = processor_time()?.checked_sub(self.began)?;
+        let left = self.may_have.checked_sub(had)?;
+        let micros = i64::try_from(left.as_micros()).unwrap_or(i64::MAX);
+        (micros > 0).then(|| ticks(micros))
+    }
+}
+
+/// Returns what this thread has had of the processor so far, where the system tells.
+fn processor_time() -> Option<Duration> {
+    Some(ThreadTime::try_now().ok()?.as_duration())
+}
+
 /// Arms the limits of the next call.
-pub(crate) fn begin_call(store: &mut Store<HostState>, limits: &Limits) {
+pub(crate) fn begin_call(store: &mut Store<HostState>, limits: &Limits, pace: Pace) {
     let state = store.data_mut();
     state.log.begin();
     state.keyed.begin();
     state.limiter.refused = None;
     store.set_hostcall_fuel(mebibytes(limits.output_mib));
     let mut micros = limits.time_micros();
+    if let Pace::AtMost(most) = pace {
+        micros = micros.min(i64::try_from(most.as_micros()).unwrap_or(i64::MAX));
+    }
+    store.data_mut().processor = match (pace, processor_time()) {
+        (Pace::OfProcessor, Some(began)) => Some(Processor {
+            began,
+            may_have: Duration::from_micros(u64::try_from(micros).unwrap_or(0)),
+        }),
+        _ => None,
+    };
     if store.data().meter == Meter::Fuel {
         // Only fails where the engine meters no fuel.
         let _ = store.set_fuel(FUEL_OF_A_CALL);

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use wasmtime::Store;
 use wasmtime::component::{Instance as Component, InstancePre, Linker};
+use wasmtime::{Store, UpdateDeadline};
 use yagura_core::pack::{Limits, World};
 
 use crate::bindings::v0_1_0::wit;
 use crate::cache::CacheOutcome;
 use crate::error::{CallError, PluginError, classify};
 use crate::inspect::ComponentInfo;
-use crate::limits::{HostState, Pool, begin_call};
+use crate::limits::{HostState, Pace, Pool, begin_call};
 use crate::load::LoadError;
 use crate::log::LogLine;
 use crate::meter::{CallCost, FUEL_OF_A_CALL, Meter};
@@ -110,7 +110,11 @@ impl<E: Exports> Plugin<E> {
                 Ok(())
             });
         }
-        begin_call(&mut store, &self.limits);
+        store.epoch_deadline_callback(|context| {
+            let left = context.data().processor.and_then(|own| own.left());
+            Ok(left.map_or(UpdateDeadline::Interrupt, UpdateDeadline::Continue))
+        });
+        begin_call(&mut store, &self.limits, Pace::Limit);
         store
     }
 }
@@ -134,6 +138,8 @@ pub(crate) struct Instance<E: Exports> {
     bindings: E,
     poisoned: bool,
     cost: CallCost,
+    /// How the time of calls is bounded.
+    pub(crate) pace: Pace,
 }
 
 impl<E: Exports> Instance<E> {
@@ -152,6 +158,7 @@ impl<E: Exports> Instance<E> {
                 bindings,
                 poisoned: false,
                 cost: CallCost::default(),
+                pace: Pace::Limit,
             }),
             Err(error) => Err(classify(START, error, store.data(), &plugin.limits)),
         }
@@ -166,7 +173,7 @@ impl<E: Exports> Instance<E> {
         if self.poisoned {
             return Err(CallError::Poisoned);
         }
-        begin_call(&mut self.store, &self.plugin.limits);
+        begin_call(&mut self.store, &self.plugin.limits, self.pace);
         let start = Instant::now();
         let answer = function(&self.bindings, &mut self.store);
         self.cost = cost(&mut self.store, start);

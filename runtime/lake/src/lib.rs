@@ -7,6 +7,7 @@
 pub mod definition;
 mod discover;
 pub mod error;
+pub mod guard;
 pub mod ingest;
 pub mod rows;
 mod schema;

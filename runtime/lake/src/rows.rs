@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use yagura_core::alert::hex;
 
 use crate::definition::RAW_COLUMN;
+use crate::guard::guarded;
 use crate::table::{DataFile, Table};
 
 /// Why an event cannot be read again.
@@ -87,8 +88,7 @@ impl Table {
         let mut rows = rows.to_vec();
         rows.sort_unstable();
         rows.dedup();
-        let batch = self
-            .read_rows(file, &rows)
+        let batch = guarded(self.read_rows(file, &rows))
             .await
             .map_err(|source| RowsError::Read {
                 object: object.to_owned(),

@@ -14,6 +14,7 @@ use yagura_core::{TimeRange, Timestamp};
 
 pub use crate::definition::OnNullTime as OnProblem;
 use crate::definition::TableDefinition;
+use crate::guard::guarded;
 use crate::schema::{self, SchemaConflict};
 use crate::{LakeError, Location};
 
@@ -381,11 +382,10 @@ async fn shared_schema(
     let footers: Vec<_> = stream::iter(files.iter().map(|file| {
         let cache = Arc::clone(&cache);
         async move {
-            DFParquetMetadata::new(store.as_ref(), &file.meta)
+            let footer = DFParquetMetadata::new(store.as_ref(), &file.meta)
                 .with_file_metadata_cache(Some(cache))
-                .with_metadata_size_hint(Some(64 * 1024))
-                .fetch_schema()
-                .await
+                .with_metadata_size_hint(Some(64 * 1024));
+            guarded(footer.fetch_schema()).await
         }
     }))
     .buffered(FOOTERS_AT_ONCE)

@@ -12,6 +12,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use yagura_core::Timestamp;
 
+use crate::guard::guarded;
 use crate::table::{DataFile, Table, event_times};
 use crate::{Location, TableDefinition};
 
@@ -22,6 +23,14 @@ impl Table {
     /// # Errors
     /// When the footer or the time column cannot be read.
     pub async fn times_of(
+        &self,
+        file: &DataFile,
+        cache: Arc<FileMetadataCache>,
+    ) -> Result<Option<(Timestamp, Timestamp)>, DataFusionError> {
+        guarded(self.read_times(file, cache)).await
+    }
+
+    async fn read_times(
         &self,
         file: &DataFile,
         cache: Arc<FileMetadataCache>,

@@ -62,8 +62,13 @@ pub enum ArchiveProblem {
     /// Not a pack's zstd frame.
     #[error("it is not a .tar.zst as `yagura pack` writes it")]
     NotAnArchive,
+    /// It does not end with its digest.
+    #[error(
+        "it does not end as `yagura pack` ends an archive: it is cut off, or something follows its end, and it is to be got again; or another tool made it, and `yagura pack DIR` makes one that is right"
+    )]
+    Unsealed,
     /// Its bytes are not those that were written.
-    #[error("it is damaged or cut off, or something follows its end: get it again")]
+    #[error("it is damaged: get it again")]
     Seal,
     /// Its frame cannot be unpacked.
     #[error("it is damaged: get it again")]
@@ -228,6 +233,9 @@ pub(crate) fn read_entries(
         return Err(ArchiveProblem::NotAnArchive);
     }
     let (frame, end) = archive.split_at(archive.len().saturating_sub(SEAL_BYTES));
+    if !end.starts_with(&SEAL) {
+        return Err(ArchiveProblem::Unsealed);
+    }
     if end != seal(frame) {
         return Err(ArchiveProblem::Seal);
     }

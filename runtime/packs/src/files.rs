@@ -28,6 +28,16 @@ const LEFTOVER_FOLDERS: [&str; 14] = [
 /// Files that systems leave behind.
 const LEFTOVER_FILES: [&str; 2] = [".DS_Store", "Thumbs.db"];
 
+/// Says whether a file is one that a system or an editor leaves behind: copies and swap files. None has an ending under which
+/// anything of a pack is read.
+fn is_leftover_file(name: &str) -> bool {
+    let is_hidden = |ending| name.starts_with('.') && name.ends_with(ending);
+    LEFTOVER_FILES.contains(&name)
+        || name.ends_with('~')
+        || (name.starts_with('#') && name.ends_with('#'))
+        || [".swp", ".swo", ".swx"].into_iter().any(is_hidden)
+}
+
 /// Folders at the top of a pack from which rules, tables and tests are read, whatever the folders below are called.
 const READ_WHOLE: [&str; 3] = ["lookups", "rules", "tests"];
 
@@ -235,7 +245,7 @@ impl Walk<'_> {
             let kind = entry.file_type().map_err(read_error)?;
             let name = name.to_string_lossy();
             let is_leftover = match kind.is_file() {
-                true => LEFTOVER_FILES.contains(&&*name),
+                true => is_leftover_file(&name),
                 false => LEFTOVER_FOLDERS.contains(&&*name),
             };
             if is_leftover {
@@ -380,6 +390,27 @@ mod tests {
         let dir = pack_dir(&[("rules/a.toml", "x"), ("Rules/b.toml", "x")]);
         let message = message(dir.path());
         assert!(message.contains("is the same name as"), "{message}");
+    }
+
+    #[test]
+    fn copies_of_editors_are_left_out_and_nothing_that_is_read() {
+        for name in [
+            "login.toml~",
+            ".login.toml.swp",
+            "#login.toml#",
+            ".DS_Store",
+        ] {
+            assert!(is_leftover_file(name), "{name}");
+        }
+        for name in [
+            "login.toml",
+            ".#login.toml",
+            "a.swp",
+            "~login.toml",
+            "#1.toml",
+        ] {
+            assert!(!is_leftover_file(name), "{name}");
+        }
     }
 
     #[test]

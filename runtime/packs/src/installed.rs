@@ -70,7 +70,7 @@ impl fmt::Display for Rollback {
             Self::Older { pack, found, seen } => write!(
                 f,
                 "`{pack}` {found} is older than {seen}, which was used here before: an old version can bring back what was \
-                 mended since; if that is meant, force it with `--allow-rollback`"
+                 mended since; if that is meant, `yagura run` and `serve` take it with `--allow-rollback`"
             ),
             Self::Replaced {
                 pack,
@@ -80,7 +80,7 @@ impl fmt::Display for Rollback {
             } => write!(
                 f,
                 "`{pack}` {version} has the digest {found}, and was {seen} when it was used here before: a version is \
-                 published once; ask who made it, or force it with `--allow-rollback`"
+                 published once; ask who made it, or have `yagura run` or `serve` take it with `--allow-rollback`"
             ),
         }
     }

@@ -9,6 +9,8 @@
 )]
 
 mod demo;
+mod deny;
+mod fuzz;
 mod guests;
 mod postgres;
 mod run;
@@ -39,6 +41,10 @@ enum Task {
     Demo(demo::Arguments),
     /// Build the guests and run the whole test suite; further arguments go to `cargo test`
     Test(test::Arguments),
+    /// Look over licences, sources and advisories of dependencies
+    Deny,
+    /// Look for inputs that do harm to what reads bytes of others
+    Fuzz(fuzz::Arguments),
     /// Build the packs' plugins and the guests of the tests
     Guests,
     /// Find a toolchain that compiles to Wasm, or install one
@@ -48,6 +54,8 @@ enum Task {
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Demo(arguments) => demo::run_task(&arguments),
+        Task::Deny => deny::run_task(),
+        Task::Fuzz(arguments) => fuzz::run_task(&arguments),
         Task::Test(arguments) => test::run_task(&arguments),
         Task::Guests => {
             let toolchain = guests::toolchain()?;

@@ -242,8 +242,11 @@ fn shelf<'a>(
     let mut packs = BTreeMap::new();
     let mut own_lookups = BTreeMap::new();
     for dir in &config.packs {
-        let pack = Pack::read(dir)?;
+        let mut pack = Pack::read(dir)?;
         let name = pack.manifest.pack.name.clone();
+        if let Some(grant) = grants.pack.get(&name) {
+            pack.manifest.bound(&grant.limits);
+        }
         let names = lookups.add_pack(&name, dir)?;
         own_lookups.insert(name.clone(), names);
         packs.insert(name, pack);

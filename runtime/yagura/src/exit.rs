@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use yagura_core::PackError;
+use yagura_core::pack::without_controls;
 use yagura_engine::EngineError;
 use yagura_host::LoadError;
 use yagura_packs::author::AuthorError;
@@ -29,7 +30,8 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     }
     let mut lines = Vec::new();
     for cause in error.chain() {
-        let line = cause.to_string();
+        // It may quote what others wrote.
+        let line = without_controls(&cause.to_string());
         // Transparent wrappers say the same twice.
         if lines.last() != Some(&line) {
             lines.push(line);

@@ -14,6 +14,7 @@ mod outbox;
 mod output;
 mod packs;
 mod progress;
+mod releases;
 mod ruleset;
 mod schema;
 mod sdk;
@@ -48,6 +49,7 @@ enum Command {
     Run(commands::run::Arguments),
     Serve(commands::serve::Arguments),
     Status(commands::status::Arguments),
+    Release(commands::release::Arguments),
     Alerts(commands::alerts::Arguments),
     Build(commands::build::Arguments),
     Inspect(commands::inspect::Arguments),
@@ -72,6 +74,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    yagura_lake::guard::print_no_caught_panics();
     let filter = EnvFilter::try_from_env("YAGURA_LOG")
         .unwrap_or_else(|_| EnvFilter::new("error,yagura_alerts=warn"));
     tracing_subscriber::fmt()
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Serve(arguments) => commands::serve::run(arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
+        Command::Release(arguments) => commands::release::run(&arguments),
         Command::Alerts(arguments) => commands::alerts::run(arguments),
         Command::Build(arguments) => commands::build::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),

@@ -58,13 +58,11 @@ impl Operator {
     }
 
     /// Lets in the packs of the configuration, or says why not, and replaces their paths by the directories to run them from:
-    /// what was verified is what runs, whatever becomes of the file it came in. Which versions are used is remembered where
-    /// somebody is trusted, and by services.
+    /// what was verified is what runs, whatever becomes of the file it came in. [`Operator::remember`] is for when they do run.
     pub(crate) fn admit(
         &mut self,
         config: &mut Config,
         allow_rollback: bool,
-        is_service: bool,
         err: &mut impl Write,
     ) -> Result<()> {
         let mut admitted = Vec::new();
@@ -77,16 +75,28 @@ impl Operator {
                 writeln!(err, "{verdict}")?;
             }
             self.tell_first(&opened, err)?;
-            admitted.push(opened.pack);
+            if let Some((before, _)) = admitted
+                .iter()
+                .find(|(_, other): &&(PathBuf, VerifiedPack)| other.name() == opened.pack.name())
+            {
+                return Err(twice(opened.pack.name(), before, path).into());
+            }
+            admitted.push((path.clone(), opened.pack));
         }
+        let admitted: Vec<VerifiedPack> = admitted.into_iter().map(|(_, pack)| pack).collect();
         needs(&admitted)?;
-        if self.trust.is_none() && !is_service {
-            return Ok(());
-        }
         for pack in &admitted {
             self.installed.record(pack);
         }
-        self.write_installed()
+        Ok(())
+    }
+
+    /// Writes down which versions run, so that older ones are refused from now on: where somebody is trusted, and by services.
+    pub(crate) fn remember(&self, is_service: bool) -> Result<()> {
+        if self.trust.is_some() || is_service {
+            self.write_installed()?;
+        }
+        Ok(())
     }
 
     /// Says of a pack that was not used before, or in another version, what it asks for in vain.
@@ -98,7 +108,19 @@ impl Operator {
             return Ok(());
         }
         if let Some(seen) = seen {
-            writeln!(err, "`{name}` {version} comes after {}", seen.version)?;
+            let is_older = match (Version::parse(version), Version::parse(&seen.version)) {
+                (Ok(now), Ok(before)) => now < before,
+                _ => false,
+            };
+            if is_older {
+                writeln!(
+                    err,
+                    "`{name}` {version} replaces the newer {}, by --allow-rollback",
+                    seen.version
+                )?;
+            } else {
+                writeln!(err, "`{name}` {version} comes after {}", seen.version)?;
+            }
             changes(&opened.changes, err)?;
         }
         let missing = opened.asked.missing().count();
@@ -123,6 +145,15 @@ impl Operator {
         }
         Ok(self.installed.write(&self.installed_file)?)
     }
+}
+
+/// Returns the fault of a pack that is named two times.
+pub(crate) fn twice(name: &str, one: &Path, other: &Path) -> RuleFault {
+    RuleFault(format!(
+        "the pack `{name}` is named twice, as {} and as {}: leave one of them out",
+        one.display(),
+        other.display()
+    ))
 }
 
 /// Makes sure that every pack has those that it needs.

@@ -111,6 +111,15 @@ pub(crate) fn number(number: u64) -> String {
     text
 }
 
+/// Returns a number with its unit.
+pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
+    format!(
+        "{} {}",
+        self::number(number),
+        if number == 1 { one } else { many }
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

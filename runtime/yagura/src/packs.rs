@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use yagura_core::Pack;
+use yagura_core::{Grants, Pack};
 use yagura_correlate::Places;
 use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
 use yagura_rules::sigma::{self, FieldMap, Load};
 
 use crate::exit::RuleFault;
+use crate::operator::twice;
 
 /// MiB of linear memory of all plugins' instances together, where nothing else is said.
 pub(crate) const PLUGIN_MEMORY_MIB: usize = 4_096;
@@ -70,9 +71,10 @@ pub(crate) fn load(
     dirs: &[PathBuf],
     sigma: &[PathBuf],
     field_maps: &[PathBuf],
+    grants: &Grants,
     meter: Meter,
 ) -> Result<Loaded> {
-    load_by(&host(meter)?, dirs, sigma, field_maps)
+    load_by(&host(meter)?, dirs, sigma, field_maps, grants)
 }
 
 /// Does the same with a host that is there already.
@@ -81,12 +83,20 @@ pub(crate) fn load_by(
     dirs: &[PathBuf],
     sigma: &[PathBuf],
     field_maps: &[PathBuf],
+    grants: &Grants,
 ) -> Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut sigma = sigma.to_vec();
     let mut ids: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut names: BTreeMap<String, &PathBuf> = BTreeMap::new();
     for dir in dirs {
-        let pack = Pack::read(dir)?;
+        let mut pack = Pack::read(dir)?;
+        if let Some(grant) = grants.pack.get(&pack.manifest.pack.name) {
+            pack.manifest.bound(&grant.limits);
+        }
+        if let Some(before) = names.insert(pack.manifest.pack.name.clone(), dir) {
+            return Err(twice(&pack.manifest.pack.name, before, dir).into());
+        }
         // Sigma rules lie beside the others, as they are.
         let rules = dir.join("rules");
         if rules.is_dir() {

@@ -117,6 +117,18 @@ async fn an_object_that_is_no_parquet() {
     assert_named_or_skipped(&table, &table.path(0), 1).await;
 }
 
+/// Found by fuzzing: the reader subtracts more than there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_on_which_the_reader_panics() {
+    let table = Table::of(2);
+    let found = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../fuzz/corpus/parquet/footer-that-panics"
+    );
+    fs::write(table.path(0), fs::read(found).unwrap()).unwrap();
+    assert_named_or_skipped(&table, &table.path(0), 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_without_a_byte() {
     let table = Table::of(2);

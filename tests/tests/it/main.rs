@@ -7,6 +7,7 @@
 //! * `commands` – the real binary: what a user types and what it prints.
 //! * `compiled_code` – the cache of compiled plugins: kept, taken, and refused when changed or swapped.
 //! * `crash` – SIGKILL at hundreds of points over an S3 server loses no alert and doubles none.
+//! * `crowd` – a hundred plugins, ten of them hostile, over a table that grows.
 //! * `documents` – the documents name what is there.
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
@@ -20,6 +21,7 @@
 //! * `prefilter_sql` – the prefilter against DataFusion judging each rule alone.
 //! * `real_logs` – the logs beside the checkout, where they are: none lost, none invented.
 //! * `real_sigma` – SigmaHQ's rules over real Windows events beside the checkout, against rsigma.
+//! * `rests` – rules that fail or are slow in a service: they rest, which is seen, lasts over a crash, and ends.
 //! * `same_answer` – the same bytes whatever the partitions and batches.
 //! * `searches` – events by observable and time.
 //! * `serve` – the live mode through the real binary: late and far events, restarts, changed rules, status.
@@ -44,6 +46,8 @@ mod commands;
 mod compiled_code;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod crowd;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
@@ -72,6 +76,8 @@ mod prefilter_sql;
 mod real_logs;
 #[cfg(test)]
 mod real_sigma;
+#[cfg(test)]
+mod rests;
 #[cfg(test)]
 mod same_answer;
 #[cfg(test)]

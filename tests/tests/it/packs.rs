@@ -483,3 +483,74 @@ fn a_pack_goes_through_a_registry_to_another_machine_and_is_upgraded_there() {
     machine.grants(&["--accept", "demo"]).must_work();
     assert_eq!(machine.alerts(&[]).code, Some(0));
 }
+
+#[test]
+fn a_version_that_never_ran_does_not_count_as_used() {
+    let place = Place::new();
+    place.release();
+    place.alerts(&[]).must_work();
+    // The next version does not fit its table: it is found out when it is to run.
+    place.source("1.1.0", "");
+    place.0.write(
+        "source/rules/failed.toml",
+        &RULE.replace("outcome =", "result ="),
+    );
+    place.release();
+    let ran = place.alerts(&[]);
+    assert_eq!(ran.code, Some(2), "{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stderr.contains("`demo` 1.1.0 comes after 1.0.0"),
+        "{}",
+        ran.stderr
+    );
+    // Back to what ran, without force.
+    place.source("1.0.0", "");
+    place.release();
+    place.alerts(&[]).must_work();
+}
+
+#[test]
+fn what_stands_in_a_pack_does_not_speak_to_the_terminal() {
+    let place = Place::new();
+    place.0.write(
+        "source/rules/failed.toml",
+        "[rule]\nid = \"x\u{1b}]0;hi\u{7}\"\ntitle \u{1b}[2J\n",
+    );
+    let (source, lake) = (place.path("source"), place.path("lake"));
+    for arguments in [
+        &["check", "--pack", &source][..],
+        &["run", "--pack", &source, "--lake", &lake],
+        &["inspect", &source],
+    ] {
+        let ran = place.run(arguments);
+        assert_ne!(ran.code, Some(0), "{arguments:?}");
+        let printed = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(
+            printed.contains("failed.toml") && !printed.contains(['\u{1b}', '\u{7}']),
+            "{arguments:?}: {printed:?}"
+        );
+    }
+}
+
+#[test]
+fn a_pack_that_is_named_twice_is_told_as_that() {
+    let place = Place::new();
+    place.release();
+    let archive = place.path("packs/demo.tar.zst");
+    let twice = format!("packs = [\"{archive}\", ");
+    place
+        .0
+        .write("yagura.toml", &CONFIG.replace("packs = [", &twice));
+    refused(&place.alerts(&[]), &["the pack `demo` is named twice, as "]);
+    let shown = place.grants(&[]);
+    assert_eq!(shown.code, Some(1));
+    assert!(
+        shown.stderr.contains("the pack `demo` is named twice"),
+        "{}",
+        shown.stderr
+    );
+    let source = place.path("source");
+    let lake = place.path("lake");
+    let ran = place.run(&["run", "--lake", &lake, "--pack", &source, "--pack", &source]);
+    refused(&ran, &["the pack `demo` is named twice"]);
+}

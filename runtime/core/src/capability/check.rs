@@ -9,6 +9,7 @@ use super::access::{pack_table, toml_key, toml_list};
 use super::{Grant, Grants, HostPattern, ServerPattern, Wants, is_secret_name};
 use crate::names::did_you_mean;
 use crate::pack::{PackError, World, parse};
+use crate::time::parse_duration;
 
 /// A value of a capability that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -150,6 +151,29 @@ impl Grant {
             if entry.parse::<IpNet>().is_err() {
                 let reason = "is not a network: write one like `10.1.0.0/16` or `fd00::/8`";
                 return Some(Problem::of_entry("networks", entry, reason));
+            }
+        }
+        if let Some(time) = &self.limits.time
+            && let Err(error) = parse_duration(time)
+        {
+            return Some(Problem {
+                key: "limits.time".to_owned(),
+                entry: Some(time.clone()),
+                message: error.to_string(),
+            });
+        }
+        for (key, most) in [
+            ("memory_mib", self.limits.memory_mib),
+            ("output_mib", self.limits.output_mib),
+        ] {
+            if most == Some(0) {
+                return Some(Problem {
+                    key: format!("limits.{key}"),
+                    entry: None,
+                    message:
+                        "is nothing: no plugin runs with it; leave a plugin out that is not to run"
+                            .to_owned(),
+                });
             }
         }
         for (name, hosts) in &self.secrets {

@@ -7,6 +7,10 @@ use rusqlite::{Connection, OpenFlags};
 /// The form that this version reads and writes.
 pub(super) const VERSION: i64 = 1;
 
+/// Rows that wait to be judged beside the steps.
+const DEFERRED: &str = "CREATE TABLE IF NOT EXISTS deferred (
+    name TEXT, number INTEGER, rule TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;";
+
 /// Opens the file to read and write. A commit is on disk when it returns.
 pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
@@ -28,6 +32,10 @@ pub(super) fn open_to_read(file: &Path) -> rusqlite::Result<Connection> {
 pub(super) fn make(connection: &Connection) -> rusqlite::Result<i64> {
     let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version != 0 {
+        if version == VERSION {
+            // Later versions of the same form have it.
+            connection.execute_batch(DEFERRED)?;
+        }
         return Ok(version);
     }
     connection.execute_batch(
@@ -59,5 +67,6 @@ pub(super) fn make(connection: &Connection) -> rusqlite::Result<i64> {
          PRAGMA user_version = 1;
          COMMIT;",
     )?;
+    connection.execute_batch(DEFERRED)?;
     Ok(VERSION)
 }

@@ -54,6 +54,41 @@ pub struct TableStatus {
     pub seen: Option<Timestamp>,
     /// Why it cannot be looked at, if it cannot.
     pub problem: Option<String>,
+    /// Events that wait to be judged beside its steps, for rules whose plugins failed or took long.
+    #[serde(default)]
+    pub aside: u64,
+    /// Its rules that rest after repeated faults of their plugins, or did lately.
+    #[serde(default)]
+    pub rests: Vec<Rest>,
+}
+
+/// The rest of a rule after repeated faults of its plugin. Its times are of the clock, but for those of events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    /// The rule's id.
+    pub rule: String,
+    /// Digest of the plugin that failed.
+    pub code: String,
+    /// The last fault.
+    pub reason: String,
+    /// Whether it rests still; otherwise it works again, and its next rest is longer than the last.
+    pub is_resting: bool,
+    /// Rests that followed each other.
+    pub rests: u32,
+    /// Since when it does not work.
+    pub since: Option<Timestamp>,
+    /// When it is tried again.
+    pub until: Timestamp,
+    /// When the last fault was.
+    pub last_fault: Timestamp,
+    /// Events that it did not judge in this rest.
+    pub events: u64,
+    /// Wake-ups that it did not answer in this rest.
+    pub wakes: u64,
+    /// The earliest event time of what was left out.
+    pub first: Option<Timestamp>,
+    /// The latest one.
+    pub last: Option<Timestamp>,
 }
 
 /// What a rule remembers and counted.

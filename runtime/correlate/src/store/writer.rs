@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, params};
 
 use super::status::TableStatus;
-use super::{DetectorState, StoredRule};
+use super::{Deferred, DetectorState, StoredRule};
 use crate::checkpoint::Waiting;
 use crate::fold::Counters;
 use crate::group::{Cold, join};
@@ -39,6 +39,7 @@ pub(super) struct Batch {
     pub(super) delivered: i64,
     pub(super) log: Vec<String>,
     pub(super) detectors: Vec<DetectorState>,
+    pub(super) deferred: Vec<Deferred>,
     pub(super) provisional: usize,
     pub(super) pending_count: usize,
 }
@@ -198,6 +199,9 @@ impl Batch {
         for detectors in &self.detectors {
             write_detectors(&transaction, detectors)?;
         }
+        for deferred in &self.deferred {
+            write_deferred(&transaction, deferred)?;
+        }
         let counters = [
             ("late", &self.counters.late),
             ("capped", &self.counters.capped),
@@ -301,6 +305,22 @@ fn forget_detector(connection: &Connection, detector: &ForgottenDetector) -> rus
             &format!("DELETE FROM {table} WHERE name = ?1 AND rule = ?2"),
             [&detector.table, &detector.rule],
         )?;
+    }
+    Ok(())
+}
+
+fn write_deferred(connection: &Connection, deferred: &Deferred) -> rusqlite::Result<()> {
+    let table = &deferred.table;
+    let mut add = connection.prepare_cached(
+        "INSERT OR REPLACE INTO deferred (name, number, rule, value) VALUES (?, ?, ?, ?)",
+    )?;
+    for rows in &deferred.rows {
+        add.execute(params![table, rows.number, rows.rule, rows.rows])?;
+    }
+    let mut remove =
+        connection.prepare_cached("DELETE FROM deferred WHERE name = ? AND number = ?")?;
+    for number in &deferred.done {
+        remove.execute(params![table, number])?;
     }
     Ok(())
 }

@@ -54,14 +54,14 @@ pub(super) fn read_memory(bytes: &[u8]) -> Result<Vec<u8>, String> {
 
 /// Rows that were read back.
 #[derive(Debug)]
-pub(super) enum Stored {
+pub(crate) enum Stored {
     Rows(Rows),
     /// So many, of other columns.
     Outdated(u64),
 }
 
 /// Returns rows as an Arrow stream.
-pub(super) fn rows(rule: &RulePlan, rows: &Rows) -> Result<Vec<u8>, ArrowError> {
+pub(crate) fn rows(rule: &RulePlan, rows: &Rows) -> Result<Vec<u8>, ArrowError> {
     let events = &rows.events;
     let times = events.iter().map(|event| event.time.micros());
     let mut objects = StringDictionaryBuilder::<Int32Type>::new();
@@ -86,7 +86,7 @@ pub(super) fn rows(rule: &RulePlan, rows: &Rows) -> Result<Vec<u8>, ArrowError> 
 }
 
 /// Reads rows back.
-pub(super) fn read_rows(rule: &RulePlan, bytes: &[u8]) -> Result<Stored, String> {
+pub(crate) fn read_rows(rule: &RulePlan, bytes: &[u8]) -> Result<Stored, String> {
     let read = || -> Result<(SchemaRef, RecordBatch), ArrowError> {
         let reader = StreamReader::try_new(unseal(bytes).map_err(ArrowError::ParseError)?, None)?;
         let schema = reader.schema();

@@ -6,11 +6,9 @@ use yagura_core::{Finding, KeyState, Timestamp};
 
 use super::Rested;
 use super::instance::Instance;
-use crate::calls::{
-    Answer, FAULTS_UNTIL_QUARANTINE, Failure, halves, once, separate, set_aside, twice,
-    with_columns,
-};
+use crate::calls::{Answer, Failure, halves, once, separate, set_aside, twice, with_columns};
 use crate::plan::RulePlan;
+use crate::quarantine::Quarantine;
 use crate::report::{Progress, SetAside};
 use crate::rows::{Rows, ToldRow};
 
@@ -43,7 +41,7 @@ pub(super) struct Turn<'a> {
     pub(super) rule: &'a RulePlan,
     pub(super) key: &'a mut Key,
     pub(super) instance: &'a mut Instance,
-    pub(super) faults: &'a mut u32,
+    pub(super) quarantine: &'a Quarantine,
     pub(super) rested: &'a mut Rested,
     /// The last row that was judged in this turn, by itself.
     pub(super) last: Option<Rows>,
@@ -64,10 +62,13 @@ impl Turn<'_> {
             let Err((part, failure)) = self.attempt(part, &mut parts, true) else {
                 continue;
             };
-            let aside = separate(part, failure, |part, parts| {
+            let most = self.quarantine.patience(part.len());
+            let aside = separate(part, failure, most, |part, parts| {
                 self.attempt(part, parts, false)
             })?;
-            *self.faults += u32::from(aside.is_fault);
+            if let Some((_, reason)) = aside.rows.last().filter(|_| aside.is_fault) {
+                self.quarantine.failed(self.rule.index, reason);
+            }
             for (part, reason) in &aside.rows {
                 set_aside(self.progress, self.rule, part, reason, false);
             }
@@ -119,7 +120,7 @@ impl Turn<'_> {
         self.key.state.expire(boundary(first));
         let before = self.key.state.clone();
         let answer = if is_first {
-            twice(self.rule, || self.call(&part))
+            twice(self.rule, self.quarantine, || self.call(&part))
         } else {
             once(self.call(&part))
         };
@@ -134,6 +135,7 @@ impl Turn<'_> {
             parts.extend(halves(&part));
             return Ok(());
         }
+        self.quarantine.worked(self.rule.index);
         self.findings.extend(found);
         self.last = Some(part.slice(last..part.len()));
         self.key.woken = 0;
@@ -190,7 +192,7 @@ impl Turn<'_> {
             }
             self.key.woken += 1;
             let (rule, progress) = (self.rule, self.progress);
-            let answer = twice(rule, || {
+            let answer = twice(rule, self.quarantine, || {
                 let state = &mut self.key.state;
                 Ok(self.instance.call(rule, 0, progress, |detector| {
                     detector.on_wake(0, time, state)
@@ -198,6 +200,7 @@ impl Turn<'_> {
             });
             match answer {
                 Ok(raw) => {
+                    self.quarantine.worked(rule.index);
                     let Some(last) = &self.key.last else { continue };
                     let mut found = last.findings(rule, raw);
                     for finding in &mut found {
@@ -209,7 +212,9 @@ impl Turn<'_> {
                 Err(Failure::Engine(error)) => return Err(Failure::Engine(error)),
                 Err(failure) => {
                     self.key.state.wakes.remove(&time);
-                    *self.faults += u32::from(matches!(failure, Failure::Plugin(_)));
+                    if let Failure::Plugin(reason) = &failure {
+                        self.quarantine.failed(rule.index, reason);
+                    }
                     if let Failure::Events(reason) | Failure::Plugin(reason) = failure {
                         self.report_wakes(1, reason);
                     }
@@ -220,7 +225,7 @@ impl Turn<'_> {
     }
 
     fn is_resting(&self) -> bool {
-        *self.faults >= FAULTS_UNTIL_QUARANTINE
+        self.quarantine.rests(self.rule.index)
     }
 
     fn report_wakes(&self, wakes: usize, reason: String) {

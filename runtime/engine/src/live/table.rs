@@ -11,13 +11,14 @@ use futures::{StreamExt, stream};
 use yagura_core::time::parse_duration;
 use yagura_core::{Finding, Timestamp};
 use yagura_correlate::Mark;
-use yagura_correlate::store::{DetectorState, TableStatus};
+use yagura_correlate::store::{Deferred, DeferredRows, DetectorState, TableStatus};
 use yagura_lake::TableDefinition;
 use yagura_lake::table::{DataFile, Table, TableConfig};
 
 use super::{LiveOptions, Names};
 use crate::error::EngineError;
 use crate::keyed::{KeyedDetectors, KeyedRows};
+use crate::lane::Lane;
 use crate::report::SetAside;
 use crate::table_run::{FOOTERS_AT_ONCE, Scanned, TableRun};
 
@@ -34,6 +35,15 @@ pub(super) struct LiveTable {
     run: TableRun,
     /// The problem that was told last.
     told: Option<String>,
+    /// Rules that are judged beside the steps.
+    lane: Lane,
+    /// Events that these did not judge since the last step.
+    set_aside: Vec<SetAside>,
+    /// Whether time waits for them.
+    may_wait: bool,
+    max_pending_rows: usize,
+    /// Whether it is known what is there.
+    has_listed: bool,
     /// Rules that keep state; nothing only while they work.
     keyed: Option<KeyedDetectors>,
     /// Names of the objects that were read.
@@ -65,7 +75,7 @@ impl LiveTable {
         run: TableRun,
         known: Names,
         status: Option<TableStatus>,
-        detectors: &DetectorState,
+        (detectors, deferred): (&DetectorState, Vec<DeferredRows>),
         options: &LiveOptions,
     ) -> Result<(Self, Vec<String>), EngineError> {
         let name = run.table.name.clone();
@@ -84,10 +94,18 @@ impl LiveTable {
         status.problem = None;
         let mut messages = Vec::new();
         let keyed = restored(&run, &status, detectors, &mut messages)?;
+        messages.extend(run.quarantine.restore(&status.rests));
+        let mut lane = run.lane();
+        messages.extend(lane.restore(deferred)?);
         let table = Self {
             config,
             keyed: Some(keyed),
             told: None,
+            lane,
+            set_aside: Vec::new(),
+            may_wait: true,
+            max_pending_rows: options.run.max_pending_rows,
+            has_listed: false,
             run,
             known,
             waiting: Vec::new(),
@@ -164,6 +182,8 @@ impl LiveTable {
     pub(super) fn status(&self) -> TableStatus {
         TableStatus {
             waiting: self.waiting.len() as u64,
+            aside: self.lane.rows(),
+            rests: self.run.quarantine.resting(),
             ..self.status.clone()
         }
     }
@@ -213,6 +233,7 @@ impl LiveTable {
             self.listed_all = Some(Instant::now());
         }
         if new.is_empty() {
+            self.has_listed = true;
             return Ok(false);
         }
         let is_other = self.has_other_columns().await?;
@@ -238,6 +259,7 @@ impl LiveTable {
             let order = |waiting: &Waiting| waiting.times.map(|(earliest, _)| earliest);
             (order(a), &a.name).cmp(&(order(b), &b.name))
         });
+        self.has_listed = true;
         self.seen = Instant::now();
         // What is listed is read before time passes it.
         self.status.is_idle = false;
@@ -355,7 +377,7 @@ impl LiveTable {
     }
 
     /// No event before the watermark is still to come: events follow the latest within the lateness, and what is listed
-    /// is read before time passes it.
+    /// is read before time passes it. What is judged beside the steps is waited for, but not for long.
     fn move_on(&mut self) {
         let Some(latest) = self.status.latest else {
             return;
@@ -365,7 +387,9 @@ impl LiveTable {
             Some((earliest, _)) => earliest,
             None => Timestamp::clamped(i64::MIN),
         });
-        let passed = waiting.fold(late, Timestamp::min);
+        let aside = self.lane.earliest(&self.run.quarantine);
+        let aside = aside.filter(|_| self.may_wait).map(Timestamp::clamped);
+        let passed = waiting.chain(aside).fold(late, Timestamp::min);
         self.status.watermark = self.status.watermark.max(Some(passed));
     }
 
@@ -384,8 +408,72 @@ impl LiveTable {
         }
     }
 
-    pub(super) fn take_set_aside(&self) -> Vec<SetAside> {
-        self.run.progress.take_set_aside()
+    /// Begins a step: rules that have rested are tried again. Returns whether the table's time has moved, because what it
+    /// waited for is judged. It waits only where `may_wait`.
+    pub(super) fn begin_step(&mut self, may_wait: bool) -> bool {
+        let waiting = self.lane.rules();
+        self.run.quarantine.begin_step(now(), &waiting);
+        let pending = self.keyed.as_ref().map_or(0, KeyedDetectors::pending_rows);
+        self.may_wait = may_wait && pending < self.max_pending_rows / 2;
+        let before = self.status.watermark;
+        // What is there has to be known before time moves.
+        if self.has_listed {
+            self.move_on();
+        }
+        self.status.watermark != before
+    }
+
+    /// Leaves rows to be judged beside the steps.
+    pub(super) fn defer(&mut self, rows: Vec<KeyedRows>) -> Result<(), EngineError> {
+        let left_out = self.lane.push(rows)?;
+        self.set_aside.extend(left_out);
+        Ok(())
+    }
+
+    /// Returns what was found beside the steps, nothing where no judgement has ended.
+    pub(super) fn judged_aside(&mut self) -> Option<Vec<Finding>> {
+        let judged = self.lane.collect()?;
+        self.set_aside.extend(judged.set_aside);
+        Some(judged.findings)
+    }
+
+    /// Lets what waits be judged beside the steps.
+    pub(super) fn judge_aside(&mut self) {
+        if self.lane.rules().is_empty() {
+            return;
+        }
+        match self.run.runtime() {
+            Ok(runtime) => self.lane.start(&runtime),
+            // It waits, as it does when objects cannot be read.
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Says whether rules are judged beside the steps, and whether such a judgement has ended.
+    pub(super) fn is_judging(&self) -> (bool, bool) {
+        (self.lane.is_busy(), self.lane.has_news())
+    }
+
+    /// Returns what changed in what waits to be judged beside the steps.
+    pub(super) fn take_deferred(&mut self) -> Option<Deferred> {
+        self.lane.take_changes()
+    }
+
+    /// Ends a step. Returns what a person should know: which events were not judged, and which rules rest and work again.
+    pub(super) fn end_step(&mut self) -> Vec<String> {
+        let quarantine = &self.run.quarantine;
+        let mut set_aside = std::mem::take(&mut self.set_aside);
+        set_aside.extend(self.run.progress.take_set_aside());
+        // Those of rules that rest are counted with the rest, and told when it ends.
+        let tried = set_aside.iter().filter(|aside| !aside.quarantined);
+        let mut messages: Vec<String> = tried.map(SetAside::message).collect();
+        messages.extend(quarantine.end_step(now(), &set_aside));
+        messages
+    }
+
+    /// Ends the rest of a rule. Returns what to tell where it did rest.
+    pub(super) fn release(&self, rule: &str) -> Option<String> {
+        self.run.quarantine.release(rule)
     }
 
     /// Returns how many events the rules looked at since the last call.

@@ -123,7 +123,9 @@ pub fn upgrade(pack: &str, before: &Asks, now: &Asks, grant: &Grant) -> Vec<Held
             remedy,
         })
     });
-    let limits = changes.limits.into_iter().filter(|limit| limit.is_more);
+    // One that the operator bounds has an answer.
+    let is_open = |limit: &LimitChange| limit.is_more && !grant.limits.names(limit.limit);
+    let limits = changes.limits.into_iter().filter(is_open);
     let limits = limits.map(|change| Held {
         what: format!(
             "have `limits.{} = {}`, which was {}",

@@ -112,6 +112,15 @@ fn higher_limits_and_new_plugins_are_told() {
         held(&limits("time = \"60s\""), &limits("time = \"1m\""), ""),
         [""; 0]
     );
+    // Whoever bounds it has answered.
+    assert_eq!(
+        held(
+            &limits("time = \"10s\""),
+            &limits("time = \"1m\""),
+            "limits = { time = \"5s\" }"
+        ),
+        [""; 0]
+    );
     let more = asks(&limits("memory_mib = 1024"));
     let new = Changes::between(&Asks::default(), &more);
     assert_eq!(new.new_plugins, ["e.wasm"]);

@@ -18,7 +18,9 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
     /// The archive cannot be read or written.
-    #[error("reading or writing the archive failed")]
+    #[error(
+        "it cannot be read or written as an archive of `yagura save`, which is a tar file without compression"
+    )]
     Io(#[from] io::Error),
     /// An entry has no place in an image layout.
     #[error(

@@ -209,7 +209,10 @@ pub fn keygen(name: &Path, password: Option<&str>) -> Result<NewKey, KeyError> {
         Some(password) => KeyPair::generate_encrypted_keypair(Some(password.to_owned())),
     };
     let pair = pair.map_err(KeyError::Make)?;
-    let secret = pair.sk.to_box(None).map_err(KeyError::Make)?;
+    let secret = pair
+        .sk
+        .to_box(Some("minisign secret key"))
+        .map_err(KeyError::Make)?;
     let public_box = pair.pk.to_box().map_err(KeyError::Make)?;
     let public = PublicKey::parse(&pair.pk.to_base64())?;
     write(&secret_file, &secret.into_string(), true)?;

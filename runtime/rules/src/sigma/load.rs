@@ -256,8 +256,8 @@ pub fn load_file(file: &Path) -> Load {
     }
 }
 
-/// Reads the text of a file.
-pub(super) fn load_text(file: &Path, text: String) -> Load {
+/// Reads the text of a file, which is for messages.
+pub fn load_text(file: &Path, text: String) -> Load {
     let mut load = Load::default();
     let (text, count) = match without_count(&text) {
         Some((text, count)) => (text, Some(count)),

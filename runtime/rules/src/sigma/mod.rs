@@ -16,6 +16,7 @@ pub use correlation::{Correlations, Joined, Member, Target, correlations, field_
 pub use field_map::{FieldMap, FieldMapError, Names, Source, Values};
 pub use load::{
     Count, Load, Problem, SigmaCorrelation, SigmaFilter, SigmaSource, load_dir, load_file,
+    load_text,
 };
 pub use lower::LowerError;
 pub use rsigma_parser::{LogSource, SigmaRule};

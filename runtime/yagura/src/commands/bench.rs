@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use comfy_table::CellAlignment;
 use serde::{Deserialize, Serialize};
-use yagura_core::Pack;
+use yagura_core::{Grants, Pack};
 use yagura_engine::report::RuleCost;
 use yagura_engine::{RuleSource, RunInput, RunOptions, run as engine_run};
 use yagura_host::Meter;
@@ -183,7 +183,13 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Figures>> {
     // Fuel costs time to count, so it is counted in a run of its own.
     let mut costs: BTreeMap<&str, (RuleCost, RuleCost)> = BTreeMap::new();
     for meter in [Meter::Time, Meter::Fuel] {
-        let loaded = packs::load(std::slice::from_ref(&arguments.dir), &[], &[], meter)?;
+        let loaded = packs::load(
+            std::slice::from_ref(&arguments.dir),
+            &[],
+            &[],
+            &Grants::default(),
+            meter,
+        )?;
         for (id, tables) in &jobs {
             let source = loaded.rules.iter().find(|source| source.rule.id == *id);
             let source = source.with_context(|| format!("rule `{id}` is gone"))?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use serde::Serialize;
+use yagura_core::Grant;
 use yagura_core::names::did_you_mean;
 use yagura_packs::grants::{Answer, Asked, Asks, Changes, Comparison, upgrade};
 use yagura_packs::{Gate, GateError, VerifiedPack};
@@ -49,6 +50,8 @@ struct View {
     asked: Vec<AskedView>,
     /// Granted, and asked for by no plugin.
     unasked: Vec<String>,
+    /// Limits that are less than what is asked for.
+    limits: Vec<String>,
     /// What changes from the version before.
     changes: Vec<String>,
     /// Files that are new (`+`), others (`~`) or gone (`-`).
@@ -83,6 +86,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     accept(arguments, &packs, &mut operator)?;
     let mut out = io::stdout().lock();
     let mut all_load = true;
+    let together = match arguments.paths.is_empty() {
+        true => together(&packs, paths),
+        false => Ok(()),
+    };
     for pack in &packs {
         let view = view(pack, &operator);
         all_load &= view.problems.is_empty();
@@ -94,7 +101,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             Format::Text => text(&view, &mut out)?,
         }
     }
+    if arguments.paths.is_empty() && matches!(arguments.format, Format::Text) {
+        let names = packs.iter().map(VerifiedPack::name);
+        for line in operator.grants.unknown_packs(names) {
+            writeln!(out, "\n{}", printable(&line))?;
+        }
+    }
+    if let Err(problem) = together {
+        all_load = false;
+        writeln!(io::stderr(), "error: {problem:#}")?;
+    }
     Ok(if all_load { 0 } else { FAILED })
+}
+
+/// Says what keeps the packs of a configuration from running together.
+fn together(packs: &[VerifiedPack], paths: &[PathBuf]) -> Result<()> {
+    for (at, pack) in packs.iter().enumerate() {
+        let mut earlier = packs.iter().take(at);
+        if let Some(before) = earlier.position(|other| other.name() == pack.name()) {
+            return Err(operator::twice(pack.name(), &paths[before], &paths[at]).into());
+        }
+    }
+    operator::needs(packs)
 }
 
 /// Reads a pack; a directory that nobody need sign may have changed since its list of files was written.
@@ -167,10 +195,25 @@ fn view(pack: &VerifiedPack, operator: &Operator) -> View {
         version,
         asked: asked.into_iter().map(asked_view).collect(),
         unasked: unasked.iter().map(ToString::to_string).collect(),
+        limits: limits(pack, &grant),
         files: operator.files_changed(pack),
         changes: changes.lines().map(|line| line.trim().to_owned()).collect(),
         problems,
     }
+}
+
+/// Says which limits of the manifest the grants bound.
+fn limits(pack: &VerifiedPack, grant: &Grant) -> Vec<String> {
+    let mut bound = pack.pack().clone();
+    bound.bound(&grant.limits);
+    let less = Changes::between(&Asks::of(pack.pack()), &Asks::of(&bound));
+    let lines = less.limits.into_iter().map(|limit| {
+        format!(
+            "{} has limits.{} = {} by the grants, and asks for {}",
+            limit.plugin, limit.limit, limit.now, limit.before
+        )
+    });
+    lines.collect()
 }
 
 fn asked_view(asked: Asked) -> AskedView {
@@ -209,6 +252,9 @@ fn text(view: &View, out: &mut impl Write) -> Result<()> {
     if view.asked.is_empty() {
         writeln!(out, "  asks for nothing")?;
     }
+    for limit in &view.limits {
+        writeln!(out, "  {}", printable(limit))?;
+    }
     for unasked in &view.unasked {
         writeln!(
             out,
@@ -229,8 +275,13 @@ fn text(view: &View, out: &mut impl Write) -> Result<()> {
         }
     }
     for problem in &view.problems {
-        for line in problem.lines() {
-            writeln!(out, "  WOULD NOT LOAD: {}", printable(line))?;
+        for (number, line) in problem.lines().enumerate() {
+            let head = if number == 0 {
+                "WOULD NOT LOAD: "
+            } else {
+                "  "
+            };
+            writeln!(out, "  {head}{}", printable(line))?;
         }
     }
     Ok(())

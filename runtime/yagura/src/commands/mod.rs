@@ -17,6 +17,7 @@ pub(crate) mod new;
 pub(crate) mod pack;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod release;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod serve;

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use yagura_core::Pack;
 use yagura_packs::contents::Contents;
+use yagura_packs::sbom::SBOM;
 use yagura_packs::{Bounds, author};
 
 /// Put a pack into one file; the same pack gives the same bytes
@@ -26,6 +28,23 @@ const AFTER_HELP: &str = "\
 Signatures of the directory go along where they are for what it holds. --sbom adds a file to the pack, so sign the archive after
 it. What builds and editors leave behind (`target`, `.git`, …) is left out.";
 
+/// Returns the plugins of which the list of components names no library.
+fn without_libraries(contents: &Contents) -> Vec<String> {
+    let list = contents
+        .files
+        .iter()
+        .find(|(path, _)| path.as_str() == SBOM)
+        .and_then(|(_, bytes)| serde_json::from_slice::<serde_json::Value>(bytes).ok())
+        .unwrap_or_default();
+    let edges = list["dependencies"].as_array();
+    let bare = edges
+        .into_iter()
+        .flatten()
+        .filter(|edge| edge["dependsOn"].as_array().is_some_and(Vec::is_empty));
+    let names = bare.filter_map(|edge| edge["ref"].as_str()?.strip_prefix("file:"));
+    names.map(str::to_owned).collect()
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let bounds = Bounds::default();
     let output = match &arguments.out {
@@ -37,10 +56,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             PathBuf::from(format!("{}-{}.tar.zst", identity.name, identity.version))
         }
     };
+    // What cannot be read would be refused wherever it is taken to.
+    Pack::read(&arguments.dir)?;
     let packed = author::pack(&arguments.dir, &output, arguments.sbom, &bounds)?;
     let mut out = io::stdout().lock();
     for dropped in &packed.dropped {
         writeln!(out, "left out {dropped}: it is for other contents")?;
+    }
+    if arguments.sbom {
+        for plugin in without_libraries(packed.pack.contents()) {
+            writeln!(
+                out,
+                "the list names nothing that `{plugin}` is made of: the pack has no lock file beside its source"
+            )?;
+        }
     }
     let files = packed.pack.manifest().files().len();
     let signatures = packed.pack.contents().signatures.len();

@@ -81,6 +81,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let trust = arguments.trust.as_deref();
     let mut out = io::stdout().lock();
     write_archives(&packs, &arguments.to, trust, &mut out)?;
+    let kept: Vec<String> = arguments
+        .places
+        .iter()
+        .filter(|place| !arguments.update && matches!(place.at, At::Newest))
+        .filter_map(|place| {
+            let locked = lock
+                .packs
+                .iter()
+                .find(|locked| locked.name == place.pack())?;
+            Some(format!("{} {}", locked.name, locked.version))
+        })
+        .collect();
     // What other pulls into the directory locked stays.
     let mut new = Lock::of(&pulled);
     let names: Vec<String> = new.packs.iter().map(|pack| pack.name.clone()).collect();
@@ -92,6 +104,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     new.packs.sort_by(|a, b| a.name.cmp(&b.name));
     new.write(&lock_file)?;
     writeln!(out, "locked in {}", lock_file.display())?;
+    if !kept.is_empty() {
+        writeln!(
+            out,
+            "kept at what was locked before: {}; --update takes the newest",
+            kept.join(", ")
+        )?;
+    }
     Ok(0)
 }
 
@@ -124,7 +143,11 @@ async fn pull(arguments: &Arguments, lock: &Lock) -> Result<Vec<Pulled>> {
         let wanted = wanted.parse().with_context(|| format!("of {place}"))?;
         roots.push((place.pack().to_owned(), wanted));
     }
-    let pulled = registry.pull_all(&roots, lock).await?;
+    let pulled = registry.pull_all(&roots, lock).await;
+    let pulled = match lock.packs.is_empty() {
+        true => pulled?,
+        false => pulled.context("cannot pull what the lock file names")?,
+    };
     for (name, version, digest) in by_digest {
         let found = pulled.iter().find(|pulled| pulled.pack.name() == name);
         if found.is_none_or(|found| found.image != digest) {
@@ -188,7 +211,7 @@ pub(super) fn write_archives(
             identity.name,
             identity.version
         )?;
-        writeln!(out, "  {}", pack.digest().tagged())?;
+        writeln!(out, "  its list of files is {}", pack.digest().tagged())?;
         match verdict {
             Some(verdict) => writeln!(out, "  {verdict}")?,
             None => writeln!(

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use yagura_packs::registry::{Place, Registry};
+use yagura_packs::registry::{At, Place, Registry};
 use yagura_packs::sign::Signature;
 
 use super::pull::Speaking;
@@ -36,6 +36,16 @@ pub(super) fn parse_place(text: &str) -> Result<Place, String> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let pack = verify::read(&arguments.path)?;
+    let version = &pack.pack().pack.version;
+    match &arguments.place.at {
+        At::Newest => {}
+        At::Version(asked) if asked.to_string() == *version => {}
+        At::Version(asked) => bail!(
+            "{} has the version {version} in its pack.toml, and not {asked}: nothing was pushed",
+            arguments.path.display()
+        ),
+        At::Digest(_) => bail!("a digest says what to pull; to push, name the place without it"),
+    }
     if let Some(file) = pack.contents().missing_plugin()? {
         let path = arguments.path.display();
         bail!(

@@ -21,7 +21,7 @@ use super::block_on;
 use crate::config::{Config, LakeSettings, TableSettings};
 use crate::exit::{INPUT, RULE};
 use crate::operator::{self, Operator};
-use crate::output::{self, Format, number};
+use crate::output::{self, Format, count, number};
 use crate::{packs, progress};
 
 /// Run rules over tables once and print the alerts.
@@ -96,6 +96,8 @@ struct Job {
     options: RunOptions,
     format: Format,
     /// Archives, unpacked.
+    /// Who let the packs in, where a configuration names them.
+    operator: Option<Operator>,
     _unpacked: Vec<TempDir>,
 }
 
@@ -127,14 +129,11 @@ impl Job {
             );
         }
         let mut unpacked = Vec::new();
+        let mut operator = None;
         if arguments.config.is_some() {
-            let mut operator = Operator::read(&config)?;
-            operator.admit(
-                &mut config,
-                arguments.allow_rollback,
-                false,
-                &mut io::stderr(),
-            )?;
+            let mut admitted = Operator::read(&config)?;
+            admitted.admit(&mut config, arguments.allow_rollback, &mut io::stderr())?;
+            operator = Some(admitted);
         } else {
             for path in &mut config.packs {
                 *path = operator::directory(path, &mut unpacked)?;
@@ -143,6 +142,7 @@ impl Job {
         let defaults = RunOptions::default();
         Ok(Self {
             config,
+            operator,
             _unpacked: unpacked,
             options: RunOptions {
                 range: TimeRange::new(arguments.from, arguments.to)?,
@@ -164,6 +164,7 @@ impl Job {
             &self.config.packs,
             &self.config.sigma,
             &self.config.field_maps,
+            &operator::grants(self.config.grants.as_deref())?,
             Meter::Off,
         )?;
         let tables = self.config.tables().await?;
@@ -187,6 +188,10 @@ impl Job {
         .await;
         bar.finish_and_clear();
         let mut outcome = outcome?;
+        if let Some(operator) = &self.operator {
+            // Only what did run counts as used.
+            operator.remember(false)?;
+        }
         let (mut alerts, counters) = outcome.settle(self.options.partitions)?;
         let tables: Vec<Arc<Table>> = outcome
             .tables
@@ -377,12 +382,4 @@ fn tell_left_out(err: &mut impl Write, counters: &Counters) -> Result<()> {
         )?;
     }
     Ok(())
-}
-
-fn count(number: u64, one: &str, many: &str) -> String {
-    format!(
-        "{} {}",
-        output::number(number),
-        if number == 1 { one } else { many }
-    )
 }

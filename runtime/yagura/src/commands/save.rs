@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use yagura_packs::VerifiedPack;
 use yagura_packs::registry;
 
@@ -28,6 +28,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         .map(|path| verify::read(path))
         .collect::<Result<Vec<_>>>()?;
     let packs: Vec<&VerifiedPack> = packs.iter().collect();
+    for (at, pack) in packs.iter().enumerate() {
+        if let Some(before) = packs[..at]
+            .iter()
+            .position(|other| other.name() == pack.name())
+        {
+            bail!(
+                "{} and {} are both the pack `{}`: a file holds each pack once",
+                arguments.paths[before].display(),
+                arguments.paths[at].display(),
+                pack.name()
+            );
+        }
+    }
     let file = &arguments.out;
     let cannot = || format!("cannot write {}", file.display());
     // A file that is written to the end, or none.

@@ -10,7 +10,7 @@ use yagura_core::{TimeRange, Timestamp};
 use yagura_correlate::Places;
 use yagura_correlate::store::{Store, StoreLimits};
 use yagura_engine::live::{Live, LiveError, LiveOptions, Opened, StepReport};
-use yagura_engine::{RunInput, RunOptions};
+use yagura_engine::{Fairness, RunInput, RunOptions};
 use yagura_host::Meter;
 
 use super::block_on;
@@ -18,8 +18,9 @@ use crate::answering::Answering;
 use crate::config::{Config, ServeSettings};
 use crate::operator::Operator;
 use crate::outbox::Outbox;
-use crate::output::number;
+use crate::output::{number, printable};
 use crate::packs;
+use crate::releases;
 
 /// Run rules over tables as they grow, and write alerts as they come up and settle.
 #[derive(Debug, clap::Args)]
@@ -63,9 +64,16 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         );
     }
     let mut err = io::stderr();
-    Operator::read(&config)?.admit(&mut config, arguments.allow_rollback, true, &mut err)?;
+    let mut operator = Operator::read(&config)?;
+    operator.admit(&mut config, arguments.allow_rollback, &mut err)?;
     let host = packs::host_with(Meter::Off, settings.plugin_memory_mib)?;
-    let loaded = packs::load_by(&host, &config.packs, &config.sigma, &config.field_maps)?;
+    let loaded = packs::load_by(
+        &host,
+        &config.packs,
+        &config.sigma,
+        &config.field_maps,
+        &operator.grants,
+    )?;
     let mut places = loaded.places;
     if let Some(file) = &config.geoip {
         let read = Places::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
@@ -99,6 +107,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         0 => store.meta("delivered")?.unwrap_or(0),
         last => last,
     };
+    releases::prepare(&settings.state);
     let poll = settings.poll()?;
     let rules = rule_ids(&input);
     let mut answering = Answering::open(&config, &host, rules, delivered, &mut err).await?;
@@ -107,22 +116,39 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         delivered = delivered.min(answering.last().await?);
     }
     let mut stop = std::pin::pin!(stopped());
+    let mut pause = std::pin::pin!(tokio::time::sleep(poll));
     let (mut live, opened) = Live::open(input, options, store, delivered)
         .await
         .map_err(plain)?;
+    // Only what has started counts as used.
+    operator.remember(true)?;
     tell_opened(&mut err, &opened, &settings)?;
     let mut is_stopping = false;
+    let mut is_due = true;
     loop {
         deliver(&mut live, &mut outbox, answering.as_ref()).await?;
-        if live.poll().await.map_err(plain)? {
+        if std::mem::take(&mut is_due) && live.poll().await.map_err(plain)? {
             let (again, opened) = live.reopen().await.map_err(plain)?;
             live = again;
             tell_opened(&mut err, &opened, &settings)?;
+            is_due = true;
             continue;
+        }
+        let mut judged_aside = false;
+        let mut released = releases::asked(&settings.state);
+        for request in &released {
+            if !live.release(&request.rule) {
+                writeln!(err, "rule `{}` does not rest", printable(&request.rule))?;
+            }
         }
         while !is_stopping && let Some(report) = live.step().await.map_err(plain)? {
             deliver(&mut live, &mut outbox, answering.as_ref()).await?;
             tell_step(&mut err, &report, arguments.quiet)?;
+            judged_aside |= report.judged_aside;
+            // Committed: a stop before would have it read again.
+            for request in released.drain(..) {
+                request.done();
+            }
             is_stopping = tokio::select! {
                 biased;
                 () = &mut stop => true,
@@ -133,14 +159,25 @@ async fn serve(arguments: Arguments) -> Result<u8> {
                 break;
             }
         }
+        for request in released {
+            request.done();
+        }
         live.note_delivered().map_err(plain)?;
-        if is_stopping || arguments.once {
+        if is_stopping || (arguments.once && !live.is_judging() && !judged_aside) {
             break;
+        }
+        if arguments.once && judged_aside {
+            // Time moves with the step that follows.
+            continue;
         }
         tokio::select! {
             () = &mut stop => break,
             error = failed(&mut answering) => return Err(error),
-            () = tokio::time::sleep(poll) => {}
+            () = live.judged() => {}
+            () = &mut pause => {
+                is_due = true;
+                pause.as_mut().reset(tokio::time::Instant::now() + poll);
+            }
         }
     }
     deliver(&mut live, &mut outbox, answering.as_ref()).await?;
@@ -210,6 +247,10 @@ fn options(
             range,
             partitions: partitions.map_or(defaults.partitions, usize::from),
             max_pending_rows: settings.pending_rows,
+            fairness: Some(Fairness {
+                rule_time: duration("rule_time", &settings.rule_time)?,
+                first_rest: duration("rest", &settings.rest)?,
+            }),
             ..defaults
         },
         lateness,

@@ -1,7 +1,7 @@
 //! `yagura status`: how far a service is, from its state.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -29,14 +29,10 @@ pub(crate) struct Arguments {
 const AFTER_HELP: &str = "\
 It reads the state alone, whether the service runs or not. BEHIND is the time between the clock and the latest event;
 SETTLED is the time before which nothing is still to come. Late findings came after their time was settled: rules without
-correlation told them, correlations did not see them.";
+correlation told them, correlations did not see them. RESTING are rules whose plugins failed repeatedly.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
-    let dir = match (&arguments.state, &arguments.config) {
-        (Some(dir), _) => dir.clone(),
-        (None, Some(file)) => Config::read(file)?.serve.unwrap_or_default().state,
-        (None, None) => ServeSettings::default().state,
-    };
+    let dir = state_of(arguments.config.as_deref(), arguments.state.as_deref())?;
     let status = Store::status(&dir)?;
     let mut out = io::stdout().lock();
     match arguments.format {
@@ -44,6 +40,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         Format::Text => print(&mut out, &status)?,
     }
     Ok(0)
+}
+
+/// Returns the directory of a service's state, which is given or that of its configuration.
+pub(super) fn state_of(config: Option<&Path>, state: Option<&Path>) -> Result<PathBuf> {
+    Ok(match (state, config) {
+        (Some(dir), _) => dir.to_owned(),
+        (None, Some(file)) => Config::read(file)?.serve.unwrap_or_default().state,
+        (None, None) => ServeSettings::default().state,
+    })
 }
 
 fn print(out: &mut impl Write, status: &Status) -> Result<()> {
@@ -96,6 +101,7 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
             minute(*watermark)
         )?;
     }
+    print_rests(out, status, now)?;
     let mut rules = output::table([
         "RULE", "KEYS", "ON DISK", "MEMORY", "LATE", "CAPPED", "NO KEY", "NO VALUE",
     ]);
@@ -152,6 +158,35 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
     Ok(())
 }
 
+/// Tells of the rules that rest, and what they do not judge meanwhile.
+fn print_rests(out: &mut impl Write, status: &Status, now: i64) -> Result<()> {
+    let rests = status.tables.iter().flat_map(|table| &table.rests);
+    let mut resting = rests.filter(|rest| rest.is_resting).peekable();
+    if resting.peek().is_none() {
+        return Ok(());
+    }
+    let mut table = output::table(["RESTING", "SINCE (UTC)", "UNTIL (UTC)", "NOT JUDGED", "WHY"]);
+    for rest in resting {
+        table.add_row([
+            printable(&rest.rule),
+            minute(rest.since),
+            if rest.until.micros() <= now {
+                "on trial".to_owned()
+            } else {
+                minute(Some(rest.until))
+            },
+            number(rest.events + rest.wakes),
+            printable(&rest.reason),
+        ]);
+    }
+    writeln!(out, "{table}")?;
+    writeln!(
+        out,
+        "`yagura release RULE --config FILE` tries a rule again before its rest is over"
+    )?;
+    Ok(())
+}
+
 fn state(table: &TableStatus) -> String {
     if let Some(problem) = &table.problem {
         return format!("waits: {}", printable(problem));
@@ -159,6 +194,9 @@ fn state(table: &TableStatus) -> String {
     let mut parts = Vec::new();
     if table.is_idle {
         parts.push("silent".to_owned());
+    }
+    if table.aside > 0 {
+        parts.push(format!("{} events judged aside", number(table.aside)));
     }
     if table.bad > 0 {
         parts.push(format!("{} unreadable", number(table.bad)));

@@ -444,6 +444,7 @@ fn everything(manifest: &PluginManifest, read: &CaseFile) -> Grant {
             read.search.iter().map(|searched| &searched.table),
         ),
         lookups: granted(&wants.lookups, read.lookups.keys()),
+        ..Grant::default()
     }
 }
 

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 use yagura_core::case::InlineTest;
-use yagura_core::{Alert, Pack, Rule};
+use yagura_core::{Alert, Grants, Pack, Rule};
 use yagura_engine::report::RuleCost;
 use yagura_engine::{EngineError, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::Meter;
@@ -62,7 +62,13 @@ impl Suite {
     /// Whatever is wrong with the pack or with its cases by themselves.
     pub(crate) async fn read(dir: &Path, field_maps: &[PathBuf], only: &str) -> Result<Self> {
         let pack = Pack::read(dir)?;
-        let loaded = packs::load(&[dir.to_owned()], &[], field_maps, Meter::Fuel)?;
+        let loaded = packs::load(
+            &[dir.to_owned()],
+            &[],
+            field_maps,
+            &Grants::default(),
+            Meter::Fuel,
+        )?;
         if let Some(problem) = loaded.sigma.load.problems.first() {
             return Err(RuleFault(problem.to_string()).into());
         }

@@ -16,7 +16,7 @@ use yagura::plugin::log::{Level, log};
 use yagura::plugin::types::DataType;
 
 /// What a rule's id makes the detector do when it gets a batch. Each has a test in `tests/it/hostile_guests.rs`.
-const BEHAVIOURS: [&str; 22] = [
+const BEHAVIOURS: [&str; 23] = [
     // Does what it should.
     "well-behaved",
     // A finding with the whole batch in its context.
@@ -32,6 +32,7 @@ const BEHAVIOURS: [&str; 22] = [
     "output-flood",
     "output-huge",
     "log-flood",
+    "slow",
     // Crashes.
     "panics",
     "trap-on-third-batch",
@@ -50,6 +51,9 @@ const BEHAVIOURS: [&str; 22] = [
     "guest-error-retry-once",
 ];
 
+/// Rules that do some work and find something now and then, to stand beside the others.
+const HONEST: usize = 100;
+
 /// What the instance remembers.
 struct State {
     rules: Vec<Rule>,
@@ -65,7 +69,12 @@ struct Hostile;
 
 impl Guest for Hostile {
     fn rules() -> Vec<String> {
-        BEHAVIOURS.map(str::to_owned).to_vec()
+        let honest = (0..HONEST).map(|number| format!("honest-{number}"));
+        BEHAVIOURS
+            .map(str::to_owned)
+            .into_iter()
+            .chain(honest)
+            .collect()
     }
 
     fn open(config: String, rules: Vec<Rule>) -> Result<(), PluginError> {
@@ -95,6 +104,10 @@ impl Guest for Hostile {
                 log_flood();
                 Ok(each_row(&batch))
             }
+            "slow" => {
+                slow(batch.rows);
+                Ok(each_row(&batch))
+            }
             "panics" => panics(&batch),
             "trap-on-third-batch" if count == 3 => trap_on_third_batch(),
             "garbage-rows" => Ok(vec![finding(vec![0, batch.rows])]),
@@ -109,6 +122,7 @@ impl Guest for Hostile {
             "guest-error-retry-once" if count == 1 => {
                 Err(PluginError::Retry("not warmed up yet".to_owned()))
             }
+            id if id.starts_with("honest-") => Ok(rare_rows(&batch)),
             _ => Ok(each_row(&batch)),
         }
     }
@@ -168,6 +182,21 @@ fn titled(title: String) -> Finding {
 
 fn each_row(batch: &Batch) -> Vec<Finding> {
     (0..batch.rows).map(|row| finding(vec![row])).collect()
+}
+
+/// One finding for each row whose number in the last column is a multiple of 250.
+fn rare_rows(batch: &Batch) -> Vec<Finding> {
+    let last = batch
+        .columns
+        .last()
+        .map_or(&[][..], |column| &column.values);
+    let (numbers, _) = last.as_chunks::<8>();
+    let numbers = numbers.iter().map(|bytes| i64::from_le_bytes(*bytes));
+    (0..)
+        .zip(numbers)
+        .filter(|(_, number)| number % 250 == 0)
+        .map(|(row, _)| finding(vec![row]))
+        .collect()
 }
 
 /// Says whether a number in the last column is one of those on which the plugin fails.
@@ -231,6 +260,18 @@ fn endless_loop() -> ! {
     loop {
         number = black_box(number.wrapping_add(1));
     }
+}
+
+/// Takes about half a millisecond for each row, and then answers as it should.
+fn slow(rows: u32) {
+    let mut mixed = u64::from(rows) | 1;
+    for _ in 0..u64::from(rows) * 200_000 {
+        // Each step needs the one before, so that nothing can be left out.
+        mixed ^= mixed << 13;
+        mixed ^= mixed >> 7;
+        mixed ^= mixed << 17;
+    }
+    black_box(mixed);
 }
 
 #[inline(never)]

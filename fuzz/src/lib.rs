@@ -1,0 +1,81 @@
+//! Everything that reads bytes of others, as functions that take any bytes: none may panic, hang, or use without bound.
+//!
+//! `cargo test` gives them the inputs of `corpus/`, and parts of them; `cargo xtask fuzz` looks for more.
+
+mod logs;
+mod packs;
+mod rules;
+mod service;
+
+/// The environment variable that names the target.
+pub const TARGET: &str = "YAGURA_FUZZ_TARGET";
+
+/// Something that reads bytes of others.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name, and that of its folder in `corpus/`.
+    pub name: &'static str,
+    /// What it reads, and from whom.
+    pub about: &'static str,
+    /// Reads some bytes.
+    pub read: fn(&[u8]),
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "archive",
+        about: "a pack in one file, as it comes over the network",
+        read: packs::archive,
+    },
+    Target {
+        name: "archive-inside",
+        about: "the entries of a pack in one file, before they are compressed",
+        read: packs::archive_inside,
+    },
+    Target {
+        name: "layout",
+        about: "packs carried by hand: `yagura load`",
+        read: packs::layout,
+    },
+    Target {
+        name: "manifest",
+        about: "MANIFEST.sha256, signatures and keys of a pack",
+        read: packs::manifest,
+    },
+    Target {
+        name: "pack-files",
+        about: "pack.toml, rules, policies, and what an operator keeps beside them",
+        read: packs::texts,
+    },
+    Target {
+        name: "condition",
+        about: "the condition of a rule, to the plan that judges it",
+        read: rules::condition,
+    },
+    Target {
+        name: "sigma",
+        about: "Sigma rules, filters and correlations, to the conditions that judge them",
+        read: rules::sigma,
+    },
+    Target {
+        name: "component",
+        about: "a plugin's component",
+        read: rules::component,
+    },
+    Target {
+        name: "parquet",
+        about: "an object of a table, read and judged",
+        read: logs::parquet,
+    },
+    Target {
+        name: "ingest",
+        about: "logs as text, written as a table and judged",
+        read: logs::ingest,
+    },
+    Target {
+        name: "alert",
+        about: "alerts and incidents as JSON, and what is told of them",
+        read: service::alert,
+    },
+];

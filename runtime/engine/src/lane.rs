@@ -1,0 +1,343 @@
+//! Rules that are judged beside the steps of a service, so that nobody waits for them.
+//!
+//! ```text
+//! a call that fails, or takes more than is fair ──▶ its rows wait here, kept in the state
+//!                                                      │ a thread for each rule, with what the others leave of the machine
+//! a later step ◀── findings, and rows that are done ◀──┘
+//! ```
+//!
+//! Rows of rules without state only: the order in which they are judged does not matter. What is found here comes a little
+//! later, which the table's time waits for, but not for long.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use datafusion::common::DataFusionError;
+use yagura_core::{Finding, TimeRange};
+use yagura_correlate::store::{Deferred, DeferredRows};
+
+use crate::calls::{aside_of, chain};
+use crate::error::EngineError;
+use crate::judge::Judge;
+use crate::keyed::{KeyedRows, Stored, read_rows, rows_as_bytes};
+use crate::plan::TablePlan;
+use crate::quarantine::Quarantine;
+use crate::report::{Progress, SetAside};
+use crate::rows::Rows;
+use crate::runtime::DetectRuntime;
+
+/// How long a table's time waits for rows here. What is found later comes late.
+const TIME_WAITS: Duration = Duration::from_secs(30);
+
+/// Rules that are judged side by side.
+const MOST_THREADS: usize = 16;
+
+/// Batches that one thread judges before what it found is taken.
+const MOST_BATCHES: usize = 4;
+
+/// Bytes of rows that may wait for the rules of one table; more are not judged.
+pub(crate) const MOST_BYTES: usize = 256 << 20;
+
+/// Plugins need up to a mebibyte, and judging has some of its own.
+const STACK: usize = 4 << 20;
+
+/// The rows of one table that wait to be judged beside its steps.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    plan: Arc<TablePlan>,
+    batch_rows: usize,
+    /// By place of the rule in the plan, and number.
+    waiting: BTreeMap<usize, BTreeMap<i64, Waiting>>,
+    running: BTreeMap<usize, Running>,
+    bytes: usize,
+    last_number: i64,
+    /// Since the last [`Lane::take_changes`].
+    changes: Deferred,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    rows: Rows,
+    since: Instant,
+}
+
+/// Rows that are judged now; they stay in `waiting` until they are done.
+#[derive(Debug)]
+struct Running {
+    numbers: Vec<i64>,
+    thread: JoinHandle<Result<Judged, DataFusionError>>,
+}
+
+/// What came of rows that were judged beside the steps.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    pub(crate) findings: Vec<Finding>,
+    /// Events that could not be judged.
+    pub(crate) set_aside: Vec<SetAside>,
+}
+
+impl Lane {
+    pub(crate) fn new(plan: Arc<TablePlan>, batch_rows: usize) -> Self {
+        Self {
+            changes: Deferred {
+                table: plan.table.name.clone(),
+                ..Deferred::default()
+            },
+            plan,
+            batch_rows,
+            waiting: BTreeMap::new(),
+            running: BTreeMap::new(),
+            bytes: 0,
+            last_number: 0,
+        }
+    }
+
+    /// Takes back what waited when the state was stored. Returns what to tell.
+    pub(crate) fn restore(
+        &mut self,
+        stored: Vec<DeferredRows>,
+    ) -> Result<Vec<String>, EngineError> {
+        let mut lost: BTreeMap<(String, &str), u64> = BTreeMap::new();
+        for DeferredRows { number, rule, rows } in stored {
+            self.last_number = self.last_number.max(number);
+            let mut rules = self.plan.rules.iter();
+            let position = rules.position(|plan| plan.rule.id == rule);
+            let takes = |at: &usize| {
+                let rule = &self.plan.rules[*at];
+                rule.plugin.is_some() && !rule.is_keyed()
+            };
+            let (reason, count) = match position.filter(takes) {
+                None => ("it has no plugin any more that could judge them", 0),
+                Some(position) => match read_rows(&self.plan.rules[position], &rows) {
+                    Ok(Stored::Rows(rows)) => {
+                        self.hold(position, number, rows);
+                        continue;
+                    }
+                    Ok(Stored::Outdated(count)) => ("it has other columns now", count),
+                    Err(reason) => {
+                        return Err(EngineError::State(format!(
+                            "rows that wait for rule `{rule}` cannot be read back: {reason}"
+                        )));
+                    }
+                },
+            };
+            *lost.entry((rule, reason)).or_default() += count;
+            self.changes.done.push(number);
+        }
+        let messages = lost.into_iter().map(|((rule, reason), count)| {
+            let events = match count {
+                0 => "events".to_owned(),
+                count => format!("{count} events"),
+            };
+            format!("{events} that waited for rule `{rule}` are not judged: {reason}")
+        });
+        Ok(messages.collect())
+    }
+
+    fn hold(&mut self, position: usize, number: i64, rows: Rows) {
+        self.bytes += rows.bytes();
+        let since = Instant::now();
+        let waiting = self.waiting.entry(position).or_default();
+        waiting.insert(number, Waiting { rows, since });
+    }
+
+    /// Takes rows that a scan left for later. Returns those for which there is no room.
+    ///
+    /// # Errors
+    /// Faults of our own.
+    pub(crate) fn push(&mut self, deferred: Vec<KeyedRows>) -> Result<Vec<SetAside>, EngineError> {
+        let left_out = Progress::default();
+        for KeyedRows { position, mut rows } in deferred {
+            let plan = Arc::clone(&self.plan);
+            let rule = &plan.rules[position];
+            while rows.len() > 0 {
+                let batch = rows.split_to(self.batch_rows.min(rows.len()));
+                let batch = batch.normal(rule)?;
+                if self.bytes + batch.bytes() > MOST_BYTES {
+                    left_out.set_aside(aside_of(rule, &batch, NO_ROOM, true));
+                    continue;
+                }
+                self.last_number += 1;
+                self.changes.rows.push(DeferredRows {
+                    number: self.last_number,
+                    rule: rule.rule.id.clone(),
+                    rows: rows_as_bytes(rule, &batch)?,
+                });
+                self.hold(position, self.last_number, batch);
+            }
+        }
+        Ok(left_out.take_set_aside())
+    }
+
+    /// Returns what came of rows since it was asked; nothing where no judgement has ended.
+    pub(crate) fn collect(&mut self) -> Option<Judged> {
+        let is_done = |running: &Running| running.thread.is_finished();
+        let done: Vec<usize> = self
+            .running
+            .iter()
+            .filter(|(_, running)| is_done(running))
+            .map(|(position, _)| *position)
+            .collect();
+        let mut all: Option<Judged> = None;
+        for position in done {
+            let Some(Running { numbers, thread }) = self.running.remove(&position) else {
+                continue;
+            };
+            let mut gone = Vec::new();
+            if let Some(waiting) = self.waiting.get_mut(&position) {
+                gone.extend(numbers.iter().filter_map(|number| waiting.remove(number)));
+                if waiting.is_empty() {
+                    self.waiting.remove(&position);
+                }
+            }
+            self.bytes -= gone.iter().map(|held| held.rows.bytes()).sum::<usize>();
+            self.changes.done.extend(numbers);
+            let all = all.get_or_insert_default();
+            let reason = match thread.join() {
+                Ok(Ok(judged)) => {
+                    all.findings.extend(judged.findings);
+                    all.set_aside.extend(judged.set_aside);
+                    continue;
+                }
+                Ok(Err(error)) => chain(&error),
+                Err(_) => "the judgement broke off".to_owned(),
+            };
+            // A fault of ours, most likely: the service goes on, and the events are named.
+            let rule = &self.plan.rules[position];
+            let rows = gone.iter().map(|held| &held.rows);
+            all.set_aside
+                .extend(rows.map(|rows| aside_of(rule, rows, &reason, false)));
+        }
+        all
+    }
+
+    /// Begins to judge what waits, the oldest first, but for rules that rest.
+    pub(crate) fn start(&mut self, runtime: &Arc<DetectRuntime>) {
+        let oldest =
+            |waiting: &BTreeMap<i64, Waiting>| waiting.values().map(|held| held.since).min();
+        let mut ready: Vec<(Option<Instant>, usize)> = self
+            .waiting
+            .iter()
+            .filter(|(position, _)| {
+                let rests = runtime.quarantine.rests(self.plan.rules[**position].index);
+                !rests && !self.running.contains_key(position)
+            })
+            .map(|(position, waiting)| (oldest(waiting), *position))
+            .collect();
+        ready.sort_unstable();
+        for (_, position) in ready {
+            if self.running.len() >= MOST_THREADS {
+                return;
+            }
+            let held = self.waiting.get(&position).into_iter().flatten();
+            let (numbers, parts): (Vec<i64>, Vec<Rows>) = held
+                .take(MOST_BATCHES)
+                .map(|(number, held)| (*number, held.rows.clone()))
+                .unzip();
+            let (plan, runtime) = (Arc::clone(&self.plan), Arc::clone(runtime));
+            let batch_rows = self.batch_rows;
+            let thread = std::thread::Builder::new()
+                .name("yagura-aside".to_owned())
+                .stack_size(STACK)
+                .spawn(move || {
+                    give_way();
+                    judge(plan, runtime, batch_rows, position, parts)
+                });
+            match thread {
+                Ok(thread) => {
+                    self.running.insert(position, Running { numbers, thread });
+                }
+                // The rows wait for a machine that has a thread to spare.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot start a thread for a rule");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Returns the earliest event, in microseconds, for which the table's time has to wait: of rules that do not rest.
+    pub(crate) fn earliest(&self, quarantine: &Quarantine) -> Option<i64> {
+        let waiting = self
+            .waiting
+            .iter()
+            .filter(|(position, _)| !quarantine.rests(self.plan.rules[**position].index));
+        let waiting = waiting.flat_map(|(_, waiting)| waiting.values());
+        let waiting = waiting.filter(|waiting| waiting.since.elapsed() < TIME_WAITS);
+        let events = waiting.flat_map(|waiting| &waiting.rows.events);
+        events.map(|event| event.time.micros()).min()
+    }
+
+    /// Says whether the judgement of some rule has ended, so that a step has something to do.
+    pub(crate) fn has_news(&self) -> bool {
+        self.running
+            .values()
+            .any(|running| running.thread.is_finished())
+    }
+
+    /// Says whether rules are judged now.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.running.is_empty()
+    }
+
+    /// Returns how many rows wait.
+    pub(crate) fn rows(&self) -> u64 {
+        let waiting = self.waiting.values().flat_map(BTreeMap::values);
+        waiting.map(|waiting| waiting.rows.len() as u64).sum()
+    }
+
+    /// Returns the indexes of rules for which rows wait.
+    pub(crate) fn rules(&self) -> BTreeSet<usize> {
+        let positions = self.waiting.keys();
+        positions.map(|at| self.plan.rules[*at].index).collect()
+    }
+
+    /// Returns what is to be stored since it was asked; nothing where that is nothing.
+    pub(crate) fn take_changes(&mut self) -> Option<Deferred> {
+        if self.changes.rows.is_empty() && self.changes.done.is_empty() {
+            return None;
+        }
+        let nothing = Deferred {
+            table: self.changes.table.clone(),
+            ..Deferred::default()
+        };
+        Some(std::mem::replace(&mut self.changes, nothing))
+    }
+}
+
+/// Why events are not judged that came while too many waited.
+pub(crate) const NO_ROOM: &str =
+    "too many events of the table wait already for rules whose plugins are slow or fail";
+
+/// Judges rows of one rule on a thread of its own.
+fn judge(
+    plan: Arc<TablePlan>,
+    runtime: Arc<DetectRuntime>,
+    batch_rows: usize,
+    position: usize,
+    parts: Vec<Rows>,
+) -> Result<Judged, DataFusionError> {
+    let progress = Arc::new(Progress::default());
+    let mut judge = Judge::new(plan, runtime, TimeRange::default(), batch_rows);
+    judge.take_time(Arc::clone(&progress));
+    let mut findings = Vec::new();
+    for rows in parts {
+        findings.extend(judge.judge_aside(position, rows)?);
+    }
+    // The instance is for others to use.
+    findings.extend(judge.finish()?);
+    Ok(Judged {
+        findings,
+        set_aside: progress.take_set_aside(),
+    })
+}
+
+/// Leaves the processor to every other thread that wants it. Where that cannot be asked for, it shares like any other.
+fn give_way() {
+    use thread_priority::{ThreadPriority, set_current_thread_priority};
+    if let Err(error) = set_current_thread_priority(ThreadPriority::Min) {
+        tracing::debug!(?error, "a thread keeps its priority");
+    }
+}

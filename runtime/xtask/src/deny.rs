@@ -1,0 +1,62 @@
+//! `cargo xtask deny`: what dependencies may be.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::run::{cargo, root, run, status};
+use crate::toolchain::{cache_dir, on_path};
+
+/// The version that is installed where there is none.
+const VERSION: &str = "0.20.2";
+
+/// The workspaces with lock files of their own.
+const WORKSPACES: [&str; 3] = [
+    "Cargo.toml",
+    "plugins/Cargo.toml",
+    "examples/three-languages/rust/detector/Cargo.toml",
+];
+
+pub(crate) fn run_task() -> Result<()> {
+    let own = cache_dir().join("tools/cargo-deny");
+    let mut program = own.join("bin/cargo-deny");
+    if let Some(found) = on_path("cargo-deny") {
+        program = found;
+    } else if !program.is_file() {
+        run(cargo()
+            .args(["install", "--locked", "cargo-deny", "--version", VERSION])
+            .arg("--root")
+            .arg(&own))?;
+    }
+    let deny = |manifest: &str| {
+        let mut command = Command::new(&program);
+        command
+            .current_dir(root())
+            .arg("--manifest-path")
+            .arg(root().join(manifest))
+            .arg("check")
+            .arg("--config")
+            .arg(root().join("deny.toml"))
+            // Second versions are listed by hand: `cargo tree --duplicates`.
+            .args(["--allow", "duplicate", "--hide-inclusion-graph"]);
+        command
+    };
+    for manifest in WORKSPACES {
+        run(deny(manifest).args(["licenses", "bans", "sources"]))?;
+    }
+    // The list of advisories is fetched from another place than the dependencies.
+    if !status(
+        Command::new(&program)
+            .current_dir(root())
+            .args(["fetch", "db"]),
+    )?
+    .success()
+    {
+        println!("advisories are left out: their list cannot be fetched from here");
+        return Ok(());
+    }
+    for manifest in WORKSPACES {
+        run(deny(manifest).arg("advisories"))?;
+    }
+    Ok(())
+}

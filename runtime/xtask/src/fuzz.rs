@@ -1,0 +1,77 @@
+//! `cargo xtask fuzz`: look for inputs that do harm.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{cargo, host_target, root, run};
+use crate::toolchain::cache_dir;
+
+/// Arguments of the task.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// How long each target is given inputs
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u64,
+    /// Targets, which are the folders of fuzz/corpus [default: all]
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+}
+
+pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
+    fuzz(arguments.seconds, &arguments.targets)
+}
+
+/// Gives each target inputs for so long. What it finds besides harm is kept for the next time.
+pub(crate) fn fuzz(seconds: u64, targets: &[String]) -> Result<()> {
+    let corpora = root().join("fuzz/corpus");
+    let known = folders(&corpora)?;
+    if let Some(unknown) = targets.iter().find(|target| !known.contains(target)) {
+        bail!(
+            "there is no target `{unknown}`; these are: {}",
+            known.join(", ")
+        );
+    }
+    // The whole workspace is asked for, so that its dependencies are those of every other build.
+    run(cargo()
+        .args(["build", "--workspace", "--bin", "yagura-fuzz"])
+        .args(["--features", "yagura-fuzz/libfuzzer"])
+        .env("RUSTC_WORKSPACE_WRAPPER", root().join("fuzz/rustc")))?;
+    let program = host_target().join("debug/yagura-fuzz");
+    let chosen = if targets.is_empty() { &known } else { targets };
+    for target in chosen {
+        let found = cache_dir().join("fuzz").join(target);
+        let harm = found.join("harm");
+        fs::create_dir_all(&harm).with_context(|| format!("cannot make {}", harm.display()))?;
+        let work = found.join("inputs");
+        fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
+        let mut command = Command::new(&program);
+        command
+            .env("YAGURA_FUZZ_TARGET", target)
+            .arg(&work)
+            .arg(corpora.join(target))
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-artifact_prefix={}/", harm.display()))
+            .args(["-timeout=20", "-rss_limit_mb=3072", "-print_final_stats=1"])
+            .arg("-print_funcs=0");
+        run(&mut command).with_context(|| {
+            format!(
+                "`{target}` was harmed; the input is in {}: copy it to fuzz/corpus/{target}/ and mend what it found",
+                harm.display()
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn folders(dir: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
