@@ -31,8 +31,8 @@ pub const HOSTILE: [&str; 10] = [
     "deep-recursion",
     "output-flood",
     "output-huge",
-    "log-flood",
-    "slow",
+    "log-flood-rare",
+    "slow-rare",
     "panics",
     "garbage-pointer",
     "guest-error-data",
@@ -231,7 +231,10 @@ fn write_minute(file: &Path, minute: usize, events: usize) -> Result<()> {
     let spacing = 60_000_000 / events.max(1) as i64;
     let begin = start.micros() + minute as i64 * 60_000_000;
     let times = (0..events as i64).map(|event| begin + event * spacing);
-    let mixed = |number: i64| number.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let mixed = |number: i64| {
+        let once = number.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (once ^ (once >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32
+    };
     let services = numbers().map(|number| format!("s{}", mixed(number) % 100));
     let names = numbers().map(|number| format!("name-{}", number % 1_013));
     let columns: Vec<(&str, ArrayRef)> = vec![

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use datafusion::common::DataFusionError;
+use thread_priority::ThreadPriority;
 use yagura_core::{Finding, TimeRange};
 use yagura_correlate::store::{Deferred, DeferredRows};
 
@@ -334,10 +335,21 @@ fn judge(
     })
 }
 
-/// Leaves the processor to every other thread that wants it. Where that cannot be asked for, it shares like any other.
+/// Leaves the processor to every other thread that wants it, at once. Where that cannot be asked for, it shares like any other.
 fn give_way() {
-    use thread_priority::{ThreadPriority, set_current_thread_priority};
-    if let Err(error) = set_current_thread_priority(ThreadPriority::Min) {
-        tracing::debug!(?error, "a thread keeps its priority");
+    #[cfg(target_os = "linux")]
+    let asked = {
+        use thread_priority::unix::{
+            NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+            thread_native_id,
+        };
+        // A low priority alone still keeps others waiting for the end of its turn.
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
+    };
+    #[cfg(not(target_os = "linux"))]
+    let asked = thread_priority::set_current_thread_priority(ThreadPriority::Min);
+    if let Err(error) = asked {
+        tracing::warn!(?error, "a thread keeps its priority");
     }
 }

@@ -33,15 +33,15 @@ const FAULTS_UNTIL_REST: u32 = 3;
 const LONGEST_REST: i64 = 3_600_000_000;
 
 /// Time for each event that a rule may always have beside [`Fairness::rule_time`]: a rule with many events is not slow.
-const TIME_OF_AN_EVENT: Duration = Duration::from_micros(100);
+const TIME_OF_AN_EVENT: Duration = Duration::from_micros(10);
 
 /// How many times what is fair a rule may take that cannot be judged aside.
-const PATIENCE: u32 = 10;
+const PATIENCE: u32 = 100;
 
 /// What rules that work side by side, step after step, owe each other.
 #[derive(Debug, Clone, Copy)]
 pub struct Fairness {
-    /// Time that a step waits for one rule's plugin, beside a tenth of a millisecond for each event.
+    /// Time that a step waits for one rule's plugin, beside ten microseconds for each event.
     pub rule_time: Duration,
     /// How long a rule rests at first after repeated faults.
     pub first_rest: Duration,
@@ -50,7 +50,7 @@ pub struct Fairness {
 impl Default for Fairness {
     fn default() -> Self {
         Self {
-            rule_time: Duration::from_secs(1),
+            rule_time: Duration::from_millis(100),
             first_rest: Duration::from_secs(60),
         }
     }

@@ -116,7 +116,7 @@ pub(crate) struct ServeSettings {
     pub(crate) plugin_memory_mib: usize,
     /// Events of a table that may wait for rules with `partition_by`.
     pub(crate) pending_rows: usize,
-    /// Time that a step waits for one rule's plugin, beside a tenth of a millisecond an event.
+    /// Time that a step waits for one rule's plugin, beside ten microseconds an event.
     pub(crate) rule_time: String,
     /// How long a rule rests at first after repeated faults of its plugin.
     pub(crate) rest: String,
@@ -139,7 +139,7 @@ impl Default for ServeSettings {
             keys_on_disk: 50_000_000,
             plugin_memory_mib: crate::packs::PLUGIN_MEMORY_MIB,
             pending_rows: RunOptions::default().max_pending_rows,
-            rule_time: "1s".to_owned(),
+            rule_time: "100ms".to_owned(),
             rest: "1m".to_owned(),
         }
     }

@@ -39,7 +39,7 @@ async fn ninety_of_a_hundred_find_what_they_find_alone_and_every_fault_has_a_nam
         let is_named = |rule: &&str| message.contains(&format!("rule `{rule}` "));
         assert!(HOSTILE.iter().any(is_named), "{message}");
     }
-    for rule in ["log-flood", "slow"] {
+    for rule in ["log-flood-rare", "slow-rare"] {
         assert!(beside.settled.contains_key(rule), "{rule} did find things");
     }
     let most = beside.plugin_memory.iter().max();

@@ -141,6 +141,11 @@ fn time_is_that_of_the_clock_or_of_the_processor() {
         let mut detector = open("slow");
         detector.set_pace(pace);
         assert_eq!(batch(&mut detector).unwrap().len(), 4, "{pace:?}");
+        for rare in ["slow-rare", "log-flood-rare"] {
+            let mut detector = open(rare);
+            detector.set_pace(pace);
+            assert!(batch(&mut detector).unwrap().len() <= 4, "{pace:?}");
+        }
     }
 }
 

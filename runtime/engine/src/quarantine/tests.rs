@@ -127,13 +127,13 @@ fn a_rule_that_takes_more_than_is_fair_is_judged_aside() {
     quarantine.begin_step(at(0), &nobody);
     assert_eq!(
         quarantine.fair_time(10_000),
-        Some(Duration::from_secs(2)),
-        "a second, and 100 µs an event"
+        Some(Duration::from_millis(200)),
+        "a tenth of a second, and 10 µs an event"
     );
-    assert!(quarantine.took(4, 1_000, Duration::from_secs(1)));
+    assert!(quarantine.took(4, 1_000, Duration::from_millis(100)));
     // A rule with many events is not slow.
-    assert!(quarantine.took(7, 1_000_000, Duration::from_secs(100)));
-    assert!(!quarantine.took(4, 0, Duration::from_millis(101)));
+    assert!(quarantine.took(7, 1_000_000, Duration::from_secs(10)));
+    assert!(!quarantine.took(4, 0, Duration::from_millis(11)));
     quarantine.put_aside(4, "it is slow");
     assert!(quarantine.is_aside(4) && !quarantine.rests(4) && !quarantine.is_aside(7));
     assert_eq!(
@@ -146,7 +146,10 @@ fn a_rule_that_takes_more_than_is_fair_is_judged_aside() {
     assert!(quarantine.is_aside(4), "rows of it still wait");
     quarantine.begin_step(at(61), &nobody);
     assert!(!quarantine.is_aside(4));
-    assert!(quarantine.took(4, 1, Duration::from_secs(1)), "a new step");
+    assert!(
+        quarantine.took(4, 1, Duration::from_millis(100)),
+        "a new step"
+    );
     // The next time it is for longer.
     quarantine.put_aside(4, "it is slow");
     quarantine.end_step(at(62), &[]);

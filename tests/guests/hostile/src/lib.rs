@@ -16,7 +16,7 @@ use yagura::plugin::log::{Level, log};
 use yagura::plugin::types::DataType;
 
 /// What a rule's id makes the detector do when it gets a batch. Each has a test in `tests/it/hostile_guests.rs`.
-const BEHAVIOURS: [&str; 23] = [
+const BEHAVIOURS: [&str; 25] = [
     // Does what it should.
     "well-behaved",
     // A finding with the whole batch in its context.
@@ -33,6 +33,9 @@ const BEHAVIOURS: [&str; 23] = [
     "output-huge",
     "log-flood",
     "slow",
+    // The last two, but for finding as little as honest ones do.
+    "log-flood-rare",
+    "slow-rare",
     // Crashes.
     "panics",
     "trap-on-third-batch",
@@ -107,6 +110,14 @@ impl Guest for Hostile {
             "slow" => {
                 slow(batch.rows);
                 Ok(each_row(&batch))
+            }
+            "log-flood-rare" => {
+                log_flood();
+                Ok(rare_rows(&batch))
+            }
+            "slow-rare" => {
+                slow(batch.rows);
+                Ok(rare_rows(&batch))
             }
             "panics" => panics(&batch),
             "trap-on-third-batch" if count == 3 => trap_on_third_batch(),
