@@ -116,7 +116,9 @@ fn an_hour_of_work_without_a_fault_makes_good() {
     quarantine.worked(4);
     quarantine.end_step(at(4_000), &[]);
     assert_eq!(quarantine.resting()[0].rests, 1);
-    quarantine.begin_step(at(3_700 + 3_600), &BTreeSet::new());
+    quarantine.begin_step(at(4_000 + 3_599), &BTreeSet::new());
+    assert_eq!(quarantine.resting()[0].rests, 1, "an hour of work");
+    quarantine.begin_step(at(4_000 + 3_600), &BTreeSet::new());
     assert_eq!(quarantine.resting(), []);
 }
 
