@@ -68,7 +68,7 @@ pub enum ArchiveProblem {
     )]
     Unsealed,
     /// Its bytes are not those that were written.
-    #[error("it is damaged: get it again")]
+    #[error("it is damaged or cut off, or something follows its end: get it again")]
     Seal,
     /// Its frame cannot be unpacked.
     #[error("it is damaged: get it again")]
