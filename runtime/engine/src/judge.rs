@@ -20,9 +20,8 @@ use crate::calls::{
     Answer, Failure, QUARANTINED, in_instance, once, separate, set_aside, twice, with_columns,
 };
 use crate::error::EngineError;
-use crate::lane::NO_ROOM;
 use crate::plan::{RulePlan, TablePlan};
-use crate::report::Progress;
+use crate::report::{NO_ROOM, Progress};
 use crate::rows::{Rows, events_of};
 use crate::runtime::DetectRuntime;
 
@@ -67,7 +66,7 @@ impl Judge {
 
     /// Judges beside the others from now on: what counts of calls is the processor's time, and what is to be told goes to
     /// `progress`.
-    pub(crate) fn take_time(&mut self, progress: Arc<Progress>) {
+    pub(crate) fn stand_aside(&mut self, progress: Arc<Progress>) {
         self.pace = Pace::OfProcessor;
         self.progress = progress;
     }
@@ -193,8 +192,8 @@ impl Judge {
         Ok(())
     }
 
-    /// Hands one batch over. In a service, where other rules wait, what fails or takes long is left for later. Events on which the plugin fails are told from the others and set aside alone; a batch of
-    /// which that cannot be told is a fault of the rule and set aside whole.
+    /// Hands one batch over. In a service, where other rules wait, a call has its fair time once: what fails, or takes longer,
+    /// is left to be judged beside the step.
     fn call(&mut self, position: usize, rows: Rows) -> Result<Vec<Finding>, DataFusionError> {
         let plan = Arc::clone(&self.plan);
         let rule = &plan.rules[position];
@@ -239,11 +238,12 @@ impl Judge {
     fn defer(&self, position: usize, rows: Rows) {
         let rule = &self.plan.rules[position];
         if let Some(rows) = self.runtime.defer(position, rows) {
-            set_aside(&self.progress, rule, &rows, NO_ROOM, true);
+            set_aside(&self.progress, rule, &rows, NO_ROOM, false);
         }
     }
 
-    /// Judges one batch with all that may take.
+    /// Judges one batch with all that may take. Events on which the plugin fails are told from the others and set aside alone; a
+    /// batch of which that cannot be told is a fault of the rule and set aside whole.
     fn judge(&mut self, position: usize, rows: Rows) -> Result<Vec<Finding>, DataFusionError> {
         let plan = Arc::clone(&self.plan);
         let rule = &plan.rules[position];

@@ -25,7 +25,7 @@ use crate::judge::Judge;
 use crate::keyed::{KeyedRows, Stored, read_rows, rows_as_bytes};
 use crate::plan::TablePlan;
 use crate::quarantine::Quarantine;
-use crate::report::{Progress, SetAside};
+use crate::report::{NO_ROOM, Progress, SetAside};
 use crate::rows::Rows;
 use crate::runtime::DetectRuntime;
 
@@ -157,7 +157,7 @@ impl Lane {
                 let batch = rows.split_to(self.batch_rows.min(rows.len()));
                 let batch = batch.normal(rule)?;
                 if self.bytes + batch.bytes() > MOST_BYTES {
-                    left_out.set_aside(aside_of(rule, &batch, NO_ROOM, true));
+                    left_out.set_aside(aside_of(rule, &batch, NO_ROOM, false));
                     continue;
                 }
                 self.last_number += 1;
@@ -308,10 +308,6 @@ impl Lane {
     }
 }
 
-/// Why events are not judged that came while too many waited.
-pub(crate) const NO_ROOM: &str =
-    "too many events of the table wait already for rules whose plugins are slow or fail";
-
 /// Judges rows of one rule on a thread of its own.
 fn judge(
     plan: Arc<TablePlan>,
@@ -322,7 +318,7 @@ fn judge(
 ) -> Result<Judged, DataFusionError> {
     let progress = Arc::new(Progress::default());
     let mut judge = Judge::new(plan, runtime, TimeRange::default(), batch_rows);
-    judge.take_time(Arc::clone(&progress));
+    judge.stand_aside(Arc::clone(&progress));
     let mut findings = Vec::new();
     for rows in parts {
         findings.extend(judge.judge_aside(position, rows)?);

@@ -8,6 +8,10 @@ use std::time::Duration;
 use yagura_core::EventRef;
 use yagura_host::CallCost;
 
+/// Why events are not judged that came while too many waited to be judged beside the steps.
+pub(crate) const NO_ROOM: &str =
+    "too many events of the table wait already for rules whose plugins are slow or fail";
+
 /// Events that a rule did not judge because its plugin failed on them, twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
@@ -98,17 +102,16 @@ impl Progress {
         counter.fetch_add(amount as u64, Ordering::Relaxed);
     }
 
-    /// Records events that were set aside; those of a rule that rests together.
+    /// Records events that were set aside. Those of one rule for which nothing was tried are told together.
     pub(crate) fn set_aside(&self, events: SetAside) {
         let mut all = self.lock();
-        if events.quarantined {
-            let known = all
+        let was_tried = |aside: &SetAside| !aside.quarantined && aside.reason != NO_ROOM;
+        if !was_tried(&events)
+            && let Some(known) = all
                 .iter_mut()
-                .find(|known| known.quarantined && known.rule == events.rule);
-            match known {
-                Some(known) => known.add(events),
-                None => all.push(events),
-            }
+                .find(|known| known.rule == events.rule && known.reason == events.reason)
+        {
+            known.add(events);
             return;
         }
         tracing::warn!(
@@ -208,6 +211,42 @@ mod tests {
                 "rule `r` did not judge 3 events from row 7 of o: it trapped",
                 "rule `r` did not answer one wake-up, asked for by the key of row 7 of o: it trapped",
                 "rule `r` did not judge 2 events and did not answer one wake-up, from row 7 of o: it trapped",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_not_tried_is_told_together_and_not_forgotten() {
+        let event = |row| EventRef {
+            time: Timestamp::MIN,
+            object: "o".into(),
+            row,
+        };
+        let aside = |rule, reason: &str, row, quarantined| SetAside {
+            rule,
+            rule_id: format!("r{rule}"),
+            reason: reason.to_owned(),
+            rows: 5,
+            wakes: 0,
+            first: event(row),
+            last: event(row + 4),
+            quarantined,
+        };
+        let progress = Progress::default();
+        for row in [20, 10] {
+            progress.set_aside(aside(0, NO_ROOM, row, false));
+            progress.set_aside(aside(1, "it rests", row, true));
+            progress.set_aside(aside(0, "it trapped", row, false));
+        }
+        let all = progress.take_set_aside();
+        let told: Vec<_> = all.iter().map(SetAside::message).collect();
+        assert_eq!(
+            told,
+            [
+                "rule `r0` did not judge 10 events from row 10 of o: too many events of the table wait already for rules whose plugins are slow or fail",
+                "rule `r0` did not judge 5 events from row 10 of o: it trapped",
+                "rule `r0` did not judge 5 events from row 20 of o: it trapped",
+                "rule `r1` did not judge 10 events from row 10 of o: it rests",
             ]
         );
     }

@@ -1,7 +1,6 @@
 //! `yagura release`: end the rests of rules.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use yagura_core::names::did_you_mean;
@@ -10,18 +9,14 @@ use yagura_correlate::store::{Rest, Store};
 use crate::output::{count, printable};
 use crate::releases;
 
-use super::status::state_of;
+use super::status::Service;
 
 /// Try rules again at once that rest after repeated faults of their plugins.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Configuration file of the service
-    #[arg(long, value_name = "FILE", required_unless_present = "state")]
-    config: Option<PathBuf>,
-    /// Directory of its state
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    state: Option<PathBuf>,
+    #[command(flatten)]
+    service: Service,
     /// All rules that rest
     #[arg(long, conflicts_with = "rules")]
     all: bool,
@@ -36,7 +31,7 @@ is released is tried with the service's next step as if it had never failed. A p
 service's next start by itself.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
-    let dir = state_of(arguments.config.as_deref(), arguments.state.as_deref())?;
+    let dir = arguments.service.state()?;
     let status = Store::status(&dir)?;
     let rests = status.tables.iter().flat_map(|table| &table.rests);
     let resting: Vec<&Rest> = rests.filter(|rest| rest.is_resting).collect();

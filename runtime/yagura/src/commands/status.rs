@@ -1,7 +1,7 @@
 //! `yagura status`: how far a service is, from its state.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -15,15 +15,33 @@ use crate::output::{self, Format, number, printable};
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    service: Service,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// Which service is meant.
+#[derive(Debug, clap::Args)]
+pub(super) struct Service {
     /// Configuration file of the service
     #[arg(long, value_name = "FILE", required_unless_present = "state")]
     config: Option<PathBuf>,
     /// Directory of its state
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     state: Option<PathBuf>,
-    /// How to print it
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+}
+
+impl Service {
+    /// Returns the directory of its state.
+    pub(super) fn state(&self) -> Result<PathBuf> {
+        Ok(match (&self.state, &self.config) {
+            (Some(dir), _) => dir.clone(),
+            (None, Some(file)) => Config::read(file)?.serve.unwrap_or_default().state,
+            (None, None) => ServeSettings::default().state,
+        })
+    }
 }
 
 const AFTER_HELP: &str = "\
@@ -32,7 +50,7 @@ SETTLED is the time before which nothing is still to come. Late findings came af
 correlation told them, correlations did not see them. RESTING are rules whose plugins failed repeatedly.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
-    let dir = state_of(arguments.config.as_deref(), arguments.state.as_deref())?;
+    let dir = arguments.service.state()?;
     let status = Store::status(&dir)?;
     let mut out = io::stdout().lock();
     match arguments.format {
@@ -40,15 +58,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         Format::Text => print(&mut out, &status)?,
     }
     Ok(0)
-}
-
-/// Returns the directory of a service's state, which is given or that of its configuration.
-pub(super) fn state_of(config: Option<&Path>, state: Option<&Path>) -> Result<PathBuf> {
-    Ok(match (state, config) {
-        (Some(dir), _) => dir.to_owned(),
-        (None, Some(file)) => Config::read(file)?.serve.unwrap_or_default().state,
-        (None, None) => ServeSettings::default().state,
-    })
 }
 
 fn print(out: &mut impl Write, status: &Status) -> Result<()> {
