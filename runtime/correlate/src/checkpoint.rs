@@ -24,8 +24,21 @@ pub(crate) struct Checkpoint {
     pub(crate) reports: Vec<(String, Option<Vec<u8>>)>,
     /// For each stage when its rule saw its first hit.
     pub(crate) started: Vec<(String, i64)>,
-    /// For each domain's tables the time that it has settled.
-    pub(crate) watermarks: Vec<(Vec<String>, i64)>,
+    /// For each domain.
+    pub(crate) watermarks: Vec<Settled>,
+    /// Rules that are behind their domain, the time that they have settled, and that of their domain.
+    pub(crate) held: Vec<(String, i64, i64)>,
+}
+
+/// What a domain has settled.
+#[derive(Debug, Clone)]
+pub(crate) struct Settled {
+    /// The domain's tables.
+    pub(crate) tables: String,
+    /// Everything before it, but for rules that are held back.
+    pub(crate) watermark: i64,
+    /// Findings before it are not needed any more.
+    pub(crate) needed_from: i64,
 }
 
 /// Findings of one domain that wait.
@@ -149,17 +162,24 @@ impl Fold {
             each(&mut domain.windows, &name);
         }
         checkpoint.pending = self.waiting(numbers);
-        for domain in &self.domains {
-            checkpoint
-                .watermarks
-                .push((domain.tables.clone(), domain.watermark));
-        }
-        let oldest = self
-            .domains
+        let settled = self.domains.iter().enumerate();
+        let settled = settled.map(|(number, domain)| Settled {
+            tables: domain.tables.join(","),
+            watermark: domain.watermark,
+            needed_from: self.needed_from(number),
+        });
+        checkpoint.watermarks.extend(settled);
+        let held = self.held_rules().into_iter().filter_map(|(id, time)| {
+            let rule = *self.index_of.get(&id)?;
+            let domain = &self.domains[self.graph.domain_of[rule]];
+            Some((id, time, domain.watermark))
+        });
+        checkpoint.held.extend(held);
+        let needed_from = checkpoint
+            .watermarks
             .iter()
-            .map(|domain| domain.watermark)
-            .min()
-            .unwrap_or(i64::MIN);
+            .map(|domain| domain.needed_from);
+        let oldest = needed_from.min().unwrap_or(i64::MIN);
         checkpoint.objects = self
             .objects
             .take_changed()
@@ -222,8 +242,9 @@ impl Fold {
                 found.fields.get(at).cloned().flatten()
             });
             found.fields = fields.collect();
+            let is_needed = self.waits_still(rule, found.time);
             let domain = &mut self.domains[self.graph.domain_of[rule]];
-            if found.time >= domain.watermark {
+            if is_needed {
                 domain.pending.push(found);
                 domain.fresh += 1;
             }
@@ -257,6 +278,7 @@ impl Fold {
                 domain.watermark = domain.watermark.max(watermark);
             }
         }
+        self.restore_time(tables, watermark);
     }
 
     pub(crate) fn restore_object(

@@ -8,6 +8,7 @@
 //! What is settled is a function of the findings in event-time order. How they arrive, in which steps, and how many threads
 //! work decides only when.
 
+mod hold;
 mod say;
 mod tell;
 mod types;
@@ -22,6 +23,7 @@ pub use types::{
 use yagura_core::rule::Report;
 use yagura_core::{Finding, Rule, key};
 
+use crate::fold::hold::Hold;
 use crate::found::{Found, Hit, Kept, Objects};
 use crate::graph::{Graph, GraphError, Source};
 use crate::group::Cold;
@@ -44,6 +46,7 @@ pub struct Fold {
     /// For each rule the stages that take its findings.
     routes: Vec<Vec<(usize, Source)>>,
     pub(crate) domains: Vec<Domain>,
+    pub(crate) hold: Hold,
     pub(crate) objects: Objects,
     pub(crate) reports: Reports,
     options: FoldOptions,
@@ -110,6 +113,7 @@ impl Fold {
             fresh: 0,
             windows: Keyed::new(Windows {
                 policies: policies.clone(),
+                held: HashMap::new(),
             }),
             is_stale: false,
         });
@@ -122,6 +126,7 @@ impl Fold {
             graph,
             stages,
             routes,
+            hold: Hold::default(),
             objects: Objects::default(),
             reports: Reports::default(),
             options,
@@ -160,8 +165,8 @@ impl Fold {
             let Some(number) = self.graph.domain_of.get(finding.rule).copied() else {
                 continue;
             };
+            let is_late = finding.time.micros() < self.passed(finding.rule);
             let domain = &mut self.domains[number];
-            let is_late = finding.time.micros() < domain.watermark;
             let found = Found::new(finding, &mut self.objects);
             if is_late {
                 let id = &self.rules[found.rule as usize].id;
@@ -180,6 +185,7 @@ impl Fold {
                 .iter()
                 .map(|table| watermark(table));
             let passed = Mark::of_all(marks).max(self.domains[number].watermark);
+            self.hold_back(number, passed);
             let (closed, touched) = self.settle(number, passed, cold, &mut output.counters)?;
             self.tell(number, closed, touched, cold, &mut told)?;
         }
@@ -200,6 +206,7 @@ impl Fold {
     ) -> Result<StepOutput, String> {
         let mut output = StepOutput::default();
         let mut told = Vec::new();
+        self.hold = Hold::default();
         for number in 0..self.domains.len() {
             let domain = &self.domains[number];
             let last = domain.pending.iter().map(|found| found.time).max();
@@ -234,17 +241,19 @@ impl Fold {
         cold: &mut dyn ColdStore,
         counters: &mut Counters,
     ) -> Result<(Ended, BTreeSet<String>), String> {
+        self.domains[number].watermark = watermark;
+        let mut ready = std::mem::take(&mut self.domains[number].pending);
+        let is_ready = |found: &Found| found.time < self.passed(found.rule as usize);
+        let are_ready: Vec<bool> = ready.iter().map(is_ready).collect();
         let domain = &mut self.domains[number];
-        domain.watermark = watermark;
-        let mut ready = std::mem::take(&mut domain.pending);
-        if ready.iter().all(|found| found.time < watermark) {
+        if are_ready.iter().all(|is_ready| *is_ready) {
             domain.fresh = 0;
         } else {
             let first_fresh = ready.len() - domain.fresh.min(ready.len());
             domain.fresh = 0;
             let all = std::mem::take(&mut ready);
-            for (at, found) in all.into_iter().enumerate() {
-                if found.time < watermark {
+            for (at, (found, is_ready)) in all.into_iter().zip(are_ready).enumerate() {
+                if is_ready {
                     ready.push(found);
                 } else {
                     domain.fresh += usize::from(at >= first_fresh);
@@ -268,10 +277,11 @@ impl Fold {
                 continue;
             }
             let hits = inbox.take(stage);
-            self.warm(stage, &hits, watermark, cold)?;
+            let passed = self.passed(rule);
+            self.warm(stage, &hits, passed, cold)?;
             let work = Work {
                 hits,
-                watermark,
+                watermark: passed,
                 workers: self.options.workers,
                 step: self.step,
                 wants_keys: false,
@@ -298,7 +308,11 @@ impl Fold {
             step: self.step,
             wants_keys: self.options.is_live,
         };
-        let (spoken, keys) = self.domains[number].windows.settle(work);
+        let held = self.held_rules();
+        let windows = &mut self.domains[number].windows;
+        windows.hold(held);
+        let (spoken, keys) = windows.settle(work);
+        windows.hold(HashMap::new());
         Ok((spoken.closed, keys.into_iter().collect()))
     }
 

@@ -30,6 +30,8 @@ pub struct Graph {
     pub(crate) fields: Vec<Vec<FieldPath>>,
     /// For each rule the number of its domain: rules whose findings never meet are in different ones.
     pub(crate) domain_of: Vec<usize>,
+    /// For each rule the first of those that correlations join with it, through others too: they share one time.
+    pub(crate) unit_of: Vec<usize>,
     /// For each domain its tables, in order of name.
     pub(crate) domains: Vec<Vec<String>>,
     /// For each rule whether what it says may change until no earlier event can come, even where all its events have.
@@ -190,30 +192,23 @@ impl Graph {
     }
 
     fn find_domains(&mut self, rules: &[Arc<Rule>], entries: &[Vec<(usize, usize)>]) {
-        // Rules of one table share it; a correlation joins the domains of its sources.
-        let mut parent: Vec<usize> = (0..rules.len()).collect();
-        fn root(parent: &mut [usize], mut at: usize) -> usize {
-            while parent[at] != at {
-                parent[at] = parent[parent[at]];
-                at = parent[at];
+        let mut sets = Sets((0..rules.len()).collect());
+        for (index, entries) in entries.iter().enumerate() {
+            for (_, source) in entries {
+                sets.join(index, *source);
             }
-            at
         }
+        self.unit_of = (0..rules.len()).map(|rule| sets.first(rule)).collect();
+        // Rules of one table share its domain, and those that are joined with them.
         let mut first_of: BTreeMap<&str, usize> = BTreeMap::new();
         for (index, rule) in rules.iter().enumerate() {
             if rule.correlation.is_none() {
-                let first = *first_of.entry(&rule.table).or_insert(index);
-                let (a, b) = (root(&mut parent, first), root(&mut parent, index));
-                parent[b] = a;
-            }
-            for (_, source) in &entries[index] {
-                let (a, b) = (root(&mut parent, index), root(&mut parent, *source));
-                parent[b] = a;
+                sets.join(*first_of.entry(&rule.table).or_insert(index), index);
             }
         }
         let mut number: BTreeMap<usize, usize> = BTreeMap::new();
         for (index, rule) in rules.iter().enumerate() {
-            let root = root(&mut parent, index);
+            let root = sets.first(index);
             let next = number.len();
             let domain = *number.entry(root).or_insert(next);
             if domain == self.domains.len() {
@@ -226,6 +221,24 @@ impl Graph {
                 tables.sort();
             }
         }
+    }
+}
+
+/// Rules in sets, each with the number of an earlier one of its set, or its own.
+struct Sets(Vec<usize>);
+
+impl Sets {
+    fn first(&mut self, mut at: usize) -> usize {
+        while self.0[at] != at {
+            self.0[at] = self.0[self.0[at]];
+            at = self.0[at];
+        }
+        at
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.first(a), self.first(b));
+        self.0[a.max(b)] = a.min(b);
     }
 }
 
@@ -329,6 +342,7 @@ mod tests {
         assert_eq!(fields(5), ["ip"]);
         assert_eq!(graph.domains, [vec!["t1", "t2", "t3"], vec!["t4"]]);
         assert_eq!(graph.domain_of, [0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(graph.unit_of, [0, 0, 0, 0, 0, 0, 6]);
         assert_eq!(graph.joined(0), [1, 2, 3, 4, 5]);
     }
 

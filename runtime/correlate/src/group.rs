@@ -272,6 +272,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
                 };
                 slot.bucket = i64::MAX;
                 let due = machine.due(state);
+                let now = machine.now(&slot.key, now);
                 if due >= now {
                     again.push((number, due));
                     continue;

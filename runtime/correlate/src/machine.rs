@@ -44,6 +44,11 @@ pub(crate) trait Machine: Send + Sync {
     /// Does what is due before `now`. Returns false when the state is worth nothing any more.
     fn advance(&self, state: &mut Self::State, now: i64, out: &mut Out) -> bool;
 
+    /// Returns which time a key has where that of all is `now`.
+    fn now(&self, _key: &str, now: i64) -> i64 {
+        now
+    }
+
     /// Returns about how many bytes a state takes beyond itself.
     fn heap(&self, state: &Self::State) -> usize;
 }

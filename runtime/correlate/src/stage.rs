@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use hashbrown::HashMap;
 use yagura_core::Correlation;
 use yagura_core::correlation::{Condition, CorrelationKind, Expression, Window};
 use yagura_core::time::parse_duration;
@@ -128,6 +129,11 @@ impl<M: Machine> Keyed<M> {
 impl Keyed<Windows> {
     pub(crate) fn machine(&self) -> &Windows {
         &self.machine
+    }
+
+    /// Holds rules back, by id, at times of their own.
+    pub(crate) fn hold(&mut self, held: HashMap<String, i64>) {
+        self.machine.held = held;
     }
 
     /// Returns for each key that has hits the windows that it would have: those that would have ended, and the open one.

@@ -425,6 +425,7 @@ impl Store {
         batch.reports = checkpoint.reports;
         batch.started = checkpoint.started;
         batch.watermarks = checkpoint.watermarks;
+        batch.held = checkpoint.held;
         batch.cursor = progress.objects;
         batch.tables = progress.tables;
         batch.log = progress.log;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use yagura_core::alert::{ContextEntry, Observable, identity};
 use yagura_core::{Alert, Evidence, EvidenceEvent, Rule, Severity, Timestamp};
@@ -16,6 +17,8 @@ const MOST_TOLD_APART: usize = 10_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Windows {
     pub(crate) policies: Vec<Policy>,
+    /// Rules, by id, that time has not passed as far as the others.
+    pub(crate) held: HashMap<String, i64>,
 }
 
 /// How the findings of a rule become alerts.
@@ -161,6 +164,14 @@ impl Machine for Windows {
         state.end
     }
 
+    fn now(&self, key: &str, now: i64) -> i64 {
+        if self.held.is_empty() {
+            return now;
+        }
+        let rule = key.split('\0').next().unwrap_or_default();
+        self.held.get(rule).map_or(now, |held| now.min(*held))
+    }
+
     fn advance(&self, state: &mut AlertWindow, now: i64, out: &mut Out) -> bool {
         if state.end >= now {
             return true;
@@ -218,6 +229,7 @@ mod tests {
                 threshold,
                 severity: Severity::Medium,
             }],
+            held: HashMap::new(),
         };
         let mut state = AlertWindow::default();
         let mut out = Out::default();

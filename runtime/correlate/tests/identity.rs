@@ -1,4 +1,5 @@
-//! The same settled alerts, whatever the steps, the threads, the order of arrival, the memory and the restarts.
+//! The same settled alerts, whatever the steps, the threads, the order of arrival, the memory, the restarts, and what is
+//! judged beside the steps.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -86,14 +87,19 @@ struct Event {
     row: usize,
     /// How late it comes, in seconds.
     delay: i64,
+    /// Steps after its arrival until it is judged, where that is done aside.
+    aside: usize,
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let also = proptest::option::weighted(0.2, 1..4_usize);
-    let event = (0..400_i64, 0..4_usize, 0..4_u8, 0..5_u8, 0..LATENESS, also);
+    let aside = prop_oneof![4 => Just(0_usize), 1 => 1..6_usize];
+    let place = (0..400_i64, 0..LATENESS, aside);
+    let event = (place, 0..4_usize, 0..4_u8, 0..5_u8, also);
     proptest::collection::vec(event, 0..120).prop_map(|events| {
         let mut all = Vec::new();
-        for (row, (second, rule, key, value, delay, also)) in events.into_iter().enumerate() {
+        for (row, (place, rule, key, value, also)) in events.into_iter().enumerate() {
+            let (second, delay, aside) = place;
             let event = Event {
                 second,
                 rule,
@@ -101,6 +107,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
                 value,
                 row,
                 delay,
+                aside,
             };
             all.extend(also.map(|other| Event {
                 rule: (rule + other) % 4,
@@ -277,10 +284,24 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
     let mut seen: BTreeMap<&str, i64> = BTreeMap::new();
     let mut steps = plan.steps.iter().cycle();
     let mut step = 0;
-    while !rest.is_empty() {
+    // With the step that has them.
+    let mut aside: Vec<(usize, &Event)> = Vec::new();
+    while !rest.is_empty() || !aside.is_empty() {
         let (now, later) = rest.split_at((*steps.next().unwrap()).min(rest.len()));
         rest = later;
-        let findings = now.iter().map(|(_, event)| finding(&fold, event)).collect();
+        let now_aside = now.iter().filter(|(_, event)| event.aside > 0);
+        aside.extend(now_aside.map(|(_, event)| (step + event.aside, *event)));
+        let judged = aside.extract_if(.., |(at, _)| *at == step);
+        let findings = judged.map(|(_, event)| event);
+        let at_once = now.iter().filter(|(_, event)| event.aside == 0);
+        let findings = findings.chain(at_once.map(|(_, event)| *event));
+        let findings = findings.map(|event| finding(&fold, event)).collect();
+        let mut held: BTreeMap<String, i64> = BTreeMap::new();
+        for (_, event) in &aside {
+            let earliest = held.entry(format!("b{}", event.rule)).or_insert(i64::MAX);
+            *earliest = (*earliest).min(event.second * SECOND);
+        }
+        fold.hold(&held);
         // All that is still to come is no more than so late.
         for (_, event) in now {
             let seen = seen

@@ -77,6 +77,103 @@ fn late_alerts_of_one_key_and_instant_are_told_apart() {
 }
 
 #[test]
+fn a_rule_of_which_events_are_to_be_judged_delays_itself_and_what_joins_it() {
+    let other = BASE.replace("base", "other");
+    let joined = "[rule]\nid = \"joined\"\ntitle = \"{count}\"\n[rule.correlation]\ntype = \"count\"\nrules = [\"base\"]\nwithin = \"60s\"\ncondition = { gte = 3 }\n";
+    let window = "[rule.alert]\nwindow = \"10s\"\n";
+    let rules = rules(&[
+        &format!("{BASE}{window}"),
+        &format!("{other}{window}"),
+        &format!("{joined}{window}"),
+    ]);
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let mut fold = fold(&rules);
+        let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+        store.load(&mut fold).unwrap();
+        (fold, store)
+    };
+    let (mut fold, mut store) = open();
+    let of_other = |second, row| Finding {
+        rule: 1,
+        ..finding(second, row, "k")
+    };
+    let settled = |fold: &mut Fold, store: &mut Store, mark: i64, findings: Vec<Finding>| {
+        let output = fold
+            .step(findings, &|_| Mark::at(mark * SECOND), store)
+            .unwrap();
+        assert!(output.counters.late.is_empty(), "{:?}", output.counters);
+        store.commit(fold, Progress::default()).unwrap();
+        let settled = output.changes.into_iter();
+        let settled = settled.filter(|change| change.state == State::Settled);
+        let told = settled.map(|change| (change.alert.rule, change.alert.count));
+        told.collect::<Vec<_>>()
+    };
+    let told = |rule: &str, count| (rule.to_owned(), count);
+    // An event of the first rule at 12 s is still to be judged.
+    assert!(fold.hold(&[("base".to_owned(), 12 * SECOND)].into()));
+    let arrived = vec![finding(10, 0, "k"), of_other(10, 1), finding(15, 2, "k")];
+    let now = settled(&mut fold, &mut store, 100, arrived);
+    assert_eq!(now, [told("other", 1)], "it waits for nobody");
+    // Not after a restart either.
+    drop((fold, store));
+    (fold, store) = open();
+    fold.hold(&[("base".to_owned(), 12 * SECOND)].into());
+    let now = settled(&mut fold, &mut store, 200, vec![of_other(110, 3)]);
+    assert_eq!(now, [told("other", 1)]);
+    assert!(fold.hold(&[].into()));
+    assert!(!fold.hold(&[].into()));
+    let now = settled(&mut fold, &mut store, 200, vec![finding(12, 4, "k")]);
+    assert_eq!(now, [told("base", 3), told("joined", 1)]);
+    store.flush().unwrap();
+    let status = Store::status(dir.path()).unwrap();
+    assert_eq!(status.pending, 0);
+}
+
+#[test]
+fn rules_that_are_joined_after_a_restart_settle_nothing_twice() {
+    let window = "[rule.alert]\nwindow = \"10s\"\n";
+    let other = BASE.replace("base", "other");
+    let joined = "[rule]\nid = \"joined\"\ntitle = \"{count}\"\n[rule.correlation]\ntype = \"count\"\nrules = [\"base\", \"other\"]\nwithin = \"60s\"\ncondition = { gte = 2 }\n";
+    let (base, other) = (format!("{BASE}{window}"), format!("{other}{window}"));
+    let dir = tempfile::tempdir().unwrap();
+    let open = |rules: &[Arc<Rule>]| {
+        let mut fold = fold(rules);
+        let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+        store.load(&mut fold).unwrap();
+        (fold, store)
+    };
+    let step = |fold: &mut Fold, store: &mut Store, mark: i64, findings: Vec<Finding>| {
+        let output = fold
+            .step(findings, &|_| Mark::at(mark * SECOND), store)
+            .unwrap();
+        store.commit(fold, Progress::default()).unwrap();
+        let settled = output.changes.into_iter();
+        let settled = settled.filter(|change| change.state == State::Settled);
+        let told: Vec<String> = settled.map(|change| change.alert.rule).collect();
+        (told, output.counters.late)
+    };
+    let (mut fold, mut store) = open(&rules(&[&base, &other]));
+    fold.hold(&[("base".to_owned(), 12 * SECOND)].into());
+    let of_other = Finding {
+        rule: 1,
+        ..finding(50, 1, "k")
+    };
+    let arrived = vec![finding(15, 0, "k"), of_other];
+    let (told, _) = step(&mut fold, &mut store, 100, arrived);
+    assert_eq!(told, ["other"]);
+    drop((fold, store));
+    let (mut fold, mut store) = open(&rules(&[&base, &other, joined]));
+    fold.hold(&[("base".to_owned(), 12 * SECOND)].into());
+    let (told, late) = step(&mut fold, &mut store, 100, Vec::new());
+    assert_eq!(told, ["base"], "what waited is settled, and nothing twice");
+    assert!(late.is_empty());
+    // What is judged now is too late for rules that were ahead.
+    let (_, late) = step(&mut fold, &mut store, 100, vec![finding(12, 2, "k")]);
+    assert_eq!(late["base"], 1);
+}
+
+#[test]
 fn keys_that_the_disk_has_no_room_for_are_counted_and_start_anew() {
     let count = "[rule]\nid = \"count\"\ntitle = \"{count}\"\n[rule.correlation]\ntype = \"count\"\nrules = [\"base\"]\nby = [\"k\"]\nwithin = \"60s\"\ncondition = { gte = 2 }\n";
     let base = format!("{BASE}[rule.alert]\nreport = \"none\"\n");

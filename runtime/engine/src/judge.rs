@@ -20,6 +20,7 @@ use crate::calls::{
     Answer, Failure, QUARANTINED, in_instance, once, separate, set_aside, twice, with_columns,
 };
 use crate::error::EngineError;
+use crate::lane::STEPS;
 use crate::plan::{RulePlan, TablePlan};
 use crate::report::{NO_ROOM, Progress};
 use crate::rows::{Rows, events_of};
@@ -67,7 +68,7 @@ impl Judge {
     /// Judges beside the others from now on: what counts of calls is the processor's time, and what is to be told goes to
     /// `progress`.
     pub(crate) fn stand_aside(&mut self, progress: Arc<Progress>) {
-        self.pace = Pace::OfProcessor;
+        self.pace = Pace::OfProcessor(&STEPS);
         self.progress = progress;
     }
 

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Rows of rules without state only: the order in which they are judged does not matter. What is found here comes a little
-//! later, which the table's time waits for, but not for long.
+//! later, which the rule's own time waits for, but not for long.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ use crate::report::{NO_ROOM, Progress, SetAside};
 use crate::rows::Rows;
 use crate::runtime::DetectRuntime;
 
-/// How long a table's time waits for rows here. What is found later comes late.
+/// How long a rule's time waits for its rows here. What is found later comes late.
 const TIME_WAITS: Duration = Duration::from_secs(30);
 
 /// Rules that are judged side by side.
@@ -40,6 +41,26 @@ const MOST_BATCHES: usize = 4;
 
 /// Bytes of rows that may wait for the rules of one table; more are not judged.
 pub(crate) const MOST_BYTES: usize = 256 << 20;
+
+/// Steps of services that are under way in this process: what is judged beside them waits for their end, within reason.
+pub(crate) static STEPS: AtomicUsize = AtomicUsize::new(0);
+
+/// A step that is under way.
+#[derive(Debug)]
+pub(crate) struct Underway(());
+
+impl Underway {
+    pub(crate) fn new() -> Self {
+        STEPS.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        STEPS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Plugins need up to a mebibyte, and judging has some of its own.
 const STACK: usize = 4 << 20;
@@ -62,6 +83,19 @@ pub(crate) struct Lane {
 struct Waiting {
     rows: Rows,
     since: Instant,
+    /// The time of the earliest event, in microseconds.
+    earliest: i64,
+}
+
+impl Waiting {
+    /// Returns the earliest event that is not before `passed`.
+    fn earliest_from(&self, passed: i64) -> Option<i64> {
+        if self.earliest >= passed {
+            return Some(self.earliest);
+        }
+        let times = self.rows.events.iter().map(|event| event.time.micros());
+        times.filter(|time| *time >= passed).min()
+    }
 }
 
 /// Rows that are judged now; they stay in `waiting` until they are done.
@@ -140,8 +174,15 @@ impl Lane {
     fn hold(&mut self, position: usize, number: i64, rows: Rows) {
         self.bytes += rows.bytes();
         let since = Instant::now();
+        let times = rows.events.iter().map(|event| event.time.micros());
+        let earliest = times.min().unwrap_or(i64::MAX);
         let waiting = self.waiting.entry(position).or_default();
-        waiting.insert(number, Waiting { rows, since });
+        let held = Waiting {
+            rows,
+            since,
+            earliest,
+        };
+        waiting.insert(number, held);
     }
 
     /// Takes rows that a scan left for later. Returns those for which there is no room.
@@ -259,16 +300,24 @@ impl Lane {
         }
     }
 
-    /// Returns the earliest event, in microseconds, for which the table's time has to wait: of rules that do not rest.
-    pub(crate) fn earliest(&self, quarantine: &Quarantine) -> Option<i64> {
-        let waiting = self
-            .waiting
-            .iter()
-            .filter(|(position, _)| !quarantine.rests(self.plan.rules[**position].index));
-        let waiting = waiting.flat_map(|(_, waiting)| waiting.values());
-        let waiting = waiting.filter(|waiting| waiting.since.elapsed() < TIME_WAITS);
-        let events = waiting.flat_map(|waiting| &waiting.rows.events);
-        events.map(|event| event.time.micros()).min()
+    /// Returns the rules, by id, whose time has to wait, and the earliest event for which it does, in microseconds. It waits
+    /// for no rule that rests, and for no event that it has `passed`: what is found there is late already.
+    pub(crate) fn held<'a>(
+        &'a self,
+        quarantine: &'a Quarantine,
+        passed: &'a dyn Fn(&str) -> i64,
+    ) -> impl Iterator<Item = (String, i64)> + 'a {
+        self.waiting.iter().filter_map(|(position, waiting)| {
+            let rule = &self.plan.rules[*position];
+            if quarantine.rests(rule.index) {
+                return None;
+            }
+            let passed = passed(&rule.rule.id);
+            let waiting = waiting.values();
+            let waiting = waiting.filter(|waiting| waiting.since.elapsed() < TIME_WAITS);
+            let earliest = waiting.filter_map(|waiting| waiting.earliest_from(passed));
+            Some((rule.rule.id.clone(), earliest.min()?))
+        })
     }
 
     /// Says whether the judgement of some rule has ended, so that a step has something to do.

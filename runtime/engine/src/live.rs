@@ -20,6 +20,7 @@ use yagura_lake::table::{Table, TableConfig, TableError};
 
 use crate::error::EngineError;
 use crate::evidence::Hasher;
+use crate::lane::Underway;
 use crate::quarantine::Fairness;
 use crate::ruleset::{RuleSet, rule_error};
 use crate::run::{NotRun, RunInput, RunOptions};
@@ -300,20 +301,19 @@ impl Live {
     /// # Errors
     /// [`LiveError`]; what one table cannot read is told in its status, and tried again.
     pub async fn step(&mut self) -> Result<Option<StepReport>, LiveError> {
+        let _underway = Underway::new();
         let mut report = StepReport::default();
         let mut findings: Vec<Finding> = Vec::new();
         let mut progress = Progress::default();
         let mut has_moved = false;
         let mut keyed = BTreeMap::new();
-        // Nothing waits long for what is judged aside, and not at all where too much waits.
-        let may_wait = self.fold.pending() < self.options.run.max_findings / 2;
         for table in &mut self.tables {
             if let Some(found) = table.judged_aside() {
                 report.judged_aside = true;
                 has_moved = true;
                 findings.extend(found);
             }
-            has_moved |= table.begin_step(may_wait);
+            has_moved |= table.begin_step();
         }
         report.messages.append(&mut self.released);
         for (number, table) in self.tables.iter_mut().enumerate() {
@@ -360,6 +360,12 @@ impl Live {
                 report.messages.extend(news);
             }
         }
+        // Nothing waits long for what is judged aside, and not at all where too much waits.
+        let may_wait = self.fold.pending() < self.options.run.max_findings / 2;
+        let passed = |rule: &str| self.fold.passed_of(rule);
+        let held = self.tables.iter().filter(|_| may_wait);
+        let held = held.flat_map(|table| table.held(&passed)).collect();
+        has_moved |= self.fold.hold(&held);
         report.waiting = self.tables.iter().map(LiveTable::waiting).sum();
         if !has_moved && report.messages.is_empty() {
             return Ok(None);

@@ -48,6 +48,18 @@ impl Store {
             let tables: Vec<String> = tables.split(',').map(str::to_owned).collect();
             fold.restore_watermark(&tables, watermark);
         }
+        for (rule, time, of_others) in
+            self.each("SELECT rule, watermark, of_others FROM held", |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, i64>(2)?,
+                ))
+            })?
+        {
+            fold.restore_held(&rule, time, of_others);
+        }
+        fold.restored_times();
         for bytes in self.each("SELECT value FROM pending ORDER BY id", |row| {
             row.get::<_, Vec<u8>>(0)
         })? {

@@ -7,9 +7,11 @@ use rusqlite::{Connection, OpenFlags};
 /// The form that this version reads and writes.
 pub(super) const VERSION: i64 = 1;
 
-/// Rows that wait to be judged beside the steps.
-const DEFERRED: &str = "CREATE TABLE IF NOT EXISTS deferred (
-    name TEXT, number INTEGER, rule TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;";
+/// What later versions of the same form have: rows that wait to be judged beside the steps, and rules whose time is behind
+/// for it.
+const LATER: &str = "CREATE TABLE IF NOT EXISTS deferred (
+    name TEXT, number INTEGER, rule TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS held (rule TEXT PRIMARY KEY, watermark INTEGER NOT NULL, of_others INTEGER NOT NULL) WITHOUT ROWID;";
 
 /// Opens the file to read and write. A commit is on disk when it returns.
 pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
@@ -33,8 +35,7 @@ pub(super) fn make(connection: &Connection) -> rusqlite::Result<i64> {
     let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version != 0 {
         if version == VERSION {
-            // Later versions of the same form have it.
-            connection.execute_batch(DEFERRED)?;
+            connection.execute_batch(LATER)?;
         }
         return Ok(version);
     }
@@ -67,6 +68,6 @@ pub(super) fn make(connection: &Connection) -> rusqlite::Result<i64> {
          PRAGMA user_version = 1;
          COMMIT;",
     )?;
-    connection.execute_batch(DEFERRED)?;
+    connection.execute_batch(LATER)?;
     Ok(VERSION)
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::status::TableStatus;
 use super::{Deferred, DetectorState, StoredRule};
-use crate::checkpoint::Waiting;
+use crate::checkpoint::{Settled, Waiting};
 use crate::fold::Counters;
 use crate::group::{Cold, join};
 use crate::stage::Size;
@@ -25,7 +25,8 @@ pub(super) struct Batch {
     pub(super) pending: Vec<Waiting>,
     /// The waiting findings here are all that there are.
     pub(super) resets_pending: bool,
-    pub(super) watermarks: Vec<(Vec<String>, i64)>,
+    pub(super) watermarks: Vec<Settled>,
+    pub(super) held: Vec<(String, i64, i64)>,
     pub(super) objects: Vec<(u32, Vec<u8>)>,
     pub(super) objects_gone: Vec<u32>,
     pub(super) reports: Vec<(String, Option<Vec<u8>>)>,
@@ -131,10 +132,10 @@ impl Batch {
         if self.resets_pending {
             transaction.execute("DELETE FROM pending", [])?;
         }
-        for (tables, watermark) in &self.watermarks {
+        for domain in &self.watermarks {
             transaction
                 .prepare_cached("DELETE FROM pending WHERE tables = ? AND last < ?")?
-                .execute(params![tables.join(","), watermark])?;
+                .execute(params![domain.tables, domain.needed_from])?;
         }
         for waiting in &self.pending {
             transaction
@@ -143,11 +144,17 @@ impl Batch {
         }
         if !self.watermarks.is_empty() {
             transaction.execute("DELETE FROM domains", [])?;
+            transaction.execute("DELETE FROM held", [])?;
         }
-        for (tables, watermark) in &self.watermarks {
+        for domain in &self.watermarks {
             transaction
                 .prepare_cached("INSERT INTO domains (tables, watermark) VALUES (?, ?)")?
-                .execute(params![tables.join(","), watermark])?;
+                .execute(params![domain.tables, domain.watermark])?;
+        }
+        for (rule, watermark, of_others) in &self.held {
+            transaction
+                .prepare_cached("INSERT INTO held (rule, watermark, of_others) VALUES (?, ?, ?)")?
+                .execute(params![rule, watermark, of_others])?;
         }
         for number in &self.objects_gone {
             transaction

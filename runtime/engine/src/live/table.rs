@@ -39,9 +39,6 @@ pub(super) struct LiveTable {
     lane: Lane,
     /// Events that these did not judge since the last step.
     set_aside: Vec<SetAside>,
-    /// Whether time waits for them.
-    may_wait: bool,
-    max_pending_rows: usize,
     /// Whether it is known what is there.
     has_listed: bool,
     /// Rules that keep state; nothing only while they work.
@@ -103,8 +100,6 @@ impl LiveTable {
             told: None,
             lane,
             set_aside: Vec::new(),
-            may_wait: true,
-            max_pending_rows: options.run.max_pending_rows,
             has_listed: false,
             run,
             known,
@@ -377,7 +372,7 @@ impl LiveTable {
     }
 
     /// No event before the watermark is still to come: events follow the latest within the lateness, and what is listed
-    /// is read before time passes it. What is judged beside the steps is waited for, but not for long.
+    /// is read before time passes it.
     fn move_on(&mut self) {
         let Some(latest) = self.status.latest else {
             return;
@@ -387,9 +382,7 @@ impl LiveTable {
             Some((earliest, _)) => earliest,
             None => Timestamp::clamped(i64::MIN),
         });
-        let aside = self.lane.earliest(&self.run.quarantine);
-        let aside = aside.filter(|_| self.may_wait).map(Timestamp::clamped);
-        let passed = waiting.chain(aside).fold(late, Timestamp::min);
+        let passed = waiting.fold(late, Timestamp::min);
         self.status.watermark = self.status.watermark.max(Some(passed));
     }
 
@@ -408,19 +401,25 @@ impl LiveTable {
         }
     }
 
-    /// Begins a step: rules that have rested are tried again. Returns whether the table's time has moved, because what it
-    /// waited for is judged. It waits only where `may_wait`.
-    pub(super) fn begin_step(&mut self, may_wait: bool) -> bool {
+    /// Begins a step: rules that have rested are tried again. Returns whether the table's time has moved, as it does where
+    /// another lateness holds now.
+    pub(super) fn begin_step(&mut self) -> bool {
         let waiting = self.lane.rules();
         self.run.quarantine.begin_step(now(), &waiting);
-        let pending = self.keyed.as_ref().map_or(0, KeyedDetectors::pending_rows);
-        self.may_wait = may_wait && pending < self.max_pending_rows / 2;
         let before = self.status.watermark;
         // What is there has to be known before time moves.
         if self.has_listed {
             self.move_on();
         }
         self.status.watermark != before
+    }
+
+    /// Returns the rules whose time waits for what is judged beside the steps, with the earliest such event.
+    pub(super) fn held<'a>(
+        &'a self,
+        passed: &'a dyn Fn(&str) -> i64,
+    ) -> impl Iterator<Item = (String, i64)> + 'a {
+        self.lane.held(&self.run.quarantine, passed)
     }
 
     /// Leaves rows to be judged beside the steps.
