@@ -191,7 +191,7 @@ impl Correlation {
                 has_field
                     && self.field.is_none()
                     && !places
-                    && !(self.kind == Kind::Distinct && !self.fields.is_empty()),
+                    && (self.kind != Kind::Distinct || self.fields.is_empty()),
                 "is missing: the field that is measured",
             ),
             (
