@@ -5,6 +5,7 @@ mod check;
 mod server;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ use crate::time::parse_duration;
 pub use access::{Access, Denied};
 pub use check::Problem;
 pub(crate) use check::line_of as line_of_capability;
-pub use server::{HostPattern, Scheme, ServerPattern, is_secret_name};
+pub use server::{HostPattern, Scheme, ServerPattern, is_name};
 
 /// What a plugin asks for: `[plugin.wants]` of its manifest. Nothing, where it is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -33,6 +34,10 @@ pub struct Wants {
     /// Lookup tables that are not part of its pack; `*` for those that the operator chooses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lookups: Vec<String>,
+    /// Directories of lookup tables, by names of its own: the operator says where each is. A file `ips.csv` in `feeds` is the
+    /// table `feeds/ips`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub directories: Vec<String>,
 }
 
 impl Wants {
@@ -70,6 +75,10 @@ pub struct Grant {
     /// Lookup tables of the configuration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lookups: Vec<String>,
+    /// Directories whose files may be read as lookup tables, by the names of [`Wants::directories`]; relative to the grants
+    /// file. Nothing outside is read, whatever links lie in them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub directories: BTreeMap<String, PathBuf>,
     /// The most that its plugins may use, whatever their manifest asks for.
     #[serde(skip_serializing_if = "MostLimits::is_empty")]
     pub limits: MostLimits,

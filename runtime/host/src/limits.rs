@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
 use wasmtime::{ResourceLimiter, Store};
@@ -58,31 +58,50 @@ impl wasmtime::component::HasData for HostState {
 }
 
 /// How the time of a call is measured and bounded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub enum Pace {
     /// By the clock, up to the plugin's limit.
     #[default]
     Limit,
     /// By the clock, up to this where it is less than the limit.
     AtMost(Duration),
-    /// By what the thread has had of the processor, up to the limit: for threads that give way to others.
-    OfProcessor,
+    /// By what the thread has had of the processor, up to the limit: for threads that give way to others. While the number is
+    /// not zero, others want the processor, and the call waits; after a second it goes on for as long.
+    OfProcessor(&'static AtomicUsize),
 }
+
+/// How long a call that gives way waits for others, and how long it goes on then: half of the time is the least that it has.
+const WAITS_FOR_OTHERS: Duration = Duration::from_secs(1);
+
+/// How often it looks whether they are done.
+const LOOKS_EVERY: Duration = Duration::from_millis(5);
 
 /// What a thread had had of the processor when a call began, and what the call may have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Processor {
     began: Duration,
     may_have: Duration,
+    others: &'static AtomicUsize,
 }
 
 impl Processor {
-    /// Returns the ticks after which it is to be asked again; nothing where the call has had its time.
+    /// Waits while others want the processor, and returns the ticks after which it is to be asked again; nothing where the
+    /// call has had its time.
     pub(crate) fn left(&self) -> Option<u64> {
+        let asked = Instant::now();
+        let goes_on = loop {
+            if self.others.load(Ordering::Relaxed) == 0 {
+                break Duration::ZERO;
+            }
+            if asked.elapsed() >= WAITS_FOR_OTHERS {
+                break WAITS_FOR_OTHERS;
+            }
+            std::thread::sleep(LOOKS_EVERY);
+        };
         let had = processor_time()?.checked_sub(self.began)?;
         let left = self.may_have.checked_sub(had)?;
-        let micros = i64::try_from(left.as_micros()).unwrap_or(i64::MAX);
-        (micros > 0).then(|| ticks(micros))
+        let goes_on = i64::try_from(goes_on.min(left).as_micros()).unwrap_or(i64::MAX);
+        (!left.is_zero()).then(|| ticks(goes_on))
     }
 }
 
@@ -103,8 +122,9 @@ pub(crate) fn begin_call(store: &mut Store<HostState>, limits: &Limits, pace: Pa
         micros = micros.min(i64::try_from(most.as_micros()).unwrap_or(i64::MAX));
     }
     store.data_mut().processor = match (pace, processor_time()) {
-        (Pace::OfProcessor, Some(began)) => Some(Processor {
+        (Pace::OfProcessor(others), Some(began)) => Some(Processor {
             began,
+            others,
             may_have: Duration::from_micros(u64::try_from(micros).unwrap_or(0)),
         }),
         _ => None,
@@ -118,7 +138,8 @@ pub(crate) fn begin_call(store: &mut Store<HostState>, limits: &Limits, pace: Pa
     if let Some(session) = &mut store.data_mut().session {
         session.begin(Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
     }
-    store.set_epoch_deadline(ticks(micros));
+    let is_asked = store.data().processor.is_some();
+    store.set_epoch_deadline(if is_asked { 1 } else { ticks(micros) });
 }
 
 /// Returns the ticks of the epoch after which at least `micros` have passed.

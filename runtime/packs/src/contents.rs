@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
-use yagura_core::pack::{Manifest, PackError};
+use yagura_core::pack::{Identity, Manifest, PackError};
 
 use crate::manifest::{Difference, FileManifest, ManifestError};
 use crate::names::{MANIFEST, PACK_TOML, PackPath};
@@ -214,6 +214,11 @@ impl VerifiedPack {
     /// Returns `pack.toml`.
     pub fn pack(&self) -> &Manifest {
         &self.pack
+    }
+
+    /// Returns what the pack says of itself.
+    pub fn identity(&self) -> &Identity {
+        &self.pack.pack
     }
 
     /// Returns the name.

@@ -5,6 +5,7 @@ use std::path::Path;
 use yagura_core::Grants;
 
 use crate::grants::{Asks, Changes, Comparison, Held, upgrade};
+use crate::installed::Rollback;
 use crate::{
     ArchiveError, Bounds, Contents, FilesError, Installed, TrustPolicy, Verdict, VerifiedPack,
     VerifyError, archive,
@@ -54,6 +55,9 @@ pub enum GateError {
     /// It is not trusted.
     #[error("{0}")]
     Refused(Box<Verdict>),
+    /// It is older than what was used before, and nobody is named whom to trust.
+    #[error("{0}")]
+    Older(Rollback),
     /// It asks for more than the version before it.
     #[error("`{pack}` {version} asks for more than the version before it, so it is not loaded:\n{}", lines(.held))]
     Held {
@@ -98,7 +102,7 @@ impl Gate<'_> {
     /// Lets a pack in that was verified, as one from a registry is.
     ///
     /// # Errors
-    /// [`GateError::Refused`] or [`GateError::Held`].
+    /// [`GateError::Refused`], [`GateError::Older`] or [`GateError::Held`].
     pub fn admit(&self, pack: VerifiedPack) -> Result<Opened, GateError> {
         let mut verdict = self.trust.map(|trust| trust.judge(&pack, self.installed));
         if let Some(verdict) = &mut verdict {
@@ -108,6 +112,13 @@ impl Gate<'_> {
             if !verdict.is_trusted() {
                 return Err(GateError::Refused(Box::new(verdict.clone())));
             }
+        }
+        // What nobody signs may be worked on, so other contents of one version are nothing unusual there.
+        if self.trust.is_none()
+            && !self.allow_rollback
+            && let Some(older @ Rollback::Older { .. }) = self.installed.rollback(&pack)
+        {
+            return Err(GateError::Older(older));
         }
         let name = pack.name();
         let grant = self.grants.pack.get(name).cloned().unwrap_or_default();

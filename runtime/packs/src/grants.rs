@@ -47,6 +47,8 @@ pub enum Kind {
     Search,
     /// A lookup table of the operator's.
     Lookups,
+    /// A directory of lookup tables.
+    Directories,
     /// A network of addresses that are not public; granted, never asked for.
     Networks,
 }
@@ -99,6 +101,7 @@ impl Kind {
             Self::Secrets => "secrets",
             Self::Search => "search",
             Self::Lookups => "lookups",
+            Self::Directories => "directories",
             Self::Networks => "networks",
         }
     }
@@ -112,6 +115,7 @@ impl fmt::Display for Ask {
             Kind::Secrets => write!(f, "use the secret `{entry}`"),
             Kind::Search => write!(f, "search the table `{entry}`"),
             Kind::Lookups => write!(f, "read the lookup `{entry}`"),
+            Kind::Directories => write!(f, "read the files of the directory `{entry}`"),
             Kind::Networks => write!(f, "reach the network `{entry}`"),
         }
     }
@@ -179,6 +183,7 @@ fn entries(wants: &Wants) -> Vec<Ask> {
         (Kind::Secrets, &wants.secrets),
         (Kind::Search, &wants.search),
         (Kind::Lookups, &wants.lookups),
+        (Kind::Directories, &wants.directories),
     ];
     list(lists)
 }
@@ -186,11 +191,13 @@ fn entries(wants: &Wants) -> Vec<Ask> {
 /// Returns what is granted, in order.
 fn granted(grant: &Grant) -> Vec<Ask> {
     let secrets: Vec<String> = grant.secrets.keys().cloned().collect();
+    let directories: Vec<String> = grant.directories.keys().cloned().collect();
     let lists = [
         (Kind::Http, &grant.http),
         (Kind::Secrets, &secrets),
         (Kind::Search, &grant.search),
         (Kind::Lookups, &grant.lookups),
+        (Kind::Directories, &directories),
         (Kind::Networks, &grant.networks),
     ];
     list(lists)
@@ -234,6 +241,7 @@ fn line(pack: &str, grant: &Grant, ask: &Ask) -> String {
             let name = if ask.entry == "*" { "NAME" } else { &ask.entry };
             format!("secrets.{} = [\"HOST\"]", toml_key(name))
         }
+        Kind::Directories => format!("directories.{} = \"PATH\"", toml_key(&ask.entry)),
         _ => {
             let entry = match (ask.kind, ask.entry.as_str()) {
                 (Kind::Http, "https://*") => "https://HOST",

@@ -353,6 +353,16 @@ fn an_older_version_was_put_back() {
         ..scene.gate()
     };
     assert!(forced.open(&scene.archive()).is_ok());
+    // Where nobody signs either, once it is written down what was used.
+    let unsigned = Gate {
+        trust: None,
+        ..scene.gate()
+    };
+    let message = told(&unsigned.open(&scene.pack()).unwrap_err());
+    assert!(
+        message.contains("`demo` 1.1.0 is older than 1.2.0, which was used here before"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -469,8 +479,8 @@ fn an_update_asks_for_more() {
         scene.refused(),
         "`demo` 1.4.0 asks for more than the version before it, so it is not loaded:\n`e.wasm` now asks to speak to \
          `https://evil.example`: write `http = [\"https://evil.example\"]` under `[pack.demo]` in the grants file, or accept it \
-         with `yagura grants --accept demo` to load it without\n`e.wasm` now asks to have `limits.memory_mib = 2048`, which was \
-         256: accept it with `yagura grants --accept demo`"
+         with `yagura grants --config FILE --accept demo` to load it without\n`e.wasm` now asks to have `limits.memory_mib = 2048`, which was \
+         256: accept it with `yagura grants --config FILE --accept demo`"
     );
     let pack: VerifiedPack = archive::read_file(&scene.archive(), &Bounds::default())
         .unwrap()

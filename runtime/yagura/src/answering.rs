@@ -246,6 +246,7 @@ fn shelf<'a>(
         let name = pack.manifest.pack.name.clone();
         if let Some(grant) = grants.pack.get(&name) {
             pack.manifest.bound(&grant.limits);
+            lookups.add_directories(&name, grant)?;
         }
         let names = lookups.add_pack(&name, dir)?;
         own_lookups.insert(name.clone(), names);

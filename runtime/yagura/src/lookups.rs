@@ -1,26 +1,37 @@
 //! Lookup tables: rows under a key, or places of addresses, from files that may change while they are used.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::io::{ErrorKind, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, File};
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 /// A lookup table. The file is read again when it has changed.
 #[derive(Debug)]
 pub(crate) struct LookupFile {
-    file: PathBuf,
+    place: Place,
     key: Option<String>,
-    read: Mutex<Read>,
+    held: Mutex<Held>,
+}
+
+/// Where a file is.
+#[derive(Debug)]
+enum Place {
+    /// Anywhere: a path of the operator's.
+    Free(PathBuf),
+    /// Below a directory, and nowhere else: a path of a plugin's, and how the file is called in messages.
+    Below(Arc<Dir>, PathBuf, PathBuf),
 }
 
 #[derive(Debug)]
-struct Read {
+struct Held {
     rows: Arc<Rows>,
     modified: Option<SystemTime>,
     looked: Instant,
@@ -43,13 +54,17 @@ impl LookupFile {
     /// Reads a file: `.mmdb`, `.csv` with a line of names, or `.ndjson` with an object a line. `key` is the column under
     /// which rows are found; by default the first.
     pub(crate) fn open(file: &Path, key: Option<&str>) -> Result<Self> {
-        let rows = Arc::new(read(file, key)?);
+        Self::at(Place::Free(file.to_owned()), key)
+    }
+
+    fn at(place: Place, key: Option<&str>) -> Result<Self> {
+        let (rows, modified) = read(&place, key)?;
         Ok(Self {
-            file: file.to_owned(),
+            place,
             key: key.map(str::to_owned),
-            read: Mutex::new(Read {
-                rows,
-                modified: modified(file),
+            held: Mutex::new(Held {
+                rows: Arc::new(rows),
+                modified,
                 looked: Instant::now(),
             }),
         })
@@ -76,13 +91,13 @@ impl LookupFile {
     }
 
     fn rows(&self) -> Arc<Rows> {
-        let mut held = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.looked.elapsed() >= LOOK_EVERY {
             held.looked = Instant::now();
-            let modified = modified(&self.file);
+            let modified = self.place.modified();
             if modified != held.modified {
-                match read(&self.file, self.key.as_deref()) {
-                    Ok(rows) => held.rows = Arc::new(rows),
+                match read(&self.place, self.key.as_deref()) {
+                    Ok((rows, _)) => held.rows = Arc::new(rows),
                     Err(error) => {
                         tracing::warn!("a lookup table stays as it was: {error:#}");
                     }
@@ -104,28 +119,111 @@ impl std::fmt::Debug for Rows {
     }
 }
 
-fn modified(file: &Path) -> Option<SystemTime> {
-    fs::metadata(file).ok()?.modified().ok()
+impl Place {
+    /// The file's path, to be told.
+    fn path(&self) -> &Path {
+        match self {
+            Self::Free(file) => file,
+            Self::Below(.., told) => told,
+        }
+    }
+
+    fn open(&self) -> std::io::Result<File> {
+        match self {
+            Self::Free(file) => File::open_ambient(file, ambient_authority()),
+            Self::Below(dir, file, _) => dir.open(file),
+        }
+    }
+
+    fn modified(&self) -> Option<SystemTime> {
+        let modified = self.open().ok()?.metadata().ok()?.modified().ok()?;
+        Some(modified.into_std())
+    }
 }
 
-fn read(file: &Path, key: Option<&str>) -> Result<Rows> {
+/// Returns what a file holds, and when it was changed.
+fn read(place: &Place, key: Option<&str>) -> Result<(Rows, Option<SystemTime>)> {
+    let file = place.path();
     let what = || format!("cannot read the lookup table {}", file.display());
-    match file.extension().and_then(|end| end.to_str()) {
-        Some("mmdb") => {
-            let reader = maxminddb::Reader::open_readfile(file).with_context(what)?;
-            Ok(Rows::Places(reader))
-        }
-        Some("csv") => by_key(csv_rows(file, key).with_context(what)?),
-        Some("ndjson" | "jsonl") => by_key(json_rows(file, key).with_context(what)?),
-        _ => bail!(
+    let end = file.extension().and_then(|end| end.to_str());
+    let Some(end) = end.filter(|end| ENDS.contains(end)) else {
+        bail!(
             "{} is no lookup table: write a file that ends in .csv, .ndjson or .mmdb",
             file.display()
-        ),
+        );
+    };
+    let mut opened = place.open().with_context(what)?;
+    let modified = opened.metadata().and_then(|about| about.modified());
+    let mut bytes = Vec::new();
+    opened.read_to_end(&mut bytes).with_context(what)?;
+    let rows = match end {
+        "mmdb" => Rows::Places(maxminddb::Reader::from_source(bytes).with_context(what)?),
+        "csv" => by_key(csv_rows(&bytes, key).with_context(what)?),
+        _ => by_key(json_rows(&bytes, key).with_context(what)?),
+    };
+    Ok((rows, modified.ok().map(|time| time.into_std())))
+}
+
+/// How the names of files end that are lookup tables.
+const ENDS: [&str; 4] = ["csv", "ndjson", "jsonl", "mmdb"];
+
+/// A directory whose files are lookup tables: nothing outside of it is read, whatever names are asked for and whatever
+/// links lie in it.
+#[derive(Debug)]
+pub(crate) struct LookupDirectory {
+    path: PathBuf,
+    dir: Arc<Dir>,
+    /// Those that were asked for and are there, by name.
+    files: Mutex<HashMap<String, Arc<LookupFile>>>,
+}
+
+impl LookupDirectory {
+    /// Opens a directory.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let dir = Dir::open_ambient_dir(path, ambient_authority())
+            .with_context(|| format!("cannot open the directory {}", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            dir: Arc::new(dir),
+            files: Mutex::default(),
+        })
+    }
+
+    /// Returns the row under `key` of the file that has this name without its end.
+    pub(crate) fn get(&self, name: &str, key: &str) -> Result<Option<String>> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.get(name) {
+            let file = Arc::clone(file);
+            drop(files);
+            return Ok(file.get(key));
+        }
+        for end in ENDS {
+            let below = PathBuf::from(format!("{name}.{end}"));
+            let told = self.path.join(&below);
+            match self.dir.metadata(&below) {
+                Ok(about) if about.is_file() => {}
+                Ok(_) => continue,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => {
+                    let what = format!("cannot read the lookup table {}", told.display());
+                    return Err(error).context(what);
+                }
+            }
+            let file = LookupFile::at(Place::Below(Arc::clone(&self.dir), below, told), None)?;
+            let file = Arc::new(file);
+            files.insert(name.to_owned(), Arc::clone(&file));
+            drop(files);
+            return Ok(file.get(key));
+        }
+        bail!(
+            "there is no lookup table `{name}` in {}: put a file there that is called so and ends in .csv, .ndjson or .mmdb",
+            self.path.display()
+        )
     }
 }
 
 /// Keys and rows; where every key is a network or an address, and one a network, by network.
-fn by_key(rows: Vec<(String, Value)>) -> Result<Rows> {
+fn by_key(rows: Vec<(String, Value)>) -> Rows {
     let networks = rows.iter().map(|(key, _)| network(key));
     let networks: Option<Vec<IpNet>> = networks.collect();
     match networks {
@@ -137,12 +235,12 @@ fn by_key(rows: Vec<(String, Value)>) -> Result<Rows> {
                     .or_default()
                     .insert(network.trunc(), row.to_string());
             }
-            Ok(Rows::Networks(lengths))
+            Rows::Networks(lengths)
         }
         _ => {
             let named = rows.into_iter();
             let keys = named.map(|(key, row)| (key.trim().to_lowercase(), row.to_string()));
-            Ok(Rows::Keys(keys.collect()))
+            Rows::Keys(keys.collect())
         }
     }
 }
@@ -153,8 +251,8 @@ fn network(key: &str) -> Option<IpNet> {
     key.parse().ok().or_else(address)
 }
 
-fn csv_rows(file: &Path, key: Option<&str>) -> Result<Vec<(String, Value)>> {
-    let mut reader = csv::Reader::from_path(file)?;
+fn csv_rows(bytes: &[u8], key: Option<&str>) -> Result<Vec<(String, Value)>> {
+    let mut reader = csv::Reader::from_reader(bytes);
     let names = reader.headers()?.clone();
     let at = match key {
         None => 0,
@@ -175,8 +273,8 @@ fn csv_rows(file: &Path, key: Option<&str>) -> Result<Vec<(String, Value)>> {
     Ok(rows)
 }
 
-fn json_rows(file: &Path, key: Option<&str>) -> Result<Vec<(String, Value)>> {
-    let text = fs::read_to_string(file)?;
+fn json_rows(bytes: &[u8], key: Option<&str>) -> Result<Vec<(String, Value)>> {
+    let text = std::str::from_utf8(bytes)?;
     let mut rows = Vec::new();
     for (number, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
@@ -204,6 +302,8 @@ fn json_rows(file: &Path, key: Option<&str>) -> Result<Vec<(String, Value)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn table(name: &str, text: &str, key: Option<&str>) -> Result<LookupFile> {
@@ -240,6 +340,51 @@ mod tests {
         assert_eq!(name("10.2.0.1").as_deref(), Some("all"));
         assert_eq!(name("192.0.2.1"), None);
         assert_eq!(name("no address"), None);
+    }
+
+    #[test]
+    fn files_of_a_directory_are_read_and_nothing_outside() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("secret.csv");
+        fs::write(&outside, "name,value\nkey,secret\n").unwrap();
+        let feeds = dir.path().join("feeds");
+        fs::create_dir_all(feeds.join("more")).unwrap();
+        fs::write(feeds.join("ips.csv"), "ip,list\n192.0.2.1,bad\n").unwrap();
+        fs::write(feeds.join("more/users.ndjson"), "{\"user\":\"ann\"}\n").unwrap();
+        let tables = LookupDirectory::open(&feeds).unwrap();
+        let get = |name: &str, key: &str| {
+            let row = tables.get(name, key);
+            row.map_err(|error| format!("{error:#}"))
+        };
+        let row = r#"{"ip":"192.0.2.1","list":"bad"}"#;
+        assert_eq!(get("ips", "192.0.2.1"), Ok(Some(row.to_owned())));
+        assert_eq!(get("ips", "192.0.2.2"), Ok(None));
+        assert!(get("more/users", "ann").unwrap().is_some());
+        let missing = get("domains", "x").unwrap_err();
+        assert!(
+            missing.contains("there is no lookup table `domains` in"),
+            "{missing}"
+        );
+        // One that comes later is there.
+        fs::write(feeds.join("domains.csv"), "name\nx\n").unwrap();
+        assert!(get("domains", "x").unwrap().is_some());
+
+        let mut ways = vec!["../secret".to_owned(), "more/../../secret".to_owned()];
+        ways.push(dir.path().join("secret").to_str().unwrap().to_owned());
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&outside, feeds.join("link.csv")).unwrap();
+            std::os::unix::fs::symlink("../secret.csv", feeds.join("relative.csv")).unwrap();
+            std::os::unix::fs::symlink(dir.path(), feeds.join("up")).unwrap();
+            ways.extend(["link", "relative", "up/secret"].map(str::to_owned));
+        }
+        for way in ways {
+            let told = get(&way, "key").unwrap_err();
+            assert!(
+                told.contains("cannot read the lookup table"),
+                "{way}: {told}"
+            );
+        }
     }
 
     #[test]

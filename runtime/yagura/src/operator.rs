@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use semver::{Version, VersionReq};
 use tempfile::TempDir;
 use yagura_core::Grants;
+use yagura_core::pack::Identity;
 use yagura_packs::FileManifest;
 use yagura_packs::grants::Changes;
 use yagura_packs::{Bounds, Gate, Installed, Opened, TrustPolicy, VerifiedPack};
@@ -20,6 +21,8 @@ use crate::exit::RuleFault;
 pub(crate) struct Operator {
     pub(crate) trust: Option<TrustPolicy>,
     pub(crate) grants: Grants,
+    /// Whether there is a grants file, and so somebody who looks at what packs ask for.
+    has_grants: bool,
     pub(crate) installed: Installed,
     /// Where it is written which versions were used.
     pub(crate) installed_file: PathBuf,
@@ -35,6 +38,7 @@ impl Operator {
         Ok(Self {
             trust: config.trust.as_deref().map(TrustPolicy::read).transpose()?,
             grants: grants(config.grants.as_deref())?,
+            has_grants: config.grants.is_some(),
             installed: Installed::read(&installed_file)?,
             installed_file,
             store: state.join("packs"),
@@ -84,16 +88,17 @@ impl Operator {
             admitted.push((path.clone(), opened.pack));
         }
         let admitted: Vec<VerifiedPack> = admitted.into_iter().map(|(_, pack)| pack).collect();
-        needs(&admitted)?;
+        needs(admitted.iter().map(VerifiedPack::identity))?;
         for pack in &admitted {
             self.installed.record(pack);
         }
         Ok(())
     }
 
-    /// Writes down which versions run, so that older ones are refused from now on: where somebody is trusted, and by services.
+    /// Writes down which versions run, so that older ones, and upgrades that ask for more, wait for an answer from now on: where
+    /// there is a trust policy or a grants file, and by services.
     pub(crate) fn remember(&self, is_service: bool) -> Result<()> {
-        if self.trust.is_some() || is_service {
+        if self.trust.is_some() || self.has_grants || is_service {
             self.write_installed()?;
         }
         Ok(())
@@ -104,7 +109,15 @@ impl Operator {
         let name = opened.pack.name();
         let version = &opened.pack.pack().pack.version;
         let seen = self.installed.pack.get(name);
-        if seen.is_some_and(|seen| seen.version == *version) {
+        if let Some(seen) = seen.filter(|seen| seen.version == *version) {
+            // What nobody signs is worked on, and changes all the time.
+            if self.trust.is_some() && seen.digest != opened.pack.digest().tagged() {
+                writeln!(
+                    err,
+                    "`{name}` {version} has other contents than before, by --allow-rollback; `yagura grants` names the files"
+                )?;
+                changes(&opened.changes, err)?;
+            }
             return Ok(());
         }
         if let Some(seen) = seen {
@@ -157,11 +170,21 @@ pub(crate) fn twice(name: &str, one: &Path, other: &Path) -> RuleFault {
 }
 
 /// Makes sure that every pack has those that it needs.
-pub(crate) fn needs(packs: &[VerifiedPack]) -> Result<()> {
-    for pack in packs {
-        for (name, wanted) in &pack.pack().pack.dependencies {
-            let found = packs.iter().find(|other| other.name() == name);
-            let found = found.and_then(|other| other.pack().pack.semver());
+pub(crate) fn needs<'a>(packs: impl Iterator<Item = &'a Identity>) -> Result<()> {
+    let packs: Vec<&Identity> = packs.collect();
+    match unmet(&packs).into_iter().next() {
+        Some((_, message)) => Err(RuleFault(message).into()),
+        None => Ok(()),
+    }
+}
+
+/// Returns what packs need and do not have beside them, each with the place of the pack.
+pub(crate) fn unmet(packs: &[&Identity]) -> Vec<(usize, String)> {
+    let mut unmet = Vec::new();
+    for (place, pack) in packs.iter().enumerate() {
+        for (name, wanted) in &pack.dependencies {
+            let found = packs.iter().find(|other| other.name == *name);
+            let found = found.and_then(|other| other.semver());
             // What is no requirement was refused when the pack was read.
             let will_do = |version: &Version| {
                 let wanted = VersionReq::parse(wanted);
@@ -174,15 +197,14 @@ pub(crate) fn needs(packs: &[VerifiedPack]) -> Result<()> {
                 || "there is none beside it".to_owned(),
                 |version| format!("there is {version}"),
             );
-            return Err(RuleFault(format!(
-                "`{}` {} needs `{name}` {wanted}, and {has}: `yagura pull` brings what packs need",
-                pack.name(),
-                pack.pack().pack.version
-            ))
-            .into());
+            let message = format!(
+                "`{}` {} needs `{name}` {wanted}, and {has}: `yagura pull` brings what packs need, and `yagura save` takes several packs into one file",
+                pack.name, pack.version
+            );
+            unmet.push((place, message));
         }
     }
-    Ok(())
+    unmet
 }
 
 /// Returns the directory of a pack that is there without a configuration: itself, or what an archive holds, in a directory that
@@ -210,7 +232,14 @@ pub(crate) fn grants(file: Option<&Path>) -> Result<Grants> {
             file.display()
         )
     })?;
-    Ok(Grants::parse(file, &text)?)
+    let mut grants = Grants::parse(file, &text)?;
+    let beside = file.parent().unwrap_or(Path::new(""));
+    for grant in grants.pack.values_mut() {
+        for path in grant.directories.values_mut() {
+            *path = beside.join(&*path);
+        }
+    }
+    Ok(grants)
 }
 
 impl Operator {

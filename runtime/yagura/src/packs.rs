@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use yagura_core::pack::Identity;
 use yagura_core::{Grants, Pack};
 use yagura_correlate::Places;
 use yagura_engine::{PluginSource, RuleSource, SigmaInput};
@@ -59,6 +60,7 @@ fn tell_compiling(name: &str, bytes: usize) {
 /// The rules and plugins of several packs.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
+    pub(crate) packs: Vec<Identity>,
     pub(crate) rules: Vec<RuleSource>,
     pub(crate) sigma: SigmaInput,
     pub(crate) plugins: Vec<PluginSource>,
@@ -91,12 +93,16 @@ pub(crate) fn load_by(
     let mut names: BTreeMap<String, &PathBuf> = BTreeMap::new();
     for dir in dirs {
         let mut pack = Pack::read(dir)?;
-        if let Some(grant) = grants.pack.get(&pack.manifest.pack.name) {
-            pack.manifest.bound(&grant.limits);
+        let grant = grants.pack.get(&pack.manifest.pack.name);
+        let most = grant.map(|grant| &grant.limits);
+        let most = most.filter(|most| !most.is_empty());
+        if let Some(most) = most {
+            pack.manifest.bound(most);
         }
         if let Some(before) = names.insert(pack.manifest.pack.name.clone(), dir) {
             return Err(twice(&pack.manifest.pack.name, before, dir).into());
         }
+        loaded.packs.push(pack.manifest.pack.clone());
         // Sigma rules lie beside the others, as they are.
         let rules = dir.join("rules");
         if rules.is_dir() {
@@ -119,7 +125,16 @@ pub(crate) fn load_by(
                 Some(name) => match plugins.get(name) {
                     Some(index) => Some(*index),
                     None => {
-                        loaded.plugins.push(load_plugin(host, &pack, name)?);
+                        let plugin = load_plugin(host, &pack, name);
+                        // Its pack.toml can ask for more, and would not get it.
+                        let plugin = plugin.map_err(|error| match most {
+                            Some(_) => error.context(format!(
+                                "within [pack.{}.limits] of the grants file",
+                                pack.manifest.pack.name
+                            )),
+                            None => error,
+                        });
+                        loaded.plugins.push(plugin?);
                         plugins.insert(name, loaded.plugins.len() - 1);
                         Some(loaded.plugins.len() - 1)
                     }

@@ -442,6 +442,86 @@ fn what_is_not_granted_is_told_with_the_line_that_would_allow_it() {
     assert_eq!(resent["resent"], 1);
 }
 
+#[test]
+fn files_of_a_granted_directory_are_lookup_tables_and_nothing_else_is() {
+    let policy = r#"[[enrich]]
+plugin = "inventory/assets.wasm"
+config = { hosts = ["cmdb/hosts"], users = [] }
+delays = ["0s"]
+[[enrich]]
+plugin = "inventory/assets.wasm"
+config = { hosts = ["cmdb/../outside"], users = [] }
+delays = ["0s"]
+"#;
+    let place = Place::new(policy, "");
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    place.0.write(
+        "inventory/pack.toml",
+        "[pack]\nname = \"inventory\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"assets.wasm\"\nworld = \"enricher\"\n[plugin.wants]\ndirectories = [\"cmdb\"]\n",
+    );
+    fs::copy(
+        plugins.join("enrichers/assets.wasm"),
+        place.0.path("inventory/assets.wasm"),
+    )
+    .unwrap();
+    let config = fs::read_to_string(place.config()).unwrap();
+    let config = config.replace("packs = [", "packs = [\"inventory\", ");
+    place.0.write("yagura.toml", &config);
+    place
+        .0
+        .write("granted/cmdb/hosts.csv", "ip,os\n198.51.100.7,plan9\n");
+    place
+        .0
+        .write("granted/outside.csv", "ip,os\n198.51.100.7,secret\n");
+    let shown_grants = || yagura(&["grants", "--config", &place.config()]).must_work();
+    let grants = shown_grants().stdout;
+    assert!(
+        grants.contains("read the files of the directory `cmdb`")
+            && grants.contains("directories.cmdb = \"PATH\""),
+        "{grants}"
+    );
+    let check = || {
+        let ran = yagura(&[
+            "check",
+            "--policy",
+            &place.0.path("policy.toml"),
+            "--config",
+            &place.config(),
+        ]);
+        format!("{}{}", ran.stdout, ran.stderr)
+    };
+    let told = check();
+    assert!(
+        told.contains("write `directories.cmdb = \"PATH\"` under `[pack.inventory]`"),
+        "{told}"
+    );
+    place.0.write(
+        "grants.toml",
+        "[pack.inventory.directories]\ncmdb = \"granted/cmbd\"\n",
+    );
+    let told = check();
+    assert!(
+        told.contains("`directories.cmdb` of [pack.inventory] in the grants file")
+            && told.contains("granted/cmbd"),
+        "{told}"
+    );
+    place.0.write(
+        "grants.toml",
+        "[pack.inventory.directories]\ncmdb = \"granted/cmdb\"\n",
+    );
+    assert!(!check().contains("directories"), "{}", check());
+
+    place.failures("u", "198.51.100.7", &[0]);
+    let mut service = place.serve();
+    service.wait("what the table says, and the refusal", || {
+        let all = shown(&place.config());
+        all.contains("plan9") && all.contains("outside.csv")
+    });
+    let all = shown(&place.config());
+    assert!(all.contains("led outside"), "{all}");
+    assert!(!all.contains("secret"), "{all}");
+}
+
 /// Returns how many incidents a receiver was told of: a settled alert is told in another revision.
 fn told(hook: &Server<Webhook>) -> usize {
     let service = hook.service();

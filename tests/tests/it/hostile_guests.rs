@@ -2,6 +2,7 @@
 //!
 //! The guest is `tests/guests/hostile`; the rule's id says what it does.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
@@ -126,9 +127,13 @@ fn garbage(error: CallError) -> String {
 
 #[test]
 fn time_is_that_of_the_clock_or_of_the_processor() {
+    static NOBODY: AtomicUsize = AtomicUsize::new(0);
+    // Whoever is never done keeps nobody waiting for ever.
+    static SOMEBODY: AtomicUsize = AtomicUsize::new(1);
     for pace in [
         Pace::AtMost(Duration::from_millis(50)),
-        Pace::OfProcessor,
+        Pace::OfProcessor(&NOBODY),
+        Pace::OfProcessor(&SOMEBODY),
         Pace::Limit,
     ] {
         let mut detector = open("endless-loop");

@@ -138,7 +138,7 @@ fn a_pack_travels_signed_and_an_upgrade_that_asks_for_more_waits() {
             "`demo` 1.1.0 asks for more",
             "tell.wasm",
             line,
-            "yagura grants --accept demo",
+            "yagura grants --config FILE --accept demo",
         ],
     );
     let shown = place.grants(&[]);
@@ -222,6 +222,59 @@ fn an_upgrade_may_be_accepted_without_what_it_asks_for() {
 }
 
 #[test]
+fn grants_alone_hold_an_upgrade_back_and_show_all_that_is_to_be_seen() {
+    let place = Place::new();
+    place.source("1.0.0", "");
+    let config = CONFIG
+        .replace("packs/demo.tar.zst", "source")
+        .replace("trust = \"trust.toml\"\n", "");
+    assert!(!config.contains("trust"), "{config}");
+    place.0.write("yagura.toml", &config);
+    assert_eq!(place.alerts(&[]).code, Some(0));
+    place.source_that_asks("1.1.0");
+    refused(&place.alerts(&[]), &["now asks to", "--accept demo"]);
+    let accepted = place.grants(&["--accept", "demo"]).must_work();
+    assert!(
+        accepted.stderr.contains("accepted `demo` 1.1.0"),
+        "{}",
+        accepted.stderr
+    );
+    assert_eq!(place.alerts(&[]).code, Some(0));
+    // An older version is refused without signatures too.
+    place.source("1.0.0", "");
+    let older = "`demo` 1.0.0 is older than 1.1.0";
+    refused(&place.alerts(&[]), &[older, "--allow-rollback"]);
+    refused(&place.grants(&["--accept", "demo"]), &[older]);
+    let shown = place.grants(&[]);
+    assert_eq!(shown.code, Some(1), "{}{}", shown.stdout, shown.stderr);
+    let would_not = format!("WOULD NOT LOAD: {older}");
+    assert!(shown.stdout.contains(&would_not), "{}", shown.stdout);
+    let forced = place.alerts(&["--allow-rollback"]);
+    assert_eq!(forced.code, Some(0), "{}", forced.stderr);
+    assert!(
+        forced
+            .stderr
+            .contains("replaces the newer 1.1.0, by --allow-rollback"),
+        "{}",
+        forced.stderr
+    );
+
+    // One pack that cannot be read hides none of the others.
+    place.0.write(
+        "yagura.toml",
+        &config.replace("\"source\"", "\"nothing.tar.zst\", \"source\""),
+    );
+    let shown = place.grants(&[]);
+    assert_eq!(shown.code, Some(1), "{}{}", shown.stdout, shown.stderr);
+    assert!(
+        shown.stdout.contains("nothing.tar.zst\n  WOULD NOT LOAD")
+            && shown.stdout.contains("demo 1.0.0"),
+        "{}",
+        shown.stdout
+    );
+}
+
+#[test]
 fn what_a_pack_needs_must_be_there() {
     let place = Place::new();
     place.source("1.0.0", "[pack.dependencies]\nbase = \">=0.2, <0.4\"\n");
@@ -234,6 +287,24 @@ fn what_a_pack_needs_must_be_there() {
     refused(
         &place.alerts(&[]),
         &["`demo` 1.0.0 needs `base` >=0.2, <0.4, and there is none beside it"],
+    );
+    let needs = "`demo` 1.0.0 needs `base` >=0.2, <0.4";
+    let (lake, config) = (place.path("lake"), place.path("yagura.toml"));
+    let alone = place.run(&["run", "--pack", &source, "--lake", &lake]);
+    refused(&alone, &[needs]);
+    // What a single pack needs may lie elsewhere.
+    let ran = place.run(&["check", "--pack", &source]).must_work();
+    assert!(
+        ran.stdout.contains(&format!("note: {needs}")),
+        "{}",
+        ran.stdout
+    );
+    let ran = place.run(&["check", "--config", &config]);
+    assert_eq!(ran.code, Some(2), "{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stdout.contains(&format!("error: {needs}")),
+        "{}",
+        ran.stdout
     );
     let file = place.path("saved.tar");
     place.run(&["save", &source, "--out", &file]).must_work();
@@ -316,9 +387,11 @@ fn verify_tells_everything_and_packs_can_be_looked_into_and_tested() {
     let place = Place::new();
     place.release();
     let archive = place.path("packs/demo.tar.zst");
-    let key = place.path("acme.pub");
-    let ran = place.run(&["verify", &archive, "--key", &key]).must_work();
-    assert!(ran.stdout.contains("valid, by"), "{}", ran.stdout);
+    for key in ["acme.pub", "acme"] {
+        let key = place.path(key);
+        let ran = place.run(&["verify", &archive, "--key", &key]).must_work();
+        assert!(ran.stdout.contains("valid, by"), "{}", ran.stdout);
+    }
     let ran = place
         .run(&["verify", &archive, "--format", "json"])
         .must_work();
@@ -345,6 +418,16 @@ fn verify_tells_everything_and_packs_can_be_looked_into_and_tested() {
         ran.stderr.contains("there is nothing to test"),
         "{}",
         ran.stderr
+    );
+    place
+        .0
+        .write("source/rules/failed.toml", &RULE.replace("medium", "low"));
+    let ran = place.run(&["inspect", &place.path("source")]).must_work();
+    assert!(
+        ran.stdout
+            .contains("MANIFEST.sha256.minisig (of other contents: sign them again)"),
+        "{}",
+        ran.stdout
     );
     let ran = place.run(&["verify", &place.path("nothing.tar.zst")]);
     assert_eq!(ran.code, Some(1));
@@ -428,6 +511,8 @@ fn a_pack_goes_through_a_registry_to_another_machine_and_is_upgraded_there() {
         "demo 1.0.0",
         "base 0.3.0",
         "is signed by `acme`",
+        "demo came from ",
+        "@sha256:",
         "locked in",
     ] {
         assert!(
@@ -472,7 +557,11 @@ fn a_pack_goes_through_a_registry_to_another_machine_and_is_upgraded_there() {
     let pulled = pull(&[]).must_work();
     assert!(pulled.stdout.contains("demo 1.0.0"), "{}", pulled.stdout);
     let pulled = pull(&["--update"]).must_work();
-    assert!(pulled.stdout.contains("demo 1.1.0"), "{}", pulled.stdout);
+    assert!(
+        pulled.stdout.contains("demo 1.1.0, in place of 1.0.0"),
+        "{}",
+        pulled.stdout
+    );
     refused(&machine.alerts(&[]), &["asks for more"]);
     let shown = machine.grants(&[]);
     assert!(

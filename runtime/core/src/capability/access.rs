@@ -164,7 +164,29 @@ impl Access {
     /// # Errors
     /// [`Denied`] with the line of the manifest or of the grants file.
     pub fn lookup(&self, table: &str) -> Result<(), Denied> {
+        if let Some((directory, _)) = self.directory(table) {
+            let granted = &self.grant.directories;
+            if !granted.contains_key(directory) {
+                let near = did_you_mean(directory, granted.keys().map(String::as_str));
+                return Err(Denied(format!(
+                    "the directory `{directory}` is not granted{near}: write `{}` under `{}` in the grants file",
+                    directory_line(directory),
+                    pack_table(&self.pack)
+                )));
+            }
+            return Ok(());
+        }
         self.table("lookups", table, &self.wants.lookups, &self.grant.lookups)
+    }
+
+    /// Returns the directory that a lookup table is in, among those that the plugin asks for, and the table's name there.
+    pub fn directory<'a>(&self, table: &'a str) -> Option<(&'a str, &'a str)> {
+        let (directory, name) = table.split_once('/')?;
+        let wanted = self.wants.directories.iter();
+        wanted
+            .into_iter()
+            .any(|wanted| wanted == directory)
+            .then_some((directory, name))
     }
 
     fn table(
@@ -226,6 +248,11 @@ pub(super) fn toml_key(key: &str) -> String {
         true => key.to_owned(),
         false => toml::Value::from(key).to_string(),
     }
+}
+
+/// What grants a directory.
+pub(super) fn directory_line(name: &str) -> String {
+    format!("directories.{} = \"PATH\"", toml_key(name))
 }
 
 pub(super) fn toml_list<'a>(entries: impl Iterator<Item = &'a str>) -> String {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use super::access::{pack_table, toml_key, toml_list};
-use super::{Grant, Grants, HostPattern, ServerPattern, Wants, is_secret_name};
+use super::access::{directory_line, pack_table, toml_key, toml_list};
+use super::{Grant, Grants, HostPattern, ServerPattern, Wants, is_name};
 use crate::names::did_you_mean;
 use crate::pack::{PackError, World, parse};
 use crate::time::parse_duration;
@@ -38,8 +38,8 @@ impl Wants {
     pub fn problem(&self, world: World) -> Option<Problem> {
         let may_want: &[&str] = match world {
             World::Detector | World::Normalizer => &[],
-            World::Enricher => &["http", "secrets", "search", "lookups"],
-            World::Reviewer => &["lookups"],
+            World::Enricher => &["http", "secrets", "search", "lookups", "directories"],
+            World::Reviewer => &["lookups", "directories"],
             World::Notifier => &["http", "secrets"],
         };
         let lists = [
@@ -47,6 +47,7 @@ impl Wants {
             ("secrets", &self.secrets),
             ("search", &self.search),
             ("lookups", &self.lookups),
+            ("directories", &self.directories),
         ];
         for (key, list) in lists {
             if !list.is_empty() && !may_want.contains(&key) {
@@ -70,9 +71,13 @@ impl Wants {
             }
         }
         for entry in &self.secrets {
-            if entry != "*" && !is_secret_name(entry) {
-                return Some(Problem::of_entry("secrets", entry, NOT_A_SECRET));
+            if entry != "*" && !is_name(entry) {
+                return Some(Problem::of_entry("secrets", entry, NOT_A_NAME));
             }
+        }
+        let mut directories = self.directories.iter();
+        if let Some(entry) = directories.find(|entry| !is_name(entry)) {
+            return Some(Problem::of_entry("directories", entry, NOT_A_NAME));
         }
         for (key, list) in [("search", &self.search), ("lookups", &self.lookups)] {
             if let Some(entry) = list.iter().find(|entry| !is_table(entry)) {
@@ -129,6 +134,11 @@ impl Wants {
                 }
             }
         }
+        for name in &self.directories {
+            if !grant.directories.contains_key(name) {
+                lines.push(format!("{table} `{}`", directory_line(name)));
+            }
+        }
         lines
     }
 }
@@ -178,8 +188,8 @@ impl Grant {
         }
         for (name, hosts) in &self.secrets {
             let key = format!("secrets.{name}");
-            if !is_secret_name(name) {
-                return Some(Problem::of_entry("secrets", name, NOT_A_SECRET));
+            if !is_name(name) {
+                return Some(Problem::of_entry("secrets", name, NOT_A_NAME));
             }
             if hosts.is_empty() {
                 return Some(Problem {
@@ -204,6 +214,18 @@ impl Grant {
                 return Some(Problem::of_entry(key, entry, "names no table"));
             }
         }
+        for (name, path) in &self.directories {
+            if !is_name(name) {
+                return Some(Problem::of_entry("directories", name, NOT_A_NAME));
+            }
+            if path.as_os_str().is_empty() {
+                return Some(Problem {
+                    key: format!("directories.{}", toml_key(name)),
+                    entry: None,
+                    message: "names no directory".to_owned(),
+                });
+            }
+        }
         None
     }
 
@@ -225,6 +247,7 @@ impl Grant {
             }
         }
         let secrets: Vec<&String> = self.secrets.keys().collect();
+        let directories: Vec<&String> = self.directories.keys().collect();
         for (key, granted, list) in [
             (
                 "secrets",
@@ -237,6 +260,7 @@ impl Grant {
             ("lookups", self.lookups.iter().collect(), |wants| {
                 &wants.lookups
             }),
+            ("directories", directories, |wants| &wants.directories),
         ] {
             let wanted: BTreeSet<&str> = wants
                 .iter()
@@ -304,6 +328,7 @@ pub(crate) fn line_of(text: &str, problem: &Problem) -> Option<usize> {
         text.lines().position(|line| {
             let line = line.trim_start().trim_start_matches("wants.");
             let line = line.trim_start_matches("secrets.");
+            let line = line.trim_start_matches("directories.");
             line.strip_prefix(last)
                 .is_some_and(|rest| rest.trim_start().starts_with(['=', '.']))
         })
@@ -311,7 +336,7 @@ pub(crate) fn line_of(text: &str, problem: &Problem) -> Option<usize> {
     with_entry.or_else(with_key).map(|index| index + 1)
 }
 
-const NOT_A_SECRET: &str = "is not a name: use letters, digits, `_`, `-` and `.`";
+const NOT_A_NAME: &str = "is not a name: use letters, digits, `_`, `-` and `.`";
 
 fn servers(list: &[String]) -> Vec<ServerPattern> {
     list.iter()
@@ -383,6 +408,8 @@ mod tests {
             ("secrets.T = []", "names no host"),
             ("secrets.T = [\"*\"]", "name the hosts"),
             ("search = [\"*\"]", "names no table"),
+            ("directories.\"a/b\" = \"/srv\"", "is not a name"),
+            ("directories.feeds = \"\"", "names no directory"),
             ("htpp = []", "did you mean `http`?"),
         ] {
             let error = grants(&format!("[pack.a]\n{line}\n")).unwrap_err();

@@ -218,8 +218,8 @@ impl fmt::Display for ServerPattern {
     }
 }
 
-/// Says whether a text can name a secret: letters, digits, `_`, `-` and `.`, at most 100.
-pub fn is_secret_name(text: &str) -> bool {
+/// Says whether a text can name a secret or a directory: letters, digits, `_`, `-` and `.`, at most 100.
+pub fn is_name(text: &str) -> bool {
     (1..=100).contains(&text.len())
         && text
             .bytes()

@@ -1,6 +1,6 @@
 //! What a plugin asks to send, and the checks that need no server.
 
-use yagura_core::capability::is_secret_name;
+use yagura_core::capability::is_name;
 
 use super::HttpError;
 
@@ -121,7 +121,7 @@ impl HttpRequest {
         if let Some(sign) = &mut self.sign {
             check_header(&sign.header, &sign.prefix)?;
             sign.header.make_ascii_lowercase();
-            if !is_secret_name(&sign.secret) {
+            if !is_name(&sign.secret) {
                 return Err(denied(format!("{:?} names no secret", cut(&sign.secret))));
             }
             if self.headers.iter().any(|(name, _)| *name == sign.header) {

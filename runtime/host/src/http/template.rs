@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use url::Url;
-use yagura_core::capability::{Scheme, is_secret_name};
+use yagura_core::capability::{Scheme, is_name};
 use zeroize::Zeroizing;
 
 use super::HttpError;
@@ -111,11 +111,11 @@ impl Template {
 fn piece(bytes: &[u8]) -> Option<Piece> {
     let text = std::str::from_utf8(bytes).ok()?;
     if let Some(name) = text.strip_prefix("{{secret:") {
-        return is_secret_name(name).then(|| Piece::Secret(name.to_owned()));
+        return is_name(name).then(|| Piece::Secret(name.to_owned()));
     }
     let (user, name) = text.strip_prefix("{{basic:")?.rsplit_once(':')?;
     let is_user = !user.contains([':', '{', '}']) && !user.chars().any(char::is_control);
-    (is_user && is_secret_name(name)).then(|| Piece::Basic(user.to_owned(), name.to_owned()))
+    (is_user && is_name(name)).then(|| Piece::Basic(user.to_owned(), name.to_owned()))
 }
 
 fn no_placeholder(window: &[u8], is_misplaced: bool) -> HttpError {

@@ -107,7 +107,7 @@ impl Changes {
 /// load.
 pub fn upgrade(pack: &str, before: &Asks, now: &Asks, grant: &Grant) -> Vec<Held> {
     let changes = Changes::between(before, now);
-    let accept = format!("accept it with `yagura grants --accept {pack}`");
+    let accept = format!("accept it with `yagura grants --config FILE --accept {pack}`");
     let added = changes.added.into_iter().filter_map(|(plugin, ask)| {
         let remedy = match answer(pack, grant, &ask) {
             Answer::Granted => return None,

@@ -1,5 +1,7 @@
 //! How much of one entry another contains.
 
+use yagura_core::capability::ServerPattern;
+
 use super::{Ask, Kind};
 
 /// How much of what is asked for an entry contains.
@@ -29,71 +31,15 @@ pub(super) fn cover(of: &Ask, ask: &Ask) -> Cover {
     }
 }
 
-/// A server or servers: scheme, hosts and port.
-struct Servers<'a> {
-    scheme: &'a str,
-    hosts: Hosts<'a>,
-    port: u16,
-}
-
-/// Hosts.
-enum Hosts<'a> {
-    Any,
-    Below(&'a str),
-    Exactly(&'a str),
-}
-
 fn servers(of: &str, ask: &str) -> Cover {
-    let (Some(of), Some(ask)) = (parse(of), parse(ask)) else {
+    let (Ok(of), Ok(ask)) = (ServerPattern::parse(of), ServerPattern::parse(ask)) else {
         return Cover::Nothing;
     };
-    if of.scheme != ask.scheme || of.port != ask.port {
-        return Cover::Nothing;
-    }
-    match (of.hosts, ask.hosts) {
-        (Hosts::Any, _) => Cover::All,
-        (_, Hosts::Any) => Cover::Part,
-        (Hosts::Exactly(of), Hosts::Exactly(ask)) if of.eq_ignore_ascii_case(ask) => Cover::All,
-        (Hosts::Below(of), Hosts::Exactly(ask)) if is_below(ask, of) => Cover::All,
-        (Hosts::Below(of), Hosts::Below(ask))
-            if of.eq_ignore_ascii_case(ask) || is_below(ask, of) =>
-        {
-            Cover::All
-        }
-        (Hosts::Below(of), Hosts::Below(ask)) if is_below(of, ask) => Cover::Part,
-        (Hosts::Exactly(of), Hosts::Below(ask)) if is_below(of, ask) => Cover::Part,
+    match (of.covers(&ask), ask.covers(&of)) {
+        (true, _) => Cover::All,
+        (_, true) => Cover::Part,
         _ => Cover::Nothing,
     }
-}
-
-fn parse(text: &str) -> Option<Servers<'_>> {
-    let (scheme, rest) = text.split_once("://")?;
-    let usual = match scheme {
-        "https" => 443,
-        "http" => 80,
-        _ => return None,
-    };
-    let (host, port) = match rest.rsplit_once(':') {
-        // The colons of an IPv6 address lie in brackets.
-        Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
-        _ => (rest, usual),
-    };
-    let hosts = match (host, host.strip_prefix("*.")) {
-        ("*", _) => Hosts::Any,
-        (_, Some(domain)) => Hosts::Below(domain),
-        (host, None) => Hosts::Exactly(host),
-    };
-    Some(Servers {
-        scheme,
-        hosts,
-        port,
-    })
-}
-
-fn is_below(host: &str, domain: &str) -> bool {
-    let (host, domain) = (host.to_ascii_lowercase(), domain.to_ascii_lowercase());
-    host.strip_suffix(&domain)
-        .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
 
 #[cfg(test)]

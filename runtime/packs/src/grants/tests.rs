@@ -74,9 +74,9 @@ fn an_upgrade_that_asks_for_more_is_held_until_granted() {
         held(before, now, "http = [\"https://api.a.org\"]"),
         [
             "`e.wasm` now asks to speak to `https://evil.org`: write `http = [\"https://api.a.org\", \"https://evil.org\"]` \
-             under `[pack.demo]` in the grants file, or accept it with `yagura grants --accept demo` to load it without",
+             under `[pack.demo]` in the grants file, or accept it with `yagura grants --config FILE --accept demo` to load it without",
             "`e.wasm` now asks to use the secret `TOKEN`: write `secrets.TOKEN = [\"HOST\"]` under `[pack.demo]` in the grants \
-             file, or accept it with `yagura grants --accept demo` to load it without",
+             file, or accept it with `yagura grants --config FILE --accept demo` to load it without",
         ]
     );
     let granted =
@@ -90,7 +90,7 @@ fn an_upgrade_that_asks_for_more_is_held_until_granted() {
         held(before, wide, "http = [\"https://api.a.org\"]"),
         [
             "`e.wasm` now asks to speak to `https://*.a.org`: https://api.a.org is granted; accept it with `yagura grants \
-             --accept demo` to leave it at that"
+             --config FILE --accept demo` to leave it at that"
         ]
     );
 }
@@ -105,7 +105,7 @@ fn higher_limits_and_new_plugins_are_told() {
             ""
         ),
         [
-            "`e.wasm` now asks to have `limits.time = 1m`, which was 10s: accept it with `yagura grants --accept demo`"
+            "`e.wasm` now asks to have `limits.time = 1m`, which was 10s: accept it with `yagura grants --config FILE --accept demo`"
         ]
     );
     assert_eq!(

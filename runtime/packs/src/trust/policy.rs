@@ -260,6 +260,24 @@ impl TrustPolicy {
         self.requirements(pack).is_empty() && self.unsigned.iter().any(|scope| scope.holds(pack))
     }
 
+    /// Returns a line for each pack that the requirements name, without `*`, and that is not among these.
+    pub fn unknown_packs<'a>(&self, packs: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        let packs: Vec<&str> = packs.into_iter().collect();
+        let required = self.requirements.iter().flat_map(|requirement| {
+            let patterns = requirement.scope.patterns.iter();
+            patterns.map(|pattern| (requirement.number, pattern))
+        });
+        required
+            .filter(|(_, name)| !name.contains('*') && !packs.contains(&name.as_str()))
+            .map(|(number, name)| {
+                format!(
+                    "the {number}. [[require]] of the trust policy names `{name}`, a pack that is not loaded{}",
+                    did_you_mean(name, packs.iter().copied())
+                )
+            })
+            .collect()
+    }
+
     /// Returns the requirements that a pack of this name has to meet.
     pub fn requirements(&self, pack: &str) -> Vec<&Requirement> {
         let all = self.requirements.iter();
@@ -334,6 +352,17 @@ impl Requirement {
                 if entries[..index].contains(name) {
                     return Err(format!("names the key `{name}` twice in {list}"));
                 }
+            }
+        }
+        // One that is needed for a pack, and may not sign it, would keep it out for ever.
+        for name in &table.all_of {
+            let key = keys.iter().find(|key| key.name == *name);
+            let mut exact = table.packs.iter().filter(|pack| !pack.contains('*'));
+            if let Some(pack) = exact.find(|pack| key.is_some_and(|key| !key.may_sign(pack))) {
+                return Err(format!(
+                    "needs `{name}` for `{pack}`, which `{name}` may not sign: add `{pack}` to the packs of the key, or take one of \
+                     them out here"
+                ));
             }
         }
         let asks_for_any = !table.any_of.is_empty() || table.all_of.is_empty();

@@ -237,6 +237,28 @@ fn several_signatures_can_be_required() {
         )
         .contains("missing 1 of `c`")
     );
+    // One that is needed and may not sign would keep the pack out for ever, and a name that nobody has protects nothing.
+    let narrow = format!(
+        "{}{}[[require]]\npacks = [\"demo\"]\nall_of = [\"a\"]\n",
+        entry("a", &a, "[\"other\"]"),
+        entry("b", &b, "[\"*\"]")
+    );
+    let error = TrustPolicy::parse(Path::new("trust.toml"), &narrow).unwrap_err();
+    assert!(
+        error.to_string().contains(
+            "trust.toml: the 1. [[require]] needs `a` for `demo`, which `a` may not sign: add `demo`"
+        ),
+        "{error}"
+    );
+    let typo = policy(&format!(
+        "{keys}[[require]]\npacks = [\"dmeo\", \"team-*\"]\n"
+    ));
+    assert_eq!(
+        typo.unknown_packs(["demo"]),
+        [
+            "the 1. [[require]] of the trust policy names `dmeo`, a pack that is not loaded; did you mean `demo`?"
+        ]
+    );
     // One key that signs twice is one.
     let mut twice = signed(&[&a]);
     sign(&mut twice, &a, Some("again")).unwrap();

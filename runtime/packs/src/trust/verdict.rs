@@ -439,7 +439,12 @@ impl fmt::Display for Verdict {
             ),
             ([], false) => write!(f, "`{pack}` {version} is signed by {}", quoted(&signers)),
             (refusals, _) => {
-                write!(f, "`{pack}` {version} is not trusted")?;
+                let is_rollback = |refusal: &Refusal| matches!(refusal, Refusal::Rollback(_));
+                let what = match refusals.iter().all(is_rollback) {
+                    true => "refused",
+                    false => "not trusted",
+                };
+                write!(f, "`{pack}` {version} is {what}")?;
                 refusals
                     .iter()
                     .try_for_each(|refusal| write!(f, "\n{refusal}"))

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use tokio::runtime::Handle;
-use yagura_core::{FieldPath, TimeRange};
+use yagura_core::{FieldPath, Grant, TimeRange};
 use yagura_engine::search::{EventQuery, EventSearch, FoundEvent, SearchError, SearchedTable};
 use yagura_host::http::{Secret, SecretSource, Secrets};
 use yagura_host::{
@@ -15,7 +15,7 @@ use yagura_host::{
 };
 
 use crate::config::Config;
-use crate::lookups::LookupFile;
+use crate::lookups::{LookupDirectory, LookupFile};
 
 /// The name under which a search answers event time, whatever column holds it.
 pub(crate) const TIME: &str = "event_time";
@@ -212,10 +212,11 @@ pub(crate) fn text_column(values: impl Iterator<Item = Option<impl AsRef<str>>>)
     column
 }
 
-/// The lookup tables of packs, by pack and name, and of the configuration.
+/// The lookup tables of packs, by pack and name, of the configuration, and of directories that are granted to packs.
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
     own: BTreeMap<(String, String), LookupFile>,
+    directories: BTreeMap<(String, String), LookupDirectory>,
     shared: BTreeMap<String, LookupFile>,
 }
 
@@ -229,6 +230,18 @@ impl Lookups {
             lookups.shared.insert(name.clone(), file);
         }
         Ok(lookups)
+    }
+
+    /// Opens the directories that are granted to a pack.
+    pub(super) fn add_directories(&mut self, pack: &str, grant: &Grant) -> Result<()> {
+        for (name, path) in &grant.directories {
+            let directory = LookupDirectory::open(path).with_context(|| {
+                format!("`directories.{name}` of [pack.{pack}] in the grants file")
+            })?;
+            let key = (pack.to_owned(), name.to_owned());
+            self.directories.insert(key, directory);
+        }
+        Ok(())
     }
 
     /// Reads the files in `lookups/` of a pack, and returns their names: those of the files without their ends.
@@ -259,6 +272,13 @@ impl Lookups {
 impl Lookup for Lookups {
     fn get(&self, caller: &Caller, table: &str, key: &str) -> Result<Option<String>, PluginError> {
         let own = (caller.plugin.pack.clone(), table.to_owned());
+        if !self.own.contains_key(&own)
+            && let Some((directory, name)) = table.split_once('/')
+            && let Some(directory) = self.directories.get(&(own.0.clone(), directory.to_owned()))
+        {
+            let row = directory.get(name, key);
+            return row.map_err(|error| PluginError::Config(format!("{error:#}")));
+        }
         match self.own.get(&own).or_else(|| self.shared.get(table)) {
             Some(file) => Ok(file.get(key)),
             None => Err(PluginError::Config(format!(

@@ -1,5 +1,6 @@
 //! `yagura check`: what is wrong or suspicious about rules, before they run.
 
+mod configuration;
 mod correlations;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,6 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use serde::Serialize;
-use yagura_alerts::policy::Policy;
 use yagura_core::names::did_you_mean;
 use yagura_core::{Pack, TimeRange};
 use yagura_engine::{
@@ -26,12 +26,11 @@ use yagura_rules::sigma::{
 };
 
 use super::block_on;
-use crate::answering::{now, try_plugins};
 use crate::config::Config;
 use crate::exit::RULE;
 use crate::output::Format;
+use crate::packs;
 use crate::ruleset::{RuleSet, Sources};
-use crate::{operator, packs};
 
 /// Look rules over: errors, unknown fields, tests that never match, duplicates, expensive patterns, missing tags.
 #[derive(Debug, clap::Args)]
@@ -105,6 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             check.policy_plugins(&Config::read(config)?, &file)?;
         }
     }
+    check.together(&set, arguments.sources.config.is_some());
     check.sigma(&set, placed.as_ref());
     check.own(&set, &shipped);
     check.own_correlations(&set, tables, placed.as_ref());
@@ -212,70 +212,6 @@ fn rules_of(pack: &Pack, name: &str) -> Result<Option<Vec<String>>> {
     };
     let plugin = packs::host(Meter::Off)?.load_detector(&file, &manifest.limits)?;
     Ok(Some(plugin.rule_ids()?))
-}
-
-impl Check {
-    /// Looks a policy over, with the rules that are known.
-    fn policy(&mut self, set: &RuleSet, file: &Path) -> Result<()> {
-        let own = set.own().map(|source| source.rule.id.clone());
-        let sigma = set
-            .sigma
-            .load
-            .rules
-            .iter()
-            .map(yagura_engine::sigma_rule_id);
-        let rules: BTreeSet<String> = own.chain(sigma).collect();
-        let policy = Policy::read(file)?;
-        for problem in policy.lint((!rules.is_empty()).then_some(&rules), now()) {
-            self.found.push(Remarked {
-                file: file.to_owned(),
-                line: problem.line,
-                level: match problem.level {
-                    yagura_alerts::policy::Level::Error => Level::Error,
-                    yagura_alerts::policy::Level::Warning => Level::Warning,
-                },
-                check: "policy",
-                rule: None,
-                key: Some(problem.key.to_string()),
-                message: problem.message,
-            });
-        }
-        Ok(())
-    }
-}
-
-impl Check {
-    /// Opens the plugins that a policy names, as `yagura serve` would.
-    fn policy_plugins(&mut self, config: &Config, file: &Path) -> Result<()> {
-        let policy = Policy::read(file)?.policy;
-        let mut config = config.clone();
-        let mut unpacked = Vec::new();
-        for path in &mut config.packs {
-            *path = operator::directory(path, &mut unpacked)?;
-        }
-        let host = packs::host(Meter::Off)?;
-        let tried = block_on(async {
-            Ok(tokio::task::block_in_place(|| {
-                try_plugins(&config, &host, &policy)
-            }))
-        })?;
-        let (level, messages) = match tried {
-            Ok(remarks) => (Level::Warning, remarks),
-            Err(error) => (Level::Error, vec![format!("{error:#}")]),
-        };
-        for message in messages {
-            self.found.push(Remarked {
-                file: file.to_owned(),
-                line: None,
-                level,
-                check: "plugins",
-                rule: None,
-                key: None,
-                message,
-            });
-        }
-        Ok(())
-    }
 }
 
 #[derive(Debug, Default)]

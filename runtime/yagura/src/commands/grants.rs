@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use yagura_core::Grant;
 use yagura_core::names::did_you_mean;
-use yagura_packs::grants::{Answer, Asked, Asks, Changes, Comparison, upgrade};
+use yagura_packs::grants::{Answer, Ask, Asked, Asks, Changes, Comparison, Kind, upgrade};
 use yagura_packs::{Gate, GateError, VerifiedPack};
 
 use crate::config::Config;
@@ -65,7 +65,7 @@ struct AskedView {
     plugin: String,
     ask: String,
     granted: &'static str,
-    /// What it gets of it, where it is a part; what to write, where it is nothing.
+    /// What it gets of it, where it is a part; where it is or may go; what to write, where it is nothing.
     detail: String,
 }
 
@@ -79,19 +79,31 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     if paths.is_empty() {
         bail!("{} names no packs", arguments.config.display());
     }
-    let packs: Vec<VerifiedPack> = paths
-        .iter()
-        .map(|path| read(path, &operator))
-        .collect::<Result<Vec<_>>>()?;
-    accept(arguments, &packs, &mut operator)?;
+    let mut packs: Vec<VerifiedPack> = Vec::new();
+    let mut their_paths: Vec<PathBuf> = Vec::new();
+    let mut views: Vec<View> = Vec::new();
+    for path in paths {
+        match read(path, &operator) {
+            Ok(pack) => {
+                packs.push(pack);
+                their_paths.push(path.clone());
+            }
+            // Nothing is accepted beside what is damaged.
+            Err(error) if !arguments.accept.is_empty() => return Err(error),
+            Err(error) => views.push(View::broken(path, &error)),
+        }
+    }
     let mut out = io::stdout().lock();
+    accept(arguments, &packs, &mut operator)?;
     let mut all_load = true;
-    let together = match arguments.paths.is_empty() {
-        true => together(&packs, paths),
+    let is_whole = arguments.paths.is_empty() && views.is_empty();
+    let together = match is_whole {
+        true => together(&packs, &their_paths),
         false => Ok(()),
     };
-    for pack in &packs {
-        let view = view(pack, &operator);
+    let readable = packs.iter().map(|pack| view(pack, &operator, &config));
+    views.extend(readable);
+    for view in views {
         all_load &= view.problems.is_empty();
         match arguments.format {
             Format::Json => {
@@ -103,7 +115,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     }
     if arguments.paths.is_empty() && matches!(arguments.format, Format::Text) {
         let names = packs.iter().map(VerifiedPack::name);
-        for line in operator.grants.unknown_packs(names) {
+        let mut lines = operator.grants.unknown_packs(names.clone());
+        if let Some(trust) = &operator.trust {
+            lines.extend(trust.unknown_packs(names));
+        }
+        for line in lines {
             writeln!(out, "\n{}", printable(&line))?;
         }
     }
@@ -122,7 +138,7 @@ fn together(packs: &[VerifiedPack], paths: &[PathBuf]) -> Result<()> {
             return Err(operator::twice(pack.name(), &paths[before], &paths[at]).into());
         }
     }
-    operator::needs(packs)
+    operator::needs(packs.iter().map(VerifiedPack::identity))
 }
 
 /// Reads a pack; a directory that nobody need sign may have changed since its list of files was written.
@@ -150,7 +166,12 @@ fn accept(arguments: &Arguments, packs: &[VerifiedPack], operator: &mut Operator
             Err(GateError::Refused(verdict)) => {
                 bail!("{verdict}\nwhat is not trusted cannot be accepted")
             }
-            _ => operator.installed.record(pack),
+            Err(error @ GateError::Older(_)) => return Err(error.into()),
+            _ => {
+                operator.installed.record(pack);
+                let version = &pack.pack().pack.version;
+                writeln!(io::stderr(), "accepted `{name}` {version} as it is")?;
+            }
         }
     }
     operator.write_installed()
@@ -167,7 +188,7 @@ fn admit(pack: &VerifiedPack, operator: &Operator) -> Result<yagura_packs::Opene
     gate.admit(pack.clone())
 }
 
-fn view(pack: &VerifiedPack, operator: &Operator) -> View {
+fn view(pack: &VerifiedPack, operator: &Operator, config: &Config) -> View {
     let name = pack.name();
     let version = pack.pack().pack.version.clone();
     let grant = operator.grants.pack.get(name).cloned().unwrap_or_default();
@@ -183,8 +204,10 @@ fn view(pack: &VerifiedPack, operator: &Operator) -> View {
         let held = upgrade(name, &seen.asks, &asks, &grant);
         problems.extend(held.iter().map(ToString::to_string));
     }
-    if let Err(GateError::Refused(verdict)) = admit(pack, operator) {
-        problems.push(verdict.to_string());
+    match admit(pack, operator) {
+        Err(GateError::Refused(verdict)) => problems.push(verdict.to_string()),
+        Err(GateError::Older(older)) => problems.push(older.to_string()),
+        _ => {}
     }
     let changes = String::from_utf8_lossy(&changes);
     View {
@@ -193,7 +216,10 @@ fn view(pack: &VerifiedPack, operator: &Operator) -> View {
             .map(|seen| seen.version.clone())
             .filter(|before| *before != version),
         version,
-        asked: asked.into_iter().map(asked_view).collect(),
+        asked: asked
+            .into_iter()
+            .map(|asked| asked_view(asked, &grant, config))
+            .collect(),
         unasked: unasked.iter().map(ToString::to_string).collect(),
         limits: limits(pack, &grant),
         files: operator.files_changed(pack),
@@ -216,22 +242,66 @@ fn limits(pack: &VerifiedPack, grant: &Grant) -> Vec<String> {
     lines.collect()
 }
 
-fn asked_view(asked: Asked) -> AskedView {
-    let (granted, detail) = match asked.answer {
-        Answer::Granted => ("yes", String::new()),
+impl View {
+    /// What is told of a pack that cannot be read.
+    fn broken(path: &Path, error: &anyhow::Error) -> Self {
+        Self {
+            pack: path.display().to_string(),
+            version: String::new(),
+            before: None,
+            asked: Vec::new(),
+            unasked: Vec::new(),
+            limits: Vec::new(),
+            changes: Vec::new(),
+            files: Vec::new(),
+            problems: vec![format!("{error:#}")],
+        }
+    }
+}
+
+/// Says where a directory is and where a secret may go, and what of it is not there.
+fn granted(ask: &Ask, grant: &Grant, config: &Config) -> String {
+    match ask.kind {
+        Kind::Directories => match grant.directories.get(&ask.entry) {
+            Some(path) if path.is_dir() => path.display().to_string(),
+            Some(path) => format!("{}, WHICH IS NO DIRECTORY", path.display()),
+            None => String::new(),
+        },
+        Kind::Secrets => {
+            let hosts = grant.secrets.get(&ask.entry);
+            let hosts = hosts.map(|hosts| hosts.join(", ")).unwrap_or_default();
+            match config.secret.contains_key(&ask.entry) || ask.entry == "*" {
+                true => hosts,
+                false => format!(
+                    "{hosts}, AND THE CONFIGURATION HAS NO [secret.{}]",
+                    ask.entry
+                ),
+            }
+        }
+        _ => String::new(),
+    }
+}
+
+fn asked_view(asked: Asked, grant: &Grant, config: &Config) -> AskedView {
+    let (answer, detail) = match asked.answer {
+        Answer::Granted => ("yes", granted(&asked.ask, grant, config)),
         Answer::Partly(part) => ("partly", part.join(", ")),
         Answer::Missing(line) => ("no", line),
     };
     AskedView {
         plugin: asked.plugin,
         ask: asked.ask.to_string(),
-        granted,
+        granted: answer,
         detail,
     }
 }
 
 fn text(view: &View, out: &mut impl Write) -> Result<()> {
-    write!(out, "{} {}", view.pack, view.version)?;
+    write!(
+        out,
+        "{}",
+        printable(format!("{} {}", view.pack, view.version).trim_end())
+    )?;
     match &view.before {
         Some(before) => writeln!(out, ", used before: {before}")?,
         None => writeln!(out)?,
@@ -243,13 +313,13 @@ fn text(view: &View, out: &mut impl Write) -> Result<()> {
             writeln!(out, "  {plugin} asks to")?;
         }
         let answer = match (asked.granted, asked.detail.as_str()) {
-            ("yes", _) => "granted".to_owned(),
-            ("partly", part) => format!("granted: {part}"),
+            ("yes", "") => "granted".to_owned(),
+            ("yes" | "partly", part) => format!("granted: {part}"),
             (_, line) => format!("NOT granted: {line}"),
         };
         writeln!(out, "    {}: {}", printable(&asked.ask), printable(&answer))?;
     }
-    if view.asked.is_empty() {
+    if view.asked.is_empty() && !view.version.is_empty() {
         writeln!(out, "  asks for nothing")?;
     }
     for limit in &view.limits {
@@ -269,7 +339,10 @@ fn text(view: &View, out: &mut impl Write) -> Result<()> {
         }
     }
     if !view.files.is_empty() {
-        writeln!(out, "  files, since then:")?;
+        match view.changes.is_empty() {
+            true => writeln!(out, "  files, since what was used before:")?,
+            false => writeln!(out, "  files, since then:")?,
+        }
         for line in &view.files {
             writeln!(out, "    {}", printable(line))?;
         }

@@ -117,7 +117,9 @@ fn is_wasm(path: &Path) -> Result<bool> {
 fn pack(path: &Path, pack: &Pack) -> PackView {
     let contents = Contents::read_dir(&pack.dir, &Bounds::default());
     // A directory that is being worked on need not be a pack that could be signed.
+    let mut signatures = Vec::new();
     let sealed = contents.ok().and_then(|mut contents| {
+        signatures.extend(contents.signatures.keys().cloned());
         contents.seal();
         contents.verify().ok()
     });
@@ -146,8 +148,14 @@ fn pack(path: &Path, pack: &Pack) -> PackView {
         files: sealed.as_ref().map(|pack| pack.manifest().files().len()),
         signatures: sealed
             .iter()
-            .flat_map(|pack| pack.contents().signatures.keys())
-            .map(ToString::to_string)
+            .flat_map(|pack| {
+                signatures
+                    .iter()
+                    .map(|name| match pack.contents().signatures.contains_key(name) {
+                        true => name.to_string(),
+                        false => format!("{name} (of other contents: sign them again)"),
+                    })
+            })
             .collect(),
         asks: asks
             .into_iter()

@@ -81,6 +81,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let trust = arguments.trust.as_deref();
     let mut out = io::stdout().lock();
     write_archives(&packs, &arguments.to, trust, &mut out)?;
+    for Pulled {
+        pack,
+        image,
+        source,
+    } in &pulled
+    {
+        writeln!(out, "{} came from {source}@{}", pack.name(), image.tagged())?;
+    }
     let kept: Vec<String> = arguments
         .places
         .iter()
@@ -175,7 +183,7 @@ fn let_neighbours_agree(packs: &[&VerifiedPack], to: &Path) -> Result<()> {
             all.push(pack);
         }
     }
-    operator::needs(&all).context("nothing was written")
+    operator::needs(all.iter().map(VerifiedPack::identity)).context("nothing was written")
 }
 
 /// Writes packs as archives into a directory, all of them or, where one is not trusted, none.
@@ -202,11 +210,17 @@ pub(super) fn write_archives(
     let_neighbours_agree(packs, to)?;
     for (pack, verdict) in packs.iter().zip(verdicts) {
         let file = to.join(format!("{}.tar.zst", pack.name()));
+        let before = archive::read_file(&file, &Bounds::default()).ok();
+        let before = before.and_then(|contents| contents.verify().ok());
         archive::write_file(pack.contents(), &file, &Bounds::default())?;
         let identity = &pack.pack().pack;
+        let before = before.filter(|before| before.pack().pack.version != identity.version);
+        let place = before.map_or_else(String::new, |before| {
+            format!(", in place of {}", before.pack().pack.version)
+        });
         writeln!(
             out,
-            "{}: {} {}",
+            "{}: {} {}{place}",
             file.display(),
             identity.name,
             identity.version

@@ -167,6 +167,7 @@ impl Job {
             &operator::grants(self.config.grants.as_deref())?,
             Meter::Off,
         )?;
+        operator::needs(loaded.packs.iter())?;
         let tables = self.config.tables().await?;
         let mut places = loaded.places;
         if let Some(file) = &self.config.geoip {

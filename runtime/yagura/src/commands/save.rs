@@ -9,6 +9,7 @@ use yagura_packs::VerifiedPack;
 use yagura_packs::registry;
 
 use super::verify;
+use crate::operator;
 
 /// Put packs with their signatures into one file, for machines without network
 #[derive(Debug, clap::Args)]
@@ -60,6 +61,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         .map_err(|error| error.error)
         .with_context(cannot)?;
     let mut out = io::stdout().lock();
+    let identities: Vec<_> = packs.iter().map(|pack| pack.identity()).collect();
+    for (_, message) in operator::unmet(&identities) {
+        writeln!(io::stderr(), "warning: {message}")?;
+    }
     for pack in packs {
         let identity = &pack.pack().pack;
         let signatures = pack.contents().signatures.len();

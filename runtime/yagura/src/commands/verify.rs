@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// Directory or archive of a pack; may be given more than once
     #[arg(value_name = "PACK", required = true)]
     paths: Vec<PathBuf>,
-    /// Public key that must have signed
+    /// Public key that must have signed (`.pub` may be left out)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["trust", "config"])]
     key: Option<PathBuf>,
     /// Trust policy that must be met
@@ -92,6 +92,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
 
 fn judge(arguments: &Arguments) -> Result<Judge> {
     if let Some(file) = &arguments.key {
+        // `keygen --out acme` makes acme.pub.
+        let public = file.with_added_extension("pub");
+        let file = if file.exists() || !public.exists() {
+            file
+        } else {
+            &public
+        };
         let key = PublicKey::read(file)?;
         let text = format!(
             "[[key]]\nname = {}\npublic = \"{key}\"\npacks = [\"*\"]\n",
