@@ -62,7 +62,7 @@ pub fn syntax_error(condition: &str) -> Option<ConditionError> {
 /// [`ConditionError`].
 pub fn condition_predicate(condition: &str, schema: &Schema) -> Result<Predicate, ConditionError> {
     let state = SessionContext::new().state();
-    let condition = Condition::parse(&state, condition, schema, &[])?;
+    let condition = Condition::parse(condition, schema, &[])?;
     Ok(condition.compile(&state, schema)?.predicate)
 }
 

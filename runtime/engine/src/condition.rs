@@ -9,9 +9,8 @@ use std::ops::ControlFlow;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, ScalarValue};
-use datafusion::config::Dialect;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::expr::{Between, InList};
+use datafusion::logical_expr::expr::{Between, InList, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility, lit, try_cast};
 use datafusion::sql::sqlparser::ast::{self, Ident, VisitMut, VisitorMut};
 use yagura_core::FieldPath;
@@ -19,6 +18,7 @@ use yagura_rules::{Predicate, ResolveError, Resolved, resolve};
 
 use crate::event_path::EventPath;
 use crate::predicate::{predicate, prunable};
+use crate::sql;
 
 /// Why a `where` cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +62,11 @@ const PLACEHOLDER: &str = "\u{1}path ";
 impl Condition {
     /// Reads `text` and looks up its names in the table's schema; the paths in `optional` may be missing there.
     pub(crate) fn parse(
-        state: &SessionState,
         text: &str,
         table: &Schema,
         optional: &[FieldPath],
     ) -> Result<Self, ConditionError> {
-        let mut sql = state
-            .sql_to_expr(text, &Dialect::Generic)
-            .map_err(|error| ConditionError::Syntax(first_line(&error)))?;
+        let mut sql = sql::expression(text).map_err(ConditionError::Syntax)?;
         let mut names = Names {
             table,
             optional,
@@ -263,6 +260,31 @@ fn bare_function(expr: &ast::Expr) -> Option<Ident> {
     (matches!(call.args, ast::FunctionArguments::None) && !is_clock).then(|| name.clone())
 }
 
+/// Functions whose result is as long as a number says, and those of them that may be called with a small one.
+const MAKES_MUCH_OF_LITTLE: [&str; 7] = [
+    "array_repeat",
+    "array_resize",
+    "generate_series",
+    "lpad",
+    "range",
+    "repeat",
+    "rpad",
+];
+const MAY_BE_SMALL: [&str; 2] = ["lpad", "rpad"];
+const SMALL: i64 = 1_000;
+
+fn makes_much_of_little(call: &ScalarFunction) -> bool {
+    let name = call.func.name();
+    let is_small = || {
+        MAY_BE_SMALL.contains(&name)
+            && matches!(
+                call.args.get(1),
+                Some(Expr::Literal(ScalarValue::Int64(Some(..=SMALL)), _))
+            )
+    };
+    MAKES_MUCH_OF_LITTLE.contains(&name) && !is_small()
+}
+
 /// Aggregates need more than one event; the clock and random numbers would make two runs differ.
 fn allowed(expr: &Expr) -> Result<(), ConditionError> {
     let mut problem = None;
@@ -284,6 +306,10 @@ fn allowed(expr: &Expr) -> Result<(), ConditionError> {
                     call.func.name()
                 ))
             }
+            Expr::ScalarFunction(call) if makes_much_of_little(call) => Some(format!(
+                "calls `{}`, which can make more of an event than memory holds",
+                call.func.name()
+            )),
             _ => None,
         };
         Ok(match problem {
@@ -445,7 +471,7 @@ mod tests {
         let state = SessionContext::new().state();
         let batch = events();
         let optional = ["missing.path".parse().unwrap()];
-        let condition = Condition::parse(&state, text, &batch.schema(), &optional)?;
+        let condition = Condition::parse(text, &batch.schema(), &optional)?;
         let compiled = condition.compile(&state, &batch.schema())?;
         let rules = [compiled.predicate];
         let program = Program::compile(&batch.schema(), &rules, Methods::default()).unwrap();
@@ -507,6 +533,21 @@ mod tests {
     }
 
     #[test]
+    fn what_fails_for_an_event_is_unknown_for_it_alone() {
+        // The ports are 1, 2, 3 and NULL.
+        assert_eq!(judge("6 / (id.port - 2) >= 6").unwrap(), [2]);
+        assert_eq!(judge("NOT (6 / (id.port - 2) >= 6)").unwrap(), [0]);
+        assert_eq!(
+            judge("6 / (id.port - 2) >= 6 OR Name = 'b'").unwrap(),
+            [1, 2]
+        );
+        assert_eq!(judge("Name = 1").unwrap(), [0usize; 0]);
+        assert_eq!(judge("Name <> 1 OR Name = 'a'").unwrap(), [0]);
+        assert_eq!(judge("CAST(Name AS INT) IS NULL").unwrap(), [0, 1, 2, 3]);
+        assert_eq!(judge("lpad(Name, 2, '0') = '0a'").unwrap(), [0]);
+    }
+
+    #[test]
     fn what_cannot_be_judged_says_why() {
         for (text, want) in [
             ("Name =", "is not a SQL condition"),
@@ -515,6 +556,18 @@ mod tests {
             ("Name = 'a' AND random() > 0.5", "`random`"),
             ("sum(id.port) > 1", "aggregate `sum`"),
             ("EXISTS (SELECT 1)", "subquery"),
+            (
+                "repeat(Name, 2000000000) = 'a'",
+                "more of an event than memory",
+            ),
+            (
+                "lpad(Name, 2000000000) = 'a'",
+                "more of an event than memory",
+            ),
+            (
+                "list_repeat(Name, 2000000000) IS NULL",
+                "more of an event than memory",
+            ),
             ("id.port.x = 1", "has no fields"),
             ("frobnicate(Name) = 'a'", "frobnicate"),
         ] {

@@ -37,6 +37,7 @@ pub mod runtime;
 mod scan;
 pub mod search;
 mod sigma;
+mod sql;
 pub mod table_run;
 
 pub use author::{Nearest, condition_predicate, explain, nearest, predicate_of, syntax_error};

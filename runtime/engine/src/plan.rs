@@ -163,7 +163,7 @@ impl TablePlan {
             let condition = match &rule.condition {
                 None => None,
                 Some(text) => Some(
-                    Condition::parse(state, text, &schema, &rule.optional)
+                    Condition::parse(text, &schema, &rule.optional)
                         .map_err(|error| wrong(source, &table, "where", error))?,
                 ),
             };

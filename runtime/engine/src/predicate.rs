@@ -9,12 +9,13 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
-use datafusion::common::tree_node::TreeNode;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{InList, Like, ScalarFunction};
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
 use yagura_core::FieldPath;
 use yagura_rules::Predicate;
 use yagura_rules::predicate::{GlobPart, OtherExpr, Reading, RowJudge, Test, TextOp};
@@ -258,7 +259,7 @@ impl Translate<'_> {
             key,
             columns,
             judge: Arc::new(Physical {
-                expr: judge,
+                expr: trying(judge)?,
                 schema,
             }),
         }))
@@ -272,6 +273,31 @@ struct Physical {
     schema: SchemaRef,
 }
 
+impl Physical {
+    /// Evaluates the expression of some rows; it is unknown for those that it fails for, whatever stands beside them.
+    fn known(&self, batch: &RecordBatch) -> BooleanArray {
+        let rows = batch.num_rows();
+        let judged = self
+            .expr
+            .evaluate(batch)
+            .and_then(|value| value.into_array(rows));
+        match judged {
+            // A part that is NULL whatever the event says has no type of its own.
+            Ok(judged) => match judged.as_boolean_opt() {
+                Some(judged) => judged.clone(),
+                None => BooleanArray::new_null(rows),
+            },
+            Err(_) if rows <= 1 => BooleanArray::new_null(rows),
+            Err(_) => {
+                let half = rows / 2;
+                let first = self.known(&batch.slice(0, half));
+                let second = self.known(&batch.slice(half, rows - half));
+                first.iter().chain(second.iter()).collect()
+            }
+        }
+    }
+}
+
 impl RowJudge for Physical {
     fn judge(&self, columns: &[ArrayRef], rows: usize) -> Result<BooleanArray, ArrowError> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -280,17 +306,22 @@ impl RowJudge for Physical {
             columns.to_vec(),
             &options,
         )?;
-        let judged = self
-            .expr
-            .evaluate(&batch)
-            .and_then(|value| value.into_array(rows))
-            .map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
-        // A part that is NULL whatever the event says has no type of its own.
-        Ok(match judged.as_boolean_opt() {
-            Some(judged) => judged.clone(),
-            None => BooleanArray::new_null(rows),
-        })
+        Ok(self.known(&batch))
     }
+}
+
+/// Makes every conversion of the expression give NULL for what it cannot convert.
+fn trying(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    let tried = expr.transform_up(|expr| {
+        Ok(match expr.downcast_ref::<CastExpr>() {
+            Some(cast) => Transformed::yes(Arc::new(TryCastExpr::new(
+                Arc::clone(cast.expr()),
+                cast.cast_type().clone(),
+            )) as Arc<dyn PhysicalExpr>),
+            None => Transformed::no(expr),
+        })
+    })?;
+    Ok(tried.data)
 }
 
 fn text(expr: &Expr) -> Option<&str> {

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rsigma_parser::ast::FilterRuleTarget;
-use rsigma_parser::{CorrelationRule, FilterRule, SigmaRule, parse_sigma_yaml};
+use rsigma_parser::{
+    ConditionExpr, CorrelationCondition, CorrelationRule, FilterRule, SigmaRule, parse_sigma_yaml,
+};
 use yagura_core::correlation::Condition;
 
 /// A rule and where it was read.
@@ -256,8 +258,90 @@ pub fn load_file(file: &Path) -> Load {
     }
 }
 
+/// Levels of brackets in a file, also in its text, and of what a condition is made of. The parser of YAML takes a time
+/// that grows with the square of the first, that of conditions a stack that grows with the second; rules come with the
+/// packs of others.
+const BRACKETS: usize = 1_000;
+const CONDITION: usize = 200;
+
+/// What the parser of conditions needs for the longest that it reads (64 KiB), each `not` on the stack.
+const STACK: usize = 256 * 1024 * 1024;
+
 /// Reads the text of a file, which is for messages.
 pub fn load_text(file: &Path, text: String) -> Load {
+    if let Some(line) = deep_in_brackets(&text) {
+        return Load {
+            problems: vec![Problem {
+                file: file.to_owned(),
+                line: Some(line),
+                key: None,
+                message: format!("nests brackets deeper than {BRACKETS} levels"),
+            }],
+            ..Load::default()
+        };
+    }
+    stacker::grow(STACK, || {
+        let mut load = parse_text(file, text);
+        let mut deep = Vec::new();
+        let mut fits = |title: &str, conditions: &[ConditionExpr]| {
+            let fits = conditions.iter().all(|whole| depth(whole) <= CONDITION);
+            if !fits {
+                deep.push(title.to_owned());
+            }
+            fits
+        };
+        load.rules
+            .retain(|source| fits(&source.rule.title, &source.rule.detection.conditions));
+        load.filters
+            .retain(|source| fits(&source.rule.title, &source.rule.detection.conditions));
+        load.correlations
+            .retain(|source| match &source.rule.condition {
+                CorrelationCondition::Extended(whole) => {
+                    fits(&source.rule.title, std::slice::from_ref(whole))
+                }
+                CorrelationCondition::Threshold { .. } => true,
+            });
+        load.problems.extend(deep.into_iter().map(|title| Problem {
+            file: file.to_owned(),
+            line: None,
+            key: None,
+            message: format!("the condition of `{title}` is nested deeper than {CONDITION} levels"),
+        }));
+        load
+    })
+}
+
+/// Returns the line, from one, where more brackets are open than a rule has.
+fn deep_in_brackets(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    let (at, _) = text.bytes().enumerate().find(|(_, byte)| {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > BRACKETS
+    })?;
+    Some(
+        text.as_bytes()[..at]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1,
+    )
+}
+
+fn depth(condition: &ConditionExpr) -> usize {
+    match condition {
+        ConditionExpr::And(parts) | ConditionExpr::Or(parts) => {
+            parts.iter().map(depth).max().unwrap_or(0) + 1
+        }
+        ConditionExpr::Not(part) => depth(part) + 1,
+        ConditionExpr::Identifier(_) | ConditionExpr::Selector { .. } => 1,
+    }
+}
+
+fn parse_text(file: &Path, text: String) -> Load {
     let mut load = Load::default();
     let (text, count) = match without_count(&text) {
         Some((text, count)) => (text, Some(count)),
@@ -429,5 +513,67 @@ impl super::LowerError {
             key: Some(format!("detection.{}", self.key)),
             message: self.message.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: String) -> Vec<String> {
+        let load = load_text(Path::new("rule.yml"), text);
+        assert!(
+            load.problems.is_empty()
+                == (load.rules.len() + load.filters.len() + load.correlations.len() > 0)
+        );
+        load.problems.iter().map(ToString::to_string).collect()
+    }
+
+    fn rule(value: &str, condition: &str) -> String {
+        format!(
+            "title: Deep\nlogsource:\n  product: x\ndetection:\n  sel:\n    a: {value}\n  condition: {condition}\n"
+        )
+    }
+
+    #[test]
+    fn deep_files_are_refused_in_no_time() {
+        let most = |open: &str, close: &str| {
+            rule(
+                &format!("{}{}", open.repeat(200_000), close.repeat(200_000)),
+                "sel",
+            )
+        };
+        for text in [most("[", "]"), most("{a: ", "}"), most("[", "")] {
+            assert_eq!(
+                problems(text),
+                ["rule.yml:6: nests brackets deeper than 1000 levels"]
+            );
+        }
+        let brackets = format!("'{}'", "[".repeat(900));
+        assert!(problems(rule(&brackets, "sel")).is_empty());
+    }
+
+    #[test]
+    fn deep_conditions_are_refused_and_exhaust_no_stack() {
+        let deep = format!("{}sel", "not ".repeat(10_000));
+        let hidden = format!("\"{}sel\"", "n\\u006ft ".repeat(7_000));
+        let want = ["rule.yml: the condition of `Deep` is nested deeper than 200 levels"];
+        assert_eq!(problems(rule("b", &deep)), want);
+        assert_eq!(problems(rule("b", &hidden)), want);
+        assert_eq!(
+            problems(format!(
+                "title: Deep\nlogsource:\n  product: x\nfilter:\n  rules: any\n  sel:\n    a: b\n  condition: {deep}\n"
+            )),
+            want
+        );
+        assert_eq!(
+            problems(format!(
+                "title: Deep\ncorrelation:\n  type: temporal\n  rules: [sel]\n  group-by: [a]\n  timespan: 1m\n  condition: {deep}\n"
+            )),
+            want
+        );
+        let wide = vec!["sel"; 9_000].join(" or ");
+        assert!(problems(rule("b", &wide)).is_empty());
+        assert!(problems(rule("b", &format!("{}sel", "not ".repeat(150)))).is_empty());
     }
 }
