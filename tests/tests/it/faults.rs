@@ -1,6 +1,7 @@
 //! Plugins that fail in the middle of a run: their events are set aside and named, other rules miss none.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use yagura_core::pack::Limits;
 use yagura_engine::RunOptions;
@@ -25,13 +26,8 @@ fn plugin_rule(id: &str) -> String {
     )
 }
 
-/// Runs one hostile rule beside an honest rule of the same component and one without code.
-async fn run_beside(hostile: &str) -> Outcome {
-    run_beside_in_batches(hostile, 1_000).await
-}
-
-async fn run_beside_in_batches(hostile: &str, batch_rows: usize) -> Outcome {
-    let dir = tempfile::tempdir().unwrap();
+/// Writes a table `t` of `EVENTS` events.
+async fn table(dir: &Path) -> String {
     let mut lines = String::new();
     for index in 0..EVENTS {
         let second = index % 60;
@@ -41,9 +37,19 @@ async fn run_beside_in_batches(hostile: &str, batch_rows: usize) -> Outcome {
         )
         .unwrap();
     }
-    ingest_lines(dir.path(), "t", &lines).await.unwrap();
-    let url = dir.path().join("lake/t");
-    let outcome = Fixture::over("t", url.to_str().unwrap())
+    ingest_lines(dir, "t", &lines).await.unwrap();
+    dir.join("lake/t").to_str().unwrap().to_owned()
+}
+
+/// Runs one hostile rule beside an honest rule of the same component and one without code.
+async fn run_beside(hostile: &str) -> Outcome {
+    run_beside_in_batches(hostile, 1_000).await
+}
+
+async fn run_beside_in_batches(hostile: &str, batch_rows: usize) -> Outcome {
+    let dir = tempfile::tempdir().unwrap();
+    let url = table(dir.path()).await;
+    let outcome = Fixture::over("t", &url)
         .rule_toml(&plugin_rule(hostile))
         .rule_toml(&plugin_rule("well-behaved"))
         .rule("no-code", "t", "number % 2 = 0", "")
@@ -156,5 +162,31 @@ async fn odd_events_are_set_aside_alone_whatever_the_size_of_batches() {
             let expected = first.get_or_insert_with(|| aside.clone());
             assert_eq!(aside, *expected, "{hostile} {batch_rows}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_condition_that_fails_for_an_event_harms_no_other_event_and_no_other_rule() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = table(dir.path()).await;
+    for batch_rows in [7, 1_000] {
+        let outcome = Fixture::over("t", &url)
+            .rule("divides", "t", "100 / (number - 5) = 100", "")
+            .rule("converts", "t", "name <> 5", "")
+            .rule("no-code", "t", "number % 2 = 0", "")
+            .run(&RunOptions {
+                batch_rows,
+                ..RunOptions::default()
+            })
+            .await
+            .unwrap();
+        let counts: Vec<_> = outcome.counts().into_iter().collect();
+        assert_eq!(
+            counts,
+            [
+                ("divides".to_owned(), 1),
+                ("no-code".to_owned(), EVENTS / 2)
+            ]
+        );
     }
 }
