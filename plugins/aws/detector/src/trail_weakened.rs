@@ -147,7 +147,7 @@ fn records_advanced(selector: Json) -> u8 {
             .filter_map(Json::string);
         let only_loud = field.get("equals").is_none()
             && kept_out.all(|source| LOUD_SOURCES.contains(&source.as_ref()));
-        !is_field(field, "eventCategory") && !(is_field(field, "eventSource") && only_loud)
+        !(is_field(field, "eventCategory") || is_field(field, "eventSource") && only_loud)
     });
     if hides_more { 1 } else { 2 }
 }
