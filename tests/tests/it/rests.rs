@@ -146,7 +146,7 @@ impl Drop for Place {
 fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     let mut place = Place::new(
         "endless-loop",
-        "time = \"50ms\"",
+        "time = \"300ms\"",
         "step_objects = 1\nrest = \"4s\"",
     );
     for object in 0..4 {
@@ -168,7 +168,7 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     );
     let text = place.call("status", &[]).must_work().stdout;
     assert!(
-        text.contains("RESTING") && text.contains("endless-loop") && text.contains("50ms"),
+        text.contains("RESTING") && text.contains("endless-loop") && text.contains("300ms"),
         "{text}"
     );
 
