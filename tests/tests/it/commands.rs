@@ -63,7 +63,7 @@ fn from_logs_to_alerts_for_people_and_programs() {
     let place = Place::new();
     let ingested = place.ingest().must_work();
     assert!(
-        ingested.stdout.starts_with("web: 3 events from 1 files, "),
+        ingested.stdout.starts_with("web: 3 events from 1 file, "),
         "{}",
         ingested.stdout
     );

@@ -158,6 +158,21 @@ fn a_pack_travels_signed_and_an_upgrade_that_asks_for_more_waits() {
             shown.stdout
         );
     }
+    // Whoever asks before it runs is told the same.
+    let (config, archive) = (place.path("yagura.toml"), place.path("packs/demo.tar.zst"));
+    let held = "asks for more than the version before it";
+    let checked = place.run(&["check", "--config", &config]);
+    assert_eq!(
+        checked.code,
+        Some(2),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    assert!(checked.stdout.contains(held), "{}", checked.stdout);
+    let verified = place.run(&["verify", &archive, "--config", &config]);
+    assert_eq!(verified.code, Some(1), "{}", verified.stdout);
+    assert!(verified.stdout.contains(held), "{}", verified.stdout);
     // Granted as the message says, it loads.
     place
         .0
@@ -165,6 +180,15 @@ fn a_pack_travels_signed_and_an_upgrade_that_asks_for_more_waits() {
     let shown = place.grants(&["--format", "json"]).must_work();
     let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!(shown["asked"][0]["granted"], "yes");
+    place.run(&["check", "--config", &config]).must_work();
+    let verified = place
+        .run(&["verify", &archive, "--config", &config])
+        .must_work();
+    assert!(
+        verified.stdout.ends_with("  trusted\n"),
+        "{}",
+        verified.stdout
+    );
     assert_eq!(place.alerts(&[]).code, Some(0));
 
     // An older version can bring back what was mended.
@@ -404,7 +428,7 @@ fn verify_tells_everything_and_packs_can_be_looked_into_and_tested() {
         "{}",
         ran.stdout
     );
-    assert!(ran.stdout.contains("1 rules"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("1 rule\n"), "{}", ran.stdout);
     // Packing again gives the same bytes.
     let again = place.path("again.tar.zst");
     place
@@ -571,6 +595,36 @@ fn a_pack_goes_through_a_registry_to_another_machine_and_is_upgraded_there() {
     );
     machine.grants(&["--accept", "demo"]).must_work();
     assert_eq!(machine.alerts(&[]).code, Some(0));
+
+    // A version that nobody signed does not keep anybody from those before it.
+    author.source_that_asks("1.2.0");
+    let signature = author.path("source/MANIFEST.sha256.minisig");
+    fs::remove_file(signature).unwrap();
+    author.run(&["push", &source, &place]).must_work();
+    refused(
+        &pull(&["--update"]),
+        &["nothing was written", &format!("`{place}:1.2.0`")],
+    );
+    let lock = machine.path("packs/yagura.lock");
+    let named = fs::read_to_string(&lock).unwrap();
+    assert!(named.contains("1.1.0"), "{named}");
+    // What comes in a file is not taken back for what was locked.
+    author.source("1.3.0", "[pack.dependencies]\nbase = \">=0.2, <0.4\"\n");
+    author.run(&["sign", &source, "--key", &key]).must_work();
+    let saved = author.path("saved.tar");
+    author.run(&["save", &source, "--out", &saved]).must_work();
+    let loaded = machine
+        .run(&["load", &saved, "--to", &to, "--trust", &file])
+        .must_work();
+    assert!(
+        loaded
+            .stdout
+            .contains("yagura.lock no longer names demo 1.1.0"),
+        "{}",
+        loaded.stdout
+    );
+    let named = fs::read_to_string(&lock).unwrap();
+    assert!(!named.contains("demo") && named.contains("base"), "{named}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ use yagura_rules::sigma::{
 use super::block_on;
 use crate::config::Config;
 use crate::exit::RULE;
-use crate::output::Format;
+use crate::output::{Format, count as number};
 use crate::packs;
 use crate::ruleset::{RuleSet, Sources};
 
@@ -52,7 +52,8 @@ pub(crate) struct Arguments {
 const AFTER_HELP: &str = "\
 With tables (--lake, --table or --config) fields are looked up in them; without, in the tables whose columns are part of
 Yagura (aws_cloudtrail), and of others only what a rule says by itself is looked at. Rules that correlations join must be
-among those that are read. Built plugins must have code for their rules. Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
+among those that are read. Built plugins must have code for their rules. With --config, packs that `yagura run` would not let in are
+errors, too. Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,7 +70,7 @@ struct Remarked {
     line: Option<usize>,
     level: Level,
     /// What kind of thing, for filters: `syntax`, `table`, `field`, `never-matches`, `duplicate`, `expensive`, `tags`,
-    /// `unused`, `metadata`, `correlation`, `policy`, `plugins`.
+    /// `unused`, `metadata`, `correlation`, `policy`, `plugins`, `packs`.
     check: &'static str,
     rule: Option<String>,
     key: Option<String>,
@@ -92,19 +93,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let placed = set.tables.as_ref().map(|tables| place(&set.sigma, tables));
     let tables = set.tables.as_ref().unwrap_or(&shipped);
     let mut check = Check::default();
-    let policy = match (&arguments.policy, &arguments.sources.config) {
-        (Some(file), _) => Some(file.clone()),
-        (None, Some(file)) => Config::read(file)?.policy,
-        (None, None) => None,
-    };
-    let has_policy = policy.is_some();
+    let config = arguments.sources.config.as_deref();
+    let config = config.map(Config::read).transpose()?;
+    let of_config = || config.as_ref()?.policy.as_ref();
+    let policy = arguments.policy.as_ref().or_else(of_config);
     if let Some(file) = policy {
-        check.policy(&set, &file)?;
-        if let Some(config) = &arguments.sources.config {
-            check.policy_plugins(&Config::read(config)?, &file)?;
+        check.policy(&set, file)?;
+        if let Some(config) = &config {
+            check.policy_plugins(config, file)?;
         }
     }
-    check.together(&set, arguments.sources.config.is_some());
+    if let Some(config) = &config {
+        check.admitted(config)?;
+    }
+    check.together(&set, config.is_some());
     check.sigma(&set, placed.as_ref());
     check.own(&set, &shipped);
     check.own_correlations(&set, tables, placed.as_ref());
@@ -139,10 +141,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             }
             writeln!(
                 out,
-                "{} rule{}{}: {errors} errors, {warnings} warnings, {notes} notes",
-                check.rules,
-                if check.rules == 1 { "" } else { "s" },
-                if has_policy { " and the policy" } else { "" }
+                "{}{}: {}, {}, {}",
+                number(check.rules as u64, "rule", "rules"),
+                if policy.is_some() {
+                    " and the policy"
+                } else {
+                    ""
+                },
+                number(errors as u64, "error", "errors"),
+                number(warnings as u64, "warning", "warnings"),
+                number(notes as u64, "note", "notes")
             )?;
         }
     }

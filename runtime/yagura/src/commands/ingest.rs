@@ -12,7 +12,7 @@ use yagura_lake::Location;
 use yagura_lake::ingest::{self, IngestOptions, IngestReport, ingest};
 
 use super::block_on;
-use crate::output::number;
+use crate::output::{count, number};
 use crate::progress;
 
 /// Read raw logs into a table of a lake: sorted, day-partitioned Parquet.
@@ -100,11 +100,11 @@ fn tell(
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "{name}: {} events from {} files, {} columns, {} objects of {} KiB under {table}",
-        number(report.events),
-        number(report.files as u64),
-        number(report.columns as u64),
-        number(report.written_files as u64),
+        "{name}: {} from {}, {}, {} of {} KiB under {table}",
+        count(report.events, "event", "events"),
+        count(report.files as u64, "file", "files"),
+        count(report.columns as u64, "column", "columns"),
+        count(report.written_files as u64, "object", "objects"),
         number(report.written_bytes.div_ceil(1024)),
     )?;
     let mut err = io::stderr().lock();

@@ -13,7 +13,7 @@ use yagura_host::{ComponentInfo, ComponentKind, LoadError, Meter, inspect};
 use yagura_packs::grants::Asks;
 use yagura_packs::{Bounds, Contents};
 
-use crate::output::{Format, printable, table};
+use crate::output::{Format, count, printable, table};
 use crate::{operator, packs};
 
 /// Show what packs and components hold: worlds, rules, imports, sizes, limits.
@@ -260,7 +260,8 @@ fn pack_text(out: &mut impl Write, view: &PackView) -> Result<()> {
         writeln!(out, "  {}", printable(maintainer))?;
     }
     if let (Some(digest), Some(files)) = (&view.digest, view.files) {
-        writeln!(out, "  {files} files, {digest}")?;
+        let files = count(files as u64, "file", "files");
+        writeln!(out, "  {files}, {digest}")?;
         writeln!(out, "  signatures: {}", none(&view.signatures))?;
     }
     for (name, versions) in &view.dependencies {
@@ -287,7 +288,8 @@ fn pack_text(out: &mut impl Write, view: &PackView) -> Result<()> {
         ]);
     }
     writeln!(out, "{rules}")?;
-    writeln!(out, "{} rules", view.rules.len())?;
+    let rules = view.rules.len() as u64;
+    writeln!(out, "{}", count(rules, "rule", "rules"))?;
     Ok(())
 }
 

@@ -1,14 +1,14 @@
 //! `yagura load`: packs out of a file that `yagura save` wrote.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use yagura_packs::registry;
+use yagura_packs::registry::{self, Lock, Locked};
 use yagura_packs::{Bounds, VerifiedPack};
 
-use super::pull::write_archives;
+use super::pull::{LOCK_FILE, write_archives};
 
 /// Take packs out of a file that `yagura save` wrote, into a directory
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         .with_context(|| format!("cannot load packs from {name}"))?;
     let packs: Vec<&VerifiedPack> = packs.iter().collect();
     let trust = arguments.trust.as_deref();
-    write_archives(&packs, &arguments.to, trust, &mut io::stdout().lock())?;
+    let mut out = io::stdout().lock();
+    write_archives(&packs, &arguments.to, trust, &mut out)?;
+    // A later `yagura pull` must not bring back what was locked before.
+    let lock_file = arguments.to.join(LOCK_FILE);
+    let mut lock = Lock::read(&lock_file)?;
+    let is_other = |locked: &Locked| {
+        packs
+            .iter()
+            .any(|pack| pack.name() == locked.name && pack.digest().tagged() != locked.digest)
+    };
+    let others: Vec<Locked> = lock
+        .packs
+        .extract_if(.., |locked| is_other(locked))
+        .collect();
+    if !others.is_empty() {
+        lock.write(&lock_file)?;
+    }
+    for Locked { name, version, .. } in others {
+        writeln!(
+            out,
+            "{} no longer names {name} {version}",
+            lock_file.display()
+        )?;
+    }
     Ok(0)
 }

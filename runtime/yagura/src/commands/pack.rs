@@ -9,6 +9,8 @@ use yagura_packs::contents::Contents;
 use yagura_packs::sbom::SBOM;
 use yagura_packs::{Bounds, author};
 
+use crate::output::count;
+
 /// Put a pack into one file; the same pack gives the same bytes
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -71,12 +73,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             )?;
         }
     }
-    let files = packed.pack.manifest().files().len();
-    let signatures = packed.pack.contents().signatures.len();
+    let files = packed.pack.manifest().files().len() as u64;
+    let signatures = packed.pack.contents().signatures.len() as u64;
     writeln!(
         out,
-        "packed {}: {files} files, {signatures} signatures, {}",
+        "packed {}: {}, {}, {}",
         output.display(),
+        count(files, "file", "files"),
+        count(signatures, "signature", "signatures"),
         packed.pack.digest().tagged()
     )?;
     Ok(0)

@@ -13,6 +13,7 @@ use super::block_on;
 use super::push::parse_place;
 use crate::exit::RuleFault;
 use crate::operator;
+use crate::output::count;
 
 /// Take packs from a registry, with all that they need, into a directory
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,9 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     speaking: Speaking,
 }
+
+/// Name of the lock file in a directory of archives.
+pub(super) const LOCK_FILE: &str = "yagura.lock";
 
 /// How to speak to a registry.
 #[derive(Debug, clap::Args)]
@@ -73,14 +77,23 @@ impl Speaking {
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let lock_file = match &arguments.lock {
         Some(file) => file.clone(),
-        None => arguments.to.join("yagura.lock"),
+        None => arguments.to.join(LOCK_FILE),
     };
     let lock = Lock::read(&lock_file)?;
-    let pulled = block_on(pull(arguments, &lock))?;
+    let pulled = block_on(pull(arguments, &lock, &lock_file))?;
     let packs: Vec<&VerifiedPack> = pulled.iter().map(|pulled| &pulled.pack).collect();
     let trust = arguments.trust.as_deref();
     let mut out = io::stdout().lock();
-    write_archives(&packs, &arguments.to, trust, &mut out)?;
+    let newest = |place: &&Place| matches!(place.at, At::Newest);
+    write_archives(&packs, &arguments.to, trust, &mut out).map_err(|error| {
+        match arguments.places.iter().find(newest) {
+            // A version that nobody signed must not keep those before it from anybody.
+            Some(place) if error.is::<RuleFault>() && trust.is_some() => error.context(format!(
+                "the packs that were found cannot be taken; of {place} another version can be named: `{place}:1.2.0`"
+            )),
+            _ => error,
+        }
+    })?;
     for Pulled {
         pack,
         image,
@@ -122,7 +135,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     Ok(0)
 }
 
-async fn pull(arguments: &Arguments, lock: &Lock) -> Result<Vec<Pulled>> {
+async fn pull(arguments: &Arguments, lock: &Lock, lock_file: &Path) -> Result<Vec<Pulled>> {
     let first = &arguments.places[0];
     if let Some(other) = arguments
         .places
@@ -154,7 +167,12 @@ async fn pull(arguments: &Arguments, lock: &Lock) -> Result<Vec<Pulled>> {
     let pulled = registry.pull_all(&roots, lock).await;
     let pulled = match lock.packs.is_empty() {
         true => pulled?,
-        false => pulled.context("cannot pull what the lock file names")?,
+        false => pulled.with_context(|| {
+            format!(
+                "cannot pull with the versions that {} names; --update takes the newest",
+                lock_file.display()
+            )
+        })?,
     };
     for (name, version, digest) in by_digest {
         let found = pulled.iter().find(|pulled| pulled.pack.name() == name);
@@ -228,11 +246,11 @@ pub(super) fn write_archives(
         writeln!(out, "  its list of files is {}", pack.digest().tagged())?;
         match verdict {
             Some(verdict) => writeln!(out, "  {verdict}")?,
-            None => writeln!(
-                out,
-                "  {} signatures, not checked: give --trust",
-                pack.contents().signatures.len()
-            )?,
+            None => {
+                let signatures = pack.contents().signatures.len() as u64;
+                let signatures = count(signatures, "signature", "signatures");
+                writeln!(out, "  {signatures}, not checked: give --trust")?;
+            }
         }
     }
     Ok(())

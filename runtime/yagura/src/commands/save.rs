@@ -10,6 +10,7 @@ use yagura_packs::registry;
 
 use super::verify;
 use crate::operator;
+use crate::output::count;
 
 /// Put packs with their signatures into one file, for machines without network
 #[derive(Debug, clap::Args)]
@@ -67,11 +68,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     }
     for pack in packs {
         let identity = &pack.pack().pack;
-        let signatures = pack.contents().signatures.len();
+        let signatures = pack.contents().signatures.len() as u64;
         writeln!(
             out,
-            "saved {} {}, {signatures} signatures",
-            identity.name, identity.version
+            "saved {} {}, {}",
+            identity.name,
+            identity.version,
+            count(signatures, "signature", "signatures")
         )?;
     }
     Ok(0)

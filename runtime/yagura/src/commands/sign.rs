@@ -7,6 +7,7 @@ use anyhow::Result;
 use yagura_packs::{Bounds, author};
 
 use super::keygen::read_secret_key;
+use crate::output::count;
 
 /// Sign a pack: its list of files with their digests, and so every byte
 #[derive(Debug, clap::Args)]
@@ -38,17 +39,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     )?;
     let mut out = io::stdout().lock();
     let identity = &signed.pack.pack().pack;
-    let files = signed.pack.manifest().files().len();
+    let files = signed.pack.manifest().files().len() as u64;
     for dropped in &signed.dropped {
         writeln!(out, "removed {dropped}: it was for other contents")?;
     }
     writeln!(
         out,
-        "signed {} {} by {} in {}: {files} files, {}",
+        "signed {} {} by {} in {}: {}, {}",
         identity.name,
         identity.version,
         key.public().id(),
         signed.signature,
+        count(files, "file", "files"),
         signed.pack.digest().tagged()
     )?;
     Ok(0)

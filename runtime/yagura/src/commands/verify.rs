@@ -8,12 +8,12 @@ use serde::Serialize;
 use yagura_packs::installed::Installed;
 use yagura_packs::sign::PublicKey;
 use yagura_packs::trust::{Finding, JudgedSignature};
-use yagura_packs::{Bounds, Contents, TrustPolicy, VerifiedPack, archive};
+use yagura_packs::{Bounds, Contents, GateError, TrustPolicy, Verdict, VerifiedPack, archive};
 
 use crate::config::Config;
 use crate::exit::FAILED;
 use crate::operator::Operator;
-use crate::output::{Format, printable};
+use crate::output::{Format, count, printable};
 
 /// Verify packs: every file against the list, the signatures, and who is trusted
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// Trust policy that must be met
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     trust: Option<PathBuf>,
-    /// Configuration whose trust policy must be met, and whose newer versions count
+    /// Configuration whose trust policy must be met, and whose newer versions and unanswered upgrades count
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How to print it
@@ -66,7 +66,9 @@ enum Judge {
     Nobody,
     /// Whoever has the key of this file.
     Key(Box<TrustPolicy>, PathBuf),
-    Policy(Box<TrustPolicy>, Installed),
+    Policy(Box<TrustPolicy>),
+    /// Whoever a configuration says, which also asks what was used before.
+    Config(Box<TrustPolicy>, Box<Operator>),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
@@ -109,17 +111,17 @@ fn judge(arguments: &Arguments) -> Result<Judge> {
     }
     if let Some(file) = &arguments.trust {
         let policy = TrustPolicy::read(file)?;
-        return Ok(Judge::Policy(Box::new(policy), Installed::default()));
+        return Ok(Judge::Policy(Box::new(policy)));
     }
     if let Some(file) = &arguments.config {
         let operator = Operator::read(&Config::read(file)?)?;
-        let policy = operator.trust.with_context(|| {
+        let policy = operator.trust.clone().with_context(|| {
             format!(
                 "{} has no `trust`: name a trust policy there, or give --key",
                 file.display()
             )
         })?;
-        return Ok(Judge::Policy(Box::new(policy), operator.installed));
+        return Ok(Judge::Config(Box::new(policy), Box::new(operator)));
     }
     Ok(Judge::Nobody)
 }
@@ -132,6 +134,14 @@ pub(super) fn read(path: &Path) -> Result<VerifiedPack> {
         false => archive::read_file(path, &bounds)?,
     };
     Ok(contents.verify()?)
+}
+
+impl View {
+    fn judged(&mut self, verdict: &Verdict) {
+        self.trusted = Some(verdict.is_trusted());
+        self.problems = verdict.refusals.iter().map(ToString::to_string).collect();
+        self.signatures = verdict.signatures.iter().map(judged).collect();
+    }
 }
 
 fn broken(path: &Path, error: &anyhow::Error) -> View {
@@ -174,11 +184,13 @@ fn view(path: &Path, pack: &VerifiedPack, judge: &Judge) -> View {
             }
             view.signatures = verdict.signatures.iter().map(judged).collect();
         }
-        Judge::Policy(policy, installed) => {
-            let verdict = policy.judge(pack, installed);
-            view.trusted = Some(verdict.is_trusted());
-            view.problems = verdict.refusals.iter().map(ToString::to_string).collect();
-            view.signatures = verdict.signatures.iter().map(judged).collect();
+        Judge::Policy(policy) => view.judged(&policy.judge(pack, &Installed::default())),
+        Judge::Config(policy, operator) => {
+            view.judged(&policy.judge(pack, &operator.installed));
+            // Upgrades that ask for more wait for an answer, whoever signed them.
+            if let Err(error @ GateError::Held { .. }) = operator.open(path, false) {
+                view.problems.push(error.to_string());
+            }
         }
     }
     view
@@ -224,10 +236,11 @@ fn text(view: &View, out: &mut impl Write) -> Result<()> {
     if view.pack.is_empty() {
         writeln!(out, "{path}: not what it should be")?;
     } else {
-        let (pack, version, files) = (&view.pack, &view.version, view.files);
+        let (pack, version) = (&view.pack, &view.version);
+        let files = count(view.files as u64, "file", "files");
         writeln!(
             out,
-            "{path}: {pack} {version}, {files} files as listed, {}",
+            "{path}: {pack} {version}, {files} as listed, {}",
             view.digest
         )?;
     }

@@ -11,6 +11,7 @@ use super::super::block_on;
 use super::{Check, Level, Remarked};
 use crate::answering::{now, try_plugins};
 use crate::config::Config;
+use crate::operator::Operator;
 use crate::ruleset::RuleSet;
 use crate::{operator, packs};
 
@@ -71,6 +72,25 @@ impl Check {
                 message,
             });
         }
+    }
+
+    /// Says which packs `yagura run` and `yagura serve` would not let in, by who signed them and what was used before.
+    pub(super) fn admitted(&mut self, config: &Config) -> Result<()> {
+        let operator = Operator::read(config)?;
+        for path in &config.packs {
+            if let Err(error) = operator.open(path, false) {
+                self.found.push(Remarked {
+                    file: path.clone(),
+                    line: None,
+                    level: Level::Error,
+                    check: "packs",
+                    rule: None,
+                    key: None,
+                    message: error.to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Opens the plugins that a policy names, as `yagura serve` would.
