@@ -22,7 +22,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::fold::{ColdKey, ColdStore, Counters, Fold};
 
 use lock::Lock;
-pub use status::{LogEntry, Rest, RuleState, Status, TableStatus};
+pub use status::{LogEntry, Rest, RuleState, Status, TableStatus, Undecided};
 use writer::{Batch, Page, Writer};
 
 /// Why the state cannot be used.

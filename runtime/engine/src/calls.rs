@@ -9,7 +9,7 @@ use yagura_rules::project;
 
 use crate::plan::RulePlan;
 use crate::quarantine::Quarantine;
-use crate::report::{Progress, SetAside};
+use crate::report::{Cause, Progress, SetAside};
 use crate::rows::Rows;
 
 /// Why events of a rule that rests are set aside.
@@ -211,14 +211,19 @@ pub(crate) fn set_aside(
     progress: &Progress,
     rule: &RulePlan,
     rows: &Rows,
+    cause: Cause,
     reason: &str,
-    quarantined: bool,
 ) {
-    progress.set_aside(aside_of(rule, rows, reason, quarantined));
+    progress.set_aside(aside_of(rule, &rows.events, cause, reason));
 }
 
-/// Returns what to report of rows that a rule does not judge; there is at least one.
-pub(crate) fn aside_of(rule: &RulePlan, rows: &Rows, reason: &str, quarantined: bool) -> SetAside {
+/// Returns what to report of events that a rule does not judge; there is at least one.
+pub(crate) fn aside_of(
+    rule: &RulePlan,
+    events: &[EventRef],
+    cause: Cause,
+    reason: &str,
+) -> SetAside {
     let nowhere = || EventRef {
         time: Timestamp::MIN,
         object: "".into(),
@@ -227,12 +232,12 @@ pub(crate) fn aside_of(rule: &RulePlan, rows: &Rows, reason: &str, quarantined: 
     SetAside {
         rule: rule.index,
         rule_id: rule.rule.id.clone(),
+        cause,
         reason: reason.to_owned(),
-        rows: rows.len() as u64,
+        rows: events.len() as u64,
         wakes: 0,
-        first: rows.events.iter().min().cloned().unwrap_or_else(nowhere),
-        last: rows.events.iter().max().cloned().unwrap_or_else(nowhere),
-        quarantined,
+        first: events.iter().min().cloned().unwrap_or_else(nowhere),
+        last: events.iter().max().cloned().unwrap_or_else(nowhere),
     }
 }
 

@@ -5,19 +5,22 @@
 //! truth value that it is compared with. NULL is SQL's: a comparison with it is unknown, and unknown does not match.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{Between, InList, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility, lit, try_cast};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{self, Ident, VisitMut, VisitorMut};
 use yagura_core::FieldPath;
 use yagura_rules::{Predicate, ResolveError, Resolved, resolve};
 
 use crate::event_path::EventPath;
-use crate::predicate::{predicate, prunable};
+use crate::predicate::{physical, predicate, prunable};
 use crate::sql;
 
 /// Why a `where` cannot be used.
@@ -142,13 +145,12 @@ impl Condition {
             .and_then(|expr| expr.data.transform_up(|expr| Ok(typed_json(expr))))
             .map_err(types)?
             .data;
-        let scan_schema = DFSchema::try_from(scan.clone()).map_err(types)?;
-        let physical = state
-            .create_physical_expr(expr.clone(), &scan_schema)
-            .map_err(types)?;
-        match physical.data_type(scan).map_err(types)? {
+        let scan = Arc::new(scan.clone());
+        let whole = physical(state, expr.clone(), Arc::clone(&scan)).map_err(types)?;
+        can_be_evaluated(&*whole, &scan).map_err(types)?;
+        match whole.data_type(&scan).map_err(types)? {
             DataType::Boolean => Ok(Compiled {
-                predicate: predicate(state, &expr, scan).map_err(types)?,
+                predicate: predicate(state, &expr, &scan).map_err(types)?,
                 prunable: prunable(&expr),
             }),
             other => Err(ConditionError::NotBoolean(other)),
@@ -156,12 +158,31 @@ impl Condition {
     }
 }
 
+/// Evaluates an expression of an event without values, to find what no event can be asked: functions that exist for some types
+/// only, which is not known before. What fails on an event for its values is for [`crate::report::Cause::Condition`].
+fn can_be_evaluated(expr: &dyn PhysicalExpr, scan: &SchemaRef) -> Result<(), DataFusionError> {
+    let nothing = scan.fields().iter();
+    let nothing = nothing.map(|field| new_null_array(field.data_type(), 1));
+    let fields = scan.fields().iter();
+    let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
+    let nullable = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let event = RecordBatch::try_new_with_options(nullable, nothing.collect(), &options)?;
+    let Err(error) = expr.evaluate(&event) else {
+        return Ok(());
+    };
+    match error.find_root() {
+        DataFusionError::Internal(_) | DataFusionError::NotImplemented(_) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn placeholder(index: usize) -> String {
     format!("{PLACEHOLDER}{index}")
 }
 
-/// DataFusion appends hints and backtraces on further lines.
-fn first_line(error: &DataFusionError) -> String {
+/// Returns what an error says, in a line: DataFusion appends hints and backtraces on further ones.
+pub(crate) fn first_line(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
     let line = text.lines().next().unwrap_or_default();
     line.replace(PLACEHOLDER, "path ")
@@ -279,7 +300,7 @@ fn makes_much_of_little(call: &ScalarFunction) -> bool {
         MAY_BE_SMALL.contains(&name)
             && matches!(
                 call.args.get(1),
-                Some(Expr::Literal(ScalarValue::Int64(Some(..=SMALL)), _))
+                Some(Expr::Literal(ScalarValue::Int64(Some(0..=SMALL)), _))
             )
     };
     MAKES_MUCH_OF_LITTLE.contains(&name) && !is_small()
@@ -307,8 +328,12 @@ fn allowed(expr: &Expr) -> Result<(), ConditionError> {
                 ))
             }
             Expr::ScalarFunction(call) if makes_much_of_little(call) => Some(format!(
-                "calls `{}`, which can make more of an event than memory holds",
-                call.func.name()
+                "calls `{}`, which can make more of an event than memory holds{}",
+                call.func.name(),
+                match MAY_BE_SMALL.contains(&call.func.name()) {
+                    true => format!("; its length may be a number from 0 to {SMALL}"),
+                    false => String::new(),
+                }
             )),
             _ => None,
         };
@@ -407,14 +432,16 @@ fn is_comparison(op: Operator) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
     use datafusion::arrow::array::{
-        ArrayRef, Int64Array, RecordBatch, StringArray, StringViewArray, StructArray,
+        ArrayRef, DictionaryArray, Int64Array, StringArray, StringViewArray, StructArray,
     };
+    use datafusion::arrow::buffer::BooleanBuffer;
+    use datafusion::arrow::datatypes::Int32Type;
     use datafusion::execution::context::SessionContext;
-    use yagura_rules::{Methods, PrefilterState, Program};
+    use yagura_rules::{Matches, Methods, PrefilterState, Program};
 
     fn events() -> RecordBatch {
         let who = StructArray::from(vec![(
@@ -468,20 +495,42 @@ mod tests {
     }
 
     fn judge(text: &str) -> Result<Vec<usize>, ConditionError> {
+        let matches = matches(text, &events())?;
+        Ok(matches
+            .rules
+            .first()
+            .map(|(_, rows)| rows.set_indices().collect())
+            .unwrap_or_default())
+    }
+
+    fn matches(text: &str, batch: &RecordBatch) -> Result<Matches, ConditionError> {
         let state = SessionContext::new().state();
-        let batch = events();
         let optional = ["missing.path".parse().unwrap()];
         let condition = Condition::parse(text, &batch.schema(), &optional)?;
         let compiled = condition.compile(&state, &batch.schema())?;
         let rules = [compiled.predicate];
         let program = Program::compile(&batch.schema(), &rules, Methods::default()).unwrap();
         let mut prefilter = PrefilterState::new(&program);
-        let matches = program.evaluate(&mut prefilter, &batch).unwrap();
-        Ok(matches
-            .rules
-            .first()
-            .map(|(_, rows)| rows.set_indices().collect())
-            .unwrap_or_default())
+        let all = |index: usize| Arc::clone(batch.column(index));
+        let any = program.evaluate_any(&mut prefilter, batch.num_rows(), &all);
+        let matches = program.evaluate(&mut prefilter, batch).unwrap();
+        // What is looked for in a scan is what is told of afterwards.
+        let told = matches.rules.iter().map(|(_, rows)| rows);
+        let told = told.chain(matches.undecided.iter().map(|undecided| &undecided.rows));
+        let told = told.fold(BooleanBuffer::new_unset(batch.num_rows()), |all, rows| {
+            &all | rows
+        });
+        assert_eq!(any.unwrap(), told, "{text}");
+        Ok(matches)
+    }
+
+    /// Returns the rows that a condition cannot decide on, and why.
+    fn undecided(text: &str, batch: &RecordBatch) -> (Vec<usize>, String) {
+        let matches = matches(text, batch).unwrap();
+        let Some(undecided) = matches.undecided.into_iter().next() else {
+            return (Vec::new(), String::new());
+        };
+        (undecided.rows.set_indices().collect(), undecided.reason)
     }
 
     #[test]
@@ -548,6 +597,73 @@ mod tests {
     }
 
     #[test]
+    fn functions_that_stand_for_other_expressions_are_evaluated() {
+        for (text, want) in [
+            ("coalesce(Name, 'z') = 'z'", &[2][..]),
+            ("coalesce(body.s, Name, 'none') = 'none'", &[2]),
+            ("coalesce(id.port, 9) > 2", &[2, 3]),
+            ("nvl(Name, 'z') = 'z'", &[2]),
+            ("nvl2(Name, 'known', 'unknown') = 'unknown'", &[2]),
+            ("NOT (coalesce(Name, 'z') = 'z')", &[0, 1, 3]),
+            ("arrow_cast(id.port, 'Utf8') = '2'", &[1]),
+            ("arrow_try_cast(Name, 'Int64') IS NULL", &[0, 1, 2, 3]),
+            ("regexp_like(Name, '^[ab]$')", &[0, 1]),
+            ("starts_with(Name, 'd')", &[3]),
+            ("concat(Name, '-', who.name) = 'a-ann'", &[0]),
+        ] {
+            assert_eq!(judge(text).unwrap(), want, "{text}");
+            assert_eq!(undecided(text, &events()).0, [0_usize; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_fails_is_told_where_it_would_have_decided() {
+        let batch = events();
+        let of = |text: &str| undecided(text, &batch).0;
+        assert_eq!(of("6 / (id.port - 2) >= 6"), [1]);
+        assert_eq!(of("NOT (6 / (id.port - 2) >= 6)"), [1]);
+        assert_eq!(of("6 / (id.port - 2) >= 6 AND Name = 'b'"), [1]);
+        // Something else decides.
+        let none = [0_usize; 0];
+        assert_eq!(of("6 / (id.port - 2) >= 6 OR Name = 'b'"), none);
+        assert_eq!(of("id.port <> 2 AND 6 / (id.port - 2) >= 6"), none);
+        assert_eq!(of("6 / (id.port - 2) >= 6 AND Name = 'a'"), none);
+        assert_eq!(of("Name = 'q' AND 6 / (id.port - 2) >= 6"), none);
+        // What cannot be converted is NULL, and NULL is no failure.
+        assert_eq!(of("CAST(Name AS INT) > 1 OR id.port > 2"), none);
+        let (_, reason) = undecided("6 / (id.port - 2) >= 6", &batch);
+        assert_eq!(reason, "Arrow error: Divide by zero error");
+    }
+
+    #[test]
+    fn what_fails_for_a_value_fails_for_each_event_with_it() {
+        let texts = ["ff", "zz", "ff", "0f", "zz", "ff"];
+        let mut texts: Vec<Option<&str>> = texts.into_iter().map(Some).collect();
+        texts.push(None);
+        let values: DictionaryArray<Int32Type> = texts.into_iter().collect();
+        let batch = RecordBatch::try_from_iter_with_nullable(vec![(
+            "hex",
+            Arc::new(values) as ArrayRef,
+            true,
+        )]);
+        let batch = batch.unwrap();
+        let rows = |text: &str| undecided(text, &batch).0;
+        assert_eq!(rows("encode(decode(hex, 'hex'), 'hex') <> ''"), [1, 4]);
+        assert_eq!(
+            rows("encode(decode(coalesce(hex, 'x'), 'hex'), 'hex') <> ''"),
+            [1, 4, 6]
+        );
+        assert_eq!(
+            rows("encode(decode(coalesce(hex, 'ff'), 'hex'), 'hex') <> ''"),
+            [1, 4]
+        );
+        assert_eq!(rows("6 / (octet_length(hex) - 2) = 1"), [0, 1, 2, 3, 4, 5]);
+        let matched = matches("encode(decode(hex, 'hex'), 'hex') <> ''", &batch).unwrap();
+        let matched: Vec<usize> = matched.rules[0].1.set_indices().collect();
+        assert_eq!(matched, [0, 2, 3, 5]);
+    }
+
+    #[test]
     fn what_cannot_be_judged_says_why() {
         for (text, want) in [
             ("Name =", "is not a SQL condition"),
@@ -568,11 +684,52 @@ mod tests {
                 "list_repeat(Name, 2000000000) IS NULL",
                 "more of an event than memory",
             ),
+            ("rpad(Name, -1) = 'a'", "more of an event than memory"),
+            ("encode(Name, Name) = 'a'", "not yet supported"),
+            ("ceil(id.port, 2) = 1", "CEIL with scale is not supported"),
             ("id.port.x = 1", "has no fields"),
             ("frobnicate(Name) = 'a'", "frobnicate"),
         ] {
             let message = judge(text).unwrap_err().to_string();
             assert!(message.contains(want), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn no_call_of_a_function_panics() {
+        let few = ["Name", "id.port", "-1", "9223372036854775807"];
+        let many = [
+            "who",
+            "CAST(id.port AS TIMESTAMP)",
+            "[1, 2]",
+            "'day'",
+            "NULL",
+        ];
+        let all = few.iter().chain(&many);
+        let mut calls = vec![String::new()];
+        for a in all.clone() {
+            calls.push((*a).to_owned());
+            calls.extend(all.clone().map(|b| format!("{a}, {b}")));
+        }
+        for a in few {
+            for b in few {
+                calls.extend(few.map(|c| format!("{a}, {b}, {c}")));
+            }
+        }
+        let batch = events();
+        let state = SessionContext::new().state();
+        let functions = state.scalar_functions();
+        assert!(functions.len() > 200);
+        for name in functions.keys() {
+            for call in &calls {
+                let text = format!("{name}({call}) IS NOT NULL");
+                let judged = catch_unwind(AssertUnwindSafe(|| matches(&text, &batch)));
+                let judged = judged.unwrap_or_else(|_| panic!("{text} panics"));
+                for undecided in judged.map_or_else(|_| Vec::new(), |judged| judged.undecided) {
+                    let reason = undecided.reason;
+                    assert!(!reason.contains("Internal error"), "{text}: {reason}");
+                }
+            }
         }
     }
 }

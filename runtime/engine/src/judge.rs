@@ -17,12 +17,13 @@ use yagura_lake::table::{OnProblem, event_times};
 use yagura_rules::PrefilterState;
 
 use crate::calls::{
-    Answer, Failure, QUARANTINED, in_instance, once, separate, set_aside, twice, with_columns,
+    Answer, Failure, QUARANTINED, aside_of, in_instance, once, separate, set_aside, twice,
+    with_columns,
 };
 use crate::error::EngineError;
 use crate::lane::STEPS;
 use crate::plan::{RulePlan, TablePlan};
-use crate::report::{NO_ROOM, Progress};
+use crate::report::{Cause, NO_ROOM, Progress};
 use crate::rows::{Rows, events_of};
 use crate::runtime::DetectRuntime;
 
@@ -148,6 +149,15 @@ impl Judge {
                 self.drain(position, false, &mut findings)?;
             }
         }
+        for undecided in matches.undecided {
+            let mask = BooleanArray::new(&undecided.rows & &in_range, None);
+            let events = events_of(&mask, &times, &names, &object_of, rows);
+            if !events.is_empty() {
+                let rule = &plan.rules[undecided.rule];
+                let reason = format!("its `where` fails: {}", undecided.reason);
+                progress.set_aside(aside_of(rule, &events, Cause::Condition, &reason));
+            }
+        }
         Progress::add(&progress.findings, findings.len());
         Ok(findings)
     }
@@ -204,7 +214,7 @@ impl Judge {
             return self.judge(position, rows);
         };
         if quarantine.rests(rule.index) {
-            set_aside(&self.progress, rule, &rows, QUARANTINED, true);
+            set_aside(&self.progress, rule, &rows, Cause::Rest, QUARANTINED);
             return Ok(Vec::new());
         }
         if quarantine.is_aside(rule.index) {
@@ -239,7 +249,7 @@ impl Judge {
     fn defer(&self, position: usize, rows: Rows) {
         let rule = &self.plan.rules[position];
         if let Some(rows) = self.runtime.defer(position, rows) {
-            set_aside(&self.progress, rule, &rows, NO_ROOM, false);
+            set_aside(&self.progress, rule, &rows, Cause::NoRoom, NO_ROOM);
         }
     }
 
@@ -251,7 +261,7 @@ impl Judge {
         let runtime = Arc::clone(&self.runtime);
         let quarantine = &runtime.quarantine;
         if quarantine.rests(rule.index) {
-            set_aside(&self.progress, rule, &rows, QUARANTINED, true);
+            set_aside(&self.progress, rule, &rows, Cause::Rest, QUARANTINED);
             return Ok(Vec::new());
         }
         let failure = match twice(rule, quarantine, || self.try_once(rule, &rows)) {
@@ -276,7 +286,7 @@ impl Judge {
             _ => quarantine.worked(rule.index),
         }
         for (part, reason) in &aside.rows {
-            set_aside(&self.progress, rule, part, reason, false);
+            set_aside(&self.progress, rule, part, Cause::Plugin, reason);
         }
         Ok(findings)
     }

@@ -32,7 +32,7 @@ use crate::calls::QUARANTINED;
 use crate::error::EngineError;
 use crate::plan::{RulePlan, TablePlan};
 use crate::quarantine::Quarantine;
-use crate::report::{Progress, SetAside};
+use crate::report::{Cause, Progress, SetAside};
 use crate::rows::Rows;
 use crate::run::RunOptions;
 use crate::runtime::PluginSource;
@@ -483,12 +483,12 @@ impl Rested {
         progress.set_aside(SetAside {
             rule: rule.index,
             rule_id: rule.rule.id.clone(),
+            cause: Cause::Rest,
             reason: QUARANTINED.to_owned(),
             rows: self.rows,
             wakes: self.wakes,
             first,
             last,
-            quarantined: true,
         });
     }
 }

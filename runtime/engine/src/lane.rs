@@ -26,7 +26,7 @@ use crate::judge::Judge;
 use crate::keyed::{KeyedRows, Stored, read_rows, rows_as_bytes};
 use crate::plan::TablePlan;
 use crate::quarantine::Quarantine;
-use crate::report::{NO_ROOM, Progress, SetAside};
+use crate::report::{Cause, NO_ROOM, Progress, SetAside};
 use crate::rows::Rows;
 use crate::runtime::DetectRuntime;
 
@@ -198,7 +198,7 @@ impl Lane {
                 let batch = rows.split_to(self.batch_rows.min(rows.len()));
                 let batch = batch.normal(rule)?;
                 if self.bytes + batch.bytes() > MOST_BYTES {
-                    left_out.set_aside(aside_of(rule, &batch, NO_ROOM, false));
+                    left_out.set_aside(aside_of(rule, &batch.events, Cause::NoRoom, NO_ROOM));
                     continue;
                 }
                 self.last_number += 1;
@@ -248,9 +248,8 @@ impl Lane {
             };
             // A fault of ours, most likely: the service goes on, and the events are named.
             let rule = &self.plan.rules[position];
-            let rows = gone.iter().map(|held| &held.rows);
-            all.set_aside
-                .extend(rows.map(|rows| aside_of(rule, rows, &reason, false)));
+            let aside = |held: &Waiting| aside_of(rule, &held.rows.events, Cause::Plugin, &reason);
+            all.set_aside.extend(gone.iter().map(aside));
         }
         all
     }

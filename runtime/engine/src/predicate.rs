@@ -6,20 +6,27 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::{
+    ArrayRef, AsArray, BooleanBufferBuilder, BooleanBuilder, RecordBatch, RecordBatchOptions,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{InList, Like, ScalarFunction};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
 use yagura_core::FieldPath;
 use yagura_rules::Predicate;
-use yagura_rules::predicate::{GlobPart, OtherExpr, Reading, RowJudge, Test, TextOp};
+use yagura_rules::predicate::{
+    FailedRows, GlobPart, Judged, OtherExpr, Reading, RowJudge, Test, TextOp,
+};
 
+use crate::condition::first_line;
 use crate::event_path::EventPath;
 
 /// Translates `expr`, a truth value over the columns of `scan`, to the predicate that is true where it is.
@@ -250,16 +257,14 @@ impl Translate<'_> {
             })
             .collect::<Result<Vec<_>, ArrowError>>()?;
         let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let judge = self
-            .state
-            .create_physical_expr(expr.clone(), &DFSchema::try_from(Arc::clone(&schema))?)?;
+        let judge = physical(self.state, expr.clone(), Arc::clone(&schema))?;
         let key = format!("{expr:?}");
         Ok(Predicate::Other(OtherExpr {
             text: expr.human_display().to_string(),
             key,
             columns,
             judge: Arc::new(Physical {
-                expr: trying(judge)?,
+                expr: judge,
                 schema,
             }),
         }))
@@ -274,9 +279,13 @@ struct Physical {
 }
 
 impl Physical {
-    /// Evaluates the expression of some rows; it is unknown for those that it fails for, whatever stands beside them.
-    fn known(&self, batch: &RecordBatch) -> BooleanArray {
+    /// Evaluates the expression of the rows from `first` on, and adds the truth of each, with those that it fails on,
+    /// whatever stands beside them, to what is told.
+    fn judge_each(&self, batch: &RecordBatch, first: usize, told: &mut Told) {
         let rows = batch.num_rows();
+        if rows == 0 {
+            return;
+        }
         let judged = self
             .expr
             .evaluate(batch)
@@ -284,30 +293,89 @@ impl Physical {
         match judged {
             // A part that is NULL whatever the event says has no type of its own.
             Ok(judged) => match judged.as_boolean_opt() {
-                Some(judged) => judged.clone(),
-                None => BooleanArray::new_null(rows),
+                Some(judged) => told.truth.append_array(judged),
+                None => told.truth.append_nulls(rows),
             },
-            Err(_) if rows <= 1 => BooleanArray::new_null(rows),
+            Err(error) if rows == 1 => {
+                told.truth.append_nulls(rows);
+                told.failed.push(first);
+                // It may quote the event.
+                let reason = || first_line(&error).chars().take(LONGEST_REASON).collect();
+                told.reason.get_or_insert_with(reason);
+            }
             Err(_) => {
                 let half = rows / 2;
-                let first = self.known(&batch.slice(0, half));
-                let second = self.known(&batch.slice(half, rows - half));
-                first.iter().chain(second.iter()).collect()
+                self.judge_each(&batch.slice(0, half), first, told);
+                self.judge_each(&batch.slice(half, rows - half), first + half, told);
             }
         }
     }
 }
 
+/// Characters that are told of why an expression fails.
+const LONGEST_REASON: usize = 200;
+
+/// What was judged of a batch so far.
+#[derive(Default)]
+struct Told {
+    truth: BooleanBuilder,
+    failed: Vec<usize>,
+    /// Why the first of these failed.
+    reason: Option<String>,
+}
+
 impl RowJudge for Physical {
-    fn judge(&self, columns: &[ArrayRef], rows: usize) -> Result<BooleanArray, ArrowError> {
+    fn judge(&self, columns: &[ArrayRef], rows: usize) -> Result<Judged, ArrowError> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(
             Arc::clone(&self.schema),
             columns.to_vec(),
             &options,
         )?;
-        Ok(self.known(&batch))
+        let mut told = Told::default();
+        self.judge_each(&batch, 0, &mut told);
+        Ok(Judged {
+            truth: told.truth.finish(),
+            failed: told.reason.map(|reason| {
+                let mut failed = BooleanBufferBuilder::new(rows);
+                failed.append_n(rows, false);
+                for row in told.failed {
+                    failed.set_bit(row, true);
+                }
+                FailedRows {
+                    rows: failed.finish(),
+                    reason,
+                }
+            }),
+        })
     }
+}
+
+/// Plans an expression over the columns of `schema`. A conversion in it gives NULL for what it cannot convert.
+pub(crate) fn physical(
+    state: &SessionState,
+    expr: Expr,
+    schema: SchemaRef,
+) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    let schema = Arc::new(DFSchema::try_from(schema)?);
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::clone(&schema))
+        .with_config_options(Arc::clone(state.config_options()))
+        .build();
+    let coerced = ExprSimplifier::new(context.clone()).coerce(expr, &schema)?;
+    // `coalesce` and others are nothing but names for other expressions, and cannot be evaluated themselves.
+    let spelled_out = coerced.transform_up(|expr| {
+        let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
+            return Ok(Transformed::no(expr));
+        };
+        Ok(match func.simplify(args, &context)? {
+            ExprSimplifyResult::Simplified(expr) => Transformed::yes(expr),
+            ExprSimplifyResult::Original(args) => {
+                Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))
+            }
+        })
+    })?;
+    trying(state.create_physical_expr(spelled_out.data, &schema)?)
 }
 
 /// Makes every conversion of the expression give NULL for what it cannot convert.

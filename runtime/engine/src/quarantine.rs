@@ -23,7 +23,7 @@ use std::time::Duration;
 use yagura_core::Timestamp;
 use yagura_correlate::store::Rest;
 
-use crate::report::SetAside;
+use crate::report::{Cause, SetAside};
 
 /// Failed batches of one rule after which it rests.
 const FAULTS_UNTIL_REST: u32 = 3;
@@ -290,7 +290,7 @@ impl Quarantine {
             if rule.mode == Mode::Fallen {
                 messages.push(rule.rest_from(now, first_rest));
             }
-            let left_out = set_aside.iter().filter(|aside| aside.quarantined);
+            let left_out = set_aside.iter().filter(|aside| aside.cause == Cause::Rest);
             for aside in left_out.filter(|aside| aside.rule == *index) {
                 rule.left_out.add(aside);
             }

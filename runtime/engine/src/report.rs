@@ -12,14 +12,29 @@ use yagura_host::CallCost;
 pub(crate) const NO_ROOM: &str =
     "too many events of the table wait already for rules whose plugins are slow or fail";
 
-/// Events that a rule did not judge because its plugin failed on them, twice.
+/// Why a rule did not judge events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Its plugin failed on them, twice.
+    Plugin,
+    /// Its `where` fails on them.
+    Condition,
+    /// It was no longer tried, after repeated faults.
+    Rest,
+    /// Too many waited already to be judged beside the steps.
+    NoRoom,
+}
+
+/// Events that a rule did not judge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
     /// Index of the rule among the run's rules.
     pub rule: usize,
     /// Id of the rule.
     pub rule_id: String,
-    /// Why, from the second try.
+    /// Why.
+    pub cause: Cause,
+    /// The same in words; of a plugin, from the second try.
     pub reason: String,
     /// How many events.
     pub rows: u64,
@@ -29,8 +44,6 @@ pub struct SetAside {
     pub first: EventRef,
     /// The last of them.
     pub last: EventRef,
-    /// True where the rule was no longer tried, after repeated faults.
-    pub quarantined: bool,
 }
 
 impl SetAside {
@@ -102,11 +115,10 @@ impl Progress {
         counter.fetch_add(amount as u64, Ordering::Relaxed);
     }
 
-    /// Records events that were set aside. Those of one rule for which nothing was tried are told together.
+    /// Records events that were set aside. Those of one rule for which no plugin was tried are told together.
     pub(crate) fn set_aside(&self, events: SetAside) {
         let mut all = self.lock();
-        let was_tried = |aside: &SetAside| !aside.quarantined && aside.reason != NO_ROOM;
-        if !was_tried(&events)
+        if events.cause != Cause::Plugin
             && let Some(known) = all
                 .iter_mut()
                 .find(|known| known.rule == events.rule && known.reason == events.reason)
@@ -195,12 +207,12 @@ mod tests {
             let set_aside = SetAside {
                 rule: 0,
                 rule_id: "r".to_owned(),
+                cause: Cause::Plugin,
                 reason: "it trapped".to_owned(),
                 rows,
                 wakes,
                 first: event.clone(),
                 last: event,
-                quarantined: false,
             };
             set_aside.message()
         };
@@ -222,21 +234,21 @@ mod tests {
             object: "o".into(),
             row,
         };
-        let aside = |rule, reason: &str, row, quarantined| SetAside {
+        let aside = |rule, cause, reason: &str, row| SetAside {
             rule,
             rule_id: format!("r{rule}"),
+            cause,
             reason: reason.to_owned(),
             rows: 5,
             wakes: 0,
             first: event(row),
             last: event(row + 4),
-            quarantined,
         };
         let progress = Progress::default();
         for row in [20, 10] {
-            progress.set_aside(aside(0, NO_ROOM, row, false));
-            progress.set_aside(aside(1, "it rests", row, true));
-            progress.set_aside(aside(0, "it trapped", row, false));
+            progress.set_aside(aside(0, Cause::NoRoom, NO_ROOM, row));
+            progress.set_aside(aside(1, Cause::Rest, "it rests", row));
+            progress.set_aside(aside(0, Cause::Plugin, "it trapped", row));
         }
         let all = progress.take_set_aside();
         let told: Vec<_> = all.iter().map(SetAside::message).collect();

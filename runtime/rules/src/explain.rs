@@ -37,6 +37,8 @@ pub enum Saw {
     NoValue,
     /// This.
     Value(String),
+    /// Nothing that it could judge: the test fails on the event, which counts as not matched.
+    Fails(String),
 }
 
 /// Why an explanation cannot be given.
@@ -60,12 +62,23 @@ pub fn explain(predicate: &Predicate, event: &RecordBatch) -> Result<Explanation
     collect(predicate, &mut leaves);
     let program = Program::compile(event.schema_ref(), &leaves, Methods::default())?;
     let mut state = PrefilterState::new(&program);
-    let mut matched = vec![false; leaves.len()];
-    for (leaf, _) in program.evaluate(&mut state, &event)?.rules {
-        matched[leaf] = true;
+    let mut verdicts = vec![Verdict::default(); leaves.len()];
+    let decided = program.evaluate(&mut state, &event)?;
+    for (leaf, _) in decided.rules {
+        verdicts[leaf].matched = true;
     }
-    let mut matched = matched.into_iter();
-    Ok(build(predicate, &event, &mut matched)?)
+    for undecided in decided.undecided {
+        verdicts[undecided.rule].fails = Some(undecided.reason);
+    }
+    let mut verdicts = verdicts.into_iter();
+    Ok(build(predicate, &event, &mut verdicts)?)
+}
+
+/// What a leaf decided, or why it could not.
+#[derive(Debug, Clone, Default)]
+struct Verdict {
+    matched: bool,
+    fails: Option<String>,
 }
 
 fn collect(predicate: &Predicate, leaves: &mut Vec<Predicate>) {
@@ -83,7 +96,7 @@ fn collect(predicate: &Predicate, leaves: &mut Vec<Predicate>) {
 fn build(
     predicate: &Predicate,
     event: &RecordBatch,
-    leaves: &mut impl Iterator<Item = bool>,
+    leaves: &mut impl Iterator<Item = Verdict>,
 ) -> Result<Explanation, ArrowError> {
     let node = |matched, text: String, parts| Explanation {
         matched,
@@ -124,17 +137,21 @@ fn build(
             node(!inner.matched, "not".into(), vec![inner])
         }
         Predicate::Always(truth) => {
-            let matched = leaves.next().unwrap_or(*truth);
+            let matched = leaves.next().map_or(*truth, |leaf| leaf.matched);
             let text = if *truth { "always" } else { "never" };
             node(matched, text.into(), Vec::new())
         }
-        Predicate::Other(other) => node(
-            leaves.next().unwrap_or_default(),
-            other.text.clone(),
-            Vec::new(),
-        ),
+        Predicate::Other(other) => {
+            let leaf = leaves.next().unwrap_or_default();
+            Explanation {
+                matched: leaf.matched,
+                text: other.text.clone(),
+                saw: leaf.fails.map(Saw::Fails),
+                parts: Vec::new(),
+            }
+        }
         Predicate::Atom(atom) => Explanation {
-            matched: leaves.next().unwrap_or_default(),
+            matched: leaves.next().unwrap_or_default().matched,
             text: atom.to_string(),
             saw: Some(saw(&atom.field, atom.reading, event)?),
             parts: Vec::new(),

@@ -16,5 +16,5 @@ pub mod sigma;
 pub use column::{ColumnError, PluginColumn, PluginType, project, render_text};
 pub use explain::{Explanation, explain};
 pub use predicate::Predicate;
-pub use prefilter::{Matches, Methods, PrefilterState, Program};
+pub use prefilter::{Matches, Methods, PrefilterState, Program, Undecided};
 pub use resolve::{ResolveError, Resolved, resolve};

@@ -10,6 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
+use arrow::buffer::BooleanBuffer;
 use arrow::error::ArrowError;
 use ipnet::IpNet;
 use yagura_core::FieldPath;
@@ -165,8 +166,29 @@ impl fmt::Debug for Number {
 
 /// Judges rows by an expression that has no atom form.
 pub trait RowJudge: fmt::Debug + Send + Sync {
-    /// Returns the truth of each row; `columns` are those that [`OtherExpr::columns`] names, dictionaries unpacked.
-    fn judge(&self, columns: &[ArrayRef], rows: usize) -> Result<BooleanArray, ArrowError>;
+    /// Judges each row; `columns` are those that [`OtherExpr::columns`] names, dictionaries unpacked.
+    ///
+    /// # Errors
+    /// Columns of other types than the expression was made for. A row that it fails on is none: see [`Judged::failed`].
+    fn judge(&self, columns: &[ArrayRef], rows: usize) -> Result<Judged, ArrowError>;
+}
+
+/// What an expression says of some rows.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// The truth of each row; unknown where it is NULL, and where the expression fails.
+    pub truth: BooleanArray,
+    /// The rows on which it fails, such as a division by zero; nothing where there are none.
+    pub failed: Option<FailedRows>,
+}
+
+/// Rows on which an expression fails.
+#[derive(Debug, Clone)]
+pub struct FailedRows {
+    /// True for each of them.
+    pub rows: BooleanBuffer,
+    /// What is wrong with the first of them, in a line.
+    pub reason: String,
 }
 
 /// An expression of the host inside a predicate: equal to another when key and columns are.

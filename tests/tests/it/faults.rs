@@ -1,10 +1,12 @@
 //! Plugins that fail in the middle of a run: their events are set aside and named, other rules miss none.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use yagura_core::pack::Limits;
-use yagura_engine::RunOptions;
+use yagura_engine::report::Cause;
+use yagura_engine::{RunOptions, Tuning};
 use yagura_tests::fixture::{Fixture, Outcome, ingest_lines};
 use yagura_tests::guests;
 
@@ -74,7 +76,10 @@ async fn all_set_aside(hostile: &str, reason: &str) {
     let aside = &outcome.run.set_aside;
     assert_eq!(aside.iter().map(|events| events.rows).sum::<u64>(), EVENTS);
     assert!(aside.iter().all(|events| events.rule_id == hostile));
-    let tried: Vec<_> = aside.iter().filter(|events| !events.quarantined).collect();
+    let tried: Vec<_> = aside
+        .iter()
+        .filter(|events| events.cause == Cause::Plugin)
+        .collect();
     // Three faults quarantine a rule; the other partition may be in a call of its own meanwhile.
     assert!((3..=4).contains(&tried.len()), "{tried:?}");
     for events in tried {
@@ -150,14 +155,14 @@ async fn odd_events_are_set_aside_alone_whatever_the_size_of_batches() {
                 .iter()
                 .map(|events| {
                     assert!(events.reason.contains(reason), "{}", events.reason);
-                    (events.rows, events.quarantined, events.first.row)
+                    (events.rows, events.cause, events.first.row)
                 })
                 .collect();
             assert_eq!(aside.len(), 4, "{hostile} {batch_rows}: {aside:?}");
             assert!(
                 aside
                     .iter()
-                    .all(|(rows, quarantined, _)| *rows == 1 && !quarantined)
+                    .all(|(rows, cause, _)| *rows == 1 && *cause == Cause::Plugin)
             );
             let expected = first.get_or_insert_with(|| aside.clone());
             assert_eq!(aside, *expected, "{hostile} {batch_rows}");
@@ -188,5 +193,62 @@ async fn a_condition_that_fails_for_an_event_harms_no_other_event_and_no_other_r
                 ("no-code".to_owned(), EVENTS / 2)
             ]
         );
+        // What it fails on is named, as if a plugin had; what cannot be converted is not.
+        let [aside] = outcome.run.set_aside.as_slice() else {
+            panic!("{:#?}", outcome.run.set_aside);
+        };
+        assert_eq!((aside.cause, aside.rows), (Cause::Condition, 1));
+        assert_eq!(aside.first, aside.last);
+        assert_eq!(aside.first.time, "2026-01-01T00:00:05Z".parse().unwrap());
+        assert_eq!(
+            aside.message(),
+            format!(
+                "rule `divides` did not judge one event from row {} of {}: its `where` fails: Arrow error: Divide by zero error",
+                aside.first.row, aside.first.object
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn events_on_which_a_condition_fails_are_counted_and_told_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = table(dir.path()).await;
+    for (late_decoding, batch_rows) in [(true, 8_192), (false, 500)] {
+        let outcome = Fixture::over("t", &url)
+            .rule(
+                "decodes",
+                "t",
+                "decode(substr(name, 2), 'hex') IS NOT NULL",
+                "",
+            )
+            .rule(
+                "guarded",
+                "t",
+                "number > 99 AND number < 1000 AND decode(substr(name, 2), 'hex') IS NOT NULL",
+                "",
+            )
+            .rule("all", "t", "number >= 0", "")
+            .run(&RunOptions {
+                batch_rows,
+                tuning: Tuning {
+                    late_decoding,
+                    ..Tuning::default()
+                },
+                ..RunOptions::default()
+            })
+            .await
+            .unwrap();
+        // An odd number of digits is no hexadecimal number.
+        let counts = outcome.counts();
+        assert_eq!((counts["decodes"], counts["all"]), (90 + 9_000, EVENTS));
+        assert_eq!(counts.get("guarded"), None);
+        let mut told = BTreeMap::new();
+        for aside in &outcome.run.set_aside {
+            assert_eq!(aside.cause, Cause::Condition);
+            *told.entry(aside.rule_id.as_str()).or_default() += aside.rows;
+        }
+        let odd = 10 + 900 + 10_000;
+        assert_eq!(told, BTreeMap::from([("decodes", odd), ("guarded", 900)]));
     }
 }

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use yagura_core::pack::Limits;
 use yagura_core::{Finding, TimeRange, Timestamp};
 use yagura_engine::keyed::{KeyedChanges, KeyedDetectors};
+use yagura_engine::report::Cause;
 use yagura_engine::table_run::TableRun;
 use yagura_engine::{EngineError, RunOptions, run};
 use yagura_lake::table::{DataFile, OnProblem};
@@ -259,7 +260,10 @@ async fn a_rule_that_fails_too_often_rests_and_a_wake_up_that_fails_is_told() {
     let aside = &outcome.set_aside;
     let faults = aside.iter().filter(|aside| aside.reason.contains("200ms"));
     assert_eq!(faults.count(), 3, "{aside:#?}");
-    let rested: Vec<_> = aside.iter().filter(|aside| aside.quarantined).collect();
+    let rested: Vec<_> = aside
+        .iter()
+        .filter(|aside| aside.cause == Cause::Rest)
+        .collect();
     assert_eq!(rested.len(), 1);
     assert_eq!((rested[0].rows, rested[0].wakes), (4, 0));
 }

@@ -434,6 +434,52 @@ fn a_table_may_appear_later_and_must_not_vanish() {
 }
 
 #[test]
+fn a_condition_that_fails_is_told_now_and_then_and_counted() {
+    let place = Place::new("step_objects = 1\n");
+    place.rule(
+        "divides",
+        "title = \"divides\"\ntable = \"logins\"\nwhere = \"100 / (length(user) - 3) = 100\"\n",
+    );
+    for (first, events) in [(0, 3), (10, 4), (20, 5)] {
+        let seconds: Vec<i64> = (first..first + events).collect();
+        place.failures("logins", "ann", &seconds);
+        place.failures("logins", "anna", &[first]);
+    }
+    let told = place.once().must_work().stderr;
+    let lines: Vec<&str> = told
+        .lines()
+        .filter(|line| line.contains("divides"))
+        .collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(
+        lines[0].contains("rule `divides` did not judge 3 events from row ")
+            && lines[0].ends_with(": its `where` fails: Arrow error: Divide by zero error"),
+        "{told}"
+    );
+    assert!(
+        lines[1].contains("did not judge 5 events") && lines[1].ends_with(" (12 so far)"),
+        "{told}"
+    );
+    let status = place.status();
+    let undecided = &status["tables"][0]["undecided"]["divides"];
+    assert_eq!(undecided["events"], 12, "{status:#}");
+    let config = place.0.path("yagura.toml");
+    let shown = yagura(&["status", "--config", &config]).must_work().stdout;
+    assert!(
+        shown.contains("NOT JUDGED") && shown.contains("Divide by zero"),
+        "{shown}"
+    );
+    // The others are judged, and a service counts from its beginning.
+    assert!(place.of_state("provisional").contains(&pair("divides", 3)));
+    place.failures("logins", "bob", &[10_000]);
+    place.once().must_work();
+    assert_eq!(
+        place.status()["tables"][0]["undecided"]["divides"]["events"],
+        1
+    );
+}
+
+#[test]
 fn what_is_wrong_with_a_state_is_told() {
     let place = Place::new("");
     let config = place.0.path("yagura.toml");

@@ -1,5 +1,7 @@
 //! What a service says of itself.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use yagura_core::Timestamp;
@@ -60,6 +62,18 @@ pub struct TableStatus {
     /// Its rules that rest after repeated faults of their plugins, or did lately.
     #[serde(default)]
     pub rests: Vec<Rest>,
+    /// Its rules whose `where` failed on events since the service began, by id.
+    #[serde(default)]
+    pub undecided: BTreeMap<String, Undecided>,
+}
+
+/// Events on which a rule's `where` failed, which counts as not matched.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undecided {
+    /// How many.
+    pub events: u64,
+    /// What was wrong with the last of them.
+    pub reason: String,
 }
 
 /// The rest of a rule after repeated faults of its plugin. Its times are of the clock, but for those of events.

@@ -9,7 +9,7 @@ use super::instance::Instance;
 use crate::calls::{Answer, Failure, halves, once, separate, set_aside, twice, with_columns};
 use crate::plan::RulePlan;
 use crate::quarantine::Quarantine;
-use crate::report::{Progress, SetAside};
+use crate::report::{Cause, Progress, SetAside};
 use crate::rows::{Rows, ToldRow};
 
 /// Wake-ups of a key between two of its events after which it is no longer woken: else a plugin that asks for each
@@ -70,7 +70,7 @@ impl Turn<'_> {
                 self.quarantine.failed(self.rule.index, reason);
             }
             for (part, reason) in &aside.rows {
-                set_aside(self.progress, self.rule, part, reason, false);
+                set_aside(self.progress, self.rule, part, Cause::Plugin, reason);
             }
         }
         match self.wake_before(watermark) {
@@ -235,12 +235,12 @@ impl Turn<'_> {
         self.progress.set_aside(SetAside {
             rule: self.rule.index,
             rule_id: self.rule.rule.id.clone(),
+            cause: Cause::Plugin,
             reason,
             rows: 0,
             wakes: wakes as u64,
             first: event.clone(),
             last: event,
-            quarantined: false,
         });
     }
 }

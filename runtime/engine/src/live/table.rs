@@ -19,7 +19,7 @@ use super::{LiveOptions, Names};
 use crate::error::EngineError;
 use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::lane::Lane;
-use crate::report::SetAside;
+use crate::report::{Cause, SetAside};
 use crate::table_run::{FOOTERS_AT_ONCE, Scanned, TableRun};
 
 /// Rows that came too late for detectors with state, by rule.
@@ -89,6 +89,7 @@ impl LiveTable {
         status.lateness = lateness;
         status.is_idle = false;
         status.problem = None;
+        status.undecided.clear();
         let mut messages = Vec::new();
         let keyed = restored(&run, &status, detectors, &mut messages)?;
         messages.extend(run.quarantine.restore(&status.rests));
@@ -463,9 +464,17 @@ impl LiveTable {
         let quarantine = &self.run.quarantine;
         let mut set_aside = std::mem::take(&mut self.set_aside);
         set_aside.extend(self.run.progress.take_set_aside());
-        // Those of rules that rest are counted with the rest, and told when it ends.
-        let tried = set_aside.iter().filter(|aside| !aside.quarantined);
-        let mut messages: Vec<String> = tried.map(SetAside::message).collect();
+        let mut messages = Vec::new();
+        for aside in &set_aside {
+            match aside.cause {
+                // Counted with the rest, and told when it ends.
+                Cause::Rest => {}
+                Cause::Condition => {
+                    messages.extend(count_undecided(&mut self.status, aside));
+                }
+                Cause::Plugin | Cause::NoRoom => messages.push(aside.message()),
+            }
+        }
         messages.extend(quarantine.end_step(now(), &set_aside));
         messages
     }
@@ -481,6 +490,23 @@ impl LiveTable {
         self.status.events += scanned;
         scanned
     }
+}
+
+/// Counts events on which a `where` failed. Returns what to tell: of the first, and each time that they are ten times as many,
+/// since a condition that fails fails every second.
+fn count_undecided(status: &mut TableStatus, aside: &SetAside) -> Option<String> {
+    let known = status.undecided.entry(aside.rule_id.clone()).or_default();
+    let before = known.events;
+    known.events += aside.rows;
+    known.reason.clone_from(&aside.reason);
+    if before.checked_ilog10() == known.events.checked_ilog10() {
+        return None;
+    }
+    let so_far = match before {
+        0 => String::new(),
+        _ => format!(" ({} so far)", known.events),
+    };
+    Some(format!("{}{so_far}", aside.message()))
 }
 
 /// Gives detectors back what they remember; what belongs to rules that there are no more is left out.

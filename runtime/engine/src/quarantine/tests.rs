@@ -22,12 +22,12 @@ fn left_out(rows: u64, from: i64, to: i64) -> SetAside {
     SetAside {
         rule: 4,
         rule_id: "p/slow".to_owned(),
+        cause: Cause::Rest,
         reason: "it rests".to_owned(),
         rows,
         wakes: 0,
         first: event(from),
         last: event(to),
-        quarantined: true,
     }
 }
 

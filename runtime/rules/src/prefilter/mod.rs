@@ -68,6 +68,8 @@ pub struct Program {
     nodes: Nodes,
     /// The tree of each rule, in the order given.
     roots: Vec<NodeId>,
+    /// The rules that have expressions of the host, with the indexes of these.
+    with_others: Vec<(usize, Vec<usize>)>,
     atoms: usize,
     methods: Methods,
 }
@@ -95,6 +97,19 @@ pub struct Matches {
     pub rows: usize,
     /// Rules with rows, in the order of the rules, and these rows.
     pub rules: Vec<(usize, BooleanBuffer)>,
+    /// Rules with rows on which a part of them failed that would have decided, in the order of the rules.
+    pub undecided: Vec<Undecided>,
+}
+
+/// Rows of a batch of which a rule could not say whether they match.
+#[derive(Debug, Clone)]
+pub struct Undecided {
+    /// The rule.
+    pub rule: usize,
+    /// These rows. They are none of those that match.
+    pub rows: BooleanBuffer,
+    /// What is wrong with one of them, in a line.
+    pub reason: String,
 }
 
 impl Program {
@@ -114,6 +129,14 @@ impl Program {
         for predicate in rules {
             let node = build.node(predicate);
             roots.push(node);
+        }
+        let mut with_others = Vec::new();
+        for (rule, predicate) in rules.iter().enumerate() {
+            let mut others = Vec::new();
+            predicate.others(&mut |other| others.extend(build.other_ids.get(other).copied()));
+            if !others.is_empty() {
+                with_others.push((rule, others));
+            }
         }
         // Errors name the rule: which rule asked is only looked for when something is wrong.
         for (rule, predicate) in rules.iter().enumerate() {
@@ -159,6 +182,7 @@ impl Program {
             others: build.others,
             nodes: build.nodes,
             roots,
+            with_others,
             atoms: build.atoms,
             methods,
         })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -11,7 +12,7 @@ use super::mask::Mask;
 use super::slot::{NONE, SlotState};
 use super::tree::{Node, NodeId};
 use super::values::{AtomId, compare};
-use super::{Matches, Pair, Program};
+use super::{Matches, Pair, Program, Undecided};
 use crate::column::{render_text, true_rows};
 use crate::json_path;
 
@@ -42,6 +43,23 @@ pub struct PrefilterState {
     called: Vec<u64>,
     memo: Vec<Option<Arc<Mask>>>,
     touched: Vec<NodeId>,
+    /// Expressions of the host that were asked in the batch at hand.
+    others: Vec<Option<OtherBatch>>,
+}
+
+/// An expression of the host in the batch at hand.
+#[derive(Debug)]
+struct OtherBatch {
+    passed: Mask,
+    /// Rows on which it fails, and why on one of them.
+    failed: Option<(Mask, String)>,
+}
+
+/// What the rules decided of a batch.
+struct Decided {
+    matched: Vec<(usize, Arc<Mask>)>,
+    /// What would match if expressions were true wherever they fail.
+    undecided: Vec<(usize, Mask, String)>,
 }
 
 /// One slot in the batch at hand.
@@ -77,6 +95,7 @@ impl PrefilterState {
             called: vec![0; program.roots.len()],
             memo: vec![None; program.nodes.nodes.len()],
             touched: Vec::new(),
+            others: program.others.iter().map(|_| None).collect(),
         };
         state.choose(program);
         state
@@ -123,6 +142,12 @@ impl PrefilterState {
         }
         self.awaited_slots = (0..slots.len()).filter(|slot| slots[*slot]).collect();
     }
+
+    fn forget_nodes(&mut self) {
+        for node in self.touched.drain(..) {
+            self.memo[node as usize] = None;
+        }
+    }
 }
 
 /// A batch under judgement.
@@ -130,30 +155,42 @@ struct Batch<'a> {
     program: &'a Program,
     column: &'a dyn Fn(usize) -> ArrayRef,
     rows: usize,
+    /// Whether expressions of the host pass the rows on which they fail.
+    failed_pass: bool,
 }
 
 impl Program {
     /// Judges a batch whose columns are those of the schema that the program was compiled for.
     ///
     /// # Errors
-    /// What an expression of the host answers; a column of another type than the schema says.
+    /// A column of another type than the schema says.
     pub fn evaluate(
         &self,
         state: &mut PrefilterState,
         batch: &RecordBatch,
     ) -> Result<Matches, ArrowError> {
         let rows = batch.num_rows();
-        let matched = self.matched(state, rows, &|index| Arc::clone(batch.column(index)))?;
+        let decided = self.decide(state, rows, &|index| Arc::clone(batch.column(index)))?;
         Ok(Matches {
             rows,
-            rules: matched
+            rules: decided
+                .matched
                 .into_iter()
                 .map(|(rule, mask)| (rule, mask.to_buffer(rows)))
+                .collect(),
+            undecided: decided
+                .undecided
+                .into_iter()
+                .map(|(rule, mask, reason)| Undecided {
+                    rule,
+                    rows: mask.to_buffer(rows),
+                    reason,
+                })
                 .collect(),
         })
     }
 
-    /// Returns which of `rows` rows any rule matches; `column` returns a column by its index in the schema, and is asked
+    /// Returns which of `rows` rows any rule matches, or cannot decide on; `column` returns a column by its index in the schema, and is asked
     /// only for those that [`Program::columns`] names.
     ///
     /// # Errors
@@ -163,22 +200,28 @@ impl Program {
         state: &mut PrefilterState,
         rows: usize,
         column: &dyn Fn(usize) -> ArrayRef,
-    ) -> Result<arrow::buffer::BooleanBuffer, ArrowError> {
-        let matched = self.matched(state, rows, column)?;
+    ) -> Result<BooleanBuffer, ArrowError> {
+        let decided = self.decide(state, rows, column)?;
+        let matched = decided.matched.iter().map(|(_, mask)| &**mask);
+        let undecided = decided.undecided.iter().map(|(_, mask, _)| mask);
         let any = matched
-            .iter()
-            .fold(Mask::None, |any, (_, mask)| any.or(mask, rows));
+            .chain(undecided)
+            .fold(Mask::None, |any, mask| any.or(mask, rows));
         Ok(any.to_buffer(rows))
     }
 
-    fn matched(
+    fn decide(
         &self,
         state: &mut PrefilterState,
         rows: usize,
         column: &dyn Fn(usize) -> ArrayRef,
-    ) -> Result<Vec<(usize, Arc<Mask>)>, ArrowError> {
+    ) -> Result<Decided, ArrowError> {
+        let mut decided = Decided {
+            matched: Vec::new(),
+            undecided: Vec::new(),
+        };
         if rows == 0 {
-            return Ok(Vec::new());
+            return Ok(decided);
         }
         if CHOOSE_AFTER.contains(&state.batch) {
             state.choose(self);
@@ -188,6 +231,7 @@ impl Program {
             program: self,
             column,
             rows,
+            failed_pass: false,
         };
         let mut called = state.always.clone();
         for at in 0..state.awaited_slots.len() {
@@ -203,22 +247,67 @@ impl Program {
             }
         }
         called.sort_unstable();
-        let mut matched = Vec::new();
-        for rule in called {
-            let rule = rule as usize;
+        for rule in &called {
+            let rule = *rule as usize;
             let mask = batch.evaluate(state, self.roots[rule])?;
             if !mask.is_none() {
-                matched.push((rule, mask));
+                decided.matched.push((rule, mask));
             }
         }
-        for node in state.touched.drain(..) {
-            state.memo[node as usize] = None;
+        state.forget_nodes();
+        let has_failed = |other: &OtherBatch| other.failed.is_some();
+        if state.others.iter().flatten().any(has_failed) {
+            batch.decide_failed(state, &called, &mut decided)?;
+            state.forget_nodes();
         }
-        Ok(matched)
+        state.others.fill_with(|| None);
+        Ok(decided)
     }
 }
 
 impl Batch<'_> {
+    /// Finds the rows on which expressions failed that would have decided, of the rules that were called up.
+    fn decide_failed(
+        &self,
+        state: &mut PrefilterState,
+        called: &[u32],
+        decided: &mut Decided,
+    ) -> Result<(), ArrowError> {
+        let failed_pass = Batch {
+            failed_pass: true,
+            ..*self
+        };
+        for (rule, others) in &self.program.with_others {
+            let is_called =
+                u32::try_from(*rule).is_ok_and(|rule| called.binary_search(&rule).is_ok());
+            let has_failed = |other: &usize| {
+                let other = state.others[*other].as_ref();
+                other.is_some_and(|other| other.failed.is_some())
+            };
+            if !is_called || !others.iter().any(has_failed) {
+                continue;
+            }
+            let could = failed_pass.evaluate(state, self.program.roots[*rule])?;
+            let does = match decided
+                .matched
+                .binary_search_by_key(rule, |(rule, _)| *rule)
+            {
+                Ok(at) => decided.matched[at].1.not(self.rows),
+                Err(_) => Mask::All,
+            };
+            let rows = does.and(&could, self.rows);
+            let mut failed = others
+                .iter()
+                .filter_map(|other| state.others[*other].as_ref()?.failed.as_ref());
+            let reason = failed.find(|(failed, _)| !rows.clone().and(failed, self.rows).is_none());
+            if let Some((_, reason)) = reason {
+                let reason = reason.clone();
+                decided.undecided.push((*rule, rows, reason));
+            }
+        }
+        Ok(())
+    }
+
     /// Sorts the rows of a slot into classes, once a batch, and returns the atoms that any of them passes.
     fn judge_slot(
         &self,
@@ -289,7 +378,7 @@ impl Batch<'_> {
             Node::Atom(atom) => Arc::new(self.atom(state, *atom)?),
             Node::Exists(index) => Arc::new(self.exists(*index)?),
             Node::Pair(index) => Arc::new(self.pair(&self.program.pairs[*index])?),
-            Node::Other(index) => Arc::new(self.other(*index)?),
+            Node::Other(index) => Arc::new(self.other(state, *index)?),
             Node::Not(inner) => Arc::new(self.evaluate(state, *inner)?.not(self.rows)),
             Node::All(parts) => {
                 let mut all = Arc::new(Mask::All);
@@ -408,8 +497,19 @@ impl Batch<'_> {
         Ok(Mask::of(bits, self.rows))
     }
 
+    fn other(&self, state: &mut PrefilterState, index: usize) -> Result<Mask, ArrowError> {
+        let other = match &mut state.others[index] {
+            Some(known) => known,
+            unknown => unknown.insert(self.new_other(index)?),
+        };
+        Ok(match &other.failed {
+            Some((failed, _)) if self.failed_pass => other.passed.clone().or(failed, self.rows),
+            _ => other.passed.clone(),
+        })
+    }
+
     /// Judges an expression of the host: on the distinct values where it reads one dictionary, else row by row.
-    fn other(&self, index: usize) -> Result<Mask, ArrowError> {
+    fn new_other(&self, index: usize) -> Result<OtherBatch, ArrowError> {
         let other = &self.program.others[index];
         let columns: Vec<ArrayRef> = other
             .columns
@@ -422,30 +522,37 @@ impl Batch<'_> {
             && self.program.methods.distinct
         {
             let dictionary = column.as_any_dictionary();
-            if dictionary.values().len() < self.rows {
-                let passed = judge.judge(
-                    std::slice::from_ref(dictionary.values()),
-                    dictionary.values().len(),
-                )?;
-                let passed = true_rows(&passed);
+            let values = dictionary.values();
+            if values.len() < self.rows {
+                let of_values = judge.judge(std::slice::from_ref(values), values.len())?;
                 let of_null = judge.judge(&[arrow::array::new_null_array(value, 1)], 1)?;
-                let of_null = true_rows(&of_null).value(0);
-                let mut bits = vec![0_u64; self.rows.div_ceil(64)];
-                if dictionary.values().is_empty() {
+                let keys = match values.is_empty() {
                     // Every row is null.
-                    return Ok(if of_null { Mask::All } else { Mask::None });
-                }
-                for (row, key) in dictionary.normalized_keys().into_iter().enumerate() {
-                    let passes = if dictionary.keys().is_null(row) {
-                        of_null
-                    } else {
-                        passed.value(key)
-                    };
-                    if passes {
-                        bits[row / 64] |= 1 << (row % 64);
-                    }
-                }
-                return Ok(Mask::of(bits, self.rows));
+                    true => Vec::new(),
+                    false => dictionary.normalized_keys(),
+                };
+                let spread = |of_values: &BooleanBuffer, of_null: bool| {
+                    let rows = (0..self.rows).map(|row| match keys.get(row) {
+                        Some(key) if dictionary.keys().is_valid(row) => of_values.value(*key),
+                        _ => of_null,
+                    });
+                    Mask::from_buffer(&rows.collect())
+                };
+                let of_null_failed = of_null.failed.as_ref();
+                let failed = of_values.failed.as_ref().or(of_null_failed).map(|failed| {
+                    let none = BooleanBuffer::new_unset(values.len());
+                    let of_values = of_values
+                        .failed
+                        .as_ref()
+                        .map_or(&none, |failed| &failed.rows);
+                    let rows = spread(of_values, of_null_failed.is_some());
+                    (rows, failed.reason.clone())
+                });
+                let of_null = true_rows(&of_null.truth).value(0);
+                return Ok(OtherBatch {
+                    passed: spread(&true_rows(&of_values.truth), of_null),
+                    failed,
+                });
             }
         }
         let plain: Vec<ArrayRef> = columns
@@ -455,8 +562,12 @@ impl Batch<'_> {
                 _ => Ok(column),
             })
             .collect::<Result<_, _>>()?;
-        let passed = judge.judge(&plain, self.rows)?;
-        Ok(Mask::from_buffer(&true_rows(&passed)))
+        let judged = judge.judge(&plain, self.rows)?;
+        let failed = judged.failed;
+        Ok(OtherBatch {
+            passed: Mask::from_buffer(&true_rows(&judged.truth)),
+            failed: failed.map(|failed| (Mask::from_buffer(&failed.rows), failed.reason)),
+        })
     }
 }
 

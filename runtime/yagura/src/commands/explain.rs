@@ -313,6 +313,7 @@ impl Arguments {
             None => String::new(),
             Some(Saw::NoField) => "   (no such field)".to_owned(),
             Some(Saw::NoValue) => "   (no value)".to_owned(),
+            Some(Saw::Fails(reason)) => format!("   (fails: {})", printable(reason)),
             Some(Saw::Value(value)) => {
                 let mut short: String = value.chars().take(160).collect();
                 if short.len() < value.len() {

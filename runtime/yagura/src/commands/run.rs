@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use tempfile::TempDir;
 use yagura_core::{TimeRange, Timestamp};
 use yagura_correlate::{Counters, Places};
-use yagura_engine::report::{Progress, SetAside};
+use yagura_engine::report::{Cause, Progress, SetAside};
 use yagura_engine::{Hasher, RunInput, RunOptions, RunOutcome, run as engine_run};
 use yagura_host::Meter;
 use yagura_lake::table::Table;
@@ -310,7 +310,7 @@ fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
         let rows: u64 = events.iter().map(|events| events.rows).sum();
         let quarantined: u64 = events
             .iter()
-            .filter(|events| events.quarantined)
+            .filter(|events| events.cause == Cause::Rest)
             .map(|events| events.rows + events.wakes)
             .sum();
         let wakes: u64 = events.iter().map(|events| events.wakes).sum();
@@ -328,7 +328,7 @@ fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
                 count(wakes, "wake-up", "wake-ups")
             )?;
         }
-        let tried = events.iter().filter(|events| !events.quarantined);
+        let tried = events.iter().filter(|events| events.cause != Cause::Rest);
         let more = tried.clone().count().saturating_sub(MOST_TOLD);
         for events in tried.take(MOST_TOLD) {
             let what = match events.rows {

@@ -111,6 +111,7 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
         )?;
     }
     print_rests(out, status, now)?;
+    print_undecided(out, status)?;
     let mut rules = output::table([
         "RULE", "KEYS", "ON DISK", "MEMORY", "LATE", "CAPPED", "NO KEY", "NO VALUE",
     ]);
@@ -193,6 +194,22 @@ fn print_rests(out: &mut impl Write, status: &Status, now: i64) -> Result<()> {
         out,
         "`yagura release RULE --config FILE` tries a rule again before its rest is over"
     )?;
+    Ok(())
+}
+
+/// Tells of the rules whose `where` fails on events.
+fn print_undecided(out: &mut impl Write, status: &Status) -> Result<()> {
+    let mut table = output::table(["RULE", "NOT JUDGED", "WHY"]);
+    for (rule, undecided) in status.tables.iter().flat_map(|table| &table.undecided) {
+        table.add_row([
+            printable(rule),
+            number(undecided.events),
+            printable(&undecided.reason),
+        ]);
+    }
+    if table.row_count() > 0 {
+        writeln!(out, "{table}")?;
+    }
     Ok(())
 }
 
