@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, ScalarValue};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::expr::{Between, InList, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, InList};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility, lit, try_cast};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{self, Ident, VisitMut, VisitorMut};
@@ -20,6 +20,7 @@ use yagura_core::FieldPath;
 use yagura_rules::{Predicate, ResolveError, Resolved, resolve};
 
 use crate::event_path::EventPath;
+use crate::growth::excess;
 use crate::predicate::{physical, predicate, prunable};
 use crate::sql;
 
@@ -281,31 +282,6 @@ fn bare_function(expr: &ast::Expr) -> Option<Ident> {
     (matches!(call.args, ast::FunctionArguments::None) && !is_clock).then(|| name.clone())
 }
 
-/// Functions whose result is as long as a number says, and those of them that may be called with a small one.
-const MAKES_MUCH_OF_LITTLE: [&str; 7] = [
-    "array_repeat",
-    "array_resize",
-    "generate_series",
-    "lpad",
-    "range",
-    "repeat",
-    "rpad",
-];
-const MAY_BE_SMALL: [&str; 2] = ["lpad", "rpad"];
-const SMALL: i64 = 1_000;
-
-fn makes_much_of_little(call: &ScalarFunction) -> bool {
-    let name = call.func.name();
-    let is_small = || {
-        MAY_BE_SMALL.contains(&name)
-            && matches!(
-                call.args.get(1),
-                Some(Expr::Literal(ScalarValue::Int64(Some(0..=SMALL)), _))
-            )
-    };
-    MAKES_MUCH_OF_LITTLE.contains(&name) && !is_small()
-}
-
 /// Aggregates need more than one event; the clock and random numbers would make two runs differ.
 fn allowed(expr: &Expr) -> Result<(), ConditionError> {
     let mut problem = None;
@@ -327,14 +303,6 @@ fn allowed(expr: &Expr) -> Result<(), ConditionError> {
                     call.func.name()
                 ))
             }
-            Expr::ScalarFunction(call) if makes_much_of_little(call) => Some(format!(
-                "calls `{}`, which can make more of an event than memory holds{}",
-                call.func.name(),
-                match MAY_BE_SMALL.contains(&call.func.name()) {
-                    true => format!("; its length may be a number from 0 to {SMALL}"),
-                    false => String::new(),
-                }
-            )),
             _ => None,
         };
         Ok(match problem {
@@ -342,7 +310,7 @@ fn allowed(expr: &Expr) -> Result<(), ConditionError> {
             None => TreeNodeRecursion::Continue,
         })
     });
-    match (problem, visited) {
+    match (problem.or_else(|| excess(expr)), visited) {
         (Some(problem), _) => Err(ConditionError::NotAllowed(problem)),
         (None, Err(error)) => Err(ConditionError::Types(first_line(&error))),
         (None, Ok(_)) => Ok(()),
@@ -692,6 +660,55 @@ mod tests {
         ] {
             let message = judge(text).unwrap_err().to_string();
             assert!(message.contains(want), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn what_a_condition_makes_of_an_event_has_a_bound() {
+        let within = |outer: &str, rest: &str, times: usize| {
+            format!("{}Name{}", outer.repeat(times), rest.repeat(times))
+        };
+        let long = "x".repeat(200);
+        for text in [
+            within("replace(", ", 'a', 'abc')", 3),
+            within("replace(", ", 'a', '')", 40),
+            within("encode(", ", 'hex')", 6),
+            within("regexp_replace(", ", '[0-9]+', '#')", 6),
+            within("upper(", ")", 40),
+            within("concat('a', ", ")", 40),
+            "concat_ws('/', Name, user, who.name)".to_owned(),
+            "Name || user || body".to_owned(),
+            "array_to_string(string_to_array(Name, ','), '; ')".to_owned(),
+            "lpad(Name, 1000)".to_owned(),
+            vec!["Name = 'a'"; 400].join(" OR "),
+            "arrow_cast(id.port, 'Utf8')".to_owned(),
+            "CAST(id.port AS VARCHAR)".to_owned(),
+        ] {
+            let judged = matches(&format!("({text}) IS NOT NULL"), &events());
+            assert!(judged.is_ok(), "{text}: {judged:?}");
+        }
+        for text in [
+            within("replace(", ", 'a', 'abc')", 4),
+            within("encode(", ", 'hex')", 7),
+            within("regexp_replace(", ", '', 'ab')", 5),
+            within("concat_ws(", ", 'a', 'b', 'c', 'd')", 4),
+            within("array_to_string(string_to_array(", ", NULL), '---')", 4),
+            format!("replace(Name, 'a', '{long}')"),
+            "replace(Name, 'a', user)".to_owned(),
+            "regexp_replace(Name, 'a', user)".to_owned(),
+            "array_to_string(string_to_array(Name, NULL), user)".to_owned(),
+            "array_replace_all(string_to_array(Name, NULL), 'a', user)".to_owned(),
+            within("replace(", ", 'a', lpad('', 1000, 'a'))", 4),
+            "concat(repeat(Name, 3), 'a')".to_owned(),
+            "lpad(Name, 1001)".to_owned(),
+            "lpad(Name, id.port)".to_owned(),
+            "arrow_cast(Name, 'FixedSizeBinary(2000000000)')".to_owned(),
+            "arrow_cast(Name, 'List(FixedSizeList(2000000000 x Utf8))')".to_owned(),
+            "[1]::int[2000000000]".to_owned(),
+        ] {
+            let error = matches(&format!("({text}) IS NOT NULL"), &events()).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("than memory holds"), "{text}: {error}");
         }
     }
 

@@ -20,6 +20,7 @@ mod error;
 mod event_path;
 mod evidence;
 pub mod findings;
+mod growth;
 mod judge;
 pub mod keyed;
 mod lane;
