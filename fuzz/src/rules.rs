@@ -1,17 +1,50 @@
 //! Rules and plugins.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use datafusion::arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use datafusion::arrow::error::ArrowError;
 use yagura_core::pack::Limits;
 use yagura_host::{Host, HostConfig};
 use yagura_rules::sigma::{
     Placeholders, correlations, load_text, translate_bare, unused_detections,
 };
+use yagura_rules::{Methods, PrefilterState, Program};
 
+/// Judges a few events by a condition, if it is one.
 pub(crate) fn condition(bytes: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        let _ = yagura_engine::syntax_error(text);
-    }
+    static EVENTS: OnceLock<Option<RecordBatch>> = OnceLock::new();
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let Some(events) = EVENTS.get_or_init(|| events().ok()) else {
+        return;
+    };
+    let Ok(predicate) = yagura_engine::condition_predicate(text, events.schema_ref()) else {
+        return;
+    };
+    let Ok(program) = Program::compile(events.schema_ref(), &[predicate], Methods::default())
+    else {
+        return;
+    };
+    let _ = program.evaluate(&mut PrefilterState::new(&program), events);
+}
+
+/// Events with a text, a number, a time and a body of JSON, each of which may be missing.
+fn events() -> Result<RecordBatch, ArrowError> {
+    let text = StringArray::from(vec![Some("a"), Some("ff 10.0.0.1"), None, Some("é%_")]);
+    let numbers = Int64Array::from(vec![Some(0), Some(-1), Some(i64::MAX), None]);
+    let times = TimestampMicrosecondArray::from(vec![Some(0), Some(i64::MAX), None, Some(-1)]);
+    let bodies = StringArray::from(vec![Some(r#"{"x":[1,"2"]}"#), Some("{"), None, Some("{}")]);
+    let columns: [(&str, ArrayRef); 4] = [
+        ("a", Arc::new(text)),
+        ("n", Arc::new(numbers)),
+        ("t", Arc::new(times)),
+        ("body", Arc::new(bodies)),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, values)| (name, values, true)))
 }
 
 pub(crate) fn sigma(bytes: &[u8]) {
