@@ -597,6 +597,12 @@ mod tests {
         assert_eq!(of("id.port <> 2 AND 6 / (id.port - 2) >= 6"), none);
         assert_eq!(of("6 / (id.port - 2) >= 6 AND Name = 'a'"), none);
         assert_eq!(of("Name = 'q' AND 6 / (id.port - 2) >= 6"), none);
+        // Unknown is not true, so it is not what fails that keeps an event from matching here, or it is.
+        let not_true = "(6 / (id.port - 2) >= 6) IS NOT TRUE";
+        assert_eq!(judge(not_true).unwrap(), [0, 1, 3]);
+        assert_eq!(of(not_true), none);
+        let and_small = format!("{not_true} AND 6 / (id.port - 2) < 3");
+        assert_eq!(of(&and_small), [1]);
         // What cannot be converted is NULL, and NULL is no failure.
         assert_eq!(of("CAST(Name AS INT) > 1 OR id.port > 2"), none);
         let (_, reason) = undecided("6 / (id.port - 2) >= 6", &batch);
@@ -670,10 +676,20 @@ mod tests {
         };
         let long = "x".repeat(200);
         for text in [
-            within("replace(", ", 'a', 'abc')", 3),
+            within("replace(", ", 'a', 'abc')", 4),
+            within("replace(", ", '^', ' ')", 40),
             within("replace(", ", 'a', '')", 40),
             within("encode(", ", 'hex')", 6),
-            within("regexp_replace(", ", '[0-9]+', '#')", 6),
+            within("regexp_replace(", ", '[0-9]+', '#', 'g')", 6),
+            within("regexp_replace(", ", '[0-9]+', '<number>')", 6),
+            "regexp_match(Name, '^(a)(b(c))')[1]".to_owned(),
+            "to_char(CAST(id.port AS TIMESTAMP), '%H:%M')".to_owned(),
+            "split_part(Name, '/', 2)".to_owned(),
+            "CASE WHEN Name = 'a' THEN upper(user) ELSE coalesce(user, Name) END".to_owned(),
+            format!(
+                "array_has(make_array({}), Name)",
+                vec!["'10.0.0.1'"; 5_000].join(", ")
+            ),
             within("upper(", ")", 40),
             within("concat('a', ", ")", 40),
             "concat_ws('/', Name, user, who.name)".to_owned(),
@@ -688,13 +704,29 @@ mod tests {
             assert!(judged.is_ok(), "{text}: {judged:?}");
         }
         for text in [
-            within("replace(", ", 'a', 'abc')", 4),
+            within("replace(", ", 'a', 'abc')", 5),
             within("encode(", ", 'hex')", 7),
-            within("regexp_replace(", ", '', 'ab')", 5),
+            within("regexp_replace(", ", '', 'ab', 'g')", 5),
+            within("regexp_replace(", ", '(.*)', '\\1\\1\\1')", 5),
+            within("regexp_replace(", ", '', 'ab', 'g')", 20).replace("Name", "''"),
+            within("array_to_string(regexp_match(", ", '((((.*))))'), '')", 4),
+            within("CAST(string_to_array(", ", NULL) AS VARCHAR)", 5),
+            within("arrow_cast(string_to_array(", ", NULL), 'Utf8')", 5),
+            vec!["body"; 101].join(" || "),
+            format!(
+                "array_to_string(make_array({}), '{long}')",
+                vec!["''"; 2_000].join(", ")
+            ),
+            format!(
+                "arrays_zip(string_to_array(Name, NULL), {})",
+                vec!["make_array()"; 101].join(", ")
+            ),
             within("concat_ws(", ", 'a', 'b', 'c', 'd')", 4),
             within("array_to_string(string_to_array(", ", NULL), '---')", 4),
             format!("replace(Name, 'a', '{long}')"),
             "replace(Name, 'a', user)".to_owned(),
+            "regexp_replace(Name, '.', 1111111111111111111, 'g')".to_owned(),
+            "regexp_match(Name, user)".to_owned(),
             "regexp_replace(Name, 'a', user)".to_owned(),
             "array_to_string(string_to_array(Name, NULL), user)".to_owned(),
             "array_replace_all(string_to_array(Name, NULL), 'a', user)".to_owned(),

@@ -1,7 +1,7 @@
 //! How long the results of an expression can be, so that a condition cannot make more of an event than memory holds.
 //!
 //! Conditions run in the host, on thousands of events at a time. `replace` puts a text in place of every other character,
-//! `encode` makes two of one, and fifty calls within each other make 2^50 of one. So each call has a bound: so many times as
+//! `encode` makes two of one, and fifty calls within each other make 2^50 of one. So each part has a bound: so many times as
 //! long as the texts that it reads, and so many characters more.
 
 use datafusion::arrow::datatypes::DataType;
@@ -14,20 +14,27 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 const MOST_TIMES: u64 = 100;
 
 /// How many characters longer than that, which also bounds what is made of nothing.
-const MOST_MORE: u64 = 1_000_000;
+const MOST_MORE: u64 = 100_000;
 
 /// The longest text that is made by its length: a number, of any kind, takes less.
 const SMALL: u64 = 1_000;
 
-/// What a number or a truth value takes as text.
-const NUMBER: u64 = 40;
+/// What a number takes as text at the most, which one of `DOUBLE` does.
+const NUMBER: u64 = 400;
+
+/// The most characters that a format makes of each of its own: `%c` is a whole date.
+const FORMAT: u64 = 30;
+
+/// How many times as long a list is as text: each of its members with a comma and a blank.
+const LIST_AS_TEXT: u64 = 3;
 
 /// Says why an expression can make more of an event than memory holds; nothing where it cannot.
 pub(crate) fn excess(expr: &Expr) -> Option<String> {
     length(expr).err()
 }
 
-/// A bound: `times` as long as the texts that are read, each counted as often as it is, and `more` characters.
+/// A bound: `times` as long as the texts that are read, each counted as often as it is, and `more` characters. A text counts one
+/// more than it has, for its end, where something may stand, too.
 #[derive(Debug, Clone, Copy, Default)]
 struct Length {
     times: u64,
@@ -47,7 +54,10 @@ impl Length {
         }
     }
 
-    /// So many of them, each with as many characters beside it.
+    fn and_more(self, more: u64) -> Self {
+        self.and(Self { times: 0, more })
+    }
+
     fn each(self, number: u64) -> Self {
         Self {
             times: self.times.saturating_mul(number),
@@ -73,38 +83,58 @@ fn length(expr: &Expr) -> Result<Length, String> {
     if let Some(problem) = problem {
         return Err(problem);
     }
-    let all = || parts.iter().copied().fold(Length::default(), Length::and);
-    match expr {
-        Expr::Column(_) => Ok(Length { times: 1, more: 0 }),
-        Expr::Literal(value, _) => Ok(Length {
+    let all = parts.iter().copied().fold(Length::default(), Length::and);
+    let result = match expr {
+        Expr::Column(_) => Length { times: 1, more: 1 },
+        Expr::Literal(value, _) => Length {
             times: 0,
-            more: value.try_as_str().flatten().map_or(NUMBER, chars),
-        }),
-        Expr::ScalarFunction(call) => of_call(call, &parts, all()),
-        Expr::BinaryExpr(BinaryExpr { op, .. }) if *op != Operator::StringConcat => {
-            Ok(Length::NUMBER)
-        }
-        Expr::Cast(cast) => of_type(cast.field.data_type(), all()),
-        Expr::TryCast(cast) => of_type(cast.field.data_type(), all()),
-        Expr::BinaryExpr(_) | Expr::Alias(_) | Expr::Case(_) => Ok(all()),
+            more: of_literal(value),
+        },
+        Expr::ScalarFunction(call) => of_call(call, &parts, all)?,
+        Expr::Cast(cast) => of_type(cast.field.data_type(), all)?,
+        Expr::TryCast(cast) => of_type(cast.field.data_type(), all)?,
+        Expr::BinaryExpr(BinaryExpr { op, .. }) if *op == Operator::StringConcat => all,
+        Expr::Alias(_) | Expr::Case(_) => all,
         // Everything else is true or false, or a number.
-        _ => Ok(Length::NUMBER),
+        _ => Length::NUMBER,
+    };
+    let what = || match expr {
+        Expr::ScalarFunction(call) => format!("calls `{}`, which", call.func.name()),
+        _ => "joins texts, which".to_owned(),
+    };
+    if result.times > MOST_TIMES {
+        return Err(format!(
+            "{} can make more of an event than memory holds: {MOST_TIMES} times as much as it reads is the most",
+            what()
+        ));
     }
+    if result.more > MOST_MORE {
+        return Err(format!(
+            "{} can make more of an event than memory holds: {MOST_MORE} characters that do not come from it are the most",
+            what()
+        ));
+    }
+    Ok(result)
 }
 
 /// Returns how long the result of a call can be, from its arguments: of each, and of all together.
 fn of_call(call: &ScalarFunction, parts: &[Length], all: Length) -> Result<Length, String> {
     let name = call.func.name();
     let argument = |index: usize| parts.get(index).copied().unwrap_or_default();
-    // What stands in place of parts of another text must not depend on the event, or be left to whoever writes it.
-    let written_out = |index: usize| match call.args.get(index) {
-        Some(Expr::Literal(value, _)) => Ok(value.try_as_str().flatten().map_or(0, chars)),
-        None => Ok(0),
-        Some(_) => Err(format!(
-            "calls `{name}` with a text that is not written out, which can make more of an event than memory holds"
-        )),
+    let text = |index: usize| match call.args.get(index) {
+        Some(Expr::Literal(value, _)) => value.try_as_str().map(Option::unwrap_or_default),
+        None => Some(""),
+        Some(_) => None,
     };
-    let result = match name {
+    // What stands in place of parts of another text must not depend on the event, or be left to whoever writes it.
+    let written_out = |index: usize| {
+        text(index).ok_or_else(|| {
+            format!(
+                "calls `{name}` with a text that is not written out, which can make more of an event than memory holds"
+            )
+        })
+    };
+    Ok(match name {
         "array_repeat" | "array_resize" | "generate_series" | "range" | "repeat" => {
             return Err(format!(
                 "calls `{name}`, which can make more of an event than memory holds"
@@ -114,10 +144,8 @@ fn of_call(call: &ScalarFunction, parts: &[Length], all: Length) -> Result<Lengt
             Some(Expr::Literal(ScalarValue::Int64(Some(number)), _))
                 if u64::try_from(*number).is_ok_and(|number| number <= SMALL) =>
             {
-                Length {
-                    times: 0,
-                    more: SMALL,
-                }
+                // A character takes up to four bytes.
+                Length::default().and_more(4 * SMALL)
             }
             _ => {
                 return Err(format!(
@@ -125,31 +153,43 @@ fn of_call(call: &ScalarFunction, parts: &[Length], all: Length) -> Result<Lengt
                 ));
             }
         },
-        "replace" | "regexp_replace" => argument(0).each(1 + written_out(2)?),
-        "array_to_string" => argument(0).each(1 + written_out(1)? + written_out(2)?),
-        "array_replace" | "array_replace_n" | "array_replace_all" => {
-            argument(0).each(1 + written_out(2)?)
+        "replace" => {
+            let to = chars(written_out(2)?);
+            let from = text(1).map_or(1, chars).max(1);
+            argument(0).each(to.div_ceil(from).max(1))
         }
-        "concat_ws" => all.and(argument(0).each(parts.len() as u64)),
-        "encode" => all.each(2),
-        "arrow_cast" | "arrow_try_cast" | "cast_to_type" | "try_cast_to_type" => {
-            let is_fixed = |value: &ScalarValue| {
-                let text = value.try_as_str().flatten();
-                text.is_none_or(|text| text.contains("Fixed"))
-            };
-            match call.args.get(1) {
-                Some(Expr::Literal(value, _)) if !is_fixed(value) => argument(0),
-                _ => return Err(fixed()),
+        "regexp_replace" => {
+            let to = written_out(2)?;
+            let references = to.matches(['\\', '$']).count() as u64;
+            match text(3) {
+                Some(flags) if !flags.contains('g') => {
+                    argument(0).each(1 + references).and_more(chars(to))
+                }
+                _ => argument(0).each(1 + chars(to)),
             }
         }
-        _ => all.and(Length::NUMBER),
-    };
-    if result.times > MOST_TIMES || result.more > MOST_MORE {
-        return Err(format!(
-            "calls `{name}`, which can make more of an event than memory holds: {MOST_TIMES} times as much as it reads is the most"
-        ));
-    }
-    Ok(result)
+        // Groups within each other are all returned.
+        "regexp_match" => {
+            let groups = written_out(1)?.matches('(').count() as u64;
+            argument(0).each(groups.max(1))
+        }
+        "array_to_string" => argument(0).each(1 + chars(written_out(1)?) + chars(written_out(2)?)),
+        "array_replace" | "array_replace_n" | "array_replace_all" => match call.args.get(2) {
+            Some(Expr::Literal(value, _)) => argument(0).each(1 + of_literal(value)),
+            _ => argument(0).each(1 + chars(written_out(2)?)),
+        },
+        "concat_ws" => all.and(argument(0).each(parts.len() as u64)),
+        "arrays_zip" => all.each(parts.len() as u64),
+        "encode" => all.each(2),
+        "to_char" => all.each(FORMAT),
+        "arrow_cast" | "arrow_try_cast" | "cast_to_type" | "try_cast_to_type" => {
+            match text(1).filter(|to| !to.contains("Fixed")) {
+                Some(_) => argument(0).each(LIST_AS_TEXT).and_more(NUMBER),
+                None => return Err(fixed()),
+            }
+        }
+        _ => all.and_more(NUMBER),
+    })
 }
 
 fn of_type(to: &DataType, of: Length) -> Result<Length, String> {
@@ -159,13 +199,28 @@ fn of_type(to: &DataType, of: Length) -> Result<Length, String> {
         DataType::Struct(fields) => fields
             .iter()
             .try_fold(of, |of, field| of_type(field.data_type(), of)),
-        _ => Ok(of.and(Length::NUMBER)),
+        to if to.is_string() || to.is_binary() => Ok(of.each(LIST_AS_TEXT).and_more(NUMBER)),
+        _ => Ok(Length::NUMBER),
     }
 }
 
 fn fixed() -> String {
     "converts to a type of fixed length, which can make more of an event than memory holds"
         .to_owned()
+}
+
+fn of_literal(value: &ScalarValue) -> u64 {
+    match value {
+        ScalarValue::Binary(Some(bytes))
+        | ScalarValue::LargeBinary(Some(bytes))
+        | ScalarValue::BinaryView(Some(bytes)) => 1 + bytes.len() as u64,
+        ScalarValue::Float64(_) | ScalarValue::Float32(_) => NUMBER,
+        value => match value.try_as_str() {
+            Some(text) => 1 + text.map_or(0, chars),
+            // Whole numbers and decimal ones have up to 76 digits.
+            None => 80,
+        },
+    }
 }
 
 fn chars(text: &str) -> u64 {

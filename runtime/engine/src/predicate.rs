@@ -21,6 +21,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
 use yagura_core::FieldPath;
+use yagura_core::pack::without_controls;
 use yagura_rules::Predicate;
 use yagura_rules::predicate::{
     FailedRows, GlobPart, Judged, OtherExpr, Reading, RowJudge, Test, TextOp,
@@ -300,8 +301,9 @@ impl Physical {
                 told.truth.append_nulls(rows);
                 told.failed.push(first);
                 // It may quote the event.
-                let reason = || first_line(&error).chars().take(LONGEST_REASON).collect();
-                told.reason.get_or_insert_with(reason);
+                let reason = || without_controls(&first_line(&error));
+                let short = || reason().chars().take(LONGEST_REASON).collect();
+                told.reason.get_or_insert_with(short);
             }
             Err(_) => {
                 let half = rows / 2;

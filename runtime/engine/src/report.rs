@@ -121,7 +121,7 @@ impl Progress {
         if events.cause != Cause::Plugin
             && let Some(known) = all
                 .iter_mut()
-                .find(|known| known.rule == events.rule && known.reason == events.reason)
+                .find(|known| known.rule == events.rule && known.cause == events.cause)
         {
             known.add(events);
             return;

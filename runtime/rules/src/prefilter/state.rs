@@ -41,8 +41,9 @@ pub struct PrefilterState {
     passed: Vec<(u64, Vec<u32>)>,
     /// The batch in which a rule was last called up.
     called: Vec<u64>,
+    /// What was found of each node, for each kind of [`Failing`].
     memo: Vec<Option<Arc<Mask>>>,
-    touched: Vec<NodeId>,
+    touched: Vec<usize>,
     /// Expressions of the host that were asked in the batch at hand.
     others: Vec<Option<OtherBatch>>,
 }
@@ -93,7 +94,7 @@ impl PrefilterState {
             hits: vec![0; program.atoms],
             passed: vec![(0, Vec::new()); program.atoms],
             called: vec![0; program.roots.len()],
-            memo: vec![None; program.nodes.nodes.len()],
+            memo: vec![None; KINDS * program.nodes.nodes.len()],
             touched: Vec::new(),
             others: program.others.iter().map(|_| None).collect(),
         };
@@ -145,18 +146,31 @@ impl PrefilterState {
 
     fn forget_nodes(&mut self) {
         for node in self.touched.drain(..) {
-            self.memo[node as usize] = None;
+            self.memo[node] = None;
         }
     }
 }
+
+/// What an expression of the host is taken for where it fails.
+#[derive(Debug, Clone, Copy)]
+enum Failing {
+    /// For not true, as NULL is.
+    Unknown,
+    /// For what lets the most rows match: true, and below a `Not` what [`Failing::Worst`] says.
+    Best,
+    /// For what lets the fewest match.
+    Worst,
+}
+
+/// How many kinds of [`Failing`] there are.
+const KINDS: usize = 3;
 
 /// A batch under judgement.
 struct Batch<'a> {
     program: &'a Program,
     column: &'a dyn Fn(usize) -> ArrayRef,
     rows: usize,
-    /// Whether expressions of the host pass the rows on which they fail.
-    failed_pass: bool,
+    failing: Failing,
 }
 
 impl Program {
@@ -231,7 +245,7 @@ impl Program {
             program: self,
             column,
             rows,
-            failed_pass: false,
+            failing: Failing::Unknown,
         };
         let mut called = state.always.clone();
         for at in 0..state.awaited_slots.len() {
@@ -273,8 +287,8 @@ impl Batch<'_> {
         called: &[u32],
         decided: &mut Decided,
     ) -> Result<(), ArrowError> {
-        let failed_pass = Batch {
-            failed_pass: true,
+        let best = Batch {
+            failing: Failing::Best,
             ..*self
         };
         for (rule, others) in &self.program.with_others {
@@ -287,7 +301,7 @@ impl Batch<'_> {
             if !is_called || !others.iter().any(has_failed) {
                 continue;
             }
-            let could = failed_pass.evaluate(state, self.program.roots[*rule])?;
+            let could = best.evaluate(state, self.program.roots[*rule])?;
             let does = match decided
                 .matched
                 .binary_search_by_key(rule, |(rule, _)| *rule)
@@ -369,17 +383,26 @@ impl Batch<'_> {
     }
 
     fn evaluate(&self, state: &mut PrefilterState, id: NodeId) -> Result<Arc<Mask>, ArrowError> {
-        if let Some(known) = &state.memo[id as usize] {
+        let nodes = &self.program.nodes;
+        let place = id as usize + self.failing as usize * nodes.nodes.len();
+        if let Some(known) = &state.memo[place] {
             return Ok(Arc::clone(known));
         }
-        let nodes = &self.program.nodes;
         let mask = match nodes.get(id) {
             Node::Always(truth) => Arc::new(if *truth { Mask::All } else { Mask::None }),
             Node::Atom(atom) => Arc::new(self.atom(state, *atom)?),
             Node::Exists(index) => Arc::new(self.exists(*index)?),
             Node::Pair(index) => Arc::new(self.pair(&self.program.pairs[*index])?),
             Node::Other(index) => Arc::new(self.other(state, *index)?),
-            Node::Not(inner) => Arc::new(self.evaluate(state, *inner)?.not(self.rows)),
+            Node::Not(inner) => {
+                let failing = match self.failing {
+                    Failing::Unknown => Failing::Unknown,
+                    Failing::Best => Failing::Worst,
+                    Failing::Worst => Failing::Best,
+                };
+                let of_inner = Batch { failing, ..*self };
+                Arc::new(of_inner.evaluate(state, *inner)?.not(self.rows))
+            }
             Node::All(parts) => {
                 let mut all = Arc::new(Mask::All);
                 if !self.is_refuted(state, parts)? {
@@ -429,8 +452,8 @@ impl Batch<'_> {
                 Arc::new(Mask::of(bits, self.rows))
             }
         };
-        state.memo[id as usize] = Some(Arc::clone(&mask));
-        state.touched.push(id);
+        state.memo[place] = Some(Arc::clone(&mask));
+        state.touched.push(place);
         Ok(mask)
     }
 
@@ -503,7 +526,9 @@ impl Batch<'_> {
             unknown => unknown.insert(self.new_other(index)?),
         };
         Ok(match &other.failed {
-            Some((failed, _)) if self.failed_pass => other.passed.clone().or(failed, self.rows),
+            Some((failed, _)) if matches!(self.failing, Failing::Best) => {
+                other.passed.clone().or(failed, self.rows)
+            }
             _ => other.passed.clone(),
         })
     }
