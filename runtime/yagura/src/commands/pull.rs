@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         match arguments.places.iter().find(newest) {
             // A version that nobody signed must not keep those before it from anybody.
             Some(place) if error.is::<RuleFault>() && trust.is_some() => error.context(format!(
-                "the packs that were found cannot be taken; of {place} another version can be named: `{place}:1.2.0`"
+                "the packs that were found cannot be taken; another version can be named: `{place}:VERSION`"
             )),
             _ => error,
         }
