@@ -103,7 +103,8 @@ impl Place {
 
     /// Waits until the table is as it should be.
     fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let give_up = Instant::now() + Duration::from_secs(60);
+        // What is judged aside gives way to whatever else the machine does.
+        let give_up = Instant::now() + Duration::from_secs(240);
         loop {
             let table = self.table();
             if is_so(&table) {
@@ -111,7 +112,7 @@ impl Place {
             }
             assert!(
                 Instant::now() < give_up,
-                "not {what} in a minute: {table:#}\n{}",
+                "not {what} in four minutes: {table:#}\n{}",
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(50));
@@ -146,7 +147,7 @@ impl Drop for Place {
 fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     let mut place = Place::new(
         "endless-loop",
-        "time = \"300ms\"",
+        "time = \"50ms\"",
         "step_objects = 1\nrest = \"4s\"",
     );
     for object in 0..4 {
@@ -168,7 +169,7 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     );
     let text = place.call("status", &[]).must_work().stdout;
     assert!(
-        text.contains("RESTING") && text.contains("endless-loop") && text.contains("300ms"),
+        text.contains("RESTING") && text.contains("endless-loop") && text.contains("50ms"),
         "{text}"
     );
 
