@@ -1,10 +1,11 @@
 //! For authors: a rule's predicate over a table, why it matches an event, and the event that it nearly matches.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Int64Type, Schema};
 use datafusion::common::DataFusionError;
+use datafusion::execution::SessionState;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::context::SessionContext;
@@ -61,9 +62,15 @@ pub fn syntax_error(condition: &str) -> Option<ConditionError> {
 /// # Errors
 /// [`ConditionError`].
 pub fn condition_predicate(condition: &str, schema: &Schema) -> Result<Predicate, ConditionError> {
-    let state = SessionContext::new().state();
     let condition = Condition::parse(condition, schema, &[])?;
-    Ok(condition.compile(&state, schema)?.predicate)
+    Ok(condition.compile(planning(), schema)?.predicate)
+}
+
+/// Returns what conditions are planned with where nothing is read: the functions there are, which take longer to list than most
+/// conditions to plan.
+fn planning() -> &'static SessionState {
+    static STATE: LazyLock<SessionState> = LazyLock::new(|| SessionContext::new().state());
+    &STATE
 }
 
 /// Explains the rule for every event of a table, in order of time and place; meant for few.
@@ -153,12 +160,7 @@ fn plan(table: &Arc<Table>, source: &RuleSource) -> Result<TablePlan, EngineErro
         ..Tuning::default()
     };
     let rules = [(0, source.clone())];
-    TablePlan::new(
-        &SessionContext::new().state(),
-        Arc::clone(table),
-        &rules,
-        tuning,
-    )
+    TablePlan::new(planning(), Arc::clone(table), &rules, tuning)
 }
 
 fn outermost(predicate: &Predicate) -> Vec<Predicate> {

@@ -6,6 +6,7 @@
 //! the trees evaluated, on bitmaps, a tree that several rules share once.
 
 mod mask;
+mod other;
 mod slot;
 mod state;
 mod tree;

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 use super::mask::Mask;
+use super::other::OtherBatch;
 use super::slot::{NONE, SlotState};
 use super::tree::{Node, NodeId};
 use super::values::{AtomId, compare};
 use super::{Matches, Pair, Program, Undecided};
-use crate::column::{render_text, true_rows};
+use crate::column::render_text;
 use crate::json_path;
 
 /// After so many batches what is awaited is chosen anew, by what was seen.
@@ -46,14 +45,6 @@ pub struct PrefilterState {
     touched: Vec<usize>,
     /// Expressions of the host that were asked in the batch at hand.
     others: Vec<Option<OtherBatch>>,
-}
-
-/// An expression of the host in the batch at hand.
-#[derive(Debug)]
-struct OtherBatch {
-    passed: Mask,
-    /// Rows on which it fails, and why on one of them.
-    failed: Option<(Mask, String)>,
 }
 
 /// What the rules decided of a batch.
@@ -523,75 +514,18 @@ impl Batch<'_> {
     fn other(&self, state: &mut PrefilterState, index: usize) -> Result<Mask, ArrowError> {
         let other = match &mut state.others[index] {
             Some(known) => known,
-            unknown => unknown.insert(self.new_other(index)?),
+            unknown => unknown.insert(OtherBatch::judge(
+                &self.program.others[index],
+                self.column,
+                self.rows,
+                self.program.methods.distinct,
+            )?),
         };
         Ok(match &other.failed {
             Some((failed, _)) if matches!(self.failing, Failing::Best) => {
                 other.passed.clone().or(failed, self.rows)
             }
             _ => other.passed.clone(),
-        })
-    }
-
-    /// Judges an expression of the host: on the distinct values where it reads one dictionary, else row by row.
-    fn new_other(&self, index: usize) -> Result<OtherBatch, ArrowError> {
-        let other = &self.program.others[index];
-        let columns: Vec<ArrayRef> = other
-            .columns
-            .iter()
-            .map(|index| (self.column)(*index))
-            .collect();
-        let judge = &other.expr.judge;
-        if let [column] = columns.as_slice()
-            && let DataType::Dictionary(_, value) = column.data_type()
-            && self.program.methods.distinct
-        {
-            let dictionary = column.as_any_dictionary();
-            let values = dictionary.values();
-            if values.len() < self.rows {
-                let of_values = judge.judge(std::slice::from_ref(values), values.len())?;
-                let of_null = judge.judge(&[arrow::array::new_null_array(value, 1)], 1)?;
-                let keys = match values.is_empty() {
-                    // Every row is null.
-                    true => Vec::new(),
-                    false => dictionary.normalized_keys(),
-                };
-                let spread = |of_values: &BooleanBuffer, of_null: bool| {
-                    let rows = (0..self.rows).map(|row| match keys.get(row) {
-                        Some(key) if dictionary.keys().is_valid(row) => of_values.value(*key),
-                        _ => of_null,
-                    });
-                    Mask::from_buffer(&rows.collect())
-                };
-                let of_null_failed = of_null.failed.as_ref();
-                let failed = of_values.failed.as_ref().or(of_null_failed).map(|failed| {
-                    let none = BooleanBuffer::new_unset(values.len());
-                    let of_values = of_values
-                        .failed
-                        .as_ref()
-                        .map_or(&none, |failed| &failed.rows);
-                    let rows = spread(of_values, of_null_failed.is_some());
-                    (rows, failed.reason.clone())
-                });
-                let of_null = true_rows(&of_null.truth).value(0);
-                return Ok(OtherBatch {
-                    passed: spread(&true_rows(&of_values.truth), of_null),
-                    failed,
-                });
-            }
-        }
-        let plain: Vec<ArrayRef> = columns
-            .into_iter()
-            .map(|column| match column.data_type() {
-                DataType::Dictionary(_, value) => cast(&column, value),
-                _ => Ok(column),
-            })
-            .collect::<Result<_, _>>()?;
-        let judged = judge.judge(&plain, self.rows)?;
-        let failed = judged.failed;
-        Ok(OtherBatch {
-            passed: Mask::from_buffer(&true_rows(&judged.truth)),
-            failed: failed.map(|failed| (Mask::from_buffer(&failed.rows), failed.reason)),
         })
     }
 }
