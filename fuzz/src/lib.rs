@@ -50,7 +50,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "condition",
-        about: "the condition of a rule, to the plan that judges it",
+        about: "the condition of a rule, to what it says of events",
         read: rules::condition,
     },
     Target {

@@ -6,6 +6,7 @@ pub mod fixture;
 pub mod guests;
 pub mod pack;
 pub mod random;
+pub mod real_data;
 pub mod s3;
 pub mod scratch;
 pub mod services;

@@ -41,6 +41,8 @@ enum Task {
     Demo(demo::Arguments),
     /// Build the guests and run the whole test suite; further arguments go to `cargo test`
     Test(test::Arguments),
+    /// Run the tests on real logs, which are not part of the project: $YAGURA_TEST_DATA or ../shared/data
+    TestReal,
     /// Look over licences, sources and advisories of dependencies
     Deny,
     /// Look for inputs that do harm to what reads bytes of others
@@ -57,6 +59,7 @@ fn main() -> Result<()> {
         Task::Deny => deny::run_task(),
         Task::Fuzz(arguments) => fuzz::run_task(&arguments),
         Task::Test(arguments) => test::run_task(&arguments),
+        Task::TestReal => test::run_real(),
         Task::Guests => {
             let toolchain = guests::toolchain()?;
             guests::build_all_packs()?;

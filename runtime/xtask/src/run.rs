@@ -10,9 +10,11 @@ use crate::toolchain::{cache_dir, forget_package};
 
 /// Returns the root of the checkout.
 pub(crate) fn root() -> PathBuf {
+    // Where cargo runs this from: clones that share a target directory may share this program too.
+    let here = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     // runtime/xtask, two levels down.
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
+    here.ancestors().nth(2).unwrap_or(&here).to_owned()
 }
 
 /// Returns where the host's code is built: outside the checkout, so that a fresh clone compiles no dependency again.

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the whole suite.
+//! `cargo xtask test`: the whole suite. `cargo xtask test-real`: the few tests on logs that are not part of the project.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,8 +49,59 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     if arguments.arguments.is_empty() {
         test_go()?;
         test_python()?;
+        println!("\n{}", real_data_next());
     }
     Ok(())
+}
+
+/// Names the folder of real logs and rules; without it, `../shared/data` beside the checkout.
+const REAL_DATA: &str = "YAGURA_TEST_DATA";
+/// What the names of tests on real logs begin with, and those of no other tests.
+const REAL_TESTS: &str = "real_";
+
+/// Runs the tests on real logs; reports them as skipped where the logs are not there.
+pub(crate) fn run_real() -> Result<()> {
+    let Some(folder) = real_data() else {
+        println!(
+            "skipped: the tests on real logs (`{REAL_TESTS}*`): {}",
+            real_data_missing()
+        );
+        return Ok(());
+    };
+    let mut command = cargo();
+    command.args([
+        "test",
+        "--workspace",
+        "--test",
+        "it",
+        "--",
+        "--ignored",
+        "--nocapture",
+        REAL_TESTS,
+    ]);
+    run(command.env(REAL_DATA, folder))
+}
+
+/// Returns the folder of real logs, if it exists.
+fn real_data() -> Option<PathBuf> {
+    let folder =
+        std::env::var_os(REAL_DATA).map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    // Tests run in folders of their own, so a relative path would lead elsewhere.
+    folder.canonicalize().ok().filter(|folder| folder.is_dir())
+}
+
+fn real_data_missing() -> String {
+    format!("neither ${REAL_DATA} nor ../shared/data beside the checkout is a folder")
+}
+
+/// Says what the suite left out.
+fn real_data_next() -> String {
+    match real_data() {
+        Some(_) => {
+            "not run here: the tests on real logs; `cargo xtask test-real` runs them".to_owned()
+        }
+        None => format!("skipped: the tests on real logs: {}", real_data_missing()),
+    }
 }
 
 /// Runs the tests that need servers and tools of others, which are ignored elsewhere: PostgreSQL, a registry of containers,
@@ -60,7 +111,15 @@ fn test_servers(modules: &Path) -> Result<()> {
         guests::install(program)?;
     }
     let mut command = cargo();
-    command.args(["test", "--workspace", "--", "--ignored"]);
+    // Tests on data that may not be there are ignored too, and have a task of their own.
+    command.args([
+        "test",
+        "--workspace",
+        "--",
+        "--ignored",
+        "--skip",
+        REAL_TESTS,
+    ]);
     command.env(guests::GUESTS, modules);
     if std::env::var_os(postgres::URL).is_some() {
         return run(&mut command);

@@ -19,8 +19,8 @@
 //! * `pack_tests` – `yagura test`: what passes, what fails, and what is said of it.
 //! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
 //! * `prefilter_sql` – the prefilter against DataFusion judging each rule alone.
-//! * `real_logs` – the logs beside the checkout, where they are: none lost, none invented.
-//! * `real_sigma` – SigmaHQ's rules over real Windows events beside the checkout, against rsigma.
+//! * `real_logs` – real logs, which are not part of the project: none lost, none invented.
+//! * `real_sigma` – SigmaHQ's rules over real Windows events, which are not part of the project, against rsigma.
 //! * `rests` – rules that fail or are slow in a service: they rest, which is seen, lasts over a crash, and ends.
 //! * `same_answer` – the same bytes whatever the partitions and batches.
 //! * `searches` – events by observable and time.

@@ -15,11 +15,10 @@ use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_rules::render_text;
 use yagura_tests::fixture::Fixture;
+use yagura_tests::real_data;
 
 fn data(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/data")
-        .join(folder)
+    real_data::folder().join(folder)
 }
 
 fn log_files(folder: &str) -> Vec<PathBuf> {
@@ -199,7 +198,7 @@ fn objects(folder: &Path) -> Vec<PathBuf> {
 macro_rules! folders {
     ($($test:ident: $folder:literal as $table:literal;)*) => {$(
         #[tokio::test(flavor = "multi_thread")]
-        #[cfg_attr(not(real_logs), ignore = "the folder of real logs is not beside the checkout")]
+        #[ignore = "needs real logs (../shared/data or YAGURA_TEST_DATA); `cargo xtask test-real` runs it"]
         async fn $test() {
             counts_in_are_counts_out($folder, $table).await;
         }

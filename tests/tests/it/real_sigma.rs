@@ -14,19 +14,14 @@ use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_rules::sigma::{FieldMap, Load, Placeholders, Values, load_dir, translate_bare};
 use yagura_tests::fixture::Fixture;
-
-fn shared(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared")
-        .join(path)
-}
+use yagura_tests::real_data;
 
 /// Unpacks the rules that lie beside the checkout.
 fn rules() -> (tempfile::TempDir, Load) {
     let dir = tempfile::tempdir().unwrap();
     let unpacked = Command::new("tar")
         .arg("-xzf")
-        .arg(shared("data/sigma-rules.tar.gz"))
+        .arg(real_data::folder().join("sigma-rules.tar.gz"))
         .arg("-C")
         .arg(dir.path())
         .status()
@@ -37,7 +32,7 @@ fn rules() -> (tempfile::TempDir, Load) {
 }
 
 fn events(folder: &str) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(shared("data").join(folder))
+    let mut files: Vec<PathBuf> = std::fs::read_dir(real_data::folder().join(folder))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.to_string_lossy().ends_with(".ndjson.gz"))
@@ -89,7 +84,7 @@ impl Oracle {
 
 /// Of the rules whose log source has a field map, those that run; the others say why.
 #[test]
-#[cfg_attr(not(real_logs), ignore = "needs ../shared/data beside the checkout")]
+#[ignore = "needs real logs (../shared/data or YAGURA_TEST_DATA); `cargo xtask test-real` runs it"]
 fn every_real_rule_is_understood_or_says_why_not() {
     let (_dir, load) = rules();
     let maps = FieldMap::shipped().unwrap();
@@ -155,7 +150,7 @@ fn every_real_rule_is_understood_or_says_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[cfg_attr(not(real_logs), ignore = "needs ../shared/data beside the checkout")]
+#[ignore = "needs real logs (../shared/data or YAGURA_TEST_DATA); `cargo xtask test-real` runs it"]
 async fn matches_over_real_windows_events_are_those_of_rsigma() {
     let lake = tempfile::tempdir().unwrap();
     let to = Location::parse(lake.path().to_str().unwrap(), &BTreeMap::new()).unwrap();
