@@ -9,6 +9,7 @@ pub mod case;
 pub mod correlation;
 pub mod finding;
 pub mod identity;
+pub mod json;
 pub mod key;
 pub mod names;
 pub mod pack;
