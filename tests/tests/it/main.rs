@@ -26,6 +26,7 @@
 //! * `searches` – events by observable and time.
 //! * `serve` – the live mode through the real binary: late and far events, restarts, changed rules, status.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
+//! * `sql_types` – SQL over columns of other types than were thought of; `check`, `table` and `explain` on what a lake holds.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
@@ -86,6 +87,8 @@ mod searches;
 mod serve;
 #[cfg(test)]
 mod sigma_commands;
+#[cfg(test)]
+mod sql_types;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
