@@ -28,6 +28,7 @@ use yagura_rules::{Predicate, ResolveError, Resolved, resolve};
 
 use crate::event_path::EventPath;
 use crate::growth::excess;
+use crate::oddity::wrong_regex;
 use crate::predicate::predicate;
 use crate::sql;
 
@@ -126,6 +127,9 @@ impl Condition {
     ) -> Result<Compiled, ConditionError> {
         let types = |error: DataFusionError| ConditionError::Types(first_line(&error));
         let expr = self.expression(state, scan)?;
+        if let Some(wrong) = wrong_regex(&expr) {
+            return Err(ConditionError::Types(wrong));
+        }
         let scan = Arc::new(scan.clone());
         let whole = physical(state, expr.clone(), Arc::clone(&scan)).map_err(types)?;
         can_be_evaluated(&*whole, &scan).map_err(types)?;

@@ -39,10 +39,6 @@ pub(crate) fn oddities(expr: &Expr, scan: &Schema) -> Vec<String> {
                     truths(left, &mut found);
                     truths(right, &mut found);
                 }
-                Operator::RegexMatch
-                | Operator::RegexIMatch
-                | Operator::RegexNotMatch
-                | Operator::RegexNotIMatch => found.extend(bad_regex(right)),
                 op if is_comparison(*op) => {
                     found.extend(never(left, right, &schema));
                     found.extend(never(right, left, &schema));
@@ -61,14 +57,6 @@ pub(crate) fn oddities(expr: &Expr, scan: &Schema) -> Vec<String> {
                     .filter_map(|to| never(expr, to, &schema)),
             ),
             Expr::Like(like) => found.extend(pattern(like)),
-            Expr::ScalarFunction(call)
-                if matches!(
-                    call.func.name(),
-                    "regexp_like" | "regexp_match" | "regexp_count" | "regexp_replace"
-                ) =>
-            {
-                found.extend(call.args.get(1).and_then(bad_regex));
-            }
             _ => {}
         }
         Ok(TreeNodeRecursion::Continue)
@@ -146,11 +134,34 @@ fn pattern(like: &Like) -> Option<String> {
     })
 }
 
-fn bad_regex(pattern: &Expr) -> Option<String> {
-    let text = literal_text(pattern)?;
-    Regex::new(text).is_err().then(|| {
-        format!("has '{text}', which is not a regular expression: no event can be evaluated")
-    })
+/// Says that a regular expression is wrong, which would fail as an internal error.
+pub(crate) fn wrong_regex(expr: &Expr) -> Option<String> {
+    let mut found = None;
+    // It is the closure alone that can fail.
+    let _ = expr.apply(|expr| {
+        let pattern = match expr {
+            Expr::BinaryExpr(BinaryExpr {
+                op:
+                    Operator::RegexMatch
+                    | Operator::RegexIMatch
+                    | Operator::RegexNotMatch
+                    | Operator::RegexNotIMatch,
+                right,
+                ..
+            }) => Some(right.as_ref()),
+            Expr::ScalarFunction(call) if call.func.name().starts_with("regexp_") => {
+                call.args.get(1)
+            }
+            _ => None,
+        };
+        if let Some(text) = pattern.and_then(literal_text)
+            && Regex::new(text).is_err()
+        {
+            found = Some(format!("'{text}' is not a regular expression"));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }
 
 fn name(expr: &Expr) -> String {

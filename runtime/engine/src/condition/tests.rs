@@ -244,6 +244,11 @@ fn what_fails_for_a_value_fails_for_each_event_with_it() {
 fn what_cannot_be_judged_says_why() {
     for (text, want) in [
         ("Name =", "is not a SQL condition"),
+        ("Name ~ 'a('", "'a(' is not a regular expression"),
+        (
+            "regexp_like(Name, 'a(')",
+            "'a(' is not a regular expression",
+        ),
         ("id.port", "not a truth value"),
         ("Nmae = 'a'", "did you mean `Name`?"),
         ("Name = 'a' AND random() > 0.5", "`random`"),
