@@ -453,6 +453,7 @@ fn input(language: &str, count: usize, lake: &Location) -> Result<RunInput> {
             plugin: Some(0),
             predicate: None,
             fields: Vec::new(),
+            alternatives: Default::default(),
         }
     });
     Ok(RunInput {

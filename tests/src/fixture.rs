@@ -71,6 +71,7 @@ impl Fixture {
             plugin,
             predicate: None,
             fields: Vec::new(),
+            alternatives: Default::default(),
         });
         self
     }

@@ -295,6 +295,7 @@ fn sql(dir: &Path, condition: &str) {
             plugin: None,
             predicate: None,
             fields: Vec::new(),
+            alternatives: Default::default(),
         }],
         ..RunInput::default()
     };

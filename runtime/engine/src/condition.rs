@@ -4,6 +4,7 @@
 //! holds dots, a field of a struct, or a place inside JSON text. Text out of JSON takes the type of the number or
 //! truth value that it is compared with. NULL is SQL's: a comparison with it is unknown, and unknown does not match.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility, lit, try_
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{self, Ident, VisitMut, VisitorMut};
 use yagura_core::FieldPath;
+use yagura_rules::resolve::places;
 use yagura_rules::{Predicate, ResolveError, Resolved, resolve};
 
 use crate::event_path::EventPath;
@@ -50,6 +52,8 @@ pub(crate) struct Condition {
     sql: ast::Expr,
     /// Place-holder names in `sql` and what they stand for.
     paths: Vec<(FieldPath, Option<Resolved>)>,
+    /// The table's columns in which events may have these, by index.
+    columns: BTreeSet<usize>,
 }
 
 /// What a condition comes to.
@@ -79,6 +83,12 @@ impl Condition {
         match VisitMut::visit(&mut sql, &mut names) {
             ControlFlow::Continue(()) => Ok(Self {
                 sql,
+                columns: names
+                    .paths
+                    .iter()
+                    .flat_map(|(path, found)| places(table, path).into_iter().chain(found.clone()))
+                    .map(|place| place.column)
+                    .collect(),
                 paths: names.paths,
             }),
             ControlFlow::Break(error) => Err(error),
@@ -87,9 +97,7 @@ impl Condition {
 
     /// Returns the indexes of the table's columns that the condition reads.
     pub(crate) fn columns(&self) -> impl Iterator<Item = usize> + '_ {
-        self.paths
-            .iter()
-            .filter_map(|(_, resolved)| resolved.as_ref().map(|resolved| resolved.column))
+        self.columns.iter().copied()
     }
 
     /// Returns what the condition comes to over `scan`, a schema with at least the columns that it reads.

@@ -17,4 +17,4 @@ pub use column::{ColumnError, PluginColumn, PluginType, project, render_text};
 pub use explain::{Explanation, explain};
 pub use predicate::Predicate;
 pub use prefilter::{Matches, Methods, PrefilterState, Program, Undecided};
-pub use resolve::{ResolveError, Resolved, resolve};
+pub use resolve::{FieldValues, ResolveError, Resolved, resolve};

@@ -155,6 +155,7 @@ pub(crate) fn load_by(
                 plugin,
                 predicate: None,
                 fields: Vec::new(),
+                alternatives: Default::default(),
             });
         }
     }

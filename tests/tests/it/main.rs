@@ -25,6 +25,7 @@
 //! * `same_answer` – the same bytes whatever the partitions and batches.
 //! * `searches` – events by observable and time.
 //! * `serve` – the live mode through the real binary: late and far events, restarts, changed rules, status.
+//! * `shapes` – the same events in every shape in which tools write them give the same alerts.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
@@ -85,6 +86,7 @@ mod searches;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
+mod shapes;
 mod sigma_commands;
 #[cfg(test)]
 mod stories;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
 use yagura_core::correlation::Correlation;
 use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
@@ -12,7 +11,7 @@ use yagura_rules::PluginType;
 use yagura_rules::resolve::find;
 use yagura_rules::sigma::{FieldMap, Joined, Load, Member, SigmaSource, Target, field_name};
 
-use super::{Placed, title};
+use super::{Place, Placed, distinct, title};
 use crate::plan::RuleSource;
 use crate::run::NotRun;
 
@@ -21,9 +20,7 @@ pub(super) struct Site<'a> {
     /// Index among the placed rules.
     pub(super) rule: usize,
     pub(super) source: &'a SigmaSource,
-    pub(super) map: &'a FieldMap,
-    pub(super) table: &'a str,
-    pub(super) schema: &'a Schema,
+    pub(super) place: Place<'a>,
 }
 
 /// Makes rules of the correlations by themselves, without their fields' places in tables, to be checked and listed
@@ -47,6 +44,22 @@ pub(super) fn join(load: &Load, sites: &[Vec<Site<'_>>], placed: &mut Placed) {
         Arc::make_mut(&mut placed.rules[site.rule].rule)
             .alert
             .report = Report::None;
+    }
+    for joined in &all.joined {
+        for member in &joined.members {
+            let Target::Rule(index) = member.target else {
+                continue;
+            };
+            for site in &sites[index] {
+                for (_, own) in &member.fields {
+                    let names = site.names(own);
+                    if let Some(first) = names.first() {
+                        let known = &mut placed.rules[site.rule].alternatives;
+                        known.entry(first.clone()).or_insert(names);
+                    }
+                }
+            }
+        }
     }
     let mut joiner = Joiner {
         ids: placed
@@ -84,6 +97,7 @@ fn source(joined: &Joined, rule: Rule) -> RuleSource {
         plugin: None,
         predicate: None,
         fields: Vec::new(),
+        alternatives: Default::default(),
     }
 }
 
@@ -181,24 +195,27 @@ fn no_field_of(joined: &Joined, field: &str, by: &[String]) -> String {
 }
 
 impl Site<'_> {
+    /// Returns all names under which the rule's events have a field of Sigma's.
+    fn names(&self, name: &str) -> Vec<FieldPath> {
+        let maps = self.place.maps.iter();
+        let of =
+            |map: &&FieldMap| map.names_of(name, &self.source.rule.logsource, self.place.schema);
+        distinct(maps.flat_map(of))
+    }
+
     /// Returns where a field of Sigma's is in the rule's events.
     fn field(&self, name: &str, entry: &str) -> Result<FieldPath, String> {
-        let path = self
-            .map
-            .field_of(name, &self.source.rule.logsource, self.schema);
-        let (table, file) = (self.table, self.source.file.display());
+        let path = self.names(name).into_iter().next();
+        let schema = self.place.schema;
+        let (table, file) = (self.place.table, self.source.file.display());
         let Some(path) = path else {
-            let columns = self
-                .schema
-                .fields()
-                .iter()
-                .map(|field| field.name().as_str());
+            let columns = schema.fields().iter().map(|field| field.name().as_str());
             return Err(format!(
                 "wants `{name}` of the rule `{entry}` ({file}), whose table `{table}` lacks it{}",
                 did_you_mean(name, columns)
             ));
         };
-        match find(self.schema, &path).map(|found| PluginType::of(&found.data_type)) {
+        match find(schema, &path).map(|found| PluginType::of(&found.data_type)) {
             Some(Err(error)) => Err(format!(
                 "wants `{name}` of the rule `{entry}` ({file}), which is `{path}` of table `{table}`: {error}"
             )),

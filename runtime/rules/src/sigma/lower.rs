@@ -174,7 +174,7 @@ impl Lower<'_> {
             self.fields
                 .searched()
                 .iter()
-                .map(|field| Predicate::atom(field.clone(), Reading::Members, test.clone()))
+                .map(|field| Predicate::atom(field.clone(), Reading::Anywhere, test.clone()))
                 .collect(),
         ))
     }
@@ -208,14 +208,7 @@ impl Lower<'_> {
             });
         };
         let paths = self.fields.paths(field);
-        let is_present = || {
-            Predicate::any(
-                paths
-                    .iter()
-                    .map(|path| Predicate::atom(path.clone(), Reading::Members, Test::Exists))
-                    .collect(),
-            )
-        };
+        let is_present = || Predicate::atom_of(&paths, Reading::Members, Test::Exists);
         if has(Modifier::Exists) {
             let wanted = match item.values.first() {
                 Some(SigmaValue::Bool(truth)) => *truth,
@@ -240,11 +233,7 @@ impl Lower<'_> {
             values.push(Predicate::any(
                 tests
                     .into_iter()
-                    .flat_map(|test| {
-                        paths.iter().map(move |path| {
-                            Predicate::atom(path.clone(), Reading::Members, test.clone())
-                        })
-                    })
+                    .map(|test| Predicate::atom_of(&paths, Reading::Members, test))
                     .collect(),
             ));
         }
