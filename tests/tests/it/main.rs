@@ -26,6 +26,7 @@
 //! * `searches` – events by observable and time.
 //! * `serve` – the live mode through the real binary: late and far events, restarts, changed rules, status.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
+//! * `sigma_rules` – files of Sigma rules as people keep them, and correlations as the specification writes them.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
@@ -86,6 +87,8 @@ mod searches;
 mod serve;
 #[cfg(test)]
 mod sigma_commands;
+#[cfg(test)]
+mod sigma_rules;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub use self::parse::load_text;
 /// A rule and where it was read.
 #[derive(Debug, Clone)]
 pub struct SigmaSource {
-    /// The rule.
+    /// The rule. Numbers that its type could not hold are texts, which the translation reads as numbers.
     pub rule: SigmaRule,
     /// Its file.
     pub file: PathBuf,
