@@ -25,6 +25,15 @@ pub fn did_you_mean<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) 
     format!("; did you mean {}?", quoted.join(" or "))
 }
 
+/// Returns the one of `known` that `wanted` is with a slip of the finger: one letter more, less, changed or swapped, or two
+/// in a name of more than six letters.
+pub fn slip_of<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known.into_iter().find(|name| {
+        let most = if name.chars().count() > 6 { 2 } else { 1 };
+        *name != wanted && strsim::osa_distance(wanted, name) <= most
+    })
+}
+
 fn fold(name: &str) -> String {
     name.chars()
         .filter(|c| !matches!(c, '_' | '-' | '.'))
@@ -43,5 +52,22 @@ mod tests {
         assert_eq!(near("usr_name", known)[0], "user_name");
         assert!(near("zzz", known).is_empty());
         assert_eq!(did_you_mean("zzz", known), "");
+    }
+
+    #[test]
+    fn slips_of_the_finger_are_not_names_of_ones_own() {
+        let known = ["level", "references", "tags"];
+        for (wanted, want) in [
+            ("levle", Some("level")),
+            ("Level", Some("level")),
+            ("reference", Some("references")),
+            ("refrence", Some("references")),
+            ("tag", Some("tags")),
+            ("x_level", None),
+            ("level", None),
+            ("owner", None),
+        ] {
+            assert_eq!(slip_of(wanted, known), want, "{wanted}");
+        }
     }
 }

@@ -235,6 +235,7 @@ impl Live {
             messages.extend(told);
             live_tables.push(made);
         }
+        messages.extend(set.notes.iter().map(|note| format!("warning: {note}")));
         let opened = Opened {
             messages,
             not_run: set.not_run,

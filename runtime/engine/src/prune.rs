@@ -167,14 +167,8 @@ fn need(atom: &Atom, scan: &Schema) -> Option<(String, BTreeSet<Needed>)> {
             value,
             cased: true,
         } if data_type.is_signed_integer() => Needed::Integer(value.parse().ok()?),
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "checked to be whole and small"
-        )]
-        Test::Number(NumberOp::Equal, value)
-            if data_type.is_signed_integer() && value.0.fract() == 0.0 && value.0.abs() < 1e15 =>
-        {
-            Needed::Integer(value.0 as i64)
+        Test::Number(NumberOp::Equal, value) if data_type.is_signed_integer() => {
+            Needed::Integer(value.as_i64()?)
         }
         _ => return None,
     };

@@ -84,6 +84,8 @@ pub struct RunOutcome {
     pub tables: Vec<TableOutcome>,
     /// Rules that did not run, with their files and the reason.
     pub not_run: Vec<NotRun>,
+    /// Rules that ran otherwise than they say, with their files and the reason.
+    pub notes: Vec<NotRun>,
     sources: Vec<RuleSource>,
     places: BTreeMap<String, Places>,
     range: TimeRange,
@@ -98,6 +100,15 @@ pub struct NotRun {
     pub file: PathBuf,
     /// Why.
     pub reason: String,
+}
+
+impl std::fmt::Display for NotRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.rule.as_str() {
+            "" => f.write_str(&self.reason),
+            rule => write!(f, "rule `{rule}`: {}", self.reason),
+        }
+    }
 }
 
 /// What a run saw of a table.
@@ -206,6 +217,7 @@ pub async fn run(
         .collect();
     outcome.sources = set.rules;
     outcome.not_run = set.not_run;
+    outcome.notes = set.notes;
     Ok(outcome)
 }
 

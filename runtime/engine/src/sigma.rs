@@ -39,6 +39,8 @@ pub struct Placed {
     pub rules: Vec<RuleSource>,
     /// Rules that do not, with the reason.
     pub not_run: Vec<NotRun>,
+    /// Rules that run otherwise than they say, with the reason.
+    pub notes: Vec<NotRun>,
     /// By id, the fields that a rule names and its table lacks.
     pub missing: BTreeMap<String, Vec<String>>,
     /// Ids of rules that only find the events which an old rule counts; they are no rules to a reader.
@@ -69,6 +71,13 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
             reason: problem.to_string(),
         });
     }
+    placed
+        .notes
+        .extend(input.load.notes.iter().map(|note| NotRun {
+            rule: String::new(),
+            file: note.file.clone(),
+            reason: note.to_string(),
+        }));
     let mut sites: Vec<Vec<Site<'_>>> = Vec::with_capacity(input.load.rules.len());
     for source in &input.load.rules {
         sites.push(Vec::new());

@@ -6,8 +6,10 @@
 
 pub mod column;
 pub mod explain;
+pub mod fold;
 pub mod json_path;
 pub mod lint;
+mod number;
 pub mod predicate;
 pub mod prefilter;
 pub mod resolve;

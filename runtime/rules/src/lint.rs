@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use regex_syntax::hir::{Hir, HirKind};
 use yagura_core::FieldPath;
 
-use crate::predicate::{Atom, GlobPart, NumberOp, Predicate, Test, TextOp};
+use crate::fold::fold;
+use crate::predicate::{Atom, GlobPart, Number, NumberOp, Predicate, Test, TextOp};
 use crate::prefilter::values::required_literals;
 
 /// Something that an author should look at.
@@ -143,12 +144,12 @@ fn says_the_whole(test: &Test) -> bool {
 
 fn may_both(one: &Test, other: &Test) -> bool {
     let text = |test: &Test| match test {
-        Test::Text { value, .. } => Some(value.to_lowercase()),
+        Test::Text { value, .. } => Some(fold(value).into_owned()),
         _ => None,
     };
     let number = |test: &Test| match test {
-        Test::Number(_, number) => Some(number.0),
-        Test::Text { value, .. } => value.parse().ok(),
+        Test::Number(_, number) => Some(number.clone()),
+        Test::Text { value, .. } => Number::parse(value),
         _ => None,
     };
     match (text(one), text(other)) {

@@ -4,6 +4,7 @@
 //! of an absent field is false and its negation true; SQL's is unknown, and a negated test therefore becomes "has a
 //! value and not …" before it gets here.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -14,6 +15,8 @@ use arrow::buffer::BooleanBuffer;
 use arrow::error::ArrowError;
 use ipnet::IpNet;
 use yagura_core::FieldPath;
+
+pub use crate::number::Number;
 
 /// A condition over one event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -67,14 +70,14 @@ pub enum Test {
     Text {
         /// How.
         op: TextOp,
-        /// With what; lower case unless `cased`.
+        /// With what; its case folded ([`crate::fold`]) unless `cased`.
         value: String,
         /// Whether upper and lower case differ.
         cased: bool,
     },
     /// The whole text against a pattern with wildcards.
     Glob {
-        /// The pattern's pieces; literals in lower case unless `cased`.
+        /// The pattern's pieces; literals with their case folded unless `cased`.
         parts: Vec<GlobPart>,
         /// Whether upper and lower case differ.
         cased: bool,
@@ -144,30 +147,6 @@ pub enum GlobPart {
     One,
 }
 
-/// A float that is compared by its bits, so that equal tests are found.
-#[derive(Clone, Copy)]
-pub struct Number(pub f64);
-
-impl PartialEq for Number {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.to_bits() == other.0.to_bits()
-    }
-}
-
-impl Eq for Number {}
-
-impl Hash for Number {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.to_bits().hash(state);
-    }
-}
-
-impl fmt::Debug for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// Judges rows by an expression that has no atom form.
 pub trait RowJudge: fmt::Debug + Send + Sync {
     /// Judges each row; `columns` are those that [`OtherExpr::columns`] names, dictionaries unpacked.
@@ -223,8 +202,21 @@ impl Hash for OtherExpr {
     }
 }
 
+impl NumberOp {
+    /// Says whether a value that compares so with the rule's number passes.
+    pub fn holds(self, value: Ordering) -> bool {
+        match self {
+            Self::Equal => value.is_eq(),
+            Self::Less => value.is_lt(),
+            Self::LessOrEqual => value.is_le(),
+            Self::Greater => value.is_gt(),
+            Self::GreaterOrEqual => value.is_ge(),
+        }
+    }
+}
+
 impl Test {
-    /// Returns the simplest test of the whole text against a pattern; its literals in lower case unless `cased`.
+    /// Returns the simplest test of the whole text against a pattern; the case of its literals folded unless `cased`.
     pub fn glob(parts: Vec<GlobPart>, cased: bool) -> Self {
         let text = |op, value: &str| Self::Text {
             op,
@@ -381,13 +373,13 @@ impl fmt::Display for Atom {
                 write!(f, "\"{}", case(cased))
             }
             Test::Regex(pattern) => write!(f, "{field} matches /{pattern}/"),
-            Test::Number(op, value) => write!(f, "{field} {op} {}", value.0),
+            Test::Number(op, value) => write!(f, "{field} {op} {value}"),
             Test::Truth(truth) => write!(f, "{field} is {truth}"),
             Test::Cidr(net) => write!(f, "{field} is in {net}"),
             Test::Field { op, other, cased } => {
                 write!(f, "{field} {op} field {other}{}", case(cased))
             }
-            Test::Moment(part, value) => write!(f, "{part} of {field} = {}", value.0),
+            Test::Moment(part, value) => write!(f, "{part} of {field} = {value}"),
         }
     }
 }

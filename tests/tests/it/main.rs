@@ -27,6 +27,7 @@
 //! * `serve` – the live mode through the real binary: late and far events, restarts, changed rules, status.
 //! * `shapes` – the same events in every shape in which tools write them give the same alerts.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
+//! * `sigma_rules` – files of Sigma rules as people keep them, and correlations as the specification writes them.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
@@ -88,6 +89,8 @@ mod serve;
 #[cfg(test)]
 mod shapes;
 mod sigma_commands;
+#[cfg(test)]
+mod sigma_rules;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]

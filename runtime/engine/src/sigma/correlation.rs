@@ -72,7 +72,7 @@ pub(super) fn join(load: &Load, sites: &[Vec<Site<'_>>], placed: &mut Placed) {
         by: Vec::with_capacity(all.joined.len()),
     };
     for joined in &all.joined {
-        match joiner.join(joined, &placed.rules) {
+        match joiner.join(joined, placed) {
             Ok(rule) => {
                 joiner.ids.insert(rule.id.clone());
                 let by = rule.correlation.iter().flat_map(|of| of.by.clone());
@@ -119,14 +119,14 @@ struct Joiner<'a> {
 }
 
 impl Joiner<'_> {
-    fn join(&self, joined: &Joined, placed: &[RuleSource]) -> Result<Rule, String> {
+    fn join(&self, joined: &Joined, placed: &mut Placed) -> Result<Rule, String> {
         let mut correlation = joined.correlation.clone()?;
         if self.ids.contains(&joined.id) {
             return Err("has the id of another rule: give it one of its own".to_owned());
         }
         let mut aliases: BTreeMap<String, BTreeMap<String, FieldPath>> = BTreeMap::new();
         for member in &joined.members {
-            for (rule, name, path) in self.fields(member, placed)? {
+            for (rule, name, path) in self.fields(joined, member, placed)? {
                 if name.parse::<FieldPath>().ok().as_ref() != Some(&path) {
                     aliases
                         .entry(name.to_owned())
@@ -142,8 +142,9 @@ impl Joiner<'_> {
     /// Returns the paths of the fields in each rule that the member stands for: its id, the name and the path.
     fn fields<'m>(
         &self,
+        joined: &Joined,
         member: &'m Member,
-        placed: &[RuleSource],
+        placed: &mut Placed,
     ) -> Result<Vec<(String, &'m str, FieldPath)>, String> {
         let idle = || format!("refers to `{}`, which does not run", member.entry);
         let mut found = Vec::new();
@@ -153,11 +154,38 @@ impl Joiner<'_> {
                 if sites.is_empty() {
                     return Err(idle());
                 }
+                let mut lacking = Vec::new();
                 for site in sites {
+                    let rule = &placed.rules[site.rule].rule;
                     for (name, own) in &member.fields {
-                        let path = site.field(own, &member.entry)?;
-                        found.push((placed[site.rule].rule.id.clone(), name.as_str(), path));
+                        match site.field(own, &member.entry) {
+                            Ok(path) => found.push((rule.id.clone(), name.as_str(), path)),
+                            Err(reason) => {
+                                // A path that the table lacks has no value: such findings are left out.
+                                let path = FieldPath::new(vec![own.clone()]);
+                                let path = path.ok_or_else(|| reason.clone())?;
+                                found.push((rule.id.clone(), name.as_str(), path.clone()));
+                                lacking.push((site, path, reason));
+                            }
+                        }
                     }
+                }
+                let lacks = |site: &Site<'_>| lacking.iter().any(|(of, ..)| of.rule == site.rule);
+                if sites.iter().all(lacks)
+                    && let Some((_, _, reason)) = lacking.pop()
+                {
+                    return Err(reason);
+                }
+                for (site, path, reason) in lacking {
+                    let rule = Arc::make_mut(&mut placed.rules[site.rule].rule);
+                    if !rule.optional.contains(&path) {
+                        rule.optional.push(path);
+                    }
+                    placed.notes.push(NotRun {
+                        rule: joined.id.clone(),
+                        file: joined.file.clone(),
+                        reason: format!("it runs without the events of one table: it {reason}"),
+                    });
                 }
             }
             Target::Correlation(index) => {

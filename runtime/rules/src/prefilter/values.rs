@@ -4,19 +4,23 @@
 //! expressions and wildcards only where a literal that every match must hold was seen; numbers sorted.
 
 mod literals;
+mod readings;
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use aho_corasick::BuildError;
-use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use ipnet::IpNet;
 use regex::{Regex, RegexSet, RegexSetBuilder};
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
 
 pub(crate) use self::literals::Automata;
 use self::literals::{Hit, Literals};
-use crate::predicate::{GlobPart, MomentPart, NumberOp, Test, TextOp};
+use self::readings::{Address, moment, network, part_of};
+use crate::fold::{fold, fold_into};
+use crate::number::Decimal;
+use crate::predicate::{GlobPart, MomentPart, Number, NumberOp, Test, TextOp};
 
 /// What the expressions of one field that have no guard may take together.
 const SET_BYTES: usize = 1 << 30;
@@ -79,7 +83,7 @@ pub(crate) fn regex(pattern: &str) -> Result<Regex, TestError> {
 struct Guarded {
     regex: Regex,
     atom: AtomId,
-    /// Judges the text in lower case.
+    /// Whether it reads the text with its case folded.
     folded: bool,
 }
 
@@ -94,14 +98,14 @@ pub(crate) struct ValueJudge {
     exact: Literals,
     folded: Literals,
     guarded: Vec<Guarded>,
-    /// Those without a guard: on the text as it is, and in lower case.
+    /// Those without a guard: on the text as it is, and with its case folded.
     unguarded: Vec<(String, AtomId, bool)>,
     sets: [Option<(RegexSet, Vec<AtomId>)>; 2],
-    numbers_equal: Vec<(f64, AtomId)>,
-    numbers: Vec<(NumberOp, f64, AtomId)>,
+    numbers_equal: Vec<(Number, AtomId)>,
+    numbers: Vec<(NumberOp, Number, AtomId)>,
     truths: Vec<(bool, AtomId)>,
     networks: Vec<(IpNet, AtomId)>,
-    moments: Vec<(MomentPart, f64, AtomId)>,
+    moments: Vec<(MomentPart, Number, AtomId)>,
     /// Without the automaton: every literal by itself, to measure what the automaton is worth.
     one_by_one: Option<Vec<(TextOp, String, bool, AtomId)>>,
     needs_folding: bool,
@@ -112,7 +116,7 @@ pub(crate) struct ValueJudge {
 pub(crate) struct Found {
     pub(crate) atoms: Vec<AtomId>,
     suspects: Vec<u32>,
-    /// The value in lower case.
+    /// The value with its case folded.
     lower: String,
 }
 
@@ -150,7 +154,7 @@ impl ValueJudge {
         }
         judge.exact.build(automata)?;
         judge.folded.build(automata)?;
-        judge.numbers_equal.sort_by(|a, b| a.0.total_cmp(&b.0));
+        judge.numbers_equal.sort();
         for (folded, set) in [false, true].into_iter().zip(&mut judge.sets) {
             let of_case = || judge.unguarded.iter().filter(move |(_, _, f)| *f == folded);
             if of_case().next().is_some() {
@@ -174,6 +178,7 @@ impl ValueJudge {
         match test {
             Test::Exists => self.exists.push(atom),
             Test::Text { op, value, cased } => {
+                let value = &*of_case(value, *cased);
                 let literals = if *cased {
                     &mut self.exact
                 } else {
@@ -181,11 +186,11 @@ impl ValueJudge {
                 };
                 match op {
                     TextOp::Equals if *cased => {
-                        self.equal.entry(value.clone()).or_default().push(atom);
+                        self.equal.entry(value.to_owned()).or_default().push(atom);
                     }
                     TextOp::Equals => {
                         self.equal_folded
-                            .entry(value.clone())
+                            .entry(value.to_owned())
                             .or_default()
                             .push(atom);
                     }
@@ -193,15 +198,15 @@ impl ValueJudge {
                     _ if value.is_empty() => self.any_text.push(atom),
                     _ if self.one_by_one.is_some() => {
                         let all = self.one_by_one.get_or_insert_default();
-                        all.push((*op, value.clone(), *cased, atom));
+                        all.push((*op, value.to_owned(), *cased, atom));
                     }
-                    TextOp::Contains => literals.add(value.clone(), Hit::Contains(atom)),
-                    TextOp::StartsWith => literals.add(value.clone(), Hit::Starts(atom)),
-                    TextOp::EndsWith => literals.add(value.clone(), Hit::Ends(atom)),
+                    TextOp::Contains => literals.add(value.to_owned(), Hit::Contains(atom)),
+                    TextOp::StartsWith => literals.add(value.to_owned(), Hit::Starts(atom)),
+                    TextOp::EndsWith => literals.add(value.to_owned(), Hit::Ends(atom)),
                 }
             }
             Test::Glob { parts, cased } => {
-                let pattern = glob_pattern(parts);
+                let pattern = glob_pattern(parts, *cased);
                 let literal = parts
                     .iter()
                     .filter_map(|part| match part {
@@ -217,7 +222,7 @@ impl ValueJudge {
                         } else {
                             &mut self.folded
                         };
-                        literals.add(literal.to_owned(), guarded);
+                        literals.add(of_case(literal, *cased).into_owned(), guarded);
                     }
                     _ => self.unguarded.push((pattern, atom, !cased)),
                 }
@@ -234,11 +239,11 @@ impl ValueJudge {
                     _ => self.unguarded.push((pattern.clone(), atom, false)),
                 }
             }
-            Test::Number(NumberOp::Equal, value) => self.numbers_equal.push((value.0, atom)),
-            Test::Number(op, value) => self.numbers.push((*op, value.0, atom)),
+            Test::Number(NumberOp::Equal, value) => self.numbers_equal.push((value.clone(), atom)),
+            Test::Number(op, value) => self.numbers.push((*op, value.clone(), atom)),
             Test::Truth(truth) => self.truths.push((*truth, atom)),
-            Test::Cidr(net) => self.networks.push((*net, atom)),
-            Test::Moment(part, value) => self.moments.push((*part, value.0, atom)),
+            Test::Cidr(net) => self.networks.push((network(*net), atom)),
+            Test::Moment(part, value) => self.moments.push((*part, value.clone(), atom)),
             // Two fields: judged by rows.
             Test::Field { .. } => {}
         }
@@ -263,13 +268,7 @@ impl ValueJudge {
         found.atoms.extend(&self.any_text);
         let mut lower = std::mem::take(&mut found.lower);
         if self.needs_folding {
-            lower.clear();
-            if text.is_ascii() {
-                lower.push_str(text);
-                lower.make_ascii_lowercase();
-            } else {
-                lower.push_str(&text.to_lowercase());
-            }
+            fold_into(text, &mut lower);
         }
         if !self.equal.is_empty()
             && let Some(atoms) = self.equal.get(text)
@@ -326,12 +325,9 @@ impl ValueJudge {
             found.atoms.extend(passed.map(|(_, atom)| atom));
         }
         if !self.networks.is_empty()
-            && let Ok(address) = text.parse::<IpAddr>()
+            && let Some(address) = Address::read(text)
         {
-            let inside = self
-                .networks
-                .iter()
-                .filter(|(net, _)| net.contains(&address));
+            let inside = self.networks.iter().filter(|(net, _)| address.is_in(net));
             found.atoms.extend(inside.map(|(_, atom)| atom));
         }
         if !self.moments.is_empty()
@@ -340,7 +336,7 @@ impl ValueJudge {
             let equal = self
                 .moments
                 .iter()
-                .filter(|(part, value, _)| (part_of(*part, &time) - value).abs() < f64::EPSILON);
+                .filter(|(part, value, _)| value.as_i64() == Some(part_of(*part, &time)));
             found.atoms.extend(equal.map(|(_, _, atom)| atom));
         }
     }
@@ -351,21 +347,21 @@ impl ValueJudge {
         {
             return;
         }
-        let Ok(value) = text.parse::<f64>() else {
+        let Some(value) = Decimal::parse(text) else {
             return;
         };
         let from = self
             .numbers_equal
-            .partition_point(|(n, _)| value - n >= f64::EPSILON);
+            .partition_point(|(number, _)| number.as_f64() < value.as_f64());
         let equal = self.numbers_equal[from..]
             .iter()
-            .take_while(|(n, _)| (n - value).abs() < f64::EPSILON);
-        // An infinity is as far from itself as from anything, by subtraction.
+            .take_while(|(number, _)| number.as_f64() <= value.as_f64())
+            .filter(|(number, _)| number.compare(&value) == Ordering::Equal);
         found.atoms.extend(equal.map(|(_, atom)| atom));
         found.atoms.extend(
             self.numbers
                 .iter()
-                .filter(|(op, n, _)| compare_numbers(*op, value, *n))
+                .filter(|(op, number, _)| op.holds(number.compare(&value)))
                 .map(|(_, _, atom)| atom),
         );
     }
@@ -381,21 +377,22 @@ pub(crate) fn compare(op: TextOp, text: &str, with: &str) -> bool {
     }
 }
 
-fn compare_numbers(op: NumberOp, value: f64, with: f64) -> bool {
-    match op {
-        NumberOp::Equal => (value - with).abs() < f64::EPSILON,
-        NumberOp::Less => value < with,
-        NumberOp::LessOrEqual => value <= with,
-        NumberOp::Greater => value > with,
-        NumberOp::GreaterOrEqual => value >= with,
+/// Returns a rule's text as values are compared with it.
+fn of_case(text: &str, cased: bool) -> Cow<'_, str> {
+    if cased {
+        Cow::Borrowed(text)
+    } else {
+        fold(text)
     }
 }
 
-fn glob_pattern(parts: &[GlobPart]) -> String {
+fn glob_pattern(parts: &[GlobPart], cased: bool) -> String {
     let mut pattern = String::from("(?s)^");
     for part in parts {
         match part {
-            GlobPart::Literal(text) => pattern.push_str(&regex::escape(text)),
+            GlobPart::Literal(text) => {
+                pattern.push_str(&regex::escape(&of_case(text, cased)));
+            }
             GlobPart::Any => pattern.push_str(".*"),
             GlobPart::One => pattern.push('.'),
         }
@@ -425,135 +422,5 @@ pub(crate) fn required_literals(pattern: &str) -> Option<Vec<String>> {
         })
 }
 
-fn moment(text: &str) -> Option<DateTime<Utc>> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Some(time.to_utc());
-    }
-    if let Ok(number) = text.parse::<f64>() {
-        // Seconds, or milliseconds where seconds would lie beyond the year 33,000.
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a time outside of 64 bits saturates, and is none"
-        )]
-        let seconds = number as i64;
-        let seconds = if seconds > 1_000_000_000_000 {
-            seconds / 1_000
-        } else {
-            seconds
-        };
-        return DateTime::from_timestamp(seconds, 0);
-    }
-    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
-        .into_iter()
-        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-        .map(|time| time.and_utc())
-}
-
-fn part_of(part: MomentPart, time: &DateTime<Utc>) -> f64 {
-    match part {
-        MomentPart::Minute => time.minute().into(),
-        MomentPart::Hour => time.hour().into(),
-        MomentPart::Day => time.day().into(),
-        MomentPart::Week => time.iso_week().week().into(),
-        MomentPart::Month => time.month().into(),
-        MomentPart::Year => time.year().into(),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::predicate::Number;
-
-    fn passed(tests: &[Test], text: &str, kind: Kind) -> Vec<AtomId> {
-        let judge = |automaton| {
-            let tests = (0..).zip(tests);
-            let judge = ValueJudge::new(tests, automaton, &mut Automata::default()).unwrap();
-            let mut found = Found::default();
-            judge.judge(text, kind, &mut found);
-            found.finish().to_vec()
-        };
-        assert_eq!(judge(true), judge(false), "the automaton changes nothing");
-        judge(true)
-    }
-
-    fn text(op: TextOp, value: &str, cased: bool) -> Test {
-        Test::Text {
-            op,
-            value: value.into(),
-            cased,
-        }
-    }
-
-    #[test]
-    fn comparisons_of_text_overlap_and_fold_case() {
-        let tests = [
-            text(TextOp::Contains, "hell", false),
-            text(TextOp::Contains, "shell", false),
-            text(TextOp::EndsWith, "shell.exe", false),
-            text(TextOp::StartsWith, "power", false),
-            text(TextOp::StartsWith, "shell", false),
-            text(TextOp::Equals, "powershell.exe", false),
-            text(TextOp::Equals, "powershell.exe", true),
-            text(TextOp::Contains, "Shell", true),
-            text(TextOp::Contains, "", false),
-            text(TextOp::EndsWith, "größe", false),
-        ];
-        assert_eq!(
-            passed(&tests, "PowerShell.exe", Kind::Text),
-            [0, 1, 2, 3, 5, 7, 8]
-        );
-        assert_eq!(
-            passed(&tests, "powershell.exe", Kind::Text),
-            [0, 1, 2, 3, 5, 6, 8]
-        );
-        assert_eq!(passed(&tests, "Die GRÖSSE, GRÖßE", Kind::Text), [8, 9]);
-    }
-
-    #[test]
-    fn patterns_are_tried_where_their_literal_is() {
-        let glob = |parts: &[GlobPart], cased| Test::Glob {
-            parts: parts.to_vec(),
-            cased,
-        };
-        let lit = |text: &str| GlobPart::Literal(text.into());
-        let tests = [
-            glob(&[lit("a"), GlobPart::Any, lit("b")], false),
-            glob(&[GlobPart::One, lit("b")], true),
-            glob(&[GlobPart::One], false),
-            Test::Regex("(?i)pass(word|phrase)".into()),
-            Test::Regex("x[0-9]+y".into()),
-            Test::Regex("^a.b$".into()),
-        ];
-        assert_eq!(passed(&tests, "A\nB", Kind::Text), [0]);
-        assert_eq!(passed(&tests, "aXb", Kind::Text), [0, 5]);
-        assert_eq!(passed(&tests, "ab", Kind::Text), [0, 1]);
-        assert_eq!(passed(&tests, "the PASSPHRASE x77y", Kind::Text), [3, 4]);
-        assert_eq!(passed(&tests, "é", Kind::Text), [2]);
-        let wrong = regex("a(").unwrap_err().to_string();
-        assert!(wrong.contains("unclosed group"), "{wrong}");
-    }
-
-    #[test]
-    fn numbers_networks_truths_and_moments() {
-        let number = |op, value| Test::Number(op, Number(value));
-        let tests = [
-            number(NumberOp::Equal, 5.0),
-            number(NumberOp::Equal, 4.0),
-            number(NumberOp::Greater, 4.0),
-            number(NumberOp::LessOrEqual, 5.0),
-            Test::Truth(true),
-            Test::Cidr("10.0.0.0/8".parse().unwrap()),
-            Test::Moment(MomentPart::Hour, Number(23.0)),
-        ];
-        assert_eq!(passed(&tests, "5", Kind::Number), [0, 2, 3]);
-        assert_eq!(passed(&tests, "5.0", Kind::Text), [0, 2, 3]);
-        assert_eq!(passed(&tests, "1", Kind::Number), [3]);
-        assert_eq!(passed(&tests, "1", Kind::Text), [3, 4]);
-        assert_eq!(passed(&tests, "Yes", Kind::Text), [4]);
-        assert_eq!(passed(&tests, "true", Kind::Bool), [4]);
-        assert_eq!(passed(&tests, "10.1.2.3", Kind::Text), [5]);
-        assert_eq!(passed(&tests, "2024-05-01T23:10:00Z", Kind::Text), [6]);
-        assert_eq!(passed(&tests, "2024-05-02T01:10:00+02:00", Kind::Text), [6]);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! Old rules that count (`| count(FIELD) by FIELD > N`) are correlations too: what is left of their condition finds the
 //! events, and the correlation takes the rule's name.
 
+mod chain;
 mod condition;
 mod names;
 
@@ -17,7 +18,8 @@ use yagura_core::correlation::{Condition, Correlation, CorrelationKind, Window};
 use yagura_core::references::{circle_of, in_order};
 use yagura_core::{FieldPath, Severity};
 
-use super::load::{Count, Load, SigmaCorrelation, SigmaSource, run_id};
+use super::load::{Count, Load, SigmaCorrelation, SigmaSource};
+use chain::Node;
 use names::Names;
 
 /// The correlations of what was read, by themselves: tables and their fields are still to be found.
@@ -86,7 +88,7 @@ enum Source<'a> {
 impl Source<'_> {
     fn id(&self) -> String {
         match self {
-            Self::Correlation(source) => run_id(source.rule.id.as_deref(), &source.rule.title),
+            Self::Correlation(source) => source.id(),
             Self::Count(_, source, _) => source.id(),
         }
     }
@@ -95,6 +97,14 @@ impl Source<'_> {
         match self {
             Self::Correlation(source) => &source.file,
             Self::Count(_, source, _) => &source.file,
+        }
+    }
+
+    /// The fields, by Sigma's names, that what is joined shares.
+    fn by(&self) -> &[String] {
+        match self {
+            Self::Correlation(source) => &source.rule.group_by,
+            Self::Count(_, _, count) => &count.by,
         }
     }
 
@@ -138,20 +148,10 @@ pub fn correlations(load: &Load) -> Correlations {
         list.extend(references.iter().flatten().map(|(_, target)| *target));
     }
     silent.retain(|target| !loud.contains(target));
-    let needs: Vec<Vec<usize>> = resolved
-        .iter()
-        .map(|references| {
-            let targets = references.iter().flatten().map(|(_, target)| *target);
-            targets
-                .filter_map(|target| match target {
-                    Target::Correlation(index) => Some(index),
-                    Target::Rule(_) => None,
-                })
-                .collect()
-        })
-        .collect();
+    let nodes = chain::nodes(&sources, &resolved, &names);
+    let needs: Vec<Vec<usize>> = nodes.iter().map(|node| node.needs(&resolved)).collect();
     let order = in_order(&needs);
-    let mut place_of = vec![usize::MAX; sources.len()];
+    let mut place_of = vec![usize::MAX; nodes.len()];
     let all: Vec<usize> = order
         .possible
         .iter()
@@ -161,29 +161,38 @@ pub fn correlations(load: &Load) -> Correlations {
     for (place, index) in all.iter().enumerate() {
         place_of[*index] = place;
     }
+    let ids: Vec<String> = nodes.iter().map(|node| node.id(&sources)).collect();
     let mut joined = Vec::with_capacity(all.len());
     for index in all {
+        let node = &nodes[index];
+        let source = sources[node.source];
         let references: Result<Vec<(String, Target)>, String> =
-            resolved[index].iter().cloned().collect();
+            resolved[node.source].iter().cloned().collect();
         let circle = order.circular.binary_search(&index).is_ok();
+        let entry = |target: Target| match node.replaced.get(&target) {
+            Some(other) => ids[*other].clone(),
+            None => names.entry(target),
+        };
         let asked = references.and_then(|references| {
             if circle {
-                let ids = circle_of(index, &needs, &order);
-                return Err(circular(index, &ids, &sources));
+                let circle = circle_of(index, &needs, &order);
+                return Err(circular(index, &circle, &ids));
             }
-            asked(sources[index], references, &names)
+            asked(source, node, references, &names, &entry)
         });
         let (correlation, mut members) = match asked {
             Ok((correlation, members)) => (Ok(correlation), members),
             Err(reason) => (Err(reason), Vec::new()),
         };
         for member in &mut members {
+            let replaced = node.replaced.get(&member.target);
             if let Target::Correlation(index) = &mut member.target {
-                *index = place_of[*index];
+                *index = place_of[replaced.copied().unwrap_or(*index)];
             }
         }
-        let is_part = silent.contains(&Target::Correlation(index));
-        joined.push(described(sources[index], is_part, members, correlation));
+        let is_part = node.by.is_some() || silent.contains(&Target::Correlation(index));
+        let id = ids[index].clone();
+        joined.push(described(source, id, is_part, members, correlation));
     }
     let parts = silent.iter().filter_map(|target| match target {
         Target::Rule(index) => Some(*index),
@@ -195,10 +204,10 @@ pub fn correlations(load: &Load) -> Correlations {
     }
 }
 
-fn circular(index: usize, circle: &[usize], sources: &[Source<'_>]) -> String {
+fn circular(index: usize, circle: &[usize], ids: &[String]) -> String {
     let ids: Vec<String> = circle
         .iter()
-        .map(|index| format!("`{}`", sources[*index].id()))
+        .map(|index| format!("`{}`", ids[*index]))
         .collect();
     let ids = ids.join(" → ");
     if circle.contains(&index) {
@@ -210,6 +219,7 @@ fn circular(index: usize, circle: &[usize], sources: &[Source<'_>]) -> String {
 
 fn described(
     source: Source<'_>,
+    id: String,
     is_part: bool,
     members: Vec<Member>,
     correlation: Result<Correlation, String>,
@@ -233,7 +243,7 @@ fn described(
         ),
     };
     Joined {
-        id: source.id(),
+        id,
         file: source.file().to_owned(),
         title: title.clone(),
         description: description.clone().unwrap_or_default(),
@@ -262,23 +272,26 @@ pub fn severity(level: Option<rsigma_parser::Level>) -> Severity {
 /// Returns what a correlation asks, and of what.
 fn asked(
     source: Source<'_>,
+    node: &Node,
     references: Vec<(String, Target)>,
     names: &Names<'_>,
+    entry: &dyn Fn(Target) -> String,
 ) -> Result<(Correlation, Vec<Member>), String> {
     let mut members: Vec<Member> = Vec::new();
     for (_, target) in &references {
         if !members.iter().any(|member| member.target == *target) {
             members.push(Member {
                 target: *target,
-                entry: names.entry(*target),
+                entry: entry(*target),
                 fields: BTreeMap::new(),
             });
         }
     }
     let entries = members.iter().map(|member| member.entry.clone()).collect();
-    let correlation = match source {
+    let by = node.by.as_deref().unwrap_or(source.by());
+    let mut correlation = match source {
         Source::Count(_, _, count) => {
-            for name in count.by.iter().chain(&count.field) {
+            for name in by.iter().chain(&count.field) {
                 let field = field_name(name);
                 members[0].fields.insert(field, name.clone());
             }
@@ -287,13 +300,15 @@ fn asked(
         Source::Correlation(source) => {
             let all: Vec<String> = references
                 .iter()
-                .map(|(_, target)| names.entry(*target))
+                .map(|(_, target)| entry(*target))
                 .collect();
-            let correlation = of_correlation(source, entries, all, &references, names)?;
-            fields(source, &references, names, &mut members)?;
+            let find = |text: &str| Ok(entry(names.find(text, &source.file)?));
+            let correlation = of_correlation(source, entries, all, &references, find)?;
+            fields(source, by, &references, names, &mut members)?;
             correlation
         }
     };
+    correlation.by = unique(by);
     match correlation.problem() {
         Some(problem) => Err(format!("is wrong: `{}` {}", problem.key, problem.message)),
         None => Ok((correlation, members)),
@@ -315,7 +330,6 @@ fn of_count(count: &Count, rules: Vec<String>) -> Result<Correlation, String> {
     })?;
     let mut correlation = Correlation::new(kind, rules);
     correlation.within = Some(duration(&within));
-    correlation.by = unique(&count.by);
     correlation.field = count.field.as_deref().map(field_name);
     correlation.condition = Some(count.condition);
     Ok(correlation)
@@ -326,7 +340,7 @@ fn of_correlation(
     entries: Vec<String>,
     all: Vec<String>,
     references: &[(String, Target)],
-    names: &Names<'_>,
+    find: impl Fn(&str) -> Result<String, String>,
 ) -> Result<Correlation, String> {
     let rule = &source.rule;
     let kind = match rule.correlation_type {
@@ -342,7 +356,6 @@ fn of_correlation(
     };
     let mut correlation = Correlation::new(kind, entries);
     correlation.within = Some(duration(&rule.timespan));
-    correlation.by = unique(&rule.group_by);
     correlation.window = match rule.window {
         WindowMode::Sliding => Window::Sliding,
         WindowMode::Tumbling => Window::Tumbling,
@@ -351,18 +364,14 @@ fn of_correlation(
     correlation.gap = rule.gap.as_ref().map(duration);
     match kind {
         CorrelationKind::AnyOrder => {
-            let find = |text: &str| {
-                let target = names.find(text, &source.file)?;
-                Ok(names.entry(target))
-            };
             let texts: Vec<&str> = references.iter().map(|(text, _)| text.as_str()).collect();
             correlation.expression =
-                condition::expression(&rule.condition, &texts, &correlation.rules, find)?;
+                condition::expression(source, &texts, &correlation.rules, find)?;
             return Ok(correlation);
         }
         CorrelationKind::Sequence => {
             correlation.rules = all;
-            condition::wants_all_in_order(&rule.condition, correlation.rules.len())?;
+            condition::wants_all_in_order(source, correlation.rules.len())?;
             return Ok(correlation);
         }
         _ => {}
@@ -415,12 +424,13 @@ fn measured(source: &SigmaCorrelation) -> &[String] {
 /// Writes down what each of the members calls the fields that the correlation reads.
 fn fields(
     source: &SigmaCorrelation,
+    by: &[String],
     references: &[(String, Target)],
     names: &Names<'_>,
     members: &mut [Member],
 ) -> Result<(), String> {
     let rule = &source.rule;
-    for name in rule.group_by.iter().chain(measured(source)) {
+    for name in by.iter().chain(measured(source)) {
         for member in &mut *members {
             member.fields.insert(field_name(name), name.clone());
         }

@@ -127,7 +127,7 @@ pub enum FieldMapError {
     },
 }
 
-const SHIPPED: [(&str, &str); 14] = [
+const SHIPPED: [(&str, &str); 19] = [
     ("windows", include_str!("../../maps/windows.toml")),
     ("linux", include_str!("../../maps/linux.toml")),
     ("auditd", include_str!("../../maps/auditd.toml")),
@@ -145,6 +145,11 @@ const SHIPPED: [(&str, &str); 14] = [
     ("google", include_str!("../../maps/google.toml")),
     ("azure", include_str!("../../maps/azure.toml")),
     ("m365", include_str!("../../maps/m365.toml")),
+    ("opencanary", include_str!("../../maps/opencanary.toml")),
+    ("kubernetes", include_str!("../../maps/kubernetes.toml")),
+    ("bitbucket", include_str!("../../maps/bitbucket.toml")),
+    ("cisco", include_str!("../../maps/cisco.toml")),
+    ("fortigate", include_str!("../../maps/fortigate.toml")),
 ];
 
 impl FieldMap {
@@ -313,12 +318,8 @@ impl Source {
 impl Values {
     fn tests(&self, tests: &mut Vec<Test>) {
         match self {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "event ids and the like are small"
-            )]
             Self::Number(number) => {
-                tests.push(Test::Number(NumberOp::Equal, Number(*number as f64)))
+                tests.push(Test::Number(NumberOp::Equal, Number::from(*number)));
             }
             // Tools write names of channels and providers as they like.
             Self::Text(text) => tests.push(Test::Text {

@@ -1,31 +1,43 @@
 //! Sigma files from disk: rules, filters and correlations, and what is wrong with any of them.
 
-use std::collections::HashMap;
+mod documents;
+mod files;
+mod identity;
+mod parse;
+
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rsigma_parser::ast::FilterRuleTarget;
-use rsigma_parser::{
-    ConditionExpr, CorrelationCondition, CorrelationRule, FilterRule, SigmaRule, parse_sigma_yaml,
-};
+use rsigma_parser::{CorrelationRule, FilterRule, SigmaRule};
 use yagura_core::correlation::Condition;
+
+pub(super) use self::documents::without_marks;
+use self::files::place_of;
+pub use self::files::{load_dir, load_file};
+pub use self::parse::load_text;
 
 /// A rule and where it was read.
 #[derive(Debug, Clone)]
 pub struct SigmaSource {
-    /// The rule.
+    /// The rule. Numbers that its type could not hold are texts, which the translation reads as numbers.
     pub rule: SigmaRule,
     /// Its file.
     pub file: PathBuf,
     /// What it counts, if its condition does.
     pub count: Option<Count>,
+    /// The line, from one, on which it begins.
+    pub line: usize,
+    /// What it says, as a short hash: of its title, log source and detection.
+    content: String,
 }
 
 impl SigmaSource {
-    /// Returns the rule's id in a run: its own, or its title as one.
+    /// Returns the rule's id in a run: its own, or one made of its title and content.
     pub fn id(&self) -> String {
-        run_id(self.rule.id.as_deref(), &self.rule.title)
+        identity::run_id(self.rule.id.as_deref(), &self.rule.title, &self.content)
     }
 
     /// Returns the id of what judges single events: the rule's, or that of the events that it counts.
@@ -36,20 +48,6 @@ impl SigmaSource {
             None => id,
         }
     }
-}
-
-/// Returns an id in a run's form: Sigma's id, or the title as one.
-pub(super) fn run_id(id: Option<&str>, title: &str) -> String {
-    let text = id.unwrap_or(title);
-    let mut id = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.') {
-            id.push(letter.to_ascii_lowercase());
-        } else if !id.ends_with('-') {
-            id.push('-');
-        }
-    }
-    id.trim_matches('-').to_owned()
 }
 
 /// What `| count(FIELD) by FIELD > N`, an aggregate of old Sigma, asks for.
@@ -81,6 +79,19 @@ pub struct SigmaCorrelation {
     pub rule: CorrelationRule,
     /// Its file.
     pub file: PathBuf,
+    /// The line, from one, on which it begins.
+    pub line: usize,
+    /// Whether it has a condition of its own: the parser gives those without one `gte: 1`.
+    pub has_condition: bool,
+    /// What it says, as a short hash.
+    content: String,
+}
+
+impl SigmaCorrelation {
+    /// Returns the correlation's id in a run: its own, or one made of its title and content.
+    pub fn id(&self) -> String {
+        identity::run_id(self.rule.id.as_deref(), &self.rule.title, &self.content)
+    }
 }
 
 /// What is wrong with a file.
@@ -122,6 +133,8 @@ pub struct Load {
     pub correlations: Vec<SigmaCorrelation>,
     /// Files that cannot be used.
     pub problems: Vec<Problem>,
+    /// What is wrong with rules that run all the same.
+    pub notes: Vec<Problem>,
 }
 
 impl Load {
@@ -156,360 +169,158 @@ impl Load {
             .collect()
     }
 
-    /// Adds what was read elsewhere. Of two rules with one id the first stays, and the other is a problem: they would be
-    /// one rule to everyone who reads their alerts.
-    pub fn append(&mut self, other: Self) {
-        let own = self.rules.iter().map(|of| (&of.rule.id, &of.file));
-        let joined = self.correlations.iter().map(|of| (&of.rule.id, &of.file));
-        let mut ids: HashMap<String, PathBuf> = own
-            .chain(joined)
-            .filter_map(|(id, file)| Some((id.clone()?, file.clone())))
-            .collect();
-        let mut problems = Vec::new();
-        let mut is_new = |id: &Option<String>, file: &Path| {
-            let Some(id) = id else {
-                return true;
+    /// Adds what was read elsewhere. A file that was read already, by another path, is left out. Of two rules with one id
+    /// the first stays, and the other is a problem: they would be one rule to everyone who reads their alerts.
+    pub fn append(&mut self, mut other: Self) {
+        let known = self.files();
+        if !known.is_empty() {
+            let mut is_known = HashMap::new();
+            let mut is_new = |file: &Path| {
+                let is_known = is_known
+                    .entry(file.to_owned())
+                    .or_insert_with(|| place_of(file).is_some_and(|file| known.contains(&file)));
+                !*is_known
             };
-            match ids.entry(id.clone()) {
-                Entry::Vacant(place) => {
-                    place.insert(file.to_owned());
-                    true
-                }
-                Entry::Occupied(first) => {
-                    problems.push(Problem {
-                        line: line_of(&fs::read_to_string(file).unwrap_or_default(), id),
-                        key: Some("id".into()),
-                        message: format!(
-                            "`{id}` is also the id of the rule in {}",
-                            first.get().display()
-                        ),
-                        file: file.to_owned(),
-                    });
-                    false
-                }
+            other.rules.retain(|of| is_new(&of.file));
+            other.filters.retain(|of| is_new(&of.file));
+            other.correlations.retain(|of| is_new(&of.file));
+            other.problems.retain(|of| is_new(&of.file));
+            other.notes.retain(|of| is_new(&of.file));
+        }
+        let mut ids: HashMap<String, Taken> = HashMap::new();
+        for source in &self.rules {
+            let taken = Taken::by(&source.rule.id, &source.file, source.line);
+            ids.insert(source.events_id(), taken.clone());
+            ids.insert(source.id(), taken);
+        }
+        for source in &self.correlations {
+            let taken = Taken::by(&source.rule.id, &source.file, source.line);
+            ids.insert(source.id(), taken);
+        }
+        let problems = &mut self.problems;
+        let mut is_new = |id: String, taken: Taken| match ids.entry(id) {
+            Entry::Vacant(place) => {
+                place.insert(taken);
+                true
+            }
+            Entry::Occupied(first) => {
+                problems.push(taken.after(first.get()));
+                false
             }
         };
-        let rules = other.rules.into_iter();
-        self.rules
-            .extend(rules.filter(|source| is_new(&source.rule.id, &source.file)));
-        let correlations = other.correlations.into_iter();
-        self.correlations
-            .extend(correlations.filter(|source| is_new(&source.rule.id, &source.file)));
-        self.filters.extend(other.filters);
-        self.problems.extend(problems);
-        self.problems.extend(other.problems);
-    }
-}
-
-/// Reads all `.yml` and `.yaml` files below a directory, or one file.
-///
-/// # Errors
-/// The directory that cannot be listed. A file that cannot be read is one of the problems.
-pub fn load_dir(path: &Path) -> std::io::Result<Load> {
-    let mut files = Vec::new();
-    if path.is_dir() {
-        collect(path, &mut files)?;
-    } else {
-        fs::metadata(path)?;
-        files.push(path.to_owned());
-    }
-    files.sort();
-    let mut all = Load::default();
-    for file in files {
-        let load = load_file(&file);
-        all.rules.extend(load.rules);
-        all.filters.extend(load.filters);
-        all.correlations.extend(load.correlations);
-        all.problems.extend(load.problems);
-    }
-    let mut load = Load::default();
-    load.append(all);
-    Ok(load)
-}
-
-fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            collect(&path, files)?;
-        } else if path
-            .extension()
-            .is_some_and(|ending| ending == "yml" || ending == "yaml")
-        {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// Reads one file, which may hold several documents.
-pub fn load_file(file: &Path) -> Load {
-    match fs::read_to_string(file) {
-        Ok(text) => load_text(file, text),
-        Err(error) => Load {
-            problems: vec![Problem {
-                file: file.to_owned(),
-                line: None,
-                key: None,
-                message: format!("cannot be read: {error}"),
-            }],
-            ..Load::default()
-        },
-    }
-}
-
-/// Levels of brackets in a file, also in its text, and of what a condition is made of. The parser of YAML takes a time
-/// that grows with the square of the first, that of conditions a stack that grows with the second; rules come with the
-/// packs of others.
-const BRACKETS: usize = 1_000;
-const CONDITION: usize = 200;
-
-/// What the parser of conditions needs for the longest that it reads (64 KiB), each `not` on the stack.
-const STACK: usize = 256 * 1024 * 1024;
-
-/// Reads the text of a file, which is for messages.
-pub fn load_text(file: &Path, text: String) -> Load {
-    if let Some(line) = deep_in_brackets(&text) {
-        return Load {
-            problems: vec![Problem {
-                file: file.to_owned(),
-                line: Some(line),
-                key: None,
-                message: format!("nests brackets deeper than {BRACKETS} levels"),
-            }],
-            ..Load::default()
-        };
-    }
-    stacker::grow(STACK, || {
-        let mut load = parse_text(file, text);
-        let mut deep = Vec::new();
-        let mut fits = |title: &str, conditions: &[ConditionExpr]| {
-            let fits = conditions.iter().all(|whole| depth(whole) <= CONDITION);
-            if !fits {
-                deep.push(title.to_owned());
-            }
-            fits
-        };
-        load.rules
-            .retain(|source| fits(&source.rule.title, &source.rule.detection.conditions));
-        load.filters
-            .retain(|source| fits(&source.rule.title, &source.rule.detection.conditions));
-        load.correlations
-            .retain(|source| match &source.rule.condition {
-                CorrelationCondition::Extended(whole) => {
-                    fits(&source.rule.title, std::slice::from_ref(whole))
-                }
-                CorrelationCondition::Threshold { .. } => true,
-            });
-        load.problems.extend(deep.into_iter().map(|title| Problem {
-            file: file.to_owned(),
-            line: None,
-            key: None,
-            message: format!("the condition of `{title}` is nested deeper than {CONDITION} levels"),
-        }));
-        load
-    })
-}
-
-/// Returns the line, from one, where more brackets are open than a rule has.
-fn deep_in_brackets(text: &str) -> Option<usize> {
-    let mut open = 0_usize;
-    let (at, _) = text.bytes().enumerate().find(|(_, byte)| {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        open > BRACKETS
-    })?;
-    Some(
-        text.as_bytes()[..at]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1,
-    )
-}
-
-fn depth(condition: &ConditionExpr) -> usize {
-    match condition {
-        ConditionExpr::And(parts) | ConditionExpr::Or(parts) => {
-            parts.iter().map(depth).max().unwrap_or(0) + 1
-        }
-        ConditionExpr::Not(part) => depth(part) + 1,
-        ConditionExpr::Identifier(_) | ConditionExpr::Selector { .. } => 1,
-    }
-}
-
-fn parse_text(file: &Path, text: String) -> Load {
-    let mut load = Load::default();
-    let (text, count) = match without_count(&text) {
-        Some((text, count)) => (text, Some(count)),
-        None => (text, None),
-    };
-    match parse_sigma_yaml(&text) {
-        Err(error) => load
-            .problems
-            .push(parse_problem(file, &text, &error.to_string())),
-        Ok(read) => {
-            load.problems.extend(
-                read.errors
-                    .iter()
-                    .map(|error| parse_problem(file, &text, error)),
-            );
-            let file = || file.to_owned();
-            load.rules
-                .extend(read.rules.into_iter().map(|rule| SigmaSource {
-                    count: count.clone().map(|count| Count {
-                        within: rule.detection.timeframe.clone(),
-                        ..count
-                    }),
-                    rule,
-                    file: file(),
-                }));
-            load.filters.extend(
-                read.filters
-                    .into_iter()
-                    .map(|rule| SigmaFilter { rule, file: file() }),
-            );
-            load.correlations.extend(
-                read.correlations
-                    .into_iter()
-                    .map(|rule| SigmaCorrelation { rule, file: file() }),
-            );
-            if load.rules.is_empty()
-                && load.filters.is_empty()
-                && load.correlations.is_empty()
-                && load.problems.is_empty()
+        for source in other.rules {
+            let taken = Taken::by(&source.rule.id, &source.file, source.line);
+            if is_new(source.id(), taken.clone())
+                && (source.count.is_none() || is_new(source.events_id(), taken))
             {
-                load.problems.push(Problem {
-                    file: file(),
-                    line: None,
-                    key: None,
-                    message: "holds no Sigma rule: a rule has `title`, `logsource` and `detection`"
-                        .into(),
-                });
+                self.rules.push(source);
             }
         }
-    }
-    load
-}
-
-/// Takes the count of events off the condition of a rule, if that is its only aggregate and it is alone in its file.
-fn without_count(text: &str) -> Option<(String, Count)> {
-    let (at, line) = text
-        .lines()
-        .enumerate()
-        .find(|(_, line)| line.trim_start().starts_with("condition:") && line.contains('|'))?;
-    let (condition, aggregate) = line.split_once('|')?;
-    let count = count(aggregate)?;
-    if text.lines().skip(1).any(|line| line.trim_end() == "---") {
-        return None;
-    }
-    let lines = text.lines().enumerate();
-    let lines = lines.map(|(number, line)| if number == at { condition } else { line });
-    Some((lines.collect::<Vec<_>>().join("\n"), count))
-}
-
-/// Reads `count(FIELD) by FIELD, FIELD > N`; the time stands elsewhere in the rule.
-fn count(text: &str) -> Option<Count> {
-    let text = text.split(" #").next()?.trim().strip_prefix("count")?;
-    let (field, rest) = text.trim_start().strip_prefix('(')?.split_once(')')?;
-    let words: Vec<&str> = rest.split_whitespace().collect();
-    let (by, operator, number) = match words.as_slice() {
-        [operator, number] => (Vec::new(), *operator, *number),
-        ["by", by @ .., operator, number] => {
-            let by = by.join(" ");
-            let names = by.split(',').map(|name| name.trim().to_owned());
-            (names.collect(), *operator, *number)
+        for source in other.correlations {
+            let taken = Taken::by(&source.rule.id, &source.file, source.line);
+            if is_new(source.id(), taken) {
+                self.correlations.push(source);
+            }
         }
-        _ => return None,
-    };
-    // Numbers of events, which a float holds as they are.
-    let bound = Some(f64::from(number.parse::<u32>().ok()?));
-    let mut condition = Condition::default();
-    match operator {
-        ">" => condition.gt = bound,
-        ">=" => condition.gte = bound,
-        "<" => condition.lt = bound,
-        "<=" => condition.lte = bound,
-        "=" | "==" => condition.eq = bound,
-        _ => return None,
+        self.filters.extend(other.filters);
+        self.problems.extend(other.problems);
+        self.notes.extend(other.notes);
     }
-    let field = field.trim();
-    let is_field = |name: &str| !name.is_empty() && !name.contains(char::is_whitespace);
-    if !by.iter().all(|name| is_field(name)) || field.contains(char::is_whitespace) {
-        return None;
-    }
-    Some(Count {
-        field: Some(field.to_owned()).filter(|field| !field.is_empty()),
-        by,
-        condition,
-        within: None,
-    })
-}
 
-/// Gives a parser's message its place: the line that it names, or the line of the word that it quotes.
-fn parse_problem(file: &Path, text: &str, message: &str) -> Problem {
-    let line_named = || {
-        let (_, after) = message.split_once(" line ")?;
-        let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse::<usize>().ok()
-    };
-    let quoted = || {
-        let from = message.find(['\'', '`'])? + 1;
-        let to = from + message[from..].find(['\'', '`'])?;
-        line_of(text, &message[from..to])
-    };
-    let is_condition = message.starts_with("Condition parse error");
-    let condition = || line_of(text, "condition:");
-    let aggregates = is_condition
-        && text
-            .lines()
-            .any(|line| line.contains("condition:") && line.contains('|'));
-    let message = if aggregates {
-        "aggregates with `|`, of which only `count` is read; Sigma replaced it by correlation rules: write one, of type event_count, value_count or temporal".to_owned()
-    } else {
-        let first = message
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect::<Vec<_>>();
-        first.join(" ")
-    };
-    let line = if is_condition {
-        condition()
-    } else {
-        line_named().or_else(quoted)
-    };
-    Problem {
-        file: file.to_owned(),
-        line,
-        key: is_condition.then(|| "detection.condition".to_owned()),
-        message,
+    /// Returns the files that were read, without links in their paths.
+    fn files(&self) -> BTreeSet<PathBuf> {
+        let rules = self.rules.iter().map(|of| &of.file);
+        let filters = self.filters.iter().map(|of| &of.file);
+        let correlations = self.correlations.iter().map(|of| &of.file);
+        let problems = self.problems.iter().map(|of| &of.file);
+        let files: BTreeSet<&PathBuf> = rules
+            .chain(filters)
+            .chain(correlations)
+            .chain(problems)
+            .collect();
+        files
+            .into_iter()
+            .filter_map(|file| place_of(file))
+            .collect()
+    }
+
+    /// Adds what one file or one document holds.
+    fn extend(&mut self, other: Self) {
+        self.rules.extend(other.rules);
+        self.filters.extend(other.filters);
+        self.correlations.extend(other.correlations);
+        self.problems.extend(other.problems);
+        self.notes.extend(other.notes);
     }
 }
 
-/// Returns the first line, from one, that holds `word`.
-pub(crate) fn line_of(text: &str, word: &str) -> Option<usize> {
-    (!word.is_empty())
-        .then(|| text.lines().position(|line| line.contains(word)))
-        .flatten()
-        .map(|line| line + 1)
+/// By whom an id is taken.
+#[derive(Debug, Clone)]
+struct Taken {
+    /// The id as the rule has it, if it does.
+    id: Option<String>,
+    file: PathBuf,
+    line: usize,
+}
+
+impl Taken {
+    fn by(id: &Option<String>, file: &Path, line: usize) -> Self {
+        Self {
+            id: id.clone(),
+            file: file.to_owned(),
+            line,
+        }
+    }
+
+    /// Returns what is wrong with a rule whose id is taken by another.
+    fn after(&self, first: &Self) -> Problem {
+        let place = format!("{}:{}", first.file.display(), first.line);
+        let (line, key, message) = match &self.id {
+            Some(id) => (
+                line_after(&self.file, self.line, id),
+                Some("id".to_owned()),
+                format!("`{id}` is also the id of the rule in {place}: give one of them another"),
+            ),
+            None => (
+                None,
+                None,
+                format!(
+                    "the rule is the same as the one in {place}: title, log source and detection are equal; remove it, or give it an `id`"
+                ),
+            ),
+        };
+        Problem {
+            file: self.file.clone(),
+            line: line.or(Some(self.line)),
+            key,
+            message,
+        }
+    }
+}
+
+/// Returns the first line of a file, from one, that holds `word` and does not lie before `from`, within one document.
+fn line_after(file: &Path, from: usize, word: &str) -> Option<usize> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let before = from.saturating_sub(1);
+    let mut lines = text.lines().skip(before);
+    let first = lines.next()?;
+    let lines = std::iter::once(first).chain(lines.take_while(|line| !line.starts_with("---")));
+    let found = lines.enumerate().find(|(_, line)| line.contains(word));
+    found.map(|(at, _)| before + at + 1)
 }
 
 impl super::LowerError {
     /// Returns the error with its file and line.
     pub fn in_file(&self, file: &Path) -> Problem {
-        let text = fs::read_to_string(file).unwrap_or_default();
+        let from = self.line.unwrap_or(1);
         let last = self
             .key
             .split_once('.')
             .map_or(self.key.as_str(), |(_, item)| item);
-        let line = line_of(&text, &format!("{last}:"));
+        let line = line_after(file, from, &format!("{last}:"));
         Problem {
             file: file.to_owned(),
-            line: line.or_else(|| line_of(&text, last)),
+            line: line.or_else(|| line_after(file, from, last)).or(self.line),
             key: Some(format!("detection.{}", self.key)),
             message: self.message.clone(),
         }
@@ -517,63 +328,4 @@ impl super::LowerError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problems(text: String) -> Vec<String> {
-        let load = load_text(Path::new("rule.yml"), text);
-        assert!(
-            load.problems.is_empty()
-                == (load.rules.len() + load.filters.len() + load.correlations.len() > 0)
-        );
-        load.problems.iter().map(ToString::to_string).collect()
-    }
-
-    fn rule(value: &str, condition: &str) -> String {
-        format!(
-            "title: Deep\nlogsource:\n  product: x\ndetection:\n  sel:\n    a: {value}\n  condition: {condition}\n"
-        )
-    }
-
-    #[test]
-    fn deep_files_are_refused_in_no_time() {
-        let most = |open: &str, close: &str| {
-            rule(
-                &format!("{}{}", open.repeat(200_000), close.repeat(200_000)),
-                "sel",
-            )
-        };
-        for text in [most("[", "]"), most("{a: ", "}"), most("[", "")] {
-            assert_eq!(
-                problems(text),
-                ["rule.yml:6: nests brackets deeper than 1000 levels"]
-            );
-        }
-        let brackets = format!("'{}'", "[".repeat(900));
-        assert!(problems(rule(&brackets, "sel")).is_empty());
-    }
-
-    #[test]
-    fn deep_conditions_are_refused_and_exhaust_no_stack() {
-        let deep = format!("{}sel", "not ".repeat(10_000));
-        let hidden = format!("\"{}sel\"", "n\\u006ft ".repeat(7_000));
-        let want = ["rule.yml: the condition of `Deep` is nested deeper than 200 levels"];
-        assert_eq!(problems(rule("b", &deep)), want);
-        assert_eq!(problems(rule("b", &hidden)), want);
-        assert_eq!(
-            problems(format!(
-                "title: Deep\nlogsource:\n  product: x\nfilter:\n  rules: any\n  sel:\n    a: b\n  condition: {deep}\n"
-            )),
-            want
-        );
-        assert_eq!(
-            problems(format!(
-                "title: Deep\ncorrelation:\n  type: temporal\n  rules: [sel]\n  group-by: [a]\n  timespan: 1m\n  condition: {deep}\n"
-            )),
-            want
-        );
-        let wide = vec!["sel"; 9_000].join(" or ");
-        assert!(problems(rule("b", &wide)).is_empty());
-        assert!(problems(rule("b", &format!("{}sel", "not ".repeat(150)))).is_empty());
-    }
-}
+mod tests;

@@ -1,14 +1,15 @@
 //! Sigma rules: read as they are, translated to predicates over a table.
 //!
 //! Truth has two values here. An absent field passes no test, and `not` of that is true; `field: null` and
-//! `exists: false` are how a rule asks for absence. Text is compared without case, in Unicode's lower case, unless
-//! `cased` says otherwise; a regular expression with case, unless its flag `i` does. Numbers and truth values are also
+//! `exists: false` are how a rule asks for absence. Text is compared without case, by Unicode's simple case folding
+//! ([`crate::fold`]), unless `cased` says otherwise; a regular expression with case, unless its flag `i` does. Numbers and truth values are also
 //! compared as they are written. Of a list any member may match. In `*` and `?` line ends are characters like others.
 
 mod correlation;
 mod field_map;
 mod load;
 mod lower;
+mod selector;
 
 use std::collections::BTreeMap;
 
@@ -53,6 +54,10 @@ pub fn translate(
     is_shared: bool,
 ) -> Result<Translated, LowerError> {
     let rule = &source.rule;
+    let at_line = |error: LowerError| LowerError {
+        line: Some(source.line),
+        ..error
+    };
     let searched = if has_keywords(rule)
         || filters
             .iter()
@@ -74,7 +79,8 @@ pub fn translate(
         };
         let mut parts = vec![map.when(of_map, table, is_shared)];
         if parts[0] != Predicate::Always(false) {
-            parts.push(lower::lower(&rule.detection, &fields, &map.placeholders)?);
+            let own = lower::lower(&rule.detection, &fields, &map.placeholders);
+            parts.push(own.map_err(at_line)?);
             for filter in filters {
                 parts.push(lower::lower(
                     &filter.rule.detection,
@@ -108,11 +114,15 @@ pub fn translate_bare(
     filters: &[&SigmaFilter],
     placeholders: &Placeholders,
 ) -> Result<Predicate, LowerError> {
-    let mut parts = vec![lower::lower(
+    let own = lower::lower(
         &source.rule.detection,
         &field_map::OwnNames::default(),
         placeholders,
-    )?];
+    );
+    let mut parts = vec![own.map_err(|error| LowerError {
+        line: Some(source.line),
+        ..error
+    })?];
     for filter in filters {
         parts.push(lower::lower(
             &filter.rule.detection,
@@ -121,6 +131,22 @@ pub fn translate_bare(
         )?);
     }
     Ok(Predicate::all(parts))
+}
+
+/// Gives each map the values of all maps for a placeholder: a rule that runs over several tables has one meaning.
+pub fn share_placeholders(maps: &mut [FieldMap]) {
+    let mut all = Placeholders::new();
+    for (name, values) in maps.iter().flat_map(|map| &map.placeholders) {
+        let of_name = all.entry(name.clone()).or_default();
+        for value in values {
+            if !of_name.contains(value) {
+                of_name.push(value.clone());
+            }
+        }
+    }
+    for map in maps {
+        map.placeholders.clone_from(&all);
+    }
 }
 
 impl FieldMap {
@@ -158,7 +184,7 @@ pub fn unused_detections(rule: &SigmaRule) -> Vec<String> {
             }
             ConditionExpr::Not(inner) => uses(inner, name),
             ConditionExpr::Identifier(known) => known == name,
-            ConditionExpr::Selector { pattern, .. } => pattern.matches_detection_name(name),
+            ConditionExpr::Selector { pattern, .. } => selector::is_named(pattern, name),
         }
     }
     let conditions = &rule.detection.conditions;

@@ -281,6 +281,17 @@ impl Check {
         for problem in &load.problems {
             self.problem(problem.clone(), None, "syntax");
         }
+        for note in &load.notes {
+            self.found.push(Remarked {
+                file: note.file.clone(),
+                line: note.line,
+                level: Level::Warning,
+                check: "metadata",
+                rule: None,
+                key: note.key.clone(),
+                message: note.message.clone(),
+            });
+        }
         self.sigma_correlations(set);
         let mut placeholders = Placeholders::new();
         for map in &set.sigma.maps {
@@ -333,6 +344,15 @@ impl Check {
             .filter(|joined| joined.counts.is_none())
             .map(|joined| joined.id)
             .collect();
+        for note in placed.notes.iter().filter(|note| !note.rule.is_empty()) {
+            self.add(
+                &note.file,
+                &note.rule,
+                Level::Warning,
+                "correlation",
+                note.reason.clone(),
+            );
+        }
         for not_run in &placed.not_run {
             let known = load
                 .problems
@@ -396,7 +416,7 @@ impl Check {
         let lacks = [
             (
                 !has_id,
-                "has no `id`: it is known by its title, and loses its history when that changes",
+                "has no `id`: it is known by its title and content, and loses its history when one of them changes",
             ),
             (
                 !has_level,

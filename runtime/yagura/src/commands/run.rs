@@ -282,6 +282,9 @@ fn tell(outcome: &RunOutcome, counters: &Counters, start: Instant) -> Result<()>
         };
         writeln!(err, "warning: {rules} did not run: {reason}{ids}")?;
     }
+    for note in &outcome.notes {
+        writeln!(err, "warning: {note}")?;
+    }
     tell_set_aside(&mut err, outcome)?;
     tell_left_out(&mut err, counters)?;
     if outcome.tables.is_empty() {

@@ -1,11 +1,12 @@
 //! Conditions of `temporal` and `temporal_ordered`: how many of the rules, or which.
 
 use rsigma_parser::{
-    ConditionExpr, ConditionOperator, CorrelationCondition, CorrelationRule, Quantifier,
-    SelectorPattern,
+    ConditionExpr, CorrelationCondition, CorrelationRule, Quantifier, SelectorPattern,
 };
 
 use super::bounds;
+use crate::sigma::load::SigmaCorrelation;
+use crate::sigma::selector::is_named;
 
 /// Rules that a condition on their number is written out for; it takes an `or` of all their choices.
 const MOST_COUNTED: usize = 8;
@@ -31,15 +32,15 @@ pub(super) fn references(rule: &CorrelationRule) -> Vec<String> {
 
 /// Returns which of the rules must have findings, over their entries; nothing where all must.
 ///
-/// A number is that of different rules. The parser gives `gte: 1` for a condition that is absent, which is all of them.
+/// A number is that of different rules. Without a condition it is all of them.
 pub(super) fn expression(
-    condition: &CorrelationCondition,
+    source: &SigmaCorrelation,
     texts: &[&str],
     entries: &[String],
     find: impl Fn(&str) -> Result<String, String>,
 ) -> Result<Option<String>, String> {
-    match condition {
-        CorrelationCondition::Threshold { predicates, .. } if is_default(predicates) => Ok(None),
+    match &source.rule.condition {
+        CorrelationCondition::Threshold { .. } if !source.has_condition => Ok(None),
         CorrelationCondition::Threshold { predicates, .. } => {
             let bounds = bounds(predicates);
             let sizes: Vec<usize> = (1..=entries.len())
@@ -59,15 +60,12 @@ pub(super) fn expression(
 }
 
 /// Says what is wrong with a condition of rules in order, which wants them all.
-pub(super) fn wants_all_in_order(
-    condition: &CorrelationCondition,
-    rules: usize,
-) -> Result<(), String> {
-    match condition {
+pub(super) fn wants_all_in_order(source: &SigmaCorrelation, rules: usize) -> Result<(), String> {
+    match &source.rule.condition {
         CorrelationCondition::Threshold { predicates, .. } => {
             let bounds = bounds(predicates);
             let fewest = (1..=rules).find(|size| bounds.holds(*size as f64));
-            if is_default(predicates) || fewest == Some(rules) {
+            if !source.has_condition || fewest == Some(rules) {
                 return Ok(());
             }
             Err(format!(
@@ -79,10 +77,6 @@ pub(super) fn wants_all_in_order(
             "has `or`, `not` or a number of rules in its condition, and `temporal_ordered` runs only with all of them in order: use `temporal`".to_owned(),
         ),
     }
-}
-
-fn is_default(predicates: &[(ConditionOperator, u64)]) -> bool {
-    predicates == [(ConditionOperator::Gte, 1)]
 }
 
 fn is_conjunction(condition: &ConditionExpr) -> bool {
@@ -247,8 +241,5 @@ impl<Find: Fn(&str) -> Result<String, String>> Writer<'_, Find> {
 }
 
 fn is_meant(pattern: &SelectorPattern, text: &str) -> bool {
-    match pattern {
-        SelectorPattern::Them => true,
-        SelectorPattern::Pattern(_) => pattern.matches_detection_name(text),
-    }
+    matches!(pattern, SelectorPattern::Them) || is_named(pattern, text)
 }

@@ -114,7 +114,7 @@ fn times_and_windows_are_brought_into_our_form() {
 fn conditions_of_temporal_say_which_rules_or_how_many() {
     let all = "[a, b, c]";
     for (condition, ours) in [
-        ("{gte: 1}", None),
+        ("{gte: 1}", Some("id-a or id-b or id-c")),
         ("{gte: 3}", None),
         ("{eq: 3}", None),
         ("{gt: 0}", Some("id-a or id-b or id-c")),
@@ -225,32 +225,26 @@ fn what_a_correlation_cannot_say_is_told() {
 
 #[test]
 fn counts_of_many_rules_are_not_written_out() {
-    let entries: Vec<String> = (0..9).map(|number| format!("r{number}")).collect();
-    let texts: Vec<&str> = entries.iter().map(String::as_str).collect();
-    let condition = CorrelationCondition::Threshold {
-        predicates: vec![(ConditionOperator::Gte, 4)],
-        field: None,
-        percentile: None,
-    };
     let of = |number: usize| {
-        condition::expression(&condition, &texts[..number], &entries[..number], |text| {
-            Ok(text.to_owned())
-        })
+        let rules: Vec<String> = (0..number).map(|number| format!("r{number}")).collect();
+        let documents = rules.iter().map(|name| format!("title: {name}\nid: {name}\nlogsource: {{product: x}}\ndetection: {{sel: {{a: {name}}}, condition: sel}}\n---\n"));
+        let documents: String = documents.collect();
+        let read = read(&format!(
+            "{documents}title: it\ncorrelation:\n  type: temporal\n  rules: [{}]\n  timespan: 1h\n  condition: {{gte: 4}}\n",
+            rules.join(", ")
+        ));
+        read.joined[0].correlation.clone().map(|it| it.expression)
     };
     assert!(of(9).unwrap_err().contains("of 9 different rules"));
     let text = of(8).unwrap().unwrap();
     assert_eq!(text.matches(" or ").count() + 1, 70);
-    let mut correlation = Correlation::new(CorrelationKind::AnyOrder, entries[..8].to_vec());
-    correlation.within = Some("1h".to_owned());
-    correlation.expression = Some(text);
-    assert_eq!(correlation.problem(), None);
 }
 
 #[test]
 fn correlations_join_correlations_in_order_and_not_themselves() {
     let document = |id: &str, rules: &str| {
         format!(
-            "title: {id}\nname: {id}\ncorrelation:\n  type: temporal\n  rules: {rules}\n  timespan: 1h\n"
+            "title: {id}\nid: {id}\nname: {id}\ncorrelation:\n  type: temporal\n  rules: {rules}\n  timespan: 1h\n"
         )
     };
     let read = read(
@@ -332,7 +326,7 @@ fn names_are_those_of_the_same_file_first() {
     let doubled: Vec<String> = load.problems.iter().map(ToString::to_string).collect();
     assert_eq!(doubled.len(), 2, "{doubled:?}");
     assert!(
-        doubled[1].contains("3.yml: `id` `r2` is also the id of the rule in 1.yml"),
+        doubled[1].contains("3.yml:9: `id` `r2` is also the id of the rule in 1.yml"),
         "{doubled:?}"
     );
     let read = correlations(&load);
@@ -435,4 +429,91 @@ fn old_counts_are_correlations_of_their_events() {
     let untimed = correlations(&rule("  timeframe: soon\n", "count() > 5"));
     let error = untimed.joined[0].correlation.clone().unwrap_err();
     assert!(error.contains("`soon`, which is no time"), "{error}");
+}
+
+/// The examples of the specification, as they are written there but for names of their own.
+#[test]
+fn an_inner_correlation_is_grouped_as_the_outer_one_wants() {
+    let correlation = |name: &str, kind: &str, rules: &str, by: &str, more: &str| {
+        format!(
+            "title: {name}\nid: {name}\nname: {name}\ncorrelation:\n  type: {kind}\n  rules: {rules}\n  group-by: {by}\n  timespan: 1h\n{more}"
+        )
+    };
+    let many = "  condition: {gte: 100}\n";
+    let of = |documents: &[String]| {
+        let read = read(&documents.join("---\n"));
+        let all: Vec<(String, Vec<String>, Vec<String>, bool)> = read
+            .joined
+            .iter()
+            .map(|joined| {
+                let asked = joined.correlation.clone().unwrap();
+                (joined.id.clone(), asked.rules, asked.by, joined.is_part)
+            })
+            .collect();
+        (all, read)
+    };
+    let inner = correlation("many", "event_count", "[a]", "[ComputerName]", many);
+    let outer = correlation("outer", "temporal_ordered", "[many, b]", "[User]", "");
+    let (all, joined) = of(&[outer.clone(), inner.clone()]);
+    let part = all[1].0.clone();
+    assert!(part.starts_with("many-regrouped-"), "{part}");
+    let names = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        all,
+        [
+            (
+                "many".to_owned(),
+                names(&["id-a"]),
+                names(&["ComputerName"]),
+                true
+            ),
+            (part.clone(), names(&["id-a"]), names(&["User"]), true),
+            (
+                "outer".to_owned(),
+                names(&[&part, "id-b"]),
+                names(&["User"]),
+                false
+            ),
+        ]
+    );
+    assert_eq!(joined.joined[2].members[0].target, Target::Correlation(1));
+    assert_eq!(joined.joined[1].members[0].fields["User"], "User");
+    // What has the field already stays one.
+    let (all, _) = of(&[
+        outer.clone(),
+        inner.replace("[ComputerName]", "[User, ComputerName]"),
+    ]);
+    assert_eq!(all.len(), 2);
+    let (all, _) = of(&[outer.replace("[User]", "[]"), inner.clone()]);
+    assert_eq!(all.len(), 2);
+    // Aliases lead to the inner one's own name, and through several.
+    let aliased =
+        outer.replace("[User]", "[who]") + "  aliases: {who: {many: TargetUser, b: User}}\n";
+    let (all, joined) = of(&[aliased, inner.clone()]);
+    assert_eq!(all[1].2, ["TargetUser"]);
+    assert_eq!(joined.joined[2].members[0].fields["who"], "TargetUser");
+    let middle = correlation("middle", "event_count", "[many]", "[Domain]", many);
+    let top = correlation("top", "temporal", "[middle, c]", "[User]", "");
+    let (all, _) = of(&[top, middle, inner]);
+    let by: Vec<&str> = all.iter().map(|of| of.2[0].as_str()).collect();
+    assert_eq!(all.len(), 6, "{all:?}");
+    assert_eq!(by.iter().filter(|by| **by == "User").count(), 3, "{all:?}");
+    let top = all.iter().find(|of| of.0 == "top").unwrap();
+    assert!(top.1[0].starts_with("middle-regrouped-"));
+    // Those that lead to themselves end, and are errors.
+    let circle = [
+        correlation("x", "temporal", "[y]", "[A]", ""),
+        correlation("y", "temporal", "[x]", "[B]", ""),
+    ];
+    let circle = read(&circle.join("---\n"));
+    let mut joined = circle.joined.iter();
+    assert!(
+        joined.all(|joined| joined.correlation.is_err()),
+        "{circle:?}"
+    );
 }

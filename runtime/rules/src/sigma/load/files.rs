@@ -1,0 +1,126 @@
+//! Rule files of a folder, each read once, as text.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Load, Problem, load_text};
+
+/// Reads all `.yml` and `.yaml` files below a directory, whatever the case of the ending, or one file. A folder or a file
+/// that several paths lead to, by links, is read once.
+///
+/// # Errors
+/// The directory that cannot be listed. A file below it, or a folder, that cannot be read is one of the problems.
+pub fn load_dir(path: &Path) -> std::io::Result<Load> {
+    let mut all = Load::default();
+    let mut files = Vec::new();
+    if path.is_dir() {
+        fs::read_dir(path)?;
+        let mut folders = BTreeSet::new();
+        collect(path, &mut folders, &mut files, &mut all.problems);
+    } else {
+        fs::metadata(path)?;
+        files.push(path.to_owned());
+    }
+    files.sort();
+    let mut seen = BTreeSet::new();
+    for file in files {
+        let is_new = place_of(&file).is_none_or(|place| seen.insert(place));
+        if is_new {
+            all.extend(load_file(&file));
+        }
+    }
+    let mut load = Load::default();
+    load.append(all);
+    Ok(load)
+}
+
+/// Returns a file's path without links; of a link that leads nowhere, its own.
+pub(super) fn place_of(file: &Path) -> Option<PathBuf> {
+    let own = || {
+        Some(
+            fs::canonicalize(file.parent()?)
+                .ok()?
+                .join(file.file_name()?),
+        )
+    };
+    fs::canonicalize(file).ok().or_else(own)
+}
+
+fn collect(
+    folder: &Path,
+    folders: &mut BTreeSet<PathBuf>,
+    files: &mut Vec<PathBuf>,
+    problems: &mut Vec<Problem>,
+) {
+    // A link may lead to a folder that holds it.
+    if fs::canonicalize(folder).is_ok_and(|place| !folders.insert(place)) {
+        return;
+    }
+    let mut entries = Vec::new();
+    let listed = fs::read_dir(folder).and_then(|list| {
+        for entry in list {
+            entries.push(entry?.path());
+        }
+        Ok(())
+    });
+    if let Err(error) = listed {
+        problems.push(Problem {
+            file: folder.to_owned(),
+            line: None,
+            key: None,
+            message: format!("the folder cannot be listed: {error}; its rules do not run"),
+        });
+    }
+    entries.sort();
+    for path in entries {
+        let is_rule = path.extension().is_some_and(|ending| {
+            ending.eq_ignore_ascii_case("yml") || ending.eq_ignore_ascii_case("yaml")
+        });
+        if path.is_dir() {
+            collect(&path, folders, files, problems);
+        } else if is_rule {
+            files.push(path);
+        }
+    }
+}
+
+/// Reads one file, which may hold several documents.
+pub fn load_file(file: &Path) -> Load {
+    match fs::read(file)
+        .map_err(|error| error.to_string())
+        .and_then(text_of)
+    {
+        Ok(text) => load_text(file, text),
+        Err(reason) => Load {
+            problems: vec![Problem {
+                file: file.to_owned(),
+                line: None,
+                key: None,
+                message: format!("cannot be read: {reason}"),
+            }],
+            ..Load::default()
+        },
+    }
+}
+
+/// Reads bytes as UTF-8, or as UTF-16 where they begin with its byte order mark.
+fn text_of(bytes: Vec<u8>) -> Result<String, String> {
+    let utf16 = |number: fn([u8; 2]) -> u16| {
+        let units = bytes[2..]
+            .chunks_exact(2)
+            .map(|unit| number([unit[0], unit[1]]));
+        char::decode_utf16(units)
+            .collect::<Result<String, _>>()
+            .map_err(|_| "it is not the UTF-16 that it begins as: save it as UTF-8".to_owned())
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, ..] => utf16(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => utf16(u16::from_be_bytes),
+        _ => String::from_utf8(bytes).map_err(|error| {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            format!("line {line} is not UTF-8: save the file as UTF-8")
+        }),
+    }
+}

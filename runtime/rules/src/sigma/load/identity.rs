@@ -1,0 +1,276 @@
+//! What a rule is known by: its id or, where it has none, what it says.
+
+use std::fmt::Write as _;
+
+use rsigma_parser::{
+    CorrelationCondition, CorrelationRule, Detection, DetectionItem, LogSource, SigmaRule,
+    SigmaValue,
+};
+use sha2::{Digest, Sha256};
+
+use super::{Count, Load, SigmaCorrelation, without_marks};
+use crate::sigma::lower::name_of;
+
+/// Letters of a title in an id; the rest of it is in the hash.
+const LONGEST: usize = 60;
+
+/// Returns an id in a run's form: Sigma's id, or the title and a hash of what the rule says.
+///
+/// Letters that an id cannot have are left out, so a hash of all of them takes their place: two titles, or two ids, that
+/// differ are two ids.
+pub(super) fn run_id(id: Option<&str>, title: &str, content: &str) -> String {
+    match id.map(str::trim).filter(|id| !id.is_empty()) {
+        Some(id)
+            if id
+                .chars()
+                .any(|letter| letter.is_alphanumeric() && !letter.is_ascii()) =>
+        {
+            with_hash(&slug(id), &short_hash(id))
+        }
+        Some(id) => match slug(id) {
+            slug if slug.is_empty() => with_hash("", &short_hash(id)),
+            slug => slug,
+        },
+        None => {
+            let slug = slug(title);
+            let end = slug
+                .char_indices()
+                .nth(LONGEST)
+                .map_or(slug.len(), |(at, _)| at);
+            with_hash(slug[..end].trim_matches('-'), content)
+        }
+    }
+}
+
+fn with_hash(slug: &str, hash: &str) -> String {
+    match slug {
+        "" => format!("rule-{hash}"),
+        slug => format!("{slug}-{hash}"),
+    }
+}
+
+fn slug(text: &str) -> String {
+    let mut id = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.') {
+            id.push(letter.to_ascii_lowercase());
+        } else if !id.ends_with('-') {
+            id.push('-');
+        }
+    }
+    id.trim_matches('-').to_owned()
+}
+
+/// Returns a hash of a rule's title, log source and detection. The order of keys, comments, layout and all else that a file
+/// says are not in it.
+pub(super) fn of_rule(rule: &SigmaRule, count: Option<&Count>) -> String {
+    let mut text = String::new();
+    line(&mut text, "title", &rule.title);
+    source(&mut text, &rule.logsource);
+    let mut names: Vec<&String> = rule.detection.named.keys().collect();
+    names.sort_unstable();
+    for name in names {
+        if let Some(detection) = rule.detection.named.get(name) {
+            line(&mut text, "detection", name);
+            line(&mut text, "is", &written(detection));
+        }
+    }
+    for condition in &rule.detection.condition_strings {
+        let words: Vec<&str> = condition.split_whitespace().collect();
+        line(&mut text, "condition", &words.join(" "));
+    }
+    line(
+        &mut text,
+        "timeframe",
+        rule.detection.timeframe.as_deref().unwrap_or_default(),
+    );
+    if let Some(count) = count {
+        line(
+            &mut text,
+            "count",
+            &format!("{:?} {:?} {:?}", count.field, count.by, count.condition),
+        );
+    }
+    short_hash(&text)
+}
+
+/// Gives the correlations of one file their hashes. A name that a correlation refers to is that of a rule in the same file
+/// first: the same words in two files are about two rules.
+pub(super) fn identify_correlations(load: &mut Load) {
+    let named = |load: &Load, of: &SigmaCorrelation| -> Vec<String> {
+        let rules = load
+            .rules
+            .iter()
+            .map(|source| (&source.rule.name, source.id()));
+        let rules: Vec<(&Option<String>, String)> = rules.collect();
+        let mut ids = Vec::new();
+        for reference in &of.rule.rules {
+            let mut found = rules
+                .iter()
+                .filter(|(name, _)| name.as_ref() == Some(reference));
+            ids.extend(found.next().map(|(_, id)| id.clone()));
+        }
+        ids
+    };
+    let contents: Vec<String> = load
+        .correlations
+        .iter()
+        .map(|source| of_correlation(&source.rule, &named(load, source)))
+        .collect();
+    for (source, content) in load.correlations.iter_mut().zip(contents) {
+        source.content = content;
+    }
+}
+
+/// Returns a hash of a correlation's title and what it asks, of rules with these ids in its file.
+fn of_correlation(rule: &CorrelationRule, ids: &[String]) -> String {
+    let mut text = String::new();
+    line(&mut text, "title", &rule.title);
+    line(&mut text, "type", &format!("{:?}", rule.correlation_type));
+    rule.rules
+        .iter()
+        .for_each(|name| line(&mut text, "rule", name));
+    ids.iter().for_each(|id| line(&mut text, "id", id));
+    rule.group_by
+        .iter()
+        .for_each(|name| line(&mut text, "by", name));
+    line(&mut text, "timespan", &rule.timespan.original);
+    line(&mut text, "window", &format!("{:?}", rule.window));
+    line(
+        &mut text,
+        "gap",
+        rule.gap.as_ref().map_or("", |gap| &gap.original),
+    );
+    match &rule.condition {
+        CorrelationCondition::Extended(condition) => {
+            line(&mut text, "condition", &condition.to_string())
+        }
+        CorrelationCondition::Threshold {
+            predicates,
+            field,
+            percentile,
+        } => line(
+            &mut text,
+            "condition",
+            &format!("{predicates:?} {field:?} {percentile:?}"),
+        ),
+    }
+    let mut aliases = Vec::new();
+    for alias in &rule.aliases {
+        let of = |(rule, field): (&String, &String)| format!("{} {rule} {field}", alias.alias);
+        aliases.extend(alias.mapping.iter().map(of));
+    }
+    aliases.sort_unstable();
+    aliases
+        .iter()
+        .for_each(|alias| line(&mut text, "alias", alias));
+    short_hash(&text)
+}
+
+fn source(text: &mut String, source: &LogSource) {
+    for (key, value) in [
+        ("product", &source.product),
+        ("category", &source.category),
+        ("service", &source.service),
+    ] {
+        line(text, key, value.as_deref().unwrap_or_default());
+    }
+}
+
+/// Writes a line whose parts no other text can imitate.
+fn line(text: &mut String, key: &str, value: &str) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{key} {value:?}");
+}
+
+fn written(detection: &Detection) -> String {
+    let all = |parts: &[Detection]| -> Vec<String> { parts.iter().map(written).collect() };
+    match detection {
+        Detection::AllOf(items) => {
+            let mut items: Vec<String> = items.iter().map(item).collect();
+            items.sort_unstable();
+            format!("all {items:?}")
+        }
+        Detection::AnyOf(parts) => format!("any {:?}", all(parts)),
+        Detection::And(parts) => {
+            let mut parts = all(parts);
+            parts.sort_unstable();
+            format!("all {parts:?}")
+        }
+        Detection::Keywords(values) => {
+            let values: Vec<String> = values.iter().map(value).collect();
+            format!("keywords {values:?}")
+        }
+        Detection::ArrayMatch {
+            field,
+            quantifier,
+            body,
+        } => format!("{quantifier:?} of {field:?} {:?}", written(body)),
+        Detection::Conditional { named, condition } => {
+            let mut parts: Vec<String> = named
+                .iter()
+                .map(|(name, part)| format!("{name:?} {:?}", written(part)))
+                .collect();
+            parts.sort_unstable();
+            format!("{condition} {parts:?}")
+        }
+    }
+}
+
+fn item(item: &DetectionItem) -> String {
+    let modifiers: Vec<&str> = item.field.modifiers.iter().map(|of| name_of(*of)).collect();
+    let values: Vec<String> = item.values.iter().map(value).collect();
+    let field = item.field.name.as_deref().unwrap_or_default();
+    format!("{field:?} {modifiers:?} {values:?}")
+}
+
+fn value(value: &SigmaValue) -> String {
+    match value {
+        SigmaValue::String(text) => match without_marks(&text.original) {
+            Some((number, true)) => number,
+            Some((text, false)) => format!("{text:?}"),
+            None => format!("{:?}", text.original),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// Returns 12 hexadecimal digits.
+fn short_hash(text: &str) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_titles_that_differ_are_two_ids() {
+        let of = |id: Option<&str>, title: &str| run_id(id, title, "c0ffee");
+        assert_eq!(of(Some("5f1C-a"), "x"), "5f1c-a");
+        assert_eq!(of(Some("MANY failed"), "x"), "many-failed");
+        assert_eq!(of(None, "Same title"), "same-title-c0ffee");
+        assert_eq!(of(Some(" "), "Same title"), "same-title-c0ffee");
+        assert_eq!(of(None, "権限昇格"), "rule-c0ffee");
+        assert_eq!(of(None, ""), "rule-c0ffee");
+        assert_eq!(of(None, &"long ".repeat(40)).len(), 59 + 7);
+        let different = [
+            "規則", "規約", "規則 1", "größe", "groesse", "gr-e", "—", "!",
+        ];
+        let mut ids: Vec<String> = different.iter().map(|id| of(Some(id), "x")).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), different.len(), "{ids:?}");
+        for id in &ids {
+            assert!(
+                id.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)),
+                "{id}"
+            );
+        }
+    }
+}
