@@ -9,13 +9,14 @@ mod discover;
 pub mod error;
 pub mod guard;
 pub mod ingest;
+mod lock;
 pub mod rows;
 mod schema;
 pub mod store;
 pub mod table;
 mod times;
 
-pub use definition::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition};
+pub use definition::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition, TimeBounds};
 pub use error::LakeError;
 pub use ingest::{Format, IngestError, IngestOptions, IngestReport, Progress, ingest};
 pub use store::Location;
