@@ -13,8 +13,8 @@ use arrow::datatypes::{
     RunEndIndexType,
 };
 use arrow::error::ArrowError;
-use arrow::json::writer::{Encoder, EncoderFactory, NullableEncoder, make_encoder};
 use arrow::json::EncoderOptions;
+use arrow::json::writer::{Encoder, EncoderFactory, NullableEncoder, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::column::strict_cast;
@@ -94,7 +94,12 @@ fn views_text<T: ByteViewType<Native = [u8]>>(array: &GenericByteViewArray<T>) -
 }
 
 fn fixed_text(array: &ArrayRef) -> ArrayRef {
-    texts(array.as_fixed_size_binary().iter().map(|value| value.map(hexadecimal)))
+    texts(
+        array
+            .as_fixed_size_binary()
+            .iter()
+            .map(|value| value.map(hexadecimal)),
+    )
 }
 
 /// Sixteen bytes are what a UUID has; nothing in the type says whether they are one.
@@ -134,7 +139,11 @@ fn union_text(union: &UnionArray) -> Result<ArrayRef, ArrowError> {
     }
     let value = |row: usize| {
         let id = union.type_id(row);
-        let member = members.iter().find(|(known, _)| *known == id)?.1.as_string::<i32>();
+        let member = members
+            .iter()
+            .find(|(known, _)| *known == id)?
+            .1
+            .as_string::<i32>();
         let at = union.value_offset(row);
         member.is_valid(at).then(|| member.value(at))
     };
@@ -149,7 +158,10 @@ fn formatted(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         (Ok(formatter), _) => Some(formatter),
         // A zone of which only the name is known: the stored value is UTC.
         (Err(_), DataType::Timestamp(unit, Some(zone))) if &**zone != "+00:00" => {
-            return render_text(&with_type(array, DataType::Timestamp(*unit, Some("+00:00".into())))?);
+            return render_text(&with_type(
+                array,
+                DataType::Timestamp(*unit, Some("+00:00".into())),
+            )?);
         }
         (Err(_), _) => None,
     };
@@ -169,16 +181,23 @@ fn formatted(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 
 /// Returns the same values under a type with the same layout.
 fn with_type(array: &ArrayRef, data_type: DataType) -> Result<ArrayRef, ArrowError> {
-    Ok(make_array(array.to_data().into_builder().data_type(data_type).build()?))
+    Ok(make_array(
+        array
+            .to_data()
+            .into_builder()
+            .data_type(data_type)
+            .build()?,
+    ))
 }
 
 /// Returns the numbers by which times are stored, as text.
 fn number_of(array: &ArrayRef) -> Option<StringArray> {
     let integer = match array.data_type() {
         DataType::Date32 | DataType::Time32(_) => DataType::Int32,
-        DataType::Date64 | DataType::Time64(_) | DataType::Timestamp(_, _) | DataType::Duration(_) => {
-            DataType::Int64
-        }
+        DataType::Date64
+        | DataType::Time64(_)
+        | DataType::Timestamp(_, _)
+        | DataType::Duration(_) => DataType::Int64,
         _ => return None,
     };
     let numbers = cast(&with_type(array, integer).ok()?, &DataType::Utf8).ok()?;
@@ -231,14 +250,20 @@ impl EncoderFactory for EveryType {
         };
         let nulls: NullBuffer = rows.iter().map(Option::is_some).collect();
         let rows = rows.into_iter().map(Option::unwrap_or_default).collect();
-        Ok(Some(NullableEncoder::new(Box::new(Written(rows)), Some(nulls))))
+        Ok(Some(NullableEncoder::new(
+            Box::new(Written(rows)),
+            Some(nulls),
+        )))
     }
 }
 
 fn is_written_as_text(data_type: &DataType) -> bool {
     data_type.is_binary()
         || data_type.is_temporal()
-        || matches!(data_type, DataType::FixedSizeBinary(_) | DataType::Union(_, _))
+        || matches!(
+            data_type,
+            DataType::FixedSizeBinary(_) | DataType::Union(_, _)
+        )
 }
 
 /// Arrow's encoder takes these keys.
@@ -246,7 +271,9 @@ fn is_plain_map(entries: &FieldRef) -> bool {
     let DataType::Struct(fields) = entries.data_type() else {
         return false;
     };
-    fields.first().is_some_and(|key| matches!(key.data_type(), DataType::Utf8 | DataType::LargeUtf8))
+    fields
+        .first()
+        .is_some_and(|key| matches!(key.data_type(), DataType::Utf8 | DataType::LargeUtf8))
 }
 
 fn map_rows(array: &dyn Array, entries: &FieldRef) -> Result<Vec<Option<String>>, ArrowError> {
@@ -266,7 +293,11 @@ fn map_rows(array: &dyn Array, entries: &FieldRef) -> Result<Vec<Option<String>>
         let range = usize::try_from(from).ok()?..usize::try_from(to).ok()?;
         let members = range.map(|at| {
             let value = values.get(at).and_then(Option::as_deref).unwrap_or("null");
-            let key = if keys.is_valid(at) { keys.value(at) } else { "" };
+            let key = if keys.is_valid(at) {
+                keys.value(at)
+            } else {
+                ""
+            };
             format!("{}:{value}", quoted(key))
         });
         Some(format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
@@ -342,22 +373,48 @@ mod tests {
             [some("1970-01-01T00:00:00Z"), some("9223372036854775807")]
         );
         assert_eq!(text_of(Date32Array::from(vec![i32::MAX])).len(), 1);
-        assert_eq!(text_of(Time64NanosecondArray::from(vec![i64::MAX, 0]))[1], some("00:00:00"));
+        assert_eq!(
+            text_of(Time64NanosecondArray::from(vec![i64::MAX, 0]))[1],
+            some("00:00:00")
+        );
     }
 
     #[test]
     fn decimals_of_every_width_and_durations_are_text() {
-        let d = |array: ArrayRef| render_text(&array).unwrap().as_string::<i32>().value(0).to_owned();
+        let d = |array: ArrayRef| {
+            render_text(&array)
+                .unwrap()
+                .as_string::<i32>()
+                .value(0)
+                .to_owned()
+        };
         let wide = Decimal256Array::from(vec![i256::from(12_345)]);
         let of = [
-            d(Arc::new(Decimal32Array::from(vec![12_345]).with_precision_and_scale(9, 2).unwrap())),
-            d(Arc::new(Decimal64Array::from(vec![12_345]).with_precision_and_scale(9, 2).unwrap())),
-            d(Arc::new(Decimal128Array::from(vec![12_345]).with_precision_and_scale(9, 2).unwrap())),
+            d(Arc::new(
+                Decimal32Array::from(vec![12_345])
+                    .with_precision_and_scale(9, 2)
+                    .unwrap(),
+            )),
+            d(Arc::new(
+                Decimal64Array::from(vec![12_345])
+                    .with_precision_and_scale(9, 2)
+                    .unwrap(),
+            )),
+            d(Arc::new(
+                Decimal128Array::from(vec![12_345])
+                    .with_precision_and_scale(9, 2)
+                    .unwrap(),
+            )),
             d(Arc::new(wide.with_precision_and_scale(9, 2).unwrap())),
         ];
         assert_eq!(of, ["123.45"; 4]);
         assert!(!d(Arc::new(DurationSecondArray::from(vec![61]))).is_empty());
-        assert!(!d(Arc::new(IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(1, 2, 3)]))).is_empty());
+        assert!(
+            !d(Arc::new(IntervalMonthDayNanoArray::from(vec![
+                IntervalMonthDayNano::new(1, 2, 3)
+            ])))
+            .is_empty()
+        );
         assert_eq!(text_of(NullArray::new(2)), [None, None]);
     }
 
@@ -386,10 +443,16 @@ mod tests {
         ]
         .into();
         let number = Int64Array::from(vec![None]);
-        let of = StructArray::new(fields, vec![Arc::new(id), Arc::new(time), Arc::new(number)], None);
+        let of = StructArray::new(
+            fields,
+            vec![Arc::new(id), Arc::new(time), Arc::new(number)],
+            None,
+        );
         assert_eq!(
             text_of(of),
-            [some(r#"{"id":"00000000-0000-0000-0000-000000000000","at":"9223372036854775807"}"#)]
+            [some(
+                r#"{"id":"00000000-0000-0000-0000-000000000000","at":"9223372036854775807"}"#
+            )]
         );
 
         let mut map = MapBuilder::new(None, Int32Builder::new(), StringBuilder::new());
@@ -406,13 +469,19 @@ mod tests {
         union.append::<Int32Type>("n", 1).unwrap();
         union.append::<Float64Type>("f", 2.5).unwrap();
         union.append_null::<Int32Type>("n").unwrap();
-        assert_eq!(text_of(union.build().unwrap()), [some("1"), some("2.5"), None]);
+        assert_eq!(
+            text_of(union.build().unwrap()),
+            [some("1"), some("2.5"), None]
+        );
         let runs = RunArray::<Int32Type>::try_new(
             &Int32Array::from(vec![2, 3]),
             &BinaryArray::from(vec![&b"x"[..], b"\xff"]),
         );
         let runs = runs.unwrap();
-        assert_eq!(text_of(runs.clone()), [some("x"), some("x"), some("\u{fffd}")]);
+        assert_eq!(
+            text_of(runs.clone()),
+            [some("x"), some("x"), some("\u{fffd}")]
+        );
         assert_eq!(text_of(runs.slice(1, 2)), [some("x"), some("\u{fffd}")]);
     }
 
@@ -421,23 +490,54 @@ mod tests {
         let item = |data_type: DataType| Arc::new(Field::new("item", data_type, true));
         let pair = |key: DataType, value: DataType| {
             let fields = vec![Field::new("k", key, false), Field::new("v", value, true)];
-            Arc::new(Field::new("entries", DataType::Struct(fields.into()), false))
+            Arc::new(Field::new(
+                "entries",
+                DataType::Struct(fields.into()),
+                false,
+            ))
         };
         let union = UnionFields::try_new(
             vec![0, 1],
-            vec![Field::new("a", DataType::Binary, true), Field::new("b", DataType::Int8, true)],
+            vec![
+                Field::new("a", DataType::Binary, true),
+                Field::new("b", DataType::Int8, true),
+            ],
         );
         let union = union.unwrap();
-        let unit = [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond];
+        let unit = [
+            TimeUnit::Second,
+            TimeUnit::Millisecond,
+            TimeUnit::Microsecond,
+            TimeUnit::Nanosecond,
+        ];
         let mut types = vec![
-            DataType::Null, DataType::Boolean, DataType::Int8, DataType::UInt64, DataType::Float16,
-            DataType::Float32, DataType::Date32, DataType::Date64, DataType::Binary, DataType::LargeBinary,
-            DataType::BinaryView, DataType::FixedSizeBinary(16), DataType::FixedSizeBinary(4), DataType::Utf8,
-            DataType::LargeUtf8, DataType::Utf8View, DataType::Time32(TimeUnit::Second), DataType::Time64(TimeUnit::Nanosecond),
-            DataType::Interval(IntervalUnit::DayTime), DataType::Interval(IntervalUnit::YearMonth),
-            DataType::Interval(IntervalUnit::MonthDayNano), DataType::Decimal32(9, 2), DataType::Decimal64(18, -2),
-            DataType::Decimal128(38, 3), DataType::Decimal256(76, 10),
-            DataType::Union(union.clone(), UnionMode::Sparse), DataType::Union(union, UnionMode::Dense),
+            DataType::Null,
+            DataType::Boolean,
+            DataType::Int8,
+            DataType::UInt64,
+            DataType::Float16,
+            DataType::Float32,
+            DataType::Date32,
+            DataType::Date64,
+            DataType::Binary,
+            DataType::LargeBinary,
+            DataType::BinaryView,
+            DataType::FixedSizeBinary(16),
+            DataType::FixedSizeBinary(4),
+            DataType::Utf8,
+            DataType::LargeUtf8,
+            DataType::Utf8View,
+            DataType::Time32(TimeUnit::Second),
+            DataType::Time64(TimeUnit::Nanosecond),
+            DataType::Interval(IntervalUnit::DayTime),
+            DataType::Interval(IntervalUnit::YearMonth),
+            DataType::Interval(IntervalUnit::MonthDayNano),
+            DataType::Decimal32(9, 2),
+            DataType::Decimal64(18, -2),
+            DataType::Decimal128(38, 3),
+            DataType::Decimal256(76, 10),
+            DataType::Union(union.clone(), UnionMode::Sparse),
+            DataType::Union(union, UnionMode::Dense),
         ];
         types.extend(unit.map(DataType::Duration));
         types.extend(unit.map(|unit| DataType::Timestamp(unit, None)));
@@ -456,13 +556,17 @@ mod tests {
                 types.push(DataType::Map(pair(inner.clone(), inner.clone()), false));
             }
             if !matches!(inner, DataType::Union(..)) {
-                types.push(DataType::Dictionary(Box::new(DataType::Int8), Box::new(inner)));
+                types.push(DataType::Dictionary(
+                    Box::new(DataType::Int8),
+                    Box::new(inner),
+                ));
             }
         }
         for data_type in types {
             for rows in [0, 3] {
                 let nulls = new_null_array(&data_type, rows);
-                let texts = render_text(&nulls).unwrap_or_else(|error| panic!("{data_type}: {error}"));
+                let texts =
+                    render_text(&nulls).unwrap_or_else(|error| panic!("{data_type}: {error}"));
                 assert_eq!(texts.len(), rows, "{data_type}");
                 assert_eq!(texts.data_type(), &DataType::Utf8, "{data_type}");
             }
