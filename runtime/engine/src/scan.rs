@@ -76,9 +76,11 @@ pub(crate) fn scan(
     let predicate = predicate(plan, reading.range).filter(|_| reading.is_narrowed);
     let mut prefiltered = HashSet::new();
     if let Some(predicate) = predicate {
-        if has_prefilter(plan) {
-            let columns = plan.program.columns().into_iter();
-            prefiltered.extend(columns.map(|at| plan.scan_schema.field(at).name().clone()));
+        let columns = plan.program.columns();
+        let mut fields = columns.iter().map(|at| plan.scan_schema.field(*at));
+        // The reader evaluates no filter on what is nested.
+        if has_prefilter(plan) && fields.clone().all(|field| !field.data_type().is_nested()) {
+            prefiltered.extend(fields.by_ref().map(|field| field.name().clone()));
         }
         let predicate = reassign_expr_columns(predicate, schema.table_schema())?;
         source = source.with_predicate(predicate);

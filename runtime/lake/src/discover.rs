@@ -74,7 +74,8 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    pub(crate) fn sort_out(location: &Location, found: Vec<ObjectMeta>) -> Self {
+    pub(crate) fn sort_out(location: &Location, mut found: Vec<ObjectMeta>) -> Self {
+        found.sort_by(|a, b| a.location.cmp(&b.location));
         let mut listing = Self::default();
         for meta in found {
             let name = || location.name_of(&meta.location);
@@ -93,7 +94,6 @@ impl Listing {
                 Kind::Data => listing.data.push(meta),
             }
         }
-        listing.data.sort_by(|a, b| a.location.cmp(&b.location));
         listing
     }
 

@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::parquet::file::metadata::PageIndexPolicy;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use yagura_core::TimeRange;
@@ -282,7 +283,8 @@ impl Table {
         }
         let footer = DFParquetMetadata::new(self.location.store.as_ref(), &file.meta)
             .with_file_metadata_cache(Some(cache))
-            .with_metadata_size_hint(Some(64 * 1024));
+            .with_metadata_size_hint(Some(64 * 1024))
+            .with_page_index_policy(Some(PageIndexPolicy::Skip));
         let schema = guarded(footer.fetch_schema()).await?;
         let mut fields = schema.fields().iter();
         Ok(fields.all(|field| {

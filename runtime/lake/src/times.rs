@@ -9,7 +9,7 @@ use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::arrow::{ArrowWriter, ProjectionMask, parquet_to_arrow_schema};
-use datafusion::parquet::file::metadata::RowGroupMetaData;
+use datafusion::parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use yagura_core::Timestamp;
@@ -154,6 +154,8 @@ impl Table {
         let metadata = DFParquetMetadata::new(self.location.store.as_ref(), &file.meta)
             .with_file_metadata_cache(Some(cache))
             .with_metadata_size_hint(Some(64 * 1024))
+            // Statistics of row groups are enough: the scan fetches the page index when it needs it.
+            .with_page_index_policy(Some(PageIndexPolicy::Skip))
             .fetch_metadata()
             .await?;
         let descriptor = metadata.file_metadata().schema_descr();
