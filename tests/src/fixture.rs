@@ -128,6 +128,7 @@ pub fn table_config(name: &str, url: &str) -> TableConfig {
         location,
         time: None,
         day_partition: None,
+        time_unit: None,
         on_null_time: None,
         on_bad_file: OnProblem::Fail,
     }

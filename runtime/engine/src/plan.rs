@@ -84,6 +84,8 @@ pub struct TablePlan {
     pub time: usize,
     /// Names of the columns that are read as dictionaries.
     pub dictionaries: Arc<HashSet<String>>,
+    /// Names of the columns of bytes that rules compare as text.
+    pub bytes: Arc<HashSet<String>>,
     /// What each rule asks of an event, in the order of the rules.
     pub predicates: Vec<Predicate>,
     /// The same as one program.
@@ -211,6 +213,12 @@ impl TablePlan {
         let columns: Vec<usize> = needed.into_iter().collect();
         let mut dictionaries = HashSet::new();
         let is_overflowed = has_overflowed(&schema);
+        let compared_bytes = tested.iter().map(|index| schema.field(*index));
+        let is_bytes = |data_type: &DataType| {
+            data_type.is_binary() && !matches!(data_type, DataType::FixedSizeBinary(_))
+        };
+        let compared_bytes = compared_bytes.filter(|field| is_bytes(field.data_type()));
+        let compared_bytes = compared_bytes.map(|field| field.name().clone()).collect();
         let fields: Vec<Field> = columns
             .iter()
             .map(|index| {
@@ -277,6 +285,7 @@ impl TablePlan {
             scan_schema,
             time,
             dictionaries: Arc::new(dictionaries),
+            bytes: Arc::new(compared_bytes),
             predicates,
             program: Arc::new(program),
             prunable,

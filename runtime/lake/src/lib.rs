@@ -4,10 +4,13 @@
 //! [`ingest`](ingest()) fills it from JSON logs. The crate must not know rules, plugins, alerts or plans: reading a table
 //! with DataFusion is the engine's work.
 
+pub mod bytes;
 pub mod definition;
 mod discover;
 pub mod error;
+mod event_time;
 pub mod guard;
+mod hash;
 pub mod ingest;
 mod lock;
 pub mod rows;
@@ -20,3 +23,4 @@ pub use definition::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition, 
 pub use error::LakeError;
 pub use ingest::{Format, IngestError, IngestOptions, IngestReport, Progress, ingest};
 pub use store::Location;
+pub use times::{ObjectTimes, OddEvents, OddTimes};

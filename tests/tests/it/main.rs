@@ -30,6 +30,7 @@
 //! * `sigma_rules` – files of Sigma rules as people keep them, and correlations as the specification writes them.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
+//! * `types` – every Arrow type under every kind of rule, objects that differ, text that is not UTF-8, hashes.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
 
 #[cfg(test)]
@@ -95,5 +96,7 @@ mod sigma_rules;
 mod stories;
 #[cfg(test)]
 mod three_languages;
+#[cfg(test)]
+mod types;
 #[cfg(test)]
 mod wrong_files;

@@ -27,7 +27,7 @@ mod source;
 mod split;
 #[cfg(test)]
 mod tests;
-mod time;
+pub(crate) mod time;
 mod unpack;
 mod values;
 

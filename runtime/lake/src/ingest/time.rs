@@ -45,6 +45,12 @@ impl Range {
     }
 }
 
+/// Reads the time in a text of a column that holds times; a day is its first moment.
+pub(crate) fn of_text(text: &str) -> Option<Timestamp> {
+    let micros = text::read(text, Range::of(None))?.micros()?;
+    Timestamp::from_micros(micros)
+}
+
 /// An event's time and where it stood.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found<'a> {

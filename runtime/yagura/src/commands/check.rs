@@ -200,6 +200,7 @@ async fn shipped_tables(set: &RuleSet) -> Result<Vec<Arc<Table>>> {
             name,
             time: None,
             day_partition: None,
+            time_unit: None,
             on_null_time: None,
             on_bad_file: OnProblem::Fail,
         });
