@@ -1,5 +1,7 @@
 //! For authors: a rule's predicate over a table, why it matches an event, and the event that it nearly matches.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
@@ -11,13 +13,14 @@ use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::context::SessionContext;
 use datafusion::physical_plan::ExecutionPlanProperties;
 use futures::TryStreamExt;
-use yagura_core::TimeRange;
+use yagura_core::{FieldPath, TimeRange};
 use yagura_lake::table::Table;
 use yagura_rules::explain::ExplainError;
 use yagura_rules::{Explanation, Methods, Predicate, PrefilterState, Program};
 
 use crate::condition::{Condition, ConditionError};
 use crate::error::EngineError;
+use crate::oddity::oddities;
 use crate::plan::{RuleSource, TablePlan, Tuning};
 use crate::scan::{Reading, object_store_url, scan};
 
@@ -47,6 +50,36 @@ pub fn predicate_of(table: &Arc<Table>, source: &RuleSource) -> Result<Predicate
         .into_iter()
         .next()
         .unwrap_or(Predicate::Always(true)))
+}
+
+/// Returns the fields that a rule tests, as the table names them: those that the table cannot have are not among them.
+///
+/// # Errors
+/// [`EngineError::Rule`] naming file and key.
+pub fn fields_of(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<FieldPath>, EngineError> {
+    let mut fields: BTreeSet<FieldPath> = match &source.predicate {
+        Some(predicate) => predicate.fields(),
+        None => predicate_of(table, source)?.fields(),
+    };
+    if let Some(text) = &source.rule.condition
+        && let Ok(condition) = Condition::parse(text, &table.schema(), &source.rule.optional)
+    {
+        fields.extend(condition.paths().cloned());
+    }
+    Ok(fields.into_iter().collect())
+}
+
+/// Returns what an author should look at in a rule's `where`: comparisons that no event can pass, patterns that may say something
+/// else than is meant.
+pub fn oddities_of(table: &Table, source: &RuleSource) -> Vec<String> {
+    let schema = table.schema();
+    let Some(text) = &source.rule.condition else {
+        return Vec::new();
+    };
+    Condition::parse(text, &schema, &source.rule.optional)
+        .and_then(|condition| condition.expression(planning(), &schema))
+        .map(|expr| oddities(&expr, &schema))
+        .unwrap_or_default()
 }
 
 /// Returns what is wrong with a condition whatever the table is: that it is no SQL expression.
@@ -81,13 +114,11 @@ pub async fn explain(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<Near
     let mut all = Vec::new();
     let plan = plan(table, source)?;
     let predicate = plan.predicates[0].clone();
-    let parts = outermost(&predicate);
     each_batch(table, &plan, TimeRange::default(), |batch| {
         for row in 0..batch.num_rows() {
             let event = batch.slice(row, 1);
             let explanation = yagura_rules::explain(&predicate, &event).map_err(fault)?;
-            let matched = matched_parts(&explanation, parts.len());
-            all.push(nearest_of(&event, matched, parts.len(), explanation));
+            all.push(nearest_of(&event, explanation));
         }
         Ok(())
     })
@@ -97,7 +128,7 @@ pub async fn explain(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<Near
 }
 
 /// Finds the event of the range that most of the rule's outermost parts are true of, the first of several; nothing for
-/// a table without events.
+/// a table without events. Of a rule with alternatives, such as one for several log sources, the one counts that comes nearest.
 ///
 /// # Errors
 /// As [`explain`].
@@ -108,7 +139,8 @@ pub async fn nearest(
 ) -> Result<Option<Nearest>, EngineError> {
     let plan = plan(table, source)?;
     let predicate = plan.predicates[0].clone();
-    let parts = outermost(&predicate);
+    let alternatives = alternatives(&predicate);
+    let parts: Vec<Predicate> = alternatives.iter().flatten().cloned().collect();
     let program =
         Program::compile(&plan.scan_schema, &parts, Methods::default()).map_err(|error| {
             EngineError::Scan {
@@ -117,31 +149,40 @@ pub async fn nearest(
             }
         })?;
     let mut state = PrefilterState::new(&program);
-    let mut best: Option<(usize, String, i64, RecordBatch)> = None;
+    // The alternative that each part belongs to.
+    let of_part: Vec<usize> = alternatives
+        .iter()
+        .enumerate()
+        .flat_map(|(at, parts)| parts.iter().map(move |_| at))
+        .collect();
+    let mut best: Option<(Nearness, String, i64, RecordBatch)> = None;
     each_batch(table, &plan, range, |batch| {
-        let mut counts = vec![0_usize; batch.num_rows()];
-        for (_, rows) in program.evaluate(&mut state, &batch)?.rules {
+        let mut counts = vec![vec![0_usize; alternatives.len()]; batch.num_rows()];
+        for (part, rows) in program.evaluate(&mut state, &batch)?.rules {
             for row in rows.set_indices() {
-                counts[row] += 1;
+                counts[row][of_part[part]] += 1;
             }
         }
-        for (row, count) in counts.into_iter().enumerate() {
-            if best.as_ref().is_some_and(|(known, ..)| *known > count) {
+        for (row, counts) in counts.into_iter().enumerate() {
+            let all = counts.into_iter().zip(&alternatives);
+            let all = all.map(|(matched, parts)| Nearness::new(matched, parts.len()));
+            let Some(near) = all.max() else { continue };
+            if best.as_ref().is_some_and(|(known, ..)| *known > near) {
                 continue;
             }
             let event = batch.slice(row, 1);
             let (object, number) = place(&event);
             let first = best
                 .as_ref()
-                .is_none_or(|(known, of, at, _)| *known < count || (&object, number) < (of, *at));
+                .is_none_or(|(known, of, at, _)| *known < near || (&object, number) < (of, *at));
             if first {
-                best = Some((count, object, number, event));
+                best = Some((near, object, number, event));
             }
         }
         Ok(())
     })
     .await?;
-    let Some((matched, _, _, event)) = best else {
+    let Some((.., event)) = best else {
         return Ok(None);
     };
     let explanation =
@@ -149,7 +190,7 @@ pub async fn nearest(
             table: table.name.clone(),
             source: fault(error),
         })?;
-    Ok(Some(nearest_of(&event, matched, parts.len(), explanation)))
+    Ok(Some(nearest_of(&event, explanation)))
 }
 
 fn plan(table: &Arc<Table>, source: &RuleSource) -> Result<TablePlan, EngineError> {
@@ -170,21 +211,59 @@ fn outermost(predicate: &Predicate) -> Vec<Predicate> {
     }
 }
 
-fn matched_parts(explanation: &Explanation, parts: usize) -> usize {
-    if parts == explanation.parts.len() && explanation.text == "all of" {
-        explanation.parts.iter().filter(|part| part.matched).count()
-    } else {
-        usize::from(explanation.matched)
+/// Returns the outermost parts of each way in which the predicate can be true.
+fn alternatives(predicate: &Predicate) -> Vec<Vec<Predicate>> {
+    match predicate {
+        Predicate::Any(parts) => parts.iter().map(outermost).collect(),
+        other => vec![outermost(other)],
     }
 }
 
-fn nearest_of(
-    event: &RecordBatch,
+/// How many of so many parts are true, ordered by the share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Nearness {
     matched: usize,
     parts: usize,
-    explanation: Explanation,
-) -> Nearest {
+}
+
+impl Nearness {
+    fn new(matched: usize, parts: usize) -> Self {
+        Self { matched, parts }
+    }
+
+    /// Counts the parts of an explanation, of alternatives the nearest one's.
+    fn of(explanation: &Explanation) -> Self {
+        let of_one = |one: &Explanation| match one.text.as_str() {
+            "all of" => {
+                let matched = one.parts.iter().filter(|part| part.matched).count();
+                Self::new(matched, one.parts.len())
+            }
+            _ => Self::new(usize::from(one.matched), 1),
+        };
+        match explanation.text.as_str() {
+            "any of" => explanation.parts.iter().map(of_one).max(),
+            _ => None,
+        }
+        .unwrap_or_else(|| of_one(explanation))
+    }
+}
+
+impl Ord for Nearness {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let share = (self.matched * other.parts).cmp(&(other.matched * self.parts));
+        share.then(self.parts.cmp(&other.parts))
+    }
+}
+
+impl PartialOrd for Nearness {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+fn nearest_of(event: &RecordBatch, explanation: Explanation) -> Nearest {
     let (object, row) = place(event);
+    let Nearness { matched, parts } = Nearness::of(&explanation);
     Nearest {
         object,
         row,

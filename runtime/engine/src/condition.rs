@@ -1,8 +1,14 @@
 //! A rule's `where`, from SQL text to a physical expression over the scan.
 //!
 //! Identifiers keep their case. A dotted name is looked up as a path ([`yagura_rules::resolve`]): a column whose name
-//! holds dots, a field of a struct, or a place inside JSON text. Text out of JSON takes the type of the number or
-//! truth value that it is compared with. NULL is SQL's: a comparison with it is unknown, and unknown does not match.
+//! holds dots, a field of a struct, or a place inside JSON text. What is compared need not be of one type: `typed` says what
+//! each pair of types means. NULL is SQL's: a comparison with it is unknown, and unknown does not match.
+
+mod functions;
+mod pattern;
+mod physical;
+mod prunable;
+mod typed;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -10,21 +16,30 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, ScalarValue};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::expr::{Between, InList};
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility, lit, try_cast};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility, lit};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{self, Ident, VisitMut, VisitorMut};
 use yagura_core::FieldPath;
 use yagura_rules::resolve::places;
+use yagura_rules::predicate::Number;
 use yagura_rules::{Predicate, ResolveError, Resolved, resolve};
 
 use crate::event_path::EventPath;
 use crate::growth::excess;
-use crate::predicate::{physical, predicate, prunable};
+use crate::predicate::predicate;
 use crate::sql;
+
+pub(crate) use self::pattern::{fold, fold_char, pattern_parts};
+pub(crate) use self::physical::{Physical, physical};
+pub(crate) use self::prunable::comparisons;
+use self::prunable::prunable;
+pub(crate) use self::typed::{
+    Class, is_comparison, literal_number, literal_text, number_of_type, time_of_type, truth_of,
+};
 
 /// Why a `where` cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +69,8 @@ pub(crate) struct Condition {
     paths: Vec<(FieldPath, Option<Resolved>)>,
     /// The table's columns in which events may have these, by index.
     columns: BTreeSet<usize>,
+    /// The same for numbers that a double does not hold.
+    numbers: Vec<String>,
 }
 
 /// What a condition comes to.
@@ -66,6 +83,7 @@ pub(crate) struct Compiled {
 }
 
 const PLACEHOLDER: &str = "\u{1}path ";
+const NUMBER: &str = "\u{1}number ";
 
 impl Condition {
     /// Reads `text` and looks up its names in the table's schema; the paths in `optional` may be missing there.
@@ -79,6 +97,7 @@ impl Condition {
             table,
             optional,
             paths: Vec::new(),
+            numbers: Vec::new(),
         };
         match VisitMut::visit(&mut sql, &mut names) {
             ControlFlow::Continue(()) => Ok(Self {
@@ -90,6 +109,7 @@ impl Condition {
                     .map(|place| place.column)
                     .collect(),
                 paths: names.paths,
+                numbers: names.numbers,
             }),
             ControlFlow::Break(error) => Err(error),
         }
@@ -100,15 +120,42 @@ impl Condition {
         self.columns.iter().copied()
     }
 
+    /// Returns the paths that the condition names and the table has.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &FieldPath> {
+        let found = self.paths.iter().filter(|(_, found)| found.is_some());
+        found.map(|(path, _)| path)
+    }
+
     /// Returns what the condition comes to over `scan`, a schema with at least the columns that it reads.
     pub(crate) fn compile(
         &self,
         state: &SessionState,
         scan: &Schema,
     ) -> Result<Compiled, ConditionError> {
+        let types = |error: DataFusionError| ConditionError::Types(first_line(&error));
+        let expr = self.expression(state, scan)?;
+        let scan = Arc::new(scan.clone());
+        let whole = physical(state, expr.clone(), Arc::clone(&scan)).map_err(types)?;
+        can_be_evaluated(&*whole, &scan).map_err(types)?;
+        match whole.data_type(&scan).map_err(types)? {
+            DataType::Boolean => Ok(Compiled {
+                predicate: predicate(state, &expr, &scan).map_err(types)?,
+                prunable: prunable(&expr, &scan),
+            }),
+            other => Err(ConditionError::NotBoolean(other)),
+        }
+    }
+
+    /// Returns the condition as the author wrote it, over the columns of `scan`.
+    pub(crate) fn expression(
+        &self,
+        state: &SessionState,
+        scan: &Schema,
+    ) -> Result<Expr, ConditionError> {
         // Names are planned as columns of their final type, then replaced by what reads them.
         let mut fields = Vec::new();
         let mut readers = Vec::new();
+        let mut long_numbers = Vec::new();
         for (index, (path, found)) in self.paths.iter().enumerate() {
             let (data_type, reader) = match found {
                 None => (DataType::Utf8, lit(ScalarValue::Utf8(None))),
@@ -127,6 +174,14 @@ impl Condition {
             fields.push(Field::new(placeholder(index), data_type, true));
             readers.push(reader);
         }
+        for (index, number) in self.numbers.iter().enumerate() {
+            let literal = long_number(number);
+            let (Expr::Literal(value, _), name) = (&literal, format!("{NUMBER}{index}")) else {
+                continue;
+            };
+            fields.push(Field::new(name, value.data_type(), true));
+            long_numbers.push(literal);
+        }
         let types = |error: DataFusionError| ConditionError::Types(first_line(&error));
         let planned = DFSchema::try_from(Schema::new(fields)).map_err(types)?;
         let with_alias = ast::ExprWithAlias {
@@ -140,10 +195,12 @@ impl Condition {
         let expr = expr
             .transform_up(|expr| match &expr {
                 Expr::Column(column) => {
-                    let reader = column
-                        .name
-                        .strip_prefix(PLACEHOLDER)
-                        .and_then(|index| readers.get(index.parse::<usize>().ok()?));
+                    let at = |prefix| column.name.strip_prefix(prefix)?.parse::<usize>().ok();
+                    let reader = match (at(PLACEHOLDER), at(NUMBER)) {
+                        (Some(index), _) => readers.get(index),
+                        (_, Some(index)) => long_numbers.get(index),
+                        (None, None) => None,
+                    };
                     Ok(match reader {
                         Some(reader) => Transformed::yes(reader.clone()),
                         None => Transformed::no(expr),
@@ -151,19 +208,10 @@ impl Condition {
                 }
                 _ => Ok(Transformed::no(expr)),
             })
-            .and_then(|expr| expr.data.transform_up(|expr| Ok(typed_json(expr))))
+            .and_then(|expr| expr.data.transform_up(|expr| Ok(negated(expr))))
             .map_err(types)?
             .data;
-        let scan = Arc::new(scan.clone());
-        let whole = physical(state, expr.clone(), Arc::clone(&scan)).map_err(types)?;
-        can_be_evaluated(&*whole, &scan).map_err(types)?;
-        match whole.data_type(&scan).map_err(types)? {
-            DataType::Boolean => Ok(Compiled {
-                predicate: predicate(state, &expr, &scan).map_err(types)?,
-                prunable: prunable(&expr),
-            }),
-            other => Err(ConditionError::NotBoolean(other)),
-        }
+        Ok(expr)
     }
 }
 
@@ -199,11 +247,23 @@ pub(crate) fn first_line(error: &DataFusionError) -> String {
         .to_owned()
 }
 
-/// Replaces every name by a place-holder.
+/// Returns a number that a double does not hold, with the text that says all of it.
+fn long_number(text: &str) -> Expr {
+    if let Ok(number) = text.parse::<u64>() {
+        return lit(number);
+    }
+    let float = text.parse::<f64>().unwrap_or(f64::NAN);
+    let exact = [(typed::EXACT.to_owned(), text.to_owned())];
+    let exact = FieldMetadata::new(exact.into_iter().collect());
+    Expr::Literal(ScalarValue::from(float), Some(exact))
+}
+
+/// Replaces every name by a place-holder, and so the numbers that a double does not hold.
 struct Names<'a> {
     table: &'a Schema,
     optional: &'a [FieldPath],
     paths: Vec<(FieldPath, Option<Resolved>)>,
+    numbers: Vec<String>,
 }
 
 impl Names<'_> {
@@ -228,6 +288,37 @@ impl Names<'_> {
             '"',
             placeholder(index),
         )))
+    }
+
+    /// Returns the place-holder of a number that a double does not hold.
+    fn long_number(&mut self, text: &str) -> Option<ast::Expr> {
+        let text = text.replace('_', "");
+        let number = Number::parse(&text)?;
+        let is_held = text.parse::<i64>().is_ok()
+            || Number::from_f64(number.as_f64()).is_some_and(|held| held == number);
+        if is_held {
+            return None;
+        }
+        self.numbers.push(text);
+        let name = format!("{NUMBER}{}", self.numbers.len() - 1);
+        Some(ast::Expr::Identifier(Ident::with_quote('"', name)))
+    }
+
+    /// Says whether an expression is nothing but a name of text, which `NOT` and `-` read as what they need.
+    fn is_text(&self, expr: &ast::Expr) -> bool {
+        match expr {
+            ast::Expr::Nested(inner) => self.is_text(inner),
+            ast::Expr::Identifier(name) => {
+                let index = name.value.strip_prefix(PLACEHOLDER);
+                let index = index.and_then(|index| index.parse::<usize>().ok());
+                let path = index.and_then(|index| self.paths.get(index));
+                path.is_some_and(|(_, found)| {
+                    let found = found.as_ref().map(|found| Class::of(&found.data_type));
+                    found.is_none_or(|class| class == Class::Text)
+                })
+            }
+            _ => false,
+        }
     }
 }
 
@@ -260,6 +351,35 @@ impl VisitorMut for Names<'_> {
 
     fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<ConditionError> {
         let segments = match expr {
+            ast::Expr::Value(value) => {
+                if let ast::Value::Number(text, _) = &value.value
+                    && let Some(placeholder) = self.long_number(text)
+                {
+                    *expr = placeholder;
+                }
+                return ControlFlow::Continue(());
+            }
+            // The planner wants the type of their operand before `typed` can change it.
+            ast::Expr::UnaryOp { op, expr: inner } => {
+                let with = match op {
+                    ast::UnaryOperator::Not if self.is_text(inner) || !is_name(inner) => {
+                        Some((ast::BinaryOperator::Eq, ast::Value::Boolean(false)))
+                    }
+                    ast::UnaryOperator::Minus if self.is_text(inner) || is_operation(inner) => {
+                        let minus_one = ast::Value::Number("-1".into(), false);
+                        Some((ast::BinaryOperator::Multiply, minus_one))
+                    }
+                    _ => None,
+                };
+                if let Some((op, with)) = with {
+                    *expr = ast::Expr::BinaryOp {
+                        left: inner.clone(),
+                        op,
+                        right: Box::new(ast::Expr::value(with)),
+                    };
+                }
+                return ControlFlow::Continue(());
+            }
             ast::Expr::Identifier(name) => vec![name.value.clone()],
             ast::Expr::CompoundIdentifier(names) => {
                 names.iter().map(|name| name.value.clone()).collect()
@@ -273,6 +393,61 @@ impl VisitorMut for Names<'_> {
             }
             Err(error) => ControlFlow::Break(error),
         }
+    }
+}
+
+fn is_name(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Nested(inner) => is_name(inner),
+        other => matches!(other, ast::Expr::Identifier(_)),
+    }
+}
+
+fn is_operation(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Nested(inner) => is_operation(inner),
+        other => matches!(other, ast::Expr::BinaryOp { .. }),
+    }
+}
+
+/// Makes `NOT` again of what stood in for it until types are known: a condition that is compared with `false`.
+fn negated(expr: Expr) -> Transformed<Expr> {
+    let is_condition = |expr: &Expr| match expr {
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => {
+            is_comparison(*op) || matches!(op, Operator::And | Operator::Or)
+        }
+        Expr::ScalarFunction(call) => {
+            matches!(call.func.name(), "contains" | "starts_with" | "ends_with")
+        }
+        other => matches!(
+            other,
+            Expr::Not(_)
+                | Expr::IsTrue(_)
+                | Expr::IsNotTrue(_)
+                | Expr::IsFalse(_)
+                | Expr::IsNotFalse(_)
+                | Expr::IsUnknown(_)
+                | Expr::IsNotUnknown(_)
+                | Expr::IsNull(_)
+                | Expr::IsNotNull(_)
+                | Expr::InList(_)
+                | Expr::Between(_)
+                | Expr::Like(_)
+                | Expr::SimilarTo(_)
+                | Expr::Literal(ScalarValue::Boolean(_), _)
+        ),
+    };
+    match expr {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq,
+            right,
+        }) if is_condition(&left)
+            && matches!(*right, Expr::Literal(ScalarValue::Boolean(Some(false)), _)) =>
+        {
+            Transformed::yes(Expr::Not(left))
+        }
+        other => Transformed::no(other),
     }
 }
 
@@ -323,87 +498,6 @@ fn allowed(expr: &Expr) -> Result<(), ConditionError> {
         (None, Err(error)) => Err(ConditionError::Types(first_line(&error))),
         (None, Ok(_)) => Ok(()),
     }
-}
-
-/// Gives text out of JSON the type of the literal it is compared with; text that is no such value reads as NULL.
-fn typed_json(expr: Expr) -> Transformed<Expr> {
-    match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(op) => {
-            let (left, right) = match (EventPath::is_json(&left), EventPath::is_json(&right)) {
-                (true, false) => typed_pair(*left, *right),
-                (false, true) => {
-                    let (right, left) = typed_pair(*right, *left);
-                    (left, right)
-                }
-                _ => (*left, *right),
-            };
-            Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(
-                Box::new(left),
-                op,
-                Box::new(right),
-            )))
-        }
-        Expr::InList(InList {
-            expr,
-            mut list,
-            negated,
-        }) if EventPath::is_json(&expr) && list.iter().any(is_number) => {
-            list = list.into_iter().map(as_float).collect();
-            let expr = Box::new(try_cast(*expr, DataType::Float64));
-            Transformed::yes(Expr::InList(InList::new(expr, list, negated)))
-        }
-        Expr::Between(Between {
-            expr,
-            negated,
-            low,
-            high,
-        }) if EventPath::is_json(&expr) && (is_number(&low) || is_number(&high)) => {
-            Transformed::yes(Expr::Between(Between::new(
-                Box::new(try_cast(*expr, DataType::Float64)),
-                negated,
-                Box::new(as_float(*low)),
-                Box::new(as_float(*high)),
-            )))
-        }
-        other => Transformed::no(other),
-    }
-}
-
-fn typed_pair(json: Expr, other: Expr) -> (Expr, Expr) {
-    match &other {
-        Expr::Literal(ScalarValue::Boolean(Some(truth)), _) => {
-            let text = if *truth { "true" } else { "false" };
-            (json, lit(text))
-        }
-        number if is_number(number) => (try_cast(json, DataType::Float64), as_float(other)),
-        _ => (json, other),
-    }
-}
-
-fn is_number(expr: &Expr) -> bool {
-    match expr {
-        Expr::Literal(value, _) => value.data_type().is_numeric(),
-        Expr::Negative(inner) => is_number(inner),
-        _ => false,
-    }
-}
-
-fn as_float(expr: Expr) -> Expr {
-    try_cast(expr, DataType::Float64)
-}
-
-fn is_comparison(op: Operator) -> bool {
-    matches!(
-        op,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
-    )
 }
 
 #[cfg(test)]

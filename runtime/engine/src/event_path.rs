@@ -42,12 +42,6 @@ impl EventPath {
         let path = call.func.inner().downcast_ref::<Self>()?;
         Some((&path.path, &path.resolved))
     }
-
-    /// Says whether the values are text out of JSON, which takes its type from what it is compared with.
-    pub(crate) fn is_json(expr: &Expr) -> bool {
-        matches!(expr, Expr::ScalarFunction(call)
-            if call.func.inner().downcast_ref::<Self>().is_some_and(|path| !path.resolved.json.is_empty()))
-    }
 }
 
 impl PartialEq for EventPath {

@@ -26,6 +26,7 @@ mod judge;
 pub mod keyed;
 mod lane;
 pub mod live;
+mod oddity;
 pub mod plan;
 mod predicate;
 mod prefilter;
@@ -36,6 +37,7 @@ mod rows;
 mod ruleset;
 pub mod run;
 pub mod runtime;
+pub mod sample;
 mod scan;
 pub mod search;
 mod sigma;
@@ -43,7 +45,10 @@ mod sql;
 pub mod table_run;
 
 pub use adapt::ConvertedValues;
-pub use author::{Nearest, condition_predicate, explain, nearest, predicate_of, syntax_error};
+pub use author::{
+    Nearest, condition_predicate, explain, fields_of, nearest, oddities_of, predicate_of,
+    syntax_error,
+};
 pub use condition::ConditionError;
 pub use detect::DetectExec;
 pub use error::EngineError;
@@ -53,6 +58,7 @@ pub use plan::{RuleSource, Tuning};
 pub use quarantine::Fairness;
 pub use run::{RunInput, RunOptions, RunOutcome, open_tables, run};
 pub use runtime::PluginSource;
+pub use sample::{Sample, plain_type};
 pub use sigma::{
     Placed, SigmaInput, correlations, place, rule_id as sigma_rule_id, unknown_source,
 };

@@ -6,28 +6,20 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    ArrayRef, AsArray, BooleanBufferBuilder, BooleanBuilder, RecordBatch, RecordBatchOptions,
-};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{InList, Like, ScalarFunction};
-use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
-use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
 use yagura_core::FieldPath;
-use yagura_core::pack::without_controls;
 use yagura_rules::Predicate;
-use yagura_rules::predicate::{
-    FailedRows, GlobPart, Judged, OtherExpr, Reading, RowJudge, Test, TextOp,
-};
+use yagura_rules::predicate::{Number, NumberOp, OtherExpr, Reading, Test, TextOp};
 
-use crate::condition::first_line;
+use crate::condition::{
+    Class, Physical, fold, fold_char, literal_number, literal_text, number_of_type, pattern_parts,
+    physical,
+};
 use crate::event_path::EventPath;
 
 /// Translates `expr`, a truth value over the columns of `scan`, to the predicate that is true where it is.
@@ -49,7 +41,65 @@ struct Tested {
     path: FieldPath,
     is_text: bool,
     is_integer: bool,
+    /// Whether the prefilter reads the type as text without fail.
+    is_plain: bool,
     folded: bool,
+}
+
+impl Tested {
+    fn new(path: FieldPath, data_type: &DataType) -> Self {
+        let value = match data_type {
+            DataType::Dictionary(_, value) => value,
+            other => other,
+        };
+        let class = Class::of(value);
+        Self {
+            path,
+            is_text: class == Class::Text,
+            is_integer: value.is_integer(),
+            is_plain: matches!(class, Class::Text | Class::Truth)
+                || value.is_integer()
+                || value.is_floating(),
+            folded: false,
+        }
+    }
+}
+
+/// What is asked of a field, and of which values the answer is known at all.
+struct Asked {
+    tests: Vec<Test>,
+    known: Known,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Of every value.
+    Any,
+    /// Of numbers, also as text.
+    Number,
+    /// Of truth values, also as text.
+    Truth,
+}
+
+impl Asked {
+    fn of_any(tests: Vec<Test>) -> Self {
+        let known = Known::Any;
+        Self { tests, known }
+    }
+
+    fn of_number(op: NumberOp, number: Number) -> Self {
+        Self {
+            tests: vec![Test::Number(op, number)],
+            known: Known::Number,
+        }
+    }
+
+    fn of_truth(truth: bool) -> Self {
+        Self {
+            tests: vec![truth_test(truth)],
+            known: Known::Truth,
+        }
+    }
 }
 
 impl Translate<'_> {
@@ -109,16 +159,11 @@ impl Translate<'_> {
 
     /// Returns the atoms that say when `expr` is true or false; nothing where there is no atom form.
     fn leaf(&self, expr: &Expr, wanted: bool) -> Option<Predicate> {
-        let atoms = |field: &Tested, tests: Vec<Test>, wanted: bool| {
-            let atom = |test| Predicate::atom(field.path.clone(), Reading::One, test);
-            let any = Predicate::any(tests.into_iter().map(atom).collect());
-            if wanted {
-                any
-            } else {
-                Predicate::all(vec![atom(Test::Exists), Predicate::not(any)])
-            }
-        };
         match expr {
+            Expr::Column(_) => {
+                let field = self.field(expr).filter(|field| field.is_text)?;
+                Some(atoms(&field, Asked::of_truth(true), wanted))
+            }
             Expr::IsNull(inner) | Expr::IsNotNull(inner) => {
                 let field = self.field(inner)?;
                 let exists = Predicate::atom(field.path, Reading::One, Test::Exists);
@@ -129,18 +174,34 @@ impl Translate<'_> {
                     Predicate::not(exists)
                 })
             }
-            Expr::BinaryExpr(BinaryExpr {
-                left,
-                op: op @ (Operator::Eq | Operator::NotEq),
-                right,
-            }) => {
-                let (field, value) = match (self.field(left), self.field(right)) {
-                    (Some(field), None) => (field, right),
-                    (None, Some(field)) => (field, left),
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                let (field, op, value) = match (self.field(left), self.field(right)) {
+                    (Some(field), None) => (field, *op, right),
+                    (None, Some(field)) => (field, op.swap()?, left),
                     _ => return None,
                 };
-                let tests = equals(&field, value)?;
-                Some(atoms(&field, tests, wanted == (*op == Operator::Eq)))
+                let asked = match op {
+                    Operator::Eq | Operator::NotEq => equals(&field, value)?,
+                    op => Asked::of_number(number_op(op)?, number(&field, value)?),
+                };
+                Some(atoms(&field, asked, wanted == (op != Operator::NotEq)))
+            }
+            Expr::Between(Between {
+                expr,
+                negated,
+                low,
+                high,
+            }) => {
+                let field = self.field(expr)?;
+                let from = Test::Number(NumberOp::GreaterOrEqual, number(&field, low)?);
+                let to = Test::Number(NumberOp::LessOrEqual, number(&field, high)?);
+                let within = Predicate::all(vec![field.atom(from), field.atom(to)]);
+                Some(when_known(
+                    &field,
+                    Known::Number,
+                    within,
+                    wanted != *negated,
+                ))
             }
             Expr::InList(InList {
                 expr,
@@ -148,37 +209,48 @@ impl Translate<'_> {
                 negated,
             }) => {
                 let field = self.field(expr)?;
-                let mut tests = Vec::with_capacity(list.len());
+                let mut asked = Asked::of_any(Vec::with_capacity(list.len()));
                 let mut has_null = false;
                 for value in list {
-                    match value {
-                        Expr::Literal(value, _) if value.is_null() => has_null = true,
-                        value => tests.extend(equals(&field, value)?),
+                    if matches!(value, Expr::Literal(value, _) if value.is_null()) {
+                        has_null = true;
+                        continue;
                     }
+                    let one = equals(&field, value)?;
+                    asked.tests.extend(one.tests);
+                    asked.known = match (asked.known, one.known) {
+                        (Known::Any, other) | (other, Known::Any) => other,
+                        (one, other) if one == other => one,
+                        _ => return None,
+                    };
                 }
                 let wanted = wanted != *negated;
                 if has_null && !wanted {
                     // "None of these, one of which is unknown" is never known.
                     return Some(Predicate::Always(false));
                 }
-                Some(atoms(&field, tests, wanted))
+                Some(atoms(&field, asked, wanted))
             }
             Expr::Like(Like {
                 negated,
                 expr,
                 pattern,
-                escape_char: None,
-                case_insensitive: false,
+                escape_char,
+                case_insensitive,
             }) => {
-                let field = self.field(expr).filter(|field| field.is_text)?;
-                let pattern = text(pattern)?;
-                if pattern.contains('\\') {
-                    return None;
-                }
-                let tests = vec![like(pattern, &field)?];
-                Some(atoms(&field, tests, wanted != *negated))
+                let field = self.field(expr).filter(|field| field.is_plain)?;
+                let test = like(
+                    literal_text(pattern)?,
+                    *escape_char,
+                    *case_insensitive,
+                    &field,
+                )?;
+                Some(atoms(&field, Asked::of_any(vec![test]), wanted != *negated))
             }
             Expr::ScalarFunction(ScalarFunction { func, args }) => {
+                if let Some(field) = self.field(expr).filter(|field| field.is_text) {
+                    return Some(atoms(&field, Asked::of_truth(true), wanted));
+                }
                 let [field, value] = args.as_slice() else {
                     return None;
                 };
@@ -188,9 +260,9 @@ impl Translate<'_> {
                     "ends_with" => TextOp::EndsWith,
                     _ => return None,
                 };
-                let field = self.field(field).filter(|field| field.is_text)?;
-                let test = text_test(op, text(value)?, &field)?;
-                Some(atoms(&field, vec![test], wanted))
+                let field = self.field(field).filter(|field| field.is_plain)?;
+                let test = text_test(op, literal_text(value)?, &field)?;
+                Some(atoms(&field, Asked::of_any(vec![test]), wanted))
             }
             _ => None,
         }
@@ -201,16 +273,10 @@ impl Translate<'_> {
         match expr {
             Expr::Column(column) => {
                 let data_type = self.scan.field_with_name(&column.name).ok()?.data_type();
-                let value = match data_type {
-                    DataType::Dictionary(_, value) => value,
-                    other => other,
-                };
-                Some(Tested {
-                    path: FieldPath::new(vec![column.name.clone()])?,
-                    is_text: value.is_string(),
-                    is_integer: value.is_integer(),
-                    folded: false,
-                })
+                Some(Tested::new(
+                    FieldPath::new(vec![column.name.clone()])?,
+                    data_type,
+                ))
             }
             Expr::ScalarFunction(call) if call.func.name() == "lower" && call.args.len() == 1 => {
                 let field = self.field(&call.args[0])?;
@@ -221,12 +287,7 @@ impl Translate<'_> {
             }
             Expr::ScalarFunction(call) => {
                 let (path, resolved) = EventPath::of(call)?;
-                Some(Tested {
-                    path: path.clone(),
-                    is_text: resolved.data_type.is_string(),
-                    is_integer: resolved.data_type.is_integer(),
-                    folded: false,
-                })
+                Some(Tested::new(path.clone(), &resolved.data_type))
             }
             _ => None,
         }
@@ -272,232 +333,117 @@ impl Translate<'_> {
     }
 }
 
-/// An expression of DataFusion over some columns.
-#[derive(Debug)]
-struct Physical {
-    expr: Arc<dyn PhysicalExpr>,
-    schema: SchemaRef,
-}
-
-impl Physical {
-    /// Evaluates the expression of the rows from `first` on, and adds the truth of each, with those that it fails on,
-    /// whatever stands beside them, to what is told.
-    fn judge_each(&self, batch: &RecordBatch, first: usize, told: &mut Told) {
-        let rows = batch.num_rows();
-        if rows == 0 {
-            return;
-        }
-        let judged = self
-            .expr
-            .evaluate(batch)
-            .and_then(|value| value.into_array(rows));
-        match judged {
-            // A part that is NULL whatever the event says has no type of its own.
-            Ok(judged) => match judged.as_boolean_opt() {
-                Some(judged) => told.truth.append_array(judged),
-                None => told.truth.append_nulls(rows),
-            },
-            Err(error) if rows == 1 => {
-                told.truth.append_nulls(rows);
-                told.failed.push(first);
-                // It may quote the event.
-                let reason = || without_controls(&first_line(&error));
-                let short = || reason().chars().take(LONGEST_REASON).collect();
-                told.reason.get_or_insert_with(short);
-            }
-            Err(_) => {
-                let half = rows / 2;
-                self.judge_each(&batch.slice(0, half), first, told);
-                self.judge_each(&batch.slice(half, rows - half), first + half, told);
-            }
-        }
+impl Tested {
+    fn atom(&self, test: Test) -> Predicate {
+        Predicate::atom(self.path.clone(), Reading::One, test)
     }
 }
 
-/// Characters that are told of why an expression fails.
-const LONGEST_REASON: usize = 200;
-
-/// What was judged of a batch so far.
-#[derive(Default)]
-struct Told {
-    truth: BooleanBuilder,
-    failed: Vec<usize>,
-    /// Why the first of these failed.
-    reason: Option<String>,
+/// Returns when one of the tests is passed, or, `wanted` false, when it is known that none is.
+fn atoms(field: &Tested, asked: Asked, wanted: bool) -> Predicate {
+    let tests = asked.tests.into_iter().map(|test| field.atom(test));
+    when_known(field, asked.known, Predicate::any(tests.collect()), wanted)
 }
 
-impl RowJudge for Physical {
-    fn judge(&self, columns: &[ArrayRef], rows: usize) -> Result<Judged, ArrowError> {
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(
-            Arc::clone(&self.schema),
-            columns.to_vec(),
-            &options,
-        )?;
-        let mut told = Told::default();
-        self.judge_each(&batch, 0, &mut told);
-        Ok(Judged {
-            truth: told.truth.finish(),
-            failed: told.reason.map(|reason| {
-                let mut failed = BooleanBufferBuilder::new(rows);
-                failed.append_n(rows, false);
-                for row in told.failed {
-                    failed.set_bit(row, true);
-                }
-                FailedRows {
-                    rows: failed.finish(),
-                    reason,
-                }
-            }),
-        })
+/// Returns when `truth` holds of a field, or, `wanted` false, when it is known not to.
+fn when_known(field: &Tested, known: Known, truth: Predicate, wanted: bool) -> Predicate {
+    if wanted {
+        return truth;
+    }
+    let known = match known {
+        Known::Any => field.atom(Test::Exists),
+        Known::Number => Predicate::any(vec![
+            field.atom(Test::Number(NumberOp::Less, Number::from(0))),
+            field.atom(Test::Number(NumberOp::GreaterOrEqual, Number::from(0))),
+        ]),
+        Known::Truth => Predicate::any(vec![
+            field.atom(truth_test(true)),
+            field.atom(truth_test(false)),
+        ]),
+    };
+    Predicate::all(vec![known, Predicate::not(truth)])
+}
+
+fn truth_test(truth: bool) -> Test {
+    Test::Text {
+        op: TextOp::Equals,
+        value: truth.to_string(),
+        cased: false,
     }
 }
 
-/// Plans an expression over the columns of `schema`. A conversion in it gives NULL for what it cannot convert.
-pub(crate) fn physical(
-    state: &SessionState,
-    expr: Expr,
-    schema: SchemaRef,
-) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
-    let schema = Arc::new(DFSchema::try_from(schema)?);
-    let context = SimplifyContext::builder()
-        .with_schema(Arc::clone(&schema))
-        .with_config_options(Arc::clone(state.config_options()))
-        .build();
-    let coerced = ExprSimplifier::new(context.clone()).coerce(expr, &schema)?;
-    // `coalesce` and others are nothing but names for other expressions, and cannot be evaluated themselves.
-    let spelled_out = coerced.transform_up(|expr| {
-        let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
-            return Ok(Transformed::no(expr));
-        };
-        Ok(match func.simplify(args, &context)? {
-            ExprSimplifyResult::Simplified(expr) => Transformed::yes(expr),
-            ExprSimplifyResult::Original(args) => {
-                Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))
-            }
-        })
-    })?;
-    trying(state.create_physical_expr(spelled_out.data, &schema)?)
+/// Returns the number of a literal that text is compared with.
+fn number(field: &Tested, value: &Expr) -> Option<Number> {
+    literal_number(value).filter(|_| field.is_text)
 }
 
-/// Makes every conversion of the expression give NULL for what it cannot convert.
-fn trying(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
-    let tried = expr.transform_up(|expr| {
-        Ok(match expr.downcast_ref::<CastExpr>() {
-            Some(cast) => Transformed::yes(Arc::new(TryCastExpr::new(
-                Arc::clone(cast.expr()),
-                cast.cast_type().clone(),
-            )) as Arc<dyn PhysicalExpr>),
-            None => Transformed::no(expr),
-        })
-    })?;
-    Ok(tried.data)
-}
-
-fn text(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Literal(
-            ScalarValue::Utf8(Some(text))
-            | ScalarValue::LargeUtf8(Some(text))
-            | ScalarValue::Utf8View(Some(text)),
-            _,
-        ) => Some(text),
+fn number_op(op: Operator) -> Option<NumberOp> {
+    match op {
+        Operator::Lt => Some(NumberOp::Less),
+        Operator::LtEq => Some(NumberOp::LessOrEqual),
+        Operator::Gt => Some(NumberOp::Greater),
+        Operator::GtEq => Some(NumberOp::GreaterOrEqual),
         _ => None,
     }
 }
 
-fn equals(field: &Tested, value: &Expr) -> Option<Vec<Test>> {
+fn equals(field: &Tested, value: &Expr) -> Option<Asked> {
+    let number = literal_number(value);
     if field.is_text {
-        return Some(vec![text_test(TextOp::Equals, text(value)?, field)?]);
+        return match (literal_text(value), number, value) {
+            (Some(text), ..) => Some(Asked::of_any(vec![text_test(TextOp::Equals, text, field)?])),
+            (_, Some(number), _) => Some(Asked::of_number(NumberOp::Equal, number)),
+            (.., Expr::Literal(ScalarValue::Boolean(Some(truth)), _)) => {
+                Some(Asked::of_truth(*truth))
+            }
+            _ => None,
+        };
     }
-    let number = match value {
-        Expr::Literal(ScalarValue::Int64(Some(number)), _) => number.to_string(),
-        Expr::Literal(ScalarValue::UInt64(Some(number)), _) => number.to_string(),
-        _ => return None,
+    if !field.is_integer {
+        return None;
+    }
+    let number = match literal_text(value) {
+        Some(text) => Number::parse(text),
+        None => Some(number?),
     };
-    // A whole number is written in one way only.
-    field.is_integer.then(|| {
-        vec![Test::Text {
-            op: TextOp::Equals,
-            value: number,
-            cased: true,
-        }]
-    })
+    // A whole number is written in one way only, and nothing else is one.
+    let whole = number.and_then(|number| {
+        let signed = number_of_type(&number, &DataType::Int64);
+        signed.or_else(|| number_of_type(&number, &DataType::UInt64))?;
+        Some(number.to_string())
+    });
+    Some(Asked::of_any(
+        whole
+            .map(|value| Test::Text {
+                op: TextOp::Equals,
+                value,
+                cased: true,
+            })
+            .into_iter()
+            .collect(),
+    ))
+}
+
+/// Says whether a text may be the lower case of another, and is compared so without case.
+fn is_folded(text: &str) -> bool {
+    text.to_lowercase() == text && fold(text, true) == text
 }
 
 fn text_test(op: TextOp, value: &str, field: &Tested) -> Option<Test> {
     // Text in lower case never equals a value that is not.
-    (!field.folded || value.to_lowercase() == value).then(|| Test::Text {
+    (!field.folded || is_folded(value)).then(|| Test::Text {
         op,
         value: value.to_owned(),
         cased: !field.folded,
     })
 }
 
-fn like(pattern: &str, field: &Tested) -> Option<Test> {
-    if field.folded && pattern.to_lowercase() != pattern {
+fn like(pattern: &str, escape: Option<char>, folded: bool, field: &Tested) -> Option<Test> {
+    if field.folded && !folded && !is_folded(pattern) {
         return None;
     }
-    let mut parts: Vec<GlobPart> = Vec::new();
-    for letter in pattern.chars() {
-        match (letter, parts.last_mut()) {
-            ('%', Some(GlobPart::Any)) => {}
-            ('%', _) => parts.push(GlobPart::Any),
-            ('_', _) => parts.push(GlobPart::One),
-            (letter, Some(GlobPart::Literal(text))) => text.push(letter),
-            (letter, _) => parts.push(GlobPart::Literal(letter.to_string())),
-        }
-    }
-    Some(Test::glob(parts, !field.folded))
-}
-
-/// Returns a weaker condition that statistics can refute, for pruning: comparisons of columns with literals.
-pub(crate) fn prunable(expr: &Expr) -> Option<Expr> {
-    let is_column = |expr: &Expr| matches!(expr, Expr::Column(_));
-    let is_literal = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if !value.is_null());
-    match expr {
-        Expr::BinaryExpr(BinaryExpr {
-            left,
-            op: Operator::And,
-            right,
-        }) => match (prunable(left), prunable(right)) {
-            (Some(left), Some(right)) => Some(left.and(right)),
-            (left, right) => left.or(right),
-        },
-        Expr::BinaryExpr(BinaryExpr {
-            left,
-            op: Operator::Or,
-            right,
-        }) => Some(prunable(left)?.or(prunable(right)?)),
-        Expr::BinaryExpr(BinaryExpr {
-            left,
-            op: Operator::Eq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq,
-            right,
-        }) => ((is_column(left) && is_literal(right)) || (is_literal(left) && is_column(right)))
-            .then(|| expr.clone()),
-        Expr::InList(InList {
-            expr: inner,
-            list,
-            negated: false,
-        }) => (is_column(inner) && list.len() <= 32 && list.iter().all(is_literal))
-            .then(|| expr.clone()),
-        Expr::Between(Between {
-            expr: inner,
-            negated: false,
-            low,
-            high,
-        }) => (is_column(inner) && is_literal(low) && is_literal(high)).then(|| expr.clone()),
-        _ => None,
-    }
-}
-
-/// Returns how many comparisons a condition holds.
-pub(crate) fn comparisons(expr: &Expr) -> usize {
-    let mut count = 0;
-    let _ = expr.apply(|expr| {
-        count += usize::from(matches!(expr, Expr::InList(_) | Expr::Between(_))
-            || matches!(expr, Expr::BinaryExpr(binary) if !matches!(binary.op, Operator::And | Operator::Or)));
-        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
-    });
-    count
+    let folded = folded || field.folded;
+    let escape = escape.map(|escape| fold_char(escape, folded));
+    let parts = pattern_parts(&fold(pattern, folded), escape).ok()?;
+    Some(Test::glob(parts, !folded))
 }

@@ -12,7 +12,7 @@ use yagura_rules::predicate::{Atom, NumberOp, Reading, Test, TextOp};
 use yagura_rules::resolve::places;
 use yagura_rules::{Predicate, Resolved};
 
-use crate::predicate::comparisons;
+use crate::condition::comparisons;
 
 /// Comparisons above which evaluating them costs more than the prefilter saves by them.
 const MOST_COMPARISONS: usize = 16;
@@ -30,7 +30,7 @@ enum Needed {
 
 /// Returns what every event that any rule matches fulfils, as far as it can be refuted without reading values.
 ///
-/// `rules` are the predicates, and of SQL rules what [`crate::predicate::prunable`] leaves of them.
+/// `rules` are the predicates, and of SQL rules what `condition::prunable` leaves of them.
 pub(crate) fn common(
     state: &SessionState,
     rules: &[(&Predicate, Option<&Expr>)],

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::{DataType, Schema};
 use regex_syntax::hir::{Hir, HirKind};
 use yagura_core::FieldPath;
 
 use crate::fold::fold;
 use crate::predicate::{Atom, GlobPart, Number, NumberOp, Predicate, Test, TextOp};
 use crate::prefilter::values::required_literals;
+use crate::resolve::find;
 
 /// Something that an author should look at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +43,60 @@ pub fn remarks(predicate: &Predicate) -> Vec<Remark> {
     remarks.sort();
     remarks.dedup();
     remarks
+}
+
+/// Returns the tests that no value of their field's type can pass, with that type. Of lists, objects and JSON nothing is said:
+/// their members have types of their own.
+pub fn misfits<'a>(predicate: &'a Predicate, schema: &Schema) -> Vec<(&'a Atom, DataType)> {
+    let mut found = Vec::new();
+    predicate.atoms(&mut |atom| {
+        if let Some(source) = find(schema, &atom.field)
+            && source.json.is_empty()
+        {
+            let data_type = match source.data_type {
+                DataType::Dictionary(_, value) => *value,
+                other => other,
+            };
+            if !can_pass(&atom.test, &data_type) {
+                found.push((&**atom, data_type));
+            }
+        }
+    });
+    found
+}
+
+fn can_pass(test: &Test, data_type: &DataType) -> bool {
+    let is_number = data_type.is_numeric();
+    let is_truth = *data_type == DataType::Boolean;
+    let is_time = matches!(
+        data_type,
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64
+    );
+    if !is_number && !is_truth && !is_time {
+        return true;
+    }
+    match test {
+        Test::Cidr(_) => false,
+        Test::Number(..) => is_number,
+        Test::Truth(_) => is_truth,
+        Test::Moment(..) => !is_truth,
+        Test::Text { value, .. } if data_type.is_integer() => {
+            value.chars().all(|c| c.is_ascii_digit() || c == '-')
+        }
+        Test::Text { value, cased, .. } if is_truth => ["true", "false"].iter().any(|truth| {
+            let value = if *cased {
+                value.clone()
+            } else {
+                value.to_lowercase()
+            };
+            truth.contains(&value)
+        }),
+        Test::Glob { parts, .. } if data_type.is_integer() => parts.iter().all(|part| match part {
+            GlobPart::Literal(text) => text.chars().all(|c| c.is_ascii_digit() || c == '-'),
+            GlobPart::Any | GlobPart::One => true,
+        }),
+        _ => true,
+    }
 }
 
 /// Returns a text that is equal for predicates that say the same in another order.
@@ -236,6 +292,23 @@ mod tests {
             [Remark::OnlyNegations]
         );
         assert!(remarks(&Predicate::All(vec![equals("a"), equals("a")])).is_empty());
+        let schema = Schema::new(vec![arrow::datatypes::Field::new(
+            "f",
+            DataType::Int32,
+            true,
+        )]);
+        let misfit = |test: Test| !misfits(&atom(test), &schema).is_empty();
+        assert!(misfit(Test::Cidr("10.0.0.0/8".parse().unwrap())));
+        assert!(misfit(Test::Truth(true)));
+        assert!(!misfits(&equals("abc"), &schema).is_empty());
+        assert!(misfits(&equals("-15"), &schema).is_empty());
+        assert!(!misfit(Test::Exists));
+        let text = Schema::new(vec![arrow::datatypes::Field::new(
+            "f",
+            DataType::Utf8,
+            true,
+        )]);
+        assert!(misfits(&equals("abc"), &text).is_empty());
         let regex = |pattern: &str| remarks(&atom(Test::Regex(pattern.into())));
         assert!(matches!(
             regex("[a-z]+.*").as_slice(),

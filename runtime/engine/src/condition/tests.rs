@@ -9,6 +9,8 @@ use datafusion::arrow::datatypes::Int32Type;
 use datafusion::execution::context::SessionContext;
 use yagura_rules::{Matches, Methods, PrefilterState, Program};
 
+mod types;
+
 fn events() -> RecordBatch {
     let who = StructArray::from(vec![(
         Arc::new(Field::new("name", DataType::Utf8, true)),
@@ -236,7 +238,7 @@ fn what_fails_for_a_value_fails_for_each_event_with_it() {
 fn what_cannot_be_judged_says_why() {
     for (text, want) in [
         ("Name =", "is not a SQL condition"),
-        ("Name", "not a truth value"),
+        ("id.port", "not a truth value"),
         ("Nmae = 'a'", "did you mean `Name`?"),
         ("Name = 'a' AND random() > 0.5", "`random`"),
         ("sum(id.port) > 1", "aggregate `sum`"),

@@ -1,0 +1,145 @@
+//! Conditions without an atom form, as expressions of DataFusion that are evaluated row by row where a batch fails.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    ArrayRef, AsArray, BooleanBufferBuilder, BooleanBuilder, RecordBatch, RecordBatchOptions,
+};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
+use yagura_core::pack::without_controls;
+use yagura_rules::predicate::{FailedRows, Judged, RowJudge};
+
+use super::first_line;
+use super::typed::typed;
+
+/// An expression of DataFusion over some columns.
+#[derive(Debug)]
+pub(crate) struct Physical {
+    pub(crate) expr: Arc<dyn PhysicalExpr>,
+    pub(crate) schema: SchemaRef,
+}
+
+impl Physical {
+    /// Evaluates the expression of the rows from `first` on, and adds the truth of each, with those that it fails on,
+    /// whatever stands beside them, to what is told.
+    fn judge_each(&self, batch: &RecordBatch, first: usize, told: &mut Told) {
+        let rows = batch.num_rows();
+        if rows == 0 {
+            return;
+        }
+        let judged = self
+            .expr
+            .evaluate(batch)
+            .and_then(|value| value.into_array(rows));
+        match judged {
+            // A part that is NULL whatever the event says has no type of its own.
+            Ok(judged) => match judged.as_boolean_opt() {
+                Some(judged) => told.truth.append_array(judged),
+                None => told.truth.append_nulls(rows),
+            },
+            Err(error) if rows == 1 => {
+                told.truth.append_nulls(rows);
+                told.failed.push(first);
+                // It may quote the event.
+                let reason = || without_controls(&first_line(&error));
+                let short = || reason().chars().take(LONGEST_REASON).collect();
+                told.reason.get_or_insert_with(short);
+            }
+            Err(_) => {
+                let half = rows / 2;
+                self.judge_each(&batch.slice(0, half), first, told);
+                self.judge_each(&batch.slice(half, rows - half), first + half, told);
+            }
+        }
+    }
+}
+
+/// Characters that are told of why an expression fails.
+const LONGEST_REASON: usize = 200;
+
+/// What was judged of a batch so far.
+#[derive(Default)]
+struct Told {
+    truth: BooleanBuilder,
+    failed: Vec<usize>,
+    /// Why the first of these failed.
+    reason: Option<String>,
+}
+
+impl RowJudge for Physical {
+    fn judge(&self, columns: &[ArrayRef], rows: usize) -> Result<Judged, ArrowError> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(
+            Arc::clone(&self.schema),
+            columns.to_vec(),
+            &options,
+        )?;
+        let mut told = Told::default();
+        self.judge_each(&batch, 0, &mut told);
+        Ok(Judged {
+            truth: told.truth.finish(),
+            failed: told.reason.map(|reason| {
+                let mut failed = BooleanBufferBuilder::new(rows);
+                failed.append_n(rows, false);
+                for row in told.failed {
+                    failed.set_bit(row, true);
+                }
+                FailedRows {
+                    rows: failed.finish(),
+                    reason,
+                }
+            }),
+        })
+    }
+}
+
+/// Plans an expression over the columns of `schema`. A conversion in it gives NULL for what it cannot convert.
+pub(crate) fn physical(
+    state: &SessionState,
+    expr: Expr,
+    schema: SchemaRef,
+) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    let schema = Arc::new(DFSchema::try_from(schema)?);
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::clone(&schema))
+        .with_config_options(Arc::clone(state.config_options()))
+        .build();
+    let coerced = ExprSimplifier::new(context.clone()).coerce(typed(expr, &schema)?, &schema)?;
+    // `coalesce` and others are nothing but names for other expressions, and cannot be evaluated themselves.
+    let spelled_out = coerced.transform_up(|expr| {
+        let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
+            return Ok(Transformed::no(expr));
+        };
+        Ok(match func.simplify(args, &context)? {
+            ExprSimplifyResult::Simplified(expr) => Transformed::yes(expr),
+            ExprSimplifyResult::Original(args) => {
+                Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))
+            }
+        })
+    })?;
+    trying(state.create_physical_expr(spelled_out.data, &schema)?)
+}
+
+/// Makes every conversion of the expression give NULL for what it cannot convert.
+fn trying(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    let tried = expr.transform_up(|expr| {
+        Ok(match expr.downcast_ref::<CastExpr>() {
+            Some(cast) => Transformed::yes(Arc::new(TryCastExpr::new(
+                Arc::clone(cast.expr()),
+                cast.cast_type().clone(),
+            )) as Arc<dyn PhysicalExpr>),
+            None => Transformed::no(expr),
+        })
+    })?;
+    Ok(tried.data)
+}

@@ -1,0 +1,160 @@
+//! What a condition asks of a table and cannot get: comparisons of types that are never equal, patterns that say something else
+//! than their author may think.
+
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::{Between, InList, Like};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+use regex::Regex;
+use yagura_rules::predicate::Number;
+
+use crate::condition::{
+    Class, is_comparison, literal_number, literal_text, time_of_type, truth_of,
+};
+use crate::sample::plain_type;
+
+/// Returns what an author should look at in a condition over these columns, in words.
+pub(crate) fn oddities(expr: &Expr, scan: &Schema) -> Vec<String> {
+    let Ok(schema) = DFSchema::try_from(scan.clone()) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let truths = |expr: &Expr, found: &mut Vec<String>| {
+        if let Some(DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) =
+            expr.get_type(&schema).ok().map(value_type)
+        {
+            found.push(format!(
+                "takes `{}`, which is text, for a truth value: it is true for the text `true` alone",
+                name(expr)
+            ));
+        }
+    };
+    truths(expr, &mut found);
+    // It is the closure alone that can fail.
+    let _ = expr.apply(|expr| {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+                Operator::And | Operator::Or => {
+                    truths(left, &mut found);
+                    truths(right, &mut found);
+                }
+                Operator::RegexMatch
+                | Operator::RegexIMatch
+                | Operator::RegexNotMatch
+                | Operator::RegexNotIMatch => found.extend(bad_regex(right)),
+                op if is_comparison(*op) => {
+                    found.extend(never(left, right, &schema));
+                    found.extend(never(right, left, &schema));
+                }
+                _ => {}
+            },
+            Expr::Not(inner) => truths(inner, &mut found),
+            Expr::InList(InList { expr, list, .. }) => {
+                found.extend(list.iter().filter_map(|value| never(expr, value, &schema)));
+            }
+            Expr::Between(Between {
+                expr, low, high, ..
+            }) => found.extend(
+                [low, high]
+                    .into_iter()
+                    .filter_map(|to| never(expr, to, &schema)),
+            ),
+            Expr::Like(like) => found.extend(pattern(like)),
+            Expr::ScalarFunction(call)
+                if matches!(
+                    call.func.name(),
+                    "regexp_like" | "regexp_match" | "regexp_count" | "regexp_replace"
+                ) =>
+            {
+                found.extend(call.args.get(1).and_then(bad_regex));
+            }
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found.dedup();
+    found
+}
+
+fn value_type(data_type: DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, value) => *value,
+        other => other,
+    }
+}
+
+/// Says that no value of the type of `of` is what the literal says.
+fn never(of: &Expr, literal: &Expr, schema: &DFSchema) -> Option<String> {
+    let Expr::Literal(value, _) = literal else {
+        // A minus may stand before a number.
+        return None;
+    };
+    if value.is_null() || matches!(of, Expr::Literal(..)) {
+        return None;
+    }
+    let data_type = value_type(of.get_type(schema).ok()?);
+    let text = literal_text(literal);
+    let is_truth = matches!(value, ScalarValue::Boolean(_));
+    let is_number = literal_number(literal).is_some();
+    let lacks = match (Class::of(&data_type), text) {
+        (Class::Number, Some(text)) => Number::parse(text).is_none().then_some("a number"),
+        (Class::Truth, Some(text)) => truth_of(text).is_none().then_some("true or false"),
+        (Class::Time, Some(text)) => time_of_type(text, &data_type).is_none().then_some("a time"),
+        (Class::Number, None) => is_truth.then_some("a number"),
+        (Class::Truth, None) => is_number.then_some("true or false"),
+        (Class::Time, None) => (is_number || is_truth).then_some("a time"),
+        (Class::Other, None) => (is_number || is_truth).then_some("text"),
+        _ => None,
+    }?;
+    let written = match text {
+        Some(text) => format!("'{text}'"),
+        None => {
+            literal_number(literal).map_or_else(|| value.to_string(), |number| number.to_string())
+        }
+    };
+    Some(format!(
+        "compares `{}` ({}) with {written}, which is not {lacks}: no event is equal to it",
+        name(of),
+        plain_type(&data_type)
+    ))
+}
+
+fn pattern(like: &Like) -> Option<String> {
+    let text = literal_text(&like.pattern)?;
+    if like.escape_char.is_some() {
+        return None;
+    }
+    let word = if like.case_insensitive {
+        "ILIKE"
+    } else {
+        "LIKE"
+    };
+    if text.contains("\\%") || text.contains("\\_") {
+        return Some(format!(
+            "has a backslash before `%` or `_` in {word} '{text}': a backslash is a character like any other there; \
+             write {word} '{text}' ESCAPE '\\' if the sign itself is meant"
+        ));
+    }
+    text.contains("\\\\").then(|| {
+        format!(
+            "has two backslashes in {word} '{text}', which find two: a backslash is a character like any other there; \
+             write one to find one"
+        )
+    })
+}
+
+fn bad_regex(pattern: &Expr) -> Option<String> {
+    let text = literal_text(pattern)?;
+    Regex::new(text).is_err().then(|| {
+        format!("has '{text}', which is not a regular expression: no event can be evaluated")
+    })
+}
+
+fn name(expr: &Expr) -> String {
+    let text = expr.human_display().to_string();
+    let path = text
+        .strip_prefix("path(")
+        .and_then(|rest| rest.split_once(')'));
+    path.map_or_else(|| text.clone(), |(path, _)| path.to_owned())
+}
