@@ -24,8 +24,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility, lit};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{self, Ident, VisitMut, VisitorMut};
 use yagura_core::FieldPath;
-use yagura_rules::resolve::places;
 use yagura_rules::predicate::Number;
+use yagura_rules::resolve::places;
 use yagura_rules::{Predicate, ResolveError, Resolved, resolve};
 
 use crate::event_path::EventPath;

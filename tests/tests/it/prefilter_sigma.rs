@@ -135,12 +135,18 @@ fn by_prefilter(
     let predicates: Vec<Predicate> = load
         .rules
         .iter()
-        .map(
-            |rule| match translate(rule, &load.filters_of(&rule.rule), &map, whole.schema_ref()) {
+        .map(|rule| {
+            match translate(
+                rule,
+                &load.filters_of(&rule.rule),
+                &map,
+                whole.schema_ref(),
+                false,
+            ) {
                 Ok(translated) => translated.predicate,
                 Err(error) => panic!("{}: {error:?}", rule.rule.title),
-            },
-        )
+            }
+        })
         .collect();
     let program = Program::compile(whole.schema_ref(), &predicates, methods).unwrap();
     let mut state = PrefilterState::new(&program);
@@ -393,7 +399,7 @@ fn what_cannot_run_says_where_and_why() {
         ));
         let problem = match load.rules.first() {
             None => load.problems[0].clone(),
-            Some(rule) => translate(rule, &[], &map(), &schema)
+            Some(rule) => translate(rule, &[], &map(), &schema, false)
                 .unwrap_err()
                 .in_file(&rule.file),
         };
