@@ -290,14 +290,14 @@ fn shipped_field_maps_know_the_makers_that_rules_are_about() {
             "opencanary",
             "product: opencanary\n  category: application",
             "logtype: 5001",
-            r#"{"dst_host":"10.0.0.9","dst_port":22,"utc_time":"2026-03-01 00:00:00.000000","logdata":{"USERNAME":"root"},"logtype":5001,"node_id":"canary-1","src_host":"10.0.0.5","src_port":4}"#,
+            r#"{"@timestamp":"2026-03-01T00:00:00Z","dst_host":"10.0.0.9","dst_port":22,"utc_time":"2026-03-01 00:00:00.000000","logdata":{"USERNAME":"root"},"logtype":5001,"node_id":"canary-1","src_host":"10.0.0.5","src_port":4}"#,
             "10.0.0.5",
         ),
         (
             "kubernetes",
             "product: kubernetes\n  service: audit",
             "verb: create\n    objectRef.resource: pods\n    apiGroup: ''\n    capabilities: '*'",
-            r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a-1","stage":"ResponseComplete","requestURI":"/api/v1/pods","verb":"create","user":{"username":"eve"},"sourceIPs":["10.0.0.5"],"objectRef":{"resource":"pods","apiGroup":""},"requestObject":{"spec":{"containers":[{"name":"c","securityContext":{"capabilities":{"add":["SYS_ADMIN"]}}}]}},"requestReceivedTimestamp":"2026-03-01T00:00:00.000000Z"}"#,
+            r#"{"@timestamp":"2026-03-01T00:00:00Z","kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a-1","stage":"ResponseComplete","requestURI":"/api/v1/pods","verb":"create","user":{"username":"eve"},"sourceIPs":["10.0.0.5"],"objectRef":{"resource":"pods","apiGroup":""},"requestObject":{"spec":{"containers":[{"name":"c","securityContext":{"capabilities":{"add":["SYS_ADMIN"]}}}]}},"requestReceivedTimestamp":"2026-03-01T00:00:00.000000Z"}"#,
             "eve",
         ),
         (
