@@ -107,7 +107,7 @@ fn rules_run_from_files_of_all_kinds_and_say_what_is_wrong_beside_them() {
     );
     assert_eq!(alerts[1][1], "medium");
     for want in [
-        "several.yml:9: Missing required field 'detection'",
+        "several.yml:10: Missing required field 'detection'",
         "tab.yml:2: a tab indents this line",
         "level.yml:3: `level` is `severe`, and must be informational, low, medium, high or critical; the rule runs as medium",
     ] {
@@ -121,7 +121,7 @@ fn rules_run_from_files_of_all_kinds_and_say_what_is_wrong_beside_them() {
         all.contains("level.yml:3: warning: `level` is `severe`"),
         "{all}"
     );
-    assert!(all.contains("several.yml:9: error:"), "{all}");
+    assert!(all.contains("several.yml:10: error:"), "{all}");
 }
 
 #[test]

@@ -162,8 +162,7 @@ impl Joiner<'_> {
                             Ok(path) => found.push((rule.id.clone(), name.as_str(), path)),
                             Err(reason) => {
                                 // A path that the table lacks has no value: such findings are left out.
-                                let path = FieldPath::new(vec![own.clone()]);
-                                let path = path.ok_or_else(|| reason.clone())?;
+                                let path = site.lacked(own).ok_or_else(|| reason.clone())?;
                                 found.push((rule.id.clone(), name.as_str(), path.clone()));
                                 lacking.push((site, path, reason));
                             }
@@ -229,6 +228,15 @@ impl Site<'_> {
         let of =
             |map: &&FieldMap| map.names_of(name, &self.source.rule.logsource, self.place.schema);
         distinct(maps.flat_map(of))
+    }
+
+    /// Returns a path that the table lacks, named like a field of Sigma's.
+    fn lacked(&self, name: &str) -> Option<FieldPath> {
+        let mut path = FieldPath::new(vec![name.to_owned()])?;
+        while find(self.place.schema, &path).is_some() {
+            path = FieldPath::new(vec![format!("{}'", path.segments()[0])])?;
+        }
+        Some(path)
     }
 
     /// Returns where a field of Sigma's is in the rule's events.

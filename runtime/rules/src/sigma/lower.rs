@@ -248,7 +248,7 @@ impl Lower<'_> {
             self.fields
                 .searched()
                 .iter()
-                .map(move |field| Predicate::atom(field.clone(), Reading::Members, test.clone()))
+                .map(move |field| Predicate::atom(field.clone(), Reading::Anywhere, test.clone()))
         });
         Ok(Predicate::any(atoms.collect()))
     }
