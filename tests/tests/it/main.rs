@@ -12,6 +12,7 @@
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `hostile_languages` – the same in Go and Python.
+//! * `ingest_identity` – `yagura ingest` at once, killed and repeated: each event once, no column lost.
 //! * `keyed_detectors` – detectors that remember, over tables: the same whatever the objects, partitions, batches and steps.
 //! * `keyed_state` – detectors that remember something of each partition key, and what is left of it when they fail.
 //! * `live_identity` – tables that grow in random steps settle the alerts of one run over all of them.
@@ -60,6 +61,8 @@ mod faults;
 mod hostile_guests;
 #[cfg(test)]
 mod hostile_languages;
+#[cfg(test)]
+mod ingest_identity;
 #[cfg(test)]
 mod keyed_detectors;
 #[cfg(test)]

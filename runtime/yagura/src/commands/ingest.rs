@@ -36,10 +36,10 @@ pub(crate) struct Arguments {
     /// Shipped schema of a new table, for instance aws_cloudtrail [default: that of the table's name]
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
-    /// Append lines that are no events to this file [default: keep them under _rejected in the table]
+    /// Append lines that are not events to this file [default: keep them below _rejected in the table]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// End with the first line that is no event, or the first file that cannot be read
+    /// End at the first line that is not an event, or the first file that cannot be read
     #[arg(long)]
     strict: bool,
     /// Ingest files once more that were ingested before: their events are then in the table twice
@@ -58,8 +58,8 @@ Every event becomes one row with its source text in `raw`. A file is known by it
 over and named, also under another name, compressed otherwise, in another folder, or as the beginning of a file that has grown.
 This holds after a kill, and for several ingests at once. --again ingests it once more.
 
-A line that is no event is named and kept, and the others are ingested. In folders, hidden files and files that are no logs are
-passed over and named. Events without a readable time are kept, counted and left out by rules.
+A line that is not an event is named and kept, and the others are ingested. In folders, hidden files and files that are not logs
+are passed over and named. Events without a readable time are kept, counted and left out by rules.
 
 Exit codes: 0 success; 3 a file or a line could not be read (not with --rejects, for lines), or the arguments are wrong.";
 
@@ -284,7 +284,7 @@ fn report_events(report: &IngestReport, err: &mut impl Write) -> io::Result<()> 
     Ok(())
 }
 
-/// Names lines that are no events and says where they are; false unless a file was given for them.
+/// Names lines that are not events and says where they are; false unless a file was given for them.
 fn report_bad_lines(
     report: &IngestReport,
     rejects: Option<&Path>,
@@ -293,19 +293,22 @@ fn report_bad_lines(
     if report.rejected == 0 {
         return Ok(true);
     }
+    let (what, them) = match report.rejected {
+        1 => ("1 line is not an event; it".to_owned(), "is"),
+        many => (
+            format!("{} lines are not events; they", number(many)),
+            "are",
+        ),
+    };
     let (severity, place) = match rejects {
         Some(file) => ("warning", format!("went to {}", file.display())),
         None => (
             "error",
             format!(
-                "are kept in {} (--rejects FILE appends them to a file, --strict ends with the first)",
+                "{them} kept in {} (--rejects FILE appends such lines to a file)",
                 report.kept.join(", ")
             ),
         ),
-    };
-    let what = match report.rejected {
-        1 => "1 line is no event and".to_owned(),
-        many => format!("{} lines are no events and", number(many)),
     };
     for line in &report.counts.bad_lines {
         writeln!(err, "{severity}: {line}")?;
