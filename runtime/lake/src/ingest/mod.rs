@@ -13,6 +13,7 @@
 //! step ([`ledger`]).
 
 mod chunk;
+mod compare;
 mod encode;
 mod error;
 mod event;

@@ -11,6 +11,7 @@ use yagura_core::Timestamp;
 use yagura_core::names::did_you_mean;
 
 use super::chunk::{Chunk, Gatherer};
+use super::compare::{compare, copied};
 use super::encode::day_name;
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
@@ -185,7 +186,12 @@ impl Reading<'_> {
                     source = self.open(&input, name)?;
                     self.file.is_lasting = false;
                 }
-                if self.is_known(source, like) {
+                let compared = compare(source, like);
+                self.file.before = compared.before;
+                if compared.is_shorter {
+                    self.report.shorter.push(name.to_owned());
+                }
+                if compared.is_whole {
                     self.pass_over(name);
                     return Ok(());
                 }
@@ -253,35 +259,6 @@ impl Reading<'_> {
         like.any(|entry| entry.end == end)
     }
 
-    /// Finds how far the file was read before, and says whether nothing but blanks follows. `like` is in the order of ends.
-    fn is_known(&mut self, mut source: Source, like: Vec<Entry>) -> bool {
-        let mut prefix = Prefix::default();
-        let mut certain = Vec::new();
-        let (mut last, mut only_blanks_since) = (0, true);
-        let mut is_shorter = false;
-        for entry in like {
-            // What cannot be read is met again by who reads the events.
-            match read_up_to(&mut source, entry.end, &mut prefix) {
-                Ok(only_blanks) => only_blanks_since &= only_blanks,
-                Err(_) => return false,
-            }
-            if prefix.end < entry.end {
-                is_shorter = true;
-                break;
-            }
-            if prefix.digest() == entry.digest {
-                (last, only_blanks_since) = (entry.end, true);
-                certain.push(entry);
-            }
-        }
-        self.file.before = Before::of(certain);
-        let is_known = self.file.before.end == last && only_blanks_since;
-        if is_shorter && !is_known {
-            self.report.shorter.push(self.file.name.clone());
-        }
-        is_known && last > 0 && self.file.before.parts.is_empty() && has_only_blanks(&mut source)
-    }
-
     /// Adds the events of a piece; keeps what in it is none.
     fn piece(&mut self, piece: Piece<'_>) -> Result<(), IngestError> {
         let end = piece.prefix.end;
@@ -313,7 +290,11 @@ impl Reading<'_> {
             self.file.done = Some(piece.prefix.clone());
             return Ok(());
         }
-        let text = String::from_utf8_lossy(bytes);
+        // Much faster than a lossy reading where there is nothing to lose.
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(bytes),
+        };
         let mut torn_at = None;
         let has_zeros = bytes.contains(&0);
         self.file.zeros += if has_zeros { zeros(bytes) } else { 0 };
@@ -563,55 +544,8 @@ fn failure(error: SplitError<IngestError>, name: &str, limit: usize) -> IngestEr
     }
 }
 
-/// Reads on until `end` bytes were read, and says whether they were blanks.
-fn read_up_to(source: &mut Source, end: u64, prefix: &mut Prefix) -> io::Result<bool> {
-    let mut only_blanks = true;
-    while prefix.end < end {
-        let available = source.bytes.fill_buf()?;
-        let missing = usize::try_from(end - prefix.end).unwrap_or(usize::MAX);
-        let count = available.len().min(missing);
-        if count == 0 {
-            break;
-        }
-        let read = &available[..count];
-        only_blanks = only_blanks && read.iter().all(|byte| super::kinds::is_blank(*byte));
-        prefix.extend(read);
-        source.bytes.consume(count);
-    }
-    Ok(only_blanks)
-}
-
-fn has_only_blanks(source: &mut Source) -> bool {
-    loop {
-        let Ok(available) = source.bytes.fill_buf() else {
-            return false;
-        };
-        if available.is_empty() {
-            return true;
-        }
-        if !available.iter().all(|byte| super::kinds::is_blank(*byte)) {
-            return false;
-        }
-        let count = available.len();
-        source.bytes.consume(count);
-    }
-}
-
 fn zeros(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte == 0).count() as u64
-}
-
-/// Copies what can be read once only into a file that nobody else sees.
-fn copied(source: &mut Source, name: &str) -> Result<std::fs::File, IngestError> {
-    let mut copy = || {
-        let mut file = tempfile::tempfile()?;
-        io::copy(&mut source.bytes, &mut file)?;
-        Ok(file)
-    };
-    copy().map_err(|source| IngestError::Copy {
-        file: name.to_owned(),
-        source,
-    })
 }
 
 /// Returns the start of a value, on one line.

@@ -431,6 +431,10 @@ fn broken_files_are_named() {
         report.events > 1_900 && report.failed.len() == 1,
         "{report:?}"
     );
+    let again = lake
+        .run(lenient(&lake), &[lake.directory.path().join("cut")])
+        .unwrap();
+    assert_eq!((again.events, again.failed.len()), (0, 1));
     let whole = lake.file("whole", &gzip);
     let report = lake.run(lenient(&lake), &[whole]).unwrap();
     assert_eq!(report.grown.len(), 1);

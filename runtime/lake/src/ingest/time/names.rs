@@ -137,19 +137,28 @@ const PATHS: [&[&str]; 17] = [
     &["event", "timestamp"],
 ];
 
-/// Ranks of the keys, by their length: most members of an event are none of them, which their length nearly says.
+/// Ranks of the keys, by their length and first letter: most members of an event are none of them, which these nearly say.
 static RANKS: LazyLock<Vec<Vec<(&str, usize)>>> = LazyLock::new(|| {
-    let longest = KEYS.iter().map(|key| key.len()).max().unwrap_or_default();
-    let mut ranks = vec![Vec::new(); longest + 1];
+    let mut ranks = vec![Vec::new(); (LONGEST + 1) * LETTERS];
     for (rank, key) in KEYS.iter().enumerate() {
-        ranks[key.len()].push((*key, rank));
+        if let Some(same) = place(key).and_then(|place| ranks.get_mut(place)) {
+            same.push((*key, rank));
+        }
     }
     ranks
 });
+/// Keys that are longer are looked for by [`LIKENESSES`] alone.
+const LONGEST: usize = 47;
+const LETTERS: usize = 32;
+
+fn place(key: &str) -> Option<usize> {
+    let first = *key.as_bytes().first()?;
+    (key.len() <= LONGEST).then(|| key.len() * LETTERS + usize::from(first) % LETTERS)
+}
 
 fn rank(key: &str) -> Option<usize> {
-    let same_length = RANKS.get(key.len())?;
-    let found = same_length.iter().find(|(known, _)| *known == key)?;
+    let alike = RANKS.get(place(key)?)?;
+    let found = alike.iter().find(|(known, _)| *known == key)?;
     Some(found.1)
 }
 
