@@ -3,6 +3,7 @@
 mod correlation;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
@@ -78,6 +79,12 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
             file: note.file.clone(),
             reason: note.to_string(),
         }));
+    let unread = unread_windows(input, schemas).into_iter();
+    placed.notes.extend(unread.map(|reason| NotRun {
+        rule: String::new(),
+        file: PathBuf::new(),
+        reason,
+    }));
     let mut sites: Vec<Vec<Site<'_>>> = Vec::with_capacity(input.load.rules.len());
     for source in &input.load.rules {
         sites.push(Vec::new());
@@ -388,7 +395,7 @@ impl<'a> Reading<'a> {
 /// Returns what looks like Windows event logs and cannot be read as such, with the next step; nothing where all is well.
 ///
 /// Rules for Windows would match nothing in such a table.
-pub fn unread_windows(input: &SigmaInput, schemas: &[(String, Schema)]) -> Vec<String> {
+fn unread_windows(input: &SigmaInput, schemas: &[(String, Schema)]) -> Vec<String> {
     /// Names that tools give to what every Windows event has, without case, `_` and `.`.
     const IDS: [&str; 4] = ["eventid", "eventcode", "eventidentifier", "winlog"];
     const OTHERS: [&str; 8] = [

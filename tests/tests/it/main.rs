@@ -19,6 +19,7 @@
 //! * `pack_tests` – `yagura test`: what passes, what fails, and what is said of it.
 //! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
 //! * `prefilter_sql` – the prefilter against DataFusion judging each rule alone.
+//! * `real_forms` – SigmaHQ's rules over real Windows events in every form in which tools write them, against rsigma.
 //! * `real_logs` – real logs, which are not part of the project: none lost, none invented.
 //! * `real_sigma` – SigmaHQ's rules over real Windows events, which are not part of the project, against rsigma.
 //! * `rests` – rules that fail or are slow in a service: they rest, which is seen, lasts over a crash, and ends.
@@ -76,6 +77,7 @@ mod prefilter_sigma;
 #[cfg(test)]
 mod prefilter_sql;
 #[cfg(test)]
+mod real_forms;
 mod real_logs;
 #[cfg(test)]
 mod real_sigma;

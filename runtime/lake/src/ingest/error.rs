@@ -150,6 +150,15 @@ pub enum IngestError {
         #[source]
         source: std::io::Error,
     },
+    /// The file for rejected lines is to be read as well.
+    #[error(
+        "`{}` is given both as a file of logs and for rejected lines: give another file after --rejects",
+        file.display()
+    )]
+    RejectsRead {
+        /// The file.
+        file: PathBuf,
+    },
     /// Parquet cannot be made of a chunk.
     #[error("cannot encode `{object}` as Parquet")]
     Encode {

@@ -60,7 +60,7 @@ pub(crate) fn find<'a, S: AsRef<str>>(members: &[Member<'a>], path: &[S]) -> Opt
 }
 
 /// Returns the narrowest kind that holds a JSON value other than `null`, and whether it is an integer beyond ±2⁵³. What is
-/// no JSON (`NaN`, `007`, `0x1f`) is text.
+/// not JSON (`NaN`, `007`, `0x1f`) is text.
 pub(crate) fn kind_of(value: &str) -> (ColumnKind, bool) {
     const WIDE: u64 = 1 << 53;
     match value.as_bytes() {

@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_json_is_named() {
+    fn other_files_are_named() {
         for (start, found) in [
             (
                 b"Mar  1 00:00:01 host sshd[1]: Failed\n".as_slice(),

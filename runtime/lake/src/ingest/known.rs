@@ -12,7 +12,7 @@ use super::split::Prefix;
 /// How many bytes of a source lead to its entries.
 pub(crate) const HEAD: usize = 256;
 
-/// What was read of a source, from its start.
+/// The bytes of a source that were read, from its start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Entry {
     /// Digest of the first [`HEAD`] bytes; of all, if they are fewer.

@@ -37,7 +37,7 @@ pub(crate) struct Ledger {
     known: Arc<Known>,
 }
 
-/// What is written in one step.
+/// The objects and entries of one step.
 pub(crate) struct Commit<'c> {
     pub(crate) parts: &'c [Part],
     pub(crate) objects: Vec<EncodedFile>,
@@ -164,7 +164,7 @@ impl Ledger {
                 };
                 for line in lines {
                     let entry = Entry::of_line(line).ok_or_else(|| {
-                        self.damaged(&meta.location, "it has a line that is no entry")
+                        self.damaged(&meta.location, "it has a line that is not an entry")
                     })?;
                     if Arc::make_mut(&mut self.known).insert(entry.clone()) {
                         news.push(entry);
@@ -192,7 +192,7 @@ impl Ledger {
                 let (from, line) = rest.split_once(' ')?;
                 Some((from.parse::<u64>().ok()?, Entry::of_line(line)?))
             });
-            let wrong = || self.damaged(&pending.prefix, "it has a line that is no entry");
+            let wrong = || self.damaged(&pending.prefix, "it has a line that is not an entry");
             parts.push(part.ok_or_else(wrong)?);
         }
         let mut days = BTreeSet::new();

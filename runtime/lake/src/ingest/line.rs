@@ -15,7 +15,7 @@ pub(crate) enum Found<'t> {
     Wrong(Wrong<'t>),
 }
 
-/// A stretch of a piece that is no event.
+/// A stretch of a piece that is not an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wrong<'t> {
     pub(crate) text: &'t str,
@@ -53,6 +53,9 @@ pub(crate) fn scan(text: &str) -> Vec<Found<'_>> {
             Ok((length, events)) => {
                 found.extend(events);
                 at += length;
+                // The elements of an array whose brackets are on other lines, or nowhere.
+                at += blanks(&text[at..]);
+                at += usize::from(text[at..].starts_with(','));
             }
             Err(error) => {
                 let rest = &text[at..];
@@ -72,7 +75,7 @@ pub(crate) fn scan(text: &str) -> Vec<Found<'_>> {
     }
 }
 
-/// Reads one value, and returns its length and its events. A value of which a part is no event has none, so that none is in two
+/// Reads one value, and returns its length and its events. A value of which a part is not an event has none, so that none is in two
 /// places.
 fn value(text: &str) -> Result<(usize, Vec<Found<'_>>), JsonError> {
     let mut cursor = Cursor::new(text);
@@ -154,6 +157,8 @@ mod tests {
             format!("{{\"Records\":[{a},{b}]}}"),
             format!("{{\"Records\":[{a}]}}{b}"),
             format!("[]{a}[{b}]"),
+            format!("{a},{b},"),
+            format!("{a} , {b} ,"),
         ] {
             assert_eq!(shown(&text), [a, b], "{text}");
         }

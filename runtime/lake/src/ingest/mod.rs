@@ -51,9 +51,9 @@ use encode::EncodedFile;
 use known::{Entry, Known};
 use ledger::{Commit, Ledger};
 use read::{Batch, Step, Task};
-use source::Listed;
+use source::{Listed, Listing};
 
-/// Folder below the table for lines that are no events.
+/// Folder below the table for lines that are not events.
 const REJECTED: &str = "_rejected";
 
 /// The form of raw logs.
@@ -83,9 +83,9 @@ pub struct IngestOptions {
     pub schema: Option<String>,
     /// Where events are expected in time; absent for what the table says.
     pub time_bounds: Option<TimeBounds>,
-    /// The file that lines which are no events are appended to; without it they are kept beside the table.
+    /// The file that lines that are not events are appended to; without it they are kept beside the table.
     pub rejects: Option<PathBuf>,
-    /// Whether the first line that is no event, and the first file that cannot be read, ends the ingest.
+    /// Whether the first line that is not an event, and the first file that cannot be read, ends the ingest.
     pub strict: bool,
     /// Whether sources that are in the table are ingested once more.
     pub again: bool,
@@ -159,10 +159,14 @@ pub async fn ingest(
     if options.strict && !listing.failed.is_empty() {
         return Err(listing.failed.swap_remove(0));
     }
+    let rejects = options.rejects.as_deref().map(Rejects::open).transpose()?;
+    if let Some(rejects) = &rejects {
+        rejects.keep_out_of(&mut listing)?;
+    }
     let mut writer = Writer {
         ledger: Ledger::read(&table).await?,
         stored: TableDefinition::read(&table).await?,
-        rejects: options.rejects.as_deref().map(Rejects::open).transpose()?,
+        rejects,
         table,
         options: Arc::new(options),
         own: Known::default(),
@@ -344,7 +348,7 @@ fn now() -> Timestamp {
     Timestamp::clamped(i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
-/// The file for lines that are no events. What is in it stays.
+/// The file for lines that are not events. What is in it stays.
 struct Rejects {
     path: PathBuf,
     file: File,
@@ -361,6 +365,22 @@ impl Rejects {
             path: path.to_owned(),
             file,
         })
+    }
+
+    /// Takes the file out of what is read: it would grow while it is read.
+    fn keep_out_of(&self, listing: &mut Listing) -> Result<(), IngestError> {
+        let own = self.path.canonicalize().ok();
+        let is_own = |file: &Listed| own.is_some() && file.path.canonicalize().ok() == own;
+        for file in listing.files.extract_if(.., |file| is_own(file)) {
+            if !file.is_from_folder {
+                return Err(IngestError::RejectsRead { file: file.path });
+            }
+            let name = file.path.display().to_string();
+            listing
+                .passed_over
+                .push((name, "the file for rejected lines"));
+        }
+        Ok(())
     }
 
     fn append(&mut self, lines: &[u8]) -> Result<(), IngestError> {

@@ -34,13 +34,13 @@ pub(crate) enum Step {
     Batch(Box<Batch>),
 }
 
-/// Events, where they come from, and what is to be said of them.
+/// Events, where they come from, and the counts and examples of the report.
 pub(crate) struct Batch {
     pub(crate) chunk: Chunk,
     /// Holds all the events.
     pub(crate) definition: Arc<TableDefinition>,
     pub(crate) parts: Vec<Part>,
-    /// Lines that are no events.
+    /// Lines that are not events.
     pub(crate) rejects: Vec<u8>,
     pub(crate) counts: Counts,
     /// Whether all of its sources can be read again.
@@ -59,7 +59,7 @@ pub(crate) struct Task {
     pub(crate) future: Timestamp,
 }
 
-/// Reads the files and sends what is in them; returns what is to be said of the files, and what was learned.
+/// Reads the files and sends what is in them; returns the report on the files, and the learned columns.
 pub(crate) fn run(
     options: &IngestOptions,
     task: Task,
@@ -558,7 +558,7 @@ fn failure(error: SplitError<IngestError>, name: &str, limit: usize) -> IngestEr
             line,
             column,
             reason,
-            next: "; what follows cannot be told apart: correct the file, or give --format ndjson if it holds an event a line",
+            next: "; the next event's start is unknown: correct the file, or give --format ndjson if it holds an event a line",
         },
     }
 }

@@ -50,7 +50,7 @@ impl Tally {
 pub struct Counts {
     /// Events, each of them a row now.
     pub events: u64,
-    /// Lines, or values, that are no events.
+    /// Lines, or values, that are not events.
     pub rejected: u64,
     /// The first of them: file, line, column and reason.
     pub bad_lines: Vec<String>,
@@ -99,7 +99,7 @@ pub struct IngestReport {
     pub bytes: u64,
     /// Bytes of the objects.
     pub written_bytes: u64,
-    /// Lines that are no events.
+    /// Lines that are not events.
     pub rejected: u64,
     /// Where these lines are kept, unless a file was given for them.
     pub kept: Vec<String>,

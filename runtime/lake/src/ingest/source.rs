@@ -12,6 +12,7 @@ use yagura_core::json::{Cursor, Kind};
 use super::kinds::{Other, bare, foreign, without_json};
 use super::unpack::{Ahead, Packing, Unpacked, Utf16, utf16};
 use super::{Format, IngestError};
+use crate::definition::DEFINITION_OBJECT;
 
 /// How many bytes are looked at to tell NDJSON from JSON.
 const PEEK: usize = 256 * 1024;
@@ -80,6 +81,14 @@ fn walk(path: &Path, is_from_folder: bool, seen: &mut HashSet<PathBuf>, listing:
             return;
         }
     };
+    if let Some(entries) = &entries
+        && entries
+            .iter()
+            .any(|entry| entry.ends_with(DEFINITION_OBJECT))
+    {
+        listing.passed_over.push((name(), "a table of a lake"));
+        return;
+    }
     match entries {
         None if is_file || !is_from_folder => listing.files.push(Listed {
             path: path.to_owned(),
@@ -225,7 +234,7 @@ impl Source {
     }
 }
 
-/// Tells lines of events from JSON that spans lines. A single object on its first line may be either, and is read as
+/// Distinguishes lines of events from JSON that spans lines. A single object on its first line may be either, and is read as
 /// JSON only where it is too long to be looked at whole. A first line that is torn does not hide that lines of events follow.
 fn guess(start: &[u8]) -> Format {
     let start = bare_start(start);
@@ -236,6 +245,10 @@ fn guess(start: &[u8]) -> Format {
             return Format::Json;
         }
         _ => return Format::Ndjson,
+    }
+    // Events one after another without an end of line, as Firehose writes them, need not be in memory together.
+    if start.len() > PEEK / 2 && !start.contains(&b'\n') {
+        return Format::Json;
     }
     let mut lines = start.split(|byte| *byte == b'\n');
     let first = bare(lines.next().unwrap_or(start));
@@ -387,6 +400,8 @@ mod tests {
         std::os::unix::fs::symlink(root, root.join("b/c/loop")).unwrap();
         std::fs::write(root.join(".hidden"), "").unwrap();
         std::fs::create_dir(root.join(".git")).unwrap();
+        std::fs::create_dir(root.join("table")).unwrap();
+        std::fs::write(root.join("table/_table.json"), "{}").unwrap();
         let listing = expand(&[root.to_owned(), PathBuf::from("-"), root.join(".hidden")]);
         let names: Vec<_> = listing
             .files
@@ -400,7 +415,7 @@ mod tests {
             })
             .collect();
         assert_eq!(names, ["a", "b/1", "b/2", "b/c/3", "z", "-", ".hidden"]);
-        assert_eq!(listing.passed_over.len(), 2);
+        assert_eq!(listing.passed_over.len(), 3);
         let error = &expand(&[root.join("nothing")]).failed[0];
         assert!(error.to_string().contains("nothing"), "{error}");
     }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::kinds::{bare, is_blank};
 use super::known::HEAD;
 
-/// What was read of a source, from its start.
+/// The bytes of a source that were read, from its start.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Prefix {
     hash: Sha256,
@@ -112,7 +112,7 @@ pub(crate) enum SplitError<E> {
     Receiver(E),
 }
 
-/// What was passed over between events.
+/// Bytes that were passed over between events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Passed {
     /// Zeros: holes in a file that was cut to nothing while its writer went on.
@@ -147,7 +147,7 @@ pub(crate) fn lines<E>(
         let before_line = prefix.clone();
         let text = bare(&buffer);
         let before = text.as_ptr() as usize - buffer.as_ptr() as usize;
-        // The line's end is no part of what was read: a file may end without one, and get it later.
+        // The line's end does not belong to the prefix: a file may end without one, and get it later.
         let (read_now, rest) = buffer.split_at(before + text.len());
         prefix.extend(read_now);
         let is_cut = read == most && !buffer.ends_with(b"\n");

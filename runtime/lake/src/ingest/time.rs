@@ -4,7 +4,7 @@
 //! event ─names─▶ candidates, best first ─text, number, zone─▶ moments ─▶ the first one that is plausible
 //! ```
 //!
-//! A moment is plausible inside the table's [`Range`]. Numbers outside it are no times at all: counters and durations are
+//! A moment is plausible inside the table's [`Range`]. Numbers outside it are not times: counters and durations are
 //! numbers too. Texts outside it count only where no candidate is inside, a day without a time of day only where none has
 //! one, and what stands for "no time" (0001-01-01, 1601-01-01, 1970-01-01, 0) never counts.
 
@@ -78,7 +78,7 @@ impl Found<'_> {
     }
 }
 
-/// What was found of an event's time.
+/// The result of looking for an event's time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Looked<'a> {
     pub(crate) found: Option<Found<'a>>,

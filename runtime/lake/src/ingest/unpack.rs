@@ -77,7 +77,7 @@ pub(crate) enum Packing {
 }
 
 impl Packing {
-    /// Tells the compression by the first bytes. A skippable frame, which pzstd writes first, is zstd.
+    /// Recognises the compression by the first bytes. A skippable frame, which pzstd writes first, is zstd.
     pub(crate) fn of(start: &[u8]) -> Option<Self> {
         match start {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
@@ -243,7 +243,7 @@ impl<R: Read> Read for Utf16<R> {
     }
 }
 
-/// Tells UTF-16 by its mark, or without one by text in which each second byte is zero; true for big endian.
+/// Recognises UTF-16 by its mark, or without one by text in which each second byte is zero; true for big endian.
 pub(crate) fn utf16(start: &[u8]) -> Option<bool> {
     match start {
         [0xff, 0xfe, 0, 0, ..] => return None,
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_padding_and_rests_are_told_apart() {
+    fn parts_padding_and_trailing_bytes_are_recognised() {
         let (a, b) = (b"first\n".as_slice(), b"second\n".as_slice());
         let skippable = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd".to_vec();
         for pack in [gzip as fn(&[u8]) -> Vec<u8>, zstd] {

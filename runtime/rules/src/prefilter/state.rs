@@ -14,6 +14,7 @@ use super::tree::{Node, NodeId};
 use super::values::{AtomId, compare};
 use super::{Matches, Pair, Program, Undecided};
 use crate::column::render_text;
+use crate::fold::fold;
 use crate::json_path::JsonPaths;
 use crate::predicate::Reading;
 use crate::resolve::Resolved;
@@ -541,7 +542,7 @@ impl Batch<'_> {
             if pair.cased {
                 compare(pair.op, left, right)
             } else {
-                compare(pair.op, &left.to_lowercase(), &right.to_lowercase())
+                compare(pair.op, &fold(left), &fold(right))
             }
         };
         for (left, right) in lefts

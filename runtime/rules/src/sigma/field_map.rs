@@ -11,6 +11,7 @@ use yagura_core::columns::{OWN_COLUMNS, UNMAPPED_COLUMN};
 
 use super::Placeholders;
 use super::lower::Fields;
+use crate::fold::fold;
 use crate::predicate::{Number, NumberOp, Predicate, Reading, Test, TextOp};
 use crate::resolve;
 
@@ -324,7 +325,7 @@ impl Values {
             // Tools write names of channels and providers as they like.
             Self::Text(text) => tests.push(Test::Text {
                 op: TextOp::Equals,
-                value: text.to_lowercase(),
+                value: fold(text).into_owned(),
                 cased: false,
             }),
             Self::Several(values) => values.iter().for_each(|value| value.tests(tests)),

@@ -317,9 +317,7 @@ impl Lower<'_> {
                 }
                 let tests = tests_of(&key, modifiers, &value, self.fields)?;
                 let tests = tests.into_iter();
-                ways.extend(
-                    tests.map(|test| Predicate::atom_of(&paths, Reading::Members, test)),
-                );
+                ways.extend(tests.map(|test| Predicate::atom_of(&paths, Reading::Members, test)));
             }
             values.push(Predicate::any(ways));
         }

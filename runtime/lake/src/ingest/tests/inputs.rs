@@ -114,6 +114,39 @@ fn wrong_lines_are_named_and_kept_and_end_nothing() {
 }
 
 #[test]
+fn the_file_for_rejected_lines_is_not_read() {
+    let lake = Lake::new();
+    let file = lake.file("input", "{}\nbroken\n");
+    let by = |rejects: &Path| IngestOptions {
+        rejects: Some(rejects.to_owned()),
+        ..lenient(&lake)
+    };
+    let error = lake
+        .run(by(&file), std::slice::from_ref(&file))
+        .unwrap_err();
+    assert!(
+        matches!(error, IngestError::RejectsRead { .. }),
+        "{error:?}"
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), b"{}\nbroken\n");
+    let folder = lake.directory.path().to_owned();
+    for _ in 0..2 {
+        let report = lake
+            .run(by(&folder.join("bad")), &[folder.clone()])
+            .unwrap();
+        // The table, its ledger and its definition are no logs either.
+        assert!(
+            report
+                .passed_over
+                .iter()
+                .any(|(name, _)| name.ends_with("bad"))
+        );
+    }
+    assert_eq!(std::fs::read(folder.join("bad")).unwrap(), b"broken\n");
+    assert_eq!(lake.stored("t").rows(), 1);
+}
+
+#[test]
 fn several_events_of_a_line_are_read() {
     let (a, b) = (
         r#"{"timestamp":"2026-03-01T00:00:01Z","n":1}"#.to_owned(),
@@ -129,6 +162,8 @@ fn several_events_of_a_line_are_read() {
         format!("\u{feff}{a}\n\u{feff}{b}\n"),
         format!("\u{1e}{a}\n\u{1e}{b}\n"),
         format!("{a}\r\n{b}\r\n\u{1a}"),
+        format!("{a}\n{b}{}", " ".repeat(300_000)),
+        format!("{a}{b}{}", " ".repeat(300_000)),
     ] {
         for format in [Format::Auto, Format::Ndjson, Format::Json] {
             let lake = Lake::new();

@@ -1,4 +1,4 @@
-//! A grid of forms: every way to write one moment is that moment, and what is no moment is none.
+//! A grid of forms: every way to write one moment is that moment, and anything else is none.
 
 use proptest::prelude::*;
 use yagura_core::{FieldPath, Timestamp};
