@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use email_encoding::headers::{rfc2047, writer::EmailWriter};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use lettre::address::Envelope;
@@ -125,11 +126,11 @@ impl EmailNotifier {
             Some(first) => {
                 let first = line(first, 998);
                 message
-                    .subject(format!("Re: {subject}"))
+                    .raw_header(subject_header(format!("Re: {subject}")))
                     .in_reply_to(first.clone())
                     .references(first)
             }
-            None => message.subject(subject),
+            None => message.raw_header(subject_header(subject)),
         };
         let body = format!(
             "{}\n\nIncident {}, report {}\n",
@@ -327,6 +328,21 @@ impl Server {
             security,
         })
     }
+}
+
+/// Returns the header of a subject. Text that reads like an encoded word (RFC 2047), `=?utf-8?q?…?=`, would be decoded by the
+/// reader's mail program to what nobody can see in the alert, so it is encoded itself.
+fn subject_header(subject: String) -> HeaderValue {
+    let name = HeaderName::new_from_ascii_str("Subject");
+    let mut encoded = String::new();
+    let is_encoded = subject.contains("=?") && {
+        let mut writer = EmailWriter::new(&mut encoded, "Subject: ".len(), 0, false);
+        rfc2047::encode(&subject, &mut writer).is_ok()
+    };
+    if is_encoded {
+        return HeaderValue::dangerous_new_pre_encoded(name, subject, encoded);
+    }
+    HeaderValue::new(name, subject)
 }
 
 fn mailbox(text: &str) -> Result<Mailbox, String> {

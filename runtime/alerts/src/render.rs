@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use yagura_core::pack::is_invisible;
 use yagura_core::report::{Attribute, IncidentStatus, Opinion, Verdict};
 use yagura_core::{Alert, AlertState, Report, Severity, Timestamp};
 
@@ -152,13 +153,9 @@ pub fn text(story: &Story<'_>) -> String {
 /// Returns a text as one line of at most `longest` characters, without signs that would be acted upon: line breaks,
 /// control characters, and those that change the direction of writing.
 pub fn line(text: &str, longest: usize) -> String {
-    let is_sign = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
     let mut line = String::new();
     let mut words = text
-        .split(|c: char| c.is_whitespace() || is_sign(c))
+        .split(|c: char| c.is_whitespace() || is_invisible(c))
         .filter(|word| !word.is_empty());
     if let Some(word) = words.next() {
         line.push_str(word);

@@ -4,6 +4,7 @@ use std::io::{Result, Write};
 
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use yagura_core::pack::is_invisible;
 use yagura_core::{Alert, Severity};
 
 /// How results are printed.
@@ -34,7 +35,7 @@ pub(crate) fn alerts(out: &mut impl Write, alerts: &[Alert], format: Format) -> 
                     alert.severity.to_string(),
                     time.get(..19).unwrap_or(&time).replace('T', " "),
                     alert.count.to_string(),
-                    printable(&alert.title),
+                    cell(&alert.title),
                     alert.rule.clone(),
                 ]);
             }
@@ -84,18 +85,65 @@ fn summary(alerts: &[Alert]) -> String {
     }
 }
 
-/// Titles hold values that an attacker may have chosen: control characters must not reach the terminal.
+/// Titles hold values that an attacker may have chosen: control characters and other invisible ones are written out.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let escaped: Vec<char> = if c.is_control() {
-                c.escape_default().collect()
-            } else {
-                vec![c]
-            };
-            escaped
-        })
-        .collect()
+    let mut written = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' | '\r' => written.extend(c.escape_default()),
+            c if is_invisible(c) => written.extend(c.escape_unicode()),
+            c => written.push(c),
+        }
+    }
+    written
+}
+
+/// The most characters of a title in a table; JSON has all of them.
+const LONGEST_CELL: usize = 100;
+
+/// Returns a text for a table, cut where it is so long that the other columns would be out of sight.
+pub(crate) fn cell(text: &str) -> String {
+    let mut cut: String = text.chars().take(LONGEST_CELL + 1).collect();
+    if cut.chars().count() > LONGEST_CELL {
+        cut = text.chars().take(LONGEST_CELL - 1).collect();
+        cut.push('…');
+    }
+    printable(&cut)
+}
+
+/// A terminal, or what stands for one: invisible characters in what is written to it are written out, in the way of JSON, where
+/// that is the same text.
+pub(crate) struct Shown<W>(pub(crate) W);
+
+impl<W: Write> Write for Shown<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        let is_plain = |c: char| c == '\n' || c == '\t' || !is_invisible(c);
+        // Text comes in whole characters; what is not text passes as it is.
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) if !text.chars().all(is_plain) => text,
+            _ => return self.0.write_all(bytes),
+        };
+        let mut written = String::with_capacity(2 * text.len());
+        for c in text.chars() {
+            if is_plain(c) {
+                written.push(c);
+                continue;
+            }
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                written.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+        self.0.write_all(written.as_bytes())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Writes a number with thousands apart.
@@ -130,5 +178,51 @@ mod tests {
         assert_eq!(number(999), "999");
         assert_eq!(number(1_234_567), "1,234,567");
         assert_eq!(printable("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
+    }
+
+    #[test]
+    fn what_is_not_seen_is_written_out() {
+        let hidden = [
+            '\u{61c}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{feff}',
+            '\u{e0041}',
+            '\u{ad}',
+            '\u{7f}',
+            '\u{9b}',
+        ];
+        let bidi = ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}');
+        for c in bidi.chain(hidden) {
+            let title = format!("a{c}b");
+            for shown in [printable(&title), cell(&title)] {
+                assert_eq!(shown, format!("a\\u{{{:x}}}b", u32::from(c)));
+            }
+            // The same text to a program, and nothing that a terminal acts upon.
+            let mut bytes = Vec::new();
+            serde_json::to_writer(Shown(&mut bytes), &title).unwrap();
+            assert!(bytes.is_ascii(), "{title:?}");
+            assert_eq!(serde_json::from_slice::<String>(&bytes).unwrap(), title);
+        }
+        for plain in [
+            "Überprüfung",
+            "日本語のタイトル",
+            "e\u{301}",
+            "👍🏽",
+            "C:\\Windows\\a b",
+        ] {
+            assert_eq!(printable(plain), plain);
+            let mut bytes = Vec::new();
+            write!(Shown(&mut bytes), "{plain}\n\t").unwrap();
+            assert_eq!(bytes, format!("{plain}\n\t").as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_long_title_is_cut() {
+        assert_eq!(cell(&"x".repeat(LONGEST_CELL)), "x".repeat(LONGEST_CELL));
+        let long = cell(&"é".repeat(5_000));
+        assert_eq!(long.chars().count(), LONGEST_CELL);
+        assert!(long.ends_with('…'));
     }
 }

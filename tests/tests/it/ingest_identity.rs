@@ -62,7 +62,7 @@ fn numbers(place: &Scratch) -> Vec<usize> {
     let mut numbers = Vec::new();
     for line in ran.stdout.lines() {
         let alert: serde_json::Value = serde_json::from_str(line).unwrap();
-        let key = alert["key"].as_str().unwrap().parse().unwrap();
+        let key: usize = alert["key"].as_str().unwrap().parse().unwrap();
         let count = alert["count"].as_u64().unwrap();
         numbers.extend(vec![key; usize::try_from(count).unwrap()]);
     }

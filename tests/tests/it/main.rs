@@ -30,6 +30,7 @@
 //! * `shapes` – the same events in every shape in which tools write them give the same alerts.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
 //! * `sigma_rules` – files of Sigma rules as people keep them, and correlations as the specification writes them.
+//! * `sql_types` – SQL over columns of other types than were thought of; `check`, `table` and `explain` on what a lake holds.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `types` – every Arrow type under every kind of rule, objects that differ, text that is not UTF-8, hashes.
@@ -97,6 +98,7 @@ mod shapes;
 mod sigma_commands;
 #[cfg(test)]
 mod sigma_rules;
+mod sql_types;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]

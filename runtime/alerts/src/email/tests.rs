@@ -100,6 +100,62 @@ fn first() -> Report {
     }
 }
 
+/// Decodes a header as a mail program does (RFC 2047), `b` words alone.
+fn decoded(header: &str) -> String {
+    let mut rest = header.replace("\n ", " ");
+    let mut text = String::new();
+    while let Some(start) = rest.find("=?") {
+        text.push_str(&rest[..start]);
+        let word = rest[start..].strip_prefix("=?utf-8?b?").unwrap();
+        let (base64, after) = word.split_once("?=").unwrap();
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::new());
+        for letter in base64.bytes().filter(|letter| *letter != b'=') {
+            let value = letters.iter().position(|known| *known == letter).unwrap();
+            bits = (bits << 6 | u32::try_from(value).unwrap()) & 0xffff;
+            count += 6;
+            if count >= 8 {
+                count -= 8;
+                bytes.push(u8::try_from(bits >> count & 0xff).unwrap());
+            }
+        }
+        text.push_str(&String::from_utf8(bytes).unwrap());
+        // Blanks between two encoded words are not shown.
+        let next = after.trim_start();
+        rest = if next.starts_with("=?") { next } else { after }.to_owned();
+    }
+    text + &rest
+}
+
+#[tokio::test]
+async fn a_title_that_looks_encoded_is_shown_as_it_is() {
+    for title in [
+        "a =?utf-8?q?enc?= b",
+        "=?utf-8?b?aGVsbG8=?=",
+        "=?=? ?= =?",
+        "x=?iso-8859-1?q?=E9?=y and a long text that does not fit one line of a header, with é and 日本語 in it",
+        "plain text with an é",
+    ] {
+        for earlier in [None, Some("<incident-1.1@example.org>".to_owned())] {
+            let report = Report {
+                title: title.to_owned(),
+                earlier: earlier.clone(),
+                ..first()
+            };
+            let (port, said) = serve(Behaviour::Good).await;
+            notifier(port).notify(report).await.unwrap();
+            let message = said.lock().unwrap().join("\n");
+            let (_, subject) = message.split_once("\nSubject: ").unwrap();
+            let end = subject
+                .match_indices('\n')
+                .find(|(at, _)| !subject[at + 1..].starts_with(' '));
+            let subject = decoded(&subject[..end.unwrap().0]);
+            let re = if earlier.is_some() { "Re: " } else { "" };
+            assert_eq!(subject, format!("{re}[low] {title}"));
+        }
+    }
+}
+
 async fn failure(behaviour: Behaviour) -> Failure {
     let (port, _) = serve(behaviour).await;
     notifier(port).notify(first()).await.unwrap_err()

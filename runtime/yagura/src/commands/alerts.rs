@@ -164,7 +164,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
 
 async fn act(arguments: Arguments) -> Result<u8> {
     let format = arguments.format;
-    let mut out = io::stdout().lock();
+    let mut out = output::Shown(io::stdout().lock());
     if matches!(arguments.action, Action::Schema) {
         writeln!(out, "{}", serde_json::to_string_pretty(&format::schema())?)?;
         return Ok(0);
@@ -342,7 +342,7 @@ fn incidents_table(out: &mut impl Write, rows: &[IncidentRow]) -> Result<()> {
             status,
             second(row.last_time),
             number(row.alerts),
-            printable(&row.title),
+            output::cell(&row.title),
         ]);
     }
     writeln!(out, "{table}")?;
@@ -371,7 +371,7 @@ fn alerts_table(out: &mut impl Write, rows: &[AlertRow]) -> Result<()> {
             word_of(&row.state),
             row.outcome.to_string(),
             second(row.alert.last_time),
-            printable(&row.alert.title),
+            output::cell(&row.alert.title),
             row.alert.rule.clone(),
             why.or(incident.map(|id| format!("incident {id}")))
                 .unwrap_or_default(),

@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         build::build(dir)?;
     }
     let figures = block_on(measure(arguments))?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::output::Shown(io::stdout().lock());
     match arguments.format {
         Format::Json => {
             for figure in &figures {
@@ -119,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         (now.fuel > before.fuel * TOLERANCE).then_some((now, before))
     });
     let mut code = 0;
-    let mut err = io::stderr().lock();
+    let mut err = crate::output::Shown(io::stderr().lock());
     for (now, before) in grown {
         code = FAILED;
         writeln!(

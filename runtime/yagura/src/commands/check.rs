@@ -2,6 +2,7 @@
 
 mod configuration;
 mod correlations;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -25,10 +26,11 @@ use yagura_rules::sigma::{
     self, Placeholders, Problem, SigmaSource, translate_bare, unused_detections,
 };
 
+use self::tables::Sampled;
 use super::block_on;
 use crate::config::Config;
 use crate::exit::RULE;
-use crate::output::{Format, count as number};
+use crate::output::{Format, Shown, count as number};
 use crate::packs;
 use crate::ruleset::{RuleSet, Sources};
 
@@ -50,7 +52,8 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-With tables (--lake, --table or --config) fields are looked up in them; without, in the tables whose columns are part of
+With tables (--lake, --table or --config) fields are looked up in them and in a few hundred of their newest events, and tests are
+compared with the types that they have; without, in the tables whose columns are part of
 Yagura (aws_cloudtrail), and of others only what a rule says by itself is looked at. Rules that correlations join must be
 among those that are read. Built plugins must have code for their rules. With --config, packs that `yagura run` would not let in are
 errors, too. Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
@@ -69,7 +72,7 @@ struct Remarked {
     file: PathBuf,
     line: Option<usize>,
     level: Level,
-    /// What kind of thing, for filters: `syntax`, `table`, `field`, `never-matches`, `duplicate`, `expensive`, `tags`,
+    /// What kind of thing, for filters: `syntax`, `table`, `field`, `type`, `never-matches`, `duplicate`, `expensive`, `tags`,
     /// `unused`, `metadata`, `correlation`, `policy`, `plugins`, `packs`.
     check: &'static str,
     rule: Option<String>,
@@ -78,7 +81,7 @@ struct Remarked {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
-    let (set, shipped) = block_on(async {
+    let (set, shipped, sampled) = block_on(async {
         // A policy can be looked over by itself.
         let set = match arguments.policy.is_some() && arguments.sources.are_none() {
             true => RuleSet::default(),
@@ -88,7 +91,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             Some(_) => Vec::new(),
             None => shipped_tables(&set).await?,
         };
-        Ok((set, shipped))
+        let sampled = Sampled::of(set.tables.as_deref().unwrap_or_default()).await;
+        Ok((set, shipped, sampled))
     })?;
     let placed = set.tables.as_ref().map(|tables| place(&set.sigma, tables));
     let tables = set.tables.as_ref().unwrap_or(&shipped);
@@ -107,8 +111,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         check.admitted(config)?;
     }
     check.together(&set, config.is_some());
-    check.sigma(&set, placed.as_ref());
-    check.own(&set, &shipped);
+    check.sigma(&set, placed.as_ref(), &sampled);
+    check.own(&set, &shipped, &sampled);
+    check.tables(&sampled);
     check.own_correlations(&set, tables, placed.as_ref());
     check.places(&set);
     check.plugins(&set)?;
@@ -127,7 +132,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         count(Level::Warning),
         count(Level::Note),
     );
-    let mut out = io::stdout().lock();
+    let mut out = Shown(io::stdout().lock());
     match arguments.format {
         Format::Json => {
             for remarked in &found {
@@ -276,7 +281,7 @@ impl Check {
         }
     }
 
-    fn sigma(&mut self, set: &RuleSet, placed: Option<&Placed>) {
+    fn sigma(&mut self, set: &RuleSet, placed: Option<&Placed>, sampled: &Sampled) {
         let load = &set.sigma.load;
         self.rules += load.rules.len();
         for problem in &load.problems {
@@ -330,7 +335,7 @@ impl Check {
             }
             self.metadata(source, &id);
         }
-        let (Some(tables), Some(placed)) = (&set.tables, placed) else {
+        let Some(placed) = placed else {
             for source in &load.rules {
                 if let Some(message) = unknown_source(source, &set.sigma) {
                     let id = source.rule.id.as_ref().unwrap_or(&source.rule.title);
@@ -365,41 +370,15 @@ impl Check {
             });
             if !known && !told {
                 // Where a correlation lacks something, its parts are silent too.
-                let (level, check) = match joined.contains(&not_run.rule) {
-                    true => (Level::Warning, "correlation"),
-                    false => (Level::Note, "table"),
+                let check = match joined.contains(&not_run.rule) {
+                    true => "correlation",
+                    false => "table",
                 };
                 let message = format!("cannot run: {}", not_run.reason);
-                self.add(&not_run.file, &not_run.rule, level, check, message);
+                self.add(&not_run.file, &not_run.rule, Level::Warning, check, message);
             }
         }
-        for source in &placed.rules {
-            let Some(missing) = placed.missing.get(&source.rule.id) else {
-                continue;
-            };
-            let schema = tables
-                .iter()
-                .find(|table| table.name == source.rule.table)
-                .map(|table| table.schema());
-            for field in missing {
-                let names = schema
-                    .iter()
-                    .flat_map(|schema| schema.fields())
-                    .map(|field| field.name().as_str());
-                let hint = did_you_mean(field, names);
-                // A near name is likely what was meant; without one the table may just never have had such an event.
-                let level = if hint.is_empty() {
-                    Level::Note
-                } else {
-                    Level::Warning
-                };
-                let message = format!(
-                    "names `{field}`, which table `{}` lacks{hint}",
-                    source.rule.table
-                );
-                self.add(&source.file, &source.rule.id, level, "field", message);
-            }
-        }
+        self.sigma_fields(placed, sampled);
     }
 
     fn metadata(&mut self, source: &SigmaSource, id: &str) {
@@ -473,7 +452,7 @@ impl Check {
         Ok(())
     }
 
-    fn own(&mut self, set: &RuleSet, shipped: &[Arc<Table>]) {
+    fn own(&mut self, set: &RuleSet, shipped: &[Arc<Table>], sampled: &Sampled) {
         for source in set.own() {
             self.rules += 1;
             let id = source.rule.id.clone();
@@ -530,6 +509,7 @@ impl Check {
                 Ok(predicate) => {
                     if source.rule.condition.is_some() {
                         self.predicate(&source.file, &id, &predicate);
+                        self.where_fields(table, &source, sampled);
                     }
                     if source.rule.plugin.is_none() {
                         let form = format!("{} {}", table.name, canonical(&predicate));

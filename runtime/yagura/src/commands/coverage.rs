@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             }
         }
     }
-    let mut out = io::stdout().lock();
+    let mut out = crate::output::Shown(io::stdout().lock());
     match arguments.format {
         CoverageFormat::Text => coverage.print(&mut out)?,
         CoverageFormat::Json => {

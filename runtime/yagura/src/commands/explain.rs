@@ -1,6 +1,6 @@
 //! `yagura explain`: why a rule matches an event, or how near it comes to matching one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use yagura_rules::Explanation;
 use yagura_rules::explain::Saw;
 
 use super::block_on;
-use crate::output::{Format, printable};
+use crate::output::{Format, Shown, printable};
 use crate::ruleset::{RuleSet, Sources};
 
 /// Show how a rule judges an event: its tree, what each test decided, and the value it saw.
@@ -61,6 +61,9 @@ struct View<'a> {
     matched: bool,
     parts_matched: usize,
     parts: usize,
+    /// The code that decides on the events which the condition matches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
     explanation: &'a Explanation,
 }
 
@@ -80,8 +83,9 @@ impl Arguments {
     async fn run(&self) -> Result<u8> {
         let mut set = self.sources.read().await?;
         if let Some(rule) = self.correlation(&set) {
-            return self.print_correlation(&mut io::stdout().lock(), &rule, &set);
+            return self.print_correlation(&mut Shown(io::stdout().lock()), &rule, &set);
         }
+        self.known(&set)?;
         let range = TimeRange::new(self.from, self.to)?;
         // The events become a table as all others do, so that they are read as in a run.
         let lake = tempfile::tempdir().context("cannot make a directory for the events")?;
@@ -93,22 +97,68 @@ impl Arguments {
                 "there is no event to explain: give one with --event FILE, or tables with --lake or --table NAME=URL"
             );
         };
-        let mut out = io::stdout().lock();
-        for (source, table) in self.rules(&set, &tables)? {
+        let mut out = Shown(io::stdout().lock());
+        let mut empty = BTreeSet::new();
+        let mut nearest_first = Vec::new();
+        let rules = self.rules(&set, &tables)?;
+        for (source, table) in &rules {
             let found = if self.event.is_some() {
-                explain(&table, &source).await?
+                explain(table, source).await?
             } else {
-                let found = nearest(&table, &source, range).await?;
+                let found = nearest(table, source, range).await?;
                 found.into_iter().collect()
             };
             if found.is_empty() {
-                bail!("table `{}` has no events in the range", table.name);
+                empty.insert(table.name.as_str());
             }
-            for one in &found {
-                self.print(&mut out, &source, &table, one)?;
-            }
+            nearest_first.extend(found.into_iter().map(|one| (one, source, table)));
+        }
+        if self.event.is_none() {
+            // A rule that several tables or log sources have is explained for each, the nearest event first.
+            nearest_first
+                .sort_by(|(a, ..), (b, ..)| (b.matched * a.parts).cmp(&(a.matched * b.parts)));
+        }
+        for (one, source, table) in &nearest_first {
+            self.print(&mut out, source, table, one)?;
+        }
+        // One of several tables may have nothing in the range.
+        if rules
+            .iter()
+            .all(|(_, table)| empty.contains(table.name.as_str()))
+        {
+            let names: Vec<&str> = empty.into_iter().collect();
+            bail!("table `{}` has no events in the range", names.join("`, `"));
+        }
+        for name in empty {
+            writeln!(out, "table `{name}` has no events in the range")?;
         }
         Ok(0)
+    }
+
+    /// Refuses an id that no rule has, whatever tables there are.
+    fn known(&self, set: &RuleSet) -> Result<()> {
+        let Some(id) = self.rule.as_deref() else {
+            return Ok(());
+        };
+        let mut ids: BTreeSet<String> = set.own().map(|source| source.rule.id.clone()).collect();
+        let load = &set.sigma.load;
+        let joined = correlations(load).rules;
+        ids.extend(joined.into_iter().map(|source| source.rule.id.clone()));
+        for source in &load.rules {
+            ids.extend([source.id(), source.events_id()]);
+        }
+        // A Sigma rule over several tables has an id for each: ID.TABLE.
+        let is_part = |known: &String| {
+            id.strip_prefix(known.as_str())
+                .is_some_and(|rest| rest.starts_with('.'))
+        };
+        if ids.contains(id) || ids.iter().any(is_part) {
+            return Ok(());
+        }
+        bail!(
+            "no such rule: `{id}`{}",
+            did_you_mean(id, ids.iter().map(String::as_str))
+        );
     }
 
     /// Returns the rule that was asked for if it is a correlation, which judges no event by itself.
@@ -168,12 +218,12 @@ impl Arguments {
             .chain(placed.rules)
             .filter(|source| source.rule.correlation.is_none())
             .collect();
-        let of_table = |id: &str, table: &str| {
-            id == format!("{}.{table}", self.rule.as_deref().unwrap_or_default())
-        };
         let is_meant = |source: &RuleSource| match &self.rule {
             None => true,
-            Some(id) => source.rule.id == *id || of_table(&source.rule.id, &source.rule.table),
+            Some(id) => {
+                let rest = source.rule.id.strip_prefix(id.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            }
         };
         let meant: Vec<RuleSource> = all
             .iter()
@@ -208,7 +258,7 @@ impl Arguments {
             }
             let id = wanted.unwrap_or_default();
             bail!(
-                "there is no rule `{id}`{}",
+                "no such rule: `{id}`{}",
                 did_you_mean(id, all.iter().map(|source| source.rule.id.as_str()))
             );
         }
@@ -280,6 +330,7 @@ impl Arguments {
                 matched: found.explanation.matched,
                 parts_matched: found.matched,
                 parts: found.parts,
+                code: rule.plugin.as_deref(),
                 explanation: &found.explanation,
             };
             serde_json::to_writer(&mut *out, &view)?;
@@ -303,6 +354,19 @@ impl Arguments {
             found.matched, found.parts
         )?;
         self.tree(out, &found.explanation, 1)?;
+        if let Some(code) = &rule.plugin {
+            let then = match (found.explanation.matched, rule.partition_by.is_empty()) {
+                (true, true) => "gets this event and decides on it",
+                (true, false) => "gets this event, with what it remembers of its key, and decides",
+                (false, _) => {
+                    "decides on events that the condition matches, and does not get this one"
+                }
+            };
+            writeln!(
+                out,
+                "  the code in `{code}` {then}; this explains the condition alone"
+            )?;
+        }
         writeln!(out)?;
         Ok(())
     }

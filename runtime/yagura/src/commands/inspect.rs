@@ -77,7 +77,7 @@ struct ComponentView {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
-    let mut out = io::stdout().lock();
+    let mut out = crate::output::Shown(io::stdout().lock());
     for path in &arguments.path {
         let is_archive = !path.is_dir() && !is_wasm(path)?;
         if path.is_dir() || is_archive {

@@ -22,7 +22,7 @@ use super::block_on;
 use crate::config::{Config, LakeSettings, TableSettings};
 use crate::exit::{INPUT, RULE};
 use crate::operator::{self, Operator};
-use crate::output::{self, Format, count, number};
+use crate::output::{self, Format, Shown, count, number};
 use crate::{packs, progress};
 
 /// Run rules over tables once and print the alerts.
@@ -203,7 +203,7 @@ impl Job {
             .collect();
         let unread = Hasher::default().fill(&tables, alerts.iter_mut()).await;
 
-        let mut out = BufWriter::new(io::stdout().lock());
+        let mut out = Shown(BufWriter::new(io::stdout().lock()));
         output::alerts(&mut out, &alerts, self.format)?;
         out.flush()?;
         for (_, error) in &unread {
@@ -264,7 +264,7 @@ fn watch(bar: &ProgressBar, table: &str, counters: &Arc<Progress>) {
 
 /// Says on stderr what was read, and all that did not go as it should.
 fn tell(outcome: &RunOutcome, counters: &Counters, start: Instant) -> Result<()> {
-    let mut err = io::stderr().lock();
+    let mut err = Shown(io::stderr().lock());
     for table in &outcome.tables {
         let skipped = table.table.files_out_of_range;
         let range = if skipped > 0 {

@@ -63,7 +63,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             arguments.config.display()
         );
     }
-    let mut err = io::stderr();
+    let mut err = crate::output::Shown(io::stderr());
     let mut operator = Operator::read(&config)?;
     operator.admit(&mut config, arguments.allow_rollback, &mut err)?;
     let host = packs::host_with(Meter::Off, settings.plugin_memory_mib)?;

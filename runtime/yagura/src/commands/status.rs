@@ -52,7 +52,7 @@ correlation told them, correlations did not see them. RESTING are rules whose pl
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let dir = arguments.service.state()?;
     let status = Store::status(&dir)?;
-    let mut out = io::stdout().lock();
+    let mut out = output::Shown(io::stdout().lock());
     match arguments.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string(&status)?)?,
         Format::Text => print(&mut out, &status)?,

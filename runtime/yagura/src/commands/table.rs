@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
 use yagura_core::TimeRange;
 use yagura_core::names::did_you_mean;
-use yagura_engine::open_tables;
+use yagura_engine::{Sample, open_tables, plain_type};
 use yagura_lake::table::Table;
 
 use super::block_on;
 use crate::config::{Config, LakeSettings};
-use crate::output::{Format, number, table};
+use crate::output::{Format, Shown, number, printable, table};
 
-/// Show the tables of a lake, or the columns of one: what `where` and `columns` can name.
+/// Show the tables of a lake, or the columns of one with some of their values: what `where` and `columns` can name.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Lake that holds the tables: a path or an object-store URL
@@ -36,31 +35,144 @@ struct View {
     time: String,
     objects: usize,
     bytes: u64,
+    /// How many of the newest events the rates and values come from.
+    sampled: usize,
     columns: Vec<ColumnView>,
 }
 
 #[derive(Debug, Serialize)]
 struct ColumnView {
     name: String,
-    /// Arrow's name of the type; below a struct are its fields, below text the JSON in it.
-    r#type: String,
+    /// What a reader calls the type: `text`, `integer`, `number`, `time`, `true/false`, `list`, `object`, `binary`.
+    r#type: &'static str,
+    /// Arrow's name of the type.
+    arrow_type: String,
+    /// The share of the sampled events without a value; nothing where no event was sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    null_rate: Option<f64>,
+    /// Some different values.
+    values: Vec<String>,
+    /// Keys inside JSON, structs, lists and maps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<KeyView>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeyView {
+    /// As a rule names it.
+    path: String,
+    null_rate: f64,
 }
 
 impl View {
-    fn new(table: &Table) -> Self {
+    fn new(table: &Table, sample: Option<&Sample>) -> Self {
+        let events = sample.map_or(0, |sample| sample.events);
+        let rate = |present: usize| share(events - present.min(events), events);
         let schema = table.schema();
-        let columns = schema.fields().iter().map(|field| ColumnView {
-            name: field.name().clone(),
-            r#type: field.data_type().to_string(),
+        let columns = schema.fields().iter().map(|field| {
+            let of = sample.and_then(|sample| sample.columns.get(field.name()));
+            let keys = of.into_iter().flat_map(|of| &of.keys);
+            ColumnView {
+                name: field.name().clone(),
+                r#type: plain_type(field.data_type()),
+                arrow_type: field.data_type().to_string(),
+                null_rate: of.filter(|_| events > 0).map(|of| rate(of.present)),
+                values: of.map(|of| of.values.clone()).unwrap_or_default(),
+                keys: keys
+                    .map(|(key, present)| KeyView {
+                        path: format!("{}.{key}", field.name()),
+                        null_rate: rate(*present),
+                    })
+                    .collect(),
+            }
         });
         Self {
             table: table.name.clone(),
             time: table.time.clone(),
             objects: table.files.len(),
             bytes: table.files.iter().map(|file| file.meta.size).sum(),
+            sampled: events,
             columns: columns.collect(),
         }
     }
+
+    fn print(&self, out: &mut impl Write) -> Result<()> {
+        let mut shown = table(["COLUMN", "TYPE", "NULL", "VALUES"]);
+        for column in &self.columns {
+            let values: Vec<String> = column.values.iter().map(|value| short(value)).collect();
+            shown.add_row([
+                printable(&column.name),
+                column.r#type.to_owned(),
+                column.null_rate.map(percent).unwrap_or_default(),
+                values.join("  "),
+            ]);
+            // The whole event: its keys are the other columns.
+            let keys = match column.name == RAW {
+                true => &[][..],
+                false => column.keys.as_slice(),
+            };
+            for key in keys.iter().take(MOST_KEYS) {
+                shown.add_row([
+                    format!("  {}", printable(&key.path)),
+                    String::new(),
+                    percent(key.null_rate),
+                    String::new(),
+                ]);
+            }
+            let more = keys.len().saturating_sub(MOST_KEYS);
+            if more > 0 {
+                let text = format!("  … and {} more keys (--format json)", number(more as u64));
+                shown.add_row([text, String::new(), String::new(), String::new()]);
+            }
+        }
+        writeln!(out, "{shown}")?;
+        writeln!(
+            out,
+            "NULL and VALUES are of the newest events; {} looked at",
+            match self.sampled {
+                1 => "1 event was".to_owned(),
+                events => format!("{} events were", number(events as u64)),
+            }
+        )?;
+        Ok(())
+    }
+}
+
+/// The column of a table that ingest made which keeps each event as it was.
+const RAW: &str = "raw";
+/// Keys inside one column that the table for people shows.
+const MOST_KEYS: usize = 60;
+/// Characters of a value in it.
+const LONGEST_VALUE: usize = 32;
+
+fn short(value: &str) -> String {
+    let mut cut: String = value.chars().take(LONGEST_VALUE).collect();
+    if cut.len() < value.len() {
+        cut.pop();
+        cut.push('…');
+    }
+    printable(&cut)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few thousand events")]
+fn share(part: usize, of: usize) -> f64 {
+    if of == 0 {
+        return 0.0;
+    }
+    // Four digits say enough, and are the same everywhere.
+    (part as f64 / of as f64 * 10_000.0).round() / 10_000.0
+}
+
+fn percent(rate: f64) -> String {
+    let percent = rate * 100.0;
+    if percent > 0.0 && percent < 1.0 {
+        return "<1 %".to_owned();
+    }
+    // What is not always absent is not told to be.
+    format!(
+        "{:.0} %",
+        if rate < 1.0 { percent.floor() } else { percent }
+    )
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
@@ -71,7 +183,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         }),
         ..Config::default()
     };
-    let tables = block_on(async {
+    let views = block_on(async {
         let mut tables = config.tables().await?;
         if let Some(name) = &arguments.name {
             let known: Vec<String> = tables.iter().map(|table| table.name.clone()).collect();
@@ -85,10 +197,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
                 );
             }
         }
-        Ok(open_tables(&tables, TimeRange::default()).await?)
+        let tables = open_tables(&tables, TimeRange::default()).await?;
+        let mut views = Vec::with_capacity(tables.len());
+        for table in &tables {
+            // The list of tables for people shows nothing of events.
+            let is_needed = arguments.name.is_some() || arguments.format == Format::Json;
+            let sample = match is_needed {
+                true => Some(Sample::of(table).await),
+                false => None,
+            };
+            for (object, reason) in sample.iter().flat_map(|sample| &sample.unreadable) {
+                writeln!(
+                    Shown(io::stderr()),
+                    "warning: {object} cannot be read: {reason}"
+                )?;
+            }
+            views.push(View::new(table, sample.as_ref()));
+        }
+        Ok(views)
     })?;
-    let views: Vec<View> = tables.iter().map(Arc::as_ref).map(View::new).collect();
-    let mut out = io::stdout().lock();
+    let mut out = Shown(io::stdout().lock());
     match (arguments.format, &arguments.name) {
         (Format::Json, _) => {
             for view in &views {
@@ -111,13 +239,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         }
         (Format::Text, Some(_)) => {
             for view in &views {
-                let mut shown = table(["COLUMN", "TYPE"]);
-                for column in &view.columns {
-                    shown.add_row([column.name.clone(), column.r#type.clone()]);
-                }
-                writeln!(out, "{shown}")?;
+                view.print(&mut out)?;
             }
         }
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_say_always_and_never_only_of_what_is() {
+        assert_eq!(percent(0.0), "0 %");
+        assert_eq!(percent(0.004), "<1 %");
+        assert_eq!(percent(0.9999), "99 %");
+        assert_eq!(percent(1.0), "100 %");
+        assert_eq!(percent(share(1, 3)), "33 %");
+        assert_eq!(short("a\u{202e}b"), "a\\u{202e}b");
+        assert_eq!(short(&"x".repeat(500)).chars().count(), LONGEST_VALUE);
+    }
 }

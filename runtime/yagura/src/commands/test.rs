@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     report(arguments, &results)?;
     let cases = || results.iter().flat_map(|result| &result.outcomes);
     if cases().next().is_none() {
-        let mut err = io::stderr().lock();
+        let mut err = crate::output::Shown(io::stderr().lock());
         writeln!(
             err,
             "error: there is nothing to test: {}",
@@ -139,7 +139,7 @@ fn build_and_test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
 }
 
 fn report(arguments: &Arguments, results: &[PackResult]) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = crate::output::Shown(io::stdout().lock());
     for result in results {
         match arguments.format {
             Format::Json => result.print_json(&mut out)?,
@@ -300,7 +300,7 @@ impl PackResult {
 }
 
 fn tell_warnings(warnings: &[String]) -> Result<()> {
-    let mut err = io::stderr().lock();
+    let mut err = crate::output::Shown(io::stderr().lock());
     for warning in warnings {
         writeln!(err, "warning: {warning}")?;
     }
