@@ -380,6 +380,14 @@ impl Resolved {
         for index in &self.fields {
             let parent = array.as_struct();
             let child = parent.column(*index);
+            // These have no bits of their own; Parquet holds none of them but columns without any value.
+            if matches!(
+                child.data_type(),
+                DataType::Null | DataType::Union(_, _) | DataType::RunEndEncoded(_, _)
+            ) {
+                array = Arc::clone(child);
+                continue;
+            }
             // A field of a struct that is null is null, whatever its own bits say.
             let nulls = NullBuffer::union(parent.nulls(), child.nulls());
             array = make_array(child.to_data().into_builder().nulls(nulls).build()?);

@@ -87,7 +87,7 @@ fn has_only_blanks(source: &mut Source) -> bool {
 }
 
 /// Copies what can be read once only into a file that nobody else sees.
-fn copied(source: &mut Source, name: &str) -> Result<File, IngestError> {
+pub(crate) fn copied(source: &mut Source, name: &str) -> Result<File, IngestError> {
     let mut copy = || {
         let mut file = tempfile::tempfile()?;
         io::copy(&mut source.bytes, &mut file)?;

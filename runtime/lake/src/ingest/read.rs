@@ -1,7 +1,7 @@
 //! The thread that reads: files to events to chunks, one after another.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
