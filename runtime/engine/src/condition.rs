@@ -332,17 +332,23 @@ impl VisitorMut for Names<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<ConditionError> {
-        if let Some(name) = bare_function(expr) {
-            *expr = ast::Expr::Identifier(name);
-        } else if let ast::Expr::CompoundFieldAccess { root, access_chain } = expr
-            && let Some(first) = bare_function(root)
-        {
+        if let Some(names) = bare_function(expr) {
+            *expr = ast::Expr::CompoundIdentifier(names);
+        } else if let ast::Expr::CompoundFieldAccess { root, access_chain } = expr {
+            // A word such as `user` may also stand inside a path.
+            let first = match root.as_ref() {
+                ast::Expr::Identifier(name) => Some(vec![name.clone()]),
+                ast::Expr::CompoundIdentifier(names) => Some(names.clone()),
+                other => bare_function(other),
+            };
             let rest = access_chain.iter().map(|access| match access {
-                ast::AccessExpr::Dot(ast::Expr::Identifier(name)) => Some(name.clone()),
-                _ => None,
+                ast::AccessExpr::Dot(ast::Expr::Identifier(name)) => Some(vec![name.clone()]),
+                ast::AccessExpr::Dot(other) => bare_function(other),
+                ast::AccessExpr::Subscript(_) => None,
             });
-            let names: Option<Vec<Ident>> = std::iter::once(Some(first)).chain(rest).collect();
-            if let Some(names) = names {
+            let rest = rest.collect::<Option<Vec<Vec<Ident>>>>();
+            if let (Some(mut names), Some(rest)) = (first, rest) {
+                names.extend(rest.into_iter().flatten());
                 *expr = ast::Expr::CompoundIdentifier(names);
             }
         }
@@ -453,16 +459,21 @@ fn negated(expr: Expr) -> Transformed<Expr> {
 
 /// Returns the name where SQL reads a word such as `user` as a call without parentheses: in logs it is a column. The
 /// clock's words stay calls, to be refused as such.
-fn bare_function(expr: &ast::Expr) -> Option<Ident> {
+fn bare_function(expr: &ast::Expr) -> Option<Vec<Ident>> {
     let ast::Expr::Function(call) = expr else {
         return None;
     };
-    let [ast::ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else {
-        return None;
+    let names = call.name.0.iter().map(|part| match part {
+        ast::ObjectNamePart::Identifier(name) => Some(name.clone()),
+        ast::ObjectNamePart::Function(_) => None,
+    });
+    let names = names.collect::<Option<Vec<Ident>>>()?;
+    let is_clock = |name: &Ident| {
+        let word = name.value.to_ascii_lowercase();
+        ["date", "time"].iter().any(|part| word.contains(part))
     };
-    let word = name.value.to_ascii_lowercase();
-    let is_clock = ["date", "time"].iter().any(|part| word.contains(part));
-    (matches!(call.args, ast::FunctionArguments::None) && !is_clock).then(|| name.clone())
+    let is_call = matches!(names.as_slice(), [] | [_]) && names.iter().all(is_clock);
+    (matches!(call.args, ast::FunctionArguments::None) && !is_call).then_some(names)
 }
 
 /// Aggregates need more than one event; the clock and random numbers would make two runs differ.

@@ -130,7 +130,9 @@ fn pattern(like: &Like) -> Option<String> {
     } else {
         "LIKE"
     };
-    if text.contains("\\%") || text.contains("\\_") {
+    // A path is full of backslashes; a single one before a sign looks like an escape, but not that of a drive.
+    let is_escape = |sign: &str| text.contains(sign) && !text.contains(&format!(":{sign}"));
+    if text.matches('\\').count() == 1 && (is_escape("\\%") || is_escape("\\_")) {
         return Some(format!(
             "has a backslash before `%` or `_` in {word} '{text}': a backslash is a character like any other there; \
              write {word} '{text}' ESCAPE '\\' if the sign itself is meant"

@@ -121,6 +121,12 @@ fn words_that_sql_takes_for_calls_are_names() {
     assert_eq!(judge("user = 'ann'").unwrap(), [0]);
     assert_eq!(judge("user IS NULL AND Name = 'd'").unwrap(), [3]);
     assert!(judge("user.x = 'ann'").unwrap().is_empty());
+    for path in ["body.user.s", "body.user", "body.a.user.b.session_user"] {
+        assert!(
+            judge(&format!("{path} = 'x'")).unwrap().is_empty(),
+            "{path}"
+        );
+    }
     let clock = judge("CURRENT_TIMESTAMP IS NULL").unwrap_err().to_string();
     assert!(clock.contains("not the same in every run"), "{clock}");
 }

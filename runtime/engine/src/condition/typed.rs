@@ -149,6 +149,10 @@ pub(crate) fn number_of_type(number: &Number, data_type: &DataType) -> Option<Ex
 
 /// Returns the time of a type that a text writes; nothing where it writes none.
 pub(crate) fn time_of_type(text: &str, data_type: &DataType) -> Option<Expr> {
+    // Arrow takes a bare number for units since the epoch or midnight, which nobody can see in it.
+    if Number::parse(text.trim()).is_some() {
+        return None;
+    }
     let value = ScalarValue::from(text);
     let time = value.cast_to(data_type).ok().filter(|time| !time.is_null());
     let finest = match data_type {
