@@ -1,5 +1,6 @@
 //! Logs: objects as they lie in a lake, and text before it gets there.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
 use std::path::Path;
@@ -7,7 +8,8 @@ use std::sync::{Once, OnceLock};
 
 use tokio::runtime::Runtime;
 use yagura_engine::RunOptions;
-use yagura_tests::fixture::{Fixture, ingest_lines};
+use yagura_lake::{IngestOptions, Location};
+use yagura_tests::fixture::Fixture;
 
 fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
     // The fuzzer ends with the first panic that is told.
@@ -42,12 +44,31 @@ pub(crate) fn parquet(bytes: &[u8]) {
 }
 
 pub(crate) fn ingest(bytes: &[u8]) {
-    let (Ok(dir), Ok(text)) = (tempfile::tempdir(), std::str::from_utf8(bytes)) else {
+    let Ok(dir) = tempfile::tempdir() else { return };
+    let (file, lake) = (dir.path().join("logs"), dir.path().join("lake"));
+    let Some(Ok(to)) = lake
+        .to_str()
+        .map(|lake| Location::parse(lake, &BTreeMap::new()))
+    else {
         return;
     };
+    if fs::write(&file, bytes).is_err() {
+        return;
+    }
+    let options = IngestOptions {
+        strict: false,
+        ..IngestOptions::new("t", to)
+    };
     block_on(async {
-        if ingest_lines(dir.path(), "t", text).await.is_ok() {
-            judge(&dir.path().join("lake/t")).await;
+        let files = [file];
+        let first = yagura_lake::ingest(options.clone(), &files, |_| {}).await;
+        if first.is_ok() {
+            let second = yagura_lake::ingest(options, &files, |_| {}).await;
+            assert!(
+                second.is_ok_and(|report| report.events == 0),
+                "an event came twice"
+            );
+            judge(&lake.join("t")).await;
         }
     });
 }

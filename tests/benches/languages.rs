@@ -453,6 +453,7 @@ fn input(language: &str, count: usize, lake: &Location) -> Result<RunInput> {
             plugin: Some(0),
             predicate: None,
             fields: Vec::new(),
+            alternatives: Default::default(),
         }
     });
     Ok(RunInput {
@@ -461,6 +462,7 @@ fn input(language: &str, count: usize, lake: &Location) -> Result<RunInput> {
             location: lake.join("aws_cloudtrail"),
             time: None,
             day_partition: None,
+            time_unit: None,
             on_null_time: None,
             on_bad_file: OnProblem::Fail,
         }],

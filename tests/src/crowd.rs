@@ -185,6 +185,7 @@ impl Crowd {
                 plugin: Some(number),
                 predicate: None,
                 fields: Vec::new(),
+                alternatives: Default::default(),
             });
             // Each is a plugin of its own, as those of a hundred packs are.
             let name = format!("{id}.wasm");

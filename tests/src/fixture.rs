@@ -71,6 +71,7 @@ impl Fixture {
             plugin,
             predicate: None,
             fields: Vec::new(),
+            alternatives: Default::default(),
         });
         self
     }
@@ -127,6 +128,7 @@ pub fn table_config(name: &str, url: &str) -> TableConfig {
         location,
         time: None,
         day_partition: None,
+        time_unit: None,
         on_null_time: None,
         on_bad_file: OnProblem::Fail,
     }

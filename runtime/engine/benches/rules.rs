@@ -263,6 +263,7 @@ fn table(dir: &Path) -> TableConfig {
         location: Location::parse(&path(&dir.join("lake/windows")), &BTreeMap::new()).unwrap(),
         time: None,
         day_partition: None,
+        time_unit: None,
         on_null_time: None,
         on_bad_file: OnProblem::Fail,
     }
@@ -295,6 +296,7 @@ fn sql(dir: &Path, condition: &str) {
             plugin: None,
             predicate: None,
             fields: Vec::new(),
+            alternatives: Default::default(),
         }],
         ..RunInput::default()
     };

@@ -22,7 +22,7 @@ use crate::condition::{Condition, ConditionError};
 use crate::error::EngineError;
 use crate::oddity::oddities;
 use crate::plan::{RuleSource, TablePlan, Tuning};
-use crate::scan::{object_store_url, scan};
+use crate::scan::{Reading, object_store_url, scan};
 
 /// An event, how near a rule comes to matching it, and why.
 #[derive(Debug, Clone)]
@@ -303,7 +303,15 @@ async fn each_batch(
         .register_object_store(url.as_ref(), Arc::clone(&table.location.store));
     let cache: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(16 * 1024 * 1024));
     let state = session.state();
-    let input = scan(plan, &table.files, range, cache, state.config_options()).map_err(failed)?;
+    let reading = Reading {
+        range,
+        // What is not UTF-8 has nobody to be counted for.
+        text_as_bytes: true,
+        is_narrowed: true,
+        counts: Arc::default(),
+    };
+    let input =
+        scan(plan, &table.files, &reading, cache, state.config_options()).map_err(failed)?;
     for partition in 0..input.output_partitioning().partition_count() {
         let mut batches = input
             .execute(partition, session.task_ctx())

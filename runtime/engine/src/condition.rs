@@ -10,6 +10,7 @@ mod physical;
 mod prunable;
 mod typed;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{self, Ident, VisitMut, VisitorMut};
 use yagura_core::FieldPath;
 use yagura_rules::predicate::Number;
+use yagura_rules::resolve::places;
 use yagura_rules::{Predicate, ResolveError, Resolved, resolve};
 
 use crate::event_path::EventPath;
@@ -66,6 +68,8 @@ pub(crate) struct Condition {
     sql: ast::Expr,
     /// Place-holder names in `sql` and what they stand for.
     paths: Vec<(FieldPath, Option<Resolved>)>,
+    /// The table's columns in which events may have these, by index.
+    columns: BTreeSet<usize>,
     /// The same for numbers that a double does not hold.
     numbers: Vec<String>,
 }
@@ -99,6 +103,12 @@ impl Condition {
         match VisitMut::visit(&mut sql, &mut names) {
             ControlFlow::Continue(()) => Ok(Self {
                 sql,
+                columns: names
+                    .paths
+                    .iter()
+                    .flat_map(|(path, found)| places(table, path).into_iter().chain(found.clone()))
+                    .map(|place| place.column)
+                    .collect(),
                 paths: names.paths,
                 numbers: names.numbers,
             }),
@@ -108,9 +118,7 @@ impl Condition {
 
     /// Returns the indexes of the table's columns that the condition reads.
     pub(crate) fn columns(&self) -> impl Iterator<Item = usize> + '_ {
-        self.paths
-            .iter()
-            .filter_map(|(_, resolved)| resolved.as_ref().map(|resolved| resolved.column))
+        self.columns.iter().copied()
     }
 
     /// Returns the paths that the condition names and the table has.

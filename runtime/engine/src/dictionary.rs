@@ -14,16 +14,13 @@ use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::object_store::path::Path;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
-use datafusion::parquet::arrow::{
-    ARROW_SCHEMA_META_KEY, encode_arrow_schema, parquet_to_arrow_schema,
-};
+use datafusion::parquet::arrow::parquet_to_arrow_schema;
 use datafusion::parquet::errors::Result;
-use datafusion::parquet::file::metadata::{
-    FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataBuilder,
-};
+use datafusion::parquet::file::metadata::ParquetMetaData;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use yagura_lake::bytes::{text_as_bytes, with_schemas};
 
 /// Returns the type in which a text column that rules test is read.
 pub(crate) fn text_dictionary() -> DataType {
@@ -36,6 +33,8 @@ pub(crate) struct DictionaryReaders {
     pub(crate) inner: Arc<dyn ParquetFileReaderFactory>,
     /// Names of the columns.
     pub(crate) columns: Arc<HashSet<String>>,
+    /// Names of the columns of text, where text is read as bytes because some of it is not UTF-8.
+    pub(crate) bytes: Option<Arc<HashSet<String>>>,
     /// Footers that are being fetched.
     pub(crate) fetching: Arc<Fetching>,
 }
@@ -77,6 +76,7 @@ impl ParquetFileReaderFactory for DictionaryReaders {
                 .inner
                 .create_reader(partition, file, metadata_size_hint, metrics)?,
             columns: Arc::clone(&self.columns),
+            bytes: self.bytes.clone(),
         }))
     }
 }
@@ -86,6 +86,7 @@ struct DictionaryReader {
     fetching: Arc<Fetching>,
     inner: Box<dyn AsyncFileReader + Send>,
     columns: Arc<HashSet<String>>,
+    bytes: Option<Arc<HashSet<String>>>,
 }
 
 impl AsyncFileReader for DictionaryReader {
@@ -102,29 +103,37 @@ impl AsyncFileReader for DictionaryReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>>> {
         let columns = Arc::clone(&self.columns);
+        let bytes = self.bytes.clone();
         let (object, fetching) = (self.object.clone(), Arc::clone(&self.fetching));
         let metadata = self.inner.get_metadata(options);
         async move {
             let turn = fetching.turn(&object).await;
             let metadata = metadata.await;
             drop(turn);
-            with_dictionaries(&metadata?, &columns)
+            match bytes {
+                Some(bytes) => text_as_bytes(metadata?.as_ref(), &|name| bytes.contains(name)),
+                None => with_dictionaries(metadata?.as_ref(), &columns),
+            }
         }
         .boxed()
     }
 }
 
 fn with_dictionaries(
-    metadata: &Arc<ParquetMetaData>,
+    metadata: &ParquetMetaData,
     columns: &HashSet<String>,
 ) -> Result<Arc<ParquetMetaData>> {
     let file = metadata.file_metadata();
     let found = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
+    let is_text = |data_type: &DataType| match data_type {
+        DataType::Dictionary(_, value) => value.is_string(),
+        other => other.is_string(),
+    };
     let fields: Vec<Field> = found
         .fields()
         .iter()
         .map(|field| {
-            let wanted = columns.contains(field.name()) && field.data_type().is_string();
+            let wanted = columns.contains(field.name()) && is_text(field.data_type());
             let field = field.as_ref().clone();
             if wanted {
                 field.with_data_type(text_dictionary())
@@ -134,23 +143,5 @@ fn with_dictionaries(
         })
         .collect();
     let schema = Schema::new_with_metadata(fields, found.metadata().clone());
-    let mut pairs: Vec<KeyValue> = file.key_value_metadata().cloned().unwrap_or_default();
-    pairs.retain(|pair| pair.key != ARROW_SCHEMA_META_KEY);
-    pairs.push(KeyValue::new(
-        ARROW_SCHEMA_META_KEY.to_owned(),
-        encode_arrow_schema(&schema),
-    ));
-    let file = FileMetaData::new(
-        file.version(),
-        file.num_rows(),
-        file.created_by().map(str::to_owned),
-        Some(pairs),
-        file.schema_descr_ptr(),
-        file.column_orders().cloned(),
-    );
-    let rebuilt = ParquetMetaDataBuilder::new(file)
-        .set_row_groups(metadata.row_groups().to_vec())
-        .set_column_index(metadata.column_index().cloned())
-        .set_offset_index(metadata.offset_index().cloned());
-    Ok(Arc::new(rebuilt.build()))
+    Ok(with_schemas(metadata, &schema, None))
 }

@@ -13,8 +13,9 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 use yagura_core::{Finding, TimeRange};
 use yagura_host::{BatchRef, CallError, Detector, Pace, RawFinding};
-use yagura_lake::table::{OnProblem, event_times};
-use yagura_rules::PrefilterState;
+use yagura_lake::guard::catch;
+use yagura_lake::table::OnProblem;
+use yagura_rules::{Matches, PrefilterState, Program, Undecided};
 
 use crate::calls::{
     Answer, Failure, QUARANTINED, aside_of, in_instance, once, separate, set_aside, twice,
@@ -94,7 +95,7 @@ impl Judge {
         let progress = Arc::clone(&self.progress);
         Progress::add(&progress.scanned, batch.num_rows());
         let width = plan.scan_schema.fields().len();
-        let times = event_times(batch.column(plan.time))?;
+        let times = plan.table.event_times(batch.column(plan.time))?;
         let objects = batch.column(width).as_any_dictionary();
         let names: Vec<Arc<str>> = cast(objects.values(), &DataType::Utf8)?
             .as_string::<i32>()
@@ -102,7 +103,7 @@ impl Judge {
             .map(|name| name.unwrap_or_default().into())
             .collect();
         let object_of = objects.normalized_keys();
-        let rows = batch.column(width + 1).as_primitive::<Int64Type>().values();
+        let row_numbers = batch.column(width + 1).as_primitive::<Int64Type>().values();
 
         let unusable = times.iter().filter(|time| time.is_none()).count();
         if unusable > 0 {
@@ -111,7 +112,7 @@ impl Judge {
                 return Err(DataFusionError::External(Box::new(EngineError::NullTime {
                     table: plan.table.name.clone(),
                     file: names[object_of[at]].to_string(),
-                    row: u64::try_from(rows[at]).unwrap_or_default(),
+                    row: u64::try_from(row_numbers[at]).unwrap_or_default(),
                     column: plan.table.time.clone(),
                 })));
             }
@@ -123,18 +124,33 @@ impl Judge {
             .collect();
 
         let mut findings = Vec::new();
-        let matches = plan.program.evaluate(&mut self.prefilter, batch)?;
+        let matches = self.matches(batch);
         for (position, matched) in matches.rules {
             let rule = &plan.rules[position];
             let mask = BooleanArray::new(&matched & &in_range, None);
             if mask.true_count() == 0 {
                 continue;
             }
-            let events = events_of(&mask, &times, &names, &object_of, rows);
-            let mut rows = Rows::select(rule, batch, &mask, events)?;
+            let events = events_of(&mask, &times, &names, &object_of, row_numbers);
+            let selected = Rows::select(rule, batch, &mask, events).and_then(|rows| {
+                let found = match rule.plugin {
+                    None => rows.findings_each(rule)?,
+                    Some(_) => Vec::new(),
+                };
+                Ok((rows, found))
+            });
+            let (mut rows, found) = match selected {
+                Ok(selected) => selected,
+                Err(error) => {
+                    let reason = format!("its columns cannot be read: {error}");
+                    let events = events_of(&mask, &times, &names, &object_of, row_numbers);
+                    progress.set_aside(aside_of(rule, &events, Cause::Condition, &reason));
+                    continue;
+                }
+            };
             Progress::add(&progress.judged, rows.len());
             if rule.plugin.is_none() {
-                findings.extend(rows.findings_each(rule)?);
+                findings.extend(found);
                 continue;
             }
             rows.detach();
@@ -151,7 +167,7 @@ impl Judge {
         }
         for undecided in matches.undecided {
             let mask = BooleanArray::new(&undecided.rows & &in_range, None);
-            let events = events_of(&mask, &times, &names, &object_of, rows);
+            let events = events_of(&mask, &times, &names, &object_of, row_numbers);
             if !events.is_empty() {
                 let rule = &plan.rules[undecided.rule];
                 let reason = format!("its `where` fails: {}", undecided.reason);
@@ -160,6 +176,51 @@ impl Judge {
         }
         Progress::add(&progress.findings, findings.len());
         Ok(findings)
+    }
+
+    /// Evaluates all rules on a batch. A rule that cannot be evaluated at all is undecided on the batch's rows, and no other
+    /// rule misses one for it.
+    fn matches(&mut self, batch: &RecordBatch) -> Matches {
+        let plan = Arc::clone(&self.plan);
+        let together = catch(|| plan.program.evaluate(&mut self.prefilter, batch));
+        if let Ok(Ok(matches)) = together {
+            return matches;
+        }
+        self.prefilter = PrefilterState::new(&plan.program);
+        let mut all = Matches {
+            rows: batch.num_rows(),
+            rules: Vec::new(),
+            undecided: Vec::new(),
+        };
+        for (rule, predicate) in plan.predicates.iter().enumerate() {
+            let alone = || {
+                let predicate = std::slice::from_ref(predicate);
+                let program = Program::compile(&plan.scan_schema, predicate, plan.tuning.methods)
+                    .map_err(|error| error.to_string())?;
+                let mut state = PrefilterState::new(&program);
+                program
+                    .evaluate(&mut state, batch)
+                    .map_err(|error| error.to_string())
+            };
+            let reason = match catch(alone) {
+                Ok(Ok(matches)) => {
+                    let rules = matches.rules.into_iter();
+                    all.rules.extend(rules.map(|(_, rows)| (rule, rows)));
+                    let undecided = matches.undecided.into_iter();
+                    all.undecided
+                        .extend(undecided.map(|undecided| Undecided { rule, ..undecided }));
+                    continue;
+                }
+                Ok(Err(reason)) => reason,
+                Err(broken) => broken.to_string(),
+            };
+            all.undecided.push(Undecided {
+                rule,
+                rows: BooleanBuffer::new_set(batch.num_rows()),
+                reason,
+            });
+        }
+        all
     }
 
     /// Judges what still waits, and gives the instances back for other partitions.

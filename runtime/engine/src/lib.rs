@@ -11,6 +11,7 @@
 //! Composes tables (`lake`), paths and columns (`rules`) and plugins (`host`). Knows nothing of alerts, commands or
 //! configuration files. Plugins and counters come from the session that executes a plan.
 
+mod adapt;
 mod author;
 mod calls;
 mod condition;
@@ -43,6 +44,7 @@ mod sigma;
 mod sql;
 pub mod table_run;
 
+pub use adapt::ConvertedValues;
 pub use author::{
     Nearest, condition_predicate, explain, fields_of, nearest, oddities_of, predicate_of,
     syntax_error,

@@ -179,7 +179,9 @@ impl Live {
             let range = options.run.range;
             match Table::open(config.clone(), range, Arc::clone(&cache)).await {
                 Ok(table) => open.push((config.clone(), Arc::new(table), cache)),
-                Err(TableError::Empty { table, location }) => {
+                Err(TableError::Empty {
+                    table, location, ..
+                }) => {
                     if store.table(&table)?.is_some_and(|known| known.objects > 0) {
                         return Err(LiveError::Vanished { table, location });
                     }
@@ -235,6 +237,7 @@ impl Live {
             messages.extend(told);
             live_tables.push(made);
         }
+        messages.extend(set.notes.iter().map(|note| format!("warning: {note}")));
         let opened = Opened {
             messages,
             not_run: set.not_run,
@@ -333,7 +336,8 @@ impl Live {
             has_moved = true;
             keyed.insert(number, found.keyed);
             table.defer(found.deferred)?;
-            for message in table.done(&read, &found.bad_files, &self.options) {
+            let values = (&found.bad_files[..], &found.converted);
+            for message in table.done(&read, values, &self.options) {
                 report.messages.push(message);
             }
             let names = read
@@ -355,6 +359,7 @@ impl Live {
                 has_moved = true;
                 progress.deferred.push(deferred);
             }
+            report.messages.extend(table.take_notes());
             if let Some(news) = table.news() {
                 has_moved = true;
                 report.messages.extend(news);

@@ -1,6 +1,6 @@
 //! What one table's scan and rules come to: which columns are read, and what each rule takes from them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
+use yagura_core::columns::UNMAPPED_COLUMN;
 use yagura_core::rule::TitlePart;
 use yagura_core::{FieldPath, Rule};
 use yagura_lake::table::Table;
-use yagura_rules::resolve::find;
-use yagura_rules::{Methods, PluginType, Predicate, Program, Resolved, resolve};
+use yagura_rules::resolve::{has_overflowed, mark_overflowed, places};
+use yagura_rules::{FieldValues, Methods, PluginType, Predicate, Program, resolve};
 
 use crate::condition::{Condition, ConditionError};
 use crate::dictionary::text_dictionary;
@@ -33,6 +34,17 @@ pub struct RuleSource {
     pub predicate: Option<Arc<Predicate>>,
     /// Paths that correlations ask of its findings; what neither the table nor, by its context, the plugin has is absent.
     pub fields: Vec<FieldPath>,
+    /// Of a path that the rule reads, all names under which events may have the field. A path that is not here has its own name.
+    pub alternatives: BTreeMap<FieldPath, Vec<FieldPath>>,
+}
+
+impl RuleSource {
+    /// Returns where events of a table have a field that the rule reads; nothing where they have it nowhere.
+    fn values_of(&self, path: &FieldPath, schema: &Schema) -> Option<FieldValues> {
+        let names = self.alternatives.get(path);
+        let names = names.map_or(std::slice::from_ref(path), Vec::as_slice);
+        FieldValues::of(schema, names)
+    }
 }
 
 /// Which of the methods that make a run fast are used; all of them, but for measurements.
@@ -72,6 +84,8 @@ pub struct TablePlan {
     pub time: usize,
     /// Names of the columns that are read as dictionaries.
     pub dictionaries: Arc<HashSet<String>>,
+    /// Names of the columns of bytes that rules compare as text.
+    pub bytes: Arc<HashSet<String>>,
     /// What each rule asks of an event, in the order of the rules.
     pub predicates: Vec<Predicate>,
     /// The same as one program.
@@ -126,7 +140,7 @@ pub struct Read {
     /// As the rule writes it.
     pub name: String,
     /// Where it leads in the scan; nothing for an optional path that the table lacks.
-    pub source: Option<Resolved>,
+    pub source: Option<FieldValues>,
     /// The type that a plugin sees.
     pub plugin_type: PluginType,
     /// The type of the values.
@@ -173,31 +187,45 @@ impl TablePlan {
                 .iter()
                 .flat_map(|predicate| predicate.fields())
             {
-                tested.extend(find(&schema, &path).map(|found| found.column));
+                tested.extend(places(&schema, &path).iter().map(|place| place.column));
             }
             for path in rule.read_paths() {
+                if let Some(values) = source.values_of(&path, &schema) {
+                    needed.extend(values.columns());
+                }
                 match resolve(&schema, &path) {
-                    Ok(found) => {
-                        needed.insert(found.column);
-                    }
-                    Err(_) if rule.optional.contains(&path) => {}
-                    Err(error) => {
+                    Err(error)
+                        if !rule.optional.contains(&path)
+                            && !source.alternatives.contains_key(&path) =>
+                    {
                         let key = key_of(rule, &path);
                         return Err(wrong(source, &table, key, error.into()));
                     }
+                    _ => {}
                 }
             }
             let fields = source.fields.iter();
-            needed.extend(fields.filter_map(|path| Some(find(&schema, path)?.column)));
+            let fields = fields.filter_map(|path| source.values_of(path, &schema));
+            needed.extend(fields.flat_map(|values| values.columns().collect::<Vec<_>>()));
             conditions.push(condition);
         }
         needed.extend(&tested);
         let columns: Vec<usize> = needed.into_iter().collect();
         let mut dictionaries = HashSet::new();
+        let is_overflowed = has_overflowed(&schema);
+        let compared_bytes = tested.iter().map(|index| schema.field(*index));
+        let is_bytes = |data_type: &DataType| {
+            data_type.is_binary() && !matches!(data_type, DataType::FixedSizeBinary(_))
+        };
+        let compared_bytes = compared_bytes.filter(|field| is_bytes(field.data_type()));
+        let compared_bytes = compared_bytes.map(|field| field.name().clone()).collect();
         let fields: Vec<Field> = columns
             .iter()
             .map(|index| {
-                let field = schema.field(*index).clone();
+                let mut field = schema.field(*index).clone();
+                if is_overflowed && field.name() == UNMAPPED_COLUMN {
+                    field = mark_overflowed(field);
+                }
                 if tuning.dictionaries && tested.contains(index) && field.data_type().is_string() {
                     dictionaries.insert(field.name().clone());
                     field.with_data_type(text_dictionary())
@@ -257,6 +285,7 @@ impl TablePlan {
             scan_schema,
             time,
             dictionaries: Arc::new(dictionaries),
+            bytes: Arc::new(compared_bytes),
             predicates,
             program: Arc::new(program),
             prunable,
@@ -296,16 +325,16 @@ impl RulePlan {
         let rule = &source.rule;
         let mut paths = rule.read_paths();
         for path in &source.fields {
-            if !paths.contains(path) && find(scan, path).is_some() {
+            if !paths.contains(path) && source.values_of(path, scan).is_some() {
                 paths.push(path.clone());
             }
         }
         let mut reads = Vec::with_capacity(paths.len());
         for path in &paths {
-            let found = find(scan, path);
+            let found = source.values_of(path, scan);
             let data_type = found
                 .as_ref()
-                .map_or(DataType::Utf8, |found| found.data_type.clone());
+                .map_or(DataType::Utf8, |found| found.data_type().clone());
             let plugin_type = PluginType::of(&data_type).map_err(|error| EngineError::Rule {
                 file: source.file.clone(),
                 rule: rule.id.clone(),

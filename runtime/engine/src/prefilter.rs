@@ -5,11 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
+use yagura_lake::guard::catch;
 use yagura_rules::{PrefilterState, Program};
 
 /// True where any rule matches. It reads the columns that the program reads, and no others.
@@ -66,8 +68,14 @@ impl PhysicalExpr for PrefilterExpr {
         let free = || self.states.lock().unwrap_or_else(PoisonError::into_inner);
         let known = free().pop();
         let mut state = known.unwrap_or_else(|| PrefilterState::new(&self.program));
-        let any = self.program.evaluate_any(&mut state, rows, &column)?;
-        free().push(state);
+        // What a rule does to a batch is not the object's matter: all rows are left for the rules themselves to evaluate.
+        let any = match catch(|| self.program.evaluate_any(&mut state, rows, &column)) {
+            Ok(Ok(any)) => {
+                free().push(state);
+                any
+            }
+            Ok(Err(_)) | Err(_) => BooleanBuffer::new_set(rows),
+        };
         Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(any, None))))
     }
 

@@ -8,8 +8,9 @@ use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ident, lit};
 use datafusion::physical_expr::PhysicalExpr;
-use yagura_rules::Predicate;
 use yagura_rules::predicate::{Atom, NumberOp, Reading, Test, TextOp};
+use yagura_rules::resolve::places;
+use yagura_rules::{Predicate, Resolved};
 
 use crate::condition::comparisons;
 
@@ -38,8 +39,41 @@ pub(crate) fn common(
     let Some(expr) = any_of(rules).or_else(|| lists(rules, scan)) else {
         return Ok(None);
     };
+    let expr = elsewhere(rules, &expr, scan)
+        .into_iter()
+        .map(|column| ident(column).is_not_null())
+        .fold(expr, Expr::or);
     let schema = DFSchema::try_from(scan.clone())?;
     state.create_physical_expr(expr, &schema).map(Some)
+}
+
+/// Returns the further columns in which events may have the fields that `expr` compares: what statistics say of one column
+/// refutes nothing where one of these has a value.
+fn elsewhere(
+    rules: &[(&Predicate, Option<&Expr>)],
+    expr: &Expr,
+    scan: &Schema,
+) -> BTreeSet<String> {
+    let compared: BTreeSet<&str> = expr
+        .column_refs()
+        .into_iter()
+        .map(|column| column.name.as_str())
+        .collect();
+    let mut found = BTreeSet::new();
+    for (predicate, _) in rules {
+        predicate.atoms(&mut |atom| {
+            let fields = std::iter::once(&atom.field).chain(&atom.others);
+            let places: Vec<Resolved> = fields.flat_map(|field| places(scan, field)).collect();
+            let name = |place: &Resolved| scan.field(place.column).name().as_str();
+            let is_compared =
+                |place: &Resolved| place.is_column() && compared.contains(name(place));
+            if places.iter().any(is_compared) {
+                let others = places.iter().filter(|place| !is_compared(place));
+                found.extend(others.map(|place| name(place).to_owned()));
+            }
+        });
+    }
+    found
 }
 
 /// The conditions of few rules, whatever they compare.

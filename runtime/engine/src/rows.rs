@@ -53,12 +53,10 @@ impl Rows {
                     return Ok(new_null_array(&read.data_type, events.len()));
                 };
                 // Filtering before descending: the path into JSON is only walked for the rows that are left.
-                let column = batch.column(source.column);
-                let values = if all {
-                    source.values_below(column)?
-                } else {
-                    source.values_below(&filter(column, mask)?)?
-                };
+                let values = source.values(|index| match all {
+                    true => Ok(Arc::clone(batch.column(index))),
+                    false => filter(batch.column(index), mask),
+                })?;
                 // A dictionary would keep the values of all rows that the scan read.
                 match values.data_type() {
                     DataType::Dictionary(_, value) => cast(&values, value),

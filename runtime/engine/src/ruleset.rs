@@ -22,6 +22,8 @@ pub(crate) struct RuleSet {
     pub(crate) rules: Vec<RuleSource>,
     /// Rules that do not run, with the reason.
     pub(crate) not_run: Vec<NotRun>,
+    /// Rules that run otherwise than they say, with the reason.
+    pub(crate) notes: Vec<NotRun>,
 }
 
 impl RuleSet {
@@ -39,6 +41,7 @@ impl RuleSet {
         let mut set = Self {
             rules: Vec::new(),
             not_run: placed.not_run,
+            notes: placed.notes,
         };
         let all: Vec<RuleSource> = own.into_iter().chain(placed.rules).collect();
         let mut waiting = Vec::new();

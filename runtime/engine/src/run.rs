@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use datafusion::common::runtime::SpawnedTask;
 use yagura_core::{Alert, Finding, Rule, TimeRange, Timestamp};
 use yagura_correlate::{Counters, Fold, FoldOptions, Mark, NoCold, Places};
+use yagura_lake::OddTimes;
 use yagura_lake::table::{Table, TableConfig};
 
+use crate::adapt::ConvertedValues;
 use crate::error::EngineError;
 use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::plan::{RuleSource, Tuning};
@@ -84,6 +87,8 @@ pub struct RunOutcome {
     pub tables: Vec<TableOutcome>,
     /// Rules that did not run, with their files and the reason.
     pub not_run: Vec<NotRun>,
+    /// Rules that ran otherwise than they say, with their files and the reason.
+    pub notes: Vec<NotRun>,
     sources: Vec<RuleSource>,
     places: BTreeMap<String, Places>,
     range: TimeRange,
@@ -98,6 +103,15 @@ pub struct NotRun {
     pub file: PathBuf,
     /// Why.
     pub reason: String,
+}
+
+impl std::fmt::Display for NotRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.rule.as_str() {
+            "" => f.write_str(&self.reason),
+            rule => write!(f, "rule `{rule}`: {}", self.reason),
+        }
+    }
 }
 
 /// What a run saw of a table.
@@ -119,6 +133,12 @@ pub struct TableOutcome {
     pub costs: BTreeMap<usize, RuleCost>,
     /// The latest event time by the objects' statistics, where a rule needs to know when time ends.
     pub latest: Option<Timestamp>,
+    /// Events without a time, ahead of the clock, or before 1990.
+    pub odd_times: OddTimes,
+    /// Values that rules saw otherwise than they are stored.
+    pub converted: ConvertedValues,
+    /// What a person should know of how the objects were read.
+    pub messages: Vec<String>,
 }
 
 /// Runs the rules over the tables.
@@ -165,6 +185,8 @@ pub async fn run(
         watch(&run.table, &run.progress);
         let files = run.table.files.clone();
         let scanned = run.run(&files, outcome.findings.len()).await?;
+        let odd_times = run.odd_times(&scanned.files, a_day_ahead()).await;
+        let messages = run.take_messages();
         let progress = &run.progress;
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let mut bad_files = run.table.bad_files.clone();
@@ -194,6 +216,9 @@ pub async fn run(
             bad_files,
             costs: progress.take_costs(),
             latest,
+            odd_times,
+            converted: scanned.converted,
+            messages,
             table: Arc::clone(&run.table),
         });
         outcome.findings.extend(findings);
@@ -206,7 +231,17 @@ pub async fn run(
         .collect();
     outcome.sources = set.rules;
     outcome.not_run = set.not_run;
+    outcome.notes = set.notes;
     Ok(outcome)
+}
+
+/// Returns the time a day from now: an event after it has a wrong clock. It decides what is said, never what is found.
+pub(crate) fn a_day_ahead() -> Timestamp {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::clamped(micros.saturating_add(86_400_000_000))
 }
 
 /// Lets detectors with state judge all of a table's rows, up to `end` or the last of them.

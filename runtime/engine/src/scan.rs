@@ -3,6 +3,7 @@
 //! What is pushed down only narrows the scan. Every condition and the time range are judged again on what comes out,
 //! so a filter that the reader cannot apply costs time and never a wrong answer.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
@@ -25,6 +26,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use yagura_core::{TimeRange, Timestamp};
 use yagura_lake::table::{DataFile, Table};
 
+use crate::adapt::{Adapters, Conversions};
 use crate::dictionary::{DictionaryReaders, text_dictionary};
 use crate::plan::TablePlan;
 use crate::prefilter::PrefilterExpr;
@@ -34,12 +36,25 @@ pub(crate) const OBJECT: &str = "yagura.object";
 /// Name of the column that tells each row's place in its object.
 pub(crate) const ROW: &str = "yagura.row";
 
+/// How objects are read.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    /// The event times that are wanted.
+    pub(crate) range: TimeRange,
+    /// Read text as bytes, and what of it is not UTF-8 as U+FFFD.
+    pub(crate) text_as_bytes: bool,
+    /// Push down what narrows the scan.
+    pub(crate) is_narrowed: bool,
+    /// Where values are counted that rules see otherwise than they are stored.
+    pub(crate) counts: Arc<Conversions>,
+}
+
 /// Returns the scan of `files`, at most `options.execution.target_partitions` ways in parallel: the plan's columns, then
 /// [`OBJECT`] and [`ROW`].
 pub(crate) fn scan(
     plan: &TablePlan,
     files: &[DataFile],
-    range: TimeRange,
+    reading: &Reading,
     cache: Arc<FileMetadataCache>,
     options: &ConfigOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -55,9 +70,18 @@ pub(crate) fn scan(
                 cache,
             )),
             columns: Arc::clone(&plan.dictionaries),
+            bytes: reading.text_as_bytes.then(|| text_columns(&schema)),
             fetching: Arc::default(),
         }));
-    if let Some(predicate) = predicate(plan, range) {
+    let predicate = predicate(plan, reading.range).filter(|_| reading.is_narrowed);
+    let mut prefiltered = HashSet::new();
+    if let Some(predicate) = predicate {
+        let columns = plan.program.columns();
+        let mut fields = columns.iter().map(|at| plan.scan_schema.field(*at));
+        // The reader evaluates no filter on what is nested.
+        if has_prefilter(plan) && fields.clone().all(|field| !field.data_type().is_nested()) {
+            prefiltered.extend(fields.by_ref().map(|field| field.name().clone()));
+        }
         let predicate = reassign_expr_columns(predicate, schema.table_schema())?;
         source = source.with_predicate(predicate);
     }
@@ -69,6 +93,11 @@ pub(crate) fn scan(
     let config = FileScanConfigBuilder::new(object_store_url(table)?, Arc::new(source))
         .with_projection_indices(Some(projection))?
         .with_file_groups(vec![FileGroup::new(files.clone())])
+        .with_expr_adapter(Some(Arc::new(Adapters {
+            counts: Arc::clone(&reading.counts),
+            bytes: Arc::clone(&plan.bytes),
+            prefiltered,
+        })))
         .build();
     let whole = DataSourceExec::from_data_source(config.clone());
     let partitions = options.execution.target_partitions;
@@ -134,9 +163,28 @@ fn partitioned(table: &Table, file: &DataFile) -> PartitionedFile {
         .with_partition_values(values.map(text).collect())
 }
 
+/// Returns the names of the stored columns that the scan reads as text.
+fn text_columns(schema: &TableSchema) -> Arc<HashSet<String>> {
+    let is_text = |field: &&FieldRef| match field.data_type() {
+        DataType::Dictionary(_, value) => value.is_string(),
+        other => other.is_string(),
+    };
+    let fields = schema.file_schema().fields().iter();
+    Arc::new(
+        fields
+            .filter(is_text)
+            .map(|field| field.name().clone())
+            .collect(),
+    )
+}
+
+fn has_prefilter(plan: &TablePlan) -> bool {
+    let all = (0..plan.program.rules()).any(|rule| plan.program.is_certain(rule));
+    plan.tuning.late_decoding && !all
+}
+
 /// The time range AND what statistics can refute of the rules AND the prefilter, as far as each narrows anything.
 fn predicate(plan: &TablePlan, range: TimeRange) -> Option<Arc<dyn PhysicalExpr>> {
-    let all = (0..plan.program.rules()).any(|rule| plan.program.is_certain(rule));
     let prefilter = || -> Arc<dyn PhysicalExpr> {
         Arc::new(PrefilterExpr::new(
             Arc::clone(&plan.program),
@@ -149,7 +197,7 @@ fn predicate(plan: &TablePlan, range: TimeRange) -> Option<Arc<dyn PhysicalExpr>
             .and_then(|from| bound(plan, Operator::GtEq, from)),
         range.to.and_then(|to| bound(plan, Operator::Lt, to)),
         plan.prunable.clone(),
-        (plan.tuning.late_decoding && !all).then(prefilter),
+        has_prefilter(plan).then(prefilter),
     ]
     .into_iter()
     .flatten()
@@ -158,10 +206,18 @@ fn predicate(plan: &TablePlan, range: TimeRange) -> Option<Arc<dyn PhysicalExpr>
 
 fn bound(plan: &TablePlan, operator: Operator, time: Timestamp) -> Option<Arc<dyn PhysicalExpr>> {
     let field = plan.scan_schema.field(plan.time);
-    let DataType::Timestamp(unit, zone) = field.data_type() else {
-        return None;
-    };
     let micros = time.micros();
+    let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), plan.time));
+    let bounded = |value| Some(binary(column, operator, Arc::new(Literal::new(value))));
+    let (unit, zone) = match field.data_type() {
+        DataType::Timestamp(unit, zone) => (unit, zone),
+        DataType::Date32 => {
+            let days = i32::try_from(units(micros, 86_400_000_000, operator)).ok()?;
+            return bounded(ScalarValue::Date32(Some(days)));
+        }
+        // Text and numbers are compared after they were read as times.
+        _ => return None,
+    };
     let zone = zone.clone();
     let value = match unit {
         // Rounding must not narrow: whole units below for a start, above for an end.
@@ -176,8 +232,7 @@ fn bound(plan: &TablePlan, operator: Operator, time: Timestamp) -> Option<Arc<dy
             ScalarValue::TimestampNanosecond(Some(micros.checked_mul(1_000)?), zone)
         }
     };
-    let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), plan.time));
-    Some(binary(column, operator, Arc::new(Literal::new(value))))
+    bounded(value)
 }
 
 fn units(micros: i64, unit: i64, operator: Operator) -> i64 {

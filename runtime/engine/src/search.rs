@@ -315,6 +315,7 @@ impl EventSearch {
             plugin: None,
             predicate: Some(Arc::new(Predicate::Any(tests))),
             fields: query.columns.clone(),
+            alternatives: Default::default(),
         };
         // Ranges that are still to be looked at, the latest last.
         let mut ranges = vec![query.range];
@@ -431,6 +432,7 @@ fn is(field: FieldPath, query: &EventQuery) -> Predicate {
         false => query.value.to_lowercase(),
     };
     Predicate::Atom(Arc::new(Atom {
+        others: Vec::new(),
         field,
         // Zeek's `answers` is a list.
         reading: Reading::Members,

@@ -3,6 +3,7 @@
 mod correlation;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
@@ -10,7 +11,9 @@ use yagura_core::names::did_you_mean;
 use yagura_core::{AlertPolicy, FieldPath, Rule};
 use yagura_lake::table::Table;
 use yagura_rules::Predicate;
-use yagura_rules::sigma::{FieldMap, Load, SigmaSource, severity, translate};
+use yagura_rules::sigma::{
+    FieldMap, Load, LowerError, SigmaFilter, SigmaSource, Translated, severity, translate,
+};
 
 use self::correlation::Site;
 use crate::plan::RuleSource;
@@ -37,6 +40,8 @@ pub struct Placed {
     pub rules: Vec<RuleSource>,
     /// Rules that do not, with the reason.
     pub not_run: Vec<NotRun>,
+    /// Rules that run otherwise than they say, with the reason.
+    pub notes: Vec<NotRun>,
     /// By id, the fields that a rule names and its table lacks.
     pub missing: BTreeMap<String, Vec<String>>,
     /// Ids of rules that only find the events which an old rule counts; they are no rules to a reader.
@@ -67,6 +72,19 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
             reason: problem.to_string(),
         });
     }
+    placed
+        .notes
+        .extend(input.load.notes.iter().map(|note| NotRun {
+            rule: String::new(),
+            file: note.file.clone(),
+            reason: note.to_string(),
+        }));
+    let unread = unread_windows(input, schemas).into_iter();
+    placed.notes.extend(unread.map(|reason| NotRun {
+        rule: String::new(),
+        file: PathBuf::new(),
+        reason,
+    }));
     let mut sites: Vec<Vec<Site<'_>>> = Vec::with_capacity(input.load.rules.len());
     for source in &input.load.rules {
         sites.push(Vec::new());
@@ -77,12 +95,19 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
             reason,
         };
         let mut found = Vec::new();
-        for ((table, schema), maps) in schemas.iter().zip(&fits) {
-            let map = maps
-                .iter()
-                .find(|map| !map.sources_of(&source.rule.logsource).is_empty());
-            if let Some(map) = map {
-                found.push((table, schema, *map));
+        for ((table, schema), fitting) in schemas.iter().zip(&fits) {
+            let of_source = fitting.iter().copied();
+            let of_source =
+                of_source.filter(|map| !map.sources_of(&source.rule.logsource).is_empty());
+            let maps: Vec<&FieldMap> = of_source.collect();
+            if !maps.is_empty() {
+                let is_shared = fitting.len() > 1;
+                found.push(Place {
+                    table,
+                    schema,
+                    maps,
+                    is_shared,
+                });
             }
         }
         if found.is_empty() {
@@ -91,55 +116,128 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
         }
         let filters = input.load.filters_of(&source.rule);
         let several = found.len() > 1;
-        for (table, schema, map) in found {
-            match translate(source, &filters, map, schema) {
+        for place in found {
+            let table = place.table;
+            let translated = match place.translate(source, &filters) {
+                Ok(translated) => translated,
                 Err(error) => {
-                    placed
-                        .not_run
-                        .push(not_run(error.in_file(&source.file).to_string()));
+                    let error = error.in_file(&source.file);
+                    placed.not_run.push(not_run(error.to_string()));
                     break;
                 }
-                Ok(translated) => {
-                    let id = match several {
-                        true => format!("{}.{table}", source.events_id()),
-                        false => source.events_id(),
-                    };
-                    if translated.predicate == Predicate::Always(false) {
-                        placed.not_run.push(not_run(format!(
-                            "table `{table}` has no events of its log source: it lacks what tells them from others"
-                        )));
-                        continue;
-                    }
-                    if !translated.missing.is_empty() {
-                        placed
-                            .missing
-                            .insert(id.clone(), translated.missing.clone());
-                    }
-                    if source.count.is_some() {
-                        placed.parts.insert(id.clone());
-                    }
-                    if let Some(sites) = sites.last_mut() {
-                        sites.push(Site {
-                            rule: placed.rules.len(),
-                            source,
-                            map,
-                            table,
-                            schema,
-                        });
-                    }
-                    placed.rules.push(RuleSource {
-                        rule: Arc::new(rule(source, id, table, schema, map, &translated.tested)),
-                        file: source.file.clone(),
-                        plugin: None,
-                        predicate: Some(Arc::new(translated.predicate)),
-                        fields: Vec::new(),
-                    });
-                }
+            };
+            let id = match several {
+                true => format!("{}.{table}", source.events_id()),
+                false => source.events_id(),
+            };
+            if translated.predicate == Predicate::Always(false) {
+                placed.not_run.push(not_run(format!(
+                    "table `{table}` has no events of its log source: it lacks what tells them from others"
+                )));
+                continue;
+            }
+            if !translated.missing.is_empty() {
+                placed
+                    .missing
+                    .insert(id.clone(), translated.missing.clone());
+            }
+            if source.count.is_some() {
+                placed.parts.insert(id.clone());
+            }
+            let mut reading = Reading::new(&place);
+            let rule = reading.rule(source, id, &translated.tested);
+            placed.rules.push(RuleSource {
+                rule: Arc::new(rule),
+                file: source.file.clone(),
+                plugin: None,
+                predicate: Some(Arc::new(translated.predicate)),
+                fields: Vec::new(),
+                alternatives: reading.alternatives,
+            });
+            if let Some(sites) = sites.last_mut() {
+                sites.push(Site {
+                    rule: placed.rules.len() - 1,
+                    source,
+                    place,
+                });
             }
         }
     }
     correlation::join(&input.load, &sites, &mut placed);
     placed
+}
+
+/// A table, and the field maps that know a rule's log source in it.
+struct Place<'a> {
+    table: &'a str,
+    schema: &'a Schema,
+    maps: Vec<&'a FieldMap>,
+    /// Whether further maps are for the table.
+    is_shared: bool,
+}
+
+impl Place<'_> {
+    /// Returns what a rule asks of the table's events, whichever of the maps an event is of.
+    fn translate(
+        &self,
+        source: &SigmaSource,
+        filters: &[&SigmaFilter],
+    ) -> Result<Translated, LowerError> {
+        let mut predicates = Vec::new();
+        let mut missing: Option<Vec<String>> = None;
+        let mut tested: Vec<FieldPath> = Vec::new();
+        for map in &self.maps {
+            let translated = translate(source, filters, map, self.schema, self.is_shared)?;
+            if translated.predicate == Predicate::Always(false) {
+                continue;
+            }
+            predicates.push(translated.predicate);
+            // What one of the maps finds is there.
+            missing = Some(match missing {
+                None => translated.missing,
+                Some(known) => {
+                    let both = known.into_iter();
+                    both.filter(|field| translated.missing.contains(field))
+                        .collect()
+                }
+            });
+            for path in translated.tested {
+                if !tested.contains(&path) {
+                    tested.push(path);
+                }
+            }
+        }
+        Ok(Translated {
+            predicate: Predicate::any(predicates),
+            missing: missing.unwrap_or_default(),
+            tested,
+        })
+    }
+
+    /// Returns all names under which events have a field of Sigma's, the most certain ones first.
+    fn names(&self, field: &str) -> Vec<FieldPath> {
+        distinct(
+            self.maps
+                .iter()
+                .flat_map(|map| map.names(field, self.schema)),
+        )
+    }
+}
+
+fn distinct(paths: impl Iterator<Item = FieldPath>) -> Vec<FieldPath> {
+    let mut all = Vec::new();
+    for path in paths {
+        if !all.contains(&path) {
+            all.push(path);
+        }
+    }
+    all
+}
+
+/// What alerts of a rule over one table show, and where each event has it.
+struct Reading<'a> {
+    place: &'a Place<'a>,
+    alternatives: BTreeMap<FieldPath, Vec<FieldPath>>,
 }
 
 /// Says that no field map knows a rule's log source, whatever tables there are; nothing where one does.
@@ -202,60 +300,135 @@ fn title(sigma: &str) -> String {
     sigma.replace(['{', '}'], "|")
 }
 
-fn rule(
-    source: &SigmaSource,
-    id: String,
-    table: &str,
-    schema: &Schema,
-    map: &FieldMap,
-    tested: &[FieldPath],
-) -> Rule {
-    let sigma = &source.rule;
-    let find = |name: &str| map.field(name, schema);
-    let mut context: Vec<FieldPath> = Vec::new();
-    for path in sigma
-        .fields
-        .iter()
-        .filter_map(|field| find(field))
-        .chain(tested.iter().cloned())
-    {
-        if !context.contains(&path) && context.len() < MOST_CONTEXT {
-            context.push(path);
+impl<'a> Reading<'a> {
+    fn new(place: &'a Place<'a>) -> Self {
+        Self {
+            place,
+            alternatives: BTreeMap::new(),
         }
     }
-    Rule {
-        fuel_per_event: None,
-        partition_by: Vec::new(),
-        correlation: None,
-        id,
-        title: title(&sigma.title),
-        description: sigma.description.clone().unwrap_or_default(),
-        severity: severity(sigma.level),
-        tags: sigma.tags.clone(),
-        references: sigma.references.clone(),
-        table: table.to_owned(),
-        condition: None,
-        columns: Vec::new(),
-        optional: Vec::new(),
-        plugin: None,
-        config: toml::Table::new(),
-        observables: map
-            .observables
-            .iter()
-            .map(|(kind, names)| {
-                let mut paths: Vec<FieldPath> =
-                    names.iter().filter_map(|name| find(name)).collect();
-                paths.dedup();
-                (kind.clone(), paths)
-            })
-            .filter(|(_, paths)| !paths.is_empty())
-            .collect(),
-        context,
-        alert: AlertPolicy {
-            key: map.key_of(schema),
-            ..AlertPolicy::default()
-        },
+
+    /// Returns the path for a field that events have under any of these names.
+    fn any_of(&mut self, names: Vec<FieldPath>) -> Option<FieldPath> {
+        let first = names.first()?.clone();
+        if names.len() > 1 {
+            let known = self.alternatives.entry(first.clone()).or_default();
+            *known = distinct(std::mem::take(known).into_iter().chain(names));
+        }
+        Some(first)
     }
+
+    fn field(&mut self, name: &str) -> Option<FieldPath> {
+        self.any_of(self.place.names(name))
+    }
+
+    /// Returns what an alert is about: of each list of the maps' keys the first field that an event has.
+    fn key(&mut self) -> Vec<FieldPath> {
+        let place = self.place;
+        let width = place
+            .maps
+            .iter()
+            .map(|map| map.key.len())
+            .max()
+            .unwrap_or(0);
+        let keys = (0..width).map(|at| {
+            let names = place.maps.iter().filter_map(|map| map.key.get(at));
+            let names = names.flat_map(|names| names.iter().collect::<Vec<_>>());
+            distinct(names.flat_map(|name| place.names(name)))
+        });
+        let keys: Vec<Vec<FieldPath>> = keys.collect();
+        keys.into_iter()
+            .filter_map(|names| self.any_of(names))
+            .collect()
+    }
+
+    fn observables(&mut self) -> BTreeMap<String, Vec<FieldPath>> {
+        let mut all: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
+        for (kind, names) in self.place.maps.iter().flat_map(|map| &map.observables) {
+            for name in names {
+                if let Some(path) = self.field(name) {
+                    let paths = all.entry(kind.clone()).or_default();
+                    if !paths.contains(&path) {
+                        paths.push(path);
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    fn rule(&mut self, source: &SigmaSource, id: String, tested: &[FieldPath]) -> Rule {
+        let sigma = &source.rule;
+        let named: Vec<FieldPath> = sigma
+            .fields
+            .iter()
+            .filter_map(|field| self.field(field))
+            .collect();
+        let mut context = distinct(named.into_iter().chain(tested.iter().cloned()));
+        context.truncate(MOST_CONTEXT);
+        Rule {
+            fuel_per_event: None,
+            partition_by: Vec::new(),
+            correlation: None,
+            id,
+            title: title(&sigma.title),
+            description: sigma.description.clone().unwrap_or_default(),
+            severity: severity(sigma.level),
+            tags: sigma.tags.clone(),
+            references: sigma.references.clone(),
+            table: self.place.table.to_owned(),
+            condition: None,
+            columns: Vec::new(),
+            optional: Vec::new(),
+            plugin: None,
+            config: toml::Table::new(),
+            observables: self.observables(),
+            context,
+            alert: AlertPolicy {
+                key: self.key(),
+                ..AlertPolicy::default()
+            },
+        }
+    }
+}
+
+/// Returns what looks like Windows event logs and cannot be read as such, with the next step; nothing where all is well.
+///
+/// Rules for Windows would match nothing in such a table.
+fn unread_windows(input: &SigmaInput, schemas: &[(String, Schema)]) -> Vec<String> {
+    /// Names that tools give to what every Windows event has, without case, `_` and `.`.
+    const IDS: [&str; 4] = ["eventid", "eventcode", "eventidentifier", "winlog"];
+    const OTHERS: [&str; 8] = [
+        "channel",
+        "logname",
+        "provider",
+        "providername",
+        "sourcename",
+        "eventrecordid",
+        "recordnumber",
+        "eventdata",
+    ];
+    let plain = |name: &str| name.to_lowercase().replace(['_', '.', ' '], "");
+    let Some(windows) = input.maps.iter().find(|map| map.name == "windows") else {
+        return Vec::new();
+    };
+    schemas
+        .iter()
+        .filter(|(_, schema)| !input.maps.iter().any(|map| map.fits(schema)))
+        .filter_map(|(table, schema)| {
+            let names = schema.fields().iter().map(|field| field.name());
+            let has = |wanted: &[&str]| {
+                let mut names = names.clone();
+                names.find(|name| wanted.contains(&plain(name).as_str())).cloned()
+            };
+            let (id, other) = (has(&IDS)?, has(&OTHERS)?);
+            let wanted: Vec<&str> = windows.tables.iter().filter_map(|of| of.iter().next()).collect();
+            Some(format!(
+                "table `{table}` has `{id}` and `{other}` as Windows events do, but no form of {} that is known: no rule for Windows runs over it; say in a field map of your own (--field-map) where its events have them",
+                wanted.join(" and ")
+            ))
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -10,10 +10,12 @@ use datafusion::execution::context::SessionContext;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, TryStreamExt, stream};
-use yagura_core::{Finding, Timestamp};
+use yagura_core::{Finding, TimeRange, Timestamp};
+use yagura_lake::OddTimes;
 use yagura_lake::guard::Guarded;
-use yagura_lake::table::{DataFile, OnProblem, Table};
+use yagura_lake::table::{DataFile, OnProblem, Table, reason_of};
 
+use crate::adapt::{Conversions, ConvertedValues};
 use crate::calls::chain;
 use crate::detect::DetectExec;
 use crate::error::EngineError;
@@ -25,7 +27,7 @@ use crate::quarantine::Quarantine;
 use crate::report::{Progress, SetAside};
 use crate::run::RunOptions;
 use crate::runtime::{DetectRuntime, PluginSource};
-use crate::scan::{object_store_url, scan};
+use crate::scan::{Reading, object_store_url, scan};
 
 /// What the footers of one table may take; above it the least used are fetched again.
 const FOOTER_CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -49,6 +51,12 @@ pub struct TableRun {
     options: RunOptions,
     /// Kept from step to step: instances are costly to open.
     runtime: Option<Arc<DetectRuntime>>,
+    /// Some of the table's text is not UTF-8.
+    text_as_bytes: bool,
+    /// What narrows the scan cannot be evaluated on some of the table's objects.
+    is_read_whole: bool,
+    /// What a person should know of how the objects were read, since it was taken.
+    messages: Vec<String>,
 }
 
 /// What came of some objects.
@@ -64,6 +72,8 @@ pub struct Scanned {
     pub files: Vec<DataFile>,
     /// Rows of rules whose plugins failed or took long, where steps do not wait for them.
     pub deferred: Vec<KeyedRows>,
+    /// Values that rules saw otherwise than they are stored.
+    pub converted: ConvertedValues,
 }
 
 impl TableRun {
@@ -100,12 +110,20 @@ impl TableRun {
             rule_ids: all.iter().map(|source| source.rule.id.clone()).collect(),
             options: options.clone(),
             runtime: None,
+            text_as_bytes: false,
+            is_read_whole: false,
+            messages: Vec::new(),
         })
     }
 
     /// Returns the table's objects.
     pub fn files(&self) -> &[DataFile] {
         &self.table.files
+    }
+
+    /// Returns and forgets what a person should know of how the objects were read.
+    pub fn take_messages(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.messages)
     }
 
     /// Returns and forgets what was set aside, in order of rule and event.
@@ -138,7 +156,11 @@ impl TableRun {
             let runtime = self.runtime()?;
             let session = session(&self.table, &self.options, Some(Arc::clone(&runtime)))?;
             let counted = self.progress.counters();
-            let attempt = self.scan_once(&session, &scanned.files, before).await;
+            let counts = Arc::<Conversions>::default();
+            let reading = self.reading(Arc::clone(&counts));
+            let attempt = self
+                .scan_once(&session, &scanned.files, &reading, before)
+                .await;
             if attempt.is_err() {
                 // Rows of this attempt are in it, and its last tasks may still add some.
                 self.runtime = None;
@@ -148,6 +170,7 @@ impl TableRun {
                     scanned.findings = findings;
                     scanned.keyed = runtime.take_keyed();
                     scanned.deferred = runtime.take_deferred();
+                    scanned.converted = counts.take();
                     return Ok(scanned);
                 }
                 Err(EngineError::Scan { source, .. }) => source,
@@ -156,14 +179,16 @@ impl TableRun {
                     return Err(other);
                 }
             };
-            // The reader does not say which object it failed on. Reading them one by one does.
+            self.progress.reset_to(counted);
+            // The reader does not say which object it failed on. Reading them one by one does, and without any rule.
             let found = self.unreadable(&session, &scanned.files).await?;
             if found.is_empty() {
-                self.progress.reset_to(counted);
+                if self.next_reading(&reading, &error) {
+                    continue;
+                }
                 return Err(scan_error(&self.table, error));
             }
             if self.table.on_bad_file == OnProblem::Fail {
-                self.progress.reset_to(counted);
                 let (file, reason) = found[0].clone();
                 return Err(EngineError::BadFile {
                     table: self.table.name.clone(),
@@ -177,8 +202,34 @@ impl TableRun {
             };
             scanned.files.retain(|file| !is_bad(file));
             scanned.bad_files.extend(found);
-            self.progress.reset_to(counted);
         }
+    }
+
+    fn reading(&self, counts: Arc<Conversions>) -> Reading {
+        Reading {
+            range: self.options.range,
+            text_as_bytes: self.text_as_bytes,
+            is_narrowed: !self.is_read_whole,
+            counts,
+        }
+    }
+
+    /// Finds another way to read objects that can all be read, and yet not be scanned. Returns whether there is one.
+    fn next_reading(&mut self, failed: &Reading, error: &DataFusionError) -> bool {
+        if self.text_as_bytes && !failed.text_as_bytes {
+            return true;
+        }
+        if self.is_read_whole {
+            return false;
+        }
+        // A condition that cannot be evaluated inside the reader: rules evaluate theirs one by one on what it yields.
+        self.is_read_whole = true;
+        self.messages.push(format!(
+            "the rules' common filter cannot be evaluated on objects of table `{}`, so they are read whole: {}",
+            self.table.name,
+            reason_of(error)
+        ));
+        true
     }
 
     /// Returns plugins and counters, and opens the plugins where that was not done before.
@@ -221,10 +272,30 @@ impl TableRun {
         latest
     }
 
+    /// Returns the events of the objects whose times are odd; `limit` is the latest time that is not.
+    pub(crate) async fn odd_times(&self, files: &[DataFile], limit: Timestamp) -> OddTimes {
+        let times = stream::iter(files)
+            .map(|file| {
+                self.table
+                    .look_at_times(file, Arc::clone(&self.cache), limit)
+            })
+            .buffered(FOOTERS_AT_ONCE);
+        let mut odd = OddTimes::default();
+        let mut times = std::pin::pin!(times);
+        while let Some(times) = times.next().await {
+            // An object that cannot be read was told of already.
+            if let Ok(times) = times {
+                odd.join(times.odd);
+            }
+        }
+        odd
+    }
+
     async fn scan_once(
         &self,
         session: &SessionContext,
         files: &[DataFile],
+        reading: &Reading,
         before: usize,
     ) -> Result<Vec<Finding>, EngineError> {
         if files.is_empty() {
@@ -234,8 +305,8 @@ impl TableRun {
         let state = session.state();
         let options = state.config_options();
         let cache = Arc::clone(&self.cache);
-        let input = scan(plan, files, self.options.range, cache, options)
-            .map_err(|error| scan_error(table, error))?;
+        let input =
+            scan(plan, files, reading, cache, options).map_err(|error| scan_error(table, error))?;
         let detect: Arc<dyn ExecutionPlan> = Arc::new(DetectExec::new(
             input,
             Arc::clone(plan),
@@ -282,36 +353,71 @@ impl TableRun {
         }
     }
 
-    /// Reads every object by itself and returns those that fail, with the reason.
+    /// Reads the needed columns of every object by itself, without a condition, and returns those that fail, with the reason:
+    /// whatever rules there are, they are the same. Finds out whether text has to be read as bytes.
     async fn unreadable(
-        &self,
+        &mut self,
         session: &SessionContext,
         files: &[DataFile],
     ) -> Result<Vec<(String, String)>, EngineError> {
         let mut bad = Vec::new();
         for file in files {
-            let one = std::slice::from_ref(file);
-            let state = session.state();
-            let options = state.config_options();
-            let read = async {
-                let cache = Arc::clone(&self.cache);
-                let input = scan(&self.plan, one, self.options.range, cache, options)?;
-                for partition in 0..input.output_partitioning().partition_count() {
-                    let batches = input.execute(partition, session.task_ctx())?;
-                    let mut batches = Guarded::new(batches);
-                    while batches.try_next().await?.is_some() {}
-                }
-                Ok::<_, DataFusionError>(())
-            };
-            if let Err(error) = read.await {
-                bad.push((
-                    self.table.location.name_of(&file.meta.location),
-                    error.strip_backtrace(),
-                ));
+            let mut read = self.read_plainly(session, file, self.text_as_bytes).await;
+            if read.is_err() && !self.text_as_bytes {
+                let again = self.read_plainly(session, file, true).await;
+                self.text_as_bytes = again.is_ok();
+                // What is no text is said better by the first error.
+                read = again.or(read);
             }
+            let Err(error) = read else {
+                continue;
+            };
+            if is_of_store(&error) {
+                return Err(scan_error(&self.table, error));
+            }
+            bad.push((
+                self.table.location.name_of(&file.meta.location),
+                reason_of(&error),
+            ));
         }
         Ok(bad)
     }
+
+    async fn read_plainly(
+        &self,
+        session: &SessionContext,
+        file: &DataFile,
+        text_as_bytes: bool,
+    ) -> Result<(), DataFusionError> {
+        let reading = Reading {
+            range: TimeRange::default(),
+            text_as_bytes,
+            is_narrowed: false,
+            counts: Arc::default(),
+        };
+        let one = std::slice::from_ref(file);
+        let state = session.state();
+        let cache = Arc::clone(&self.cache);
+        let input = scan(&self.plan, one, &reading, cache, state.config_options())?;
+        for partition in 0..input.output_partitioning().partition_count() {
+            let batches = input.execute(partition, session.task_ctx())?;
+            let mut batches = Guarded::new(batches);
+            while batches.try_next().await?.is_some() {}
+        }
+        Ok(())
+    }
+}
+
+/// Says whether the store failed, and not what it holds. An object that is gone cannot be read.
+fn is_of_store(error: &DataFusionError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<datafusion::object_store::Error>() {
+            return !matches!(error, datafusion::object_store::Error::NotFound { .. });
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Footers that are read side by side.

@@ -9,12 +9,15 @@ use object_store::{
     Error as StoreError, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion,
 };
 use serde::{Deserialize, Serialize};
-use yagura_core::FieldPath;
+use yagura_core::{FieldPath, Timestamp};
 
+use crate::lock::TableLock;
 use crate::{LakeError, Location};
 
 /// Name of the definition's object below the table's prefix. Readers of Parquet skip names that begin with `_`.
 pub const DEFINITION_OBJECT: &str = "_table.json";
+/// What processes lock while they change it.
+const DEFINITION_LOCK: &str = "_table.lock";
 /// The column that holds an event's time.
 pub const TIME_COLUMN: &str = "event_time";
 /// The column that holds, as one JSON object, what has no column of its own.
@@ -47,6 +50,9 @@ pub struct TableDefinition {
     /// Where an event's time is looked for, in this order; empty for the usual names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub time_paths: Vec<FieldPath>,
+    /// The moments in which events are expected; absent for 1990 to 2100. A number outside is not a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_bounds: Option<TimeBounds>,
     /// How the objects are laid out.
     pub partition: Partition,
     /// How much later than its time an event may arrive, as a duration (`15m`).
@@ -55,6 +61,26 @@ pub struct TableDefinition {
     pub on_null_time: OnNullTime,
     /// The columns besides `event_time`, `unmapped` and `raw`, in the order of the files.
     pub columns: Vec<ColumnDefinition>,
+}
+
+/// The moments in which a table's events are expected. They are fixed: what is stored must not depend on the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeBounds {
+    /// The first moment.
+    pub from: Timestamp,
+    /// The last moment.
+    pub to: Timestamp,
+}
+
+impl Default for TimeBounds {
+    /// 1990 to 2100.
+    fn default() -> Self {
+        Self {
+            from: Timestamp::clamped(631_152_000_000_000),
+            to: Timestamp::clamped(4_102_444_800_000_000),
+        }
+    }
 }
 
 /// How a table's objects are laid out: one Hive directory a day.
@@ -193,6 +219,7 @@ impl TableDefinition {
             schema: None,
             time_column: TIME_COLUMN.to_owned(),
             time_paths: Vec::new(),
+            time_bounds: None,
             partition: Partition {
                 column: PARTITION_COLUMN.to_owned(),
                 unit: PartitionUnit::Day,
@@ -238,6 +265,10 @@ impl TableDefinition {
             self.time_paths.clone_from(&other.time_paths);
             changed = true;
         }
+        if other.time_bounds.is_some() && self.time_bounds != other.time_bounds {
+            self.time_bounds = other.time_bounds;
+            changed = true;
+        }
         changed
     }
 
@@ -281,12 +312,25 @@ impl TableDefinition {
 
     /// Merges this definition into the one at `table`, or creates it, and returns what stands there now.
     ///
-    /// Stores with conditional writes lose nothing when two processes do so at once; on a local file system, the last
-    /// one wins and the next ingest of the other repeats its part.
+    /// Writers at once lose nothing, threads and processes alike: each reads, merges and writes under the table's lock, and
+    /// stores with conditional writes refuse what was merged with an older version. A process that is killed in between
+    /// leaves the definition as it was.
     ///
     /// # Errors
     /// When the store fails, or others change the definition again and again.
     pub async fn write(&self, table: &Location) -> Result<Self, LakeError> {
+        if let Some((stored, _)) = Self::read_version(table).await?
+            && !stored.clone().merge(self)
+        {
+            return Ok(stored);
+        }
+        let lock = TableLock::take(table, DEFINITION_LOCK).await?;
+        let written = self.write_locked(table).await;
+        lock.release().await;
+        written
+    }
+
+    async fn write_locked(&self, table: &Location) -> Result<Self, LakeError> {
         const ATTEMPTS: usize = 20;
         let object = table.join(DEFINITION_OBJECT);
         for _ in 0..ATTEMPTS {
@@ -311,6 +355,7 @@ impl TableDefinition {
                 .store
                 .put_opts(&object.prefix, payload.clone(), conditional);
             let put = match put.await {
+                // The local file system: the lock keeps others away.
                 Err(StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) => {
                     table.store.put(&object.prefix, payload).await
                 }

@@ -1,22 +1,258 @@
-//! New objects of a table that was opened before.
+//! Which objects below a table's location hold its events, which are something else, and which of them are new.
+//!
+//! ```text
+//! listed ─▶ hidden? ─▶ another format's table? ─▶ Parquet by name? ─▶ has bytes? ─▶ data
+//!             no event     the table is refused      counted, named     counted
+//! ```
 
 use chrono::NaiveDate;
 use futures::TryStreamExt;
 use object_store::ObjectMeta;
+use object_store::path::Path;
 
-use crate::table::{DataFile, Table, TableError, is_data, partition_values};
+use crate::Location;
+use crate::table::{DataFile, Table, TableError};
+
+/// Objects of one kind that a listing passed over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// How many.
+    pub count: u64,
+    /// The name of one of them.
+    pub first: Option<String>,
+}
+
+impl Passed {
+    fn add(&mut self, name: impl FnOnce() -> String) {
+        self.count += 1;
+        self.first.get_or_insert_with(name);
+    }
+}
+
+/// What a listing passed over, hidden folders and objects apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Objects of 0 bytes: markers, and files that are only begun.
+    pub empty: Passed,
+    /// Objects whose names do not end in `.parquet`.
+    pub other: Passed,
+}
+
+impl PassedOver {
+    /// Says for an error that no data was found what there was instead.
+    pub(crate) fn hint(&self) -> String {
+        let mut hint = String::new();
+        if let Some(first) = &self.other.first {
+            hint.push_str(&format!(
+                "; {} there do not end in `.parquet`, for instance {first}: give Parquet objects that ending, and bring logs of other formats in with `yagura ingest`",
+                names(self.other.count, "object's name", "objects' names")
+            ));
+        }
+        if let Some(first) = &self.empty.first {
+            hint.push_str(&format!(
+                "; {} 0 bytes, for instance {first}",
+                names(self.empty.count, "object has", "objects have")
+            ));
+        }
+        hint
+    }
+}
+
+fn names(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// A listing, sorted out.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) data: Vec<ObjectMeta>,
+    pub(crate) passed: PassedOver,
+    /// Names of the objects of 0 bytes.
+    pub(crate) empty: Vec<String>,
+    /// A format with a log of its own, and the folder of the table.
+    pub(crate) foreign: Option<(&'static str, String)>,
+}
+
+impl Listing {
+    pub(crate) fn sort_out(location: &Location, mut found: Vec<ObjectMeta>) -> Self {
+        found.sort_by(|a, b| a.location.cmp(&b.location));
+        let mut listing = Self::default();
+        for meta in found {
+            let name = || location.name_of(&meta.location);
+            match kind(location, &meta.location) {
+                Kind::Hidden => {}
+                Kind::Foreign(format, folder) => {
+                    listing
+                        .foreign
+                        .get_or_insert_with(|| (format, location.name_of(&folder)));
+                }
+                Kind::Other => listing.passed.other.add(name),
+                Kind::Data if meta.size == 0 => {
+                    listing.passed.empty.add(name);
+                    listing.empty.push(name());
+                }
+                Kind::Data => listing.data.push(meta),
+            }
+        }
+        listing
+    }
+
+    /// Refuses a table of another format.
+    pub(crate) fn own(self, table: &str) -> Result<Self, TableError> {
+        match self.foreign {
+            Some((format, folder)) => Err(TableError::Foreign {
+                table: table.to_owned(),
+                format,
+                folder,
+            }),
+            None => Ok(self),
+        }
+    }
+}
+
+/// What an object is by its name.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Data,
+    /// Below a hidden folder, or hidden itself.
+    Hidden,
+    /// Part of the log of a format, in this folder.
+    Foreign(&'static str, Path),
+    Other,
+}
+
+fn kind(location: &Location, object: &Path) -> Kind {
+    let Some(below) = object.prefix_match(&location.prefix) else {
+        return Kind::Other;
+    };
+    let parts: Vec<String> = below.map(|part| part.as_ref().to_owned()).collect();
+    // The location is the object itself.
+    let Some((name, folders)) = parts.split_last() else {
+        return Kind::Data;
+    };
+    let mut folder = location.prefix.clone();
+    for (at, part) in folders.iter().enumerate() {
+        let format = match part.as_str() {
+            "_delta_log" => Some("Delta Lake"),
+            ".hoodie" => Some("Apache Hudi"),
+            "metadata" if at + 1 == folders.len() && name.ends_with(".metadata.json") => {
+                Some("Apache Iceberg")
+            }
+            _ => None,
+        };
+        if let Some(format) = format {
+            return Kind::Foreign(format, folder);
+        }
+        // As Spark and Hive have it: `_date=2026-03-01` is a partition.
+        if part.starts_with('.') || (part.starts_with('_') && !part.contains('=')) {
+            return Kind::Hidden;
+        }
+        folder = folder.join(part.as_str());
+    }
+    if name.starts_with(['.', '_']) {
+        return Kind::Hidden;
+    }
+    let ending = name
+        .len()
+        .checked_sub(".parquet".len())
+        .and_then(|at| name.get(at..));
+    if ending.is_some_and(|ending| ending.eq_ignore_ascii_case(".parquet")) {
+        Kind::Data
+    } else {
+        Kind::Other
+    }
+}
+
+/// The folder of Hive for rows without a value.
+pub(crate) const HIVE_DEFAULT: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// Returns the `name=value` folders between the table's location and the object.
+pub(crate) fn hive_parts<'a>(
+    location: &Location,
+    object: &'a Path,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let below = object
+        .as_ref()
+        .strip_prefix(location.prefix.as_ref())
+        .unwrap_or_default();
+    let folders = below.rsplit_once('/').map_or("", |(folders, _)| folders);
+    folders.split('/').filter_map(|part| part.split_once('='))
+}
+
+/// Returns the names of all partition folders, in the order in which they first come. Not every object lies below each.
+pub(crate) fn partition_names(location: &Location, objects: &[ObjectMeta]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (name, _) in objects
+        .iter()
+        .flat_map(|meta| hive_parts(location, &meta.location))
+    {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// Returns an object's value of each of the partitions `names`: nothing for Hive's default, and where it does not lie in such a
+/// folder.
+pub(crate) fn partition_values(
+    location: &Location,
+    object: &Path,
+    names: &[String],
+) -> Vec<Option<String>> {
+    let value = |name: &String| {
+        let mut parts = hive_parts(location, object);
+        let (_, value) = parts.find(|(known, _)| known == name)?;
+        (value != HIVE_DEFAULT).then(|| percent_decode(value))
+    };
+    names.iter().map(value).collect()
+}
+
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut index = 0;
+    while index < bytes.len() {
+        let escaped = (bytes[index] == b'%')
+            .then(|| text.get(index + 1..index + 3))
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match escaped {
+            Some(byte) => {
+                decoded.push(byte);
+                index += 3;
+            }
+            None => {
+                decoded.push(bytes[index]);
+                index += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// Objects that a table did not have before.
+#[derive(Debug, Default)]
+pub struct NewObjects {
+    /// Those that hold events.
+    pub files: Vec<DataFile>,
+    /// Names of objects of 0 bytes. A writer may have only begun them: they are listed again.
+    pub empty: Vec<String>,
+    /// Some lie in partition folders that the table did not have.
+    pub has_other_partitions: bool,
+}
 
 impl Table {
     /// Lists the objects whose names `known` does not know, by name. With `since`, a table that is partitioned by day is listed
     /// from that day on alone; others are listed whole.
     ///
     /// # Errors
-    /// [`TableError::List`].
+    /// [`TableError::List`]; [`TableError::Foreign`] where the log of another format has appeared.
     pub async fn list_new(
         &self,
         known: &(dyn Fn(&str) -> bool + Sync),
         since: Option<NaiveDate>,
-    ) -> Result<Vec<DataFile>, TableError> {
+    ) -> Result<NewObjects, TableError> {
         let found = match since {
             Some(since) => self.list_since(since).await,
             None => self.list_whole().await,
@@ -26,17 +262,27 @@ impl Table {
             location: self.location.to_string(),
             source,
         })?;
-        let mut files: Vec<DataFile> = found
-            .into_iter()
-            .filter(is_data)
-            .filter(|meta| !known(&self.location.name_of(&meta.location)))
-            .map(|meta| DataFile {
-                partition_values: partition_values(&self.location, &meta),
+        let listing = Listing::sort_out(&self.location, found).own(&self.name)?;
+        let mut new = NewObjects {
+            empty: listing.empty,
+            ..NewObjects::default()
+        };
+        for meta in listing.data {
+            if known(&self.location.name_of(&meta.location)) {
+                continue;
+            }
+            new.has_other_partitions |= hive_parts(&self.location, &meta.location)
+                .any(|(name, _)| !self.partitions.iter().any(|known| known == name));
+            new.files.push(DataFile {
+                partition_values: partition_values(
+                    &self.location,
+                    &meta.location,
+                    &self.partitions,
+                ),
                 meta,
-            })
-            .collect();
-        files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
-        Ok(files)
+            });
+        }
+        Ok(new)
     }
 
     async fn list_whole(&self) -> Result<Vec<ObjectMeta>, object_store::Error> {
@@ -76,5 +322,90 @@ impl Table {
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn kind_of(name: &str) -> Kind {
+        let location = Location::parse("memory://kinds/table", &BTreeMap::new()).unwrap();
+        kind(&location, &location.join(name).prefix)
+    }
+
+    #[test]
+    fn what_spark_and_hive_hide_is_not_data() {
+        for name in [
+            "a.parquet",
+            "part-0.snappy.parquet",
+            "A.PARQUET",
+            "x/y/a.parquet",
+            "date=2026-03-01/a.parquet",
+            "_date=2026-03-01/a.parquet",
+            "date=__HIVE_DEFAULT_PARTITION__/a.parquet",
+            "region=.eu/a.parquet",
+        ] {
+            assert_eq!(kind_of(name), Kind::Data, "{name}");
+        }
+        for name in [
+            "_SUCCESS",
+            "_metadata",
+            "_common_metadata",
+            "_a.parquet",
+            ".a.parquet",
+            "_table.json",
+            ".a.parquet.crc",
+            "_temporary/0/_temporary/attempt_1/part-0.parquet",
+            ".hidden/a.parquet",
+            "_spark_metadata/0",
+            ".staging/a.parquet",
+            "date=2026-03-01/.tmp/a.parquet",
+            ".trash/_delta_log/0.json",
+        ] {
+            assert_eq!(kind_of(name), Kind::Hidden, "{name}");
+        }
+        for name in ["a.parquet.gz", "a.csv", "a.parq", "parquet", "README"] {
+            assert_eq!(kind_of(name), Kind::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn tables_of_other_formats_are_known_by_their_logs() {
+        let folder = |name: &str| match kind_of(name) {
+            Kind::Foreign(format, folder) => format!("{format} in {folder}"),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(
+            folder("_delta_log/00000000000000000010.checkpoint.parquet"),
+            "Delta Lake in table"
+        );
+        assert_eq!(folder("sub/_delta_log/0.json"), "Delta Lake in table/sub");
+        assert_eq!(
+            folder("metadata/v1.metadata.json"),
+            "Apache Iceberg in table"
+        );
+        assert_eq!(folder("metadata/other.json"), "Other");
+        assert_eq!(folder(".hoodie/hoodie.properties"), "Apache Hudi in table");
+    }
+
+    #[test]
+    fn an_object_has_a_value_where_it_lies_in_such_a_folder() {
+        let location = Location::parse("memory://values/t", &BTreeMap::new()).unwrap();
+        let names = ["a".to_owned(), "b".to_owned()];
+        let values = |name: &str| {
+            let object = Path::parse(format!("t/{name}")).unwrap();
+            partition_values(&location, &object, &names)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(values("a=1/b=x%20y/o.parquet"), [some("1"), some("x y")]);
+        assert_eq!(values("b=2/a=1/o.parquet"), [some("1"), some("2")]);
+        assert_eq!(values("b=2/o.parquet"), [None, some("2")]);
+        assert_eq!(
+            values("a=__HIVE_DEFAULT_PARTITION__/o.parquet"),
+            [None, None]
+        );
     }
 }

@@ -70,6 +70,15 @@ pub enum LakeError {
         #[source]
         source: object_store::Error,
     },
+    /// The lock that writers take in turn cannot be had.
+    #[error("cannot lock `{lock}`, which processes that write to the table take in turn")]
+    Lock {
+        /// The lock's file or object.
+        lock: String,
+        /// What the system or the store says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Others change the definition all the time.
     #[error(
         "cannot update `{object}`: others changed it during each of {attempts} attempts; try again when fewer write to the table"
@@ -90,6 +99,16 @@ pub enum LakeError {
         /// Where reading stopped.
         #[source]
         source: serde_json::Error,
+    },
+    /// The ledger of what was ingested cannot be read.
+    #[error(
+        "`{object}` is damaged ({reason}): restore it; without the ledger's folder, files that were ingested before would be ingested again"
+    )]
+    BadLedger {
+        /// The ledger's object.
+        object: String,
+        /// What is wrong.
+        reason: String,
     },
     /// The definition contradicts itself.
     #[error("`{object}` is not a usable table definition: {reason}")]

@@ -4,18 +4,23 @@
 //! [`ingest`](ingest()) fills it from JSON logs. The crate must not know rules, plugins, alerts or plans: reading a table
 //! with DataFusion is the engine's work.
 
+pub mod bytes;
 pub mod definition;
 mod discover;
 pub mod error;
+mod event_time;
 pub mod guard;
+mod hash;
 pub mod ingest;
+mod lock;
 pub mod rows;
 mod schema;
 pub mod store;
 pub mod table;
 mod times;
 
-pub use definition::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition};
+pub use definition::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition, TimeBounds};
 pub use error::LakeError;
 pub use ingest::{Format, IngestError, IngestOptions, IngestReport, Progress, ingest};
 pub use store::Location;
+pub use times::{ObjectTimes, OddEvents, OddTimes};

@@ -3,27 +3,29 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::compute::{cast, concat_batches};
-use datafusion::arrow::datatypes::DataType;
-use datafusion::arrow::error::ArrowError;
-use datafusion::arrow::json::LineDelimitedWriter;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::arrow::ProjectionMask;
-use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use datafusion::parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
+};
 use datafusion::parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
-use sha2::{Digest, Sha256};
-use yagura_core::alert::hex;
 
+use crate::bytes::text_as_bytes;
 use crate::definition::RAW_COLUMN;
 use crate::guard::guarded;
+use crate::hash;
 use crate::table::{DataFile, Table};
+
+/// A reader of one object's events.
+type Events = ParquetRecordBatchStreamBuilder<Box<dyn AsyncFileReader>>;
 
 /// Why an event cannot be read again.
 #[derive(Debug, thiserror::Error)]
@@ -56,19 +58,12 @@ pub enum RowsError {
         /// Rows there.
         found: usize,
     },
-    /// The rows have no form as text.
-    #[error("cannot write the events of {object} as text")]
-    Text {
-        /// The object.
-        object: String,
-        /// The cause.
-        source: ArrowError,
-    },
 }
 
 impl Table {
-    /// Reads rows of an object and returns the SHA-256 of each event in hexadecimal: of its raw text where the table keeps
-    /// it, else of the row as JSON without nulls. Only the pages that hold the rows are fetched.
+    /// Reads rows of an object and returns the SHA-256 of each event in hexadecimal: of its raw text where this event has one,
+    /// else of the canonical form of all its columns (JSON with sorted keys, without nulls). Only the pages that hold the rows
+    /// are fetched.
     ///
     /// # Errors
     /// [`RowsError`], naming the object.
@@ -88,25 +83,25 @@ impl Table {
         let mut rows = rows.to_vec();
         rows.sort_unstable();
         rows.dedup();
-        let batch = guarded(self.read_rows(file, &rows))
-            .await
-            .map_err(|source| RowsError::Read {
-                object: object.to_owned(),
-                source,
-            })?;
-        if batch.num_rows() != rows.len() {
-            return Err(RowsError::Changed {
-                object: object.to_owned(),
-                wanted: rows.len(),
-                found: batch.num_rows(),
-            });
+        let mut hashes = BTreeMap::new();
+        if let Some(batch) = self.read_rows(object, file, &rows, true).await? {
+            let raw = batch.column(0);
+            for (at, row) in rows.iter().enumerate() {
+                if let Some(raw) = hash::raw_at(raw.as_ref(), at) {
+                    hashes.insert(*row, hash::of_raw(raw));
+                }
+            }
         }
-        let texts = event_texts(&batch).map_err(|source| RowsError::Text {
-            object: object.to_owned(),
-            source,
-        })?;
-        let hashes = texts.iter().map(|text| hex(&Sha256::digest(text)));
-        Ok(rows.into_iter().zip(hashes).collect())
+        rows.retain(|row| !hashes.contains_key(row));
+        if rows.is_empty() {
+            return Ok(hashes);
+        }
+        if let Some(batch) = self.read_rows(object, file, &rows, false).await? {
+            for (at, row) in rows.iter().enumerate() {
+                hashes.insert(*row, hash::of_row(&batch, at));
+            }
+        }
+        Ok(hashes)
     }
 
     /// Says whether an object, by its name, lies in the table.
@@ -149,25 +144,53 @@ impl Table {
         Ok(reader)
     }
 
+    /// Opens an object so that text is read as the bytes that it is.
+    pub(crate) async fn bytes_of(&self, file: &DataFile) -> Result<Events, DataFusionError> {
+        let mut reader = self.reader(file)?;
+        let options = ArrowReaderOptions::new();
+        let metadata = reader.get_metadata(Some(&options)).await?;
+        let metadata = text_as_bytes(&metadata, &|_| false)?;
+        let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
+        Ok(Events::new_with_metadata(reader, metadata))
+    }
+
+    /// Reads rows of an object: their source texts, nothing if the object has none, or all their columns.
     async fn read_rows(
         &self,
+        object: &str,
         file: &DataFile,
         rows: &[u64],
-    ) -> Result<RecordBatch, DataFusionError> {
-        let builder = ParquetRecordBatchStreamBuilder::new(self.reader(file)?).await?;
-        let has_raw = builder.schema().index_of(RAW_COLUMN).is_ok();
-        let mask = if has_raw {
-            ProjectionMask::columns(builder.parquet_schema(), [RAW_COLUMN])
-        } else {
-            ProjectionMask::all()
+        is_raw: bool,
+    ) -> Result<Option<RecordBatch>, RowsError> {
+        let read = async {
+            let builder = self.bytes_of(file).await?;
+            let mask = if !is_raw {
+                ProjectionMask::all()
+            } else if builder.schema().index_of(RAW_COLUMN).is_ok() {
+                ProjectionMask::columns(builder.parquet_schema(), [RAW_COLUMN])
+            } else {
+                return Ok(None);
+            };
+            let stream = builder
+                .with_projection(mask)
+                .with_row_selection(selection(rows))
+                .build()?;
+            let schema = Arc::clone(stream.schema());
+            let batches: Vec<RecordBatch> = stream.try_collect().await?;
+            Ok::<_, DataFusionError>(Some(concat_batches(&schema, &batches)?))
         };
-        let stream = builder
-            .with_projection(mask)
-            .with_row_selection(selection(rows))
-            .build()?;
-        let schema = Arc::clone(stream.schema());
-        let batches: Vec<RecordBatch> = stream.try_collect().await?;
-        Ok(concat_batches(&schema, &batches)?)
+        let batch = guarded(read).await.map_err(|source| RowsError::Read {
+            object: object.to_owned(),
+            source,
+        })?;
+        match batch {
+            Some(batch) if batch.num_rows() != rows.len() => Err(RowsError::Changed {
+                object: object.to_owned(),
+                wanted: rows.len(),
+                found: batch.num_rows(),
+            }),
+            batch => Ok(batch),
+        }
     }
 }
 
@@ -182,30 +205,4 @@ fn selection(rows: &[u64]) -> RowSelection {
         next = row + 1;
     }
     RowSelection::from(selectors)
-}
-
-fn event_texts(batch: &RecordBatch) -> Result<Vec<Vec<u8>>, ArrowError> {
-    if let Some(raw) = batch.column_by_name(RAW_COLUMN) {
-        let raw = cast(raw, &DataType::Utf8View)?;
-        let raw = raw.as_string_view();
-        if raw.null_count() == 0 {
-            return Ok(raw
-                .iter()
-                .flatten()
-                .map(|text| text.as_bytes().to_vec())
-                .collect());
-        }
-    }
-    (0..batch.num_rows())
-        .map(|row| {
-            let mut writer = LineDelimitedWriter::new(Vec::new());
-            writer.write(&batch.slice(row, 1))?;
-            writer.finish()?;
-            let mut text = writer.into_inner();
-            while text.last() == Some(&b'\n') {
-                text.pop();
-            }
-            Ok(text)
-        })
-        .collect()
 }

@@ -1,21 +1,25 @@
 //! Tables as a run sees them: which objects, which columns, which time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use datafusion::common::DataFusionError;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::parquet::file::metadata::PageIndexPolicy;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use yagura_core::names::did_you_mean;
-use yagura_core::{TimeRange, Timestamp};
+use yagura_core::TimeRange;
 
 pub use crate::definition::OnNullTime as OnProblem;
 use crate::definition::TableDefinition;
+use crate::discover::{HIVE_DEFAULT, Listing, hive_parts, partition_names, partition_values};
+pub use crate::discover::{NewObjects, Passed, PassedOver};
+pub use crate::event_time::{EVENT_TIME, EpochUnit, event_times, plain_type};
+use crate::event_time::{EventTime, time_column};
 use crate::guard::guarded;
-use crate::schema::{self, SchemaConflict};
+use crate::schema::{Merged, differ_in_case, widen};
 use crate::{LakeError, Location};
 
 /// What the operator says about a table; everything else is found out.
@@ -27,6 +31,8 @@ pub struct TableConfig {
     pub location: Location,
     /// The time column, if it is not the definition's or the only one that can be meant.
     pub time: Option<String>,
+    /// What the numbers of the time column count, if it holds integers; absent: as their size says.
+    pub time_unit: Option<EpochUnit>,
     /// Hive partition that holds the event time's UTC day, and its form (`%Y-%m-%d`), so that days can be left out.
     pub day_partition: Option<(String, String)>,
     /// What to do with a row without a usable time; absent: as the definition says, else fail.
@@ -48,8 +54,12 @@ pub struct Table {
     pub partitions: Vec<String>,
     /// Name of the time column.
     pub time: String,
+    /// What the numbers of the time column count, where that is set.
+    pub time_unit: Option<EpochUnit>,
     /// Hive partition that holds the event time's UTC day, and its form.
     pub day_partition: Option<(String, String)>,
+    /// Its columns are those of a definition, and not those that its objects have.
+    pub is_defined: bool,
     /// How far behind the latest event time an event may come, by the definition.
     pub lateness: Option<String>,
     /// The objects that may hold events of the range, sorted by path.
@@ -62,6 +72,10 @@ pub struct Table {
     pub on_bad_file: OnProblem,
     /// Objects that were left out because they cannot be read, with the reason.
     pub bad_files: Vec<(String, String)>,
+    /// What lies there besides and is not read.
+    pub passed_over: PassedOver,
+    /// What a person should know about the table's columns.
+    pub notes: Vec<String>,
 }
 
 /// An object of a table.
@@ -69,7 +83,7 @@ pub struct Table {
 pub struct DataFile {
     /// Path, size and version.
     pub meta: ObjectMeta,
-    /// Values of the partition columns; nothing for Hive's default partition.
+    /// Values of the partition columns; nothing for Hive's default partition, and where the object lies in no such folder.
     pub partition_values: Vec<Option<String>>,
 }
 
@@ -96,13 +110,27 @@ pub enum TableError {
     },
     /// There is not one Parquet object.
     #[error(
-        "table `{table}` has no Parquet objects under {location}; `yagura ingest --table {table} --to LAKE FILE…` makes some"
+        "table `{table}` has no Parquet objects under {location}{found}; `yagura ingest --table {table} --to LAKE FILE…` makes some"
     )]
     Empty {
         /// The table.
         table: String,
         /// Its location.
         location: String,
+        /// What is there instead, as the rest of a sentence.
+        found: String,
+    },
+    /// The objects belong to a table whose log says which of them hold events.
+    #[error(
+        "table `{table}`: {folder} is a table of {format}, whose log says which of its objects are current; yagura reads plain Parquet, so export it (in Spark: `spark.read.format(…).load(…).write.parquet(…)`) and name the export"
+    )]
+    Foreign {
+        /// The table.
+        table: String,
+        /// Name of the format.
+        format: &'static str,
+        /// The folder of its table.
+        folder: String,
     },
     /// An object's footer cannot be read.
     #[error(
@@ -116,41 +144,28 @@ pub enum TableError {
         /// What the reader said.
         reason: String,
     },
-    /// Two objects disagree about a column in a way that no type can hold.
+    /// A column comes from a folder for some objects, and is stored in others.
     #[error(
-        "the objects of table `{table}` do not fit together: {conflict}; move the one that is wrong out of the table"
-    )]
-    Conflict {
-        /// The table.
-        table: String,
-        /// Column, types and objects.
-        conflict: SchemaConflict,
-    },
-    /// Objects lie in different partition folders.
-    #[error(
-        "{file} of table `{table}` lies in partitions [{found}], the others in [{expected}]; a table has the same partition folders everywhere"
+        "{file} of table `{table}` lies in no folder `{partition}=…`, as others do, and `{partition}` is a stored column too; move it into such a folder, or the column under another name"
     )]
     Partitions {
         /// The table.
         table: String,
         /// The object.
         file: String,
-        /// Its partition names.
-        found: String,
-        /// Those of the first object.
-        expected: String,
+        /// Name of the partition.
+        partition: String,
     },
     /// The time column is not given and cannot be guessed, or is no time.
-    #[error("table `{table}`: {reason}; set `time = \"COLUMN\"` for the table")]
+    #[error("table `{table}`: {reason}")]
     Time {
         /// The table.
         table: String,
-        /// What was looked for and found.
+        /// What was looked for and found, and what to do.
         reason: String,
     },
 }
 
-const HIVE_DEFAULT: &str = "__HIVE_DEFAULT_PARTITION__";
 const FOOTERS_AT_ONCE: usize = 16;
 
 impl Table {
@@ -172,14 +187,17 @@ impl Table {
                 table: table.clone(),
                 source,
             })?;
-        let all = list(&config).await?;
-        if all.is_empty() {
+        let listing = list(&config).await?;
+        if listing.data.is_empty() {
             return Err(TableError::Empty {
                 location: config.location.to_string(),
+                found: listing.passed.hint(),
                 table,
             });
         }
-        let partitions = partition_names(&config, &all)?;
+        let passed_over = listing.passed;
+        let all = listing.data;
+        let partitions = partition_names(&config.location, &all);
         let day_partition = config
             .day_partition
             .clone()
@@ -190,30 +208,32 @@ impl Table {
                 ))
             })
             .filter(|(name, _)| partitions.contains(name));
-        let day = day_partition.as_ref().and_then(|(name, form)| {
-            Some((partitions.iter().position(|p| p == name)?, form.clone()))
-        });
         let listed = all.len();
+        let location = &config.location;
         let mut files: Vec<DataFile> = all
             .into_iter()
+            .filter(|meta| may_hold(location, meta, day_partition.as_ref(), range))
             .map(|meta| DataFile {
-                partition_values: partition_values(&config.location, &meta),
+                partition_values: partition_values(location, &meta.location, &partitions),
                 meta,
             })
-            .filter(|file| day.as_ref().is_none_or(|day| may_hold(file, day, range)))
             .collect();
         let files_out_of_range = listed - files.len();
-        let mut bad_files = Vec::new();
-        let stored = match &definition {
-            Some(definition) => definition.arrow_schema(),
+        let (stored, bad_files, mut notes) = match &definition {
+            Some(definition) => {
+                let schema = definition.arrow_schema();
+                let notes = differ_in_case(schema.fields());
+                (schema, Vec::new(), notes)
+            }
             None => {
-                let (schema, bad) = shared_schema(&config, &mut files, cache).await?;
-                bad_files = bad;
-                Arc::new(schema)
+                let (schema, bad, notes) = shared_schema(&config, &mut files, cache).await?;
+                (Arc::new(schema), bad, notes)
             }
         };
+        check_partitions(&config, &stored, &partitions, &files)?;
         let file_schema = read_schema(&stored, &partitions);
-        let time = time_column(&config, definition.as_ref(), &file_schema)?;
+        let EventTime { column, note } = time_column(&config, definition.as_ref(), &file_schema)?;
+        notes.extend(note);
         Ok(Self {
             on_null_time: config
                 .on_null_time
@@ -228,12 +248,16 @@ impl Table {
             location: config.location,
             file_schema,
             partitions,
-            time,
+            time: column,
+            time_unit: config.time_unit,
             day_partition,
+            is_defined: definition.is_some(),
             lateness: definition.map(|definition| definition.lateness),
             files,
             files_out_of_range,
             bad_files,
+            passed_over,
+            notes,
         })
     }
 
@@ -244,13 +268,39 @@ impl Table {
         Schema::new(fields.chain(partitions.iter().cloned()).collect::<Fields>())
     }
 
+    /// Says whether the table's columns hold all that an object has: those of a table without a definition follow its objects.
+    /// The footer goes into `cache`.
+    ///
+    /// # Errors
+    /// When the footer cannot be read.
+    pub async fn has_columns_of(
+        &self,
+        file: &DataFile,
+        cache: Arc<FileMetadataCache>,
+    ) -> Result<bool, DataFusionError> {
+        if self.is_defined {
+            return Ok(true);
+        }
+        let footer = DFParquetMetadata::new(self.location.store.as_ref(), &file.meta)
+            .with_file_metadata_cache(Some(cache))
+            .with_metadata_size_hint(Some(64 * 1024))
+            .with_page_index_policy(Some(PageIndexPolicy::Skip));
+        let schema = guarded(footer.fetch_schema()).await?;
+        let mut fields = schema.fields().iter();
+        Ok(fields.all(|field| {
+            let known = self.file_schema.field_with_name(field.name());
+            self.partitions.contains(field.name())
+                || known.is_ok_and(|known| {
+                    let both = widen(known.data_type(), field.data_type());
+                    read_type(&both) == *known.data_type()
+                })
+        }))
+    }
+
     /// Returns the objects that may hold events of a range, by their day partition.
     pub fn files_in(&self, range: TimeRange) -> Vec<DataFile> {
-        let day = self.day_partition.as_ref().and_then(|(name, form)| {
-            let index = self.partitions.iter().position(|p| p == name)?;
-            Some((index, form.clone()))
-        });
-        let may_hold = |file: &&DataFile| day.as_ref().is_none_or(|day| may_hold(file, day, range));
+        let day = self.day_partition.as_ref();
+        let may_hold = |file: &&DataFile| may_hold(&self.location, &file.meta, day, range);
         self.files.iter().filter(may_hold).cloned().collect()
     }
 
@@ -264,7 +314,7 @@ impl Table {
     }
 }
 
-async fn list(config: &TableConfig) -> Result<Vec<ObjectMeta>, TableError> {
+async fn list(config: &TableConfig) -> Result<Listing, TableError> {
     let list_error = |source| TableError::List {
         table: config.name.clone(),
         location: config.location.to_string(),
@@ -272,102 +322,70 @@ async fn list(config: &TableConfig) -> Result<Vec<ObjectMeta>, TableError> {
     };
     let store = &config.location.store;
     let prefix = &config.location.prefix;
-    let mut found: Vec<ObjectMeta> = store
+    let found: Vec<ObjectMeta> = store
         .list(Some(prefix))
-        .try_filter(|meta| futures::future::ready(is_data(meta)))
         .try_collect()
         .await
         .map_err(list_error)?;
-    if found.is_empty() && prefix.as_ref().ends_with(".parquet") {
+    let is_empty = found.is_empty();
+    let mut listing = Listing::sort_out(&config.location, found).own(&config.name)?;
+    if is_empty {
         // The location is one object, not a folder of them.
         match store.head(prefix).await {
-            Ok(meta) => found.push(meta),
+            Ok(meta) => listing.data.push(meta),
             Err(object_store::Error::NotFound { .. }) => {}
             Err(source) => return Err(list_error(source)),
         }
     }
-    found.sort_by(|a, b| a.location.cmp(&b.location));
-    Ok(found)
+    Ok(listing)
 }
 
-/// Says whether an object is one of a table's.
-pub(crate) fn is_data(meta: &ObjectMeta) -> bool {
-    let name = meta.location.filename().unwrap_or_default();
-    name.ends_with(".parquet") && !name.starts_with(['.', '_'])
-}
-
-/// Returns the `name=value` folders between the table's location and the object.
-fn hive_parts<'a>(
+/// Says whether an object may hold events of the range, by its day; a day that cannot be read may be any.
+fn may_hold(
     location: &Location,
-    meta: &'a ObjectMeta,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let below = meta
-        .location
-        .as_ref()
-        .strip_prefix(location.prefix.as_ref())
-        .unwrap_or_default();
-    let folders = below.rsplit_once('/').map_or("", |(folders, _)| folders);
-    folders.split('/').filter_map(|part| part.split_once('='))
-}
-
-fn partition_names(config: &TableConfig, files: &[ObjectMeta]) -> Result<Vec<String>, TableError> {
-    let names = |meta| -> Vec<String> {
-        hive_parts(&config.location, meta)
-            .map(|(name, _)| name.to_owned())
-            .collect()
+    meta: &ObjectMeta,
+    day: Option<&(String, String)>,
+    range: TimeRange,
+) -> bool {
+    let Some((name, form)) = day else {
+        return true;
     };
-    let first = files.first().map(names).unwrap_or_default();
-    match files.iter().find(|meta| names(meta) != first) {
-        None => Ok(first),
-        Some(other) => Err(TableError::Partitions {
-            table: config.name.clone(),
-            file: config.location.name_of(&other.location),
-            found: names(other).join(", "),
-            expected: first.join(", "),
-        }),
-    }
-}
-
-pub(crate) fn partition_values(location: &Location, meta: &ObjectMeta) -> Vec<Option<String>> {
-    hive_parts(location, meta)
-        .map(|(_, value)| (value != HIVE_DEFAULT).then(|| percent_decode(value)))
-        .collect()
-}
-
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut index = 0;
-    while index < bytes.len() {
-        let escaped = (bytes[index] == b'%')
-            .then(|| text.get(index + 1..index + 3))
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match escaped {
-            Some(byte) => {
-                decoded.push(byte);
-                index += 3;
-            }
-            None => {
-                decoded.push(bytes[index]);
-                index += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
-/// Says whether the object's day lies in the range; a day that cannot be read may be any.
-fn may_hold(file: &DataFile, (index, form): &(usize, String), range: TimeRange) -> bool {
-    match file.partition_values.get(*index) {
-        Some(Some(text)) => match NaiveDate::parse_from_str(text, form) {
+    let mut parts = hive_parts(location, &meta.location);
+    match parts.find(|(known, _)| known == name) {
+        // Events without a time lie in no range; without one they are looked at and counted.
+        Some((_, HIVE_DEFAULT)) => range.is_unbounded(),
+        Some((_, text)) => match NaiveDate::parse_from_str(text, form) {
             Ok(day) => range.touches_day(day),
             Err(_) => true,
         },
-        // Events without a time lie in no range; without one they are looked at and counted.
-        Some(None) => range.is_unbounded(),
         None => true,
     }
+}
+
+/// A folder's value takes a stored column's place, so it must have one for every object.
+fn check_partitions(
+    config: &TableConfig,
+    stored: &Schema,
+    partitions: &[String],
+    files: &[DataFile],
+) -> Result<(), TableError> {
+    let location = &config.location;
+    for name in partitions
+        .iter()
+        .filter(|name| stored.index_of(name).is_ok())
+    {
+        let lacks = |file: &&DataFile| {
+            !hive_parts(location, &file.meta.location).any(|(known, _)| known == name)
+        };
+        if let Some(file) = files.iter().find(lacks) {
+            return Err(TableError::Partitions {
+                table: config.name.clone(),
+                file: location.name_of(&file.meta.location),
+                partition: name.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 type BadFiles = Vec<(String, String)>;
@@ -377,7 +395,7 @@ async fn shared_schema(
     config: &TableConfig,
     files: &mut Vec<DataFile>,
     cache: Arc<FileMetadataCache>,
-) -> Result<(Schema, BadFiles), TableError> {
+) -> Result<(Schema, BadFiles, Vec<String>), TableError> {
     let store: &Arc<dyn ObjectStore> = &config.location.store;
     let footers: Vec<_> = stream::iter(files.iter().map(|file| {
         let cache = Arc::clone(&cache);
@@ -391,8 +409,7 @@ async fn shared_schema(
     .buffered(FOOTERS_AT_ONCE)
     .collect()
     .await;
-    let mut merged: BTreeMap<String, (Field, String)> = BTreeMap::new();
-    let mut order = Vec::new();
+    let mut merged = Merged::default();
     let mut kept = Vec::with_capacity(files.len());
     let mut bad = Vec::new();
     for (file, footer) in files.drain(..).zip(footers) {
@@ -400,7 +417,7 @@ async fn shared_schema(
         let footer = match footer {
             Ok(footer) => footer,
             Err(error) => {
-                let reason = error.strip_backtrace();
+                let reason = reason_of(&error);
                 if config.on_bad_file == OnProblem::Skip {
                     bad.push((url, reason));
                     continue;
@@ -412,20 +429,35 @@ async fn shared_schema(
                 });
             }
         };
-        schema::merge(&mut merged, &mut order, &footer, &url).map_err(|conflict| {
-            TableError::Conflict {
-                table: config.name.clone(),
-                conflict,
-            }
-        })?;
+        merged.add(&footer, &url);
         kept.push(file);
     }
     *files = kept;
-    let fields: Fields = order
-        .iter()
-        .filter_map(|name| merged.remove(name).map(|(field, _)| field))
-        .collect();
-    Ok((Schema::new(fields), bad))
+    let (schema, notes) = merged.finish();
+    Ok((schema, bad, notes))
+}
+
+/// Returns why an object cannot be read, without the names of the libraries that it passed through.
+pub fn reason_of(error: &DataFusionError) -> String {
+    const LAYERS: [&str; 7] = [
+        "Parquet error: ",
+        "Arrow error: ",
+        "External error: ",
+        "External: ",
+        "Arrow: ",
+        "Parquet argument error: ",
+        "Execution error: ",
+    ];
+    let text = error.strip_backtrace();
+    let mut rest = text.as_str();
+    while let Some(inner) = LAYERS.iter().find_map(|layer| rest.strip_prefix(layer)) {
+        rest = inner;
+    }
+    if rest.is_empty() {
+        text
+    } else {
+        rest.to_owned()
+    }
 }
 
 /// What the scan asks the reader for: everything may be NULL, text and bytes as views. A partition column that is also
@@ -435,100 +467,17 @@ fn read_schema(stored: &Schema, partitions: &[String]) -> SchemaRef {
         .fields()
         .iter()
         .filter(|field| !partitions.contains(field.name()))
-        .map(|field| {
-            let data_type = match field.data_type() {
-                DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
-                DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
-                other => other.clone(),
-            };
-            Field::new(field.name(), data_type, true)
-        })
+        .map(|field| Field::new(field.name(), read_type(field.data_type()), true))
         .collect();
     Arc::new(Schema::new(fields))
 }
 
-const TIME_NAMES: [&str; 6] = [
-    "event_time",
-    "time_dt",
-    "time",
-    "timestamp",
-    "@timestamp",
-    "ts",
-];
-
-fn time_column(
-    config: &TableConfig,
-    definition: Option<&TableDefinition>,
-    schema: &Schema,
-) -> Result<String, TableError> {
-    let is_time = |field: &Field| matches!(field.data_type(), DataType::Timestamp(_, _));
-    let wrong = |reason| TableError::Time {
-        table: config.name.clone(),
-        reason,
-    };
-    let times: Vec<&str> = schema
-        .fields()
-        .iter()
-        .filter(|field| is_time(field))
-        .map(|field| field.name().as_str())
-        .collect();
-    let given = config
-        .time
-        .as_deref()
-        .or_else(|| definition.map(|definition| definition.time_column.as_str()));
-    if let Some(name) = given {
-        return match schema.field_with_name(name) {
-            Ok(field) if is_time(field) => Ok(name.to_owned()),
-            Ok(field) => Err(wrong(format!(
-                "the time column `{name}` is of type {}, not a timestamp",
-                field.data_type()
-            ))),
-            Err(_) => {
-                let names = schema.fields().iter().map(|field| field.name().as_str());
-                Err(wrong(format!(
-                    "there is no time column `{name}`{}",
-                    did_you_mean(name, names)
-                )))
-            }
-        };
+fn read_type(stored: &DataType) -> DataType {
+    match stored {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        // The scan decides which columns it reads as dictionaries, whatever the writer's schema says.
+        DataType::Dictionary(_, value) if value.is_string() => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        other => other.clone(),
     }
-    let known = TIME_NAMES.iter().find(|name| times.contains(name));
-    match (known, times.as_slice()) {
-        (Some(name), _) => Ok((*name).to_owned()),
-        (None, [only]) => Ok((*only).to_owned()),
-        (None, []) => Err(wrong("it has no column of a timestamp type".into())),
-        (None, several) => Err(wrong(format!(
-            "it has several timestamp columns ({})",
-            several.join(", ")
-        ))),
-    }
-}
-
-/// The type in which event time is compared.
-pub const EVENT_TIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
-
-/// Returns the event times of a batch's time column: nothing where it is NULL or cannot be written as RFC 3339.
-pub fn event_times(
-    array: &datafusion::arrow::array::ArrayRef,
-) -> Result<Vec<Option<Timestamp>>, datafusion::arrow::error::ArrowError> {
-    use datafusion::arrow::array::{Array, AsArray, make_array};
-    use datafusion::arrow::compute::cast;
-    use datafusion::arrow::datatypes::TimestampMicrosecondType;
-    let without_zone = match array.data_type() {
-        // What is stored is UTC whatever the zone; a cast would shift it to local time.
-        DataType::Timestamp(unit, Some(_)) => make_array(
-            array
-                .to_data()
-                .into_builder()
-                .data_type(DataType::Timestamp(*unit, None))
-                .build()?,
-        ),
-        _ => Arc::clone(array),
-    };
-    let micros = cast(&without_zone, &EVENT_TIME)?;
-    Ok(micros
-        .as_primitive::<TimestampMicrosecondType>()
-        .iter()
-        .map(|value| value.and_then(Timestamp::from_micros))
-        .collect())
 }

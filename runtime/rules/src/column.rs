@@ -2,7 +2,6 @@
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, GenericByteViewArray, MAX_INLINE_VIEW_LEN,
-    StringBuilder,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -10,8 +9,8 @@ use arrow::datatypes::{
     ByteViewType, DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
-use arrow::json::EncoderOptions;
-use arrow::json::writer::make_encoder;
+
+pub use crate::text::{not_utf8, render_text};
 
 /// The types of the plugin contract (`data-type` in `wit/`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,7 +23,7 @@ pub enum PluginType {
     Float64,
     /// Timestamps of every unit and zone, and dates, as microseconds in UTC.
     TimestampMicros,
-    /// Text; decimals, times of day and durations as text; structs, lists and maps as JSON text.
+    /// Text; decimals, times of day, durations and unions as text; structs, lists and maps as JSON text.
     Utf8,
     /// Bytes.
     Binary,
@@ -56,7 +55,7 @@ impl PluginType {
     /// Returns the type in which values of `data_type` reach a plugin.
     ///
     /// # Errors
-    /// [`ColumnError::Unsupported`] for unions.
+    /// None at present: every type has a form.
     pub fn of(data_type: &DataType) -> Result<Self, ColumnError> {
         Ok(match data_type {
             DataType::Boolean => Self::Boolean,
@@ -71,7 +70,6 @@ impl PluginType {
             | DataType::FixedSizeBinary(_) => Self::Binary,
             DataType::Dictionary(_, value) => Self::of(value)?,
             DataType::RunEndEncoded(_, value) => Self::of(value.data_type())?,
-            DataType::Union(_, _) => return Err(ColumnError::Unsupported(data_type.clone())),
             _ => Self::Utf8,
         })
     }
@@ -227,7 +225,7 @@ fn is_nested(data_type: &DataType) -> bool {
     }
 }
 
-fn strict_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn strict_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == to {
         return Ok(array.clone());
     }
@@ -247,38 +245,6 @@ fn strict_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> 
         }
         _ => cast_with_options(array, to, &strict),
     }
-}
-
-/// Renders every value as text: strings as they are, structs, lists and maps as JSON, the rest as Arrow writes it.
-pub fn render_text(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let array = match array.data_type() {
-        DataType::Dictionary(_, value) => &strict_cast(array, value)?,
-        _ => array,
-    };
-    if !is_nested(array.data_type()) {
-        return strict_cast(array, &DataType::Utf8);
-    }
-    let field = std::sync::Arc::new(arrow::datatypes::Field::new(
-        "value",
-        array.data_type().clone(),
-        true,
-    ));
-    let options = EncoderOptions::default();
-    let mut encoder = make_encoder(&field, array, &options)?;
-    let mut texts = StringBuilder::with_capacity(array.len(), 0);
-    let mut text = Vec::new();
-    for row in 0..array.len() {
-        if array.is_null(row) {
-            texts.append_null();
-            continue;
-        }
-        text.clear();
-        encoder.encode(row, &mut text);
-        texts.append_value(
-            std::str::from_utf8(&text).map_err(|error| ArrowError::JsonError(error.to_string()))?,
-        );
-    }
-    Ok(std::sync::Arc::new(texts.finish()))
 }
 
 /// Returns which rows are true; NULL counts as false, as in SQL's `WHERE`.

@@ -7,10 +7,11 @@ use arrow::error::ArrowError;
 use serde::Serialize;
 
 use crate::column::render_text;
-use crate::predicate::{Predicate, Reading};
+use crate::json_path::JsonPaths;
+use crate::predicate::{Atom, Predicate, Reading};
 use crate::prefilter::values::Kind;
 use crate::prefilter::{CompileError, Methods, PrefilterState, Program};
-use crate::resolve::resolve;
+use crate::resolve::{Resolved, find, places};
 
 /// A part of a predicate and what it decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -153,41 +154,50 @@ fn build(
         Predicate::Atom(atom) => Explanation {
             matched: leaves.next().unwrap_or_default().matched,
             text: atom.to_string(),
-            saw: Some(saw(&atom.field, atom.reading, event)?),
+            saw: Some(saw(atom, event)?),
             parts: Vec::new(),
         },
     })
 }
 
-fn saw(
-    field: &yagura_core::FieldPath,
-    reading: Reading,
-    event: &RecordBatch,
-) -> Result<Saw, ArrowError> {
-    let Ok(found) = resolve(event.schema_ref(), field) else {
+/// Returns the values that a test of an atom asks, from all places where the event may have the field.
+fn saw(atom: &Atom, event: &RecordBatch) -> Result<Saw, ArrowError> {
+    let fields = std::iter::once(&atom.field).chain(&atom.others);
+    let places: Vec<Resolved> = match atom.reading {
+        Reading::Anywhere => fields
+            .filter_map(|field| find(event.schema_ref(), field))
+            .collect(),
+        _ => fields
+            .flat_map(|field| places(event.schema_ref(), field))
+            .collect(),
+    };
+    if places.is_empty() {
         return Ok(Saw::NoField);
-    };
-    if event.num_rows() == 0 {
-        return Ok(Saw::NoValue);
     }
-    let column = event.column(found.column);
-    let text = if reading == Reading::Members && !found.json.is_empty() {
-        let texts = render_text(&found.array_below(column)?)?;
+    let mut seen: Vec<String> = Vec::new();
+    for place in places.iter().filter(|_| event.num_rows() > 0) {
+        let column = event.column(place.column);
+        let texts = render_text(&place.array_below(column)?)?;
         let texts = texts.as_string::<i32>();
-        let mut members = Vec::new();
-        if texts.is_valid(0) {
-            crate::json_path::members(texts.value(0), &found.json, &mut |value, kind| {
-                let is_empty = kind == Kind::Empty;
-                members.push(if is_empty { "[]" } else { value }.to_owned());
-            });
+        if !texts.is_valid(0) {
+            continue;
         }
-        (!members.is_empty()).then(|| members.join(", "))
-    } else {
-        let texts = render_text(&found.values_below(column)?)?;
-        let texts = texts.as_string::<i32>();
-        texts.is_valid(0).then(|| texts.value(0).to_owned())
-    };
-    Ok(text.map_or(Saw::NoValue, Saw::Value))
+        let text = texts.value(0);
+        if place.json.is_empty() {
+            seen.push(text.to_owned());
+            continue;
+        }
+        let mut paths = JsonPaths::default();
+        paths.add(0, &place.json, atom.reading);
+        paths.walk(text, &mut |_, value, kind| {
+            seen.push(if kind == Kind::Empty { "[]" } else { value }.to_owned());
+        });
+    }
+    seen.dedup();
+    Ok(match seen.is_empty() {
+        true => Saw::NoValue,
+        false => Saw::Value(seen.join(", ")),
+    })
 }
 
 #[cfg(test)]

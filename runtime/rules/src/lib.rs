@@ -14,9 +14,10 @@ pub mod predicate;
 pub mod prefilter;
 pub mod resolve;
 pub mod sigma;
+mod text;
 
-pub use column::{ColumnError, PluginColumn, PluginType, project, render_text};
+pub use column::{ColumnError, PluginColumn, PluginType, not_utf8, project, render_text};
 pub use explain::{Explanation, explain};
 pub use predicate::Predicate;
 pub use prefilter::{Matches, Methods, PrefilterState, Program, Undecided};
-pub use resolve::{ResolveError, Resolved, resolve};
+pub use resolve::{FieldValues, ResolveError, Resolved, resolve};

@@ -42,6 +42,8 @@ pub enum Predicate {
 pub struct Atom {
     /// The field, as the table names it.
     pub field: FieldPath,
+    /// Further names under which events have the field: a test asks the values of all of them, and one is enough.
+    pub others: Vec<FieldPath>,
     /// How values are taken from it.
     pub reading: Reading,
     /// What is asked of them.
@@ -55,6 +57,8 @@ pub enum Reading {
     One,
     /// Sigma's reading: of a list, any member; a path that crosses lists goes into every member.
     Members,
+    /// A search: every value that is there, however deep, and no key.
+    Anywhere,
 }
 
 /// What is asked of a value. An absent value passes none of them.
@@ -238,9 +242,23 @@ impl Predicate {
     pub fn atom(field: FieldPath, reading: Reading, test: Test) -> Self {
         Self::Atom(Arc::new(Atom {
             field,
+            others: Vec::new(),
             reading,
             test,
         }))
+    }
+
+    /// Returns a test of one field that events have under any of these names; false if there are none.
+    pub fn atom_of(fields: &[FieldPath], reading: Reading, test: Test) -> Self {
+        match fields.split_first() {
+            None => Self::Always(false),
+            Some((field, others)) => Self::Atom(Arc::new(Atom {
+                field: field.clone(),
+                others: others.to_vec(),
+                reading,
+                test,
+            })),
+        }
     }
 
     /// Returns the conjunction, without layers that add nothing.
@@ -325,6 +343,7 @@ impl Predicate {
         let mut fields = BTreeSet::new();
         self.atoms(&mut |atom| {
             fields.insert(atom.field.clone());
+            fields.extend(atom.others.iter().cloned());
             if let Test::Field { other, .. } = &atom.test {
                 fields.insert(other.clone());
             }

@@ -6,14 +6,16 @@ use arrow::array::{
     Array, ArrayRef, AsArray, RecordBatch, StringBuilder, make_array, new_null_array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::compute::take;
-use arrow::datatypes::{DataType, Fields, Schema};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{can_cast_types, cast, is_not_null, take};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 use arrow::error::ArrowError;
 use yagura_core::FieldPath;
+use yagura_core::columns::{MAX_COLUMNS, OWN_COLUMNS, RAW_COLUMN, TIME_COLUMN, UNMAPPED_COLUMN};
 use yagura_core::names::did_you_mean;
 
 use crate::column::render_text;
-use crate::json_path;
+use crate::json_path::OnePath;
 
 /// A path that leads somewhere: a column, then fields of structs, then a path inside JSON text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -94,6 +96,171 @@ pub fn find(schema: &Schema, path: &FieldPath) -> Option<Resolved> {
     locate(schema, path).ok()
 }
 
+/// Returns every place where an event of `schema` may have the field `path`, the one that [`resolve`] finds first.
+///
+/// Objects of many programs share a table, and each event has a field where its own program puts it: in a column of that name,
+/// dots included, in a field of a struct, inside JSON, or, where it got no column, inside `unmapped`. A test asks all of
+/// these, so that no event and no column changes where others are looked for.
+pub fn places(schema: &Schema, path: &FieldPath) -> Vec<Resolved> {
+    let segments: Vec<String> = path
+        .segments()
+        .iter()
+        .flat_map(|segment| segment.split('.').map(str::to_owned))
+        .collect();
+    let mut found = Vec::new();
+    for taken in (1..=segments.len()).rev() {
+        if let Some((column, field)) = schema.fields().find(&segments[..taken].join(".")) {
+            let start = Resolved {
+                column,
+                fields: Vec::new(),
+                json: Vec::new(),
+                data_type: field.data_type().clone(),
+            };
+            below(start, &segments[taken..], &mut found);
+        }
+    }
+    let is_own = |name: &str| OWN_COLUMNS.contains(&name);
+    if !is_own(&segments[0])
+        && let Some((column, field)) = schema.fields().find(UNMAPPED_COLUMN)
+    {
+        let start = Resolved {
+            column,
+            fields: Vec::new(),
+            json: Vec::new(),
+            data_type: field.data_type().clone(),
+        };
+        below(start, &segments, &mut found);
+    }
+    found
+}
+
+/// Adds every place to which the segments lead from `start`.
+fn below(start: Resolved, segments: &[String], found: &mut Vec<Resolved>) {
+    if segments.is_empty() {
+        found.push(start);
+        return;
+    }
+    match &start.data_type {
+        DataType::Struct(children) => {
+            for taken in (1..=segments.len()).rev() {
+                let name = segments[..taken].join(".");
+                if let Some(index) = children.iter().position(|child| *child.name() == name) {
+                    let mut next = start.clone();
+                    next.fields.push(index);
+                    next.data_type = children[index].data_type().clone();
+                    below(next, &segments[taken..], found);
+                }
+            }
+        }
+        other if holds_json(other) => found.push(Resolved {
+            json: segments.to_vec(),
+            data_type: DataType::Utf8,
+            ..start
+        }),
+        _ => {}
+    }
+}
+
+/// A field as one value of each event: that of the first of its places where the event has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldValues {
+    places: Vec<Resolved>,
+    data_type: DataType,
+}
+
+impl FieldValues {
+    /// Returns the field that events of `schema` have under any of these names; nothing where they have none.
+    ///
+    /// What lies in `unmapped` is only asked for where the field is nowhere else.
+    pub fn of(schema: &Schema, names: &[FieldPath]) -> Option<Self> {
+        let mut places: Vec<Resolved> = Vec::new();
+        for place in names.iter().flat_map(|name| self::places(schema, name)) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        let is_unmapped = |place: &Resolved| {
+            !place.json.is_empty() && schema.field(place.column).name() == UNMAPPED_COLUMN
+        };
+        if places.iter().any(|place| !is_unmapped(place)) {
+            places.retain(|place| !is_unmapped(place));
+        }
+        let first = places.first()?.data_type.clone();
+        let data_type = match first {
+            DataType::Dictionary(_, value) if places.len() > 1 => *value,
+            other => other,
+        };
+        Some(Self { places, data_type })
+    }
+
+    /// Returns the type of the values.
+    pub fn data_type(&self) -> &DataType {
+        &self.data_type
+    }
+
+    /// Returns the indexes of the columns that are read.
+    pub fn columns(&self) -> impl Iterator<Item = usize> + '_ {
+        self.places.iter().map(|place| place.column)
+    }
+
+    /// Returns the values; `column` returns a column by its index in the schema. A value of another type than the first place has
+    /// is converted, and is absent where that cannot be done.
+    pub fn values(
+        &self,
+        column: impl Fn(usize) -> Result<ArrayRef, ArrowError>,
+    ) -> Result<ArrayRef, ArrowError> {
+        let of = |place: &Resolved| place.values_below(&column(place.column)?);
+        let mut values = match self.places.as_slice() {
+            [] => {
+                return Err(ArrowError::InvalidArgumentError(
+                    "a field without a place".into(),
+                ));
+            }
+            [place] => return of(place),
+            [first, ..] => cast(&of(first)?, &self.data_type)?,
+        };
+        for place in &self.places[1..] {
+            if values.null_count() == 0 {
+                break;
+            }
+            let others = of(place)?;
+            let others = match can_cast_types(others.data_type(), &self.data_type) {
+                true => cast(&others, &self.data_type)?,
+                false => continue,
+            };
+            if others.null_count() < others.len() {
+                let is_there = is_not_null(&values)?;
+                values = zip(&is_there, &values, &others)?;
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// Says whether `schema` is that of a table that `yagura ingest` made, whose own columns have the names of [`OWN_COLUMNS`].
+pub fn is_ingested(schema: &Schema) -> bool {
+    [UNMAPPED_COLUMN, RAW_COLUMN, TIME_COLUMN]
+        .iter()
+        .all(|name| schema.fields().find(name).is_some())
+}
+
+/// Says whether keys of events may lie in `unmapped` because the table has as many columns as it can have.
+pub fn has_overflowed(schema: &Schema) -> bool {
+    let unmapped = schema.fields().find(UNMAPPED_COLUMN);
+    let is_marked = unmapped.is_some_and(|(_, field)| field.metadata().contains_key(OVERFLOWED));
+    is_marked || (is_ingested(schema) && schema.fields().len() >= MAX_COLUMNS)
+}
+
+/// Key in the metadata of the field `unmapped`: see [`mark_overflowed`].
+const OVERFLOWED: &str = "yagura.overflowed";
+
+/// Returns the field `unmapped` for a schema of some columns of a table that [`has_overflowed`], so that it can be seen there.
+pub fn mark_overflowed(field: Field) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.insert(OVERFLOWED.to_owned(), "true".to_owned());
+    field.with_metadata(metadata)
+}
+
 /// Where a path ends too early, after so many segments.
 enum Missing {
     Column,
@@ -105,7 +272,17 @@ fn locate(schema: &Schema, path: &FieldPath) -> Result<Resolved, Missing> {
     let segments = path.segments();
     let Some((mut taken, column)) = longest(segments, |name| Some(schema.fields().find(name)?.0))
     else {
-        return Err(Missing::Column);
+        // A key of events for which there was no column left.
+        let unmapped = schema.fields().find(UNMAPPED_COLUMN);
+        return match unmapped.filter(|_| has_overflowed(schema)) {
+            Some((column, _)) => Ok(Resolved {
+                column,
+                fields: Vec::new(),
+                json: segments.to_vec(),
+                data_type: DataType::Utf8,
+            }),
+            None => Err(Missing::Column),
+        };
     };
     let mut data_type = schema.field(column).data_type().clone();
     let mut fields = Vec::new();
@@ -203,6 +380,14 @@ impl Resolved {
         for index in &self.fields {
             let parent = array.as_struct();
             let child = parent.column(*index);
+            // These have no bits of their own; Parquet holds none of them but columns without any value.
+            if matches!(
+                child.data_type(),
+                DataType::Null | DataType::Union(_, _) | DataType::RunEndEncoded(_, _)
+            ) {
+                array = Arc::clone(child);
+                continue;
+            }
             // A field of a struct that is null is null, whatever its own bits say.
             let nulls = NullBuffer::union(parent.nulls(), child.nulls());
             array = make_array(child.to_data().into_builder().nulls(nulls).build()?);
@@ -214,8 +399,9 @@ impl Resolved {
 fn json_values(array: &ArrayRef, path: &[String]) -> Result<ArrayRef, ArrowError> {
     fn all<'a>(texts: impl Iterator<Item = Option<&'a str>>, path: &[String]) -> ArrayRef {
         let mut found = StringBuilder::with_capacity(texts.size_hint().0, 0);
+        let path = OnePath::new(path);
         for text in texts {
-            found.append_option(text.and_then(|text| json_path::get(text, path)));
+            found.append_option(text.and_then(|text| path.get(text)));
         }
         Arc::new(found.finish())
     }
@@ -241,8 +427,7 @@ fn json_values(array: &ArrayRef, path: &[String]) -> Result<ArrayRef, ArrowError
 mod tests {
     use super::*;
     use arrow::array::{DictionaryArray, Int64Array, StringArray, StructArray};
-    use arrow::compute::cast;
-    use arrow::datatypes::{Field, Int32Type};
+    use arrow::datatypes::Int32Type;
 
     fn batch() -> RecordBatch {
         let inner = StructArray::new(
@@ -293,6 +478,46 @@ mod tests {
         assert_eq!(values("who.name").unwrap(), [some("a"), None, None]);
         assert_eq!(values("params.k.x").unwrap(), [some("1"), None, some("1")]);
         assert_eq!(values("params.k").unwrap()[0], some(r#"{"x":1}"#));
+    }
+
+    #[test]
+    fn a_field_is_in_every_place_that_its_name_leads_to() {
+        let text = || DataType::Utf8;
+        let inner = vec![
+            Field::new("name", text(), true),
+            Field::new("a", text(), true),
+            Field::new("a.b", DataType::Int64, true),
+        ];
+        let schema = Schema::new(vec![
+            Field::new("process.name", text(), true),
+            Field::new("process", DataType::Struct(inner.into()), true),
+            Field::new("id", DataType::Int64, true),
+            Field::new("raw", text(), false),
+            Field::new("event_time", text(), true),
+            Field::new("unmapped", text(), true),
+        ]);
+        let of = |path: &str| -> Vec<String> {
+            let found = places(&schema, &path.parse().unwrap());
+            let show = |found: &Resolved| {
+                let column = schema.field(found.column).name();
+                format!("{column}{:?}{}", found.fields, found.json.join("/"))
+            };
+            found.iter().map(show).collect()
+        };
+        assert_eq!(
+            of("process.name"),
+            ["process.name[]", "process[0]", "unmapped[]process/name"]
+        );
+        assert_eq!(of("\"process.name\""), of("process.name"));
+        assert_eq!(
+            of("process.a.b"),
+            ["process[2]", "process[1]b", "unmapped[]process/a/b"]
+        );
+        assert_eq!(of("id"), ["id[]", "unmapped[]id"]);
+        assert_eq!(of("id.x"), ["unmapped[]id/x"]);
+        assert_eq!(of("raw"), ["raw[]"]);
+        assert_eq!(of("unmapped.raw"), ["unmapped[]raw"]);
+        assert!(is_ingested(&schema) && !has_overflowed(&schema));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use yagura_core::{FieldPath, Timestamp, pack};
 use yagura_engine::RunOptions;
 use yagura_lake::Location;
-use yagura_lake::table::{OnProblem, TableConfig};
+use yagura_lake::table::{EpochUnit, OnProblem, TableConfig};
 
 /// `yagura.toml`. `runtime/yagura/default.toml` shows every setting with its comment.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -61,6 +61,8 @@ pub(crate) struct TableSettings {
     #[serde(default)]
     pub(crate) options: BTreeMap<String, String>,
     pub(crate) time: Option<String>,
+    /// What the numbers of the time column count since 1970.
+    pub(crate) time_unit: Option<EpochUnit>,
     pub(crate) day_partition: Option<DayPartition>,
     pub(crate) on_null_time: Option<Action>,
     pub(crate) on_bad_file: Option<Action>,
@@ -294,6 +296,7 @@ impl TableSettings {
             location,
             time: self.time.clone(),
             day_partition: day.map(|day| (day.column.clone(), day.format.clone())),
+            time_unit: self.time_unit,
             on_null_time: self.on_null_time.map(Into::into),
             on_bad_file: self.on_bad_file.map_or(OnProblem::Fail, Into::into),
         }

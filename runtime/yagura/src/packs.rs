@@ -155,6 +155,7 @@ pub(crate) fn load_by(
                 plugin,
                 predicate: None,
                 fields: Vec::new(),
+                alternatives: Default::default(),
             });
         }
     }
@@ -173,6 +174,7 @@ pub(crate) fn load_sigma(paths: &[PathBuf], field_maps: &[PathBuf]) -> Result<Si
     let own = field_maps.iter().map(|file| FieldMap::read(file));
     let mut maps = own.collect::<Result<Vec<_>, _>>()?;
     maps.extend(FieldMap::shipped()?);
+    sigma::share_placeholders(&mut maps);
     Ok(SigmaInput { load, maps })
 }
 

@@ -129,6 +129,7 @@ impl RuleSet {
                 plugin: None,
                 predicate: None,
                 fields: Vec::new(),
+                alternatives: Default::default(),
             })
     }
 }

@@ -251,6 +251,7 @@ fn input(place: &Scratch, lake: &Location) -> RunInput {
         plugin: None,
         predicate: None,
         fields: Vec::new(),
+        alternatives: Default::default(),
     });
     let tables = ["logins", "flows"].map(|name| {
         let mut config = table_config(name, &place.path("lake"));

@@ -12,6 +12,7 @@
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `hostile_languages` – the same in Go and Python.
+//! * `ingest_identity` – `yagura ingest` at once, killed and repeated: each event once, no column lost.
 //! * `keyed_detectors` – detectors that remember, over tables: the same whatever the objects, partitions, batches and steps.
 //! * `keyed_state` – detectors that remember something of each partition key, and what is left of it when they fail.
 //! * `live_identity` – tables that grow in random steps settle the alerts of one run over all of them.
@@ -19,16 +20,20 @@
 //! * `pack_tests` – `yagura test`: what passes, what fails, and what is said of it.
 //! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
 //! * `prefilter_sql` – the prefilter against DataFusion judging each rule alone.
+//! * `real_forms` – SigmaHQ's rules over real Windows events in every form in which tools write them, against rsigma.
 //! * `real_logs` – real logs, which are not part of the project: none lost, none invented.
 //! * `real_sigma` – SigmaHQ's rules over real Windows events, which are not part of the project, against rsigma.
 //! * `rests` – rules that fail or are slow in a service: they rest, which is seen, lasts over a crash, and ends.
 //! * `same_answer` – the same bytes whatever the partitions and batches.
 //! * `searches` – events by observable and time.
 //! * `serve` – the live mode through the real binary: late and far events, restarts, changed rules, status.
+//! * `shapes` – the same events in every shape in which tools write them give the same alerts.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
+//! * `sigma_rules` – files of Sigma rules as people keep them, and correlations as the specification writes them.
 //! * `sql_types` – SQL over columns of other types than were thought of; `check`, `table` and `explain` on what a lake holds.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
+//! * `types` – every Arrow type under every kind of rule, objects that differ, text that is not UTF-8, hashes.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
 
 #[cfg(test)]
@@ -58,6 +63,8 @@ mod hostile_guests;
 #[cfg(test)]
 mod hostile_languages;
 #[cfg(test)]
+mod ingest_identity;
+#[cfg(test)]
 mod keyed_detectors;
 #[cfg(test)]
 mod keyed_state;
@@ -74,6 +81,7 @@ mod prefilter_sigma;
 #[cfg(test)]
 mod prefilter_sql;
 #[cfg(test)]
+mod real_forms;
 mod real_logs;
 #[cfg(test)]
 mod real_sigma;
@@ -86,12 +94,16 @@ mod searches;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
+mod shapes;
 mod sigma_commands;
 #[cfg(test)]
+mod sigma_rules;
 mod sql_types;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
 mod three_languages;
+#[cfg(test)]
+mod types;
 #[cfg(test)]
 mod wrong_files;

@@ -10,7 +10,13 @@
 //! * Keywords are searched in the text of every column, in a JSON column as it is written; there in each string inside.
 //!   `|all` of keywords wants each of them somewhere; there each value has to be one of them as a whole.
 //! * `startswith` and `endswith` of a value with wildcards hold the other end open, as Sigma says; there the wrong one.
-//! * `windash` leaves wildcards be; there a value with one is compared as it is written.
+//! * `windash` leaves wildcards be; there a value with one is compared as it is written. Dashes stand for each other and for a
+//!   `/` that begins an option, in both directions; there only `-` stands for the others.
+//! * Case is folded as Unicode's simple folding has it, so that `ς`, `σ` and `Σ` are one; there in lower case.
+//! * Numbers compare exactly at any size, and `inf` and `nan` are text; there they are doubles, equal within a rounding error.
+//! * `cidr` reads mapped addresses, zones and brackets; there only plain addresses.
+//! * `0 of x*` wants none of them; there it is always true.
+//! * Time parts are read of moments with spaces and offsets of all forms; there of some.
 //! * `fieldref` of a list asks each member; there the list as a whole, if it asks for equality.
 //! * `all of x*` where nothing is named so does not run; there it is true.
 //! * Text that is a JSON list is a list here; there only what came as a list is one.
@@ -18,6 +24,7 @@
 //! * An object is text to `contains` and the like; there no test but `exists` is true of it.
 
 mod golden;
+mod kinds;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -62,7 +69,7 @@ fn load(yaml: &str) -> Load {
 /// A field map for any table with a column `S`, whose events are all of one log source.
 fn map() -> FieldMap {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let text = "name = \"test\"\ntables = [\"S\"]\n[placeholders]\nadmins = [\"root\", \"adm*\"]\n[[source]]\nproduct = \"test\"\n";
+    let text = "name = \"test\"\ntables = [\"S\"]\n[placeholders]\nadmins = [\"root\", \"adm*\"]\nodd = [\"%admins%\", \"50%\"]\nnets = [\"10.0.0.0/8\", \"192.168.0.0/16\"]\n[[source]]\nproduct = \"test\"\n";
     std::fs::write(file.path(), text).unwrap();
     FieldMap::read(file.path()).unwrap()
 }
@@ -128,12 +135,18 @@ fn by_prefilter(
     let predicates: Vec<Predicate> = load
         .rules
         .iter()
-        .map(
-            |rule| match translate(rule, &load.filters_of(&rule.rule), &map, whole.schema_ref()) {
+        .map(|rule| {
+            match translate(
+                rule,
+                &load.filters_of(&rule.rule),
+                &map,
+                whole.schema_ref(),
+                false,
+            ) {
                 Ok(translated) => translated.predicate,
                 Err(error) => panic!("{}: {error:?}", rule.rule.title),
-            },
-        )
+            }
+        })
         .collect();
     let program = Program::compile(whole.schema_ref(), &predicates, methods).unwrap();
     let mut state = PrefilterState::new(&program);
@@ -204,7 +217,7 @@ fn item() -> impl Strategy<Value = (String, Vec<Value>)> {
     let pattern = || prop_oneof![5 => text(), 2 => "[a*?.]{1,4}".prop_filter("more than `*`", |text| text.contains(|c| c != '*')), 1 => prop::sample::select(vec!["*cmd.exe".to_owned(), "C:\\\\Win*".to_owned(), "*win*\\\\cmd*".to_owned()])];
     let texts = || vec(pattern().prop_map(Value::from), 1..4);
     prop_oneof![
-        1 => (field(), prop::sample::select(vec!["|windash", "|contains|windash", "|startswith", "|endswith", "|endswith|cased"]), vec(text().prop_filter("plain", |text| !text.contains('*')).prop_map(Value::from), 1..3))
+        1 => (field(), prop::sample::select(vec!["|windash", "|contains|windash", "|startswith", "|endswith", "|endswith|cased"]), vec(text().prop_filter("plain", |text| !text.contains(['*', '/'])).prop_map(Value::from), 1..3))
             .prop_map(|(field, modifiers, values)| (format!("{field}{modifiers}"), values)),
         4 => (field(), prop::sample::select(vec!["", "|contains", "|cased", "|contains|cased", "|base64", "|neq"]), texts())
             .prop_map(|(field, modifiers, values)| (format!("{field}{modifiers}"), values)),
@@ -321,7 +334,9 @@ fn sigma_in_the_prefilter_says_what_rsigma_says() {
 
 #[test]
 fn each_construct_of_sigma_matches_what_it_says() {
-    for (name, detection, condition, matching, others) in golden::cases() {
+    for (name, detection, condition, matching, others) in
+        golden::cases().into_iter().chain(kinds::cases())
+    {
         let mut detection = detection;
         detection["condition"] = json!(condition);
         let rule = json!({"title": name, "logsource": {"product": "test"}, "sigma-version": 3, "detection": detection});
@@ -384,7 +399,7 @@ fn what_cannot_run_says_where_and_why() {
         ));
         let problem = match load.rules.first() {
             None => load.problems[0].clone(),
-            Some(rule) => translate(rule, &[], &map(), &schema)
+            Some(rule) => translate(rule, &[], &map(), &schema, false)
                 .unwrap_err()
                 .in_file(&rule.file),
         };

@@ -17,7 +17,7 @@ use yagura_tests::fixture::Fixture;
 use yagura_tests::real_data;
 
 /// Unpacks the rules that lie beside the checkout.
-fn rules() -> (tempfile::TempDir, Load) {
+pub(crate) fn rules() -> (tempfile::TempDir, Load) {
     let dir = tempfile::tempdir().unwrap();
     let unpacked = Command::new("tar")
         .arg("-xzf")
@@ -31,7 +31,7 @@ fn rules() -> (tempfile::TempDir, Load) {
     (dir, load)
 }
 
-fn events(folder: &str) -> Vec<PathBuf> {
+pub(crate) fn events(folder: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(real_data::folder().join(folder))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -42,8 +42,8 @@ fn events(folder: &str) -> Vec<PathBuf> {
 }
 
 /// One of the oracle's rules: where its events come from, and what it asks of them.
-struct Oracle {
-    id: String,
+pub(crate) struct Oracle {
+    pub(crate) id: String,
     compiled: CompiledRule,
     /// For each log source that it is about: what its events have, and their fields' other names.
     sources: Vec<OracleSource>,
@@ -55,14 +55,20 @@ type OracleSource = (Vec<(String, Values)>, Vec<(String, String)>);
 fn has(event: &Value, field: &str, values: &Values) -> bool {
     let found = &event[field];
     match values {
-        Values::Number(number) => found.as_i64() == Some(*number),
-        Values::Text(text) => found.as_str() == Some(text),
+        Values::Number(number) => {
+            let of_text = || found.as_str()?.parse().ok();
+            found.as_i64().or_else(of_text) == Some(*number)
+        }
+        // Tools write names of channels as they like.
+        Values::Text(text) => found
+            .as_str()
+            .is_some_and(|found| found.to_lowercase() == text.to_lowercase()),
         Values::Several(values) => values.iter().any(|value| has(event, field, value)),
     }
 }
 
 impl Oracle {
-    fn matches(&self, event: &Value) -> bool {
+    pub(crate) fn matches(&self, event: &Value) -> bool {
         self.sources.iter().any(|(when, renamed)| {
             if !when.iter().all(|(field, values)| has(event, field, values)) {
                 return false;
@@ -80,6 +86,44 @@ impl Oracle {
             evaluate_rule(&self.compiled, &JsonEvent::borrow(&event)).is_some()
         })
     }
+}
+
+/// Returns the oracle of the rules that ran, for events that are flat.
+pub(crate) fn oracle(load: &Load, windows: &FieldMap, ran: &BTreeSet<&str>) -> Vec<Oracle> {
+    load.rules
+        .iter()
+        .filter_map(|source| {
+            let id = source.rule.id.clone()?;
+            ran.contains(id.as_str()).then_some(())?;
+            let names = |name: &yagura_rules::sigma::Names| match name {
+                yagura_rules::sigma::Names::One(name) => name.clone(),
+                yagura_rules::sigma::Names::Several(names) => names[0].clone(),
+            };
+            Some(Oracle {
+                compiled: compile_rule(&source.rule).ok()?,
+                sources: windows
+                    .sources_of(&source.rule.logsource)
+                    .into_iter()
+                    .map(|of| {
+                        let when = of.when.iter().map(|(field, values)| {
+                            let field = if field == "Provider_Name" {
+                                "SourceName"
+                            } else {
+                                field
+                            };
+                            (field.to_owned(), values.clone())
+                        });
+                        let renamed = of
+                            .fields
+                            .iter()
+                            .map(|(sigma, own)| (sigma.clone(), names(own)));
+                        (when.collect(), renamed.collect())
+                    })
+                    .collect(),
+                id,
+            })
+        })
+        .collect()
 }
 
 /// Of the rules whose log source has a field map, those that run; the others say why.
@@ -193,41 +237,7 @@ async fn matches_over_real_windows_events_are_those_of_rsigma() {
     }
 
     // Theirs: event by event from its text.
-    let oracle: Vec<Oracle> = load
-        .rules
-        .iter()
-        .filter_map(|source| {
-            let id = source.rule.id.clone()?;
-            ran.contains(id.as_str()).then_some(())?;
-            let names = |name: &yagura_rules::sigma::Names| match name {
-                yagura_rules::sigma::Names::One(name) => name.clone(),
-                yagura_rules::sigma::Names::Several(names) => names[0].clone(),
-            };
-            Some(Oracle {
-                compiled: compile_rule(&source.rule).ok()?,
-                sources: windows
-                    .sources_of(&source.rule.logsource)
-                    .into_iter()
-                    .map(|of| {
-                        let when = of.when.iter().map(|(field, values)| {
-                            let field = if field == "Provider_Name" {
-                                "SourceName"
-                            } else {
-                                field
-                            };
-                            (field.to_owned(), values.clone())
-                        });
-                        let renamed = of
-                            .fields
-                            .iter()
-                            .map(|(sigma, own)| (sigma.clone(), names(own)));
-                        (when.collect(), renamed.collect())
-                    })
-                    .collect(),
-                id,
-            })
-        })
-        .collect();
+    let oracle = oracle(&load, windows, &ran);
     assert!(oracle.len() > 1_400, "{} rules to compare", oracle.len());
     let mut differences: BTreeMap<String, (usize, usize, String)> = BTreeMap::new();
     let mut matches = 0;

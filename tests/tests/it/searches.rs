@@ -38,6 +38,7 @@ fn table(place: &Scratch, lines: &str, observables: &[(&str, &[&str])]) -> Event
             .join("dhcp"),
         time: None,
         day_partition: None,
+        time_unit: None,
         on_null_time: None,
         on_bad_file: OnProblem::Fail,
     };

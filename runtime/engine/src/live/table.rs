@@ -1,6 +1,6 @@
 //! A table that grows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -12,10 +12,11 @@ use yagura_core::time::parse_duration;
 use yagura_core::{Finding, Timestamp};
 use yagura_correlate::Mark;
 use yagura_correlate::store::{Deferred, DeferredRows, DetectorState, TableStatus};
-use yagura_lake::TableDefinition;
 use yagura_lake::table::{DataFile, Table, TableConfig};
+use yagura_lake::{ObjectTimes, OddTimes, TableDefinition};
 
 use super::{LiveOptions, Names};
+use crate::adapt::ConvertedValues;
 use crate::error::EngineError;
 use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::lane::Lane;
@@ -55,6 +56,14 @@ pub(super) struct LiveTable {
     listed_all: Option<Instant>,
     /// Objects that the next step takes: fewer after a step that found too much.
     take: usize,
+    /// Objects of 0 bytes that are there, and whether that was said: a writer may have only begun them.
+    empty: BTreeMap<String, bool>,
+    /// Events without a time, and before 1990, since the service began.
+    odd_times: OddTimes,
+    /// Columns whose text is not UTF-8, which was said.
+    not_utf8: BTreeSet<String>,
+    /// What a person should know, for the next step.
+    notes: Vec<String>,
 }
 
 /// An object that is listed and not read.
@@ -64,6 +73,7 @@ struct Waiting {
     name: String,
     /// Its earliest and latest event time, where it has events that can be read.
     times: Option<(Timestamp, Timestamp)>,
+    odd_times: OddTimes,
 }
 
 impl LiveTable {
@@ -111,7 +121,19 @@ impl LiveTable {
             seen: Instant::now(),
             listed_all: None,
             take: options.step_objects.max(1),
+            empty: BTreeMap::new(),
+            odd_times: OddTimes::default(),
+            not_utf8: BTreeSet::new(),
+            notes: Vec::new(),
         };
+        let about = &table.run.table;
+        messages.extend(
+            about
+                .notes
+                .iter()
+                .map(|note| format!("table `{}`: {note}", about.name)),
+        );
+        messages.extend(passed_over(about));
         Ok((table, messages))
     }
 
@@ -228,20 +250,31 @@ impl LiveTable {
         if is_due {
             self.listed_all = Some(Instant::now());
         }
+        self.note_empty(new.empty);
+        let (new, has_other_partitions) = (new.files, new.has_other_partitions);
         if new.is_empty() {
             self.has_listed = true;
             return Ok(false);
         }
         let is_other = self.has_other_columns().await?;
+        if self
+            .has_outgrown(&new, has_other_partitions, options)
+            .await?
+        {
+            return Ok(true);
+        }
         let times: Vec<_> = stream::iter(&new)
-            .map(|file| table.times_of(file, Arc::clone(&self.run.cache)))
+            .map(|file| table.look_at_times(file, Arc::clone(&self.run.cache), Timestamp::MAX))
             .buffered(FOOTERS_AT_ONCE)
             .collect()
             .await;
         for (file, times) in new.into_iter().zip(times) {
             let name = table.location.name_of(&file.meta.location);
             // Whether an object can be read is for the scan to find out, and what to do if not.
-            let times = times.ok().flatten();
+            let ObjectTimes {
+                bounds: times,
+                odd: odd_times,
+            } = times.unwrap_or_default();
             let is_before = |(_, latest): (Timestamp, Timestamp)| {
                 options.from.is_some_and(|from| latest < from)
             };
@@ -249,7 +282,12 @@ impl LiveTable {
                 self.known.insert(name);
                 continue;
             }
-            self.waiting.push(Waiting { file, name, times });
+            self.waiting.push(Waiting {
+                file,
+                name,
+                times,
+                odd_times,
+            });
         }
         self.waiting.sort_by(|a, b| {
             let order = |waiting: &Waiting| waiting.times.map(|(earliest, _)| earliest);
@@ -261,6 +299,50 @@ impl LiveTable {
         self.status.is_idle = false;
         self.status.seen = Some(now());
         Ok(is_other)
+    }
+
+    /// Says whether new objects have columns or partitions that the table did not have when it was opened. A definition says
+    /// itself which columns there are.
+    async fn has_outgrown(
+        &self,
+        new: &[DataFile],
+        has_other_partitions: bool,
+        options: &LiveOptions,
+    ) -> Result<bool, String> {
+        let table = &self.run.table;
+        let columns: Vec<_> = stream::iter(new)
+            .map(|file| table.has_columns_of(file, Arc::clone(&self.run.cache)))
+            .buffered(FOOTERS_AT_ONCE)
+            .collect()
+            .await;
+        // Whether an object can be read is for the scan to find out.
+        let has_others = columns.into_iter().any(|has| matches!(has, Ok(false)));
+        if !has_others && !has_other_partitions {
+            return Ok(false);
+        }
+        let cache = Arc::clone(&self.run.cache);
+        let opened = Table::open(self.config.clone(), options.run.range, cache).await;
+        let opened = opened.map_err(|error| crate::calls::chain(&error))?;
+        Ok(opened.file_schema != table.file_schema || opened.partitions != table.partitions)
+    }
+
+    /// Takes note of objects of 0 bytes. One that is still so at the second look is not being written.
+    fn note_empty(&mut self, names: Vec<String>) {
+        let before = std::mem::take(&mut self.empty);
+        for name in names {
+            let mut was_said = before.get(&name).copied().unwrap_or_default();
+            if before.contains_key(&name) && !was_said {
+                self.notes
+                    .push(format!("{name} has 0 bytes and is passed over"));
+                was_said = true;
+            }
+            self.empty.insert(name, was_said);
+        }
+    }
+
+    /// Returns and forgets what a person should know of what is listed.
+    pub(super) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     async fn has_other_columns(&mut self) -> Result<bool, String> {
@@ -330,10 +412,11 @@ impl LiveTable {
     pub(super) fn done(
         &mut self,
         read: &[String],
-        bad: &[(String, String)],
+        (bad, converted): (&[(String, String)], &ConvertedValues),
         options: &LiveOptions,
     ) -> Vec<String> {
-        let mut messages = Vec::new();
+        let mut messages = self.run.take_messages();
+        messages.extend(self.note_converted(converted));
         self.status.problem = None;
         self.status.objects += read.len() as u64;
         self.status.bad += bad.len() as u64;
@@ -343,11 +426,13 @@ impl LiveTable {
         let names = read.iter().chain(bad.iter().map(|(name, _)| name));
         let gone: Names = names.cloned().collect();
         let limit = now().saturating_add(options.future);
+        let mut odd_times = OddTimes::default();
         for waiting in self
             .waiting
             .iter()
             .filter(|waiting| gone.contains(&waiting.name))
         {
+            odd_times.join(waiting.odd_times.clone());
             let Some((earliest, latest)) = waiting.times else {
                 continue;
             };
@@ -365,11 +450,60 @@ impl LiveTable {
                 self.status.latest = self.status.latest.max(Some(passed));
             }
         }
+        messages.extend(self.note_odd_times(odd_times));
         self.waiting.retain(|waiting| !gone.contains(&waiting.name));
         self.known.extend(gone);
         self.take = (self.take * 2).min(options.step_objects.max(1));
         self.move_on();
         messages
+    }
+
+    /// Counts events whose times are odd. Returns what to say: of the first, and each time that they are ten times as many.
+    fn note_odd_times(&mut self, more: OddTimes) -> Vec<String> {
+        let before = [self.odd_times.without.count, self.odd_times.old.count];
+        self.odd_times.join(more);
+        let table = &self.run.table;
+        let kinds = [
+            (
+                &self.odd_times.without,
+                format!(
+                    "without a usable time in `{}`: no rule evaluates them",
+                    table.time
+                ),
+            ),
+            (
+                &self.odd_times.old,
+                "before 1990: their times are most likely wrong".to_owned(),
+            ),
+        ];
+        let grown = kinds
+            .into_iter()
+            .zip(before)
+            .filter(|((odd, _), before)| odd.count.checked_ilog10() != before.checked_ilog10());
+        let messages = grown.filter_map(|((odd, what), _)| {
+            let (object, row, _) = odd.example.as_ref()?;
+            Some(format!(
+                "table `{}` has {} {what}; for instance row {row} of {object}",
+                table.name,
+                events(odd.count),
+            ))
+        });
+        messages.collect()
+    }
+
+    /// Returns what to say of values that rules see otherwise than they are stored: of text once a column, of lost values each
+    /// time.
+    fn note_converted(&mut self, converted: &ConvertedValues) -> Vec<String> {
+        let new = converted.not_utf8.iter();
+        let new: BTreeMap<_, _> = new
+            .filter(|(column, _)| self.not_utf8.insert((*column).clone()))
+            .map(|(column, count)| (column.clone(), *count))
+            .collect();
+        let told = ConvertedValues {
+            not_utf8: new,
+            lost: converted.lost.clone(),
+        };
+        told.messages(&self.run.table.name)
     }
 
     /// No event before the watermark is still to come: events follow the latest within the lateness, and what is listed
@@ -490,6 +624,32 @@ impl LiveTable {
         self.status.events += scanned;
         scanned
     }
+}
+
+fn events(count: u64) -> String {
+    match count {
+        1 => "1 event".to_owned(),
+        _ => format!("{count} events"),
+    }
+}
+
+/// Says what lies in a table and is not read.
+fn passed_over(table: &Table) -> Option<String> {
+    let other = &table.passed_over.other;
+    let first = other.first.as_ref()?;
+    Some(format!(
+        "table `{}`: {} not read, because {} not end in `.parquet`; for instance {first}",
+        table.name,
+        match other.count {
+            1 => "1 object is".to_owned(),
+            count => format!("{count} objects are"),
+        },
+        if other.count == 1 {
+            "its name does"
+        } else {
+            "their names do"
+        }
+    ))
 }
 
 /// Counts events on which a `where` failed. Returns what to tell: of the first, and each time that they are ten times as many,

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
 use yagura_core::correlation::Correlation;
 use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
@@ -12,7 +11,7 @@ use yagura_rules::PluginType;
 use yagura_rules::resolve::find;
 use yagura_rules::sigma::{FieldMap, Joined, Load, Member, SigmaSource, Target, field_name};
 
-use super::{Placed, title};
+use super::{Place, Placed, distinct, title};
 use crate::plan::RuleSource;
 use crate::run::NotRun;
 
@@ -21,9 +20,7 @@ pub(super) struct Site<'a> {
     /// Index among the placed rules.
     pub(super) rule: usize,
     pub(super) source: &'a SigmaSource,
-    pub(super) map: &'a FieldMap,
-    pub(super) table: &'a str,
-    pub(super) schema: &'a Schema,
+    pub(super) place: Place<'a>,
 }
 
 /// Makes rules of the correlations by themselves, without their fields' places in tables, to be checked and listed
@@ -48,6 +45,22 @@ pub(super) fn join(load: &Load, sites: &[Vec<Site<'_>>], placed: &mut Placed) {
             .alert
             .report = Report::None;
     }
+    for joined in &all.joined {
+        for member in &joined.members {
+            let Target::Rule(index) = member.target else {
+                continue;
+            };
+            for site in &sites[index] {
+                for (_, own) in &member.fields {
+                    let names = site.names(own);
+                    if let Some(first) = names.first() {
+                        let known = &mut placed.rules[site.rule].alternatives;
+                        known.entry(first.clone()).or_insert(names);
+                    }
+                }
+            }
+        }
+    }
     let mut joiner = Joiner {
         ids: placed
             .rules
@@ -59,7 +72,7 @@ pub(super) fn join(load: &Load, sites: &[Vec<Site<'_>>], placed: &mut Placed) {
         by: Vec::with_capacity(all.joined.len()),
     };
     for joined in &all.joined {
-        match joiner.join(joined, &placed.rules) {
+        match joiner.join(joined, placed) {
             Ok(rule) => {
                 joiner.ids.insert(rule.id.clone());
                 let by = rule.correlation.iter().flat_map(|of| of.by.clone());
@@ -84,6 +97,7 @@ fn source(joined: &Joined, rule: Rule) -> RuleSource {
         plugin: None,
         predicate: None,
         fields: Vec::new(),
+        alternatives: Default::default(),
     }
 }
 
@@ -105,14 +119,14 @@ struct Joiner<'a> {
 }
 
 impl Joiner<'_> {
-    fn join(&self, joined: &Joined, placed: &[RuleSource]) -> Result<Rule, String> {
+    fn join(&self, joined: &Joined, placed: &mut Placed) -> Result<Rule, String> {
         let mut correlation = joined.correlation.clone()?;
         if self.ids.contains(&joined.id) {
             return Err("has the id of another rule: give it one of its own".to_owned());
         }
         let mut aliases: BTreeMap<String, BTreeMap<String, FieldPath>> = BTreeMap::new();
         for member in &joined.members {
-            for (rule, name, path) in self.fields(member, placed)? {
+            for (rule, name, path) in self.fields(joined, member, placed)? {
                 if name.parse::<FieldPath>().ok().as_ref() != Some(&path) {
                     aliases
                         .entry(name.to_owned())
@@ -128,8 +142,9 @@ impl Joiner<'_> {
     /// Returns the paths of the fields in each rule that the member stands for: its id, the name and the path.
     fn fields<'m>(
         &self,
+        joined: &Joined,
         member: &'m Member,
-        placed: &[RuleSource],
+        placed: &mut Placed,
     ) -> Result<Vec<(String, &'m str, FieldPath)>, String> {
         let idle = || format!("refers to `{}`, which does not run", member.entry);
         let mut found = Vec::new();
@@ -139,11 +154,37 @@ impl Joiner<'_> {
                 if sites.is_empty() {
                     return Err(idle());
                 }
+                let mut lacking = Vec::new();
                 for site in sites {
+                    let rule = &placed.rules[site.rule].rule;
                     for (name, own) in &member.fields {
-                        let path = site.field(own, &member.entry)?;
-                        found.push((placed[site.rule].rule.id.clone(), name.as_str(), path));
+                        match site.field(own, &member.entry) {
+                            Ok(path) => found.push((rule.id.clone(), name.as_str(), path)),
+                            Err(reason) => {
+                                // A path that the table lacks has no value: such findings are left out.
+                                let path = site.lacked(own).ok_or_else(|| reason.clone())?;
+                                found.push((rule.id.clone(), name.as_str(), path.clone()));
+                                lacking.push((site, path, reason));
+                            }
+                        }
                     }
+                }
+                let lacks = |site: &Site<'_>| lacking.iter().any(|(of, ..)| of.rule == site.rule);
+                if sites.iter().all(lacks)
+                    && let Some((_, _, reason)) = lacking.pop()
+                {
+                    return Err(reason);
+                }
+                for (site, path, reason) in lacking {
+                    let rule = Arc::make_mut(&mut placed.rules[site.rule].rule);
+                    if !rule.optional.contains(&path) {
+                        rule.optional.push(path);
+                    }
+                    placed.notes.push(NotRun {
+                        rule: joined.id.clone(),
+                        file: joined.file.clone(),
+                        reason: format!("it runs without the events of one table: it {reason}"),
+                    });
                 }
             }
             Target::Correlation(index) => {
@@ -181,24 +222,36 @@ fn no_field_of(joined: &Joined, field: &str, by: &[String]) -> String {
 }
 
 impl Site<'_> {
+    /// Returns all names under which the rule's events have a field of Sigma's.
+    fn names(&self, name: &str) -> Vec<FieldPath> {
+        let maps = self.place.maps.iter();
+        let of =
+            |map: &&FieldMap| map.names_of(name, &self.source.rule.logsource, self.place.schema);
+        distinct(maps.flat_map(of))
+    }
+
+    /// Returns a path that the table lacks, named like a field of Sigma's.
+    fn lacked(&self, name: &str) -> Option<FieldPath> {
+        let mut path = FieldPath::new(vec![name.to_owned()])?;
+        while find(self.place.schema, &path).is_some() {
+            path = FieldPath::new(vec![format!("{}'", path.segments()[0])])?;
+        }
+        Some(path)
+    }
+
     /// Returns where a field of Sigma's is in the rule's events.
     fn field(&self, name: &str, entry: &str) -> Result<FieldPath, String> {
-        let path = self
-            .map
-            .field_of(name, &self.source.rule.logsource, self.schema);
-        let (table, file) = (self.table, self.source.file.display());
+        let path = self.names(name).into_iter().next();
+        let schema = self.place.schema;
+        let (table, file) = (self.place.table, self.source.file.display());
         let Some(path) = path else {
-            let columns = self
-                .schema
-                .fields()
-                .iter()
-                .map(|field| field.name().as_str());
+            let columns = schema.fields().iter().map(|field| field.name().as_str());
             return Err(format!(
                 "wants `{name}` of the rule `{entry}` ({file}), whose table `{table}` lacks it{}",
                 did_you_mean(name, columns)
             ));
         };
-        match find(self.schema, &path).map(|found| PluginType::of(&found.data_type)) {
+        match find(schema, &path).map(|found| PluginType::of(&found.data_type)) {
             Some(Err(error)) => Err(format!(
                 "wants `{name}` of the rule `{entry}` ({file}), which is `{path}` of table `{table}`: {error}"
             )),

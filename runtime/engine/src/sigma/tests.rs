@@ -237,13 +237,30 @@ fn what_cannot_be_joined_does_not_run_and_says_why() {
         Report::None,
         "a part stays one where the whole does not run"
     );
-    // One table of two lacks the field.
+}
+
+#[test]
+fn a_table_that_lacks_a_field_does_not_stop_a_correlation() {
     let one = document(
         "it",
         "type: event_count\nrules: [a]\ngroup-by: [T]\ncondition: {gte: 2}",
     );
-    let reason = reason(&over(&one, &[WINDOWS, LINUX]), "it");
-    assert!(reason.contains("table `linux` lacks it"), "{reason}");
+    let placed = over(&one, &[WINDOWS, LINUX]);
+    assert_eq!(path(correlation(&placed, "it"), "T", "id-a.windows"), "T");
+    let optional = &rule(&placed, "id-a.linux").optional;
+    assert_eq!(optional, &["T".parse().unwrap()]);
+    assert!(rule(&placed, "id-a.windows").optional.is_empty());
+    let notes: Vec<&NotRun> = placed
+        .notes
+        .iter()
+        .filter(|note| note.rule == "it")
+        .collect();
+    assert_eq!(notes.len(), 1);
+    let told = &notes[0].reason;
+    assert!(told.contains("table `linux` lacks it"), "{told}");
+    // If no table has it, nothing is left to join.
+    let placed = over(&one.replace("[T]", "[Nothing]"), &[WINDOWS, LINUX]);
+    assert!(reason(&placed, "it").contains("lacks it"));
 }
 
 #[test]

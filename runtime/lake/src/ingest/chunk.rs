@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use yagura_core::Timestamp;
+use yagura_core::{FieldPath, Timestamp};
 
 use super::event::{Member, kind_of};
 use super::mapping::{Routes, fits};
-use super::time;
+use super::time::{self, Looked, Range};
 use crate::definition::{MAX_COLUMNS, RESERVED_COLUMNS};
 use crate::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition};
 
@@ -29,10 +29,6 @@ pub(crate) struct Row {
     pub(crate) start: u32,
     pub(crate) end: u32,
     pub(crate) time: Option<Timestamp>,
-    /// Index of the file it comes from.
-    pub(crate) source: u32,
-    /// Offset of the piece it comes from in that file, decompressed.
-    pub(crate) offset: u64,
 }
 
 /// Events that are written together.
@@ -70,11 +66,31 @@ pub(crate) struct Gatherer {
     room: usize,
     /// Kinds at the start of the columns that were widened.
     widened: BTreeMap<usize, ColumnKind>,
+    /// Columns at the start.
+    columns: usize,
+    /// Where the user says that the time is; stored once an event has it.
+    declared: Option<FieldPath>,
+    has_declared: bool,
+    range: Range,
+}
+
+/// What was found when an event was added.
+#[derive(Debug)]
+pub(crate) struct Added<'a> {
+    pub(crate) looked: Looked<'a>,
+    /// A key that the event has more than once.
+    pub(crate) duplicate: Option<String>,
+    /// Whether it is in the table already, and was passed over.
+    pub(crate) is_known: bool,
 }
 
 impl Gatherer {
     /// `room` is how many bytes of source text a chunk usually has.
-    pub(crate) fn new(definition: TableDefinition, room: usize) -> Self {
+    pub(crate) fn new(
+        definition: TableDefinition,
+        declared: Option<FieldPath>,
+        room: usize,
+    ) -> Self {
         let routes = definition
             .schema
             .is_some()
@@ -86,6 +102,10 @@ impl Gatherer {
             chunk: Chunk::with_room(room),
             room,
             widened: BTreeMap::new(),
+            columns: definition.columns.len(),
+            declared,
+            has_declared: false,
+            range: Range::of(definition.time_bounds),
             definition: Arc::new(definition),
         }
     }
@@ -110,6 +130,27 @@ impl Gatherer {
         std::mem::replace(&mut self.chunk, Chunk::with_room(self.room))
     }
 
+    /// Describes new columns whose names differ from that of another in case only, such as `User, user`.
+    pub(crate) fn alike(&self) -> Vec<String> {
+        let mut by_name: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (at, column) in self.definition.columns.iter().enumerate() {
+            by_name
+                .entry(column.name.to_lowercase())
+                .or_default()
+                .push(at);
+        }
+        by_name
+            .into_values()
+            .filter(|same| same.len() > 1 && same.iter().any(|at| *at >= self.columns))
+            .map(|same| {
+                let names = same
+                    .iter()
+                    .map(|at| self.definition.columns[*at].name.as_str());
+                names.collect::<Vec<_>>().join(", ")
+            })
+            .collect()
+    }
+
     /// Describes the columns that became wider, such as `port: int64 to text`.
     pub(crate) fn widened(&self) -> Vec<String> {
         let describe = |(at, before): (&usize, &ColumnKind)| {
@@ -119,18 +160,36 @@ impl Gatherer {
         self.widened.iter().map(describe).collect()
     }
 
-    /// Adds an event and says whether it has a time.
+    /// Adds an event, unless `is_known` says of its day that it is in the table.
     ///
     /// `text` and the members must be pieces of the same memory; the chunk's text must have room for it.
-    pub(crate) fn add(
+    pub(crate) fn add<'a>(
         &mut self,
         text: &str,
-        members: &[Member<'_>],
-        source: u32,
-        offset: u64,
-    ) -> bool {
-        let found = time::of_event(members, &self.definition.time_paths);
-        let time = found.map(|found| found.time);
+        members: &[Member<'a>],
+        is_known: impl FnOnce(Option<Timestamp>) -> bool,
+    ) -> Added<'a> {
+        let paths = match &self.declared {
+            Some(path) => std::slice::from_ref(path),
+            None => &self.definition.time_paths,
+        };
+        let looked = time::of_event(members, paths, self.range);
+        let time = looked.found.map(|found| found.time);
+        let mut added = Added {
+            looked,
+            duplicate: None,
+            is_known: is_known(time),
+        };
+        if added.is_known {
+            return added;
+        }
+        if looked.has_declared
+            && let Some(path) = &self.declared
+            && self.definition.time_paths != [path.clone()]
+        {
+            Arc::make_mut(&mut self.definition).time_paths = vec![path.clone()];
+        }
+        self.has_declared |= looked.has_declared;
         if time.is_none() && self.definition.on_null_time == OnNullTime::Fail {
             Arc::make_mut(&mut self.definition).on_null_time = OnNullTime::Skip;
         }
@@ -142,11 +201,11 @@ impl Gatherer {
             start,
         };
         let unmapped_start = self.chunk.unmapped_text.len();
-        if self.routes.is_some() {
-            self.map(&event, members, found);
+        added.duplicate = if self.routes.is_some() {
+            self.map(&event, members, looked.found)
         } else {
-            self.learn(&event, members);
-        }
+            self.learn(&event, members)
+        };
         if self.chunk.unmapped_text.len() > unmapped_start {
             self.chunk.unmapped_text.push('}');
             self.chunk.unmapped.push(Cell {
@@ -159,14 +218,24 @@ impl Gatherer {
             start: narrow(start),
             end: narrow(self.chunk.text.len()),
             time,
-            source,
-            offset,
         });
-        time.is_some()
+        added
     }
 
-    /// Sends each member to the column of its key, which is made or widened as needed.
-    fn learn(&mut self, event: &Event, members: &[Member<'_>]) {
+    /// Says whether the table says where the time is.
+    pub(crate) fn has_time_paths(&self) -> bool {
+        self.declared.is_some() || !self.definition.time_paths.is_empty()
+    }
+
+    /// Returns the declared place of the time if no event had a value there so far.
+    pub(crate) fn missing_declared(&self) -> Option<&FieldPath> {
+        self.declared.as_ref().filter(|_| !self.has_declared)
+    }
+
+    /// Sends each member to the column of its key, which is made or widened as needed. Returns a key that the event has
+    /// more than once.
+    fn learn(&mut self, event: &Event, members: &[Member<'_>]) -> Option<String> {
+        let mut duplicate = None;
         let unmapped_start = self.chunk.unmapped_text.len();
         for (key, value) in members {
             if *value == "null" {
@@ -188,7 +257,8 @@ impl Gatherer {
                 }
             };
             if !self.put(event, column, value) {
-                // A duplicate key: the first counts, the others are kept.
+                // The first value of a key is in its column, the others are where a rule looks for them as well.
+                duplicate.get_or_insert_with(|| key.as_ref().to_owned());
                 self.leave_unmapped(unmapped_start, key, value);
                 continue;
             }
@@ -202,6 +272,7 @@ impl Gatherer {
                 }
             }
         }
+        duplicate
     }
 
     fn may_be_column(&self, key: &str) -> bool {
@@ -211,13 +282,20 @@ impl Gatherer {
             && self.definition.columns.len() < MAX_COLUMNS
     }
 
-    /// Fills the columns of the shipped mapping; every member that none of them holds is left unmapped.
-    fn map(&mut self, event: &Event, members: &[Member<'_>], time: Option<time::Found<'_>>) {
+    /// Fills the columns of the shipped mapping; every member that none of them holds is left unmapped, and so is every one in
+    /// which a key stands more than once. Returns such a key.
+    fn map(
+        &mut self,
+        event: &Event,
+        members: &[Member<'_>],
+        time: Option<time::Found<'_>>,
+    ) -> Option<String> {
         let unmapped_start = self.chunk.unmapped_text.len();
         let mut found = vec![None; self.definition.columns.len()];
-        if let Some(routes) = &self.routes {
-            routes.follow(members, &mut found);
-        }
+        let ambiguous = match &self.routes {
+            Some(routes) => routes.follow(members, &mut found),
+            None => Vec::new(),
+        };
         let mut kept: Vec<*const u8> = Vec::with_capacity(found.len() + 1);
         // A time is held by `event_time` alone where that says the same in the same digits.
         if let Some(time) = time.filter(time::Found::is_exact) {
@@ -231,11 +309,18 @@ impl Gatherer {
                 kept.push(value.as_ptr());
             }
         }
-        for (key, value) in members {
-            if *value != "null" && !kept.contains(&value.as_ptr()) {
+        for (at, (key, value)) in members.iter().enumerate() {
+            let is_ambiguous = ambiguous.iter().any(|(member, _)| *member == at);
+            if *value != "null" && (is_ambiguous || !kept.contains(&value.as_ptr())) {
                 self.leave_unmapped(unmapped_start, key, value);
             }
         }
+        let nested = ambiguous.into_iter().map(|(_, key)| key);
+        let mut top = members.iter().enumerate().filter_map(|(at, (key, _))| {
+            let is_again = members[..at].iter().any(|(other, _)| other == key);
+            is_again.then(|| key.as_ref().to_owned())
+        });
+        top.next().or_else(|| nested.into_iter().next())
     }
 
     /// Adds a cell, unless the row has one in the column.

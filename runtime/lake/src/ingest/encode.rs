@@ -21,6 +21,7 @@ use yagura_core::alert::hex;
 
 use super::chunk::{Cell, Chunk, Row};
 use super::event::text_of;
+use super::ledger::Part;
 use crate::definition::{PARTITION_COLUMN, RAW_COLUMN, TIME_COLUMN, UNMAPPED_COLUMN};
 use crate::{ColumnKind, TableDefinition};
 
@@ -41,14 +42,15 @@ pub(crate) struct EncodedFile {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Encodes the chunk; `sources` are the names of the files that its rows come from.
+/// Encodes the chunk, whose events are those of `parts`.
 ///
-/// Columns that are null in a whole file are left out of it. Files of the same events, read from the same places, have
-/// the same name, and the same bytes where the columns' kinds are the same.
+/// Columns that are null in a whole file are left out of it. Files of the same parts have the same name, unless `salt` differs,
+/// and the same bytes where the columns' kinds are the same.
 pub(crate) fn encode(
     mut chunk: Chunk,
     definition: &TableDefinition,
-    sources: &[String],
+    parts: &[Part],
+    salt: u64,
 ) -> Result<Vec<EncodedFile>, (String, ParquetError)> {
     let order = sort(&mut chunk);
     let mut next = vec![0; chunk.cells.len()];
@@ -61,7 +63,7 @@ pub(crate) fn encode(
             .collect();
         let path = format!(
             "{PARTITION_COLUMN}={day}/part-{}.parquet",
-            identity(&members, &chunk.text, sources)
+            identity(parts, salt, &day)
         );
         // What the columns are made of; the arrays come later, one at a time.
         let mut columns = vec![(TIME_COLUMN, ColumnKind::Timestamp, Values::Times)];
@@ -125,18 +127,15 @@ fn sort(chunk: &mut Chunk) -> Vec<u32> {
 
 /// Splits the sorted rows into runs of one UTC day.
 fn days(order: &[u32], rows: &[Row]) -> Vec<(String, Range<usize>)> {
-    let day = |row: &u32| rows[*row as usize].time.map(Timestamp::day);
+    let time = |row: &u32| rows[*row as usize].time;
+    let day = |row: &u32| time(row).map(Timestamp::day);
     let mut start = 0;
     order
         .chunk_by(|a, b| day(a) == day(b))
         .map(|run| {
             let range = start..start + run.len();
             start = range.end;
-            // `%Y` has four digits for the years that a timestamp holds.
-            let name = day(&run[0]).map_or(NO_PARTITION.to_owned(), |day| {
-                day.format("%Y-%m-%d").to_string()
-            });
-            (name, range)
+            (day_name(time(&run[0])), range)
         })
         .collect()
 }
@@ -149,20 +148,29 @@ fn upto<'c>(cells: &'c [Cell], next: &mut usize, end: usize) -> &'c [Cell] {
     &rest[..count]
 }
 
-/// Names a file by the places and texts of its events, so that ingesting them again overwrites it.
-fn identity(rows: &[&Row], text: &str, sources: &[String]) -> String {
+/// Returns the day that a file of [`encode`] holds.
+pub(crate) fn day_of(path: &str) -> &str {
+    let day = path.split('/').next().unwrap_or_default();
+    day.split_once('=').map_or(day, |(_, day)| day)
+}
+
+/// Returns the name of an event's day, as [`day_of`] does for its file.
+pub(crate) fn day_name(time: Option<Timestamp>) -> String {
+    // `%Y` has four digits for the years that a timestamp holds.
+    time.map_or(NO_PARTITION.to_owned(), |time| {
+        time.day().format("%Y-%m-%d").to_string()
+    })
+}
+
+/// Names what is made of parts of sources by their content and place.
+pub(crate) fn identity(parts: &[Part], salt: u64, what: &str) -> String {
     let mut hash = Sha256::new();
-    let mut last = None;
-    for row in rows {
-        if last != Some(row.source) {
-            last = Some(row.source);
-            let source = sources.get(row.source as usize).map_or("", String::as_str);
-            hash.update((source.len() as u64).to_le_bytes());
-            hash.update(source);
-        }
-        hash.update(row.offset.to_le_bytes());
-        hash.update(u64::from(row.end - row.start).to_le_bytes());
-        hash.update(&text[row.start as usize..row.end as usize]);
+    hash.update(salt.to_le_bytes());
+    hash.update(what);
+    for part in parts {
+        hash.update(part.from.to_le_bytes());
+        hash.update(part.entry.end.to_le_bytes());
+        hash.update(part.entry.digest);
     }
     hex(&hash.finalize()[..8])
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::LakeError;
 
-/// Why logs did not become part of a table. Chunks written before stay; the same command, run again, overwrites them.
+/// Why logs did not become part of a table. What was written before stays; the same command, run again, goes on behind it.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// The file is not there or may not be opened.
@@ -40,14 +40,14 @@ pub enum IngestError {
         line: u64,
     },
     /// A file of another kind.
-    #[error(
-        "`{file}` is {found}, which is not read: give NDJSON or JSON, plain or compressed with gzip or zstd"
-    )]
+    #[error("`{file}` is not JSON but {found}: {next}")]
     Unsupported {
         /// The file.
         file: String,
-        /// What its first bytes say it is.
+        /// What its content says it is.
         found: &'static str,
+        /// What to do.
+        next: &'static str,
     },
     /// A line or a value that is not an event.
     #[error("`{file}`, line {line}, column {column}: {reason}{next}")]
@@ -103,6 +103,35 @@ pub enum IngestError {
         /// What was asked for.
         wanted: String,
     },
+    /// No event has the time field that was asked for.
+    #[error(
+        "none of the first {events} events has the time field `{field}`{hint}; nothing was stored"
+    )]
+    NoTimeField {
+        /// What was asked for.
+        field: String,
+        /// How many events were looked at.
+        events: usize,
+        /// `; did you mean …?` or nothing.
+        hint: String,
+    },
+    /// Another process ingested what came from a place that cannot be read again.
+    #[error(
+        "another ingest wrote the events of `{file}` at the same time, and it cannot be read again from its start: run the command again"
+    )]
+    Overtaken {
+        /// The place.
+        file: String,
+    },
+    /// What can be read once only cannot be copied.
+    #[error("cannot keep a copy of `{file}`, which is compared with what was ingested before")]
+    Copy {
+        /// The place.
+        file: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// A shipped mapping is wrong: a fault of this program.
     #[error("the shipped schema `{name}` cannot be read; please report this")]
     Schema {
@@ -121,6 +150,15 @@ pub enum IngestError {
         #[source]
         source: std::io::Error,
     },
+    /// The file for rejected lines is to be read as well.
+    #[error(
+        "`{}` is given both as a file of logs and for rejected lines: give another file after --rejects",
+        file.display()
+    )]
+    RejectsRead {
+        /// The file.
+        file: PathBuf,
+    },
     /// Parquet cannot be made of a chunk.
     #[error("cannot encode `{object}` as Parquet")]
     Encode {
@@ -136,4 +174,19 @@ pub enum IngestError {
     /// A worker thread ended early: a fault of this program.
     #[error("the ingest's worker thread ended early; please report this")]
     Worker(#[source] Option<tokio::task::JoinError>),
+}
+
+impl IngestError {
+    /// Says whether a file is at fault, so that others can still be read.
+    pub(crate) fn is_of_the_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Open { .. }
+                | Self::Read { .. }
+                | Self::Truncated { .. }
+                | Self::Unsupported { .. }
+                | Self::Malformed { .. }
+                | Self::TooLong { .. }
+        )
+    }
 }

@@ -1,16 +1,9 @@
 //! An event's members as pieces of its source text; no tree is built.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
+pub(crate) use yagura_core::json::{Member, elements, members, text_of};
+use yagura_core::json::{is_container, is_number};
 
 use crate::ColumnKind;
-
-/// A key, unescaped, and the JSON text of its value.
-pub(crate) type Member<'a> = (Cow<'a, str>, &'a str);
 
 /// Keys under which services wrap the events of one answer or file.
 const ENVELOPES: [&str; 4] = ["Records", "records", "value", "events"];
@@ -37,39 +30,6 @@ pub(crate) fn is_envelope_key(key: &str) -> bool {
 /// Says whether `key`, beside an envelope's events, is not part of them.
 pub(crate) fn is_envelope_note(key: &str, value: &str) -> bool {
     (key.starts_with("@odata.") || ENVELOPE_NOTES.contains(&key)) && !is_container(value)
-}
-
-fn is_container(value: &str) -> bool {
-    value.starts_with(['{', '['])
-}
-
-/// Splits the JSON object `text` into its members, in order, duplicates included.
-pub(crate) fn members(text: &str) -> Result<Vec<Member<'_>>, serde_json::Error> {
-    struct Members;
-    impl<'de> Visitor<'de> for Members {
-        type Value = Vec<Member<'de>>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an event, which is a JSON object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut members = Vec::with_capacity(32);
-            while let Some(Key(key)) = map.next_key()? {
-                let value: &'de RawValue = map.next_value()?;
-                members.push((key, value.get()));
-            }
-            Ok(members)
-        }
-    }
-    let mut parser = serde_json::Deserializer::from_str(text);
-    let members = parser.deserialize_map(Members)?;
-    parser.end()?;
-    Ok(members)
-}
-
-/// Returns the elements of a JSON array as pieces of it.
-pub(crate) fn elements(array: &str) -> Result<Vec<&str>, serde_json::Error> {
-    let elements: Vec<&RawValue> = serde_json::from_str(array)?;
-    Ok(elements.into_iter().map(RawValue::get).collect())
 }
 
 /// Returns the array of events if the object is only their envelope: nothing of an event stands beside it.
@@ -99,36 +59,25 @@ pub(crate) fn find<'a, S: AsRef<str>>(members: &[Member<'a>], path: &[S]) -> Opt
     }
 }
 
-/// Returns the text of a JSON value: a string's content, anything else as it is written.
-///
-/// A string with a lone surrogate has no text; its source between the quotes is returned, so that nothing is lost.
-pub(crate) fn text_of(value: &str) -> Cow<'_, str> {
-    if !value.starts_with('"') {
-        return Cow::Borrowed(value);
-    }
-    let inner = value.get(1..value.len() - 1).unwrap_or_default();
-    if !inner.contains('\\') {
-        return Cow::Borrowed(inner);
-    }
-    match serde_json::from_str(value) {
-        Ok(text) => Cow::Owned(text),
-        Err(_) => Cow::Borrowed(inner),
-    }
-}
-
-/// Returns the narrowest kind that holds a JSON value other than `null`, and whether it is an integer beyond ±2⁵³.
+/// Returns the narrowest kind that holds a JSON value other than `null`, and whether it is an integer beyond ±2⁵³. What is
+/// not JSON (`NaN`, `007`, `0x1f`) is text.
 pub(crate) fn kind_of(value: &str) -> (ColumnKind, bool) {
     const WIDE: u64 = 1 << 53;
-    match value.as_bytes().first() {
-        Some(b't' | b'f') => (ColumnKind::Boolean, false),
-        Some(b'{' | b'[') => (ColumnKind::Json, false),
-        Some(b'-' | b'0'..=b'9') if !value.contains(['.', 'e', 'E']) && value != "-0" => {
+    match value.as_bytes() {
+        b"true" | b"false" => (ColumnKind::Boolean, false),
+        [b'{' | b'[', ..] => (ColumnKind::Json, false),
+        [b'-', b'0', _, ..] | [b'0', b'0'..=b'9', ..] if !value.contains('.') => {
+            (ColumnKind::Text, false)
+        }
+        [b'-' | b'0'..=b'9', ..] if !value.contains(['.', 'e', 'E']) && value != "-0" => {
             match value.parse::<i64>() {
                 Ok(number) => (ColumnKind::Int64, number.unsigned_abs() > WIDE),
                 Err(_) => (ColumnKind::Text, false),
             }
         }
-        Some(b'-' | b'0'..=b'9') if float_holds(value) => (ColumnKind::Float64, false),
+        [b'-' | b'0'..=b'9', ..] if is_number(value) && float_holds(value) => {
+            (ColumnKind::Float64, false)
+        }
         _ => (ColumnKind::Text, false),
     }
 }
@@ -157,45 +106,6 @@ fn float_holds(number: &str) -> bool {
         && (digits == significant(&format!("{float:e}")) || digits == significant(&expanded()))
 }
 
-/// A key, borrowed where it has no escapes.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-            fn visit_borrowed_str<E: serde::de::Error>(
-                self,
-                text: &'de str,
-            ) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
-}
-
-/// Splits bytes into an event's members, or says what is wrong and in which column of which of its lines.
-pub(crate) fn checked_members(bytes: &[u8]) -> Result<(&str, Vec<Member<'_>>), serde_json::Error> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => members(text).map(|members| (text, members)),
-        Err(error) => {
-            let byte = bytes[error.valid_up_to()];
-            Err(serde_json::Error::custom(format!(
-                "invalid UTF-8: byte 0x{byte:02x} after {} bytes",
-                error.valid_up_to()
-            )))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,16 +124,7 @@ mod tests {
                 ("n", "null")
             ]
         );
-        for wrong in [
-            "",
-            "[]",
-            "1",
-            "{",
-            r#"{"a":}"#,
-            "{} {}",
-            r#"{"a":tru}"#,
-            r#"{"a":01}"#,
-        ] {
+        for wrong in ["", "[]", "1", "{", r#"{"a":}"#, "{} {}"] {
             assert!(super::members(wrong).is_err(), "{wrong}");
         }
     }
@@ -288,18 +189,18 @@ mod tests {
             ("0.10000000000000002", Float64),
             ("0.100000000000000021", Text),
             ("9007199254740993.0", Text),
+            ("007", Text),
+            ("-01", Text),
+            ("00.5", Text),
+            ("1.", Text),
+            ("0x1E", Text),
+            ("NaN", Text),
+            ("tru", Text),
+            ("0e1x", Text),
         ] {
             assert_eq!(kind_of(value).0, kind, "{value}");
         }
         assert!(!kind_of("9007199254740992").1);
         assert!(kind_of("-9007199254740993").1);
-    }
-
-    #[test]
-    fn text_keeps_what_cannot_be_unescaped() {
-        assert_eq!(text_of(r#""a\nb""#), "a\nb");
-        assert_eq!(text_of(r#""\ud83d\ude00""#), "😀");
-        assert_eq!(text_of(r#""x\ud800y""#), r"x\ud800y");
-        assert_eq!(text_of("1.50"), "1.50");
     }
 }

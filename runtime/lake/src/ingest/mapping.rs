@@ -90,28 +90,51 @@ impl Routes {
     }
 
     /// Puts into `found`, which has a place for each column, the value that the column takes from the event: that of
-    /// the first of its paths that leads to one that is not `null`.
-    pub(crate) fn follow<'a>(&self, event: &[Member<'a>], found: &mut [Option<(usize, &'a str)>]) {
-        for (key, value) in event {
-            let Some(node) = self.below.get(key.as_ref()) else {
-                continue;
-            };
-            if *value == "null" {
-                continue;
-            }
-            for (column, rank) in &node.ends {
-                // The first of duplicate keys counts.
-                if found[*column].is_none_or(|(other, _)| *rank < other) {
-                    found[*column] = Some((*rank, value));
-                }
-            }
-            if !node.below.is_empty()
-                && value.starts_with('{')
-                && let Ok(nested) = members(value)
-            {
-                node.follow(&nested, found);
+    /// the first of its paths that leads to one that is not `null`. Returns the members in which a path met a key more than once,
+    /// each with that key.
+    pub(crate) fn follow<'a>(
+        &self,
+        event: &[Member<'a>],
+        found: &mut [Option<(usize, &'a str)>],
+    ) -> Vec<(usize, String)> {
+        let mut ambiguous = Vec::new();
+        for (at, member) in event.iter().enumerate() {
+            if let Some(key) = self.follow_member(member, found) {
+                ambiguous.push((at, key));
             }
         }
+        ambiguous
+    }
+
+    /// Follows the paths through one member, and returns a key that stands more than once below it.
+    fn follow_member<'a>(
+        &self,
+        (key, value): &Member<'a>,
+        found: &mut [Option<(usize, &'a str)>],
+    ) -> Option<String> {
+        let node = self.below.get(key.as_ref())?;
+        if *value == "null" {
+            return None;
+        }
+        for (column, rank) in &node.ends {
+            // The first of several values goes into the column.
+            if found[*column].is_none_or(|(other, _)| *rank < other) {
+                found[*column] = Some((*rank, value));
+            }
+        }
+        if node.below.is_empty() || !value.starts_with('{') {
+            return None;
+        }
+        let nested = members(value).ok()?;
+        let mut duplicate = None;
+        for (at, member) in nested.iter().enumerate() {
+            let below = node.follow_member(member, found);
+            let is_again = node.below.contains_key(member.0.as_ref())
+                && nested[..at].iter().any(|(key, _)| *key == member.0);
+            let own = is_again.then(|| member.0.as_ref().to_owned());
+            duplicate = duplicate.or(own).or(below);
+        }
+        duplicate
     }
 }
 
@@ -159,7 +182,7 @@ mod tests {
         let at = |event: &str| {
             let mut found = vec![None; definition.columns.len()];
             let event = members(event).unwrap();
-            routes.follow(&event, &mut found);
+            let _ = routes.follow(&event, &mut found);
             found[user_name].map(|(_, value)| value.to_owned())
         };
         let issuer = r#""sessionContext":{"sessionIssuer":{"userName":"role"}}"#;

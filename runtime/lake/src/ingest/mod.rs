@@ -1,41 +1,61 @@
 //! Raw logs into a table: read, split, gather, encode, store.
 //!
 //! ```text
-//! files ─source─▶ bytes ─split, values─▶ event texts ─event─▶ members ─chunk─▶ cells by column    one thread reads
-//!                                                                        │
-//!                        table ◀─store─ Parquet by day ◀─encode─────────┘                the next chunk is read meanwhile
+//! files ─source, unpack─▶ bytes ─split, values─▶ pieces ─line, event─▶ members ─chunk─▶ cells by column    one thread reads
+//!            │ known: passed over                                        │
+//!            ▲                   table ◀─ledger─ Parquet by day ◀─encode─┘              the next chunk is read meanwhile
+//!            └───────────────────────────┘
 //! ```
 //!
 //! Each event becomes one row, whatever it holds: values that do not fit widen their column or stay in `unmapped`, and
-//! `raw` keeps the source text. A chunk bounds memory. The definition is written before the files that need it, so that
-//! no file stands in the table that its definition cannot read.
+//! `raw` keeps the source text. A chunk bounds memory. The definition is written before the objects that need it, so that
+//! no object stands in the table that its definition cannot read. Objects, and how far their sources were read, are written in one
+//! step ([`ledger`]).
 
 mod chunk;
+mod compare;
 mod encode;
 mod error;
 mod event;
+mod kinds;
+mod known;
+mod ledger;
+mod line;
 mod mapping;
 mod read;
+mod report;
 mod source;
 mod split;
 #[cfg(test)]
 mod tests;
-mod time;
+pub(crate) mod time;
+mod unpack;
 mod values;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use object_store::{ObjectStoreExt, PutPayload};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use yagura_core::FieldPath;
+use yagura_core::{FieldPath, Timestamp};
 
 pub use error::IngestError;
 pub use mapping::is_shipped;
+pub use report::{Counts, Example, IngestReport, SHOWN, Tally};
 
-use crate::{LakeError, Location, TableDefinition};
-use read::Step;
+use crate::{Location, TableDefinition, TimeBounds};
+use chunk::Gatherer;
+use encode::EncodedFile;
+use known::{Entry, Known};
+use ledger::{Commit, Ledger};
+use read::{Batch, Step, Task};
+use source::{Listed, Listing};
+
+/// Folder below the table for lines that are not events.
+const REJECTED: &str = "_rejected";
 
 /// The form of raw logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,8 +82,14 @@ pub struct IngestOptions {
     pub time_field: Option<FieldPath>,
     /// The shipped schema of a new table; absent for that of the table's name if there is one.
     pub schema: Option<String>,
-    /// Where lines go that are no events; without it, the first one is an error.
+    /// Where events are expected in time; absent for what the table says.
+    pub time_bounds: Option<TimeBounds>,
+    /// The file that lines that are not events are appended to; without it they are kept beside the table.
     pub rejects: Option<PathBuf>,
+    /// Whether the first line that is not an event, and the first file that cannot be read, ends the ingest.
+    pub strict: bool,
+    /// Whether sources that are in the table are ingested once more.
+    pub again: bool,
     /// Events that are written together at most, up to 131,072.
     pub chunk_events: usize,
     /// Bytes of source text that are written together at most, but for a single longer event; below 1 GiB.
@@ -73,7 +99,7 @@ pub struct IngestOptions {
 }
 
 impl IngestOptions {
-    /// Returns the options of an ingest into the table `table` of the lake `to`, the rest as it usually is.
+    /// Returns the options of a strict ingest into the table `table` of the lake `to`, the rest as it usually is.
     pub fn new(table: &str, to: Location) -> Self {
         Self {
             table: table.to_owned(),
@@ -81,7 +107,10 @@ impl IngestOptions {
             format: Format::Auto,
             time_field: None,
             schema: None,
+            time_bounds: None,
             rejects: None,
+            strict: true,
+            again: false,
             chunk_events: 64 * 1024,
             chunk_bytes: 32 << 20,
             max_event_bytes: 256 << 20,
@@ -104,38 +133,16 @@ pub struct Progress {
     pub events: u64,
 }
 
-/// What an ingest did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IngestReport {
-    /// Files read.
-    pub files: usize,
-    /// Names of those without an event.
-    pub empty_files: Vec<String>,
-    /// Events read, each of them a row now.
-    pub events: u64,
-    /// Objects written or overwritten.
-    pub written_files: usize,
-    /// Bytes taken from the files, still compressed.
-    pub bytes: u64,
-    /// Bytes of the objects.
-    pub written_bytes: u64,
-    /// Lines set aside.
-    pub rejected: u64,
-    /// Events without a time that could be read.
-    pub without_time: u64,
-    /// Columns whose kind changed to hold every value, such as `port: int64 to text`.
-    pub widened: Vec<String>,
-    /// Columns of the table now, besides `event_time`, `unmapped` and `raw`.
-    pub columns: usize,
-}
-
 /// Reads the files, directories (every file below, sorted) and standard input (`-`) in `files` into a table.
 ///
-/// The same command writes the same objects: run again, it overwrites them. Memory is bounded by some chunks, whatever
-/// the size of the files. `progress` is called about once a mebibyte read.
+/// A source is known by its content: events of a source that is in the table are passed over, whatever it is called, wherever it
+/// lies, however it is compressed, and however much was appended to it since. This holds for repeated ingests, for those
+/// that were killed, and for several at once. Memory is bounded by some chunks, whatever the size of the files. `progress` is
+/// called about once a mebibyte read.
 ///
 /// # Errors
-/// [`IngestError`], naming the file and the place in it. What was written before stays.
+/// [`IngestError`], naming the file and the place in it. What was written before stays. Unless the ingest is strict, what is wrong
+/// with a file or a line is in the report instead, and the others are ingested.
 pub async fn ingest(
     options: IngestOptions,
     files: &[PathBuf],
@@ -148,83 +155,243 @@ pub async fn ingest(
         max_event_bytes: options.max_event_bytes.min(GIBIBYTE),
         ..options
     };
-    let files = source::expand(files)?;
     let table = options.to.join(checked_name(&options.table)?);
-    let mut stored = TableDefinition::read(&table).await?;
-    let definition = definition(&options, stored.as_ref())?;
-
-    let sources: Arc<[String]> = files
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    let (sender, mut steps) = mpsc::channel(1);
-    let file_count = files.len();
-    let reader = spawn_blocking(move || read::run(&options, &files, definition, &sender));
-    let mut report = IngestReport {
-        files: file_count,
-        empty_files: Vec::new(),
-        events: 0,
-        written_files: 0,
-        bytes: 0,
-        written_bytes: 0,
-        rejected: 0,
-        without_time: 0,
-        widened: Vec::new(),
-        columns: 0,
+    let mut listing = source::expand(files);
+    if options.strict && !listing.failed.is_empty() {
+        return Err(listing.failed.swap_remove(0));
+    }
+    let rejects = options.rejects.as_deref().map(Rejects::open).transpose()?;
+    if let Some(rejects) = &rejects {
+        rejects.keep_out_of(&mut listing)?;
+    }
+    let mut writer = Writer {
+        ledger: Ledger::read(&table).await?,
+        stored: TableDefinition::read(&table).await?,
+        rejects,
+        table,
+        options: Arc::new(options),
+        own: Known::default(),
+        news: Vec::new(),
+        report: IngestReport::default(),
     };
-    while let Some(step) = steps.recv().await {
-        match step {
-            Step::Progress(now) => progress(now),
-            Step::Chunk(chunk, definition) => {
-                if stored.as_ref() != Some(&*definition) {
-                    definition.write(&table).await?;
-                    stored = Some((*definition).clone());
-                }
-                let sources = Arc::clone(&sources);
-                let encoded = spawn_blocking(move || encode::encode(chunk, &definition, &sources));
-                let encoded = encoded
-                    .await
-                    .map_err(|error| IngestError::Worker(Some(error)))?;
-                let encoded = encoded.map_err(|(path, source)| IngestError::Encode {
-                    object: table.join(&path).to_string(),
-                    source,
-                })?;
-                for file in encoded {
-                    report.written_files += 1;
-                    report.written_bytes += file.bytes.len() as u64;
-                    put(&table.join(&file.path), file.bytes).await?;
+    let (found, gatherer) = loop {
+        if let Some(done) = writer.attempt(&listing.files, &mut progress).await? {
+            break done;
+        }
+        // Another ingest wrote of the same sources: what it wrote is known now.
+        writer.stored = TableDefinition::read(&writer.table).await?;
+    };
+    if writer.stored.as_ref() != Some(&**gatherer.definition()) {
+        gatherer.definition().write(&writer.table).await?;
+    }
+    let written = writer.report;
+    listing.failed.extend(found.failed);
+    let hidden = listing.passed_over.into_iter();
+    let mut passed_over: Vec<(String, String)> =
+        hidden.map(|(name, why)| (name, why.to_owned())).collect();
+    passed_over.extend(found.passed_over);
+    Ok(IngestReport {
+        events: written.counts.events,
+        rejected: written.counts.rejected,
+        without_time: written.counts.without_time.count,
+        counts: written.counts,
+        written_files: written.written_files,
+        written_bytes: written.written_bytes,
+        kept: written.kept,
+        passed_over,
+        failed: listing.failed,
+        widened: gatherer.widened(),
+        alike: gatherer.alike(),
+        columns: gatherer.definition().columns.len(),
+        ..found
+    })
+}
+
+/// Writes what the reading thread sends.
+struct Writer {
+    table: Location,
+    options: Arc<IngestOptions>,
+    ledger: Ledger,
+    /// The definition as it stands in the table.
+    stored: Option<TableDefinition>,
+    rejects: Option<Rejects>,
+    /// What this ingest wrote.
+    own: Known,
+    /// What others wrote since the files are being read.
+    news: Vec<Entry>,
+    report: IngestReport,
+}
+
+impl Writer {
+    /// Reads and writes the files; nothing if another ingest wrote of the same sources meanwhile.
+    async fn attempt(
+        &mut self,
+        files: &[Listed],
+        progress: &mut impl FnMut(Progress),
+    ) -> Result<Option<(IngestReport, Gatherer)>, IngestError> {
+        self.news.clear();
+        let task = Task {
+            files: files.to_vec(),
+            definition: definition(&self.options, self.stored.as_ref())?,
+            known: Arc::clone(self.ledger.known()),
+            own: self.own.clone(),
+            future: now().saturating_add(DAY),
+        };
+        let (sender, mut steps) = mpsc::channel(1);
+        let options = Arc::clone(&self.options);
+        let reader = spawn_blocking(move || read::run(&options, task, &sender));
+        while let Some(step) = steps.recv().await {
+            match step {
+                Step::Progress(now) => progress(now),
+                Step::Batch(batch) => {
+                    if !self.write(*batch).await? {
+                        return Ok(None);
+                    }
                 }
             }
         }
+        let read = reader
+            .await
+            .map_err(|error| IngestError::Worker(Some(error)))?;
+        read.map(Some)
     }
-    let read = reader
-        .await
-        .map_err(|error| IngestError::Worker(Some(error)))?;
-    let (counts, gatherer) = read?;
-    if stored.as_ref() != Some(&**gatherer.definition()) {
-        gatherer.definition().write(&table).await?;
+
+    /// Writes events, unless another ingest wrote of the same sources meanwhile.
+    async fn write(&mut self, batch: Batch) -> Result<bool, IngestError> {
+        let Batch {
+            chunk,
+            definition,
+            parts,
+            rejects,
+            counts,
+            fleeting,
+        } = batch;
+        let salt = if self.options.again {
+            self.ledger.next_number()
+        } else {
+            0
+        };
+        let described = Arc::clone(&definition);
+        let encoded = spawn_blocking(move || {
+            encode::encode(chunk, &described, &parts, salt).map(|files| (files, parts))
+        });
+        let encoded = encoded
+            .await
+            .map_err(|error| IngestError::Worker(Some(error)))?;
+        let (mut objects, parts) = encoded.map_err(|(path, source)| IngestError::Encode {
+            object: self.table.join(&path).to_string(),
+            source,
+        })?;
+        let written_files = objects.len();
+        let written_bytes: usize = objects.iter().map(|object| object.bytes.len()).sum();
+        let mut kept = None;
+        if !rejects.is_empty() && self.rejects.is_none() {
+            let path = format!(
+                "{REJECTED}/part-{}.txt",
+                encode::identity(&parts, salt, REJECTED)
+            );
+            kept = Some(self.table.join(&path).to_string());
+            objects.push(EncodedFile {
+                path,
+                bytes: rejects.clone(),
+            });
+        }
+        let is_again = self.options.again;
+        let news = &mut self.news;
+        let is_overtaken = |new: Vec<Entry>| {
+            news.extend(new);
+            let is_ours = |entry: &Entry| parts.iter().any(|part| entry.may_be_of(&part.start));
+            !is_again && news.iter().any(is_ours)
+        };
+        let is_new = self.stored.as_ref() != Some(&*definition);
+        let file = &mut self.rejects;
+        let table = &self.table;
+        let prepare = async {
+            if let Some(file) = file {
+                file.append(&rejects)?;
+            }
+            if is_new {
+                definition.write(table).await?;
+            }
+            Ok(())
+        };
+        let commit = Commit {
+            parts: &parts,
+            objects,
+        };
+        let done = self.ledger.commit(commit, is_overtaken, prepare).await?;
+        if !done {
+            return match fleeting {
+                Some(file) => Err(IngestError::Overtaken { file }),
+                None => Ok(false),
+            };
+        }
+        if is_new {
+            self.stored = Some((*definition).clone());
+        }
+        for part in parts {
+            self.own.insert(part.entry);
+        }
+        self.report.counts.merge(counts);
+        self.report.written_files += written_files;
+        self.report.written_bytes += written_bytes as u64;
+        self.report.kept.extend(kept);
+        Ok(true)
     }
-    report.empty_files = counts.empty_files;
-    report.events = counts.events;
-    report.bytes = counts.bytes;
-    report.rejected = counts.rejected;
-    report.without_time = counts.without_time;
-    report.widened = gatherer.widened();
-    report.columns = gatherer.definition().columns.len();
-    Ok(report)
 }
 
-async fn put(object: &Location, bytes: Vec<u8>) -> Result<(), IngestError> {
-    let put = object
-        .store
-        .put(&object.prefix, PutPayload::from(bytes))
-        .await;
-    put.map(drop).map_err(|source| {
-        IngestError::Lake(LakeError::Write {
-            object: object.to_string(),
+const DAY: i64 = 86_400_000_000;
+
+/// The clock, for warnings only: nothing that is stored follows from it.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let micros = since.unwrap_or_default().as_micros();
+    Timestamp::clamped(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+/// The file for lines that are not events. What is in it stays.
+struct Rejects {
+    path: PathBuf,
+    file: File,
+}
+
+impl Rejects {
+    fn open(path: &Path) -> Result<Self, IngestError> {
+        let file = File::options().create(true).append(true).open(path);
+        let file = file.map_err(|source| IngestError::Rejects {
+            file: path.to_owned(),
             source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
         })
-    })
+    }
+
+    /// Takes the file out of what is read: it would grow while it is read.
+    fn keep_out_of(&self, listing: &mut Listing) -> Result<(), IngestError> {
+        let own = self.path.canonicalize().ok();
+        let is_own = |file: &Listed| own.is_some() && file.path.canonicalize().ok() == own;
+        for file in listing.files.extract_if(.., |file| is_own(file)) {
+            if !file.is_from_folder {
+                return Err(IngestError::RejectsRead { file: file.path });
+            }
+            let name = file.path.display().to_string();
+            listing
+                .passed_over
+                .push((name, "the file for rejected lines"));
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, lines: &[u8]) -> Result<(), IngestError> {
+        self.file
+            .write_all(lines)
+            .map_err(|source| IngestError::Rejects {
+                file: self.path.clone(),
+                source,
+            })
+    }
 }
 
 fn checked_name(name: &str) -> Result<&str, IngestError> {
@@ -260,8 +427,8 @@ fn definition(
         (None, None) if is_shipped(table) => mapping::definition(table, table)?,
         (None, None) => TableDefinition::new(table),
     };
-    if let Some(field) = &options.time_field {
-        definition.time_paths = vec![field.clone()];
+    if options.time_bounds.is_some() {
+        definition.time_bounds = options.time_bounds;
     }
     Ok(definition)
 }

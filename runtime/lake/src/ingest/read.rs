@@ -1,236 +1,503 @@
 //! The thread that reads: files to events to chunks, one after another.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc::Sender;
+use yagura_core::Timestamp;
+use yagura_core::names::did_you_mean;
 
 use super::chunk::{Chunk, Gatherer};
-use super::event::{checked_members, elements, enveloped, members};
-use super::source::Source;
-use super::split::{Piece, SplitError, lines};
+use super::compare::{compare, copied};
+use super::encode::day_name;
+use super::known::{Before, Entry, HEAD, Known};
+use super::ledger::Part;
+use super::line::{Found, scan};
+use super::report::{Counts, Example, IngestReport, SHOWN};
+use super::source::{Input, Listed, Source};
+use super::split::{Passed, Piece, Prefix, SplitError, lines};
 use super::values::values;
 use super::{Format, IngestError, IngestOptions, Progress};
-use crate::TableDefinition;
+use crate::{TableDefinition, TimeBounds};
 
-/// How often progress is told, in bytes of the files.
+/// How often progress is reported, in bytes of the files.
 const PROGRESS_BYTES: u64 = 1 << 20;
+/// The longest value that an example shows.
+const LONGEST_VALUE: usize = 80;
 
 /// What the reading thread sends.
 pub(crate) enum Step {
     Progress(Progress),
-    /// Events, and the definition that holds them.
-    Chunk(Chunk, Arc<TableDefinition>),
+    /// Events that are written together.
+    Batch(Box<Batch>),
 }
 
-/// What the reading thread counted.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) events: u64,
-    pub(crate) bytes: u64,
-    pub(crate) rejected: u64,
-    pub(crate) without_time: u64,
-    pub(crate) empty_files: Vec<String>,
+/// Events, where they come from, and the counts and examples of the report.
+pub(crate) struct Batch {
+    pub(crate) chunk: Chunk,
+    /// Holds all the events.
+    pub(crate) definition: Arc<TableDefinition>,
+    pub(crate) parts: Vec<Part>,
+    /// Lines that are not events.
+    pub(crate) rejects: Vec<u8>,
+    pub(crate) counts: Counts,
+    /// Whether all of its sources can be read again.
+    pub(crate) fleeting: Option<String>,
 }
 
-/// Reads the files and sends what is in them; returns the counts and what was learned.
+/// What the reading thread is given.
+pub(crate) struct Task {
+    pub(crate) files: Vec<Listed>,
+    pub(crate) definition: TableDefinition,
+    /// What is in the table.
+    pub(crate) known: Arc<Known>,
+    /// What of it this very ingest wrote.
+    pub(crate) own: Known,
+    /// Times behind this are in the future.
+    pub(crate) future: Timestamp,
+}
+
+/// Reads the files and sends what is in them; returns the report on the files, and the learned columns.
 pub(crate) fn run(
     options: &IngestOptions,
-    files: &[PathBuf],
-    definition: TableDefinition,
+    task: Task,
     sender: &Sender<Step>,
-) -> Result<(Counts, Gatherer), IngestError> {
+) -> Result<(IngestReport, Gatherer), IngestError> {
+    let declared = options.time_field.clone();
     let mut reading = Reading {
         options,
         sender,
-        gatherer: Gatherer::new(definition, options.chunk_bytes),
-        rejects: options
-            .rejects
-            .as_deref()
-            .map(Rejects::create)
-            .transpose()?,
-        counts: Counts::default(),
+        gatherer: Gatherer::new(task.definition, declared, options.chunk_bytes),
+        batch: Gathered::default(),
+        report: IngestReport::default(),
+        events: 0,
+        known: task.known,
+        own: task.own,
+        in_run: Known::default(),
+        future: task.future,
+        early: TimeBounds::default().from,
+        file: Current::default(),
         read: Arc::default(),
         progress: Progress {
-            files_total: files.len(),
-            bytes_total: super::source::total_bytes(files),
+            files_total: task.files.len(),
+            bytes_total: super::source::total_bytes(&task.files),
             ..Progress::default()
         },
     };
-    for (index, path) in (0u32..).zip(files) {
-        reading.file(index, path)?;
+    for file in &task.files {
+        reading.file(file)?;
         reading.progress.files += 1;
     }
     reading.flush()?;
-    if let Some(rejects) = &mut reading.rejects {
-        rejects.finish()?;
-    }
-    reading.tell()?;
-    reading.counts.bytes = reading.read.load(Ordering::Relaxed);
-    Ok((reading.counts, reading.gatherer))
+    reading.send_progress()?;
+    reading.report.bytes = reading.read.load(Ordering::Relaxed);
+    Ok((reading.report, reading.gatherer))
+}
+
+/// What is written with the events that are gathered.
+#[derive(Default)]
+struct Gathered {
+    parts: Vec<Part>,
+    rejects: Vec<u8>,
+    counts: Counts,
+    fleeting: Option<String>,
+}
+
+/// The file that is being read.
+#[derive(Default)]
+struct Current {
+    name: String,
+    /// Its first bytes.
+    start: Vec<u8>,
+    /// What of it is in the table.
+    before: Before,
+    /// Where the part begins that is being gathered.
+    from: u64,
+    /// How far it is gathered.
+    done: Option<Prefix>,
+    /// Whether it can be read again.
+    is_lasting: bool,
+    /// Whether anything new was found in it.
+    has_news: bool,
+    /// Zeros between events of a line.
+    zeros: u64,
 }
 
 struct Reading<'o> {
     options: &'o IngestOptions,
     sender: &'o Sender<Step>,
     gatherer: Gatherer,
-    rejects: Option<Rejects>,
-    counts: Counts,
+    batch: Gathered,
+    report: IngestReport,
+    events: u64,
+    known: Arc<Known>,
+    own: Known,
+    /// What this thread read so far, written or not.
+    in_run: Known,
+    future: Timestamp,
+    early: Timestamp,
+    file: Current,
     /// Bytes taken from the files.
     read: Arc<AtomicU64>,
     progress: Progress,
 }
 
 impl Reading<'_> {
-    fn file(&mut self, index: u32, path: &Path) -> Result<(), IngestError> {
-        let name = path.display().to_string();
-        let before = self.counts.events + self.counts.rejected;
-        let mut source = Source::open(path, self.options.format, Arc::clone(&self.read))?;
+    /// Reads a file. What is wrong with it is the file's matter, unless the ingest is strict.
+    fn file(&mut self, listed: &Listed) -> Result<(), IngestError> {
+        let name = listed.path.display().to_string();
+        let result = self.file_to_its_end(&listed.path, &name);
+        self.end_part();
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) if !error.is_of_the_file() || self.options.strict => Err(error),
+            Err(IngestError::Unsupported { found, next, .. }) if listed.is_from_folder => {
+                let reason = format!("{found}: {next}");
+                self.report.passed_over.push((name, reason));
+                Ok(())
+            }
+            Err(error) => {
+                self.report.failed.push(error);
+                Ok(())
+            }
+        }
+    }
+
+    fn file_to_its_end(&mut self, path: &Path, name: &str) -> Result<(), IngestError> {
+        let mut input = Input::Path(path.to_owned());
+        let mut source = self.open(&input, name)?;
+        let start = source.bytes.peek(HEAD).unwrap_or_default();
+        self.file = Current {
+            name: name.to_owned(),
+            start: start[..start.len().min(HEAD)].to_vec(),
+            is_lasting: input.is_lasting(),
+            ..Current::default()
+        };
+        if !self.options.again && !self.file.start.is_empty() {
+            let mut like = self.known.like(&self.file.start);
+            like.extend(self.in_run.like(&self.file.start));
+            like.sort_by_key(|entry| entry.end);
+            if !like.is_empty() {
+                if !input.is_lasting() {
+                    input = Input::Copy(copied(&mut source, name)?);
+                    source = self.open(&input, name)?;
+                    self.file.is_lasting = false;
+                }
+                let compared = compare(source, like);
+                self.file.before = compared.before;
+                if compared.is_shorter {
+                    self.report.shorter.push(name.to_owned());
+                }
+                if compared.is_whole {
+                    self.pass_over(name);
+                    return Ok(());
+                }
+                source = self.open(&input, name)?;
+            }
+        }
+        self.file.from = self.file.before.end;
+        self.report.files += 1;
+
         let limit = self.options.max_event_bytes;
         let by_lines = source.format != Format::Json;
-        let each = |piece: Piece<'_>| self.piece(index, &name, by_lines, piece);
+        let each = |piece: Piece<'_>| self.piece(piece);
         let result = if by_lines {
-            lines(&mut *source.bytes, limit, each)
+            lines(&mut source.bytes, limit, each)
         } else {
-            values(&mut *source.bytes, limit, each)
+            values(&mut source.bytes, limit, each)
         };
-        result.map_err(|error| match error {
-            SplitError::Receiver(error) => error,
-            SplitError::Read { line, source } if source.kind() == io::ErrorKind::UnexpectedEof => {
-                IngestError::Truncated { file: name.clone(), line }
+        let trailing = source.trailing.load(Ordering::Relaxed);
+        if trailing > 0 {
+            self.report.trailing.push((name.to_owned(), trailing));
+        }
+        let passed = match result {
+            Err(SplitError::Torn { line, .. }) if !self.options.strict => {
+                self.file.has_news = true;
+                self.report.incomplete.push((name.to_owned(), line));
+                Passed::default()
             }
-            SplitError::Read { line, source } => IngestError::Read {
-                file: name.clone(),
-                line,
-                source,
-            },
-            SplitError::TooLong { line } => IngestError::TooLong {
-                file: name.clone(),
-                line,
-                limit,
-            },
-            SplitError::Syntax { line, column, reason } => IngestError::Malformed {
-                file: name.clone(),
+            other => other.map_err(|error| failure(error, name, limit))?,
+        };
+        let zeros = passed.zeros + self.file.zeros;
+        if zeros > 0 {
+            self.report.zeros.push((name.to_owned(), zeros));
+        }
+        let was_begun = self.file.before != Before::default();
+        match (self.file.has_news, was_begun) {
+            (false, false) => self.report.empty_files.push(name.to_owned()),
+            (false, true) => {
+                self.report.files -= 1;
+                self.pass_over(name);
+            }
+            (true, true) if !self.is_own() => self.report.grown.push(name.to_owned()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open(&self, input: &Input, name: &str) -> Result<Source, IngestError> {
+        Source::open(input, name, self.options.format, Arc::clone(&self.read))
+    }
+
+    /// Notes that all of the file's events are in the table.
+    fn pass_over(&mut self, name: &str) {
+        if self.is_own() {
+            self.report.files += 1;
+        } else {
+            self.report.ingested_before.push(name.to_owned());
+        }
+    }
+
+    /// Says whether this ingest itself wrote what is in the table of the file: after another ingest got in between, it reads its
+    /// files once more.
+    fn is_own(&self) -> bool {
+        let end = self.file.before.end;
+        let mut like = self.own.like(&self.file.start).into_iter();
+        like.any(|entry| entry.end == end)
+    }
+
+    /// Adds the events of a piece; keeps what in it is none.
+    fn piece(&mut self, piece: Piece<'_>) -> Result<(), IngestError> {
+        let end = piece.prefix.end;
+        if end <= self.file.before.end {
+            return Ok(());
+        }
+        self.make_room(piece.bytes.len())?;
+        // A line that went on since it was read: its beginning is in the table.
+        let known = self.file.before.end.saturating_sub(piece.start());
+        let known = usize::try_from(known)
+            .unwrap_or_default()
+            .min(piece.bytes.len());
+        let bytes = &piece.bytes[known..];
+        if piece.is_too_long {
+            if self.options.strict {
+                return Err(IngestError::TooLong {
+                    file: self.file.name.clone(),
+                    line: piece.line,
+                    limit: self.options.max_event_bytes,
+                });
+            }
+            let limit = self.options.max_event_bytes;
+            self.bad_line(
+                piece.line,
+                1,
+                &format!("the line is longer than {limit} bytes; only its start is kept"),
+                bytes,
+            );
+            self.file.done = Some(piece.prefix.clone());
+            return Ok(());
+        }
+        // Much faster than a lossy reading where there is nothing to lose.
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(bytes),
+        };
+        let mut torn_at = None;
+        let has_zeros = bytes.contains(&0);
+        self.file.zeros += if has_zeros { zeros(bytes) } else { 0 };
+        for found in scan(&text) {
+            if has_zeros && let Found::Event { text, .. } = &found {
+                self.file.zeros -= zeros(text.as_bytes()).min(self.file.zeros);
+            }
+            match found {
+                Found::Event { text, members } => self.event(piece.line, end, text, &members)?,
+                Found::Wrong(wrong) => {
+                    let is_torn = piece.is_last && wrong.is_open && wrong.is_end;
+                    if is_torn && matches!(text, Cow::Borrowed(_)) {
+                        // More may be written; what is whole before it is not read again.
+                        torn_at = Some(known + wrong.start);
+                        continue;
+                    }
+                    self.wrong(&piece, &text, known, wrong)?;
+                }
+            }
+        }
+        if let Cow::Owned(_) = text {
+            let example = || Example {
+                file: self.file.name.clone(),
+                line: piece.line,
+                value: clipped(&text),
+            };
+            self.batch.counts.not_utf8.add(example);
+        }
+        self.file.done = match torn_at {
+            None => Some(piece.prefix.clone()),
+            Some(at) => {
+                if self.options.strict {
+                    return Err(IngestError::Malformed {
+                        file: self.file.name.clone(),
+                        line: piece.line,
+                        column: piece.column + at as u64,
+                        reason: "the event that begins here is not closed".to_owned(),
+                        next: OPEN_LINE,
+                    });
+                }
+                let file = self.file.name.clone();
+                self.file.has_news = true;
+                self.report.incomplete.push((file, piece.line));
+                piece.up_to(at).or_else(|| self.file.done.take())
+            }
+        };
+        Ok(())
+    }
+
+    /// Ends the ingest with what is wrong, or keeps it.
+    fn wrong(
+        &mut self,
+        piece: &Piece<'_>,
+        text: &str,
+        known: usize,
+        wrong: super::line::Wrong<'_>,
+    ) -> Result<(), IngestError> {
+        let before = &text[..wrong.at.min(text.len())];
+        let lines = before.bytes().filter(|byte| *byte == b'\n').count() as u64;
+        let column = match before.rfind('\n') {
+            Some(newline) => (before.len() - newline) as u64,
+            None => piece.column + (known + before.len()) as u64,
+        };
+        let line = piece.line + lines;
+        if self.options.strict {
+            return Err(IngestError::Malformed {
+                file: self.file.name.clone(),
                 line,
                 column,
-                reason,
-                next: "; what follows cannot be told apart: correct the file, or give --format ndjson if it holds an event a line",
-            },
-        })?;
-        if self.counts.events + self.counts.rejected == before {
-            self.counts.empty_files.push(name);
+                reason: wrong.reason.to_owned(),
+                next: if wrong.is_open { OPEN_LINE } else { WRONG_LINE },
+            });
         }
+        self.bad_line(line, column, wrong.reason, wrong.text.as_bytes());
         Ok(())
     }
 
-    /// Adds the event, or the events, of a piece; sets it aside if it is none.
-    fn piece(
-        &mut self,
-        index: u32,
-        name: &str,
-        by_lines: bool,
-        piece: Piece<'_>,
-    ) -> Result<(), IngestError> {
-        if let Err(error) = self.add(index, piece)? {
-            let Some(rejects) = &mut self.rejects else {
-                // Inside a piece, the parser counts lines and columns from its start.
-                let column = error.column() as u64;
-                let is_first_line = error.line() <= 1;
-                let next = match by_lines {
-                    true if error.is_eof() || piece.bytes.starts_with(b"[") => {
-                        "; correct the line, set such lines aside with --rejects FILE, or give --format json if events are in an array or span lines"
-                    }
-                    true => "; correct the line, or set such lines aside with --rejects FILE",
-                    false => "; correct the event, or set such events aside with --rejects FILE",
-                };
-                return Err(IngestError::Malformed {
-                    file: name.to_owned(),
-                    line: piece.line + error.line().saturating_sub(1) as u64,
-                    column: if is_first_line {
-                        piece.column + column.saturating_sub(1)
-                    } else {
-                        column
-                    },
-                    reason: without_place(&error),
-                    next,
-                });
-            };
-            rejects.write(piece.bytes)?;
-            self.counts.rejected += 1;
+    fn bad_line(&mut self, line: u64, column: u64, reason: &str, text: &[u8]) {
+        self.file.has_news = true;
+        let counts = &mut self.batch.counts;
+        counts.rejected += 1;
+        if counts.bad_lines.len() < SHOWN {
+            let place = format!("`{}`, line {line}, column {column}", self.file.name);
+            counts.bad_lines.push(format!("{place}: {reason}"));
         }
-        Ok(())
-    }
-
-    fn add(
-        &mut self,
-        index: u32,
-        piece: Piece<'_>,
-    ) -> Result<Result<(), serde_json::Error>, IngestError> {
-        let (text, outer) = match checked_members(piece.bytes) {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
-        };
-        let Some(array) = enveloped(&outer) else {
-            self.event(index, piece.offset, text, &outer)?;
-            return Ok(Ok(()));
-        };
-        // All or nothing: an element that is no event must not leave its neighbours behind in two places.
-        let events: Result<Vec<_>, _> = elements(array).and_then(|elements| {
-            elements
-                .into_iter()
-                .map(|event| members(event).map(|members| (event, members)))
-                .collect()
-        });
-        match events {
-            Err(error) => Ok(Err(error)),
-            Ok(events) => {
-                for (event, members) in events {
-                    self.event(index, piece.offset, event, &members)?;
-                }
-                Ok(Ok(()))
-            }
-        }
+        self.batch.rejects.extend_from_slice(text);
+        self.batch.rejects.push(b'\n');
     }
 
     fn event(
         &mut self,
-        index: u32,
-        offset: u64,
+        line: u64,
+        end: u64,
         text: &str,
         members: &[super::event::Member<'_>],
     ) -> Result<(), IngestError> {
-        if self.gatherer.len() > 0
-            && (self.gatherer.len() >= self.options.chunk_events
-                || self.gatherer.bytes() + text.len() > self.options.chunk_bytes)
-        {
-            self.flush()?;
+        let before = &self.file.before;
+        let added = self.gatherer.add(text, members, |time| {
+            !before.parts.is_empty() && before.holds(end, &day_name(time))
+        });
+        if added.is_known {
+            return Ok(());
         }
-        let has_time = self.gatherer.add(text, members, index, offset);
-        self.counts.events += 1;
-        self.counts.without_time += u64::from(!has_time);
+        self.file.has_news = true;
+        self.events += 1;
+        let counts = &mut self.batch.counts;
+        counts.events += 1;
+        let name = &self.file.name;
+        let example = |value: &str| Example {
+            file: name.clone(),
+            line,
+            value: clipped(value),
+        };
+        let looked = added.looked;
+        match looked.found {
+            None => counts.without_time.add(|| match looked.refused {
+                Some(value) => example(&format!("{value} is not a time")),
+                None => example("it has none of the usual names for a time"),
+            }),
+            Some(found) => {
+                if found.time > self.future {
+                    counts.in_future.add(|| example(found.source));
+                } else if found.time < self.early {
+                    counts.before_1990.add(|| example(found.source));
+                }
+                if !found.is_declared && self.gatherer.has_time_paths() {
+                    counts.elsewhere.add(|| example(found.source));
+                }
+            }
+        }
+        if let Some(key) = added.duplicate {
+            counts.duplicate_keys.add(|| example(&key));
+        }
         if self.read.load(Ordering::Relaxed) >= self.progress.bytes + PROGRESS_BYTES {
-            self.tell()?;
+            self.send_progress()?;
         }
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), IngestError> {
-        if self.gatherer.len() == 0 {
-            return Ok(());
+    /// Sends what is gathered if so many more bytes would be too many.
+    fn make_room(&mut self, bytes: usize) -> Result<(), IngestError> {
+        let is_full = self.gatherer.len() >= self.options.chunk_events
+            || self.gatherer.bytes() + bytes > self.options.chunk_bytes;
+        if self.gatherer.len() > 0 && is_full {
+            self.end_part();
+            self.flush()?;
         }
-        let chunk = self.gatherer.take();
-        let definition = Arc::clone(self.gatherer.definition());
-        self.send(Step::Chunk(chunk, definition))?;
-        // The channel holds one step: this one waits until the chunk was taken, so that two chunks exist at most.
-        self.tell()
+        Ok(())
     }
 
-    fn tell(&mut self) -> Result<(), IngestError> {
+    /// Notes what was gathered of the file since its last part.
+    fn end_part(&mut self) {
+        let done = self.file.done.take();
+        let Some(done) = done.filter(|done| done.end > self.file.from) else {
+            return;
+        };
+        let entry = Entry::of(&done);
+        self.in_run.insert(entry.clone());
+        self.batch.parts.push(Part {
+            from: self.file.from,
+            entry,
+            start: self.file.start.clone(),
+        });
+        self.file.from = done.end;
+        if !self.file.is_lasting {
+            self.batch.fleeting = Some(self.file.name.clone());
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), IngestError> {
+        if self.batch.parts.is_empty() && self.batch.rejects.is_empty() {
+            return Ok(());
+        }
+        let events = self.gatherer.len();
+        if events > 0
+            && let Some(field) = self.gatherer.missing_declared()
+        {
+            let columns = &self.gatherer.definition().columns;
+            let names = columns.iter().map(|column| column.name.as_str());
+            let field = field.to_string();
+            return Err(IngestError::NoTimeField {
+                hint: did_you_mean(&field, names),
+                field,
+                events,
+            });
+        }
+        let gathered = std::mem::take(&mut self.batch);
+        let batch = Batch {
+            chunk: self.gatherer.take(),
+            definition: Arc::clone(self.gatherer.definition()),
+            parts: gathered.parts,
+            rejects: gathered.rejects,
+            counts: gathered.counts,
+            fleeting: gathered.fleeting,
+        };
+        self.send(Step::Batch(Box::new(batch)))?;
+        // The channel holds one step: this one waits until the batch was taken, so that two chunks exist at most.
+        self.send_progress()
+    }
+
+    fn send_progress(&mut self) -> Result<(), IngestError> {
         self.progress.bytes = self.read.load(Ordering::Relaxed);
-        self.progress.events = self.counts.events;
+        self.progress.events = self.events;
         self.send(Step::Progress(self.progress))
     }
 
@@ -242,49 +509,54 @@ impl Reading<'_> {
     }
 }
 
-/// Returns the parser's message without the place, which it counts from the start of the event.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
+const WRONG_LINE: &str =
+    "; correct it, or leave --strict out: such lines are then kept apart and the others ingested";
+const OPEN_LINE: &str = "; correct it, or give --format json if events span lines, or leave --strict out: such lines are then kept apart";
 
-/// The file for lines that are no events.
-struct Rejects {
-    path: PathBuf,
-    file: BufWriter<File>,
-}
-
-impl Rejects {
-    fn create(path: &Path) -> Result<Self, IngestError> {
-        let file = File::create(path).map_err(|source| IngestError::Rejects {
-            file: path.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            file: BufWriter::new(file),
-        })
-    }
-
-    fn write(&mut self, line: &[u8]) -> Result<(), IngestError> {
-        let written = self
-            .file
-            .write_all(line)
-            .and_then(|()| self.file.write_all(b"\n"));
-        written.map_err(|source| self.wrong(source))
-    }
-
-    fn finish(&mut self) -> Result<(), IngestError> {
-        self.file.flush().map_err(|source| self.wrong(source))
-    }
-
-    fn wrong(&self, source: io::Error) -> IngestError {
-        IngestError::Rejects {
-            file: self.path.clone(),
-            source,
+/// Names the file in what ended its reading.
+fn failure(error: SplitError<IngestError>, name: &str, limit: usize) -> IngestError {
+    let file = name.to_owned();
+    match error {
+        SplitError::Receiver(error) => error,
+        SplitError::Read { line, source } if source.kind() == io::ErrorKind::UnexpectedEof => {
+            IngestError::Truncated { file, line }
         }
+        SplitError::Read { line, source } => IngestError::Read { file, line, source },
+        SplitError::TooLong { line } => IngestError::TooLong { file, line, limit },
+        SplitError::Torn { line, column } => IngestError::Malformed {
+            file,
+            line,
+            column,
+            reason: "the value that begins here is not closed".to_owned(),
+            next: "; correct the file, or give --format ndjson if it holds an event a line",
+        },
+        SplitError::Syntax {
+            line,
+            column,
+            reason,
+        } => IngestError::Malformed {
+            file,
+            line,
+            column,
+            reason,
+            next: "; the next event's start is unknown: correct the file, or give --format ndjson if it holds an event a line",
+        },
     }
+}
+
+fn zeros(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == 0).count() as u64
+}
+
+/// Returns the start of a value, on one line.
+fn clipped(value: &str) -> String {
+    let mut shown: String = value
+        .chars()
+        .take(LONGEST_VALUE)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if shown.len() < value.len() {
+        shown.push('…');
+    }
+    shown
 }

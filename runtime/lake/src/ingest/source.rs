@@ -1,68 +1,123 @@
-//! Files to bytes: directories opened up, compression taken off, the form guessed.
+//! Files to bytes: directories opened up, compression and encodings taken off, the form guessed.
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
+use yagura_core::json::{Cursor, Kind};
 
-use super::event::members;
+use super::kinds::{Other, bare, foreign, without_json};
+use super::unpack::{Ahead, Packing, Unpacked, Utf16, utf16};
 use super::{Format, IngestError};
+use crate::definition::DEFINITION_OBJECT;
 
 /// How many bytes are looked at to tell NDJSON from JSON.
-const PEEK: u64 = 256 * 1024;
+const PEEK: usize = 256 * 1024;
+const BUFFER: usize = 128 * 1024;
+/// How often a file may be compressed: a gzip file in a gzip file happens on the way over HTTP.
+const DEEPEST_PACKING: usize = 3;
 
-/// Lists the files, in place of each directory every file below it, sorted. `-` stays and means standard input.
-pub(crate) fn expand(files: &[PathBuf]) -> Result<Vec<PathBuf>, IngestError> {
-    let mut found = Vec::new();
-    for file in files {
-        if file == Path::new("-") {
-            found.push(file.clone());
-        } else {
-            let mut seen = HashSet::new();
-            walk(file, &mut seen, &mut found).map_err(|(file, source)| IngestError::Open {
-                file: file.display().to_string(),
-                source,
-            })?;
-        }
-    }
-    Ok(found)
+/// What is to be read.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) files: Vec<Listed>,
+    /// Files of folders that are passed over without a look into them, and why.
+    pub(crate) passed_over: Vec<(String, &'static str)>,
+    pub(crate) failed: Vec<IngestError>,
 }
 
-fn walk(
-    path: &Path,
-    seen: &mut HashSet<PathBuf>,
-    found: &mut Vec<PathBuf>,
-) -> Result<(), (PathBuf, io::Error)> {
-    let blame = |error| (path.to_owned(), error);
-    if !path.metadata().map_err(blame)?.is_dir() {
-        found.push(path.to_owned());
-        return Ok(());
+/// A file, or standard input as `-`.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) path: PathBuf,
+    /// Whether a folder that holds it was given, not the file itself.
+    pub(crate) is_from_folder: bool,
+}
+
+/// Lists the files, in place of each directory every file below it, sorted. `-` stays and means standard input. In folders
+/// hidden files, and what is neither file nor folder, are passed over.
+pub(crate) fn expand(files: &[PathBuf]) -> Listing {
+    let mut listing = Listing::default();
+    for file in files {
+        if file == Path::new("-") {
+            listing.files.push(Listed {
+                path: file.clone(),
+                is_from_folder: false,
+            });
+        } else {
+            walk(file, false, &mut HashSet::new(), &mut listing);
+        }
     }
-    // A symbolic link may lead back up.
-    if !seen.insert(path.canonicalize().map_err(blame)?) {
-        return Ok(());
+    listing
+}
+
+fn walk(path: &Path, is_from_folder: bool, seen: &mut HashSet<PathBuf>, listing: &mut Listing) {
+    let name = || path.display().to_string();
+    let listed = (|| {
+        let metadata = path.metadata()?;
+        if !metadata.is_dir() {
+            return Ok((metadata.is_file(), None));
+        }
+        // A symbolic link may lead back up.
+        if !seen.insert(path.canonicalize()?) {
+            return Ok((false, Some(Vec::new())));
+        }
+        let entries: io::Result<Vec<PathBuf>> = path
+            .read_dir()?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect();
+        Ok((false, Some(entries?)))
+    })();
+    let (is_file, entries) = match listed {
+        Ok(found) => found,
+        Err(source) => {
+            listing.failed.push(IngestError::Open {
+                file: name(),
+                source,
+            });
+            return;
+        }
+    };
+    if let Some(entries) = &entries
+        && entries
+            .iter()
+            .any(|entry| entry.ends_with(DEFINITION_OBJECT))
+    {
+        listing.passed_over.push((name(), "a table of a lake"));
+        return;
     }
-    let entries: io::Result<Vec<PathBuf>> = path
-        .read_dir()
-        .map_err(blame)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect();
-    let mut entries = entries.map_err(blame)?;
-    entries.sort();
-    for entry in entries {
-        walk(&entry, seen, found)?;
+    match entries {
+        None if is_file || !is_from_folder => listing.files.push(Listed {
+            path: path.to_owned(),
+            is_from_folder,
+        }),
+        None => listing
+            .passed_over
+            .push((name(), "neither a file nor a folder")),
+        Some(mut entries) => {
+            entries.sort();
+            for entry in entries {
+                let file_name = entry.file_name().unwrap_or_default();
+                if file_name.as_encoded_bytes().starts_with(b".") {
+                    listing
+                        .passed_over
+                        .push((entry.display().to_string(), "hidden"));
+                } else {
+                    walk(&entry, true, seen, listing);
+                }
+            }
+        }
     }
-    Ok(())
 }
 
 /// Returns the bytes on disk of the files, or nothing if one has no length.
-pub(crate) fn total_bytes(files: &[PathBuf]) -> Option<u64> {
-    let length = |file: &PathBuf| {
-        file.metadata()
+pub(crate) fn total_bytes(files: &[Listed]) -> Option<u64> {
+    let length = |file: &Listed| {
+        file.path
+            .metadata()
             .ok()
             .filter(|m| m.is_file())
             .map(|m| m.len())
@@ -70,113 +125,119 @@ pub(crate) fn total_bytes(files: &[PathBuf]) -> Option<u64> {
     files.iter().map(length).sum()
 }
 
-/// An opened file: decompressed bytes and their form.
-pub(crate) struct Source {
-    pub(crate) bytes: Box<dyn BufRead>,
-    pub(crate) format: Format,
+/// Something that can be read from its start.
+pub(crate) enum Input {
+    /// A file or, as `-`, standard input.
+    Path(PathBuf),
+    /// What was copied from something that can be read once only.
+    Copy(File),
 }
 
-impl Source {
-    /// Opens a file, or standard input for `-`; `read` counts the bytes taken from it, still compressed.
-    pub(crate) fn open(
-        path: &Path,
-        format: Format,
-        read: Arc<AtomicU64>,
-    ) -> Result<Self, IngestError> {
-        let name = path.display().to_string();
-        let unreadable = |source| IngestError::Read {
-            file: name.clone(),
-            line: 0,
-            source,
-        };
-        let inner: Box<dyn Read> = if path == Path::new("-") {
-            Box::new(io::stdin())
-        } else {
-            let file = File::open(path).map_err(|source| IngestError::Open {
-                file: name.clone(),
-                source,
-            })?;
-            Box::new(file)
-        };
-        let counted = BufReader::with_capacity(128 * 1024, Counted { inner, read });
-        let (magic, whole) = peeked(counted, 6).map_err(unreadable)?;
-        let plain: Box<dyn BufRead> = match magic.as_slice() {
-            [0x1f, 0x8b, ..] => Box::new(BufReader::with_capacity(
-                128 * 1024,
-                MultiGzDecoder::new(whole),
-            )),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-                let decoder = zstd::Decoder::with_buffer(whole).map_err(unreadable)?;
-                Box::new(BufReader::with_capacity(128 * 1024, decoder))
-            }
-            other => match foreign(other) {
-                Some(found) => return Err(IngestError::Unsupported { file: name, found }),
-                None => Box::new(whole),
-            },
-        };
-        let (start, mut bytes) = peeked(plain, PEEK).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => IngestError::Truncated {
-                file: name.clone(),
-                line: 0,
-            },
-            _ => unreadable(source),
-        })?;
-        if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {
-            return Err(IngestError::Unsupported {
-                file: name,
-                found: "UTF-16 text",
-            });
+impl Input {
+    /// Says whether it can be read again.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Copy(_) => true,
+            Self::Path(path) => path.metadata().is_ok_and(|metadata| metadata.is_file()),
         }
-        let start = match start.strip_prefix(b"\xef\xbb\xbf") {
-            Some(rest) => {
-                bytes.consume(3);
-                rest
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Read>> {
+        Ok(match self {
+            Self::Path(path) if path == Path::new("-") => Box::new(io::stdin()),
+            Self::Path(path) => Box::new(File::open(path)?),
+            Self::Copy(file) => {
+                let mut file = file.try_clone()?;
+                file.rewind()?;
+                Box::new(file)
             }
-            None => &start,
-        };
-        let format = match format {
-            Format::Auto => guess(start),
-            given => given,
-        };
-        Ok(Self {
-            bytes: Box::new(bytes),
-            format,
         })
     }
 }
 
-/// A reader with its first bytes put back.
-type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
-
-/// Takes up to `limit` bytes and returns them with a reader of everything.
-fn peeked<R: BufRead>(mut reader: R, limit: u64) -> io::Result<(Vec<u8>, Peeked<R>)> {
-    let mut start = Vec::new();
-    // A fault behind the start is met again where the events around it are known.
-    match (&mut reader).take(limit).read_to_end(&mut start) {
-        Err(error) if start.is_empty() => return Err(error),
-        _ => {}
-    }
-    let whole = Cursor::new(start.clone()).chain(reader);
-    Ok((start, whole))
+/// An opened file: decompressed bytes and their form.
+pub(crate) struct Source {
+    pub(crate) bytes: Ahead<Box<dyn BufRead>>,
+    pub(crate) format: Format,
+    /// Bytes behind the compressed data that were passed over, as far as it was read.
+    pub(crate) trailing: Arc<AtomicU64>,
 }
 
-/// Names other kinds of files that logs are often given as.
-fn foreign(start: &[u8]) -> Option<&'static str> {
-    match start {
-        [b'P', b'K', 3, 4, ..] => Some("a zip archive"),
-        [b'B', b'Z', b'h', ..] => Some("compressed with bzip2"),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => Some("compressed with xz"),
-        [b'P', b'A', b'R', b'1', ..] => Some("Parquet, which needs no ingest"),
-        [b'E', b'l', b'f', b'F', b'i', b'l'] => Some("a Windows event log"),
-        [b'O', b'b', b'j', 1, ..] => Some("Avro"),
-        _ => None,
+impl Source {
+    /// Opens an input; `read` counts the bytes taken from it, still compressed.
+    pub(crate) fn open(
+        input: &Input,
+        name: &str,
+        format: Format,
+        read: Arc<AtomicU64>,
+    ) -> Result<Self, IngestError> {
+        let unreadable = |source: io::Error| match source.kind() {
+            io::ErrorKind::UnexpectedEof => IngestError::Truncated {
+                file: name.to_owned(),
+                line: 0,
+            },
+            _ => IngestError::Read {
+                file: name.to_owned(),
+                line: 0,
+                source,
+            },
+        };
+        let inner = input.open().map_err(|source| IngestError::Open {
+            file: name.to_owned(),
+            source,
+        })?;
+        let trailing = Arc::default();
+        let counted: Box<dyn BufRead> =
+            Box::new(BufReader::with_capacity(BUFFER, Counted { inner, read }));
+        let mut bytes = Ahead::new(counted);
+        for _ in 0..DEEPEST_PACKING {
+            let Some(packing) = Packing::of(bytes.peek(4).map_err(unreadable)?) else {
+                break;
+            };
+            let unpacked = Unpacked::new(packing, bytes, Arc::clone(&trailing));
+            let unpacked = BufReader::with_capacity(BUFFER, unpacked.map_err(unreadable)?);
+            bytes = Ahead::new(Box::new(unpacked));
+        }
+        let not_read = |other: Other| IngestError::Unsupported {
+            file: name.to_owned(),
+            found: other.found,
+            next: other.next,
+        };
+        let start = bytes.peek(512).map_err(unreadable)?;
+        if let Some(other) = foreign(start) {
+            return Err(not_read(other));
+        }
+        if let Some(is_big_endian) = utf16(start) {
+            let decoded = BufReader::with_capacity(BUFFER, Utf16::new(bytes, is_big_endian));
+            bytes = Ahead::new(Box::new(decoded));
+        }
+        if bytes
+            .peek(3)
+            .map_err(unreadable)?
+            .starts_with(b"\xef\xbb\xbf")
+        {
+            bytes.consume(3);
+        }
+        let start = bytes.peek(PEEK).map_err(unreadable)?;
+        let format = match format {
+            Format::Auto => match without_json(start) {
+                Some(other) => return Err(not_read(other)),
+                None => guess(start),
+            },
+            given => given,
+        };
+        Ok(Self {
+            bytes,
+            format,
+            trailing,
+        })
     }
 }
 
-/// Tells lines of events from JSON that spans lines. A single object on its first line may be either, and is read as
-/// JSON only where it is too long to be looked at whole.
+/// Distinguishes lines of events from JSON that spans lines. A single object on its first line may be either, and is read as
+/// JSON only where it is too long to be looked at whole. A first line that is torn does not hide that lines of events follow.
 fn guess(start: &[u8]) -> Format {
-    let start = start.trim_ascii_start();
+    let start = bare_start(start);
     match start {
         [b'{', ..] => {}
         // Text logs may begin with a bracket too.
@@ -185,11 +246,51 @@ fn guess(start: &[u8]) -> Format {
         }
         _ => return Format::Ndjson,
     }
-    let first = start.split(|byte| *byte == b'\n').next().unwrap_or(start);
-    let parsed = std::str::from_utf8(first).map(members);
-    match parsed {
-        Ok(Err(error)) if error.is_eof() => Format::Json,
-        _ => Format::Ndjson,
+    // Events one after another without an end of line, as Firehose writes them, need not be in memory together.
+    if start.len() > PEEK / 2 && !start.contains(&b'\n') {
+        return Format::Json;
+    }
+    let mut lines = start.split(|byte| *byte == b'\n');
+    let first = bare(lines.next().unwrap_or(start));
+    if !is_open(first) {
+        return Format::Ndjson;
+    }
+    let goes_on = matches!(first.last(), Some(b'{' | b'[' | b',' | b':'));
+    let next = lines.find(|line| !bare(line).is_empty());
+    match next {
+        Some([b'{', rest @ ..]) if !goes_on && bare(rest).ends_with(b"}") => {
+            match is_open(bare(next.unwrap_or_default())) {
+                true => Format::Json,
+                false => Format::Ndjson,
+            }
+        }
+        _ => Format::Json,
+    }
+}
+
+/// Says whether the value that a line begins with is not closed in it.
+fn is_open(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line);
+    let mut cursor = Cursor::new(&text);
+    // A value that is broken in another way is one wrong line.
+    matches!(cursor.kind(), Ok(Kind::Object))
+        && cursor
+            .take()
+            .is_err_and(|error| error.reason.contains("not closed"))
+}
+
+/// Returns the bytes from the first that means something.
+fn bare_start(start: &[u8]) -> &[u8] {
+    let line_end = |from: &[u8]| from.iter().position(|byte| *byte == b'\n');
+    let mut start = start;
+    loop {
+        let line = &start[..line_end(start).unwrap_or(start.len())];
+        let bare = bare(line);
+        if !bare.is_empty() || line.len() == start.len() {
+            let at = bare.as_ptr() as usize - start.as_ptr() as usize;
+            return start.get(at..).unwrap_or_default();
+        }
+        start = &start[line.len() + 1..];
     }
 }
 
@@ -225,10 +326,22 @@ mod tests {
             ("", Format::Ndjson),
             ("{\n  \"a\": 1\n}\n", Format::Json),
             (" [\n{\"a\":1}]", Format::Json),
+            ("\0\0\0 {\"a\":1}\n", Format::Ndjson),
+            ("\u{1e}{\"a\":1}\n\u{1e}{\"a\":2}\n", Format::Ndjson),
+            ("{\"a\":1\n{\"a\":2}\n", Format::Ndjson),
+            ("{\"a\":\"x\n{\"a\":2}\n", Format::Ndjson),
+            ("{\"a\":1,\n\"b\":{\n}}", Format::Json),
+            ("{\"Records\":[\n{\"a\":1}\n]}", Format::Json),
+            ("{\"a\":1}{\"a\":2}", Format::Ndjson),
             ("{\"Records\":[{\"a\"", Format::Json),
         ] {
             assert_eq!(guess(text.as_bytes()), format, "{text}");
         }
+    }
+
+    fn open(path: &Path) -> Result<Source, IngestError> {
+        let input = Input::Path(path.to_owned());
+        Source::open(&input, "x", Format::Auto, Arc::default())
     }
 
     #[test]
@@ -248,23 +361,30 @@ mod tests {
             ("zstd", zstd::encode_all(text.as_slice(), 3).unwrap(), text),
             ("bom", [b"\xef\xbb\xbf", text.as_slice()].concat(), text),
             ("empty", Vec::new(), b""),
+            ("twice", gzip(&gzip(text)), text),
+            (
+                "utf16-le",
+                b"\xff\xfe{\0\"\0a\0\"\0:\x001\0}\0\n\0".to_vec(),
+                text,
+            ),
+            ("utf16-be", b"\0{\0\"\0a\0\"\0:\x001\0}\0\n".to_vec(), text),
         ] {
             let path = directory.path().join(name);
             std::fs::write(&path, content).unwrap();
-            let mut source = Source::open(&path, Format::Auto, Default::default()).unwrap();
+            let mut source = open(&path).unwrap();
             let mut bytes = Vec::new();
             source.bytes.read_to_end(&mut bytes).unwrap();
             assert_eq!(bytes, expected, "{name}");
         }
         for (content, found) in [
-            (b"PK\x03\x04zip".as_slice(), "zip"),
-            (b"\xff\xfe{\x00", "UTF-16"),
+            (b"PK\x03\x04zip".as_slice(), "a zip archive: extract"),
+            (b"\xff\xfe\0\0{\0\0\0", "UTF-32 text: convert"),
+            (&gzip(b"PK\x03\x04zip"), "a zip archive"),
+            (b"Mar  1 00:00:01 host sshd: x", "a syslog: write each"),
         ] {
             let path = directory.path().join("foreign");
             std::fs::write(&path, content).unwrap();
-            let error = Source::open(&path, Format::Auto, Default::default())
-                .err()
-                .unwrap();
+            let error = open(&path).err().unwrap();
             assert!(error.to_string().contains(found), "{error}");
         }
     }
@@ -278,13 +398,25 @@ mod tests {
             std::fs::write(root.join(name), "").unwrap();
         }
         std::os::unix::fs::symlink(root, root.join("b/c/loop")).unwrap();
-        let found = expand(&[root.to_owned(), PathBuf::from("-")]).unwrap();
-        let names: Vec<_> = found
+        std::fs::write(root.join(".hidden"), "").unwrap();
+        std::fs::create_dir(root.join(".git")).unwrap();
+        std::fs::create_dir(root.join("table")).unwrap();
+        std::fs::write(root.join("table/_table.json"), "{}").unwrap();
+        let listing = expand(&[root.to_owned(), PathBuf::from("-"), root.join(".hidden")]);
+        let names: Vec<_> = listing
+            .files
             .iter()
-            .map(|path| path.strip_prefix(root).unwrap_or(path).to_str().unwrap())
+            .map(|file| {
+                file.path
+                    .strip_prefix(root)
+                    .unwrap_or(&file.path)
+                    .to_str()
+                    .unwrap()
+            })
             .collect();
-        assert_eq!(names, ["a", "b/1", "b/2", "b/c/3", "z", "-"]);
-        let error = expand(&[root.join("nothing")]).unwrap_err();
+        assert_eq!(names, ["a", "b/1", "b/2", "b/c/3", "z", "-", ".hidden"]);
+        assert_eq!(listing.passed_over.len(), 3);
+        let error = &expand(&[root.join("nothing")]).failed[0];
         assert!(error.to_string().contains("nothing"), "{error}");
     }
 }

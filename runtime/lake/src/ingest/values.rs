@@ -3,32 +3,32 @@
 use std::io::{self, BufRead};
 
 use super::event::{is_envelope_key, is_envelope_note, text_of};
-use super::split::{KEPT_CAPACITY, Piece, SplitError};
+use super::kinds::is_blank;
+use super::split::{KEPT_CAPACITY, Passed, Piece, Prefix, SplitError};
 
 /// Gives each event of JSON to `each`: the elements of an array, of an envelope, or values one after another.
 pub(crate) fn values<E>(
     bytes: &mut dyn BufRead,
     limit: usize,
     each: impl FnMut(Piece<'_>) -> Result<(), E>,
-) -> Result<(), SplitError<E>> {
-    Values {
+) -> Result<Passed, SplitError<E>> {
+    let mut values = Values {
         bytes,
         limit,
         each,
-        at: Place {
-            offset: 0,
-            line: 1,
-            column: 1,
-        },
+        at: Place { line: 1, column: 1 },
+        prefix: Prefix::default(),
+        passed: Passed::default(),
+        is_in_array: false,
         value: Vec::new(),
         start: Place::default(),
-    }
-    .run()
+    };
+    values.run()?;
+    Ok(values.passed)
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
-    offset: u64,
     line: u64,
     column: u64,
 }
@@ -38,17 +38,26 @@ struct Values<'r, F> {
     limit: usize,
     each: F,
     at: Place,
+    /// What was read up to here.
+    prefix: Prefix,
+    passed: Passed,
+    /// Whether the bracket of an array of events is open.
+    is_in_array: bool,
     /// The value that is being read.
     value: Vec<u8>,
     /// Where it began.
     start: Place,
 }
 
+/// U+FEFF, with which some programs begin a file.
+const MARK: [u8; 3] = *b"\xef\xbb\xbf";
+
 type Step<T, E> = Result<T, SplitError<E>>;
 
 impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
     fn run(&mut self) -> Step<(), E> {
         while let Some(byte) = self.next_visible()? {
+            self.is_in_array = byte == b'[';
             match byte {
                 b'[' => self.array()?,
                 b'{' => self.object_or_envelope()?,
@@ -158,6 +167,7 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
     /// Gives out the elements of an array whose bracket was taken.
     fn elements_after(&mut self, bracket: Place) -> Step<(), E> {
         self.start = bracket;
+        self.is_in_array = true;
         loop {
             if self.next_visible()? == Some(b']') {
                 self.skip(1);
@@ -199,9 +209,12 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
     fn give(&mut self) -> Step<(), E> {
         (self.each)(Piece {
             bytes: &self.value,
-            offset: self.start.offset,
             line: self.start.line,
             column: self.start.column,
+            prefix: &self.prefix,
+            within: None,
+            is_last: false,
+            is_too_long: false,
         })
         .map_err(SplitError::Receiver)
     }
@@ -250,6 +263,12 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
         let mut escaped = false;
         loop {
             let Some(available) = self.available()? else {
+                if !self.is_in_array {
+                    return Err(SplitError::Torn {
+                        line: self.start.line,
+                        column: self.start.column,
+                    });
+                }
                 return self.syntax_at(self.start, "the value that begins here is not closed");
             };
             let end = available.iter().position(|byte| {
@@ -306,7 +325,7 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
             Ok(available) => &available[..count.min(available.len())],
             Err(_) => &[],
         };
-        self.at.offset += count as u64;
+        self.prefix.extend(passed);
         match passed.iter().rposition(|byte| *byte == b'\n') {
             Some(last) => {
                 self.at.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -317,15 +336,37 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
         self.bytes.consume(count);
     }
 
-    /// Passes over blanks and returns the byte after them.
+    /// Passes over what means nothing between events, and returns the byte after it.
     fn next_visible(&mut self) -> Step<Option<u8>, E> {
-        while let Some(byte) = self.peek()? {
-            if !byte.is_ascii_whitespace() {
-                return Ok(Some(byte));
+        while let Some(available) = self.available()? {
+            let blanks = available.iter().take_while(|byte| is_blank(**byte)).count();
+            let zeros = available[..blanks]
+                .iter()
+                .filter(|byte| **byte == 0)
+                .count();
+            // A mark in the middle: files with marks were joined.
+            let has_mark = blanks == 0 && available[0] == MARK[0];
+            if has_mark {
+                self.pass_mark()?;
+                continue;
+            }
+            if blanks == 0 {
+                return self.peek();
+            }
+            self.passed.zeros += zeros as u64;
+            self.skip(blanks);
+        }
+        Ok(None)
+    }
+
+    fn pass_mark(&mut self) -> Step<(), E> {
+        for byte in MARK {
+            if self.peek()? != Some(byte) {
+                return self.syntax("found a byte that is not JSON where an event should begin");
             }
             self.skip(1);
         }
-        Ok(None)
+        Ok(())
     }
 
     fn peek(&mut self) -> Step<Option<u8>, E> {
@@ -376,11 +417,11 @@ mod tests {
                 let mut pieces = Vec::new();
                 values::<()>(&mut bytes, limit, |piece| {
                     let text = String::from_utf8(piece.bytes.to_vec()).unwrap();
-                    pieces.push((text, piece.offset, piece.line, piece.column));
+                    pieces.push((text, piece.prefix.end, piece.line, piece.column));
                     Ok(())
                 })
                 .map_err(|error| format!("{error:?}"))
-                .map(|()| pieces)
+                .map(|_| pieces)
             })
             .collect();
         for result in &results {
@@ -410,6 +451,9 @@ mod tests {
             format!("{{ \"Records\" : [\n{a} , {b} ] }} "),
             format!("{{\"@odata.context\":\"x,]\",\"value\":[{a},{b}],\"count\": 2 }}"),
             format!("{{\"Records\":[{a}]}}{{\"Records\":[]}}{{\"Records\":[{b}]}}"),
+            format!("\u{feff}[{a}]\u{feff}[{b}]"),
+            format!("\0\0{a}\0\0\0{b}\0"),
+            format!("\u{1e}{a}\n\u{1e}{b}\n"),
         ] {
             assert_eq!(texts(&text), [a, b], "{text}");
         }
@@ -435,8 +479,8 @@ mod tests {
     #[test]
     fn places_are_those_of_the_events() {
         let pieces = split("[\n  {\"a\":\n1},\n{\"b\":2}]", 100).unwrap();
-        assert_eq!(pieces[0], ("{\"a\":\n1}".to_owned(), 4, 2, 3));
-        assert_eq!(pieces[1], ("{\"b\":2}".to_owned(), 14, 4, 1));
+        assert_eq!(pieces[0], ("{\"a\":\n1}".to_owned(), 12, 2, 3));
+        assert_eq!(pieces[1], ("{\"b\":2}".to_owned(), 21, 4, 1));
     }
 
     #[test]
@@ -446,10 +490,7 @@ mod tests {
                 "[{\"a\":1}",
                 "line: 1, column: 9, reason: \"the array of events is not closed",
             ),
-            (
-                "\n {\"a\":[1}",
-                "line: 2, column: 2, reason: \"the value that begins here is not closed",
-            ),
+            ("\n {\"a\":[1}", "Torn { line: 2, column: 2 }"),
             ("[{},]", "a comma has no event"),
             ("[,{}]", "a comma has no event"),
             ("[{} {}]", "found `{` where a comma"),

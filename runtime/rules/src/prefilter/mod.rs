@@ -1,11 +1,12 @@
 //! All rules' predicates over a table, as one program.
 //!
-//! A batch is judged in three steps. Each field that any rule tests is read once, its distinct values are judged by
-//! the tests of all rules at once ([`values`]), and its rows sorted into classes ([`slot`]). What was seen names the
-//! rules that can match at all: each rule waits for one of a set of atoms, the rarest that will do. Only of those are
+//! A batch is judged in three steps. Each field that any rule tests is read once, wherever events have it
+//! ([`crate::resolve::places`]), its distinct values are judged by the tests of all rules at once ([`values`]), and its rows
+//! sorted into classes ([`slot`], and [`nested`] for what lies inside JSON). What was seen names the rules that can match at all: each rule waits for one of a set of atoms, the rarest that will do. Only of those are
 //! the trees evaluated, on bitmaps, a tree that several rules share once.
 
 mod mask;
+mod nested;
 mod other;
 mod slot;
 mod state;
@@ -19,11 +20,13 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Schema};
 use yagura_core::FieldPath;
 
+use self::nested::Group;
 use self::slot::Slot;
 pub use self::state::PrefilterState;
 use self::tree::{NodeId, Nodes};
 pub use self::values::TestError;
 use self::values::{AtomId, Automata, ValueJudge};
+use crate::json_path::JsonPaths;
 use crate::predicate::{Atom, OtherExpr, Predicate, Reading, Test, TextOp};
 use crate::resolve::{self, Resolved};
 
@@ -63,6 +66,8 @@ pub struct CompileError {
 #[derive(Debug)]
 pub struct Program {
     slots: Vec<Slot>,
+    /// Columns of JSON text that slots look into.
+    groups: Vec<Group>,
     /// Two fields of the same event.
     pairs: Vec<Pair>,
     others: Vec<OtherJudge>,
@@ -75,11 +80,11 @@ pub struct Program {
     methods: Methods,
 }
 
-/// A test of a field against another one.
+/// A test of a field against another one, each in any of its places.
 #[derive(Debug)]
 struct Pair {
-    left: Resolved,
-    right: Resolved,
+    left: Vec<Resolved>,
+    right: Vec<Resolved>,
     op: TextOp,
     cased: bool,
 }
@@ -165,20 +170,28 @@ impl Program {
                 .map_err(|error| CompileError { rule: 0, error })?;
             judges[slot] = Some(judge);
         }
-        let slots = build
-            .slots
-            .into_iter()
-            .zip(judges)
-            .filter_map(|((source, reading, _), judge)| {
-                Some(Slot {
-                    source,
-                    reading,
-                    judge: judge?,
-                })
-            })
-            .collect();
+        let mut slots: Vec<Slot> = Vec::with_capacity(build.slots.len());
+        let mut groups: Vec<Group> = Vec::new();
+        for (slot, ((places, reading, _), judge)) in build.slots.into_iter().zip(judges).enumerate()
+        {
+            let (inside, sources): (Vec<Resolved>, Vec<Resolved>) =
+                places.into_iter().partition(|place| !place.json.is_empty());
+            let groups = inside
+                .into_iter()
+                .map(|place| group_of(&mut groups, slot, place, reading));
+            let mut groups: Vec<usize> = groups.collect();
+            groups.dedup();
+            slots.push(Slot {
+                sources,
+                groups,
+                reading,
+                judge: judge.unwrap_or_default(),
+                whole: JsonPaths::root(reading),
+            });
+        }
         Ok(Self {
             slots,
+            groups,
             pairs: build.pairs,
             others: build.others,
             nodes: build.nodes,
@@ -191,17 +204,21 @@ impl Program {
 
     /// Returns the indexes of the schema's columns that are read.
     pub fn columns(&self) -> Vec<usize> {
-        let slots = self.slots.iter().map(|slot| slot.source.column);
-        let pairs = self
-            .pairs
-            .iter()
-            .flat_map(|pair| [pair.left.column, pair.right.column]);
+        let slots = self.slots.iter().flat_map(|slot| &slot.sources);
+        let groups = self.groups.iter().map(|group| &group.source);
+        let pairs = self.pairs.iter();
+        let pairs = pairs.flat_map(|pair| pair.left.iter().chain(&pair.right));
+        let places = slots.chain(groups).chain(pairs);
         let others = self
             .others
             .iter()
             .flat_map(|other| other.columns.iter().copied());
         let exists = self.nodes.columns();
-        let mut columns: Vec<usize> = slots.chain(pairs).chain(others).chain(exists).collect();
+        let mut columns: Vec<usize> = places
+            .map(|place| place.column)
+            .chain(others)
+            .chain(exists)
+            .collect();
         columns.sort_unstable();
         columns.dedup();
         columns
@@ -228,15 +245,42 @@ impl Program {
     }
 }
 
-/// A field, how it is read, and its tests.
-type SlotTests = (Resolved, Reading, Vec<(AtomId, Test)>);
+/// The places of a field, how it is read, and its tests.
+type SlotTests = (Vec<Resolved>, Reading, Vec<(AtomId, Test)>);
+
+/// Adds a place inside JSON text to the group of that text, and returns the group.
+fn group_of(groups: &mut Vec<Group>, slot: usize, place: Resolved, reading: Reading) -> usize {
+    let path = place.json;
+    let source = Resolved {
+        json: Vec::new(),
+        ..place
+    };
+    let is_same = |group: &Group| {
+        group.source.column == source.column && group.source.fields == source.fields
+    };
+    let at = match groups.iter().position(is_same) {
+        Some(at) => at,
+        None => {
+            groups.push(Group {
+                source,
+                paths: JsonPaths::default(),
+                slots: Vec::new(),
+            });
+            groups.len() - 1
+        }
+    };
+    let group = &mut groups[at];
+    group.paths.add(group.slots.len(), &path, reading);
+    group.slots.push(slot);
+    at
+}
 
 /// A program in the making.
 struct Build<'s> {
     schema: &'s Schema,
     slots: Vec<SlotTests>,
-    slot_ids: HashMap<(Resolved, Reading), usize>,
-    resolved: HashMap<FieldPath, Option<Resolved>>,
+    slot_ids: HashMap<(Vec<Resolved>, Reading), usize>,
+    places: HashMap<FieldPath, Vec<Resolved>>,
     pairs: Vec<Pair>,
     others: Vec<OtherJudge>,
     other_ids: HashMap<OtherExpr, usize>,
@@ -252,7 +296,7 @@ impl<'s> Build<'s> {
             schema,
             slots: Vec::new(),
             slot_ids: HashMap::new(),
-            resolved: HashMap::new(),
+            places: HashMap::new(),
             pairs: Vec::new(),
             others: Vec::new(),
             other_ids: HashMap::new(),
@@ -304,12 +348,17 @@ impl<'s> Build<'s> {
         }
     }
 
-    fn resolve(&mut self, field: &FieldPath) -> Option<Resolved> {
-        if let Some(known) = self.resolved.get(field) {
+    /// Returns the places where events may have the field, as a reading sees them.
+    fn places(&mut self, field: &FieldPath, reading: Reading) -> Vec<Resolved> {
+        if reading == Reading::Anywhere {
+            // A search is over columns that are named one by one.
+            return resolve::find(self.schema, field).into_iter().collect();
+        }
+        if let Some(known) = self.places.get(field) {
             return known.clone();
         }
-        let found = resolve::find(self.schema, field);
-        self.resolved.insert(field.clone(), found.clone());
+        let found = resolve::places(self.schema, field);
+        self.places.insert(field.clone(), found.clone());
         found
     }
 
@@ -323,34 +372,56 @@ impl<'s> Build<'s> {
     }
 
     fn new_atom(&mut self, atom: &Atom) -> NodeId {
-        let Some(source) = self.resolve(&atom.field) else {
+        let mut places = Vec::new();
+        for field in std::iter::once(&atom.field).chain(&atom.others) {
+            for place in self.places(field, atom.reading) {
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+        }
+        if places.is_empty() {
             return self.nodes.always(false);
-        };
+        }
         match &atom.test {
-            Test::Exists if source.json.is_empty() => {
-                return self.nodes.exists(&source);
+            Test::Exists => {
+                let (inside, whole): (Vec<Resolved>, Vec<Resolved>) =
+                    places.into_iter().partition(|place| !place.json.is_empty());
+                let mut any: Vec<NodeId> =
+                    whole.iter().map(|place| self.nodes.exists(place)).collect();
+                if !inside.is_empty() {
+                    any.push(self.test(inside, atom.reading, &atom.test));
+                }
+                self.nodes.any(any)
             }
             Test::Field { op, other, cased } => {
-                let Some(right) = self.resolve(other) else {
+                let right = self.places(other, atom.reading);
+                if right.is_empty() {
                     return self.nodes.always(false);
-                };
+                }
                 self.pairs.push(Pair {
-                    left: source,
+                    left: places,
                     right,
                     op: *op,
                     cased: *cased,
                 });
-                return self.nodes.pair(self.pairs.len() - 1);
+                self.nodes.pair(self.pairs.len() - 1)
             }
-            _ => {}
+            test => self.test(places, atom.reading, test),
         }
+    }
+
+    fn test(&mut self, places: Vec<Resolved>, reading: Reading, test: &Test) -> NodeId {
         // A field that holds no text is read the same both ways.
-        let reading = match &source.data_type {
-            DataType::Dictionary(_, value) if !value.is_string() => Reading::One,
-            other if other.is_primitive() || *other == DataType::Boolean => Reading::One,
-            _ => atom.reading,
+        let reading = match places.as_slice() {
+            [place] => match &place.data_type {
+                DataType::Dictionary(_, value) if !value.is_string() => Reading::One,
+                other if other.is_primitive() || *other == DataType::Boolean => Reading::One,
+                _ => reading,
+            },
+            _ => reading,
         };
-        let key = (source, reading);
+        let key = (places, reading);
         let slot = match self.slot_ids.get(&key) {
             Some(slot) => *slot,
             None => {
@@ -361,7 +432,7 @@ impl<'s> Build<'s> {
         };
         let id = u32::try_from(self.atoms).unwrap_or(AtomId::MAX);
         self.atoms += 1;
-        self.slots[slot].2.push((id, atom.test.clone()));
-        self.nodes.atom(id, slot, &atom.test)
+        self.slots[slot].2.push((id, test.clone()));
+        self.nodes.atom(id, slot, test)
     }
 }

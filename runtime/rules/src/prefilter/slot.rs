@@ -1,7 +1,8 @@
 //! One field of one batch: which rows pass which tests, each distinct value judged once.
 //!
 //! Values are sorted into classes: two values are of one class when they pass the same tests. Class 0 passes none, and
-//! nearly every value is of it. A dictionary that comes again with the next batch of a row group keeps its classes.
+//! nearly every value is of it, so only rows of other classes are kept. A dictionary that comes again with the next batch of
+//! a row group keeps its classes. What lies inside JSON text is evaluated for all fields at once: see [`super::nested`].
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -12,30 +13,38 @@ use arrow::datatypes::{ArrowDictionaryKeyType, DataType, Float64Type, Int64Type}
 use arrow::downcast_dictionary_array;
 use arrow::error::ArrowError;
 use hashbrown::{DefaultHashBuilder, HashTable};
+use yagura_core::json::is_container;
 
 use super::values::{AtomId, Found, Kind, ValueJudge};
 use crate::column::render_text;
-use crate::json_path;
+use crate::json_path::JsonPaths;
 use crate::predicate::Reading;
 use crate::resolve::Resolved;
 
 /// Class of values that pass no test.
 pub(crate) const NONE: u32 = 0;
-const UNKNOWN: u32 = u32::MAX;
+
+/// A row and its class, which is not [`NONE`]. A row whose field is in several places may be there several times.
+pub(crate) type Hit = (u32, u32);
+pub(crate) const UNKNOWN: u32 = u32::MAX;
 /// Dictionaries whose classes are kept: one for each column of the row groups that are read side by side.
-const KEPT_DICTIONARIES: usize = 4;
+pub(crate) const KEPT_DICTIONARIES: usize = 4;
 /// Numbers whose classes are kept.
 const KEPT_NUMBERS: usize = 1 << 16;
 
 /// A field and all tests of it.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// Where the field is.
-    pub(crate) source: Resolved,
+    /// Where the field is as a value of its own.
+    pub(crate) sources: Vec<Resolved>,
+    /// Where it is inside JSON text: indexes into [`super::Program::groups`].
+    pub(crate) groups: Vec<usize>,
     /// How values are taken from it.
     pub(crate) reading: Reading,
     /// Its tests.
     pub(crate) judge: ValueJudge,
+    /// The value as a whole, read as `reading` says.
+    pub(crate) whole: JsonPaths,
 }
 
 /// What is kept between the batches of one partition.
@@ -67,6 +76,22 @@ impl SlotState {
     fn class_of(&mut self, slot: &Slot, text: &str, kind: Kind) -> u32 {
         self.found.clear();
         slot.judge_value(text, kind, &mut self.found);
+        self.class_of_found()
+    }
+
+    /// Adds the tests that one of several values passes to those of the others.
+    pub(crate) fn add_value(&mut self, judge: &ValueJudge, text: &str, kind: Kind) {
+        judge.judge(text, kind, &mut self.found);
+    }
+
+    /// Returns the class of the values that were added, and begins anew.
+    pub(crate) fn take_class(&mut self) -> u32 {
+        let class = self.class_of_found();
+        self.found.clear();
+        class
+    }
+
+    fn class_of_found(&mut self) -> u32 {
         let atoms = self.found.finish();
         // Nearly every value.
         if atoms.is_empty() {
@@ -81,51 +106,53 @@ impl SlotState {
         class
     }
 
-    /// Fills `rows` with the class of each row of `values`, the field's array. `dictionary` false judges row by row and
-    /// is for measurements only.
+    /// Adds to `hits` the rows of `values`, an array of the field, that are of a class. `dictionary` false judges row by row
+    /// and is for measurements only.
     pub(crate) fn judge(
         &mut self,
         slot: &Slot,
         values: &ArrayRef,
         dictionary: bool,
-        rows: &mut Vec<u32>,
+        hits: &mut Vec<Hit>,
     ) -> Result<(), ArrowError> {
-        rows.clear();
+        if values.null_count() == values.len() {
+            return Ok(());
+        }
         match values.data_type() {
             DataType::Dictionary(_, value) if dictionary && value.is_string() => {
                 let values = values.as_ref();
                 downcast_dictionary_array!(
                     values => {
-                        self.judge_dictionary(slot, values.keys(), values.values(), rows);
+                        self.judge_dictionary(slot, values.keys(), values.values(), hits);
                         Ok(())
                     },
                     other => Err(ArrowError::InvalidArgumentError(format!("{other} is no dictionary")))
                 )
             }
             DataType::Dictionary(_, value) => {
-                self.judge(slot, &cast(values, value)?, dictionary, rows)
+                self.judge(slot, &cast(values, value)?, dictionary, hits)
             }
             DataType::Utf8 => {
-                self.judge_texts(slot, values.as_string::<i32>().iter(), dictionary, rows);
+                self.judge_texts(slot, values.as_string::<i32>().iter(), dictionary, hits);
                 Ok(())
             }
             DataType::LargeUtf8 => {
-                self.judge_texts(slot, values.as_string::<i64>().iter(), dictionary, rows);
+                self.judge_texts(slot, values.as_string::<i64>().iter(), dictionary, hits);
                 Ok(())
             }
             DataType::Utf8View => {
-                self.judge_texts(slot, values.as_string_view().iter(), dictionary, rows);
+                self.judge_texts(slot, values.as_string_view().iter(), dictionary, hits);
                 Ok(())
             }
             DataType::Boolean => {
                 let classes = [false, true]
                     .map(|b| self.class_of(slot, if b { "true" } else { "false" }, Kind::Bool));
                 let values: &BooleanArray = values.as_boolean();
-                rows.extend(
-                    values
-                        .iter()
-                        .map(|v| v.map_or(NONE, |v| classes[usize::from(v)])),
-                );
+                let of_rows = values.iter();
+                hits.extend((0..).zip(of_rows).filter_map(|(row, value)| {
+                    let class = classes[usize::from(value?)];
+                    (class != NONE).then_some((row, class))
+                }));
                 Ok(())
             }
             DataType::Int8
@@ -140,7 +167,7 @@ impl SlotState {
                     slot,
                     values.as_primitive::<Int64Type>().iter(),
                     i64::cast_unsigned,
-                    rows,
+                    hits,
                 );
                 Ok(())
             }
@@ -150,7 +177,7 @@ impl SlotState {
                     slot,
                     values.as_primitive::<Float64Type>().iter(),
                     f64::to_bits,
-                    rows,
+                    hits,
                 );
                 Ok(())
             }
@@ -162,7 +189,7 @@ impl SlotState {
                 };
                 let texts = render_text(values)?;
                 let texts = texts.as_string::<i32>().iter();
-                self.judge_texts_of(slot, texts, kind, dictionary, rows);
+                self.judge_texts_of(slot, texts, kind, dictionary, hits);
                 Ok(())
             }
         }
@@ -173,7 +200,7 @@ impl SlotState {
         slot: &Slot,
         keys: &arrow::array::PrimitiveArray<K>,
         values: &ArrayRef,
-        rows: &mut Vec<u32>,
+        hits: &mut Vec<Hit>,
     ) {
         let mut classes = match self
             .dictionaries
@@ -194,20 +221,20 @@ impl SlotState {
                 classes[key] = class;
                 class
             };
+            let as_usize = arrow::datatypes::ArrowNativeType::as_usize;
             if keys.null_count() == 0 {
-                for key in keys.values() {
-                    let class = class_at(self, arrow::datatypes::ArrowNativeType::as_usize(*key));
-                    rows.push(class);
+                for (row, key) in (0..).zip(keys.values()) {
+                    let class = class_at(self, as_usize(*key));
+                    if class != NONE {
+                        hits.push((row, class));
+                    }
                 }
             } else {
-                for key in keys {
-                    let class = match key {
-                        Some(key) => {
-                            class_at(self, arrow::datatypes::ArrowNativeType::as_usize(key))
-                        }
-                        None => NONE,
-                    };
-                    rows.push(class);
+                for (row, key) in (0..).zip(keys) {
+                    let class = key.map_or(NONE, |key| class_at(self, as_usize(key)));
+                    if class != NONE {
+                        hits.push((row, class));
+                    }
                 }
             }
         }
@@ -220,9 +247,9 @@ impl SlotState {
         slot: &Slot,
         texts: impl Iterator<Item = Option<&'a str>>,
         distinct: bool,
-        rows: &mut Vec<u32>,
+        hits: &mut Vec<Hit>,
     ) {
-        self.judge_texts_of(slot, texts, Kind::Text, distinct, rows);
+        self.judge_texts_of(slot, texts, Kind::Text, distinct, hits);
     }
 
     fn judge_texts_of<'a>(
@@ -231,20 +258,20 @@ impl SlotState {
         texts: impl Iterator<Item = Option<&'a str>>,
         kind: Kind,
         distinct: bool,
-        rows: &mut Vec<u32>,
+        hits: &mut Vec<Hit>,
     ) {
         if !distinct {
-            rows.extend(
-                texts.map(|text| text.map_or(NONE, |text| self.class_of(slot, text, kind))),
-            );
+            hits.extend((0..).zip(texts).filter_map(|(row, text)| {
+                let class = self.class_of(slot, text?, kind);
+                (class != NONE).then_some((row, class))
+            }));
             return;
         }
         let mut seen: HashTable<(&str, u32)> = HashTable::with_capacity(256);
         let hasher = self.hasher.clone();
         let hash = |text: &str| hasher.hash_one(text);
-        for text in texts {
+        for (row, text) in (0..).zip(texts) {
             let Some(text) = text else {
-                rows.push(NONE);
                 continue;
             };
             let entry = seen.entry(
@@ -260,7 +287,9 @@ impl SlotState {
                     class
                 }
             };
-            rows.push(class);
+            if class != NONE {
+                hits.push((row, class));
+            }
         }
     }
 
@@ -269,12 +298,11 @@ impl SlotState {
         slot: &Slot,
         numbers: impl Iterator<Item = Option<N>>,
         bits: impl Fn(N) -> u64,
-        rows: &mut Vec<u32>,
+        hits: &mut Vec<Hit>,
     ) {
         let mut last = (0, UNKNOWN);
-        for number in numbers {
+        for (row, number) in (0..).zip(numbers) {
             let Some(number) = number else {
-                rows.push(NONE);
                 continue;
             };
             let key = bits(number);
@@ -292,42 +320,36 @@ impl SlotState {
                 };
                 last = (key, class);
             }
-            rows.push(last.1);
+            if last.1 != NONE {
+                hits.push((row, last.1));
+            }
         }
     }
 }
 
 impl Slot {
     fn judge_value(&self, text: &str, kind: Kind, found: &mut Found) {
-        let json = &self.source.json;
-        match self.reading {
-            Reading::One if json.is_empty() => self.judge.judge(text, kind, found),
-            Reading::One => {
-                if let Some(value) = json_path::get(text, json) {
-                    self.judge.judge(&value, Kind::Text, found);
-                }
-            }
-            Reading::Members if json.is_empty() && !text.starts_with('[') => {
-                self.judge.judge(text, kind, found);
-            }
-            Reading::Members => {
-                let complete = json_path::members(text, json, &mut |value, kind| {
-                    self.judge.judge(value, kind, found);
-                });
-                if !complete && json.is_empty() {
-                    self.judge.judge(text, kind, found);
-                }
-            }
+        let may_hold = match self.reading {
+            Reading::One => false,
+            Reading::Members => text.starts_with('['),
+            Reading::Anywhere => is_container(text),
+        };
+        let is_json = may_hold
+            && self.whole.walk(text, &mut |_, value, kind| {
+                self.judge.judge(value, kind, found)
+            });
+        if !is_json {
+            self.judge.judge(text, kind, found);
         }
     }
 }
 
 /// Says whether the arrays are the same memory. Both are held, so that no memory is used again meanwhile.
-fn same_values(a: &ArrayRef, b: &ArrayRef) -> bool {
+pub(crate) fn same_values(a: &ArrayRef, b: &ArrayRef) -> bool {
     std::sync::Arc::ptr_eq(a, b) || (a.len() == b.len() && a.to_data().ptr_eq(&b.to_data()))
 }
 
-fn text_at(values: &ArrayRef, index: usize) -> Option<&str> {
+pub(crate) fn text_at(values: &ArrayRef, index: usize) -> Option<&str> {
     if values.is_null(index) {
         return None;
     }

@@ -7,13 +7,17 @@ use arrow::buffer::BooleanBuffer;
 use arrow::error::ArrowError;
 
 use super::mask::Mask;
+use super::nested::{GroupBatch, GroupState};
 use super::other::OtherBatch;
-use super::slot::{NONE, SlotState};
+use super::slot::{Hit, SlotState};
 use super::tree::{Node, NodeId};
 use super::values::{AtomId, compare};
 use super::{Matches, Pair, Program, Undecided};
 use crate::column::render_text;
-use crate::json_path;
+use crate::fold::fold;
+use crate::json_path::JsonPaths;
+use crate::predicate::Reading;
+use crate::resolve::Resolved;
 
 /// After so many batches what is awaited is chosen anew, by what was seen.
 const CHOOSE_AFTER: [u64; 4] = [1, 4, 32, 256];
@@ -27,6 +31,7 @@ const MOST_CLASSES: usize = 1 << 17;
 #[derive(Debug)]
 pub struct PrefilterState {
     slots: Vec<SlotBatch>,
+    groups: Vec<GroupState>,
     batch: u64,
     /// Rules by the atom that they await.
     awaiting: Vec<Vec<u32>>,
@@ -56,14 +61,15 @@ struct Decided {
 
 /// One slot in the batch at hand.
 #[derive(Debug, Default)]
-struct SlotBatch {
-    state: SlotState,
-    /// The batch that the rest is about.
+pub(crate) struct SlotBatch {
+    pub(crate) state: SlotState,
+    /// The batch that the rest is about, and whether all of the slot's places were looked at.
     batch: u64,
+    is_complete: bool,
     /// Rows that were judged so far, in all batches.
     judged: u64,
-    rows: Vec<u32>,
-    /// Classes in the batch but [`NONE`], and of each class the number of rows.
+    pub(crate) hits: Vec<Hit>,
+    /// Classes of the hits, and of each class the number of hits.
     present: Vec<u32>,
     counts: Vec<u32>,
     /// Rows ordered by class, and where each class ends; empty until needed.
@@ -78,6 +84,11 @@ impl PrefilterState {
     pub fn new(program: &Program) -> Self {
         let mut state = Self {
             slots: program.slots.iter().map(|_| SlotBatch::default()).collect(),
+            groups: program
+                .groups
+                .iter()
+                .map(|_| GroupState::default())
+                .collect(),
             batch: 0,
             awaiting: Vec::new(),
             always: Vec::new(),
@@ -241,8 +252,11 @@ impl Program {
         let mut called = state.always.clone();
         for at in 0..state.awaited_slots.len() {
             let slot = state.awaited_slots[at];
-            for atom in batch.judge_slot(state, slot)? {
-                for rule in &state.awaiting[atom as usize] {
+            batch.judge_slot(state, slot)?;
+            let of_slot = &state.slots[slot];
+            let classes = of_slot.present.iter();
+            for atom in classes.flat_map(|class| of_slot.state.classes[*class as usize].iter()) {
+                for rule in &state.awaiting[*atom as usize] {
                     let last = &mut state.called[*rule as usize];
                     if *last != state.batch {
                         *last = state.batch;
@@ -313,50 +327,81 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Sorts the rows of a slot into classes, once a batch, and returns the atoms that any of them passes.
-    fn judge_slot(
-        &self,
-        state: &mut PrefilterState,
-        slot: usize,
-    ) -> Result<Vec<AtomId>, ArrowError> {
-        let of_program = &self.program.slots[slot];
+    /// Prepares a slot for the batch, if that was not done yet.
+    fn begin(&self, state: &mut PrefilterState, slot: usize) {
         let of_batch = &mut state.slots[slot];
         if of_batch.batch == state.batch {
-            return Ok(Vec::new());
+            return;
         }
-        let column = (self.column)(of_program.source.column);
-        let values = of_program.source.array_below(&column)?;
         if of_batch.state.classes.len() > MOST_CLASSES {
             // What was learned is only worth its memory while values come again.
             *of_batch = SlotBatch {
                 judged: of_batch.judged,
                 ..SlotBatch::default()
             };
+            for group in &self.program.slots[slot].groups {
+                state.groups[*group].forget();
+            }
         }
         of_batch.batch = state.batch;
+        of_batch.is_complete = false;
         of_batch.judged += self.rows as u64;
         for class in of_batch.present.drain(..) {
             of_batch.counts[class as usize] = 0;
         }
+        of_batch.hits.clear();
         of_batch.order.clear();
         of_batch.masks.clear();
-        of_batch.state.judge(
-            of_program,
-            &values,
-            self.program.methods.distinct,
-            &mut of_batch.rows,
-        )?;
-        of_batch.counts.resize(of_batch.state.classes.len(), 0);
-        for class in &of_batch.rows {
-            if *class != NONE {
-                let count = &mut of_batch.counts[*class as usize];
-                if *count == 0 {
-                    of_batch.present.push(*class);
-                }
-                *count += 1;
-            }
+    }
+
+    /// Finds what all fields inside the JSON text of a group hold, once a batch.
+    fn judge_group(&self, state: &mut PrefilterState, group: usize) -> Result<(), ArrowError> {
+        if state.groups[group].batch == state.batch {
+            return Ok(());
         }
-        let mut atoms = Vec::new();
+        let of_program = &self.program.groups[group];
+        for slot in &of_program.slots {
+            self.begin(state, *slot);
+        }
+        state.groups[group].batch = state.batch;
+        let column = (self.column)(of_program.source.column);
+        let values = of_program.source.array_below(&column)?;
+        let mut of_group = GroupBatch {
+            group: of_program,
+            slots: &self.program.slots,
+            of_slots: &mut state.slots,
+            state: &mut state.groups[group],
+        };
+        of_group.evaluate(&values, self.program.methods.distinct)
+    }
+
+    /// Sorts the rows of a slot into classes, once a batch.
+    fn judge_slot(&self, state: &mut PrefilterState, slot: usize) -> Result<(), ArrowError> {
+        self.begin(state, slot);
+        if state.slots[slot].is_complete {
+            return Ok(());
+        }
+        let of_program = &self.program.slots[slot];
+        for group in &of_program.groups {
+            self.judge_group(state, *group)?;
+        }
+        let of_batch = &mut state.slots[slot];
+        for source in &of_program.sources {
+            let column = (self.column)(source.column);
+            let values = source.array_below(&column)?;
+            let distinct = self.program.methods.distinct;
+            let SlotBatch { state, hits, .. } = of_batch;
+            state.judge(of_program, &values, distinct, hits)?;
+        }
+        of_batch.is_complete = true;
+        of_batch.counts.resize(of_batch.state.classes.len(), 0);
+        for (_, class) in &of_batch.hits {
+            let count = &mut of_batch.counts[*class as usize];
+            if *count == 0 {
+                of_batch.present.push(*class);
+            }
+            *count += 1;
+        }
         for class in &of_batch.present {
             let count = u64::from(of_batch.counts[*class as usize]);
             for atom in &of_batch.state.classes[*class as usize] {
@@ -365,12 +410,11 @@ impl Batch<'_> {
                 if *batch != state.batch {
                     *batch = state.batch;
                     classes.clear();
-                    atoms.push(*atom);
                 }
                 classes.push(*class);
             }
         }
-        Ok(atoms)
+        Ok(())
     }
 
     fn evaluate(&self, state: &mut PrefilterState, id: NodeId) -> Result<Arc<Mask>, ArrowError> {
@@ -486,26 +530,36 @@ impl Batch<'_> {
     }
 
     fn pair(&self, pair: &Pair) -> Result<Mask, ArrowError> {
-        let left = render_text(&pair.left.values_below(&(self.column)(pair.left.column))?)?;
-        let right = render_text(&pair.right.values_below(&(self.column)(pair.right.column))?)?;
-        let (left, right) = (left.as_string::<i32>(), right.as_string::<i32>());
+        let texts = |places: &[Resolved]| -> Result<Vec<ArrayRef>, ArrowError> {
+            let of =
+                |place: &Resolved| render_text(&place.values_below(&(self.column)(place.column))?);
+            places.iter().map(of).collect()
+        };
+        let (lefts, rights) = (texts(&pair.left)?, texts(&pair.right)?);
+        let members = JsonPaths::root(Reading::Members);
         let mut bits = vec![0_u64; self.rows.div_ceil(64)];
         let passes = |left: &str, right: &str| {
             if pair.cased {
                 compare(pair.op, left, right)
             } else {
-                compare(pair.op, &left.to_lowercase(), &right.to_lowercase())
+                compare(pair.op, &fold(left), &fold(right))
             }
         };
-        for (row, (left, right)) in left.iter().zip(right).enumerate() {
-            let (Some(left), Some(right)) = (left, right) else {
-                continue;
-            };
-            let mut any = false;
-            let is_list = left.starts_with('[')
-                && json_path::members(left, &[], &mut |member, _| any |= passes(member, right));
-            if any || (!is_list && passes(left, right)) {
-                bits[row / 64] |= 1 << (row % 64);
+        for (left, right) in lefts
+            .iter()
+            .flat_map(|left| rights.iter().map(move |right| (left, right)))
+        {
+            let (left, right) = (left.as_string::<i32>(), right.as_string::<i32>());
+            for (row, (left, right)) in left.iter().zip(right).enumerate() {
+                let (Some(left), Some(right)) = (left, right) else {
+                    continue;
+                };
+                let mut any = false;
+                let is_list = left.starts_with('[')
+                    && members.walk(left, &mut |_, member, _| any |= passes(member, right));
+                if any || (!is_list && passes(left, right)) {
+                    bits[row / 64] |= 1 << (row % 64);
+                }
             }
         }
         Ok(Mask::of(bits, self.rows))
@@ -570,12 +624,10 @@ impl SlotBatch {
             end += self.counts[*class as usize];
         }
         self.order.resize(end as usize, 0);
-        for (row, class) in (0_u32..).zip(&self.rows) {
-            if *class != NONE {
-                let place = &mut self.ends[*class as usize];
-                self.order[*place as usize] = row;
-                *place += 1;
-            }
+        for (row, class) in &self.hits {
+            let place = &mut self.ends[*class as usize];
+            self.order[*place as usize] = *row;
+            *place += 1;
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::Schema;
 use rsigma_parser::LogSource;
 use serde::Deserialize;
 use yagura_core::FieldPath;
+use yagura_core::columns::{OWN_COLUMNS, UNMAPPED_COLUMN};
 
 use super::Placeholders;
 use super::lower::Fields;
+use crate::fold::fold;
 use crate::predicate::{Number, NumberOp, Predicate, Reading, Test, TextOp};
 use crate::resolve;
 
@@ -24,17 +26,22 @@ pub struct FieldMap {
     pub description: String,
     /// A table is meant when it has every one of these fields; of several in a list, one.
     pub tables: Vec<Names>,
-    /// Sigma's name of a field, and the table's; of several, all that the table has. A field that is not listed
-    /// has the name that Sigma gives it, or that name in `snake_case`, below one of `prefixes` or at the top.
+    /// Sigma's name of a field, and the table's; of several, each event is asked for all of them. A field that is not listed
+    /// has the name that Sigma gives it, or that name in `snake_case`, at the top or below one of `prefixes`: an event is asked
+    /// for each of these too.
     #[serde(default)]
     pub fields: BTreeMap<String, Names>,
-    /// Where fields that are not listed may lie.
+    /// Further names that events may have for a field that is not listed, besides those above.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, Names>,
+    /// Where fields that are not listed may lie. In JSON, the segment `*` is any key, and what follows the segment `[Name]` is the
+    /// name that a pair of a list has.
     #[serde(default)]
     pub prefixes: Vec<String>,
     /// Observable kind, and the fields that hold such values.
     #[serde(default)]
     pub observables: BTreeMap<String, Vec<String>>,
-    /// What an alert is about: of each list the first field that the table has.
+    /// What an alert is about: of each list the first field that the event has.
     #[serde(default)]
     pub key: Vec<Names>,
     /// The values of place-holders for `expand`.
@@ -56,7 +63,8 @@ pub enum Names {
 }
 
 impl Names {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+    /// Returns the names.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
         match self {
             Self::One(name) => std::slice::from_ref(name),
             Self::Several(names) => names,
@@ -184,64 +192,114 @@ impl FieldMap {
             .collect()
     }
 
-    /// Says whether the map is for a table of this schema.
+    /// Says whether the map is for a table of this schema: its events have every one of the fields in `tables`.
+    ///
+    /// That a key may lie in `unmapped` says so only of a table that has no room left for columns.
     pub fn fits(&self, table: &Schema) -> bool {
-        self.tables.iter().all(|names| {
-            names
+        let has = |name: &str| {
+            self.find(name, table, None)
                 .iter()
-                .any(|name| !self.find(name, table, None).is_empty())
-        })
+                .any(|path| is_in(path, table))
+        };
+        self.tables.iter().all(|names| names.iter().any(has))
     }
 
-    /// Returns where a field of Sigma's taxonomy is in a table of this schema: every place, because events of several
-    /// makers in one table have it in different ones.
+    /// Returns every name under which events in a table of this schema may have a field of Sigma's taxonomy, because events of
+    /// several makers in one table have it in different places; nothing where the table has none of them.
     pub(crate) fn find(
         &self,
         field: &str,
         table: &Schema,
         source: Option<&Source>,
     ) -> Vec<FieldPath> {
-        let listed = source
-            .and_then(|source| source.fields.get(field))
-            .or_else(|| self.fields.get(field));
-        let in_table = |name: String| {
-            let path = path_of(&name)?;
-            resolve::find(table, &path).map(|_| path)
-        };
-        let listed = listed.into_iter().flat_map(Names::iter);
-        let mut found: Vec<FieldPath> = listed
-            .filter_map(|name| in_table(name.to_owned()))
-            .collect();
-        if found.is_empty() {
-            let own = in_table(field.to_owned()).or_else(|| in_table(snake_case(field)));
-            found.extend(own);
-        }
-        if found.is_empty() {
-            let below = self
-                .prefixes
+        let of_source = source.and_then(|source| source.fields.get(field));
+        let names: Vec<String> = match (of_source, self.fields.get(field)) {
+            (Some(names), _) => names
                 .iter()
-                .map(|prefix| format!("{prefix}{field}"));
-            found.extend(below.filter_map(in_table));
+                .flat_map(|name| self.everywhere(name))
+                .collect(),
+            (None, Some(names)) => names.iter().map(str::to_owned).collect(),
+            (None, None) => {
+                let mut names = self.everywhere(field);
+                names.insert(1, snake_case(field));
+                let aliases = self.aliases.get(field).into_iter().flat_map(Names::iter);
+                names.extend(aliases.flat_map(|name| self.everywhere(name)));
+                names
+            }
+        };
+        let mut found: Vec<FieldPath> = Vec::new();
+        for name in names {
+            let Some(path) = path_of(&name).map(|path| of_event(path, table)) else {
+                continue;
+            };
+            if !found.contains(&path) && !resolve::places(table, &path).is_empty() {
+                found.push(path);
+            }
         }
-        let mut seen = BTreeSet::new();
-        found.retain(|path| seen.insert(path.clone()));
+        // Where an event has it for certain comes first: that is what alerts show.
+        found.sort_by_key(|path| !is_in(path, table));
         found
     }
 
+    /// Returns those of the names from [`FieldMap::find`] that events have, as far as the schema can say.
+    pub(crate) fn found(
+        &self,
+        field: &str,
+        table: &Schema,
+        source: Option<&Source>,
+    ) -> Vec<FieldPath> {
+        let mut found = self.find(field, table, source);
+        found.retain(|path| is_in(path, table));
+        found
+    }
+
+    /// Returns a name at the top and below each prefix.
+    fn everywhere(&self, name: &str) -> Vec<String> {
+        let below = self.prefixes.iter().map(|prefix| format!("{prefix}{name}"));
+        std::iter::once(name.to_owned()).chain(below).collect()
+    }
+
     /// Returns the condition that makes a table's events those of `source`.
-    pub(crate) fn when(&self, source: &Source, table: &Schema) -> Predicate {
-        let parts = source.when.iter().map(|(field, values)| {
+    ///
+    /// `is_shared` says that other maps are for the table too. Then the events of a source that names no values are those that
+    /// have every one of the fields in `tables`.
+    pub(crate) fn when(&self, source: &Source, table: &Schema, is_shared: bool) -> Predicate {
+        let atom = |field: &str, test: Test| {
             let paths = self.find(field, table, Some(source));
+            Predicate::atom_of(&paths, Reading::Members, test)
+        };
+        if source.when.is_empty() && is_shared {
+            let has_one = |names: &Names| {
+                Predicate::any(names.iter().map(|name| atom(name, Test::Exists)).collect())
+            };
+            return Predicate::all(self.tables.iter().map(has_one).collect());
+        }
+        let parts = source.when.iter().map(|(field, values)| {
             let mut tests = Vec::new();
             values.tests(&mut tests);
-            let atoms = paths.iter().flat_map(|path| {
-                let atom = |test: &Test| Predicate::atom(path.clone(), Reading::One, test.clone());
-                tests.iter().map(atom).collect::<Vec<_>>()
-            });
-            Predicate::any(atoms.collect())
+            Predicate::any(tests.into_iter().map(|test| atom(field, test)).collect())
         });
         Predicate::all(parts.collect())
     }
+}
+
+/// Returns where an event has a key that is named as a column which `yagura ingest` makes of its own: in `unmapped`.
+fn of_event(path: FieldPath, table: &Schema) -> FieldPath {
+    let is_own = OWN_COLUMNS.contains(&path.segments()[0].as_str());
+    if !is_own || !resolve::is_ingested(table) {
+        return path;
+    }
+    let inside = std::iter::once(UNMAPPED_COLUMN.to_owned()).chain(path.segments().iter().cloned());
+    FieldPath::new(inside.collect()).unwrap_or(path)
+}
+
+/// Says whether events have a path elsewhere than in `unmapped`, or whether nobody can say.
+fn is_in(path: &FieldPath, table: &Schema) -> bool {
+    let is_unmapped = |column: usize| table.field(column).name() == UNMAPPED_COLUMN;
+    resolve::has_overflowed(table)
+        || resolve::places(table, path)
+            .iter()
+            .any(|place| !is_unmapped(place.column))
 }
 
 impl Source {
@@ -264,10 +322,11 @@ impl Values {
             Self::Number(number) => {
                 tests.push(Test::Number(NumberOp::Equal, Number::from(*number)));
             }
+            // Tools write names of channels and providers as they like.
             Self::Text(text) => tests.push(Test::Text {
                 op: TextOp::Equals,
-                value: text.clone(),
-                cased: true,
+                value: fold(text).into_owned(),
+                cased: false,
             }),
             Self::Several(values) => values.iter().for_each(|value| value.tests(tests)),
         }
@@ -287,9 +346,10 @@ pub(crate) struct TableFields<'a> {
 impl Fields for TableFields<'_> {
     fn paths(&self, field: &str) -> Vec<FieldPath> {
         let found = self.map.find(field, self.table, Some(self.source));
-        if found.is_empty() {
+        // Keys with the names of a table's own columns are in `unmapped`, which says nothing of its keys.
+        let is_own = OWN_COLUMNS.contains(&field) && resolve::is_ingested(self.table);
+        if !is_own && !found.iter().any(|path| is_in(path, self.table)) {
             self.missing.borrow_mut().insert(field.to_owned());
-            return path_of(field).into_iter().collect();
         }
         found
     }
@@ -324,18 +384,15 @@ impl Fields for OwnNames {
     }
 }
 
-/// Returns the fields that hold text, which keywords are searched in: but the event as it was, which `yagura ingest`
-/// keeps in `raw` beside `unmapped`, and which holds nothing that they do not.
-pub(crate) fn text_columns(table: &Schema) -> Vec<FieldPath> {
-    let is_copy = |name: &str| name == "raw" && table.fields().find("unmapped").is_some();
-    let is_text = |data_type: &DataType| match data_type {
-        DataType::Dictionary(_, value) => value.is_string(),
-        other => other.is_string() || other.is_nested(),
-    };
+/// Returns the columns that keywords are searched in: all that hold values of events. Of those that `yagura ingest` makes of its
+/// own that is `unmapped`; `raw` holds nothing that the others do not.
+pub(crate) fn searched_columns(table: &Schema) -> Vec<FieldPath> {
+    let is_ingested = resolve::is_ingested(table);
+    let is_own = |name: &str| name != UNMAPPED_COLUMN && OWN_COLUMNS.contains(&name);
     table
         .fields()
         .iter()
-        .filter(|field| is_text(field.data_type()) && !is_copy(field.name()))
+        .filter(|field| !(is_ingested && is_own(field.name())))
         .filter_map(|field| FieldPath::new(vec![field.name().clone()]))
         .collect()
 }

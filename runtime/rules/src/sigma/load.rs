@@ -5,8 +5,7 @@ mod files;
 mod identity;
 mod parse;
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +21,7 @@ pub use self::parse::load_text;
 /// A rule and where it was read.
 #[derive(Debug, Clone)]
 pub struct SigmaSource {
-    /// The rule.
+    /// The rule. Numbers that its type could not hold are texts, which the translation reads as numbers.
     pub rule: SigmaRule,
     /// Its file.
     pub file: PathBuf,
@@ -187,7 +186,7 @@ impl Load {
             other.problems.retain(|of| is_new(&of.file));
             other.notes.retain(|of| is_new(&of.file));
         }
-        let mut ids: HashMap<String, Taken> = HashMap::new();
+        let mut ids: BTreeMap<String, Taken> = BTreeMap::new();
         for source in &self.rules {
             let taken = Taken::by(&source.rule.id, &source.file, source.line);
             ids.insert(source.events_id(), taken.clone());
@@ -198,15 +197,25 @@ impl Load {
             ids.insert(source.id(), taken);
         }
         let problems = &mut self.problems;
-        let mut is_new = |id: String, taken: Taken| match ids.entry(id) {
-            Entry::Vacant(place) => {
-                place.insert(taken);
-                true
+        let mut is_new = |id: String, taken: Taken| {
+            if let Some(first) = ids.get(&id) {
+                problems.push(taken.after(first));
+                return false;
             }
-            Entry::Occupied(first) => {
-                problems.push(taken.after(first.get()));
-                false
+            // Over several tables a rule has ids such as `ID.TABLE`.
+            let shorter = id
+                .match_indices('.')
+                .filter_map(|(dot, _)| ids.get(&id[..dot]));
+            let below = format!("{id}.");
+            let mut longer = ids
+                .range(below.clone()..)
+                .take_while(|(id, _)| id.starts_with(&below));
+            if let Some(first) = shorter.chain(longer.next().map(|(_, taken)| taken)).next() {
+                problems.push(taken.beside(&id, first));
+                return false;
             }
+            ids.insert(id, taken);
+            true
         };
         for source in other.rules {
             let taken = Taken::by(&source.rule.id, &source.file, source.line);
@@ -294,6 +303,27 @@ impl Taken {
             line: line.or(Some(self.line)),
             key,
             message,
+        }
+    }
+}
+
+impl Taken {
+    /// Returns what is wrong with a rule whose id and that of another are apart by a dot and more.
+    fn beside(&self, id: &str, first: &Self) -> Problem {
+        let line = self
+            .id
+            .as_deref()
+            .and_then(|id| line_after(&self.file, self.line, id));
+        Problem {
+            file: self.file.clone(),
+            line: line.or(Some(self.line)),
+            key: Some("id".to_owned()),
+            message: format!(
+                "`{id}` is too near the id `{}` of the rule in {}:{}: over several tables a rule has ids such as `ID.TABLE`; give one of them another",
+                first.id.as_deref().unwrap_or_default(),
+                first.file.display(),
+                first.line
+            ),
         }
     }
 }

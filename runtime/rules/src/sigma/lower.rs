@@ -182,7 +182,7 @@ impl Lower<'_> {
             self.fields
                 .searched()
                 .iter()
-                .map(|field| Predicate::atom(field.clone(), Reading::Members, test.clone()))
+                .map(|field| Predicate::atom(field.clone(), Reading::Anywhere, test.clone()))
                 .collect(),
         ))
     }
@@ -248,7 +248,7 @@ impl Lower<'_> {
             self.fields
                 .searched()
                 .iter()
-                .map(move |field| Predicate::atom(field.clone(), Reading::Members, test.clone()))
+                .map(move |field| Predicate::atom(field.clone(), Reading::Anywhere, test.clone()))
         });
         Ok(Predicate::any(atoms.collect()))
     }
@@ -290,14 +290,7 @@ impl Lower<'_> {
             });
         };
         let paths = self.fields.paths(field);
-        let is_present = || {
-            Predicate::any(
-                paths
-                    .iter()
-                    .map(|path| Predicate::atom(path.clone(), Reading::Members, Test::Exists))
-                    .collect(),
-            )
-        };
+        let is_present = || Predicate::atom_of(&paths, Reading::Members, Test::Exists);
         if has(Modifier::Exists) {
             let wanted = match item.values.first() {
                 Some(SigmaValue::Bool(truth)) => *truth,
@@ -323,11 +316,8 @@ impl Lower<'_> {
                     continue;
                 }
                 let tests = tests_of(&key, modifiers, &value, self.fields)?;
-                ways.extend(tests.into_iter().flat_map(|test| {
-                    paths.iter().map(move |path| {
-                        Predicate::atom(path.clone(), Reading::Members, test.clone())
-                    })
-                }));
+                let tests = tests.into_iter();
+                ways.extend(tests.map(|test| Predicate::atom_of(&paths, Reading::Members, test)));
             }
             values.push(Predicate::any(ways));
         }

@@ -41,7 +41,8 @@ pub struct Translated {
     pub tested: Vec<FieldPath>,
 }
 
-/// Translates a rule for a table of this schema, with the log sources of `map`, and the filters that are for it.
+/// Translates a rule for a table of this schema, with the log sources of `map`, and the filters that are for it. `is_shared` says
+/// that the table holds the log sources of other maps too.
 ///
 /// # Errors
 /// [`LowerError`] naming the key.
@@ -50,6 +51,7 @@ pub fn translate(
     filters: &[&SigmaFilter],
     map: &FieldMap,
     table: &Schema,
+    is_shared: bool,
 ) -> Result<Translated, LowerError> {
     let rule = &source.rule;
     let at_line = |error: LowerError| LowerError {
@@ -61,7 +63,7 @@ pub fn translate(
             .iter()
             .any(|filter| has_keywords_in(&filter.rule.detection))
     {
-        field_map::text_columns(table)
+        field_map::searched_columns(table)
     } else {
         Vec::new()
     };
@@ -75,7 +77,7 @@ pub fn translate(
             searched: searched.clone(),
             missing: std::cell::RefCell::default(),
         };
-        let mut parts = vec![map.when(of_map, table)];
+        let mut parts = vec![map.when(of_map, table, is_shared)];
         if parts[0] != Predicate::Always(false) {
             let own = lower::lower(&rule.detection, &fields, &map.placeholders);
             parts.push(own.map_err(at_line)?);
@@ -148,26 +150,27 @@ pub fn share_placeholders(maps: &mut [FieldMap]) {
 }
 
 impl FieldMap {
-    /// Returns where a field of Sigma's taxonomy is in a table of this schema; nothing if the table lacks it.
-    pub fn field(&self, field: &str, table: &Schema) -> Option<FieldPath> {
-        self.find(field, table, None).into_iter().next()
+    /// Returns all names under which events in a table of this schema have a field of Sigma's taxonomy, the most certain ones
+    /// first; nothing if the table lacks it.
+    pub fn names(&self, field: &str, table: &Schema) -> Vec<FieldPath> {
+        self.found(field, table, None)
     }
 
-    /// Returns where a field is in the events of a rule's log source, in a table of this schema: by the name that the
-    /// source has for it, where it has one of its own. Of several sources in a table the first that has the field counts.
-    pub fn field_of(&self, field: &str, of: &LogSource, table: &Schema) -> Option<FieldPath> {
-        self.sources_of(of)
-            .into_iter()
-            .find_map(|source| self.find(field, table, Some(source)).into_iter().next())
-            .or_else(|| self.field(field, table))
-    }
-
-    /// Returns the fields that an alert's key is made of, in a table of this schema.
-    pub fn key_of(&self, table: &Schema) -> Vec<FieldPath> {
-        self.key
-            .iter()
-            .filter_map(|names| names.iter().find_map(|name| self.field(name, table)))
-            .collect()
+    /// Returns the same for the events of a rule's log source: by the names that its sources have for the field, where they have
+    /// names of their own.
+    pub fn names_of(&self, field: &str, of: &LogSource, table: &Schema) -> Vec<FieldPath> {
+        let mut all = Vec::new();
+        for source in self.sources_of(of) {
+            for path in self.found(field, table, Some(source)) {
+                if !all.contains(&path) {
+                    all.push(path);
+                }
+            }
+        }
+        match all.is_empty() {
+            true => self.names(field, table),
+            false => all,
+        }
     }
 }
 

@@ -327,6 +327,7 @@ async fn repeated(rule: &str, table: &str, cases: &[Case], wanted: u32) -> Resul
         location: lake.join(table),
         time: None,
         day_partition: None,
+        time_unit: None,
         on_null_time: None,
         on_bad_file: yagura_lake::table::OnProblem::Fail,
     })

@@ -205,6 +205,7 @@ async fn shipped_tables(set: &RuleSet) -> Result<Vec<Arc<Table>>> {
             name,
             time: None,
             day_partition: None,
+            time_unit: None,
             on_null_time: None,
             on_bad_file: OnProblem::Fail,
         });
@@ -286,6 +287,17 @@ impl Check {
         for problem in &load.problems {
             self.problem(problem.clone(), None, "syntax");
         }
+        for note in &load.notes {
+            self.found.push(Remarked {
+                file: note.file.clone(),
+                line: note.line,
+                level: Level::Warning,
+                check: "metadata",
+                rule: None,
+                key: note.key.clone(),
+                message: note.message.clone(),
+            });
+        }
         self.sigma_correlations(set);
         let mut placeholders = Placeholders::new();
         for map in &set.sigma.maps {
@@ -338,6 +350,15 @@ impl Check {
             .filter(|joined| joined.counts.is_none())
             .map(|joined| joined.id)
             .collect();
+        for note in placed.notes.iter().filter(|note| !note.rule.is_empty()) {
+            self.add(
+                &note.file,
+                &note.rule,
+                Level::Warning,
+                "correlation",
+                note.reason.clone(),
+            );
+        }
         for not_run in &placed.not_run {
             let known = load
                 .problems
@@ -375,7 +396,7 @@ impl Check {
         let lacks = [
             (
                 !has_id,
-                "has no `id`: it is known by its title, and loses its history when that changes",
+                "has no `id`: it is known by its title and content, and loses its history when one of them changes",
             ),
             (
                 !has_level,

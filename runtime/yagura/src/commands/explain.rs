@@ -299,6 +299,7 @@ impl Arguments {
             time: None,
             day_partition: None,
             // An event by itself may have no time.
+            time_unit: None,
             on_null_time: Some(OnProblem::Skip),
             on_bad_file: OnProblem::Fail,
         };

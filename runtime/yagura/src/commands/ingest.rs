@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use yagura_core::FieldPath;
-use yagura_lake::Location;
-use yagura_lake::ingest::{self, IngestOptions, IngestReport, ingest};
+use yagura_core::pack::without_controls;
+use yagura_core::{FieldPath, Timestamp};
+use yagura_lake::ingest::{self, IngestOptions, IngestReport, SHOWN, ingest};
+use yagura_lake::{Location, TimeBounds};
 
 use super::block_on;
+use crate::exit::INPUT;
 use crate::output::{count, number};
 use crate::progress;
 
@@ -28,23 +30,55 @@ pub(crate) struct Arguments {
     /// Form of the files, plain or compressed with gzip or zstd [default: told from each file's start]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Where an event keeps its time, as a dotted path [default: the usual names]
+    /// Where an event keeps its time, as a dotted path; the table keeps it [default: the usual names]
     #[arg(long, value_name = "PATH")]
     time_field: Option<FieldPath>,
     /// Shipped schema of a new table, for instance aws_cloudtrail [default: that of the table's name]
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
-    /// Write lines that are no events to this file and go on; without it the first one is an error
+    /// Append lines that are not events to this file [default: keep them below _rejected in the table]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    /// End at the first line that is not an event, or the first file that cannot be read
+    #[arg(long)]
+    strict: bool,
+    /// Ingest files once more that were ingested before: their events are then in the table twice
+    #[arg(long)]
+    again: bool,
+    /// Moments between which events are expected, such as 1990-01-01..2100-01-01: a number outside is not a time
+    #[arg(long, value_name = "FROM..TO", value_parser = bounds)]
+    time_bounds: Option<TimeBounds>,
     /// Files and directories of logs; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
 const AFTER_HELP: &str = "\
-Every event becomes one row with its source text in `raw`. The same command writes the same objects, so running it again
-doubles nothing. Events without a readable time are kept, counted and left out by rules.";
+Every event becomes one row with its source text in `raw`. A file is known by its content: what was ingested before is passed
+over and named, also under another name, compressed otherwise, in another folder, or as the beginning of a file that has grown.
+This holds after a kill, and for several ingests at once. --again ingests it once more.
+
+A line that is not an event is named and kept, and the others are ingested. In folders, hidden files and files that are not logs
+are passed over and named. Events without a readable time are kept, counted and left out by rules.
+
+Exit codes: 0 success; 3 a file or a line could not be read (not with --rejects, for lines), or the arguments are wrong.";
+
+/// Reads `FROM..TO`.
+fn bounds(text: &str) -> Result<TimeBounds, String> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        format!("{error}; write FROM..TO, such as 1990-01-01..2100-01-01")
+    };
+    let (from, to) = text
+        .split_once("..")
+        .ok_or_else(|| wrong(&"`..` is missing"))?;
+    let read = |text: &str| text.parse::<Timestamp>().map_err(|error| wrong(&error));
+    let (from, to) = (read(from)?, read(to)?);
+    if from < to {
+        Ok(TimeBounds { from, to })
+    } else {
+        Err(wrong(&"the end must be after the start"))
+    }
+}
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
@@ -67,6 +101,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     options.time_field = arguments.time_field;
     options.schema = arguments.schema;
     options.rejects = arguments.rejects.clone();
+    options.strict = arguments.strict;
+    options.again = arguments.again;
+    options.time_bounds = arguments.time_bounds;
     let bar = progress::bytes(0);
     let result = block_on(async {
         let report = ingest(options, &arguments.files, |now| {
@@ -80,55 +117,202 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     });
     bar.finish_and_clear();
     let report = result?;
-    tell(
-        &report,
-        &arguments.table,
-        &table,
-        arguments.rejects.as_ref(),
-        start,
-    )?;
-    Ok(0)
-}
-
-fn tell(
-    report: &IngestReport,
-    name: &str,
-    table: &Location,
-    rejects: Option<&PathBuf>,
-    start: Instant,
-) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "{name}: {} from {}, {}, {} of {} KiB under {table}",
+        "{}: {} from {}, {}, {} of {} KiB under {table}",
+        arguments.table,
         count(report.events, "event", "events"),
         count(report.files as u64, "file", "files"),
         count(report.columns as u64, "column", "columns"),
         count(report.written_files as u64, "object", "objects"),
         number(report.written_bytes.div_ceil(1024)),
     )?;
-    let mut err = io::stderr().lock();
-    for file in &report.empty_files {
-        writeln!(err, "warning: {file} holds no events")?;
-    }
-    if report.without_time > 0 {
-        writeln!(
-            err,
-            "warning: {} events have no readable time; they are kept, and rules leave them out (--time-field names where the time is)",
-            number(report.without_time)
-        )?;
-    }
-    if let (Some(rejects), true) = (rejects, report.rejected > 0) {
-        writeln!(
-            err,
-            "warning: {} lines are no events and went to {}",
-            number(report.rejected),
-            rejects.display()
-        )?;
-    }
+    let mut lines = Vec::new();
+    report_files(&report, &mut lines)?;
+    report_events(&report, &mut lines)?;
+    let is_complete = report_bad_lines(&report, arguments.rejects.as_deref(), &mut lines)?;
     for column in &report.widened {
-        writeln!(err, "note: column {column}, so that every value fits")?;
+        writeln!(lines, "note: column {column}, so that every value fits")?;
+    }
+    let mut err = io::stderr().lock();
+    // Values and names are written by others.
+    for line in String::from_utf8_lossy(&lines).lines() {
+        writeln!(err, "{}", without_controls(line))?;
     }
     writeln!(err, "done in {:.1} s", start.elapsed().as_secs_f64())?;
+    if is_complete && report.failed.is_empty() {
+        Ok(0)
+    } else {
+        Ok(INPUT)
+    }
+}
+
+/// Names the first of many, and says how many more there are.
+fn list(
+    err: &mut impl Write,
+    severity: &str,
+    what: &str,
+    names: &[impl std::fmt::Display],
+) -> io::Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<String> = names.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {} more", number(more as u64)),
+    };
+    writeln!(err, "{severity}: {what}: {}{more}", shown.join(", "))
+}
+
+fn report_files(report: &IngestReport, err: &mut impl Write) -> io::Result<()> {
+    for error in &report.failed {
+        writeln!(err, "error: {error}")?;
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            writeln!(err, "  caused by: {error}")?;
+            cause = error.source();
+        }
+    }
+    let before = report.ingested_before.len() as u64;
+    let what = format!(
+        "{} passed over, because all events are in the table (--again ingests once more)",
+        count(before, "file", "files")
+    );
+    list(err, "note", &what, &report.ingested_before)?;
+    let what = "only what is new was read of files that have grown";
+    list(err, "note", what, &report.grown)?;
+    let what = "these files begin like one that was ingested before but are shorter: if they are older copies of it, their last events are in the table twice now";
+    list(err, "warning", what, &report.shorter)?;
+    for name in report.empty_files.iter().take(SHOWN) {
+        writeln!(err, "warning: {name} holds no events")?;
+    }
+    if report.empty_files.len() > SHOWN {
+        let more = report.empty_files.len() - SHOWN;
+        writeln!(
+            err,
+            "warning: {} more files hold no events",
+            number(more as u64)
+        )?;
+    }
+    for (name, why) in report.passed_over.iter().take(SHOWN) {
+        writeln!(err, "warning: {name} was passed over: {why}")?;
+    }
+    if report.passed_over.len() > SHOWN {
+        let more = report.passed_over.len() - SHOWN;
+        writeln!(
+            err,
+            "warning: {} more files were passed over",
+            number(more as u64)
+        )?;
+    }
+    for (name, line) in report.incomplete.iter().take(SHOWN) {
+        writeln!(
+            err,
+            "warning: {name}, line {line}: the last event is not complete and was not ingested; ingest the file again once it is written to its end"
+        )?;
+    }
+    for (name, zeros) in report.zeros.iter().take(SHOWN) {
+        writeln!(
+            err,
+            "note: {name}: {} between events were passed over, as copytruncate leaves them",
+            count(*zeros, "zero byte", "zero bytes")
+        )?;
+    }
+    for (name, bytes) in report.trailing.iter().take(SHOWN) {
+        writeln!(
+            err,
+            "warning: {name}: {} behind the compressed data were not read; if events are among them, compress them as well",
+            count(*bytes, "byte", "bytes")
+        )?;
+    }
     Ok(())
+}
+
+fn report_events(report: &IngestReport, err: &mut impl Write) -> io::Result<()> {
+    let counts = &report.counts;
+    for (tally, one, many, rest) in [
+        (
+            &counts.without_time,
+            "event has no readable time",
+            "events have no readable time",
+            "they are kept, and rules leave them out (--time-field names where the time is)",
+        ),
+        (
+            &counts.in_future,
+            "event is more than a day in the future",
+            "events are more than a day in the future",
+            "check the clock, the zone and the time field of the source",
+        ),
+        (
+            &counts.before_1990,
+            "event is before 1990",
+            "events are before 1990",
+            "check the clock and the time field of the source",
+        ),
+        (
+            &counts.elsewhere,
+            "event has no readable time where the table has it",
+            "events have no readable time where the table has it",
+            "their time comes from a usual name",
+        ),
+        (
+            &counts.duplicate_keys,
+            "event has a key more than once",
+            "events have a key more than once",
+            "all values are kept: the first in its column, the others in `unmapped`",
+        ),
+        (
+            &counts.not_utf8,
+            "event has bytes that are not UTF-8",
+            "events have bytes that are not UTF-8",
+            "each such byte was replaced by U+FFFD",
+        ),
+    ] {
+        if let Some(first) = &tally.first {
+            let what = count(tally.count, one, many);
+            writeln!(err, "warning: {what}; {rest}; the first: {first}")?;
+        }
+    }
+    for names in report.alike.iter().take(SHOWN) {
+        writeln!(
+            err,
+            "warning: the columns {names} differ in case only: name the one that is meant exactly"
+        )?;
+    }
+    Ok(())
+}
+
+/// Names lines that are not events and says where they are; false unless a file was given for them.
+fn report_bad_lines(
+    report: &IngestReport,
+    rejects: Option<&Path>,
+    err: &mut impl Write,
+) -> io::Result<bool> {
+    if report.rejected == 0 {
+        return Ok(true);
+    }
+    let (what, them) = match report.rejected {
+        1 => ("1 line is not an event; it".to_owned(), "is"),
+        many => (
+            format!("{} lines are not events; they", number(many)),
+            "are",
+        ),
+    };
+    let (severity, place) = match rejects {
+        Some(file) => ("warning", format!("went to {}", file.display())),
+        None => (
+            "error",
+            format!(
+                "{them} kept in {} (--rejects FILE appends such lines to a file)",
+                report.kept.join(", ")
+            ),
+        ),
+    };
+    for line in &report.counts.bad_lines {
+        writeln!(err, "{severity}: {line}")?;
+    }
+    writeln!(err, "{severity}: {what} {place}")?;
+    Ok(rejects.is_some())
 }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use yagura_core::{TimeRange, Timestamp};
 use yagura_correlate::{Counters, Places};
 use yagura_engine::report::{Cause, Progress, SetAside};
+use yagura_engine::run::TableOutcome;
 use yagura_engine::{Hasher, RunInput, RunOptions, RunOutcome, run as engine_run};
 use yagura_host::Meter;
 use yagura_lake::table::Table;
@@ -74,8 +75,9 @@ pub(crate) struct Arguments {
 
 const AFTER_HELP: &str = "\
 Alerts go to stdout; everything else goes to stderr. The same events give the same bytes, whatever the number of
-partitions and the size of batches. Exit code 0 whether or not there are alerts; 2 if a rule's plugin failed on events,
-which are then named on stderr and were judged by all other rules.";
+partitions and the size of batches. Exit code 0 whether or not there are alerts; 2 if a rule could not evaluate events,
+which are then named on stderr and were evaluated by all other rules; 3 if objects or events of a table were skipped for
+all rules (`on_bad_file` and `on_null_time`), after the alerts of all others were printed.";
 
 pub(crate) fn name_and_url(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -200,19 +202,47 @@ impl Job {
             .map(|of| Arc::clone(&of.table))
             .collect();
         let unread = Hasher::default().fill(&tables, alerts.iter_mut()).await;
-        if let Some((_, error)) = unread.into_iter().next() {
-            return Err(error.into());
-        }
 
         let mut out = Shown(BufWriter::new(io::stdout().lock()));
         output::alerts(&mut out, &alerts, self.format)?;
         out.flush()?;
-        tell(&outcome, &counters, start)?;
-        if !outcome.set_aside.is_empty() {
-            return Ok(RULE);
+        for (_, error) in &unread {
+            writeln!(
+                io::stderr(),
+                "error: some events of alerts have no hash: {}",
+                causes(error)
+            )?;
         }
-        Ok(if outcome.tables.is_empty() { INPUT } else { 0 })
+        tell(&outcome, &counters, start)?;
+        if !unread.is_empty() || outcome.tables.is_empty() || outcome.tables.iter().any(has_skipped)
+        {
+            return Ok(INPUT);
+        }
+        Ok(if outcome.set_aside.is_empty() {
+            0
+        } else {
+            RULE
+        })
     }
+}
+
+/// Returns an error and its causes in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Says whether objects, events or values of a table were skipped for all rules.
+fn has_skipped(table: &TableOutcome) -> bool {
+    !table.bad_files.is_empty()
+        || table.null_times > 0
+        || table.odd_times.without.count > 0
+        || !table.converted.lost.is_empty()
 }
 
 /// Shows the live counters until the bar is finished.
@@ -250,19 +280,13 @@ fn tell(outcome: &RunOutcome, counters: &Counters, start: Instant) -> Result<()>
             table.table.files.len(),
             number(table.scanned),
         )?;
-        if table.null_times > 0 {
-            writeln!(
-                err,
-                "warning: {} of table `{}` have no usable time in `{}` and were not judged",
-                count(table.null_times, "row", "rows"),
-                table.table.name,
-                table.table.time
-            )?;
+        for warning in warnings(table) {
+            writeln!(err, "warning: {warning}")?;
         }
         for (file, reason) in &table.bad_files {
             writeln!(
                 err,
-                "warning: {file} was left out, it cannot be read: {reason}"
+                "error: {file} was skipped for all rules, because it cannot be read: {reason}"
             )?;
         }
     }
@@ -282,6 +306,9 @@ fn tell(outcome: &RunOutcome, counters: &Counters, start: Instant) -> Result<()>
         };
         writeln!(err, "warning: {rules} did not run: {reason}{ids}")?;
     }
+    for note in &outcome.notes {
+        writeln!(err, "warning: {note}")?;
+    }
     tell_set_aside(&mut err, outcome)?;
     tell_left_out(&mut err, counters)?;
     if outcome.tables.is_empty() {
@@ -292,6 +319,79 @@ fn tell(outcome: &RunOutcome, counters: &Counters, start: Instant) -> Result<()>
     }
     writeln!(err, "done in {:.1} s", start.elapsed().as_secs_f64())
         .context("cannot write to stderr")
+}
+
+/// Returns what a person should know of a table, besides objects that cannot be read.
+fn warnings(of: &TableOutcome) -> Vec<String> {
+    let table = &of.table;
+    let name = &table.name;
+    let mut warnings: Vec<String> = table
+        .notes
+        .iter()
+        .map(|note| format!("table `{name}`: {note}"))
+        .collect();
+    let example = |first: &Option<String>| {
+        let first = first.as_deref();
+        first.map_or_else(String::new, |first| format!(", for instance {first}"))
+    };
+    let empty = &table.passed_over.empty;
+    if empty.count > 0 {
+        warnings.push(format!(
+            "table `{name}`: {} of 0 bytes passed over{}",
+            count(empty.count, "object", "objects"),
+            example(&empty.first)
+        ));
+    }
+    let other = &table.passed_over.other;
+    if other.count > 0 {
+        warnings.push(format!(
+            "table `{name}`: {} passed over, because the name does not end in `.parquet`{}",
+            count(other.count, "object", "objects"),
+            example(&other.first)
+        ));
+    }
+    let odd = &of.odd_times;
+    let without = odd.without.count.max(of.null_times);
+    let kinds = [
+        (
+            without,
+            &odd.without,
+            format!(
+                "no usable time in `{}`, and no rule evaluates them",
+                table.time
+            ),
+        ),
+        (
+            odd.future.count,
+            &odd.future,
+            "a time more than a day ahead of the clock".to_owned(),
+        ),
+        (
+            odd.old.count,
+            &odd.old,
+            "a time before 1990, which is most likely wrong".to_owned(),
+        ),
+    ];
+    for (events, odd, what) in kinds {
+        if events == 0 {
+            continue;
+        }
+        let example = odd
+            .example
+            .as_ref()
+            .map_or_else(String::new, |(object, row, time)| {
+                let time = time.map_or_else(String::new, |time| format!(" ({time})"));
+                format!("; for instance row {row} of {object}{time}")
+            });
+        warnings.push(format!(
+            "{} of table `{name}` {} {what}{example}",
+            count(events, "event", "events"),
+            if events == 1 { "has" } else { "have" }
+        ));
+    }
+    warnings.extend(of.converted.messages(name));
+    warnings.extend(of.messages.iter().cloned());
+    warnings
 }
 
 /// Events of one rule that are told one by one.

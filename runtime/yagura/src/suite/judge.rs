@@ -214,6 +214,7 @@ impl Suite {
                     location: location.join(table),
                     time: None,
                     day_partition: None,
+                    time_unit: None,
                     on_null_time: None,
                     on_bad_file: OnProblem::Fail,
                 })

@@ -32,21 +32,34 @@ fn envelopes_are_opened_in_both_forms() {
     }
 }
 
+/// Options under which what is wrong ends nothing.
+fn lenient(lake: &Lake) -> IngestOptions {
+    IngestOptions {
+        strict: false,
+        ..lake.options("t")
+    }
+}
+
 #[test]
-fn wrong_lines_are_named_or_set_aside() {
+fn wrong_lines_are_named_and_kept_and_end_nothing() {
     let good = r#"{"time":1600000000}"#;
-    let cases: [(&[u8], &str); 8] = [
-        (b"{\"a\":tru}", "line 2, column 9: expected ident"),
-        (b"{\"a\":1", "--format json"),
-        (b"[1]", "expected an event, which is a JSON object"),
-        (b"[{}]", "--format json"),
-        (b"{\"a\":1} x", "trailing characters"),
-        (b"{\"a\":\"\xff\"}", "byte 0xff after 6 bytes"),
-        (b"plain text", "line 2, column 1: expected value"),
-        (b"{\"Records\":[{\"a\":1},2]}", "expected an event"),
+    let cases: [(&[u8], &str); 7] = [
+        (b"{\"a\":1", "line 2, column 1: the value that begins here"),
+        (b"[1]", "line 2, column 1: an event is a JSON object"),
+        (b"plain text", "line 2, column 1: an event is a JSON object"),
+        (b"{\"a\" 1}", "line 2, column 6: expected a colon"),
+        (
+            b"{\"a\":\"x}",
+            "line 2, column 6: the string that begins here is not closed",
+        ),
+        (
+            b"{\"Records\":[{\"a\":1},2]}",
+            "line 2, column 1: an event is",
+        ),
+        (b"7,\"a\":1}", "line 2, column 1: an event is"),
     ];
     for (line, said) in cases {
-        let content = [good.as_bytes(), b"\n", line, b"\n", good.as_bytes()].concat();
+        let content = [good.as_bytes(), b"\n", line, b"\n", good.as_bytes(), b"\n"].concat();
         let lake = Lake::new();
         let file = lake.file("input", &content);
         let options = IngestOptions {
@@ -57,22 +70,321 @@ fn wrong_lines_are_named_or_set_aside() {
             .run(options.clone(), std::slice::from_ref(&file))
             .unwrap_err();
         let message = error.to_string();
+        assert!(message.contains(said), "{message}");
         assert!(
-            message.contains(said) && message.contains("input"),
+            message.contains("input") && message.contains("--strict"),
             "{message}"
         );
-        assert!(message.contains("--rejects"), "{message}");
 
-        let rejects = lake.directory.path().join("rejects");
         let options = IngestOptions {
-            rejects: Some(rejects.clone()),
+            strict: false,
             ..options
         };
-        let report = lake.run(options, &[file]).unwrap();
+        let report = lake
+            .run(options.clone(), std::slice::from_ref(&file))
+            .unwrap();
         assert_eq!((report.events, report.rejected), (2, 1));
-        assert_eq!(std::fs::read(rejects).unwrap(), [line, b"\n"].concat());
+        assert!(report.counts.bad_lines[0].contains(said), "{report:?}");
+        let kept = std::fs::read(&report.kept[0]).unwrap();
+        assert_eq!(kept, [line, b"\n"].concat());
         assert_eq!(lake.stored("t").rows(), 2);
+        // Neither the events nor the line come again.
+        let report = lake
+            .run(options.clone(), std::slice::from_ref(&file))
+            .unwrap();
+        assert_eq!(
+            (report.events, report.rejected, report.ingested_before.len()),
+            (0, 0, 1)
+        );
+
+        let rejects = lake.file("rejects", "before\n");
+        let options = IngestOptions {
+            rejects: Some(rejects.clone()),
+            table: "u".to_owned(),
+            ..options
+        };
+        lake.run(options.clone(), std::slice::from_ref(&file))
+            .unwrap();
+        lake.run(options, &[file]).unwrap();
+        assert_eq!(
+            std::fs::read(rejects).unwrap(),
+            [b"before\n", line, b"\n"].concat()
+        );
     }
+}
+
+#[test]
+fn the_file_for_rejected_lines_is_not_read() {
+    let lake = Lake::new();
+    let file = lake.file("input", "{}\nbroken\n");
+    let by = |rejects: &Path| IngestOptions {
+        rejects: Some(rejects.to_owned()),
+        ..lenient(&lake)
+    };
+    let error = lake
+        .run(by(&file), std::slice::from_ref(&file))
+        .unwrap_err();
+    assert!(
+        matches!(error, IngestError::RejectsRead { .. }),
+        "{error:?}"
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), b"{}\nbroken\n");
+    let folder = lake.directory.path().to_owned();
+    for _ in 0..2 {
+        let report = lake
+            .run(by(&folder.join("bad")), &[folder.clone()])
+            .unwrap();
+        // The table, its ledger and its definition are no logs either.
+        assert!(
+            report
+                .passed_over
+                .iter()
+                .any(|(name, _)| name.ends_with("bad"))
+        );
+    }
+    assert_eq!(std::fs::read(folder.join("bad")).unwrap(), b"broken\n");
+    assert_eq!(lake.stored("t").rows(), 1);
+}
+
+#[test]
+fn several_events_of_a_line_are_read() {
+    let (a, b) = (
+        r#"{"timestamp":"2026-03-01T00:00:01Z","n":1}"#.to_owned(),
+        r#"{"timestamp":"2026-03-01T00:00:02Z","n":2}"#.to_owned(),
+    );
+    for content in [
+        format!("{a}{b}"),
+        format!("{a}{b}\n"),
+        format!("{a} {b}\n"),
+        format!("[{a},{b}]"),
+        format!("\0\0\0\0\0\0\0\0{a}\n{b}\n\0\0\0"),
+        format!("{a}\0\0\0{b}"),
+        format!("\u{feff}{a}\n\u{feff}{b}\n"),
+        format!("\u{1e}{a}\n\u{1e}{b}\n"),
+        format!("{a}\r\n{b}\r\n\u{1a}"),
+        format!("{a}\n{b}{}", " ".repeat(300_000)),
+        format!("{a}{b}{}", " ".repeat(300_000)),
+    ] {
+        for format in [Format::Auto, Format::Ndjson, Format::Json] {
+            let lake = Lake::new();
+            let file = lake.file("input", &content);
+            let options = IngestOptions {
+                format,
+                ..lake.options("t")
+            };
+            let report = lake.run(options, &[file]).unwrap();
+            assert_eq!(
+                report.zeros.is_empty(),
+                !content.contains('\0'),
+                "{content:?}"
+            );
+            check(&lake.stored("t"), &[a.clone(), b.clone()]);
+        }
+    }
+    let encode = |to_bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        format!("{a}\n{b}\n")
+            .encode_utf16()
+            .flat_map(to_bytes)
+            .collect()
+    };
+    for content in [
+        encode(u16::to_le_bytes),
+        encode(u16::to_be_bytes),
+        [b"\xff\xfe".to_vec(), encode(u16::to_le_bytes)].concat(),
+    ] {
+        let (_, stored) = Lake::new().ingested("t", content);
+        check(&stored, &[a.clone(), b.clone()]);
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf8_cost_no_event() {
+    let lake = Lake::new();
+    let file = lake.file(
+        "input",
+        b"{\"time\":1600000000,\"a\":\"x\xff\xfey\",\"b\":\"seen\"}\n{\"time\":1600000000}\n",
+    );
+    let report = lake.run(lake.options("t"), &[file]).unwrap();
+    assert_eq!((report.events, report.counts.not_utf8.count), (2, 1));
+    assert_eq!(report.counts.not_utf8.first.unwrap().line, 1);
+    let stored = lake.stored("t");
+    assert_eq!(stored.texts("a")[0].as_deref(), Some("x\u{fffd}\u{fffd}y"));
+    assert_eq!(stored.texts("b")[0].as_deref(), Some("seen"));
+}
+
+#[test]
+fn files_that_are_no_logs_are_named_and_hide_no_others() {
+    let lake = Lake::new();
+    let folder = lake.directory.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let good = r#"{"time":1600000000}"#;
+    for (name, content) in [
+        (".DS_Store", b"\0\0\0\x01Bud1".as_slice()),
+        ("a.json", good.as_bytes()),
+        ("b.png", b"\x89PNG\r\n\x1a\n"),
+        ("c.log", b"Mar  1 00:00:01 host sshd[1]: Failed\n"),
+        ("d.json", b"{\"time\":1600000001} {\"time\":1600000002}"),
+        ("e.csv", b"a,b\n1,2\n"),
+        ("f.lz4", b"\x04\x22\x4d\x18xxxx"),
+    ] {
+        std::fs::write(folder.join(name), content).unwrap();
+    }
+    let explicit = lake.file("x.csv", "a,b\n1,2\n");
+    let files = [explicit, lake.directory.path().join("missing"), folder];
+    let report = lake.run(lenient(&lake), &files).unwrap();
+    assert_eq!(report.events, 3);
+    let names: Vec<_> = report
+        .passed_over
+        .iter()
+        .map(|(name, why)| format!("{}: {why}", name.rsplit('/').next().unwrap()))
+        .collect();
+    assert!(names[0] == ".DS_Store: hidden", "{names:?}");
+    assert!(
+        names[1].starts_with("b.png: a PNG image: leave it out"),
+        "{names:?}"
+    );
+    assert!(
+        names[2].starts_with("c.log: a syslog: write each"),
+        "{names:?}"
+    );
+    assert!(
+        names[3].starts_with("e.csv: a table such as CSV"),
+        "{names:?}"
+    );
+    assert!(
+        names[4].starts_with("f.lz4: compressed with LZ4: decompress"),
+        "{names:?}"
+    );
+    let failed: Vec<_> = report.failed.iter().map(ToString::to_string).collect();
+    assert_eq!(failed.len(), 2);
+    assert!(failed[0].contains("missing"), "{failed:?}");
+    assert!(
+        failed[1].contains("x.csv` is not JSON but a table"),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn what_stands_behind_compressed_data_is_counted() {
+    let lake = Lake::new();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+    encoder.write_all(b"{\"time\":1600000000}\n").unwrap();
+    let gzip = encoder.finish().unwrap();
+    let files = [
+        lake.file("padded", [gzip.as_slice(), &[0; 512]].concat()),
+        lake.file("trailing", [gzip.as_slice(), b"\0\0x"].concat()),
+    ];
+    let report = lake
+        .run(
+            IngestOptions {
+                again: true,
+                ..lake.options("t")
+            },
+            &files,
+        )
+        .unwrap();
+    assert_eq!(report.events, 2);
+    assert_eq!(report.trailing.len(), 1);
+    assert_eq!(report.trailing[0].1, 1);
+}
+
+#[test]
+fn keys_that_an_event_has_twice_keep_all_values() {
+    let event = r#"{"time":1600000000,"u":"first","o":{"u":"a","u":"b"},"u":"last","u":"last"}"#;
+    let (report, stored) = Lake::new().ingested("t", event);
+    assert_eq!(report.counts.duplicate_keys.count, 1);
+    assert_eq!(report.counts.duplicate_keys.first.unwrap().value, "u");
+    assert_eq!(stored.texts("u")[0].as_deref(), Some("first"));
+    assert_eq!(
+        stored.texts(UNMAPPED_COLUMN)[0].as_deref(),
+        Some(r#"{"u":"last","u":"last"}"#)
+    );
+    assert_eq!(
+        stored.texts("o")[0].as_deref(),
+        Some(r#"{"u":"a","u":"b"}"#)
+    );
+
+    let nested = r#"{"eventTime":"2023-07-10T11:42:36Z","eventName":"A","userIdentity":{"userName":"a","userName":"b"},"eventName":"B"}"#;
+    let (report, stored) = Lake::new().ingested("aws_cloudtrail", nested);
+    assert_eq!(report.counts.duplicate_keys.count, 1);
+    assert_eq!(stored.texts("user_name")[0].as_deref(), Some("a"));
+    assert_eq!(stored.texts("event_name")[0].as_deref(), Some("A"));
+    assert_eq!(
+        stored.texts(UNMAPPED_COLUMN)[0].as_deref(),
+        Some(r#"{"userIdentity":{"userName":"a","userName":"b"},"eventName":"B"}"#)
+    );
+}
+
+#[test]
+fn columns_that_differ_in_case_only_are_named() {
+    let lake = Lake::new();
+    let first = lake.file("1", r#"{"time":1600000000,"user":"a","User":"b","x":1}"#);
+    let report = lake.run(lake.options("t"), &[first]).unwrap();
+    assert_eq!(report.alike, ["user, User"]);
+    let second = lake.file("2", r#"{"time":1600000001,"user":"a"}"#);
+    let report = lake.run(lake.options("t"), &[second]).unwrap();
+    assert_eq!(report.alike, [] as [String; 0]);
+}
+
+#[test]
+fn a_time_field_that_no_event_has_is_an_error_and_is_not_kept() {
+    let lake = Lake::new();
+    let file = lake.file(
+        "input",
+        r#"{"time":1600000000,"observed":"2021-01-01T00:00:00Z"}"#,
+    );
+    let by = |field: &str| IngestOptions {
+        time_field: Some(field.parse().unwrap()),
+        ..lenient(&lake)
+    };
+    let error = lake
+        .run(by("observd"), std::slice::from_ref(&file))
+        .unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("did you mean `observed`"), "{message}");
+    assert!(!lake.directory.path().join("lake/t/_table.json").exists());
+    lake.run(by("observed"), &[file]).unwrap();
+    assert!(
+        lake.stored("t")
+            .files
+            .keys()
+            .all(|path| path.contains("2021-01-01"))
+    );
+    let more = lake.file("more", r#"{"time":1600000000,"n":2}"#);
+    let error = lake.run(by("nothing"), &[more]).unwrap_err();
+    assert!(
+        matches!(error, IngestError::NoTimeField { .. }),
+        "{error:?}"
+    );
+    let stored = lake.stored("t");
+    assert_eq!(stored.definition.time_paths, ["observed".parse().unwrap()]);
+    assert_eq!(stored.rows(), 1);
+}
+
+#[test]
+fn events_whose_time_deserves_a_look_are_counted_with_the_first() {
+    let lake = Lake::new();
+    let lines = [
+        r#"{"seen":"2026-03-01T00:00:00Z"}"#,
+        r#"{"seen":"9000-01-01T00:00:00Z","n":2}"#,
+        r#"{"seen":"1985-01-01T00:00:00Z","n":3}"#,
+        r#"{"seen":0,"n":4}"#,
+        r#"{"time":"2026-03-01T00:00:00Z","n":5}"#,
+        r#"{"seen":"9001-01-01T00:00:00Z","n":6}"#,
+    ];
+    let file = lake.file("input", lines.join("\n"));
+    let options = IngestOptions {
+        time_field: Some("seen".parse().unwrap()),
+        ..lenient(&lake)
+    };
+    let counts = lake.run(options, &[file]).unwrap().counts;
+    let tally = |tally: &Tally| (tally.count, tally.first.as_ref().unwrap().line);
+    assert_eq!(tally(&counts.in_future), (2, 2));
+    assert_eq!(tally(&counts.before_1990), (1, 3));
+    assert_eq!(tally(&counts.without_time), (1, 4));
+    assert_eq!(tally(&counts.elsewhere), (1, 5));
+    assert!(counts.in_future.first.unwrap().value.contains("9000"));
+    assert_eq!(counts.without_time.first.unwrap().value, "0 is not a time");
 }
 
 #[test]
@@ -112,6 +424,21 @@ fn broken_files_are_named() {
     let json = lake.file("json", "[{\"a\":1},\n{\"b\":}]");
     let error = lake.run(lake.options("t"), &[json]).unwrap_err();
     assert!(error.to_string().contains("line 2, column 6"), "{error}");
+    // What could be read stays, and comes once.
+    let cut = lake.file("cut", &gzip[..gzip.len() - 1_000]);
+    let report = lake.run(lenient(&lake), &[cut]).unwrap();
+    assert!(
+        report.events > 1_900 && report.failed.len() == 1,
+        "{report:?}"
+    );
+    let again = lake
+        .run(lenient(&lake), &[lake.directory.path().join("cut")])
+        .unwrap();
+    assert_eq!((again.events, again.failed.len()), (0, 1));
+    let whole = lake.file("whole", &gzip);
+    let report = lake.run(lenient(&lake), &[whole]).unwrap();
+    assert_eq!(report.grown.len(), 1);
+    assert_eq!(lake.stored("t").rows(), 2_000);
     let error = lake
         .run(lake.options("t"), &["missing".into()])
         .unwrap_err();

@@ -19,8 +19,8 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Reads an address: `10.1.2.3`, `fe80::1`, also with a zone (`fe80::1%eth0`), with brackets (`[fe80::1]`), and with a
-    /// port (`10.1.2.3:443`, `[fe80::1]:443`).
+    /// Reads an address: `10.1.2.3`, `fe80::1`, also with a zone (`fe80::1%eth0`) and in brackets (`[fe80::1]`). With a port
+    /// behind it, it is the name of a service and not an address.
     pub(super) fn read(text: &str) -> Option<Self> {
         // Most texts are not addresses, and say so at once.
         let is_possible = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'[');
@@ -53,19 +53,10 @@ fn unusual(text: &str) -> Option<IpAddr> {
             .filter(|_| is_zone)
             .map(IpAddr::V6)
     };
-    let is_port = |port: &str| port.parse::<u16>().is_ok();
-    if let Some(rest) = text.strip_prefix('[') {
-        let (address, rest) = rest.split_once(']')?;
-        let is_end = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
-        return with_zone(address).filter(|_| is_end);
+    match text.strip_prefix('[') {
+        Some(rest) => with_zone(rest.strip_suffix(']')?),
+        None => with_zone(text),
     }
-    if let Some((address, port)) = text.split_once(':')
-        && is_port(port)
-        && let Ok(address) = address.parse()
-    {
-        return Some(IpAddr::V4(address));
-    }
-    with_zone(text)
 }
 
 /// Returns a rule's network in one form: one of IPv6 that stands for one of IPv4 is that one.
@@ -173,15 +164,14 @@ mod tests {
             "0:0:0:0:0:ffff:10.1.2.3",
             "::ffff:10.1.2.3%eth0",
             "[::ffff:10.1.2.3]",
-            "[::ffff:10.1.2.3%4]:445",
-            "10.1.2.3:443",
+            "[::ffff:10.1.2.3%4]",
         ];
         let local = [
             "fe80::1",
             "FE80::1%eth0",
             "fe80::1%12",
             "[fe80::1]",
-            "[fe80::1%en0]:443",
+            "[fe80::1%en0]",
         ];
         let neither = [
             "",
@@ -194,8 +184,8 @@ mod tests {
             "[fe80::1",
             "fe80::1]",
             "[fe80::1]x",
-            "[fe80::1]:99999",
-            "10.1.2.3:",
+            "[fe80::1]:443",
+            "10.1.2.3:80",
             "10.1.2.3:x",
             "10.1.2.3/8",
             "010.1.2.3",

@@ -92,11 +92,13 @@ pub(super) fn top_value<'a>(text: &'a str, key: &str) -> Option<(usize, &'a str)
 pub(super) fn prepared(text: &str) -> String {
     let mut prepared = String::with_capacity(text.len() + 64);
     let is_free = !text.contains(MARK);
-    let mut is_detection = false;
+    // One that is written in braces, as JSON is, has no key at the top of a line.
+    let is_flow = text.trim_start().starts_with('{');
+    let mut is_detection = is_flow;
     for line in text.lines() {
         let is_top =
             line.starts_with(|first: char| !first.is_whitespace() && !matches!(first, '#' | '-'));
-        if is_top {
+        if is_top && !is_flow {
             is_detection = line.starts_with("detection") || line.starts_with("filter");
         }
         if is_detection && is_free {
@@ -130,25 +132,29 @@ fn quote(line: &str, prepared: &mut String) {
 }
 
 fn mark_numbers(line: &str, prepared: &mut String) {
-    let is_border =
-        |letter: char| letter.is_whitespace() || matches!(letter, ',' | '[' | ']' | '{' | '}');
-    let mut rest = line;
-    while !rest.is_empty() {
-        let end = rest.find(is_border).unwrap_or(rest.len());
-        let (word, behind) = rest.split_at(end);
-        let is_last = behind
-            .trim_start()
-            .chars()
-            .next()
-            .is_none_or(|next| matches!(next, ',' | ']' | '}' | '#'));
+    let mut word = 0;
+    let mut before = ' ';
+    let mut flush = |word: &str, behind: &str| {
+        let next = behind.trim_start().chars().next();
+        let is_last = next.is_none_or(|next| matches!(next, ',' | ']' | '}' | '#'));
         if is_last && is_double(word) {
             prepared.push(MARK);
         }
         prepared.push_str(word);
-        let border = behind.chars().next().map_or(0, char::len_utf8);
-        prepared.push_str(&behind[..border]);
-        rest = &behind[border..];
+    };
+    for (at, letter) in line.char_indices() {
+        // In JSON a value may stand right behind the colon of its key.
+        let is_border = letter.is_whitespace()
+            || matches!(letter, ',' | '[' | ']' | '{' | '}')
+            || (letter == ':' && matches!(before, '"' | '\''));
+        if is_border {
+            flush(&line[word..at], &line[at..]);
+            word = at + letter.len_utf8();
+            flush(&line[at..word], "");
+        }
+        before = letter;
     }
+    flush(&line[word..], "");
 }
 
 /// Says whether the parser reads a word as a double, or as an integer that is too long for it.
@@ -239,12 +245,17 @@ mod tests {
             ("  a: 2.5 foo", "  a: 2.5 foo"),
             ("  2.5: foo", "  2.5: foo"),
             ("  a: .inf", "  a: .inf"),
+            ("  {\"a\":2.5,\"b\": 3.5}", "  {\"a\":!2.5,\"b\": !3.5}"),
         ] {
             assert_eq!(marked(line), want);
         }
         assert_eq!(
             prepared("level: 2.5\ntags:\n  - 2.5\n"),
             "level: '2.5'\ntags:\n  - 2.5\n"
+        );
+        assert_eq!(
+            prepared("{\"detection\": {\"a\":2.5}}").replace(MARK, "!"),
+            "{\"detection\": {\"a\":!2.5}}\n"
         );
         assert_eq!(without_marks("2.5"), None);
         assert_eq!(

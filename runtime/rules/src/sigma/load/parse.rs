@@ -10,7 +10,7 @@ use rsigma_parser::{
 use yagura_core::correlation::Condition;
 use yagura_core::names::{did_you_mean, slip_of};
 
-use super::documents::{Document, documents, prepared, top_value};
+use super::documents::{Document, documents, prepared, top_value, without_marks};
 use super::identity;
 use super::{Count, Load, Problem, SigmaCorrelation, SigmaFilter, SigmaSource};
 
@@ -126,7 +126,8 @@ fn parse_document(file: &Path, document: Document) -> Load {
 fn add(place: Place<'_>, read: SigmaCollection, count: Option<Count>, load: &mut Load) {
     let file = || place.file.to_owned();
     let line = place.line;
-    for rule in read.rules {
+    for mut rule in read.rules {
+        unmark(&mut rule.title, &mut rule.description);
         if !place.fits(&rule.title, &rule.detection.conditions, load) {
             continue;
         }
@@ -147,7 +148,8 @@ fn add(place: Place<'_>, read: SigmaCollection, count: Option<Count>, load: &mut
             load.filters.push(SigmaFilter { rule, file: file() });
         }
     }
-    for rule in read.correlations {
+    for mut rule in read.correlations {
+        unmark(&mut rule.title, &mut rule.description);
         let condition = match &rule.condition {
             CorrelationCondition::Extended(whole) => std::slice::from_ref(whole),
             CorrelationCondition::Threshold { .. } => &[],
@@ -162,6 +164,15 @@ fn add(place: Place<'_>, read: SigmaCollection, count: Option<Count>, load: &mut
             file: file(),
             line,
         });
+    }
+}
+
+/// Takes marks out of what people read; in a document that is written in braces they may have come there.
+fn unmark(title: &mut String, description: &mut Option<String>) {
+    for text in std::iter::once(title).chain(description.as_mut()) {
+        if let Some((clean, _)) = without_marks(text) {
+            *text = clean;
+        }
     }
 }
 

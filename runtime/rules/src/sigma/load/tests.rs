@@ -323,6 +323,14 @@ fn two_rules_are_never_one() {
             "{problems:?}"
         );
     }
+    for (one, other) in [("x", "x.lab"), ("x.lab", "x")] {
+        let (rules, problems) = read(&[
+            ("a.yml", rule("One", one, "1")),
+            ("b.yml", rule("Two", other, "2")),
+        ]);
+        assert_eq!((rules, problems.len()), (1, 1), "{one} {other}");
+        assert!(problems[0].contains("is too near the id"), "{problems:?}");
+    }
     let many = format!("{}---\n{}", rule("One", "x", "1"), rule("Two", "x", "2"));
     let (rules, problems) = read(&[("a.yml", many)]);
     assert_eq!(rules, 1);

@@ -93,7 +93,7 @@ fn values_of(
             wrong(
                 key,
                 format!(
-                    "has the placeholder `%{name}%`, which has no values here{hint}; give them under [placeholders] in a field map (--field-map)"
+                    "the placeholder `%{name}%` has no values here{hint}; give them under [placeholders] in a field map (--field-map)"
                 ),
             )
         }
@@ -220,11 +220,8 @@ mod tests {
     #[test]
     fn what_cannot_be_expanded_is_an_error() {
         for (text, reason) in [
-            (
-                "%usr%",
-                "`%usr%`, which has no values here; did you mean `user`?",
-            ),
-            ("%empty%", "`%empty%`, which has no values here"),
+            ("%usr%", "`%usr%` has no values here; did you mean `user`?"),
+            ("%empty%", "`%empty%` has no values here"),
             (
                 "%many%%many%",
                 "to 10201 values or more, and 10000 is the maximum",

@@ -1,0 +1,328 @@
+//! The ledger beside a table: which sources are in it, written in one step with the objects that hold their events.
+//!
+//! ```text
+//! lock ─▶ read what others wrote ─▶ pending: objects and entries ─▶ objects ─▶ entries ─▶ pending removed ─▶ unlock
+//! ```
+//!
+//! A process that dies in between leaves `pending`. The next one finds which of its objects are there, and takes exactly
+//! these into the ledger. So a repeated ingest neither loses nor doubles an event, whatever its files are by then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutPayload};
+
+use super::IngestError;
+use super::encode::EncodedFile;
+use super::known::{Entry, Known};
+use crate::lock::TableLock;
+use crate::{LakeError, Location};
+
+/// Folder of the ledger below the table. Readers of Parquet skip names that begin with `_`.
+const FOLDER: &str = "_ingested";
+const LOCK: &str = "_ingested/lock";
+const PENDING: &str = "_ingested/pending.txt";
+const FIRST_LINE: &str = "yagura ingested 1";
+/// So many files of one size are joined into one.
+const FILES_OF_A_SIZE: usize = 16;
+
+/// The ledger as this process knows it.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    table: Location,
+    /// Files that were read, with their sizes.
+    files: BTreeMap<String, u64>,
+    known: Arc<Known>,
+}
+
+/// The objects and entries of one step.
+pub(crate) struct Commit<'c> {
+    pub(crate) parts: &'c [Part],
+    pub(crate) objects: Vec<EncodedFile>,
+}
+
+/// A stretch of a source whose events are written together.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    /// Where it begins.
+    pub(crate) from: u64,
+    /// The source up to its end.
+    pub(crate) entry: Entry,
+    /// The first bytes of the source.
+    pub(crate) start: Vec<u8>,
+}
+
+/// Entries that another process wrote since.
+pub(crate) type News = Vec<Entry>;
+
+impl Ledger {
+    /// Reads the ledger of a table.
+    pub(crate) async fn read(table: &Location) -> Result<Self, LakeError> {
+        let mut ledger = Self {
+            table: table.clone(),
+            files: BTreeMap::new(),
+            known: Arc::default(),
+        };
+        if ledger.refresh().await? {
+            // Somebody may be at work: what they left is looked at when they are gone.
+            let lock = TableLock::take(table, LOCK).await?;
+            let recovered = ledger.recover().await;
+            lock.release().await;
+            recovered?;
+        }
+        Ok(ledger)
+    }
+
+    /// Returns what is known of the table's sources.
+    pub(crate) fn known(&self) -> &Arc<Known> {
+        &self.known
+    }
+
+    /// Returns the number of the file that the next commit writes.
+    pub(crate) fn next_number(&self) -> u64 {
+        let last = self.files.keys().filter_map(|name| number(name)).max();
+        last.unwrap_or_default() + 1
+    }
+
+    /// Writes objects and entries, unless `is_overtaken` says that others wrote of the same sources meanwhile; then it returns false
+    /// and has written nothing. `prepare` runs before the objects are written.
+    pub(crate) async fn commit(
+        &mut self,
+        commit: Commit<'_>,
+        is_overtaken: impl FnOnce(News) -> bool,
+        prepare: impl Future<Output = Result<(), IngestError>>,
+    ) -> Result<bool, IngestError> {
+        let lock = TableLock::take(&self.table, LOCK).await?;
+        let done = self.commit_locked(commit, is_overtaken, prepare).await;
+        lock.release().await;
+        done
+    }
+
+    async fn commit_locked(
+        &mut self,
+        commit: Commit<'_>,
+        is_overtaken: impl FnOnce(News) -> bool,
+        prepare: impl Future<Output = Result<(), IngestError>>,
+    ) -> Result<bool, IngestError> {
+        let mut news = self.read_new().await?.0;
+        news.extend(self.recover().await?);
+        if is_overtaken(news) {
+            return Ok(false);
+        }
+        prepare.await?;
+        let mut pending = format!("{FIRST_LINE}\n");
+        for object in &commit.objects {
+            pending.push_str(&format!("object {}\n", object.path));
+        }
+        for part in commit.parts {
+            pending.push_str(&format!("from {} {}\n", part.from, part.entry.to_line()));
+        }
+        self.put(PENDING, pending.into()).await?;
+        for object in commit.objects {
+            self.put(&object.path, object.bytes.into()).await?;
+        }
+        let entries: Vec<Entry> = commit.parts.iter().map(|part| part.entry.clone()).collect();
+        self.append(&entries).await?;
+        self.remove(PENDING).await?;
+        self.join_files().await?;
+        Ok(true)
+    }
+
+    /// Reads the files that are new and says whether a process left, or is at, its work.
+    async fn refresh(&mut self) -> Result<bool, LakeError> {
+        Ok(self.read_new().await?.1)
+    }
+
+    /// Reads the files that are new, and returns the entries that are, and whether there is pending work.
+    async fn read_new(&mut self) -> Result<(News, bool), LakeError> {
+        let folder = self.table.join(FOLDER);
+        let listed: Result<Vec<_>, StoreError> =
+            folder.store.list(Some(&folder.prefix)).try_collect().await;
+        let listed = listed.map_err(|source| LakeError::Read {
+            object: folder.to_string(),
+            source,
+        })?;
+        let mut news = Vec::new();
+        let mut is_pending = false;
+        for meta in listed {
+            let name = meta.location.filename().unwrap_or_default().to_owned();
+            is_pending |= PENDING.ends_with(&name);
+            if number(&name).is_none() || self.files.contains_key(&name) {
+                continue;
+            }
+            // It may have been joined to others since.
+            if let Some(text) = self.text(&meta.location).await? {
+                let lines = text
+                    .strip_prefix(FIRST_LINE)
+                    .map(|rest| rest.trim().lines());
+                let Some(lines) = lines else {
+                    return Err(
+                        self.damaged(&meta.location, "its first line is not that of a ledger")
+                    );
+                };
+                for line in lines {
+                    let entry = Entry::of_line(line).ok_or_else(|| {
+                        self.damaged(&meta.location, "it has a line that is not an entry")
+                    })?;
+                    if Arc::make_mut(&mut self.known).insert(entry.clone()) {
+                        news.push(entry);
+                    }
+                }
+                self.files.insert(name, text.len() as u64);
+            }
+        }
+        Ok((news, is_pending))
+    }
+
+    /// Takes in what a process that died left of its work. Needs the lock.
+    async fn recover(&mut self) -> Result<News, LakeError> {
+        let pending = self.table.join(PENDING);
+        let Some(text) = self.text(&pending.prefix).await? else {
+            return Ok(Vec::new());
+        };
+        let (mut objects, mut parts) = (Vec::new(), Vec::new());
+        for line in text.lines().skip(1) {
+            if let Some(path) = line.strip_prefix("object ") {
+                objects.push(path.to_owned());
+                continue;
+            }
+            let part = line.strip_prefix("from ").and_then(|rest| {
+                let (from, line) = rest.split_once(' ')?;
+                Some((from.parse::<u64>().ok()?, Entry::of_line(line)?))
+            });
+            let wrong = || self.damaged(&pending.prefix, "it has a line that is not an entry");
+            parts.push(part.ok_or_else(wrong)?);
+        }
+        let mut days = BTreeSet::new();
+        let mut there = 0;
+        for path in &objects {
+            let object = self.table.join(path);
+            match object.store.head(&object.prefix).await {
+                Ok(_) => {
+                    there += 1;
+                    days.insert(super::encode::day_of(path).to_owned());
+                }
+                Err(StoreError::NotFound { .. }) => {}
+                Err(source) => {
+                    return Err(LakeError::Read {
+                        object: object.to_string(),
+                        source,
+                    });
+                }
+            }
+        }
+        let news: Vec<Entry> = match there {
+            there if there == objects.len() => parts.into_iter().map(|(_, entry)| entry).collect(),
+            0 => Vec::new(),
+            _ => {
+                let of_days = |(from, entry)| Entry {
+                    part: Some((from, days.clone())),
+                    ..entry
+                };
+                parts.into_iter().map(of_days).collect()
+            }
+        };
+        if !news.is_empty() {
+            self.append(&news).await?;
+        }
+        self.remove(PENDING).await?;
+        Ok(news)
+    }
+
+    /// Writes entries as a file of their own.
+    async fn append(&mut self, entries: &[Entry]) -> Result<(), LakeError> {
+        let lines: Vec<String> = entries.iter().map(Entry::to_line).collect();
+        for entry in entries {
+            Arc::make_mut(&mut self.known).insert(entry.clone());
+        }
+        self.write_file(lines).await
+    }
+
+    async fn write_file(&mut self, mut lines: Vec<String>) -> Result<(), LakeError> {
+        lines.insert(0, FIRST_LINE.to_owned());
+        let text = lines.join("\n") + "\n";
+        let name = format!("{:010}.txt", self.next_number());
+        let size = text.len() as u64;
+        self.put(&format!("{FOLDER}/{name}"), text.into()).await?;
+        self.files.insert(name, size);
+        Ok(())
+    }
+
+    /// Joins files, so that there are few of each size and reading them stays cheap.
+    async fn join_files(&mut self) -> Result<(), LakeError> {
+        let mut by_size: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for (name, size) in &self.files {
+            let size = (size / 2_048).max(1).ilog(FILES_OF_A_SIZE as u64);
+            by_size.entry(size).or_default().push(name.clone());
+        }
+        let Some(joined) = by_size
+            .into_values()
+            .find(|names| names.len() >= FILES_OF_A_SIZE)
+        else {
+            return Ok(());
+        };
+        let mut lines = BTreeSet::new();
+        for name in &joined {
+            let object = self.table.join(FOLDER).join(name);
+            let text = self.text(&object.prefix).await?.unwrap_or_default();
+            lines.extend(text.lines().skip(1).map(str::to_owned));
+        }
+        // The parts go after the whole is there.
+        self.write_file(lines.into_iter().collect()).await?;
+        for name in joined {
+            self.remove(&format!("{FOLDER}/{name}")).await?;
+            self.files.remove(&name);
+        }
+        Ok(())
+    }
+
+    async fn text(&self, path: &Path) -> Result<Option<String>, LakeError> {
+        let unreadable = |source| LakeError::Read {
+            object: self.table.name_of(path),
+            source,
+        };
+        let answer = match self.table.store.get(path).await {
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            other => other.map_err(unreadable)?,
+        };
+        let bytes = answer.bytes().await.map_err(unreadable)?;
+        match String::from_utf8(bytes.into()) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(self.damaged(path, "it is not text")),
+        }
+    }
+
+    fn damaged(&self, path: &Path, reason: &str) -> LakeError {
+        LakeError::BadLedger {
+            object: self.table.name_of(path),
+            reason: reason.to_owned(),
+        }
+    }
+
+    async fn put(&self, path: &str, payload: PutPayload) -> Result<(), LakeError> {
+        let object = self.table.join(path);
+        let put = object.store.put(&object.prefix, payload).await;
+        put.map(drop).map_err(|source| LakeError::Write {
+            object: object.to_string(),
+            source,
+        })
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), LakeError> {
+        let object = self.table.join(path);
+        match object.store.delete(&object.prefix).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(source) => Err(LakeError::Write {
+                object: object.to_string(),
+                source,
+            }),
+        }
+    }
+}
+
+/// Returns the number of a file of the ledger.
+fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(".txt")?.parse().ok()
+}

@@ -1,0 +1,373 @@
+//! Compression taken off: members of gzip and frames of zstd, one after another, and what stands behind them.
+
+use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::bufread::GzDecoder;
+
+/// A reader whose next bytes can be looked at before they are read.
+pub(crate) struct Ahead<R> {
+    front: Vec<u8>,
+    used: usize,
+    inner: R,
+}
+
+impl<R: BufRead> Ahead<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Self {
+            front: Vec::new(),
+            used: 0,
+            inner,
+        }
+    }
+
+    /// Returns the next bytes, `count` of them unless the end comes before. A fault behind the first byte is met again when
+    /// the bytes before it are read.
+    pub(crate) fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
+        if self.used > 0 {
+            self.front.drain(..self.used);
+            self.used = 0;
+        }
+        let missing = count.saturating_sub(self.front.len());
+        let read = (&mut self.inner)
+            .take(missing as u64)
+            .read_to_end(&mut self.front);
+        match read {
+            Err(error) if self.front.is_empty() => Err(error),
+            _ => Ok(&self.front),
+        }
+    }
+}
+
+impl<R: BufRead> Read for Ahead<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let count = available.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&available[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Ahead<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.used < self.front.len() {
+            return Ok(&self.front[self.used..]);
+        }
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        let of_front = count.min(self.front.len() - self.used);
+        self.used += of_front;
+        if self.used == self.front.len() {
+            self.front = Vec::new();
+            self.used = 0;
+        }
+        self.inner.consume(count - of_front);
+    }
+}
+
+/// How bytes are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Gzip,
+    Zstd,
+}
+
+impl Packing {
+    /// Recognises the compression by the first bytes. A skippable frame, which pzstd writes first, is zstd.
+    pub(crate) fn of(start: &[u8]) -> Option<Self> {
+        match start {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
+type Packed = Ahead<Box<dyn BufRead>>;
+
+enum Decoder {
+    Gzip(GzDecoder<Packed>),
+    Zstd(zstd::Decoder<'static, Packed>),
+}
+
+/// Decompressed bytes. Zeros behind a member or frame are padding, as on tapes; anything else ends the reading and is counted.
+pub(crate) struct Unpacked {
+    /// Nothing once the end was met.
+    decoder: Option<Decoder>,
+    /// Bytes behind the compressed data that are neither padding nor compressed.
+    trailing: Arc<AtomicU64>,
+}
+
+impl Unpacked {
+    pub(crate) fn new(
+        packing: Packing,
+        bytes: Packed,
+        trailing: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            decoder: Some(Decoder::new(packing, bytes)?),
+            trailing,
+        })
+    }
+
+    /// Begins the member or frame that follows, if there is one.
+    fn next_part(&self, mut bytes: Packed) -> io::Result<Option<Decoder>> {
+        loop {
+            let available = bytes.fill_buf()?;
+            let zeros = available.iter().take_while(|byte| **byte == 0).count();
+            if zeros == 0 {
+                break;
+            }
+            bytes.consume(zeros);
+        }
+        match bytes.peek(4)? {
+            [] => Ok(None),
+            start => match Packing::of(start) {
+                Some(packing) => Decoder::new(packing, bytes).map(Some),
+                None => {
+                    let count = io::copy(&mut bytes, &mut io::sink())?;
+                    self.trailing.fetch_add(count, Ordering::Relaxed);
+                    Ok(None)
+                }
+            },
+        }
+    }
+}
+
+impl Decoder {
+    fn new(packing: Packing, bytes: Packed) -> io::Result<Self> {
+        Ok(match packing {
+            Packing::Gzip => Self::Gzip(GzDecoder::new(bytes)),
+            Packing::Zstd => Self::Zstd(zstd::Decoder::with_buffer(bytes)?.single_frame()),
+        })
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        while let Some(decoder) = &mut self.decoder {
+            let count = match decoder {
+                Decoder::Gzip(decoder) => decoder.read(buffer)?,
+                Decoder::Zstd(decoder) => decoder.read(buffer)?,
+            };
+            if count > 0 {
+                return Ok(count);
+            }
+            let bytes = match self.decoder.take() {
+                Some(Decoder::Gzip(decoder)) => decoder.into_inner(),
+                Some(Decoder::Zstd(decoder)) => decoder.finish(),
+                None => return Ok(0),
+            };
+            self.decoder = self.next_part(bytes)?;
+        }
+        Ok(0)
+    }
+}
+
+/// UTF-16 decoded to UTF-8. Half of a surrogate pair becomes U+FFFD.
+pub(crate) struct Utf16<R> {
+    inner: R,
+    is_big_endian: bool,
+    /// Bytes and a unit that wait for their other half.
+    odd_byte: Option<u8>,
+    high: Option<u16>,
+    text: Vec<u8>,
+    used: usize,
+}
+
+impl<R: Read> Utf16<R> {
+    pub(crate) fn new(inner: R, is_big_endian: bool) -> Self {
+        Self {
+            inner,
+            is_big_endian,
+            odd_byte: None,
+            high: None,
+            text: Vec::new(),
+            used: 0,
+        }
+    }
+
+    fn refill(&mut self) -> io::Result<()> {
+        let mut block = vec![0; 64 * 1024];
+        let count = self.inner.read(&mut block)?;
+        self.text.clear();
+        self.used = 0;
+        let odd = self.odd_byte.take();
+        let mut bytes = odd.into_iter().chain(block[..count].iter().copied());
+        let mut units: Vec<u16> = self.high.take().into_iter().collect();
+        while let Some(first) = bytes.next() {
+            match bytes.next() {
+                Some(second) if self.is_big_endian => {
+                    units.push(u16::from_be_bytes([first, second]))
+                }
+                Some(second) => units.push(u16::from_le_bytes([first, second])),
+                None => self.odd_byte = Some(first),
+            }
+        }
+        if count > 0
+            && units
+                .last()
+                .is_some_and(|unit| (0xd800..0xdc00).contains(unit))
+        {
+            self.high = units.pop();
+        }
+        for letter in char::decode_utf16(units) {
+            let letter = letter.unwrap_or(char::REPLACEMENT_CHARACTER);
+            let mut buffer = [0; 4];
+            self.text
+                .extend_from_slice(letter.encode_utf8(&mut buffer).as_bytes());
+        }
+        if count > 0 && self.text.is_empty() {
+            return self.refill();
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Utf16<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.used == self.text.len() {
+            self.refill()?;
+        }
+        let count = (self.text.len() - self.used).min(buffer.len());
+        buffer[..count].copy_from_slice(&self.text[self.used..self.used + count]);
+        self.used += count;
+        Ok(count)
+    }
+}
+
+/// Recognises UTF-16 by its mark, or without one by text in which each second byte is zero; true for big endian.
+pub(crate) fn utf16(start: &[u8]) -> Option<bool> {
+    match start {
+        [0xff, 0xfe, 0, 0, ..] => return None,
+        [0xff, 0xfe, ..] => return Some(false),
+        [0xfe, 0xff, ..] => return Some(true),
+        _ => {}
+    }
+    let units: Vec<[u8; 2]> = start.as_chunks().0.iter().take(8).copied().collect();
+    let all = |is_text: fn(&[u8; 2]) -> bool| units.len() > 1 && units.iter().all(is_text);
+    if all(|[low, high]| *high == 0 && *low != 0) {
+        Some(false)
+    } else if all(|[high, low]| *high == 0 && *low != 0) {
+        Some(true)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(text: &[u8]) -> Vec<u8> {
+        zstd::encode_all(text, 3).unwrap()
+    }
+
+    /// The text, and the bytes that were passed over, whatever the reader's buffer.
+    fn unpacked(bytes: &[u8]) -> io::Result<(Vec<u8>, u64)> {
+        let mut results = Vec::new();
+        for capacity in [1, 3, 4096] {
+            let trailing = Arc::default();
+            let reader = io::BufReader::with_capacity(capacity, io::Cursor::new(bytes.to_vec()));
+            let reader: Box<dyn BufRead> = Box::new(reader);
+            let mut ahead = Ahead::new(reader);
+            let packing = Packing::of(ahead.peek(4)?).unwrap();
+            let mut text = Vec::new();
+            Unpacked::new(packing, ahead, Arc::clone(&trailing))?.read_to_end(&mut text)?;
+            results.push((text, trailing.load(Ordering::Relaxed)));
+        }
+        assert!(results.iter().all(|result| *result == results[0]));
+        Ok(results.remove(0))
+    }
+
+    #[test]
+    fn parts_padding_and_trailing_bytes_are_recognised() {
+        let (a, b) = (b"first\n".as_slice(), b"second\n".as_slice());
+        let skippable = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd".to_vec();
+        for pack in [gzip as fn(&[u8]) -> Vec<u8>, zstd] {
+            let both = [a, b].concat();
+            for (name, bytes, rest) in [
+                ("one after another", [pack(a), pack(b)].concat(), 0),
+                (
+                    "padding",
+                    [pack(a), vec![0; 700], pack(b), vec![0; 9]].concat(),
+                    0,
+                ),
+                ("a rest", [pack(&both), b"\0\0x".to_vec()].concat(), 1),
+                (
+                    "a long rest",
+                    [pack(&both), b"{\"a\":1}\n".to_vec()].concat(),
+                    8,
+                ),
+                ("mixed", [pack(a), zstd(b)].concat(), 0),
+                (
+                    "pzstd",
+                    [skippable.clone(), zstd(a), skippable.clone(), zstd(b)].concat(),
+                    0,
+                ),
+            ] {
+                assert_eq!(unpacked(&bytes).unwrap(), (both.clone(), rest), "{name}");
+            }
+            let cut = pack(&both);
+            let error = unpacked(&cut[..cut.len() - 3]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[test]
+    fn utf16_is_seen_and_decoded() {
+        let text = "{\"a\": \"é😀x\"}\n".repeat(20_000);
+        for is_big in [false, true] {
+            let bytes: Vec<u8> = text
+                .encode_utf16()
+                .flat_map(|unit| {
+                    if is_big {
+                        unit.to_be_bytes()
+                    } else {
+                        unit.to_le_bytes()
+                    }
+                })
+                .collect();
+            assert_eq!(utf16(&bytes), Some(is_big));
+            for capacity in [1, 7, 100_000] {
+                let reader = io::BufReader::with_capacity(capacity, bytes.as_slice());
+                let mut decoded = String::new();
+                Utf16::new(reader, is_big)
+                    .read_to_string(&mut decoded)
+                    .unwrap();
+                assert!(decoded == text);
+            }
+        }
+        for other in [
+            b"{\"a\":1}\n{\"a\":2}\n".as_slice(),
+            b"",
+            b"{",
+            b"\0\0\0\0\0\0\0\0{\"a\":1}",
+            b"\0{\"a\":1}\n{}",
+            b"{\0\0\0\"\0\0\0",
+        ] {
+            assert_eq!(utf16(other), None, "{other:?}");
+        }
+        let mut decoded = String::new();
+        let lone = [b'{', 0, 0, 0xd8, b'}', 0];
+        Utf16::new(lone.as_slice(), false)
+            .read_to_string(&mut decoded)
+            .unwrap();
+        assert_eq!(decoded, "{\u{fffd}}");
+    }
+}
