@@ -162,8 +162,13 @@ pub struct OnePath {
 impl OnePath {
     /// Returns what reads the values of `path`.
     pub fn new(path: &[String]) -> Self {
+        // Pairs are members of a list.
+        let reading = match path.iter().any(|segment| segment == PAIRS) {
+            true => Reading::Members,
+            false => Reading::One,
+        };
         let mut paths = JsonPaths::default();
-        paths.add(0, path, Reading::One);
+        paths.add(0, path, reading);
         Self { paths }
     }
 

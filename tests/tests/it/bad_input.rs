@@ -338,7 +338,7 @@ async fn rules_that_do_not_fit_the_table() {
     for (condition, more, want) in [
         ("nam = 'x'", "", "did you mean `name`?"),
         ("name = ", "", "is not a SQL condition"),
-        ("name", "", "not a truth value"),
+        ("event_time", "", "not a truth value"),
         (
             "name = 'x'",
             "[rule.alert]\nkey = [\"user\"]",

@@ -112,6 +112,7 @@ fn pairs_of_a_name_and_a_value_read_as_members() {
         r##"{"Data":[1,{"$":{"Name":"Image"},"_":"a.exe"},{"Name":"Image"}]}"##,
     ] {
         assert_eq!(all(json, "Data/[Name]/Image"), ["a.exe"], "{json}");
+        assert_eq!(at(json, "Data/[Name]/Image").as_deref(), Some("a.exe"));
         assert!(all(json, "Data/[Name]/Other").is_empty());
     }
     let user_data = r#"{"UserData":{"LogFileCleared":{"SubjectUserName":"ann"},"x":1}}"#;
