@@ -118,10 +118,7 @@ pub fn unescaped(content: &str) -> Cow<'_, str> {
             Some(b'n') => ('\n', 1),
             Some(b'r') => ('\r', 1),
             Some(b't') => ('\t', 1),
-            Some(b'u') => match unicode(escape) {
-                Some(found) => found,
-                None => ('\\', 0),
-            },
+            Some(b'u') => unicode(escape).unwrap_or(('\\', 0)),
             _ => ('\\', 0),
         };
         text.push(letter);

@@ -66,7 +66,13 @@ pub(crate) fn encode(
             identity(parts, salt, &day)
         );
         // What the columns are made of; the arrays come later, one at a time.
-        let mut columns = vec![(TIME_COLUMN, ColumnKind::Timestamp, Values::Times)];
+        let unmapped = upto(&chunk.unmapped, &mut next_unmapped, rows.end);
+        let unmapped = Values::Cells(unmapped, &chunk.unmapped_text);
+        // Rules ask for every field in `unmapped` too. Stores fetch what lies between two columns with them, so it stands in front.
+        let mut columns = vec![
+            (TIME_COLUMN, ColumnKind::Timestamp, Values::Times),
+            (UNMAPPED_COLUMN, ColumnKind::Json, unmapped),
+        ];
         for (column, definition) in definition
             .columns
             .iter()
@@ -82,9 +88,6 @@ pub(crate) fn encode(
                 ));
             }
         }
-        let unmapped = upto(&chunk.unmapped, &mut next_unmapped, rows.end);
-        let unmapped = Values::Cells(unmapped, &chunk.unmapped_text);
-        columns.push((UNMAPPED_COLUMN, ColumnKind::Json, unmapped));
         columns.push((RAW_COLUMN, ColumnKind::Text, Values::Raw));
 
         let array = |kind, values: &Values<'_>| match values {

@@ -74,9 +74,8 @@ impl Default for SlotState {
 
 impl SlotState {
     fn class_of(&mut self, slot: &Slot, text: &str, kind: Kind) -> u32 {
-        self.found.clear();
         slot.judge_value(text, kind, &mut self.found);
-        self.class_of_found()
+        self.take_class()
     }
 
     /// Adds the tests that one of several values passes to those of the others.
@@ -84,7 +83,7 @@ impl SlotState {
         judge.judge(text, kind, &mut self.found);
     }
 
-    /// Returns the class of the values that were added, and begins anew.
+    /// Returns the class of the values that were added, and begins anew: what is left behind would be added to the next value's.
     pub(crate) fn take_class(&mut self) -> u32 {
         let class = self.class_of_found();
         self.found.clear();
