@@ -247,7 +247,7 @@ impl Table {
             let rows = builder.metadata().file_metadata().num_rows();
             times.odd.without = OddEvents {
                 count: u64::try_from(rows).unwrap_or_default(),
-                example: (rows > 0).then(|| (object, 0, None)),
+                example: (rows > 0).then_some((object, 0, None)),
             };
             return Ok(times);
         }

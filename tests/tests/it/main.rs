@@ -82,6 +82,7 @@ mod prefilter_sigma;
 mod prefilter_sql;
 #[cfg(test)]
 mod real_forms;
+#[cfg(test)]
 mod real_logs;
 #[cfg(test)]
 mod real_sigma;
@@ -95,9 +96,11 @@ mod searches;
 mod serve;
 #[cfg(test)]
 mod shapes;
+#[cfg(test)]
 mod sigma_commands;
 #[cfg(test)]
 mod sigma_rules;
+#[cfg(test)]
 mod sql_types;
 #[cfg(test)]
 mod stories;

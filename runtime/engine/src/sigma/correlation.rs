@@ -51,7 +51,7 @@ pub(super) fn join(load: &Load, sites: &[Vec<Site<'_>>], placed: &mut Placed) {
                 continue;
             };
             for site in &sites[index] {
-                for (_, own) in &member.fields {
+                for own in member.fields.values() {
                     let names = site.names(own);
                     if let Some(first) = names.first() {
                         let known = &mut placed.rules[site.rule].alternatives;

@@ -246,7 +246,7 @@ mod tests {
                 assert_eq!(piece.up_to(1).unwrap().end, piece.start() + 1);
                 assert_eq!(piece.prefix.digest(), {
                     let mut prefix = Prefix::default();
-                    prefix.extend(&text.as_bytes()[..end as usize]);
+                    prefix.extend(&text.as_bytes()[..usize::try_from(end).unwrap()]);
                     prefix.digest()
                 });
                 let text = String::from_utf8_lossy(piece.bytes).into_owned();

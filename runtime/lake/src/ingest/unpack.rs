@@ -90,7 +90,7 @@ impl Packing {
 type Packed = Ahead<Box<dyn BufRead>>;
 
 enum Decoder {
-    Gzip(GzDecoder<Packed>),
+    Gzip(Box<GzDecoder<Packed>>),
     Zstd(zstd::Decoder<'static, Packed>),
 }
 
@@ -141,7 +141,7 @@ impl Unpacked {
 impl Decoder {
     fn new(packing: Packing, bytes: Packed) -> io::Result<Self> {
         Ok(match packing {
-            Packing::Gzip => Self::Gzip(GzDecoder::new(bytes)),
+            Packing::Gzip => Self::Gzip(Box::new(GzDecoder::new(bytes))),
             Packing::Zstd => Self::Zstd(zstd::Decoder::with_buffer(bytes)?.single_frame()),
         })
     }

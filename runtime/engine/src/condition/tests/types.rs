@@ -501,7 +501,7 @@ fn rows(conditions: &[String], batch: &RecordBatch) -> Vec<Vec<usize>> {
     let program = Program::compile(&batch.schema(), &rules, Methods::default()).unwrap();
     let mut prefilter = PrefilterState::new(&program);
     let matches = program.evaluate(&mut prefilter, batch).unwrap();
-    for undecided in &matches.undecided {
+    if let Some(undecided) = matches.undecided.first() {
         panic!("{}: {}", conditions[undecided.rule], undecided.reason);
     }
     let mut rows = vec![Vec::new(); conditions.len()];

@@ -287,7 +287,7 @@ fn a_killed_ingest_is_repeated_whatever_its_files_are_by_then() {
                 "a file more between" => (vec![a, between, b], 70),
                 // Only one file is there: the other comes later.
                 "one of them" => {
-                    lake.run(lenient(&lake), &[b.clone()]).unwrap();
+                    lake.run(lenient(&lake), std::slice::from_ref(&b)).unwrap();
                     (vec![a, b], 60)
                 }
                 _ => {
@@ -384,9 +384,9 @@ proptest! {
             lengths[which] += more;
             let name = |n: usize| format!("{round}-{n}");
             let mut files = Vec::new();
-            for n in 0..4 {
+            for (n, length) in lengths.into_iter().enumerate() {
                 if n == which || all {
-                    let text = lines(n * 1_000..n * 1_000 + lengths[n]);
+                    let text = lines(n * 1_000..n * 1_000 + length);
                     let bytes = if packed { gzip(&text) } else { text.into_bytes() };
                     files.push(lake.file(&name(n), bytes));
                 }

@@ -132,7 +132,7 @@ fn the_file_for_rejected_lines_is_not_read() {
     let folder = lake.directory.path().to_owned();
     for _ in 0..2 {
         let report = lake
-            .run(by(&folder.join("bad")), &[folder.clone()])
+            .run(by(&folder.join("bad")), std::slice::from_ref(&folder))
             .unwrap();
         // The table, its ledger and its definition are no logs either.
         assert!(
