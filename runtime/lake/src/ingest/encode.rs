@@ -67,12 +67,12 @@ pub(crate) fn encode(
         );
         // What the columns are made of; the arrays come later, one at a time.
         let unmapped = upto(&chunk.unmapped, &mut next_unmapped, rows.end);
-        let unmapped = Values::Cells(unmapped, &chunk.unmapped_text);
+        let mut columns = vec![(TIME_COLUMN, ColumnKind::Timestamp, Values::Times)];
         // Rules ask for every field in `unmapped` too. Stores fetch what lies between two columns with them, so it stands in front.
-        let mut columns = vec![
-            (TIME_COLUMN, ColumnKind::Timestamp, Values::Times),
-            (UNMAPPED_COLUMN, ColumnKind::Json, unmapped),
-        ];
+        if !unmapped.is_empty() {
+            let unmapped = Values::Cells(unmapped, &chunk.unmapped_text);
+            columns.push((UNMAPPED_COLUMN, ColumnKind::Json, unmapped));
+        }
         for (column, definition) in definition
             .columns
             .iter()

@@ -116,6 +116,11 @@ proptest! {
             content.push_str(event);
         }
         content.push_str(between[12]);
+        // The mark of UTF-16 before a NUL is the mark of UTF-32, which is refused by name.
+        let content = match bytes {
+            0 => content,
+            _ => content.trim_start_matches('\0').to_owned(),
+        };
         let content = match bytes {
             0 => content.into_bytes(),
             1 => [vec![0xff, 0xfe], content.encode_utf16().flat_map(u16::to_le_bytes).collect()].concat(),
