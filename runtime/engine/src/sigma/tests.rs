@@ -211,7 +211,6 @@ fn what_cannot_be_joined_does_not_run_and_says_why() {
         ),
         document("circle", "type: temporal\nrules: [circle]"),
         document("wrong", "type: temporal_ordered\nrules: [a]"),
-        document("id-b", "type: temporal\nrules: [a]"),
     ];
     let placed = over(&documents.join("---\n"), &[WINDOWS]);
     for (id, want) in [
@@ -227,7 +226,6 @@ fn what_cannot_be_joined_does_not_run_and_says_why() {
         ("lost", "it refers to `id-lost`, which does not run"),
         ("circle", "it refers to itself: `circle` → `circle`"),
         ("wrong", "it is wrong: `correlation.rules` names one rule"),
-        ("id-b", "it has the id of another rule"),
     ] {
         let reason = reason(&placed, id);
         assert!(reason.contains(want), "{id}: {reason}");
