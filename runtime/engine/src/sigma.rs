@@ -42,6 +42,8 @@ pub struct Placed {
     pub not_run: Vec<NotRun>,
     /// Rules that run otherwise than they say, with the reason.
     pub notes: Vec<NotRun>,
+    /// By table, why no rule for Windows runs over it although it looks like Windows events.
+    pub unread: BTreeMap<String, String>,
     /// By id, the fields that a rule names and its table lacks.
     pub missing: BTreeMap<String, Vec<String>>,
     /// Ids of rules that only find the events which an old rule counts; they are no rules to a reader.
@@ -79,11 +81,12 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
             file: note.file.clone(),
             reason: note.to_string(),
         }));
-    let unread = unread_windows(input, schemas).into_iter();
+    placed.unread = unread_windows(input, schemas);
+    let unread = placed.unread.values();
     placed.notes.extend(unread.map(|reason| NotRun {
         rule: String::new(),
         file: PathBuf::new(),
-        reason,
+        reason: reason.clone(),
     }));
     let mut sites: Vec<Vec<Site<'_>>> = Vec::with_capacity(input.load.rules.len());
     for source in &input.load.rules {
@@ -392,10 +395,10 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Returns what looks like Windows event logs and cannot be read as such, with the next step; nothing where all is well.
+/// Returns the tables that look like Windows event logs and cannot be read as such, each with the next step.
 ///
 /// Rules for Windows would match nothing in such a table.
-fn unread_windows(input: &SigmaInput, schemas: &[(String, Schema)]) -> Vec<String> {
+fn unread_windows(input: &SigmaInput, schemas: &[(String, Schema)]) -> BTreeMap<String, String> {
     /// Names that tools give to what every Windows event has, without case, `_` and `.`.
     const IDS: [&str; 4] = ["eventid", "eventcode", "eventidentifier", "winlog"];
     const OTHERS: [&str; 8] = [
@@ -410,11 +413,11 @@ fn unread_windows(input: &SigmaInput, schemas: &[(String, Schema)]) -> Vec<Strin
     ];
     let plain = |name: &str| name.to_lowercase().replace(['_', '.', ' '], "");
     let Some(windows) = input.maps.iter().find(|map| map.name == "windows") else {
-        return Vec::new();
+        return BTreeMap::new();
     };
     schemas
         .iter()
-        .filter(|(_, schema)| !input.maps.iter().any(|map| map.fits(schema)))
+        .filter(|(_, schema)| !windows.fits(schema))
         .filter_map(|(table, schema)| {
             let names = schema.fields().iter().map(|field| field.name());
             let has = |wanted: &[&str]| {
@@ -423,10 +426,11 @@ fn unread_windows(input: &SigmaInput, schemas: &[(String, Schema)]) -> Vec<Strin
             };
             let (id, other) = (has(&IDS)?, has(&OTHERS)?);
             let wanted: Vec<&str> = windows.tables.iter().filter_map(|of| of.iter().next()).collect();
-            Some(format!(
+            let message = format!(
                 "table `{table}` has `{id}` and `{other}` as Windows events do, but no form of {} that is known: no rule for Windows runs over it; say in a field map of your own (--field-map) where its events have them",
                 wanted.join(" and ")
-            ))
+            );
+            Some((table.clone(), message))
         })
         .collect()
 }

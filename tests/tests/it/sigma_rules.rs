@@ -335,3 +335,31 @@ fn shipped_field_maps_know_the_makers_that_rules_are_about() {
         assert_eq!(alerts[0][2], key, "{name}");
     }
 }
+
+#[test]
+fn windows_events_of_no_known_form_are_a_warning() {
+    let event = r#"{"lab":"x","timestamp":"2026-03-01T00:00:00Z","event_id":4688,"provider_name":"Security"}"#;
+    let lab = Lab::new(&[("odd", event)]);
+    lab.rule(
+        "a.yml",
+        "title: t\nlogsource: {product: windows, service: security}\ndetection:\n  sel: {EventID: 4688}\n  condition: sel\n",
+    );
+    let warning = "table `odd` has `event_id` and `provider_name` as Windows events do";
+    let (alerts, told) = lab.run();
+    assert!(alerts.is_empty(), "{alerts:?}");
+    assert!(told.contains(warning), "{told}");
+    let checked = lab.with("check", &[]);
+    assert!(checked.stdout.contains(warning), "{}", checked.stdout);
+    // Under names that are known it is read.
+    let known = event
+        .replace("event_id", "EventID")
+        .replace("provider_name", "Channel");
+    let lab = Lab::new(&[("well", &known)]);
+    lab.rule(
+        "a.yml",
+        "title: t\nlogsource: {product: windows, service: security}\ndetection:\n  sel: {EventID: 4688}\n  condition: sel\n",
+    );
+    let (alerts, told) = lab.run();
+    assert_eq!(alerts.len(), 1, "{told}");
+    assert!(!told.contains("as Windows events do"), "{told}");
+}

@@ -350,6 +350,15 @@ impl Check {
             .filter(|joined| joined.counts.is_none())
             .map(|joined| joined.id)
             .collect();
+        for (table, message) in &placed.unread {
+            self.add(
+                Path::new(table),
+                table,
+                Level::Warning,
+                "table",
+                message.clone(),
+            );
+        }
         for note in placed.notes.iter().filter(|note| !note.rule.is_empty()) {
             self.add(
                 &note.file,
