@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{cargo, host_target, root, run};
+use crate::run::{WITH_TEST_FEATURES, cargo, host_target, root, run};
 use crate::toolchain::cache_dir;
 
 /// Arguments of the task.
@@ -37,6 +37,7 @@ pub(crate) fn fuzz(seconds: u64, targets: &[String]) -> Result<()> {
     // The whole workspace is asked for, so that its dependencies are those of every other build.
     run(cargo()
         .args(["build", "--workspace", "--bin", "yagura-fuzz"])
+        .args(WITH_TEST_FEATURES)
         .args(["--features", "yagura-fuzz/libfuzzer"])
         .env("RUSTC_WORKSPACE_WRAPPER", root().join("fuzz/rustc")))?;
     let program = host_target().join("debug/yagura-fuzz");

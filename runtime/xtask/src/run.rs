@@ -32,11 +32,17 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Asks for a small test too. Without any test Cargo leaves out the features that tests need of dependencies, and then compiles
+/// DataFusion and all that lies above it a second time.
+pub(crate) const WITH_TEST_FEATURES: [&str; 2] = ["--test", "attacks"];
+
 /// Returns the `yagura` command, built when something changed.
 ///
 /// The whole workspace's features are chosen, so that dependencies are compiled once for this and for the tests.
 pub(crate) fn yagura() -> Result<PathBuf> {
-    run(cargo().args(["build", "--workspace", "--bin", "yagura"]))?;
+    run(cargo()
+        .args(["build", "--workspace", "--bin", "yagura"])
+        .args(WITH_TEST_FEATURES))?;
     Ok(host_target()
         .join("debug")
         .join(format!("yagura{}", env::consts::EXE_SUFFIX)))
