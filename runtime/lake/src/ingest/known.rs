@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::split::Prefix;
 
-/// How many bytes of a source lead to its entries.
-pub(crate) const HEAD: usize = 256;
+/// How many bytes of a source lead to its entries. More than the envelope and the user of a CloudTrail file, which many files share.
+pub(crate) const HEAD: usize = 2_048;
 
 /// The bytes of a source that were read, from its start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -233,8 +233,8 @@ mod tests {
 
     #[test]
     fn a_source_is_found_by_every_beginning_of_it() {
-        let text: Vec<u8> = (0..2_000u32).map(|byte| (byte % 251) as u8).collect();
-        let lengths = [1, 2, 100, 255, 256, 257, 1_000, 2_000];
+        let text: Vec<u8> = (0..4_000u32).map(|byte| (byte % 251) as u8).collect();
+        let lengths = [1, 2, 100, HEAD - 1, HEAD, HEAD + 1, 3_000, 4_000];
         let mut known = Known::default();
         for length in lengths {
             assert!(known.insert(entry(&text[..length])));
@@ -254,10 +254,10 @@ mod tests {
             found.iter().map(|entry| entry.end).collect()
         };
         assert_eq!(found(&text), lengths.map(|length| length as u64));
-        assert_eq!(found(&text[..255]), [1, 2, 100, 255]);
+        assert_eq!(found(&text[..HEAD - 1]), [1, 2, 100, HEAD as u64 - 1]);
         assert_eq!(found(&text[..99]), [1, 2]);
         assert_eq!(found(b""), [] as [u64; 0]);
-        assert_eq!(found(&[8; 300]), [] as [u64; 0]);
+        assert_eq!(found(&[8; HEAD + 44]), [] as [u64; 0]);
     }
 
     #[test]
