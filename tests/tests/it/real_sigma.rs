@@ -50,7 +50,7 @@ pub(crate) struct Oracle {
 }
 
 /// What events have, and their fields' other names.
-type OracleSource = (Vec<(String, Values)>, Vec<(String, String)>);
+type OracleSource = (Vec<(String, Values)>, Vec<(String, Vec<String>)>);
 
 fn has(event: &Value, field: &str, values: &Values) -> bool {
     let found = &event[field];
@@ -79,7 +79,7 @@ impl Oracle {
             let mut event = event.clone();
             let before = event.clone();
             for (sigma, own) in renamed {
-                if let Some(value) = before.get(own) {
+                if let Some(value) = own.iter().find_map(|own| before.get(own)) {
                     event[sigma] = value.clone();
                 }
             }
@@ -96,8 +96,8 @@ pub(crate) fn oracle(load: &Load, windows: &FieldMap, ran: &BTreeSet<&str>) -> V
             let id = source.rule.id.clone()?;
             ran.contains(id.as_str()).then_some(())?;
             let names = |name: &yagura_rules::sigma::Names| match name {
-                yagura_rules::sigma::Names::One(name) => name.clone(),
-                yagura_rules::sigma::Names::Several(names) => names[0].clone(),
+                yagura_rules::sigma::Names::One(name) => vec![name.clone()],
+                yagura_rules::sigma::Names::Several(names) => names.clone(),
             };
             Some(Oracle {
                 compiled: compile_rule(&source.rule).ok()?,
