@@ -219,7 +219,7 @@ impl<'a> Cursor<'a> {
     /// Returns the next key of an object and moves to its value; nothing where the object ends, which is passed over.
     ///
     /// # Errors
-    /// [`JsonError`]: what follows is no key with a colon, and no end.
+    /// [`JsonError`]: what follows is not a key with a colon and not the end.
     pub fn next_key(&mut self) -> Result<Option<Key<'a>>, JsonError> {
         if !self.has_next(b'}', "expected a comma or `}` in an object")? {
             return Ok(None);
@@ -238,7 +238,7 @@ impl<'a> Cursor<'a> {
     /// Moves to the next element of an array; false where the array ends, which is passed over.
     ///
     /// # Errors
-    /// [`JsonError`]: what follows is no element and no end.
+    /// [`JsonError`]: what follows is neither an element nor the end.
     pub fn next_element(&mut self) -> Result<bool, JsonError> {
         self.has_next(b']', "expected a comma or `]` in an array")
     }

@@ -350,7 +350,7 @@ fn safe_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     }
     match cast_with_options(array, to, &options) {
         Ok(made) => Ok(made),
-        // Text that does not fit into 32 bits of offsets is no value's fault, and nothing is hidden for it.
+        // Text that does not fit into 32 bits of offsets is not the fault of one value, and hides nothing.
         Err(error) if to.is_string() => Err(error),
         Err(_) => Ok(new_null_array(to, array.len())),
     }

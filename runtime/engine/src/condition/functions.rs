@@ -129,7 +129,7 @@ impl ScalarUDFImpl for Call {
     }
 }
 
-/// Reads `true` and `false`, in any case; other text is no truth value.
+/// Reads `true` and `false`, in any case; other text is not a truth value.
 pub(crate) fn truth_of(text: &str) -> Option<bool> {
     match text {
         _ if text.eq_ignore_ascii_case("true") => Some(true),
