@@ -111,7 +111,8 @@ pub struct IngestReport {
     pub ingested_before: Vec<String>,
     /// Files that have grown since they were ingested; only what is new was read.
     pub grown: Vec<String>,
-    /// Files that begin like one that was ingested before but are shorter: they may be older copies of it.
+    /// Files that begin like one that was ingested before but are shorter: they may be older copies of it. Files under
+    /// 2 KiB are not found so.
     pub shorter: Vec<String>,
     /// Files of folders that hold no events, and what they are.
     pub passed_over: Vec<(String, String)>,
