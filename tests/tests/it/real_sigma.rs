@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rsigma_eval::{CompiledRule, JsonEvent, compile_rule, evaluate_rule};
 use serde_json::Value;
@@ -39,6 +41,82 @@ pub(crate) fn events(folder: &str) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+/// An event and the rules that matched it.
+pub(crate) struct Matched {
+    pub(crate) raw: String,
+    /// The events that an old rule counts are named as what is left of its condition.
+    pub(crate) rules: BTreeSet<String>,
+}
+
+/// Ingests files, and returns their events with what the rules match, and the ids of the rules that ran.
+pub(crate) async fn matched(
+    load: &Load,
+    map: &FieldMap,
+    files: &[PathBuf],
+) -> (Vec<Matched>, BTreeSet<String>) {
+    let lake = tempfile::tempdir().unwrap();
+    let to = Location::parse(lake.path().to_str().unwrap(), &BTreeMap::new()).unwrap();
+    let report = ingest(IngestOptions::new("windows", to), files, |_| {})
+        .await
+        .unwrap();
+    assert_eq!((report.rejected, report.without_time), (0, 0));
+    let mut fixture = Fixture::over("windows", lake.path().join("windows").to_str().unwrap());
+    fixture.input.sigma = SigmaInput {
+        load: load.clone(),
+        maps: vec![map.clone()],
+    };
+    let outcome = yagura_engine::run(fixture.input, &RunOptions::default(), |_, _| {})
+        .await
+        .unwrap();
+    let mut rules: BTreeMap<(String, u64), BTreeSet<String>> = BTreeMap::new();
+    for finding in &outcome.findings {
+        for event in &finding.events {
+            let id = &outcome.rules[finding.rule].id;
+            rules
+                .entry((event.object.to_string(), event.row))
+                .or_default()
+                .insert(id.strip_suffix("-events").unwrap_or(id).to_owned());
+        }
+    }
+    let table = &outcome.tables[0].table;
+    let mut matched = Vec::new();
+    for file in &table.files {
+        let name = table.location.name_of(&file.meta.location);
+        let path = Path::new("/").join(file.meta.location.as_ref());
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).unwrap()).unwrap();
+        let mut row = 0;
+        for batch in reader.build().unwrap() {
+            let batch = batch.unwrap();
+            let raw = cast(batch.column_by_name("raw").unwrap(), &DataType::Utf8).unwrap();
+            for raw in raw.as_string::<i32>() {
+                matched.push(Matched {
+                    raw: raw.unwrap().to_owned(),
+                    rules: rules.remove(&(name.clone(), row)).unwrap_or_default(),
+                });
+                row += 1;
+            }
+        }
+    }
+    assert!(rules.is_empty(), "every finding is of a row that is there");
+    let ran = outcome.rules.iter().map(|rule| rule.id.clone()).collect();
+    (matched, ran)
+}
+
+/// Gives a flat Windows event its fields under all names that rules have for them.
+pub(crate) fn add_other_names(event: &mut Value) {
+    for (sigma, own) in [
+        ("ComputerName", "Computer"),
+        ("Hostname", "Computer"),
+        ("Provider_Name", "SourceName"),
+        ("Source", "SourceName"),
+    ] {
+        if event.get(sigma).is_none() && event.get(own).is_some() {
+            event[sigma] = event[own].clone();
+        }
+    }
 }
 
 /// One of the oracle's rules: where its events come from, and what it asks of them.
@@ -89,7 +167,7 @@ impl Oracle {
 }
 
 /// Returns the oracle of the rules that ran, for events that are flat.
-pub(crate) fn oracle(load: &Load, windows: &FieldMap, ran: &BTreeSet<&str>) -> Vec<Oracle> {
+pub(crate) fn oracle(load: &Load, windows: &FieldMap, ran: &BTreeSet<String>) -> Vec<Oracle> {
     load.rules
         .iter()
         .filter_map(|source| {
@@ -196,45 +274,14 @@ fn every_real_rule_is_understood_or_says_why_not() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs real logs (../shared/data or YAGURA_TEST_DATA); `cargo xtask test-real` runs it"]
 async fn matches_over_real_windows_events_are_those_of_rsigma() {
-    let lake = tempfile::tempdir().unwrap();
-    let to = Location::parse(lake.path().to_str().unwrap(), &BTreeMap::new()).unwrap();
-    ingest(
-        IngestOptions::new("windows", to),
-        &events("windows-mordor"),
-        |_| {},
-    )
-    .await
-    .unwrap();
     let (_dir, load) = rules();
     let maps = FieldMap::shipped().unwrap();
     let windows = maps.iter().find(|map| map.name == "windows").unwrap();
 
-    // Ours: the whole way, from the table to findings.
-    let mut fixture = Fixture::over("windows", lake.path().join("windows").to_str().unwrap());
-    fixture.input.sigma = SigmaInput {
-        load: load.clone(),
-        maps: vec![windows.clone()],
-    };
-    let outcome = yagura_engine::run(fixture.input, &RunOptions::default(), |_, _| {})
-        .await
-        .unwrap();
-    assert!(
-        outcome.findings.len() > 1_000,
-        "{} findings",
-        outcome.findings.len()
-    );
-    let mut ours: BTreeMap<(String, u64), BTreeSet<String>> = BTreeMap::new();
-    let ran: BTreeSet<&str> = outcome.rules.iter().map(|rule| rule.id.as_str()).collect();
-    for finding in &outcome.findings {
-        for event in &finding.events {
-            let rules = ours
-                .entry((event.object.to_string(), event.row))
-                .or_default();
-            // The events that an old rule counts are compared as what is left of its condition.
-            let id = &outcome.rules[finding.rule].id;
-            rules.insert(id.strip_suffix("-events").unwrap_or(id).to_owned());
-        }
-    }
+    // Ours: the whole way, from files to findings.
+    let (ours, ran) = matched(&load, windows, &events("windows-mordor")).await;
+    let found: usize = ours.iter().map(|event| event.rules.len()).sum();
+    assert!(found > 1_000, "{found} findings");
 
     // Theirs: event by event from its text.
     let oracle = oracle(&load, windows, &ran);
@@ -242,61 +289,28 @@ async fn matches_over_real_windows_events_are_those_of_rsigma() {
     let mut differences: BTreeMap<String, (usize, usize, String)> = BTreeMap::new();
     let mut matches = 0;
     let mut seen = 0;
-    for file in outcome.tables[0].table.files.iter() {
-        let name = outcome.tables[0]
-            .table
-            .location
-            .name_of(&file.meta.location);
-        let path = Path::new("/").join(file.meta.location.as_ref());
-        let reader =
-            ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).unwrap()).unwrap();
-        let mut row = 0;
-        for batch in reader.build().unwrap() {
-            let batch = batch.unwrap();
-            let raw = datafusion::arrow::compute::cast(
-                batch.column_by_name("raw").unwrap(),
-                &datafusion::arrow::datatypes::DataType::Utf8,
-            )
-            .unwrap();
-            let raw = raw.as_string::<i32>();
-            for index in 0..raw.len() {
-                let mine = ours.remove(&(name.clone(), row)).unwrap_or_default();
-                row += 1;
-                // One event in four, and every one that anything matched: all of them take two minutes.
-                if row % 4 != 0
-                    && mine.is_empty()
-                    && std::env::var_os("YAGURA_ALL_EVENTS").is_none()
-                {
-                    continue;
-                }
-                seen += 1;
-                let mut event: Value = serde_json::from_str(raw.value(index)).unwrap();
-                if event.get("Computer").is_none() && event.get("Hostname").is_some() {
-                    event["Computer"] = event["Hostname"].clone();
-                }
-                for (sigma, own) in [
-                    ("ComputerName", "Computer"),
-                    ("Provider_Name", "SourceName"),
-                    ("Source", "SourceName"),
-                ] {
-                    if event.get(sigma).is_none() && event.get(own).is_some() {
-                        event[sigma] = event[own].clone();
-                    }
-                }
-                for rule in &oracle {
-                    let theirs = rule.matches(&event);
-                    matches += usize::from(theirs);
-                    if theirs != mine.contains(&rule.id) {
-                        let entry = differences
-                            .entry(rule.id.clone())
-                            .or_insert_with(|| (0, 0, raw.value(index).to_owned()));
-                        if theirs { entry.1 += 1 } else { entry.0 += 1 }
-                    }
-                }
+    for (number, Matched { raw, rules: mine }) in ours.into_iter().enumerate() {
+        // One event in four, and every one that anything matched: all of them take two minutes.
+        if number % 4 != 0 && mine.is_empty() && std::env::var_os("YAGURA_ALL_EVENTS").is_none() {
+            continue;
+        }
+        seen += 1;
+        let mut event: Value = serde_json::from_str(&raw).unwrap();
+        if event.get("Computer").is_none() && event.get("Hostname").is_some() {
+            event["Computer"] = event["Hostname"].clone();
+        }
+        add_other_names(&mut event);
+        for rule in &oracle {
+            let theirs = rule.matches(&event);
+            matches += usize::from(theirs);
+            if theirs != mine.contains(&rule.id) {
+                let entry = differences
+                    .entry(rule.id.clone())
+                    .or_insert_with(|| (0, 0, raw.clone()));
+                if theirs { entry.1 += 1 } else { entry.0 += 1 }
             }
         }
     }
-    assert!(ours.is_empty(), "every finding is of a row that is there");
     println!(
         "{} rules over {seen} events, {matches} matches",
         oracle.len()
