@@ -282,6 +282,47 @@ fn a_correlation_runs_over_the_tables_that_have_its_field_and_names_the_others()
     );
 }
 
+#[test]
+fn explain_asks_every_table_of_a_rule_and_shows_the_nearest_first() {
+    let event = |table: &str, more: &str| {
+        format!("{{\"@timestamp\":\"2026-03-01T10:00:00Z\",\"{table}\":1,\"S\":1{more}}}\n")
+    };
+    let far = event("far", ",\"EventID\":1,\"User\":\"bob\"");
+    let near = event("near", ",\"EventID\":4625,\"User\":\"ann\"");
+    let lab = Lab::new(&[("far", &far), ("near", &near)]);
+    lab.files
+        .write("map.toml", &MAP.replace("[\"lab\"]", "[\"far\", \"near\"]"));
+    lab.rule(
+        "both.yml",
+        &rule("both", "both", "low", "{EventID: 4625, User: ann}"),
+    );
+    let tables = |more: &[&str]| -> Vec<(String, bool)> {
+        let arguments = [&["both", "--format", "json"], more].concat();
+        let shown = lab.with("explain", &arguments).must_work().stdout;
+        let of = |line: &str| -> Value { serde_json::from_str(line).unwrap() };
+        shown
+            .lines()
+            .map(of)
+            .map(|one| {
+                (
+                    one["table"].as_str().unwrap().to_owned(),
+                    one["matched"].as_bool().unwrap(),
+                )
+            })
+            .collect()
+    };
+    let wanted = [("near".to_owned(), true), ("far".to_owned(), false)];
+    assert_eq!(tables(&[]), wanted);
+    // A table without an event in the range is named; where all are, that is an error.
+    let later = lab.with("explain", &["both", "--from", "2026-03-02"]);
+    assert_ne!(later.code, Some(0));
+    assert!(
+        later.stderr.contains("`far`, `near`") && later.stderr.contains("no events in the range"),
+        "{}",
+        later.stderr
+    );
+}
+
 /// One event of each maker, and a rule of SigmaHQ's kind for it.
 #[test]
 fn shipped_field_maps_know_the_makers_that_rules_are_about() {
