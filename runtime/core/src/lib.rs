@@ -8,6 +8,7 @@ pub mod capability;
 pub mod case;
 pub mod columns;
 pub mod correlation;
+pub mod files;
 pub mod finding;
 pub mod identity;
 pub mod json;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::line_of_capability;
 use crate::case::InlineTest;
+use crate::files;
 pub use crate::identity::{Identity, IdentityProblem};
 use crate::names::did_you_mean;
 use crate::time::parse_duration;
@@ -377,7 +378,7 @@ fn collect_rules(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), PackError> 
 }
 
 fn read(file: &Path) -> Result<String, PackError> {
-    fs::read_to_string(file).map_err(|source| PackError::Read {
+    files::read_text(file).map_err(|source| PackError::Read {
         file: file.to_owned(),
         source,
     })

@@ -185,11 +185,12 @@ impl Host {
                 source,
             },
         };
-        let size = std::fs::metadata(path).map_err(read_error)?.len();
+        let found = std::fs::metadata(path).map_err(read_error)?;
+        let size = found.len();
         if size > LARGEST {
             return Err(LoadError::TooLarge { name, size });
         }
-        let bytes = std::fs::read(path).map_err(read_error)?;
+        let bytes = yagura_core::files::read(path, LARGEST).map_err(read_error)?;
         self.load_detector_bytes(&name, &bytes, limits)
     }
 

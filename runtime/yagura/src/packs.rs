@@ -1,12 +1,12 @@
 //! Packs for a run: their rules, and their plugins loaded.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use yagura_core::pack::Identity;
-use yagura_core::{Grants, Pack};
+use yagura_core::{Grants, Pack, files};
 use yagura_correlate::Places;
 use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
@@ -141,7 +141,7 @@ pub(crate) fn load_by(
                 },
             };
             if let Some(file) = rule.correlation.as_ref().and_then(|c| c.geoip.as_ref()) {
-                let places = Places::read(&dir.join(file)).map_err(|message| {
+                let places = places_of(dir, file).map_err(|message| {
                     RuleFault(format!(
                         "{}: `rule.correlation.geoip`: {message}",
                         source.file.display()
@@ -161,6 +161,20 @@ pub(crate) fn load_by(
     }
     loaded.sigma = load_sigma(&sigma, field_maps)?;
     Ok(loaded)
+}
+
+/// Reads the file of places that a rule of a pack names, which lies in the pack.
+///
+/// # Errors
+/// A sentence that names the file.
+pub(crate) fn places_of(pack: &Path, file: &Path) -> Result<Places, String> {
+    let found = files::inside(pack, file).map_err(|error| {
+        format!(
+            "cannot read the places in {}: {error}",
+            pack.join(file).display()
+        )
+    })?;
+    Places::read(&found)
 }
 
 /// Reads Sigma rules and the field maps: one's own first, then those that are part of Yagura.
@@ -186,6 +200,10 @@ fn load_plugin(host: &Host, pack: &Pack, name: &str) -> Result<PluginSource> {
         .find(|plugin| plugin.file == name)
         .with_context(|| format!("{} has no [[plugin]] `{name}`", pack.dir.display()))?;
     let file = pack.dir.join(name);
+    if file.exists() {
+        files::inside(&pack.dir, Path::new(name))
+            .with_context(|| format!("cannot use the plugin {}", file.display()))?;
+    }
     if !file.exists() && manifest.source.is_some() {
         let message = format!(
             "{} is not there yet; make it with `yagura build {}`",

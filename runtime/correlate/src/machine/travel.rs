@@ -6,9 +6,13 @@ use std::sync::Arc;
 
 use maxminddb::{Reader, geoip2};
 use serde::{Deserialize, Serialize};
+use yagura_core::files;
 
 use super::{Machine, Out, Said};
 use crate::found::{Hit, Kept};
+
+/// The most bytes of a file of places: those of the whole world have some hundred million.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// Where addresses are, from an MMDB file.
 #[derive(Clone)]
@@ -20,8 +24,11 @@ impl Places {
     /// # Errors
     /// A sentence that names the file.
     pub fn read(file: &Path) -> Result<Self, String> {
-        let reader = Reader::open_readfile(file)
-            .map_err(|error| format!("cannot read the places in {}: {error}", file.display()))?;
+        let cannot = |error: &dyn std::fmt::Display| {
+            format!("cannot read the places in {}: {error}", file.display())
+        };
+        files::check(file, MOST_BYTES).map_err(|error| cannot(&error))?;
+        let reader = Reader::open_readfile(file).map_err(|error| cannot(&error))?;
         Ok(Self(Arc::new(reader)))
     }
 

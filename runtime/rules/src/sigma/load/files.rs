@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use yagura_core::files;
+
 use super::{Load, Problem, load_text};
 
 /// Reads all `.yml` and `.yaml` files below a directory, whatever the case of the ending, or one file. A folder or a file
@@ -87,7 +89,7 @@ fn collect(
 
 /// Reads one file, which may hold several documents.
 pub fn load_file(file: &Path) -> Load {
-    match fs::read(file)
+    match files::read(file, files::MOST_TEXT)
         .map_err(|error| error.to_string())
         .and_then(text_of)
     {

@@ -147,16 +147,19 @@ impl Check {
                 if correlation.kind != CorrelationKind::Travel || has_coordinates {
                     continue;
                 }
-                let own = correlation.geoip.as_ref().map(|file| pack.dir.join(file));
-                let Some(file) = own.as_ref().or(set.geoip.as_ref()) else {
+                let own = correlation.geoip.as_ref();
+                let own = own.map(|file| crate::packs::places_of(&pack.dir, file));
+                let is_own = own.is_some();
+                let of_all = || set.geoip.as_deref().map(Places::read);
+                let Some(read) = own.or_else(of_all) else {
                     let message = "has neither `geoip` nor `latitude` and `longitude`: it runs only with a configuration that names a file of places with `geoip`".to_owned();
                     self.add(&source.file, &rule.id, Level::Note, "correlation", message);
                     continue;
                 };
-                if let Err(message) = Places::read(file) {
-                    let of = match own {
-                        Some(_) => "",
-                        None => "takes that of the configuration: ",
+                if let Err(message) = read {
+                    let of = match is_own {
+                        true => "",
+                        false => "takes that of the configuration: ",
                     };
                     self.found.push(Remarked {
                         line: line_of(&source.file, "geoip"),
