@@ -201,6 +201,19 @@ pub fn parse_duration(text: &str) -> Result<i64, TimeError> {
         .ok_or_else(wrong)
 }
 
+/// Writes a duration as [`parse_duration`] reads it, in the largest unit that holds it exactly; at least a millisecond.
+pub fn duration_text(micros: i64) -> String {
+    let units = [
+        ("d", 86_400_000_000),
+        ("h", 3_600_000_000),
+        ("m", 60_000_000),
+        ("s", 1_000_000),
+    ];
+    let exact = units.into_iter().find(|(_, unit)| micros % unit == 0);
+    let (name, unit) = exact.unwrap_or(("ms", 1_000));
+    format!("{}{name}", (micros / unit).max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -225,6 +225,12 @@ pub(crate) mod testing {
             self.said.append(&mut self.out.said);
         }
 
+        /// Stores the state and reads it back.
+        pub(crate) fn restart(&mut self) {
+            let stored = postcard::to_allocvec(&self.state).unwrap();
+            self.state = postcard::from_bytes(&stored).unwrap();
+        }
+
         /// Returns how many hits were passed over.
         pub(crate) fn without_value(&self) -> u64 {
             self.out.without_value

@@ -3,7 +3,13 @@
 use super::{Correlation, CorrelationKind, Expression, Window, micros};
 use crate::FieldPath;
 use crate::rule::RuleProblem;
-use crate::time::parse_duration;
+use crate::time::{duration_text, parse_duration};
+
+/// Windows that `spike` and `flatline` remember of a key: a week of minutes.
+const MOST_WINDOWS: i64 = 10_080;
+
+/// Microseconds of a second.
+const SECOND: i64 = 1_000_000;
 
 impl Correlation {
     /// Returns the first thing that is wrong with it by itself; the key is inside `[rule]`.
@@ -247,6 +253,20 @@ impl Correlation {
                     "is shorter than two windows of `within`: there is nothing to compare with",
                 );
             }
+            if let Some(baseline) = baseline
+                && baseline / within.max(1) > MOST_WINDOWS
+            {
+                let longest = duration_text(within.saturating_mul(MOST_WINDOWS));
+                // In whole seconds, rounded up.
+                let shortest = (baseline - 1) / MOST_WINDOWS / SECOND + 1;
+                let shortest = duration_text(shortest.saturating_mul(SECOND));
+                return problem(
+                    "correlation.baseline",
+                    &format!(
+                        "has more than {MOST_WINDOWS} windows of `within`, each of which is remembered for each key: make it {longest} at most, or `within` {shortest} at least"
+                    ),
+                );
+            }
             if self
                 .factor
                 .is_some_and(|factor| factor.is_nan() || factor <= 0.0)
@@ -302,6 +322,10 @@ mod tests {
             (
                 "type = \"spike\"\nwithin = \"1h\"\nbaseline = \"1h\"",
                 "correlation.baseline is shorter than two windows",
+            ),
+            (
+                "type = \"spike\"\nwithin = \"1s\"\nbaseline = \"365d\"",
+                "correlation.baseline has more than 10080 windows of `within`, each of which is remembered for each key: make it 168m at most, or `within` 3129s at least",
             ),
             (
                 "type = \"stages\"\nwithin = \"1h\"\nseverities = [\"low\"]",
