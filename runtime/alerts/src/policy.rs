@@ -227,6 +227,8 @@ pub struct Flood {
     pub incidents: u32,
     /// In how much event time. What comes more goes into one incident of the rule, until there has been less for as long.
     pub per: String,
+    /// Only alerts that are less severe than this are told so; those as severe, and severer ones, each have an incident.
+    pub below: Option<Severity>,
 }
 
 impl Default for Flood {
@@ -234,6 +236,7 @@ impl Default for Flood {
         Self {
             incidents: 20,
             per: "1h".to_owned(),
+            below: None,
         }
     }
 }

@@ -59,6 +59,8 @@ pub enum Kind<'a> {
         rule: &'a str,
         /// Alerts by key, the most first.
         counts: &'a [(String, u64)],
+        /// The keys that came last, the last first.
+        newest: &'a [String],
     },
     /// More incidents than a notifier is told one by one.
     Summary {
@@ -72,12 +74,19 @@ pub enum Kind<'a> {
 /// Returns what an incident is about, in one line.
 pub fn title(story: &Story<'_>) -> String {
     let title = match story.kind {
-        Kind::Flood { rule, counts } => {
-            format!(
-                "Flood of {rule}: {}, {}",
+        Kind::Flood { rule, counts, .. } => {
+            let numbers = format!(
+                ": {}, {}",
                 count(story.alert_count, "alert"),
                 count(counts.len() as u64, "key")
-            )
+            );
+            let example = leading(story.alerts).map(|one| one.alert.title.as_str());
+            let what = match example {
+                Some(title) => format!("Flood of {rule}, such as \"{title}\""),
+                None => format!("Flood of {rule}"),
+            };
+            // The numbers stay to be seen, however long the title is.
+            return line(&what, TITLE - numbers.len()) + &numbers;
         }
         Kind::Summary { incidents, .. } => format!(
             "{} more, {}",
@@ -103,9 +112,16 @@ pub fn text(story: &Story<'_>) -> String {
     header(story, &mut text);
     match story.kind {
         Kind::Alerts => {}
-        Kind::Flood { counts, .. } => {
+        Kind::Flood { counts, newest, .. } => {
             let counts = counts.iter().map(|(key, alerts)| (named(key), *alerts));
             tally(counts, &mut text);
+            if !newest.is_empty() {
+                let keys: Vec<String> = newest.iter().map(|key| named(key)).collect();
+                push(
+                    &mut text,
+                    &line(&format!("The newest: {}", keys.join(", ")), VALUE),
+                );
+            }
         }
         Kind::Summary { counts, .. } => {
             let counts = counts

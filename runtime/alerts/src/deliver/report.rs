@@ -47,6 +47,7 @@ pub(super) async fn build(
     };
     let keys;
     let pairs;
+    let newest;
     let kind = match incident.kind {
         IncidentKind::Normal => Kind::Alerts,
         IncidentKind::Flood => {
@@ -55,9 +56,11 @@ pub(super) async fn build(
                 .into_iter()
                 .map(|((_, key), count)| (key, count))
                 .collect::<Vec<_>>();
+            newest = newest_keys(&mut *connection, &incident.id).await?;
             Kind::Flood {
                 rule: incident.rule.as_deref().unwrap_or_default(),
                 counts: &keys,
+                newest: &newest,
             }
         }
         IncidentKind::Summary => {
@@ -109,6 +112,22 @@ pub(super) async fn build(
     })
 }
 
+/// Keys that the report of a flood names as the newest.
+const NEWEST: i64 = 5;
+
+/// Returns the keys of a flood that came last.
+async fn newest_keys(connection: &mut AnyConnection, id: &str) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT subject, MIN(seq) AS first FROM alerts WHERE incident = $1
+         GROUP BY subject ORDER BY MIN(seq) DESC LIMIT $2",
+    )
+    .bind(id.to_owned())
+    .bind(NEWEST)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| row.text("subject")).collect()
+}
+
 /// Says who works on an incident, and who closed it and why.
 fn with_closing(mut text: String, incident: &IncidentRow) -> String {
     let mut line = |line: String| {
@@ -118,6 +137,12 @@ fn with_closing(mut text: String, incident: &IncidentRow) -> String {
         text.push_str(&line);
         text.push('\n');
     };
+    if incident.kind == IncidentKind::Flood {
+        line(format!(
+            "All of them: yagura alerts show {} --alerts {}",
+            incident.id, incident.alerts
+        ));
+    }
     match (
         &incident.closed_by,
         &incident.closed_reason,

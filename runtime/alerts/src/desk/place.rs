@@ -38,15 +38,19 @@ impl Context<'_> {
         let mut opens = false;
         let (mut incident, is_new) = if let Some(incident) = before {
             (incident, false)
-        } else if alerts::openings(
-            &mut *connection,
-            &alert.rule,
-            first.saturating_sub(flood.per),
-            first.saturating_add(flood.per),
-            flood.count,
-        )
-        .await?
-            >= i64::from(flood.count)
+        } else if self
+            .policy
+            .flood_below
+            .is_none_or(|below| alert.severity < below)
+            && alerts::openings(
+                &mut *connection,
+                &alert.rule,
+                first.saturating_sub(flood.per),
+                first.saturating_add(flood.per),
+                flood.count,
+            )
+            .await?
+                >= i64::from(flood.count)
         {
             opens = true;
             match incidents::flood_of(&mut *connection, &alert.rule, first, last, flood.per).await?

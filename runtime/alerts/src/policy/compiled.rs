@@ -5,7 +5,7 @@ mod compiler;
 use std::collections::{BTreeMap, BTreeSet};
 
 use yagura_core::alert::Observable;
-use yagura_core::{Alert, TimeRange, Timestamp};
+use yagura_core::{Alert, Severity, TimeRange, Timestamp};
 
 use compiler::Compiler;
 
@@ -31,6 +31,8 @@ pub struct CompiledPolicy {
     pub maintenance: Vec<CompiledMaintenance>,
     /// Incidents that one rule may open, in event time.
     pub flood: Rate,
+    /// Alerts as severe as this are never parts of a flood.
+    pub flood_below: Option<Severity>,
     /// New rules, on trial.
     pub staging: CompiledStaging,
     /// Who finds facts.

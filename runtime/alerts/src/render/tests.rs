@@ -144,18 +144,39 @@ fn floods_and_summaries_count_by_rule_and_key() {
         kind: Kind::Flood {
             rule: "broken-rule",
             counts: &counts,
+            newest: &["host-23".to_owned(), String::new()],
         },
         alert_count: 684,
         ..story(&alerts)
     };
-    assert_eq!(title(&flood), "Flood of broken-rule: 684 alerts, 24 keys");
+    let named = title(&flood);
+    assert!(
+        named.starts_with("Flood of broken-rule, such as \"Console login")
+            && named.ends_with(": 684 alerts, 24 keys"),
+        "{named}"
+    );
+    let long = Alert {
+        title: "x".repeat(10_000),
+        ..alert.clone()
+    };
+    let alerts_of_long = [told(&long, AlertState::Settled)];
+    let named = title(&Story {
+        alerts: &alerts_of_long,
+        ..flood
+    });
+    assert!(
+        named.len() < 300 && named.ends_with("…: 684 alerts, 24 keys"),
+        "{named}"
+    );
     let said = text(&flood);
     assert!(
         said.starts_with("HIGH · 684 alerts\n\n40 × host-00\n39 × without key\n38 × host-02\n"),
         "{said}"
     );
     assert!(
-        said.contains("21 × host-19\n… and 4 more\n\nConsole login"),
+        said.contains(
+            "21 × host-19\n… and 4 more\nThe newest: host-23, without key\n\nConsole login"
+        ),
         "{said}"
     );
 

@@ -49,6 +49,7 @@ impl<'a> Compiler<'a> {
                 &Key::top("flood"),
                 "incidents",
             ),
+            flood_below: policy.flood.below,
             staging: self.staging(policy),
             enrich: self.enrich(policy),
             review: self.review(policy),
