@@ -15,14 +15,18 @@ typedef struct { bytes validity, offsets, values; } column;
 typedef struct { text name; u8 data_type, nullable; } field;
 typedef struct { text id, config; const field *schema; u32 fields; } rule;
 typedef struct { text first, second; } pair;
+// An option is a record of its own, aligned as what it may hold: written out field by field, C would lay it out closer.
+typedef struct { u8 is_some; text value; } optional_text;
+typedef struct { u8 is_some, value; } optional_severity;
 typedef struct {
     const u32 *rows; u32 row_count;
-    u8 has_title; text title;
-    u8 has_severity, severity;
-    u8 has_key; text key;
+    optional_text title;
+    optional_severity severity;
+    optional_text key;
     const pair *observables; u32 observable_count;
     const pair *context; u32 context_count;
 } finding;
+_Static_assert(sizeof(finding) == 52, "the size of `finding` in the canonical ABI");
 
 // result<_, plugin-error>, and results with a list inside: the case, then its payload.
 typedef struct { u8 is_error; union { struct { const void *at; u32 count; } list; struct { u8 kind; text message; } error; } as; } answer;
@@ -102,8 +106,8 @@ EXPORT(DETECTION "on-batch") answer *on_batch(u32 number, u32 rows, const column
         *named = row;
         finding it = {.rows = named, .row_count = 1};
         if (!equal(value(&columns[mfa], row), "Yes")) {
-            it.has_title = 1, it.title = TEXT("Root login without a second factor");
-            it.has_severity = 1, it.severity = CRITICAL;
+            it.title = (optional_text){1, TEXT("Root login without a second factor")};
+            it.severity = (optional_severity){1, CRITICAL};
         }
         findings[next++] = it;
     }

@@ -10,6 +10,7 @@
 
 mod demo;
 mod deny;
+mod examples;
 mod fuzz;
 mod guests;
 mod postgres;

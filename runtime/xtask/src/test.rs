@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::examples;
 use crate::guests;
 use crate::postgres;
 use crate::run::{cargo, root, run};
@@ -49,6 +50,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     if arguments.arguments.is_empty() {
         test_go()?;
         test_python()?;
+        examples::test()?;
         println!("\n{}", real_data_next());
     }
     Ok(())
