@@ -120,7 +120,12 @@ impl Crowd {
         let store = Store::open(&run.path().join("state"), StoreLimits::default())?;
         let first = object(&table, 0);
         fs::copy(object(&self.place.path().join("staging"), 0), first)?;
-        let (mut live, opened) = Live::open(input, LiveOptions::default(), store, 0).await?;
+        // Time moves from the first object on.
+        let options = LiveOptions {
+            first_load: None,
+            ..LiveOptions::default()
+        };
+        let (mut live, opened) = Live::open(input, options, store, 0).await?;
         ensure!(opened.not_run.is_empty(), "{:?}", opened.not_run);
         let mut seen = Seen::default();
         for minute in 0..self.minutes {
@@ -146,8 +151,8 @@ impl Crowd {
             tokio::time::sleep(pause.saturating_sub(arrived.elapsed())).await;
         }
         // What is judged beside the steps, and what is said of it.
-        while live.is_judging() {
-            live.judged().await;
+        while live.is_busy() {
+            live.news().await;
             if let Some(report) = live.step().await? {
                 seen.messages.extend(report.messages);
             }

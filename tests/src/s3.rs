@@ -1,10 +1,12 @@
-//! A real S3 server on loopback that counts what it is asked for.
+//! A real S3 server on loopback that counts what it is asked for, and fails on demand.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use anyhow::Result;
 use hyper::server::conn::http1::Builder;
@@ -32,6 +34,73 @@ pub struct S3Server {
 pub struct Traffic {
     lines: Mutex<Vec<String>>,
     bytes: AtomicU64,
+    /// What fails: paths that begin so, and how.
+    faults: Mutex<Vec<(String, Fault)>>,
+}
+
+/// How the server fails to give objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It answers with this status.
+    Status(u16),
+    /// It ends the connection in the middle of a body.
+    Cut,
+    /// It gives half of a body, and says that this is all.
+    Half,
+    /// It does not answer, whatever is asked.
+    Silent,
+}
+
+/// A body that ends with an error.
+struct CutBody(Option<hyper::body::Bytes>);
+
+impl hyper::body::Body for CutBody {
+    type Data = hyper::body::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        Poll::Ready(Some(match self.0.take() {
+            Some(bytes) => Ok(hyper::body::Frame::data(bytes)),
+            None => Err(std::io::ErrorKind::ConnectionReset.into()),
+        }))
+    }
+}
+
+impl Fault {
+    /// Says whether it concerns a request: a listing only where nothing is answered.
+    fn concerns(self, line: &str) -> bool {
+        self == Self::Silent || line.starts_with("GET") && line.contains(".parquet")
+    }
+
+    async fn spoil(
+        self,
+        answer: hyper::Response<s3s::Body>,
+    ) -> Result<hyper::Response<s3s::Body>, s3s::StdError> {
+        let (mut parts, mut body) = answer.into_parts();
+        let body = match self {
+            Self::Status(status) => {
+                parts.status = hyper::StatusCode::from_u16(status)?;
+                parts.headers.remove("content-length");
+                s3s::Body::empty()
+            }
+            Self::Cut | Self::Half => {
+                let whole = body.store_all_limited(usize::MAX).await?;
+                let half = whole.slice(..whole.len() / 2);
+                match self {
+                    Self::Half => {
+                        parts.headers.insert("content-length", half.len().into());
+                        s3s::Body::from(half)
+                    }
+                    _ => s3s::Body::http_body(CutBody(Some(half))),
+                }
+            }
+            Self::Silent => std::future::pending().await,
+        };
+        Ok(hyper::Response::from_parts(parts, body))
+    }
 }
 
 impl S3Server {
@@ -57,7 +126,17 @@ impl S3Server {
                         let range = range.and_then(|range| range.to_str().ok());
                         let (method, uri) = (request.method(), request.uri());
                         let line = format!("{method} {uri} {}", range.unwrap_or_default());
-                        let answer = hyper::service::Service::call(&service, request).await;
+                        let path = uri.path().to_owned();
+                        let mut answer = hyper::service::Service::call(&service, request).await;
+                        if let Some(fault) = traffic.fault_of(&path, &line) {
+                            answer = match answer {
+                                Ok(answer) => Ok(fault
+                                    .spoil(answer)
+                                    .await
+                                    .unwrap_or_else(|_| hyper::Response::new(s3s::Body::empty()))),
+                                failed => failed,
+                            };
+                        }
                         if let Ok(response) = &answer {
                             let length = response.headers().get("content-length");
                             let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -101,6 +180,17 @@ impl S3Server {
         Ok(Location::parse(url, &self.options())?)
     }
 
+    /// Fails from now on for requests whose paths begin with `path`, the bucket first; nothing ends it.
+    pub fn fail(&self, path: &str, fault: Option<Fault>) {
+        let mut faults = self
+            .traffic
+            .faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        faults.retain(|(of, _)| of != path);
+        faults.extend(fault.map(|fault| (path.to_owned(), fault)));
+    }
+
     /// Returns and forgets the requests and the bytes answered so far.
     pub fn take_traffic(&self) -> (Vec<String>, u64) {
         let lines = std::mem::take(&mut *self.traffic.lock());
@@ -109,6 +199,15 @@ impl S3Server {
 }
 
 impl Traffic {
+    fn fault_of(&self, path: &str, line: &str) -> Option<Fault> {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = faults.iter().filter(|(_, fault)| fault.concerns(line));
+        // A listing names the bucket alone.
+        let path = format!("{}/", path.trim_matches('/'));
+        let fault = faults.find(|(of, _)| path.starts_with(of));
+        fault.map(|(_, fault)| *fault)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }

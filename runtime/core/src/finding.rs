@@ -36,3 +36,19 @@ pub struct Finding {
     /// Values of the fields that correlations ask of the rule, in the order in which the run's plan names them.
     pub fields: Vec<Option<String>>,
 }
+
+impl Finding {
+    /// Returns about how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let pairs = self.observables.iter().chain(&self.context);
+        let fields = self.fields.iter().flatten().map(String::len);
+        size_of::<Self>()
+            + self.events.len() * size_of::<EventRef>()
+            + self.key.len()
+            + self.title.len()
+            + pairs
+                .map(|(name, value)| 2 * size_of::<String>() + name.len() + value.len())
+                .sum::<usize>()
+            + fields.sum::<usize>()
+    }
+}

@@ -105,8 +105,8 @@ impl Default for StoreLimits {
 /// What a step changes besides the fold.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
-    /// For each table the objects that were read.
-    pub objects: Vec<(String, String)>,
+    /// Objects that were read or left out, with their tables.
+    pub objects: Vec<(String, KnownObject)>,
     /// Lines for the outbox, in order.
     pub lines: Vec<String>,
     /// For each table what to tell of it.
@@ -121,6 +121,17 @@ pub struct Progress {
     pub detectors: Vec<DetectorState>,
     /// What changed in what waits to be judged beside the steps.
     pub deferred: Vec<Deferred>,
+}
+
+/// An object that was read or left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownObject {
+    /// Its name.
+    pub name: String,
+    /// How it was then; nothing where an earlier version of the program read it.
+    pub version: Option<String>,
+    /// Whether it was left out, because it could not be read.
+    pub is_bad: bool,
 }
 
 /// Rows of one table that wait to be judged beside the steps: what changed.
@@ -277,17 +288,26 @@ impl Store {
             .map_err(self.sqlite())
     }
 
-    /// Returns the objects of a table that were read.
+    /// Returns the objects of a table that were read or left out.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn objects_of(&self, table: &str) -> Result<BTreeSet<String>, StoreError> {
+    pub fn objects_of(&self, table: &str) -> Result<Vec<KnownObject>, StoreError> {
         let mut statement = self
             .reader
-            .prepare("SELECT object FROM cursor WHERE name = ?1")
+            .prepare(
+                "SELECT object, version, coalesce(is_bad, 0) FROM cursor LEFT JOIN versions USING (name, object)
+                 WHERE name = ?1",
+            )
             .map_err(self.sqlite())?;
         let rows = statement
-            .query_map([table], |row| row.get(0))
+            .query_map([table], |row| {
+                Ok(KnownObject {
+                    name: row.get(0)?,
+                    version: row.get(1)?,
+                    is_bad: row.get(2)?,
+                })
+            })
             .map_err(self.sqlite())?;
         rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
     }

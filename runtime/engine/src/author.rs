@@ -309,6 +309,7 @@ async fn each_batch(
         text_as_bytes: true,
         is_narrowed: true,
         counts: Arc::default(),
+        store: None,
     };
     let input =
         scan(plan, &table.files, &reading, cache, state.config_options()).map_err(failed)?;

@@ -25,7 +25,7 @@ use crate::error::EngineError;
 use crate::lane::STEPS;
 use crate::plan::{RulePlan, TablePlan};
 use crate::report::{Cause, NO_ROOM, Progress};
-use crate::rows::{Rows, events_of};
+use crate::rows::{BATCH_BYTES, Rows, events_of};
 use crate::runtime::DetectRuntime;
 
 /// Rows that are left together for a rule that keeps state, whatever the size of batches.
@@ -82,7 +82,7 @@ impl Judge {
     ) -> Result<Vec<Finding>, DataFusionError> {
         let mut findings = Vec::new();
         while rows.len() > 0 {
-            let batch = rows.split_to(self.batch_rows.min(rows.len()));
+            let batch = rows.split_to(rows.at_once(self.batch_rows));
             findings.extend(self.judge(position, batch)?);
         }
         Progress::add(&self.progress.findings, findings.len());
@@ -153,7 +153,11 @@ impl Judge {
                 findings.extend(found);
                 continue;
             }
-            rows.detach();
+            // Of long texts that many rows share, copies would not fit into memory.
+            let is_large = rows.text_bytes() > BATCH_BYTES;
+            if !is_large {
+                rows.detach();
+            }
             self.pending[position].push(rows);
             let waiting: usize = self.pending[position].iter().map(Rows::len).sum();
             let enough = if rule.is_keyed() {
@@ -161,8 +165,8 @@ impl Judge {
             } else {
                 self.batch_rows
             };
-            if waiting >= enough {
-                self.drain(position, false, &mut findings)?;
+            if waiting >= enough || is_large {
+                self.drain(position, is_large, &mut findings)?;
             }
         }
         for undecided in matches.undecided {
@@ -255,7 +259,7 @@ impl Judge {
             return self.runtime.keep(&self.plan, position, rows);
         }
         while rows.len() >= self.batch_rows || (all && rows.len() > 0) {
-            let batch = rows.split_to(self.batch_rows.min(rows.len()));
+            let batch = rows.split_to(rows.at_once(self.batch_rows));
             findings.extend(self.call(position, batch)?);
         }
         if rows.len() > 0 {

@@ -1,22 +1,32 @@
 //! Live: the same rules over tables that grow, step by step, with what they remember in a store.
 //!
 //! ```text
+//! each table by itself                                                                 all together
 //! list ─▶ objects, with their times by their footers ─▶ the earliest of them ─▶ scan ─▶ fold ─▶ one commit ─▶ lines
 //! ```
 //!
-//! A table's watermark follows its latest event, less its lateness, and never passes an object that is listed and not read:
-//! so a service that was stopped reads on as if it had not been.
+//! A table's watermark follows its latest event, less its lateness. It never passes an object that is listed and not read: so a
+//! service that was stopped reads on as if it had not been. It never passes the clock less the lateness either, and while a new
+//! table is loaded for the first time it stands still.
+//!
+//! Tables are listed and read side by side. A step takes what has come, and does not wait for a store that is slow.
 
+mod absent;
+mod look;
+mod notes;
+mod objects;
+mod read;
 mod table;
+mod task;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use yagura_core::{Alert, Finding, Timestamp};
-use yagura_correlate::store::{Pause, Progress, Store, StoreError};
+use yagura_correlate::store::{Pause, Progress, Store, StoreError, TableStatus};
 use yagura_correlate::{Change, Fold, FoldOptions, Mark};
-use yagura_lake::table::{Table, TableConfig, TableError};
+use yagura_lake::table::{Table, TableError};
 
 use crate::error::EngineError;
 use crate::evidence::Hasher;
@@ -24,12 +34,28 @@ use crate::lane::Underway;
 use crate::quarantine::Fairness;
 use crate::ruleset::{RuleSet, rule_error};
 use crate::run::{NotRun, RunInput, RunOptions};
-use crate::table_run::{TableRun, footer_cache};
+use crate::table_run::TableRun;
 
+use absent::Absent;
+use look::OpenTable;
 use table::LiveTable;
+use task::side_by_side;
 
-/// How often it is looked whether a judgement beside the steps has ended.
+/// Bytes that the findings may take which a table's objects give in one step.
+pub const FINDING_BYTES: usize = 512 << 20;
+
+/// How often it is looked whether work beside the steps has ended.
 const LOOK_ASIDE: Duration = Duration::from_millis(20);
+
+/// What becomes of an object that was replaced after it had been read. It is named and counted in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Replaced {
+    /// What was found in the one before stays, and the new one is not judged.
+    #[default]
+    Keep,
+    /// The new one is judged too: rules that count see the events that both have twice.
+    Judge,
+}
 
 /// How a service works.
 #[derive(Debug, Clone)]
@@ -48,8 +74,14 @@ pub struct LiveOptions {
     pub step_objects: usize,
     /// Bytes of a table's objects that one step takes.
     pub step_bytes: u64,
-    /// How often a table is listed whole, to find objects that came late for their day.
+    /// How often a table of very many objects is listed whole, to find objects of days that are past; others always are.
     pub list_all: Duration,
+    /// A new table's time stands still until nothing new was listed for so long; absent: it moves from the first object on.
+    pub first_load: Option<Duration>,
+    /// How long an object that cannot be read is waited for, before time goes on without it.
+    pub patience: Duration,
+    /// What becomes of an object that was replaced after it had been read.
+    pub on_replaced: Replaced,
     /// Events before it are not judged.
     pub from: Option<Timestamp>,
 }
@@ -59,6 +91,7 @@ impl Default for LiveOptions {
         Self {
             run: RunOptions {
                 fairness: Some(Fairness::default()),
+                max_finding_bytes: FINDING_BYTES,
                 ..RunOptions::default()
             },
             lateness: BTreeMap::new(),
@@ -68,6 +101,9 @@ impl Default for LiveOptions {
             step_objects: 64,
             step_bytes: 256 << 20,
             list_all: Duration::from_secs(3_600),
+            first_load: Some(Duration::from_secs(10)),
+            patience: Duration::from_secs(600),
+            on_replaced: Replaced::Keep,
             from: None,
         }
     }
@@ -106,15 +142,17 @@ pub struct Live {
     input: RunInput,
     options: LiveOptions,
     tables: Vec<LiveTable>,
-    /// Tables without objects yet.
-    absent: Vec<TableConfig>,
+    /// Tables that cannot be opened yet.
+    absent: Vec<Absent>,
+    /// Tables that were opened since the service began, and take their place when everything is opened again.
+    opened: BTreeMap<String, OpenTable>,
     fold: Fold,
     store: Store,
     hasher: Hasher,
     /// Messages for the next commit.
     log: Vec<String>,
-    /// Messages for the next step, of rules that were released.
-    released: Vec<String>,
+    /// Messages for the next step.
+    messages: Vec<String>,
     /// The number of the last line that was delivered, and of those that the store knows of.
     delivered: i64,
     committed: i64,
@@ -162,11 +200,24 @@ impl Live {
     pub async fn open(
         input: RunInput,
         options: LiveOptions,
-        mut store: Store,
+        store: Store,
         delivered: i64,
     ) -> Result<(Self, Opened), LiveError> {
+        Self::open_with(input, options, store, delivered, None).await
+    }
+
+    /// Opens all, or again with tables that were opened already; others come later then.
+    async fn open_with(
+        input: RunInput,
+        options: LiveOptions,
+        mut store: Store,
+        delivered: i64,
+        again: Option<BTreeMap<String, OpenTable>>,
+    ) -> Result<(Self, Opened), LiveError> {
+        let is_first = again.is_none();
+        let mut opened = again.unwrap_or_default();
         let mut open = Vec::new();
-        let mut absent = Vec::new();
+        let mut absent: Vec<Absent> = Vec::new();
         for config in &input.tables {
             let is_named = input
                 .rules
@@ -175,22 +226,43 @@ impl Live {
             if !is_named && input.sigma.load.rules.is_empty() {
                 continue;
             }
-            let cache = footer_cache();
-            let range = options.run.range;
-            match Table::open(config.clone(), range, Arc::clone(&cache)).await {
-                Ok(table) => open.push((config.clone(), Arc::new(table), cache)),
-                Err(TableError::Empty {
-                    table, location, ..
-                }) => {
-                    if store.table(&table)?.is_some_and(|known| known.objects > 0) {
-                        return Err(LiveError::Vanished { table, location });
-                    }
-                    absent.push(config.clone());
-                }
-                Err(error) => return Err(error.into()),
+            match opened.remove(&config.name) {
+                Some(table) => open.push((config.clone(), table)),
+                None => absent.push(Absent::new(config, &store, options.run.range)?),
             }
         }
-        let tables: Vec<Arc<Table>> = open.iter().map(|(_, table, _)| Arc::clone(table)).collect();
+        if is_first {
+            side_by_side(|| absent.iter().filter(|of| of.is_opening()).count()).await;
+        }
+        let mut still_absent = Vec::new();
+        for mut of in absent {
+            // What is remembered of the rules of a table that was read before would be lost without it.
+            while of.status.objects > 0 && of.is_opening() {
+                tokio::time::sleep(LOOK_ASIDE).await;
+            }
+            match of.end_open().await {
+                Some(Ok(table)) => open.push((of.config, table)),
+                Some(Err(error)) if of.status.objects > 0 => {
+                    return Err(match error {
+                        TableError::Empty {
+                            table, location, ..
+                        } => LiveError::Vanished { table, location },
+                        error => error.into(),
+                    });
+                }
+                _ => still_absent.push(of),
+            }
+        }
+        let absent = still_absent;
+        // In the order in which they were given, whichever was opened first.
+        open.sort_by_key(|(config, _)| {
+            let mut tables = input.tables.iter();
+            tables.position(|of| of.name == config.name)
+        });
+        let tables: Vec<Arc<Table>> = open
+            .iter()
+            .map(|(_, (table, _))| Arc::clone(table))
+            .collect();
         let known: Vec<&str> = input
             .tables
             .iter()
@@ -209,7 +281,7 @@ impl Live {
         };
         // Rules that do not fit their tables are found before the state takes note of them.
         let mut runs = Vec::new();
-        for (config, table, cache) in open {
+        for (config, (table, cache)) in open {
             let rules = set.of_table(&table.name);
             if !rules.is_empty() {
                 let (all, plugins) = (&set.rules, &input.plugins);
@@ -220,12 +292,7 @@ impl Live {
         let mut fold =
             Fold::new(rules, fold_options).map_err(|error| rule_error(&set.rules, error))?;
         let (mut messages, taken_back) = store.load(&mut fold)?;
-        for config in &absent {
-            messages.push(format!(
-                "table `{}` has no objects yet; its rules run from the first one on",
-                config.name
-            ));
-        }
+        messages.extend(absent.iter().map(Absent::message));
         let mut live_tables = Vec::new();
         for (config, run) in runs {
             let name = run.table.name.clone();
@@ -249,10 +316,11 @@ impl Live {
             options,
             tables: live_tables,
             absent,
+            opened: BTreeMap::new(),
             fold,
             hasher: Hasher::default(),
             log: Vec::new(),
-            released: Vec::new(),
+            messages: Vec::new(),
             delivered,
             committed: 0,
             lines,
@@ -264,16 +332,28 @@ impl Live {
         Ok((live, opened))
     }
 
-    /// Opens everything again, with the same state: a table has appeared or has other columns.
+    /// Opens everything again, with the same state: a table has appeared or has other columns. No store of a table is asked.
     ///
     /// # Errors
     /// [`LiveError`].
     pub async fn reopen(mut self) -> Result<(Self, Opened), LiveError> {
         self.store.flush()?;
         let (lines, delivered) = (std::mem::take(&mut self.lines), self.delivered);
+        let mut opened: BTreeMap<String, OpenTable> = self
+            .tables
+            .iter()
+            .map(|table| (table.name().to_owned(), table.opened()))
+            .collect();
+        opened.append(&mut self.opened);
         drop(self.fold);
-        let (mut live, opened) =
-            Self::open(self.input, self.options, self.store, delivered).await?;
+        let (mut live, opened) = Self::open_with(
+            self.input,
+            self.options,
+            self.store,
+            delivered,
+            Some(opened),
+        )
+        .await?;
         live.lines = lines.into_iter().chain(live.lines).collect();
         live.lines.sort();
         live.lines.dedup();
@@ -285,17 +365,42 @@ impl Live {
     /// # Errors
     /// None of a table's own: these are told in its status, and it is tried again.
     pub async fn poll(&mut self) -> Result<bool, LiveError> {
-        for config in &self.absent {
-            let opened = Table::open(config.clone(), self.options.run.range, footer_cache()).await;
-            if opened.is_ok() {
-                return Ok(true);
+        for absent in &mut self.absent {
+            absent.start_open(self.options.run.range);
+        }
+        for table in &mut self.tables {
+            table.start_look(&self.options);
+        }
+        side_by_side(|| {
+            let looking = self.tables.iter().filter(|table| table.is_looking());
+            let opening = self.absent.iter().filter(|absent| absent.is_opening());
+            looking.count() + opening.count()
+        })
+        .await;
+        self.take_looks().await
+    }
+
+    /// Takes in what was listed. Returns true when everything must be opened again.
+    ///
+    /// # Errors
+    /// As [`Live::poll`].
+    pub async fn take_looks(&mut self) -> Result<bool, LiveError> {
+        for absent in &mut self.absent {
+            let before = absent.message();
+            match absent.end_open().await {
+                Some(Ok(table)) => {
+                    self.opened.insert(absent.config.name.clone(), table);
+                }
+                _ if absent.message() != before => self.messages.push(absent.message()),
+                _ => {}
             }
         }
-        let mut is_other = false;
         for table in &mut self.tables {
-            is_other |= table.poll(&self.options).await;
+            if let Some(other) = table.end_look(&self.options).await {
+                self.opened.insert(table.name().to_owned(), other);
+            }
         }
-        Ok(is_other)
+        Ok(!self.opened.is_empty())
     }
 
     /// Reads the earliest of the objects that wait, folds what is found and commits. Returns nothing when there was
@@ -310,65 +415,59 @@ impl Live {
         let mut progress = Progress::default();
         let mut has_moved = false;
         let mut keyed = BTreeMap::new();
+        let mut over: BTreeMap<String, u64> = BTreeMap::new();
         for table in &mut self.tables {
             if let Some(found) = table.judged_aside() {
                 report.judged_aside = true;
                 has_moved = true;
                 findings.extend(found);
             }
-            has_moved |= table.begin_step();
+            table.begin_step();
         }
-        report.messages.append(&mut self.released);
+        report.messages.append(&mut self.messages);
+        self.read_on().await;
         for (number, table) in self.tables.iter_mut().enumerate() {
-            let files = table.next(&self.options);
-            if files.is_empty() {
+            let Some((found, read)) = table.end_read(&self.options).await else {
                 has_moved |= table.idle_has_changed(&self.options);
                 continue;
-            }
-            let before = findings.len();
-            let (found, read) = match table.read(&files, before).await {
-                Ok(read) => read,
-                Err(error) => {
-                    table.fail(&error);
-                    continue;
-                }
             };
             has_moved = true;
             keyed.insert(number, found.keyed);
             table.defer(found.deferred)?;
-            let values = (&found.bad_files[..], &found.converted);
-            for message in table.done(&read, values, &self.options) {
-                report.messages.push(message);
-            }
-            let names = read
-                .iter()
-                .map(|name| (table.name().to_owned(), name.clone()));
-            progress.objects.extend(names);
-            let bad = found.bad_files.iter().map(|(name, _)| name.clone());
-            progress
-                .objects
-                .extend(bad.map(|name| (table.name().to_owned(), name)));
             report
                 .read
                 .push((table.name().to_owned(), read.len(), table.take_scanned()));
+            let objects = read.into_iter();
+            progress
+                .objects
+                .extend(objects.map(|object| (table.name().to_owned(), object)));
+            for (rule, count) in found.over {
+                let id = self.fold.rules().get(rule).map(|rule| rule.id.clone());
+                *over.entry(id.unwrap_or_default()).or_default() += count;
+            }
             findings.extend(found.findings);
         }
+        let has_room = self.fold.pending() + findings.len() < self.options.run.max_findings / 2;
         for table in &mut self.tables {
+            has_moved |= table.move_time(has_room);
             table.judge_aside();
             if let Some(deferred) = table.take_deferred() {
                 has_moved = true;
                 progress.deferred.push(deferred);
             }
             report.messages.extend(table.take_notes());
+            let noted = table.take_noted().into_iter();
+            progress
+                .objects
+                .extend(noted.map(|object| (table.name().to_owned(), object)));
             if let Some(news) = table.news() {
                 has_moved = true;
                 report.messages.extend(news);
             }
         }
         // Nothing waits long for what is judged aside, and not at all where too much waits.
-        let may_wait = self.fold.pending() < self.options.run.max_findings / 2;
         let passed = |rule: &str| self.fold.passed_of(rule);
-        let held = self.tables.iter().filter(|_| may_wait);
+        let held = self.tables.iter().filter(|_| has_room);
         let held = held.flat_map(|table| table.held(&passed)).collect();
         has_moved |= self.fold.hold(&held);
         report.waiting = self.tables.iter().map(LiveTable::waiting).sum();
@@ -402,24 +501,44 @@ impl Live {
         for (rule, count) in late {
             *progress.counters.late.entry(rule).or_default() += count;
         }
+        for (rule, count) in over {
+            *progress.counters.capped.entry(rule).or_default() += count;
+        }
         report.late = progress.counters.late.values().sum();
         progress.log.clone_from(&report.messages);
         report.pause = self.commit(output.changes, progress).await?;
         Ok(Some(report))
     }
 
-    /// Says whether rules are judged beside the steps.
-    pub fn is_judging(&self) -> bool {
-        self.tables.iter().any(|table| table.is_judging().0)
+    /// Begins to read what comes next of each table, and waits for it, but not for long for those that are slow.
+    async fn read_on(&mut self) {
+        let mut begun = Vec::new();
+        for (number, table) in self.tables.iter_mut().enumerate() {
+            let was_reading = table.is_reading();
+            table.start_read(&self.options);
+            if !was_reading && table.is_reading() {
+                begun.push(number);
+            }
+        }
+        side_by_side(|| {
+            let tables = begun.iter().filter_map(|number| self.tables.get(*number));
+            tables.filter(|table| table.is_reading()).count()
+        })
+        .await;
     }
 
-    /// Waits until a judgement beside the steps has ended, so that a step has something to do; for ever where there is none.
-    pub async fn judged(&self) {
-        if !self.is_judging() {
-            return std::future::pending().await;
-        }
+    /// Says whether work goes on beside the steps: objects are read, or rules are judged.
+    pub fn is_busy(&self) -> bool {
+        let mut tables = self.tables.iter();
+        tables.any(|table| table.is_reading() || table.has_news() || table.is_judging().0)
+    }
+
+    /// Waits until work beside the steps has ended, so that a step has something to do; for ever where there is none.
+    pub async fn news(&self) {
         loop {
-            if self.tables.iter().any(|table| table.is_judging().1) {
+            let mut tables = self.tables.iter();
+            let has_news = tables.any(|table| table.has_news() || table.is_judging().1);
+            if has_news || self.absent.iter().any(Absent::has_news) {
                 return;
             }
             tokio::time::sleep(LOOK_ASIDE).await;
@@ -431,7 +550,7 @@ impl Live {
     pub fn release(&mut self, rule: &str) -> bool {
         let told = self.tables.iter().find_map(|table| table.release(rule));
         let did_rest = told.is_some();
-        self.released.extend(told);
+        self.messages.extend(told);
         did_rest
     }
 
@@ -448,16 +567,19 @@ impl Live {
         let end = |table: &str| ends.get(table).copied().unwrap_or(i64::MIN);
         let mut findings = Vec::new();
         let mut deferred = Vec::new();
+        while self.tables.iter().any(LiveTable::is_reading) {
+            self.step().await?;
+        }
         loop {
             for table in &mut self.tables {
                 findings.extend(table.judged_aside().unwrap_or_default());
                 table.judge_aside();
                 deferred.extend(table.take_deferred());
             }
-            if !self.is_judging() {
+            if !self.tables.iter().any(|table| table.is_judging().0) {
                 break;
             }
-            self.judged().await;
+            tokio::time::sleep(LOOK_ASIDE).await;
         }
         for table in &mut self.tables {
             let last = ends.get(table.name()).copied().unwrap_or(i64::MIN);
@@ -507,7 +629,7 @@ impl Live {
             progress.lines.push(line);
         }
         progress.log.append(&mut self.log);
-        progress.tables = self.tables.iter().map(LiveTable::status).collect();
+        progress.tables = self.statuses();
         progress.delivered = self.delivered;
         self.committed = self.delivered;
         Ok(self.store.commit(&mut self.fold, progress)?)
@@ -552,9 +674,19 @@ impl Live {
         Ok(self.store.flush()?)
     }
 
+    /// Keeps a message with the next commit, for `status`.
+    pub fn note(&mut self, message: String) {
+        self.log.push(message);
+    }
+
     /// Returns for each table what there is to say of it.
-    pub fn statuses(&self) -> Vec<yagura_correlate::store::TableStatus> {
-        self.tables.iter().map(LiveTable::status).collect()
+    pub fn statuses(&self) -> Vec<TableStatus> {
+        let absent = self.absent.iter().map(|absent| absent.status.clone());
+        self.tables
+            .iter()
+            .map(LiveTable::status)
+            .chain(absent)
+            .collect()
     }
 }
 
@@ -565,9 +697,6 @@ struct Line<'a> {
     #[serde(flatten)]
     change: &'a Change,
 }
-
-/// Names of objects that a table has read.
-type Names = BTreeSet<String>;
 
 /// Returns the settled alert of a line that [`Live::take_lines`] returned, or nothing for one of another state.
 pub fn settled_alert(line: &str) -> Option<Alert> {

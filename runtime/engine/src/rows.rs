@@ -1,5 +1,6 @@
 //! The rows of one rule: what it reads, and where the events lie.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,9 +15,13 @@ use datafusion::arrow::record_batch::RecordBatch;
 use yagura_core::{EventRef, Finding, Timestamp, key};
 use yagura_host::RawFinding;
 use yagura_lake::table::event_times;
-use yagura_rules::{PluginType, render_text};
+use yagura_rules::PluginType;
 
 use crate::plan::{FieldPlan, Read, RulePlan, TitlePiece};
+use crate::shown::{shown, shown_texts};
+
+/// The most bytes of text that a plugin gets at once, unless one event has more.
+pub(crate) const BATCH_BYTES: usize = 16 << 20;
 
 /// Rows that passed a rule's condition.
 #[derive(Debug, Clone)]
@@ -57,9 +62,14 @@ impl Rows {
                     true => Ok(Arc::clone(batch.column(index))),
                     false => filter(batch.column(index), mask),
                 })?;
-                // A dictionary would keep the values of all rows that the scan read.
+                // Plugins get no dictionaries. Views share what a dictionary's rows share.
                 match values.data_type() {
-                    DataType::Dictionary(_, value) => cast(&values, value),
+                    DataType::Dictionary(_, value) if rule.plugin.is_some() => {
+                        match value.is_string() {
+                            true => cast(&values, &DataType::Utf8View),
+                            false => cast(&values, value),
+                        }
+                    }
                     _ => Ok(values),
                 }
             })
@@ -69,6 +79,33 @@ impl Rows {
 
     pub(crate) fn len(&self) -> usize {
         self.events.len()
+    }
+
+    /// Returns how many bytes their texts take, each by itself.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let columns = self.columns.iter();
+        columns
+            .map(|column| {
+                (0..self.len())
+                    .map(|row| text_length(column, row))
+                    .sum::<usize>()
+            })
+            .sum()
+    }
+
+    /// Returns how many of the first rows a plugin gets at once: `most` of them, unless their texts take more than
+    /// [`BATCH_BYTES`]; always one.
+    pub(crate) fn at_once(&self, most: usize) -> usize {
+        let most = most.min(self.len());
+        let mut bytes = 0;
+        let fits = |row: &usize| {
+            let columns = self.columns.iter();
+            bytes += columns
+                .map(|column| text_length(column, *row))
+                .sum::<usize>();
+            bytes <= BATCH_BYTES
+        };
+        (0..most).take_while(fits).count().max(1)
     }
 
     /// Lets go of the scan's memory before the rows wait for others: a view of a short text keeps the whole page of
@@ -318,7 +355,7 @@ fn complete<'a>(
         let mut events: Vec<EventRef> = finding.rows.iter().filter_map(|row| event(*row)).collect();
         events.sort();
         events.dedup();
-        let mut observables = finding.observables;
+        let mut observables = cut(finding.observables);
         for (kind, read) in &rule.observables {
             let values = (first..at).filter_map(|at| text(*read, at));
             let values = values.filter(|value| !value.is_empty());
@@ -326,7 +363,7 @@ fn complete<'a>(
         }
         observables.sort();
         observables.dedup();
-        let mut context = finding.context;
+        let mut context = cut(finding.context);
         context.extend(rule.context.iter().filter_map(|read| {
             let name = rule.reads[*read].name.clone();
             Some((name, text(*read, first)?.to_owned()))
@@ -344,14 +381,18 @@ fn complete<'a>(
             rule: rule.index,
             key: finding
                 .key
+                .map(|key| shown(&key).into_owned())
                 .unwrap_or_else(|| key::join(rule.key.iter().map(|read| text(*read, first)))),
-            title: finding.title.unwrap_or_else(|| {
-                let pieces = rule.title.iter().map(|piece| match piece {
-                    TitlePiece::Text(text) => text.as_str(),
-                    TitlePiece::Read(read) => text(*read, first).unwrap_or("(none)"),
-                });
-                pieces.collect()
-            }),
+            title: finding
+                .title
+                .map(|title| shown(&title).into_owned())
+                .unwrap_or_else(|| {
+                    let pieces = rule.title.iter().map(|piece| match piece {
+                        TitlePiece::Text(text) => text.as_str(),
+                        TitlePiece::Read(read) => text(*read, first).unwrap_or("(none)"),
+                    });
+                    pieces.collect()
+                }),
             severity: finding.severity,
             events,
             observables,
@@ -359,6 +400,34 @@ fn complete<'a>(
         }
     });
     findings.collect()
+}
+
+/// Returns how long a text is; nought for other values.
+fn text_length(column: &ArrayRef, row: usize) -> usize {
+    if let Some(texts) = column.as_string_view_opt() {
+        return texts.value(row).len();
+    }
+    if let Some(texts) = column.as_string_opt::<i32>() {
+        return texts.value(row).len();
+    }
+    column
+        .as_binary_view_opt()
+        .map_or(0, |bytes| bytes.value(row).len())
+}
+
+/// Bounds what a plugin says.
+fn cut(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
+    let of = |text: String| {
+        match shown(&text) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(cut) => Some(cut),
+        }
+        .unwrap_or(text)
+    };
+    pairs
+        .into_iter()
+        .map(|(name, value)| (of(name), of(value)))
+        .collect()
 }
 
 /// Returns the type of a read's values when they wait outside of a scan.
@@ -377,7 +446,7 @@ fn value_texts(read: &Read, values: &ArrayRef) -> Result<StringArray, ArrowError
             .map(|time| time.as_ref().map(Timestamp::to_string))
             .collect());
     }
-    Ok(render_text(values)?.as_string::<i32>().clone())
+    shown_texts(values)
 }
 
 /// Returns the events of the rows where `mask` is true.

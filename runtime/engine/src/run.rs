@@ -34,6 +34,8 @@ pub struct RunOptions {
     pub batch_rows: usize,
     /// Findings that the run may hold.
     pub max_findings: usize,
+    /// Bytes that the findings of a table's objects may take, which are read together.
+    pub max_finding_bytes: usize,
     /// Events of a table that may wait for detectors with state.
     pub max_pending_rows: usize,
     /// Findings after which the scan of a table may end, for a search.
@@ -51,6 +53,7 @@ impl Default for RunOptions {
             partitions: std::thread::available_parallelism().map_or(1, usize::from),
             batch_rows: 8_192,
             max_findings: 2_000_000,
+            max_finding_bytes: usize::MAX,
             max_pending_rows: 4_000_000,
             enough: None,
             fairness: None,

@@ -18,6 +18,7 @@ use datafusion::error::Result;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Operator;
+use datafusion::object_store::ObjectStore;
 use datafusion::parquet::arrow::RowNumber;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
@@ -47,6 +48,8 @@ pub(crate) struct Reading {
     pub(crate) is_narrowed: bool,
     /// Where values are counted that rules see otherwise than they are stored.
     pub(crate) counts: Arc<Conversions>,
+    /// The store to read from, where it is not the table's.
+    pub(crate) store: Option<Arc<dyn ObjectStore>>,
 }
 
 /// Returns the scan of `files`, at most `options.execution.target_partitions` ways in parallel: the plan's columns, then
@@ -66,7 +69,7 @@ pub(crate) fn scan(
         .with_metadata_size_hint(64 * 1024)
         .with_parquet_file_reader_factory(Arc::new(DictionaryReaders {
             inner: Arc::new(CachedParquetFileReaderFactory::new(
-                Arc::clone(&table.location.store),
+                Arc::clone(reading.store.as_ref().unwrap_or(&table.location.store)),
                 cache,
             )),
             columns: Arc::clone(&plan.dictionaries),

@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::context::SessionContext;
+use datafusion::object_store::memory::InMemory;
+use datafusion::object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, TryStreamExt, stream};
 use yagura_core::{Finding, TimeRange, Timestamp};
 use yagura_lake::OddTimes;
 use yagura_lake::guard::Guarded;
-use yagura_lake::table::{DataFile, OnProblem, Table, reason_of};
+use yagura_lake::table::{DataFile, OnProblem, Table, reason_of, store_failure};
 
 use crate::adapt::{Conversions, ConvertedValues};
 use crate::calls::chain;
@@ -55,6 +58,8 @@ pub struct TableRun {
     text_as_bytes: bool,
     /// What narrows the scan cannot be evaluated on some of the table's objects.
     is_read_whole: bool,
+    /// The findings and their bytes that each rule may make of what is read together; the rest is counted.
+    pub(crate) share: Option<(usize, usize)>,
     /// What a person should know of how the objects were read, since it was taken.
     messages: Vec<String>,
 }
@@ -74,6 +79,8 @@ pub struct Scanned {
     pub deferred: Vec<KeyedRows>,
     /// Values that rules saw otherwise than they are stored.
     pub converted: ConvertedValues,
+    /// Findings over a rule's share, which were counted and not kept, by the rule's index.
+    pub over: BTreeMap<usize, u64>,
 }
 
 impl TableRun {
@@ -112,6 +119,7 @@ impl TableRun {
             runtime: None,
             text_as_bytes: false,
             is_read_whole: false,
+            share: None,
             messages: Vec::new(),
         })
     }
@@ -166,8 +174,9 @@ impl TableRun {
                 self.runtime = None;
             }
             let error = match attempt {
-                Ok(findings) => {
+                Ok((findings, over)) => {
                     scanned.findings = findings;
+                    scanned.over = over;
                     scanned.keyed = runtime.take_keyed();
                     scanned.deferred = runtime.take_deferred();
                     scanned.converted = counts.take();
@@ -211,6 +220,7 @@ impl TableRun {
             text_as_bytes: self.text_as_bytes,
             is_narrowed: !self.is_read_whole,
             counts,
+            store: None,
         }
     }
 
@@ -297,9 +307,9 @@ impl TableRun {
         files: &[DataFile],
         reading: &Reading,
         before: usize,
-    ) -> Result<Vec<Finding>, EngineError> {
+    ) -> Result<(Vec<Finding>, BTreeMap<usize, u64>), EngineError> {
         if files.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
         let (table, plan) = (&self.table, &self.plan);
         let state = session.state();
@@ -322,10 +332,28 @@ impl TableRun {
         let mut batches = stream::select_all(streams.into_iter().map(in_own_task));
         let mut objects = HashMap::new();
         let mut findings: Vec<Finding> = Vec::new();
+        let mut bytes = 0;
+        let mut of_rules: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+        let mut over = BTreeMap::new();
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(|error| scan_error(table, error))?;
-            findings.extend(decode(&batch, &mut objects));
-            if before + findings.len() > self.options.max_findings {
+            for finding in decode(&batch, &mut objects) {
+                let size = finding.bytes();
+                if let Some((most, most_bytes)) = self.share {
+                    let (count, taken) = of_rules.entry(finding.rule).or_default();
+                    if *count >= most || *taken + size > most_bytes {
+                        *over.entry(finding.rule).or_default() += 1;
+                        continue;
+                    }
+                    *count += 1;
+                    *taken += size;
+                }
+                bytes += size;
+                findings.push(finding);
+            }
+            if before + findings.len() > self.options.max_findings
+                || bytes > self.options.max_finding_bytes
+            {
                 return Err(self.too_many(&findings));
             }
             if self
@@ -336,7 +364,28 @@ impl TableRun {
                 break;
             }
         }
-        Ok(findings)
+        Ok((findings, over))
+    }
+
+    /// Returns the most findings, and bytes of them, that all rules together may make of what is read together.
+    pub(crate) fn most_findings(&self) -> (usize, usize) {
+        (self.options.max_findings, self.options.max_finding_bytes)
+    }
+
+    /// Forgets what a read has done that was given up after so long, and returns the error to tell.
+    pub(crate) fn gave_up(&mut self, after: Duration) -> EngineError {
+        self.runtime = None;
+        self.share = None;
+        let source = StoreError::Generic {
+            store: "answer",
+            source: format!("it was not there after {} seconds", after.as_secs()).into(),
+        };
+        scan_error(&self.table, DataFusionError::ObjectStore(Box::new(source)))
+    }
+
+    /// Returns the id of a rule.
+    pub(crate) fn rule_id(&self, rule: usize) -> &str {
+        self.rule_ids.get(rule).map_or("", String::as_str)
     }
 
     pub(crate) fn too_many(&self, findings: &[Finding]) -> EngineError {
@@ -362,9 +411,11 @@ impl TableRun {
     ) -> Result<Vec<(String, String)>, EngineError> {
         let mut bad = Vec::new();
         for file in files {
-            let mut read = self.read_plainly(session, file, self.text_as_bytes).await;
+            let mut read = self
+                .read_plainly(session, file, self.text_as_bytes, None)
+                .await;
             if read.is_err() && !self.text_as_bytes {
-                let again = self.read_plainly(session, file, true).await;
+                let again = self.read_plainly(session, file, true, None).await;
                 self.text_as_bytes = again.is_ok();
                 // What is no text is said better by the first error.
                 read = again.or(read);
@@ -372,15 +423,72 @@ impl TableRun {
             let Err(error) = read else {
                 continue;
             };
-            if is_of_store(&error) {
-                return Err(scan_error(&self.table, error));
-            }
-            bad.push((
-                self.table.location.name_of(&file.meta.location),
-                reason_of(&error),
-            ));
+            let reason = self.fault_of(file, error).await?;
+            bad.push((self.table.location.name_of(&file.meta.location), reason));
         }
         Ok(bad)
+    }
+
+    /// Returns what is wrong with an object that cannot be read.
+    ///
+    /// # Errors
+    /// Where it is the store that failed: only bytes that are there, all of them, and cannot be read make an object bad.
+    pub(crate) async fn fault_of(
+        &self,
+        file: &DataFile,
+        error: DataFusionError,
+    ) -> Result<String, EngineError> {
+        if store_failure(&error).is_some() {
+            return Err(scan_error(&self.table, error));
+        }
+        // What is read in one go to prove it must fit into memory.
+        if file.meta.size > MOST_COPIED {
+            return Ok(reason_of(&error));
+        }
+        let copied = self.copied(file).await;
+        let copy = match copied {
+            Ok(copy) => copy,
+            Err(StoreError::NotFound { .. }) => return Ok(reason_of(&error)),
+            Err(source) => {
+                let source = DataFusionError::ObjectStore(Box::new(source));
+                return Err(scan_error(&self.table, source));
+            }
+        };
+        let session = session(&self.table, &self.options, None)?;
+        match self.read_plainly(&session, file, true, Some(copy)).await {
+            Err(error) => Ok(reason_of(&error)),
+            Ok(()) => Err(scan_error(
+                &self.table,
+                DataFusionError::ObjectStore(Box::new(StoreError::Generic {
+                    store: "answer",
+                    source: format!(
+                        "a request for a part of the object gave other bytes than one for all of it ({})",
+                        reason_of(&error)
+                    )
+                    .into(),
+                })),
+            )),
+        }
+    }
+
+    /// Returns a store that holds all bytes of an object.
+    async fn copied(&self, file: &DataFile) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        let object = &file.meta.location;
+        let bytes = self.table.location.store.get(object).await?.bytes().await?;
+        if bytes.len() as u64 != file.meta.size {
+            return Err(StoreError::Generic {
+                store: "answer",
+                source: format!(
+                    "{} bytes came of an object that was listed with {}",
+                    bytes.len(),
+                    file.meta.size
+                )
+                .into(),
+            });
+        }
+        let copy = InMemory::new();
+        copy.put(object, bytes.into()).await?;
+        Ok(Arc::new(copy))
     }
 
     async fn read_plainly(
@@ -388,16 +496,21 @@ impl TableRun {
         session: &SessionContext,
         file: &DataFile,
         text_as_bytes: bool,
+        store: Option<Arc<dyn ObjectStore>>,
     ) -> Result<(), DataFusionError> {
         let reading = Reading {
             range: TimeRange::default(),
             text_as_bytes,
             is_narrowed: false,
             counts: Arc::default(),
+            store,
         };
         let one = std::slice::from_ref(file);
         let state = session.state();
-        let cache = Arc::clone(&self.cache);
+        let cache = match &reading.store {
+            Some(_) => footer_cache(),
+            None => Arc::clone(&self.cache),
+        };
         let input = scan(&self.plan, one, &reading, cache, state.config_options())?;
         for partition in 0..input.output_partitioning().partition_count() {
             let batches = input.execute(partition, session.task_ctx())?;
@@ -408,17 +521,8 @@ impl TableRun {
     }
 }
 
-/// Says whether the store failed, and not what it holds. An object that is gone cannot be read.
-fn is_of_store(error: &DataFusionError) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<datafusion::object_store::Error>() {
-            return !matches!(error, datafusion::object_store::Error::NotFound { .. });
-        }
-        cause = error.source();
-    }
-    false
-}
+/// The largest object that is read whole to prove that it is bad, in bytes.
+const MOST_COPIED: u64 = 1 << 30;
 
 /// Footers that are read side by side.
 pub(crate) const FOOTERS_AT_ONCE: usize = 16;

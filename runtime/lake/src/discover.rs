@@ -231,58 +231,63 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// Objects that a table did not have before.
+/// What a listing of a table found.
 #[derive(Debug, Default)]
-pub struct NewObjects {
-    /// Those that hold events.
+pub struct Listed {
+    /// The objects that hold events, by name.
     pub files: Vec<DataFile>,
     /// Names of objects of 0 bytes. A writer may have only begun them: they are listed again.
     pub empty: Vec<String>,
-    /// Some lie in partition folders that the table did not have.
-    pub has_other_partitions: bool,
+    /// Folders of days that were not listed.
+    skipped: Vec<Path>,
+}
+
+impl Listed {
+    /// Says whether the whole table was listed.
+    pub fn is_whole(&self) -> bool {
+        self.skipped.is_empty()
+    }
+
+    /// Says whether an object would have been found if it were there.
+    pub fn covers(&self, object: &Path) -> bool {
+        let mut skipped = self.skipped.iter();
+        !skipped.any(|folder| object.prefix_matches(folder))
+    }
 }
 
 impl Table {
-    /// Lists the objects whose names `known` does not know, by name. With `since`, a table that is partitioned by day is listed
-    /// from that day on alone; others are listed whole.
+    /// Lists the table's objects. With `since`, a table that is partitioned by day is listed from that day on alone; others are
+    /// listed whole.
     ///
     /// # Errors
     /// [`TableError::List`]; [`TableError::Foreign`] where the log of another format has appeared.
-    pub async fn list_new(
-        &self,
-        known: &(dyn Fn(&str) -> bool + Sync),
-        since: Option<NaiveDate>,
-    ) -> Result<NewObjects, TableError> {
+    pub async fn list(&self, since: Option<NaiveDate>) -> Result<Listed, TableError> {
         let found = match since {
             Some(since) => self.list_since(since).await,
-            None => self.list_whole().await,
+            None => self.list_whole().await.map(|found| (found, Vec::new())),
         };
-        let found = found.map_err(|source| TableError::List {
+        let (found, skipped) = found.map_err(|source| TableError::List {
             table: self.name.clone(),
             location: self.location.to_string(),
             source,
         })?;
         let listing = Listing::sort_out(&self.location, found).own(&self.name)?;
-        let mut new = NewObjects {
+        let (location, names) = (&self.location, &self.partitions);
+        let files = listing.data.into_iter().map(|meta| DataFile {
+            partition_values: partition_values(location, &meta.location, names),
+            meta,
+        });
+        Ok(Listed {
+            files: files.collect(),
             empty: listing.empty,
-            ..NewObjects::default()
-        };
-        for meta in listing.data {
-            if known(&self.location.name_of(&meta.location)) {
-                continue;
-            }
-            new.has_other_partitions |= hive_parts(&self.location, &meta.location)
-                .any(|(name, _)| !self.partitions.iter().any(|known| known == name));
-            new.files.push(DataFile {
-                partition_values: partition_values(
-                    &self.location,
-                    &meta.location,
-                    &self.partitions,
-                ),
-                meta,
-            });
-        }
-        Ok(new)
+            skipped,
+        })
+    }
+
+    /// Says whether an object lies in partition folders that the table does not know.
+    pub fn has_other_partitions(&self, file: &DataFile) -> bool {
+        let mut parts = hive_parts(&self.location, &file.meta.location);
+        parts.any(|(name, _)| !self.partitions.iter().any(|known| known == name))
     }
 
     async fn list_whole(&self) -> Result<Vec<ObjectMeta>, object_store::Error> {
@@ -294,17 +299,20 @@ impl Table {
             .await
     }
 
-    /// Lists the day folders that begin at `since`, if the table's first folders are days.
-    async fn list_since(&self, since: NaiveDate) -> Result<Vec<ObjectMeta>, object_store::Error> {
+    /// Lists the day folders that begin at `since`, if the table's first folders are days, and returns those that it left out.
+    async fn list_since(
+        &self,
+        since: NaiveDate,
+    ) -> Result<(Vec<ObjectMeta>, Vec<Path>), object_store::Error> {
         let Some((name, form)) = &self.day_partition else {
-            return self.list_whole().await;
+            return Ok((self.list_whole().await?, Vec::new()));
         };
         let location = &self.location;
         let top = location
             .store
             .list_with_delimiter(Some(&location.prefix))
             .await?;
-        let mut found = top.objects;
+        let (mut found, mut skipped) = (top.objects, Vec::new());
         for folder in top.common_prefixes {
             let day = folder.filename().and_then(|text| text.split_once('='));
             let is_before = match day {
@@ -312,16 +320,17 @@ impl Table {
                     NaiveDate::parse_from_str(value, form).is_ok_and(|day| day < since)
                 }
                 // Another partition comes first: days are below it.
-                Some(_) => return self.list_whole().await,
+                Some(_) => return Ok((self.list_whole().await?, Vec::new())),
                 None => false,
             };
-            if !is_before {
-                let below: Vec<ObjectMeta> =
-                    location.store.list(Some(&folder)).try_collect().await?;
-                found.extend(below);
+            if is_before {
+                skipped.push(folder);
+                continue;
             }
+            let below: Vec<ObjectMeta> = location.store.list(Some(&folder)).try_collect().await?;
+            found.extend(below);
         }
-        Ok(found)
+        Ok((found, skipped))
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
@@ -104,6 +105,27 @@ impl Table {
         Ok(hashes)
     }
 
+    /// Returns what an event says of where it comes from: column and value.
+    pub(crate) async fn source_of(&self, file: &DataFile, row: u64) -> Option<String> {
+        let object = self.location.name_of(&file.meta.location);
+        let batch = self.read_rows(&object, file, &[row], false).await.ok()??;
+        let schema = batch.schema();
+        let plain = |name: &str| {
+            let last = name.rsplit('.').next().unwrap_or(name);
+            last.to_ascii_lowercase().replace('_', "")
+        };
+        let columns = SOURCES.iter().flat_map(|wanted| {
+            let fields = schema.fields().iter().enumerate();
+            fields.filter(move |(_, field)| plain(field.name()) == *wanted)
+        });
+        let mut values = columns.filter_map(|(at, field)| {
+            let value = text_at(batch.column(at))?;
+            let value: String = value.chars().take(MOST_SHOWN).collect();
+            Some(format!("`{}` `{value}`", field.name()))
+        });
+        values.next()
+    }
+
     /// Says whether an object, by its name, lies in the table.
     pub fn holds(&self, object: &str) -> bool {
         let path = self.location.object_of(object);
@@ -192,6 +214,36 @@ impl Table {
             batch => Ok(batch),
         }
     }
+}
+
+/// Characters of such a value that are shown.
+const MOST_SHOWN: usize = 100;
+
+/// Columns that say which machine or program wrote an event, in lower case and without `_`; the first that an event has counts.
+const SOURCES: [&str; 12] = [
+    "hostname",
+    "host",
+    "computername",
+    "computer",
+    "devicehostname",
+    "devicename",
+    "device",
+    "agentname",
+    "agent",
+    "sensor",
+    "sourcehost",
+    "source",
+];
+
+/// Returns the only value of a column as text; nothing for what is nested or absent.
+fn text_at(column: &dyn Array) -> Option<String> {
+    if column.is_null(0) || column.data_type().is_nested() {
+        return None;
+    }
+    if let Some(bytes) = column.as_binary_opt::<i32>() {
+        return Some(String::from_utf8_lossy(bytes.value(0)).into_owned());
+    }
+    array_value_to_string(column, 0).ok()
 }
 
 fn selection(rows: &[u64]) -> RowSelection {

@@ -15,7 +15,7 @@ use yagura_core::TimeRange;
 pub use crate::definition::OnNullTime as OnProblem;
 use crate::definition::TableDefinition;
 use crate::discover::{HIVE_DEFAULT, Listing, hive_parts, partition_names, partition_values};
-pub use crate::discover::{NewObjects, Passed, PassedOver};
+pub use crate::discover::{Listed, Passed, PassedOver};
 pub use crate::event_time::{EVENT_TIME, EpochUnit, event_times, plain_type};
 use crate::event_time::{EventTime, time_column};
 use crate::guard::guarded;
@@ -87,6 +87,18 @@ pub struct DataFile {
     pub partition_values: Vec<Option<String>>,
 }
 
+impl DataFile {
+    /// Returns what tells this object from one of the same name that takes its place: its size, and its tag or else the time of
+    /// its last change.
+    pub fn version(&self) -> String {
+        let meta = &self.meta;
+        match &meta.e_tag {
+            Some(tag) => format!("{} {tag}", meta.size),
+            None => format!("{} {}", meta.size, meta.last_modified.timestamp_micros()),
+        }
+    }
+}
+
 /// Why a table cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
@@ -142,6 +154,16 @@ pub enum TableError {
         /// The object.
         file: String,
         /// What the reader said.
+        reason: String,
+    },
+    /// The store refused or failed to give an object's footer.
+    #[error("cannot read {file} of table `{table}`, the store fails: {reason}")]
+    Store {
+        /// The table.
+        table: String,
+        /// The object.
+        file: String,
+        /// What it said.
         reason: String,
     },
     /// A column comes from a folder for some objects, and is stored in others.
@@ -266,6 +288,12 @@ impl Table {
         let partitions = self.partition_fields();
         let fields = self.file_schema.fields().iter().cloned();
         Schema::new(fields.chain(partitions.iter().cloned()).collect::<Fields>())
+    }
+
+    /// Says whether the table was opened with the columns of this definition.
+    pub fn has_columns_as(&self, definition: &TableDefinition) -> bool {
+        let stored = definition.arrow_schema();
+        self.is_defined && read_schema(&stored, &self.partitions) == self.file_schema
     }
 
     /// Says whether the table's columns hold all that an object has: those of a table without a definition follow its objects.
@@ -396,11 +424,12 @@ async fn shared_schema(
     files: &mut Vec<DataFile>,
     cache: Arc<FileMetadataCache>,
 ) -> Result<(Schema, BadFiles, Vec<String>), TableError> {
-    let store: &Arc<dyn ObjectStore> = &config.location.store;
-    let footers: Vec<_> = stream::iter(files.iter().map(|file| {
+    let metas: Vec<ObjectMeta> = files.iter().map(|file| file.meta.clone()).collect();
+    let footers: Vec<_> = stream::iter(metas.into_iter().map(|meta| {
         let cache = Arc::clone(&cache);
+        let store: Arc<dyn ObjectStore> = Arc::clone(&config.location.store);
         async move {
-            let footer = DFParquetMetadata::new(store.as_ref(), &file.meta)
+            let footer = DFParquetMetadata::new(store.as_ref(), &meta)
                 .with_file_metadata_cache(Some(cache))
                 .with_metadata_size_hint(Some(64 * 1024));
             guarded(footer.fetch_schema()).await
@@ -416,6 +445,14 @@ async fn shared_schema(
         let url = config.location.name_of(&file.meta.location);
         let footer = match footer {
             Ok(footer) => footer,
+            // A store that fails says nothing of its objects.
+            Err(error) if let Some(source) = store_failure(&error) => {
+                return Err(TableError::Store {
+                    table: config.name.clone(),
+                    file: url,
+                    reason: source,
+                });
+            }
             Err(error) => {
                 let reason = reason_of(&error);
                 if config.on_bad_file == OnProblem::Skip {
@@ -433,8 +470,31 @@ async fn shared_schema(
         kept.push(file);
     }
     *files = kept;
+    // Without one that can be read it is not known which columns there are.
+    if files.is_empty()
+        && let Some((file, reason)) = bad.first()
+    {
+        return Err(TableError::BadFile {
+            table: config.name.clone(),
+            file: file.clone(),
+            reason: reason.clone(),
+        });
+    }
     let (schema, notes) = merged.finish();
     Ok((schema, bad, notes))
+}
+
+/// Returns what a store said that failed; nothing where what it holds is at fault. An object that is gone cannot be read.
+pub fn store_failure(error: &DataFusionError) -> Option<String> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(failure) = error.downcast_ref::<object_store::Error>() {
+            let is_gone = matches!(failure, object_store::Error::NotFound { .. });
+            return (!is_gone).then(|| failure.to_string());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Returns why an object cannot be read, without the names of the libraries that it passed through.

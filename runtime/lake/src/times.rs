@@ -49,6 +49,8 @@ pub struct OddEvents {
     pub count: u64,
     /// Object, row and time of one.
     pub example: Option<(String, u64, Option<Timestamp>)>,
+    /// What the example says of where it comes from, such as ``Computer` `ws-7``: of events whose clock is wrong.
+    pub source: Option<String>,
 }
 
 impl OddEvents {
@@ -62,6 +64,7 @@ impl OddEvents {
         self.count += more.count;
         if self.example.is_none() {
             self.example = more.example;
+            self.source = more.source;
         }
     }
 
@@ -139,7 +142,13 @@ impl Table {
                         odd: OddTimes::default(),
                     })
                 }
-                _ => self.times_in(file, limit).await,
+                _ => {
+                    let mut times = self.times_in(file, limit).await?;
+                    if let Some((_, row, _)) = &times.odd.future.example {
+                        times.odd.future.source = self.source_of(file, *row).await;
+                    }
+                    Ok(times)
+                }
             }
         })
         .await
@@ -248,6 +257,7 @@ impl Table {
             times.odd.without = OddEvents {
                 count: u64::try_from(rows).unwrap_or_default(),
                 example: (rows > 0).then_some((object, 0, None)),
+                source: None,
             };
             return Ok(times);
         }

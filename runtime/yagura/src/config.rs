@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use yagura_core::{FieldPath, Timestamp, pack};
-use yagura_engine::RunOptions;
+use yagura_engine::{Replaced, RunOptions};
 use yagura_lake::Location;
 use yagura_lake::table::{EpochUnit, OnProblem, TableConfig};
 
@@ -109,6 +109,12 @@ pub(crate) struct ServeSettings {
     pub(crate) idle: String,
     pub(crate) future: String,
     pub(crate) list_all: String,
+    /// How long nothing new must be listed before a new table's first load is at its end.
+    pub(crate) first_load: String,
+    /// How long an object that cannot be read is waited for.
+    pub(crate) patience: String,
+    /// What becomes of an object that was replaced after it had been read.
+    pub(crate) on_replaced: OnReplaced,
     pub(crate) from: Option<Timestamp>,
     pub(crate) step_objects: usize,
     pub(crate) step_mib: u64,
@@ -134,6 +140,9 @@ impl Default for ServeSettings {
             idle: "15m".to_owned(),
             future: "1h".to_owned(),
             list_all: "1h".to_owned(),
+            first_load: "10s".to_owned(),
+            patience: "10m".to_owned(),
+            on_replaced: OnReplaced::Keep,
             from: None,
             step_objects: 64,
             step_mib: 256,
@@ -151,6 +160,23 @@ impl ServeSettings {
     /// Returns how often tables are listed.
     pub(crate) fn poll(&self) -> Result<std::time::Duration> {
         crate::commands::serve::duration("poll", &self.poll)
+    }
+}
+
+/// What becomes of an object that was replaced after it had been read.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnReplaced {
+    Keep,
+    Judge,
+}
+
+impl From<OnReplaced> for Replaced {
+    fn from(replaced: OnReplaced) -> Self {
+        match replaced {
+            OnReplaced::Keep => Self::Keep,
+            OnReplaced::Judge => Self::Judge,
+        }
     }
 }
 

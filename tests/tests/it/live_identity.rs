@@ -132,6 +132,8 @@ async fn both(plan: &Plan) -> (Vec<String>, Vec<String>) {
         },
         every_lateness: Some(i64::try_from(LATENESS).unwrap() * 1_000_000),
         step_objects: plan.step_objects,
+        // Time moves from the first object on, so that there is more to go wrong.
+        first_load: None,
         ..LiveOptions::default()
     };
     let limits = StoreLimits {

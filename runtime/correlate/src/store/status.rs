@@ -52,6 +52,12 @@ pub struct TableStatus {
     pub future: u64,
     /// Objects that cannot be read.
     pub bad: u64,
+    /// Objects that were replaced after they had been read.
+    #[serde(default)]
+    pub replaced: u64,
+    /// Its first load is under way, and nothing is settled before it has ended.
+    #[serde(default)]
+    pub is_loading: bool,
     /// When something new was seen last, in wall-clock time.
     pub seen: Option<Timestamp>,
     /// Why it cannot be looked at, if it cannot.

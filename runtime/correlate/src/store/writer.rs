@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, params};
 
 use super::status::TableStatus;
-use super::{Deferred, DetectorState, StoredRule};
+use super::{Deferred, DetectorState, KnownObject, StoredRule};
 use crate::checkpoint::{Settled, Waiting};
 use crate::fold::Counters;
 use crate::group::{Cold, join};
@@ -32,7 +32,7 @@ pub(super) struct Batch {
     pub(super) reports: Vec<(String, Option<Vec<u8>>)>,
     pub(super) started: Vec<(String, i64)>,
     pub(super) sizes: Vec<(String, Size)>,
-    pub(super) cursor: Vec<(String, String)>,
+    pub(super) cursor: Vec<(String, KnownObject)>,
     pub(super) tables: Vec<TableStatus>,
     pub(super) counters: Counters,
     pub(super) lines: Vec<(i64, String)>,
@@ -198,7 +198,14 @@ impl Batch {
         for (table, object) in &self.cursor {
             transaction
                 .prepare_cached("INSERT OR IGNORE INTO cursor (name, object) VALUES (?, ?)")?
-                .execute(params![table, object])?;
+                .execute(params![table, object.name])?;
+            if let Some(version) = &object.version {
+                transaction
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO versions (name, object, version, is_bad) VALUES (?, ?, ?, ?)",
+                    )?
+                    .execute(params![table, object.name, version, object.is_bad])?;
+            }
         }
         for table in &self.tables {
             super::status::put(&transaction, table)?;

@@ -1,27 +1,32 @@
-//! A table that grows.
+//! A table that grows: how far it was read, and how far its time has come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
 use datafusion::common::runtime::SpawnedTask;
-use futures::{StreamExt, stream};
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use yagura_core::time::parse_duration;
 use yagura_core::{Finding, Timestamp};
 use yagura_correlate::Mark;
-use yagura_correlate::store::{Deferred, DeferredRows, DetectorState, TableStatus};
-use yagura_lake::table::{DataFile, Table, TableConfig};
-use yagura_lake::{ObjectTimes, OddTimes, TableDefinition};
+use yagura_correlate::store::{Deferred, DeferredRows, DetectorState, KnownObject, TableStatus};
+use yagura_lake::table::{OnProblem, Table, TableConfig};
 
-use super::{LiveOptions, Names};
-use crate::adapt::ConvertedValues;
+use super::look::{Look, Looked, OpenTable};
+use super::notes::{Notes, passed_over};
+use super::objects::{Objects, Waiting};
+use super::read::{Read, read};
+use super::task::Task;
+use super::{LiveOptions, Replaced};
+use crate::calls::chain;
 use crate::error::EngineError;
 use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::lane::Lane;
-use crate::report::{Cause, SetAside};
-use crate::table_run::{FOOTERS_AT_ONCE, Scanned, TableRun};
+use crate::quarantine::Quarantine;
+use crate::report::{Cause, Progress, SetAside};
+use crate::table_run::{Scanned, TableRun};
 
 /// Rows that came too late for detectors with state, by rule.
 type LateRows = BTreeMap<String, u64>;
@@ -29,13 +34,29 @@ type LateRows = BTreeMap<String, u64>;
 /// How far behind the latest event an event may come where nothing says so: ten minutes.
 const DEFAULT_LATENESS: i64 = 600_000_000;
 
+/// A table of at most so many objects is listed whole each time.
+const LISTED_WHOLE: usize = 10_000;
+
+/// How far ahead of the clock an event is before somebody hears of it, in microseconds: clocks differ a little.
+const AHEAD: i64 = 60_000_000;
+
 /// A table with its rules planned, and how far it was read.
 #[derive(Debug)]
 pub(super) struct LiveTable {
     config: TableConfig,
-    run: TableRun,
+    table: Arc<Table>,
+    cache: Arc<FileMetadataCache>,
+    quarantine: Arc<Quarantine>,
+    progress: Arc<Progress>,
+    /// Nothing while it reads.
+    run: Option<TableRun>,
+    reading: Option<Task<Read>>,
+    looking: Option<Task<Result<Looked, String>>>,
     /// The problem that was told last.
     told: Option<String>,
+    /// Why it cannot be listed, and why objects cannot be read for a reason that is none of theirs.
+    list_problem: Option<String>,
+    read_problem: Option<String>,
     /// Rules that are judged beside the steps.
     lane: Lane,
     /// Events that these did not judge since the last step.
@@ -44,43 +65,26 @@ pub(super) struct LiveTable {
     has_listed: bool,
     /// Rules that keep state; nothing only while they work.
     keyed: Option<KeyedDetectors>,
-    /// Names of the objects that were read.
-    known: Names,
-    /// Objects that are listed and not read, the earliest first.
-    waiting: Vec<Waiting>,
+    objects: Objects,
     lateness: i64,
     status: TableStatus,
-    /// The definition's text when the table was opened.
-    definition: Option<String>,
     seen: Instant,
     listed_all: Option<Instant>,
+    /// How many objects there were then.
+    all: usize,
     /// Objects that the next step takes: fewer after a step that found too much.
     take: usize,
-    /// Objects of 0 bytes that are there, and whether that was said: a writer may have only begun them.
-    empty: BTreeMap<String, bool>,
-    /// Events without a time, and before 1990, since the service began.
-    odd_times: OddTimes,
-    /// Columns whose text is not UTF-8, which was said.
-    not_utf8: BTreeSet<String>,
     /// What a person should know, for the next step.
-    notes: Vec<String>,
-}
-
-/// An object that is listed and not read.
-#[derive(Debug, Clone)]
-struct Waiting {
-    file: DataFile,
-    name: String,
-    /// Its earliest and latest event time, where it has events that can be read.
-    times: Option<(Timestamp, Timestamp)>,
-    odd_times: OddTimes,
+    notes: Notes,
+    /// What is to be noted of objects that were not read in the next step.
+    noted: Vec<KnownObject>,
 }
 
 impl LiveTable {
     pub(super) fn new(
         config: TableConfig,
         run: TableRun,
-        known: Names,
+        known: Vec<KnownObject>,
         status: Option<TableStatus>,
         (detectors, deferred): (&DetectorState, Vec<DeferredRows>),
         options: &LiveOptions,
@@ -94,12 +98,16 @@ impl LiveTable {
             .copied()
             .or(options.every_lateness);
         let lateness = given.or(of_definition).unwrap_or(DEFAULT_LATENESS);
+        let is_new = status
+            .as_ref()
+            .is_none_or(|status| status.watermark.is_none());
         let mut status = status.unwrap_or_default();
         status.name = name;
         status.lateness = lateness;
         status.is_idle = false;
         status.problem = None;
         status.undecided.clear();
+        status.is_loading = (is_new || status.is_loading) && options.first_load.is_some();
         let mut messages = Vec::new();
         let keyed = restored(&run, &status, detectors, &mut messages)?;
         messages.extend(run.quarantine.restore(&status.rests));
@@ -107,26 +115,31 @@ impl LiveTable {
         messages.extend(lane.restore(deferred)?);
         let table = Self {
             config,
-            keyed: Some(keyed),
+            table: Arc::clone(&run.table),
+            cache: Arc::clone(&run.cache),
+            quarantine: Arc::clone(&run.quarantine),
+            progress: Arc::clone(&run.progress),
+            run: Some(run),
+            reading: None,
+            looking: None,
             told: None,
+            list_problem: None,
+            read_problem: None,
+            keyed: Some(keyed),
             lane,
             set_aside: Vec::new(),
             has_listed: false,
-            run,
-            known,
-            waiting: Vec::new(),
+            objects: Objects::new(known),
             lateness,
             status,
-            definition: None,
             seen: Instant::now(),
             listed_all: None,
+            all: 0,
             take: options.step_objects.max(1),
-            empty: BTreeMap::new(),
-            odd_times: OddTimes::default(),
-            not_utf8: BTreeSet::new(),
-            notes: Vec::new(),
+            notes: Notes::default(),
+            noted: Vec::new(),
         };
-        let about = &table.run.table;
+        let about = &table.table;
         messages.extend(
             about
                 .notes
@@ -186,11 +199,16 @@ impl LiveTable {
     }
 
     pub(super) fn table(&self) -> Arc<Table> {
-        Arc::clone(&self.run.table)
+        Arc::clone(&self.table)
+    }
+
+    /// Returns the table with its footers, to open it again without asking its store.
+    pub(super) fn opened(&self) -> OpenTable {
+        (Arc::clone(&self.table), Arc::clone(&self.cache))
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.objects.waiting().len()
     }
 
     pub(super) fn latest(&self) -> Option<i64> {
@@ -199,250 +217,318 @@ impl LiveTable {
 
     pub(super) fn status(&self) -> TableStatus {
         TableStatus {
-            waiting: self.waiting.len() as u64,
+            waiting: self.waiting() as u64,
             aside: self.lane.rows(),
-            rests: self.run.quarantine.resting(),
+            rests: self.quarantine.resting(),
+            problem: self.problem(),
             ..self.status.clone()
         }
     }
 
-    /// Lists what is new. Returns true when the table has other columns than before.
-    pub(super) async fn poll(&mut self, options: &LiveOptions) -> bool {
-        match self.look(options).await {
-            Ok(is_other) => {
-                // A failed read is told until a read succeeds.
-                if self.waiting.is_empty() {
-                    self.status.problem = None;
-                }
-                is_other
-            }
+    /// Returns why the table waits, or one of its objects does.
+    fn problem(&self) -> Option<String> {
+        let of_object = || {
+            let (object, reason) = self.objects.trouble()?;
+            Some(format!("{object} cannot be read: {reason}"))
+        };
+        let of_table = self
+            .list_problem
+            .clone()
+            .or_else(|| self.read_problem.clone());
+        of_table.or_else(of_object)
+    }
+
+    /// Begins to list what is there, unless it is being listed.
+    pub(super) fn start_look(&mut self, options: &LiveOptions) {
+        if self.looking.is_some() {
+            return;
+        }
+        let is_due = self.all <= LISTED_WHOLE
+            || self
+                .listed_all
+                .is_none_or(|at| at.elapsed() >= options.list_all);
+        let waiting = self.objects.waiting().iter();
+        let look = Look {
+            config: self.config.clone(),
+            range: options.run.range,
+            table: self.table(),
+            cache: Arc::clone(&self.cache),
+            known: Arc::clone(self.objects.known()),
+            waiting: waiting
+                .map(|of| (of.name.clone(), of.version.clone()))
+                .collect(),
+            since: self.first_day().filter(|_| !is_due),
+            limit: now().saturating_add(AHEAD),
+        };
+        self.looking = Some(Task::start(look.run()));
+    }
+
+    /// Returns the first day that events of now may lie in.
+    fn first_day(&self) -> Option<NaiveDate> {
+        let lateness = TimeDelta::microseconds(self.lateness);
+        let from = self.status.watermark?.day() - TimeDelta::days(1);
+        Some(from - TimeDelta::days(lateness.num_days()))
+    }
+
+    /// Says whether it is being listed.
+    pub(super) fn is_looking(&self) -> bool {
+        self.looking.as_ref().is_some_and(|task| !task.has_ended())
+    }
+
+    /// Takes in what was listed, if that has ended. Returns the table as it is now where it has other columns than before.
+    pub(super) async fn end_look(&mut self, options: &LiveOptions) -> Option<OpenTable> {
+        if self.is_looking() {
+            return None;
+        }
+        match self.looking.take()?.end().await? {
+            Ok(looked) => self.take_in(looked, options),
             Err(reason) => {
-                if self.status.problem.as_deref() != Some(&reason) {
+                if self.list_problem.as_deref() != Some(&reason) {
                     tracing::warn!(table = self.name(), reason, "cannot look for new objects");
                 }
-                self.status.problem = Some(reason);
-                false
+                self.list_problem = Some(reason);
+                None
             }
         }
     }
 
-    async fn look(&mut self, options: &LiveOptions) -> Result<bool, String> {
-        let table = self.table();
-        let is_due = self
-            .listed_all
-            .is_none_or(|at| at.elapsed() >= options.list_all);
-        let watermark = self.status.watermark.filter(|_| !is_due);
-        let since = watermark.map(|time| {
-            let lateness = TimeDelta::microseconds(self.lateness);
-            let from = time.day() - TimeDelta::days(1);
-            from - TimeDelta::days(lateness.num_days())
-        });
-        let waiting: Names = self
-            .waiting
-            .iter()
-            .map(|waiting| waiting.name.clone())
-            .collect();
-        let known = |name: &str| self.known.contains(name) || waiting.contains(name);
-        let new = table
-            .list_new(&known, since)
-            .await
-            .map_err(|error| crate::calls::chain(&error))?;
-        if is_due {
+    fn take_in(&mut self, looked: Looked, options: &LiveOptions) -> Option<OpenTable> {
+        self.list_problem = looked.problem;
+        if let Some(all) = looked.all {
             self.listed_all = Some(Instant::now());
+            self.all = all;
         }
-        self.note_empty(new.empty);
-        let (new, has_other_partitions) = (new.files, new.has_other_partitions);
-        if new.is_empty() {
-            self.has_listed = true;
-            return Ok(false);
+        if looked.other.is_some() {
+            return looked.other;
         }
-        let is_other = self.has_other_columns().await?;
-        if self
-            .has_outgrown(&new, has_other_partitions, options)
-            .await?
-        {
-            return Ok(true);
-        }
-        let times: Vec<_> = stream::iter(&new)
-            .map(|file| table.look_at_times(file, Arc::clone(&self.run.cache), Timestamp::MAX))
-            .buffered(FOOTERS_AT_ONCE)
-            .collect()
-            .await;
-        for (file, times) in new.into_iter().zip(times) {
-            let name = table.location.name_of(&file.meta.location);
-            // Whether an object can be read is for the scan to find out, and what to do if not.
-            let ObjectTimes {
-                bounds: times,
-                odd: odd_times,
-            } = times.unwrap_or_default();
-            let is_before = |(_, latest): (Timestamp, Timestamp)| {
-                options.from.is_some_and(|from| latest < from)
-            };
-            if times.is_some_and(is_before) {
-                self.known.insert(name);
-                continue;
-            }
-            self.waiting.push(Waiting {
-                file,
-                name,
-                times,
-                odd_times,
-            });
-        }
-        self.waiting.sort_by(|a, b| {
-            let order = |waiting: &Waiting| waiting.times.map(|(earliest, _)| earliest);
-            (order(a), &a.name).cmp(&(order(b), &b.name))
-        });
-        self.has_listed = true;
-        self.seen = Instant::now();
-        // What is listed is read before time passes it.
-        self.status.is_idle = false;
-        self.status.seen = Some(now());
-        Ok(is_other)
-    }
-
-    /// Says whether new objects have columns or partitions that the table did not have when it was opened. A definition says
-    /// itself which columns there are.
-    async fn has_outgrown(
-        &self,
-        new: &[DataFile],
-        has_other_partitions: bool,
-        options: &LiveOptions,
-    ) -> Result<bool, String> {
-        let table = &self.run.table;
-        let columns: Vec<_> = stream::iter(new)
-            .map(|file| table.has_columns_of(file, Arc::clone(&self.run.cache)))
-            .buffered(FOOTERS_AT_ONCE)
-            .collect()
-            .await;
-        // Whether an object can be read is for the scan to find out.
-        let has_others = columns.into_iter().any(|has| matches!(has, Ok(false)));
-        if !has_others && !has_other_partitions {
-            return Ok(false);
-        }
-        let cache = Arc::clone(&self.run.cache);
-        let opened = Table::open(self.config.clone(), options.run.range, cache).await;
-        let opened = opened.map_err(|error| crate::calls::chain(&error))?;
-        Ok(opened.file_schema != table.file_schema || opened.partitions != table.partitions)
-    }
-
-    /// Takes note of objects of 0 bytes. One that is still so at the second look is not being written.
-    fn note_empty(&mut self, names: Vec<String>) {
-        let before = std::mem::take(&mut self.empty);
-        for name in names {
-            let mut was_said = before.get(&name).copied().unwrap_or_default();
-            if before.contains_key(&name) && !was_said {
+        self.notes.say_empty(looked.empty);
+        for name in looked.gone {
+            if self.objects.take(&name).is_some() {
                 self.notes
-                    .push(format!("{name} has 0 bytes and is passed over"));
-                was_said = true;
+                    .push(format!("{name} was deleted before it was read"));
             }
-            self.empty.insert(name, was_said);
+        }
+        for (name, version) in looked.adopted {
+            self.objects.note(&name, Some(version), false);
+        }
+        let mut new = looked.new;
+        new.extend(self.take_replaced(looked.replaced, options));
+        // What was read since the look began is known by now.
+        new.retain(|of| {
+            let known = self.objects.known().get(&of.name);
+            known.is_none_or(|known| known.version.as_ref() != Some(&of.version))
+        });
+        let is_before = |of: &Waiting| {
+            let latest = of.bounds().map(|(_, latest)| latest);
+            options
+                .from
+                .zip(latest)
+                .is_some_and(|(from, latest)| latest < from)
+        };
+        for before in new.extract_if(.., |of| is_before(of)) {
+            self.objects.note(&before.name, Some(before.version), false);
+        }
+        let mended = new.iter().filter(|of| {
+            let known = self.objects.known().get(&of.name);
+            known.is_some_and(|known| known.is_bad)
+        });
+        self.notes.extend(mended.map(|of| {
+            format!(
+                "{} is another than the one that was left out: it is read",
+                of.name
+            )
+        }));
+        if !new.is_empty() {
+            self.seen = Instant::now();
+            // What is listed is read before time passes it.
+            self.status.is_idle = false;
+            self.status.seen = Some(now());
+        }
+        self.objects.add(new);
+        self.give_up(options);
+        self.end_loading(options);
+        self.has_listed = true;
+        None
+    }
+
+    /// Takes note of objects that were replaced after they had been read, and returns those that are judged again.
+    fn take_replaced(&mut self, replaced: Vec<Waiting>, options: &LiveOptions) -> Vec<Waiting> {
+        let Some(first) = replaced.first() else {
+            return Vec::new();
+        };
+        self.status.replaced += replaced.len() as u64;
+        let what = match options.on_replaced {
+            Replaced::Keep => {
+                "the alerts of the one before stay, and the events of the new one are not judged"
+            }
+            Replaced::Judge => "it is judged too",
+        };
+        self.notes.push(match replaced.len() {
+            1 => format!("{} was replaced after it was read: {what}", first.name),
+            count => format!(
+                "{count} objects, for instance {}, were replaced after they were read: of each {what}",
+                first.name
+            ),
+        });
+        match options.on_replaced {
+            Replaced::Judge => replaced,
+            Replaced::Keep => {
+                for of in replaced {
+                    self.objects.note(&of.name, Some(of.version.clone()), false);
+                    self.noted.push(KnownObject {
+                        name: of.name,
+                        version: Some(of.version),
+                        is_bad: false,
+                    });
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Leaves out what could not be read for long enough.
+    fn give_up(&mut self, options: &LiveOptions) {
+        let (bad, passed_over) = self.objects.give_up(options.patience);
+        for of in bad {
+            let reason = of.trouble.map(|trouble| trouble.reason).unwrap_or_default();
+            self.leave_out(&of.name, of.version, &reason);
+        }
+        for (name, reason) in passed_over {
+            self.notes.push(format!(
+                "{name} is not waited for any more: {reason}; it is tried on, and its events will be late"
+            ));
+        }
+    }
+
+    fn leave_out(&mut self, name: &str, version: String, reason: &str) {
+        self.status.bad += 1;
+        self.notes.push(format!(
+            "{name} was left out, it cannot be read: {reason}; it is read when it has been mended"
+        ));
+        self.objects.note(name, Some(version.clone()), true);
+        self.noted.push(KnownObject {
+            name: name.to_owned(),
+            version: Some(version),
+            is_bad: true,
+        });
+    }
+
+    /// A table's first load is at its end when nothing waits and nothing new has come for a while.
+    fn end_loading(&mut self, options: &LiveOptions) {
+        let quiet = options.first_load.unwrap_or_default();
+        if self.status.objects > 0
+            && self.objects.waiting().is_empty()
+            && self.seen.elapsed() >= quiet
+        {
+            self.status.is_loading = false;
         }
     }
 
     /// Returns and forgets what a person should know of what is listed.
     pub(super) fn take_notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
+        self.notes.take()
     }
 
-    async fn has_other_columns(&mut self) -> Result<bool, String> {
-        let read = TableDefinition::read(&self.config.location).await;
-        let definition = read.map_err(|error| crate::calls::chain(&error))?;
-        let text = definition.and_then(|found| serde_json::to_string(&found.columns).ok());
-        let before = std::mem::replace(&mut self.definition, text.clone());
-        Ok(before.is_some() && before != text)
+    /// Returns and forgets what is to be noted of objects, besides those that a step read.
+    pub(super) fn take_noted(&mut self) -> Vec<KnownObject> {
+        std::mem::take(&mut self.noted)
     }
 
-    /// Returns the objects of the next step.
-    pub(super) fn next(&self, options: &LiveOptions) -> Vec<DataFile> {
-        let mut bytes = 0;
-        let mut files = Vec::new();
-        for waiting in self.waiting.iter().take(self.take) {
-            bytes += waiting.file.meta.size;
-            if !files.is_empty() && bytes > options.step_bytes {
-                break;
-            }
-            files.push(waiting.file.clone());
+    /// Begins to read what comes next, unless something is being read.
+    pub(super) fn start_read(&mut self, options: &LiveOptions) {
+        if self.run.is_none() {
+            return;
         }
-        files
+        let objects = self.objects.next(self.take, options.step_bytes);
+        if !objects.is_empty()
+            && let Some(run) = self.run.take()
+        {
+            let limit = now().saturating_add(AHEAD);
+            self.reading = Some(Task::start(read(run, objects, limit)));
+        }
     }
 
-    /// Reads objects. Returns what was found and the names of those that were read.
-    pub(super) async fn read(
+    /// Says whether objects are being read.
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading.as_ref().is_some_and(|task| !task.has_ended())
+    }
+
+    /// Says whether a look or a read has ended whose results were not taken.
+    pub(super) fn has_news(&self) -> bool {
+        let look = self.looking.as_ref().is_some_and(Task::has_ended);
+        look || self.reading.as_ref().is_some_and(Task::has_ended)
+    }
+
+    /// Returns what was read, if a read has ended: what came of it, and the objects. A read that failed is told in the status.
+    pub(super) async fn end_read(
         &mut self,
-        files: &[DataFile],
-        before: usize,
-    ) -> Result<(Scanned, Vec<String>), EngineError> {
-        let mut taken = files;
-        loop {
-            match self.run.run(taken, before).await {
-                Ok(scanned) => {
-                    let names = scanned.files.iter();
-                    let location = &self.run.table.location;
-                    let names = names.map(|file| location.name_of(&file.meta.location));
-                    let names = names.collect();
-                    return Ok((scanned, names));
-                }
-                // Smaller steps hold fewer findings.
-                Err(EngineError::TooManyFindings { .. }) if taken.len() > 1 => {
-                    taken = &taken[..taken.len().div_ceil(2)];
-                    self.take = taken.len();
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Takes note that objects cannot be read now.
-    pub(super) fn fail(&mut self, error: &EngineError) {
-        self.status.problem = Some(crate::calls::chain(error));
-    }
-
-    /// Says whether the table's problem is another than when it was asked last, or gone, and what to tell of it.
-    pub(super) fn news(&mut self) -> Option<Option<String>> {
-        if self.told == self.status.problem {
+        options: &LiveOptions,
+    ) -> Option<(Scanned, Vec<KnownObject>)> {
+        if self.is_reading() {
             return None;
         }
-        self.told.clone_from(&self.status.problem);
-        let message = |problem| format!("table `{}` waits: {problem}", self.status.name);
-        Some(self.told.clone().map(message))
+        let Read { run, tried, result } = self.reading.take()?.end().await?;
+        self.run = Some(run);
+        if tried.len() < self.take {
+            self.take = tried.len().max(1);
+        }
+        let scanned = match result {
+            Ok(scanned) => scanned,
+            Err(error) => {
+                self.fail(tried, &error);
+                return None;
+            }
+        };
+        self.read_problem = None;
+        let bad: BTreeMap<&str, &str> = scanned
+            .bad_files
+            .iter()
+            .map(|(name, reason)| (name.as_str(), reason.as_str()))
+            .collect();
+        let mut known = Vec::new();
+        for of in tried {
+            match bad.get(of.name.as_str()) {
+                None => known.push(self.was_read(of, options)),
+                Some(reason) if self.config.on_bad_file == OnProblem::Skip => {
+                    self.objects.take(&of.name);
+                    self.leave_out(&of.name, of.version, reason);
+                }
+                Some(reason) => {
+                    if self.objects.was_in_trouble(&of.name, reason, false) {
+                        tracing::warn!(object = of.name, reason, "cannot be read");
+                    }
+                }
+            }
+        }
+        if !known.is_empty() {
+            self.objects.was_read();
+            self.take = (self.take * 2).min(options.step_objects.max(1));
+        }
+        self.status.objects += known.len() as u64;
+        if let Some(run) = &mut self.run {
+            self.notes.extend(run.take_messages());
+        }
+        for (rule, count) in &scanned.over {
+            let rule = self.run.as_ref().map_or("", |run| run.rule_id(*rule));
+            self.notes.push(format!(
+                "rule `{rule}` found more in {} than one rule may hold: {count} further findings are counted, and not told; make its `where` narrower",
+                known.first().map_or("an object", |of| &of.name),
+            ));
+        }
+        self.notes.say_converted(&self.table, &scanned.converted);
+        Some((scanned, known))
     }
 
-    /// Takes note of objects that were read, and moves the table's time on. Returns what a person should know.
-    pub(super) fn done(
-        &mut self,
-        read: &[String],
-        (bad, converted): (&[(String, String)], &ConvertedValues),
-        options: &LiveOptions,
-    ) -> Vec<String> {
-        let mut messages = self.run.take_messages();
-        messages.extend(self.note_converted(converted));
-        self.status.problem = None;
-        self.status.objects += read.len() as u64;
-        self.status.bad += bad.len() as u64;
-        for (name, reason) in bad {
-            messages.push(format!("{name} was left out, it cannot be read: {reason}"));
-        }
-        let names = read.iter().chain(bad.iter().map(|(name, _)| name));
-        let gone: Names = names.cloned().collect();
-        let limit = now().saturating_add(options.future);
-        let mut odd_times = OddTimes::default();
-        for waiting in self
-            .waiting
-            .iter()
-            .filter(|waiting| gone.contains(&waiting.name))
-        {
-            odd_times.join(waiting.odd_times.clone());
-            let Some((earliest, latest)) = waiting.times else {
-                continue;
-            };
+    /// Takes note of an object that was read.
+    fn was_read(&mut self, of: Waiting, options: &LiveOptions) -> KnownObject {
+        self.objects.take(&of.name);
+        self.objects.note(&of.name, Some(of.version.clone()), false);
+        let times = of.times.unwrap_or_default();
+        if let Some((earliest, latest)) = times.bounds {
+            let limit = now().saturating_add(options.future);
             let mut passed = latest;
             if latest > limit {
                 self.status.future += 1;
-                messages.push(format!(
-                    "{} has events at {latest}, more than is allowed ahead of the clock: they do not move time on",
-                    waiting.name
-                ));
                 // The object's events in between are not known, but its earliest is one.
                 passed = earliest;
             }
@@ -450,80 +536,55 @@ impl LiveTable {
                 self.status.latest = self.status.latest.max(Some(passed));
             }
         }
-        messages.extend(self.note_odd_times(odd_times));
-        self.waiting.retain(|waiting| !gone.contains(&waiting.name));
-        self.known.extend(gone);
-        self.take = (self.take * 2).min(options.step_objects.max(1));
-        self.move_on();
-        messages
+        self.notes.say_odd_times(&self.table, times.odd);
+        KnownObject {
+            name: of.name,
+            version: Some(of.version),
+            is_bad: false,
+        }
     }
 
-    /// Counts events whose times are odd. Returns what to say: of the first, and each time that they are ten times as many.
-    fn note_odd_times(&mut self, more: OddTimes) -> Vec<String> {
-        let before = [self.odd_times.without.count, self.odd_times.old.count];
-        self.odd_times.join(more);
-        let table = &self.run.table;
-        let kinds = [
-            (
-                &self.odd_times.without,
-                format!(
-                    "without a usable time in `{}`: no rule evaluates them",
-                    table.time
-                ),
-            ),
-            (
-                &self.odd_times.old,
-                "before 1990: their times are most likely wrong".to_owned(),
-            ),
-        ];
-        let grown = kinds
-            .into_iter()
-            .zip(before)
-            .filter(|((odd, _), before)| odd.count.checked_ilog10() != before.checked_ilog10());
-        let messages = grown.filter_map(|((odd, what), _)| {
-            let (object, row, _) = odd.example.as_ref()?;
-            Some(format!(
-                "table `{}` has {} {what}; for instance row {row} of {object}",
-                table.name,
-                events(odd.count),
-            ))
-        });
-        messages.collect()
+    /// Takes note that objects cannot be read now, for a reason that is not known to be theirs.
+    fn fail(&mut self, tried: Vec<Waiting>, error: &EngineError) {
+        let reason = chain(error);
+        match (&tried[..], error) {
+            ([one], EngineError::Scan { .. }) => {
+                self.objects.was_in_trouble(&one.name, &reason, true);
+            }
+            _ => self.read_problem = Some(reason),
+        }
     }
 
-    /// Returns what to say of values that rules see otherwise than they are stored: of text once a column, of lost values each
-    /// time.
-    fn note_converted(&mut self, converted: &ConvertedValues) -> Vec<String> {
-        let new = converted.not_utf8.iter();
-        let new: BTreeMap<_, _> = new
-            .filter(|(column, _)| self.not_utf8.insert((*column).clone()))
-            .map(|(column, count)| (column.clone(), *count))
-            .collect();
-        let told = ConvertedValues {
-            not_utf8: new,
-            lost: converted.lost.clone(),
-        };
-        told.messages(&self.run.table.name)
+    /// Says whether the table's problem is another than when it was asked last, or gone, and what to tell of it.
+    pub(super) fn news(&mut self) -> Option<Option<String>> {
+        let problem = self.problem();
+        if self.told == problem {
+            return None;
+        }
+        self.told = problem;
+        let message = |problem| format!("table `{}` waits: {problem}", self.status.name);
+        Some(self.told.clone().map(message))
     }
 
     /// No event before the watermark is still to come: events follow the latest within the lateness, and what is listed
-    /// is read before time passes it.
+    /// is read before time passes it. Events ahead of the clock count as of now, for no event that tells the truth is.
     fn move_on(&mut self) {
         let Some(latest) = self.status.latest else {
             return;
         };
-        let late = latest.saturating_add(-self.lateness);
-        let waiting = self.waiting.iter().map(|waiting| match waiting.times {
-            Some((earliest, _)) => earliest,
-            None => Timestamp::clamped(i64::MIN),
-        });
-        let passed = waiting.fold(late, Timestamp::min);
+        // In whole seconds, so that time does not move each time it is asked.
+        let clock = Timestamp::clamped(now().micros() / 1_000_000 * 1_000_000);
+        let late = latest.min(clock).saturating_add(-self.lateness);
+        let passed = self
+            .objects
+            .earliest()
+            .map_or(late, |waiting| late.min(waiting));
         self.status.watermark = self.status.watermark.max(Some(passed));
     }
 
     /// Says whether the table has fallen silent or speaks again since it was asked.
     pub(super) fn idle_has_changed(&mut self, options: &LiveOptions) -> bool {
-        let is_idle = self.waiting.is_empty() && self.seen.elapsed() >= options.idle;
+        let is_idle = self.objects.waiting().is_empty() && self.seen.elapsed() >= options.idle;
         let has_changed = self.status.is_idle != is_idle;
         self.status.is_idle = is_idle;
         has_changed
@@ -536,14 +597,20 @@ impl LiveTable {
         }
     }
 
-    /// Begins a step: rules that have rested are tried again. Returns whether the table's time has moved, as it does where
-    /// another lateness holds now.
-    pub(super) fn begin_step(&mut self) -> bool {
-        let waiting = self.lane.rules();
-        self.run.quarantine.begin_step(now(), &waiting);
+    /// Begins a step: rules that have rested are tried again.
+    pub(super) fn begin_step(&mut self) {
+        if self.run.is_some() {
+            let waiting = self.lane.rules();
+            self.quarantine.begin_step(now(), &waiting);
+        }
+    }
+
+    /// Moves the table's time on, unless its first load goes on and there is room for what it finds. Returns whether it has
+    /// moved.
+    pub(super) fn move_time(&mut self, has_room: bool) -> bool {
         let before = self.status.watermark;
         // What is there has to be known before time moves.
-        if self.has_listed {
+        if self.has_listed && !(self.status.is_loading && has_room) {
             self.move_on();
         }
         self.status.watermark != before
@@ -554,7 +621,7 @@ impl LiveTable {
         &'a self,
         passed: &'a dyn Fn(&str) -> i64,
     ) -> impl Iterator<Item = (String, i64)> + 'a {
-        self.lane.held(&self.run.quarantine, passed)
+        self.lane.held(&self.quarantine, passed)
     }
 
     /// Leaves rows to be judged beside the steps.
@@ -576,10 +643,14 @@ impl LiveTable {
         if self.lane.rules().is_empty() {
             return;
         }
-        match self.run.runtime() {
+        // While objects are read it waits its turn.
+        let Some(run) = &mut self.run else {
+            return;
+        };
+        match run.runtime() {
             Ok(runtime) => self.lane.start(&runtime),
             // It waits, as it does when objects cannot be read.
-            Err(error) => self.fail(&error),
+            Err(error) => self.read_problem = Some(chain(&error)),
         }
     }
 
@@ -595,9 +666,12 @@ impl LiveTable {
 
     /// Ends a step. Returns what a person should know: which events were not judged, and which rules rest and work again.
     pub(super) fn end_step(&mut self) -> Vec<String> {
-        let quarantine = &self.run.quarantine;
+        if self.run.is_none() {
+            return Vec::new();
+        }
+        let quarantine = &self.quarantine;
         let mut set_aside = std::mem::take(&mut self.set_aside);
-        set_aside.extend(self.run.progress.take_set_aside());
+        set_aside.extend(self.progress.take_set_aside());
         let mut messages = Vec::new();
         for aside in &set_aside {
             match aside.cause {
@@ -615,41 +689,15 @@ impl LiveTable {
 
     /// Ends the rest of a rule. Returns what to tell where it did rest.
     pub(super) fn release(&self, rule: &str) -> Option<String> {
-        self.run.quarantine.release(rule)
+        self.quarantine.release(rule)
     }
 
     /// Returns how many events the rules looked at since the last call.
     pub(super) fn take_scanned(&mut self) -> u64 {
-        let scanned = self.run.progress.scanned.swap(0, Ordering::Relaxed);
+        let scanned = self.progress.scanned.swap(0, Ordering::Relaxed);
         self.status.events += scanned;
         scanned
     }
-}
-
-fn events(count: u64) -> String {
-    match count {
-        1 => "1 event".to_owned(),
-        _ => format!("{count} events"),
-    }
-}
-
-/// Says what lies in a table and is not read.
-fn passed_over(table: &Table) -> Option<String> {
-    let other = &table.passed_over.other;
-    let first = other.first.as_ref()?;
-    Some(format!(
-        "table `{}`: {} not read, because {} not end in `.parquet`; for instance {first}",
-        table.name,
-        match other.count {
-            1 => "1 object is".to_owned(),
-            count => format!("{count} objects are"),
-        },
-        if other.count == 1 {
-            "its name does"
-        } else {
-            "their names do"
-        }
-    ))
 }
 
 /// Counts events on which a `where` failed. Returns what to tell: of the first, and each time that they are ten times as many,

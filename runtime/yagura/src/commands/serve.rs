@@ -63,6 +63,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             arguments.config.display()
         );
     }
+    crate::private::make_files_private();
     let mut err = crate::output::Shown(io::stderr());
     let mut operator = Operator::read(&config)?;
     operator.admit(&mut config, arguments.allow_rollback, &mut err)?;
@@ -86,7 +87,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         plugins: loaded.plugins,
         places,
     };
-    let options = options(&config, &settings, arguments.partitions)?;
+    let options = options(&config, &settings, arguments.partitions, arguments.once)?;
     let limits = StoreLimits {
         memory: settings.memory_mib << 20,
         cold_keys: settings.keys_on_disk,
@@ -116,6 +117,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         delivered = delivered.min(answering.last().await?);
     }
     let mut stop = std::pin::pin!(stopped());
+    let mut hangup = std::pin::pin!(asked_to_reopen());
     let mut pause = std::pin::pin!(tokio::time::sleep(poll));
     let (mut live, opened) = Live::open(input, options, store, delivered)
         .await
@@ -126,8 +128,20 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     let mut is_stopping = false;
     let mut is_due = true;
     loop {
+        if let Some(message) = outbox.look()? {
+            writeln!(err, "warning: {message}")?;
+            live.note(message);
+        }
         deliver(&mut live, &mut outbox, answering.as_ref()).await?;
-        if std::mem::take(&mut is_due) && live.poll().await.map_err(plain)? {
+        let is_other = if std::mem::take(&mut is_due) {
+            tokio::select! {
+                () = &mut stop => break,
+                is_other = live.poll() => is_other,
+            }
+        } else {
+            live.take_looks().await
+        };
+        if is_other.map_err(plain)? {
             let (again, opened) = live.reopen().await.map_err(plain)?;
             live = again;
             tell_opened(&mut err, &opened, &settings)?;
@@ -163,7 +177,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             request.done();
         }
         live.note_delivered().map_err(plain)?;
-        if is_stopping || (arguments.once && !live.is_judging() && !judged_aside) {
+        if is_stopping || (arguments.once && !live.is_busy() && !judged_aside) {
             break;
         }
         if arguments.once && judged_aside {
@@ -173,7 +187,9 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         tokio::select! {
             () = &mut stop => break,
             error = failed(&mut answering) => return Err(error),
-            () = live.judged() => {}
+            () = live.news() => {}
+            // The file of alerts is looked at with each turn.
+            () = &mut hangup => hangup.set(asked_to_reopen()),
             () = &mut pause => {
                 is_due = true;
                 pause.as_mut().reset(tokio::time::Instant::now() + poll);
@@ -232,7 +248,24 @@ fn options(
     config: &Config,
     settings: &ServeSettings,
     partitions: Option<u16>,
+    once: bool,
 ) -> Result<LiveOptions> {
+    for (key, value) in [
+        ("step_objects", settings.step_objects),
+        (
+            "step_mib",
+            usize::try_from(settings.step_mib).unwrap_or(usize::MAX),
+        ),
+        ("memory_mib", settings.memory_mib),
+        ("plugin_memory_mib", settings.plugin_memory_mib),
+        ("pending_rows", settings.pending_rows),
+    ] {
+        if value == 0 {
+            bail!(
+                "`serve.{key}` is 0, with which nothing can be done: make it at least 1, or leave it out"
+            );
+        }
+    }
     let defaults = RunOptions::default();
     let mut lateness = std::collections::BTreeMap::new();
     for (name, table) in &config.table {
@@ -246,6 +279,7 @@ fn options(
         run: RunOptions {
             range,
             partitions: partitions.map_or(defaults.partitions, usize::from),
+            max_finding_bytes: yagura_engine::live::FINDING_BYTES,
             max_pending_rows: settings.pending_rows,
             fairness: Some(Fairness {
                 rule_time: duration("rule_time", &settings.rule_time)?,
@@ -260,9 +294,16 @@ fn options(
         },
         idle: duration("idle", &settings.idle)?,
         future: micros("future", &settings.future)?,
-        step_objects: settings.step_objects.max(1),
-        step_bytes: settings.step_mib.max(1) << 20,
+        step_objects: settings.step_objects,
+        step_bytes: settings.step_mib << 20,
         list_all: duration("list_all", &settings.list_all)?,
+        // What is read once is all that there is.
+        first_load: match once {
+            true => None,
+            false => Some(duration("first_load", &settings.first_load)?),
+        },
+        patience: duration("patience", &settings.patience)?,
+        on_replaced: settings.on_replaced.into(),
         from,
     })
 }
@@ -275,6 +316,19 @@ pub(crate) fn micros(key: &str, text: &str) -> Result<i64> {
 pub(crate) fn duration(key: &str, text: &str) -> Result<Duration> {
     let micros = u64::try_from(micros(key, text)?).unwrap_or_default();
     Ok(Duration::from_micros(micros))
+}
+
+/// Returns when the process is asked to open its files again, by SIGHUP.
+async fn asked_to_reopen() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut hangup) = signal(SignalKind::hangup()) {
+            hangup.recv().await;
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Returns when the process is asked to end.

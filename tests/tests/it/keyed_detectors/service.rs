@@ -45,6 +45,7 @@ async fn settled(
             run: run.clone(),
             step_objects: at_once,
             every_lateness: Some(0),
+            first_load: None,
             ..LiveOptions::default()
         };
         let store = Store::open(state.path(), StoreLimits::default()).unwrap();

@@ -1,0 +1,183 @@
+//! A look at what lies in a table now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use futures::{StreamExt, stream};
+use tokio::time::timeout;
+use yagura_core::{TimeRange, Timestamp};
+use yagura_lake::TableDefinition;
+use yagura_lake::table::{DataFile, OnProblem, Table, TableConfig, TableError};
+
+use super::objects::{KnownObjects, Waiting};
+use crate::table_run::{FOOTERS_AT_ONCE, footer_cache};
+
+/// How long a listing waits for an object's footer. One that the store does not give by then is looked at by itself.
+const FOOTER: Duration = Duration::from_secs(2);
+
+/// A table that was opened, with its footers.
+pub(super) type OpenTable = (Arc<Table>, Arc<FileMetadataCache>);
+
+/// Opens a table. Objects that cannot be read, and events without a time, are left for the steps, which tell of each.
+///
+/// # Errors
+/// As [`Table::open`].
+pub(super) async fn open(config: TableConfig, range: TimeRange) -> Result<OpenTable, TableError> {
+    let cache = footer_cache();
+    let config = TableConfig {
+        on_bad_file: OnProblem::Skip,
+        on_null_time: Some(OnProblem::Skip),
+        ..config
+    };
+    let table = Table::open(config, range, Arc::clone(&cache)).await?;
+    Ok((Arc::new(table), cache))
+}
+
+/// What a look needs.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) config: TableConfig,
+    pub(super) range: TimeRange,
+    pub(super) table: Arc<Table>,
+    pub(super) cache: Arc<FileMetadataCache>,
+    pub(super) known: KnownObjects,
+    /// Objects that wait, with their versions.
+    pub(super) waiting: BTreeMap<String, String>,
+    /// The first day to list; nothing for all.
+    pub(super) since: Option<NaiveDate>,
+    /// Events after it are ahead of the clock.
+    pub(super) limit: Timestamp,
+}
+
+/// What a look found.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// How many objects are there, if all were listed.
+    pub(super) all: Option<usize>,
+    /// Objects that were not there before, or were replaced before they were read.
+    pub(super) new: Vec<Waiting>,
+    /// Objects that were replaced after they had been read.
+    pub(super) replaced: Vec<Waiting>,
+    /// Objects that waited and are gone.
+    pub(super) gone: Vec<String>,
+    /// Versions of objects of which none was noted.
+    pub(super) adopted: Vec<(String, String)>,
+    /// Objects of 0 bytes.
+    pub(super) empty: Vec<String>,
+    /// The table as it is now, if it has other columns or partitions.
+    pub(super) other: Option<OpenTable>,
+    /// Why it is not known whether it has.
+    pub(super) problem: Option<String>,
+}
+
+impl Look {
+    /// Lists the table.
+    ///
+    /// # Errors
+    /// Why it cannot be listed.
+    pub(super) async fn run(self) -> Result<Looked, String> {
+        let listed = self.table.list(self.since).await;
+        let listed = listed.map_err(|error| crate::calls::chain(&error))?;
+        let mut looked = Looked {
+            all: listed.is_whole().then_some(listed.files.len()),
+            ..Looked::default()
+        };
+        let location = &self.table.location;
+        let mut missing = self.waiting.clone();
+        let (mut new, mut replaced) = (Vec::new(), Vec::new());
+        let is_covered = |name: &str| {
+            let path = location.object_of(name);
+            path.is_none_or(|path| listed.covers(&path))
+        };
+        missing.retain(|name, _| is_covered(name));
+        for file in listed.files {
+            let (name, version) = (location.name_of(&file.meta.location), file.version());
+            missing.remove(&name);
+            match self.known.get(&name) {
+                None if self.waiting.get(&name) == Some(&version) => {}
+                None => new.push(file),
+                Some(known) => match &known.version {
+                    None => looked.adopted.push((name, version)),
+                    Some(before) if *before == version => {}
+                    Some(_) if known.is_bad => new.push(file),
+                    Some(_) => replaced.push(file),
+                },
+            }
+        }
+        looked.gone = missing.into_keys().collect();
+        looked.empty = listed.empty;
+        if !new.is_empty() || !replaced.is_empty() {
+            match self.reopened(new.iter().chain(&replaced)).await {
+                Ok(other) => looked.other = other,
+                Err(error) => looked.problem = Some(crate::calls::chain(&error)),
+            }
+        }
+        looked.new = self.look_at(new).await;
+        looked.replaced = self.look_at(replaced).await;
+        Ok(looked)
+    }
+
+    /// Opens the table again where objects may have columns or partitions that it did not have when it was opened.
+    async fn reopened(
+        &self,
+        files: impl Iterator<Item = &DataFile>,
+    ) -> Result<Option<OpenTable>, TableError> {
+        let table = &self.table;
+        let files: Vec<&DataFile> = files.collect();
+        let definition = TableDefinition::read(&self.config.location).await;
+        let definition = definition.map_err(|source| TableError::Lake {
+            table: table.name.clone(),
+            source,
+        })?;
+        let has_grown = match &definition {
+            // It says itself which columns there are.
+            Some(definition) => !table.has_columns_as(definition),
+            None => {
+                let owned: Vec<DataFile> = files.iter().map(|file| (*file).clone()).collect();
+                let columns: Vec<_> = stream::iter(owned.into_iter().map(|file| {
+                    let (table, cache) = (Arc::clone(table), Arc::clone(&self.cache));
+                    async move { table.has_columns_of(&file, cache).await }
+                }))
+                .buffered(FOOTERS_AT_ONCE)
+                .collect()
+                .await;
+                // Whether an object can be read is for the scan to find out.
+                table.is_defined || columns.iter().any(|has| matches!(has, Ok(false)))
+            }
+        };
+        if !has_grown && !files.iter().any(|file| table.has_other_partitions(file)) {
+            return Ok(None);
+        }
+        let (opened, cache) = open(self.config.clone(), self.range).await?;
+        let is_other = opened.file_schema != table.file_schema
+            || opened.partitions != table.partitions
+            || opened.time != table.time;
+        Ok(is_other.then_some((opened, cache)))
+    }
+
+    /// Finds the times of objects by their footers.
+    async fn look_at(&self, files: Vec<DataFile>) -> Vec<Waiting> {
+        let limit = self.limit;
+        let looks = files.into_iter().map(|file| {
+            let (table, cache) = (Arc::clone(&self.table), Arc::clone(&self.cache));
+            async move {
+                let times = timeout(FOOTER, table.look_at_times(&file, cache, limit)).await;
+                Waiting {
+                    name: table.location.name_of(&file.meta.location),
+                    version: file.version(),
+                    file,
+                    // Whether an object can be read is for a read to find out, and what to do if not.
+                    times: times.ok().and_then(Result::ok),
+                    trouble: None,
+                }
+            }
+        });
+        stream::iter(looks)
+            .buffered(FOOTERS_AT_ONCE)
+            .collect()
+            .await
+    }
+}

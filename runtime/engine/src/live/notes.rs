@@ -1,0 +1,128 @@
+//! What a person should know of a table that grows: each thing once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use yagura_lake::OddTimes;
+use yagura_lake::table::Table;
+
+use crate::adapt::ConvertedValues;
+
+/// Messages for the next step, and what was said before.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    messages: Vec<String>,
+    /// Objects of 0 bytes that are there, and whether that was said: a writer may have only begun them.
+    empty: BTreeMap<String, bool>,
+    /// Events whose times are odd, since the service began.
+    odd_times: OddTimes,
+    /// Columns whose text is not UTF-8, which was said.
+    not_utf8: BTreeSet<String>,
+}
+
+impl Notes {
+    pub(super) fn push(&mut self, message: String) {
+        self.messages.push(message);
+    }
+
+    pub(super) fn extend(&mut self, messages: impl IntoIterator<Item = String>) {
+        self.messages.extend(messages);
+    }
+
+    /// Returns and forgets the messages.
+    pub(super) fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// Says which objects have 0 bytes: one that is still so at the second look is not being written.
+    pub(super) fn say_empty(&mut self, names: Vec<String>) {
+        let before = std::mem::take(&mut self.empty);
+        for name in names {
+            let mut was_said = before.get(&name).copied().unwrap_or_default();
+            if before.contains_key(&name) && !was_said {
+                self.messages
+                    .push(format!("{name} has 0 bytes and is passed over"));
+                was_said = true;
+            }
+            self.empty.insert(name, was_said);
+        }
+    }
+
+    /// Says which events have odd times: of the first, and each time that they are ten times as many.
+    pub(super) fn say_odd_times(&mut self, table: &Table, more: OddTimes) {
+        let counts = |odd: &OddTimes| [odd.without.count, odd.old.count, odd.future.count];
+        let before = counts(&self.odd_times);
+        self.odd_times.join(more);
+        let kinds = [
+            (
+                &self.odd_times.without,
+                format!(
+                    "without a usable time in `{}`: no rule evaluates them",
+                    table.time
+                ),
+            ),
+            (
+                &self.odd_times.old,
+                "before 1990: their times are most likely wrong".to_owned(),
+            ),
+            (
+                &self.odd_times.future,
+                "ahead of the clock: they do not move time on, and the clock of their source is wrong".to_owned(),
+            ),
+        ];
+        let grown = kinds
+            .into_iter()
+            .zip(before)
+            .filter(|((odd, _), before)| odd.count.checked_ilog10() != before.checked_ilog10());
+        let messages = grown.filter_map(|((odd, what), _)| {
+            let (object, row, _) = odd.example.as_ref()?;
+            let source = odd.source.as_ref().map(|source| format!(", of {source}"));
+            Some(format!(
+                "table `{}` has {} {what}; for instance row {row} of {object}{}",
+                table.name,
+                events(odd.count),
+                source.unwrap_or_default()
+            ))
+        });
+        self.messages.extend(messages.collect::<Vec<_>>());
+    }
+
+    /// Says which values rules see otherwise than they are stored: of text once a column, of lost values each time.
+    pub(super) fn say_converted(&mut self, table: &Table, converted: &ConvertedValues) {
+        let new = converted.not_utf8.iter();
+        let new: BTreeMap<_, _> = new
+            .filter(|(column, _)| self.not_utf8.insert((*column).clone()))
+            .map(|(column, count)| (column.clone(), *count))
+            .collect();
+        let told = ConvertedValues {
+            not_utf8: new,
+            lost: converted.lost.clone(),
+        };
+        self.messages.extend(told.messages(&table.name));
+    }
+}
+
+fn events(count: u64) -> String {
+    match count {
+        1 => "1 event".to_owned(),
+        _ => format!("{count} events"),
+    }
+}
+
+/// Says what lies in a table and is not read.
+pub(super) fn passed_over(table: &Table) -> Option<String> {
+    let other = &table.passed_over.other;
+    let first = other.first.as_ref()?;
+    Some(format!(
+        "table `{}`: {} not read, because {} not end in `.parquet`; for instance {first}",
+        table.name,
+        match other.count {
+            1 => "1 object is".to_owned(),
+            count => format!("{count} objects are"),
+        },
+        if other.count == 1 {
+            "its name does"
+        } else {
+            "their names do"
+        }
+    ))
+}

@@ -1,0 +1,120 @@
+//! How much of a value findings and alerts show.
+//!
+//! Whoever writes log content decides how long a value is, and one value may stand in many events. So what is shown of one is
+//! bounded, in titles, keys, context and observables alike.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, StringArray, StringBuilder, StringViewArray,
+};
+use datafusion::arrow::compute::take;
+use datafusion::arrow::error::ArrowError;
+use sha2::{Digest, Sha256};
+use yagura_core::alert::hex;
+use yagura_rules::render_text;
+
+/// The most bytes of a value that are shown.
+pub(crate) const MOST_SHOWN: usize = 1_024;
+
+/// Returns a value as it is shown. Of a longer one than [`MOST_SHOWN`] the beginning, how long it is, and a hash, so that two
+/// values that begin alike are still told apart.
+pub(crate) fn shown(value: &str) -> Cow<'_, str> {
+    if value.len() <= MOST_SHOWN {
+        return Cow::Borrowed(value);
+    }
+    let mut end = MOST_SHOWN;
+    while !value.is_char_boundary(end) {
+        end -= 1;
+    }
+    let hash = hex(&Sha256::digest(value)[..8]);
+    Cow::Owned(format!(
+        "{}… ({} bytes, SHA-256 {hash}…)",
+        &value[..end],
+        value.len()
+    ))
+}
+
+/// Returns the texts of an array's values as they are shown. What several rows share is not copied for each.
+///
+/// # Errors
+/// As [`render_text`].
+pub(crate) fn shown_texts(values: &ArrayRef) -> Result<StringArray, ArrowError> {
+    if let Some(dictionary) = values.as_any_dictionary_opt() {
+        let texts: ArrayRef = Arc::new(shown_texts(dictionary.values())?);
+        let texts = take(&texts, dictionary.keys(), None)?;
+        return Ok(texts.as_string::<i32>().clone());
+    }
+    if let Some(views) = values.as_string_view_opt() {
+        return Ok(of_views(views));
+    }
+    let texts = render_text(values)?;
+    let texts = texts.as_string::<i32>();
+    if texts.iter().flatten().all(|text| text.len() <= MOST_SHOWN) {
+        return Ok(texts.clone());
+    }
+    Ok(texts.iter().map(|text| text.map(shown)).collect())
+}
+
+fn of_views(views: &StringViewArray) -> StringArray {
+    let mut texts = StringBuilder::with_capacity(views.len(), 0);
+    for value in views {
+        texts.append_option(value.map(shown));
+    }
+    texts.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{DictionaryArray, Int32Array, LargeStringArray};
+    use datafusion::arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    #[test]
+    fn long_values_are_cut_and_stay_apart() {
+        assert_eq!(shown("short"), "short");
+        let fits = "é".repeat(MOST_SHOWN / 2);
+        assert_eq!(shown(&fits), fits);
+        let (one, other) = (fits.clone() + "ab", fits.clone() + "cd");
+        assert_ne!(shown(&one), shown(&other));
+        assert!(shown(&one).starts_with(&fits));
+        assert!(shown(&one).contains("(1026 bytes, SHA-256 "));
+        // Not in the middle of a character.
+        let odd = "x".to_owned() + &fits;
+        assert!(shown(&odd).starts_with(&odd[..MOST_SHOWN - 1]));
+    }
+
+    #[test]
+    fn every_layout_of_text_is_cut_alike() {
+        let long = "y".repeat(5_000);
+        let texts = [Some("a"), None, Some(long.as_str())];
+        let plain: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
+        let large: ArrayRef = Arc::new(LargeStringArray::from(texts.to_vec()));
+        let views: ArrayRef = Arc::new(StringViewArray::from(texts.to_vec()));
+        let keys = Int32Array::from(vec![Some(1), None, Some(0)]);
+        let values: ArrayRef = Arc::new(StringArray::from(vec![long.as_str(), "a"]));
+        let dictionary = DictionaryArray::<Int32Type>::try_new(keys, values).unwrap();
+        let wanted: StringArray = texts.iter().map(|text| text.map(shown)).collect();
+        for array in [plain, large, views, Arc::new(dictionary)] {
+            assert_eq!(
+                shown_texts(&array).unwrap(),
+                wanted,
+                "{}",
+                array.data_type()
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_that_many_rows_share_takes_memory_once() {
+        // As texts of their own these would be 100 GB.
+        let values: ArrayRef = Arc::new(StringArray::from(vec!["z".repeat(1 << 20)]));
+        let keys = Int32Array::from(vec![0; 100_000]);
+        let dictionary = DictionaryArray::<Int32Type>::try_new(keys, values).unwrap();
+        let texts = shown_texts(&(Arc::new(dictionary) as ArrayRef)).unwrap();
+        assert_eq!(texts.len(), 100_000);
+        assert!(texts.value(99_999).len() < MOST_SHOWN + 60);
+    }
+}

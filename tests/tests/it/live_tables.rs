@@ -1,0 +1,603 @@
+//! What a service sees of tables whose objects, columns, clocks and stores are not as one would wish.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use yagura_correlate::store::{Store, StoreLimits};
+use yagura_engine::live::{Live, LiveOptions};
+use yagura_engine::{Replaced, RunOptions};
+use yagura_lake::ingest::{IngestOptions, ingest};
+use yagura_lake::table::OnProblem;
+use yagura_tests::command::{binary, yagura};
+use yagura_tests::fixture::Fixture;
+use yagura_tests::s3::{Fault, S3Server};
+use yagura_tests::scratch::Scratch;
+use yagura_tests::stream::Dice;
+
+const RULE: &str = "[rule]\nid = \"bad\"\ntitle = \"{user}\"\ntable = \"app\"\nwhere = \"kind = 'bad'\"\n[rule.alert]\nkey = [\"user\"]\nwindow = \"1m\"\n";
+const MANY: &str = "[rule]\nid = \"many\"\ntitle = \"many\"\n[rule.correlation]\ntype = \"count\"\nrules = [\"bad\"]\nby = [\"user\"]\nwithin = \"5m\"\ncondition = { gte = 3 }\n[rule.alert]\nwindow = \"5m\"\n";
+
+/// A lake with the table `app`, a pack of two rules and a service.
+struct Place {
+    files: Scratch,
+    service: Option<Child>,
+}
+
+impl Place {
+    fn new(serve: &str, more: &str) -> Self {
+        let first_load = match serve.contains("first_load") {
+            true => "",
+            false => "first_load = \"500ms\"\n",
+        };
+        let files = Scratch::new();
+        files.write(
+            "pack/pack.toml",
+            "[pack]\nname = \"p\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n",
+        );
+        files.write("pack/rules/bad.toml", RULE);
+        files.write("pack/rules/many.toml", MANY);
+        files.write("sigma/cmd.yml", "title: evil\nid: evil\nlogsource: {product: app}\ndetection:\n  sel: {cmdline|contains: evil}\n  condition: sel\nlevel: high\n");
+        files.write(
+            "map.toml",
+            "name = \"app\"\ntables = [\"kind\"]\nkey = [\"kind\"]\n[[source]]\nproduct = \"app\"\n",
+        );
+        files.write(
+            "yagura.toml",
+            &format!("packs = [\"pack\"]\nsigma = [\"sigma\"]\nfield_maps = [\"map.toml\"]\n[lake]\nurl = \"lake\"\n[serve]\npoll = \"100ms\"\n{first_load}{serve}\n[table.app]\nurl = \"lake/app\"\n{more}"),
+        );
+        fs::create_dir_all(files.path("lake/app")).unwrap();
+        Self {
+            files,
+            service: None,
+        }
+    }
+
+    fn serve(&mut self) {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.files.path("serve.log"))
+            .unwrap();
+        let service = Command::new(binary())
+            .args([
+                "serve",
+                "--quiet",
+                "--config",
+                &self.files.path("yagura.toml"),
+            ])
+            .stderr(log)
+            .stdout(Stdio::null())
+            .spawn();
+        self.service = Some(service.unwrap());
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut service) = self.service.take() {
+            service.kill().unwrap();
+            service.wait().unwrap();
+        }
+    }
+
+    /// Ingests events of this kind and user, one a second from a time of 2026-03.
+    fn ingest(&self, day: u32, user: &str, count: u32, more: &str) {
+        let lines: String = (0..count)
+            .map(|second| {
+                format!("{{\"event_time\":\"2026-03-{day:02}T10:00:{second:02}Z\",\"kind\":\"bad\",\"user\":\"{user}\"{more}}}\n")
+            })
+            .collect();
+        self.ingest_text(&lines);
+    }
+
+    fn ingest_text(&self, lines: &str) {
+        self.files.write("raw.ndjson", lines);
+        let (lake, raw) = (self.files.path("lake"), self.files.path("raw.ndjson"));
+        yagura(&["ingest", "--table", "app", "--to", &lake, &raw]).must_work();
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.files.path("serve.log")).unwrap_or_default()
+    }
+
+    fn status(&self) -> Value {
+        let config = self.files.path("yagura.toml");
+        let ran = yagura(&["status", "--format", "json", "--config", &config]);
+        serde_json::from_str(&ran.stdout).unwrap_or_default()
+    }
+
+    /// Returns rule and key of the alerts that were told and not taken back.
+    fn told(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.files.path("alerts.ndjson")).unwrap_or_default();
+        let mut told = std::collections::BTreeMap::new();
+        for line in text.lines() {
+            let Ok(line) = serde_json::from_str::<Value>(line) else {
+                continue;
+            };
+            let alert = &line["alert"];
+            let text = |key: &str| alert[key].as_str().unwrap_or_default().to_owned();
+            told.insert(
+                text("id"),
+                (line["state"] != "withdrawn").then(|| format!("{} {}", text("rule"), text("key"))),
+            );
+        }
+        let mut told: Vec<String> = told.into_values().flatten().collect();
+        told.sort();
+        told
+    }
+
+    /// Returns the ids of the alerts that a run over the same lake gives.
+    fn ids_of_run(&self) -> Vec<String> {
+        let config = self.files.path("yagura.toml");
+        let ran = yagura(&["run", "--format", "json", "--config", &config]);
+        let id = |line: &str| -> String {
+            let alert: Value = serde_json::from_str(line).unwrap();
+            alert["id"].as_str().unwrap().to_owned()
+        };
+        let mut ids: Vec<String> = ran.stdout.lines().map(id).collect();
+        ids.sort();
+        ids
+    }
+
+    fn ids_told(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.files.path("alerts.ndjson")).unwrap_or_default();
+        let lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let mut ids: Vec<String> = lines
+            .map(|line: Value| line["alert"]["id"].as_str().unwrap().to_owned())
+            .collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    fn until(&self, what: &str, is_done: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !is_done() {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "{what}\n{:?}\n{}\n{}",
+                self.told(),
+                self.log(),
+                self.status()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn until_told(&self, wanted: &[&str]) {
+        self.until(&format!("{wanted:?} was not told"), || {
+            self.told() == wanted
+        });
+    }
+
+    fn parquet(&self) -> Vec<std::path::PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![std::path::PathBuf::from(self.files.path("lake/app"))];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|of| of == "parquet") {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[test]
+fn days_before_the_watermark_are_seen_at_the_next_listing() {
+    let mut place = Place::new("", "");
+    place.ingest(20, "now", 3, "");
+    place.serve();
+    place.until("the first load has not ended", || {
+        place.status()["tables"][0]["is_loading"] == false && place.told().len() == 2
+    });
+    // An agent that was offline for two weeks. Rules tell it; what counts is late, and says so.
+    place.ingest(3, "then", 2, "");
+    place.until_told(&["bad now", "bad then", "many now"]);
+    let text = fs::read_to_string(place.files.path("alerts.ndjson")).unwrap();
+    assert_eq!(text.matches("\"late\"").count(), 1, "{text}");
+    // An alert that is late has an id of its own.
+    let (told, of_run) = (place.ids_told(), place.ids_of_run());
+    assert_eq!(told.iter().filter(|id| of_run.contains(id)).count(), 2);
+}
+
+#[test]
+fn a_first_load_is_not_late_to_itself() {
+    let mut place = Place::new("first_load = \"3s\"", "");
+    place.serve();
+    place.until("nothing is said of the empty table", || {
+        place.log().contains("table `app` has no objects yet")
+    });
+    // The latest day comes first.
+    for (day, user) in [(9, "i"), (7, "g"), (5, "e"), (2, "b")] {
+        place.ingest(day, user, 3, "");
+        place.until("it is not told", || {
+            place.told().contains(&format!("bad {user}"))
+        });
+    }
+    place.until_told(&[
+        "bad b", "bad e", "bad g", "bad i", "many b", "many e", "many g", "many i",
+    ]);
+    place.until("it does not settle", || {
+        place.status()["tables"][0]["is_loading"] == false
+    });
+    assert_eq!(place.ids_told(), place.ids_of_run());
+    let late = place.status()["rules"].to_string();
+    assert!(!late.contains("\"late\":3"), "{late}");
+}
+
+#[test]
+fn a_bad_object_holds_nothing_up_and_is_read_when_it_is_mended() {
+    for (serve, more) in [
+        ("", ""),
+        ("patience = \"300ms\"", ""),
+        ("", "on_bad_file = \"skip\""),
+    ] {
+        let mut place = Place::new(serve, more);
+        place.ingest(1, "a", 1, "");
+        place.serve();
+        place.until_told(&["bad a"]);
+        // Half of an object, and one that comes behind it.
+        let other = Place::new("", "");
+        other.ingest(2, "half", 1, "");
+        let bytes = fs::read(&other.parquet()[0]).unwrap();
+        let half = place
+            .files
+            .path("lake/app/date=2026-03-02/part-half.parquet");
+        fs::create_dir_all(place.files.path("lake/app/date=2026-03-02")).unwrap();
+        fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
+        place.ingest(3, "c", 1, "");
+        place.until_told(&["bad a", "bad c"]);
+        place.until("the bad object is not named", || {
+            place.log().contains("part-half")
+        });
+        if !(serve.is_empty() && more.is_empty()) {
+            place.until("it is not left out", || {
+                place.log().contains("was left out")
+            });
+        }
+        fs::write(&half, &bytes).unwrap();
+        place.until_told(&["bad a", "bad c", "bad half"]);
+        place.until("a problem stays", || {
+            place.status()["tables"][0]["problem"].is_null()
+        });
+        place.stop();
+        assert_eq!(place.ids_told(), place.ids_of_run());
+    }
+}
+
+#[test]
+fn objects_that_are_deleted_or_replaced_are_named() {
+    let mut place = Place::new("", "");
+    place.ingest(1, "a", 1, "");
+    place.serve();
+    place.until_told(&["bad a"]);
+    place.files.write(
+        "lake/app/date=2026-03-02/part-noise.parquet",
+        "no parquet at all",
+    );
+    place.until("the noise is not named", || {
+        place.log().contains("part-noise")
+    });
+    fs::remove_file(
+        place
+            .files
+            .path("lake/app/date=2026-03-02/part-noise.parquet"),
+    )
+    .unwrap();
+    place.until("its end is not told", || {
+        place.log().contains("was deleted before it was read")
+            && place.status()["tables"][0]["problem"].is_null()
+    });
+    // An object that was read is another now.
+    let other = Place::new("", "");
+    other.ingest(1, "new", 1, "");
+    fs::copy(&other.parquet()[0], &place.parquet()[0]).unwrap();
+    place.until("it is not named", || {
+        place.log().contains("was replaced after it was read")
+    });
+    assert_eq!(place.status()["tables"][0]["replaced"], 1);
+    assert_eq!(place.told(), ["bad a"]);
+    // It stays so when the service starts again, and is told once.
+    place.stop();
+    place.serve();
+    place.ingest(2, "b", 1, "");
+    place.until_told(&["bad a", "bad b"]);
+    assert_eq!(place.log().matches("was replaced after").count(), 1);
+    // By choice it is judged again.
+    place.stop();
+    let file = place.files.path("yagura.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        config.replace("[serve]\n", "[serve]\non_replaced = \"judge\"\n"),
+    )
+    .unwrap();
+    place.serve();
+    let third = Place::new("", "");
+    third.ingest(1, "third", 1, "");
+    fs::copy(&third.parquet()[0], &place.parquet()[0]).unwrap();
+    place.until_told(&["bad a", "bad b", "bad third"]);
+}
+
+#[test]
+fn new_columns_are_seen_in_the_step_that_brings_them() {
+    let mut place = Place::new("", "");
+    place.ingest(1, "a", 1, "");
+    place.serve();
+    place.until_told(&["bad a"]);
+    place.ingest(2, "b", 1, ",\"cmdline\":\"so evil\"");
+    place.until_told(&["bad a", "bad b", "evil bad"]);
+    // And again, after a restart.
+    place.stop();
+    place.serve();
+    place.ingest(3, "c", 1, ",\"cmdline\":\"evil too\",\"more\":1");
+    place.until_told(&["bad a", "bad b", "bad c", "evil bad", "evil bad"]);
+    assert_eq!(place.ids_told(), place.ids_of_run());
+}
+
+#[test]
+fn a_table_that_starts_empty_starts_with_its_first_readable_object() {
+    let mut place = Place::new("", "time = \"when\"");
+    place.serve();
+    place.until("it is not said", || {
+        place.log().contains("has no objects yet")
+    });
+    place.ingest(1, "a", 1, "");
+    place.until("why it cannot start is not said", || {
+        let log = place.log();
+        log.contains("table `app` waits, and its rules do not run") && log.contains("`when`")
+    });
+    let problem = place.status()["tables"][0]["problem"].to_string();
+    assert!(problem.contains("when"), "{problem}");
+    place.stop();
+    let mut place = Place::new("", "");
+    place.serve();
+    place
+        .files
+        .write("lake/app/date=2026-03-01/0.parquet", "garbage!");
+    place.until("the garbage is not named", || {
+        place.log().contains("0.parquet")
+    });
+    place.ingest(1, "a", 1, "");
+    place.until_told(&["bad a"]);
+}
+
+#[test]
+fn one_event_ahead_of_the_clock_makes_no_honest_one_late() {
+    let mut place = Place::new("", "");
+    let now = || {
+        let now = std::time::SystemTime::now();
+        now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+    };
+    let event = |at: u64, kind: &str, user: &str, host: &str| {
+        format!(
+            "{{\"event_time\":{at},\"kind\":\"{kind}\",\"user\":\"{user}\",\"Computer\":\"{host}\"}}\n"
+        )
+    };
+    place.ingest_text(&event(now(), "good", "x", "honest"));
+    place.serve();
+    place.until("it is not read", || {
+        place.status()["tables"][0]["objects"] == 1
+    });
+    // An object by itself, and one among honest events.
+    place.ingest_text(&event(now() + 58 * 60, "good", "x", "ws-7"));
+    place.ingest_text(
+        &(event(now() + 50 * 60, "good", "x", "ws-7") + &event(now(), "good", "x", "honest")),
+    );
+    place.until("it is not read", || {
+        place.status()["tables"][0]["objects"] == 3
+    });
+    place.until("the source is not named", || {
+        place.log().contains("`Computer` `ws-7`")
+    });
+    let honest: String = (0..4)
+        .map(|back| event(now() - back, "bad", "u", "honest"))
+        .collect();
+    place.ingest_text(&honest);
+    place.until_told(&["bad u", "many u"]);
+    assert!(!place.log().contains("too late"), "{}", place.log());
+}
+
+/// What a slow or failing store does to its own table and to others.
+struct Stores {
+    files: Scratch,
+    server: S3Server,
+}
+
+impl Stores {
+    async fn new() -> Self {
+        let files = Scratch::new();
+        for bucket in ["one", "two"] {
+            fs::create_dir_all(files.path(&format!("s3/{bucket}"))).unwrap();
+        }
+        let server = S3Server::start(files.path("s3").as_ref()).await.unwrap();
+        Self { files, server }
+    }
+
+    async fn ingest(&self, bucket: &str, day: u32, user: &str) {
+        let line = format!(
+            "{{\"event_time\":\"2026-03-{day:02}T10:00:00Z\",\"kind\":\"bad\",\"user\":\"{user}\"}}\n"
+        );
+        self.files.write("raw.ndjson", &line);
+        let to = self.server.location(&format!("s3://{bucket}")).unwrap();
+        let raw = self.files.path("raw.ndjson");
+        ingest(IngestOptions::new("app", to), &[raw.into()], |_| {})
+            .await
+            .unwrap();
+    }
+
+    async fn live(&self, on_bad_file: OnProblem, options: LiveOptions) -> Live {
+        let mut fixture = Fixture::default();
+        for bucket in ["one", "two"] {
+            let url = format!("s3://{bucket}/app");
+            fixture = fixture.table(bucket, "memory://none").rule(
+                bucket,
+                bucket,
+                "kind = 'bad'",
+                "[rule.alert]\nkey = [\"user\"]",
+            );
+            let table = fixture.input.tables.last_mut().unwrap();
+            table.location = self.server.location(&url).unwrap();
+            table.on_bad_file = on_bad_file;
+        }
+        let store = Store::open(self.files.path("state").as_ref(), StoreLimits::default()).unwrap();
+        Live::open(fixture.input, options, store, 0)
+            .await
+            .unwrap()
+            .0
+    }
+}
+
+/// Polls and steps until so many alerts were told, or it took too long. Returns their keys.
+async fn told(live: &mut Live, count: usize, limit: Duration) -> Vec<String> {
+    let start = Instant::now();
+    let mut keys = std::collections::BTreeSet::new();
+    while keys.len() < count && start.elapsed() < limit {
+        assert!(!live.poll().await.unwrap(), "nothing has other columns");
+        while live.step().await.unwrap().is_some() {}
+        for (_, line) in live.take_lines().unwrap() {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            keys.insert(line["alert"]["key"].as_str().unwrap().to_owned());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    keys.into_iter().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_answer_delays_no_other_table() {
+    let stores = Stores::new().await;
+    for bucket in ["one", "two"] {
+        stores.ingest(bucket, 1, bucket).await;
+    }
+    let mut live = stores.live(OnProblem::Fail, LiveOptions::default()).await;
+    assert_eq!(
+        told(&mut live, 2, Duration::from_secs(60)).await,
+        ["one", "two"]
+    );
+    stores.ingest("two", 2, "during").await;
+    stores.server.fail("one/", Some(Fault::Silent));
+    let start = Instant::now();
+    assert_eq!(
+        told(&mut live, 1, Duration::from_secs(60)).await,
+        ["during"]
+    );
+    // The store is given half a second for each of listing and reading, and its client waits for half a minute.
+    assert!(
+        start.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passing_fault_of_a_store_makes_no_object_bad() {
+    let faults = [
+        (Fault::Status(403), OnProblem::Skip),
+        (Fault::Status(403), OnProblem::Fail),
+        (Fault::Status(503), OnProblem::Skip),
+        (Fault::Cut, OnProblem::Skip),
+        (Fault::Half, OnProblem::Skip),
+    ];
+    for (fault, on_bad_file) in faults {
+        let stores = Stores::new().await;
+        stores.ingest("one", 1, "before").await;
+        stores.ingest("two", 1, "other").await;
+        let options = LiveOptions {
+            patience: Duration::from_millis(100),
+            ..LiveOptions::default()
+        };
+        let mut live = stores.live(on_bad_file, options).await;
+        let both = told(&mut live, 2, Duration::from_secs(60)).await;
+        assert_eq!(both, ["before", "other"], "{fault:?}");
+        stores.server.fail("one/", Some(fault));
+        stores.ingest("one", 2, "during").await;
+        let start = Instant::now();
+        let of = loop {
+            let nothing = told(&mut live, 1, Duration::from_millis(500)).await;
+            assert_eq!(nothing, [] as [&str; 0], "{fault:?}");
+            let statuses = live.statuses();
+            let of = statuses.into_iter().find(|of| of.name == "one").unwrap();
+            if of.problem.is_some() || start.elapsed() > Duration::from_secs(40) {
+                break of;
+            }
+        };
+        assert!(of.problem.is_some(), "{fault:?}: {of:?}");
+        assert_eq!((of.bad, of.waiting), (0, 1), "{fault:?}: {of:?}");
+        stores.server.fail("one/", None);
+        let during = told(&mut live, 1, Duration::from_secs(60)).await;
+        assert_eq!(during, ["during"], "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_honest_event_is_never_late_whoever_is_ahead() {
+    // Honest events come up to their lateness after they happened; others are up to a day ahead of the clock.
+    let mut dice = Dice::new(7);
+    let files = Scratch::new();
+    let lake = files.path("lake");
+    let to = yagura_lake::Location::parse(&lake, &Default::default()).unwrap();
+    let now = || {
+        let now = std::time::SystemTime::now();
+        now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+    };
+    let put = async |dice: &mut Dice, number: u64| {
+        let honest = now() - dice.roll(50);
+        let mut lines =
+            format!("{{\"event_time\":{honest},\"kind\":\"bad\",\"user\":\"u{number}\"}}\n");
+        for _ in 0..dice.roll(3) {
+            let most = [30, 3_000, 90_000][usize::try_from(dice.roll(3)).unwrap()];
+            let ahead = now() + 1 + dice.roll(most);
+            lines.push_str(&format!(
+                "{{\"event_time\":{ahead},\"kind\":\"good\",\"user\":\"w\"}}\n"
+            ));
+        }
+        files.write("raw.ndjson", &lines);
+        let raw = files.path("raw.ndjson");
+        let options = IngestOptions::new("app", to.clone());
+        ingest(options, &[raw.into()], |_| {}).await.unwrap();
+    };
+    put(&mut dice, 0).await;
+    let fixture = Fixture::over("app", &format!("{lake}/app")).rule(
+        "bad",
+        "app",
+        "kind = 'bad'",
+        "[rule.alert]\nkey = [\"user\"]",
+    );
+    let store = Store::open(files.path("state").as_ref(), StoreLimits::default()).unwrap();
+    let options = LiveOptions {
+        every_lateness: Some(60_000_000),
+        first_load: None,
+        on_replaced: Replaced::Keep,
+        run: RunOptions::default(),
+        ..LiveOptions::default()
+    };
+    let mut live = Live::open(fixture.input, options, store, 0)
+        .await
+        .unwrap()
+        .0;
+    for number in 1..60 {
+        put(&mut dice, number).await;
+        assert!(!live.poll().await.unwrap());
+        while let Some(report) = live.step().await.unwrap() {
+            assert_eq!(report.late, 0);
+        }
+        let mark = live.statuses()[0].watermark.unwrap();
+        let clock = i64::try_from(now()).unwrap() * 1_000_000;
+        assert!(mark.micros() <= clock - 60_000_000, "{mark}");
+    }
+}
