@@ -13,6 +13,7 @@ mod operator;
 mod outbox;
 mod output;
 mod packs;
+mod private;
 mod progress;
 mod releases;
 mod ruleset;

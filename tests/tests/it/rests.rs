@@ -167,7 +167,9 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
         "{}",
         place.log()
     );
-    let text = place.call("status", &[]).must_work().stdout;
+    let ran = place.call("status", &[]);
+    assert_eq!(ran.code, Some(1), "a health check sees it");
+    let text = ran.stdout;
     assert!(
         text.contains("RESTING") && text.contains("endless-loop") && text.contains("50ms"),
         "{text}"

@@ -70,7 +70,7 @@ impl Place {
 
     fn status(&self) -> Value {
         let config = self.0.path("yagura.toml");
-        let ran = yagura(&["status", "--format", "json", "--config", &config]).must_work();
+        let ran = yagura(&["status", "--format", "json", "--config", &config]);
         serde_json::from_str(&ran.stdout).unwrap()
     }
 

@@ -159,6 +159,7 @@ fn observable(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
+    crate::private::make_files_private();
     block_on(act(arguments))
 }
 

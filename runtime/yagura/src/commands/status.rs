@@ -9,6 +9,7 @@ use yagura_core::Timestamp;
 use yagura_correlate::store::{Status, Store, TableStatus};
 
 use crate::config::{Config, ServeSettings};
+use crate::exit::FAILED;
 use crate::output::{self, Format, number, printable};
 
 /// Say how far a service is: progress, lag, late events, what correlations remember.
@@ -47,7 +48,8 @@ impl Service {
 const AFTER_HELP: &str = "\
 It reads the state alone, whether the service runs or not. BEHIND is the time between the clock and the latest event;
 SETTLED is the time before which nothing is still to come. Late findings came after their time was settled: rules without
-correlation told them, correlations did not see them. RESTING are rules whose plugins failed repeatedly.";
+correlation told them, correlations did not see them. RESTING are rules whose plugins failed repeatedly. The exit code is 1 while a table waits or a rule
+rests.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let dir = arguments.service.state()?;
@@ -57,7 +59,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         Format::Json => writeln!(out, "{}", serde_json::to_string(&status)?)?,
         Format::Text => print(&mut out, &status)?,
     }
-    Ok(0)
+    let rests = |table: &TableStatus| table.rests.iter().any(|rest| rest.is_resting);
+    let mut tables = status.tables.iter();
+    match tables.any(|table| table.problem.is_some() || rests(table)) {
+        true => Ok(FAILED),
+        false => Ok(0),
+    }
 }
 
 fn print(out: &mut impl Write, status: &Status) -> Result<()> {
@@ -218,6 +225,9 @@ fn state(table: &TableStatus) -> String {
         return format!("waits: {}", printable(problem));
     }
     let mut parts = Vec::new();
+    if table.is_loading && table.objects > 0 {
+        parts.push("first load, nothing is settled yet".to_owned());
+    }
     if table.is_idle {
         parts.push("silent".to_owned());
     }
@@ -226,6 +236,9 @@ fn state(table: &TableStatus) -> String {
     }
     if table.bad > 0 {
         parts.push(format!("{} unreadable", number(table.bad)));
+    }
+    if table.replaced > 0 {
+        parts.push(format!("{} replaced", number(table.replaced)));
     }
     if table.future > 0 {
         parts.push(format!("{} ahead of the clock", number(table.future)));
