@@ -374,17 +374,19 @@ impl Store {
         status::table(&self.reader, name).map_err(self.sqlite())
     }
 
-    /// Returns the lines of the outbox after this number, with their numbers.
+    /// Returns the lines of the outbox after this number, at most so many, with their numbers.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn outbox(&self, after: i64) -> Result<Vec<(i64, String)>, StoreError> {
+    pub fn outbox(&self, after: i64, most: usize) -> Result<Vec<(i64, String)>, StoreError> {
         let mut statement = self
             .reader
-            .prepare_cached("SELECT seq, line FROM outbox WHERE seq > ?1 ORDER BY seq")
+            .prepare_cached("SELECT seq, line FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2")
             .map_err(self.sqlite())?;
         let rows = statement
-            .query_map([after], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_map([after, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .map_err(self.sqlite())?;
         rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
     }

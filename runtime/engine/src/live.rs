@@ -310,7 +310,7 @@ impl Live {
             not_run: set.not_run,
             rules: set.rules.len(),
         };
-        let lines = store.outbox(delivered)?;
+        let lines = store.outbox(delivered, usize::MAX)?;
         let mut live = Self {
             input,
             options,
@@ -643,6 +643,19 @@ impl Live {
     pub fn take_lines(&mut self) -> Result<Vec<(i64, String)>, LiveError> {
         self.store.flush()?;
         Ok(std::mem::take(&mut self.lines))
+    }
+
+    /// Returns the lines after this number that are committed and not known to be safe with their reader, at most so many.
+    ///
+    /// # Errors
+    /// [`LiveError::Store`].
+    pub fn lines_after(&self, seq: i64, most: usize) -> Result<Vec<(i64, String)>, LiveError> {
+        Ok(self.store.outbox(seq, most)?)
+    }
+
+    /// Returns the number of the last line that was committed.
+    pub fn last_line(&self) -> i64 {
+        self.store.last_line()
     }
 
     /// Takes note that all lines up to this number are safe with their reader.

@@ -1,6 +1,7 @@
 //! From lines of alerts to reports: the desk with what it needs from outside, as a configuration names it.
 
 mod audit;
+mod link;
 mod plugins;
 mod services;
 
@@ -28,6 +29,8 @@ use yagura_packs::grants::{Answer, Asks};
 use crate::config::Config;
 use crate::exit::RuleFault;
 use crate::operator;
+
+pub(crate) use link::Link;
 
 pub(crate) use plugins::{reach, read as read_component};
 pub(crate) use services::{TIME, text_column};

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -42,7 +45,7 @@ impl Place {
             "[rule]\nid = \"failed\"\ntitle = \"{user} failed\"\nseverity = \"medium\"\ntable = \"logins\"\nwhere = \"outcome = 'failure'\"\n[rule.observables]\nuser = [\"user\"]\nip = [\"ip\"]\n[rule.alert]\nkey = [\"user\"]\nwindow = \"1m\"\n",
         );
         let mut config = format!(
-            "packs = [\"pack\", {}]\npolicy = \"policy.toml\"\ngrants = \"grants.toml\"\n[lake]\nurl = \"lake\"\n[serve]\nlateness = \"1m\"\npoll = \"100ms\"\n",
+            "packs = [\"pack\", {}]\npolicy = \"policy.toml\"\ngrants = \"grants.toml\"\n[lake]\nurl = \"lake\"\n[serve]\nlateness = \"1m\"\npoll = \"100ms\"\nfirst_load = \"100ms\"\n",
             packs.join(", ")
         );
         for name in ["slack", "pager", "github", "jira", "teams", "hook", "total"] {
@@ -358,7 +361,7 @@ async fn an_alert_that_late_events_take_back_closes_its_report_and_its_successor
         texts.any(|text| text.contains("withdrawn"))
     });
     assert_eq!(told(&hook), 1);
-    assert_eq!(place.alerts(&["list"]).len(), 1);
+    assert_eq!(place.alerts(&["list", "--alerts"]).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -652,5 +655,103 @@ fn the_cases_of_answering_plugins_pass_without_a_network_and_can_fail() {
         ran.stdout.contains("+     \"verdict\": \"suspicious\""),
         "{}",
         ran.stdout
+    );
+}
+
+/// A way to a server that can be closed and opened.
+struct Gate {
+    port: u16,
+    is_open: Arc<AtomicBool>,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Gate {
+    fn to(server: String) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let is_open = Arc::new(AtomicBool::new(true));
+        let streams = Arc::new(Mutex::new(Vec::new()));
+        let (open, all) = (Arc::clone(&is_open), Arc::clone(&streams));
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect(&server) else {
+                    continue;
+                };
+                if !open.load(Ordering::SeqCst) {
+                    continue;
+                }
+                for (from, to) in [(&client, &server), (&server, &client)] {
+                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    all.lock().unwrap().push(from.try_clone().unwrap());
+                    std::thread::spawn(move || {
+                        // It ends with either side.
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self {
+            port,
+            is_open,
+            streams,
+        }
+    }
+
+    fn set(&self, is_open: bool) {
+        self.is_open.store(is_open, Ordering::SeqCst);
+        for stream in self.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs YAGURA_TEST_POSTGRES, the address of a database (postgres://USER@HOST/DATABASE)"]
+fn detection_goes_on_while_postgres_is_away() {
+    let url = std::env::var("YAGURA_TEST_POSTGRES").unwrap();
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (who, rest) = rest.split_once('@').unwrap();
+    let (server, database) = rest.split_once('/').unwrap();
+    let server = match server.contains(':') {
+        true => server.to_owned(),
+        false => format!("{server}:5432"),
+    };
+    let gate = Gate::to(server);
+    let place = Place::new("", "");
+    let config = fs::read_to_string(place.config()).unwrap();
+    let store = format!("{scheme}://{who}@127.0.0.1:{}/{database}", gate.port);
+    fs::write(place.config(), format!("store = \"{store}\"\n{config}")).unwrap();
+    let told = || fs::read_to_string(place.0.path("alerts.ndjson")).unwrap_or_default();
+    place.failures("ann", "10.0.0.1", &[0]);
+    let mut service = place.serve();
+    service.wait("the first alert", || told().contains("ann failed"));
+    service.wait("its record", || {
+        place.alerts(&["list", "--alerts"]).len() == 1
+    });
+    gate.set(false);
+    for (number, user) in ["bob", "cat", "dan"].into_iter().enumerate() {
+        let second = 1_000 * (i64::try_from(number).unwrap() + 1);
+        place.failures(user, "10.0.0.2", &[second]);
+        service.wait(user, || told().contains(&format!("{user} failed")));
+    }
+    let log = service.log.clone();
+    let log = || fs::read_to_string(&log).unwrap();
+    service.wait("a word of it", || {
+        log().contains("the store of alerts cannot be used")
+    });
+    let status = yagura(&["status", "--format", "json", "--config", &place.config()]);
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    assert!(status["undelivered"].as_i64().unwrap() >= 3, "{status}");
+    gate.set(true);
+    service.wait("the store again", || {
+        log().contains("the store of alerts answers again")
+    });
+    service.wait("the other records", || {
+        place.alerts(&["list", "--alerts"]).len() == 4
+    });
+    assert_eq!(
+        log().matches("the store of alerts cannot be used").count(),
+        1
     );
 }

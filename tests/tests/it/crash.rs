@@ -179,7 +179,7 @@ fn config(server: &S3Server, name: &str) -> String {
         .map(|(key, value)| format!("{key} = \"{value}\"\n"))
         .collect();
     format!(
-        "packs = [\"pack\"]\n[lake]\nurl = \"s3://logs/lake\"\n[lake.options]\n{options}[serve]\nstate = \"{name}.state\"\nalerts = \"{name}.ndjson\"\npoll = \"50ms\"\nlateness = \"5m\"\nstep_objects = 1\nlist_all = \"1ms\"\n"
+        "packs = [\"pack\"]\n[lake]\nurl = \"s3://logs/lake\"\n[lake.options]\n{options}[serve]\nstate = \"{name}.state\"\nalerts = \"{name}.ndjson\"\npoll = \"50ms\"\nfirst_load = \"50ms\"\nlateness = \"5m\"\nstep_objects = 1\nlist_all = \"1ms\"\n"
     )
 }
 

@@ -1,9 +1,17 @@
 //! What a service sees of tables whose objects, columns, clocks and stores are not as one would wish.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datafusion::arrow::array::{
+    ArrayRef, DictionaryArray, Int32Array, StringArray, TimestampMicrosecondArray,
+};
+use datafusion::arrow::datatypes::Int32Type;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde_json::Value;
 use yagura_correlate::store::{Store, StoreLimits};
 use yagura_engine::live::{Live, LiveOptions};
@@ -12,6 +20,7 @@ use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::OnProblem;
 use yagura_tests::command::{binary, yagura};
 use yagura_tests::fixture::Fixture;
+use yagura_tests::random::batch_of;
 use yagura_tests::s3::{Fault, S3Server};
 use yagura_tests::scratch::Scratch;
 use yagura_tests::stream::Dice;
@@ -600,4 +609,117 @@ async fn an_honest_event_is_never_late_whoever_is_ahead() {
         let clock = i64::try_from(now()).unwrap() * 1_000_000;
         assert!(mark.micros() <= clock - 60_000_000, "{mark}");
     }
+}
+
+/// Writes an object of another maker into the table: a value for all its events, so many of them, from a day of 2026-03.
+fn shared_value(place: &Place, name: &str, day: i64, value: String, rows: usize) {
+    let day: i64 = 1_772_323_200_000_000 + (day - 1) * 86_400_000_000;
+    let rows_i64 = i64::try_from(rows).unwrap();
+    let times = TimestampMicrosecondArray::from_iter_values((0..rows_i64).map(|row| day + row));
+    let keys = Int32Array::from(vec![0; rows]);
+    let values: ArrayRef = Arc::new(StringArray::from(vec![value]));
+    let kinds = DictionaryArray::<Int32Type>::try_new(keys, values).unwrap();
+    let columns: Vec<(&str, ArrayRef)> =
+        vec![("event_time", Arc::new(times)), ("kind", Arc::new(kinds))];
+    let batch = batch_of(columns).unwrap();
+    let file = fs::File::create(place.files.path(&format!("lake/app/{name}.parquet"))).unwrap();
+    let properties = WriterProperties::builder()
+        .set_column_statistics_enabled("kind".into(), EnabledStatistics::None)
+        .build();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn a_huge_value_of_many_events_takes_memory_once() {
+    let mut place = Place::new("", "");
+    place.files.write(
+        "pack/rules/bad.toml",
+        &RULE
+            .replace("{user}", "{kind}")
+            .replace("kind = 'bad'", "kind LIKE 'bad%'")
+            .replace("[\"user\"]", "[\"kind\"]")
+            .replace(
+                "table =",
+                "context = [\"kind\"]\nobservables = { user = [\"kind\"] }\ntable =",
+            ),
+    );
+    fs::remove_file(place.files.path("pack/rules/many.toml")).unwrap();
+    // As texts of their own these would be 40 GB, four times.
+    shared_value(
+        &place,
+        "a",
+        1,
+        "bad".to_owned() + &"x".repeat(8 << 20),
+        5_000,
+    );
+    place.serve();
+    place.until("nothing was told", || !place.told().is_empty());
+    let resident = resident_mib(place.service.as_ref().unwrap());
+    assert!(resident < 1_500, "{resident} MiB");
+    let text = fs::read_to_string(place.files.path("alerts.ndjson")).unwrap();
+    let line = text.lines().next().unwrap();
+    assert!(line.len() < 10_000, "{} bytes", line.len());
+    assert!(line.contains("(8388611 bytes, SHA-256 "), "{line}");
+    assert!(line.contains("\"count\":5000"), "{line}");
+}
+
+/// Returns the most memory that a process has had, in MiB.
+fn resident_mib(service: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", service.id())).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib / 1_024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_finds_too_much_in_one_object_blinds_no_other() {
+    let place = Place::new("", "");
+    shared_value(&place, "a", 1, "noise".to_owned(), 5_000);
+    shared_value(&place, "b", 2, "bad".to_owned(), 3);
+    let fixture = Fixture::over("app", &place.files.path("lake/app"))
+        .rule("noise", "app", "kind = 'noise'", "")
+        .rule("bad", "app", "kind = 'bad'", "");
+    let store = Store::open(place.files.path("state").as_ref(), StoreLimits::default()).unwrap();
+    let options = LiveOptions {
+        run: RunOptions {
+            max_findings: 4_000,
+            ..RunOptions::default()
+        },
+        ..LiveOptions::default()
+    };
+    let mut live = Live::open(fixture.input, options, store, 0)
+        .await
+        .unwrap()
+        .0;
+    live.poll().await.unwrap();
+    let (mut told, mut messages) = (BTreeMap::new(), Vec::new());
+    while let Some(report) = live.step().await.unwrap() {
+        messages.extend(report.messages);
+        for (_, line) in live.take_lines().unwrap() {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            let alert = &line["alert"];
+            told.insert(alert["rule"].to_string(), alert["count"].clone());
+        }
+    }
+    // Provisional, and settled where there is no room for what waits: the same.
+    let wanted = [
+        ("\"bad\"".to_owned(), 3.into()),
+        ("\"noise\"".to_owned(), 2_000.into()),
+    ];
+    assert_eq!(told, BTreeMap::from(wanted));
+    let over: Vec<&String> = messages
+        .iter()
+        .filter(|message| message.contains("rule `noise` found more in "))
+        .collect();
+    assert_eq!(over.len(), 1, "{messages:?}");
+    assert!(
+        over[0].contains("3000 further findings are counted"),
+        "{over:?}"
+    );
+    assert_eq!(live.statuses()[0].waiting, 0);
 }

@@ -34,7 +34,7 @@ impl Place {
         files.write(
             "yagura.toml",
             &format!(
-                "packs = [\"pack\"]\n[lake]\nurl = \"lake\"\n[serve]\npoll = \"100ms\"\n{serve}\n"
+                "packs = [\"pack\"]\n[lake]\nurl = \"lake\"\n[serve]\npoll = \"100ms\"\nfirst_load = \"100ms\"\n{serve}\n"
             ),
         );
         Self {

@@ -32,7 +32,7 @@ impl Place {
         place.count("{ gte = 3 }", "user");
         place.0.write(
             "yagura.toml",
-            &format!("packs = [\"pack\"]\n[lake]\nurl = \"lake\"\n[serve]\nlateness = \"2m\"\npoll = \"100ms\"\n{more}"),
+            &format!("packs = [\"pack\"]\n[lake]\nurl = \"lake\"\n[serve]\nlateness = \"2m\"\npoll = \"100ms\"\nfirst_load = \"100ms\"\n{more}"),
         );
         place
     }

@@ -95,9 +95,10 @@ impl Look {
         missing.retain(|name, _| is_covered(name));
         for file in listed.files {
             let (name, version) = (location.name_of(&file.meta.location), file.version());
-            missing.remove(&name);
+            if missing.remove(&name).as_ref() == Some(&version) {
+                continue;
+            }
             match self.known.get(&name) {
-                None if self.waiting.get(&name) == Some(&version) => {}
                 None => new.push(file),
                 Some(known) => match &known.version {
                     None => looked.adopted.push((name, version)),

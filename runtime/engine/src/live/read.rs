@@ -16,8 +16,9 @@ use crate::table_run::{Scanned, TableRun};
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) run: TableRun,
-    /// The objects that were tried.
+    /// The objects that were tried, and how many there were at first.
     pub(super) tried: Vec<Waiting>,
+    pub(super) asked: usize,
     pub(super) result: Result<Scanned, EngineError>,
 }
 
@@ -25,6 +26,7 @@ pub(super) struct Read {
 /// its time and no more. `limit` is the latest event time that is not ahead of the clock.
 pub(super) async fn read(mut run: TableRun, mut objects: Vec<Waiting>, limit: Timestamp) -> Read {
     let _underway = Underway::new();
+    let asked = objects.len();
     let patience = objects.first().and_then(Waiting::patience);
     let reading = read_some(&mut run, &mut objects, limit);
     let result = match patience {
@@ -37,6 +39,7 @@ pub(super) async fn read(mut run: TableRun, mut objects: Vec<Waiting>, limit: Ti
     Read {
         run,
         tried: objects,
+        asked,
         result,
     }
 }

@@ -467,9 +467,14 @@ impl LiveTable {
         if self.is_reading() {
             return None;
         }
-        let Read { run, tried, result } = self.reading.take()?.end().await?;
+        let Read {
+            run,
+            tried,
+            asked,
+            result,
+        } = self.reading.take()?.end().await?;
         self.run = Some(run);
-        if tried.len() < self.take {
+        if tried.len() < asked {
             self.take = tried.len().max(1);
         }
         let scanned = match result {

@@ -14,7 +14,7 @@ use yagura_engine::{Fairness, RunInput, RunOptions};
 use yagura_host::Meter;
 
 use super::block_on;
-use crate::answering::Answering;
+use crate::answering::Link;
 use crate::config::{Config, ServeSettings};
 use crate::operator::Operator;
 use crate::outbox::Outbox;
@@ -111,10 +111,10 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     releases::prepare(&settings.state);
     let poll = settings.poll()?;
     let rules = rule_ids(&input);
-    let mut answering = Answering::open(&config, &host, rules, delivered, &mut err).await?;
-    if let Some(answering) = &answering {
+    let mut desk = Link::open(&config, &host, rules, delivered, &mut err).await?;
+    if let Some(desk) = &desk {
         // Lines that the file has and the desk has not are handed out once more.
-        delivered = delivered.min(answering.last().await?);
+        delivered = delivered.min(desk.taken());
     }
     let mut stop = std::pin::pin!(stopped());
     let mut hangup = std::pin::pin!(asked_to_reopen());
@@ -132,7 +132,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             writeln!(err, "warning: {message}")?;
             live.note(message);
         }
-        deliver(&mut live, &mut outbox, answering.as_ref()).await?;
+        deliver(&mut live, &mut outbox, &mut desk, &mut err).await?;
         let is_other = if std::mem::take(&mut is_due) {
             tokio::select! {
                 () = &mut stop => break,
@@ -156,7 +156,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             }
         }
         while !is_stopping && let Some(report) = live.step().await.map_err(plain)? {
-            deliver(&mut live, &mut outbox, answering.as_ref()).await?;
+            deliver(&mut live, &mut outbox, &mut desk, &mut err).await?;
             tell_step(&mut err, &report, arguments.quiet)?;
             judged_aside |= report.judged_aside;
             // Committed: a stop before would have it read again.
@@ -186,7 +186,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         }
         tokio::select! {
             () = &mut stop => break,
-            error = failed(&mut answering) => return Err(error),
+            error = failed(&mut desk) => return Err(error),
             () = live.news() => {}
             // The file of alerts is looked at with each turn.
             () = &mut hangup => hangup.set(asked_to_reopen()),
@@ -196,11 +196,11 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             }
         }
     }
-    deliver(&mut live, &mut outbox, answering.as_ref()).await?;
+    deliver(&mut live, &mut outbox, &mut desk, &mut err).await?;
     live.note_delivered().map_err(plain)?;
     live.flush().map_err(plain)?;
-    if let Some(answering) = answering {
-        answering.stop().await?;
+    if let Some(desk) = desk {
+        desk.stop().await?;
     }
     Ok(0)
 }
@@ -212,9 +212,9 @@ fn rule_ids(input: &RunInput) -> BTreeSet<String> {
     own.chain(sigma.map(yagura_engine::sigma_rule_id)).collect()
 }
 
-async fn failed(answering: &mut Option<Answering>) -> anyhow::Error {
-    match answering {
-        Some(answering) => answering.failed().await,
+async fn failed(desk: &mut Option<Link>) -> anyhow::Error {
+    match desk {
+        Some(desk) => desk.failed().await,
         None => std::future::pending().await,
     }
 }
@@ -223,13 +223,18 @@ async fn failed(answering: &mut Option<Answering>) -> anyhow::Error {
 async fn deliver(
     live: &mut Live,
     outbox: &mut Outbox,
-    answering: Option<&Answering>,
+    desk: &mut Option<Link>,
+    err: &mut impl Write,
 ) -> Result<()> {
     let lines = live.take_lines().map_err(plain)?;
     outbox.append(&lines)?;
     let mut last = outbox.last();
-    if let Some(answering) = answering {
-        last = last.min(answering.take(&lines).await?);
+    if let Some(desk) = desk {
+        if let Some(message) = desk.hand(live, &lines).await? {
+            writeln!(err, "warning: {message}")?;
+            live.note(message);
+        }
+        last = last.min(desk.taken());
     }
     live.delivered(last);
     Ok(())
