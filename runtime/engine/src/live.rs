@@ -237,12 +237,13 @@ impl Live {
         let mut still_absent = Vec::new();
         for mut of in absent {
             // What is remembered of the rules of a table that was read before would be lost without it.
-            while of.status.objects > 0 && of.is_opening() {
+            let is_missed = is_first && of.status.objects > 0;
+            while is_missed && of.is_opening() {
                 tokio::time::sleep(LOOK_ASIDE).await;
             }
             match of.end_open().await {
                 Some(Ok(table)) => open.push((of.config, table)),
-                Some(Err(error)) if of.status.objects > 0 => {
+                Some(Err(error)) if is_missed => {
                     return Err(match error {
                         TableError::Empty {
                             table, location, ..

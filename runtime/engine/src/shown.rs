@@ -30,7 +30,7 @@ pub(crate) fn shown(value: &str) -> Cow<'_, str> {
     }
     let hash = hex(&Sha256::digest(value)[..8]);
     Cow::Owned(format!(
-        "{}… ({} bytes, SHA-256 {hash}…)",
+        "{}... ({} bytes, SHA-256 {hash}...)",
         &value[..end],
         value.len()
     ))

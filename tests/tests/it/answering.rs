@@ -361,7 +361,7 @@ async fn an_alert_that_late_events_take_back_closes_its_report_and_its_successor
         texts.any(|text| text.contains("withdrawn"))
     });
     assert_eq!(told(&hook), 1);
-    assert_eq!(place.alerts(&["list", "--alerts"]).len(), 1);
+    assert_eq!(place.alerts(&["list"]).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -118,7 +118,7 @@ impl Place {
     /// Returns rule and key of the alerts that were told and not taken back.
     fn told(&self) -> Vec<String> {
         let text = fs::read_to_string(self.files.path("alerts.ndjson")).unwrap_or_default();
-        let mut told = std::collections::BTreeMap::new();
+        let mut told = BTreeMap::new();
         for line in text.lines() {
             let Ok(line) = serde_json::from_str::<Value>(line) else {
                 continue;
