@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -213,6 +214,11 @@ fn days_before_the_watermark_are_seen_at_the_next_listing() {
     place.until("the first load has not ended", || {
         place.status()["tables"][0]["is_loading"] == false && place.told().len() == 2
     });
+    // What the service wrote is its user's alone.
+    for name in ["alerts.ndjson", "state/state.sqlite", "state"] {
+        let mode = fs::metadata(place.files.path(name)).unwrap().mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
     // An agent that was offline for two weeks. Rules tell it; what counts is late, and says so.
     place.ingest(3, "then", 2, "");
     place.until_told(&["bad now", "bad then", "many now"]);
@@ -225,7 +231,7 @@ fn days_before_the_watermark_are_seen_at_the_next_listing() {
 
 #[test]
 fn a_first_load_is_not_late_to_itself() {
-    let mut place = Place::new("first_load = \"3s\"", "");
+    let mut place = Place::new("first_load = \"8s\"", "");
     place.serve();
     place.until("nothing is said of the empty table", || {
         place.log().contains("table `app` has no objects yet")

@@ -370,6 +370,34 @@ async fn what_a_rule_says_too_often_is_one_flood() {
 }
 
 #[tokio::test]
+async fn severe_alerts_are_no_parts_of_a_flood_where_a_policy_says_so() {
+    let text = format!("{SIMPLE}\n[flood]\nincidents = 3\nper = \"1h\"\nbelow = \"critical\"\n");
+    let mut lines = Lines::default();
+    for n in 0..40 {
+        let host = format!("web-{n}");
+        let mut one = alert("broken", n * 60, &[("host", &host)]);
+        if n % 10 == 9 {
+            one.severity = Severity::Critical;
+        }
+        lines.provisional(&one);
+    }
+    let desk = desk_with(&text, &lines).await;
+    let all = desk
+        .store()
+        .incidents(&IncidentFilter::default())
+        .await
+        .unwrap();
+    let flood: Vec<_> = all
+        .iter()
+        .filter(|row| row.kind == IncidentKind::Flood)
+        .collect();
+    assert_eq!(flood.len(), 1);
+    // Three of the rule come one by one, and the four that are critical.
+    assert_eq!(flood[0].alerts, 40 - 3 - 4);
+    assert_eq!(all.len(), 3 + 4 + 1);
+}
+
+#[tokio::test]
 async fn a_rule_on_trial_is_promoted_after_quiet() {
     let text = format!("{SIMPLE}\n[staging]\nrules = [\"new-*\"]\nquiet = \"1h\"\n");
     let mut lines = Lines::default();
