@@ -4,10 +4,11 @@
 //! bounded, in titles, keys, context and observables alike.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, StringArray, StringBuilder, StringViewArray,
+    AnyDictionaryArray, Array, ArrayRef, AsArray, StringArray, StringBuilder, StringViewArray,
 };
 use datafusion::arrow::compute::take;
 use datafusion::arrow::error::ArrowError;
@@ -42,6 +43,17 @@ pub(crate) fn shown(value: &str) -> Cow<'_, str> {
 /// As [`render_text`].
 pub(crate) fn shown_texts(values: &ArrayRef) -> Result<StringArray, ArrowError> {
     if let Some(dictionary) = values.as_any_dictionary_opt() {
+        // A dictionary may hold far more values than the rows have.
+        if let Some(texts) = dictionary.values().as_string_opt::<i32>() {
+            return Ok(of_keys(dictionary, |key| {
+                texts.is_valid(key).then(|| texts.value(key))
+            }));
+        }
+        if let Some(texts) = dictionary.values().as_string_view_opt() {
+            return Ok(of_keys(dictionary, |key| {
+                texts.is_valid(key).then(|| texts.value(key))
+            }));
+        }
         let texts: ArrayRef = Arc::new(shown_texts(dictionary.values())?);
         let texts = take(&texts, dictionary.keys(), None)?;
         return Ok(texts.as_string::<i32>().clone());
@@ -55,6 +67,30 @@ pub(crate) fn shown_texts(values: &ArrayRef) -> Result<StringArray, ArrowError> 
         return Ok(texts.clone());
     }
     Ok(texts.iter().map(|text| text.map(shown)).collect())
+}
+
+/// Returns the texts of a dictionary's rows; `text` is that of a key.
+fn of_keys<'a>(
+    dictionary: &dyn AnyDictionaryArray,
+    text: impl Fn(usize) -> Option<&'a str>,
+) -> StringArray {
+    if dictionary.values().is_empty() {
+        return StringArray::new_null(dictionary.len());
+    }
+    let keys = dictionary.normalized_keys();
+    // A long one is hashed once, however many rows have it.
+    let mut cut: HashMap<usize, String> = HashMap::new();
+    let mut texts = StringBuilder::with_capacity(keys.len(), 0);
+    for (row, key) in keys.into_iter().enumerate() {
+        match dictionary.is_valid(row).then(|| text(key)).flatten() {
+            Some(value) if value.len() > MOST_SHOWN => {
+                let shown = cut.entry(key).or_insert_with(|| shown(value).into_owned());
+                texts.append_value(shown);
+            }
+            value => texts.append_option(value),
+        }
+    }
+    texts.finish()
 }
 
 fn of_views(views: &StringViewArray) -> StringArray {
@@ -97,6 +133,11 @@ mod tests {
         let values: ArrayRef = Arc::new(StringArray::from(vec![long.as_str(), "a"]));
         let dictionary = DictionaryArray::<Int32Type>::try_new(keys, values).unwrap();
         let wanted: StringArray = texts.iter().map(|text| text.map(shown)).collect();
+        let keys = Int32Array::from(vec![None, None, None]);
+        let none: ArrayRef = Arc::new(StringArray::new_null(0));
+        let empty = DictionaryArray::<Int32Type>::try_new(keys, none).unwrap();
+        let nothing = shown_texts(&(Arc::new(empty) as ArrayRef)).unwrap();
+        assert_eq!(nothing.null_count(), 3);
         for array in [plain, large, views, Arc::new(dictionary)] {
             assert_eq!(
                 shown_texts(&array).unwrap(),
