@@ -83,29 +83,23 @@ impl Rows {
 
     /// Returns how many bytes their texts take, each by itself.
     pub(crate) fn text_bytes(&self) -> usize {
-        let columns = self.columns.iter();
-        columns
-            .map(|column| {
-                (0..self.len())
-                    .map(|row| text_length(column, row))
-                    .sum::<usize>()
-            })
-            .sum()
+        self.columns.iter().map(text_bytes).sum()
     }
 
     /// Returns how many of the first rows a plugin gets at once: `most` of them, unless their texts take more than
     /// [`BATCH_BYTES`]; always one.
     pub(crate) fn at_once(&self, most: usize) -> usize {
-        let most = most.min(self.len());
-        let mut bytes = 0;
-        let fits = |row: &usize| {
+        let mut rows = most.min(self.len());
+        let bytes_of = |rows: usize| -> usize {
             let columns = self.columns.iter();
-            bytes += columns
-                .map(|column| text_length(column, *row))
-                .sum::<usize>();
-            bytes <= BATCH_BYTES
+            columns
+                .map(|column| text_bytes(&column.slice(0, rows)))
+                .sum()
         };
-        (0..most).take_while(fits).count().max(1)
+        while rows > 1 && bytes_of(rows) > BATCH_BYTES {
+            rows /= 2;
+        }
+        rows
     }
 
     /// Lets go of the scan's memory before the rows wait for others: a view of a short text keeps the whole page of
@@ -402,20 +396,23 @@ fn complete<'a>(
     findings.collect()
 }
 
-/// Returns how long a text is; nought for other values.
-fn text_length(column: &ArrayRef, row: usize) -> usize {
-    if let Some(texts) = column.as_string_view_opt() {
-        return texts.value(row).len();
-    }
+/// Returns how many bytes the texts of a column take, each by itself; nought for other values.
+fn text_bytes(column: &ArrayRef) -> usize {
     if let Some(texts) = column.as_string_opt::<i32>() {
-        return texts.value(row).len();
+        let offsets = texts.value_offsets();
+        let bytes = offsets.last().zip(offsets.first());
+        return bytes.map_or(0, |(end, start)| usize::try_from(end - start).unwrap_or(0));
+    }
+    let lengths = |lengths: &mut dyn Iterator<Item = u32>| lengths.map(|n| n as usize).sum();
+    if let Some(texts) = column.as_string_view_opt() {
+        return lengths(&mut texts.lengths());
     }
     column
         .as_binary_view_opt()
-        .map_or(0, |bytes| bytes.value(row).len())
+        .map_or(0, |bytes| lengths(&mut bytes.lengths()))
 }
 
-/// Bounds what a plugin says.
+/// Cuts what a plugin said to what is shown.
 fn cut(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
     let of = |text: String| {
         match shown(&text) {

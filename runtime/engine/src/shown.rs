@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -78,14 +79,29 @@ fn of_keys<'a>(
         return StringArray::new_null(dictionary.len());
     }
     let keys = dictionary.normalized_keys();
-    // A long one is hashed once, however many rows have it.
-    let mut cut: HashMap<usize, String> = HashMap::new();
-    let mut texts = StringBuilder::with_capacity(keys.len(), 0);
-    for (row, key) in keys.into_iter().enumerate() {
-        match dictionary.is_valid(row).then(|| text(key)).flatten() {
+    let rows = keys.into_iter().enumerate();
+    each_once(rows.map(|(row, key)| {
+        let value = dictionary.is_valid(row).then(|| text(key)).flatten();
+        (key, value)
+    }))
+}
+
+/// Returns the texts of views; rows that share a value have the same view.
+fn of_views(views: &StringViewArray) -> StringArray {
+    each_once(views.views().iter().copied().zip(views))
+}
+
+/// Returns texts as they are shown. A long one is hashed once for all rows that have the same `K`.
+fn each_once<'a, K: Eq + Hash>(
+    values: impl ExactSizeIterator<Item = (K, Option<&'a str>)>,
+) -> StringArray {
+    let mut cut: HashMap<K, String> = HashMap::new();
+    let mut texts = StringBuilder::with_capacity(values.len(), 0);
+    for (key, value) in values {
+        match value {
             Some(value) if value.len() > MOST_SHOWN => {
-                let shown = cut.entry(key).or_insert_with(|| shown(value).into_owned());
-                texts.append_value(shown);
+                let text = cut.entry(key).or_insert_with(|| shown(value).into_owned());
+                texts.append_value(text);
             }
             value => texts.append_option(value),
         }
@@ -93,18 +109,11 @@ fn of_keys<'a>(
     texts.finish()
 }
 
-fn of_views(views: &StringViewArray) -> StringArray {
-    let mut texts = StringBuilder::with_capacity(views.len(), 0);
-    for value in views {
-        texts.append_option(value.map(shown));
-    }
-    texts.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::array::{DictionaryArray, Int32Array, LargeStringArray};
-    use datafusion::arrow::datatypes::Int32Type;
+    use datafusion::arrow::compute::cast;
+    use datafusion::arrow::datatypes::{DataType, Int32Type};
 
     use super::*;
 
@@ -154,8 +163,11 @@ mod tests {
         let values: ArrayRef = Arc::new(StringArray::from(vec!["z".repeat(1 << 20)]));
         let keys = Int32Array::from(vec![0; 100_000]);
         let dictionary = DictionaryArray::<Int32Type>::try_new(keys, values).unwrap();
-        let texts = shown_texts(&(Arc::new(dictionary) as ArrayRef)).unwrap();
-        assert_eq!(texts.len(), 100_000);
-        assert!(texts.value(99_999).len() < MOST_SHOWN + 60);
+        let views = cast(&dictionary, &DataType::Utf8View).unwrap();
+        for values in [Arc::new(dictionary) as ArrayRef, views] {
+            let texts = shown_texts(&values).unwrap();
+            assert_eq!(texts.len(), 100_000);
+            assert!(texts.value(99_999).len() < MOST_SHOWN + 60);
+        }
     }
 }
