@@ -70,9 +70,11 @@ impl hyper::body::Body for CutBody {
 }
 
 impl Fault {
-    /// Says whether it concerns a request: a listing only where nothing is answered.
-    fn concerns(self, line: &str) -> bool {
-        self == Self::Silent || line.starts_with("GET") && line.contains(".parquet")
+    /// Says whether it concerns a request for a path that begins as it should: Parquet objects, the object that `of` names, or
+    /// anything where nothing is answered.
+    fn concerns(self, line: &str, of: &str) -> bool {
+        let is_object = line.contains(".parquet") || of.ends_with(".json");
+        self == Self::Silent || line.starts_with("GET") && is_object
     }
 
     async fn spoil(
@@ -201,9 +203,9 @@ impl S3Server {
 impl Traffic {
     fn fault_of(&self, path: &str, line: &str) -> Option<Fault> {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut faults = faults.iter().filter(|(_, fault)| fault.concerns(line));
+        let mut faults = faults.iter().filter(|(of, fault)| fault.concerns(line, of));
         // A listing names the bucket alone.
-        let path = format!("{}/", path.trim_matches('/'));
+        let path = format!("{}/", path.trim_matches('/').replace("%3D", "="));
         let fault = faults.find(|(of, _)| path.starts_with(of));
         fault.map(|(_, fault)| *fault)
     }

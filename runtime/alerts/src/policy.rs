@@ -227,7 +227,7 @@ pub struct Flood {
     pub incidents: u32,
     /// In how much event time. What comes more goes into one incident of the rule, until there has been less for as long.
     pub per: String,
-    /// Only alerts that are less severe than this are told so; those as severe, and severer ones, each have an incident.
+    /// Only alerts less severe than this are folded; each of the others has an incident.
     pub below: Option<Severity>,
 }
 

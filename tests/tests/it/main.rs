@@ -16,7 +16,8 @@
 //! * `keyed_detectors` – detectors that remember, over tables: the same whatever the objects, partitions, batches and steps.
 //! * `keyed_state` – detectors that remember something of each partition key, and what is left of it when they fail.
 //! * `live_identity` – tables that grow in random steps settle the alerts of one run over all of them.
-//! * `live_tables` – late days, mended and replaced objects, new columns, wrong clocks, slow and failing stores.
+//! * `live_stores` – stores that are slow or fail while a service reads from them.
+//! * `live_tables` – late days, mended and replaced objects, new columns, wrong clocks, huge values.
 //! * `object_store` – runs over a real S3 server, and what they ask of it.
 //! * `pack_tests` – `yagura test`: what passes, what fails, and what is said of it.
 //! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
@@ -71,6 +72,8 @@ mod keyed_detectors;
 mod keyed_state;
 #[cfg(test)]
 mod live_identity;
+#[cfg(test)]
+mod live_stores;
 #[cfg(test)]
 mod live_tables;
 #[cfg(test)]

@@ -5,8 +5,8 @@ use yagura_correlate::store::{Store, StoreError, TableStatus};
 use yagura_lake::table::{TableConfig, TableError};
 
 use super::look::{OpenTable, open};
+use super::notes::problem;
 use super::task::Task;
-use crate::calls::chain;
 
 /// A table that cannot be opened yet.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Absent {
         self.status.problem = match &opened {
             Ok(_) => None,
             Err(TableError::Empty { found, .. }) if found.is_empty() => None,
-            Err(error) => Some(chain(error)),
+            Err(error) => Some(problem(error)),
         };
         Some(opened)
     }

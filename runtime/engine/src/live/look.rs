@@ -1,17 +1,19 @@
 //! A look at what lies in a table now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDate;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::object_store::path::Path;
 use futures::{StreamExt, stream};
 use tokio::time::timeout;
 use yagura_core::{TimeRange, Timestamp};
 use yagura_lake::TableDefinition;
 use yagura_lake::table::{DataFile, OnProblem, Table, TableConfig, TableError};
 
+use super::notes::problem;
 use super::objects::{KnownObjects, Waiting};
 use crate::table_run::{FOOTERS_AT_ONCE, footer_cache};
 
@@ -44,8 +46,8 @@ pub(super) struct Look {
     pub(super) table: Arc<Table>,
     pub(super) cache: Arc<FileMetadataCache>,
     pub(super) known: KnownObjects,
-    /// Objects that wait, with their versions.
-    pub(super) waiting: BTreeMap<String, String>,
+    /// Objects that wait; with their versions, if it is known that the table has all of their columns.
+    pub(super) waiting: BTreeMap<String, Option<String>>,
     /// The first day to list; nothing for all.
     pub(super) since: Option<NaiveDate>,
     /// Events after it are ahead of the clock.
@@ -69,18 +71,19 @@ pub(super) struct Looked {
     pub(super) empty: Vec<String>,
     /// The table as it is now, if it has other columns or partitions.
     pub(super) other: Option<OpenTable>,
-    /// Why it is not known whether it has.
+    /// Why objects with other columns or partitions cannot be taken in.
     pub(super) problem: Option<String>,
 }
 
 impl Look {
-    /// Lists the table.
+    /// Lists the table. Objects with columns or partitions that the table lacks are held back until it could be opened with these:
+    /// read before, they would hide what they bring.
     ///
     /// # Errors
-    /// Why it cannot be listed.
+    /// Why it cannot be listed, or not be opened again because its store fails.
     pub(super) async fn run(self) -> Result<Looked, String> {
         let listed = self.table.list(self.since).await;
-        let listed = listed.map_err(|error| crate::calls::chain(&error))?;
+        let listed = listed.map_err(|error| problem(&error))?;
         let mut looked = Looked {
             all: listed.is_whole().then_some(listed.files.len()),
             ..Looked::default()
@@ -95,7 +98,7 @@ impl Look {
         missing.retain(|name, _| is_covered(name));
         for file in listed.files {
             let (name, version) = (location.name_of(&file.meta.location), file.version());
-            if missing.remove(&name).as_ref() == Some(&version) {
+            if missing.remove(&name).flatten().as_ref() == Some(&version) {
                 continue;
             }
             match self.known.get(&name) {
@@ -110,10 +113,28 @@ impl Look {
         }
         looked.gone = missing.into_keys().collect();
         looked.empty = listed.empty;
+        let error_text = |error: TableError| problem(&error);
         if !new.is_empty() || !replaced.is_empty() {
-            match self.reopened(new.iter().chain(&replaced)).await {
-                Ok(other) => looked.other = other,
-                Err(error) => looked.problem = Some(crate::calls::chain(&error)),
+            let others = self.with_other_columns(new.iter().chain(&replaced)).await;
+            let others = others.map_err(error_text)?;
+            if !others.is_empty() {
+                match open(self.config.clone(), self.range).await {
+                    Ok((opened, cache)) if self.differs(&opened) => {
+                        looked.other = Some((opened, cache));
+                        return Ok(looked);
+                    }
+                    // It was opened so before: the columns are those of an object that cannot be read, for instance.
+                    Ok(_) => {}
+                    Err(error @ (TableError::List { .. } | TableError::Store { .. })) => {
+                        return Err(error_text(error));
+                    }
+                    Err(error) => {
+                        looked.problem = Some(error_text(error));
+                        let is_held = |file: &DataFile| others.contains(&file.meta.location);
+                        new.retain(|file| !is_held(file));
+                        replaced.retain(|file| !is_held(file));
+                    }
+                }
             }
         }
         looked.new = self.look_at(new).await;
@@ -121,42 +142,48 @@ impl Look {
         Ok(looked)
     }
 
-    /// Opens the table again where objects may have columns or partitions that it did not have when it was opened.
-    async fn reopened(
+    fn differs(&self, opened: &Table) -> bool {
+        let table = &self.table;
+        opened.file_schema != table.file_schema
+            || opened.partitions != table.partitions
+            || opened.time != table.time
+    }
+
+    /// Returns the objects that have, or by the table's definition may have, columns or partitions that the table lacks.
+    async fn with_other_columns(
         &self,
         files: impl Iterator<Item = &DataFile>,
-    ) -> Result<Option<OpenTable>, TableError> {
+    ) -> Result<BTreeSet<Path>, TableError> {
         let table = &self.table;
-        let files: Vec<&DataFile> = files.collect();
+        let files: Vec<DataFile> = files.cloned().collect();
         let definition = TableDefinition::read(&self.config.location).await;
         let definition = definition.map_err(|source| TableError::Lake {
             table: table.name.clone(),
             source,
         })?;
-        let has_grown = match &definition {
-            // It says itself which columns there are.
-            Some(definition) => !table.has_columns_as(definition),
-            None => {
-                let owned: Vec<DataFile> = files.iter().map(|file| (*file).clone()).collect();
-                let columns: Vec<_> = stream::iter(owned.into_iter().map(|file| {
-                    let (table, cache) = (Arc::clone(table), Arc::clone(&self.cache));
-                    async move { table.has_columns_of(&file, cache).await }
-                }))
-                .buffered(FOOTERS_AT_ONCE)
-                .collect()
-                .await;
-                // Whether an object can be read is for the scan to find out.
-                table.is_defined || columns.iter().any(|has| matches!(has, Ok(false)))
-            }
+        // A definition says itself which columns there are.
+        let all = match &definition {
+            Some(definition) => Some(!table.has_columns_as(definition)),
+            None => table.is_defined.then_some(true),
         };
-        if !has_grown && !files.iter().any(|file| table.has_other_partitions(file)) {
-            return Ok(None);
-        }
-        let (opened, cache) = open(self.config.clone(), self.range).await?;
-        let is_other = opened.file_schema != table.file_schema
-            || opened.partitions != table.partitions
-            || opened.time != table.time;
-        Ok(is_other.then_some((opened, cache)))
+        let looks = files.into_iter().map(|file| {
+            let (table, cache) = (Arc::clone(table), Arc::clone(&self.cache));
+            async move {
+                let has_others = match all {
+                    Some(has_others) => has_others,
+                    // Whether an object can be read is for a read to find out.
+                    None => table
+                        .has_columns_of(&file, cache)
+                        .await
+                        .is_ok_and(|has| !has),
+                };
+                let is_other = has_others || table.has_other_partitions(&file);
+                is_other.then_some(file.meta.location)
+            }
+        });
+        let looks = stream::iter(looks).buffered(FOOTERS_AT_ONCE);
+        let others: Vec<Option<Path>> = looks.collect().await;
+        Ok(others.into_iter().flatten().collect())
     }
 
     /// Finds the times of objects by their footers.

@@ -1,11 +1,14 @@
 //! What a person should know of a table that grows: each thing once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
+use regex::Regex;
 use yagura_lake::OddTimes;
 use yagura_lake::table::Table;
 
 use crate::adapt::ConvertedValues;
+use crate::calls::chain;
 
 /// Messages for the next step, and what was said before.
 #[derive(Debug, Default)]
@@ -101,6 +104,18 @@ impl Notes {
     }
 }
 
+/// Returns why something cannot be done now, the same text as long as it is the same reason: how long a request took is left
+/// out.
+pub(super) fn problem(error: &dyn std::error::Error) -> String {
+    static DURATION: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r" in [0-9.]+(ns|µs|ms|s)\b").ok());
+    let text = chain(error);
+    match &*DURATION {
+        Some(duration) => duration.replace_all(&text, "").into_owned(),
+        None => text,
+    }
+}
+
 fn events(count: u64) -> String {
     match count {
         1 => "1 event".to_owned(),
@@ -125,4 +140,23 @@ pub(super) fn passed_over(table: &Table) -> Option<String> {
             "their names do"
         }
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::object_store::Error;
+
+    use super::*;
+
+    #[test]
+    fn one_reason_is_one_text_however_long_requests_take() {
+        let failed = |after: &str| Error::Generic {
+            store: "S3",
+            source: format!("Error performing GET http://x/y in {after}, after 2 retries").into(),
+        };
+        let texts = ["586.418µs", "1.2s", "30ms"].map(|after| problem(&failed(after)));
+        assert_eq!(texts[0], texts[1]);
+        assert_eq!(texts[1], texts[2]);
+        assert_eq!(texts[0].matches("performing").count(), 1, "{}", texts[0]);
+    }
 }

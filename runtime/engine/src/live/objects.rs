@@ -125,12 +125,18 @@ impl Objects {
         if new.is_empty() {
             return;
         }
-        let before = std::mem::take(&mut self.waiting);
-        let by_name: BTreeMap<String, Waiting> = before
-            .into_iter()
-            .chain(new)
-            .map(|waiting| (waiting.name.clone(), waiting))
-            .collect();
+        let before = std::mem::take(&mut self.waiting).into_iter();
+        let mut by_name: BTreeMap<String, Waiting> =
+            before.map(|of| (of.name.clone(), of)).collect();
+        for mut of in new {
+            let before = by_name.remove(&of.name);
+            // The same object, looked at once more.
+            if let Some(before) = before.filter(|before| before.version == of.version) {
+                of.trouble = before.trouble;
+                of.times = of.times.or(before.times);
+            }
+            by_name.insert(of.name.clone(), of);
+        }
         self.waiting = by_name.into_values().collect();
         self.waiting
             .sort_by(|a, b| (a.earliest(), &a.name).cmp(&(b.earliest(), &b.name)));
@@ -323,7 +329,12 @@ mod tests {
         let mut objects = Objects::default();
         objects.add(vec![waiting("a", Some(10)), waiting("b", None)]);
         objects.was_in_trouble("a", "cut", false);
-        objects.add(vec![waiting("a", Some(5))]);
+        // Looked at once more it is the same, and in the same trouble; another one is not.
+        objects.add(vec![waiting("a", None)]);
+        assert_eq!(objects.trouble().map(|(name, _)| name), Some("a"));
+        let mut other = waiting("a", Some(5));
+        other.version.push('2');
+        objects.add(vec![other]);
         assert_eq!(names(objects.waiting()), ["b", "a"]);
         assert!(objects.trouble().is_none());
         // What is not known comes by itself, and holds time.

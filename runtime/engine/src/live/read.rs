@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::time::timeout;
-
 use yagura_core::Timestamp;
 use yagura_lake::ObjectTimes;
 
@@ -19,7 +18,8 @@ pub(super) struct Read {
     /// The objects that were tried, and how many there were at first.
     pub(super) tried: Vec<Waiting>,
     pub(super) asked: usize,
-    pub(super) result: Result<Scanned, EngineError>,
+    /// Nothing where the table must be opened again first, because the object has other columns.
+    pub(super) result: Result<Option<Scanned>, EngineError>,
 }
 
 /// Reads objects. Of an object by itself whose times are not known, these are found first. One of which something is wrong has
@@ -48,21 +48,23 @@ async fn read_some(
     run: &mut TableRun,
     objects: &mut Vec<Waiting>,
     limit: Timestamp,
-) -> Result<Scanned, EngineError> {
+) -> Result<Option<Scanned>, EngineError> {
     if let [one] = &mut objects[..]
         && one.times.is_none()
     {
         match times_of(run, one, limit).await? {
-            Ok(times) => one.times = Some(times),
+            Ok(Some(times)) => one.times = Some(times),
+            Ok(None) => return Ok(None),
             Err(reason) => {
-                return Ok(Scanned {
+                return Ok(Some(Scanned {
                     bad_files: vec![(one.name.clone(), reason)],
                     ..Scanned::default()
-                });
+                }));
             }
         }
     }
-    // What is over the half of one rule leaves room for the others; where many rules make so many, each gets less.
+    // A rule that finds too much keeps half of what all may find, which leaves room for the others; if several find so much, each
+    // keeps less.
     let (mut most, mut bytes) = run.most_findings();
     loop {
         let files: Vec<_> = objects.iter().map(|of| of.file.clone()).collect();
@@ -79,7 +81,7 @@ async fn read_some(
                 (most, bytes) = (most / 2, bytes / 2);
                 run.share = Some((most, bytes));
             }
-            other => return other,
+            other => return other.map(Some),
         }
     }
 }
@@ -87,15 +89,21 @@ async fn read_some(
 /// The fewest findings of an object that are kept of a rule.
 const LEAST_SHARE: usize = 1_000;
 
-/// Finds the times of an object, or why it cannot be read.
+/// Finds the times of an object, nothing where it has columns that the table lacks, or why it cannot be read.
 async fn times_of(
     run: &TableRun,
     object: &Waiting,
     limit: Timestamp,
-) -> Result<Result<ObjectTimes, String>, EngineError> {
-    let cache = Arc::clone(&run.cache);
-    match run.table.look_at_times(&object.file, cache, limit).await {
+) -> Result<Result<Option<ObjectTimes>, String>, EngineError> {
+    let (table, file, cache) = (&run.table, &object.file, || Arc::clone(&run.cache));
+    let looked = async {
+        if !table.has_columns_of(file, cache()).await? {
+            return Ok(None);
+        }
+        table.look_at_times(file, cache(), limit).await.map(Some)
+    };
+    match looked.await {
         Ok(times) => Ok(Ok(times)),
-        Err(error) => run.fault_of(&object.file, error).await.map(Err),
+        Err(error) => run.fault_of(file, error).await.map(Err),
     }
 }

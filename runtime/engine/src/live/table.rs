@@ -1,44 +1,39 @@
 //! A table that grows: how far it was read, and how far its time has come.
 
+mod intake;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use chrono::{NaiveDate, TimeDelta};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use yagura_core::time::parse_duration;
 use yagura_core::{Finding, Timestamp};
 use yagura_correlate::Mark;
 use yagura_correlate::store::{Deferred, DeferredRows, DetectorState, KnownObject, TableStatus};
-use yagura_lake::table::{OnProblem, Table, TableConfig};
+use yagura_lake::table::{Table, TableConfig};
 
-use super::look::{Look, Looked, OpenTable};
+use super::LiveOptions;
+use super::look::{Looked, OpenTable};
 use super::notes::{Notes, passed_over};
-use super::objects::{Objects, Waiting};
-use super::read::{Read, read};
+use super::objects::Objects;
+use super::read::Read;
 use super::task::Task;
-use super::{LiveOptions, Replaced};
 use crate::calls::chain;
 use crate::error::EngineError;
 use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::lane::Lane;
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SetAside};
-use crate::table_run::{Scanned, TableRun};
+use crate::table_run::TableRun;
 
 /// Rows that came too late for detectors with state, by rule.
 type LateRows = BTreeMap<String, u64>;
 
 /// How far behind the latest event an event may come where nothing says so: ten minutes.
 const DEFAULT_LATENESS: i64 = 600_000_000;
-
-/// A table of at most so many objects is listed whole each time.
-const LISTED_WHOLE: usize = 10_000;
-
-/// How far ahead of the clock an event is before somebody hears of it, in microseconds: clocks differ a little.
-const AHEAD: i64 = 60_000_000;
 
 /// A table with its rules planned, and how far it was read.
 #[derive(Debug)]
@@ -238,192 +233,6 @@ impl LiveTable {
         of_table.or_else(of_object)
     }
 
-    /// Begins to list what is there, unless it is being listed.
-    pub(super) fn start_look(&mut self, options: &LiveOptions) {
-        if self.looking.is_some() {
-            return;
-        }
-        let is_due = self.all <= LISTED_WHOLE
-            || self
-                .listed_all
-                .is_none_or(|at| at.elapsed() >= options.list_all);
-        let waiting = self.objects.waiting().iter();
-        let look = Look {
-            config: self.config.clone(),
-            range: options.run.range,
-            table: self.table(),
-            cache: Arc::clone(&self.cache),
-            known: Arc::clone(self.objects.known()),
-            waiting: waiting
-                .map(|of| (of.name.clone(), of.version.clone()))
-                .collect(),
-            since: self.first_day().filter(|_| !is_due),
-            limit: now().saturating_add(AHEAD),
-        };
-        self.looking = Some(Task::start(look.run()));
-    }
-
-    /// Returns the first day that events of now may lie in.
-    fn first_day(&self) -> Option<NaiveDate> {
-        let lateness = TimeDelta::microseconds(self.lateness);
-        let from = self.status.watermark?.day() - TimeDelta::days(1);
-        Some(from - TimeDelta::days(lateness.num_days()))
-    }
-
-    /// Says whether it is being listed.
-    pub(super) fn is_looking(&self) -> bool {
-        self.looking.as_ref().is_some_and(|task| !task.has_ended())
-    }
-
-    /// Takes in what was listed, if that has ended. Returns the table as it is now where it has other columns than before.
-    pub(super) async fn end_look(&mut self, options: &LiveOptions) -> Option<OpenTable> {
-        if self.is_looking() {
-            return None;
-        }
-        match self.looking.take()?.end().await? {
-            Ok(looked) => self.take_in(looked, options),
-            Err(reason) => {
-                if self.list_problem.as_deref() != Some(&reason) {
-                    tracing::warn!(table = self.name(), reason, "cannot look for new objects");
-                }
-                self.list_problem = Some(reason);
-                None
-            }
-        }
-    }
-
-    fn take_in(&mut self, looked: Looked, options: &LiveOptions) -> Option<OpenTable> {
-        self.list_problem = looked.problem;
-        if let Some(all) = looked.all {
-            self.listed_all = Some(Instant::now());
-            self.all = all;
-        }
-        if looked.other.is_some() {
-            return looked.other;
-        }
-        self.notes.say_empty(looked.empty);
-        for name in looked.gone {
-            if self.objects.take(&name).is_some() {
-                self.notes
-                    .push(format!("{name} was deleted before it was read"));
-            }
-        }
-        for (name, version) in looked.adopted {
-            self.objects.note(&name, Some(version), false);
-        }
-        let mut new = looked.new;
-        new.extend(self.take_replaced(looked.replaced, options));
-        // What was read since the look began is known by now.
-        new.retain(|of| {
-            let known = self.objects.known().get(&of.name);
-            known.is_none_or(|known| known.version.as_ref() != Some(&of.version))
-        });
-        let is_before = |of: &Waiting| {
-            let latest = of.bounds().map(|(_, latest)| latest);
-            options
-                .from
-                .zip(latest)
-                .is_some_and(|(from, latest)| latest < from)
-        };
-        for before in new.extract_if(.., |of| is_before(of)) {
-            self.objects.note(&before.name, Some(before.version), false);
-        }
-        let mended = new.iter().filter(|of| {
-            let known = self.objects.known().get(&of.name);
-            known.is_some_and(|known| known.is_bad)
-        });
-        self.notes.extend(mended.map(|of| {
-            format!(
-                "{} is another than the one that was left out: it is read",
-                of.name
-            )
-        }));
-        if !new.is_empty() {
-            self.seen = Instant::now();
-            // What is listed is read before time passes it.
-            self.status.is_idle = false;
-            self.status.seen = Some(now());
-        }
-        self.objects.add(new);
-        self.give_up(options);
-        self.end_loading(options);
-        self.has_listed = true;
-        None
-    }
-
-    /// Takes note of objects that were replaced after they had been read, and returns those that are judged again.
-    fn take_replaced(&mut self, replaced: Vec<Waiting>, options: &LiveOptions) -> Vec<Waiting> {
-        let Some(first) = replaced.first() else {
-            return Vec::new();
-        };
-        self.status.replaced += replaced.len() as u64;
-        let what = match options.on_replaced {
-            Replaced::Keep => {
-                "the alerts of the one before stay, and the events of the new one are not judged"
-            }
-            Replaced::Judge => "it is judged too",
-        };
-        self.notes.push(match replaced.len() {
-            1 => format!("{} was replaced after it was read: {what}", first.name),
-            count => format!(
-                "{count} objects, for instance {}, were replaced after they were read: of each {what}",
-                first.name
-            ),
-        });
-        match options.on_replaced {
-            Replaced::Judge => replaced,
-            Replaced::Keep => {
-                for of in replaced {
-                    self.objects.note(&of.name, Some(of.version.clone()), false);
-                    self.noted.push(KnownObject {
-                        name: of.name,
-                        version: Some(of.version),
-                        is_bad: false,
-                    });
-                }
-                Vec::new()
-            }
-        }
-    }
-
-    /// Leaves out what could not be read for long enough.
-    fn give_up(&mut self, options: &LiveOptions) {
-        let (bad, passed_over) = self.objects.give_up(options.patience);
-        for of in bad {
-            let reason = of.trouble.map(|trouble| trouble.reason).unwrap_or_default();
-            self.leave_out(&of.name, of.version, &reason);
-        }
-        for (name, reason) in passed_over {
-            self.notes.push(format!(
-                "{name} is not waited for any more: {reason}; it is tried on, and its events will be late"
-            ));
-        }
-    }
-
-    fn leave_out(&mut self, name: &str, version: String, reason: &str) {
-        self.status.bad += 1;
-        self.notes.push(format!(
-            "{name} was left out, it cannot be read: {reason}; it is read when it has been mended"
-        ));
-        self.objects.note(name, Some(version.clone()), true);
-        self.noted.push(KnownObject {
-            name: name.to_owned(),
-            version: Some(version),
-            is_bad: true,
-        });
-    }
-
-    /// A table's first load is at its end when nothing waits and nothing new has come for a while.
-    fn end_loading(&mut self, options: &LiveOptions) {
-        let quiet = options.first_load.unwrap_or_default();
-        if self.status.objects > 0
-            && self.objects.waiting().is_empty()
-            && self.seen.elapsed() >= quiet
-        {
-            self.status.is_loading = false;
-        }
-    }
-
     /// Returns and forgets what a person should know of what is listed.
     pub(super) fn take_notes(&mut self) -> Vec<String> {
         self.notes.take()
@@ -432,132 +241,6 @@ impl LiveTable {
     /// Returns and forgets what is to be noted of objects, besides those that a step read.
     pub(super) fn take_noted(&mut self) -> Vec<KnownObject> {
         std::mem::take(&mut self.noted)
-    }
-
-    /// Begins to read what comes next, unless something is being read.
-    pub(super) fn start_read(&mut self, options: &LiveOptions) {
-        if self.run.is_none() {
-            return;
-        }
-        let objects = self.objects.next(self.take, options.step_bytes);
-        if !objects.is_empty()
-            && let Some(run) = self.run.take()
-        {
-            let limit = now().saturating_add(AHEAD);
-            self.reading = Some(Task::start(read(run, objects, limit)));
-        }
-    }
-
-    /// Says whether objects are being read.
-    pub(super) fn is_reading(&self) -> bool {
-        self.reading.as_ref().is_some_and(|task| !task.has_ended())
-    }
-
-    /// Says whether a look or a read has ended whose results were not taken.
-    pub(super) fn has_news(&self) -> bool {
-        let look = self.looking.as_ref().is_some_and(Task::has_ended);
-        look || self.reading.as_ref().is_some_and(Task::has_ended)
-    }
-
-    /// Returns what was read, if a read has ended: what came of it, and the objects. A read that failed is told in the status.
-    pub(super) async fn end_read(
-        &mut self,
-        options: &LiveOptions,
-    ) -> Option<(Scanned, Vec<KnownObject>)> {
-        if self.is_reading() {
-            return None;
-        }
-        let Read {
-            run,
-            tried,
-            asked,
-            result,
-        } = self.reading.take()?.end().await?;
-        self.run = Some(run);
-        if tried.len() < asked {
-            self.take = tried.len().max(1);
-        }
-        let scanned = match result {
-            Ok(scanned) => scanned,
-            Err(error) => {
-                self.fail(tried, &error);
-                return None;
-            }
-        };
-        self.read_problem = None;
-        let bad: BTreeMap<&str, &str> = scanned
-            .bad_files
-            .iter()
-            .map(|(name, reason)| (name.as_str(), reason.as_str()))
-            .collect();
-        let mut known = Vec::new();
-        for of in tried {
-            match bad.get(of.name.as_str()) {
-                None => known.push(self.was_read(of, options)),
-                Some(reason) if self.config.on_bad_file == OnProblem::Skip => {
-                    self.objects.take(&of.name);
-                    self.leave_out(&of.name, of.version, reason);
-                }
-                Some(reason) => {
-                    if self.objects.was_in_trouble(&of.name, reason, false) {
-                        tracing::warn!(object = of.name, reason, "cannot be read");
-                    }
-                }
-            }
-        }
-        if !known.is_empty() {
-            self.objects.was_read();
-            self.take = (self.take * 2).min(options.step_objects.max(1));
-        }
-        self.status.objects += known.len() as u64;
-        if let Some(run) = &mut self.run {
-            self.notes.extend(run.take_messages());
-        }
-        for (rule, count) in &scanned.over {
-            let rule = self.run.as_ref().map_or("", |run| run.rule_id(*rule));
-            self.notes.push(format!(
-                "rule `{rule}` found more in {} than one rule may hold: {count} further findings are counted, and not told; make its `where` narrower",
-                known.first().map_or("an object", |of| &of.name),
-            ));
-        }
-        self.notes.say_converted(&self.table, &scanned.converted);
-        Some((scanned, known))
-    }
-
-    /// Takes note of an object that was read.
-    fn was_read(&mut self, of: Waiting, options: &LiveOptions) -> KnownObject {
-        self.objects.take(&of.name);
-        self.objects.note(&of.name, Some(of.version.clone()), false);
-        let times = of.times.unwrap_or_default();
-        if let Some((earliest, latest)) = times.bounds {
-            let limit = now().saturating_add(options.future);
-            let mut passed = latest;
-            if latest > limit {
-                self.status.future += 1;
-                // The object's events in between are not known, but its earliest is one.
-                passed = earliest;
-            }
-            if passed <= limit {
-                self.status.latest = self.status.latest.max(Some(passed));
-            }
-        }
-        self.notes.say_odd_times(&self.table, times.odd);
-        KnownObject {
-            name: of.name,
-            version: Some(of.version),
-            is_bad: false,
-        }
-    }
-
-    /// Takes note that objects cannot be read now, for a reason that is not known to be theirs.
-    fn fail(&mut self, tried: Vec<Waiting>, error: &EngineError) {
-        let reason = chain(error);
-        match (&tried[..], error) {
-            ([one], EngineError::Scan { .. }) => {
-                self.objects.was_in_trouble(&one.name, &reason, true);
-            }
-            _ => self.read_problem = Some(reason),
-        }
     }
 
     /// Says whether the table's problem is another than when it was asked last, or gone, and what to tell of it.
