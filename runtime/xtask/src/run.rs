@@ -32,9 +32,10 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Asks for a small test too. Without any test Cargo leaves out the features that tests need of dependencies, and then compiles
-/// DataFusion and all that lies above it a second time.
-pub(crate) const WITH_TEST_FEATURES: [&str; 2] = ["--test", "attacks"];
+/// Asks for an example that is empty. Without any test or example Cargo leaves out the features that tests need of dependencies,
+/// and then compiles DataFusion and all that lies above it a second time. It is a library, since no other program of the workspace
+/// links with what is compiled for the fuzzer.
+pub(crate) const WITH_TEST_FEATURES: [&str; 2] = ["--example", "dev_dependencies"];
 
 /// Returns the `yagura` command, built when something changed.
 ///
