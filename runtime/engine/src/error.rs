@@ -22,6 +22,9 @@ pub enum EngineError {
         /// What is wrong and what to do.
         message: String,
     },
+    /// Several rules do not fit their table, each with its [`EngineError::Rule`].
+    #[error("{}", lines(.0))]
+    Rules(Vec<EngineError>),
     /// A plugin did not accept its rules.
     #[error("plugin {plugin} cannot be opened for table `{table}`")]
     Open {
@@ -101,4 +104,30 @@ pub enum EngineError {
     /// A fault of our own in handling columns.
     #[error("cannot plan the scan")]
     Arrow(#[from] ArrowError),
+}
+
+impl EngineError {
+    /// Makes one error of those of several rules; nothing of none.
+    pub(crate) fn of_rules(mut errors: Vec<Self>) -> Option<Self> {
+        match errors.len() {
+            0 | 1 => errors.pop(),
+            _ => Some(Self::Rules(errors)),
+        }
+    }
+
+    /// Returns the rules that an error is about, each with its reason; nothing where it is about something else.
+    pub(crate) fn misfits(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Rule {
+                rule, key, message, ..
+            } => vec![(rule.clone(), format!("`{key}` {message}"))],
+            Self::Rules(errors) => errors.iter().flat_map(Self::misfits).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn lines(errors: &[EngineError]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }

@@ -12,6 +12,7 @@
 //! Tables are listed and read side by side. A step takes what has come, and does not wait for a store that is slow.
 
 mod absent;
+mod fit;
 mod look;
 mod notes;
 mod objects;
@@ -25,18 +26,17 @@ use std::time::Duration;
 
 use yagura_core::{Alert, Finding, Timestamp};
 use yagura_correlate::store::{Pause, Progress, Store, StoreError, TableStatus};
-use yagura_correlate::{Change, Fold, FoldOptions, Mark};
+use yagura_correlate::{Change, Fold, Mark};
 use yagura_lake::table::{Table, TableError};
 
 use crate::error::EngineError;
 use crate::evidence::Hasher;
 use crate::lane::Underway;
 use crate::quarantine::Fairness;
-use crate::ruleset::{RuleSet, rule_error};
 use crate::run::{NotRun, RunInput, RunOptions};
-use crate::table_run::TableRun;
 
 use absent::Absent;
+use fit::{Fitted, fit};
 use look::OpenTable;
 use table::LiveTable;
 use task::side_by_side;
@@ -112,7 +112,7 @@ impl Default for LiveOptions {
 /// Why a service stops.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
-    /// A rule or a table cannot be used.
+    /// A table cannot be used, or the host failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// A table cannot be opened.
@@ -260,38 +260,13 @@ impl Live {
             let mut tables = input.tables.iter();
             tables.position(|of| of.name == config.name)
         });
-        let tables: Vec<Arc<Table>> = open
-            .iter()
-            .map(|(_, (table, _))| Arc::clone(table))
-            .collect();
-        let known: Vec<&str> = input
-            .tables
-            .iter()
-            .map(|table| table.name.as_str())
-            .collect();
-        let set = RuleSet::new(input.rules.clone(), &input.sigma, &tables, &known)?;
-        let rules: Vec<_> = set
-            .rules
-            .iter()
-            .map(|source| Arc::clone(&source.rule))
-            .collect();
-        let fold_options = FoldOptions {
-            workers: options.run.partitions,
-            is_live: true,
-            places: input.places.clone(),
-        };
         // Rules that do not fit their tables are found before the state takes note of them.
-        let mut runs = Vec::new();
-        for (config, (table, cache)) in open {
-            let rules = set.of_table(&table.name);
-            if !rules.is_empty() {
-                let (all, plugins) = (&set.rules, &input.plugins);
-                let run = TableRun::new(table, cache, &rules, all, plugins, &options.run)?;
-                runs.push((config, run));
-            }
-        }
-        let mut fold =
-            Fold::new(rules, fold_options).map_err(|error| rule_error(&set.rules, error))?;
+        let Fitted {
+            set,
+            left_out,
+            runs,
+            mut fold,
+        } = fit(&input, &open, &options)?;
         let (mut messages, taken_back) = store.load(&mut fold)?;
         messages.extend(absent.iter().map(Absent::message));
         let mut live_tables = Vec::new();
@@ -320,7 +295,7 @@ impl Live {
             opened: BTreeMap::new(),
             fold,
             hasher: Hasher::default(),
-            log: Vec::new(),
+            log: left_out,
             messages: Vec::new(),
             delivered,
             committed: 0,

@@ -160,7 +160,8 @@ impl TablePlan {
     /// Plans the rules (with their index among the run's rules) over the table.
     ///
     /// # Errors
-    /// [`EngineError::Rule`] naming file and key: a path that the table lacks, a `where` that cannot be evaluated.
+    /// [`EngineError::Rule`] naming file and key: a path that the table lacks, a `where` that cannot be evaluated. Those of several
+    /// rules come together.
     pub fn new(
         state: &SessionState,
         table: Arc<Table>,
@@ -172,14 +173,19 @@ impl TablePlan {
         needed.extend(schema.index_of(&table.time).ok());
         let mut tested = BTreeSet::new();
         let mut conditions = Vec::with_capacity(rules.len());
+        let mut errors = Vec::new();
         for (_, source) in rules {
             let rule = &source.rule;
-            let condition = match &rule.condition {
-                None => None,
-                Some(text) => Some(
-                    Condition::parse(text, &schema, &rule.optional)
-                        .map_err(|error| wrong(source, &table, "where", error))?,
-                ),
+            let parsed = rule.condition.as_ref().map(|text| {
+                Condition::parse(text, &schema, &rule.optional)
+                    .map_err(|error| wrong(source, &table, "where", error))
+            });
+            let condition = match parsed.transpose() {
+                Ok(condition) => condition,
+                Err(error) => {
+                    errors.push(error);
+                    continue;
+                }
             };
             tested.extend(condition.iter().flat_map(Condition::columns));
             for path in source
@@ -189,25 +195,26 @@ impl TablePlan {
             {
                 tested.extend(places(&schema, &path).iter().map(|place| place.column));
             }
-            for path in rule.read_paths() {
-                if let Some(values) = source.values_of(&path, &schema) {
+            let paths = rule.read_paths();
+            for path in &paths {
+                if let Some(values) = source.values_of(path, &schema) {
                     needed.extend(values.columns());
                 }
-                match resolve(&schema, &path) {
-                    Err(error)
-                        if !rule.optional.contains(&path)
-                            && !source.alternatives.contains_key(&path) =>
-                    {
-                        let key = key_of(rule, &path);
-                        return Err(wrong(source, &table, key, error.into()));
-                    }
-                    _ => {}
-                }
             }
+            let missing = paths.iter().find_map(|path| {
+                let may_lack =
+                    rule.optional.contains(path) || source.alternatives.contains_key(path);
+                let error = resolve(&schema, path).err().filter(|_| !may_lack)?;
+                Some(wrong(source, &table, key_of(rule, path), error.into()))
+            });
+            errors.extend(missing);
             let fields = source.fields.iter();
             let fields = fields.filter_map(|path| source.values_of(path, &schema));
             needed.extend(fields.flat_map(|values| values.columns().collect::<Vec<_>>()));
             conditions.push(condition);
+        }
+        if let Some(error) = EngineError::of_rules(errors) {
+            return Err(error);
         }
         needed.extend(&tested);
         let columns: Vec<usize> = needed.into_iter().collect();
@@ -238,11 +245,18 @@ impl TablePlan {
         let time = scan_schema.index_of(&table.time)?;
         let mut predicates = Vec::with_capacity(rules.len());
         let mut weaker: Vec<Option<Expr>> = Vec::with_capacity(rules.len());
+        let mut errors = Vec::new();
         for ((_, source), condition) in rules.iter().zip(conditions) {
             let compiled = condition
                 .map(|condition| condition.compile(state, &scan_schema))
-                .transpose()
-                .map_err(|error| wrong(source, &table, "where", error))?;
+                .transpose();
+            let compiled = match compiled {
+                Ok(compiled) => compiled,
+                Err(error) => {
+                    errors.push(wrong(source, &table, "where", error));
+                    continue;
+                }
+            };
             let (predicate, prunable) = match (compiled, &source.predicate) {
                 (Some(compiled), _) => (compiled.predicate, compiled.prunable),
                 (None, Some(predicate)) => (Predicate::clone(predicate), None),
@@ -250,6 +264,9 @@ impl TablePlan {
             };
             predicates.push(predicate);
             weaker.push(prunable);
+        }
+        if let Some(error) = EngineError::of_rules(errors) {
+            return Err(error);
         }
         let program =
             Program::compile(&scan_schema, &predicates, tuning.methods).map_err(|error| {
@@ -275,10 +292,17 @@ impl TablePlan {
         } else {
             None
         };
-        let rules = rules
-            .iter()
-            .map(|(index, source)| RulePlan::new(*index, source, &scan_schema, &table))
-            .collect::<Result<_, _>>()?;
+        let mut planned = Vec::with_capacity(rules.len());
+        let mut errors = Vec::new();
+        for (index, source) in rules {
+            match RulePlan::new(*index, source, &scan_schema, &table) {
+                Ok(rule) => planned.push(rule),
+                Err(error) => errors.push(error),
+            }
+        }
+        if let Some(error) = EngineError::of_rules(errors) {
+            return Err(error);
+        }
         Ok(Self {
             table,
             columns,
@@ -290,7 +314,7 @@ impl TablePlan {
             program: Arc::new(program),
             prunable,
             tuning,
-            rules,
+            rules: planned,
         })
     }
 }

@@ -27,7 +27,8 @@ pub(crate) struct RuleSet {
 }
 
 impl RuleSet {
-    /// Finds the rules that can run over `tables`. `known` are the names of all tables there are.
+    /// Finds the rules that can run over `tables`. `known` are the names of all tables there are; the rules of `left_out` do not
+    /// run, for their reasons.
     ///
     /// # Errors
     /// [`EngineError::Rule`] for a correlation that names a rule or a field that is not there.
@@ -36,6 +37,7 @@ impl RuleSet {
         sigma: &SigmaInput,
         tables: &[Arc<Table>],
         known: &[&str],
+        left_out: &BTreeMap<String, String>,
     ) -> Result<Self, EngineError> {
         let placed = place(sigma, tables);
         let mut set = Self {
@@ -47,7 +49,9 @@ impl RuleSet {
         let mut waiting = Vec::new();
         for source in all.clone() {
             let rule = &source.rule;
-            if rule.correlation.is_some() {
+            if let Some(reason) = left_out.get(&rule.id) {
+                set.not_run.push(not_run(&source, reason.clone()));
+            } else if rule.correlation.is_some() {
                 waiting.push(source);
             } else if tables.iter().any(|table| table.name == rule.table) {
                 set.rules.push(source);
@@ -61,7 +65,9 @@ impl RuleSet {
                 set.not_run.push(not_run(&source, reason));
             }
         }
-        check_circles(&all)?;
+        let is_left_out = |source: &RuleSource| left_out.contains_key(&source.rule.id);
+        let kept = all.iter().filter(|source| !is_left_out(source));
+        check_circles(&kept.cloned().collect::<Vec<_>>())?;
         set.add_correlations(waiting, &all)?;
         let shared: Vec<Arc<Rule>> = set
             .rules

@@ -108,6 +108,20 @@ pub struct NotRun {
     pub reason: String,
 }
 
+impl NotRun {
+    /// Says so, with the rule's file where there is one.
+    pub fn message(&self) -> String {
+        let of_rule = match self.rule.as_str() {
+            "" => return self.reason.clone(),
+            id => format!("rule `{id}` does not run: {}", self.reason),
+        };
+        match self.file.as_os_str().is_empty() {
+            true => of_rule,
+            false => format!("{}: {of_rule}", self.file.display()),
+        }
+    }
+}
+
 impl std::fmt::Display for NotRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.rule.as_str() {
@@ -173,7 +187,7 @@ pub async fn run(
         .iter()
         .map(|table| table.name.as_str())
         .collect();
-    let set = RuleSet::new(input.rules, &input.sigma, &tables, &known)?;
+    let set = RuleSet::new(input.rules, &input.sigma, &tables, &known, &BTreeMap::new())?;
     let mut outcome = RunOutcome {
         places: input.places,
         range: options.range,

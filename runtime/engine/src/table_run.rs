@@ -14,6 +14,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, TryStreamExt, stream};
 use yagura_core::{Finding, TimeRange, Timestamp};
+use yagura_host::CallError;
 use yagura_lake::OddTimes;
 use yagura_lake::guard::Guarded;
 use yagura_lake::table::{DataFile, OnProblem, Table, reason_of, store_failure};
@@ -25,11 +26,11 @@ use crate::error::EngineError;
 use crate::findings::decode;
 use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::lane::Lane;
-use crate::plan::{RuleSource, TablePlan};
+use crate::plan::{RulePlan, RuleSource, TablePlan};
 use crate::quarantine::Quarantine;
 use crate::report::{Progress, SetAside};
 use crate::run::RunOptions;
-use crate::runtime::{DetectRuntime, PluginSource};
+use crate::runtime::{DetectRuntime, PluginSource, rule_spec};
 use crate::scan::{Reading, object_store_url, scan};
 
 /// What the footers of one table may take; above it the least used are fetched again.
@@ -259,6 +260,46 @@ impl TableRun {
         )?);
         self.runtime = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// Opens the plugins. Returns the rules that they do not accept, each with the reason.
+    ///
+    /// # Errors
+    /// As [`TableRun::runtime`], where the host failed and no plugin.
+    pub(crate) fn open_plugins(&mut self) -> Result<Vec<(String, String)>, EngineError> {
+        let (name, source) = match self.runtime() {
+            Ok(_) => return Ok(Vec::new()),
+            Err(EngineError::Open { plugin, source, .. })
+                if !matches!(source, CallError::Host { .. }) =>
+            {
+                (plugin, source)
+            }
+            Err(error) => return Err(error),
+        };
+        let of_plugin: Vec<(&RulePlan, &PluginSource)> = self
+            .plan
+            .rules
+            .iter()
+            .filter_map(|rule| Some((rule, self.plugins.get(rule.plugin?)?)))
+            .filter(|(_, plugin)| plugin.plugin.name() == name)
+            .collect();
+        let reason =
+            |error: &CallError| format!("plugin {name} does not accept it: {}", chain(error));
+        // A plugin accepts all of its rules or none. Each by itself shows which it is.
+        let refused: Vec<(String, String)> = of_plugin
+            .iter()
+            .filter_map(|(rule, plugin)| {
+                let opened = plugin.plugin.open(&plugin.config, &[rule_spec(rule)]);
+                Some((rule.rule.id.clone(), reason(&opened.err()?)))
+            })
+            .collect();
+        if !refused.is_empty() {
+            return Ok(refused);
+        }
+        let all = of_plugin.iter();
+        Ok(all
+            .map(|(rule, _)| (rule.rule.id.clone(), reason(&source)))
+            .collect())
     }
 
     /// Returns what judges rules beside the table's steps, with nothing to do.

@@ -18,6 +18,9 @@ use crate::{LakeError, Location};
 pub const DEFINITION_OBJECT: &str = "_table.json";
 /// What processes lock while they change it.
 const DEFINITION_LOCK: &str = "_table.lock";
+/// How many places of a table's times are remembered.
+const MAX_TIME_KEYS: usize = 16;
+
 /// The column that holds an event's time.
 pub const TIME_COLUMN: &str = "event_time";
 /// The column that holds, as one JSON object, what has no column of its own.
@@ -50,6 +53,10 @@ pub struct TableDefinition {
     /// Where an event's time is looked for, in this order; empty for the usual names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub time_paths: Vec<FieldPath>,
+    /// Where the times of earlier events were found, the most usual place first. They come before the other usual names, so that
+    /// a key which is added to an event does not move it to another time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub time_keys: Vec<FieldPath>,
     /// The moments in which events are expected; absent for 1990 to 2100. A number outside is not a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_bounds: Option<TimeBounds>,
@@ -219,6 +226,7 @@ impl TableDefinition {
             schema: None,
             time_column: TIME_COLUMN.to_owned(),
             time_paths: Vec::new(),
+            time_keys: Vec::new(),
             time_bounds: None,
             partition: Partition {
                 column: PARTITION_COLUMN.to_owned(),
@@ -265,11 +273,23 @@ impl TableDefinition {
             self.time_paths.clone_from(&other.time_paths);
             changed = true;
         }
+        for key in &other.time_keys {
+            changed |= self.learn_time_key(key);
+        }
         if other.time_bounds.is_some() && self.time_bounds != other.time_bounds {
             self.time_bounds = other.time_bounds;
             changed = true;
         }
         changed
+    }
+
+    /// Takes note of where times stand, after the places that are known. Says whether it was new and there was room.
+    pub(crate) fn learn_time_key(&mut self, key: &FieldPath) -> bool {
+        let is_new = self.time_keys.len() < MAX_TIME_KEYS && !self.time_keys.contains(key);
+        if is_new {
+            self.time_keys.push(key.clone());
+        }
+        is_new
     }
 
     /// Reads the definition of the table at `table`; nothing if it has none.

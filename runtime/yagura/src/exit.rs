@@ -56,6 +56,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 cause.downcast_ref::<EngineError>(),
                 Some(
                     EngineError::Rule { .. }
+                        | EngineError::Rules(_)
                         | EngineError::Open { .. }
                         | EngineError::TooManyFindings { .. }
                 )

@@ -361,6 +361,37 @@ fn new_columns_are_seen_in_the_step_that_brings_them() {
 }
 
 #[test]
+fn a_rule_that_does_not_fit_its_table_is_named_and_stops_no_other() {
+    let mut place = Place::new("", "");
+    let rule = |id: &str, condition: &str, more: &str| {
+        let text = format!(
+            "[rule]\nid = \"{id}\"\ntitle = \"{id}\"\ntable = \"app\"\nwhere = \"{condition}\"\n{more}[rule.alert]\nkey = [\"user\"]\n"
+        );
+        place.files.write(&format!("pack/rules/{id}.toml"), &text);
+    };
+    rule("port", "port > 80", "");
+    rule("sum", "user + 1 > 80", "");
+    rule("shown", "kind = 'bad'", "context = [\"port\"]\n");
+    place.files.write("pack/rules/ports.toml", "[rule]\nid = \"ports\"\ntitle = \"ports\"\n[rule.correlation]\ntype = \"count\"\nrules = [\"port\"]\nby = [\"user\"]\nwithin = \"5m\"\ncondition = { gte = 1 }\n[rule.alert]\nwindow = \"5m\"\n");
+    place.ingest(1, "a", 1, "");
+    place.serve();
+    place.until_told(&["bad a"]);
+    let log = place.log();
+    for wanted in [
+        "port.toml: rule `port` does not run: `where` cannot be used with table `app`: ",
+        "shown.toml: rule `shown` does not run: `context` cannot be used with table `app`: ",
+        "ports.toml: rule `ports` does not run: it joins rules that do not run: `port`",
+    ] {
+        assert!(log.contains(wanted), "{wanted} is not in {log}");
+    }
+    let status = place.status().to_string();
+    assert!(status.contains("rule `port` does not run"), "{status}");
+    // They run as soon as the table has what they need.
+    place.ingest(2, "b", 1, ",\"port\":443");
+    place.until_told(&["bad a", "bad b", "port b", "ports b", "shown b"]);
+}
+
+#[test]
 fn a_table_that_starts_empty_starts_with_its_first_readable_object() {
     let mut place = Place::new("", "time = \"when\"");
     place.serve();

@@ -7,12 +7,14 @@ use yagura_core::{FieldPath, Timestamp};
 
 use super::event::{Member, kind_of};
 use super::mapping::{Routes, fits};
-use super::time::{self, Looked, Range};
+use super::time::{self, Looked, Place, Range};
 use crate::definition::{MAX_COLUMNS, RESERVED_COLUMNS};
 use crate::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition};
 
 /// Longest key that gets a column.
 const MAX_KEY_BYTES: usize = 256;
+/// A place where fewer than one of so many events have their time is not the table's.
+const FEW: u64 = 20;
 
 /// A value's place in the chunk's text.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +73,9 @@ pub(crate) struct Gatherer {
     /// Where the user says that the time is; stored once an event has it.
     declared: Option<FieldPath>,
     has_declared: bool,
+    /// Where times were found that no place of the table holds, with how many were.
+    places: Vec<(FieldPath, u64)>,
+    events: u64,
     range: Range,
 }
 
@@ -105,6 +110,8 @@ impl Gatherer {
             columns: definition.columns.len(),
             declared,
             has_declared: false,
+            places: Vec::new(),
+            events: 0,
             range: Range::of(definition.time_bounds),
             definition: Arc::new(definition),
         }
@@ -173,7 +180,8 @@ impl Gatherer {
             Some(path) => std::slice::from_ref(path),
             None => &self.definition.time_paths,
         };
-        let looked = time::of_event(members, paths, self.range);
+        let known = &self.definition.time_keys;
+        let looked = time::of_event(members, paths, known, self.range);
         let time = looked.found.map(|found| found.time);
         let mut added = Added {
             looked,
@@ -190,6 +198,8 @@ impl Gatherer {
             Arc::make_mut(&mut self.definition).time_paths = vec![path.clone()];
         }
         self.has_declared |= looked.has_declared;
+        self.events += 1;
+        self.note_place(looked.found.map(|found| found.place), members);
         if time.is_none() && self.definition.on_null_time == OnNullTime::Fail {
             Arc::make_mut(&mut self.definition).on_null_time = OnNullTime::Skip;
         }
@@ -220,6 +230,41 @@ impl Gatherer {
             time,
         });
         added
+    }
+
+    /// Counts where a time was found, unless the table knows of it.
+    fn note_place(&mut self, place: Option<Place>, members: &[Member<'_>]) {
+        let same = |path: &FieldPath, segments: &[&str]| path.segments() == segments;
+        let by_member;
+        let segments: &[&str] = match place {
+            Some(Place::Member(at)) => {
+                by_member = [members[at].0.as_ref()];
+                &by_member
+            }
+            Some(Place::Path(path)) => path,
+            Some(Place::Declared | Place::Known) | None => return,
+        };
+        let mut places = self.places.iter_mut();
+        if let Some((_, count)) = places.find(|(path, _)| same(path, segments)) {
+            *count += 1;
+        } else if let Some(path) =
+            FieldPath::new(segments.iter().map(|of| (*of).to_owned()).collect())
+        {
+            self.places.push((path, 1));
+        }
+    }
+
+    /// Fixes where the table's times are, the most usual place first. What few events have may be an oddity, or a trick.
+    pub(crate) fn learn_time_keys(&mut self) {
+        let mut places = std::mem::take(&mut self.places);
+        places.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        for (path, count) in places {
+            if count.saturating_mul(FEW) >= self.events
+                && !self.definition.time_keys.contains(&path)
+            {
+                Arc::make_mut(&mut self.definition).learn_time_key(&path);
+            }
+        }
     }
 
     /// Says whether the table says where the time is.

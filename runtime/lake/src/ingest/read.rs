@@ -92,6 +92,7 @@ pub(crate) fn run(
         reading.progress.files += 1;
     }
     reading.flush()?;
+    reading.gatherer.learn_time_keys();
     reading.send_progress()?;
     reading.report.bytes = reading.read.load(Ordering::Relaxed);
     Ok((reading.report, reading.gatherer))
@@ -420,7 +421,7 @@ impl Reading<'_> {
                 } else if found.time < self.early {
                     counts.before_1990.add(|| example(found.source));
                 }
-                if !found.is_declared && self.gatherer.has_time_paths() {
+                if !found.is_declared() && self.gatherer.has_time_paths() {
                     counts.elsewhere.add(|| example(found.source));
                 }
             }

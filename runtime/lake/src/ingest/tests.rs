@@ -490,6 +490,26 @@ fn a_table_keeps_its_schema_and_its_time_field() {
 }
 
 #[test]
+fn a_key_that_is_added_does_not_move_an_event() {
+    let lake = Lake::new();
+    let honest = r#"{"ts":"2026-03-01T00:00:00Z"}"#;
+    let forged = r#"{"eventTime":"2020-01-01T00:00:00Z","ts":"2026-03-01T00:00:00Z"}"#;
+    // One of many, that was there from the beginning, does not fix the table's place.
+    lake.ingested("t", format!("{}\n{forged}", [honest; 40].join("\n")));
+    let keys = lake.stored("t").definition.time_keys;
+    assert_eq!(keys, ["ts".parse().unwrap()]);
+    let (_, stored) = lake.ingested("t", format!("{forged}\n{forged}"));
+    let days: Vec<&String> = stored.files.keys().collect();
+    let in_march = days.iter().filter(|day| day.contains("2026-03-01"));
+    // Only the one that came before the place was known.
+    assert_eq!(days.len() - in_march.count(), 1, "{days:?}");
+    // Another source of the same table has its time elsewhere.
+    let (_, stored) = lake.ingested("t", r#"{"time":"2026-03-02T00:00:00Z"}"#);
+    let keys = ["ts".parse().unwrap(), "time".parse().unwrap()];
+    assert_eq!(stored.definition.time_keys, keys);
+}
+
+#[test]
 fn nothing_to_read_still_makes_the_table() {
     let (report, stored) = Lake::new().ingested("aws_cloudtrail", "");
     assert_eq!((report.events, report.written_files), (0, 0));

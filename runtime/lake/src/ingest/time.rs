@@ -57,11 +57,28 @@ pub(crate) struct Found<'a> {
     pub(crate) time: Timestamp,
     /// JSON text of the value.
     pub(crate) source: &'a str,
-    /// Whether it stood at one of the table's paths.
-    pub(crate) is_declared: bool,
+    pub(crate) place: Place,
+}
+
+/// Where a time stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At one of the table's paths.
+    Declared,
+    /// Where times of earlier events were.
+    Known,
+    /// At one of the usual names: the member of this index.
+    Member(usize),
+    /// At a usual path below a member.
+    Path(&'static [&'static str]),
 }
 
 impl Found<'_> {
+    /// Says whether it stood at one of the table's paths.
+    pub(crate) fn is_declared(&self) -> bool {
+        self.place == Place::Declared
+    }
+
     /// Says whether the time is written in UTC to the second or to a whole number of digits that microseconds hold, so
     /// that the value can be written again from the time.
     pub(crate) fn is_exact(&self) -> bool {
@@ -88,10 +105,12 @@ pub(crate) struct Looked<'a> {
     pub(crate) refused: Option<&'a str>,
 }
 
-/// Finds an event's time: at the first of `paths` that holds one, else at the best of the usual places.
+/// Finds an event's time: at the first of `paths` that holds one, else where the times of earlier events were, else at the best of
+/// the usual places.
 pub(crate) fn of_event<'a>(
     members: &[Member<'a>],
     paths: &[FieldPath],
+    known: &[FieldPath],
     range: Range,
 ) -> Looked<'a> {
     let mut search = Search {
@@ -108,8 +127,24 @@ pub(crate) fn of_event<'a>(
             }
         }
     }
-    names::candidates(members, |source, clock| {
-        search.usual(source, clock);
+    for path in known {
+        if let Some(source) = find(members, path.segments())
+            && source != "null"
+        {
+            let clock = names::clock_beside(members, &path.segments()[0]);
+            search.usual(source, clock, Place::Known);
+            if search.looked.found.is_some() {
+                return search.looked;
+            }
+        }
+    }
+    // A day at a known place counts more than a moment at another.
+    if let Some((DAY, found)) = search.fallback {
+        search.looked.found = Some(found);
+        return search.looked;
+    }
+    names::candidates(members, |source, clock, place| {
+        search.usual(source, clock, place);
         search.looked.found.is_some()
     });
     search.looked.found = search
@@ -118,6 +153,10 @@ pub(crate) fn of_event<'a>(
         .or(search.fallback.map(|(_, found)| found));
     search.looked
 }
+
+/// How good a day without a time of day is, and a time outside the range.
+const DAY: u8 = 0;
+const OUTSIDE: u8 = 1;
 
 struct Search<'a> {
     range: Range,
@@ -131,7 +170,7 @@ impl<'a> Search<'a> {
     fn declared(&mut self, source: &'a str) {
         match self.read(source, None) {
             Some(Read::Moment(micros) | Read::Day(micros)) => {
-                self.looked.found = found(micros, source, true);
+                self.looked.found = found(micros, source, Place::Declared);
             }
             _ => {
                 self.looked.refused.get_or_insert(source);
@@ -139,7 +178,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn usual(&mut self, source: &'a str, clock: Option<&'a str>) {
+    fn usual(&mut self, source: &'a str, clock: Option<&'a str>, place: Place) {
         let (micros, is_day) = match self.read(source, clock) {
             Some(Read::Moment(micros)) => (micros, false),
             Some(Read::Day(micros)) => (micros, true),
@@ -150,14 +189,14 @@ impl<'a> Search<'a> {
         };
         let rank = match (self.range.holds(micros), is_day) {
             (true, false) => {
-                self.looked.found = found(micros, source, false);
+                self.looked.found = found(micros, source, place);
                 return;
             }
-            (true, true) => 0,
-            (false, _) => 1,
+            (true, true) => DAY,
+            (false, _) => OUTSIDE,
         };
         if self.fallback.is_none_or(|(best, _)| rank < best) {
-            self.fallback = found(micros, source, false).map(|found| (rank, found));
+            self.fallback = found(micros, source, place).map(|found| (rank, found));
         }
     }
 
@@ -173,12 +212,12 @@ impl<'a> Search<'a> {
     }
 }
 
-fn found(micros: i64, source: &str, is_declared: bool) -> Option<Found<'_>> {
+fn found(micros: i64, source: &str, place: Place) -> Option<Found<'_>> {
     let time = Timestamp::from_micros(micros)?;
     Some(Found {
         time,
         source,
-        is_declared,
+        place,
     })
 }
 

@@ -365,7 +365,7 @@ fn tell_opened(err: &mut impl Write, opened: &Opened, settings: &ServeSettings) 
         writeln!(err, "{message}")?;
     }
     for rule in &opened.not_run {
-        writeln!(err, "warning: {} does not run: {}", rule.rule, rule.reason)?;
+        writeln!(err, "warning: {}", rule.message())?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::Place;
 use crate::ingest::event::{Member, find, text_of};
 
 /// Keys, best first: what names the moment of the event in UTC, then the same in local time, then when it was received or
@@ -166,7 +167,7 @@ fn rank(key: &str) -> Option<usize> {
 /// time of day that stands in a member of its own.
 pub(super) fn candidates<'a>(
     event: &[Member<'a>],
-    mut try_value: impl FnMut(&'a str, Option<&'a str>) -> bool,
+    mut try_value: impl FnMut(&'a str, Option<&'a str>, Place) -> bool,
 ) {
     let mut by_key: Vec<(usize, usize)> = Vec::new();
     for (at, (key, value)) in event.iter().enumerate() {
@@ -179,13 +180,13 @@ pub(super) fn candidates<'a>(
     by_key.sort_unstable();
     for (_, at) in &by_key {
         let (key, value) = &event[*at];
-        if try_value(value, clock_beside(event, key)) {
+        if try_value(value, clock_beside(event, key), Place::Member(*at)) {
             return;
         }
     }
     for path in PATHS {
         if let Some(value) = find(event, path)
-            && try_value(value, None)
+            && try_value(value, None, Place::Path(path))
         {
             return;
         }
@@ -204,7 +205,7 @@ pub(super) fn candidates<'a>(
     resembling.sort_unstable();
     for (_, at) in resembling {
         let (key, value) = &event[at];
-        if try_value(value, clock_beside(event, key)) {
+        if try_value(value, clock_beside(event, key), Place::Member(at)) {
             return;
         }
     }
@@ -223,7 +224,7 @@ fn bare(key: &str) -> String {
 }
 
 /// Returns the time of day, and the zone, that stand beside a date: `"date": "2026-03-01", "time": "10:11:12"`.
-fn clock_beside<'a>(event: &[Member<'a>], key: &str) -> Option<&'a str> {
+pub(super) fn clock_beside<'a>(event: &[Member<'a>], key: &str) -> Option<&'a str> {
     if !key.eq_ignore_ascii_case("date") {
         return None;
     }

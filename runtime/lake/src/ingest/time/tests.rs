@@ -344,9 +344,15 @@ fn a_table_has_a_range_of_its_own() {
 }
 
 fn found(event: &str, paths: &[&str]) -> Option<String> {
-    let paths: Vec<FieldPath> = paths.iter().map(|path| path.parse().unwrap()).collect();
+    found_by(event, paths, &[])
+}
+
+fn found_by(event: &str, paths: &[&str], known: &[&str]) -> Option<String> {
+    let parse = |paths: &[&str]| -> Vec<FieldPath> {
+        paths.iter().map(|path| path.parse().unwrap()).collect()
+    };
     let members = members(event).unwrap();
-    let looked = of_event(&members, &paths, range());
+    let looked = of_event(&members, &parse(paths), &parse(known), range());
     looked.found.map(|found| found.time.to_string())
 }
 
@@ -470,12 +476,36 @@ fn the_best_place_wins_and_zero_never() {
 }
 
 #[test]
+fn an_added_key_does_not_move_an_event_of_a_table_whose_time_is_known() {
+    let moment = Some("2026-03-01T10:11:12.000000Z".to_owned());
+    for added in [
+        r#""eventTime": "2020-01-01T00:00:00Z""#,
+        r#""@timestamp": 1577836800"#,
+    ] {
+        let event = format!(r#"{{{added}, "ts": "2026-03-01T10:11:12Z"}}"#);
+        assert_ne!(found(&event, &[]), moment);
+        assert_eq!(found_by(&event, &[], &["ts"]), moment);
+        // What the user says comes first; a table's other usual names come where its own hold no time.
+        assert_eq!(
+            found_by(&event, &["eventTime", "@timestamp"], &["ts"]),
+            found(&event, &[])
+        );
+        assert_eq!(found_by(&event, &[], &["none"]), found(&event, &[]));
+        let unusable = format!(r#"{{{added}, "ts": "soon"}}"#);
+        assert_eq!(found_by(&unusable, &[], &["ts"]), found(&event, &[]));
+    }
+    let day = r#"{"eventTime": "2020-01-01T00:00:00Z", "date": "2026-03-01"}"#;
+    let first = Some("2026-03-01T00:00:00.000000Z".to_owned());
+    assert_eq!(found_by(day, &[], &["date"]), first);
+}
+
+#[test]
 fn what_was_refused_is_shown() {
     let event = members(r#"{"a": 1, "time": "soon", "ts": 4}"#).unwrap();
-    let looked = of_event(&event, &[], range());
+    let looked = of_event(&event, &[], &[], range());
     assert_eq!(looked.refused, Some("4"));
     let paths = ["time".parse().unwrap()];
-    let looked = of_event(&event, &paths, range());
+    let looked = of_event(&event, &paths, &[], range());
     assert_eq!(
         (looked.refused, looked.has_declared),
         (Some("\"soon\""), true)
