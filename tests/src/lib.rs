@@ -3,6 +3,7 @@
 pub mod command;
 pub mod crowd;
 pub mod fixture;
+pub mod gate;
 pub mod guests;
 pub mod pack;
 pub mod random;

@@ -3,15 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use yagura_tests::command::{binary, yagura};
+use yagura_tests::gate::Gate;
 use yagura_tests::scratch::Scratch;
 use yagura_tests::services::github::GitHub;
 use yagura_tests::services::jira::Jira;
@@ -658,69 +656,13 @@ fn the_cases_of_answering_plugins_pass_without_a_network_and_can_fail() {
     );
 }
 
-/// A way to a server that can be closed and opened.
-struct Gate {
-    port: u16,
-    is_open: Arc<AtomicBool>,
-    streams: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Gate {
-    fn to(server: String) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let is_open = Arc::new(AtomicBool::new(true));
-        let streams = Arc::new(Mutex::new(Vec::new()));
-        let (open, all) = (Arc::clone(&is_open), Arc::clone(&streams));
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(&server) else {
-                    continue;
-                };
-                if !open.load(Ordering::SeqCst) {
-                    continue;
-                }
-                for (from, to) in [(&client, &server), (&server, &client)] {
-                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    all.lock().unwrap().push(from.try_clone().unwrap());
-                    std::thread::spawn(move || {
-                        // It ends with either side.
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-            }
-        });
-        Self {
-            port,
-            is_open,
-            streams,
-        }
-    }
-
-    fn set(&self, is_open: bool) {
-        self.is_open.store(is_open, Ordering::SeqCst);
-        for stream in self.streams.lock().unwrap().drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-}
-
 #[test]
 #[ignore = "needs YAGURA_TEST_POSTGRES, the address of a database (postgres://USER@HOST/DATABASE)"]
 fn detection_goes_on_while_postgres_is_away() {
     let url = std::env::var("YAGURA_TEST_POSTGRES").unwrap();
-    let (scheme, rest) = url.split_once("://").unwrap();
-    let (who, rest) = rest.split_once('@').unwrap();
-    let (server, database) = rest.split_once('/').unwrap();
-    let server = match server.contains(':') {
-        true => server.to_owned(),
-        false => format!("{server}:5432"),
-    };
-    let gate = Gate::to(server);
+    let (gate, store) = Gate::to_database(&url);
     let place = Place::new("", "");
     let config = fs::read_to_string(place.config()).unwrap();
-    let store = format!("{scheme}://{who}@127.0.0.1:{}/{database}", gate.port);
     fs::write(place.config(), format!("store = \"{store}\"\n{config}")).unwrap();
     let told = || fs::read_to_string(place.0.path("alerts.ndjson")).unwrap_or_default();
     place.failures("ann", "10.0.0.1", &[0]);

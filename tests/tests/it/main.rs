@@ -4,6 +4,7 @@
 //! * `answering` – from alert to answer: every service told, updated, and not twice, whatever goes wrong.
 //! * `authors` – new packs in every language: what an author types and reads.
 //! * `bad_input` – objects and rows that are not as they should be.
+//! * `chaos` – a service under faults of every kind at random: every honest alert is there, once, and soon.
 //! * `commands` – the real binary: what a user types and what it prints.
 //! * `compiled_code` – the cache of compiled plugins: kept, taken, and refused when changed or swapped.
 //! * `crash` – SIGKILL at hundreds of points over an S3 server loses no alert and doubles none.
@@ -48,6 +49,8 @@ mod aws_pack;
 mod bad_input;
 #[cfg(test)]
 mod bombs;
+#[cfg(test)]
+mod chaos;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
