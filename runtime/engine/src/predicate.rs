@@ -6,15 +6,18 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::compute::can_cast_types;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
-use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DataFusionError, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{InList, Like, ScalarFunction};
-use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
+use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator, try_cast};
 use yagura_core::FieldPath;
 use yagura_rules::Predicate;
 use yagura_rules::predicate::{Number, NumberOp, OtherExpr, Reading, Test, TextOp};
+use yagura_rules::resolve::places;
 
 use crate::condition::{
     Class, Physical, fold, fold_char, literal_number, literal_text, number_of_type, pattern_parts,
@@ -100,6 +103,103 @@ impl Asked {
             known: Known::Truth,
         }
     }
+}
+
+/// Combinations of places that one condition is evaluated in.
+const MOST_PLACES: usize = 64;
+
+/// Returns a condition that is true of an event if `expr` is, with any of the values that the event has for each field: a field may
+/// lie in a column, inside another one, and in `unmapped`. Where an event has a field nowhere, it is NULL.
+///
+/// Beyond [`MOST_PLACES`] combinations further fields are read at the first of their places.
+fn in_any_place(expr: &Expr, scan: &Schema) -> Result<Expr, DataFusionError> {
+    let mut fields: Vec<(Expr, Vec<Expr>)> = Vec::new();
+    let mut combinations = 1;
+    expr.apply(|part| {
+        let Some(path) = path_of(part) else {
+            return Ok(TreeNodeRecursion::Continue);
+        };
+        let readers = readers(scan, &path);
+        let is_new = !fields.iter().any(|(field, _)| field == part);
+        if is_new && readers.len() > 1 && combinations * readers.len() <= MOST_PLACES {
+            combinations *= readers.len();
+            fields.push((part.clone(), readers));
+        }
+        Ok(TreeNodeRecursion::Jump)
+    })?;
+    let mut alternatives: Vec<(Vec<Expr>, Expr)> = vec![(Vec::new(), expr.clone())];
+    for (field, readers) in &fields {
+        let mut next = Vec::with_capacity(alternatives.len() * readers.len());
+        for (at, reader) in readers.iter().enumerate() {
+            // The first place also stands for an event that has the field nowhere.
+            let is_here = match at {
+                0 => readers[1..]
+                    .iter()
+                    .map(|other| other.clone().is_null())
+                    .reduce(Expr::and)
+                    .map_or_else(
+                        || reader.clone().is_not_null(),
+                        |nowhere_else| reader.clone().is_not_null().or(nowhere_else),
+                    ),
+                _ => reader.clone().is_not_null(),
+            };
+            for (guards, expr) in &alternatives {
+                let read_here = expr.clone().transform_down(|part| {
+                    let is_field = part == *field;
+                    let is_leaf = path_of(&part).is_some();
+                    let part = if is_field { reader.clone() } else { part };
+                    let next = match is_leaf {
+                        true => TreeNodeRecursion::Jump,
+                        false => TreeNodeRecursion::Continue,
+                    };
+                    Ok(Transformed::new(part, is_field, next))
+                })?;
+                let mut guards = guards.clone();
+                guards.push(is_here.clone());
+                next.push((guards, read_here.data));
+            }
+        }
+        alternatives = next;
+    }
+    let any = alternatives.into_iter().map(|(guards, expr)| {
+        let guards = guards.into_iter().reduce(Expr::and);
+        guards.map_or(expr.clone(), |guards| guards.and(expr))
+    });
+    Ok(any.reduce(Expr::or).unwrap_or_else(|| expr.clone()))
+}
+
+/// Returns the path that an expression reads, if it only reads a field.
+fn path_of(expr: &Expr) -> Option<FieldPath> {
+    match expr {
+        Expr::Column(column) => FieldPath::new(vec![column.name.clone()]),
+        Expr::ScalarFunction(call) => EventPath::of(call).map(|(path, _)| path.clone()),
+        _ => None,
+    }
+}
+
+/// Returns what reads a field at each of its places, as values of the type that it has at the first.
+fn readers(scan: &Schema, path: &FieldPath) -> Vec<Expr> {
+    let plain = |data_type: &DataType| match data_type {
+        DataType::Dictionary(_, value) => value.as_ref().clone(),
+        other => other.clone(),
+    };
+    let found = places(scan, path);
+    let Some(first) = found.first().map(|place| plain(&place.data_type)) else {
+        return Vec::new();
+    };
+    let readers = found.into_iter().filter_map(|place| {
+        let of = plain(&place.data_type);
+        let name = scan.field(place.column).name();
+        let reader = match place.is_column() {
+            true => Expr::Column(Column::from_name(name)),
+            false => EventPath::below(name, place, path),
+        };
+        match of == first {
+            true => Some(reader),
+            false => can_cast_types(&of, &first).then(|| try_cast(reader, first.clone())),
+        }
+    });
+    readers.collect()
 }
 
 impl Translate<'_> {
@@ -294,11 +394,13 @@ impl Translate<'_> {
     }
 
     fn other(&self, expr: &Expr, wanted: bool) -> Result<Predicate, DataFusionError> {
-        let expr = if wanted {
-            expr.clone()
-        } else {
-            Expr::Not(Box::new(expr.clone()))
+        let of_event = in_any_place(expr, self.scan)?;
+        let as_wanted = |expr: Expr| match wanted {
+            true => expr,
+            false => Expr::Not(Box::new(expr)),
         };
+        let text = as_wanted(expr.clone()).human_display().to_string();
+        let expr = as_wanted(of_event);
         let mut columns: Vec<String> = expr
             .column_refs()
             .into_iter()
@@ -322,7 +424,7 @@ impl Translate<'_> {
         let judge = physical(self.state, expr.clone(), Arc::clone(&schema))?;
         let key = format!("{expr:?}");
         Ok(Predicate::Other(OtherExpr {
-            text: expr.human_display().to_string(),
+            text,
             key,
             columns,
             judge: Arc::new(Physical {

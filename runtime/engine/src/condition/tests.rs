@@ -389,3 +389,83 @@ fn no_call_of_a_function_panics() {
         }
     }
 }
+
+#[test]
+fn an_expression_is_asked_at_each_place_where_an_event_has_the_field() {
+    // In a column, inside another one, and in `unmapped`: of each event elsewhere, of one in two places, of one nowhere.
+    let texts =
+        |values: [Option<&str>; 6]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+    let batch = RecordBatch::try_from_iter_with_nullable(vec![
+        (
+            "a.b",
+            texts([
+                Some("evil-1"),
+                None,
+                None,
+                Some("good-1"),
+                Some("good-2"),
+                None,
+            ]),
+            true,
+        ),
+        (
+            "a",
+            texts([
+                None,
+                Some(r#"{"b": "evil-2"}"#),
+                None,
+                Some(r#"{"b": "evil-3"}"#),
+                None,
+                None,
+            ]),
+            true,
+        ),
+        (
+            "unmapped",
+            texts([
+                None,
+                None,
+                Some(r#"{"a": {"b": "evil-4"}, "n": "7"}"#),
+                None,
+                None,
+                None,
+            ]),
+            true,
+        ),
+        (
+            "n",
+            Arc::new(Int64Array::from(vec![
+                Some(7),
+                Some(8),
+                None,
+                None,
+                None,
+                None,
+            ])) as ArrayRef,
+            true,
+        ),
+    ])
+    .unwrap();
+    let rows = |text: &str| -> Vec<usize> {
+        let matches = matches(text, &batch).unwrap();
+        let rules = matches.rules.first();
+        rules.map_or_else(Vec::new, |(_, rows)| rows.set_indices().collect())
+    };
+    for text in [
+        "substr(a.b, 1, 4) = 'evil'",
+        "concat(a.b, '!') LIKE 'evil%'",
+        "length(a.b) = 6 AND strpos(a.b, 'evil') = 1",
+    ] {
+        assert_eq!(rows(text), [0, 1, 2, 3], "{text}");
+        // False is what is true of no value. What an event has nowhere is unknown.
+        let not = format!("NOT ({text})");
+        assert_eq!(rows(&not), [4], "{not}");
+        let is_not = format!("({text}) IS NOT TRUE");
+        assert_eq!(rows(&is_not), [4, 5], "{is_not}");
+    }
+    assert_eq!(rows("coalesce(a.b, 'none') = 'none'"), [5]);
+    // A value of another type counts as the one that it stands for.
+    assert_eq!(rows("n % 2 = 1"), [0, 2]);
+    assert_eq!(rows("substr(a.b, 1, 4) = 'evil' AND n % 2 = 1"), [0, 2]);
+    assert_eq!(rows("concat(substr(a.b, 1, 4), n % 2) = 'evil1'"), [0, 2]);
+}
