@@ -172,6 +172,7 @@ impl TablePlan {
         let mut needed = BTreeSet::new();
         needed.extend(schema.index_of(&table.time).ok());
         let mut tested = BTreeSet::new();
+        let mut known = HashSet::new();
         let mut conditions = Vec::with_capacity(rules.len());
         let mut errors = Vec::new();
         for (_, source) in rules {
@@ -188,12 +189,13 @@ impl TablePlan {
                 }
             };
             tested.extend(condition.iter().flat_map(Condition::columns));
-            for path in source
-                .predicate
-                .iter()
-                .flat_map(|predicate| predicate.fields())
-            {
-                tested.extend(places(&schema, &path).iter().map(|place| place.column));
+            if let Some(predicate) = &source.predicate {
+                predicate.paths(&mut |path| {
+                    // Thousands of rules test the same few fields.
+                    if known.insert(path) {
+                        tested.extend(places(&schema, path).iter().map(|place| place.column));
+                    }
+                });
             }
             let paths = rule.read_paths();
             for path in &paths {

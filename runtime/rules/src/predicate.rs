@@ -338,14 +338,23 @@ impl Predicate {
         }
     }
 
+    /// Calls `visit` with every name of the fields that its atoms read, some more than once.
+    pub fn paths<'a>(&'a self, visit: &mut impl FnMut(&'a FieldPath)) {
+        self.atoms(&mut |atom| {
+            visit(&atom.field);
+            atom.others.iter().for_each(&mut *visit);
+            if let Test::Field { other, .. } = &atom.test {
+                visit(other);
+            }
+        });
+    }
+
     /// Returns the fields that its atoms read.
     pub fn fields(&self) -> BTreeSet<FieldPath> {
         let mut fields = BTreeSet::new();
-        self.atoms(&mut |atom| {
-            fields.insert(atom.field.clone());
-            fields.extend(atom.others.iter().cloned());
-            if let Test::Field { other, .. } = &atom.test {
-                fields.insert(other.clone());
+        self.paths(&mut |path| {
+            if !fields.contains(path) {
+                fields.insert(path.clone());
             }
         });
         fields

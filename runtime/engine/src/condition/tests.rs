@@ -453,7 +453,7 @@ fn an_expression_is_asked_at_each_place_where_an_event_has_the_field() {
     };
     for text in [
         "substr(a.b, 1, 4) = 'evil'",
-        "concat(a.b, '!') LIKE 'evil%'",
+        "a.b || '!' LIKE 'evil%'",
         "length(a.b) = 6 AND strpos(a.b, 'evil') = 1",
     ] {
         assert_eq!(rows(text), [0, 1, 2, 3], "{text}");

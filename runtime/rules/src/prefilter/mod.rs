@@ -13,14 +13,15 @@ mod state;
 mod tree;
 pub(crate) mod values;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Schema};
 use yagura_core::FieldPath;
 
-use self::nested::Group;
+use self::nested::{Group, Inside};
 use self::slot::Slot;
 pub use self::state::PrefilterState;
 use self::tree::{NodeId, Nodes};
@@ -161,28 +162,30 @@ impl Program {
         }
         // The fields with the most tests get the fastest automata.
         let mut order: Vec<usize> = (0..build.slots.len()).collect();
-        order.sort_by_key(|slot| std::cmp::Reverse(build.slots[*slot].2.len()));
+        order.sort_by_key(|slot| std::cmp::Reverse(build.slots[*slot].tests.len()));
         let mut automata = Automata::default();
         let mut judges: Vec<Option<ValueJudge>> = build.slots.iter().map(|_| None).collect();
         for slot in order {
-            let tests = build.slots[slot].2.iter().map(|(atom, test)| (*atom, test));
+            let tests = &build.slots[slot].tests;
+            let tests = tests.iter().map(|(atom, test)| (*atom, test));
             let judge = ValueJudge::new(tests, methods.automaton, &mut automata)
                 .map_err(|error| CompileError { rule: 0, error })?;
             judges[slot] = Some(judge);
         }
         let mut slots: Vec<Slot> = Vec::with_capacity(build.slots.len());
         let mut groups: Vec<Group> = Vec::new();
-        for (slot, ((places, reading, _), judge)) in build.slots.into_iter().zip(judges).enumerate()
-        {
-            let (inside, sources): (Vec<Resolved>, Vec<Resolved>) =
-                places.into_iter().partition(|place| !place.json.is_empty());
-            let groups = inside
-                .into_iter()
-                .map(|place| group_of(&mut groups, slot, place, reading));
+        for (slot, (of_slot, judge)) in build.slots.into_iter().zip(judges).enumerate() {
+            let reading = of_slot.reading;
+            let inside = of_slot.inside_by_place();
+            let groups = inside.into_iter().map(|(place, atoms)| {
+                let field = Inside { slot, atoms };
+                group_of(&mut groups, field, place, reading)
+            });
             let mut groups: Vec<usize> = groups.collect();
+            groups.sort_unstable();
             groups.dedup();
             slots.push(Slot {
-                sources,
+                sources: of_slot.sources,
                 groups,
                 reading,
                 judge: judge.unwrap_or_default(),
@@ -245,11 +248,69 @@ impl Program {
     }
 }
 
-/// The places of a field, how it is read, and its tests.
-type SlotTests = (Vec<Resolved>, Reading, Vec<(AtomId, Test)>);
+/// The places where events may have a field: as a value of its own, and inside JSON text.
+#[derive(Debug)]
+struct Places {
+    /// Number among those of the program.
+    id: usize,
+    whole: Vec<Resolved>,
+    inside: Vec<Resolved>,
+}
 
-/// Adds a place inside JSON text to the group of that text, and returns the group.
-fn group_of(groups: &mut Vec<Group>, slot: usize, place: Resolved, reading: Reading) -> usize {
+impl Places {
+    fn all(&self) -> impl Iterator<Item = &Resolved> {
+        self.whole.iter().chain(&self.inside)
+    }
+}
+
+/// What tests share: the columns where the value stands by itself, else all places inside JSON text.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum SlotKey {
+    Whole(Vec<Resolved>, Reading),
+    Inside(usize, Reading),
+}
+
+/// Tests of values that are looked at together. Where values stand by themselves all tests apply; inside JSON text those of the
+/// fields that may be there.
+#[derive(Debug)]
+struct SlotTests {
+    sources: Vec<Resolved>,
+    /// The tests of each field that may also be inside JSON text.
+    inside: Vec<(Rc<Places>, Vec<AtomId>)>,
+    reading: Reading,
+    tests: Vec<(AtomId, Test)>,
+}
+
+impl SlotTests {
+    /// Returns the places inside JSON text with the tests that apply there; nothing for all of the slot's.
+    fn inside_by_place(&self) -> Vec<(Resolved, Option<Arc<[AtomId]>>)> {
+        let mut found: Vec<(&Resolved, Vec<AtomId>)> = Vec::new();
+        let mut at: HashMap<&Resolved, usize> = HashMap::new();
+        for (places, atoms) in &self.inside {
+            for place in &places.inside {
+                let at = *at.entry(place).or_insert_with(|| {
+                    found.push((place, Vec::new()));
+                    found.len() - 1
+                });
+                found[at].1.extend(atoms);
+            }
+        }
+        let mut shared: HashMap<Vec<AtomId>, Arc<[AtomId]>> = HashMap::new();
+        let found = found.into_iter().map(|(place, mut atoms)| {
+            atoms.sort_unstable();
+            atoms.dedup();
+            let some = (atoms.len() < self.tests.len()).then(|| {
+                let of_place = Arc::from(atoms.as_slice());
+                Arc::clone(shared.entry(atoms).or_insert(of_place))
+            });
+            (place.clone(), some)
+        });
+        found.collect()
+    }
+}
+
+/// Adds a field inside JSON text to the group of that text, and returns the group.
+fn group_of(groups: &mut Vec<Group>, field: Inside, place: Resolved, reading: Reading) -> usize {
     let path = place.json;
     let source = Resolved {
         json: Vec::new(),
@@ -264,14 +325,14 @@ fn group_of(groups: &mut Vec<Group>, slot: usize, place: Resolved, reading: Read
             groups.push(Group {
                 source,
                 paths: JsonPaths::default(),
-                slots: Vec::new(),
+                fields: Vec::new(),
             });
             groups.len() - 1
         }
     };
     let group = &mut groups[at];
-    group.paths.add(group.slots.len(), &path, reading);
-    group.slots.push(slot);
+    group.paths.add(group.fields.len(), &path, reading);
+    group.fields.push(field);
     at
 }
 
@@ -279,15 +340,17 @@ fn group_of(groups: &mut Vec<Group>, slot: usize, place: Resolved, reading: Read
 struct Build<'s> {
     schema: &'s Schema,
     slots: Vec<SlotTests>,
-    slot_ids: HashMap<(Vec<Resolved>, Reading), usize>,
+    slot_ids: HashMap<SlotKey, usize>,
     places: HashMap<FieldPath, Vec<Resolved>>,
+    /// The places of the fields of atoms, by all their names.
+    of_names: HashMap<Vec<FieldPath>, Rc<Places>>,
     pairs: Vec<Pair>,
     others: Vec<OtherJudge>,
     other_ids: HashMap<OtherExpr, usize>,
     nodes: Nodes,
     atom_nodes: HashMap<Arc<Atom>, NodeId>,
     atoms: usize,
-    checked: std::collections::HashSet<String>,
+    checked: HashSet<String>,
 }
 
 impl<'s> Build<'s> {
@@ -297,13 +360,14 @@ impl<'s> Build<'s> {
             slots: Vec::new(),
             slot_ids: HashMap::new(),
             places: HashMap::new(),
+            of_names: HashMap::new(),
             pairs: Vec::new(),
             others: Vec::new(),
             other_ids: HashMap::new(),
             nodes: Nodes::default(),
             atom_nodes: HashMap::new(),
             atoms: 0,
-            checked: std::collections::HashSet::new(),
+            checked: HashSet::new(),
         }
     }
 
@@ -371,26 +435,48 @@ impl<'s> Build<'s> {
         node
     }
 
-    fn new_atom(&mut self, atom: &Atom) -> NodeId {
-        let mut places = Vec::new();
-        for field in std::iter::once(&atom.field).chain(&atom.others) {
-            for place in self.places(field, atom.reading) {
-                if !places.contains(&place) {
-                    places.push(place);
+    /// Returns the places of the field that an atom tests, under all its names.
+    fn places_of(&mut self, atom: &Atom) -> Rc<Places> {
+        let names = std::iter::once(&atom.field).chain(&atom.others);
+        let names: Vec<FieldPath> = names.cloned().collect();
+        let is_search = atom.reading == Reading::Anywhere;
+        if let Some(known) = self.of_names.get(&names).filter(|_| !is_search) {
+            return Rc::clone(known);
+        }
+        let mut seen = HashSet::new();
+        let (mut whole, mut inside) = (Vec::new(), Vec::new());
+        for name in &names {
+            for place in self.places(name, atom.reading) {
+                if seen.insert(place.clone()) {
+                    match place.json.is_empty() {
+                        true => whole.push(place),
+                        false => inside.push(place),
+                    }
                 }
             }
         }
-        if places.is_empty() {
+        let places = Rc::new(Places {
+            id: self.of_names.len(),
+            whole,
+            inside,
+        });
+        if !is_search {
+            self.of_names.insert(names, Rc::clone(&places));
+        }
+        places
+    }
+
+    fn new_atom(&mut self, atom: &Atom) -> NodeId {
+        let places = self.places_of(atom);
+        if places.all().next().is_none() {
             return self.nodes.always(false);
         }
         match &atom.test {
             Test::Exists => {
-                let (inside, whole): (Vec<Resolved>, Vec<Resolved>) =
-                    places.into_iter().partition(|place| !place.json.is_empty());
-                let mut any: Vec<NodeId> =
-                    whole.iter().map(|place| self.nodes.exists(place)).collect();
-                if !inside.is_empty() {
-                    any.push(self.test(inside, atom.reading, &atom.test));
+                let whole = places.whole.iter();
+                let mut any: Vec<NodeId> = whole.map(|place| self.nodes.exists(place)).collect();
+                if !places.inside.is_empty() {
+                    any.push(self.test(&[], &places, atom.reading, &atom.test));
                 }
                 self.nodes.any(any)
             }
@@ -400,39 +486,55 @@ impl<'s> Build<'s> {
                     return self.nodes.always(false);
                 }
                 self.pairs.push(Pair {
-                    left: places,
+                    left: places.all().cloned().collect(),
                     right,
                     op: *op,
                     cased: *cased,
                 });
                 self.nodes.pair(self.pairs.len() - 1)
             }
-            test => self.test(places, atom.reading, test),
+            test => self.test(&places.whole, &places, atom.reading, test),
         }
     }
 
-    fn test(&mut self, places: Vec<Resolved>, reading: Reading, test: &Test) -> NodeId {
+    fn test(
+        &mut self,
+        whole: &[Resolved],
+        places: &Rc<Places>,
+        reading: Reading,
+        test: &Test,
+    ) -> NodeId {
         // A field that holds no text is read the same both ways.
-        let reading = match places.as_slice() {
-            [place] => match &place.data_type {
+        let reading = match whole {
+            [place] if places.inside.is_empty() => match &place.data_type {
                 DataType::Dictionary(_, value) if !value.is_string() => Reading::One,
                 other if other.is_primitive() || *other == DataType::Boolean => Reading::One,
                 _ => reading,
             },
             _ => reading,
         };
-        let key = (places, reading);
-        let slot = match self.slot_ids.get(&key) {
-            Some(slot) => *slot,
-            None => {
-                self.slots.push((key.0.clone(), reading, Vec::new()));
-                self.slot_ids.insert(key, self.slots.len() - 1);
-                self.slots.len() - 1
-            }
+        let key = match whole {
+            [] => SlotKey::Inside(places.id, reading),
+            whole => SlotKey::Whole(whole.to_vec(), reading),
         };
+        let slot = *self.slot_ids.entry(key).or_insert_with(|| {
+            self.slots.push(SlotTests {
+                sources: whole.to_vec(),
+                inside: Vec::new(),
+                reading,
+                tests: Vec::new(),
+            });
+            self.slots.len() - 1
+        });
         let id = u32::try_from(self.atoms).unwrap_or(AtomId::MAX);
         self.atoms += 1;
-        self.slots[slot].2.push((id, test.clone()));
+        let of_slot = &mut self.slots[slot];
+        of_slot.tests.push((id, test.clone()));
+        let mut inside = of_slot.inside.iter_mut();
+        match inside.find(|(known, _)| known.id == places.id) {
+            Some((_, atoms)) => atoms.push(id),
+            None => of_slot.inside.push((Rc::clone(places), vec![id])),
+        }
         self.nodes.atom(id, slot, test)
     }
 }

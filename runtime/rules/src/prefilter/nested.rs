@@ -10,6 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 
 use super::slot::{KEPT_DICTIONARIES, NONE, Slot, same_values, text_at};
 use super::state::SlotBatch;
+use super::values::AtomId;
 use crate::column::render_text;
 use crate::json_path::JsonPaths;
 use crate::resolve::Resolved;
@@ -19,10 +20,19 @@ use crate::resolve::Resolved;
 pub(crate) struct Group {
     /// Where the text is; its path into JSON is empty.
     pub(crate) source: Resolved,
-    /// Where the fields are, numbered as in `slots`.
+    /// Where the fields are, numbered as in `fields`.
     pub(crate) paths: JsonPaths,
-    /// The slot of each path.
-    pub(crate) slots: Vec<usize>,
+    /// What is asked of the values at each path.
+    pub(crate) fields: Vec<Inside>,
+}
+
+/// A field inside JSON text.
+#[derive(Debug)]
+pub(crate) struct Inside {
+    /// Its slot.
+    pub(crate) slot: usize,
+    /// Those of the slot's tests that apply here, in order; nothing for all.
+    pub(crate) atoms: Option<Arc<[AtomId]>>,
 }
 
 /// The slots that a text has values for, with their classes but [`NONE`].
@@ -151,11 +161,10 @@ impl GroupBatch<'_> {
         touched.clear();
         // What breaks off inside was read as far as it goes.
         self.group.paths.walk(text, &mut |path, value, kind| {
-            let slot = self.group.slots[path];
-            of_slots[slot]
-                .state
-                .add_value(&slots[slot].judge, value, kind);
-            touched.push(slot);
+            let Inside { slot, atoms } = &self.group.fields[path];
+            let state = &mut of_slots[*slot].state;
+            state.add_value(&slots[*slot].judge, value, kind, atoms.as_deref());
+            touched.push(*slot);
         });
         touched.sort_unstable();
         touched.dedup();

@@ -78,9 +78,19 @@ impl SlotState {
         self.take_class()
     }
 
-    /// Adds the tests that one of several values passes to those of the others.
-    pub(crate) fn add_value(&mut self, judge: &ValueJudge, text: &str, kind: Kind) {
+    /// Adds the tests that one of several values passes to those of the others; of these tests only, if some are given.
+    pub(crate) fn add_value(
+        &mut self,
+        judge: &ValueJudge,
+        text: &str,
+        kind: Kind,
+        of: Option<&[AtomId]>,
+    ) {
+        let before = self.found.atoms.len();
         judge.judge(text, kind, &mut self.found);
+        if let Some(of) = of {
+            self.found.keep(before, of);
+        }
     }
 
     /// Returns the class of the values that were added, and begins anew: what is left behind would be added to the next value's.

@@ -360,8 +360,8 @@ impl Batch<'_> {
             return Ok(());
         }
         let of_program = &self.program.groups[group];
-        for slot in &of_program.slots {
-            self.begin(state, *slot);
+        for field in &of_program.fields {
+            self.begin(state, field.slot);
         }
         state.groups[group].batch = state.batch;
         let column = (self.column)(of_program.source.column);

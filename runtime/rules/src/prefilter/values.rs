@@ -132,6 +132,18 @@ impl Found {
         &self.atoms
     }
 
+    /// Keeps of the atoms from the place `before` on those of `of`, which is sorted.
+    pub(crate) fn keep(&mut self, before: usize, of: &[AtomId]) {
+        let mut kept = before;
+        for at in before..self.atoms.len() {
+            if of.binary_search(&self.atoms[at]).is_ok() {
+                self.atoms.swap(kept, at);
+                kept += 1;
+            }
+        }
+        self.atoms.truncate(kept);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.atoms.clear();
         self.suspects.clear();

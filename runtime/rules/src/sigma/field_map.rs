@@ -1,7 +1,8 @@
 //! Where the log sources and fields of Sigma's taxonomy are in a table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use rsigma_parser::LogSource;
@@ -11,6 +12,7 @@ use yagura_core::columns::{OWN_COLUMNS, UNMAPPED_COLUMN};
 
 use super::Placeholders;
 use super::lower::Fields;
+use super::memo::{FoundName, Memo};
 use crate::fold::fold;
 use crate::predicate::{Number, NumberOp, Predicate, Reading, Test, TextOp};
 use crate::resolve;
@@ -50,6 +52,8 @@ pub struct FieldMap {
     /// The log sources that lie in such a table.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
+    #[serde(skip)]
+    memo: Memo,
 }
 
 /// One name or several.
@@ -197,21 +201,34 @@ impl FieldMap {
     /// That a key may lie in `unmapped` says so only of a table that has no room left for columns.
     pub fn fits(&self, table: &Schema) -> bool {
         let has = |name: &str| {
-            self.find(name, table, None)
-                .iter()
-                .any(|path| is_in(path, table))
+            let found = self.find(name, table, None);
+            found.iter().any(|name| name.is_certain)
         };
         self.tables.iter().all(|names| names.iter().any(has))
     }
 
     /// Returns every name under which events in a table of this schema may have a field of Sigma's taxonomy, because events of
-    /// several makers in one table have it in different places; nothing where the table has none of them.
+    /// several makers in one table have it in different places; nothing where the table has none of them. Where an event has it for
+    /// certain comes first: that is what alerts show.
     pub(crate) fn find(
         &self,
         field: &str,
         table: &Schema,
         source: Option<&Source>,
-    ) -> Vec<FieldPath> {
+    ) -> Arc<[FoundName]> {
+        let mut sources = self.sources.iter();
+        let number = source.map(|of| sources.position(|known| std::ptr::eq(known, of)));
+        match number {
+            Some(None) => self.look_up(field, table, source).into(),
+            number => {
+                let key = (number.flatten(), field);
+                let look_up = || self.look_up(field, table, source);
+                self.memo.get_or(table.fields(), key, look_up)
+            }
+        }
+    }
+
+    fn look_up(&self, field: &str, table: &Schema, source: Option<&Source>) -> Vec<FoundName> {
         let of_source = source.and_then(|source| source.fields.get(field));
         let names: Vec<String> = match (of_source, self.fields.get(field)) {
             (Some(names), _) => names
@@ -227,17 +244,19 @@ impl FieldMap {
                 names
             }
         };
-        let mut found: Vec<FieldPath> = Vec::new();
+        let mut found: Vec<FoundName> = Vec::new();
+        let mut seen = HashSet::new();
         for name in names {
             let Some(path) = path_of(&name).map(|path| of_event(path, table)) else {
                 continue;
             };
-            if !found.contains(&path) && !resolve::places(table, &path).is_empty() {
-                found.push(path);
+            if seen.insert(path.clone())
+                && let Some(is_certain) = is_certain(&path, table)
+            {
+                found.push(FoundName { path, is_certain });
             }
         }
-        // Where an event has it for certain comes first: that is what alerts show.
-        found.sort_by_key(|path| !is_in(path, table));
+        found.sort_by_key(|name| !name.is_certain);
         found
     }
 
@@ -248,9 +267,9 @@ impl FieldMap {
         table: &Schema,
         source: Option<&Source>,
     ) -> Vec<FieldPath> {
-        let mut found = self.find(field, table, source);
-        found.retain(|path| is_in(path, table));
-        found
+        let found = self.find(field, table, source);
+        let certain = found.iter().filter(|name| name.is_certain);
+        certain.map(|name| name.path.clone()).collect()
     }
 
     /// Returns a name at the top and below each prefix.
@@ -265,7 +284,8 @@ impl FieldMap {
     /// have every one of the fields in `tables`.
     pub(crate) fn when(&self, source: &Source, table: &Schema, is_shared: bool) -> Predicate {
         let atom = |field: &str, test: Test| {
-            let paths = self.find(field, table, Some(source));
+            let found = self.find(field, table, Some(source));
+            let paths: Vec<FieldPath> = found.iter().map(|name| name.path.clone()).collect();
             Predicate::atom_of(&paths, Reading::Members, test)
         };
         if source.when.is_empty() && is_shared {
@@ -293,13 +313,12 @@ fn of_event(path: FieldPath, table: &Schema) -> FieldPath {
     FieldPath::new(inside.collect()).unwrap_or(path)
 }
 
-/// Says whether events have a path elsewhere than in `unmapped`, or whether nobody can say.
-fn is_in(path: &FieldPath, table: &Schema) -> bool {
+/// Says whether events have a path elsewhere than in `unmapped`, or whether nobody can say; nothing where they have it nowhere.
+fn is_certain(path: &FieldPath, table: &Schema) -> Option<bool> {
     let is_unmapped = |column: usize| table.field(column).name() == UNMAPPED_COLUMN;
-    resolve::has_overflowed(table)
-        || resolve::places(table, path)
-            .iter()
-            .any(|place| !is_unmapped(place.column))
+    let places = resolve::places(table, path);
+    let is_elsewhere = places.iter().any(|place| !is_unmapped(place.column));
+    (!places.is_empty()).then(|| is_elsewhere || resolve::has_overflowed(table))
 }
 
 impl Source {
@@ -348,10 +367,10 @@ impl Fields for TableFields<'_> {
         let found = self.map.find(field, self.table, Some(self.source));
         // Keys with the names of a table's own columns are in `unmapped`, which says nothing of its keys.
         let is_own = OWN_COLUMNS.contains(&field) && resolve::is_ingested(self.table);
-        if !is_own && !found.iter().any(|path| is_in(path, self.table)) {
+        if !is_own && !found.iter().any(|name| name.is_certain) {
             self.missing.borrow_mut().insert(field.to_owned());
         }
-        found
+        found.iter().map(|name| name.path.clone()).collect()
     }
 
     fn searched(&self) -> &[FieldPath] {

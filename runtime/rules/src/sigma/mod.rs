@@ -9,6 +9,7 @@ mod correlation;
 mod field_map;
 mod load;
 mod lower;
+mod memo;
 mod selector;
 
 use std::collections::BTreeMap;
