@@ -1,6 +1,6 @@
 //! What all rules of a table have in common, in a form that statistics, page indexes and Bloom filters can refute.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Schema};
@@ -8,6 +8,7 @@ use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ident, lit};
 use datafusion::physical_expr::PhysicalExpr;
+use yagura_core::FieldPath;
 use yagura_rules::predicate::{Atom, NumberOp, Reading, Test, TextOp};
 use yagura_rules::resolve::places;
 use yagura_rules::{Predicate, Resolved};
@@ -60,16 +61,26 @@ fn elsewhere(
         .map(|column| column.name.as_str())
         .collect();
     let mut found = BTreeSet::new();
+    let mut add = |places: Vec<Resolved>| {
+        let name = |place: &Resolved| scan.field(place.column).name().as_str();
+        let is_compared = |place: &Resolved| place.is_column() && compared.contains(name(place));
+        if places.iter().any(is_compared) {
+            let others = places.iter().filter(|place| !is_compared(place));
+            found.extend(others.map(|place| name(place).to_owned()));
+        }
+    };
+    // Also of what is compared by an expression that is not an atom.
+    for name in &compared {
+        let path = FieldPath::new(vec![(*name).to_owned()]);
+        add(path.map_or_else(Vec::new, |path| places(scan, &path)));
+    }
+    // Thousands of rules test the same few fields.
+    let mut known: HashSet<(&FieldPath, &[FieldPath])> = HashSet::new();
     for (predicate, _) in rules {
         predicate.atoms(&mut |atom| {
-            let fields = std::iter::once(&atom.field).chain(&atom.others);
-            let places: Vec<Resolved> = fields.flat_map(|field| places(scan, field)).collect();
-            let name = |place: &Resolved| scan.field(place.column).name().as_str();
-            let is_compared =
-                |place: &Resolved| place.is_column() && compared.contains(name(place));
-            if places.iter().any(is_compared) {
-                let others = places.iter().filter(|place| !is_compared(place));
-                found.extend(others.map(|place| name(place).to_owned()));
+            if known.insert((&atom.field, &atom.others)) {
+                let fields = std::iter::once(&atom.field).chain(&atom.others);
+                add(fields.flat_map(|field| places(scan, field)).collect());
             }
         });
     }
