@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use yagura_core::shown::one_line;
+
 use crate::bindings::v0_1_0::log;
 use crate::limits::HostState;
 
@@ -32,7 +34,7 @@ pub enum LogLevel {
 pub struct LogLine {
     /// Its level.
     pub level: LogLevel,
-    /// Its text on one line, at most 4 KiB, control characters escaped.
+    /// Its text on one line, at most 4 KiB, with what a reader would not see written out.
     pub message: String,
 }
 
@@ -137,18 +139,10 @@ impl log::Host for HostState {
     }
 }
 
-/// Returns a plugin's text fit for a log or a terminal: cut to 4 KiB, on one line, control characters escaped.
+/// Returns a plugin's text fit for a log or a terminal: cut to 4 KiB, on one line and without what acts upon a terminal.
 pub(crate) fn readable(text: &str) -> String {
     let end = text.floor_char_boundary(LONGEST_TEXT);
-    let mut readable = String::with_capacity(end);
-    for character in text[..end].chars() {
-        match character {
-            '\n' | '\t' => readable.push(' '),
-            '\r' => {}
-            other if other.is_control() => readable.extend(other.escape_default()),
-            other => readable.push(other),
-        }
-    }
+    let mut readable = one_line(&text[..end]);
     if end < text.len() {
         readable.push_str(&format!("… ({} bytes)", text.len()));
     }
@@ -176,6 +170,7 @@ mod tests {
         let cut = readable(&long);
         assert_eq!(cut, format!("{}… (6000 bytes)", "語".repeat(1365)));
         assert_eq!(readable("a\u{1b}[2Jb:\r\nc\td"), "a\\u{1b}[2Jb: c d");
+        assert_eq!(readable("a\u{202e}\u{2028}b"), "a\\u{202e}\\u{2028}b");
     }
 
     #[test]
