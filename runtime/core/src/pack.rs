@@ -129,6 +129,17 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Returns each limit with its key, as it is written in TOML.
+    pub fn written(&self) -> [(&'static str, String); 5] {
+        [
+            ("time", format!("{:?}", self.time)),
+            ("memory_mib", self.memory_mib.to_string()),
+            ("output_mib", self.output_mib.to_string()),
+            ("log_lines", self.log_lines.to_string()),
+            ("state_kib", self.state_kib.to_string()),
+        ]
+    }
+
     /// Returns the time of one call in microseconds; a pack that was read always has one.
     pub fn time_micros(&self) -> i64 {
         parse_duration(&self.time).unwrap_or(10_000_000)

@@ -244,11 +244,18 @@ impl LimitExceeded {
         (together, holders): (usize, &[Holder]),
         backtrace: Vec<Frame>,
     ) -> Self {
-        let raise = |line: String| format!("if it needs more, write `{line}` for it in pack.toml");
-        let mebibytes = |key: &str, number: u64| {
+        let usual = Limits::default();
+        let raise = |line: String, is_over_usual: bool| {
+            let grant = match is_over_usual {
+                true => ", and grant it that under [pack.NAME.limits] of the grants file",
+                false => "",
+            };
+            format!("if it needs more, write `{line}` for it in pack.toml{grant}")
+        };
+        let mebibytes = |key: &str, number: u64, usual: u64| {
             let more = number.saturating_mul(2).min(MOST_MEBIBYTES);
             if more > number {
-                raise(format!("limits.{key} = {more}"))
+                raise(format!("limits.{key} = {more}"), more > usual)
             } else {
                 "there is no more to have".to_owned()
             }
@@ -258,12 +265,15 @@ impl LimitExceeded {
                 format!("its time of {}", limits.time),
                 format!(
                     "look for a loop that does not end; {}",
-                    raise(format!("limits.time = \"{}\"", twice(&limits.time)))
+                    raise(
+                        format!("limits.time = \"{}\"", twice(&limits.time)),
+                        limits.time_micros().saturating_mul(2) > usual.time_micros(),
+                    )
                 ),
             ),
             LimitKind::Memory => (
                 format!("its memory of {} MiB", limits.memory_mib),
-                mebibytes("memory_mib", limits.memory_mib),
+                mebibytes("memory_mib", limits.memory_mib, usual.memory_mib),
             ),
             LimitKind::Pool => (
                 format!(
@@ -277,7 +287,7 @@ impl LimitExceeded {
             ),
             LimitKind::Output => (
                 format!("its output of {} MiB", limits.output_mib),
-                mebibytes("output_mib", limits.output_mib),
+                mebibytes("output_mib", limits.output_mib, usual.output_mib),
             ),
             LimitKind::Stack => (
                 format!("its stack of {} KiB", STACK_BYTES >> 10),
@@ -421,7 +431,7 @@ mod tests {
         assert_eq!(
             message(LimitKind::Time, &limits),
             "the plugin used more than its time of 10s in `on-batch`; look for a loop that does not end; if it needs more, write `limits.time = \"20s\"` \
-             for it in pack.toml"
+             for it in pack.toml, and grant it that under [pack.NAME.limits] of the grants file"
         );
         assert!(message(LimitKind::Memory, &limits).contains("`limits.memory_mib = 512`"));
         assert!(message(LimitKind::Output, &limits).contains("`limits.output_mib = 32`"));
@@ -430,6 +440,15 @@ mod tests {
         assert!(
             pool.contains("`a.wasm` (3072 MiB), `b.wasm` (1 MiB) have the most; "),
             "{pool}"
+        );
+        let small = Limits {
+            memory_mib: 64,
+            ..limits.clone()
+        };
+        let small = message(LimitKind::Memory, &small);
+        assert!(
+            small.ends_with("`limits.memory_mib = 128` for it in pack.toml"),
+            "{small}"
         );
         let most = Limits {
             memory_mib: 4096,

@@ -247,8 +247,8 @@ fn shelf<'a>(
     for dir in &config.packs {
         let mut pack = Pack::read(dir)?;
         let name = pack.manifest.pack.name.clone();
+        pack.manifest.bound(&grants.most_limits(&name));
         if let Some(grant) = grants.pack.get(&name) {
-            pack.manifest.bound(&grant.limits);
             lookups.add_directories(&name, grant)?;
         }
         let names = lookups.add_pack(&name, dir)?;
