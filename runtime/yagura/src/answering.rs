@@ -287,6 +287,7 @@ pub(crate) fn try_plugins(config: &Config, host: &Host, policy: &Policy) -> Resu
 /// only with the first alert.
 fn remarks(config: &Config, policy: &Policy, grants: &Grants) -> Vec<String> {
     let mut found = Vec::new();
+    let known = services::secrets(config);
     let packs: Vec<Pack> = config
         .packs
         .iter()
@@ -340,7 +341,7 @@ fn remarks(config: &Config, policy: &Policy, grants: &Grants) -> Vec<String> {
     found.extend(
         secrets
             .iter()
-            .filter_map(|name| services::secret_problem(config, name)),
+            .filter_map(|name| services::secret_problem(config, known.as_ref().ok(), name)),
     );
     found
 }
