@@ -22,7 +22,7 @@ use super::request::is_value;
 use super::secrets::{Secret, Secrets};
 use super::template::disarm;
 use super::transport::{ExchangeError, Outgoing, Transport};
-use super::{HttpError, HttpResponse};
+use super::{HttpError, HttpResponse, masked};
 
 /// Most headers of an answer in bytes, names and values together.
 const MOST_HEADER_BYTES: usize = 64 << 10;
@@ -169,7 +169,7 @@ impl Live {
         };
         let url = outgoing.target.fill(value)?;
         if url.host_str() != Some(outgoing.target.host.as_str()) {
-            let shown = &outgoing.target.shown;
+            let shown = masked(&outgoing.target.shown);
             return Err(HttpError::Failed(format!(
                 "the secrets of {shown} lead to another host"
             )));

@@ -154,6 +154,26 @@ fn an_answer_that_hides_a_secret_does_not_reach_the_plugin() {
 }
 
 #[test]
+fn what_lets_in_whoever_has_a_url_is_not_recorded() {
+    let server = Server::start(|seen| match seen.path.starts_with("/first") {
+        true => answer_with(302, "location", "/second?sig=aBcD1234&n=1"),
+        false => answer(200, "here"),
+    });
+    let mut rig = Rig::on_loopback();
+    let url = format!("{}/first?access_token=t0k3n", server.url());
+    let answer = rig.get(&caller(&grant(&server.url())), &url).unwrap();
+    assert_eq!(answer.body, b"here");
+    let seen: Vec<String> = server.seen().into_iter().map(|seen| seen.path).collect();
+    assert_eq!(
+        seen,
+        ["/first?access_token=t0k3n", "/second?sig=aBcD1234&n=1"]
+    );
+    let urls: Vec<String> = rig.calls.all().into_iter().map(|call| call.url).collect();
+    let shown = ["/first?access_token=***", "/second?sig=***&n=1"];
+    assert_eq!(urls, shown.map(|path| format!("{}{path}", server.url())));
+}
+
+#[test]
 fn only_granted_servers_and_addresses_are_reached() {
     let server = Server::start(|_| answer(200, "here"));
     let port = server.port();
