@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use yagura_core::pack::is_invisible;
 use yagura_core::report::{Attribute, IncidentStatus, Opinion, Verdict};
+use yagura_core::shown::is_invisible;
 use yagura_core::{Alert, AlertState, Report, Severity, Timestamp};
 
 /// The longest title, in characters.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pack::Limits;
+use crate::pack::{Limits, Manifest};
 use crate::time::parse_duration;
 
 pub use access::{Access, Denied};
@@ -51,8 +51,53 @@ impl Wants {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grants {
+    /// The most that plugins of any pack may use, where its own grant says nothing of it. What is left out is as in
+    /// [`Limits::default`]: a pack that asks for more needs a grant.
+    #[serde(skip_serializing_if = "MostLimits::is_empty")]
+    pub limits: MostLimits,
     /// Packs by name.
     pub pack: BTreeMap<String, Grant>,
+}
+
+impl Grants {
+    /// Returns what is granted to a pack, with the limits that hold for all packs where it has none of its own.
+    pub fn of(&self, pack: &str) -> Grant {
+        let mut grant = self.pack.get(pack).cloned().unwrap_or_default();
+        grant.limits = grant.limits.or(&self.limits);
+        grant
+    }
+
+    /// Returns the most that plugins of a pack may use: what is granted, else what is usual.
+    pub fn most_limits(&self, pack: &str) -> MostLimits {
+        self.of(pack).limits.or(&MostLimits::usual())
+    }
+
+    /// Grants nothing but every limit that a manifest can ask for: for authors, who run what they wrote.
+    pub fn without_bounds() -> Self {
+        Self {
+            limits: MostLimits {
+                time: Some("36500d".to_owned()),
+                memory_mib: Some(u64::MAX),
+                output_mib: Some(u64::MAX),
+                log_lines: Some(u32::MAX),
+                state_kib: Some(u64::MAX),
+            },
+            pack: BTreeMap::new(),
+        }
+    }
+}
+
+/// A limit of which a manifest asks for more than is usual, and which nothing grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotGranted {
+    /// The plugin's file.
+    pub plugin: String,
+    /// The key in `[plugin.limits]`.
+    pub limit: &'static str,
+    /// What is asked for, and what it has in place of that; as they are written in TOML.
+    pub asked: String,
+    /// What it has.
+    pub usual: String,
 }
 
 /// What the plugins of one pack may reach.
@@ -109,6 +154,50 @@ impl MostLimits {
     /// Says whether nothing is bounded.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Returns what plugins may use where nobody says anything else.
+    pub fn usual() -> Self {
+        let usual = Limits::default();
+        Self {
+            time: Some(usual.time),
+            memory_mib: Some(usual.memory_mib),
+            output_mib: Some(usual.output_mib),
+            log_lines: Some(usual.log_lines),
+            state_kib: Some(usual.state_kib),
+        }
+    }
+
+    /// Returns these, and those of `others` for what is left out.
+    #[must_use]
+    pub fn or(&self, others: &Self) -> Self {
+        Self {
+            time: self.time.clone().or_else(|| others.time.clone()),
+            memory_mib: self.memory_mib.or(others.memory_mib),
+            output_mib: self.output_mib.or(others.output_mib),
+            log_lines: self.log_lines.or(others.log_lines),
+            state_kib: self.state_kib.or(others.state_kib),
+        }
+    }
+
+    /// Returns what the plugins of a pack ask for over what is usual, and nothing here answers.
+    pub fn not_granted(&self, pack: &Manifest) -> Vec<NotGranted> {
+        let mut over = Vec::new();
+        for plugin in &pack.plugins {
+            let bound = Self::usual().bound(&plugin.limits).written();
+            let asked = plugin.limits.written().into_iter().zip(bound);
+            over.extend(
+                asked
+                    .filter(|((limit, asked), (_, usual))| asked != usual && !self.names(limit))
+                    .map(|((limit, asked), (_, usual))| NotGranted {
+                        plugin: plugin.file.clone(),
+                        limit,
+                        asked,
+                        usual,
+                    }),
+            );
+        }
+        over
     }
 
     /// Says whether a limit is bounded, by its key.
@@ -169,5 +258,47 @@ mod tests {
         };
         assert_eq!(longer.bound(&asked), asked);
         assert_eq!(MostLimits::default().bound(&asked), asked);
+    }
+
+    #[test]
+    fn more_than_usual_needs_a_grant() {
+        let limits = |time: &str, memory_mib, state_kib| Limits {
+            time: time.to_owned(),
+            memory_mib,
+            state_kib,
+            ..Limits::default()
+        };
+        let text =
+            "limits = { state_kib = 128 }\npack.a.limits = { memory_mib = 1024, time = \"1s\" }\n";
+        let grants: Grants = toml::from_str(text).unwrap();
+        let asked = limits("20s", 2048, 256);
+        let got = |pack: &str| grants.most_limits(pack).bound(&asked);
+        assert_eq!(got("a"), limits("1s", 1024, 128));
+        assert_eq!(got("b"), limits("10s", 256, 128));
+        assert_eq!(
+            Grants::default().most_limits("b").bound(&asked),
+            Limits::default()
+        );
+        assert_eq!(
+            Grants::without_bounds().most_limits("b").bound(&asked),
+            asked
+        );
+        // Less needs none.
+        let less = limits("5ms", 1, 1);
+        assert_eq!(grants.most_limits("b").bound(&less), less);
+
+        let manifest = "[pack]\nname = \"b\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"a.wasm\"\nworld = \"detector\"\n\
+             [plugin.limits]\ntime = \"20s\"\nmemory_mib = 2048\nstate_kib = 256\nlog_lines = 1\n";
+        let manifest: Manifest = toml::from_str(manifest).unwrap();
+        let over = |pack| -> Vec<String> {
+            let over = grants.of(pack).limits.not_granted(&manifest).into_iter();
+            over.map(|one| format!("{} = {} for {}", one.limit, one.usual, one.asked))
+                .collect()
+        };
+        assert_eq!(over("a"), [""; 0]);
+        assert_eq!(
+            over("b"),
+            ["time = \"10s\" for \"20s\"", "memory_mib = 256 for 2048"]
+        );
     }
 }

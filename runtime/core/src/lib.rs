@@ -19,6 +19,7 @@ pub mod path;
 pub mod references;
 pub mod report;
 pub mod rule;
+pub mod shown;
 pub mod state;
 pub mod time;
 

@@ -11,6 +11,7 @@ use crate::case::InlineTest;
 use crate::files;
 pub use crate::identity::{Identity, IdentityProblem};
 use crate::names::did_you_mean;
+use crate::shown::without_controls;
 use crate::time::parse_duration;
 use crate::{FieldPath, MostLimits, Rule, Wants};
 
@@ -128,6 +129,17 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Returns each limit with its key, as it is written in TOML.
+    pub fn written(&self) -> [(&'static str, String); 5] {
+        [
+            ("time", format!("{:?}", self.time)),
+            ("memory_mib", self.memory_mib.to_string()),
+            ("output_mib", self.output_mib.to_string()),
+            ("log_lines", self.log_lines.to_string()),
+            ("state_kib", self.state_kib.to_string()),
+        ]
+    }
+
     /// Returns the time of one call in microseconds; a pack that was read always has one.
     pub fn time_micros(&self) -> i64 {
         parse_duration(&self.time).unwrap_or(10_000_000)
@@ -397,31 +409,6 @@ pub fn parse<T: serde::de::DeserializeOwned>(file: &Path, text: &str) -> Result<
             unknown_field_hint(error.message())
         )),
     })
-}
-
-/// Returns a text whose control characters and other invisible ones are written out, but for the ends of lines: what stands in a
-/// file must not speak to a terminal.
-pub fn without_controls(text: &str) -> String {
-    let written = |c: char| -> String {
-        match c {
-            '\n' | '\t' => c.to_string(),
-            c if is_invisible(c) => c.escape_unicode().to_string(),
-            c => c.to_string(),
-        }
-    };
-    text.chars().map(written).collect()
-}
-
-/// Says whether a character acts upon how text is shown and is not seen itself: control characters, those that change the
-/// direction of writing (CVE-2021-42574), blanks without width, tags, and fillers. A blank and what a letter is combined with
-/// are none of these.
-pub fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Serde's message for an unknown field names it first and all known ones after; this names the near ones.

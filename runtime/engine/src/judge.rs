@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 use yagura_core::{Finding, TimeRange};
-use yagura_host::{BatchRef, CallError, Detector, Pace, RawFinding};
+use yagura_host::{BatchRef, CallError, Pace, RawFinding};
 use yagura_lake::guard::catch;
 use yagura_lake::table::OnProblem;
 use yagura_rules::{Matches, PrefilterState, Program, Undecided};
@@ -40,8 +40,6 @@ pub(crate) struct Judge {
     prefilter: PrefilterState,
     /// Rows of each rule with a plugin that do not fill a batch yet.
     pending: Vec<Vec<Rows>>,
-    /// Instances of the run's plugins, opened when first needed.
-    detectors: Vec<Option<Detector>>,
     /// How the time of a call is bounded.
     pace: Pace,
     progress: Arc<Progress>,
@@ -57,7 +55,6 @@ impl Judge {
         Self {
             prefilter: PrefilterState::new(&plan.program),
             pending: vec![Vec::new(); plan.rules.len()],
-            detectors: runtime.plugins.iter().map(|_| None).collect(),
             plan,
             progress: Arc::clone(&runtime.progress),
             runtime,
@@ -227,16 +224,11 @@ impl Judge {
         all
     }
 
-    /// Judges what still waits, and gives the instances back for other partitions.
+    /// Judges what still waits.
     pub(crate) fn finish(&mut self) -> Result<Vec<Finding>, DataFusionError> {
         let mut findings = Vec::new();
         for position in 0..self.pending.len() {
             self.drain(position, true, &mut findings)?;
-        }
-        for (plugin, detector) in self.detectors.iter_mut().enumerate() {
-            if let Some(detector) = detector.take() {
-                self.runtime.plugins[plugin].give_back(detector);
-            }
         }
         Progress::add(&self.progress.findings, findings.len());
         Ok(findings)
@@ -365,7 +357,7 @@ impl Judge {
     }
 
     fn call_once(
-        &mut self,
+        &self,
         rule: &RulePlan,
         batch: BatchRef<'_>,
     ) -> Result<Vec<RawFinding>, CallError> {
@@ -374,8 +366,10 @@ impl Judge {
         };
         let runtime = &self.runtime.plugins[plugin];
         let (number, pace) = (runtime.number_of(rule.index), self.pace);
-        in_instance(
-            &mut self.detectors[plugin],
+        // Between calls it is nobody's, so that it can be dropped when memory is short.
+        let mut instance = None;
+        let answer = in_instance(
+            &mut instance,
             || runtime.take(),
             |detector| {
                 if runtime.is_metered() {
@@ -387,6 +381,10 @@ impl Judge {
                 detector.set_pace(pace);
                 detector.on_batch(number, batch)
             },
-        )
+        );
+        if let Some(detector) = instance {
+            runtime.give_back(detector);
+        }
+        answer
     }
 }

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::common::DataFusionError;
-use yagura_host::{CallError, DataType, Detector, DetectorPlugin, Field, Meter, RuleSpec};
+use yagura_host::{
+    CallError, DataType, Detector, DetectorPlugin, Field, InstancePool, Meter, RuleSpec,
+};
 use yagura_rules::PluginType;
 
 use crate::error::EngineError;
@@ -52,7 +54,8 @@ pub(crate) struct PluginRuntime {
     source: PluginSource,
     rules: Vec<RuleSpec>,
     numbers: HashMap<usize, u32>,
-    idle: Mutex<Vec<Detector>>,
+    /// Dropped when the memory of all plugins is short.
+    idle: InstancePool<Detector>,
 }
 
 impl DetectRuntime {
@@ -155,7 +158,7 @@ impl PluginRuntime {
             source: source.clone(),
             rules,
             numbers,
-            idle: Mutex::new(Vec::new()),
+            idle: source.plugin.instance_pool(),
         };
         if !runtime.rules.is_empty() {
             let first = runtime.take().map_err(|error| EngineError::Open {
@@ -170,8 +173,7 @@ impl PluginRuntime {
 
     /// Returns an idle instance, or opens a new one.
     pub(crate) fn take(&self) -> Result<Detector, CallError> {
-        let idle = self.lock().pop();
-        match idle {
+        match self.idle.take() {
             Some(detector) => Ok(detector),
             None => self.source.plugin.open(&self.source.config, &self.rules),
         }
@@ -182,18 +184,14 @@ impl PluginRuntime {
         self.source.plugin.meter() != Meter::Off
     }
 
-    /// Keeps an instance for the next partition.
+    /// Keeps an instance for the next call.
     pub(crate) fn give_back(&self, detector: Detector) {
-        self.lock().push(detector);
+        self.idle.give_back(detector);
     }
 
     /// Returns the number under which the plugin knows a rule of the run.
     pub(crate) fn number_of(&self, rule: usize) -> u32 {
         self.numbers.get(&rule).copied().unwrap_or(u32::MAX)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Detector>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::bindings::v0_1_0::{self, Detection, wit};
 use crate::cache::CacheOutcome;
 use crate::error::CallError;
 use crate::inspect::ComponentInfo;
+use crate::instances::{InstancePool, PluginInstance};
 use crate::limits::{HostState, Pace};
 use crate::log::LogLine;
 use crate::meter::{CallCost, Meter};
@@ -44,6 +45,11 @@ impl DetectorPlugin {
     /// Returns what its host measures of each call.
     pub fn meter(&self) -> Meter {
         self.0.meter
+    }
+
+    /// Returns an empty pool for instances of it that wait for their next call.
+    pub fn instance_pool(&self) -> InstancePool<Detector> {
+        self.0.instance_pool()
     }
 
     /// Returns the ids of the rules that it has code for, sorted.
@@ -331,6 +337,12 @@ impl Detector {
     /// Gives up on an instance whose answers cannot be trusted.
     fn garbage(&mut self, call: &'static str, reason: String) -> CallError {
         self.instance.garbage(call, reason)
+    }
+}
+
+impl PluginInstance for Detector {
+    fn memory(&self) -> usize {
+        self.instance.memory()
     }
 }
 

@@ -11,6 +11,7 @@ use crate::cache::CacheOutcome;
 use crate::error::CallError;
 use crate::http::CallOutcome;
 use crate::inspect::ComponentInfo;
+use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
@@ -21,7 +22,7 @@ use crate::responder::{alert, instance, plugin, too_many, wrong_name, wrong_text
 #[derive(Debug, Clone)]
 pub struct EnricherPlugin(pub(crate) Arc<Plugin<enricher::Enricher>>);
 
-plugin!(EnricherPlugin);
+plugin!(EnricherPlugin, Enricher);
 
 impl EnricherPlugin {
     /// Makes an instance and opens it with its configuration, JSON text, and what it may reach.

@@ -5,6 +5,7 @@ use yagura_core::names::did_you_mean;
 use yagura_core::pack::Limits;
 
 use crate::bindings::v0_1_0::wit;
+use crate::budget::Holder;
 use crate::host::STACK_BYTES;
 use crate::limits::{HostState, MOST_TABLE_ENTRIES, Refused};
 use crate::log::readable;
@@ -171,7 +172,7 @@ pub(crate) fn classify(
             call,
             kind,
             limits,
-            state.limiter.pool_most(),
+            (state.limiter.pool_most(), &state.limiter.holders),
             backtrace(),
         ))
     };
@@ -240,14 +241,21 @@ impl LimitExceeded {
         call: &'static str,
         kind: LimitKind,
         limits: &Limits,
-        together: usize,
+        (together, holders): (usize, &[Holder]),
         backtrace: Vec<Frame>,
     ) -> Self {
-        let raise = |line: String| format!("if it needs more, write `{line}` for it in pack.toml");
-        let mebibytes = |key: &str, number: u64| {
+        let usual = Limits::default();
+        let raise = |line: String, is_over_usual: bool| {
+            let grant = match is_over_usual {
+                true => ", and grant it that under [pack.NAME.limits] of the grants file",
+                false => "",
+            };
+            format!("if it needs more, write `{line}` for it in pack.toml{grant}")
+        };
+        let mebibytes = |key: &str, number: u64, usual: u64| {
             let more = number.saturating_mul(2).min(MOST_MEBIBYTES);
             if more > number {
-                raise(format!("limits.{key} = {more}"))
+                raise(format!("limits.{key} = {more}"), more > usual)
             } else {
                 "there is no more to have".to_owned()
             }
@@ -257,23 +265,29 @@ impl LimitExceeded {
                 format!("its time of {}", limits.time),
                 format!(
                     "look for a loop that does not end; {}",
-                    raise(format!("limits.time = \"{}\"", twice(&limits.time)))
+                    raise(
+                        format!("limits.time = \"{}\"", twice(&limits.time)),
+                        limits.time_micros().saturating_mul(2) > usual.time_micros(),
+                    )
                 ),
             ),
             LimitKind::Memory => (
                 format!("its memory of {} MiB", limits.memory_mib),
-                mebibytes("memory_mib", limits.memory_mib),
+                mebibytes("memory_mib", limits.memory_mib, usual.memory_mib),
             ),
             LimitKind::Pool => (
                 format!(
                     "what is left of the {} MiB of all plugins together",
                     together >> 20
                 ),
-                "look which of them take much, or raise `plugin_memory_mib` of [serve]".to_owned(),
+                format!(
+                    "{}; bound its `memory_mib` under [pack.NAME.limits] of the grants file, or raise `plugin_memory_mib` of [serve]",
+                    holding(holders)
+                ),
             ),
             LimitKind::Output => (
                 format!("its output of {} MiB", limits.output_mib),
-                mebibytes("output_mib", limits.output_mib),
+                mebibytes("output_mib", limits.output_mib, usual.output_mib),
             ),
             LimitKind::Stack => (
                 format!("its stack of {} KiB", STACK_BYTES >> 10),
@@ -295,6 +309,23 @@ impl LimitExceeded {
             advice,
             backtrace,
         }
+    }
+}
+
+/// Names the plugins that have the most memory.
+fn holding(holders: &[Holder]) -> String {
+    let held = |holder: &Holder| {
+        format!(
+            "`{}` ({} MiB)",
+            readable(&holder.plugin),
+            holder.bytes.div_ceil(1 << 20)
+        )
+    };
+    let names: Vec<String> = holders.iter().map(held).collect();
+    match names.as_slice() {
+        [] => "no plugin has any".to_owned(),
+        [one] => format!("{one} has the most"),
+        many => format!("{} have the most", many.join(", ")),
     }
 }
 
@@ -388,18 +419,37 @@ mod tests {
 
     #[test]
     fn a_limit_names_the_line_that_raises_it() {
+        let holders = [("a.wasm", 3 << 30), ("b.wasm", 1)].map(|(name, bytes)| Holder {
+            plugin: name.into(),
+            bytes,
+        });
         let message = |kind, limits: &Limits| {
-            LimitExceeded::new("on-batch", kind, limits, 4096 << 20, Vec::new()).to_string()
+            LimitExceeded::new("on-batch", kind, limits, (4096 << 20, &holders), Vec::new())
+                .to_string()
         };
         let limits = Limits::default();
         assert_eq!(
             message(LimitKind::Time, &limits),
             "the plugin used more than its time of 10s in `on-batch`; look for a loop that does not end; if it needs more, write `limits.time = \"20s\"` \
-             for it in pack.toml"
+             for it in pack.toml, and grant it that under [pack.NAME.limits] of the grants file"
         );
         assert!(message(LimitKind::Memory, &limits).contains("`limits.memory_mib = 512`"));
         assert!(message(LimitKind::Output, &limits).contains("`limits.output_mib = 32`"));
         assert!(message(LimitKind::Stack, &limits).contains("512 KiB"));
+        let pool = message(LimitKind::Pool, &limits);
+        assert!(
+            pool.contains("`a.wasm` (3072 MiB), `b.wasm` (1 MiB) have the most; "),
+            "{pool}"
+        );
+        let small = Limits {
+            memory_mib: 64,
+            ..limits.clone()
+        };
+        let small = message(LimitKind::Memory, &small);
+        assert!(
+            small.ends_with("`limits.memory_mib = 128` for it in pack.toml"),
+            "{small}"
+        );
         let most = Limits {
             memory_mib: 4096,
             ..limits

@@ -8,8 +8,9 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, EngineWeak, WasmBacktraceDetails};
 
 use crate::bindings::v0_1_0::{self, enricher, notifier, reviewer};
+use crate::budget::Budget;
 use crate::cache::{Cache, CacheError};
-use crate::limits::{HostState, Pool};
+use crate::limits::HostState;
 use crate::meter::Meter;
 use crate::plugin::Exports;
 
@@ -61,7 +62,7 @@ pub(crate) struct Shared {
     pub(crate) notifiers: Linker<HostState>,
     pub(crate) cache: Option<Cache>,
     pub(crate) meter: Meter,
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) on_compile: Option<fn(&str, usize)>,
 }
 
@@ -84,7 +85,7 @@ impl Host {
                 engine,
                 cache,
                 meter: config.meter,
-                pool: Arc::new(Pool::new(config.most_memory.unwrap_or(usize::MAX))),
+                budget: Arc::new(Budget::new(config.most_memory.unwrap_or(usize::MAX))),
                 on_compile: config.on_compile,
             }),
         })
@@ -94,7 +95,7 @@ impl Host {
 impl Host {
     /// Returns the linear memory that the instances of all plugins have now, in bytes.
     pub fn memory(&self) -> usize {
-        self.shared.pool.used()
+        self.shared.budget.used()
     }
 }
 

@@ -18,6 +18,7 @@ mod address;
 mod audit;
 mod cache;
 mod live;
+mod mask;
 mod outcome;
 mod rate;
 mod redact;
@@ -44,6 +45,7 @@ pub use request::{HttpRequest, HttpResponse, Signature};
 pub use secrets::{Secret, SecretError, SecretSource, Secrets};
 pub use transport::{ExchangeError, Outgoing, Transport};
 
+pub(crate) use mask::masked;
 use rate::Rates;
 use template::Target;
 pub(crate) use template::{disarm, disarmed};
@@ -373,7 +375,7 @@ impl Attempt {
         let micros = since.map_or(0, |since| since.as_micros());
         Self {
             method: cut(method, 16),
-            url: cut(url, LONGEST_RECORDED_URL),
+            url: cut(&masked(url), LONGEST_RECORDED_URL),
             time: Timestamp::clamped(i64::try_from(micros).unwrap_or(i64::MAX)),
             start: Instant::now(),
         }
@@ -381,6 +383,7 @@ impl Attempt {
 
     fn record(self, service: &HttpService, caller: &HttpCaller, made: &Made) {
         let answer = made.result.as_ref().ok();
+        let error = made.result.as_ref().err();
         service.log.record(HttpCall {
             time: self.time,
             plugin: caller.plugin.clone(),
@@ -391,7 +394,7 @@ impl Attempt {
             request_bytes: made.sent as u64,
             response_bytes: answer.map_or(0, |answer| answer.body.len() as u64),
             duration: self.start.elapsed(),
-            error: made.result.as_ref().err().map(ToString::to_string),
+            error: error.map(|error| masked(&error.to_string()).into_owned()),
             cached: made.cached,
         });
     }
@@ -407,7 +410,7 @@ fn next_target(from: &Target, location: &str, redirects: usize) -> Result<Target
     if from.scheme == Scheme::Https && next.scheme == Scheme::Http {
         return Err(HttpError::Denied(format!(
             "a redirect leads from https to {}, without protection",
-            next.shown
+            masked(&next.shown)
         )));
     }
     Ok(next)

@@ -22,6 +22,8 @@
 //!    │
 //!  limits  time, memory, output and stack of each call      log  the lines that the plugin writes
 //!    │
+//!  budget  the memory of all plugins together      instances  those that wait, which give theirs back when it is short
+//!    │
 //!  meter   what a call costs, where a caller wants to know
 //!    │
 //!  error   guest error, trap, limit, garbage or host fault: five different things for a caller
@@ -32,6 +34,7 @@
 //! plugins make of them. It decides about one call; what to retry, to restart or to quarantine is its caller's.
 
 mod bindings;
+mod budget;
 mod cache;
 mod detector;
 mod enricher;
@@ -40,6 +43,7 @@ mod host;
 pub mod http;
 mod imports;
 mod inspect;
+mod instances;
 mod keyed;
 mod limits;
 mod load;
@@ -58,6 +62,7 @@ pub use enricher::{Enricher, EnricherPlugin};
 pub use error::{CallError, Frame, LimitExceeded, LimitKind, PluginError, Trap};
 pub use host::{Host, HostConfig, HostError};
 pub use inspect::{ComponentInfo, ComponentKind, inspect};
+pub use instances::{InstancePool, PluginInstance};
 pub use limits::Pace;
 pub use load::LoadError;
 pub use log::{LogLevel, LogLine};

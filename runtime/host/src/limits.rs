@@ -8,6 +8,7 @@ use cpu_time::ThreadTime;
 use wasmtime::{ResourceLimiter, Store};
 use yagura_core::pack::Limits;
 
+use crate::budget::{Account, Holder};
 use crate::host::TICK_MICROS;
 use crate::keyed::Keyed;
 use crate::log::CallLog;
@@ -39,14 +40,14 @@ impl HostState {
         limits: &Limits,
         meter: Meter,
         session: Option<Session>,
-        pool: Arc<Pool>,
+        account: Arc<Account>,
     ) -> Self {
         Self {
             meter,
             session,
             processor: None,
             clock: GuestClock::default(),
-            limiter: Limiter::new(mebibytes(limits.memory_mib), pool),
+            limiter: Limiter::new(mebibytes(limits.memory_mib), account),
             log: CallLog::new(plugin, limits.log_lines),
             keyed: Keyed::new(limits.state_kib),
         }
@@ -116,6 +117,7 @@ pub(crate) fn begin_call(store: &mut Store<HostState>, limits: &Limits, pace: Pa
     state.log.begin();
     state.keyed.begin();
     state.limiter.refused = None;
+    state.limiter.holders.clear();
     store.set_hostcall_fuel(mebibytes(limits.output_mib));
     let mut micros = limits.time_micros();
     if let Pace::AtMost(most) = pace {
@@ -152,44 +154,6 @@ fn mebibytes(number: u64) -> usize {
     usize::try_from(number.saturating_mul(1 << 20)).unwrap_or(usize::MAX)
 }
 
-/// The linear memory of all instances of a host together.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    /// Bytes that there are.
-    pub(crate) most: usize,
-    used: AtomicUsize,
-}
-
-impl Pool {
-    pub(crate) fn new(most: usize) -> Self {
-        Self {
-            most,
-            used: AtomicUsize::new(0),
-        }
-    }
-
-    /// Takes bytes, or none where there are not so many.
-    fn take(&self, bytes: usize) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before
-            .checked_add(bytes)
-            .is_some_and(|used| used <= self.most);
-        if !fits {
-            self.give_back(bytes);
-        }
-        fits
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Returns the bytes that instances have.
-    pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-}
-
 /// What an instance asked for and did not get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -203,7 +167,8 @@ pub(crate) enum Refused {
 
 /// Counts the memory and the table entries of one instance, all its memories and tables together.
 pub(crate) struct Limiter {
-    pool: Arc<Pool>,
+    /// What all instances of the plugin have.
+    account: Arc<Account>,
     most_memory: usize,
     pub(crate) memory: usize,
     /// Granted last, to be given back if the growth then fails.
@@ -211,17 +176,20 @@ pub(crate) struct Limiter {
     table_entries: usize,
     /// Since the call began.
     pub(crate) refused: Option<Refused>,
+    /// Who had the most memory when there was none left for all together.
+    pub(crate) holders: Vec<Holder>,
 }
 
 impl Limiter {
-    fn new(most_memory: usize, pool: Arc<Pool>) -> Self {
+    fn new(most_memory: usize, account: Arc<Account>) -> Self {
         Self {
-            pool,
+            account,
             most_memory,
             memory: 0,
             last_growth: 0,
             table_entries: 0,
             refused: None,
+            holders: Vec::new(),
         }
     }
 }
@@ -229,13 +197,13 @@ impl Limiter {
 impl Limiter {
     /// Returns how much all instances of the host may have together, in bytes.
     pub(crate) fn pool_most(&self) -> usize {
-        self.pool.most
+        self.account.budget().most()
     }
 }
 
 impl Drop for Limiter {
     fn drop(&mut self) {
-        self.pool.give_back(self.memory);
+        self.account.give_back(self.memory);
     }
 }
 
@@ -255,8 +223,9 @@ impl ResourceLimiter for Limiter {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        if !self.pool.take(growth) {
+        if let Err(holders) = self.account.take(growth) {
             self.refused = Some(Refused::Pool);
+            self.holders = holders;
             return Ok(false);
         }
         self.memory += growth;
@@ -267,7 +236,7 @@ impl ResourceLimiter for Limiter {
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
         let growth = std::mem::take(&mut self.last_growth);
         self.memory -= growth;
-        self.pool.give_back(growth);
+        self.account.give_back(growth);
         tracing::debug!(target: "plugin", error = %error, "memory did not grow");
         Ok(())
     }
@@ -308,10 +277,19 @@ impl ResourceLimiter for Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
+
+    fn account(budget: &Arc<Budget>) -> Arc<Account> {
+        Arc::new(budget.account("p.wasm".into()))
+    }
+
+    fn limiter(most: usize) -> Limiter {
+        Limiter::new(most, account(&Arc::new(Budget::new(usize::MAX))))
+    }
 
     #[test]
     fn memories_count_together() {
-        let mut limiter = Limiter::new(100, Arc::new(Pool::new(usize::MAX)));
+        let mut limiter = limiter(100);
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(!limiter.memory_growing(0, 60, None).unwrap());
         assert_eq!(limiter.refused, Some(Refused::Memory));
@@ -321,7 +299,7 @@ mod tests {
 
     #[test]
     fn growth_that_fails_is_given_back_once() {
-        let mut limiter = Limiter::new(100, Arc::new(Pool::new(usize::MAX)));
+        let mut limiter = limiter(100);
         assert!(limiter.memory_growing(0, 90, None).unwrap());
         for _ in 0..2 {
             let error = wasmtime::Error::msg("no memory");
@@ -332,12 +310,14 @@ mod tests {
 
     #[test]
     fn instances_share_what_there_is_and_give_it_back() {
-        let pool = Arc::new(Pool::new(150));
-        let mut one = Limiter::new(100, Arc::clone(&pool));
-        let mut other = Limiter::new(100, Arc::clone(&pool));
+        let pool = Arc::new(Budget::new(150));
+        let own = account(&pool);
+        let mut one = Limiter::new(100, Arc::clone(&own));
+        let mut other = Limiter::new(100, own);
         assert!(one.memory_growing(0, 100, None).unwrap());
         assert!(!other.memory_growing(0, 60, None).unwrap());
         assert_eq!(other.refused, Some(Refused::Pool));
+        assert_eq!(other.holders[0].bytes, 100);
         assert!(other.memory_growing(0, 50, None).unwrap());
         let error = wasmtime::Error::msg("no memory");
         other.memory_grow_failed(error).unwrap();
@@ -348,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_components_own_maximum_is_not_our_limit() {
-        let mut limiter = Limiter::new(100, Arc::new(Pool::new(usize::MAX)));
+        let mut limiter = limiter(100);
         assert!(!limiter.memory_growing(0, 50, Some(40)).unwrap());
         assert!(!limiter.table_growing(0, 50, Some(40)).unwrap());
         assert_eq!(limiter.refused, None);

@@ -271,9 +271,9 @@ impl Host {
         };
         let linked = linker.instantiate_pre(&component).map_err(types)?;
         let pre = E::pre(linked).map_err(types)?;
-        let pool = Arc::clone(&self.shared.pool);
+        let account = self.shared.budget.account(name.into());
         let meter = self.shared.meter;
-        let plugin = Plugin::new(name, pre, limits.clone(), info, cache, meter, pool);
+        let plugin = Plugin::new(name, pre, limits.clone(), info, cache, meter, account);
         // The types of the exports are only compared on an instance.
         plugin.start_on_trial()?;
         Ok(Arc::new(plugin))

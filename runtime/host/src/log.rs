@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use yagura_core::shown::one_line;
+
 use crate::bindings::v0_1_0::log;
+use crate::http::masked;
 use crate::limits::HostState;
 
 /// Longest text of a plugin, in bytes, that reaches a log line or an error message.
@@ -32,7 +35,7 @@ pub enum LogLevel {
 pub struct LogLine {
     /// Its level.
     pub level: LogLevel,
-    /// Its text on one line, at most 4 KiB, control characters escaped.
+    /// Its text on one line, at most 4 KiB, with what a reader would not see written out.
     pub message: String,
 }
 
@@ -137,18 +140,11 @@ impl log::Host for HostState {
     }
 }
 
-/// Returns a plugin's text fit for a log or a terminal: cut to 4 KiB, on one line, control characters escaped.
+/// Returns a plugin's text fit for a log or a terminal: cut to 4 KiB, on one line, without what acts upon a terminal and without
+/// what stands in a URL to let its bearer in.
 pub(crate) fn readable(text: &str) -> String {
     let end = text.floor_char_boundary(LONGEST_TEXT);
-    let mut readable = String::with_capacity(end);
-    for character in text[..end].chars() {
-        match character {
-            '\n' | '\t' => readable.push(' '),
-            '\r' => {}
-            other if other.is_control() => readable.extend(other.escape_default()),
-            other => readable.push(other),
-        }
-    }
+    let mut readable = one_line(&masked(&text[..end]));
     if end < text.len() {
         readable.push_str(&format!("… ({} bytes)", text.len()));
     }
@@ -176,6 +172,11 @@ mod tests {
         let cut = readable(&long);
         assert_eq!(cut, format!("{}… (6000 bytes)", "語".repeat(1365)));
         assert_eq!(readable("a\u{1b}[2Jb:\r\nc\td"), "a\\u{1b}[2Jb: c d");
+        assert_eq!(readable("a\u{202e}\u{2028}b"), "a\\u{202e}\\u{2028}b");
+        assert_eq!(
+            readable("GET https://a.example/x?sig=abc&n=1 failed"),
+            "GET https://a.example/x?sig=***&n=1 failed"
+        );
     }
 
     #[test]

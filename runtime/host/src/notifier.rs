@@ -10,6 +10,7 @@ use crate::cache::CacheOutcome;
 use crate::error::CallError;
 use crate::http::{CallOutcome, disarmed};
 use crate::inspect::ComponentInfo;
+use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
@@ -20,7 +21,7 @@ use crate::responder::{alert, attributes, instance, opinion, plugin, severity, w
 #[derive(Debug, Clone)]
 pub struct NotifierPlugin(pub(crate) Arc<Plugin<notifier::Notifier>>);
 
-plugin!(NotifierPlugin);
+plugin!(NotifierPlugin, Notifier);
 
 impl NotifierPlugin {
     /// Makes an instance and opens it with its configuration, JSON text, and what it may reach.

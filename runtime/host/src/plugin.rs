@@ -8,10 +8,12 @@ use wasmtime::{Store, UpdateDeadline};
 use yagura_core::pack::{Limits, World};
 
 use crate::bindings::v0_1_0::wit;
+use crate::budget::Account;
 use crate::cache::CacheOutcome;
 use crate::error::{CallError, PluginError, classify};
 use crate::inspect::ComponentInfo;
-use crate::limits::{HostState, Pace, Pool, begin_call};
+use crate::instances::{InstancePool, PluginInstance};
+use crate::limits::{HostState, Pace, begin_call};
 use crate::load::LoadError;
 use crate::log::LogLine;
 use crate::meter::{CallCost, FUEL_OF_A_CALL, Meter};
@@ -52,7 +54,8 @@ pub(crate) struct Plugin<E: Exports> {
     pub(crate) info: ComponentInfo,
     pub(crate) cache: CacheOutcome,
     pub(crate) meter: Meter,
-    pool: Arc<Pool>,
+    /// What its instances have of the memory of all.
+    account: Arc<Account>,
 }
 
 impl<E: Exports> Plugin<E> {
@@ -63,17 +66,22 @@ impl<E: Exports> Plugin<E> {
         info: ComponentInfo,
         cache: CacheOutcome,
         meter: Meter,
-        pool: Arc<Pool>,
+        account: Account,
     ) -> Self {
         Self {
             meter,
-            pool,
+            account: Arc::new(account),
             name: name.into(),
             pre,
             limits,
             info,
             cache,
         }
+    }
+
+    /// Returns a pool for instances of it that wait for their next call.
+    pub(crate) fn instance_pool<I: PluginInstance>(&self) -> InstancePool<I> {
+        InstancePool::new(self.account.budget())
     }
 
     /// Starts an instance and compares the types of its exports with the contract's.
@@ -100,7 +108,7 @@ impl<E: Exports> Plugin<E> {
             &self.limits,
             self.meter,
             session,
-            Arc::clone(&self.pool),
+            Arc::clone(&self.account),
         );
         let mut store = Store::new(E::linked(&self.pre).engine(), state);
         store.limiter(|state| &mut state.limiter);
@@ -197,6 +205,11 @@ impl<E: Exports> Instance<E> {
 
     pub(crate) fn is_poisoned(&self) -> bool {
         self.poisoned
+    }
+
+    /// Returns its linear memory, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.store.data().limiter.memory
     }
 
     pub(crate) fn last_cost(&self) -> CallCost {

@@ -97,7 +97,7 @@ impl<E: Exports> Instance<E> {
 
 /// Documents and forwards what is known of each plugin of a world.
 macro_rules! plugin {
-    ($plugin:ident) => {
+    ($plugin:ident, $instance:ident) => {
         impl $plugin {
             /// Returns the file that it came from.
             pub fn name(&self) -> &str {
@@ -118,6 +118,11 @@ macro_rules! plugin {
             pub fn cache_outcome(&self) -> CacheOutcome {
                 self.0.cache
             }
+
+            /// Returns an empty pool for instances of it that wait for their next call.
+            pub fn instance_pool(&self) -> InstancePool<$instance> {
+                self.0.instance_pool()
+            }
         }
     };
 }
@@ -125,6 +130,12 @@ macro_rules! plugin {
 /// Documents and forwards what is known of each instance of a world.
 macro_rules! instance {
     ($instance:ident) => {
+        impl PluginInstance for $instance {
+            fn memory(&self) -> usize {
+                self.0.memory()
+            }
+        }
+
         impl $instance {
             /// Says whether an error spent this instance.
             pub fn is_poisoned(&self) -> bool {

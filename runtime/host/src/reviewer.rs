@@ -9,6 +9,7 @@ use crate::bindings::v0_1_0::reviewer;
 use crate::cache::CacheOutcome;
 use crate::error::CallError;
 use crate::inspect::ComponentInfo;
+use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
@@ -19,7 +20,7 @@ use crate::responder::{alert, attributes, instance, plugin, read_opinion, wrong_
 #[derive(Debug, Clone)]
 pub struct ReviewerPlugin(pub(crate) Arc<Plugin<reviewer::Reviewer>>);
 
-plugin!(ReviewerPlugin);
+plugin!(ReviewerPlugin, Reviewer);
 
 impl ReviewerPlugin {
     /// Makes an instance and opens it with its configuration, JSON text, and what it may reach.

@@ -121,7 +121,7 @@ impl Gate<'_> {
             return Err(GateError::Older(older));
         }
         let name = pack.name();
-        let grant = self.grants.pack.get(name).cloned().unwrap_or_default();
+        let grant = self.grants.of(name);
         let asks = Asks::of(pack.pack());
         let mut changes = Changes::default();
         if let Some(seen) = self.installed.pack.get(name) {

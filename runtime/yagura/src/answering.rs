@@ -247,8 +247,8 @@ fn shelf<'a>(
     for dir in &config.packs {
         let mut pack = Pack::read(dir)?;
         let name = pack.manifest.pack.name.clone();
+        pack.manifest.bound(&grants.most_limits(&name));
         if let Some(grant) = grants.pack.get(&name) {
-            pack.manifest.bound(&grant.limits);
             lookups.add_directories(&name, grant)?;
         }
         let names = lookups.add_pack(&name, dir)?;
@@ -287,6 +287,7 @@ pub(crate) fn try_plugins(config: &Config, host: &Host, policy: &Policy) -> Resu
 /// only with the first alert.
 fn remarks(config: &Config, policy: &Policy, grants: &Grants) -> Vec<String> {
     let mut found = Vec::new();
+    let known = services::secrets(config);
     let packs: Vec<Pack> = config
         .packs
         .iter()
@@ -340,7 +341,7 @@ fn remarks(config: &Config, policy: &Policy, grants: &Grants) -> Vec<String> {
     found.extend(
         secrets
             .iter()
-            .filter_map(|name| services::secret_problem(config, name)),
+            .filter_map(|name| services::secret_problem(config, known.as_ref().ok(), name)),
     );
     found
 }

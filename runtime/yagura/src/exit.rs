@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use yagura_core::PackError;
-use yagura_core::pack::without_controls;
+use yagura_core::shown::without_controls;
 use yagura_engine::EngineError;
 use yagura_host::LoadError;
 use yagura_packs::author::AuthorError;

@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| EnvFilter::new("error,yagura_alerts=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::Logged(std::io::stderr()))
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let arguments = match Arguments::try_parse() {

@@ -1,10 +1,12 @@
 //! Results for people and for programs.
 
+use std::borrow::Cow;
 use std::io::{Result, Write};
 
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use yagura_core::pack::is_invisible;
+use yagura_core::shown::Eye;
+pub(crate) use yagura_core::shown::printable;
 use yagura_core::{Alert, Severity};
 
 /// How results are printed.
@@ -85,19 +87,6 @@ fn summary(alerts: &[Alert]) -> String {
     }
 }
 
-/// Titles hold values that an attacker may have chosen: control characters and other invisible ones are written out.
-pub(crate) fn printable(text: &str) -> String {
-    let mut written = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\t' | '\r' => written.extend(c.escape_default()),
-            c if is_invisible(c) => written.extend(c.escape_unicode()),
-            c => written.push(c),
-        }
-    }
-    written
-}
-
 /// The most characters of a title in a table; JSON has all of them.
 const LONGEST_CELL: usize = 100;
 
@@ -122,22 +111,72 @@ impl<W: Write> Write for Shown<W> {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
-        let is_plain = |c: char| c == '\n' || c == '\t' || !is_invisible(c);
         // Text comes in whole characters; what is not text passes as it is.
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) if !text.chars().all(is_plain) => text,
-            _ => return self.0.write_all(bytes),
-        };
-        let mut written = String::with_capacity(2 * text.len());
-        for c in text.chars() {
-            if is_plain(c) {
-                written.push(c);
-                continue;
-            }
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                written.push_str(&format!("\\u{unit:04x}"));
-            }
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.0.write_all(seen(text).as_bytes()),
+            Err(_) => self.0.write_all(bytes),
         }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Returns a text in which what a reader would not see is written out in the way of JSON.
+fn seen(text: &str) -> Cow<'_, str> {
+    let plain = || {
+        let mut eye = Eye::default();
+        move |c: char| eye.sees(c) || c == '\n' || c == '\t'
+    };
+    if text.chars().all(plain()) {
+        return Cow::Borrowed(text);
+    }
+    let mut written = String::with_capacity(2 * text.len());
+    let mut is_plain = plain();
+    for c in text.chars() {
+        if is_plain(c) {
+            written.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            written.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    Cow::Owned(written)
+}
+
+/// Where the log goes: as [`Shown`], but for the colours that the log itself sets.
+pub(crate) struct Logged<W>(pub(crate) W);
+
+impl<W: Write> Write for Logged<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return self.0.write_all(bytes);
+        };
+        let mut written = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find("\u{1b}[") {
+            let colour = &rest[at + 2..];
+            let is_end = |c: char| !c.is_ascii_digit() && c != ';';
+            let end = colour
+                .find(is_end)
+                .filter(|end| colour[*end..].starts_with('m'));
+            // Up to its end, or to what is no colour's beginning.
+            let (shown, after) = match end {
+                Some(end) => (at, at + 2 + end + 1),
+                None => (at + 2, at + 2),
+            };
+            written.push_str(&seen(&rest[..shown]));
+            written.push_str(&rest[shown..after]);
+            rest = &rest[after..];
+        }
+        written.push_str(&seen(rest));
         self.0.write_all(written.as_bytes())
     }
 
@@ -216,6 +255,17 @@ mod tests {
             write!(Shown(&mut bytes), "{plain}\n\t").unwrap();
             assert_eq!(bytes, format!("{plain}\n\t").as_bytes());
         }
+    }
+
+    #[test]
+    fn a_log_keeps_its_colours_alone() {
+        let mut bytes = Vec::new();
+        let line = "\u{1b}[2m12:00\u{1b}[0m \u{1b}[1;33mWARN\u{1b}[0m a\u{202e}b \u{1b}[2Jc \u{1b}]0;d\u{1b}[\n";
+        write!(Logged(&mut bytes), "{line}").unwrap();
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            "\u{1b}[2m12:00\u{1b}[0m \u{1b}[1;33mWARN\u{1b}[0m a\\u202eb \\u001b[2Jc \\u001b]0;d\\u001b[\n"
+        );
     }
 
     #[test]

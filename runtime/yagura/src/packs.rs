@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use yagura_core::pack::Identity;
-use yagura_core::{Grants, Pack, files};
+use yagura_core::pack::{Identity, Manifest};
+use yagura_core::{Grants, MostLimits, Pack, files};
 use yagura_correlate::Places;
 use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
@@ -64,6 +64,8 @@ pub(crate) struct Loaded {
     pub(crate) rules: Vec<RuleSource>,
     pub(crate) sigma: SigmaInput,
     pub(crate) plugins: Vec<PluginSource>,
+    /// What plugins ask for of their limits and do not have, a sentence each.
+    pub(crate) not_granted: Vec<String>,
     /// Where addresses are, by rule.
     pub(crate) places: BTreeMap<String, Places>,
 }
@@ -93,14 +95,14 @@ pub(crate) fn load_by(
     let mut names: BTreeMap<String, &PathBuf> = BTreeMap::new();
     for dir in dirs {
         let mut pack = Pack::read(dir)?;
-        let grant = grants.pack.get(&pack.manifest.pack.name);
-        let most = grant.map(|grant| &grant.limits);
-        let most = most.filter(|most| !most.is_empty());
-        if let Some(most) = most {
-            pack.manifest.bound(most);
-        }
-        if let Some(before) = names.insert(pack.manifest.pack.name.clone(), dir) {
-            return Err(twice(&pack.manifest.pack.name, before, dir).into());
+        let pack_name = pack.manifest.pack.name.clone();
+        let granted = grants.of(&pack_name).limits;
+        loaded
+            .not_granted
+            .extend(not_granted(&granted, &pack.manifest));
+        pack.manifest.bound(&grants.most_limits(&pack_name));
+        if let Some(before) = names.insert(pack_name.clone(), dir) {
+            return Err(twice(&pack_name, before, dir).into());
         }
         loaded.packs.push(pack.manifest.pack.clone());
         // Sigma rules lie beside the others, as they are.
@@ -127,12 +129,13 @@ pub(crate) fn load_by(
                     None => {
                         let plugin = load_plugin(host, &pack, name);
                         // Its pack.toml can ask for more, and would not get it.
-                        let plugin = plugin.map_err(|error| match most {
-                            Some(_) => error.context(format!(
-                                "within [pack.{}.limits] of the grants file",
-                                pack.manifest.pack.name
+                        let own = grants.pack.get(&pack_name);
+                        let is_bound = own.is_some_and(|grant| !grant.limits.is_empty());
+                        let plugin = plugin.map_err(|error| match is_bound {
+                            true => error.context(format!(
+                                "within [pack.{pack_name}.limits] of the grants file"
                             )),
-                            None => error,
+                            false => error,
                         });
                         loaded.plugins.push(plugin?);
                         plugins.insert(name, loaded.plugins.len() - 1);
@@ -161,6 +164,20 @@ pub(crate) fn load_by(
     }
     loaded.sigma = load_sigma(&sigma, field_maps)?;
     Ok(loaded)
+}
+
+/// Says which limits plugins of a pack ask for and do not have, a sentence each.
+pub(crate) fn not_granted(granted: &MostLimits, pack: &Manifest) -> Vec<String> {
+    let name = &pack.pack.name;
+    let over = granted.not_granted(pack).into_iter();
+    over.map(|over| {
+        format!(
+            "`{}` of the pack `{name}` asks for `limits.{} = {}` and has {}, as any plugin; to grant it more, write `{} = {}` under \
+             [pack.{name}.limits] of the grants file",
+            over.plugin, over.limit, over.asked, over.usual, over.limit, over.asked
+        )
+    })
+    .collect()
 }
 
 /// Reads the file of places that a rule of a pack names, which lies in the pack.

@@ -348,6 +348,50 @@ fn a_memory_hog_is_stopped() {
 }
 
 #[test]
+fn the_memory_of_all_plugins_is_taken_from_who_holds_it() {
+    let size = {
+        let host = Host::new(HostConfig::default()).unwrap();
+        let plugin = load(&host, "one.wasm");
+        let mut detector = open_of(&plugin, "well-behaved").unwrap();
+        batch(&mut detector).unwrap();
+        host.memory()
+    };
+    let host = Host::new(HostConfig {
+        most_memory: Some(size * 9 / 2),
+        ..HostConfig::default()
+    })
+    .unwrap();
+    let [first, second] = ["first.wasm", "second.wasm"].map(|name| load(&host, name));
+    let open = |plugin| open_of(plugin, "well-behaved");
+    let mut busy: Vec<Detector> = (0..3).map(|_| open(&first).unwrap()).collect();
+    // It holds more than its part, and that of the other is kept.
+    let error = limit(open(&first).unwrap_err(), LimitKind::Pool).to_string();
+    assert!(
+        error.contains("`first.wasm` (") && error.contains("plugin_memory_mib"),
+        "{error}"
+    );
+    let mut others = vec![open(&second).unwrap()];
+    let error = limit(open(&second).unwrap_err(), LimitKind::Pool).to_string();
+    let named = |name: &str| error.find(name);
+    assert!(named("`first.wasm`") < named("`second.wasm`"), "{error}");
+    // What waits for its next call gives its memory to another's.
+    let waiting = first.instance_pool();
+    waiting.give_back(busy.pop().unwrap());
+    others.push(open(&second).unwrap());
+    assert!(waiting.is_empty() && waiting.take().is_none());
+    for detector in busy.iter_mut().chain(&mut others) {
+        assert_eq!(batch(detector).unwrap().len(), ROWS as usize);
+    }
+    drop((busy, others));
+    assert_eq!(host.memory(), 0);
+}
+
+fn load(host: &Host, name: &str) -> DetectorPlugin {
+    host.load_detector_bytes(name, guests::hostile(), &limits())
+        .unwrap()
+}
+
+#[test]
 fn deep_recursion_is_stopped() {
     let limit = limit(fails(open("deep-recursion")), LimitKind::Stack);
     assert!(

@@ -225,6 +225,13 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
 #[test]
 fn a_rule_that_takes_the_time_of_others_delays_only_itself_and_loses_nothing_on_a_crash() {
     let mut place = Place::new("slow", "time = \"60s\"", "rule_time = \"100ms\"");
+    // More time than is usual is the operator's to give.
+    let config = place.files.path("yagura.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("grants = \"grants.toml\"\n{text}")).unwrap();
+    place
+        .files
+        .write("grants.toml", "[limits]\ntime = \"60s\"\n");
     place.add(0, 3_000);
     place.start();
     // The other rule's alert is there while the slow one is still at work.
@@ -281,6 +288,21 @@ fn an_operator_bounds_what_a_plugin_may_use() {
     assert!(ran.stderr.contains("70ms"), "{}", ran.stderr);
     let told = place.call("serve", &["--once"]).must_work().stderr;
     assert!(told.contains("70ms") && !told.contains("1m"), "{told}");
+
+    // What nobody grants is as usual, and told.
+    place.files.write("grants.toml", "");
+    let shown = place.call("grants", &[]).must_work().stdout;
+    assert!(
+        shown.contains("hostile.wasm has limits.time = 10s, as usual, and asks for 1m"),
+        "{shown}"
+    );
+    let told = place.call("serve", &["--once"]).must_work().stderr;
+    assert!(
+        told.contains(
+            "`hostile.wasm` of the pack `p` asks for `limits.time = \"1m\"` and has \"10s\""
+        ) && told.contains("write `time = \"1m\"` under [pack.p.limits]"),
+        "{told}"
+    );
 
     place
         .files

@@ -6,7 +6,7 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use super::access::{directory_line, pack_table, toml_key, toml_list};
-use super::{Grant, Grants, HostPattern, ServerPattern, Wants, is_name};
+use super::{Grant, Grants, HostPattern, MostLimits, ServerPattern, Wants, is_name};
 use crate::names::did_you_mean;
 use crate::pack::{PackError, World, parse};
 use crate::time::parse_duration;
@@ -163,28 +163,8 @@ impl Grant {
                 return Some(Problem::of_entry("networks", entry, reason));
             }
         }
-        if let Some(time) = &self.limits.time
-            && let Err(error) = parse_duration(time)
-        {
-            return Some(Problem {
-                key: "limits.time".to_owned(),
-                entry: Some(time.clone()),
-                message: error.to_string(),
-            });
-        }
-        for (key, most) in [
-            ("memory_mib", self.limits.memory_mib),
-            ("output_mib", self.limits.output_mib),
-        ] {
-            if most == Some(0) {
-                return Some(Problem {
-                    key: format!("limits.{key}"),
-                    entry: None,
-                    message:
-                        "is nothing: no plugin runs with it; leave a plugin out that is not to run"
-                            .to_owned(),
-                });
-            }
+        if let Some(problem) = self.limits.problem() {
+            return Some(problem);
         }
         for (name, hosts) in &self.secrets {
             let key = format!("secrets.{name}");
@@ -279,6 +259,36 @@ impl Grant {
     }
 }
 
+impl MostLimits {
+    /// Returns what is wrong with them, if anything is.
+    pub fn problem(&self) -> Option<Problem> {
+        if let Some(time) = &self.time
+            && let Err(error) = parse_duration(time)
+        {
+            return Some(Problem {
+                key: "limits.time".to_owned(),
+                entry: Some(time.clone()),
+                message: error.to_string(),
+            });
+        }
+        for (key, most) in [
+            ("memory_mib", self.memory_mib),
+            ("output_mib", self.output_mib),
+        ] {
+            if most == Some(0) {
+                return Some(Problem {
+                    key: format!("limits.{key}"),
+                    entry: None,
+                    message:
+                        "is nothing: no plugin runs with it; leave a plugin out that is not to run"
+                            .to_owned(),
+                });
+            }
+        }
+        None
+    }
+}
+
 impl Grants {
     /// Reads the operator's file and checks each grant by itself.
     ///
@@ -286,6 +296,14 @@ impl Grants {
     /// [`PackError`] with the file and, where it is known, the line.
     pub fn parse(file: &Path, text: &str) -> Result<Self, PackError> {
         let grants: Self = parse(file, text)?;
+        if let Some(problem) = grants.limits.problem() {
+            return Err(PackError::Value {
+                file: file.to_owned(),
+                line: line_of(text, &problem),
+                key: problem.key,
+                message: problem.message,
+            });
+        }
         for (pack, grant) in &grants.pack {
             if let Some(problem) = grant.problem() {
                 return Err(PackError::Value {

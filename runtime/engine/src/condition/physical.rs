@@ -16,7 +16,7 @@ use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
-use yagura_core::pack::without_controls;
+use yagura_core::shown::without_controls;
 use yagura_rules::predicate::{FailedRows, Judged, RowJudge};
 
 use super::first_line;

@@ -1,6 +1,6 @@
 //! The instance of a plugin that serves all keys of one rule.
 
-use yagura_host::{CallError, Detector, RuleSpec};
+use yagura_host::{CallError, Detector, InstancePool, RuleSpec};
 
 use crate::calls::{chain, in_instance};
 use crate::plan::RulePlan;
@@ -8,12 +8,14 @@ use crate::report::Progress;
 use crate::runtime::{PluginSource, rule_spec};
 use yagura_host::Meter;
 
-/// A plugin for one rule, opened when first called, and again after an error that spent the instance.
+/// A plugin for one rule, opened when first called, and again after an error that spent the instance or where memory was short.
 #[derive(Debug)]
 pub(super) struct Instance {
     source: PluginSource,
     rule: RuleSpec,
     open: Option<Detector>,
+    /// The instance in place of `open` while its memory is known: it can be dropped then when the memory of all is short.
+    waiting: InstancePool<Detector>,
     /// What it last said that it remembers by itself.
     memory: Vec<u8>,
     /// Whether it was called since then.
@@ -24,6 +26,7 @@ impl Instance {
     pub(super) fn new(source: PluginSource, rule: &RulePlan) -> Self {
         Self {
             rule: rule_spec(rule),
+            waiting: source.plugin.instance_pool(),
             source,
             open: None,
             memory: Vec::new(),
@@ -40,6 +43,9 @@ impl Instance {
         call: impl FnOnce(&mut Detector) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         self.was_called = true;
+        if self.open.is_none() {
+            self.open = self.waiting.take();
+        }
         let (source, memory, spec) = (&self.source, &self.memory, &self.rule);
         in_instance(
             &mut self.open,
@@ -58,10 +64,13 @@ impl Instance {
         if !std::mem::take(&mut self.was_called) {
             return None;
         }
-        let detector = self.open.as_mut()?;
+        let mut detector = self.open.take()?;
         match detector.snapshot() {
-            Ok(memory) if memory == self.memory => None,
             Ok(memory) => {
+                self.waiting.give_back(detector);
+                if memory == self.memory {
+                    return None;
+                }
                 self.memory.clone_from(&memory);
                 Some(memory)
             }
@@ -71,8 +80,8 @@ impl Instance {
                     error = chain(&error),
                     "the plugin's own memory cannot be stored"
                 );
-                if detector.is_poisoned() {
-                    self.open = None;
+                if !detector.is_poisoned() {
+                    self.open = Some(detector);
                 }
                 None
             }
@@ -83,6 +92,8 @@ impl Instance {
     pub(super) fn set_memory(&mut self, memory: Vec<u8>) {
         self.memory = memory;
         self.open = None;
+        // One that waits has another memory.
+        drop(self.waiting.take());
     }
 }
 

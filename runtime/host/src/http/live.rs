@@ -22,7 +22,7 @@ use super::request::is_value;
 use super::secrets::{Secret, Secrets};
 use super::template::disarm;
 use super::transport::{ExchangeError, Outgoing, Transport};
-use super::{HttpError, HttpResponse};
+use super::{HttpError, HttpResponse, masked};
 
 /// Most headers of an answer in bytes, names and values together.
 const MOST_HEADER_BYTES: usize = 64 << 10;
@@ -169,7 +169,7 @@ impl Live {
         };
         let url = outgoing.target.fill(value)?;
         if url.host_str() != Some(outgoing.target.host.as_str()) {
-            let shown = &outgoing.target.shown;
+            let shown = masked(&outgoing.target.shown);
             return Err(HttpError::Failed(format!(
                 "the secrets of {shown} lead to another host"
             )));
@@ -267,7 +267,7 @@ fn header(name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), HttpErr
 async fn read(
     mut answer: reqwest::Response,
     most: usize,
-    redactor: &Redactor,
+    redactor: &Arc<Redactor>,
 ) -> Result<HttpResponse, ExchangeError> {
     let too_large = || Err(ExchangeError::sent(HttpError::TooLarge));
     let headers = answer.headers();
@@ -309,10 +309,18 @@ async fn read(
         }
     }
     disarm(&mut body);
+    // Not on a thread that drives tasks: a large answer takes a while.
+    let redactor = Arc::clone(redactor);
+    let searched = tokio::task::spawn_blocking(move || redactor.bytes(body)).await;
+    let body = match searched {
+        Ok(Ok(body)) => body,
+        Ok(Err(reason)) => return Err(ExchangeError::sent(HttpError::Failed(reason.to_string()))),
+        Err(error) => return Err(ExchangeError::sent(HttpError::Failed(error.to_string()))),
+    };
     Ok(HttpResponse {
         status,
         headers,
-        body: redactor.bytes(body),
+        body,
     })
 }
 

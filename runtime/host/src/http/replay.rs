@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use yagura_core::names::near;
 
 use super::transport::{ExchangeError, Outgoing, Transport};
-use super::{HttpError, HttpRequest, HttpResponse};
+use super::{HttpError, HttpRequest, HttpResponse, masked};
 
-/// A request and what came of it: a line of a recording. Secrets are placeholders.
+/// A request and what came of it: a line of a recording. Secrets are placeholders, and what lets in whoever has a URL is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exchange {
@@ -145,10 +145,13 @@ impl Transport for Record {
 }
 
 /// Answers from a recording: requests are found by method, URL and body, in any order; several answers to one request come
-/// in the order of the recording, the last of them again and again. Nothing is sent and no secret is read.
+/// in the order of the recording, the last of them again and again. Nothing is sent and no secret is read. Parameters of URLs
+/// that let somebody in are not compared: a recording does not hold them.
 #[derive(Debug)]
 pub struct Replay {
     exchanges: Vec<Exchange>,
+    /// The request of each exchange, as it is compared.
+    asked: Vec<HttpRequest>,
     learns: bool,
     state: Mutex<State>,
 }
@@ -165,7 +168,12 @@ struct State {
 impl Replay {
     /// Takes exchanges, in order.
     pub fn new(exchanges: Vec<Exchange>) -> Self {
+        let asked = exchanges.iter().map(|exchange| HttpRequest {
+            method: exchange.method.clone(),
+            ..HttpRequest::compared(&exchange.url, &exchange.body.bytes())
+        });
         Self {
+            asked: asked.collect(),
             exchanges,
             learns: false,
             state: Mutex::default(),
@@ -220,22 +228,27 @@ impl Replay {
     /// Returns the exchanges whose answers were not given.
     pub fn unused(&self) -> Vec<Exchange> {
         let state = self.state();
-        let is_used = |place: usize, exchange: &Exchange| {
+        let is_used = |place: usize| {
             if state.learned.contains_key(&place) {
                 return true;
             }
-            let same = self.same_as(&exchange.method, &exchange.url, &exchange.body.bytes());
+            let asked = &self.asked[place];
+            let same = self.same_as(&asked.method, &asked.url, &asked.body);
             let nth = same.iter().position(|other| *other == place);
             let count = same.first().and_then(|first| state.used.get(first));
             nth < count.copied()
         };
         let all = self.exchanges.iter().enumerate();
-        all.filter(|(place, exchange)| !is_used(*place, exchange))
+        all.filter(|(place, _)| !is_used(*place))
             .map(|(_, exchange)| exchange.clone())
             .collect()
     }
 
     fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ExchangeError> {
+        let request = &HttpRequest {
+            method: request.method.clone(),
+            ..HttpRequest::compared(&request.url, &request.body)
+        };
         if let Some(place) = self.learn(request) {
             return self.exchanges[place].result();
         }
@@ -267,26 +280,21 @@ impl Replay {
     }
 
     fn same_as(&self, method: &str, url: &str, body: &[u8]) -> Vec<usize> {
-        let all = self.exchanges.iter().enumerate();
-        all.filter(|(_, exchange)| {
-            exchange.method == method && exchange.url == url && exchange.body.bytes() == body
-        })
-        .map(|(place, _)| place)
-        .collect()
+        let all = self.asked.iter().enumerate();
+        all.filter(|(_, asked)| asked.method == method && asked.url == url && asked.body == body)
+            .map(|(place, _)| place)
+            .collect()
     }
 
     /// Says what was asked for, and what is near it.
     fn message(&self, request: &HttpRequest) -> String {
         let asked = line(&request.method, &request.url, &request.body);
-        let with_url = self
-            .exchanges
-            .iter()
-            .filter(|exchange| exchange.url == request.url);
+        let with_url = self.asked.iter().filter(|asked| asked.url == request.url);
         let mut candidates: Vec<String> = with_url
-            .map(|exchange| line(&exchange.method, &exchange.url, &exchange.body.bytes()))
+            .map(|asked| line(&asked.method, &asked.url, &asked.body))
             .collect();
         if candidates.is_empty() {
-            let urls = self.exchanges.iter().map(|exchange| exchange.url.as_str());
+            let urls = self.asked.iter().map(|asked| asked.url.as_str());
             candidates = near(&request.url, urls)
                 .into_iter()
                 .map(str::to_owned)
@@ -325,8 +333,8 @@ impl Exchange {
     fn of(request: &HttpRequest, result: &Result<HttpResponse, ExchangeError>) -> Option<Self> {
         let mut exchange = Self {
             method: request.method.clone(),
-            url: request.url.clone(),
-            body: Bytes::of(&request.body),
+            url: masked(&request.url).into_owned(),
+            body: Bytes::of(&masked_bytes(&request.body)),
             status: ok(),
             headers: Vec::new(),
             answer: Bytes::Empty,
@@ -335,14 +343,17 @@ impl Exchange {
         match result {
             Ok(answer) => {
                 exchange.status = answer.status;
-                exchange.headers.clone_from(&answer.headers);
-                exchange.answer = Bytes::of(&answer.body);
+                let headers = answer.headers.iter();
+                let headers =
+                    headers.map(|(name, value)| (name.clone(), masked(value).into_owned()));
+                exchange.headers = headers.collect();
+                exchange.answer = Bytes::of(&masked_bytes(&answer.body));
             }
             Err(failed) => {
                 exchange.error = Some(match &failed.error {
                     HttpError::Timeout => RecordedError::Timeout,
                     HttpError::TooLarge => RecordedError::TooLarge,
-                    HttpError::Failed(reason) => RecordedError::Failed(reason.clone()),
+                    HttpError::Failed(reason) => RecordedError::Failed(masked(reason).into_owned()),
                     HttpError::Denied(_) | HttpError::Limited(_) => return None,
                 });
             }
@@ -390,6 +401,25 @@ impl Bytes {
 
     fn is_empty(&self) -> bool {
         *self == Self::Empty
+    }
+}
+
+/// Returns bytes as they are recorded: text is masked.
+fn masked_bytes(bytes: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => masked(text).into_owned().into_bytes(),
+        Err(_) => bytes.to_vec(),
+    }
+}
+
+impl HttpRequest {
+    /// Returns a request with what a recording holds of URL and body.
+    fn compared(url: &str, body: &[u8]) -> Self {
+        Self {
+            url: masked(url).into_owned(),
+            body: masked_bytes(body),
+            ..Self::default()
+        }
     }
 }
 
@@ -475,6 +505,35 @@ mod tests {
         let near = message(HttpRequest::get("https://x/e"));
         assert!(near.contains("it has https://x/a"), "{near}");
         assert_eq!(replay.unmatched().len(), 2);
+    }
+
+    #[test]
+    fn what_lets_in_whoever_has_a_url_is_not_recorded() {
+        let url = "https://x/f?sv=1&sig=aBc%2F";
+        let answer = HttpResponse {
+            status: 302,
+            headers: vec![("location".to_owned(), "/g?token=t0k&a=1".to_owned())],
+            body: br#"{"next":"https://x/h?X-Amz-Signature=00ff"}"#.to_vec(),
+        };
+        let body = "see https://x/?access_token=t0k";
+        let exchange = Exchange::of(&post(url, body), &Ok(answer)).unwrap();
+        let line = serde_json::to_string(&exchange).unwrap();
+        for secret in ["aBc", "t0k", "00ff"] {
+            assert!(!line.contains(secret), "{line}");
+        }
+        // It is found again, by the URL that a plugin makes anew too.
+        let replay = Replay::new(vec![exchange]);
+        for url in [url, "https://x/f?sv=1&sig=other"] {
+            assert_eq!(replay.answer(&post(url, body)).unwrap().status, 302);
+        }
+        let message = replay
+            .answer(&post("https://x/f?sv=2&sig=aBc", body))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            !message.contains("aBc") && !message.contains("t0k"),
+            "{message}"
+        );
     }
 
     #[test]

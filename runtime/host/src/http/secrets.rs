@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use yagura_core::names::did_you_mean;
 use zeroize::Zeroizing;
 
-use super::redact::Redactor;
+use super::redact::{LEAST_COUNTING, Redactor, is_passed_over};
 
 /// How long a secret is used before it is read again.
 const KEPT: Duration = Duration::from_secs(300);
@@ -21,8 +21,11 @@ const REFUSED: Duration = Duration::from_secs(10);
 /// How long a command may take.
 const COMMAND: Duration = Duration::from_secs(10);
 
-/// Shortest and longest secret, in bytes. A shorter one could not be told from ordinary text in an answer.
-const SIZES: std::ops::RangeInclusive<usize> = 6..=65_536;
+/// Longest secret, in bytes.
+const LONGEST: usize = 65_536;
+
+/// Why an environment variable gives no secret.
+const NOT_SET: &str = "it is not set";
 
 /// How many values of one secret are looked for in answers: the last, and those before it.
 const REMEMBERED: usize = 3;
@@ -132,10 +135,7 @@ impl Secrets {
     /// [`SecretError`]
     pub async fn get(&self, name: &str) -> Result<Secret, SecretError> {
         let Some(source) = self.sources.get(name) else {
-            return Err(SecretError::Unknown {
-                name: name.to_owned(),
-                known: self.sources.keys().cloned().collect(),
-            });
+            return Err(self.unknown(name));
         };
         if let Some(secret) = self.fresh(name) {
             return Ok(secret);
@@ -167,6 +167,34 @@ impl Secrets {
                     None => Err(error),
                 }
             }
+        }
+    }
+
+    /// Says why a secret cannot be had from its source now, if it cannot. A command is not run for that.
+    pub fn problem(&self, name: &str) -> Option<SecretError> {
+        let Some(source) = self.sources.get(name) else {
+            return Some(self.unknown(name));
+        };
+        let value = match source {
+            SecretSource::Env(variable) => match std::env::var_os(variable) {
+                Some(value) => Ok(value.into_encoded_bytes()),
+                None => Err(NOT_SET.to_owned()),
+            },
+            SecretSource::File(path) => std::fs::read(path).map_err(|error| error.to_string()),
+            SecretSource::Command(_) => return None,
+        };
+        let reason = value.map(Zeroizing::new).and_then(checked).err()?;
+        Some(SecretError::Read {
+            name: name.to_owned(),
+            from: source.clone(),
+            reason,
+        })
+    }
+
+    fn unknown(&self, name: &str) -> SecretError {
+        SecretError::Unknown {
+            name: name.to_owned(),
+            known: self.sources.keys().cloned().collect(),
         }
     }
 
@@ -239,7 +267,7 @@ async fn read(source: &SecretSource) -> Result<Zeroizing<Vec<u8>>, String> {
     match source {
         SecretSource::Env(name) => match std::env::var_os(name) {
             Some(value) => Ok(Zeroizing::new(value.into_encoded_bytes())),
-            None => Err("it is not set".to_owned()),
+            None => Err(NOT_SET.to_owned()),
         },
         SecretSource::File(path) => match tokio::fs::read(path).await {
             Ok(bytes) => Ok(Zeroizing::new(bytes)),
@@ -276,14 +304,24 @@ fn checked(mut value: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, String> 
             value.pop();
         }
     }
-    match value.len() {
-        size if SIZES.contains(&size) => Ok(value),
-        size => Err(format!(
-            "it has {size} bytes, and a secret has {} to {}",
-            SIZES.start(),
-            SIZES.end()
-        )),
+    match wrong_size(&value) {
+        None => Ok(value),
+        Some(reason) => Err(reason),
     }
+}
+
+/// Says why a value cannot be a secret, if it cannot: it could not be told from ordinary text in an answer, or is too long to be
+/// looked for.
+fn wrong_size(value: &[u8]) -> Option<String> {
+    let size = value.len();
+    let counting = value.iter().filter(|byte| !is_passed_over(**byte)).count();
+    if counting < LEAST_COUNTING {
+        return Some(format!(
+            "it has {size} bytes, and {counting} that are not white space, `=` or `+`; a secret must have at least {LEAST_COUNTING} of \
+             these, so that it can be found in answers: use a longer one"
+        ));
+    }
+    (size > LONGEST).then(|| format!("it has {size} bytes, and a secret has at most {LONGEST}"))
 }
 
 #[cfg(test)]
@@ -328,6 +366,10 @@ mod tests {
                 "the command `sh`: it ended with exit status: 3",
             ),
             (command("echo four"), "it has 4 bytes"),
+            (
+                command("echo 'a = b + c '"),
+                "and 3 that are not white space",
+            ),
             (SecretSource::Command(Vec::new()), "names no program"),
         ] {
             let error = of(source).get("TOKEN").await.unwrap_err().to_string();
@@ -339,6 +381,20 @@ mod tests {
         }
         let error = of(command("")).get("TOKE").await.unwrap_err().to_string();
         assert!(error.ends_with("did you mean `TOKEN`?"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_would_fail_is_told_before_it_is_needed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "short\n").unwrap();
+        let problem = |source| of(source).problem("TOKEN").map(|error| error.to_string());
+        let short = problem(SecretSource::File(file.path().to_owned())).unwrap();
+        assert!(short.contains("it has 5 bytes"), "{short}");
+        assert!(!short.contains("short"), "{short}");
+        assert!(problem(SecretSource::Env("YAGURA_NO_SUCH".to_owned())).is_some());
+        assert_eq!(problem(SecretSource::Env("PATH".to_owned())), None);
+        assert_eq!(problem(command("exit 1")), None);
+        assert!(of(command("")).problem("OTHER").is_some());
     }
 
     #[tokio::test]

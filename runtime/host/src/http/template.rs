@@ -7,7 +7,7 @@ use url::Url;
 use yagura_core::capability::{Scheme, is_name};
 use zeroize::Zeroizing;
 
-use super::HttpError;
+use super::{HttpError, masked};
 
 /// What begins a placeholder.
 const SECRET: &[u8] = b"{{secret:";
@@ -300,6 +300,7 @@ impl Marks {
 }
 
 fn wrong_url(text: &str, reason: &str) -> HttpError {
+    let text = masked(text);
     let end = text.floor_char_boundary(200);
     HttpError::Denied(format!("`{}` cannot be called: {reason}", &text[..end]))
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use yagura_core::alert::hex;
@@ -98,6 +100,77 @@ fn secrets_are_filled_in_and_answers_are_without_them() {
     assert_eq!((call.error, call.cached), (None, false));
     assert_eq!(call.response_bytes, body.len() as u64);
     assert!(!rig.outcome.uncertain);
+}
+
+#[test]
+fn an_answer_that_hides_a_secret_does_not_reach_the_plugin() {
+    let server = Server::start(|seen| {
+        let token = seen.header("a").as_bytes();
+        let shown = String::from_utf8_lossy(token).into_owned();
+        let text = format!("{{\"token\": \"{shown}\"}}");
+        let gzip = |bytes: &[u8]| {
+            let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+            packed.write_all(bytes).unwrap();
+            packed.finish().unwrap()
+        };
+        let body = match &*seen.path {
+            "/upper" => text.to_uppercase().into_bytes(),
+            "/cut" => format!("begins with {}…", &shown[..13]).into_bytes(),
+            "/mime" => STANDARD
+                .encode(&text)
+                .as_bytes()
+                .chunks(30)
+                .collect::<Vec<_>>()
+                .join(&b"\r\n"[..]),
+            "/entities" => shown
+                .chars()
+                .map(|c| format!("&#{};", u32::from(c)))
+                .collect::<String>()
+                .into_bytes(),
+            "/gzip" => gzip(text.as_bytes()),
+            "/gzip64" => STANDARD.encode(gzip(text.as_bytes())).into_bytes(),
+            "/bomb" => gzip(&vec![0; 32 << 20]),
+            _ => b"nothing of it".to_vec(),
+        };
+        answer(200, body)
+    });
+    let mut rig = Rig::on_loopback();
+    let caller = caller(&grant(&server.url()));
+    let mut get = |path: &str| {
+        let mut request = HttpRequest::get(&format!("{}{path}", server.url()));
+        request.headers = vec![("A".to_owned(), "{{secret:TOKEN}}".to_owned())];
+        rig.send(&caller, request)
+    };
+    for path in ["/upper", "/cut", "/mime", "/entities", "/gzip", "/gzip64"] {
+        let body = String::from_utf8(get(path).unwrap().body).unwrap();
+        assert!(body.contains("{{secret:TOKEN}}"), "{path}: {body}");
+    }
+    assert_eq!(get("/none").unwrap().body, b"nothing of it");
+    let reason = failed(get("/bomb"));
+    assert!(
+        reason.contains("too large to be searched for secrets"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn what_lets_in_whoever_has_a_url_is_not_recorded() {
+    let server = Server::start(|seen| match seen.path.starts_with("/first") {
+        true => answer_with(302, "location", "/second?sig=aBcD1234&n=1"),
+        false => answer(200, "here"),
+    });
+    let mut rig = Rig::on_loopback();
+    let url = format!("{}/first?access_token=t0k3n", server.url());
+    let answer = rig.get(&caller(&grant(&server.url())), &url).unwrap();
+    assert_eq!(answer.body, b"here");
+    let seen: Vec<String> = server.seen().into_iter().map(|seen| seen.path).collect();
+    assert_eq!(
+        seen,
+        ["/first?access_token=t0k3n", "/second?sig=aBcD1234&n=1"]
+    );
+    let urls: Vec<String> = rig.calls.all().into_iter().map(|call| call.url).collect();
+    let shown = ["/first?access_token=***", "/second?sig=***&n=1"];
+    assert_eq!(urls, shown.map(|path| format!("{}{path}", server.url())));
 }
 
 #[test]

@@ -123,16 +123,34 @@ pub fn upgrade(pack: &str, before: &Asks, now: &Asks, grant: &Grant) -> Vec<Held
             remedy,
         })
     });
+    let asked = |plugin: &str| now.0.get(plugin).map(|asks| &asks.limits);
+    // What is usual, for one that asks for more than that.
+    let usual = |change: &LimitChange| {
+        let over = limit_changes("", &Limits::default(), asked(&change.plugin)?);
+        let mut over = over.into_iter().filter(|over| over.is_more);
+        over.find(|over| over.limit == change.limit)
+    };
     // One that the operator bounds has an answer.
     let is_open = |limit: &LimitChange| limit.is_more && !grant.limits.names(limit.limit);
     let limits = changes.limits.into_iter().filter(is_open);
     let limits = limits.map(|change| Held {
+        remedy: match usual(&change) {
+            None => accept.clone(),
+            Some(over) => format!(
+                "write `limits.{} = {}` under `[pack.{pack}]` in the grants file, or {accept} to load it with {}",
+                change.limit,
+                match change.limit {
+                    "time" => format!("{:?}", change.now),
+                    _ => change.now.clone(),
+                },
+                over.before
+            ),
+        },
         what: format!(
             "have `limits.{} = {}`, which was {}",
             change.limit, change.now, change.before
         ),
         plugin: change.plugin,
-        remedy: accept.clone(),
     });
     added.chain(limits).collect()
 }

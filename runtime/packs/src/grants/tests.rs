@@ -105,12 +105,20 @@ fn higher_limits_and_new_plugins_are_told() {
             ""
         ),
         [
-            "`e.wasm` now asks to have `limits.time = 1m`, which was 10s: accept it with `yagura grants --config FILE --accept demo`"
+            "`e.wasm` now asks to have `limits.time = 1m`, which was 10s: write `limits.time = \"1m\"` under `[pack.demo]` in the grants \
+             file, or accept it with `yagura grants --config FILE --accept demo` to load it with 10s"
         ]
     );
     assert_eq!(
         held(&limits("time = \"60s\""), &limits("time = \"1m\""), ""),
         [""; 0]
+    );
+    // What is no more than usual only changes.
+    assert_eq!(
+        held(&limits("memory_mib = 64"), &limits("memory_mib = 128"), ""),
+        [
+            "`e.wasm` now asks to have `limits.memory_mib = 128`, which was 64: accept it with `yagura grants --config FILE --accept demo`"
+        ]
     );
     // Whoever bounds it has answered.
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,8 +17,8 @@ use yagura_core::report::{Attribute, Enriched, Opinion, Report, ReportAlert};
 use yagura_core::{Grant, Grants, Pack};
 use yagura_host::http::{self, CallOutcome, HttpPolicy, PluginId};
 use yagura_host::{
-    CallError, Enricher, EnricherPlugin, Host, Notifier, NotifierPlugin, PluginError, Reach,
-    Reviewer, ReviewerPlugin, Services,
+    CallError, Enricher, EnricherPlugin, Host, InstancePool, Notifier, NotifierPlugin, PluginError,
+    PluginInstance, Reach, Reviewer, ReviewerPlugin, Services,
 };
 
 use crate::exit::RuleFault;
@@ -52,6 +52,7 @@ impl Shelf<'_> {
             &found.manifest.limits,
         )?;
         let pool = Pool::open(Opener {
+            idle: plugin.instance_pool(),
             name: name.to_owned(),
             open: move |config: &str, reach: &Reach| NotifierPlugin::open(&plugin, config, reach),
             config: found.config,
@@ -75,6 +76,7 @@ impl Shelf<'_> {
             &found.manifest.limits,
         )?;
         let pool = Pool::open(Opener {
+            idle: plugin.instance_pool(),
             name: enrichment.plugin.clone(),
             open: move |config: &str, reach: &Reach| EnricherPlugin::open(&plugin, config, reach),
             config: found.config,
@@ -92,6 +94,7 @@ impl Shelf<'_> {
             &found.manifest.limits,
         )?;
         let pool = Pool::open(Opener {
+            idle: plugin.instance_pool(),
             name: name.to_owned(),
             open: move |config: &str, reach: &Reach| ReviewerPlugin::open(&plugin, config, reach),
             config: found.config,
@@ -210,26 +213,27 @@ fn http_policy(enrichment: &Enrichment) -> Result<HttpPolicy> {
 }
 
 /// What opens instances of a plugin.
-struct Opener<F> {
+struct Opener<F, I: PluginInstance> {
     name: String,
     open: F,
     config: String,
     reach: Reach,
+    idle: InstancePool<I>,
 }
 
 type Open<I> = dyn Fn(&str, &Reach) -> Result<I, CallError> + Send + Sync;
 
 /// Open instances of a plugin: one for each call at a time, kept for the next.
-struct Pool<I> {
+struct Pool<I: PluginInstance> {
     name: String,
     open: Box<Open<I>>,
     config: String,
     reach: Reach,
-    idle: Mutex<Vec<I>>,
+    idle: InstancePool<I>,
 }
 
-impl<I: Send + 'static> Pool<I> {
-    fn open<F>(opener: Opener<F>) -> Result<Arc<Self>>
+impl<I: PluginInstance> Pool<I> {
+    fn open<F>(opener: Opener<F, I>) -> Result<Arc<Self>>
     where
         F: Fn(&str, &Reach) -> Result<I, CallError> + Send + Sync + 'static,
     {
@@ -239,12 +243,13 @@ impl<I: Send + 'static> Pool<I> {
                 opener.name
             )
         })?;
+        opener.idle.give_back(first);
         Ok(Arc::new(Self {
             name: opener.name,
             open: Box::new(opener.open),
             config: opener.config,
             reach: opener.reach,
-            idle: Mutex::new(vec![first]),
+            idle: opener.idle,
         }))
     }
 
@@ -255,15 +260,14 @@ impl<I: Send + 'static> Pool<I> {
     ) -> BoxFuture<'static, Result<T, Failure>> {
         let pool = Arc::clone(self);
         let called = tokio::task::spawn_blocking(move || {
-            let idle = pool.idle().pop();
-            let mut instance = match idle {
+            let mut instance = match pool.idle.take() {
                 Some(instance) => instance,
                 None => (pool.open)(&pool.config, &pool.reach)
                     .map_err(|error| failure(&pool.name, &error, CallOutcome::default()))?,
             };
             let (answer, outcome, is_spent) = call(&mut instance);
             if !is_spent {
-                pool.idle().push(instance);
+                pool.idle.give_back(instance);
             }
             answer.map_err(|error| failure(&pool.name, &error, outcome))
         });
@@ -277,10 +281,6 @@ impl<I: Send + 'static> Pool<I> {
             })
         }
         .boxed()
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<I>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -37,8 +37,13 @@ pub(super) fn secrets(config: &Config) -> Result<Secrets> {
     Ok(Secrets::new(sources))
 }
 
-/// Says why a secret of the configuration would not be there when it is needed; a command is not run for that.
-pub(super) fn secret_problem(config: &Config, name: &str) -> Option<String> {
+/// Says why a secret of the configuration could not be used when it is needed: it is not there, or is too short. A command is not run
+/// for that.
+pub(super) fn secret_problem(
+    config: &Config,
+    secrets: Option<&Secrets>,
+    name: &str,
+) -> Option<String> {
     let Some(settings) = config.secret.get(name) else {
         return Some(format!(
             "the secret `{name}` is not in the configuration: write [secret.{name}] with `env`, `file` or `command`"
@@ -59,7 +64,8 @@ pub(super) fn secret_problem(config: &Config, name: &str) -> Option<String> {
             file.display()
         ));
     }
-    None
+    let problem = secrets?.problem(name)?;
+    Some(problem.to_string())
 }
 
 /// Finds nothing: for plugins that are only opened.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use yagura_core::Grant;
 use yagura_core::names::did_you_mean;
+use yagura_core::{Grant, Grants};
 use yagura_packs::grants::{Answer, Ask, Asked, Asks, Changes, Comparison, Kind, upgrade};
 use yagura_packs::{Gate, GateError, VerifiedPack};
 
@@ -191,7 +191,7 @@ fn admit(pack: &VerifiedPack, operator: &Operator) -> Result<yagura_packs::Opene
 fn view(pack: &VerifiedPack, operator: &Operator, config: &Config) -> View {
     let name = pack.name();
     let version = pack.pack().pack.version.clone();
-    let grant = operator.grants.pack.get(name).cloned().unwrap_or_default();
+    let grant = operator.grants.of(name);
     let asks = Asks::of(pack.pack());
     let Comparison { asked, unasked } = asks.compare(name, &grant);
     let seen = operator.installed.pack.get(name);
@@ -221,22 +221,30 @@ fn view(pack: &VerifiedPack, operator: &Operator, config: &Config) -> View {
             .map(|asked| asked_view(asked, &grant, config))
             .collect(),
         unasked: unasked.iter().map(ToString::to_string).collect(),
-        limits: limits(pack, &grant),
+        limits: limits(pack, &operator.grants),
         files: operator.files_changed(pack),
         changes: changes.lines().map(|line| line.trim().to_owned()).collect(),
         problems,
     }
 }
 
-/// Says which limits of the manifest the grants bound.
-fn limits(pack: &VerifiedPack, grant: &Grant) -> Vec<String> {
+/// Says which limits of the manifest the grants bound, or the usual ones where they say nothing.
+fn limits(pack: &VerifiedPack, grants: &Grants) -> Vec<String> {
     let mut bound = pack.pack().clone();
-    bound.bound(&grant.limits);
+    bound.bound(&grants.most_limits(pack.name()));
+    let granted = grants.of(pack.name()).limits;
     let less = Changes::between(&Asks::of(pack.pack()), &Asks::of(&bound));
     let lines = less.limits.into_iter().map(|limit| {
         format!(
-            "{} has limits.{} = {} by the grants, and asks for {}",
-            limit.plugin, limit.limit, limit.now, limit.before
+            "{} has limits.{} = {}{}, and asks for {}",
+            limit.plugin,
+            limit.limit,
+            limit.now,
+            match granted.names(limit.limit) {
+                true => " by the grants",
+                false => ", as usual",
+            },
+            limit.before
         )
     });
     lines.collect()

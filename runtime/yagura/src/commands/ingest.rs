@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use yagura_core::pack::without_controls;
+use yagura_core::shown::without_controls;
 use yagura_core::{FieldPath, Timestamp};
 use yagura_lake::ingest::{self, IngestOptions, IngestReport, SHOWN, ingest};
 use yagura_lake::{Location, TimeBounds};

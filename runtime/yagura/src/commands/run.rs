@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use tempfile::TempDir;
-use yagura_core::{TimeRange, Timestamp};
+use yagura_core::{Grants, TimeRange, Timestamp};
 use yagura_correlate::{Counters, Places};
 use yagura_engine::report::{Cause, Progress, SetAside};
 use yagura_engine::run::TableOutcome;
@@ -22,7 +22,7 @@ use super::block_on;
 use crate::config::{Config, LakeSettings, TableSettings};
 use crate::exit::{INPUT, RULE};
 use crate::operator::{self, Operator};
-use crate::output::{self, Format, Shown, count, number};
+use crate::output::{self, Format, Shown, count, number, printable};
 use crate::{packs, progress};
 
 /// Run rules over tables once and print the alerts.
@@ -162,13 +162,21 @@ impl Job {
 
     async fn run(self) -> Result<u8> {
         let start = Instant::now();
+        let grants = match &self.config.grants {
+            Some(file) => operator::grants(Some(file))?,
+            // Nobody bounds what whoever runs it may use.
+            None => Grants::without_bounds(),
+        };
         let loaded = packs::load(
             &self.config.packs,
             &self.config.sigma,
             &self.config.field_maps,
-            &operator::grants(self.config.grants.as_deref())?,
+            &grants,
             Meter::Off,
         )?;
+        for line in &loaded.not_granted {
+            writeln!(io::stderr(), "warning: {}", printable(line))?;
+        }
         operator::needs(loaded.packs.iter())?;
         let tables = self.config.tables().await?;
         let mut places = loaded.places;

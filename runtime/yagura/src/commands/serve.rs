@@ -75,6 +75,9 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         &config.field_maps,
         &operator.grants,
     )?;
+    for line in &loaded.not_granted {
+        writeln!(err, "warning: {line}")?;
+    }
     let mut places = loaded.places;
     if let Some(file) = &config.geoip {
         let read = Places::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;

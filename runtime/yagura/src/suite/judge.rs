@@ -66,7 +66,7 @@ impl Suite {
             &[dir.to_owned()],
             &[],
             field_maps,
-            &Grants::default(),
+            &Grants::without_bounds(),
             Meter::Fuel,
         )?;
         if let Some(problem) = loaded.sigma.load.problems.first() {

@@ -78,17 +78,24 @@ impl Check {
     pub(super) fn admitted(&mut self, config: &Config) -> Result<()> {
         let operator = Operator::read(config)?;
         for path in &config.packs {
-            if let Err(error) = operator.open(path, false) {
-                self.found.push(Remarked {
+            let (level, messages) = match operator.open(path, false) {
+                Ok(opened) => {
+                    let granted = operator.grants.of(opened.pack.name()).limits;
+                    let messages = packs::not_granted(&granted, opened.pack.pack());
+                    (Level::Warning, messages)
+                }
+                Err(error) => (Level::Error, vec![error.to_string()]),
+            };
+            self.found
+                .extend(messages.into_iter().map(|message| Remarked {
                     file: path.clone(),
                     line: None,
-                    level: Level::Error,
+                    level,
                     check: "packs",
                     rule: None,
                     key: None,
-                    message: error.to_string(),
-                });
-            }
+                    message,
+                }));
         }
         Ok(())
     }
