@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::expr::{InList, Like, ScalarFunction};
-use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
+use datafusion::logical_expr::expr::{Case, InList, Like, ScalarFunction};
+use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator, try_cast};
 use yagura_core::FieldPath;
-use yagura_rules::Predicate;
+use yagura_core::columns::{OWN_COLUMNS, UNMAPPED_COLUMN};
 use yagura_rules::predicate::{Number, NumberOp, OtherExpr, Reading, Test, TextOp};
+use yagura_rules::resolve::has_overflowed;
+use yagura_rules::{Predicate, Resolved};
 
 use crate::condition::{
     Class, Physical, fold, fold_char, literal_number, literal_text, number_of_type, pattern_parts,
@@ -293,13 +296,52 @@ impl Translate<'_> {
         }
     }
 
+    /// Returns `expr` so that it reads a key of an event from `unmapped` where its column is empty: a key that got its column late
+    /// is there in the events before.
+    fn also_unmapped(&self, expr: &Expr) -> Result<Expr, DataFusionError> {
+        let unmapped = self.scan.index_of(UNMAPPED_COLUMN).ok();
+        let Some(unmapped) = unmapped.filter(|_| has_overflowed(self.scan)) else {
+            return Ok(expr.clone());
+        };
+        let read = |expr: Expr| {
+            let Expr::Column(column) = &expr else {
+                return Ok(Transformed::no(expr));
+            };
+            let path = FieldPath::new(vec![column.name.clone()]);
+            let (Some(path), false) = (path, OWN_COLUMNS.contains(&column.name.as_str())) else {
+                return Ok(Transformed::no(expr));
+            };
+            let data_type = match self.scan.field_with_name(&column.name)?.data_type() {
+                DataType::Dictionary(_, value) => value.as_ref().clone(),
+                other => other.clone(),
+            };
+            let place = Resolved {
+                column: unmapped,
+                fields: Vec::new(),
+                json: path.segments().to_vec(),
+                data_type: DataType::Utf8,
+            };
+            let elsewhere = EventPath::below(UNMAPPED_COLUMN, place, &path);
+            let is_there = expr.clone().is_not_null();
+            let either = Expr::Case(Case::new(
+                None,
+                vec![(Box::new(is_there), Box::new(expr))],
+                Some(Box::new(try_cast(elsewhere, data_type))),
+            ));
+            // What was put in is not to be looked into.
+            Ok(Transformed::new(either, true, TreeNodeRecursion::Jump))
+        };
+        Ok(expr.clone().transform_down(read)?.data)
+    }
+
     fn other(&self, expr: &Expr, wanted: bool) -> Result<Predicate, DataFusionError> {
         let expr = if wanted {
             expr.clone()
         } else {
             Expr::Not(Box::new(expr.clone()))
         };
-        let mut columns: Vec<String> = expr
+        let read = self.also_unmapped(&expr)?;
+        let mut columns: Vec<String> = read
             .column_refs()
             .into_iter()
             .map(|column| column.name.clone())
@@ -319,8 +361,8 @@ impl Translate<'_> {
             })
             .collect::<Result<Vec<_>, ArrowError>>()?;
         let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let judge = physical(self.state, expr.clone(), Arc::clone(&schema))?;
-        let key = format!("{expr:?}");
+        let judge = physical(self.state, read.clone(), Arc::clone(&schema))?;
+        let key = format!("{read:?}");
         Ok(Predicate::Other(OtherExpr {
             text: expr.human_display().to_string(),
             key,

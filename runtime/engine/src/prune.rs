@@ -8,8 +8,9 @@ use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ident, lit};
 use datafusion::physical_expr::PhysicalExpr;
+use yagura_core::columns::UNMAPPED_COLUMN;
 use yagura_rules::predicate::{Atom, NumberOp, Reading, Test, TextOp};
-use yagura_rules::resolve::places;
+use yagura_rules::resolve::{has_overflowed, places};
 use yagura_rules::{Predicate, Resolved};
 
 use crate::condition::comparisons;
@@ -60,6 +61,10 @@ fn elsewhere(
         .map(|column| column.name.as_str())
         .collect();
     let mut found = BTreeSet::new();
+    // A key that got its column late is there in events before, and expressions read it there too.
+    if has_overflowed(scan) && scan.index_of(UNMAPPED_COLUMN).is_ok() {
+        found.insert(UNMAPPED_COLUMN.to_owned());
+    }
     for (predicate, _) in rules {
         predicate.atoms(&mut |atom| {
             let fields = std::iter::once(&atom.field).chain(&atom.others);

@@ -13,6 +13,7 @@ pub mod guard;
 mod hash;
 pub mod ingest;
 mod lock;
+pub mod names;
 pub mod rows;
 mod schema;
 pub mod store;

@@ -11,6 +11,7 @@ use datafusion::parquet::file::metadata::PageIndexPolicy;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use yagura_core::TimeRange;
+use yagura_core::columns::{KEYS_WITHOUT_COLUMN, UNMAPPED_COLUMN};
 
 pub use crate::definition::OnNullTime as OnProblem;
 use crate::definition::TableDefinition;
@@ -527,7 +528,15 @@ fn read_schema(stored: &Schema, partitions: &[String]) -> SchemaRef {
         .fields()
         .iter()
         .filter(|field| !partitions.contains(field.name()))
-        .map(|field| Field::new(field.name(), read_type(field.data_type()), true))
+        .map(|field| {
+            let read = Field::new(field.name(), read_type(field.data_type()), true);
+            // That keys of events are in `unmapped` is what rules must know of it.
+            let mark = field.metadata().get_key_value(KEYS_WITHOUT_COLUMN);
+            match mark.filter(|_| field.name() == UNMAPPED_COLUMN) {
+                Some((key, value)) => read.with_metadata([(key.clone(), value.clone())].into()),
+                None => read,
+            }
+        })
         .collect();
     Arc::new(Schema::new(fields))
 }
