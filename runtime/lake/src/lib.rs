@@ -12,6 +12,7 @@ mod event_time;
 pub mod guard;
 mod hash;
 pub mod ingest;
+mod list;
 mod lock;
 pub mod names;
 pub mod rows;

@@ -424,6 +424,48 @@ fn one_event_ahead_of_the_clock_makes_no_honest_one_late() {
 }
 
 #[test]
+fn a_stray_folder_and_odd_names_are_named_and_keep_no_service_from_its_table() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let mut place = Place::new("", "");
+    place.ingest(1, "a", 1, "");
+    place.serve();
+    place.until_told(&["bad a"]);
+    // A copy in a folder that is named as a column of the table, one deeper, and names that no object can have.
+    let object = place.parquet().remove(0);
+    let day = object.parent().unwrap().to_owned();
+    for folder in ["user=copy", "backup"] {
+        fs::create_dir(day.join(folder)).unwrap();
+        fs::copy(&object, day.join(folder).join("x.parquet")).unwrap();
+    }
+    for name in [
+        b"tab\there.parquet".as_slice(),
+        b"line\nend.parquet",
+        b"\xff.parquet",
+    ] {
+        fs::copy(&object, day.join(OsStr::from_bytes(name))).unwrap();
+    }
+    place.ingest(2, "b", 1, "");
+    place.until_told(&["bad a", "bad b"]);
+    let said = [
+        "user=copy is a stray folder: 1 object in it is",
+        "backup is a stray folder",
+        "tab\\there.parquet is left out",
+        "line\\nend.parquet",
+        "\\xff.parquet",
+    ];
+    let are_named = |place: &Place| said.iter().all(|text| place.log().contains(text));
+    place.until("they are not named", || are_named(&place));
+    place.stop();
+    fs::remove_file(place.files.path("serve.log")).unwrap();
+    place.serve();
+    place.ingest(3, "c", 1, "");
+    place.until_told(&["bad a", "bad b", "bad c"]);
+    place.until("they are not named", || are_named(&place));
+    assert_eq!(place.ids_told(), place.ids_of_run());
+}
+
+#[test]
 fn events_of_odd_days_share_an_object_and_are_seen_by_every_command() {
     let mut place = Place::new("", "");
     let event = |time: &str, user: &str| {
