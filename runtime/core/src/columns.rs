@@ -14,3 +14,6 @@ pub const OWN_COLUMNS: [&str; 4] = [TIME_COLUMN, PARTITION_COLUMN, UNMAPPED_COLU
 
 /// Columns that a table learns from its events, at most; further keys are in `unmapped`.
 pub const MAX_COLUMNS: usize = 1_000;
+
+/// Key in the metadata of the field [`UNMAPPED_COLUMN`] of a table whose events have keys that got no column.
+pub const KEYS_WITHOUT_COLUMN: &str = "yagura.keys_without_column";

@@ -9,6 +9,7 @@ use object_store::{
     Error as StoreError, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion,
 };
 use serde::{Deserialize, Serialize};
+use yagura_core::columns::KEYS_WITHOUT_COLUMN;
 use yagura_core::{FieldPath, Timestamp};
 
 use crate::lock::TableLock;
@@ -29,6 +30,9 @@ pub const UNMAPPED_COLUMN: &str = "unmapped";
 pub const RAW_COLUMN: &str = "raw";
 /// The column that a table is partitioned by: the UTC day of the event.
 pub const PARTITION_COLUMN: &str = "date";
+/// The partition of events whose days have no object of their own, because they are out of range or few: see `docs/operating.md`. It is
+/// no day, so that no time range leaves it out.
+pub const OTHER_DAYS: &str = "other";
 /// Names that an event's own keys do not get a column under.
 pub const RESERVED_COLUMNS: [&str; 4] =
     [TIME_COLUMN, UNMAPPED_COLUMN, RAW_COLUMN, PARTITION_COLUMN];
@@ -66,6 +70,9 @@ pub struct TableDefinition {
     pub lateness: String,
     /// What a reader does with events without time.
     pub on_null_time: OnNullTime,
+    /// Whether events have keys that got no column, because there was no room: these are in `unmapped`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_keys_without_column: bool,
     /// The columns besides `event_time`, `unmapped` and `raw`, in the order of the files.
     pub columns: Vec<ColumnDefinition>,
 }
@@ -234,6 +241,7 @@ impl TableDefinition {
             },
             lateness: "15m".to_owned(),
             on_null_time: OnNullTime::Fail,
+            has_keys_without_column: false,
             columns: Vec::new(),
         }
     }
@@ -247,7 +255,12 @@ impl TableDefinition {
         for column in &self.columns {
             fields.push(Field::new(&column.name, column.kind.data_type(), true));
         }
-        fields.push(Field::new(UNMAPPED_COLUMN, DataType::Utf8, true));
+        let mut unmapped = Field::new(UNMAPPED_COLUMN, DataType::Utf8, true);
+        if self.has_keys_without_column {
+            let mark = (KEYS_WITHOUT_COLUMN.to_owned(), "true".to_owned());
+            unmapped = unmapped.with_metadata([mark].into());
+        }
+        fields.push(unmapped);
         fields.push(Field::new(RAW_COLUMN, DataType::Utf8, false));
         Arc::new(Schema::new(fields))
     }
@@ -267,6 +280,10 @@ impl TableDefinition {
         }
         if self.on_null_time == OnNullTime::Fail && other.on_null_time == OnNullTime::Skip {
             self.on_null_time = OnNullTime::Skip;
+            changed = true;
+        }
+        if other.has_keys_without_column && !self.has_keys_without_column {
+            self.has_keys_without_column = true;
             changed = true;
         }
         if self.time_paths != other.time_paths && !other.time_paths.is_empty() {

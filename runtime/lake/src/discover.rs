@@ -1,16 +1,18 @@
 //! Which objects below a table's location hold its events, which are something else, and which of them are new.
 //!
 //! ```text
-//! listed ─▶ hidden? ─▶ another format's table? ─▶ Parquet by name? ─▶ has bytes? ─▶ data
-//!             no event     the table is refused      counted, named     counted
+//! listed ─▶ hidden? ─▶ another format's table? ─▶ Parquet by name? ─▶ has bytes? ─▶ in its place? ─▶ data
+//!             no event     the table is refused      counted, named     counted       named
 //! ```
 
 use chrono::NaiveDate;
 use futures::TryStreamExt;
-use object_store::ObjectMeta;
 use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
 
 use crate::Location;
+use crate::definition::PARTITION_COLUMN;
+use crate::list::{Found, is_of_a_name, list_all};
 use crate::table::{DataFile, Table, TableError};
 
 /// Objects of one kind that a listing passed over.
@@ -36,6 +38,10 @@ pub struct PassedOver {
     pub empty: Passed,
     /// Objects whose names do not end in `.parquet`.
     pub other: Passed,
+    /// Objects in folders in which the table has none: copies, other tables, other partitions.
+    pub stray: Passed,
+    /// Files and folders with names that no object can have: with control characters, or bytes that are not UTF-8.
+    pub odd_names: Passed,
 }
 
 impl PassedOver {
@@ -54,12 +60,49 @@ impl PassedOver {
                 names(self.empty.count, "object has", "objects have")
             ));
         }
+        if let Some(first) = &self.stray.first {
+            hint.push_str(&format!(
+                "; {} in a stray folder, for instance {first}",
+                names(self.stray.count, "object lies", "objects lie")
+            ));
+        }
+        if let Some(first) = &self.odd_names.first {
+            hint.push_str(&format!(
+                "; {} that no object can have, for instance {first}",
+                names(
+                    self.odd_names.count,
+                    "name there is one",
+                    "names there are some"
+                )
+            ));
+        }
         hint
     }
 }
 
 fn names(count: u64, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// Says whether an object of a table that `yagura ingest` made lies where such tables have none: deeper than the folder of its
+/// day, or in folders of another partition.
+pub(crate) fn is_stray(location: &Location, meta: &ObjectMeta, partition: &str) -> bool {
+    let Some(below) = meta.location.prefix_match(&location.prefix) else {
+        return false;
+    };
+    let parts: Vec<String> = below.map(|part| part.as_ref().to_owned()).collect();
+    let folders = parts.split_last().map_or(&[][..], |(_, folders)| folders);
+    let is_day = |folder: &String| {
+        folder
+            .split_once('=')
+            .is_some_and(|(name, _)| name == partition)
+    };
+    match folders {
+        [] => false,
+        [day] if is_day(day) => false,
+        [day, ..] if is_day(day) => true,
+        others => others.iter().any(|folder| folder.contains('=')),
+    }
 }
 
 /// A listing, sorted out.
@@ -69,22 +112,35 @@ pub(crate) struct Listing {
     pub(crate) passed: PassedOver,
     /// Names of the objects of 0 bytes.
     pub(crate) empty: Vec<String>,
+    /// Names of the objects in stray folders.
+    pub(crate) strays: Vec<String>,
+    /// Names that no object can have.
+    pub(crate) odd_names: Vec<String>,
     /// A format with a log of its own, and the folder of the table.
     pub(crate) foreign: Option<(&'static str, String)>,
 }
 
 impl Listing {
-    pub(crate) fn sort_out(location: &Location, mut found: Vec<ObjectMeta>) -> Self {
-        found.sort_by(|a, b| a.location.cmp(&b.location));
+    pub(crate) fn sort_out(location: &Location, found: Found) -> Self {
+        let Found {
+            mut objects,
+            odd_names,
+        } = found;
+        objects.sort_by(|a, b| a.location.cmp(&b.location));
         let mut listing = Self::default();
-        for meta in found {
+        for name in odd_names {
+            listing.passed.odd_names.add(|| name.clone());
+            listing.odd_names.push(name);
+        }
+        let mut foreign: Vec<(&'static str, Path)> = Vec::new();
+        for meta in objects {
             let name = || location.name_of(&meta.location);
             match kind(location, &meta.location) {
                 Kind::Hidden => {}
                 Kind::Foreign(format, folder) => {
-                    listing
-                        .foreign
-                        .get_or_insert_with(|| (format, location.name_of(&folder)));
+                    if !foreign.iter().any(|(_, known)| *known == folder) {
+                        foreign.push((format, folder));
+                    }
                 }
                 Kind::Other => listing.passed.other.add(name),
                 Kind::Data if meta.size == 0 => {
@@ -94,7 +150,44 @@ impl Listing {
                 Kind::Data => listing.data.push(meta),
             }
         }
+        listing.leave_out_foreign(location, &foreign);
         listing
+    }
+
+    /// Leaves out tables of other formats in folders below. The table is one itself if its own folder is, or if nothing else is there.
+    fn leave_out_foreign(&mut self, location: &Location, foreign: &[(&'static str, Path)]) {
+        let Some(first) = foreign.first() else {
+            return;
+        };
+        let own = foreign
+            .iter()
+            .find(|(_, folder)| *folder == location.prefix);
+        let is_below = |meta: &ObjectMeta| {
+            let mut folders = foreign.iter();
+            folders.any(|(_, folder)| meta.location.prefix_matches(folder))
+        };
+        let (format, folder) = match own {
+            Some(own) => own,
+            None if self.data.iter().all(is_below) => first,
+            None => {
+                self.leave_out(location, is_below);
+                return;
+            }
+        };
+        self.foreign = Some((*format, location.name_of(folder)));
+    }
+
+    /// Leaves out the objects that are strays.
+    pub(crate) fn leave_out(
+        &mut self,
+        location: &Location,
+        is_stray: impl Fn(&ObjectMeta) -> bool,
+    ) {
+        for meta in self.data.extract_if(.., |meta| is_stray(meta)) {
+            let name = location.name_of(&meta.location);
+            self.passed.stray.add(|| name.clone());
+            self.strays.push(name);
+        }
     }
 
     /// Refuses a table of another format.
@@ -238,6 +331,10 @@ pub struct Listed {
     pub files: Vec<DataFile>,
     /// Names of objects of 0 bytes. A writer may have only begun them: they are listed again.
     pub empty: Vec<String>,
+    /// Names of objects in stray folders.
+    pub strays: Vec<String>,
+    /// Files and folders with names that no object can have.
+    pub odd_names: Vec<String>,
     /// Folders of days that were not listed.
     skipped: Vec<Path>,
 }
@@ -263,15 +360,19 @@ impl Table {
     /// [`TableError::List`]; [`TableError::Foreign`] where the log of another format has appeared.
     pub async fn list(&self, since: Option<NaiveDate>) -> Result<Listed, TableError> {
         let found = match since {
-            Some(since) => self.list_since(since).await,
-            None => self.list_whole().await.map(|found| (found, Vec::new())),
+            Some(since) => match self.list_since(since).await {
+                Err(error) if is_of_a_name(&error) => self.list_whole().await,
+                other => other,
+            },
+            None => self.list_whole().await,
         };
         let (found, skipped) = found.map_err(|source| TableError::List {
             table: self.name.clone(),
             location: self.location.to_string(),
             source,
         })?;
-        let listing = Listing::sort_out(&self.location, found).own(&self.name)?;
+        let mut listing = Listing::sort_out(&self.location, found).own(&self.name)?;
+        listing.leave_out(&self.location, |meta| self.is_stray(meta));
         let (location, names) = (&self.location, &self.partitions);
         let files = listing.data.into_iter().map(|meta| DataFile {
             partition_values: partition_values(location, &meta.location, names),
@@ -280,8 +381,24 @@ impl Table {
         Ok(Listed {
             files: files.collect(),
             empty: listing.empty,
+            strays: listing.strays,
+            odd_names: listing.odd_names,
             skipped,
         })
+    }
+
+    /// Says whether an object lies where the table has none.
+    fn is_stray(&self, meta: &ObjectMeta) -> bool {
+        if self.is_defined {
+            return is_stray(&self.location, meta, PARTITION_COLUMN);
+        }
+        let names: Vec<&str> = hive_parts(&self.location, &meta.location)
+            .map(|(name, _)| name)
+            .collect();
+        // A folder's value would take the place of a column, or a column that of a folder's value.
+        let is_column = |name: &&str| self.file_schema.index_of(name).is_ok();
+        let mut required = self.stored_partitions.iter();
+        names.iter().any(is_column) || required.any(|of| !names.contains(&of.as_str()))
     }
 
     /// Says whether an object lies in partition folders that the table does not know.
@@ -290,22 +407,14 @@ impl Table {
         parts.any(|(name, _)| !self.partitions.iter().any(|known| known == name))
     }
 
-    async fn list_whole(&self) -> Result<Vec<ObjectMeta>, object_store::Error> {
-        let location = &self.location;
-        location
-            .store
-            .list(Some(&location.prefix))
-            .try_collect()
-            .await
+    async fn list_whole(&self) -> Result<(Found, Vec<Path>), StoreError> {
+        Ok((list_all(&self.location).await?, Vec::new()))
     }
 
     /// Lists the day folders that begin at `since`, if the table's first folders are days, and returns those that it left out.
-    async fn list_since(
-        &self,
-        since: NaiveDate,
-    ) -> Result<(Vec<ObjectMeta>, Vec<Path>), object_store::Error> {
+    async fn list_since(&self, since: NaiveDate) -> Result<(Found, Vec<Path>), StoreError> {
         let Some((name, form)) = &self.day_partition else {
-            return Ok((self.list_whole().await?, Vec::new()));
+            return self.list_whole().await;
         };
         let location = &self.location;
         let top = location
@@ -320,7 +429,7 @@ impl Table {
                     NaiveDate::parse_from_str(value, form).is_ok_and(|day| day < since)
                 }
                 // Another partition comes first: days are below it.
-                Some(_) => return Ok((self.list_whole().await?, Vec::new())),
+                Some(_) => return self.list_whole().await,
                 None => false,
             };
             if is_before {
@@ -330,6 +439,10 @@ impl Table {
             let below: Vec<ObjectMeta> = location.store.list(Some(&folder)).try_collect().await?;
             found.extend(below);
         }
+        let found = Found {
+            objects: found,
+            odd_names: Vec::new(),
+        };
         Ok((found, skipped))
     }
 }
@@ -379,6 +492,65 @@ mod tests {
         for name in ["a.parquet.gz", "a.csv", "a.parq", "parquet", "README"] {
             assert_eq!(kind_of(name), Kind::Other, "{name}");
         }
+    }
+
+    fn listing(location: &Location, names: &[&str]) -> Listing {
+        let objects = names.iter().map(|name| ObjectMeta {
+            location: location.join(name).prefix,
+            last_modified: chrono::DateTime::UNIX_EPOCH,
+            size: 1,
+            e_tag: None,
+            version: None,
+        });
+        let found = Found {
+            objects: objects.collect(),
+            odd_names: Vec::new(),
+        };
+        Listing::sort_out(location, found)
+    }
+
+    #[test]
+    fn a_table_of_another_format_below_is_left_out_and_the_table_itself_refused() {
+        let location = Location::parse("memory://foreign/t", &BTreeMap::new()).unwrap();
+        let below = listing(
+            &location,
+            &[
+                "date=2026-03-01/a.parquet",
+                "date=2026-03-01/copy/b.parquet",
+                "date=2026-03-01/copy/_delta_log/0.json",
+            ],
+        );
+        assert_eq!((below.data.len(), below.passed.stray.count), (1, 1));
+        assert!(below.strays[0].ends_with("copy/b.parquet") && below.foreign.is_none());
+        let own = listing(
+            &location,
+            &["a.parquet", "x/b.parquet", "_delta_log/0.json"],
+        );
+        assert_eq!(own.foreign.unwrap().0, "Delta Lake");
+        let nothing_else = listing(&location, &["x/b.parquet", "x/metadata/v1.metadata.json"]);
+        assert_eq!(nothing_else.foreign.unwrap().0, "Apache Iceberg");
+    }
+
+    #[test]
+    fn a_made_table_has_its_objects_below_its_days() {
+        let location = Location::parse("memory://strays/t", &BTreeMap::new()).unwrap();
+        let mut listing = listing(
+            &location,
+            &[
+                "date=2026-03-01/a.parquet",
+                "date=other/a.parquet",
+                "b.parquet",
+                "sub/c.parquet",
+                "date=2026-03-01/copy/a.parquet",
+                "date=2026-03-01/user=ann/a.parquet",
+                "event_time=1/a.parquet",
+                "x/date=2026-03-01/a.parquet",
+            ],
+        );
+        listing.leave_out(&location, |meta| is_stray(&location, meta, "date"));
+        assert_eq!(listing.data.len(), 4);
+        assert_eq!(listing.strays.len(), 4, "{:?}", listing.strays);
+        assert_eq!(listing.passed.stray.count, 4);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::{Component, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use object_store::aws::AmazonS3ConfigKey;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::AzureConfigKey;
-use object_store::gcp::GoogleConfigKey;
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::list::PaginatedListStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -29,10 +30,23 @@ pub struct Location {
     pub prefix: Path,
     /// Scheme and authority as given, for people.
     root: Arc<str>,
+    /// The same store, listed page by page, where it can be.
+    pub(crate) pages: Option<Pages>,
+}
+
+/// A store that lists page by page.
+#[derive(Clone)]
+pub(crate) struct Pages(pub(crate) Arc<dyn PaginatedListStore>);
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pages")
+    }
 }
 
 type Options = BTreeMap<String, String>;
-type Stores = HashMap<(Url, Options), Arc<dyn ObjectStore>>;
+type Client = (Arc<dyn ObjectStore>, Option<Pages>);
+type Stores = HashMap<(Url, Options), Client>;
 
 /// Clients live as long as the process, so that a connection pool serves every table of a bucket and `memory://NAME`
 /// means one store.
@@ -109,21 +123,15 @@ impl Location {
 
         let key = (base.clone(), options);
         let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = match stores.get(&key) {
-            Some(store) => store.clone(),
+        let (store, pages) = match stores.get(&key) {
+            Some(client) => client.clone(),
             None => {
-                let store: Arc<dyn ObjectStore> = if scheme == "memory" {
-                    Arc::new(InMemory::new())
-                } else {
-                    let (store, _) =
-                        parse_url_opts(&url, &key.1).map_err(|source| LakeError::Client {
-                            text: text.to_owned(),
-                            source,
-                        })?;
-                    Arc::from(store)
-                };
-                stores.insert(key, store.clone());
-                store
+                let client = client(&scheme, &url, &key.1).map_err(|source| LakeError::Client {
+                    text: text.to_owned(),
+                    source,
+                })?;
+                stores.insert(key, client.clone());
+                client
             }
         };
         Ok(Self {
@@ -131,6 +139,7 @@ impl Location {
             base,
             prefix,
             root: root.into(),
+            pages,
         })
     }
 
@@ -147,6 +156,7 @@ impl Location {
             base: Url::parse("file:///").map_err(|error| wrong(error.to_string()))?,
             prefix: Path::parse(path).map_err(|error| wrong(error.to_string()))?,
             root: "".into(),
+            pages: None,
         })
     }
 
@@ -175,6 +185,34 @@ impl fmt::Display for Location {
     /// Writes the URL, or the absolute path of a local file or directory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name_of(&self.prefix))
+    }
+}
+
+/// Makes the client of a store.
+fn client(scheme: &str, url: &Url, options: &Options) -> Result<Client, object_store::Error> {
+    /// Makes it as `parse_url_opts` does, and keeps that it lists page by page.
+    macro_rules! build {
+        ($builder:expr) => {{
+            let mut builder = $builder.with_url(url.as_str());
+            for (name, value) in options {
+                // The names were checked.
+                if let Ok(name) = name.parse() {
+                    builder = builder.with_config(name, value);
+                }
+            }
+            let store = Arc::new(builder.build()?);
+            let pages = Pages(Arc::clone(&store) as Arc<dyn PaginatedListStore>);
+            Ok((store, Some(pages)))
+        }};
+    }
+    match scheme {
+        "memory" => Ok((Arc::new(InMemory::new()), None)),
+        "s3" | "s3a" => build!(AmazonS3Builder::new()),
+        "gs" => build!(GoogleCloudStorageBuilder::new()),
+        _ => {
+            let (store, _) = parse_url_opts(url, options)?;
+            Ok((Arc::from(store), None))
+        }
     }
 }
 

@@ -8,17 +8,21 @@ use datafusion::common::DataFusionError;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::file::metadata::PageIndexPolicy;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use yagura_core::TimeRange;
+use yagura_core::columns::{KEYS_WITHOUT_COLUMN, UNMAPPED_COLUMN};
 
 pub use crate::definition::OnNullTime as OnProblem;
 use crate::definition::TableDefinition;
-use crate::discover::{HIVE_DEFAULT, Listing, hive_parts, partition_names, partition_values};
+use crate::discover::{
+    HIVE_DEFAULT, Listing, hive_parts, is_stray, partition_names, partition_values,
+};
 pub use crate::discover::{Listed, Passed, PassedOver};
 pub use crate::event_time::{EVENT_TIME, EpochUnit, event_times, plain_type};
 use crate::event_time::{EventTime, time_column};
 use crate::guard::guarded;
+use crate::list::list_all;
 use crate::schema::{Merged, differ_in_case, widen};
 use crate::{LakeError, Location};
 
@@ -52,6 +56,8 @@ pub struct Table {
     pub file_schema: SchemaRef,
     /// Hive partition columns, as text.
     pub partitions: Vec<String>,
+    /// Those that take the place of a stored column: every object lies in a folder of theirs.
+    pub stored_partitions: Vec<String>,
     /// Name of the time column.
     pub time: String,
     /// What the numbers of the time column count, where that is set.
@@ -166,18 +172,6 @@ pub enum TableError {
         /// What it said.
         reason: String,
     },
-    /// A column comes from a folder for some objects, and is stored in others.
-    #[error(
-        "{file} of table `{table}` lies in no folder `{partition}=…`, as others do, and `{partition}` is a stored column too; move it into such a folder, or the column under another name"
-    )]
-    Partitions {
-        /// The table.
-        table: String,
-        /// The object.
-        file: String,
-        /// Name of the partition.
-        partition: String,
-    },
     /// The time column is not given and cannot be guessed, or is no time.
     #[error("table `{table}`: {reason}")]
     Time {
@@ -209,7 +203,13 @@ impl Table {
                 table: table.clone(),
                 source,
             })?;
-        let listing = list(&config).await?;
+        let mut listing = list(&config).await?;
+        if let Some(definition) = &definition {
+            let partition = &definition.partition.column;
+            listing.leave_out(&config.location, |meta| {
+                is_stray(&config.location, meta, partition)
+            });
+        }
         if listing.data.is_empty() {
             return Err(TableError::Empty {
                 location: config.location.to_string(),
@@ -217,9 +217,7 @@ impl Table {
                 table,
             });
         }
-        let passed_over = listing.passed;
-        let all = listing.data;
-        let partitions = partition_names(&config.location, &all);
+        let mut partitions = partition_names(&config.location, &listing.data);
         let day_partition = config
             .day_partition
             .clone()
@@ -230,10 +228,12 @@ impl Table {
                 ))
             })
             .filter(|(name, _)| partitions.contains(name));
-        let listed = all.len();
+        let listed = listing.data.len();
         let location = &config.location;
-        let mut files: Vec<DataFile> = all
-            .into_iter()
+        let mut files: Vec<DataFile> = listing
+            .data
+            .iter()
+            .cloned()
             .filter(|meta| may_hold(location, meta, day_partition.as_ref(), range))
             .map(|meta| DataFile {
                 partition_values: partition_values(location, &meta.location, &partitions),
@@ -252,7 +252,10 @@ impl Table {
                 (Arc::new(schema), bad, notes)
             }
         };
-        check_partitions(&config, &stored, &partitions, &files)?;
+        let stored_partitions =
+            settle_partitions(location, &stored, &mut partitions, &mut listing, &mut files);
+        let day_partition = day_partition.filter(|(name, _)| partitions.contains(name));
+        let passed_over = listing.passed;
         let file_schema = read_schema(&stored, &partitions);
         let EventTime { column, note } = time_column(&config, definition.as_ref(), &file_schema)?;
         notes.extend(note);
@@ -270,6 +273,7 @@ impl Table {
             location: config.location,
             file_schema,
             partitions,
+            stored_partitions,
             time: column,
             time_unit: config.time_unit,
             day_partition,
@@ -350,12 +354,8 @@ async fn list(config: &TableConfig) -> Result<Listing, TableError> {
     };
     let store = &config.location.store;
     let prefix = &config.location.prefix;
-    let found: Vec<ObjectMeta> = store
-        .list(Some(prefix))
-        .try_collect()
-        .await
-        .map_err(list_error)?;
-    let is_empty = found.is_empty();
+    let found = list_all(&config.location).await.map_err(list_error)?;
+    let is_empty = found.objects.is_empty();
     let mut listing = Listing::sort_out(&config.location, found).own(&config.name)?;
     if is_empty {
         // The location is one object, not a folder of them.
@@ -390,30 +390,40 @@ fn may_hold(
     }
 }
 
-/// A folder's value takes a stored column's place, so it must have one for every object.
-fn check_partitions(
-    config: &TableConfig,
+/// Decides about partitions that are stored columns too, where not all objects lie in such folders: what most objects do is the
+/// table's way, and the others are left out as strays. Returns the partitions that take the place of a stored column.
+fn settle_partitions(
+    location: &Location,
     stored: &Schema,
-    partitions: &[String],
-    files: &[DataFile],
-) -> Result<(), TableError> {
-    let location = &config.location;
-    for name in partitions
-        .iter()
-        .filter(|name| stored.index_of(name).is_ok())
-    {
-        let lacks = |file: &&DataFile| {
-            !hive_parts(location, &file.meta.location).any(|(known, _)| known == name)
-        };
-        if let Some(file) = files.iter().find(lacks) {
-            return Err(TableError::Partitions {
-                table: config.name.clone(),
-                file: location.name_of(&file.meta.location),
-                partition: name.clone(),
-            });
+    partitions: &mut Vec<String>,
+    listing: &mut Listing,
+    files: &mut Vec<DataFile>,
+) -> Vec<String> {
+    let lies_in = |meta: &ObjectMeta, name: &str| {
+        hive_parts(location, &meta.location).any(|(known, _)| known == name)
+    };
+    let mut required = Vec::new();
+    for name in partitions.clone() {
+        if stored.index_of(&name).is_err() {
+            continue;
+        }
+        let inside = listing
+            .data
+            .iter()
+            .filter(|meta| lies_in(meta, &name))
+            .count();
+        let is_partition = 2 * inside > listing.data.len();
+        listing.leave_out(location, |meta| lies_in(meta, &name) != is_partition);
+        files.retain(|file| lies_in(&file.meta, &name) == is_partition);
+        match is_partition {
+            true => required.push(name),
+            false => partitions.retain(|known| *known != name),
         }
     }
-    Ok(())
+    for file in files {
+        file.partition_values = partition_values(location, &file.meta.location, partitions);
+    }
+    required
 }
 
 type BadFiles = Vec<(String, String)>;
@@ -527,7 +537,15 @@ fn read_schema(stored: &Schema, partitions: &[String]) -> SchemaRef {
         .fields()
         .iter()
         .filter(|field| !partitions.contains(field.name()))
-        .map(|field| Field::new(field.name(), read_type(field.data_type()), true))
+        .map(|field| {
+            let read = Field::new(field.name(), read_type(field.data_type()), true);
+            // That keys of events are in `unmapped` is what rules must know of it.
+            let mark = field.metadata().get_key_value(KEYS_WITHOUT_COLUMN);
+            match mark.filter(|_| field.name() == UNMAPPED_COLUMN) {
+                Some((key, value)) => read.with_metadata([(key.clone(), value.clone())].into()),
+                None => read,
+            }
+        })
         .collect();
     Arc::new(Schema::new(fields))
 }

@@ -11,7 +11,9 @@ use arrow::compute::{can_cast_types, cast, is_not_null, take};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use arrow::error::ArrowError;
 use yagura_core::FieldPath;
-use yagura_core::columns::{MAX_COLUMNS, OWN_COLUMNS, RAW_COLUMN, TIME_COLUMN, UNMAPPED_COLUMN};
+use yagura_core::columns::{
+    KEYS_WITHOUT_COLUMN, MAX_COLUMNS, OWN_COLUMNS, RAW_COLUMN, TIME_COLUMN, UNMAPPED_COLUMN,
+};
 use yagura_core::names::did_you_mean;
 
 use crate::column::render_text;
@@ -171,7 +173,7 @@ pub struct FieldValues {
 impl FieldValues {
     /// Returns the field that events of `schema` have under any of these names; nothing where they have none.
     ///
-    /// What lies in `unmapped` is only asked for where the field is nowhere else.
+    /// What lies in `unmapped` is only asked for where the field is nowhere else, or may have been before it got a column.
     pub fn of(schema: &Schema, names: &[FieldPath]) -> Option<Self> {
         let mut places: Vec<Resolved> = Vec::new();
         for place in names.iter().flat_map(|name| self::places(schema, name)) {
@@ -182,7 +184,7 @@ impl FieldValues {
         let is_unmapped = |place: &Resolved| {
             !place.json.is_empty() && schema.field(place.column).name() == UNMAPPED_COLUMN
         };
-        if places.iter().any(|place| !is_unmapped(place)) {
+        if !has_overflowed(schema) && places.iter().any(|place| !is_unmapped(place)) {
             places.retain(|place| !is_unmapped(place));
         }
         let first = places.first()?.data_type.clone();
@@ -244,20 +246,18 @@ pub fn is_ingested(schema: &Schema) -> bool {
         .all(|name| schema.fields().find(name).is_some())
 }
 
-/// Says whether keys of events may lie in `unmapped` because the table has as many columns as it can have.
+/// Says whether keys of events may lie in `unmapped` because the table had no room for their columns.
 pub fn has_overflowed(schema: &Schema) -> bool {
     let unmapped = schema.fields().find(UNMAPPED_COLUMN);
-    let is_marked = unmapped.is_some_and(|(_, field)| field.metadata().contains_key(OVERFLOWED));
+    let is_marked =
+        unmapped.is_some_and(|(_, field)| field.metadata().contains_key(KEYS_WITHOUT_COLUMN));
     is_marked || (is_ingested(schema) && schema.fields().len() >= MAX_COLUMNS)
 }
-
-/// Key in the metadata of the field `unmapped`: see [`mark_overflowed`].
-const OVERFLOWED: &str = "yagura.overflowed";
 
 /// Returns the field `unmapped` for a schema of some columns of a table that [`has_overflowed`], so that it can be seen there.
 pub fn mark_overflowed(field: Field) -> Field {
     let mut metadata = field.metadata().clone();
-    metadata.insert(OVERFLOWED.to_owned(), "true".to_owned());
+    metadata.insert(KEYS_WITHOUT_COLUMN.to_owned(), "true".to_owned());
     field.with_metadata(metadata)
 }
 
@@ -518,6 +518,22 @@ mod tests {
         assert_eq!(of("raw"), ["raw[]"]);
         assert_eq!(of("unmapped.raw"), ["unmapped[]raw"]);
         assert!(is_ingested(&schema) && !has_overflowed(&schema));
+        // A key that got a column late is in `unmapped` of events before.
+        let columns = |schema: &Schema| -> Vec<usize> {
+            let of = FieldValues::of(schema, &["id".parse().unwrap()]).unwrap();
+            of.columns().collect()
+        };
+        assert_eq!(columns(&schema), [2]);
+        let mut fields: Vec<Field> = schema
+            .fields()
+            .iter()
+            .map(|of| of.as_ref().clone())
+            .collect();
+        fields[5] = mark_overflowed(fields[5].clone());
+        let marked = Schema::new(fields);
+        assert!(has_overflowed(&marked));
+        assert_eq!(columns(&marked), [2, 5]);
+        assert!(find(&marked, &"nowhere".parse().unwrap()).is_some());
     }
 
     #[test]

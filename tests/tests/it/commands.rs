@@ -217,6 +217,72 @@ fn a_line_that_is_no_event_is_named_or_kept_aside() {
 }
 
 #[test]
+fn what_is_left_out_of_a_folder_is_named_and_told_by_the_code() {
+    let good = "{\"ts\":\"2026-02-03T04:05:06Z\",\"user\":\"ann\"}\n";
+    for (name, content, code, said) in [
+        (
+            "b.zip",
+            b"PK\x03\x04\x14\0\x01\0".as_slice(),
+            3,
+            "b.zip` is not JSON but a zip archive",
+        ),
+        (
+            "b.json",
+            b"\x89PNG\r\n\x1a\n",
+            3,
+            "b.json` is not JSON but a PNG image",
+        ),
+        (
+            "b\nerror: forged.gz",
+            b"\x1f\x8b\x08\0",
+            3,
+            "b\\nerror: forged.gz` is cut short",
+        ),
+        (
+            "b.png",
+            b"\x89PNG\r\n\x1a\n",
+            0,
+            "b.png was passed over: a PNG image",
+        ),
+    ] {
+        let place = Place::new();
+        place.write("logs/a.json", good);
+        place.write("logs/c.json", &good.replace("ann", "bob"));
+        fs::write(place.path("logs") + "/" + name, content).unwrap();
+        let (lake, logs) = (place.path("lake"), place.path("logs"));
+        let ran = yagura(&["ingest", "--table", "web", "--to", &lake, &logs]);
+        assert_eq!(ran.code, Some(code), "{}", ran.stderr);
+        assert!(ran.stdout.starts_with("web: 2 events"), "{}", ran.stdout);
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+        assert!(
+            !ran.stderr
+                .lines()
+                .any(|line| line.starts_with("error: forged")),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn keys_without_a_column_are_counted_with_the_most_frequent_ones() {
+    let place = Place::new();
+    let keys: Vec<String> = (0..600).map(|key| format!("\"k{key}\":{key}")).collect();
+    let event = |more: &str| format!("{{\"ts\":\"2026-02-03T04:05:06Z\",{more}}}\n");
+    place.write(
+        "events.ndjson",
+        &(event(&keys.join(",")) + &event("\"user\":\"ann\"")),
+    );
+    let ran = place.ingest().must_work();
+    assert!(ran.stdout.contains(", 500 columns, "), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("note: 102 keys have no column of their own, and are in `unmapped`, where rules find them; the most frequent: `"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
 fn rules_whose_table_is_missing_are_named() {
     let place = Place::new();
     place.ingest().must_work();

@@ -454,6 +454,123 @@ fn one_event_ahead_of_the_clock_makes_no_honest_one_late() {
     assert!(!place.log().contains("too late"), "{}", place.log());
 }
 
+#[test]
+fn a_stray_folder_and_odd_names_are_named_and_keep_no_service_from_its_table() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let mut place = Place::new("", "");
+    place.ingest(1, "a", 1, "");
+    place.serve();
+    place.until_told(&["bad a"]);
+    // A copy in a folder that is named as a column of the table, one deeper, and names that no object can have.
+    let object = place.parquet().remove(0);
+    let day = object.parent().unwrap().to_owned();
+    for folder in ["user=copy", "backup"] {
+        fs::create_dir(day.join(folder)).unwrap();
+        fs::copy(&object, day.join(folder).join("x.parquet")).unwrap();
+    }
+    for name in [
+        b"tab\there.parquet".as_slice(),
+        b"line\nend.parquet",
+        b"\xff.parquet",
+    ] {
+        fs::copy(&object, day.join(OsStr::from_bytes(name))).unwrap();
+    }
+    place.ingest(2, "b", 1, "");
+    place.until_told(&["bad a", "bad b"]);
+    let said = [
+        "user=copy is a stray folder: 1 object in it is",
+        "backup is a stray folder",
+        "tab\\there.parquet is left out",
+        "line\\nend.parquet",
+        "\\xff.parquet",
+    ];
+    let are_named = |place: &Place| said.iter().all(|text| place.log().contains(text));
+    place.until("they are not named", || are_named(&place));
+    place.stop();
+    fs::remove_file(place.files.path("serve.log")).unwrap();
+    place.serve();
+    place.ingest(3, "c", 1, "");
+    place.until_told(&["bad a", "bad b", "bad c"]);
+    place.until("they are not named", || are_named(&place));
+    assert_eq!(place.ids_told(), place.ids_of_run());
+}
+
+#[test]
+fn events_of_odd_days_share_an_object_and_are_seen_by_every_command() {
+    let mut place = Place::new("", "");
+    let event = |time: &str, user: &str| {
+        format!("{{\"event_time\":\"{time}\",\"kind\":\"bad\",\"user\":\"{user}\"}}\n")
+    };
+    place.ingest(1, "honest", 1, "");
+    place.serve();
+    place.until_told(&["bad honest"]);
+    let odd = event("1985-05-06T07:08:09Z", "old") + &event("2093-01-02T03:04:05Z", "ahead");
+    place.ingest_text(&odd);
+    place.until_told(&["bad ahead", "bad honest", "bad old"]);
+    let odd = place.parquet().remove(1);
+    assert!(odd.to_str().unwrap().contains("/date=other/"), "{odd:?}");
+    assert_eq!(place.parquet().len(), 2);
+    // They move no time, and whatever range is asked for holds its events.
+    place.ingest(2, "later", 3, "");
+    place.until_told(&[
+        "bad ahead",
+        "bad honest",
+        "bad later",
+        "bad old",
+        "many later",
+    ]);
+    let config = place.files.path("yagura.toml");
+    for (from, to, users) in [
+        ("1985-05-06", "1985-05-07", &["old"][..]),
+        ("2093-01-01", "2094-01-01", &["ahead"]),
+        ("1980-01-01", "2026-03-02", &["honest", "old"]),
+    ] {
+        let arguments = [
+            "run", "--format", "json", "--config", &config, "--from", from, "--to", to,
+        ];
+        let ran = yagura(&arguments);
+        let key = |line: &str| serde_json::from_str::<Value>(line).unwrap()["key"].to_string();
+        let mut found: Vec<String> = ran.stdout.lines().map(key).collect();
+        found.sort();
+        assert_eq!(found.len(), users.len(), "{found:?} {}", ran.stderr);
+        assert!(
+            found
+                .iter()
+                .zip(users)
+                .all(|(found, user)| found.contains(user)),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn an_event_of_many_keys_hides_no_later_key_from_sql_or_sigma() {
+    let mut place = Place::new("", "");
+    let keys: Vec<String> = (0..1_000).map(|key| format!("\"k{key}\":{key}")).collect();
+    place.ingest_text(&format!(
+        "{{\"event_time\":\"2026-03-01T00:00:00Z\",{}}}\n",
+        keys.join(",")
+    ));
+    place.ingest(2, "honest", 3, ",\"cmdline\":\"so evil\"");
+    place.serve();
+    let wanted = ["bad honest", "evil bad", "many honest"];
+    place.until_told(&wanted);
+    assert_eq!(place.ids_told(), place.ids_of_run());
+    // Of many events, keys get columns still; those before stay where they are, and rules find both.
+    place.stop();
+    let events: String = (0..200)
+        .map(|at| format!("{{\"event_time\":\"2026-03-03T10:{:02}:00Z\",\"kind\":\"good\",\"user\":\"u\",\"cmdline\":\"x\"}}\n", at % 60))
+        .collect();
+    place.ingest_text(&events);
+    let table = fs::read_to_string(place.files.path("lake/app/_table.json")).unwrap();
+    assert!(table.contains("\"cmdline\"") && table.contains("\"has_keys_without_column\": true"));
+    place.serve();
+    place.ingest(4, "b", 1, "");
+    place.until_told(&["bad b", "bad honest", "evil bad", "many honest"]);
+    assert_eq!(place.ids_told(), place.ids_of_run());
+}
+
 /// Writes an object of another maker into the table: a value for all its events, so many of them, from a day of 2026-03.
 fn shared_value(place: &Place, name: &str, day: i64, value: String, rows: usize) {
     let day: i64 = 1_772_323_200_000_000 + (day - 1) * 86_400_000_000;

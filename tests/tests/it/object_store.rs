@@ -194,3 +194,25 @@ async fn a_wrong_key_is_told_with_the_table() {
     assert!(message.contains("table `events`"), "{message}");
     assert!(message.contains("SignatureDoesNotMatch"), "{message}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_with_an_odd_name_hides_no_other() {
+    let lake = Lake::filled().await;
+    let folder = lake._root.path().join("logs/lake/events/date=2026-03-04");
+    let object = fs::read_dir(&folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    fs::copy(&object, folder.join("a\tb.parquet")).unwrap();
+    let outcome = lake.run("name = 'n1'", TimeRange::default()).await;
+    let table = &outcome.table().table;
+    assert_eq!(table.files.len(), 10);
+    let odd = &table.passed_over.odd_names;
+    assert_eq!(odd.count, 1);
+    assert!(
+        odd.first.as_ref().unwrap().ends_with("a\\tb.parquet"),
+        "{odd:?}"
+    );
+}

@@ -568,6 +568,35 @@ async fn an_object_outside_a_partition_has_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn folders_in_the_place_of_a_column_are_strays_unless_most_objects_lie_in_them() {
+    let one = || -> ArrayRef { Arc::new(Int64Array::from(vec![1, 2, 3])) };
+    for (paths, hits, said) in [
+        // `name` is a column; a copy lies in a folder that would take its place.
+        (
+            &["region=eu/a", "region=us/b", "region=eu/name=x/c"][..],
+            6,
+            "name=x/c",
+        ),
+        // The time column itself.
+        (&["a", "b", "event_time=1/c"], 6, "event_time=1/c"),
+        (&["a", "event_time=1/b"], 3, "event_time=1/b"),
+        // Most objects have the column from their folders.
+        (&["v=1/a", "v=2/b", "c"], 6, "/c.parquet"),
+        (&["region=eu/a", "b"], 6, ""),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        for path in paths {
+            object(&dir.path().join(format!("{path}.parquet")), one());
+        }
+        let outcome = run(&over(dir.path())).await;
+        assert_eq!(outcome.counts()["hit"], hits, "{paths:?}");
+        let stray = &outcome.table().table.passed_over.stray;
+        assert_eq!(stray.count, u64::from(!said.is_empty()), "{paths:?}");
+        assert!(stray.first.as_deref().unwrap_or_default().contains(said));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn event_time_is_read_from_text_numbers_and_dates() {
     let times = [Some(START), None, Some(START + 1_000_000)];
     let text = |time: Option<i64>| {

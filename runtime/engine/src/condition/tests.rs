@@ -117,6 +117,49 @@ fn names_keep_their_case_and_lead_through_columns_structs_and_json() {
 }
 
 #[test]
+fn a_key_that_got_its_column_late_is_read_from_unmapped_before() {
+    let text = |values: [Option<&str>; 4]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+    let columns = [
+        text([Some("evil"), None, None, Some("good")]),
+        Arc::new(Int64Array::from(vec![Some(7), None, None, Some(1)])),
+        text([
+            None,
+            Some(r#"{"cmd":"evil","port":7,"new":"x"}"#),
+            Some("{}"),
+            None,
+        ]),
+        text([Some("{}"); 4]),
+        Arc::new(Int64Array::from(vec![1, 2, 3, 4])),
+    ];
+    let names = ["cmd", "port", "unmapped", "raw", "event_time"];
+    let batch = |is_marked: bool| {
+        let fields = names.iter().zip(&columns).map(|(name, column)| {
+            let field = Field::new(*name, column.data_type().clone(), true);
+            match is_marked && *name == "unmapped" {
+                true => resolve::mark_overflowed(field),
+                false => field,
+            }
+        });
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        RecordBatch::try_new(Arc::new(schema), columns.to_vec()).unwrap()
+    };
+    let rows = |text: &str| -> Vec<usize> {
+        let matches = matches(text, &batch(true)).unwrap();
+        let first = matches.rules.first();
+        first
+            .map(|(_, rows)| rows.set_indices().collect())
+            .unwrap_or_default()
+    };
+    assert_eq!(rows("cmd = 'evil'"), [0, 1]);
+    assert_eq!(rows("length(cmd) = 4 AND port % 7 = 0"), [0, 1]);
+    assert_eq!(rows("NOT (length(cmd) = 5) AND port + 1 = 8"), [0, 1]);
+    assert_eq!(rows("concat(cmd, '!') = 'evil!'"), [0, 1]);
+    assert_eq!(rows("new = 'x' AND upper(new) = 'X'"), [1]);
+    assert_eq!(rows("nowhere = 'x'"), [0_usize; 0]);
+    assert!(matches("new = 'x'", &batch(false)).is_err());
+}
+
+#[test]
 fn words_that_sql_takes_for_calls_are_names() {
     assert_eq!(judge("user = 'ann'").unwrap(), [0]);
     assert_eq!(judge("user IS NULL AND Name = 'd'").unwrap(), [3]);

@@ -69,6 +69,10 @@ pub(super) struct Looked {
     pub(super) adopted: Vec<(String, String)>,
     /// Objects of 0 bytes.
     pub(super) empty: Vec<String>,
+    /// Objects in folders in which the table has none.
+    pub(super) strays: Vec<String>,
+    /// Files and folders with names that no object can have.
+    pub(super) odd_names: Vec<String>,
     /// The table as it is now, if it has other columns or partitions.
     pub(super) other: Option<OpenTable>,
     /// Why objects with other columns or partitions cannot be taken in.
@@ -113,6 +117,8 @@ impl Look {
         }
         looked.gone = missing.into_keys().collect();
         looked.empty = listed.empty;
+        looked.strays = listed.strays;
+        looked.odd_names = listed.odd_names;
         let error_text = |error: TableError| problem(&error);
         if !new.is_empty() || !replaced.is_empty() {
             let others = self.with_other_columns(new.iter().chain(&replaced)).await;

@@ -16,6 +16,8 @@ pub(super) struct Notes {
     messages: Vec<String>,
     /// Objects of 0 bytes that are there, and whether that was said: a writer may have only begun them.
     empty: BTreeMap<String, bool>,
+    /// Stray folders, and names that no object can have, which were said.
+    left_out: BTreeSet<String>,
     /// Events whose times are odd, since the service began.
     odd_times: OddTimes,
     /// Columns whose text is not UTF-8, which was said.
@@ -47,6 +49,51 @@ impl Notes {
                 was_said = true;
             }
             self.empty.insert(name, was_said);
+        }
+    }
+
+    /// Says which objects are left out because of where they lie, each folder once, or of their names.
+    pub(super) fn say_left_out(&mut self, strays: &[String], odd_names: &[String]) {
+        let mut folders: BTreeMap<&str, u64> = BTreeMap::new();
+        for name in strays {
+            let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+            *folders.entry(folder).or_default() += 1;
+        }
+        let strays = folders.into_iter().map(|(folder, count)| {
+            let what = match count {
+                1 => "1 object in it is".to_owned(),
+                count => format!("{count} objects in it are"),
+            };
+            let text = format!(
+                "{folder} is a stray folder: {what} left out; move them to where the table's other objects lie, or remove the folder"
+            );
+            (folder, text)
+        });
+        let odd_names = odd_names.iter().map(|name| {
+            let text = format!(
+                "{name} is left out: its name has control characters, an empty folder, or bytes that are not UTF-8; rename it"
+            );
+            (name.as_str(), text)
+        });
+        let mut more = 0;
+        let mut said = 0;
+        for (name, text) in strays.chain(odd_names) {
+            if self.left_out.contains(name) || self.left_out.len() >= MOST_REMEMBERED {
+                continue;
+            }
+            // A message for each of thousands is read by nobody.
+            if said < MOST_LEFT_OUT {
+                self.messages.push(text);
+                said += 1;
+            } else {
+                more += 1;
+            }
+            self.left_out.insert(name.to_owned());
+        }
+        if more > 0 {
+            self.messages.push(format!(
+                "{more} more stray folders or odd names are left out"
+            ));
         }
     }
 
@@ -104,6 +151,11 @@ impl Notes {
     }
 }
 
+/// So many stray folders and odd names are named at once.
+const MOST_LEFT_OUT: usize = 10;
+/// So many are remembered, so that each is named once.
+const MOST_REMEMBERED: usize = 10_000;
+
 /// Returns why something cannot be done now, the same text as long as it is the same reason: how long a request took is left
 /// out.
 pub(super) fn problem(error: &dyn std::error::Error) -> String {
@@ -147,6 +199,25 @@ mod tests {
     use datafusion::object_store::Error;
 
     use super::*;
+
+    #[test]
+    fn what_is_left_out_is_named_once_and_many_are_counted() {
+        let mut notes = Notes::default();
+        let strays = ["t/x=1/a", "t/x=1/b", "t/y/a"].map(str::to_owned);
+        let odd = ["t/a\\tb".to_owned()];
+        notes.say_left_out(&strays, &odd);
+        let said = notes.take();
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert!(said[0].starts_with("t/x=1 is a stray folder: 2 objects in it are left out"));
+        assert!(said[2].starts_with("t/a\\tb is left out"), "{said:?}");
+        notes.say_left_out(&strays, &odd);
+        assert_eq!(notes.take(), [] as [String; 0]);
+        let many: Vec<String> = (0..50).map(|at| format!("t/{at}/a")).collect();
+        notes.say_left_out(&many, &[]);
+        let said = notes.take();
+        assert_eq!(said.len(), MOST_LEFT_OUT + 1);
+        assert!(said[MOST_LEFT_OUT].starts_with("40 more"), "{said:?}");
+    }
 
     #[test]
     fn one_reason_is_one_text_however_long_requests_take() {

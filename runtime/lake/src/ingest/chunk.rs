@@ -1,14 +1,15 @@
 //! Events gathered until they are written: their source texts in one piece of memory, and cells that point into it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use yagura_core::{FieldPath, Timestamp};
 
-use super::event::{Member, kind_of};
+use super::columns::{Candidates, KeysWithoutColumn};
+use super::event::{Member, kind_of, members};
 use super::mapping::{Routes, fits};
 use super::time::{self, Looked, Place, Range};
-use crate::definition::{MAX_COLUMNS, RESERVED_COLUMNS};
+use crate::definition::RESERVED_COLUMNS;
 use crate::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition};
 
 /// Longest key that gets a column.
@@ -39,7 +40,7 @@ pub(crate) struct Chunk {
     /// Source texts of the events, one after another.
     pub(crate) text: String,
     pub(crate) rows: Vec<Row>,
-    /// For each column of the definition, its values in the order of the rows.
+    /// For each column of the definition, its values.
     pub(crate) cells: Vec<Vec<Cell>>,
     /// JSON objects of what has no column; the cells of `unmapped` point here.
     pub(crate) unmapped_text: String,
@@ -64,7 +65,11 @@ pub(crate) struct Gatherer {
     by_key: HashMap<String, usize>,
     /// For tables with a shipped mapping.
     routes: Option<Routes>,
+    /// Keys without a column, and how many events have them.
+    candidates: Candidates,
     chunk: Chunk,
+    /// Rows of the chunk with such keys: none of their values has a place before all of the chunk's keys are counted.
+    undecided: Vec<u32>,
     room: usize,
     /// Kinds at the start of the columns that were widened.
     widened: BTreeMap<usize, ColumnKind>,
@@ -90,10 +95,11 @@ pub(crate) struct Added<'a> {
 }
 
 impl Gatherer {
-    /// `room` is how many bytes of source text a chunk usually has.
+    /// `known` are names that rules know; `room` is how many bytes of source text a chunk usually has.
     pub(crate) fn new(
         definition: TableDefinition,
         declared: Option<FieldPath>,
+        known: Arc<BTreeSet<String>>,
         room: usize,
     ) -> Self {
         let routes = definition
@@ -104,7 +110,9 @@ impl Gatherer {
         Self {
             by_key: keys.map(|(at, column)| (column.name.clone(), at)).collect(),
             routes,
+            candidates: Candidates::new(known),
             chunk: Chunk::with_room(room),
+            undecided: Vec::new(),
             room,
             widened: BTreeMap::new(),
             columns: definition.columns.len(),
@@ -132,8 +140,9 @@ impl Gatherer {
         self.chunk.text.len() + self.chunk.unmapped_text.len()
     }
 
-    /// Takes the events gathered so far.
+    /// Takes the events gathered so far. The definition holds all of them afterwards.
     pub(crate) fn take(&mut self) -> Chunk {
+        self.decide();
         std::mem::replace(&mut self.chunk, Chunk::with_room(self.room))
     }
 
@@ -156,6 +165,11 @@ impl Gatherer {
                 names.collect::<Vec<_>>().join(", ")
             })
             .collect()
+    }
+
+    /// Returns the keys that have no column because there was no room.
+    pub(crate) fn without_column(&self) -> KeysWithoutColumn {
+        self.candidates.left()
     }
 
     /// Describes the columns that became wider, such as `port: int64 to text`.
@@ -216,14 +230,7 @@ impl Gatherer {
         } else {
             self.learn(&event, members)
         };
-        if self.chunk.unmapped_text.len() > unmapped_start {
-            self.chunk.unmapped_text.push('}');
-            self.chunk.unmapped.push(Cell {
-                row: event.row,
-                start: narrow(unmapped_start),
-                end: narrow(self.chunk.unmapped_text.len()),
-            });
-        }
+        self.close_unmapped(event.row, unmapped_start);
         self.chunk.rows.push(Row {
             start: narrow(start),
             end: narrow(self.chunk.text.len()),
@@ -277,9 +284,69 @@ impl Gatherer {
         self.declared.as_ref().filter(|_| !self.has_declared)
     }
 
-    /// Sends each member to the column of its key, which is made or widened as needed. Returns a key that the event has
-    /// more than once.
+    /// Sends each member to the column of its key, unless a key has none: then the row waits until the chunk's keys are counted.
+    /// Returns a key that the event has more than once.
     fn learn(&mut self, event: &Event, members: &[Member<'_>]) -> Option<String> {
+        self.candidates.add_event();
+        let is_undecided = |(key, value): &Member<'_>| {
+            *value != "null" && !self.by_key.contains_key(key.as_ref()) && may_be_column(key)
+        };
+        if !members.iter().any(is_undecided) {
+            return self.place(event, members, &HashSet::new());
+        }
+        self.undecided.push(event.row);
+        let mut duplicate = None;
+        let mut seen = HashSet::with_capacity(members.len());
+        for (key, value) in members {
+            if *value == "null" {
+                continue;
+            }
+            if !seen.insert(key.as_ref()) {
+                duplicate.get_or_insert_with(|| key.as_ref().to_owned());
+            } else if !self.by_key.contains_key(key.as_ref()) && may_be_column(key) {
+                self.candidates.add(key);
+            }
+        }
+        duplicate
+    }
+
+    /// Gives columns to keys, and a place to the values of the rows that waited for it.
+    pub(crate) fn decide(&mut self) {
+        if self.undecided.is_empty() {
+            return;
+        }
+        let chosen = self.candidates.choose(self.definition.columns.len());
+        // The members are pieces of the text, which does not change.
+        let text = std::mem::take(&mut self.chunk.text);
+        for row in std::mem::take(&mut self.undecided) {
+            let Some(Row { start, end, .. }) = self.chunk.rows.get(row as usize).copied() else {
+                continue;
+            };
+            let source = &text[start as usize..end as usize];
+            // They were read before.
+            let Ok(members) = members(source) else {
+                continue;
+            };
+            let event = Event {
+                row,
+                at: source.as_ptr() as usize,
+                start: start as usize,
+            };
+            let unmapped_start = self.chunk.unmapped_text.len();
+            self.place(&event, &members, &chosen);
+            self.close_unmapped(row, unmapped_start);
+        }
+        self.chunk.text = text;
+    }
+
+    /// Sends each member to the column of its key, which is widened as needed, and made if it is one of the chosen. Returns a key
+    /// that the event has more than once.
+    fn place(
+        &mut self,
+        event: &Event,
+        members: &[Member<'_>],
+        chosen: &HashSet<String>,
+    ) -> Option<String> {
         let mut duplicate = None;
         let unmapped_start = self.chunk.unmapped_text.len();
         for (key, value) in members {
@@ -289,7 +356,7 @@ impl Gatherer {
             let (kind, wide) = kind_of(value);
             let column = match self.by_key.get(key.as_ref()) {
                 Some(column) => *column,
-                None if self.may_be_column(key) => {
+                None if chosen.contains(key.as_ref()) => {
                     let definition = Arc::make_mut(&mut self.definition);
                     let column = definition.columns.len();
                     definition.columns.push(ColumnDefinition::of_key(key, kind));
@@ -297,6 +364,9 @@ impl Gatherer {
                     column
                 }
                 None => {
+                    if may_be_column(key) && !self.definition.has_keys_without_column {
+                        Arc::make_mut(&mut self.definition).has_keys_without_column = true;
+                    }
                     self.leave_unmapped(unmapped_start, key, value);
                     continue;
                 }
@@ -318,13 +388,6 @@ impl Gatherer {
             }
         }
         duplicate
-    }
-
-    fn may_be_column(&self, key: &str) -> bool {
-        !key.is_empty()
-            && key.len() <= MAX_KEY_BYTES
-            && !RESERVED_COLUMNS.contains(&key)
-            && self.definition.columns.len() < MAX_COLUMNS
     }
 
     /// Fills the columns of the shipped mapping; every member that none of them holds is left unmapped, and so is every one in
@@ -397,6 +460,24 @@ impl Gatherer {
         text.push(':');
         text.push_str(value);
     }
+
+    /// Ends the row's object of unmapped members, which began at `start` of their text, if it has one.
+    fn close_unmapped(&mut self, row: u32, start: usize) {
+        let chunk = &mut self.chunk;
+        if chunk.unmapped_text.len() > start {
+            chunk.unmapped_text.push('}');
+            chunk.unmapped.push(Cell {
+                row,
+                start: narrow(start),
+                end: narrow(chunk.unmapped_text.len()),
+            });
+        }
+    }
+}
+
+/// Says whether a key of events can be a column's name.
+fn may_be_column(key: &str) -> bool {
+    !key.is_empty() && key.len() <= MAX_KEY_BYTES && !RESERVED_COLUMNS.contains(&key)
 }
 
 /// The event that is being added.

@@ -1,7 +1,7 @@
 //! A source is compared with what was ingested before.
 
 use std::fs::File;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write};
 
 use super::IngestError;
 use super::kinds::is_blank;
@@ -88,13 +88,35 @@ fn has_only_blanks(source: &mut Source) -> bool {
 
 /// Copies what can be read once only into a file that nobody else sees.
 pub(crate) fn copied(source: &mut Source, name: &str) -> Result<File, IngestError> {
-    let mut copy = || {
-        let mut file = tempfile::tempfile()?;
-        io::copy(&mut source.bytes, &mut file)?;
-        Ok(file)
-    };
-    copy().map_err(|source| IngestError::Copy {
-        file: name.to_owned(),
+    let file = || name.to_owned();
+    let not_written = |source| IngestError::Copy {
+        file: file(),
         source,
-    })
+    };
+    let mut copy = tempfile::tempfile().map_err(not_written)?;
+    loop {
+        let available = match source.bytes.fill_buf() {
+            Ok(available) => available,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(IngestError::Truncated {
+                    file: file(),
+                    line: 0,
+                });
+            }
+            Err(source) => {
+                return Err(IngestError::Read {
+                    file: file(),
+                    line: 0,
+                    source,
+                });
+            }
+        };
+        if available.is_empty() {
+            return Ok(copy);
+        }
+        let count = available.len();
+        copy.write_all(available).map_err(not_written)?;
+        source.bytes.consume(count);
+    }
 }

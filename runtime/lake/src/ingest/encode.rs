@@ -1,8 +1,11 @@
-//! A chunk to Parquet: one file a day, sorted by time, named by what it holds.
+//! A chunk to Parquet: one file a day, sorted by time, named by what it holds. Days that are out of range, or that hold few events of
+//! many days, share one.
 
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use datafusion::arrow::array::{
     ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder,
     TimestampMicrosecondBuilder,
@@ -22,7 +25,7 @@ use yagura_core::alert::hex;
 use super::chunk::{Cell, Chunk, Row};
 use super::event::text_of;
 use super::ledger::Part;
-use crate::definition::{PARTITION_COLUMN, RAW_COLUMN, TIME_COLUMN, UNMAPPED_COLUMN};
+use crate::definition::{OTHER_DAYS, PARTITION_COLUMN, RAW_COLUMN, TIME_COLUMN, UNMAPPED_COLUMN};
 use crate::{ColumnKind, TableDefinition};
 
 /// The name that Hive gives the directory of what has no partition.
@@ -35,6 +38,11 @@ const ROWS_PER_PAGE: usize = 8 * 1024;
 const DICTIONARY_BYTES: usize = 8 << 20;
 const ZSTD_LEVEL: i32 = 3;
 
+/// So many days of a chunk, those with most events, have a file of their own however few these are.
+const DAYS: usize = 64;
+/// A day with so many events has one in any case.
+const MANY_EVENTS: usize = 100;
+
 /// A Parquet file, ready to be stored.
 pub(crate) struct EncodedFile {
     /// Path below the table.
@@ -45,18 +53,21 @@ pub(crate) struct EncodedFile {
 /// Encodes the chunk, whose events are those of `parts`.
 ///
 /// Columns that are null in a whole file are left out of it. Files of the same parts have the same name, unless `salt` differs,
-/// and the same bytes where the columns' kinds are the same.
+/// and the same bytes where the columns' kinds are the same. Only days in `range` have a file of their own. The file of the other
+/// days is the last: where it is stored, all events of the parts are.
 pub(crate) fn encode(
     mut chunk: Chunk,
     definition: &TableDefinition,
     parts: &[Part],
     salt: u64,
+    range: &RangeInclusive<Timestamp>,
 ) -> Result<Vec<EncodedFile>, (String, ParquetError)> {
-    let order = sort(&mut chunk);
+    let days = own_days(&chunk.rows, range);
+    let order = sort(&mut chunk, &days);
     let mut next = vec![0; chunk.cells.len()];
     let mut next_unmapped = 0;
     let mut files = Vec::new();
-    for (day, rows) in days(&order, &chunk.rows) {
+    for (day, rows) in runs(&order, &chunk.rows, &days) {
         let members: Vec<&Row> = order[rows.clone()]
             .iter()
             .map(|row| &chunk.rows[*row as usize])
@@ -108,12 +119,44 @@ enum Values<'c> {
     Raw,
 }
 
-/// Returns the rows by time, those without one last, equal times as they came; renumbers the cells by that order.
-fn sort(chunk: &mut Chunk) -> Vec<u32> {
+/// Returns the days that have a file of their own.
+fn own_days(rows: &[Row], range: &RangeInclusive<Timestamp>) -> BTreeSet<NaiveDate> {
+    let mut counts: BTreeMap<NaiveDate, usize> = BTreeMap::new();
+    let times = rows.iter().filter_map(|row| row.time);
+    for time in times.filter(|time| range.contains(time)) {
+        *counts.entry(time.day()).or_default() += 1;
+    }
+    let mut days: Vec<(NaiveDate, usize)> = counts.into_iter().collect();
+    // Of days with as many events the later ones come first: they are looked at more often.
+    days.sort_by_key(|(day, events)| std::cmp::Reverse((*events, *day)));
+    let is_own =
+        |(at, (_, events)): &(usize, (NaiveDate, usize))| *at < DAYS || *events >= MANY_EVENTS;
+    let own = days.into_iter().enumerate().filter(is_own);
+    own.map(|(_, (day, _))| day).collect()
+}
+
+/// Where an event is stored, in the order of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Day(NaiveDate),
+    WithoutTime,
+    OtherDays,
+}
+
+fn place(time: Option<Timestamp>, days: &BTreeSet<NaiveDate>) -> Place {
+    match time.map(Timestamp::day) {
+        None => Place::WithoutTime,
+        Some(day) if days.contains(&day) => Place::Day(day),
+        Some(_) => Place::OtherDays,
+    }
+}
+
+/// Returns the rows by file and time, equal times as they came; renumbers the cells by that order.
+fn sort(chunk: &mut Chunk, days: &BTreeSet<NaiveDate>) -> Vec<u32> {
     let mut order: Vec<u32> = (0u32..).take(chunk.rows.len()).collect();
-    order.sort_by_key(|row| {
+    order.sort_by_cached_key(|row| {
         let time = chunk.rows[*row as usize].time;
-        (time.is_none(), time)
+        (place(time, days), time)
     });
     let mut rank = vec![0; order.len()];
     for (position, row) in (0u32..).zip(&order) {
@@ -128,17 +171,21 @@ fn sort(chunk: &mut Chunk) -> Vec<u32> {
     order
 }
 
-/// Splits the sorted rows into runs of one UTC day.
-fn days(order: &[u32], rows: &[Row]) -> Vec<(String, Range<usize>)> {
+/// Splits the sorted rows into runs of one file, each with the name of its partition.
+fn runs(order: &[u32], rows: &[Row], days: &BTreeSet<NaiveDate>) -> Vec<(String, Range<usize>)> {
     let time = |row: &u32| rows[*row as usize].time;
-    let day = |row: &u32| time(row).map(Timestamp::day);
     let mut start = 0;
     order
-        .chunk_by(|a, b| day(a) == day(b))
+        .chunk_by(|a, b| place(time(a), days) == place(time(b), days))
         .map(|run| {
             let range = start..start + run.len();
             start = range.end;
-            (day_name(time(&run[0])), range)
+            let first = time(&run[0]);
+            let name = match place(first, days) {
+                Place::OtherDays => OTHER_DAYS.to_owned(),
+                Place::Day(_) | Place::WithoutTime => day_name(first),
+            };
+            (name, range)
         })
         .collect()
 }
@@ -151,13 +198,13 @@ fn upto<'c>(cells: &'c [Cell], next: &mut usize, end: usize) -> &'c [Cell] {
     &rest[..count]
 }
 
-/// Returns the day that a file of [`encode`] holds.
+/// Returns the partition that a file of [`encode`] lies in.
 pub(crate) fn day_of(path: &str) -> &str {
     let day = path.split('/').next().unwrap_or_default();
     day.split_once('=').map_or(day, |(_, day)| day)
 }
 
-/// Returns the name of an event's day, as [`day_of`] does for its file.
+/// Returns the name of an event's day, as [`day_of`] does for its file if the day has one of its own.
 pub(crate) fn day_name(time: Option<Timestamp>) -> String {
     // `%Y` has four digits for the years that a timestamp holds.
     time.map_or(NO_PARTITION.to_owned(), |time| {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::LakeError;
+use crate::names::of_path;
 
 /// Why logs did not become part of a table. What was written before stays; the same command, run again, goes on behind it.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +143,7 @@ pub enum IngestError {
         source: toml::de::Error,
     },
     /// The file for rejected lines cannot be written.
-    #[error("cannot write rejected lines to `{}`", file.display())]
+    #[error("cannot write rejected lines to `{}`", of_path(file))]
     Rejects {
         /// The file.
         file: PathBuf,
@@ -153,7 +154,7 @@ pub enum IngestError {
     /// The file for rejected lines is to be read as well.
     #[error(
         "`{}` is given both as a file of logs and for rejected lines: give another file after --rejects",
-        file.display()
+        of_path(file)
     )]
     RejectsRead {
         /// The file.
@@ -185,6 +186,7 @@ impl IngestError {
                 | Self::Read { .. }
                 | Self::Truncated { .. }
                 | Self::Unsupported { .. }
+                | Self::Copy { .. }
                 | Self::Malformed { .. }
                 | Self::TooLong { .. }
         )

@@ -1,5 +1,7 @@
 //! What a file is that is not JSON, and what to do with it.
 
+use std::path::Path;
+
 /// What a file seems to be, and what its owner can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Other {
@@ -10,6 +12,9 @@ pub(crate) struct Other {
 const UNPACK: &str = "decompress it, or compress it with gzip or zstd";
 const EXTRACT: &str = "extract the files in it";
 const CONVERT: &str = "write each of its records as a JSON object on a line of its own";
+const BINARY: &str = "binary data";
+const TAR: &str = "a tar archive";
+const BEHIND_A_HEADER: &str = "text with JSON behind a header";
 const LEAVE: &str = "leave it out; NDJSON and JSON are read, plain or compressed with gzip or zstd";
 
 /// First bytes, what begins so, and what to do with it.
@@ -86,7 +91,7 @@ pub(crate) fn foreign(start: &[u8]) -> Option<Other> {
     }
     if start.get(257..262) == Some(b"ustar") {
         return Some(Other {
-            found: "a tar archive",
+            found: TAR,
             next: EXTRACT,
         });
     }
@@ -106,10 +111,10 @@ pub(crate) fn without_json(start: &[u8]) -> Option<Other> {
     let odd = |byte: &&u8| **byte < 0x20 && !byte.is_ascii_whitespace() && **byte != 0x1b;
     let sample = &start[..start.len().min(4096)];
     let (found, next) = if sample.iter().filter(odd).count() * 20 > sample.len() {
-        ("binary data", LEAVE)
+        (BINARY, LEAVE)
     } else if lines.clone().any(has_json_behind_a_header) {
         (
-            "text with JSON behind a header",
+            BEHIND_A_HEADER,
             "cut off what stands before the first `{` of each line, as sed 's/^[^{]*//' does",
         )
     } else if first.starts_with(b"<?xml") || (first.starts_with(b"<") && first.ends_with(b">")) {
@@ -127,6 +132,26 @@ pub(crate) fn without_json(start: &[u8]) -> Option<Other> {
         ("plain text", CONVERT)
     };
     Some(Other { found, next })
+}
+
+/// Says whether events may be lost with a file that is left out because it is `found`: it is packed, or named as a file of events,
+/// or as a compressed one that cannot be recognised any more.
+pub(crate) fn may_hold_events(path: &Path, found: &str) -> bool {
+    let name = path.to_string_lossy().to_ascii_lowercase();
+    let ends = |name: &str, endings: &[&str]| {
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+        endings.contains(&ending)
+    };
+    let is_compressed = ends(&name, &["gz", "gzip", "zst", "zstd"]);
+    let inner = match name.rsplit_once('.') {
+        Some((inner, _)) if is_compressed => inner,
+        _ => &name,
+    };
+    let mut magics = MAGICS.iter();
+    magics.any(|(_, kind, next)| *kind == found && [UNPACK, EXTRACT].contains(next))
+        || [TAR, BEHIND_A_HEADER].contains(&found)
+        || (is_compressed && found == BINARY)
+        || ends(inner, &["json", "jsonl", "ndjson", "jsonlines"])
 }
 
 /// Returns a line without blanks, zeros and marks around it.
@@ -240,6 +265,31 @@ mod tests {
                 "{}",
                 String::from_utf8_lossy(json)
             );
+        }
+    }
+
+    #[test]
+    fn what_may_hold_events_is_no_small_matter() {
+        for (name, found) in [
+            ("x", "a zip archive"),
+            ("x.LZ4", "compressed with LZ4"),
+            ("x", TAR),
+            ("a.log", BEHIND_A_HEADER),
+            ("a.json", "plain text"),
+            ("a.NDJSON", "a PNG image"),
+            ("a.json.gz", "a table such as CSV"),
+            ("messages.gz", BINARY),
+        ] {
+            assert!(may_hold_events(Path::new(name), found), "{name}");
+        }
+        for (name, found) in [
+            ("syslog.2.gz", "a syslog"),
+            ("a.csv", "a table such as CSV"),
+            ("x.png", "a PNG image"),
+            ("json", "plain text"),
+            ("cache.bin", BINARY),
+        ] {
+            assert!(!may_hold_events(Path::new(name), found), "{name}");
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use sha2::{Digest, Sha256};
 
 use super::split::Prefix;
+use crate::definition::OTHER_DAYS;
 
 /// How many bytes of a source lead to its entries. More than the envelope and the user of a CloudTrail file, which many files share.
 pub(crate) const HEAD: usize = 2_048;
@@ -194,10 +195,14 @@ impl Before {
         before
     }
 
-    /// Says whether the events of `day` that end at `end` are in the table.
+    /// Says whether the events of `day` that end at `end` are in the table. The object of other days is written after those of all
+    /// single days: where it is there, all events are.
     pub(crate) fn holds(&self, end: u64, day: &str) -> bool {
         let mut parts = self.parts.iter();
-        parts.any(|(from, to, days)| (*from + 1..=*to).contains(&end) && days.contains(day))
+        parts.any(|(from, to, days)| {
+            let is_stored = days.contains(day) || days.contains(OTHER_DAYS);
+            (*from + 1..=*to).contains(&end) && is_stored
+        })
     }
 }
 
@@ -274,5 +279,11 @@ mod tests {
         let holds = |end| before.holds(end, "2026-03-01");
         assert_eq!([10, 11, 20, 21].map(holds), [false, true, true, false]);
         assert!(!before.holds(15, "2026-03-02"));
+        let others = Entry {
+            part: Some((20, [OTHER_DAYS.to_owned()].into())),
+            ..entry(&[0; 30])
+        };
+        let before = Before::of(vec![others]);
+        assert!(before.holds(25, "2026-03-02") && !before.holds(15, "2026-03-02"));
     }
 }

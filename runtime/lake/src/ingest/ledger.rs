@@ -4,6 +4,7 @@
 //! lock ─▶ read what others wrote ─▶ pending: objects and entries ─▶ objects ─▶ entries ─▶ pending removed ─▶ unlock
 //! ```
 //!
+//! Objects are written in their order, which [`super::known::Before::holds`] relies on.
 //! A process that dies in between leaves `pending`. The next one finds which of its objects are there, and takes exactly
 //! these into the ledger. So a repeated ingest neither loses nor doubles an event, whatever its files are by then.
 

@@ -8,11 +8,12 @@
 //! ```
 //!
 //! Each event becomes one row, whatever it holds: values that do not fit widen their column or stay in `unmapped`, and
-//! `raw` keeps the source text. A chunk bounds memory. The definition is written before the objects that need it, so that
+//! `raw` keeps the source text. Keys get columns at the end of a chunk ([`columns`]). A chunk bounds memory. The definition is written before the objects that need it, so that
 //! no object stands in the table that its definition cannot read. Objects, and how far their sources were read, are written in one
 //! step ([`ledger`]).
 
 mod chunk;
+mod columns;
 mod compare;
 mod encode;
 mod error;
@@ -32,8 +33,10 @@ pub(crate) mod time;
 mod unpack;
 mod values;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -42,10 +45,12 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use yagura_core::{FieldPath, Timestamp};
 
+pub use columns::KeysWithoutColumn;
 pub use error::IngestError;
 pub use mapping::is_shipped;
 pub use report::{Counts, Example, IngestReport, SHOWN, Tally};
 
+use crate::names::of_path;
 use crate::{Location, TableDefinition, TimeBounds};
 use chunk::Gatherer;
 use encode::EncodedFile;
@@ -96,6 +101,8 @@ pub struct IngestOptions {
     pub chunk_bytes: usize,
     /// The longest event; below 1 GiB.
     pub max_event_bytes: usize,
+    /// Keys of events that rules know: they get a column before others do.
+    pub known_keys: Arc<BTreeSet<String>>,
 }
 
 impl IngestOptions {
@@ -114,6 +121,7 @@ impl IngestOptions {
             chunk_events: 64 * 1024,
             chunk_bytes: 32 << 20,
             max_event_bytes: 256 << 20,
+            known_keys: Arc::default(),
         }
     }
 }
@@ -172,6 +180,7 @@ pub async fn ingest(
         options: Arc::new(options),
         own: Known::default(),
         news: Vec::new(),
+        future: now().saturating_add(DAY),
         report: IngestReport::default(),
     };
     let (found, gatherer) = loop {
@@ -202,6 +211,7 @@ pub async fn ingest(
         failed: listing.failed,
         widened: gatherer.widened(),
         alike: gatherer.alike(),
+        without_column: gatherer.without_column(),
         columns: gatherer.definition().columns.len(),
         ..found
     })
@@ -219,6 +229,8 @@ struct Writer {
     own: Known,
     /// What others wrote since the files are being read.
     news: Vec<Entry>,
+    /// Events later than this are in the future.
+    future: Timestamp,
     report: IngestReport,
 }
 
@@ -235,7 +247,7 @@ impl Writer {
             definition: definition(&self.options, self.stored.as_ref())?,
             known: Arc::clone(self.ledger.known()),
             own: self.own.clone(),
-            future: now().saturating_add(DAY),
+            future: self.future,
         };
         let (sender, mut steps) = mpsc::channel(1);
         let options = Arc::clone(&self.options);
@@ -272,8 +284,9 @@ impl Writer {
             0
         };
         let described = Arc::clone(&definition);
+        let range = own_days(&definition, self.future);
         let encoded = spawn_blocking(move || {
-            encode::encode(chunk, &described, &parts, salt).map(|files| (files, parts))
+            encode::encode(chunk, &described, &parts, salt, &range).map(|files| (files, parts))
         });
         let encoded = encoded
             .await
@@ -342,7 +355,15 @@ impl Writer {
 
 const DAY: i64 = 86_400_000_000;
 
-/// The clock, for warnings only: nothing that is stored follows from it.
+/// Returns the times whose days have objects of their own: those that the operator expects, else 1990 to tomorrow.
+fn own_days(definition: &TableDefinition, future: Timestamp) -> RangeInclusive<Timestamp> {
+    match definition.time_bounds {
+        Some(TimeBounds { from, to }) => from..=to,
+        None => TimeBounds::default().from..=future,
+    }
+}
+
+/// The clock: which events are ahead of it decides in which object they lie, and nothing else.
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let micros = since.unwrap_or_default().as_micros();
@@ -376,7 +397,7 @@ impl Rejects {
             if !file.is_from_folder {
                 return Err(IngestError::RejectsRead { file: file.path });
             }
-            let name = file.path.display().to_string();
+            let name = of_path(&file.path);
             listing
                 .passed_over
                 .push((name, "the file for rejected lines"));

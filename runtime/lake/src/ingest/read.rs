@@ -13,6 +13,7 @@ use yagura_core::names::did_you_mean;
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
 use super::encode::day_name;
+use super::kinds::may_hold_events;
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
 use super::line::{Found, scan};
@@ -21,6 +22,7 @@ use super::source::{Input, Listed, Source};
 use super::split::{Passed, Piece, Prefix, SplitError, lines};
 use super::values::values;
 use super::{Format, IngestError, IngestOptions, Progress};
+use crate::names::of_path;
 use crate::{TableDefinition, TimeBounds};
 
 /// How often progress is reported, in bytes of the files.
@@ -70,7 +72,12 @@ pub(crate) fn run(
     let mut reading = Reading {
         options,
         sender,
-        gatherer: Gatherer::new(task.definition, declared, options.chunk_bytes),
+        gatherer: Gatherer::new(
+            task.definition,
+            declared,
+            Arc::clone(&options.known_keys),
+            options.chunk_bytes,
+        ),
         batch: Gathered::default(),
         report: IngestReport::default(),
         events: 0,
@@ -149,13 +156,15 @@ struct Reading<'o> {
 impl Reading<'_> {
     /// Reads a file. What is wrong with it is the file's matter, unless the ingest is strict.
     fn file(&mut self, listed: &Listed) -> Result<(), IngestError> {
-        let name = listed.path.display().to_string();
+        let name = of_path(&listed.path);
         let result = self.file_to_its_end(&listed.path, &name);
         self.end_part();
         match result {
             Ok(()) => Ok(()),
             Err(error) if !error.is_of_the_file() || self.options.strict => Err(error),
-            Err(IngestError::Unsupported { found, next, .. }) if listed.is_from_folder => {
+            Err(IngestError::Unsupported { found, next, .. })
+                if listed.is_from_folder && !may_hold_events(&listed.path, found) =>
+            {
                 let reason = format!("{found}: {next}");
                 self.report.passed_over.push((name, reason));
                 Ok(())
@@ -220,7 +229,7 @@ impl Reading<'_> {
                 self.report.incomplete.push((name.to_owned(), line));
                 Passed::default()
             }
-            other => other.map_err(|error| failure(error, name, limit))?,
+            other => other.map_err(|error| failure(error, name))?,
         };
         let zeros = passed.zeros + self.file.zeros;
         if zeros > 0 {
@@ -282,10 +291,14 @@ impl Reading<'_> {
                 });
             }
             let limit = self.options.max_event_bytes;
+            let what = match piece.within {
+                Some(_) => "line",
+                None => "event",
+            };
             self.bad_line(
                 piece.line,
-                1,
-                &format!("the line is longer than {limit} bytes; only its start is kept"),
+                piece.column,
+                &format!("the {what} is longer than {limit} bytes; only its start is kept"),
                 bytes,
             );
             self.file.done = Some(piece.prefix.clone());
@@ -470,6 +483,7 @@ impl Reading<'_> {
             return Ok(());
         }
         let events = self.gatherer.len();
+        self.gatherer.decide();
         if events > 0
             && let Some(field) = self.gatherer.missing_declared()
         {
@@ -515,7 +529,7 @@ const WRONG_LINE: &str =
 const OPEN_LINE: &str = "; correct it, or give --format json if events span lines, or leave --strict out: such lines are then kept apart";
 
 /// Names the file in what ended its reading.
-fn failure(error: SplitError<IngestError>, name: &str, limit: usize) -> IngestError {
+fn failure(error: SplitError<IngestError>, name: &str) -> IngestError {
     let file = name.to_owned();
     match error {
         SplitError::Receiver(error) => error,
@@ -523,7 +537,6 @@ fn failure(error: SplitError<IngestError>, name: &str, limit: usize) -> IngestEr
             IngestError::Truncated { file, line }
         }
         SplitError::Read { line, source } => IngestError::Read { file, line, source },
-        SplitError::TooLong { line } => IngestError::TooLong { file, line, limit },
         SplitError::Torn { line, column } => IngestError::Malformed {
             file,
             line,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::IngestError;
+use super::{IngestError, KeysWithoutColumn};
 
 /// How many examples, names of files and messages a report keeps of each kind.
 pub const SHOWN: usize = 10;
@@ -128,6 +128,8 @@ pub struct IngestReport {
     pub widened: Vec<String>,
     /// New columns whose names differ from another's in case only, such as `User, user`.
     pub alike: Vec<String>,
+    /// Keys that have no column, because there was no room.
+    pub without_column: KeysWithoutColumn,
     /// Columns of the table now, besides `event_time`, `unmapped` and `raw`.
     pub columns: usize,
 }

@@ -13,6 +13,7 @@ use super::kinds::{Other, bare, foreign, without_json};
 use super::unpack::{Ahead, Packing, Unpacked, Utf16, utf16};
 use super::{Format, IngestError};
 use crate::definition::DEFINITION_OBJECT;
+use crate::names::of_path;
 
 /// How many bytes are looked at to tell NDJSON from JSON.
 const PEEK: usize = 256 * 1024;
@@ -55,7 +56,7 @@ pub(crate) fn expand(files: &[PathBuf]) -> Listing {
 }
 
 fn walk(path: &Path, is_from_folder: bool, seen: &mut HashSet<PathBuf>, listing: &mut Listing) {
-    let name = || path.display().to_string();
+    let name = || of_path(path);
     let listed = (|| {
         let metadata = path.metadata()?;
         if !metadata.is_dir() {
@@ -102,9 +103,7 @@ fn walk(path: &Path, is_from_folder: bool, seen: &mut HashSet<PathBuf>, listing:
             for entry in entries {
                 let file_name = entry.file_name().unwrap_or_default();
                 if file_name.as_encoded_bytes().starts_with(b".") {
-                    listing
-                        .passed_over
-                        .push((entry.display().to_string(), "hidden"));
+                    listing.passed_over.push((of_path(&entry), "hidden"));
                 } else {
                     walk(&entry, true, seen, listing);
                 }

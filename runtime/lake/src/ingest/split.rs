@@ -98,8 +98,6 @@ impl Piece<'_> {
 pub(crate) enum SplitError<E> {
     /// The bytes could not be had.
     Read { line: u64, source: io::Error },
-    /// An event beyond the limit.
-    TooLong { line: u64 },
     /// Not JSON, so that where the next event begins is unknown.
     Syntax {
         line: u64,
@@ -176,6 +174,10 @@ pub(crate) fn lines<E>(
         if !is_cut || text.is_empty() {
             prefix.extend(rest);
         }
+        if is_cut && text.is_empty() {
+            // The line goes on.
+            line -= 1;
+        }
         if buffer.capacity() > KEPT_CAPACITY {
             buffer = Vec::new();
         }
@@ -183,7 +185,7 @@ pub(crate) fn lines<E>(
 }
 
 /// How much is shown of an event that is too long.
-const SHOWN: usize = 1_024;
+pub(crate) const SHOWN: usize = 1_024;
 
 /// Passes over zeros and returns how many they were.
 fn pass_zeros(bytes: &mut dyn BufRead, prefix: &mut Prefix) -> io::Result<u64> {

@@ -282,18 +282,109 @@ fn odd_keys_have_a_place() {
     assert_eq!(stored.kind("a"), Some(ColumnKind::Int64));
 }
 
+/// An event with `count` keys `{prefix}{n}`.
+fn wide(prefix: &str, count: usize) -> String {
+    let members = (0..count).map(|i| format!(r#""{prefix}{i}":{i}"#));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
 #[test]
-fn columns_stop_at_the_limit() {
-    let event = |from: usize| {
-        let members: Vec<String> = (from..from + 700)
-            .map(|i| format!(r#""k{i}":{i}"#))
-            .collect();
-        format!("{{{}}}", members.join(","))
+fn an_event_of_many_keys_leaves_columns_to_the_others() {
+    let attack = format!(
+        "{},\"time\":1600000000}}",
+        wide("k", 1_000).trim_end_matches('}')
+    );
+    let honest = r#"{"time":1600000001,"cmd":"evil","CommandLine":"x"}"#.to_owned();
+    let (report, stored) = round_trip("t", &[attack.clone(), honest.clone(), honest.clone()]);
+    assert_eq!(report.columns, 500);
+    assert_eq!(stored.kind("cmd"), Some(ColumnKind::Text));
+    assert_eq!(stored.kind("k0"), Some(ColumnKind::Int64));
+    assert_eq!(stored.kind("k999"), None);
+    assert!(stored.definition.has_keys_without_column);
+    let left = report.without_column;
+    assert_eq!((left.count, left.is_more), (1_003 - 500, false));
+    assert_eq!(left.most.len(), SHOWN);
+
+    // In a table that it came into first, what rules know still gets a column at once, and what is frequent when it is.
+    let lake = Lake::new();
+    let known = IngestOptions {
+        known_keys: Arc::new(["CommandLine".to_owned()].into()),
+        ..lake.options("t")
     };
-    let (report, stored) = round_trip("t", &[event(0), event(700), event(300)]);
-    assert_eq!(report.columns, 1_000);
-    assert_eq!(stored.kind("k999"), Some(ColumnKind::Int64));
-    assert_eq!(stored.kind("k1000"), None);
+    lake.run(known.clone(), &[lake.file("1", &attack)]).unwrap();
+    assert_eq!(lake.stored("t").definition.columns.len(), 500);
+    lake.run(known.clone(), &[lake.file("2", &honest)]).unwrap();
+    let stored = lake.stored("t");
+    assert_eq!(stored.kind("CommandLine"), Some(ColumnKind::Text));
+    assert_eq!(stored.kind("cmd"), None);
+    check(&stored, &[attack.clone(), honest.clone()]);
+    let many: Vec<String> = (0..150)
+        .map(|n| {
+            format!(
+                r#"{{"time":{},"cmd":"x{n}","odd{n}":1}}"#,
+                1_600_000_000 + n
+            )
+        })
+        .collect();
+    let report = lake.run(known, &[lake.file("3", many.join("\n"))]).unwrap();
+    let stored = lake.stored("t");
+    assert_eq!(stored.kind("cmd"), Some(ColumnKind::Text));
+    assert_eq!(
+        (stored.definition.columns.len(), stored.kind("odd7")),
+        (503, None)
+    );
+    assert_eq!(report.without_column.count, 150);
+    check(&stored, &[vec![attack, honest], many].concat());
+}
+
+#[test]
+fn columns_stop_at_the_limit_whatever_comes() {
+    let lake = Lake::new();
+    let events: Vec<String> = (0..120)
+        .flat_map(|_| [wide("a", 700), wide("b", 700)])
+        .collect();
+    let options = |chunk_events| IngestOptions {
+        chunk_events,
+        ..lake.options("t")
+    };
+    let file = lake.file("1", events.join("\n"));
+    let report = lake.run(options(7), std::slice::from_ref(&file)).unwrap();
+    assert_eq!(
+        report.columns, 900,
+        "the last are for names that rules know"
+    );
+    assert_eq!(report.without_column.count, 500);
+    assert_eq!(report.without_column.most[0].1, 120);
+    check(&lake.stored("t"), &events);
+}
+
+#[test]
+fn kinds_follow_from_the_values_of_all_rows_whenever_a_key_gets_its_column() {
+    let events: Vec<String> = (0..40)
+        .map(|n| match n % 4 {
+            0 => format!(r#"{{"time":1600000000,"a":{n}}}"#),
+            1 => format!(r#"{{"time":1600000000,"a":{n}.5,"b":true}}"#),
+            2 => format!(r#"{{"time":1600000000,"b":"x","late{n}":[{n}],"a":1,"a":2}}"#),
+            _ => r#"{"time":1600000000,"b":false,"raw":"r"}"#.to_owned(),
+        })
+        .collect();
+    for chunk_events in [1, 3, 100] {
+        let lake = Lake::new();
+        let options = IngestOptions {
+            chunk_events,
+            ..lake.options("t")
+        };
+        let report = lake
+            .run(options, &[lake.file("input", events.join("\n"))])
+            .unwrap();
+        let stored = lake.stored("t");
+        check(&stored, &events);
+        assert_eq!(stored.kind("a"), Some(ColumnKind::Float64));
+        assert_eq!(stored.kind("b"), Some(ColumnKind::Text));
+        assert_eq!(report.counts.duplicate_keys.count, 10);
+        assert_eq!(report.columns, 13);
+        assert!(!stored.definition.has_keys_without_column);
+    }
 }
 
 #[test]
@@ -355,14 +446,14 @@ fn files_hold_a_day_each_in_the_order_of_time() {
     assert_eq!(
         days,
         [
-            day("1985-01-01"),
             day("2020-01-01"),
             day("2020-01-02"),
-            day("__HIVE_DEFAULT_PARTITION__")
+            day("__HIVE_DEFAULT_PARTITION__"),
+            day("other")
         ]
     );
     let numbers: Vec<_> = stored.texts("n").into_iter().flatten().collect();
-    assert_eq!(numbers, ["4", "2", "1", "0", "3", "5"]);
+    assert_eq!(numbers, ["2", "1", "0", "3", "5", "4"]);
     for (_, batch) in stored.files.values() {
         let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
         assert!(times.iter().is_sorted());
@@ -370,6 +461,94 @@ fn files_hold_a_day_each_in_the_order_of_time() {
         assert_eq!(schema.field(0).name(), TIME_COLUMN);
         assert_eq!(schema.fields().last().unwrap().name(), RAW_COLUMN);
     }
+}
+
+/// Events at noon of each of these days, so many of each.
+fn on_days(days: impl IntoIterator<Item = (i64, usize)>) -> Vec<String> {
+    let of_day = |(day, count): (i64, usize)| {
+        let time = Timestamp::clamped(day * DAY + DAY / 2);
+        (0..count).map(move |n| format!(r#"{{"time":"{time}","day":{day},"n":{n}}}"#))
+    };
+    days.into_iter().flat_map(of_day).collect()
+}
+
+#[test]
+fn odd_times_make_no_object_a_day_and_no_time_range_hides_them() {
+    // 20,000 days, from 1927 to 2036, an event each; a day of many events among them, and a clock that is days ahead.
+    let today = now().micros() / DAY;
+    let odd = on_days((-15_700..24_000).step_by(2).map(|day| (day, 1)));
+    let busy = on_days([(18_000, 150), (17_999, 3), (today + 9, 500)]);
+    let events = [odd, busy].concat();
+    let lake = Lake::new();
+    let file = lake.file("input", events.join("\n"));
+    let report = lake.run(lake.options("t"), &[file]).unwrap();
+    assert_eq!(report.events, events.len() as u64);
+    let stored = lake.stored("t");
+    check(&stored, &events);
+    assert_eq!(report.written_files, 65, "64 days and the others");
+    for day in ["date=2019-04-14/", "date=2019-04-13/", "date=other/"] {
+        assert!(
+            stored.files.keys().any(|path| path.starts_with(day)),
+            "{day}"
+        );
+    }
+    // Every object that may hold events of a range is opened for it.
+    for day in [-15_700, 7_306, 9_000, 17_999, 18_000, today + 9, 23_998] {
+        let at = |day: i64| Some(Timestamp::clamped(day * DAY));
+        let range = yagura_core::TimeRange::new(at(day), at(day + 1)).unwrap();
+        let config = crate::table::TableConfig {
+            name: "t".to_owned(),
+            location: lake.options("t").to.join("t"),
+            time: None,
+            time_unit: None,
+            day_partition: None,
+            on_null_time: None,
+            on_bad_file: OnNullTime::Fail,
+        };
+        let cache =
+            Arc::new(datafusion::execution::cache::default_cache::DefaultCache::new(1 << 20));
+        let table = block_on(crate::table::Table::open(config, range, cache)).unwrap();
+        let opened: Vec<&str> = table
+            .files
+            .iter()
+            .map(|file| file.meta.location.as_ref())
+            .collect();
+        let wanted = format!(r#""day":{day},"#);
+        for (path, (_, batch)) in &stored.files {
+            let raws = batch.column_by_name(RAW_COLUMN).unwrap().as_string::<i32>();
+            if raws.iter().flatten().any(|raw| raw.contains(&wanted)) {
+                assert!(
+                    opened.iter().any(|name| name.ends_with(path)),
+                    "{day}: {path}"
+                );
+            }
+        }
+        assert!(table.files_out_of_range >= 63);
+    }
+}
+
+#[test]
+fn times_that_the_operator_expects_have_objects_of_their_own() {
+    let lake = Lake::new();
+    let file = lake.file(
+        "input",
+        on_days([(-400, 2), (60_000, 1), (30_000, 1)]).join("\n"),
+    );
+    let at = |day: i64| Timestamp::clamped(day * DAY);
+    let options = IngestOptions {
+        time_bounds: Some(TimeBounds {
+            from: at(-500),
+            to: at(40_000),
+        }),
+        ..lake.options("t")
+    };
+    lake.run(options, &[file]).unwrap();
+    let files = lake.stored("t").files;
+    let days: Vec<_> = files
+        .keys()
+        .filter_map(|path| path.split('/').next())
+        .collect();
+    assert_eq!(days, ["date=1968-11-27", "date=2052-02-20", "date=other"]);
 }
 
 #[test]

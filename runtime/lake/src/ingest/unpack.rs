@@ -11,6 +11,8 @@ pub(crate) struct Ahead<R> {
     front: Vec<u8>,
     used: usize,
     inner: R,
+    /// What is wrong behind the bytes that were looked at. Decoders say it once.
+    fault: Option<(io::ErrorKind, String)>,
 }
 
 impl<R: BufRead> Ahead<R> {
@@ -19,6 +21,7 @@ impl<R: BufRead> Ahead<R> {
             front: Vec::new(),
             used: 0,
             inner,
+            fault: None,
         }
     }
 
@@ -30,12 +33,24 @@ impl<R: BufRead> Ahead<R> {
             self.used = 0;
         }
         let missing = count.saturating_sub(self.front.len());
+        if let Some((kind, text)) = &self.fault
+            && self.front.is_empty()
+        {
+            return Err(io::Error::new(*kind, text.clone()));
+        }
+        if self.fault.is_some() || missing == 0 {
+            return Ok(&self.front);
+        }
         let read = (&mut self.inner)
             .take(missing as u64)
             .read_to_end(&mut self.front);
         match read {
             Err(error) if self.front.is_empty() => Err(error),
-            _ => Ok(&self.front),
+            Err(error) => {
+                self.fault = Some((error.kind(), error.to_string()));
+                Ok(&self.front)
+            }
+            Ok(_) => Ok(&self.front),
         }
     }
 }
@@ -54,6 +69,9 @@ impl<R: BufRead> BufRead for Ahead<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.used < self.front.len() {
             return Ok(&self.front[self.used..]);
+        }
+        if let Some((kind, text)) = &self.fault {
+            return Err(io::Error::new(*kind, text.clone()));
         }
         self.inner.fill_buf()
     }
@@ -326,6 +344,34 @@ mod tests {
             let cut = pack(&both);
             let error = unpacked(&cut[..cut.len() - 3]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[test]
+    fn a_fault_behind_what_was_looked_at_is_met_however_small_the_file_is() {
+        for pack in [gzip as fn(&[u8]) -> Vec<u8>, zstd] {
+            let mut bytes = pack(b"{\"a\":1}\n");
+            match bytes[0] {
+                // The checksum.
+                0x1f => {
+                    let at = bytes.len() - 6;
+                    bytes[at] ^= 1;
+                }
+                _ => bytes.truncate(bytes.len() - 1),
+            }
+            let trailing = Arc::default();
+            let reader: Box<dyn BufRead> = Box::new(io::Cursor::new(bytes));
+            let mut packed = Ahead::new(reader);
+            let packing = Packing::of(packed.peek(4).unwrap()).unwrap();
+            let unpacked = Unpacked::new(packing, packed, Arc::clone(&trailing)).unwrap();
+            let mut ahead = Ahead::new(io::BufReader::new(unpacked));
+            let seen = ahead.peek(1_000).map(<[u8]>::to_vec);
+            assert!(seen.is_err() || ahead.peek(2_000).is_ok());
+            let mut text = Vec::new();
+            assert!(
+                seen.is_err() || ahead.read_to_end(&mut text).is_err(),
+                "{text:?}"
+            );
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use super::event::{is_envelope_key, is_envelope_note, text_of};
 use super::kinds::is_blank;
-use super::split::{KEPT_CAPACITY, Passed, Piece, Prefix, SplitError};
+use super::split::{KEPT_CAPACITY, Passed, Piece, Prefix, SHOWN, SplitError};
 
 /// Gives each event of JSON to `each`: the elements of an array, of an envelope, or values one after another.
 pub(crate) fn values<E>(
@@ -21,6 +21,7 @@ pub(crate) fn values<E>(
         passed: Passed::default(),
         is_in_array: false,
         value: Vec::new(),
+        is_too_long: false,
         start: Place::default(),
     };
     values.run()?;
@@ -43,8 +44,9 @@ struct Values<'r, F> {
     passed: Passed,
     /// Whether the bracket of an array of events is open.
     is_in_array: bool,
-    /// The value that is being read.
+    /// The value that is being read; of one that is too long, its start.
     value: Vec<u8>,
+    is_too_long: bool,
     /// Where it began.
     start: Place,
 }
@@ -120,7 +122,7 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
             }
             let key_start = self.value.len();
             self.take_value()?;
-            let key = String::from_utf8_lossy(&self.value[key_start..]).into_owned();
+            let key = self.taken_since(key_start);
             let key = text_of(&key).into_owned();
             self.take_blanks()?;
             if self.peek()? != Some(b':') {
@@ -146,7 +148,7 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
                 Some(_) => {
                     let value_start = self.value.len();
                     self.take_value()?;
-                    let value = String::from_utf8_lossy(&self.value[value_start..]).into_owned();
+                    let value = self.taken_since(value_start);
                     if !is_envelope_note(&key, &value) {
                         return self.rest_of_event(is_open);
                     }
@@ -214,7 +216,7 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
             prefix: &self.prefix,
             within: None,
             is_last: false,
-            is_too_long: false,
+            is_too_long: self.is_too_long,
         })
         .map_err(SplitError::Receiver)
     }
@@ -222,6 +224,7 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
     fn begin(&mut self) {
         self.start = self.at;
         self.value.clear();
+        self.is_too_long = false;
         if self.value.capacity() > KEPT_CAPACITY {
             self.value = Vec::new();
         }
@@ -292,6 +295,12 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
         }
     }
 
+    /// Returns what was taken since the value was so long; nothing of one that is too long.
+    fn taken_since(&self, start: usize) -> String {
+        let taken = self.value.get(start..).unwrap_or_default();
+        String::from_utf8_lossy(taken).into_owned()
+    }
+
     fn take_blanks(&mut self) -> Step<(), E> {
         while self.peek()?.is_some_and(|byte| byte.is_ascii_whitespace()) {
             self.take_byte()?;
@@ -303,17 +312,18 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Values<'_, F> {
         self.take(1)
     }
 
-    /// Moves `count` bytes, which are available, into the value.
+    /// Moves `count` bytes, which are available, into the value. One that becomes too long is read to its end and not kept.
     fn take(&mut self, count: usize) -> Step<(), E> {
         let available = self.bytes.fill_buf().map_err(|source| SplitError::Read {
             line: self.at.line,
             source,
         })?;
-        self.value.extend_from_slice(&available[..count]);
+        if !self.is_too_long {
+            self.value.extend_from_slice(&available[..count]);
+        }
         if self.value.len() > self.limit {
-            return Err(SplitError::TooLong {
-                line: self.start.line,
-            });
+            self.is_too_long = true;
+            self.value.truncate(SHOWN.min(self.limit));
         }
         self.skip(count);
         Ok(())
@@ -503,10 +513,36 @@ mod tests {
             let error = split(text, 100).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
         }
-        assert!(
-            split("[{\"a\":\"0123456789\"}]", 10)
-                .unwrap_err()
-                .contains("TooLong")
-        );
+    }
+
+    #[test]
+    fn a_value_that_is_too_long_hides_none_behind_it() {
+        let (a, b) = (r#"{"a":1}"#, r#"{"b":2}"#);
+        for long in [
+            r#"{"a":"0123456789"}"#,
+            r#"{"a":"01234\"}]","b":[1,{}]}"#,
+            r#"{"long key":{"a":[1,2,3]}}"#,
+            r#"[1,2,3,4,5,6,7]"#,
+            r#""0123456789abc""#,
+        ] {
+            for text in [
+                format!("[{a},{long},{b}]"),
+                format!("{{\"Records\":[{a},\n{long},{b}]}}"),
+            ] {
+                let mut seen = Vec::new();
+                let mut bytes = BufReader::with_capacity(3, text.as_bytes());
+                values::<()>(&mut bytes, 10, |piece| {
+                    let text = String::from_utf8(piece.bytes.to_vec()).unwrap();
+                    assert!(text.len() <= 10);
+                    seen.push((text, piece.is_too_long));
+                    Ok(())
+                })
+                .unwrap();
+                assert_eq!(seen.len(), 3, "{text}: {seen:?}");
+                assert_eq!(seen[0], (a.to_owned(), false));
+                assert!(seen[1].1 && long.starts_with(&seen[1].0), "{seen:?}");
+                assert_eq!(seen[2], (b.to_owned(), false));
+            }
+        }
     }
 }

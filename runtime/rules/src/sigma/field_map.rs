@@ -188,6 +188,40 @@ impl FieldMap {
         })
     }
 
+    /// Returns the keys of events, at their top, that the map knows.
+    pub fn keys(&self) -> BTreeSet<String> {
+        let of_sources = self.sources.iter().flat_map(|source| {
+            let asked = source.when.keys().map(String::as_str);
+            let named = source.fields.values().flat_map(Names::iter);
+            asked
+                .chain(source.fields.keys().map(String::as_str))
+                .chain(named)
+        });
+        let names = (self.tables.iter().chain(&self.key))
+            .chain(self.fields.values())
+            .chain(self.aliases.values())
+            .flat_map(Names::iter)
+            .chain(
+                self.fields
+                    .keys()
+                    .chain(self.aliases.keys())
+                    .map(String::as_str),
+            )
+            .chain(self.prefixes.iter().map(String::as_str))
+            .chain(self.observables.values().flatten().map(String::as_str))
+            .chain(of_sources);
+        let mut keys = BTreeSet::new();
+        for name in names {
+            // A key may hold dots itself.
+            keys.insert(name.to_owned());
+            keys.insert(snake_case(name));
+            let first = name.split(['.', '[']).next().unwrap_or_default();
+            keys.insert(first.to_owned());
+        }
+        keys.retain(|key| !key.is_empty() && !key.ends_with('.'));
+        keys
+    }
+
     /// Returns the map's sources that a rule is about, the nearest ones only.
     pub fn sources_of(&self, rule: &LogSource) -> Vec<&Source> {
         self.sources

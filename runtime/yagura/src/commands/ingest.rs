@@ -1,16 +1,19 @@
 //! `yagura ingest`: raw logs into a table of a lake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use yagura_core::shown::without_controls;
 use yagura_core::{FieldPath, Timestamp};
-use yagura_lake::ingest::{self, IngestOptions, IngestReport, SHOWN, ingest};
+use yagura_lake::ingest::{self, IngestOptions, IngestReport, KeysWithoutColumn, SHOWN, ingest};
+use yagura_lake::names::escaped;
 use yagura_lake::{Location, TimeBounds};
+use yagura_rules::sigma::FieldMap;
 
 use super::block_on;
 use crate::exit::INPUT;
@@ -104,6 +107,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     options.strict = arguments.strict;
     options.again = arguments.again;
     options.time_bounds = arguments.time_bounds;
+    options.known_keys = Arc::new(known_keys()?);
     let bar = progress::bytes(0);
     let result = block_on(async {
         let report = ingest(options, &arguments.files, |now| {
@@ -135,17 +139,51 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     for column in &report.widened {
         writeln!(lines, "note: column {column}, so that every value fits")?;
     }
+    report_keys(&report.without_column, &mut lines)?;
     let mut err = io::stderr().lock();
     // Values and names are written by others.
     for line in String::from_utf8_lossy(&lines).lines() {
         writeln!(err, "{}", without_controls(line))?;
     }
     writeln!(err, "done in {:.1} s", start.elapsed().as_secs_f64())?;
-    if is_complete && report.failed.is_empty() {
+    if is_complete && report.failed.is_empty() && report.trailing.is_empty() {
         Ok(0)
     } else {
         Ok(INPUT)
     }
+}
+
+/// Returns the keys of events that the field maps know.
+fn known_keys() -> Result<BTreeSet<String>> {
+    let maps = FieldMap::shipped()?;
+    Ok(maps.iter().flat_map(FieldMap::keys).collect())
+}
+
+/// The longest key that is shown, in characters.
+const LONGEST_KEY: usize = 40;
+
+/// Says how many keys have no column, with the most frequent ones.
+fn report_keys(keys: &KeysWithoutColumn, err: &mut impl Write) -> io::Result<()> {
+    if keys.count == 0 {
+        return Ok(());
+    }
+    let least = if keys.is_more { "more than " } else { "" };
+    let most: Vec<String> = keys
+        .most
+        .iter()
+        .map(|(key, events)| {
+            let short: String = key.chars().take(LONGEST_KEY).collect();
+            let more = if short.len() < key.len() { "…" } else { "" };
+            let shown = escaped(short.as_bytes());
+            format!("`{shown}{more}` ({})", count(*events, "event", "events"))
+        })
+        .collect();
+    writeln!(
+        err,
+        "note: {least}{} no column of their own, and are in `unmapped`, where rules find them; the most frequent: {}",
+        count(keys.count, "key has", "keys have"),
+        most.join(", ")
+    )
 }
 
 /// Names the first of many, and says how many more there are.
@@ -223,7 +261,7 @@ fn report_files(report: &IngestReport, err: &mut impl Write) -> io::Result<()> {
     for (name, bytes) in report.trailing.iter().take(SHOWN) {
         writeln!(
             err,
-            "warning: {name}: {} behind the compressed data were not read; if events are among them, compress them as well",
+            "error: {name}: {} behind the compressed data were not read: the file is damaged, or something was appended that is not compressed; fetch it again, or compress that too",
             count(*bytes, "byte", "bytes")
         )?;
     }

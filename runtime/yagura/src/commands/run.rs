@@ -358,6 +358,22 @@ fn warnings(of: &TableOutcome) -> Vec<String> {
             example(&other.first)
         ));
     }
+    let stray = &table.passed_over.stray;
+    if stray.count > 0 {
+        warnings.push(format!(
+            "table `{name}`: {} left out, because the table has none in such folders{}; move them to where its other objects lie",
+            count(stray.count, "object", "objects"),
+            example(&stray.first)
+        ));
+    }
+    let odd_names = &table.passed_over.odd_names;
+    if odd_names.count > 0 {
+        warnings.push(format!(
+            "table `{name}`: {} left out, because its name has control characters, an empty folder, or bytes that are not UTF-8{}; rename them",
+            count(odd_names.count, "file or folder", "files or folders"),
+            example(&odd_names.first)
+        ));
+    }
     let odd = &of.odd_times;
     let without = odd.without.count.max(of.null_times);
     let kinds = [

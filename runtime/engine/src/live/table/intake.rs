@@ -93,6 +93,7 @@ impl LiveTable {
             return looked.other;
         }
         self.notes.say_empty(looked.empty);
+        self.notes.say_left_out(&looked.strays, &looked.odd_names);
         for name in looked.gone {
             if self.objects.take(&name).is_some() {
                 self.notes

@@ -15,8 +15,13 @@ fn lenient(lake: &Lake) -> IngestOptions {
     }
 }
 
+/// Some of them in days that share an object.
 fn event(n: usize) -> String {
-    json!({"time": 1_600_000_000 + n * 7_000, "n": n, "x": "y".repeat(n % 40)}).to_string()
+    let time = match n % 9 {
+        4 => json!(format!("19{:02}-05-06T07:08:09Z", n % 80)),
+        _ => json!(1_600_000_000 + n * 7_000),
+    };
+    json!({"time": time, "n": n, "x": "y".repeat(n % 40)}).to_string()
 }
 
 fn lines(range: std::ops::Range<usize>) -> String {
