@@ -4,6 +4,7 @@
 //! holds dots, a field of a struct, or a place inside JSON text. What is compared need not be of one type: `typed` says what
 //! each pair of types means. NULL is SQL's: a comparison with it is unknown, and unknown does not match.
 
+mod costly;
 mod functions;
 mod pattern;
 mod physical;
@@ -24,6 +25,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility, lit};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{self, Ident, VisitMut, VisitorMut};
 use yagura_core::FieldPath;
+use yagura_rules::pattern_cost::PatternCost;
 use yagura_rules::predicate::Number;
 use yagura_rules::resolve::places;
 use yagura_rules::{Predicate, ResolveError, Resolved, resolve};
@@ -34,6 +36,8 @@ use crate::oddity::wrong_regex;
 use crate::predicate::predicate;
 use crate::sql;
 
+pub(crate) use self::costly::bounded;
+use self::costly::{costly, patterns, share};
 pub(crate) use self::pattern::{fold, fold_char, pattern_parts};
 pub(crate) use self::physical::{Physical, physical};
 pub(crate) use self::prunable::comparisons;
@@ -79,6 +83,8 @@ pub(crate) struct Condition {
 pub(crate) struct Compiled {
     /// For the prefilter.
     pub(crate) predicate: Predicate,
+    /// The cost of compiling its patterns.
+    pub(crate) patterns: PatternCost,
     /// A weaker condition that statistics can refute, if there is one.
     pub(crate) prunable: Option<Expr>,
 }
@@ -139,11 +145,15 @@ impl Condition {
             return Err(ConditionError::Types(wrong));
         }
         let scan = Arc::new(scan.clone());
-        let whole = physical(state, expr.clone(), Arc::clone(&scan)).map_err(types)?;
+        let steps = share(&expr);
+        let whole = bounded(expr.clone(), steps)
+            .and_then(|expr| physical(state, expr, Arc::clone(&scan)))
+            .map_err(types)?;
         can_be_evaluated(&*whole, &scan).map_err(types)?;
         match whole.data_type(&scan).map_err(types)? {
             DataType::Boolean => Ok(Compiled {
-                predicate: predicate(state, &expr, &scan).map_err(types)?,
+                predicate: predicate(state, &expr, &scan, steps).map_err(types)?,
+                patterns: patterns(&expr),
                 prunable: prunable(&expr, &scan),
             }),
             other => Err(ConditionError::NotBoolean(other)),
@@ -508,7 +518,8 @@ fn allowed(expr: &Expr) -> Result<(), ConditionError> {
             None => TreeNodeRecursion::Continue,
         })
     });
-    match (problem.or_else(|| excess(expr)), visited) {
+    let problem = problem.or_else(|| excess(expr)).or_else(|| costly(expr));
+    match (problem, visited) {
         (Some(problem), _) => Err(ConditionError::NotAllowed(problem)),
         (None, Err(error)) => Err(ConditionError::Types(first_line(&error))),
         (None, Ok(_)) => Ok(()),

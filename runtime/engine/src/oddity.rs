@@ -6,7 +6,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
-use regex::Regex;
+use yagura_rules::pattern_cost;
 use yagura_rules::predicate::Number;
 
 use crate::condition::{
@@ -149,13 +149,14 @@ pub(crate) fn wrong_regex(expr: &Expr) -> Option<String> {
                 right,
                 ..
             }) => Some(right.as_ref()),
+            Expr::SimilarTo(like) => Some(like.pattern.as_ref()),
             Expr::ScalarFunction(call) if call.func.name().starts_with("regexp_") => {
                 call.args.get(1)
             }
             _ => None,
         };
         if let Some(text) = pattern.and_then(literal_text)
-            && Regex::new(text).is_err()
+            && !pattern_cost::is_regex(text)
         {
             found = Some(format!("'{text}' is not a regular expression"));
         }

@@ -13,6 +13,7 @@ use yagura_core::columns::UNMAPPED_COLUMN;
 use yagura_core::rule::TitlePart;
 use yagura_core::{FieldPath, Rule};
 use yagura_lake::table::Table;
+use yagura_rules::pattern_cost::{self, PatternCost};
 use yagura_rules::resolve::{has_overflowed, mark_overflowed, places};
 use yagura_rules::{FieldValues, Methods, PluginType, Predicate, Program, resolve};
 
@@ -248,6 +249,7 @@ impl TablePlan {
         let mut predicates = Vec::with_capacity(rules.len());
         let mut weaker: Vec<Option<Expr>> = Vec::with_capacity(rules.len());
         let mut errors = Vec::new();
+        let mut patterns = Vec::new();
         for ((_, source), condition) in rules.iter().zip(conditions) {
             let compiled = condition
                 .map(|condition| condition.compile(state, &scan_schema))
@@ -260,7 +262,15 @@ impl TablePlan {
                 }
             };
             let (predicate, prunable) = match (compiled, &source.predicate) {
-                (Some(compiled), _) => (compiled.predicate, compiled.prunable),
+                (Some(compiled), _) => {
+                    patterns.push((compiled.patterns, source));
+                    if let Err(error) = within_table(&patterns, &table) {
+                        patterns.pop();
+                        errors.push(error);
+                        continue;
+                    }
+                    (compiled.predicate, compiled.prunable)
+                }
                 (None, Some(predicate)) => (Predicate::clone(predicate), None),
                 (None, None) => (Predicate::Always(true), None),
             };
@@ -407,6 +417,20 @@ impl RulePlan {
                 .collect(),
             reads,
         })
+    }
+}
+
+/// Checks what the patterns of all rules in SQL cost together, and names the rule whose patterns cost most.
+fn within_table(patterns: &[(PatternCost, &RuleSource)], table: &Table) -> Result<(), EngineError> {
+    let total = patterns.iter().map(|(cost, _)| cost.total).sum::<u64>();
+    let most = patterns.iter().max_by_key(|(cost, _)| cost.total);
+    match most {
+        Some((cost, source)) if total > pattern_cost::TABLE => {
+            let message = pattern_cost::over_table(&table.name, cost);
+            let error = ConditionError::NotAllowed(message);
+            Err(wrong(source, table, "where", error))
+        }
+        _ => Ok(()),
     }
 }
 

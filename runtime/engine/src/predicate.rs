@@ -20,23 +20,26 @@ use yagura_rules::predicate::{Number, NumberOp, OtherExpr, Reading, Test, TextOp
 use yagura_rules::resolve::places;
 
 use crate::condition::{
-    Class, Physical, fold, fold_char, literal_number, literal_text, number_of_type, pattern_parts,
-    physical,
+    Class, Physical, bounded, fold, fold_char, literal_number, literal_text, number_of_type,
+    pattern_parts, physical,
 };
 use crate::event_path::EventPath;
 
-/// Translates `expr`, a truth value over the columns of `scan`, to the predicate that is true where it is.
+/// Translates `expr`, a truth value over the columns of `scan`, to the predicate that is true where it is. Each of its costly calls
+/// may take so many steps for one event.
 pub(crate) fn predicate(
     state: &SessionState,
     expr: &Expr,
     scan: &Schema,
+    steps: u64,
 ) -> Result<Predicate, DataFusionError> {
-    Translate { state, scan }.truth(expr, true)
+    Translate { state, scan, steps }.truth(expr, true)
 }
 
 struct Translate<'a> {
     state: &'a SessionState,
     scan: &'a Schema,
+    steps: u64,
 }
 
 /// A field that an atom can test.
@@ -421,8 +424,9 @@ impl Translate<'_> {
             })
             .collect::<Result<Vec<_>, ArrowError>>()?;
         let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let judge = physical(self.state, expr.clone(), Arc::clone(&schema))?;
-        let key = format!("{expr:?}");
+        let bounded = bounded(expr.clone(), self.steps)?;
+        let judge = physical(self.state, bounded, Arc::clone(&schema))?;
+        let key = format!("{} {expr:?}", self.steps);
         Ok(Predicate::Other(OtherExpr {
             text,
             key,

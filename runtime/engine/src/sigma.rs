@@ -11,6 +11,7 @@ use yagura_core::names::did_you_mean;
 use yagura_core::{AlertPolicy, FieldPath, Rule};
 use yagura_lake::table::Table;
 use yagura_rules::Predicate;
+use yagura_rules::pattern_cost::{self, PatternCost};
 use yagura_rules::sigma::{
     FieldMap, Load, LowerError, SigmaFilter, SigmaSource, Translated, severity, translate,
 };
@@ -89,7 +90,8 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
         reason: reason.clone(),
     }));
     let mut sites: Vec<Vec<Site<'_>>> = Vec::with_capacity(input.load.rules.len());
-    for source in &input.load.rules {
+    let mut found: Vec<Candidate<'_>> = Vec::new();
+    for (at, source) in input.load.rules.iter().enumerate() {
         sites.push(Vec::new());
         let id = source.id();
         let not_run = |reason: String| NotRun {
@@ -97,7 +99,7 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
             file: source.file.clone(),
             reason,
         };
-        let mut found = Vec::new();
+        let mut places = Vec::new();
         for ((table, schema), fitting) in schemas.iter().zip(&fits) {
             let of_source = fitting.iter().copied();
             let of_source =
@@ -105,7 +107,7 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
             let maps: Vec<&FieldMap> = of_source.collect();
             if !maps.is_empty() {
                 let is_shared = fitting.len() > 1;
-                found.push(Place {
+                places.push(Place {
                     table,
                     schema,
                     maps,
@@ -113,13 +115,13 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
                 });
             }
         }
-        if found.is_empty() {
+        if places.is_empty() {
             placed.not_run.push(not_run(no_table(source, input)));
             continue;
         }
         let filters = input.load.filters_of(&source.rule);
-        let several = found.len() > 1;
-        for place in found {
+        let several = places.len() > 1;
+        for place in places {
             let table = place.table;
             let translated = match place.translate(source, &filters) {
                 Ok(translated) => translated,
@@ -139,35 +141,91 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
                 )));
                 continue;
             }
-            if !translated.missing.is_empty() {
-                placed
-                    .missing
-                    .insert(id.clone(), translated.missing.clone());
-            }
-            if source.count.is_some() {
-                placed.parts.insert(id.clone());
-            }
-            let mut reading = Reading::new(&place);
-            let rule = reading.rule(source, id, &translated.tested);
-            placed.rules.push(RuleSource {
-                rule: Arc::new(rule),
-                file: source.file.clone(),
-                plugin: None,
-                predicate: Some(Arc::new(translated.predicate)),
-                fields: Vec::new(),
-                alternatives: reading.alternatives,
+            found.push(Candidate {
+                at,
+                cost: pattern_cost::of_predicate(&translated.predicate, pattern_cost::TABLE),
+                id,
+                place,
+                translated,
             });
-            if let Some(sites) = sites.last_mut() {
-                sites.push(Site {
-                    rule: placed.rules.len() - 1,
-                    source,
-                    place,
-                });
-            }
         }
+    }
+    let too_costly = over_table(&found);
+    for (number, candidate) in found.into_iter().enumerate() {
+        let Candidate {
+            at,
+            cost,
+            id,
+            place,
+            translated,
+        } = candidate;
+        let source = &input.load.rules[at];
+        if too_costly.contains(&number) {
+            placed.not_run.push(NotRun {
+                rule: id,
+                file: source.file.clone(),
+                reason: pattern_cost::over_table(place.table, &cost),
+            });
+            continue;
+        }
+        if !translated.missing.is_empty() {
+            placed
+                .missing
+                .insert(id.clone(), translated.missing.clone());
+        }
+        if source.count.is_some() {
+            placed.parts.insert(id.clone());
+        }
+        let mut reading = Reading::new(&place);
+        let rule = reading.rule(source, id, &translated.tested);
+        placed.rules.push(RuleSource {
+            rule: Arc::new(rule),
+            file: source.file.clone(),
+            plugin: None,
+            predicate: Some(Arc::new(translated.predicate)),
+            fields: Vec::new(),
+            alternatives: reading.alternatives,
+        });
+        sites[at].push(Site {
+            rule: placed.rules.len() - 1,
+            source,
+            place,
+        });
     }
     correlation::join(&input.load, &sites, &mut placed);
     placed
+}
+
+/// A rule over a table, before it is known whether the patterns of all rules together cost too much.
+struct Candidate<'a> {
+    /// Index among the rules that were read.
+    at: usize,
+    cost: PatternCost,
+    id: String,
+    place: Place<'a>,
+    translated: Translated,
+}
+
+/// Returns the rules, by their number, that a table cannot have because the patterns of all its rules together cost too much: those
+/// that cost most, until the rest fits.
+fn over_table(candidates: &[Candidate<'_>]) -> BTreeSet<usize> {
+    let mut of_table: BTreeMap<&str, Vec<(u64, usize)>> = BTreeMap::new();
+    for (number, candidate) in candidates.iter().enumerate() {
+        let costs = of_table.entry(candidate.place.table).or_default();
+        costs.push((candidate.cost.total, number));
+    }
+    let mut over = BTreeSet::new();
+    for mut costs in of_table.into_values() {
+        costs.sort_unstable();
+        let mut total = 0_u64;
+        for (cost, number) in costs {
+            total = total.saturating_add(cost);
+            if total > pattern_cost::TABLE {
+                over.insert(number);
+            }
+        }
+    }
+    over
 }
 
 /// A table, and the field maps that know a rule's log source in it.

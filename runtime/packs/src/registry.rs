@@ -4,9 +4,10 @@
 //! A pack is an artifact of the type [`PACK`]: `pack.toml` as JSON is its config, each component a layer, everything else
 //! one archive. Signatures are artifacts that refer to it, so that signing again does not change its digest.
 //! Whatever comes back is compared with its digests and then with the pack's own manifest; who may be trusted is
-//! [`crate::trust`]'s to say.
+//! [`crate::trust`]'s to say. All that a registry answers with is bounded (`http.rs`).
 
 mod client;
+mod http;
 mod image;
 mod layout;
 mod lock;
@@ -17,6 +18,7 @@ mod resolve;
 mod signatures;
 
 pub use client::{Credentials, Registry, RegistryError, RegistryOptions};
+pub use http::AnswerError;
 pub use image::{Image, ImageError, PACK, SIGNATURE};
 pub use layout::{LayoutError, load, save};
 pub use lock::{Lock, LockError, Locked};

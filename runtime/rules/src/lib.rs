@@ -10,6 +10,7 @@ pub mod fold;
 pub mod json_path;
 pub mod lint;
 mod number;
+pub mod pattern_cost;
 pub mod predicate;
 pub mod prefilter;
 pub mod resolve;

@@ -252,3 +252,39 @@ async fn events_on_which_a_condition_fails_are_counted_and_told_together() {
         assert_eq!(told, BTreeMap::from([("decodes", odd), ("guarded", 900)]));
     }
 }
+
+#[tokio::test]
+async fn an_event_that_a_call_would_take_too_long_for_is_named_and_other_rules_see_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = table(dir.path()).await;
+    let long = |text: &str| format!("concat({text}, '{}')", "x".repeat(2_000));
+    let (a, b) = (long("name"), long("name"));
+    let outcome = Fixture::over("t", &url)
+        .rule("similar", "t", "levenshtein(name, 'n12') = 0", "")
+        .rule(
+            "too-long",
+            "t",
+            &format!("number < 3 AND levenshtein({a}, {b}) = 0"),
+            "",
+        )
+        .rule("all", "t", "number >= 0", "")
+        .run(&RunOptions::default())
+        .await
+        .unwrap();
+    let counts = outcome.counts();
+    assert_eq!(counts["all"], EVENTS);
+    assert!(counts.contains_key("similar") && !counts.contains_key("too-long"));
+    let [aside] = outcome.run.set_aside.as_slice() else {
+        panic!("{:#?}", outcome.run.set_aside);
+    };
+    assert_eq!((aside.rule_id.as_str(), aside.rows), ("too-long", 3));
+    assert_eq!(aside.cause, Cause::Condition);
+    let message = aside.message();
+    for wanted in [
+        "its `where` fails",
+        "`levenshtein` of 2,00",
+        "131,072 steps",
+    ] {
+        assert!(message.contains(wanted), "{message}");
+    }
+}

@@ -14,6 +14,7 @@ use serde_json::Value;
 use yagura_engine::{RunOptions, SigmaInput, correlations};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
+use yagura_rules::pattern_cost;
 use yagura_rules::sigma::{FieldMap, Load, Placeholders, Values, load_dir, translate_bare};
 use yagura_tests::fixture::Fixture;
 use yagura_tests::real_data;
@@ -269,6 +270,25 @@ fn every_real_rule_is_understood_or_says_why_not() {
         "{runs} of {with_map}: {reasons:?}"
     );
     assert!(without_map < 80, "{without_map}");
+}
+
+#[test]
+#[ignore = "needs real logs (../shared/data or YAGURA_TEST_DATA); `cargo xtask test-real` runs it"]
+fn patterns_of_real_rules_cost_far_less_than_they_may() {
+    let (_dir, load) = rules();
+    assert!(load.rules.len() > 1_900, "{}", load.rules.len());
+    let (mut total, mut most) = (0, (0, String::new()));
+    for source in &load.rules {
+        let Ok(predicate) = translate_bare(source, &[], &Placeholders::new()) else {
+            continue;
+        };
+        let cost = pattern_cost::of_predicate(&predicate, u64::MAX);
+        total += cost.total;
+        most = most.max((cost.total, source.rule.title.clone()));
+    }
+    println!("all {total}; the most {most:?}");
+    assert!(2 * most.0 <= pattern_cost::RULE, "{most:?}");
+    assert!(2 * total <= pattern_cost::TABLE, "{total}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

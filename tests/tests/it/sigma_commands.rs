@@ -52,6 +52,33 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 #[test]
+fn a_rule_whose_patterns_cost_too_much_is_named_and_the_others_run() {
+    let place = Place::new();
+    let patterns: Vec<String> = (0..300)
+        .map(|number| format!("'{number}\\pL{{100}}'"))
+        .collect();
+    place.write(
+        "sigma/costly.yml",
+        &format!(
+            "title: costly\nid: 5\nlogsource: {{product: windows, category: process_creation}}\ndetection:\n  sel:\n    CommandLine|re: [{}]\n  condition: sel\n",
+            patterns.join(", ")
+        ),
+    );
+    let started = std::time::Instant::now();
+    let ran = place.with(&["run"], &["--format", "json"]).must_work();
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    assert_eq!(lines(&ran.stdout).len(), 2);
+    let told = ran.stderr.replace("\\\\", "\\");
+    for wanted in [
+        "costly.yml",
+        "500,000 is the maximum for one rule",
+        "\\pL{100}",
+    ] {
+        assert!(told.contains(wanted), "{told}");
+    }
+}
+
+#[test]
 fn run_takes_sigma_rules_as_they_are_and_lists_those_that_cannot_run() {
     let place = Place::new();
     place.write("sigma/okta.yml", "title: okta\nid: 2\nlogsource: {product: okta, service: okta}\ndetection:\n  sel: {eventType: a}\n  condition: sel\n");

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
 use yagura_rules::column::render_text;
 use yagura_rules::predicate::Number;
 
+use super::costly::{CompiledRegex, like_of_event};
 use super::pattern::{Pattern, matches_once};
 
 /// A function over values of any type.
@@ -29,6 +30,8 @@ pub(super) enum Function {
     Compare(Operator),
     /// A value as a number that is one of these, which are sorted.
     Among(Vec<Number>),
+    /// A value as text, against a regular expression that is written out.
+    Regex(CompiledRegex),
     /// A value as text, against a pattern that is written out.
     Like(Pattern),
     /// A value as text, against a pattern out of the event.
@@ -37,6 +40,8 @@ pub(super) enum Function {
         escape: Option<char>,
         /// Whether upper and lower case are one.
         folded: bool,
+        /// What it may take for one event.
+        steps: u64,
     },
 }
 
@@ -65,6 +70,7 @@ impl ScalarUDFImpl for Call {
             Function::Truth => "as_truth",
             Function::Compare(_) => "compare_numbers",
             Function::Among(_) => "among_numbers",
+            Function::Regex(_) => "matches",
             Function::Like(_) | Function::LikeOf { .. } => "like",
         }
     }
@@ -110,17 +116,24 @@ impl ScalarUDFImpl for Call {
                 };
                 Some(numbers.binary_search_by(order).is_ok())
             }),
+            Function::Regex(regex) => of_text(&|text| Some(regex.is_match(text))),
             Function::Like(pattern) => of_text(&|text| Some(pattern.matches(text))),
-            Function::LikeOf { escape, folded } => {
+            Function::LikeOf {
+                escape,
+                folded,
+                steps,
+            } => {
                 let patterns = texts(&args.args[1], args.number_rows)?;
                 let pairs = first.iter().zip(&patterns);
                 let matched = pairs.map(|(text, pattern)| {
                     let (Some(text), Some(pattern)) = (text, pattern) else {
                         return Ok(None);
                     };
-                    matches_once(text, pattern, *escape, *folded)
-                        .map(Some)
-                        .map_err(DataFusionError::Execution)
+                    let matched = match like_of_event(text, pattern, *steps) {
+                        Some(over) => Err(over),
+                        None => matches_once(text, pattern, *escape, *folded),
+                    };
+                    matched.map(Some).map_err(DataFusionError::Execution)
                 });
                 Arc::new(matched.collect::<Result<BooleanArray>>()?)
             }

@@ -18,6 +18,7 @@ use datafusion::logical_expr::expr::{Between, Case, Cast, InList, Like, ScalarFu
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, lit, not};
 use yagura_rules::predicate::Number;
 
+use super::costly::STEPS;
 use super::functions::Function;
 pub(crate) use super::functions::truth_of;
 use super::pattern::Pattern;
@@ -387,6 +388,7 @@ impl Typed<'_> {
                 let function = Function::LikeOf {
                     escape: escape_char,
                     folded: case_insensitive,
+                    steps: STEPS,
                 };
                 function.of(vec![*expr, *pattern])
             }

@@ -333,3 +333,81 @@ fn old_counts_are_two_rules_and_a_reader_sees_one() {
     assert_eq!(ids, ["test", "own", "lost", "whole"]);
     assert!(alone.not_run.is_empty());
 }
+
+#[test]
+fn patterns_that_cost_too_much_are_refused_by_rule_and_the_others_run() {
+    let regexes: Vec<String> = (0..300)
+        .map(|number| format!("'{number}\\pL{{100}}'"))
+        .collect();
+    let costly = format!(
+        "title: costly\nid: costly\nlogsource: {{product: test}}\ndetection:\n  sel:\n    S|re: [{}]\n  condition: sel\n",
+        regexes.join(", ")
+    );
+    assert!(costly.len() < 7_000);
+    let started = std::time::Instant::now();
+    let placed = placed(&costly);
+    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    let refused: Vec<&NotRun> = placed
+        .not_run
+        .iter()
+        .filter(|not_run| not_run.rule == "costly")
+        .collect();
+    let [refused] = refused.as_slice() else {
+        panic!("{:?}", placed.not_run);
+    };
+    for wanted in [
+        "rules.yml",
+        "500,000 is the maximum for one rule",
+        "\\pL{100}` costs",
+    ] {
+        assert!(refused.reason.contains(wanted), "{}", refused.reason);
+    }
+    assert!(placed.rules.iter().any(|source| source.rule.id == "id-a"));
+}
+
+#[test]
+fn of_the_patterns_of_a_table_those_that_cost_most_are_refused() {
+    let rule = |id: &str, pattern: &str| {
+        format!(
+            "title: {id}\nid: {id}\nlogsource: {{product: test}}\ndetection:\n  sel:\n    S|re: '{pattern}'\n  condition: sel\n"
+        )
+    };
+    // Costly ones come first, and are those that do not run.
+    let mut documents: Vec<String> = (0..60)
+        .map(|number| rule(&format!("costly-{number}"), &format!("{number}\\w{{120}}")))
+        .collect();
+    documents.extend(
+        (0..60).map(|number| rule(&format!("cheap-{number}"), &format!("{number}[a-z]+\\.exe"))),
+    );
+    let placed = placed(&documents.join("---\n"));
+    let runs = |prefix: &str| {
+        let rules = placed.rules.iter();
+        rules
+            .filter(|source| source.rule.id.starts_with(prefix))
+            .count()
+    };
+    let reasons: Vec<&str> = placed
+        .not_run
+        .iter()
+        .filter(|not_run| not_run.rule.starts_with("costly-"))
+        .map(|not_run| not_run.reason.as_str())
+        .collect();
+    assert_eq!(runs("cheap-"), 60);
+    assert!(
+        runs("costly-") >= 10 && !reasons.is_empty(),
+        "{}",
+        runs("costly-")
+    );
+    assert_eq!(runs("costly-") + reasons.len(), 60);
+    let costs = placed
+        .rules
+        .iter()
+        .filter_map(|source| source.predicate.as_deref());
+    let costs = costs.map(|predicate| pattern_cost::of_predicate(predicate, u64::MAX).total);
+    assert!(costs.sum::<u64>() <= pattern_cost::TABLE);
+    for reason in reasons {
+        for wanted in ["table `windows`", "10,000,000 units", "\\w{120}`"] {
+            assert!(reason.contains(wanted), "{reason}");
+        }
+    }
+}

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use futures::TryStreamExt;
-use oci_client::client::{Client, ClientConfig, ClientProtocol};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::secrets::RegistryAuth;
 use semver::Version;
+use tokio::time::timeout;
+use yagura_core::names::grouped;
 
 use super::Place;
+use super::http::{ANOTHER_WAY, AnswerError, Http, Kind};
 use super::image::{DOCUMENT_BYTES, Descriptor, ImageError, check};
 use super::resolve::Conflict;
 use crate::{Bounds, Digest, Excess};
@@ -22,8 +21,10 @@ pub struct RegistryOptions {
     pub credentials: Credentials,
     /// How large packs may be.
     pub bounds: Bounds,
-    /// How long a connection may take, and how long a registry may say nothing.
+    /// How long a connection may take, and an answer; a large one a second more for each 16 KiB.
     pub timeout: Duration,
+    /// How long it may take to find out which versions there are, and which of them fit together.
+    pub search_time: Duration,
 }
 
 impl Default for RegistryOptions {
@@ -33,6 +34,7 @@ impl Default for RegistryOptions {
             credentials: Credentials::Anonymous,
             bounds: Bounds::default(),
             timeout: Duration::from_secs(30),
+            search_time: Duration::from_secs(300),
         }
     }
 }
@@ -65,10 +67,10 @@ impl std::fmt::Debug for Credentials {
 
 /// A connection to the registry of one place.
 pub struct Registry {
-    pub(super) client: Client,
-    pub(super) auth: RegistryAuth,
+    pub(super) http: Http,
     pub(super) place: Place,
     pub(super) bounds: Bounds,
+    pub(super) search_time: Duration,
 }
 
 impl std::fmt::Debug for Registry {
@@ -82,7 +84,7 @@ impl std::fmt::Debug for Registry {
 pub enum RegistryError {
     /// The client cannot be made.
     #[error("cannot speak to registries")]
-    Client(#[source] OciDistributionError),
+    Client(#[source] reqwest::Error),
     /// The registry did not answer, or refused.
     #[error("cannot {doing} {place}{}", hint(.source))]
     Refused {
@@ -91,7 +93,15 @@ pub enum RegistryError {
         /// To what.
         place: String,
         /// The cause.
-        source: OciDistributionError,
+        source: AnswerError,
+    },
+    /// The registry lists, or asks to look up, more than is looked at.
+    #[error("{place} {what}{ANOTHER_WAY}")]
+    Bound {
+        /// The place.
+        place: String,
+        /// What there is too much of, and the maximum.
+        what: String,
     },
     /// The pack has another name than the place.
     #[error("`{pack}` cannot lie at {place}: the path must end in the pack's name")]
@@ -152,16 +162,15 @@ pub enum RegistryError {
     Conflict(#[from] Conflict),
 }
 
-fn hint(source: &OciDistributionError) -> &'static str {
+fn hint(source: &AnswerError) -> &'static str {
     match source {
-        OciDistributionError::UnauthorizedError { .. }
-        | OciDistributionError::AuthenticationFailure(_) => {
-            ": give a user and password, or a token, that may"
-        }
-        OciDistributionError::RequestError(error) if error.is_connect() => {
+        AnswerError::Status {
+            status: 401 | 403, ..
+        } => ": give a user and password, or a token, that may",
+        AnswerError::Connection { source, .. } if source.is_connect() => {
             ": there is no such registry, or it speaks plain HTTP, which is spoken to other machines only when told"
         }
-        source if is_not_found(source) => ": it is not there",
+        source if source.is_missing() => ": it is not there",
         _ => "",
     }
 }
@@ -186,33 +195,30 @@ impl Registry {
     /// [`RegistryError::Client`].
     pub async fn connect(place: &Place, options: &RegistryOptions) -> Result<Self, RegistryError> {
         let is_plain = options.plain_http || place.is_loopback();
-        let client = Client::try_from(ClientConfig {
-            protocol: if is_plain {
-                ClientProtocol::Http
-            } else {
-                ClientProtocol::Https
-            },
-            connect_timeout: Some(options.timeout),
-            read_timeout: Some(options.timeout),
-            platform_resolver: None,
-            user_agent: concat!("yagura/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        });
-        let client = client.map_err(RegistryError::Client)?;
-        let auth = match &options.credentials {
-            Credentials::Anonymous => RegistryAuth::Anonymous,
-            Credentials::Basic { user, password } => {
-                RegistryAuth::Basic(user.clone(), password.clone())
-            }
-            Credentials::Token(token) => RegistryAuth::Bearer(token.clone()),
-        };
-        client.store_auth_if_needed(&place.registry, &auth).await;
         Ok(Self {
-            client,
-            auth,
+            http: Http::new(options, is_plain).map_err(RegistryError::Client)?,
             place: place.clone(),
             bounds: options.bounds,
+            search_time: options.search_time,
         })
+    }
+
+    /// Runs a search for versions, no longer than it may take.
+    pub(super) async fn search<T>(
+        &self,
+        place: &Place,
+        work: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        match timeout(self.search_time, work).await {
+            Ok(found) => found,
+            Err(_) => Err(bound(
+                place,
+                format!(
+                    "needs more than {} s to say which versions there are and what they need, the maximum",
+                    self.search_time.as_secs_f32()
+                ),
+            )),
+        }
     }
 
     pub(super) async fn manifest(
@@ -220,16 +226,19 @@ impl Registry {
         place: &Place,
         at: &str,
         media_type: &str,
-    ) -> Result<Vec<u8>, OciDistributionError> {
-        let reference = match Digest::parse_tagged(at) {
-            Some(digest) => place.digested(&digest),
-            None => place.tagged(at),
-        };
-        let pulled = self
-            .client
-            .pull_manifest_raw(&reference, &self.auth, &[media_type])
-            .await;
-        Ok(pulled?.0)
+    ) -> Result<Vec<u8>, AnswerError> {
+        let url = self.http.url(place, &format!("manifests/{at}"))?;
+        let answer = self
+            .http
+            .get(
+                place,
+                &url,
+                Some(media_type),
+                Kind::Document,
+                DOCUMENT_BYTES,
+            )
+            .await?;
+        Ok(answer.bytes)
     }
 
     /// Pulls a blob: no more bytes than its descriptor says, and with its digest.
@@ -237,65 +246,49 @@ impl Registry {
         &self,
         place: &Place,
         descriptor: &Descriptor,
+        kind: Kind,
     ) -> Result<Vec<u8>, RegistryError> {
         let wrong = |source| RegistryError::Image {
             place: place.to_string(),
             source,
         };
+        let cannot = |error| refused("pull a part of", place, error);
         let most = self.bounds.file_bytes.max(DOCUMENT_BYTES);
         if descriptor.size > most {
             return Err(wrong(Excess::FileBytes(most).into()));
         }
-        let reference = place.tagged("latest");
-        let stream = self
-            .client
-            .pull_blob_stream(&reference, descriptor.digest.as_str());
-        let mut stream = stream
-            .await
-            .map_err(|error| refused("pull a part of", place, error))?;
-        let mut bytes = Vec::new();
-        loop {
-            let next = stream.try_next().await;
-            let next = next.map_err(|error| refused("pull a part of", place, error.into()))?;
-            let Some(chunk) = next else {
-                break;
-            };
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() as u64 > descriptor.size {
-                return Err(wrong(Excess::FileBytes(descriptor.size).into()));
-            }
-        }
+        // It becomes part of an address.
+        let Some(digest) = Digest::parse_tagged(&descriptor.digest) else {
+            return Err(wrong(ImageError::NoBlob(descriptor.digest.clone())));
+        };
+        let url = self.http.url(place, &format!("blobs/{}", digest.tagged()));
+        let url = url.map_err(cannot)?;
+        let answer = self.http.get(place, &url, None, kind, descriptor.size);
+        let bytes = answer.await.map_err(cannot)?.bytes;
         check(descriptor, &bytes).map_err(wrong)?;
         Ok(bytes)
     }
 }
 
-pub(super) fn refused(
-    doing: &'static str,
-    place: &Place,
-    source: OciDistributionError,
-) -> RegistryError {
+pub(super) fn bound(place: &Place, what: String) -> RegistryError {
+    RegistryError::Bound {
+        place: place.to_string(),
+        what,
+    }
+}
+
+/// Says that there is more of something than is looked at.
+pub(super) fn more_than(place: &Place, maximum: u64, what: &str) -> RegistryError {
+    bound(
+        place,
+        format!("has more than {} {what}, the maximum", grouped(maximum)),
+    )
+}
+
+pub(super) fn refused(doing: &'static str, place: &Place, source: AnswerError) -> RegistryError {
     RegistryError::Refused {
         doing,
         place: place.to_string(),
         source,
-    }
-}
-
-pub(super) fn is_not_found(error: &OciDistributionError) -> bool {
-    match error {
-        OciDistributionError::ImageManifestNotFoundError(_) => true,
-        OciDistributionError::ServerError { code, .. } => *code == 404,
-        OciDistributionError::RegistryError { envelope, .. } => {
-            envelope.errors.iter().any(|error| {
-                matches!(
-                    error.code,
-                    OciErrorCode::ManifestUnknown
-                        | OciErrorCode::NameUnknown
-                        | OciErrorCode::NotFound
-                )
-            })
-        }
-        _ => false,
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use oci_client::Reference;
 use semver::Version;
 use yagura_core::identity::name_problem;
 
@@ -138,22 +137,6 @@ impl Place {
             || host
                 .parse::<IpAddr>()
                 .is_ok_and(|address| address.is_loopback())
-    }
-
-    pub(super) fn tagged(&self, tag: &str) -> Reference {
-        Reference::with_tag(
-            self.registry.clone(),
-            self.repository.clone(),
-            tag.to_owned(),
-        )
-    }
-
-    pub(super) fn digested(&self, digest: &Digest) -> Reference {
-        Reference::with_digest(
-            self.registry.clone(),
-            self.repository.clone(),
-            digest.tagged(),
-        )
     }
 }
 

@@ -1,18 +1,49 @@
 //! Packs out of a registry: one, or one with all that it needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use semver::{Version, VersionReq};
+use serde::Deserialize;
 
-use super::client::{is_not_found, refused};
-use super::image::{self, IMAGE_MANIFEST, ImageError, ImageManifest};
+use super::client::{more_than, refused};
+use super::http::{AnswerError, Kind, json};
+use super::image::{self, DOCUMENT_BYTES, IMAGE_MANIFEST, ImageError, ImageManifest};
 use super::place::{tag, version};
 use super::resolve::{Missing, Outcome, Universe, resolve};
 use super::{At, Lock, Place, Registry, RegistryError};
 use crate::{Digest, VerifiedPack};
 
 /// Tags that are asked for at once.
-const TAGS: usize = 1_000;
+const PAGE_TAGS: usize = 1_000;
+
+/// Pages of a list of tags that are read.
+const PAGES: usize = 200;
+
+/// Tags of one repository, whatever they name.
+const TAGS: usize = 100_000;
+
+/// Versions of one pack.
+const VERSIONS: usize = 10_000;
+
+/// Lists and manifests that are read to find versions that fit together.
+const LOOKUPS: u64 = 500;
+
+/// The packs of one pull have so many times the bytes that one may have, at most.
+const PACKS_TOGETHER: u64 = 4;
+
+/// What a registry answers to a question for tags.
+#[derive(Debug, Deserialize)]
+struct Tags {
+    /// Some registries have `null` for none.
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+}
+
+/// Versions that fit together, and the images of all that were looked at.
+type Found = (
+    BTreeMap<String, Version>,
+    BTreeMap<(String, Version), Digest>,
+);
 
 /// A pack that was pulled: what its manifest says, and not yet trusted.
 #[derive(Debug, Clone)]
@@ -31,7 +62,8 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Refused`].
     pub async fn versions(&self) -> Result<Vec<Version>, RegistryError> {
-        self.versions_at(&self.place).await
+        self.search(&self.place, self.versions_at(&self.place))
+            .await
     }
 
     /// Pulls the pack of the place: the one with its digest or version, or the newest.
@@ -64,37 +96,10 @@ impl Registry {
         roots: &[(String, VersionReq)],
         lock: &Lock,
     ) -> Result<Vec<Pulled>, RegistryError> {
-        let mut universe = Universe::default();
-        let mut images: BTreeMap<(String, Version), Digest> = BTreeMap::new();
-        let locked = lock.versions();
-        let found = loop {
-            match resolve(&universe, roots, &locked)? {
-                Outcome::Found(found) => break found,
-                Outcome::Unknown(Missing::Versions(name)) => {
-                    let place = self.place.beside(&name, At::Newest);
-                    let versions = match self.versions_at(&place).await {
-                        Err(RegistryError::Refused { source, .. }) if is_not_found(&source) => {
-                            Vec::new()
-                        }
-                        other => other?,
-                    };
-                    universe.versions.insert(name, versions);
-                }
-                Outcome::Unknown(Missing::Needs(name, version)) => {
-                    let at = match lock.find(&name, &version) {
-                        Some(locked) => Digest::parse_tagged(&locked.image).map(At::Digest),
-                        None => None,
-                    };
-                    let at = at.unwrap_or_else(|| At::Version(version.clone()));
-                    let place = self.place.beside(&name, at);
-                    let (digest, manifest) = self.pack_manifest(&place).await?;
-                    let needs = self.needs(&place, &manifest).await?;
-                    images.insert((name.clone(), version.clone()), digest);
-                    universe.needs.insert((name, version), needs);
-                }
-            }
-        };
+        let search = self.find(roots, lock);
+        let (found, images) = self.search(&self.place, search).await?;
         let mut pulled = Vec::new();
+        let mut bytes = 0;
         for (name, version) in found {
             let key = (name, version);
             let at = images.get(&key).copied().map(At::Digest);
@@ -114,35 +119,111 @@ impl Registry {
                     locked: locked.digest.clone(),
                 });
             }
+            let files = pack.pack.contents().files.values();
+            bytes += files.map(|file| file.len() as u64).sum::<u64>();
+            let maximum = self.bounds.total_bytes.saturating_mul(PACKS_TOGETHER);
+            if bytes > maximum {
+                return Err(more_than(
+                    &place,
+                    maximum,
+                    "bytes, with the packs that are pulled with it",
+                ));
+            }
             pulled.push(pack);
         }
         Ok(pulled)
     }
 
-    async fn versions_at(&self, place: &Place) -> Result<Vec<Version>, RegistryError> {
-        let mut tags: Vec<String> = Vec::new();
-        let mut versions = Vec::new();
-        loop {
-            let reference = place.tagged("latest");
-            let last = tags.last().cloned();
-            let page = self
-                .client
-                .list_tags(&reference, &self.auth, Some(TAGS), last.as_deref());
-            let page = page
-                .await
-                .map_err(|error| refused("list the versions of", place, error))?;
-            // Some registries give all tags at once, whatever they are asked for.
-            let is_new = page.tags.iter().any(|tag| !tags.contains(tag));
-            let is_full = page.tags.len() == TAGS;
-            versions.extend(page.tags.iter().filter_map(|tag| version(tag)));
-            tags.extend(page.tags);
-            if !is_full || !is_new {
-                break;
+    /// Finds versions that fit together, and the images of those that were looked at.
+    async fn find(
+        &self,
+        roots: &[(String, VersionReq)],
+        lock: &Lock,
+    ) -> Result<Found, RegistryError> {
+        let mut universe = Universe::default();
+        let mut images: BTreeMap<(String, Version), Digest> = BTreeMap::new();
+        let locked = lock.versions();
+        for _ in 0..=LOOKUPS {
+            match resolve(&universe, roots, &locked)? {
+                Outcome::Found(found) => return Ok((found, images)),
+                Outcome::Unknown(Missing::Versions(name)) => {
+                    let place = self.place.beside(&name, At::Newest);
+                    let versions = match self.versions_at(&place).await {
+                        Err(RegistryError::Refused { source, .. }) if source.is_missing() => {
+                            Vec::new()
+                        }
+                        other => other?,
+                    };
+                    universe.versions.insert(name, versions);
+                }
+                Outcome::Unknown(Missing::Needs(name, version)) => {
+                    let at = match lock.find(&name, &version) {
+                        Some(locked) => Digest::parse_tagged(&locked.image).map(At::Digest),
+                        None => None,
+                    };
+                    let at = at.unwrap_or_else(|| At::Version(version.clone()));
+                    let place = self.place.beside(&name, at);
+                    let (digest, manifest) = self.pack_manifest(&place).await?;
+                    let needs = self.needs(&place, &manifest).await?;
+                    images.insert((name.clone(), version.clone()), digest);
+                    universe.needs.insert((name, version), needs);
+                }
             }
         }
-        versions.sort();
-        versions.dedup();
-        Ok(versions)
+        Err(more_than(
+            &self.place,
+            LOOKUPS,
+            "packs and versions to look at before some are found that fit together",
+        ))
+    }
+
+    async fn versions_at(&self, place: &Place) -> Result<Vec<Version>, RegistryError> {
+        let cannot = |error| refused("list the versions of", place, error);
+        let first = self.http.url(place, &format!("tags/list?n={PAGE_TAGS}"));
+        let first = first.map_err(cannot)?;
+        let mut url = first.clone();
+        let mut pages = BTreeSet::new();
+        let mut tags: BTreeSet<String> = BTreeSet::new();
+        let mut versions = BTreeSet::new();
+        loop {
+            if pages.len() == PAGES {
+                return Err(more_than(place, PAGES as u64, "pages of tags"));
+            }
+            let answer = self
+                .http
+                .get(place, &url, None, Kind::Document, DOCUMENT_BYTES)
+                .await
+                .map_err(cannot)?;
+            pages.insert(url.clone());
+            let page: Tags = json(&answer.bytes, &url, "a list of tags").map_err(cannot)?;
+            let page = page.tags.unwrap_or_default();
+            let (count, last, known) = (page.len(), page.last().cloned(), tags.len());
+            versions.extend(page.iter().filter_map(|tag| version(tag)));
+            tags.extend(page);
+            if tags.len() > TAGS {
+                return Err(more_than(place, TAGS as u64, "tags"));
+            }
+            if versions.len() > VERSIONS {
+                return Err(more_than(place, VERSIONS as u64, "versions"));
+            }
+            url = match (answer.next, last) {
+                (Some(next), _) if pages.contains(&next) => {
+                    return Err(cannot(AnswerError::Address {
+                        url: url.to_string(),
+                        to: next.to_string(),
+                        why: "a page of tags that was read before",
+                    }));
+                }
+                (Some(next), _) => next,
+                // Some registries have no links; some give all tags at once, whatever they are asked for.
+                (None, Some(last)) if count == PAGE_TAGS && tags.len() > known => {
+                    let mut next = first.clone();
+                    next.query_pairs_mut().append_pair("last", &last);
+                    next
+                }
+                (None, _) => return Ok(versions.into_iter().collect()),
+            };
+        }
     }
 
     async fn pull_at(&self, place: &Place) -> Result<Pulled, RegistryError> {
@@ -153,7 +234,7 @@ impl Registry {
         let (digest, manifest) = self.pack_manifest(place).await?;
         let mut blobs = BTreeMap::new();
         for descriptor in manifest.layers.iter().chain([&manifest.config]) {
-            let bytes = self.blob(place, descriptor).await?;
+            let bytes = self.blob(place, descriptor, Kind::Blob).await?;
             blobs.insert(descriptor.digest.clone(), bytes);
         }
         let signatures = self.signatures(place, &digest).await?;
@@ -207,7 +288,7 @@ impl Registry {
         place: &Place,
         manifest: &ImageManifest,
     ) -> Result<Vec<(String, VersionReq)>, RegistryError> {
-        let bytes = self.blob(place, &manifest.config).await?;
+        let bytes = self.blob(place, &manifest.config, Kind::Document).await?;
         let config = image::read_config(&bytes).map_err(|source| RegistryError::Image {
             place: place.to_string(),
             source,

@@ -1,6 +1,6 @@
 //! A pack into a registry.
 
-use super::client::{is_not_found, refused};
+use super::client::refused;
 use super::image::{Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, Image, ImageError, Index};
 use super::place::tag;
 use super::signatures::fallback;
@@ -47,7 +47,7 @@ impl Registry {
                     there: Digest::of(&there).tagged(),
                 });
             }
-            Err(error) if is_not_found(&error) => {
+            Err(error) if error.is_missing() => {
                 self.push_image(&place, &image, Some(&tag(&version)))
                     .await?
             }
@@ -108,12 +108,8 @@ impl Registry {
         image: &Image,
         tag: Option<&str>,
     ) -> Result<(), RegistryError> {
-        let reference = place.digested(&image.digest());
         for (digest, bytes) in &image.blobs {
-            let pushed = self
-                .client
-                .push_blob(&reference, bytes, &digest.tagged())
-                .await;
+            let pushed = self.http.upload(place, &digest.tagged(), bytes).await;
             pushed.map_err(|error| refused("push to", place, error))?;
         }
         let digest = image.digest().tagged();
@@ -129,18 +125,10 @@ impl Registry {
         bytes: Vec<u8>,
         media_type: &str,
     ) -> Result<(), RegistryError> {
-        let reference = match Digest::parse_tagged(at) {
-            Some(digest) => place.digested(&digest),
-            None => place.tagged(at),
-        };
-        let Ok(media_type) = media_type.parse() else {
-            return Ok(());
-        };
-        let pushed = self
-            .client
-            .push_manifest_raw(&reference, bytes, media_type)
-            .await;
-        pushed.map_err(|error| refused("push to", place, error))?;
-        Ok(())
+        let cannot = |error| refused("push to", place, error);
+        let url = self.http.url(place, &format!("manifests/{at}"));
+        let url = url.map_err(cannot)?;
+        let pushed = self.http.put(place, &url, media_type, bytes).await;
+        pushed.map_err(cannot)
     }
 }

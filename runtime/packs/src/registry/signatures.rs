@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{is_not_found, refused};
+use super::client::refused;
+use super::http::{AnswerError, Kind, json};
 use super::image::{
-    self, Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, ImageError, Index, signature_layer,
+    self, DOCUMENT_BYTES, Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, ImageError, Index,
+    signature_layer,
 };
 use super::{Place, Registry, RegistryError};
 use crate::Digest;
@@ -22,15 +24,13 @@ impl Registry {
         subject: &Digest,
     ) -> Result<BTreeMap<PackPath, Vec<u8>>, RegistryError> {
         let mut digests: Vec<String> = self.referrers(place, subject).await?;
-        let native = self
-            .client
-            .pull_referrers(&place.digested(subject), None)
-            .await;
-        match native {
+        match self.native_referrers(place, subject).await {
             Ok(index) => digests.extend(index.manifests.into_iter().map(|entry| entry.digest)),
-            Err(error) if is_not_found(&error) => {}
+            Err(error) if error.is_missing() => {}
             Err(error) => return Err(refused("look for signatures of", place, error)),
         }
+        // A digest becomes part of an address.
+        digests.retain(|digest| Digest::parse_tagged(digest).is_some());
         digests.sort();
         digests.dedup();
         let mut signatures = BTreeMap::new();
@@ -45,10 +45,32 @@ impl Registry {
             if let Some((path, layer)) = signature_layer(&manifest, subject)
                 && is_named
             {
-                signatures.insert(path, self.blob(place, &layer).await?);
+                let bytes = self.blob(place, &layer, Kind::Document).await?;
+                signatures.insert(path, bytes);
             }
         }
         Ok(signatures)
+    }
+
+    /// Reads the list that the registry keeps.
+    async fn native_referrers(
+        &self,
+        place: &Place,
+        subject: &Digest,
+    ) -> Result<Index, AnswerError> {
+        let rest = format!("referrers/{}", subject.tagged());
+        let url = self.http.url(place, &rest)?;
+        let answer = self
+            .http
+            .get(
+                place,
+                &url,
+                Some(IMAGE_INDEX),
+                Kind::Document,
+                DOCUMENT_BYTES,
+            )
+            .await?;
+        json(&answer.bytes, &url, "a list of what refers to a pack")
     }
 
     /// Reads the digests in the list that a tag stands for.
@@ -79,7 +101,7 @@ impl Registry {
                     })?;
                 Ok(index.manifests)
             }
-            Err(error) if is_not_found(&error) => Ok(Vec::new()),
+            Err(error) if error.is_missing() => Ok(Vec::new()),
             Err(error) => Err(refused("look for signatures of", place, error)),
         }
     }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use aho_corasick::BuildError;
 use ipnet::IpNet;
-use regex::{Regex, RegexSet, RegexSetBuilder};
+use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
 
 pub(crate) use self::literals::Automata;
@@ -21,6 +21,9 @@ use self::readings::{Address, moment, network, part_of};
 use crate::fold::{fold, fold_into};
 use crate::number::Decimal;
 use crate::predicate::{GlobPart, MomentPart, Number, NumberOp, Test, TextOp};
+
+/// Bytes of one expression: more than [`crate::pattern_cost::RULE`], which refuses a rule before, lets it have.
+const PATTERN_BYTES: usize = 64 << 20;
 
 /// What the expressions of one field that have no guard may take together.
 const SET_BYTES: usize = 1 << 30;
@@ -64,18 +67,31 @@ impl From<BuildError> for TestError {
 
 /// Compiles a rule's regular expression.
 pub(crate) fn regex(pattern: &str) -> Result<Regex, TestError> {
-    Regex::new(pattern).map_err(|error| TestError::Regex {
-        pattern: pattern.to_owned(),
-        reason: match &error {
-            regex::Error::Syntax(text) => text
-                .lines()
-                .rev()
-                .find_map(|line| line.strip_prefix("error: "))
-                .unwrap_or("wrong syntax")
-                .to_owned(),
-            other => other.to_string(),
+    let mut builder = RegexBuilder::new(pattern);
+    let compiled = builder.size_limit(PATTERN_BYTES).build();
+    compiled.map_err(|error| match error {
+        regex::Error::Syntax(text) => wrong_syntax(pattern, &text),
+        other => TestError::Regex {
+            pattern: pattern.to_owned(),
+            reason: other.to_string(),
         },
     })
+}
+
+/// Reads a rule's regular expression without compiling it.
+pub(crate) fn regex_syntax(pattern: &str) -> Result<(), TestError> {
+    let parsed = regex_syntax::Parser::new().parse(pattern);
+    parsed.map_err(|error| wrong_syntax(pattern, &error.to_string()))?;
+    Ok(())
+}
+
+fn wrong_syntax(pattern: &str, text: &str) -> TestError {
+    let mut lines = text.lines().rev();
+    let reason = lines.find_map(|line| line.strip_prefix("error: "));
+    TestError::Regex {
+        pattern: pattern.to_owned(),
+        reason: reason.unwrap_or("wrong syntax").to_owned(),
+    }
 }
 
 /// An expression that is tried only on suspicion.

@@ -12,7 +12,7 @@ mod lower;
 mod memo;
 mod selector;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use correlation::{Correlations, Joined, Member, Target, correlations, field_name, severity};
 pub use field_map::{FieldMap, FieldMapError, Names, Source, Values};
@@ -26,6 +26,7 @@ pub use rsigma_parser::{LogSource, SigmaRule};
 use arrow::datatypes::Schema;
 use yagura_core::FieldPath;
 
+use crate::pattern_cost;
 use crate::predicate::Predicate;
 
 /// The values of place-holders, by name.
@@ -68,7 +69,7 @@ pub fn translate(
     } else {
         Vec::new()
     };
-    let mut missing = std::collections::BTreeSet::new();
+    let mut missing = BTreeSet::new();
     let mut variants = Vec::new();
     for of_map in map.sources_of(&rule.logsource) {
         let fields = field_map::TableFields {
@@ -94,6 +95,7 @@ pub fn translate(
         variants.push(Predicate::all(parts));
     }
     let predicate = Predicate::any(variants);
+    check_patterns(&predicate).map_err(at_line)?;
     let tested = predicate
         .fields()
         .into_iter()
@@ -131,7 +133,24 @@ pub fn translate_bare(
             placeholders,
         )?);
     }
-    Ok(Predicate::all(parts))
+    let predicate = Predicate::all(parts);
+    check_patterns(&predicate).map_err(|error| LowerError {
+        line: Some(source.line),
+        ..error
+    })?;
+    Ok(predicate)
+}
+
+/// Checks what it costs to compile the patterns of a rule.
+fn check_patterns(predicate: &Predicate) -> Result<(), LowerError> {
+    let cost = pattern_cost::of_predicate(predicate, pattern_cost::RULE);
+    cost.within(pattern_cost::RULE)
+        .map_err(|error| LowerError {
+            key: "detection".to_owned(),
+            message: error.to_string(),
+            line: None,
+        })?;
+    Ok(())
 }
 
 /// Gives each map the values of all maps for a placeholder: a rule that runs over several tables has one meaning.

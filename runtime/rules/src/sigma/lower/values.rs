@@ -11,6 +11,7 @@ use rsigma_parser::{Modifier, SigmaString, SigmaValue};
 use super::dashes::{self, Dashed};
 use super::{Fields, LowerError, wrong};
 use crate::fold::fold;
+use crate::pattern_cost::{self, PatternCost};
 use crate::predicate::{GlobPart, MomentPart, Number, NumberOp, Test, TextOp};
 use crate::sigma::load::without_marks;
 
@@ -219,8 +220,13 @@ fn regex(key: &str, modifiers: &[Modifier], pattern: String) -> Result<Vec<Test>
     } else {
         format!("(?{flags}){pattern}")
     };
-    match crate::prefilter::values::regex(&pattern) {
-        Ok(_) => Ok(vec![Test::Regex(pattern)]),
+    let mut cost = PatternCost::default();
+    cost.add(pattern_cost::of_regex(&pattern), || pattern.clone());
+    if let Err(error) = cost.within(pattern_cost::RULE) {
+        return wrong(key, error.to_string());
+    }
+    match crate::prefilter::values::regex_syntax(&pattern) {
+        Ok(()) => Ok(vec![Test::Regex(pattern)]),
         Err(error) => wrong(key, error.to_string()),
     }
 }
