@@ -24,6 +24,7 @@ mod rehearse;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use yagura_core::alert::OWN;
 use yagura_core::report::AlertLine;
 
 use crate::policy::CompiledPolicy;
@@ -40,7 +41,7 @@ pub enum DeskError {
     Store(#[from] StoreError),
     /// Lines are missing.
     #[error(
-        "line {found} of the alerts comes after line {taken}: those between are missing; restore the store of alerts, or begin it anew"
+        "line {found} of the alerts comes after line {taken}: the store of alerts lacks those between; restore it and the state from one backup, or begin it anew"
     )]
     Gap {
         /// The last one that was taken.
@@ -48,11 +49,30 @@ pub enum DeskError {
         /// The one that came.
         found: i64,
     },
-    /// Lines were taken before.
-    #[error("the store of alerts has taken lines up to {taken} and cannot begin elsewhere")]
-    Begun {
-        /// The last one that was taken.
+}
+
+/// A file of lines, as the state of a service knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Feed {
+    /// Names the state: another one has another number.
+    pub state: i64,
+    /// The lines after this one are still in the state. An empty store begins with them: others have read those before.
+    pub delivered: i64,
+    /// The last line.
+    pub last: i64,
+}
+
+/// How a store goes on with lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// Where it ended, or at their beginning.
+    On,
+    /// It has taken lines of another state, or of the same one when that was newer: those of this state come after them.
+    Anew {
+        /// How many lines it has taken.
         taken: i64,
+        /// The line that it takes next.
+        next: i64,
     },
 }
 
@@ -95,6 +115,10 @@ impl Signal {
 
 /// Name of the number of the last line.
 const TAKEN: &str = "taken";
+/// Name of how many lines were taken of states before this one: so much its lines are moved by.
+const BEFORE: &str = "taken_before";
+/// Name of the state whose lines are taken.
+const STATE: &str = "state";
 /// Name of the latest event time.
 const EVENT_TIME: &str = "event_time";
 
@@ -151,22 +175,43 @@ impl Desk {
     /// [`DeskError::Store`]
     pub async fn last(&self) -> Result<i64, DeskError> {
         let mut connection = self.store().read().await?;
-        Ok(number(&mut connection, TAKEN).await?.unwrap_or(0))
+        let taken = number(&mut connection, TAKEN).await?.unwrap_or(0);
+        let before = number(&mut connection, BEFORE).await?.unwrap_or(0);
+        Ok(taken.saturating_sub(before))
     }
 
-    /// Begins after a line: for a new store beside a service that has written lines before.
+    /// Makes sure that no line of a state is taken for one that is known already. A store of another state, or of a newer one,
+    /// takes all lines that this state still has. What they say of alerts that it knows changes these: nothing comes up twice.
     ///
     /// # Errors
-    /// [`DeskError::Begun`] where lines were taken.
-    pub async fn begin_after(&self, seq: i64) -> Result<(), DeskError> {
+    /// [`DeskError::Gap`] where the store lacks lines that the state has no more.
+    pub async fn follow(&self, feed: Feed) -> Result<Followed, DeskError> {
         let mut write = self.lead.write().await?;
-        if let Some(taken) = number(&mut write, TAKEN).await?
-            && taken != seq
-        {
-            return Err(DeskError::Begun { taken });
-        }
-        set_number(&mut write, TAKEN, seq).await?;
-        Ok(write.commit().await?)
+        let taken = number(&mut write, TAKEN).await?.unwrap_or(0);
+        let before = number(&mut write, BEFORE).await?.unwrap_or(0);
+        let state = number(&mut write, STATE).await?;
+        let is_same = state.is_none_or(|state| state == feed.state);
+        let followed = if taken == 0 {
+            set_number(&mut write, TAKEN, feed.delivered).await?;
+            Followed::On
+        } else if is_same && taken.saturating_sub(before) <= feed.last {
+            if taken.saturating_sub(before) < feed.delivered {
+                return Err(DeskError::Gap {
+                    taken: taken.saturating_sub(before),
+                    found: feed.delivered.saturating_add(1),
+                });
+            }
+            Followed::On
+        } else {
+            set_number(&mut write, BEFORE, taken.saturating_sub(feed.delivered)).await?;
+            Followed::Anew {
+                taken,
+                next: feed.delivered.saturating_add(1),
+            }
+        };
+        set_number(&mut write, STATE, feed.state).await?;
+        write.commit().await?;
+        Ok(followed)
     }
 
     /// Takes lines, in order; those that were taken before are passed over. All of them and the number of the last are
@@ -177,15 +222,16 @@ impl Desk {
     pub async fn take(&self, lines: &[AlertLine]) -> Result<Taken, DeskError> {
         let mut write = self.lead.write().await?;
         let seq = number(&mut write, TAKEN).await?.unwrap_or(0);
-        let lines = &lines[lines.partition_point(|line| line.seq <= seq)..];
+        let before = number(&mut write, BEFORE).await?.unwrap_or(0);
+        let lines = &lines[lines.partition_point(|line| line.seq.saturating_add(before) <= seq)..];
         let Some(first) = lines.first() else {
             return Ok(Taken {
-                seq,
+                seq: seq.saturating_sub(before),
                 ..Taken::default()
             });
         };
         let mut event_time = number(&mut write, EVENT_TIME).await?;
-        if event_time.is_none() {
+        if event_time.is_none() && !first.alert.rule.starts_with(OWN) {
             decide::begin_quiet(&mut write, first.alert.first_time.micros()).await?;
         }
         let mut context = Context {
@@ -195,15 +241,19 @@ impl Desk {
             taken: Taken::default(),
         };
         for line in lines {
-            if line.seq != context.seq + 1 {
+            let next = context.seq.saturating_add(1);
+            if line.seq.saturating_add(before) != next {
                 return Err(DeskError::Gap {
-                    taken: context.seq,
+                    taken: context.seq.saturating_sub(before),
                     found: line.seq,
                 });
             }
-            context.seq = line.seq;
+            context.seq = next;
             context.line(&mut write, line).await?;
-            event_time = event_time.max(Some(line.alert.last_time.micros()));
+            // The service's own alerts have the clock's time, which is not that of events.
+            if !line.alert.rule.starts_with(OWN) {
+                event_time = event_time.max(Some(line.alert.last_time.micros()));
+            }
         }
         set_number(&mut write, TAKEN, context.seq).await?;
         if let Some(event_time) = event_time {
@@ -212,7 +262,7 @@ impl Desk {
         write.commit().await?;
         self.signal.wake();
         Ok(Taken {
-            seq: context.seq,
+            seq: context.seq.saturating_sub(before),
             lines: u64::try_from(lines.len()).unwrap_or(u64::MAX),
             ..context.taken
         })

@@ -30,6 +30,6 @@ mod workers;
 
 pub use clock::Clock;
 pub use deliver::{Deliver, DeliverOptions};
-pub use desk::{Desk, DeskError, Taken};
+pub use desk::{Desk, DeskError, Feed, Followed, Taken};
 pub use investigate::{Investigate, InvestigateOptions, Investigators};
 pub use store::{Location, Store, StoreError};

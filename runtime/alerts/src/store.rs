@@ -9,6 +9,7 @@
 mod act;
 pub(crate) mod alerts;
 pub(crate) mod calls;
+mod check;
 pub(crate) mod columns;
 pub(crate) mod deliveries;
 pub(crate) mod incidents;
@@ -31,6 +32,7 @@ use crate::clock::Clock;
 pub use act::{Pruned, Who};
 pub use calls::CallFilter;
 pub(crate) use lead::Lead;
+pub use lead::hold;
 pub use list::{AlertFilter, IncidentFilter};
 pub use location::Location;
 pub use read::{AlertRecord, IncidentRecord};
@@ -102,8 +104,18 @@ pub enum StoreError {
         /// What this version reads.
         known: i64,
     },
+    /// Its file is damaged.
+    #[error(
+        "the store of alerts {location} is damaged ({what}); restore a backup with `yagura restore`, or move the file away to begin anew"
+    )]
+    Unusable {
+        /// Where it is.
+        location: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// What is stored cannot be read back.
-    #[error("the store of alerts is damaged ({what}); restore a copy")]
+    #[error("the store of alerts is damaged ({what}); restore a backup with `yagura restore`")]
     Damaged {
         /// What cannot be read.
         what: String,
@@ -128,6 +140,16 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Says whether the store is only away, and may answer later.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Open { source, .. } | Self::Database(source) => check::is_away(source),
+            _ => false,
+        }
+    }
+}
+
 /// The store, open. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Store(Arc<Shared>);
@@ -145,13 +167,21 @@ impl Store {
     /// Opens the store, makes it where there is none, and brings an older one to the newest form.
     ///
     /// # Errors
-    /// [`StoreError`]: it cannot be opened, or a later version wrote it.
+    /// [`StoreError`]: it cannot be opened, its file is damaged, or a later version wrote it.
     pub async fn open(location: &Location, clock: Clock) -> Result<Self, StoreError> {
+        install_default_drivers();
+        check::check(location, true).await?;
         let store = Self::connect(location, clock, true).await?;
-        let mut write = store.write().await?;
-        schema::migrate(&mut write).await?;
-        write.commit().await?;
-        Ok(store)
+        let migrate = async {
+            let mut write = store.write().await?;
+            schema::migrate(&mut write).await?;
+            write.commit().await
+        };
+        match migrate.await {
+            Ok(()) => Ok(store),
+            Err(StoreError::Database(source)) => Err(check::open_error(location, source)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens a store that is there and changes nothing of its form: for commands beside the service.
@@ -165,6 +195,8 @@ impl Store {
         if location.file().is_some_and(|file| !file.exists()) {
             return Err(absent());
         }
+        install_default_drivers();
+        check::check(location, false).await?;
         let store = Self::connect(location, clock, false).await?;
         let found = match sqlx::query("SELECT MAX(version) AS version FROM schema_version")
             .fetch_one(&store.0.pool)
@@ -183,12 +215,34 @@ impl Store {
         }
     }
 
+    /// Returns how many reports were given up, by notifier.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count_dead_letters(
+        &self,
+    ) -> Result<std::collections::BTreeMap<String, u64>, StoreError> {
+        let mut connection = self.read().await?;
+        deliveries::count_dead(&mut connection).await
+    }
+
+    /// Takes note that the store is a copy of an earlier time, put in place now. What it has not reported may have been reported
+    /// since: notifiers look for it before they report it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn mark_restored(&self) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        set_number(&mut write, deliveries::RESTORED, self.now()).await?;
+        deliveries::doubt(&mut write).await?;
+        write.commit().await
+    }
+
     async fn connect(
         location: &Location,
         clock: Clock,
         may_create: bool,
     ) -> Result<Self, StoreError> {
-        install_default_drivers();
         let is_sqlite = location.is_sqlite();
         let options = AnyPoolOptions::new()
             .max_connections(location.connections())
@@ -218,10 +272,7 @@ impl Store {
         let pool = options
             .connect(&location.url(may_create))
             .await
-            .map_err(|source| StoreError::Open {
-                location: location.to_string(),
-                source,
-            })?;
+            .map_err(|source| check::open_error(location, source))?;
         Ok(Self(Arc::new(Shared {
             pool,
             location: location.clone(),

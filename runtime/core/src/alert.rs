@@ -84,6 +84,18 @@ pub struct EvidenceEvent {
     pub hash: String,
 }
 
+/// What the ids of the runtime's own rules begin with.
+pub const OWN: &str = "yagura.self.";
+
+/// The runtime's own rules, by which a service reports its own trouble: a table that cannot be read, one that lags behind, a rule
+/// in quarantine, reports that were given up.
+pub const OWN_RULES: [&str; 4] = [
+    "yagura.self.table-waits",
+    "yagura.self.lag",
+    "yagura.self.quarantine",
+    "yagura.self.dead-letters",
+];
+
 /// Returns the identity of an alert: the first 16 bytes, in hexadecimal, of the SHA-256 of rule, key and window start.
 ///
 /// Each text goes in with its length before it, so that no two different alerts hash the same bytes.
@@ -115,6 +127,7 @@ mod tests {
     fn identity_keeps_rule_and_key_apart() {
         let at = Timestamp::default();
         assert_eq!(identity("a", "b", at).len(), 32);
+        assert!(OWN_RULES.iter().all(|rule| rule.starts_with(OWN)));
         assert_eq!(identity("a", "b", at), identity("a", "b", at));
         assert_ne!(identity("ab", "c", at), identity("a", "bc", at));
         assert_ne!(

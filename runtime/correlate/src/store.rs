@@ -6,6 +6,7 @@
 //!
 //! A share of a stage's keys is stored as a base and the changes since; when these outweigh it, the base is written anew.
 
+mod copy;
 mod load;
 mod lock;
 mod schema;
@@ -19,8 +20,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use yagura_core::Alert;
+
 use crate::fold::{ColdKey, ColdStore, Counters, Fold};
 
+pub use copy::{Copied, STATE_COPY, STORE_COPY};
 use lock::Lock;
 pub use status::{LogEntry, Rest, RuleState, Status, TableStatus, Undecided};
 use writer::{Batch, Page, Writer};
@@ -121,6 +125,8 @@ pub struct Progress {
     pub detectors: Vec<DetectorState>,
     /// What changed in what waits to be judged beside the steps.
     pub deferred: Vec<Deferred>,
+    /// The alerts of the service's own trouble that are not over, if they have changed.
+    pub own_alerts: Option<Vec<Alert>>,
 }
 
 /// An object that was read or left out.
@@ -187,9 +193,14 @@ pub struct Store {
     /// Keys that came back from disk and are still there: stage, share, hash and key.
     warmed: BTreeSet<(String, usize, u64, String)>,
     last_line: i64,
+    id: i64,
     /// The last to go: what was handed to the writer is on disk before another process may work with it.
     _lock: Lock,
 }
+
+/// A state that no process works with until this is dropped.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "it is held, not read")] Lock);
 
 /// How long a step waited for its checkpoint.
 #[derive(Debug, Clone, Copy, Default)]
@@ -203,7 +214,7 @@ pub struct Pause {
 }
 
 /// The file's name in the directory.
-const FILE: &str = "state.sqlite";
+pub const FILE: &str = "state.sqlite";
 
 /// Bytes of changes that a share may always have: rewriting less gains nothing.
 const LEAST_DELTAS: usize = 16 << 10;
@@ -234,6 +245,12 @@ impl Store {
                 known: schema::VERSION,
             });
         }
+        connection
+            .execute(
+                "INSERT OR IGNORE INTO meta (name, value) VALUES ('id', random())",
+                [],
+            )
+            .map_err(sqlite)?;
         let reader = schema::open(&file).map_err(sqlite)?;
         let number = |text: &str| -> Result<i64, StoreError> {
             reader.query_row(text, [], |row| row.get(0)).map_err(sqlite)
@@ -242,6 +259,7 @@ impl Store {
             "SELECT coalesce(max(value), 0) FROM meta WHERE name = 'last_line'",
         )?);
         let cold_keys = number("SELECT count(*) FROM cold")?;
+        let id = number("SELECT value FROM meta WHERE name = 'id'")?;
         Ok(Self {
             writer: Writer::start(connection),
             reader,
@@ -251,6 +269,7 @@ impl Store {
             cold_keys: usize::try_from(cold_keys).unwrap_or_default(),
             warmed: BTreeSet::new(),
             last_line,
+            id,
             dir: dir.to_owned(),
             file: file.clone(),
             _lock: lock,
@@ -374,6 +393,20 @@ impl Store {
         status::table(&self.reader, name).map_err(self.sqlite())
     }
 
+    /// Returns the alerts of the service's own trouble that are not over.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn own_alerts(&self) -> Result<Vec<Alert>, StoreError> {
+        let texts = self.each("SELECT alert FROM own_alerts ORDER BY id", |row| {
+            row.get::<_, String>(0)
+        })?;
+        let alerts = texts.iter().map(|text| serde_json::from_str(text));
+        alerts
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.damaged(format!("an alert of its own trouble: {error}")))
+    }
+
     /// Returns the lines of the outbox after this number, at most so many, with their numbers.
     ///
     /// # Errors
@@ -389,6 +422,23 @@ impl Store {
             })
             .map_err(self.sqlite())?;
         rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
+    }
+
+    /// Returns the number that names this state: another one has another.
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// Keeps all processes from working with the state in `dir`, for as long as what it returns is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] where a process works with it.
+    pub fn hold(dir: &Path) -> Result<Held, StoreError> {
+        fs::create_dir_all(dir).map_err(|source| StoreError::Directory {
+            dir: dir.to_owned(),
+            source,
+        })?;
+        Lock::take(dir).map(Held)
     }
 
     /// Returns the number of the last line that was committed.
@@ -453,6 +503,7 @@ impl Store {
         batch.log = progress.log;
         batch.detectors = progress.detectors;
         batch.deferred = progress.deferred;
+        batch.own_alerts = progress.own_alerts;
         batch.delivered = progress.delivered;
         for line in progress.lines {
             self.last_line += 1;

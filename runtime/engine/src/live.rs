@@ -19,10 +19,11 @@ mod objects;
 mod read;
 mod table;
 mod task;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use yagura_core::{Alert, Finding, Timestamp};
 use yagura_correlate::store::{Pause, Progress, Store, StoreError, TableStatus};
@@ -40,6 +41,7 @@ use fit::{Fitted, fit};
 use look::OpenTable;
 use table::LiveTable;
 use task::side_by_side;
+use trouble::Troubles;
 
 /// Bytes that the findings may take which a table's objects give in one step.
 pub const FINDING_BYTES: usize = 512 << 20;
@@ -84,6 +86,8 @@ pub struct LiveOptions {
     pub on_replaced: Replaced,
     /// Events before it are not judged.
     pub from: Option<Timestamp>,
+    /// How long trouble of the service itself must last to be reported as an alert; absent: it is not.
+    pub report_trouble: Option<Duration>,
 }
 
 impl Default for LiveOptions {
@@ -105,6 +109,7 @@ impl Default for LiveOptions {
             patience: Duration::from_secs(600),
             on_replaced: Replaced::Keep,
             from: None,
+            report_trouble: None,
         }
     }
 }
@@ -158,6 +163,8 @@ pub struct Live {
     committed: i64,
     /// Lines that are committed with the last step, and not handed out yet.
     lines: Vec<(i64, String)>,
+    /// What goes wrong with the service itself.
+    troubles: Troubles,
 }
 
 /// What is told when a service starts.
@@ -287,9 +294,11 @@ impl Live {
             rules: set.rules.len(),
         };
         let lines = store.outbox(delivered, usize::MAX)?;
+        let troubles = Troubles::new(options.report_trouble, store.own_alerts()?);
         let mut live = Self {
             input,
             options,
+            troubles,
             tables: live_tables,
             absent,
             opened: BTreeMap::new(),
@@ -315,6 +324,7 @@ impl Live {
     pub async fn reopen(mut self) -> Result<(Self, Opened), LiveError> {
         self.store.flush()?;
         let (lines, delivered) = (std::mem::take(&mut self.lines), self.delivered);
+        let troubles = std::mem::take(&mut self.troubles);
         let mut opened: BTreeMap<String, OpenTable> = self
             .tables
             .iter()
@@ -333,6 +343,7 @@ impl Live {
         live.lines = lines.into_iter().chain(live.lines).collect();
         live.lines.sort();
         live.lines.dedup();
+        live.troubles = troubles;
         Ok((live, opened))
     }
 
@@ -528,6 +539,32 @@ impl Live {
         let did_rest = told.is_some();
         self.messages.extend(told);
         did_rest
+    }
+
+    /// Looks for trouble of the service itself, and commits alerts of what has lasted too long, and of what is over. `dead` says how
+    /// many reports to each notifier were given up.
+    ///
+    /// # Errors
+    /// [`LiveError`].
+    pub async fn report_trouble(&mut self, dead: &BTreeMap<String, u64>) -> Result<(), LiveError> {
+        let now = Instant::now();
+        if !self.troubles.is_due(now) {
+            return Ok(());
+        }
+        let clock = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let clock = Timestamp::clamped(i64::try_from(clock.as_micros()).unwrap_or(i64::MAX));
+        let found = trouble::found(&self.statuses(), dead);
+        let changes = self.troubles.look(found, now, clock);
+        if !changes.is_empty() {
+            let progress = Progress {
+                own_alerts: Some(self.troubles.reported()),
+                ..Progress::default()
+            };
+            self.commit(changes, progress).await?;
+        }
+        Ok(())
     }
 
     /// Ends the time of all tables: what is open is settled as a run over the same objects would. For tests.

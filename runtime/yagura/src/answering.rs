@@ -16,8 +16,8 @@ use yagura_alerts::email::EmailNotifier;
 use yagura_alerts::policy::{CompiledPolicy, Level, Notifier, Policy, PolicyFile};
 use yagura_alerts::ports::Notify;
 use yagura_alerts::{
-    Clock, Deliver, DeliverOptions, Desk, DeskError, Investigate, InvestigateOptions,
-    Investigators, Store,
+    Clock, Deliver, DeliverOptions, Desk, DeskError, Feed, Followed, Investigate,
+    InvestigateOptions, Investigators, Store,
 };
 use yagura_core::names::did_you_mean;
 use yagura_core::report::AlertLine;
@@ -97,19 +97,17 @@ pub(crate) struct Answering {
 }
 
 impl Answering {
-    /// Opens the store of alerts, loads the plugins of the policy, and begins to work; nothing where there is no policy.
-    /// `rules` are the ids of the rules that run; `written` is the number of the last line that was written before.
-    pub(crate) async fn open(
+    /// Opens the store of alerts, loads the plugins of the policy in `file`, and begins to work. `rules` are the ids of the rules
+    /// that run; `feed` is what the state has for the store.
+    async fn open(
         config: &Config,
         host: &Host,
-        rules: BTreeSet<String>,
-        written: i64,
+        file: &Path,
+        rules: &BTreeSet<String>,
+        feed: Feed,
         err: &mut impl Write,
-    ) -> Result<Option<Self>> {
-        let Some(file) = &config.policy else {
-            return Ok(None);
-        };
-        let (policy, compiled) = read_policy(file, Some(&rules), err)?;
+    ) -> Result<Self> {
+        let (policy, compiled) = read_policy(file, Some(rules), err)?;
         let location = config.store_location()?;
         if let Some(dir) = location.file().and_then(Path::parent) {
             std::fs::create_dir_all(dir)
@@ -122,11 +120,13 @@ impl Answering {
         for remark in remarks(config, &policy.policy, &network.grants) {
             writeln!(err, "warning: {remark}")?;
         }
-        let rules: Vec<String> = rules.into_iter().collect();
+        let rules: Vec<String> = rules.iter().cloned().collect();
         let desk = Desk::open(&store, Arc::new(compiled), &rules).await?;
-        if desk.last().await? == 0 && written > 0 {
-            // A service that ran before without a policy: its old lines were read by others.
-            desk.begin_after(written).await?;
+        if let Followed::Anew { taken, next } = desk.follow(feed).await? {
+            writeln!(
+                err,
+                "the store of alerts {location} has taken {taken} lines of another state, or of this one when it was newer: it goes on with line {next}, and alerts that it knows stay in their incidents"
+            )?;
         }
         let deliver = Deliver::start(&desk, ports.notifiers, DeliverOptions::default());
         let investigate =
@@ -139,12 +139,12 @@ impl Answering {
             counted(policy.policy.enrich.len(), "enricher"),
             counted(policy.policy.review.len(), "reviewer")
         )?;
-        Ok(Some(Self {
+        Ok(Self {
             desk,
             deliver,
             investigate,
             audit,
-        }))
+        })
     }
 
     /// Returns the number of the last line that the desk has.
@@ -164,6 +164,11 @@ impl Answering {
             Err(error @ DeskError::Gap { .. }) => Err(anyhow!(error)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Returns how many reports were given up, by notifier.
+    pub(crate) async fn dead_letters(&self) -> Result<BTreeMap<String, u64>> {
+        Ok(self.desk.store().count_dead_letters().await?)
     }
 
     /// Waits until reports or investigations cannot go on, and returns why.

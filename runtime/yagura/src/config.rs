@@ -128,6 +128,8 @@ pub(crate) struct ServeSettings {
     pub(crate) rule_time: String,
     /// How long a rule rests at first after repeated faults of its plugin.
     pub(crate) rest: String,
+    /// How long trouble of the service itself lasts before it is reported, or `off`.
+    pub(crate) report_trouble: String,
 }
 
 impl Default for ServeSettings {
@@ -152,6 +154,7 @@ impl Default for ServeSettings {
             pending_rows: RunOptions::default().max_pending_rows,
             rule_time: "100ms".to_owned(),
             rest: "1m".to_owned(),
+            report_trouble: "5m".to_owned(),
         }
     }
 }

@@ -117,6 +117,35 @@ async fn a_store_that_does_not_answer_delays_no_other_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_a_table_is_one_request_to_list_it() {
+    let stores = Stores::new().await;
+    for bucket in ["one", "two"] {
+        for day in 1..=5 {
+            stores.ingest(bucket, day, &format!("{bucket}-{day}")).await;
+        }
+    }
+    let mut live = stores.live(OnProblem::Fail, LiveOptions::default()).await;
+    assert_eq!(told(&mut live, 10, WAIT).await.len(), 10);
+    let lists = || {
+        let (requests, _) = stores.server.take_traffic();
+        let is_list = |request: &&String| request.contains("list-type=2");
+        requests.iter().filter(is_list).count()
+    };
+    lists();
+    for poll in 1..=10 {
+        assert!(!live.poll().await.unwrap());
+        while live.step().await.unwrap().is_some() {}
+        assert_eq!(lists(), 2, "poll {poll}: one for each table");
+    }
+    // What is new costs no more of them.
+    stores.ingest("one", 6, "new").await;
+    lists();
+    assert!(!live.poll().await.unwrap());
+    while live.step().await.unwrap().is_some() {}
+    assert_eq!(lists(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_passing_fault_of_a_store_makes_no_object_bad() {
     let faults = [
         (Fault::Status(403), OnProblem::Skip),

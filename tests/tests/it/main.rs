@@ -3,6 +3,7 @@
 //! * `aws_pack` – the first-party CloudTrail pack on its recorded events.
 //! * `answering` – from alert to answer: every service told, updated, and not twice, whatever goes wrong.
 //! * `authors` – new packs in every language: what an author types and reads.
+//! * `backups` – backups of a service that runs, what comes back, and starts beside what does not fit or answer.
 //! * `bad_input` – objects and rows that are not as they should be.
 //! * `chaos` – a service under faults of every kind at random: every honest alert is there, once, and soon.
 //! * `commands` – the real binary: what a user types and what it prints.
@@ -45,6 +46,8 @@ mod answering;
 mod authors;
 #[cfg(test)]
 mod aws_pack;
+#[cfg(test)]
+mod backups;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]

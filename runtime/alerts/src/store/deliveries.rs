@@ -42,7 +42,33 @@ pub(crate) async fn of_incident(
     rows.iter().map(from_row).collect()
 }
 
-/// Adds notifiers to an incident; those that it has stay as they are.
+/// Name of the time, by the clock, at which the store was restored.
+pub(crate) const RESTORED: &str = "restored_at";
+
+/// Says of all that was not reported yet that it may have been: the store is an older copy of one that went on.
+pub(crate) async fn doubt(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    sqlx::query("UPDATE deliveries SET uncertain = 1 WHERE told < wanted")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Returns how many reports were given up, by notifier.
+pub(crate) async fn count_dead(
+    connection: &mut AnyConnection,
+) -> Result<std::collections::BTreeMap<String, u64>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT notifier, COUNT(*) AS n FROM deliveries WHERE state = 'dead' GROUP BY notifier",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((row.text("notifier")?, row.count("n")?)))
+        .collect()
+}
+
+/// Adds notifiers to an incident; those that it has stay as they are. Of what happened before the store was restored a report may
+/// have been sent before.
 pub(crate) async fn add(
     connection: &mut AnyConnection,
     incident: &str,
@@ -53,13 +79,16 @@ pub(crate) async fn add(
     for notifier in notifiers {
         sqlx::query(
             "INSERT INTO deliveries (incident, notifier, state, wanted, told, attempts, due_at, ready_at, uncertain)
-             VALUES ($1, $2, $3, $4, 0, 0, $5, $5, 0) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, 0, 0, $5, $5, CASE WHEN EXISTS (SELECT 1 FROM meta, incidents
+                WHERE meta.name = $6 AND incidents.id = $1 AND incidents.first_time <= meta.value) THEN 1 ELSE 0 END)
+             ON CONFLICT DO NOTHING",
         )
         .bind(incident.to_owned())
         .bind(notifier.clone())
         .bind(DeliveryState::Due.word())
         .bind(revision)
         .bind(now)
+        .bind(RESTORED)
         .execute(&mut *connection)
         .await?;
     }

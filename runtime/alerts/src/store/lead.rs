@@ -1,7 +1,7 @@
 //! One process works with a store at a time: the desk and its workers.
 
 use std::fs::{File, TryLockError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sqlx::{AnyConnection, Connection, Row};
@@ -39,7 +39,10 @@ impl Lead {
     pub(crate) async fn take(store: &Store) -> Result<Self, StoreError> {
         let lock = lock(store).await?;
         let mut write = store.write().await?;
-        let term = number(&mut write, "term").await?.unwrap_or(0) + 1;
+        let term = number(&mut write, "term")
+            .await?
+            .unwrap_or(0)
+            .wrapping_add(1);
         set_number(&mut write, "term", term).await?;
         write.commit().await?;
         Ok(Self {
@@ -74,21 +77,7 @@ async fn lock(store: &Store) -> Result<Lock, StoreError> {
     };
     match location {
         Location::Memory => Ok(Lock::None),
-        Location::Sqlite(file) => {
-            let mut name = file.clone().into_os_string();
-            name.push(".lock");
-            let name = PathBuf::from(name);
-            let cannot = |source| StoreError::Lock {
-                file: name.clone(),
-                source,
-            };
-            let file = File::create(&name).map_err(cannot)?;
-            match file.try_lock() {
-                Ok(()) => Ok(Lock::File { _held: file }),
-                Err(TryLockError::WouldBlock) => Err(busy()),
-                Err(TryLockError::Error(source)) => Err(cannot(source)),
-            }
-        }
+        Location::Sqlite(file) => Ok(Lock::File { _held: hold(file)? }),
         Location::Postgres(_) => {
             let mut held = AnyConnection::connect(&location.url(false)).await?;
             let begin = Instant::now();
@@ -110,5 +99,27 @@ async fn lock(store: &Store) -> Result<Lock, StoreError> {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+    }
+}
+
+/// Keeps all processes from working with the store in a file, for as long as what it returns is there.
+///
+/// # Errors
+/// [`StoreError::Busy`] where a process works with it.
+pub fn hold(file: &Path) -> Result<File, StoreError> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let cannot = |source| StoreError::Lock {
+        file: name.clone(),
+        source,
+    };
+    let lock = File::create(&name).map_err(cannot)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Busy {
+            location: file.display().to_string(),
+        }),
+        Err(TryLockError::Error(source)) => Err(cannot(source)),
     }
 }

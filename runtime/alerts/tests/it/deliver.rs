@@ -339,3 +339,39 @@ async fn what_a_policy_no_longer_names_is_a_dead_letter() {
     assert_eq!(dead.len(), 1);
     assert!(dead[0].error.as_deref().unwrap().contains("policy"));
 }
+
+#[tokio::test]
+async fn what_was_told_after_a_backup_is_looked_for_before_it_is_told_again() {
+    let mut lines = Lines::default();
+    let (before, after) = (
+        alert("scan", 0, &[("ip", "10.0.0.1")]),
+        alert("scan", 60, &[("ip", "10.0.0.2")]),
+    );
+    lines.provisional(&before);
+    lines.provisional(&after);
+    let hands = Hands::new();
+    let server = Server::with(&[]);
+    // One store went on, the other is the backup: it has the first incident, and nothing told.
+    let stores = [memory(&hands).await, memory(&hands).await];
+    for (number, store) in stores.iter().enumerate() {
+        let desk = Desk::open(store, policy(SIMPLE), &[]).await.unwrap();
+        if number == 1 {
+            desk.take(&lines.0[..1]).await.unwrap();
+            store.mark_restored().await.unwrap();
+        }
+        desk.take(&lines.0).await.unwrap();
+        let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+        let reports = 2 * (number + 1);
+        until("both reports", || async { server.came().len() == reports }).await;
+        deliver.stop().await.unwrap();
+        assert_eq!(server.tickets().len(), 2);
+    }
+    // What happens from now on is told as ever.
+    let desk = Desk::open(&stores[1], policy(SIMPLE), &[]).await.unwrap();
+    let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    lines.provisional(&alert("scan", 100_000, &[("ip", "10.0.0.3")]));
+    desk.take(&lines.0).await.unwrap();
+    until("the new report", || async { server.came().len() == 5 }).await;
+    assert!(!server.came()[4].report.uncertain);
+    deliver.stop().await.unwrap();
+}

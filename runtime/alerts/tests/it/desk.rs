@@ -1,5 +1,6 @@
 //! What becomes of alerts.
 
+use yagura_alerts::desk::{Feed, Followed};
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::{IncidentKind, Outcome};
 use yagura_alerts::{Desk, DeskError, StoreError};
@@ -448,8 +449,57 @@ async fn lines_that_are_missing_are_an_error_and_old_ones_are_passed_over() {
     assert_eq!((taken.seq, taken.lines, taken.told), (4, 2, 2));
     assert_eq!(desk.take(&lines.0).await.unwrap().lines, 0);
     assert_eq!(desk.last().await.unwrap(), 4);
-    let error = desk.begin_after(9).await.unwrap_err();
-    assert!(matches!(error, DeskError::Begun { taken: 4 }), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_goes_on_with_another_state_and_hears_all_that_it_says() {
+    let mut lines = Lines::default();
+    for n in 0..4 {
+        lines.provisional(&alert("a", n, &[("process", "sh")]));
+    }
+    let store = memory(&Hands::new()).await;
+    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
+    let feed = |state: i64, delivered: i64, last: i64| Feed {
+        state,
+        delivered,
+        last,
+    };
+    assert_eq!(desk.follow(feed(7, 0, 0)).await.unwrap(), Followed::On);
+    desk.take(&lines.0).await.unwrap();
+    // The same state again, which has more lines by now.
+    assert_eq!(desk.follow(feed(7, 3, 9)).await.unwrap(), Followed::On);
+    assert_eq!(desk.last().await.unwrap(), 4);
+    // It has no more what the store lacks.
+    let error = desk.follow(feed(7, 6, 9)).await.unwrap_err();
+    assert!(
+        matches!(error, DeskError::Gap { taken: 4, found: 7 }),
+        "{error}"
+    );
+    // A new state has one alert that is known, and one that is not. Both are heard, one as what it is.
+    let followed = desk.follow(feed(8, 0, 0)).await.unwrap();
+    assert_eq!(followed, Followed::Anew { taken: 4, next: 1 });
+    assert_eq!(desk.last().await.unwrap(), 0);
+    let mut again = Lines::default();
+    again.settle(&alert("a", 3, &[("process", "sh")]));
+    again.provisional(&alert("a", 9, &[("process", "sh")]));
+    let taken = desk.take(&again.0).await.unwrap();
+    assert_eq!((taken.seq, taken.lines, taken.told), (2, 2, 1));
+    let known = became(&desk, &lines.0[3].alert).await;
+    assert_eq!(known.alert.state, AlertState::Settled);
+    assert_eq!(desk.last().await.unwrap(), 2);
+    // The same state as it was when it had one line: what it finds now comes after all that is known.
+    let followed = desk.follow(feed(8, 1, 1)).await.unwrap();
+    assert_eq!(followed, Followed::Anew { taken: 6, next: 2 });
+    let mut later = Lines::default();
+    later.settle(&alert("a", 3, &[("process", "sh")]));
+    later.settle(&alert("a", 9, &[("process", "sh")]));
+    let taken = desk.take(&later.0).await.unwrap();
+    assert_eq!((taken.seq, taken.lines, taken.told), (2, 1, 0));
+    // An empty store leaves out what others have read.
+    let store = memory(&Hands::new()).await;
+    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
+    assert_eq!(desk.follow(feed(8, 5, 6)).await.unwrap(), Followed::On);
+    assert_eq!(desk.last().await.unwrap(), 5);
 }
 
 #[tokio::test]

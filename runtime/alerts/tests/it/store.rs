@@ -1,5 +1,8 @@
 //! Who may use a store, and what it must withstand.
 
+use std::time::{Duration, Instant};
+
+use yagura_alerts::desk::Feed;
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::{Deliver, Desk, DeskError, Location, Store, StoreError};
 
@@ -122,4 +125,88 @@ async fn who_was_replaced_writes_nothing() {
     let error = deliver.failed().await;
     assert!(matches!(error, StoreError::TakenOver), "{error}");
     assert_eq!(server.calls(), 0);
+}
+
+/// Opens a store as a service does, and takes a line that is known and one that is not.
+async fn serve(location: &Location, lines: &Lines) -> Result<(), String> {
+    let text = |error: &dyn std::error::Error| {
+        let source = error.source().map(ToString::to_string);
+        format!("{error}: {}", source.unwrap_or_default())
+    };
+    let store = Store::open(location, Hands::new().clock()).await;
+    let store = store.map_err(|error| text(&error))?;
+    let answer = async {
+        let desk = Desk::open(&store, policy(SIMPLE), &[]).await?;
+        desk.follow(Feed {
+            state: 1,
+            delivered: 0,
+            last: 9,
+        })
+        .await?;
+        desk.take(&lines.0).await?;
+        desk.store().incidents(&IncidentFilter::default()).await?;
+        Ok::<_, DeskError>(())
+    };
+    let answer = answer.await.map_err(|error| text(&error));
+    store.close().await;
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_a_flipped_byte_works_or_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("alerts.db");
+    let location = Location::Sqlite(file.clone());
+    let mut lines = Lines::default();
+    for n in 0..12 {
+        let user = format!("user-{n}");
+        lines.provisional(&alert("scan", n, &[("user", &user), ("ip", "10.0.0.1")]));
+    }
+    serve(&location, &lines).await.unwrap();
+    lines.provisional(&alert("scan", 99, &[("ip", "10.0.0.1")]));
+    let whole = std::fs::read(&file).unwrap();
+    // All of the header, the head of each page, and places inside.
+    let header = (0..100).map(|at| (at, 0xff));
+    let bits = [18, 19, 20, 47, 59, 63].map(|at| (at, 0x01));
+    let pages = (0..whole.len()).step_by(4_096);
+    let heads = pages.flat_map(|page| [0, 5, 9].map(|at| (page + at, 0xff)));
+    let inside = (100..whole.len()).step_by(2_027).map(|at| (at, 0x55));
+    let mut refused = 0;
+    let mut slowest = Duration::ZERO;
+    for (at, flip) in header.chain(bits).chain(heads).chain(inside) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= flip;
+        for name in ["alerts.db-wal", "alerts.db-shm"] {
+            let _ = std::fs::remove_file(dir.path().join(name));
+        }
+        std::fs::write(&file, &damaged).unwrap();
+        let start = Instant::now();
+        let answer = tokio::time::timeout(Duration::from_secs(20), serve(&location, &lines)).await;
+        let answer = answer.unwrap_or_else(|_| panic!("byte {at} ^ {flip:#x} hangs"));
+        slowest = slowest.max(start.elapsed());
+        if let Err(reason) = answer {
+            refused += 1;
+            assert!(
+                start.elapsed() < Duration::from_secs(5),
+                "byte {at} ^ {flip:#x} is refused after {:?}: {reason}",
+                start.elapsed()
+            );
+            assert!(reason.len() > 20, "byte {at}: {reason}");
+        }
+    }
+    assert!(refused > 50, "{refused} were refused; slowest {slowest:?}");
+    // What is no database at all, and half of one.
+    for bytes in [
+        &b"no database, and long enough to be looked at as one"[..],
+        &whole[..whole.len() / 2],
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let start = Instant::now();
+        let error = Store::open(&location, Hands::new().clock())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, StoreError::Unusable { .. }), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{error}");
+        assert!(error.to_string().contains("alerts.db"), "{error}");
+    }
 }

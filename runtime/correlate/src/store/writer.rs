@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
+use yagura_core::Alert;
 
 use super::status::TableStatus;
 use super::{Deferred, DetectorState, KnownObject, StoredRule};
@@ -41,6 +42,7 @@ pub(super) struct Batch {
     pub(super) log: Vec<String>,
     pub(super) detectors: Vec<DetectorState>,
     pub(super) deferred: Vec<Deferred>,
+    pub(super) own_alerts: Option<Vec<Alert>>,
     pub(super) provisional: usize,
     pub(super) pending_count: usize,
 }
@@ -216,6 +218,9 @@ impl Batch {
         for deferred in &self.deferred {
             write_deferred(&transaction, deferred)?;
         }
+        if let Some(alerts) = &self.own_alerts {
+            write_own_alerts(&transaction, alerts)?;
+        }
         let counters = [
             ("late", &self.counters.late),
             ("capped", &self.counters.capped),
@@ -335,6 +340,19 @@ fn write_deferred(connection: &Connection, deferred: &Deferred) -> rusqlite::Res
         connection.prepare_cached("DELETE FROM deferred WHERE name = ? AND number = ?")?;
     for number in &deferred.done {
         remove.execute(params![table, number])?;
+    }
+    Ok(())
+}
+
+fn write_own_alerts(connection: &Connection, alerts: &[Alert]) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM own_alerts", [])?;
+    for alert in alerts {
+        let text = serde_json::to_string(alert)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        connection.execute(
+            "INSERT INTO own_alerts (id, alert) VALUES (?, ?)",
+            params![alert.id, text],
+        )?;
     }
     Ok(())
 }

@@ -1,54 +1,159 @@
 //! The desk as a service sees it: its store may be away for a while, and detection goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use yagura_alerts::{DeskError, StoreError};
+use yagura_alerts::{DeskError, Feed, StoreError};
 use yagura_engine::live::Live;
 use yagura_host::Host;
 
-use super::Answering;
+use super::{Answering, read_policy, try_plugins};
 use crate::config::Config;
 
 /// How long a step waits for the store of alerts.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long it is left alone then.
 const PAUSE: Duration = Duration::from_secs(5);
+/// How often it is looked for reports that were given up.
+const DEAD_LETTERS: Duration = Duration::from_secs(20);
 /// Lines that are handed over at once when it is back.
 const AT_ONCE: usize = 5_000;
 
+/// How long it is left alone at most, if it is away when the service starts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// The desk of a service, and how far it is.
 pub(crate) struct Link {
-    answering: Answering,
+    desk: Seat,
     /// Number of the last line that it has.
     taken: i64,
     /// When it is asked again, while its store is away.
     away: Option<Instant>,
     /// It lacks lines that were committed before.
     is_behind: bool,
+    /// Reports that were given up, by notifier, and when that was found out.
+    dead: BTreeMap<String, u64>,
+    counted: Option<Instant>,
+}
+
+enum Seat {
+    Taken(Box<Answering>),
+    /// Its store was away at the start, and is tried again and again.
+    Opening(JoinHandle<Result<Opened>>),
+}
+
+/// A desk with the number of its last line, and what to tell.
+struct Opened {
+    answering: Box<Answering>,
+    taken: i64,
+    told: String,
+}
+
+/// What a desk is opened with.
+struct Opener {
+    config: Config,
+    host: Host,
+    policy: PathBuf,
+    rules: BTreeSet<String>,
+    feed: Feed,
+}
+
+impl Opener {
+    async fn open(&self) -> Result<Opened> {
+        let mut told = Vec::new();
+        let (config, host) = (&self.config, &self.host);
+        let answering = Answering::open(
+            config,
+            host,
+            &self.policy,
+            &self.rules,
+            self.feed,
+            &mut told,
+        )
+        .await?;
+        Ok(Opened {
+            taken: answering.last().await?,
+            answering: Box::new(answering),
+            told: String::from_utf8_lossy(&told).trim_end().to_owned(),
+        })
+    }
+
+    /// Opens the desk as soon as its store answers.
+    async fn insist(self) -> Result<Opened> {
+        let mut pause = PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            match self.open().await {
+                Err(error) if is_away(&error) => pause = (pause * 2).min(LONGEST_PAUSE),
+                opened => return opened,
+            }
+        }
+    }
 }
 
 impl Link {
-    /// Opens the desk; nothing where there is no policy. As [`Answering::open`].
+    /// Opens the desk; nothing where there is no policy. While its store is away the service works, and what is for the store waits
+    /// in the state. `rules` are the ids of the rules that run.
+    ///
+    /// # Errors
+    /// When the desk cannot be opened at all.
     pub(crate) async fn open(
         config: &Config,
         host: &Host,
         rules: BTreeSet<String>,
-        written: i64,
+        feed: Feed,
         err: &mut impl Write,
     ) -> Result<Option<Self>> {
-        let Some(answering) = Answering::open(config, host, rules, written, err).await? else {
+        let Some(policy) = config.policy.clone() else {
             return Ok(None);
         };
-        Ok(Some(Self {
-            taken: answering.last().await?,
-            answering,
+        let opener = Opener {
+            config: config.clone(),
+            host: host.clone(),
+            policy,
+            rules,
+            feed,
+        };
+        match opener.open().await {
+            Ok(opened) => {
+                writeln!(err, "{}", opened.told)?;
+                Ok(Some(Self::of(opened, false)))
+            }
+            Err(error) if is_away(&error) => {
+                writeln!(err, "warning: {}", away(&format!("{error:#}")))?;
+                // What is wrong with the policy is said now, not when the store answers.
+                let (read, _) = read_policy(&opener.policy, Some(&opener.rules), err)?;
+                let tried = tokio::task::block_in_place(|| try_plugins(config, host, &read.policy));
+                if let Err(error) = tried {
+                    writeln!(err, "warning: {error:#}")?;
+                }
+                Ok(Some(Self {
+                    desk: Seat::Opening(tokio::spawn(opener.insist())),
+                    taken: feed.delivered,
+                    away: None,
+                    is_behind: true,
+                    dead: BTreeMap::new(),
+                    counted: None,
+                }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of(opened: Opened, is_behind: bool) -> Self {
+        Self {
+            desk: Seat::Taken(opened.answering),
+            taken: opened.taken,
             away: None,
-            is_behind: false,
-        }))
+            is_behind,
+            dead: BTreeMap::new(),
+            counted: None,
+        }
     }
 
     /// Returns the number of the last line that the desk has.
@@ -66,58 +171,107 @@ impl Link {
         live: &Live,
         lines: &[(i64, String)],
     ) -> Result<Option<String>> {
+        let mut told = None;
+        if let Seat::Opening(opening) = &mut self.desk {
+            if !opening.is_finished() {
+                return Ok(None);
+            }
+            let opened = opening.await.context("the policy cannot be opened")??;
+            let messages = opened.told.replace('\n', "; ");
+            told = Some(format!("the store of alerts answers; {messages}"));
+            *self = Self::of(opened, true);
+        }
+        let Seat::Taken(answering) = &self.desk else {
+            return Ok(told);
+        };
         if self.away.is_some_and(|next| Instant::now() < next) {
-            return Ok(None);
+            return Ok(told);
         }
         let was_away = self.away.is_some();
         let is_behind = was_away || self.is_behind;
         if lines.is_empty() && !is_behind {
-            return Ok(None);
+            return Ok(told);
         }
         let taken = timeout(ANSWER, async {
             if !is_behind {
-                return self.answering.take(lines).await;
+                return answering.take(lines).await;
             }
             // What was asked for before the store went may have been done.
-            let from = self.answering.last().await?;
-            self.answering.take(&live.lines_after(from, AT_ONCE)?).await
+            let from = answering.last().await?;
+            answering.take(&live.lines_after(from, AT_ONCE)?).await
         });
-        match taken.await {
+        let news = match taken.await {
             Ok(Ok(taken)) => {
                 self.taken = taken;
                 self.away = None;
                 self.is_behind = taken < live.last_line();
-                Ok(was_away.then(|| "the store of alerts answers again".to_owned()))
+                was_away.then(|| "the store of alerts answers again".to_owned())
             }
-            Ok(Err(error)) if is_final(&error) => Err(error),
-            Ok(Err(error)) => Ok(self.lose(was_away, &format!("{error:#}"))),
-            Err(_) => Ok(self.lose(was_away, "it does not answer")),
+            Ok(Err(error)) if is_final(&error) => return Err(error),
+            Ok(Err(error)) => self.lose(was_away, &format!("{error:#}")),
+            Err(_) => self.lose(was_away, "it does not answer"),
+        };
+        Ok(told.or(news))
+    }
+
+    /// Returns how many reports were given up, by notifier, as far as that is known.
+    pub(crate) async fn dead_letters(&mut self) -> BTreeMap<String, u64> {
+        let is_known = self.counted.is_some_and(|at| at.elapsed() < DEAD_LETTERS);
+        if let Seat::Taken(answering) = &self.desk
+            && self.away.is_none()
+            && !is_known
+        {
+            self.counted = Some(Instant::now());
+            if let Ok(Ok(dead)) = timeout(ANSWER, answering.dead_letters()).await {
+                self.dead = dead;
+            }
         }
+        self.dead.clone()
     }
 
     /// Takes note that the store is away.
     fn lose(&mut self, was_away: bool, reason: &str) -> Option<String> {
         self.away = Some(Instant::now() + PAUSE);
-        let message = || {
-            format!(
-                "the store of alerts cannot be used: {reason}; detection goes on, alerts are written to their file, and what is for the store waits in the state"
-            )
-        };
-        (!was_away).then(message)
+        (!was_away).then(|| away(reason))
     }
 
     /// Waits until reports or investigations cannot go on, and returns why.
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
-        self.answering.failed().await
+        match &mut self.desk {
+            Seat::Taken(answering) => answering.failed().await,
+            Seat::Opening(_) => std::future::pending().await,
+        }
     }
 
     /// Waits for what is under way, within reason, and ends.
     pub(crate) async fn stop(self) -> Result<()> {
-        if self.away.is_some() {
-            return Ok(());
+        match self.desk {
+            Seat::Taken(answering) if self.away.is_none() => answering.stop().await,
+            Seat::Taken(_) => Ok(()),
+            Seat::Opening(opening) => {
+                opening.abort();
+                Ok(())
+            }
         }
-        self.answering.stop().await
     }
+}
+
+fn away(reason: &str) -> String {
+    format!(
+        "the store of alerts cannot be used: {reason}; detection goes on, alerts are written to their file, and what is for the store waits in the state"
+    )
+}
+
+/// Says whether the store may answer later.
+fn is_away(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let of_store = cause.downcast_ref::<StoreError>();
+        let of_desk = match cause.downcast_ref::<DeskError>() {
+            Some(DeskError::Store(error)) => Some(error),
+            _ => None,
+        };
+        of_store.or(of_desk).is_some_and(StoreError::is_away)
+    })
 }
 
 /// Says whether trying again is of no use.
@@ -130,7 +284,6 @@ fn is_final(error: &anyhow::Error) -> bool {
             cause.downcast_ref::<DeskError>(),
             Some(
                 DeskError::Gap { .. }
-                    | DeskError::Begun { .. }
                     | DeskError::Store(StoreError::TakenOver | StoreError::Damaged { .. })
             )
         )

@@ -1,6 +1,7 @@
 //! One file a command: arguments as they are typed, then what they come to.
 
 pub(crate) mod alerts;
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod check;
@@ -18,6 +19,7 @@ pub(crate) mod pack;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod release;
+pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod serve;

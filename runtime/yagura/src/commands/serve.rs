@@ -1,11 +1,16 @@
 //! `yagura serve`: the rules over tables that grow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tokio::sync::oneshot;
+use yagura_alerts::Feed;
+use yagura_core::alert::OWN_RULES;
 use yagura_core::{TimeRange, Timestamp};
 use yagura_correlate::Places;
 use yagura_correlate::store::{Store, StoreLimits};
@@ -18,7 +23,7 @@ use crate::answering::Link;
 use crate::config::{Config, ServeSettings};
 use crate::operator::Operator;
 use crate::outbox::Outbox;
-use crate::output::{number, printable};
+use crate::output::{folded, number, printable};
 use crate::packs;
 use crate::releases;
 
@@ -55,6 +60,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
 }
 
 async fn serve(arguments: Arguments) -> Result<u8> {
+    let stop = Stop::watch();
+    let mut hangup = std::pin::pin!(asked_to_reopen());
     let mut config = Config::read(&arguments.config)?;
     let settings = config.serve.clone().unwrap_or_default();
     if config.packs.is_empty() && config.sigma.is_empty() {
@@ -106,21 +113,25 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             store.last_line()
         );
     }
+    let kept = store.meta("delivered")?.unwrap_or(0);
     // A file that was moved away for a new one begins where the store knows that the old one ended.
     let mut delivered = match outbox.last() {
-        0 => store.meta("delivered")?.unwrap_or(0),
+        0 => kept,
         last => last,
+    };
+    let feed = Feed {
+        state: store.id(),
+        delivered: kept,
+        last: store.last_line(),
     };
     releases::prepare(&settings.state);
     let poll = settings.poll()?;
     let rules = rule_ids(&input);
-    let mut desk = Link::open(&config, &host, rules, delivered, &mut err).await?;
+    let mut desk = Link::open(&config, &host, rules, feed, &mut err).await?;
     if let Some(desk) = &desk {
         // Lines that the file has and the desk has not are handed out once more.
         delivered = delivered.min(desk.taken());
     }
-    let mut stop = std::pin::pin!(stopped());
-    let mut hangup = std::pin::pin!(asked_to_reopen());
     let mut pause = std::pin::pin!(tokio::time::sleep(poll));
     let (mut live, opened) = Live::open(input, options, store, delivered)
         .await
@@ -128,6 +139,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     // Only what has started counts as used.
     operator.remember(true)?;
     tell_opened(&mut err, &opened, &settings)?;
+    let mut stop = std::pin::pin!(stop.end_start());
     let mut is_stopping = false;
     let mut is_due = true;
     loop {
@@ -208,11 +220,13 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     Ok(0)
 }
 
-/// Returns the ids of all rules.
+/// Returns the ids of all rules, the runtime's own among them.
 fn rule_ids(input: &RunInput) -> BTreeSet<String> {
-    let own = input.rules.iter().map(|source| source.rule.id.clone());
+    let rules = input.rules.iter().map(|source| source.rule.id.clone());
     let sigma = input.sigma.load.rules.iter();
-    own.chain(sigma.map(yagura_engine::sigma_rule_id)).collect()
+    let sigma = sigma.map(yagura_engine::sigma_rule_id);
+    let own = OWN_RULES.map(str::to_owned);
+    rules.chain(sigma).chain(own).collect()
 }
 
 async fn failed(desk: &mut Option<Link>) -> anyhow::Error {
@@ -229,6 +243,11 @@ async fn deliver(
     desk: &mut Option<Link>,
     err: &mut impl Write,
 ) -> Result<()> {
+    let dead = match desk {
+        Some(desk) => desk.dead_letters().await,
+        None => BTreeMap::new(),
+    };
+    live.report_trouble(&dead).await.map_err(plain)?;
     let lines = live.take_lines().map_err(plain)?;
     outbox.append(&lines)?;
     let mut last = outbox.last();
@@ -275,7 +294,7 @@ fn options(
         }
     }
     let defaults = RunOptions::default();
-    let mut lateness = std::collections::BTreeMap::new();
+    let mut lateness = BTreeMap::new();
     for (name, table) in &config.table {
         if let Some(text) = &table.lateness {
             lateness.insert(name.clone(), micros("lateness", text)?);
@@ -313,6 +332,10 @@ fn options(
         patience: duration("patience", &settings.patience)?,
         on_replaced: settings.on_replaced.into(),
         from,
+        report_trouble: match settings.report_trouble.as_str() {
+            "off" => None,
+            text => Some(duration("report_trouble", text)?),
+        },
     })
 }
 
@@ -326,33 +349,78 @@ pub(crate) fn duration(key: &str, text: &str) -> Result<Duration> {
     Ok(Duration::from_micros(micros))
 }
 
-/// Returns when the process is asked to open its files again, by SIGHUP.
-async fn asked_to_reopen() {
+/// Returns when the process is asked to open its files again, by SIGHUP. The signal counts from now on.
+fn asked_to_reopen() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
+    let hangup = {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut hangup) = signal(SignalKind::hangup()) {
+        signal(SignalKind::hangup()).ok()
+    };
+    async move {
+        #[cfg(unix)]
+        if let Some(mut hangup) = hangup {
             hangup.recv().await;
             return;
         }
+        std::future::pending::<()>().await;
     }
-    std::future::pending().await
 }
 
-/// Returns when the process is asked to end.
-async fn stopped() {
+/// Notices that the process is asked to end, by SIGTERM or Ctrl-C, from the first moment on.
+struct Stop {
+    has_started: Arc<AtomicBool>,
+    asked: oneshot::Receiver<()>,
+}
+
+impl Stop {
+    /// Begins to watch. While the service starts, a signal ends the process at once: nothing was begun that it could not do again.
+    fn watch() -> Self {
+        let has_started = Arc::new(AtomicBool::new(false));
+        let (sender, asked) = oneshot::channel();
+        let signal = stopped();
+        let flag = Arc::clone(&has_started);
+        tokio::spawn(async move {
+            signal.await;
+            if !flag.load(Ordering::SeqCst) {
+                // The start may be busy on its thread for long.
+                let _ = writeln!(io::stderr(), "asked to end before the start was complete");
+                std::process::exit(0);
+            }
+            let _ = sender.send(());
+        });
+        Self { has_started, asked }
+    }
+
+    /// Says that the start is complete. What it returns is done when the process is asked to end.
+    fn end_start(self) -> impl Future<Output = ()> {
+        self.has_started.store(true, Ordering::SeqCst);
+        async move {
+            if self.asked.await.is_err() {
+                // Nobody will ask.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Returns when the process is asked to end. The signals count from now on, not only when it is waited for.
+fn stopped() -> impl Future<Output = ()> + Send + 'static {
     #[cfg(unix)]
-    {
+    let terminate = {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        signal(SignalKind::terminate()).ok()
+    };
+    async move {
+        #[cfg(unix)]
+        if let Some(mut terminate) = terminate {
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => {}
                 _ = terminate.recv() => {}
             }
             return;
         }
+        let _ = tokio::signal::ctrl_c().await;
     }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 fn tell_opened(err: &mut impl Write, opened: &Opened, settings: &ServeSettings) -> Result<()> {
@@ -364,17 +432,21 @@ fn tell_opened(err: &mut impl Write, opened: &Opened, settings: &ServeSettings) 
         settings.state.display(),
         settings.alerts.display()
     )?;
-    for message in &opened.messages {
+    let messages = opened.messages.iter();
+    for message in folded(messages.map(|message| (message.clone(), message.clone()))) {
         writeln!(err, "{message}")?;
     }
-    for rule in &opened.not_run {
-        writeln!(err, "warning: {}", rule.message())?;
+    let not_run = opened.not_run.iter();
+    let not_run = not_run.map(|rule| (rule.reason.clone(), format!("warning: {}", rule.message())));
+    for message in folded(not_run) {
+        writeln!(err, "{message}")?;
     }
     Ok(())
 }
 
 fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<()> {
-    for message in &report.messages {
+    let messages = report.messages.iter();
+    for message in folded(messages.map(|message| (message.clone(), message.clone()))) {
         writeln!(err, "warning: {message}")?;
     }
     if quiet || (report.read.is_empty() && report.told == [0; 3] && report.late == 0) {

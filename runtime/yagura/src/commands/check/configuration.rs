@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use yagura_alerts::policy::Policy;
+use yagura_core::alert::OWN_RULES;
 use yagura_host::Meter;
 
 use super::super::block_on;
@@ -25,9 +26,11 @@ impl Check {
             .rules
             .iter()
             .map(yagura_engine::sigma_rule_id);
-        let rules: BTreeSet<String> = own.chain(sigma).collect();
+        let mut rules: BTreeSet<String> = own.chain(sigma).collect();
+        let has_rules = !rules.is_empty();
+        rules.extend(OWN_RULES.map(str::to_owned));
         let policy = Policy::read(file)?;
-        for problem in policy.lint((!rules.is_empty()).then_some(&rules), now()) {
+        for problem in policy.lint(has_rules.then_some(&rules), now()) {
             self.found.push(Remarked {
                 file: file.to_owned(),
                 line: problem.line,

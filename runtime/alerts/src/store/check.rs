@@ -1,0 +1,135 @@
+//! Looks at a store before a pool of connections is made for it: a pool tries again and again, and then does not say why.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AnyConnection, ConnectOptions, Connection, Row};
+use tokio::time::timeout;
+
+use super::{Location, StoreError};
+
+/// How long the pages of a file are checked. Of a larger file the rest is checked when it is used.
+const PAGES: Duration = Duration::from_millis(700);
+/// How long another process may keep the file locked meanwhile.
+const LOCKED: Duration = Duration::from_secs(10);
+/// How long a server may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Instructions of SQLite between two looks at the clock.
+const INSTRUCTIONS: i32 = 1_000;
+
+/// Connects once. The pages of a file are checked if `pages` says so.
+///
+/// # Errors
+/// [`StoreError::Unusable`] for a damaged file, else [`StoreError::Open`].
+pub(super) async fn check(location: &Location, pages: bool) -> Result<(), StoreError> {
+    match location {
+        Location::Memory => Ok(()),
+        Location::Sqlite(file) => {
+            // One without a byte is new.
+            if std::fs::metadata(file).map_or(0, |found| found.len()) == 0 {
+                return Ok(());
+            }
+            let found = check_file(file, pages).await;
+            let found = found.map_err(|source| open_error(location, source))?;
+            match found {
+                None => Ok(()),
+                Some(what) => Err(StoreError::Unusable {
+                    location: location.to_string(),
+                    what,
+                }),
+            }
+        }
+        Location::Postgres(_) => {
+            let connect = async {
+                let connection = AnyConnection::connect(&location.url(false)).await?;
+                connection.close().await
+            };
+            let answered = timeout(ANSWER, connect).await;
+            answered
+                .unwrap_or_else(|_| Err(no_answer()))
+                .map_err(|source| open_error(location, source))
+        }
+    }
+}
+
+/// The error of a store that does not answer in time.
+fn no_answer() -> sqlx::Error {
+    let message = format!("it did not answer within {} seconds", ANSWER.as_secs());
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
+}
+
+/// Returns the first thing that is wrong with the pages of a file.
+async fn check_file(file: &Path, pages: bool) -> Result<Option<String>, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(LOCKED);
+    let mut connection: SqliteConnection = options.connect().await?;
+    let deadline = Instant::now() + PAGES;
+    connection
+        .lock_handle()
+        .await?
+        .set_progress_handler(INSTRUCTIONS, move || Instant::now() < deadline);
+    // Reads the header and the schema, and finds out whether the directory can be written to.
+    for statement in [
+        "SELECT COUNT(*) FROM sqlite_schema",
+        "PRAGMA journal_mode = WAL",
+    ] {
+        sqlx::query(statement).fetch_all(&mut connection).await?;
+    }
+    let mut found = None;
+    if pages {
+        let checked = sqlx::query("PRAGMA quick_check(1)")
+            .fetch_one(&mut connection)
+            .await;
+        found = match checked {
+            Ok(row) => Some(row.try_get::<String, _>(0)?).filter(|text| text != "ok"),
+            Err(error) if primary_code(&error) == Some(INTERRUPTED) => None,
+            Err(error) => return Err(error),
+        };
+    }
+    connection.lock_handle().await?.remove_progress_handler();
+    connection.close().await?;
+    // It may name several things, a line each.
+    Ok(found.map(|text| text.lines().last().unwrap_or_default().to_owned()))
+}
+
+/// SQLite's codes: the file is damaged, is no database, or a statement was stopped.
+const DAMAGED: [i32; 2] = [11, 26];
+const INTERRUPTED: i32 = 9;
+
+/// Returns SQLite's primary code of an error. PostgreSQL's codes have five characters.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    let code: i32 = (code.len() < 5).then(|| code.parse().ok())??;
+    Some(code & 0xff)
+}
+
+/// Says which error it is that a store cannot be opened.
+pub(super) fn open_error(location: &Location, source: sqlx::Error) -> StoreError {
+    let location_text = location.to_string();
+    match primary_code(&source).filter(|_| location.is_sqlite()) {
+        Some(code) if DAMAGED.contains(&code) => StoreError::Unusable {
+            location: location_text,
+            what: match source.as_database_error() {
+                Some(error) => error.message().to_owned(),
+                None => source.to_string(),
+            },
+        },
+        _ => StoreError::Open {
+            location: location_text,
+            source,
+        },
+    }
+}
+
+/// Says whether a server may answer later: it is away, starts or stops, or has no room for a connection.
+pub(super) fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            code.len() == 5 && ["57P", "53", "08"].iter().any(|of| code.starts_with(of))
+        }),
+        _ => false,
+    }
+}
