@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::fold::{ColdKey, ColdStore, Counters, Fold};
+use crate::hashing::Hashing;
 
 use lock::Lock;
 pub use status::{LogEntry, Rest, RuleState, Status, TableStatus, Undecided};
@@ -179,6 +180,8 @@ pub struct Store {
     reader: Connection,
     writer: Writer,
     limits: StoreLimits,
+    /// How keys are hashed, for as long as the state lives.
+    hashing: Hashing,
     /// For each rule its lasting number.
     numbers: Vec<u32>,
     /// Bytes of each stored share: its base, and the changes since.
@@ -234,6 +237,7 @@ impl Store {
                 known: schema::VERSION,
             });
         }
+        let hashing = schema::hashing(&connection).map_err(sqlite)?;
         let reader = schema::open(&file).map_err(sqlite)?;
         let number = |text: &str| -> Result<i64, StoreError> {
             reader.query_row(text, [], |row| row.get(0)).map_err(sqlite)
@@ -246,6 +250,7 @@ impl Store {
             writer: Writer::start(connection),
             reader,
             limits,
+            hashing,
             numbers: Vec::new(),
             pages: HashMap::new(),
             cold_keys: usize::try_from(cold_keys).unwrap_or_default(),

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::hashing::Hashing;
 
 /// The form that this version reads and writes.
 pub(super) const VERSION: i64 = 1;
@@ -30,6 +32,23 @@ pub(super) fn open_to_read(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.execute_batch("PRAGMA query_only = 1; PRAGMA busy_timeout = 10000;")?;
     Ok(connection)
+}
+
+/// Returns how the state's keys are hashed: a state that an earlier version made has no key of its own for it.
+pub(super) fn hashing(connection: &Connection) -> rusqlite::Result<Hashing> {
+    let part = |name: &str| -> rusqlite::Result<Option<i64>> {
+        connection
+            .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
+                row.get(0)
+            })
+            .optional()
+    };
+    Ok(match (part("hash_key_0")?, part("hash_key_1")?) {
+        (Some(first), Some(second)) => {
+            Hashing::with([first.cast_unsigned(), second.cast_unsigned()])
+        }
+        _ => Hashing::without_key(),
+    })
 }
 
 /// Makes what is missing, and returns the form that the file has.
@@ -67,6 +86,7 @@ pub(super) fn make(connection: &Connection) -> rusqlite::Result<i64> {
          CREATE TABLE counters (name TEXT, rule TEXT, count INTEGER NOT NULL, PRIMARY KEY (name, rule)) WITHOUT ROWID;
          CREATE TABLE outbox (seq INTEGER PRIMARY KEY, line TEXT NOT NULL);
          CREATE TABLE log (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, message TEXT NOT NULL);
+         INSERT INTO meta (name, value) VALUES ('hash_key_0', random()), ('hash_key_1', random());
          PRAGMA user_version = 1;
          COMMIT;",
     )?;
