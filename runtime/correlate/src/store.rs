@@ -6,13 +6,14 @@
 //!
 //! A share of a stage's keys is stored as a base and the changes since; when these outweigh it, the base is written anew.
 
+mod detectors;
 mod load;
 mod lock;
 mod schema;
 mod status;
 mod writer;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,7 +22,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::fold::{ColdKey, ColdStore, Counters, Fold};
 use crate::hashing::Hashing;
+use crate::stage::Size;
 
+pub use detectors::DetectorKeys;
 use lock::Lock;
 pub use status::{LogEntry, Rest, RuleState, Status, TableStatus, Undecided};
 use writer::{Batch, Page, Writer};
@@ -120,6 +123,8 @@ pub struct Progress {
     pub delivered: i64,
     /// What changed in what detectors remember.
     pub detectors: Vec<DetectorState>,
+    /// How much detectors remember, by rule; nothing where it is as it was.
+    pub sizes: Option<BTreeMap<String, Size>>,
     /// What changed in what waits to be judged beside the steps.
     pub deferred: Vec<Deferred>,
 }
@@ -157,13 +162,15 @@ pub struct DeferredRows {
     pub rows: Vec<u8>,
 }
 
-/// What detectors of one table remember: what changed, or all of it.
+/// What detectors of one table remember: what changed.
 #[derive(Debug, Clone, Default)]
 pub struct DetectorState {
     /// The table.
     pub table: String,
     /// Rule, key, and what is kept of it; nothing for a key that is gone.
     pub states: Vec<(String, String, Option<Vec<u8>>)>,
+    /// Rule and hash of keys that are gone, and were on disk only.
+    pub gone: Vec<(String, u64)>,
     /// Rule, latest event time in microseconds, and rows that wait.
     pub rows: Vec<(String, i64, Vec<u8>)>,
     /// Rule and the memory of its plugin.
@@ -182,6 +189,8 @@ pub struct Store {
     limits: StoreLimits,
     /// How keys are hashed, for as long as the state lives.
     hashing: Hashing,
+    /// How much detectors remember, by rule.
+    detectors: BTreeMap<String, Size>,
     /// For each rule its lasting number.
     numbers: Vec<u32>,
     /// Bytes of each stored share: its base, and the changes since.
@@ -228,7 +237,7 @@ impl Store {
             file: file.clone(),
             source,
         };
-        let connection = schema::open(&file).map_err(sqlite)?;
+        let mut connection = schema::open(&file).map_err(sqlite)?;
         let found = schema::make(&connection).map_err(sqlite)?;
         if found != schema::VERSION {
             return Err(StoreError::Version {
@@ -238,6 +247,7 @@ impl Store {
             });
         }
         let hashing = schema::hashing(&connection).map_err(sqlite)?;
+        detectors::move_states(&mut connection, hashing).map_err(sqlite)?;
         let reader = schema::open(&file).map_err(sqlite)?;
         let number = |text: &str| -> Result<i64, StoreError> {
             reader.query_row(text, [], |row| row.get(0)).map_err(sqlite)
@@ -247,10 +257,11 @@ impl Store {
         )?);
         let cold_keys = number("SELECT count(*) FROM cold")?;
         Ok(Self {
-            writer: Writer::start(connection),
+            writer: Writer::start(connection, hashing),
             reader,
             limits,
             hashing,
+            detectors: BTreeMap::new(),
             numbers: Vec::new(),
             pages: HashMap::new(),
             cold_keys: usize::try_from(cold_keys).unwrap_or_default(),
@@ -338,39 +349,6 @@ impl Store {
         rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
     }
 
-    /// Returns all that detectors of a table remember.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn detectors_of(&self, table: &str) -> Result<DetectorState, StoreError> {
-        let read = || -> rusqlite::Result<DetectorState> {
-            let mut state = DetectorState {
-                table: table.to_owned(),
-                ..DetectorState::default()
-            };
-            let mut statement = self
-                .reader
-                .prepare("SELECT rule, key, value FROM detector_states WHERE name = ?1")?;
-            let rows = statement.query_map([table], |row| {
-                Ok((row.get(0)?, row.get(1)?, Some(row.get(2)?)))
-            })?;
-            state.states = rows.collect::<rusqlite::Result<_>>()?;
-            let mut statement = self.reader.prepare(
-                "SELECT rule, last, value FROM detector_rows WHERE name = ?1 ORDER BY id",
-            )?;
-            let rows =
-                statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            state.rows = rows.collect::<rusqlite::Result<_>>()?;
-            let mut statement = self
-                .reader
-                .prepare("SELECT rule, value FROM detector_memory WHERE name = ?1")?;
-            let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            state.memories = rows.collect::<rusqlite::Result<_>>()?;
-            Ok(state)
-        };
-        read().map_err(self.sqlite())
-    }
-
     /// Returns what was told of a table last.
     ///
     /// # Errors
@@ -396,6 +374,11 @@ impl Store {
         rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
     }
 
+    /// Returns how many bytes of what is remembered may be in memory, about.
+    pub fn memory(&self) -> usize {
+        self.limits.memory
+    }
+
     /// Returns the number of the last line that was committed.
     pub fn last_line(&self) -> i64 {
         self.last_line
@@ -415,7 +398,12 @@ impl Store {
         let start = Instant::now();
         self.flush()?;
         let waited = start.elapsed();
-        let checkpoint = fold.checkpoint(&self.numbers, self.limits.memory);
+        if let Some(sizes) = progress.sizes {
+            self.detectors = sizes;
+        }
+        let of_detectors: usize = self.detectors.values().map(|size| size.bytes).sum();
+        let memory = self.limits.memory.saturating_sub(of_detectors);
+        let checkpoint = fold.checkpoint(&self.numbers, memory);
         let mut batch = Batch::default();
         for page in checkpoint.pages {
             let key = (page.stage.clone(), page.group);
@@ -464,7 +452,9 @@ impl Store {
             batch.lines.push((self.last_line, line));
         }
         batch.last_line = self.last_line;
-        batch.sizes = fold.sizes().into_iter().collect();
+        let detectors = self.detectors.iter();
+        let detectors = detectors.map(|(rule, size)| (rule.clone(), *size));
+        batch.sizes = fold.sizes().into_iter().chain(detectors).collect();
         batch.provisional = fold.provisional().count();
         batch.pending_count = fold.pending();
         let bytes = batch.bytes();

@@ -156,7 +156,7 @@ impl Store {
         restarted: &BTreeSet<String>,
     ) -> Result<Vec<ForgottenDetector>, StoreError> {
         let stored = self.each(
-            "SELECT name, rule FROM detector_states UNION SELECT name, rule FROM detector_rows
+            "SELECT name, rule FROM detector_keys UNION SELECT name, rule FROM detector_rows
              UNION SELECT name, rule FROM detector_memory",
             |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
         )?;

@@ -10,12 +10,14 @@ use crate::hashing::Hashing;
 pub(super) const VERSION: i64 = 1;
 
 /// What later versions of the same form have: rows that wait to be judged beside the steps, rules whose time is behind for it,
-/// and how the objects were when they were read.
+/// how the objects were when they were read, and the states of detectors' keys, found by their hash.
 const LATER: &str = "CREATE TABLE IF NOT EXISTS deferred (
     name TEXT, number INTEGER, rule TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS held (rule TEXT PRIMARY KEY, watermark INTEGER NOT NULL, of_others INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS versions (name TEXT, object TEXT, version TEXT NOT NULL, is_bad INTEGER NOT NULL,
-    PRIMARY KEY (name, object)) WITHOUT ROWID;";
+    PRIMARY KEY (name, object)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS detector_keys (name TEXT, rule TEXT, hash INTEGER, key TEXT, value BLOB NOT NULL,
+    PRIMARY KEY (name, rule, hash, key)) WITHOUT ROWID;";
 
 /// Opens the file to read and write. A commit is on disk when it returns.
 pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
