@@ -185,6 +185,8 @@ pub struct StepReport {
     pub late: u64,
     /// What a person should know.
     pub messages: Vec<String>,
+    /// Whether the next step goes on at once: detectors had no room for the states of more keys in this one.
+    pub goes_on: bool,
     /// Whether rules that are judged beside the steps have come to something.
     pub judged_aside: bool,
     /// How long the checkpoint held the step up.
@@ -485,6 +487,7 @@ impl Live {
         for (number, table) in self.tables.iter_mut().enumerate() {
             let rows = keyed.remove(&number).unwrap_or_default();
             findings.extend(table.judge(rows, None).await?);
+            report.goes_on |= table.is_behind();
             if let Some((changes, too_late)) = table.take_changes()? {
                 progress.detectors.push(changes);
                 late.extend(too_late);

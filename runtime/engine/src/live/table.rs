@@ -61,6 +61,8 @@ pub(super) struct LiveTable {
     has_listed: bool,
     /// Rules that keep state; nothing only while they work.
     keyed: Option<KeyedDetectors>,
+    /// Whether they had no room in the last step for all that the table's time would have passed.
+    is_behind: bool,
     objects: Objects,
     lateness: i64,
     status: TableStatus,
@@ -122,6 +124,7 @@ impl LiveTable {
             list_problem: None,
             read_problem: None,
             keyed: Some(keyed),
+            is_behind: false,
             lane,
             set_aside: Vec::new(),
             has_listed: false,
@@ -172,11 +175,17 @@ impl LiveTable {
         let (keyed, findings) = work.join_unwind().await.map_err(|error| {
             EngineError::State(format!("detectors with state did not finish: {error}"))
         })??;
-        if keyed.watermark() < passed {
+        self.is_behind = keyed.watermark() < passed;
+        if self.is_behind {
             self.status.watermark = Some(Timestamp::clamped(keyed.watermark()));
         }
         self.keyed = Some(keyed);
         Ok(findings)
+    }
+
+    /// Says whether the table's time goes on with the next step, because detectors had no room for more keys in this one.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// Says whether detectors have keys that are on disk only.

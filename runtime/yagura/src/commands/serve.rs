@@ -168,7 +168,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
                 () = &mut stop => true,
                 () = std::future::ready(()) => false,
             };
-            if report.read.is_empty() {
+            if report.read.is_empty() && !report.goes_on {
                 // Only the clock has moved; nothing waits.
                 break;
             }
