@@ -89,6 +89,10 @@ pub struct Rule {
     /// Columns by whose values the plugin keeps state: it gets the rows of one key at a time, in order of event time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partition_by: Vec<FieldPath>,
+    /// How long after its last event a key's state is kept, of a rule with `partition_by`: a number and `ms`, `s`, `m`, `h` or
+    /// `d`; 30 days where nothing is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_for: Option<String>,
     /// Handed to the plugin as JSON.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
@@ -168,6 +172,9 @@ pub const OBSERVABLE_KINDS: [&str; 8] = [
     "ip", "domain", "user", "host", "hash", "url", "email", "process",
 ];
 
+/// How long a key's state is kept where the rule does not say so: 30 days, in microseconds.
+const DEFAULT_STATE_FOR: i64 = 30 * 86_400_000_000;
+
 /// What a rule says that it must not: the key it is written under, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleProblem {
@@ -178,6 +185,14 @@ pub struct RuleProblem {
 }
 
 impl Rule {
+    /// Returns how long after its last event a key's state is kept, in microseconds.
+    pub fn state_for_micros(&self) -> i64 {
+        let given = self.state_for.as_deref();
+        given
+            .and_then(|text| parse_duration(text).ok())
+            .unwrap_or(DEFAULT_STATE_FOR)
+    }
+
     /// Returns the columns that `{column}` in the title names, in order.
     pub fn title_columns(&self) -> Vec<FieldPath> {
         TitlePart::split(&self.title)
@@ -269,6 +284,17 @@ impl Rule {
                 "is only for rules with a `plugin`; this rule has none".into(),
             );
         }
+        if let Some(text) = &self.state_for {
+            if self.partition_by.is_empty() {
+                return problem(
+                    "state_for",
+                    "is only for rules with `partition_by`; this rule has none".into(),
+                );
+            }
+            if let Err(error) = parse_duration(text) {
+                return problem("state_for", error.to_string());
+            }
+        }
         if self.plugin.is_none() && !self.config.is_empty() {
             return problem(
                 "config",
@@ -312,6 +338,7 @@ impl Rule {
             ("optional", !self.optional.is_empty()),
             ("plugin", self.plugin.is_some()),
             ("partition_by", !self.partition_by.is_empty()),
+            ("state_for", self.state_for.is_some()),
             ("config", !self.config.is_empty()),
             ("observables", !self.observables.is_empty()),
             ("context", !self.context.is_empty()),
@@ -452,6 +479,35 @@ mod tests {
         assert_eq!(
             rule.problem().unwrap().message,
             "names `user`, and this `sequence` has no names, for it has no `by`"
+        );
+    }
+
+    #[test]
+    fn a_rule_says_for_how_long_it_keeps_state() {
+        let rule = |more: &str| -> Rule {
+            let text = format!(
+                "id = \"a\"\ntitle = \"t\"\ntable = \"t\"\nplugin = \"p.wasm\"\ncolumns = [\"c\"]\n{more}"
+            );
+            toml::from_str(&text).unwrap()
+        };
+        let by = "partition_by = [\"user\"]\n";
+        let problem = |more: &str| {
+            let problem = rule(more).problem();
+            problem.map(|problem| format!("`{}` {}", problem.key, problem.message))
+        };
+        assert_eq!(problem(by), None);
+        assert_eq!(rule(by).state_for_micros(), 30 * 86_400_000_000);
+        let given = format!("{by}state_for = \"90m\"\n");
+        assert_eq!(problem(&given), None);
+        assert_eq!(rule(&given).state_for_micros(), 5_400_000_000);
+        assert_eq!(
+            problem("state_for = \"1d\"\n").unwrap(),
+            "`state_for` is only for rules with `partition_by`; this rule has none"
+        );
+        let wrong = problem(&format!("{by}state_for = \"a day\"\n")).unwrap();
+        assert!(
+            wrong.contains("`state_for`") && wrong.contains("a day"),
+            "{wrong}"
         );
     }
 

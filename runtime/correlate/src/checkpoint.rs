@@ -104,7 +104,12 @@ pub(crate) fn fingerprints(rule: &Rule) -> (String, String) {
         // What a detector keeps is of the keys of one table.
         hash(&(&rule.table, &rule.partition_by))
     };
-    (shape, hash(&whole))
+    let whole = match &rule.state_for {
+        // As before there was such a key, so that an update changes no rule.
+        None => hash(&whole),
+        given => hash(&(&whole, given)),
+    };
+    (shape, whole)
 }
 
 mod erased {

@@ -27,6 +27,7 @@ use crate::fold::hold::Hold;
 use crate::found::{Found, Hit, Kept, Objects};
 use crate::graph::{Graph, GraphError, Source};
 use crate::group::Cold;
+use crate::hashing::Hashing;
 use crate::provisional::{Reported, Reports};
 use crate::stage::{Keyed, Size, Stage, Work, stage};
 use crate::window::{AlertWindow, Policy, Windows};
@@ -138,6 +139,14 @@ impl Fold {
     /// Returns the rules, to which findings refer by index.
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
+    }
+
+    /// Sets how keys are hashed, before anything is remembered.
+    pub(crate) fn set_hashing(&mut self, hashing: Hashing) {
+        let windows = self.domains.iter_mut();
+        windows.for_each(|domain| domain.windows.set_hashing(hashing));
+        let stages = self.stages.iter_mut();
+        stages.for_each(|stage| stage.set_hashing(hashing));
     }
 
     /// Returns for each rule the paths that correlations ask of its findings.

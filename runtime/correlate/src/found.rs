@@ -1,10 +1,9 @@
 //! Findings as the fold holds them: events by number, so that a million of them fit.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use yagura_core::{EventRef, Finding, Severity, Timestamp};
 

@@ -10,6 +10,7 @@ use compact_str::CompactString;
 use hashbrown::{HashMap, HashTable};
 
 use crate::found::Hit;
+use crate::hashing::Hashing;
 use crate::machine::{Machine, Out, Said};
 use crate::window::AlertWindow;
 
@@ -21,17 +22,6 @@ pub(crate) const GROUPS: usize = 64;
 
 /// Times that are due in the same bucket are looked at together: about a second.
 const BUCKET_BITS: u32 = 20;
-
-/// FNV-1a, then mixed: the same on every machine and in every version, because stored states are found by it.
-pub(crate) fn hash(key: &str) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in key.as_bytes() {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash ^= hash >> 32;
-    hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    hash ^ (hash >> 29)
-}
 
 /// Returns the share of a key with this hash.
 pub(crate) fn group_of(hash: u64) -> usize {
@@ -78,6 +68,7 @@ pub(crate) struct Cold {
 /// A share of the keys.
 #[derive(Debug)]
 pub(crate) struct Group<S> {
+    hashing: Hashing,
     index: HashTable<u32>,
     slots: Vec<Slot<S>>,
     free: Vec<u32>,
@@ -106,9 +97,11 @@ struct Slot<S> {
     is_dirty: bool,
 }
 
-impl<S> Default for Group<S> {
-    fn default() -> Self {
+impl<S> Group<S> {
+    /// Returns a share without keys, which are found by this hash.
+    pub(crate) fn new(hashing: Hashing) -> Self {
         Self {
+            hashing,
             index: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -147,9 +140,13 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
 
     /// Returns the state of a key.
     pub(crate) fn state(&self, key: &str) -> Option<&S> {
-        self.slots[self.find(hash(key), key)? as usize]
+        self.slots[self.find(self.hash(key), key)? as usize]
             .state
             .as_ref()
+    }
+
+    pub(crate) fn hash(&self, key: &str) -> u64 {
+        self.hashing.of(key)
     }
 
     fn insert(&mut self, hash_of_key: u64, key: CompactString, state: S, step: u32) -> u32 {
@@ -171,9 +168,10 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
             self.slots.push(slot);
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         };
-        let slots = &self.slots;
-        self.index
-            .insert_unique(hash_of_key, number, |slot| hash(&slots[*slot as usize].key));
+        let (slots, hashing) = (&self.slots, self.hashing);
+        self.index.insert_unique(hash_of_key, number, |slot| {
+            hashing.of(&slots[*slot as usize].key)
+        });
         number
     }
 
@@ -210,12 +208,12 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
         };
         // Keys of a million lie anywhere in memory: looked up some at a time, they are waited for together.
         let mut found: Vec<Option<u32>> = Vec::with_capacity(hits.len());
-        let known = hits.iter().map(|(key, _)| self.find(hash(key), key));
+        let known = hits.iter().map(|(key, _)| self.find(self.hash(key), key));
         found.extend(known);
         for ((key, hit), found) in hits.into_iter().zip(found) {
             let number = found.unwrap_or_else(|| {
                 // One of these hits may have brought the key already.
-                let hash_of_key = hash(&key);
+                let hash_of_key = self.hash(&key);
                 self.find(hash_of_key, &key).unwrap_or_else(|| {
                     self.insert(hash_of_key, key.as_str().into(), S::default(), step)
                 })
@@ -304,7 +302,8 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
         slot.bucket = i64::MAX;
         slot.is_dirty = false;
         let key = std::mem::take(&mut slot.key);
-        let found = self.index.find_entry(hash(&key), |other| *other == number);
+        let hash = self.hashing.of(&key);
+        let found = self.index.find_entry(hash, |other| *other == number);
         if let Ok(entry) = found {
             entry.remove();
         }
@@ -375,7 +374,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
             if !takes(key) {
                 continue;
             }
-            let known = self.find(hash(key), key);
+            let known = self.find(self.hash(key), key);
             match (known, state.map(postcard::from_bytes).transpose()?) {
                 (Some(number), None) => {
                     self.remove(number);
@@ -386,7 +385,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
                     slot.state = Some(state);
                 }
                 (None, Some(state)) => {
-                    self.insert(hash(key), key.into(), state, 0);
+                    self.insert(self.hash(key), key.into(), state, 0);
                 }
             }
         }

@@ -5,6 +5,7 @@ mod fold;
 mod found;
 mod graph;
 mod group;
+mod hashing;
 mod machine;
 mod provisional;
 mod stage;

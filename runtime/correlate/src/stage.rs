@@ -9,7 +9,8 @@ use yagura_core::correlation::{Condition, CorrelationKind, Expression, Window};
 use yagura_core::time::parse_duration;
 
 use crate::found::Hit;
-use crate::group::{Cold, GROUPS, Group, Spoken, group_of, hash};
+use crate::group::{Cold, GROUPS, Group, Spoken, group_of};
+use crate::hashing::Hashing;
 use crate::machine::absence::Absence;
 use crate::machine::any_order::AnyOrder;
 use crate::machine::baseline::Baseline;
@@ -53,6 +54,8 @@ pub(crate) trait Stage: Send + Debug {
         takes: &dyn Fn(&str) -> bool,
         is_moved: bool,
     ) -> Result<(), postcard::Error>;
+    /// Sets how keys are hashed, before there is one.
+    fn set_hashing(&mut self, hashing: Hashing);
     fn size(&self) -> Size;
     fn started(&self) -> i64;
     fn set_started(&mut self, started: i64);
@@ -92,6 +95,7 @@ pub(crate) struct Keyed<M: Machine> {
     machine: M,
     /// None are made before the first hit: most of thousands of rules never have one.
     groups: Vec<Group<M::State>>,
+    hashing: Hashing,
     started: i64,
 }
 
@@ -106,6 +110,7 @@ impl<M: Machine> Keyed<M> {
         Self {
             machine,
             groups: Vec::new(),
+            hashing: Hashing::random(),
             started: i64::MAX,
         }
     }
@@ -117,12 +122,13 @@ impl<M: Machine> Keyed<M> {
 
     fn make_groups(&mut self) {
         if self.groups.is_empty() {
-            self.groups.resize_with(GROUPS, Group::default);
+            let hashing = self.hashing;
+            self.groups.resize_with(GROUPS, || Group::new(hashing));
         }
     }
 
     pub(crate) fn state(&self, key: &str) -> Option<&M::State> {
-        self.groups.get(group_of(hash(key)))?.state(key)
+        self.groups.get(group_of(self.hashing.of(key)))?.state(key)
     }
 }
 
@@ -142,9 +148,10 @@ impl Keyed<Windows> {
         hits: Vec<(String, Hit)>,
     ) -> BTreeMap<String, Vec<AlertWindow>> {
         let mut windows: BTreeMap<String, Vec<AlertWindow>> = BTreeMap::new();
-        let empty = Group::default();
+        let empty = Group::new(self.hashing);
         for (key, hits) in by_key(hits) {
-            let group = self.groups.get(group_of(hash(&key))).unwrap_or(&empty);
+            let group = self.groups.get(group_of(self.hashing.of(&key)));
+            let group = group.unwrap_or(&empty);
             let (spoken, open) = group.speculate(&self.machine, &key, hits, self.started);
             let ended = spoken.closed.into_iter().map(|(_, window)| window);
             let all = ended.chain((open.count > 0 && open.is_alert()).then_some(open));
@@ -183,7 +190,7 @@ impl<M: Machine> Stage for Keyed<M> {
         let mut shares: Vec<Hits> = Vec::new();
         shares.resize_with(GROUPS, || Vec::with_capacity(each));
         for (key, hit) in work.hits {
-            shares[group_of(hash(&key))].push((key, hit));
+            shares[group_of(self.hashing.of(&key))].push((key, hit));
         }
         let (machine, started) = (&self.machine, self.started);
         let run = |group: &mut Group<M::State>, hits: Vec<(String, Hit)>| {
@@ -234,9 +241,10 @@ impl<M: Machine> Stage for Keyed<M> {
         let mut all = Spoken::default();
         let first = hits.first().map_or(i64::MAX, |(_, hit)| hit.time);
         let started = self.started.min(first);
-        let empty = Group::default();
+        let empty = Group::new(self.hashing);
         for (key, hits) in by_key(hits) {
-            let group = self.groups.get(group_of(hash(&key))).unwrap_or(&empty);
+            let group = self.groups.get(group_of(self.hashing.of(&key)));
+            let group = group.unwrap_or(&empty);
             all.append(group.speculate(&self.machine, &key, hits, started).0);
         }
         all
@@ -248,7 +256,7 @@ impl<M: Machine> Stage for Keyed<M> {
             return wanted;
         }
         for (key, _) in hits {
-            let hash = hash(key);
+            let hash = self.hashing.of(key);
             let group = group_of(hash);
             if self.groups[group].take_cold(hash) {
                 wanted.push((group, hash));
@@ -302,6 +310,10 @@ impl<M: Machine> Stage for Keyed<M> {
             group.mark_all();
         }
         Ok(())
+    }
+
+    fn set_hashing(&mut self, hashing: Hashing) {
+        self.hashing = hashing;
     }
 
     fn size(&self) -> Size {

@@ -7,13 +7,14 @@
 //! A share of a stage's keys is stored as a base and the changes since; when these outweigh it, the base is written anew.
 
 mod copy;
+mod detectors;
 mod load;
 mod lock;
 mod schema;
 mod status;
 mod writer;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,8 +24,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use yagura_core::Alert;
 
 use crate::fold::{ColdKey, ColdStore, Counters, Fold};
+use crate::hashing::Hashing;
+use crate::stage::Size;
 
 pub use copy::{Copied, STATE_COPY, STORE_COPY};
+pub use detectors::DetectorKeys;
 use lock::Lock;
 pub use status::{LogEntry, Rest, RuleState, Status, TableStatus, Undecided};
 use writer::{Batch, Page, Writer};
@@ -123,6 +127,8 @@ pub struct Progress {
     pub delivered: i64,
     /// What changed in what detectors remember.
     pub detectors: Vec<DetectorState>,
+    /// How much detectors remember, by rule; nothing where it is as it was.
+    pub sizes: Option<BTreeMap<String, Size>>,
     /// What changed in what waits to be judged beside the steps.
     pub deferred: Vec<Deferred>,
     /// The alerts of the service's own trouble that are not over, if they have changed.
@@ -162,13 +168,15 @@ pub struct DeferredRows {
     pub rows: Vec<u8>,
 }
 
-/// What detectors of one table remember: what changed, or all of it.
+/// What detectors of one table remember: what changed.
 #[derive(Debug, Clone, Default)]
 pub struct DetectorState {
     /// The table.
     pub table: String,
     /// Rule, key, and what is kept of it; nothing for a key that is gone.
     pub states: Vec<(String, String, Option<Vec<u8>>)>,
+    /// Rule and hash of keys that are gone, and were on disk only.
+    pub gone: Vec<(String, u64)>,
     /// Rule, latest event time in microseconds, and rows that wait.
     pub rows: Vec<(String, i64, Vec<u8>)>,
     /// Rule and the memory of its plugin.
@@ -185,6 +193,10 @@ pub struct Store {
     reader: Connection,
     writer: Writer,
     limits: StoreLimits,
+    /// How keys are hashed, for as long as the state lives.
+    hashing: Hashing,
+    /// How much detectors remember, by rule.
+    detectors: BTreeMap<String, Size>,
     /// For each rule its lasting number.
     numbers: Vec<u32>,
     /// Bytes of each stored share: its base, and the changes since.
@@ -236,7 +248,7 @@ impl Store {
             file: file.clone(),
             source,
         };
-        let connection = schema::open(&file).map_err(sqlite)?;
+        let mut connection = schema::open(&file).map_err(sqlite)?;
         let found = schema::make(&connection).map_err(sqlite)?;
         if found != schema::VERSION {
             return Err(StoreError::Version {
@@ -251,6 +263,8 @@ impl Store {
                 [],
             )
             .map_err(sqlite)?;
+        let hashing = schema::hashing(&connection).map_err(sqlite)?;
+        detectors::move_states(&mut connection, hashing).map_err(sqlite)?;
         let reader = schema::open(&file).map_err(sqlite)?;
         let number = |text: &str| -> Result<i64, StoreError> {
             reader.query_row(text, [], |row| row.get(0)).map_err(sqlite)
@@ -261,9 +275,11 @@ impl Store {
         let cold_keys = number("SELECT count(*) FROM cold")?;
         let id = number("SELECT value FROM meta WHERE name = 'id'")?;
         Ok(Self {
-            writer: Writer::start(connection),
+            writer: Writer::start(connection, hashing),
             reader,
             limits,
+            hashing,
+            detectors: BTreeMap::new(),
             numbers: Vec::new(),
             pages: HashMap::new(),
             cold_keys: usize::try_from(cold_keys).unwrap_or_default(),
@@ -352,39 +368,6 @@ impl Store {
         rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
     }
 
-    /// Returns all that detectors of a table remember.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn detectors_of(&self, table: &str) -> Result<DetectorState, StoreError> {
-        let read = || -> rusqlite::Result<DetectorState> {
-            let mut state = DetectorState {
-                table: table.to_owned(),
-                ..DetectorState::default()
-            };
-            let mut statement = self
-                .reader
-                .prepare("SELECT rule, key, value FROM detector_states WHERE name = ?1")?;
-            let rows = statement.query_map([table], |row| {
-                Ok((row.get(0)?, row.get(1)?, Some(row.get(2)?)))
-            })?;
-            state.states = rows.collect::<rusqlite::Result<_>>()?;
-            let mut statement = self.reader.prepare(
-                "SELECT rule, last, value FROM detector_rows WHERE name = ?1 ORDER BY id",
-            )?;
-            let rows =
-                statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            state.rows = rows.collect::<rusqlite::Result<_>>()?;
-            let mut statement = self
-                .reader
-                .prepare("SELECT rule, value FROM detector_memory WHERE name = ?1")?;
-            let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            state.memories = rows.collect::<rusqlite::Result<_>>()?;
-            Ok(state)
-        };
-        read().map_err(self.sqlite())
-    }
-
     /// Returns what was told of a table last.
     ///
     /// # Errors
@@ -439,6 +422,9 @@ impl Store {
             source,
         })?;
         Lock::take(dir).map(Held)
+    /// Returns how many bytes of what is remembered may be in memory, about.
+    pub fn memory(&self) -> usize {
+        self.limits.memory
     }
 
     /// Returns the number of the last line that was committed.
@@ -460,7 +446,12 @@ impl Store {
         let start = Instant::now();
         self.flush()?;
         let waited = start.elapsed();
-        let checkpoint = fold.checkpoint(&self.numbers, self.limits.memory);
+        if let Some(sizes) = progress.sizes {
+            self.detectors = sizes;
+        }
+        let of_detectors: usize = self.detectors.values().map(|size| size.bytes).sum();
+        let memory = self.limits.memory.saturating_sub(of_detectors);
+        let checkpoint = fold.checkpoint(&self.numbers, memory);
         let mut batch = Batch::default();
         for page in checkpoint.pages {
             let key = (page.stage.clone(), page.group);
@@ -510,7 +501,9 @@ impl Store {
             batch.lines.push((self.last_line, line));
         }
         batch.last_line = self.last_line;
-        batch.sizes = fold.sizes().into_iter().collect();
+        let detectors = self.detectors.iter();
+        let detectors = detectors.map(|(rule, size)| (rule.clone(), *size));
+        batch.sizes = fold.sizes().into_iter().chain(detectors).collect();
         batch.provisional = fold.provisional().count();
         batch.pending_count = fold.pending();
         let bytes = batch.bytes();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use yagura_core::pack::parse_rule;
 use yagura_core::{Alert, EventRef, Finding, Rule, Timestamp};
-use yagura_correlate::store::{DetectorState, Progress, Store, StoreLimits};
-use yagura_correlate::{Fold, FoldOptions, Mark, NoCold, State};
+use yagura_correlate::store::{DetectorState, Progress, Store, StoreError, StoreLimits};
+use yagura_correlate::{Fold, FoldOptions, Mark, NoCold, Size, State};
 
 const SECOND: i64 = 1_000_000;
 
@@ -227,6 +227,7 @@ fn left(now: &[Arc<Rule>]) -> ([usize; 3], Vec<String>) {
     let state = DetectorState {
         table: "t".to_owned(),
         states: vec![("keeps".to_owned(), "k".to_owned(), Some(vec![1]))],
+        gone: Vec::new(),
         rows: vec![("keeps".to_owned(), 5, vec![2])],
         memories: vec![("keeps".to_owned(), vec![3])],
         watermark: 0,
@@ -245,10 +246,13 @@ fn left(now: &[Arc<Rule>]) -> ([usize; 3], Vec<String>) {
     let (_, store, again) = open(now);
     assert_eq!(again, Vec::<String>::new(), "it is told once");
     let state = store.detectors_of("t").unwrap();
-    (
-        [state.states.len(), state.rows.len(), state.memories.len()],
-        messages,
-    )
+    let mut states = 0;
+    let count = |_: &str, _, _: &str, _: &[u8]| -> Result<(), StoreError> {
+        states += 1;
+        Ok(())
+    };
+    store.each_detector_key("t", count).unwrap();
+    ([states, state.rows.len(), state.memories.len()], messages)
 }
 
 #[test]
@@ -287,4 +291,80 @@ fn what_a_detector_remembers_goes_with_its_rule_and_starts_anew_with_other_keys(
         messages.contains(&told("is gone: what it remembered is dropped")[0]),
         "{messages:?}"
     );
+}
+
+#[test]
+fn keys_of_detectors_are_found_by_their_hash_also_in_a_state_of_an_earlier_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let mut fold = fold(&keeps("t", "\"user\""));
+        let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+        store.load(&mut fold).unwrap();
+        (fold, store)
+    };
+    let commit = |store: &mut Store, fold: &mut Fold, detectors: DetectorState| {
+        let size = Size {
+            keys: 2,
+            cold: 3,
+            bytes: 4,
+        };
+        let progress = Progress {
+            detectors: vec![detectors],
+            sizes: Some([("keeps".to_owned(), size)].into()),
+            ..Progress::default()
+        };
+        store.commit(fold, progress).unwrap();
+        store.flush().unwrap();
+    };
+    let state = |key: &str, value: Option<Vec<u8>>| ("keeps".to_owned(), key.to_owned(), value);
+    let read = |store: &Store, key: &str| {
+        let keys = store.detector_keys("t").unwrap();
+        let found = keys.read("keeps", keys.hash(key)).unwrap();
+        (keys.hash(key), found)
+    };
+    let (mut fold, mut store) = open();
+    let first = DetectorState {
+        table: "t".to_owned(),
+        states: vec![state("a", Some(vec![1])), state("b", Some(vec![2]))],
+        ..DetectorState::default()
+    };
+    commit(&mut store, &mut fold, first);
+    let (hash, found) = read(&store, "a");
+    assert_eq!(found, [("a".to_owned(), vec![1])]);
+    let rules = Store::status(dir.path()).unwrap().rules;
+    let rule = rules.iter().find(|rule| rule.rule == "keeps").unwrap();
+    assert_eq!((rule.keys, rule.cold, rule.bytes), (2, 3, 4));
+    drop((fold, store));
+    // The hash is the state's, and another state has another.
+    let (mut fold, mut store) = open();
+    assert_eq!(read(&store, "a").0, hash);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Store::open(elsewhere.path(), StoreLimits::default()).unwrap();
+    assert_ne!(read(&other, "a").0, hash);
+    let gone = DetectorState {
+        table: "t".to_owned(),
+        states: vec![state("b", None)],
+        gone: vec![("keeps".to_owned(), hash)],
+        ..DetectorState::default()
+    };
+    commit(&mut store, &mut fold, gone);
+    assert_eq!(
+        (read(&store, "a").1.len(), read(&store, "b").1.len()),
+        (0, 0)
+    );
+    drop((fold, store));
+
+    // As an earlier version leaves it: without a key for hashes, and with states by key.
+    let file = rusqlite::Connection::open(dir.path().join("state.sqlite")).unwrap();
+    file.execute_batch(
+        "DELETE FROM meta WHERE name LIKE 'hash_key_%';
+         INSERT INTO detector_states (name, rule, key, value) VALUES ('t', 'keeps', 'c', x'03');",
+    )
+    .unwrap();
+    drop(file);
+    for _ in 0..2 {
+        let (fold, store) = open();
+        assert_eq!(read(&store, "c").1, [("c".to_owned(), vec![3])]);
+        drop((fold, store));
+    }
 }

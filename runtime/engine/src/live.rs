@@ -192,6 +192,8 @@ pub struct StepReport {
     pub late: u64,
     /// What a person should know.
     pub messages: Vec<String>,
+    /// Whether the next step goes on at once: detectors had no room for the states of more keys in this one.
+    pub goes_on: bool,
     /// Whether rules that are judged beside the steps have come to something.
     pub judged_aside: bool,
     /// How long the checkpoint held the step up.
@@ -277,12 +279,14 @@ impl Live {
         let (mut messages, taken_back) = store.load(&mut fold)?;
         messages.extend(absent.iter().map(Absent::message));
         let mut live_tables = Vec::new();
+        // Detectors may have half of the memory, and the tables the same parts of it.
+        let keyed = runs.iter().filter(|(_, run)| !run.keyed().is_empty());
+        let memory = store.memory() / 2 / keyed.count().max(1);
         for (config, run) in runs {
             let name = run.table.name.clone();
             let known = store.objects_of(&name)?;
             let status = store.table(&name)?;
-            let detectors = store.detectors_of(&name)?;
-            let kept = (&detectors, store.deferred_of(&name)?);
+            let kept = (&store, memory);
             let (made, told) = LiveTable::new(config, run, known, status, kept, &options)?;
             messages.extend(told);
             live_tables.push(made);
@@ -461,16 +465,26 @@ impl Live {
         if !has_moved && report.messages.is_empty() {
             return Ok(None);
         }
+        // What memory has no room for is read from there.
+        if self.tables.iter().any(LiveTable::has_keys_on_disk) {
+            self.store.flush()?;
+        }
         let mut late: BTreeMap<String, u64> = BTreeMap::new();
         for (number, table) in self.tables.iter_mut().enumerate() {
             let rows = keyed.remove(&number).unwrap_or_default();
             findings.extend(table.judge(rows, None).await?);
+            report.goes_on |= table.is_behind();
             if let Some((changes, too_late)) = table.take_changes()? {
                 progress.detectors.push(changes);
                 late.extend(too_late);
             }
             report.messages.extend(table.end_step());
+            for (rule, keys, message) in table.take_forgotten() {
+                *over.entry(rule).or_default() += keys;
+                report.messages.push(message);
+            }
         }
+        progress.sizes = Some(self.tables.iter().flat_map(LiveTable::sizes).collect());
         let marks: BTreeMap<String, Mark> = self
             .tables
             .iter()
@@ -594,6 +608,7 @@ impl Live {
             }
             tokio::time::sleep(LOOK_ASIDE).await;
         }
+        self.store.flush()?;
         for table in &mut self.tables {
             let last = ends.get(table.name()).copied().unwrap_or(i64::MIN);
             findings.extend(table.judge(Vec::new(), Some(last)).await?);

@@ -38,6 +38,10 @@ pub struct RunOptions {
     pub max_finding_bytes: usize,
     /// Events of a table that may wait for detectors with state.
     pub max_pending_rows: usize,
+    /// Keys of which one rule with `partition_by` keeps state.
+    pub max_keys: usize,
+    /// Bytes of the names and the states of these keys.
+    pub max_key_bytes: u64,
     /// Findings after which the scan of a table may end, for a search.
     pub enough: Option<usize>,
     /// What rules owe each other where a step follows the other; nothing in a single run, where nobody waits.
@@ -55,6 +59,8 @@ impl Default for RunOptions {
             max_findings: 2_000_000,
             max_finding_bytes: usize::MAX,
             max_pending_rows: 4_000_000,
+            max_keys: 1_000_000,
+            max_key_bytes: 1 << 30,
             enough: None,
             fairness: None,
             tuning: Tuning::default(),
@@ -203,7 +209,7 @@ pub async fn run(
         let files = run.table.files.clone();
         let scanned = run.run(&files, outcome.findings.len()).await?;
         let odd_times = run.odd_times(&scanned.files, a_day_ahead()).await;
-        let messages = run.take_messages();
+        let mut messages = run.take_messages();
         let progress = &run.progress;
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let mut bad_files = run.table.bad_files.clone();
@@ -219,8 +225,9 @@ pub async fn run(
         let mut findings = scanned.findings;
         if !scanned.keyed.is_empty() {
             let end = last_instant(options.range, latest);
-            let found = judge_keyed(run.keyed(), scanned.keyed, end).await?;
+            let (found, forgotten) = judge_keyed(run.keyed(), scanned.keyed, end).await?;
             findings.extend(found);
+            messages.extend(forgotten);
             if outcome.findings.len() + findings.len() > options.max_findings {
                 return Err(run.too_many(&findings));
             }
@@ -261,19 +268,22 @@ pub(crate) fn a_day_ahead() -> Timestamp {
     Timestamp::clamped(micros.saturating_add(86_400_000_000))
 }
 
-/// Lets detectors with state judge all of a table's rows, up to `end` or the last of them.
+/// Lets detectors with state judge all of a table's rows, up to `end` or the last of them. Returns also what to tell of rules
+/// that remembered too much.
 async fn judge_keyed(
     mut detectors: KeyedDetectors,
     rows: Vec<KeyedRows>,
     end: Option<i64>,
-) -> Result<Vec<Finding>, EngineError> {
+) -> Result<(Vec<Finding>, Vec<String>), EngineError> {
     // Plugins may use their whole time limit: never on a thread that drives streams.
     let judged = SpawnedTask::spawn_blocking(move || {
         for rows in rows {
             detectors.push(rows)?;
         }
         let end = end.max(detectors.latest());
-        detectors.advance(end.unwrap_or(i64::MIN).saturating_add(1))
+        let findings = detectors.advance(end.unwrap_or(i64::MIN).saturating_add(1))?;
+        let forgotten = detectors.take_forgotten().into_iter();
+        Ok((findings, forgotten.map(|(_, _, message)| message).collect()))
     });
     judged.join_unwind().await.map_err(|error| {
         let reason = format!("detectors with state did not finish: {error}");

@@ -430,6 +430,7 @@ impl<'a> Reading<'a> {
         Rule {
             fuel_per_event: None,
             partition_by: Vec::new(),
+            state_for: None,
             correlation: None,
             id,
             title: title(&sigma.title),

@@ -124,6 +124,9 @@ pub(crate) struct ServeSettings {
     pub(crate) plugin_memory_mib: usize,
     /// Events of a table that may wait for rules with `partition_by`.
     pub(crate) pending_rows: usize,
+    /// Keys of which one rule with `partition_by` keeps state, and MiB of it.
+    pub(crate) keys_per_rule: usize,
+    pub(crate) state_mib_per_rule: usize,
     /// Time that a step waits for one rule's plugin, beside ten microseconds an event.
     pub(crate) rule_time: String,
     /// How long a rule rests at first after repeated faults of its plugin.
@@ -152,6 +155,8 @@ impl Default for ServeSettings {
             keys_on_disk: 50_000_000,
             plugin_memory_mib: crate::packs::PLUGIN_MEMORY_MIB,
             pending_rows: RunOptions::default().max_pending_rows,
+            keys_per_rule: RunOptions::default().max_keys,
+            state_mib_per_rule: 1_024,
             rule_time: "100ms".to_owned(),
             rest: "1m".to_owned(),
             report_trouble: "5m".to_owned(),

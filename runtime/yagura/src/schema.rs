@@ -50,7 +50,14 @@ mod tests {
             serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
         let rule = &schema["$defs"]["Rule"];
         assert_eq!(rule["additionalProperties"], false);
-        for key in ["where", "columns", "alert", "fuel_per_event", "plugin"] {
+        for key in [
+            "where",
+            "columns",
+            "alert",
+            "fuel_per_event",
+            "plugin",
+            "state_for",
+        ] {
             let described = rule["properties"][key]["description"].as_str();
             assert!(described.is_some_and(|text| text.len() > 10), "{key}");
         }

@@ -22,7 +22,7 @@ use yagura_tests::fixture::{Fixture, full_message};
 use yagura_tests::guests;
 use yagura_tests::random::runner;
 
-use model::{BASE, Event, Told, dealt, event, events, expected};
+use model::{BASE, Event, Told, dealt, event, events, expected, expected_for};
 use table::{STEPS, Steps, options};
 
 #[test]
@@ -79,6 +79,7 @@ impl Disk {
                 None => self.states.remove(&(rule, key)),
             };
         }
+        assert!(changes.gone.is_empty(), "nothing is on disk only");
         self.pending.extend(changes.pending);
         self.pending.retain(|(_, latest, _)| *latest >= watermark);
         self.snapshots.extend(changes.snapshots);
@@ -105,7 +106,7 @@ fn whatever_the_steps_and_restarts() {
     // Objects overlap a little, as they do when several writers make them.
     let swaps = prop::collection::vec((0usize..150, 0usize..20), 0..10);
     // How far each step goes, and whether the service stops after it.
-    let steps = prop::collection::vec((1usize..4, 0i64..1_000, any::<bool>()), 1..12);
+    let steps = prop::collection::vec((1usize..4, 0i64..50, any::<bool>()), 1..12);
     let strategy = (events(), swaps, 1usize..30, steps, 1usize..4);
     let result = runner(48).run(&strategy, |(events, swaps, size, steps, batch_rows)| {
         runtime.block_on(async {
@@ -119,6 +120,21 @@ fn whatever_the_steps_and_restarts() {
             let objects: Vec<Vec<Event>> = moved.chunks(size).map(<[Event]>::to_vec).collect();
             let table = Steps::over(&objects);
             let options = options(2, batch_rows);
+            let told = stepped(&table, &options, &steps).await;
+            prop_assert_eq!(told, want);
+            // The same events further apart, with a state that ends between some of them.
+            for event in &mut moved {
+                event.at *= 100;
+            }
+            let want = expected_for(&moved, 5_000);
+            let objects: Vec<Vec<Event>> = moved.chunks(size).map(<[Event]>::to_vec).collect();
+            let table = Steps::over_for(&objects, "5ms");
+            let told = table.told(&options).await;
+            prop_assert_eq!(&told, &want);
+            let steps: Vec<_> = steps
+                .iter()
+                .map(|(objects, part, restarts)| (*objects, part * 100, *restarts))
+                .collect();
             let told = stepped(&table, &options, &steps).await;
             prop_assert_eq!(told, want);
             Ok(())
@@ -151,7 +167,7 @@ async fn stepped(table: &Steps, options: &RunOptions, steps: &[(usize, i64, bool
         }
         // No event of the objects that are still to be read is passed.
         let passed = match files.get(read) {
-            Some((first, _, _)) => first - part % 50,
+            Some((first, _, _)) => first - part % 5_000,
             None => i64::MAX,
         };
         let latest = files.iter().map(|(_, last, _)| *last).max().unwrap();
@@ -495,6 +511,54 @@ async fn damaged_bytes_are_errors_and_rows_of_other_columns_are_counted() {
     assert!(!woken.is_empty());
 }
 
+/// Which keys are left of so many, and what is told.
+async fn left_of(events: &[Event], change: impl Fn(&mut RunOptions)) -> (Vec<String>, Vec<String>) {
+    let table = Steps::over(&[events.to_vec()]);
+    let mut options = options(1, 8_192);
+    change(&mut options);
+    let mut run = table.open(&options).await;
+    let mut detectors = run.keyed();
+    let files = run.files().to_vec();
+    for rows in run.run(&files, 0).await.unwrap().keyed {
+        detectors.push(rows).unwrap();
+    }
+    detectors.advance(BASE + 1_000).unwrap();
+    let forgotten = detectors.take_forgotten().into_iter();
+    let told = forgotten.map(|(_, _, message)| message).collect();
+    assert!(detectors.take_forgotten().is_empty(), "it is told once");
+    let states = detectors.take_changes().unwrap().states;
+    let kept = states.into_iter().filter(|(_, _, bytes)| bytes.is_some());
+    (kept.map(|(_, key, _)| key).collect(), told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_too_many_keys_those_without_an_event_for_longest_are_forgotten() {
+    // The first key has another event before the ninth key comes.
+    let mut events: Vec<Event> = (0..9)
+        .map(|user| event(i64::from(user) * 10, user, "count"))
+        .collect();
+    events.insert(8, event(75, 0, "count"));
+    let most = |keys| move |options: &mut RunOptions| options.max_keys = keys;
+    let (kept, told) = left_of(&events, most(9)).await;
+    assert_eq!((kept.len(), told.len()), (9, 0));
+    let (kept, told) = left_of(&events, most(8)).await;
+    assert_eq!(kept, ["u0", "u3", "u4", "u5", "u6", "u7", "u8"]);
+    assert_eq!(
+        told,
+        [
+            "rule `steps` kept state of more than 8 keys, so it forgot the 2 keys without an event after 2026-05-01T00:59:59.999720Z; narrow its `where` or `partition_by`, shorten its `state_for`, or raise `keys_per_rule`"
+        ]
+    );
+    // A counter has eight bytes, its name one or more, the key's name two.
+    let bytes = |options: &mut RunOptions| options.max_key_bytes = 40;
+    let (kept, told) = left_of(&events, bytes).await;
+    assert!(
+        kept.contains(&"u8".to_owned()) && kept.len() < 5,
+        "{kept:?}"
+    );
+    assert!(told[0].contains("`state_mib_per_rule`"), "{told:?}");
+}
+
 /// This guest counts its calls by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_own_memory_of_a_plugin_goes_on() {
@@ -594,4 +658,88 @@ fn the_example_remembers() {
         let names = ran.stderr.contains("`pending_rows` of [serve]");
         assert_eq!((told, names), (waits, waits), "{limit}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn a_service_leaves_keys_on_disk_and_forgets_what_is_over_its_bound() {
+    const HOUR: i64 = 3_600_000_000;
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    for folder in ["pack/rules", "lake/t", "few/t"] {
+        fs::create_dir_all(path(folder)).unwrap();
+    }
+    fs::write(path("pack/stateful.wasm"), guests::stateful()).unwrap();
+    fs::write(
+        path("pack/pack.toml"),
+        "[pack]\nname = \"steps\"\nversion = \"0.1.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"stateful.wasm\"\nworld = \"detector\"\n",
+    )
+    .unwrap();
+    let rule = "[rule]\nid = \"steps\"\ntitle = \"{step}\"\ntable = \"t\"\nplugin = \"stateful.wasm\"\ncolumns = [\"step\", \"time\"]\npartition_by = [\"user\"]\nstate_for = \"3h\"\n[rule.alert]\nwindow = \"1h\"\n";
+    fs::write(path("pack/rules/steps.toml"), rule).unwrap();
+    let write = |name: &str, events: &[(i64, String)]| {
+        table::write_users(&place.path().join(name), events, "count");
+    };
+    let serve = |lake: &str, more: &str| {
+        let text = format!(
+            "packs = [\"pack\"]\n[lake]\nurl = \"{lake}\"\n[table.t]\ntime = \"time\"\n[serve]\nstate = \"{lake}-state\"\nalerts = \"{lake}.ndjson\"\nlateness = \"1ms\"\nmemory_mib = 1\n{more}"
+        );
+        let config = path(&format!("{lake}.toml"));
+        fs::write(&config, text).unwrap();
+        let ran = yagura(&["serve", "--once", "--config", &config]).must_work();
+        let status = yagura(&["status", "--format", "json", "--config", &config]).must_work();
+        let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+        let rules = status["rules"].as_array().unwrap();
+        let rule = rules.iter().find(|rule| rule["rule"] == "steps").unwrap();
+        let number = |key: &str| rule[key].as_i64().unwrap();
+        let keys = (number("keys"), number("cold"));
+        (ran.stderr, keys, number("bytes"), number("capped"))
+    };
+    // The last of them ends the time of the others.
+    let mut many: Vec<(i64, String)> = (0..20_000)
+        .map(|user| (user, format!("somebody{user}")))
+        .collect();
+    many.push((HOUR, "last".to_owned()));
+    write("lake/t/1.parquet", &many);
+    write("few/t/1.parquet", &many);
+    let (told, (keys, on_disk), bytes, _) = serve("lake", "");
+    assert!(!told.contains("forgot"), "{told}");
+    assert_eq!(keys + on_disk, 20_000);
+    assert!(on_disk > 15_000 && bytes < 3 << 20, "{on_disk}, {bytes}");
+    // What is on disk comes back, over a restart too, and gives the alerts that one run gives.
+    let again = [
+        (2 * HOUR, "somebody7".to_owned()),
+        (5 * HOUR, "last".to_owned()),
+    ];
+    write("lake/t/2.parquet", &again);
+    let (_, (keys, on_disk), ..) = serve("lake", "");
+    // Three hours after their events the others are gone, and the last event is still to be judged.
+    assert_eq!(keys + on_disk, 1);
+    let text = fs::read_to_string(path("lake.ndjson")).unwrap();
+    let alerts = |text: &str| -> Vec<serde_json::Value> {
+        let lines = text.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let live = alerts(&text);
+    let config = path("lake.toml");
+    let run = yagura(&["run", "--config", &config, "--format", "json"]).must_work();
+    let run = alerts(&run.stdout);
+    assert!(live.len() >= 3, "{text}");
+    for (line, alert) in live.iter().zip(&run) {
+        assert_eq!(line["alert"]["id"], alert["id"]);
+        assert_eq!(line["alert"]["title"], alert["title"]);
+    }
+    assert_eq!(run[2]["title"], "2");
+
+    // A bound that all of them exceed.
+    let (told, (keys, on_disk), _, capped) = serve("few", "keys_per_rule = 1000\n");
+    assert!(
+        told.contains("rule `steps` kept state of more than 1000 keys, so it forgot the"),
+        "{told}"
+    );
+    assert!(keys + on_disk <= 1_000 && capped >= 19_000, "{capped}");
+    let config = path("few.toml");
+    let ran = yagura(&["run", "--config", &config, "--keys-per-rule", "1000"]).must_work();
+    assert!(ran.stderr.contains("more than 1000 keys"), "{}", ran.stderr);
 }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 
-use super::{Cold, Group, hash, key_heap};
+use super::{Cold, Group, key_heap};
 use crate::machine::Machine;
 
 /// Entries of keys that came back which may always lie among the due times: tidying up fewer gains nothing.
@@ -35,7 +35,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
                 continue;
             };
             let cold = Cold {
-                hash: hash(&slot.key),
+                hash: self.hash(&slot.key),
                 key: slot.key.as_str().into(),
                 state: bytes,
                 due: machine.due(state),
@@ -70,15 +70,15 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Group<
             self.timers.entry(bucket).or_default().push(number);
         }
         self.slots = old;
-        let slots = &self.slots;
+        let (slots, hashing) = (&self.slots, self.hashing);
         for number in 0..u32::try_from(slots.len()).unwrap_or(u32::MAX) {
-            let key = hash(&slots[number as usize].key);
+            let key = hashing.of(&slots[number as usize].key);
             self.index
-                .insert_unique(key, number, |slot| hash(&slots[*slot as usize].key));
+                .insert_unique(key, number, |slot| hashing.of(&slots[*slot as usize].key));
         }
         self.removed = removed;
         for key in dirty {
-            if let Some(number) = self.find(hash(&key), &key) {
+            if let Some(number) = self.find(self.hash(&key), &key) {
                 self.mark(number);
             }
         }

@@ -1,6 +1,6 @@
 //! Keys and states as bytes.
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
 
 /// Appends a key with its state, or that it is gone. The state is framed, so that shares can be joined without knowing
 /// what states are.

@@ -18,6 +18,7 @@ impl Store {
     pub fn load(&mut self, fold: &mut Fold) -> Result<(Vec<String>, Vec<Change>), StoreError> {
         let mut messages = Vec::new();
         let mut changes = Vec::new();
+        fold.set_hashing(self.hashing);
         let is_new = self.count("SELECT count(*) FROM rules")? == 0;
         let stored = self.stored_rules()?;
         let restarted = self.compare_rules(fold, &stored, is_new, &mut messages)?;
@@ -155,7 +156,7 @@ impl Store {
         restarted: &BTreeSet<String>,
     ) -> Result<Vec<ForgottenDetector>, StoreError> {
         let stored = self.each(
-            "SELECT name, rule FROM detector_states UNION SELECT name, rule FROM detector_rows
+            "SELECT name, rule FROM detector_keys UNION SELECT name, rule FROM detector_rows
              UNION SELECT name, rule FROM detector_memory",
             |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
         )?;

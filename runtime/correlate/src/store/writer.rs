@@ -12,6 +12,7 @@ use super::{Deferred, DetectorState, KnownObject, StoredRule};
 use crate::checkpoint::{Settled, Waiting};
 use crate::fold::Counters;
 use crate::group::{Cold, join};
+use crate::hashing::Hashing;
 use crate::stage::Size;
 
 /// What one transaction writes.
@@ -76,7 +77,11 @@ impl Batch {
     }
 
     /// Returns how large the shares are that were joined.
-    fn write(&self, connection: &mut Connection) -> rusqlite::Result<Vec<Joined>> {
+    fn write(
+        &self,
+        connection: &mut Connection,
+        hashing: Hashing,
+    ) -> rusqlite::Result<Vec<Joined>> {
         let mut joined = Vec::new();
         let transaction = connection.transaction()?;
         if !self.rules.is_empty() {
@@ -213,7 +218,7 @@ impl Batch {
             super::status::put(&transaction, table)?;
         }
         for detectors in &self.detectors {
-            write_detectors(&transaction, detectors)?;
+            super::detectors::write(&transaction, detectors, hashing)?;
         }
         for deferred in &self.deferred {
             write_deferred(&transaction, deferred)?;
@@ -316,10 +321,7 @@ fn write_page(connection: &Connection, page: &Page) -> rusqlite::Result<Option<J
 
 fn forget_detector(connection: &Connection, detector: &ForgottenDetector) -> rusqlite::Result<()> {
     let rows = (!detector.keeps_rows).then_some("detector_rows");
-    for table in ["detector_states", "detector_memory"]
-        .into_iter()
-        .chain(rows)
-    {
+    for table in ["detector_keys", "detector_memory"].into_iter().chain(rows) {
         connection.execute(
             &format!("DELETE FROM {table} WHERE name = ?1 AND rule = ?2"),
             [&detector.table, &detector.rule],
@@ -357,40 +359,6 @@ fn write_own_alerts(connection: &Connection, alerts: &[Alert]) -> rusqlite::Resu
     Ok(())
 }
 
-fn write_detectors(connection: &Connection, state: &DetectorState) -> rusqlite::Result<()> {
-    let table = &state.table;
-    for (rule, key, value) in &state.states {
-        match value {
-            Some(value) => connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO detector_states (name, rule, key, value) VALUES (?, ?, ?, ?)",
-                )?
-                .execute(params![table, rule, key, value])?,
-            None => connection
-                .prepare_cached("DELETE FROM detector_states WHERE name = ? AND rule = ? AND key = ?")?
-                .execute(params![table, rule, key])?,
-        };
-    }
-    connection
-        .prepare_cached("DELETE FROM detector_rows WHERE name = ? AND last < ?")?
-        .execute(params![table, state.watermark])?;
-    for (rule, last, value) in &state.rows {
-        connection
-            .prepare_cached(
-                "INSERT INTO detector_rows (name, rule, last, value) VALUES (?, ?, ?, ?)",
-            )?
-            .execute(params![table, rule, last, value])?;
-    }
-    for (rule, value) in &state.memories {
-        connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO detector_memory (name, rule, value) VALUES (?, ?, ?)",
-            )?
-            .execute(params![table, rule, value])?;
-    }
-    Ok(())
-}
-
 /// A stage's share and how many bytes its base has now.
 pub(super) type Joined = (String, usize, usize);
 
@@ -404,12 +372,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(mut connection: Connection) -> Self {
+    pub(super) fn start(mut connection: Connection, hashing: Hashing) -> Self {
         let (batches, inbox) = sync_channel::<Batch>(1);
         let (outbox, done) = sync_channel(1);
         let thread = std::thread::spawn(move || {
             while let Ok(batch) = inbox.recv() {
-                let written = batch.write(&mut connection);
+                let written = batch.write(&mut connection, hashing);
                 if outbox
                     .send(written.map_err(|error| error.to_string()))
                     .is_err()

@@ -15,14 +15,18 @@ use datafusion::arrow::datatypes::{
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
-use yagura_core::{EventRef, Timestamp};
+use serde::Deserialize;
+use yagura_core::{EventRef, KeyState, Timestamp};
 
 use super::turn::Key;
 use crate::error::EngineError;
 use crate::plan::RulePlan;
-use crate::rows::{Rows, stored_type};
+use crate::rows::{Rows, ToldRow, stored_type};
 
 const VERSION: u8 = 1;
+
+/// Of keys: since the second their last event is known.
+const KEY_VERSION: u8 = 2;
 
 /// Columns before those of the rule: time, object, row.
 const PLACE: usize = 3;
@@ -30,26 +34,49 @@ const PLACE: usize = 3;
 /// Returns a key as bytes.
 pub(super) fn key(key: &Key) -> Result<Vec<u8>, EngineError> {
     let bytes = postcard::to_allocvec(key).map_err(|error| super::wrong(error.to_string()))?;
-    Ok(seal(&bytes))
+    Ok(seal(KEY_VERSION, &bytes))
 }
 
-/// Reads a key back.
-pub(super) fn read_key(bytes: &[u8]) -> Result<Key, String> {
-    let key: Key = postcard::from_bytes(unseal(bytes)?).map_err(|error| error.to_string())?;
+/// A key as the first version has it.
+#[derive(Deserialize)]
+struct FirstKey {
+    state: KeyState,
+    last: Option<ToldRow>,
+    woken: u32,
+}
+
+/// Reads a key back. Where an earlier version wrote it, its last event counts as of `seen`.
+pub(super) fn read_key(bytes: &[u8], seen: i64) -> Result<Key, String> {
+    let key: Key = match bytes.first() {
+        Some(&VERSION) => {
+            let first: FirstKey = read(VERSION, bytes)?;
+            Key {
+                state: first.state,
+                last: first.last,
+                woken: first.woken,
+                seen,
+            }
+        }
+        _ => read(KEY_VERSION, bytes)?,
+    };
     if key.last.is_none() && !key.state.wakes.is_empty() {
         return Err("it is to be woken, and has no event".to_owned());
     }
     Ok(key)
 }
 
+fn read<'a, T: Deserialize<'a>>(version: u8, bytes: &'a [u8]) -> Result<T, String> {
+    postcard::from_bytes(unseal(version, bytes)?).map_err(|error| error.to_string())
+}
+
 /// Returns a plugin's memory as bytes.
 pub(super) fn memory(memory: &[u8]) -> Vec<u8> {
-    seal(memory)
+    seal(VERSION, memory)
 }
 
 /// Reads a plugin's memory back.
 pub(super) fn read_memory(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    unseal(bytes).map(<[u8]>::to_vec)
+    unseal(VERSION, bytes).map(<[u8]>::to_vec)
 }
 
 /// Rows that were read back.
@@ -82,13 +109,14 @@ pub(crate) fn rows(rule: &RulePlan, rows: &Rows) -> Result<Vec<u8>, ArrowError> 
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
     let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
     writer.write(&batch)?;
-    Ok(seal(&writer.into_inner()?))
+    Ok(seal(VERSION, &writer.into_inner()?))
 }
 
 /// Reads rows back.
 pub(crate) fn read_rows(rule: &RulePlan, bytes: &[u8]) -> Result<Stored, String> {
     let read = || -> Result<(SchemaRef, RecordBatch), ArrowError> {
-        let reader = StreamReader::try_new(unseal(bytes).map_err(ArrowError::ParseError)?, None)?;
+        let bytes = unseal(VERSION, bytes).map_err(ArrowError::ParseError)?;
+        let reader = StreamReader::try_new(bytes, None)?;
         let schema = reader.schema();
         let batches = reader.collect::<Result<Vec<_>, _>>()?;
         let batch = concat_batches(&schema, &batches)?;
@@ -144,19 +172,19 @@ fn schema(rule: &RulePlan) -> SchemaRef {
     ))
 }
 
-fn seal(bytes: &[u8]) -> Vec<u8> {
+fn seal(version: u8, bytes: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(bytes.len() + 9);
-    sealed.push(VERSION);
+    sealed.push(version);
     sealed.extend(checksum(bytes).to_le_bytes());
     sealed.extend(bytes);
     sealed
 }
 
-fn unseal(sealed: &[u8]) -> Result<&[u8], String> {
+fn unseal(known: u8, sealed: &[u8]) -> Result<&[u8], String> {
     match sealed.split_first_chunk::<9>() {
         None => Err("it is cut short".to_owned()),
-        Some(([version, ..], _)) if *version != VERSION => Err(format!(
-            "it has version {version}, and this command reads version {VERSION}"
+        Some(([version, ..], _)) if *version != known => Err(format!(
+            "it has version {version}, and this command reads version {known}"
         )),
         Some(([_, sum @ ..], bytes)) if u64::from_le_bytes(*sum) == checksum(bytes) => Ok(bytes),
         Some(_) => Err("its checksum is wrong".to_owned()),
@@ -173,18 +201,32 @@ fn checksum(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use yagura_core::StateEntry;
+
     use super::*;
 
     #[test]
     fn whatever_is_damaged_is_an_error() {
-        let whole = seal(b"some bytes");
-        assert_eq!(unseal(&whole).unwrap(), b"some bytes");
+        let whole = seal(VERSION, b"some bytes");
+        assert_eq!(unseal(VERSION, &whole).unwrap(), b"some bytes");
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
-            unseal(&damaged).unwrap_err();
-            unseal(&whole[..at]).unwrap_err();
+            unseal(VERSION, &damaged).unwrap_err();
+            unseal(VERSION, &whole[..at]).unwrap_err();
         }
+    }
+
+    #[test]
+    fn a_key_of_the_first_version_is_read() {
+        let mut state = KeyState::default();
+        state.entries.insert("n".to_owned(), StateEntry::default());
+        let last: Option<ToldRow> = None;
+        let first = postcard::to_allocvec(&(&state, &last, 7_u32)).unwrap();
+        let read = read_key(&seal(VERSION, &first), 42).unwrap();
+        assert_eq!((&read.state, read.woken, read.seen), (&state, 7, 42));
+        let again = read_key(&key(&read).unwrap(), 0).unwrap();
+        assert_eq!(again, read);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use datafusion::common::DataFusionError;
 use serde::{Deserialize, Serialize};
+use yagura_core::time::duration_text;
 use yagura_core::{Finding, KeyState, Timestamp};
 
 use super::Rested;
@@ -18,7 +19,7 @@ const MOST_WAKES_BETWEEN_EVENTS: u32 = 100_000;
 
 /// At each multiple of it, in microseconds, what has expired is dropped: at fixed times, so that it makes room in a state
 /// at the same event whatever the steps and batches.
-const SWEPT_EVERY: i64 = 3_600_000_000;
+pub(super) const SWEPT_EVERY: i64 = 3_600_000_000;
 
 /// Returns the last time, up to this one, at which what has expired is dropped.
 pub(super) fn boundary(time: Timestamp) -> Timestamp {
@@ -33,13 +34,17 @@ pub(super) struct Key {
     /// Its last row, if it is to be woken.
     pub(super) last: Option<ToldRow>,
     /// Wake-ups since that row.
-    woken: u32,
+    pub(super) woken: u32,
+    /// When its last event was, in microseconds.
+    pub(super) seen: i64,
 }
 
 /// One key's turn.
 pub(super) struct Turn<'a> {
     pub(super) rule: &'a RulePlan,
     pub(super) key: &'a mut Key,
+    /// How long after its last event a key's state ends.
+    pub(super) state_for: i64,
     pub(super) instance: &'a mut Instance,
     pub(super) quarantine: &'a Quarantine,
     pub(super) rested: &'a mut Rested,
@@ -137,6 +142,7 @@ impl Turn<'_> {
         }
         self.quarantine.worked(self.rule.index);
         self.findings.extend(found);
+        self.key.seen = part.events[last].time.micros();
         self.last = Some(part.slice(last..part.len()));
         self.key.woken = 0;
         Ok(())
@@ -148,8 +154,33 @@ impl Turn<'_> {
         let wake = self.key.state.wakes.first();
         let end = wake.map_or(swept, |wake| swept.min(*wake));
         let before = part.events.partition_point(|event| event.time < end);
+        // The state ends in a gap that is long enough.
+        let mut pairs = part.events[..before].windows(2);
+        let gap = pairs.position(|pair| pair[1].time >= self.ends_after(pair[0].time));
+        let before = gap.map_or(before, |last| last + 1);
         // At the end of all time there is no boundary behind the row.
         before.clamp(1, self.batch_rows)
+    }
+
+    fn ends_after(&self, seen: Timestamp) -> Timestamp {
+        seen.saturating_add(self.state_for)
+    }
+
+    /// Ends the key's state, and reports the wake-ups that it still waited for.
+    fn end(&mut self) -> Result<(), Failure> {
+        let left = self.key.state.wakes.len();
+        if left > 0 {
+            if let Some(row) = self.last.take() {
+                self.key.last = row.told(self.rule, 0)?;
+            }
+            let reason = format!(
+                "the state of a key ends {} after its last event, and the wake-up was for later: raise `state_for` of the rule",
+                duration_text(self.state_for)
+            );
+            self.report_wakes(left, reason);
+        }
+        *self.key = Key::default();
+        Ok(())
     }
 
     fn call(&mut self, rows: &Rows) -> Answer<Vec<Finding>> {
@@ -166,10 +197,12 @@ impl Turn<'_> {
         }
     }
 
-    /// Calls the wake-ups before a time, in microseconds.
+    /// Calls the wake-ups before a time, in microseconds, and ends the state if it ends before it.
     fn wake_before(&mut self, end: i64) -> Result<(), Failure> {
+        let ends = self.ends_after(Timestamp::clamped(self.key.seen));
         while let Some(time) = self.key.state.wakes.first().copied()
             && time.micros() < end
+            && time < ends
         {
             if let Some(row) = self.last.take() {
                 self.key.last = row.told(self.rule, 0)?;
@@ -220,6 +253,9 @@ impl Turn<'_> {
                     }
                 }
             }
+        }
+        if ends.micros() < end && !self.key.state.is_empty() {
+            self.end()?;
         }
         Ok(())
     }

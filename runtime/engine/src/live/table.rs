@@ -12,15 +12,16 @@ use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use yagura_core::time::parse_duration;
 use yagura_core::{Finding, Timestamp};
 use yagura_correlate::Mark;
-use yagura_correlate::store::{Deferred, DeferredRows, DetectorState, KnownObject, TableStatus};
+use yagura_correlate::Size;
+use yagura_correlate::store::{Deferred, DetectorState, KnownObject, Store, TableStatus};
 use yagura_lake::table::{Table, TableConfig};
 
-use super::LiveOptions;
 use super::look::{Looked, OpenTable};
 use super::notes::{Notes, passed_over};
 use super::objects::Objects;
 use super::read::Read;
 use super::task::Task;
+use super::{LiveError, LiveOptions};
 use crate::calls::chain;
 use crate::error::EngineError;
 use crate::keyed::{KeyedDetectors, KeyedRows};
@@ -60,6 +61,8 @@ pub(super) struct LiveTable {
     has_listed: bool,
     /// Rules that keep state; nothing only while they work.
     keyed: Option<KeyedDetectors>,
+    /// Whether they had no room in the last step for all that the table's time would have passed.
+    is_behind: bool,
     objects: Objects,
     lateness: i64,
     status: TableStatus,
@@ -81,9 +84,9 @@ impl LiveTable {
         run: TableRun,
         known: Vec<KnownObject>,
         status: Option<TableStatus>,
-        (detectors, deferred): (&DetectorState, Vec<DeferredRows>),
+        (store, memory): (&Store, usize),
         options: &LiveOptions,
-    ) -> Result<(Self, Vec<String>), EngineError> {
+    ) -> Result<(Self, Vec<String>), LiveError> {
         let name = run.table.name.clone();
         let of_definition = run.table.lateness.as_deref();
         let of_definition = of_definition.and_then(|text| parse_duration(text).ok());
@@ -104,10 +107,10 @@ impl LiveTable {
         status.undecided.clear();
         status.is_loading = (is_new || status.is_loading) && options.first_load.is_some();
         let mut messages = Vec::new();
-        let keyed = restored(&run, &status, detectors, &mut messages)?;
+        let keyed = restored(&run, &status, (store, memory), &mut messages)?;
         messages.extend(run.quarantine.restore(&status.rests));
         let mut lane = run.lane();
-        messages.extend(lane.restore(deferred)?);
+        messages.extend(lane.restore(store.deferred_of(&status.name)?)?);
         let table = Self {
             config,
             table: Arc::clone(&run.table),
@@ -121,6 +124,7 @@ impl LiveTable {
             list_problem: None,
             read_problem: None,
             keyed: Some(keyed),
+            is_behind: false,
             lane,
             set_aside: Vec::new(),
             has_listed: false,
@@ -145,7 +149,8 @@ impl LiveTable {
         Ok((table, messages))
     }
 
-    /// Lets rules that keep state judge what the watermark has passed, or with `end` all up to then.
+    /// Lets rules that keep state judge what the watermark has passed, or with `end` all up to then. Where their keys take
+    /// too much memory, the table's time goes only as far as they came.
     pub(super) async fn judge(
         &mut self,
         rows: Vec<KeyedRows>,
@@ -161,14 +166,46 @@ impl LiveTable {
             for rows in rows {
                 keyed.push(rows)?;
             }
-            let findings = keyed.advance(passed)?;
+            let mut findings = keyed.advance(passed)?;
+            while end.is_some() && keyed.watermark() < passed {
+                findings.extend(keyed.advance(passed)?);
+            }
             Ok::<_, EngineError>((keyed, findings))
         });
         let (keyed, findings) = work.join_unwind().await.map_err(|error| {
             EngineError::State(format!("detectors with state did not finish: {error}"))
         })??;
+        self.is_behind = keyed.watermark() < passed;
+        if self.is_behind {
+            self.status.watermark = Some(Timestamp::clamped(keyed.watermark()));
+        }
         self.keyed = Some(keyed);
         Ok(findings)
+    }
+
+    /// Says whether the table's time goes on with the next step, because detectors had no room for more keys in this one.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Says whether detectors have keys that are on disk only.
+    pub(super) fn has_keys_on_disk(&self) -> bool {
+        let keyed = self.keyed.as_ref();
+        keyed.is_some_and(KeyedDetectors::has_keys_on_disk)
+    }
+
+    /// Returns how much detectors remember, by rule.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (String, Size)> + '_ {
+        let keyed = self.keyed.iter();
+        keyed.flat_map(KeyedDetectors::sizes)
+    }
+
+    /// Returns for each rule that remembered too much how many keys it forgot since the last call, and what to tell.
+    pub(super) fn take_forgotten(&mut self) -> Vec<(String, u64, String)> {
+        let keyed = self.keyed.as_mut();
+        keyed
+            .map(KeyedDetectors::take_forgotten)
+            .unwrap_or_default()
     }
 
     /// Returns what changed in what the table's detectors remember, and how many rows came too late for them.
@@ -182,6 +219,7 @@ impl LiveTable {
         let state = DetectorState {
             table: self.status.name.clone(),
             states: changes.states,
+            gone: changes.gone,
             rows: changes.pending,
             memories: changes.snapshots,
             watermark: keyed.watermark(),
@@ -405,20 +443,28 @@ fn count_undecided(status: &mut TableStatus, aside: &SetAside) -> Option<String>
     Some(format!("{}{so_far}", aside.message()))
 }
 
-/// Gives detectors back what they remember; what belongs to rules that there are no more is left out.
+/// Gives detectors back what they remember, of keys as much as has room in `memory`; what belongs to rules that there are no
+/// more is left out.
 fn restored(
     run: &TableRun,
     status: &TableStatus,
-    stored: &DetectorState,
+    (store, memory): (&Store, usize),
     messages: &mut Vec<String>,
-) -> Result<KeyedDetectors, EngineError> {
+) -> Result<KeyedDetectors, LiveError> {
+    let table = &status.name;
+    let stored = store.detectors_of(table)?;
     let mut keyed = run.keyed();
     keyed.set_watermark(status.watermark.map_or(i64::MIN, Timestamp::micros))?;
-    for (rule, key, value) in &stored.states {
-        if let Some(value) = value.as_deref().filter(|_| keyed.has_rule(rule)) {
-            keyed.restore_state(rule, key, value)?;
-        }
+    if keyed.is_empty() {
+        return Ok(keyed);
     }
+    keyed.use_disk(store.detector_keys(table)?, memory);
+    store.each_detector_key(table, |rule, hash, key, value| -> Result<(), LiveError> {
+        if keyed.has_rule(rule) {
+            keyed.restore_or_leave(rule, (key, hash), value)?;
+        }
+        Ok(())
+    })?;
     for (rule, _, rows) in &stored.rows {
         if keyed.has_rule(rule) {
             keyed.restore_pending(rule, rows)?;

@@ -274,6 +274,7 @@ fn rule(joined: &Joined, correlation: Correlation) -> Result<Rule, String> {
         optional: Vec::new(),
         plugin: None,
         partition_by: Vec::new(),
+        state_for: None,
         config: toml::Table::new(),
         observables: BTreeMap::new(),
         context: Vec::new(),

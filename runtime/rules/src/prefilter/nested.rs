@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use ahash::RandomState;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{ArrowDictionaryKeyType, ArrowNativeType, DataType};
 use arrow::downcast_dictionary_array;
 use arrow::error::ArrowError;
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::HashMap;
 
 use super::slot::{KEPT_DICTIONARIES, NONE, Slot, same_values, text_at};
 use super::state::SlotBatch;
@@ -45,7 +46,7 @@ pub(crate) struct GroupState {
     pub(crate) batch: u64,
     dictionaries: Vec<(ArrayRef, Vec<Option<Classes>>)>,
     touched: Vec<usize>,
-    hasher: DefaultHashBuilder,
+    hasher: RandomState,
 }
 
 impl GroupState {

@@ -5,14 +5,14 @@
 //! a row group keeps its classes. What lies inside JSON text is evaluated for all fields at once: see [`super::nested`].
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 
+use ahash::RandomState;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::cast;
 use arrow::datatypes::{ArrowDictionaryKeyType, DataType, Float64Type, Int64Type};
 use arrow::downcast_dictionary_array;
 use arrow::error::ArrowError;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 use yagura_core::json::is_container;
 
 use super::values::{AtomId, Found, Kind, ValueJudge};
@@ -54,9 +54,9 @@ pub(crate) struct SlotState {
     pub(crate) classes: Vec<Box<[AtomId]>>,
     ids: HashMap<Box<[AtomId]>, u32>,
     dictionaries: Vec<(ArrayRef, Vec<u32>)>,
-    numbers: HashMap<u64, u32, DefaultHashBuilder>,
+    numbers: HashMap<u64, u32, RandomState>,
     found: Found,
-    hasher: DefaultHashBuilder,
+    hasher: RandomState,
 }
 
 impl Default for SlotState {
@@ -67,7 +67,7 @@ impl Default for SlotState {
             dictionaries: Vec::new(),
             numbers: HashMap::default(),
             found: Found::default(),
-            hasher: DefaultHashBuilder::default(),
+            hasher: RandomState::default(),
         }
     }
 }

@@ -73,7 +73,7 @@ struct Remarked {
     line: Option<usize>,
     level: Level,
     /// What kind of thing, for filters: `syntax`, `table`, `field`, `type`, `never-matches`, `duplicate`, `expensive`, `tags`,
-    /// `unused`, `metadata`, `correlation`, `policy`, `plugins`, `packs`.
+    /// `unused`, `metadata`, `correlation`, `policy`, `plugins`, `packs`, `state`.
     check: &'static str,
     rule: Option<String>,
     key: Option<String>,
@@ -476,6 +476,10 @@ impl Check {
             }
             if source.rule.correlation.is_some() {
                 continue;
+            }
+            if !source.rule.partition_by.is_empty() && source.rule.state_for.is_none() {
+                let message = "keeps state and does not say for how long, so the state of a key ends 30 days after its last event: write `state_for = \"30d\"`, or less".into();
+                self.add(&source.file, &id, Level::Warning, "state", message);
             }
             let is_shipped = |table: &&Arc<Table>| table.name == source.rule.table;
             let tables = match &set.tables {

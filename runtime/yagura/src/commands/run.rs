@@ -71,6 +71,20 @@ pub(crate) struct Arguments {
     /// Events of a table that may wait in memory for detectors that keep state
     #[arg(long, value_name = "N", default_value_t = 4_000_000)]
     max_pending_rows: usize,
+    /// Keys of which one rule with `partition_by` keeps state; those without an event for longest are forgotten
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = at_least_one)]
+    keys_per_rule: usize,
+    /// MiB of the state that one rule with `partition_by` keeps
+    #[arg(long, value_name = "MIB", default_value_t = 1_024, value_parser = at_least_one)]
+    state_mib_per_rule: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("must be a number: {error}")),
+    }
 }
 
 const AFTER_HELP: &str = "\
@@ -154,6 +168,8 @@ impl Job {
                 batch_rows: arguments.batch_rows as usize,
                 max_findings: arguments.max_findings,
                 max_pending_rows: arguments.max_pending_rows,
+                max_keys: arguments.keys_per_rule,
+                max_key_bytes: (arguments.state_mib_per_rule as u64) << 20,
                 ..defaults
             },
             format: arguments.format,

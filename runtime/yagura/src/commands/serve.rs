@@ -183,7 +183,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
                 () = &mut stop => true,
                 () = std::future::ready(()) => false,
             };
-            if report.read.is_empty() {
+            if report.read.is_empty() && !report.goes_on {
                 // Only the clock has moved; nothing waits.
                 break;
             }
@@ -286,6 +286,8 @@ fn options(
         ("memory_mib", settings.memory_mib),
         ("plugin_memory_mib", settings.plugin_memory_mib),
         ("pending_rows", settings.pending_rows),
+        ("keys_per_rule", settings.keys_per_rule),
+        ("state_mib_per_rule", settings.state_mib_per_rule),
     ] {
         if value == 0 {
             bail!(
@@ -308,6 +310,8 @@ fn options(
             partitions: partitions.map_or(defaults.partitions, usize::from),
             max_finding_bytes: yagura_engine::live::FINDING_BYTES,
             max_pending_rows: settings.pending_rows,
+            max_keys: settings.keys_per_rule,
+            max_key_bytes: (settings.state_mib_per_rule as u64) << 20,
             fairness: Some(Fairness {
                 rule_time: duration("rule_time", &settings.rule_time)?,
                 first_rest: duration("rest", &settings.rest)?,

@@ -78,6 +78,8 @@ pub(super) struct Model {
     pub(super) text: Option<i64>,
     pub(super) wakes: BTreeSet<i64>,
     pub(super) last: Option<Event>,
+    /// When its last event was that could be judged.
+    pub(super) seen: Option<i64>,
 }
 
 impl Model {
@@ -133,13 +135,17 @@ impl Model {
             _ => return None,
         };
         self.last = Some(event.clone());
+        self.seen = Some(at);
         Some(said)
     }
 
-    /// Calls the wake-ups before `end`.
-    pub(super) fn wake_before(&mut self, end: i64, told: &mut Told) {
+    /// Calls the wake-ups before `end`, and ends the state where it has had no event for so long.
+    pub(super) fn wake_before(&mut self, end: i64, state_for: i64, told: &mut Told) {
+        let ends = self
+            .seen
+            .map_or(i64::MAX, |seen| seen.saturating_add(state_for));
         while let Some(time) = self.wakes.first().copied()
-            && time < end
+            && time < end.min(ends)
         {
             self.wakes.remove(&time);
             let count = self.count(time);
@@ -160,18 +166,27 @@ impl Model {
                 last.step.to_owned(),
             ));
         }
+        if ends < end {
+            told.wakes += self.wakes.len() as u64;
+            *self = Self::default();
+        }
     }
 }
 
 /// Works out what the events must come to, one after the other.
 pub(super) fn expected(events: &[Event]) -> Told {
+    expected_for(events, i64::MAX)
+}
+
+/// The same where the state of a key ends so long after its last event, in microseconds.
+pub(super) fn expected_for(events: &[Event], state_for: i64) -> Told {
     let mut told = Told::default();
     let mut models: BTreeMap<String, Model> = BTreeMap::new();
     let mut sorted = events.to_vec();
     sorted.sort_by_key(|event| event.at);
     for event in &sorted {
         let model = models.entry(key(event.user)).or_default();
-        model.wake_before(event.at + 1, &mut told);
+        model.wake_before(event.at + 1, state_for, &mut told);
         match model.take(event) {
             None => told.rows += 1,
             Some(title) => told.lines.push((
@@ -185,7 +200,7 @@ pub(super) fn expected(events: &[Event]) -> Told {
     }
     let end = sorted.last().map_or(0, |event| event.at) + 1;
     for model in models.values_mut() {
-        model.wake_before(end, &mut told);
+        model.wake_before(end, state_for, &mut told);
     }
     told.lines.sort();
     told

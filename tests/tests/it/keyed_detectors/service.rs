@@ -4,7 +4,7 @@ use yagura_correlate::store::{Store, StoreLimits};
 use yagura_engine::live::{Live, LiveOptions, settled_alert};
 use yagura_tests::random::runner;
 
-use super::model::{dealt, events};
+use super::model::{Event, dealt, event, events};
 use super::table::{Steps, options};
 use proptest::prelude::*;
 
@@ -12,16 +12,25 @@ use proptest::prelude::*;
 fn a_service_that_restarts_settles_what_one_run_does() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let deal = prop::collection::vec(0usize..100, 1..150);
-    let strategy = (events(), deal, 1usize..9, 1usize..4, 1usize..4, 1usize..4);
+    // Memory for all keys or for none, and room for all of them or for some.
+    let bounds = (
+        prop::sample::select(vec![0usize, 512 << 20]),
+        prop::sample::select(vec![1usize, 2, 3, 1_000_000]),
+        prop::sample::select(vec![20u64, 40, 1 << 30]),
+    );
+    let steps = (1usize..4, 1usize..4, 1usize..4);
+    let strategy = (events(), deal, 1usize..9, steps, bounds);
     let compared = std::cell::Cell::new(0);
-    let result = runner(16).run(
+    let result = runner(48).run(
         &strategy,
-        |(events, deal, objects, at_once, restart, partitions)| {
+        |(events, deal, objects, (at_once, restart, partitions), (memory, keys, bytes))| {
             runtime.block_on(async {
                 let table = Steps::over(&dealt(&events, &deal, objects));
-                let run = options(partitions, 100);
+                let mut run = options(partitions, 100);
+                run.max_keys = keys;
+                run.max_key_bytes = bytes;
                 let one = table.fixture.run(&run).await.unwrap().alerts;
-                let live = settled(&table, &run, at_once, restart).await;
+                let (live, _) = settled(&table, &run, at_once, restart, memory).await;
                 compared.set(compared.get() + one.len());
                 prop_assert_eq!(live, one);
                 Ok(())
@@ -32,13 +41,29 @@ fn a_service_that_restarts_settles_what_one_run_does() {
     assert!(compared.get() > 20, "only {} alerts", compared.get());
 }
 
-/// Reads the table's objects so many at a time, and opens the state again after every so many steps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_ends_where_keys_fill_the_memory() {
+    let events: Vec<Event> = (0..300_000_u32)
+        .map(|n| event(i64::from(n), u8::try_from(n % 3).unwrap(), "count"))
+        .collect();
+    let table = Steps::over(&[events]);
+    let run = options(2, 8_192);
+    let one = table.fixture.run(&run).await.unwrap().alerts;
+    let (live, ended) = settled(&table, &run, 1, 2, 0).await;
+    assert_eq!((live, ended), (one.clone(), 2));
+    let (live, ended) = settled(&table, &run, 1, 2, 512 << 20).await;
+    assert_eq!((live, ended), (one, 0));
+}
+
+/// Reads the table's objects so many at a time, and opens the state again after every so many steps. Returns also how many
+/// steps ended because keys filled the memory.
 async fn settled(
     table: &Steps,
     run: &yagura_engine::RunOptions,
     at_once: usize,
     restart: usize,
-) -> Vec<yagura_core::Alert> {
+    memory: usize,
+) -> (Vec<yagura_core::Alert>, usize) {
     let state = tempfile::tempdir().unwrap();
     let start = || async {
         let options = LiveOptions {
@@ -48,7 +73,11 @@ async fn settled(
             first_load: None,
             ..LiveOptions::default()
         };
-        let store = Store::open(state.path(), StoreLimits::default()).unwrap();
+        let limits = StoreLimits {
+            memory,
+            ..StoreLimits::default()
+        };
+        let store = Store::open(state.path(), limits).unwrap();
         let input = table.fixture.input.clone();
         let (mut live, _) = Live::open(input, options, store, 0).await.unwrap();
         live.poll().await.unwrap();
@@ -56,8 +85,9 @@ async fn settled(
     };
     let mut live = start().await;
     let mut lines = std::collections::BTreeMap::new();
-    let mut steps = 0;
-    while live.step().await.unwrap().is_some() {
+    let (mut steps, mut ended) = (0, 0);
+    while let Some(report) = live.step().await.unwrap() {
+        ended += usize::from(report.goes_on);
         lines.extend(live.take_lines().unwrap());
         steps += 1;
         if steps % restart == 0 {
@@ -80,5 +110,5 @@ async fn settled(
     }
     alerts
         .sort_by(|a, b| (a.window_start, &a.rule, &a.key).cmp(&(b.window_start, &b.rule, &b.key)));
-    alerts
+    (alerts, ended)
 }

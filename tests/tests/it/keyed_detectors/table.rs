@@ -20,11 +20,24 @@ use super::model::{BASE, Event, Told, key};
 
 pub(super) const STEPS: &str = "[rule]\nid = \"steps\"\ntitle = \"{step}\"\ntable = \"t\"\nplugin = \"stateful.wasm\"\ncolumns = [\"step\", \"time\"]\npartition_by = [\"user\"]\ncontext = [\"step\"]\n[rule.observables]\nuser = [\"user\"]\n[rule.alert]\nkey = [\"user\"]\nwindow = \"1ms\"\n";
 pub(super) fn write(path: &Path, events: &[Event]) {
-    let times = events.iter().map(|event| BASE + event.at);
-    let users = events
+    let rows = events
         .iter()
-        .map(|event| event.user.map(|_| key(event.user)));
-    let steps = events.iter().map(|event| event.step);
+        .map(|event| (event.at, event.user.map(|_| key(event.user)), event.step));
+    write_rows(path, &rows.collect::<Vec<_>>());
+}
+
+/// Writes an object of events of many users, at times after [`BASE`].
+pub(super) fn write_users(path: &Path, events: &[(i64, String)], step: &'static str) {
+    let rows = events
+        .iter()
+        .map(|(at, user)| (*at, Some(user.clone()), step));
+    write_rows(path, &rows.collect::<Vec<_>>());
+}
+
+fn write_rows(path: &Path, rows: &[(i64, Option<String>, &str)]) {
+    let times = rows.iter().map(|(at, ..)| BASE + at);
+    let users = rows.iter().map(|(_, user, _)| user.as_deref());
+    let steps = rows.iter().map(|(.., step)| *step);
     let columns: Vec<(&str, ArrayRef)> = vec![
         (
             "time",
@@ -72,6 +85,17 @@ impl Steps {
         fixture.input.tables[0].time = Some("time".to_owned());
         fixture.input.plugins.push(plugin());
         Self { dir, fixture }
+    }
+
+    /// The same, with a state that ends so long after a key's last event.
+    pub(super) fn over_for(objects: &[Vec<Event>], state_for: &str) -> Self {
+        let mut table = Self::over(objects);
+        let rule = STEPS.replace(
+            "partition_by = [\"user\"]\n",
+            &format!("partition_by = [\"user\"]\nstate_for = \"{state_for}\"\n"),
+        );
+        table.fixture.input.rules = Fixture::default().rule_toml(&rule).input.rules;
+        table
     }
 
     pub(super) async fn told(&self, options: &RunOptions) -> Told {

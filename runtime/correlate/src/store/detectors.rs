@@ -1,0 +1,186 @@
+//! What detectors remember: the state of each key is a row, found by its hash, so that a key need not be in memory.
+
+use rusqlite::{Connection, params};
+
+use super::{DetectorState, Store, StoreError, schema};
+use crate::hashing::Hashing;
+
+/// Reads the states of keys that have no room in memory. It sees what was committed.
+#[derive(Debug)]
+pub struct DetectorKeys {
+    reader: Connection,
+    table: String,
+    hashing: Hashing,
+}
+
+impl DetectorKeys {
+    /// Returns the hash by which a key is found.
+    pub fn hash(&self, key: &str) -> u64 {
+        self.hashing.of(key)
+    }
+
+    /// Returns the keys of a rule with this hash, and what is kept of them.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn read(&self, rule: &str, hash: u64) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
+            let mut statement = self.reader.prepare_cached(
+                "SELECT key, value FROM detector_keys WHERE name = ?1 AND rule = ?2 AND hash = ?3",
+            )?;
+            let rows = statement
+                .query_map(params![self.table, rule, hash.cast_signed()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
+            rows.collect()
+        };
+        read().map_err(|error| {
+            format!("cannot read keys of rule `{rule}` from the state on disk: {error}")
+        })
+    }
+}
+
+impl Store {
+    /// Returns a reader of the states of a table's keys, for detectors that keep some of them on disk only.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn detector_keys(&self, table: &str) -> Result<DetectorKeys, StoreError> {
+        Ok(DetectorKeys {
+            reader: schema::open_to_read(&self.file).map_err(self.sqlite())?,
+            table: table.to_owned(),
+            hashing: self.hashing,
+        })
+    }
+
+    /// Hands out the states of a table's keys, one by one: rule, hash, key, and what is kept of it.
+    ///
+    /// # Errors
+    /// [`StoreError`], and those of `each`.
+    pub fn each_detector_key<E: From<StoreError>>(
+        &self,
+        table: &str,
+        mut each: impl FnMut(&str, u64, &str, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut statement = self
+            .reader
+            .prepare("SELECT rule, hash, key, value FROM detector_keys WHERE name = ?1")
+            .map_err(self.sqlite())?;
+        let mut rows = statement.query([table]).map_err(self.sqlite())?;
+        while let Some(row) = rows.next().map_err(self.sqlite())? {
+            let text = |at: usize| -> Result<&str, StoreError> {
+                let value = row.get_ref(at).map_err(self.sqlite())?;
+                value
+                    .as_str()
+                    .map_err(|error| self.damaged(error.to_string()))
+            };
+            let hash: i64 = row.get(1).map_err(self.sqlite())?;
+            let value = row.get_ref(3).map_err(self.sqlite())?;
+            let value = value
+                .as_blob()
+                .map_err(|error| self.damaged(error.to_string()))?;
+            each(text(0)?, hash.cast_unsigned(), text(2)?, value)?;
+        }
+        Ok(())
+    }
+
+    /// Returns what detectors of a table remember besides the states of their keys: rows that wait, plugins' memories.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn detectors_of(&self, table: &str) -> Result<DetectorState, StoreError> {
+        let read = || -> rusqlite::Result<DetectorState> {
+            let mut state = DetectorState {
+                table: table.to_owned(),
+                ..DetectorState::default()
+            };
+            let mut statement = self.reader.prepare(
+                "SELECT rule, last, value FROM detector_rows WHERE name = ?1 ORDER BY id",
+            )?;
+            let rows =
+                statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            state.rows = rows.collect::<rusqlite::Result<_>>()?;
+            let mut statement = self
+                .reader
+                .prepare("SELECT rule, value FROM detector_memory WHERE name = ?1")?;
+            let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            state.memories = rows.collect::<rusqlite::Result<_>>()?;
+            Ok(state)
+        };
+        read().map_err(self.sqlite())
+    }
+}
+
+/// Moves the states that an earlier version stored by key to where they are found by hash.
+pub(super) fn move_states(connection: &mut Connection, hashing: Hashing) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement =
+            transaction.prepare("SELECT name, rule, key, value FROM detector_states")?;
+        let mut rows = statement.query([])?;
+        let mut add = transaction.prepare(
+            "INSERT OR REPLACE INTO detector_keys (name, rule, hash, key, value) VALUES (?, ?, ?, ?, ?)",
+        )?;
+        while let Some(row) = rows.next()? {
+            let key: String = row.get(2)?;
+            let (name, rule): (String, String) = (row.get(0)?, row.get(1)?);
+            let value: Vec<u8> = row.get(3)?;
+            add.execute(params![
+                name,
+                rule,
+                hashing.of(&key).cast_signed(),
+                key,
+                value
+            ])?;
+        }
+    }
+    transaction.execute("DELETE FROM detector_states", [])?;
+    transaction.commit()
+}
+
+/// Writes what changed in what detectors of a table remember.
+pub(super) fn write(
+    connection: &Connection,
+    state: &DetectorState,
+    hashing: Hashing,
+) -> rusqlite::Result<()> {
+    let table = &state.table;
+    for (rule, hash) in &state.gone {
+        connection
+            .prepare_cached("DELETE FROM detector_keys WHERE name = ? AND rule = ? AND hash = ?")?
+            .execute(params![table, rule, hash.cast_signed()])?;
+    }
+    for (rule, key, value) in &state.states {
+        let hash = hashing.of(key).cast_signed();
+        match value {
+            Some(value) => connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO detector_keys (name, rule, hash, key, value) VALUES (?, ?, ?, ?, ?)",
+                )?
+                .execute(params![table, rule, hash, key, value])?,
+            None => connection
+                .prepare_cached(
+                    "DELETE FROM detector_keys WHERE name = ? AND rule = ? AND hash = ? AND key = ?",
+                )?
+                .execute(params![table, rule, hash, key])?,
+        };
+    }
+    connection
+        .prepare_cached("DELETE FROM detector_rows WHERE name = ? AND last < ?")?
+        .execute(params![table, state.watermark])?;
+    for (rule, last, value) in &state.rows {
+        connection
+            .prepare_cached(
+                "INSERT INTO detector_rows (name, rule, last, value) VALUES (?, ?, ?, ?)",
+            )?
+            .execute(params![table, rule, last, value])?;
+    }
+    for (rule, value) in &state.memories {
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO detector_memory (name, rule, value) VALUES (?, ?, ?)",
+            )?
+            .execute(params![table, rule, value])?;
+    }
+    Ok(())
+}
