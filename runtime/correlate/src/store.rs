@@ -422,6 +422,8 @@ impl Store {
             source,
         })?;
         Lock::take(dir).map(Held)
+    }
+
     /// Returns how many bytes of what is remembered may be in memory, about.
     pub fn memory(&self) -> usize {
         self.limits.memory
