@@ -3,6 +3,7 @@
 
 mod ask;
 mod pattern;
+mod receive;
 mod report;
 pub mod testing;
 
@@ -11,6 +12,7 @@ use yagura_sdk::{Config, PluginError};
 
 pub use ask::{Verdict, answer_of, is_public, observables};
 pub use pattern::fits;
+pub use receive::Receive;
 pub use report::{describe, markers, shorten};
 
 /// Reads a configuration.

@@ -17,7 +17,7 @@ use crate::predicate::{GlobPart, Predicate, Test};
 use crate::prefilter::{TestError, values};
 
 /// The maximum for all patterns of one rule.
-pub const RULE: u64 = 500_000;
+pub const RULE: u64 = 1_000_000;
 
 /// The maximum for all patterns of one table's Sigma rules, and for all of its rules in SQL.
 pub const TABLE: u64 = 10_000_000;

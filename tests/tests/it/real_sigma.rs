@@ -287,7 +287,8 @@ fn patterns_of_real_rules_cost_far_less_than_they_may() {
         most = most.max((cost.total, source.rule.title.clone()));
     }
     println!("all {total}; the most {most:?}");
-    assert!(2 * most.0 <= pattern_cost::RULE, "{most:?}");
+    // A rule over two log sources has its patterns twice.
+    assert!(4 * most.0 <= pattern_cost::RULE, "{most:?}");
     assert!(2 * total <= pattern_cost::TABLE, "{total}");
 }
 

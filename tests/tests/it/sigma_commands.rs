@@ -71,7 +71,7 @@ fn a_rule_whose_patterns_cost_too_much_is_named_and_the_others_run() {
     let told = ran.stderr.replace("\\\\", "\\");
     for wanted in [
         "costly.yml",
-        "500,000 is the maximum for one rule",
+        "1,000,000 is the maximum for one rule",
         "\\pL{100}",
     ] {
         assert!(told.contains(wanted), "{told}");

@@ -12,7 +12,7 @@ use yagura_sdk::prelude::*;
 use yagura_sdk::state::DAY;
 use yagura_sdk::time::rfc3339;
 
-use plugin_common::{base_url, parse, secret};
+use plugin_common::{Receive, base_url, parse, secret};
 
 yagura_sdk::notifier!(GitHub);
 
@@ -216,7 +216,7 @@ impl GitHub {
             .header("Accept", "application/vnd.github+json")
             .header("X-GitHub-Api-Version", "2022-11-28")
             .header("User-Agent", "yagura")
-            .send()?;
+            .receive()?;
         Ok(answer)
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use yagura_sdk::http::{Request, Response};
 use yagura_sdk::prelude::*;
 
-use plugin_common::{base_url, parse, secret, shorten};
+use plugin_common::{Receive, base_url, parse, secret, shorten};
 
 yagura_sdk::notifier!(Jira);
 
@@ -250,7 +250,7 @@ impl Jira {
         let answer = request
             .header("Authorization", &self.authorization)
             .header("Accept", "application/json")
-            .send()?;
+            .receive()?;
         Ok(answer)
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use yagura_sdk::prelude::*;
 use yagura_sdk::time::rfc3339;
 
-use plugin_common::{base_url, describe, parse, secret, shorten};
+use plugin_common::{Receive, base_url, describe, parse, secret, shorten};
 
 yagura_sdk::notifier!(PagerDuty);
 
@@ -79,7 +79,7 @@ impl PagerDuty {
             event["payload"] = self.payload(report);
             event["client"] = json!("Yagura");
         }
-        let answer = http::post(&self.url).json(event).send()?.success()?;
+        let answer = http::post(&self.url).json(event).receive()?.success()?;
         let status = answer.json()?.get("status").and_then(Json::string);
         if status.as_deref() == Some("success") {
             return Ok(());

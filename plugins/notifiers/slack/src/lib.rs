@@ -10,7 +10,7 @@ use serde_json::json;
 use yagura_sdk::http::Response;
 use yagura_sdk::prelude::*;
 
-use plugin_common::{base_url, parse, secret};
+use plugin_common::{Receive, base_url, parse, secret};
 
 yagura_sdk::notifier!(Slack);
 
@@ -132,7 +132,7 @@ impl Slack {
             }
             let answer = request
                 .header("Authorization", &self.authorization)
-                .send()?
+                .receive()?
                 .success()?;
             let page = checked("conversations.history", &answer)?;
             let messages = page.get("messages").into_iter().flat_map(Json::elements);
@@ -163,7 +163,7 @@ impl Slack {
         http::post(format!("{}/{method}", self.base_url))
             .header("Authorization", &self.authorization)
             .json(body)
-            .send()?
+            .receive()?
             .success()
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use yagura_sdk::prelude::*;
 use yagura_sdk::time::rfc3339;
 
-use plugin_common::{describe, markers, parse, shorten};
+use plugin_common::{Receive, describe, markers, parse, shorten};
 
 yagura_sdk::notifier!(Teams);
 
@@ -44,7 +44,7 @@ impl Notifier for Teams {
         }
         let answer = http::post(&self.url)
             .json(message(report))
-            .send()?
+            .receive()?
             .success()?;
         // The older webhooks answer 200 to everything, and say in words what went wrong behind them.
         let text = answer.text();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use yagura_sdk::prelude::*;
 
-use plugin_common::{parse, secret};
+use plugin_common::{Receive, parse, secret};
 
 mod body;
 
@@ -54,7 +54,7 @@ impl Notifier for Webhook {
         if let Some(secret) = &self.settings.secret {
             request = request.sign("X-Yagura-Signature", secret, "sha256=", "");
         }
-        let answer = request.json(body::body(report)).send()?.success()?;
+        let answer = request.json(body::body(report)).receive()?.success()?;
         // A receiver may name what it has made; the next report brings the name back to it as `earlier`.
         let named = Json::new(answer.text())
             .get("receipt")

@@ -357,7 +357,7 @@ fn patterns_that_cost_too_much_are_refused_by_rule_and_the_others_run() {
     };
     for wanted in [
         "rules.yml",
-        "500,000 is the maximum for one rule",
+        "1,000,000 is the maximum for one rule",
         "\\pL{100}` costs",
     ] {
         assert!(refused.reason.contains(wanted), "{}", refused.reason);

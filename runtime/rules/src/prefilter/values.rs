@@ -23,7 +23,7 @@ use crate::number::Decimal;
 use crate::predicate::{GlobPart, MomentPart, Number, NumberOp, Test, TextOp};
 
 /// Bytes of one expression: more than [`crate::pattern_cost::RULE`], which refuses a rule before, lets it have.
-const PATTERN_BYTES: usize = 64 << 20;
+const PATTERN_BYTES: usize = 128 << 20;
 
 /// What the expressions of one field that have no guard may take together.
 const SET_BYTES: usize = 1 << 30;

@@ -99,13 +99,13 @@ fn a_pattern_out_of_the_event_is_refused() {
 fn the_patterns_of_a_condition_are_bounded_together_before_they_are_compiled() {
     let started = Instant::now();
     let many = vec![r"s ~ '\pL{40}'"; 300].join(" OR ");
-    let each_batch = r"regexp_count(s, '\pL{40}') > 1".to_owned();
+    let each_batch = r"regexp_count(s, '\pL{60}') > 1".to_owned();
     for text in [
-        r"regexp_like(s, '\pL{400}')".to_owned(),
+        r"regexp_like(s, '\pL{500}')".to_owned(),
         r"s ~ '((a{100}){100}){100}'".to_owned(),
         r"s SIMILAR TO '\w{1000}'".to_owned(),
-        r"regexp_like(s, '(([a-z]{30}){30}){100}', 'i')".to_owned(),
-        format!("s LIKE '{}'", "_".repeat(30_000)),
+        r"regexp_like(s, '(([a-z]{30}){30}){200}', 'i')".to_owned(),
+        format!("s LIKE '{}'", "_".repeat(40_000)),
         many,
         each_batch,
     ] {
