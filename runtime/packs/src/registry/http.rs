@@ -19,7 +19,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use yagura_core::names::grouped;
-use yagura_core::pack::without_controls;
+use yagura_core::shown::without_controls;
 
 use super::Place;
 use super::client::{Credentials, RegistryOptions};
