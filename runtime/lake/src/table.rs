@@ -233,11 +233,10 @@ impl Table {
         let mut files: Vec<DataFile> = listing
             .data
             .iter()
-            .cloned()
             .filter(|meta| may_hold(location, meta, day_partition.as_ref(), range))
             .map(|meta| DataFile {
                 partition_values: partition_values(location, &meta.location, &partitions),
-                meta,
+                meta: meta.clone(),
             })
             .collect();
         let files_out_of_range = listed - files.len();

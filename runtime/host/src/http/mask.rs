@@ -57,12 +57,12 @@ pub(crate) fn masked(text: &str) -> Cow<'_, str> {
         let place = at + found;
         at = place + 1;
         let rest = &text[place..];
-        let value = if rest.starts_with('=') {
-            parameter(&text[copied..place], &rest[1..]).map(|size| place + 1..place + 1 + size)
+        let value = if let Some(value) = rest.strip_prefix('=') {
+            parameter(&text[copied..place], value).map(|size| place + 1..place + 1 + size)
         } else if starts_with(rest, "%3d") {
             parameter(&text[copied..place], &rest[3..]).map(|size| place + 3..place + 3 + size)
-        } else if rest.starts_with("://") {
-            user(&rest[3..]).map(|size| place + 3..place + 3 + size)
+        } else if let Some(address) = rest.strip_prefix("://") {
+            user(address).map(|size| place + 3..place + 3 + size)
         } else {
             None
         };

@@ -136,7 +136,9 @@ mod tests {
 
     use super::*;
 
-    fn pieces(bytes: &[u8], is_whole: bool) -> Result<Vec<(Range<usize>, Vec<u8>)>, Unsearchable> {
+    type Pieces = Vec<(Range<usize>, Vec<u8>)>;
+
+    fn pieces(bytes: &[u8], is_whole: bool) -> Result<Pieces, Unsearchable> {
         let mut pieces = Vec::new();
         let mut allowance = Allowance::of(bytes.len());
         unpack(bytes, is_whole, &mut allowance, |_, place, unpacked| {
