@@ -52,6 +52,7 @@ struct Chaos {
     files: Scratch,
     server: S3Server,
     gate: Gate,
+    _database: Database,
     /// State and alerts; a file system of its own, where this process may make one.
     disk: PathBuf,
     has_disk: bool,
@@ -105,7 +106,8 @@ impl Chaos {
         if !has_disk {
             println!("skipped: the full disk, since this process may not mount one");
         }
-        let (gate, store) = Gate::to_database(database);
+        let own = Database::new(database);
+        let (gate, store) = Gate::to_database(&own.url);
         let mut config = format!(
             "packs = [\"pack\"]\npolicy = \"policy.toml\"\nstore = \"{store}\"\n[serve]\nstate = \"disk/state\"\nalerts = \"disk/alerts.ndjson\"\npoll = \"3s\"\nfirst_load = \"1s\"\nlateness = \"2m\"\npatience = \"20s\"\n"
         );
@@ -129,6 +131,7 @@ impl Chaos {
             files,
             server,
             gate,
+            _database: own,
             disk,
             has_disk,
             service: None,
@@ -514,6 +517,41 @@ impl Chaos {
         let is_honest = self.honest.contains_key(&text("key"));
         let told = is_honest.then(|| format!("{} {}", text("rule"), text("key")));
         (text("id"), told)
+    }
+}
+
+/// A database that no other test uses; it goes with the test.
+struct Database {
+    server: String,
+    name: String,
+    url: String,
+}
+
+impl Database {
+    fn new(server: &str) -> Self {
+        let name = format!("yagura_chaos_{}", std::process::id());
+        let (address, _) = server.rsplit_once('/').unwrap();
+        let database = Self {
+            server: server.to_owned(),
+            url: format!("{address}/{name}"),
+            name,
+        };
+        assert!(database.ask("CREATE DATABASE"), "psql cannot make one");
+        database
+    }
+
+    fn ask(&self, what: &str) -> bool {
+        let asked = Command::new("psql")
+            .args([&self.server, "--quiet", "--command"])
+            .arg(format!("{what} {}", self.name))
+            .status();
+        asked.is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.ask("DROP DATABASE IF EXISTS");
     }
 }
 
