@@ -14,6 +14,7 @@ use yagura_core::rule::TitlePart;
 use yagura_core::{FieldPath, Rule};
 use yagura_lake::table::Table;
 use yagura_rules::pattern_cost::{self, PatternCost};
+use yagura_rules::predicate::Test;
 use yagura_rules::resolve::{has_overflowed, mark_overflowed, places};
 use yagura_rules::{FieldValues, Methods, PluginType, Predicate, Program, resolve};
 
@@ -191,10 +192,17 @@ impl TablePlan {
             };
             tested.extend(condition.iter().flat_map(Condition::columns));
             if let Some(predicate) = &source.predicate {
-                predicate.paths(&mut |path| {
+                predicate.atoms(&mut |atom| {
+                    let mut add = |names: &[FieldPath]| {
+                        let found = names.iter().flat_map(|name| places(&schema, name));
+                        tested.extend(found.map(|place| place.column));
+                    };
                     // Thousands of rules test the same few fields.
-                    if known.insert(path) {
-                        tested.extend(places(&schema, path).iter().map(|place| place.column));
+                    if known.insert(atom.names.clone()) {
+                        add(atom.names.all());
+                    }
+                    if let Test::Field { other, .. } = &atom.test {
+                        add(std::slice::from_ref(other));
                     }
                 });
             }

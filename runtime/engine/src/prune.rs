@@ -75,11 +75,11 @@ fn elsewhere(
         add(path.map_or_else(Vec::new, |path| places(scan, &path)));
     }
     // Thousands of rules test the same few fields.
-    let mut known: HashSet<(&FieldPath, &[FieldPath])> = HashSet::new();
+    let mut known = HashSet::new();
     for (predicate, _) in rules {
         predicate.atoms(&mut |atom| {
-            if known.insert((&atom.field, &atom.others)) {
-                let fields = std::iter::once(&atom.field).chain(&atom.others);
+            if known.insert(&atom.names) {
+                let fields = atom.names.all().iter();
                 add(fields.flat_map(|field| places(scan, field)).collect());
             }
         });
@@ -158,7 +158,7 @@ fn either(mut one: Needs, other: Needs) -> Needs {
 }
 
 fn need(atom: &Atom, scan: &Schema) -> Option<(String, BTreeSet<Needed>)> {
-    let [column] = atom.field.segments() else {
+    let [column] = atom.names.first().segments() else {
         return None;
     };
     let data_type = scan.field_with_name(column).ok()?.data_type();

@@ -432,8 +432,7 @@ fn is(field: FieldPath, query: &EventQuery) -> Predicate {
         false => query.value.to_lowercase(),
     };
     Predicate::Atom(Arc::new(Atom {
-        others: Vec::new(),
-        field,
+        names: field.into(),
         // Zeek's `answers` is a list.
         reading: Reading::Members,
         test: Test::Text {

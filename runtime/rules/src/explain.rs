@@ -162,7 +162,7 @@ fn build(
 
 /// Returns the values that a test of an atom asks, from all places where the event may have the field.
 fn saw(atom: &Atom, event: &RecordBatch) -> Result<Saw, ArrowError> {
-    let fields = std::iter::once(&atom.field).chain(&atom.others);
+    let fields = atom.names.all().iter();
     let places: Vec<Resolved> = match atom.reading {
         Reading::Anywhere => fields
             .filter_map(|field| find(event.schema_ref(), field))

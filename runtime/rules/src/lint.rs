@@ -50,7 +50,7 @@ pub fn remarks(predicate: &Predicate) -> Vec<Remark> {
 pub fn misfits<'a>(predicate: &'a Predicate, schema: &Schema) -> Vec<(&'a Atom, DataType)> {
     let mut found = Vec::new();
     predicate.atoms(&mut |atom| {
-        if let Some(source) = find(schema, &atom.field)
+        if let Some(source) = find(schema, atom.names.first())
             && source.json.is_empty()
         {
             let data_type = match source.data_type {
@@ -145,13 +145,13 @@ fn contradictions(predicate: &Predicate, remarks: &mut Vec<Remark>) {
                 if !says_the_whole(&atom.test) {
                     continue;
                 }
-                match wholes.get(&atom.field) {
+                match wholes.get(atom.names.first()) {
                     Some(first) if !may_both(&first.test, &atom.test) => {
                         remarks.push(Remark::NeverMatches(format!("`{first}` and `{atom}`")));
                     }
                     Some(_) => {}
                     None => {
-                        wholes.insert(&atom.field, atom);
+                        wholes.insert(atom.names.first(), atom);
                     }
                 }
             }

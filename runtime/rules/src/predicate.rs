@@ -5,7 +5,7 @@
 //! value and not …" before it gets here.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -40,14 +40,57 @@ pub enum Predicate {
 /// A test of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Atom {
-    /// The field, as the table names it.
-    pub field: FieldPath,
-    /// Further names under which events have the field: a test asks the values of all of them, and one is enough.
-    pub others: Vec<FieldPath>,
+    /// The field, under all names that events have for it: a test asks the values of all of them, and one is enough.
+    pub names: FieldNames,
     /// How values are taken from it.
     pub reading: Reading,
     /// What is asked of them.
     pub test: Test,
+}
+
+/// The names under which events have a field, the most certain one first; never empty.
+///
+/// All tests of a field share them: a table of Windows events has up to 60 names for a field, and thousands of rules test it.
+#[derive(Debug, Clone)]
+pub struct FieldNames(Arc<[FieldPath]>);
+
+impl FieldNames {
+    /// Returns the names; nothing for none.
+    pub fn new(names: Vec<FieldPath>) -> Option<Self> {
+        (!names.is_empty()).then(|| Self(names.into()))
+    }
+
+    /// Returns the first name, by which a test is shown.
+    pub fn first(&self) -> &FieldPath {
+        &self.0[0]
+    }
+
+    /// Returns all names.
+    pub fn all(&self) -> &[FieldPath] {
+        &self.0
+    }
+}
+
+impl From<FieldPath> for FieldNames {
+    fn from(name: FieldPath) -> Self {
+        Self([name].into())
+    }
+}
+
+impl PartialEq for FieldNames {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Eq for FieldNames {}
+
+impl Hash for FieldNames {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Names that begin alike are nearly always the same.
+        self.first().hash(state);
+        self.0.len().hash(state);
+    }
 }
 
 /// How values are taken from a field.
@@ -240,25 +283,18 @@ impl Test {
 impl Predicate {
     /// Returns a test of one field.
     pub fn atom(field: FieldPath, reading: Reading, test: Test) -> Self {
-        Self::Atom(Arc::new(Atom {
-            field,
-            others: Vec::new(),
-            reading,
-            test,
-        }))
+        Self::atom_of(Some(&field.into()), reading, test)
     }
 
     /// Returns a test of one field that events have under any of these names; false if there are none.
-    pub fn atom_of(fields: &[FieldPath], reading: Reading, test: Test) -> Self {
-        match fields.split_first() {
-            None => Self::Always(false),
-            Some((field, others)) => Self::Atom(Arc::new(Atom {
-                field: field.clone(),
-                others: others.to_vec(),
+    pub fn atom_of(names: Option<&FieldNames>, reading: Reading, test: Test) -> Self {
+        names.cloned().map_or(Self::Always(false), |names| {
+            Self::Atom(Arc::new(Atom {
+                names,
                 reading,
                 test,
-            })),
-        }
+            }))
+        })
     }
 
     /// Returns the conjunction, without layers that add nothing.
@@ -338,23 +374,16 @@ impl Predicate {
         }
     }
 
-    /// Calls `visit` with every name of the fields that its atoms read, some more than once.
-    pub fn paths<'a>(&'a self, visit: &mut impl FnMut(&'a FieldPath)) {
-        self.atoms(&mut |atom| {
-            visit(&atom.field);
-            atom.others.iter().for_each(&mut *visit);
-            if let Test::Field { other, .. } = &atom.test {
-                visit(other);
-            }
-        });
-    }
-
     /// Returns the fields that its atoms read.
     pub fn fields(&self) -> BTreeSet<FieldPath> {
         let mut fields = BTreeSet::new();
-        self.paths(&mut |path| {
-            if !fields.contains(path) {
-                fields.insert(path.clone());
+        let mut known = HashSet::new();
+        self.atoms(&mut |atom| {
+            if known.insert(&atom.names) {
+                fields.extend(atom.names.all().iter().cloned());
+            }
+            if let Test::Field { other, .. } = &atom.test {
+                fields.insert(other.clone());
             }
         });
         fields
@@ -363,7 +392,7 @@ impl Predicate {
 
 impl fmt::Display for Atom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let field = &self.field;
+        let field = self.names.first();
         let case = |cased: &bool| if *cased { " (cased)" } else { "" };
         match &self.test {
             Test::Exists => write!(f, "{field} has a value"),

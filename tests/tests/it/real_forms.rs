@@ -158,7 +158,7 @@ async fn hits(load: &Load, windows: &FieldMap, lines: &str) -> (Hits, BTreeSet<S
 fn tests_field(source: &SigmaSource, field: &str) -> bool {
     let mut tests = false;
     if let Ok(predicate) = translate_bare(source, &[], &BTreeMap::new()) {
-        predicate.atoms(&mut |atom| tests |= atom.field.segments() == [field]);
+        predicate.atoms(&mut |atom| tests |= atom.names.first().segments() == [field]);
     }
     tests
 }

@@ -28,7 +28,7 @@ use self::tree::{NodeId, Nodes};
 pub use self::values::TestError;
 use self::values::{AtomId, Automata, ValueJudge};
 use crate::json_path::JsonPaths;
-use crate::predicate::{Atom, OtherExpr, Predicate, Reading, Test, TextOp};
+use crate::predicate::{Atom, FieldNames, OtherExpr, Predicate, Reading, Test, TextOp};
 use crate::resolve::{self, Resolved};
 
 /// Which of the methods that make it fast a program uses; all of them, but for measurements.
@@ -342,8 +342,8 @@ struct Build<'s> {
     slots: Vec<SlotTests>,
     slot_ids: HashMap<SlotKey, usize>,
     places: HashMap<FieldPath, Vec<Resolved>>,
-    /// The places of the fields of atoms, by all their names.
-    of_names: HashMap<Vec<FieldPath>, Rc<Places>>,
+    /// The places of the fields of atoms, by all their names and whether they are searched.
+    of_names: HashMap<(FieldNames, bool), Rc<Places>>,
     pairs: Vec<Pair>,
     others: Vec<OtherJudge>,
     other_ids: HashMap<OtherExpr, usize>,
@@ -437,15 +437,13 @@ impl<'s> Build<'s> {
 
     /// Returns the places of the field that an atom tests, under all its names.
     fn places_of(&mut self, atom: &Atom) -> Rc<Places> {
-        let names = std::iter::once(&atom.field).chain(&atom.others);
-        let names: Vec<FieldPath> = names.cloned().collect();
-        let is_search = atom.reading == Reading::Anywhere;
-        if let Some(known) = self.of_names.get(&names).filter(|_| !is_search) {
+        let key = (atom.names.clone(), atom.reading == Reading::Anywhere);
+        if let Some(known) = self.of_names.get(&key) {
             return Rc::clone(known);
         }
         let mut seen = HashSet::new();
         let (mut whole, mut inside) = (Vec::new(), Vec::new());
-        for name in &names {
+        for name in atom.names.all() {
             for place in self.places(name, atom.reading) {
                 if seen.insert(place.clone()) {
                     match place.json.is_empty() {
@@ -460,9 +458,7 @@ impl<'s> Build<'s> {
             whole,
             inside,
         });
-        if !is_search {
-            self.of_names.insert(names, Rc::clone(&places));
-        }
+        self.of_names.insert(key, Rc::clone(&places));
         places
     }
 

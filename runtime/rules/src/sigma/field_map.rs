@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use rsigma_parser::LogSource;
@@ -12,9 +11,9 @@ use yagura_core::columns::{OWN_COLUMNS, UNMAPPED_COLUMN};
 
 use super::Placeholders;
 use super::lower::Fields;
-use super::memo::{FoundName, Memo};
+use super::memo::{Found, Memo};
 use crate::fold::fold;
-use crate::predicate::{Number, NumberOp, Predicate, Reading, Test, TextOp};
+use crate::predicate::{FieldNames, Number, NumberOp, Predicate, Reading, Test, TextOp};
 use crate::resolve;
 
 /// A field map: the tables that it is for, and what rules call the things in them.
@@ -236,7 +235,7 @@ impl FieldMap {
     pub fn fits(&self, table: &Schema) -> bool {
         let has = |name: &str| {
             let found = self.find(name, table, None);
-            found.iter().any(|name| name.is_certain)
+            found.certain > 0
         };
         self.tables.iter().all(|names| names.iter().any(has))
     }
@@ -244,16 +243,11 @@ impl FieldMap {
     /// Returns every name under which events in a table of this schema may have a field of Sigma's taxonomy, because events of
     /// several makers in one table have it in different places; nothing where the table has none of them. Where an event has it for
     /// certain comes first: that is what alerts show.
-    pub(crate) fn find(
-        &self,
-        field: &str,
-        table: &Schema,
-        source: Option<&Source>,
-    ) -> Arc<[FoundName]> {
+    pub(crate) fn find(&self, field: &str, table: &Schema, source: Option<&Source>) -> Found {
         let mut sources = self.sources.iter();
         let number = source.map(|of| sources.position(|known| std::ptr::eq(known, of)));
         match number {
-            Some(None) => self.look_up(field, table, source).into(),
+            Some(None) => self.look_up(field, table, source),
             number => {
                 let key = (number.flatten(), field);
                 let look_up = || self.look_up(field, table, source);
@@ -262,7 +256,7 @@ impl FieldMap {
         }
     }
 
-    fn look_up(&self, field: &str, table: &Schema, source: Option<&Source>) -> Vec<FoundName> {
+    fn look_up(&self, field: &str, table: &Schema, source: Option<&Source>) -> Found {
         let of_source = source.and_then(|source| source.fields.get(field));
         let names: Vec<String> = match (of_source, self.fields.get(field)) {
             (Some(names), _) => names
@@ -278,20 +272,26 @@ impl FieldMap {
                 names
             }
         };
-        let mut found: Vec<FoundName> = Vec::new();
+        let (mut certain, mut others) = (Vec::new(), Vec::new());
         let mut seen = HashSet::new();
         for name in names {
             let Some(path) = path_of(&name).map(|path| of_event(path, table)) else {
                 continue;
             };
-            if seen.insert(path.clone())
-                && let Some(is_certain) = is_certain(&path, table)
-            {
-                found.push(FoundName { path, is_certain });
+            if seen.insert(path.clone()) {
+                match is_certain(&path, table) {
+                    Some(true) => certain.push(path),
+                    Some(false) => others.push(path),
+                    None => {}
+                }
             }
         }
-        found.sort_by_key(|name| !name.is_certain);
-        found
+        let count = certain.len();
+        certain.append(&mut others);
+        Found {
+            names: FieldNames::new(certain),
+            certain: count,
+        }
     }
 
     /// Returns those of the names from [`FieldMap::find`] that events have, as far as the schema can say.
@@ -302,8 +302,8 @@ impl FieldMap {
         source: Option<&Source>,
     ) -> Vec<FieldPath> {
         let found = self.find(field, table, source);
-        let certain = found.iter().filter(|name| name.is_certain);
-        certain.map(|name| name.path.clone()).collect()
+        let names = found.names.iter().flat_map(FieldNames::all);
+        names.take(found.certain).cloned().collect()
     }
 
     /// Returns a name at the top and below each prefix.
@@ -319,8 +319,7 @@ impl FieldMap {
     pub(crate) fn when(&self, source: &Source, table: &Schema, is_shared: bool) -> Predicate {
         let atom = |field: &str, test: Test| {
             let found = self.find(field, table, Some(source));
-            let paths: Vec<FieldPath> = found.iter().map(|name| name.path.clone()).collect();
-            Predicate::atom_of(&paths, Reading::Members, test)
+            Predicate::atom_of(found.names.as_ref(), Reading::Members, test)
         };
         if source.when.is_empty() && is_shared {
             let has_one = |names: &Names| {
@@ -397,14 +396,14 @@ pub(crate) struct TableFields<'a> {
 }
 
 impl Fields for TableFields<'_> {
-    fn paths(&self, field: &str) -> Vec<FieldPath> {
+    fn names(&self, field: &str) -> Option<FieldNames> {
         let found = self.map.find(field, self.table, Some(self.source));
         // Keys with the names of a table's own columns are in `unmapped`, which says nothing of its keys.
         let is_own = OWN_COLUMNS.contains(&field) && resolve::is_ingested(self.table);
-        if !is_own && !found.iter().any(|name| name.is_certain) {
+        if !is_own && found.certain == 0 {
             self.missing.borrow_mut().insert(field.to_owned());
         }
-        found.iter().map(|name| name.path.clone()).collect()
+        found.names
     }
 
     fn searched(&self) -> &[FieldPath] {
@@ -428,8 +427,8 @@ impl Default for OwnNames {
 }
 
 impl Fields for OwnNames {
-    fn paths(&self, field: &str) -> Vec<FieldPath> {
-        path_of(field).into_iter().collect()
+    fn names(&self, field: &str) -> Option<FieldNames> {
+        path_of(field).map(FieldNames::from)
     }
 
     fn searched(&self) -> &[FieldPath] {

@@ -16,7 +16,7 @@ pub(super) use self::modifiers::name_of;
 use self::values::{Value, parts_of, pattern, tests_of};
 use super::Placeholders;
 use super::selector::is_named;
-use crate::predicate::{GlobPart, Predicate, Reading, Test, TextOp};
+use crate::predicate::{FieldNames, GlobPart, Predicate, Reading, Test, TextOp};
 
 /// Why a rule's detection cannot run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub struct LowerError {
 
 /// Where the fields of a rule are in a table.
 pub(crate) trait Fields {
-    /// Returns the paths that stand for a Sigma field.
-    fn paths(&self, field: &str) -> Vec<FieldPath>;
+    /// Returns the names that events have for a Sigma field; nothing where they have none.
+    fn names(&self, field: &str) -> Option<FieldNames>;
     /// Returns the fields that a keyword is searched in.
     fn searched(&self) -> &[FieldPath];
 }
@@ -289,8 +289,8 @@ impl Lower<'_> {
                 Predicate::any(values)
             });
         };
-        let paths = self.fields.paths(field);
-        let is_present = || Predicate::atom_of(&paths, Reading::Members, Test::Exists);
+        let names = self.fields.names(field);
+        let is_present = || Predicate::atom_of(names.as_ref(), Reading::Members, Test::Exists);
         if has(Modifier::Exists) {
             let wanted = match item.values.first() {
                 Some(SigmaValue::Bool(truth)) => *truth,
@@ -317,7 +317,8 @@ impl Lower<'_> {
                 }
                 let tests = tests_of(&key, modifiers, &value, self.fields)?;
                 let tests = tests.into_iter();
-                ways.extend(tests.map(|test| Predicate::atom_of(&paths, Reading::Members, test)));
+                let atom = |test| Predicate::atom_of(names.as_ref(), Reading::Members, test);
+                ways.extend(tests.map(atom));
             }
             values.push(Predicate::any(ways));
         }

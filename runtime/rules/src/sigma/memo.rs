@@ -1,18 +1,19 @@
 //! Names that a field map found in a schema: thousands of rules ask for the same few.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use arrow::datatypes::Fields;
-use yagura_core::FieldPath;
 
-/// A name under which events may have a field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FoundName {
-    /// The name.
-    pub(crate) path: FieldPath,
-    /// Whether events have it elsewhere than in `unmapped`, or nobody can say.
-    pub(crate) is_certain: bool,
+use crate::predicate::FieldNames;
+
+/// The names under which events may have a field.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// The names, if there are any.
+    pub(crate) names: Option<FieldNames>,
+    /// How many of the first ones events have elsewhere than in `unmapped`, or of which nobody can say.
+    pub(crate) certain: usize,
 }
 
 /// How many schemas are remembered.
@@ -27,7 +28,7 @@ struct OfSchema {
     /// Held, so that no other schema lies at the same address.
     fields: Fields,
     /// By the number of a log source, and the field.
-    found: HashMap<(Option<usize>, String), Arc<[FoundName]>>,
+    found: HashMap<(Option<usize>, String), Found>,
 }
 
 impl Clone for Memo {
@@ -42,8 +43,8 @@ impl Memo {
         &self,
         fields: &Fields,
         (source, field): (Option<usize>, &str),
-        look_up: impl FnOnce() -> Vec<FoundName>,
-    ) -> Arc<[FoundName]> {
+        look_up: impl FnOnce() -> Found,
+    ) -> Found {
         let mut schemas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same = |of: &OfSchema| std::ptr::eq(&raw const *of.fields, &raw const **fields);
         let of_schema = match schemas.iter().position(is_same) {
@@ -56,9 +57,7 @@ impl Memo {
         schemas.truncate(SCHEMAS - 1);
         schemas.insert(0, of_schema);
         let found = &mut schemas[0].found;
-        let found = found
-            .entry((source, field.to_owned()))
-            .or_insert_with(|| look_up().into());
-        Arc::clone(found)
+        let found = found.entry((source, field.to_owned()));
+        found.or_insert_with(look_up).clone()
     }
 }

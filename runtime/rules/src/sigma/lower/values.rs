@@ -12,7 +12,7 @@ use super::dashes::{self, Dashed};
 use super::{Fields, LowerError, wrong};
 use crate::fold::fold;
 use crate::pattern_cost::{self, PatternCost};
-use crate::predicate::{GlobPart, MomentPart, Number, NumberOp, Test, TextOp};
+use crate::predicate::{FieldNames, GlobPart, MomentPart, Number, NumberOp, Test, TextOp};
 use crate::sigma::load::without_marks;
 
 /// A value as the rule wrote it.
@@ -126,9 +126,9 @@ pub(super) fn tests_of(
         return Ok(vec![Test::Moment(part, number()?)]);
     }
     if has(M::FieldRef) {
-        let others = fields.paths(&plain());
+        let others = fields.names(&plain());
+        let others = others.iter().flat_map(FieldNames::all).cloned();
         return Ok(others
-            .into_iter()
             .map(|other| Test::Field { op, other, cased })
             .collect());
     }
