@@ -5,7 +5,7 @@ use yagura_sdk::http::{HttpError, Request, Response};
 
 /// Sends what is for a receiver of reports.
 pub trait Receive {
-    /// Sends the request. Nobody reads the answer of a receiver for its own sake: one that is no answer at all says that something
+    /// Sends the request. The content of an answer does not matter. An answer that no receiver gives says that something
     /// stands between here and there, and the report is sent again.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! For authors: a rule's predicate over a table, why it matches an event, and the event that it nearly matches.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
@@ -13,9 +12,10 @@ use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::context::SessionContext;
 use datafusion::physical_plan::ExecutionPlanProperties;
 use futures::TryStreamExt;
-use yagura_core::{FieldPath, TimeRange};
+use yagura_core::TimeRange;
 use yagura_lake::table::Table;
 use yagura_rules::explain::ExplainError;
+use yagura_rules::predicate::{FieldNames, Test};
 use yagura_rules::{Explanation, Methods, Predicate, PrefilterState, Program};
 
 use crate::condition::{Condition, ConditionError};
@@ -52,21 +52,38 @@ pub fn predicate_of(table: &Arc<Table>, source: &RuleSource) -> Result<Predicate
         .unwrap_or(Predicate::Always(true)))
 }
 
-/// Returns the fields that a rule tests, as the table names them: those that the table cannot have are not among them.
+/// Returns the fields that a rule tests, each under all names that events of the table have for it: those that the table cannot
+/// have are not among them.
 ///
 /// # Errors
 /// [`EngineError::Rule`] naming file and key.
-pub fn fields_of(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<FieldPath>, EngineError> {
-    let mut fields: BTreeSet<FieldPath> = match &source.predicate {
-        Some(predicate) => predicate.fields(),
-        None => predicate_of(table, source)?.fields(),
+pub fn fields_of(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<FieldNames>, EngineError> {
+    let of_condition;
+    let predicate = match &source.predicate {
+        Some(predicate) => predicate,
+        None => {
+            of_condition = predicate_of(table, source)?;
+            &of_condition
+        }
     };
+    let mut fields = Vec::new();
+    let mut add = |names: FieldNames| {
+        if !fields.contains(&names) {
+            fields.push(names);
+        }
+    };
+    predicate.atoms(&mut |atom| {
+        add(atom.names.clone());
+        if let Test::Field { other, .. } = &atom.test {
+            add(other.clone().into());
+        }
+    });
     if let Some(text) = &source.rule.condition
         && let Ok(condition) = Condition::parse(text, &table.schema(), &source.rule.optional)
     {
-        fields.extend(condition.paths().cloned());
+        condition.paths().for_each(|path| add(path.clone().into()));
     }
-    Ok(fields.into_iter().collect())
+    Ok(fields)
 }
 
 /// Returns what an author should look at in a rule's `where`: comparisons that no event can pass, patterns that may say something

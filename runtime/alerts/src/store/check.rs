@@ -94,7 +94,7 @@ async fn check_file(file: &Path, pages: bool) -> Result<Option<String>, sqlx::Er
     Ok(found.map(|text| text.lines().last().unwrap_or_default().to_owned()))
 }
 
-/// SQLite's codes: the file is damaged, is no database, or a statement was stopped.
+/// SQLite's codes: the file is damaged, is not a database, or a statement was stopped.
 const DAMAGED: [i32; 2] = [11, 26];
 const INTERRUPTED: i32 = 9;
 

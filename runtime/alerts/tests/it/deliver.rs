@@ -351,7 +351,7 @@ async fn what_was_told_after_a_backup_is_looked_for_before_it_is_told_again() {
     lines.provisional(&after);
     let hands = Hands::new();
     let server = Server::with(&[]);
-    // One store went on, the other is the backup: it has the first incident, and nothing told.
+    // One store went on, the other is the backup: it has the first incident, and no report was sent.
     let stores = [memory(&hands).await, memory(&hands).await];
     for (number, store) in stores.iter().enumerate() {
         let desk = Desk::open(store, policy(SIMPLE), &[]).await.unwrap();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use yagura_core::FieldPath;
 use yagura_core::names::near;
 use yagura_engine::{Placed, RuleSource, Sample, fields_of, oddities_of, plain_type};
 use yagura_lake::table::Table;
@@ -167,20 +168,29 @@ impl Check {
             return;
         };
         let schema = table.schema();
-        for field in fields {
-            let name = field.to_string();
-            let is_inside = yagura_rules::resolve::find(&schema, &field)
+        if sample.events == 0 {
+            return;
+        }
+        let plain = |field: &FieldPath| field.segments().join(".");
+        let may_be_seen = |field: &FieldPath| {
+            let is_inside = yagura_rules::resolve::find(&schema, field)
                 .is_some_and(|found| !found.json.is_empty());
             // A number is a place in a list, whose members share a path.
             let is_indexed = field
                 .segments()
                 .iter()
                 .any(|part| part.parse::<usize>().is_ok());
-            let plain = field.segments().join(".");
-            if !is_inside || is_indexed || sample.events == 0 || paths.contains(&plain) {
+            !is_inside || is_indexed || paths.contains(&plain(field))
+        };
+        for field in fields {
+            // Events of other makers have a field under other names.
+            if field.all().iter().any(may_be_seen) {
                 continue;
             }
-            let hint = sampled.hint(&rule.table, &plain);
+            let name = field.first();
+            let hints = field.all().iter();
+            let mut hints = hints.map(|field| sampled.hint(&rule.table, &plain(field)));
+            let hint = hints.find(|hint| !hint.is_empty()).unwrap_or_default();
             let level = if hint.is_empty() {
                 Level::Note
             } else {
