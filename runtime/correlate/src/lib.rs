@@ -1,21 +1,21 @@
 //! Findings over event time: correlation, the windows of alerts, and the state that lasts.
 
 mod checkpoint;
-mod fold;
+mod correlation_engine;
 mod found;
 mod graph;
-mod group;
+mod shard;
 mod hashing;
-mod machine;
+mod operator;
 mod provisional;
-mod stage;
+mod node;
 pub mod store;
 mod window;
 
-pub use fold::{
-    Change, ColdKey, ColdStore, Counters, Fold, FoldOptions, Mark, NoCold, State, StepOutput,
+pub use correlation_engine::{
+    Change, SpilledKey, SpillStore, Counters, CorrelationEngine, CorrelationOptions, Watermark, NoSpill, State, StepOutput,
 };
 pub use graph::{Graph, GraphError};
-pub use machine::travel::Places;
+pub use operator::travel::Geolocation;
 pub use provisional::Reported;
-pub use stage::Size;
+pub use node::Size;

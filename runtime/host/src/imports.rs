@@ -7,7 +7,7 @@ use crate::error::PluginError;
 use crate::http::{HttpError, HttpRequest, Signature, disarm, disarmed};
 use crate::limits::HostState;
 use crate::plugin::GuestError;
-use crate::reach::{Events, SearchQuery};
+use crate::capabilities::{Events, SearchQuery};
 use crate::types::DataType;
 
 /// What a plugin is told that asks before it is opened.

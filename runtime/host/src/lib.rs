@@ -51,7 +51,7 @@ mod log;
 mod meter;
 mod notifier;
 mod plugin;
-mod reach;
+mod capabilities;
 mod responder;
 mod reviewer;
 mod types;
@@ -68,8 +68,8 @@ pub use load::LoadError;
 pub use log::{LogLevel, LogLine};
 pub use meter::{CallCost, Meter};
 pub use notifier::{Notifier, NotifierPlugin};
-pub use reach::{
-    Caller, ColumnBytes, Events, Lookup, NoTables, Reach, Search, SearchQuery, Services,
+pub use capabilities::{
+    Caller, ColumnBytes, Events, Lookup, NoTables, Capabilities, Search, SearchQuery, Services,
 };
 pub use reviewer::{Reviewer, ReviewerPlugin};
 pub use types::{BatchRef, ColumnRef, DataType, Field, RawFinding, RuleSpec};

@@ -13,7 +13,7 @@ use crate::host::TICK_MICROS;
 use crate::keyed::Keyed;
 use crate::log::CallLog;
 use crate::meter::{FUEL_OF_A_CALL, GuestClock, Meter};
-use crate::reach::Session;
+use crate::capabilities::Session;
 
 /// Table entries of all tables of an instance; a large Python component has some ten thousand.
 pub(crate) const MOST_TABLE_ENTRIES: usize = 1_000_000;

@@ -14,8 +14,8 @@ use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
-use crate::reach::Reach;
-use crate::responder::{alert, attributes, instance, opinion, plugin, severity, wrong_text};
+use crate::capabilities::Capabilities;
+use crate::responder::{alert, attributes, instance, assessment, plugin, severity, wrong_text};
 
 /// A notifier that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl NotifierPlugin {
     ///
     /// # Errors
     /// [`CallError`], as from any call.
-    pub fn open(&self, config_json: &str, reach: &Reach) -> Result<Notifier, CallError> {
+    pub fn open(&self, config_json: &str, reach: &Capabilities) -> Result<Notifier, CallError> {
         let mut instance = Instance::reaching(&self.0, reach)?;
         instance.call("open", |guest, store| {
             guest
@@ -88,10 +88,10 @@ fn sent(report: &Report) -> notifying::Report {
         alerts: report.alerts.iter().map(alert).collect(),
         alert_count: report.alert_count,
         attributes: attributes(&report.attributes),
-        opinions: report
-            .opinions
+        assessments: report
+            .assessments
             .iter()
-            .map(|(name, thought)| (name.clone(), opinion(thought)))
+            .map(|(name, thought)| (name.clone(), assessment(thought)))
             .collect(),
         // The plugin's own words.
         earlier: report.earlier.clone(),

@@ -17,7 +17,7 @@ use crate::limits::{HostState, Pace, begin_call};
 use crate::load::LoadError;
 use crate::log::LogLine;
 use crate::meter::{CallCost, FUEL_OF_A_CALL, Meter};
-use crate::reach::Session;
+use crate::capabilities::Session;
 
 /// What the generated bindings of a world can do.
 pub(crate) trait Exports: Sized + Send + 'static {

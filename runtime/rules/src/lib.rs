@@ -6,7 +6,7 @@
 
 pub mod column;
 pub mod explain;
-pub mod fold;
+pub mod case_folding;
 pub mod json_path;
 pub mod lint;
 mod number;

@@ -176,14 +176,14 @@ impl ServeSettings {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnReplaced {
     Keep,
-    Judge,
+    Evaluator,
 }
 
 impl From<OnReplaced> for Replaced {
     fn from(replaced: OnReplaced) -> Self {
         match replaced {
             OnReplaced::Keep => Self::Keep,
-            OnReplaced::Judge => Self::Judge,
+            OnReplaced::Evaluate => Self::Evaluator,
         }
     }
 }

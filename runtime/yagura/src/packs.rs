@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use yagura_core::pack::{Identity, Manifest};
 use yagura_core::{Grants, MostLimits, Pack, files};
-use yagura_correlate::Places;
+use yagura_correlate::Geolocation;
 use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
 use yagura_rules::sigma::{self, FieldMap, Load};
@@ -67,7 +67,7 @@ pub(crate) struct Loaded {
     /// What plugins ask for of their limits and do not have, a sentence each.
     pub(crate) not_granted: Vec<String>,
     /// Where addresses are, by rule.
-    pub(crate) places: BTreeMap<String, Places>,
+    pub(crate) places: BTreeMap<String, Geolocation>,
 }
 
 /// Reads the packs, loads the plugins that their rules use, and reads the Sigma rules of packs and directories.
@@ -150,7 +150,7 @@ pub(crate) fn load_by(
                         source.file.display()
                     ))
                 })?;
-                loaded.places.insert(rule.id.clone(), places);
+                loaded.geolocation.insert(rule.id.clone(), places);
             }
             loaded.rules.push(RuleSource {
                 rule: Arc::new(rule.clone()),
@@ -184,14 +184,14 @@ pub(crate) fn not_granted(granted: &MostLimits, pack: &Manifest) -> Vec<String> 
 ///
 /// # Errors
 /// A sentence that names the file.
-pub(crate) fn places_of(pack: &Path, file: &Path) -> Result<Places, String> {
+pub(crate) fn places_of(pack: &Path, file: &Path) -> Result<Geolocation, String> {
     let found = files::inside(pack, file).map_err(|error| {
         format!(
             "cannot read the places in {}: {error}",
             pack.join(file).display()
         )
     })?;
-    Places::read(&found)
+    Geolocation::read(&found)
 }
 
 /// Reads Sigma rules and the field maps: one's own first, then those that are part of Yagura.

@@ -4,7 +4,7 @@ use sqlx::AnyConnection;
 use yagura_core::report::{IncidentStatus, Verdict};
 use yagura_core::{Severity, Timestamp};
 
-use crate::desk::place::incident_id;
+use crate::triage::group::incident_id;
 use crate::policy::Rate;
 use crate::store::rows::{DeliveryRow, IncidentKind, IncidentRow};
 use crate::store::{StoreError, deliveries, incidents};

@@ -25,7 +25,7 @@ pub struct CompiledPolicy {
     pub group: CompiledGrouping,
     /// Alerts that are recorded and not told.
     pub suppress: Vec<CompiledSuppression>,
-    /// Alerts that graver ones silence.
+    /// Alerts that more severe ones silence.
     pub inhibit: Vec<CompiledInhibition>,
     /// Times when alerts are recorded and not told.
     pub maintenance: Vec<CompiledMaintenance>,
@@ -37,7 +37,7 @@ pub struct CompiledPolicy {
     pub staging: CompiledStaging,
     /// Who finds facts.
     pub enrich: Vec<CompiledEnrichment>,
-    /// Who judges, in order.
+    /// Who evaluates, in order.
     pub review: Vec<CompiledReview>,
 }
 
@@ -101,7 +101,7 @@ pub struct CompiledSuppression {
 /// `[[inhibit]]`.
 #[derive(Debug, Clone)]
 pub struct CompiledInhibition {
-    /// The graver alert.
+    /// The more severe alert.
     pub by: Matcher,
     /// Those that it silences.
     pub silences: Matcher,
@@ -223,16 +223,16 @@ impl CompiledMaintenance {
 impl CompiledInhibition {
     /// Says whether two alerts have in common what the inhibition asks for, near enough in event time. What they are like
     /// is not looked at.
-    pub fn joins(&self, graver: &Alert, lesser: &Alert) -> bool {
-        let between = if graver.first_time > lesser.last_time {
-            graver.first_time.micros() - lesser.last_time.micros()
+    pub fn joins(&self, more severe: &Alert, less severe: &Alert) -> bool {
+        let between = if more severe.first_time > less severe.last_time {
+            more severe.first_time.micros() - less severe.last_time.micros()
         } else {
-            lesser.first_time.micros() - graver.last_time.micros()
+            less severe.first_time.micros() - more severe.last_time.micros()
         };
         let shares = |kind: &String| {
-            (kind == "key" && !graver.key.is_empty() && graver.key == lesser.key)
-                || (graver.observables.iter())
-                    .any(|one| one.kind == *kind && lesser.observables.contains(one))
+            (kind == "key" && !more severe.key.is_empty() && more severe.key == less severe.key)
+                || (more severe.observables.iter())
+                    .any(|one| one.kind == *kind && less severe.observables.contains(one))
         };
         between <= self.within && (self.share.is_empty() || self.share.iter().any(shares))
     }

@@ -8,7 +8,7 @@ use yagura_lake::ObjectTimes;
 
 use super::objects::Waiting;
 use crate::error::EngineError;
-use crate::lane::Underway;
+use crate::background::Underway;
 use crate::table_run::{Scanned, TableRun};
 
 /// What came of a read.

@@ -171,7 +171,7 @@ fn correlations_pass_their_group_on() {
             "wants",
             "type: value_count\nrules: [low]\ngroup-by: [Host]\ncondition: {gte: 2, field: Hots}",
         ),
-        document("above", "type: temporal\nrules: [wants]"),
+        document("above", "type: temporal\nrules: [request]"),
     ];
     let placed = placed(&documents.join("---\n"));
     let top = correlation(&placed, "top");
@@ -187,10 +187,10 @@ fn correlations_pass_their_group_on() {
     assert_eq!(ids, ["id-a", "id-b", "low", "top"]);
     let wants = reason(&placed, "wants");
     assert!(
-        wants.contains("wants `Hots` of the correlation `low`"),
+        request.contains("wants `Hots` of the correlation `low`"),
         "{wants}"
     );
-    assert!(wants.contains("did you mean `Host`?"), "{wants}");
+    assert!(request.contains("did you mean `Host`?"), "{wants}");
     let above = reason(&placed, "above");
     assert_eq!(above, "it refers to `wants`, which does not run");
 }

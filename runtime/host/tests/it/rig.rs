@@ -151,7 +151,7 @@ pub(crate) fn caller(grant: &str) -> HttpCaller {
 
 pub(crate) fn access(world: World, grant: &str) -> Access {
     let everything = || vec!["*".to_owned()];
-    let mut wants = Wants::default();
+    let mut wants = CapabilityRequest::default();
     if world != World::Reviewer {
         wants.http = vec!["http://*".to_owned(), "https://*".to_owned()];
         wants.secrets = everything();
