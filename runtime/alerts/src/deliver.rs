@@ -17,12 +17,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::triage::Triage;
 use crate::policy::{CompiledNotifier, CompiledPolicy};
 use crate::ports::{Failure, Notify};
 use crate::store::deliveries::{self, Failed};
 use crate::store::rows::DeliveryRow;
 use crate::store::{Lead, StoreError, incidents};
+use crate::triage::Triage;
 pub use crate::workers::Backoff;
 use crate::workers::{Pace, Work, Workers, insist, within};
 

@@ -6,7 +6,7 @@ use crate::store;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use yagura_core::report::{AlertLine, Attribute, IncidentStatus, Assessment, ReportAlert};
+use yagura_core::report::{AlertLine, Assessment, Attribute, IncidentStatus, ReportAlert};
 use yagura_core::{Alert, AlertState, Report, Severity, Timestamp};
 
 /// An alert as it is written.
@@ -138,7 +138,10 @@ impl From<&Report> for IncidentRecord {
             alerts: report.alerts.clone(),
             attributes: report.attributes.clone(),
             assessments: assessments
-                .map(|(reviewer, assessment)| AssessmentRecord { reviewer, assessment })
+                .map(|(reviewer, assessment)| AssessmentRecord {
+                    reviewer,
+                    assessment,
+                })
                 .collect(),
         }
     }

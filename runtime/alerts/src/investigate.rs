@@ -11,14 +11,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use yagura_core::report::{AlertState, Attribute, Enriched, Assessment, ReportAlert};
+use yagura_core::report::{AlertState, Assessment, Attribute, Enriched, ReportAlert};
 
-use crate::triage::Triage;
-use crate::triage::group::{enricher_names, route};
 use crate::policy::{CompiledPolicy, CompiledReview};
 use crate::ports::{Enrich, Failure, Review};
 use crate::store::rows::{AlertRow, FactsRow, RunRow, RunState};
 use crate::store::{Lead, StoreError, alerts, incidents, rounds};
+use crate::triage::Triage;
+use crate::triage::group::{enricher_names, route};
 use crate::workers::{Backoff, Pace, Work, Workers, insist, within};
 
 /// Attempts of a run, and of a reviewer.
@@ -66,7 +66,11 @@ pub struct Investigate(Workers);
 
 impl Investigate {
     /// Begins to investigate.
-    pub fn start(triage: &Triage, investigators: Investigators, options: InvestigateOptions) -> Self {
+    pub fn start(
+        triage: &Triage,
+        investigators: Investigators,
+        options: InvestigateOptions,
+    ) -> Self {
         let policy = Arc::clone(&triage.policy);
         let names = enricher_names(policy.enrich.iter().map(|one| one.plugin.as_str()));
         let reviewer_names = enricher_names(policy.review.iter().map(|one| one.plugin.as_str()));

@@ -18,7 +18,6 @@
 
 pub mod clock;
 pub mod deliver;
-pub mod triage;
 pub mod email;
 pub mod format;
 pub mod investigate;
@@ -26,10 +25,11 @@ pub mod policy;
 pub mod ports;
 pub mod render;
 pub mod store;
+pub mod triage;
 mod workers;
 
 pub use clock::Clock;
 pub use deliver::{Deliver, DeliverOptions};
-pub use triage::{Triage, TriageError, Feed, Followed, Taken};
 pub use investigate::{Investigate, InvestigateOptions, Investigators};
 pub use store::{Location, Store, StoreError};
+pub use triage::{Feed, Followed, Taken, Triage, TriageError};

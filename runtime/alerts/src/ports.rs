@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use yagura_core::report::{Attribute, Enriched, Assessment, Report, ReportAlert};
+use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
 
 /// Tells people about incidents.
 pub trait Notify: Send + Sync {

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use yagura_core::report::{Attribute, IncidentStatus, Assessment, Verdict};
+use yagura_core::report::{Assessment, Attribute, IncidentStatus, Verdict};
 use yagura_core::shown::is_invisible;
 use yagura_core::{Alert, AlertState, Report, Severity, Timestamp};
 

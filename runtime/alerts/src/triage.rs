@@ -17,8 +17,8 @@
 //! alert is withdrawn, what it silenced is decided again.
 
 mod decide;
-mod known;
 pub(crate) mod group;
+mod known;
 mod rehearse;
 
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use yagura_core::alert::hex;
 
 use crate::correlation_engine::{Change, CorrelationEngine};
 use crate::found::{Found, StoredObject};
-use crate::shard::Spilled;
 use crate::node::Node;
+use crate::shard::Spilled;
 
 /// What changed since the last checkpoint.
 #[derive(Debug, Default)]
@@ -202,7 +202,8 @@ impl CorrelationEngine {
     pub(crate) fn waiting(&mut self, numbers: &[u32]) -> Vec<Waiting> {
         let mut waiting = Vec::new();
         for watermark_group in &mut self.watermark_groups {
-            let fresh = std::mem::take(&mut watermark_group.fresh).min(watermark_group.pending.len());
+            let fresh =
+                std::mem::take(&mut watermark_group.fresh).min(watermark_group.pending.len());
             let fresh = &watermark_group.pending[watermark_group.pending.len() - fresh..];
             if let Some(last) = fresh.iter().map(|found| found.time).max() {
                 waiting.push(Waiting {
@@ -222,7 +223,8 @@ impl CorrelationEngine {
             return Some(stage.as_mut());
         }
         let mut watermark_groups = self.watermark_groups.iter_mut();
-        let watermark_group = watermark_groups.find(|watermark_group| watermark_group.name() == name)?;
+        let watermark_group =
+            watermark_groups.find(|watermark_group| watermark_group.name() == name)?;
         Some(&mut watermark_group.windows)
     }
 
@@ -271,7 +273,9 @@ impl CorrelationEngine {
                 let rule = index_of.get(id);
                 rule.is_some_and(|rule| group_of[*rule] == number)
             };
-            watermark_group.windows.restore(group, bytes, &takes, true)?;
+            watermark_group
+                .windows
+                .restore(group, bytes, &takes, true)?;
         }
         Ok(())
     }
@@ -279,7 +283,11 @@ impl CorrelationEngine {
     /// Gives the watermark group of these tables its time back. A watermark group that was made of several has the latest of theirs.
     pub(crate) fn restore_watermark(&mut self, tables: &[String], watermark: i64) {
         for watermark_group in &mut self.watermark_groups {
-            if watermark_group.tables.iter().any(|table| tables.contains(table)) {
+            if watermark_group
+                .tables
+                .iter()
+                .any(|table| tables.contains(table))
+            {
                 watermark_group.watermark = watermark_group.watermark.max(watermark);
             }
         }

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 pub use types::{
-    Change, SpilledKey, SpillStore, Counters, CorrelationOptions, Watermark, NoSpill, State, StepOutput,
+    Change, CorrelationOptions, Counters, NoSpill, SpillStore, SpilledKey, State, StepOutput,
+    Watermark,
 };
 use yagura_core::rule::Report;
 use yagura_core::{Finding, Rule, key};
@@ -26,10 +27,10 @@ use yagura_core::{Finding, Rule, key};
 use crate::correlation_engine::hold::Hold;
 use crate::found::{Found, Hit, Kept, Objects};
 use crate::graph::{Graph, GraphError, Source};
-use crate::shard::Spilled;
 use crate::hashing::Hashing;
+use crate::node::{Keyed, Node, Size, Work, stage};
 use crate::provisional::{Reported, Reports};
-use crate::node::{Keyed, Size, Node, Work, stage};
+use crate::shard::Spilled;
 use crate::window::{AlertWindow, Policy, Windows};
 
 /// Windows of alerts that ended, with their keys.
@@ -415,7 +416,10 @@ impl CorrelationEngine {
 
     /// Returns how many findings wait for the watermark.
     pub fn pending(&self) -> usize {
-        self.watermark_groups.iter().map(|watermark_group| watermark_group.pending.len()).sum()
+        self.watermark_groups
+            .iter()
+            .map(|watermark_group| watermark_group.pending.len())
+            .sum()
     }
 
     /// Returns the provisional alerts that are neither settled nor withdrawn.

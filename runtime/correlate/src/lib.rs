@@ -4,18 +4,19 @@ mod checkpoint;
 mod correlation_engine;
 mod found;
 mod graph;
-mod shard;
 mod hashing;
+mod node;
 mod operator;
 mod provisional;
-mod node;
+mod shard;
 pub mod store;
 mod window;
 
 pub use correlation_engine::{
-    Change, SpilledKey, SpillStore, Counters, CorrelationEngine, CorrelationOptions, Watermark, NoSpill, State, StepOutput,
+    Change, CorrelationEngine, CorrelationOptions, Counters, NoSpill, SpillStore, SpilledKey,
+    State, StepOutput, Watermark,
 };
 pub use graph::{Graph, GraphError};
+pub use node::Size;
 pub use operator::travel::Geolocation;
 pub use provisional::Reported;
-pub use node::Size;

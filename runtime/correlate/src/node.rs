@@ -9,7 +9,6 @@ use yagura_core::correlation::{Condition, CorrelationKind, Expression, Window};
 use yagura_core::time::parse_duration;
 
 use crate::found::Hit;
-use crate::shard::{Spilled, GROUPS, Shard, Spoken, group_of};
 use crate::hashing::Hashing;
 use crate::operator::absence::Absence;
 use crate::operator::any_order::AnyOrder;
@@ -22,6 +21,7 @@ use crate::operator::sequence::Sequence;
 use crate::operator::threshold::Threshold;
 use crate::operator::travel::{Geolocation, Travel};
 use crate::operator::{MOST_KEPT, Operator};
+use crate::shard::{GROUPS, Shard, Spilled, Spoken, group_of};
 use crate::window::{AlertWindow, Windows};
 
 /// Groups that one thread works on, with their hits.

@@ -123,7 +123,10 @@ impl Reports {
         bytes: &[u8],
         watermark_group: usize,
     ) -> Result<(), postcard::Error> {
-        self.waiting.entry(watermark_group).or_default().insert(key.clone());
+        self.waiting
+            .entry(watermark_group)
+            .or_default()
+            .insert(key.clone());
         self.told.insert(key, postcard::from_bytes(bytes)?);
         Ok(())
     }

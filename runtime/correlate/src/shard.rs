@@ -1,7 +1,7 @@
 //! The states of one operator's keys: a share of them by hash, found by key, woken by time, stored by what changed.
 
-mod spilled;
 mod entries;
+mod spilled;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -23,7 +23,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use yagura_core::Alert;
 
-use crate::correlation_engine::{SpilledKey, SpillStore, Counters, CorrelationEngine};
+use crate::correlation_engine::{CorrelationEngine, Counters, SpillStore, SpilledKey};
 use crate::hashing::Hashing;
 use crate::node::Size;
 
@@ -444,7 +444,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], also of the commit before.
-    pub fn commit(&mut self, fold: &mut CorrelationEngine, progress: Progress) -> Result<Pause, StoreError> {
+    pub fn commit(
+        &mut self,
+        fold: &mut CorrelationEngine,
+        progress: Progress,
+    ) -> Result<Pause, StoreError> {
         let start = Instant::now();
         self.flush()?;
         let waited = start.elapsed();

@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use yagura_core::pack::parse_rule;
 use yagura_core::{Alert, EventRef, Finding, Rule, Timestamp};
 use yagura_correlate::store::{Progress, Store, StoreLimits};
-use yagura_correlate::{Change, CorrelationEngine, CorrelationOptions, Watermark, NoSpill, State};
+use yagura_correlate::{Change, CorrelationEngine, CorrelationOptions, NoSpill, State, Watermark};
 
 const SECOND: i64 = 1_000_000;
 
@@ -311,7 +311,9 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
         }
         let watermark = |table: &str| {
             let seen = seen.get(table);
-            seen.map_or(Watermark::default(), |seen| Watermark::at((seen - LATENESS) * SECOND))
+            seen.map_or(Watermark::default(), |seen| {
+                Watermark::at((seen - LATENESS) * SECOND)
+            })
         };
         let output = fold.step(findings, &watermark, &mut store).unwrap();
         assert!(output.counters.late.is_empty(), "{:?}", output.counters);

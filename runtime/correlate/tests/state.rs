@@ -7,7 +7,7 @@ use std::sync::Arc;
 use yagura_core::pack::parse_rule;
 use yagura_core::{Alert, EventRef, Finding, Rule, Timestamp};
 use yagura_correlate::store::{DetectorState, Progress, Store, StoreError, StoreLimits};
-use yagura_correlate::{CorrelationEngine, CorrelationOptions, Watermark, NoSpill, Size, State};
+use yagura_correlate::{CorrelationEngine, CorrelationOptions, NoSpill, Size, State, Watermark};
 
 const SECOND: i64 = 1_000_000;
 
@@ -98,17 +98,18 @@ fn a_rule_of_which_events_are_to_be_evaluated_delays_itself_and_what_joins_it() 
         rule: 1,
         ..finding(second, row, "k")
     };
-    let settled = |fold: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
-        let output = fold
-            .step(findings, &|_| Watermark::at(mark * SECOND), store)
-            .unwrap();
-        assert!(output.counters.late.is_empty(), "{:?}", output.counters);
-        store.commit(fold, Progress::default()).unwrap();
-        let settled = output.changes.into_iter();
-        let settled = settled.filter(|change| change.state == State::Final);
-        let told = settled.map(|change| (change.alert.rule, change.alert.count));
-        told.collect::<Vec<_>>()
-    };
+    let settled =
+        |fold: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
+            let output = fold
+                .step(findings, &|_| Watermark::at(mark * SECOND), store)
+                .unwrap();
+            assert!(output.counters.late.is_empty(), "{:?}", output.counters);
+            store.commit(fold, Progress::default()).unwrap();
+            let settled = output.changes.into_iter();
+            let settled = settled.filter(|change| change.state == State::Final);
+            let told = settled.map(|change| (change.alert.rule, change.alert.count));
+            told.collect::<Vec<_>>()
+        };
     let told = |rule: &str, count| (rule.to_owned(), count);
     // An event of the first rule at 12 s is still to be evaluated.
     assert!(fold.hold(&[("base".to_owned(), 12 * SECOND)].into()));
@@ -143,16 +144,17 @@ fn rules_that_are_joined_after_a_restart_settle_nothing_twice() {
         store.load(&mut fold).unwrap();
         (fold, store)
     };
-    let step = |fold: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
-        let output = fold
-            .step(findings, &|_| Watermark::at(mark * SECOND), store)
-            .unwrap();
-        store.commit(fold, Progress::default()).unwrap();
-        let settled = output.changes.into_iter();
-        let settled = settled.filter(|change| change.state == State::Final);
-        let told: Vec<String> = settled.map(|change| change.alert.rule).collect();
-        (told, output.counters.late)
-    };
+    let step =
+        |fold: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
+            let output = fold
+                .step(findings, &|_| Watermark::at(mark * SECOND), store)
+                .unwrap();
+            store.commit(fold, Progress::default()).unwrap();
+            let settled = output.changes.into_iter();
+            let settled = settled.filter(|change| change.state == State::Final);
+            let told: Vec<String> = settled.map(|change| change.alert.rule).collect();
+            (told, output.counters.late)
+        };
     let (mut fold, mut store) = open(&rules(&[&base, &other]));
     fold.hold(&[("base".to_owned(), 12 * SECOND)].into());
     let of_other = Finding {

@@ -189,7 +189,10 @@ impl Background {
     ///
     /// # Errors
     /// Faults of our own.
-    pub(crate) fn push(&mut self, deferred: Vec<KeyedRows>) -> Result<Vec<SkippedEvents>, EngineError> {
+    pub(crate) fn push(
+        &mut self,
+        deferred: Vec<KeyedRows>,
+    ) -> Result<Vec<SkippedEvents>, EngineError> {
         let left_out = Progress::default();
         for KeyedRows { position, mut rows } in deferred {
             let plan = Arc::clone(&self.plan);

@@ -18,8 +18,8 @@ use futures::{StreamExt, stream};
 use yagura_core::TimeRange;
 use yagura_lake::guard::Guarded;
 
-use crate::findings;
 use crate::evaluate::Evaluator;
+use crate::findings;
 use crate::plan::TablePlan;
 use crate::runtime::DetectRuntime;
 
@@ -137,7 +137,9 @@ impl ExecutionPlan for DetectExec {
                 evaluate = returned;
                 match (findings?, last) {
                     (Some(findings), true) => return Ok(Some((findings, None))),
-                    (Some(findings), false) => return Ok(Some((findings, Some((input, evaluate))))),
+                    (Some(findings), false) => {
+                        return Ok(Some((findings, Some((input, evaluate)))));
+                    }
                     (None, true) => return Ok(None),
                     (None, false) => {}
                 }

@@ -17,12 +17,12 @@ use yagura_lake::guard::catch;
 use yagura_lake::table::OnProblem;
 use yagura_rules::{Matches, PrefilterState, Program, Undecided};
 
+use crate::background::STEPS;
 use crate::calls::{
     Answer, Failure, QUARANTINED, aside_of, in_instance, once, separate, skipped, twice,
     with_columns,
 };
 use crate::error::EngineError;
-use crate::background::STEPS;
 use crate::plan::{RulePlan, TablePlan};
 use crate::report::{Cause, NO_ROOM, Progress};
 use crate::rows::{BATCH_BYTES, Rows, events_of};

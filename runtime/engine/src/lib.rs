@@ -13,18 +13,18 @@
 
 mod adapt;
 mod author;
+mod background;
 mod calls;
 mod condition;
 mod detect;
 mod dictionary;
 mod error;
+mod evaluate;
 mod event_path;
 mod evidence;
 pub mod findings;
 mod growth;
-mod evaluate;
 pub mod keyed;
-mod background;
 pub mod live;
 mod oddity;
 pub mod plan;

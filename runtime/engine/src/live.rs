@@ -30,9 +30,9 @@ use yagura_correlate::store::{Pause, Progress, Store, StoreError, TableStatus};
 use yagura_correlate::{Change, CorrelationEngine, Watermark};
 use yagura_lake::table::{Table, TableError};
 
+use crate::background::Underway;
 use crate::error::EngineError;
 use crate::evidence::Hasher;
-use crate::background::Underway;
 use crate::quarantine::Fairness;
 use crate::run::{NotRun, RunInput, RunOptions};
 

@@ -184,9 +184,7 @@ impl Progress {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SkippedEvents>> {
         // A poisoned lock only means that another thread panicked between two pushes.
-        self.skipped
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

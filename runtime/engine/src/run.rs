@@ -8,7 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use datafusion::common::runtime::SpawnedTask;
 use yagura_core::{Alert, Finding, Rule, TimeRange, Timestamp};
-use yagura_correlate::{Counters, CorrelationEngine, CorrelationOptions, Watermark, NoSpill, Geolocation};
+use yagura_correlate::{
+    CorrelationEngine, CorrelationOptions, Counters, Geolocation, NoSpill, Watermark,
+};
 use yagura_lake::OddTimes;
 use yagura_lake::table::{Table, TableConfig};
 

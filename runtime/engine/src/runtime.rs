@@ -12,9 +12,9 @@ use yagura_host::{
 };
 use yagura_rules::PluginType;
 
+use crate::background::MOST_BYTES;
 use crate::error::EngineError;
 use crate::keyed::{KeyedRows, too_many_pending};
-use crate::background::MOST_BYTES;
 use crate::plan::{RulePlan, TablePlan};
 use crate::quarantine::Quarantine;
 use crate::report::Progress;

@@ -20,12 +20,12 @@ use yagura_lake::guard::Guarded;
 use yagura_lake::table::{DataFile, OnProblem, Table, reason_of, store_failure};
 
 use crate::adapt::{Conversions, ConvertedValues};
+use crate::background::Background;
 use crate::calls::chain;
 use crate::detect::DetectExec;
 use crate::error::EngineError;
 use crate::findings::decode;
 use crate::keyed::{KeyedDetectors, KeyedRows};
-use crate::background::Background;
 use crate::plan::{RulePlan, RuleSource, TablePlan};
 use crate::quarantine::Quarantine;
 use crate::report::{Progress, SkippedEvents};

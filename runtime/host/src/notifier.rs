@@ -7,6 +7,7 @@ use yagura_core::report::{IncidentStatus, Report};
 
 use crate::bindings::v0_1_0::notifier::{self, notifying};
 use crate::cache::CacheOutcome;
+use crate::capabilities::Capabilities;
 use crate::error::CallError;
 use crate::http::{CallOutcome, disarmed};
 use crate::inspect::ComponentInfo;
@@ -14,8 +15,7 @@ use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
-use crate::capabilities::Capabilities;
-use crate::responder::{alert, attributes, instance, assessment, plugin, severity, wrong_text};
+use crate::responder::{alert, assessment, attributes, instance, plugin, severity, wrong_text};
 
 /// A notifier that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
 #[derive(Debug, Clone)]

@@ -6,15 +6,15 @@ use wasmtime::Store;
 use wasmtime::component::{Instance as Component, InstancePre, Linker};
 use yagura_core::Severity;
 use yagura_core::pack::World;
-use yagura_core::report::{AlertState, Attribute, Assessment, ReportAlert, Verdict};
+use yagura_core::report::{AlertState, Assessment, Attribute, ReportAlert, Verdict};
 
 use crate::bindings::v0_1_0::enricher::{self, types};
 use crate::bindings::v0_1_0::{self, notifier, reviewer};
+use crate::capabilities::{Capabilities, Session};
 use crate::error::CallError;
 use crate::http::{CallOutcome, disarmed};
 use crate::limits::HostState;
 use crate::plugin::{Exports, Instance, Plugin};
-use crate::capabilities::{Capabilities, Session};
 
 /// Longest short text of an answer, such as the name of an attribute, in bytes.
 const LONGEST_NAME: usize = 256;
@@ -77,7 +77,10 @@ exports!(
 
 impl<E: Exports> Instance<E> {
     /// Makes an instance that reaches what it may.
-    pub(crate) fn reaching(plugin: &Arc<Plugin<E>>, reach: &Capabilities) -> Result<Self, CallError> {
+    pub(crate) fn reaching(
+        plugin: &Arc<Plugin<E>>,
+        reach: &Capabilities,
+    ) -> Result<Self, CallError> {
         Self::start(plugin, Some(Session::new(reach)))
     }
 

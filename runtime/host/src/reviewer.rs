@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use yagura_core::pack::Limits;
-use yagura_core::report::{Attribute, Assessment, ReportAlert};
+use yagura_core::report::{Assessment, Attribute, ReportAlert};
 
 use crate::bindings::v0_1_0::reviewer;
 use crate::cache::CacheOutcome;
+use crate::capabilities::Capabilities;
 use crate::error::CallError;
 use crate::inspect::ComponentInfo;
 use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
-use crate::capabilities::Capabilities;
 use crate::responder::{alert, attributes, instance, plugin, read_assessment, wrong_text};
 
 /// A reviewer that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.

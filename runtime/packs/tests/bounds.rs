@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use yagura_packs::registry::{Credentials, Lock, Reference, Registry, RegistryError, RegistryOptions};
+use yagura_packs::registry::{
+    Credentials, Lock, Reference, Registry, RegistryError, RegistryOptions,
+};
 use yagura_packs::{Bounds, Contents, Digest};
 
 /// Sends an answer to the request for a path.

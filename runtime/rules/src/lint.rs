@@ -28,9 +28,7 @@ pub enum Lint {
 pub fn lints(predicate: &Predicate) -> Vec<Lint> {
     let mut lints = Vec::new();
     match predicate {
-        Predicate::Always(false) => {
-            lints.push(Lint::NeverMatches("the tests of the rule".into()))
-        }
+        Predicate::Always(false) => lints.push(Lint::NeverMatches("the tests of the rule".into())),
         Predicate::Always(true) => lints.push(Lint::AlwaysMatches),
         other => {
             contradictions(other, &mut lints);
@@ -287,10 +285,7 @@ mod tests {
             lints(&refused).as_slice(),
             [Lint::NeverMatches(_)]
         ));
-        assert_eq!(
-            lints(&Predicate::not(equals("a"))),
-            [Lint::OnlyNegations]
-        );
+        assert_eq!(lints(&Predicate::not(equals("a"))), [Lint::OnlyNegations]);
         assert!(lints(&Predicate::All(vec![equals("a"), equals("a")])).is_empty());
         let schema = Schema::new(vec![arrow::datatypes::Field::new(
             "f",
@@ -310,10 +305,7 @@ mod tests {
         )]);
         assert!(misfits(&equals("abc"), &text).is_empty());
         let regex = |pattern: &str| lints(&atom(Test::Regex(pattern.into())));
-        assert!(matches!(
-            regex("[a-z]+.*").as_slice(),
-            [Lint::Expensive(_)]
-        ));
+        assert!(matches!(regex("[a-z]+.*").as_slice(), [Lint::Expensive(_)]));
         assert!(regex("mimikatz[0-9]+").is_empty());
     }
 }

@@ -16,8 +16,8 @@ use yagura_alerts::email::EmailNotifier;
 use yagura_alerts::policy::{CompiledPolicy, Level, Notifier, Policy, PolicyFile};
 use yagura_alerts::ports::Notify;
 use yagura_alerts::{
-    Clock, Deliver, DeliverOptions, Triage, TriageError, Feed, Followed, Investigate,
-    InvestigateOptions, Investigators, Store,
+    Clock, Deliver, DeliverOptions, Feed, Followed, Investigate, InvestigateOptions, Investigators,
+    Store, Triage, TriageError,
 };
 use yagura_core::names::did_you_mean;
 use yagura_core::report::AlertLine;

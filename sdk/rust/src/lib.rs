@@ -144,7 +144,7 @@ pub mod bindings {
 
 pub use batch::{Batch, Row, RowIndex};
 pub use bindings::yagura::plugin::types::{
-    Alert, AlertState, Attribute, DataType, Finding, Assessment, PluginError, Severity, Verdict,
+    Alert, AlertState, Assessment, Attribute, DataType, Finding, PluginError, Severity, Verdict,
 };
 pub use column::{Binary, Boolean, Column, Float64, Int64, Text, Time};
 pub use component::Detector;
@@ -161,8 +161,8 @@ pub use state::{State, StateError};
 /// What a plugin's file needs.
 pub mod prelude {
     pub use crate::{
-        Alert, AlertState, Attribute, Batch, Binary, Boolean, Column, Config, Detector, Enriched,
-        Enricher, Findings, Float64, Int64, Json, Notifier, Observable, Assessment, PluginError,
+        Alert, AlertState, Assessment, Attribute, Batch, Binary, Boolean, Column, Config, Detector,
+        Enriched, Enricher, Findings, Float64, Int64, Json, Notifier, Observable, PluginError,
         Report, Reviewer, Row, Rule, Severity, State, StateError, Status, Text, Time, Verdict,
         http, json, log, lookup, search,
     };

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::bindings::reviewer::exports::yagura::plugin::reviewing::Guest;
-use crate::{Alert, Attribute, Config, Assessment, PluginError, log};
+use crate::{Alert, Assessment, Attribute, Config, PluginError, log};
 
 /// Evaluates alerts by what they say and by what enrichers found.
 ///

@@ -159,10 +159,7 @@ fn assert_ends(lines: &[Value]) {
             }
             "withdrawn" => {
                 assert!(line["reason"].is_string(), "{line}");
-                assert!(
-                    open.remove(&id).is_some(),
-                    "withdrawn and not told: {line}"
-                );
+                assert!(open.remove(&id).is_some(), "withdrawn and not told: {line}");
             }
             _ => {
                 open.remove(&id);

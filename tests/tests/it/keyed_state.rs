@@ -120,7 +120,12 @@ fn try_evaluate(
     Events::new(first, steps).evaluated(|batch| detector.on_keyed_batch(RULE, batch, state))
 }
 
-fn evaluate(detector: &mut Detector, state: &mut KeyState, first: i64, steps: &[&str]) -> Vec<String> {
+fn evaluate(
+    detector: &mut Detector,
+    state: &mut KeyState,
+    first: i64,
+    steps: &[&str],
+) -> Vec<String> {
     titles(try_evaluate(detector, state, first, steps).unwrap())
 }
 

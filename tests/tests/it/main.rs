@@ -93,13 +93,13 @@ mod prefilter_sigma;
 #[cfg(test)]
 mod prefilter_sql;
 #[cfg(test)]
+mod quarantine;
+#[cfg(test)]
 mod real_forms;
 #[cfg(test)]
 mod real_logs;
 #[cfg(test)]
 mod real_sigma;
-#[cfg(test)]
-mod quarantine;
 #[cfg(test)]
 mod same_answer;
 #[cfg(test)]

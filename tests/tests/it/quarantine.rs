@@ -245,7 +245,10 @@ fn a_rule_that_takes_the_time_of_others_delays_only_itself_and_loses_nothing_on_
     assert_eq!(table["rests"], Value::Array(vec![]));
     assert_eq!(place.count("slow"), 0);
     let text = place.call("status", &[]).must_work().stdout;
-    assert!(text.contains("3,000 events evaluated in the background"), "{text}");
+    assert!(
+        text.contains("3,000 events evaluated in the background"),
+        "{text}"
+    );
     assert!(
         place
             .log()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use yagura_sdk::{Alert, Attribute, Assessment, PluginError, Severity, Verdict};
+use yagura_sdk::{Alert, Assessment, Attribute, PluginError, Severity, Verdict};
 
 use plugin_common::fits;
 

@@ -113,7 +113,10 @@ fn there_is_no_assessment_without_a_reason_for_one() {
         evaluated(&defaults(), alert(), &[("virustotal.verdict", "clean")]),
         None
     );
-    assert_eq!(evaluated(&defaults(), alert(), &[("asset.os", "macOS")]), None);
+    assert_eq!(
+        evaluated(&defaults(), alert(), &[("asset.os", "macOS")]),
+        None
+    );
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! What a notifier is asked to tell: an incident as the store has it now.
 
 use sqlx::{AnyConnection, AssertSqlSafe};
-use yagura_core::report::{Attribute, Assessment, ReportAlert};
+use yagura_core::report::{Assessment, Attribute, ReportAlert};
 use yagura_core::{AlertState, Report};
 
 use crate::policy::CompiledPolicy;
 use crate::render::{self, Kind, Story, StoryAlert};
 use crate::store::columns::Columns;
 use crate::store::rows::{
-    AlertRow, DeliveryRow, FactsRow, IncidentKind, IncidentRow, AssessmentRow, Word,
+    AlertRow, AssessmentRow, DeliveryRow, FactsRow, IncidentKind, IncidentRow, Word,
 };
 use crate::store::{Store, StoreError, alerts, incidents, rounds};
 

@@ -223,16 +223,16 @@ impl CompiledMaintenance {
 impl CompiledInhibition {
     /// Says whether two alerts have in common what the inhibition asks for, near enough in event time. What they are like
     /// is not looked at.
-    pub fn joins(&self, more severe: &Alert, less severe: &Alert) -> bool {
-        let between = if more severe.first_time > less severe.last_time {
-            more severe.first_time.micros() - less severe.last_time.micros()
+    pub fn joins(&self, more_severe: &Alert, less_severe: &Alert) -> bool {
+        let between = if more_severe.first_time > less_severe.last_time {
+            more_severe.first_time.micros() - less_severe.last_time.micros()
         } else {
-            less severe.first_time.micros() - more severe.last_time.micros()
+            less_severe.first_time.micros() - more_severe.last_time.micros()
         };
         let shares = |kind: &String| {
-            (kind == "key" && !more severe.key.is_empty() && more severe.key == less severe.key)
-                || (more severe.observables.iter())
-                    .any(|one| one.kind == *kind && less severe.observables.contains(one))
+            (kind == "key" && !more_severe.key.is_empty() && more_severe.key == less_severe.key)
+                || (more_severe.observables.iter())
+                    .any(|one| one.kind == *kind && less_severe.observables.contains(one))
         };
         between <= self.within && (self.share.is_empty() || self.share.iter().any(shares))
     }

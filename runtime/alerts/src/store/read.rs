@@ -8,8 +8,8 @@ use yagura_core::report::ReportAlert;
 
 use super::columns::Columns;
 use super::rows::{
-    AlertRow, CallRow, DeliveryRow, DeliveryState, FactsRow, HistoryRow, IncidentKind, IncidentRow,
-    AssessmentRow, RunRow,
+    AlertRow, AssessmentRow, CallRow, DeliveryRow, DeliveryState, FactsRow, HistoryRow,
+    IncidentKind, IncidentRow, RunRow,
 };
 use super::{Store, StoreError, alerts, calls, deliveries, incidents, rounds};
 

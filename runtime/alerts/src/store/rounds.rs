@@ -2,11 +2,11 @@
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
-use yagura_core::report::{Enriched, Assessment};
+use yagura_core::report::{Assessment, Enriched};
 
 use super::StoreError;
 use super::columns::{Columns, json, rank, text};
-use super::rows::{FactsRow, AssessmentRow, RunRow, RunState, Word};
+use super::rows::{AssessmentRow, FactsRow, RunRow, RunState, Word};
 
 /// Columns of a [`RunRow`].
 const RUN: &str = "alert, enricher, delay, state, due_at, attempts, error";

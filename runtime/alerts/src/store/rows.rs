@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use yagura_core::report::{AlertLine, AlertState, Enriched, IncidentStatus, Assessment, Verdict};
+use yagura_core::report::{AlertLine, AlertState, Assessment, Enriched, IncidentStatus, Verdict};
 use yagura_core::{Alert, Severity, Timestamp};
 
 /// Makes an enum that the store keeps as a word.

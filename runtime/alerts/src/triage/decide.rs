@@ -106,12 +106,12 @@ impl Context<'_> {
                     .filter(is_shared)
                     .map(Sharing::Observable),
             );
-            let fits = |more severe: &Alert| {
-                more severe.id != alert.id
+            let fits = |more_severe: &Alert| {
+                more_severe.id != alert.id
                     // Whatever the patterns say, nothing hides what is more severe than itself.
-                    && more severe.severity >= alert.severity
-                    && inhibition.joins(more severe, alert)
-                    && inhibition.by.matches(more severe, &self.policy.teams_of(more severe))
+                    && more_severe.severity >= alert.severity
+                    && inhibition.joins(more_severe, alert)
+                    && inhibition.by.matches(more_severe, &self.policy.teams_of(more_severe))
             };
             let from = alert.first_time.micros().saturating_sub(inhibition.within);
             let to = alert.last_time.micros().saturating_add(inhibition.within);

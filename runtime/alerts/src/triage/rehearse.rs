@@ -47,7 +47,10 @@ pub async fn rehearse(
         if !seen.insert(&line.alert.id) {
             continue;
         }
-        let record = store.alert(&line.alert.id).await.map_err(TriageError::from)?;
+        let record = store
+            .alert(&line.alert.id)
+            .await
+            .map_err(TriageError::from)?;
         let Some(record) = record else { continue };
         let outcome = match record.alert.outcome {
             Outcome::Told => testing::Outcome::Told,

@@ -2,13 +2,13 @@
 
 use yagura_alerts::store::rows::{CallRow, Outcome};
 use yagura_alerts::store::{AlertFilter, CallFilter, IncidentFilter};
-use yagura_alerts::{Deliver, Triage, Store, StoreError};
+use yagura_alerts::{Deliver, Store, StoreError, Triage};
 use yagura_core::report::IncidentStatus;
 use yagura_core::{Severity, Timestamp};
 
 use crate::support::{
-    Hands, Lines, MINUTE, Place, SECOND, SIMPLE, START, Server, alert, more severe, incident_of, policy,
-    ports, quick, until,
+    Hands, Lines, MINUTE, Place, SECOND, SIMPLE, START, Server, alert, incident_of, more_severe,
+    policy, ports, quick, until,
 };
 
 #[tokio::test]
@@ -61,8 +61,8 @@ async fn lists_are_narrowed_by_what_is_asked_for() {
     let text = format!("{SIMPLE}\n[staging]\nrules = [\"trial\"]\n");
     let triage = Triage::open(&store, policy(&text), &[]).await.unwrap();
     let mut lines = Lines::default();
-    let low = more severe(alert("scan", 0, &[("ip", "10.0.0.1")]), Severity::Low);
-    let high = more severe(alert("login", 7_200, &[("user", "ann")]), Severity::High);
+    let low = more_severe(alert("scan", 0, &[("ip", "10.0.0.1")]), Severity::Low);
+    let high = more_severe(alert("login", 7_200, &[("user", "ann")]), Severity::High);
     for one in [&low, &high, &alert("trial", 60, &[("user", "bob")])] {
         lines.provisional(one);
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use yagura_alerts::policy::CompiledPolicy;
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::DeliveryState;
-use yagura_alerts::{Clock, Deliver, Triage, TriageError, Location, Store, StoreError};
+use yagura_alerts::{Clock, Deliver, Location, Store, StoreError, Triage, TriageError};
 use yagura_core::report::{AlertLine, AlertState};
 
 use crate::support::{Lines, Place, Server, alert, policy, ports, quick};
@@ -81,8 +81,11 @@ async fn a_process_that_dies_tells_everything_and_nothing_twice() {
         let mut stuck = 0;
         loop {
             let (store, triage) = open(&place.location, &policy).await;
-            let deliver =
-                Deliver::start(&triage, ports(&[("slack", &slack), ("jira", &jira)]), quick());
+            let deliver = Deliver::start(
+                &triage,
+                ports(&[("slack", &slack), ("jira", &jira)]),
+                quick(),
+            );
             let is_last = upto >= lines.len();
             let before = upto;
             let life = Duration::from_micros(500 + roll(12_000) + stuck * 1_000);

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::{DeliveryState, IncidentKind};
-use yagura_alerts::{Deliver, DeliverOptions, Triage, Store};
+use yagura_alerts::{Deliver, DeliverOptions, Store, Triage};
 use yagura_core::Severity;
 use yagura_core::report::{AlertState, IncidentStatus};
 
 use crate::support::{
-    Answer, Hands, Lines, MINUTE, SECOND, SIMPLE, Server, alert, more severe, incident_of, memory,
+    Answer, Hands, Lines, MINUTE, SECOND, SIMPLE, Server, alert, incident_of, memory, more_severe,
     policy, ports, quick, until,
 };
 
@@ -37,7 +37,7 @@ async fn an_incident_is_one_ticket_from_first_report_to_last() {
     assert!(report.text.contains("10.0.0.1"), "{}", report.text);
 
     // Two changes inside of ten seconds are told together, after these.
-    lines.settle(&more severe(first.clone(), Severity::High));
+    lines.settle(&more_severe(first.clone(), Severity::High));
     triage.take(&lines.0).await.unwrap();
     lines.provisional(&alert("login", 5, &[("ip", "10.0.0.1")]));
     triage.take(&lines.0).await.unwrap();
@@ -305,7 +305,10 @@ async fn what_is_over_the_limit_is_told_in_one_summary() {
     let place = all
         .iter()
         .position(|one| Some(&one.rule) == changed.rule.as_ref());
-    lines.settle(&more severe(all[place.unwrap()].clone(), Severity::Critical));
+    lines.settle(&more_severe(
+        all[place.unwrap()].clone(),
+        Severity::Critical,
+    ));
     triage.take(&lines.0).await.unwrap();
     until("the changed summary", || async {
         hands.advance(SECOND);

@@ -3,11 +3,11 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use yagura_alerts::store::{AlertFilter, IncidentFilter};
-use yagura_alerts::{Triage, Store};
+use yagura_alerts::{Store, Triage};
 use yagura_core::Severity;
 use yagura_core::report::{AlertLine, AlertState};
 
-use crate::support::{Hands, Lines, alert, more severe, memory, on_postgres, policy};
+use crate::support::{Hands, Lines, alert, memory, more_severe, on_postgres, policy};
 
 /// One step of a random story: a rule, minutes, who, how severe, and what happens to an alert that came before.
 type Step = (usize, i64, usize, usize, usize, usize);
@@ -22,7 +22,7 @@ fn story(steps: &[Step]) -> Vec<AlertLine> {
         let host = format!("host-{}", who / 2);
         let at = minutes * 60 + i64::try_from(n).unwrap();
         let new = alert(rules[*rule], at, &[("user", &user), ("host", &host)]);
-        let new = more severe(new, severities[*severity]);
+        let new = more_severe(new, severities[*severity]);
         let before = all.get(*which).cloned();
         match (what, before) {
             (0, Some(before)) => {
@@ -37,7 +37,7 @@ fn story(steps: &[Step]) -> Vec<AlertLine> {
                 lines.withdraw(&before, Some(&new));
             }
             (3, Some(before)) => {
-                let mut before = more severe(before, severities[*severity]);
+                let mut before = more_severe(before, severities[*severity]);
                 before.count += 3;
                 lines.settle(&before);
             }
@@ -165,10 +165,10 @@ proptest! {
                     .collect();
                 assert_eq!(incident.alerts, alerts.len() as u64);
                 assert_eq!(incident.live, live.len() as u64);
-                if let Some(most severe) = live.iter().map(|row| row.severity()).max()
+                if let Some(most_severe) = live.iter().map(|row| row.severity()).max()
                     && incident.kind == yagura_alerts::store::rows::IncidentKind::Normal
                 {
-                    assert_eq!(incident.severity, most severe);
+                    assert_eq!(incident.severity, most_severe);
                 }
             }
         });

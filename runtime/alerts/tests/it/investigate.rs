@@ -8,9 +8,9 @@ use futures::future::BoxFuture;
 use yagura_alerts::deliver::Backoff;
 use yagura_alerts::ports::{Enrich, Failure, Review};
 use yagura_alerts::store::rows::RunState;
-use yagura_alerts::{Deliver, Triage, Investigate, InvestigateOptions, Investigators};
+use yagura_alerts::{Deliver, Investigate, InvestigateOptions, Investigators, Triage};
 use yagura_core::Severity;
-use yagura_core::report::{Attribute, Enriched, Assessment, ReportAlert, Verdict};
+use yagura_core::report::{Assessment, Attribute, Enriched, ReportAlert, Verdict};
 
 use crate::support::{
     Hands, Lines, MINUTE, SECOND, Server, alert, incident_of, memory, policy, ports, quick, until,

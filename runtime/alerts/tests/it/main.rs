@@ -16,10 +16,10 @@
 mod acting;
 mod crash;
 mod deliver;
-mod triage;
 mod flood;
 mod identity;
 mod investigate;
 mod postgres;
 mod store;
 mod support;
+mod triage;

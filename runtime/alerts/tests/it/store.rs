@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use yagura_alerts::triage::Feed;
 use yagura_alerts::store::IncidentFilter;
-use yagura_alerts::{Deliver, Triage, TriageError, Location, Store, StoreError};
+use yagura_alerts::triage::Feed;
+use yagura_alerts::{Deliver, Location, Store, StoreError, Triage, TriageError};
 
 use crate::support::{
-    Hands, Lines, Place, SIMPLE, Server, alert, became, triage_with, incident_of, policy, ports,
-    quick,
+    Hands, Lines, Place, SIMPLE, Server, alert, became, incident_of, policy, ports, quick,
+    triage_with,
 };
 
 #[tokio::test]
@@ -26,7 +26,9 @@ async fn a_store_has_one_triage_and_a_form_that_is_known() {
     let beside = Store::open_existing(&location, hands.clock())
         .await
         .unwrap();
-    let error = Triage::open(&beside, policy(SIMPLE), &[]).await.unwrap_err();
+    let error = Triage::open(&beside, policy(SIMPLE), &[])
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, TriageError::Store(StoreError::Busy { .. })),
         "{error}"
@@ -137,12 +139,13 @@ async fn serve(location: &Location, lines: &Lines) -> Result<(), String> {
     let store = store.map_err(|error| text(&error))?;
     let answer = async {
         let triage = Triage::open(&store, policy(SIMPLE), &[]).await?;
-        triage.follow(Feed {
-            state: 1,
-            delivered: 0,
-            last: 9,
-        })
-        .await?;
+        triage
+            .follow(Feed {
+                state: 1,
+                delivered: 0,
+                last: 9,
+            })
+            .await?;
         triage.take(&lines.0).await?;
         triage.store().incidents(&IncidentFilter::default()).await?;
         Ok::<_, TriageError>(())

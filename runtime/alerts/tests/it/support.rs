@@ -12,7 +12,7 @@ use yagura_alerts::deliver::Backoff;
 use yagura_alerts::policy::{CompiledPolicy, Policy};
 use yagura_alerts::ports::{Failure, Notify};
 use yagura_alerts::store::AlertRecord;
-use yagura_alerts::{Clock, DeliverOptions, Triage, Location, Store};
+use yagura_alerts::{Clock, DeliverOptions, Location, Store, Triage};
 use yagura_core::alert::{Observable, identity};
 use yagura_core::report::{AlertLine, AlertState};
 use yagura_core::{Alert, Evidence, Report, Severity, Timestamp};
@@ -83,7 +83,7 @@ pub(crate) fn alert(rule: &str, seconds: i64, observables: &[(&str, &str)]) -> A
     alert
 }
 
-pub(crate) fn more severe(mut alert: Alert, severity: Severity) -> Alert {
+pub(crate) fn more_severe(mut alert: Alert, severity: Severity) -> Alert {
     alert.severity = severity;
     alert
 }

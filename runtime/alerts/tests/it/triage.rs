@@ -1,14 +1,15 @@
 //! What becomes of alerts.
 
-use yagura_alerts::triage::{Feed, Followed};
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::{IncidentKind, Outcome};
-use yagura_alerts::{Triage, TriageError, StoreError};
+use yagura_alerts::triage::{Feed, Followed};
+use yagura_alerts::{StoreError, Triage, TriageError};
 use yagura_core::Severity;
 use yagura_core::report::{AlertState, IncidentStatus};
 
 use crate::support::{
-    Hands, Lines, MINUTE, SIMPLE, alert, became, triage_with, more severe, incident_of, memory, policy,
+    Hands, Lines, MINUTE, SIMPLE, alert, became, incident_of, memory, more_severe, policy,
+    triage_with,
 };
 
 #[tokio::test]
@@ -102,7 +103,7 @@ rules = ["new-*"]
     let trial = alert("new-rule", 60, &[("host", "web-1")]);
     let early = alert("odd-process", 50, &[("host", "web-1")]);
     let severe = alert("ransomware", 60, &[("host", "web-1")]);
-    let less severe = alert("odd-process", 600, &[("host", "web-1")]);
+    let less_severe = alert("odd-process", 600, &[("host", "web-1")]);
     let elsewhere = alert("odd-process", 70, &[("host", "web-2")]);
     let too_late = alert("odd-process", 661, &[("host", "web-1")]);
     let all = [
@@ -112,7 +113,7 @@ rules = ["new-*"]
         &trial,
         &early,
         &severe,
-        &less severe,
+        &less_severe,
         &elsewhere,
         &too_late,
     ];
@@ -142,7 +143,7 @@ rules = ["new-*"]
     let record = became(&triage, &scanner).await.alert;
     assert_eq!(record.why.as_deref(), Some("our own scanner"));
     assert_eq!(record.silencer.as_deref(), Some("ann"));
-    let record = became(&triage, &less severe).await.alert;
+    let record = became(&triage, &less_severe).await.alert;
     assert_eq!(record.silencer.as_deref(), Some(severe.id.as_str()));
 }
 
@@ -153,12 +154,12 @@ async fn what_a_withdrawn_alert_silenced_is_told_after_all() {
     );
     let mut lines = Lines::default();
     let severe = alert("ransomware", 0, &[("host", "web-1")]);
-    let less severe = alert("odd", 60, &[("host", "web-2")]);
+    let less_severe = alert("odd", 60, &[("host", "web-2")]);
     lines.provisional(&severe);
-    lines.provisional(&less severe);
+    lines.provisional(&less_severe);
     lines.withdraw(&severe, None);
     let triage = triage_with(&text, &lines).await;
-    let record = became(&triage, &less severe).await;
+    let record = became(&triage, &less_severe).await;
     assert_eq!(record.alert.outcome, Outcome::Told);
     assert_eq!(record.notifiers, ["slack"]);
 }
@@ -171,7 +172,7 @@ async fn a_suppressed_alert_that_settles_otherwise_is_told() {
     let mut lines = Lines::default();
     let small = alert("scan", 0, &[("ip", "10.0.0.9")]);
     lines.provisional(&small);
-    lines.settle(&more severe(small.clone(), Severity::High));
+    lines.settle(&more_severe(small.clone(), Severity::High));
     let triage = triage_with(&text, &lines).await;
     assert_eq!(became(&triage, &small).await.alert.outcome, Outcome::Told);
 }
@@ -181,7 +182,7 @@ async fn a_final_alert_updates_its_incident() {
     let mut lines = Lines::default();
     let first = alert("scan", 0, &[("ip", "10.0.0.1")]);
     lines.provisional(&first);
-    let mut settled = more severe(first.clone(), Severity::Critical);
+    let mut settled = more_severe(first.clone(), Severity::Critical);
     settled.count = 12;
     settled.last_time = settled.last_time.saturating_add(MINUTE);
     lines.settle(&settled);
@@ -366,8 +367,14 @@ async fn what_a_rule_says_too_often_is_one_flood() {
         became(&triage, &all[39]).await.kind,
         Some(IncidentKind::Flood)
     );
-    assert_eq!(became(&triage, &quiet).await.kind, Some(IncidentKind::Normal));
-    assert_eq!(became(&triage, &other).await.kind, Some(IncidentKind::Normal));
+    assert_eq!(
+        became(&triage, &quiet).await.kind,
+        Some(IncidentKind::Normal)
+    );
+    assert_eq!(
+        became(&triage, &other).await.kind,
+        Some(IncidentKind::Normal)
+    );
 }
 
 #[tokio::test]

@@ -32,7 +32,12 @@ impl Access {
     ///
     /// # Errors
     /// The first thing that is wrong with either.
-    pub fn new(pack: &str, world: World, request: &CapabilityRequest, grant: &Grant) -> Result<Self, Problem> {
+    pub fn new(
+        pack: &str,
+        world: World,
+        request: &CapabilityRequest,
+        grant: &Grant,
+    ) -> Result<Self, Problem> {
         if let Some(problem) = request.problem(world).or_else(|| grant.problem()) {
             return Err(problem);
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use super::access::{directory_line, pack_table, toml_key, toml_list};
-use super::{Grant, Grants, HostPattern, MostLimits, ServerPattern, CapabilityRequest, is_name};
+use super::{CapabilityRequest, Grant, Grants, HostPattern, MostLimits, ServerPattern, is_name};
 use crate::names::did_you_mean;
 use crate::pack::{PackError, World, parse};
 use crate::time::parse_duration;

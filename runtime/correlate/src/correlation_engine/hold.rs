@@ -42,7 +42,9 @@ impl CorrelationEngine {
     /// Returns the time that has been final for a rule.
     pub(crate) fn passed(&self, rule: usize) -> i64 {
         let watermark_group = self.graph.group_of.get(rule);
-        let watermark = watermark_group.map_or(i64::MIN, |watermark_group| self.watermark_groups[*watermark_group].watermark);
+        let watermark = watermark_group.map_or(i64::MIN, |watermark_group| {
+            self.watermark_groups[*watermark_group].watermark
+        });
         if self.hold.passed.is_empty() {
             return watermark;
         }

@@ -7,9 +7,9 @@ use yagura_core::{Alert, Rule, key};
 
 use super::{Change, CorrelationEngine, alert_hit};
 use crate::found::{Found, Hit};
-use crate::shard::Spoken;
-use crate::operator::number;
 use crate::node::{Keyed, Node, Work};
+use crate::operator::number;
+use crate::shard::Spoken;
 use crate::window::AlertWindow;
 
 impl CorrelationEngine {
@@ -90,7 +90,12 @@ impl CorrelationEngine {
         }
         let mut changes = Vec::new();
         for (watermark_group, hits) in by_domain {
-            let mut windows = Keyed::new(self.watermark_groups[watermark_group].windows.operator().clone());
+            let mut windows = Keyed::new(
+                self.watermark_groups[watermark_group]
+                    .windows
+                    .operator()
+                    .clone(),
+            );
             let (spoken, _) = windows.settle(Work {
                 hits,
                 watermark: i64::MAX,
@@ -108,9 +113,8 @@ impl CorrelationEngine {
                         yagura_core::alert::identity(&alert.rule, &marked, alert.window_start);
                     alert.context.push(yagura_core::alert::ContextEntry {
                         name: "late".to_owned(),
-                        value:
-                            "arrived after its time had been final; correlations did not see it"
-                                .to_owned(),
+                        value: "arrived after its time had been final; correlations did not see it"
+                            .to_owned(),
                     });
                     changes.push(Change::settled(alert));
                 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use yagura_core::Alert;
 use yagura_core::rule::Report;
 
-use super::{Change, SpillStore, CorrelationEngine, Inbox};
+use super::{Change, CorrelationEngine, Inbox, SpillStore};
 use crate::window::AlertWindow;
 
 impl CorrelationEngine {
@@ -99,6 +99,8 @@ impl CorrelationEngine {
         }
         let hits = std::mem::take(&mut inbox.alerts);
         self.warm_windows(number, &hits, i64::MIN, spilled)?;
-        Ok(self.watermark_groups[number].windows.speculate_windows(hits))
+        Ok(self.watermark_groups[number]
+            .windows
+            .speculate_windows(hits))
     }
 }

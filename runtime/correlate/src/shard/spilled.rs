@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 
-use super::{Spilled, Shard, key_heap};
+use super::{Shard, Spilled, key_heap};
 use crate::operator::Operator;
 
 /// Entries of keys that came back which may always lie among the due times: tidying up fewer gains nothing.
@@ -13,7 +13,11 @@ const LEAST_STALE: usize = 1_024;
 
 impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<S> {
     /// Moves the keys that were touched longest ago out of memory until the share takes no more than `most` bytes.
-    pub(crate) fn evict<M: Operator<State = S>>(&mut self, operator: &M, most: usize) -> Vec<Spilled> {
+    pub(crate) fn evict<M: Operator<State = S>>(
+        &mut self,
+        operator: &M,
+        most: usize,
+    ) -> Vec<Spilled> {
         let mut moved = Vec::new();
         if self.bytes() <= most {
             return moved;
@@ -120,7 +124,12 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
             let state: S = postcard::from_bytes(&spilled.state)?;
             self.heap += key_heap(&spilled.key) + operator.heap(&state);
             let due = operator.due(&state);
-            let number = self.insert(spilled.hash, CompactString::from(&*spilled.key), state, step);
+            let number = self.insert(
+                spilled.hash,
+                CompactString::from(&*spilled.key),
+                state,
+                step,
+            );
             self.register(number, due);
             self.mark(number);
         }

@@ -150,6 +150,10 @@ fn keys_that_come_and_go_leave_no_times_behind() {
         group.warm(&operator, moved, 1).unwrap();
         group.advance(&operator, second << BUCKET_BITS, 0, &mut Vec::new());
     }
-    assert!(group.spilled_due.len() < 2_000, "{}", group.spilled_due.len());
+    assert!(
+        group.spilled_due.len() < 2_000,
+        "{}",
+        group.spilled_due.len()
+    );
     assert!(group.take_due(i64::MAX).is_empty());
 }

@@ -15,7 +15,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn load(&mut self, fold: &mut CorrelationEngine) -> Result<(Vec<String>, Vec<Change>), StoreError> {
+    pub fn load(
+        &mut self,
+        fold: &mut CorrelationEngine,
+    ) -> Result<(Vec<String>, Vec<Change>), StoreError> {
         let mut messages = Vec::new();
         let mut changes = Vec::new();
         fold.set_hashing(self.hashing);

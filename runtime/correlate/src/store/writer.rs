@@ -11,9 +11,9 @@ use super::status::TableStatus;
 use super::{Deferred, DetectorState, KnownObject, StoredRule};
 use crate::checkpoint::{Final, Waiting};
 use crate::correlation_engine::Counters;
-use crate::shard::{Spilled, join};
 use crate::hashing::Hashing;
 use crate::node::Size;
+use crate::shard::{Spilled, join};
 
 /// What one transaction writes.
 #[derive(Debug, Default)]
@@ -72,7 +72,10 @@ impl Batch {
         let pages = self.pages.iter().map(|page| page.bytes.len());
         let pending = self.pending.iter().map(|waiting| waiting.bytes.len());
         let lines = self.lines.iter().map(|(_, line)| line.len());
-        let spilled = self.spilled.iter().map(|(_, _, spilled)| spilled.state.len());
+        let spilled = self
+            .spilled
+            .iter()
+            .map(|(_, _, spilled)| spilled.state.len());
         pages.chain(pending).chain(lines).chain(spilled).sum()
     }
 
@@ -194,7 +197,9 @@ impl Batch {
         let int = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         for (rule, size) in &self.sizes {
             transaction
-                .prepare_cached("INSERT INTO sizes (rule, keys, spilled, bytes) VALUES (?, ?, ?, ?)")?
+                .prepare_cached(
+                    "INSERT INTO sizes (rule, keys, spilled, bytes) VALUES (?, ?, ?, ?)",
+                )?
                 .execute(params![
                     rule,
                     int(size.keys),

@@ -17,7 +17,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
 use yagura_core::shown::without_controls;
-use yagura_rules::predicate::{FailedRows, Evaluated, RowEvaluator};
+use yagura_rules::predicate::{Evaluated, FailedRows, RowEvaluator};
 
 use super::first_line;
 use super::typed::typed;

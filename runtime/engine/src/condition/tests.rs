@@ -170,7 +170,9 @@ fn words_that_sql_takes_for_calls_are_names() {
             "{path}"
         );
     }
-    let clock = evaluate("CURRENT_TIMESTAMP IS NULL").unwrap_err().to_string();
+    let clock = evaluate("CURRENT_TIMESTAMP IS NULL")
+        .unwrap_err()
+        .to_string();
     assert!(clock.contains("not the same in every run"), "{clock}");
 }
 
@@ -193,7 +195,10 @@ fn null_is_unknown_as_in_sql() {
     assert_eq!(evaluate("NOT (Name = 'a')").unwrap(), [1, 3]);
     assert_eq!(evaluate("Name IS DISTINCT FROM 'a'").unwrap(), [1, 2, 3]);
     assert_eq!(evaluate("body.s IS NULL").unwrap(), [1, 2, 3]);
-    assert_eq!(evaluate("missing.path IS NULL AND Name = 'd'").unwrap(), [3]);
+    assert_eq!(
+        evaluate("missing.path IS NULL AND Name = 'd'").unwrap(),
+        [3]
+    );
     assert_eq!(evaluate("missing.path = 'x'").unwrap(), [0usize; 0]);
     assert_eq!(evaluate("Name IN ('a', NULL)").unwrap(), [0]);
 }
@@ -425,7 +430,8 @@ fn no_call_of_a_function_panics() {
             let text = format!("{name}({call}) IS NOT NULL");
             let evaluated = catch_unwind(AssertUnwindSafe(|| matches(&text, &batch)));
             let evaluated = evaluated.unwrap_or_else(|_| panic!("{text} panics"));
-            for undecided in evaluated.map_or_else(|_| Vec::new(), |evaluated| evaluated.undecided) {
+            for undecided in evaluated.map_or_else(|_| Vec::new(), |evaluated| evaluated.undecided)
+            {
                 let reason = undecided.reason;
                 assert!(!reason.contains("Internal error"), "{text}: {reason}");
             }

@@ -11,8 +11,8 @@ use yagura_core::report::{IncidentStatus, Report, ReportAlert};
 use yagura_core::{Alert, AlertState, Severity, Timestamp};
 use yagura_host::http::PluginId;
 use yagura_host::{
-    Caller, ColumnBytes, DataType, Events, Field, Host, HostConfig, Lookup, PluginError, Capabilities,
-    Search, SearchQuery, Services,
+    Caller, Capabilities, ColumnBytes, DataType, Events, Field, Host, HostConfig, Lookup,
+    PluginError, Search, SearchQuery, Services,
 };
 
 use crate::rig::{Calls, Rig, access};

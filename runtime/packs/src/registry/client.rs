@@ -193,7 +193,10 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::Client`].
-    pub async fn connect(place: &Reference, options: &RegistryOptions) -> Result<Self, RegistryError> {
+    pub async fn connect(
+        place: &Reference,
+        options: &RegistryOptions,
+    ) -> Result<Self, RegistryError> {
         let is_plain = options.plain_http || place.is_loopback();
         Ok(Self {
             http: Http::new(options, is_plain).map_err(RegistryError::Client)?,
@@ -285,7 +288,11 @@ pub(super) fn more_than(place: &Reference, maximum: u64, what: &str) -> Registry
     )
 }
 
-pub(super) fn refused(doing: &'static str, place: &Reference, source: AnswerError) -> RegistryError {
+pub(super) fn refused(
+    doing: &'static str,
+    place: &Reference,
+    source: AnswerError,
+) -> RegistryError {
     RegistryError::Refused {
         doing,
         place: place.to_string(),

@@ -425,7 +425,11 @@ impl Http {
     }
 
     /// Returns how to ask for the repository of a place: the registry says what it request, and where a token is given.
-    pub(super) async fn access(&self, place: &Reference, scope: Scope) -> Result<Access, AnswerError> {
+    pub(super) async fn access(
+        &self,
+        place: &Reference,
+        scope: Scope,
+    ) -> Result<Access, AnswerError> {
         let key = (place.repository.clone(), scope);
         let known = || self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((since, access)) = known().get(&key)

@@ -257,7 +257,10 @@ impl Registry {
     }
 
     /// Reads the manifest of a pack's image, with its digest.
-    async fn pack_manifest(&self, place: &Reference) -> Result<(Digest, ImageManifest), RegistryError> {
+    async fn pack_manifest(
+        &self,
+        place: &Reference,
+    ) -> Result<(Digest, ImageManifest), RegistryError> {
         let wrong = |source| RegistryError::Image {
             place: place.to_string(),
             source,

@@ -179,7 +179,10 @@ fn a_broken_signature_harms_nothing_beside_a_good_one_and_is_named_without() {
     pack.add_signature(name.clone(), b"junk".to_vec());
     let verdict = policy.evaluate(&pack, &Installed::default());
     assert!(verdict.is_trusted(), "{verdict}");
-    let findings = verdict.signatures.iter().map(|evaluated| &evaluated.finding);
+    let findings = verdict
+        .signatures
+        .iter()
+        .map(|evaluated| &evaluated.finding);
     assert!(
         findings
             .into_iter()

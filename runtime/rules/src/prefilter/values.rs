@@ -184,7 +184,12 @@ impl ValueEvaluator {
         evaluate.folded.build(automata)?;
         evaluate.numbers_equal.sort();
         for (folded, set) in [false, true].into_iter().zip(&mut evaluate.sets) {
-            let of_case = || evaluate.unguarded.iter().filter(move |(_, _, f)| *f == folded);
+            let of_case = || {
+                evaluate
+                    .unguarded
+                    .iter()
+                    .filter(move |(_, _, f)| *f == folded)
+            };
             if of_case().next().is_some() {
                 // Each of them was held to the usual limit by itself: many rules together may be larger.
                 let patterns = RegexSetBuilder::new(of_case().map(|(pattern, _, _)| pattern))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use yagura_alerts::{TriageError, Feed, StoreError};
+use yagura_alerts::{Feed, StoreError, TriageError};
 use yagura_engine::live::Live;
 use yagura_host::Host;
 

@@ -13,12 +13,12 @@ use yagura_alerts::ports::{Enrich, Failure, Notify, Review};
 use yagura_core::capability::Access;
 use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
-use yagura_core::report::{Attribute, Enriched, Assessment, Report, ReportAlert};
+use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
 use yagura_core::{Grant, Grants, Pack};
 use yagura_host::http::{self, CallOutcome, HttpPolicy, PluginId};
 use yagura_host::{
-    CallError, Enricher, EnricherPlugin, Host, InstancePool, Notifier, NotifierPlugin, PluginError,
-    PluginInstance, Capabilities, Reviewer, ReviewerPlugin, Services,
+    CallError, Capabilities, Enricher, EnricherPlugin, Host, InstancePool, Notifier,
+    NotifierPlugin, PluginError, PluginInstance, Reviewer, ReviewerPlugin, Services,
 };
 
 use crate::exit::RuleFault;
@@ -54,7 +54,9 @@ impl Shelf<'_> {
         let pool = Pool::open(Opener {
             idle: plugin.instance_pool(),
             name: name.to_owned(),
-            open: move |config: &str, reach: &Capabilities| NotifierPlugin::open(&plugin, config, reach),
+            open: move |config: &str, reach: &Capabilities| {
+                NotifierPlugin::open(&plugin, config, reach)
+            },
             config: found.config,
             reach: found.reach,
         })?;
@@ -78,7 +80,9 @@ impl Shelf<'_> {
         let pool = Pool::open(Opener {
             idle: plugin.instance_pool(),
             name: enrichment.plugin.clone(),
-            open: move |config: &str, reach: &Capabilities| EnricherPlugin::open(&plugin, config, reach),
+            open: move |config: &str, reach: &Capabilities| {
+                EnricherPlugin::open(&plugin, config, reach)
+            },
             config: found.config,
             reach: found.reach,
         })?;
@@ -96,7 +100,9 @@ impl Shelf<'_> {
         let pool = Pool::open(Opener {
             idle: plugin.instance_pool(),
             name: name.to_owned(),
-            open: move |config: &str, reach: &Capabilities| ReviewerPlugin::open(&plugin, config, reach),
+            open: move |config: &str, reach: &Capabilities| {
+                ReviewerPlugin::open(&plugin, config, reach)
+            },
             config: found.config,
             reach: found.reach,
         })?;

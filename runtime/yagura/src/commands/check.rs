@@ -121,12 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let mut found = check.found;
     found.sort();
     found.dedup();
-    let count = |level| {
-        found
-            .iter()
-            .filter(|linted| linted.level == level)
-            .count()
-    };
+    let count = |level| found.iter().filter(|linted| linted.level == level).count();
     let (errors, warnings, notes) = (
         count(Level::Error),
         count(Level::Warning),

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use yagura_packs::registry::{At, Credentials, Lock, Reference, Pulled, Registry, RegistryOptions};
+use yagura_packs::registry::{At, Credentials, Lock, Pulled, Reference, Registry, RegistryOptions};
 use yagura_packs::{Bounds, Installed, TrustPolicy, VerifiedPack, archive};
 
 use super::block_on;

@@ -242,11 +242,7 @@ impl Job {
         {
             return Ok(INPUT);
         }
-        Ok(if outcome.skipped.is_empty() {
-            0
-        } else {
-            RULE
-        })
+        Ok(if outcome.skipped.is_empty() { 0 } else { RULE })
     }
 }
 

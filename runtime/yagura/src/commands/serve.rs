@@ -87,7 +87,8 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     }
     let mut places = loaded.geolocation;
     if let Some(file) = &config.geoip {
-        let read = Geolocation::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
+        let read =
+            Geolocation::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
         places.insert(String::new(), read);
     }
     let input = RunInput {

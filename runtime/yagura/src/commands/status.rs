@@ -232,7 +232,10 @@ fn state(table: &TableStatus) -> String {
         parts.push("silent".to_owned());
     }
     if table.aside > 0 {
-        parts.push(format!("{} events evaluated in the background", number(table.aside)));
+        parts.push(format!(
+            "{} events evaluated in the background",
+            number(table.aside)
+        ));
     }
     if table.bad > 0 {
         parts.push(format!("{} unreadable", number(table.bad)));

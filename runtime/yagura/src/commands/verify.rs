@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use yagura_packs::installed::Installed;
 use yagura_packs::sign::PublicKey;
-use yagura_packs::trust::{Finding, CheckedSignature};
+use yagura_packs::trust::{CheckedSignature, Finding};
 use yagura_packs::{Bounds, Contents, GateError, TrustPolicy, Verdict, VerifiedPack, archive};
 
 use crate::config::Config;

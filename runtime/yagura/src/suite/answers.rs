@@ -16,12 +16,12 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
-use yagura_core::report::{Attribute, Enriched, Assessment, Report, ReportAlert};
+use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
 use yagura_core::{Grant, Pack};
 use yagura_host::http::{Exchange, HttpService, PluginId, Record, Replay, Transport};
 use yagura_host::{
-    CallError, Caller, ColumnBytes, DataType, Events, Field, Host, Lookup, PluginError, Capabilities,
-    Search, SearchQuery, Services,
+    CallError, Caller, Capabilities, ColumnBytes, DataType, Events, Field, Host, Lookup,
+    PluginError, Search, SearchQuery, Services,
 };
 
 use super::evaluate::Outcome;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use yagura_alerts::triage::rehearse;
 use yagura_alerts::policy::{CompiledPolicy, PolicyTest};
+use yagura_alerts::triage::rehearse;
 
 use super::evaluate::Outcome;
 

@@ -1,6 +1,8 @@
 //! Alerts and reports for unit tests.
 
-use crate::{Alert, AlertState, Attribute, Observable, Assessment, Report, Severity, Status, Verdict};
+use crate::{
+    Alert, AlertState, Assessment, Attribute, Observable, Report, Severity, Status, Verdict,
+};
 
 /// Starts an alert of a rule `test`: settled, of medium severity, at 2026-01-02T03:04:05Z, with nothing in it.
 pub fn alert() -> AlertBuilder {
@@ -183,7 +185,9 @@ impl ReportBuilder {
             verdict,
             reason: reason.to_owned(),
         };
-        self.report.assessments.push((reviewer.to_owned(), assessment));
+        self.report
+            .assessments
+            .push((reviewer.to_owned(), assessment));
         self
     }
 

@@ -28,8 +28,8 @@ use crate::bindings::yagura::plugin::types::{Field, Rule as RawRule};
 use crate::component::Component;
 use crate::state::State;
 use crate::{
-    Alert, Attribute, Batch, Config, Detector, Enriched, Enricher, Finding, Findings, Notifier,
-    Assessment, PluginError, Report, Reviewer, Rule,
+    Alert, Assessment, Attribute, Batch, Config, Detector, Enriched, Enricher, Finding, Findings,
+    Notifier, PluginError, Report, Reviewer, Rule,
 };
 
 /// An opened detector, for tests with more than one batch.
@@ -134,7 +134,10 @@ pub fn evaluate<D: Detector>(events: &Events) -> Result<Vec<Finding>, PluginErro
 ///
 /// # Errors
 /// What the detector answers.
-pub fn evaluate_with<D: Detector>(config: &str, events: &Events) -> Result<Vec<Finding>, PluginError> {
+pub fn evaluate_with<D: Detector>(
+    config: &str,
+    events: &Events,
+) -> Result<Vec<Finding>, PluginError> {
     Session::<D>::open(config, events)?.batch(events)
 }
 
@@ -315,7 +318,10 @@ mod tests {
             ["1", "2", "2"]
         );
         assert_eq!(evaluate("b", 3, &["count"]), ["1"]);
-        assert_eq!(evaluate("a", 9, &["read", "read", "count"]), ["2", "0", "1"]);
+        assert_eq!(
+            evaluate("a", 9, &["read", "read", "count"]),
+            ["2", "0", "1"]
+        );
         assert_eq!(
             evaluate("a", 20, &["forget", "read", "text"]),
             ["Ok(())", "0", "名"]

@@ -7,7 +7,7 @@ wit_bindgen::generate!({
     world: "reviewer",
 });
 
-use exports::yagura::plugin::reviewing::{Alert, Attribute, Guest, Assessment, PluginError};
+use exports::yagura::plugin::reviewing::{Alert, Assessment, Attribute, Guest, PluginError};
 use yagura::plugin::lookup;
 use yagura::plugin::types::{Severity, Verdict};
 

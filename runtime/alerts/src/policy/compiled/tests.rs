@@ -195,24 +195,28 @@ fn maintenance_holds_in_its_range_or_hours() {
 
 #[test]
 fn an_inhibition_joins_what_shares_a_value_near_in_time() {
-    let joins = |share: &str, less severe: &Alert| {
+    let joins = |share: &str, less_severe: &Alert| {
         let text = format!(
             "[[inhibit]]\nby = {{ severity = \"critical\" }}\nsilences = {{ rules = [\"a\"] }}\nwithin = \"10m\"\nshare = [{share}]"
         );
-        compile(&text).inhibit[0].joins(&alert("b"), less severe)
+        compile(&text).inhibit[0].joins(&alert("b"), less_severe)
     };
-    let mut less severe = alert("a");
-    assert!(joins("", &less severe) && joins("\"key\"", &less severe) && joins("\"user\"", &less severe));
-    assert!(!joins("\"host\"", &less severe));
-    less severe.observables = vec![observable("user", "bob"), observable("ip", "10.1.2.3")];
-    assert!(joins("\"user\", \"ip\"", &less severe) && !joins("\"user\"", &less severe));
-    less severe.key = String::new();
-    assert!(!joins("\"key\"", &less severe));
+    let mut less_severe = alert("a");
+    assert!(
+        joins("", &less_severe)
+            && joins("\"key\"", &less_severe)
+            && joins("\"user\"", &less_severe)
+    );
+    assert!(!joins("\"host\"", &less_severe));
+    less_severe.observables = vec![observable("user", "bob"), observable("ip", "10.1.2.3")];
+    assert!(joins("\"user\", \"ip\"", &less_severe) && !joins("\"user\"", &less_severe));
+    less_severe.key = String::new();
+    assert!(!joins("\"key\"", &less_severe));
     for (minutes, is_near) in [(10, true), (12, false), (-11, true), (-12, false)] {
-        let mut less severe = alert("a");
-        less severe.first_time = less severe.first_time.saturating_add(minutes * 60_000_000);
-        less severe.last_time = less severe.first_time.saturating_add(60_000_000);
-        assert_eq!(joins("\"ip\"", &less severe), is_near, "{minutes}");
+        let mut less_severe = alert("a");
+        less_severe.first_time = less_severe.first_time.saturating_add(minutes * 60_000_000);
+        less_severe.last_time = less_severe.first_time.saturating_add(60_000_000);
+        assert_eq!(joins("\"ip\"", &less_severe), is_near, "{minutes}");
     }
 }
 

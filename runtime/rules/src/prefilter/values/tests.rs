@@ -9,7 +9,11 @@ fn passed(tests: &[Test], text: &str, kind: Kind) -> Vec<AtomId> {
         evaluate.evaluate(text, kind, &mut found);
         found.finish().to_vec()
     };
-    assert_eq!(evaluate(true), evaluate(false), "the automaton changes nothing");
+    assert_eq!(
+        evaluate(true),
+        evaluate(false),
+        "the automaton changes nothing"
+    );
     evaluate(true)
 }
 
