@@ -3,6 +3,31 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What the map of ARCHITECTURE.md keeps out of crates: dependencies that they must not have.
+const KEPT_OUT: [(&str, &[&str]); 9] = [
+    (
+        "core",
+        &["arrow", "datafusion", "object_store", "tokio", "wasmtime", "yagura-"],
+    ),
+    ("rules", &["datafusion", "object_store", "tokio", "wasmtime"]),
+    (
+        "lake",
+        &["wasmtime", "yagura-alerts", "yagura-engine", "yagura-host", "yagura-rules"],
+    ),
+    ("host", &["arrow", "datafusion", "object_store", "yagura-packs"]),
+    ("engine", &["clap", "wasmtime", "yagura-alerts", "yagura-packs"]),
+    (
+        "correlate",
+        &["arrow", "datafusion", "tokio", "yagura-engine", "yagura-lake", "yagura-rules"],
+    ),
+    (
+        "alerts",
+        &["datafusion", "reqwest", "wasmtime", "yagura-engine", "yagura-host"],
+    ),
+    ("packs", &["arrow", "datafusion", "wasmtime", "yagura-engine"]),
+    ("xtask", &["datafusion", "yagura-"]),
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -187,4 +212,22 @@ fn every_invariant_names_the_test_that_holds_it() {
         checked += 1;
     }
     assert!(checked > 30, "only {checked} invariants were found");
+}
+
+#[test]
+fn crates_depend_only_on_what_the_map_allows() {
+    for (name, kept_out) in KEPT_OUT {
+        let manifest = root().join("runtime").join(name).join("Cargo.toml");
+        let manifest: toml::Table = fs::read_to_string(manifest).unwrap().parse().unwrap();
+        for dependency in manifest["dependencies"].as_table().unwrap().keys() {
+            let is_kept_out = kept_out.iter().any(|kept_out| match kept_out.ends_with('-') {
+                true => dependency.starts_with(kept_out),
+                false => dependency == kept_out,
+            });
+            assert!(
+                !is_kept_out,
+                "runtime/{name} must not depend on {dependency}: see the code map of ARCHITECTURE.md"
+            );
+        }
+    }
 }
