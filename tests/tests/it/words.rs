@@ -15,8 +15,11 @@ use list::List;
 /// The longest sentence of a document, in words.
 const LONGEST: usize = 30;
 
-/// The glossary names the words that are not used.
 const GLOSSARY: &str = "docs/contributors/words.md";
+
+/// Between these a document names words that are not used.
+const OFF: &str = "<!-- words: off -->";
+const ON: &str = "<!-- words: on -->";
 
 /// Folders that hold nothing of ours.
 const NOT_OURS: [&str; 5] = ["target", ".git", "node_modules", ".venv", "book"];
@@ -61,7 +64,7 @@ fn seen(file: &Path) -> Option<String> {
         || path.ends_with("/default.toml")
         || parts.contains(&"templates");
     if shown_whole {
-        return read(file).filter(|_| path != GLOSSARY);
+        return read(file).map(|text| without_exceptions(&text));
     }
     let is_source = parts.first() == Some(&"runtime")
         && parts.get(2) == Some(&"src")
@@ -75,6 +78,22 @@ fn seen(file: &Path) -> Option<String> {
     // Doc comments of the binary are what `--help` prints.
     let help = parts[1] == "yagura";
     Some(strings::literals(&read(file)?, help))
+}
+
+/// Returns a text without its lines between [`OFF`] and [`ON`].
+fn without_exceptions(text: &str) -> String {
+    let mut is_off = false;
+    let lines = text.lines().map(|line| {
+        is_off = (is_off || line.trim() == OFF) && line.trim() != ON;
+        if is_off { "" } else { line }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn lines_may_be_excepted() {
+    let text = format!("one\n{OFF}\ntwo\n{ON}\nthree");
+    assert_eq!(without_exceptions(&text), format!("one\n\n\n{ON}\nthree"));
 }
 
 #[test]
