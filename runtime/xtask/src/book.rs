@@ -21,8 +21,8 @@ use crate::run::{host_target, root, run, tool};
 /// The version that is installed.
 const VERSION: &str = "0.5.4";
 
-/// Without its server and its file watcher mdbook needs half as many crates.
-const OPTIONS: [&str; 3] = ["--no-default-features", "--features", "search"];
+/// Without its server and its file watcher mdbook needs fewer crates, and without optimisation they compile sooner.
+const OPTIONS: [&str; 4] = ["--debug", "--no-default-features", "--features", "search"];
 
 pub(crate) fn run_task() -> Result<()> {
     let mdbook = tool("mdbook", VERSION, &OPTIONS)?;

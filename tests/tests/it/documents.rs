@@ -7,24 +7,62 @@ use std::path::{Path, PathBuf};
 const KEPT_OUT: [(&str, &[&str]); 9] = [
     (
         "core",
-        &["arrow", "datafusion", "object_store", "tokio", "wasmtime", "yagura-"],
+        &[
+            "arrow",
+            "datafusion",
+            "object_store",
+            "tokio",
+            "wasmtime",
+            "yagura-",
+        ],
     ),
-    ("rules", &["datafusion", "object_store", "tokio", "wasmtime"]),
+    (
+        "rules",
+        &["datafusion", "object_store", "tokio", "wasmtime"],
+    ),
     (
         "lake",
-        &["wasmtime", "yagura-alerts", "yagura-engine", "yagura-host", "yagura-rules"],
+        &[
+            "wasmtime",
+            "yagura-alerts",
+            "yagura-engine",
+            "yagura-host",
+            "yagura-rules",
+        ],
     ),
-    ("host", &["arrow", "datafusion", "object_store", "yagura-packs"]),
-    ("engine", &["clap", "wasmtime", "yagura-alerts", "yagura-packs"]),
+    (
+        "host",
+        &["arrow", "datafusion", "object_store", "yagura-packs"],
+    ),
+    (
+        "engine",
+        &["clap", "wasmtime", "yagura-alerts", "yagura-packs"],
+    ),
     (
         "correlate",
-        &["arrow", "datafusion", "tokio", "yagura-engine", "yagura-lake", "yagura-rules"],
+        &[
+            "arrow",
+            "datafusion",
+            "tokio",
+            "yagura-engine",
+            "yagura-lake",
+            "yagura-rules",
+        ],
     ),
     (
         "alerts",
-        &["datafusion", "reqwest", "wasmtime", "yagura-engine", "yagura-host"],
+        &[
+            "datafusion",
+            "reqwest",
+            "wasmtime",
+            "yagura-engine",
+            "yagura-host",
+        ],
     ),
-    ("packs", &["arrow", "datafusion", "wasmtime", "yagura-engine"]),
+    (
+        "packs",
+        &["arrow", "datafusion", "wasmtime", "yagura-engine"],
+    ),
     ("xtask", &["datafusion", "yagura-"]),
 ];
 
@@ -164,7 +202,10 @@ fn every_path_in_the_architecture_exists() {
     for quoted in text.split('`').skip(1).step_by(2) {
         let first = quoted.split('/').next().unwrap();
         let is_path = quoted.contains('/')
-            && ["runtime", "sdk", "plugins", "wit", "tests", "docs", "examples"].contains(&first);
+            && [
+                "runtime", "sdk", "plugins", "wit", "tests", "docs", "examples",
+            ]
+            .contains(&first);
         if is_path {
             // A path may name a function: `file::name`.
             let (path, name) = quoted.split_once("::").unwrap_or((quoted, ""));
@@ -220,10 +261,12 @@ fn crates_depend_only_on_what_the_map_allows() {
         let manifest = root().join("runtime").join(name).join("Cargo.toml");
         let manifest: toml::Table = fs::read_to_string(manifest).unwrap().parse().unwrap();
         for dependency in manifest["dependencies"].as_table().unwrap().keys() {
-            let is_kept_out = kept_out.iter().any(|kept_out| match kept_out.ends_with('-') {
-                true => dependency.starts_with(kept_out),
-                false => dependency == kept_out,
-            });
+            let is_kept_out = kept_out
+                .iter()
+                .any(|kept_out| match kept_out.ends_with('-') {
+                    true => dependency.starts_with(kept_out),
+                    false => dependency == kept_out,
+                });
             assert!(
                 !is_kept_out,
                 "runtime/{name} must not depend on {dependency}: see the code map of ARCHITECTURE.md"

@@ -131,7 +131,10 @@ fn no_sentence_of_a_document_is_longer_than_thirty_words() {
             if sentence.words > LONGEST {
                 let (line, words) = (sentence.line, sentence.words);
                 let begin: String = sentence.text.chars().take(70).collect();
-                found.push(format!("{}:{line}: {words} words: {begin}…", file.display()));
+                found.push(format!(
+                    "{}:{line}: {words} words: {begin}…",
+                    file.display()
+                ));
             }
         }
     }

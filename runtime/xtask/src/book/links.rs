@@ -63,11 +63,7 @@ fn attributes<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     })
 }
 
-fn leads_somewhere(
-    page: &Path,
-    link: &str,
-    anchors: &BTreeMap<&PathBuf, BTreeSet<&str>>,
-) -> bool {
+fn leads_somewhere(page: &Path, link: &str, anchors: &BTreeMap<&PathBuf, BTreeSet<&str>>) -> bool {
     // `scheme:` of other servers, mail and data.
     let scheme = link.split(['/', '#', '?']).next().unwrap_or_default();
     if scheme.contains(':') || link.starts_with("//") {
@@ -118,7 +114,11 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(
             found,
-            ["one.html: #none", "one.html: three.html", "sub/two.html: ../one.html#gone"]
+            [
+                "one.html: #none",
+                "one.html: three.html",
+                "sub/two.html: ../one.html#gone"
+            ]
         );
     }
 }

@@ -11,6 +11,9 @@ const REPOSITORY: &str = "https://github.com/yagura/yagura";
 
 const INCLUDE: &str = "{{#include ";
 
+/// The list of all pages, which is not a page.
+const SUMMARY: &str = "SUMMARY.md";
+
 /// Writes the sources of the book: all of `docs`, with included documents and rewritten links.
 ///
 /// # Errors
@@ -34,8 +37,7 @@ pub(crate) fn write(root: &Path, to: &Path) -> Result<()> {
             fs::write(&target, text)
                 .with_context(|| format!("cannot write {}", target.display()))?;
         } else {
-            fs::copy(&file, &target)
-                .with_context(|| format!("cannot copy {}", file.display()))?;
+            fs::copy(&file, &target).with_context(|| format!("cannot copy {}", file.display()))?;
         }
     }
     Ok(())
@@ -80,7 +82,9 @@ impl<'a> Pages<'a> {
 
     /// Adds a file under `docs`, and the document that it includes.
     fn add(&mut self, file: &Path) -> Result<()> {
-        self.shown.insert(file.to_owned(), file.to_owned());
+        if !file.ends_with(SUMMARY) {
+            self.shown.insert(file.to_owned(), file.to_owned());
+        }
         if is_markdown(file) {
             for line in read(&self.root.join(file))?.lines() {
                 if let Some(included) = included(line, file) {
@@ -93,17 +97,25 @@ impl<'a> Pages<'a> {
 
     /// Returns the text of a page.
     fn page(&self, page: &Path) -> Result<String> {
-        let mut text = String::new();
-        for line in read(&self.root.join(page))?.lines() {
+        let text = read(&self.root.join(page))?;
+        // mdbook reads it by the names of the files.
+        if page.ends_with(SUMMARY) {
+            return Ok(text);
+        }
+        let mut whole = String::new();
+        let mut own = String::new();
+        for line in text.lines() {
             if let Some(included) = included(line, page) {
-                text.push_str(&self.rewrite(&read(&self.root.join(&included))?, &included, page));
+                whole.push_str(&self.rewrite(&std::mem::take(&mut own), page, page));
+                let text = read(&self.root.join(&included))?;
+                whole.push_str(&self.rewrite(&text, &included, page));
             } else {
-                text.push_str(line);
-                text.push('\n');
+                own.push_str(line);
+                own.push('\n');
             }
         }
-        // Links of included text are those of the page by now, or leave the book: to rewrite them again changes nothing.
-        Ok(self.rewrite(&text, page, page))
+        whole.push_str(&self.rewrite(&own, page, page));
+        Ok(whole)
     }
 
     /// Returns a text of the file `from` with its links as they must be in the page `page`.
@@ -164,6 +176,11 @@ impl<'a> Pages<'a> {
             false => self.shown.get(&file),
         };
         match shown {
+            // mdbook makes `index.html` of `README.md`.
+            Some(shown) if shown.ends_with("README.md") => {
+                let index = shown.with_file_name("index.md");
+                format!("{}{anchor}", relative(page, &index))
+            }
             Some(shown) => format!("{}{anchor}", relative(page, shown)),
             None => {
                 let kind = if folder { "tree" } else { "blob" };
@@ -231,13 +248,22 @@ mod tests {
         let pages = pages(&root);
         let page = Path::new("docs/authors/README.md");
         for (link, expected) in [
-            ("../README.md", "../README.md"),
-            ("../README.md#a", "../README.md#a"),
+            ("../README.md", "../index.md"),
+            ("../README.md#a", "../index.md#a"),
             ("#here", "#here"),
             ("https://example.org/x.md", "https://example.org/x.md"),
-            ("../../ARCHITECTURE.md#code-map", "../contributors/architecture.md#code-map"),
-            ("../../Cargo.toml", "https://github.com/yagura/yagura/blob/main/Cargo.toml"),
-            ("../../runtime", "https://github.com/yagura/yagura/tree/main/runtime"),
+            (
+                "../../ARCHITECTURE.md#code-map",
+                "../contributors/architecture.md#code-map",
+            ),
+            (
+                "../../Cargo.toml",
+                "https://github.com/yagura/yagura/blob/main/Cargo.toml",
+            ),
+            (
+                "../../runtime",
+                "https://github.com/yagura/yagura/tree/main/runtime",
+            ),
         ] {
             assert_eq!(pages.target(link, page, page), expected, "{link}");
         }
@@ -248,11 +274,11 @@ mod tests {
         let root = crate::run::root();
         let pages = pages(&root);
         let page = Path::new("docs/contributors/architecture.md");
-        let text = "See [authors](docs/authors/README.md) and [`code`](Cargo.toml).\n```\n[x](y)\n```\n";
-        let expected = "See [authors](../authors/README.md) and [`code`](https://github.com/yagura/yagura/blob/main/Cargo.toml).\n```\n[x](y)\n```\n";
-        let once = pages.rewrite(text, Path::new("ARCHITECTURE.md"), page);
-        assert_eq!(once, expected);
-        assert_eq!(pages.rewrite(&once, page, page), expected);
+        let text =
+            "See [authors](docs/authors/README.md) and [`code`](Cargo.toml).\n```\n[x](y)\n```\n";
+        let expected = "See [authors](../authors/index.md) and [`code`](https://github.com/yagura/yagura/blob/main/Cargo.toml).\n```\n[x](y)\n```\n";
+        let rewritten = pages.rewrite(text, Path::new("ARCHITECTURE.md"), page);
+        assert_eq!(rewritten, expected);
         assert_eq!(
             included("{{#include ../../ARCHITECTURE.md}}", page),
             Some(PathBuf::from("ARCHITECTURE.md"))

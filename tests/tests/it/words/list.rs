@@ -56,7 +56,10 @@ impl List {
         spans.sort_by_key(|(start, ..)| *start);
         let hit = |(start, end, entry): (usize, usize, &Entry)| Hit {
             line: text[..start].matches('\n').count() + 1,
-            word: text[start..end].split_whitespace().collect::<Vec<_>>().join(" "),
+            word: text[start..end]
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" "),
             instead: entry.instead.clone(),
         };
         spans.into_iter().map(hit).collect()
@@ -103,7 +106,8 @@ fn words_are_found_with_their_lines_and_exceptions_are_not() {
         (3, "judged /// aside", "background"),
         (4, "JUDGE", "evaluate"),
     ];
-    let expected = expected.map(|(line, word, instead)| (line, word.to_owned(), instead.to_owned()));
+    let expected =
+        expected.map(|(line, word, instead)| (line, word.to_owned(), instead.to_owned()));
     assert_eq!(found, expected);
 }
 

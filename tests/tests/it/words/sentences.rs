@@ -110,9 +110,8 @@ fn split(text: &str) -> Vec<String> {
         let is_short = ["e.g.", "i.e.", "cf.", "vs."].contains(&bare);
         let ends = bare.ends_with(['.', '!', '?']) && !is_short;
         let next = words.get(position + 1);
-        let begins = next.is_none_or(|next| {
-            next.starts_with("code") || !next.starts_with(char::is_lowercase)
-        });
+        let begins = next
+            .is_none_or(|next| next.starts_with("code") || !next.starts_with(char::is_lowercase));
         if ends && begins {
             sentences.push(sentence.join(" "));
             sentence.clear();

@@ -3,7 +3,10 @@
 /// Returns a source with all but its string literals blanked, and its doc comments if these are asked for. Line breaks stay. The
 /// module of its tests is left out.
 pub(crate) fn literals(source: &str, with_doc_comments: bool) -> String {
-    let code = source.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let code = source
+        .split("\n#[cfg(test)]\nmod ")
+        .next()
+        .unwrap_or_default();
     let mut seen = String::with_capacity(code.len());
     let mut rest = code;
     while !rest.is_empty() {
@@ -47,8 +50,16 @@ fn token(text: &str, with_doc_comments: bool) -> (usize, bool) {
     // A character, not a lifetime.
     if let Some(rest) = text.strip_prefix('\'') {
         let end = match rest.strip_prefix('\\') {
-            Some(escape) => escape.char_indices().skip(1).find(|(_, c)| *c == '\'').map(|(at, _)| at + 3),
-            None => rest.char_indices().nth(1).filter(|(_, c)| *c == '\'').map(|(at, _)| at + 2),
+            Some(escape) => escape
+                .char_indices()
+                .skip(1)
+                .find(|(_, c)| *c == '\'')
+                .map(|(at, _)| at + 3),
+            None => rest
+                .char_indices()
+                .nth(1)
+                .filter(|(_, c)| *c == '\'')
+                .map(|(at, _)| at + 2),
         };
         return (end.unwrap_or(1), false);
     }
