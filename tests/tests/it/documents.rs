@@ -18,15 +18,8 @@ fn documents() -> Vec<(PathBuf, String)> {
     .iter()
     .map(|name| root().join(name))
     .collect();
-    let mut folders = vec![root().join("docs")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false => files.push(path),
-            }
-        }
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        files.push(entry.unwrap().path());
     }
     files
         .into_iter()
