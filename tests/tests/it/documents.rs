@@ -227,6 +227,33 @@ fn every_path_in_the_architecture_exists() {
     );
 }
 
+/// A setting that is in `default.toml` only would be looked for in vain.
+#[test]
+fn every_setting_is_in_the_reference() {
+    let shown = fs::read_to_string(root().join("runtime/yagura/default.toml")).unwrap();
+    let reference = root().join("docs/operators/configuration.md");
+    let reference = fs::read_to_string(reference).unwrap();
+    let named: Vec<&str> = reference.split('`').skip(1).step_by(2).collect();
+    // Options of object stores and kinds of observables are examples.
+    let examples = ["endpoint", "region", "allow_http", "ip", "user"];
+    let mut checked = 0;
+    for line in shown.lines() {
+        let line = line.strip_prefix("#: ").unwrap_or(line);
+        let Some((key, _)) = line.split_once(" = ") else {
+            continue;
+        };
+        if line.starts_with('#') || examples.contains(&key) {
+            continue;
+        }
+        let is_named = named
+            .iter()
+            .any(|name| *name == key || name.ends_with(&format!(".{key}")));
+        assert!(is_named, "configuration.md does not name `{key}`");
+        checked += 1;
+    }
+    assert!(checked > 40, "only {checked} settings were found");
+}
+
 #[test]
 fn every_crate_is_on_the_map() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
