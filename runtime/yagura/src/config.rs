@@ -129,8 +129,8 @@ pub(crate) struct ServeSettings {
     pub(crate) state_mib_per_rule: usize,
     /// Time that a step waits for one rule's plugin, beside ten microseconds an event.
     pub(crate) rule_time: String,
-    /// How long a rule rests at first after repeated faults of its plugin.
-    pub(crate) rest: String,
+    /// How long the first quarantine of a rule lasts after repeated faults of its plugin.
+    pub(crate) cooldown: String,
     /// How long trouble of the service itself lasts before it is reported, or `off`.
     pub(crate) report_trouble: String,
 }
@@ -158,7 +158,7 @@ impl Default for ServeSettings {
             keys_per_rule: RunOptions::default().max_keys,
             state_mib_per_rule: 1_024,
             rule_time: "100ms".to_owned(),
-            rest: "1m".to_owned(),
+            cooldown: "1m".to_owned(),
             report_trouble: "5m".to_owned(),
         }
     }
@@ -176,7 +176,7 @@ impl ServeSettings {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnReplaced {
     Keep,
-    Evaluator,
+    Evaluate,
 }
 
 impl From<OnReplaced> for Replaced {

@@ -25,7 +25,7 @@ use crate::operator::Operator;
 use crate::outbox::Outbox;
 use crate::output::{folded, number, printable};
 use crate::packs;
-use crate::releases;
+use crate::quarantine_requests;
 
 /// Run rules over tables as they grow, and write alerts as they come up and settle.
 #[derive(Debug, clap::Args)]
@@ -125,7 +125,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         delivered: kept,
         last: store.last_line(),
     };
-    releases::prepare(&settings.state);
+    quarantine_requests::prepare(&settings.state);
     let poll = settings.poll()?;
     let rules = rule_ids(&input);
     let mut triage = Link::open(&config, &host, rules, feed, &mut err).await?;
@@ -165,10 +165,10 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             continue;
         }
         let mut background_events = false;
-        let mut released = releases::asked(&settings.state);
+        let mut released = quarantine_requests::pending(&settings.state);
         for request in &released {
             if !live.release(&request.rule) {
-                writeln!(err, "rule `{}` does not rest", printable(&request.rule))?;
+                writeln!(err, "rule `{}` is not in quarantine", printable(&request.rule))?;
             }
         }
         while !is_stopping && let Some(report) = live.step().await.map_err(plain)? {
@@ -315,7 +315,7 @@ fn options(
             max_key_bytes: (settings.state_mib_per_rule as u64) << 20,
             fairness: Some(Fairness {
                 rule_time: duration("rule_time", &settings.rule_time)?,
-                cooldown: duration("rest", &settings.rest)?,
+                cooldown: duration("cooldown", &settings.cooldown)?,
             }),
             ..defaults
         },

@@ -1,4 +1,4 @@
-//! Requests to end the rests of rules, from `yagura release` to the service: a file each in a directory of its state.
+//! Requests to end the quarantine of rules, from `yagura quarantine clear` to the service: a file each in a directory of its state.
 
 use std::fs;
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// The directory's name in that of the state.
-const DIRECTORY: &str = "release";
+const DIRECTORY: &str = "quarantine";
 
 /// A request: its file, and the rule's id.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,10 +17,10 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Forgets the request. One that cannot be removed is told, and read again at the next start.
+    /// Removes the request. One that cannot be removed is logged, and read again at the next start.
     pub(crate) fn done(&self) {
         if let Err(error) = fs::remove_file(&self.file) {
-            tracing::error!(file = %self.file.display(), %error, "cannot remove a request that is done; remove it by hand");
+            tracing::error!(file = %self.file.display(), %error, "cannot remove a request that was handled; remove the file by hand");
         }
     }
 }
@@ -29,17 +29,17 @@ impl Request {
 pub(crate) fn prepare(state: &Path) {
     let dir = state.join(DIRECTORY);
     if let Err(error) = fs::create_dir_all(&dir) {
-        tracing::error!(dir = %dir.display(), %error, "rules cannot be released");
+        tracing::error!(dir = %dir.display(), %error, "no quarantine can be cleared");
     }
 }
 
-/// Asks for the end of a rule's rest. Whoever reads it finds it whole.
-pub(crate) fn ask(state: &Path, rule: &str) -> Result<()> {
+/// Writes a request to end a rule's quarantine. Whoever reads it finds it whole.
+pub(crate) fn write(state: &Path, rule: &str) -> Result<()> {
     let dir = state.join(DIRECTORY);
-    let write = || -> io::Result<()> {
+    let write_file = || -> io::Result<()> {
         fs::create_dir_all(&dir)?;
         let mut file = tempfile::Builder::new()
-            .prefix("ask-")
+            .prefix("clear-")
             .suffix(".part")
             .tempfile_in(&dir)?;
         file.write_all(rule.as_bytes())?;
@@ -52,11 +52,11 @@ pub(crate) fn ask(state: &Path, rule: &str) -> Result<()> {
         file.persist(name).map_err(|error| error.error)?;
         Ok(())
     };
-    write().with_context(|| format!("cannot write into {}", dir.display()))
+    write_file().with_context(|| format!("cannot write into {}", dir.display()))
 }
 
-/// Returns the requests that can be read; the others are told.
-pub(crate) fn asked(state: &Path) -> Vec<Request> {
+/// Returns the requests that can be read; the others are logged.
+pub(crate) fn pending(state: &Path) -> Vec<Request> {
     let dir = state.join(DIRECTORY);
     let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
     let files = entries.map(|entry| entry.path());
@@ -71,7 +71,7 @@ pub(crate) fn asked(state: &Path) -> Vec<Request> {
                 Some(Request { file, rule })
             }
             Err(error) => {
-                tracing::error!(file = %file.display(), %error, "cannot read a request");
+                tracing::error!(file = %file.display(), %error, "cannot read a request to end a quarantine");
                 None
             }
         })
@@ -87,10 +87,10 @@ mod tests {
     #[test]
     fn requests_are_read_until_they_are_done() {
         let state = tempfile::tempdir().unwrap();
-        assert_eq!(asked(state.path()), []);
-        ask(state.path(), "pack/rule").unwrap();
-        ask(state.path(), "other").unwrap();
-        let requests = asked(state.path());
+        assert_eq!(pending(state.path()), []);
+        write(state.path(), "pack/rule").unwrap();
+        write(state.path(), "other").unwrap();
+        let requests = pending(state.path());
         let mut rules: Vec<&str> = requests
             .iter()
             .map(|request| request.rule.as_str())
@@ -100,6 +100,6 @@ mod tests {
         for request in requests {
             request.done();
         }
-        assert_eq!(asked(state.path()), []);
+        assert_eq!(pending(state.path()), []);
     }
 }
