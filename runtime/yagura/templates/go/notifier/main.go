@@ -7,7 +7,7 @@ import (
 	"github.com/yagura/yagura/sdk/go/plugin"
 )
 
-// webhook posts reports as JSON.
+// webhook posts reports as JSON. The test in tests/notifier holds the body as it is sent.
 type webhook struct {
 	URL string `json:"url"`
 }
@@ -23,18 +23,24 @@ func open(config *plugin.Config) (notifier.Notifier, error) {
 	return settings, nil
 }
 
-// Notify returns a receipt, whatever finds the message again; the next report of the incident brings it in report.Earlier,
-// so that a service whose messages can be changed gets no second one.
+// Notify returns a receipt: what finds the message again. The next report of the incident has it in report.Earlier, so that
+// a notifier can change the message instead of sending a second one.
 func (w *webhook) Notify(report *plugin.Report) (receipt string, err error) {
 	response, err := http.Post(w.URL).
-		JSON(report).
+		JSON(map[string]any{
+			"id":       report.ID,
+			"revision": report.Revision,
+			"severity": report.Severity,
+			"text":     report.Text,
+			"title":    report.Title,
+		}).
 		Header("Idempotency-Key", report.RevisionID()).
 		Sign(http.Signature{Header: "X-Yagura-Signature", Secret: "webhook", Prefix: "sha256="}).
 		Send()
 	if err != nil {
 		return "", err
 	}
-	// 429 and 500 ask to be called again later, other statuses say that the report will never go.
+	// After 429 and 500 the host calls again later; after other statuses it gives the report up.
 	return report.ID, response.Success()
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/yagura/yagura/sdk/go/yaguratest"
 )
 
-func TestAReportIsPostedAndAServerThatIsIllIsAskedAgain(t *testing.T) {
+func TestAReportIsPostedAndSentAgainAfterAnErrorOfTheServer(t *testing.T) {
 	server := yaguratest.NewServer(t).
 		Answer("POST https://hooks.example.com/yagura", yaguratest.Reply{Status: 204}, yaguratest.Reply{Status: 503})
 	config := `{"url": "https://hooks.example.com/yagura"}`

@@ -4,11 +4,11 @@
 component of it. Every module in this folder becomes part of the component, which holds one reviewer.
 """
 
-from yagura import Alert, Attributes, Config, Observable, Assessment, Reviewer, Severity, Verdict
+from yagura import Alert, Assessment, Attributes, Config, Observable, Reviewer, Severity, Verdict
 
 
 class Scanners(Reviewer):
-    """Says that what scanners of our own do is no attack."""
+    """Assesses alerts about our own scanners as benign."""
 
     def __init__(self, config: Config) -> None:
         config.only("scanners")

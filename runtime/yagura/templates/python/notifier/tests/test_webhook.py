@@ -11,7 +11,7 @@ URL = "https://hooks.example.com/yagura"
 
 
 class Webhooks(unittest.TestCase):
-    def test_a_report_is_posted_and_a_server_that_is_ill_is_asked_again(self) -> None:
+    def test_a_report_is_posted_and_sent_again_after_an_error_of_the_server(self) -> None:
         with Server().answer(f"POST {URL}", Reply(status=204), Reply(status=503)) as server:
             self.assertEqual(notify(Webhook, report(), {"url": URL}), "i1")
             with self.assertRaises(RetryError):

@@ -2,7 +2,7 @@
 
 use yagura_sdk::prelude::*;
 
-/// Posts reports as JSON.
+/// Posts reports as JSON. The test in `tests/notifier` holds the body as it is sent.
 struct Webhook {
     url: String,
 }
@@ -16,18 +16,18 @@ impl Notifier for Webhook {
         })
     }
 
-    // The receipt is whatever finds the message again; the next report of the incident brings it in `report.earlier`, so
-    // that a service whose messages can be changed gets no second one.
+    // The receipt is what finds the message again. The next report of the incident has it in `report.earlier`, so that a
+    // notifier can change the message instead of sending a second one.
     fn notify(&mut self, report: &Report) -> Result<String, PluginError> {
         let body = format!(
-            r#"{{"id": {}, "revision": {}, "title": {}, "severity": "{}", "text": {}}}"#,
+            r#"{{"id":{},"revision":{},"severity":"{}","text":{},"title":{}}}"#,
             json::quote(&report.id),
             report.revision,
-            json::quote(&report.title),
             report.severity.name(),
             json::quote(&report.text),
+            json::quote(&report.title),
         );
-        // 429 and 500 ask to be called again later, other statuses say that the report will never go.
+        // After 429 and 500 the host calls again later; after other statuses it gives the report up.
         http::post(&self.url)
             .json(body)
             .header("Idempotency-Key", report.revision_id())
@@ -46,16 +46,16 @@ mod tests {
     use yagura_sdk::testing::{Answer, Host, notify, report};
 
     #[test]
-    fn a_report_is_posted_and_a_server_that_is_ill_is_asked_again() {
-        let place = "POST https://hooks.example.com/yagura";
+    fn a_report_is_posted_and_sent_again_after_an_error_of_the_server() {
+        let request = "POST https://hooks.example.com/yagura";
         let config = r#"{"url": "https://hooks.example.com/yagura"}"#;
         let host = Host::new()
-            .answers(place, Answer::text(204, ""))
-            .answers(place, Answer::text(503, ""));
-        let told = report().id("i1").build();
-        assert_eq!(notify::<Webhook>(config, &told).unwrap(), "i1");
+            .answers(request, Answer::text(204, ""))
+            .answers(request, Answer::text(503, ""));
+        let report = report().id("i1").build();
+        assert_eq!(notify::<Webhook>(config, &report).unwrap(), "i1");
         assert_eq!(host.requests()[0].header("idempotency-key"), Some("i1-1"));
-        let error = notify::<Webhook>(config, &told).unwrap_err();
+        let error = notify::<Webhook>(config, &report).unwrap_err();
         assert!(matches!(error, PluginError::Retry(_)), "{error:?}");
     }
 }
