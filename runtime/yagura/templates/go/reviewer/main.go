@@ -8,7 +8,7 @@ import (
 	"github.com/yagura/yagura/sdk/go/reviewer"
 )
 
-// scanners says that what scanners of our own do is not an attack.
+// scanners assesses alerts about our own scanners as benign.
 type scanners struct {
 	Scanners []string `json:"scanners"`
 }
