@@ -7,8 +7,6 @@ mod component;
 mod go;
 mod python;
 mod rust;
-pub(crate) mod toolchain;
-mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,35 +14,34 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use yagura_core::RuleFault;
 use yagura_core::pack::{Manifest, World, parse};
 
-use crate::exit::RuleFault;
+use crate::files::replace;
 use crate::schema;
 use crate::sdk::{DIRECTORY, Sdk};
 
-pub(crate) use go::installed as go_installed;
-pub(crate) use python::installed as python_installed;
-pub(crate) use tools::{COMPONENTIZE_PY, GO, python};
+pub use python::installed as python_installed;
 
 /// A plugin that was built.
 #[derive(Debug, Serialize)]
-pub(crate) struct Built {
+pub struct Built {
     /// The component.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// What it was made of.
-    pub(crate) language: Language,
+    pub language: SourceLanguage,
     /// Its size.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// The interfaces that it imports.
-    pub(crate) imports: Vec<String>,
+    pub imports: Vec<String>,
     /// How long it took.
-    pub(crate) seconds: f64,
+    pub seconds: f64,
 }
 
-/// What a plugin is written in.
+/// The language of a plugin's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Language {
+pub enum SourceLanguage {
     /// A crate: `Cargo.toml`.
     Rust,
     /// A module: `go.mod`.
@@ -55,8 +52,8 @@ pub(crate) enum Language {
     Wasm,
 }
 
-impl Language {
-    /// Tells the language of a source from the file that each language has, or nothing.
+impl SourceLanguage {
+    /// Returns the language of a source by the file that each language has, or nothing.
     fn of(source: &Path) -> Option<Self> {
         if source.is_file() {
             return source
@@ -93,23 +90,23 @@ impl Language {
 /// # Errors
 /// When there is nothing to build, no toolchain, when a compiler fails (its own messages go to stderr), and when the result
 /// is not a plugin of its world.
-pub(crate) fn build(dir: &Path) -> Result<Vec<Built>> {
+pub fn build(dir: &Path) -> Result<Vec<Built>> {
     schema::refresh(dir);
     targets(dir)?.iter().map(build_one).collect()
 }
 
-/// Says whether the pack in `dir` has a plugin to build.
+/// Returns whether the pack in `dir` has a plugin to build.
 ///
 /// # Errors
 /// When its `pack.toml` cannot be read, or a plugin's source is nothing that can be built.
-pub(crate) fn has_sources(dir: &Path) -> Result<bool> {
+pub fn has_sources(dir: &Path) -> Result<bool> {
     Ok(!pack_targets(dir)?.is_empty())
 }
 
-/// What is to be built.
+/// A plugin that must be built.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
-    language: Language,
+    language: SourceLanguage,
     /// Directory of the crate or module, or the file.
     source: PathBuf,
     /// Where the component goes; absent: beside the source's own files, under its name.
@@ -124,7 +121,7 @@ fn targets(dir: &Path) -> Result<Vec<Target>> {
     if dir.join("pack.toml").is_file() {
         let targets = pack_targets(dir)?;
         if targets.is_empty() {
-            return Err(RuleFault(format!(
+            return Err(RuleFault::new(format!(
                 "{} has no plugin to build: give a [[plugin]] its code by `source = \"detector\"`",
                 dir.join("pack.toml").display()
             ))
@@ -132,7 +129,7 @@ fn targets(dir: &Path) -> Result<Vec<Target>> {
         }
         return Ok(targets);
     }
-    let Some(language) = Language::of(dir) else {
+    let Some(language) = SourceLanguage::of(dir) else {
         bail!(
             "{} is neither a pack nor a plugin's source: it has no pack.toml, no Cargo.toml, no go.mod and no *.py",
             dir.display()
@@ -178,9 +175,9 @@ fn pack_targets(pack: &Path) -> Result<Vec<Target>> {
     with_source
         .map(|(source, name, world)| {
             let source = pack.join(source);
-            let Some(language) = Language::of(&source) else {
-                return Err(RuleFault(format!(
-                    "{}: the `source` of `{name}` holds nothing to build: {} has no Cargo.toml, no go.mod and no *.py, and is no .wasm file",
+            let Some(language) = SourceLanguage::of(&source) else {
+                return Err(RuleFault::new(format!(
+                    "{}: the `source` of `{name}` holds nothing to build: {} has no Cargo.toml, no go.mod and no *.py, and is not a .wasm file",
                     file.display(),
                     source.display()
                 ))
@@ -217,13 +214,13 @@ fn build_one(target: &Target) -> Result<Built> {
         .unwrap_or_else(|| target.source.join(&made.name));
     let name = path.display().to_string();
     let component = component::componentize(&made.bytes, target.world).map_err(|error| {
-        RuleFault(format!(
+        RuleFault::new(format!(
             "{} does not become a component: {error:#}",
             target.source.display()
         ))
     })?;
     let imports = component::check(&name, &component, target.world)?;
-    write(&path, &component).with_context(|| format!("cannot write {name}"))?;
+    replace(&path, &component).with_context(|| format!("cannot write {name}"))?;
     Ok(Built {
         path,
         language: target.language,
@@ -234,13 +231,13 @@ fn build_one(target: &Target) -> Result<Built> {
 }
 
 /// What a toolchain made: a core module or a component.
-struct Made {
+struct ToolchainOutput {
     /// The file's name, for where no pack gives it one.
     name: String,
     bytes: Vec<u8>,
 }
 
-fn make(target: &Target) -> Result<Made> {
+fn make(target: &Target) -> Result<ToolchainOutput> {
     let read =
         |file: &Path| fs::read(file).with_context(|| format!("cannot read {}", file.display()));
     let named = |fallback: &str| {
@@ -250,50 +247,35 @@ fn make(target: &Target) -> Result<Made> {
         format!("{name}.wasm")
     };
     match target.language {
-        Language::Rust => {
+        SourceLanguage::Rust => {
             let file = rust::compile(&target.source)?;
             let name = file.file_name().unwrap_or_default();
-            Ok(Made {
+            Ok(ToolchainOutput {
                 name: name.to_string_lossy().into_owned(),
                 bytes: read(&file)?,
             })
         }
-        Language::Go => {
+        SourceLanguage::Go => {
             let dir = tempfile::tempdir().context("cannot make a directory to build in")?;
             let file = dir.path().join("plugin.wasm");
             go::compile(&target.source, &file)?;
-            Ok(Made {
+            Ok(ToolchainOutput {
                 name: named("plugin"),
                 bytes: read(&file)?,
             })
         }
-        Language::Python => {
+        SourceLanguage::Python => {
             let world = target.world.unwrap_or(World::Detector);
-            Ok(Made {
+            Ok(ToolchainOutput {
                 name: named("plugin"),
                 bytes: python::componentize(&target.source, world)?,
             })
         }
-        Language::Wasm => Ok(Made {
+        SourceLanguage::Wasm => Ok(ToolchainOutput {
             name: named("plugin"),
             bytes: read(&target.source)?,
         }),
     }
-}
-
-fn make_parent(path: &Path) -> std::io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)
-}
-
-/// Writes beside the file and renames, so that nobody loads half a component.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(format!(".{}.partial", std::process::id()));
-    fs::write(&partial, bytes)?;
-    fs::rename(&partial, path).inspect_err(|_| {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&partial);
-    })
 }
 
 #[cfg(test)]
@@ -317,7 +299,7 @@ mod tests {
         fs::write(pack.join("pack.toml"), format!("{PACK}{plugins}")).unwrap();
         let wanted = |source: PathBuf, pack: &Path| {
             vec![Target {
-                language: Language::Rust,
+                language: SourceLanguage::Rust,
                 source,
                 output: Some(pack.join("a.wasm")),
                 world: Some(World::Detector),
@@ -334,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_built_is_said_clearly() {
+    fn an_error_names_what_cannot_be_built() {
         let dir = tempfile::tempdir().unwrap();
         let error = |dir: &Path| format!("{:#}", targets(dir).unwrap_err());
         assert!(error(dir.path()).contains("neither a pack nor a plugin's source"));
@@ -351,30 +333,20 @@ mod tests {
     }
 
     #[test]
-    fn a_component_replaces_the_old_one_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.wasm");
-        write(&path, b"old").unwrap();
-        write(&path, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn the_language_is_told_from_the_sources() {
+    fn the_language_follows_from_the_sources() {
         let dir = tempfile::tempdir().unwrap();
         let language = |file: &str| {
             let source = dir.path().join(file.replace('.', "-"));
             fs::create_dir_all(&source).unwrap();
             fs::write(source.join(file), "").unwrap();
-            Language::of(&source)
+            SourceLanguage::of(&source)
         };
-        assert_eq!(language("Cargo.toml"), Some(Language::Rust));
-        assert_eq!(language("go.mod"), Some(Language::Go));
-        assert_eq!(language("login.py"), Some(Language::Python));
+        assert_eq!(language("Cargo.toml"), Some(SourceLanguage::Rust));
+        assert_eq!(language("go.mod"), Some(SourceLanguage::Go));
+        assert_eq!(language("login.py"), Some(SourceLanguage::Python));
         assert_eq!(language("login.rb"), None);
         let module = dir.path().join("made.wasm");
         fs::write(&module, "").unwrap();
-        assert_eq!(Language::of(&module), Some(Language::Wasm));
+        assert_eq!(SourceLanguage::of(&module), Some(SourceLanguage::Wasm));
     }
 }

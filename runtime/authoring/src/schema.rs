@@ -10,7 +10,7 @@ use yagura_core::pack::{Manifest, RuleFile};
 use crate::sdk::DIRECTORY;
 
 /// Writes the schemas to a pack whose `pack.toml` refers to them.
-pub(crate) fn refresh(pack: &Path) {
+pub fn refresh(pack: &Path) {
     let refers = fs::read_to_string(pack.join("pack.toml"))
         .is_ok_and(|text| text.contains(&format!("{DIRECTORY}/schema/")));
     // Editors do without when the directory cannot be written to.
@@ -20,7 +20,7 @@ pub(crate) fn refresh(pack: &Path) {
 }
 
 /// Writes the schemas of `pack.toml` and of rules to `.yagura/schema` of a pack.
-pub(crate) fn place(pack: &Path) -> io::Result<()> {
+pub fn place(pack: &Path) -> io::Result<()> {
     let dir = pack.join(DIRECTORY).join("schema");
     fs::create_dir_all(&dir)?;
     fs::write(pack.join(DIRECTORY).join(".gitignore"), "*\n")?;

@@ -15,11 +15,11 @@ static GO: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/go");
 static PYTHON: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/python");
 
 /// The directory inside a pack that holds what Yagura writes there.
-pub(crate) const DIRECTORY: &str = ".yagura";
+pub const DIRECTORY: &str = ".yagura";
 
 /// An SDK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sdk {
+pub enum Sdk {
     Rust,
     Go,
     Python,
@@ -27,7 +27,7 @@ pub(crate) enum Sdk {
 
 impl Sdk {
     /// Returns the name of its directory.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::Go => "go",
@@ -52,7 +52,7 @@ impl Sdk {
     }
 
     /// Returns the SHA-256 of all its files, in hexadecimal.
-    pub(crate) fn digest(self) -> String {
+    pub fn digest(self) -> String {
         let mut hash = Sha256::new();
         for (path, bytes) in self.files() {
             let path = path.to_string_lossy();
@@ -65,7 +65,7 @@ impl Sdk {
     }
 
     /// Writes it to `.yagura/sdk/LANGUAGE` of a pack, unless this very version is there, and returns the directory.
-    pub(crate) fn place(self, pack: &Path) -> io::Result<PathBuf> {
+    pub fn place(self, pack: &Path) -> io::Result<PathBuf> {
         let base = pack.join(DIRECTORY);
         let dir = base.join("sdk").join(self.name());
         let stamp = dir.join("digest");
@@ -90,7 +90,7 @@ impl Sdk {
     }
 
     /// Writes those of its files that are below `part` to `dir`.
-    pub(crate) fn write_below(self, part: &str, dir: &Path) -> io::Result<()> {
+    pub fn write_below(self, part: &str, dir: &Path) -> io::Result<()> {
         for (path, bytes) in self.files() {
             let Ok(path) = path.strip_prefix(part) else {
                 continue;
@@ -127,7 +127,7 @@ fn collect(dir: &'static Dir<'static>, files: &mut Vec<(&'static Path, &'static 
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,8 +1,9 @@
-//! The configuration file, and the tables that it and the command line name.
+//! The configuration file, and the tables that it names.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -11,128 +12,131 @@ use yagura_engine::{Replaced, RunOptions};
 use yagura_lake::Location;
 use yagura_lake::table::{EpochUnit, OnProblem, TableConfig};
 
-/// `yagura.toml`. `runtime/yagura/default.toml` shows every setting with its comment.
+/// MiB of linear memory of all plugins' instances together, unless the configuration sets it.
+pub const PLUGIN_MEMORY_MIB: usize = 4_096;
+
+/// `yagura.toml`. `runtime/service/default.toml` shows every setting with its comment.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Config {
+pub struct Config {
     /// A lake whose folders are tables.
-    pub(crate) lake: Option<LakeSettings>,
+    pub lake: Option<LakeSettings>,
     /// Packs to run, directories or archives, relative to the file.
-    pub(crate) packs: Vec<PathBuf>,
+    pub packs: Vec<PathBuf>,
     /// Sigma rules to run, files or directories, relative to the file.
-    pub(crate) sigma: Vec<PathBuf>,
+    pub sigma: Vec<PathBuf>,
     /// Field maps for them, relative to the file.
-    pub(crate) field_maps: Vec<PathBuf>,
+    pub field_maps: Vec<PathBuf>,
     /// File of places by address (MMDB), relative to the file.
-    pub(crate) geoip: Option<PathBuf>,
+    pub geoip: Option<PathBuf>,
     /// What `yagura serve` needs.
-    pub(crate) serve: Option<ServeSettings>,
+    pub serve: Option<ServeSettings>,
     /// What becomes of alerts: a file, relative to this one.
-    pub(crate) policy: Option<PathBuf>,
+    pub policy: Option<PathBuf>,
     /// Who may sign packs: a file, relative to this one. Without it packs need no signature.
-    pub(crate) trust: Option<PathBuf>,
+    pub trust: Option<PathBuf>,
     /// What plugins may reach: a file, relative to this one.
-    pub(crate) grants: Option<PathBuf>,
+    pub grants: Option<PathBuf>,
     /// Where alerts, incidents and receipts are kept: a file, relative to this one, or `postgres://…`.
-    pub(crate) store: Option<String>,
+    pub store: Option<String>,
     /// Secrets by name.
-    pub(crate) secret: BTreeMap<String, SecretSettings>,
+    pub secret: BTreeMap<String, SecretSettings>,
     /// Lookup tables by name.
-    pub(crate) lookup: BTreeMap<String, LookupSettings>,
+    pub lookup: BTreeMap<String, LookupSettings>,
     /// Tables by name; these come before the lake's.
-    pub(crate) table: BTreeMap<String, TableSettings>,
+    pub table: BTreeMap<String, TableSettings>,
 }
 
 /// `[lake]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LakeSettings {
-    pub(crate) url: String,
+pub struct LakeSettings {
+    pub url: String,
     #[serde(default)]
-    pub(crate) options: BTreeMap<String, String>,
+    pub options: BTreeMap<String, String>,
 }
 
 /// `[table.NAME]`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct TableSettings {
+pub struct TableSettings {
     /// Where the objects lie; absent for a table of the lake.
-    pub(crate) url: Option<String>,
+    pub url: Option<String>,
     #[serde(default)]
-    pub(crate) options: BTreeMap<String, String>,
-    pub(crate) time: Option<String>,
+    pub options: BTreeMap<String, String>,
+    pub time: Option<String>,
     /// What the numbers of the time column count since 1970.
-    pub(crate) time_unit: Option<EpochUnit>,
-    pub(crate) day_partition: Option<DayPartition>,
-    pub(crate) on_null_time: Option<Action>,
-    pub(crate) on_bad_file: Option<Action>,
+    pub time_unit: Option<EpochUnit>,
+    pub day_partition: Option<DayPartition>,
+    pub on_null_time: Option<Action>,
+    pub on_bad_file: Option<Action>,
     /// How far behind the latest event time an event may come.
-    pub(crate) lateness: Option<String>,
+    pub lateness: Option<String>,
     /// Columns by the kind of observable that they hold, for searches.
     #[serde(default)]
-    pub(crate) observables: BTreeMap<String, Vec<FieldPath>>,
+    pub observables: BTreeMap<String, Vec<FieldPath>>,
 }
 
 /// `[secret.NAME]`: where a secret comes from. One of them.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct SecretSettings {
+pub struct SecretSettings {
     /// An environment variable.
-    pub(crate) env: Option<String>,
+    pub env: Option<String>,
     /// A file, relative to this one; a line end at its end is not part of it.
-    pub(crate) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// A command with its arguments, which writes it to stdout.
-    pub(crate) command: Option<Vec<String>>,
+    pub command: Option<Vec<String>>,
 }
 
 /// `[lookup.NAME]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LookupSettings {
+pub struct LookupSettings {
     /// The file, relative to this one.
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
     /// The column under which rows are found; by default the first.
-    pub(crate) key: Option<String>,
+    pub key: Option<String>,
 }
 
 /// `[serve]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct ServeSettings {
+pub struct ServeSettings {
     /// Directory of the state, relative to the file.
-    pub(crate) state: PathBuf,
+    pub state: PathBuf,
     /// File of alerts, relative to the file.
-    pub(crate) alerts: PathBuf,
+    pub alerts: PathBuf,
     /// How often tables are listed.
     poll: String,
-    pub(crate) lateness: Option<String>,
-    pub(crate) idle: String,
-    pub(crate) future: String,
-    pub(crate) list_all: String,
+    pub lateness: Option<String>,
+    pub idle: String,
+    pub future: String,
+    pub list_all: String,
     /// How long nothing new must be listed before a new table's first load is at its end.
-    pub(crate) first_load: String,
+    pub first_load: String,
     /// How long an object that cannot be read is waited for.
-    pub(crate) patience: String,
+    pub patience: String,
     /// What becomes of an object that was replaced after it had been read.
-    pub(crate) on_replaced: OnReplaced,
-    pub(crate) from: Option<Timestamp>,
-    pub(crate) step_objects: usize,
-    pub(crate) step_mib: u64,
-    pub(crate) memory_mib: usize,
-    pub(crate) keys_on_disk: usize,
+    pub on_replaced: OnReplaced,
+    pub from: Option<Timestamp>,
+    pub step_objects: usize,
+    pub step_mib: u64,
+    pub memory_mib: usize,
+    pub keys_on_disk: usize,
     /// MiB of linear memory that all plugins may have together.
-    pub(crate) plugin_memory_mib: usize,
+    pub plugin_memory_mib: usize,
     /// Events of a table that may wait for rules with `partition_by`.
-    pub(crate) pending_rows: usize,
+    pub pending_rows: usize,
     /// Keys of which one rule with `partition_by` keeps state, and MiB of it.
-    pub(crate) keys_per_rule: usize,
-    pub(crate) state_mib_per_rule: usize,
+    pub keys_per_rule: usize,
+    pub state_mib_per_rule: usize,
     /// Time that a step waits for one rule's plugin, beside ten microseconds an event.
-    pub(crate) rule_time: String,
+    pub rule_time: String,
     /// How long the first quarantine of a rule lasts after repeated faults of its plugin.
-    pub(crate) cooldown: String,
+    pub cooldown: String,
     /// How long trouble of the service itself lasts before it is reported, or `off`.
-    pub(crate) report_trouble: String,
+    pub report_trouble: String,
 }
 
 impl Default for ServeSettings {
@@ -153,7 +157,7 @@ impl Default for ServeSettings {
             step_mib: 256,
             memory_mib: 512,
             keys_on_disk: 50_000_000,
-            plugin_memory_mib: crate::packs::PLUGIN_MEMORY_MIB,
+            plugin_memory_mib: PLUGIN_MEMORY_MIB,
             pending_rows: RunOptions::default().max_pending_rows,
             keys_per_rule: RunOptions::default().max_keys,
             state_mib_per_rule: 1_024,
@@ -166,15 +170,15 @@ impl Default for ServeSettings {
 
 impl ServeSettings {
     /// Returns how often tables are listed.
-    pub(crate) fn poll(&self) -> Result<std::time::Duration> {
-        crate::commands::serve::duration("poll", &self.poll)
+    pub fn poll(&self) -> Result<Duration> {
+        duration("serve.poll", &self.poll)
     }
 }
 
 /// What becomes of an object that was replaced after it had been read.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum OnReplaced {
+pub enum OnReplaced {
     Keep,
     Evaluate,
 }
@@ -191,10 +195,10 @@ impl From<OnReplaced> for Replaced {
 /// `day_partition`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DayPartition {
-    pub(crate) column: String,
+pub struct DayPartition {
+    pub column: String,
     #[serde(default = "iso_day")]
-    pub(crate) format: String,
+    pub format: String,
 }
 
 fn iso_day() -> String {
@@ -204,7 +208,7 @@ fn iso_day() -> String {
 /// What to do with rows and objects that cannot be used.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Action {
+pub enum Action {
     Fail,
     Skip,
 }
@@ -220,7 +224,7 @@ impl From<Action> for OnProblem {
 
 impl Config {
     /// Reads the file; paths in it become relative to its directory.
-    pub(crate) fn read(file: &Path) -> Result<Self> {
+    pub fn read(file: &Path) -> Result<Self> {
         let text = fs::read_to_string(file)
             .with_context(|| format!("cannot read the configuration {}", file.display()))?;
         let mut config: Self =
@@ -271,9 +275,9 @@ impl Config {
     }
 
     /// Returns where alerts are kept.
-    pub(crate) fn store_location(&self) -> Result<yagura_alerts::Location> {
+    pub fn store_location(&self) -> Result<yagura_alerts::Location> {
         match &self.store {
-            Some(store) => crate::commands::alerts::location(store),
+            Some(store) => alert_store(store),
             None => {
                 let state = self.serve.clone().unwrap_or_default().state;
                 Ok(yagura_alerts::Location::Sqlite(state.join("alerts.db")))
@@ -282,7 +286,7 @@ impl Config {
     }
 
     /// Returns the tables: those with a URL, then the lake's others, which are its folders.
-    pub(crate) async fn tables(&self) -> Result<Vec<TableConfig>> {
+    pub async fn tables(&self) -> Result<Vec<TableConfig>> {
         let tables = self.tables_so_far().await?;
         if tables.is_empty()
             && let Some(lake) = &self.lake
@@ -296,7 +300,7 @@ impl Config {
     }
 
     /// Returns the tables, of which a lake may hold none yet.
-    pub(crate) async fn tables_so_far(&self) -> Result<Vec<TableConfig>> {
+    pub async fn tables_so_far(&self) -> Result<Vec<TableConfig>> {
         let mut tables = Vec::new();
         for (name, settings) in &self.table {
             let location = match (&settings.url, &self.lake) {
@@ -348,6 +352,34 @@ async fn folders(location: &Location) -> Result<Vec<String>> {
         .iter()
         .filter_map(|prefix| prefix.filename().map(str::to_owned));
     Ok(names.filter(|name| !name.starts_with(['_', '.'])).collect())
+}
+
+/// Returns where alerts are kept: a URL, or the path of a file.
+///
+/// # Errors
+/// When a URL is of a database that cannot hold alerts.
+pub fn alert_store(text: &str) -> Result<yagura_alerts::Location> {
+    match text.contains("://") || text.starts_with("sqlite:") {
+        true => Ok(text.parse()?),
+        false => Ok(yagura_alerts::Location::Sqlite(text.into())),
+    }
+}
+
+/// Reads a length of time in microseconds. `key` names the setting.
+///
+/// # Errors
+/// When the text is not a length of time.
+pub fn micros(key: &str, text: &str) -> Result<i64> {
+    yagura_core::time::parse_duration(text).map_err(|error| anyhow::anyhow!("`{key}`: {error}"))
+}
+
+/// Reads a length of time. `key` names the setting.
+///
+/// # Errors
+/// When the text is not a length of time.
+pub fn duration(key: &str, text: &str) -> Result<Duration> {
+    let micros = u64::try_from(micros(key, text)?).unwrap_or_default();
+    Ok(Duration::from_micros(micros))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 /// A lookup table. The file is read again when it has changed.
 #[derive(Debug)]
-pub(crate) struct LookupFile {
+pub struct LookupFile {
     place: Place,
     key: Option<String>,
     held: Mutex<Held>,
@@ -53,7 +53,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 impl LookupFile {
     /// Reads a file: `.mmdb`, `.csv` with a line of names, or `.ndjson` with an object a line. `key` is the column under
     /// which rows are found; by default the first.
-    pub(crate) fn open(file: &Path, key: Option<&str>) -> Result<Self> {
+    pub fn open(file: &Path, key: Option<&str>) -> Result<Self> {
         Self::at(Place::Free(file.to_owned()), key)
     }
 
@@ -71,7 +71,7 @@ impl LookupFile {
     }
 
     /// Returns the row under `key` as JSON text. A file that has changed and cannot be read stays as it was.
-    pub(crate) fn get(&self, key: &str) -> Option<String> {
+    pub fn get(&self, key: &str) -> Option<String> {
         let rows = self.rows();
         match &*rows {
             Rows::Geolocation(reader) => {
@@ -170,7 +170,7 @@ const ENDS: [&str; 4] = ["csv", "ndjson", "jsonl", "mmdb"];
 /// A directory whose files are lookup tables: nothing outside of it is read, whatever names are asked for and whatever
 /// links lie in it.
 #[derive(Debug)]
-pub(crate) struct LookupDirectory {
+pub struct LookupDirectory {
     path: PathBuf,
     dir: Arc<Dir>,
     /// Those that were asked for and are there, by name.
@@ -179,7 +179,7 @@ pub(crate) struct LookupDirectory {
 
 impl LookupDirectory {
     /// Opens a directory.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority())
             .with_context(|| format!("cannot open the directory {}", path.display()))?;
         Ok(Self {
@@ -190,7 +190,7 @@ impl LookupDirectory {
     }
 
     /// Returns the row under `key` of the file that has this name without its end.
-    pub(crate) fn get(&self, name: &str, key: &str) -> Result<Option<String>> {
+    pub fn get(&self, name: &str, key: &str) -> Result<Option<String>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = files.get(name) {
             let file = Arc::clone(file);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 /// A file of JSON lines.
 #[derive(Debug)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     file: File,
     path: PathBuf,
     last: i64,
@@ -21,7 +21,7 @@ const CHUNK: u64 = 64 << 10;
 
 impl Outbox {
     /// Opens the file, cuts off a line that was not written to its end, and finds the number of the last one.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
             std::fs::create_dir_all(dir)
                 .with_context(|| format!("cannot make the directory {}", dir.display()))?;
@@ -41,7 +41,7 @@ impl Outbox {
 
     /// Looks whether the file is still the one that was written to: one that was moved or deleted is begun anew, and that one
     /// was shortened is said. Returns what to tell.
-    pub(crate) fn look(&mut self) -> Result<Option<String>> {
+    pub fn look(&mut self) -> Result<Option<String>> {
         let path = self.path.display();
         let length = match std::fs::metadata(&self.path) {
             Ok(found) if is_same(&found, &self.file.metadata()?) => found.len(),
@@ -124,12 +124,12 @@ impl Outbox {
     }
 
     /// Returns the number of the last line; nought for an empty file.
-    pub(crate) fn last(&self) -> i64 {
+    pub fn last(&self) -> i64 {
         self.last
     }
 
     /// Appends the lines that are not there yet, and returns when they are on disk.
-    pub(crate) fn append(&mut self, lines: &[(i64, String)]) -> Result<()> {
+    pub fn append(&mut self, lines: &[(i64, String)]) -> Result<()> {
         let mut text = String::new();
         let mut last = self.last;
         for (seq, line) in lines.iter().filter(|(seq, _)| *seq > self.last) {

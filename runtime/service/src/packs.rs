@@ -12,19 +12,16 @@ use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
 use yagura_rules::sigma::{self, FieldMap, Load};
 
-use crate::exit::RuleFault;
-use crate::operator::twice;
-
-/// MiB of linear memory of all plugins' instances together, where nothing else is said.
-pub(crate) const PLUGIN_MEMORY_MIB: usize = 4_096;
+use yagura_core::RuleFault;
+use crate::config::PLUGIN_MEMORY_MIB;
 
 /// Returns a host that keeps compiled plugins in the user's cache, or compiles them each time where there can be none.
-pub(crate) fn host(meter: Meter) -> Result<Host> {
+pub fn host(meter: Meter) -> Result<Host> {
     host_with(meter, PLUGIN_MEMORY_MIB)
 }
 
 /// Does the same with so many MiB for all plugins together.
-pub(crate) fn host_with(meter: Meter, memory_mib: usize) -> Result<Host> {
+pub fn host_with(meter: Meter, memory_mib: usize) -> Result<Host> {
     let most_memory = Some(memory_mib.saturating_mul(1 << 20));
     let cached = Host::new(HostConfig {
         cache_dir: default_cache_dir(),
@@ -59,19 +56,19 @@ fn tell_compiling(name: &str, bytes: usize) {
 
 /// The rules and plugins of several packs.
 #[derive(Debug, Default)]
-pub(crate) struct Loaded {
-    pub(crate) packs: Vec<Identity>,
-    pub(crate) rules: Vec<RuleSource>,
-    pub(crate) sigma: SigmaInput,
-    pub(crate) plugins: Vec<PluginSource>,
+pub struct Loaded {
+    pub packs: Vec<Identity>,
+    pub rules: Vec<RuleSource>,
+    pub sigma: SigmaInput,
+    pub plugins: Vec<PluginSource>,
     /// What plugins ask for of their limits and do not have, a sentence each.
-    pub(crate) not_granted: Vec<String>,
+    pub not_granted: Vec<String>,
     /// Where addresses are, by rule.
-    pub(crate) places: BTreeMap<String, Geolocation>,
+    pub places: BTreeMap<String, Geolocation>,
 }
 
 /// Reads the packs, loads the plugins that their rules use, and reads the Sigma rules of packs and directories.
-pub(crate) fn load(
+pub fn load(
     dirs: &[PathBuf],
     sigma: &[PathBuf],
     field_maps: &[PathBuf],
@@ -82,7 +79,7 @@ pub(crate) fn load(
 }
 
 /// Does the same with a host that is there already.
-pub(crate) fn load_by(
+pub fn load_by(
     host: &Host,
     dirs: &[PathBuf],
     sigma: &[PathBuf],
@@ -120,7 +117,7 @@ pub(crate) fn load_by(
                     rule.id,
                     first.display()
                 );
-                return Err(RuleFault(message).into());
+                return Err(RuleFault::new(message).into());
             }
             let plugin = match rule.plugin.as_deref() {
                 None => None,
@@ -145,7 +142,7 @@ pub(crate) fn load_by(
             };
             if let Some(file) = rule.correlation.as_ref().and_then(|c| c.geoip.as_ref()) {
                 let places = places_of(dir, file).map_err(|message| {
-                    RuleFault(format!(
+                    RuleFault::new(format!(
                         "{}: `rule.correlation.geoip`: {message}",
                         source.file.display()
                     ))
@@ -167,7 +164,7 @@ pub(crate) fn load_by(
 }
 
 /// Says which limits plugins of a pack ask for and do not have, a sentence each.
-pub(crate) fn not_granted(granted: &MostLimits, pack: &Manifest) -> Vec<String> {
+pub fn not_granted(granted: &MostLimits, pack: &Manifest) -> Vec<String> {
     let name = &pack.pack.name;
     let over = granted.not_granted(pack).into_iter();
     over.map(|over| {
@@ -184,7 +181,7 @@ pub(crate) fn not_granted(granted: &MostLimits, pack: &Manifest) -> Vec<String> 
 ///
 /// # Errors
 /// A sentence that names the file.
-pub(crate) fn places_of(pack: &Path, file: &Path) -> Result<Geolocation, String> {
+pub fn places_of(pack: &Path, file: &Path) -> Result<Geolocation, String> {
     let found = files::inside(pack, file).map_err(|error| {
         format!(
             "cannot read the places in {}: {error}",
@@ -195,7 +192,7 @@ pub(crate) fn places_of(pack: &Path, file: &Path) -> Result<Geolocation, String>
 }
 
 /// Reads Sigma rules and the field maps: one's own first, then those that are part of Yagura.
-pub(crate) fn load_sigma(paths: &[PathBuf], field_maps: &[PathBuf]) -> Result<SigmaInput> {
+pub fn load_sigma(paths: &[PathBuf], field_maps: &[PathBuf]) -> Result<SigmaInput> {
     let mut load = Load::default();
     for path in paths {
         let read = sigma::load_dir(path)
@@ -227,10 +224,19 @@ fn load_plugin(host: &Host, pack: &Pack, name: &str) -> Result<PluginSource> {
             file.display(),
             pack.dir.display()
         );
-        return Err(RuleFault(message).into());
+        return Err(RuleFault::new(message).into());
     }
     Ok(PluginSource {
         plugin: host.load_detector(&file, &manifest.limits)?,
         config: serde_json::to_string(&manifest.config)?,
     })
+}
+
+/// Returns the fault of a pack that is named two times.
+pub fn twice(name: &str, one: &Path, other: &Path) -> RuleFault {
+    RuleFault::new(format!(
+        "the pack `{name}` is named twice, as {} and as {}: leave one of them out",
+        one.display(),
+        other.display()
+    ))
 }

@@ -11,14 +11,14 @@ const DIRECTORY: &str = "quarantine";
 
 /// A request: its file, and the rule's id.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Request {
+pub struct Request {
     file: PathBuf,
-    pub(crate) rule: String,
+    pub rule: String,
 }
 
 impl Request {
     /// Removes the request. One that cannot be removed is logged, and read again at the next start.
-    pub(crate) fn done(&self) {
+    pub fn done(&self) {
         if let Err(error) = fs::remove_file(&self.file) {
             tracing::error!(file = %self.file.display(), %error, "cannot remove a request that was handled; remove the file by hand");
         }
@@ -26,7 +26,7 @@ impl Request {
 }
 
 /// Makes the directory for requests, so that it is the service's own: whoever else asks may be another user.
-pub(crate) fn prepare(state: &Path) {
+pub fn prepare(state: &Path) {
     let dir = state.join(DIRECTORY);
     if let Err(error) = fs::create_dir_all(&dir) {
         tracing::error!(dir = %dir.display(), %error, "no quarantine can be cleared");
@@ -34,7 +34,7 @@ pub(crate) fn prepare(state: &Path) {
 }
 
 /// Writes a request to end a rule's quarantine. Whoever reads it finds it whole.
-pub(crate) fn write(state: &Path, rule: &str) -> Result<()> {
+pub fn write(state: &Path, rule: &str) -> Result<()> {
     let dir = state.join(DIRECTORY);
     let write_file = || -> io::Result<()> {
         fs::create_dir_all(&dir)?;
@@ -56,7 +56,7 @@ pub(crate) fn write(state: &Path, rule: &str) -> Result<()> {
 }
 
 /// Returns the requests that can be read; the others are logged.
-pub(crate) fn pending(state: &Path) -> Vec<Request> {
+pub fn pending(state: &Path) -> Vec<Request> {
     let dir = state.join(DIRECTORY);
     let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
     let files = entries.map(|entry| entry.path());

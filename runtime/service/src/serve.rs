@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::oneshot;
 use yagura_alerts::Feed;
 use yagura_core::alert::OWN_RULES;
+use yagura_core::shown::printable;
 use yagura_core::{TimeRange, Timestamp};
 use yagura_correlate::Geolocation;
 use yagura_correlate::store::{Store, StoreLimits};
@@ -18,48 +19,34 @@ use yagura_engine::live::{Live, LiveError, LiveOptions, Opened, StepReport};
 use yagura_engine::{Fairness, RunInput, RunOptions};
 use yagura_host::Meter;
 
-use super::block_on;
-use crate::answering::Link;
-use crate::config::{Config, ServeSettings};
-use crate::operator::Operator;
+use crate::answering::TriageLink;
+use crate::config::{Config, ServeSettings, duration, micros};
+use crate::admission::Admission;
 use crate::outbox::Outbox;
-use crate::output::{folded, number, printable};
+use crate::messages::{folded, number};
 use crate::packs;
 use crate::quarantine_requests;
 
-/// Run rules over tables as they grow, and write alerts as they come up and settle.
-#[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
-pub(crate) struct Arguments {
-    /// Configuration file that names tables, packs and what `[serve]` needs
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Stop when all objects that are there have been read
-    #[arg(long)]
-    once: bool,
-    /// Run a pack though a newer version of it was used before
-    #[arg(long)]
-    allow_rollback: bool,
-    /// Say nothing of single steps
-    #[arg(long)]
-    quiet: bool,
-    /// Scans of a table side by side [default: the number of cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    partitions: Option<u16>,
+/// How a service runs, beside its configuration.
+#[derive(Debug)]
+pub struct ServeOptions {
+    /// Configuration file.
+    pub config: PathBuf,
+    /// Whether it stops when all objects that are there have been read.
+    pub once: bool,
+    /// Whether packs run of which a newer version was used before.
+    pub allow_rollback: bool,
+    /// Whether single steps are not reported.
+    pub quiet: bool,
+    /// Scans of a table side by side; by default the number of cores.
+    pub partitions: Option<u16>,
 }
 
-const AFTER_HELP: &str = "\
-Alerts are appended to the file that `alerts` of [serve] names, a JSON object a line: `seq` counts lines; `state` is
-`provisional` when an alert comes up or changes, `settled` when no event that could change it is still to come, and
-`withdrawn`, with the reason, when late events take it back. Progress, what correlations remember and the lines are
-committed together: after any stop, SIGKILL too, the service goes on where it was, and writes no line twice.
-`yagura status` says how far it is. SIGTERM and Ctrl-C end it after the step at hand.";
-
-pub(crate) fn run(arguments: Arguments) -> Result<u8> {
-    block_on(serve(arguments))
-}
-
-async fn serve(arguments: Arguments) -> Result<u8> {
+/// Runs the service until it is asked to end, or has read all that there is. Progress goes to `err`.
+///
+/// # Errors
+/// Whatever keeps the service from starting or from going on.
+pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> {
     let stop = Stop::watch();
     let mut hangup = std::pin::pin!(asked_to_reopen());
     let mut config = Config::read(&arguments.config)?;
@@ -70,9 +57,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             arguments.config.display()
         );
     }
-    crate::private::make_files_private();
-    let mut err = crate::output::Shown(io::stderr());
-    let mut operator = Operator::read(&config)?;
+    let mut operator = Admission::read(&config)?;
     operator.admit(&mut config, arguments.allow_rollback, &mut err)?;
     let host = packs::host_with(Meter::Off, settings.plugin_memory_mib)?;
     let loaded = packs::load_by(
@@ -128,7 +113,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     quarantine_requests::prepare(&settings.state);
     let poll = settings.poll()?;
     let rules = rule_ids(&input);
-    let mut triage = Link::open(&config, &host, rules, feed, &mut err).await?;
+    let mut triage = TriageLink::open(&config, &host, rules, feed, &mut err).await?;
     if let Some(triage) = &triage {
         // Lines that the file has and the triage has not are handed out once more.
         delivered = delivered.min(triage.taken());
@@ -218,7 +203,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     if let Some(triage) = triage {
         triage.stop().await?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// Returns the ids of all rules, the runtime's own among them.
@@ -230,7 +215,7 @@ fn rule_ids(input: &RunInput) -> BTreeSet<String> {
     rules.chain(sigma).chain(own).collect()
 }
 
-async fn failed(triage: &mut Option<Link>) -> anyhow::Error {
+async fn failed(triage: &mut Option<TriageLink>) -> anyhow::Error {
     match triage {
         Some(triage) => triage.failed().await,
         None => std::future::pending().await,
@@ -241,7 +226,7 @@ async fn failed(triage: &mut Option<Link>) -> anyhow::Error {
 async fn deliver(
     live: &mut Live,
     outbox: &mut Outbox,
-    triage: &mut Option<Link>,
+    triage: &mut Option<TriageLink>,
     err: &mut impl Write,
 ) -> Result<()> {
     let dead = match triage {
@@ -300,7 +285,8 @@ fn options(
     let mut lateness = BTreeMap::new();
     for (name, table) in &config.table {
         if let Some(text) = &table.lateness {
-            lateness.insert(name.clone(), micros("lateness", text)?);
+            let key = format!("table.{name}.lateness");
+            lateness.insert(name.clone(), micros(&key, text)?);
         }
     }
     let from: Option<Timestamp> = settings.from;
@@ -314,44 +300,34 @@ fn options(
             max_keys: settings.keys_per_rule,
             max_key_bytes: (settings.state_mib_per_rule as u64) << 20,
             fairness: Some(Fairness {
-                rule_time: duration("rule_time", &settings.rule_time)?,
-                cooldown: duration("cooldown", &settings.cooldown)?,
+                rule_time: duration("serve.rule_time", &settings.rule_time)?,
+                cooldown: duration("serve.cooldown", &settings.cooldown)?,
             }),
             ..defaults
         },
         lateness,
         every_lateness: match &settings.lateness {
-            Some(text) => Some(micros("lateness", text)?),
+            Some(text) => Some(micros("serve.lateness", text)?),
             None => None,
         },
-        idle: duration("idle", &settings.idle)?,
-        future: micros("future", &settings.future)?,
+        idle: duration("serve.idle", &settings.idle)?,
+        future: micros("serve.future", &settings.future)?,
         step_objects: settings.step_objects,
         step_bytes: settings.step_mib << 20,
-        list_all: duration("list_all", &settings.list_all)?,
+        list_all: duration("serve.list_all", &settings.list_all)?,
         // What is read once is all that there is.
         first_load: match once {
             true => None,
-            false => Some(duration("first_load", &settings.first_load)?),
+            false => Some(duration("serve.first_load", &settings.first_load)?),
         },
-        patience: duration("patience", &settings.patience)?,
+        patience: duration("serve.patience", &settings.patience)?,
         on_replaced: settings.on_replaced.into(),
         from,
         report_trouble: match settings.report_trouble.as_str() {
             "off" => None,
-            text => Some(duration("report_trouble", text)?),
+            text => Some(duration("serve.report_trouble", text)?),
         },
     })
-}
-
-pub(crate) fn micros(key: &str, text: &str) -> Result<i64> {
-    yagura_core::time::parse_duration(text)
-        .map_err(|error| anyhow::anyhow!("`serve.{key}`: {error}"))
-}
-
-pub(crate) fn duration(key: &str, text: &str) -> Result<Duration> {
-    let micros = u64::try_from(micros(key, text)?).unwrap_or_default();
-    Ok(Duration::from_micros(micros))
 }
 
 /// Returns when the process is asked to open its files again, by SIGHUP. The signal counts from now on.

@@ -4,29 +4,25 @@
 //! what it must say. Nothing leaves the machine: HTTP is answered from what was recorded, and anything else that is asked
 //! fails the case.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
+use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
-use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
-use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
-use yagura_core::{Grant, Pack};
+use yagura_core::report::{Assessment, Enriched};
+use yagura_core::{Grant, Pack, RuleFault};
 use yagura_host::http::{Exchange, HttpService, PluginId, Record, Replay, Transport};
-use yagura_host::{
-    CallError, Caller, Capabilities, ColumnBytes, DataType, Events, Field, Host, Lookup,
-    PluginError, Search, SearchQuery, Services,
-};
+use yagura_host::{CallError, Capabilities, Host, Lookup, Search, Services};
+use yagura_service::answering::{Network, capabilities, read_component};
 
-use super::evaluate::Outcome;
-use crate::answering::{Network, TIME, reach, read_component, text_column};
-use crate::exit::RuleFault;
+use crate::answer_file::{CaseFile, PluginInput, plugin_input};
+use crate::compare::answer_difference;
+use crate::outcome::Outcome;
+use crate::recorded_services::RecordedServices;
 
 /// A case of a plugin.
 #[derive(Debug, Clone)]
@@ -36,60 +32,15 @@ struct AnswerCase {
     file: PathBuf,
 }
 
-/// What a case's file holds.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CaseFile {
-    /// Over the `[plugin.config]` of the pack.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    config: Map<String, Value>,
-    /// For enrichers and reviewers: what is left out is filled in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    alert: Option<Map<String, Value>>,
-    /// For reviewers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    attributes: Vec<Attribute>,
-    /// For notifiers: what is left out is filled in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    report: Option<Map<String, Value>>,
-    /// Names of secrets that an operator would choose, where the manifest leaves that open.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    secrets: Vec<String>,
-    /// Requests and their answers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    http: Vec<Exchange>,
-    /// Events by table and observable.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    search: Vec<Searched>,
-    /// Rows by table and key.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    lookups: BTreeMap<String, BTreeMap<String, Value>>,
-    /// What the plugin answers, or `{"error": "…"}` with a part of the message.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    expect: Value,
-}
-
-/// The answer to a search.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Searched {
-    table: String,
-    /// Kind of the observable.
-    kind: String,
-    value: String,
-    /// Events, each with the columns that it has; `event_time` in RFC 3339.
-    events: Vec<Map<String, Value>>,
-}
-
 /// How cases are run.
-pub(crate) struct AnswerOptions<'a> {
+pub struct AnswerOptions<'a> {
     /// Write what plugins answer into the files.
-    pub(crate) update: bool,
+    pub update: bool,
     /// Ask real servers, with the secrets and grants of a configuration, and write their answers into the files.
-    pub(crate) record: Option<&'a Network>,
+    pub record: Option<&'a Network>,
 }
 
-/// Says whether a folder of `tests/` belongs to a plugin that answers alerts.
+/// Returns whether a folder of `tests/` belongs to a plugin that answers alerts.
 pub(super) fn is_folder_of_plugin(pack: &Pack, folder: &str) -> bool {
     plugin_of(pack, folder).is_some()
 }
@@ -109,7 +60,7 @@ fn plugin_of<'a>(pack: &'a Pack, folder: &str) -> Option<&'a PluginManifest> {
 ///
 /// # Errors
 /// What is wrong with the pack or a plugin as a whole; a case that cannot run has failed.
-pub(crate) async fn run(
+pub async fn run(
     host: &Host,
     pack: &Pack,
     only: &str,
@@ -162,8 +113,8 @@ fn collect(pack: &Pack, only: &str) -> Result<Vec<AnswerCase>> {
                 continue;
             }
             let Some(name) = name.strip_suffix(".json").map(str::to_owned) else {
-                return Err(RuleFault(format!(
-                    "{} is no case: a case of a plugin is NAME.json",
+                return Err(RuleFault::new(format!(
+                    "{} is not a case: a case of a plugin is NAME.json",
                     file.display()
                 ))
                 .into());
@@ -179,8 +130,8 @@ fn collect(pack: &Pack, only: &str) -> Result<Vec<AnswerCase>> {
     Ok(cases)
 }
 
-/// What came of a case: what was not as expected, empty otherwise.
-struct Evaluated {
+/// The result of a case: how the answer differs from the expected one, empty if it does not.
+struct CaseResult {
     message: String,
     updated: bool,
 }
@@ -191,13 +142,13 @@ async fn run_case(
     manifest: &PluginManifest,
     case: &AnswerCase,
     options: &AnswerOptions<'_>,
-) -> Result<Evaluated> {
+) -> Result<CaseResult> {
     let text = fs::read_to_string(&case.file)
         .with_context(|| format!("cannot read {}", case.file.display()))?;
     let mut read: CaseFile = serde_json::from_str(&text)
-        .with_context(|| format!("{} is no case", case.file.display()))?;
-    let given = given(manifest.world, &read)
-        .with_context(|| format!("{} is no case", case.file.display()))?;
+        .with_context(|| format!("{} is not a case", case.file.display()))?;
+    let input = plugin_input(manifest.world, &read)
+        .with_context(|| format!("{} is not a case", case.file.display()))?;
     let mut config = match serde_json::to_value(&manifest.config)? {
         Value::Object(config) => config,
         _ => Map::new(),
@@ -227,31 +178,31 @@ async fn run_case(
                 .unwrap_or_default(),
         ),
         None => {
-            let grant = everything(manifest, &read);
+            let grant = full_grant(manifest, &read);
             (Arc::clone(&replay) as Arc<dyn Transport>, grant)
         }
     };
-    let scripted = Arc::new(Scripted {
+    let recorded = Arc::new(RecordedServices {
         search: read.search.clone(),
         lookups: read.lookups.clone(),
         unmatched: Mutex::default(),
     });
     let services = Services {
         http: Arc::new(HttpService::new(transport, Handle::current())),
-        search: Arc::clone(&scripted) as Arc<dyn Search>,
-        lookup: Arc::clone(&scripted) as Arc<dyn Lookup>,
+        search: Arc::clone(&recorded) as Arc<dyn Search>,
+        lookup: Arc::clone(&recorded) as Arc<dyn Lookup>,
     };
     let mut own: Vec<String> = read.lookups.keys().cloned().collect();
     own.sort();
-    let reach = reach(&id, manifest, &grant, services)
-        .map_err(|problem| RuleFault(format!("{}: {problem}", pack.dir.display())))?
+    let capabilities = capabilities(&id, manifest, &grant, services)
+        .map_err(|problem| RuleFault::new(format!("{}: {problem}", pack.dir.display())))?
         .with_own_lookups(own);
     let bytes = read_component(&pack.dir.join(&manifest.file), pack, manifest)?;
     let name = pack.dir.join(&manifest.file).display().to_string();
     let config = serde_json::to_string(&config)?;
     let (host, limits) = (host.clone(), manifest.limits.clone());
     let called = tokio::task::spawn_blocking(move || -> Result<Result<Value, CallError>> {
-        call(&host, &name, &bytes, &limits, &config, &reach, given)
+        call(&host, &name, &bytes, &limits, &config, &capabilities, input)
     });
     let answer = called.await.context("the plugin's thread ended")??;
     let answer = match answer {
@@ -266,7 +217,7 @@ async fn run_case(
         lines.extend(
             unused.map(|unused| format!("it did not ask {} {}", unused.method, unused.url)),
         );
-        let asked = scripted
+        let asked = recorded
             .unmatched
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -283,7 +234,7 @@ async fn run_case(
     let updated = options.update || options.record.is_some() || read.expect.is_null();
     if updated && lines.is_empty() {
         if options.record.is_some() {
-            read.http = recorded(recording.path())?;
+            read.http = read_recording(recording.path())?;
         } else {
             read.http = replay.learned();
         }
@@ -291,130 +242,28 @@ async fn run_case(
         let text = serde_json::to_string_pretty(&read)? + "\n";
         fs::write(&case.file, text)
             .with_context(|| format!("cannot write {}", case.file.display()))?;
-        return Ok(Evaluated {
+        return Ok(CaseResult {
             message: String::new(),
             updated: true,
         });
     }
-    if let Some(difference) = difference(&read.expect, &answer)? {
+    if let Some(difference) = answer_difference(&read.expect, &answer)? {
         lines.push(difference);
     }
-    Ok(Evaluated {
+    Ok(CaseResult {
         message: lines.join("\n"),
         updated: false,
     })
 }
 
-fn recorded(file: &Path) -> Result<Vec<Exchange>> {
+fn read_recording(file: &Path) -> Result<Vec<Exchange>> {
     let text = fs::read_to_string(file)?;
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     Ok(lines.map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-/// Says how an answer differs from what is expected. Of an error a part of its message is enough.
-fn difference(expected: &Value, found: &Value) -> Result<Option<String>> {
-    let part = |value: &Value| {
-        value
-            .get("error")
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
-    if let (Some(expected), Some(found)) = (part(expected), part(found))
-        && found.contains(&expected)
-    {
-        return Ok(None);
-    }
-    if expected == found {
-        return Ok(None);
-    }
-    let (expected, found) = (
-        serde_json::to_string_pretty(expected)?,
-        serde_json::to_string_pretty(found)?,
-    );
-    let diff = similar::TextDiff::from_lines(&expected, &found);
-    let lines = diff.iter_all_changes().map(|change| {
-        let sign = match change.tag() {
-            similar::ChangeTag::Delete => "-",
-            similar::ChangeTag::Insert => "+",
-            similar::ChangeTag::Equal => " ",
-        };
-        format!("{sign} {}", change.value().trim_end_matches('\n'))
-    });
-    let lines: Vec<String> = lines.collect();
-    Ok(Some(format!(
-        "the answer is not the expected one (- expected, + found):\n{}",
-        lines.join("\n")
-    )))
-}
-
-/// What a plugin is given.
-enum Given {
-    Enrich(Box<ReportAlert>),
-    Review(Box<ReportAlert>, Vec<Attribute>),
-    Notify(Box<Report>),
-}
-
-fn given(world: World, read: &CaseFile) -> Result<Given> {
-    let alert = || -> Result<Box<ReportAlert>> {
-        let given = read.alert.clone().context("it has no `alert`")?;
-        Ok(Box::new(serde_json::from_value(filled(
-            alert_defaults(),
-            given,
-        )?)?))
-    };
-    Ok(match world {
-        World::Notifier => {
-            let mut given = read.report.clone().context("it has no `report`")?;
-            if let Some(Value::Array(alerts)) = given.get_mut("alerts") {
-                for alert in alerts {
-                    if let Value::Object(alert) = alert {
-                        *alert = match filled(alert_defaults(), std::mem::take(alert))? {
-                            Value::Object(filled) => filled,
-                            _ => Map::new(),
-                        };
-                    }
-                }
-            }
-            let report = filled(report_defaults(), given)?;
-            Given::Notify(Box::new(serde_json::from_value(report)?))
-        }
-        World::Reviewer => Given::Review(alert()?, read.attributes.clone()),
-        _ => Given::Enrich(alert()?),
-    })
-}
-
-/// Fills in what was left out; a key that is none of these is a slip of the pen.
-fn filled(defaults: Value, given: Map<String, Value>) -> Result<Value> {
-    let Value::Object(mut whole) = defaults else {
-        return Ok(defaults);
-    };
-    if let Some(key) = given.keys().find(|key| !whole.contains_key(*key)) {
-        let known = whole.keys().map(String::as_str);
-        bail!("unknown key `{key}`{}", did_you_mean(key, known));
-    }
-    whole.extend(given);
-    Ok(Value::Object(whole))
-}
-
-fn alert_defaults() -> Value {
-    json!({
-        "state": "final", "id": "00000000000000000000000000000001", "rule": "rule", "title": "An alert",
-        "severity": "medium", "key": "", "window_start": "2026-01-31T08:00:00Z", "first_time": "2026-01-31T08:00:00Z",
-        "last_time": "2026-01-31T08:00:00Z", "count": 1, "observables": [], "context": [], "tags": [],
-        "evidence": { "total": 1, "events": [] },
-    })
-}
-
-fn report_defaults() -> Value {
-    json!({
-        "id": "00000000000000000000000000000002", "revision": 1, "status": "open", "title": "An incident",
-        "severity": "medium", "text": "An incident", "time": "2026-01-31T08:00:01Z", "alerts": [], "alert_count": 1,
-        "attributes": [], "assessments": [], "earlier": null, "uncertain": false,
-    })
-}
-
 /// Grants all that a plugin asks for, for servers of which an answer is recorded.
-fn everything(manifest: &PluginManifest, read: &CaseFile) -> Grant {
+fn full_grant(manifest: &PluginManifest, read: &CaseFile) -> Grant {
     let mut servers = BTreeSet::new();
     let mut hosts = BTreeSet::new();
     for exchange in &read.http {
@@ -429,7 +278,7 @@ fn everything(manifest: &PluginManifest, read: &CaseFile) -> Grant {
         }
     }
     let hosts: Vec<String> = hosts.into_iter().collect();
-    let wants = &manifest.request;
+    let request = &manifest.request;
     let secrets = granted(&request.secrets, read.secrets.iter());
     Grant {
         http: servers.into_iter().collect(),
@@ -463,104 +312,24 @@ fn call(
     bytes: &[u8],
     limits: &yagura_core::pack::Limits,
     config: &str,
-    reach: &Capabilities,
-    given: Given,
+    capabilities: &Capabilities,
+    input: PluginInput,
 ) -> Result<Result<Value, CallError>> {
-    Ok(match given {
-        Given::Enrich(alert) => host
+    Ok(match input {
+        PluginInput::Enrich(alert) => host
             .load_enricher(name, bytes, limits)?
-            .open(config, reach)
+            .open(config, capabilities)
             .and_then(|mut enricher| enricher.enrich(&alert))
             .map(|found: Enriched| json!(found)),
-        Given::Review(alert, attributes) => host
+        PluginInput::Review(alert, attributes) => host
             .load_reviewer(name, bytes, limits)?
-            .open(config, reach)
+            .open(config, capabilities)
             .and_then(|mut reviewer| reviewer.review(&alert, &attributes))
             .map(|assessment: Option<Assessment>| json!({ "assessment": assessment })),
-        Given::Notify(report) => host
+        PluginInput::Notify(report) => host
             .load_notifier(name, bytes, limits)?
-            .open(config, reach)
+            .open(config, capabilities)
             .and_then(|mut notifier| notifier.notify(&report))
             .map(|receipt: String| json!({ "receipt": receipt })),
     })
-}
-
-/// Searches and lookup tables of a case.
-struct Scripted {
-    search: Vec<Searched>,
-    lookups: BTreeMap<String, BTreeMap<String, Value>>,
-    unmatched: Mutex<Vec<String>>,
-}
-
-impl Search for Scripted {
-    fn find(&self, _: &Caller, query: &SearchQuery, _: Instant) -> Result<Events, PluginError> {
-        let (kind, value) = &query.observable;
-        let found = self.search.iter().find(|searched| {
-            searched.table == query.table && searched.kind == *kind && searched.value == *value
-        });
-        let Some(found) = found else {
-            let asked = format!(
-                "it searched what no `search` answers: {kind} {value} in `{}`",
-                query.table
-            );
-            let mut unmatched = self
-                .unmatched
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            unmatched.push(asked.clone());
-            return Err(PluginError::Config(asked));
-        };
-        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let events = &found.events[..found.events.len().min(limit)];
-        let columns = query.columns.iter().map(|name| {
-            text_column(events.iter().map(|event| match event.get(name) {
-                None | Some(Value::Null) => None,
-                Some(Value::String(text)) => Some(text.clone()),
-                Some(other) => Some(other.to_string()),
-            }))
-        });
-        let columns: Vec<ColumnBytes> = columns.collect();
-        let mut answer = Events {
-            schema: Vec::new(),
-            rows: u32::try_from(events.len()).unwrap_or(u32::MAX),
-            columns,
-            truncated: found.events.len() > events.len(),
-        };
-        for (name, column) in query.columns.iter().zip(&mut answer.columns) {
-            let is_time = name == TIME;
-            if is_time {
-                let micros = events.iter().flat_map(|event| time_of(event).to_le_bytes());
-                *column = ColumnBytes {
-                    values: micros.collect(),
-                    ..ColumnBytes::default()
-                };
-            }
-            answer.schema.push(Field {
-                name: name.clone(),
-                data_type: match is_time {
-                    true => DataType::TimestampUs,
-                    false => DataType::Utf8,
-                },
-                nullable: !is_time,
-            });
-        }
-        Ok(answer)
-    }
-}
-
-fn time_of(event: &Map<String, Value>) -> i64 {
-    let text = event.get(TIME).and_then(Value::as_str);
-    let time: Option<yagura_core::Timestamp> = text.and_then(|text| text.parse().ok());
-    time.unwrap_or_default().micros()
-}
-
-impl Lookup for Scripted {
-    fn get(&self, _: &Caller, table: &str, key: &str) -> Result<Option<String>, PluginError> {
-        match self.lookups.get(table) {
-            Some(rows) => Ok(rows.get(key).map(Value::to_string)),
-            None => Err(PluginError::Config(format!(
-                "there is no lookup table `{table}`"
-            ))),
-        }
-    }
 }

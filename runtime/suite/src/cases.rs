@@ -10,8 +10,8 @@ use yagura_core::case::InlineTest;
 use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
 
-use super::answers::is_folder_of_plugin;
-use crate::exit::RuleFault;
+use crate::answers::is_folder_of_plugin;
+use yagura_core::RuleFault;
 
 /// What ends the name of a file of expected alerts.
 const GOLDEN: &str = ".alerts.ndjson";
@@ -28,22 +28,22 @@ const FORMS: [&str; 6] = [
 
 /// One case of one rule.
 #[derive(Debug, Clone)]
-pub(crate) struct Case {
+pub struct Case {
     /// Id of the rule.
-    pub(crate) rule: String,
+    pub rule: String,
     /// Its name, unique in the rule.
-    pub(crate) name: String,
+    pub name: String,
     /// Where it stands, for messages.
-    pub(crate) place: PathBuf,
+    pub place: PathBuf,
     /// The events as their source wrote them, or a Parquet file of the table.
-    pub(crate) events: Events,
+    pub events: Events,
     /// What must come of them.
-    pub(crate) expected: Expected,
+    pub expected: Expected,
 }
 
 /// The events of a case.
 #[derive(Debug, Clone)]
-pub(crate) enum Events {
+pub enum Events {
     /// Of the rule's only table.
     File(PathBuf),
     /// Of the rule's only table, as lines of JSON.
@@ -56,7 +56,7 @@ pub(crate) enum Events {
 
 /// What must come of a case.
 #[derive(Debug, Clone)]
-pub(crate) enum Expected {
+pub enum Expected {
     /// The alerts in this file, an object a line.
     Alerts(PathBuf),
     /// No alert.
@@ -67,7 +67,7 @@ pub(crate) enum Expected {
 
 impl Case {
     /// Says whether the rule must find something: a positive case.
-    pub(crate) fn is_positive(&self) -> bool {
+    pub fn is_positive(&self) -> bool {
         match &self.expected {
             Expected::Alerts(_) => true,
             Expected::Nothing => false,
@@ -78,18 +78,18 @@ impl Case {
 
 /// The cases of a pack, and what is odd about them.
 #[derive(Debug, Default)]
-pub(crate) struct Cases {
+pub struct Cases {
     /// In order of rule and name.
-    pub(crate) cases: Vec<Case>,
+    pub cases: Vec<Case>,
     /// Rules without a positive or without a negative case, a line each.
-    pub(crate) warnings: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Collects the cases of a pack; `sigma` are the ids of its Sigma rules with their files.
 ///
 /// # Errors
 /// When a folder cannot be read, belongs to no rule, or holds a file that is no case's.
-pub(crate) fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases> {
+pub fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases> {
     let mut cases = Vec::new();
     let mut ids: BTreeSet<&str> = BTreeSet::new();
     // A Sigma rule's folder may also have the name of its file.
@@ -138,7 +138,7 @@ pub(crate) fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases>
             }
             let Some(id) = folders.get(&name) else {
                 let near = did_you_mean(&name, ids.iter().copied());
-                return Err(RuleFault(format!(
+                return Err(RuleFault::new(format!(
                     "{} is the folder of no rule: name it after a rule's id, or after a plugin's file without `.wasm`{near}",
                     folder.display()
                 ))
@@ -152,7 +152,7 @@ pub(crate) fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases>
         .windows(2)
         .find(|pair| (&pair[0].rule, &pair[0].name) == (&pair[1].rule, &pair[1].name))
     {
-        return Err(RuleFault(format!(
+        return Err(RuleFault::new(format!(
             "rule `{}` has two cases `{}`: in {} and {}",
             pair[0].rule,
             pair[0].name,
@@ -189,7 +189,7 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
         }
         let stem = FORMS.iter().filter_map(|form| name.strip_suffix(form));
         let Some(stem) = stem.min_by_key(|stem| stem.len()) else {
-            return Err(RuleFault(format!(
+            return Err(RuleFault::new(format!(
                 "{} is no case: recorded events end in {}, the alerts expected of them in {GOLDEN}",
                 file.display(),
                 FORMS.join(", ")
@@ -202,7 +202,7 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
         goldens.remove(&case.name);
     }
     if let Some((stem, golden)) = goldens.pop_first() {
-        return Err(RuleFault(format!(
+        return Err(RuleFault::new(format!(
             "{} is what is expected of {stem}, and there are no events of this name beside it ({})",
             golden.display(),
             FORMS.join(", ")
@@ -238,7 +238,7 @@ fn tables_of(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         }
         let stem = FORMS.iter().filter_map(|form| name.strip_suffix(form));
         let Some(table) = stem.min_by_key(|stem| stem.len()) else {
-            return Err(RuleFault(format!(
+            return Err(RuleFault::new(format!(
                 "{} is no log of a table: it is named TABLE and one of {}",
                 file.display(),
                 FORMS.join(", ")
@@ -248,7 +248,7 @@ fn tables_of(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         tables.push((table.to_owned(), file.clone()));
     }
     if tables.is_empty() {
-        return Err(RuleFault(format!(
+        return Err(RuleFault::new(format!(
             "{} is a case without events: put a file for each table there, TABLE.ndjson",
             folder.display()
         ))
@@ -293,7 +293,7 @@ fn file_name(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     fn pack(dir: &Path, tests: &str) -> Pack {
         let write = |name: &str, text: &str| {

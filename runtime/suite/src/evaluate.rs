@@ -7,26 +7,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::{Value, json};
-use similar::{ChangeTag, TextDiff};
-use yagura_core::case::InlineTest;
-use yagura_core::{Alert, Grants, Pack, Rule};
-use yagura_engine::report::RuleCost;
+use yagura_core::{Grants, Pack, Rule};
 use yagura_engine::{EngineError, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::Meter;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::{OnProblem, TableConfig};
 use yagura_lake::{Location, TableDefinition};
 
-use super::cases::{Case, Cases, Events, Expected, collect};
-use super::needed::{Needed, sigma_ids};
-use crate::exit::RuleFault;
-use crate::packs::{self, Loaded};
+use crate::compare::{RuleRun, golden_differences, inline_differences, stable_view};
+use crate::cases::{Case, Cases, Events, Expected, collect};
+use crate::needed::{Needed, sigma_ids};
+use crate::outcome::Outcome;
+use yagura_core::RuleFault;
+use yagura_service::packs::{self, Loaded};
 
 /// A pack ready to be tested.
-pub(crate) struct Suite {
-    pub(crate) pack: Pack,
-    pub(crate) cases: Cases,
+pub struct Suite {
+    pub pack: Pack,
+    pub cases: Cases,
     loaded: Loaded,
     /// Columns of each table as all of its cases together show them.
     tables: BTreeMap<String, TableDefinition>,
@@ -35,32 +33,13 @@ pub(crate) struct Suite {
     files: Vec<Vec<(String, PathBuf)>>,
 }
 
-/// What came of a case.
-#[derive(Debug, Clone)]
-pub(crate) struct Outcome {
-    /// Id of the rule.
-    pub(crate) rule: String,
-    /// Name of the case.
-    pub(crate) name: String,
-    /// Whether all was as expected.
-    pub(crate) passed: bool,
-    /// What was not; empty otherwise.
-    pub(crate) message: String,
-    /// Whether the rule itself is wrong, whatever the events.
-    pub(crate) wrong_rule: bool,
-    /// Fuel of an event on the average, where the rule's plugin was called.
-    pub(crate) fuel_per_event: Option<u64>,
-    /// The file of expected alerts that was written anew.
-    pub(crate) updated: Option<PathBuf>,
-}
-
 impl Suite {
     /// Reads the pack in `dir`, loads its plugins with their fuel metered, and collects its cases, of which those of rules
     /// whose id contains `only` remain.
     ///
     /// # Errors
     /// Whatever is wrong with the pack or with its cases by themselves.
-    pub(crate) async fn read(dir: &Path, field_maps: &[PathBuf], only: &str) -> Result<Self> {
+    pub async fn read(dir: &Path, field_maps: &[PathBuf], only: &str) -> Result<Self> {
         let pack = Pack::read(dir)?;
         let loaded = packs::load(
             &[dir.to_owned()],
@@ -70,7 +49,7 @@ impl Suite {
             Meter::Fuel,
         )?;
         if let Some(problem) = loaded.sigma.load.problems.first() {
-            return Err(RuleFault(problem.to_string()).into());
+            return Err(RuleFault::new(problem.to_string()).into());
         }
         let mut cases = collect(&pack, &sigma_ids(&loaded.sigma))?;
         cases.cases.retain(|case| case.rule.contains(only));
@@ -95,7 +74,7 @@ impl Suite {
     ///
     /// # Errors
     /// Only what is wrong with this machine or with the pack as a whole; a case that cannot run has failed.
-    pub(crate) async fn run(&self, update: bool) -> Result<Vec<Outcome>> {
+    pub async fn run(&self, update: bool) -> Result<Vec<Outcome>> {
         let side_by_side = std::thread::available_parallelism().map_or(1, usize::from);
         let runs = self.cases.cases.iter().zip(&self.files);
         stream::iter(runs.map(|(case, files)| self.run_case(case, files, update)))
@@ -138,7 +117,7 @@ impl Suite {
                     found
                         .alerts
                         .iter()
-                        .map(|alert| format!("  {}", said(alert))),
+                        .map(|alert| format!("  {}", stable_view(alert))),
                 );
                 lines
             }
@@ -154,7 +133,7 @@ impl Suite {
                 let text: String = found
                     .alerts
                     .iter()
-                    .map(|alert| format!("{}\n", said(alert)))
+                    .map(|alert| format!("{}\n", stable_view(alert)))
                     .collect();
                 let expected = fs::read_to_string(golden).ok();
                 if update && expected.as_ref() != Some(&text) {
@@ -181,13 +160,13 @@ impl Suite {
     }
 
     /// Returns the pack's own rule of this id.
-    pub(crate) fn rule(&self, id: &str) -> Option<&Rule> {
+    pub fn rule(&self, id: &str) -> Option<&Rule> {
         let mut rules = self.pack.rules.iter();
         Some(&rules.find(|source| source.rule.id == id)?.rule)
     }
 
     /// Puts the events into a lake and lets the rule evaluate them, with those that it joins.
-    async fn alerts(&self, case: &Case, files: &[(String, PathBuf)]) -> Result<Found> {
+    async fn alerts(&self, case: &Case, files: &[(String, PathBuf)]) -> Result<RuleRun> {
         let location = new_lake()?;
         let needed = Needed::of(&self.loaded, &case.rule)?;
         for (table, file) in files {
@@ -231,7 +210,7 @@ impl Suite {
         let mut outcome = run(input, &options, |_, _| {}).await?;
         let mut not_run = outcome.not_run.iter();
         if let Some(rule) = not_run.find(|rule| rule.rule == case.rule || rule.rule.is_empty()) {
-            return Err(RuleFault(format!("the rule does not run: {}", rule.reason)).into());
+            return Err(RuleFault::new(format!("the rule does not run: {}", rule.reason)).into());
         }
         if let Some(reason) = skipped(&outcome) {
             bail!(reason);
@@ -258,7 +237,7 @@ impl Suite {
             .collect();
         let (mut alerts, counters) = outcome.settle(1)?;
         alerts.retain(|alert| is_own(&alert.rule));
-        Ok(Found {
+        Ok(RuleRun {
             matched: found || !alerts.is_empty(),
             alerts,
             cost,
@@ -365,49 +344,10 @@ impl Suite {
     }
 }
 
-/// Says whether a rule of a run is the case's: it, or what it is on one of its tables.
+/// Returns whether a rule of a run belongs to the case: the rule itself, or the rule on one of its tables.
 fn entry_of(id: &str, rule: &str) -> bool {
     let rest = id.strip_prefix(rule);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".events_"))
-}
-
-/// What a rule found in a case.
-struct Found {
-    matched: bool,
-    alerts: Vec<Alert>,
-    cost: Option<RuleCost>,
-    /// Of a correlation: the rules that it joins, with how much each found.
-    joined: Vec<(String, usize)>,
-    /// Findings that correlations left out for want of a value of their `by`.
-    without_key: u64,
-    /// Those that they passed over for want of a value of their `field` that they can use.
-    without_value: u64,
-}
-
-impl Found {
-    /// Says where to look when nothing came of a case.
-    fn hint(&self) -> String {
-        if self.joined.is_empty() {
-            return "`yagura explain` says which test fails".to_owned();
-        }
-        let joined = self.joined.iter();
-        let counts: Vec<String> = joined
-            .map(|(id, count)| format!("`{id}` {count}"))
-            .collect();
-        let mut hint = format!("of the rules that it joins found {}", counts.join(", "));
-        for (count, lacks) in [
-            (self.without_key, "lack a value of `by`"),
-            (
-                self.without_value,
-                "have no value of `field` that it can use",
-            ),
-        ] {
-            if count > 0 {
-                hint.push_str(&format!("; {count} of them {lacks}"));
-            }
-        }
-        hint
-    }
 }
 
 /// Returns why a rule did not evaluate all events, or did not answer all wake-ups, if it did not.
@@ -425,95 +365,6 @@ fn skipped(outcome: &RunOutcome) -> Option<String> {
         if rows == 1 { "event" } else { "events" },
         events.reason
     ))
-}
-
-/// What an alert says that does not depend on where its events were stored.
-fn said(alert: &Alert) -> Value {
-    json!({
-        "title": alert.title,
-        "severity": alert.severity,
-        "key": alert.key,
-        "count": alert.count,
-        "first_time": alert.first_time,
-        "observables": alert.observables,
-        "context": alert.context,
-    })
-}
-
-fn inline_differences(test: &InlineTest, found: &Found) -> Vec<String> {
-    match (test.matches, found.matched) {
-        (true, false) if found.joined.is_empty() => {
-            return vec!["expected a match, found none".to_owned()];
-        }
-        (true, false) => return vec![format!("expected a match, found none; {}", found.hint())],
-        (false, true) => {
-            let mut lines = vec!["expected no match, found:".to_owned()];
-            lines.extend(
-                found
-                    .alerts
-                    .iter()
-                    .map(|alert| format!("  {}", said(alert))),
-            );
-            return lines;
-        }
-        _ => {}
-    }
-    match (&test.alert, found.alerts.first()) {
-        (None, _) => Vec::new(),
-        (Some(expected), Some(alert)) => expected.differences(alert),
-        (Some(_), None) => {
-            vec!["expected an alert, found matches below the rule's `alert.threshold`".to_owned()]
-        }
-    }
-}
-
-/// Compares alerts line by line and, where they differ, key by key.
-fn golden_differences(golden: &Path, expected: Option<&str>, found: &str) -> Vec<String> {
-    let Some(expected) = expected else {
-        return vec![format!(
-            "{} is not there: `--update` writes it, and you read it",
-            golden.display()
-        )];
-    };
-    if expected == found {
-        return Vec::new();
-    }
-    if let Some((line, _)) = (1..)
-        .zip(expected.lines())
-        .find(|(_, line)| serde_json::from_str::<Value>(line).is_err())
-    {
-        return vec![format!(
-            "{}:{line} is no JSON: `--update` writes the alerts anew",
-            golden.display()
-        )];
-    }
-    let mut lines = vec![format!("differs from {}:", golden.display())];
-    let (expected, found) = (pretty(expected), pretty(found));
-    for change in TextDiff::from_lines(&expected, &found).iter_all_changes() {
-        let sign = match change.tag() {
-            ChangeTag::Delete => '-',
-            ChangeTag::Insert => '+',
-            ChangeTag::Equal => continue,
-        };
-        lines.push(format!("  {sign} {}", change.value().trim_end()));
-    }
-    if lines.len() == 1 {
-        lines
-            .push("  the same alerts, written differently: `--update` writes them anew".to_owned());
-    }
-    lines
-}
-
-/// Spreads each alert over lines; what is no JSON stays as it is.
-fn pretty(text: &str) -> String {
-    let lines = text.lines().map(|line| {
-        let value: Result<Value, _> = serde_json::from_str(line);
-        value
-            .and_then(|value| serde_json::to_string_pretty(&value))
-            .unwrap_or_else(|_| line.to_owned())
-            + "\n"
-    });
-    lines.collect()
 }
 
 fn is_parquet(file: &Path) -> bool {

@@ -7,10 +7,10 @@ use anyhow::Result;
 use yagura_alerts::policy::{CompiledPolicy, PolicyTest};
 use yagura_alerts::triage::rehearse;
 
-use super::evaluate::Outcome;
+use crate::outcome::Outcome;
 
 /// Runs the cases of a policy, in order. `dir` is the folder of its file. A case that cannot run has failed.
-pub(crate) async fn run(
+pub async fn run(
     tests: &[PolicyTest],
     policy: &CompiledPolicy,
     dir: &Path,

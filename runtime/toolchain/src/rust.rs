@@ -1,25 +1,25 @@
-//! Finds a Rust toolchain that compiles to Wasm.
-//!
-//! `cargo xtask` includes this file too, to build the guests of tests: it needs nothing but the standard library.
+//! Rust toolchains that compile to Wasm.
 
 use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::paths::{cache_dir, on_path};
+
 /// The target of plugins: no operating system, so nothing to reach it by.
-pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A toolchain that compiles to [`TARGET`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Toolchain {
-    place: Place,
+pub struct Toolchain {
+    programs: Programs,
     library: Library,
 }
 
 /// Where a toolchain's programs are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Programs {
     /// `cargo` and `rustc` on the path: rustup's active toolchain, or whatever is installed.
     Active,
     /// Debian's, in `/usr/bin`, whatever the path says.
@@ -38,9 +38,9 @@ enum Library {
     },
 }
 
-/// No toolchain compiles to Wasm: what was looked at, and how to get one.
+/// No toolchain compiles to Wasm: which toolchains are there, and how to get one.
 #[derive(Debug)]
-pub(crate) struct NoToolchain {
+pub struct NoToolchain {
     lacking: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Display for NoToolchain {
 impl std::error::Error for NoToolchain {}
 
 /// Installs Debian's toolchain for Wasm.
-pub(crate) const APT: &str =
+pub const APT: &str =
     "apt-get install -y --no-install-recommends rustc-web cargo-web rust-web-src lld";
 
 /// Settings for the host's code, or for one package, that a guest's build must not take over.
@@ -81,7 +81,7 @@ const LEFTOVERS: [&str; 10] = [
 ///
 /// Build scripts (that of `ring`, for one) watch these variables, so a cargo that inherits them compiles again what
 /// depends on such a crate.
-pub(crate) fn forget_package(command: &mut Command) {
+pub fn forget_package(command: &mut Command) {
     for (name, _) in env::vars_os() {
         let is_of_package = name.to_str().is_some_and(|name| {
             let prefixes = [
@@ -101,36 +101,39 @@ pub(crate) fn forget_package(command: &mut Command) {
 impl Toolchain {
     /// Returns the first of: the active toolchain with the target installed, Debian's with it installed, then the same
     /// two with the standard library compiled from source.
-    pub(crate) fn find() -> Result<Self, NoToolchain> {
-        let places = [Place::Active, Place::System];
-        let found = places.map(|place| (place, Sysroot::of(place)));
-        for (place, sysroot) in &found {
+    ///
+    /// # Errors
+    /// [`NoToolchain`], with what each toolchain lacks and how to install one.
+    pub fn find() -> Result<Self, NoToolchain> {
+        let all = [Programs::Active, Programs::System];
+        let found = all.map(|programs| (programs, Sysroot::of(programs)));
+        for (programs, sysroot) in &found {
             if sysroot.as_ref().is_ok_and(Sysroot::has_target) {
                 return Ok(Self {
-                    place: *place,
+                    programs: *programs,
                     library: Library::Installed,
                 });
             }
         }
         let mut lacking = Vec::new();
-        for (place, sysroot) in found {
+        for (programs, sysroot) in found {
             match sysroot.and_then(|sysroot| sysroot.library_from_source()) {
-                Ok(library) => return Ok(Self { place, library }),
-                Err(reason) => lacking.push(format!("{} {reason}", place.rustc())),
+                Ok(library) => return Ok(Self { programs, library }),
+                Err(reason) => lacking.push(format!("{} {reason}", programs.rustc())),
             }
         }
         Err(NoToolchain { lacking })
     }
 
     /// Returns `cargo build` for release and [`TARGET`] in `dir`, with its artifacts in `target_dir`.
-    pub(crate) fn build_command(&self, dir: &Path, target_dir: &Path) -> Command {
-        let mut command = self.place.command(self.place.cargo());
+    pub fn build_command(&self, dir: &Path, target_dir: &Path) -> Command {
+        let mut command = self.programs.command(self.programs.cargo());
         command
             .current_dir(dir)
             .env("CARGO_TARGET_DIR", target_dir)
             .args(["build", "--release", "--target", TARGET]);
-        if self.place == Place::System {
-            command.env("RUSTC", self.place.rustc());
+        if self.programs == Programs::System {
+            command.env("RUSTC", self.programs.rustc());
         }
         if let Library::Built { linker } = &self.library {
             command
@@ -150,11 +153,11 @@ impl fmt::Display for Toolchain {
             Library::Installed => "with the target installed",
             Library::Built { .. } => "compiling the standard library from source",
         };
-        write!(f, "{} {library}", self.place.rustc())
+        write!(f, "{} {library}", self.programs.rustc())
     }
 }
 
-impl Place {
+impl Programs {
     fn rustc(self) -> &'static str {
         match self {
             Self::Active => "rustc",
@@ -206,10 +209,10 @@ struct Sysroot {
 }
 
 impl Sysroot {
-    fn of(place: Place) -> Result<Self, String> {
+    fn of(programs: Programs) -> Result<Self, String> {
         Ok(Self {
-            root: place.print("sysroot")?,
-            target_libraries: place.print("target-libdir")?,
+            root: programs.print("sysroot")?,
+            target_libraries: programs.print("target-libdir")?,
         })
     }
 
@@ -254,32 +257,13 @@ impl Sysroot {
     }
 }
 
-/// Returns the program of this name on the path.
-pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|dir| dir.join(program))
-        .find(|file| file.is_file())
-}
-
 /// Returns the directory in which all guests are built, so that what they share is compiled once:
 /// `$YAGURA_GUESTS_TARGET`, else `yagura/guests` in the user's cache.
-pub(crate) fn guests_target() -> PathBuf {
+pub fn guests_target() -> PathBuf {
     match env::var_os("YAGURA_GUESTS_TARGET") {
         Some(dir) => PathBuf::from(dir),
         None => cache_dir().join("guests"),
     }
-}
-
-/// Returns `yagura` in the user's cache.
-pub(crate) fn cache_dir() -> PathBuf {
-    let set = |name: &str| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-    cache.unwrap_or_else(env::temp_dir).join("yagura")
 }
 
 #[cfg(test)]
@@ -303,7 +287,7 @@ mod tests {
     #[test]
     fn an_installed_target_needs_no_tricks() {
         let toolchain = Toolchain {
-            place: Place::Active,
+            programs: Programs::Active,
             library: Library::Installed,
         };
         let command = toolchain.build_command(Path::new("crate"), Path::new("out"));
@@ -325,7 +309,7 @@ mod tests {
     #[test]
     fn the_systems_toolchain_compiles_the_library_with_its_own_rustc() {
         let toolchain = Toolchain {
-            place: Place::System,
+            programs: Programs::System,
             library: Library::Built {
                 linker: Some("/usr/bin/wasm-ld".into()),
             },

@@ -17,11 +17,6 @@ pub(crate) const RULE: u8 = 2;
 /// Configuration or input is wrong.
 pub(crate) const INPUT: u8 = 3;
 
-/// A fault of a rule, pack or plugin that has no type of its own.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct RuleFault(pub(crate) String);
-
 /// Prints an error with its causes to stderr and returns its exit code.
 #[expect(clippy::print_stderr, reason = "the place where errors are told")]
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {

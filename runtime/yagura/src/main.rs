@@ -3,25 +3,15 @@
 //! One file a command in `commands/`. Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 warning
 //! (findings or failed tests), 2 error in a rule, pack or plugin, 3 error in configuration or input.
 
-mod answering;
-mod build;
 mod commands;
-mod config;
 mod exit;
 mod help;
-mod lookups;
-mod operator;
-mod outbox;
 mod output;
-mod packs;
 mod private;
 mod progress;
-mod quarantine_requests;
+mod registry;
 mod ruleset;
-mod schema;
-mod sdk;
 mod state_dir;
-mod suite;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

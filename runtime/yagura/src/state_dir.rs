@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::config::{Config, ServeSettings};
+use yagura_service::config::{Config, ServeSettings};
 
 /// Names a service by its configuration or by its state.
 #[derive(Debug, clap::Args)]

@@ -7,12 +7,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+use yagura_core::RuleFault;
 use yagura_core::pack::World;
+use yagura_toolchain::cache_dir;
+use yagura_toolchain::pypi::{COMPONENTIZE_PY, show};
 
 use super::component::{CONTRACT, write_contract};
-use super::toolchain::cache_dir;
-use super::tools::{COMPONENTIZE_PY, say};
-use crate::exit::RuleFault;
+use crate::files::{make_parent, replace};
 use crate::sdk::{Sdk, hex};
 
 /// The module that componentize-py starts from.
@@ -24,7 +25,7 @@ const REQUIREMENTS: &str = "requirements.txt";
 /// Makes the component of the modules below `source`, or takes it from the cache when nothing changed.
 pub(super) fn componentize(source: &Path, world: World) -> Result<Vec<u8>> {
     if world == World::Normalizer {
-        return Err(RuleFault(format!(
+        return Err(RuleFault::new(format!(
             "{}: the Python SDK has no world `normalizer`",
             source.display()
         ))
@@ -39,7 +40,7 @@ pub(super) fn componentize(source: &Path, world: World) -> Result<Vec<u8>> {
     }
     let component = build(source, &files, world)?;
     // Without a cache the next build takes as long again, and no more.
-    if let Err(error) = super::make_parent(&cached).and_then(|()| super::write(&cached, &component))
+    if let Err(error) = make_parent(&cached).and_then(|()| replace(&cached, &component))
     {
         tracing::warn!(file = %cached.display(), %error, "the build is not kept");
     }
@@ -130,7 +131,7 @@ fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
     if place.author.join(REQUIREMENTS).is_file() {
         install_requirements(&place)?;
     }
-    say("componentize-py: making the component, which takes some seconds");
+    show("componentize-py: making the component, which takes some seconds");
     let output = dir.path().join("plugin.wasm");
     let mut command = Command::new(&program);
     command.arg("-d").arg(&place.wit).args([
@@ -157,7 +158,7 @@ fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
             String::from_utf8_lossy(&result.stdout),
             String::from_utf8_lossy(&result.stderr)
         );
-        return Err(RuleFault(failure(source, &text)).into());
+        return Err(RuleFault::new(failure(source, &text)).into());
     }
     fs::read(&output).with_context(|| format!("cannot read {}", output.display()))
 }
@@ -198,7 +199,7 @@ impl Layout {
         fs::write(self.app.join(format!("{ENTRY}.py")), entry(world))?;
         for file in files {
             let path = self.author.join(&file.name);
-            super::make_parent(&path)?;
+            make_parent(&path)?;
             fs::write(path, &file.bytes)?;
         }
         Ok(())
@@ -244,7 +245,7 @@ fn install_requirements(place: &Layout) -> Result<()> {
     if status.success() {
         return Ok(());
     }
-    Err(RuleFault(format!(
+    Err(RuleFault::new(format!(
         "the packages of {REQUIREMENTS} cannot be installed: pip says why above"
     ))
     .into())
@@ -289,7 +290,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = dir.path().join(name);
-            super::super::make_parent(&path).unwrap();
+            make_parent(&path).unwrap();
             fs::write(path, text).unwrap();
         };
         write("login.py", "a = 1\n");

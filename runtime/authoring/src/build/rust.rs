@@ -6,9 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
-
-use super::toolchain::{Toolchain, guests_target};
-use crate::exit::RuleFault;
+use yagura_core::RuleFault;
+use yagura_toolchain::{Toolchain, guests_target};
 
 /// Runs cargo in the crate at `source` and returns the core module that it made.
 pub(super) fn compile(source: &Path) -> Result<PathBuf> {
@@ -25,7 +24,7 @@ pub(super) fn compile(source: &Path) -> Result<PathBuf> {
     let artifacts = run(&mut command)
         .with_context(|| format!("cannot run cargo of {toolchain} in {}", source.display()))?
         .ok_or_else(|| {
-            RuleFault(format!(
+            RuleFault::new(format!(
                 "{} does not compile: cargo says why above",
                 source.display()
             ))
@@ -34,7 +33,7 @@ pub(super) fn compile(source: &Path) -> Result<PathBuf> {
         .iter()
         .find_map(|line| module_of(line, &manifest))
         .ok_or_else(|| {
-            RuleFault(format!(
+            RuleFault::new(format!(
                 "{} makes no Wasm module: give it `[lib] crate-type = [\"cdylib\"]`",
                 manifest.display()
             ))

@@ -1,4 +1,4 @@
-//! The calls of plugins, written down beside the work, and answers that are kept.
+//! The record of plugins' calls, written beside the work, and the stored answers of servers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use yagura_alerts::Store;
 use yagura_alerts::store::rows::CallRow;
+use yagura_alerts::{Clock, Store};
 use yagura_core::Timestamp;
 use yagura_host::http::{Bytes, CallLog, HttpCache, HttpCall, HttpResponse};
 
@@ -16,15 +16,15 @@ use yagura_host::http::{Bytes, CallLog, HttpCache, HttpCall, HttpResponse};
 const AT_ONCE: usize = 1_024;
 
 /// Writes calls down.
-pub(super) struct Writer {
-    log: Arc<Log>,
+pub(super) struct CallWriter {
+    log: Arc<CallQueue>,
     task: JoinHandle<()>,
 }
 
 /// Plugins are slower than the store, and each of their calls may make sixteen at most: what waits stays small.
-struct Log(UnboundedSender<CallRow>);
+struct CallQueue(UnboundedSender<CallRow>);
 
-impl Writer {
+impl CallWriter {
     /// Begins to write into a store.
     pub(super) fn start(store: Store) -> Self {
         let (sender, mut receiver) = unbounded_channel();
@@ -38,7 +38,7 @@ impl Writer {
             }
         });
         Self {
-            log: Arc::new(Log(sender)),
+            log: Arc::new(CallQueue(sender)),
             task,
         }
     }
@@ -55,7 +55,7 @@ impl Writer {
     }
 }
 
-impl CallLog for Log {
+impl CallLog for CallQueue {
     fn record(&self, call: HttpCall) {
         let row = CallRow {
             at: call.time,
@@ -77,20 +77,20 @@ impl CallLog for Log {
 }
 
 /// Answers of servers, kept in the store.
-pub(super) struct Kept(pub(super) Store);
+pub(super) struct StoredAnswers(pub(super) Store);
 
 #[derive(Serialize, Deserialize)]
-struct Answer {
+struct StoredAnswer {
     status: u16,
     headers: Vec<(String, String)>,
     body: Bytes,
 }
 
-impl HttpCache for Kept {
+impl HttpCache for StoredAnswers {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<HttpResponse>> {
         Box::pin(async move {
             let text = self.0.kept_answer(key).await.ok()??;
-            let answer: Answer = serde_json::from_str(&text).ok()?;
+            let answer: StoredAnswer = serde_json::from_str(&text).ok()?;
             Some(HttpResponse {
                 status: answer.status,
                 headers: answer.headers,
@@ -106,13 +106,13 @@ impl HttpCache for Kept {
         ttl: Duration,
     ) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let answer = Answer {
+            let answer = StoredAnswer {
                 status: response.status,
                 headers: response.headers.clone(),
                 body: Bytes::of(&response.body),
             };
             let ttl = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX);
-            let expires = Timestamp::clamped(super::now().micros().saturating_add(ttl));
+            let expires = Timestamp::clamped(Clock::system().now().micros().saturating_add(ttl));
             let Ok(text) = serde_json::to_string(&answer) else {
                 return;
             };

@@ -12,7 +12,9 @@ use yagura_alerts::{Feed, StoreError, TriageError};
 use yagura_engine::live::Live;
 use yagura_host::Host;
 
-use super::{Answering, read_policy, try_plugins};
+use super::policy::read_policy;
+use super::ports::try_plugins;
+use super::running::RunningTriage;
 use crate::config::Config;
 
 /// How long a step waits for the store of alerts.
@@ -28,8 +30,8 @@ const AT_ONCE: usize = 5_000;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The triage of a service, and how far it is.
-pub(crate) struct Link {
-    triage: Seat,
+pub struct TriageLink {
+    triage: LinkState,
     /// Number of the last line that it has.
     taken: i64,
     /// When it is asked again, while its store is away.
@@ -41,21 +43,21 @@ pub(crate) struct Link {
     counted: Option<Instant>,
 }
 
-enum Seat {
-    Taken(Box<Answering>),
+enum LinkState {
+    Open(Box<RunningTriage>),
     /// Its store was away at the start, and is tried again and again.
-    Opening(JoinHandle<Result<Opened>>),
+    Opening(JoinHandle<Result<OpenedTriage>>),
 }
 
-/// A triage with the number of its last line, and what to tell.
-struct Opened {
-    answering: Box<Answering>,
+/// A triage with the number of its last line, and its messages.
+struct OpenedTriage {
+    answering: Box<RunningTriage>,
     taken: i64,
-    told: String,
+    messages: String,
 }
 
 /// What a triage is opened with.
-struct Opener {
+struct TriageOpener {
     config: Config,
     host: Host,
     policy: PathBuf,
@@ -63,28 +65,28 @@ struct Opener {
     feed: Feed,
 }
 
-impl Opener {
-    async fn open(&self) -> Result<Opened> {
-        let mut told = Vec::new();
+impl TriageOpener {
+    async fn open(&self) -> Result<OpenedTriage> {
+        let mut messages = Vec::new();
         let (config, host) = (&self.config, &self.host);
-        let answering = Answering::open(
+        let answering = RunningTriage::open(
             config,
             host,
             &self.policy,
             &self.rules,
             self.feed,
-            &mut told,
+            &mut messages,
         )
         .await?;
-        Ok(Opened {
+        Ok(OpenedTriage {
             taken: answering.last().await?,
             answering: Box::new(answering),
-            told: String::from_utf8_lossy(&told).trim_end().to_owned(),
+            messages: String::from_utf8_lossy(&messages).trim_end().to_owned(),
         })
     }
 
     /// Opens the triage as soon as its store answers.
-    async fn insist(self) -> Result<Opened> {
+    async fn open_when_store_answers(self) -> Result<OpenedTriage> {
         let mut pause = PAUSE;
         loop {
             tokio::time::sleep(pause).await;
@@ -96,13 +98,13 @@ impl Opener {
     }
 }
 
-impl Link {
+impl TriageLink {
     /// Opens the triage; nothing where there is no policy. While its store is away the service works, and what is for the store waits
     /// in the state. `rules` are the ids of the rules that run.
     ///
     /// # Errors
     /// When the triage cannot be opened at all.
-    pub(crate) async fn open(
+    pub async fn open(
         config: &Config,
         host: &Host,
         rules: BTreeSet<String>,
@@ -112,7 +114,7 @@ impl Link {
         let Some(policy) = config.policy.clone() else {
             return Ok(None);
         };
-        let opener = Opener {
+        let opener = TriageOpener {
             config: config.clone(),
             host: host.clone(),
             policy,
@@ -121,7 +123,7 @@ impl Link {
         };
         match opener.open().await {
             Ok(opened) => {
-                writeln!(err, "{}", opened.told)?;
+                writeln!(err, "{}", opened.messages)?;
                 Ok(Some(Self::of(opened, false)))
             }
             Err(error) if is_away(&error) => {
@@ -133,7 +135,7 @@ impl Link {
                     writeln!(err, "warning: {error:#}")?;
                 }
                 Ok(Some(Self {
-                    triage: Seat::Opening(tokio::spawn(opener.insist())),
+                    triage: LinkState::Opening(tokio::spawn(opener.open_when_store_answers())),
                     taken: feed.delivered,
                     away: None,
                     is_behind: true,
@@ -145,9 +147,9 @@ impl Link {
         }
     }
 
-    fn of(opened: Opened, is_behind: bool) -> Self {
+    fn of(opened: OpenedTriage, is_behind: bool) -> Self {
         Self {
-            triage: Seat::Taken(opened.answering),
+            triage: LinkState::Open(opened.answering),
             taken: opened.taken,
             away: None,
             is_behind,
@@ -157,40 +159,40 @@ impl Link {
     }
 
     /// Returns the number of the last line that the triage has.
-    pub(crate) fn taken(&self) -> i64 {
+    pub fn taken(&self) -> i64 {
         self.taken
     }
 
-    /// Hands lines to the triage. While its store is away they stay in the state, and are handed over when it is back. Returns what
-    /// to tell.
+    /// Hands lines to the triage. While its store is away they stay in the state, and are handed over when it is back. Returns a
+    /// message for people.
     ///
     /// # Errors
     /// When the triage cannot go on at all.
-    pub(crate) async fn hand(
+    pub async fn hand(
         &mut self,
         live: &Live,
         lines: &[(i64, String)],
     ) -> Result<Option<String>> {
-        let mut told = None;
-        if let Seat::Opening(opening) = &mut self.triage {
+        let mut message = None;
+        if let LinkState::Opening(opening) = &mut self.triage {
             if !opening.is_finished() {
                 return Ok(None);
             }
             let opened = opening.await.context("the policy cannot be opened")??;
-            let messages = opened.told.replace('\n', "; ");
-            told = Some(format!("the store of alerts answers; {messages}"));
+            let messages = opened.messages.replace('\n', "; ");
+            message = Some(format!("the store of alerts answers; {messages}"));
             *self = Self::of(opened, true);
         }
-        let Seat::Taken(answering) = &self.triage else {
-            return Ok(told);
+        let LinkState::Open(answering) = &self.triage else {
+            return Ok(message);
         };
         if self.away.is_some_and(|next| Instant::now() < next) {
-            return Ok(told);
+            return Ok(message);
         }
         let was_away = self.away.is_some();
         let is_behind = was_away || self.is_behind;
         if lines.is_empty() && !is_behind {
-            return Ok(told);
+            return Ok(message);
         }
         let taken = timeout(ANSWER, async {
             if !is_behind {
@@ -211,13 +213,13 @@ impl Link {
             Ok(Err(error)) => self.lose(was_away, &format!("{error:#}")),
             Err(_) => self.lose(was_away, "it does not answer"),
         };
-        Ok(told.or(news))
+        Ok(message.or(news))
     }
 
     /// Returns how many reports were given up, by notifier, as far as that is known.
-    pub(crate) async fn dead_letters(&mut self) -> BTreeMap<String, u64> {
+    pub async fn dead_letters(&mut self) -> BTreeMap<String, u64> {
         let is_known = self.counted.is_some_and(|at| at.elapsed() < DEAD_LETTERS);
-        if let Seat::Taken(answering) = &self.triage
+        if let LinkState::Open(answering) = &self.triage
             && self.away.is_none()
             && !is_known
         {
@@ -236,19 +238,19 @@ impl Link {
     }
 
     /// Waits until reports or investigations cannot go on, and returns why.
-    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+    pub async fn failed(&mut self) -> anyhow::Error {
         match &mut self.triage {
-            Seat::Taken(answering) => answering.failed().await,
-            Seat::Opening(_) => std::future::pending().await,
+            LinkState::Open(answering) => answering.failed().await,
+            LinkState::Opening(_) => std::future::pending().await,
         }
     }
 
     /// Waits for what is under way, within reason, and ends.
-    pub(crate) async fn stop(self) -> Result<()> {
+    pub async fn stop(self) -> Result<()> {
         match self.triage {
-            Seat::Taken(answering) if self.away.is_none() => answering.stop().await,
-            Seat::Taken(_) => Ok(()),
-            Seat::Opening(opening) => {
+            LinkState::Open(answering) if self.away.is_none() => answering.stop().await,
+            LinkState::Open(_) => Ok(()),
+            LinkState::Opening(opening) => {
                 opening.abort();
                 Ok(())
             }
@@ -262,7 +264,7 @@ fn away(reason: &str) -> String {
     )
 }
 
-/// Says whether the store may answer later.
+/// Returns whether the store may answer later.
 fn is_away(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let of_store = cause.downcast_ref::<StoreError>();
@@ -274,7 +276,7 @@ fn is_away(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Says whether trying again is of no use.
+/// Returns whether another try cannot help.
 fn is_final(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(

@@ -1,4 +1,4 @@
-//! Plugins as what the triage needs: something that tells, that finds facts, that evaluates.
+//! Plugins as the ports of a triage: they notify, enrich and review.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,15 @@ use yagura_core::capability::Access;
 use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
-use yagura_core::{Grant, Grants, Pack};
+use yagura_core::{Grant, Grants, Pack, RuleFault};
 use yagura_host::http::{self, CallOutcome, HttpPolicy, PluginId};
 use yagura_host::{
     CallError, Capabilities, Enricher, EnricherPlugin, Host, InstancePool, Notifier,
     NotifierPlugin, PluginError, PluginInstance, Reviewer, ReviewerPlugin, Services,
 };
 
-use crate::exit::RuleFault;
-
 /// The packs that a policy's plugins come from.
-pub(super) struct Shelf<'a> {
+pub(super) struct PolicyPlugins<'a> {
     pub(super) host: &'a Host,
     pub(super) packs: BTreeMap<String, Pack>,
     pub(super) grants: Grants,
@@ -33,17 +31,17 @@ pub(super) struct Shelf<'a> {
     pub(super) own_lookups: BTreeMap<String, Vec<String>>,
 }
 
-/// A plugin on the shelf.
-struct Found<'a> {
+/// A plugin that a policy names, with its configuration.
+struct PolicyPlugin<'a> {
     manifest: &'a PluginManifest,
     file: PathBuf,
     bytes: Vec<u8>,
-    reach: Capabilities,
+    capabilities: Capabilities,
     config: String,
 }
 
-impl Shelf<'_> {
-    /// Loads a notifier and opens it once, so that a wrong configuration is told at the start.
+impl PolicyPlugins<'_> {
+    /// Loads a notifier and opens it once, so that a wrong configuration is an error at the start.
     pub(super) fn notifier(&self, name: &str, config: &toml::Table) -> Result<Arc<dyn Notify>> {
         let found = self.find(name, World::Notifier, config, HttpPolicy::default())?;
         let plugin = self.host.load_notifier(
@@ -51,16 +49,16 @@ impl Shelf<'_> {
             &found.bytes,
             &found.manifest.limits,
         )?;
-        let pool = Pool::open(Opener {
+        let pool = Pool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: name.to_owned(),
-            open: move |config: &str, reach: &Capabilities| {
-                NotifierPlugin::open(&plugin, config, reach)
+            open: move |config: &str, capabilities: &Capabilities| {
+                NotifierPlugin::open(&plugin, config, capabilities)
             },
             config: found.config,
-            reach: found.reach,
+            capabilities: found.capabilities,
         })?;
-        Ok(Arc::new(TellBy(pool)))
+        Ok(Arc::new(NotifyByPlugin(pool)))
     }
 
     /// Loads an enricher and opens it once.
@@ -77,16 +75,16 @@ impl Shelf<'_> {
             &found.bytes,
             &found.manifest.limits,
         )?;
-        let pool = Pool::open(Opener {
+        let pool = Pool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: enrichment.plugin.clone(),
-            open: move |config: &str, reach: &Capabilities| {
-                EnricherPlugin::open(&plugin, config, reach)
+            open: move |config: &str, capabilities: &Capabilities| {
+                EnricherPlugin::open(&plugin, config, capabilities)
             },
             config: found.config,
-            reach: found.reach,
+            capabilities: found.capabilities,
         })?;
-        Ok(Arc::new(EnrichBy(pool)))
+        Ok(Arc::new(EnrichByPlugin(pool)))
     }
 
     /// Loads a reviewer and opens it once.
@@ -97,16 +95,16 @@ impl Shelf<'_> {
             &found.bytes,
             &found.manifest.limits,
         )?;
-        let pool = Pool::open(Opener {
+        let pool = Pool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: name.to_owned(),
-            open: move |config: &str, reach: &Capabilities| {
-                ReviewerPlugin::open(&plugin, config, reach)
+            open: move |config: &str, capabilities: &Capabilities| {
+                ReviewerPlugin::open(&plugin, config, capabilities)
             },
             config: found.config,
-            reach: found.reach,
+            capabilities: found.capabilities,
         })?;
-        Ok(Arc::new(ReviewBy(pool)))
+        Ok(Arc::new(ReviewByPlugin(pool)))
     }
 
     fn find(
@@ -115,9 +113,9 @@ impl Shelf<'_> {
         world: World,
         config: &toml::Table,
         policy: HttpPolicy,
-    ) -> Result<Found<'_>> {
+    ) -> Result<PolicyPlugin<'_>> {
         let fault =
-            |message: String| RuleFault(format!("the plugin `{name}` of the policy: {message}"));
+            |message: String| RuleFault::new(format!("the plugin `{name}` of the policy: {message}"));
         let (pack_name, file_name) = name
             .split_once('/')
             .ok_or_else(|| fault("write PACK/FILE.wasm".to_owned()))?;
@@ -153,7 +151,7 @@ impl Shelf<'_> {
             pack: pack_name.to_owned(),
             file: file_name.to_owned(),
         };
-        let reach = reach(&id, manifest, &grant, self.services.clone())
+        let capabilities = capabilities(&id, manifest, &grant, self.services.clone())
             .map_err(|problem| fault(problem.to_string()))?
             .with_http_policy(policy)
             .with_own_lookups(self.own_lookups.get(pack_name).cloned().unwrap_or_default());
@@ -161,18 +159,21 @@ impl Shelf<'_> {
         let bytes = read(&file, pack, manifest)?;
         let mut merged = manifest.config.clone();
         merged.extend(config.clone());
-        Ok(Found {
+        Ok(PolicyPlugin {
             manifest,
             file,
             bytes,
-            reach,
+            capabilities,
             config: serde_json::to_string(&merged)?,
         })
     }
 }
 
-/// Puts together what a plugin may reach.
-pub(crate) fn reach(
+/// Returns what a plugin may reach: what its manifest requests and the operator grants.
+///
+/// # Errors
+/// When the request or the grant names something that cannot be granted.
+pub fn capabilities(
     id: &PluginId,
     manifest: &PluginManifest,
     grant: &Grant,
@@ -183,14 +184,17 @@ pub(crate) fn reach(
 }
 
 /// Reads a component's bytes.
-pub(crate) fn read(file: &Path, pack: &Pack, manifest: &PluginManifest) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// When the file does not exist or cannot be read.
+pub fn read(file: &Path, pack: &Pack, manifest: &PluginManifest) -> Result<Vec<u8>> {
     if !file.exists() && manifest.source.is_some() {
         let message = format!(
             "{} is not there yet; make it with `yagura build {}`",
             file.display(),
             pack.dir.display()
         );
-        return Err(RuleFault(message).into());
+        return Err(RuleFault::new(message).into());
     }
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
@@ -218,12 +222,12 @@ fn http_policy(enrichment: &Enrichment) -> Result<HttpPolicy> {
     })
 }
 
-/// What opens instances of a plugin.
-struct Opener<F, I: PluginInstance> {
+/// Opens the instances of a pool.
+struct PoolSource<F, I: PluginInstance> {
     name: String,
     open: F,
     config: String,
-    reach: Capabilities,
+    capabilities: Capabilities,
     idle: InstancePool<I>,
 }
 
@@ -234,28 +238,28 @@ struct Pool<I: PluginInstance> {
     name: String,
     open: Box<Open<I>>,
     config: String,
-    reach: Capabilities,
+    capabilities: Capabilities,
     idle: InstancePool<I>,
 }
 
 impl<I: PluginInstance> Pool<I> {
-    fn open<F>(opener: Opener<F, I>) -> Result<Arc<Self>>
+    fn open<F>(source: PoolSource<F, I>) -> Result<Arc<Self>>
     where
         F: Fn(&str, &Capabilities) -> Result<I, CallError> + Send + Sync + 'static,
     {
-        let first = (opener.open)(&opener.config, &opener.reach).with_context(|| {
+        let first = (source.open)(&source.config, &source.capabilities).with_context(|| {
             format!(
                 "the plugin `{}` of the policy cannot be opened",
-                opener.name
+                source.name
             )
         })?;
-        opener.idle.give_back(first);
+        source.idle.give_back(first);
         Ok(Arc::new(Self {
-            name: opener.name,
-            open: Box::new(opener.open),
-            config: opener.config,
-            reach: opener.reach,
-            idle: opener.idle,
+            name: source.name,
+            open: Box::new(source.open),
+            config: source.config,
+            reach: source.capabilities,
+            idle: source.idle,
         }))
     }
 
@@ -268,7 +272,7 @@ impl<I: PluginInstance> Pool<I> {
         let called = tokio::task::spawn_blocking(move || {
             let mut instance = match pool.idle.take() {
                 Some(instance) => instance,
-                None => (pool.open)(&pool.config, &pool.reach)
+                None => (pool.open)(&pool.config, &pool.capabilities)
                     .map_err(|error| failure(&pool.name, &error, CallOutcome::default()))?,
             };
             let (answer, outcome, is_spent) = call(&mut instance);
@@ -323,9 +327,9 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-struct TellBy(Arc<Pool<Notifier>>);
+struct NotifyByPlugin(Arc<Pool<Notifier>>);
 
-impl Notify for TellBy {
+impl Notify for NotifyByPlugin {
     fn notify(&self, report: Report) -> BoxFuture<'_, Result<String, Failure>> {
         self.0.call(move |notifier: &mut Notifier| {
             let receipt = notifier.notify(&report);
@@ -334,9 +338,9 @@ impl Notify for TellBy {
     }
 }
 
-struct EnrichBy(Arc<Pool<Enricher>>);
+struct EnrichByPlugin(Arc<Pool<Enricher>>);
 
-impl Enrich for EnrichBy {
+impl Enrich for EnrichByPlugin {
     fn enrich(&self, alert: ReportAlert) -> BoxFuture<'_, Result<Enriched, Failure>> {
         self.0.call(move |enricher: &mut Enricher| {
             let found = enricher.enrich(&alert);
@@ -345,9 +349,9 @@ impl Enrich for EnrichBy {
     }
 }
 
-struct ReviewBy(Arc<Pool<Reviewer>>);
+struct ReviewByPlugin(Arc<Pool<Reviewer>>);
 
-impl Review for ReviewBy {
+impl Review for ReviewByPlugin {
     fn review(
         &self,
         alert: ReportAlert,

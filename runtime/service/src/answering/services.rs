@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::lookups::{LookupDirectory, LookupFile};
 
 /// The name under which a search answers event time, whatever column holds it.
-pub(crate) const TIME: &str = "event_time";
+pub const TIME: &str = "event_time";
 
 /// Returns the secrets that a configuration names; none is read yet.
 pub(super) fn secrets(config: &Config) -> Result<Secrets> {
@@ -192,7 +192,7 @@ fn events(names: &[String], found: &[FoundEvent], truncated: bool) -> Events {
 }
 
 /// Lays texts out as a column.
-pub(crate) fn text_column(values: impl Iterator<Item = Option<impl AsRef<str>>>) -> ColumnBytes {
+pub fn text_column(values: impl Iterator<Item = Option<impl AsRef<str>>>) -> ColumnBytes {
     let mut column = ColumnBytes::default();
     column.offsets.extend(0_u32.to_le_bytes());
     let mut are_all = true;

@@ -17,12 +17,13 @@ use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::TableConfig;
 
 use super::block_on;
-use crate::build;
-use crate::config::{Config, LakeSettings};
-use crate::exit::{FAILED, RuleFault};
+use yagura_authoring::build;
+use yagura_service::config::{Config, LakeSettings};
+use yagura_core::RuleFault;
+use crate::exit::FAILED;
 use crate::output::{Format, number, table};
-use crate::packs;
-use crate::suite::{Case, Events, collect, sigma_ids};
+use yagura_service::packs;
+use yagura_suite::{Case, Events, collect, sigma_ids};
 
 /// Measure what each rule's plugin costs: time at the boundary and in the guest, fuel and memory.
 #[derive(Debug, clap::Args)]
@@ -169,7 +170,7 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Figures>> {
         jobs.push((rule.id.clone(), tables));
     }
     if jobs.is_empty() {
-        return Err(RuleFault(format!(
+        return Err(RuleFault::new(format!(
             "{} has no rule with a plugin{}",
             arguments.dir.display(),
             if arguments.rule.is_empty() {
@@ -257,14 +258,14 @@ async fn once(
     let outcome = engine_run(input, &options, |_, _| {}).await?;
     let id = &source.rule.id;
     if let Some(events) = outcome.skipped.first() {
-        return Err(RuleFault(format!("rule `{id}` fails: {}", events.reason)).into());
+        return Err(RuleFault::new(format!("rule `{id}` fails: {}", events.reason)).into());
     }
     if let Some(rule) = outcome.not_run.first() {
-        return Err(RuleFault(format!("rule `{id}` does not run: {}", rule.reason)).into());
+        return Err(RuleFault::new(format!("rule `{id}` does not run: {}", rule.reason)).into());
     }
     let costs = outcome.tables.iter().flat_map(|table| table.costs.values());
     costs.copied().next().ok_or_else(|| {
-        RuleFault(format!(
+        RuleFault::new(format!(
             "no event passes the `where` of rule `{id}`, so its plugin was never called"
         ))
         .into()

@@ -28,10 +28,10 @@ use yagura_rules::sigma::{
 
 use self::tables::Sampled;
 use super::block_on;
-use crate::config::Config;
+use yagura_service::config::Config;
 use crate::exit::RULE;
 use crate::output::{Format, Shown, count as number};
-use crate::packs;
+use yagura_service::packs;
 use crate::ruleset::{RuleSet, Sources};
 
 /// Look rules over: errors, unknown fields, tests that never match, duplicates, expensive patterns, missing tags.

@@ -14,7 +14,7 @@ use yagura_packs::grants::Asks;
 use yagura_packs::{Bounds, Contents};
 
 use crate::output::{Format, count, printable, table};
-use crate::{operator, packs};
+use yagura_service::{admission, packs};
 
 /// Show what packs and components hold: worlds, rules, imports, sizes, limits.
 #[derive(Debug, clap::Args)]
@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         let is_archive = !path.is_dir() && !is_wasm(path)?;
         if path.is_dir() || is_archive {
             let mut unpacked = Vec::new();
-            let dir = operator::directory(path, &mut unpacked)?;
+            let dir = admission::directory(path, &mut unpacked)?;
             let view = pack(path, &Pack::read(&dir)?);
             match arguments.format {
                 Format::Json => json(&mut out, &view)?,

@@ -7,7 +7,7 @@ use yagura_core::names::did_you_mean;
 use yagura_correlate::store::{QuarantinedRule, Store};
 
 use crate::output::{self, Format, count, printable};
-use crate::quarantine_requests;
+use yagura_service::quarantine_requests;
 use crate::state_dir::StateDir;
 
 use super::status::{print_quarantined, quarantined};

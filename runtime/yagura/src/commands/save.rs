@@ -9,7 +9,7 @@ use yagura_packs::VerifiedPack;
 use yagura_packs::registry;
 
 use super::verify;
-use crate::operator;
+use yagura_service::admission;
 use crate::output::count;
 
 /// Put packs with their signatures into one file, for machines without network
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         .with_context(cannot)?;
     let mut out = io::stdout().lock();
     let identities: Vec<_> = packs.iter().map(|pack| pack.identity()).collect();
-    for (_, message) in operator::unmet(&identities) {
+    for (_, message) in admission::unmet(&identities) {
         writeln!(io::stderr(), "warning: {message}")?;
     }
     for pack in packs {

@@ -10,9 +10,9 @@ use yagura_packs::sign::PublicKey;
 use yagura_packs::trust::{CheckedSignature, Finding};
 use yagura_packs::{Bounds, Contents, GateError, TrustPolicy, Verdict, VerifiedPack, archive};
 
-use crate::config::Config;
+use yagura_service::config::Config;
 use crate::exit::FAILED;
-use crate::operator::Operator;
+use yagura_service::admission::Admission;
 use crate::output::{Format, count, printable};
 
 /// Verify packs: every file against the list, the signatures, and who is trusted
@@ -68,7 +68,7 @@ enum Evaluator {
     Key(Box<TrustPolicy>, PathBuf),
     Policy(Box<TrustPolicy>),
     /// Whoever a configuration says, which also asks what was used before.
-    Config(Box<TrustPolicy>, Box<Operator>),
+    Config(Box<TrustPolicy>, Box<Admission>),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
@@ -114,7 +114,7 @@ fn evaluate(arguments: &Arguments) -> Result<Evaluator> {
         return Ok(Evaluator::Policy(Box::new(policy)));
     }
     if let Some(file) = &arguments.config {
-        let operator = Operator::read(&Config::read(file)?)?;
+        let operator = Admission::read(&Config::read(file)?)?;
         let policy = operator.trust.clone().with_context(|| {
             format!(
                 "{} has no `trust`: name a trust policy there, or give --key",

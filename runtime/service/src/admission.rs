@@ -14,25 +14,26 @@ use yagura_packs::grants::Changes;
 use yagura_packs::{Bounds, Gate, Installed, Opened, TrustPolicy, VerifiedPack};
 
 use crate::config::Config;
-use crate::exit::RuleFault;
+use crate::packs::twice;
+use yagura_core::RuleFault;
 
 /// What a configuration says of packs.
 #[derive(Debug)]
-pub(crate) struct Operator {
-    pub(crate) trust: Option<TrustPolicy>,
-    pub(crate) grants: Grants,
+pub struct Admission {
+    pub trust: Option<TrustPolicy>,
+    pub grants: Grants,
     /// Whether there is a grants file, and so somebody who looks at what packs ask for.
     has_grants: bool,
-    pub(crate) installed: Installed,
+    pub installed: Installed,
     /// Where it is written which versions were used.
-    pub(crate) installed_file: PathBuf,
+    pub installed_file: PathBuf,
     /// Where packs are unpacked that were verified.
     store: PathBuf,
 }
 
-impl Operator {
+impl Admission {
     /// Reads the files that the configuration names.
-    pub(crate) fn read(config: &Config) -> Result<Self> {
+    pub fn read(config: &Config) -> Result<Self> {
         let state = config.serve.clone().unwrap_or_default().state;
         let installed_file = state.join("installed.toml");
         Ok(Self {
@@ -46,7 +47,7 @@ impl Operator {
     }
 
     /// Opens the pack at a path as it would be run.
-    pub(crate) fn open(
+    pub fn open(
         &self,
         path: &Path,
         allow_rollback: bool,
@@ -62,8 +63,8 @@ impl Operator {
     }
 
     /// Lets in the packs of the configuration, or says why not, and replaces their paths by the directories to run them from:
-    /// what was verified is what runs, whatever becomes of the file it came in. [`Operator::remember`] is for when they do run.
-    pub(crate) fn admit(
+    /// what was verified is what runs, whatever becomes of the file it came in. [`Admission::remember`] is for when they do run.
+    pub fn admit(
         &mut self,
         config: &mut Config,
         allow_rollback: bool,
@@ -97,7 +98,7 @@ impl Operator {
 
     /// Writes down which versions run, so that older ones, and upgrades that ask for more, wait for an answer from now on: where
     /// there is a trust policy or a grants file, and by services.
-    pub(crate) fn remember(&self, is_service: bool) -> Result<()> {
+    pub fn remember(&self, is_service: bool) -> Result<()> {
         if self.trust.is_some() || self.has_grants || is_service {
             self.write_installed()?;
         }
@@ -148,7 +149,7 @@ impl Operator {
     }
 
     /// Writes which versions were used, where that has changed.
-    pub(crate) fn write_installed(&self) -> Result<()> {
+    pub fn write_installed(&self) -> Result<()> {
         if Installed::read(&self.installed_file)? == self.installed {
             return Ok(());
         }
@@ -160,26 +161,17 @@ impl Operator {
     }
 }
 
-/// Returns the fault of a pack that is named two times.
-pub(crate) fn twice(name: &str, one: &Path, other: &Path) -> RuleFault {
-    RuleFault(format!(
-        "the pack `{name}` is named twice, as {} and as {}: leave one of them out",
-        one.display(),
-        other.display()
-    ))
-}
-
 /// Makes sure that every pack has those that it needs.
-pub(crate) fn needs<'a>(packs: impl Iterator<Item = &'a Identity>) -> Result<()> {
+pub fn needs<'a>(packs: impl Iterator<Item = &'a Identity>) -> Result<()> {
     let packs: Vec<&Identity> = packs.collect();
     match unmet(&packs).into_iter().next() {
-        Some((_, message)) => Err(RuleFault(message).into()),
+        Some((_, message)) => Err(RuleFault::new(message).into()),
         None => Ok(()),
     }
 }
 
 /// Returns what packs need and do not have beside them, each with the place of the pack.
-pub(crate) fn unmet(packs: &[&Identity]) -> Vec<(usize, String)> {
+pub fn unmet(packs: &[&Identity]) -> Vec<(usize, String)> {
     let mut unmet = Vec::new();
     for (place, pack) in packs.iter().enumerate() {
         for (name, wanted) in &pack.dependencies {
@@ -209,7 +201,7 @@ pub(crate) fn unmet(packs: &[&Identity]) -> Vec<(usize, String)> {
 
 /// Returns the directory of a pack that is there without a configuration: itself, or what an archive holds, in a directory that
 /// lasts as long as `kept`.
-pub(crate) fn directory(path: &Path, kept: &mut Vec<TempDir>) -> Result<PathBuf> {
+pub fn directory(path: &Path, kept: &mut Vec<TempDir>) -> Result<PathBuf> {
     if !path.is_file() {
         return Ok(path.to_owned());
     }
@@ -222,7 +214,7 @@ pub(crate) fn directory(path: &Path, kept: &mut Vec<TempDir>) -> Result<PathBuf>
 }
 
 /// Reads the grants file; without one nothing is granted.
-pub(crate) fn grants(file: Option<&Path>) -> Result<Grants> {
+pub fn grants(file: Option<&Path>) -> Result<Grants> {
     let Some(file) = file else {
         return Ok(Grants::default());
     };
@@ -242,9 +234,9 @@ pub(crate) fn grants(file: Option<&Path>) -> Result<Grants> {
     Ok(grants)
 }
 
-impl Operator {
+impl Admission {
     /// Returns how the files of a pack differ from those of the version that was used before, where its copy is still there.
-    pub(crate) fn files_changed(&self, pack: &VerifiedPack) -> Vec<String> {
+    pub fn files_changed(&self, pack: &VerifiedPack) -> Vec<String> {
         let Some(seen) = self.installed.pack.get(pack.name()) else {
             return Vec::new();
         };
@@ -275,7 +267,7 @@ impl Operator {
 }
 
 /// Prints what an upgrade changes, a line for each.
-pub(crate) fn changes(changes: &Changes, out: &mut impl Write) -> Result<()> {
+pub fn changes(changes: &Changes, out: &mut impl Write) -> Result<()> {
     for plugin in &changes.new_plugins {
         writeln!(out, "  + plugin {plugin}")?;
     }
