@@ -25,7 +25,7 @@ pub mod state;
 pub mod time;
 
 pub use alert::{Alert, Evidence, EvidenceEvent};
-pub use capability::{Grant, Grants, MostLimits, Wants};
+pub use capability::{CapabilityRequest, Grant, Grants, MostLimits};
 pub use correlation::Correlation;
 pub use fault::{OrRuleFault, RuleFault};
 pub use finding::{EventRef, Finding};
