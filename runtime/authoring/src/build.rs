@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use yagura_core::OrFault;
 use serde::Serialize;
-use yagura_core::RuleFault;
+use yagura_core::Fault;
 use yagura_core::pack::{Manifest, World, parse};
 
 use crate::files::replace;
@@ -121,7 +122,7 @@ fn targets(dir: &Path) -> Result<Vec<Target>> {
     if dir.join("pack.toml").is_file() {
         let targets = pack_targets(dir)?;
         if targets.is_empty() {
-            return Err(RuleFault::new(format!(
+            return Err(Fault::rule(format!(
                 "{} has no plugin to build: give a [[plugin]] its code by `source = \"detector\"`",
                 dir.join("pack.toml").display()
             ))
@@ -167,7 +168,7 @@ fn pack_targets(pack: &Path) -> Result<Vec<Target>> {
     let file = pack.join("pack.toml");
     let text =
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let manifest: Manifest = parse(&file, &text)?;
+    let manifest: Manifest = parse(&file, &text).or_fault()?;
     let with_source = manifest
         .plugins
         .into_iter()
@@ -176,7 +177,7 @@ fn pack_targets(pack: &Path) -> Result<Vec<Target>> {
         .map(|(source, name, world)| {
             let source = pack.join(source);
             let Some(language) = SourceLanguage::of(&source) else {
-                return Err(RuleFault::new(format!(
+                return Err(Fault::rule(format!(
                     "{}: the `source` of `{name}` holds nothing to build: {} has no Cargo.toml, no go.mod and no *.py, and is not a .wasm file",
                     file.display(),
                     source.display()
@@ -214,7 +215,7 @@ fn build_one(target: &Target) -> Result<Built> {
         .unwrap_or_else(|| target.source.join(&made.name));
     let name = path.display().to_string();
     let component = component::componentize(&made.bytes, target.world).map_err(|error| {
-        RuleFault::new(format!(
+        Fault::rule(format!(
             "{} does not become a component: {error:#}",
             target.source.display()
         ))

@@ -27,7 +27,7 @@ pub mod time;
 pub use alert::{Alert, Evidence, EvidenceEvent};
 pub use capability::{CapabilityRequest, Grant, Grants, MostLimits};
 pub use correlation::Correlation;
-pub use fault::{OrRuleFault, RuleFault};
+pub use fault::{Fault, FaultKind, HasFault, OrFault};
 pub use finding::{EventRef, Finding};
 pub use pack::{Pack, PackError};
 pub use path::FieldPath;

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use yagura_core::OrFault;
 use semver::{Version, VersionReq};
 use tempfile::TempDir;
 use yagura_core::Grants;
@@ -15,7 +16,7 @@ use yagura_packs::{Bounds, Gate, Installed, Opened, TrustPolicy, VerifiedPack};
 
 use crate::config::Config;
 use crate::packs::twice;
-use yagura_core::RuleFault;
+use yagura_core::Fault;
 
 /// What a configuration says of packs.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Admission {
     ) -> Result<()> {
         let mut admitted = Vec::new();
         for path in &mut config.packs {
-            let opened = self.open(path, allow_rollback)?;
+            let opened = self.open(path, allow_rollback).or_fault()?;
             if self.trust.is_some() || !path.is_dir() {
                 *path = opened.pack.open_in(&self.store, &Bounds::default())?;
             }
@@ -165,7 +166,7 @@ impl Admission {
 pub fn needs<'a>(packs: impl Iterator<Item = &'a Identity>) -> Result<()> {
     let packs: Vec<&Identity> = packs.collect();
     match unmet(&packs).into_iter().next() {
-        Some((_, message)) => Err(RuleFault::new(message).into()),
+        Some((_, message)) => Err(Fault::rule(message).into()),
         None => Ok(()),
     }
 }
@@ -206,7 +207,7 @@ pub fn directory(path: &Path, kept: &mut Vec<TempDir>) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let bounds = Bounds::default();
-    let pack = yagura_packs::archive::read_file(path, &bounds)?.verify()?;
+    let pack = yagura_packs::archive::read_file(path, &bounds).or_fault()?.verify().or_fault()?;
     let dir = tempfile::tempdir().context("cannot make a directory")?;
     let unpacked = pack.open_in(dir.path(), &bounds)?;
     kept.push(dir);
@@ -224,7 +225,7 @@ pub fn grants(file: Option<&Path>) -> Result<Grants> {
             file.display()
         )
     })?;
-    let mut grants = Grants::parse(file, &text)?;
+    let mut grants = Grants::parse(file, &text).or_fault()?;
     let beside = file.parent().unwrap_or(Path::new(""));
     for grant in grants.pack.values_mut() {
         for path in grant.directories.values_mut() {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use yagura_core::pack::{Identity, Manifest};
-use yagura_core::{Grants, MostLimits, Pack, files};
+use yagura_core::{files, Grants, MostLimits, OrFault, Pack};
 use yagura_correlate::Geolocation;
 use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
 use yagura_rules::sigma::{self, FieldMap, Load};
 
-use yagura_core::RuleFault;
+use yagura_core::Fault;
 use crate::config::PLUGIN_MEMORY_MIB;
 
 /// Returns a host that keeps compiled plugins in the user's cache, or compiles them each time where there can be none.
@@ -91,7 +91,7 @@ pub fn load_by(
     let mut ids: BTreeMap<String, PathBuf> = BTreeMap::new();
     let mut names: BTreeMap<String, &PathBuf> = BTreeMap::new();
     for dir in dirs {
-        let mut pack = Pack::read(dir)?;
+        let mut pack = Pack::read(dir).or_fault()?;
         let pack_name = pack.manifest.pack.name.clone();
         let granted = grants.of(&pack_name).limits;
         loaded
@@ -117,7 +117,7 @@ pub fn load_by(
                     rule.id,
                     first.display()
                 );
-                return Err(RuleFault::new(message).into());
+                return Err(Fault::rule(message).into());
             }
             let plugin = match rule.plugin.as_deref() {
                 None => None,
@@ -142,7 +142,7 @@ pub fn load_by(
             };
             if let Some(file) = rule.correlation.as_ref().and_then(|c| c.geoip.as_ref()) {
                 let places = places_of(dir, file).map_err(|message| {
-                    RuleFault::new(format!(
+                    Fault::rule(format!(
                         "{}: `rule.correlation.geoip`: {message}",
                         source.file.display()
                     ))
@@ -224,17 +224,17 @@ fn load_plugin(host: &Host, pack: &Pack, name: &str) -> Result<PluginSource> {
             file.display(),
             pack.dir.display()
         );
-        return Err(RuleFault::new(message).into());
+        return Err(Fault::rule(message).into());
     }
     Ok(PluginSource {
-        plugin: host.load_detector(&file, &manifest.limits)?,
+        plugin: host.load_detector(&file, &manifest.limits).or_fault()?,
         config: serde_json::to_string(&manifest.config)?,
     })
 }
 
 /// Returns the fault of a pack that is named two times.
-pub fn twice(name: &str, one: &Path, other: &Path) -> RuleFault {
-    RuleFault::new(format!(
+pub fn twice(name: &str, one: &Path, other: &Path) -> Fault {
+    Fault::rule(format!(
         "the pack `{name}` is named twice, as {} and as {}: leave one of them out",
         one.display(),
         other.display()

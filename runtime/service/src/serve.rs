@@ -251,7 +251,7 @@ async fn deliver(
 /// The errors of rules and tables are those of `run`, with its exit codes.
 fn plain(error: LiveError) -> anyhow::Error {
     match error {
-        LiveError::Engine(error) => error.into(),
+        LiveError::Engine(error) => Fault::of(error).into(),
         LiveError::Table(error) => error.into(),
         other => other.into(),
     }

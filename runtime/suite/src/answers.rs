@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Enriched};
-use yagura_core::{Grant, Pack, RuleFault};
+use yagura_core::{Fault, FaultKind, Grant, OrFault, Pack};
 use yagura_host::http::{Exchange, HttpService, PluginId, Record, Replay, Transport};
 use yagura_host::{CallError, Capabilities, Host, Lookup, Search, Services};
 use yagura_service::answering::{Network, capabilities, read_component};
@@ -87,7 +87,7 @@ pub async fn run(
                 outcome.updated = evaluated.updated.then(|| case.file.clone());
             }
             Err(error) => {
-                outcome.wrong_rule = error.chain().any(|cause| cause.is::<RuleFault>());
+                outcome.wrong_rule = Fault::kind(error.chain()) == FaultKind::Rule;
                 outcome.message = format!("{error:#}");
             }
         }
@@ -113,7 +113,7 @@ fn collect(pack: &Pack, only: &str) -> Result<Vec<AnswerCase>> {
                 continue;
             }
             let Some(name) = name.strip_suffix(".json").map(str::to_owned) else {
-                return Err(RuleFault::new(format!(
+                return Err(Fault::rule(format!(
                     "{} is not a case: a case of a plugin is NAME.json",
                     file.display()
                 ))
@@ -195,7 +195,7 @@ async fn run_case(
     let mut own: Vec<String> = read.lookups.keys().cloned().collect();
     own.sort();
     let capabilities = capabilities(&id, manifest, &grant, services)
-        .map_err(|problem| RuleFault::new(format!("{}: {problem}", pack.dir.display())))?
+        .map_err(|problem| Fault::rule(format!("{}: {problem}", pack.dir.display())))?
         .with_own_lookups(own);
     let bytes = read_component(&pack.dir.join(&manifest.file), pack, manifest)?;
     let name = pack.dir.join(&manifest.file).display().to_string();
@@ -317,17 +317,20 @@ fn call(
 ) -> Result<Result<Value, CallError>> {
     Ok(match input {
         PluginInput::Enrich(alert) => host
-            .load_enricher(name, bytes, limits)?
+            .load_enricher(name, bytes, limits)
+            .or_fault()?
             .open(config, capabilities)
             .and_then(|mut enricher| enricher.enrich(&alert))
             .map(|found: Enriched| json!(found)),
         PluginInput::Review(alert, attributes) => host
-            .load_reviewer(name, bytes, limits)?
+            .load_reviewer(name, bytes, limits)
+            .or_fault()?
             .open(config, capabilities)
             .and_then(|mut reviewer| reviewer.review(&alert, &attributes))
             .map(|assessment: Option<Assessment>| json!({ "assessment": assessment })),
         PluginInput::Notify(report) => host
-            .load_notifier(name, bytes, limits)?
+            .load_notifier(name, bytes, limits)
+            .or_fault()?
             .open(config, capabilities)
             .and_then(|mut notifier| notifier.notify(&report))
             .map(|receipt: String| json!({ "receipt": receipt })),

@@ -11,7 +11,7 @@ use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
 
 use crate::answers::is_folder_of_plugin;
-use yagura_core::RuleFault;
+use yagura_core::Fault;
 
 /// What ends the name of a file of expected alerts.
 const GOLDEN: &str = ".alerts.ndjson";
@@ -138,7 +138,7 @@ pub fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases> {
             }
             let Some(id) = folders.get(&name) else {
                 let near = did_you_mean(&name, ids.iter().copied());
-                return Err(RuleFault::new(format!(
+                return Err(Fault::rule(format!(
                     "{} is the folder of no rule: name it after a rule's id, or after a plugin's file without `.wasm`{near}",
                     folder.display()
                 ))
@@ -152,7 +152,7 @@ pub fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases> {
         .windows(2)
         .find(|pair| (&pair[0].rule, &pair[0].name) == (&pair[1].rule, &pair[1].name))
     {
-        return Err(RuleFault::new(format!(
+        return Err(Fault::rule(format!(
             "rule `{}` has two cases `{}`: in {} and {}",
             pair[0].rule,
             pair[0].name,
@@ -189,7 +189,7 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
         }
         let stem = FORMS.iter().filter_map(|form| name.strip_suffix(form));
         let Some(stem) = stem.min_by_key(|stem| stem.len()) else {
-            return Err(RuleFault::new(format!(
+            return Err(Fault::rule(format!(
                 "{} is no case: recorded events end in {}, the alerts expected of them in {GOLDEN}",
                 file.display(),
                 FORMS.join(", ")
@@ -202,7 +202,7 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
         goldens.remove(&case.name);
     }
     if let Some((stem, golden)) = goldens.pop_first() {
-        return Err(RuleFault::new(format!(
+        return Err(Fault::rule(format!(
             "{} is what is expected of {stem}, and there are no events of this name beside it ({})",
             golden.display(),
             FORMS.join(", ")
@@ -238,7 +238,7 @@ fn tables_of(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         }
         let stem = FORMS.iter().filter_map(|form| name.strip_suffix(form));
         let Some(table) = stem.min_by_key(|stem| stem.len()) else {
-            return Err(RuleFault::new(format!(
+            return Err(Fault::rule(format!(
                 "{} is no log of a table: it is named TABLE and one of {}",
                 file.display(),
                 FORMS.join(", ")
@@ -248,7 +248,7 @@ fn tables_of(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         tables.push((table.to_owned(), file.clone()));
     }
     if tables.is_empty() {
-        return Err(RuleFault::new(format!(
+        return Err(Fault::rule(format!(
             "{} is a case without events: put a file for each table there, TABLE.ndjson",
             folder.display()
         ))

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
-use yagura_core::{Grants, Pack, Rule};
+use yagura_core::{FaultKind, Grants, OrFault, Pack, Rule};
 use yagura_engine::{EngineError, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::Meter;
 use yagura_lake::ingest::{IngestOptions, ingest};
@@ -18,7 +18,7 @@ use crate::compare::{RuleRun, golden_differences, inline_differences, stable_vie
 use crate::cases::{Case, Cases, Events, Expected, collect};
 use crate::needed::{Needed, sigma_ids};
 use crate::outcome::Outcome;
-use yagura_core::RuleFault;
+use yagura_core::Fault;
 use yagura_service::packs::{self, Loaded};
 
 /// A pack ready to be tested.
@@ -40,7 +40,7 @@ impl Suite {
     /// # Errors
     /// Whatever is wrong with the pack or with its cases by themselves.
     pub async fn read(dir: &Path, field_maps: &[PathBuf], only: &str) -> Result<Self> {
-        let pack = Pack::read(dir)?;
+        let pack = Pack::read(dir).or_fault()?;
         let loaded = packs::load(
             &[dir.to_owned()],
             &[],
@@ -49,7 +49,7 @@ impl Suite {
             Meter::Fuel,
         )?;
         if let Some(problem) = loaded.sigma.load.problems.first() {
-            return Err(RuleFault::new(problem.to_string()).into());
+            return Err(Fault::rule(problem.to_string()).into());
         }
         let mut cases = collect(&pack, &sigma_ids(&loaded.sigma))?;
         cases.cases.retain(|case| case.rule.contains(only));
@@ -101,9 +101,8 @@ impl Suite {
         let found = match self.alerts(case, files).await {
             Ok(found) => found,
             Err(error) => {
-                outcome.wrong_rule = error
-                    .chain()
-                    .any(|cause| cause.is::<EngineError>() || cause.is::<RuleFault>());
+                outcome.wrong_rule = error.chain().any(|cause| cause.is::<EngineError>())
+                    || Fault::kind(error.chain()) == FaultKind::Rule;
                 outcome.message = format!("{error:#}");
                 return Ok(outcome);
             }
@@ -210,7 +209,7 @@ impl Suite {
         let mut outcome = run(input, &options, |_, _| {}).await?;
         let mut not_run = outcome.not_run.iter();
         if let Some(rule) = not_run.find(|rule| rule.rule == case.rule || rule.rule.is_empty()) {
-            return Err(RuleFault::new(format!("the rule does not run: {}", rule.reason)).into());
+            return Err(Fault::rule(format!("the rule does not run: {}", rule.reason)).into());
         }
         if let Some(reason) = skipped(&outcome) {
             bail!(reason);

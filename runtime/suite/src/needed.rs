@@ -9,7 +9,7 @@ use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
 use yagura_engine::{RuleSource, SigmaInput, sigma_rule_id};
 
-use yagura_core::RuleFault;
+use yagura_core::Fault;
 use yagura_service::packs::Loaded;
 
 /// What a rule needs to run.
@@ -67,7 +67,7 @@ impl Needed {
             let message = format!(
                 "`{id}` joins no rule that reads a table: its `rules` lead back to themselves"
             );
-            return Err(RuleFault::new(message).into());
+            return Err(Fault::rule(message).into());
         }
         Ok(needed)
     }
@@ -92,7 +92,7 @@ impl Needed {
         } else {
             return Ok(());
         };
-        Err(RuleFault::new(message).into())
+        Err(Fault::rule(message).into())
     }
 
     /// Adds a Sigma rule, with the filters that may apply to it; a correlation with all that could be its parts.
@@ -144,7 +144,7 @@ fn no_such_rule(loaded: &Loaded, joins: &RuleSource, entry: &str) -> anyhow::Err
     let own = loaded.rules.iter().map(|source| source.rule.id.clone());
     let sigma = sigma_ids(&loaded.sigma).into_iter().map(|(id, _)| id);
     let known: Vec<String> = own.chain(sigma).collect();
-    RuleFault::new(format!(
+    Fault::rule(format!(
         "{}: rule `{}`: `correlation.rules` names `{entry}`, and there is no such rule{}",
         joins.file.display(),
         joins.rule.id,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use tempfile::TempDir;
-use yagura_core::{Pack, TimeRange};
+use yagura_core::{OrFault, Pack, TimeRange};
 use yagura_engine::{RuleSource, SigmaInput, open_tables};
 use yagura_lake::table::Table;
 
@@ -88,7 +88,7 @@ impl Sources {
         let packs = config
             .packs
             .iter()
-            .map(|path| Ok(Pack::read(&admission::directory(path, &mut unpacked)?)?))
+            .map(|path| Ok(Pack::read(&admission::directory(path, &mut unpacked)?).or_fault()?))
             .collect::<Result<Vec<_>>>()?;
         let mut sigma = config.sigma.clone();
         sigma.extend(

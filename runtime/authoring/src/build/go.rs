@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use yagura_core::RuleFault;
+use yagura_core::Fault;
 use yagura_toolchain::forget_package;
 use yagura_toolchain::go::Go;
 
@@ -35,7 +35,7 @@ pub(super) fn compile(source: &Path, output: &Path) -> Result<()> {
     if status.success() {
         return Ok(());
     }
-    Err(RuleFault::new(format!(
+    Err(Fault::rule(format!(
         "{} does not compile: go says why above",
         source.display()
     ))

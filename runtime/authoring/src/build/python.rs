@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
-use yagura_core::RuleFault;
+use yagura_core::Fault;
 use yagura_core::pack::World;
 use yagura_toolchain::cache_dir;
 use yagura_toolchain::pypi::{COMPONENTIZE_PY, show};
@@ -25,7 +25,7 @@ const REQUIREMENTS: &str = "requirements.txt";
 /// Makes the component of the modules below `source`, or takes it from the cache when nothing changed.
 pub(super) fn componentize(source: &Path, world: World) -> Result<Vec<u8>> {
     if world == World::Normalizer {
-        return Err(RuleFault::new(format!(
+        return Err(Fault::rule(format!(
             "{}: the Python SDK has no world `normalizer`",
             source.display()
         ))
@@ -158,7 +158,7 @@ fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
             String::from_utf8_lossy(&result.stdout),
             String::from_utf8_lossy(&result.stderr)
         );
-        return Err(RuleFault::new(failure(source, &text)).into());
+        return Err(Fault::rule(failure(source, &text)).into());
     }
     fs::read(&output).with_context(|| format!("cannot read {}", output.display()))
 }
@@ -245,7 +245,7 @@ fn install_requirements(place: &Layout) -> Result<()> {
     if status.success() {
         return Ok(());
     }
-    Err(RuleFault::new(format!(
+    Err(Fault::rule(format!(
         "the packages of {REQUIREMENTS} cannot be installed: pip says why above"
     ))
     .into())
@@ -270,7 +270,7 @@ fn failure(source: &Path, text: &str) -> String {
 }
 
 /// Returns what `yagura doctor` says of the toolchain.
-pub(crate) fn installed() -> Result<String, String> {
+pub fn installed() -> Result<String, String> {
     match COMPONENTIZE_PY.installed() {
         Some(program) => Ok(format!(
             "componentize-py {} ({})",

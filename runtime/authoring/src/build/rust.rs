@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
-use yagura_core::RuleFault;
+use yagura_core::Fault;
 use yagura_toolchain::{Toolchain, guests_target};
 
 /// Runs cargo in the crate at `source` and returns the core module that it made.
@@ -24,7 +24,7 @@ pub(super) fn compile(source: &Path) -> Result<PathBuf> {
     let artifacts = run(&mut command)
         .with_context(|| format!("cannot run cargo of {toolchain} in {}", source.display()))?
         .ok_or_else(|| {
-            RuleFault::new(format!(
+            Fault::rule(format!(
                 "{} does not compile: cargo says why above",
                 source.display()
             ))
@@ -33,7 +33,7 @@ pub(super) fn compile(source: &Path) -> Result<PathBuf> {
         .iter()
         .find_map(|line| module_of(line, &manifest))
         .ok_or_else(|| {
-            RuleFault::new(format!(
+            Fault::rule(format!(
                 "{} makes no Wasm module: give it `[lib] crate-type = [\"cdylib\"]`",
                 manifest.display()
             ))

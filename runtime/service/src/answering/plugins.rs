@@ -14,7 +14,7 @@ use yagura_core::capability::Access;
 use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
-use yagura_core::{Grant, Grants, Pack, RuleFault};
+use yagura_core::{Fault, Grant, Grants, OrFault, Pack};
 use yagura_host::http::{self, CallOutcome, HttpPolicy, PluginId};
 use yagura_host::{
     CallError, Capabilities, Enricher, EnricherPlugin, Host, InstancePool, Notifier,
@@ -48,7 +48,7 @@ impl PolicyPlugins<'_> {
             &found.file.display().to_string(),
             &found.bytes,
             &found.manifest.limits,
-        )?;
+        ).or_fault()?;
         let pool = Pool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: name.to_owned(),
@@ -74,7 +74,7 @@ impl PolicyPlugins<'_> {
             &found.file.display().to_string(),
             &found.bytes,
             &found.manifest.limits,
-        )?;
+        ).or_fault()?;
         let pool = Pool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: enrichment.plugin.clone(),
@@ -94,7 +94,7 @@ impl PolicyPlugins<'_> {
             &found.file.display().to_string(),
             &found.bytes,
             &found.manifest.limits,
-        )?;
+        ).or_fault()?;
         let pool = Pool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: name.to_owned(),
@@ -115,7 +115,7 @@ impl PolicyPlugins<'_> {
         policy: HttpPolicy,
     ) -> Result<PolicyPlugin<'_>> {
         let fault =
-            |message: String| RuleFault::new(format!("the plugin `{name}` of the policy: {message}"));
+            |message: String| Fault::rule(format!("the plugin `{name}` of the policy: {message}"));
         let (pack_name, file_name) = name
             .split_once('/')
             .ok_or_else(|| fault("write PACK/FILE.wasm".to_owned()))?;
@@ -194,7 +194,7 @@ pub fn read(file: &Path, pack: &Pack, manifest: &PluginManifest) -> Result<Vec<u
             file.display(),
             pack.dir.display()
         );
-        return Err(RuleFault::new(message).into());
+        return Err(Fault::rule(message).into());
     }
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use yagura_alerts::Clock;
 use yagura_alerts::policy::{CompiledPolicy, Level, Policy, PolicyFile};
-use yagura_core::RuleFault;
+use yagura_core::Fault;
 
 /// Reads a policy, and writes its warnings to `err`.
 ///
@@ -28,11 +28,11 @@ pub fn read_policy(
     }
     if !errors.is_empty() {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        return Err(RuleFault::new(lines.join("\n")).into());
+        return Err(Fault::rule(lines.join("\n")).into());
     }
     let compiled = policy.compile().map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        RuleFault::new(lines.join("\n"))
+        Fault::rule(lines.join("\n"))
     })?;
     Ok((policy, compiled))
 }

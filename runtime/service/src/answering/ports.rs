@@ -10,7 +10,7 @@ use yagura_alerts::policy::{Notifier, Policy};
 use yagura_alerts::ports::Notify;
 use yagura_alerts::{Investigators, Store};
 use yagura_core::names::did_you_mean;
-use yagura_core::{Grants, Pack, RuleFault};
+use yagura_core::{Fault, Grants, OrFault, Pack};
 use yagura_host::http::{self, HttpService, Secrets};
 use yagura_host::{Host, Search, Services};
 use yagura_packs::grants::{Answer, Asks};
@@ -78,7 +78,7 @@ fn plugins<'a>(
     let mut packs = BTreeMap::new();
     let mut own_lookups = BTreeMap::new();
     for dir in &config.packs {
-        let mut pack = Pack::read(dir)?;
+        let mut pack = Pack::read(dir).or_fault()?;
         let name = pack.manifest.pack.name.clone();
         pack.manifest.bound(&grants.most_limits(&name));
         if let Some(grant) = grants.pack.get(&name) {
@@ -197,6 +197,6 @@ fn notifier(
         tokio::task::block_in_place(|| runtime.block_on(services::secret_text(&secrets, name)))
     };
     let email = EmailNotifier::new(email, secret)
-        .map_err(|error| RuleFault::new(format!("[notifier.{name}.email] {error}")))?;
+        .map_err(|error| Fault::rule(format!("[notifier.{name}.email] {error}")))?;
     Ok(Arc::new(email))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use serde::Serialize;
 use yagura_core::names::did_you_mean;
-use yagura_core::{Grant, Grants};
+use yagura_core::{Grant, Grants, OrFault};
 use yagura_packs::grants::{Answer, Ask, Asked, Asks, Changes, Comparison, Kind, upgrade};
 use yagura_packs::{Gate, GateError, VerifiedPack};
 
@@ -145,9 +145,9 @@ fn together(packs: &[VerifiedPack], paths: &[PathBuf]) -> Result<()> {
 fn read(path: &Path, operator: &Admission) -> Result<VerifiedPack> {
     if operator.trust.is_none() && path.is_dir() {
         let bounds = yagura_packs::Bounds::default();
-        let mut contents = yagura_packs::Contents::read_dir(path, &bounds)?;
+        let mut contents = yagura_packs::Contents::read_dir(path, &bounds).or_fault()?;
         contents.seal();
-        return Ok(contents.verify()?);
+        return Ok(contents.verify().or_fault()?);
     }
     verify::read(path)
 }

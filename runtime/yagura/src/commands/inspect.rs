@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use yagura_core::OrFault;
 use serde::Serialize;
 use yagura_core::Pack;
 use yagura_core::pack::{Limits, World};
@@ -83,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         if path.is_dir() || is_archive {
             let mut unpacked = Vec::new();
             let dir = admission::directory(path, &mut unpacked)?;
-            let view = pack(path, &Pack::read(&dir)?);
+            let view = pack(path, &Pack::read(&dir).or_fault()?);
             match arguments.format {
                 Format::Json => json(&mut out, &view)?,
                 Format::Text => pack_text(&mut out, &view)?,
@@ -91,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         } else {
             let bytes =
                 fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let view = component(path, &bytes, &Limits::default())?;
+            let view = component(path, &bytes, &Limits::default()).or_fault()?;
             match arguments.format {
                 Format::Json => json(&mut out, &view)?,
                 Format::Text => component_text(&mut out, &view)?,

@@ -5,11 +5,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use yagura_core::FaultKind;
+use yagura_core::OrFault;
 use yagura_packs::registry::{At, Lock, Pulled, Reference, Registry};
 use yagura_packs::{Bounds, Installed, TrustPolicy, VerifiedPack, archive};
 
 use super::block_on;
-use yagura_core::RuleFault;
+use yagura_core::Fault;
 use yagura_service::admission;
 use crate::output::count;
 use crate::registry::{RegistryAccess, parse_reference};
@@ -58,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     write_archives(&packs, &arguments.to, trust, &mut out).map_err(|error| {
         match arguments.references.iter().find(newest) {
             // A version that nobody signed must not keep those before it from anybody.
-            Some(place) if error.is::<RuleFault>() && trust.is_some() => error.context(format!(
+            Some(place) if Fault::kind(error.chain()) == FaultKind::Rule && trust.is_some() => error.context(format!(
                 "the packs that were found cannot be taken; another version can be named: `{place}:VERSION`"
             )),
             _ => error,
@@ -189,7 +191,7 @@ pub(super) fn write_archives(
             .as_ref()
             .map(|policy| policy.evaluate(pack, &Installed::default()));
         if let Some(verdict) = verdict.as_ref().filter(|verdict| !verdict.is_trusted()) {
-            return Err(RuleFault::new(format!("{verdict}\nnothing was written")).into());
+            return Err(Fault::rule(format!("{verdict}\nnothing was written")).into());
         }
         verdicts.push(verdict);
     }
@@ -200,7 +202,7 @@ pub(super) fn write_archives(
         let file = to.join(format!("{}.tar.zst", pack.name()));
         let before = archive::read_file(&file, &Bounds::default()).ok();
         let before = before.and_then(|contents| contents.verify().ok());
-        archive::write_file(pack.contents(), &file, &Bounds::default())?;
+        archive::write_file(pack.contents(), &file, &Bounds::default()).or_fault()?;
         let identity = &pack.pack().pack;
         let before = before.filter(|before| before.pack().pack.version != identity.version);
         let place = before.map_or_else(String::new, |before| {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use yagura_core::OrFault;
 use yagura_packs::registry::{At, Reference, Registry};
 use yagura_packs::sign::Signature;
 
@@ -41,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         ),
         At::Digest(_) => bail!("a digest names a pack to pull; to push, name the reference without it"),
     }
-    if let Some(file) = pack.contents().missing_plugin()? {
+    if let Some(file) = pack.contents().missing_plugin().or_fault()? {
         let path = arguments.path.display();
         bail!(
             "{path} has no `{file}`, which its pack.toml names: make it with `yagura build {path}`"

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use tempfile::TempDir;
-use yagura_core::{Grants, TimeRange, Timestamp};
+use yagura_core::{Grants, OrFault, TimeRange, Timestamp};
 use yagura_correlate::{Counters, Geolocation};
 use yagura_engine::report::{Cause, Progress, SkippedEvents};
 use yagura_engine::run::TableOutcome;
@@ -214,7 +214,7 @@ impl Job {
         })
         .await;
         bar.finish_and_clear();
-        let mut outcome = outcome?;
+        let mut outcome = outcome.or_fault()?;
         if let Some(operator) = &self.operator {
             // Only what did run counts as used.
             operator.remember(false)?;

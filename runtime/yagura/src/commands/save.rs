@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use yagura_core::OrFault;
 use yagura_packs::VerifiedPack;
 use yagura_packs::registry;
 
@@ -50,7 +51,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let dir = dir.unwrap_or_else(|| ".".as_ref());
     let fresh = tempfile::NamedTempFile::new_in(dir).with_context(cannot)?;
     let mut buffer = BufWriter::new(fresh);
-    registry::save(&packs, &mut buffer).with_context(cannot)?;
+    registry::save(&packs, &mut buffer)
+        .or_fault()
+        .with_context(cannot)?;
     let fresh = buffer
         .into_inner()
         .map_err(io::Error::from)

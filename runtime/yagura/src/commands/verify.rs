@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use yagura_core::OrFault;
 use serde::Serialize;
 use yagura_packs::installed::Installed;
 use yagura_packs::sign::PublicKey;
@@ -130,10 +131,10 @@ fn evaluate(arguments: &Arguments) -> Result<Evaluator> {
 pub(super) fn read(path: &Path) -> Result<VerifiedPack> {
     let bounds = Bounds::default();
     let contents = match path.is_dir() {
-        true => Contents::read_dir(path, &bounds)?,
-        false => archive::read_file(path, &bounds)?,
+        true => Contents::read_dir(path, &bounds).or_fault()?,
+        false => archive::read_file(path, &bounds).or_fault()?,
     };
-    Ok(contents.verify()?)
+    Ok(contents.verify().or_fault()?)
 }
 
 impl View {
