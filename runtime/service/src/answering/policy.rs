@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use yagura_alerts::Clock;
 use yagura_alerts::policy::{CompiledPolicy, Level, Policy, PolicyFile};
-use yagura_core::Fault;
+use yagura_core::{Fault, OrFault};
 
 /// Reads a policy, and writes its warnings to `err`.
 ///
@@ -18,7 +18,7 @@ pub fn read_policy(
     rules: Option<&BTreeSet<String>>,
     err: &mut impl Write,
 ) -> Result<(PolicyFile, CompiledPolicy)> {
-    let policy = Policy::read(file)?;
+    let policy = Policy::read(file).or_fault()?;
     let problems = policy.lint(rules, Clock::system().now());
     let (errors, warnings): (Vec<_>, Vec<_>) = problems
         .into_iter()
