@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use yagura_core::OrFault;
 use serde::Serialize;
-use yagura_core::Fault;
+use yagura_core::{Fault, OrFault};
 use yagura_core::pack::{Manifest, World, parse};
 
 use crate::files::replace;

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use semver::{Version, VersionReq};
 use tempfile::TempDir;
-use yagura_core::Fault;
-use yagura_core::Grants;
-use yagura_core::OrFault;
+use yagura_core::{Fault, Grants, OrFault};
 use yagura_core::pack::Identity;
 use yagura_packs::FileManifest;
 use yagura_packs::grants::Changes;
@@ -21,10 +19,13 @@ use crate::packs::twice;
 /// What a configuration says of packs.
 #[derive(Debug)]
 pub struct Admission {
+    /// Who may sign packs; without it packs need no signature.
     pub trust: Option<TrustPolicy>,
+    /// What plugins may reach.
     pub grants: Grants,
     /// Whether there is a grants file, and so somebody who looks at what packs ask for.
     has_grants: bool,
+    /// The versions of packs that were used before.
     pub installed: Installed,
     /// Where it is written which versions were used.
     pub installed_file: PathBuf,
@@ -207,7 +208,10 @@ pub fn directory(path: &Path, kept: &mut Vec<TempDir>) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let bounds = Bounds::default();
-    let pack = yagura_packs::archive::read_file(path, &bounds).or_fault()?.verify().or_fault()?;
+    let pack = yagura_packs::archive::read_file(path, &bounds)
+        .or_fault()?
+        .verify()
+        .or_fault()?;
     let dir = tempfile::tempdir().context("cannot make a directory")?;
     let unpacked = pack.open_in(dir.path(), &bounds)?;
     kept.push(dir);

@@ -117,7 +117,7 @@ impl Outbox {
         match serde_json::from_slice::<Numbered>(line) {
             Ok(numbered) => self.last = numbered.seq,
             Err(error) => bail!(
-                "its last line is no alert of yagura ({error}); name another file, or move this one away"
+                "its last line is not an alert of yagura ({error}); name another file, or move this one away"
             ),
         }
         Ok(())

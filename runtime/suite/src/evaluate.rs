@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
-use yagura_core::Fault;
-use yagura_core::{FaultKind, Grants, OrFault, Pack, Rule};
+use yagura_core::{Fault, FaultKind, Grants, OrFault, Pack, Rule};
 use yagura_engine::{EngineError, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::Meter;
 use yagura_lake::ingest::{IngestOptions, ingest};

@@ -15,10 +15,10 @@ use yagura_core::report::IncidentStatus;
 use yagura_core::{Severity, Timestamp};
 use yagura_service::config::{Config, alert_store};
 
-use crate::output::{self, number, printable};
 use super::block_on;
+use crate::output::{self, number, printable};
 
-/// List, show, acknowledge and close incidents; send again what was not told.
+/// List, show, acknowledge and close incidents; send failed reports again
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -36,8 +36,8 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-It works beside the service, or without it. An INCIDENT is its id or a beginning of it that no other has. What is done to an
-incident is told where it was told before: the ticket follows.";
+It works beside the service, or without it. An INCIDENT is its id, or a beginning of the id that no other incident has. A change
+to an incident is reported where the incident was reported before: its ticket follows.";
 
 /// How alerts are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -106,7 +106,7 @@ enum Action {
         #[arg(long, value_name = "NAME", default_value = "operator")]
         by: String,
     },
-    /// Remove closed incidents, records of calls and alerts that were not told
+    /// Remove closed incidents, records of calls and alerts that were not reported
     Prune {
         /// Those that did not change since
         #[arg(long, value_name = "TIME")]
@@ -136,7 +136,7 @@ struct List {
     /// With events since then
     #[arg(long, value_name = "TIME")]
     since: Option<Timestamp>,
-    /// Alerts instead, of which this became: told, suppressed, maintenance, staged, inhibited, unseen
+    /// Alerts instead of incidents, those with this outcome: reported, suppressed, maintenance, staged, inhibited, unseen
     #[arg(long, value_name = "OUTCOME", value_parser = word::<Outcome>)]
     outcome: Option<Outcome>,
     /// Alerts instead
@@ -301,7 +301,7 @@ fn ocsf_alerts(out: &mut impl Write, rows: &[AlertRow]) -> Result<()> {
     Ok(())
 }
 
-/// Enough of an id to be told from others, and typed.
+/// The beginning of an id: enough to tell it apart, and short enough to type.
 fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
@@ -564,17 +564,17 @@ fn reports(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
     if record.deliveries.is_empty() {
         writeln!(
             out,
-            "  nobody is told: no route of the policy takes its alerts"
+            "  none: no route of the policy takes its alerts"
         )?;
     }
     for row in &record.deliveries {
         let state = match row.state {
-            DeliveryState::Idle if row.told > 0 => format!("told revision {}", row.told),
-            DeliveryState::Idle => "nothing to tell".to_owned(),
+            DeliveryState::Idle if row.told > 0 => format!("revision {} sent", row.told),
+            DeliveryState::Idle => "nothing to send".to_owned(),
             DeliveryState::Due => format!("revision {} due {}", row.wanted, second(row.due_at)),
-            DeliveryState::Sending => format!("revision {} is being told", row.wanted),
+            DeliveryState::Sending => format!("revision {} is being sent", row.wanted),
             DeliveryState::Dead => "given up".to_owned(),
-            DeliveryState::Summarised => "told in a summary".to_owned(),
+            DeliveryState::Summarised => "sent in a summary".to_owned(),
         };
         let receipt = row.receipt.as_deref().map(printable);
         let receipt = receipt.map_or_else(String::new, |receipt| format!(", receipt {receipt}"));

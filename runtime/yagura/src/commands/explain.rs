@@ -20,7 +20,7 @@ use super::block_on;
 use crate::output::{Format, Shown, printable};
 use crate::ruleset::{RuleSet, Sources};
 
-/// Show how a rule evaluates an event: its tree, what each test decided, and the value it saw.
+/// Show how a rule evaluates an event: its condition, the result of each test, and the value
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

@@ -12,11 +12,11 @@ use yagura_packs::{Gate, GateError, VerifiedPack};
 use yagura_service::admission::{self, Admission};
 use yagura_service::config::Config;
 
+use super::verify;
 use crate::exit::FAILED;
 use crate::output::{Format, printable};
-use super::verify;
 
-/// Show what packs ask for and what they are granted, before anything of them runs
+/// Show what packs request and what they are granted, before any of their code runs
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -250,7 +250,7 @@ fn limits(pack: &VerifiedPack, grants: &Grants) -> Vec<String> {
 }
 
 impl View {
-    /// What is told of a pack that cannot be read.
+    /// The error of a pack that cannot be read.
     fn broken(path: &Path, error: &anyhow::Error) -> Self {
         Self {
             pack: path.display().to_string(),
@@ -271,7 +271,7 @@ fn granted(ask: &Ask, grant: &Grant, config: &Config) -> String {
     match ask.kind {
         Kind::Directories => match grant.directories.get(&ask.entry) {
             Some(path) if path.is_dir() => path.display().to_string(),
-            Some(path) => format!("{}, WHICH IS NO DIRECTORY", path.display()),
+            Some(path) => format!("{}, WHICH IS NOT A DIRECTORY", path.display()),
             None => String::new(),
         },
         Kind::Secrets => {

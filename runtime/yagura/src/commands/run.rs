@@ -20,13 +20,13 @@ use yagura_lake::table::Table;
 use yagura_service::admission::{self, Admission};
 use yagura_service::config::{Config, LakeSettings, TableSettings};
 
-use crate::exit::{INPUT, RULE};
-use crate::ruleset::name_and_url;
-use crate::output::{self, Format, Shown, count, number, printable};
-use crate::{packs, progress};
 use super::block_on;
+use crate::exit::{INPUT, RULE};
+use crate::output::{self, Format, Shown, count, number, printable};
+use crate::ruleset::name_and_url;
+use crate::{packs, progress};
 
-/// Run rules over tables once and print the alerts.
+/// Run rules over tables once and print the alerts
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -422,7 +422,7 @@ fn warnings(of: &TableOutcome) -> Vec<String> {
     warnings
 }
 
-/// Events of one rule that are told one by one.
+/// Events of one rule that are reported one by one.
 const MOST_TOLD: usize = 10;
 
 fn tell_skipped(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {

@@ -11,10 +11,10 @@ use yagura_engine::{Sample, open_tables, plain_type};
 use yagura_lake::table::Table;
 
 use super::block_on;
-use yagura_service::config::{Config, LakeSettings};
 use crate::output::{Format, Shown, number, printable, table};
+use yagura_service::config::{Config, LakeSettings};
 
-/// Show the tables of a lake, or the columns of one with some of their values: what `where` and `columns` can name.
+/// Show the tables of a lake, or the columns of a table with some of their values
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Lake that holds the tables: a path or an object-store URL

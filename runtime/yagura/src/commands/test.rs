@@ -17,11 +17,11 @@ use yagura_service::{admission, packs};
 use yagura_suite::answers::{self, AnswerOptions};
 use yagura_suite::{Outcome, Suite, policy};
 
+use super::block_on;
 use crate::exit::{FAILED, RULE};
 use crate::output::{Format, number, printable};
-use super::block_on;
 
-/// Test packs: recorded events must give the alerts that are expected of them.
+/// Test packs and policies: recorded events must give the expected alerts
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

@@ -16,7 +16,7 @@ use yagura_service::config::Config;
 use crate::exit::FAILED;
 use crate::output::{Format, count, printable};
 
-/// Verify packs: every file against the list, the signatures, and who is trusted
+/// Verify packs: files against their list, signatures, and whether the signer is trusted
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

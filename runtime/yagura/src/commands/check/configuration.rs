@@ -13,9 +13,9 @@ use yagura_service::answering::try_plugins;
 use yagura_service::config::Config;
 use yagura_service::{admission, packs};
 
-use crate::ruleset::RuleSet;
 use super::super::block_on;
 use super::{Check, Level, Linted};
+use crate::ruleset::RuleSet;
 
 impl Check {
     /// Looks a policy over, with the rules that are known.

@@ -14,8 +14,8 @@ use yagura_lake::table::Table;
 use yagura_rules::resolve::find;
 use yagura_rules::sigma;
 
-use crate::ruleset::RuleSet;
 use super::{Check, Level, Linted};
+use crate::ruleset::RuleSet;
 
 impl Check {
     /// Looks at Sigma's correlations by themselves.
