@@ -11,6 +11,7 @@ use yagura_packs::grants::{Answer, Ask, Asked, Asks, Changes, Comparison, Kind, 
 use yagura_packs::{Gate, GateError, VerifiedPack};
 use yagura_service::admission::{self, Admission};
 use yagura_service::config::Config;
+use yagura_service::packs;
 
 use super::verify;
 use crate::exit::FAILED;
@@ -134,7 +135,7 @@ fn together(packs: &[VerifiedPack], paths: &[PathBuf]) -> Result<()> {
     for (at, pack) in packs.iter().enumerate() {
         let mut earlier = packs.iter().take(at);
         if let Some(before) = earlier.position(|other| other.name() == pack.name()) {
-            return Err(admission::twice(pack.name(), &paths[before], &paths[at]).into());
+            return Err(packs::twice(pack.name(), &paths[before], &paths[at]).into());
         }
     }
     admission::needs(packs.iter().map(VerifiedPack::identity))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use yagura_alerts::Clock;
-use yagura_alerts::{Clock, Location};
+use yagura_alerts::Location;
 use yagura_correlate::store::{FILE, STATE_COPY, STORE_COPY, Store};
 use yagura_service::config::Config;
 use yagura_service::outbox::Outbox;

@@ -135,8 +135,8 @@ impl Check {
         }
     }
 
-    /// Looks whether correlations that need places by address have them.
-    pub(super) fn places(&mut self, set: &RuleSet) {
+    /// Checks that correlations that need a geolocation database have one.
+    pub(super) fn geolocation(&mut self, set: &RuleSet) {
         for pack in &set.packs {
             for source in &pack.rules {
                 let rule = &source.rule;
@@ -152,7 +152,7 @@ impl Check {
                 let is_own = own.is_some();
                 let of_all = || set.geoip.as_deref().map(Geolocation::read);
                 let Some(read) = own.or_else(of_all) else {
-                    let message = "has neither `geoip` nor `latitude` and `longitude`: it runs only with a configuration that names a file of places with `geoip`".to_owned();
+                    let message = "has neither `geoip` nor `latitude` and `longitude`: it runs only with a configuration that names a geolocation database with `geoip`".to_owned();
                     self.add(&source.file, &rule.id, Level::Note, "correlation", message);
                     continue;
                 };
