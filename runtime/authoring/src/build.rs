@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use yagura_core::{Fault, OrFault};
 use yagura_core::pack::{Manifest, World, parse};
+use yagura_core::{Fault, OrFault};
 
 use crate::files::replace;
 use crate::schema;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use yagura_core::pack::{Identity, Manifest};
-use yagura_core::{files, Fault, Grants, MostLimits, OrFault, Pack};
+use yagura_core::{Fault, Grants, MostLimits, OrFault, Pack, files};
 use yagura_correlate::Geolocation;
 use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use yagura_core::{Fault, Pack};
 use yagura_core::case::InlineTest;
 use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
+use yagura_core::{Fault, Pack};
 
 use crate::answers::is_folder_of_plugin;
 

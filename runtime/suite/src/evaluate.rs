@@ -22,7 +22,9 @@ use crate::outcome::Outcome;
 
 /// A pack ready to be tested.
 pub struct Suite {
+    /// The pack.
     pub pack: Pack,
+    /// Its cases.
     pub cases: Cases,
     loaded: Loaded,
     /// Columns of each table as all of its cases together show them.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use yagura_core::{OrFault, Pack};
 use yagura_core::pack::{Limits, World};
+use yagura_core::{OrFault, Pack};
 use yagura_host::{ComponentInfo, ComponentKind, LoadError, Meter, inspect};
 use yagura_packs::grants::Asks;
 use yagura_packs::{Bounds, Contents};

@@ -27,8 +27,8 @@ use yagura_service::packs;
 use super::block_on;
 use crate::exit::{INPUT, RULE};
 use crate::output::{self, Format, Shown, number, printable};
-use crate::ruleset::name_and_url;
 use crate::progress;
+use crate::ruleset::name_and_url;
 
 /// Run rules over tables once and print the alerts
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,9 @@ use clap::ValueEnum;
 use serde::Serialize;
 use yagura_alerts::format;
 use yagura_alerts::store::IncidentRecord;
-use yagura_alerts::store::rows::{AlertRow, DeliveryRow, DeliveryState, IncidentKind, IncidentRow, RunState};
+use yagura_alerts::store::rows::{
+    AlertRow, DeliveryRow, DeliveryState, IncidentKind, IncidentRow, RunState,
+};
 use yagura_core::Timestamp;
 
 use crate::output::{self, number, printable};
@@ -296,10 +298,7 @@ pub(super) fn show(out: &mut impl Write, record: &IncidentRecord) -> Result<()> 
 fn reports(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
     writeln!(out, "\nreports")?;
     if record.deliveries.is_empty() {
-        writeln!(
-            out,
-            "  none: no route of the policy takes its alerts"
-        )?;
+        writeln!(out, "  none: no route of the policy takes its alerts")?;
     }
     for row in &record.deliveries {
         let state = match row.state {
