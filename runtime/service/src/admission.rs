@@ -1,4 +1,4 @@
-//! What an operator says of packs: who may sign them, what they may reach, and which versions were used before.
+//! Which packs may run: who may sign them, what they may reach, and which versions were used before.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,7 @@ use yagura_packs::{Bounds, Gate, Installed, Opened, TrustPolicy, VerifiedPack};
 use crate::config::Config;
 use crate::packs::twice;
 
-/// What a configuration says of packs.
+/// The settings of a configuration that decide which packs run.
 #[derive(Debug)]
 pub struct Admission {
     /// Who may sign packs; without it packs need no signature.
@@ -64,7 +64,7 @@ impl Admission {
         gate.open(path)
     }
 
-    /// Lets in the packs of the configuration, or says why not, and replaces their paths by the directories to run them from:
+    /// Admits the packs of the configuration, or returns why not, and replaces their paths by the directories to run them from:
     /// what was verified is what runs, whatever becomes of the file it came in. [`Admission::remember`] is for when they do run.
     pub fn admit(
         &mut self,
@@ -81,7 +81,7 @@ impl Admission {
             if let Some(verdict) = &opened.verdict {
                 writeln!(err, "{verdict}")?;
             }
-            self.tell_first(&opened, err)?;
+            self.report_new(&opened, err)?;
             if let Some((before, _)) = admitted
                 .iter()
                 .find(|(_, other): &&(PathBuf, VerifiedPack)| other.name() == opened.pack.name())
@@ -107,8 +107,8 @@ impl Admission {
         Ok(())
     }
 
-    /// Says of a pack that was not used before, or in another version, what it asks for in vain.
-    fn tell_first(&self, opened: &Opened, err: &mut impl Write) -> Result<()> {
+    /// Reports a pack or a version that was not used before, with the number of its requests that nothing grants.
+    fn report_new(&self, opened: &Opened, err: &mut impl Write) -> Result<()> {
         let name = opened.pack.name();
         let version = &opened.pack.pack().pack.version;
         let seen = self.installed.pack.get(name);
@@ -172,10 +172,10 @@ pub fn needs<'a>(packs: impl Iterator<Item = &'a Identity>) -> Result<()> {
     }
 }
 
-/// Returns what packs need and do not have beside them, each with the place of the pack.
+/// Returns what packs need and do not have beside them, each with the index of the pack.
 pub fn unmet(packs: &[&Identity]) -> Vec<(usize, String)> {
     let mut unmet = Vec::new();
-    for (place, pack) in packs.iter().enumerate() {
+    for (index, pack) in packs.iter().enumerate() {
         for (name, wanted) in &pack.dependencies {
             let found = packs.iter().find(|other| other.name == *name);
             let found = found.and_then(|other| other.semver());
@@ -195,7 +195,7 @@ pub fn unmet(packs: &[&Identity]) -> Vec<(usize, String)> {
                 "`{}` {} needs `{name}` {wanted}, and {has}: `yagura pull` brings what packs need, and `yagura save` takes several packs into one file",
                 pack.name, pack.version
             );
-            unmet.push((place, message));
+            unmet.push((index, message));
         }
     }
     unmet

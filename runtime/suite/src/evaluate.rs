@@ -318,7 +318,7 @@ impl Suite {
     fn write_files(&self) -> Result<Vec<Vec<(String, PathBuf)>>> {
         let mut all = Vec::with_capacity(self.cases.cases.len());
         for (index, case) in self.cases.cases.iter().enumerate() {
-            // A rule that cannot run is told with its cases.
+            // A rule that cannot run is reported with its cases.
             let tables = Needed::of(&self.loaded, &case.rule).map(|needed| needed.tables);
             let only = match tables.as_deref() {
                 Ok([one]) => one.clone(),

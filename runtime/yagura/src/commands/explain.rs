@@ -52,7 +52,7 @@ rules are named whose findings it joins.";
 
 /// An explanation as `--format json` prints it.
 #[derive(Serialize)]
-struct View<'a> {
+struct ExplainedEvent<'a> {
     rule: &'a str,
     title: &'a str,
     table: &'a str,
@@ -321,7 +321,7 @@ impl Arguments {
             found.object.as_str()
         };
         if self.format == Format::Json {
-            let view = View {
+            let view = ExplainedEvent {
                 rule: &rule.id,
                 title: &rule.title,
                 table: &table.name,

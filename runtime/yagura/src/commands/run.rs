@@ -99,21 +99,21 @@ which are then named on stderr and were evaluated by all other rules; 3 if objec
 all rules (`on_bad_file` and `on_null_time`), after the alerts of all others were printed.";
 
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
-    block_on(Job::resolve(arguments)?.run())
+    block_on(ResolvedRun::resolve(arguments)?.run())
 }
 
-/// What the arguments come to.
-struct Job {
+/// The arguments, resolved against configuration, grants and trust.
+struct ResolvedRun {
     config: Config,
     options: RunOptions,
     format: Format,
     /// Archives, unpacked.
     /// Who let the packs in, where a configuration names them.
-    operator: Option<Admission>,
+    admission: Option<Admission>,
     _unpacked: Vec<TempDir>,
 }
 
-impl Job {
+impl ResolvedRun {
     fn resolve(arguments: Arguments) -> Result<Self> {
         let mut config = match &arguments.config {
             Some(file) => Config::read(file)?,
@@ -141,11 +141,11 @@ impl Job {
             );
         }
         let mut unpacked = Vec::new();
-        let mut operator = None;
+        let mut admission = None;
         if arguments.config.is_some() {
             let mut admitted = Admission::read(&config)?;
             admitted.admit(&mut config, arguments.allow_rollback, &mut io::stderr())?;
-            operator = Some(admitted);
+            admission = Some(admitted);
         } else {
             for path in &mut config.packs {
                 *path = admission::directory(path, &mut unpacked)?;
@@ -154,7 +154,7 @@ impl Job {
         let defaults = RunOptions::default();
         Ok(Self {
             config,
-            operator,
+            admission,
             _unpacked: unpacked,
             options: RunOptions {
                 range: TimeRange::new(arguments.from, arguments.to)?,
@@ -211,9 +211,9 @@ impl Job {
         .await;
         bar.finish_and_clear();
         let mut outcome = outcome.or_fault()?;
-        if let Some(operator) = &self.operator {
+        if let Some(admission) = &self.admission {
             // Only what did run counts as used.
-            operator.remember(false)?;
+            admission.remember(false)?;
         }
         let (mut alerts, counters) = outcome.settle(self.options.partitions)?;
         let tables: Vec<Arc<Table>> = outcome

@@ -252,7 +252,7 @@ impl PackResult {
             serde_json::to_writer(&mut *out, &line)?;
             writeln!(out)?;
         }
-        tell_warnings(&self.warnings)
+        print_warnings(&self.warnings)
     }
 
     fn print_text(&self, out: &mut impl Write) -> Result<()> {
@@ -294,11 +294,11 @@ impl PackResult {
             }
         }
         out.flush()?;
-        tell_warnings(&self.warnings)
+        print_warnings(&self.warnings)
     }
 }
 
-fn tell_warnings(warnings: &[String]) -> Result<()> {
+fn print_warnings(warnings: &[String]) -> Result<()> {
     let mut err = crate::output::Shown(io::stderr().lock());
     for warning in warnings {
         writeln!(err, "warning: {warning}")?;

@@ -40,7 +40,7 @@ pub(super) fn print(outcome: &RunOutcome, counters: &Counters, start: Instant) -
             )?;
         }
     }
-    // Rules of one missing table are told in one line.
+    // Rules of one missing table are reported in one line.
     let mut not_run: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for rule in &outcome.not_run {
         not_run.entry(&rule.reason).or_default().push(&rule.rule);
