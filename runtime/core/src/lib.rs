@@ -6,8 +6,10 @@
 pub mod alert;
 pub mod capability;
 pub mod case;
+pub mod causes;
 pub mod columns;
 pub mod correlation;
+pub mod fault;
 pub mod files;
 pub mod finding;
 pub mod identity;
@@ -26,6 +28,7 @@ pub mod time;
 pub use alert::{Alert, Evidence, EvidenceEvent};
 pub use capability::{CapabilityRequest, Grant, Grants, MostLimits};
 pub use correlation::Correlation;
+pub use fault::{Fault, FaultKind, HasFault, OrFault};
 pub use finding::{EventRef, Finding};
 pub use pack::{Pack, PackError};
 pub use path::FieldPath;

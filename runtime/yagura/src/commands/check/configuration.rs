@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
+use yagura_alerts::Clock;
 use yagura_alerts::policy::Policy;
+use yagura_core::OrFault;
 use yagura_core::alert::OWN_RULES;
 use yagura_host::Meter;
+use yagura_service::admission::Admission;
+use yagura_service::answering::try_plugins;
+use yagura_service::config::Config;
+use yagura_service::{admission, packs};
 
 use super::super::block_on;
 use super::{Check, Level, Linted};
-use crate::answering::{now, try_plugins};
-use crate::config::Config;
-use crate::operator::Operator;
 use crate::ruleset::RuleSet;
-use crate::{operator, packs};
 
 impl Check {
     /// Looks a policy over, with the rules that are known.
@@ -29,8 +31,8 @@ impl Check {
         let mut rules: BTreeSet<String> = own.chain(sigma).collect();
         let has_rules = !rules.is_empty();
         rules.extend(OWN_RULES.map(str::to_owned));
-        let policy = Policy::read(file)?;
-        for problem in policy.lint(has_rules.then_some(&rules), now()) {
+        let policy = Policy::read(file).or_fault()?;
+        for problem in policy.lint(has_rules.then_some(&rules), Clock::system().now()) {
             self.found.push(Linted {
                 file: file.to_owned(),
                 line: problem.line,
@@ -52,7 +54,7 @@ impl Check {
     pub(super) fn together(&mut self, set: &RuleSet, is_all: bool) {
         let identities: Vec<_> = set.packs.iter().map(|pack| &pack.manifest.pack).collect();
         let level = if is_all { Level::Error } else { Level::Note };
-        let unmet = operator::unmet(&identities).into_iter();
+        let unmet = admission::unmet(&identities).into_iter();
         let mut messages: Vec<_> = unmet
             .map(|(place, message)| (place, level, message))
             .collect();
@@ -60,7 +62,7 @@ impl Check {
             let mut earlier = identities.iter().take(place);
             if let Some(before) = earlier.position(|other| other.name == pack.name) {
                 let (one, other) = (&set.packs[before].dir, &set.packs[place].dir);
-                let message = operator::twice(&pack.name, one, other).to_string();
+                let message = packs::twice(&pack.name, one, other).to_string();
                 messages.push((place, Level::Error, message));
             }
         }
@@ -79,7 +81,7 @@ impl Check {
 
     /// Says which packs `yagura run` and `yagura serve` would not let in, by who signed them and what was used before.
     pub(super) fn admitted(&mut self, config: &Config) -> Result<()> {
-        let operator = Operator::read(config)?;
+        let operator = Admission::read(config)?;
         for path in &config.packs {
             let (level, messages) = match operator.open(path, false) {
                 Ok(opened) => {
@@ -105,11 +107,11 @@ impl Check {
 
     /// Opens the plugins that a policy names, as `yagura serve` would.
     pub(super) fn policy_plugins(&mut self, config: &Config, file: &Path) -> Result<()> {
-        let policy = Policy::read(file)?.policy;
+        let policy = Policy::read(file).or_fault()?.policy;
         let mut config = config.clone();
         let mut unpacked = Vec::new();
         for path in &mut config.packs {
-            *path = operator::directory(path, &mut unpacked)?;
+            *path = admission::directory(path, &mut unpacked)?;
         }
         let host = packs::host(Meter::Off)?;
         let tried = block_on(async {

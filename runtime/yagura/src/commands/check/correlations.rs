@@ -135,7 +135,7 @@ impl Check {
         }
     }
 
-    /// Looks whether correlations that need a geolocation database have them.
+    /// Checks that correlations that need a geolocation database have one.
     pub(super) fn geolocation(&mut self, set: &RuleSet) {
         for pack in &set.packs {
             for source in &pack.rules {
@@ -148,7 +148,7 @@ impl Check {
                     continue;
                 }
                 let own = correlation.geoip.as_ref();
-                let own = own.map(|file| crate::packs::geolocation_of(&pack.dir, file));
+                let own = own.map(|file| yagura_service::packs::geolocation_of(&pack.dir, file));
                 let is_own = own.is_some();
                 let of_all = || set.geoip.as_deref().map(Geolocation::read);
                 let Some(read) = own.or_else(of_all) else {
