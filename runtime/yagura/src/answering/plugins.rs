@@ -177,7 +177,7 @@ pub(crate) fn reach(
     manifest: &PluginManifest,
     grant: &Grant,
     services: Services,
-) -> Result<Capabilities, yagura_core::capability::Problem> {
+) -> Result<Capabilities, yagura_core::Diagnostics> {
     let access = Access::new(&id.pack, manifest.world, &manifest.request, grant)?;
     Ok(Capabilities::new(id.clone(), access, services))
 }
