@@ -217,6 +217,14 @@ impl Serialize for Diagnostic {
     }
 }
 
+impl Diagnostics {
+    /// Returns them with the key that their own keys lie below.
+    #[must_use]
+    pub fn under(self, outer: &Key) -> Self {
+        Self(self.0.into_iter().map(|one| one.under(outer)).collect())
+    }
+}
+
 impl From<Diagnostic> for Diagnostics {
     fn from(diagnostic: Diagnostic) -> Self {
         Self(vec![diagnostic])

@@ -209,8 +209,8 @@ impl Pack {
             let RuleFile { rule, tests } = parse_rule(&file, &text)?;
             if let Some(plugin) = &rule.plugin {
                 let source = SourceText::new(&file, &text);
-                let problem = manifest.check_plugin(plugin);
-                problem.map_err(|problem| source.refuse([*problem]))?;
+                let found = manifest.check_plugin(plugin);
+                found.map_err(|found| source.refuse(found.0))?;
             }
             if let Some(first) = rules.get(&rule.id) {
                 let message = format!("`{}` is also the id in {}", rule.id, first.file.display());
@@ -259,10 +259,10 @@ impl Manifest {
         problems
     }
 
-    fn check_plugin(&self, name: &str) -> Result<(), Box<Diagnostic>> {
+    fn check_plugin(&self, name: &str) -> Result<(), Diagnostics> {
         let wrong = |code, message| {
             let problem = Diagnostic::error(code, message);
-            Err(Box::new(problem.at(Key::written("rule.plugin"))))
+            Err(problem.at(Key::written("rule.plugin")).into())
         };
         match self.plugins.iter().find(|plugin| plugin.file == name) {
             Some(plugin) if plugin.world == World::Detector => Ok(()),

@@ -13,15 +13,16 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use tokio::runtime::Handle;
 use yagura_alerts::email::EmailNotifier;
-use yagura_alerts::policy::{CompiledPolicy, Level, Notifier, Policy, PolicyFile};
+use yagura_alerts::policy::{CompiledPolicy, Notifier, Policy, PolicyFile};
 use yagura_alerts::ports::Notify;
 use yagura_alerts::{
     Clock, Deliver, DeliverOptions, Feed, Followed, Investigate, InvestigateOptions, Investigators,
     Store, Triage, TriageError,
 };
+use yagura_core::diagnostic::{Key, Level};
 use yagura_core::names::did_you_mean;
 use yagura_core::report::AlertLine;
-use yagura_core::{Grants, Pack, Timestamp};
+use yagura_core::{Diagnostics, Grants, Pack, PackError, Timestamp};
 use yagura_host::http::{self, HttpService, Secrets, SystemResolver, Transport};
 use yagura_host::{Host, Search, Services};
 use yagura_packs::grants::{Answer, Asks};
@@ -74,13 +75,9 @@ pub(crate) fn read_policy(
         writeln!(err, "warning: {warning}")?;
     }
     if !errors.is_empty() {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        return Err(RuleFault(lines.join("\n")).into());
+        return Err(PackError::Invalid(Diagnostics(errors)).into());
     }
-    let compiled = policy.compile().map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        RuleFault(lines.join("\n"))
-    })?;
+    let compiled = policy.compile().map_err(PackError::Invalid)?;
     Ok((policy, compiled))
 }
 
@@ -369,7 +366,9 @@ fn notifier(
     let secret = move |name: &str| {
         tokio::task::block_in_place(|| runtime.block_on(services::secret_text(&secrets, name)))
     };
-    let email = EmailNotifier::new(email, secret)
-        .map_err(|error| RuleFault(format!("[notifier.{name}.email] {error}")))?;
+    let email = EmailNotifier::new(email, secret).map_err(|error| {
+        let key = Key::top("notifier").name(name).name("email");
+        PackError::Invalid(error.under(&key))
+    })?;
     Ok(Arc::new(email))
 }
