@@ -53,6 +53,16 @@ impl Span {
         None
     }
 
+    /// Returns the start of a line, from one, of a text that is not at hand.
+    pub fn at_line(line: usize) -> Self {
+        let start = Position { line, column: 1 };
+        Self {
+            start,
+            end: start,
+            source_line: String::new(),
+        }
+    }
+
     /// Returns the part of [`Self::source_line`] that the span covers, in bytes.
     pub fn in_source_line(&self) -> Range<usize> {
         let offset = |column: usize| {
