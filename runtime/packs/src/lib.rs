@@ -14,6 +14,7 @@ pub mod archive;
 pub mod author;
 pub mod contents;
 pub mod digest;
+mod fault;
 pub mod files;
 pub mod gate;
 pub mod grants;

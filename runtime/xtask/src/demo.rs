@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{host_target, root, run, status};
-use crate::toolchain::cache_dir;
+use yagura_toolchain::cache_dir;
 use crate::{guests, sample};
 
 /// Arguments of the task.

@@ -1,29 +1,19 @@
-//! Exit codes, and how an error is told.
+//! Exit codes, and how an error is reported.
 
 use std::process::ExitCode;
 
-use yagura_core::PackError;
 use yagura_core::shown::without_controls;
-use yagura_engine::EngineError;
-use yagura_host::LoadError;
-use yagura_packs::author::AuthorError;
-use yagura_packs::registry::LayoutError;
-use yagura_packs::{ArchiveError, FilesError, GateError, VerifyError};
+use yagura_core::{Fault, FaultKind};
 
-/// Findings or failed tests.
+/// A warning: findings or failed tests.
 pub(crate) const FAILED: u8 = 1;
-/// A rule, pack or plugin is wrong.
+/// An error in a rule, pack or plugin.
 pub(crate) const RULE: u8 = 2;
-/// Configuration or input is wrong.
+/// An error in configuration or input.
 pub(crate) const INPUT: u8 = 3;
 
-/// A fault of a rule, pack or plugin that has no type of its own.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct RuleFault(pub(crate) String);
-
 /// Prints an error with its causes to stderr and returns its exit code.
-#[expect(clippy::print_stderr, reason = "the place where errors are told")]
+#[expect(clippy::print_stderr, reason = "errors are reported here")]
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
@@ -42,27 +32,10 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    let is_rule = error.chain().any(|cause| {
-        cause.is::<PackError>()
-            || cause.is::<LoadError>()
-            || cause.is::<RuleFault>()
-            || cause.is::<GateError>()
-            || cause.is::<AuthorError>()
-            || cause.is::<ArchiveError>()
-            || cause.is::<FilesError>()
-            || cause.is::<VerifyError>()
-            || cause.is::<LayoutError>()
-            || matches!(
-                cause.downcast_ref::<EngineError>(),
-                Some(
-                    EngineError::Rule { .. }
-                        | EngineError::Rules(_)
-                        | EngineError::Open { .. }
-                        | EngineError::TooManyFindings { .. }
-                )
-            )
-    });
-    if is_rule { RULE } else { INPUT }
+    match Fault::kind(error.chain()) {
+        FaultKind::Rule => RULE,
+        FaultKind::Input => INPUT,
+    }
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use tempfile::TempDir;
-use yagura_core::{Pack, TimeRange};
+use yagura_core::{OrFault, Pack, TimeRange};
 use yagura_engine::{RuleSource, SigmaInput, open_tables};
 use yagura_lake::table::Table;
 
-use crate::config::{Config, LakeSettings, TableSettings};
-use crate::{operator, packs};
+use yagura_service::config::{Config, LakeSettings, TableSettings};
+use yagura_service::{admission, packs};
 
 /// Where rules and tables come from.
 #[derive(Debug, clap::Args)]
@@ -88,7 +88,7 @@ impl Sources {
         let packs = config
             .packs
             .iter()
-            .map(|path| Ok(Pack::read(&operator::directory(path, &mut unpacked)?)?))
+            .map(|path| Ok(Pack::read(&admission::directory(path, &mut unpacked)?).or_fault()?))
             .collect::<Result<Vec<_>>>()?;
         let mut sigma = config.sigma.clone();
         sigma.extend(

@@ -10,12 +10,12 @@ use yagura_alerts::store::rows::{
     AlertRow, DeliveryRow, DeliveryState, IncidentKind, IncidentRow, Outcome, RunState,
 };
 use yagura_alerts::store::{AlertFilter, IncidentFilter, IncidentRecord};
-use yagura_alerts::{Clock, Location, Store, format};
+use yagura_alerts::{Clock, Store, format};
 use yagura_core::report::IncidentStatus;
 use yagura_core::{Severity, Timestamp};
 
 use super::block_on;
-use crate::config::Config;
+use yagura_service::config::{Config, alert_store};
 use crate::output::{self, number, printable};
 
 /// List, show, acknowledge and close incidents; send again what was not told.
@@ -171,7 +171,7 @@ async fn act(arguments: Arguments) -> Result<u8> {
         return Ok(0);
     }
     let location = match (&arguments.store, &arguments.config) {
-        (Some(store), _) => location(store)?,
+        (Some(store), _) => alert_store(store)?,
         (None, Some(file)) => Config::read(file)?.store_location()?,
         (None, None) => bail!("name the service by --config FILE, or its alerts by --store STORE"),
     };
@@ -234,14 +234,6 @@ async fn act(arguments: Arguments) -> Result<u8> {
         Action::Schema => {}
     }
     Ok(0)
-}
-
-/// Reads where alerts are kept: an address, or a file.
-pub(crate) fn location(text: &str) -> Result<Location> {
-    match text.contains("://") || text.starts_with("sqlite:") {
-        true => Ok(text.parse()?),
-        false => Ok(Location::Sqlite(text.into())),
-    }
 }
 
 async fn list_all(

@@ -12,8 +12,8 @@ use yagura_core::Timestamp;
 use yagura_core::alert::hex;
 use yagura_correlate::store::{STATE_COPY, STORE_COPY, Store};
 
-use crate::answering::now;
-use crate::config::Config;
+use yagura_alerts::Clock;
+use yagura_service::config::Config;
 use crate::output::number;
 
 /// Copy state, alerts and incidents of a service, while it runs or not.
@@ -109,7 +109,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let description = Description {
         format: FORMAT,
         yagura: env!("CARGO_PKG_VERSION").to_owned(),
-        made_at: now(),
+        made_at: Clock::system().now(),
         alerts,
         last_line: copied.last_line,
         delivered: copied.delivered,

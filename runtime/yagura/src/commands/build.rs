@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::build;
+use yagura_authoring::build;
 use crate::output::Format;
 
 /// Build a pack's plugins, in Rust, Go or Python, into components.

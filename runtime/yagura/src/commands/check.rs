@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::Serialize;
 use yagura_core::names::did_you_mean;
-use yagura_core::{Pack, TimeRange};
+use yagura_core::{OrFault, Pack, TimeRange};
 use yagura_engine::{
     EngineError, Placed, RuleSource, open_tables, place, predicate_of, syntax_error, unknown_source,
 };
@@ -28,10 +28,10 @@ use yagura_rules::sigma::{
 
 use self::tables::Sampled;
 use super::block_on;
-use crate::config::Config;
+use yagura_service::config::Config;
 use crate::exit::RULE;
 use crate::output::{Format, Shown, count as number};
-use crate::packs;
+use yagura_service::packs;
 use crate::ruleset::{RuleSet, Sources};
 
 /// Look rules over: errors, unknown fields, tests that never match, duplicates, expensive patterns, missing tags.
@@ -219,7 +219,7 @@ fn rules_of(pack: &Pack, name: &str) -> Result<Option<Vec<String>>> {
     let (true, Some(manifest)) = (file.exists(), manifest) else {
         return Ok(None);
     };
-    let plugin = packs::host(Meter::Off)?.load_detector(&file, &manifest.limits)?;
+    let plugin = packs::host(Meter::Off)?.load_detector(&file, &manifest.limits).or_fault()?;
     Ok(Some(plugin.rule_ids()?))
 }
 

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use serde::Serialize;
 use yagura_core::names::did_you_mean;
-use yagura_core::{Grant, Grants};
+use yagura_core::{Grant, Grants, OrFault};
 use yagura_packs::grants::{Answer, Ask, Asked, Asks, Changes, Comparison, Kind, upgrade};
 use yagura_packs::{Gate, GateError, VerifiedPack};
 
-use crate::config::Config;
+use yagura_service::config::Config;
 use crate::exit::FAILED;
-use crate::operator::{self, Operator};
+use yagura_service::admission::{self, Admission};
 use crate::output::{Format, printable};
 
 use super::verify;
@@ -71,7 +71,7 @@ struct AskedView {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let config = Config::read(&arguments.config)?;
-    let mut operator = Operator::read(&config)?;
+    let mut operator = Admission::read(&config)?;
     let paths = match arguments.paths.as_slice() {
         [] => config.packs.as_slice(),
         paths => paths,
@@ -135,25 +135,25 @@ fn together(packs: &[VerifiedPack], paths: &[PathBuf]) -> Result<()> {
     for (at, pack) in packs.iter().enumerate() {
         let mut earlier = packs.iter().take(at);
         if let Some(before) = earlier.position(|other| other.name() == pack.name()) {
-            return Err(operator::twice(pack.name(), &paths[before], &paths[at]).into());
+            return Err(admission::twice(pack.name(), &paths[before], &paths[at]).into());
         }
     }
-    operator::needs(packs.iter().map(VerifiedPack::identity))
+    admission::needs(packs.iter().map(VerifiedPack::identity))
 }
 
 /// Reads a pack; a directory that nobody need sign may have changed since its list of files was written.
-fn read(path: &Path, operator: &Operator) -> Result<VerifiedPack> {
+fn read(path: &Path, operator: &Admission) -> Result<VerifiedPack> {
     if operator.trust.is_none() && path.is_dir() {
         let bounds = yagura_packs::Bounds::default();
-        let mut contents = yagura_packs::Contents::read_dir(path, &bounds)?;
+        let mut contents = yagura_packs::Contents::read_dir(path, &bounds).or_fault()?;
         contents.seal();
-        return Ok(contents.verify()?);
+        return Ok(contents.verify().or_fault()?);
     }
     verify::read(path)
 }
 
 /// Remembers what is accepted; only of packs that are trusted.
-fn accept(arguments: &Arguments, packs: &[VerifiedPack], operator: &mut Operator) -> Result<()> {
+fn accept(arguments: &Arguments, packs: &[VerifiedPack], operator: &mut Admission) -> Result<()> {
     for name in &arguments.accept {
         let Some(pack) = packs.iter().find(|pack| pack.name() == name) else {
             let names = packs.iter().map(VerifiedPack::name);
@@ -177,7 +177,7 @@ fn accept(arguments: &Arguments, packs: &[VerifiedPack], operator: &mut Operator
     operator.write_installed()
 }
 
-fn admit(pack: &VerifiedPack, operator: &Operator) -> Result<yagura_packs::Opened, GateError> {
+fn admit(pack: &VerifiedPack, operator: &Admission) -> Result<yagura_packs::Opened, GateError> {
     let gate = Gate {
         trust: operator.trust.as_ref(),
         installed: &operator.installed,
@@ -188,7 +188,7 @@ fn admit(pack: &VerifiedPack, operator: &Operator) -> Result<yagura_packs::Opene
     gate.admit(pack.clone())
 }
 
-fn view(pack: &VerifiedPack, operator: &Operator, config: &Config) -> View {
+fn view(pack: &VerifiedPack, operator: &Admission, config: &Config) -> View {
     let name = pack.name();
     let version = pack.pack().pack.version.clone();
     let grant = operator.grants.of(name);
@@ -200,7 +200,7 @@ fn view(pack: &VerifiedPack, operator: &Operator, config: &Config) -> View {
     if let Some(seen) = seen {
         let between = Changes::between(&seen.asks, &asks);
         // A vector takes all that is written to it.
-        let _ = operator::changes(&between, &mut changes);
+        let _ = admission::changes(&between, &mut changes);
         let held = upgrade(name, &seen.asks, &asks, &grant);
         problems.extend(held.iter().map(ToString::to_string));
     }

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use yagura_core::OrFault;
 use serde::Serialize;
 use yagura_core::Pack;
 use yagura_core::pack::{Limits, World};
@@ -14,7 +15,7 @@ use yagura_packs::grants::Asks;
 use yagura_packs::{Bounds, Contents};
 
 use crate::output::{Format, count, printable, table};
-use crate::{operator, packs};
+use yagura_service::{admission, packs};
 
 /// Show what packs and components hold: worlds, rules, imports, sizes, limits.
 #[derive(Debug, clap::Args)]
@@ -82,8 +83,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         let is_archive = !path.is_dir() && !is_wasm(path)?;
         if path.is_dir() || is_archive {
             let mut unpacked = Vec::new();
-            let dir = operator::directory(path, &mut unpacked)?;
-            let view = pack(path, &Pack::read(&dir)?);
+            let dir = admission::directory(path, &mut unpacked)?;
+            let view = pack(path, &Pack::read(&dir).or_fault()?);
             match arguments.format {
                 Format::Json => json(&mut out, &view)?,
                 Format::Text => pack_text(&mut out, &view)?,
@@ -91,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         } else {
             let bytes =
                 fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let view = component(path, &bytes, &Limits::default())?;
+            let view = component(path, &bytes, &Limits::default()).or_fault()?;
             match arguments.format {
                 Format::Json => json(&mut out, &view)?,
                 Format::Text => component_text(&mut out, &view)?,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use tempfile::TempDir;
-use yagura_core::{Grants, TimeRange, Timestamp};
+use yagura_core::{Grants, OrFault, TimeRange, Timestamp};
 use yagura_correlate::{Counters, Geolocation};
 use yagura_engine::report::{Cause, Progress, SkippedEvents};
 use yagura_engine::run::TableOutcome;
@@ -19,9 +19,9 @@ use yagura_host::Meter;
 use yagura_lake::table::Table;
 
 use super::block_on;
-use crate::config::{Config, LakeSettings, TableSettings};
+use yagura_service::config::{Config, LakeSettings, TableSettings};
 use crate::exit::{INPUT, RULE};
-use crate::operator::{self, Operator};
+use yagura_service::admission::{self, Admission};
 use crate::output::{self, Format, Shown, count, number, printable};
 use crate::{packs, progress};
 
@@ -113,7 +113,7 @@ struct Job {
     format: Format,
     /// Archives, unpacked.
     /// Who let the packs in, where a configuration names them.
-    operator: Option<Operator>,
+    operator: Option<Admission>,
     _unpacked: Vec<TempDir>,
 }
 
@@ -147,12 +147,12 @@ impl Job {
         let mut unpacked = Vec::new();
         let mut operator = None;
         if arguments.config.is_some() {
-            let mut admitted = Operator::read(&config)?;
+            let mut admitted = Admission::read(&config)?;
             admitted.admit(&mut config, arguments.allow_rollback, &mut io::stderr())?;
             operator = Some(admitted);
         } else {
             for path in &mut config.packs {
-                *path = operator::directory(path, &mut unpacked)?;
+                *path = admission::directory(path, &mut unpacked)?;
             }
         }
         let defaults = RunOptions::default();
@@ -179,7 +179,7 @@ impl Job {
     async fn run(self) -> Result<u8> {
         let start = Instant::now();
         let grants = match &self.config.grants {
-            Some(file) => operator::grants(Some(file))?,
+            Some(file) => admission::grants(Some(file))?,
             // Nobody bounds what whoever runs it may use.
             None => Grants::without_bounds(),
         };
@@ -193,7 +193,7 @@ impl Job {
         for line in &loaded.not_granted {
             writeln!(io::stderr(), "warning: {}", printable(line))?;
         }
-        operator::needs(loaded.packs.iter())?;
+        admission::needs(loaded.packs.iter())?;
         let tables = self.config.tables().await?;
         let mut places = loaded.geolocation;
         if let Some(file) = &self.config.geoip {
@@ -214,7 +214,7 @@ impl Job {
         })
         .await;
         bar.finish_and_clear();
-        let mut outcome = outcome?;
+        let mut outcome = outcome.or_fault()?;
         if let Some(operator) = &self.operator {
             // Only what did run counts as used.
             operator.remember(false)?;

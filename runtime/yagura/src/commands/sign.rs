@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use yagura_core::OrFault;
 use yagura_packs::{Bounds, author};
 
 use super::keygen::read_secret_key;
@@ -36,7 +37,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         &key,
         arguments.signer.as_deref(),
         &Bounds::default(),
-    )?;
+    )
+    .or_fault()?;
     let mut out = io::stdout().lock();
     let identity = &signed.pack.pack().pack;
     let files = signed.pack.manifest().files().len() as u64;

@@ -11,7 +11,7 @@ use yagura_engine::{Sample, open_tables, plain_type};
 use yagura_lake::table::Table;
 
 use super::block_on;
-use crate::config::{Config, LakeSettings};
+use yagura_service::config::{Config, LakeSettings};
 use crate::output::{Format, Shown, number, printable, table};
 
 /// Show the tables of a lake, or the columns of one with some of their values: what `where` and `columns` can name.

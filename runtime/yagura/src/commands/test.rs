@@ -12,15 +12,15 @@ use serde::Serialize;
 use yagura_host::Meter;
 
 use super::block_on;
-use crate::answering::{Network, read_policy};
-use crate::build;
-use crate::config::Config;
+use yagura_service::answering::{Network, read_policy};
+use yagura_authoring::build;
+use yagura_service::config::Config;
 use crate::exit::{FAILED, RULE};
 use crate::output::{Format, number, printable};
-use crate::schema;
-use crate::suite::answers::{self, AnswerOptions};
-use crate::suite::{Outcome, Suite, policy};
-use crate::{operator, packs};
+use yagura_authoring::schema;
+use yagura_suite::answers::{self, AnswerOptions};
+use yagura_suite::{Outcome, Suite, policy};
+use yagura_service::{admission, packs};
 
 /// Test packs: recorded events must give the alerts that are expected of them.
 #[derive(Debug, clap::Args)]
@@ -124,7 +124,7 @@ fn build_and_test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
             );
         }
         let mut unpacked = Vec::new();
-        let directory = operator::directory(dir, &mut unpacked)?;
+        let directory = admission::directory(dir, &mut unpacked)?;
         let result = block_on(test(arguments, &directory))?;
         return Ok(PackResult {
             dir: dir.to_owned(),

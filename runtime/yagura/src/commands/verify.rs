@@ -4,15 +4,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use yagura_core::OrFault;
 use serde::Serialize;
 use yagura_packs::installed::Installed;
 use yagura_packs::sign::PublicKey;
 use yagura_packs::trust::{CheckedSignature, Finding};
 use yagura_packs::{Bounds, Contents, GateError, TrustPolicy, Verdict, VerifiedPack, archive};
 
-use crate::config::Config;
+use yagura_service::config::Config;
 use crate::exit::FAILED;
-use crate::operator::Operator;
+use yagura_service::admission::Admission;
 use crate::output::{Format, count, printable};
 
 /// Verify packs: every file against the list, the signatures, and who is trusted
@@ -68,7 +69,7 @@ enum Evaluator {
     Key(Box<TrustPolicy>, PathBuf),
     Policy(Box<TrustPolicy>),
     /// Whoever a configuration says, which also asks what was used before.
-    Config(Box<TrustPolicy>, Box<Operator>),
+    Config(Box<TrustPolicy>, Box<Admission>),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
@@ -114,7 +115,7 @@ fn evaluate(arguments: &Arguments) -> Result<Evaluator> {
         return Ok(Evaluator::Policy(Box::new(policy)));
     }
     if let Some(file) = &arguments.config {
-        let operator = Operator::read(&Config::read(file)?)?;
+        let operator = Admission::read(&Config::read(file)?)?;
         let policy = operator.trust.clone().with_context(|| {
             format!(
                 "{} has no `trust`: name a trust policy there, or give --key",
@@ -130,10 +131,10 @@ fn evaluate(arguments: &Arguments) -> Result<Evaluator> {
 pub(super) fn read(path: &Path) -> Result<VerifiedPack> {
     let bounds = Bounds::default();
     let contents = match path.is_dir() {
-        true => Contents::read_dir(path, &bounds)?,
-        false => archive::read_file(path, &bounds)?,
+        true => Contents::read_dir(path, &bounds).or_fault()?,
+        false => archive::read_file(path, &bounds).or_fault()?,
     };
-    Ok(contents.verify()?)
+    Ok(contents.verify().or_fault()?)
 }
 
 impl View {

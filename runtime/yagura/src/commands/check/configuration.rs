@@ -10,11 +10,12 @@ use yagura_host::Meter;
 
 use super::super::block_on;
 use super::{Check, Level, Linted};
-use crate::answering::{now, try_plugins};
-use crate::config::Config;
-use crate::operator::Operator;
+use yagura_alerts::Clock;
+use yagura_service::answering::try_plugins;
+use yagura_service::config::Config;
+use yagura_service::admission::Admission;
 use crate::ruleset::RuleSet;
-use crate::{operator, packs};
+use yagura_service::{admission, packs};
 
 impl Check {
     /// Looks a policy over, with the rules that are known.
@@ -30,7 +31,7 @@ impl Check {
         let has_rules = !rules.is_empty();
         rules.extend(OWN_RULES.map(str::to_owned));
         let policy = Policy::read(file)?;
-        for problem in policy.lint(has_rules.then_some(&rules), now()) {
+        for problem in policy.lint(has_rules.then_some(&rules), Clock::system().now()) {
             self.found.push(Linted {
                 file: file.to_owned(),
                 line: problem.line,
@@ -52,7 +53,7 @@ impl Check {
     pub(super) fn together(&mut self, set: &RuleSet, is_all: bool) {
         let identities: Vec<_> = set.packs.iter().map(|pack| &pack.manifest.pack).collect();
         let level = if is_all { Level::Error } else { Level::Note };
-        let unmet = operator::unmet(&identities).into_iter();
+        let unmet = admission::unmet(&identities).into_iter();
         let mut messages: Vec<_> = unmet
             .map(|(place, message)| (place, level, message))
             .collect();
@@ -60,7 +61,7 @@ impl Check {
             let mut earlier = identities.iter().take(place);
             if let Some(before) = earlier.position(|other| other.name == pack.name) {
                 let (one, other) = (&set.packs[before].dir, &set.packs[place].dir);
-                let message = operator::twice(&pack.name, one, other).to_string();
+                let message = admission::twice(&pack.name, one, other).to_string();
                 messages.push((place, Level::Error, message));
             }
         }
@@ -79,7 +80,7 @@ impl Check {
 
     /// Says which packs `yagura run` and `yagura serve` would not let in, by who signed them and what was used before.
     pub(super) fn admitted(&mut self, config: &Config) -> Result<()> {
-        let operator = Operator::read(config)?;
+        let operator = Admission::read(config)?;
         for path in &config.packs {
             let (level, messages) = match operator.open(path, false) {
                 Ok(opened) => {
@@ -109,7 +110,7 @@ impl Check {
         let mut config = config.clone();
         let mut unpacked = Vec::new();
         for path in &mut config.packs {
-            *path = operator::directory(path, &mut unpacked)?;
+            *path = admission::directory(path, &mut unpacked)?;
         }
         let host = packs::host(Meter::Off)?;
         let tried = block_on(async {

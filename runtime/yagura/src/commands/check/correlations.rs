@@ -148,7 +148,7 @@ impl Check {
                     continue;
                 }
                 let own = correlation.geoip.as_ref();
-                let own = own.map(|file| crate::packs::places_of(&pack.dir, file));
+                let own = own.map(|file| yagura_service::packs::places_of(&pack.dir, file));
                 let is_own = own.is_some();
                 let of_all = || set.geoip.as_deref().map(Geolocation::read);
                 let Some(read) = own.or_else(of_all) else {
