@@ -220,7 +220,7 @@ fn build_one(target: &Target) -> Result<Built> {
             target.source.display()
         ))
     })?;
-    let imports = component::check(&name, &component, target.world)?;
+    let imports = component::check(&name, &component, target.world).or_fault()?;
     replace(&path, &component).with_context(|| format!("cannot write {name}"))?;
     Ok(Built {
         path,

@@ -20,6 +20,9 @@ pub fn refresh(pack: &Path) {
 }
 
 /// Writes the schemas of `pack.toml` and of rules to `.yagura/schema` of a pack.
+///
+/// # Errors
+/// When the directory cannot be written.
 pub fn place(pack: &Path) -> io::Result<()> {
     let dir = pack.join(DIRECTORY).join("schema");
     fs::create_dir_all(&dir)?;

@@ -20,8 +20,11 @@ pub const DIRECTORY: &str = ".yagura";
 /// An SDK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sdk {
+    /// The crate `yagura-sdk`.
     Rust,
+    /// The module `github.com/yagura/yagura/sdk/go`.
     Go,
+    /// The package `yagura`.
     Python,
 }
 
@@ -65,6 +68,9 @@ impl Sdk {
     }
 
     /// Writes it to `.yagura/sdk/LANGUAGE` of a pack, unless this very version is there, and returns the directory.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
     pub fn place(self, pack: &Path) -> io::Result<PathBuf> {
         let base = pack.join(DIRECTORY);
         let dir = base.join("sdk").join(self.name());
@@ -90,7 +96,7 @@ impl Sdk {
     }
 
     /// Writes those of its files that are below `part` to `dir`.
-    pub fn write_below(self, part: &str, dir: &Path) -> io::Result<()> {
+    pub(crate) fn write_below(self, part: &str, dir: &Path) -> io::Result<()> {
         for (path, bytes) in self.files() {
             let Ok(path) = path.strip_prefix(part) else {
                 continue;
@@ -127,7 +133,7 @@ fn collect(dir: &'static Dir<'static>, files: &mut Vec<(&'static Path, &'static 
     }
 }
 
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -101,8 +101,6 @@ impl HasFault for crate::Diagnostics {
 
 #[cfg(test)]
 mod tests {
-    use std::iter::successors;
-
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -120,7 +118,7 @@ mod tests {
     struct Outer<E: Error + 'static>(#[source] E);
 
     fn kind(error: &(dyn Error + 'static)) -> FaultKind {
-        Fault::kind(successors(Some(error), |error| error.source()))
+        Fault::kind([Some(error), error.source()].into_iter().flatten())
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod capability;
 pub mod case;
+pub mod causes;
 pub mod columns;
 pub mod correlation;
 pub mod diagnostic;

@@ -56,7 +56,7 @@ pub enum Replaced {
     #[default]
     Keep,
     /// The new one is evaluated too: rules that count see the events that both have twice.
-    Evaluator,
+    Evaluate,
 }
 
 /// How a service works.

@@ -5,10 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use yagura_core::OrFault;
 use semver::{Version, VersionReq};
 use tempfile::TempDir;
+use yagura_core::Fault;
 use yagura_core::Grants;
+use yagura_core::OrFault;
 use yagura_core::pack::Identity;
 use yagura_packs::FileManifest;
 use yagura_packs::grants::Changes;
@@ -16,7 +17,6 @@ use yagura_packs::{Bounds, Gate, Installed, Opened, TrustPolicy, VerifiedPack};
 
 use crate::config::Config;
 use crate::packs::twice;
-use yagura_core::Fault;
 
 /// What a configuration says of packs.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ pub struct Config {
     pub sigma: Vec<PathBuf>,
     /// Field maps for them, relative to the file.
     pub field_maps: Vec<PathBuf>,
-    /// File of places by address (MMDB), relative to the file.
+    /// Geolocation database (MMDB), relative to the file.
     pub geoip: Option<PathBuf>,
     /// What `yagura serve` needs.
     pub serve: Option<ServeSettings>,
@@ -187,7 +187,7 @@ impl From<OnReplaced> for Replaced {
     fn from(replaced: OnReplaced) -> Self {
         match replaced {
             OnReplaced::Keep => Self::Keep,
-            OnReplaced::Evaluate => Self::Evaluator,
+            OnReplaced::Evaluate => Self::Evaluate,
         }
     }
 }

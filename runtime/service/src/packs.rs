@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use yagura_core::Fault;
 use yagura_core::pack::{Identity, Manifest};
 use yagura_core::{files, Grants, MostLimits, OrFault, Pack};
 use yagura_correlate::Geolocation;
@@ -12,7 +13,6 @@ use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
 use yagura_rules::sigma::{self, FieldMap, Load};
 
-use yagura_core::Fault;
 use crate::config::PLUGIN_MEMORY_MIB;
 
 /// Returns a host that keeps compiled plugins in the user's cache, or compiles them each time where there can be none.
@@ -63,8 +63,8 @@ pub struct Loaded {
     pub plugins: Vec<PluginSource>,
     /// What plugins ask for of their limits and do not have, a sentence each.
     pub not_granted: Vec<String>,
-    /// Where addresses are, by rule.
-    pub places: BTreeMap<String, Geolocation>,
+    /// Geolocation databases, by rule.
+    pub geolocation: BTreeMap<String, Geolocation>,
 }
 
 /// Reads the packs, loads the plugins that their rules use, and reads the Sigma rules of packs and directories.
@@ -141,13 +141,13 @@ pub fn load_by(
                 },
             };
             if let Some(file) = rule.correlation.as_ref().and_then(|c| c.geoip.as_ref()) {
-                let places = places_of(dir, file).map_err(|message| {
+                let geolocation = geolocation_of(dir, file).map_err(|message| {
                     Fault::rule(format!(
                         "{}: `rule.correlation.geoip`: {message}",
                         source.file.display()
                     ))
                 })?;
-                loaded.geolocation.insert(rule.id.clone(), places);
+                loaded.geolocation.insert(rule.id.clone(), geolocation);
             }
             loaded.rules.push(RuleSource {
                 rule: Arc::new(rule.clone()),
@@ -177,14 +177,15 @@ pub fn not_granted(granted: &MostLimits, pack: &Manifest) -> Vec<String> {
     .collect()
 }
 
-/// Reads the file of places that a rule of a pack names, which lies in the pack.
+/// Reads the geolocation database that a rule of a pack names, which lies in the pack.
+///
 ///
 /// # Errors
 /// A sentence that names the file.
-pub fn places_of(pack: &Path, file: &Path) -> Result<Geolocation, String> {
+pub fn geolocation_of(pack: &Path, file: &Path) -> Result<Geolocation, String> {
     let found = files::inside(pack, file).map_err(|error| {
         format!(
-            "cannot read the places in {}: {error}",
+            "cannot read the geolocation database {}: {error}",
             pack.join(file).display()
         )
     })?;

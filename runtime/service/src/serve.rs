@@ -5,25 +5,24 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::oneshot;
 use yagura_alerts::Feed;
 use yagura_core::alert::OWN_RULES;
 use yagura_core::shown::printable;
-use yagura_core::{TimeRange, Timestamp};
+use yagura_core::{Fault, TimeRange, Timestamp};
 use yagura_correlate::Geolocation;
 use yagura_correlate::store::{Store, StoreLimits};
 use yagura_engine::live::{Live, LiveError, LiveOptions, Opened, StepReport};
 use yagura_engine::{Fairness, RunInput, RunOptions};
 use yagura_host::Meter;
 
+use crate::admission::Admission;
 use crate::answering::TriageLink;
 use crate::config::{Config, ServeSettings, duration, micros};
-use crate::admission::Admission;
-use crate::outbox::Outbox;
 use crate::messages::{folded, number};
+use crate::outbox::Outbox;
 use crate::packs;
 use crate::quarantine_requests;
 
@@ -70,18 +69,18 @@ pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> 
     for line in &loaded.not_granted {
         writeln!(err, "warning: {line}")?;
     }
-    let mut places = loaded.geolocation;
+    let mut geolocation = loaded.geolocation;
     if let Some(file) = &config.geoip {
         let read =
             Geolocation::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
-        places.insert(String::new(), read);
+        geolocation.insert(String::new(), read);
     }
     let input = RunInput {
         tables: config.tables().await?,
         rules: loaded.rules,
         sigma: loaded.sigma,
         plugins: loaded.plugins,
-        places,
+        geolocation,
     };
     let options = options(&config, &settings, arguments.partitions, arguments.once)?;
     let limits = StoreLimits {

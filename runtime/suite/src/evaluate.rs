@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
+use yagura_core::Fault;
 use yagura_core::{FaultKind, Grants, OrFault, Pack, Rule};
 use yagura_engine::{EngineError, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::Meter;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::{OnProblem, TableConfig};
 use yagura_lake::{Location, TableDefinition};
+use yagura_service::packs::{self, Loaded};
 
-use crate::compare::{RuleRun, golden_differences, inline_differences, stable_view};
 use crate::cases::{Case, Cases, Events, Expected, collect};
+use crate::compare::{RuleRun, golden_differences, inline_differences, stable_view};
 use crate::needed::{Needed, sigma_ids};
 use crate::outcome::Outcome;
-use yagura_core::Fault;
-use yagura_service::packs::{self, Loaded};
 
 /// A pack ready to be tested.
 pub struct Suite {
@@ -198,7 +198,7 @@ impl Suite {
                 })
                 .collect(),
             plugins: self.loaded.plugins.clone(),
-            places: self.loaded.geolocation.clone(),
+            geolocation: self.loaded.geolocation.clone(),
             rules: needed.rules,
             sigma: needed.sigma,
         };

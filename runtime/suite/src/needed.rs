@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use yagura_core::Fault;
 use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
 use yagura_engine::{RuleSource, SigmaInput, sigma_rule_id};
-
-use yagura_core::Fault;
 use yagura_service::packs::Loaded;
 
 /// What a rule needs to run.

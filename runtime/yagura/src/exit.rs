@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use yagura_core::causes::causes;
 use yagura_core::shown::without_controls;
 use yagura_core::{Fault, FaultKind};
 
@@ -18,15 +19,11 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    let mut lines = Vec::new();
-    for cause in error.chain() {
-        // It may quote what others wrote.
-        let line = without_controls(&cause.to_string());
-        // Transparent wrappers say the same twice.
-        if lines.last() != Some(&line) {
-            lines.push(line);
-        }
-    }
+    // It may quote what others wrote.
+    let lines: Vec<String> = causes(error.as_ref())
+        .iter()
+        .map(|line| without_controls(line))
+        .collect();
     eprintln!("error: {}", lines.join("\n  caused by: "));
     ExitCode::from(code(error))
 }

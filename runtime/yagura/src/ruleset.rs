@@ -9,7 +9,6 @@ use tempfile::TempDir;
 use yagura_core::{OrFault, Pack, TimeRange};
 use yagura_engine::{RuleSource, SigmaInput, open_tables};
 use yagura_lake::table::Table;
-
 use yagura_service::config::{Config, LakeSettings, TableSettings};
 use yagura_service::{admission, packs};
 
@@ -32,7 +31,7 @@ pub(crate) struct Sources {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Table that lies elsewhere; may be given more than once
-    #[arg(long, value_name = "NAME=URL", value_parser = crate::commands::run::name_and_url)]
+    #[arg(long, value_name = "NAME=URL", value_parser = name_and_url)]
     pub(crate) table: Vec<(String, String)>,
 }
 
@@ -45,7 +44,7 @@ pub(crate) struct RuleSet {
     pub(crate) sigma: SigmaInput,
     /// The tables, where any were named.
     pub(crate) tables: Option<Vec<Arc<Table>>>,
-    /// The configuration's file of places by address.
+    /// The configuration's geolocation database.
     pub(crate) geoip: Option<PathBuf>,
 }
 
@@ -131,5 +130,15 @@ impl RuleSet {
                 fields: Vec::new(),
                 alternatives: Default::default(),
             })
+    }
+}
+
+/// Reads `NAME=URL`; for arguments.
+pub(crate) fn name_and_url(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, url)) if !name.is_empty() && !url.is_empty() => {
+            Ok((name.to_owned(), url.to_owned()))
+        }
+        _ => Err("write NAME=URL, for instance aws_cloudtrail=s3://logs/cloudtrail".to_owned()),
     }
 }

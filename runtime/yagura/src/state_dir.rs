@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-
 use yagura_service::config::{Config, ServeSettings};
 
 /// Names a service by its configuration or by its state.

@@ -201,7 +201,11 @@ pub(super) fn write_contract(dir: &Path) -> std::io::Result<()> {
 }
 
 /// Checks world and imports as the host will, and returns the imports.
-pub(super) fn check(name: &str, component: &[u8], expected: Option<World>) -> Result<Vec<String>> {
+pub(super) fn check(
+    name: &str,
+    component: &[u8],
+    expected: Option<World>,
+) -> Result<Vec<String>, LoadError> {
     let info = inspect(name, component)?;
     let name = name.to_owned();
     let Some(world) = info.world else {
@@ -209,16 +213,14 @@ pub(super) fn check(name: &str, component: &[u8], expected: Option<World>) -> Re
             name,
             expected: expected.unwrap_or(World::Detector),
             exports: info.exports,
-        }
-        .into());
+        });
     };
     if let Some(expected) = expected.filter(|expected| *expected != world) {
         return Err(LoadError::WrongWorld {
             name,
             found: world,
             expected,
-        }
-        .into());
+        });
     }
     let offered = offered(world);
     let is_offered =
@@ -228,8 +230,7 @@ pub(super) fn check(name: &str, component: &[u8], expected: Option<World>) -> Re
             name,
             import: import.clone(),
             world,
-        }
-        .into());
+        });
     }
     Ok(info.imports)
 }
@@ -282,12 +283,12 @@ mod tests {
         assert!(check("n", &notifier, Some(World::Notifier)).is_ok());
         let error = check("n", &notifier, Some(World::Detector)).unwrap_err();
         assert!(
-            matches!(error.downcast_ref(), Some(LoadError::WrongWorld { .. })),
+            matches!(error, LoadError::WrongWorld { .. }),
             "{error}"
         );
         let error = check("n", &component("import log;"), None).unwrap_err();
         assert!(
-            matches!(error.downcast_ref(), Some(LoadError::NoWorld { .. })),
+            matches!(error, LoadError::NoWorld { .. }),
             "{error}"
         );
     }

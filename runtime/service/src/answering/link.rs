@@ -12,10 +12,10 @@ use yagura_alerts::{Feed, StoreError, TriageError};
 use yagura_engine::live::Live;
 use yagura_host::Host;
 
+use crate::config::Config;
 use super::policy::read_policy;
 use super::ports::try_plugins;
 use super::running::RunningTriage;
-use crate::config::Config;
 
 /// How long a step waits for the store of alerts.
 const ANSWER: Duration = Duration::from_secs(5);

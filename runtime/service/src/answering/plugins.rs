@@ -258,7 +258,7 @@ impl<I: PluginInstance> Pool<I> {
             name: source.name,
             open: Box::new(source.open),
             config: source.config,
-            reach: source.capabilities,
+            capabilities: source.capabilities,
             idle: source.idle,
         }))
     }

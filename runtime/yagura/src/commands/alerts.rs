@@ -13,10 +13,10 @@ use yagura_alerts::store::{AlertFilter, IncidentFilter, IncidentRecord};
 use yagura_alerts::{Clock, Store, format};
 use yagura_core::report::IncidentStatus;
 use yagura_core::{Severity, Timestamp};
-
-use super::block_on;
 use yagura_service::config::{Config, alert_store};
+
 use crate::output::{self, number, printable};
+use super::block_on;
 
 /// List, show, acknowledge and close incidents; send again what was not told.
 #[derive(Debug, clap::Args)]

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use yagura_alerts::Clock;
 use yagura_core::Timestamp;
 use yagura_core::alert::hex;
 use yagura_correlate::store::{STATE_COPY, STORE_COPY, Store};
-
-use yagura_alerts::Clock;
 use yagura_service::config::Config;
+
 use crate::output::number;
 
 /// Copy state, alerts and incidents of a service, while it runs or not.

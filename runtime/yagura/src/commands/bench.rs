@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use comfy_table::CellAlignment;
 use serde::{Deserialize, Serialize};
+use yagura_authoring::build;
+use yagura_core::Fault;
 use yagura_core::{Grants, OrFault, Pack};
 use yagura_engine::report::RuleCost;
 use yagura_engine::{RuleSource, RunInput, RunOptions, run as engine_run};
@@ -15,15 +17,13 @@ use yagura_host::Meter;
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::TableConfig;
-
-use super::block_on;
-use yagura_authoring::build;
 use yagura_service::config::{Config, LakeSettings};
-use yagura_core::Fault;
-use crate::exit::FAILED;
-use crate::output::{Format, number, table};
 use yagura_service::packs;
 use yagura_suite::{Case, Events, collect, sigma_ids};
+
+use crate::exit::FAILED;
+use crate::output::{Format, number, table};
+use super::block_on;
 
 /// Measure what each rule's plugin costs: time at the boundary and in the guest, fuel and memory.
 #[derive(Debug, clap::Args)]

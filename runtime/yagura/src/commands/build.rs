@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
-
 use yagura_authoring::build;
+
 use crate::output::Format;
 
 /// Build a pack's plugins, in Rust, Go or Python, into components.

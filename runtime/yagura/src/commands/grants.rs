@@ -9,12 +9,11 @@ use yagura_core::names::did_you_mean;
 use yagura_core::{Grant, Grants, OrFault};
 use yagura_packs::grants::{Answer, Ask, Asked, Asks, Changes, Comparison, Kind, upgrade};
 use yagura_packs::{Gate, GateError, VerifiedPack};
-
-use yagura_service::config::Config;
-use crate::exit::FAILED;
 use yagura_service::admission::{self, Admission};
-use crate::output::{Format, printable};
+use yagura_service::config::Config;
 
+use crate::exit::FAILED;
+use crate::output::{Format, printable};
 use super::verify;
 
 /// Show what packs ask for and what they are granted, before anything of them runs

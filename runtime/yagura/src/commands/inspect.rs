@@ -6,16 +6,16 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use yagura_core::OrFault;
 use serde::Serialize;
+use yagura_core::OrFault;
 use yagura_core::Pack;
 use yagura_core::pack::{Limits, World};
 use yagura_host::{ComponentInfo, ComponentKind, LoadError, Meter, inspect};
 use yagura_packs::grants::Asks;
 use yagura_packs::{Bounds, Contents};
+use yagura_service::{admission, packs};
 
 use crate::output::{Format, count, printable, table};
-use yagura_service::{admission, packs};
 
 /// Show what packs and components hold: worlds, rules, imports, sizes, limits.
 #[derive(Debug, clap::Args)]

@@ -8,8 +8,8 @@ use yagura_core::OrFault;
 use yagura_packs::registry::{At, Reference, Registry};
 use yagura_packs::sign::Signature;
 
-use super::{block_on, verify};
 use crate::registry::{RegistryAccess, parse_reference};
+use super::{block_on, verify};
 
 /// Put a pack with its signatures into a registry of containers (OCI)
 #[derive(Debug, clap::Args)]

@@ -5,11 +5,10 @@ use std::io::{self, Write};
 use anyhow::{Result, bail};
 use yagura_core::names::did_you_mean;
 use yagura_correlate::store::{QuarantinedRule, Store};
+use yagura_service::quarantine_requests;
 
 use crate::output::{self, Format, count, printable};
-use yagura_service::quarantine_requests;
 use crate::state_dir::StateDir;
-
 use super::status::{print_quarantined, quarantined};
 
 /// List the rules in quarantine, or end their quarantine early

@@ -5,15 +5,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use yagura_alerts::Clock;
 use yagura_alerts::{Clock, Location};
 use yagura_correlate::store::{FILE, STATE_COPY, STORE_COPY, Store};
-
-use super::backup::{self, Alerts, INSTALLED};
-use super::block_on;
-use yagura_alerts::Clock;
 use yagura_service::config::Config;
 use yagura_service::outbox::Outbox;
+
 use crate::output::number;
+use super::backup::{self, Alerts, INSTALLED};
+use super::block_on;
 
 /// Put a backup in place: the service goes on from there.
 #[derive(Debug, clap::Args)]

@@ -17,13 +17,14 @@ use yagura_engine::run::TableOutcome;
 use yagura_engine::{Hasher, RunInput, RunOptions, RunOutcome, run as engine_run};
 use yagura_host::Meter;
 use yagura_lake::table::Table;
-
-use super::block_on;
-use yagura_service::config::{Config, LakeSettings, TableSettings};
-use crate::exit::{INPUT, RULE};
 use yagura_service::admission::{self, Admission};
+use yagura_service::config::{Config, LakeSettings, TableSettings};
+
+use crate::exit::{INPUT, RULE};
+use crate::ruleset::name_and_url;
 use crate::output::{self, Format, Shown, count, number, printable};
 use crate::{packs, progress};
+use super::block_on;
 
 /// Run rules over tables once and print the alerts.
 #[derive(Debug, clap::Args)]
@@ -92,15 +93,6 @@ Alerts go to stdout; everything else goes to stderr. The same events give the sa
 partitions and the size of batches. Exit code 0 whether or not there are alerts; 2 if a rule could not evaluate events,
 which are then named on stderr and were evaluated by all other rules; 3 if objects or events of a table were skipped for
 all rules (`on_bad_file` and `on_null_time`), after the alerts of all others were printed.";
-
-pub(crate) fn name_and_url(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, url)) if !name.is_empty() && !url.is_empty() => {
-            Ok((name.to_owned(), url.to_owned()))
-        }
-        _ => Err("write NAME=URL, for instance aws_cloudtrail=s3://logs/cloudtrail".to_owned()),
-    }
-}
 
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     block_on(Job::resolve(arguments)?.run())
@@ -195,18 +187,18 @@ impl Job {
         }
         admission::needs(loaded.packs.iter())?;
         let tables = self.config.tables().await?;
-        let mut places = loaded.geolocation;
+        let mut geolocation = loaded.geolocation;
         if let Some(file) = &self.config.geoip {
             let read =
                 Geolocation::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
-            places.insert(String::new(), read);
+            geolocation.insert(String::new(), read);
         }
         let input = RunInput {
             tables,
             rules: loaded.rules,
             sigma: loaded.sigma,
             plugins: loaded.plugins,
-            places,
+            geolocation,
         };
         let bar = progress::spinner();
         let outcome = engine_run(input, &self.options, |table, counters| {

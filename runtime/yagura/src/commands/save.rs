@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 use yagura_core::OrFault;
 use yagura_packs::VerifiedPack;
 use yagura_packs::registry;
-
-use super::verify;
 use yagura_service::admission;
+
 use crate::output::count;
+use super::verify;
 
 /// Put packs with their signatures into one file, for machines without network
 #[derive(Debug, clap::Args)]

@@ -7,8 +7,8 @@ use anyhow::Result;
 use yagura_core::OrFault;
 use yagura_packs::{Bounds, author};
 
-use super::keygen::read_secret_key;
 use crate::output::count;
+use super::keygen::read_secret_key;
 
 /// Sign a pack: its list of files with their digests, and so every byte
 #[derive(Debug, clap::Args)]

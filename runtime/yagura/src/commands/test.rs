@@ -8,19 +8,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
-
-use yagura_host::Meter;
-
-use super::block_on;
-use yagura_service::answering::{Network, read_policy};
 use yagura_authoring::build;
-use yagura_service::config::Config;
-use crate::exit::{FAILED, RULE};
-use crate::output::{Format, number, printable};
 use yagura_authoring::schema;
+use yagura_host::Meter;
+use yagura_service::answering::{Network, read_policy};
+use yagura_service::config::Config;
+use yagura_service::{admission, packs};
 use yagura_suite::answers::{self, AnswerOptions};
 use yagura_suite::{Outcome, Suite, policy};
-use yagura_service::{admission, packs};
+
+use crate::exit::{FAILED, RULE};
+use crate::output::{Format, number, printable};
+use super::block_on;
 
 /// Test packs: recorded events must give the alerts that are expected of them.
 #[derive(Debug, clap::Args)]

@@ -4,16 +4,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use yagura_core::OrFault;
 use serde::Serialize;
+use yagura_core::OrFault;
 use yagura_packs::installed::Installed;
 use yagura_packs::sign::PublicKey;
 use yagura_packs::trust::{CheckedSignature, Finding};
 use yagura_packs::{Bounds, Contents, GateError, TrustPolicy, Verdict, VerifiedPack, archive};
-
-use yagura_service::config::Config;
-use crate::exit::FAILED;
 use yagura_service::admission::Admission;
+use yagura_service::config::Config;
+
+use crate::exit::FAILED;
 use crate::output::{Format, count, printable};
 
 /// Verify packs: every file against the list, the signatures, and who is trusted

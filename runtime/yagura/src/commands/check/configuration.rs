@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
+use yagura_alerts::Clock;
 use yagura_alerts::policy::Policy;
 use yagura_core::alert::OWN_RULES;
 use yagura_host::Meter;
-
-use super::super::block_on;
-use super::{Check, Level, Linted};
-use yagura_alerts::Clock;
+use yagura_service::admission::Admission;
 use yagura_service::answering::try_plugins;
 use yagura_service::config::Config;
-use yagura_service::admission::Admission;
-use crate::ruleset::RuleSet;
 use yagura_service::{admission, packs};
+
+use crate::ruleset::RuleSet;
+use super::super::block_on;
+use super::{Check, Level, Linted};
 
 impl Check {
     /// Looks a policy over, with the rules that are known.
@@ -30,7 +30,7 @@ impl Check {
         let mut rules: BTreeSet<String> = own.chain(sigma).collect();
         let has_rules = !rules.is_empty();
         rules.extend(OWN_RULES.map(str::to_owned));
-        let policy = Policy::read(file)?;
+        let policy = Policy::read(file).or_fault()?;
         for problem in policy.lint(has_rules.then_some(&rules), Clock::system().now()) {
             self.found.push(Linted {
                 file: file.to_owned(),
@@ -106,7 +106,7 @@ impl Check {
 
     /// Opens the plugins that a policy names, as `yagura serve` would.
     pub(super) fn policy_plugins(&mut self, config: &Config, file: &Path) -> Result<()> {
-        let policy = Policy::read(file)?.policy;
+        let policy = Policy::read(file).or_fault()?.policy;
         let mut config = config.clone();
         let mut unpacked = Vec::new();
         for path in &mut config.packs {

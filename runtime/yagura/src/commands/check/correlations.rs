@@ -14,8 +14,8 @@ use yagura_lake::table::Table;
 use yagura_rules::resolve::find;
 use yagura_rules::sigma;
 
-use super::{Check, Level, Linted};
 use crate::ruleset::RuleSet;
+use super::{Check, Level, Linted};
 
 impl Check {
     /// Looks at Sigma's correlations by themselves.
@@ -148,7 +148,7 @@ impl Check {
                     continue;
                 }
                 let own = correlation.geoip.as_ref();
-                let own = own.map(|file| yagura_service::packs::places_of(&pack.dir, file));
+                let own = own.map(|file| yagura_service::packs::geolocation_of(&pack.dir, file));
                 let is_own = own.is_some();
                 let of_all = || set.geoip.as_deref().map(Geolocation::read);
                 let Some(read) = own.or_else(of_all) else {
