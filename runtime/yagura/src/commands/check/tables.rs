@@ -1,15 +1,17 @@
 //! What rules ask of tables that the tables do not have: fields, values of another type, columns that look alike.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use yagura_core::FieldPath;
+use yagura_core::diagnostic::{Code, Diagnostic, Level};
 use yagura_core::names::near;
 use yagura_engine::{Placed, RuleSource, Sample, fields_of, oddities_of, plain_type};
 use yagura_lake::table::Table;
 use yagura_rules::lint::misfits;
 
-use super::{Check, Level, Linted};
+use super::Check;
 
 /// Near names that a message lists.
 const MOST_NEAR: usize = 3;
@@ -101,15 +103,9 @@ impl Check {
     }
 
     fn table(&mut self, table: &Table, message: String) {
-        self.found.push(Linted {
-            file: table.location.to_string().into(),
-            line: None,
-            level: Level::Warning,
-            check: "table",
-            rule: None,
-            key: None,
-            message,
-        });
+        let location = table.location.to_string();
+        let odd = Diagnostic::warning(Code::InvalidTable, message);
+        self.found.push(odd.in_file(Path::new(&location)));
     }
 
     /// Looks for fields of Sigma rules that their tables lack, and for tests that no value of a field can pass.
@@ -125,7 +121,7 @@ impl Check {
                     Level::Warning
                 };
                 let message = format!("names `{field}`, which table `{}` lacks{hint}", rule.table);
-                self.add(&source.file, &rule.id, level, "field", message);
+                self.add(&source.file, &rule.id, level, Code::UnknownField, message);
             }
             let (Some(predicate), Some((table, ..))) =
                 (&source.predicate, sampled.samples.get(&rule.table))
@@ -138,7 +134,13 @@ impl Check {
                     table.name,
                     plain_type(&data_type)
                 );
-                self.add(&source.file, &rule.id, Level::Warning, "type", message);
+                self.add(
+                    &source.file,
+                    &rule.id,
+                    Level::Warning,
+                    Code::TypeMismatch,
+                    message,
+                );
             }
             self.unseen(source, sampled);
         }
@@ -151,7 +153,7 @@ impl Check {
                 &source.file,
                 &source.rule.id,
                 Level::Warning,
-                "type",
+                Code::TypeMismatch,
                 format!("`where` {what}"),
             );
         }
@@ -201,7 +203,7 @@ impl Check {
                 table.name,
                 crate::output::count(sample.events as u64, "event", "events")
             );
-            self.add(&source.file, &rule.id, level, "field", message);
+            self.add(&source.file, &rule.id, level, Code::UnknownField, message);
         }
     }
 }
