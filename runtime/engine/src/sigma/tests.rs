@@ -187,10 +187,10 @@ fn correlations_pass_their_group_on() {
     assert_eq!(ids, ["id-a", "id-b", "low", "top"]);
     let request = reason(&placed, "wants");
     assert!(
-        request.contains("wants `Hots` of the correlation `low`"),
+        wants.contains("wants `Hots` of the correlation `low`"),
         "{wants}"
     );
-    assert!(request.contains("did you mean `Host`?"), "{wants}");
+    assert!(wants.contains("did you mean `Host`?"), "{wants}");
     let above = reason(&placed, "above");
     assert_eq!(above, "it refers to `wants`, which does not run");
 }
