@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use yagura_core::OrFault;
 use serde::Serialize;
-use yagura_core::Fault;
 use yagura_core::pack::{Manifest, World, parse};
+use yagura_core::{Fault, OrFault};
 
 use crate::files::replace;
 use crate::schema;

@@ -60,13 +60,7 @@ static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
 impl PackLanguage {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Rust,
-        Self::Go,
-        Self::Python,
-        Self::Sql,
-        Self::Sigma,
-    ];
+    pub const ALL: [Self; 5] = [Self::Rust, Self::Go, Self::Python, Self::Sql, Self::Sigma];
 
     /// Returns its name.
     pub fn name(self) -> &'static str {
@@ -130,7 +124,11 @@ impl PackLanguage {
 ///
 /// # Errors
 /// When a template is missing, which a test rules out.
-pub fn files(language: PackLanguage, world: TemplateWorld, name: &str) -> Result<Vec<(PathBuf, String)>> {
+pub fn files(
+    language: PackLanguage,
+    world: TemplateWorld,
+    name: &str,
+) -> Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     // Code is in a folder of its world, below that of its language.
     let own = match language.sdk() {
@@ -157,7 +155,9 @@ pub fn files(language: PackLanguage, world: TemplateWorld, name: &str) -> Result
     }
     let steps = match world {
         TemplateWorld::Detector => text_of("steps/detector.yml")?,
-        TemplateWorld::Enricher | TemplateWorld::Reviewer | TemplateWorld::Notifier => text_of("steps/answering.yml")?,
+        TemplateWorld::Enricher | TemplateWorld::Reviewer | TemplateWorld::Notifier => {
+            text_of("steps/answering.yml")?
+        }
     };
     for (_, text) in &mut files {
         *text = text

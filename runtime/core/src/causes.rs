@@ -134,10 +134,15 @@ mod tests {
 
     #[test]
     fn what_is_not_an_answer_stays() {
-        for text in ["a <Error> without end", "<Error><Kind>x</Kind></Error>", "plain"] {
+        for text in [
+            "a <Error> without end",
+            "<Error><Kind>x</Kind></Error>",
+            "plain",
+        ] {
             assert_eq!(shortened(text), text);
         }
-        let two = "<Error><Code>A</Code></Error>, <Error><Code>B</Code><Message>b</Message></Error>";
+        let two =
+            "<Error><Code>A</Code></Error>, <Error><Code>B</Code><Message>b</Message></Error>";
         assert_eq!(shortened(two), "A, B: b");
     }
 }

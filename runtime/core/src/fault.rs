@@ -134,6 +134,9 @@ mod tests {
     #[test]
     fn the_kind_is_that_of_a_cause_or_input() {
         assert_eq!(kind(&Outer(Fault::rule("no rule"))), FaultKind::Rule);
-        assert_eq!(kind(&Outer(std::io::Error::other("disk"))), FaultKind::Input);
+        assert_eq!(
+            kind(&Outer(std::io::Error::other("disk"))),
+            FaultKind::Input
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What an operator says of packs: who may sign them, what they may reach, and which versions were used before.
+//! Which packs may run: who may sign them, what they may reach, and which versions were used before.
 
 use std::fs;
 use std::io::Write;
@@ -7,10 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use semver::{Version, VersionReq};
 use tempfile::TempDir;
-use yagura_core::Fault;
-use yagura_core::Grants;
-use yagura_core::OrFault;
 use yagura_core::pack::Identity;
+use yagura_core::{Fault, Grants, OrFault};
 use yagura_packs::FileManifest;
 use yagura_packs::grants::Changes;
 use yagura_packs::{Bounds, Gate, Installed, Opened, TrustPolicy, VerifiedPack};
@@ -18,13 +16,16 @@ use yagura_packs::{Bounds, Gate, Installed, Opened, TrustPolicy, VerifiedPack};
 use crate::config::Config;
 use crate::packs::twice;
 
-/// What a configuration says of packs.
+/// The settings of a configuration that decide which packs run.
 #[derive(Debug)]
 pub struct Admission {
+    /// Who may sign packs; without it packs need no signature.
     pub trust: Option<TrustPolicy>,
+    /// What plugins may reach.
     pub grants: Grants,
     /// Whether there is a grants file, and so somebody who looks at what packs ask for.
     has_grants: bool,
+    /// The versions of packs that were used before.
     pub installed: Installed,
     /// Where it is written which versions were used.
     pub installed_file: PathBuf,
@@ -63,7 +64,7 @@ impl Admission {
         gate.open(path)
     }
 
-    /// Lets in the packs of the configuration, or says why not, and replaces their paths by the directories to run them from:
+    /// Admits the packs of the configuration, or returns why not, and replaces their paths by the directories to run them from:
     /// what was verified is what runs, whatever becomes of the file it came in. [`Admission::remember`] is for when they do run.
     pub fn admit(
         &mut self,
@@ -80,7 +81,7 @@ impl Admission {
             if let Some(verdict) = &opened.verdict {
                 writeln!(err, "{verdict}")?;
             }
-            self.tell_first(&opened, err)?;
+            self.report_new(&opened, err)?;
             if let Some((before, _)) = admitted
                 .iter()
                 .find(|(_, other): &&(PathBuf, VerifiedPack)| other.name() == opened.pack.name())
@@ -106,8 +107,8 @@ impl Admission {
         Ok(())
     }
 
-    /// Says of a pack that was not used before, or in another version, what it asks for in vain.
-    fn tell_first(&self, opened: &Opened, err: &mut impl Write) -> Result<()> {
+    /// Reports a pack or a version that was not used before, with the number of its requests that nothing grants.
+    fn report_new(&self, opened: &Opened, err: &mut impl Write) -> Result<()> {
         let name = opened.pack.name();
         let version = &opened.pack.pack().pack.version;
         let seen = self.installed.pack.get(name);
@@ -171,10 +172,10 @@ pub fn needs<'a>(packs: impl Iterator<Item = &'a Identity>) -> Result<()> {
     }
 }
 
-/// Returns what packs need and do not have beside them, each with the place of the pack.
+/// Returns what packs need and do not have beside them, each with the index of the pack.
 pub fn unmet(packs: &[&Identity]) -> Vec<(usize, String)> {
     let mut unmet = Vec::new();
-    for (place, pack) in packs.iter().enumerate() {
+    for (index, pack) in packs.iter().enumerate() {
         for (name, wanted) in &pack.dependencies {
             let found = packs.iter().find(|other| other.name == *name);
             let found = found.and_then(|other| other.semver());
@@ -194,7 +195,7 @@ pub fn unmet(packs: &[&Identity]) -> Vec<(usize, String)> {
                 "`{}` {} needs `{name}` {wanted}, and {has}: `yagura pull` brings what packs need, and `yagura save` takes several packs into one file",
                 pack.name, pack.version
             );
-            unmet.push((place, message));
+            unmet.push((index, message));
         }
     }
     unmet
@@ -207,7 +208,10 @@ pub fn directory(path: &Path, kept: &mut Vec<TempDir>) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let bounds = Bounds::default();
-    let pack = yagura_packs::archive::read_file(path, &bounds).or_fault()?.verify().or_fault()?;
+    let pack = yagura_packs::archive::read_file(path, &bounds)
+        .or_fault()?
+        .verify()
+        .or_fault()?;
     let dir = tempfile::tempdir().context("cannot make a directory")?;
     let unpacked = pack.open_in(dir.path(), &bounds)?;
     kept.push(dir);

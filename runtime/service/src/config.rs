@@ -52,7 +52,9 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LakeSettings {
+    /// Path, or URL of an object store.
     pub url: String,
+    /// Options of the object store.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
 }
@@ -63,13 +65,18 @@ pub struct LakeSettings {
 pub struct TableSettings {
     /// Where the objects lie; absent for a table of the lake.
     pub url: Option<String>,
+    /// Options of the object store.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
+    /// The column of event time.
     pub time: Option<String>,
     /// What the numbers of the time column count since 1970.
     pub time_unit: Option<EpochUnit>,
+    /// The partition that holds the day of the event time.
     pub day_partition: Option<DayPartition>,
+    /// What to do with rows without a usable time.
     pub on_null_time: Option<Action>,
+    /// What to do with objects that cannot be read.
     pub on_bad_file: Option<Action>,
     /// How far behind the latest event time an event may come.
     pub lateness: Option<String>,
@@ -110,9 +117,13 @@ pub struct ServeSettings {
     pub alerts: PathBuf,
     /// How often tables are listed.
     poll: String,
+    /// How far behind the latest event time an event may come, for all tables.
     pub lateness: Option<String>,
+    /// Time on the clock without new objects after which a table is idle.
     pub idle: String,
+    /// How far ahead of the clock an event may lie and still move the watermark.
     pub future: String,
+    /// How often all of a large table is listed.
     pub list_all: String,
     /// How long nothing new must be listed before a new table's first load is at its end.
     pub first_load: String,
@@ -120,17 +131,23 @@ pub struct ServeSettings {
     pub patience: String,
     /// What becomes of an object that was replaced after it had been read.
     pub on_replaced: OnReplaced,
+    /// Events before it are not evaluated.
     pub from: Option<Timestamp>,
+    /// Objects of a table that one step takes.
     pub step_objects: usize,
+    /// MiB of a table that one step takes.
     pub step_mib: u64,
+    /// MiB of memory for the state of correlations.
     pub memory_mib: usize,
+    /// Keys of correlations that may be spilled.
     pub keys_on_disk: usize,
     /// MiB of linear memory that all plugins may have together.
     pub plugin_memory_mib: usize,
     /// Events of a table that may wait for rules with `partition_by`.
     pub pending_rows: usize,
-    /// Keys of which one rule with `partition_by` keeps state, and MiB of it.
+    /// Keys of which one rule with `partition_by` keeps state.
     pub keys_per_rule: usize,
+    /// MiB of state that one rule with `partition_by` keeps.
     pub state_mib_per_rule: usize,
     /// Time that a step waits for one rule's plugin, beside ten microseconds an event.
     pub rule_time: String,
@@ -180,7 +197,9 @@ impl ServeSettings {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnReplaced {
+    /// What was found in the old object stays.
     Keep,
+    /// The events of the new object are evaluated too.
     Evaluate,
 }
 
@@ -197,7 +216,9 @@ impl From<OnReplaced> for Replaced {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DayPartition {
+    /// The partition column.
     pub column: String,
+    /// How it writes the day, in the way of strftime.
     #[serde(default = "iso_day")]
     pub format: String,
 }
@@ -210,7 +231,9 @@ fn iso_day() -> String {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
+    /// The run stops.
     Fail,
+    /// They are counted and left out.
     Skip,
 }
 

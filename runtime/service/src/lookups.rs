@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 /// A lookup table. The file is read again when it has changed.
 #[derive(Debug)]
-pub struct LookupFile {
+pub(crate) struct LookupFile {
     place: Place,
     key: Option<String>,
     held: Mutex<Held>,
@@ -53,7 +53,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 impl LookupFile {
     /// Reads a file: `.mmdb`, `.csv` with a line of names, or `.ndjson` with an object a line. `key` is the column under
     /// which rows are found; by default the first.
-    pub fn open(file: &Path, key: Option<&str>) -> Result<Self> {
+    pub(crate) fn open(file: &Path, key: Option<&str>) -> Result<Self> {
         Self::at(Place::Free(file.to_owned()), key)
     }
 
@@ -71,7 +71,7 @@ impl LookupFile {
     }
 
     /// Returns the row under `key` as JSON text. A file that has changed and cannot be read stays as it was.
-    pub fn get(&self, key: &str) -> Option<String> {
+    pub(crate) fn get(&self, key: &str) -> Option<String> {
         let rows = self.rows();
         match &*rows {
             Rows::Geolocation(reader) => {
@@ -148,7 +148,7 @@ fn read(place: &Place, key: Option<&str>) -> Result<(Rows, Option<SystemTime>)> 
     let end = file.extension().and_then(|end| end.to_str());
     let Some(end) = end.filter(|end| ENDS.contains(end)) else {
         bail!(
-            "{} is no lookup table: write a file that ends in .csv, .ndjson or .mmdb",
+            "{} is not a lookup table: its name must end in .csv, .ndjson or .mmdb",
             file.display()
         );
     };
@@ -170,7 +170,7 @@ const ENDS: [&str; 4] = ["csv", "ndjson", "jsonl", "mmdb"];
 /// A directory whose files are lookup tables: nothing outside of it is read, whatever names are asked for and whatever
 /// links lie in it.
 #[derive(Debug)]
-pub struct LookupDirectory {
+pub(crate) struct LookupDirectory {
     path: PathBuf,
     dir: Arc<Dir>,
     /// Those that were asked for and are there, by name.
@@ -179,7 +179,7 @@ pub struct LookupDirectory {
 
 impl LookupDirectory {
     /// Opens a directory.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority())
             .with_context(|| format!("cannot open the directory {}", path.display()))?;
         Ok(Self {
@@ -190,7 +190,7 @@ impl LookupDirectory {
     }
 
     /// Returns the row under `key` of the file that has this name without its end.
-    pub fn get(&self, name: &str, key: &str) -> Result<Option<String>> {
+    pub(crate) fn get(&self, name: &str, key: &str) -> Result<Option<String>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = files.get(name) {
             let file = Arc::clone(file);
@@ -281,7 +281,7 @@ fn json_rows(bytes: &[u8], key: Option<&str>) -> Result<Vec<(String, Value)>> {
             continue;
         }
         let row: Map<String, Value> = serde_json::from_str(line)
-            .with_context(|| format!("line {} is no JSON object", number + 1))?;
+            .with_context(|| format!("line {} is not a JSON object", number + 1))?;
         let value = match key {
             None => row.values().next(),
             Some(key) => row.get(key),
@@ -396,7 +396,7 @@ mod tests {
             "{message}"
         );
         let message = error("users.ndjson", "{\"user\":\"ann\"}\nann\n", None);
-        assert!(message.contains("line 2 is no JSON object"), "{message}");
+        assert!(message.contains("line 2 is not a JSON object"), "{message}");
         let message = error("users.txt", "", None);
         assert!(message.contains(".csv, .ndjson or .mmdb"), "{message}");
     }

@@ -117,7 +117,7 @@ impl Outbox {
         match serde_json::from_slice::<Numbered>(line) {
             Ok(numbered) => self.last = numbered.seq,
             Err(error) => bail!(
-                "its last line is no alert of yagura ({error}); name another file, or move this one away"
+                "its last line is not an alert of yagura ({error}); name another file, or move this one away"
             ),
         }
         Ok(())
@@ -187,22 +187,22 @@ mod tests {
         outbox.append(&[line(1), line(2)]).unwrap();
         assert_eq!(outbox.look().unwrap(), None);
         std::fs::rename(&path, dir.path().join("old")).unwrap();
-        let told = outbox.look().unwrap().unwrap();
-        assert!(told.contains("a new one begins with line 3"), "{told}");
+        let message = outbox.look().unwrap().unwrap();
+        assert!(message.contains("a new one begins with line 3"), "{message}");
         outbox.append(&[line(3)]).unwrap();
         assert_eq!(outbox.look().unwrap(), None);
         assert_eq!(read(), "{\"seq\":3}\n");
         std::fs::write(&path, "").unwrap();
-        let told = outbox.look().unwrap().unwrap();
-        assert!(told.contains("shortened from 10 to 0 bytes"), "{told}");
+        let message = outbox.look().unwrap().unwrap();
+        assert!(message.contains("shortened from 10 to 0 bytes"), "{message}");
         assert_eq!(outbox.look().unwrap(), None, "said once");
         outbox.append(&[line(4)]).unwrap();
         assert_eq!(read(), "{\"seq\":4}\n");
         // Another file in its place, as logrotate's `create` makes one.
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "").unwrap();
-        let told = outbox.look().unwrap().unwrap();
-        assert!(told.contains("goes on with line 5"), "{told}");
+        let message = outbox.look().unwrap().unwrap();
+        assert!(message.contains("goes on with line 5"), "{message}");
         outbox.append(&[line(5)]).unwrap();
         assert_eq!(read(), "{\"seq\":5}\n");
         // One of another service is not written to.

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use yagura_core::Fault;
 use yagura_core::pack::{Identity, Manifest};
-use yagura_core::{files, Grants, MostLimits, OrFault, Pack};
+use yagura_core::{Fault, Grants, MostLimits, OrFault, Pack, files};
 use yagura_correlate::Geolocation;
 use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
@@ -27,7 +26,7 @@ pub fn host_with(meter: Meter, memory_mib: usize) -> Result<Host> {
         cache_dir: default_cache_dir(),
         meter,
         most_memory,
-        on_compile: Some(tell_compiling),
+        on_compile: Some(show_compiling),
     });
     match cached {
         // A home that cannot be written to is common in containers, and no reason not to run.
@@ -37,7 +36,7 @@ pub fn host_with(meter: Meter, memory_mib: usize) -> Result<Host> {
                 cache_dir: None,
                 meter,
                 most_memory,
-                on_compile: Some(tell_compiling),
+                on_compile: Some(show_compiling),
             })
         }
         other => other,
@@ -45,9 +44,9 @@ pub fn host_with(meter: Meter, memory_mib: usize) -> Result<Host> {
     .context("cannot start the plugin host")
 }
 
-/// Tells the person what takes so long: a component with an interpreter in it takes seconds.
-#[expect(clippy::print_stderr, reason = "what is being waited for is no result")]
-fn tell_compiling(name: &str, bytes: usize) {
+/// Shows what takes so long: a component with an interpreter in it takes seconds.
+#[expect(clippy::print_stderr, reason = "progress is not a result")]
+fn show_compiling(name: &str, bytes: usize) {
     const LARGE: usize = 8 << 20;
     if bytes >= LARGE {
         eprintln!("compiling {name} ({} MiB), once", bytes >> 20);
@@ -57,9 +56,13 @@ fn tell_compiling(name: &str, bytes: usize) {
 /// The rules and plugins of several packs.
 #[derive(Debug, Default)]
 pub struct Loaded {
+    /// The packs.
     pub packs: Vec<Identity>,
+    /// Their own rules.
     pub rules: Vec<RuleSource>,
+    /// Their Sigma rules, and those of directories.
     pub sigma: SigmaInput,
+    /// Their plugins, loaded.
     pub plugins: Vec<PluginSource>,
     /// What plugins ask for of their limits and do not have, a sentence each.
     pub not_granted: Vec<String>,

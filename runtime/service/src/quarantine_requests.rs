@@ -13,6 +13,7 @@ const DIRECTORY: &str = "quarantine";
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
     file: PathBuf,
+    /// The rule's id.
     pub rule: String,
 }
 

@@ -152,7 +152,11 @@ pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> 
         let mut released = quarantine_requests::pending(&settings.state);
         for request in &released {
             if !live.release(&request.rule) {
-                writeln!(err, "rule `{}` is not in quarantine", printable(&request.rule))?;
+                writeln!(
+                    err,
+                    "rule `{}` is not in quarantine",
+                    printable(&request.rule)
+                )?;
             }
         }
         while !is_stopping && let Some(report) = live.step().await.map_err(plain)? {

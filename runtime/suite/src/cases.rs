@@ -5,13 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use yagura_core::Pack;
 use yagura_core::case::InlineTest;
 use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
+use yagura_core::{Fault, Pack};
 
 use crate::answers::is_folder_of_plugin;
-use yagura_core::Fault;
 
 /// What ends the name of a file of expected alerts.
 const GOLDEN: &str = ".alerts.ndjson";
@@ -190,7 +189,7 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
         let stem = FORMS.iter().filter_map(|form| name.strip_suffix(form));
         let Some(stem) = stem.min_by_key(|stem| stem.len()) else {
             return Err(Fault::rule(format!(
-                "{} is no case: recorded events end in {}, the alerts expected of them in {GOLDEN}",
+                "{} is not a case: recorded events end in {}, the alerts expected of them in {GOLDEN}",
                 file.display(),
                 FORMS.join(", ")
             ))
@@ -239,7 +238,7 @@ fn tables_of(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         let stem = FORMS.iter().filter_map(|form| name.strip_suffix(form));
         let Some(table) = stem.min_by_key(|stem| stem.len()) else {
             return Err(Fault::rule(format!(
-                "{} is no log of a table: it is named TABLE and one of {}",
+                "{} is not a log of a table: its name must be TABLE and one of {}",
                 file.display(),
                 FORMS.join(", ")
             ))

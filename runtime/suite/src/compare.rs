@@ -35,10 +35,7 @@ impl RuleRun {
         let mut hint = format!("findings of the rules that it joins: {}", counts.join(", "));
         for (count, lacks) in [
             (self.without_key, "lack a value of `by`"),
-            (
-                self.without_value,
-                "have no usable value of `field`",
-            ),
+            (self.without_value, "have no usable value of `field`"),
         ] {
             if count > 0 {
                 hint.push_str(&format!("; {count} of them {lacks}"));
@@ -90,7 +87,11 @@ pub(crate) fn inline_differences(test: &InlineTest, found: &RuleRun) -> Vec<Stri
 }
 
 /// Compares alerts line by line and, where they differ, key by key.
-pub(crate) fn golden_differences(golden: &Path, expected: Option<&str>, found: &str) -> Vec<String> {
+pub(crate) fn golden_differences(
+    golden: &Path,
+    expected: Option<&str>,
+    found: &str,
+) -> Vec<String> {
     let Some(expected) = expected else {
         return vec![format!(
             "{} does not exist: write it with `--update`, and read what it holds",

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
-use yagura_core::Fault;
-use yagura_core::{FaultKind, Grants, OrFault, Pack, Rule};
+use yagura_core::{Fault, FaultKind, Grants, OrFault, Pack, Rule};
 use yagura_engine::{EngineError, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::Meter;
 use yagura_lake::ingest::{IngestOptions, ingest};
@@ -23,7 +22,9 @@ use crate::outcome::Outcome;
 
 /// A pack ready to be tested.
 pub struct Suite {
+    /// The pack.
     pub pack: Pack,
+    /// Its cases.
     pub cases: Cases,
     loaded: Loaded,
     /// Columns of each table as all of its cases together show them.
@@ -317,7 +318,7 @@ impl Suite {
     fn write_files(&self) -> Result<Vec<Vec<(String, PathBuf)>>> {
         let mut all = Vec::with_capacity(self.cases.cases.len());
         for (index, case) in self.cases.cases.iter().enumerate() {
-            // A rule that cannot run is told with its cases.
+            // A rule that cannot run is reported with its cases.
             let tables = Needed::of(&self.loaded, &case.rule).map(|needed| needed.tables);
             let only = match tables.as_deref() {
                 Ok([one]) => one.clone(),

@@ -79,7 +79,11 @@ mod tests {
     #[test]
     fn each_command_is_in_one_group_with_a_line_that_fits() {
         let command = crate::Arguments::command();
-        let listed: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+        let listed: Vec<&str> = GROUPS
+            .iter()
+            .flat_map(|(_, names)| *names)
+            .copied()
+            .collect();
         let known: BTreeSet<&str> = command.get_subcommands().map(Command::get_name).collect();
         assert_eq!(listed.iter().copied().collect::<BTreeSet<_>>(), known);
         assert_eq!(listed.len(), known.len(), "a command is listed twice");

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use yagura_core::shown::Eye;
 pub(crate) use yagura_core::shown::printable;
 use yagura_core::{Alert, Severity};
-pub(crate) use yagura_service::messages::{count, folded, number};
+pub(crate) use yagura_service::messages::{count, number};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -515,7 +515,7 @@ fn what_is_wrong_with_a_state_is_told() {
     place.0.write("alerts.ndjson", "not ours\n");
     let ran = place.once();
     assert!(
-        ran.stderr.contains("is no alert of yagura"),
+        ran.stderr.contains("is not an alert of yagura"),
         "{}",
         ran.stderr
     );

@@ -99,7 +99,10 @@ impl Facts {
         Ok(facts)
     }
 
-    /// Says in an author's words what would keep the module from being of a world.
+    /// Checks that the module fits a world.
+    ///
+    /// # Errors
+    /// What it lacks, in an author's words.
     fn fit(&self, world: World) -> Result<()> {
         let wanted = exported(world);
         if !self.exports.contains(wanted) {
@@ -110,12 +113,12 @@ impl Facts {
                 .collect();
             return Err(if others.is_empty() {
                 anyhow!(
-                    "it exports no `yagura:plugin/{wanted}`, and so is no {}: its code registers none",
+                    "it does not export `yagura:plugin/{wanted}`, which each {} exports: its code registers none",
                     world.name()
                 )
             } else {
                 anyhow!(
-                    "it exports no `yagura:plugin/{wanted}`, and so is no {0}: its code is for the world {1}, where pack.toml says `world = \"{0}\"`",
+                    "it does not export `yagura:plugin/{wanted}`, which each {0} exports: its code is for the world {1}, but pack.toml has `world = \"{0}\"`",
                     world.name(),
                     others.join(" and ")
                 )
@@ -282,15 +285,9 @@ mod tests {
         let notifier = component("import http; export notifying;");
         assert!(check("n", &notifier, Some(World::Notifier)).is_ok());
         let error = check("n", &notifier, Some(World::Detector)).unwrap_err();
-        assert!(
-            matches!(error, LoadError::WrongWorld { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, LoadError::WrongWorld { .. }), "{error}");
         let error = check("n", &component("import log;"), None).unwrap_err();
-        assert!(
-            matches!(error, LoadError::NoWorld { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, LoadError::NoWorld { .. }), "{error}");
     }
 
     /// A core module of the notifier world as a compiler without bindings generator leaves it, which also asks WASI for the

@@ -40,8 +40,7 @@ pub(super) fn componentize(source: &Path, world: World) -> Result<Vec<u8>> {
     }
     let component = build(source, &files, world)?;
     // Without a cache the next build takes as long again, and no more.
-    if let Err(error) = make_parent(&cached).and_then(|()| replace(&cached, &component))
-    {
+    if let Err(error) = make_parent(&cached).and_then(|()| replace(&cached, &component)) {
         tracing::warn!(file = %cached.display(), %error, "the build is not kept");
     }
     Ok(component)

@@ -12,10 +12,10 @@ use yagura_alerts::{Feed, StoreError, TriageError};
 use yagura_engine::live::Live;
 use yagura_host::Host;
 
-use crate::config::Config;
 use super::policy::read_policy;
 use super::ports::try_plugins;
 use super::running::RunningTriage;
+use crate::config::Config;
 
 /// How long a step waits for the store of alerts.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -168,11 +168,7 @@ impl TriageLink {
     ///
     /// # Errors
     /// When the triage cannot go on at all.
-    pub async fn hand(
-        &mut self,
-        live: &Live,
-        lines: &[(i64, String)],
-    ) -> Result<Option<String>> {
+    pub async fn hand(&mut self, live: &Live, lines: &[(i64, String)]) -> Result<Option<String>> {
         let mut message = None;
         if let LinkState::Opening(opening) = &mut self.triage {
             if !opening.is_finished() {

@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use yagura_core::Grants;
 use yagura_host::http::{self, Secrets, SystemResolver, Transport};
 
+use super::services::secrets;
 use crate::admission;
 use crate::config::Config;
-use super::services::secrets;
 
 /// The network, with the secrets of a configuration, and what is granted.
 pub struct Network {

@@ -44,11 +44,14 @@ impl PolicyPlugins<'_> {
     /// Loads a notifier and opens it once, so that a wrong configuration is an error at the start.
     pub(super) fn notifier(&self, name: &str, config: &toml::Table) -> Result<Arc<dyn Notify>> {
         let found = self.find(name, World::Notifier, config, HttpPolicy::default())?;
-        let plugin = self.host.load_notifier(
-            &found.file.display().to_string(),
-            &found.bytes,
-            &found.manifest.limits,
-        ).or_fault()?;
+        let plugin = self
+            .host
+            .load_notifier(
+                &found.file.display().to_string(),
+                &found.bytes,
+                &found.manifest.limits,
+            )
+            .or_fault()?;
         let pool = Pool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: name.to_owned(),
@@ -70,11 +73,14 @@ impl PolicyPlugins<'_> {
             &enrichment.config,
             policy,
         )?;
-        let plugin = self.host.load_enricher(
-            &found.file.display().to_string(),
-            &found.bytes,
-            &found.manifest.limits,
-        ).or_fault()?;
+        let plugin = self
+            .host
+            .load_enricher(
+                &found.file.display().to_string(),
+                &found.bytes,
+                &found.manifest.limits,
+            )
+            .or_fault()?;
         let pool = Pool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: enrichment.plugin.clone(),
@@ -90,11 +96,14 @@ impl PolicyPlugins<'_> {
     /// Loads a reviewer and opens it once.
     pub(super) fn reviewer(&self, name: &str, config: &toml::Table) -> Result<Arc<dyn Review>> {
         let found = self.find(name, World::Reviewer, config, HttpPolicy::default())?;
-        let plugin = self.host.load_reviewer(
-            &found.file.display().to_string(),
-            &found.bytes,
-            &found.manifest.limits,
-        ).or_fault()?;
+        let plugin = self
+            .host
+            .load_reviewer(
+                &found.file.display().to_string(),
+                &found.bytes,
+                &found.manifest.limits,
+            )
+            .or_fault()?;
         let pool = Pool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: name.to_owned(),

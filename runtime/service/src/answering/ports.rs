@@ -16,12 +16,12 @@ use yagura_host::http::{self, HttpService, Secrets};
 use yagura_host::{Host, Search, Services};
 use yagura_packs::grants::{Answer, Asks};
 
-use crate::admission;
-use crate::config::Config;
 use super::audit::{CallWriter, StoredAnswers};
 use super::network::Network;
 use super::plugins::PolicyPlugins;
 use super::services;
+use crate::admission;
+use crate::config::Config;
 
 /// What the triage needs from outside.
 pub(super) struct Ports {

@@ -13,11 +13,11 @@ use yagura_alerts::{
 use yagura_core::report::AlertLine;
 use yagura_host::Host;
 
-use crate::config::Config;
 use super::audit::CallWriter;
 use super::network::Network;
 use super::policy::read_policy;
 use super::ports::{Ports, warnings};
+use crate::config::Config;
 
 /// The triage of a service, with its workers.
 pub(super) struct RunningTriage {

@@ -84,7 +84,7 @@ pub(super) async fn secret_text(secrets: &Secrets, name: &str) -> Result<String,
     let secret: Secret = secrets.get(name).await.map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(secret.expose());
     text.map(str::to_owned)
-        .map_err(|_| format!("the secret `{name}` is no text"))
+        .map_err(|_| format!("the secret `{name}` is not UTF-8 text"))
 }
 
 /// Searches the tables of a configuration.

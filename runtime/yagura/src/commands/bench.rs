@@ -9,8 +9,7 @@ use anyhow::{Context, Result, bail};
 use comfy_table::CellAlignment;
 use serde::{Deserialize, Serialize};
 use yagura_authoring::build;
-use yagura_core::Fault;
-use yagura_core::{Grants, OrFault, Pack};
+use yagura_core::{Fault, Grants, OrFault, Pack};
 use yagura_engine::report::RuleCost;
 use yagura_engine::{RuleSource, RunInput, RunOptions, run as engine_run};
 use yagura_host::Meter;
@@ -21,11 +20,11 @@ use yagura_service::config::{Config, LakeSettings};
 use yagura_service::packs;
 use yagura_suite::{Case, Events, collect, sigma_ids};
 
+use super::block_on;
 use crate::exit::FAILED;
 use crate::output::{Format, number, table};
-use super::block_on;
 
-/// Measure what each rule's plugin costs: time at the boundary and in the guest, fuel and memory.
+/// Measure the cost of each rule's plugin: time at the boundary and in the guest, fuel, memory
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -66,7 +65,7 @@ allocator need to hand a row over and take the findings back; GUEST is the plugi
 Wasm instruction, the same on every machine; with --baseline a rule whose fuel grew by more than a tenth makes the exit code
 1. Times are of this machine and this moment.";
 
-/// What a rule's code costs.
+/// The cost of a rule's code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Figures {
     /// Id of the rule.
@@ -137,7 +136,7 @@ fn read(file: &Path) -> Result<BTreeMap<String, Figures>> {
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let figures: Vec<Figures> = serde_json::from_str(&text).with_context(|| {
         format!(
-            "{} is no baseline: `yagura bench --save` writes one",
+            "{} is not a baseline: `yagura bench --save` writes one",
             file.display()
         )
     })?;

@@ -13,7 +13,7 @@ use yagura_toolchain::{APT, TARGET, Toolchain, go};
 use crate::exit::INPUT;
 use crate::output::Format;
 
-/// Look at the toolchains that plugins are built with, and at what plugins run on.
+/// Check the toolchains that build plugins, and whether plugins can run here
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

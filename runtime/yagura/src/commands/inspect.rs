@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use yagura_core::OrFault;
-use yagura_core::Pack;
 use yagura_core::pack::{Limits, World};
+use yagura_core::{OrFault, Pack};
 use yagura_host::{ComponentInfo, ComponentKind, LoadError, Meter, inspect};
 use yagura_packs::grants::Asks;
 use yagura_packs::{Bounds, Contents};
@@ -17,7 +16,7 @@ use yagura_service::{admission, packs};
 
 use crate::output::{Format, count, printable, table};
 
-/// Show what packs and components hold: worlds, rules, imports, sizes, limits.
+/// Show the contents of packs and components: worlds, rules, imports, sizes, limits
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Directory or archive of a pack, or a Wasm file; may be given more than once

@@ -11,7 +11,7 @@ use yagura_packs::{Bounds, VerifiedPack};
 
 use super::pull::{LOCK_FILE, write_archives};
 
-/// Take packs out of a file that `yagura save` wrote, into a directory
+/// Take packs out of a file that `yagura save` wrote
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The file

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use yagura_authoring::schema;
 use yagura_authoring::templates::{PackLanguage, TemplateWorld, files};
 
-/// Make a new pack with a rule, its test and comments that teach.
+/// Make a new pack with a rule, its test and comments that explain them
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// What the rule is written in
@@ -130,7 +130,12 @@ fn name_of(dir: &Path) -> Result<String> {
     Ok(name)
 }
 
-fn print(language: PackLanguage, world: TemplateWorld, dir: &Path, files: &[(PathBuf, String)]) -> Result<()> {
+fn print(
+    language: PackLanguage,
+    world: TemplateWorld,
+    dir: &Path,
+    files: &[(PathBuf, String)],
+) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "made {}:", dir.display())?;
     for (path, _) in files {

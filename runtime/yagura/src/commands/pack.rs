@@ -4,8 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use yagura_core::OrFault;
-use yagura_core::Pack;
+use yagura_core::{OrFault, Pack};
 use yagura_packs::contents::Contents;
 use yagura_packs::sbom::SBOM;
 use yagura_packs::{Bounds, author};

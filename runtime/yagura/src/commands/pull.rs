@@ -5,18 +5,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use yagura_core::Fault;
-use yagura_core::FaultKind;
-use yagura_core::OrFault;
+use yagura_core::{Fault, FaultKind, OrFault};
 use yagura_packs::registry::{At, Lock, Pulled, Reference, Registry};
 use yagura_packs::{Bounds, Installed, TrustPolicy, VerifiedPack, archive};
 use yagura_service::admission;
 
+use super::block_on;
 use crate::output::count;
 use crate::registry::{RegistryAccess, parse_reference};
-use super::block_on;
 
-/// Take packs from a registry, with all that they need, into a directory
+/// Fetch packs and their dependencies from a registry into a directory
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

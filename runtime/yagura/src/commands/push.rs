@@ -8,10 +8,10 @@ use yagura_core::OrFault;
 use yagura_packs::registry::{At, Reference, Registry};
 use yagura_packs::sign::Signature;
 
-use crate::registry::{RegistryAccess, parse_reference};
 use super::{block_on, verify};
+use crate::registry::{RegistryAccess, parse_reference};
 
-/// Put a pack with its signatures into a registry of containers (OCI)
+/// Put a pack with its signatures into a container registry (OCI)
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -40,7 +40,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             "{} has the version {version} in its pack.toml, and not {asked}: nothing was pushed",
             arguments.path.display()
         ),
-        At::Digest(_) => bail!("a digest names a pack to pull; to push, name the reference without it"),
+        At::Digest(_) => {
+            bail!("a digest names a pack to pull; to push, name the reference without it")
+        }
     }
     if let Some(file) = pack.contents().missing_plugin().or_fault()? {
         let path = arguments.path.display();

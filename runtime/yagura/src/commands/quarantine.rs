@@ -7,9 +7,9 @@ use yagura_core::names::did_you_mean;
 use yagura_correlate::store::{QuarantinedRule, Store};
 use yagura_service::quarantine_requests;
 
+use super::status::{print_quarantined, quarantined};
 use crate::output::{self, Format, count, printable};
 use crate::state_dir::StateDir;
-use super::status::{print_quarantined, quarantined};
 
 /// List the rules in quarantine, or end their quarantine early
 #[derive(Debug, clap::Args)]

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use yagura_alerts::Clock;
-use yagura_alerts::{Clock, Location};
+use yagura_alerts::Location;
 use yagura_correlate::store::{FILE, STATE_COPY, STORE_COPY, Store};
 use yagura_service::config::Config;
 use yagura_service::outbox::Outbox;
 
-use crate::output::number;
 use super::backup::{self, Alerts, INSTALLED};
 use super::block_on;
+use crate::output::number;
 
-/// Put a backup in place: the service goes on from there.
+/// Put a backup in place; the service continues from there
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

@@ -10,8 +10,8 @@ use yagura_packs::VerifiedPack;
 use yagura_packs::registry;
 use yagura_service::admission;
 
-use crate::output::count;
 use super::verify;
+use crate::output::count;
 
 /// Put packs with their signatures into one file, for machines without network
 #[derive(Debug, clap::Args)]

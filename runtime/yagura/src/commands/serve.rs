@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use yagura_service::serve::{ServeOptions, serve};
 
+use super::block_on;
 use crate::output::Shown;
 use crate::private::make_files_private;
-use super::block_on;
 
 /// Run rules over tables as they grow, and write provisional and final alerts
 #[derive(Debug, clap::Args)]

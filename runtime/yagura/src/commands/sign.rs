@@ -7,10 +7,10 @@ use anyhow::Result;
 use yagura_core::OrFault;
 use yagura_packs::{Bounds, author};
 
-use crate::output::count;
 use super::keygen::read_secret_key;
+use crate::output::count;
 
-/// Sign a pack: its list of files with their digests, and so every byte
+/// Sign a pack: the list of its files with their digests
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

@@ -17,11 +17,11 @@ use yagura_service::{admission, packs};
 use yagura_suite::answers::{self, AnswerOptions};
 use yagura_suite::{Outcome, Suite, policy};
 
+use super::block_on;
 use crate::exit::{FAILED, RULE};
 use crate::output::{Format, number, printable};
-use super::block_on;
 
-/// Test packs: recorded events must give the alerts that are expected of them.
+/// Test packs and policies: recorded events must give the expected alerts
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -252,7 +252,7 @@ impl PackResult {
             serde_json::to_writer(&mut *out, &line)?;
             writeln!(out)?;
         }
-        tell_warnings(&self.warnings)
+        print_warnings(&self.warnings)
     }
 
     fn print_text(&self, out: &mut impl Write) -> Result<()> {
@@ -294,11 +294,11 @@ impl PackResult {
             }
         }
         out.flush()?;
-        tell_warnings(&self.warnings)
+        print_warnings(&self.warnings)
     }
 }
 
-fn tell_warnings(warnings: &[String]) -> Result<()> {
+fn print_warnings(warnings: &[String]) -> Result<()> {
     let mut err = crate::output::Shown(io::stderr().lock());
     for warning in warnings {
         writeln!(err, "warning: {warning}")?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use yagura_alerts::Clock;
 use yagura_alerts::policy::Policy;
+use yagura_core::OrFault;
 use yagura_core::alert::OWN_RULES;
 use yagura_core::diagnostic::{Code, Diagnostic, Level};
 use yagura_host::Meter;
@@ -50,7 +51,7 @@ impl Check {
             let mut earlier = identities.iter().take(place);
             if let Some(before) = earlier.position(|other| other.name == pack.name) {
                 let (one, other) = (&set.packs[before].dir, &set.packs[place].dir);
-                let message = admission::twice(&pack.name, one, other).to_string();
+                let message = packs::twice(&pack.name, one, other).to_string();
                 messages.push((place, Level::Error, message));
             }
         }
