@@ -1,9 +1,10 @@
-//! The text of a user's TOML file: read into a type, with every diagnostic brought to its key's place.
+//! The text of a user's file in TOML or JSON: read into a type, with every diagnostic brought to its key's place.
 
 use std::ops::Range;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Key, Span, Step};
@@ -29,6 +30,32 @@ impl<'a> SourceText<'a> {
     /// What is wrong with the syntax, an unknown key with near ones, a missing key or a value of another type, with its span.
     pub fn toml<T: DeserializeOwned>(&self) -> Result<T, Diagnostics> {
         toml::from_str(self.text).map_err(|error| self.toml_error(&error).into())
+    }
+
+    /// Reads the text as JSON into a type.
+    ///
+    /// # Errors
+    /// As [`Self::toml`]; the span is the place that the parser stopped at.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Diagnostics> {
+        serde_json::from_str(self.text).map_err(|error| self.json_error(&error).into())
+    }
+
+    fn json_error(&self, error: &serde_json::Error) -> Diagnostic {
+        let text = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let message = without_controls(text.strip_suffix(&place).unwrap_or(&text));
+        let diagnostic = match error.classify() {
+            Category::Data => of_serde(&message, &Key::default()),
+            _ => Diagnostic::error(Code::JsonSyntax, message),
+        };
+        let before = self
+            .text
+            .split_inclusive('\n')
+            .take(error.line().saturating_sub(1));
+        let start = before.map(str::len).sum::<usize>() + error.column().saturating_sub(1);
+        diagnostic
+            .in_file(self.file)
+            .with_span(Span::of(self.text, start..start + 1))
     }
 
     /// Adds the file, and the span of the key in the TOML text, where the diagnostic has none.
@@ -80,61 +107,65 @@ impl<'a> SourceText<'a> {
             Some(range) => key_at(&table, range.start),
             None => Key::default(),
         };
-        let at = |key: &Key, diagnostic: Diagnostic| match key.steps() {
-            [] => diagnostic,
-            _ => diagnostic.at(key.clone()),
+        place(of_serde(&message, &key))
+    }
+}
+
+/// Translates a message of serde's about the value of a key into the words of the other diagnostics.
+fn of_serde(message: &str, key: &Key) -> Diagnostic {
+    let at = |key: &Key, diagnostic: Diagnostic| match key.steps() {
+        [] => diagnostic,
+        _ => diagnostic.at(key.clone()),
+    };
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let first = quoted.next().unwrap_or_default();
+    let known: Vec<&str> = quoted.collect();
+    let list = || {
+        let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    };
+    let near = || did_you_mean(first, known.iter().copied());
+    if message.starts_with("unknown field") {
+        let key = match key.steps().last() {
+            Some(Step::Name(name)) if name == first => key.clone(),
+            _ => key.name(first),
         };
-        let mut quoted = message.split('`').skip(1).step_by(2);
-        let first = quoted.next().unwrap_or_default();
-        let known: Vec<&str> = quoted.collect();
-        let list = || {
-            let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-            names.join(", ")
+        let text = format!("is not a known key{}", near());
+        let diagnostic = Diagnostic::error(Code::UnknownKey, text);
+        let diagnostic = match known.is_empty() {
+            true => diagnostic,
+            false => diagnostic.with_help(format!("known keys: {}", list())),
         };
-        let near = || did_you_mean(first, known.iter().copied());
-        let diagnostic = if message.starts_with("unknown field") {
-            let key = match key.steps().last() {
-                Some(Step::Name(name)) if name == first => key,
-                _ => key.name(first),
-            };
-            let text = format!("is not a known key{}", near());
-            let diagnostic = Diagnostic::error(Code::UnknownKey, text);
-            let diagnostic = match known.is_empty() {
-                true => diagnostic,
-                false => diagnostic.with_help(format!("known keys: {}", list())),
-            };
-            at(&key, diagnostic)
-        } else if message.starts_with("missing field") {
-            at(
-                &key.name(first),
-                Diagnostic::error(Code::MissingKey, "is missing"),
-            )
-        } else if message.starts_with("unknown variant") {
-            let text = match known.is_empty() {
-                true => format!("is `{first}`, which is not known"),
-                false => format!("is `{first}`: write one of {}{}", list(), near()),
-            };
-            at(&key, Diagnostic::error(Code::InvalidValue, text))
-        } else if let Some(types) = message
-            .strip_prefix("invalid type: ")
-            .or_else(|| message.strip_prefix("invalid value: "))
-        {
-            let text = match types.split_once(", expected ") {
-                Some((found, expected)) => format!("is {found}: expected {expected}"),
-                None => format!("is {types}"),
-            };
-            at(&key, Diagnostic::error(Code::WrongType, text))
-        } else if message.starts_with("data did not match any variant") {
-            let text = "has a value of a type that is not allowed here";
-            at(&key, Diagnostic::error(Code::WrongType, text))
-        } else {
-            let text = match key.steps() {
-                [] => message.clone(),
-                _ => format!("is wrong: {message}"),
-            };
-            at(&key, Diagnostic::error(Code::InvalidValue, text))
+        at(&key, diagnostic)
+    } else if message.starts_with("missing field") {
+        at(
+            &key.name(first),
+            Diagnostic::error(Code::MissingKey, "is missing"),
+        )
+    } else if message.starts_with("unknown variant") {
+        let text = match known.is_empty() {
+            true => format!("is `{first}`, which is not known"),
+            false => format!("is `{first}`: write one of {}{}", list(), near()),
         };
-        place(diagnostic)
+        at(key, Diagnostic::error(Code::InvalidValue, text))
+    } else if let Some(types) = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "))
+    {
+        let text = match types.split_once(", expected ") {
+            Some((found, expected)) => format!("is {found}: expected {expected}"),
+            None => format!("is {types}"),
+        };
+        at(key, Diagnostic::error(Code::WrongType, text))
+    } else if message.starts_with("data did not match any variant") {
+        let text = "has a value of a type that is not allowed here";
+        at(key, Diagnostic::error(Code::WrongType, text))
+    } else {
+        let text = match key.steps() {
+            [] => message.to_owned(),
+            _ => format!("is wrong: {message}"),
+        };
+        at(key, Diagnostic::error(Code::InvalidValue, text))
     }
 }
 
@@ -350,6 +381,26 @@ secrets."on.call" = ["x"]
         let syntax = error("table = [\n");
         assert_eq!(syntax.code, Code::TomlSyntax);
         assert!(syntax.key.is_none() && syntax.span.is_some(), "{syntax}");
+    }
+
+    #[test]
+    fn json_is_reported_alike() {
+        let error = |text: &str| {
+            let source = SourceText::new(Path::new("a.json"), text);
+            source.json::<File>().unwrap_err().0.remove(0)
+        };
+        let unknown = error("{\"table\": [\n  {\"nmae\": \"a\"}\n]}");
+        assert_eq!(
+            unknown.to_string(),
+            "a.json:2: `nmae` is not a known key; did you mean `name`?"
+        );
+        assert_eq!(unknown.code, Code::UnknownKey);
+        let syntax = error("{\"table\": [\n");
+        assert_eq!(
+            (syntax.code, syntax.line()),
+            (Code::JsonSyntax, Some(2)),
+            "{syntax}"
+        );
     }
 
     #[test]

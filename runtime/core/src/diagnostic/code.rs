@@ -62,6 +62,9 @@ codes! {
         "The TOML parser stopped at the place that is underlined. Most often a quote, a bracket or an equals sign is missing, or a \
          key is given twice.",
         "title = \"Root login\"   # quotes around text";
+    JsonSyntax, "json-syntax", "The file is not valid JSON",
+        "The JSON parser stopped at the place that is underlined. Most often a quote, a comma or a bracket is missing.",
+        "{ \"name\": \"ann\" }";
     UnknownKey, "unknown-key", "The key is not known here",
         "Files accept known keys only, so that a misspelled key is not ignored. The message names near keys; the help lists all of \
          them.",
@@ -79,7 +82,7 @@ codes! {
         "A duration is a number and one of the units `ms`, `s`, `m`, `h` and `d`, above zero.",
         "window = \"15m\"";
     EmptyValue, "empty-value", "The value is empty",
-        "The key needs at least one value, or some text. The message says which, or tells to leave the key out.",
+        "The key needs at least one value, or some text. The message says which, or suggests to leave the key out.",
         "notify = [\"chat\"]";
     InvalidName, "invalid-name", "The text is not a name or an id",
         "Names of packs and ids of rules become file names, keys and addresses, so only some characters are allowed.",
@@ -291,7 +294,7 @@ impl Code {
              Look up here what a code means and how to fix it. Everything that yagura reports about a file has one of these codes: in \
              brackets in text, as `code` in JSON, as `ruleId` in SARIF.\n\n\
              ```text\n\
-             yagura check --pack packs/aws --format json  | jq 'select(.code == \"unknown-field\")'\n\
+             yagura check --pack packs/aws --format json | jq 'select(.code == \"unknown-field\")'\n\
              yagura check --pack packs/aws --format sarif > yagura.sarif\n\
              ```\n\n\
              Codes are stable: a code keeps its name and its meaning. What a code is reported for, and at which level, can change.\n\n\

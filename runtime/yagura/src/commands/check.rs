@@ -3,6 +3,7 @@
 mod configuration;
 mod correlations;
 mod places;
+mod sampled;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +27,7 @@ use yagura_rules::Predicate;
 use yagura_rules::lint::{Lint, canonical, lints};
 use yagura_rules::sigma::{self, Placeholders, SigmaSource, translate_bare, unused_detections};
 
-use self::tables::Sampled;
+use self::sampled::Sampled;
 use super::block_on;
 use crate::diagnostics::{self, sarif};
 use crate::exit::{self, RULE};
@@ -64,11 +65,12 @@ enum Format {
 }
 
 const AFTER_HELP: &str = "\
-With tables (--lake, --table or --config) fields are looked up in them and in a few hundred of their newest events, and tests are
-compared with the types that they have; without, in the tables whose columns are part of
-Yagura (aws_cloudtrail), and of others only what a rule says by itself is looked at. Rules that correlations join must be
-among those that are read. Built plugins must have code for their rules. With --config, packs that `yagura run` would not let in are
-errors, too. Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
+With tables (--lake, --table or --config), fields are looked up in the tables and in a few hundred of their newest events, and
+tests are compared with the types of the columns. Without, this is done for the tables whose columns are part of Yagura
+(aws_cloudtrail); for others only the rule itself is checked. Rules that correlations join must be among those that are read.
+Built plugins must have code for their rules. With --config, packs that `yagura run` would refuse are errors, too.
+Each result has a code; docs/contributors/diagnostics.md explains them all.
+Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let found = match checked(arguments) {
@@ -376,7 +378,7 @@ impl Check {
         }
     }
 
-    /// Looks at what a Sigma rule says of itself.
+    /// Checks the metadata of a Sigma rule.
     fn described(&mut self, file: &Path, id: &str, has_id: bool, has_level: bool, tags: &[String]) {
         let lacks = [
             (
@@ -547,7 +549,7 @@ impl Check {
         }
     }
 
-    /// Says that a condition over a table that nobody knows is no SQL.
+    /// Checks the SQL of a condition whose table is not known.
     fn syntax(&mut self, source: &RuleSource) {
         let condition = source.rule.condition.as_deref().unwrap_or("true");
         if let Some(error) = syntax_error(condition) {
