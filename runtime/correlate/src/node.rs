@@ -443,7 +443,7 @@ pub(crate) fn stage(
         Kind::Travel => {
             let has_coordinates = correlation.latitude.is_some();
             if !has_coordinates && geolocation.is_none() {
-                return Err("needs to know where addresses are: name a file of places with `geoip`, or in the configuration".to_owned());
+                return Err("needs to know where addresses are: name a file of geolocation with `geoip`, or in the configuration".to_owned());
             }
             Box::new(Keyed::new(Travel {
                 geolocation: geolocation.filter(|_| !has_coordinates).cloned(),

@@ -248,6 +248,6 @@ mod tests {
         }
         std::fs::write(&path, "something else\n").unwrap();
         let error = format!("{:#}", Outbox::open(&path).unwrap_err());
-        assert!(error.contains("is no alert of yagura"), "{error}");
+        assert!(error.contains("is not an alert of yagura"), "{error}");
     }
 }

@@ -182,7 +182,6 @@ pub fn not_granted(granted: &MostLimits, pack: &Manifest) -> Vec<String> {
 
 /// Reads the geolocation database that a rule of a pack names, which lies in the pack.
 ///
-///
 /// # Errors
 /// A sentence that names the file.
 pub fn geolocation_of(pack: &Path, file: &Path) -> Result<Geolocation, String> {

@@ -292,7 +292,7 @@ fn file_name(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     fn pack(dir: &Path, tests: &str) -> Pack {
         let write = |name: &str, text: &str| {
@@ -344,7 +344,7 @@ mod tests {
         assert!(twice.contains("two cases `one`"), "{twice}");
         fs::rename(folder.join("one.ndjson"), folder.join("notes.txt")).unwrap();
         let foreign = collect(&read, &[]).unwrap_err().to_string();
-        assert!(foreign.contains("notes.txt is no case"), "{foreign}");
+        assert!(foreign.contains("notes.txt is not a case"), "{foreign}");
         fs::rename(&folder, dir.path().join("tests/a-rul")).unwrap();
         let lost = collect(&read, &[]).unwrap_err().to_string();
         assert!(lost.contains("did you mean `a-rule`?"), "{lost}");

@@ -313,12 +313,12 @@ mod tests {
         assert!(error.contains("pack.toml"), "{error}");
         let error = componentize(&core, Some(World::Detector)).unwrap_err();
         let wanted =
-            "its code is for the world notifier, where pack.toml says `world = \"detector\"`";
+            "its code is for the world notifier, but pack.toml has `world = \"detector\"`";
         assert!(format!("{error:#}").contains(wanted), "{error:#}");
     }
 
     #[test]
-    fn a_module_that_imports_what_its_world_lacks_is_told_so() {
+    fn a_module_that_imports_what_its_world_lacks_is_refused() {
         let greedy = BARE.replacen(
             "(memory",
             "(import \"yagura:plugin/search@0.1.0\" \"find\" (func)) (memory",

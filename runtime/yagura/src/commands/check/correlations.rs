@@ -150,7 +150,7 @@ impl Check {
         }
     }
 
-    /// Looks whether correlations that need a geolocation database have one.
+    /// Checks that correlations that need a geolocation database have one.
     pub(super) fn geolocation(&mut self, set: &RuleSet) {
         for pack in &set.packs {
             for source in &pack.rules {
