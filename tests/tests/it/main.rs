@@ -10,6 +10,7 @@
 //! * `compiled_code` – the cache of compiled plugins: kept, taken, and refused when changed or swapped.
 //! * `crash` – SIGKILL at hundreds of points over an S3 server loses no alert and doubles none.
 //! * `crowd` – a hundred plugins, ten of them hostile, over a table that grows.
+//! * `diagnostics` – what is wrong with files: their lines underlined, JSON and SARIF.
 //! * `documents` – the documents name what is there.
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
@@ -62,6 +63,8 @@ mod compiled_code;
 mod crash;
 #[cfg(test)]
 mod crowd;
+#[cfg(test)]
+mod diagnostics;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
