@@ -187,7 +187,7 @@ pub fn capabilities(
     manifest: &PluginManifest,
     grant: &Grant,
     services: Services,
-) -> Result<Capabilities, yagura_core::capability::Problem> {
+) -> Result<Capabilities, yagura_core::Diagnostics> {
     let access = Access::new(&id.pack, manifest.world, &manifest.request, grant)?;
     Ok(Capabilities::new(id.clone(), access, services))
 }
