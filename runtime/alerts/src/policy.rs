@@ -5,7 +5,6 @@ mod file;
 mod hours;
 mod lint;
 mod matcher;
-mod problem;
 pub mod testing;
 
 use std::collections::BTreeMap;
@@ -18,7 +17,6 @@ pub use compiled::{
 pub use file::PolicyFile;
 pub use hours::Hours;
 pub use matcher::{Matcher, Pattern};
-pub use problem::{Key, Level, Problem};
 use serde::Deserialize;
 use yagura_core::{Severity, Timestamp};
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use yagura_core::{FaultKind, HasFault};
 use yagura_host::CallError;
 use yagura_lake::table::TableError;
 
@@ -104,6 +105,24 @@ pub enum EngineError {
     /// A fault of our own in handling columns.
     #[error("cannot plan the scan")]
     Arrow(#[from] ArrowError),
+}
+
+impl HasFault for EngineError {
+    fn fault(&self) -> FaultKind {
+        match self {
+            Self::Rule { .. }
+            | Self::Rules(_)
+            | Self::Open { .. }
+            | Self::TooManyFindings { .. } => FaultKind::Rule,
+            Self::Table(_)
+            | Self::BadFile { .. }
+            | Self::NullTime { .. }
+            | Self::TooManyPending { .. }
+            | Self::Scan { .. }
+            | Self::State(_)
+            | Self::Arrow(_) => FaultKind::Input,
+        }
+    }
 }
 
 impl EngineError {

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use yagura_core::{Alert, Finding, Timestamp};
+use yagura_core::{Alert, FaultKind, Finding, HasFault, Timestamp};
 use yagura_correlate::store::{Pause, Progress, Store, StoreError, TableStatus};
 use yagura_correlate::{Change, CorrelationEngine, Watermark};
 use yagura_lake::table::{Table, TableError};
@@ -139,6 +139,17 @@ pub enum LiveError {
     /// A line for the outbox cannot be written.
     #[error("cannot write an alert as JSON")]
     Json(#[from] serde_json::Error),
+}
+
+impl HasFault for LiveError {
+    fn fault(&self) -> FaultKind {
+        match self {
+            Self::Engine(error) => error.fault(),
+            Self::Table(_) | Self::Store(_) | Self::Vanished { .. } | Self::Json(_) => {
+                FaultKind::Input
+            }
+        }
+    }
 }
 
 /// A service: tables, rules, and what they remember.

@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use yagura_core::Timestamp;
-use yagura_correlate::store::Rest;
+use yagura_correlate::store::QuarantinedRule;
 
 use crate::report::{Cause, SkippedEvents};
 
@@ -322,21 +322,21 @@ impl Quarantine {
     }
 
     /// Returns the rules that rest or rested lately, by id.
-    pub(crate) fn resting(&self) -> Vec<Rest> {
+    pub(crate) fn resting(&self) -> Vec<QuarantinedRule> {
         let rules = self.rules.values();
         let rests = rules.map(|rule| {
             rule.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .to_stored()
         });
-        let mut rests: Vec<Rest> = rests.flatten().collect();
+        let mut rests: Vec<QuarantinedRule> = rests.flatten().collect();
         rests.sort_by(|a, b| a.rule.cmp(&b.rule));
         rests
     }
 
     /// Takes back what [`Quarantine::resting`] said. Returns what to tell: of rules that still rest, and of those whose
     /// plugin is another now.
-    pub(crate) fn restore(&self, stored: &[Rest]) -> Vec<String> {
+    pub(crate) fn restore(&self, stored: &[QuarantinedRule]) -> Vec<String> {
         let mut messages = Vec::new();
         for rule in self.rules.values() {
             let mut rule = rule.lock().unwrap_or_else(PoisonError::into_inner);
@@ -382,13 +382,13 @@ impl Health {
         format!("rule `{}` {how}{}", self.id, left_out.message())
     }
 
-    fn to_stored(&self) -> Option<Rest> {
-        (self.rests > 0).then(|| Rest {
+    fn to_stored(&self) -> Option<QuarantinedRule> {
+        (self.rests > 0).then(|| QuarantinedRule {
             rule: self.id.clone(),
             code: self.code.clone(),
             reason: self.reason.clone(),
             is_quarantined: self.mode != Mode::Working,
-            rests: self.rests,
+            repeats: self.rests,
             since: self.since,
             until: self.until,
             last_fault: self.last_fault,
@@ -399,7 +399,7 @@ impl Health {
         })
     }
 
-    fn restore(&mut self, rest: &Rest) -> Option<String> {
+    fn restore(&mut self, rest: &QuarantinedRule) -> Option<String> {
         self.left_out = LeftOut {
             events: rest.events,
             wakes: rest.wakes,
@@ -412,7 +412,7 @@ impl Health {
                 .then(|| self.recover("has another plugin now and is tried again"));
         }
         self.reason.clone_from(&rest.reason);
-        self.rests = rest.rests;
+        self.rests = rest.repeats;
         self.since = rest.since;
         self.until = rest.until;
         self.last_fault = rest.last_fault;

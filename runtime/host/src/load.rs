@@ -170,6 +170,12 @@ pub enum LoadError {
     },
 }
 
+impl yagura_core::HasFault for LoadError {
+    fn fault(&self) -> yagura_core::FaultKind {
+        yagura_core::FaultKind::Rule
+    }
+}
+
 impl Host {
     /// Loads a detector from a file: reads it, checks it against the world `detector`, compiles it or takes the compiled
     /// code from the cache, and starts it once inside its limits to see that it fits the contract.

@@ -1,7 +1,6 @@
 //! Results for people and for programs.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io::{Result, Write};
 
 use clap::ValueEnum;
@@ -9,6 +8,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use yagura_core::shown::Eye;
 pub(crate) use yagura_core::shown::printable;
 use yagura_core::{Alert, Severity};
+pub(crate) use yagura_service::messages::{count, number};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -86,59 +86,6 @@ fn summary(alerts: &[Alert]) -> String {
         1 => format!("1 alert: {}", parts.join(", ")),
         many => format!("{many} alerts: {}", parts.join(", ")),
     }
-}
-
-/// Messages that are alike and are all shown; of more the first [`SHOWN_ALIKE`] are.
-const MOST_ALIKE: usize = 8;
-/// Messages of a large group that are shown.
-const SHOWN_ALIKE: usize = 3;
-
-/// Returns messages for people, each with what it says apart from names. Of many that say the same of different things the first ones
-/// stand for all, with how many there are more; these are logged at the level `info`.
-pub(crate) fn folded(messages: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
-    let mut groups: Vec<Vec<String>> = Vec::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    for (says, message) in messages {
-        let place = *places.entry(shape(&says)).or_insert_with(|| {
-            groups.push(Vec::new());
-            groups.len() - 1
-        });
-        groups[place].push(message);
-    }
-    let mut lines = Vec::new();
-    for mut group in groups {
-        let more = group.len().saturating_sub(SHOWN_ALIKE) as u64;
-        if group.len() <= MOST_ALIKE {
-            lines.extend(group);
-            continue;
-        }
-        for message in group.drain(SHOWN_ALIKE..) {
-            tracing::info!("{message}");
-        }
-        lines.extend(group);
-        lines.push(format!(
-            "  … and {} more like it; YAGURA_LOG=info shows all",
-            number(more)
-        ));
-    }
-    lines
-}
-
-/// Returns a message without what differs between alike ones: names in backquotes, numbers, paths.
-fn shape(message: &str) -> String {
-    let mut shape = String::new();
-    for (index, part) in message.split('`').enumerate() {
-        if index % 2 == 1 {
-            shape.push('`');
-            continue;
-        }
-        let words = part.split_whitespace().map(|word| {
-            let is_name = word.contains(['/', '\\']) || word.chars().any(|c| c.is_ascii_digit());
-            if is_name { "#" } else { word }
-        });
-        shape.push_str(&words.collect::<Vec<_>>().join(" "));
-    }
-    shape
 }
 
 /// The most characters of a title in a table; JSON has all of them.
@@ -239,28 +186,6 @@ impl<W: Write> Write for Logged<W> {
     }
 }
 
-/// Writes a number with thousands apart.
-pub(crate) fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Returns a number with its unit.
-pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
-    format!(
-        "{} {}",
-        self::number(number),
-        if number == 1 { one } else { many }
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,29 +245,6 @@ mod tests {
             String::from_utf8(bytes).unwrap(),
             "\u{1b}[2m12:00\u{1b}[0m \u{1b}[1;33mWARN\u{1b}[0m a\\u202eb \\u001b[2Jc \\u001b]0;d\\u001b[\n"
         );
-    }
-
-    #[test]
-    fn many_messages_that_are_alike_are_a_few_lines() {
-        let message = |n: u32| {
-            let text = format!("rule `r-{n}` does not run: {n} columns of s3://b/{n} are missing");
-            (text.clone(), text)
-        };
-        let other = |text: &str| (text.to_owned(), text.to_owned());
-        let few: Vec<_> = (0..8).map(message).collect();
-        let texts: Vec<String> = few.iter().map(|(_, text)| text.clone()).collect();
-        assert_eq!(folded(few), texts);
-        let many = (0..500).map(message);
-        let many = [other("first")]
-            .into_iter()
-            .chain(many)
-            .chain([other("last")]);
-        let lines = folded(many);
-        assert_eq!(lines.len(), 6, "{lines:?}");
-        assert_eq!(lines[0], "first");
-        assert!(lines[1].contains("`r-0`"), "{lines:?}");
-        assert!(lines[4].contains("and 497 more like it"), "{lines:?}");
-        assert_eq!(lines[5], "last");
     }
 
     #[test]

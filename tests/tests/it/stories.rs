@@ -285,9 +285,9 @@ fn correlations_that_a_missing_table_keeps_from_running_are_told() {
     yagura(&["ingest", "--table", "suricata", "--to", lake, log]).must_work();
     let ran = yagura(&["check", "--pack", pack, "--lake", lake]).must_work();
     for says in [
-        "cannot run: there is no table `zeek_conn` [table, connection-refused]",
-        "cannot run: it joins rules that do not run: `connection-refused` [correlation, port-scan]",
-        "cannot run: it joins rules that do not run: `port-scan` [correlation, scan-then-exploit]",
+        "cannot run: there is no table `zeek_conn` [unknown-table, connection-refused]",
+        "cannot run: it joins rules that do not run: `connection-refused` [correlation-not-running, port-scan]",
+        "cannot run: it joins rules that do not run: `port-scan` [correlation-not-running, scan-then-exploit]",
     ] {
         assert!(ran.stdout.contains(says), "no `{says}` in {}", ran.stdout);
     }

@@ -20,7 +20,7 @@ use super::block_on;
 use crate::output::{Format, Shown, printable};
 use crate::ruleset::{RuleSet, Sources};
 
-/// Show how a rule evaluates an event: its tree, what each test decided, and the value it saw.
+/// Show how a rule evaluates an event: its condition, the result of each test, and the value
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -52,7 +52,7 @@ rules are named whose findings it joins.";
 
 /// An explanation as `--format json` prints it.
 #[derive(Serialize)]
-struct View<'a> {
+struct ExplainedEvent<'a> {
     rule: &'a str,
     title: &'a str,
     table: &'a str,
@@ -321,7 +321,7 @@ impl Arguments {
             found.object.as_str()
         };
         if self.format == Format::Json {
-            let view = View {
+            let view = ExplainedEvent {
                 rule: &rule.id,
                 title: &rule.title,
                 table: &table.name,

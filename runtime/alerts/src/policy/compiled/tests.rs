@@ -8,7 +8,7 @@ fn compile(text: &str) -> CompiledPolicy {
 
 fn problems(text: &str) -> Vec<String> {
     let problems = CompiledPolicy::compile(&toml::from_str(text).unwrap()).unwrap_err();
-    problems.iter().map(ToString::to_string).collect()
+    problems.0.iter().map(ToString::to_string).collect()
 }
 
 fn observable(kind: &str, value: &str) -> Observable {
