@@ -12,7 +12,6 @@
 //! * `crowd` – a hundred plugins, ten of them hostile, over a table that grows.
 //! * `documents` – every link, path and test that the documents name exists.
 //! * `diagnostics` – what is wrong with files: their lines underlined, JSON and SARIF.
-//! * `documents` – the documents name what is there.
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `hostile_languages` – the same in Go and Python.
