@@ -10,14 +10,14 @@ const MAX_MARKS: usize = 4;
 
 /// Goes through a text and finds the characters that a reader would not see or would see wrongly.
 #[derive(Debug, Default)]
-struct VisibilityCheck {
+pub struct VisibilityCheck {
     /// Marks since the last letter.
     marks: usize,
 }
 
 impl VisibilityCheck {
     /// Returns whether a reader sees the next character as it is. Line breaks and tabs are not visible.
-    fn is_visible(&mut self, c: char) -> bool {
+    pub fn is_visible(&mut self, c: char) -> bool {
         if is_mark(c) {
             self.marks += 1;
             return self.marks <= MAX_MARKS;

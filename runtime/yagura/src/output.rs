@@ -1,6 +1,5 @@
 //! Results for people and for programs.
 
-use std::borrow::Cow;
 use std::io::{Result, Write};
 
 use clap::ValueEnum;
