@@ -5,10 +5,19 @@
 //! each pair of types means. NULL is SQL's: a comparison with it is unknown, and unknown does not match.
 
 mod costly;
+mod error;
+mod event_path;
 mod functions;
+mod growth;
+mod literal;
+mod oddity;
 mod pattern;
 mod physical;
+mod predicate;
 mod prunable;
+mod regex;
+mod sql;
+mod steps;
 mod typed;
 
 use std::collections::BTreeSet;
@@ -28,43 +37,20 @@ use yagura_core::FieldPath;
 use yagura_rules::pattern_cost::PatternCost;
 use yagura_rules::predicate::Number;
 use yagura_rules::resolve::places;
-use yagura_rules::{Predicate, ResolveError, Resolved, resolve};
+use yagura_rules::{Predicate, Resolved, resolve};
 
-use crate::event_path::EventPath;
-use crate::growth::excess;
-use crate::oddity::wrong_regex;
-use crate::predicate::predicate;
-use crate::sql;
-
-pub(crate) use self::costly::bounded;
-use self::costly::{costly, patterns, share};
-pub(crate) use self::pattern::{fold, fold_char, pattern_parts};
-pub(crate) use self::physical::{Physical, physical};
+use self::costly::{bounded, costly, patterns, share};
+pub use self::error::ConditionError;
+use self::error::{PLACEHOLDER, first_line};
+use self::event_path::EventPath;
+use self::growth::excess;
+use self::literal::{Class, EXACT, is_comparison};
+pub(crate) use self::oddity::oddities;
+use self::physical::physical;
+use self::predicate::predicate;
 pub(crate) use self::prunable::comparisons;
 use self::prunable::prunable;
-pub(crate) use self::typed::{
-    Class, is_comparison, literal_number, literal_text, number_of_type, time_of_type, truth_of,
-};
-
-/// Why a `where` cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConditionError {
-    /// Not a SQL expression.
-    #[error("is not a SQL condition: {0}")]
-    Syntax(String),
-    /// A path leads nowhere and is not among the rule's `optional` ones.
-    #[error("{0} (add it to `optional` if some tables lack it)")]
-    Unknown(#[from] ResolveError),
-    /// Not a truth value.
-    #[error("is of type {0}, not a truth value: compare it with something")]
-    NotBoolean(DataType),
-    /// Subqueries, aggregates, the wall clock.
-    #[error("{0}")]
-    NotAllowed(String),
-    /// Types that cannot be compared, unknown functions.
-    #[error("cannot be evaluated: {0}")]
-    Types(String),
-}
+use self::regex::wrong_regex;
 
 /// A `where` whose names were looked up but whose columns are still those of the whole table.
 #[derive(Debug, Clone)]
@@ -89,7 +75,6 @@ pub(crate) struct Compiled {
     pub(crate) prunable: Option<Expr>,
 }
 
-const PLACEHOLDER: &str = "\u{1}path ";
 const NUMBER: &str = "\u{1}number ";
 
 impl Condition {
@@ -252,22 +237,13 @@ fn placeholder(index: usize) -> String {
     format!("{PLACEHOLDER}{index}")
 }
 
-/// Returns what an error says, in a line: DataFusion appends hints and backtraces on further ones.
-pub(crate) fn first_line(error: &DataFusionError) -> String {
-    let text = error.strip_backtrace();
-    let line = text.lines().next().unwrap_or_default();
-    line.replace(PLACEHOLDER, "path ")
-        .trim_end_matches('.')
-        .to_owned()
-}
-
 /// Returns a number that a double does not hold, with the text that says all of it.
 fn long_number(text: &str) -> Expr {
     if let Ok(number) = text.parse::<u64>() {
         return lit(number);
     }
     let float = text.parse::<f64>().unwrap_or(f64::NAN);
-    let exact = [(typed::EXACT.to_owned(), text.to_owned())];
+    let exact = [(EXACT.to_owned(), text.to_owned())];
     let exact = FieldMetadata::new(exact.into_iter().collect());
     Expr::Literal(ScalarValue::from(float), Some(exact))
 }

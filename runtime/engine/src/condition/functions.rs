@@ -14,8 +14,10 @@ use datafusion::logical_expr::{
 use yagura_rules::column::render_text;
 use yagura_rules::predicate::Number;
 
-use super::costly::{CompiledRegex, like_of_event};
+use super::literal::truth_of;
 use super::pattern::{Pattern, matches_once};
+use super::regex::CompiledRegex;
+use super::steps::like_of_event;
 
 /// A function over values of any type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -139,15 +141,6 @@ impl ScalarUDFImpl for Call {
             }
         };
         Ok(ColumnarValue::Array(array))
-    }
-}
-
-/// Reads `true` and `false`, in any case; other text is not a truth value.
-pub(crate) fn truth_of(text: &str) -> Option<bool> {
-    match text {
-        _ if text.eq_ignore_ascii_case("true") => Some(true),
-        _ if text.eq_ignore_ascii_case("false") => Some(false),
-        _ => None,
     }
 }
 

@@ -6,13 +6,12 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
-use yagura_rules::pattern_cost;
 use yagura_rules::predicate::Number;
 
-use crate::condition::{
+use super::literal::{
     Class, is_comparison, literal_number, literal_text, time_of_type, truth_of,
 };
-use crate::sample::plain_type;
+use crate::type_name::plain_type;
 
 /// Returns what an author should look at in a condition over these columns, in words.
 pub(crate) fn oddities(expr: &Expr, scan: &Schema) -> Vec<String> {
@@ -132,37 +131,6 @@ fn pattern(like: &Like) -> Option<String> {
              write one to find one"
         )
     })
-}
-
-/// Says that a regular expression is wrong, which would fail as an internal error.
-pub(crate) fn wrong_regex(expr: &Expr) -> Option<String> {
-    let mut found = None;
-    // It is the closure alone that can fail.
-    let _ = expr.apply(|expr| {
-        let pattern = match expr {
-            Expr::BinaryExpr(BinaryExpr {
-                op:
-                    Operator::RegexMatch
-                    | Operator::RegexIMatch
-                    | Operator::RegexNotMatch
-                    | Operator::RegexNotIMatch,
-                right,
-                ..
-            }) => Some(right.as_ref()),
-            Expr::SimilarTo(like) => Some(like.pattern.as_ref()),
-            Expr::ScalarFunction(call) if call.func.name().starts_with("regexp_") => {
-                call.args.get(1)
-            }
-            _ => None,
-        };
-        if let Some(text) = pattern.and_then(literal_text)
-            && !pattern_cost::is_regex(text)
-        {
-            found = Some(format!("'{text}' is not a regular expression"));
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    found
 }
 
 fn name(expr: &Expr) -> String {

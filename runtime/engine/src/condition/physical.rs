@@ -19,7 +19,7 @@ use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
 use yagura_core::shown::without_controls;
 use yagura_rules::predicate::{Evaluated, FailedRows, RowEvaluator};
 
-use super::first_line;
+use super::error::first_line;
 use super::typed::typed;
 
 /// An expression of DataFusion over some columns.

@@ -19,11 +19,11 @@ use yagura_rules::Predicate;
 use yagura_rules::predicate::{Number, NumberOp, OtherExpr, Reading, Test, TextOp};
 use yagura_rules::resolve::places;
 
-use crate::condition::{
-    Class, Physical, bounded, fold, fold_char, literal_number, literal_text, number_of_type,
-    pattern_parts, physical,
-};
-use crate::event_path::EventPath;
+use super::costly::bounded;
+use super::event_path::EventPath;
+use super::literal::{Class, literal_number, literal_text, number_of_type};
+use super::pattern::{fold, fold_char, pattern_parts};
+use super::physical::{Physical, physical};
 
 /// Translates `expr`, a truth value over the columns of `scan`, to the predicate that is true where it is. Each of its costly calls
 /// may take so many steps for one event.

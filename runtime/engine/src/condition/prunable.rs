@@ -7,7 +7,7 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator, lit};
 use yagura_rules::predicate::Number;
 
-use super::typed::{Class, is_integer, literal_number, literal_text, number_of_type, time_of_type};
+use super::literal::{Class, is_integer, literal_number, literal_text, number_of_type, time_of_type};
 
 /// Returns a weaker condition that statistics can refute, for pruning: comparisons of columns with literals that are, or can be
 /// brought exactly to, the column's type. A conversion inside the scan could fail, and would blame the object.
