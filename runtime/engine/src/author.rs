@@ -18,10 +18,10 @@ use yagura_rules::explain::ExplainError;
 use yagura_rules::predicate::{FieldNames, Test};
 use yagura_rules::{Explanation, Methods, Predicate, PrefilterState, Program};
 
-use crate::condition::{Condition, ConditionError};
+use crate::condition::{Condition, ConditionError, oddities};
 use crate::error::EngineError;
-use crate::oddity::oddities;
-use crate::plan::{RuleSource, TablePlan, Tuning};
+use crate::plan::{TablePlan, Tuning};
+use crate::rule_source::RuleSource;
 use crate::scan::{Reading, object_store_url, scan};
 
 /// An event, how near a rule comes to matching it, and why.

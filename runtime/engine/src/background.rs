@@ -11,7 +11,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,12 +22,12 @@ use yagura_correlate::store::{Deferred, DeferredRows};
 use crate::calls::{aside_of, chain};
 use crate::error::EngineError;
 use crate::evaluate::Evaluator;
-use crate::keyed::{KeyedRows, Stored, read_rows, rows_as_bytes};
+use crate::keyed::{Stored, read_rows, rows_as_bytes};
 use crate::plan::TablePlan;
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, NO_ROOM, Progress, SkippedEvents};
-use crate::rows::Rows;
-use crate::runtime::DetectRuntime;
+use crate::rows::{KeyedRows, Rows};
+use crate::runtime::{DetectRuntime, MAX_DEFERRED_BYTES};
 
 /// How long a rule's time waits for its rows here. What is found later comes late.
 const TIME_WAITS: Duration = Duration::from_secs(30);
@@ -38,29 +37,6 @@ const MOST_THREADS: usize = 16;
 
 /// Batches that one thread evaluates before what it found is taken.
 const MOST_BATCHES: usize = 4;
-
-/// Bytes of rows that may wait for the rules of one table; more are not evaluated.
-pub(crate) const MOST_BYTES: usize = 256 << 20;
-
-/// Steps of services that are under way in this process: what is evaluated beside them waits for their end, within reason.
-pub(crate) static STEPS: AtomicUsize = AtomicUsize::new(0);
-
-/// A step that is under way.
-#[derive(Debug)]
-pub(crate) struct Underway(());
-
-impl Underway {
-    pub(crate) fn new() -> Self {
-        STEPS.fetch_add(1, Ordering::Relaxed);
-        Self(())
-    }
-}
-
-impl Drop for Underway {
-    fn drop(&mut self) {
-        STEPS.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// Plugins need up to a mebibyte, and evaluating has some of its own.
 const STACK: usize = 4 << 20;
@@ -200,7 +176,7 @@ impl Background {
             while rows.len() > 0 {
                 let batch = rows.split_to(self.batch_rows.min(rows.len()));
                 let batch = batch.normal(rule)?;
-                if self.bytes + batch.bytes() > MOST_BYTES {
+                if self.bytes + batch.bytes() > MAX_DEFERRED_BYTES {
                     left_out.skipped(aside_of(rule, &batch.events, Cause::NoRoom, NO_ROOM));
                     continue;
                 }

@@ -1,11 +1,14 @@
 //! Why a run stops.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use yagura_host::CallError;
 use yagura_lake::table::TableError;
+
+use crate::plan::TablePlan;
 
 /// Why a run stops. What concerns one batch of one rule does not: see [`crate::report::SkippedEvents`].
 #[derive(Debug, thiserror::Error)]
@@ -130,4 +133,25 @@ impl EngineError {
 fn lines(errors: &[EngineError]) -> String {
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
     lines.join("\n")
+}
+
+/// Returns the error of too many rows that wait; `counts` are numbers of rows by place in the plan.
+pub(crate) fn too_many_pending(
+    plan: &TablePlan,
+    limit: usize,
+    counts: impl Iterator<Item = (usize, usize)>,
+) -> EngineError {
+    let mut by_rule: BTreeMap<usize, usize> = BTreeMap::new();
+    for (position, rows) in counts {
+        *by_rule.entry(position).or_default() += rows;
+    }
+    let most = by_rule.into_iter().max_by_key(|(_, rows)| *rows);
+    let (position, count) = most.unwrap_or_default();
+    let rule = plan.rules.get(position).map(|rule| rule.rule.id.clone());
+    EngineError::TooManyPending {
+        table: plan.table.name.clone(),
+        limit,
+        rule: rule.unwrap_or_default(),
+        count,
+    }
 }

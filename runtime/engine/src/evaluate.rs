@@ -17,7 +17,6 @@ use yagura_lake::guard::catch;
 use yagura_lake::table::OnProblem;
 use yagura_rules::{Matches, PrefilterState, Program, Undecided};
 
-use crate::background::STEPS;
 use crate::calls::{
     Answer, Failure, QUARANTINED, aside_of, in_instance, once, separate, skipped, twice,
     with_columns,
@@ -26,6 +25,7 @@ use crate::error::EngineError;
 use crate::plan::{RulePlan, TablePlan};
 use crate::report::{Cause, NO_ROOM, Progress};
 use crate::rows::{BATCH_BYTES, Rows, events_of};
+use crate::running_steps::RUNNING_STEPS;
 use crate::runtime::DetectRuntime;
 
 /// Rows that are left together for a rule that keeps state, whatever the size of batches.
@@ -67,7 +67,7 @@ impl Evaluator {
     /// Evaluates beside the others from now on: what counts of calls is the processor's time, and what is to be told goes to
     /// `progress`.
     pub(crate) fn stand_aside(&mut self, progress: Arc<Progress>) {
-        self.pace = Pace::OfProcessor(&STEPS);
+        self.pace = Pace::OfProcessor(&RUNNING_STEPS);
         self.progress = progress;
     }
 

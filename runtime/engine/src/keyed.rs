@@ -36,12 +36,12 @@ use yagura_correlate::Size;
 use yagura_correlate::store::DetectorKeys;
 
 use crate::calls::QUARANTINED;
-use crate::error::EngineError;
+use crate::error::{EngineError, too_many_pending};
+use crate::options::RunOptions;
 use crate::plan::{RulePlan, TablePlan};
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
-use crate::rows::Rows;
-use crate::run::RunOptions;
+use crate::rows::{KeyedRows, Rows};
 use crate::runtime::PluginSource;
 use crate::shown::MOST_SHOWN;
 
@@ -53,21 +53,6 @@ use turn::{Turn, boundary};
 
 /// The most bytes of a key's name for each of its columns: values are cut where they are shown, and some characters doubled.
 const MOST_OF_NAME: u64 = 2 * (MOST_SHOWN as u64 + 128);
-
-/// Rows that a scan selected for a rule that keeps state.
-#[derive(Debug)]
-pub struct KeyedRows {
-    /// Place of the rule in its table's plan.
-    pub(crate) position: usize,
-    pub(crate) rows: Rows,
-}
-
-impl KeyedRows {
-    /// Returns how many there are; never none.
-    pub fn rows(&self) -> usize {
-        self.rows.len()
-    }
-}
 
 /// What changed since the last call of [`KeyedDetectors::take_changes`].
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -717,27 +702,6 @@ impl Rested {
             first,
             last,
         });
-    }
-}
-
-/// Returns the error of too many rows that wait; `counts` are numbers of rows by place in the plan.
-pub(crate) fn too_many_pending(
-    plan: &TablePlan,
-    limit: usize,
-    counts: impl Iterator<Item = (usize, usize)>,
-) -> EngineError {
-    let mut by_rule: BTreeMap<usize, usize> = BTreeMap::new();
-    for (position, rows) in counts {
-        *by_rule.entry(position).or_default() += rows;
-    }
-    let most = by_rule.into_iter().max_by_key(|(_, rows)| *rows);
-    let (position, count) = most.unwrap_or_default();
-    let rule = plan.rules.get(position).map(|rule| rule.rule.id.clone());
-    EngineError::TooManyPending {
-        table: plan.table.name.clone(),
-        limit,
-        rule: rule.unwrap_or_default(),
-        count,
     }
 }
 

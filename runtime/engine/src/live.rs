@@ -30,11 +30,13 @@ use yagura_correlate::store::{Pause, Progress, Store, StoreError, TableStatus};
 use yagura_correlate::{Change, CorrelationEngine, Watermark};
 use yagura_lake::table::{Table, TableError};
 
-use crate::background::Underway;
 use crate::error::EngineError;
 use crate::evidence::Hasher;
 use crate::quarantine::Fairness;
-use crate::run::{NotRun, RunInput, RunOptions};
+use crate::options::RunOptions;
+use crate::rule_source::NotRun;
+use crate::run::RunInput;
+use crate::running_steps::RunningStep;
 
 use absent::Absent;
 use fit::{Fitted, fit};
@@ -400,7 +402,7 @@ impl Live {
     /// # Errors
     /// [`LiveError`]; what one table cannot read is told in its status, and tried again.
     pub async fn step(&mut self) -> Result<Option<StepReport>, LiveError> {
-        let _underway = Underway::new();
+        let _underway = RunningStep::new();
         let mut report = StepReport::default();
         let mut findings: Vec<Finding> = Vec::new();
         let mut progress = Progress::default();

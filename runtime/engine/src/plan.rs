@@ -1,7 +1,6 @@
 //! What one table's scan and rules come to: which columns are read, and what each rule takes from them.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -22,32 +21,7 @@ use crate::condition::{Condition, ConditionError};
 use crate::dictionary::text_dictionary;
 use crate::error::EngineError;
 use crate::prune;
-
-/// A rule, where it was read from, and the plugin that it needs.
-#[derive(Debug, Clone)]
-pub struct RuleSource {
-    /// The rule.
-    pub rule: Arc<Rule>,
-    /// Its file, for messages.
-    pub file: PathBuf,
-    /// Index of its plugin among the run's plugins.
-    pub plugin: Option<usize>,
-    /// What it asks of an event, where that is not written in its `where`: a Sigma rule's detection.
-    pub predicate: Option<Arc<Predicate>>,
-    /// Paths that correlations ask of its findings; what neither the table nor, by its context, the plugin has is absent.
-    pub fields: Vec<FieldPath>,
-    /// Of a path that the rule reads, all names under which events may have the field. A path that is not here has its own name.
-    pub alternatives: BTreeMap<FieldPath, Vec<FieldPath>>,
-}
-
-impl RuleSource {
-    /// Returns where events of a table have a field that the rule reads; nothing where they have it nowhere.
-    fn values_of(&self, path: &FieldPath, schema: &Schema) -> Option<FieldValues> {
-        let names = self.alternatives.get(path);
-        let names = names.map_or(std::slice::from_ref(path), Vec::as_slice);
-        FieldValues::of(schema, names)
-    }
-}
+use crate::rule_source::RuleSource;
 
 /// Which of the methods that make a run fast are used; all of them, but for measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,6 +32,21 @@ pub(crate) struct Rows {
     pub(crate) events: Vec<EventRef>,
 }
 
+/// Rows that a scan selected for a rule that keeps state.
+#[derive(Debug)]
+pub struct KeyedRows {
+    /// Place of the rule in its table's plan.
+    pub(crate) position: usize,
+    pub(crate) rows: Rows,
+}
+
+impl KeyedRows {
+    /// Returns how many there are; never none.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+}
+
 impl Rows {
     /// Returns about how many bytes they take.
     pub(crate) fn bytes(&self) -> usize {

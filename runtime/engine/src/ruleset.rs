@@ -11,8 +11,7 @@ use yagura_lake::table::Table;
 use yagura_rules::resolve::find;
 
 use crate::error::EngineError;
-use crate::plan::RuleSource;
-use crate::run::NotRun;
+use crate::rule_source::{NotRun, RuleSource};
 use crate::sigma::{SigmaInput, place};
 
 /// Rules that run.

@@ -1,7 +1,6 @@
 //! One pass of all rules over a closed range of event time.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,59 +15,15 @@ use yagura_lake::table::{Table, TableConfig};
 
 use crate::adapt::ConvertedValues;
 use crate::error::EngineError;
-use crate::keyed::{KeyedDetectors, KeyedRows};
-use crate::plan::{RuleSource, Tuning};
-use crate::quarantine::Fairness;
+use crate::keyed::KeyedDetectors;
+use crate::options::RunOptions;
 use crate::report::{Progress, RuleCost, SkippedEvents};
+use crate::rows::KeyedRows;
+use crate::rule_source::{NotRun, RuleSource};
 use crate::ruleset::{RuleSet, rule_error};
 use crate::runtime::PluginSource;
 use crate::sigma::SigmaInput;
 use crate::table_run::{TableRun, footer_cache};
-
-/// How a run works.
-#[derive(Debug, Clone)]
-pub struct RunOptions {
-    /// The event times that are evaluated.
-    pub range: TimeRange,
-    /// Scans of a table side by side.
-    pub partitions: usize,
-    /// Rows of a batch that a plugin receives, and of a batch of the scan.
-    pub batch_rows: usize,
-    /// Findings that the run may hold.
-    pub max_findings: usize,
-    /// Bytes that the findings of a table's objects may take, which are read together.
-    pub max_finding_bytes: usize,
-    /// Events of a table that may wait for detectors with state.
-    pub max_pending_rows: usize,
-    /// Keys of which one rule with `partition_by` keeps state.
-    pub max_keys: usize,
-    /// Bytes of the names and the states of these keys.
-    pub max_key_bytes: u64,
-    /// Findings after which the scan of a table may end, for a search.
-    pub enough: Option<usize>,
-    /// What rules owe each other where a step follows the other; nothing in a single run, where nobody waits.
-    pub fairness: Option<Fairness>,
-    /// Which methods are used.
-    pub tuning: Tuning,
-}
-
-impl Default for RunOptions {
-    fn default() -> Self {
-        Self {
-            range: TimeRange::default(),
-            partitions: std::thread::available_parallelism().map_or(1, usize::from),
-            batch_rows: 8_192,
-            max_findings: 2_000_000,
-            max_finding_bytes: usize::MAX,
-            max_pending_rows: 4_000_000,
-            max_keys: 1_000_000,
-            max_key_bytes: 1 << 30,
-            enough: None,
-            fairness: None,
-            tuning: Tuning::default(),
-        }
-    }
-}
 
 /// What a run works on.
 #[derive(Debug, Clone, Default)]
@@ -103,40 +58,6 @@ pub struct RunOutcome {
     sources: Vec<RuleSource>,
     geolocation: BTreeMap<String, Geolocation>,
     range: TimeRange,
-}
-
-/// A rule that did not run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotRun {
-    /// Id of the rule.
-    pub rule: String,
-    /// Its file.
-    pub file: PathBuf,
-    /// Why.
-    pub reason: String,
-}
-
-impl NotRun {
-    /// Says so, with the rule's file where there is one.
-    pub fn message(&self) -> String {
-        let of_rule = match self.rule.as_str() {
-            "" => return self.reason.clone(),
-            id => format!("rule `{id}` does not run: {}", self.reason),
-        };
-        match self.file.as_os_str().is_empty() {
-            true => of_rule,
-            false => format!("{}: {of_rule}", self.file.display()),
-        }
-    }
-}
-
-impl std::fmt::Display for NotRun {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.rule.as_str() {
-            "" => f.write_str(&self.reason),
-            rule => write!(f, "rule `{rule}`: {}", self.reason),
-        }
-    }
 }
 
 /// What a run saw of a table.

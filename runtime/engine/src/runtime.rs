@@ -12,13 +12,14 @@ use yagura_host::{
 };
 use yagura_rules::PluginType;
 
-use crate::background::MOST_BYTES;
-use crate::error::EngineError;
-use crate::keyed::{KeyedRows, too_many_pending};
+use crate::error::{EngineError, too_many_pending};
 use crate::plan::{RulePlan, TablePlan};
 use crate::quarantine::Quarantine;
 use crate::report::Progress;
-use crate::rows::Rows;
+use crate::rows::{KeyedRows, Rows};
+
+/// Bytes of rows of one table that may wait for background evaluation; more are not evaluated.
+pub(crate) const MAX_DEFERRED_BYTES: usize = 256 << 20;
 
 /// A plugin as a run uses it.
 #[derive(Debug, Clone)]
@@ -108,7 +109,7 @@ impl DetectRuntime {
         rows.detach();
         let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = deferred.bytes + rows.bytes();
-        if bytes > MOST_BYTES {
+        if bytes > MAX_DEFERRED_BYTES {
             return Some(rows);
         }
         deferred.bytes = bytes;

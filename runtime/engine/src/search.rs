@@ -17,8 +17,8 @@ use yagura_rules::predicate::{Atom, Predicate, Reading, Test, TextOp};
 use yagura_rules::resolve;
 
 use crate::error::EngineError;
-use crate::plan::RuleSource;
-use crate::run::RunOptions;
+use crate::options::RunOptions;
+use crate::rule_source::RuleSource;
 use crate::table_run::{TableRun, footer_cache};
 
 /// Searches tables by observable.

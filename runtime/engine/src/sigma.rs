@@ -1,55 +1,30 @@
 //! Sigma rules find their tables, and correlations the fields of the rules that they join.
 
+mod alert;
 mod correlation;
+mod place;
+mod rules;
+mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
-use yagura_core::names::did_you_mean;
-use yagura_core::{AlertPolicy, FieldPath, Rule};
 use yagura_lake::table::Table;
 use yagura_rules::Predicate;
 use yagura_rules::pattern_cost::{self, PatternCost};
-use yagura_rules::sigma::{
-    FieldMap, Load, LowerError, SigmaFilter, SigmaSource, Translated, severity, translate,
-};
+use yagura_rules::sigma::{FieldMap, SigmaSource, Translated};
 
+use self::alert::Reading;
 use self::correlation::Site;
-use crate::plan::RuleSource;
-use crate::run::NotRun;
+use self::place::Place;
+use self::unknown::{no_table, unread_windows};
+use crate::rule_source::{NotRun, RuleSource};
 
 pub use self::correlation::correlations;
-
-/// Fields of a rule that go into its alerts' context, at most.
-const MOST_CONTEXT: usize = 16;
-
-/// Sigma rules of a run, and where their log sources are.
-#[derive(Debug, Clone, Default)]
-pub struct SigmaInput {
-    /// What was read.
-    pub load: Load,
-    /// Field maps; the first that fits a table and knows a rule's log source is taken.
-    pub maps: Vec<FieldMap>,
-}
-
-/// Rules with their tables, and those that have none.
-#[derive(Debug, Clone, Default)]
-pub struct Placed {
-    /// Rules that run: those that evaluate events, then correlations, each after those that it joins.
-    pub rules: Vec<RuleSource>,
-    /// Rules that do not, with the reason.
-    pub not_run: Vec<NotRun>,
-    /// Rules that run otherwise than they say, with the reason.
-    pub notes: Vec<NotRun>,
-    /// By table, why no rule for Windows runs over it although it looks like Windows events.
-    pub unread: BTreeMap<String, String>,
-    /// By id, the fields that a rule names and its table lacks.
-    pub missing: BTreeMap<String, Vec<String>>,
-    /// Ids of rules that only find the events which an old rule counts; they are no rules to a reader.
-    pub parts: BTreeSet<String>,
-}
+pub use self::rules::{Placed, SigmaInput};
+pub use self::unknown::unknown_source;
 
 /// Translates each rule for every table that holds its log source, and each correlation for the fields of the rules
 /// that it joins.
@@ -228,270 +203,9 @@ fn over_table(candidates: &[Candidate<'_>]) -> BTreeSet<usize> {
     over
 }
 
-/// A table, and the field maps that know a rule's log source in it.
-struct Place<'a> {
-    table: &'a str,
-    schema: &'a Schema,
-    maps: Vec<&'a FieldMap>,
-    /// Whether further maps are for the table.
-    is_shared: bool,
-}
-
-impl Place<'_> {
-    /// Returns what a rule asks of the table's events, whichever of the maps an event is of.
-    fn translate(
-        &self,
-        source: &SigmaSource,
-        filters: &[&SigmaFilter],
-    ) -> Result<Translated, LowerError> {
-        let mut predicates = Vec::new();
-        let mut missing: Option<Vec<String>> = None;
-        let mut tested: Vec<FieldPath> = Vec::new();
-        for map in &self.maps {
-            let translated = translate(source, filters, map, self.schema, self.is_shared)?;
-            if translated.predicate == Predicate::Always(false) {
-                continue;
-            }
-            predicates.push(translated.predicate);
-            // What one of the maps finds is there.
-            missing = Some(match missing {
-                None => translated.missing,
-                Some(known) => {
-                    let both = known.into_iter();
-                    both.filter(|field| translated.missing.contains(field))
-                        .collect()
-                }
-            });
-            for path in translated.tested {
-                if !tested.contains(&path) {
-                    tested.push(path);
-                }
-            }
-        }
-        Ok(Translated {
-            predicate: Predicate::any(predicates),
-            missing: missing.unwrap_or_default(),
-            tested,
-        })
-    }
-
-    /// Returns all names under which events have a field of Sigma's, the most certain ones first.
-    fn names(&self, field: &str) -> Vec<FieldPath> {
-        distinct(
-            self.maps
-                .iter()
-                .flat_map(|map| map.names(field, self.schema)),
-        )
-    }
-}
-
-fn distinct(paths: impl Iterator<Item = FieldPath>) -> Vec<FieldPath> {
-    let mut all = Vec::new();
-    for path in paths {
-        if !all.contains(&path) {
-            all.push(path);
-        }
-    }
-    all
-}
-
-/// What alerts of a rule over one table show, and where each event has it.
-struct Reading<'a> {
-    place: &'a Place<'a>,
-    alternatives: BTreeMap<FieldPath, Vec<FieldPath>>,
-}
-
-/// Says that no field map knows a rule's log source, whatever tables there are; nothing where one does.
-pub fn unknown_source(source: &SigmaSource, input: &SigmaInput) -> Option<String> {
-    let mut maps = input.maps.iter();
-    let is_known = maps.any(|map| !map.sources_of(&source.rule.logsource).is_empty());
-    (!is_known).then(|| no_table(source, input))
-}
-
-fn no_table(source: &SigmaSource, input: &SigmaInput) -> String {
-    let logsource = &source.rule.logsource;
-    let named: Vec<String> = [
-        ("product", &logsource.product),
-        ("category", &logsource.category),
-        ("service", &logsource.service),
-    ]
-    .into_iter()
-    .filter_map(|(key, value)| Some(format!("{key}={}", value.as_ref()?)))
-    .collect();
-    let named = if named.is_empty() {
-        "that is empty".to_owned()
-    } else {
-        named.join(" ")
-    };
-    let maps: Vec<&FieldMap> = input
-        .maps
-        .iter()
-        .filter(|map| !map.sources_of(logsource).is_empty())
-        .collect();
-    if maps.is_empty() {
-        let known = input
-            .maps
-            .iter()
-            .flat_map(|map| &map.sources)
-            .filter_map(|of| of.product.as_deref());
-        let hint = logsource
-            .product
-            .as_deref()
-            .filter(|product| !known.clone().any(|known| known == *product))
-            .map(|product| did_you_mean(product, known))
-            .unwrap_or_default();
-        return format!(
-            "no field map knows the log source {named}{hint}; give one with --field-map"
-        );
-    }
-    let names: Vec<&str> = maps.iter().map(|map| map.name.as_str()).collect();
-    format!(
-        "no table holds the log source {named}: none has the columns of the field map `{}`",
-        names.join("` or `")
-    )
-}
-
 /// Returns the id of a rule in alerts: its own, or its title as one.
 pub fn rule_id(source: &SigmaSource) -> String {
     source.id()
-}
-
-/// Returns a title of Sigma's in our form: its braces are braces.
-fn title(sigma: &str) -> String {
-    sigma.replace(['{', '}'], "|")
-}
-
-impl<'a> Reading<'a> {
-    fn new(place: &'a Place<'a>) -> Self {
-        Self {
-            place,
-            alternatives: BTreeMap::new(),
-        }
-    }
-
-    /// Returns the path for a field that events have under any of these names.
-    fn any_of(&mut self, names: Vec<FieldPath>) -> Option<FieldPath> {
-        let first = names.first()?.clone();
-        if names.len() > 1 {
-            let known = self.alternatives.entry(first.clone()).or_default();
-            *known = distinct(std::mem::take(known).into_iter().chain(names));
-        }
-        Some(first)
-    }
-
-    fn field(&mut self, name: &str) -> Option<FieldPath> {
-        self.any_of(self.place.names(name))
-    }
-
-    /// Returns what an alert is about: of each list of the maps' keys the first field that an event has.
-    fn key(&mut self) -> Vec<FieldPath> {
-        let place = self.place;
-        let width = place
-            .maps
-            .iter()
-            .map(|map| map.key.len())
-            .max()
-            .unwrap_or(0);
-        let keys = (0..width).map(|at| {
-            let names = place.maps.iter().filter_map(|map| map.key.get(at));
-            let names = names.flat_map(|names| names.iter().collect::<Vec<_>>());
-            distinct(names.flat_map(|name| place.names(name)))
-        });
-        let keys: Vec<Vec<FieldPath>> = keys.collect();
-        keys.into_iter()
-            .filter_map(|names| self.any_of(names))
-            .collect()
-    }
-
-    fn observables(&mut self) -> BTreeMap<String, Vec<FieldPath>> {
-        let mut all: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
-        for (kind, names) in self.place.maps.iter().flat_map(|map| &map.observables) {
-            for name in names {
-                if let Some(path) = self.field(name) {
-                    let paths = all.entry(kind.clone()).or_default();
-                    if !paths.contains(&path) {
-                        paths.push(path);
-                    }
-                }
-            }
-        }
-        all
-    }
-
-    fn rule(&mut self, source: &SigmaSource, id: String, tested: &[FieldPath]) -> Rule {
-        let sigma = &source.rule;
-        let named: Vec<FieldPath> = sigma
-            .fields
-            .iter()
-            .filter_map(|field| self.field(field))
-            .collect();
-        let mut context = distinct(named.into_iter().chain(tested.iter().cloned()));
-        context.truncate(MOST_CONTEXT);
-        Rule {
-            fuel_per_event: None,
-            partition_by: Vec::new(),
-            state_for: None,
-            correlation: None,
-            id,
-            title: title(&sigma.title),
-            description: sigma.description.clone().unwrap_or_default(),
-            severity: severity(sigma.level),
-            tags: sigma.tags.clone(),
-            references: sigma.references.clone(),
-            table: self.place.table.to_owned(),
-            condition: None,
-            columns: Vec::new(),
-            optional: Vec::new(),
-            plugin: None,
-            config: toml::Table::new(),
-            observables: self.observables(),
-            context,
-            alert: AlertPolicy {
-                key: self.key(),
-                ..AlertPolicy::default()
-            },
-        }
-    }
-}
-
-/// Returns the tables that look like Windows event logs and cannot be read as such, each with the next step.
-///
-/// Rules for Windows would match nothing in such a table.
-fn unread_windows(input: &SigmaInput, schemas: &[(String, Schema)]) -> BTreeMap<String, String> {
-    /// Names that tools give to what every Windows event has, without case, `_` and `.`.
-    const IDS: [&str; 4] = ["eventid", "eventcode", "eventidentifier", "winlog"];
-    const OTHERS: [&str; 8] = [
-        "channel",
-        "logname",
-        "provider",
-        "providername",
-        "sourcename",
-        "eventrecordid",
-        "recordnumber",
-        "eventdata",
-    ];
-    let plain = |name: &str| name.to_lowercase().replace(['_', '.', ' '], "");
-    let Some(windows) = input.maps.iter().find(|map| map.name == "windows") else {
-        return BTreeMap::new();
-    };
-    schemas
-        .iter()
-        .filter(|(_, schema)| !windows.fits(schema))
-        .filter_map(|(table, schema)| {
-            let names = schema.fields().iter().map(|field| field.name());
-            let has = |wanted: &[&str]| {
-                let mut names = names.clone();
-                names.find(|name| wanted.contains(&plain(name).as_str())).cloned()
-            };
-            let (id, other) = (has(&IDS)?, has(&OTHERS)?);
-            let wanted: Vec<&str> = windows.tables.iter().filter_map(|of| of.iter().next()).collect();
-            let message = format!(
-                "table `{table}` has `{id}` and `{other}` as Windows events do, but no form of {} that is known: no rule for Windows runs over it; say in a field map of your own (--field-map) where its events have them",
-                wanted.join(" and ")
-            );
-            Some((table.clone(), message))
-        })
-        .collect()
 }
 
 #[cfg(test)]

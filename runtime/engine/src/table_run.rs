@@ -25,11 +25,13 @@ use crate::calls::chain;
 use crate::detect::DetectExec;
 use crate::error::EngineError;
 use crate::findings::decode;
-use crate::keyed::{KeyedDetectors, KeyedRows};
-use crate::plan::{RulePlan, RuleSource, TablePlan};
+use crate::keyed::KeyedDetectors;
+use crate::options::RunOptions;
+use crate::plan::{RulePlan, TablePlan};
 use crate::quarantine::Quarantine;
 use crate::report::{Progress, SkippedEvents};
-use crate::run::RunOptions;
+use crate::rows::KeyedRows;
+use crate::rule_source::RuleSource;
 use crate::runtime::{DetectRuntime, PluginSource, rule_spec};
 use crate::scan::{Reading, object_store_url, scan};
 

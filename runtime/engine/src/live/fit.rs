@@ -9,8 +9,9 @@ use yagura_lake::table::TableConfig;
 use super::look::OpenTable;
 use super::{LiveError, LiveOptions};
 use crate::error::EngineError;
+use crate::rule_source::NotRun;
 use crate::ruleset::{RuleSet, rule_error};
-use crate::run::{NotRun, RunInput};
+use crate::run::RunInput;
 use crate::table_run::TableRun;
 
 /// Rules over their tables.

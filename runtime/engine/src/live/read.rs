@@ -7,8 +7,8 @@ use yagura_core::Timestamp;
 use yagura_lake::ObjectTimes;
 
 use super::objects::Waiting;
-use crate::background::Underway;
 use crate::error::EngineError;
+use crate::running_steps::RunningStep;
 use crate::table_run::{Scanned, TableRun};
 
 /// What came of a read.
@@ -25,7 +25,7 @@ pub(super) struct Read {
 /// Reads objects. Of an object by itself whose times are not known, these are found first. One of which something is wrong has
 /// its time and no more. `limit` is the latest event time that is not ahead of the clock.
 pub(super) async fn read(mut run: TableRun, mut objects: Vec<Waiting>, limit: Timestamp) -> Read {
-    let _underway = Underway::new();
+    let _underway = RunningStep::new();
     let asked = objects.len();
     let patience = objects.first().and_then(Waiting::patience);
     let reading = read_some(&mut run, &mut objects, limit);

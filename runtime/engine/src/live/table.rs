@@ -25,9 +25,10 @@ use super::{LiveError, LiveOptions};
 use crate::background::Background;
 use crate::calls::chain;
 use crate::error::EngineError;
-use crate::keyed::{KeyedDetectors, KeyedRows};
+use crate::keyed::KeyedDetectors;
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
+use crate::rows::KeyedRows;
 use crate::table_run::TableRun;
 
 /// Rows that came too late for detectors with state, by rule.

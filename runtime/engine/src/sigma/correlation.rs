@@ -11,9 +11,10 @@ use yagura_rules::PluginType;
 use yagura_rules::resolve::find;
 use yagura_rules::sigma::{FieldMap, Joined, Load, Member, SigmaSource, Target, field_name};
 
-use super::{Place, Placed, distinct, title};
-use crate::plan::RuleSource;
-use crate::run::NotRun;
+use super::alert::title;
+use super::place::{Place, distinct};
+use super::rules::Placed;
+use crate::rule_source::{NotRun, RuleSource};
 
 /// Where a detection rule runs.
 pub(super) struct Site<'a> {
