@@ -9,11 +9,12 @@ use anyhow::{Context, Result};
 use yagura_core::Alert;
 use yagura_core::pack::{Limits, parse_rule};
 use yagura_engine::run::TableOutcome;
-use yagura_engine::{EngineError, PluginSource, RuleSource, RunInput, RunOptions, RunOutcome, run};
+use yagura_engine::{EngineError, PluginSource, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::{Host, HostConfig};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, IngestReport, ingest};
 use yagura_lake::table::{OnProblem, TableConfig};
+use yagura_plan::RuleSource;
 
 /// Tables, rules and plugins of a test run.
 #[derive(Debug, Clone, Default)]

@@ -18,12 +18,12 @@ use datafusion::common::DataFusionError;
 use thread_priority::ThreadPriority;
 use yagura_core::{Finding, TimeRange};
 use yagura_correlate::store::{Deferred, DeferredRows};
+use yagura_plan::TablePlan;
 
 use crate::calls::{aside_of, chain};
 use crate::error::EngineError;
 use crate::evaluate::Evaluator;
 use crate::keyed::{Stored, read_rows, rows_as_bytes};
-use crate::plan::TablePlan;
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, NO_ROOM, Progress, SkippedEvents};
 use crate::rows::{KeyedRows, Rows};

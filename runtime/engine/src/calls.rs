@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use datafusion::common::DataFusionError;
 use yagura_core::{EventRef, Timestamp};
 use yagura_host::{BatchRef, CallError, ColumnRef, Detector, LimitKind, PluginError};
+use yagura_plan::RulePlan;
 use yagura_rules::project;
 
-use crate::plan::RulePlan;
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
 use crate::rows::Rows;

@@ -17,10 +17,10 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, stream};
 use yagura_core::TimeRange;
 use yagura_lake::guard::Guarded;
+use yagura_plan::TablePlan;
 
 use crate::evaluate::Evaluator;
 use crate::findings;
-use crate::plan::TablePlan;
 use crate::runtime::DetectRuntime;
 
 /// Evaluates the batches of its input by every rule of a table and yields batches of findings.

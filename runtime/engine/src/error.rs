@@ -1,33 +1,19 @@
 //! Why a run stops.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use yagura_host::CallError;
 use yagura_lake::table::TableError;
-
-use crate::plan::TablePlan;
+use yagura_plan::{PlanError, TablePlan};
 
 /// Why a run stops. What concerns one batch of one rule does not: see [`crate::report::SkippedEvents`].
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// A rule does not fit its table.
-    #[error("{}: rule `{rule}`: `{key}` {message}", .file.display())]
-    Rule {
-        /// The rule's file.
-        file: PathBuf,
-        /// The rule's id.
-        rule: String,
-        /// Key inside `[rule]`.
-        key: &'static str,
-        /// What is wrong and what to do.
-        message: String,
-    },
-    /// Several rules do not fit their table, each with its [`EngineError::Rule`].
-    #[error("{}", lines(.0))]
-    Rules(Vec<EngineError>),
+    /// Rules do not fit their table or each other.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// A plugin did not accept its rules.
     #[error("plugin {plugin} cannot be opened for table `{table}`")]
     Open {
@@ -110,29 +96,13 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Makes one error of those of several rules; nothing of none.
-    pub(crate) fn of_rules(mut errors: Vec<Self>) -> Option<Self> {
-        match errors.len() {
-            0 | 1 => errors.pop(),
-            _ => Some(Self::Rules(errors)),
-        }
-    }
-
     /// Returns the rules that an error is about, each with its reason; nothing where it is about something else.
-    pub(crate) fn misfits(&self) -> Vec<(String, String)> {
+    pub(crate) fn rules(&self) -> Vec<(String, String)> {
         match self {
-            Self::Rule {
-                rule, key, message, ..
-            } => vec![(rule.clone(), format!("`{key}` {message}"))],
-            Self::Rules(errors) => errors.iter().flat_map(Self::misfits).collect(),
+            Self::Plan(error) => error.rules(),
             _ => Vec::new(),
         }
     }
-}
-
-fn lines(errors: &[EngineError]) -> String {
-    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    lines.join("\n")
 }
 
 /// Returns the error of too many rows that wait; `counts` are numbers of rows by place in the plan.

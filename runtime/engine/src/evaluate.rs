@@ -15,6 +15,7 @@ use yagura_core::{Finding, TimeRange};
 use yagura_host::{BatchRef, CallError, Pace, RawFinding};
 use yagura_lake::guard::catch;
 use yagura_lake::table::OnProblem;
+use yagura_plan::{RulePlan, TablePlan};
 use yagura_rules::{Matches, PrefilterState, Program, Undecided};
 
 use crate::calls::{
@@ -22,7 +23,6 @@ use crate::calls::{
     with_columns,
 };
 use crate::error::EngineError;
-use crate::plan::{RulePlan, TablePlan};
 use crate::report::{Cause, NO_ROOM, Progress};
 use crate::rows::{BATCH_BYTES, Rows, events_of};
 use crate::running_steps::RUNNING_STEPS;

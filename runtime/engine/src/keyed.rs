@@ -34,11 +34,11 @@ use datafusion::common::DataFusionError;
 use yagura_core::{EventRef, Finding, Timestamp};
 use yagura_correlate::Size;
 use yagura_correlate::store::DetectorKeys;
+use yagura_plan::{RulePlan, TablePlan};
 
 use crate::calls::QUARANTINED;
 use crate::error::{EngineError, too_many_pending};
 use crate::options::RunOptions;
-use crate::plan::{RulePlan, TablePlan};
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
 use crate::rows::{KeyedRows, Rows};

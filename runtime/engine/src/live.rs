@@ -29,12 +29,12 @@ use yagura_core::{Alert, Finding, Timestamp};
 use yagura_correlate::store::{Pause, Progress, Store, StoreError, TableStatus};
 use yagura_correlate::{Change, CorrelationEngine, Watermark};
 use yagura_lake::table::{Table, TableError};
+use yagura_plan::NotRun;
 
 use crate::error::EngineError;
 use crate::evidence::Hasher;
-use crate::quarantine::Fairness;
 use crate::options::RunOptions;
-use crate::rule_source::NotRun;
+use crate::quarantine::Fairness;
 use crate::run::RunInput;
 use crate::running_steps::RunningStep;
 

@@ -1,8 +1,8 @@
 //! How a run works.
 
 use yagura_core::TimeRange;
+use yagura_plan::Tuning;
 
-use crate::plan::Tuning;
 use crate::quarantine::Fairness;
 
 /// How a run works.

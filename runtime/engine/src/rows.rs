@@ -15,9 +15,9 @@ use datafusion::arrow::record_batch::RecordBatch;
 use yagura_core::{EventRef, Finding, Timestamp, key};
 use yagura_host::RawFinding;
 use yagura_lake::table::event_times;
+use yagura_plan::{FieldPlan, FieldRead, RulePlan, TitlePiece};
 use yagura_rules::PluginType;
 
-use crate::plan::{FieldPlan, Read, RulePlan, TitlePiece};
 use crate::shown::{shown, shown_texts};
 
 /// The most bytes of text that a plugin gets at once, unless one event has more.
@@ -192,7 +192,7 @@ impl Rows {
             .copied()
             .collect();
         let mut texts: Vec<Option<StringArray>> = vec![None; rule.reads.len()];
-        for read in rule.told() {
+        for read in rule.finding_reads() {
             if texts[read].is_none() {
                 texts[read] = Some(self.texts(rule, read, &flat)?);
             }
@@ -303,7 +303,7 @@ impl Rows {
         };
         let at = UInt32Array::from(vec![at]);
         let mut values = BTreeMap::new();
-        for read in rule.told() {
+        for read in rule.finding_reads() {
             let name = &rule.reads[read].name;
             if !values.contains_key(name) {
                 let texts = self.texts(rule, read, &at)?;
@@ -378,7 +378,7 @@ fn complete<'a>(
             Some((name, text(*read, first)?.to_owned()))
         }));
         let fields = rule.fields.iter().map(|field| match field {
-            FieldPlan::Read(read) => text(*read, first).map(str::to_owned),
+            FieldPlan::FieldRead(read) => text(*read, first).map(str::to_owned),
             FieldPlan::Context(name) => {
                 let mut known = context.iter();
                 Some(known.find(|(known, _)| known == name)?.1.clone())
@@ -398,7 +398,7 @@ fn complete<'a>(
                 .unwrap_or_else(|| {
                     let pieces = rule.title.iter().map(|piece| match piece {
                         TitlePiece::Text(text) => text.as_str(),
-                        TitlePiece::Read(read) => text(*read, first).unwrap_or("(none)"),
+                        TitlePiece::FieldRead(read) => text(*read, first).unwrap_or("(none)"),
                     });
                     pieces.collect()
                 }),
@@ -443,14 +443,14 @@ fn cut(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
 }
 
 /// Returns the type of a read's values when they wait outside of a scan.
-pub(crate) fn stored_type(read: &Read) -> DataType {
+pub(crate) fn stored_type(read: &FieldRead) -> DataType {
     match &read.data_type {
         DataType::Dictionary(_, value) => DataType::clone(value),
         other => other.clone(),
     }
 }
 
-fn value_texts(read: &Read, values: &ArrayRef) -> Result<StringArray, ArrowError> {
+fn value_texts(read: &FieldRead, values: &ArrayRef) -> Result<StringArray, ArrowError> {
     if read.plugin_type == PluginType::TimestampMicros {
         let times = event_times(values)?;
         return Ok(times

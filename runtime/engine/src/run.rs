@@ -12,18 +12,16 @@ use yagura_correlate::{
 };
 use yagura_lake::OddTimes;
 use yagura_lake::table::{Table, TableConfig};
+use yagura_plan::{ConvertedValues, NotRun, RuleSource, SigmaInput, footer_cache};
 
-use crate::adapt::ConvertedValues;
 use crate::error::EngineError;
 use crate::keyed::KeyedDetectors;
 use crate::options::RunOptions;
 use crate::report::{Progress, RuleCost, SkippedEvents};
 use crate::rows::KeyedRows;
-use crate::rule_source::{NotRun, RuleSource};
 use crate::ruleset::{RuleSet, rule_error};
 use crate::runtime::PluginSource;
-use crate::sigma::SigmaInput;
-use crate::table_run::{TableRun, footer_cache};
+use crate::table_run::TableRun;
 
 /// What a run works on.
 #[derive(Debug, Clone, Default)]
@@ -227,7 +225,7 @@ impl RunOutcome {
     /// evidence without hashes; and what correlations left out.
     ///
     /// # Errors
-    /// [`EngineError::Rule`]: a correlation that needs something that is not there, such as a file of places.
+    /// [`EngineError::Plan`]: a correlation that needs something that is not there, such as a file of places.
     pub fn settle(&mut self, workers: usize) -> Result<(Vec<Alert>, Counters), EngineError> {
         let options = CorrelationOptions {
             workers,
@@ -253,21 +251,4 @@ impl RunOutcome {
         let outcome = self.tables.iter().find(|of| of.table.name == table);
         last_instant(self.range, outcome.and_then(|of| of.latest))
     }
-}
-
-/// Opens every table, to check or explain rules over it.
-///
-/// # Errors
-/// [`EngineError::Table`].
-pub async fn open_tables(
-    tables: &[TableConfig],
-    range: TimeRange,
-) -> Result<Vec<Arc<Table>>, EngineError> {
-    let cache = footer_cache();
-    let mut open = Vec::with_capacity(tables.len());
-    for config in tables {
-        let table = Table::open(config.clone(), range, Arc::clone(&cache)).await?;
-        open.push(Arc::new(table));
-    }
-    Ok(open)
 }

@@ -10,10 +10,10 @@ use datafusion::common::DataFusionError;
 use yagura_host::{
     CallError, DataType, Detector, DetectorPlugin, Field, InstancePool, Meter, RuleSpec,
 };
+use yagura_plan::{RulePlan, TablePlan};
 use yagura_rules::PluginType;
 
 use crate::error::{EngineError, too_many_pending};
-use crate::plan::{RulePlan, TablePlan};
 use crate::quarantine::Quarantine;
 use crate::report::Progress;
 use crate::rows::{KeyedRows, Rows};

@@ -13,13 +13,13 @@ use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
 use yagura_core::{AlertPolicy, FieldPath, Rule, TimeRange, Timestamp};
 use yagura_lake::table::{Table, TableConfig};
+use yagura_plan::{RuleSource, footer_cache};
 use yagura_rules::predicate::{Atom, Predicate, Reading, Test, TextOp};
 use yagura_rules::resolve;
 
 use crate::error::EngineError;
 use crate::options::RunOptions;
-use crate::rule_source::RuleSource;
-use crate::table_run::{TableRun, footer_cache};
+use crate::table_run::TableRun;
 
 /// Searches tables by observable.
 #[derive(Debug)]

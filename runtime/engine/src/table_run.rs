@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
-use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::context::SessionContext;
 use datafusion::object_store::memory::InMemory;
 use datafusion::object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
@@ -18,8 +17,11 @@ use yagura_host::CallError;
 use yagura_lake::OddTimes;
 use yagura_lake::guard::Guarded;
 use yagura_lake::table::{DataFile, OnProblem, Table, reason_of, store_failure};
+use yagura_plan::{
+    Conversions, ConvertedValues, ReadOptions, RulePlan, RuleSource, TablePlan, footer_cache,
+    object_store_url, scan,
+};
 
-use crate::adapt::{Conversions, ConvertedValues};
 use crate::background::Background;
 use crate::calls::chain;
 use crate::detect::DetectExec;
@@ -27,21 +29,10 @@ use crate::error::EngineError;
 use crate::findings::decode;
 use crate::keyed::KeyedDetectors;
 use crate::options::RunOptions;
-use crate::plan::{RulePlan, TablePlan};
 use crate::quarantine::Quarantine;
 use crate::report::{Progress, SkippedEvents};
 use crate::rows::KeyedRows;
-use crate::rule_source::RuleSource;
 use crate::runtime::{DetectRuntime, PluginSource, rule_spec};
-use crate::scan::{Reading, object_store_url, scan};
-
-/// What the footers of one table may take; above it the least used are fetched again.
-const FOOTER_CACHE_BYTES: usize = 64 * 1024 * 1024;
-
-/// Returns a cache for a table's footers.
-pub fn footer_cache() -> Arc<FileMetadataCache> {
-    Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES))
-}
 
 /// A table with its rules planned.
 #[derive(Debug)]
@@ -90,7 +81,7 @@ impl TableRun {
     /// Plans rules, with their index among `all`, over the table.
     ///
     /// # Errors
-    /// [`EngineError::Rule`]: a rule that does not fit the table.
+    /// [`EngineError::Plan`]: a rule that does not fit the table.
     pub fn new(
         table: Arc<Table>,
         cache: Arc<FileMetadataCache>,
@@ -192,7 +183,7 @@ impl TableRun {
                 }
             };
             self.progress.reset_to(counted);
-            // The reader does not say which object it failed on. Reading them one by one does, and without any rule.
+            // The reader does not say which object it failed on. ReadOptions them one by one does, and without any rule.
             let found = self.unreadable(&session, &scanned.files).await?;
             if found.is_empty() {
                 if self.next_reading(&reading, &error) {
@@ -217,8 +208,8 @@ impl TableRun {
         }
     }
 
-    fn reading(&self, counts: Arc<Conversions>) -> Reading {
-        Reading {
+    fn reading(&self, counts: Arc<Conversions>) -> ReadOptions {
+        ReadOptions {
             range: self.options.range,
             text_as_bytes: self.text_as_bytes,
             is_narrowed: !self.is_read_whole,
@@ -228,7 +219,7 @@ impl TableRun {
     }
 
     /// Finds another way to read objects that can all be read, and yet not be scanned. Returns whether there is one.
-    fn next_reading(&mut self, failed: &Reading, error: &DataFusionError) -> bool {
+    fn next_reading(&mut self, failed: &ReadOptions, error: &DataFusionError) -> bool {
         if self.text_as_bytes && !failed.text_as_bytes {
             return true;
         }
@@ -348,7 +339,7 @@ impl TableRun {
         &self,
         session: &SessionContext,
         files: &[DataFile],
-        reading: &Reading,
+        reading: &ReadOptions,
         before: usize,
     ) -> Result<(Vec<Finding>, BTreeMap<usize, u64>), EngineError> {
         if files.is_empty() {
@@ -541,7 +532,7 @@ impl TableRun {
         text_as_bytes: bool,
         store: Option<Arc<dyn ObjectStore>>,
     ) -> Result<(), DataFusionError> {
-        let reading = Reading {
+        let reading = ReadOptions {
             range: TimeRange::default(),
             text_as_bytes,
             is_narrowed: false,

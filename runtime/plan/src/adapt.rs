@@ -79,12 +79,13 @@ impl ConvertedValues {
     }
 }
 
-/// Counts them, for all partitions of a scan.
+/// Counts converted values, for all partitions of a scan.
 #[derive(Debug, Default)]
-pub(crate) struct Conversions(Mutex<ConvertedValues>);
+pub struct Conversions(Mutex<ConvertedValues>);
 
 impl Conversions {
-    pub(crate) fn take(&self) -> ConvertedValues {
+    /// Returns and forgets what was counted.
+    pub fn take(&self) -> ConvertedValues {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -7,8 +7,6 @@ use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Int64Type, Schema};
 use datafusion::common::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
-use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::context::SessionContext;
 use datafusion::physical_plan::ExecutionPlanProperties;
 use futures::TryStreamExt;
@@ -18,11 +16,12 @@ use yagura_rules::explain::ExplainError;
 use yagura_rules::predicate::{FieldNames, Test};
 use yagura_rules::{Explanation, Methods, Predicate, PrefilterState, Program};
 
-use crate::condition::{Condition, ConditionError, oddities};
-use crate::error::EngineError;
-use crate::plan::{TablePlan, Tuning};
+use crate::condition::{Condition, ConditionError, hints};
+use crate::error::PlanError;
 use crate::rule_source::RuleSource;
-use crate::scan::{Reading, object_store_url, scan};
+use crate::scan::{ReadOptions, object_store_url, scan};
+use crate::table_plan::{TablePlan, Tuning};
+use crate::tables::footer_cache;
 
 /// An event, how near a rule comes to matching it, and why.
 #[derive(Debug, Clone)]
@@ -42,8 +41,8 @@ pub struct Nearest {
 /// Returns what a rule asks of an event of the table.
 ///
 /// # Errors
-/// [`EngineError::Rule`] naming file and key.
-pub fn predicate_of(table: &Arc<Table>, source: &RuleSource) -> Result<Predicate, EngineError> {
+/// [`PlanError::Rule`] naming file and key.
+pub fn predicate_of(table: &Arc<Table>, source: &RuleSource) -> Result<Predicate, PlanError> {
     let plan = plan(table, source)?;
     Ok(plan
         .predicates
@@ -56,8 +55,8 @@ pub fn predicate_of(table: &Arc<Table>, source: &RuleSource) -> Result<Predicate
 /// have are not among them.
 ///
 /// # Errors
-/// [`EngineError::Rule`] naming file and key.
-pub fn fields_of(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<FieldNames>, EngineError> {
+/// [`PlanError::Rule`] naming file and key.
+pub fn fields_of(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<FieldNames>, PlanError> {
     let of_condition;
     let predicate = match &source.predicate {
         Some(predicate) => predicate,
@@ -86,16 +85,16 @@ pub fn fields_of(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<FieldNam
     Ok(fields)
 }
 
-/// Returns what an author should look at in a rule's `where`: comparisons that no event can pass, patterns that may say something
-/// else than is meant.
-pub fn oddities_of(table: &Table, source: &RuleSource) -> Vec<String> {
+/// Returns hints for the author of a rule's `where`: comparisons that are true for no event, patterns that may mean something
+/// else than their author thinks.
+pub fn condition_hints(table: &Table, source: &RuleSource) -> Vec<String> {
     let schema = table.schema();
     let Some(text) = &source.rule.condition else {
         return Vec::new();
     };
     Condition::parse(text, &schema, &source.rule.optional)
         .and_then(|condition| condition.expression(planning(), &schema))
-        .map(|expr| oddities(&expr, &schema))
+        .map(|expr| hints(&expr, &schema))
         .unwrap_or_default()
 }
 
@@ -116,18 +115,18 @@ pub fn condition_predicate(condition: &str, schema: &Schema) -> Result<Predicate
     Ok(condition.compile(planning(), schema)?.predicate)
 }
 
-/// Returns what conditions are planned with where nothing is read: the functions there are, which take longer to list than most
-/// conditions to plan.
+/// Returns the session that conditions are planned with where nothing is read. Listing its functions takes longer than planning
+/// most conditions, so it is made once.
 fn planning() -> &'static SessionState {
     static STATE: LazyLock<SessionState> = LazyLock::new(|| SessionContext::new().state());
     &STATE
 }
 
-/// Explains the rule for every event of a table, in order of time and place; meant for few.
+/// Explains the rule for every event of a table, in order of object and row; meant for few.
 ///
 /// # Errors
-/// [`EngineError`]: as a run, and what cannot be read.
-pub async fn explain(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<Nearest>, EngineError> {
+/// [`PlanError`]: as a run, and objects that cannot be read.
+pub async fn explain(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<Nearest>, PlanError> {
     let mut all = Vec::new();
     let plan = plan(table, source)?;
     let predicate = plan.predicates[0].clone();
@@ -153,14 +152,14 @@ pub async fn nearest(
     table: &Arc<Table>,
     source: &RuleSource,
     range: TimeRange,
-) -> Result<Option<Nearest>, EngineError> {
+) -> Result<Option<Nearest>, PlanError> {
     let plan = plan(table, source)?;
     let predicate = plan.predicates[0].clone();
     let alternatives = alternatives(&predicate);
     let parts: Vec<Predicate> = alternatives.iter().flatten().cloned().collect();
     let program =
         Program::compile(&plan.scan_schema, &parts, Methods::default()).map_err(|error| {
-            EngineError::Scan {
+            PlanError::Scan {
                 table: table.name.clone(),
                 source: fault(ExplainError::from(error)),
             }
@@ -188,7 +187,7 @@ pub async fn nearest(
                 continue;
             }
             let event = batch.slice(row, 1);
-            let (object, number) = place(&event);
+            let (object, number) = location(&event);
             let first = best
                 .as_ref()
                 .is_none_or(|(known, of, at, _)| *known < near || (&object, number) < (of, *at));
@@ -203,14 +202,14 @@ pub async fn nearest(
         return Ok(None);
     };
     let explanation =
-        yagura_rules::explain(&predicate, &event).map_err(|error| EngineError::Scan {
+        yagura_rules::explain(&predicate, &event).map_err(|error| PlanError::Scan {
             table: table.name.clone(),
             source: fault(error),
         })?;
     Ok(Some(nearest_of(&event, explanation)))
 }
 
-fn plan(table: &Arc<Table>, source: &RuleSource) -> Result<TablePlan, EngineError> {
+fn plan(table: &Arc<Table>, source: &RuleSource) -> Result<TablePlan, PlanError> {
     // Every event is wanted, also those that the rule does not match.
     let tuning = Tuning {
         late_decoding: false,
@@ -279,7 +278,7 @@ impl PartialOrd for Nearness {
 }
 
 fn nearest_of(event: &RecordBatch, explanation: Explanation) -> Nearest {
-    let (object, row) = place(event);
+    let (object, row) = location(event);
     let Nearness { matched, parts } = Nearness::of(&explanation);
     Nearest {
         object,
@@ -290,8 +289,8 @@ fn nearest_of(event: &RecordBatch, explanation: Explanation) -> Nearest {
     }
 }
 
-/// The last two columns of a scan say where an event lies.
-fn place(event: &RecordBatch) -> (String, i64) {
+/// Returns the object and row of an event: the last two columns of a scan.
+fn location(event: &RecordBatch) -> (String, i64) {
     let width = event.num_columns();
     let objects = event.column(width - 2).as_any_dictionary();
     let names = objects.values().as_string::<i32>();
@@ -308,8 +307,8 @@ async fn each_batch(
     plan: &TablePlan,
     range: TimeRange,
     mut each: impl FnMut(RecordBatch) -> Result<(), DataFusionError>,
-) -> Result<(), EngineError> {
-    let failed = |source| EngineError::Scan {
+) -> Result<(), PlanError> {
+    let failed = |source| PlanError::Scan {
         table: table.name.clone(),
         source,
     };
@@ -318,18 +317,23 @@ async fn each_batch(
     session
         .runtime_env()
         .register_object_store(url.as_ref(), Arc::clone(&table.location.store));
-    let cache: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(16 * 1024 * 1024));
     let state = session.state();
-    let reading = Reading {
+    let options = ReadOptions {
         range,
-        // What is not UTF-8 has nobody to be counted for.
+        // Nobody counts the values here that are not UTF-8.
         text_as_bytes: true,
         is_narrowed: true,
         counts: Arc::default(),
         store: None,
     };
-    let input =
-        scan(plan, &table.files, &reading, cache, state.config_options()).map_err(failed)?;
+    let input = scan(
+        plan,
+        &table.files,
+        &options,
+        footer_cache(),
+        state.config_options(),
+    )
+    .map_err(failed)?;
     for partition in 0..input.output_partitioning().partition_count() {
         let mut batches = input
             .execute(partition, session.task_ctx())

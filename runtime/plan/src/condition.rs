@@ -9,8 +9,8 @@ mod error;
 mod event_path;
 mod functions;
 mod growth;
+mod hints;
 mod literal;
-mod oddity;
 mod pattern;
 mod physical;
 mod predicate;
@@ -44,8 +44,8 @@ pub use self::error::ConditionError;
 use self::error::{PLACEHOLDER, first_line};
 use self::event_path::EventPath;
 use self::growth::excess;
-use self::literal::{Class, EXACT, is_comparison};
-pub(crate) use self::oddity::oddities;
+pub(crate) use self::hints::hints;
+use self::literal::{EXACT, TypeClass, is_comparison};
 use self::physical::physical;
 use self::predicate::predicate;
 pub(crate) use self::prunable::comparisons;
@@ -215,7 +215,7 @@ impl Condition {
 }
 
 /// Evaluates an expression of an event without values, to find what no event can be asked: functions that exist for some types
-/// only, which is not known before. What fails on an event for its values is for [`crate::report::Cause::Condition`].
+/// only, which is not known before. What fails on an event for its values is for the evaluation of each event.
 fn can_be_evaluated(expr: &dyn PhysicalExpr, scan: &SchemaRef) -> Result<(), DataFusionError> {
     let nothing = scan.fields().iter();
     let nothing = nothing.map(|field| new_null_array(field.data_type(), 1));
@@ -303,8 +303,8 @@ impl Names<'_> {
                 let index = index.and_then(|index| index.parse::<usize>().ok());
                 let path = index.and_then(|index| self.paths.get(index));
                 path.is_some_and(|(_, found)| {
-                    let found = found.as_ref().map(|found| Class::of(&found.data_type));
-                    found.is_none_or(|class| class == Class::Text)
+                    let found = found.as_ref().map(|found| TypeClass::of(&found.data_type));
+                    found.is_none_or(|class| class == TypeClass::Text)
                 })
             }
             _ => false,

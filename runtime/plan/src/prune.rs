@@ -21,10 +21,10 @@ const MOST_COMPARISONS: usize = 16;
 const MOST_VALUES: usize = 256;
 
 /// What a rule needs of single columns: one of these values, each.
-type Needs = BTreeMap<String, BTreeSet<Needed>>;
+type RequiredValues = BTreeMap<String, BTreeSet<RequiredValue>>;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Needed {
+enum RequiredValue {
     Integer(i64),
     Text(String),
 }
@@ -115,19 +115,19 @@ fn lists(rules: &[(&Predicate, Option<&Expr>)], scan: &Schema) -> Option<Expr> {
         .filter(|(_, values)| values.len() <= MOST_VALUES)
         .map(|(column, values)| {
             let values = values.into_iter().map(|value| match value {
-                Needed::Integer(number) => lit(number),
-                Needed::Text(text) => lit(text),
+                RequiredValue::Integer(number) => lit(number),
+                RequiredValue::Text(text) => lit(text),
             });
             ident(column).in_list(values.collect(), false)
         })
         .reduce(Expr::and)
 }
 
-fn needs(predicate: &Predicate, scan: &Schema) -> Needs {
+fn needs(predicate: &Predicate, scan: &Schema) -> RequiredValues {
     match predicate {
         Predicate::Atom(atom) => need(atom, scan).into_iter().collect(),
         Predicate::All(parts) => {
-            let mut all = Needs::new();
+            let mut all = RequiredValues::new();
             for (column, values) in parts.iter().flat_map(|part| needs(part, scan)) {
                 let known = all.entry(column).or_insert_with(|| values.clone());
                 if values.len() < known.len() {
@@ -142,12 +142,12 @@ fn needs(predicate: &Predicate, scan: &Schema) -> Needs {
             .reduce(either)
             .unwrap_or_default(),
         Predicate::Always(_) | Predicate::Other(_) | Predicate::Not(_) | Predicate::AtLeast(..) => {
-            Needs::new()
+            RequiredValues::new()
         }
     }
 }
 
-fn either(mut one: Needs, other: Needs) -> Needs {
+fn either(mut one: RequiredValues, other: RequiredValues) -> RequiredValues {
     one.retain(|column, _| other.contains_key(column));
     for (column, values) in other {
         if let Some(known) = one.get_mut(&column) {
@@ -157,7 +157,7 @@ fn either(mut one: Needs, other: Needs) -> Needs {
     one
 }
 
-fn need(atom: &Atom, scan: &Schema) -> Option<(String, BTreeSet<Needed>)> {
+fn need(atom: &Atom, scan: &Schema) -> Option<(String, BTreeSet<RequiredValue>)> {
     let [column] = atom.names.first().segments() else {
         return None;
     };
@@ -172,14 +172,14 @@ fn need(atom: &Atom, scan: &Schema) -> Option<(String, BTreeSet<Needed>)> {
             op: TextOp::Equals,
             value,
             cased: true,
-        } if is_text && atom.reading == Reading::One => Needed::Text(value.clone()),
+        } if is_text && atom.reading == Reading::One => RequiredValue::Text(value.clone()),
         Test::Text {
             op: TextOp::Equals,
             value,
             cased: true,
-        } if data_type.is_signed_integer() => Needed::Integer(value.parse().ok()?),
+        } if data_type.is_signed_integer() => RequiredValue::Integer(value.parse().ok()?),
         Test::Number(NumberOp::Equal, value) if data_type.is_signed_integer() => {
-            Needed::Integer(value.as_i64()?)
+            RequiredValue::Integer(value.as_i64()?)
         }
         _ => return None,
     };

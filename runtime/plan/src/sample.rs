@@ -20,9 +20,9 @@ use yagura_rules::render_text;
 
 use crate::scan::object_store_url;
 
-/// Objects that are looked into, the newest.
+/// Objects that are read: the newest.
 const OBJECTS: usize = 8;
-/// Events that are looked at in each.
+/// Events that are read in each.
 const ROWS: usize = 500;
 /// Different values that are kept of a column.
 const VALUES: usize = 3;
@@ -35,7 +35,7 @@ const DEPTH: usize = 6;
 /// What some events of a table hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// How many events were looked at.
+    /// How many events were read.
     pub events: usize,
     /// Columns of the table by name.
     pub columns: BTreeMap<String, ColumnSample>,
@@ -55,7 +55,7 @@ pub struct ColumnSample {
 }
 
 impl Sample {
-    /// Looks at some events of the newest objects of a table.
+    /// Reads some events of the newest objects of a table.
     pub async fn of(table: &Table) -> Self {
         let mut newest: Vec<&DataFile> = table.files.iter().collect();
         newest.sort_by_key(|file| std::cmp::Reverse(file.meta.last_modified));

@@ -29,35 +29,38 @@ use yagura_lake::table::{DataFile, Table};
 
 use crate::adapt::{Adapters, Conversions};
 use crate::dictionary::{DictionaryReaders, text_dictionary};
-use crate::plan::TablePlan;
 use crate::prefilter::PrefilterExpr;
+use crate::table_plan::TablePlan;
 
-/// Name of the column that tells each row's object.
-pub(crate) const OBJECT: &str = "yagura.object";
-/// Name of the column that tells each row's place in its object.
-pub(crate) const ROW: &str = "yagura.row";
+/// Name of the column that holds each row's object.
+const OBJECT: &str = "yagura.object";
+/// Name of the column that holds each row's number in its object.
+const ROW: &str = "yagura.row";
 
 /// How objects are read.
 #[derive(Debug, Clone)]
-pub(crate) struct Reading {
-    /// The event times that are wanted.
-    pub(crate) range: TimeRange,
+pub struct ReadOptions {
+    /// The event times to read.
+    pub range: TimeRange,
     /// Read text as bytes, and what of it is not UTF-8 as U+FFFD.
-    pub(crate) text_as_bytes: bool,
+    pub text_as_bytes: bool,
     /// Push down what narrows the scan.
-    pub(crate) is_narrowed: bool,
+    pub is_narrowed: bool,
     /// Where values are counted that rules see otherwise than they are stored.
-    pub(crate) counts: Arc<Conversions>,
+    pub counts: Arc<Conversions>,
     /// The store to read from, where it is not the table's.
-    pub(crate) store: Option<Arc<dyn ObjectStore>>,
+    pub store: Option<Arc<dyn ObjectStore>>,
 }
 
-/// Returns the scan of `files`, at most `options.execution.target_partitions` ways in parallel: the plan's columns, then
-/// [`OBJECT`] and [`ROW`].
-pub(crate) fn scan(
+/// Returns the scan of `files`, at most `options.execution.target_partitions` ways in parallel. It yields the plan's columns, then
+/// two that name the object and row of each event.
+///
+/// # Errors
+/// A location that is not a URL, or a plan that does not fit its table's columns.
+pub fn scan(
     plan: &TablePlan,
     files: &[DataFile],
-    reading: &Reading,
+    reading: &ReadOptions,
     cache: Arc<FileMetadataCache>,
     options: &ConfigOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -117,7 +120,10 @@ pub(crate) fn scan(
 }
 
 /// Returns the URL under which the table's store is registered.
-pub(crate) fn object_store_url(table: &Table) -> Result<ObjectStoreUrl> {
+///
+/// # Errors
+/// A location that is not a URL.
+pub fn object_store_url(table: &Table) -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse(table.location.base.as_str())
 }
 

@@ -2,7 +2,7 @@
 
 mod alert;
 mod correlation;
-mod place;
+mod mapped_table;
 mod rules;
 mod unknown;
 
@@ -16,65 +16,65 @@ use yagura_rules::Predicate;
 use yagura_rules::pattern_cost::{self, PatternCost};
 use yagura_rules::sigma::{FieldMap, SigmaSource, Translated};
 
-use self::alert::Reading;
-use self::correlation::Site;
-use self::place::Place;
+use self::alert::AlertFields;
+use self::correlation::TableRule;
+use self::mapped_table::MappedTable;
 use self::unknown::{no_table, unread_windows};
 use crate::rule_source::{NotRun, RuleSource};
 
-pub use self::correlation::correlations;
-pub use self::rules::{Placed, SigmaInput};
+pub use self::correlation::sigma_correlations;
+pub use self::rules::{SigmaInput, SigmaRules};
 pub use self::unknown::unknown_source;
 
 /// Translates each rule for every table that holds its log source, and each correlation for the fields of the rules
 /// that it joins.
-pub fn place(input: &SigmaInput, tables: &[Arc<Table>]) -> Placed {
+pub fn lower_sigma(input: &SigmaInput, tables: &[Arc<Table>]) -> SigmaRules {
     let schemas: Vec<(String, Schema)> = tables
         .iter()
         .map(|table| (table.name.clone(), table.schema()))
         .collect();
-    place_over(input, &schemas)
+    lower_over(input, &schemas)
 }
 
 /// The same for tables of these names and columns.
-fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
+fn lower_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> SigmaRules {
     let fits: Vec<Vec<&FieldMap>> = schemas
         .iter()
         .map(|(_, schema)| input.maps.iter().filter(|map| map.fits(schema)).collect())
         .collect();
-    let mut placed = Placed::default();
+    let mut lowered = SigmaRules::default();
     for problem in &input.load.problems {
-        placed.not_run.push(NotRun {
+        lowered.not_run.push(NotRun {
             rule: String::new(),
             file: problem.file.clone(),
             reason: problem.to_string(),
         });
     }
-    placed
+    lowered
         .notes
         .extend(input.load.notes.iter().map(|note| NotRun {
             rule: String::new(),
             file: note.file.clone(),
             reason: note.to_string(),
         }));
-    placed.unread = unread_windows(input, schemas);
-    let unread = placed.unread.values();
-    placed.notes.extend(unread.map(|reason| NotRun {
+    lowered.unread = unread_windows(input, schemas);
+    let unread = lowered.unread.values();
+    lowered.notes.extend(unread.map(|reason| NotRun {
         rule: String::new(),
         file: PathBuf::new(),
         reason: reason.clone(),
     }));
-    let mut sites: Vec<Vec<Site<'_>>> = Vec::with_capacity(input.load.rules.len());
+    let mut table_rules: Vec<Vec<TableRule<'_>>> = Vec::with_capacity(input.load.rules.len());
     let mut found: Vec<Candidate<'_>> = Vec::new();
     for (at, source) in input.load.rules.iter().enumerate() {
-        sites.push(Vec::new());
+        table_rules.push(Vec::new());
         let id = source.id();
         let not_run = |reason: String| NotRun {
             rule: id.clone(),
             file: source.file.clone(),
             reason,
         };
-        let mut places = Vec::new();
+        let mut mapped_tables = Vec::new();
         for ((table, schema), fitting) in schemas.iter().zip(&fits) {
             let of_source = fitting.iter().copied();
             let of_source =
@@ -82,7 +82,7 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
             let maps: Vec<&FieldMap> = of_source.collect();
             if !maps.is_empty() {
                 let is_shared = fitting.len() > 1;
-                places.push(Place {
+                mapped_tables.push(MappedTable {
                     table,
                     schema,
                     maps,
@@ -90,19 +90,19 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
                 });
             }
         }
-        if places.is_empty() {
-            placed.not_run.push(not_run(no_table(source, input)));
+        if mapped_tables.is_empty() {
+            lowered.not_run.push(not_run(no_table(source, input)));
             continue;
         }
         let filters = input.load.filters_of(&source.rule);
-        let several = places.len() > 1;
-        for place in places {
-            let table = place.table;
-            let translated = match place.translate(source, &filters) {
+        let several = mapped_tables.len() > 1;
+        for mapped in mapped_tables {
+            let table = mapped.table;
+            let translated = match mapped.translate(source, &filters) {
                 Ok(translated) => translated,
                 Err(error) => {
                     let error = error.in_file(&source.file);
-                    placed.not_run.push(not_run(error.to_string()));
+                    lowered.not_run.push(not_run(error.to_string()));
                     break;
                 }
             };
@@ -111,7 +111,7 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
                 false => source.events_id(),
             };
             if translated.predicate == Predicate::Always(false) {
-                placed.not_run.push(not_run(format!(
+                lowered.not_run.push(not_run(format!(
                     "table `{table}` has no events of its log source: it lacks what tells them from others"
                 )));
                 continue;
@@ -120,7 +120,7 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
                 at,
                 cost: pattern_cost::of_predicate(&translated.predicate, pattern_cost::TABLE),
                 id,
-                place,
+                mapped,
                 translated,
             });
         }
@@ -131,44 +131,44 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
             at,
             cost,
             id,
-            place,
+            mapped,
             translated,
         } = candidate;
         let source = &input.load.rules[at];
         if too_costly.contains(&number) {
-            placed.not_run.push(NotRun {
+            lowered.not_run.push(NotRun {
                 rule: id,
                 file: source.file.clone(),
-                reason: pattern_cost::over_table(place.table, &cost),
+                reason: pattern_cost::over_table(mapped.table, &cost),
             });
             continue;
         }
         if !translated.missing.is_empty() {
-            placed
+            lowered
                 .missing
                 .insert(id.clone(), translated.missing.clone());
         }
         if source.count.is_some() {
-            placed.parts.insert(id.clone());
+            lowered.parts.insert(id.clone());
         }
-        let mut reading = Reading::new(&place);
-        let rule = reading.rule(source, id, &translated.tested);
-        placed.rules.push(RuleSource {
+        let mut alert_fields = AlertFields::new(&mapped);
+        let rule = alert_fields.rule(source, id, &translated.tested);
+        lowered.rules.push(RuleSource {
             rule: Arc::new(rule),
             file: source.file.clone(),
             plugin: None,
             predicate: Some(Arc::new(translated.predicate)),
             fields: Vec::new(),
-            alternatives: reading.alternatives,
+            alternatives: alert_fields.alternatives,
         });
-        sites[at].push(Site {
-            rule: placed.rules.len() - 1,
+        table_rules[at].push(TableRule {
+            rule: lowered.rules.len() - 1,
             source,
-            place,
+            mapped,
         });
     }
-    correlation::join(&input.load, &sites, &mut placed);
-    placed
+    correlation::join(&input.load, &table_rules, &mut lowered);
+    lowered
 }
 
 /// A rule over a table, before it is known whether the patterns of all rules together cost too much.
@@ -177,7 +177,7 @@ struct Candidate<'a> {
     at: usize,
     cost: PatternCost,
     id: String,
-    place: Place<'a>,
+    mapped: MappedTable<'a>,
     translated: Translated,
 }
 
@@ -186,7 +186,7 @@ struct Candidate<'a> {
 fn over_table(candidates: &[Candidate<'_>]) -> BTreeSet<usize> {
     let mut of_table: BTreeMap<&str, Vec<(u64, usize)>> = BTreeMap::new();
     for (number, candidate) in candidates.iter().enumerate() {
-        let costs = of_table.entry(candidate.place.table).or_default();
+        let costs = of_table.entry(candidate.mapped.table).or_default();
         costs.push((candidate.cost.total, number));
     }
     let mut over = BTreeSet::new();

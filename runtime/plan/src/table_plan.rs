@@ -1,4 +1,4 @@
-//! What one table's scan and rules come to: which columns are read, and what each rule takes from them.
+//! One table's scan and rules: which columns are read, and what each rule takes from them.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use yagura_rules::{FieldValues, Methods, PluginType, Predicate, Program, resolve
 
 use crate::condition::{Condition, ConditionError};
 use crate::dictionary::text_dictionary;
-use crate::error::EngineError;
+use crate::error::PlanError;
 use crate::prune;
 use crate::rule_source::RuleSource;
 
@@ -82,7 +82,7 @@ pub struct RulePlan {
     /// The rule.
     pub rule: Arc<Rule>,
     /// The paths that the rule reads, each once.
-    pub reads: Vec<Read>,
+    pub reads: Vec<FieldRead>,
     /// Indexes into `reads`: what the plugin receives.
     pub plugin_columns: Vec<usize>,
     /// Indexes into `reads`: the alert's key.
@@ -110,9 +110,9 @@ pub enum FieldPlan {
     Context(String),
 }
 
-/// A path that a rule reads.
+/// A field that a rule reads.
 #[derive(Debug, Clone)]
-pub struct Read {
+pub struct FieldRead {
     /// As the rule writes it.
     pub name: String,
     /// Where it leads in the scan; nothing for an optional path that the table lacks.
@@ -136,14 +136,14 @@ impl TablePlan {
     /// Plans the rules (with their index among the run's rules) over the table.
     ///
     /// # Errors
-    /// [`EngineError::Rule`] naming file and key: a path that the table lacks, a `where` that cannot be evaluated. Those of several
+    /// [`PlanError::Rule`] naming file and key: a path that the table lacks, a `where` that cannot be evaluated. Those of several
     /// rules come together.
     pub fn new(
         state: &SessionState,
         table: Arc<Table>,
         rules: &[(usize, RuleSource)],
         tuning: Tuning,
-    ) -> Result<Self, EngineError> {
+    ) -> Result<Self, PlanError> {
         let schema = table.schema();
         let mut needed = BTreeSet::new();
         needed.extend(schema.index_of(&table.time).ok());
@@ -198,7 +198,7 @@ impl TablePlan {
             needed.extend(fields.flat_map(|values| values.columns().collect::<Vec<_>>()));
             conditions.push(condition);
         }
-        if let Some(error) = EngineError::of_rules(errors) {
+        if let Some(error) = PlanError::of_rules(errors) {
             return Err(error);
         }
         needed.extend(&tested);
@@ -259,13 +259,13 @@ impl TablePlan {
             predicates.push(predicate);
             weaker.push(prunable);
         }
-        if let Some(error) = EngineError::of_rules(errors) {
+        if let Some(error) = PlanError::of_rules(errors) {
             return Err(error);
         }
         let program =
             Program::compile(&scan_schema, &predicates, tuning.methods).map_err(|error| {
                 let (_, source) = &rules[error.rule];
-                EngineError::Rule {
+                PlanError::Rule {
                     file: source.file.clone(),
                     rule: source.rule.id.clone(),
                     key: "where",
@@ -278,7 +278,7 @@ impl TablePlan {
                 .zip(weaker.iter().map(Option::as_ref))
                 .collect();
             prune::common(state, &weaker, &scan_schema).map_err(|source: DataFusionError| {
-                EngineError::Scan {
+                PlanError::Scan {
                     table: table.name.clone(),
                     source,
                 }
@@ -294,7 +294,7 @@ impl TablePlan {
                 Err(error) => errors.push(error),
             }
         }
-        if let Some(error) = EngineError::of_rules(errors) {
+        if let Some(error) = PlanError::of_rules(errors) {
             return Err(error);
         }
         Ok(Self {
@@ -320,7 +320,7 @@ impl RulePlan {
     }
 
     /// Returns the reads that a finding's title, key, observables, context and fields are made of; some more than once.
-    pub(crate) fn told(&self) -> impl Iterator<Item = usize> {
+    pub fn finding_reads(&self) -> impl Iterator<Item = usize> {
         let key = self.key.iter().chain(&self.context).copied();
         let observables = self.observables.iter().map(|(_, read)| *read);
         let title = self.title.iter().filter_map(|piece| match piece {
@@ -339,7 +339,7 @@ impl RulePlan {
         source: &RuleSource,
         scan: &Schema,
         table: &Table,
-    ) -> Result<Self, EngineError> {
+    ) -> Result<Self, PlanError> {
         let rule = &source.rule;
         let mut paths = rule.read_paths();
         for path in &source.fields {
@@ -353,13 +353,13 @@ impl RulePlan {
             let data_type = found
                 .as_ref()
                 .map_or(DataType::Utf8, |found| found.data_type().clone());
-            let plugin_type = PluginType::of(&data_type).map_err(|error| EngineError::Rule {
+            let plugin_type = PluginType::of(&data_type).map_err(|error| PlanError::Rule {
                 file: source.file.clone(),
                 rule: rule.id.clone(),
                 key: key_of(rule, path),
                 message: format!("names `{path}` of table `{}`: {error}", table.name),
             })?;
-            reads.push(Read {
+            reads.push(FieldRead {
                 name: path.to_string(),
                 source: found,
                 plugin_type,
@@ -403,7 +403,7 @@ impl RulePlan {
 }
 
 /// Checks what the patterns of all rules in SQL cost together, and names the rule whose patterns cost most.
-fn within_table(patterns: &[(PatternCost, &RuleSource)], table: &Table) -> Result<(), EngineError> {
+fn within_table(patterns: &[(PatternCost, &RuleSource)], table: &Table) -> Result<(), PlanError> {
     let total = patterns.iter().map(|(cost, _)| cost.total).sum::<u64>();
     let most = patterns.iter().max_by_key(|(cost, _)| cost.total);
     match most {
@@ -421,7 +421,7 @@ fn wrong(
     table: &Table,
     key: &'static str,
     error: ConditionError,
-) -> EngineError {
+) -> PlanError {
     let message = match error {
         ConditionError::Unknown(unknown) => format!(
             "cannot be used with table `{}`: {unknown}; correct the name, or add it to `optional` if only some tables have it",
@@ -429,7 +429,7 @@ fn wrong(
         ),
         other => other.to_string(),
     };
-    EngineError::Rule {
+    PlanError::Rule {
         file: source.file.clone(),
         rule: source.rule.id.clone(),
         key,

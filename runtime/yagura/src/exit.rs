@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use yagura_core::PackError;
 use yagura_core::shown::without_controls;
 use yagura_engine::EngineError;
+use yagura_plan::PlanError;
 use yagura_host::LoadError;
 use yagura_packs::author::AuthorError;
 use yagura_packs::registry::LayoutError;
@@ -53,10 +54,13 @@ fn code(error: &anyhow::Error) -> u8 {
             || cause.is::<VerifyError>()
             || cause.is::<LayoutError>()
             || matches!(
+                cause.downcast_ref::<PlanError>(),
+                Some(PlanError::Rule { .. } | PlanError::Rules(_))
+            )
+            || matches!(
                 cause.downcast_ref::<EngineError>(),
                 Some(
-                    EngineError::Rule { .. }
-                        | EngineError::Rules(_)
+                    EngineError::Plan(PlanError::Rule { .. } | PlanError::Rules(_))
                         | EngineError::Open { .. }
                         | EngineError::TooManyFindings { .. }
                 )

@@ -17,10 +17,10 @@ use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use serde::Deserialize;
 use yagura_core::{EventRef, KeyState, Timestamp};
+use yagura_plan::RulePlan;
 
 use super::turn::Key;
 use crate::error::EngineError;
-use crate::plan::RulePlan;
 use crate::rows::{Rows, ToldRow, stored_type};
 
 const VERSION: u8 = 1;

@@ -1,9 +1,9 @@
 //! The instance of a plugin that serves all keys of one rule.
 
 use yagura_host::{CallError, Detector, InstancePool, RuleSpec};
+use yagura_plan::RulePlan;
 
 use crate::calls::{chain, in_instance};
-use crate::plan::RulePlan;
 use crate::report::Progress;
 use crate::runtime::{PluginSource, rule_spec};
 use yagura_host::Meter;

@@ -4,11 +4,11 @@ use datafusion::common::DataFusionError;
 use serde::{Deserialize, Serialize};
 use yagura_core::time::duration_text;
 use yagura_core::{Finding, KeyState, Timestamp};
+use yagura_plan::RulePlan;
 
 use super::Rested;
 use super::instance::Instance;
 use crate::calls::{Answer, Failure, halves, once, separate, skipped, twice, with_columns};
-use crate::plan::RulePlan;
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
 use crate::rows::{Rows, ToldRow};

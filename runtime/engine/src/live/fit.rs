@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use yagura_correlate::{CorrelationEngine, CorrelationOptions};
 use yagura_lake::table::TableConfig;
+use yagura_plan::NotRun;
 
 use super::look::OpenTable;
 use super::{LiveError, LiveOptions};
 use crate::error::EngineError;
-use crate::rule_source::NotRun;
 use crate::ruleset::{RuleSet, rule_error};
 use crate::run::RunInput;
 use crate::table_run::TableRun;
@@ -42,7 +42,7 @@ pub(super) fn fit(
             Ok((fitted, misfits)) if misfits.is_empty() => return Ok(fitted),
             Ok((_, misfits)) => misfits,
             Err(error) => {
-                let misfits = error.misfits();
+                let misfits = error.rules();
                 if misfits.is_empty() {
                     return Err(error.into());
                 }
@@ -89,7 +89,7 @@ fn fit_rest(
                 runs.push((config.clone(), run));
             }
             Err(error) => {
-                let of_table = error.misfits();
+                let of_table = error.rules();
                 if of_table.is_empty() {
                     return Err(error);
                 }

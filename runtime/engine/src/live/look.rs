@@ -15,7 +15,8 @@ use yagura_lake::table::{DataFile, OnProblem, Table, TableConfig, TableError};
 
 use super::notes::problem;
 use super::objects::{KnownObjects, Waiting};
-use crate::table_run::{FOOTERS_AT_ONCE, footer_cache};
+use crate::table_run::FOOTERS_AT_ONCE;
+use yagura_plan::footer_cache;
 
 /// How long a listing waits for an object's footer. One that the store does not give by then is looked at by itself.
 const FOOTER: Duration = Duration::from_secs(2);

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use yagura_lake::OddTimes;
 use yagura_lake::table::Table;
+use yagura_plan::ConvertedValues;
 
-use crate::adapt::ConvertedValues;
 use crate::calls::chain;
 
 /// Messages for the next step, and what was said before.

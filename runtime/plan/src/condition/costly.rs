@@ -38,12 +38,12 @@ const PARTS: u64 = 500_000;
 
 /// Says why a condition may take too long to compile, or for each event; nothing where it may not.
 pub(super) fn costly(expr: &Expr) -> Option<String> {
-    let Weight {
+    let Cost {
         parts,
         patterns,
         problem,
         ..
-    } = Weight::of(expr);
+    } = Cost::of(expr);
     let too_many_parts = || {
         (parts > PARTS).then(|| {
             format!(
@@ -63,17 +63,17 @@ pub(super) fn costly(expr: &Expr) -> Option<String> {
 
 /// Returns what the patterns of a condition cost to compile.
 pub(super) fn patterns(expr: &Expr) -> PatternCost {
-    Weight::of(expr).patterns
+    Cost::of(expr).patterns
 }
 
 /// Returns the steps that each bounded call of a condition may take for one event.
 pub(super) fn share(expr: &Expr) -> u64 {
-    STEPS / Weight::of(expr).calls.max(1)
+    STEPS / Cost::of(expr).calls.max(1)
 }
 
 /// What a condition comes to once it is compiled.
 #[derive(Debug, Default)]
-struct Weight {
+struct Cost {
     parts: u64,
     /// Calls that have a bound for their time.
     calls: u64,
@@ -81,12 +81,12 @@ struct Weight {
     problem: Option<String>,
 }
 
-impl Weight {
+impl Cost {
     fn of(expr: &Expr) -> Self {
-        let mut weight = Self::default();
+        let mut cost_so_far = Self::default();
         let mut left = vec![(expr, 1_u64)];
         while let Some((expr, times)) = left.pop() {
-            weight.add(expr, times);
+            cost_so_far.add(expr, times);
             // What `typed` makes of these has a copy of what is compared for each value at the most.
             let copied = match expr {
                 Expr::Between(between) => Some((&*between.expr, 2)),
@@ -107,7 +107,7 @@ impl Weight {
                 Ok(TreeNodeRecursion::Continue)
             });
         }
-        weight
+        cost_so_far
     }
 
     /// Adds an expression, without its parts, that stands so many times in what is compiled.

@@ -35,4 +35,3 @@ pub(super) fn first_line(error: &DataFusionError) -> String {
         .trim_end_matches('.')
         .to_owned()
 }
-

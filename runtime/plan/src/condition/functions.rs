@@ -104,9 +104,9 @@ impl ScalarUDFImpl for Call {
             }
             Function::Truth => of_text(&truth_of),
             Function::Compare(op) => {
-                let left = Side::of(&args.args[0], first);
+                let left = Operand::of(&args.args[0], first);
                 let right = texts(&args.args[1], args.number_rows)?;
-                let right = Side::of(&args.args[1], right);
+                let right = Operand::of(&args.args[1], right);
                 let all = (0..args.number_rows).map(|row| compared(*op, &left, &right, row));
                 Arc::new(all.collect::<BooleanArray>())
             }
@@ -163,14 +163,14 @@ fn texts(value: &ColumnarValue, rows: usize) -> Result<StringArray> {
 }
 
 /// One side of a comparison of numbers.
-enum Side {
+enum Operand {
     /// The same number for every row.
     One(Option<Number>),
     /// Texts to be read.
     Each(StringArray),
 }
 
-impl Side {
+impl Operand {
     fn of(value: &ColumnarValue, texts: StringArray) -> Self {
         match value {
             ColumnarValue::Scalar(_) => {
@@ -182,12 +182,12 @@ impl Side {
     }
 }
 
-fn compared(op: Operator, left: &Side, right: &Side, row: usize) -> Option<bool> {
+fn compared(op: Operator, left: &Operand, right: &Operand, row: usize) -> Option<bool> {
     let text = |texts: &StringArray| texts.is_valid(row).then(|| texts.value(row).to_owned());
     let zero = Number::from(0);
     let is_number = |text: &str| zero.compare_text(text).is_some();
     let (left_is, right_is, order) = match (left, right) {
-        (Side::One(left), Side::One(right)) => {
+        (Operand::One(left), Operand::One(right)) => {
             let order = left.as_ref().zip(right.as_ref());
             (
                 left.is_some(),
@@ -195,7 +195,7 @@ fn compared(op: Operator, left: &Side, right: &Side, row: usize) -> Option<bool>
                 order.map(|(a, b)| a.cmp(b)),
             )
         }
-        (Side::Each(texts), Side::One(number)) => {
+        (Operand::Each(texts), Operand::One(number)) => {
             let text = text(texts);
             let order = number.as_ref().zip(text.as_deref());
             let order = order.and_then(|(number, text)| number.compare_text(text));
@@ -205,7 +205,7 @@ fn compared(op: Operator, left: &Side, right: &Side, row: usize) -> Option<bool>
                 order,
             )
         }
-        (Side::One(number), Side::Each(texts)) => {
+        (Operand::One(number), Operand::Each(texts)) => {
             let text = text(texts);
             let order = number.as_ref().zip(text.as_deref());
             let order = order.and_then(|(number, text)| number.compare_text(text));
@@ -216,7 +216,7 @@ fn compared(op: Operator, left: &Side, right: &Side, row: usize) -> Option<bool>
                 order,
             )
         }
-        (Side::Each(left), Side::Each(right)) => {
+        (Operand::Each(left), Operand::Each(right)) => {
             let left = text(left).filter(|text| is_number(text));
             let right = text(right).and_then(|text| Number::parse(&text));
             let order = left.as_deref().zip(right.as_ref());

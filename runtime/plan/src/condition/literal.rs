@@ -10,7 +10,7 @@ pub(super) const EXACT: &str = "yagura.number";
 
 /// What a type holds, as far as comparisons go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum TypeClass {
     /// Nothing but NULL.
     Null,
     /// Text, also out of JSON.
@@ -25,7 +25,7 @@ pub(crate) enum Class {
     Other,
 }
 
-impl Class {
+impl TypeClass {
     /// Returns the class of a type.
     pub(crate) fn of(data_type: &DataType) -> Self {
         match data_type {

@@ -93,12 +93,12 @@ pub(super) fn matches_once(
 ) -> Result<bool, String> {
     let parts = pattern_parts(&fold(pattern, folded), escape.map(|c| fold_char(c, folded)))?;
     let text: Vec<char> = fold(text, folded).chars().collect();
-    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut wanted: Vec<PatternChar> = Vec::new();
     for part in &parts {
         match part {
-            GlobPart::Literal(literal) => wanted.extend(literal.chars().map(Wanted::This)),
-            GlobPart::One => wanted.push(Wanted::One),
-            GlobPart::Any => wanted.push(Wanted::Any),
+            GlobPart::Literal(literal) => wanted.extend(literal.chars().map(PatternChar::This)),
+            GlobPart::One => wanted.push(PatternChar::One),
+            GlobPart::Any => wanted.push(PatternChar::Any),
         }
     }
     // The last `%` and where its text ends so far: the only place to come back to.
@@ -106,13 +106,13 @@ pub(super) fn matches_once(
     let (mut at, mut next) = (0, 0);
     while at < text.len() {
         match wanted.get(next) {
-            Some(Wanted::Any) => {
+            Some(PatternChar::Any) => {
                 back = Some((next, at));
                 next += 1;
                 continue;
             }
-            Some(Wanted::One) => {}
-            Some(Wanted::This(letter)) if *letter == text[at] => {}
+            Some(PatternChar::One) => {}
+            Some(PatternChar::This(letter)) if *letter == text[at] => {}
             _ => {
                 let Some((any, end)) = back else {
                     return Ok(false);
@@ -125,11 +125,11 @@ pub(super) fn matches_once(
         at += 1;
         next += 1;
     }
-    Ok(wanted[next..].iter().all(|rest| *rest == Wanted::Any))
+    Ok(wanted[next..].iter().all(|rest| *rest == PatternChar::Any))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+enum PatternChar {
     This(char),
     One,
     Any,

@@ -30,9 +30,9 @@ pub(crate) struct Physical {
 }
 
 impl Physical {
-    /// Evaluates the expression of the rows from `first` on, and adds the truth of each, with those that it fails on,
-    /// whatever stands beside them, to what is told.
-    fn evaluate_each(&self, batch: &RecordBatch, first: usize, told: &mut Told) {
+    /// Evaluates the expression for the rows from `first` on and adds the truth of each. A row that fails does not change the
+    /// truth of the others.
+    fn evaluate_each(&self, batch: &RecordBatch, first: usize, truths: &mut RowTruths) {
         let rows = batch.num_rows();
         if rows == 0 {
             return;
@@ -44,32 +44,32 @@ impl Physical {
         match evaluated {
             // A part that is NULL whatever the event says has no type of its own.
             Ok(evaluated) => match evaluated.as_boolean_opt() {
-                Some(evaluated) => told.truth.append_array(evaluated),
-                None => told.truth.append_nulls(rows),
+                Some(evaluated) => truths.truth.append_array(evaluated),
+                None => truths.truth.append_nulls(rows),
             },
             Err(error) if rows == 1 => {
-                told.truth.append_nulls(rows);
-                told.failed.push(first);
+                truths.truth.append_nulls(rows);
+                truths.failed.push(first);
                 // It may quote the event.
                 let reason = || without_controls(&first_line(&error));
                 let short = || reason().chars().take(LONGEST_REASON).collect();
-                told.reason.get_or_insert_with(short);
+                truths.reason.get_or_insert_with(short);
             }
             Err(_) => {
                 let half = rows / 2;
-                self.evaluate_each(&batch.slice(0, half), first, told);
-                self.evaluate_each(&batch.slice(half, rows - half), first + half, told);
+                self.evaluate_each(&batch.slice(0, half), first, truths);
+                self.evaluate_each(&batch.slice(half, rows - half), first + half, truths);
             }
         }
     }
 }
 
-/// Characters that are told of why an expression fails.
+/// Characters of the reason why an expression fails, at most.
 const LONGEST_REASON: usize = 200;
 
-/// What was evaluated of a batch so far.
+/// The truth of each row of a batch, as far as it was evaluated.
 #[derive(Default)]
-struct Told {
+struct RowTruths {
     truth: BooleanBuilder,
     failed: Vec<usize>,
     /// Why the first of these failed.
@@ -84,14 +84,14 @@ impl RowEvaluator for Physical {
             columns.to_vec(),
             &options,
         )?;
-        let mut told = Told::default();
-        self.evaluate_each(&batch, 0, &mut told);
+        let mut truths = RowTruths::default();
+        self.evaluate_each(&batch, 0, &mut truths);
         Ok(Evaluated {
-            truth: told.truth.finish(),
-            failed: told.reason.map(|reason| {
+            truth: truths.truth.finish(),
+            failed: truths.reason.map(|reason| {
                 let mut failed = BooleanBufferBuilder::new(rows);
                 failed.append_n(rows, false);
-                for row in told.failed {
+                for row in truths.failed {
                     failed.set_bit(row, true);
                 }
                 FailedRows {

@@ -21,7 +21,7 @@ use yagura_rules::resolve::places;
 
 use super::costly::bounded;
 use super::event_path::EventPath;
-use super::literal::{Class, literal_number, literal_text, number_of_type};
+use super::literal::{TypeClass, literal_number, literal_text, number_of_type};
 use super::pattern::{fold, fold_char, pattern_parts};
 use super::physical::{Physical, physical};
 
@@ -33,17 +33,17 @@ pub(crate) fn predicate(
     scan: &Schema,
     steps: u64,
 ) -> Result<Predicate, DataFusionError> {
-    Translate { state, scan, steps }.truth(expr, true)
+    Translation { state, scan, steps }.truth(expr, true)
 }
 
-struct Translate<'a> {
+struct Translation<'a> {
     state: &'a SessionState,
     scan: &'a Schema,
     steps: u64,
 }
 
 /// A field that an atom can test.
-struct Tested {
+struct TestedField {
     path: FieldPath,
     is_text: bool,
     is_integer: bool,
@@ -52,18 +52,18 @@ struct Tested {
     folded: bool,
 }
 
-impl Tested {
+impl TestedField {
     fn new(path: FieldPath, data_type: &DataType) -> Self {
         let value = match data_type {
             DataType::Dictionary(_, value) => value,
             other => other,
         };
-        let class = Class::of(value);
+        let class = TypeClass::of(value);
         Self {
             path,
-            is_text: class == Class::Text,
+            is_text: class == TypeClass::Text,
             is_integer: value.is_integer(),
-            is_plain: matches!(class, Class::Text | Class::Truth)
+            is_plain: matches!(class, TypeClass::Text | TypeClass::Truth)
                 || value.is_integer()
                 || value.is_floating(),
             folded: false,
@@ -72,13 +72,13 @@ impl Tested {
 }
 
 /// What is asked of a field, and of which values the answer is known at all.
-struct Asked {
+struct FieldTests {
     tests: Vec<Test>,
-    known: Known,
+    known: DefinedFor,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
+enum DefinedFor {
     /// Of every value.
     Any,
     /// Of numbers, also as text.
@@ -87,23 +87,23 @@ enum Known {
     Truth,
 }
 
-impl Asked {
+impl FieldTests {
     fn of_any(tests: Vec<Test>) -> Self {
-        let known = Known::Any;
+        let known = DefinedFor::Any;
         Self { tests, known }
     }
 
     fn of_number(op: NumberOp, number: Number) -> Self {
         Self {
             tests: vec![Test::Number(op, number)],
-            known: Known::Number,
+            known: DefinedFor::Number,
         }
     }
 
     fn of_truth(truth: bool) -> Self {
         Self {
             tests: vec![truth_test(truth)],
-            known: Known::Truth,
+            known: DefinedFor::Truth,
         }
     }
 }
@@ -205,7 +205,7 @@ fn readers(scan: &Schema, path: &FieldPath) -> Vec<Expr> {
     readers.collect()
 }
 
-impl Translate<'_> {
+impl Translation<'_> {
     /// Returns when `expr` is true, or, `wanted` false, when it is false.
     fn truth(&self, expr: &Expr, wanted: bool) -> Result<Predicate, DataFusionError> {
         let both = |left: &Expr, right: &Expr| -> Result<Vec<Predicate>, DataFusionError> {
@@ -265,7 +265,7 @@ impl Translate<'_> {
         match expr {
             Expr::Column(_) => {
                 let field = self.field(expr).filter(|field| field.is_text)?;
-                Some(atoms(&field, Asked::of_truth(true), wanted))
+                Some(atoms(&field, FieldTests::of_truth(true), wanted))
             }
             Expr::IsNull(inner) | Expr::IsNotNull(inner) => {
                 let field = self.field(inner)?;
@@ -283,11 +283,15 @@ impl Translate<'_> {
                     (None, Some(field)) => (field, op.swap()?, left),
                     _ => return None,
                 };
-                let asked = match op {
+                let tests_of_field = match op {
                     Operator::Eq | Operator::NotEq => equals(&field, value)?,
-                    op => Asked::of_number(number_op(op)?, number(&field, value)?),
+                    op => FieldTests::of_number(number_op(op)?, number(&field, value)?),
                 };
-                Some(atoms(&field, asked, wanted == (op != Operator::NotEq)))
+                Some(atoms(
+                    &field,
+                    tests_of_field,
+                    wanted == (op != Operator::NotEq),
+                ))
             }
             Expr::Between(Between {
                 expr,
@@ -301,7 +305,7 @@ impl Translate<'_> {
                 let within = Predicate::all(vec![field.atom(from), field.atom(to)]);
                 Some(when_known(
                     &field,
-                    Known::Number,
+                    DefinedFor::Number,
                     within,
                     wanted != *negated,
                 ))
@@ -312,7 +316,7 @@ impl Translate<'_> {
                 negated,
             }) => {
                 let field = self.field(expr)?;
-                let mut asked = Asked::of_any(Vec::with_capacity(list.len()));
+                let mut tests_of_field = FieldTests::of_any(Vec::with_capacity(list.len()));
                 let mut has_null = false;
                 for value in list {
                     if matches!(value, Expr::Literal(value, _) if value.is_null()) {
@@ -320,9 +324,9 @@ impl Translate<'_> {
                         continue;
                     }
                     let one = equals(&field, value)?;
-                    asked.tests.extend(one.tests);
-                    asked.known = match (asked.known, one.known) {
-                        (Known::Any, other) | (other, Known::Any) => other,
+                    tests_of_field.tests.extend(one.tests);
+                    tests_of_field.known = match (tests_of_field.known, one.known) {
+                        (DefinedFor::Any, other) | (other, DefinedFor::Any) => other,
                         (one, other) if one == other => one,
                         _ => return None,
                     };
@@ -332,7 +336,7 @@ impl Translate<'_> {
                     // "None of these, one of which is unknown" is never known.
                     return Some(Predicate::Always(false));
                 }
-                Some(atoms(&field, asked, wanted))
+                Some(atoms(&field, tests_of_field, wanted))
             }
             Expr::Like(Like {
                 negated,
@@ -348,11 +352,15 @@ impl Translate<'_> {
                     *case_insensitive,
                     &field,
                 )?;
-                Some(atoms(&field, Asked::of_any(vec![test]), wanted != *negated))
+                Some(atoms(
+                    &field,
+                    FieldTests::of_any(vec![test]),
+                    wanted != *negated,
+                ))
             }
             Expr::ScalarFunction(ScalarFunction { func, args }) => {
                 if let Some(field) = self.field(expr).filter(|field| field.is_text) {
-                    return Some(atoms(&field, Asked::of_truth(true), wanted));
+                    return Some(atoms(&field, FieldTests::of_truth(true), wanted));
                 }
                 let [field, value] = args.as_slice() else {
                     return None;
@@ -365,32 +373,32 @@ impl Translate<'_> {
                 };
                 let field = self.field(field).filter(|field| field.is_plain)?;
                 let test = text_test(op, literal_text(value)?, &field)?;
-                Some(atoms(&field, Asked::of_any(vec![test]), wanted))
+                Some(atoms(&field, FieldTests::of_any(vec![test]), wanted))
             }
             _ => None,
         }
     }
 
     /// Returns the field that `expr` is, or is the lower case of.
-    fn field(&self, expr: &Expr) -> Option<Tested> {
+    fn field(&self, expr: &Expr) -> Option<TestedField> {
         match expr {
             Expr::Column(column) => {
                 let data_type = self.scan.field_with_name(&column.name).ok()?.data_type();
-                Some(Tested::new(
+                Some(TestedField::new(
                     FieldPath::new(vec![column.name.clone()])?,
                     data_type,
                 ))
             }
             Expr::ScalarFunction(call) if call.func.name() == "lower" && call.args.len() == 1 => {
                 let field = self.field(&call.args[0])?;
-                field.is_text.then_some(Tested {
+                field.is_text.then_some(TestedField {
                     folded: true,
                     ..field
                 })
             }
             Expr::ScalarFunction(call) => {
                 let (path, resolved) = EventPath::of(call)?;
-                Some(Tested::new(path.clone(), &resolved.data_type))
+                Some(TestedField::new(path.clone(), &resolved.data_type))
             }
             _ => None,
         }
@@ -439,30 +447,38 @@ impl Translate<'_> {
     }
 }
 
-impl Tested {
+impl TestedField {
     fn atom(&self, test: Test) -> Predicate {
         Predicate::atom(self.path.clone(), Reading::One, test)
     }
 }
 
 /// Returns when one of the tests is passed, or, `wanted` false, when it is known that none is.
-fn atoms(field: &Tested, asked: Asked, wanted: bool) -> Predicate {
-    let tests = asked.tests.into_iter().map(|test| field.atom(test));
-    when_known(field, asked.known, Predicate::any(tests.collect()), wanted)
+fn atoms(field: &TestedField, tests_of_field: FieldTests, wanted: bool) -> Predicate {
+    let tests = tests_of_field
+        .tests
+        .into_iter()
+        .map(|test| field.atom(test));
+    when_known(
+        field,
+        tests_of_field.known,
+        Predicate::any(tests.collect()),
+        wanted,
+    )
 }
 
 /// Returns when `truth` holds of a field, or, `wanted` false, when it is known not to.
-fn when_known(field: &Tested, known: Known, truth: Predicate, wanted: bool) -> Predicate {
+fn when_known(field: &TestedField, known: DefinedFor, truth: Predicate, wanted: bool) -> Predicate {
     if wanted {
         return truth;
     }
     let known = match known {
-        Known::Any => field.atom(Test::Exists),
-        Known::Number => Predicate::any(vec![
+        DefinedFor::Any => field.atom(Test::Exists),
+        DefinedFor::Number => Predicate::any(vec![
             field.atom(Test::Number(NumberOp::Less, Number::from(0))),
             field.atom(Test::Number(NumberOp::GreaterOrEqual, Number::from(0))),
         ]),
-        Known::Truth => Predicate::any(vec![
+        DefinedFor::Truth => Predicate::any(vec![
             field.atom(truth_test(true)),
             field.atom(truth_test(false)),
         ]),
@@ -479,7 +495,7 @@ fn truth_test(truth: bool) -> Test {
 }
 
 /// Returns the number of a literal that text is compared with.
-fn number(field: &Tested, value: &Expr) -> Option<Number> {
+fn number(field: &TestedField, value: &Expr) -> Option<Number> {
     literal_number(value).filter(|_| field.is_text)
 }
 
@@ -493,14 +509,18 @@ fn number_op(op: Operator) -> Option<NumberOp> {
     }
 }
 
-fn equals(field: &Tested, value: &Expr) -> Option<Asked> {
+fn equals(field: &TestedField, value: &Expr) -> Option<FieldTests> {
     let number = literal_number(value);
     if field.is_text {
         return match (literal_text(value), number, value) {
-            (Some(text), ..) => Some(Asked::of_any(vec![text_test(TextOp::Equals, text, field)?])),
-            (_, Some(number), _) => Some(Asked::of_number(NumberOp::Equal, number)),
+            (Some(text), ..) => Some(FieldTests::of_any(vec![text_test(
+                TextOp::Equals,
+                text,
+                field,
+            )?])),
+            (_, Some(number), _) => Some(FieldTests::of_number(NumberOp::Equal, number)),
             (.., Expr::Literal(ScalarValue::Boolean(Some(truth)), _)) => {
-                Some(Asked::of_truth(*truth))
+                Some(FieldTests::of_truth(*truth))
             }
             _ => None,
         };
@@ -518,7 +538,7 @@ fn equals(field: &Tested, value: &Expr) -> Option<Asked> {
         signed.or_else(|| number_of_type(&number, &DataType::UInt64))?;
         Some(number.to_string())
     });
-    Some(Asked::of_any(
+    Some(FieldTests::of_any(
         whole
             .map(|value| Test::Text {
                 op: TextOp::Equals,
@@ -535,7 +555,7 @@ fn is_folded(text: &str) -> bool {
     text.to_lowercase() == text && fold(text, true) == text
 }
 
-fn text_test(op: TextOp, value: &str, field: &Tested) -> Option<Test> {
+fn text_test(op: TextOp, value: &str, field: &TestedField) -> Option<Test> {
     // Text in lower case never equals a value that is not.
     (!field.folded || is_folded(value)).then(|| Test::Text {
         op,
@@ -544,7 +564,7 @@ fn text_test(op: TextOp, value: &str, field: &Tested) -> Option<Test> {
     })
 }
 
-fn like(pattern: &str, escape: Option<char>, folded: bool, field: &Tested) -> Option<Test> {
+fn like(pattern: &str, escape: Option<char>, folded: bool, field: &TestedField) -> Option<Test> {
     if field.folded && !folded && !is_folded(pattern) {
         return None;
     }

@@ -7,7 +7,9 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator, lit};
 use yagura_rules::predicate::Number;
 
-use super::literal::{Class, is_integer, literal_number, literal_text, number_of_type, time_of_type};
+use super::literal::{
+    TypeClass, is_integer, literal_number, literal_text, number_of_type, time_of_type,
+};
 
 /// Returns a weaker condition that statistics can refute, for pruning: comparisons of columns with literals that are, or can be
 /// brought exactly to, the column's type. A conversion inside the scan could fail, and would blame the object.
@@ -55,9 +57,9 @@ pub(crate) fn prunable(expr: &Expr, scan: &Schema) -> Option<Expr> {
             let mut values = Vec::with_capacity(list.len());
             for value in list {
                 match exactly(value, of) {
-                    Exactly::Literal(value) => values.push(value),
-                    Exactly::Never => {}
-                    Exactly::Unsure => return None,
+                    ColumnLiteral::Literal(value) => values.push(value),
+                    ColumnLiteral::Never => {}
+                    ColumnLiteral::Unsure => return None,
                 }
             }
             (!values.is_empty()).then(|| Expr::InList(InList::new(inner.clone(), values, false)))
@@ -81,7 +83,7 @@ pub(crate) fn prunable(expr: &Expr, scan: &Schema) -> Option<Expr> {
 }
 
 /// What a literal is among the values of a column.
-enum Exactly {
+enum ColumnLiteral {
     /// This one.
     Literal(Expr),
     /// None of them.
@@ -90,7 +92,7 @@ enum Exactly {
     Unsure,
 }
 
-impl Exactly {
+impl ColumnLiteral {
     fn literal(self) -> Option<Expr> {
         match self {
             Self::Literal(literal) => Some(literal),
@@ -100,39 +102,41 @@ impl Exactly {
 }
 
 /// Returns the literal as one of the column's type.
-fn exactly(literal: &Expr, of: &DataType) -> Exactly {
-    let or_never = |found: Option<Expr>| found.map_or(Exactly::Never, Exactly::Literal);
+fn exactly(literal: &Expr, of: &DataType) -> ColumnLiteral {
+    let or_never = |found: Option<Expr>| found.map_or(ColumnLiteral::Never, ColumnLiteral::Literal);
     let (text, number) = (literal_text(literal), literal_number(literal));
-    match (Class::of(of), literal) {
-        (_, Expr::Literal(value, _)) if value.is_null() => Exactly::Unsure,
-        (Class::Text, _) => text.map_or(Exactly::Unsure, |text| Exactly::Literal(lit(text))),
-        (Class::Number, _) => match (number.or_else(|| Number::parse(text?)), text) {
+    match (TypeClass::of(of), literal) {
+        (_, Expr::Literal(value, _)) if value.is_null() => ColumnLiteral::Unsure,
+        (TypeClass::Text, _) => text.map_or(ColumnLiteral::Unsure, |text| {
+            ColumnLiteral::Literal(lit(text))
+        }),
+        (TypeClass::Number, _) => match (number.or_else(|| Number::parse(text?)), text) {
             (Some(number), _) => {
                 let found = number_of_type(&number, of);
                 let is_whole = is_integer(of);
                 found.map_or(
                     if is_whole {
-                        Exactly::Never
+                        ColumnLiteral::Never
                     } else {
-                        Exactly::Unsure
+                        ColumnLiteral::Unsure
                     },
-                    Exactly::Literal,
+                    ColumnLiteral::Literal,
                 )
             }
-            (None, Some(_)) => Exactly::Never,
-            (None, None) => Exactly::Unsure,
+            (None, Some(_)) => ColumnLiteral::Never,
+            (None, None) => ColumnLiteral::Unsure,
         },
-        (Class::Truth, Expr::Literal(ScalarValue::Boolean(_), _)) => {
-            Exactly::Literal(literal.clone())
+        (TypeClass::Truth, Expr::Literal(ScalarValue::Boolean(_), _)) => {
+            ColumnLiteral::Literal(literal.clone())
         }
-        (Class::Time, Expr::Literal(value, _)) if value.data_type() == *of => {
-            Exactly::Literal(literal.clone())
+        (TypeClass::Time, Expr::Literal(value, _)) if value.data_type() == *of => {
+            ColumnLiteral::Literal(literal.clone())
         }
-        (Class::Time, _) => match text {
+        (TypeClass::Time, _) => match text {
             Some(text) => or_never(time_of_type(text, of)),
-            None => Exactly::Unsure,
+            None => ColumnLiteral::Unsure,
         },
-        _ => Exactly::Unsure,
+        _ => ColumnLiteral::Unsure,
     }
 }
 

@@ -20,7 +20,7 @@ use yagura_rules::predicate::Number;
 
 use super::functions::Function;
 use super::literal::{
-    Class, is_comparison, literal_number, literal_text, number_of_type, time_of_type, truth_of,
+    TypeClass, is_comparison, literal_number, literal_text, number_of_type, time_of_type, truth_of,
 };
 use super::pattern::Pattern;
 use super::steps::STEPS;
@@ -132,23 +132,23 @@ impl Typed<'_> {
         })
     }
 
-    fn class(&self, expr: &Expr) -> Option<(DataType, Class)> {
+    fn class(&self, expr: &Expr) -> Option<(DataType, TypeClass)> {
         let data_type = expr.get_type(self.schema).ok()?;
-        let class = Class::of(&data_type);
+        let class = TypeClass::of(&data_type);
         Some((data_type, class))
     }
 
     /// Reads text as a truth value, where one is asked for.
     fn truth(&self, expr: Expr) -> Expr {
         match self.class(&expr) {
-            Some((_, Class::Text)) => Function::Truth.of(vec![expr]),
+            Some((_, TypeClass::Text)) => Function::Truth.of(vec![expr]),
             _ => expr,
         }
     }
 
     fn text(&self, expr: Expr) -> Expr {
         match self.class(&expr) {
-            None | Some((_, Class::Text | Class::Null)) => expr,
+            None | Some((_, TypeClass::Text | TypeClass::Null)) => expr,
             Some(_) => Function::Text.of(vec![expr]),
         }
     }
@@ -174,7 +174,7 @@ impl Typed<'_> {
             coercer.get_input_types().is_ok()
         };
         match (left_class, right_class) {
-            (Class::Null, _) | (_, Class::Null) => match op {
+            (TypeClass::Null, _) | (_, TypeClass::Null) => match op {
                 Operator::IsDistinctFrom => {
                     binary(left.is_not_null(), Operator::Or, right.is_not_null())
                 }
@@ -183,35 +183,39 @@ impl Typed<'_> {
                 }
                 _ => unknown(),
             },
-            (Class::Text, Class::Text) | (Class::Truth, Class::Truth) => binary(left, op, right),
-            (Class::Number, Class::Number) => numbers(left, &left_type, op, right, &right_type),
-            (Class::Time, Class::Time) if coerces() => binary(left, op, right),
-            (Class::Other, Class::Other) if coerces() => binary(left, op, right),
-            (Class::Text, Class::Number) => match literal_text(&left).map(Number::parse) {
+            (TypeClass::Text, TypeClass::Text) | (TypeClass::Truth, TypeClass::Truth) => {
+                binary(left, op, right)
+            }
+            (TypeClass::Number, TypeClass::Number) => {
+                numbers(left, &left_type, op, right, &right_type)
+            }
+            (TypeClass::Time, TypeClass::Time) if coerces() => binary(left, op, right),
+            (TypeClass::Other, TypeClass::Other) if coerces() => binary(left, op, right),
+            (TypeClass::Text, TypeClass::Number) => match literal_text(&left).map(Number::parse) {
                 Some(Some(number)) => {
                     numbers(lit(number.to_string()), &left_type, op, right, &right_type)
                 }
                 Some(None) => never(left, op, right),
                 None => Function::Compare(op).of(vec![left, written(right)]),
             },
-            (Class::Number, Class::Text) => match literal_text(&right).map(Number::parse) {
+            (TypeClass::Number, TypeClass::Text) => match literal_text(&right).map(Number::parse) {
                 Some(Some(number)) => {
                     numbers(left, &left_type, op, lit(number.to_string()), &right_type)
                 }
                 Some(None) => never(left, op, right),
                 None => Function::Compare(op).of(vec![written(left), right]),
             },
-            (Class::Text, Class::Truth) => match literal_text(&left).map(truth_of) {
+            (TypeClass::Text, TypeClass::Truth) => match literal_text(&left).map(truth_of) {
                 Some(Some(truth)) => binary(lit(truth), op, right),
                 Some(None) => never(left, op, right),
                 None => binary(Function::Truth.of(vec![left]), op, right),
             },
-            (Class::Truth, Class::Text) => match literal_text(&right).map(truth_of) {
+            (TypeClass::Truth, TypeClass::Text) => match literal_text(&right).map(truth_of) {
                 Some(Some(truth)) => binary(left, op, lit(truth)),
                 Some(None) => never(left, op, right),
                 None => binary(left, op, Function::Truth.of(vec![right])),
             },
-            (Class::Text, Class::Time) => {
+            (TypeClass::Text, TypeClass::Time) => {
                 match literal_text(&left).map(|text| time_of_type(text, &right_type)) {
                     Some(Some(time)) => binary(time, op, right),
                     Some(None) => never(left, op, right),
@@ -219,7 +223,7 @@ impl Typed<'_> {
                     None => binary(left, op, self.text(right)),
                 }
             }
-            (Class::Time, Class::Text) => {
+            (TypeClass::Time, TypeClass::Text) => {
                 match literal_text(&right).map(|text| time_of_type(text, &left_type)) {
                     Some(Some(time)) => binary(left, op, time),
                     Some(None) => never(left, op, right),
@@ -227,7 +231,8 @@ impl Typed<'_> {
                     None => binary(self.text(left), op, right),
                 }
             }
-            (Class::Text, Class::Other) | (Class::Other, Class::Text | Class::Other) => {
+            (TypeClass::Text, TypeClass::Other)
+            | (TypeClass::Other, TypeClass::Text | TypeClass::Other) => {
                 binary(self.text(left), op, self.text(right))
             }
             _ => never(left, op, right),
@@ -237,9 +242,14 @@ impl Typed<'_> {
     fn arithmetic(&self, left: Expr, op: Operator, right: Expr) -> Expr {
         let class = |expr: &Expr| self.class(expr).map(|(_, class)| class);
         let (left_class, right_class) = (class(&left), class(&right));
-        let is_number = |class| matches!(class, Some(Class::Text | Class::Number | Class::Null));
+        let is_number = |class| {
+            matches!(
+                class,
+                Some(TypeClass::Text | TypeClass::Number | TypeClass::Null)
+            )
+        };
         let number = |expr: Expr, class| match class {
-            Some(Class::Text) => Function::Number.of(vec![expr]),
+            Some(TypeClass::Text) => Function::Number.of(vec![expr]),
             _ => expr,
         };
         if is_number(left_class) && is_number(right_class) {
@@ -258,7 +268,7 @@ impl Typed<'_> {
             case_insensitive,
         } = like;
         let is_null = |expr: &Expr| {
-            matches!(self.class(expr), Some((_, Class::Null)))
+            matches!(self.class(expr), Some((_, TypeClass::Null)))
                 || matches!(expr, Expr::Literal(value, _) if value.is_null())
         };
         if is_null(&expr) || is_null(&pattern) {
@@ -298,10 +308,13 @@ impl Typed<'_> {
                 _ if matches!(&member, Expr::Literal(value, _) if value.is_null()) => {
                     same.push(member)
                 }
-                (Class::Text, Some(Class::Text)) => same.push(member),
-                (Class::Text | Class::Number, Some(Class::Number | Class::Text)) => {
+                (TypeClass::Text, Some(TypeClass::Text)) => same.push(member),
+                (
+                    TypeClass::Text | TypeClass::Number,
+                    Some(TypeClass::Number | TypeClass::Text),
+                ) => {
                     let number = match of_member {
-                        Some(Class::Number) => literal_number(&member).map(Some),
+                        Some(TypeClass::Number) => literal_number(&member).map(Some),
                         _ => literal_text(&member).map(Number::parse),
                     };
                     match number {
@@ -314,14 +327,14 @@ impl Typed<'_> {
                         None => rest.push(self.compare((*expr).clone(), Operator::Eq, member)),
                     }
                 }
-                (Class::Time, Some(Class::Text)) if literal_text(&member).is_some() => {
+                (TypeClass::Time, Some(TypeClass::Text)) if literal_text(&member).is_some() => {
                     let text = literal_text(&member).unwrap_or_default();
                     same.extend(time_of_type(text, &data_type));
                 }
-                (Class::Truth, Some(Class::Text)) if literal_text(&member).is_some() => {
+                (TypeClass::Truth, Some(TypeClass::Text)) if literal_text(&member).is_some() => {
                     same.extend(literal_text(&member).and_then(truth_of).map(lit));
                 }
-                (Class::Truth, Some(Class::Truth)) => same.push(member),
+                (TypeClass::Truth, Some(TypeClass::Truth)) => same.push(member),
                 _ => rest.push(self.compare((*expr).clone(), Operator::Eq, member)),
             }
         }
@@ -345,7 +358,7 @@ impl Typed<'_> {
         let is_same = |when: &Expr| {
             let class = self.class(when);
             class.is_none_or(|(_, class)| {
-                class == Class::Null || compared.as_ref().is_none_or(|(_, of)| *of == class)
+                class == TypeClass::Null || compared.as_ref().is_none_or(|(_, of)| *of == class)
             })
         };
         if case.expr.is_some() && case.when_then_expr.iter().all(|(when, _)| is_same(when)) {

@@ -5,21 +5,21 @@ use std::collections::BTreeMap;
 use yagura_core::{AlertPolicy, FieldPath, Rule};
 use yagura_rules::sigma::{SigmaSource, severity};
 
-use super::place::{Place, distinct};
+use super::mapped_table::{MappedTable, distinct};
 
 /// Fields of a rule that go into its alerts' context, at most.
 const MOST_CONTEXT: usize = 16;
 
 /// What alerts of a rule over one table show, and where each event has it.
-pub(super) struct Reading<'a> {
-    place: &'a Place<'a>,
+pub(super) struct AlertFields<'a> {
+    mapped: &'a MappedTable<'a>,
     pub(super) alternatives: BTreeMap<FieldPath, Vec<FieldPath>>,
 }
 
-impl<'a> Reading<'a> {
-    pub(super) fn new(place: &'a Place<'a>) -> Self {
+impl<'a> AlertFields<'a> {
+    pub(super) fn new(mapped: &'a MappedTable<'a>) -> Self {
         Self {
-            place,
+            mapped,
             alternatives: BTreeMap::new(),
         }
     }
@@ -35,22 +35,22 @@ impl<'a> Reading<'a> {
     }
 
     fn field(&mut self, name: &str) -> Option<FieldPath> {
-        self.any_of(self.place.names(name))
+        self.any_of(self.mapped.names(name))
     }
 
     /// Returns what an alert is about: of each list of the maps' keys the first field that an event has.
     fn key(&mut self) -> Vec<FieldPath> {
-        let place = self.place;
-        let width = place
+        let place = self.mapped;
+        let width = mapped
             .maps
             .iter()
             .map(|map| map.key.len())
             .max()
             .unwrap_or(0);
         let keys = (0..width).map(|at| {
-            let names = place.maps.iter().filter_map(|map| map.key.get(at));
+            let names = mapped.maps.iter().filter_map(|map| map.key.get(at));
             let names = names.flat_map(|names| names.iter().collect::<Vec<_>>());
-            distinct(names.flat_map(|name| place.names(name)))
+            distinct(names.flat_map(|name| mapped.names(name)))
         });
         let keys: Vec<Vec<FieldPath>> = keys.collect();
         keys.into_iter()
@@ -60,7 +60,7 @@ impl<'a> Reading<'a> {
 
     fn observables(&mut self) -> BTreeMap<String, Vec<FieldPath>> {
         let mut all: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
-        for (kind, names) in self.place.maps.iter().flat_map(|map| &map.observables) {
+        for (kind, names) in self.mapped.maps.iter().flat_map(|map| &map.observables) {
             for name in names {
                 if let Some(path) = self.field(name) {
                     let paths = all.entry(kind.clone()).or_default();
@@ -93,7 +93,7 @@ impl<'a> Reading<'a> {
             severity: severity(sigma.level),
             tags: sigma.tags.clone(),
             references: sigma.references.clone(),
-            table: self.place.table.to_owned(),
+            table: self.mapped.table.to_owned(),
             condition: None,
             columns: Vec::new(),
             optional: Vec::new(),

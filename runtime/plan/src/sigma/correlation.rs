@@ -12,37 +12,37 @@ use yagura_rules::resolve::find;
 use yagura_rules::sigma::{FieldMap, Joined, Load, Member, SigmaSource, Target, field_name};
 
 use super::alert::title;
-use super::place::{Place, distinct};
-use super::rules::Placed;
+use super::mapped_table::{MappedTable, distinct};
+use super::rules::SigmaRules;
 use crate::rule_source::{NotRun, RuleSource};
 
 /// Where a detection rule runs.
-pub(super) struct Site<'a> {
-    /// Index among the placed rules.
+pub(super) struct TableRule<'a> {
+    /// Index among the lowered rules.
     pub(super) rule: usize,
     pub(super) source: &'a SigmaSource,
-    pub(super) place: Place<'a>,
+    pub(super) mapped: MappedTable<'a>,
 }
 
 /// Makes rules of the correlations by themselves, without their fields' places in tables, to be checked and listed
 /// rather than run.
-pub fn correlations(load: &Load) -> Placed {
-    let mut placed = Placed::default();
+pub fn sigma_correlations(load: &Load) -> SigmaRules {
+    let mut lowered = SigmaRules::default();
     for joined in &yagura_rules::sigma::correlations(load).joined {
         let made = joined.correlation.clone();
         match made.and_then(|correlation| rule(joined, correlation)) {
-            Ok(rule) => placed.rules.push(source(joined, rule)),
-            Err(reason) => placed.not_run.push(not_run(joined, reason)),
+            Ok(rule) => lowered.rules.push(source(joined, rule)),
+            Err(reason) => lowered.not_run.push(not_run(joined, reason)),
         }
     }
-    placed
+    lowered
 }
 
-/// Adds the correlations to the detection rules, whose places are `sites`, and takes the alerts of their parts away.
-pub(super) fn join(load: &Load, sites: &[Vec<Site<'_>>], placed: &mut Placed) {
+/// Adds the correlations to the detection rules, whose places are `table_rules`, and takes the alerts of their parts away.
+pub(super) fn join(load: &Load, table_rules: &[Vec<TableRule<'_>>], lowered: &mut SigmaRules) {
     let all = yagura_rules::sigma::correlations(load);
-    for site in all.parts.iter().flat_map(|index| &sites[*index]) {
-        Arc::make_mut(&mut placed.rules[site.rule].rule)
+    for table_rule in all.parts.iter().flat_map(|index| &table_rules[*index]) {
+        Arc::make_mut(&mut lowered.rules[table_rule.rule].rule)
             .alert
             .report = Report::None;
     }
@@ -51,11 +51,11 @@ pub(super) fn join(load: &Load, sites: &[Vec<Site<'_>>], placed: &mut Placed) {
             let Target::Rule(index) = member.target else {
                 continue;
             };
-            for site in &sites[index] {
+            for table_rule in &table_rules[index] {
                 for own in member.fields.values() {
-                    let names = site.names(own);
+                    let names = table_rule.names(own);
                     if let Some(first) = names.first() {
-                        let known = &mut placed.rules[site.rule].alternatives;
+                        let known = &mut lowered.rules[table_rule.rule].alternatives;
                         known.entry(first.clone()).or_insert(names);
                     }
                 }
@@ -63,28 +63,31 @@ pub(super) fn join(load: &Load, sites: &[Vec<Site<'_>>], placed: &mut Placed) {
         }
     }
     let mut joiner = Joiner {
-        ids: placed
+        ids: lowered
             .rules
             .iter()
             .map(|source| source.rule.id.clone())
             .collect(),
-        sites,
+        table_rules,
         all: &all.joined,
         by: Vec::with_capacity(all.joined.len()),
     };
     for joined in &all.joined {
-        match joiner.join(joined, placed) {
+        match joiner.join(joined, lowered) {
             Ok(rule) => {
                 joiner.ids.insert(rule.id.clone());
                 let by = rule.correlation.iter().flat_map(|of| of.by.clone());
                 joiner.by.push(Some(by.collect()));
-                placed.rules.push(source(joined, rule));
+                lowered.rules.push(source(joined, rule));
             }
             Err(reason) => {
                 joiner.by.push(None);
                 // That the rule does not run is told of its detection already.
-                if joined.counts.is_none_or(|index| !sites[index].is_empty()) {
-                    placed.not_run.push(not_run(joined, reason));
+                if joined
+                    .counts
+                    .is_none_or(|index| !table_rules[index].is_empty())
+                {
+                    lowered.not_run.push(not_run(joined, reason));
                 }
             }
         }
@@ -113,21 +116,21 @@ fn not_run(joined: &Joined, reason: String) -> NotRun {
 struct Joiner<'a> {
     /// Ids that are taken.
     ids: HashSet<String>,
-    sites: &'a [Vec<Site<'a>>],
+    table_rules: &'a [Vec<TableRule<'a>>],
     all: &'a [Joined],
     /// What the correlations so far share, or nothing for one that does not run.
     by: Vec<Option<Vec<String>>>,
 }
 
 impl Joiner<'_> {
-    fn join(&self, joined: &Joined, placed: &mut Placed) -> Result<Rule, String> {
+    fn join(&self, joined: &Joined, lowered: &mut SigmaRules) -> Result<Rule, String> {
         let mut correlation = joined.correlation.clone()?;
         if self.ids.contains(&joined.id) {
             return Err("has the id of another rule: give it one of its own".to_owned());
         }
         let mut aliases: BTreeMap<String, BTreeMap<String, FieldPath>> = BTreeMap::new();
         for member in &joined.members {
-            for (rule, name, path) in self.fields(joined, member, placed)? {
+            for (rule, name, path) in self.fields(joined, member, lowered)? {
                 if name.parse::<FieldPath>().ok().as_ref() != Some(&path) {
                     aliases
                         .entry(name.to_owned())
@@ -145,43 +148,46 @@ impl Joiner<'_> {
         &self,
         joined: &Joined,
         member: &'m Member,
-        placed: &mut Placed,
+        lowered: &mut SigmaRules,
     ) -> Result<Vec<(String, &'m str, FieldPath)>, String> {
         let idle = || format!("refers to `{}`, which does not run", member.entry);
         let mut found = Vec::new();
         match member.target {
             Target::Rule(index) => {
-                let sites = &self.sites[index];
-                if sites.is_empty() {
+                let table_rules = &self.table_rules[index];
+                if table_rules.is_empty() {
                     return Err(idle());
                 }
                 let mut lacking = Vec::new();
-                for site in sites {
-                    let rule = &placed.rules[site.rule].rule;
+                for table_rule in table_rules {
+                    let rule = &lowered.rules[table_rule.rule].rule;
                     for (name, own) in &member.fields {
-                        match site.field(own, &member.entry) {
+                        match table_rule.field(own, &member.entry) {
                             Ok(path) => found.push((rule.id.clone(), name.as_str(), path)),
                             Err(reason) => {
                                 // A path that the table lacks has no value: such findings are left out.
-                                let path = site.lacked(own).ok_or_else(|| reason.clone())?;
+                                let path =
+                                    table_rule.absent_path(own).ok_or_else(|| reason.clone())?;
                                 found.push((rule.id.clone(), name.as_str(), path.clone()));
-                                lacking.push((site, path, reason));
+                                lacking.push((table_rule, path, reason));
                             }
                         }
                     }
                 }
-                let lacks = |site: &Site<'_>| lacking.iter().any(|(of, ..)| of.rule == site.rule);
-                if sites.iter().all(lacks)
+                let lacks = |table_rule: &TableRule<'_>| {
+                    lacking.iter().any(|(of, ..)| of.rule == table_rule.rule)
+                };
+                if table_rules.iter().all(lacks)
                     && let Some((_, _, reason)) = lacking.pop()
                 {
                     return Err(reason);
                 }
-                for (site, path, reason) in lacking {
-                    let rule = Arc::make_mut(&mut placed.rules[site.rule].rule);
+                for (table_rule, path, reason) in lacking {
+                    let rule = Arc::make_mut(&mut lowered.rules[table_rule.rule].rule);
                     if !rule.optional.contains(&path) {
                         rule.optional.push(path);
                     }
-                    placed.notes.push(NotRun {
+                    lowered.notes.push(NotRun {
                         rule: joined.id.clone(),
                         file: joined.file.clone(),
                         reason: format!("it runs without the events of one table: it {reason}"),
@@ -222,19 +228,19 @@ fn no_field_of(joined: &Joined, field: &str, by: &[String]) -> String {
     )
 }
 
-impl Site<'_> {
+impl TableRule<'_> {
     /// Returns all names under which the rule's events have a field of Sigma's.
     fn names(&self, name: &str) -> Vec<FieldPath> {
-        let maps = self.place.maps.iter();
+        let maps = self.mapped.maps.iter();
         let of =
-            |map: &&FieldMap| map.names_of(name, &self.source.rule.logsource, self.place.schema);
+            |map: &&FieldMap| map.names_of(name, &self.source.rule.logsource, self.mapped.schema);
         distinct(maps.flat_map(of))
     }
 
     /// Returns a path that the table lacks, named like a field of Sigma's.
-    fn lacked(&self, name: &str) -> Option<FieldPath> {
+    fn absent_path(&self, name: &str) -> Option<FieldPath> {
         let mut path = FieldPath::new(vec![name.to_owned()])?;
-        while find(self.place.schema, &path).is_some() {
+        while find(self.mapped.schema, &path).is_some() {
             path = FieldPath::new(vec![format!("{}'", path.segments()[0])])?;
         }
         Some(path)
@@ -243,8 +249,8 @@ impl Site<'_> {
     /// Returns where a field of Sigma's is in the rule's events.
     fn field(&self, name: &str, entry: &str) -> Result<FieldPath, String> {
         let path = self.names(name).into_iter().next();
-        let schema = self.place.schema;
-        let (table, file) = (self.place.table, self.source.file.display());
+        let schema = self.mapped.schema;
+        let (table, file) = (self.mapped.table, self.source.file.display());
         let Some(path) = path else {
             let columns = schema.fields().iter().map(|field| field.name().as_str());
             return Err(format!(

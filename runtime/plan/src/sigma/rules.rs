@@ -17,7 +17,7 @@ pub struct SigmaInput {
 
 /// Rules with their tables, and those that have none.
 #[derive(Debug, Clone, Default)]
-pub struct Placed {
+pub struct SigmaRules {
     /// Rules that run: those that evaluate events, then correlations, each after those that it joins.
     pub rules: Vec<RuleSource>,
     /// Rules that do not, with the reason.

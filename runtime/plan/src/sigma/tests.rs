@@ -20,7 +20,7 @@ when = { kind = "web" }
 "#;
 
 /// Reads rules `a` (product `test`), `b` (product `own`) and these documents, over two tables.
-fn placed(documents: &str) -> Placed {
+fn lowered(documents: &str) -> SigmaRules {
     over(documents, &[WINDOWS])
 }
 
@@ -30,7 +30,7 @@ const WINDOWS: (&str, &[&str]) = (
 );
 const LINUX: (&str, &[&str]) = ("linux", &["event_id", "user", "Host", "S"]);
 
-fn over(documents: &str, tables: &[(&str, &[&str])]) -> Placed {
+fn over(documents: &str, tables: &[(&str, &[&str])]) -> SigmaRules {
     let rule = |name: &str, product: &str| {
         format!(
             "title: rule {name}\nid: ID-{name}\nname: {name}\nlogsource: {{product: {product}}}\ndetection:\n  sel: {{S: {name}}}\n  condition: sel\n"
@@ -60,7 +60,7 @@ fn over(documents: &str, tables: &[(&str, &[&str])]) -> Placed {
             ((*name).to_owned(), Schema::new(fields))
         })
         .collect();
-    place_over(&SigmaInput { load, maps }, &schemas)
+    lower_over(&SigmaInput { load, maps }, &schemas)
 }
 
 fn document(id: &str, lines: &str) -> String {
@@ -71,17 +71,19 @@ fn document(id: &str, lines: &str) -> String {
     )
 }
 
-fn rule<'a>(placed: &'a Placed, id: &str) -> &'a Rule {
-    let found = placed.rules.iter().find(|source| source.rule.id == id);
-    &found.unwrap_or_else(|| panic!("{:?}", placed.not_run)).rule
+fn rule<'a>(lowered: &'a SigmaRules, id: &str) -> &'a Rule {
+    let found = lowered.rules.iter().find(|source| source.rule.id == id);
+    &found
+        .unwrap_or_else(|| panic!("{:?}", lowered.not_run))
+        .rule
 }
 
-fn correlation<'a>(placed: &'a Placed, id: &str) -> &'a Correlation {
-    rule(placed, id).correlation.as_ref().unwrap()
+fn correlation<'a>(lowered: &'a SigmaRules, id: &str) -> &'a Correlation {
+    rule(lowered, id).correlation.as_ref().unwrap()
 }
 
-fn reason(placed: &Placed, id: &str) -> String {
-    let found = placed.not_run.iter().find(|not_run| not_run.rule == id);
+fn reason(lowered: &SigmaRules, id: &str) -> String {
+    let found = lowered.not_run.iter().find(|not_run| not_run.rule == id);
     found.unwrap_or_else(|| panic!("{id} runs")).reason.clone()
 }
 
@@ -91,11 +93,11 @@ fn path(correlation: &Correlation, name: &str, rule: &str) -> String {
 
 #[test]
 fn a_correlation_is_a_rule_with_sigmas_words() {
-    let placed = placed(&document(
+    let lowered = lowered(&document(
         "Many",
         "type: value_count\nrules: [a]\ngroup-by: [Host]\ncondition: {gte: 3, field: User}",
     ));
-    let many = rule(&placed, "many");
+    let many = rule(&lowered, "many");
     assert_eq!(many.title, "It is |Many|");
     assert_eq!(many.severity, yagura_core::Severity::Critical);
     assert_eq!((many.tags.len(), many.references.len()), (1, 1));
@@ -107,28 +109,28 @@ fn a_correlation_is_a_rule_with_sigmas_words() {
     assert_eq!(many.alert.report, Report::Provisional);
     assert!(many.alert.key.is_empty(), "which is what it is grouped by");
     assert_eq!(many.problem(), None);
-    let correlation = correlation(&placed, "many");
+    let correlation = correlation(&lowered, "many");
     assert_eq!(correlation.kind, CorrelationKind::Distinct);
     assert_eq!(correlation.rules, ["id-a"]);
     assert_eq!(path(correlation, "User", "id-a"), "UserName");
     assert_eq!(path(correlation, "Host", "id-a"), "Host");
     assert!(!correlation.aliases.contains_key("Host"), "the same name");
     assert_eq!(
-        placed.rules.last().unwrap().rule.id,
+        lowered.rules.last().unwrap().rule.id,
         "many",
         "after what it joins"
     );
-    assert_eq!(rule(&placed, "id-a").alert.report, Report::None);
-    assert_eq!(rule(&placed, "id-b").alert.report, Report::Provisional);
+    assert_eq!(rule(&lowered, "id-a").alert.report, Report::None);
+    assert_eq!(rule(&lowered, "id-b").alert.report, Report::Provisional);
 }
 
 #[test]
 fn a_log_sources_own_names_and_aliases_come_first() {
-    let placed = placed(&document(
+    let lowered = lowered(&document(
         "it",
         "type: temporal\nrules: [a, b]\ngroup-by: [User, where]\naliases:\n  where:\n    a: Host\n    b: T",
     ));
-    let it = correlation(&placed, "it");
+    let it = correlation(&lowered, "it");
     assert_eq!(path(it, "User", "id-a"), "UserName");
     assert_eq!(path(it, "User", "id-b"), "Subject");
     assert_eq!(path(it, "where", "id-a"), "Host");
@@ -137,22 +139,22 @@ fn a_log_sources_own_names_and_aliases_come_first() {
 
 #[test]
 fn a_rule_over_several_tables_has_a_path_in_each() {
-    let placed = over(
+    let lowered = over(
         &document(
             "it",
             "type: event_count\nrules: [a]\ngroup-by: [User]\ncondition: {gte: 2}",
         ),
         &[WINDOWS, LINUX],
     );
-    let it = correlation(&placed, "it");
+    let it = correlation(&lowered, "it");
     assert_eq!(it.rules, ["id-a"]);
     assert_eq!(path(it, "User", "id-a.windows"), "UserName");
     assert_eq!(path(it, "User", "id-a.linux"), "user");
-    let ids = placed.rules.iter().map(|source| &*source.rule);
+    let ids = lowered.rules.iter().map(|source| &*source.rule);
     let members = yagura_core::references::members("id-a", ids);
     assert_eq!(members.len(), 2);
     for member in members {
-        assert_eq!(placed.rules[member].rule.alert.report, Report::None);
+        assert_eq!(lowered.rules[member].rule.alert.report, Report::None);
     }
 }
 
@@ -173,25 +175,25 @@ fn correlations_pass_their_group_on() {
         ),
         document("above", "type: temporal\nrules: [request]"),
     ];
-    let placed = placed(&documents.join("---\n"));
-    let top = correlation(&placed, "top");
+    let lowered = lowered(&documents.join("---\n"));
+    let top = correlation(&lowered, "top");
     assert_eq!(top.rules, ["low", "id-b"]);
     assert_eq!(path(top, "who", "low"), "User");
     assert_eq!(path(top, "who", "id-b"), "Subject");
-    assert_eq!(rule(&placed, "low").alert.report, Report::None);
-    let ids: Vec<&str> = placed
+    assert_eq!(rule(&lowered, "low").alert.report, Report::None);
+    let ids: Vec<&str> = lowered
         .rules
         .iter()
         .map(|source| source.rule.id.as_str())
         .collect();
     assert_eq!(ids, ["id-a", "id-b", "low", "top"]);
-    let wants = reason(&placed, "wants");
+    let wants = reason(&lowered, "wants");
     assert!(
         request.contains("wants `Hots` of the correlation `low`"),
         "{wants}"
     );
     assert!(request.contains("did you mean `Host`?"), "{wants}");
-    let above = reason(&placed, "above");
+    let above = reason(&lowered, "above");
     assert_eq!(above, "it refers to `wants`, which does not run");
 }
 
@@ -212,7 +214,7 @@ fn what_cannot_be_joined_does_not_run_and_says_why() {
         document("circle", "type: temporal\nrules: [circle]"),
         document("wrong", "type: temporal_ordered\nrules: [a]"),
     ];
-    let placed = over(&documents.join("---\n"), &[WINDOWS]);
+    let lowered = over(&documents.join("---\n"), &[WINDOWS]);
     for (id, want) in [
         ("field", "wants `Usr` of the rule `id-a` ("),
         (
@@ -227,11 +229,11 @@ fn what_cannot_be_joined_does_not_run_and_says_why() {
         ("circle", "it refers to itself: `circle` → `circle`"),
         ("wrong", "it is wrong: `correlation.rules` names one rule"),
     ] {
-        let reason = reason(&placed, id);
+        let reason = reason(&lowered, id);
         assert!(reason.contains(want), "{id}: {reason}");
     }
     assert_eq!(
-        rule(&placed, "id-a").alert.report,
+        rule(&lowered, "id-a").alert.report,
         Report::None,
         "a part stays one where the whole does not run"
     );
@@ -243,12 +245,12 @@ fn a_table_that_lacks_a_field_does_not_stop_a_correlation() {
         "it",
         "type: event_count\nrules: [a]\ngroup-by: [T]\ncondition: {gte: 2}",
     );
-    let placed = over(&one, &[WINDOWS, LINUX]);
-    assert_eq!(path(correlation(&placed, "it"), "T", "id-a.windows"), "T");
-    let optional = &rule(&placed, "id-a.linux").optional;
+    let lowered = over(&one, &[WINDOWS, LINUX]);
+    assert_eq!(path(correlation(&lowered, "it"), "T", "id-a.windows"), "T");
+    let optional = &rule(&lowered, "id-a.linux").optional;
     assert_eq!(optional, &["T".parse().unwrap()]);
-    assert!(rule(&placed, "id-a.windows").optional.is_empty());
-    let notes: Vec<&NotRun> = placed
+    assert!(rule(&lowered, "id-a.windows").optional.is_empty());
+    let notes: Vec<&NotRun> = lowered
         .notes
         .iter()
         .filter(|note| note.rule == "it")
@@ -257,15 +259,15 @@ fn a_table_that_lacks_a_field_does_not_stop_a_correlation() {
     let told = &notes[0].reason;
     assert!(told.contains("table `linux` lacks it"), "{told}");
     // If no table has it, nothing is left to join.
-    let placed = over(&one.replace("[T]", "[Nothing]"), &[WINDOWS, LINUX]);
-    assert!(reason(&placed, "it").contains("lacks it"));
+    let lowered = over(&one.replace("[T]", "[Nothing]"), &[WINDOWS, LINUX]);
+    assert!(reason(&lowered, "it").contains("lacks it"));
 }
 
 #[test]
 fn generate_leaves_a_part_its_alerts() {
     let it = document("it", "type: temporal\nrules: [a, b]");
-    let placed = placed(&format!("generate: true\n{it}"));
-    assert_eq!(rule(&placed, "id-a").alert.report, Report::Provisional);
+    let lowered = lowered(&format!("generate: true\n{it}"));
+    assert_eq!(rule(&lowered, "id-a").alert.report, Report::Provisional);
 }
 
 #[test]
@@ -296,28 +298,28 @@ fn old_counts_are_two_rules_and_a_reader_sees_one() {
         .collect();
     let schemas = [(name.to_owned(), Schema::new(fields))];
     let input = load(&[("test", "Host"), ("own", "nothing"), ("lost", "Host")]);
-    let placed = place_over(&input, &schemas);
-    let events = rule(&placed, "test-events");
+    let lowered = lower_over(&input, &schemas);
+    let events = rule(&lowered, "test-events");
     assert_eq!(
         (events.table.as_str(), events.alert.report),
         ("windows", Report::None)
     );
-    let many = correlation(&placed, "test");
+    let many = correlation(&lowered, "test");
     assert_eq!(
         (many.kind, &*many.rules),
         (CorrelationKind::Distinct, &["test-events".to_owned()][..])
     );
     assert_eq!(many.within.as_deref(), Some("5m"));
     assert_eq!(path(many, "User", "test-events"), "UserName");
-    assert_eq!(path(correlation(&placed, "whole"), "User", "test"), "User");
+    assert_eq!(path(correlation(&lowered, "whole"), "User", "test"), "User");
     assert_eq!(
-        rule(&placed, "test").alert.report,
+        rule(&lowered, "test").alert.report,
         Report::None,
         "a part of `whole`"
     );
-    assert!(placed.parts.contains("test-events") && placed.parts.contains("own-events"));
-    assert!(reason(&placed, "own").contains("wants `nothing` of the rule `own-events`"));
-    let lost: Vec<&NotRun> = placed
+    assert!(lowered.parts.contains("test-events") && lowered.parts.contains("own-events"));
+    assert!(reason(&lowered, "own").contains("wants `nothing` of the rule `own-events`"));
+    let lost: Vec<&NotRun> = lowered
         .not_run
         .iter()
         .filter(|not_run| not_run.rule == "lost")
@@ -345,15 +347,15 @@ fn patterns_that_cost_too_much_are_refused_by_rule_and_the_others_run() {
     );
     assert!(costly.len() < 7_000);
     let started = std::time::Instant::now();
-    let placed = placed(&costly);
+    let lowered = lowered(&costly);
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
-    let refused: Vec<&NotRun> = placed
+    let refused: Vec<&NotRun> = lowered
         .not_run
         .iter()
         .filter(|not_run| not_run.rule == "costly")
         .collect();
     let [refused] = refused.as_slice() else {
-        panic!("{:?}", placed.not_run);
+        panic!("{:?}", lowered.not_run);
     };
     for wanted in [
         "rules.yml",
@@ -362,7 +364,7 @@ fn patterns_that_cost_too_much_are_refused_by_rule_and_the_others_run() {
     ] {
         assert!(refused.reason.contains(wanted), "{}", refused.reason);
     }
-    assert!(placed.rules.iter().any(|source| source.rule.id == "id-a"));
+    assert!(lowered.rules.iter().any(|source| source.rule.id == "id-a"));
 }
 
 #[test]
@@ -379,14 +381,14 @@ fn of_the_patterns_of_a_table_those_that_cost_most_are_refused() {
     documents.extend(
         (0..60).map(|number| rule(&format!("cheap-{number}"), &format!("{number}[a-z]+\\.exe"))),
     );
-    let placed = placed(&documents.join("---\n"));
+    let lowered = lowered(&documents.join("---\n"));
     let runs = |prefix: &str| {
-        let rules = placed.rules.iter();
+        let rules = lowered.rules.iter();
         rules
             .filter(|source| source.rule.id.starts_with(prefix))
             .count()
     };
-    let reasons: Vec<&str> = placed
+    let reasons: Vec<&str> = lowered
         .not_run
         .iter()
         .filter(|not_run| not_run.rule.starts_with("costly-"))
@@ -399,7 +401,7 @@ fn of_the_patterns_of_a_table_those_that_cost_most_are_refused() {
         runs("costly-")
     );
     assert_eq!(runs("costly-") + reasons.len(), 60);
-    let costs = placed
+    let costs = lowered
         .rules
         .iter()
         .filter_map(|source| source.predicate.as_deref());

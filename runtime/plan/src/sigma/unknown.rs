@@ -61,7 +61,10 @@ pub(super) fn no_table(source: &SigmaSource, input: &SigmaInput) -> String {
 /// Returns the tables that look like Windows event logs and cannot be read as such, each with the next step.
 ///
 /// Rules for Windows would match nothing in such a table.
-pub(super) fn unread_windows(input: &SigmaInput, schemas: &[(String, Schema)]) -> BTreeMap<String, String> {
+pub(super) fn unread_windows(
+    input: &SigmaInput,
+    schemas: &[(String, Schema)],
+) -> BTreeMap<String, String> {
     /// Names that tools give to what every Windows event has, without case, `_` and `.`.
     const IDS: [&str; 4] = ["eventid", "eventcode", "eventidentifier", "winlog"];
     const OTHERS: [&str; 8] = [

@@ -10,11 +10,12 @@ use comfy_table::CellAlignment;
 use serde::{Deserialize, Serialize};
 use yagura_core::{Grants, Pack};
 use yagura_engine::report::RuleCost;
-use yagura_engine::{RuleSource, RunInput, RunOptions, run as engine_run};
+use yagura_engine::{RunInput, RunOptions, run as engine_run};
 use yagura_host::Meter;
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::TableConfig;
+use yagura_plan::RuleSource;
 
 use super::block_on;
 use crate::build;

@@ -13,13 +13,11 @@ use anyhow::Result;
 use serde::Serialize;
 use yagura_core::names::did_you_mean;
 use yagura_core::{Pack, TimeRange};
-use yagura_engine::{
-    EngineError, Placed, RuleSource, open_tables, place, predicate_of, syntax_error, unknown_source,
-};
 use yagura_host::Meter;
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest, is_shipped};
 use yagura_lake::table::{OnProblem, Table, TableConfig};
+use yagura_plan::{PlanError, RuleSource, SigmaRules, lower_sigma, open_tables, predicate_of, syntax_error, unknown_source};
 use yagura_rules::Predicate;
 use yagura_rules::lint::{Lint, canonical, lints};
 use yagura_rules::sigma::{
@@ -94,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         let sampled = Sampled::of(set.tables.as_deref().unwrap_or_default()).await;
         Ok((set, shipped, sampled))
     })?;
-    let placed = set.tables.as_ref().map(|tables| place(&set.sigma, tables));
+    let placed = set.tables.as_ref().map(|tables| lower_sigma(&set.sigma, tables));
     let tables = set.tables.as_ref().unwrap_or(&shipped);
     let mut check = Check::default();
     let config = arguments.sources.config.as_deref();
@@ -276,7 +274,7 @@ impl Check {
         }
     }
 
-    fn sigma(&mut self, set: &RuleSet, placed: Option<&Placed>, sampled: &Sampled) {
+    fn sigma(&mut self, set: &RuleSet, placed: Option<&SigmaRules>, sampled: &Sampled) {
         let load = &set.sigma.load;
         self.rules += load.rules.len();
         for problem in &load.problems {
@@ -527,7 +525,7 @@ impl Check {
                             .push((id, source.file.clone()));
                     }
                 }
-                Err(EngineError::Rule {
+                Err(PlanError::Rule {
                     file,
                     rule,
                     key,

@@ -225,7 +225,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
 fn rule_ids(input: &RunInput) -> BTreeSet<String> {
     let rules = input.rules.iter().map(|source| source.rule.id.clone());
     let sigma = input.sigma.load.rules.iter();
-    let sigma = sigma.map(yagura_engine::sigma_rule_id);
+    let sigma = sigma.map(yagura_plan::sigma_rule_id);
     let own = OWN_RULES.map(str::to_owned);
     rules.chain(sigma).chain(own).collect()
 }

@@ -25,7 +25,7 @@ impl Check {
             .load
             .rules
             .iter()
-            .map(yagura_engine::sigma_rule_id);
+            .map(yagura_plan::sigma_rule_id);
         let mut rules: BTreeSet<String> = own.chain(sigma).collect();
         let has_rules = !rules.is_empty();
         rules.extend(OWN_RULES.map(str::to_owned));

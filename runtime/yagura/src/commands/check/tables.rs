@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use yagura_core::FieldPath;
 use yagura_core::names::near;
-use yagura_engine::{Placed, RuleSource, Sample, fields_of, oddities_of, plain_type};
 use yagura_lake::table::Table;
+use yagura_plan::{RuleSource, Sample, SigmaRules, condition_hints, fields_of, plain_type};
 use yagura_rules::lint::misfits;
 
 use super::{Check, Level, Linted};
@@ -113,7 +113,7 @@ impl Check {
     }
 
     /// Looks for fields of Sigma rules that their tables lack, and for tests that no value of a field can pass.
-    pub(super) fn sigma_fields(&mut self, placed: &Placed, sampled: &Sampled) {
+    pub(super) fn sigma_fields(&mut self, placed: &SigmaRules, sampled: &Sampled) {
         for source in &placed.rules {
             let rule = &source.rule;
             for field in placed.missing.get(&rule.id).into_iter().flatten() {
@@ -146,7 +146,7 @@ impl Check {
 
     /// Looks at a rule with a `where`: what it compares, and what it names inside JSON.
     pub(super) fn where_fields(&mut self, table: &Table, source: &RuleSource, sampled: &Sampled) {
-        for what in oddities_of(table, source) {
+        for what in condition_hints(table, source) {
             self.add(
                 &source.file,
                 &source.rule.id,

@@ -6,7 +6,7 @@ use yagura_rules::Predicate;
 use yagura_rules::sigma::{FieldMap, LowerError, SigmaFilter, SigmaSource, Translated, translate};
 
 /// A table, and the field maps that know a rule's log source in it.
-pub(super) struct Place<'a> {
+pub(super) struct MappedTable<'a> {
     pub(super) table: &'a str,
     pub(super) schema: &'a Schema,
     pub(super) maps: Vec<&'a FieldMap>,
@@ -14,7 +14,7 @@ pub(super) struct Place<'a> {
     pub(super) is_shared: bool,
 }
 
-impl Place<'_> {
+impl MappedTable<'_> {
     /// Returns what a rule asks of the table's events, whichever of the maps an event is of.
     pub(super) fn translate(
         &self,

@@ -1,5 +1,4 @@
-//! What a condition asks of a table and cannot get: comparisons of types that are never equal, patterns that say something else
-//! than their author may think.
+//! Hints for authors: comparisons of types that are never equal, patterns that may mean something else than their author thinks.
 
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -9,12 +8,12 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 use yagura_rules::predicate::Number;
 
 use super::literal::{
-    Class, is_comparison, literal_number, literal_text, time_of_type, truth_of,
+    TypeClass, is_comparison, literal_number, literal_text, time_of_type, truth_of,
 };
 use crate::type_name::plain_type;
 
-/// Returns what an author should look at in a condition over these columns, in words.
-pub(crate) fn oddities(expr: &Expr, scan: &Schema) -> Vec<String> {
+/// Returns hints for the author of a condition over these columns.
+pub(crate) fn hints(expr: &Expr, scan: &Schema) -> Vec<String> {
     let Ok(schema) = DFSchema::try_from(scan.clone()) else {
         return Vec::new();
     };
@@ -84,14 +83,16 @@ fn never(of: &Expr, literal: &Expr, schema: &DFSchema) -> Option<String> {
     let text = literal_text(literal);
     let is_truth = matches!(value, ScalarValue::Boolean(_));
     let is_number = literal_number(literal).is_some();
-    let lacks = match (Class::of(&data_type), text) {
-        (Class::Number, Some(text)) => Number::parse(text).is_none().then_some("a number"),
-        (Class::Truth, Some(text)) => truth_of(text).is_none().then_some("true or false"),
-        (Class::Time, Some(text)) => time_of_type(text, &data_type).is_none().then_some("a time"),
-        (Class::Number, None) => is_truth.then_some("a number"),
-        (Class::Truth, None) => is_number.then_some("true or false"),
-        (Class::Time, None) => (is_number || is_truth).then_some("a time"),
-        (Class::Other, None) => (is_number || is_truth).then_some("text"),
+    let lacks = match (TypeClass::of(&data_type), text) {
+        (TypeClass::Number, Some(text)) => Number::parse(text).is_none().then_some("a number"),
+        (TypeClass::Truth, Some(text)) => truth_of(text).is_none().then_some("true or false"),
+        (TypeClass::Time, Some(text)) => {
+            time_of_type(text, &data_type).is_none().then_some("a time")
+        }
+        (TypeClass::Number, None) => is_truth.then_some("a number"),
+        (TypeClass::Truth, None) => is_number.then_some("true or false"),
+        (TypeClass::Time, None) => (is_number || is_truth).then_some("a time"),
+        (TypeClass::Other, None) => (is_number || is_truth).then_some("text"),
         _ => None,
     }?;
     let written = match text {
