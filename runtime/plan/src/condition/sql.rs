@@ -18,6 +18,10 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 /// Levels of parentheses, calls, types and the like.
 const DEPTH: usize = 50;
 
+/// Stack that the parser needs at most for so many levels, however it was compiled, in bytes; and that it gets where less is left.
+const STACK_NEEDED: usize = 4 << 20;
+const STACK_GIVEN: usize = 8 << 20;
+
 /// `AND`, `+`, `IS NULL` and the like in one condition.
 const OPERATORS: usize = 1_000;
 
@@ -28,7 +32,7 @@ const BEGUN_FOR_ALL: usize = 10_000;
 /// Reads the whole of `text` as one expression.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// Why the text is not one, in words.
 pub(crate) fn expression(text: &str) -> Result<Expr, String> {
     let dialect = Bounded::default();
     let tokens = Tokenizer::new(&dialect, text)
@@ -43,17 +47,18 @@ pub(crate) fn expression(text: &str) -> Result<Expr, String> {
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(DEPTH)
         .with_tokens_with_locations(tokens);
-    parser
-        .parse_expr()
-        .and_then(|expr| {
-            parser.expect_token(&Token::EOF)?;
-            Ok(expr)
-        })
-        .map_err(|error| match (dialect.reached.get(), error) {
+    let mut parsed = || {
+        let expr = parser.parse_expr()?;
+        parser.expect_token(&Token::EOF)?;
+        Ok(expr)
+    };
+    stacker::maybe_grow(STACK_NEEDED, STACK_GIVEN, &mut parsed).map_err(|error| {
+        match (dialect.reached.get(), error) {
             (Some(bound), _) => bound.message(),
             (None, ParserError::RecursionLimitExceeded) => Bound::Depth.message(),
             (None, ParserError::ParserError(what) | ParserError::TokenizerError(what)) => what,
-        })
+        }
+    })
 }
 
 /// Whether types hold types, `struct<a struct<a …` or `int[][]…`, deeper than a condition could use.

@@ -40,7 +40,7 @@ impl<'a> AlertFields<'a> {
 
     /// Returns what an alert is about: of each list of the maps' keys the first field that an event has.
     fn key(&mut self) -> Vec<FieldPath> {
-        let place = self.mapped;
+        let mapped = self.mapped;
         let width = mapped
             .maps
             .iter()

@@ -1,4 +1,5 @@
 use datafusion::arrow::datatypes::{DataType, Field};
+use yagura_core::Rule;
 use yagura_core::correlation::{Correlation, CorrelationKind};
 use yagura_core::rule::Report;
 
@@ -173,7 +174,7 @@ fn correlations_pass_their_group_on() {
             "wants",
             "type: value_count\nrules: [low]\ngroup-by: [Host]\ncondition: {gte: 2, field: Hots}",
         ),
-        document("above", "type: temporal\nrules: [request]"),
+        document("above", "type: temporal\nrules: [wants]"),
     ];
     let lowered = lowered(&documents.join("---\n"));
     let top = correlation(&lowered, "top");
@@ -189,10 +190,10 @@ fn correlations_pass_their_group_on() {
     assert_eq!(ids, ["id-a", "id-b", "low", "top"]);
     let wants = reason(&lowered, "wants");
     assert!(
-        request.contains("wants `Hots` of the correlation `low`"),
+        wants.contains("wants `Hots` of the correlation `low`"),
         "{wants}"
     );
-    assert!(request.contains("did you mean `Host`?"), "{wants}");
+    assert!(wants.contains("did you mean `Host`?"), "{wants}");
     let above = reason(&lowered, "above");
     assert_eq!(above, "it refers to `wants`, which does not run");
 }
@@ -326,7 +327,7 @@ fn old_counts_are_two_rules_and_a_reader_sees_one() {
         .collect();
     assert_eq!(lost.len(), 1, "told once: {lost:?}");
     // By themselves, without tables.
-    let alone = correlations(&input.load);
+    let alone = sigma_correlations(&input.load);
     let ids: Vec<&str> = alone
         .rules
         .iter()

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use datafusion::arrow::array::{RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::execution::context::SessionContext;
 use yagura_rules::predicate::Evaluated;
 use yagura_rules::{Matches, Methods, PrefilterState, Program};
