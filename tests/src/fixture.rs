@@ -91,7 +91,7 @@ impl Fixture {
     pub async fn run(&self, options: &RunOptions) -> Result<Outcome, EngineError> {
         let mut outcome = run(self.input.clone(), options, |_, _| {}).await?;
         Ok(Outcome {
-            alerts: outcome.settle(options.partitions)?.0,
+            alerts: outcome.alerts(options.partitions)?.0,
             run: outcome,
         })
     }

@@ -1,4 +1,4 @@
-//! Calls of plugins: tried twice, and where one event is behind a failure, that event told from the others.
+//! Calls of plugins: tried twice, and where one event is behind a failure, that event isolated from the others.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,12 @@ use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
 use crate::rows::Rows;
 
-/// Why events of a rule that rests are skipped.
+/// Why events of a quarantined rule are skipped.
 pub(crate) const QUARANTINED: &str = "the rule is quarantined after repeated faults";
 
-/// Failed calls that a batch may cost while the events that fail are told from the others: enough for some twenty of
+/// Failed calls that a batch may cost while the events that fail are reported from the others: enough for some twenty of
 /// 8,192.
-const CALLS_TO_SEPARATE: u32 = 256;
+const MAX_CALLS_TO_SEPARATE: u32 = 256;
 
 /// How a call failed.
 pub(crate) enum Failure {
@@ -55,7 +55,7 @@ impl From<datafusion::arrow::error::ArrowError> for Failure {
 /// What came of a call: the plugin's answer or failure, or a failure before it was asked.
 pub(crate) type Answer<T> = Result<Result<T, CallError>, Failure>;
 
-/// Calls, and where that fails once more, unless the rule is on trial.
+/// Calls, and where that fails once more, unless the rule is being retried.
 pub(crate) fn twice<T>(
     rule: &RulePlan,
     quarantine: &Quarantine,
@@ -65,9 +65,9 @@ pub(crate) fn twice<T>(
         Ok(answer) => return Ok(answer),
         Err(error) => error,
     };
-    // These events cannot be evaluated: the plugin said so itself, and would again.
-    let is_said = matches!(first, CallError::Guest(PluginError::Data(_)));
-    if is_said || quarantine.is_on_trial(rule.index) {
+    // These events cannot be evaluated: the plugin returned so itself, and would again.
+    let is_data_error = matches!(first, CallError::Guest(PluginError::Data(_)));
+    if is_data_error || quarantine.is_retrying(rule.index) {
         return Err(Failure::of(&first));
     }
     tracing::warn!(
@@ -124,22 +124,22 @@ pub(crate) fn in_instance<T>(
     };
     let answer = call(&mut detector);
     cost(&detector);
-    // An instance that failed in any other way than by its own word is not used again.
+    // An instance that failed in any other way than with an error of its own is not used again.
     if matches!(answer, Ok(_) | Err(CallError::Guest(_))) {
         *slot = Some(detector);
     }
     answer
 }
 
-/// What is left of rows that failed twice.
-pub(crate) struct Aside {
+/// Rows that failed twice, after isolating those that fail.
+pub(crate) struct SeparatedRows {
     /// Rows that are skipped together, with the reason.
     pub(crate) rows: Vec<(Rows, String)>,
     /// Whether it is a fault of the rule rather than of single events.
     pub(crate) is_fault: bool,
 }
 
-/// Tells the events on which a plugin failed from the others. `evaluate` evaluates a part of the rows, and puts back before the
+/// Isolates the events on which a plugin failed. `evaluate` evaluates a part of the rows, and puts back before the
 /// others what it does not take of it; it returns the rows that failed. They come in order.
 ///
 /// The halves of rows that fail are evaluated, and theirs, until the events that fail stand alone, so that what a rule finds
@@ -150,19 +150,19 @@ pub(crate) fn separate(
     failure: Failure,
     most: Option<Duration>,
     mut evaluate: impl FnMut(Rows, &mut Vec<Rows>) -> Result<(), (Rows, Failure)>,
-) -> Result<Aside, DataFusionError> {
+) -> Result<SeparatedRows, DataFusionError> {
     let reason = match failure {
         Failure::Events(reason) if rows.len() > 1 => reason,
         Failure::Engine(error) => return Err(error),
-        // A single event that cannot be evaluated says nothing about the others.
+        // A single event that cannot be evaluated is no evidence about the others.
         Failure::Events(reason) => {
-            return Ok(Aside {
+            return Ok(SeparatedRows {
                 rows: vec![(rows, reason)],
                 is_fault: false,
             });
         }
         Failure::Plugin(reason) => {
-            return Ok(Aside {
+            return Ok(SeparatedRows {
                 rows: vec![(rows, reason)],
                 is_fault: true,
             });
@@ -172,7 +172,7 @@ pub(crate) fn separate(
     let mut parts = halves(&rows);
     let mut failed = 0;
     let started = Instant::now();
-    while failed < CALLS_TO_SEPARATE
+    while failed < MAX_CALLS_TO_SEPARATE
         && most.is_none_or(|most| started.elapsed() < most)
         && let Some(part) = parts.pop()
     {
@@ -187,13 +187,13 @@ pub(crate) fn separate(
         failed += 1;
     }
     if parts.is_empty() {
-        return Ok(Aside {
+        return Ok(SeparatedRows {
             rows: odd,
             is_fault: false,
         });
     }
     parts.extend(odd.into_iter().map(|(part, _)| part));
-    Ok(Aside {
+    Ok(SeparatedRows {
         rows: vec![(Rows::concat(parts)?, reason)],
         is_fault: true,
     })
@@ -214,11 +214,11 @@ pub(crate) fn skipped(
     cause: Cause,
     reason: &str,
 ) {
-    progress.skipped(aside_of(rule, &rows.events, cause, reason));
+    progress.skipped(skipped_events(rule, &rows.events, cause, reason));
 }
 
 /// Returns what to report of events that a rule does not evaluate; there is at least one.
-pub(crate) fn aside_of(
+pub(crate) fn skipped_events(
     rule: &RulePlan,
     events: &[EventRef],
     cause: Cause,

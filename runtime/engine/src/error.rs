@@ -36,7 +36,7 @@ pub enum EngineError {
         table: String,
         /// The object.
         file: String,
-        /// What the reader said.
+        /// The error of the reader.
         reason: String,
     },
     /// A row has no usable time.
@@ -53,7 +53,7 @@ pub enum EngineError {
         /// The time column.
         column: String,
     },
-    /// The rules find more than the run may hold.
+    /// The rules make more findings than the run may hold.
     #[error(
         "the rules made more than {limit} findings, `{rule}` alone {count}; make its `where` narrower, shorten the range, or raise the limit with --max-findings"
     )]
@@ -96,7 +96,7 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Returns the rules that an error is about, each with its reason; nothing where it is about something else.
+    /// Returns the rules that an error is about, each with its reason; `None` where it is about something else.
     pub(crate) fn rules(&self) -> Vec<(String, String)> {
         match self {
             Self::Plan(error) => error.rules(),

@@ -38,6 +38,6 @@ pub use evidence::Hasher;
 pub use live::{Live, LiveError, LiveOptions, Replaced};
 pub use options::RunOptions;
 pub use quarantine::Fairness;
-pub use rows::KeyedRows;
+pub use rows::RuleRows;
 pub use run::{RunInput, RunOutcome, run};
 pub use runtime::PluginSource;

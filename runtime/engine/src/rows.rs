@@ -20,7 +20,7 @@ use yagura_rules::PluginType;
 
 use crate::shown::{shown, shown_texts};
 
-/// The most bytes of text that a plugin gets at once, unless one event has more.
+/// The maximum of bytes of text that a plugin gets at once, unless one event has more.
 pub(crate) const BATCH_BYTES: usize = 16 << 20;
 
 /// Rows that passed a rule's condition.
@@ -34,13 +34,13 @@ pub(crate) struct Rows {
 
 /// Rows that a scan selected for a rule that keeps state.
 #[derive(Debug)]
-pub struct KeyedRows {
+pub struct RuleRows {
     /// Place of the rule in its table's plan.
     pub(crate) position: usize,
     pub(crate) rows: Rows,
 }
 
-impl KeyedRows {
+impl RuleRows {
     /// Returns how many there are; never none.
     pub fn rows(&self) -> usize {
         self.rows.len()
@@ -117,7 +117,7 @@ impl Rows {
         rows
     }
 
-    /// Lets go of the scan's memory before the rows wait for others: a view of a short text keeps the whole page of
+    /// Releases the scan's memory before the rows wait for others: a view of a short text keeps the whole page of
     /// Parquet that it came from.
     pub(crate) fn detach(&mut self) {
         for column in &mut self.columns {
@@ -176,7 +176,7 @@ impl Rows {
         self.findings(rule, raw)
     }
 
-    /// Completes what a plugin said with what the rule declares: title, key, observables, context.
+    /// Completes what a plugin returned with what the rule declares: title, key, observables, context.
     pub(crate) fn findings(
         &self,
         rule: &RulePlan,
@@ -274,7 +274,7 @@ impl Rows {
     }
 
     /// Gives columns the types in which they are stored, if they have others.
-    pub(crate) fn normal(mut self, rule: &RulePlan) -> Result<Self, ArrowError> {
+    pub(crate) fn with_stored_types(mut self, rule: &RulePlan) -> Result<Self, ArrowError> {
         for (column, read) in self.columns.iter_mut().zip(&rule.reads) {
             let wanted = stored_type(read);
             if *column.data_type() != wanted {
@@ -296,8 +296,8 @@ impl Rows {
         })
     }
 
-    /// Returns one of the rows by what a finding tells of it.
-    pub(crate) fn told(&self, rule: &RulePlan, row: usize) -> Result<Option<ToldRow>, ArrowError> {
+    /// Returns the parts of one row that findings show.
+    pub(crate) fn summary(&self, rule: &RulePlan, row: usize) -> Result<Option<RowSummary>, ArrowError> {
         let (Some(event), Ok(at)) = (self.events.get(row), u32::try_from(row)) else {
             return Ok(None);
         };
@@ -311,7 +311,7 @@ impl Rows {
                 values.insert(name.clone(), text);
             }
         }
-        Ok(Some(ToldRow {
+        Ok(Some(RowSummary {
             time: event.time.micros(),
             object: event.object.to_string(),
             row: event.row,
@@ -320,9 +320,9 @@ impl Rows {
     }
 }
 
-/// A row as far as findings tell of it, so that it need not be kept whole.
+/// The parts of a row that findings show, so that the row need not be stored whole.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct ToldRow {
+pub(crate) struct RowSummary {
     /// Event time in microseconds.
     pub(crate) time: i64,
     object: String,
@@ -331,7 +331,7 @@ pub(crate) struct ToldRow {
     values: BTreeMap<String, Option<String>>,
 }
 
-impl ToldRow {
+impl RowSummary {
     pub(crate) fn event(&self) -> EventRef {
         EventRef {
             time: Timestamp::clamped(self.time),
@@ -340,7 +340,7 @@ impl ToldRow {
         }
     }
 
-    /// Completes what a plugin said when it was woken, as of this row.
+    /// Completes what a plugin returned when it was woken, as of this row.
     pub(crate) fn findings(&self, rule: &RulePlan, mut raw: Vec<RawFinding>) -> Vec<Finding> {
         for finding in &mut raw {
             finding.rows = vec![0];
@@ -350,7 +350,7 @@ impl ToldRow {
     }
 }
 
-/// Completes what a plugin said. `text` returns what a read is at a place in the list of all findings' rows.
+/// Completes what a plugin returned. `text` returns what a read is at a place in the list of all findings' rows.
 fn complete<'a>(
     rule: &RulePlan,
     raw: Vec<RawFinding>,
@@ -427,7 +427,7 @@ fn text_bytes(column: &ArrayRef) -> usize {
         .map_or(0, |bytes| lengths(&mut bytes.lengths()))
 }
 
-/// Cuts what a plugin said to what is shown.
+/// Cuts what a plugin returned to what is shown.
 fn cut(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
     let of = |text: String| {
         match shown(&text) {

@@ -18,7 +18,7 @@ pub(crate) struct RuleSet {
     pub(crate) rules: Vec<RuleSource>,
     /// Rules that do not run, with the reason.
     pub(crate) not_run: Vec<NotRun>,
-    /// Rules that run otherwise than they say, with the reason.
+    /// Rules that run otherwise than written, with the reason.
     pub(crate) notes: Vec<NotRun>,
 }
 
@@ -133,7 +133,7 @@ impl RuleSet {
         Ok(())
     }
 
-    /// Looks for fields that neither a rule's table nor its plugin can have.
+    /// Finds fields that neither a rule's table nor its plugin can have.
     fn check_fields(&self, tables: &[Arc<Table>]) -> Result<(), PlanError> {
         let schemas: BTreeMap<&str, _> = tables
             .iter()
@@ -191,7 +191,7 @@ impl RuleSet {
     }
 }
 
-/// Looks for correlations that join each other in a circle.
+/// Finds correlations that join each other in a circle.
 fn check_circles(all: &[RuleSource]) -> Result<(), PlanError> {
     let joined = |source: &RuleSource| -> Vec<usize> {
         let entries = source.rule.correlation.iter().flat_map(|of| &of.rules);

@@ -18,7 +18,7 @@ use crate::error::EngineError;
 use crate::keyed::KeyedDetectors;
 use crate::options::RunOptions;
 use crate::report::{Progress, RuleCost, SkippedEvents};
-use crate::rows::KeyedRows;
+use crate::rows::RuleRows;
 use crate::ruleset::{RuleSet, rule_error};
 use crate::runtime::PluginSource;
 use crate::table_run::TableRun;
@@ -51,7 +51,7 @@ pub struct RunOutcome {
     pub tables: Vec<TableOutcome>,
     /// Rules that did not run, with their files and the reason.
     pub not_run: Vec<NotRun>,
-    /// Rules that ran otherwise than they say, with their files and the reason.
+    /// Rules that ran otherwise than written, with their files and the reason.
     pub notes: Vec<NotRun>,
     sources: Vec<RuleSource>,
     geolocation: BTreeMap<String, Geolocation>,
@@ -81,7 +81,7 @@ pub struct TableOutcome {
     pub odd_times: OddTimes,
     /// Values that rules saw otherwise than they are stored.
     pub converted: ConvertedValues,
-    /// What a person should know of how the objects were read.
+    /// Messages for a person of how the objects were read.
     pub messages: Vec<String>,
 }
 
@@ -180,7 +180,7 @@ pub async fn run(
     Ok(outcome)
 }
 
-/// Returns the time a day from now: an event after it has a wrong clock. It decides what is said, never what is found.
+/// Returns the time a day from now: an event after it has a wrong clock. It decides what is reported, never what is found.
 pub(crate) fn a_day_ahead() -> Timestamp {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -189,11 +189,11 @@ pub(crate) fn a_day_ahead() -> Timestamp {
     Timestamp::clamped(micros.saturating_add(86_400_000_000))
 }
 
-/// Lets detectors with state evaluate all of a table's rows, up to `end` or the last of them. Returns also what to tell of rules
+/// Lets detectors with state evaluate all of a table's rows, up to `end` or the last of them. Also returns messages about rules
 /// that remembered too much.
 async fn evaluate_keyed(
     mut detectors: KeyedDetectors,
-    rows: Vec<KeyedRows>,
+    rows: Vec<RuleRows>,
     end: Option<i64>,
 ) -> Result<(Vec<Finding>, Vec<String>), EngineError> {
     // Plugins may use their whole time limit: never on a thread that drives streams.
@@ -226,21 +226,21 @@ impl RunOutcome {
     ///
     /// # Errors
     /// [`EngineError::Plan`]: a correlation that needs something that is not there, such as a file of places.
-    pub fn settle(&mut self, workers: usize) -> Result<(Vec<Alert>, Counters), EngineError> {
+    pub fn alerts(&mut self, workers: usize) -> Result<(Vec<Alert>, Counters), EngineError> {
         let options = CorrelationOptions {
             workers,
             is_live: false,
             geolocation: self.geolocation.clone(),
         };
-        let mut fold = CorrelationEngine::new(self.rules.clone(), options)
+        let mut correlations = CorrelationEngine::new(self.rules.clone(), options)
             .map_err(|error| rule_error(&self.sources, error))?;
         let findings = std::mem::take(&mut self.findings);
         let wrong = EngineError::State;
-        let first = fold
+        let first = correlations
             .step(findings, &|_| Watermark::default(), &mut NoSpill)
             .map_err(wrong)?;
         let end = |table: &str| self.end_of(table).unwrap_or(i64::MIN);
-        let last = fold.finish(&end, &mut NoSpill).map_err(wrong)?;
+        let last = correlations.finish(&end, &mut NoSpill).map_err(wrong)?;
         let mut counters = first.counters;
         counters.add(last.counters);
         let alerts = first.changes.into_iter().chain(last.changes);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Steps of services that are under way in this process: what is evaluated beside them waits for their end, within reason.
+/// Steps of services that are under way in this process: what is evaluated in the background waits for their end, within reason.
 pub(crate) static RUNNING_STEPS: AtomicUsize = AtomicUsize::new(0);
 
 /// A step that is under way.

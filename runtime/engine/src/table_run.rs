@@ -31,7 +31,7 @@ use crate::keyed::KeyedDetectors;
 use crate::options::RunOptions;
 use crate::quarantine::Quarantine;
 use crate::report::{Progress, SkippedEvents};
-use crate::rows::KeyedRows;
+use crate::rows::RuleRows;
 use crate::runtime::{DetectRuntime, PluginSource, rule_spec};
 
 /// A table with its rules planned.
@@ -52,25 +52,25 @@ pub struct TableRun {
     text_as_bytes: bool,
     /// What narrows the scan cannot be evaluated on some of the table's objects.
     is_read_whole: bool,
-    /// The findings and their bytes that each rule may make of what is read together; the rest is counted.
-    pub(crate) share: Option<(usize, usize)>,
-    /// What a person should know of how the objects were read, since it was taken.
+    /// The findings and their bytes that each rule may make of objects that are read together; further ones are only counted.
+    pub(crate) rule_limit: Option<(usize, usize)>,
+    /// Messages for a person of how the objects were read, since it was taken.
     messages: Vec<String>,
 }
 
 /// What came of some objects.
 #[derive(Debug, Default)]
-pub struct Scanned {
+pub struct ScanOutput {
     /// Findings of rules without state, in no order.
     pub findings: Vec<Finding>,
     /// Rows of rules that keep state, in no order.
-    pub keyed: Vec<KeyedRows>,
+    pub keyed: Vec<RuleRows>,
     /// Objects left out because they cannot be read, with the reason.
     pub bad_files: Vec<(String, String)>,
     /// The objects that were read.
     pub files: Vec<DataFile>,
     /// Rows of rules whose plugins failed or took long, where steps do not wait for them.
-    pub deferred: Vec<KeyedRows>,
+    pub deferred: Vec<RuleRows>,
     /// Values that rules saw otherwise than they are stored.
     pub converted: ConvertedValues,
     /// Findings over a rule's share, which were counted and not kept, by the rule's index.
@@ -113,7 +113,7 @@ impl TableRun {
             runtime: None,
             text_as_bytes: false,
             is_read_whole: false,
-            share: None,
+            rule_limit: None,
             messages: Vec::new(),
         })
     }
@@ -123,7 +123,7 @@ impl TableRun {
         &self.table.files
     }
 
-    /// Returns and forgets what a person should know of how the objects were read.
+    /// Returns and forgets messages for a person of how the objects were read.
     pub fn take_messages(&mut self) -> Vec<String> {
         std::mem::take(&mut self.messages)
     }
@@ -146,10 +146,10 @@ impl TableRun {
     ///
     /// # Errors
     /// As [`crate::run()`]. Nothing of the objects has been kept then.
-    pub async fn run(&mut self, files: &[DataFile], before: usize) -> Result<Scanned, EngineError> {
-        let mut scanned = Scanned {
+    pub async fn run(&mut self, files: &[DataFile], before: usize) -> Result<ScanOutput, EngineError> {
+        let mut scanned = ScanOutput {
             files: files.to_vec(),
-            ..Scanned::default()
+            ..ScanOutput::default()
         };
         if files.is_empty() && self.runtime.is_some() {
             return Ok(scanned);
@@ -183,7 +183,7 @@ impl TableRun {
                 }
             };
             self.progress.reset_to(counted);
-            // The reader does not say which object it failed on. ReadOptions them one by one does, and without any rule.
+            // The reader does not name the object that it failed on. Reading them one by one, without any rule, finds it.
             let found = self.unreadable(&session, &scanned.files).await?;
             if found.is_empty() {
                 if self.next_reading(&reading, &error) {
@@ -295,12 +295,12 @@ impl TableRun {
             .collect())
     }
 
-    /// Returns what evaluates rules beside the table's steps, with nothing to do.
+    /// Returns what evaluates rules in the background, with nothing to do.
     pub(crate) fn background(&self) -> Background {
         Background::new(Arc::clone(&self.plan), self.options.batch_rows.max(1))
     }
 
-    /// Returns the latest event time of the objects by their footers; nothing where none says.
+    /// Returns the latest event time of the objects by their footers; nothing if none has one.
     pub(crate) async fn latest(&self, files: &[DataFile]) -> Option<Timestamp> {
         let times = stream::iter(files)
             .map(|file| self.table.times_of(file, Arc::clone(&self.cache)))
@@ -308,7 +308,7 @@ impl TableRun {
         let mut latest = None;
         let mut times = std::pin::pin!(times);
         while let Some(times) = times.next().await {
-            // An object that cannot be read was told of already.
+            // An object that cannot be read was reported already.
             if let Ok(Some((_, last))) = times {
                 latest = latest.max(Some(last));
             }
@@ -327,7 +327,7 @@ impl TableRun {
         let mut odd = OddTimes::default();
         let mut times = std::pin::pin!(times);
         while let Some(times) = times.next().await {
-            // An object that cannot be read was told of already.
+            // An object that cannot be read was reported already.
             if let Ok(times) = times {
                 odd.join(times.odd);
             }
@@ -373,7 +373,7 @@ impl TableRun {
             let batch = batch.map_err(|error| scan_error(table, error))?;
             for finding in decode(&batch, &mut objects) {
                 let size = finding.bytes();
-                if let Some((most, most_bytes)) = self.share {
+                if let Some((most, most_bytes)) = self.rule_limit {
                     let (count, taken) = of_rules.entry(finding.rule).or_default();
                     if *count >= most || *taken + size > most_bytes {
                         *over.entry(finding.rule).or_default() += 1;
@@ -401,15 +401,15 @@ impl TableRun {
         Ok((findings, over))
     }
 
-    /// Returns the most findings, and bytes of them, that all rules together may make of what is read together.
+    /// Returns the maximum of findings, and bytes of them, that all rules together may make of what is read together.
     pub(crate) fn most_findings(&self) -> (usize, usize) {
         (self.options.max_findings, self.options.max_finding_bytes)
     }
 
-    /// Forgets what a read has done that was given up after so long, and returns the error to tell.
-    pub(crate) fn gave_up(&mut self, after: Duration) -> EngineError {
+    /// Forgets what a read has done that took too long, and returns its error.
+    pub(crate) fn timed_out(&mut self, after: Duration) -> EngineError {
         self.runtime = None;
-        self.share = None;
+        self.rule_limit = None;
         let source = StoreError::Generic {
             store: "answer",
             source: format!("it was not there after {} seconds", after.as_secs()).into(),
@@ -451,7 +451,7 @@ impl TableRun {
             if read.is_err() && !self.text_as_bytes {
                 let again = self.read_plainly(session, file, true, None).await;
                 self.text_as_bytes = again.is_ok();
-                // What is no text is said better by the first error.
+                // The first error describes text that is not UTF-8 better.
                 read = again.or(read);
             }
             let Err(error) = read else {
@@ -476,7 +476,7 @@ impl TableRun {
             return Err(scan_error(&self.table, error));
         }
         // What is read in one go to prove it must fit into memory.
-        if file.meta.size > MOST_COPIED {
+        if file.meta.size > MAX_COPIED {
             return Ok(reason_of(&error));
         }
         let copied = self.copied(file).await;
@@ -556,7 +556,7 @@ impl TableRun {
 }
 
 /// The largest object that is read whole to prove that it is bad, in bytes.
-const MOST_COPIED: u64 = 1 << 30;
+const MAX_COPIED: u64 = 1 << 30;
 
 /// Footers that are read side by side.
 pub(crate) const FOOTERS_AT_ONCE: usize = 16;

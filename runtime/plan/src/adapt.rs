@@ -43,7 +43,7 @@ pub struct ConvertedValues {
 }
 
 impl ConvertedValues {
-    /// Says what a person should know of a table's values.
+    /// Returns messages for a person about a table's values.
     pub fn messages(&self, table: &str) -> Vec<String> {
         let values = |count: u64| match count {
             1 => "1 value".to_owned(),
@@ -191,7 +191,7 @@ impl Adapter {
     }
 }
 
-/// Says whether Arrow's cast holds every value, so that statistics may be compared through it.
+/// Returns whether Arrow's cast holds every value, so that statistics may be compared through it.
 fn is_plain_cast(from: &DataType, to: &DataType) -> bool {
     use DataType::{
         Dictionary, Float16, Float32, Float64, Int8, Int16, Int32, Int64, Timestamp, UInt8, UInt16,

@@ -143,7 +143,7 @@ pub async fn explain(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<Near
     Ok(all)
 }
 
-/// Finds the event of the range that most of the rule's outermost parts are true of, the first of several; nothing for
+/// Finds the event of the range that most of the rule's outermost parts are true of, the first of several; `None` for
 /// a table without events. Of a rule with alternatives, such as one for several log sources, the one counts that comes nearest.
 ///
 /// # Errors

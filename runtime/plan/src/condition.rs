@@ -1,8 +1,8 @@
 //! A rule's `where`, from SQL text to a physical expression over the scan.
 //!
 //! Identifiers keep their case. A dotted name is looked up as a path ([`yagura_rules::resolve`]): a column whose name
-//! holds dots, a field of a struct, or a place inside JSON text. What is compared need not be of one type: `typed` says what
-//! each pair of types means. NULL is SQL's: a comparison with it is unknown, and unknown does not match.
+//! holds dots, a field of a struct, or a place inside JSON text. What is compared need not be of one type: `typed` defines
+//! what each pair of types means. NULL is SQL's: a comparison with it is unknown, and unknown does not match.
 
 mod costly;
 mod error;
@@ -237,7 +237,7 @@ fn placeholder(index: usize) -> String {
     format!("{PLACEHOLDER}{index}")
 }
 
-/// Returns a number that a double does not hold, with the text that says all of it.
+/// Returns a number that a double does not hold, with the text that holds all of it.
 fn long_number(text: &str) -> Expr {
     if let Ok(number) = text.parse::<u64>() {
         return lit(number);
@@ -294,7 +294,7 @@ impl Names<'_> {
         Some(ast::Expr::Identifier(Ident::with_quote('"', name)))
     }
 
-    /// Says whether an expression is nothing but a name of text, which `NOT` and `-` read as what they need.
+    /// Returns whether an expression is only a name of text, which `NOT` and `-` read as what they need.
     fn is_text(&self, expr: &ast::Expr) -> bool {
         match expr {
             ast::Expr::Nested(inner) => self.is_text(inner),

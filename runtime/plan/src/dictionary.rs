@@ -1,7 +1,7 @@
 //! Parquet's dictionaries, kept: text columns that rules test are read as dictionaries, whoever wrote the objects.
 //!
-//! A reader decides by the Arrow schema that it finds in an object's footer. Here the footer is given one that says
-//! "dictionary" for the columns that are wanted so, before the reader sees it.
+//! A reader decides by the Arrow schema that it finds in an object's footer. Here the footer is given one with the type
+//! dictionary for the columns that are wanted so, before the reader sees it.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;

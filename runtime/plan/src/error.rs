@@ -45,7 +45,7 @@ impl PlanError {
         }
     }
 
-    /// Returns the rules that do not fit, each with the reason; nothing where the error is about something else.
+    /// Returns the rules that do not fit, each with the reason; `None` where the error is about something else.
     pub fn rules(&self) -> Vec<(String, String)> {
         match self {
             Self::Rule {

@@ -48,8 +48,8 @@ pub(crate) fn common(
     state.create_physical_expr(expr, &schema).map(Some)
 }
 
-/// Returns the further columns in which events may have the fields that `expr` compares: what statistics say of one column
-/// refutes nothing where one of these has a value.
+/// Returns the further columns in which events may have the fields that `expr` compares: statistics of one column
+/// refute nothing where one of these has a value.
 fn elsewhere(
     rules: &[(&Predicate, Option<&Expr>)],
     expr: &Expr,

@@ -26,7 +26,7 @@ pub struct RuleSource {
 }
 
 impl RuleSource {
-    /// Returns where events of a table have a field that the rule reads; nothing where they have it nowhere.
+    /// Returns where events of a table have a field that the rule reads; `None` where they have it nowhere.
     pub(crate) fn values_of(&self, path: &FieldPath, schema: &Schema) -> Option<FieldValues> {
         let names = self.alternatives.get(path);
         let names = names.map_or(std::slice::from_ref(path), Vec::as_slice);
@@ -46,7 +46,7 @@ pub struct NotRun {
 }
 
 impl NotRun {
-    /// Says so, with the rule's file where there is one.
+    /// Returns the message, with the rule's file where there is one.
     pub fn message(&self) -> String {
         let of_rule = match self.rule.as_str() {
             "" => return self.reason.clone(),

@@ -1,4 +1,4 @@
-//! Sigma rules find their tables, and correlations the fields of the rules that they join.
+//! Sigma rules lowered to tables: each to the tables that hold its log source, correlations to the fields of the rules that they join.
 
 mod alert;
 mod correlation;
@@ -112,7 +112,7 @@ fn lower_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> SigmaRules {
             };
             if translated.predicate == Predicate::Always(false) {
                 lowered.not_run.push(not_run(format!(
-                    "table `{table}` has no events of its log source: it lacks what tells them from others"
+                    "table `{table}` has no events of its log source: it lacks the fields that identify them"
                 )));
                 continue;
             }

@@ -115,7 +115,7 @@ pub enum FieldPlan {
 pub struct FieldRead {
     /// As the rule writes it.
     pub name: String,
-    /// Where it leads in the scan; nothing for an optional path that the table lacks.
+    /// Where it leads in the scan; `None` for an optional path that the table lacks.
     pub source: Option<FieldValues>,
     /// The type that a plugin sees.
     pub plugin_type: PluginType,
@@ -314,7 +314,7 @@ impl TablePlan {
 }
 
 impl RulePlan {
-    /// Says whether its plugin keeps state by key, and so gets its rows in the order of event time.
+    /// Returns whether its plugin keeps state by key, and so gets its rows in the order of event time.
     pub fn is_keyed(&self) -> bool {
         self.plugin.is_some() && !self.partition.is_empty()
     }

@@ -199,7 +199,7 @@ async fn both(plan: &Plan) -> (Vec<String>, Vec<String>) {
         .iter()
         .map(|of| Arc::clone(&of.table))
         .collect();
-    let (mut alerts, _) = outcome.settle(plan.partitions).unwrap();
+    let (mut alerts, _) = outcome.alerts(plan.partitions).unwrap();
     let unread = yagura_engine::Hasher::default()
         .fill(&tables, alerts.iter_mut())
         .await;

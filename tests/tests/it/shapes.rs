@@ -362,7 +362,7 @@ async fn alerts(lake: &Path, table: &str) -> Vec<Said> {
     };
     let mut outcome = run(input, &RunOptions::default(), |_, _| {}).await.unwrap();
     assert!(outcome.not_run.is_empty(), "{:?}", outcome.not_run);
-    let (alerts, _) = outcome.settle(1).unwrap();
+    let (alerts, _) = outcome.alerts(1).unwrap();
     let mut said: Vec<Said> = alerts
         .into_iter()
         .map(|alert| {

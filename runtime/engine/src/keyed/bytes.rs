@@ -19,9 +19,9 @@ use serde::Deserialize;
 use yagura_core::{EventRef, KeyState, Timestamp};
 use yagura_plan::RulePlan;
 
-use super::turn::Key;
+use super::key_step::Key;
 use crate::error::EngineError;
-use crate::rows::{Rows, ToldRow, stored_type};
+use crate::rows::{Rows, RowSummary, stored_type};
 
 const VERSION: u8 = 1;
 
@@ -41,7 +41,7 @@ pub(super) fn key(key: &Key) -> Result<Vec<u8>, EngineError> {
 #[derive(Deserialize)]
 struct FirstKey {
     state: KeyState,
-    last: Option<ToldRow>,
+    last: Option<RowSummary>,
     woken: u32,
 }
 
@@ -221,7 +221,7 @@ mod tests {
     fn a_key_of_the_first_version_is_read() {
         let mut state = KeyState::default();
         state.entries.insert("n".to_owned(), StateEntry::default());
-        let last: Option<ToldRow> = None;
+        let last: Option<RowSummary> = None;
         let first = postcard::to_allocvec(&(&state, &last, 7_u32)).unwrap();
         let read = read_key(&seal(VERSION, &first), 42).unwrap();
         assert_eq!((&read.state, read.woken, read.seen), (&state, 7, 42));

@@ -1,4 +1,4 @@
-//! One key's turn: its wake-ups and rows as they follow each other in event time.
+//! One key's part of a step: its wake-ups and rows as they follow each other in event time.
 
 use datafusion::common::DataFusionError;
 use serde::{Deserialize, Serialize};
@@ -6,24 +6,24 @@ use yagura_core::time::duration_text;
 use yagura_core::{Finding, KeyState, Timestamp};
 use yagura_plan::RulePlan;
 
-use super::Rested;
+use super::QuarantineSkips;
 use super::instance::Instance;
 use crate::calls::{Answer, Failure, halves, once, separate, skipped, twice, with_columns};
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
-use crate::rows::{Rows, ToldRow};
+use crate::rows::{Rows, RowSummary};
 
 /// Wake-ups of a key between two of its events after which it is no longer woken: else a plugin that asks for each
 /// microsecond would keep the run from ever ending.
-const MOST_WAKES_BETWEEN_EVENTS: u32 = 100_000;
+const MAX_WAKES_BETWEEN_EVENTS: u32 = 100_000;
 
 /// At each multiple of it, in microseconds, what has expired is dropped: at fixed times, so that it makes room in a state
 /// at the same event whatever the steps and batches.
-pub(super) const SWEPT_EVERY: i64 = 3_600_000_000;
+pub(super) const SWEEP_INTERVAL: i64 = 3_600_000_000;
 
 /// Returns the last time, up to this one, at which what has expired is dropped.
 pub(super) fn boundary(time: Timestamp) -> Timestamp {
-    Timestamp::clamped(time.micros().div_euclid(SWEPT_EVERY) * SWEPT_EVERY)
+    Timestamp::clamped(time.micros().div_euclid(SWEEP_INTERVAL) * SWEEP_INTERVAL)
 }
 
 /// What is kept of one key.
@@ -31,33 +31,33 @@ pub(super) fn boundary(time: Timestamp) -> Timestamp {
 pub(super) struct Key {
     /// What its detector remembers.
     pub(super) state: KeyState,
-    /// Its last row, if it is to be woken.
-    pub(super) last: Option<ToldRow>,
+    /// Its last row, if it must be woken.
+    pub(super) last: Option<RowSummary>,
     /// Wake-ups since that row.
     pub(super) woken: u32,
     /// When its last event was, in microseconds.
     pub(super) seen: i64,
 }
 
-/// One key's turn.
-pub(super) struct Turn<'a> {
+/// One key's part of a step.
+pub(super) struct KeyStep<'a> {
     pub(super) rule: &'a RulePlan,
     pub(super) key: &'a mut Key,
     /// How long after its last event a key's state ends.
     pub(super) state_for: i64,
     pub(super) instance: &'a mut Instance,
     pub(super) quarantine: &'a Quarantine,
-    pub(super) rested: &'a mut Rested,
-    /// The last row that was evaluated in this turn, by itself.
+    pub(super) skips: &'a mut QuarantineSkips,
+    /// The last row that was evaluated in this step, by itself.
     pub(super) last: Option<Rows>,
     pub(super) progress: &'a Progress,
     pub(super) batch_rows: usize,
     pub(super) findings: &'a mut Vec<Finding>,
 }
 
-impl Turn<'_> {
+impl KeyStep<'_> {
     /// Evaluates the key's rows, which are in order and before the watermark, and calls its wake-ups before it.
-    pub(super) fn take(
+    pub(super) fn run(
         mut self,
         rows: Option<Rows>,
         watermark: i64,
@@ -67,14 +67,14 @@ impl Turn<'_> {
             let Err((part, failure)) = self.attempt(part, &mut parts, true) else {
                 continue;
             };
-            let most = self.quarantine.patience(part.len());
-            let aside = separate(part, failure, most, |part, parts| {
+            let most = self.quarantine.longest_wait(part.len());
+            let separated = separate(part, failure, most, |part, parts| {
                 self.attempt(part, parts, false)
             })?;
-            if let Some((_, reason)) = aside.rows.last().filter(|_| aside.is_fault) {
-                self.quarantine.failed(self.rule.index, reason);
+            if let Some((_, reason)) = separated.rows.last().filter(|_| separated.is_fault) {
+                self.quarantine.add_fault(self.rule.index, reason);
             }
-            for (part, reason) in &aside.rows {
+            for (part, reason) in &separated.rows {
                 skipped(self.progress, self.rule, part, Cause::Plugin, reason);
             }
         }
@@ -90,7 +90,7 @@ impl Turn<'_> {
             self.key.last = None;
             self.key.woken = 0;
         } else if let Some(row) = self.last.take() {
-            self.key.last = row.told(self.rule, 0)?;
+            self.key.last = row.summary(self.rule, 0)?;
         }
         Ok(())
     }
@@ -113,8 +113,8 @@ impl Turn<'_> {
             return Err((part, failure));
         }
         if self.is_quarantined() {
-            self.rested.rows += part.len() as u64;
-            part.events.iter().for_each(|event| self.rested.add(event));
+            self.skips.rows += part.len() as u64;
+            part.events.iter().for_each(|event| self.skips.add(event));
             return Ok(());
         }
         let fitting = self.fitting(&part, first);
@@ -140,7 +140,7 @@ impl Turn<'_> {
             parts.extend(halves(&part));
             return Ok(());
         }
-        self.quarantine.worked(self.rule.index);
+        self.quarantine.add_success(self.rule.index);
         self.findings.extend(found);
         self.key.seen = part.events[last].time.micros();
         self.last = Some(part.slice(last..part.len()));
@@ -150,7 +150,7 @@ impl Turn<'_> {
 
     /// Returns how many of the rows may be handed over together, as far as is known before.
     fn fitting(&self, part: &Rows, first: Timestamp) -> usize {
-        let swept = boundary(first).saturating_add(SWEPT_EVERY);
+        let swept = boundary(first).saturating_add(SWEEP_INTERVAL);
         let wake = self.key.state.wakes.first();
         let end = wake.map_or(swept, |wake| swept.min(*wake));
         let before = part.events.partition_point(|event| event.time < end);
@@ -171,7 +171,7 @@ impl Turn<'_> {
         let left = self.key.state.wakes.len();
         if left > 0 {
             if let Some(row) = self.last.take() {
-                self.key.last = row.told(self.rule, 0)?;
+                self.key.last = row.summary(self.rule, 0)?;
             }
             let reason = format!(
                 "the state of a key ends {} after its last event, and the wake-up was for later: raise `state_for` of the rule",
@@ -205,20 +205,20 @@ impl Turn<'_> {
             && time < ends
         {
             if let Some(row) = self.last.take() {
-                self.key.last = row.told(self.rule, 0)?;
+                self.key.last = row.summary(self.rule, 0)?;
             }
             if self.is_quarantined() {
                 self.key.state.wakes.remove(&time);
-                self.rested.wakes += 1;
+                self.skips.wakes += 1;
                 if let Some(last) = &self.key.last {
-                    self.rested.add(&last.event());
+                    self.skips.add(&last.event());
                 }
                 continue;
             }
-            if self.key.woken >= MOST_WAKES_BETWEEN_EVENTS {
+            if self.key.woken >= MAX_WAKES_BETWEEN_EVENTS {
                 let left = std::mem::take(&mut self.key.state.wakes).len();
                 let reason = format!(
-                    "the key was woken {MOST_WAKES_BETWEEN_EVENTS} times without an event between, and is not woken again before its next one"
+                    "the key was woken {MAX_WAKES_BETWEEN_EVENTS} times without an event between, and is not woken again before its next one"
                 );
                 self.report_wakes(left, reason);
                 break;
@@ -233,7 +233,7 @@ impl Turn<'_> {
             });
             match answer {
                 Ok(raw) => {
-                    self.quarantine.worked(rule.index);
+                    self.quarantine.add_success(rule.index);
                     let Some(last) = &self.key.last else { continue };
                     let mut found = last.findings(rule, raw);
                     for finding in &mut found {
@@ -246,7 +246,7 @@ impl Turn<'_> {
                 Err(failure) => {
                     self.key.state.wakes.remove(&time);
                     if let Failure::Plugin(reason) = &failure {
-                        self.quarantine.failed(rule.index, reason);
+                        self.quarantine.add_fault(rule.index, reason);
                     }
                     if let Failure::Events(reason) | Failure::Plugin(reason) = failure {
                         self.report_wakes(1, reason);
@@ -261,11 +261,11 @@ impl Turn<'_> {
     }
 
     fn is_quarantined(&self) -> bool {
-        self.quarantine.rests(self.rule.index)
+        self.quarantine.is_quarantined(self.rule.index)
     }
 
     fn report_wakes(&self, wakes: usize, reason: String) {
-        let Some(event) = self.key.last.as_ref().map(ToldRow::event) else {
+        let Some(event) = self.key.last.as_ref().map(RowSummary::event) else {
             return;
         };
         self.progress.skipped(SkippedEvents {

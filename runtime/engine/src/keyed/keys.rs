@@ -8,7 +8,7 @@ use yagura_correlate::Size;
 use yagura_correlate::store::DetectorKeys;
 
 use super::bytes;
-use super::turn::{Key, SWEPT_EVERY, boundary};
+use super::key_step::{Key, SWEEP_INTERVAL, boundary};
 
 /// Memory of a key besides its name and its state, about.
 const OF_A_KEY: usize = 128;
@@ -58,7 +58,7 @@ impl Kept {
             });
         let expired = expired.map(|latest| match boundary(latest) {
             hour if hour == latest => hour,
-            hour => hour.saturating_add(SWEPT_EVERY),
+            hour => hour.saturating_add(SWEEP_INTERVAL),
         });
         let wake = key.state.wakes.first().copied();
         let ends = match (wake, expired) {
@@ -137,12 +137,12 @@ impl Keys {
         self.memory + self.on_disk.len() * OF_A_KEY_ON_DISK
     }
 
-    /// Says whether keys are on disk only.
+    /// Returns whether keys are on disk only.
     pub(super) fn are_on_disk(&self) -> bool {
         !self.on_disk.is_empty()
     }
 
-    /// Says whether something is kept of a key.
+    /// Returns whether something is kept of a key.
     pub(super) fn has(&self, name: &str, disk: Option<&DetectorKeys>) -> bool {
         self.known.contains_key(name)
             || disk.is_some_and(|disk| {
@@ -150,7 +150,7 @@ impl Keys {
             })
     }
 
-    /// Says whether so many keys more, and so many that may grow, stay within the limits.
+    /// Returns whether so many keys more, and so many that may grow, stay within the limits.
     pub(super) fn have_room(&self, limits: Limits, new: usize, touched: usize) -> bool {
         let growth = (touched as u64).saturating_mul(limits.each);
         self.len().saturating_add(new) <= limits.keys
@@ -184,7 +184,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Takes back a key that is stored.
+    /// Restores a key that is stored.
     ///
     /// # Errors
     /// When its bytes are damaged.
@@ -202,7 +202,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Takes note of a key that is stored, and leaves it on disk. Returns false where another one has its hash.
+    /// Records a key that is stored, and leaves it on disk. Returns false where another one has its hash.
     ///
     /// # Errors
     /// When its bytes are damaged.
@@ -262,7 +262,7 @@ impl Keys {
         self.due_before(time).count() + on_disk.take_while(|(due, _)| *due < time).count()
     }
 
-    /// Takes back from disk these keys, and those for which something comes before a time without an event.
+    /// Restores from disk these keys, and those for which something comes before a time without an event.
     ///
     /// # Errors
     /// When they cannot be read.

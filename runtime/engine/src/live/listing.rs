@@ -1,4 +1,4 @@
-//! A look at what lies in a table now.
+//! A listing of a table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use yagura_lake::TableDefinition;
 use yagura_lake::table::{DataFile, OnProblem, Table, TableConfig, TableError};
 
 use super::notes::problem;
-use super::objects::{KnownObjects, Waiting};
+use super::objects::{ReadObjects, WaitingObject};
 use crate::table_run::FOOTERS_AT_ONCE;
 use yagura_plan::footer_cache;
 
-/// How long a listing waits for an object's footer. One that the store does not give by then is looked at by itself.
+/// How long a listing waits for an object's footer. One that the store does not give by then is read by itself.
 const FOOTER: Duration = Duration::from_secs(2);
 
 /// A table that was opened, with its footers.
 pub(super) type OpenTable = (Arc<Table>, Arc<FileMetadataCache>);
 
-/// Opens a table. Objects that cannot be read, and events without a time, are left for the steps, which tell of each.
+/// Opens a table. Objects that cannot be read, and events without a time, are left for the steps, which report each.
 ///
 /// # Errors
 /// As [`Table::open`].
@@ -39,31 +39,31 @@ pub(super) async fn open(config: TableConfig, range: TimeRange) -> Result<OpenTa
     Ok((Arc::new(table), cache))
 }
 
-/// What a look needs.
+/// The input of a listing.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct Listing {
     pub(super) config: TableConfig,
     pub(super) range: TimeRange,
     pub(super) table: Arc<Table>,
     pub(super) cache: Arc<FileMetadataCache>,
-    pub(super) known: KnownObjects,
+    pub(super) known: ReadObjects,
     /// Objects that wait; with their versions, if it is known that the table has all of their columns.
     pub(super) waiting: BTreeMap<String, Option<String>>,
-    /// The first day to list; nothing for all.
+    /// The first day to list; `None` for all.
     pub(super) since: Option<NaiveDate>,
     /// Events after it are ahead of the clock.
     pub(super) limit: Timestamp,
 }
 
-/// What a look found.
+/// The result of a listing.
 #[derive(Debug, Default)]
-pub(super) struct Looked {
+pub(super) struct Listed {
     /// How many objects are there, if all were listed.
     pub(super) all: Option<usize>,
     /// Objects that were not there before, or were replaced before they were read.
-    pub(super) new: Vec<Waiting>,
+    pub(super) new: Vec<WaitingObject>,
     /// Objects that were replaced after they had been read.
-    pub(super) replaced: Vec<Waiting>,
+    pub(super) replaced: Vec<WaitingObject>,
     /// Objects that waited and are gone.
     pub(super) gone: Vec<String>,
     /// Versions of objects of which none was noted.
@@ -80,18 +80,18 @@ pub(super) struct Looked {
     pub(super) problem: Option<String>,
 }
 
-impl Look {
+impl Listing {
     /// Lists the table. Objects with columns or partitions that the table lacks are held back until it could be opened with these:
     /// read before, they would hide what they bring.
     ///
     /// # Errors
     /// Why it cannot be listed, or not be opened again because its store fails.
-    pub(super) async fn run(self) -> Result<Looked, String> {
+    pub(super) async fn run(self) -> Result<Listed, String> {
         let listed = self.table.list(self.since).await;
         let listed = listed.map_err(|error| problem(&error))?;
-        let mut looked = Looked {
+        let mut found = Listed {
             all: listed.is_whole().then_some(listed.files.len()),
-            ..Looked::default()
+            ..Listed::default()
         };
         let location = &self.table.location;
         let mut missing = self.waiting.clone();
@@ -109,17 +109,17 @@ impl Look {
             match self.known.get(&name) {
                 None => new.push(file),
                 Some(known) => match &known.version {
-                    None => looked.adopted.push((name, version)),
+                    None => found.adopted.push((name, version)),
                     Some(before) if *before == version => {}
                     Some(_) if known.is_bad => new.push(file),
                     Some(_) => replaced.push(file),
                 },
             }
         }
-        looked.gone = missing.into_keys().collect();
-        looked.empty = listed.empty;
-        looked.strays = listed.strays;
-        looked.odd_names = listed.odd_names;
+        found.gone = missing.into_keys().collect();
+        found.empty = listed.empty;
+        found.strays = listed.strays;
+        found.odd_names = listed.odd_names;
         let error_text = |error: TableError| problem(&error);
         if !new.is_empty() || !replaced.is_empty() {
             let others = self.with_other_columns(new.iter().chain(&replaced)).await;
@@ -127,8 +127,8 @@ impl Look {
             if !others.is_empty() {
                 match open(self.config.clone(), self.range).await {
                     Ok((opened, cache)) if self.differs(&opened) => {
-                        looked.other = Some((opened, cache));
-                        return Ok(looked);
+                        found.other = Some((opened, cache));
+                        return Ok(found);
                     }
                     // It was opened so before: the columns are those of an object that cannot be read, for instance.
                     Ok(_) => {}
@@ -136,7 +136,7 @@ impl Look {
                         return Err(error_text(error));
                     }
                     Err(error) => {
-                        looked.problem = Some(error_text(error));
+                        found.problem = Some(error_text(error));
                         let is_held = |file: &DataFile| others.contains(&file.meta.location);
                         new.retain(|file| !is_held(file));
                         replaced.retain(|file| !is_held(file));
@@ -144,9 +144,9 @@ impl Look {
                 }
             }
         }
-        looked.new = self.look_at(new).await;
-        looked.replaced = self.look_at(replaced).await;
-        Ok(looked)
+        found.new = self.look_at(new).await;
+        found.replaced = self.look_at(replaced).await;
+        Ok(found)
     }
 
     fn differs(&self, opened: &Table) -> bool {
@@ -168,7 +168,7 @@ impl Look {
             table: table.name.clone(),
             source,
         })?;
-        // A definition says itself which columns there are.
+        // A definition lists all columns.
         let all = match &definition {
             Some(definition) => Some(!table.has_columns_as(definition)),
             None => table.is_defined.then_some(true),
@@ -194,13 +194,13 @@ impl Look {
     }
 
     /// Finds the times of objects by their footers.
-    async fn look_at(&self, files: Vec<DataFile>) -> Vec<Waiting> {
+    async fn look_at(&self, files: Vec<DataFile>) -> Vec<WaitingObject> {
         let limit = self.limit;
         let looks = files.into_iter().map(|file| {
             let (table, cache) = (Arc::clone(&self.table), Arc::clone(&self.cache));
             async move {
                 let times = timeout(FOOTER, table.look_at_times(&file, cache, limit)).await;
-                Waiting {
+                WaitingObject {
                     name: table.location.name_of(&file.meta.location),
                     version: file.version(),
                     file,

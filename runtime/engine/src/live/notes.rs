@@ -1,4 +1,4 @@
-//! What a person should know of a table that grows: each thing once.
+//! Messages about a table in a service, each of them once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -10,17 +10,17 @@ use yagura_plan::ConvertedValues;
 
 use crate::calls::chain;
 
-/// Messages for the next step, and what was said before.
+/// Messages for the next step, and what was reported before.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     messages: Vec<String>,
-    /// Objects of 0 bytes that are there, and whether that was said: a writer may have only begun them.
+    /// Objects of 0 bytes that are there, and whether that was reported: a writer may have only begun them.
     empty: BTreeMap<String, bool>,
-    /// Stray folders, and names that no object can have, which were said.
+    /// Stray folders, and names that no object can have, which were reported.
     left_out: BTreeSet<String>,
     /// Events whose times are odd, since the service began.
     odd_times: OddTimes,
-    /// Columns whose text is not UTF-8, which was said.
+    /// Columns whose text is not UTF-8, which was reported.
     not_utf8: BTreeSet<String>,
 }
 
@@ -38,8 +38,8 @@ impl Notes {
         std::mem::take(&mut self.messages)
     }
 
-    /// Says which objects have 0 bytes: one that is still so at the second look is not being written.
-    pub(super) fn say_empty(&mut self, names: Vec<String>) {
+    /// Names the objects have 0 bytes: one that is still so at the second look is not being written.
+    pub(super) fn note_empty(&mut self, names: Vec<String>) {
         let before = std::mem::take(&mut self.empty);
         for name in names {
             let mut was_said = before.get(&name).copied().unwrap_or_default();
@@ -52,8 +52,8 @@ impl Notes {
         }
     }
 
-    /// Says which objects are left out because of where they lie, each folder once, or of their names.
-    pub(super) fn say_left_out(&mut self, strays: &[String], odd_names: &[String]) {
+    /// Names the objects are left out because of where they lie, each folder once, or of their names.
+    pub(super) fn note_left_out(&mut self, strays: &[String], odd_names: &[String]) {
         let mut folders: BTreeMap<&str, u64> = BTreeMap::new();
         for name in strays {
             let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -97,8 +97,8 @@ impl Notes {
         }
     }
 
-    /// Says which events have odd times: of the first, and each time that they are ten times as many.
-    pub(super) fn say_odd_times(&mut self, table: &Table, more: OddTimes) {
+    /// Names the events have odd times: of the first, and each time that they are ten times as many.
+    pub(super) fn note_odd_times(&mut self, table: &Table, more: OddTimes) {
         let counts = |odd: &OddTimes| [odd.without.count, odd.old.count, odd.future.count];
         let before = counts(&self.odd_times);
         self.odd_times.join(more);
@@ -136,8 +136,8 @@ impl Notes {
         self.messages.extend(messages.collect::<Vec<_>>());
     }
 
-    /// Says which values rules see otherwise than they are stored: of text once a column, of lost values each time.
-    pub(super) fn say_converted(&mut self, table: &Table, converted: &ConvertedValues) {
+    /// Names the values rules see otherwise than they are stored: of text once a column, of lost values each time.
+    pub(super) fn note_converted(&mut self, table: &Table, converted: &ConvertedValues) {
         let new = converted.not_utf8.iter();
         let new: BTreeMap<_, _> = new
             .filter(|(column, _)| self.not_utf8.insert((*column).clone()))
@@ -175,7 +175,7 @@ fn events(count: u64) -> String {
     }
 }
 
-/// Says what lies in a table and is not read.
+/// Describes what lies in a table and is not read.
 pub(super) fn passed_over(table: &Table) -> Option<String> {
     let other = &table.passed_over.other;
     let first = other.first.as_ref()?;
@@ -205,15 +205,15 @@ mod tests {
         let mut notes = Notes::default();
         let strays = ["t/x=1/a", "t/x=1/b", "t/y/a"].map(str::to_owned);
         let odd = ["t/a\\tb".to_owned()];
-        notes.say_left_out(&strays, &odd);
+        notes.note_left_out(&strays, &odd);
         let said = notes.take();
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(said[0].starts_with("t/x=1 is a stray folder: 2 objects in it are left out"));
         assert!(said[2].starts_with("t/a\\tb is left out"), "{said:?}");
-        notes.say_left_out(&strays, &odd);
+        notes.note_left_out(&strays, &odd);
         assert_eq!(notes.take(), [] as [String; 0]);
         let many: Vec<String> = (0..50).map(|at| format!("t/{at}/a")).collect();
-        notes.say_left_out(&many, &[]);
+        notes.note_left_out(&many, &[]);
         let said = notes.take();
         assert_eq!(said.len(), MOST_LEFT_OUT + 1);
         assert!(said[MOST_LEFT_OUT].starts_with("40 more"), "{said:?}");

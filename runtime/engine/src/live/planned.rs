@@ -7,7 +7,7 @@ use yagura_correlate::{CorrelationEngine, CorrelationOptions};
 use yagura_lake::table::TableConfig;
 use yagura_plan::NotRun;
 
-use super::look::OpenTable;
+use super::listing::OpenTable;
 use super::{LiveError, LiveOptions};
 use crate::error::EngineError;
 use crate::ruleset::{RuleSet, rule_error};
@@ -16,41 +16,41 @@ use crate::table_run::TableRun;
 
 /// Rules over their tables.
 #[derive(Debug)]
-pub(super) struct Fitted {
+pub(super) struct PlannedRules {
     /// The rules that run, and those that do not.
     pub(super) set: RuleSet,
-    /// Says of each rule that does not fit that it is left out, and why.
+    /// Reports of each rule that does not fit that it is left out, and why.
     pub(super) left_out: Vec<String>,
     /// The tables that have rules.
     pub(super) runs: Vec<(TableConfig, TableRun)>,
     /// What joins the findings of the rules, with nothing remembered.
-    pub(super) fold: CorrelationEngine,
+    pub(super) correlations: CorrelationEngine,
 }
 
 /// Plans the rules over the tables, and opens their plugins. Leaves out rules that do not fit.
 ///
 /// # Errors
 /// [`LiveError::Engine`] where the cause is no rule and no plugin.
-pub(super) fn fit(
+pub(super) fn plan_rules(
     input: &RunInput,
     open: &[(TableConfig, OpenTable)],
     options: &LiveOptions,
-) -> Result<Fitted, LiveError> {
+) -> Result<PlannedRules, LiveError> {
     let mut left_out = BTreeMap::new();
     loop {
-        let misfits = match fit_rest(input, open, options, &left_out) {
-            Ok((fitted, misfits)) if misfits.is_empty() => return Ok(fitted),
-            Ok((_, misfits)) => misfits,
+        let refused = match plan_remaining(input, open, options, &left_out) {
+            Ok((planned, refused)) if refused.is_empty() => return Ok(planned),
+            Ok((_, refused)) => refused,
             Err(error) => {
-                let misfits = error.rules();
-                if misfits.is_empty() {
+                let refused = error.rules();
+                if refused.is_empty() {
                     return Err(error.into());
                 }
-                misfits
+                refused
             }
         };
         let before = left_out.len();
-        left_out.extend(misfits);
+        left_out.extend(refused);
         if left_out.len() == before {
             let error = "a rule that was left out is planned again".to_owned();
             return Err(EngineError::State(error).into());
@@ -59,12 +59,12 @@ pub(super) fn fit(
 }
 
 /// Plans the rules that are not left out. Returns those that their plugins do not accept.
-fn fit_rest(
+fn plan_remaining(
     input: &RunInput,
     open: &[(TableConfig, OpenTable)],
     options: &LiveOptions,
     left_out: &BTreeMap<String, String>,
-) -> Result<(Fitted, Vec<(String, String)>), EngineError> {
+) -> Result<(PlannedRules, Vec<(String, String)>), EngineError> {
     let tables: Vec<_> = open
         .iter()
         .map(|(_, (table, _))| Arc::clone(table))
@@ -74,7 +74,7 @@ fn fit_rest(
     let rules = input.rules.clone();
     let set = RuleSet::new(rules, &input.sigma, &tables, &known, left_out)?;
     let mut runs = Vec::new();
-    let mut misfits = Vec::new();
+    let mut refused = Vec::new();
     for (config, (table, cache)) in open {
         let rules = set.of_table(&table.name);
         if rules.is_empty() {
@@ -85,7 +85,7 @@ fn fit_rest(
         let run = TableRun::new(table, cache, &rules, all, plugins, &options.run);
         match run {
             Ok(mut run) => {
-                misfits.extend(run.open_plugins()?);
+                refused.extend(run.open_plugins()?);
                 runs.push((config.clone(), run));
             }
             Err(error) => {
@@ -93,25 +93,25 @@ fn fit_rest(
                 if of_table.is_empty() {
                     return Err(error);
                 }
-                misfits.extend(of_table);
+                refused.extend(of_table);
             }
         }
     }
-    let fold_options = CorrelationOptions {
+    let correlation_options = CorrelationOptions {
         workers: options.run.partitions,
         is_live: true,
         geolocation: input.geolocation.clone(),
     };
     let rules = set.rules.iter().map(|source| Arc::clone(&source.rule));
-    let fold = CorrelationEngine::new(rules.collect(), fold_options);
-    let fold = fold.map_err(|error| rule_error(&set.rules, error))?;
-    let of_misfits = set.not_run.iter();
-    let of_misfits = of_misfits.filter(|rule| left_out.contains_key(&rule.rule));
-    let fitted = Fitted {
-        left_out: of_misfits.map(NotRun::message).collect(),
+    let correlations = CorrelationEngine::new(rules.collect(), correlation_options);
+    let correlations = correlations.map_err(|error| rule_error(&set.rules, error))?;
+    let of_left_out = set.not_run.iter();
+    let of_left_out = of_left_out.filter(|rule| left_out.contains_key(&rule.rule));
+    let planned = PlannedRules {
+        left_out: of_left_out.map(NotRun::message).collect(),
         set,
         runs,
-        fold,
+        correlations,
     };
-    Ok((fitted, misfits))
+    Ok((planned, refused))
 }

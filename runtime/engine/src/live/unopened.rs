@@ -4,33 +4,33 @@ use yagura_core::TimeRange;
 use yagura_correlate::store::{Store, StoreError, TableStatus};
 use yagura_lake::table::{TableConfig, TableError};
 
-use super::look::{OpenTable, open};
+use super::listing::{OpenTable, open};
 use super::notes::problem;
 use super::task::Task;
 
 /// A table that cannot be opened yet.
 #[derive(Debug)]
-pub(super) struct Absent {
+pub(super) struct UnopenedTable {
     pub(super) config: TableConfig,
     opening: Option<Task<Result<OpenTable, TableError>>>,
     pub(super) status: TableStatus,
 }
 
-impl Absent {
+impl UnopenedTable {
     pub(super) fn new(
         config: &TableConfig,
         store: &Store,
         range: TimeRange,
     ) -> Result<Self, StoreError> {
-        let mut absent = Self {
+        let mut unopened = Self {
             config: config.clone(),
             opening: None,
             status: store.table(&config.name)?.unwrap_or_default(),
         };
-        absent.status.name.clone_from(&config.name);
-        absent.start_open(range);
-        absent.status.problem = Some("its store has not answered yet".to_owned());
-        Ok(absent)
+        unopened.status.name.clone_from(&config.name);
+        unopened.start_open(range);
+        unopened.status.problem = Some("its store has not answered yet".to_owned());
+        Ok(unopened)
     }
 
     pub(super) fn start_open(&mut self, range: TimeRange) {

@@ -36,7 +36,7 @@ const EACH_BATCH: u64 = 10;
 /// The maximum of parts of a condition, each copy counted.
 const PARTS: u64 = 500_000;
 
-/// Says why a condition may take too long to compile, or for each event; nothing where it may not.
+/// Returns why a condition may take too long to compile, or for each event; `None` where it may not.
 pub(super) fn costly(expr: &Expr) -> Option<String> {
     let Cost {
         parts,
@@ -97,7 +97,7 @@ impl Cost {
                 }
                 _ => None,
             };
-            // It is the closure alone that can fail.
+            // Only the closure can fail.
             let _ = expr.apply_children(|part| {
                 let copies = match copied {
                     Some((copied, copies)) if std::ptr::eq(part, copied) => copies,

@@ -27,7 +27,7 @@ pub enum ConditionError {
     Types(String),
 }
 
-/// Returns what an error says, in a line: DataFusion appends hints and backtraces on further ones.
+/// Returns the text of an error in one line: DataFusion appends hints and backtraces on further ones.
 pub(super) fn first_line(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
     let line = text.lines().next().unwrap_or_default();

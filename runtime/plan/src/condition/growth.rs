@@ -28,7 +28,7 @@ const FORMAT: u64 = 30;
 /// How many times as long a list is as text: each of its members with a comma and a blank.
 const LIST_AS_TEXT: u64 = 3;
 
-/// Says why an expression can make more of an event than memory holds; nothing where it cannot.
+/// Returns why an expression can make more of an event than memory holds; `None` where it cannot.
 pub(crate) fn excess(expr: &Expr) -> Option<String> {
     length(expr).err()
 }
@@ -69,7 +69,7 @@ impl Length {
 fn length(expr: &Expr) -> Result<Length, String> {
     let mut parts = Vec::new();
     let mut problem = None;
-    // It is the closure alone that can fail.
+    // Only the closure can fail.
     let _ = expr.apply_children(|part| {
         match length(part) {
             Ok(length) => parts.push(length),

@@ -29,7 +29,7 @@ pub(crate) fn hints(expr: &Expr, scan: &Schema) -> Vec<String> {
         }
     };
     truths(expr, &mut found);
-    // It is the closure alone that can fail.
+    // Only the closure can fail.
     let _ = expr.apply(|expr| {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
@@ -70,7 +70,7 @@ fn value_type(data_type: DataType) -> DataType {
     }
 }
 
-/// Says that no value of the type of `of` is what the literal says.
+/// Returns a hint if no value of the type of `of` equals the literal.
 fn never(of: &Expr, literal: &Expr, schema: &DFSchema) -> Option<String> {
     let Expr::Literal(value, _) = literal else {
         // A minus may stand before a number.

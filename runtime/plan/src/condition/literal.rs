@@ -72,7 +72,7 @@ pub(crate) fn literal_number(expr: &Expr) -> Option<Number> {
     }
 }
 
-/// Returns the literal of a type that is exactly this number; nothing where the type has none.
+/// Returns the literal of a type that is exactly this number; `None` where the type has none.
 pub(crate) fn number_of_type(number: &Number, data_type: &DataType) -> Option<Expr> {
     let text = number.to_string();
     macro_rules! whole {
@@ -98,7 +98,7 @@ pub(crate) fn number_of_type(number: &Number, data_type: &DataType) -> Option<Ex
     }
 }
 
-/// Returns the time of a type that a text writes; nothing where it writes none.
+/// Returns the time of a type that a text writes; `None` where it writes none.
 pub(crate) fn time_of_type(text: &str, data_type: &DataType) -> Option<Expr> {
     // Arrow takes a bare number for units since the epoch or midnight, which nobody can see in it.
     if Number::parse(text.trim()).is_some() {
@@ -130,7 +130,7 @@ pub(crate) fn truth_of(text: &str) -> Option<bool> {
     }
 }
 
-/// Says whether an operator compares two values.
+/// Returns whether an operator compares two values.
 pub(crate) fn is_comparison(op: Operator) -> bool {
     matches!(
         op,
@@ -145,7 +145,7 @@ pub(crate) fn is_comparison(op: Operator) -> bool {
     )
 }
 
-/// Says whether a type holds whole numbers.
+/// Returns whether a type holds whole numbers.
 pub(crate) fn is_integer(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, value) => value.is_integer(),

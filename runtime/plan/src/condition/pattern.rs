@@ -34,7 +34,7 @@ impl Pattern {
         })
     }
 
-    /// Says whether the whole text fits the pattern.
+    /// Returns whether the whole text fits the pattern.
     pub(super) fn matches(&self, text: &str) -> bool {
         self.regex.is_match(&fold(text, self.folded))
     }
@@ -84,7 +84,7 @@ pub(crate) fn pattern_parts(pattern: &str, escape: Option<char>) -> Result<Vec<G
     Ok(parts)
 }
 
-/// Says whether a text fits a pattern that comes from the event, which is not worth compiling.
+/// Returns whether a text fits a pattern that comes from the event, which is not worth compiling.
 pub(super) fn matches_once(
     text: &str,
     pattern: &str,

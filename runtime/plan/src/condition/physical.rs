@@ -42,7 +42,7 @@ impl Physical {
             .evaluate(batch)
             .and_then(|value| value.into_array(rows));
         match evaluated {
-            // A part that is NULL whatever the event says has no type of its own.
+            // A part that is NULL for every event has no type of its own.
             Ok(evaluated) => match evaluated.as_boolean_opt() {
                 Some(evaluated) => truths.truth.append_array(evaluated),
                 None => truths.truth.append_nulls(rows),

@@ -71,7 +71,7 @@ impl TestedField {
     }
 }
 
-/// What is asked of a field, and of which values the answer is known at all.
+/// Tests of a field, and for which values their answer is defined.
 struct FieldTests {
     tests: Vec<Test>,
     known: DefinedFor,
@@ -260,7 +260,7 @@ impl Translation<'_> {
         }
     }
 
-    /// Returns the atoms that say when `expr` is true or false; nothing where there is no atom form.
+    /// Returns the atoms that are true when `expr` is true, or false; `None` where there is no atom form.
     fn leaf(&self, expr: &Expr, wanted: bool) -> Option<Predicate> {
         match expr {
             Expr::Column(_) => {
@@ -550,7 +550,7 @@ fn equals(field: &TestedField, value: &Expr) -> Option<FieldTests> {
     ))
 }
 
-/// Says whether a text may be the lower case of another, and is compared so without case.
+/// Returns whether a text may be the lower case of another, and is compared so without case.
 fn is_folded(text: &str) -> bool {
     text.to_lowercase() == text && fold(text, true) == text
 }

@@ -82,13 +82,13 @@ pub(crate) fn prunable(expr: &Expr, scan: &Schema) -> Option<Expr> {
     }
 }
 
-/// What a literal is among the values of a column.
+/// A literal as a value of a column.
 enum ColumnLiteral {
     /// This one.
     Literal(Expr),
     /// None of them.
     Never,
-    /// It cannot be said before they are read.
+    /// Unknown before the values are read.
     Unsure,
 }
 

@@ -71,13 +71,13 @@ impl<'a> RegexCall<'a> {
         }
     }
 
-    /// Says whether [`super::costly::bounded`] compiles the pattern, rather than DataFusion, which does it for each batch.
+    /// Returns whether [`super::costly::bounded`] compiles the pattern, rather than DataFusion, which does it for each batch.
     pub(super) fn is_compiled_once(&self) -> bool {
         let is_known = |flags| matches!(literal_text(flags), Some("" | "i"));
         self.is_test && self.flags.is_none_or(is_known)
     }
 
-    /// Returns the pattern with its flags, if both are written out; nothing where one of them is NULL.
+    /// Returns the pattern with its flags, if both are written out; `None` where one of them is NULL.
     pub(super) fn written_out(&self) -> Result<Option<String>, String> {
         let text = |what: &str, expr: &'a Expr| match expr {
             Expr::Literal(..) => Ok(literal_text(expr)),
@@ -121,7 +121,7 @@ impl CompiledRegex {
         })
     }
 
-    /// Says whether it matches anywhere in a text.
+    /// Returns whether it matches anywhere in a text.
     pub(super) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
@@ -141,10 +141,10 @@ impl Hash for CompiledRegex {
     }
 }
 
-/// Says that a regular expression is wrong, which would fail as an internal error.
+/// Returns why a regular expression is wrong. It would fail as an internal error otherwise.
 pub(super) fn wrong_regex(expr: &Expr) -> Option<String> {
     let mut found = None;
-    // It is the closure alone that can fail.
+    // Only the closure can fail.
     let _ = expr.apply(|expr| {
         let pattern = match expr {
             Expr::BinaryExpr(BinaryExpr {

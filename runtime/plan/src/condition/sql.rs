@@ -123,7 +123,7 @@ struct Bounded {
     /// How many operators were found, and behind which token the last.
     operators: Cell<usize>,
     furthest: Cell<usize>,
-    /// The bound that was reached, which is not always what the parser tells in the end.
+    /// The bound that was reached, which is not always the error of the parser.
     reached: Cell<Option<Bound>>,
 }
 

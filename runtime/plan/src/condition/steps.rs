@@ -37,7 +37,7 @@ pub(super) enum Measure {
 }
 
 impl Measure {
-    /// Returns how the time of a call grows; nothing where it grows no faster than its arguments.
+    /// Returns how the time of a call grows; `None` where it grows no faster than its arguments.
     pub(super) fn of(expr: &Expr) -> Option<Self> {
         let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
             return None;
@@ -69,7 +69,7 @@ impl Measure {
     }
 }
 
-/// Says why `LIKE` of an event's text with an event's pattern would take too many steps; nothing where it would not.
+/// Returns why `LIKE` of an event's text with an event's pattern would take too many steps; `None` where it would not.
 pub(super) fn like_of_event(text: &str, pattern: &str, steps: u64) -> Option<String> {
     let (text, pattern) = (Size::of_text(text.len()), Size::of_text(pattern.len()));
     let is_over = Measure::Shorter.steps(text, pattern) > steps;

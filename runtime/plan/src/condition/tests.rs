@@ -82,7 +82,7 @@ fn matches(text: &str, batch: &RecordBatch) -> Result<Matches, ConditionError> {
     let all = |index: usize| Arc::clone(batch.column(index));
     let any = program.evaluate_any(&mut prefilter, batch.num_rows(), &all);
     let matches = program.evaluate(&mut prefilter, batch).unwrap();
-    // What is looked for in a scan is what is told of afterwards.
+    // What is looked for in a scan is what is reported afterwards.
     let told = matches.rules.iter().map(|(_, rows)| rows);
     let told = told.chain(matches.undecided.iter().map(|undecided| &undecided.rows));
     let told = told.fold(BooleanBuffer::new_unset(batch.num_rows()), |all, rows| {

@@ -82,7 +82,7 @@ pub(super) fn join(load: &Load, table_rules: &[Vec<TableRule<'_>>], lowered: &mu
             }
             Err(reason) => {
                 joiner.by.push(None);
-                // That the rule does not run is told of its detection already.
+                // Its detection was reported already as one that does not run.
                 if joined
                     .counts
                     .is_none_or(|index| !table_rules[index].is_empty())
@@ -118,7 +118,7 @@ struct Joiner<'a> {
     ids: HashSet<String>,
     table_rules: &'a [Vec<TableRule<'a>>],
     all: &'a [Joined],
-    /// What the correlations so far share, or nothing for one that does not run.
+    /// What the correlations so far share, or `None` for one that does not run.
     by: Vec<Option<Vec<String>>>,
 }
 

@@ -22,7 +22,7 @@ pub struct SigmaRules {
     pub rules: Vec<RuleSource>,
     /// Rules that do not, with the reason.
     pub not_run: Vec<NotRun>,
-    /// Rules that run otherwise than they say, with the reason.
+    /// Rules that run otherwise than written, with the reason.
     pub notes: Vec<NotRun>,
     /// By table, why no rule for Windows runs over it although it looks like Windows events.
     pub unread: BTreeMap<String, String>,

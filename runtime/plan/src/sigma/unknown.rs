@@ -8,7 +8,7 @@ use yagura_rules::sigma::{FieldMap, SigmaSource};
 
 use super::rules::SigmaInput;
 
-/// Says that no field map knows a rule's log source, whatever tables there are; nothing where one does.
+/// Returns why no field map knows a rule's log source; `None` where one does.
 pub fn unknown_source(source: &SigmaSource, input: &SigmaInput) -> Option<String> {
     let mut maps = input.maps.iter();
     let is_known = maps.any(|map| !map.sources_of(&source.rule.logsource).is_empty());

@@ -219,7 +219,7 @@ impl Job {
             // Only what did run counts as used.
             operator.remember(false)?;
         }
-        let (mut alerts, counters) = outcome.settle(self.options.partitions)?;
+        let (mut alerts, counters) = outcome.alerts(self.options.partitions)?;
         let tables: Vec<Arc<Table>> = outcome
             .tables
             .iter()
@@ -446,7 +446,7 @@ fn tell_skipped(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
         let rows: u64 = events.iter().map(|events| events.rows).sum();
         let quarantined: u64 = events
             .iter()
-            .filter(|events| events.cause == Cause::Rest)
+            .filter(|events| events.cause == Cause::Quarantine)
             .map(|events| events.rows + events.wakes)
             .sum();
         let wakes: u64 = events.iter().map(|events| events.wakes).sum();
@@ -464,7 +464,7 @@ fn tell_skipped(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
                 count(wakes, "wake-up", "wake-ups")
             )?;
         }
-        let tried = events.iter().filter(|events| events.cause != Cause::Rest);
+        let tried = events.iter().filter(|events| events.cause != Cause::Quarantine);
         let more = tried.clone().count().saturating_sub(MOST_TOLD);
         for events in tried.take(MOST_TOLD) {
             let what = match events.rows {

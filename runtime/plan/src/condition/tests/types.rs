@@ -92,7 +92,7 @@ fn outcome(value: &Value, literal: &Value) -> Outcome {
     }
 }
 
-/// Says whether a condition with this operator is true of an event.
+/// Returns whether a condition with this operator is true of an event.
 fn is_true(value: &Value, op: &str, literal: &Value) -> bool {
     let outcome = outcome(value, literal);
     let known = |of: fn(Ordering) -> bool| matches!(outcome, Outcome::Known(order) if of(order));
