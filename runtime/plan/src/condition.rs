@@ -51,6 +51,7 @@ use self::predicate::predicate;
 pub(crate) use self::prunable::comparisons;
 use self::prunable::prunable;
 use self::regex::wrong_regex;
+pub use self::sql::{Bound, SyntaxError};
 
 /// A `where` whose names were looked up but whose columns are still those of the whole table.
 #[derive(Debug, Clone)]
@@ -84,7 +85,7 @@ impl Condition {
         table: &Schema,
         optional: &[FieldPath],
     ) -> Result<Self, ConditionError> {
-        let mut sql = sql::expression(text).map_err(ConditionError::Syntax)?;
+        let mut sql = sql::expression(text)?;
         let mut names = Names {
             table,
             optional,
@@ -259,7 +260,7 @@ struct Names<'a> {
 impl Names<'_> {
     fn placeholder_for(&mut self, segments: Vec<String>) -> Result<ast::Expr, ConditionError> {
         let Some(path) = FieldPath::new(segments) else {
-            return Err(ConditionError::Syntax("an empty name".into()));
+            return Err(SyntaxError::Parser("an empty name".into()).into());
         };
         let known = self.paths.iter().position(|(known, _)| *known == path);
         let index = match known {
@@ -494,7 +495,9 @@ fn allowed(expr: &Expr) -> Result<(), ConditionError> {
             None => TreeNodeRecursion::Continue,
         })
     });
-    let problem = problem.or_else(|| excess(expr)).or_else(|| costly(expr));
+    let problem = problem
+        .or_else(|| excess(expr).map(|error| error.to_string()))
+        .or_else(|| costly(expr));
     match (problem, visited) {
         (Some(problem), _) => Err(ConditionError::NotAllowed(problem)),
         (None, Err(error)) => Err(ConditionError::Types(first_line(&error))),

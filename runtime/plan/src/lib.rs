@@ -33,7 +33,7 @@ pub use author::{
     Nearest, condition_hints, condition_predicate, explain, fields_of, nearest, predicate_of,
     syntax_error,
 };
-pub use condition::ConditionError;
+pub use condition::{Bound, ConditionError, SyntaxError};
 pub use error::PlanError;
 pub use rule_source::{NotRun, RuleSource};
 pub use sample::Sample;

@@ -138,7 +138,7 @@ impl Cost {
                     self.patterns.add(cost, || pattern.clone());
                 }
                 Ok(None) => {}
-                Err(what) => self.problem = Some(what),
+                Err(error) => self.problem = Some(error.to_string()),
             }
         }
     }
@@ -155,7 +155,8 @@ pub(super) fn bounded(expr: Expr, steps: u64) -> Result<Expr> {
             && call.is_compiled_once()
             && let Ok(Some(pattern)) = call.written_out()
         {
-            let compiled = CompiledRegex::new(&pattern).map_err(DataFusionError::Plan)?;
+            let compiled = CompiledRegex::new(&pattern)
+                .map_err(|error| DataFusionError::Plan(error.to_string()))?;
             let matched = Function::Regex(compiled).of(vec![call.text.clone()]);
             return Ok(Transformed::yes(match call.is_negated {
                 true => not(matched),

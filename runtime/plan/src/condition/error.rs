@@ -4,6 +4,8 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
 use yagura_rules::ResolveError;
 
+use super::sql::SyntaxError;
+
 /// Begins the names that stand for paths while a condition is planned.
 pub(super) const PLACEHOLDER: &str = "\u{1}path ";
 
@@ -12,7 +14,7 @@ pub(super) const PLACEHOLDER: &str = "\u{1}path ";
 pub enum ConditionError {
     /// Not a SQL expression.
     #[error("is not a SQL condition: {0}")]
-    Syntax(String),
+    Syntax(#[from] SyntaxError),
     /// A path leads nowhere and is not among the rule's `optional` ones.
     #[error("{0} (add it to `optional` if some tables lack it)")]
     Unknown(#[from] ResolveError),

@@ -133,7 +133,8 @@ impl ScalarUDFImpl for Call {
                     };
                     let matched = match like_of_event(text, pattern, *steps) {
                         Some(over) => Err(over),
-                        None => matches_once(text, pattern, *escape, *folded),
+                        None => matches_once(text, pattern, *escape, *folded)
+                            .map_err(|error| error.to_string()),
                     };
                     matched.map(Some).map_err(DataFusionError::Execution)
                 });

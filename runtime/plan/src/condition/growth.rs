@@ -11,10 +11,10 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
 /// How many times as long as what it reads a result may be.
-const MOST_TIMES: u64 = 100;
+const MAX_TIMES: u64 = 100;
 
 /// How many characters longer than that, which also bounds what is made of nothing.
-const MOST_MORE: u64 = 100_000;
+const MAX_MORE: u64 = 100_000;
 
 /// The longest text that is made by its length: a number, of any kind, takes less.
 const SMALL: u64 = 1_000;
@@ -28,8 +28,47 @@ const FORMAT: u64 = 30;
 /// How many times as long a list is as text: each of its members with a comma and a blank.
 const LIST_AS_TEXT: u64 = 3;
 
+/// Why an expression can make more of an event than memory holds.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GrowthError {
+    /// It repeats what it reads too often.
+    #[error(
+        "{what} can make more of an event than memory holds: {MAX_TIMES} times as much as it reads is the maximum"
+    )]
+    Times {
+        /// The expression, for a message.
+        what: String,
+    },
+    /// It adds too much that does not come from the event.
+    #[error(
+        "{what} can make more of an event than memory holds: {MAX_MORE} characters that do not come from it are the maximum"
+    )]
+    More {
+        /// The expression, for a message.
+        what: String,
+    },
+    /// A text that decides how long the result is comes from the event.
+    #[error(
+        "calls `{0}` with a text that is not written out, which can make more of an event than memory holds"
+    )]
+    NotWrittenOut(String),
+    /// A function without a bound.
+    #[error("calls `{0}`, which can make more of an event than memory holds")]
+    Unbounded(String),
+    /// A length that is not written out, or too large.
+    #[error(
+        "calls `{0}`, which can make more of an event than memory holds; its length may be a number from 0 to {SMALL}"
+    )]
+    Padding(String),
+    /// A conversion to a type of fixed length.
+    #[error(
+        "converts to a type of fixed length, which can make more of an event than memory holds"
+    )]
+    FixedLength,
+}
+
 /// Returns why an expression can make more of an event than memory holds; `None` where it cannot.
-pub(crate) fn excess(expr: &Expr) -> Option<String> {
+pub(super) fn excess(expr: &Expr) -> Option<GrowthError> {
     length(expr).err()
 }
 
@@ -66,7 +105,7 @@ impl Length {
     }
 }
 
-fn length(expr: &Expr) -> Result<Length, String> {
+fn length(expr: &Expr) -> Result<Length, GrowthError> {
     let mut parts = Vec::new();
     let mut problem = None;
     // Only the closure can fail.
@@ -102,23 +141,17 @@ fn length(expr: &Expr) -> Result<Length, String> {
         Expr::ScalarFunction(call) => format!("calls `{}`, which", call.func.name()),
         _ => "joins texts, which".to_owned(),
     };
-    if result.times > MOST_TIMES {
-        return Err(format!(
-            "{} can make more of an event than memory holds: {MOST_TIMES} times as much as it reads is the most",
-            what()
-        ));
+    if result.times > MAX_TIMES {
+        return Err(GrowthError::Times { what: what() });
     }
-    if result.more > MOST_MORE {
-        return Err(format!(
-            "{} can make more of an event than memory holds: {MOST_MORE} characters that do not come from it are the most",
-            what()
-        ));
+    if result.more > MAX_MORE {
+        return Err(GrowthError::More { what: what() });
     }
     Ok(result)
 }
 
 /// Returns how long the result of a call can be, from its arguments: of each, and of all together.
-fn of_call(call: &ScalarFunction, parts: &[Length], all: Length) -> Result<Length, String> {
+fn of_call(call: &ScalarFunction, parts: &[Length], all: Length) -> Result<Length, GrowthError> {
     let name = call.func.name();
     let argument = |index: usize| parts.get(index).copied().unwrap_or_default();
     let text = |index: usize| match call.args.get(index) {
@@ -127,18 +160,11 @@ fn of_call(call: &ScalarFunction, parts: &[Length], all: Length) -> Result<Lengt
         Some(_) => None,
     };
     // What stands in place of parts of another text must not depend on the event, or be left to whoever writes it.
-    let written_out = |index: usize| {
-        text(index).ok_or_else(|| {
-            format!(
-                "calls `{name}` with a text that is not written out, which can make more of an event than memory holds"
-            )
-        })
-    };
+    let written_out =
+        |index: usize| text(index).ok_or_else(|| GrowthError::NotWrittenOut(name.to_owned()));
     Ok(match name {
         "array_repeat" | "array_resize" | "generate_series" | "range" | "repeat" => {
-            return Err(format!(
-                "calls `{name}`, which can make more of an event than memory holds"
-            ));
+            return Err(GrowthError::Unbounded(name.to_owned()));
         }
         "lpad" | "rpad" => match call.args.get(1) {
             Some(Expr::Literal(ScalarValue::Int64(Some(number)), _))
@@ -148,9 +174,7 @@ fn of_call(call: &ScalarFunction, parts: &[Length], all: Length) -> Result<Lengt
                 Length::default().and_more(4 * SMALL)
             }
             _ => {
-                return Err(format!(
-                    "calls `{name}`, which can make more of an event than memory holds; its length may be a number from 0 to {SMALL}"
-                ));
+                return Err(GrowthError::Padding(name.to_owned()));
             }
         },
         "replace" => {
@@ -185,16 +209,16 @@ fn of_call(call: &ScalarFunction, parts: &[Length], all: Length) -> Result<Lengt
         "arrow_cast" | "arrow_try_cast" | "cast_to_type" | "try_cast_to_type" => {
             match text(1).filter(|to| !to.contains("Fixed")) {
                 Some(_) => argument(0).each(LIST_AS_TEXT).and_more(NUMBER),
-                None => return Err(fixed()),
+                None => return Err(GrowthError::FixedLength),
             }
         }
         _ => all.and_more(NUMBER),
     })
 }
 
-fn of_type(to: &DataType, of: Length) -> Result<Length, String> {
+fn of_type(to: &DataType, of: Length) -> Result<Length, GrowthError> {
     match to {
-        DataType::FixedSizeBinary(_) | DataType::FixedSizeList(..) => Err(fixed()),
+        DataType::FixedSizeBinary(_) | DataType::FixedSizeList(..) => Err(GrowthError::FixedLength),
         DataType::List(item) | DataType::LargeList(item) => of_type(item.data_type(), of),
         DataType::Struct(fields) => fields
             .iter()
@@ -202,11 +226,6 @@ fn of_type(to: &DataType, of: Length) -> Result<Length, String> {
         to if to.is_string() || to.is_binary() => Ok(of.each(LIST_AS_TEXT).and_more(NUMBER)),
         _ => Ok(Length::NUMBER),
     }
-}
-
-fn fixed() -> String {
-    "converts to a type of fixed length, which can make more of an event than memory holds"
-        .to_owned()
 }
 
 fn of_literal(value: &ScalarValue) -> u64 {

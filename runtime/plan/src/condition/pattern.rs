@@ -9,6 +9,24 @@ use std::hash::{Hash, Hasher};
 use regex::Regex;
 use yagura_rules::predicate::GlobPart;
 
+/// Why a pattern of `LIKE` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PatternError {
+    /// Nothing follows the escape character at its end.
+    #[error(
+        "the pattern `{pattern}` of LIKE ends with its escape character `{escape}`; double it to mean the character itself"
+    )]
+    EscapeAtEnd {
+        /// The pattern.
+        pattern: String,
+        /// Its escape character.
+        escape: char,
+    },
+    /// It is longer than an expression can hold.
+    #[error("`{0}` is a pattern of LIKE that is too long")]
+    TooLong(String),
+}
+
 /// A pattern that is written out in the rule.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
@@ -23,10 +41,14 @@ impl Pattern {
     ///
     /// # Errors
     /// What is wrong with it: an escape character at its end, or more than an expression can hold.
-    pub(super) fn new(pattern: &str, escape: Option<char>, folded: bool) -> Result<Self, String> {
+    pub(super) fn new(
+        pattern: &str,
+        escape: Option<char>,
+        folded: bool,
+    ) -> Result<Self, PatternError> {
         let parts = pattern_parts(&fold(pattern, folded), escape.map(|c| fold_char(c, folded)))?;
-        let regex = Regex::new(&regex_of(&parts))
-            .map_err(|_| format!("`{pattern}` is a pattern of LIKE that is too long"))?;
+        let regex =
+            Regex::new(&regex_of(&parts)).map_err(|_| PatternError::TooLong(pattern.to_owned()))?;
         Ok(Self {
             parts,
             folded,
@@ -59,16 +81,17 @@ impl Hash for Pattern {
 ///
 /// # Errors
 /// An escape character that nothing follows.
-pub(crate) fn pattern_parts(pattern: &str, escape: Option<char>) -> Result<Vec<GlobPart>, String> {
+pub(crate) fn pattern_parts(
+    pattern: &str,
+    escape: Option<char>,
+) -> Result<Vec<GlobPart>, PatternError> {
     let mut parts: Vec<GlobPart> = Vec::new();
     let mut letters = pattern.chars();
     while let Some(letter) = letters.next() {
         let literal = if Some(letter) == escape {
-            Some(letters.next().ok_or_else(|| {
-                format!(
-                    "the pattern `{pattern}` of LIKE ends with its escape character `{letter}`; double it to mean \
-                     the character itself"
-                )
+            Some(letters.next().ok_or_else(|| PatternError::EscapeAtEnd {
+                pattern: pattern.to_owned(),
+                escape: letter,
             })?)
         } else {
             (!matches!(letter, '%' | '_')).then_some(letter)
@@ -90,7 +113,7 @@ pub(super) fn matches_once(
     pattern: &str,
     escape: Option<char>,
     folded: bool,
-) -> Result<bool, String> {
+) -> Result<bool, PatternError> {
     let parts = pattern_parts(&fold(pattern, folded), escape.map(|c| fold_char(c, folded)))?;
     let text: Vec<char> = fold(text, folded).chars().collect();
     let mut wanted: Vec<PatternChar> = Vec::new();

@@ -6,8 +6,21 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use regex::Regex;
 use yagura_rules::pattern_cost;
+use yagura_rules::prefilter::TestError;
 
 use super::literal::literal_text;
+
+/// A regular expression that is not written out in the rule.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "uses `{name}` with {what} not written out, which would be compiled anew for each event: write it as one text, or \
+     compare with `contains`, `starts_with` or `LIKE`"
+)]
+pub(super) struct NotWrittenOut {
+    /// The operator or function.
+    name: String,
+    what: &'static str,
+}
 
 /// An expression that takes a regular expression.
 pub(super) struct RegexCall<'a> {
@@ -78,14 +91,13 @@ impl<'a> RegexCall<'a> {
     }
 
     /// Returns the pattern with its flags, if both are written out; `None` where one of them is NULL.
-    pub(super) fn written_out(&self) -> Result<Option<String>, String> {
-        let text = |what: &str, expr: &'a Expr| match expr {
+    pub(super) fn written_out(&self) -> Result<Option<String>, NotWrittenOut> {
+        let text = |what, expr: &'a Expr| match expr {
             Expr::Literal(..) => Ok(literal_text(expr)),
-            _ => Err(format!(
-                "uses `{}` with {what} not written out, which would be compiled anew for each event: write it as one text, or \
-                 compare with `contains`, `starts_with` or `LIKE`",
-                self.name
-            )),
+            _ => Err(NotWrittenOut {
+                name: self.name.to_owned(),
+                what,
+            }),
         };
         let Some(pattern) = text("a pattern that is", self.pattern)? else {
             return Ok(None);
@@ -114,10 +126,10 @@ pub(super) struct CompiledRegex {
 }
 
 impl CompiledRegex {
-    pub(super) fn new(pattern: &str) -> Result<Self, String> {
+    pub(super) fn new(pattern: &str) -> Result<Self, TestError> {
         Ok(Self {
             pattern: pattern.to_owned(),
-            regex: pattern_cost::compiled(pattern).map_err(|error| error.to_string())?,
+            regex: pattern_cost::compiled(pattern)?,
         })
     }
 

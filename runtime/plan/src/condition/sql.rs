@@ -32,14 +32,14 @@ const BEGUN_FOR_ALL: usize = 10_000;
 /// Reads the whole of `text` as one expression.
 ///
 /// # Errors
-/// Why the text is not one, in words.
-pub(crate) fn expression(text: &str) -> Result<Expr, String> {
+/// [`SyntaxError`].
+pub(super) fn expression(text: &str) -> Result<Expr, SyntaxError> {
     let dialect = Bounded::default();
     let tokens = Tokenizer::new(&dialect, text)
         .tokenize_with_location()
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| SyntaxError::Parser(error.to_string()))?;
     if types_are_too_deep(&tokens) {
-        return Err(Bound::Depth.message());
+        return Err(Bound::Depth.into());
     }
     dialect
         .left
@@ -54,9 +54,11 @@ pub(crate) fn expression(text: &str) -> Result<Expr, String> {
     };
     stacker::maybe_grow(STACK_NEEDED, STACK_GIVEN, &mut parsed).map_err(|error| {
         match (dialect.reached.get(), error) {
-            (Some(bound), _) => bound.message(),
-            (None, ParserError::RecursionLimitExceeded) => Bound::Depth.message(),
-            (None, ParserError::ParserError(what) | ParserError::TokenizerError(what)) => what,
+            (Some(bound), _) => bound.into(),
+            (None, ParserError::RecursionLimitExceeded) => Bound::Depth.into(),
+            (None, ParserError::ParserError(what) | ParserError::TokenizerError(what)) => {
+                SyntaxError::Parser(what)
+            }
         }
     })
 }
@@ -88,27 +90,33 @@ fn types_are_too_deep(tokens: &[TokenWithSpan]) -> bool {
     false
 }
 
-/// What a condition may have only so much of.
-#[derive(Debug, Clone, Copy)]
-enum Bound {
-    Depth,
-    Operators,
-    Readings,
+/// Why a text is not a SQL expression.
+#[derive(Debug, thiserror::Error)]
+pub enum SyntaxError {
+    /// It exceeds a bound.
+    #[error(transparent)]
+    Bound(#[from] Bound),
+    /// The error of the parser.
+    #[error("{0}")]
+    Parser(String),
 }
 
-impl Bound {
-    fn message(self) -> String {
-        match self {
-            Self::Depth => format!("it is nested deeper than {DEPTH} levels"),
-            Self::Operators => format!(
-                "it has more than {OPERATORS} operators; compare with a list, `name IN (…)`, or \
-                 make several rules of it"
-            ),
-            Self::Readings => "none of its many readings is a condition; look for what is not \
-                               closed, and put names with dots into double quotes"
-                .to_owned(),
-        }
-    }
+/// A bound of conditions.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub enum Bound {
+    /// Levels of nesting.
+    #[error("it is nested deeper than {DEPTH} levels")]
+    Depth,
+    /// Operators.
+    #[error(
+        "it has more than {OPERATORS} operators; compare with a list, `name IN (…)`, or make several rules of it"
+    )]
+    Operators,
+    /// Attempts of the parser.
+    #[error(
+        "none of its many readings is a condition; look for what is not closed, and put names with dots into double quotes"
+    )]
+    Readings,
 }
 
 /// The generic dialect as far as expressions go, which counts the operands and operators that are begun.
@@ -238,7 +246,7 @@ mod tests {
             ("a = 'b", "Unterminated string"),
             ("", "found: EOF"),
         ] {
-            let error = expression(text).unwrap_err();
+            let error = expression(text).unwrap_err().to_string();
             assert!(error.contains(want), "{text}: {error}");
         }
     }
@@ -251,7 +259,7 @@ mod tests {
             format!("x = 1 AND {dots}('b'"),
             "cast(".repeat(40),
         ] {
-            let error = expression(&text).unwrap_err();
+            let error = expression(&text).unwrap_err().to_string();
             assert!(error.contains("many readings"), "{text}: {error}");
         }
     }
@@ -295,7 +303,10 @@ mod tests {
             nested("n::int", "[]", 100_000),
             expression(&format!("n::int{} = n", "[]".repeat(100_000))),
         ] {
-            assert_eq!(text.unwrap_err(), "it is nested deeper than 50 levels");
+            assert_eq!(
+                text.unwrap_err().to_string(),
+                "it is nested deeper than 50 levels"
+            );
         }
     }
 
@@ -313,7 +324,9 @@ mod tests {
                 expression(&format!("{first}{}", more.repeat(400))).is_ok(),
                 "{more}"
             );
-            let error = expression(&format!("{first}{}", more.repeat(100_000))).unwrap_err();
+            let error = expression(&format!("{first}{}", more.repeat(100_000)))
+                .unwrap_err()
+                .to_string();
             assert!(
                 error.contains("more than 1000 operators"),
                 "{more}: {error}"

@@ -277,7 +277,7 @@ impl Typed<'_> {
         let matched = match literal_text(&pattern) {
             Some(text) => {
                 let pattern = Pattern::new(text, escape_char, case_insensitive)
-                    .map_err(DataFusionError::Plan)?;
+                    .map_err(|error| DataFusionError::Plan(error.to_string()))?;
                 Function::Like(pattern).of(vec![*expr])
             }
             None => {

@@ -29,10 +29,10 @@ pub(super) struct TableRule<'a> {
 pub fn sigma_correlations(load: &Load) -> SigmaRules {
     let mut lowered = SigmaRules::default();
     for joined in &yagura_rules::sigma::correlations(load).joined {
-        let made = joined.correlation.clone();
+        let made = joined.correlation.clone().map_err(JoinError::Read);
         match made.and_then(|correlation| rule(joined, correlation)) {
             Ok(rule) => lowered.rules.push(source(joined, rule)),
-            Err(reason) => lowered.not_run.push(not_run(joined, reason)),
+            Err(reason) => lowered.not_run.push(not_run(joined, &reason)),
         }
     }
     lowered
@@ -87,7 +87,7 @@ pub(super) fn join(load: &Load, table_rules: &[Vec<TableRule<'_>>], lowered: &mu
                     .counts
                     .is_none_or(|index| !table_rules[index].is_empty())
                 {
-                    lowered.not_run.push(not_run(joined, reason));
+                    lowered.not_run.push(not_run(joined, &reason));
                 }
             }
         }
@@ -105,12 +105,61 @@ fn source(joined: &Joined, rule: Rule) -> RuleSource {
     }
 }
 
-fn not_run(joined: &Joined, reason: String) -> NotRun {
+fn not_run(joined: &Joined, reason: &JoinError) -> NotRun {
     NotRun {
         rule: joined.id.clone(),
         file: joined.file.clone(),
         reason: format!("it {reason}"),
     }
+}
+
+/// Why a correlation does not run; each completes a sentence about the correlation.
+#[derive(Debug, Clone, thiserror::Error)]
+enum JoinError {
+    /// It was wrong as it was read.
+    #[error("{0}")]
+    Read(String),
+    /// Its id is taken.
+    #[error("has the id of another rule: give it one of its own")]
+    DuplicateId,
+    /// A rule that it joins does not run.
+    #[error("refers to `{0}`, which does not run")]
+    NotRunning(String),
+    /// The table of a rule that it joins lacks a field.
+    #[error("wants `{field}` of the rule `{entry}` ({file}), whose table `{table}` lacks it{hint}")]
+    NoField {
+        field: String,
+        entry: String,
+        file: String,
+        table: String,
+        /// `; did you mean …?` or nothing.
+        hint: String,
+    },
+    /// A field of a rule that it joins has a type that findings cannot have.
+    #[error(
+        "wants `{field}` of the rule `{entry}` ({file}), which is `{path}` of table `{table}`: {reason}"
+    )]
+    FieldType {
+        field: String,
+        entry: String,
+        file: String,
+        path: FieldPath,
+        table: String,
+        reason: String,
+    },
+    /// A correlation that it joins does not have a field in its `group-by`.
+    #[error("wants `{field}` of the correlation `{id}` ({file}), {has}{hint}")]
+    NotGroupedBy {
+        field: String,
+        id: String,
+        file: String,
+        /// What that correlation has.
+        has: String,
+        hint: String,
+    },
+    /// The rule made of it is wrong.
+    #[error("is wrong: `{key}` {message}")]
+    Wrong { key: String, message: String },
 }
 
 struct Joiner<'a> {
@@ -123,10 +172,10 @@ struct Joiner<'a> {
 }
 
 impl Joiner<'_> {
-    fn join(&self, joined: &Joined, lowered: &mut SigmaRules) -> Result<Rule, String> {
-        let mut correlation = joined.correlation.clone()?;
+    fn join(&self, joined: &Joined, lowered: &mut SigmaRules) -> Result<Rule, JoinError> {
+        let mut correlation = joined.correlation.clone().map_err(JoinError::Read)?;
         if self.ids.contains(&joined.id) {
-            return Err("has the id of another rule: give it one of its own".to_owned());
+            return Err(JoinError::DuplicateId);
         }
         let mut aliases: BTreeMap<String, BTreeMap<String, FieldPath>> = BTreeMap::new();
         for member in &joined.members {
@@ -149,8 +198,8 @@ impl Joiner<'_> {
         joined: &Joined,
         member: &'m Member,
         lowered: &mut SigmaRules,
-    ) -> Result<Vec<(String, &'m str, FieldPath)>, String> {
-        let idle = || format!("refers to `{}`, which does not run", member.entry);
+    ) -> Result<Vec<(String, &'m str, FieldPath)>, JoinError> {
+        let idle = || JoinError::NotRunning(member.entry.clone());
         let mut found = Vec::new();
         match member.target {
             Target::Rule(index) => {
@@ -212,7 +261,7 @@ impl Joiner<'_> {
     }
 }
 
-fn no_field_of(joined: &Joined, field: &str, by: &[String]) -> String {
+fn no_field_of(joined: &Joined, field: &str, by: &[String]) -> JoinError {
     let has = match by {
         [] => "which has no `group-by`".to_owned(),
         by => format!(
@@ -221,11 +270,13 @@ fn no_field_of(joined: &Joined, field: &str, by: &[String]) -> String {
         ),
     };
     let near = did_you_mean(field, by.iter().map(String::as_str));
-    format!(
-        "wants `{field}` of the correlation `{}` ({}), {has}{near}",
-        joined.id,
-        joined.file.display()
-    )
+    JoinError::NotGroupedBy {
+        field: field.to_owned(),
+        id: joined.id.clone(),
+        file: joined.file.display().to_string(),
+        has,
+        hint: near,
+    }
 }
 
 impl TableRule<'_> {
@@ -247,27 +298,37 @@ impl TableRule<'_> {
     }
 
     /// Returns where a field of Sigma's is in the rule's events.
-    fn field(&self, name: &str, entry: &str) -> Result<FieldPath, String> {
+    fn field(&self, name: &str, entry: &str) -> Result<FieldPath, JoinError> {
         let path = self.names(name).into_iter().next();
         let schema = self.mapped.schema;
-        let (table, file) = (self.mapped.table, self.source.file.display());
+        let (field, entry) = (name.to_owned(), entry.to_owned());
+        let table = self.mapped.table.to_owned();
+        let file = self.source.file.display().to_string();
         let Some(path) = path else {
             let columns = schema.fields().iter().map(|field| field.name().as_str());
-            return Err(format!(
-                "wants `{name}` of the rule `{entry}` ({file}), whose table `{table}` lacks it{}",
-                did_you_mean(name, columns)
-            ));
+            return Err(JoinError::NoField {
+                hint: did_you_mean(name, columns),
+                field,
+                entry,
+                file,
+                table,
+            });
         };
         match find(schema, &path).map(|found| PluginType::of(&found.data_type)) {
-            Some(Err(error)) => Err(format!(
-                "wants `{name}` of the rule `{entry}` ({file}), which is `{path}` of table `{table}`: {error}"
-            )),
+            Some(Err(error)) => Err(JoinError::FieldType {
+                reason: error.to_string(),
+                field,
+                entry,
+                file,
+                path,
+                table,
+            }),
             _ => Ok(path),
         }
     }
 }
 
-fn rule(joined: &Joined, correlation: Correlation) -> Result<Rule, String> {
+fn rule(joined: &Joined, correlation: Correlation) -> Result<Rule, JoinError> {
     let rule = Rule {
         id: joined.id.clone(),
         title: title(&joined.title),
@@ -297,7 +358,10 @@ fn rule(joined: &Joined, correlation: Correlation) -> Result<Rule, String> {
         correlation: Some(correlation),
     };
     match rule.problem() {
-        Some(problem) => Err(format!("is wrong: `{}` {}", problem.key, problem.message)),
+        Some(problem) => Err(JoinError::Wrong {
+            key: problem.key.to_string(),
+            message: problem.message,
+        }),
         None => Ok(rule),
     }
 }
