@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use yagura_core::pack::{Limits, Manifest, World};
-use yagura_core::{Grant, Wants};
+use yagura_core::{CapabilityRequest, Grant};
 
 pub use change::{Changes, Held, LimitChange, upgrade};
 

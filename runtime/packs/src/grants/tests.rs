@@ -6,7 +6,7 @@ use super::*;
 
 fn asks(request: &str) -> Asks {
     let text = format!(
-        "[pack]\nname = \"demo\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"e.wasm\"\nworld = \"enricher\"\n{wants}"
+        "[pack]\nname = \"demo\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"e.wasm\"\nworld = \"enricher\"\n{request}"
     );
     Asks::of(&Manifest::read(Path::new("pack.toml"), &text).unwrap())
 }

@@ -429,7 +429,7 @@ fn everything(manifest: &PluginManifest, read: &CaseFile) -> Grant {
         }
     }
     let hosts: Vec<String> = hosts.into_iter().collect();
-    let wants = &manifest.request;
+    let request = &manifest.request;
     let secrets = granted(&request.secrets, read.secrets.iter());
     Grant {
         http: servers.into_iter().collect(),
