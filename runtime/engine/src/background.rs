@@ -20,13 +20,13 @@ use yagura_core::{Finding, TimeRange};
 use yagura_correlate::store::{Deferred, DeferredRows};
 use yagura_plan::TablePlan;
 
-use crate::calls::{skipped_events, chain};
+use crate::calls::{chain, skipped_events};
 use crate::error::EngineError;
 use crate::evaluate::Evaluator;
 use crate::keyed::{Stored, read_rows, rows_as_bytes};
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, NO_ROOM, Progress, SkippedEvents};
-use crate::rows::{RuleRows, Rows};
+use crate::rows::{Rows, RuleRows};
 use crate::runtime::{DetectRuntime, MAX_DEFERRED_BYTES};
 
 /// How long a rule's time waits for its rows here. What is found later comes late.
@@ -227,7 +227,9 @@ impl Background {
             };
             // A fault of ours, most likely: the service goes on, and the events are named.
             let rule = &self.plan.rules[position];
-            let aside = |held: &DeferredBatch| skipped_events(rule, &held.rows.events, Cause::Plugin, &reason);
+            let aside = |held: &DeferredBatch| {
+                skipped_events(rule, &held.rows.events, Cause::Plugin, &reason)
+            };
             all.skipped.extend(gone.iter().map(aside));
         }
         all
@@ -241,7 +243,9 @@ impl Background {
             .waiting
             .iter()
             .filter(|(position, _)| {
-                let rests = runtime.quarantine.is_quarantined(self.plan.rules[**position].index);
+                let rests = runtime
+                    .quarantine
+                    .is_quarantined(self.plan.rules[**position].index);
                 !rests && !self.running.contains_key(position)
             })
             .map(|(position, waiting)| (oldest(waiting), *position))

@@ -19,7 +19,7 @@ use yagura_plan::{RulePlan, TablePlan};
 use yagura_rules::{Matches, PrefilterState, Program, Undecided};
 
 use crate::calls::{
-    Answer, Failure, QUARANTINED, skipped_events, in_instance, once, separate, skipped, twice,
+    Answer, Failure, QUARANTINED, in_instance, once, separate, skipped, skipped_events, twice,
     with_columns,
 };
 use crate::error::EngineError;
@@ -286,7 +286,8 @@ impl Evaluator {
         let reason = match evaluated {
             Ok(findings) => {
                 if !is_fair {
-                    quarantine.move_to_background(rule.index, "its plugin takes more time than is fair");
+                    quarantine
+                        .move_to_background(rule.index, "its plugin takes more time than is fair");
                 }
                 return Ok(findings);
             }

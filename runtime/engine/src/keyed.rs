@@ -20,9 +20,9 @@
 
 mod bytes;
 mod instance;
+mod key_step;
 mod keys;
 mod pending;
-mod key_step;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -41,15 +41,15 @@ use crate::error::{EngineError, too_many_pending};
 use crate::options::RunOptions;
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
-use crate::rows::{RuleRows, Rows};
+use crate::rows::{Rows, RuleRows};
 use crate::runtime::PluginSource;
 use crate::shown::MAX_SHOWN;
 
 pub(crate) use bytes::{Stored, read_rows, rows as rows_as_bytes};
 use instance::Instance;
+use key_step::{KeyStep, boundary};
 use keys::{Forgotten, Keys, Limits};
 use pending::Pending;
-use key_step::{KeyStep, boundary};
 
 /// The maximum of bytes of a key's name for each of its columns: values are cut where they are shown, and some characters doubled.
 const MAX_KEY_NAME: u64 = 2 * (MAX_SHOWN as u64 + 128);
@@ -248,7 +248,9 @@ impl KeyedDetectors {
             let counts = waiting.chain([(keyed.position, rows.len())]);
             return Err(too_many_pending(&self.plan, self.max_pending_rows, counts));
         }
-        self.rules[at].pending.push(rows.with_stored_types(rule)?, false)?;
+        self.rules[at]
+            .pending
+            .push(rows.with_stored_types(rule)?, false)?;
         Ok(())
     }
 

@@ -11,15 +11,15 @@
 //!
 //! Tables are listed and read side by side. A step takes what has come, and does not wait for a store that is slow.
 
-mod unopened;
-mod planned;
 mod listing;
 mod notes;
 mod objects;
+mod planned;
 mod read;
 mod table;
 mod task;
 mod trouble;
+mod unopened;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,12 +38,12 @@ use crate::quarantine::Fairness;
 use crate::run::RunInput;
 use crate::running_steps::RunningStep;
 
-use unopened::UnopenedTable;
-use planned::{PlannedRules, plan_rules};
 use listing::OpenTable;
+use planned::{PlannedRules, plan_rules};
 use table::LiveTable;
 use task::wait_for_most;
 use trouble::Troubles;
+use unopened::UnopenedTable;
 
 /// Bytes that the findings may take which a table's objects give in one step.
 pub const FINDING_BYTES: usize = 512 << 20;
@@ -366,7 +366,10 @@ impl Live {
         }
         wait_for_most(|| {
             let listing = self.tables.iter().filter(|table| table.is_listing());
-            let opening = self.unopened.iter().filter(|unopened| unopened.is_opening());
+            let opening = self
+                .unopened
+                .iter()
+                .filter(|unopened| unopened.is_opening());
             listing.count() + opening.count()
         })
         .await;
@@ -435,12 +438,17 @@ impl Live {
                 .objects
                 .extend(objects.map(|object| (table.name().to_owned(), object)));
             for (rule, count) in found.over {
-                let id = self.correlations.rules().get(rule).map(|rule| rule.id.clone());
+                let id = self
+                    .correlations
+                    .rules()
+                    .get(rule)
+                    .map(|rule| rule.id.clone());
                 *over.entry(id.unwrap_or_default()).or_default() += count;
             }
             findings.extend(found.findings);
         }
-        let has_room = self.correlations.pending() + findings.len() < self.options.run.max_findings / 2;
+        let has_room =
+            self.correlations.pending() + findings.len() < self.options.run.max_findings / 2;
         for table in &mut self.tables {
             has_moved |= table.update_watermark(has_room);
             table.evaluate_in_background();
@@ -461,7 +469,9 @@ impl Live {
         // Nothing waits long for what is evaluated in the background, and not at all where too much waits.
         let passed = |rule: &str| self.correlations.passed_of(rule);
         let held = self.tables.iter().filter(|_| has_room);
-        let held = held.flat_map(|table| table.waiting_times(&passed)).collect();
+        let held = held
+            .flat_map(|table| table.waiting_times(&passed))
+            .collect();
         has_moved |= self.correlations.hold(&held);
         report.waiting = self.tables.iter().map(LiveTable::waiting).sum();
         if !has_moved && report.messages.is_empty() {

@@ -215,7 +215,10 @@ impl Quarantine {
         let (Some(fairness), Some(mut rule)) = (self.fairness, self.rule(index)) else {
             return;
         };
-        let (most, each) = (fairness.rule_time * WAIT_FACTOR, TIME_OF_AN_EVENT * WAIT_FACTOR);
+        let (most, each) = (
+            fairness.rule_time * WAIT_FACTOR,
+            TIME_OF_AN_EVENT * WAIT_FACTOR,
+        );
         let events = u32::try_from(rule.events).unwrap_or(u32::MAX);
         if rule.used > most + each * events {
             rule.reason = format!(
@@ -281,7 +284,9 @@ impl Quarantine {
                 rule.last_fault = now;
             }
             if rule.background_until == Some(None) {
-                rule.background_until = Some(Some(now.saturating_add(length(cooldown, rule.background_count))));
+                rule.background_until = Some(Some(
+                    now.saturating_add(length(cooldown, rule.background_count)),
+                ));
                 messages.push(format!(
                     "rule `{}` is evaluated in the background for a while: {}",
                     rule.id, rule.reason
@@ -290,7 +295,9 @@ impl Quarantine {
             if rule.mode == Mode::Faulted {
                 messages.push(rule.quarantine_from(now, cooldown));
             }
-            let skipped_count = skipped.iter().filter(|aside| aside.cause == Cause::Quarantine);
+            let skipped_count = skipped
+                .iter()
+                .filter(|aside| aside.cause == Cause::Quarantine);
             for aside in skipped_count.filter(|aside| aside.rule == *index) {
                 rule.skipped_count.add(aside);
             }
@@ -371,7 +378,10 @@ impl RuleHealth {
             seconds if seconds % 60.0 == 0.0 => format!("{} minutes", seconds / 60.0),
             seconds => format!("{seconds} s"),
         };
-        format!("rule `{}` is quarantined for {length}: {}", self.id, self.reason)
+        format!(
+            "rule `{}` is quarantined for {length}: {}",
+            self.id, self.reason
+        )
     }
 
     fn recover(&mut self, how: &str) -> String {

@@ -297,7 +297,11 @@ impl Rows {
     }
 
     /// Returns the parts of one row that findings show.
-    pub(crate) fn summary(&self, rule: &RulePlan, row: usize) -> Result<Option<RowSummary>, ArrowError> {
+    pub(crate) fn summary(
+        &self,
+        rule: &RulePlan,
+        row: usize,
+    ) -> Result<Option<RowSummary>, ArrowError> {
         let (Some(event), Ok(at)) = (self.events.get(row), u32::try_from(row)) else {
             return Ok(None);
         };
@@ -378,7 +382,7 @@ fn complete<'a>(
             Some((name, text(*read, first)?.to_owned()))
         }));
         let fields = rule.fields.iter().map(|field| match field {
-            FieldPlan::FieldRead(read) => text(*read, first).map(str::to_owned),
+            FieldPlan::Read(read) => text(*read, first).map(str::to_owned),
             FieldPlan::Context(name) => {
                 let mut known = context.iter();
                 Some(known.find(|(known, _)| known == name)?.1.clone())
@@ -398,7 +402,7 @@ fn complete<'a>(
                 .unwrap_or_else(|| {
                     let pieces = rule.title.iter().map(|piece| match piece {
                         TitlePiece::Text(text) => text.as_str(),
-                        TitlePiece::FieldRead(read) => text(*read, first).unwrap_or("(none)"),
+                        TitlePiece::Read(read) => text(*read, first).unwrap_or("(none)"),
                     });
                     pieces.collect()
                 }),

@@ -16,7 +16,7 @@ use yagura_rules::PluginType;
 use crate::error::{EngineError, too_many_pending};
 use crate::quarantine::Quarantine;
 use crate::report::Progress;
-use crate::rows::{RuleRows, Rows};
+use crate::rows::{Rows, RuleRows};
 
 /// Bytes of rows of one table that may wait for background evaluation; more are not evaluated.
 pub(crate) const MAX_DEFERRED_BYTES: usize = 256 << 20;

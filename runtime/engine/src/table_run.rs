@@ -146,7 +146,11 @@ impl TableRun {
     ///
     /// # Errors
     /// As [`crate::run()`]. Nothing of the objects has been kept then.
-    pub async fn run(&mut self, files: &[DataFile], before: usize) -> Result<ScanOutput, EngineError> {
+    pub async fn run(
+        &mut self,
+        files: &[DataFile],
+        before: usize,
+    ) -> Result<ScanOutput, EngineError> {
         let mut scanned = ScanOutput {
             files: files.to_vec(),
             ..ScanOutput::default()

@@ -21,7 +21,7 @@ use yagura_plan::RulePlan;
 
 use super::key_step::Key;
 use crate::error::EngineError;
-use crate::rows::{Rows, RowSummary, stored_type};
+use crate::rows::{RowSummary, Rows, stored_type};
 
 const VERSION: u8 = 1;
 

@@ -11,7 +11,7 @@ use super::instance::Instance;
 use crate::calls::{Answer, Failure, halves, once, separate, skipped, twice, with_columns};
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
-use crate::rows::{Rows, RowSummary};
+use crate::rows::{RowSummary, Rows};
 
 /// Wake-ups of a key between two of its events after which it is no longer woken: else a plugin that asks for each
 /// microsecond would keep the run from ever ending.
@@ -57,11 +57,7 @@ pub(super) struct KeyStep<'a> {
 
 impl KeyStep<'_> {
     /// Evaluates the key's rows, which are in order and before the watermark, and calls its wake-ups before it.
-    pub(super) fn run(
-        mut self,
-        rows: Option<Rows>,
-        watermark: i64,
-    ) -> Result<(), DataFusionError> {
+    pub(super) fn run(mut self, rows: Option<Rows>, watermark: i64) -> Result<(), DataFusionError> {
         let mut parts: Vec<Rows> = rows.into_iter().collect();
         while let Some(part) = parts.pop() {
             let Err((part, failure)) = self.attempt(part, &mut parts, true) else {

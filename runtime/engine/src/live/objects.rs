@@ -197,7 +197,10 @@ impl Objects {
     /// Finds those that could not be read for `patience`. Returns the names of bad ones, which are left out from now on, with the
     /// reasons; and those that the store does not give though it gives others: the watermark advances without them, and they are tried
     /// again.
-    pub(super) fn give_up(&mut self, patience: Duration) -> (Vec<WaitingObject>, Vec<(String, String)>) {
+    pub(super) fn give_up(
+        &mut self,
+        patience: Duration,
+    ) -> (Vec<WaitingObject>, Vec<(String, String)>) {
         let (mut bad, mut passed_over) = (Vec::new(), Vec::new());
         let read = self.read;
         self.waiting.retain_mut(|of| {

@@ -24,7 +24,11 @@ pub(super) struct ReadResult {
 
 /// Reads objects. Of an object by itself whose times are not known, these are found first. One of which something is wrong has
 /// its time and no more. `limit` is the latest event time that is not ahead of the clock.
-pub(super) async fn read(mut run: TableRun, mut objects: Vec<WaitingObject>, limit: Timestamp) -> ReadResult {
+pub(super) async fn read(
+    mut run: TableRun,
+    mut objects: Vec<WaitingObject>,
+    limit: Timestamp,
+) -> ReadResult {
     let _underway = RunningStep::new();
     let asked = objects.len();
     let patience = objects.first().and_then(WaitingObject::patience);

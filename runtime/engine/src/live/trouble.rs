@@ -63,7 +63,7 @@ impl Troubles {
         let is_idle = self.after.is_none() && self.reported.is_empty();
         !is_idle
             && self
-                .looked
+                .checked
                 .is_none_or(|checked| now.saturating_duration_since(checked) >= CHECK_INTERVAL)
     }
 

@@ -47,7 +47,10 @@ fn a_rule_rests_after_three_faults_and_the_others_do_not() {
     assert!(!quarantine.is_quarantined(4));
     quarantine.begin_step(at(1), &BTreeSet::new());
     quarantine.add_fault(4, "it trapped");
-    assert!(quarantine.is_quarantined(4), "at once, not with the next step");
+    assert!(
+        quarantine.is_quarantined(4),
+        "at once, not with the next step"
+    );
     assert!(!quarantine.is_quarantined(7));
     assert_eq!(
         quarantine.end_step(at(1), &[]),
@@ -137,7 +140,11 @@ fn a_rule_that_takes_more_than_is_fair_is_background_events() {
     assert!(quarantine.add_time(7, 1_000_000, Duration::from_secs(10)));
     assert!(!quarantine.add_time(4, 0, Duration::from_millis(11)));
     quarantine.move_to_background(4, "it is slow");
-    assert!(quarantine.is_in_background(4) && !quarantine.is_quarantined(4) && !quarantine.is_in_background(7));
+    assert!(
+        quarantine.is_in_background(4)
+            && !quarantine.is_quarantined(4)
+            && !quarantine.is_in_background(7)
+    );
     assert_eq!(
         quarantine.end_step(at(0), &[]),
         ["rule `p/slow` is evaluated in the background for a while: it is slow"]

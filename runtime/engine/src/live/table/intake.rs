@@ -10,7 +10,7 @@ use yagura_lake::table::OnProblem;
 
 use super::{LiveTable, now};
 use crate::error::EngineError;
-use crate::live::listing::{Listing, Listed, OpenTable};
+use crate::live::listing::{Listed, Listing, OpenTable};
 use crate::live::notes::problem;
 use crate::live::objects::WaitingObject;
 use crate::live::read::{ReadResult, read};
@@ -67,7 +67,10 @@ impl LiveTable {
     }
 
     /// Takes in what was listed, if that has ended. Returns the table as it is now where it has other columns than before.
-    pub(in crate::live) async fn end_listing(&mut self, options: &LiveOptions) -> Option<OpenTable> {
+    pub(in crate::live) async fn end_listing(
+        &mut self,
+        options: &LiveOptions,
+    ) -> Option<OpenTable> {
         if self.is_listing() {
             return None;
         }
@@ -144,7 +147,11 @@ impl LiveTable {
     }
 
     /// Records objects that were replaced after they had been read, and returns those that are evaluated again.
-    fn take_replaced(&mut self, replaced: Vec<WaitingObject>, options: &LiveOptions) -> Vec<WaitingObject> {
+    fn take_replaced(
+        &mut self,
+        replaced: Vec<WaitingObject>,
+        options: &LiveOptions,
+    ) -> Vec<WaitingObject> {
         let Some(first) = replaced.first() else {
             return Vec::new();
         };
