@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use yagura_core::Alert;
 use yagura_core::pack::{Limits, parse_rule};
-use yagura_engine::run::TableOutcome;
+use yagura_engine::TableOutcome;
 use yagura_engine::{EngineError, PluginSource, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::{Host, HostConfig};
 use yagura_lake::Location;

@@ -29,7 +29,9 @@ pub mod run;
 mod running_steps;
 pub mod runtime;
 pub mod search;
+mod session;
 mod shown;
+mod table_outcome;
 pub mod table_run;
 
 pub use detect::DetectExec;
@@ -41,3 +43,4 @@ pub use quarantine::Fairness;
 pub use rows::RuleRows;
 pub use run::{RunInput, RunOutcome, run};
 pub use runtime::PluginSource;
+pub use table_outcome::TableOutcome;

@@ -11,13 +11,25 @@
 //!
 //! Tables are listed and read side by side. A step takes what has come, and does not wait for a store that is slow.
 
+mod error;
+mod line;
+mod listing;
 mod listing;
 mod notes;
+mod notes;
 mod objects;
+mod objects;
+mod open;
+mod options;
+mod planned;
 mod planned;
 mod read;
+mod read;
+mod table;
 mod table;
 mod task;
+mod task;
+mod trouble;
 mod trouble;
 mod unopened;
 
@@ -25,123 +37,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use yagura_core::{Alert, Finding, Timestamp};
-use yagura_correlate::store::{Pause, Progress, Store, StoreError, TableStatus};
+use yagura_core::{Finding, Timestamp};
+use yagura_correlate::store::{Pause, Progress, Store, TableStatus};
 use yagura_correlate::{Change, CorrelationEngine, Watermark};
-use yagura_lake::table::{Table, TableError};
-use yagura_plan::NotRun;
+use yagura_lake::table::Table;
 
+pub use self::error::LiveError;
+use self::line::AlertLine;
+pub use self::line::final_alert;
+use self::listing::OpenTable;
+pub use self::open::OpenReport;
+pub use self::options::{FINDING_BYTES, LiveOptions, Replaced};
+use self::table::LiveTable;
+use self::task::wait_for_most;
+use self::trouble::Troubles;
+use self::unopened::UnopenedTable;
 use crate::error::EngineError;
 use crate::evidence::Hasher;
-use crate::options::RunOptions;
-use crate::quarantine::Fairness;
 use crate::run::RunInput;
 use crate::running_steps::RunningStep;
 
-use listing::OpenTable;
-use planned::{PlannedRules, plan_rules};
-use table::LiveTable;
-use task::wait_for_most;
-use trouble::Troubles;
-use unopened::UnopenedTable;
-
-/// Bytes that the findings may take which a table's objects give in one step.
-pub const FINDING_BYTES: usize = 512 << 20;
-
 /// How often work in the background is checked for its end.
 const POLL_BACKGROUND: Duration = Duration::from_millis(20);
-
-/// What becomes of an object that was replaced after it had been read. It is named and counted in any case.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Replaced {
-    /// What was found in the one before stays, and the new one is not evaluated.
-    #[default]
-    Keep,
-    /// The new one is evaluated too: rules that count see the events that both have twice.
-    Evaluate,
-}
-
-/// How a service works.
-#[derive(Debug, Clone)]
-pub struct LiveOptions {
-    /// How objects are scanned.
-    pub run: RunOptions,
-    /// How far behind a table's latest event an event may come, where that is set, by table.
-    pub lateness: BTreeMap<String, i64>,
-    /// The same for all other tables; absent: as their definitions set it, else 10 minutes.
-    pub every_lateness: Option<i64>,
-    /// Silence of a table after which the others do not wait for it.
-    pub idle: Duration,
-    /// How far ahead of the clock an event may be and still move time on, in microseconds.
-    pub future: i64,
-    /// Objects of a table that one step takes.
-    pub step_objects: usize,
-    /// Bytes of a table's objects that one step takes.
-    pub step_bytes: u64,
-    /// How often a table of very many objects is listed whole, to find objects of days that are past; others always are.
-    pub list_all: Duration,
-    /// A new table's watermark stands still until nothing new was listed for so long; absent: it moves from the first object on.
-    pub first_load: Option<Duration>,
-    /// How long an object that cannot be read is waited for, before the watermark advances without it.
-    pub patience: Duration,
-    /// What becomes of an object that was replaced after it had been read.
-    pub on_replaced: Replaced,
-    /// Events before it are not evaluated.
-    pub from: Option<Timestamp>,
-    /// How long trouble of the service itself must last to be reported as an alert; absent: it is not.
-    pub report_trouble: Option<Duration>,
-}
-
-impl Default for LiveOptions {
-    fn default() -> Self {
-        Self {
-            run: RunOptions {
-                fairness: Some(Fairness::default()),
-                max_finding_bytes: FINDING_BYTES,
-                ..RunOptions::default()
-            },
-            lateness: BTreeMap::new(),
-            every_lateness: None,
-            idle: Duration::from_secs(900),
-            future: 3_600_000_000,
-            step_objects: 64,
-            step_bytes: 256 << 20,
-            list_all: Duration::from_secs(3_600),
-            first_load: Some(Duration::from_secs(10)),
-            patience: Duration::from_secs(600),
-            on_replaced: Replaced::Keep,
-            from: None,
-            report_trouble: None,
-        }
-    }
-}
-
-/// Why a service stops.
-#[derive(Debug, thiserror::Error)]
-pub enum LiveError {
-    /// A table cannot be used, or the host failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// A table cannot be opened.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// The state cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A table that was there is gone.
-    #[error(
-        "table `{table}` had objects when its state was made, and has none now under {location}; put them back, or start with another state directory"
-    )]
-    Vanished {
-        /// The table.
-        table: String,
-        /// Where it was.
-        location: String,
-    },
-    /// A line for the outbox cannot be written.
-    #[error("cannot write an alert as JSON")]
-    Json(#[from] serde_json::Error),
-}
 
 /// A service: tables, rules, and what they remember.
 #[derive(Debug)]
@@ -169,17 +86,6 @@ pub struct Live {
     troubles: Troubles,
 }
 
-/// Rules and messages of a service that starts.
-#[derive(Debug, Default)]
-pub struct OpenReport {
-    /// What became of rules that changed, and of tables.
-    pub messages: Vec<String>,
-    /// Rules that do not run.
-    pub not_run: Vec<NotRun>,
-    /// Rules that do.
-    pub rules: usize,
-}
-
 /// What a step did.
 #[derive(Debug, Default)]
 pub struct StepReport {
@@ -203,156 +109,6 @@ pub struct StepReport {
 }
 
 impl Live {
-    /// Opens tables and rules and gives them back what they remember. `delivered` is the number of the last line that the
-    /// outbox's reader has.
-    ///
-    /// # Errors
-    /// [`LiveError`].
-    pub async fn open(
-        input: RunInput,
-        options: LiveOptions,
-        store: Store,
-        delivered: i64,
-    ) -> Result<(Self, OpenReport), LiveError> {
-        Self::open_with(input, options, store, delivered, None).await
-    }
-
-    /// Opens all, or again with tables that were opened already; others come later then.
-    async fn open_with(
-        input: RunInput,
-        options: LiveOptions,
-        mut store: Store,
-        delivered: i64,
-        again: Option<BTreeMap<String, OpenTable>>,
-    ) -> Result<(Self, OpenReport), LiveError> {
-        let is_first = again.is_none();
-        let mut opened = again.unwrap_or_default();
-        let mut open = Vec::new();
-        let mut unopened: Vec<UnopenedTable> = Vec::new();
-        for config in &input.tables {
-            let is_named = input
-                .rules
-                .iter()
-                .any(|source| source.rule.table == config.name);
-            if !is_named && input.sigma.load.rules.is_empty() {
-                continue;
-            }
-            match opened.remove(&config.name) {
-                Some(table) => open.push((config.clone(), table)),
-                None => unopened.push(UnopenedTable::new(config, &store, options.run.range)?),
-            }
-        }
-        if is_first {
-            wait_for_most(|| unopened.iter().filter(|of| of.is_opening()).count()).await;
-        }
-        let mut still_absent = Vec::new();
-        for mut of in unopened {
-            // What is remembered of the rules of a table that was read before would be lost without it.
-            let is_missed = is_first && of.status.objects > 0;
-            while is_missed && of.is_opening() {
-                tokio::time::sleep(POLL_BACKGROUND).await;
-            }
-            match of.end_open().await {
-                Some(Ok(table)) => open.push((of.config, table)),
-                Some(Err(error)) if is_missed => {
-                    return Err(match error {
-                        TableError::Empty {
-                            table, location, ..
-                        } => LiveError::Vanished { table, location },
-                        error => error.into(),
-                    });
-                }
-                _ => still_absent.push(of),
-            }
-        }
-        let unopened = still_absent;
-        // In the order in which they were given, whichever was opened first.
-        open.sort_by_key(|(config, _)| {
-            let mut tables = input.tables.iter();
-            tables.position(|of| of.name == config.name)
-        });
-        // Rules that do not fit their tables are found before the state takes note of them.
-        let PlannedRules {
-            set,
-            left_out,
-            runs,
-            mut correlations,
-        } = plan_rules(&input, &open, &options)?;
-        let (mut messages, withdrawn) = store.load(&mut correlations)?;
-        messages.extend(unopened.iter().map(UnopenedTable::message));
-        let mut live_tables = Vec::new();
-        // Detectors may have half of the memory, and the tables the same parts of it.
-        let keyed = runs.iter().filter(|(_, run)| !run.keyed().is_empty());
-        let memory = store.memory() / 2 / keyed.count().max(1);
-        for (config, run) in runs {
-            let name = run.table.name.clone();
-            let known = store.objects_of(&name)?;
-            let status = store.table(&name)?;
-            let kept = (&store, memory);
-            let (made, told) = LiveTable::new(config, run, known, status, kept, &options)?;
-            messages.extend(told);
-            live_tables.push(made);
-        }
-        messages.extend(set.notes.iter().map(|note| format!("warning: {note}")));
-        let opened = OpenReport {
-            messages,
-            not_run: set.not_run,
-            rules: set.rules.len(),
-        };
-        let lines = store.outbox(delivered, usize::MAX)?;
-        let troubles = Troubles::new(options.report_trouble, store.own_alerts()?);
-        let mut live = Self {
-            input,
-            options,
-            troubles,
-            tables: live_tables,
-            unopened,
-            opened: BTreeMap::new(),
-            correlations,
-            hasher: Hasher::default(),
-            log: left_out,
-            messages: Vec::new(),
-            delivered,
-            committed: 0,
-            lines,
-            store,
-        };
-        if !withdrawn.is_empty() {
-            live.commit(withdrawn, Progress::default()).await?;
-        }
-        Ok((live, opened))
-    }
-
-    /// Opens everything again, with the same state: a table has appeared or has other columns. No store of a table is asked.
-    ///
-    /// # Errors
-    /// [`LiveError`].
-    pub async fn reopen(mut self) -> Result<(Self, OpenReport), LiveError> {
-        self.store.flush()?;
-        let (lines, delivered) = (std::mem::take(&mut self.lines), self.delivered);
-        let troubles = std::mem::take(&mut self.troubles);
-        let mut opened: BTreeMap<String, OpenTable> = self
-            .tables
-            .iter()
-            .map(|table| (table.name().to_owned(), table.opened()))
-            .collect();
-        opened.append(&mut self.opened);
-        drop(self.correlations);
-        let (mut live, opened) = Self::open_with(
-            self.input,
-            self.options,
-            self.store,
-            delivered,
-            Some(opened),
-        )
-        .await?;
-        live.lines = lines.into_iter().chain(live.lines).collect();
-        live.lines.sort();
-        live.lines.dedup();
-        live.troubles = troubles;
-        Ok((live, opened))
-    }
-
     /// Lists the tables. Returns true when everything must be opened again.
     ///
     /// # Errors
@@ -741,23 +497,4 @@ impl Live {
             .chain(unopened)
             .collect()
     }
-}
-
-/// A line of the outbox.
-#[derive(serde::Serialize)]
-struct AlertLine<'a> {
-    seq: i64,
-    #[serde(flatten)]
-    change: &'a Change,
-}
-
-/// Returns the final alert of a line that [`Live::take_lines`] returned, or `None` for one of another state.
-pub fn final_alert(line: &str) -> Option<Alert> {
-    #[derive(serde::Deserialize)]
-    struct Read {
-        state: String,
-        alert: Alert,
-    }
-    let read: Read = serde_json::from_str(line).ok()?;
-    (read.state == "final").then_some(read.alert)
 }

@@ -2,25 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use datafusion::common::runtime::SpawnedTask;
-use yagura_core::{Alert, Finding, Rule, TimeRange, Timestamp};
+use yagura_core::{Alert, Finding, Rule, TimeRange};
 use yagura_correlate::{
     CorrelationEngine, CorrelationOptions, Counters, Geolocation, NoSpill, Watermark,
 };
-use yagura_lake::OddTimes;
 use yagura_lake::table::{Table, TableConfig};
-use yagura_plan::{ConvertedValues, NotRun, RuleSource, SigmaInput, footer_cache};
+use yagura_plan::{NotRun, RuleSource, SigmaInput, footer_cache};
 
 use crate::error::EngineError;
-use crate::keyed::KeyedDetectors;
 use crate::options::RunOptions;
-use crate::report::{Progress, RuleCost, SkippedEvents};
-use crate::rows::RuleRows;
+use crate::report::{Progress, SkippedEvents};
 use crate::ruleset::{RuleSet, rule_error};
 use crate::runtime::PluginSource;
+use crate::table_outcome::{TableOutcome, last_instant};
 use crate::table_run::TableRun;
 
 /// What a run works on.
@@ -58,33 +53,6 @@ pub struct RunOutcome {
     range: TimeRange,
 }
 
-/// What a run saw of a table.
-#[derive(Debug, Clone)]
-pub struct TableOutcome {
-    /// The table, with the objects that were read.
-    pub table: Arc<Table>,
-    /// How many rules it was evaluated by.
-    pub rules: usize,
-    /// Events that came out of the scan.
-    pub scanned: u64,
-    /// Events handed to rules, once for each rule.
-    pub evaluated: u64,
-    /// Rows left out for want of a usable time.
-    pub null_times: u64,
-    /// Objects left out because they cannot be read, with the reason.
-    pub bad_files: Vec<(String, String)>,
-    /// What rules' plugins cost, by index among the run's rules; empty unless their host measures it.
-    pub costs: BTreeMap<usize, RuleCost>,
-    /// The latest event time by the objects' statistics, where a rule needs to know when time ends.
-    pub latest: Option<Timestamp>,
-    /// Events without a time, ahead of the clock, or before 1990.
-    pub odd_times: OddTimes,
-    /// Values that rules saw otherwise than they are stored.
-    pub converted: ConvertedValues,
-    /// Messages for a person of how the objects were read.
-    pub messages: Vec<String>,
-}
-
 /// Runs the rules over the tables.
 ///
 /// `watch` is called with each table's name, its plan's size and its live counters before the scan starts.
@@ -120,6 +88,11 @@ pub async fn run(
         range: options.range,
         ..RunOutcome::default()
     };
+    // Footers are not read for a time that no rule asks for: they cost requests.
+    let needs_end = set
+        .rules
+        .iter()
+        .any(|source| source.rule.correlation.is_some() || !source.rule.partition_by.is_empty());
     for (table, cache) in open {
         let rules = set.of_table(&table.name);
         if rules.is_empty() {
@@ -127,47 +100,10 @@ pub async fn run(
         }
         let mut run = TableRun::new(table, cache, &rules, &set.rules, &input.plugins, options)?;
         watch(&run.table, &run.progress);
-        let files = run.table.files.clone();
-        let scanned = run.run(&files, outcome.findings.len()).await?;
-        let odd_times = run.odd_times(&scanned.files, a_day_ahead()).await;
-        let mut messages = run.take_messages();
-        let progress = &run.progress;
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let mut bad_files = run.table.bad_files.clone();
-        bad_files.extend(scanned.bad_files);
-        // What no rule asks for is not read: footers cost requests.
-        let needs_end = set.rules.iter().any(|source| {
-            source.rule.correlation.is_some() || !source.rule.partition_by.is_empty()
-        });
-        let latest = match needs_end && options.range.to.is_none() {
-            true => run.latest(&scanned.files).await,
-            false => None,
-        };
-        let mut findings = scanned.findings;
-        if !scanned.keyed.is_empty() {
-            let end = last_instant(options.range, latest);
-            let (found, forgotten) = evaluate_keyed(run.keyed(), scanned.keyed, end).await?;
-            findings.extend(found);
-            messages.extend(forgotten);
-            if outcome.findings.len() + findings.len() > options.max_findings {
-                return Err(run.too_many(&findings));
-            }
-        }
-        outcome.tables.push(TableOutcome {
-            rules: rules.len(),
-            scanned: count(&progress.scanned),
-            evaluated: count(&progress.evaluated),
-            null_times: count(&progress.null_times),
-            bad_files,
-            costs: progress.take_costs(),
-            latest,
-            odd_times,
-            converted: scanned.converted,
-            messages,
-            table: Arc::clone(&run.table),
-        });
+        let (table, findings) = run.run_once(outcome.findings.len(), needs_end).await?;
+        outcome.tables.push(table);
         outcome.findings.extend(findings);
-        outcome.skipped.extend(progress.take_skipped());
+        outcome.skipped.extend(run.take_skipped());
     }
     outcome.rules = set
         .rules
@@ -178,46 +114,6 @@ pub async fn run(
     outcome.not_run = set.not_run;
     outcome.notes = set.notes;
     Ok(outcome)
-}
-
-/// Returns the time a day from now: an event after it has a wrong clock. It decides what is reported, never what is found.
-pub(crate) fn a_day_ahead() -> Timestamp {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::clamped(micros.saturating_add(86_400_000_000))
-}
-
-/// Lets detectors with state evaluate all of a table's rows, up to `end` or the last of them. Also returns messages about rules
-/// that remembered too much.
-async fn evaluate_keyed(
-    mut detectors: KeyedDetectors,
-    rows: Vec<RuleRows>,
-    end: Option<i64>,
-) -> Result<(Vec<Finding>, Vec<String>), EngineError> {
-    // Plugins may use their whole time limit: never on a thread that drives streams.
-    let evaluated = SpawnedTask::spawn_blocking(move || {
-        for rows in rows {
-            detectors.push(rows)?;
-        }
-        let end = end.max(detectors.latest());
-        let findings = detectors.advance(end.unwrap_or(i64::MIN).saturating_add(1))?;
-        let forgotten = detectors.take_forgotten().into_iter();
-        Ok((findings, forgotten.map(|(_, _, message)| message).collect()))
-    });
-    evaluated.join_unwind().await.map_err(|error| {
-        let reason = format!("detectors with state did not finish: {error}");
-        EngineError::State(reason)
-    })?
-}
-
-/// Returns the last instant of a table that a run knows of: the end of its range, or its latest event.
-fn last_instant(range: TimeRange, latest: Option<Timestamp>) -> Option<i64> {
-    match range.to {
-        Some(to) => Some(to.micros().saturating_sub(1)),
-        None => Some(latest?.micros()),
-    }
 }
 
 impl RunOutcome {

@@ -1,25 +1,28 @@
 //! One table with its rules planned: objects in, findings out, once or step by step.
 
+mod faults;
+mod once;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::context::SessionContext;
-use datafusion::object_store::memory::InMemory;
-use datafusion::object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
+use datafusion::object_store::Error as StoreError;
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use datafusion::prelude::SessionConfig;
-use futures::{StreamExt, TryStreamExt, stream};
-use yagura_core::{Finding, TimeRange, Timestamp};
+use futures::{Stream, StreamExt, stream};
+use yagura_core::{Finding, Timestamp};
 use yagura_host::CallError;
 use yagura_lake::OddTimes;
-use yagura_lake::guard::Guarded;
-use yagura_lake::table::{DataFile, OnProblem, Table, reason_of, store_failure};
+use yagura_lake::table::{DataFile, OnProblem, Table, reason_of};
 use yagura_plan::{
-    Conversions, ConvertedValues, ReadOptions, RulePlan, RuleSource, TablePlan, footer_cache,
-    object_store_url, scan,
+    Conversions, ConvertedValues, ReadOptions, RulePlan, RuleSource, TablePlan, scan,
 };
 
 use crate::background::Background;
@@ -33,6 +36,7 @@ use crate::quarantine::Quarantine;
 use crate::report::{Progress, SkippedEvents};
 use crate::rows::RuleRows;
 use crate::runtime::{DetectRuntime, PluginSource, rule_spec};
+use crate::session::{scan_error, session};
 
 /// A table with its rules planned.
 #[derive(Debug)]
@@ -439,157 +443,16 @@ impl TableRun {
             count,
         }
     }
-
-    /// Reads the needed columns of every object by itself, without a condition, and returns those that fail, with the reason:
-    /// whatever rules there are, they are the same. Finds out whether text has to be read as bytes.
-    async fn unreadable(
-        &mut self,
-        session: &SessionContext,
-        files: &[DataFile],
-    ) -> Result<Vec<(String, String)>, EngineError> {
-        let mut bad = Vec::new();
-        for file in files {
-            let mut read = self
-                .read_plainly(session, file, self.text_as_bytes, None)
-                .await;
-            if read.is_err() && !self.text_as_bytes {
-                let again = self.read_plainly(session, file, true, None).await;
-                self.text_as_bytes = again.is_ok();
-                // The first error describes text that is not UTF-8 better.
-                read = again.or(read);
-            }
-            let Err(error) = read else {
-                continue;
-            };
-            let reason = self.fault_of(file, error).await?;
-            bad.push((self.table.location.name_of(&file.meta.location), reason));
-        }
-        Ok(bad)
-    }
-
-    /// Returns what is wrong with an object that cannot be read.
-    ///
-    /// # Errors
-    /// Where it is the store that failed: only bytes that are there, all of them, and cannot be read make an object bad.
-    pub(crate) async fn fault_of(
-        &self,
-        file: &DataFile,
-        error: DataFusionError,
-    ) -> Result<String, EngineError> {
-        if store_failure(&error).is_some() {
-            return Err(scan_error(&self.table, error));
-        }
-        // What is read in one go to prove it must fit into memory.
-        if file.meta.size > MAX_COPIED {
-            return Ok(reason_of(&error));
-        }
-        let copied = self.copied(file).await;
-        let copy = match copied {
-            Ok(copy) => copy,
-            Err(StoreError::NotFound { .. }) => return Ok(reason_of(&error)),
-            Err(source) => {
-                let source = DataFusionError::ObjectStore(Box::new(source));
-                return Err(scan_error(&self.table, source));
-            }
-        };
-        let session = session(&self.table, &self.options, None)?;
-        match self.read_plainly(&session, file, true, Some(copy)).await {
-            Err(error) => Ok(reason_of(&error)),
-            Ok(()) => Err(scan_error(
-                &self.table,
-                DataFusionError::ObjectStore(Box::new(StoreError::Generic {
-                    store: "answer",
-                    source: format!(
-                        "a request for a part of the object gave other bytes than one for all of it ({})",
-                        reason_of(&error)
-                    )
-                    .into(),
-                })),
-            )),
-        }
-    }
-
-    /// Returns a store that holds all bytes of an object.
-    async fn copied(&self, file: &DataFile) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        let object = &file.meta.location;
-        let bytes = self.table.location.store.get(object).await?.bytes().await?;
-        if bytes.len() as u64 != file.meta.size {
-            return Err(StoreError::Generic {
-                store: "answer",
-                source: format!(
-                    "{} bytes came of an object that was listed with {}",
-                    bytes.len(),
-                    file.meta.size
-                )
-                .into(),
-            });
-        }
-        let copy = InMemory::new();
-        copy.put(object, bytes.into()).await?;
-        Ok(Arc::new(copy))
-    }
-
-    async fn read_plainly(
-        &self,
-        session: &SessionContext,
-        file: &DataFile,
-        text_as_bytes: bool,
-        store: Option<Arc<dyn ObjectStore>>,
-    ) -> Result<(), DataFusionError> {
-        let reading = ReadOptions {
-            range: TimeRange::default(),
-            text_as_bytes,
-            is_narrowed: false,
-            counts: Arc::default(),
-            store,
-        };
-        let one = std::slice::from_ref(file);
-        let state = session.state();
-        let cache = match &reading.store {
-            Some(_) => footer_cache(),
-            None => Arc::clone(&self.cache),
-        };
-        let input = scan(&self.plan, one, &reading, cache, state.config_options())?;
-        for partition in 0..input.output_partitioning().partition_count() {
-            let batches = input.execute(partition, session.task_ctx())?;
-            let mut batches = Guarded::new(batches);
-            while batches.try_next().await?.is_some() {}
-        }
-        Ok(())
-    }
 }
-
-/// The largest object that is read whole to prove that it is bad, in bytes.
-const MAX_COPIED: u64 = 1 << 30;
 
 /// Footers that are read side by side.
 pub(crate) const FOOTERS_AT_ONCE: usize = 16;
 
-fn session(
-    table: &Table,
-    options: &RunOptions,
-    runtime: Option<Arc<DetectRuntime>>,
-) -> Result<SessionContext, EngineError> {
-    let mut config = SessionConfig::new()
-        .with_target_partitions(options.partitions.max(1))
-        .with_batch_size(options.batch_rows.max(1));
-    if let Some(runtime) = runtime {
-        config = config.with_extension(runtime);
-    }
-    let session = SessionContext::new_with_config(config);
-    let url = object_store_url(table).map_err(|error| scan_error(table, error))?;
-    session
-        .runtime_env()
-        .register_object_store(url.as_ref(), Arc::clone(&table.location.store));
-    Ok(session)
-}
-
+/// Runs a stream in a task of its own.
 fn in_own_task(
-    mut input: datafusion::execution::SendableRecordBatchStream,
-) -> impl futures::Stream<Item = datafusion::error::Result<datafusion::arrow::array::RecordBatch>> + Unpin
-{
-    let mut builder =
-        datafusion::physical_plan::stream::RecordBatchReceiverStream::builder(input.schema(), 2);
+    mut input: SendableRecordBatchStream,
+) -> impl Stream<Item = DataFusionResult<RecordBatch>> + Unpin {
+    let mut builder = RecordBatchReceiverStream::builder(input.schema(), 2);
     let sender = builder.tx();
     builder.spawn(async move {
         while let Some(batch) = input.next().await {
@@ -600,35 +463,4 @@ fn in_own_task(
         Ok(())
     });
     builder.build()
-}
-
-/// Errors of ours that travelled through DataFusion come out as themselves.
-fn scan_error(table: &Table, error: DataFusionError) -> EngineError {
-    tracing::debug!(error = chain(&error), "scan failed");
-    match error.find_root() {
-        DataFusionError::External(_) => match unwrap_external(error) {
-            Ok(own) => own,
-            Err(source) => EngineError::Scan {
-                table: table.name.clone(),
-                source,
-            },
-        },
-        _ => EngineError::Scan {
-            table: table.name.clone(),
-            source: error,
-        },
-    }
-}
-
-fn unwrap_external(error: DataFusionError) -> Result<EngineError, DataFusionError> {
-    match error {
-        DataFusionError::External(inner) => inner
-            .downcast::<EngineError>()
-            .map(|own| *own)
-            .map_err(DataFusionError::External),
-        DataFusionError::Context(text, inner) => {
-            unwrap_external(*inner).map_err(|inner| DataFusionError::Context(text, Box::new(inner)))
-        }
-        other => Err(other),
-    }
 }

@@ -86,9 +86,8 @@ impl Listing {
     ///
     /// # Errors
     /// Why it cannot be listed, or not be opened again because its store fails.
-    pub(super) async fn run(self) -> Result<Listed, String> {
-        let listed = self.table.list(self.since).await;
-        let listed = listed.map_err(|error| problem(&error))?;
+    pub(super) async fn run(self) -> Result<Listed, TableError> {
+        let listed = self.table.list(self.since).await?;
         let mut found = Listed {
             all: listed.is_whole().then_some(listed.files.len()),
             ..Listed::default()
@@ -120,10 +119,8 @@ impl Listing {
         found.empty = listed.empty;
         found.strays = listed.strays;
         found.odd_names = listed.odd_names;
-        let error_text = |error: TableError| problem(&error);
         if !new.is_empty() || !replaced.is_empty() {
-            let others = self.with_other_columns(new.iter().chain(&replaced)).await;
-            let others = others.map_err(error_text)?;
+            let others = self.with_other_columns(new.iter().chain(&replaced)).await?;
             if !others.is_empty() {
                 match open(self.config.clone(), self.range).await {
                     Ok((opened, cache)) if self.differs(&opened) => {
@@ -133,10 +130,10 @@ impl Listing {
                     // It was opened so before: the columns are those of an object that cannot be read, for instance.
                     Ok(_) => {}
                     Err(error @ (TableError::List { .. } | TableError::Store { .. })) => {
-                        return Err(error_text(error));
+                        return Err(error);
                     }
                     Err(error) => {
-                        found.problem = Some(error_text(error));
+                        found.problem = Some(problem(&error));
                         let is_held = |file: &DataFile| others.contains(&file.meta.location);
                         new.retain(|file| !is_held(file));
                         replaced.retain(|file| !is_held(file));

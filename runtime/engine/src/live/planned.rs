@@ -7,8 +7,9 @@ use yagura_correlate::{CorrelationEngine, CorrelationOptions};
 use yagura_lake::table::TableConfig;
 use yagura_plan::NotRun;
 
+use super::error::LiveError;
 use super::listing::OpenTable;
-use super::{LiveError, LiveOptions};
+use super::options::LiveOptions;
 use crate::error::EngineError;
 use crate::ruleset::{RuleSet, rule_error};
 use crate::run::RunInput;

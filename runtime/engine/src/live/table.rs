@@ -14,14 +14,15 @@ use yagura_core::{Finding, Timestamp};
 use yagura_correlate::Size;
 use yagura_correlate::Watermark;
 use yagura_correlate::store::{Deferred, DetectorState, KnownObject, Store, TableStatus};
-use yagura_lake::table::{Table, TableConfig};
+use yagura_lake::table::{Table, TableConfig, TableError};
 
+use super::error::LiveError;
 use super::listing::{Listed, OpenTable};
 use super::notes::{Notes, passed_over};
 use super::objects::Objects;
+use super::options::LiveOptions;
 use super::read::ReadResult;
 use super::task::Task;
-use super::{LiveError, LiveOptions};
 use crate::background::Background;
 use crate::calls::chain;
 use crate::error::EngineError;
@@ -48,7 +49,7 @@ pub(super) struct LiveTable {
     /// Nothing while it reads.
     run: Option<TableRun>,
     reading: Option<Task<ReadResult>>,
-    listing: Option<Task<Result<Listed, String>>>,
+    listing: Option<Task<Result<Listed, TableError>>>,
     /// The problem that was reported last.
     reported_problem: Option<String>,
     /// Why it cannot be listed, and why objects cannot be read for a reason that is none of theirs.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use yagura_core::{Grants, TimeRange, Timestamp};
 use yagura_correlate::{Counters, Geolocation};
 use yagura_engine::report::{Cause, Progress, SkippedEvents};
-use yagura_engine::run::TableOutcome;
+use yagura_engine::TableOutcome;
 use yagura_engine::{Hasher, RunInput, RunOptions, RunOutcome, run as engine_run};
 use yagura_host::Meter;
 use yagura_lake::table::Table;

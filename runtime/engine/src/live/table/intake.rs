@@ -13,9 +13,9 @@ use crate::error::EngineError;
 use crate::live::listing::{Listed, Listing, OpenTable};
 use crate::live::notes::problem;
 use crate::live::objects::WaitingObject;
+use crate::live::options::{LiveOptions, Replaced};
 use crate::live::read::{ReadResult, read};
 use crate::live::task::Task;
-use crate::live::{LiveOptions, Replaced};
 use crate::table_run::ScanOutput;
 
 /// A table of at most so many objects is listed whole each time.
@@ -76,7 +76,8 @@ impl LiveTable {
         }
         match self.listing.take()?.end().await? {
             Ok(listed) => self.take_in(listed, options),
-            Err(reason) => {
+            Err(error) => {
+                let reason = problem(&error);
                 if self.list_problem.as_deref() != Some(&reason) {
                     tracing::warn!(table = self.name(), reason, "cannot look for new objects");
                 }
