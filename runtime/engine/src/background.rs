@@ -23,7 +23,7 @@ use yagura_plan::TablePlan;
 use crate::calls::{chain, skipped_events};
 use crate::error::EngineError;
 use crate::evaluate::Evaluator;
-use crate::keyed::{Stored, read_rows, rows_as_bytes};
+use crate::keyed::{StoredRows, read_rows, rows_as_bytes};
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, NO_ROOM, Progress, SkippedEvents};
 use crate::rows::{Rows, RuleRows};
@@ -48,7 +48,7 @@ pub(crate) struct Background {
     batch_rows: usize,
     /// By place of the rule in the plan, and number.
     waiting: BTreeMap<usize, BTreeMap<i64, DeferredBatch>>,
-    running: BTreeMap<usize, Running>,
+    running: BTreeMap<usize, RunningBatches>,
     bytes: usize,
     last_number: i64,
     /// Since the last [`Background::take_changes`].
@@ -76,7 +76,7 @@ impl DeferredBatch {
 
 /// Rows that are evaluated now; they stay in `waiting` until they are done.
 #[derive(Debug)]
-struct Running {
+struct RunningBatches {
     numbers: Vec<i64>,
     thread: JoinHandle<Result<BackgroundResult, DataFusionError>>,
 }
@@ -122,11 +122,11 @@ impl Background {
             let (reason, count) = match position.filter(takes) {
                 None => ("it has no plugin any more that could evaluate them", 0),
                 Some(position) => match read_rows(&self.plan.rules[position], &rows) {
-                    Ok(Stored::Rows(rows)) => {
+                    Ok(StoredRows::Rows(rows)) => {
                         self.hold(position, number, rows);
                         continue;
                     }
-                    Ok(Stored::Outdated(count)) => ("it has other columns now", count),
+                    Ok(StoredRows::Outdated(count)) => ("it has other columns now", count),
                     Err(reason) => {
                         return Err(EngineError::State(format!(
                             "rows that wait for rule `{rule}` cannot be read back: {reason}"
@@ -194,7 +194,7 @@ impl Background {
 
     /// Returns what came of rows since it was asked; `None` where no evaluation has ended.
     pub(crate) fn collect(&mut self) -> Option<BackgroundResult> {
-        let is_done = |running: &Running| running.thread.is_finished();
+        let is_done = |running: &RunningBatches| running.thread.is_finished();
         let done: Vec<usize> = self
             .running
             .iter()
@@ -203,7 +203,7 @@ impl Background {
             .collect();
         let mut all: Option<BackgroundResult> = None;
         for position in done {
-            let Some(Running { numbers, thread }) = self.running.remove(&position) else {
+            let Some(RunningBatches { numbers, thread }) = self.running.remove(&position) else {
                 continue;
             };
             let mut gone = Vec::new();
@@ -271,7 +271,8 @@ impl Background {
                 });
             match thread {
                 Ok(thread) => {
-                    self.running.insert(position, Running { numbers, thread });
+                    self.running
+                        .insert(position, RunningBatches { numbers, thread });
                 }
                 // The rows wait for a machine that has a thread to spare.
                 Err(error) => {

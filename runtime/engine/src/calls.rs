@@ -20,7 +20,7 @@ pub(crate) const QUARANTINED: &str = "the rule is quarantined after repeated fau
 const MAX_CALLS_TO_SEPARATE: u32 = 256;
 
 /// How a call failed.
-pub(crate) enum Failure {
+pub(crate) enum CallFailure {
     /// Of some event: others may be evaluated.
     Events(String),
     /// The plugin's: the batch is skipped.
@@ -29,7 +29,7 @@ pub(crate) enum Failure {
     Engine(DataFusionError),
 }
 
-impl Failure {
+impl CallFailure {
     /// Sorts a plugin's failure by whether a single event may be behind it. What costs time or memory is not tried again
     /// in parts.
     pub(crate) fn of(error: &CallError) -> Self {
@@ -46,21 +46,21 @@ impl Failure {
     }
 }
 
-impl From<datafusion::arrow::error::ArrowError> for Failure {
+impl From<datafusion::arrow::error::ArrowError> for CallFailure {
     fn from(error: datafusion::arrow::error::ArrowError) -> Self {
         Self::Engine(error.into())
     }
 }
 
 /// What came of a call: the plugin's answer or failure, or a failure before it was asked.
-pub(crate) type Answer<T> = Result<Result<T, CallError>, Failure>;
+pub(crate) type CallResult<T> = Result<Result<T, CallError>, CallFailure>;
 
 /// Calls, and where that fails once more, unless the rule is being retried.
 pub(crate) fn twice<T>(
     rule: &RulePlan,
     quarantine: &Quarantine,
-    mut call: impl FnMut() -> Answer<T>,
-) -> Result<T, Failure> {
+    mut call: impl FnMut() -> CallResult<T>,
+) -> Result<T, CallFailure> {
     let first = match call()? {
         Ok(answer) => return Ok(answer),
         Err(error) => error,
@@ -68,19 +68,19 @@ pub(crate) fn twice<T>(
     // These events cannot be evaluated: the plugin returned so itself, and would again.
     let is_data_error = matches!(first, CallError::Guest(PluginError::Data(_)));
     if is_data_error || quarantine.is_retrying(rule.index) {
-        return Err(Failure::of(&first));
+        return Err(CallFailure::of(&first));
     }
     tracing::warn!(
         rule = rule.rule.id,
         error = chain(&first),
         "plugin failed; trying once more"
     );
-    call()?.map_err(|second| Failure::of(&second))
+    call()?.map_err(|second| CallFailure::of(&second))
 }
 
 /// Calls without a second try.
-pub(crate) fn once<T>(answer: Answer<T>) -> Result<T, Failure> {
-    answer?.map_err(|error| Failure::of(&error))
+pub(crate) fn once<T>(answer: CallResult<T>) -> Result<T, CallFailure> {
+    answer?.map_err(|error| CallFailure::of(&error))
 }
 
 /// Makes the rows' columns those that the rule's plugin receives, and calls with them.
@@ -88,13 +88,13 @@ pub(crate) fn with_columns<T>(
     rule: &RulePlan,
     rows: &Rows,
     call: impl FnOnce(BatchRef<'_>) -> T,
-) -> Result<T, Failure> {
+) -> Result<T, CallFailure> {
     let columns = rule
         .plugin_columns
         .iter()
         .map(|index| project(&rows.columns[*index]))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Failure::Plugin(chain(&error)))?;
+        .map_err(|error| CallFailure::Plugin(chain(&error)))?;
     let columns: Vec<ColumnRef<'_>> = columns
         .iter()
         .map(|column| ColumnRef {
@@ -104,7 +104,7 @@ pub(crate) fn with_columns<T>(
         })
         .collect();
     let count = u32::try_from(rows.len())
-        .map_err(|error| Failure::Plugin(format!("the batch is too large: {error}")))?;
+        .map_err(|error| CallFailure::Plugin(format!("the batch is too large: {error}")))?;
     Ok(call(BatchRef {
         rows: count,
         columns: &columns,
@@ -147,21 +147,21 @@ pub(crate) struct SeparatedRows {
 /// not evaluated by then is skipped together.
 pub(crate) fn separate(
     rows: Rows,
-    failure: Failure,
+    failure: CallFailure,
     most: Option<Duration>,
-    mut evaluate: impl FnMut(Rows, &mut Vec<Rows>) -> Result<(), (Rows, Failure)>,
+    mut evaluate: impl FnMut(Rows, &mut Vec<Rows>) -> Result<(), (Rows, CallFailure)>,
 ) -> Result<SeparatedRows, DataFusionError> {
     let reason = match failure {
-        Failure::Events(reason) if rows.len() > 1 => reason,
-        Failure::Engine(error) => return Err(error),
+        CallFailure::Events(reason) if rows.len() > 1 => reason,
+        CallFailure::Engine(error) => return Err(error),
         // A single event that cannot be evaluated is no evidence about the others.
-        Failure::Events(reason) => {
+        CallFailure::Events(reason) => {
             return Ok(SeparatedRows {
                 rows: vec![(rows, reason)],
                 is_fault: false,
             });
         }
-        Failure::Plugin(reason) => {
+        CallFailure::Plugin(reason) => {
             return Ok(SeparatedRows {
                 rows: vec![(rows, reason)],
                 is_fault: true,
@@ -178,11 +178,11 @@ pub(crate) fn separate(
     {
         match evaluate(part, &mut parts) {
             Ok(()) => continue,
-            Err((part, Failure::Events(_))) if part.len() > 1 => parts.extend(halves(&part)),
-            Err((part, Failure::Events(reason) | Failure::Plugin(reason))) => {
+            Err((part, CallFailure::Events(_))) if part.len() > 1 => parts.extend(halves(&part)),
+            Err((part, CallFailure::Events(reason) | CallFailure::Plugin(reason))) => {
                 odd.push((part, reason));
             }
-            Err((_, Failure::Engine(error))) => return Err(error),
+            Err((_, CallFailure::Engine(error))) => return Err(error),
         }
         failed += 1;
     }

@@ -19,8 +19,8 @@ use yagura_plan::{RulePlan, TablePlan};
 use yagura_rules::{Matches, PrefilterState, Program, Undecided};
 
 use crate::calls::{
-    Answer, Failure, QUARANTINED, in_instance, once, separate, skipped, skipped_events, twice,
-    with_columns,
+    CallFailure, CallResult, QUARANTINED, in_instance, once, separate, skipped, skipped_events,
+    twice, with_columns,
 };
 use crate::error::EngineError;
 use crate::report::{Cause, NO_ROOM, Progress};
@@ -291,9 +291,9 @@ impl Evaluator {
                 }
                 return Ok(findings);
             }
-            Err(Failure::Engine(error)) => return Err(error),
-            Err(Failure::Plugin(reason)) => Some(reason),
-            Err(Failure::Events(_)) => None,
+            Err(CallFailure::Engine(error)) => return Err(error),
+            Err(CallFailure::Plugin(reason)) => Some(reason),
+            Err(CallFailure::Events(_)) => None,
         };
         // Others do not wait for retries, or for isolating events one by one.
         if let Some(reason) = reason {
@@ -350,7 +350,7 @@ impl Evaluator {
     }
 
     /// Hands rows over and completes what the plugin found, or returns how it failed.
-    fn try_once(&mut self, rule: &RulePlan, rows: &Rows) -> Answer<Vec<Finding>> {
+    fn try_once(&mut self, rule: &RulePlan, rows: &Rows) -> CallResult<Vec<Finding>> {
         match with_columns(rule, rows, |batch| self.call_once(rule, batch))? {
             Ok(raw) => Ok(Ok(rows.findings(rule, raw)?)),
             Err(error) => Ok(Err(error)),

@@ -45,10 +45,10 @@ use crate::rows::{Rows, RuleRows};
 use crate::runtime::PluginSource;
 use crate::shown::MAX_SHOWN;
 
-pub(crate) use bytes::{Stored, read_rows, rows as rows_as_bytes};
+pub(crate) use bytes::{StoredRows, read_rows, rows as rows_as_bytes};
 use instance::Instance;
 use key_step::{KeyStep, boundary};
-use keys::{Forgotten, Keys, Limits};
+use keys::{ForgottenKeys, Keys, Limits};
 use pending::Pending;
 
 /// The maximum of bytes of a key's name for each of its columns: values are cut where they are shown, and some characters doubled.
@@ -87,7 +87,7 @@ pub struct KeyedDetectors {
     /// Where keys are that have no room in memory, and how many bytes those in memory may take; `None` where all are there.
     disk: Option<(DetectorKeys, usize)>,
     /// What was forgotten since it was asked for last, by rule.
-    forgotten: BTreeMap<String, (Forgotten, Limits)>,
+    forgotten: BTreeMap<String, (ForgottenKeys, Limits)>,
 }
 
 /// One rule that keeps state.
@@ -295,7 +295,7 @@ impl KeyedDetectors {
                 if let Some(forgotten) = out.forgotten {
                     let id = rule.rule.id.clone();
                     let known = self.forgotten.entry(id);
-                    let (known, _) = known.or_insert((Forgotten::default(), keyed.limits));
+                    let (known, _) = known.or_insert((ForgottenKeys::default(), keyed.limits));
                     known.add(forgotten);
                 }
                 if findings.len() > self.max_findings {
@@ -418,8 +418,8 @@ impl KeyedDetectors {
         let rows = read_rows(&self.plan.rules[position], bytes)
             .map_err(|reason| damaged("rows that wait", rule_id, &reason))?;
         let rows = match rows {
-            Stored::Rows(rows) => rows.not_before(self.watermark)?,
-            Stored::Outdated(rows) => {
+            StoredRows::Rows(rows) => rows.not_before(self.watermark)?,
+            StoredRows::Outdated(rows) => {
                 tracing::warn!(
                     rule = rule_id,
                     rows,
@@ -496,7 +496,7 @@ struct StepContext<'a> {
 struct StepOutput<'a> {
     findings: &'a mut Vec<Finding>,
     skips: QuarantineSkips,
-    forgotten: Option<Forgotten>,
+    forgotten: Option<ForgottenKeys>,
 }
 
 impl KeyedRule {

@@ -14,22 +14,14 @@
 mod error;
 mod line;
 mod listing;
-mod listing;
-mod notes;
-mod notes;
-mod objects;
+mod messages;
 mod objects;
 mod open;
 mod options;
 mod planned;
-mod planned;
-mod read;
 mod read;
 mod table;
-mod table;
 mod task;
-mod task;
-mod trouble;
 mod trouble;
 mod unopened;
 

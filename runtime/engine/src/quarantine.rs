@@ -70,7 +70,7 @@ struct RuleHealth {
     id: String,
     /// Digest of its plugin's component: another one starts anew.
     code: String,
-    mode: Mode,
+    mode: RuleMode,
     /// Faults since its last quarantine, or since faults were forgotten.
     faults: u32,
     /// Quarantines that followed each other without an hour between.
@@ -96,7 +96,7 @@ struct RuleHealth {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+enum RuleMode {
     Working,
     /// Quarantined since this step.
     Faulted,
@@ -124,7 +124,7 @@ impl Quarantine {
             let health = RuleHealth {
                 id,
                 code,
-                mode: Mode::Working,
+                mode: RuleMode::Working,
                 faults: 0,
                 rests: 0,
                 reason: String::new(),
@@ -154,13 +154,13 @@ impl Quarantine {
     /// Returns whether a rule is quarantined.
     pub(crate) fn is_quarantined(&self, index: usize) -> bool {
         let rule = self.rule(index);
-        rule.is_some_and(|rule| matches!(rule.mode, Mode::Faulted | Mode::Quarantined))
+        rule.is_some_and(|rule| matches!(rule.mode, RuleMode::Faulted | RuleMode::Quarantined))
     }
 
     /// Returns whether a rule is tried after a cooldown: once, and not a second time.
     pub(crate) fn is_retrying(&self, index: usize) -> bool {
         self.rule(index)
-            .is_some_and(|rule| rule.mode == Mode::Retrying)
+            .is_some_and(|rule| rule.mode == RuleMode::Retrying)
     }
 
     /// Records a fault.
@@ -171,7 +171,7 @@ impl Quarantine {
         rule.faults += 1;
         rule.has_failed = true;
         reason.clone_into(&mut rule.reason);
-        if rule.faults >= FAULTS_UNTIL_QUARANTINE || rule.mode == Mode::Retrying {
+        if rule.faults >= FAULTS_UNTIL_QUARANTINE || rule.mode == RuleMode::Retrying {
             rule.enter();
         }
     }
@@ -179,9 +179,9 @@ impl Quarantine {
     /// Records a call that succeeded.
     pub(crate) fn add_success(&self, index: usize) {
         if let Some(mut rule) = self.rule(index)
-            && rule.mode == Mode::Retrying
+            && rule.mode == RuleMode::Retrying
         {
-            rule.mode = Mode::Recovered;
+            rule.mode = RuleMode::Recovered;
         }
     }
 
@@ -246,7 +246,7 @@ impl Quarantine {
     /// Returns whether a rule is evaluated in the background. One retried is.
     pub(crate) fn is_in_background(&self, index: usize) -> bool {
         let rule = self.rule(index);
-        rule.is_some_and(|rule| rule.background_until.is_some() || rule.mode == Mode::Retrying)
+        rule.is_some_and(|rule| rule.background_until.is_some() || rule.mode == RuleMode::Retrying)
     }
 
     /// Begins a step at this time of the clock, while rows of some rules wait to be evaluated in the background: rules whose cooldown is over
@@ -262,11 +262,11 @@ impl Quarantine {
                 rule.last_fault = now;
             }
             rule.events = 0;
-            if rule.mode == Mode::Quarantined && rule.until <= now {
-                rule.mode = Mode::Retrying;
+            if rule.mode == RuleMode::Quarantined && rule.until <= now {
+                rule.mode = RuleMode::Retrying;
             }
             let is_forgiven = rule.last_fault.saturating_add(MAX_COOLDOWN) <= now;
-            if rule.mode == Mode::Working && is_forgiven {
+            if rule.mode == RuleMode::Working && is_forgiven {
                 rule.faults = 0;
                 rule.rests = 0;
                 rule.background_count = 0;
@@ -292,7 +292,7 @@ impl Quarantine {
                     rule.id, rule.reason
                 ));
             }
-            if rule.mode == Mode::Faulted {
+            if rule.mode == RuleMode::Faulted {
                 messages.push(rule.quarantine_from(now, cooldown));
             }
             let skipped_count = skipped
@@ -301,7 +301,7 @@ impl Quarantine {
             for aside in skipped_count.filter(|aside| aside.rule == *index) {
                 rule.skipped_count.add(aside);
             }
-            if rule.mode == Mode::Recovered {
+            if rule.mode == RuleMode::Recovered {
                 // The hour of work begins now.
                 rule.last_fault = now;
                 messages.push(rule.recover("works again"));
@@ -317,7 +317,7 @@ impl Quarantine {
         let mut rules = self.rules.values();
         rules.find_map(|rule| {
             let mut rule = rule.lock().unwrap_or_else(PoisonError::into_inner);
-            if rule.id != id || rule.mode == Mode::Working {
+            if rule.id != id || rule.mode == RuleMode::Working {
                 return None;
             }
             rule.rests = 0;
@@ -359,8 +359,8 @@ impl Quarantine {
 
 impl RuleHealth {
     fn enter(&mut self) {
-        if !matches!(self.mode, Mode::Faulted | Mode::Quarantined) {
-            self.mode = Mode::Faulted;
+        if !matches!(self.mode, RuleMode::Faulted | RuleMode::Quarantined) {
+            self.mode = RuleMode::Faulted;
             self.rests += 1;
             self.faults = 0;
             self.has_failed = true;
@@ -371,7 +371,7 @@ impl RuleHealth {
         let length = length(first, self.rests);
         self.since.get_or_insert(now);
         self.until = now.saturating_add(length);
-        self.mode = Mode::Quarantined;
+        self.mode = RuleMode::Quarantined;
         let seconds = length as f64 / 1e6;
         let length = match seconds {
             60.0 => "1 minute".to_owned(),
@@ -385,7 +385,7 @@ impl RuleHealth {
     }
 
     fn recover(&mut self, how: &str) -> String {
-        self.mode = Mode::Working;
+        self.mode = RuleMode::Working;
         self.faults = 0;
         self.since = None;
         let skipped_count = std::mem::take(&mut self.skipped_count);
@@ -397,7 +397,7 @@ impl RuleHealth {
             rule: self.id.clone(),
             code: self.code.clone(),
             reason: self.reason.clone(),
-            is_quarantined: self.mode != Mode::Working,
+            is_quarantined: self.mode != RuleMode::Working,
             rests: self.rests,
             since: self.since,
             until: self.until,
@@ -429,7 +429,7 @@ impl RuleHealth {
         if !rest.is_quarantined {
             return None;
         }
-        self.mode = Mode::Quarantined;
+        self.mode = RuleMode::Quarantined;
         Some(format!(
             "rule `{}` is still quarantined, until {}: {}",
             self.id, self.until, self.reason

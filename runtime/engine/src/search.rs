@@ -25,7 +25,7 @@ use crate::table_run::TableRun;
 #[derive(Debug)]
 pub struct EventSearch {
     tables: BTreeMap<String, SearchedTable>,
-    open: Mutex<HashMap<String, OpenTable>>,
+    open: Mutex<HashMap<String, CachedTable>>,
 }
 
 /// A table, and which of its columns hold which kind of observable.
@@ -103,7 +103,7 @@ pub enum SearchError {
 }
 
 #[derive(Debug, Clone)]
-struct OpenTable {
+struct CachedTable {
     since: Instant,
     table: Arc<Table>,
     cache: Arc<FileMetadataCache>,
@@ -344,7 +344,7 @@ impl EventSearch {
         })
     }
 
-    async fn open(&self, config: &TableConfig) -> Result<OpenTable, EngineError> {
+    async fn open(&self, config: &TableConfig) -> Result<CachedTable, EngineError> {
         let known = self.lock().get(&config.name).cloned();
         let cache = match known {
             Some(open) if open.since.elapsed() < LISTED_FOR => return Ok(open),
@@ -354,7 +354,7 @@ impl EventSearch {
         let since = Instant::now();
         let range = TimeRange::default();
         let table = Table::open(config.clone(), range, Arc::clone(&cache)).await?;
-        let open = OpenTable {
+        let open = CachedTable {
             since,
             table: Arc::new(table),
             cache,
@@ -363,7 +363,7 @@ impl EventSearch {
         Ok(open)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, OpenTable>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, CachedTable>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -383,7 +383,7 @@ impl SearchedTable {
 /// Returns the events of a range that a rule selects, in order of object and row; where there are more than
 /// [`MAX_SCANNED`], one more than that.
 async fn scan(
-    open: &OpenTable,
+    open: &CachedTable,
     source: &RuleSource,
     range: TimeRange,
 ) -> Result<Vec<FoundEvent>, EngineError> {

@@ -67,7 +67,7 @@ pub(crate) struct Condition {
 
 /// What a condition comes to.
 #[derive(Debug)]
-pub(crate) struct Compiled {
+pub(crate) struct CompiledCondition {
     /// For the prefilter.
     pub(crate) predicate: Predicate,
     /// The cost of compiling its patterns.
@@ -86,7 +86,7 @@ impl Condition {
         optional: &[FieldPath],
     ) -> Result<Self, ConditionError> {
         let mut sql = sql::expression(text)?;
-        let mut names = Names {
+        let mut names = NamePlaceholders {
             table,
             optional,
             paths: Vec::new(),
@@ -124,7 +124,7 @@ impl Condition {
         &self,
         state: &SessionState,
         scan: &Schema,
-    ) -> Result<Compiled, ConditionError> {
+    ) -> Result<CompiledCondition, ConditionError> {
         let types = |error: DataFusionError| ConditionError::Types(first_line(&error));
         let expr = self.expression(state, scan)?;
         if let Some(wrong) = wrong_regex(&expr) {
@@ -137,7 +137,7 @@ impl Condition {
             .map_err(types)?;
         can_be_evaluated(&*whole, &scan).map_err(types)?;
         match whole.data_type(&scan).map_err(types)? {
-            DataType::Boolean => Ok(Compiled {
+            DataType::Boolean => Ok(CompiledCondition {
                 predicate: predicate(state, &expr, &scan, steps).map_err(types)?,
                 patterns: patterns(&expr),
                 prunable: prunable(&expr, &scan),
@@ -152,7 +152,7 @@ impl Condition {
         state: &SessionState,
         scan: &Schema,
     ) -> Result<Expr, ConditionError> {
-        // Names are planned as columns of their final type, then replaced by what reads them.
+        // NamePlaceholders are planned as columns of their final type, then replaced by what reads them.
         let mut fields = Vec::new();
         let mut readers = Vec::new();
         let mut long_numbers = Vec::new();
@@ -250,14 +250,14 @@ fn long_number(text: &str) -> Expr {
 }
 
 /// Replaces every name by a place-holder, and so the numbers that a double does not hold.
-struct Names<'a> {
+struct NamePlaceholders<'a> {
     table: &'a Schema,
     optional: &'a [FieldPath],
     paths: Vec<(FieldPath, Option<Resolved>)>,
     numbers: Vec<String>,
 }
 
-impl Names<'_> {
+impl NamePlaceholders<'_> {
     fn placeholder_for(&mut self, segments: Vec<String>) -> Result<ast::Expr, ConditionError> {
         let Some(path) = FieldPath::new(segments) else {
             return Err(SyntaxError::Parser("an empty name".into()).into());
@@ -313,7 +313,7 @@ impl Names<'_> {
     }
 }
 
-impl VisitorMut for Names<'_> {
+impl VisitorMut for NamePlaceholders<'_> {
     type Break = ConditionError;
 
     fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<ConditionError> {

@@ -16,9 +16,9 @@ use yagura_rules::{Predicate, Resolved};
 use crate::condition::comparisons;
 
 /// Comparisons above which evaluating them costs more than the prefilter saves by them.
-const MOST_COMPARISONS: usize = 16;
+const MAX_COMPARISONS: usize = 16;
 /// Values above which a list refutes little.
-const MOST_VALUES: usize = 256;
+const MAX_VALUES: usize = 256;
 
 /// What a rule needs of single columns: one of these values, each.
 type RequiredValues = BTreeMap<String, BTreeSet<RequiredValue>>;
@@ -97,7 +97,7 @@ fn any_of(rules: &[(&Predicate, Option<&Expr>)]) -> Option<Expr> {
             count += comparisons(expr);
             distinct.push(expr);
         }
-        if count > MOST_COMPARISONS {
+        if count > MAX_COMPARISONS {
             return None;
         }
     }
@@ -112,7 +112,7 @@ fn lists(rules: &[(&Predicate, Option<&Expr>)], scan: &Schema) -> Option<Expr> {
         .reduce(either)?;
     needs
         .into_iter()
-        .filter(|(_, values)| values.len() <= MOST_VALUES)
+        .filter(|(_, values)| values.len() <= MAX_VALUES)
         .map(|(column, values)| {
             let values = values.into_iter().map(|value| match value {
                 RequiredValue::Integer(number) => lit(number),

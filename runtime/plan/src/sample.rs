@@ -27,7 +27,7 @@ const ROWS: usize = 500;
 /// Different values that are kept of a column.
 const VALUES: usize = 3;
 /// Characters that are kept of a value.
-const LONGEST_VALUE: usize = 200;
+const MAX_VALUE_CHARS: usize = 200;
 /// Keys that are kept of a column, and how deep they lie at most.
 const KEYS: usize = 2_000;
 const DEPTH: usize = 6;
@@ -130,8 +130,8 @@ impl ColumnSample {
         if self.values.len() == VALUES || text.is_empty() {
             return;
         }
-        let mut value: String = text.chars().take(LONGEST_VALUE + 1).collect();
-        if value.chars().count() > LONGEST_VALUE {
+        let mut value: String = text.chars().take(MAX_VALUE_CHARS + 1).collect();
+        if value.chars().count() > MAX_VALUE_CHARS {
             value.pop();
             value.push('…');
         }

@@ -65,7 +65,7 @@ fn lower_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> SigmaRules {
         reason: reason.clone(),
     }));
     let mut table_rules: Vec<Vec<TableRule<'_>>> = Vec::with_capacity(input.load.rules.len());
-    let mut found: Vec<Candidate<'_>> = Vec::new();
+    let mut found: Vec<CandidateRule<'_>> = Vec::new();
     for (at, source) in input.load.rules.iter().enumerate() {
         table_rules.push(Vec::new());
         let id = source.id();
@@ -116,7 +116,7 @@ fn lower_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> SigmaRules {
                 )));
                 continue;
             }
-            found.push(Candidate {
+            found.push(CandidateRule {
                 at,
                 cost: pattern_cost::of_predicate(&translated.predicate, pattern_cost::TABLE),
                 id,
@@ -127,7 +127,7 @@ fn lower_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> SigmaRules {
     }
     let too_costly = over_table(&found);
     for (number, candidate) in found.into_iter().enumerate() {
-        let Candidate {
+        let CandidateRule {
             at,
             cost,
             id,
@@ -172,7 +172,7 @@ fn lower_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> SigmaRules {
 }
 
 /// A rule over a table, before it is known whether the patterns of all rules together cost too much.
-struct Candidate<'a> {
+struct CandidateRule<'a> {
     /// Index among the rules that were read.
     at: usize,
     cost: PatternCost,
@@ -183,7 +183,7 @@ struct Candidate<'a> {
 
 /// Returns the rules, by their number, that a table cannot have because the patterns of all its rules together cost too much: those
 /// that cost most, until the rest fits.
-fn over_table(candidates: &[Candidate<'_>]) -> BTreeSet<usize> {
+fn over_table(candidates: &[CandidateRule<'_>]) -> BTreeSet<usize> {
     let mut of_table: BTreeMap<&str, Vec<(u64, usize)>> = BTreeMap::new();
     for (number, candidate) in candidates.iter().enumerate() {
         let costs = of_table.entry(candidate.mapped.table).or_default();

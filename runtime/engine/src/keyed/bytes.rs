@@ -81,7 +81,7 @@ pub(super) fn read_memory(bytes: &[u8]) -> Result<Vec<u8>, String> {
 
 /// Rows that were read back.
 #[derive(Debug)]
-pub(crate) enum Stored {
+pub(crate) enum StoredRows {
     Rows(Rows),
     /// So many, of other columns.
     Outdated(u64),
@@ -113,7 +113,7 @@ pub(crate) fn rows(rule: &RulePlan, rows: &Rows) -> Result<Vec<u8>, ArrowError> 
 }
 
 /// Reads rows back.
-pub(crate) fn read_rows(rule: &RulePlan, bytes: &[u8]) -> Result<Stored, String> {
+pub(crate) fn read_rows(rule: &RulePlan, bytes: &[u8]) -> Result<StoredRows, String> {
     let read = || -> Result<(SchemaRef, RecordBatch), ArrowError> {
         let bytes = unseal(VERSION, bytes).map_err(ArrowError::ParseError)?;
         let reader = StreamReader::try_new(bytes, None)?;
@@ -124,7 +124,7 @@ pub(crate) fn read_rows(rule: &RulePlan, bytes: &[u8]) -> Result<Stored, String>
     };
     let (stored, batch) = read().map_err(|error| error.to_string())?;
     if stored.fields() != schema(rule).fields() {
-        return Ok(Stored::Outdated(batch.num_rows() as u64));
+        return Ok(StoredRows::Outdated(batch.num_rows() as u64));
     }
     let texts =
         |column: &Arc<dyn Array>| cast(column, &DataType::Utf8).map_err(|error| error.to_string());
@@ -152,7 +152,7 @@ pub(crate) fn read_rows(rule: &RulePlan, bytes: &[u8]) -> Result<Stored, String>
         }
     });
     let events = events.collect();
-    Ok(Stored::Rows(Rows {
+    Ok(StoredRows::Rows(Rows {
         columns: batch.columns()[PLACE..].to_vec(),
         events,
     }))

@@ -8,7 +8,7 @@ use yagura_plan::RulePlan;
 
 use super::QuarantineSkips;
 use super::instance::Instance;
-use crate::calls::{Answer, Failure, halves, once, separate, skipped, twice, with_columns};
+use crate::calls::{CallFailure, CallResult, halves, once, separate, skipped, twice, with_columns};
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
 use crate::rows::{RowSummary, Rows};
@@ -76,8 +76,8 @@ impl KeyStep<'_> {
         }
         match self.wake_before(watermark) {
             Ok(()) => {}
-            Err(Failure::Engine(error)) => return Err(error),
-            Err(Failure::Events(reason) | Failure::Plugin(reason)) => {
+            Err(CallFailure::Engine(error)) => return Err(error),
+            Err(CallFailure::Events(reason) | CallFailure::Plugin(reason)) => {
                 return Err(DataFusionError::Execution(reason));
             }
         }
@@ -101,7 +101,7 @@ impl KeyStep<'_> {
         mut part: Rows,
         parts: &mut Vec<Rows>,
         is_first: bool,
-    ) -> Result<(), (Rows, Failure)> {
+    ) -> Result<(), (Rows, CallFailure)> {
         let Some(first) = part.events.first().map(|event| event.time) else {
             return Ok(());
         };
@@ -163,7 +163,7 @@ impl KeyStep<'_> {
     }
 
     /// Ends the key's state, and reports the wake-ups that it still waited for.
-    fn end(&mut self) -> Result<(), Failure> {
+    fn end(&mut self) -> Result<(), CallFailure> {
         let left = self.key.state.wakes.len();
         if left > 0 {
             if let Some(row) = self.last.take() {
@@ -179,7 +179,7 @@ impl KeyStep<'_> {
         Ok(())
     }
 
-    fn call(&mut self, rows: &Rows) -> Answer<Vec<Finding>> {
+    fn call(&mut self, rows: &Rows) -> CallResult<Vec<Finding>> {
         let (rule, state) = (self.rule, &mut self.key.state);
         let answer = with_columns(rule, rows, |batch| {
             self.instance
@@ -194,7 +194,7 @@ impl KeyStep<'_> {
     }
 
     /// Calls the wake-ups before a time, in microseconds, and ends the state if it ends before it.
-    fn wake_before(&mut self, end: i64) -> Result<(), Failure> {
+    fn wake_before(&mut self, end: i64) -> Result<(), CallFailure> {
         let ends = self.ends_after(Timestamp::clamped(self.key.seen));
         while let Some(time) = self.key.state.wakes.first().copied()
             && time.micros() < end
@@ -238,13 +238,13 @@ impl KeyStep<'_> {
                     }
                     self.findings.extend(found);
                 }
-                Err(Failure::Engine(error)) => return Err(Failure::Engine(error)),
+                Err(CallFailure::Engine(error)) => return Err(CallFailure::Engine(error)),
                 Err(failure) => {
                     self.key.state.wakes.remove(&time);
-                    if let Failure::Plugin(reason) = &failure {
+                    if let CallFailure::Plugin(reason) = &failure {
                         self.quarantine.add_fault(rule.index, reason);
                     }
-                    if let Failure::Events(reason) | Failure::Plugin(reason) = failure {
+                    if let CallFailure::Events(reason) | CallFailure::Plugin(reason) = failure {
                         self.report_wakes(1, reason);
                     }
                 }

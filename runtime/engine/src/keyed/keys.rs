@@ -28,7 +28,7 @@ pub(super) struct Limits {
 
 /// What is known of a key without its state.
 #[derive(Debug, Clone, Copy)]
-struct Mark {
+struct KeySummary {
     /// When its last event was, in microseconds.
     seen: i64,
     /// From when on nothing is left of it.
@@ -39,14 +39,14 @@ struct Mark {
 
 /// A key in memory.
 #[derive(Debug)]
-struct Kept {
+struct StoredKey {
     bytes: Box<[u8]>,
-    mark: Mark,
+    mark: KeySummary,
     /// When something comes without an event, if it has wake-ups.
     due: Option<i64>,
 }
 
-impl Kept {
+impl StoredKey {
     fn of(name: &str, key: &Key, bytes: Box<[u8]>, state_for: i64) -> Self {
         let by_events = Timestamp::clamped(key.seen).saturating_add(state_for);
         let entries = key.state.entries.values();
@@ -68,7 +68,7 @@ impl Kept {
         let weight = name.len() as u64 + key.state.bytes();
         Self {
             bytes,
-            mark: Mark {
+            mark: KeySummary {
                 seen: key.seen,
                 ends: ends.micros(),
                 weight: u32::try_from(weight).unwrap_or(u32::MAX),
@@ -85,7 +85,7 @@ impl Kept {
 
 /// What was forgotten because a rule remembered too much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Forgotten {
+pub(super) struct ForgottenKeys {
     pub(super) keys: u64,
     /// When the last of them had its last event, in microseconds.
     pub(super) last: i64,
@@ -93,7 +93,7 @@ pub(super) struct Forgotten {
     pub(super) is_of_bytes: bool,
 }
 
-impl Forgotten {
+impl ForgottenKeys {
     /// Adds what was forgotten later.
     pub(super) fn add(&mut self, later: Self) {
         self.keys += later.keys;
@@ -105,12 +105,12 @@ impl Forgotten {
 /// The keys of one rule.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    known: HashMap<Arc<str>, Kept>,
+    known: HashMap<Arc<str>, StoredKey>,
     due: BTreeSet<(i64, Arc<str>)>,
     /// Keys that changed since they were handed out last.
     changed: BTreeSet<Arc<str>>,
     /// Keys that are on disk only, by hash.
-    on_disk: HashMap<u64, Mark>,
+    on_disk: HashMap<u64, KeySummary>,
     /// When something comes for them without an event; also for keys that have come back since.
     due_on_disk: BTreeSet<(i64, u64)>,
     /// Those of them that are gone since they were handed out last.
@@ -178,7 +178,7 @@ impl Keys {
         }
         let bytes = bytes::key(key).map_err(|error| error.to_string())?;
         let name = was_kept.unwrap_or_else(|| name.into());
-        let kept = Kept::of(&name, key, bytes.into(), state_for);
+        let kept = StoredKey::of(&name, key, bytes.into(), state_for);
         self.insert(Arc::clone(&name), kept);
         self.changed.insert(name);
         Ok(())
@@ -196,7 +196,7 @@ impl Keys {
         state_for: i64,
     ) -> Result<(), String> {
         let key = bytes::read_key(bytes, watermark)?;
-        let kept = Kept::of(name, &key, bytes.into(), state_for);
+        let kept = StoredKey::of(name, &key, bytes.into(), state_for);
         self.remove(name);
         self.insert(name.into(), kept);
         Ok(())
@@ -218,12 +218,12 @@ impl Keys {
             return Ok(false);
         }
         let key = bytes::read_key(bytes, watermark)?;
-        let kept = Kept::of(name, &key, Box::default(), state_for);
+        let kept = StoredKey::of(name, &key, Box::default(), state_for);
         self.note(hash, kept.mark, kept.due);
         Ok(true)
     }
 
-    fn note(&mut self, hash: u64, mark: Mark, due: Option<i64>) {
+    fn note(&mut self, hash: u64, mark: KeySummary, due: Option<i64>) {
         self.weight += u64::from(mark.weight);
         self.on_disk.insert(hash, mark);
         if let Some(due) = due {
@@ -231,7 +231,7 @@ impl Keys {
         }
     }
 
-    fn insert(&mut self, name: Arc<str>, kept: Kept) {
+    fn insert(&mut self, name: Arc<str>, kept: StoredKey) {
         self.weight += u64::from(kept.mark.weight);
         self.memory += kept.memory(&name);
         if let Some(due) = kept.due {
@@ -322,7 +322,7 @@ impl Keys {
 
     /// Drops the keys whose last events were longest ago until the rest is well within the limits. Keys that had their last
     /// events at one time go together.
-    pub(super) fn forget(&mut self, limits: Limits) -> Option<Forgotten> {
+    pub(super) fn forget(&mut self, limits: Limits) -> Option<ForgottenKeys> {
         let is_of_bytes = self.weight > limits.bytes;
         if self.len() <= limits.keys && !is_of_bytes {
             return None;
@@ -347,14 +347,14 @@ impl Keys {
         }
         let before = self.len();
         self.drop_where(|mark| mark.seen <= last);
-        Some(Forgotten {
+        Some(ForgottenKeys {
             keys: (before - self.len()) as u64,
             last,
             is_of_bytes,
         })
     }
 
-    fn drop_where(&mut self, is_over: impl Fn(&Mark) -> bool) {
+    fn drop_where(&mut self, is_over: impl Fn(&KeySummary) -> bool) {
         let over = self.known.iter().filter(|(_, kept)| is_over(&kept.mark));
         let over: Vec<Arc<str>> = over.map(|(name, _)| Arc::clone(name)).collect();
         for name in over {

@@ -14,10 +14,10 @@ pub(super) struct AlertLine<'a> {
 /// Returns the final alert of a line that [`Live::take_lines`] returned, or `None` for one of another state.
 pub fn final_alert(line: &str) -> Option<Alert> {
     #[derive(serde::Deserialize)]
-    struct Read {
+    struct FinalLine {
         state: String,
         alert: Alert,
     }
-    let read: Read = serde_json::from_str(line).ok()?;
+    let read: FinalLine = serde_json::from_str(line).ok()?;
     (read.state == "final").then_some(read.alert)
 }

@@ -13,7 +13,7 @@ use yagura_core::{TimeRange, Timestamp};
 use yagura_lake::TableDefinition;
 use yagura_lake::table::{DataFile, OnProblem, Table, TableConfig, TableError};
 
-use super::notes::problem;
+use super::messages::problem;
 use super::objects::{ReadObjects, WaitingObject};
 use crate::table_run::FOOTERS_AT_ONCE;
 use yagura_plan::footer_cache;

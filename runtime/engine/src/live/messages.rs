@@ -12,7 +12,7 @@ use crate::calls::chain;
 
 /// Messages for the next step, and what was reported before.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(super) struct TableMessages {
     messages: Vec<String>,
     /// Objects of 0 bytes that are there, and whether that was reported: a writer may have only begun them.
     empty: BTreeMap<String, bool>,
@@ -24,7 +24,7 @@ pub(super) struct Notes {
     not_utf8: BTreeSet<String>,
 }
 
-impl Notes {
+impl TableMessages {
     pub(super) fn push(&mut self, message: String) {
         self.messages.push(message);
     }
@@ -78,11 +78,11 @@ impl Notes {
         let mut more = 0;
         let mut said = 0;
         for (name, text) in strays.chain(odd_names) {
-            if self.left_out.contains(name) || self.left_out.len() >= MOST_REMEMBERED {
+            if self.left_out.contains(name) || self.left_out.len() >= MAX_REMEMBERED {
                 continue;
             }
             // A message for each of thousands is read by nobody.
-            if said < MOST_LEFT_OUT {
+            if said < MAX_LEFT_OUT {
                 self.messages.push(text);
                 said += 1;
             } else {
@@ -152,9 +152,9 @@ impl Notes {
 }
 
 /// So many stray folders and odd names are named at once.
-const MOST_LEFT_OUT: usize = 10;
+const MAX_LEFT_OUT: usize = 10;
 /// So many are remembered, so that each is named once.
-const MOST_REMEMBERED: usize = 10_000;
+const MAX_REMEMBERED: usize = 10_000;
 
 /// Returns why something cannot be done now, the same text as long as it is the same reason: how long a request took is left
 /// out.
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_named_once_and_many_are_counted() {
-        let mut notes = Notes::default();
+        let mut notes = TableMessages::default();
         let strays = ["t/x=1/a", "t/x=1/b", "t/y/a"].map(str::to_owned);
         let odd = ["t/a\\tb".to_owned()];
         notes.note_left_out(&strays, &odd);
@@ -215,8 +215,8 @@ mod tests {
         let many: Vec<String> = (0..50).map(|at| format!("t/{at}/a")).collect();
         notes.note_left_out(&many, &[]);
         let said = notes.take();
-        assert_eq!(said.len(), MOST_LEFT_OUT + 1);
-        assert!(said[MOST_LEFT_OUT].starts_with("40 more"), "{said:?}");
+        assert_eq!(said.len(), MAX_LEFT_OUT + 1);
+        assert!(said[MAX_LEFT_OUT].starts_with("40 more"), "{said:?}");
     }
 
     #[test]

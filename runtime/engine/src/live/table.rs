@@ -18,7 +18,7 @@ use yagura_lake::table::{Table, TableConfig, TableError};
 
 use super::error::LiveError;
 use super::listing::{Listed, OpenTable};
-use super::notes::{Notes, passed_over};
+use super::messages::{TableMessages, passed_over};
 use super::objects::Objects;
 use super::options::LiveOptions;
 use super::read::ReadResult;
@@ -75,7 +75,7 @@ pub(super) struct LiveTable {
     /// Objects that the next step takes: fewer after a step that found too much.
     take: usize,
     /// Messages for a person, for the next step.
-    notes: Notes,
+    notes: TableMessages,
     /// What must be noted of objects that were not read in the next step.
     noted: Vec<KnownObject>,
 }
@@ -137,7 +137,7 @@ impl LiveTable {
             listed_all: None,
             all: 0,
             take: options.step_objects.max(1),
-            notes: Notes::default(),
+            notes: TableMessages::default(),
             noted: Vec::new(),
         };
         let about = &table.table;

@@ -5,7 +5,7 @@ use yagura_correlate::store::{Store, StoreError, TableStatus};
 use yagura_lake::table::{TableConfig, TableError};
 
 use super::listing::{OpenTable, open};
-use super::notes::problem;
+use super::messages::problem;
 use super::task::Task;
 
 /// A table that cannot be opened yet.

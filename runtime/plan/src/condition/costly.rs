@@ -28,7 +28,7 @@ use super::functions::Function;
 use super::literal::literal_text;
 use super::pattern::pattern_parts;
 use super::regex::{CompiledRegex, RegexCall};
-use super::steps::{Bounded, Measure, STEPS};
+use super::steps::{BoundedFunction, Measure, STEPS};
 
 /// A pattern that is compiled anew for each batch costs so many times what one does that is compiled once.
 const EACH_BATCH: u64 = 10;
@@ -38,12 +38,12 @@ const PARTS: u64 = 500_000;
 
 /// Returns why a condition may take too long to compile, or for each event; `None` where it may not.
 pub(super) fn costly(expr: &Expr) -> Option<String> {
-    let Cost {
+    let ConditionCost {
         parts,
         patterns,
         problem,
         ..
-    } = Cost::of(expr);
+    } = ConditionCost::of(expr);
     let too_many_parts = || {
         (parts > PARTS).then(|| {
             format!(
@@ -63,17 +63,17 @@ pub(super) fn costly(expr: &Expr) -> Option<String> {
 
 /// Returns what the patterns of a condition cost to compile.
 pub(super) fn patterns(expr: &Expr) -> PatternCost {
-    Cost::of(expr).patterns
+    ConditionCost::of(expr).patterns
 }
 
 /// Returns the steps that each bounded call of a condition may take for one event.
 pub(super) fn share(expr: &Expr) -> u64 {
-    STEPS / Cost::of(expr).calls.max(1)
+    STEPS / ConditionCost::of(expr).calls.max(1)
 }
 
 /// What a condition comes to once it is compiled.
 #[derive(Debug, Default)]
-struct Cost {
+struct ConditionCost {
     parts: u64,
     /// Calls that have a bound for their time.
     calls: u64,
@@ -81,7 +81,7 @@ struct Cost {
     problem: Option<String>,
 }
 
-impl Cost {
+impl ConditionCost {
     fn of(expr: &Expr) -> Self {
         let mut cost_so_far = Self::default();
         let mut left = vec![(expr, 1_u64)];
@@ -184,7 +184,7 @@ pub(super) fn bounded(expr: Expr, steps: u64) -> Result<Expr> {
         }
         Ok(match (Measure::of(&expr), expr) {
             (Some(measure), Expr::ScalarFunction(ScalarFunction { func, args })) => {
-                let func = Arc::new(ScalarUDF::new_from_impl(Bounded {
+                let func = Arc::new(ScalarUDF::new_from_impl(BoundedFunction {
                     inner: func,
                     measure,
                     steps,

@@ -75,12 +75,12 @@ pub(super) fn excess(expr: &Expr) -> Option<GrowthError> {
 /// A bound: `times` as long as the texts that are read, each counted as often as it is, and `more` characters. A text counts one
 /// more than it has, for its end, where something may stand, too.
 #[derive(Debug, Clone, Copy, Default)]
-struct Length {
+struct TextLength {
     times: u64,
     more: u64,
 }
 
-impl Length {
+impl TextLength {
     const NUMBER: Self = Self {
         times: 0,
         more: NUMBER,
@@ -105,7 +105,7 @@ impl Length {
     }
 }
 
-fn length(expr: &Expr) -> Result<Length, GrowthError> {
+fn length(expr: &Expr) -> Result<TextLength, GrowthError> {
     let mut parts = Vec::new();
     let mut problem = None;
     // Only the closure can fail.
@@ -122,10 +122,13 @@ fn length(expr: &Expr) -> Result<Length, GrowthError> {
     if let Some(problem) = problem {
         return Err(problem);
     }
-    let all = parts.iter().copied().fold(Length::default(), Length::and);
+    let all = parts
+        .iter()
+        .copied()
+        .fold(TextLength::default(), TextLength::and);
     let result = match expr {
-        Expr::Column(_) => Length { times: 1, more: 1 },
-        Expr::Literal(value, _) => Length {
+        Expr::Column(_) => TextLength { times: 1, more: 1 },
+        Expr::Literal(value, _) => TextLength {
             times: 0,
             more: of_literal(value),
         },
@@ -135,7 +138,7 @@ fn length(expr: &Expr) -> Result<Length, GrowthError> {
         Expr::BinaryExpr(BinaryExpr { op, .. }) if *op == Operator::StringConcat => all,
         Expr::Alias(_) | Expr::Case(_) => all,
         // Everything else is true or false, or a number.
-        _ => Length::NUMBER,
+        _ => TextLength::NUMBER,
     };
     let what = || match expr {
         Expr::ScalarFunction(call) => format!("calls `{}`, which", call.func.name()),
@@ -151,7 +154,11 @@ fn length(expr: &Expr) -> Result<Length, GrowthError> {
 }
 
 /// Returns how long the result of a call can be, from its arguments: of each, and of all together.
-fn of_call(call: &ScalarFunction, parts: &[Length], all: Length) -> Result<Length, GrowthError> {
+fn of_call(
+    call: &ScalarFunction,
+    parts: &[TextLength],
+    all: TextLength,
+) -> Result<TextLength, GrowthError> {
     let name = call.func.name();
     let argument = |index: usize| parts.get(index).copied().unwrap_or_default();
     let text = |index: usize| match call.args.get(index) {
@@ -171,7 +178,7 @@ fn of_call(call: &ScalarFunction, parts: &[Length], all: Length) -> Result<Lengt
                 if u64::try_from(*number).is_ok_and(|number| number <= SMALL) =>
             {
                 // A character takes up to four bytes.
-                Length::default().and_more(4 * SMALL)
+                TextLength::default().and_more(4 * SMALL)
             }
             _ => {
                 return Err(GrowthError::Padding(name.to_owned()));
@@ -216,7 +223,7 @@ fn of_call(call: &ScalarFunction, parts: &[Length], all: Length) -> Result<Lengt
     })
 }
 
-fn of_type(to: &DataType, of: Length) -> Result<Length, GrowthError> {
+fn of_type(to: &DataType, of: TextLength) -> Result<TextLength, GrowthError> {
     match to {
         DataType::FixedSizeBinary(_) | DataType::FixedSizeList(..) => Err(GrowthError::FixedLength),
         DataType::List(item) | DataType::LargeList(item) => of_type(item.data_type(), of),
@@ -224,7 +231,7 @@ fn of_type(to: &DataType, of: Length) -> Result<Length, GrowthError> {
             .iter()
             .try_fold(of, |of, field| of_type(field.data_type(), of)),
         to if to.is_string() || to.is_binary() => Ok(of.each(LIST_AS_TEXT).and_more(NUMBER)),
-        _ => Ok(Length::NUMBER),
+        _ => Ok(TextLength::NUMBER),
     }
 }
 

@@ -24,12 +24,12 @@ use super::typed::typed;
 
 /// An expression of DataFusion over some columns.
 #[derive(Debug)]
-pub(crate) struct Physical {
+pub(crate) struct PhysicalCondition {
     pub(crate) expr: Arc<dyn PhysicalExpr>,
     pub(crate) schema: SchemaRef,
 }
 
-impl Physical {
+impl PhysicalCondition {
     /// Evaluates the expression for the rows from `first` on and adds the truth of each. A row that fails does not change the
     /// truth of the others.
     fn evaluate_each(&self, batch: &RecordBatch, first: usize, truths: &mut RowTruths) {
@@ -52,7 +52,7 @@ impl Physical {
                 truths.failed.push(first);
                 // It may quote the event.
                 let reason = || without_controls(&first_line(&error));
-                let short = || reason().chars().take(LONGEST_REASON).collect();
+                let short = || reason().chars().take(MAX_REASON_CHARS).collect();
                 truths.reason.get_or_insert_with(short);
             }
             Err(_) => {
@@ -65,7 +65,7 @@ impl Physical {
 }
 
 /// Characters of the reason why an expression fails, at most.
-const LONGEST_REASON: usize = 200;
+const MAX_REASON_CHARS: usize = 200;
 
 /// The truth of each row of a batch, as far as it was evaluated.
 #[derive(Default)]
@@ -76,7 +76,7 @@ struct RowTruths {
     reason: Option<String>,
 }
 
-impl RowEvaluator for Physical {
+impl RowEvaluator for PhysicalCondition {
     fn evaluate(&self, columns: &[ArrayRef], rows: usize) -> Result<Evaluated, ArrowError> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(

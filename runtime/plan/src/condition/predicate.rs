@@ -23,7 +23,7 @@ use super::costly::bounded;
 use super::event_path::EventPath;
 use super::literal::{TypeClass, literal_number, literal_text, number_of_type};
 use super::pattern::{fold, fold_char, pattern_parts};
-use super::physical::{Physical, physical};
+use super::physical::{PhysicalCondition, physical};
 
 /// Translates `expr`, a truth value over the columns of `scan`, to the predicate that is true where it is. Each of its costly calls
 /// may take so many steps for one event.
@@ -109,12 +109,12 @@ impl FieldTests {
 }
 
 /// Combinations of places that one condition is evaluated in.
-const MOST_PLACES: usize = 64;
+const MAX_PLACES: usize = 64;
 
 /// Returns a condition that is true of an event if `expr` is, with any of the values that the event has for each field: a field may
 /// lie in a column, inside another one, and in `unmapped`. Where an event has a field nowhere, it is NULL.
 ///
-/// Beyond [`MOST_PLACES`] combinations further fields are read at the first of their places.
+/// Beyond [`MAX_PLACES`] combinations further fields are read at the first of their places.
 fn in_any_place(expr: &Expr, scan: &Schema) -> Result<Expr, DataFusionError> {
     let mut fields: Vec<(Expr, Vec<Expr>)> = Vec::new();
     let mut combinations = 1;
@@ -124,7 +124,7 @@ fn in_any_place(expr: &Expr, scan: &Schema) -> Result<Expr, DataFusionError> {
         };
         let readers = readers(scan, &path);
         let is_new = !fields.iter().any(|(field, _)| field == part);
-        if is_new && readers.len() > 1 && combinations * readers.len() <= MOST_PLACES {
+        if is_new && readers.len() > 1 && combinations * readers.len() <= MAX_PLACES {
             combinations *= readers.len();
             fields.push((part.clone(), readers));
         }
@@ -439,7 +439,7 @@ impl Translation<'_> {
             text,
             key,
             columns,
-            evaluate: Arc::new(Physical {
+            evaluate: Arc::new(PhysicalCondition {
                 expr: evaluate,
                 schema,
             }),

@@ -34,7 +34,7 @@ const BEGUN_FOR_ALL: usize = 10_000;
 /// # Errors
 /// [`SyntaxError`].
 pub(super) fn expression(text: &str) -> Result<Expr, SyntaxError> {
-    let dialect = Bounded::default();
+    let dialect = BoundedDialect::default();
     let tokens = Tokenizer::new(&dialect, text)
         .tokenize_with_location()
         .map_err(|error| SyntaxError::Parser(error.to_string()))?;
@@ -121,7 +121,7 @@ pub enum Bound {
 
 /// The generic dialect as far as expressions go, which counts the operands and operators that are begun.
 #[derive(Debug, Default)]
-struct Bounded {
+struct BoundedDialect {
     /// How many operands may still be begun.
     left: Cell<usize>,
     /// How many are begun and not ended.
@@ -135,7 +135,7 @@ struct Bounded {
     reached: Cell<Option<Bound>>,
 }
 
-impl Bounded {
+impl BoundedDialect {
     fn refuse<T>(&self, bound: Bound) -> Option<Result<T, ParserError>> {
         self.reached.set(Some(bound));
         // The one error after which the parser tries no other reading.
@@ -151,7 +151,7 @@ macro_rules! as_generic {
     };
 }
 
-impl Dialect for Bounded {
+impl Dialect for BoundedDialect {
     fn dialect(&self) -> TypeId {
         GenericDialect.dialect()
     }

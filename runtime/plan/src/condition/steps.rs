@@ -58,9 +58,9 @@ impl Measure {
         }
     }
 
-    fn steps(self, first: Size, second: Size) -> u64 {
+    fn steps(self, first: ValueSize, second: ValueSize) -> u64 {
         // Each member of one is compared with all of the other.
-        let each = |one: Size, other: Size| one.members.saturating_mul(other.bytes);
+        let each = |one: ValueSize, other: ValueSize| one.members.saturating_mul(other.bytes);
         match self {
             Self::Shorter if first.members.min(second.members) <= SHORT => 0,
             Self::Product | Self::Shorter => each(first, second).min(each(second, first)),
@@ -71,12 +71,15 @@ impl Measure {
 
 /// Returns why `LIKE` of an event's text with an event's pattern would take too many steps; `None` where it would not.
 pub(super) fn like_of_event(text: &str, pattern: &str, steps: u64) -> Option<String> {
-    let (text, pattern) = (Size::of_text(text.len()), Size::of_text(pattern.len()));
+    let (text, pattern) = (
+        ValueSize::of_text(text.len()),
+        ValueSize::of_text(pattern.len()),
+    );
     let is_over = Measure::Shorter.steps(text, pattern) > steps;
     is_over.then(|| over("LIKE", text, pattern, steps))
 }
 
-fn over(name: &str, first: Size, second: Size, steps: u64) -> String {
+fn over(name: &str, first: ValueSize, second: ValueSize, steps: u64) -> String {
     format!(
         "`{name}` of {} and {} bytes takes more than the {} steps that the rule has for it; shorten them, as by `left`",
         grouped(first.bytes),
@@ -87,14 +90,14 @@ fn over(name: &str, first: Size, second: Size, steps: u64) -> String {
 
 /// A function with a bound for its time.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Bounded {
+pub(super) struct BoundedFunction {
     pub(super) inner: Arc<ScalarUDF>,
     pub(super) measure: Measure,
     /// What it may take for one event.
     pub(super) steps: u64,
 }
 
-impl ScalarUDFImpl for Bounded {
+impl ScalarUDFImpl for BoundedFunction {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -117,11 +120,11 @@ impl ScalarUDFImpl for Bounded {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let sizes = |index: usize| match args.args.get(index) {
-            Some(ColumnarValue::Array(array)) => Ok(Sizes::Each(Arc::clone(array))),
+            Some(ColumnarValue::Array(array)) => Ok(ArgumentSizes::Each(Arc::clone(array))),
             Some(ColumnarValue::Scalar(value)) => {
-                Ok::<_, DataFusionError>(Sizes::One(Size::of(&value.to_array()?, 0)))
+                Ok::<_, DataFusionError>(ArgumentSizes::One(ValueSize::of(&value.to_array()?, 0)))
             }
-            None => Ok(Sizes::One(Size::default())),
+            None => Ok(ArgumentSizes::One(ValueSize::default())),
         };
         let (first, second) = (sizes(0)?, sizes(1)?);
         for row in 0..args.number_rows {
@@ -136,33 +139,33 @@ impl ScalarUDFImpl for Bounded {
 }
 
 /// The sizes of an argument.
-enum Sizes {
+enum ArgumentSizes {
     /// The same in every row.
-    One(Size),
+    One(ValueSize),
     /// Those of an array's values.
     Each(ArrayRef),
 }
 
-impl Sizes {
-    fn of(&self, row: usize) -> Size {
+impl ArgumentSizes {
+    fn of(&self, row: usize) -> ValueSize {
         match self {
             Self::One(size) => *size,
-            Self::Each(array) if row < array.len() => Size::of(array, row),
-            Self::Each(_) => Size::default(),
+            Self::Each(array) if row < array.len() => ValueSize::of(array, row),
+            Self::Each(_) => ValueSize::default(),
         }
     }
 }
 
 /// The size of a value.
 #[derive(Debug, Clone, Copy, Default)]
-struct Size {
+struct ValueSize {
     /// Of a list; the bytes of a text.
     members: u64,
     /// With all that it holds.
     bytes: u64,
 }
 
-impl Size {
+impl ValueSize {
     fn of_text(bytes: usize) -> Self {
         let bytes = bytes as u64;
         Self {

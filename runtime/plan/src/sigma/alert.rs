@@ -8,7 +8,7 @@ use yagura_rules::sigma::{SigmaSource, severity};
 use super::mapped_table::{MappedTable, distinct};
 
 /// Fields of a rule that go into its alerts' context, at most.
-const MOST_CONTEXT: usize = 16;
+const MAX_CONTEXT: usize = 16;
 
 /// What alerts of a rule over one table show, and where each event has it.
 pub(super) struct AlertFields<'a> {
@@ -81,7 +81,7 @@ impl<'a> AlertFields<'a> {
             .filter_map(|field| self.field(field))
             .collect();
         let mut context = distinct(named.into_iter().chain(tested.iter().cloned()));
-        context.truncate(MOST_CONTEXT);
+        context.truncate(MAX_CONTEXT);
         Rule {
             fuel_per_event: None,
             partition_by: Vec::new(),

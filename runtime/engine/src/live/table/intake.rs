@@ -11,7 +11,7 @@ use yagura_lake::table::OnProblem;
 use super::{LiveTable, now};
 use crate::error::EngineError;
 use crate::live::listing::{Listed, Listing, OpenTable};
-use crate::live::notes::problem;
+use crate::live::messages::problem;
 use crate::live::objects::WaitingObject;
 use crate::live::options::{LiveOptions, Replaced};
 use crate::live::read::{ReadResult, read};
