@@ -329,7 +329,7 @@ impl Investigator {
             let last = assessments.last().map(|(_, assessment)| assessment);
             // An alert that became more severe meanwhile was not what they evaluated.
             let last = last.filter(|_| row.alert.severity <= reviewed.alert.severity);
-            row.evaluated = last.map(|assessment| assessment.severity);
+            row.assessed = last.map(|assessment| assessment.severity);
             row.verdict = last.map(|assessment| assessment.verdict);
             alerts::evaluate(&mut write, &row).await?;
         }

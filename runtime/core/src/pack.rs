@@ -13,7 +13,7 @@ pub use crate::identity::{Identity, IdentityProblem};
 use crate::names::did_you_mean;
 use crate::shown::without_controls;
 use crate::time::parse_duration;
-use crate::{FieldPath, MostLimits, Rule, Wants};
+use crate::{CapabilityRequest, FieldPath, MostLimits, Rule};
 
 /// A pack as read from its directory; every rule was checked by itself.
 #[derive(Debug, Clone)]
@@ -511,7 +511,7 @@ mod tests {
         let manifest = |world: &str, request: &str| -> Result<(), PackError> {
             let text = format!(
                 "[pack]\nname = \"p\"\nversion = \"0.1.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"a.wasm\"\n\
-                 world = \"{world}\"\n[plugin.request]\n{wants}\n"
+                 world = \"{world}\"\n[plugin.request]\n{request}\n"
             );
             let file = Path::new("pack.toml");
             parse::<Manifest>(file, &text)?.check(file, &text)

@@ -442,11 +442,11 @@ pub(crate) fn stage(
         }
         Kind::Travel => {
             let has_coordinates = correlation.latitude.is_some();
-            if !has_coordinates && places.is_none() {
-                return Err("needs to know where addresses are: name a file of places with `geoip`, or in the configuration".to_owned());
+            if !has_coordinates && geolocation.is_none() {
+                return Err("needs to know where addresses are: name a file of geolocation with `geoip`, or in the configuration".to_owned());
             }
             Box::new(Keyed::new(Travel {
-                geolocation: places.filter(|_| !has_coordinates).cloned(),
+                geolocation: geolocation.filter(|_| !has_coordinates).cloned(),
                 within,
                 max_speed_kmh: correlation.max_speed_kmh.unwrap_or(900.0),
                 min_distance_km: correlation.min_distance_km.unwrap_or(100.0),

@@ -68,7 +68,7 @@ pub(crate) struct Loaded {
     /// What plugins ask for of their limits and do not have, a sentence each.
     pub(crate) not_granted: Vec<String>,
     /// Where addresses are, by rule.
-    pub(crate) places: BTreeMap<String, Geolocation>,
+    pub(crate) geolocation: BTreeMap<String, Geolocation>,
 }
 
 /// Reads the packs, loads the plugins that their rules use, and reads the Sigma rules of packs and directories.
@@ -145,13 +145,13 @@ pub(crate) fn load_by(
                 },
             };
             if let Some(file) = rule.correlation.as_ref().and_then(|c| c.geoip.as_ref()) {
-                let places = places_of(dir, file).map_err(|message| {
+                let geolocation = geolocation_of(dir, file).map_err(|message| {
                     RuleFault(format!(
                         "{}: `rule.correlation.geoip`: {message}",
                         source.file.display()
                     ))
                 })?;
-                loaded.geolocation.insert(rule.id.clone(), places);
+                loaded.geolocation.insert(rule.id.clone(), geolocation);
             }
             loaded.rules.push(RuleSource {
                 rule: Arc::new(rule.clone()),
@@ -181,14 +181,14 @@ pub(crate) fn not_granted(granted: &MostLimits, pack: &Manifest) -> Vec<String> 
     .collect()
 }
 
-/// Reads the file of places that a rule of a pack names, which lies in the pack.
+/// Reads the file of geolocation that a rule of a pack names, which lies in the pack.
 ///
 /// # Errors
 /// A sentence that names the file.
-pub(crate) fn places_of(pack: &Path, file: &Path) -> Result<Geolocation, String> {
+pub(crate) fn geolocation_of(pack: &Path, file: &Path) -> Result<Geolocation, String> {
     let found = files::inside(pack, file).map_err(|error| {
         format!(
-            "cannot read the places in {}: {error}",
+            "cannot read the geolocation in {}: {error}",
             pack.join(file).display()
         )
     })?;

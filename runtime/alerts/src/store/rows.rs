@@ -41,7 +41,7 @@ pub(crate) trait Word: Copy + 'static {
 }
 
 impl Word for AlertState {
-    const ALL: &'static [Self] = &[Self::Withdrawn, Self::Provisional, Self::Settled];
+    const ALL: &'static [Self] = &[Self::Withdrawn, Self::Provisional, Self::Final];
 
     fn word(self) -> &'static str {
         match self {

@@ -153,6 +153,7 @@ const FIRST: &[&str] = &[
 const SECOND: &[&str] = &[
     "ALTER TABLE opinions RENAME TO assessments",
     "ALTER TABLE alerts RENAME COLUMN judged TO assessed",
+    "UPDATE alerts SET state = 'final' WHERE state = 'settled'",
 ];
 
 /// The newest form.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Grant, HostPattern, Problem, Scheme, ServerPattern, Wants};
+use super::{CapabilityRequest, Grant, HostPattern, Problem, Scheme, ServerPattern};
 use crate::names::did_you_mean;
 use crate::pack::World;
 
@@ -272,7 +272,7 @@ mod tests {
     use super::*;
 
     fn access(request: &str, grant: &str) -> Access {
-        let wants = toml::from_str(request).unwrap();
+        let request = toml::from_str(request).unwrap();
         let grant = toml::from_str(grant).unwrap();
         Access::new("shop", World::Enricher, &request, &grant).unwrap()
     }

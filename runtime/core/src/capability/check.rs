@@ -212,9 +212,9 @@ impl Grant {
     /// Returns a line for each thing that is granted to a pack and that none of its plugins asks for.
     pub fn not_wanted(&self, request: &[&CapabilityRequest]) -> Vec<String> {
         let mut lines = Vec::new();
-        let wanted: Vec<ServerPattern> = wants
+        let wanted: Vec<ServerPattern> = request
             .iter()
-            .flat_map(|wants| servers(&request.http))
+            .flat_map(|request| servers(&request.http))
             .collect();
         for granted in servers(&self.http) {
             if !wanted
@@ -232,19 +232,19 @@ impl Grant {
             (
                 "secrets",
                 secrets,
-                (|wants| &request.secrets) as fn(&CapabilityRequest) -> &Vec<String>,
+                (|request| &request.secrets) as fn(&CapabilityRequest) -> &Vec<String>,
             ),
-            ("search", self.search.iter().collect(), |wants| {
+            ("search", self.search.iter().collect(), |request| {
                 &request.search
             }),
-            ("lookups", self.lookups.iter().collect(), |wants| {
+            ("lookups", self.lookups.iter().collect(), |request| {
                 &request.lookups
             }),
-            ("directories", directories, |wants| &request.directories),
+            ("directories", directories, |request| &request.directories),
         ] {
-            let wanted: BTreeSet<&str> = wants
+            let wanted: BTreeSet<&str> = request
                 .iter()
-                .flat_map(|wants| list(request).iter().map(String::as_str))
+                .flat_map(|request| list(request).iter().map(String::as_str))
                 .collect();
             for name in granted {
                 if !wanted.contains("*") && !wanted.contains(name.as_str()) {
@@ -379,13 +379,13 @@ mod tests {
         Grants::parse(Path::new("grants.toml"), text).map_err(|error| error.to_string())
     }
 
-    fn wants(text: &str) -> CapabilityRequest {
+    fn request(text: &str) -> CapabilityRequest {
         toml::from_str(text).unwrap()
     }
 
     #[test]
     fn each_world_may_want_what_it_can_import() {
-        let all = wants("http = [\"https://a.b\"]\nlookups = [\"t\"]");
+        let all = request("http = [\"https://a.b\"]\nlookups = [\"t\"]");
         assert_eq!(all.problem(World::Enricher), None);
         assert_eq!(
             all.problem(World::Notifier).unwrap().to_string(),
@@ -397,7 +397,7 @@ mod tests {
             "`http` is not for this plugin: those of the world `detector` reach nothing but their log"
         );
         assert_eq!(CapabilityRequest::default().problem(World::Detector), None);
-        let secret = wants("secrets = [\"A B\"]");
+        let secret = request("secrets = [\"A B\"]");
         assert!(
             secret
                 .problem(World::Notifier)
@@ -437,7 +437,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_too_much_is_told() {
-        let wants = wants(
+        let request = request(
             "http = [\"https://api.x.org\", \"https://*\"]\nsecrets = [\"KEY\"]\nsearch = [\"*\"]\nlookups = [\"asset\"]",
         );
         let none = request.not_granted("p", &Grant::default());

@@ -9,7 +9,7 @@ use yagura_core::Alert;
 
 use super::status::TableStatus;
 use super::{Deferred, DetectorState, KnownObject, StoredRule};
-use crate::checkpoint::{Final, Waiting};
+use crate::checkpoint::{Settled, Waiting};
 use crate::correlation_engine::Counters;
 use crate::hashing::Hashing;
 use crate::node::Size;

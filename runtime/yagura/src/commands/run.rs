@@ -195,18 +195,18 @@ impl Job {
         }
         operator::needs(loaded.packs.iter())?;
         let tables = self.config.tables().await?;
-        let mut places = loaded.geolocation;
+        let mut geolocation = loaded.geolocation;
         if let Some(file) = &self.config.geoip {
             let read =
                 Geolocation::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
-            places.insert(String::new(), read);
+            geolocation.insert(String::new(), read);
         }
         let input = RunInput {
             tables,
             rules: loaded.rules,
             sigma: loaded.sigma,
             plugins: loaded.plugins,
-            places,
+            geolocation,
         };
         let bar = progress::spinner();
         let outcome = engine_run(input, &self.options, |table, counters| {

@@ -85,18 +85,18 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     for line in &loaded.not_granted {
         writeln!(err, "warning: {line}")?;
     }
-    let mut places = loaded.geolocation;
+    let mut geolocation = loaded.geolocation;
     if let Some(file) = &config.geoip {
         let read =
             Geolocation::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
-        places.insert(String::new(), read);
+        geolocation.insert(String::new(), read);
     }
     let input = RunInput {
         tables: config.tables().await?,
         rules: loaded.rules,
         sigma: loaded.sigma,
         plugins: loaded.plugins,
-        places,
+        geolocation,
     };
     let options = options(&config, &settings, arguments.partitions, arguments.once)?;
     let limits = StoreLimits {

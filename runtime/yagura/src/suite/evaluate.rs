@@ -220,7 +220,7 @@ impl Suite {
                 })
                 .collect(),
             plugins: self.loaded.plugins.clone(),
-            places: self.loaded.geolocation.clone(),
+            geolocation: self.loaded.geolocation.clone(),
             rules: needed.rules,
             sigma: needed.sigma,
         };

@@ -135,8 +135,8 @@ impl Check {
         }
     }
 
-    /// Looks whether correlations that need places by address have them.
-    pub(super) fn places(&mut self, set: &RuleSet) {
+    /// Looks whether correlations that need a geolocation database have them.
+    pub(super) fn geolocation(&mut self, set: &RuleSet) {
         for pack in &set.packs {
             for source in &pack.rules {
                 let rule = &source.rule;
@@ -148,11 +148,11 @@ impl Check {
                     continue;
                 }
                 let own = correlation.geoip.as_ref();
-                let own = own.map(|file| crate::packs::places_of(&pack.dir, file));
+                let own = own.map(|file| crate::packs::geolocation_of(&pack.dir, file));
                 let is_own = own.is_some();
                 let of_all = || set.geoip.as_deref().map(Geolocation::read);
                 let Some(read) = own.or_else(of_all) else {
-                    let message = "has neither `geoip` nor `latitude` and `longitude`: it runs only with a configuration that names a file of places with `geoip`".to_owned();
+                    let message = "has neither `geoip` nor `latitude` and `longitude`: it runs only with a configuration that names a geolocation database with `geoip`".to_owned();
                     self.add(&source.file, &rule.id, Level::Note, "correlation", message);
                     continue;
                 };
