@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use yagura_core::PackError;
 use yagura_core::shown::without_controls;
 use yagura_engine::EngineError;
-use yagura_plan::PlanError;
 use yagura_host::LoadError;
 use yagura_packs::author::AuthorError;
 use yagura_packs::registry::LayoutError;
 use yagura_packs::{ArchiveError, FilesError, GateError, VerifyError};
+use yagura_plan::PlanError;
 
 /// Findings or failed tests.
 pub(crate) const FAILED: u8 = 1;

@@ -215,7 +215,9 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     place.until("released", |table| table["rests"] == Value::Array(vec![]));
     let log = place.log();
     assert!(
-        log.contains("rule `endless-loop` was cleared from quarantine; 4 events were not evaluated"),
+        log.contains(
+            "rule `endless-loop` was cleared from quarantine; 4 events were not evaluated"
+        ),
         "{log}"
     );
     let none = place.call("release", &["--all"]).must_work().stdout;

@@ -17,7 +17,10 @@ use yagura_host::Meter;
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest, is_shipped};
 use yagura_lake::table::{OnProblem, Table, TableConfig};
-use yagura_plan::{PlanError, RuleSource, SigmaRules, lower_sigma, open_tables, predicate_of, syntax_error, unknown_source};
+use yagura_plan::{
+    PlanError, RuleSource, SigmaRules, lower_sigma, open_tables, predicate_of, syntax_error,
+    unknown_source,
+};
 use yagura_rules::Predicate;
 use yagura_rules::lint::{Lint, canonical, lints};
 use yagura_rules::sigma::{
@@ -92,7 +95,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         let sampled = Sampled::of(set.tables.as_deref().unwrap_or_default()).await;
         Ok((set, shipped, sampled))
     })?;
-    let placed = set.tables.as_ref().map(|tables| lower_sigma(&set.sigma, tables));
+    let placed = set
+        .tables
+        .as_ref()
+        .map(|tables| lower_sigma(&set.sigma, tables));
     let tables = set.tables.as_ref().unwrap_or(&shipped);
     let mut check = Check::default();
     let config = arguments.sources.config.as_deref();

@@ -12,7 +12,9 @@ use yagura_core::{Correlation, Rule, TimeRange, Timestamp};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::{OnProblem, Table, TableConfig};
-use yagura_plan::{Nearest, RuleSource, explain, lower_sigma, nearest, open_tables, sigma_correlations};
+use yagura_plan::{
+    Nearest, RuleSource, explain, lower_sigma, nearest, open_tables, sigma_correlations,
+};
 use yagura_rules::Explanation;
 use yagura_rules::explain::Saw;
 

@@ -12,8 +12,8 @@ use indicatif::ProgressBar;
 use tempfile::TempDir;
 use yagura_core::{Grants, TimeRange, Timestamp};
 use yagura_correlate::{Counters, Geolocation};
-use yagura_engine::report::{Cause, Progress, SkippedEvents};
 use yagura_engine::TableOutcome;
+use yagura_engine::report::{Cause, Progress, SkippedEvents};
 use yagura_engine::{Hasher, RunInput, RunOptions, RunOutcome, run as engine_run};
 use yagura_host::Meter;
 use yagura_lake::table::Table;
@@ -464,7 +464,9 @@ fn tell_skipped(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
                 count(wakes, "wake-up", "wake-ups")
             )?;
         }
-        let tried = events.iter().filter(|events| events.cause != Cause::Quarantine);
+        let tried = events
+            .iter()
+            .filter(|events| events.cause != Cause::Quarantine);
         let more = tried.clone().count().saturating_sub(MOST_TOLD);
         for events in tried.take(MOST_TOLD) {
             let what = match events.rows {
