@@ -20,9 +20,11 @@
 
 mod bytes;
 mod instance;
+mod key;
 mod key_step;
 mod keys;
 mod pending;
+mod skips;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -31,25 +33,27 @@ use std::time::Instant;
 use datafusion::arrow::array::UInt32Array;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
-use yagura_core::{EventRef, Finding, Timestamp};
+use yagura_core::{Finding, Timestamp};
 use yagura_correlate::Size;
 use yagura_correlate::store::DetectorKeys;
 use yagura_plan::{RulePlan, TablePlan};
 
-use crate::calls::QUARANTINED;
 use crate::error::{EngineError, too_many_pending};
 use crate::options::RunOptions;
 use crate::quarantine::Quarantine;
-use crate::report::{Cause, Progress, SkippedEvents};
+use crate::report::Progress;
 use crate::rows::{Rows, RuleRows};
 use crate::runtime::PluginSource;
 use crate::shown::MAX_SHOWN;
 
+use bytes::StoredError;
 pub(crate) use bytes::{StoredRows, read_rows, rows as rows_as_bytes};
 use instance::Instance;
-use key_step::{KeyStep, boundary};
+use key::boundary;
+use key_step::KeyStep;
 use keys::{ForgottenKeys, Keys, Limits};
 use pending::Pending;
+use skips::QuarantineSkips;
 
 /// The maximum of bytes of a key's name for each of its columns: values are cut where they are shown, and some characters doubled.
 const MAX_KEY_NAME: u64 = 2 * (MAX_SHOWN as u64 + 128);
@@ -617,14 +621,14 @@ impl KeyedRule {
             let times = (work.watermark, self.state_for);
             self.keys
                 .warm(&rule.rule.id, ranges.keys(), end, times, disk)
-                .map_err(DataFusionError::Execution)?;
+                .map_err(stored_error)?;
         }
         for key in self.keys.due_before(end) {
             ranges.entry(key.to_string()).or_default();
         }
         for (name, range) in ranges {
             let known = self.keys.get(&name);
-            let known = known.map_err(DataFusionError::Execution)?;
+            let known = known.map_err(stored_error)?;
             let mut key = known.unwrap_or_default();
             let step = KeyStep {
                 rule,
@@ -645,7 +649,7 @@ impl KeyedRule {
                 .add_time_with_state(rule.index, events, started.elapsed());
             self.keys
                 .set(&name, &key, self.state_for)
-                .map_err(DataFusionError::Execution)?;
+                .map_err(stored_error)?;
         }
         Ok(())
     }
@@ -671,47 +675,15 @@ fn sorted_by_key(rows: &Rows, keys: ByKey) -> Result<(Rows, KeyRanges), ArrowErr
     Ok((sorted, ranges))
 }
 
-/// Events and wake-ups that a quarantined rule skips, reported together.
-#[derive(Debug, Default)]
-struct QuarantineSkips {
-    rows: u64,
-    wakes: u64,
-    first: Option<EventRef>,
-    last: Option<EventRef>,
-}
-
-impl QuarantineSkips {
-    fn add(&mut self, event: &EventRef) {
-        if self.first.as_ref().is_none_or(|first| event < first) {
-            self.first = Some(event.clone());
-        }
-        if self.last.as_ref().is_none_or(|last| event > last) {
-            self.last = Some(event.clone());
-        }
-    }
-
-    fn report(self, rule: &RulePlan, progress: &Progress) {
-        let (Some(first), Some(last)) = (self.first, self.last) else {
-            return;
-        };
-        progress.skipped(SkippedEvents {
-            rule: rule.index,
-            rule_id: rule.rule.id.clone(),
-            cause: Cause::Quarantine,
-            reason: QUARANTINED.to_owned(),
-            rows: self.rows,
-            wakes: self.wakes,
-            first,
-            last,
-        });
-    }
-}
-
 fn wrong(reason: String) -> EngineError {
     EngineError::State(reason)
 }
 
-fn damaged(what: &str, rule: &str, reason: &str) -> EngineError {
+fn stored_error(error: StoredError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+fn damaged(what: &str, rule: &str, reason: &StoredError) -> EngineError {
     wrong(format!(
         "{what} of rule `{rule}` cannot be read back: {reason}"
     ))

@@ -20,6 +20,7 @@ mod open;
 mod options;
 mod planned;
 mod read;
+mod report;
 mod table;
 mod task;
 mod trouble;
@@ -38,8 +39,8 @@ pub use self::error::LiveError;
 use self::line::AlertLine;
 pub use self::line::final_alert;
 use self::listing::OpenTable;
-pub use self::open::OpenReport;
 pub use self::options::{FINDING_BYTES, LiveOptions, Replaced};
+pub use self::report::{OpenReport, StepReport};
 use self::table::LiveTable;
 use self::task::wait_for_most;
 use self::trouble::Troubles;
@@ -76,28 +77,6 @@ pub struct Live {
     lines: Vec<(i64, String)>,
     /// What goes wrong with the service itself.
     troubles: Troubles,
-}
-
-/// What a step did.
-#[derive(Debug, Default)]
-pub struct StepReport {
-    /// For each table how many objects were read, and how many events its rules looked at.
-    pub read: Vec<(String, usize, u64)>,
-    /// Objects that are listed and not read yet.
-    pub waiting: usize,
-    /// Alerts that were withdrawn, that became provisional or changed, that were final: in the order of
-    /// [`State`](yagura_correlate::State).
-    pub changes: [usize; 3],
-    /// Findings that came after their time had been final, and events that came too late for rules that keep state.
-    pub late: u64,
-    /// Messages for a person.
-    pub messages: Vec<String>,
-    /// Whether the next step goes on at once: detectors had no room for the states of more keys in this one.
-    pub goes_on: bool,
-    /// Whether rules that are evaluated in the background have come to something.
-    pub background_events: bool,
-    /// How long the checkpoint held the step up.
-    pub pause: Pause,
 }
 
 impl Live {

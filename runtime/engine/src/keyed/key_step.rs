@@ -1,13 +1,13 @@
 //! One key's part of a step: its wake-ups and rows as they follow each other in event time.
 
 use datafusion::common::DataFusionError;
-use serde::{Deserialize, Serialize};
 use yagura_core::time::duration_text;
-use yagura_core::{Finding, KeyState, Timestamp};
+use yagura_core::{Finding, Timestamp};
 use yagura_plan::RulePlan;
 
-use super::QuarantineSkips;
 use super::instance::Instance;
+use super::key::{Key, SWEEP_INTERVAL, boundary};
+use super::skips::QuarantineSkips;
 use crate::calls::{CallFailure, CallResult, halves, once, separate, skipped, twice, with_columns};
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
@@ -16,28 +16,6 @@ use crate::rows::{RowSummary, Rows};
 /// Wake-ups of a key between two of its events after which it is no longer woken: else a plugin that asks for each
 /// microsecond would keep the run from ever ending.
 const MAX_WAKES_BETWEEN_EVENTS: u32 = 100_000;
-
-/// At each multiple of it, in microseconds, what has expired is dropped: at fixed times, so that it makes room in a state
-/// at the same event whatever the steps and batches.
-pub(super) const SWEEP_INTERVAL: i64 = 3_600_000_000;
-
-/// Returns the last time, up to this one, at which what has expired is dropped.
-pub(super) fn boundary(time: Timestamp) -> Timestamp {
-    Timestamp::clamped(time.micros().div_euclid(SWEEP_INTERVAL) * SWEEP_INTERVAL)
-}
-
-/// What is kept of one key.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Key {
-    /// What its detector remembers.
-    pub(super) state: KeyState,
-    /// Its last row, if it must be woken.
-    pub(super) last: Option<RowSummary>,
-    /// Wake-ups since that row.
-    pub(super) woken: u32,
-    /// When its last event was, in microseconds.
-    pub(super) seen: i64,
-}
 
 /// One key's part of a step.
 pub(super) struct KeyStep<'a> {

@@ -7,8 +7,8 @@ use yagura_core::Timestamp;
 use yagura_correlate::Size;
 use yagura_correlate::store::DetectorKeys;
 
-use super::bytes;
-use super::key_step::{Key, SWEEP_INTERVAL, boundary};
+use super::bytes::{self, StoredError};
+use super::key::{Key, SWEEP_INTERVAL, boundary};
 
 /// Memory of a key besides its name and its state, about.
 const OF_A_KEY: usize = 128;
@@ -161,14 +161,14 @@ impl Keys {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn get(&self, name: &str) -> Result<Option<Key>, String> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<Key>, StoredError> {
         let kept = self.known.get(name);
         kept.map(|kept| bytes::read_key(&kept.bytes, kept.mark.seen))
             .transpose()
     }
 
     /// Keeps a key, unless there is nothing to keep.
-    pub(super) fn set(&mut self, name: &str, key: &Key, state_for: i64) -> Result<(), String> {
+    pub(super) fn set(&mut self, name: &str, key: &Key, state_for: i64) -> Result<(), StoredError> {
         let was_kept = self.remove(name);
         if key.state.is_empty() {
             if let Some(name) = was_kept {
@@ -176,7 +176,7 @@ impl Keys {
             }
             return Ok(());
         }
-        let bytes = bytes::key(key).map_err(|error| error.to_string())?;
+        let bytes = bytes::key(key)?;
         let name = was_kept.unwrap_or_else(|| name.into());
         let kept = StoredKey::of(&name, key, bytes.into(), state_for);
         self.insert(Arc::clone(&name), kept);
@@ -194,7 +194,7 @@ impl Keys {
         bytes: &[u8],
         watermark: i64,
         state_for: i64,
-    ) -> Result<(), String> {
+    ) -> Result<(), StoredError> {
         let key = bytes::read_key(bytes, watermark)?;
         let kept = StoredKey::of(name, &key, bytes.into(), state_for);
         self.remove(name);
@@ -213,7 +213,7 @@ impl Keys {
         bytes: &[u8],
         watermark: i64,
         state_for: i64,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, StoredError> {
         if self.on_disk.contains_key(&hash) {
             return Ok(false);
         }
@@ -273,7 +273,7 @@ impl Keys {
         time: i64,
         (watermark, state_for): (i64, i64),
         disk: &DetectorKeys,
-    ) -> Result<(), String> {
+    ) -> Result<(), StoredError> {
         if self.on_disk.is_empty() {
             return Ok(());
         }
@@ -294,19 +294,18 @@ impl Keys {
                 continue;
             };
             self.weight -= u64::from(mark.weight);
-            let stored = disk.read(rule, hash)?;
+            let stored = disk
+                .read(rule, hash)
+                .map_err(|error| StoredError::Store(error.to_string()))?;
             if stored.is_empty() {
-                return Err(format!(
-                    "a key of rule `{rule}` is missing in the state on disk"
-                ));
+                return Err(StoredError::Missing(rule.to_owned()));
             }
             for (name, bytes) in stored {
                 if !self.known.contains_key(name.as_str()) {
                     self.restore(&name, &bytes, watermark, state_for)
-                        .map_err(|reason| {
-                            format!(
-                                "the state of a key of rule `{rule}` on disk is damaged: {reason}"
-                            )
+                        .map_err(|error| StoredError::OnDisk {
+                            rule: rule.to_owned(),
+                            error: Box::new(error),
                         })?;
                 }
             }

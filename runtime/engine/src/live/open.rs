@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use yagura_correlate::store::{Progress, Store};
 use yagura_lake::table::TableError;
-use yagura_plan::NotRun;
 
 use super::error::LiveError;
 use super::listing::OpenTable;
 use super::options::LiveOptions;
 use super::planned::{PlannedRules, plan_rules};
+use super::report::OpenReport;
 use super::table::LiveTable;
 use super::task::wait_for_most;
 use super::trouble::Troubles;
@@ -17,17 +17,6 @@ use super::unopened::UnopenedTable;
 use super::{Live, POLL_BACKGROUND};
 use crate::evidence::Hasher;
 use crate::run::RunInput;
-
-/// Rules and messages of a service that starts.
-#[derive(Debug, Default)]
-pub struct OpenReport {
-    /// What became of rules that changed, and of tables.
-    pub messages: Vec<String>,
-    /// Rules that do not run.
-    pub not_run: Vec<NotRun>,
-    /// Rules that do.
-    pub rules: usize,
-}
 
 impl Live {
     /// Opens tables and rules and gives them back what they remember. `delivered` is the number of the last line that the
