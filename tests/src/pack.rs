@@ -23,9 +23,15 @@ pub struct Pack {
 impl Pack {
     /// Makes one with `yagura new`.
     pub fn new(language: &str) -> Self {
+        Self::of_world(language, "detector")
+    }
+
+    /// Makes one whose plugin is of this world.
+    pub fn of_world(language: &str, world: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("logins");
-        yagura(&["new", "--lang", language, path.to_str().unwrap()]).must_work();
+        let place = path.to_str().unwrap();
+        yagura(&["new", "--lang", language, "--world", world, place]).must_work();
         Self { _dir: dir, path }
     }
 

@@ -6,8 +6,11 @@
 pub mod alert;
 pub mod capability;
 pub mod case;
+pub mod causes;
 pub mod columns;
 pub mod correlation;
+pub mod diagnostic;
+pub mod fault;
 pub mod files;
 pub mod finding;
 pub mod identity;
@@ -20,12 +23,15 @@ pub mod references;
 pub mod report;
 pub mod rule;
 pub mod shown;
+pub mod source;
 pub mod state;
 pub mod time;
 
 pub use alert::{Alert, Evidence, EvidenceEvent};
 pub use capability::{CapabilityRequest, Grant, Grants, MostLimits};
 pub use correlation::Correlation;
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use fault::{Fault, FaultKind, HasFault, OrFault};
 pub use finding::{EventRef, Finding};
 pub use pack::{Pack, PackError};
 pub use path::FieldPath;

@@ -30,7 +30,7 @@ use crate::node::Size;
 pub use copy::{Copied, STATE_COPY, STORE_COPY};
 pub use detectors::DetectorKeys;
 use lock::Lock;
-pub use status::{LogEntry, Rest, RuleState, Status, TableStatus, Undecided};
+pub use status::{LogEntry, QuarantinedRule, RuleState, SkippedByRule, Status, TableStatus};
 use writer::{Batch, Page, Writer};
 
 /// Why the state cannot be used.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use yagura_core::{FaultKind, HasFault};
 use yagura_host::CallError;
 use yagura_lake::table::TableError;
 use yagura_plan::{PlanError, TablePlan};
@@ -93,6 +94,22 @@ pub enum EngineError {
     /// A fault of our own in handling columns.
     #[error("cannot plan the scan")]
     Arrow(#[from] ArrowError),
+}
+
+impl HasFault for EngineError {
+    fn fault(&self) -> FaultKind {
+        match self {
+            Self::Plan(error) => error.fault(),
+            Self::Open { .. } | Self::TooManyFindings { .. } => FaultKind::Rule,
+            Self::Table(_)
+            | Self::BadFile { .. }
+            | Self::NullTime { .. }
+            | Self::TooManyPending { .. }
+            | Self::Scan { .. }
+            | Self::State(_)
+            | Self::Arrow(_) => FaultKind::Input,
+        }
+    }
 }
 
 impl EngineError {

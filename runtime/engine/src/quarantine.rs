@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use yagura_core::Timestamp;
-use yagura_correlate::store::Rest;
+use yagura_correlate::store::QuarantinedRule;
 
 use crate::report::{Cause, SkippedEvents};
 
@@ -74,7 +74,7 @@ struct RuleHealth {
     /// Faults since its last quarantine, or since faults were forgotten.
     faults: u32,
     /// Quarantines that followed each other without an hour between.
-    rests: u32,
+    repeats: u32,
     /// Of the last fault.
     reason: String,
     /// Whether there was one in this step.
@@ -126,7 +126,7 @@ impl Quarantine {
                 code,
                 mode: RuleMode::Working,
                 faults: 0,
-                rests: 0,
+                repeats: 0,
                 reason: String::new(),
                 has_failed: false,
                 last_fault: Timestamp::MIN,
@@ -268,7 +268,7 @@ impl Quarantine {
             let is_forgiven = rule.last_fault.saturating_add(MAX_COOLDOWN) <= now;
             if rule.mode == RuleMode::Working && is_forgiven {
                 rule.faults = 0;
-                rule.rests = 0;
+                rule.repeats = 0;
                 rule.background_count = 0;
             }
         }
@@ -320,7 +320,7 @@ impl Quarantine {
             if rule.id != id || rule.mode == RuleMode::Working {
                 return None;
             }
-            rule.rests = 0;
+            rule.repeats = 0;
             rule.background_count = 0;
             rule.background_until = None;
             rule.has_failed = false;
@@ -329,21 +329,21 @@ impl Quarantine {
     }
 
     /// Returns the rules that are quarantined, or were lately, by id.
-    pub(crate) fn stored(&self) -> Vec<Rest> {
+    pub(crate) fn stored(&self) -> Vec<QuarantinedRule> {
         let rules = self.rules.values();
-        let rests = rules.map(|rule| {
+        let repeats = rules.map(|rule| {
             rule.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .to_stored()
         });
-        let mut rests: Vec<Rest> = rests.flatten().collect();
-        rests.sort_by(|a, b| a.rule.cmp(&b.rule));
-        rests
+        let mut repeats: Vec<QuarantinedRule> = repeats.flatten().collect();
+        repeats.sort_by(|a, b| a.rule.cmp(&b.rule));
+        repeats
     }
 
     /// Restores what [`Quarantine::stored`] returned. Returns messages: of rules that are still quarantined, and of those whose
     /// plugin is another now.
-    pub(crate) fn restore(&self, stored: &[Rest]) -> Vec<String> {
+    pub(crate) fn restore(&self, stored: &[QuarantinedRule]) -> Vec<String> {
         let mut messages = Vec::new();
         for rule in self.rules.values() {
             let mut rule = rule.lock().unwrap_or_else(PoisonError::into_inner);
@@ -361,14 +361,14 @@ impl RuleHealth {
     fn enter(&mut self) {
         if !matches!(self.mode, RuleMode::Faulted | RuleMode::Quarantined) {
             self.mode = RuleMode::Faulted;
-            self.rests += 1;
+            self.repeats += 1;
             self.faults = 0;
             self.has_failed = true;
         }
     }
 
     fn quarantine_from(&mut self, now: Timestamp, first: Duration) -> String {
-        let length = length(first, self.rests);
+        let length = length(first, self.repeats);
         self.since.get_or_insert(now);
         self.until = now.saturating_add(length);
         self.mode = RuleMode::Quarantined;
@@ -392,13 +392,13 @@ impl RuleHealth {
         format!("rule `{}` {how}{}", self.id, skipped_count.message())
     }
 
-    fn to_stored(&self) -> Option<Rest> {
-        (self.rests > 0).then(|| Rest {
+    fn to_stored(&self) -> Option<QuarantinedRule> {
+        (self.repeats > 0).then(|| QuarantinedRule {
             rule: self.id.clone(),
             code: self.code.clone(),
             reason: self.reason.clone(),
             is_quarantined: self.mode != RuleMode::Working,
-            rests: self.rests,
+            repeats: self.repeats,
             since: self.since,
             until: self.until,
             last_fault: self.last_fault,
@@ -409,7 +409,7 @@ impl RuleHealth {
         })
     }
 
-    fn restore(&mut self, rest: &Rest) -> Option<String> {
+    fn restore(&mut self, rest: &QuarantinedRule) -> Option<String> {
         self.skipped_count = SkippedCount {
             events: rest.events,
             wakes: rest.wakes,
@@ -422,7 +422,7 @@ impl RuleHealth {
                 .then(|| self.recover("has another plugin now and is tried again"));
         }
         self.reason.clone_from(&rest.reason);
-        self.rests = rest.rests;
+        self.repeats = rest.repeats;
         self.since = rest.since;
         self.until = rest.until;
         self.last_fault = rest.last_fault;
@@ -438,9 +438,9 @@ impl RuleHealth {
 }
 
 /// Returns how long a cooldown is, in microseconds, that follows others.
-fn length(first: Duration, rests: u32) -> i64 {
+fn length(first: Duration, repeats: u32) -> i64 {
     let first = i64::try_from(first.as_micros()).unwrap_or(MAX_COOLDOWN);
-    let doublings = (rests.max(1) - 1).min(16);
+    let doublings = (repeats.max(1) - 1).min(16);
     first
         .saturating_mul(1 << doublings)
         .min(MAX_COOLDOWN.max(first))

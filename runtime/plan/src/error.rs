@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use yagura_core::{FaultKind, HasFault};
 
 /// Why rules cannot be planned over a table.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,15 @@ pub enum PlanError {
     /// A fault of our own in handling columns.
     #[error("cannot plan the scan")]
     Arrow(#[from] ArrowError),
+}
+
+impl HasFault for PlanError {
+    fn fault(&self) -> FaultKind {
+        match self {
+            Self::Rule { .. } | Self::Rules(_) => FaultKind::Rule,
+            Self::Scan { .. } | Self::Arrow(_) => FaultKind::Input,
+        }
+    }
 }
 
 impl PlanError {

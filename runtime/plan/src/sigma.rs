@@ -46,7 +46,7 @@ fn lower_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> SigmaRules {
     for problem in &input.load.problems {
         lowered.not_run.push(NotRun {
             rule: String::new(),
-            file: problem.file.clone(),
+            file: problem.file.clone().unwrap_or_default(),
             reason: problem.to_string(),
         });
     }
@@ -54,7 +54,7 @@ fn lower_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> SigmaRules {
         .notes
         .extend(input.load.notes.iter().map(|note| NotRun {
             rule: String::new(),
-            file: note.file.clone(),
+            file: note.file.clone().unwrap_or_default(),
             reason: note.to_string(),
         }));
     lowered.unread = unread_windows(input, schemas);

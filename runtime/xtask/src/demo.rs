@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{host_target, root, run, status};
-use crate::toolchain::cache_dir;
 use crate::{guests, sample};
+use yagura_toolchain::cache_dir;
 
 /// Arguments of the task.
 #[derive(clap::Args)]

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::guests;
 use crate::run::{root, run, yagura};
-use crate::toolchain::{cache_dir, on_path};
+use yagura_toolchain::{cache_dir, on_path};
 
 /// The compiler of the example in C, as a package of Python.
 const ZIG: &str = "ziglang>=0.13,<0.17";

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::run::{WITH_TEST_FEATURES, cargo, host_target, root, run};
-use crate::toolchain::cache_dir;
+use yagura_toolchain::cache_dir;
 
 /// Arguments of the task.
 #[derive(clap::Args)]

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::run::{root, run, status, yagura};
-use crate::toolchain::{APT, TARGET, Toolchain, guests_target, on_path};
+use yagura_toolchain::{APT, TARGET, Toolchain, guests_target, on_path};
 
 /// Tells the tests where the core modules of `tests/guests` are.
 pub(crate) const GUESTS: &str = "YAGURA_GUESTS";

@@ -23,8 +23,6 @@ mod run;
 )]
 mod sample;
 mod test;
-#[path = "../../yagura/src/build/toolchain.rs"]
-mod toolchain;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

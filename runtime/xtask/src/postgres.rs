@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::guests::{apt, is_root};
 use crate::run::{run, status};
-use crate::toolchain::on_path;
+use yagura_toolchain::on_path;
 
 /// Tells the tests where the server is.
 pub(crate) const URL: &str = "YAGURA_TEST_POSTGRES";

@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::toolchain::{cache_dir, forget_package};
+use yagura_toolchain::{cache_dir, forget_package};
 
 /// Returns the root of the checkout.
 pub(crate) fn root() -> PathBuf {

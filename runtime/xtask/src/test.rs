@@ -9,7 +9,7 @@ use crate::examples;
 use crate::guests;
 use crate::postgres;
 use crate::run::{cargo, root, run};
-use crate::toolchain::{cache_dir, on_path};
+use yagura_toolchain::{cache_dir, on_path};
 
 /// Arguments of the task.
 #[derive(clap::Args)]

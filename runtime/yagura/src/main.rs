@@ -1,30 +1,23 @@
 //! The `yagura` command: arguments, configuration and output around the crates that do the work.
 //!
-//! One file a command in `commands/`. Results go to stdout, everything else to stderr. Exit codes: 0 well, 1 findings or
-//! failed tests, 2 a rule, pack or plugin is wrong, 3 configuration or input is wrong.
+//! One file a command in `commands/`. Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 warning
+//! (findings or failed tests), 2 error in a rule, pack or plugin, 3 error in configuration or input.
 
-mod answering;
-mod build;
 mod commands;
-mod config;
+mod diagnostics;
 mod exit;
-mod lookups;
-mod operator;
-mod outbox;
+mod help;
 mod output;
-mod packs;
 mod private;
 mod progress;
-mod releases;
+mod registry;
 mod ruleset;
-mod schema;
-mod sdk;
-mod suite;
+mod state_dir;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 /// What correlations remember is millions of small pieces, made in one step and given up in another.
@@ -40,7 +33,7 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 well; 1 findings or failed tests; 2 a rule, pack or plugin is wrong; 3 configuration or input is wrong.
+Exit codes: 0 success; 1 warning: findings or failed tests; 2 error in a rule, pack or plugin; 3 error in configuration or input.
 Environment: YAGURA_LOG sets what is logged to stderr (for instance `debug`); YAGURA_CACHE_DIR is where compiled plugins
 are kept; AWS_…, GOOGLE_… and AZURE_… are the object stores' usual settings.";
 
@@ -50,7 +43,7 @@ enum Command {
     Run(commands::run::Arguments),
     Serve(commands::serve::Arguments),
     Status(commands::status::Arguments),
-    Release(commands::release::Arguments),
+    Quarantine(commands::quarantine::Arguments),
     Alerts(commands::alerts::Arguments),
     Backup(commands::backup::Arguments),
     Restore(commands::restore::Arguments),
@@ -85,7 +78,10 @@ fn main() -> ExitCode {
         .with_writer(|| output::Logged(std::io::stderr()))
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let arguments = match Arguments::try_parse() {
+    let parsed = help::grouped(Arguments::command())
+        .try_get_matches()
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are results; anything else is wrong input.
@@ -100,7 +96,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Serve(arguments) => commands::serve::run(arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
-        Command::Release(arguments) => commands::release::run(&arguments),
+        Command::Quarantine(arguments) => commands::quarantine::run(&arguments),
         Command::Alerts(arguments) => commands::alerts::run(arguments),
         Command::Backup(arguments) => commands::backup::run(&arguments),
         Command::Restore(arguments) => commands::restore::run(&arguments),

@@ -1,14 +1,14 @@
 //! Results for people and for programs.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io::{Result, Write};
 
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use yagura_core::shown::Eye;
+use yagura_core::shown::json_escaped;
 pub(crate) use yagura_core::shown::printable;
 use yagura_core::{Alert, Severity};
+pub(crate) use yagura_service::messages::{count, number};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -88,59 +88,6 @@ fn summary(alerts: &[Alert]) -> String {
     }
 }
 
-/// Messages that are alike and are all shown; of more the first [`SHOWN_ALIKE`] are.
-const MOST_ALIKE: usize = 8;
-/// Messages of a large group that are shown.
-const SHOWN_ALIKE: usize = 3;
-
-/// Returns messages for people, each with what it says apart from names. Of many that say the same of different things the first ones
-/// stand for all, with how many there are more; these are logged at the level `info`.
-pub(crate) fn folded(messages: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
-    let mut groups: Vec<Vec<String>> = Vec::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    for (says, message) in messages {
-        let place = *places.entry(shape(&says)).or_insert_with(|| {
-            groups.push(Vec::new());
-            groups.len() - 1
-        });
-        groups[place].push(message);
-    }
-    let mut lines = Vec::new();
-    for mut group in groups {
-        let more = group.len().saturating_sub(SHOWN_ALIKE) as u64;
-        if group.len() <= MOST_ALIKE {
-            lines.extend(group);
-            continue;
-        }
-        for message in group.drain(SHOWN_ALIKE..) {
-            tracing::info!("{message}");
-        }
-        lines.extend(group);
-        lines.push(format!(
-            "  … and {} more like it; YAGURA_LOG=info shows all",
-            number(more)
-        ));
-    }
-    lines
-}
-
-/// Returns a message without what differs between alike ones: names in backquotes, numbers, paths.
-fn shape(message: &str) -> String {
-    let mut shape = String::new();
-    for (index, part) in message.split('`').enumerate() {
-        if index % 2 == 1 {
-            shape.push('`');
-            continue;
-        }
-        let words = part.split_whitespace().map(|word| {
-            let is_name = word.contains(['/', '\\']) || word.chars().any(|c| c.is_ascii_digit());
-            if is_name { "#" } else { word }
-        });
-        shape.push_str(&words.collect::<Vec<_>>().join(" "));
-    }
-    shape
-}
-
 /// The most characters of a title in a table; JSON has all of them.
 const LONGEST_CELL: usize = 100;
 
@@ -167,7 +114,7 @@ impl<W: Write> Write for Shown<W> {
     fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
         // Text comes in whole characters; what is not text passes as it is.
         match std::str::from_utf8(bytes) {
-            Ok(text) => self.0.write_all(seen(text).as_bytes()),
+            Ok(text) => self.0.write_all(json_escaped(text).as_bytes()),
             Err(_) => self.0.write_all(bytes),
         }
     }
@@ -175,29 +122,6 @@ impl<W: Write> Write for Shown<W> {
     fn flush(&mut self) -> Result<()> {
         self.0.flush()
     }
-}
-
-/// Returns a text in which what a reader would not see is written out in the way of JSON.
-fn seen(text: &str) -> Cow<'_, str> {
-    let plain = || {
-        let mut eye = Eye::default();
-        move |c: char| eye.sees(c) || c == '\n' || c == '\t'
-    };
-    if text.chars().all(plain()) {
-        return Cow::Borrowed(text);
-    }
-    let mut written = String::with_capacity(2 * text.len());
-    let mut is_plain = plain();
-    for c in text.chars() {
-        if is_plain(c) {
-            written.push(c);
-            continue;
-        }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            written.push_str(&format!("\\u{unit:04x}"));
-        }
-    }
-    Cow::Owned(written)
 }
 
 /// Where the log goes: as [`Shown`], but for the colours that the log itself sets.
@@ -226,39 +150,17 @@ impl<W: Write> Write for Logged<W> {
                 Some(end) => (at, at + 2 + end + 1),
                 None => (at + 2, at + 2),
             };
-            written.push_str(&seen(&rest[..shown]));
+            written.push_str(&json_escaped(&rest[..shown]));
             written.push_str(&rest[shown..after]);
             rest = &rest[after..];
         }
-        written.push_str(&seen(rest));
+        written.push_str(&json_escaped(rest));
         self.0.write_all(written.as_bytes())
     }
 
     fn flush(&mut self) -> Result<()> {
         self.0.flush()
     }
-}
-
-/// Writes a number with thousands apart.
-pub(crate) fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Returns a number with its unit.
-pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
-    format!(
-        "{} {}",
-        self::number(number),
-        if number == 1 { one } else { many }
-    )
 }
 
 #[cfg(test)]
@@ -320,29 +222,6 @@ mod tests {
             String::from_utf8(bytes).unwrap(),
             "\u{1b}[2m12:00\u{1b}[0m \u{1b}[1;33mWARN\u{1b}[0m a\\u202eb \\u001b[2Jc \\u001b]0;d\\u001b[\n"
         );
-    }
-
-    #[test]
-    fn many_messages_that_are_alike_are_a_few_lines() {
-        let message = |n: u32| {
-            let text = format!("rule `r-{n}` does not run: {n} columns of s3://b/{n} are missing");
-            (text.clone(), text)
-        };
-        let other = |text: &str| (text.to_owned(), text.to_owned());
-        let few: Vec<_> = (0..8).map(message).collect();
-        let texts: Vec<String> = few.iter().map(|(_, text)| text.clone()).collect();
-        assert_eq!(folded(few), texts);
-        let many = (0..500).map(message);
-        let many = [other("first")]
-            .into_iter()
-            .chain(many)
-            .chain([other("last")]);
-        let lines = folded(many);
-        assert_eq!(lines.len(), 6, "{lines:?}");
-        assert_eq!(lines[0], "first");
-        assert!(lines[1].contains("`r-0`"), "{lines:?}");
-        assert!(lines[4].contains("and 497 more like it"), "{lines:?}");
-        assert_eq!(lines[5], "last");
     }
 
     #[test]

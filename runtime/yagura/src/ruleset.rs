@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use tempfile::TempDir;
-use yagura_core::{Pack, TimeRange};
+use yagura_core::{OrFault, Pack, TimeRange};
 use yagura_lake::table::Table;
 use yagura_plan::{RuleSource, SigmaInput, open_tables};
-
-use crate::config::{Config, LakeSettings, TableSettings};
-use crate::{operator, packs};
+use yagura_service::config::{Config, LakeSettings, TableSettings};
+use yagura_service::{admission, packs};
 
 /// Where rules and tables come from.
 #[derive(Debug, clap::Args)]
@@ -32,7 +31,7 @@ pub(crate) struct Sources {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Table that lies elsewhere; may be given more than once
-    #[arg(long, value_name = "NAME=URL", value_parser = crate::commands::run::name_and_url)]
+    #[arg(long, value_name = "NAME=URL", value_parser = name_and_url)]
     pub(crate) table: Vec<(String, String)>,
 }
 
@@ -88,7 +87,7 @@ impl Sources {
         let packs = config
             .packs
             .iter()
-            .map(|path| Ok(Pack::read(&operator::directory(path, &mut unpacked)?)?))
+            .map(|path| Ok(Pack::read(&admission::directory(path, &mut unpacked)?).or_fault()?))
             .collect::<Result<Vec<_>>>()?;
         let mut sigma = config.sigma.clone();
         sigma.extend(
@@ -131,5 +130,15 @@ impl RuleSet {
                 fields: Vec::new(),
                 alternatives: Default::default(),
             })
+    }
+}
+
+/// Reads `NAME=URL`; for arguments.
+pub(crate) fn name_and_url(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, url)) if !name.is_empty() && !url.is_empty() => {
+            Ok((name.to_owned(), url.to_owned()))
+        }
+        _ => Err("write NAME=URL, for instance aws_cloudtrail=s3://logs/cloudtrail".to_owned()),
     }
 }

@@ -73,6 +73,53 @@ fn a_python_pack_works_at_once() {
     works("python", "detector/root_login.py", "\"Root\"", "\"Toor\"");
 }
 
+/// The packs that answer alerts pass their own first test, which is complete: `--update` has nothing to add to it.
+fn answering_packs_work(language: &str) {
+    for world in ["enricher", "reviewer", "notifier"] {
+        let pack = Pack::of_world(language, world);
+        let first = pack.test(&[]);
+        let said = format!("{language} {world}: {}{}", first.stdout, first.stderr);
+        assert_eq!(first.code, Some(0), "{said}");
+        assert!(
+            first.stdout.contains("1 case: 1 passed, 0 failed"),
+            "{said}"
+        );
+        let case = format!("tests/{world}/first.json");
+        let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let before = parsed(&pack.read(&case));
+        pack.test(&["--update"]).must_work();
+        assert_eq!(
+            parsed(&pack.read(&case)),
+            filled(before),
+            "{language} {world}"
+        );
+    }
+}
+
+/// Returns a case with what is written into it where it is left out: the status of an answer.
+fn filled(mut case: Value) -> Value {
+    for exchange in case["http"].as_array_mut().into_iter().flatten() {
+        let exchange = exchange.as_object_mut().unwrap();
+        exchange.entry("status").or_insert(200.into());
+    }
+    case
+}
+
+#[test]
+fn rust_packs_that_answer_alerts_work_at_once() {
+    answering_packs_work("rust");
+}
+
+#[test]
+fn go_packs_that_answer_alerts_work_at_once() {
+    answering_packs_work("go");
+}
+
+#[test]
+fn python_packs_that_answer_alerts_work_at_once() {
+    answering_packs_work("python");
+}
+
 #[test]
 fn packs_without_code_work_at_once() {
     for language in ["sql", "sigma"] {

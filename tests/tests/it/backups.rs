@@ -283,7 +283,7 @@ fn a_backup_without_alerts_and_into_an_empty_place() {
     assert_eq!(place.lines(), before);
     let ran = place.run("restore", &["--from", &place.0.path("lake"), "--force"]);
     assert_eq!(ran.code, Some(3));
-    assert!(ran.stderr.contains("is no backup"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is not a backup"), "{}", ran.stderr);
 }
 
 #[test]

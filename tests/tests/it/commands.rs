@@ -350,3 +350,55 @@ fn inspect_shows_a_pack_and_says_what_is_missing() {
     let wrong = yagura(&["inspect", &place.path("x.wasm")]);
     assert_eq!(wrong.code, Some(2), "{}", wrong.stderr);
 }
+
+/// Answers every request as Azure does for a container that does not exist.
+fn missing_container() -> std::net::SocketAddr {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let body = "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>ContainerNotFound</Code><Message>The specified \
+        container does not exist.\nRequestId:f1\nTime:2026-01-01T00:00:00Z</Message></Error>";
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let request = BufReader::new(&stream).lines();
+            // A request without body ends with an empty line.
+            let _ = request
+                .take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()))
+                .count();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 404 Not Found\r\ncontent-type: application/xml\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    address
+}
+
+#[test]
+fn the_answer_of_a_store_is_said_once_by_its_code_and_message() {
+    let files = Scratch::new();
+    let address = missing_container();
+    files.write(
+        "yagura.toml",
+        &format!(
+            "sigma = [\"rules\"]\n[lake]\nurl = \"az://gone/lake\"\n[lake.options]\naccount_name = \"logs\"\n\
+             endpoint = \"http://{address}\"\nallow_http = \"true\"\nskip_signature = \"true\"\n"
+        ),
+    );
+    fs::create_dir_all(files.path("rules")).unwrap();
+    let ran = yagura(&["run", "--config", &files.path("yagura.toml")]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let times = |part: &str| ran.stderr.matches(part).count();
+    assert_eq!(times("ContainerNotFound"), 1, "{}", ran.stderr);
+    assert_eq!(
+        times("ContainerNotFound: The specified container does not exist."),
+        1,
+        "{}",
+        ran.stderr
+    );
+    for hidden in ["<Error>", "RequestId"] {
+        assert_eq!(times(hidden), 0, "{}", ran.stderr);
+    }
+}

@@ -84,7 +84,8 @@ impl Place {
 
     fn call(&self, command: &str, more: &[&str]) -> Ran {
         let config = self.files.path("yagura.toml");
-        let mut arguments = vec![command, "--config", &config];
+        let mut arguments: Vec<&str> = command.split(' ').collect();
+        arguments.extend(["--config", &config]);
         arguments.extend(more);
         yagura(&arguments)
     }
@@ -148,18 +149,18 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     let mut place = Place::new(
         "endless-loop",
         "time = \"50ms\"",
-        "step_objects = 1\nrest = \"4s\"",
+        "step_objects = 1\ncooldown = \"4s\"",
     );
     for object in 0..4 {
         place.add(object * 10, 2);
     }
     place.start();
     let table = place.until("resting", |table| {
-        table["objects"] == 4 && table["rests"][0]["is_quarantined"] == true
+        table["objects"] == 4 && table["quarantine"][0]["is_quarantined"] == true
     });
     // Three objects are three faults; the fourth is left out by name.
-    assert_eq!(table["rests"][0]["rule"], "endless-loop");
-    assert_eq!(table["rests"][0]["events"], 2);
+    assert_eq!(table["quarantine"][0]["rule"], "endless-loop");
+    assert_eq!(table["quarantine"][0]["events"], 2);
     assert!(
         place
             .log()
@@ -171,7 +172,7 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     assert_eq!(ran.code, Some(1), "a health check sees it");
     let text = ran.stdout;
     assert!(
-        text.contains("RESTING") && text.contains("endless-loop") && text.contains("50ms"),
+        text.contains("QUARANTINED") && text.contains("endless-loop") && text.contains("50ms"),
         "{text}"
     );
 
@@ -187,7 +188,7 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     );
     std::thread::sleep(Duration::from_secs(4));
     place.add(50, 2);
-    place.until("relapsed", |table| table["rests"][0]["rests"] == 2);
+    place.until("relapsed", |table| table["quarantine"][0]["repeats"] == 2);
     let log = place.log();
     assert!(
         log.contains("warning: rule `endless-loop` is quarantined for 8 s: "),
@@ -197,22 +198,30 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     place.until("all evaluated", |_| place.count("well-behaved") == 12);
     assert_eq!(place.count("endless-loop"), 0);
 
-    let wrong = place.call("release", &["endless-lop"]);
+    let listed = place.call("quarantine list", &[]).must_work().stdout;
+    assert!(listed.contains("endless-loop"), "{listed}");
+    let listed = place.call("quarantine list", &["--format", "json"]);
+    let listed: Value = serde_json::from_str(&listed.must_work().stdout).unwrap();
+    assert_eq!(listed["rule"], "endless-loop");
+    let wrong = place.call("quarantine clear", &["endless-lop"]);
     assert_eq!(wrong.code, Some(3));
     assert!(
         wrong
             .stderr
-            .contains("rule `endless-lop` does not rest; did you mean `endless-loop`?"),
+            .contains("rule `endless-lop` is not in quarantine; did you mean `endless-loop`?"),
         "{}",
         wrong.stderr
     );
-    let released = place.call("release", &["endless-loop"]).must_work().stdout;
+    let cleared = place.call("quarantine clear", &["endless-loop"]);
+    let cleared = cleared.must_work().stdout;
     assert!(
-        released.contains("rule `endless-loop` is tried again with the service's next step")
-            && released.contains("4 events were not evaluated by it; `yagura run --from 2026-"),
-        "{released}"
+        cleared.contains("rule `endless-loop` is retried with the service's next step")
+            && cleared.contains("it skipped 4 events; to evaluate them: `yagura run --from 2026-"),
+        "{cleared}"
     );
-    place.until("released", |table| table["rests"] == Value::Array(vec![]));
+    place.until("cleared", |table| {
+        table["quarantine"] == Value::Array(vec![])
+    });
     let log = place.log();
     assert!(
         log.contains(
@@ -220,8 +229,11 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
         ),
         "{log}"
     );
-    let none = place.call("release", &["--all"]).must_work().stdout;
-    assert_eq!(none, "no rule rests\n");
+    let none = place
+        .call("quarantine clear", &["--all"])
+        .must_work()
+        .stdout;
+    assert_eq!(none, "no rule is in quarantine\n");
 }
 
 #[test]
@@ -240,11 +252,11 @@ fn a_rule_that_takes_the_time_of_others_delays_only_itself_and_loses_nothing_on_
     let table = place.until("evaluated in the background", |table| {
         // Nor does the time of others wait for it.
         let passed = table["watermark"].as_str().unwrap_or_default();
-        table["aside"] == 3_000
+        table["background"] == 3_000
             && place.count("well-behaved") == 3_000
             && passed > time(2_000).as_str()
     });
-    assert_eq!(table["rests"], Value::Array(vec![]));
+    assert_eq!(table["quarantine"], Value::Array(vec![]));
     assert_eq!(place.count("slow"), 0);
     let text = place.call("status", &[]).must_work().stdout;
     assert!(

@@ -171,7 +171,7 @@ fn late_events_are_evaluated_by_rules_alone_and_counted() {
     let ran = place.once().must_work();
     assert!(
         ran.stderr
-            .contains("alerts: 1 settled; 3 too late to be put in order"),
+            .contains("alerts: 1 final; 3 too late to be put in order"),
         "{}",
         ran.stderr
     );
@@ -461,12 +461,12 @@ fn a_condition_that_fails_is_told_now_and_then_and_counted() {
         "{told}"
     );
     let status = place.status();
-    let undecided = &status["tables"][0]["undecided"]["divides"];
-    assert_eq!(undecided["events"], 12, "{status:#}");
+    let skipped = &status["tables"][0]["skipped"]["divides"];
+    assert_eq!(skipped["events"], 12, "{status:#}");
     let config = place.0.path("yagura.toml");
     let shown = yagura(&["status", "--config", &config]).must_work().stdout;
     assert!(
-        shown.contains("NOT JUDGED") && shown.contains("Divide by zero"),
+        shown.contains("SKIPPED") && shown.contains("Divide by zero"),
         "{shown}"
     );
     // The others are evaluated, and a service counts from its beginning.
@@ -474,7 +474,7 @@ fn a_condition_that_fails_is_told_now_and_then_and_counted() {
     place.failures("logins", "bob", &[10_000]);
     place.once().must_work();
     assert_eq!(
-        place.status()["tables"][0]["undecided"]["divides"]["events"],
+        place.status()["tables"][0]["skipped"]["divides"]["events"],
         1
     );
 }
@@ -515,7 +515,7 @@ fn what_is_wrong_with_a_state_is_told() {
     place.0.write("alerts.ndjson", "not ours\n");
     let ran = place.once();
     assert!(
-        ran.stderr.contains("is no alert of yagura"),
+        ran.stderr.contains("is not an alert of yagura"),
         "{}",
         ran.stderr
     );

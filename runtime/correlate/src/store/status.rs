@@ -13,13 +13,13 @@ pub struct Status {
     pub committed: Option<Timestamp>,
     /// The tables, by name.
     pub tables: Vec<TableStatus>,
-    /// For each set of tables that correlations join, which time is final.
-    pub settled: Vec<(String, Option<Timestamp>)>,
+    /// The watermark of each set of tables that correlations join.
+    pub watermarks: Vec<(String, Option<Timestamp>)>,
     /// The rules that remember or counted something, by id; the windows of alerts under the empty one.
     pub rules: Vec<RuleState>,
     /// Findings that wait for the watermark.
     pub pending: i64,
-    /// Alerts that were told and are not final yet.
+    /// Alerts that were emitted and are not final yet.
     pub provisional: i64,
     /// Lines that were written to the outbox in all.
     pub lines: i64,
@@ -62,50 +62,51 @@ pub struct TableStatus {
     pub seen: Option<Timestamp>,
     /// Why it cannot be looked at, if it cannot.
     pub problem: Option<String>,
-    /// Events that wait to be evaluated beside its steps, for rules whose plugins failed or took long.
-    #[serde(default)]
-    pub aside: u64,
-    /// Its rules that rest after repeated faults of their plugins, or did lately.
-    #[serde(default)]
-    pub rests: Vec<Rest>,
-    /// Its rules whose `where` failed on events since the service began, by id.
-    #[serde(default)]
-    pub undecided: BTreeMap<String, Undecided>,
+    /// Events that wait for background evaluation, for rules whose plugins failed or took long.
+    #[serde(default, alias = "aside")]
+    pub background: u64,
+    /// Its rules that are in quarantine after repeated faults of their plugins, or were lately.
+    #[serde(default, alias = "rests")]
+    pub quarantine: Vec<QuarantinedRule>,
+    /// The events that were skipped because a rule's `where` failed on them since the service began, by the rule's id.
+    #[serde(default, alias = "undecided")]
+    pub skipped: BTreeMap<String, SkippedByRule>,
 }
 
-/// Events on which a rule's `where` failed, which counts as not matched.
+/// Events that a rule skipped because its `where` failed on them. They count as not matched.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Undecided {
+pub struct SkippedByRule {
     /// How many.
     pub events: u64,
     /// What was wrong with the last of them.
     pub reason: String,
 }
 
-/// The rest of a rule after repeated faults of its plugin. Its times are of the clock, but for those of events.
+/// A rule in quarantine after repeated faults of its plugin. Its times are of the clock, but for those of events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rest {
+pub struct QuarantinedRule {
     /// The rule's id.
     pub rule: String,
     /// Digest of the plugin that failed.
     pub code: String,
     /// The last fault.
     pub reason: String,
-    /// Whether it rests still; otherwise it works again, and its next rest is longer than the last.
+    /// Whether it is still in quarantine; otherwise it works again, and its next cooldown is longer than the last.
     pub is_quarantined: bool,
-    /// Rests that followed each other.
-    pub rests: u32,
+    /// How many quarantines followed each other.
+    #[serde(alias = "rests")]
+    pub repeats: u32,
     /// Since when it does not work.
     pub since: Option<Timestamp>,
     /// When it is tried again.
     pub until: Timestamp,
     /// When the last fault was.
     pub last_fault: Timestamp,
-    /// Events that it did not evaluate in this rest.
+    /// Events that it skipped in this quarantine.
     pub events: u64,
-    /// Wake-ups that it did not answer in this rest.
+    /// Wake-ups that it skipped in this quarantine.
     pub wakes: u64,
-    /// The earliest event time of what was left out.
+    /// The earliest event time of what was skipped.
     pub first: Option<Timestamp>,
     /// The latest one.
     pub last: Option<Timestamp>,
@@ -185,7 +186,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Status> {
     }
     let mut statement =
         connection.prepare("SELECT tables, watermark FROM domains ORDER BY tables")?;
-    let settled = statement
+    let watermarks = statement
         .query_map([], |row| {
             let watermark: i64 = row.get(1)?;
             let is_set = watermark > i64::MIN;
@@ -230,7 +231,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Status> {
     Ok(Status {
         committed: meta("committed")?.map(Timestamp::clamped),
         tables,
-        settled,
+        watermarks,
         rules,
         pending: meta("pending")?.unwrap_or_default(),
         provisional: meta("provisional")?.unwrap_or_default(),

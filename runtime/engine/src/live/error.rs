@@ -1,5 +1,6 @@
 //! Why a service stops.
 
+use yagura_core::{FaultKind, HasFault};
 use yagura_correlate::store::StoreError;
 use yagura_lake::table::TableError;
 
@@ -30,4 +31,15 @@ pub enum LiveError {
     /// A line for the outbox cannot be written.
     #[error("cannot write an alert as JSON")]
     Json(#[from] serde_json::Error),
+}
+
+impl HasFault for LiveError {
+    fn fault(&self) -> FaultKind {
+        match self {
+            Self::Engine(error) => error.fault(),
+            Self::Table(_) | Self::Store(_) | Self::Vanished { .. } | Self::Json(_) => {
+                FaultKind::Input
+            }
+        }
+    }
 }

@@ -106,11 +106,11 @@ impl LiveTable {
         status.lateness = lateness;
         status.is_idle = false;
         status.problem = None;
-        status.undecided.clear();
+        status.skipped.clear();
         status.is_loading = (is_new || status.is_loading) && options.first_load.is_some();
         let mut messages = Vec::new();
         let keyed = restored(&run, &status, (store, memory), &mut messages)?;
-        messages.extend(run.quarantine.restore(&status.rests));
+        messages.extend(run.quarantine.restore(&status.quarantine));
         let mut background = run.background();
         messages.extend(background.restore(store.deferred_of(&status.name)?)?);
         let table = Self {
@@ -253,8 +253,8 @@ impl LiveTable {
     pub(super) fn status(&self) -> TableStatus {
         TableStatus {
             waiting: self.waiting() as u64,
-            aside: self.background.rows(),
-            rests: self.quarantine.stored(),
+            background: self.background.rows(),
+            quarantine: self.quarantine.stored(),
             problem: self.problem(),
             ..self.status.clone()
         }
@@ -431,7 +431,7 @@ impl LiveTable {
 /// Counts events on which a `where` failed. Returns messages: of the first, and each time that they are ten times as many,
 /// since a condition that fails fails every second.
 fn count_undecided(status: &mut TableStatus, aside: &SkippedEvents) -> Option<String> {
-    let known = status.undecided.entry(aside.rule_id.clone()).or_default();
+    let known = status.skipped.entry(aside.rule_id.clone()).or_default();
     let before = known.events;
     known.events += aside.rows;
     known.reason.clone_from(&aside.reason);

@@ -177,7 +177,7 @@ pub(super) fn current(tables: &[TableStatus], dead: &BTreeMap<String, u64>) -> V
             let title = format!("table `{name}` lags: objects come faster than they are read");
             add(lag, Severity::Medium, title, vec![waiting()]);
         }
-        let rests = table.rests.iter().filter(|rest| rest.is_quarantined);
+        let rests = table.quarantine.iter().filter(|rest| rest.is_quarantined);
         for rest in rests.filter(|rest| resting.insert(&rest.rule)) {
             found.push(Trouble {
                 rule: quarantine,
@@ -295,12 +295,12 @@ mod tests {
 
     #[test]
     fn each_kind_of_trouble_is_named() {
-        let rest = yagura_correlate::store::Rest {
+        let rest = yagura_correlate::store::QuarantinedRule {
             rule: "loop".to_owned(),
             code: String::new(),
             reason: "took more than limits.time".to_owned(),
             is_quarantined: true,
-            rests: 1,
+            repeats: 1,
             since: None,
             until: Timestamp::default(),
             last_fault: Timestamp::default(),
@@ -310,11 +310,11 @@ mod tests {
             last: None,
         };
         let mut one = table(Some("403"), 2);
-        one.rests = vec![rest.clone()];
+        one.quarantine = vec![rest.clone()];
         let mut other = table(None, 2);
         other.name = "dns".to_owned();
         // A rule that reads two tables is one trouble.
-        other.rests = vec![rest];
+        other.quarantine = vec![rest];
         let dead = BTreeMap::from([("slack".to_owned(), 3), ("mail".to_owned(), 0)]);
         let found = current(&[one, other], &dead);
         let names: Vec<_> = found

@@ -158,8 +158,8 @@ enum JoinError {
         hint: String,
     },
     /// The rule made of it is wrong.
-    #[error("is wrong: `{key}` {message}")]
-    Wrong { key: String, message: String },
+    #[error("is wrong: {0}")]
+    Wrong(String),
 }
 
 struct Joiner<'a> {
@@ -358,10 +358,7 @@ fn rule(joined: &Joined, correlation: Correlation) -> Result<Rule, JoinError> {
         correlation: Some(correlation),
     };
     match rule.problem() {
-        Some(problem) => Err(JoinError::Wrong {
-            key: problem.key.to_string(),
-            message: problem.message,
-        }),
+        Some(problem) => Err(JoinError::Wrong(problem.text())),
         None => Ok(rule),
     }
 }

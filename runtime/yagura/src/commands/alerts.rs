@@ -1,24 +1,27 @@
 //! `yagura alerts`: what became of alerts, and what humans do about them.
 
+mod print;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use clap::{Subcommand, ValueEnum};
-use serde::Serialize;
-use yagura_alerts::store::rows::{
-    AlertRow, DeliveryRow, DeliveryState, IncidentKind, IncidentRow, Outcome, RunState,
-};
-use yagura_alerts::store::{AlertFilter, IncidentFilter, IncidentRecord};
-use yagura_alerts::{Clock, Location, Store, format};
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use yagura_alerts::store::rows::Outcome;
+use yagura_alerts::store::{AlertFilter, IncidentFilter};
+use yagura_alerts::{Clock, Store, format};
 use yagura_core::report::IncidentStatus;
 use yagura_core::{Severity, Timestamp};
+use yagura_service::config::{Config, alert_store};
 
 use super::block_on;
-use crate::config::Config;
-use crate::output::{self, number, printable};
+use crate::output::{self, number};
 
-/// List, show, acknowledge and close incidents; send again what was not told.
+use self::print::{
+    AlertFormat, alerts_table, dead, done, incidents_table, line, ocsf_alerts, show,
+};
+
+/// List, show, acknowledge and close incidents; send failed reports again
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -36,19 +39,8 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-It works beside the service, or without it. An INCIDENT is its id or a beginning of it that no other has. What is done to an
-incident is told where it was told before: the ticket follows.";
-
-/// How alerts are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AlertFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-    /// OCSF Detection Finding (2004), one object a line.
-    Ocsf,
-}
+It works beside the service, or without it. An INCIDENT is its id, or a beginning of the id that no other incident has. A change
+to an incident is reported where the incident was reported before: its ticket follows.";
 
 #[derive(Debug, Subcommand)]
 enum Action {
@@ -106,7 +98,7 @@ enum Action {
         #[arg(long, value_name = "NAME", default_value = "operator")]
         by: String,
     },
-    /// Remove closed incidents, records of calls and alerts that were not told
+    /// Remove closed incidents, records of calls and alerts that were not reported
     Prune {
         /// Those that did not change since
         #[arg(long, value_name = "TIME")]
@@ -136,7 +128,7 @@ struct List {
     /// With events since then
     #[arg(long, value_name = "TIME")]
     since: Option<Timestamp>,
-    /// Alerts instead, of which this became: told, suppressed, maintenance, staged, inhibited, unseen
+    /// Alerts instead of incidents, those with this outcome: reported, suppressed, maintenance, staged, inhibited, unseen
     #[arg(long, value_name = "OUTCOME", value_parser = word::<Outcome>)]
     outcome: Option<Outcome>,
     /// Alerts instead
@@ -171,7 +163,7 @@ async fn act(arguments: Arguments) -> Result<u8> {
         return Ok(0);
     }
     let location = match (&arguments.store, &arguments.config) {
-        (Some(store), _) => location(store)?,
+        (Some(store), _) => alert_store(store)?,
         (None, Some(file)) => Config::read(file)?.store_location()?,
         (None, None) => bail!("name the service by --config FILE, or its alerts by --store STORE"),
     };
@@ -236,14 +228,6 @@ async fn act(arguments: Arguments) -> Result<u8> {
     Ok(0)
 }
 
-/// Reads where alerts are kept: an address, or a file.
-pub(crate) fn location(text: &str) -> Result<Location> {
-    match text.contains("://") || text.starts_with("sqlite:") {
-        true => Ok(text.parse()?),
-        false => Ok(Location::Sqlite(text.into())),
-    }
-}
-
 async fn list_all(
     out: &mut impl Write,
     store: &Store,
@@ -296,335 +280,3 @@ async fn list_all(
 
 /// Alerts of an incident that its OCSF finding has evidence of, at most.
 const OCSF_ALERTS: u32 = 100;
-
-fn line(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    out.write_all(b"\n").context("cannot write to stdout")
-}
-
-fn ocsf_alerts(out: &mut impl Write, rows: &[AlertRow]) -> Result<()> {
-    for row in rows {
-        line(out, &format::ocsf::recorded(row))?;
-    }
-    Ok(())
-}
-
-/// Enough of an id to be told from others, and typed.
-fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
-}
-
-fn second(time: Timestamp) -> String {
-    let text = time.to_string();
-    text.get(..19).unwrap_or(&text).replace('T', " ")
-}
-
-fn incidents_table(out: &mut impl Write, rows: &[IncidentRow]) -> Result<()> {
-    if rows.is_empty() {
-        writeln!(out, "no incidents")?;
-        return Ok(());
-    }
-    let mut table = output::table([
-        "INCIDENT",
-        "SEVERITY",
-        "STATUS",
-        "LAST EVENT (UTC)",
-        "ALERTS",
-        "TITLE",
-    ]);
-    for row in rows {
-        let status = match &row.assignee {
-            Some(who) => format!("{} {}", word_of(&row.status), printable(who)),
-            None => word_of(&row.status),
-        };
-        table.add_row([
-            short(&row.id).to_owned(),
-            row.severity.to_string(),
-            status,
-            second(row.last_time),
-            number(row.alerts),
-            output::cell(&row.title),
-        ]);
-    }
-    writeln!(out, "{table}")?;
-    Ok(())
-}
-
-fn alerts_table(out: &mut impl Write, rows: &[AlertRow]) -> Result<()> {
-    if rows.is_empty() {
-        writeln!(out, "no alerts")?;
-        return Ok(());
-    }
-    let mut table = output::table([
-        "SEVERITY",
-        "STATE",
-        "OUTCOME",
-        "LAST EVENT (UTC)",
-        "TITLE",
-        "RULE",
-        "WHY",
-    ]);
-    for row in rows {
-        let incident = row.incident.as_deref().map(short);
-        let why = row.why.as_deref().map(printable);
-        table.add_row([
-            row.severity().to_string(),
-            word_of(&row.state),
-            row.outcome.to_string(),
-            second(row.alert.last_time),
-            output::cell(&row.alert.title),
-            row.alert.rule.clone(),
-            why.or(incident.map(|id| format!("incident {id}")))
-                .unwrap_or_default(),
-        ]);
-    }
-    writeln!(out, "{table}")?;
-    Ok(())
-}
-
-fn word_of(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
-}
-
-fn done(out: &mut impl Write, row: &IncidentRow, format: AlertFormat) -> Result<()> {
-    match format {
-        AlertFormat::Text => writeln!(
-            out,
-            "incident {} is {}: {}",
-            short(&row.id),
-            word_of(&row.status),
-            printable(&row.title)
-        )?,
-        _ => line(out, row)?,
-    }
-    Ok(())
-}
-
-fn dead(out: &mut impl Write, rows: &[DeliveryRow], format: AlertFormat) -> Result<()> {
-    if format != AlertFormat::Text {
-        return rows.iter().try_for_each(|row| line(out, row));
-    }
-    if rows.is_empty() {
-        writeln!(out, "no report was given up")?;
-        return Ok(());
-    }
-    let mut table = output::table(["INCIDENT", "NOTIFIER", "SINCE (UTC)", "ATTEMPTS", "ERROR"]);
-    for row in rows {
-        table.add_row([
-            short(&row.incident).to_owned(),
-            row.notifier.clone(),
-            row.failing_since.map(second).unwrap_or_default(),
-            row.attempts.to_string(),
-            printable(row.error.as_deref().unwrap_or_default()),
-        ]);
-    }
-    writeln!(out, "{table}")?;
-    writeln!(out, "`yagura alerts resend` tries them again")?;
-    Ok(())
-}
-
-fn show(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
-    let incident = &record.incident;
-    writeln!(
-        out,
-        "{} {}",
-        incident.severity.to_string().to_uppercase(),
-        printable(&incident.title)
-    )?;
-    let kind = match incident.kind {
-        IncidentKind::Normal => "incident",
-        IncidentKind::Flood => "flood",
-        IncidentKind::Summary => "summary",
-    };
-    writeln!(
-        out,
-        "{kind} {}, {}, verdict {}, revision {}",
-        incident.id,
-        word_of(&incident.status),
-        word_of(&incident.verdict),
-        incident.revision
-    )?;
-    if let (Some(who), Some(reason)) = (&incident.closed_by, &incident.closed_reason) {
-        writeln!(out, "closed by {}: {}", printable(who), printable(reason))?;
-    }
-    writeln!(
-        out,
-        "events from {} to {}; {} alerts, {} of them hold",
-        second(incident.first_time),
-        second(incident.last_time),
-        number(incident.alerts),
-        number(incident.live)
-    )?;
-    for alert in &record.alerts {
-        writeln!(
-            out,
-            "\nalert {} {}: {}",
-            word_of(&alert.state),
-            alert.severity(),
-            printable(&alert.alert.title)
-        )?;
-        writeln!(
-            out,
-            "  rule {}, key {}, {} findings, first event {}",
-            alert.alert.rule,
-            printable(&alert.alert.key),
-            number(alert.alert.count),
-            second(alert.alert.first_time)
-        )?;
-        if let Some(reason) = &alert.reason {
-            writeln!(out, "  withdrawn: {}", printable(reason))?;
-        }
-        for observable in &alert.alert.observables {
-            writeln!(
-                out,
-                "  {} {}",
-                observable.kind,
-                printable(&observable.value)
-            )?;
-        }
-        for entry in &alert.alert.context {
-            writeln!(
-                out,
-                "  {}: {}",
-                printable(&entry.name),
-                printable(&entry.value)
-            )?;
-        }
-        for event in &alert.alert.evidence.events {
-            writeln!(
-                out,
-                "  evidence {} row {} {}",
-                printable(&event.object),
-                event.row,
-                event.hash
-            )?;
-        }
-        let facts = record
-            .facts
-            .iter()
-            .filter(|facts| facts.alert == alert.alert.id);
-        for facts in facts {
-            for fact in &facts.found.attributes {
-                writeln!(
-                    out,
-                    "  {}: {} ({})",
-                    printable(&fact.name),
-                    printable(&fact.value),
-                    printable(&fact.source)
-                )?;
-            }
-            if let Some(error) = &facts.error {
-                writeln!(out, "  {} failed: {}", facts.enricher, printable(error))?;
-            }
-        }
-        let assessments = record
-            .assessments
-            .iter()
-            .filter(|of| of.alert == alert.alert.id);
-        for of in assessments {
-            writeln!(
-                out,
-                "  {}: {}, {}: {}",
-                of.reviewer,
-                of.assessment.severity,
-                word_of(&of.assessment.verdict),
-                printable(&of.assessment.reason)
-            )?;
-        }
-    }
-    if record.alerts.len() as u64 != incident.alerts && incident.kind != IncidentKind::Summary {
-        writeln!(
-            out,
-            "\nthe first {} alerts; --alerts N shows more",
-            record.alerts.len()
-        )?;
-    }
-    for row in &record.summarised {
-        writeln!(
-            out,
-            "\nsummarised {} {}: {}",
-            short(&row.id),
-            row.severity,
-            printable(&row.title)
-        )?;
-    }
-    reports(out, record)?;
-    if !record.history.is_empty() {
-        writeln!(out, "\nhistory")?;
-    }
-    for entry in &record.history {
-        writeln!(
-            out,
-            "  {} {}: {}",
-            second(entry.at),
-            printable(&entry.who),
-            printable(&entry.what)
-        )?;
-    }
-    Ok(())
-}
-
-fn reports(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
-    writeln!(out, "\nreports")?;
-    if record.deliveries.is_empty() {
-        writeln!(
-            out,
-            "  nobody is told: no route of the policy takes its alerts"
-        )?;
-    }
-    for row in &record.deliveries {
-        let state = match row.state {
-            DeliveryState::Idle if row.told > 0 => format!("told revision {}", row.told),
-            DeliveryState::Idle => "nothing to tell".to_owned(),
-            DeliveryState::Due => format!("revision {} due {}", row.wanted, second(row.due_at)),
-            DeliveryState::Sending => format!("revision {} is being told", row.wanted),
-            DeliveryState::Dead => "given up".to_owned(),
-            DeliveryState::Summarised => "told in a summary".to_owned(),
-        };
-        let receipt = row.receipt.as_deref().map(printable);
-        let receipt = receipt.map_or_else(String::new, |receipt| format!(", receipt {receipt}"));
-        let error = row.error.as_deref().map(printable);
-        let error = error.map_or_else(String::new, |error| {
-            format!("; failed {} times: {error}", row.attempts)
-        });
-        writeln!(out, "  {}: {state}{receipt}{error}", row.notifier)?;
-    }
-    let waiting = record
-        .runs
-        .iter()
-        .filter(|run| run.state == RunState::Waiting);
-    for (index, run) in waiting.enumerate() {
-        if index == 0 {
-            writeln!(out, "\nstill to look up")?;
-        }
-        let error = run.error.as_deref().map(printable);
-        let error = error.map_or_else(String::new, |error| {
-            format!("; failed {} times: {error}", run.attempts)
-        });
-        writeln!(out, "  {} {}{error}", run.enricher, second(run.due_at))?;
-    }
-    if !record.calls.is_empty() {
-        writeln!(out, "\ncalls")?;
-    }
-    for call in &record.calls {
-        let answer = match (&call.error, call.status) {
-            (Some(error), _) => printable(error),
-            (None, Some(status)) => status.to_string(),
-            (None, None) => "no answer".to_owned(),
-        };
-        let cached = if call.is_cached { ", kept" } else { "" };
-        writeln!(
-            out,
-            "  {} {}: {} {}: {answer}, {} ms{cached}",
-            second(call.at),
-            call.plugin,
-            call.method,
-            printable(&call.url),
-            call.micros / 1_000
-        )?;
-    }
-    Ok(())
-}

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use yagura_alerts::Clock;
 use yagura_core::Timestamp;
 use yagura_core::alert::hex;
 use yagura_correlate::store::{STATE_COPY, STORE_COPY, Store};
+use yagura_service::config::Config;
 
-use crate::answering::now;
-use crate::config::Config;
 use crate::output::number;
 
-/// Copy state, alerts and incidents of a service, while it runs or not.
+/// Copy state, alerts and incidents of a service, whether it runs or not
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -109,7 +109,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let description = Description {
         format: FORMAT,
         yagura: env!("CARGO_PKG_VERSION").to_owned(),
-        made_at: now(),
+        made_at: Clock::system().now(),
         alerts,
         last_line: copied.last_line,
         delivered: copied.delivered,
@@ -195,7 +195,7 @@ pub(super) fn read(dir: &Path) -> Result<Description> {
     let digests = dir.join(DIGESTS);
     let file = File::open(&digests).with_context(|| {
         format!(
-            "{} is no backup: cannot open {}",
+            "{} is not a backup: cannot open {}",
             dir.display(),
             digests.display()
         )
@@ -205,7 +205,7 @@ pub(super) fn read(dir: &Path) -> Result<Description> {
         let line = line.map_err(|error| damaged(format!("{DIGESTS} cannot be read ({error})")))?;
         let (digest, name) = line
             .split_once("  ")
-            .ok_or_else(|| damaged(format!("{DIGESTS} has a line that is no digest")))?;
+            .ok_or_else(|| damaged(format!("{DIGESTS} has a line that is not a digest")))?;
         if ![STATE_COPY, STORE_COPY, INSTALLED, DESCRIPTION].contains(&name) {
             return Err(damaged(format!(
                 "{DIGESTS} names a file that no backup has"

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use comfy_table::CellAlignment;
 use serde::{Deserialize, Serialize};
-use yagura_core::{Grants, Pack};
+use yagura_authoring::build;
+use yagura_core::{Fault, Grants, OrFault, Pack};
 use yagura_engine::report::RuleCost;
 use yagura_engine::{RunInput, RunOptions, run as engine_run};
 use yagura_host::Meter;
@@ -16,16 +17,15 @@ use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::TableConfig;
 use yagura_plan::RuleSource;
+use yagura_service::config::{Config, LakeSettings};
+use yagura_service::packs;
+use yagura_suite::{Case, Events, collect, sigma_ids};
 
 use super::block_on;
-use crate::build;
-use crate::config::{Config, LakeSettings};
-use crate::exit::{FAILED, RuleFault};
+use crate::exit::FAILED;
 use crate::output::{Format, number, table};
-use crate::packs;
-use crate::suite::{Case, Events, collect, sigma_ids};
 
-/// Measure what each rule's plugin costs: time at the boundary and in the guest, fuel and memory.
+/// Measure the cost of each rule's plugin: time at the boundary and in the guest, fuel, memory
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -66,7 +66,7 @@ allocator need to hand a row over and take the findings back; GUEST is the plugi
 Wasm instruction, the same on every machine; with --baseline a rule whose fuel grew by more than a tenth makes the exit code
 1. Times are of this machine and this moment.";
 
-/// What a rule's code costs.
+/// The cost of a rule's code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Figures {
     /// Id of the rule.
@@ -137,7 +137,7 @@ fn read(file: &Path) -> Result<BTreeMap<String, Figures>> {
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let figures: Vec<Figures> = serde_json::from_str(&text).with_context(|| {
         format!(
-            "{} is no baseline: `yagura bench --save` writes one",
+            "{} is not a baseline: `yagura bench --save` writes one",
             file.display()
         )
     })?;
@@ -148,7 +148,7 @@ fn read(file: &Path) -> Result<BTreeMap<String, Figures>> {
 }
 
 async fn measure(arguments: &Arguments) -> Result<Vec<Figures>> {
-    let pack = Pack::read(&arguments.dir)?;
+    let pack = Pack::read(&arguments.dir).or_fault()?;
     let rules = arguments.dir.join("rules");
     let sigma = if rules.is_dir() {
         vec![rules]
@@ -170,7 +170,7 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Figures>> {
         jobs.push((rule.id.clone(), tables));
     }
     if jobs.is_empty() {
-        return Err(RuleFault(format!(
+        return Err(Fault::rule(format!(
             "{} has no rule with a plugin{}",
             arguments.dir.display(),
             if arguments.rule.is_empty() {
@@ -255,17 +255,17 @@ async fn once(
         max_findings: usize::MAX,
         ..RunOptions::default()
     };
-    let outcome = engine_run(input, &options, |_, _| {}).await?;
+    let outcome = engine_run(input, &options, |_, _| {}).await.or_fault()?;
     let id = &source.rule.id;
     if let Some(events) = outcome.skipped.first() {
-        return Err(RuleFault(format!("rule `{id}` fails: {}", events.reason)).into());
+        return Err(Fault::rule(format!("rule `{id}` fails: {}", events.reason)).into());
     }
     if let Some(rule) = outcome.not_run.first() {
-        return Err(RuleFault(format!("rule `{id}` does not run: {}", rule.reason)).into());
+        return Err(Fault::rule(format!("rule `{id}` does not run: {}", rule.reason)).into());
     }
     let costs = outcome.tables.iter().flat_map(|table| table.costs.values());
     costs.copied().next().ok_or_else(|| {
-        RuleFault(format!(
+        Fault::rule(format!(
             "no event passes the `where` of rule `{id}`, so its plugin was never called"
         ))
         .into()

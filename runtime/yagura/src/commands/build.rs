@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use yagura_authoring::build;
 
-use crate::build;
 use crate::output::Format;
 
-/// Build a pack's plugins, in Rust, Go or Python, into components.
+/// Build the plugins of a pack, in Rust, Go or Python, into components
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -20,9 +20,9 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-The language is told from the source: Cargo.toml is Rust, go.mod is Go, *.py is Python; a .wasm file that you made in any
-other way becomes a component as it is. A missing toolchain is an error that says how to get it; `yagura doctor` looks at
-all of them. componentize-py, and Go where there is none, are installed from PyPI into the user's cache when first needed.";
+The language follows from the source: Cargo.toml is Rust, go.mod is Go, *.py is Python. A .wasm file that you made in any
+other way becomes a component as it is. The error about a missing toolchain shows how to get it; `yagura doctor` checks all
+of them. componentize-py, and Go where there is none, are installed from PyPI into the user's cache when first needed.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let built = build::build(&arguments.dir)?;

@@ -16,7 +16,7 @@ use super::block_on;
 use crate::output::table;
 use crate::ruleset::Sources;
 
-/// Show which ATT&CK techniques the rules look for, by their tags.
+/// Show which ATT&CK techniques the rules detect, by their tags
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

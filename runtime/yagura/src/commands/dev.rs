@@ -11,7 +11,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 use yagura_core::pack::{Manifest, parse};
 
-/// Watch a pack: build it and run its tests again on every save.
+/// Watch a pack: build it and run its tests again on every save
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Ends with Ctrl-C.")]
 pub(crate) struct Arguments {

@@ -4,15 +4,16 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use serde::Serialize;
+use yagura_authoring::build::python_installed;
 use yagura_host::{HostError, Meter, default_cache_dir};
+use yagura_service::packs;
+use yagura_toolchain::pypi::{COMPONENTIZE_PY, GO, python};
+use yagura_toolchain::{APT, TARGET, Toolchain, go};
 
-use crate::build::toolchain::{APT, TARGET, Toolchain};
-use crate::build::{COMPONENTIZE_PY, GO, go_installed, python, python_installed};
 use crate::exit::INPUT;
 use crate::output::Format;
-use crate::packs;
 
-/// Look at the toolchains that plugins are built with, and at what plugins run on.
+/// Check the toolchains that build plugins, and whether plugins can run here
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -28,7 +29,7 @@ const AFTER_HELP: &str = "\
 Only the toolchains of the languages you write in are needed; rules in SQL and Sigma need none. Exit code 0 unless plugins
 cannot run here at all.";
 
-/// What was looked at.
+/// The state of one toolchain.
 #[derive(Debug, Serialize)]
 struct Check {
     /// What it is for.
@@ -63,7 +64,7 @@ impl Check {
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     if arguments.install {
         COMPONENTIZE_PY.install()?;
-        if go_installed().is_err() {
+        if go::installed().is_err() {
             GO.install()?;
         }
     }
@@ -79,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         ),
         Check::new(
             "go",
-            go_installed(),
+            go::installed(),
             "yagura doctor --install, or https://go.dev/dl",
         ),
         Check::new("python", python_installed(), python_remedy()),

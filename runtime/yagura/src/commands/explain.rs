@@ -22,7 +22,7 @@ use super::block_on;
 use crate::output::{Format, Shown, printable};
 use crate::ruleset::{RuleSet, Sources};
 
-/// Show how a rule evaluates an event: its tree, what each test decided, and the value it saw.
+/// Show how a rule evaluates an event: its condition, the result of each test, and the value
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -54,7 +54,7 @@ rules are named whose findings it joins.";
 
 /// An explanation as `--format json` prints it.
 #[derive(Serialize)]
-struct View<'a> {
+struct ExplainedEvent<'a> {
     rule: &'a str,
     title: &'a str,
     table: &'a str,
@@ -323,7 +323,7 @@ impl Arguments {
             found.object.as_str()
         };
         if self.format == Format::Json {
-            let view = View {
+            let view = ExplainedEvent {
                 rule: &rule.id,
                 title: &rule.title,
                 table: &table.name,

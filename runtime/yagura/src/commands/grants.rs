@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use serde::Serialize;
 use yagura_core::names::did_you_mean;
-use yagura_core::{Grant, Grants};
+use yagura_core::{Grant, Grants, OrFault};
 use yagura_packs::grants::{Answer, Ask, Asked, Asks, Changes, Comparison, Kind, upgrade};
 use yagura_packs::{Gate, GateError, VerifiedPack};
-
-use crate::config::Config;
-use crate::exit::FAILED;
-use crate::operator::{self, Operator};
-use crate::output::{Format, printable};
+use yagura_service::admission::{self, Admission};
+use yagura_service::config::Config;
+use yagura_service::packs;
 
 use super::verify;
+use crate::exit::FAILED;
+use crate::output::{Format, printable};
 
-/// Show what packs ask for and what they are granted, before anything of them runs
+/// Show what packs request and what they are granted, before any of their code runs
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -42,7 +42,7 @@ Exit code 0 where all packs would load, 1 where one would not.";
 
 /// What is printed of a pack.
 #[derive(Debug, Serialize)]
-struct View {
+struct GrantsView {
     pack: String,
     version: String,
     /// The version that was used before, where it was another.
@@ -71,7 +71,7 @@ struct AskedView {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let config = Config::read(&arguments.config)?;
-    let mut operator = Operator::read(&config)?;
+    let mut admission = Admission::read(&config)?;
     let paths = match arguments.paths.as_slice() {
         [] => config.packs.as_slice(),
         paths => paths,
@@ -81,27 +81,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     }
     let mut packs: Vec<VerifiedPack> = Vec::new();
     let mut their_paths: Vec<PathBuf> = Vec::new();
-    let mut views: Vec<View> = Vec::new();
+    let mut views: Vec<GrantsView> = Vec::new();
     for path in paths {
-        match read(path, &operator) {
+        match read(path, &admission) {
             Ok(pack) => {
                 packs.push(pack);
                 their_paths.push(path.clone());
             }
             // Nothing is accepted beside what is damaged.
             Err(error) if !arguments.accept.is_empty() => return Err(error),
-            Err(error) => views.push(View::broken(path, &error)),
+            Err(error) => views.push(GrantsView::broken(path, &error)),
         }
     }
     let mut out = io::stdout().lock();
-    accept(arguments, &packs, &mut operator)?;
+    accept(arguments, &packs, &mut admission)?;
     let mut all_load = true;
     let is_whole = arguments.paths.is_empty() && views.is_empty();
     let together = match is_whole {
         true => together(&packs, &their_paths),
         false => Ok(()),
     };
-    let readable = packs.iter().map(|pack| view(pack, &operator, &config));
+    let readable = packs.iter().map(|pack| view(pack, &admission, &config));
     views.extend(readable);
     for view in views {
         all_load &= view.problems.is_empty();
@@ -115,8 +115,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     }
     if arguments.paths.is_empty() && matches!(arguments.format, Format::Text) {
         let names = packs.iter().map(VerifiedPack::name);
-        let mut lines = operator.grants.unknown_packs(names.clone());
-        if let Some(trust) = &operator.trust {
+        let mut lines = admission.grants.unknown_packs(names.clone());
+        if let Some(trust) = &admission.trust {
             lines.extend(trust.unknown_packs(names));
         }
         for line in lines {
@@ -135,25 +135,25 @@ fn together(packs: &[VerifiedPack], paths: &[PathBuf]) -> Result<()> {
     for (at, pack) in packs.iter().enumerate() {
         let mut earlier = packs.iter().take(at);
         if let Some(before) = earlier.position(|other| other.name() == pack.name()) {
-            return Err(operator::twice(pack.name(), &paths[before], &paths[at]).into());
+            return Err(packs::twice(pack.name(), &paths[before], &paths[at]).into());
         }
     }
-    operator::needs(packs.iter().map(VerifiedPack::identity))
+    admission::needs(packs.iter().map(VerifiedPack::identity))
 }
 
 /// Reads a pack; a directory that nobody need sign may have changed since its list of files was written.
-fn read(path: &Path, operator: &Operator) -> Result<VerifiedPack> {
-    if operator.trust.is_none() && path.is_dir() {
+fn read(path: &Path, admission: &Admission) -> Result<VerifiedPack> {
+    if admission.trust.is_none() && path.is_dir() {
         let bounds = yagura_packs::Bounds::default();
-        let mut contents = yagura_packs::Contents::read_dir(path, &bounds)?;
+        let mut contents = yagura_packs::Contents::read_dir(path, &bounds).or_fault()?;
         contents.seal();
-        return Ok(contents.verify()?);
+        return Ok(contents.verify().or_fault()?);
     }
     verify::read(path)
 }
 
 /// Remembers what is accepted; only of packs that are trusted.
-fn accept(arguments: &Arguments, packs: &[VerifiedPack], operator: &mut Operator) -> Result<()> {
+fn accept(arguments: &Arguments, packs: &[VerifiedPack], admission: &mut Admission) -> Result<()> {
     for name in &arguments.accept {
         let Some(pack) = packs.iter().find(|pack| pack.name() == name) else {
             let names = packs.iter().map(VerifiedPack::name);
@@ -162,55 +162,55 @@ fn accept(arguments: &Arguments, packs: &[VerifiedPack], operator: &mut Operator
                 did_you_mean(name, names)
             );
         };
-        match admit(pack, operator) {
+        match admit(pack, admission) {
             Err(GateError::Refused(verdict)) => {
                 bail!("{verdict}\nwhat is not trusted cannot be accepted")
             }
             Err(error @ GateError::Older(_)) => return Err(error.into()),
             _ => {
-                operator.installed.record(pack);
+                admission.installed.record(pack);
                 let version = &pack.pack().pack.version;
                 writeln!(io::stderr(), "accepted `{name}` {version} as it is")?;
             }
         }
     }
-    operator.write_installed()
+    admission.write_installed()
 }
 
-fn admit(pack: &VerifiedPack, operator: &Operator) -> Result<yagura_packs::Opened, GateError> {
+fn admit(pack: &VerifiedPack, admission: &Admission) -> Result<yagura_packs::Opened, GateError> {
     let gate = Gate {
-        trust: operator.trust.as_ref(),
-        installed: &operator.installed,
-        grants: &operator.grants,
+        trust: admission.trust.as_ref(),
+        installed: &admission.installed,
+        grants: &admission.grants,
         bounds: yagura_packs::Bounds::default(),
         allow_rollback: false,
     };
     gate.admit(pack.clone())
 }
 
-fn view(pack: &VerifiedPack, operator: &Operator, config: &Config) -> View {
+fn view(pack: &VerifiedPack, admission: &Admission, config: &Config) -> GrantsView {
     let name = pack.name();
     let version = pack.pack().pack.version.clone();
-    let grant = operator.grants.of(name);
+    let grant = admission.grants.of(name);
     let asks = Asks::of(pack.pack());
     let Comparison { asked, unasked } = asks.compare(name, &grant);
-    let seen = operator.installed.pack.get(name);
+    let seen = admission.installed.pack.get(name);
     let mut changes = Vec::new();
     let mut problems = Vec::new();
     if let Some(seen) = seen {
         let between = Changes::between(&seen.asks, &asks);
         // A vector takes all that is written to it.
-        let _ = operator::changes(&between, &mut changes);
+        let _ = admission::changes(&between, &mut changes);
         let held = upgrade(name, &seen.asks, &asks, &grant);
         problems.extend(held.iter().map(ToString::to_string));
     }
-    match admit(pack, operator) {
+    match admit(pack, admission) {
         Err(GateError::Refused(verdict)) => problems.push(verdict.to_string()),
         Err(GateError::Older(older)) => problems.push(older.to_string()),
         _ => {}
     }
     let changes = String::from_utf8_lossy(&changes);
-    View {
+    GrantsView {
         pack: name.to_owned(),
         before: seen
             .map(|seen| seen.version.clone())
@@ -221,8 +221,8 @@ fn view(pack: &VerifiedPack, operator: &Operator, config: &Config) -> View {
             .map(|asked| asked_view(asked, &grant, config))
             .collect(),
         unasked: unasked.iter().map(ToString::to_string).collect(),
-        limits: limits(pack, &operator.grants),
-        files: operator.files_changed(pack),
+        limits: limits(pack, &admission.grants),
+        files: admission.files_changed(pack),
         changes: changes.lines().map(|line| line.trim().to_owned()).collect(),
         problems,
     }
@@ -250,8 +250,8 @@ fn limits(pack: &VerifiedPack, grants: &Grants) -> Vec<String> {
     lines.collect()
 }
 
-impl View {
-    /// What is told of a pack that cannot be read.
+impl GrantsView {
+    /// The error of a pack that cannot be read.
     fn broken(path: &Path, error: &anyhow::Error) -> Self {
         Self {
             pack: path.display().to_string(),
@@ -272,7 +272,7 @@ fn granted(ask: &Ask, grant: &Grant, config: &Config) -> String {
     match ask.kind {
         Kind::Directories => match grant.directories.get(&ask.entry) {
             Some(path) if path.is_dir() => path.display().to_string(),
-            Some(path) => format!("{}, WHICH IS NO DIRECTORY", path.display()),
+            Some(path) => format!("{}, WHICH IS NOT A DIRECTORY", path.display()),
             None => String::new(),
         },
         Kind::Secrets => {
@@ -304,7 +304,7 @@ fn asked_view(asked: Asked, grant: &Grant, config: &Config) -> AskedView {
     }
 }
 
-fn text(view: &View, out: &mut impl Write) -> Result<()> {
+fn text(view: &GrantsView, out: &mut impl Write) -> Result<()> {
     write!(
         out,
         "{}",

@@ -20,7 +20,7 @@ use crate::exit::INPUT;
 use crate::output::{count, number};
 use crate::progress;
 
-/// Read raw logs into a table of a lake: sorted, day-partitioned Parquet.
+/// Read raw logs into a table of a lake: sorted Parquet, partitioned by day
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     /// Lake that holds the table: a path or an object-store URL
     #[arg(long, value_name = "LAKE")]
     to: String,
-    /// Form of the files, plain or compressed with gzip or zstd [default: told from each file's start]
+    /// Form of the files, plain or compressed with gzip or zstd [default: recognised by the start of each file]
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Where an event keeps its time, as a dotted path; the table keeps it [default: the usual names]

@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use yagura_core::Pack;
 use yagura_core::pack::{Limits, World};
+use yagura_core::{OrFault, Pack};
 use yagura_host::{ComponentInfo, ComponentKind, LoadError, Meter, inspect};
 use yagura_packs::grants::Asks;
 use yagura_packs::{Bounds, Contents};
+use yagura_service::{admission, packs};
 
 use crate::output::{Format, count, printable, table};
-use crate::{operator, packs};
 
-/// Show what packs and components hold: worlds, rules, imports, sizes, limits.
+/// Show the contents of packs and components: worlds, rules, imports, sizes, limits
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Directory or archive of a pack, or a Wasm file; may be given more than once
@@ -82,8 +82,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         let is_archive = !path.is_dir() && !is_wasm(path)?;
         if path.is_dir() || is_archive {
             let mut unpacked = Vec::new();
-            let dir = operator::directory(path, &mut unpacked)?;
-            let view = pack(path, &Pack::read(&dir)?);
+            let dir = admission::directory(path, &mut unpacked)?;
+            let view = pack(path, &Pack::read(&dir).or_fault()?);
             match arguments.format {
                 Format::Json => json(&mut out, &view)?,
                 Format::Text => pack_text(&mut out, &view)?,
@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         } else {
             let bytes =
                 fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let view = component(path, &bytes, &Limits::default())?;
+            let view = component(path, &bytes, &Limits::default()).or_fault()?;
             match arguments.format {
                 Format::Json => json(&mut out, &view)?,
                 Format::Text => component_text(&mut out, &view)?,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use yagura_packs::sign::{self, KeyError, SecretKey};
 
-/// Make a pair of keys to sign packs with
+/// Make a pair of keys for signing packs
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

@@ -5,12 +5,13 @@ use std::io::{self, BufReader, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use yagura_core::OrFault;
 use yagura_packs::registry::{self, Lock, Locked};
 use yagura_packs::{Bounds, VerifiedPack};
 
 use super::pull::{LOCK_FILE, write_archives};
 
-/// Take packs out of a file that `yagura save` wrote, into a directory
+/// Take packs out of a file that `yagura save` wrote
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The file
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let name = arguments.file.display().to_string();
     let file = File::open(&arguments.file).with_context(|| format!("cannot read {name}"))?;
     let packs = registry::load(BufReader::new(file), &name, &Bounds::default())
+        .or_fault()
         .with_context(|| format!("cannot load packs from {name}"))?;
     let packs: Vec<&VerifiedPack> = packs.iter().collect();
     let trust = arguments.trust.as_deref();

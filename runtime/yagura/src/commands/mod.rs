@@ -18,7 +18,7 @@ pub(crate) mod new;
 pub(crate) mod pack;
 pub(crate) mod pull;
 pub(crate) mod push;
-pub(crate) mod release;
+pub(crate) mod quarantine;
 pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod save;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use yagura_core::Pack;
+use yagura_core::{OrFault, Pack};
 use yagura_packs::contents::Contents;
 use yagura_packs::sbom::SBOM;
 use yagura_packs::{Bounds, author};
@@ -52,15 +52,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let output = match &arguments.out {
         Some(output) => output.clone(),
         None => {
-            let identity = Contents::read_dir(&arguments.dir, &bounds)?
-                .pack_toml()?
+            let identity = Contents::read_dir(&arguments.dir, &bounds)
+                .or_fault()?
+                .pack_toml()
+                .or_fault()?
                 .pack;
             PathBuf::from(format!("{}-{}.tar.zst", identity.name, identity.version))
         }
     };
     // What cannot be read would be refused wherever it is taken to.
-    Pack::read(&arguments.dir)?;
-    let packed = author::pack(&arguments.dir, &output, arguments.sbom, &bounds)?;
+    Pack::read(&arguments.dir).or_fault()?;
+    let packed = author::pack(&arguments.dir, &output, arguments.sbom, &bounds).or_fault()?;
     let mut out = io::stdout().lock();
     for dropped in &packed.dropped {
         writeln!(out, "left out {dropped}: it is for other contents")?;

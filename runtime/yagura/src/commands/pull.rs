@@ -1,27 +1,26 @@
 //! `yagura pull`: packs out of a registry, with what they need.
 
-use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use yagura_packs::registry::{At, Credentials, Lock, Pulled, Reference, Registry, RegistryOptions};
+use yagura_core::{Fault, FaultKind, OrFault};
+use yagura_packs::registry::{At, Lock, Pulled, Reference, Registry};
 use yagura_packs::{Bounds, Installed, TrustPolicy, VerifiedPack, archive};
+use yagura_service::admission;
 
 use super::block_on;
-use super::push::parse_place;
-use crate::exit::RuleFault;
-use crate::operator;
 use crate::output::count;
+use crate::registry::{RegistryAccess, parse_reference};
 
-/// Take packs from a registry, with all that they need, into a directory
+/// Fetch packs and their dependencies from a registry into a directory
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     /// Where packs lie, all beside one another: `registry.example.org/team/aws`, `…:1.2.0` or `…@sha256:…`
-    #[arg(value_name = "PLACE", required = true, value_parser = parse_place)]
-    geolocation: Vec<Reference>,
+    #[arg(value_name = "REFERENCE", required = true, value_parser = parse_reference)]
+    references: Vec<Reference>,
     /// Directory in which each becomes NAME.tar.zst
     #[arg(long, value_name = "DIR", default_value = "packs")]
     to: PathBuf,
@@ -35,44 +34,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
     #[command(flatten)]
-    speaking: Speaking,
+    access: RegistryAccess,
 }
 
 /// Name of the lock file in a directory of archives.
 pub(super) const LOCK_FILE: &str = "yagura.lock";
 
-/// How to speak to a registry.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Speaking {
-    /// Speak plain HTTP to a registry on another machine too; to one on this machine it is always spoken
-    #[arg(long)]
-    plain_http: bool,
-}
-
 const AFTER_HELP: &str = "\
-A pack is compared with the digests of the registry and with its own list of files; who signed it is evaluated by --trust, and again
-when it is run. Name the archives in `packs` of the configuration; `yagura grants` shows what they ask for.";
-
-impl Speaking {
-    /// Returns the options, with credentials from the environment.
-    pub(super) fn options(&self) -> RegistryOptions {
-        let variable = |name| env::var(name).ok();
-        let credentials = match (
-            variable("YAGURA_REGISTRY_TOKEN"),
-            variable("YAGURA_REGISTRY_USER"),
-            variable("YAGURA_REGISTRY_PASSWORD"),
-        ) {
-            (Some(token), ..) => Credentials::Token(token),
-            (None, Some(user), Some(password)) => Credentials::Basic { user, password },
-            _ => Credentials::Anonymous,
-        };
-        RegistryOptions {
-            plain_http: self.plain_http,
-            credentials,
-            ..RegistryOptions::default()
-        }
-    }
-}
+A pack is compared with the digests of the registry and with its own list of files; --trust checks who signed it, and so does every
+run. Name the archives in `packs` of the configuration; `yagura grants` shows what they ask for.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let lock_file = match &arguments.lock {
@@ -86,9 +56,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let mut out = io::stdout().lock();
     let newest = |place: &&Reference| matches!(place.at, At::Newest);
     write_archives(&packs, &arguments.to, trust, &mut out).map_err(|error| {
-        match arguments.geolocation.iter().find(newest) {
+        match arguments.references.iter().find(newest) {
             // A version that nobody signed must not keep those before it from anybody.
-            Some(place) if error.is::<RuleFault>() && trust.is_some() => error.context(format!(
+            Some(place) if Fault::kind(error.chain()) == FaultKind::Rule && trust.is_some() => error.context(format!(
                 "the packs that were found cannot be taken; another version can be named: `{place}:VERSION`"
             )),
             _ => error,
@@ -103,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         writeln!(out, "{} came from {source}@{}", pack.name(), image.tagged())?;
     }
     let kept: Vec<String> = arguments
-        .geolocation
+        .references
         .iter()
         .filter(|place| !arguments.update && matches!(place.at, At::Newest))
         .filter_map(|place| {
@@ -136,25 +106,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 async fn pull(arguments: &Arguments, lock: &Lock, lock_file: &Path) -> Result<Vec<Pulled>> {
-    let first = &arguments.geolocation[0];
+    let first = &arguments.references[0];
     if let Some(other) = arguments
-        .geolocation
+        .references
         .iter()
         .find(|place| first.beside(place.pack(), place.at.clone()) != **place)
     {
         bail!("{other} does not lie beside {first}: pull it by a call of its own");
     }
-    let registry = Registry::connect(first, &arguments.speaking.options()).await?;
+    let registry = Registry::connect(first, &arguments.access.options()).await?;
     let none = Lock::default();
     let lock = if arguments.update { &none } else { lock };
     let mut roots = Vec::new();
     let mut by_digest = Vec::new();
-    for place in &arguments.geolocation {
+    for place in &arguments.references {
         let wanted = match &place.at {
             At::Newest => "*".to_owned(),
             At::Version(version) => format!("={version}"),
             At::Digest(digest) => {
-                let registry = Registry::connect(place, &arguments.speaking.options()).await?;
+                let registry = Registry::connect(place, &arguments.access.options()).await?;
                 let pulled = registry.pull().await?;
                 let version = pulled.pack.pack().pack.version.clone();
                 by_digest.push((place.pack().to_owned(), version.clone(), *digest));
@@ -201,7 +171,7 @@ fn let_neighbours_agree(packs: &[&VerifiedPack], to: &Path) -> Result<()> {
             all.push(pack);
         }
     }
-    operator::needs(all.iter().map(VerifiedPack::identity)).context("nothing was written")
+    admission::needs(all.iter().map(VerifiedPack::identity)).context("nothing was written")
 }
 
 /// Writes packs as archives into a directory, all of them or, where one is not trusted, none.
@@ -219,7 +189,7 @@ pub(super) fn write_archives(
             .as_ref()
             .map(|policy| policy.evaluate(pack, &Installed::default()));
         if let Some(verdict) = verdict.as_ref().filter(|verdict| !verdict.is_trusted()) {
-            return Err(RuleFault(format!("{verdict}\nnothing was written")).into());
+            return Err(Fault::rule(format!("{verdict}\nnothing was written")).into());
         }
         verdicts.push(verdict);
     }
@@ -230,7 +200,7 @@ pub(super) fn write_archives(
         let file = to.join(format!("{}.tar.zst", pack.name()));
         let before = archive::read_file(&file, &Bounds::default()).ok();
         let before = before.and_then(|contents| contents.verify().ok());
-        archive::write_file(pack.contents(), &file, &Bounds::default())?;
+        archive::write_file(pack.contents(), &file, &Bounds::default()).or_fault()?;
         let identity = &pack.pack().pack;
         let before = before.filter(|before| before.pack().pack.version != identity.version);
         let place = before.map_or_else(String::new, |before| {

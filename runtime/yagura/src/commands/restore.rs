@@ -5,17 +5,17 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use yagura_alerts::{Clock, Location};
+use yagura_alerts::Clock;
+use yagura_alerts::Location;
 use yagura_correlate::store::{FILE, STATE_COPY, STORE_COPY, Store};
+use yagura_service::config::Config;
+use yagura_service::outbox::Outbox;
 
 use super::backup::{self, Alerts, INSTALLED};
 use super::block_on;
-use crate::answering::now;
-use crate::config::Config;
-use crate::outbox::Outbox;
 use crate::output::number;
 
-/// Put a backup in place: the service goes on from there.
+/// Put a backup in place; the service continues from there
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -89,7 +89,7 @@ async fn restore(arguments: &Arguments) -> Result<u8> {
             names.join(", ")
         );
     }
-    let aside = format!("replaced-{}", now().micros() / 1_000_000);
+    let aside = format!("replaced-{}", Clock::system().now().micros() / 1_000_000);
     for file in &there {
         let to = move_aside(file, &aside)?;
         writeln!(out, "{} is now {}", file.display(), to.display())?;

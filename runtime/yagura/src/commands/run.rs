@@ -1,5 +1,7 @@
 //! `yagura run`: one pass of all rules over a closed range of event time.
 
+mod summary;
+
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -7,25 +9,28 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use indicatif::ProgressBar;
 use tempfile::TempDir;
-use yagura_core::{Grants, TimeRange, Timestamp};
-use yagura_correlate::{Counters, Geolocation};
+use yagura_core::causes::causes;
+use yagura_core::{Grants, OrFault, TimeRange, Timestamp};
+use yagura_correlate::Geolocation;
 use yagura_engine::TableOutcome;
-use yagura_engine::report::{Cause, Progress, SkippedEvents};
-use yagura_engine::{Hasher, RunInput, RunOptions, RunOutcome, run as engine_run};
+use yagura_engine::report::Progress;
+use yagura_engine::{Hasher, RunInput, RunOptions, run as engine_run};
 use yagura_host::Meter;
 use yagura_lake::table::Table;
+use yagura_service::admission::{self, Admission};
+use yagura_service::config::{Config, LakeSettings, TableSettings};
+use yagura_service::packs;
 
 use super::block_on;
-use crate::config::{Config, LakeSettings, TableSettings};
 use crate::exit::{INPUT, RULE};
-use crate::operator::{self, Operator};
-use crate::output::{self, Format, Shown, count, number, printable};
-use crate::{packs, progress};
+use crate::output::{self, Format, Shown, number, printable};
+use crate::progress;
+use crate::ruleset::name_and_url;
 
-/// Run rules over tables once and print the alerts.
+/// Run rules over tables once and print the alerts
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -93,31 +98,22 @@ partitions and the size of batches. Exit code 0 whether or not there are alerts;
 which are then named on stderr and were evaluated by all other rules; 3 if objects or events of a table were skipped for
 all rules (`on_bad_file` and `on_null_time`), after the alerts of all others were printed.";
 
-pub(crate) fn name_and_url(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, url)) if !name.is_empty() && !url.is_empty() => {
-            Ok((name.to_owned(), url.to_owned()))
-        }
-        _ => Err("write NAME=URL, for instance aws_cloudtrail=s3://logs/cloudtrail".to_owned()),
-    }
-}
-
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
-    block_on(Job::resolve(arguments)?.run())
+    block_on(ResolvedRun::resolve(arguments)?.run())
 }
 
-/// What the arguments come to.
-struct Job {
+/// The arguments, resolved against configuration, grants and trust.
+struct ResolvedRun {
     config: Config,
     options: RunOptions,
     format: Format,
     /// Archives, unpacked.
     /// Who let the packs in, where a configuration names them.
-    operator: Option<Operator>,
+    admission: Option<Admission>,
     _unpacked: Vec<TempDir>,
 }
 
-impl Job {
+impl ResolvedRun {
     fn resolve(arguments: Arguments) -> Result<Self> {
         let mut config = match &arguments.config {
             Some(file) => Config::read(file)?,
@@ -145,20 +141,20 @@ impl Job {
             );
         }
         let mut unpacked = Vec::new();
-        let mut operator = None;
+        let mut admission = None;
         if arguments.config.is_some() {
-            let mut admitted = Operator::read(&config)?;
+            let mut admitted = Admission::read(&config)?;
             admitted.admit(&mut config, arguments.allow_rollback, &mut io::stderr())?;
-            operator = Some(admitted);
+            admission = Some(admitted);
         } else {
             for path in &mut config.packs {
-                *path = operator::directory(path, &mut unpacked)?;
+                *path = admission::directory(path, &mut unpacked)?;
             }
         }
         let defaults = RunOptions::default();
         Ok(Self {
             config,
-            operator,
+            admission,
             _unpacked: unpacked,
             options: RunOptions {
                 range: TimeRange::new(arguments.from, arguments.to)?,
@@ -179,7 +175,7 @@ impl Job {
     async fn run(self) -> Result<u8> {
         let start = Instant::now();
         let grants = match &self.config.grants {
-            Some(file) => operator::grants(Some(file))?,
+            Some(file) => admission::grants(Some(file))?,
             // Nobody bounds what whoever runs it may use.
             None => Grants::without_bounds(),
         };
@@ -193,7 +189,7 @@ impl Job {
         for line in &loaded.not_granted {
             writeln!(io::stderr(), "warning: {}", printable(line))?;
         }
-        operator::needs(loaded.packs.iter())?;
+        admission::needs(loaded.packs.iter())?;
         let tables = self.config.tables().await?;
         let mut geolocation = loaded.geolocation;
         if let Some(file) = &self.config.geoip {
@@ -214,10 +210,10 @@ impl Job {
         })
         .await;
         bar.finish_and_clear();
-        let mut outcome = outcome?;
-        if let Some(operator) = &self.operator {
+        let mut outcome = outcome.or_fault()?;
+        if let Some(admission) = &self.admission {
             // Only what did run counts as used.
-            operator.remember(false)?;
+            admission.remember(false)?;
         }
         let (mut alerts, counters) = outcome.alerts(self.options.partitions)?;
         let tables: Vec<Arc<Table>> = outcome
@@ -234,10 +230,10 @@ impl Job {
             writeln!(
                 io::stderr(),
                 "error: some events of alerts have no hash: {}",
-                causes(error)
+                causes(error).join(": ")
             )?;
         }
-        tell(&outcome, &counters, start)?;
+        summary::print(&outcome, &counters, start)?;
         if !unread.is_empty() || outcome.tables.is_empty() || outcome.tables.iter().any(has_skipped)
         {
             return Ok(INPUT);
@@ -246,18 +242,7 @@ impl Job {
     }
 }
 
-/// Returns an error and its causes in one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
-/// Says whether objects, events or values of a table were skipped for all rules.
+/// Returns whether objects, events or values of a table were skipped for all rules.
 fn has_skipped(table: &TableOutcome) -> bool {
     !table.bad_files.is_empty()
         || table.null_times > 0
@@ -280,245 +265,4 @@ fn watch(bar: &ProgressBar, table: &str, counters: &Arc<Progress>) {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     });
-}
-
-/// Says on stderr what was read, and all that did not go as it should.
-fn tell(outcome: &RunOutcome, counters: &Counters, start: Instant) -> Result<()> {
-    let mut err = Shown(io::stderr().lock());
-    for table in &outcome.tables {
-        let skipped = table.table.files_out_of_range;
-        let range = if skipped > 0 {
-            format!(" ({skipped} outside the range)")
-        } else {
-            String::new()
-        };
-        writeln!(
-            err,
-            "{}: {} over {} objects{range}, {} events passed the scan's filters",
-            table.table.name,
-            count(table.rules as u64, "rule", "rules"),
-            table.table.files.len(),
-            number(table.scanned),
-        )?;
-        for warning in warnings(table) {
-            writeln!(err, "warning: {warning}")?;
-        }
-        for (file, reason) in &table.bad_files {
-            writeln!(
-                err,
-                "error: {file} was skipped for all rules, because it cannot be read: {reason}"
-            )?;
-        }
-    }
-    // Rules of one missing table are told in one line.
-    let mut not_run: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for rule in &outcome.not_run {
-        not_run.entry(&rule.reason).or_default().push(&rule.rule);
-    }
-    for (reason, ids) in &not_run {
-        let rules = count(ids.len() as u64, "rule", "rules");
-        // A file that cannot be read has no ids; its name is in the reason.
-        let ids: Vec<&str> = ids.iter().copied().filter(|id| !id.is_empty()).collect();
-        let ids = if ids.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", ids.join(", "))
-        };
-        writeln!(err, "warning: {rules} did not run: {reason}{ids}")?;
-    }
-    for note in &outcome.notes {
-        writeln!(err, "warning: {note}")?;
-    }
-    tell_skipped(&mut err, outcome)?;
-    tell_left_out(&mut err, counters)?;
-    if outcome.tables.is_empty() {
-        writeln!(
-            err,
-            "error: no rule could run, for the reasons above; tables are given with --lake or --table NAME=URL"
-        )?;
-    }
-    writeln!(err, "done in {:.1} s", start.elapsed().as_secs_f64())
-        .context("cannot write to stderr")
-}
-
-/// Returns what a person should know of a table, besides objects that cannot be read.
-fn warnings(of: &TableOutcome) -> Vec<String> {
-    let table = &of.table;
-    let name = &table.name;
-    let mut warnings: Vec<String> = table
-        .notes
-        .iter()
-        .map(|note| format!("table `{name}`: {note}"))
-        .collect();
-    let example = |first: &Option<String>| {
-        let first = first.as_deref();
-        first.map_or_else(String::new, |first| format!(", for instance {first}"))
-    };
-    let empty = &table.passed_over.empty;
-    if empty.count > 0 {
-        warnings.push(format!(
-            "table `{name}`: {} of 0 bytes passed over{}",
-            count(empty.count, "object", "objects"),
-            example(&empty.first)
-        ));
-    }
-    let other = &table.passed_over.other;
-    if other.count > 0 {
-        warnings.push(format!(
-            "table `{name}`: {} passed over, because the name does not end in `.parquet`{}",
-            count(other.count, "object", "objects"),
-            example(&other.first)
-        ));
-    }
-    let stray = &table.passed_over.stray;
-    if stray.count > 0 {
-        warnings.push(format!(
-            "table `{name}`: {} left out, because the table has none in such folders{}; move them to where its other objects lie",
-            count(stray.count, "object", "objects"),
-            example(&stray.first)
-        ));
-    }
-    let odd_names = &table.passed_over.odd_names;
-    if odd_names.count > 0 {
-        warnings.push(format!(
-            "table `{name}`: {} left out, because its name has control characters, an empty folder, or bytes that are not UTF-8{}; rename them",
-            count(odd_names.count, "file or folder", "files or folders"),
-            example(&odd_names.first)
-        ));
-    }
-    let odd = &of.odd_times;
-    let without = odd.without.count.max(of.null_times);
-    let kinds = [
-        (
-            without,
-            &odd.without,
-            format!(
-                "no usable time in `{}`, and no rule evaluates them",
-                table.time
-            ),
-        ),
-        (
-            odd.future.count,
-            &odd.future,
-            "a time more than a day ahead of the clock".to_owned(),
-        ),
-        (
-            odd.old.count,
-            &odd.old,
-            "a time before 1990, which is most likely wrong".to_owned(),
-        ),
-    ];
-    for (events, odd, what) in kinds {
-        if events == 0 {
-            continue;
-        }
-        let example = odd
-            .example
-            .as_ref()
-            .map_or_else(String::new, |(object, row, time)| {
-                let time = time.map_or_else(String::new, |time| format!(" ({time})"));
-                format!("; for instance row {row} of {object}{time}")
-            });
-        warnings.push(format!(
-            "{} of table `{name}` {} {what}{example}",
-            count(events, "event", "events"),
-            if events == 1 { "has" } else { "have" }
-        ));
-    }
-    warnings.extend(of.converted.messages(name));
-    warnings.extend(of.messages.iter().cloned());
-    warnings
-}
-
-/// Events of one rule that are told one by one.
-const MOST_TOLD: usize = 10;
-
-fn tell_skipped(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
-    let rules = &outcome.rules;
-    let mut by_rule: BTreeMap<usize, Vec<&SkippedEvents>> = BTreeMap::new();
-    for events in &outcome.skipped {
-        by_rule.entry(events.rule).or_default().push(events);
-    }
-    for (rule, events) in by_rule {
-        let Some(id) = rules.get(rule).map(|rule| &rule.id) else {
-            continue;
-        };
-        let rows: u64 = events.iter().map(|events| events.rows).sum();
-        let quarantined: u64 = events
-            .iter()
-            .filter(|events| events.cause == Cause::Quarantine)
-            .map(|events| events.rows + events.wakes)
-            .sum();
-        let wakes: u64 = events.iter().map(|events| events.wakes).sum();
-        if rows > 0 {
-            writeln!(
-                err,
-                "error: rule `{id}` did not evaluate {}; all other rules did",
-                count(rows, "event", "events")
-            )?;
-        }
-        if wakes > 0 {
-            writeln!(
-                err,
-                "error: rule `{id}` did not answer {}",
-                count(wakes, "wake-up", "wake-ups")
-            )?;
-        }
-        let tried = events
-            .iter()
-            .filter(|events| events.cause != Cause::Quarantine);
-        let more = tried.clone().count().saturating_sub(MOST_TOLD);
-        for events in tried.take(MOST_TOLD) {
-            let what = match events.rows {
-                0 => count(events.wakes, "wake-up", "wake-ups"),
-                rows => count(rows, "event", "events"),
-            };
-            writeln!(
-                err,
-                "  {what} from row {} of {} ({}): {}",
-                events.first.row, events.first.object, events.first.time, events.reason
-            )?;
-        }
-        if more > 0 {
-            writeln!(err, "  and {} more of this kind", number(more as u64))?;
-        }
-        if quarantined > 0 {
-            writeln!(
-                err,
-                "  {} because the rule was no longer tried after these faults",
-                if wakes == 0 {
-                    count(quarantined, "event", "events")
-                } else {
-                    count(quarantined, "event or wake-up", "events and wake-ups")
-                }
-            )?;
-        }
-    }
-    Ok(())
-}
-
-/// Says what correlations did not see.
-fn tell_left_out(err: &mut impl Write, counters: &Counters) -> Result<()> {
-    for (rule, left_out) in &counters.without_key {
-        writeln!(
-            err,
-            "warning: `{rule}` left out {} without a value in its `by`",
-            count(*left_out, "finding", "findings")
-        )?;
-    }
-    for (rule, passed_over) in &counters.without_value {
-        writeln!(
-            err,
-            "warning: `{rule}` passed over {} without a value in its `field` that it can use",
-            count(*passed_over, "finding", "findings")
-        )?;
-    }
-    for (rule, forgotten) in &counters.capped {
-        writeln!(
-            err,
-            "warning: `{rule}` forgot {} of keys that had more than a key may hold",
-            count(*forgotten, "hit or value", "hits or values")
-        )?;
-    }
-    Ok(())
 }

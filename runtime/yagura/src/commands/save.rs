@@ -5,11 +5,12 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use yagura_core::OrFault;
 use yagura_packs::VerifiedPack;
 use yagura_packs::registry;
+use yagura_service::admission;
 
 use super::verify;
-use crate::operator;
 use crate::output::count;
 
 /// Put packs with their signatures into one file, for machines without network
@@ -50,7 +51,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let dir = dir.unwrap_or_else(|| ".".as_ref());
     let fresh = tempfile::NamedTempFile::new_in(dir).with_context(cannot)?;
     let mut buffer = BufWriter::new(fresh);
-    registry::save(&packs, &mut buffer).with_context(cannot)?;
+    registry::save(&packs, &mut buffer)
+        .or_fault()
+        .with_context(cannot)?;
     let fresh = buffer
         .into_inner()
         .map_err(io::Error::from)
@@ -63,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         .with_context(cannot)?;
     let mut out = io::stdout().lock();
     let identities: Vec<_> = packs.iter().map(|pack| pack.identity()).collect();
-    for (_, message) in operator::unmet(&identities) {
+    for (_, message) in admission::unmet(&identities) {
         writeln!(io::stderr(), "warning: {message}")?;
     }
     for pack in packs {

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use yagura_core::OrFault;
 use yagura_packs::{Bounds, author};
 
 use super::keygen::read_secret_key;
 use crate::output::count;
 
-/// Sign a pack: its list of files with their digests, and so every byte
+/// Sign a pack: the list of its files with their digests
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -36,7 +37,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         &key,
         arguments.signer.as_deref(),
         &Bounds::default(),
-    )?;
+    )
+    .or_fault()?;
     let mut out = io::stdout().lock();
     let identity = &signed.pack.pack().pack;
     let files = signed.pack.manifest().files().len() as u64;

@@ -1,77 +1,51 @@
 //! `yagura status`: how far a service is, from its state.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use yagura_core::Timestamp;
-use yagura_correlate::store::{Status, Store, TableStatus};
+use yagura_correlate::store::{QuarantinedRule, Status, Store, TableStatus};
 
-use crate::config::{Config, ServeSettings};
 use crate::exit::FAILED;
 use crate::output::{self, Format, number, printable};
+use crate::state_dir::StateDir;
 
-/// Say how far a service is: progress, lag, late events, what correlations remember.
+/// Show how far a service is: progress, lag, late events, quarantined rules, state of correlations
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    service: Service,
+    service: StateDir,
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
 
-/// Which service is meant.
-#[derive(Debug, clap::Args)]
-pub(super) struct Service {
-    /// Configuration file of the service
-    #[arg(long, value_name = "FILE", required_unless_present = "state")]
-    config: Option<PathBuf>,
-    /// Directory of its state
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    state: Option<PathBuf>,
-}
-
-impl Service {
-    /// Returns the directory of its state.
-    pub(super) fn state(&self) -> Result<PathBuf> {
-        Ok(match (&self.state, &self.config) {
-            (Some(dir), _) => dir.clone(),
-            (None, Some(file)) => Config::read(file)?.serve.unwrap_or_default().state,
-            (None, None) => ServeSettings::default().state,
-        })
-    }
-}
-
 const AFTER_HELP: &str = "\
-It reads the state alone, whether the service runs or not. BEHIND is the time between the clock and the latest event;
-FINAL is the time before which nothing is still to come. Late findings came after their time was final: rules without
-correlation told them, correlations did not see them. RESTING are rules whose plugins failed repeatedly. The exit code is 1 while a table waits or a rule
-rests.";
+It reads only the state, whether the service runs or not. BEHIND is the time between the clock and the latest event. Before the
+WATERMARK no event is still to come. LATE counts findings that came after the watermark had passed them: rules without
+correlation reported them, correlations skipped them. QUARANTINED rules are paused after repeated faults of their plugins. The
+exit code is 1 while a table waits or a rule is in quarantine.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
-    let dir = arguments.service.state()?;
+    let dir = arguments.service.resolve()?;
     let status = Store::status(&dir)?;
     let mut out = output::Shown(io::stdout().lock());
     match arguments.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string(&status)?)?,
         Format::Text => print(&mut out, &status)?,
     }
-    let rests = |table: &TableStatus| table.rests.iter().any(|rest| rest.is_quarantined);
     let mut tables = status.tables.iter();
-    match tables.any(|table| table.problem.is_some() || rests(table)) {
+    let waits = tables.any(|table| table.problem.is_some());
+    match waits || quarantined(&status).next().is_some() {
         true => Ok(FAILED),
         false => Ok(0),
     }
 }
 
 fn print(out: &mut impl Write, status: &Status) -> Result<()> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let now = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+    let now = now();
     let since = |time: Option<Timestamp>| match time {
         Some(time) => length(now.saturating_sub(time.micros())),
         None => "never".to_owned(),
@@ -86,7 +60,7 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
         "WAITING",
         "EVENTS",
         "BEHIND",
-        "FINAL (UTC)",
+        "WATERMARK (UTC)",
         "LATENESS",
         "STATE",
     ]);
@@ -105,22 +79,20 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
     if !status.tables.is_empty() {
         writeln!(out, "{table}")?;
     }
-    let joined = status
-        .settled
-        .iter()
-        .filter(|(tables, _)| tables.contains(','));
+    let groups = status.watermarks.iter();
+    let joined = groups.filter(|(tables, _)| tables.contains(','));
     for (tables, watermark) in joined {
         let tables = tables.replace(',', ", ");
         writeln!(
             out,
-            "correlated: {tables}; settled to {}",
+            "correlated: {tables}; watermark {}",
             minute(*watermark)
         )?;
     }
-    print_rests(out, status, now)?;
-    print_undecided(out, status)?;
+    print_quarantined(out, status)?;
+    print_skipped(out, status)?;
     let mut rules = output::table([
-        "RULE", "KEYS", "ON DISK", "MEMORY", "LATE", "CAPPED", "NO KEY", "NO VALUE",
+        "RULE", "KEYS", "SPILLED", "MEMORY", "LATE", "CAPPED", "NO KEY", "NO VALUE",
     ]);
     let mut has_rules = false;
     for rule in &status.rules {
@@ -158,7 +130,7 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
     let count = |count: i64| number(u64::try_from(count).unwrap_or_default());
     writeln!(
         out,
-        "{} findings wait for their time; {} provisional alerts; {} lines written, {} not delivered yet",
+        "{} findings wait for the watermark; {} provisional alerts; {} lines written, {} not delivered yet",
         count(status.pending),
         count(status.provisional),
         count(status.lines),
@@ -175,43 +147,54 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
     Ok(())
 }
 
-/// Tells of the rules that rest, and what they do not evaluate meanwhile.
-fn print_rests(out: &mut impl Write, status: &Status, now: i64) -> Result<()> {
-    let rests = status.tables.iter().flat_map(|table| &table.rests);
-    let mut resting = rests.filter(|rest| rest.is_quarantined).peekable();
-    if resting.peek().is_none() {
-        return Ok(());
-    }
-    let mut table = output::table(["RESTING", "SINCE (UTC)", "UNTIL (UTC)", "NOT JUDGED", "WHY"]);
-    for rest in resting {
+/// Returns the rules that are in quarantine.
+pub(super) fn quarantined(status: &Status) -> impl Iterator<Item = &QuarantinedRule> {
+    let rules = status.tables.iter().flat_map(|table| &table.quarantine);
+    rules.filter(|rule| rule.is_quarantined)
+}
+
+/// Prints the rules in quarantine and what they skip. Returns whether there are any.
+pub(super) fn print_quarantined(out: &mut impl Write, status: &Status) -> Result<bool> {
+    let mut table = output::table([
+        "QUARANTINED",
+        "SINCE (UTC)",
+        "UNTIL (UTC)",
+        "SKIPPED",
+        "REASON",
+    ]);
+    let now = now();
+    for rule in quarantined(status) {
         table.add_row([
-            printable(&rest.rule),
-            minute(rest.since),
-            if rest.until.micros() <= now {
-                "on trial".to_owned()
+            printable(&rule.rule),
+            minute(rule.since),
+            if rule.until.micros() <= now {
+                "retry is due".to_owned()
             } else {
-                minute(Some(rest.until))
+                minute(Some(rule.until))
             },
-            number(rest.events + rest.wakes),
-            printable(&rest.reason),
+            number(rule.events + rule.wakes),
+            printable(&rule.reason),
         ]);
+    }
+    if table.row_count() == 0 {
+        return Ok(false);
     }
     writeln!(out, "{table}")?;
     writeln!(
         out,
-        "`yagura release RULE --config FILE` tries a rule again before its rest is over"
+        "`yagura quarantine clear RULE --config FILE` retries a rule before its cooldown is over"
     )?;
-    Ok(())
+    Ok(true)
 }
 
-/// Tells of the rules whose `where` fails on events.
-fn print_undecided(out: &mut impl Write, status: &Status) -> Result<()> {
-    let mut table = output::table(["RULE", "NOT JUDGED", "WHY"]);
-    for (rule, undecided) in status.tables.iter().flat_map(|table| &table.undecided) {
+/// Prints the rules that skipped events because their `where` failed on them.
+fn print_skipped(out: &mut impl Write, status: &Status) -> Result<()> {
+    let mut table = output::table(["RULE", "SKIPPED", "REASON"]);
+    for (rule, skipped) in status.tables.iter().flat_map(|table| &table.skipped) {
         table.add_row([
             printable(rule),
-            number(undecided.events),
-            printable(&undecided.reason),
+            number(skipped.events),
+            printable(&skipped.reason),
         ]);
     }
     if table.row_count() > 0 {
@@ -226,16 +209,14 @@ fn state(table: &TableStatus) -> String {
     }
     let mut parts = Vec::new();
     if table.is_loading && table.objects > 0 {
-        parts.push("first load, nothing is final yet".to_owned());
+        parts.push("first load".to_owned());
     }
     if table.is_idle {
-        parts.push("silent".to_owned());
+        parts.push("idle".to_owned());
     }
-    if table.aside > 0 {
-        parts.push(format!(
-            "{} events evaluated in the background",
-            number(table.aside)
-        ));
+    if table.background > 0 {
+        let events = output::count(table.background, "event", "events");
+        parts.push(format!("{events} in background evaluation"));
     }
     if table.bad > 0 {
         parts.push(format!("{} unreadable", number(table.bad)));
@@ -251,6 +232,14 @@ fn state(table: &TableStatus) -> String {
     } else {
         parts.join(", ")
     }
+}
+
+/// Returns the time of the clock in microseconds.
+fn now() -> i64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn minute(time: Option<Timestamp>) -> String {
@@ -289,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_told_in_two_units() {
+    fn lengths_have_two_units() {
         let seconds = |seconds: i64| length(seconds * 1_000_000);
         assert_eq!(seconds(5), "5 s");
         assert_eq!(seconds(605), "10 m 5 s");

@@ -11,10 +11,10 @@ use yagura_lake::table::Table;
 use yagura_plan::{Sample, open_tables, plain_type};
 
 use super::block_on;
-use crate::config::{Config, LakeSettings};
 use crate::output::{Format, Shown, number, printable, table};
+use yagura_service::config::{Config, LakeSettings};
 
-/// Show the tables of a lake, or the columns of one with some of their values: what `where` and `columns` can name.
+/// Show the tables of a lake, or the columns of a table with some of their values
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Lake that holds the tables: a path or an object-store URL
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 
 /// A table as `--format json` prints it.
 #[derive(Debug, Serialize)]
-struct View {
+struct TableView {
     table: String,
     /// The column of event time.
     time: String,
@@ -64,7 +64,7 @@ struct KeyView {
     null_rate: f64,
 }
 
-impl View {
+impl TableView {
     fn new(table: &Table, sample: Option<&Sample>) -> Self {
         let events = sample.map_or(0, |sample| sample.events);
         let rate = |present: usize| share(events - present.min(events), events);
@@ -168,7 +168,7 @@ fn percent(rate: f64) -> String {
     if percent > 0.0 && percent < 1.0 {
         return "<1 %".to_owned();
     }
-    // What is not always absent is not told to be.
+    // What is not always absent is not reported as absent.
     format!(
         "{:.0} %",
         if rate < 1.0 { percent.floor() } else { percent }
@@ -212,7 +212,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
                     "warning: {object} cannot be read: {reason}"
                 )?;
             }
-            views.push(View::new(table, sample.as_ref()));
+            views.push(TableView::new(table, sample.as_ref()));
         }
         Ok(views)
     })?;

@@ -8,21 +8,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
-
+use yagura_authoring::build;
+use yagura_authoring::schema;
 use yagura_host::Meter;
+use yagura_service::answering::{Network, read_policy};
+use yagura_service::config::Config;
+use yagura_service::{admission, packs};
+use yagura_suite::answers::{self, AnswerOptions};
+use yagura_suite::{Outcome, Suite, policy};
 
 use super::block_on;
-use crate::answering::{Network, read_policy};
-use crate::build;
-use crate::config::Config;
 use crate::exit::{FAILED, RULE};
 use crate::output::{Format, number, printable};
-use crate::schema;
-use crate::suite::answers::{self, AnswerOptions};
-use crate::suite::{Outcome, Suite, policy};
-use crate::{operator, packs};
 
-/// Test packs: recorded events must give the alerts that are expected of them.
+/// Test packs and policies: recorded events must give the expected alerts
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -124,7 +123,7 @@ fn build_and_test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
             );
         }
         let mut unpacked = Vec::new();
-        let directory = operator::directory(dir, &mut unpacked)?;
+        let directory = admission::directory(dir, &mut unpacked)?;
         let result = block_on(test(arguments, &directory))?;
         return Ok(PackResult {
             dir: dir.to_owned(),
@@ -253,7 +252,7 @@ impl PackResult {
             serde_json::to_writer(&mut *out, &line)?;
             writeln!(out)?;
         }
-        tell_warnings(&self.warnings)
+        print_warnings(&self.warnings)
     }
 
     fn print_text(&self, out: &mut impl Write) -> Result<()> {
@@ -295,11 +294,11 @@ impl PackResult {
             }
         }
         out.flush()?;
-        tell_warnings(&self.warnings)
+        print_warnings(&self.warnings)
     }
 }
 
-fn tell_warnings(warnings: &[String]) -> Result<()> {
+fn print_warnings(warnings: &[String]) -> Result<()> {
     let mut err = crate::output::Shown(io::stderr().lock());
     for warning in warnings {
         writeln!(err, "warning: {warning}")?;

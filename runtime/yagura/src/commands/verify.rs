@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use yagura_core::OrFault;
 use yagura_packs::installed::Installed;
 use yagura_packs::sign::PublicKey;
 use yagura_packs::trust::{CheckedSignature, Finding};
 use yagura_packs::{Bounds, Contents, GateError, TrustPolicy, Verdict, VerifiedPack, archive};
+use yagura_service::admission::Admission;
+use yagura_service::config::Config;
 
-use crate::config::Config;
 use crate::exit::FAILED;
-use crate::operator::Operator;
 use crate::output::{Format, count, printable};
 
-/// Verify packs: every file against the list, the signatures, and who is trusted
+/// Verify packs: files against their list, signatures, and whether the signer is trusted
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -42,7 +43,7 @@ packs are what they say and are trusted, 1 where one is not.";
 
 /// What is printed of a pack.
 #[derive(Debug, Serialize)]
-struct View {
+struct PackView {
     path: PathBuf,
     pack: String,
     version: String,
@@ -62,22 +63,22 @@ struct SignatureView {
 }
 
 /// Who must have signed.
-enum Evaluator {
+enum Signer {
     Nobody,
     /// Whoever has the key of this file.
     Key(Box<TrustPolicy>, PathBuf),
     Policy(Box<TrustPolicy>),
-    /// Whoever a configuration says, which also asks what was used before.
-    Config(Box<TrustPolicy>, Box<Operator>),
+    /// Whoever the trust policy of a configuration names; versions that were used before count too.
+    Config(Box<TrustPolicy>, Box<Admission>),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
-    let evaluate = evaluate(arguments)?;
+    let signer = signer(arguments)?;
     let mut out = io::stdout().lock();
     let mut all_good = true;
     for path in &arguments.paths {
         let view = match read(path) {
-            Ok(pack) => view(path, &pack, &evaluate),
+            Ok(pack) => view(path, &pack, &signer),
             Err(error) => broken(path, &error),
         };
         all_good &= view.problems.is_empty();
@@ -92,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     Ok(if all_good { 0 } else { FAILED })
 }
 
-fn evaluate(arguments: &Arguments) -> Result<Evaluator> {
+fn signer(arguments: &Arguments) -> Result<Signer> {
     if let Some(file) = &arguments.key {
         // `keygen --out acme` makes acme.pub.
         let public = file.with_added_extension("pub");
@@ -107,36 +108,36 @@ fn evaluate(arguments: &Arguments) -> Result<Evaluator> {
             toml::Value::from(file.display().to_string())
         );
         let policy = TrustPolicy::parse(file, &text)?;
-        return Ok(Evaluator::Key(Box::new(policy), file.clone()));
+        return Ok(Signer::Key(Box::new(policy), file.clone()));
     }
     if let Some(file) = &arguments.trust {
         let policy = TrustPolicy::read(file)?;
-        return Ok(Evaluator::Policy(Box::new(policy)));
+        return Ok(Signer::Policy(Box::new(policy)));
     }
     if let Some(file) = &arguments.config {
-        let operator = Operator::read(&Config::read(file)?)?;
-        let policy = operator.trust.clone().with_context(|| {
+        let admission = Admission::read(&Config::read(file)?)?;
+        let policy = admission.trust.clone().with_context(|| {
             format!(
                 "{} has no `trust`: name a trust policy there, or give --key",
                 file.display()
             )
         })?;
-        return Ok(Evaluator::Config(Box::new(policy), Box::new(operator)));
+        return Ok(Signer::Config(Box::new(policy), Box::new(admission)));
     }
-    Ok(Evaluator::Nobody)
+    Ok(Signer::Nobody)
 }
 
 /// Reads a pack and compares it with its list of files.
 pub(super) fn read(path: &Path) -> Result<VerifiedPack> {
     let bounds = Bounds::default();
     let contents = match path.is_dir() {
-        true => Contents::read_dir(path, &bounds)?,
-        false => archive::read_file(path, &bounds)?,
+        true => Contents::read_dir(path, &bounds).or_fault()?,
+        false => archive::read_file(path, &bounds).or_fault()?,
     };
-    Ok(contents.verify()?)
+    Ok(contents.verify().or_fault()?)
 }
 
-impl View {
+impl PackView {
     fn evaluated(&mut self, verdict: &Verdict) {
         self.trusted = Some(verdict.is_trusted());
         self.problems = verdict.refusals.iter().map(ToString::to_string).collect();
@@ -144,8 +145,8 @@ impl View {
     }
 }
 
-fn broken(path: &Path, error: &anyhow::Error) -> View {
-    View {
+fn broken(path: &Path, error: &anyhow::Error) -> PackView {
+    PackView {
         path: path.to_owned(),
         pack: String::new(),
         version: String::new(),
@@ -157,9 +158,9 @@ fn broken(path: &Path, error: &anyhow::Error) -> View {
     }
 }
 
-fn view(path: &Path, pack: &VerifiedPack, evaluate: &Evaluator) -> View {
+fn view(path: &Path, pack: &VerifiedPack, signer: &Signer) -> PackView {
     let identity = &pack.pack().pack;
-    let mut view = View {
+    let mut view = PackView {
         path: path.to_owned(),
         pack: identity.name.clone(),
         version: identity.version.clone(),
@@ -169,14 +170,14 @@ fn view(path: &Path, pack: &VerifiedPack, evaluate: &Evaluator) -> View {
         trusted: None,
         problems: Vec::new(),
     };
-    match evaluate {
-        Evaluator::Nobody => {
+    match signer {
+        Signer::Nobody => {
             let files = pack.contents().signatures.iter();
             view.signatures = files
                 .map(|(file, bytes)| unjudged(file.as_str(), bytes))
                 .collect();
         }
-        Evaluator::Key(policy, file) => {
+        Signer::Key(policy, file) => {
             let verdict = policy.evaluate(pack, &Installed::default());
             view.trusted = Some(verdict.is_trusted());
             if !verdict.is_trusted() {
@@ -184,11 +185,11 @@ fn view(path: &Path, pack: &VerifiedPack, evaluate: &Evaluator) -> View {
             }
             view.signatures = verdict.signatures.iter().map(evaluated).collect();
         }
-        Evaluator::Policy(policy) => view.evaluated(&policy.evaluate(pack, &Installed::default())),
-        Evaluator::Config(policy, operator) => {
-            view.evaluated(&policy.evaluate(pack, &operator.installed));
+        Signer::Policy(policy) => view.evaluated(&policy.evaluate(pack, &Installed::default())),
+        Signer::Config(policy, admission) => {
+            view.evaluated(&policy.evaluate(pack, &admission.installed));
             // Upgrades that ask for more wait for an answer, whoever signed them.
-            if let Err(error @ GateError::Held { .. }) = operator.open(path, false) {
+            if let Err(error @ GateError::Held { .. }) = admission.open(path, false) {
                 view.problems.push(error.to_string());
             }
         }
@@ -231,7 +232,7 @@ fn evaluated(signature: &CheckedSignature) -> SignatureView {
     }
 }
 
-fn text(view: &View, out: &mut impl Write) -> Result<()> {
+fn text(view: &PackView, out: &mut impl Write) -> Result<()> {
     let path = view.path.display();
     if view.pack.is_empty() {
         writeln!(out, "{path}: not what it should be")?;

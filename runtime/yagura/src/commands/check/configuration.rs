@@ -4,17 +4,20 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
+use yagura_alerts::Clock;
 use yagura_alerts::policy::Policy;
+use yagura_core::OrFault;
 use yagura_core::alert::OWN_RULES;
+use yagura_core::diagnostic::{Code, Diagnostic, Level};
 use yagura_host::Meter;
+use yagura_service::admission::Admission;
+use yagura_service::answering::try_plugins;
+use yagura_service::config::Config;
+use yagura_service::{admission, packs};
 
 use super::super::block_on;
-use super::{Check, Level, Linted};
-use crate::answering::{now, try_plugins};
-use crate::config::Config;
-use crate::operator::Operator;
+use super::Check;
 use crate::ruleset::RuleSet;
-use crate::{operator, packs};
 
 impl Check {
     /// Looks a policy over, with the rules that are known.
@@ -24,21 +27,9 @@ impl Check {
         let mut rules: BTreeSet<String> = own.chain(sigma).collect();
         let has_rules = !rules.is_empty();
         rules.extend(OWN_RULES.map(str::to_owned));
-        let policy = Policy::read(file)?;
-        for problem in policy.lint(has_rules.then_some(&rules), now()) {
-            self.found.push(Linted {
-                file: file.to_owned(),
-                line: problem.line,
-                level: match problem.level {
-                    yagura_alerts::policy::Level::Error => Level::Error,
-                    yagura_alerts::policy::Level::Warning => Level::Warning,
-                },
-                check: "policy",
-                rule: None,
-                key: Some(problem.key.to_string()),
-                message: problem.message,
-            });
-        }
+        let policy = Policy::read(file).or_fault()?;
+        let rules = has_rules.then_some(&rules);
+        self.found.extend(policy.lint(rules, Clock::system().now()));
         Ok(())
     }
 
@@ -47,7 +38,7 @@ impl Check {
     pub(super) fn together(&mut self, set: &RuleSet, is_all: bool) {
         let identities: Vec<_> = set.packs.iter().map(|pack| &pack.manifest.pack).collect();
         let level = if is_all { Level::Error } else { Level::Note };
-        let unmet = operator::unmet(&identities).into_iter();
+        let unmet = admission::unmet(&identities).into_iter();
         let mut messages: Vec<_> = unmet
             .map(|(place, message)| (place, level, message))
             .collect();
@@ -55,56 +46,42 @@ impl Check {
             let mut earlier = identities.iter().take(place);
             if let Some(before) = earlier.position(|other| other.name == pack.name) {
                 let (one, other) = (&set.packs[before].dir, &set.packs[place].dir);
-                let message = operator::twice(&pack.name, one, other).to_string();
+                let message = packs::twice(&pack.name, one, other).to_string();
                 messages.push((place, Level::Error, message));
             }
         }
         for (place, level, message) in messages {
-            self.found.push(Linted {
-                file: set.packs[place].dir.join("pack.toml"),
-                line: None,
-                level,
-                check: "packs",
-                rule: None,
-                key: None,
-                message,
-            });
+            let file = set.packs[place].dir.join("pack.toml");
+            let problem = Diagnostic::new(level, Code::InvalidDependency, message);
+            self.found.push(problem.in_file(&file));
         }
     }
 
     /// Says which packs `yagura run` and `yagura serve` would not let in, by who signed them and what was used before.
     pub(super) fn admitted(&mut self, config: &Config) -> Result<()> {
-        let operator = Operator::read(config)?;
+        let operator = Admission::read(config)?;
         for path in &config.packs {
-            let (level, messages) = match operator.open(path, false) {
+            let (level, code, messages) = match operator.open(path, false) {
                 Ok(opened) => {
                     let granted = operator.grants.of(opened.pack.name()).limits;
                     let messages = packs::not_granted(&granted, opened.pack.pack());
-                    (Level::Warning, messages)
+                    (Level::Warning, Code::NotGranted, messages)
                 }
-                Err(error) => (Level::Error, vec![error.to_string()]),
+                Err(error) => (Level::Error, Code::PackRefused, vec![error.to_string()]),
             };
-            self.found
-                .extend(messages.into_iter().map(|message| Linted {
-                    file: path.clone(),
-                    line: None,
-                    level,
-                    check: "packs",
-                    rule: None,
-                    key: None,
-                    message,
-                }));
+            let problem = |message| Diagnostic::new(level, code, message).in_file(path);
+            self.found.extend(messages.into_iter().map(problem));
         }
         Ok(())
     }
 
     /// Opens the plugins that a policy names, as `yagura serve` would.
     pub(super) fn policy_plugins(&mut self, config: &Config, file: &Path) -> Result<()> {
-        let policy = Policy::read(file)?.policy;
+        let policy = Policy::read(file).or_fault()?.policy;
         let mut config = config.clone();
         let mut unpacked = Vec::new();
         for path in &mut config.packs {
-            *path = operator::directory(path, &mut unpacked)?;
+            *path = admission::directory(path, &mut unpacked)?;
         }
         let host = packs::host(Meter::Off)?;
         let tried = block_on(async {
@@ -117,15 +94,8 @@ impl Check {
             Err(error) => (Level::Error, vec![format!("{error:#}")]),
         };
         for message in messages {
-            self.found.push(Linted {
-                file: file.to_owned(),
-                line: None,
-                level,
-                check: "plugins",
-                rule: None,
-                key: None,
-                message,
-            });
+            let problem = Diagnostic::new(level, Code::PluginProblem, message);
+            self.found.push(problem.in_file(file));
         }
         Ok(())
     }

@@ -1,0 +1,438 @@
+//! The configuration file, and the tables that it names.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use yagura_core::source::SourceText;
+use yagura_core::{FieldPath, Timestamp};
+use yagura_engine::{Replaced, RunOptions};
+use yagura_lake::Location;
+use yagura_lake::table::{EpochUnit, OnProblem, TableConfig};
+
+/// MiB of linear memory of all plugins' instances together, unless the configuration sets it.
+pub const PLUGIN_MEMORY_MIB: usize = 4_096;
+
+/// `yagura.toml`. `runtime/service/default.toml` shows every setting with its comment.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// A lake whose folders are tables.
+    pub lake: Option<LakeSettings>,
+    /// Packs to run, directories or archives, relative to the file.
+    pub packs: Vec<PathBuf>,
+    /// Sigma rules to run, files or directories, relative to the file.
+    pub sigma: Vec<PathBuf>,
+    /// Field maps for them, relative to the file.
+    pub field_maps: Vec<PathBuf>,
+    /// Geolocation database (MMDB), relative to the file.
+    pub geoip: Option<PathBuf>,
+    /// What `yagura serve` needs.
+    pub serve: Option<ServeSettings>,
+    /// What becomes of alerts: a file, relative to this one.
+    pub policy: Option<PathBuf>,
+    /// Who may sign packs: a file, relative to this one. Without it packs need no signature.
+    pub trust: Option<PathBuf>,
+    /// What plugins may reach: a file, relative to this one.
+    pub grants: Option<PathBuf>,
+    /// Where alerts, incidents and receipts are kept: a file, relative to this one, or `postgres://…`.
+    pub store: Option<String>,
+    /// Secrets by name.
+    pub secret: BTreeMap<String, SecretSettings>,
+    /// Lookup tables by name.
+    pub lookup: BTreeMap<String, LookupSettings>,
+    /// Tables by name; these come before the lake's.
+    pub table: BTreeMap<String, TableSettings>,
+}
+
+/// `[lake]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LakeSettings {
+    /// Path, or URL of an object store.
+    pub url: String,
+    /// Options of the object store.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+/// `[table.NAME]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSettings {
+    /// Where the objects lie; absent for a table of the lake.
+    pub url: Option<String>,
+    /// Options of the object store.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+    /// The column of event time.
+    pub time: Option<String>,
+    /// What the numbers of the time column count since 1970.
+    pub time_unit: Option<EpochUnit>,
+    /// The partition that holds the day of the event time.
+    pub day_partition: Option<DayPartition>,
+    /// What to do with rows without a usable time.
+    pub on_null_time: Option<Action>,
+    /// What to do with objects that cannot be read.
+    pub on_bad_file: Option<Action>,
+    /// How far behind the latest event time an event may come.
+    pub lateness: Option<String>,
+    /// Columns by the kind of observable that they hold, for searches.
+    #[serde(default)]
+    pub observables: BTreeMap<String, Vec<FieldPath>>,
+}
+
+/// `[secret.NAME]`: where a secret comes from. One of them.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretSettings {
+    /// An environment variable.
+    pub env: Option<String>,
+    /// A file, relative to this one; a line end at its end is not part of it.
+    pub file: Option<PathBuf>,
+    /// A command with its arguments, which writes it to stdout.
+    pub command: Option<Vec<String>>,
+}
+
+/// `[lookup.NAME]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookupSettings {
+    /// The file, relative to this one.
+    pub file: PathBuf,
+    /// The column under which rows are found; by default the first.
+    pub key: Option<String>,
+}
+
+/// `[serve]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeSettings {
+    /// Directory of the state, relative to the file.
+    pub state: PathBuf,
+    /// File of alerts, relative to the file.
+    pub alerts: PathBuf,
+    /// How often tables are listed.
+    poll: String,
+    /// How far behind the latest event time an event may come, for all tables.
+    pub lateness: Option<String>,
+    /// Time on the clock without new objects after which a table is idle.
+    pub idle: String,
+    /// How far ahead of the clock an event may lie and still move the watermark.
+    pub future: String,
+    /// How often all of a large table is listed.
+    pub list_all: String,
+    /// How long nothing new must be listed before a new table's first load is at its end.
+    pub first_load: String,
+    /// How long an object that cannot be read is waited for.
+    pub patience: String,
+    /// What becomes of an object that was replaced after it had been read.
+    pub on_replaced: OnReplaced,
+    /// Events before it are not evaluated.
+    pub from: Option<Timestamp>,
+    /// Objects of a table that one step takes.
+    pub step_objects: usize,
+    /// MiB of a table that one step takes.
+    pub step_mib: u64,
+    /// MiB of memory for the state of correlations.
+    pub memory_mib: usize,
+    /// Keys of correlations that may be spilled.
+    pub keys_on_disk: usize,
+    /// MiB of linear memory that all plugins may have together.
+    pub plugin_memory_mib: usize,
+    /// Events of a table that may wait for rules with `partition_by`.
+    pub pending_rows: usize,
+    /// Keys of which one rule with `partition_by` keeps state.
+    pub keys_per_rule: usize,
+    /// MiB of state that one rule with `partition_by` keeps.
+    pub state_mib_per_rule: usize,
+    /// Time that a step waits for one rule's plugin, beside ten microseconds an event.
+    pub rule_time: String,
+    /// How long the first quarantine of a rule lasts after repeated faults of its plugin.
+    pub cooldown: String,
+    /// How long trouble of the service itself lasts before it is reported, or `off`.
+    pub report_trouble: String,
+}
+
+impl Default for ServeSettings {
+    fn default() -> Self {
+        Self {
+            state: "state".into(),
+            alerts: "alerts.ndjson".into(),
+            poll: "1s".to_owned(),
+            lateness: None,
+            idle: "15m".to_owned(),
+            future: "1h".to_owned(),
+            list_all: "1h".to_owned(),
+            first_load: "10s".to_owned(),
+            patience: "10m".to_owned(),
+            on_replaced: OnReplaced::Keep,
+            from: None,
+            step_objects: 64,
+            step_mib: 256,
+            memory_mib: 512,
+            keys_on_disk: 50_000_000,
+            plugin_memory_mib: PLUGIN_MEMORY_MIB,
+            pending_rows: RunOptions::default().max_pending_rows,
+            keys_per_rule: RunOptions::default().max_keys,
+            state_mib_per_rule: 1_024,
+            rule_time: "100ms".to_owned(),
+            cooldown: "1m".to_owned(),
+            report_trouble: "5m".to_owned(),
+        }
+    }
+}
+
+impl ServeSettings {
+    /// Returns how often tables are listed.
+    pub fn poll(&self) -> Result<Duration> {
+        duration("serve.poll", &self.poll)
+    }
+}
+
+/// What becomes of an object that was replaced after it had been read.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnReplaced {
+    /// What was found in the old object stays.
+    Keep,
+    /// The events of the new object are evaluated too.
+    Evaluate,
+}
+
+impl From<OnReplaced> for Replaced {
+    fn from(replaced: OnReplaced) -> Self {
+        match replaced {
+            OnReplaced::Keep => Self::Keep,
+            OnReplaced::Evaluate => Self::Evaluate,
+        }
+    }
+}
+
+/// `day_partition`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DayPartition {
+    /// The partition column.
+    pub column: String,
+    /// How it writes the day, in the way of strftime.
+    #[serde(default = "iso_day")]
+    pub format: String,
+}
+
+fn iso_day() -> String {
+    "%Y-%m-%d".to_owned()
+}
+
+/// What to do with rows and objects that cannot be used.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// The run stops.
+    Fail,
+    /// They are counted and left out.
+    Skip,
+}
+
+impl From<Action> for OnProblem {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Fail => Self::Fail,
+            Action::Skip => Self::Skip,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file; paths in it become relative to its directory.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(file)
+            .with_context(|| format!("cannot read the configuration {}", file.display()))?;
+        let mut config: Self = SourceText::new(file, &text).toml()?;
+        let dir = file.parent().unwrap_or(Path::new("."));
+        let serve = config.serve.get_or_insert_default();
+        for path in [&mut serve.state, &mut serve.alerts] {
+            *path = dir.join(&*path);
+        }
+        let files = [
+            &mut config.geoip,
+            &mut config.policy,
+            &mut config.trust,
+            &mut config.grants,
+        ];
+        for file in files.into_iter().flatten() {
+            *file = dir.join(&*file);
+        }
+        for secret in config.secret.values_mut() {
+            if let Some(file) = &mut secret.file {
+                *file = dir.join(&*file);
+            }
+        }
+        for lookup in config.lookup.values_mut() {
+            lookup.file = dir.join(&lookup.file);
+        }
+        let paths = [&mut config.packs, &mut config.sigma, &mut config.field_maps];
+        for path in paths.into_iter().flatten() {
+            *path = dir.join(&*path);
+        }
+        let here = |url: &mut String| {
+            if !url.contains("://") && Path::new(url).is_relative() {
+                *url = dir.join(&*url).to_string_lossy().into_owned();
+            }
+        };
+        if let Some(lake) = &mut config.lake {
+            here(&mut lake.url);
+        }
+        if let Some(store) = &mut config.store {
+            here(store);
+        }
+        config
+            .table
+            .values_mut()
+            .filter_map(|table| table.url.as_mut())
+            .for_each(here);
+        Ok(config)
+    }
+
+    /// Returns where alerts are kept.
+    pub fn store_location(&self) -> Result<yagura_alerts::Location> {
+        match &self.store {
+            Some(store) => alert_store(store),
+            None => {
+                let state = self.serve.clone().unwrap_or_default().state;
+                Ok(yagura_alerts::Location::Sqlite(state.join("alerts.db")))
+            }
+        }
+    }
+
+    /// Returns the tables: those with a URL, then the lake's others, which are its folders.
+    pub async fn tables(&self) -> Result<Vec<TableConfig>> {
+        let tables = self.tables_so_far().await?;
+        if tables.is_empty()
+            && let Some(lake) = &self.lake
+        {
+            let location = Location::parse(&lake.url, &lake.options)?;
+            bail!(
+                "the lake {location} holds no tables; `yagura ingest --table NAME --to {location} FILE…` makes one"
+            );
+        }
+        Ok(tables)
+    }
+
+    /// Returns the tables, of which a lake may hold none yet.
+    pub async fn tables_so_far(&self) -> Result<Vec<TableConfig>> {
+        let mut tables = Vec::new();
+        for (name, settings) in &self.table {
+            let location = match (&settings.url, &self.lake) {
+                (Some(url), _) => Location::parse(url, &settings.options)?,
+                (None, Some(lake)) => Location::parse(&lake.url, &lake.options)?.join(name),
+                (None, None) => {
+                    bail!("table `{name}` has no `url`, and there is no lake that could hold it")
+                }
+            };
+            tables.push(settings.table(name, location));
+        }
+        let Some(lake) = &self.lake else {
+            return Ok(tables);
+        };
+        let location = Location::parse(&lake.url, &lake.options)?;
+        for name in folders(&location).await? {
+            if !tables.iter().any(|table| table.name == name) {
+                let below = location.join(&name);
+                tables.push(TableSettings::default().table(&name, below));
+            }
+        }
+        Ok(tables)
+    }
+}
+
+impl TableSettings {
+    fn table(&self, name: &str, location: Location) -> TableConfig {
+        let day = self.day_partition.as_ref();
+        TableConfig {
+            name: name.to_owned(),
+            location,
+            time: self.time.clone(),
+            day_partition: day.map(|day| (day.column.clone(), day.format.clone())),
+            time_unit: self.time_unit,
+            on_null_time: self.on_null_time.map(Into::into),
+            on_bad_file: self.on_bad_file.map_or(OnProblem::Fail, Into::into),
+        }
+    }
+}
+
+async fn folders(location: &Location) -> Result<Vec<String>> {
+    let listed = location
+        .store
+        .list_with_delimiter(Some(&location.prefix))
+        .await
+        .with_context(|| format!("cannot list the lake {location}"))?;
+    let names = listed
+        .common_prefixes
+        .iter()
+        .filter_map(|prefix| prefix.filename().map(str::to_owned));
+    Ok(names.filter(|name| !name.starts_with(['_', '.'])).collect())
+}
+
+/// Returns where alerts are kept: a URL, or the path of a file.
+///
+/// # Errors
+/// When a URL is of a database that cannot hold alerts.
+pub fn alert_store(text: &str) -> Result<yagura_alerts::Location> {
+    match text.contains("://") || text.starts_with("sqlite:") {
+        true => Ok(text.parse()?),
+        false => Ok(yagura_alerts::Location::Sqlite(text.into())),
+    }
+}
+
+/// Reads a length of time in microseconds. `key` names the setting.
+///
+/// # Errors
+/// When the text is not a length of time.
+pub fn micros(key: &str, text: &str) -> Result<i64> {
+    yagura_core::time::parse_duration(text).map_err(|error| anyhow::anyhow!("`{key}`: {error}"))
+}
+
+/// Reads a length of time. `key` names the setting.
+///
+/// # Errors
+/// When the text is not a length of time.
+pub fn duration(key: &str, text: &str) -> Result<Duration> {
+    let micros = u64::try_from(micros(key, text)?).unwrap_or_default();
+    Ok(Duration::from_micros(micros))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, yagura_core::Diagnostics> {
+        SourceText::new(Path::new("yagura.toml"), text).toml()
+    }
+
+    #[test]
+    fn the_shown_defaults_are_a_valid_configuration() {
+        let text = include_str!("../default.toml");
+        let config = parse(text).unwrap();
+        assert_eq!(config.table.len(), 1);
+        // Every line that is commented out is a setting too.
+        let all: String = text
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .fold(String::new(), |all, line| all + line + "\n");
+        parse(&all).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_setting_names_a_near_one() {
+        let error = parse("[table.a]\nurl = \"x\"\non_bad_fiel = \"skip\"\n");
+        let message = error.unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "yagura.toml:3: `table.a.on_bad_fiel` is not a known key; did you mean `on_bad_file`?"
+        );
+    }
+}

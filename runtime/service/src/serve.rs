@@ -1,0 +1,482 @@
+//! `yagura serve`: the rules over tables that grow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::oneshot;
+use yagura_alerts::Feed;
+use yagura_core::alert::OWN_RULES;
+use yagura_core::shown::printable;
+use yagura_core::{Fault, TimeRange, Timestamp};
+use yagura_correlate::Geolocation;
+use yagura_correlate::store::{Store, StoreLimits};
+use yagura_engine::live::{Live, LiveError, LiveOptions, OpenReport, StepReport};
+use yagura_engine::{Fairness, RunInput, RunOptions};
+use yagura_host::Meter;
+
+use crate::admission::Admission;
+use crate::answering::TriageLink;
+use crate::config::{Config, ServeSettings, duration, micros};
+use crate::messages::{folded, number};
+use crate::outbox::Outbox;
+use crate::packs;
+use crate::quarantine_requests;
+
+/// How a service runs, beside its configuration.
+#[derive(Debug)]
+pub struct ServeOptions {
+    /// Configuration file.
+    pub config: PathBuf,
+    /// Whether it stops when all objects that are there have been read.
+    pub once: bool,
+    /// Whether packs run of which a newer version was used before.
+    pub allow_rollback: bool,
+    /// Whether single steps are not reported.
+    pub quiet: bool,
+    /// Scans of a table side by side; by default the number of cores.
+    pub partitions: Option<u16>,
+}
+
+/// Runs the service until it is asked to end, or has read all that there is. Progress goes to `err`.
+///
+/// # Errors
+/// Whatever keeps the service from starting or from going on.
+pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> {
+    let stop = Stop::watch();
+    let mut hangup = std::pin::pin!(asked_to_reopen());
+    let mut config = Config::read(&arguments.config)?;
+    let settings = config.serve.clone().unwrap_or_default();
+    if config.packs.is_empty() && config.sigma.is_empty() {
+        bail!(
+            "there are no rules to run: name them in `packs` or `sigma` of {}",
+            arguments.config.display()
+        );
+    }
+    let mut operator = Admission::read(&config)?;
+    operator.admit(&mut config, arguments.allow_rollback, &mut err)?;
+    let host = packs::host_with(Meter::Off, settings.plugin_memory_mib)?;
+    let loaded = packs::load_by(
+        &host,
+        &config.packs,
+        &config.sigma,
+        &config.field_maps,
+        &operator.grants,
+    )?;
+    for line in &loaded.not_granted {
+        writeln!(err, "warning: {line}")?;
+    }
+    let mut geolocation = loaded.geolocation;
+    if let Some(file) = &config.geoip {
+        let read =
+            Geolocation::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
+        geolocation.insert(String::new(), read);
+    }
+    let input = RunInput {
+        tables: config.tables().await?,
+        rules: loaded.rules,
+        sigma: loaded.sigma,
+        plugins: loaded.plugins,
+        geolocation,
+    };
+    let options = options(&config, &settings, arguments.partitions, arguments.once)?;
+    let limits = StoreLimits {
+        memory: settings.memory_mib << 20,
+        spilled_keys: settings.keys_on_disk,
+    };
+    let store = Store::open(&settings.state, limits)?;
+    let mut outbox = Outbox::open(&settings.alerts)?;
+    if outbox.last() > store.last_line() {
+        bail!(
+            "{} has lines up to number {}, and the state in {} knows {}: they do not belong together; put the state back that wrote them, or move the file away",
+            settings.alerts.display(),
+            outbox.last(),
+            settings.state.display(),
+            store.last_line()
+        );
+    }
+    let kept = store.meta("delivered")?.unwrap_or(0);
+    // A file that was moved away for a new one begins where the store knows that the old one ended.
+    let mut delivered = match outbox.last() {
+        0 => kept,
+        last => last,
+    };
+    let feed = Feed {
+        state: store.id(),
+        delivered: kept,
+        last: store.last_line(),
+    };
+    quarantine_requests::prepare(&settings.state);
+    let poll = settings.poll()?;
+    let rules = rule_ids(&input);
+    let mut triage = TriageLink::open(&config, &host, rules, feed, &mut err).await?;
+    if let Some(triage) = &triage {
+        // Lines that the file has and the triage has not are handed out once more.
+        delivered = delivered.min(triage.taken());
+    }
+    let mut pause = std::pin::pin!(tokio::time::sleep(poll));
+    let (mut live, opened) = Live::open(input, options, store, delivered)
+        .await
+        .map_err(plain)?;
+    // Only what has started counts as used.
+    operator.remember(true)?;
+    tell_opened(&mut err, &opened, &settings)?;
+    let mut stop = std::pin::pin!(stop.end_start());
+    let mut is_stopping = false;
+    let mut is_due = true;
+    loop {
+        if let Some(message) = outbox.look()? {
+            writeln!(err, "warning: {message}")?;
+            live.note(message);
+        }
+        deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
+        let is_other = if std::mem::take(&mut is_due) {
+            tokio::select! {
+                () = &mut stop => break,
+                is_other = live.poll() => is_other,
+            }
+        } else {
+            live.take_listings().await
+        };
+        if is_other.map_err(plain)? {
+            let (again, opened) = live.reopen().await.map_err(plain)?;
+            live = again;
+            tell_opened(&mut err, &opened, &settings)?;
+            is_due = true;
+            continue;
+        }
+        let mut background_events = false;
+        let mut released = quarantine_requests::pending(&settings.state);
+        for request in &released {
+            if !live.release(&request.rule) {
+                writeln!(
+                    err,
+                    "rule `{}` is not in quarantine",
+                    printable(&request.rule)
+                )?;
+            }
+        }
+        while !is_stopping && let Some(report) = live.step().await.map_err(plain)? {
+            deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
+            tell_step(&mut err, &report, arguments.quiet)?;
+            background_events |= report.background_events;
+            // Committed: a stop before would have it read again.
+            for request in released.drain(..) {
+                request.done();
+            }
+            is_stopping = tokio::select! {
+                biased;
+                () = &mut stop => true,
+                () = std::future::ready(()) => false,
+            };
+            if report.read.is_empty() && !report.goes_on {
+                // Only the clock has moved; nothing waits.
+                break;
+            }
+        }
+        for request in released {
+            request.done();
+        }
+        live.note_delivered().map_err(plain)?;
+        if is_stopping || (arguments.once && !live.is_busy() && !background_events) {
+            break;
+        }
+        if arguments.once && background_events {
+            // Time moves with the step that follows.
+            continue;
+        }
+        tokio::select! {
+            () = &mut stop => break,
+            error = failed(&mut triage) => return Err(error),
+            () = live.news() => {}
+            // The file of alerts is looked at with each turn.
+            () = &mut hangup => hangup.set(asked_to_reopen()),
+            () = &mut pause => {
+                is_due = true;
+                pause.as_mut().reset(tokio::time::Instant::now() + poll);
+            }
+        }
+    }
+    deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
+    live.note_delivered().map_err(plain)?;
+    live.flush().map_err(plain)?;
+    if let Some(triage) = triage {
+        triage.stop().await?;
+    }
+    Ok(())
+}
+
+/// Returns the ids of all rules, the runtime's own among them.
+fn rule_ids(input: &RunInput) -> BTreeSet<String> {
+    let rules = input.rules.iter().map(|source| source.rule.id.clone());
+    let sigma = input.sigma.load.rules.iter();
+    let sigma = sigma.map(yagura_plan::sigma_rule_id);
+    let own = OWN_RULES.map(str::to_owned);
+    rules.chain(sigma).chain(own).collect()
+}
+
+async fn failed(triage: &mut Option<TriageLink>) -> anyhow::Error {
+    match triage {
+        Some(triage) => triage.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Hands committed lines to the file and the triage.
+async fn deliver(
+    live: &mut Live,
+    outbox: &mut Outbox,
+    triage: &mut Option<TriageLink>,
+    err: &mut impl Write,
+) -> Result<()> {
+    let dead = match triage {
+        Some(triage) => triage.dead_letters().await,
+        None => BTreeMap::new(),
+    };
+    live.report_trouble(&dead).await.map_err(plain)?;
+    let lines = live.take_lines().map_err(plain)?;
+    outbox.append(&lines)?;
+    let mut last = outbox.last();
+    if let Some(triage) = triage {
+        if let Some(message) = triage.hand(live, &lines).await? {
+            writeln!(err, "warning: {message}")?;
+            live.note(message);
+        }
+        last = last.min(triage.taken());
+    }
+    live.delivered(last);
+    Ok(())
+}
+
+/// The errors of rules and tables are those of `run`, with its exit codes.
+fn plain(error: LiveError) -> anyhow::Error {
+    match error {
+        LiveError::Engine(error) => Fault::of(error).into(),
+        LiveError::Table(error) => error.into(),
+        other => other.into(),
+    }
+}
+
+fn options(
+    config: &Config,
+    settings: &ServeSettings,
+    partitions: Option<u16>,
+    once: bool,
+) -> Result<LiveOptions> {
+    for (key, value) in [
+        ("step_objects", settings.step_objects),
+        (
+            "step_mib",
+            usize::try_from(settings.step_mib).unwrap_or(usize::MAX),
+        ),
+        ("memory_mib", settings.memory_mib),
+        ("plugin_memory_mib", settings.plugin_memory_mib),
+        ("pending_rows", settings.pending_rows),
+        ("keys_per_rule", settings.keys_per_rule),
+        ("state_mib_per_rule", settings.state_mib_per_rule),
+    ] {
+        if value == 0 {
+            bail!(
+                "`serve.{key}` is 0, with which nothing can be done: make it at least 1, or leave it out"
+            );
+        }
+    }
+    let defaults = RunOptions::default();
+    let mut lateness = BTreeMap::new();
+    for (name, table) in &config.table {
+        if let Some(text) = &table.lateness {
+            let key = format!("table.{name}.lateness");
+            lateness.insert(name.clone(), micros(&key, text)?);
+        }
+    }
+    let from: Option<Timestamp> = settings.from;
+    let range = TimeRange::new(from, None)?;
+    Ok(LiveOptions {
+        run: RunOptions {
+            range,
+            partitions: partitions.map_or(defaults.partitions, usize::from),
+            max_finding_bytes: yagura_engine::live::FINDING_BYTES,
+            max_pending_rows: settings.pending_rows,
+            max_keys: settings.keys_per_rule,
+            max_key_bytes: (settings.state_mib_per_rule as u64) << 20,
+            fairness: Some(Fairness {
+                rule_time: duration("serve.rule_time", &settings.rule_time)?,
+                cooldown: duration("serve.cooldown", &settings.cooldown)?,
+            }),
+            ..defaults
+        },
+        lateness,
+        every_lateness: match &settings.lateness {
+            Some(text) => Some(micros("serve.lateness", text)?),
+            None => None,
+        },
+        idle: duration("serve.idle", &settings.idle)?,
+        future: micros("serve.future", &settings.future)?,
+        step_objects: settings.step_objects,
+        step_bytes: settings.step_mib << 20,
+        list_all: duration("serve.list_all", &settings.list_all)?,
+        // What is read once is all that there is.
+        first_load: match once {
+            true => None,
+            false => Some(duration("serve.first_load", &settings.first_load)?),
+        },
+        patience: duration("serve.patience", &settings.patience)?,
+        on_replaced: settings.on_replaced.into(),
+        from,
+        report_trouble: match settings.report_trouble.as_str() {
+            "off" => None,
+            text => Some(duration("serve.report_trouble", text)?),
+        },
+    })
+}
+
+/// Returns when the process is asked to open its files again, by SIGHUP. The signal counts from now on.
+fn asked_to_reopen() -> impl Future<Output = ()> {
+    #[cfg(unix)]
+    let hangup = {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::hangup()).ok()
+    };
+    async move {
+        #[cfg(unix)]
+        if let Some(mut hangup) = hangup {
+            hangup.recv().await;
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Notices that the process is asked to end, by SIGTERM or Ctrl-C, from the first moment on.
+struct Stop {
+    has_started: Arc<AtomicBool>,
+    asked: oneshot::Receiver<()>,
+}
+
+impl Stop {
+    /// Begins to watch. While the service starts, a signal ends the process at once: nothing was begun that it could not do again.
+    fn watch() -> Self {
+        let has_started = Arc::new(AtomicBool::new(false));
+        let (sender, asked) = oneshot::channel();
+        let signal = stopped();
+        let flag = Arc::clone(&has_started);
+        tokio::spawn(async move {
+            signal.await;
+            if !flag.load(Ordering::SeqCst) {
+                // The start may be busy on its thread for long.
+                let _ = writeln!(io::stderr(), "asked to end before the start was complete");
+                std::process::exit(0);
+            }
+            let _ = sender.send(());
+        });
+        Self { has_started, asked }
+    }
+
+    /// Says that the start is complete. What it returns is done when the process is asked to end.
+    fn end_start(self) -> impl Future<Output = ()> {
+        self.has_started.store(true, Ordering::SeqCst);
+        async move {
+            if self.asked.await.is_err() {
+                // Nobody will ask.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Returns when the process is asked to end. The signals count from now on, not only when it is waited for.
+fn stopped() -> impl Future<Output = ()> + Send + 'static {
+    #[cfg(unix)]
+    let terminate = {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::terminate()).ok()
+    };
+    async move {
+        #[cfg(unix)]
+        if let Some(mut terminate) = terminate {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+fn tell_opened(err: &mut impl Write, opened: &OpenReport, settings: &ServeSettings) -> Result<()> {
+    let rules = if opened.rules == 1 { "rule" } else { "rules" };
+    writeln!(
+        err,
+        "{} {rules}; state in {}, alerts to {}",
+        number(opened.rules as u64),
+        settings.state.display(),
+        settings.alerts.display()
+    )?;
+    let messages = opened.messages.iter();
+    for message in folded(messages.map(|message| (message.clone(), message.clone()))) {
+        writeln!(err, "{message}")?;
+    }
+    let not_run = opened.not_run.iter();
+    let not_run = not_run.map(|rule| (rule.reason.clone(), format!("warning: {}", rule.message())));
+    for message in folded(not_run) {
+        writeln!(err, "{message}")?;
+    }
+    Ok(())
+}
+
+fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<()> {
+    let messages = report.messages.iter();
+    for message in folded(messages.map(|message| (message.clone(), message.clone()))) {
+        writeln!(err, "warning: {message}")?;
+    }
+    if quiet || (report.read.is_empty() && report.changes == [0; 3] && report.late == 0) {
+        return Ok(());
+    }
+    let read: Vec<String> = report
+        .read
+        .iter()
+        .map(|(table, objects, events)| {
+            let objects_of = if *objects == 1 { "object" } else { "objects" };
+            format!(
+                "{table}: {objects} {objects_of}, {} events",
+                number(*events)
+            )
+        })
+        .collect();
+    let [withdrawn, provisional, settled] = report.changes;
+    let mut told = Vec::new();
+    for (count, word) in [
+        (provisional, "provisional"),
+        (settled, "final"),
+        (withdrawn, "withdrawn"),
+    ] {
+        if count > 0 {
+            told.push(format!("{count} {word}"));
+        }
+    }
+    let told = if told.is_empty() {
+        "no alerts".to_owned()
+    } else {
+        format!("alerts: {}", told.join(", "))
+    };
+    let late = if report.late > 0 {
+        format!("; {} too late to be put in order", number(report.late))
+    } else {
+        String::new()
+    };
+    let waiting = if report.waiting > 0 {
+        format!("; {} objects wait", number(report.waiting as u64))
+    } else {
+        String::new()
+    };
+    let read = if read.is_empty() {
+        "time has moved on".to_owned()
+    } else {
+        read.join("; ")
+    };
+    writeln!(err, "{read}; {told}{late}{waiting}").context("cannot write to stderr")
+}
