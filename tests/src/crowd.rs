@@ -14,8 +14,9 @@ use yagura_core::Timestamp;
 use yagura_core::pack::{Limits, parse_rule};
 use yagura_correlate::store::{Store, StoreLimits};
 use yagura_engine::live::{Live, LiveOptions, final_alert};
-use yagura_engine::{PluginSource, RuleSource, RunInput};
+use yagura_engine::{PluginSource, RunInput};
 use yagura_host::{Host, HostConfig};
+use yagura_plan::RuleSource;
 
 use crate::fixture::table_config;
 use crate::guests;

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! scan             selects rows of rules with `partition_by`, in no order
-//!   │ KeyedRows
+//!   │ RuleRows
 //! push             counts late rows; the others wait
 //!   │
 //! advance          takes what the watermark has passed, sorted by key, time, object and row
 //!   │ a key's rows
-//! Turn             calls the key's wake-ups and rows as they follow each other, with its state
+//! KeyStep             calls the key's wake-ups and rows as they follow each other, with its state
 //!   │
 //! findings         and by `take_changes` what changed: states, rows that wait, plugins' own memories
 //! ```
@@ -20,9 +20,11 @@
 
 mod bytes;
 mod instance;
+mod key;
+mod key_step;
 mod keys;
 mod pending;
-mod turn;
+mod skips;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -31,48 +33,35 @@ use std::time::Instant;
 use datafusion::arrow::array::UInt32Array;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
-use yagura_core::{EventRef, Finding, Timestamp};
+use yagura_core::{Finding, Timestamp};
 use yagura_correlate::Size;
 use yagura_correlate::store::DetectorKeys;
+use yagura_plan::{RulePlan, TablePlan};
 
-use crate::calls::QUARANTINED;
-use crate::error::EngineError;
-use crate::plan::{RulePlan, TablePlan};
+use crate::error::{EngineError, too_many_pending};
+use crate::options::RunOptions;
 use crate::quarantine::Quarantine;
-use crate::report::{Cause, Progress, SkippedEvents};
-use crate::rows::Rows;
-use crate::run::RunOptions;
+use crate::report::Progress;
+use crate::rows::{Rows, RuleRows};
 use crate::runtime::PluginSource;
-use crate::shown::MOST_SHOWN;
+use crate::shown::MAX_SHOWN;
 
-pub(crate) use bytes::{Stored, read_rows, rows as rows_as_bytes};
+use bytes::StoredError;
+pub(crate) use bytes::{StoredRows, read_rows, rows as rows_as_bytes};
 use instance::Instance;
-use keys::{Forgotten, Keys, Limits};
+use key::boundary;
+use key_step::KeyStep;
+use keys::{ForgottenKeys, Keys, Limits};
 use pending::Pending;
-use turn::{Turn, boundary};
+use skips::QuarantineSkips;
 
-/// The most bytes of a key's name for each of its columns: values are cut where they are shown, and some characters doubled.
-const MOST_OF_NAME: u64 = 2 * (MOST_SHOWN as u64 + 128);
-
-/// Rows that a scan selected for a rule that keeps state.
-#[derive(Debug)]
-pub struct KeyedRows {
-    /// Place of the rule in its table's plan.
-    pub(crate) position: usize,
-    pub(crate) rows: Rows,
-}
-
-impl KeyedRows {
-    /// Returns how many there are; never none.
-    pub fn rows(&self) -> usize {
-        self.rows.len()
-    }
-}
+/// The maximum of bytes of a key's name for each of its columns: values are cut where they are shown, and some characters doubled.
+const MAX_KEY_NAME: u64 = 2 * (MAX_SHOWN as u64 + 128);
 
 /// What changed since the last call of [`KeyedDetectors::take_changes`].
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct KeyedChanges {
-    /// Rule id, key, and what is kept of it; nothing for a key that need not be kept any more.
+    /// Rule id, key, and what is kept of it; `None` for a key that need not be kept any more.
     pub states: Vec<(String, String, Option<Vec<u8>>)>,
     /// Rule id and hash of keys that were on disk only and need not be kept any more.
     pub gone: Vec<(String, u64)>,
@@ -99,10 +88,10 @@ pub struct KeyedDetectors {
     batch_rows: usize,
     max_pending_rows: usize,
     max_findings: usize,
-    /// Where keys are that have no room in memory, and how many bytes those in memory may take; nothing where all are there.
+    /// Where keys are that have no room in memory, and how many bytes those in memory may take; `None` where all are there.
     disk: Option<(DetectorKeys, usize)>,
     /// What was forgotten since it was asked for last, by rule.
-    forgotten: BTreeMap<String, (Forgotten, Limits)>,
+    forgotten: BTreeMap<String, (ForgottenKeys, Limits)>,
 }
 
 /// One rule that keeps state.
@@ -134,7 +123,7 @@ impl KeyedDetectors {
         let rules = rules.filter_map(|(position, rule)| {
             let source = plugins.get(rule.plugin?)?;
             let of_state = source.plugin.limits().state_kib.saturating_mul(1_024);
-            let of_name = (rule.partition.len() as u64).saturating_mul(MOST_OF_NAME);
+            let of_name = (rule.partition.len() as u64).saturating_mul(MAX_KEY_NAME);
             Some(KeyedRule {
                 position,
                 instance: Instance::new(source.clone(), rule),
@@ -171,7 +160,7 @@ impl KeyedDetectors {
         self.disk = Some((keys, memory));
     }
 
-    /// Says whether keys are on disk only.
+    /// Returns whether keys are on disk only.
     pub fn has_keys_on_disk(&self) -> bool {
         self.rules.iter().any(|rule| rule.keys.are_on_disk())
     }
@@ -184,7 +173,7 @@ impl KeyedDetectors {
         })
     }
 
-    /// Returns for each rule that remembered too much since the last call how many keys it forgot, and what to tell.
+    /// Returns for each rule that remembered too much since the last call how many keys it forgot, and a message.
     pub fn take_forgotten(&mut self) -> Vec<(String, u64, String)> {
         let forgotten = std::mem::take(&mut self.forgotten).into_iter();
         forgotten
@@ -209,12 +198,12 @@ impl KeyedDetectors {
             .collect()
     }
 
-    /// Says whether no rule of the table keeps state.
+    /// Returns whether no rule of the table keeps state.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// Says whether a rule of this id keeps state here.
+    /// Returns whether a rule of this id keeps state here.
     pub fn has_rule(&self, id: &str) -> bool {
         self.find(id).is_some()
     }
@@ -244,7 +233,7 @@ impl KeyedDetectors {
     ///
     /// # Errors
     /// [`EngineError::TooManyPending`]; none of the rows is taken then.
-    pub fn push(&mut self, keyed: KeyedRows) -> Result<(), EngineError> {
+    pub fn push(&mut self, keyed: RuleRows) -> Result<(), EngineError> {
         let mut rules = self.rules.iter();
         let at = rules.position(|rule| rule.position == keyed.position);
         let Some(at) = at else {
@@ -263,14 +252,16 @@ impl KeyedDetectors {
             let counts = waiting.chain([(keyed.position, rows.len())]);
             return Err(too_many_pending(&self.plan, self.max_pending_rows, counts));
         }
-        self.rules[at].pending.push(rows.normal(rule)?, false)?;
+        self.rules[at]
+            .pending
+            .push(rows.with_stored_types(rule)?, false)?;
         Ok(())
     }
 
     /// Evaluates the rows before `watermark`, in microseconds, and calls the wake-ups before it.
     ///
     /// What a plugin fails on is skipped and reported, as in a scan. A watermark that was passed before changes nothing.
-    /// Where the keys take too much memory it stops before, at a time that [`KeyedDetectors::watermark`] tells: once the
+    /// Where the keys take too much memory it stops before, at a time that [`KeyedDetectors::watermark`] returns: once the
     /// changes are taken and stored, the rest follows.
     ///
     /// # Errors
@@ -285,7 +276,7 @@ impl KeyedDetectors {
             let end = ends.min().unwrap_or(watermark);
             for keyed in &mut self.rules {
                 let rule = &plan.rules[keyed.position];
-                let work = Work {
+                let work = StepContext {
                     rule,
                     batch_rows: self.batch_rows,
                     quarantine: &self.quarantine,
@@ -293,9 +284,9 @@ impl KeyedDetectors {
                     watermark: self.watermark,
                     disk: self.disk.as_ref().map(|(disk, _)| disk),
                 };
-                let mut out = Out {
+                let mut out = StepOutput {
                     findings: &mut findings,
-                    rested: Rested::default(),
+                    skips: QuarantineSkips::default(),
                     forgotten: None,
                 };
                 keyed
@@ -304,11 +295,11 @@ impl KeyedDetectors {
                         table: plan.table.name.clone(),
                         source,
                     })?;
-                out.rested.report(rule, &self.progress);
+                out.skips.report(rule, &self.progress);
                 if let Some(forgotten) = out.forgotten {
                     let id = rule.rule.id.clone();
                     let known = self.forgotten.entry(id);
-                    let (known, _) = known.or_insert((Forgotten::default(), keyed.limits));
+                    let (known, _) = known.or_insert((ForgottenKeys::default(), keyed.limits));
                     known.add(forgotten);
                 }
                 if findings.len() > self.max_findings {
@@ -376,7 +367,7 @@ impl KeyedDetectors {
         }
     }
 
-    /// Takes back the state of a key from [`KeyedChanges::states`].
+    /// Restores the state of a key from [`KeyedChanges::states`].
     ///
     /// # Errors
     /// [`EngineError::State`]: a rule that keeps no state here, bytes that are damaged.
@@ -394,7 +385,7 @@ impl KeyedDetectors {
             .map_err(|reason| damaged("a key's state", rule_id, &reason))
     }
 
-    /// Takes back the state of a key, or leaves it on disk where memory has no room for it.
+    /// Restores the state of a key, or leaves it on disk where memory has no room for it.
     ///
     /// # Errors
     /// As [`KeyedDetectors::restore_state`].
@@ -421,7 +412,7 @@ impl KeyedDetectors {
         }
     }
 
-    /// Takes back rows that waited, from [`KeyedChanges::pending`], but for those that the watermark has passed. Rows with
+    /// Restores rows that waited, from [`KeyedChanges::pending`], but for those that the watermark has passed. Rows with
     /// other columns than the rule has now are counted in `outdated`.
     ///
     /// # Errors
@@ -431,8 +422,8 @@ impl KeyedDetectors {
         let rows = read_rows(&self.plan.rules[position], bytes)
             .map_err(|reason| damaged("rows that wait", rule_id, &reason))?;
         let rows = match rows {
-            Stored::Rows(rows) => rows.not_before(self.watermark)?,
-            Stored::Outdated(rows) => {
+            StoredRows::Rows(rows) => rows.not_before(self.watermark)?,
+            StoredRows::Outdated(rows) => {
                 tracing::warn!(
                     rule = rule_id,
                     rows,
@@ -453,7 +444,7 @@ impl KeyedDetectors {
         Ok(self.rule(rule_id)?.pending.push(rows, true)?)
     }
 
-    /// Takes back the memory of a rule's plugin from [`KeyedChanges::snapshots`]. A plugin that does not take it is told of
+    /// Restores the memory of a rule's plugin from [`KeyedChanges::snapshots`]. A plugin that does not take it is reported
     /// in the log and begins anew.
     ///
     /// # Errors
@@ -495,7 +486,7 @@ impl KeyedDetectors {
 }
 
 /// What rules that keep state have in common while they evaluate.
-struct Work<'a> {
+struct StepContext<'a> {
     rule: &'a RulePlan,
     batch_rows: usize,
     quarantine: &'a Quarantine,
@@ -506,28 +497,28 @@ struct Work<'a> {
 }
 
 /// What comes of it.
-struct Out<'a> {
+struct StepOutput<'a> {
     findings: &'a mut Vec<Finding>,
-    rested: Rested,
-    forgotten: Option<Forgotten>,
+    skips: QuarantineSkips,
+    forgotten: Option<ForgottenKeys>,
 }
 
 impl KeyedRule {
     /// Evaluates the rows before a time, in microseconds, and calls the wake-ups before it.
     fn advance(
         &mut self,
-        work: &Work<'_>,
+        work: &StepContext<'_>,
         end: i64,
-        out: &mut Out<'_>,
+        out: &mut StepOutput<'_>,
     ) -> Result<(), DataFusionError> {
         match self.pending.take_before(end)? {
-            None => self.evaluate(work, None, Turns::new(), end, out)?,
+            None => self.evaluate(work, None, KeyRanges::new(), end, out)?,
             Some(rows) => {
                 let keys = rows.by_key(work.rule)?;
                 let touched = keys.len() + self.keys.count_due(end);
                 if self.keys.have_room(self.limits, keys.len(), touched) {
-                    let (sorted, turns) = in_turns(&rows, keys)?;
-                    self.evaluate(work, Some(sorted), turns, end, out)?;
+                    let (sorted, ranges) = sorted_by_key(&rows, keys)?;
+                    self.evaluate(work, Some(sorted), ranges, end, out)?;
                 } else {
                     self.advance_in_parts(work, &rows, keys, end, out)?;
                 }
@@ -546,11 +537,11 @@ impl KeyedRule {
     /// they can. After these, keys are forgotten.
     fn advance_in_parts(
         &mut self,
-        work: &Work<'_>,
+        work: &StepContext<'_>,
         rows: &Rows,
         keys: ByKey,
         end: i64,
-        out: &mut Out<'_>,
+        out: &mut StepOutput<'_>,
     ) -> Result<(), DataFusionError> {
         let names: Vec<String> = keys.keys().cloned().collect();
         let mut order: Vec<(u32, usize)> = keys
@@ -578,8 +569,8 @@ impl KeyedRule {
                 let of_key = keys.entry(names[*key].clone()).or_default();
                 of_key.push(*row);
             }
-            let (sorted, turns) = in_turns(rows, keys)?;
-            self.evaluate(work, Some(sorted), turns, until, out)?;
+            let (sorted, ranges) = sorted_by_key(rows, keys)?;
+            self.evaluate(work, Some(sorted), ranges, until, out)?;
             if fitting == 0 {
                 self.keys.sweep(Timestamp::clamped(first));
                 if let Some(forgotten) = self.keys.forget(self.limits) {
@@ -588,13 +579,13 @@ impl KeyedRule {
             }
             rest = later;
         }
-        self.evaluate(work, None, Turns::new(), end, out)
+        self.evaluate(work, None, KeyRanges::new(), end, out)
     }
 
     /// Returns how many of the first rows cannot bring more keys than there may be, up to the first of another time.
     fn fitting(
         &self,
-        work: &Work<'_>,
+        work: &StepContext<'_>,
         rows: &[(u32, usize)],
         names: &[String],
         time: &dyn Fn(&(u32, usize)) -> i64,
@@ -616,36 +607,36 @@ impl KeyedRule {
         rows.len()
     }
 
-    /// Evaluates rows, of which `turns` says where each key's are, and calls the wake-ups before a time, in microseconds.
+    /// Evaluates rows, of which `ranges` holds where each key's are, and calls the wake-ups before a time, in microseconds.
     fn evaluate(
         &mut self,
-        work: &Work<'_>,
+        work: &StepContext<'_>,
         rows: Option<Rows>,
-        mut turns: Turns,
+        mut ranges: KeyRanges,
         end: i64,
-        out: &mut Out<'_>,
+        out: &mut StepOutput<'_>,
     ) -> Result<(), DataFusionError> {
         let rule = work.rule;
         if let Some(disk) = work.disk {
             let times = (work.watermark, self.state_for);
             self.keys
-                .warm(&rule.rule.id, turns.keys(), end, times, disk)
-                .map_err(DataFusionError::Execution)?;
+                .warm(&rule.rule.id, ranges.keys(), end, times, disk)
+                .map_err(stored_error)?;
         }
         for key in self.keys.due_before(end) {
-            turns.entry(key.to_string()).or_default();
+            ranges.entry(key.to_string()).or_default();
         }
-        for (name, range) in turns {
+        for (name, range) in ranges {
             let known = self.keys.get(&name);
-            let known = known.map_err(DataFusionError::Execution)?;
+            let known = known.map_err(stored_error)?;
             let mut key = known.unwrap_or_default();
-            let turn = Turn {
+            let step = KeyStep {
                 rule,
                 key: &mut key,
                 state_for: self.state_for,
                 instance: &mut self.instance,
                 quarantine: work.quarantine,
-                rested: &mut out.rested,
+                skips: &mut out.skips,
                 last: None,
                 progress: work.progress,
                 batch_rows: work.batch_rows,
@@ -653,12 +644,12 @@ impl KeyedRule {
             };
             let (started, events) = (Instant::now(), range.len());
             let rows = rows.as_ref().filter(|_| !range.is_empty());
-            turn.take(rows.map(|rows| rows.slice(range)), end)?;
+            step.run(rows.map(|rows| rows.slice(range)), end)?;
             work.quarantine
-                .took_with_state(rule.index, events, started.elapsed());
+                .add_time_with_state(rule.index, events, started.elapsed());
             self.keys
                 .set(&name, &key, self.state_for)
-                .map_err(DataFusionError::Execution)?;
+                .map_err(stored_error)?;
         }
         Ok(())
     }
@@ -668,84 +659,31 @@ impl KeyedRule {
 type ByKey = BTreeMap<String, Vec<u32>>;
 
 /// A key's rows among those that are sorted.
-type Turns = BTreeMap<String, std::ops::Range<usize>>;
+type KeyRanges = BTreeMap<String, std::ops::Range<usize>>;
 
-/// Sorts rows by key, time, object and row, and says where each key's are.
-fn in_turns(rows: &Rows, keys: ByKey) -> Result<(Rows, Turns), ArrowError> {
+/// Sorts rows by key, time, object and row, and returns where each key's are.
+fn sorted_by_key(rows: &Rows, keys: ByKey) -> Result<(Rows, KeyRanges), ArrowError> {
     let mut order: Vec<u32> = Vec::with_capacity(rows.len());
-    let mut turns = Turns::new();
+    let mut ranges = KeyRanges::new();
     for (key, mut own) in keys {
         own.sort_by_key(|row| &rows.events[*row as usize]);
         let first = order.len();
         order.extend(own);
-        turns.insert(key, first..order.len());
+        ranges.insert(key, first..order.len());
     }
     let sorted = rows.take(&UInt32Array::from(order))?;
-    Ok((sorted, turns))
-}
-
-/// What a rule that rests does not evaluate, told together.
-#[derive(Debug, Default)]
-struct Rested {
-    rows: u64,
-    wakes: u64,
-    first: Option<EventRef>,
-    last: Option<EventRef>,
-}
-
-impl Rested {
-    fn add(&mut self, event: &EventRef) {
-        if self.first.as_ref().is_none_or(|first| event < first) {
-            self.first = Some(event.clone());
-        }
-        if self.last.as_ref().is_none_or(|last| event > last) {
-            self.last = Some(event.clone());
-        }
-    }
-
-    fn report(self, rule: &RulePlan, progress: &Progress) {
-        let (Some(first), Some(last)) = (self.first, self.last) else {
-            return;
-        };
-        progress.skipped(SkippedEvents {
-            rule: rule.index,
-            rule_id: rule.rule.id.clone(),
-            cause: Cause::Rest,
-            reason: QUARANTINED.to_owned(),
-            rows: self.rows,
-            wakes: self.wakes,
-            first,
-            last,
-        });
-    }
-}
-
-/// Returns the error of too many rows that wait; `counts` are numbers of rows by place in the plan.
-pub(crate) fn too_many_pending(
-    plan: &TablePlan,
-    limit: usize,
-    counts: impl Iterator<Item = (usize, usize)>,
-) -> EngineError {
-    let mut by_rule: BTreeMap<usize, usize> = BTreeMap::new();
-    for (position, rows) in counts {
-        *by_rule.entry(position).or_default() += rows;
-    }
-    let most = by_rule.into_iter().max_by_key(|(_, rows)| *rows);
-    let (position, count) = most.unwrap_or_default();
-    let rule = plan.rules.get(position).map(|rule| rule.rule.id.clone());
-    EngineError::TooManyPending {
-        table: plan.table.name.clone(),
-        limit,
-        rule: rule.unwrap_or_default(),
-        count,
-    }
+    Ok((sorted, ranges))
 }
 
 fn wrong(reason: String) -> EngineError {
     EngineError::State(reason)
 }
 
-fn damaged(what: &str, rule: &str, reason: &str) -> EngineError {
+fn stored_error(error: StoredError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+fn damaged(what: &str, rule: &str, reason: &StoredError) -> EngineError {
     wrong(format!(
         "{what} of rule `{rule}` cannot be read back: {reason}"
     ))

@@ -15,12 +15,12 @@ use datafusion::arrow::record_batch::RecordBatch;
 use yagura_core::{EventRef, Finding, Timestamp, key};
 use yagura_host::RawFinding;
 use yagura_lake::table::event_times;
+use yagura_plan::{FieldPlan, FieldRead, RulePlan, TitlePiece};
 use yagura_rules::PluginType;
 
-use crate::plan::{FieldPlan, Read, RulePlan, TitlePiece};
 use crate::shown::{shown, shown_texts};
 
-/// The most bytes of text that a plugin gets at once, unless one event has more.
+/// The maximum of bytes of text that a plugin gets at once, unless one event has more.
 pub(crate) const BATCH_BYTES: usize = 16 << 20;
 
 /// Rows that passed a rule's condition.
@@ -30,6 +30,21 @@ pub(crate) struct Rows {
     pub(crate) columns: Vec<ArrayRef>,
     /// One for each row.
     pub(crate) events: Vec<EventRef>,
+}
+
+/// Rows that a scan selected for a rule that keeps state.
+#[derive(Debug)]
+pub struct RuleRows {
+    /// Place of the rule in its table's plan.
+    pub(crate) position: usize,
+    pub(crate) rows: Rows,
+}
+
+impl RuleRows {
+    /// Returns how many there are; never none.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
 }
 
 impl Rows {
@@ -102,7 +117,7 @@ impl Rows {
         rows
     }
 
-    /// Lets go of the scan's memory before the rows wait for others: a view of a short text keeps the whole page of
+    /// Releases the scan's memory before the rows wait for others: a view of a short text keeps the whole page of
     /// Parquet that it came from.
     pub(crate) fn detach(&mut self) {
         for column in &mut self.columns {
@@ -161,7 +176,7 @@ impl Rows {
         self.findings(rule, raw)
     }
 
-    /// Completes what a plugin said with what the rule declares: title, key, observables, context.
+    /// Completes what a plugin returned with what the rule declares: title, key, observables, context.
     pub(crate) fn findings(
         &self,
         rule: &RulePlan,
@@ -177,7 +192,7 @@ impl Rows {
             .copied()
             .collect();
         let mut texts: Vec<Option<StringArray>> = vec![None; rule.reads.len()];
-        for read in rule.told() {
+        for read in rule.finding_reads() {
             if texts[read].is_none() {
                 texts[read] = Some(self.texts(rule, read, &flat)?);
             }
@@ -259,7 +274,7 @@ impl Rows {
     }
 
     /// Gives columns the types in which they are stored, if they have others.
-    pub(crate) fn normal(mut self, rule: &RulePlan) -> Result<Self, ArrowError> {
+    pub(crate) fn with_stored_types(mut self, rule: &RulePlan) -> Result<Self, ArrowError> {
         for (column, read) in self.columns.iter_mut().zip(&rule.reads) {
             let wanted = stored_type(read);
             if *column.data_type() != wanted {
@@ -281,14 +296,18 @@ impl Rows {
         })
     }
 
-    /// Returns one of the rows by what a finding tells of it.
-    pub(crate) fn told(&self, rule: &RulePlan, row: usize) -> Result<Option<ToldRow>, ArrowError> {
+    /// Returns the parts of one row that findings show.
+    pub(crate) fn summary(
+        &self,
+        rule: &RulePlan,
+        row: usize,
+    ) -> Result<Option<RowSummary>, ArrowError> {
         let (Some(event), Ok(at)) = (self.events.get(row), u32::try_from(row)) else {
             return Ok(None);
         };
         let at = UInt32Array::from(vec![at]);
         let mut values = BTreeMap::new();
-        for read in rule.told() {
+        for read in rule.finding_reads() {
             let name = &rule.reads[read].name;
             if !values.contains_key(name) {
                 let texts = self.texts(rule, read, &at)?;
@@ -296,7 +315,7 @@ impl Rows {
                 values.insert(name.clone(), text);
             }
         }
-        Ok(Some(ToldRow {
+        Ok(Some(RowSummary {
             time: event.time.micros(),
             object: event.object.to_string(),
             row: event.row,
@@ -305,9 +324,9 @@ impl Rows {
     }
 }
 
-/// A row as far as findings tell of it, so that it need not be kept whole.
+/// The parts of a row that findings show, so that the row need not be stored whole.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct ToldRow {
+pub(crate) struct RowSummary {
     /// Event time in microseconds.
     pub(crate) time: i64,
     object: String,
@@ -316,7 +335,7 @@ pub(crate) struct ToldRow {
     values: BTreeMap<String, Option<String>>,
 }
 
-impl ToldRow {
+impl RowSummary {
     pub(crate) fn event(&self) -> EventRef {
         EventRef {
             time: Timestamp::clamped(self.time),
@@ -325,7 +344,7 @@ impl ToldRow {
         }
     }
 
-    /// Completes what a plugin said when it was woken, as of this row.
+    /// Completes what a plugin returned when it was woken, as of this row.
     pub(crate) fn findings(&self, rule: &RulePlan, mut raw: Vec<RawFinding>) -> Vec<Finding> {
         for finding in &mut raw {
             finding.rows = vec![0];
@@ -335,7 +354,7 @@ impl ToldRow {
     }
 }
 
-/// Completes what a plugin said. `text` returns what a read is at a place in the list of all findings' rows.
+/// Completes what a plugin returned. `text` returns what a read is at a place in the list of all findings' rows.
 fn complete<'a>(
     rule: &RulePlan,
     raw: Vec<RawFinding>,
@@ -412,7 +431,7 @@ fn text_bytes(column: &ArrayRef) -> usize {
         .map_or(0, |bytes| lengths(&mut bytes.lengths()))
 }
 
-/// Cuts what a plugin said to what is shown.
+/// Cuts what a plugin returned to what is shown.
 fn cut(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
     let of = |text: String| {
         match shown(&text) {
@@ -428,14 +447,14 @@ fn cut(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
 }
 
 /// Returns the type of a read's values when they wait outside of a scan.
-pub(crate) fn stored_type(read: &Read) -> DataType {
+pub(crate) fn stored_type(read: &FieldRead) -> DataType {
     match &read.data_type {
         DataType::Dictionary(_, value) => DataType::clone(value),
         other => other.clone(),
     }
 }
 
-fn value_texts(read: &Read, values: &ArrayRef) -> Result<StringArray, ArrowError> {
+fn value_texts(read: &FieldRead, values: &ArrayRef) -> Result<StringArray, ArrowError> {
     if read.plugin_type == PluginType::TimestampMicros {
         let times = event_times(values)?;
         return Ok(times

@@ -10,15 +10,16 @@ use datafusion::common::DataFusionError;
 use yagura_host::{
     CallError, DataType, Detector, DetectorPlugin, Field, InstancePool, Meter, RuleSpec,
 };
+use yagura_plan::{RulePlan, TablePlan};
 use yagura_rules::PluginType;
 
-use crate::background::MOST_BYTES;
-use crate::error::EngineError;
-use crate::keyed::{KeyedRows, too_many_pending};
-use crate::plan::{RulePlan, TablePlan};
+use crate::error::{EngineError, too_many_pending};
 use crate::quarantine::Quarantine;
 use crate::report::Progress;
-use crate::rows::Rows;
+use crate::rows::{Rows, RuleRows};
+
+/// Bytes of rows of one table that may wait for background evaluation; more are not evaluated.
+pub(crate) const MAX_DEFERRED_BYTES: usize = 256 << 20;
 
 /// A plugin as a run uses it.
 #[derive(Debug, Clone)]
@@ -36,15 +37,15 @@ pub struct DetectRuntime {
     pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) progress: Arc<Progress>,
     /// Rows of rules that keep state, from all partitions, in no order.
-    keyed: Mutex<Vec<KeyedRows>>,
+    keyed: Mutex<Vec<RuleRows>>,
     max_pending_rows: usize,
-    /// Rows of rules that are evaluated beside the steps, from all partitions, in no order.
+    /// Rows of rules that are evaluated in the background, from all partitions, in no order.
     deferred: Mutex<DeferredRows>,
 }
 
 #[derive(Debug, Default)]
 struct DeferredRows {
-    rows: Vec<KeyedRows>,
+    rows: Vec<RuleRows>,
     bytes: usize,
 }
 
@@ -87,14 +88,14 @@ impl DetectRuntime {
     }
 
     /// Keeps rows of a rule until all partitions are read.
-    pub(crate) fn keep(
+    pub(crate) fn add_keyed(
         &self,
         plan: &TablePlan,
         position: usize,
         rows: Rows,
     ) -> Result<(), DataFusionError> {
         let mut kept = self.keyed.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push(KeyedRows { position, rows });
+        kept.push(RuleRows { position, rows });
         let counts = || kept.iter().map(|kept| (kept.position, kept.rows.len()));
         if counts().map(|(_, rows)| rows).sum::<usize>() > self.max_pending_rows {
             let error = too_many_pending(plan, self.max_pending_rows, counts());
@@ -103,32 +104,32 @@ impl DetectRuntime {
         Ok(())
     }
 
-    /// Leaves rows of a rule to be evaluated beside the step. Returns them where there is no room for so many.
+    /// Leaves rows of a rule to be evaluated in the background. Returns them where there is no room for so many.
     pub(crate) fn defer(&self, position: usize, mut rows: Rows) -> Option<Rows> {
         rows.detach();
         let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = deferred.bytes + rows.bytes();
-        if bytes > MOST_BYTES {
+        if bytes > MAX_DEFERRED_BYTES {
             return Some(rows);
         }
         deferred.bytes = bytes;
-        deferred.rows.push(KeyedRows { position, rows });
+        deferred.rows.push(RuleRows { position, rows });
         None
     }
 
     /// Returns and forgets the rows that were left.
-    pub(crate) fn take_deferred(&self) -> Vec<KeyedRows> {
+    pub(crate) fn take_deferred(&self) -> Vec<RuleRows> {
         let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *deferred).rows
     }
 
     /// Returns and forgets the rows that were kept.
-    pub(crate) fn take_keyed(&self) -> Vec<KeyedRows> {
+    pub(crate) fn take_keyed(&self) -> Vec<RuleRows> {
         std::mem::take(&mut *self.keyed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Returns a rule as its plugin is told of it.
+/// Returns a rule as its plugin is reported it.
 pub(crate) fn rule_spec(rule: &RulePlan) -> RuleSpec {
     RuleSpec {
         id: rule.rule.id.clone(),
@@ -179,7 +180,7 @@ impl PluginRuntime {
         }
     }
 
-    /// Says whether its host measures what calls cost.
+    /// Returns whether its host measures what calls cost.
     pub(crate) fn is_metered(&self) -> bool {
         self.source.plugin.meter() != Meter::Off
     }

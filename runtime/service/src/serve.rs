@@ -14,7 +14,7 @@ use yagura_core::shown::printable;
 use yagura_core::{Fault, TimeRange, Timestamp};
 use yagura_correlate::Geolocation;
 use yagura_correlate::store::{Store, StoreLimits};
-use yagura_engine::live::{Live, LiveError, LiveOptions, Opened, StepReport};
+use yagura_engine::live::{Live, LiveError, LiveOptions, OpenReport, StepReport};
 use yagura_engine::{Fairness, RunInput, RunOptions};
 use yagura_host::Meter;
 
@@ -139,7 +139,7 @@ pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> 
                 is_other = live.poll() => is_other,
             }
         } else {
-            live.take_looks().await
+            live.take_listings().await
         };
         if is_other.map_err(plain)? {
             let (again, opened) = live.reopen().await.map_err(plain)?;
@@ -213,7 +213,7 @@ pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> 
 fn rule_ids(input: &RunInput) -> BTreeSet<String> {
     let rules = input.rules.iter().map(|source| source.rule.id.clone());
     let sigma = input.sigma.load.rules.iter();
-    let sigma = sigma.map(yagura_engine::sigma_rule_id);
+    let sigma = sigma.map(yagura_plan::sigma_rule_id);
     let own = OWN_RULES.map(str::to_owned);
     rules.chain(sigma).chain(own).collect()
 }
@@ -407,7 +407,7 @@ fn stopped() -> impl Future<Output = ()> + Send + 'static {
     }
 }
 
-fn tell_opened(err: &mut impl Write, opened: &Opened, settings: &ServeSettings) -> Result<()> {
+fn tell_opened(err: &mut impl Write, opened: &OpenReport, settings: &ServeSettings) -> Result<()> {
     let rules = if opened.rules == 1 { "rule" } else { "rules" };
     writeln!(
         err,
@@ -433,7 +433,7 @@ fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<(
     for message in folded(messages.map(|message| (message.clone(), message.clone()))) {
         writeln!(err, "warning: {message}")?;
     }
-    if quiet || (report.read.is_empty() && report.told == [0; 3] && report.late == 0) {
+    if quiet || (report.read.is_empty() && report.changes == [0; 3] && report.late == 0) {
         return Ok(());
     }
     let read: Vec<String> = report
@@ -447,7 +447,7 @@ fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<(
             )
         })
         .collect();
-    let [withdrawn, provisional, settled] = report.told;
+    let [withdrawn, provisional, settled] = report.changes;
     let mut told = Vec::new();
     for (count, word) in [
         (provisional, "provisional"),

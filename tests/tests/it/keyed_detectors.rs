@@ -278,7 +278,7 @@ async fn a_rule_that_fails_too_often_rests_and_a_wake_up_that_fails_is_told() {
     assert_eq!(faults.count(), 3, "{aside:#?}");
     let rested: Vec<_> = aside
         .iter()
-        .filter(|aside| aside.cause == Cause::Rest)
+        .filter(|aside| aside.cause == Cause::Quarantine)
         .collect();
     assert_eq!(rested.len(), 1);
     assert_eq!((rested[0].rows, rested[0].wakes), (4, 0));

@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use yagura_core::Pack;
 use yagura_correlate::store::{Store, StoreLimits};
 use yagura_engine::live::{Live, LiveOptions, final_alert};
-use yagura_engine::{RuleSource, RunInput, RunOptions, run};
+use yagura_engine::{RunInput, RunOptions, run};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
+use yagura_plan::RuleSource;
 use yagura_tests::fixture::table_config;
 use yagura_tests::random::runner;
 use yagura_tests::scratch::Scratch;
@@ -198,7 +199,7 @@ async fn both(plan: &Plan) -> (Vec<String>, Vec<String>) {
         .iter()
         .map(|of| Arc::clone(&of.table))
         .collect();
-    let (mut alerts, _) = outcome.settle(plan.partitions).unwrap();
+    let (mut alerts, _) = outcome.alerts(plan.partitions).unwrap();
     let unread = yagura_engine::Hasher::default()
         .fill(&tables, alerts.iter_mut())
         .await;

@@ -164,7 +164,7 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     assert!(
         place
             .log()
-            .contains("warning: rule `endless-loop` rests for 4 s: "),
+            .contains("warning: rule `endless-loop` is quarantined for 4 s: "),
         "{}",
         place.log()
     );
@@ -183,7 +183,7 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     place.until("read on", |table| table["objects"] == 5);
     let log = place.log();
     assert!(
-        log.contains("rule `endless-loop` still rests, until "),
+        log.contains("rule `endless-loop` is still quarantined, until "),
         "{log}"
     );
     std::thread::sleep(Duration::from_secs(4));
@@ -191,7 +191,7 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     place.until("relapsed", |table| table["quarantine"][0]["repeats"] == 2);
     let log = place.log();
     assert!(
-        log.contains("warning: rule `endless-loop` rests for 8 s: "),
+        log.contains("warning: rule `endless-loop` is quarantined for 8 s: "),
         "{log}"
     );
     // Nothing of it touched the other rule.
@@ -224,7 +224,9 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     });
     let log = place.log();
     assert!(
-        log.contains("rule `endless-loop` is released; 4 events were not evaluated"),
+        log.contains(
+            "rule `endless-loop` was cleared from quarantine; 4 events were not evaluated"
+        ),
         "{log}"
     );
     let none = place

@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use yagura_core::causes::causes;
 use yagura_core::{Grants, OrFault, TimeRange, Timestamp};
 use yagura_correlate::Geolocation;
+use yagura_engine::TableOutcome;
 use yagura_engine::report::Progress;
-use yagura_engine::run::TableOutcome;
 use yagura_engine::{Hasher, RunInput, RunOptions, run as engine_run};
 use yagura_host::Meter;
 use yagura_lake::table::Table;
@@ -215,7 +215,7 @@ impl ResolvedRun {
             // Only what did run counts as used.
             admission.remember(false)?;
         }
-        let (mut alerts, counters) = outcome.settle(self.options.partitions)?;
+        let (mut alerts, counters) = outcome.alerts(self.options.partitions)?;
         let tables: Vec<Arc<Table>> = outcome
             .tables
             .iter()
