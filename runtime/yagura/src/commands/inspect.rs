@@ -13,7 +13,7 @@ use yagura_host::{ComponentInfo, ComponentKind, LoadError, Meter, inspect};
 use yagura_packs::grants::Asks;
 use yagura_packs::{Bounds, Contents};
 
-use crate::output::{Format, count, printable, table};
+use crate::output::{Format, cell, count, printable, table};
 use crate::{operator, packs};
 
 /// Show what packs and components hold: worlds, rules, imports, sizes, limits.
@@ -284,7 +284,7 @@ fn pack_text(out: &mut impl Write, view: &PackView) -> Result<()> {
             &rule.severity,
             &rule.table,
             rule.plugin.as_deref().unwrap_or("-"),
-            &printable(&rule.title),
+            &cell(&rule.title),
         ]);
     }
     writeln!(out, "{rules}")?;

@@ -214,7 +214,7 @@ fn print_undecided(out: &mut impl Write, status: &Status) -> Result<()> {
             printable(&undecided.reason),
         ]);
     }
-    if table.row_count() > 0 {
+    if !table.is_empty() {
         writeln!(out, "{table}")?;
     }
     Ok(())
