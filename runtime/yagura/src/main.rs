@@ -16,12 +16,13 @@ mod packs;
 mod private;
 mod progress;
 mod releases;
+mod room;
 mod ruleset;
 mod schema;
 mod sdk;
+mod signals;
 mod suite;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -82,8 +83,8 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| EnvFilter::new("error,yagura_alerts=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| output::Logged(std::io::stderr()))
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| output::Logged(output::Unfailing(std::io::stderr())))
+        .with_ansi(output::takes_escapes(&std::io::stderr()))
         .init();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -44,7 +44,16 @@ pub(crate) struct Link {
 enum Seat {
     Taken(Box<Answering>),
     /// Its store was away at the start, and is tried again and again.
-    Opening(JoinHandle<Result<Opened>>),
+    Opening(Attempts),
+}
+
+/// A task that tries to open the desk; it ends with who waits for it.
+struct Attempts(JoinHandle<Result<Opened>>);
+
+impl Drop for Attempts {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A desk with the number of its last line, and what to tell.
@@ -133,7 +142,7 @@ impl Link {
                     writeln!(err, "warning: {error:#}")?;
                 }
                 Ok(Some(Self {
-                    desk: Seat::Opening(tokio::spawn(opener.insist())),
+                    desk: Seat::Opening(Attempts(tokio::spawn(opener.insist()))),
                     taken: feed.delivered,
                     away: None,
                     is_behind: true,
@@ -173,10 +182,12 @@ impl Link {
     ) -> Result<Option<String>> {
         let mut told = None;
         if let Seat::Opening(opening) = &mut self.desk {
-            if !opening.is_finished() {
+            if !opening.0.is_finished() {
                 return Ok(None);
             }
-            let opened = opening.await.context("the policy cannot be opened")??;
+            let opened = (&mut opening.0)
+                .await
+                .context("the policy cannot be opened")??;
             let messages = opened.told.replace('\n', "; ");
             told = Some(format!("the store of alerts answers; {messages}"));
             *self = Self::of(opened, true);
@@ -247,11 +258,7 @@ impl Link {
     pub(crate) async fn stop(self) -> Result<()> {
         match self.desk {
             Seat::Taken(answering) if self.away.is_none() => answering.stop().await,
-            Seat::Taken(_) => Ok(()),
-            Seat::Opening(opening) => {
-                opening.abort();
-                Ok(())
-            }
+            Seat::Taken(_) | Seat::Opening(_) => Ok(()),
         }
     }
 }

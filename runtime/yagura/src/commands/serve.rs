@@ -3,12 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::sync::oneshot;
 use yagura_alerts::Feed;
 use yagura_core::alert::OWN_RULES;
 use yagura_core::{TimeRange, Timestamp};
@@ -23,9 +20,11 @@ use crate::answering::Link;
 use crate::config::{Config, ServeSettings};
 use crate::operator::Operator;
 use crate::outbox::Outbox;
-use crate::output::{folded, number, printable};
+use crate::output::{Unfailing, folded, number, printable};
 use crate::packs;
 use crate::releases;
+use crate::room::{self, Room};
+use crate::signals::{Stop, asked_to_reopen};
 
 /// Run rules over tables as they grow, and write alerts as they come up and settle.
 #[derive(Debug, clap::Args)]
@@ -60,7 +59,27 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
 }
 
 async fn serve(arguments: Arguments) -> Result<u8> {
-    let stop = Stop::watch();
+    let mut pause = Duration::ZERO;
+    loop {
+        let stop = Stop::watch();
+        tokio::time::sleep(pause).await;
+        match serve_on(&arguments, stop).await {
+            // As a supervisor would, but at its own pace: a start is nothing that can be tried again in part.
+            Err(error) if !arguments.once && room::is_missing(&error) => {
+                pause = room::longer(pause);
+                let mut err = crate::output::Shown(Unfailing(io::stderr()));
+                writeln!(
+                    err,
+                    "warning: {error:#}; the service starts again in {} s",
+                    pause.as_secs()
+                )?;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn serve_on(arguments: &Arguments, stop: Stop) -> Result<u8> {
     let mut hangup = std::pin::pin!(asked_to_reopen());
     let mut config = Config::read(&arguments.config)?;
     let settings = config.serve.clone().unwrap_or_default();
@@ -71,7 +90,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         );
     }
     crate::private::make_files_private();
-    let mut err = crate::output::Shown(io::stderr());
+    let mut err = crate::output::Shown(Unfailing(io::stderr()));
     let mut operator = Operator::read(&config)?;
     operator.admit(&mut config, arguments.allow_rollback, &mut err)?;
     let host = packs::host_with(Meter::Off, settings.plugin_memory_mib)?;
@@ -139,18 +158,26 @@ async fn serve(arguments: Arguments) -> Result<u8> {
     // Only what has started counts as used.
     operator.remember(true)?;
     tell_opened(&mut err, &opened, &settings)?;
-    let mut stop = std::pin::pin!(stop.end_start());
+    let mut stop = stop.end_start();
+    let mut room = Room::new(arguments.once);
     let mut is_stopping = false;
     let mut is_due = true;
-    loop {
-        if let Some(message) = outbox.look()? {
+    'turns: loop {
+        if let Some(message) = outbox.look_again()? {
             writeln!(err, "warning: {message}")?;
             live.note(message);
+        }
+        if !room.make(&mut live, &mut stop, &mut err).await? {
+            break;
+        }
+        report_trouble(&mut live, &mut desk).await?;
+        if !room.make(&mut live, &mut stop, &mut err).await? {
+            break;
         }
         deliver(&mut live, &mut outbox, &mut desk, &mut err).await?;
         let is_other = if std::mem::take(&mut is_due) {
             tokio::select! {
-                () = &mut stop => break,
+                () = stop.wait() => break,
                 is_other = live.poll() => is_other,
             }
         } else {
@@ -171,6 +198,9 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             }
         }
         while !is_stopping && let Some(report) = live.step().await.map_err(plain)? {
+            if !room.make(&mut live, &mut stop, &mut err).await? {
+                break 'turns;
+            }
             deliver(&mut live, &mut outbox, &mut desk, &mut err).await?;
             tell_step(&mut err, &report, arguments.quiet)?;
             judged_aside |= report.judged_aside;
@@ -178,11 +208,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             for request in released.drain(..) {
                 request.done();
             }
-            is_stopping = tokio::select! {
-                biased;
-                () = &mut stop => true,
-                () = std::future::ready(()) => false,
-            };
+            is_stopping = stop.is_asked().await;
             if report.read.is_empty() && !report.goes_on {
                 // Only the clock has moved; nothing waits.
                 break;
@@ -191,7 +217,9 @@ async fn serve(arguments: Arguments) -> Result<u8> {
         for request in released {
             request.done();
         }
-        live.note_delivered().map_err(plain)?;
+        if room.make(&mut live, &mut stop, &mut err).await? {
+            live.note_delivered().map_err(plain)?;
+        }
         if is_stopping || (arguments.once && !live.is_busy() && !judged_aside) {
             break;
         }
@@ -200,7 +228,7 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             continue;
         }
         tokio::select! {
-            () = &mut stop => break,
+            () = stop.wait() => break,
             error = failed(&mut desk) => return Err(error),
             () = live.news() => {}
             // The file of alerts is looked at with each turn.
@@ -211,9 +239,14 @@ async fn serve(arguments: Arguments) -> Result<u8> {
             }
         }
     }
-    deliver(&mut live, &mut outbox, &mut desk, &mut err).await?;
-    live.note_delivered().map_err(plain)?;
-    live.flush().map_err(plain)?;
+    if room.make(&mut live, &mut stop, &mut err).await? {
+        deliver(&mut live, &mut outbox, &mut desk, &mut err).await?;
+        live.note_delivered().map_err(plain)?;
+        room.make(&mut live, &mut stop, &mut err).await?;
+    }
+    if arguments.once {
+        outbox.must_be_whole()?;
+    }
     if let Some(desk) = desk {
         desk.stop().await?;
     }
@@ -236,6 +269,15 @@ async fn failed(desk: &mut Option<Link>) -> anyhow::Error {
     }
 }
 
+/// Commits alerts of what goes wrong with the service itself.
+async fn report_trouble(live: &mut Live, desk: &mut Option<Link>) -> Result<()> {
+    let dead = match desk {
+        Some(desk) => desk.dead_letters().await,
+        None => BTreeMap::new(),
+    };
+    live.report_trouble(&dead).await.map_err(plain)
+}
+
 /// Hands committed lines to the file and the desk.
 async fn deliver(
     live: &mut Live,
@@ -243,13 +285,11 @@ async fn deliver(
     desk: &mut Option<Link>,
     err: &mut impl Write,
 ) -> Result<()> {
-    let dead = match desk {
-        Some(desk) => desk.dead_letters().await,
-        None => BTreeMap::new(),
-    };
-    live.report_trouble(&dead).await.map_err(plain)?;
     let lines = live.take_lines().map_err(plain)?;
-    outbox.append(&lines)?;
+    if let Some(message) = outbox.hand(live, &lines)? {
+        writeln!(err, "warning: {message}")?;
+        live.note(message);
+    }
     let mut last = outbox.last();
     if let Some(desk) = desk {
         if let Some(message) = desk.hand(live, &lines).await? {
@@ -263,7 +303,7 @@ async fn deliver(
 }
 
 /// The errors of rules and tables are those of `run`, with its exit codes.
-fn plain(error: LiveError) -> anyhow::Error {
+pub(crate) fn plain(error: LiveError) -> anyhow::Error {
     match error {
         LiveError::Engine(error) => error.into(),
         LiveError::Table(error) => error.into(),
@@ -351,80 +391,6 @@ pub(crate) fn micros(key: &str, text: &str) -> Result<i64> {
 pub(crate) fn duration(key: &str, text: &str) -> Result<Duration> {
     let micros = u64::try_from(micros(key, text)?).unwrap_or_default();
     Ok(Duration::from_micros(micros))
-}
-
-/// Returns when the process is asked to open its files again, by SIGHUP. The signal counts from now on.
-fn asked_to_reopen() -> impl Future<Output = ()> {
-    #[cfg(unix)]
-    let hangup = {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::hangup()).ok()
-    };
-    async move {
-        #[cfg(unix)]
-        if let Some(mut hangup) = hangup {
-            hangup.recv().await;
-            return;
-        }
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Notices that the process is asked to end, by SIGTERM or Ctrl-C, from the first moment on.
-struct Stop {
-    has_started: Arc<AtomicBool>,
-    asked: oneshot::Receiver<()>,
-}
-
-impl Stop {
-    /// Begins to watch. While the service starts, a signal ends the process at once: nothing was begun that it could not do again.
-    fn watch() -> Self {
-        let has_started = Arc::new(AtomicBool::new(false));
-        let (sender, asked) = oneshot::channel();
-        let signal = stopped();
-        let flag = Arc::clone(&has_started);
-        tokio::spawn(async move {
-            signal.await;
-            if !flag.load(Ordering::SeqCst) {
-                // The start may be busy on its thread for long.
-                let _ = writeln!(io::stderr(), "asked to end before the start was complete");
-                std::process::exit(0);
-            }
-            let _ = sender.send(());
-        });
-        Self { has_started, asked }
-    }
-
-    /// Says that the start is complete. What it returns is done when the process is asked to end.
-    fn end_start(self) -> impl Future<Output = ()> {
-        self.has_started.store(true, Ordering::SeqCst);
-        async move {
-            if self.asked.await.is_err() {
-                // Nobody will ask.
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-}
-
-/// Returns when the process is asked to end. The signals count from now on, not only when it is waited for.
-fn stopped() -> impl Future<Output = ()> + Send + 'static {
-    #[cfg(unix)]
-    let terminate = {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::terminate()).ok()
-    };
-    async move {
-        #[cfg(unix)]
-        if let Some(mut terminate) = terminate {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }
 
 fn tell_opened(err: &mut impl Write, opened: &Opened, settings: &ServeSettings) -> Result<()> {

@@ -48,8 +48,8 @@ impl Service {
 const AFTER_HELP: &str = "\
 It reads the state alone, whether the service runs or not. BEHIND is the time between the clock and the latest event;
 SETTLED is the time before which nothing is still to come. Late findings came after their time was settled: rules without
-correlation told them, correlations did not see them. RESTING are rules whose plugins failed repeatedly. The exit code is 1 while a table waits or a rule
-rests.";
+correlation told them, correlations did not see them. RESTING are rules whose plugins failed repeatedly. The exit code is 1 while a table waits, a rule
+rests, or the state cannot be written.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let dir = arguments.service.state()?;
@@ -61,7 +61,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     }
     let rests = |table: &TableStatus| table.rests.iter().any(|rest| rest.is_resting);
     let mut tables = status.tables.iter();
-    match tables.any(|table| table.problem.is_some() || rests(table)) {
+    let is_stuck = status.problem.is_some();
+    match is_stuck || tables.any(|table| table.problem.is_some() || rests(table)) {
         true => Ok(FAILED),
         false => Ok(0),
     }
@@ -79,6 +80,13 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
     match status.committed {
         Some(_) => writeln!(out, "last step {} ago", since(status.committed))?,
         None => writeln!(out, "no step yet")?,
+    }
+    if let Some(problem) = &status.problem {
+        writeln!(
+            out,
+            "the state cannot be written ({}): nothing new is read until it can, and nothing is lost; make room on its disk",
+            printable(problem)
+        )?;
     }
     let mut table = output::table([
         "TABLE",
