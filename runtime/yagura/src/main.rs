@@ -13,7 +13,6 @@ mod registry;
 mod ruleset;
 mod state_dir;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -74,8 +73,8 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| EnvFilter::new("error,yagura_alerts=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| output::Logged(std::io::stderr()))
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| output::Logged(output::Unfailing(std::io::stderr())))
+        .with_ansi(output::takes_escapes(&std::io::stderr()))
         .init();
     let parsed = help::grouped(Arguments::command())
         .try_get_matches()

@@ -12,6 +12,7 @@
 //! * `crowd` – a hundred plugins, ten of them hostile, over a table that grows.
 //! * `documents` – the documents name what is there.
 //! * `faults` – plugins that fail in the middle of a run.
+//! * `full_disk` – a service whose disk is full says so, keeps what it has, and goes on when there is room.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `hostile_languages` – the same in Go and Python.
 //! * `ingest_identity` – `yagura ingest` at once, killed and repeated: each event once, no column lost.
@@ -36,6 +37,7 @@
 //! * `sigma_rules` – files of Sigma rules as people keep them, and correlations as the specification writes them.
 //! * `sql_types` – SQL over columns of other types than were thought of; `check`, `table` and `explain` on what a lake holds.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
+//! * `terminal` – tables that fit their terminal, wide letters, colours only where they are wanted.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `types` – every Arrow type under every kind of rule, objects that differ, text that is not UTF-8, hashes.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
@@ -66,6 +68,8 @@ mod crowd;
 mod documents;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod full_disk;
 #[cfg(test)]
 mod hostile_guests;
 #[cfg(test)]
@@ -116,6 +120,8 @@ mod sigma_rules;
 mod sql_types;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod three_languages;
 #[cfg(test)]
