@@ -55,7 +55,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "sigma",
-        about: "Sigma rules, filters and correlations, to the conditions that judge them",
+        about: "Sigma rules, filters and correlations, to the conditions that evaluate them",
         read: rules::sigma,
     },
     Target {
@@ -65,12 +65,12 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "parquet",
-        about: "an object of a table, read and judged",
+        about: "an object of a table, read and evaluated",
         read: logs::parquet,
     },
     Target {
         name: "ingest",
-        about: "logs as text, written as a table and judged",
+        about: "logs as text, written as a table and evaluated",
         read: logs::ingest,
     },
     Target {

@@ -23,8 +23,8 @@ fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
     Some(runtime.as_ref()?.block_on(work))
 }
 
-/// Judges the events of a table by a rule that looks at several columns.
-async fn judge(table: &Path) {
+/// Evaluates the events of a table by a rule that looks at several columns.
+async fn evaluate(table: &Path) {
     let Some(url) = table.to_str() else { return };
     let rule = "name = 'n' OR number > 5 OR nested.inner LIKE '%x%' OR name IS NULL";
     let fixture = Fixture::over("t", url).rule("r", "t", rule, "[rule.alert]\nkey = [\"name\"]");
@@ -39,7 +39,7 @@ pub(crate) fn parquet(bytes: &[u8]) {
     let Ok(dir) = tempfile::tempdir() else { return };
     let table = dir.path().join("t");
     if fs::create_dir(&table).is_ok() && fs::write(table.join("part-0.parquet"), bytes).is_ok() {
-        block_on(judge(&table));
+        block_on(evaluate(&table));
     }
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn ingest(bytes: &[u8]) {
                 second.is_ok_and(|report| report.events == 0),
                 "an event came twice"
             );
-            judge(&lake.join("t")).await;
+            evaluate(&lake.join("t")).await;
         }
     });
 }

@@ -13,7 +13,7 @@ use yagura_rules::sigma::{
 };
 use yagura_rules::{Methods, PrefilterState, Program};
 
-/// Judges a few events by a condition, if it is one.
+/// Evaluates a few events by a condition, if it is one.
 pub(crate) fn condition(bytes: &[u8]) {
     static EVENTS: OnceLock<Option<RecordBatch>> = OnceLock::new();
     let Ok(text) = std::str::from_utf8(bytes) else {

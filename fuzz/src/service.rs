@@ -7,7 +7,7 @@ pub(crate) fn alert(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    let _ = yagura_engine::live::settled_alert(text);
+    let _ = yagura_engine::live::final_alert(text);
     let line = render::line(text, 80);
     assert!(line.chars().count() <= 80, "{line}");
     let Ok(record) = AlertRecord::read(text) else {

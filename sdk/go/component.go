@@ -51,7 +51,7 @@ func (c *component) Open(config string, rules []detection.Rule) *abi.Error {
 	return nil
 }
 
-// OnBatch judges a batch for the rule of a number.
+// OnBatch evaluates a batch for the rule of a number.
 func (c *component) OnBatch(number uint32, raw *abi.Batch) (findings []*detection.Finding, failure *abi.Error) {
 	if int(number) >= len(c.rules) {
 		message := fmt.Sprintf("a batch for rule %d came where %d are open", number, len(c.rules))
@@ -206,7 +206,7 @@ func entryOf(id string) (*entry, *abi.Error) {
 	return found, nil
 }
 
-// call calls an author's code that judges events.
+// call calls an author's code that evaluates events.
 func call(work func() error) *abi.Error {
 	return author.Call(abi.Data, work)
 }

@@ -1,8 +1,8 @@
 package yagura
 
-// Detector judges the events of one rule.
+// Detector evaluates the events of one rule.
 type Detector interface {
-	// OnBatch judges one batch. Its bounds mean nothing: the same events may come in any number of batches.
+	// OnBatch evaluates one batch. Its bounds mean nothing: the same events may come in any number of batches.
 	//
 	// A [RetryError] asks to see the batch once more. Any other error, and a panic, sets the batch aside and reports it as
 	// a [DataError].
@@ -21,7 +21,7 @@ type Watermarker interface {
 type Stateful interface {
 	// Snapshot returns the detector's own memory, in an encoding of the detector's own; empty when there is none.
 	Snapshot() ([]byte, error)
-	// Restore takes back what an earlier Snapshot returned; it is not called when that was empty. The bytes are the
+	// Restore withdraws what an earlier Snapshot returned; it is not called when that was empty. The bytes are the
 	// detector's to keep.
 	Restore(state []byte) error
 }

@@ -1,7 +1,7 @@
 // Package yagura is for writing Yagura detectors in Go: one interface, one function. Package plugin says which packages are for
 // other plugins.
 //
-// A detector looks its columns up once, by name and type, when it is opened, and judges batches of events in
+// A detector looks its columns up once, by name and type, when it is opened, and evaluates batches of events in
 // [Detector.OnBatch]. [Detect], called from init, says which rule it serves:
 //
 //	package main

@@ -5,7 +5,7 @@ import (
 	"github.com/yagura/yagura/sdk/go/plugin"
 )
 
-// Severity says how grave a finding is. The zero value is the rule's own severity.
+// Severity says how severe a finding is. The zero value is the rule's own severity.
 type Severity = plugin.Severity
 
 // The severities, in rising order.

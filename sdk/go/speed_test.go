@@ -74,9 +74,9 @@ func open(t testing.TB, id string, events *yaguratest.Events) func() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	judge := session.Prepare(events)
+	evaluate := session.Prepare(events)
 	return func() {
-		if found, err := judge(); err != nil || found != 0 {
+		if found, err := evaluate(); err != nil || found != 0 {
 			t.Fatalf("%d findings, %v", found, err)
 		}
 	}
@@ -95,11 +95,11 @@ func TestRowsWithoutFindingsCostNoMemory(t *testing.T) {
 
 func BenchmarkOnBatch(b *testing.B) {
 	for _, id := range []string{"reads-rows", "reads-views"} {
-		judge := open(b, id, manyEvents(rows, "user"))
+		evaluate := open(b, id, manyEvents(rows, "user"))
 		b.Run(id, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				judge()
+				evaluate()
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
 		})

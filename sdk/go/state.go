@@ -19,10 +19,10 @@ const (
 
 // Why the state was not read or changed; ask by [errors.Is]. Returned from OnBatch they set the batch aside, like any error.
 var (
-	// ErrNoState says that the call is not for one key: the rule has no `partition_by`, or this is not a call that judges
+	// ErrNoState says that the call is not for one key: the rule has no `partition_by`, or this is not a call that evaluates
 	// rows or answers a wake-up.
 	ErrNoState = errors.New(
-		"there is no state here: it is for rules with `partition_by`, while events of a key are judged")
+		"there is no state here: it is for rules with `partition_by`, while events of a key are evaluated")
 	// ErrStateFull says that a limit of the key is hit, which the text names. Nothing was stored.
 	ErrStateFull = errors.New("the state is full")
 	// ErrNotACounter says that the entry is not eight bytes long.
@@ -35,7 +35,7 @@ var (
 // between calls, whichever instance makes them; what a call that fails has changed is not kept. No other key and no other
 // rule sees it.
 //
-// `at` is always the event time of the row being judged, or the time of the wake-up: microseconds since
+// `at` is always the event time of the row being evaluated, or the time of the wake-up: microseconds since
 // 1970-01-01T00:00:00Z. `expires` is the event time from which on an entry counts as absent.
 //
 //	func (d *guessing) OnBatch(batch *yagura.Batch, findings *yagura.Findings) error {
@@ -123,7 +123,7 @@ func (State) Remove(name string) error {
 }
 
 // Wake asks for one call of [Waker]'s OnWake with exactly this time: once no event of the key before it can come any more,
-// and before any later row of the key is judged. During a wake-up, a time at or before the wake-up's own has no effect. The
+// and before any later row of the key is evaluated. During a wake-up, a time at or before the wake-up's own has no effect. The
 // error is [ErrNoState] or [ErrStateFull].
 func (State) Wake(at int64) error {
 	return stateError(state.Wake(at))

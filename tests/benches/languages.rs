@@ -1,4 +1,4 @@
-//! What a rule costs in Rust, Go and Python: size, load, start, memory, handing over and judging, beside CPython running
+//! What a rule costs in Rust, Go and Python: size, load, start, memory, handing over and evaluating, beside CPython running
 //! the same rule over the same events as dicts; then a whole run with its prefilter against CPython without one.
 //!
 //! ```text
@@ -70,7 +70,7 @@ fn main() -> Result<()> {
         "start ms",
         "memory MiB",
         "hand-over ns",
-        "judge ns",
+        "evaluate ns",
         "findings"
     );
     for guest in &guests {
@@ -186,7 +186,7 @@ struct Guest {
     memory: u64,
     findings: usize,
     hand_over: Vec<f64>,
-    judge: Vec<f64>,
+    evaluate: Vec<f64>,
 }
 
 impl Guest {
@@ -224,7 +224,7 @@ impl Guest {
             memory: 0,
             findings: 0,
             hand_over: Vec::new(),
-            judge: Vec::new(),
+            evaluate: Vec::new(),
         })
     }
 
@@ -239,7 +239,7 @@ impl Guest {
             self.memory = cost.memory;
         }
         let rows = (batches.len() * ROWS) as f64;
-        self.judge.push(sum.guest.as_nanos() as f64 / rows);
+        self.evaluate.push(sum.guest.as_nanos() as f64 / rows);
         let boundary = sum.total.saturating_sub(sum.guest);
         self.hand_over.push(boundary.as_nanos() as f64 / rows);
         Ok(())
@@ -256,7 +256,7 @@ impl Guest {
             milliseconds(self.start),
             self.memory as f64 / f64::from(1 << 20),
             median(&self.hand_over),
-            median(&self.judge),
+            median(&self.evaluate),
             self.findings,
         );
     }
@@ -291,7 +291,7 @@ fn median(values: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
-/// The rule in plain Python over dicts. `where` is judged too when the events are not logins alone.
+/// The rule in plain Python over dicts. `where` is evaluated too when the events are not logins alone.
 const DICTS: &str = r#"
 import json, statistics, sys, time
 
@@ -411,7 +411,7 @@ fn whole_run(dir: &Path, events: usize, rounds: usize) -> Result<()> {
                 let start = Instant::now();
                 let outcome = runtime.block_on(run(input, &options, |_, _| {}))?;
                 times.push(start.elapsed().as_nanos() as f64 / events as f64);
-                ensure!(outcome.set_aside.is_empty() && outcome.not_run.is_empty());
+                ensure!(outcome.skipped.is_empty() && outcome.not_run.is_empty());
                 findings = outcome.findings.len() / count;
             }
         }

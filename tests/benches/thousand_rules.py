@@ -34,7 +34,7 @@ PYTHON = """from yagura import Event, detector
 
 
 @detector("rule-{number:04}")
-def judge(event: Event) -> bool:
+def evaluate(event: Event) -> bool:
     return event["user_type"] == "Root" and event["source_ip"] != "10.0.0.{host}"
 """
 

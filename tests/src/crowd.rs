@@ -13,7 +13,7 @@ use serde_json::Value;
 use yagura_core::Timestamp;
 use yagura_core::pack::{Limits, parse_rule};
 use yagura_correlate::store::{Store, StoreLimits};
-use yagura_engine::live::{Live, LiveOptions, settled_alert};
+use yagura_engine::live::{Live, LiveOptions, final_alert};
 use yagura_engine::{PluginSource, RuleSource, RunInput};
 use yagura_host::{Host, HostConfig};
 
@@ -38,7 +38,7 @@ pub const HOSTILE: [&str; 10] = [
     "guest-error-data",
 ];
 
-/// Those of them that can judge nothing. The others only flood the log, or take their time.
+/// Those of them that can evaluate nothing. The others only flood the log, or take their time.
 pub const FAULTY: [&str; 8] = [
     "endless-loop",
     "memory-hog",
@@ -65,7 +65,7 @@ pub struct Crowd {
 /// What was seen of a service over these events.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Settled alerts of each rule as JSON, in order.
+    /// Final alerts of each rule as JSON, in order.
     pub settled: BTreeMap<String, Vec<String>>,
     /// What the service said.
     pub messages: Vec<String>,
@@ -150,7 +150,7 @@ impl Crowd {
             seen.resident.extend(resident());
             tokio::time::sleep(pause.saturating_sub(arrived.elapsed())).await;
         }
-        // What is judged beside the steps, and what is said of it.
+        // What is evaluated beside the steps, and what is said of it.
         while live.is_busy() {
             live.news().await;
             if let Some(report) = live.step().await? {
@@ -209,7 +209,7 @@ impl Crowd {
 impl Seen {
     fn take(&mut self, lines: &[(i64, String)], arrived: Option<Instant>) -> Result<()> {
         for (_, line) in lines {
-            if let Some(alert) = settled_alert(line) {
+            if let Some(alert) = final_alert(line) {
                 let settled = self.settled.entry(alert.rule.clone()).or_default();
                 settled.push(serde_json::to_string(&alert)?);
                 continue;

@@ -25,7 +25,7 @@ pub struct Fixture {
 /// What came of a test run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Settled alerts, without hashes.
+    /// Final alerts, without hashes.
     pub alerts: Vec<Alert>,
     /// The rest.
     pub run: RunOutcome,

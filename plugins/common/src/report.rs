@@ -22,7 +22,7 @@ pub fn describe(report: &Report) -> String {
 /// What decides whether a report says something new to somebody who does not read every line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Markers {
-    /// How grave the incident is.
+    /// How severe the incident is.
     pub severity: &'static str,
     /// Where the work on it is.
     pub status: &'static str,
@@ -38,7 +38,7 @@ pub fn markers(report: &Report) -> Markers {
     } else if report.alerts.iter().any(|alert| is_open(alert.state)) {
         "provisional"
     } else {
-        "settled"
+        "final"
     };
     Markers {
         severity: report.severity.name(),

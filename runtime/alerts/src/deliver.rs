@@ -17,12 +17,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::desk::Desk;
 use crate::policy::{CompiledNotifier, CompiledPolicy};
 use crate::ports::{Failure, Notify};
 use crate::store::deliveries::{self, Failed};
 use crate::store::rows::DeliveryRow;
 use crate::store::{Lead, StoreError, incidents};
+use crate::triage::Triage;
 pub use crate::workers::Backoff;
 use crate::workers::{Pace, Work, Workers, insist, within};
 
@@ -33,7 +33,7 @@ pub struct DeliverOptions {
     pub concurrency: usize,
     /// How long a notifier may take for one.
     pub deadline: Duration,
-    /// How often the store is looked at, besides when the desk has something new.
+    /// How often the store is looked at, besides when the triage has something new.
     pub poll: Duration,
     /// How long to wait before another attempt.
     pub backoff: Backoff,
@@ -57,29 +57,29 @@ pub struct Deliver(Workers);
 impl Deliver {
     /// Begins to deliver to notifiers, by their names in the policy. What is for others waits.
     pub fn start(
-        desk: &Desk,
+        triage: &Triage,
         notifiers: BTreeMap<String, Arc<dyn Notify>>,
         options: DeliverOptions,
     ) -> Self {
         let mut workers = Workers::new();
         for (name, port) in notifiers {
-            let Some(policy) = desk.policy.notifiers.get(&name).cloned() else {
+            let Some(policy) = triage.policy.notifiers.get(&name).cloned() else {
                 continue;
             };
             let work = Notifier(Arc::new(Inner {
                 name,
                 port,
                 policy,
-                all: Arc::clone(&desk.policy),
-                lead: Arc::clone(&desk.lead),
+                all: Arc::clone(&triage.policy),
+                lead: Arc::clone(&triage.lead),
                 options,
             }));
             let pace = Pace {
                 concurrency: options.concurrency.max(1),
                 poll: options.poll,
-                clock: desk.store().clock().clone(),
+                clock: triage.store().clock().clone(),
             };
-            workers.start(work, desk.signal.listen(), pace);
+            workers.start(work, triage.signal.listen(), pace);
         }
         Self(workers)
     }

@@ -6,7 +6,7 @@ use crate::store;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use yagura_core::report::{AlertLine, Attribute, IncidentStatus, Opinion, ReportAlert};
+use yagura_core::report::{AlertLine, Assessment, Attribute, IncidentStatus, ReportAlert};
 use yagura_core::{Alert, AlertState, Report, Severity, Timestamp};
 
 /// An alert as it is written.
@@ -30,7 +30,7 @@ pub struct IncidentRecord {
     pub status: IncidentStatus,
     /// One line.
     pub title: String,
-    /// The gravest of its alerts, as reviewed.
+    /// The most severe of its alerts, as reviewed.
     pub severity: Severity,
     /// All there is to say, in short lines of plain text.
     pub text: String,
@@ -43,17 +43,17 @@ pub struct IncidentRecord {
     /// What enrichers found.
     pub attributes: Vec<Attribute>,
     /// What reviewers think.
-    pub opinions: Vec<OpinionRecord>,
+    pub assessments: Vec<AssessmentRecord>,
 }
 
 /// What a reviewer thinks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct OpinionRecord {
+pub struct AssessmentRecord {
     /// Name of the reviewer.
     pub reviewer: String,
-    /// The opinion.
+    /// The assessment.
     #[serde(flatten)]
-    pub opinion: Opinion,
+    pub assessment: Assessment,
 }
 
 /// A line of this format.
@@ -107,13 +107,13 @@ impl AlertRecord {
         }
     }
 
-    /// Returns the line with the number `seq`; an alert alone is settled.
+    /// Returns the line with the number `seq`; an alert alone is final.
     pub fn into_line(self, seq: i64) -> AlertLine {
         match self {
             Self::Line(line) => AlertLine { seq, ..line },
             Self::Alert(alert) => AlertLine {
                 seq,
-                state: AlertState::Settled,
+                state: AlertState::Final,
                 reason: None,
                 replaced_by: None,
                 alert,
@@ -125,7 +125,7 @@ impl AlertRecord {
 impl From<&Report> for IncidentRecord {
     /// Leaves out what concerns one notifier only.
     fn from(report: &Report) -> Self {
-        let opinions = report.opinions.iter().cloned();
+        let assessments = report.assessments.iter().cloned();
         Self {
             incident: report.id.clone(),
             revision: report.revision,
@@ -137,8 +137,11 @@ impl From<&Report> for IncidentRecord {
             alert_count: report.alert_count,
             alerts: report.alerts.clone(),
             attributes: report.attributes.clone(),
-            opinions: opinions
-                .map(|(reviewer, opinion)| OpinionRecord { reviewer, opinion })
+            assessments: assessments
+                .map(|(reviewer, assessment)| AssessmentRecord {
+                    reviewer,
+                    assessment,
+                })
                 .collect(),
         }
     }

@@ -1,8 +1,8 @@
-//! Investigation: enrichers find facts about an alert at each delay, then reviewers judge it.
+//! Investigation: enrichers find facts about an alert at each delay, then reviewers evaluate it.
 //!
 //! ```text
 //! alert that is told ─▶ runs, one for each enricher and delay ─▶ facts replaced
-//!                         the last of a delay ─▶ round: reviewers in order ─▶ opinions ─▶ one revision of the incident
+//!                         the last of a delay ─▶ round: reviewers in order ─▶ assessments ─▶ one revision of the incident
 //! ```
 //!
 //! The first round always says that the investigation is done; later ones say something where they found something else.
@@ -11,14 +11,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use yagura_core::report::{AlertState, Attribute, Enriched, Opinion, ReportAlert};
+use yagura_core::report::{AlertState, Assessment, Attribute, Enriched, ReportAlert};
 
-use crate::desk::Desk;
-use crate::desk::place::{enricher_names, route};
 use crate::policy::{CompiledPolicy, CompiledReview};
 use crate::ports::{Enrich, Failure, Review};
 use crate::store::rows::{AlertRow, FactsRow, RunRow, RunState};
 use crate::store::{Lead, StoreError, alerts, incidents, rounds};
+use crate::triage::Triage;
+use crate::triage::group::{enricher_names, route};
 use crate::workers::{Backoff, Pace, Work, Workers, insist, within};
 
 /// Attempts of a run, and of a reviewer.
@@ -27,7 +27,7 @@ const ATTEMPTS: i64 = 5;
 /// Who the history of an incident names.
 const WHO: &str = "investigation";
 
-/// Who finds facts and who judges, each in the order of the policy.
+/// Who finds facts and who evaluates, each in the order of the policy.
 #[derive(Clone, Default)]
 pub struct Investigators {
     /// As many as the policy has `[[enrich]]`.
@@ -43,7 +43,7 @@ pub struct InvestigateOptions {
     pub concurrency: usize,
     /// How long an enricher or a reviewer may take for one alert.
     pub deadline: Duration,
-    /// How often the store is looked at, besides when the desk has something new.
+    /// How often the store is looked at, besides when the triage has something new.
     pub poll: Duration,
     /// How long to wait before another attempt.
     pub backoff: Backoff,
@@ -66,8 +66,12 @@ pub struct Investigate(Workers);
 
 impl Investigate {
     /// Begins to investigate.
-    pub fn start(desk: &Desk, investigators: Investigators, options: InvestigateOptions) -> Self {
-        let policy = Arc::clone(&desk.policy);
+    pub fn start(
+        triage: &Triage,
+        investigators: Investigators,
+        options: InvestigateOptions,
+    ) -> Self {
+        let policy = Arc::clone(&triage.policy);
         let names = enricher_names(policy.enrich.iter().map(|one| one.plugin.as_str()));
         let reviewer_names = enricher_names(policy.review.iter().map(|one| one.plugin.as_str()));
         let work = Investigator(Arc::new(Inner {
@@ -78,16 +82,16 @@ impl Investigate {
                 .zip(investigators.reviewers)
                 .map(|((name, review), port)| (name, review, port))
                 .collect(),
-            desk: desk.clone(),
+            triage: triage.clone(),
             options,
         }));
         let mut workers = Workers::new();
         let pace = Pace {
             concurrency: options.concurrency.max(1),
             poll: options.poll,
-            clock: desk.store().clock().clone(),
+            clock: triage.store().clock().clone(),
         };
-        workers.start(work, desk.signal.listen(), pace);
+        workers.start(work, triage.signal.listen(), pace);
         Self(workers)
     }
 
@@ -111,21 +115,21 @@ struct Investigator(Arc<Inner>);
 struct Inner {
     enrichers: HashMap<String, Arc<dyn Enrich>>,
     reviewers: Vec<(String, CompiledReview, Arc<dyn Review>)>,
-    desk: Desk,
+    triage: Triage,
     options: InvestigateOptions,
 }
 
 impl Inner {
     fn lead(&self) -> &Lead {
-        &self.desk.lead
+        &self.triage.lead
     }
 
     fn policy(&self) -> &CompiledPolicy {
-        &self.desk.policy
+        &self.triage.policy
     }
 
     fn now(&self) -> i64 {
-        self.desk.store().now()
+        self.triage.store().now()
     }
 }
 
@@ -142,7 +146,7 @@ impl Work for Investigator {
 
     async fn next(&self) -> Result<Option<Job>, StoreError> {
         let inner = &self.0;
-        let mut connection = inner.desk.store().read().await?;
+        let mut connection = inner.triage.store().read().await?;
         let is_due = rounds::is_due(&mut connection, inner.now()).await?;
         drop(connection);
         if !is_due {
@@ -167,7 +171,7 @@ impl Work for Investigator {
     }
 
     async fn next_due(&self) -> Result<Option<i64>, StoreError> {
-        let mut connection = self.0.desk.store().read().await?;
+        let mut connection = self.0.triage.store().read().await?;
         rounds::next_due(&mut connection).await
     }
 }
@@ -193,7 +197,7 @@ impl Investigator {
             }),
         };
         insist(|| self.end_run(run, until, &answer)).await?;
-        self.0.desk.wake();
+        self.0.triage.wake();
         Ok(())
     }
 
@@ -244,7 +248,7 @@ impl Investigator {
         write.commit().await
     }
 
-    /// Lets reviewers judge an alert with what is known about it, and says so in its incident.
+    /// Lets reviewers evaluate an alert with what is known about it, and says so in its incident.
     async fn round(&self, alert: &str, delay: i64) -> Result<(), StoreError> {
         let Some(row) = insist(|| self.alert(alert)).await? else {
             return Ok(());
@@ -255,14 +259,14 @@ impl Investigator {
             .flat_map(|facts| facts.found.attributes)
             .collect();
         let teams = self.0.policy().teams_of(&row.alert);
-        let mut opinions: Vec<(String, Opinion)> = Vec::new();
+        let mut assessments: Vec<(String, Assessment)> = Vec::new();
         let mut failures: Vec<String> = Vec::new();
         for (name, review, port) in &self.0.reviewers {
             if !review.when.matches(&row.alert, &teams) {
                 continue;
             }
             match self.review(port, &row, &attributes).await {
-                Ok(Some(opinion)) => opinions.push((name.clone(), opinion)),
+                Ok(Some(assessment)) => assessments.push((name.clone(), assessment)),
                 Ok(None) => {}
                 Err(failure) => {
                     tracing::warn!(reviewer = %name, alert, error = %failure, "a reviewer failed");
@@ -270,8 +274,8 @@ impl Investigator {
                 }
             }
         }
-        insist(|| self.end_round(&row, delay, &opinions, &failures)).await?;
-        self.0.desk.wake();
+        insist(|| self.end_round(&row, delay, &assessments, &failures)).await?;
+        self.0.triage.wake();
         Ok(())
     }
 
@@ -280,7 +284,7 @@ impl Investigator {
         port: &Arc<dyn Review>,
         row: &AlertRow,
         attributes: &[Attribute],
-    ) -> Result<Option<Opinion>, Failure> {
+    ) -> Result<Option<Assessment>, Failure> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -307,7 +311,7 @@ impl Investigator {
         &self,
         reviewed: &AlertRow,
         delay: i64,
-        opinions: &[(String, Opinion)],
+        assessments: &[(String, Assessment)],
         failures: &[String],
     ) -> Result<(), StoreError> {
         let mut write = self.0.lead().write().await?;
@@ -320,14 +324,14 @@ impl Investigator {
             return write.commit().await;
         };
         let mut is_new = has_news || is_first;
-        if rounds::set_opinions(&mut write, id, opinions, now).await? {
+        if rounds::set_assessments(&mut write, id, assessments, now).await? {
             is_new = true;
-            let last = opinions.last().map(|(_, opinion)| opinion);
-            // An alert that became graver meanwhile was not what they judged.
+            let last = assessments.last().map(|(_, assessment)| assessment);
+            // An alert that became more severe meanwhile was not what they evaluated.
             let last = last.filter(|_| row.alert.severity <= reviewed.alert.severity);
-            row.judged = last.map(|opinion| opinion.severity);
-            row.verdict = last.map(|opinion| opinion.verdict);
-            alerts::judge(&mut write, &row).await?;
+            row.assessed = last.map(|assessment| assessment.severity);
+            row.verdict = last.map(|assessment| assessment.verdict);
+            alerts::evaluate(&mut write, &row).await?;
         }
         if let Some(incident) = row.incident.as_ref().filter(|_| is_new) {
             let mut incident = incidents::get(&mut write, incident).await?;
@@ -348,13 +352,13 @@ impl Investigator {
     }
 
     async fn facts(&self, alert: &str) -> Result<Vec<FactsRow>, StoreError> {
-        let mut connection = self.0.desk.store().read().await?;
+        let mut connection = self.0.triage.store().read().await?;
         rounds::facts_of(&mut connection, alert).await
     }
 
     /// Returns an alert that still holds.
     async fn alert(&self, id: &str) -> Result<Option<AlertRow>, StoreError> {
-        let mut connection = self.0.desk.store().read().await?;
+        let mut connection = self.0.triage.store().read().await?;
         let row = alerts::find(&mut connection, id).await?;
         Ok(row.filter(|row| row.state != AlertState::Withdrawn))
     }

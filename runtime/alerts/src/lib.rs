@@ -1,7 +1,7 @@
 //! From alert to answer: lines of alerts come in, reports of incidents go out.
 //!
 //! ```text
-//! lines of alerts ──▶ desk         suppress, maintenance, staging, inhibit │ group into incidents │ route
+//! lines of alerts ──▶ triage         suppress, maintenance, staging, inhibit │ group into incidents │ route
 //!                       │ one transaction with the number of the last line
 //!                       ▼
 //!                     store        SQLite or PostgreSQL
@@ -12,13 +12,12 @@
 //!                       └──────▶ new revision ────▶
 //! ```
 //!
-//! The crate knows nothing of tables, plugins or HTTP: what carries reports, finds facts and judges is handed in
+//! The crate knows nothing of tables, plugins or HTTP: what carries reports, finds facts and evaluates is handed in
 //! ([`ports`]). What is decided about an alert follows from the policy, the alerts and their event times; only delays,
 //! retries and rates of reports follow the clock.
 
 pub mod clock;
 pub mod deliver;
-pub mod desk;
 pub mod email;
 pub mod format;
 pub mod investigate;
@@ -26,10 +25,11 @@ pub mod policy;
 pub mod ports;
 pub mod render;
 pub mod store;
+pub mod triage;
 mod workers;
 
 pub use clock::Clock;
 pub use deliver::{Deliver, DeliverOptions};
-pub use desk::{Desk, DeskError, Feed, Followed, Taken};
 pub use investigate::{Investigate, InvestigateOptions, Investigators};
 pub use store::{Location, Store, StoreError};
+pub use triage::{Feed, Followed, Taken, Triage, TriageError};

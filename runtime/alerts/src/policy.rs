@@ -36,7 +36,7 @@ pub struct Policy {
     pub group: Grouping,
     /// Alerts that are recorded and not told.
     pub suppress: Vec<Suppression>,
-    /// Alerts that graver ones silence.
+    /// Alerts that more severe ones silence.
     pub inhibit: Vec<Inhibition>,
     /// Times when alerts are recorded and not told.
     pub maintenance: Vec<Maintenance>,
@@ -46,7 +46,7 @@ pub struct Policy {
     pub staging: Staging,
     /// Who finds facts.
     pub enrich: Vec<Enrichment>,
-    /// Who judges, in order: the last opinion on an alert holds.
+    /// Who evaluates, in order: the last assessment on an alert holds.
     pub review: Vec<Reviewing>,
     /// Cases that `yagura test` runs.
     pub test: Vec<PolicyTest>,
@@ -113,7 +113,7 @@ pub struct Team {
 pub struct Match {
     /// Ids of rules; `*` stands for any text.
     pub rules: Vec<String>,
-    /// At least this grave.
+    /// At least this severe.
     pub severity: Option<Severity>,
     /// Tags of the rule; `*` stands for any text.
     pub tags: Vec<String>,
@@ -182,11 +182,11 @@ pub struct Suppression {
     pub expires: Timestamp,
 }
 
-/// `[[inhibit]]`: alerts that graver ones silence.
+/// `[[inhibit]]`: alerts that more severe ones silence.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Inhibition {
-    /// The graver alert.
+    /// The more severe alert.
     pub by: Match,
     /// Those that it silences.
     pub silences: Match,
@@ -290,7 +290,7 @@ pub struct CallLimit {
     pub per: String,
 }
 
-/// `[[review]]`: who judges.
+/// `[[review]]`: who evaluates.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reviewing {
@@ -333,7 +333,7 @@ pub struct TestAlert {
     pub rule: String,
     /// Time of its first event.
     pub time: Timestamp,
-    /// How grave.
+    /// How severe.
     #[serde(default)]
     pub severity: Severity,
     /// What it is about.

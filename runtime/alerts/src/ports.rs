@@ -1,9 +1,9 @@
-//! What the crate needs from outside: something that tells, that finds facts, that judges.
+//! What the crate needs from outside: something that tells, that finds facts, that evaluates.
 
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use yagura_core::report::{Attribute, Enriched, Opinion, Report, ReportAlert};
+use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
 
 /// Tells people about incidents.
 pub trait Notify: Send + Sync {
@@ -17,14 +17,14 @@ pub trait Enrich: Send + Sync {
     fn enrich(&self, alert: ReportAlert) -> BoxFuture<'_, Result<Enriched, Failure>>;
 }
 
-/// Judges alerts.
+/// Evaluates alerts.
 pub trait Review: Send + Sync {
     /// Returns what it thinks of an alert, if it has anything to say about it.
     fn review(
         &self,
         alert: ReportAlert,
         attributes: Vec<Attribute>,
-    ) -> BoxFuture<'_, Result<Option<Opinion>, Failure>>;
+    ) -> BoxFuture<'_, Result<Option<Assessment>, Failure>>;
 }
 
 /// Why something outside did not do its work.

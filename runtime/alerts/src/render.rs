@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use yagura_core::report::{Attribute, IncidentStatus, Opinion, Verdict};
+use yagura_core::report::{Assessment, Attribute, IncidentStatus, Verdict};
 use yagura_core::shown::is_invisible;
 use yagura_core::{Alert, AlertState, Report, Severity, Timestamp};
 
@@ -25,7 +25,7 @@ pub struct Story<'a> {
     pub kind: Kind<'a>,
     /// Where the work on it is.
     pub status: IncidentStatus,
-    /// The gravest of its alerts, as reviewed.
+    /// The most severe of its alerts, as reviewed.
     pub severity: Severity,
     /// The first alerts, in the order in which they came up; at most [`Report::LISTED`] are written.
     pub alerts: &'a [StoryAlert<'a>],
@@ -34,7 +34,7 @@ pub struct Story<'a> {
     /// What enrichers found.
     pub attributes: &'a [Attribute],
     /// Names of reviewers and what they think.
-    pub opinions: &'a [(String, Opinion)],
+    pub assessments: &'a [(String, Assessment)],
 }
 
 /// An alert of an incident.
@@ -42,7 +42,7 @@ pub struct Story<'a> {
 pub struct StoryAlert<'a> {
     /// What it has become.
     pub state: AlertState,
-    /// Why it was taken back.
+    /// Why it was withdrawn.
     pub reason: Option<&'a str>,
     /// The alert.
     pub alert: &'a Alert,
@@ -147,10 +147,10 @@ pub fn text(story: &Story<'_>) -> String {
         );
     }
     facts(story.attributes, &mut text);
-    if !story.opinions.is_empty() {
+    if !story.assessments.is_empty() {
         push(&mut text, "\nReview");
-        for (reviewer, opinion) in story.opinions {
-            let verdict = match opinion.verdict {
+        for (reviewer, assessment) in story.assessments {
+            let verdict = match assessment.verdict {
                 Verdict::Undecided => "undecided",
                 Verdict::Benign => "benign",
                 Verdict::Suspicious => "suspicious",
@@ -158,7 +158,7 @@ pub fn text(story: &Story<'_>) -> String {
             };
             let said = format!(
                 "{reviewer}: {}, {verdict}. {}",
-                opinion.severity, opinion.reason
+                assessment.severity, assessment.reason
             );
             push(&mut text, &line(&said, VALUE));
         }
@@ -192,7 +192,7 @@ pub fn line(text: &str, longest: usize) -> String {
     }
 }
 
-/// Says how grave it is and what has become of it, which is what a phone shows.
+/// Says how severe it is and what has become of it, which is what a phone shows.
 fn header(story: &Story<'_>, text: &mut String) {
     let mut words = vec![story.severity.to_string().to_uppercase()];
     match story.status {
@@ -205,13 +205,13 @@ fn header(story: &Story<'_>, text: &mut String) {
     if let Kind::Alerts = story.kind {
         let withdrawn = states(AlertState::Withdrawn);
         if listed > 0 && withdrawn == listed {
-            words.push("all taken back".to_owned());
+            words.push("all withdrawn".to_owned());
         } else if states(AlertState::Provisional) > 0 {
             words.push("provisional, may still change".to_owned());
         } else if withdrawn > 0 {
-            words.push(format!("settled, {withdrawn} taken back"));
+            words.push(format!("settled, {withdrawn} withdrawn"));
         } else if listed > 0 {
-            words.push("settled".to_owned());
+            words.push("final".to_owned());
         }
     }
     if story.alert_count > 1 {
@@ -228,8 +228,8 @@ fn alert(one: &StoryAlert<'_>, text: &mut String) {
     push(text, &format!("\n{}", line(&alert.title, VALUE)));
     let state = match one.state {
         AlertState::Provisional => "provisional",
-        AlertState::Settled => "settled",
-        AlertState::Withdrawn => "taken back",
+        AlertState::Final => "final",
+        AlertState::Withdrawn => "withdrawn",
     };
     let reason = one.reason.map(|reason| format!(": {reason}"));
     let state = format!("{}, {state}{}", alert.severity, reason.unwrap_or_default());
@@ -302,7 +302,7 @@ fn tally(counts: impl ExactSizeIterator<Item = (String, u64)>, text: &mut String
     }
 }
 
-/// Returns the alert that names the incident: the gravest that was not taken back, the first of these.
+/// Returns the alert that names the incident: the most severe that was not withdrawn, the first of these.
 fn leading<'a, 'b>(alerts: &'b [StoryAlert<'a>]) -> Option<&'b StoryAlert<'a>> {
     let rank = |one: &StoryAlert<'_>| (one.state != AlertState::Withdrawn, one.alert.severity);
     let mut best: Option<&StoryAlert<'_>> = None;

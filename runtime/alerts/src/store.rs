@@ -3,7 +3,7 @@
 //! ```text
 //! read  ─▶ any process, any time
 //! write ─▶ one transaction at a time: BEGIN IMMEDIATE │ an advisory lock
-//! lead  ─▶ one process: the desk and its workers; a number that only the latest leader has fences older ones off
+//! lead  ─▶ one process: the triage and its workers; a number that only the latest leader has fences older ones off
 //! ```
 
 mod act;

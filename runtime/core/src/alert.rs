@@ -14,7 +14,7 @@ pub struct Alert {
     pub rule: String,
     /// Title of the window's first finding.
     pub title: String,
-    /// The gravest severity among the findings.
+    /// The most severe severity among the findings.
     pub severity: Severity,
     /// What the alert is about; empty for a rule without key columns.
     pub key: String,

@@ -17,10 +17,10 @@ pub use check::Problem;
 pub(crate) use check::line_of as line_of_capability;
 pub use server::{HostPattern, Scheme, ServerPattern, is_name};
 
-/// What a plugin asks for: `[plugin.wants]` of its manifest. Nothing, where it is left out.
+/// What a plugin asks for: `[plugin.request]` of its manifest. Nothing, where it is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Wants {
+pub struct CapabilityRequest {
     /// Servers: `https://api.example.org`, with a port where it is not the scheme's own; `https://*.example.org` for all
     /// below a domain; `https://*` or `http://*` for those that the operator chooses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -40,7 +40,7 @@ pub struct Wants {
     pub directories: Vec<String>,
 }
 
-impl Wants {
+impl CapabilityRequest {
     /// Says whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -106,7 +106,7 @@ pub struct NotGranted {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grant {
-    /// Servers, written as in [`Wants::http`]; `https://*` is not a grant.
+    /// Servers, written as in [`CapabilityRequest::http`]; `https://*` is not a grant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<String>,
     /// Networks of private, loopback or link-local addresses that these servers may have (`10.1.0.0/16`); all such
@@ -122,7 +122,7 @@ pub struct Grant {
     /// Lookup tables of the configuration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lookups: Vec<String>,
-    /// Directories whose files may be read as lookup tables, by the names of [`Wants::directories`]; relative to the grants
+    /// Directories whose files may be read as lookup tables, by the names of [`CapabilityRequest::directories`]; relative to the grants
     /// file. Nothing outside is read, whatever links lie in them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub directories: BTreeMap<String, PathBuf>,

@@ -11,7 +11,7 @@ pub use self::expression::Expression;
 use crate::time::parse_duration;
 use crate::{FieldPath, Severity};
 
-/// `[rule.correlation]`: findings of other rules, judged together over event time.
+/// `[rule.correlation]`: findings of other rules, evaluated together over event time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Correlation {
@@ -217,7 +217,7 @@ impl Condition {
     }
 
     /// Says whether there are only lower bounds: what holds for a number holds for every greater one, so that a growing
-    /// count can be judged before its window ends.
+    /// count can be evaluated before its window ends.
     pub fn is_lower_bound(&self) -> bool {
         self.lt.is_none() && self.lte.is_none() && self.eq.is_none() && self.neq.is_none()
     }

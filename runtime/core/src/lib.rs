@@ -24,7 +24,7 @@ pub mod state;
 pub mod time;
 
 pub use alert::{Alert, Evidence, EvidenceEvent};
-pub use capability::{Grant, Grants, MostLimits, Wants};
+pub use capability::{CapabilityRequest, Grant, Grants, MostLimits};
 pub use correlation::Correlation;
 pub use finding::{EventRef, Finding};
 pub use pack::{Pack, PackError};

@@ -13,7 +13,7 @@ pub use crate::identity::{Identity, IdentityProblem};
 use crate::names::did_you_mean;
 use crate::shown::without_controls;
 use crate::time::parse_duration;
-use crate::{FieldPath, Grants, Rule, Wants};
+use crate::{CapabilityRequest, FieldPath, Grants, Rule};
 
 /// A pack as read from its directory; every rule was checked by itself.
 #[derive(Debug, Clone)]
@@ -67,19 +67,19 @@ pub struct PluginManifest {
     #[serde(default)]
     pub limits: Limits,
     /// What it asks to reach; an operator grants it or does not.
-    #[serde(default, skip_serializing_if = "Wants::is_empty")]
-    pub wants: Wants,
+    #[serde(default, skip_serializing_if = "CapabilityRequest::is_empty")]
+    pub request: CapabilityRequest,
 }
 
 /// The worlds of the plugin contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum World {
-    /// Judges events.
+    /// Evaluates events.
     Detector,
     /// Adds facts to an alert.
     Enricher,
-    /// Judges an alert.
+    /// Evaluates an alert.
     Reviewer,
     /// Tells people.
     Notifier,
@@ -294,11 +294,11 @@ impl Manifest {
                 let message = format!("is {state_kib}: write a number of KiB from 1 to 65536");
                 return Err(value(file, text, "plugin.limits.state_kib", message));
             }
-            if let Some(problem) = plugin.wants.problem(plugin.world) {
+            if let Some(problem) = plugin.request.problem(plugin.world) {
                 return Err(PackError::Value {
                     file: file.to_owned(),
                     line: line_of_capability(text, &problem),
-                    key: format!("plugin.wants.{}", problem.key),
+                    key: format!("plugin.request.{}", problem.key),
                     message: problem.message,
                 });
             }
@@ -509,10 +509,10 @@ mod tests {
 
     #[test]
     fn what_a_plugin_wants_is_checked_with_its_line() {
-        let manifest = |world: &str, wants: &str| -> Result<(), PackError> {
+        let manifest = |world: &str, request: &str| -> Result<(), PackError> {
             let text = format!(
                 "[pack]\nname = \"p\"\nversion = \"0.1.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"a.wasm\"\n\
-                 world = \"{world}\"\n[plugin.wants]\n{wants}\n"
+                 world = \"{world}\"\n[plugin.request]\n{request}\n"
             );
             let file = Path::new("pack.toml");
             parse::<Manifest>(file, &text)?.check(file, &text)
@@ -525,13 +525,13 @@ mod tests {
             )
             .unwrap_err()
             .to_string(),
-            "pack.toml:11: `plugin.wants.http` names `a.example`, which is not a server: write `https://` and its name"
+            "pack.toml:11: `plugin.request.http` names `a.example`, which is not a server: write `https://` and its name"
         );
         assert_eq!(
             manifest("detector", "lookups = [\"t\"]")
                 .unwrap_err()
                 .to_string(),
-            "pack.toml:9: `plugin.wants.lookups` is not for this plugin: those of the world `detector` reach nothing but \
+            "pack.toml:9: `plugin.request.lookups` is not for this plugin: those of the world `detector` reach nothing but \
              their log"
         );
     }

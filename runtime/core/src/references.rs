@@ -1,5 +1,5 @@
 //! What correlations refer to: the rules that an entry of `correlation.rules` stands for, and an order in which
-//! correlations of correlations can be judged.
+//! correlations of correlations can be evaluated.
 
 use std::collections::BTreeSet;
 

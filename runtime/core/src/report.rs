@@ -1,4 +1,4 @@
-//! What is said about alerts after they were found: facts, opinions, and the report of an incident.
+//! What is said about alerts after they were found: facts, assessments, and the report of an incident.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,17 +26,17 @@ pub enum AlertState {
     /// Its condition holds in what has arrived.
     Provisional,
     /// Nothing that could change it is still to come.
-    Settled,
+    Final,
 }
 
-/// An alert that is new, has changed, or is taken back: a line of the file of alerts.
+/// An alert that is new, has changed, or is withdrawn: a line of the file of alerts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AlertLine {
     /// Counts the lines, from one.
     pub seq: i64,
     /// What the alert has become.
     pub state: AlertState,
-    /// Why it was taken back.
+    /// Why it was withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The alert that its first finding is part of now.
@@ -98,8 +98,8 @@ pub enum Verdict {
 
 /// What a reviewer thinks of an alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Opinion {
-    /// How grave the alert is.
+pub struct Assessment {
+    /// How severe the alert is.
     pub severity: Severity,
     /// What it is taken for.
     pub verdict: Verdict,
@@ -129,7 +129,7 @@ pub enum IncidentStatus {
     Open,
     /// Somebody works on it.
     Acknowledged,
-    /// Done with, by a human or because its alerts were taken back.
+    /// Done with, by a human or because its alerts were withdrawn.
     Closed,
 }
 
@@ -154,7 +154,7 @@ pub struct Report {
     pub status: IncidentStatus,
     /// One line.
     pub title: String,
-    /// The gravest of its alerts, as reviewed.
+    /// The most severe of its alerts, as reviewed.
     pub severity: Severity,
     /// All there is to say, in short lines of plain text.
     pub text: String,
@@ -167,7 +167,7 @@ pub struct Report {
     /// What enrichers found.
     pub attributes: Vec<Attribute>,
     /// Names of reviewers and what they think.
-    pub opinions: Vec<(String, Opinion)>,
+    pub assessments: Vec<(String, Assessment)>,
     /// The receipt of the earlier report under this id.
     pub earlier: Option<String>,
     /// An earlier attempt ended without an answer, so the report may be there already.

@@ -9,7 +9,7 @@ use crate::FieldPath;
 use crate::correlation::Correlation;
 use crate::time::parse_duration;
 
-/// How grave a finding is.
+/// How severe a finding is.
 #[derive(
     Debug,
     Clone,
@@ -71,7 +71,7 @@ pub struct Rule {
     /// Pages to read.
     #[serde(default)]
     pub references: Vec<String>,
-    /// The table whose events the rule judges; empty for a correlation.
+    /// The table whose events the rule evaluates; empty for a correlation.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub table: String,
     /// SQL condition over the table's columns and dotted paths; absent means every event.
@@ -83,7 +83,7 @@ pub struct Rule {
     /// Paths that the table may lack; they read as NULL then.
     #[serde(default)]
     pub optional: Vec<FieldPath>,
-    /// File name of the pack's plugin that judges the rows; absent means that every row is a finding.
+    /// File name of the pack's plugin that evaluates the rows; absent means that every row is a finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
     /// Columns by whose values the plugin keeps state: it gets the rows of one key at a time, in order of event time.
@@ -121,11 +121,11 @@ pub struct Rule {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Report {
-    /// As soon as its condition holds in what has arrived, and again when it is settled.
+    /// As soon as its condition holds in what has arrived, and again when it is final.
     #[default]
     Provisional,
     /// Only when no event that could change it is still to come.
-    Settled,
+    Final,
     /// Never: the rule is a part of others.
     None,
 }

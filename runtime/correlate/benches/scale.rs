@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use yagura_core::pack::parse_rule;
 use yagura_core::{EventRef, Finding, Rule, Timestamp};
 use yagura_correlate::store::{Progress, Store, StoreLimits};
-use yagura_correlate::{Fold, FoldOptions, Mark};
+use yagura_correlate::{CorrelationEngine, CorrelationOptions, Watermark};
 
 /// That of the command.
 #[global_allocator]
@@ -51,12 +51,12 @@ fn main() {
         .map(|number| format!("s3://logs/lake/t/date=2026-01-01/part-{number:08}.parquet").into())
         .collect();
     let dir = tempfile::tempdir().unwrap();
-    let options = || FoldOptions {
+    let options = || CorrelationOptions {
         workers: 1,
         is_live: true,
-        ..FoldOptions::default()
+        ..CorrelationOptions::default()
     };
-    let mut fold = Fold::new(rules.clone(), options()).unwrap();
+    let mut fold = CorrelationEngine::new(rules.clone(), options()).unwrap();
     let limits = StoreLimits {
         memory: numbers.get(3).copied().unwrap_or(512) << 20,
         ..StoreLimits::default()
@@ -80,7 +80,7 @@ fn main() {
             })
             .collect();
         // All of them are passed at once: nothing waits, as in a table that is read after the fact.
-        let passed = Mark::at((step + 1) as i64 * STEP as i64 * tick);
+        let passed = Watermark::at((step + 1) as i64 * STEP as i64 * tick);
         let start = Instant::now();
         let output = fold.step(findings, &|_| passed, &mut store).unwrap();
         folded += start.elapsed();
@@ -96,8 +96,8 @@ fn main() {
     pauses.sort();
     println!(
         "{} keys live, {} of them on disk, {} findings, {} a key in its window, {alerts} alerts",
-        size.keys + size.cold,
-        size.cold,
+        size.keys + size.spilled,
+        size.spilled,
         total,
         each
     );
@@ -126,15 +126,15 @@ fn main() {
     drop((fold, store));
     let file = std::fs::metadata(dir.path().join("state.sqlite")).map_or(0, |file| file.len());
     let start = Instant::now();
-    let mut fold = Fold::new(rules, options()).unwrap();
+    let mut fold = CorrelationEngine::new(rules, options()).unwrap();
     let mut store = Store::open(dir.path(), limits).unwrap();
     store.load(&mut fold).unwrap();
     let taken = start.elapsed();
     let size = fold.sizes()["count"];
     println!(
         "restart: {} keys, {} of them on disk, in {:.2} s from {:.0} MiB",
-        size.keys + size.cold,
-        size.cold,
+        size.keys + size.spilled,
+        size.spilled,
         taken.as_secs_f64(),
         mebibytes(file)
     );

@@ -1,4 +1,4 @@
-//! What a fold remembers, as bytes: what changed since the last time, and all of it back.
+//! What a correlation engine remembers, as bytes: what changed since the last time, and all of it back.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use sha2::{Digest, Sha256};
 use yagura_core::Rule;
 use yagura_core::alert::hex;
 
-use crate::fold::{Change, Fold};
+use crate::correlation_engine::{Change, CorrelationEngine};
 use crate::found::{Found, StoredObject};
-use crate::group::Cold;
-use crate::stage::Stage;
+use crate::node::Node;
+use crate::shard::Spilled;
 
 /// What changed since the last checkpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoint {
     pub(crate) pages: Vec<PageDelta>,
     /// Keys that left memory: stage, share, key.
-    pub(crate) cold: Vec<(String, usize, Cold)>,
+    pub(crate) spilled: Vec<(String, usize, Spilled)>,
     /// Findings that wait.
     pub(crate) pending: Vec<Waiting>,
     pub(crate) objects: Vec<(u32, Vec<u8>)>,
@@ -24,16 +24,16 @@ pub(crate) struct Checkpoint {
     pub(crate) reports: Vec<(String, Option<Vec<u8>>)>,
     /// For each stage when its rule saw its first hit.
     pub(crate) started: Vec<(String, i64)>,
-    /// For each domain.
+    /// For each watermark group.
     pub(crate) watermarks: Vec<Settled>,
-    /// Rules that are behind their domain, the time that they have settled, and that of their domain.
+    /// Rules that are behind their watermark group, the time that they have settled, and that of their watermark group.
     pub(crate) held: Vec<(String, i64, i64)>,
 }
 
-/// What a domain has settled.
+/// What a watermark group has settled.
 #[derive(Debug, Clone)]
 pub(crate) struct Settled {
-    /// The domain's tables.
+    /// The watermark group's tables.
     pub(crate) tables: String,
     /// Everything before it, but for rules that are held back.
     pub(crate) watermark: i64,
@@ -41,10 +41,10 @@ pub(crate) struct Settled {
     pub(crate) needed_from: i64,
 }
 
-/// Findings of one domain that wait.
+/// Findings of one watermark group that wait.
 #[derive(Debug, Clone)]
 pub(crate) struct Waiting {
-    /// The domain's tables.
+    /// The watermark group's tables.
     pub(crate) tables: String,
     /// The latest of their times.
     pub(crate) last: i64,
@@ -125,7 +125,7 @@ mod erased {
     }
 }
 
-impl Fold {
+impl CorrelationEngine {
     /// Returns what changed since the last call. `numbers` gives each rule its lasting number; shares that take more than
     /// `memory` bytes together give up the keys that were touched longest ago.
     pub(crate) fn checkpoint(&mut self, numbers: &[u32], memory: usize) -> Checkpoint {
@@ -138,14 +138,14 @@ impl Fold {
             .iter()
             .map(|node| self.rules[node.rule].id.clone())
             .collect();
-        let mut each = |stage: &mut dyn Stage, id: &str| {
+        let mut each = |stage: &mut dyn Node, id: &str| {
             let bytes = stage.size().bytes;
             if is_over && bytes > 0 {
                 // Each gives up its part of what is too much.
                 let most = (bytes as u128 * memory as u128 / total.max(1) as u128) as usize;
                 let moved = stage.evict(most).into_iter();
-                let moved = moved.map(|(group, cold)| (id.to_owned(), group, cold));
-                checkpoint.cold.extend(moved);
+                let moved = moved.map(|(group, spilled)| (id.to_owned(), group, spilled));
+                checkpoint.spilled.extend(moved);
             }
             let deltas = stage.delta().into_iter();
             checkpoint
@@ -162,28 +162,28 @@ impl Fold {
         for (stage, id) in self.stages.iter_mut().zip(&ids) {
             each(stage.as_mut(), id);
         }
-        for domain in &mut self.domains {
-            let name = domain.name();
-            each(&mut domain.windows, &name);
+        for watermark_group in &mut self.watermark_groups {
+            let name = watermark_group.name();
+            each(&mut watermark_group.windows, &name);
         }
         checkpoint.pending = self.waiting(numbers);
-        let settled = self.domains.iter().enumerate();
-        let settled = settled.map(|(number, domain)| Settled {
-            tables: domain.tables.join(","),
-            watermark: domain.watermark,
+        let settled = self.watermark_groups.iter().enumerate();
+        let settled = settled.map(|(number, watermark_group)| Settled {
+            tables: watermark_group.tables.join(","),
+            watermark: watermark_group.watermark,
             needed_from: self.needed_from(number),
         });
         checkpoint.watermarks.extend(settled);
         let held = self.held_rules().into_iter().filter_map(|(id, time)| {
             let rule = *self.index_of.get(&id)?;
-            let domain = &self.domains[self.graph.domain_of[rule]];
-            Some((id, time, domain.watermark))
+            let watermark_group = &self.watermark_groups[self.graph.group_of[rule]];
+            Some((id, time, watermark_group.watermark))
         });
         checkpoint.held.extend(held);
         let needed_from = checkpoint
             .watermarks
             .iter()
-            .map(|domain| domain.needed_from);
+            .map(|watermark_group| watermark_group.needed_from);
         let oldest = needed_from.min().unwrap_or(i64::MIN);
         checkpoint.objects = self
             .objects
@@ -201,12 +201,13 @@ impl Fold {
     /// Returns the findings that wait and came since the last call.
     pub(crate) fn waiting(&mut self, numbers: &[u32]) -> Vec<Waiting> {
         let mut waiting = Vec::new();
-        for domain in &mut self.domains {
-            let fresh = std::mem::take(&mut domain.fresh).min(domain.pending.len());
-            let fresh = &domain.pending[domain.pending.len() - fresh..];
+        for watermark_group in &mut self.watermark_groups {
+            let fresh =
+                std::mem::take(&mut watermark_group.fresh).min(watermark_group.pending.len());
+            let fresh = &watermark_group.pending[watermark_group.pending.len() - fresh..];
             if let Some(last) = fresh.iter().map(|found| found.time).max() {
                 waiting.push(Waiting {
-                    tables: domain.tables.join(","),
+                    tables: watermark_group.tables.join(","),
                     last,
                     bytes: encode(fresh, numbers),
                 });
@@ -215,15 +216,16 @@ impl Fold {
         waiting
     }
 
-    pub(crate) fn stage_of_mut(&mut self, name: &str) -> Option<&mut dyn Stage> {
+    pub(crate) fn stage_of_mut(&mut self, name: &str) -> Option<&mut dyn Node> {
         let rules = &self.rules;
         let mut nodes = self.graph.order.iter().zip(&mut self.stages);
         if let Some((_, stage)) = nodes.find(|(node, _)| rules[node.rule].id == name) {
             return Some(stage.as_mut());
         }
-        let mut domains = self.domains.iter_mut();
-        let domain = domains.find(|domain| domain.name() == name)?;
-        Some(&mut domain.windows)
+        let mut watermark_groups = self.watermark_groups.iter_mut();
+        let watermark_group =
+            watermark_groups.find(|watermark_group| watermark_group.name() == name)?;
+        Some(&mut watermark_group.windows)
     }
 
     /// Takes waiting findings back; those of rules that there are no more are left out, and counted.
@@ -248,12 +250,12 @@ impl Fold {
             });
             found.fields = fields.collect();
             let is_needed = self.waits_still(rule, found.time);
-            let domain = &mut self.domains[self.graph.domain_of[rule]];
+            let watermark_group = &mut self.watermark_groups[self.graph.group_of[rule]];
             if is_needed {
-                domain.pending.push(found);
-                domain.fresh += 1;
+                watermark_group.pending.push(found);
+                watermark_group.fresh += 1;
             }
-            domain.is_stale = true;
+            watermark_group.is_stale = true;
         }
         Ok(gone)
     }
@@ -264,23 +266,29 @@ impl Fold {
         group: usize,
         bytes: &[u8],
     ) -> Result<(), postcard::Error> {
-        let (index_of, domain_of) = (&self.index_of, &self.graph.domain_of);
-        for (number, domain) in self.domains.iter_mut().enumerate() {
+        let (index_of, group_of) = (&self.index_of, &self.graph.group_of);
+        for (number, watermark_group) in self.watermark_groups.iter_mut().enumerate() {
             let takes = |key: &str| {
                 let id = key.split('\0').next().unwrap_or_default();
                 let rule = index_of.get(id);
-                rule.is_some_and(|rule| domain_of[*rule] == number)
+                rule.is_some_and(|rule| group_of[*rule] == number)
             };
-            domain.windows.restore(group, bytes, &takes, true)?;
+            watermark_group
+                .windows
+                .restore(group, bytes, &takes, true)?;
         }
         Ok(())
     }
 
-    /// Gives the domain of these tables its time back. A domain that was made of several has the latest of theirs.
+    /// Gives the watermark group of these tables its time back. A watermark group that was made of several has the latest of theirs.
     pub(crate) fn restore_watermark(&mut self, tables: &[String], watermark: i64) {
-        for domain in &mut self.domains {
-            if domain.tables.iter().any(|table| tables.contains(table)) {
-                domain.watermark = domain.watermark.max(watermark);
+        for watermark_group in &mut self.watermark_groups {
+            if watermark_group
+                .tables
+                .iter()
+                .any(|table| tables.contains(table))
+            {
+                watermark_group.watermark = watermark_group.watermark.max(watermark);
             }
         }
         self.restore_time(tables, watermark);
@@ -305,8 +313,8 @@ impl Fold {
         let id = key.split('\0').next().unwrap_or_default();
         match self.index_of.get(id).copied() {
             Some(rule) => {
-                let domain = self.graph.domain_of[rule];
-                self.reports.restore(key, bytes, domain)?;
+                let watermark_group = self.graph.group_of[rule];
+                self.reports.restore(key, bytes, watermark_group)?;
                 Ok(Vec::new())
             }
             None => self.reports.withdraw(bytes, key),

@@ -1,4 +1,4 @@
-//! Findings as the fold holds them: events by number, so that a million of them fit.
+//! Findings as the correlation engine holds them: events by number, so that a million of them fit.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use yagura_core::{EventRef, Finding, Severity, Timestamp};
 
-use crate::machine::MOST_OBSERVABLES;
+use crate::operator::MOST_OBSERVABLES;
 
 /// An event by number: its time in microseconds, its object's number in [`Objects`], its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

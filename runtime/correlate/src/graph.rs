@@ -28,12 +28,12 @@ pub struct Graph {
     pub(crate) order: Vec<Node>,
     /// For each rule the paths that correlations ask of its findings.
     pub(crate) fields: Vec<Vec<FieldPath>>,
-    /// For each rule the number of its domain: rules whose findings never meet are in different ones.
-    pub(crate) domain_of: Vec<usize>,
+    /// For each rule the number of its watermark group: rules whose findings never meet are in different ones.
+    pub(crate) group_of: Vec<usize>,
     /// For each rule the first of those that correlations join with it, through others too: they share one time.
     pub(crate) unit_of: Vec<usize>,
-    /// For each domain its tables, in order of name.
-    pub(crate) domains: Vec<Vec<String>>,
+    /// For each watermark group its tables, in order of name.
+    pub(crate) watermark_groups: Vec<Vec<String>>,
     /// For each rule whether what it says may change until no earlier event can come, even where all its events have.
     pub(crate) waits: Vec<bool>,
 }
@@ -109,7 +109,7 @@ impl Graph {
                 kind,
                 CorrelationKind::Sequence | CorrelationKind::Absence | CorrelationKind::Flatline
             ) || sources.iter().any(|source| graph.waits[source.rule])
-                || rules[rule].alert.report == Report::Settled;
+                || rules[rule].alert.report == Report::Final;
             graph.order.push(Node { rule, sources });
         }
         graph.find_domains(rules, &entries);
@@ -199,7 +199,7 @@ impl Graph {
             }
         }
         self.unit_of = (0..rules.len()).map(|rule| sets.first(rule)).collect();
-        // Rules of one table share its domain, and those that are joined with them.
+        // Rules of one table share its watermark group, and those that are joined with them.
         let mut first_of: BTreeMap<&str, usize> = BTreeMap::new();
         for (index, rule) in rules.iter().enumerate() {
             if rule.correlation.is_none() {
@@ -210,12 +210,12 @@ impl Graph {
         for (index, rule) in rules.iter().enumerate() {
             let root = sets.first(index);
             let next = number.len();
-            let domain = *number.entry(root).or_insert(next);
-            if domain == self.domains.len() {
-                self.domains.push(Vec::new());
+            let watermark_group = *number.entry(root).or_insert(next);
+            if watermark_group == self.watermark_groups.len() {
+                self.watermark_groups.push(Vec::new());
             }
-            self.domain_of.push(domain);
-            let tables = &mut self.domains[domain];
+            self.group_of.push(watermark_group);
+            let tables = &mut self.watermark_groups[watermark_group];
             if rule.correlation.is_none() && !tables.contains(&rule.table) {
                 tables.push(rule.table.clone());
                 tables.sort();
@@ -242,7 +242,7 @@ impl Sets {
     }
 }
 
-/// Returns the names of the fields that a machine measures, in its order.
+/// Returns the names of the fields that an operator measures, in its order.
 fn measured(correlation: &Correlation) -> Vec<&str> {
     let all = correlation
         .field
@@ -340,8 +340,8 @@ mod tests {
         assert_eq!(fields(2), ["ip", "user.name"]);
         assert_eq!(fields(3), ["ip", "user.name"]);
         assert_eq!(fields(5), ["ip"]);
-        assert_eq!(graph.domains, [vec!["t1", "t2", "t3"], vec!["t4"]]);
-        assert_eq!(graph.domain_of, [0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(graph.watermark_groups, [vec!["t1", "t2", "t3"], vec!["t4"]]);
+        assert_eq!(graph.group_of, [0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(graph.unit_of, [0, 0, 0, 0, 0, 0, 6]);
         assert_eq!(graph.joined(0), [1, 2, 3, 4, 5]);
     }

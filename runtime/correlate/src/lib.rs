@@ -1,21 +1,22 @@
 //! Findings over event time: correlation, the windows of alerts, and the state that lasts.
 
 mod checkpoint;
-mod fold;
+mod correlation_engine;
 mod found;
 mod graph;
-mod group;
 mod hashing;
-mod machine;
+mod node;
+mod operator;
 mod provisional;
-mod stage;
+mod shard;
 pub mod store;
 mod window;
 
-pub use fold::{
-    Change, ColdKey, ColdStore, Counters, Fold, FoldOptions, Mark, NoCold, State, StepOutput,
+pub use correlation_engine::{
+    Change, CorrelationEngine, CorrelationOptions, Counters, NoSpill, SpillStore, SpilledKey,
+    State, StepOutput, Watermark,
 };
 pub use graph::{Graph, GraphError};
-pub use machine::travel::Places;
+pub use node::Size;
+pub use operator::travel::Geolocation;
 pub use provisional::Reported;
-pub use stage::Size;

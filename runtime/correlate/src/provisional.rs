@@ -1,4 +1,4 @@
-//! What was told of alerts before they were settled.
+//! What was told of alerts before they were final.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use yagura_core::{Alert, EvidenceEvent};
 
-use crate::fold::{Change, State};
+use crate::correlation_engine::{Change, State};
 
 /// A provisional alert that was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,11 +17,11 @@ pub struct Reported {
     digest: [u8; 16],
 }
 
-/// All provisional alerts that were told and are neither settled nor taken back, by rule and key.
+/// All provisional alerts that were told and are neither settled nor withdrawn, by rule and key.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     told: BTreeMap<String, Vec<Reported>>,
-    /// For each domain the keys of which findings wait.
+    /// For each watermark group the keys of which findings wait.
     waiting: BTreeMap<usize, BTreeSet<String>>,
     changed: BTreeSet<String>,
 }
@@ -30,7 +30,7 @@ const MOVED: &str = "an event that arrived later, and happened earlier, moved it
 const GONE: &str = "with the events that have arrived since, its condition does not hold";
 
 impl Reports {
-    /// Tells what is settled, new, changed and gone of one key.
+    /// Tells what is final, new, changed and gone of one key.
     pub(crate) fn compare(
         &mut self,
         key: &str,
@@ -77,7 +77,7 @@ impl Reports {
             after.push(Reported { alert, digest });
         }
         told.extend(settled.into_iter().map(|alert| Change {
-            state: State::Settled,
+            state: State::Final,
             reason: None,
             replaced_by: None,
             alert,
@@ -90,12 +90,12 @@ impl Reports {
         }
     }
 
-    pub(crate) fn waiting(&self, domain: usize) -> impl Iterator<Item = &String> {
-        self.waiting.get(&domain).into_iter().flatten()
+    pub(crate) fn waiting(&self, watermark_group: usize) -> impl Iterator<Item = &String> {
+        self.waiting.get(&watermark_group).into_iter().flatten()
     }
 
-    pub(crate) fn set_waiting(&mut self, domain: usize, keys: BTreeSet<String>) {
-        self.waiting.insert(domain, keys);
+    pub(crate) fn set_waiting(&mut self, watermark_group: usize, keys: BTreeSet<String>) {
+        self.waiting.insert(watermark_group, keys);
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Reported> {
@@ -121,9 +121,12 @@ impl Reports {
         &mut self,
         key: String,
         bytes: &[u8],
-        domain: usize,
+        watermark_group: usize,
     ) -> Result<(), postcard::Error> {
-        self.waiting.entry(domain).or_default().insert(key.clone());
+        self.waiting
+            .entry(watermark_group)
+            .or_default()
+            .insert(key.clone());
         self.told.insert(key, postcard::from_bytes(bytes)?);
         Ok(())
     }

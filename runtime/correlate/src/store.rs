@@ -24,9 +24,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use yagura_core::Alert;
 
-use crate::fold::{ColdKey, ColdStore, Counters, Fold};
+use crate::correlation_engine::{CorrelationEngine, Counters, SpillStore, SpilledKey};
 use crate::hashing::Hashing;
-use crate::stage::Size;
+use crate::node::Size;
 
 pub use copy::{Copied, STATE_COPY, STORE_COPY};
 pub use detectors::DetectorKeys;
@@ -123,19 +123,19 @@ pub struct StoreLimits {
     /// Bytes of states in memory, about; what is over is moved to disk.
     pub memory: usize,
     /// Keys on disk; what is over is forgotten, and counted.
-    pub cold_keys: usize,
+    pub spilled_keys: usize,
 }
 
 impl Default for StoreLimits {
     fn default() -> Self {
         Self {
             memory: 512 << 20,
-            cold_keys: 50_000_000,
+            spilled_keys: 50_000_000,
         }
     }
 }
 
-/// What a step changes besides the fold.
+/// What a step changes besides the correlation engine.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     /// Objects that were read or left out, with their tables.
@@ -154,7 +154,7 @@ pub struct Progress {
     pub detectors: Vec<DetectorState>,
     /// How much detectors remember, by rule; nothing where it is as it was.
     pub sizes: Option<BTreeMap<String, Size>>,
-    /// What changed in what waits to be judged beside the steps.
+    /// What changed in what waits to be evaluated beside the steps.
     pub deferred: Vec<Deferred>,
     /// The alerts of the service's own trouble that are not over, if they have changed.
     pub own_alerts: Option<Vec<Alert>>,
@@ -171,7 +171,7 @@ pub struct KnownObject {
     pub is_bad: bool,
 }
 
-/// Rows of one table that wait to be judged beside the steps: what changed.
+/// Rows of one table that wait to be evaluated beside the steps: what changed.
 #[derive(Debug, Clone, Default)]
 pub struct Deferred {
     /// The table.
@@ -182,7 +182,7 @@ pub struct Deferred {
     pub done: Vec<i64>,
 }
 
-/// Rows of one rule that wait to be judged beside the steps.
+/// Rows of one rule that wait to be evaluated beside the steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeferredRows {
     /// Their number among those of the table.
@@ -206,7 +206,7 @@ pub struct DetectorState {
     pub rows: Vec<(String, i64, Vec<u8>)>,
     /// Rule and the memory of its plugin.
     pub memories: Vec<(String, Vec<u8>)>,
-    /// Rows before it, in microseconds, have been judged.
+    /// Rows before it, in microseconds, have been evaluated.
     pub watermark: i64,
 }
 
@@ -226,7 +226,7 @@ pub struct Store {
     numbers: Vec<u32>,
     /// Bytes of each stored share: its base, and the changes since.
     pages: HashMap<(String, usize), (usize, usize)>,
-    cold_keys: usize,
+    spilled_keys: usize,
     /// Keys that came back from disk and are still there: stage, share, hash and key.
     warmed: BTreeSet<(String, usize, u64, String)>,
     last_line: i64,
@@ -299,7 +299,7 @@ impl Store {
         let last_line = number("SELECT coalesce(max(seq), 0) FROM outbox")?.max(number(
             "SELECT coalesce(max(value), 0) FROM meta WHERE name = 'last_line'",
         )?);
-        let cold_keys = number("SELECT count(*) FROM cold")?;
+        let spilled_keys = number("SELECT count(*) FROM spilled")?;
         let id = number("SELECT value FROM meta WHERE name = 'id'")?;
         Ok(Self {
             writer: Writer::start(connection, hashing),
@@ -309,7 +309,7 @@ impl Store {
             detectors: BTreeMap::new(),
             numbers: Vec::new(),
             pages: HashMap::new(),
-            cold_keys: usize::try_from(cold_keys).unwrap_or_default(),
+            spilled_keys: usize::try_from(spilled_keys).unwrap_or_default(),
             warmed: BTreeSet::new(),
             last_line,
             id,
@@ -375,7 +375,7 @@ impl Store {
         rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
     }
 
-    /// Returns the rows of a table that wait to be judged beside its steps, in order of their numbers.
+    /// Returns the rows of a table that wait to be evaluated beside its steps, in order of their numbers.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -472,7 +472,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], also of the commit before.
-    pub fn commit(&mut self, fold: &mut Fold, progress: Progress) -> Result<Pause, StoreError> {
+    pub fn commit(
+        &mut self,
+        fold: &mut CorrelationEngine,
+        progress: Progress,
+    ) -> Result<Pause, StoreError> {
         let start = Instant::now();
         self.flush()?;
         let waited = start.elapsed();
@@ -499,18 +503,18 @@ impl Store {
                 is_joined,
             });
         }
-        batch.cold_gone = std::mem::take(&mut self.warmed).into_iter().collect();
-        self.cold_keys = self.cold_keys.saturating_sub(batch.cold_gone.len());
+        batch.spilled_gone = std::mem::take(&mut self.warmed).into_iter().collect();
+        self.spilled_keys = self.spilled_keys.saturating_sub(batch.spilled_gone.len());
         batch.counters = progress.counters;
-        for (stage, group, cold) in checkpoint.cold {
-            if self.cold_keys >= self.limits.cold_keys {
+        for (stage, group, spilled) in checkpoint.spilled {
+            if self.spilled_keys >= self.limits.spilled_keys {
                 let is_windows = stage.starts_with("alerts ");
                 let name = if is_windows { String::new() } else { stage };
                 *batch.counters.capped.entry(name).or_default() += 1;
                 continue;
             }
-            self.cold_keys += 1;
-            batch.cold.push((stage, group, cold));
+            self.spilled_keys += 1;
+            batch.spilled.push((stage, group, spilled));
         }
         batch.pending = checkpoint.pending;
         batch.objects = checkpoint.objects;
@@ -605,17 +609,17 @@ struct StoredRule {
     fields: String,
 }
 
-impl ColdStore for Store {
-    fn take(&mut self, stage: &str, wanted: &[(usize, u64)]) -> Result<Vec<ColdKey>, String> {
+impl SpillStore for Store {
+    fn take(&mut self, stage: &str, wanted: &[(usize, u64)]) -> Result<Vec<SpilledKey>, String> {
         // A key that was just moved may still be on its way.
         self.flush().map_err(|error| error.to_string())?;
-        let read = |(group, hash): &(usize, u64)| -> rusqlite::Result<Vec<ColdKey>> {
+        let read = |(group, hash): &(usize, u64)| -> rusqlite::Result<Vec<SpilledKey>> {
             let mut statement = self.reader.prepare_cached(
-                "SELECT key, value, due FROM cold WHERE stage = ?1 AND share = ?2 AND hash = ?3",
+                "SELECT key, value, due FROM spilled WHERE stage = ?1 AND share = ?2 AND hash = ?3",
             )?;
             let share = i64::try_from(*group).unwrap_or_default();
             let rows = statement.query_map(params![stage, share, hash.cast_signed()], |row| {
-                Ok(ColdKey {
+                Ok(SpilledKey {
                     group: *group,
                     hash: *hash,
                     key: row.get(0)?,

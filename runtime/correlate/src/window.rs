@@ -8,7 +8,7 @@ use yagura_core::alert::{ContextEntry, Observable, identity};
 use yagura_core::{Alert, Evidence, EvidenceEvent, Rule, Severity, Timestamp};
 
 use crate::found::{Event, Found, Hit, Objects};
-use crate::machine::{Machine, Out};
+use crate::operator::{Operator, Out};
 
 /// Events of a window that are told apart, so that one that several findings name counts once.
 const MOST_TOLD_APART: usize = 10_000;
@@ -133,7 +133,7 @@ impl AlertWindow {
     }
 }
 
-impl Machine for Windows {
+impl Operator for Windows {
     type State = AlertWindow;
 
     fn push(&self, state: &mut AlertWindow, hit: Hit, out: &mut Out) {
@@ -196,7 +196,7 @@ impl Machine for Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::testing;
+    use crate::operator::testing;
 
     const MINUTE: i64 = 60_000_000;
 

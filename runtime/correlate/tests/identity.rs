@@ -1,5 +1,5 @@
-//! The same settled alerts, whatever the steps, the threads, the order of arrival, the memory, the restarts, and what is
-//! judged beside the steps.
+//! The same final alerts, whatever the steps, the threads, the order of arrival, the memory, the restarts, and what is
+//! evaluated beside the steps.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use yagura_core::pack::parse_rule;
 use yagura_core::{Alert, EventRef, Finding, Rule, Timestamp};
 use yagura_correlate::store::{Progress, Store, StoreLimits};
-use yagura_correlate::{Change, Fold, FoldOptions, Mark, NoCold, State};
+use yagura_correlate::{Change, CorrelationEngine, CorrelationOptions, NoSpill, State, Watermark};
 
 const SECOND: i64 = 1_000_000;
 
@@ -87,7 +87,7 @@ struct Event {
     row: usize,
     /// How late it comes, in seconds.
     delay: i64,
-    /// Steps after its arrival until it is judged, where that is done aside.
+    /// Steps after its arrival until it is evaluated, where that is done aside.
     aside: usize,
 }
 
@@ -150,7 +150,7 @@ fn rules(correlations: &[(String, bool)], report: &str) -> Vec<Arc<Rule>> {
         .collect()
 }
 
-fn finding(fold: &Fold, event: &Event) -> Finding {
+fn finding(fold: &CorrelationEngine, event: &Event) -> Finding {
     let time = Timestamp::clamped(event.second * SECOND);
     let fields =
         fold.graph().fields()[event.rule]
@@ -181,7 +181,7 @@ fn finding(fold: &Fold, event: &Event) -> Finding {
 fn settled(changes: Vec<Change>) -> Vec<Alert> {
     let settled = changes
         .into_iter()
-        .filter(|change| change.state == State::Settled);
+        .filter(|change| change.state == State::Final);
     settled.map(|change| change.alert).collect()
 }
 
@@ -203,15 +203,15 @@ fn end_of(events: &[Event], table: &str) -> i64 {
 }
 
 fn one_shot(rules: &[Arc<Rule>], events: &[Event]) -> Vec<String> {
-    let mut fold = Fold::new(rules.to_vec(), FoldOptions::default()).unwrap();
+    let mut fold = CorrelationEngine::new(rules.to_vec(), CorrelationOptions::default()).unwrap();
     let findings: Vec<Finding> = events.iter().map(|event| finding(&fold, event)).collect();
     let mut alerts = settled(
-        fold.step(findings, &|_| Mark::default(), &mut NoCold)
+        fold.step(findings, &|_| Watermark::default(), &mut NoSpill)
             .unwrap()
             .changes,
     );
     let end = |table: &str| end_of(events, table);
-    alerts.extend(settled(fold.finish(&end, &mut NoCold).unwrap().changes));
+    alerts.extend(settled(fold.finish(&end, &mut NoSpill).unwrap().changes));
     sorted(alerts)
 }
 
@@ -244,16 +244,16 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
         memory: plan.memory,
         ..StoreLimits::default()
     };
-    let options = FoldOptions {
+    let options = CorrelationOptions {
         workers: plan.workers,
         is_live: true,
-        ..FoldOptions::default()
+        ..CorrelationOptions::default()
     };
     let start = || {
-        let mut fold = Fold::new(rules.to_vec(), options.clone()).unwrap();
+        let mut fold = CorrelationEngine::new(rules.to_vec(), options.clone()).unwrap();
         let mut store = Store::open(dir.path(), limits).unwrap();
-        let (_, taken_back) = store.load(&mut fold).unwrap();
-        assert_eq!(taken_back, []);
+        let (_, withdrawn) = store.load(&mut fold).unwrap();
+        assert_eq!(withdrawn, []);
         (fold, store)
     };
     let (mut fold, mut store) = start();
@@ -270,9 +270,9 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
                 }
                 State::Withdrawn => {
                     assert!(change.reason.is_some());
-                    assert!(told.remove(&id).is_some(), "taken back, and not told: {id}");
+                    assert!(told.remove(&id).is_some(), "withdrawn, and not told: {id}");
                 }
-                State::Settled => {
+                State::Final => {
                     told.remove(&id);
                     alerts.push(change.alert);
                 }
@@ -291,8 +291,8 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
         rest = later;
         let now_aside = now.iter().filter(|(_, event)| event.aside > 0);
         aside.extend(now_aside.map(|(_, event)| (step + event.aside, *event)));
-        let judged = aside.extract_if(.., |(at, _)| *at == step);
-        let findings = judged.map(|(_, event)| event);
+        let evaluated = aside.extract_if(.., |(at, _)| *at == step);
+        let findings = evaluated.map(|(_, event)| event);
         let at_once = now.iter().filter(|(_, event)| event.aside == 0);
         let findings = findings.chain(at_once.map(|(_, event)| *event));
         let findings = findings.map(|event| finding(&fold, event)).collect();
@@ -311,7 +311,9 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
         }
         let watermark = |table: &str| {
             let seen = seen.get(table);
-            seen.map_or(Mark::default(), |seen| Mark::at((seen - LATENESS) * SECOND))
+            seen.map_or(Watermark::default(), |seen| {
+                Watermark::at((seen - LATENESS) * SECOND)
+            })
         };
         let output = fold.step(findings, &watermark, &mut store).unwrap();
         assert!(output.counters.late.is_empty(), "{:?}", output.counters);
@@ -339,7 +341,7 @@ fn live_and_one_shot_settle_the_same_alerts() {
         failure_persistence: None,
         ..Config::default()
     });
-    let report = prop_oneof![Just("provisional"), Just("none"), Just("settled")];
+    let report = prop_oneof![Just("provisional"), Just("none"), Just("final")];
     let correlations = proptest::collection::vec(correlation(), 1..5);
     let alerts = std::cell::Cell::new(0);
     runner

@@ -1,4 +1,4 @@
-//! What a fold and its store tell of single events: late ones, keys that come and go, rules that go.
+//! What a correlation engine and its store tell of single events: late ones, keys that come and go, rules that go.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use yagura_core::pack::parse_rule;
 use yagura_core::{Alert, EventRef, Finding, Rule, Timestamp};
 use yagura_correlate::store::{DetectorState, Progress, Store, StoreError, StoreLimits};
-use yagura_correlate::{Fold, FoldOptions, Mark, NoCold, Size, State};
+use yagura_correlate::{CorrelationEngine, CorrelationOptions, NoSpill, Size, State, Watermark};
 
 const SECOND: i64 = 1_000_000;
 
@@ -18,13 +18,13 @@ fn rules(texts: &[&str]) -> Vec<Arc<Rule>> {
     rules.collect()
 }
 
-fn fold(rules: &[Arc<Rule>]) -> Fold {
-    let options = FoldOptions {
+fn fold(rules: &[Arc<Rule>]) -> CorrelationEngine {
+    let options = CorrelationOptions {
         workers: 1,
         is_live: true,
-        ..FoldOptions::default()
+        ..CorrelationOptions::default()
     };
-    Fold::new(rules.to_vec(), options).unwrap()
+    CorrelationEngine::new(rules.to_vec(), options).unwrap()
 }
 
 /// A finding of the first rule, whose key is also its only field.
@@ -54,7 +54,7 @@ fn late_alerts_of_one_key_and_instant_are_told_apart() {
     let mut fold = fold(&rules(&[BASE]));
     // Time moves on when a step ends.
     let mut step = |findings| {
-        let output = fold.step(findings, &|_| Mark::at(100 * SECOND), &mut NoCold);
+        let output = fold.step(findings, &|_| Watermark::at(100 * SECOND), &mut NoSpill);
         let changes = output.unwrap().changes;
         let changes = changes
             .into_iter()
@@ -67,7 +67,7 @@ fn late_alerts_of_one_key_and_instant_are_told_apart() {
     let again = step(vec![finding(50, 1, "k")]);
     let all = [&in_time, &first, &second, &again];
     assert_eq!(all.map(Vec::len), [1; 4]);
-    let (open, late) = (State::Provisional, State::Settled);
+    let (open, late) = (State::Provisional, State::Final);
     assert_eq!(all.map(|told| told[0].0), [open, late, late, late]);
     let [in_time, first, second, again] = all.map(|told| told[0].1.id.clone());
     assert_ne!(first, in_time);
@@ -77,7 +77,7 @@ fn late_alerts_of_one_key_and_instant_are_told_apart() {
 }
 
 #[test]
-fn a_rule_of_which_events_are_to_be_judged_delays_itself_and_what_joins_it() {
+fn a_rule_of_which_events_are_to_be_evaluated_delays_itself_and_what_joins_it() {
     let other = BASE.replace("base", "other");
     let joined = "[rule]\nid = \"joined\"\ntitle = \"{count}\"\n[rule.correlation]\ntype = \"count\"\nrules = [\"base\"]\nwithin = \"60s\"\ncondition = { gte = 3 }\n";
     let window = "[rule.alert]\nwindow = \"10s\"\n";
@@ -98,19 +98,20 @@ fn a_rule_of_which_events_are_to_be_judged_delays_itself_and_what_joins_it() {
         rule: 1,
         ..finding(second, row, "k")
     };
-    let settled = |fold: &mut Fold, store: &mut Store, mark: i64, findings: Vec<Finding>| {
-        let output = fold
-            .step(findings, &|_| Mark::at(mark * SECOND), store)
-            .unwrap();
-        assert!(output.counters.late.is_empty(), "{:?}", output.counters);
-        store.commit(fold, Progress::default()).unwrap();
-        let settled = output.changes.into_iter();
-        let settled = settled.filter(|change| change.state == State::Settled);
-        let told = settled.map(|change| (change.alert.rule, change.alert.count));
-        told.collect::<Vec<_>>()
-    };
+    let settled =
+        |fold: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
+            let output = fold
+                .step(findings, &|_| Watermark::at(mark * SECOND), store)
+                .unwrap();
+            assert!(output.counters.late.is_empty(), "{:?}", output.counters);
+            store.commit(fold, Progress::default()).unwrap();
+            let settled = output.changes.into_iter();
+            let settled = settled.filter(|change| change.state == State::Final);
+            let told = settled.map(|change| (change.alert.rule, change.alert.count));
+            told.collect::<Vec<_>>()
+        };
     let told = |rule: &str, count| (rule.to_owned(), count);
-    // An event of the first rule at 12 s is still to be judged.
+    // An event of the first rule at 12 s is still to be evaluated.
     assert!(fold.hold(&[("base".to_owned(), 12 * SECOND)].into()));
     let arrived = vec![finding(10, 0, "k"), of_other(10, 1), finding(15, 2, "k")];
     let now = settled(&mut fold, &mut store, 100, arrived);
@@ -143,16 +144,17 @@ fn rules_that_are_joined_after_a_restart_settle_nothing_twice() {
         store.load(&mut fold).unwrap();
         (fold, store)
     };
-    let step = |fold: &mut Fold, store: &mut Store, mark: i64, findings: Vec<Finding>| {
-        let output = fold
-            .step(findings, &|_| Mark::at(mark * SECOND), store)
-            .unwrap();
-        store.commit(fold, Progress::default()).unwrap();
-        let settled = output.changes.into_iter();
-        let settled = settled.filter(|change| change.state == State::Settled);
-        let told: Vec<String> = settled.map(|change| change.alert.rule).collect();
-        (told, output.counters.late)
-    };
+    let step =
+        |fold: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
+            let output = fold
+                .step(findings, &|_| Watermark::at(mark * SECOND), store)
+                .unwrap();
+            store.commit(fold, Progress::default()).unwrap();
+            let settled = output.changes.into_iter();
+            let settled = settled.filter(|change| change.state == State::Final);
+            let told: Vec<String> = settled.map(|change| change.alert.rule).collect();
+            (told, output.counters.late)
+        };
     let (mut fold, mut store) = open(&rules(&[&base, &other]));
     fold.hold(&[("base".to_owned(), 12 * SECOND)].into());
     let of_other = Finding {
@@ -166,9 +168,9 @@ fn rules_that_are_joined_after_a_restart_settle_nothing_twice() {
     let (mut fold, mut store) = open(&rules(&[&base, &other, joined]));
     fold.hold(&[("base".to_owned(), 12 * SECOND)].into());
     let (told, late) = step(&mut fold, &mut store, 100, Vec::new());
-    assert_eq!(told, ["base"], "what waited is settled, and nothing twice");
+    assert_eq!(told, ["base"], "what waited is final, and nothing twice");
     assert!(late.is_empty());
-    // What is judged now is too late for rules that were ahead.
+    // What is evaluated now is too late for rules that were ahead.
     let (_, late) = step(&mut fold, &mut store, 100, vec![finding(12, 2, "k")]);
     assert_eq!(late["base"], 1);
 }
@@ -181,7 +183,7 @@ fn keys_that_the_disk_has_no_room_for_are_counted_and_start_anew() {
     let dir = tempfile::tempdir().unwrap();
     let limits = StoreLimits {
         memory: 0,
-        cold_keys: 1,
+        spilled_keys: 1,
     };
     let mut fold = fold(&rules);
     let mut store = Store::open(dir.path(), limits).unwrap();
@@ -189,7 +191,7 @@ fn keys_that_the_disk_has_no_room_for_are_counted_and_start_anew() {
     let mut counts = Vec::new();
     for (second, keys) in [(10, ["a", "b"]), (20, ["a", "b"]), (30, ["a", "b"])] {
         let findings = keys.iter().map(|key| finding(second, 0, key)).collect();
-        let mark = |_: &str| Mark::at((second + 1) * SECOND);
+        let mark = |_: &str| Watermark::at((second + 1) * SECOND);
         let output = fold.step(findings, &mark, &mut store).unwrap();
         counts.extend(output.changes.iter().map(|change| change.alert.key.clone()));
         // Where the state's random hash puts both keys into one share, each commit moves half of them.
@@ -305,10 +307,10 @@ fn keys_of_detectors_are_found_by_their_hash_also_in_a_state_of_an_earlier_versi
         store.load(&mut fold).unwrap();
         (fold, store)
     };
-    let commit = |store: &mut Store, fold: &mut Fold, detectors: DetectorState| {
+    let commit = |store: &mut Store, fold: &mut CorrelationEngine, detectors: DetectorState| {
         let size = Size {
             keys: 2,
-            cold: 3,
+            spilled: 3,
             bytes: 4,
         };
         let progress = Progress {
@@ -336,7 +338,7 @@ fn keys_of_detectors_are_found_by_their_hash_also_in_a_state_of_an_earlier_versi
     assert_eq!(found, [("a".to_owned(), vec![1])]);
     let rules = Store::status(dir.path()).unwrap().rules;
     let rule = rules.iter().find(|rule| rule.rule == "keeps").unwrap();
-    assert_eq!((rule.keys, rule.cold, rule.bytes), (2, 3, 4));
+    assert_eq!((rule.keys, rule.spilled, rule.bytes), (2, 3, 4));
     drop((fold, store));
     // The hash is the state's, and another state has another.
     let (mut fold, mut store) = open();

@@ -9,10 +9,10 @@ use yagura_rules::project;
 
 use crate::plan::RulePlan;
 use crate::quarantine::Quarantine;
-use crate::report::{Cause, Progress, SetAside};
+use crate::report::{Cause, Progress, SkippedEvents};
 use crate::rows::Rows;
 
-/// Why events of a rule that rests are set aside.
+/// Why events of a rule that rests are skipped.
 pub(crate) const QUARANTINED: &str = "the rule is quarantined after repeated faults";
 
 /// Failed calls that a batch may cost while the events that fail are told from the others: enough for some twenty of
@@ -21,9 +21,9 @@ const CALLS_TO_SEPARATE: u32 = 256;
 
 /// How a call failed.
 pub(crate) enum Failure {
-    /// Of some event: others may be judged.
+    /// Of some event: others may be evaluated.
     Events(String),
-    /// The plugin's: the batch is set aside.
+    /// The plugin's: the batch is skipped.
     Plugin(String),
     /// Ours: the run stops.
     Engine(DataFusionError),
@@ -65,7 +65,7 @@ pub(crate) fn twice<T>(
         Ok(answer) => return Ok(answer),
         Err(error) => error,
     };
-    // These events cannot be judged: the plugin said so itself, and would again.
+    // These events cannot be evaluated: the plugin said so itself, and would again.
     let is_said = matches!(first, CallError::Guest(PluginError::Data(_)));
     if is_said || quarantine.is_on_trial(rule.index) {
         return Err(Failure::of(&first));
@@ -133,28 +133,28 @@ pub(crate) fn in_instance<T>(
 
 /// What is left of rows that failed twice.
 pub(crate) struct Aside {
-    /// Rows that are set aside together, with the reason.
+    /// Rows that are skipped together, with the reason.
     pub(crate) rows: Vec<(Rows, String)>,
     /// Whether it is a fault of the rule rather than of single events.
     pub(crate) is_fault: bool,
 }
 
-/// Tells the events on which a plugin failed from the others. `judge` judges a part of the rows, and puts back before the
+/// Tells the events on which a plugin failed from the others. `evaluate` evaluates a part of the rows, and puts back before the
 /// others what it does not take of it; it returns the rows that failed. They come in order.
 ///
-/// The halves of rows that fail are judged, and theirs, until the events that fail stand alone, so that what a rule finds
+/// The halves of rows that fail are evaluated, and theirs, until the events that fail stand alone, so that what a rule finds
 /// does not depend on which events share a batch with an odd one. Where too many fail, or it takes longer than `most`, what was
-/// not judged by then is set aside together.
+/// not evaluated by then is skipped together.
 pub(crate) fn separate(
     rows: Rows,
     failure: Failure,
     most: Option<Duration>,
-    mut judge: impl FnMut(Rows, &mut Vec<Rows>) -> Result<(), (Rows, Failure)>,
+    mut evaluate: impl FnMut(Rows, &mut Vec<Rows>) -> Result<(), (Rows, Failure)>,
 ) -> Result<Aside, DataFusionError> {
     let reason = match failure {
         Failure::Events(reason) if rows.len() > 1 => reason,
         Failure::Engine(error) => return Err(error),
-        // A single event that cannot be judged says nothing about the others.
+        // A single event that cannot be evaluated says nothing about the others.
         Failure::Events(reason) => {
             return Ok(Aside {
                 rows: vec![(rows, reason)],
@@ -176,7 +176,7 @@ pub(crate) fn separate(
         && most.is_none_or(|most| started.elapsed() < most)
         && let Some(part) = parts.pop()
     {
-        match judge(part, &mut parts) {
+        match evaluate(part, &mut parts) {
             Ok(()) => continue,
             Err((part, Failure::Events(_))) if part.len() > 1 => parts.extend(halves(&part)),
             Err((part, Failure::Events(reason) | Failure::Plugin(reason))) => {
@@ -206,30 +206,30 @@ pub(crate) fn halves(rows: &Rows) -> Vec<Rows> {
     vec![second, first]
 }
 
-/// Reports rows that a rule does not judge.
-pub(crate) fn set_aside(
+/// Reports rows that a rule does not evaluate.
+pub(crate) fn skipped(
     progress: &Progress,
     rule: &RulePlan,
     rows: &Rows,
     cause: Cause,
     reason: &str,
 ) {
-    progress.set_aside(aside_of(rule, &rows.events, cause, reason));
+    progress.skipped(aside_of(rule, &rows.events, cause, reason));
 }
 
-/// Returns what to report of events that a rule does not judge; there is at least one.
+/// Returns what to report of events that a rule does not evaluate; there is at least one.
 pub(crate) fn aside_of(
     rule: &RulePlan,
     events: &[EventRef],
     cause: Cause,
     reason: &str,
-) -> SetAside {
+) -> SkippedEvents {
     let nowhere = || EventRef {
         time: Timestamp::MIN,
         object: "".into(),
         row: 0,
     };
-    SetAside {
+    SkippedEvents {
         rule: rule.index,
         rule_id: rule.rule.id.clone(),
         cause,

@@ -341,7 +341,7 @@ impl VisitorMut for Names<'_> {
 
     fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<ConditionError> {
         ControlFlow::Break(ConditionError::NotAllowed(
-            "holds a subquery; a `where` judges one event by itself".into(),
+            "holds a subquery; a `where` evaluates one event by itself".into(),
         ))
     }
 
@@ -496,11 +496,11 @@ fn allowed(expr: &Expr) -> Result<(), ConditionError> {
     let visited = expr.apply(|expr| {
         problem = match expr {
             Expr::AggregateFunction(call) => Some(format!(
-                "calls the aggregate `{}`; a `where` judges one event by itself",
+                "calls the aggregate `{}`; a `where` evaluates one event by itself",
                 call.func.name()
             )),
             Expr::WindowFunction(call) => Some(format!(
-                "calls the window function `{}`; a `where` judges one event by itself",
+                "calls the window function `{}`; a `where` evaluates one event by itself",
                 call.fun.name()
             )),
             Expr::ScalarFunction(call)

@@ -18,12 +18,12 @@ use futures::{StreamExt, stream};
 use yagura_core::TimeRange;
 use yagura_lake::guard::Guarded;
 
+use crate::evaluate::Evaluator;
 use crate::findings;
-use crate::judge::Judge;
 use crate::plan::TablePlan;
 use crate::runtime::DetectRuntime;
 
-/// Judges the batches of its input by every rule of a table and yields batches of findings.
+/// Evaluates the batches of its input by every rule of a table and yields batches of findings.
 ///
 /// Its partitions are those of the input; each has its own plugin instances. It finds its [`DetectRuntime`] in the
 /// session that executes it.
@@ -115,12 +115,12 @@ impl ExecutionPlan for DetectExec {
             .session_config()
             .get_extension::<DetectRuntime>()
             .ok_or_else(|| internal_datafusion_err!("the session holds no DetectRuntime"))?;
-        let judge = Judge::new(Arc::clone(&self.plan), runtime, self.range, self.batch_rows);
+        let evaluate = Evaluator::new(Arc::clone(&self.plan), runtime, self.range, self.batch_rows);
         // A reader that panics on an object's bytes is an error of that object.
         let input = Guarded::new(self.input.execute(partition, context)?);
-        let state = Some((input, Box::new(judge)));
+        let state = Some((input, Box::new(evaluate)));
         let batches = stream::try_unfold(state, |state| async move {
-            let Some((mut input, mut judge)) = state else {
+            let Some((mut input, mut evaluate)) = state else {
                 return Ok::<_, DataFusionError>(None);
             };
             loop {
@@ -128,16 +128,18 @@ impl ExecutionPlan for DetectExec {
                 let last = batch.is_none();
                 // Plugins may use their whole time limit: never on a thread that drives other streams.
                 let (returned, findings) = SpawnedTask::spawn_blocking(move || {
-                    let findings = step(&mut judge, batch);
-                    (judge, findings)
+                    let findings = step(&mut evaluate, batch);
+                    (evaluate, findings)
                 })
                 .join_unwind()
                 .await
                 .map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?;
-                judge = returned;
+                evaluate = returned;
                 match (findings?, last) {
                     (Some(findings), true) => return Ok(Some((findings, None))),
-                    (Some(findings), false) => return Ok(Some((findings, Some((input, judge))))),
+                    (Some(findings), false) => {
+                        return Ok(Some((findings, Some((input, evaluate)))));
+                    }
                     (None, true) => return Ok(None),
                     (None, false) => {}
                 }
@@ -150,10 +152,10 @@ impl ExecutionPlan for DetectExec {
     }
 }
 
-fn step(judge: &mut Judge, batch: Option<RecordBatch>) -> Result<Option<RecordBatch>> {
+fn step(evaluate: &mut Evaluator, batch: Option<RecordBatch>) -> Result<Option<RecordBatch>> {
     let found = match &batch {
-        Some(batch) => judge.push(batch)?,
-        None => judge.finish()?,
+        Some(batch) => evaluate.push(batch)?,
+        None => evaluate.finish()?,
     };
     if found.is_empty() {
         return Ok(None);

@@ -7,7 +7,7 @@ use datafusion::error::DataFusionError;
 use yagura_host::CallError;
 use yagura_lake::table::TableError;
 
-/// Why a run stops. What concerns one batch of one rule does not: see [`crate::report::SetAside`].
+/// Why a run stops. What concerns one batch of one rule does not: see [`crate::report::SkippedEvents`].
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// A rule does not fit its table.
@@ -76,7 +76,7 @@ pub enum EngineError {
         /// How many it made.
         count: usize,
     },
-    /// More events wait for the time at which detectors with state may judge them than may be held.
+    /// More events wait for the time at which detectors with state may evaluate them than may be held.
     #[error(
         "more than {limit} events of table `{table}` wait for detectors that keep state, {count} of them for `{rule}`; make its `where` narrower, shorten the range or the lateness, or raise the limit with --max-pending-rows, of a service with `pending_rows` of [serve]"
     )]

@@ -39,7 +39,7 @@ use crate::calls::QUARANTINED;
 use crate::error::EngineError;
 use crate::plan::{RulePlan, TablePlan};
 use crate::quarantine::Quarantine;
-use crate::report::{Cause, Progress, SetAside};
+use crate::report::{Cause, Progress, SkippedEvents};
 use crate::rows::Rows;
 use crate::run::RunOptions;
 use crate::runtime::PluginSource;
@@ -86,15 +86,15 @@ pub struct KeyedChanges {
 /// The rules of one table that keep state: their rows that wait, the states of their keys, and their plugins' instances.
 #[derive(Debug)]
 pub struct KeyedDetectors {
-    /// Rows of each rule, by id, that came after the watermark had passed them and were not judged. Its reader may take it.
+    /// Rows of each rule, by id, that came after the watermark had passed them and were not evaluated. Its reader may take it.
     pub late: BTreeMap<String, u64>,
-    /// Rows of each rule, by id, that were stored under other columns and are not judged. Its reader may take it.
+    /// Rows of each rule, by id, that were stored under other columns and are not evaluated. Its reader may take it.
     pub outdated: BTreeMap<String, u64>,
     plan: Arc<TablePlan>,
     quarantine: Arc<Quarantine>,
     progress: Arc<Progress>,
     rules: Vec<KeyedRule>,
-    /// Everything before it, in microseconds, has been judged.
+    /// Everything before it, in microseconds, has been evaluated.
     watermark: i64,
     batch_rows: usize,
     max_pending_rows: usize,
@@ -219,7 +219,7 @@ impl KeyedDetectors {
         self.find(id).is_some()
     }
 
-    /// Returns the time before which everything has been judged, in microseconds.
+    /// Returns the time before which everything has been evaluated, in microseconds.
     pub fn watermark(&self) -> i64 {
         self.watermark
     }
@@ -267,9 +267,9 @@ impl KeyedDetectors {
         Ok(())
     }
 
-    /// Judges the rows before `watermark`, in microseconds, and calls the wake-ups before it.
+    /// Evaluates the rows before `watermark`, in microseconds, and calls the wake-ups before it.
     ///
-    /// What a plugin fails on is set aside and reported, as in a scan. A watermark that was passed before changes nothing.
+    /// What a plugin fails on is skipped and reported, as in a scan. A watermark that was passed before changes nothing.
     /// Where the keys take too much memory it stops before, at a time that [`KeyedDetectors::watermark`] tells: once the
     /// changes are taken and stored, the rest follows.
     ///
@@ -466,7 +466,7 @@ impl KeyedDetectors {
         Ok(())
     }
 
-    /// Sets the time before which everything was judged, in microseconds, and drops what waits from before it.
+    /// Sets the time before which everything was evaluated, in microseconds, and drops what waits from before it.
     ///
     /// # Errors
     /// Faults of our own.
@@ -494,13 +494,13 @@ impl KeyedDetectors {
     }
 }
 
-/// What rules that keep state have in common while they judge.
+/// What rules that keep state have in common while they evaluate.
 struct Work<'a> {
     rule: &'a RulePlan,
     batch_rows: usize,
     quarantine: &'a Quarantine,
     progress: &'a Progress,
-    /// Everything before it has been judged.
+    /// Everything before it has been evaluated.
     watermark: i64,
     disk: Option<&'a DetectorKeys>,
 }
@@ -513,7 +513,7 @@ struct Out<'a> {
 }
 
 impl KeyedRule {
-    /// Judges the rows before a time, in microseconds, and calls the wake-ups before it.
+    /// Evaluates the rows before a time, in microseconds, and calls the wake-ups before it.
     fn advance(
         &mut self,
         work: &Work<'_>,
@@ -521,13 +521,13 @@ impl KeyedRule {
         out: &mut Out<'_>,
     ) -> Result<(), DataFusionError> {
         match self.pending.take_before(end)? {
-            None => self.judge(work, None, Turns::new(), end, out)?,
+            None => self.evaluate(work, None, Turns::new(), end, out)?,
             Some(rows) => {
                 let keys = rows.by_key(work.rule)?;
                 let touched = keys.len() + self.keys.count_due(end);
                 if self.keys.have_room(self.limits, keys.len(), touched) {
                     let (sorted, turns) = in_turns(&rows, keys)?;
-                    self.judge(work, Some(sorted), turns, end, out)?;
+                    self.evaluate(work, Some(sorted), turns, end, out)?;
                 } else {
                     self.advance_in_parts(work, &rows, keys, end, out)?;
                 }
@@ -542,7 +542,7 @@ impl KeyedRule {
         Ok(())
     }
 
-    /// Judges rows that may bring more keys than there may be: in parts that cannot, and the events of one time alone where
+    /// Evaluates rows that may bring more keys than there may be: in parts that cannot, and the events of one time alone where
     /// they can. After these, keys are forgotten.
     fn advance_in_parts(
         &mut self,
@@ -579,7 +579,7 @@ impl KeyedRule {
                 of_key.push(*row);
             }
             let (sorted, turns) = in_turns(rows, keys)?;
-            self.judge(work, Some(sorted), turns, until, out)?;
+            self.evaluate(work, Some(sorted), turns, until, out)?;
             if fitting == 0 {
                 self.keys.sweep(Timestamp::clamped(first));
                 if let Some(forgotten) = self.keys.forget(self.limits) {
@@ -588,7 +588,7 @@ impl KeyedRule {
             }
             rest = later;
         }
-        self.judge(work, None, Turns::new(), end, out)
+        self.evaluate(work, None, Turns::new(), end, out)
     }
 
     /// Returns how many of the first rows cannot bring more keys than there may be, up to the first of another time.
@@ -616,8 +616,8 @@ impl KeyedRule {
         rows.len()
     }
 
-    /// Judges rows, of which `turns` says where each key's are, and calls the wake-ups before a time, in microseconds.
-    fn judge(
+    /// Evaluates rows, of which `turns` says where each key's are, and calls the wake-ups before a time, in microseconds.
+    fn evaluate(
         &mut self,
         work: &Work<'_>,
         rows: Option<Rows>,
@@ -684,7 +684,7 @@ fn in_turns(rows: &Rows, keys: ByKey) -> Result<(Rows, Turns), ArrowError> {
     Ok((sorted, turns))
 }
 
-/// What a rule that rests does not judge, told together.
+/// What a rule that rests does not evaluate, told together.
 #[derive(Debug, Default)]
 struct Rested {
     rows: u64,
@@ -707,7 +707,7 @@ impl Rested {
         let (Some(first), Some(last)) = (self.first, self.last) else {
             return;
         };
-        progress.set_aside(SetAside {
+        progress.skipped(SkippedEvents {
             rule: rule.index,
             rule_id: rule.rule.id.clone(),
             cause: Cause::Rest,

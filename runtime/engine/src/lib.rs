@@ -5,7 +5,7 @@
 //!       │ RecordBatch + object and row of each event
 //! DetectExec       prefilter → rows of each rule → (its plugin, in batches) → findings
 //!       │ RecordBatch of findings
-//! run              collects findings; what plugins failed on twice is set aside and reported
+//! run              collects findings; what plugins failed on twice is skipped and reported
 //! ```
 //!
 //! Composes tables (`lake`), paths and columns (`rules`) and plugins (`host`). Knows nothing of alerts, commands or
@@ -13,18 +13,18 @@
 
 mod adapt;
 mod author;
+mod background;
 mod calls;
 mod condition;
 mod detect;
 mod dictionary;
 mod error;
+mod evaluate;
 mod event_path;
 mod evidence;
 pub mod findings;
 mod growth;
-mod judge;
 pub mod keyed;
-mod lane;
 pub mod live;
 mod oddity;
 pub mod plan;

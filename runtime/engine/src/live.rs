@@ -27,12 +27,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use yagura_core::{Alert, Finding, Timestamp};
 use yagura_correlate::store::{Pause, Progress, Store, StoreError, TableStatus};
-use yagura_correlate::{Change, Fold, Mark};
+use yagura_correlate::{Change, CorrelationEngine, Watermark};
 use yagura_lake::table::{Table, TableError};
 
+use crate::background::Underway;
 use crate::error::EngineError;
 use crate::evidence::Hasher;
-use crate::lane::Underway;
 use crate::quarantine::Fairness;
 use crate::run::{NotRun, RunInput, RunOptions};
 
@@ -52,11 +52,11 @@ const LOOK_ASIDE: Duration = Duration::from_millis(20);
 /// What becomes of an object that was replaced after it had been read. It is named and counted in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Replaced {
-    /// What was found in the one before stays, and the new one is not judged.
+    /// What was found in the one before stays, and the new one is not evaluated.
     #[default]
     Keep,
-    /// The new one is judged too: rules that count see the events that both have twice.
-    Judge,
+    /// The new one is evaluated too: rules that count see the events that both have twice.
+    Evaluate,
 }
 
 /// How a service works.
@@ -84,7 +84,7 @@ pub struct LiveOptions {
     pub patience: Duration,
     /// What becomes of an object that was replaced after it had been read.
     pub on_replaced: Replaced,
-    /// Events before it are not judged.
+    /// Events before it are not evaluated.
     pub from: Option<Timestamp>,
     /// How long trouble of the service itself must last to be reported as an alert; absent: it is not.
     pub report_trouble: Option<Duration>,
@@ -151,7 +151,7 @@ pub struct Live {
     absent: Vec<Absent>,
     /// Tables that were opened since the service began, and take their place when everything is opened again.
     opened: BTreeMap<String, OpenTable>,
-    fold: Fold,
+    fold: CorrelationEngine,
     store: Store,
     hasher: Hasher,
     /// Messages for the next commit.
@@ -185,17 +185,17 @@ pub struct StepReport {
     pub read: Vec<(String, usize, u64)>,
     /// Objects that are listed and not read yet.
     pub waiting: usize,
-    /// Alerts that were taken back, that became provisional or changed, that were settled: in the order of
+    /// Alerts that were withdrawn, that became provisional or changed, that were final: in the order of
     /// [`State`](yagura_correlate::State).
     pub told: [usize; 3],
-    /// Findings that came after their time had been settled, and events that came too late for rules that keep state.
+    /// Findings that came after their time had been final, and events that came too late for rules that keep state.
     pub late: u64,
     /// What a person should know.
     pub messages: Vec<String>,
     /// Whether the next step goes on at once: detectors had no room for the states of more keys in this one.
     pub goes_on: bool,
-    /// Whether rules that are judged beside the steps have come to something.
-    pub judged_aside: bool,
+    /// Whether rules that are evaluated beside the steps have come to something.
+    pub background_events: bool,
     /// How long the checkpoint held the step up.
     pub pause: Pause,
 }
@@ -276,7 +276,7 @@ impl Live {
             runs,
             mut fold,
         } = fit(&input, &open, &options)?;
-        let (mut messages, taken_back) = store.load(&mut fold)?;
+        let (mut messages, withdrawn) = store.load(&mut fold)?;
         messages.extend(absent.iter().map(Absent::message));
         let mut live_tables = Vec::new();
         // Detectors may have half of the memory, and the tables the same parts of it.
@@ -315,8 +315,8 @@ impl Live {
             lines,
             store,
         };
-        if !taken_back.is_empty() {
-            live.commit(taken_back, Progress::default()).await?;
+        if !withdrawn.is_empty() {
+            live.commit(withdrawn, Progress::default()).await?;
         }
         Ok((live, opened))
     }
@@ -410,8 +410,8 @@ impl Live {
         let mut keyed = BTreeMap::new();
         let mut over: BTreeMap<String, u64> = BTreeMap::new();
         for table in &mut self.tables {
-            if let Some(found) = table.judged_aside() {
-                report.judged_aside = true;
+            if let Some(found) = table.background_events() {
+                report.background_events = true;
                 has_moved = true;
                 findings.extend(found);
             }
@@ -443,7 +443,7 @@ impl Live {
         let has_room = self.fold.pending() + findings.len() < self.options.run.max_findings / 2;
         for table in &mut self.tables {
             has_moved |= table.move_time(has_room);
-            table.judge_aside();
+            table.evaluate_in_background();
             if let Some(deferred) = table.take_deferred() {
                 has_moved = true;
                 progress.deferred.push(deferred);
@@ -458,7 +458,7 @@ impl Live {
                 report.messages.extend(news);
             }
         }
-        // Nothing waits long for what is judged aside, and not at all where too much waits.
+        // Nothing waits long for what is evaluated in the background, and not at all where too much waits.
         let passed = |rule: &str| self.fold.passed_of(rule);
         let held = self.tables.iter().filter(|_| has_room);
         let held = held.flat_map(|table| table.held(&passed)).collect();
@@ -474,7 +474,7 @@ impl Live {
         let mut late: BTreeMap<String, u64> = BTreeMap::new();
         for (number, table) in self.tables.iter_mut().enumerate() {
             let rows = keyed.remove(&number).unwrap_or_default();
-            findings.extend(table.judge(rows, None).await?);
+            findings.extend(table.evaluate(rows, None).await?);
             report.goes_on |= table.is_behind();
             if let Some((changes, too_late)) = table.take_changes()? {
                 progress.detectors.push(changes);
@@ -487,7 +487,7 @@ impl Live {
             }
         }
         progress.sizes = Some(self.tables.iter().flat_map(LiveTable::sizes).collect());
-        let marks: BTreeMap<String, Mark> = self
+        let marks: BTreeMap<String, Watermark> = self
             .tables
             .iter()
             .map(|table| (table.name().to_owned(), table.mark()))
@@ -530,17 +530,17 @@ impl Live {
         .await;
     }
 
-    /// Says whether work goes on beside the steps: objects are read, or rules are judged.
+    /// Says whether work goes on beside the steps: objects are read, or rules are evaluated.
     pub fn is_busy(&self) -> bool {
         let mut tables = self.tables.iter();
-        tables.any(|table| table.is_reading() || table.has_news() || table.is_judging().0)
+        tables.any(|table| table.is_reading() || table.has_news() || table.is_evaluating().0)
     }
 
     /// Waits until work beside the steps has ended, so that a step has something to do; for ever where there is none.
     pub async fn news(&self) {
         loop {
             let mut tables = self.tables.iter();
-            let has_news = tables.any(|table| table.has_news() || table.is_judging().1);
+            let has_news = tables.any(|table| table.has_news() || table.is_evaluating().1);
             if has_news || self.absent.iter().any(Absent::has_news) {
                 return;
             }
@@ -584,7 +584,7 @@ impl Live {
         Ok(())
     }
 
-    /// Ends the time of all tables: what is open is settled as a run over the same objects would. For tests.
+    /// Ends the time of all tables: what is open is final as a run over the same objects would. For tests.
     ///
     /// # Errors
     /// [`LiveError`].
@@ -602,11 +602,11 @@ impl Live {
         }
         loop {
             for table in &mut self.tables {
-                findings.extend(table.judged_aside().unwrap_or_default());
-                table.judge_aside();
+                findings.extend(table.background_events().unwrap_or_default());
+                table.evaluate_in_background();
                 deferred.extend(table.take_deferred());
             }
-            if !self.tables.iter().any(|table| table.is_judging().0) {
+            if !self.tables.iter().any(|table| table.is_evaluating().0) {
                 break;
             }
             tokio::time::sleep(LOOK_ASIDE).await;
@@ -614,18 +614,18 @@ impl Live {
         self.store.flush()?;
         for table in &mut self.tables {
             let last = ends.get(table.name()).copied().unwrap_or(i64::MIN);
-            findings.extend(table.judge(Vec::new(), Some(last)).await?);
+            findings.extend(table.evaluate(Vec::new(), Some(last)).await?);
         }
-        let nothing = |_: &str| Mark::default();
+        let nothing = |_: &str| Watermark::default();
         let first = self
             .fold
             .step(findings, &nothing, &mut self.store)
             .map_err(EngineError::State)?;
-        let judged = Progress {
+        let evaluated = Progress {
             deferred,
             ..Progress::default()
         };
-        self.commit(first.changes, judged).await?;
+        self.commit(first.changes, evaluated).await?;
         let output = self
             .fold
             .finish(&end, &mut self.store)
@@ -743,13 +743,13 @@ struct Line<'a> {
     change: &'a Change,
 }
 
-/// Returns the settled alert of a line that [`Live::take_lines`] returned, or nothing for one of another state.
-pub fn settled_alert(line: &str) -> Option<Alert> {
+/// Returns the final alert of a line that [`Live::take_lines`] returned, or nothing for one of another state.
+pub fn final_alert(line: &str) -> Option<Alert> {
     #[derive(serde::Deserialize)]
     struct Read {
         state: String,
         alert: Alert,
     }
     let read: Read = serde_json::from_str(line).ok()?;
-    (read.state == "settled").then_some(read.alert)
+    (read.state == "final").then_some(read.alert)
 }

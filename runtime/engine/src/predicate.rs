@@ -414,7 +414,7 @@ impl Translate<'_> {
             .iter()
             .map(|name| {
                 let field = self.scan.field_with_name(name)?;
-                // What judges a dictionary gets its values.
+                // What evaluates a dictionary gets its values.
                 Ok(match field.data_type() {
                     DataType::Dictionary(_, value) => {
                         Field::new(name, value.as_ref().clone(), true)
@@ -425,14 +425,14 @@ impl Translate<'_> {
             .collect::<Result<Vec<_>, ArrowError>>()?;
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         let bounded = bounded(expr.clone(), self.steps)?;
-        let judge = physical(self.state, bounded, Arc::clone(&schema))?;
+        let evaluate = physical(self.state, bounded, Arc::clone(&schema))?;
         let key = format!("{} {expr:?}", self.steps);
         Ok(Predicate::Other(OtherExpr {
             text,
             key,
             columns,
-            judge: Arc::new(Physical {
-                expr: judge,
+            evaluate: Arc::new(Physical {
+                expr: evaluate,
                 schema,
             }),
         }))

@@ -16,7 +16,7 @@ use yagura_rules::{PrefilterState, Program};
 
 /// True where any rule matches. It reads the columns that the program reads, and no others.
 ///
-/// What it answers only narrows the scan: the rows that are left are judged again, rule by rule.
+/// What it answers only narrows the scan: the rows that are left are evaluated again, rule by rule.
 pub(crate) struct PrefilterExpr {
     program: Arc<Program>,
     /// The columns that the program reads, by their index in its schema.

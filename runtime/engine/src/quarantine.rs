@@ -1,4 +1,4 @@
-//! Rules whose plugins fail again and again, or take the time of others: they are judged aside, they rest, and are tried
+//! Rules whose plugins fail again and again, or take the time of others: they are evaluated in the background, they rest, and are tried
 //! again.
 //!
 //! ```text
@@ -12,7 +12,7 @@
 //! steps: a rest begins with the end of the step in which the fault was, and may end with the beginning of another. A run
 //! is one step, so that a rest in it lasts to its end.
 //!
-//! In a service a rule whose plugin fails, or takes more time than is fair, is *judged aside* (see [`crate::lane`]) for as
+//! In a service a rule whose plugin fails, or takes more time than is fair, is *evaluated in the background* (see [`crate::background`]) for as
 //! long as a rest would be: the steps do not wait for it then. Rules that keep state cannot be; they rest when they take
 //! many times what is fair.
 
@@ -23,7 +23,7 @@ use std::time::Duration;
 use yagura_core::Timestamp;
 use yagura_correlate::store::Rest;
 
-use crate::report::{Cause, SetAside};
+use crate::report::{Cause, SkippedEvents};
 
 /// Failed batches of one rule after which it rests.
 const FAULTS_UNTIL_REST: u32 = 3;
@@ -35,7 +35,7 @@ const LONGEST_REST: i64 = 3_600_000_000;
 /// Time for each event that a rule may always have beside [`Fairness::rule_time`]: a rule with many events is not slow.
 const TIME_OF_AN_EVENT: Duration = Duration::from_micros(10);
 
-/// How many times what is fair a rule may take that cannot be judged aside.
+/// How many times what is fair a rule may take that cannot be evaluated in the background.
 const PATIENCE: u32 = 100;
 
 /// What rules that work side by side, step after step, owe each other.
@@ -44,14 +44,14 @@ pub struct Fairness {
     /// Time that a step waits for one rule's plugin, beside ten microseconds for each event.
     pub rule_time: Duration,
     /// How long a rule rests at first after repeated faults.
-    pub first_rest: Duration,
+    pub cooldown: Duration,
 }
 
 impl Default for Fairness {
     fn default() -> Self {
         Self {
             rule_time: Duration::from_millis(100),
-            first_rest: Duration::from_secs(60),
+            cooldown: Duration::from_secs(60),
         }
     }
 }
@@ -86,7 +86,7 @@ struct Health {
     until: Timestamp,
     /// What was left out in this rest.
     left_out: LeftOut,
-    /// Whether it is judged aside, and until when at least: set with the end of the step.
+    /// Whether it is evaluated in the background, and until when at least: set with the end of the step.
     aside: Option<Option<Timestamp>>,
     /// Times that it was, without an hour between.
     asides: u32,
@@ -207,7 +207,7 @@ impl Quarantine {
         self.fair_time(events).is_none_or(|fair| rule.used <= fair)
     }
 
-    /// The same for a rule that cannot be judged aside: it rests where it took many times what is fair.
+    /// The same for a rule that cannot be evaluated in the background: it rests where it took many times what is fair.
     pub(crate) fn took_with_state(&self, index: usize, events: usize, time: Duration) {
         if self.took(index, events, time) {
             return;
@@ -228,7 +228,7 @@ impl Quarantine {
         }
     }
 
-    /// Has a rule judged aside from now on.
+    /// Has a rule evaluated in the background from now on.
     pub(crate) fn put_aside(&self, index: usize, reason: &str) {
         if let Some(mut rule) = self.rule(index)
             && rule.aside.is_none()
@@ -240,13 +240,13 @@ impl Quarantine {
         }
     }
 
-    /// Says whether a rule is judged aside. One on trial is.
+    /// Says whether a rule is evaluated in the background. One on trial is.
     pub(crate) fn is_aside(&self, index: usize) -> bool {
         let rule = self.rule(index);
         rule.is_some_and(|rule| rule.aside.is_some() || rule.mode == Mode::Trial)
     }
 
-    /// Begins a step at this time of the clock, while rows of some rules wait to be judged aside: rules whose rest is over are
+    /// Begins a step at this time of the clock, while rows of some rules wait to be evaluated in the background: rules whose rest is over are
     /// on trial.
     pub(crate) fn begin_step(&self, now: Timestamp, waiting: &BTreeSet<usize>) {
         for (index, rule) in &self.rules {
@@ -255,7 +255,7 @@ impl Quarantine {
             let until = rule.aside.flatten();
             if until.is_some_and(|until| until <= now) && !waiting.contains(index) {
                 rule.aside = None;
-                // What was judged aside says nothing about how it does with the others.
+                // What was evaluated in the background says nothing about how it does with the others.
                 rule.last_fault = now;
             }
             rule.events = 0;
@@ -271,9 +271,9 @@ impl Quarantine {
         }
     }
 
-    /// Ends a step in which these events were set aside. Returns what a person should know.
-    pub(crate) fn end_step(&self, now: Timestamp, set_aside: &[SetAside]) -> Vec<String> {
-        let first_rest = self.fairness.unwrap_or_default().first_rest;
+    /// Ends a step in which these events were skipped. Returns what a person should know.
+    pub(crate) fn end_step(&self, now: Timestamp, skipped: &[SkippedEvents]) -> Vec<String> {
+        let cooldown = self.fairness.unwrap_or_default().cooldown;
         let mut messages = Vec::new();
         for (index, rule) in &self.rules {
             let mut rule = rule.lock().unwrap_or_else(PoisonError::into_inner);
@@ -281,16 +281,16 @@ impl Quarantine {
                 rule.last_fault = now;
             }
             if rule.aside == Some(None) {
-                rule.aside = Some(Some(now.saturating_add(length(first_rest, rule.asides))));
+                rule.aside = Some(Some(now.saturating_add(length(cooldown, rule.asides))));
                 messages.push(format!(
-                    "rule `{}` is judged aside for a while: {}",
+                    "rule `{}` is evaluated in the background for a while: {}",
                     rule.id, rule.reason
                 ));
             }
             if rule.mode == Mode::Fallen {
-                messages.push(rule.rest_from(now, first_rest));
+                messages.push(rule.rest_from(now, cooldown));
             }
-            let left_out = set_aside.iter().filter(|aside| aside.cause == Cause::Rest);
+            let left_out = skipped.iter().filter(|aside| aside.cause == Cause::Rest);
             for aside in left_out.filter(|aside| aside.rule == *index) {
                 rule.left_out.add(aside);
             }
@@ -387,7 +387,7 @@ impl Health {
             rule: self.id.clone(),
             code: self.code.clone(),
             reason: self.reason.clone(),
-            is_resting: self.mode != Mode::Working,
+            is_quarantined: self.mode != Mode::Working,
             rests: self.rests,
             since: self.since,
             until: self.until,
@@ -408,7 +408,7 @@ impl Health {
         };
         if rest.code != self.code {
             return rest
-                .is_resting
+                .is_quarantined
                 .then(|| self.recover("has another plugin now and is tried again"));
         }
         self.reason.clone_from(&rest.reason);
@@ -416,7 +416,7 @@ impl Health {
         self.since = rest.since;
         self.until = rest.until;
         self.last_fault = rest.last_fault;
-        if !rest.is_resting {
+        if !rest.is_quarantined {
             return None;
         }
         self.mode = Mode::Resting;
@@ -437,7 +437,7 @@ fn length(first: Duration, rests: u32) -> i64 {
 }
 
 impl LeftOut {
-    fn add(&mut self, aside: &SetAside) {
+    fn add(&mut self, aside: &SkippedEvents) {
         self.events += aside.rows;
         self.wakes += aside.wakes;
         let (first, last) = (aside.first.time, aside.last.time);
@@ -454,7 +454,7 @@ impl LeftOut {
             wakes => format!(" and {wakes} wake-ups"),
         };
         format!(
-            "; {} events{wakes} were not judged, which `yagura run --from {first} --to {}` does",
+            "; {} events{wakes} were not evaluated, which `yagura run --from {first} --to {}` does",
             self.events,
             // The end of a range is not in it.
             last.saturating_add(1)

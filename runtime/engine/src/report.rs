@@ -8,11 +8,11 @@ use std::time::Duration;
 use yagura_core::EventRef;
 use yagura_host::CallCost;
 
-/// Why events are not judged that came while too many waited to be judged beside the steps.
+/// Why events are not evaluated that came while too many waited to be evaluated beside the steps.
 pub(crate) const NO_ROOM: &str =
     "too many events of the table wait already for rules whose plugins are slow or fail";
 
-/// Why a rule did not judge events.
+/// Why a rule did not evaluate events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// Its plugin failed on them, twice.
@@ -21,13 +21,13 @@ pub enum Cause {
     Condition,
     /// It was no longer tried, after repeated faults.
     Rest,
-    /// Too many waited already to be judged beside the steps.
+    /// Too many waited already to be evaluated beside the steps.
     NoRoom,
 }
 
-/// Events that a rule did not judge.
+/// Events that a rule did not evaluate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetAside {
+pub struct SkippedEvents {
     /// Index of the rule among the run's rules.
     pub rule: usize,
     /// Id of the rule.
@@ -46,7 +46,7 @@ pub struct SetAside {
     pub last: EventRef,
 }
 
-impl SetAside {
+impl SkippedEvents {
     fn add(&mut self, more: Self) {
         self.rows += more.rows;
         self.wakes += more.wakes;
@@ -58,20 +58,20 @@ impl SetAside {
         }
     }
 
-    /// Says what was not judged, where it begins, and why.
+    /// Says what was not evaluated, where it begins, and why.
     pub fn message(&self) -> String {
         let several = |number: u64, what: &str| match number {
             1 => format!("one {what}"),
             _ => format!("{number} {what}s"),
         };
         let (row, object) = (self.first.row, &self.first.object);
-        let judge = format!("did not judge {}", several(self.rows, "event"));
+        let evaluate = format!("did not evaluate {}", several(self.rows, "event"));
         let answer = format!("did not answer {}", several(self.wakes, "wake-up"));
         let what = match (self.rows, self.wakes) {
             // A wake-up has no place of its own: it is that of the key's last event.
             (0, _) => format!("{answer}, asked for by the key of row {row} of {object}"),
-            (_, 0) => format!("{judge} from row {row} of {object}"),
-            _ => format!("{judge} and {answer}, from row {row} of {object}"),
+            (_, 0) => format!("{evaluate} from row {row} of {object}"),
+            _ => format!("{evaluate} and {answer}, from row {row} of {object}"),
         };
         format!("rule `{}` {what}: {}", self.rule_id, self.reason)
     }
@@ -83,12 +83,12 @@ pub struct Progress {
     /// Events that came out of the scans, after pruning and pushed-down filters.
     pub scanned: AtomicU64,
     /// Events handed to rules, once for each rule that took them.
-    pub judged: AtomicU64,
+    pub evaluated: AtomicU64,
     /// Rows left out for want of a usable time.
     pub null_times: AtomicU64,
     /// Findings made.
     pub findings: AtomicU64,
-    set_aside: Mutex<Vec<SetAside>>,
+    skipped: Mutex<Vec<SkippedEvents>>,
     costs: Mutex<BTreeMap<usize, RuleCost>>,
 }
 
@@ -115,8 +115,8 @@ impl Progress {
         counter.fetch_add(amount as u64, Ordering::Relaxed);
     }
 
-    /// Records events that were set aside. Those of one rule for which no plugin was tried are told together.
-    pub(crate) fn set_aside(&self, events: SetAside) {
+    /// Records events that were skipped. Those of one rule for which no plugin was tried are told together.
+    pub(crate) fn skipped(&self, events: SkippedEvents) {
         let mut all = self.lock();
         if events.cause != Cause::Plugin
             && let Some(known) = all
@@ -130,13 +130,13 @@ impl Progress {
             rule = events.rule_id,
             rows = events.rows,
             reason = events.reason,
-            "events set aside"
+            "events skipped"
         );
         all.push(events);
     }
 
-    /// Returns and forgets what was set aside, in order of rule and event.
-    pub(crate) fn take_set_aside(&self) -> Vec<SetAside> {
+    /// Returns and forgets what was skipped, in order of rule and event.
+    pub(crate) fn take_skipped(&self) -> Vec<SkippedEvents> {
         let mut all = std::mem::take(&mut *self.lock());
         all.sort_by(|a, b| (a.rule, &a.first).cmp(&(b.rule, &b.first)));
         all
@@ -176,17 +176,15 @@ impl Progress {
     fn all(&self) -> [&AtomicU64; 4] {
         [
             &self.scanned,
-            &self.judged,
+            &self.evaluated,
             &self.null_times,
             &self.findings,
         ]
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SetAside>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SkippedEvents>> {
         // A poisoned lock only means that another thread panicked between two pushes.
-        self.set_aside
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -197,14 +195,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_set_aside_is_told_as_events_or_wake_ups() {
+    fn what_was_skipped_is_told_as_events_or_wake_ups() {
         let message = |rows, wakes| {
             let event = EventRef {
                 time: Timestamp::MIN,
                 object: "o".into(),
                 row: 7,
             };
-            let set_aside = SetAside {
+            let skipped = SkippedEvents {
                 rule: 0,
                 rule_id: "r".to_owned(),
                 cause: Cause::Plugin,
@@ -214,15 +212,15 @@ mod tests {
                 first: event.clone(),
                 last: event,
             };
-            set_aside.message()
+            skipped.message()
         };
         assert_eq!(
             [message(1, 0), message(3, 0), message(0, 1), message(2, 1)],
             [
-                "rule `r` did not judge one event from row 7 of o: it trapped",
-                "rule `r` did not judge 3 events from row 7 of o: it trapped",
+                "rule `r` did not evaluate one event from row 7 of o: it trapped",
+                "rule `r` did not evaluate 3 events from row 7 of o: it trapped",
                 "rule `r` did not answer one wake-up, asked for by the key of row 7 of o: it trapped",
-                "rule `r` did not judge 2 events and did not answer one wake-up, from row 7 of o: it trapped",
+                "rule `r` did not evaluate 2 events and did not answer one wake-up, from row 7 of o: it trapped",
             ]
         );
     }
@@ -234,7 +232,7 @@ mod tests {
             object: "o".into(),
             row,
         };
-        let aside = |rule, cause, reason: &str, row| SetAside {
+        let aside = |rule, cause, reason: &str, row| SkippedEvents {
             rule,
             rule_id: format!("r{rule}"),
             cause,
@@ -246,19 +244,19 @@ mod tests {
         };
         let progress = Progress::default();
         for row in [20, 10] {
-            progress.set_aside(aside(0, Cause::NoRoom, NO_ROOM, row));
-            progress.set_aside(aside(1, Cause::Rest, "it rests", row));
-            progress.set_aside(aside(0, Cause::Plugin, "it trapped", row));
+            progress.skipped(aside(0, Cause::NoRoom, NO_ROOM, row));
+            progress.skipped(aside(1, Cause::Rest, "it rests", row));
+            progress.skipped(aside(0, Cause::Plugin, "it trapped", row));
         }
-        let all = progress.take_set_aside();
-        let told: Vec<_> = all.iter().map(SetAside::message).collect();
+        let all = progress.take_skipped();
+        let told: Vec<_> = all.iter().map(SkippedEvents::message).collect();
         assert_eq!(
             told,
             [
-                "rule `r0` did not judge 10 events from row 10 of o: too many events of the table wait already for rules whose plugins are slow or fail",
-                "rule `r0` did not judge 5 events from row 10 of o: it trapped",
-                "rule `r0` did not judge 5 events from row 20 of o: it trapped",
-                "rule `r1` did not judge 10 events from row 10 of o: it rests",
+                "rule `r0` did not evaluate 10 events from row 10 of o: too many events of the table wait already for rules whose plugins are slow or fail",
+                "rule `r0` did not evaluate 5 events from row 10 of o: it trapped",
+                "rule `r0` did not evaluate 5 events from row 20 of o: it trapped",
+                "rule `r1` did not evaluate 10 events from row 10 of o: it rests",
             ]
         );
     }

@@ -8,7 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use datafusion::common::runtime::SpawnedTask;
 use yagura_core::{Alert, Finding, Rule, TimeRange, Timestamp};
-use yagura_correlate::{Counters, Fold, FoldOptions, Mark, NoCold, Places};
+use yagura_correlate::{
+    CorrelationEngine, CorrelationOptions, Counters, Geolocation, NoSpill, Watermark,
+};
 use yagura_lake::OddTimes;
 use yagura_lake::table::{Table, TableConfig};
 
@@ -17,7 +19,7 @@ use crate::error::EngineError;
 use crate::keyed::{KeyedDetectors, KeyedRows};
 use crate::plan::{RuleSource, Tuning};
 use crate::quarantine::Fairness;
-use crate::report::{Progress, RuleCost, SetAside};
+use crate::report::{Progress, RuleCost, SkippedEvents};
 use crate::ruleset::{RuleSet, rule_error};
 use crate::runtime::PluginSource;
 use crate::sigma::SigmaInput;
@@ -26,7 +28,7 @@ use crate::table_run::{TableRun, footer_cache};
 /// How a run works.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// The event times that are judged.
+    /// The event times that are evaluated.
     pub range: TimeRange,
     /// Scans of a table side by side.
     pub partitions: usize,
@@ -80,7 +82,7 @@ pub struct RunInput {
     /// The plugins that the rules name by index.
     pub plugins: Vec<PluginSource>,
     /// Where addresses are, by rule; under the empty name for all others.
-    pub places: BTreeMap<String, Places>,
+    pub geolocation: BTreeMap<String, Geolocation>,
 }
 
 /// What came of a run.
@@ -90,8 +92,8 @@ pub struct RunOutcome {
     pub rules: Vec<Arc<Rule>>,
     /// The findings, in no order.
     pub findings: Vec<Finding>,
-    /// Events that rules did not judge because their plugins failed.
-    pub set_aside: Vec<SetAside>,
+    /// Events that rules did not evaluate because their plugins failed.
+    pub skipped: Vec<SkippedEvents>,
     /// The tables that were scanned.
     pub tables: Vec<TableOutcome>,
     /// Rules that did not run, with their files and the reason.
@@ -99,7 +101,7 @@ pub struct RunOutcome {
     /// Rules that ran otherwise than they say, with their files and the reason.
     pub notes: Vec<NotRun>,
     sources: Vec<RuleSource>,
-    places: BTreeMap<String, Places>,
+    geolocation: BTreeMap<String, Geolocation>,
     range: TimeRange,
 }
 
@@ -142,12 +144,12 @@ impl std::fmt::Display for NotRun {
 pub struct TableOutcome {
     /// The table, with the objects that were read.
     pub table: Arc<Table>,
-    /// How many rules it was judged by.
+    /// How many rules it was evaluated by.
     pub rules: usize,
     /// Events that came out of the scan.
     pub scanned: u64,
     /// Events handed to rules, once for each rule.
-    pub judged: u64,
+    pub evaluated: u64,
     /// Rows left out for want of a usable time.
     pub null_times: u64,
     /// Objects left out because they cannot be read, with the reason.
@@ -169,7 +171,7 @@ pub struct TableOutcome {
 /// `watch` is called with each table's name, its plan's size and its live counters before the scan starts.
 ///
 /// # Errors
-/// [`EngineError`], naming file and place. A plugin's failure on a batch is not an error: see [`RunOutcome::set_aside`].
+/// [`EngineError`], naming file and place. A plugin's failure on a batch is not an error: see [`RunOutcome::skipped`].
 pub async fn run(
     input: RunInput,
     options: &RunOptions,
@@ -195,7 +197,7 @@ pub async fn run(
         .collect();
     let set = RuleSet::new(input.rules, &input.sigma, &tables, &known, &BTreeMap::new())?;
     let mut outcome = RunOutcome {
-        places: input.places,
+        geolocation: input.geolocation,
         range: options.range,
         ..RunOutcome::default()
     };
@@ -225,7 +227,7 @@ pub async fn run(
         let mut findings = scanned.findings;
         if !scanned.keyed.is_empty() {
             let end = last_instant(options.range, latest);
-            let (found, forgotten) = judge_keyed(run.keyed(), scanned.keyed, end).await?;
+            let (found, forgotten) = evaluate_keyed(run.keyed(), scanned.keyed, end).await?;
             findings.extend(found);
             messages.extend(forgotten);
             if outcome.findings.len() + findings.len() > options.max_findings {
@@ -235,7 +237,7 @@ pub async fn run(
         outcome.tables.push(TableOutcome {
             rules: rules.len(),
             scanned: count(&progress.scanned),
-            judged: count(&progress.judged),
+            evaluated: count(&progress.evaluated),
             null_times: count(&progress.null_times),
             bad_files,
             costs: progress.take_costs(),
@@ -246,7 +248,7 @@ pub async fn run(
             table: Arc::clone(&run.table),
         });
         outcome.findings.extend(findings);
-        outcome.set_aside.extend(progress.take_set_aside());
+        outcome.skipped.extend(progress.take_skipped());
     }
     outcome.rules = set
         .rules
@@ -268,15 +270,15 @@ pub(crate) fn a_day_ahead() -> Timestamp {
     Timestamp::clamped(micros.saturating_add(86_400_000_000))
 }
 
-/// Lets detectors with state judge all of a table's rows, up to `end` or the last of them. Returns also what to tell of rules
+/// Lets detectors with state evaluate all of a table's rows, up to `end` or the last of them. Returns also what to tell of rules
 /// that remembered too much.
-async fn judge_keyed(
+async fn evaluate_keyed(
     mut detectors: KeyedDetectors,
     rows: Vec<KeyedRows>,
     end: Option<i64>,
 ) -> Result<(Vec<Finding>, Vec<String>), EngineError> {
     // Plugins may use their whole time limit: never on a thread that drives streams.
-    let judged = SpawnedTask::spawn_blocking(move || {
+    let evaluated = SpawnedTask::spawn_blocking(move || {
         for rows in rows {
             detectors.push(rows)?;
         }
@@ -285,7 +287,7 @@ async fn judge_keyed(
         let forgotten = detectors.take_forgotten().into_iter();
         Ok((findings, forgotten.map(|(_, _, message)| message).collect()))
     });
-    judged.join_unwind().await.map_err(|error| {
+    evaluated.join_unwind().await.map_err(|error| {
         let reason = format!("detectors with state did not finish: {error}");
         EngineError::State(reason)
     })?
@@ -300,26 +302,26 @@ fn last_instant(range: TimeRange, latest: Option<Timestamp>) -> Option<i64> {
 }
 
 impl RunOutcome {
-    /// Takes the findings and returns the settled alerts that come of them, in order of window, rule and key, their
+    /// Takes the findings and returns the final alerts that come of them, in order of window, rule and key, their
     /// evidence without hashes; and what correlations left out.
     ///
     /// # Errors
     /// [`EngineError::Rule`]: a correlation that needs something that is not there, such as a file of places.
     pub fn settle(&mut self, workers: usize) -> Result<(Vec<Alert>, Counters), EngineError> {
-        let options = FoldOptions {
+        let options = CorrelationOptions {
             workers,
             is_live: false,
-            places: self.places.clone(),
+            geolocation: self.geolocation.clone(),
         };
-        let mut fold = Fold::new(self.rules.clone(), options)
+        let mut fold = CorrelationEngine::new(self.rules.clone(), options)
             .map_err(|error| rule_error(&self.sources, error))?;
         let findings = std::mem::take(&mut self.findings);
         let wrong = EngineError::State;
         let first = fold
-            .step(findings, &|_| Mark::default(), &mut NoCold)
+            .step(findings, &|_| Watermark::default(), &mut NoSpill)
             .map_err(wrong)?;
         let end = |table: &str| self.end_of(table).unwrap_or(i64::MIN);
-        let last = fold.finish(&end, &mut NoCold).map_err(wrong)?;
+        let last = fold.finish(&end, &mut NoSpill).map_err(wrong)?;
         let mut counters = first.counters;
         counters.add(last.counters);
         let alerts = first.changes.into_iter().chain(last.changes);

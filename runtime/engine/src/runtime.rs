@@ -12,9 +12,9 @@ use yagura_host::{
 };
 use yagura_rules::PluginType;
 
+use crate::background::MOST_BYTES;
 use crate::error::EngineError;
 use crate::keyed::{KeyedRows, too_many_pending};
-use crate::lane::MOST_BYTES;
 use crate::plan::{RulePlan, TablePlan};
 use crate::quarantine::Quarantine;
 use crate::report::Progress;
@@ -38,7 +38,7 @@ pub struct DetectRuntime {
     /// Rows of rules that keep state, from all partitions, in no order.
     keyed: Mutex<Vec<KeyedRows>>,
     max_pending_rows: usize,
-    /// Rows of rules that are judged beside the steps, from all partitions, in no order.
+    /// Rows of rules that are evaluated beside the steps, from all partitions, in no order.
     deferred: Mutex<DeferredRows>,
 }
 
@@ -103,7 +103,7 @@ impl DetectRuntime {
         Ok(())
     }
 
-    /// Leaves rows of a rule to be judged beside the step. Returns them where there is no room for so many.
+    /// Leaves rows of a rule to be evaluated beside the step. Returns them where there is no room for so many.
     pub(crate) fn defer(&self, position: usize, mut rows: Rows) -> Option<Rows> {
         rows.detach();
         let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);

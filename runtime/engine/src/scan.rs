@@ -1,6 +1,6 @@
 //! One scan of a table for all its rules: the union of their columns, and the prefilter inside the reader.
 //!
-//! What is pushed down only narrows the scan. Every condition and the time range are judged again on what comes out,
+//! What is pushed down only narrows the scan. Every condition and the time range are evaluated again on what comes out,
 //! so a filter that the reader cannot apply costs time and never a wrong answer.
 
 use std::collections::HashSet;

@@ -37,7 +37,7 @@ pub struct SigmaInput {
 /// Rules with their tables, and those that have none.
 #[derive(Debug, Clone, Default)]
 pub struct Placed {
-    /// Rules that run: those that judge events, then correlations, each after those that it joins.
+    /// Rules that run: those that evaluate events, then correlations, each after those that it joins.
     pub rules: Vec<RuleSource>,
     /// Rules that do not, with the reason.
     pub not_run: Vec<NotRun>,

@@ -20,15 +20,15 @@ use yagura_lake::guard::Guarded;
 use yagura_lake::table::{DataFile, OnProblem, Table, reason_of, store_failure};
 
 use crate::adapt::{Conversions, ConvertedValues};
+use crate::background::Background;
 use crate::calls::chain;
 use crate::detect::DetectExec;
 use crate::error::EngineError;
 use crate::findings::decode;
 use crate::keyed::{KeyedDetectors, KeyedRows};
-use crate::lane::Lane;
 use crate::plan::{RulePlan, RuleSource, TablePlan};
 use crate::quarantine::Quarantine;
-use crate::report::{Progress, SetAside};
+use crate::report::{Progress, SkippedEvents};
 use crate::run::RunOptions;
 use crate::runtime::{DetectRuntime, PluginSource, rule_spec};
 use crate::scan::{Reading, object_store_url, scan};
@@ -135,9 +135,9 @@ impl TableRun {
         std::mem::take(&mut self.messages)
     }
 
-    /// Returns and forgets what was set aside, in order of rule and event.
-    pub fn take_set_aside(&self) -> Vec<SetAside> {
-        self.progress.take_set_aside()
+    /// Returns and forgets what was skipped, in order of rule and event.
+    pub fn take_skipped(&self) -> Vec<SkippedEvents> {
+        self.progress.take_skipped()
     }
 
     /// Returns the table's rules that keep state, with nothing remembered.
@@ -148,7 +148,7 @@ impl TableRun {
         KeyedDetectors::new(plan, &self.plugins, quarantine, progress, &self.options)
     }
 
-    /// Judges the events of these objects by the table's rules; `before` findings are held already. Rows of rules that keep
+    /// Evaluates the events of these objects by the table's rules; `before` findings are held already. Rows of rules that keep
     /// state are selected only.
     ///
     /// # Errors
@@ -302,9 +302,9 @@ impl TableRun {
             .collect())
     }
 
-    /// Returns what judges rules beside the table's steps, with nothing to do.
-    pub(crate) fn lane(&self) -> Lane {
-        Lane::new(Arc::clone(&self.plan), self.options.batch_rows.max(1))
+    /// Returns what evaluates rules beside the table's steps, with nothing to do.
+    pub(crate) fn background(&self) -> Background {
+        Background::new(Arc::clone(&self.plan), self.options.batch_rows.max(1))
     }
 
     /// Returns the latest event time of the objects by their footers; nothing where none says.

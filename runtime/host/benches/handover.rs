@@ -1,4 +1,4 @@
-//! What it costs to hand a batch to a detector in the sandbox: ns a row, against the same judgement in native Rust on the
+//! What it costs to hand a batch to a detector in the sandbox: ns a row, against the same evaluation in native Rust on the
 //! same Arrow arrays, against a plain copy of the same bytes, and against one call an event with JSON.
 //!
 //! ```text
@@ -33,7 +33,7 @@ const BATCHES: usize = 16;
 const JSON_BATCHES: usize = 1;
 const ROUNDS: usize = 41;
 
-/// The columns of a batch, in order; the judgement looks at the second, third and fourth.
+/// The columns of a batch, in order; the evaluation looks at the second, third and fourth.
 const COLUMNS: [(&str, DataType); 5] = [
     ("time", DataType::TimestampUs),
     ("event_name", DataType::Utf8),
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
             let batches = &batches[..strategy.batches];
             let start = Instant::now();
             for batch in batches {
-                black_box((strategy.judge)(black_box(batch))?);
+                black_box((strategy.evaluate)(black_box(batch))?);
             }
             let nanos = start.elapsed().as_secs_f64() * 1e9;
             times.push(nanos / count(batches.len() * ROWS));
@@ -177,15 +177,15 @@ impl Random {
 }
 
 /// Finds the rows of a batch.
-type Judge<'a> = Box<dyn FnMut(&Batch) -> Result<Vec<u32>> + 'a>;
+type Evaluator<'a> = Box<dyn FnMut(&Batch) -> Result<Vec<u32>> + 'a>;
 
 /// A way to find the rows of a batch.
 struct Strategy<'a> {
     name: &'static str,
     batches: usize,
-    /// False where nothing is judged, so that nothing is found.
-    judges: bool,
-    judge: Judge<'a>,
+    /// False where nothing is evaluated, so that nothing is found.
+    evaluates: bool,
+    evaluate: Evaluator<'a>,
 }
 
 const NATIVE: &str = "native Rust on Arrow";
@@ -208,25 +208,25 @@ fn strategies<'a>(guests: &Path, batches: &[Batch]) -> Result<Vec<Strategy<'a>>>
     let event = [("event", DataType::Utf8)];
     let mut json_encoded = open(guests, "json-per-event", &event)?;
     let mut json = open(guests, "json-per-event", &event)?;
-    let all = |name, judge| Strategy {
+    let all = |name, evaluate| Strategy {
         name,
         batches: BATCHES,
-        judges: true,
-        judge,
+        evaluates: true,
+        evaluate,
     };
-    let blind = |name, judge| Strategy {
-        judges: false,
-        ..all(name, judge)
+    let blind = |name, evaluate| Strategy {
+        evaluates: false,
+        ..all(name, evaluate)
     };
-    let fewer = |name, judge| Strategy {
+    let fewer = |name, evaluate| Strategy {
         batches: JSON_BATCHES,
-        ..all(name, judge)
+        ..all(name, evaluate)
     };
     Ok(vec![
-        all(NATIVE, Box::new(|batch| Ok(judge_plain(&batch.plain)))),
+        all(NATIVE, Box::new(|batch| Ok(evaluate_plain(&batch.plain)))),
         all(
             NATIVE_VIEWS,
-            Box::new(|batch| Ok(judge_views(&batch.views))),
+            Box::new(|batch| Ok(evaluate_views(&batch.views))),
         ),
         blind(
             COPY,
@@ -261,7 +261,7 @@ fn strategies<'a>(guests: &Path, batches: &[Batch]) -> Result<Vec<Strategy<'a>>>
         fewer(
             JSON_ENCODED,
             Box::new(move |batch| {
-                judge_each(
+                evaluate_each(
                     &mut json_encoded,
                     batch.json.iter().map(|event| Ok(event.as_str())),
                 )
@@ -270,21 +270,21 @@ fn strategies<'a>(guests: &Path, batches: &[Batch]) -> Result<Vec<Strategy<'a>>>
         fewer(
             JSON,
             Box::new(move |batch| {
-                judge_each(&mut json, (0..ROWS).map(|row| encode(&batch.plain, row)))
+                evaluate_each(&mut json, (0..ROWS).map(|row| encode(&batch.plain, row)))
             }),
         ),
     ])
 }
 
-/// The judgement of the guest `tests/guests/bench`.
+/// The evaluation of the guest `tests/guests/bench`.
 fn suspicious(event_name: Option<&str>, error_code: Option<&str>, user_name: Option<&str>) -> bool {
     (event_name == Some("CreateAccessKey"))
         & error_code.is_none()
         & user_name.is_some_and(|name| name.ends_with("-service"))
 }
 
-/// Judges as one would natively.
-fn judge<'a>(
+/// Evaluates as one would natively.
+fn evaluate<'a>(
     event_names: impl Iterator<Item = Option<&'a str>>,
     error_codes: impl Iterator<Item = Option<&'a str>>,
     user_names: impl Iterator<Item = Option<&'a str>>,
@@ -300,15 +300,15 @@ fn judge<'a>(
 }
 
 #[inline(never)]
-fn judge_plain(columns: &[ArrayRef]) -> Vec<u32> {
+fn evaluate_plain(columns: &[ArrayRef]) -> Vec<u32> {
     let texts = |column: usize| columns[column].as_string::<i32>().iter();
-    judge(texts(1), texts(2), texts(3))
+    evaluate(texts(1), texts(2), texts(3))
 }
 
 #[inline(never)]
-fn judge_views(columns: &[ArrayRef]) -> Vec<u32> {
+fn evaluate_views(columns: &[ArrayRef]) -> Vec<u32> {
     let texts = |column: usize| columns[column].as_string_view().iter();
-    judge(texts(1), texts(2), texts(3))
+    evaluate(texts(1), texts(2), texts(3))
 }
 
 /// Memory to copy into, used again and again as the instance's is.
@@ -363,7 +363,7 @@ fn column_ref(column: &PluginColumn) -> ColumnRef<'_> {
 }
 
 /// Makes one call an event.
-fn judge_each<T: AsRef<str>>(
+fn evaluate_each<T: AsRef<str>>(
     detector: &mut Detector,
     events: impl Iterator<Item = Result<T>>,
 ) -> Result<Vec<u32>> {
@@ -447,14 +447,14 @@ fn open(guests: &Path, rule: &str, columns: &[(&str, DataType)]) -> Result<Detec
 fn check(strategies: &mut [Strategy<'_>], batches: &[Batch]) -> Result<()> {
     let mut total = 0;
     for (number, batch) in batches.iter().enumerate() {
-        let wanted = judge_plain(&batch.plain);
+        let wanted = evaluate_plain(&batch.plain);
         total += wanted.len();
         for strategy in strategies
             .iter_mut()
             .filter(|strategy| strategy.batches > number)
         {
-            let found = (strategy.judge)(batch)?;
-            let right = if strategy.judges { &wanted[..] } else { &[] };
+            let found = (strategy.evaluate)(batch)?;
+            let right = if strategy.evaluates { &wanted[..] } else { &[] };
             ensure!(
                 found == right,
                 "{}: other rows in batch {number}",
@@ -464,7 +464,7 @@ fn check(strategies: &mut [Strategy<'_>], batches: &[Batch]) -> Result<()> {
     }
     ensure!(total > 0, "nothing is found in the benchmark's events");
     println!(
-        "{} rows of {} found by every strategy that judges",
+        "{} rows of {} found by every strategy that evaluates",
         total,
         batches.len() * ROWS
     );

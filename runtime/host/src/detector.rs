@@ -62,7 +62,7 @@ impl DetectorPlugin {
         Ok(rules)
     }
 
-    /// Makes an instance and opens it with its configuration, JSON text, and the rules that it will judge.
+    /// Makes an instance and opens it with its configuration, JSON text, and the rules that it will evaluate.
     ///
     /// # Errors
     /// [`CallError::UnknownRule`] for a rule that it has no code for; else as from any call.
@@ -143,7 +143,7 @@ impl Detector {
         self.instance.pace = pace;
     }
 
-    /// Judges the rows of one rule; `rule` is its place among the rules of [`DetectorPlugin::open`].
+    /// Evaluates the rows of one rule; `rule` is its place among the rules of [`DetectorPlugin::open`].
     ///
     /// The columns are copied once, into the instance's memory.
     ///
@@ -194,7 +194,7 @@ impl Detector {
         Ok(findings.into_iter().map(RawFinding::from).collect())
     }
 
-    /// Judges rows of one rule that all have one partition key, in the order of their event time. The plugin may read and
+    /// Evaluates rows of one rule that all have one partition key, in the order of their event time. The plugin may read and
     /// change `state`, the key's; when the call fails, `state` is as before.
     ///
     /// # Errors

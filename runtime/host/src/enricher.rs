@@ -8,6 +8,7 @@ use yagura_core::report::{Attribute, Enriched, ReportAlert};
 
 use crate::bindings::v0_1_0::enricher;
 use crate::cache::CacheOutcome;
+use crate::capabilities::Capabilities;
 use crate::error::CallError;
 use crate::http::CallOutcome;
 use crate::inspect::ComponentInfo;
@@ -15,7 +16,6 @@ use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
-use crate::reach::Reach;
 use crate::responder::{alert, instance, plugin, too_many, wrong_name, wrong_text};
 
 /// An enricher that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
@@ -29,7 +29,7 @@ impl EnricherPlugin {
     ///
     /// # Errors
     /// [`CallError`], as from any call.
-    pub fn open(&self, config_json: &str, reach: &Reach) -> Result<Enricher, CallError> {
+    pub fn open(&self, config_json: &str, reach: &Capabilities) -> Result<Enricher, CallError> {
         let mut instance = Instance::reaching(&self.0, reach)?;
         instance.call("open", |guest, store| {
             guest

@@ -69,8 +69,8 @@ pub enum PluginError {
     /// The configuration or the rules are wrong.
     #[error("the configuration is wrong: {0}")]
     Config(String),
-    /// These events cannot be judged.
-    #[error("the events cannot be judged: {0}")]
+    /// These events cannot be evaluated.
+    #[error("the events cannot be evaluated: {0}")]
     Data(String),
     /// Worth one more try with the same input.
     #[error("try again: {0}")]

@@ -3,11 +3,11 @@
 use yagura_core::Timestamp;
 
 use crate::bindings::v0_1_0::enricher::{http, lookup, search, types};
+use crate::capabilities::{Events, SearchQuery};
 use crate::error::PluginError;
 use crate::http::{HttpError, HttpRequest, Signature, disarm, disarmed};
 use crate::limits::HostState;
 use crate::plugin::GuestError;
-use crate::reach::{Events, SearchQuery};
 use crate::types::DataType;
 
 /// What a plugin is told that asks before it is opened.

@@ -9,7 +9,7 @@ use yagura_core::{KeyState, StateEntry, Timestamp};
 use crate::bindings::v0_1_0::state::{self, StateError};
 use crate::limits::HostState;
 
-/// What an instance may see of the states of keys: that of the key whose rows are judged, and nothing at other times.
+/// What an instance may see of the states of keys: that of the key whose rows are evaluated, and nothing at other times.
 pub(crate) struct Keyed {
     limit_kib: u64,
     scope: Option<Scope>,

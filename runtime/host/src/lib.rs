@@ -36,6 +36,7 @@
 mod bindings;
 mod budget;
 mod cache;
+mod capabilities;
 mod detector;
 mod enricher;
 mod error;
@@ -51,12 +52,14 @@ mod log;
 mod meter;
 mod notifier;
 mod plugin;
-mod reach;
 mod responder;
 mod reviewer;
 mod types;
 
 pub use cache::{CacheError, CacheOutcome, default_cache_dir};
+pub use capabilities::{
+    Caller, Capabilities, ColumnBytes, Events, Lookup, NoTables, Search, SearchQuery, Services,
+};
 pub use detector::{Detector, DetectorPlugin};
 pub use enricher::{Enricher, EnricherPlugin};
 pub use error::{CallError, Frame, LimitExceeded, LimitKind, PluginError, Trap};
@@ -68,8 +71,5 @@ pub use load::LoadError;
 pub use log::{LogLevel, LogLine};
 pub use meter::{CallCost, Meter};
 pub use notifier::{Notifier, NotifierPlugin};
-pub use reach::{
-    Caller, ColumnBytes, Events, Lookup, NoTables, Reach, Search, SearchQuery, Services,
-};
 pub use reviewer::{Reviewer, ReviewerPlugin};
 pub use types::{BatchRef, ColumnRef, DataType, Field, RawFinding, RuleSpec};

@@ -9,11 +9,11 @@ use wasmtime::{ResourceLimiter, Store};
 use yagura_core::pack::Limits;
 
 use crate::budget::{Account, Holder};
+use crate::capabilities::Session;
 use crate::host::TICK_MICROS;
 use crate::keyed::Keyed;
 use crate::log::CallLog;
 use crate::meter::{FUEL_OF_A_CALL, GuestClock, Meter};
-use crate::reach::Session;
 
 /// Table entries of all tables of an instance; a large Python component has some ten thousand.
 pub(crate) const MOST_TABLE_ENTRIES: usize = 1_000_000;

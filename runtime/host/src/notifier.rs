@@ -7,6 +7,7 @@ use yagura_core::report::{IncidentStatus, Report};
 
 use crate::bindings::v0_1_0::notifier::{self, notifying};
 use crate::cache::CacheOutcome;
+use crate::capabilities::Capabilities;
 use crate::error::CallError;
 use crate::http::{CallOutcome, disarmed};
 use crate::inspect::ComponentInfo;
@@ -14,8 +15,7 @@ use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
-use crate::reach::Reach;
-use crate::responder::{alert, attributes, instance, opinion, plugin, severity, wrong_text};
+use crate::responder::{alert, assessment, attributes, instance, plugin, severity, wrong_text};
 
 /// A notifier that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl NotifierPlugin {
     ///
     /// # Errors
     /// [`CallError`], as from any call.
-    pub fn open(&self, config_json: &str, reach: &Reach) -> Result<Notifier, CallError> {
+    pub fn open(&self, config_json: &str, reach: &Capabilities) -> Result<Notifier, CallError> {
         let mut instance = Instance::reaching(&self.0, reach)?;
         instance.call("open", |guest, store| {
             guest
@@ -88,10 +88,10 @@ fn sent(report: &Report) -> notifying::Report {
         alerts: report.alerts.iter().map(alert).collect(),
         alert_count: report.alert_count,
         attributes: attributes(&report.attributes),
-        opinions: report
-            .opinions
+        assessments: report
+            .assessments
             .iter()
-            .map(|(name, thought)| (name.clone(), opinion(thought)))
+            .map(|(name, thought)| (name.clone(), assessment(thought)))
             .collect(),
         // The plugin's own words.
         earlier: report.earlier.clone(),

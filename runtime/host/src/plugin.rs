@@ -10,6 +10,7 @@ use yagura_core::pack::{Limits, World};
 use crate::bindings::v0_1_0::wit;
 use crate::budget::Account;
 use crate::cache::CacheOutcome;
+use crate::capabilities::Session;
 use crate::error::{CallError, PluginError, classify};
 use crate::inspect::ComponentInfo;
 use crate::instances::{InstancePool, PluginInstance};
@@ -17,7 +18,6 @@ use crate::limits::{HostState, Pace, begin_call};
 use crate::load::LoadError;
 use crate::log::LogLine;
 use crate::meter::{CallCost, FUEL_OF_A_CALL, Meter};
-use crate::reach::Session;
 
 /// What the generated bindings of a world can do.
 pub(crate) trait Exports: Sized + Send + 'static {

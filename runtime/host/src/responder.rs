@@ -6,15 +6,15 @@ use wasmtime::Store;
 use wasmtime::component::{Instance as Component, InstancePre, Linker};
 use yagura_core::Severity;
 use yagura_core::pack::World;
-use yagura_core::report::{AlertState, Attribute, Opinion, ReportAlert, Verdict};
+use yagura_core::report::{AlertState, Assessment, Attribute, ReportAlert, Verdict};
 
 use crate::bindings::v0_1_0::enricher::{self, types};
 use crate::bindings::v0_1_0::{self, notifier, reviewer};
+use crate::capabilities::{Capabilities, Session};
 use crate::error::CallError;
 use crate::http::{CallOutcome, disarmed};
 use crate::limits::HostState;
 use crate::plugin::{Exports, Instance, Plugin};
-use crate::reach::{Reach, Session};
 
 /// Longest short text of an answer, such as the name of an attribute, in bytes.
 const LONGEST_NAME: usize = 256;
@@ -77,7 +77,10 @@ exports!(
 
 impl<E: Exports> Instance<E> {
     /// Makes an instance that reaches what it may.
-    pub(crate) fn reaching(plugin: &Arc<Plugin<E>>, reach: &Reach) -> Result<Self, CallError> {
+    pub(crate) fn reaching(
+        plugin: &Arc<Plugin<E>>,
+        reach: &Capabilities,
+    ) -> Result<Self, CallError> {
         Self::start(plugin, Some(Session::new(reach)))
     }
 
@@ -169,7 +172,7 @@ pub(crate) fn alert(reported: &ReportAlert) -> types::Alert {
     types::Alert {
         state: match reported.state {
             AlertState::Provisional => types::AlertState::Provisional,
-            AlertState::Settled => types::AlertState::Settled,
+            AlertState::Final => types::AlertState::Final,
             AlertState::Withdrawn => types::AlertState::Withdrawn,
         },
         id: alert.id.clone(),
@@ -216,35 +219,35 @@ pub(crate) fn severity(severity: Severity) -> types::Severity {
     }
 }
 
-pub(crate) fn opinion(opinion: &Opinion) -> types::Opinion {
-    types::Opinion {
-        severity: severity(opinion.severity),
-        verdict: match opinion.verdict {
+pub(crate) fn assessment(assessment: &Assessment) -> types::Assessment {
+    types::Assessment {
+        severity: severity(assessment.severity),
+        verdict: match assessment.verdict {
             Verdict::Undecided => types::Verdict::Undecided,
             Verdict::Benign => types::Verdict::Benign,
             Verdict::Suspicious => types::Verdict::Suspicious,
             Verdict::Malicious => types::Verdict::Malicious,
         },
-        reason: disarmed(&opinion.reason),
+        reason: disarmed(&assessment.reason),
     }
 }
 
-pub(crate) fn read_opinion(opinion: types::Opinion) -> Opinion {
-    Opinion {
-        severity: match opinion.severity {
+pub(crate) fn read_assessment(assessment: types::Assessment) -> Assessment {
+    Assessment {
+        severity: match assessment.severity {
             types::Severity::Info => Severity::Info,
             types::Severity::Low => Severity::Low,
             types::Severity::Medium => Severity::Medium,
             types::Severity::High => Severity::High,
             types::Severity::Critical => Severity::Critical,
         },
-        verdict: match opinion.verdict {
+        verdict: match assessment.verdict {
             types::Verdict::Undecided => Verdict::Undecided,
             types::Verdict::Benign => Verdict::Benign,
             types::Verdict::Suspicious => Verdict::Suspicious,
             types::Verdict::Malicious => Verdict::Malicious,
         },
-        reason: opinion.reason,
+        reason: assessment.reason,
     }
 }
 

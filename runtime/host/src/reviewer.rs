@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use yagura_core::pack::Limits;
-use yagura_core::report::{Attribute, Opinion, ReportAlert};
+use yagura_core::report::{Assessment, Attribute, ReportAlert};
 
 use crate::bindings::v0_1_0::reviewer;
 use crate::cache::CacheOutcome;
+use crate::capabilities::Capabilities;
 use crate::error::CallError;
 use crate::inspect::ComponentInfo;
 use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
-use crate::reach::Reach;
-use crate::responder::{alert, attributes, instance, plugin, read_opinion, wrong_text};
+use crate::responder::{alert, attributes, instance, plugin, read_assessment, wrong_text};
 
 /// A reviewer that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ impl ReviewerPlugin {
     ///
     /// # Errors
     /// [`CallError`], as from any call.
-    pub fn open(&self, config_json: &str, reach: &Reach) -> Result<Reviewer, CallError> {
+    pub fn open(&self, config_json: &str, reach: &Capabilities) -> Result<Reviewer, CallError> {
         let mut instance = Instance::reaching(&self.0, reach)?;
         instance.call("open", |guest, store| {
             guest
@@ -55,21 +55,21 @@ impl Reviewer {
         &mut self,
         reported: &ReportAlert,
         found: &[Attribute],
-    ) -> Result<Option<Opinion>, CallError> {
+    ) -> Result<Option<Assessment>, CallError> {
         const CALL: &str = "review";
         self.0.set_subject(&reported.alert.id);
         let (sent, found) = (alert(reported), attributes(found));
-        let opinion = self.0.call(CALL, |guest, store| {
+        let assessment = self.0.call(CALL, |guest, store| {
             guest
                 .yagura_plugin_reviewing()
                 .call_review(store, &sent, &found)
         })?;
-        let Some(opinion) = opinion else {
+        let Some(assessment) = assessment else {
             return Ok(None);
         };
-        if let Some(reason) = wrong_text("the reason", &opinion.reason) {
+        if let Some(reason) = wrong_text("the reason", &assessment.reason) {
             return Err(self.0.garbage(CALL, reason));
         }
-        Ok(Some(read_opinion(opinion)))
+        Ok(Some(read_assessment(assessment)))
     }
 }

@@ -1,6 +1,6 @@
 //! How long it takes to verify a pack of 3,000 rules: from the directory, and from the archive. `cargo bench -p yagura-packs`.
 //!
-//! The whole way is measured: files read, names checked, digests compared, `pack.toml` read, signature and policy judged.
+//! The whole way is measured: files read, names checked, digests compared, `pack.toml` read, signature and policy evaluated.
 
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run stops")]
@@ -36,9 +36,9 @@ fn main() {
     );
     let policy = TrustPolicy::parse(Path::new("trust.toml"), &policy).unwrap();
     let installed = Installed::default();
-    let judge = |contents: Contents| {
+    let evaluate = |contents: Contents| {
         let pack = contents.verify().unwrap();
-        assert!(policy.judge(&pack, &installed).is_trusted());
+        assert!(policy.evaluate(&pack, &installed).is_trusted());
     };
 
     let bytes: u64 = pack
@@ -52,10 +52,10 @@ fn main() {
         "{RULES} rules, {bytes} bytes in files, {packed} bytes in the archive, {ROUNDS} rounds"
     );
     measure("directory", || {
-        judge(Contents::read_dir(&dir, &bounds).unwrap())
+        evaluate(Contents::read_dir(&dir, &bounds).unwrap())
     });
     measure("archive", || {
-        judge(archive::read_file(&file, &bounds).unwrap())
+        evaluate(archive::read_file(&file, &bounds).unwrap())
     });
 }
 

@@ -1,4 +1,4 @@
-//! The whole way from a path to a pack that may be loaded: read, verify, judge, and compare what it asks for.
+//! The whole way from a path to a pack that may be loaded: read, verify, evaluate, and compare what it asks for.
 
 use std::path::Path;
 
@@ -104,7 +104,9 @@ impl Gate<'_> {
     /// # Errors
     /// [`GateError::Refused`], [`GateError::Older`] or [`GateError::Held`].
     pub fn admit(&self, pack: VerifiedPack) -> Result<Opened, GateError> {
-        let mut verdict = self.trust.map(|trust| trust.judge(&pack, self.installed));
+        let mut verdict = self
+            .trust
+            .map(|trust| trust.evaluate(&pack, self.installed));
         if let Some(verdict) = &mut verdict {
             if self.allow_rollback {
                 verdict.force();

@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use yagura_core::pack::{Limits, Manifest, World};
-use yagura_core::{Grant, Wants};
+use yagura_core::{CapabilityRequest, Grant};
 
 pub use change::{Changes, Held, LimitChange, upgrade};
 
@@ -29,14 +29,14 @@ pub struct PluginAsks {
     /// What it exports, and so when it runs.
     pub world: World,
     /// What it asks to reach.
-    #[serde(default, skip_serializing_if = "Wants::is_empty")]
-    pub wants: Wants,
+    #[serde(default, skip_serializing_if = "CapabilityRequest::is_empty")]
+    pub request: CapabilityRequest,
     /// What a call and an instance may use.
     #[serde(default)]
     pub limits: Limits,
 }
 
-/// A kind of thing that can be reached, by its key in `[plugin.wants]` and in the grants file.
+/// A kind of thing that can be reached, by its key in `[plugin.request]` and in the grants file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A server.
@@ -127,7 +127,7 @@ impl Asks {
         let plugins = pack.plugins.iter().map(|plugin| {
             let asks = PluginAsks {
                 world: plugin.world,
-                wants: plugin.wants.clone(),
+                request: plugin.request.clone(),
                 limits: plugin.limits.clone(),
             };
             (plugin.file.clone(), asks)
@@ -139,7 +139,7 @@ impl Asks {
     pub fn entries(&self) -> BTreeMap<String, Vec<Ask>> {
         let plugins = self.0.iter();
         plugins
-            .map(|(plugin, asks)| (plugin.clone(), entries(&asks.wants)))
+            .map(|(plugin, asks)| (plugin.clone(), entries(&asks.request)))
             .collect()
     }
 
@@ -147,7 +147,7 @@ impl Asks {
     pub fn compare(&self, pack: &str, grant: &Grant) -> Comparison {
         let mut comparison = Comparison::default();
         for (plugin, asks) in &self.0 {
-            for ask in entries(&asks.wants) {
+            for ask in entries(&asks.request) {
                 comparison.asked.push(Asked {
                     plugin: plugin.clone(),
                     answer: answer(pack, grant, &ask),
@@ -177,13 +177,13 @@ impl Comparison {
 }
 
 /// Returns what a plugin asks for, in order.
-fn entries(wants: &Wants) -> Vec<Ask> {
+fn entries(request: &CapabilityRequest) -> Vec<Ask> {
     let lists = [
-        (Kind::Http, &wants.http),
-        (Kind::Secrets, &wants.secrets),
-        (Kind::Search, &wants.search),
-        (Kind::Lookups, &wants.lookups),
-        (Kind::Directories, &wants.directories),
+        (Kind::Http, &request.http),
+        (Kind::Secrets, &request.secrets),
+        (Kind::Search, &request.search),
+        (Kind::Lookups, &request.lookups),
+        (Kind::Directories, &request.directories),
     ];
     list(lists)
 }

@@ -28,7 +28,7 @@ mod policy;
 mod verdict;
 
 pub use policy::{Requirement, TrustError, TrustPolicy, TrustedKey, Who};
-pub use verdict::{Finding, JudgedSignature, Refusal, Verdict};
+pub use verdict::{CheckedSignature, Finding, Refusal, Verdict};
 
 #[cfg(test)]
 mod tests;

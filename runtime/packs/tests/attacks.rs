@@ -472,7 +472,7 @@ fn an_update_asks_for_more() {
     let opened = scene.open(&scene.archive()).unwrap();
     scene.installed.record(&opened.pack);
     let more = format!(
-        "{plugin}[plugin.limits]\nmemory_mib = 2048\n[plugin.wants]\nhttp = [\"https://evil.example\"]\n"
+        "{plugin}[plugin.limits]\nmemory_mib = 2048\n[plugin.request]\nhttp = [\"https://evil.example\"]\n"
     );
     scene.write("1.4.0", &more, &scene.acme);
     assert_eq!(

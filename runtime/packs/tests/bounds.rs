@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use yagura_packs::registry::{Credentials, Lock, Place, Registry, RegistryError, RegistryOptions};
+use yagura_packs::registry::{
+    Credentials, Lock, Reference, Registry, RegistryError, RegistryOptions,
+};
 use yagura_packs::{Bounds, Contents, Digest};
 
 /// Sends an answer to the request for a path.
@@ -41,7 +43,7 @@ impl Server {
     }
 
     async fn registry(&self, rest: &str, options: RegistryOptions) -> Registry {
-        let place = Place::parse(&format!("{}/{rest}", self.address)).unwrap();
+        let place = Reference::parse(&format!("{}/{rest}", self.address)).unwrap();
         Registry::connect(&place, &options).await.unwrap()
     }
 }

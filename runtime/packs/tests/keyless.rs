@@ -241,11 +241,11 @@ fn a_workflow_that_the_policy_names_signs_a_pack_and_nobody_else_does() {
         );
         TrustPolicy::parse(&dir.path().join("trust.toml"), &text).unwrap()
     };
-    let judge = |policy: &TrustPolicy, bundle: &Value| {
+    let evaluate = |policy: &TrustPolicy, bundle: &Value| {
         let mut pack = pack(&dir.path().join("demo"));
         let name = PackPath::parse("MANIFEST.sha256.sigstore.json").unwrap();
         pack.add_signature(name, bundle.to_string().into_bytes());
-        let verdict = policy.judge(&pack, &Installed::default());
+        let verdict = policy.evaluate(&pack, &Installed::default());
         let finding = verdict.signatures[0].finding.clone();
         assert_eq!(
             verdict.is_trusted(),
@@ -257,14 +257,14 @@ fn a_workflow_that_the_policy_names_signs_a_pack_and_nobody_else_does() {
     let manifest = pack(&dir.path().join("demo")).manifest().text();
     let good = authorities.bundle(manifest.as_bytes(), WORKFLOW);
     let ours = policy(WORKFLOW, "demo");
-    assert_eq!(judge(&ours, &good), Finding::Valid("release".to_owned()));
+    assert_eq!(evaluate(&ours, &good), Finding::Valid("release".to_owned()));
     assert_eq!(
-        judge(&policy(WORKFLOW, "other"), &good),
+        evaluate(&policy(WORKFLOW, "other"), &good),
         Finding::OutOfScope("release".to_owned())
     );
     let mallory = "https://ci.example.org/mallory/packs/release.yml@refs/heads/main";
     assert_eq!(
-        judge(&ours, &authorities.bundle(manifest.as_bytes(), mallory)),
+        evaluate(&ours, &authorities.bundle(manifest.as_bytes(), mallory)),
         Finding::UnknownIdentity {
             identity: mallory.to_owned(),
             issuer: ISSUER.to_owned()
@@ -306,7 +306,7 @@ fn a_workflow_that_the_policy_names_signs_a_pack_and_nobody_else_does() {
     wrong.push(("nothing", json!({})));
     assert_eq!(wrong.len(), 18);
     for (what, bundle) in wrong {
-        let finding = judge(&ours, &bundle);
+        let finding = evaluate(&ours, &bundle);
         assert!(
             matches!(finding, Finding::Broken(SignatureProblem::Keyless(_))),
             "{what}: {finding:?}"

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use yagura_packs::registry::{Lock, Place, load, save};
+use yagura_packs::registry::{Lock, Reference, load, save};
 use yagura_packs::sign::{self, PublicKey, SecretKey, Signature};
 use yagura_packs::{Bounds, Contents, FileManifest, Installed, PackPath, TrustPolicy, archive};
 
@@ -77,7 +77,7 @@ fn is_trusted(contents: Contents) -> bool {
     pack.is_some_and(|pack| {
         SIGNED
             .policy
-            .judge(&pack, &Installed::default())
+            .evaluate(&pack, &Installed::default())
             .is_trusted()
     })
 }
@@ -162,7 +162,7 @@ proptest! {
         let _ = Signature::parse(&bytes);
         let _ = FileManifest::parse(text.as_bytes());
         let _ = PublicKey::parse(&text);
-        let _ = Place::parse(&text);
+        let _ = Reference::parse(&text);
         let _ = TrustPolicy::parse(Path::new("x"), &text);
         let _ = Installed::parse(Path::new("x"), &text);
         let _ = Lock::parse(Path::new("x"), &text);

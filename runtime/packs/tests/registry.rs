@@ -10,14 +10,14 @@ use std::path::Path;
 
 use server::Server;
 use yagura_packs::registry::{
-    Credentials, Lock, Place, Registry, RegistryError, RegistryOptions, load, save,
+    Credentials, Lock, Reference, Registry, RegistryError, RegistryOptions, load, save,
 };
 use yagura_packs::sign::{self, SecretKey};
 use yagura_packs::{Bounds, Contents, Installed, TrustPolicy, VerifiedPack};
 
 impl Server {
-    fn place(&self, rest: &str) -> Place {
-        Place::parse(&format!("{}/{rest}", self.address)).unwrap()
+    fn place(&self, rest: &str) -> Reference {
+        Reference::parse(&format!("{}/{rest}", self.address)).unwrap()
     }
 
     async fn at(&self, rest: &str) -> Registry {
@@ -103,7 +103,7 @@ async fn a_signed_pack_is_pushed_pulled_and_trusted() {
             review.public()
         );
         let policy = TrustPolicy::parse(Path::new("trust.toml"), &policy).unwrap();
-        let verdict = policy.judge(&pulled.pack, &Installed::default());
+        let verdict = policy.evaluate(&pulled.pack, &Installed::default());
         assert!(verdict.is_trusted(), "{verdict}");
     }
 }
@@ -258,7 +258,7 @@ async fn what_was_pulled_travels_on_without_network() {
 #[tokio::test]
 async fn plain_http_is_not_spoken_to_other_machines_and_credentials_are_not_shown() {
     // A name that never is (RFC 2606): what fails is that it is not there, and the message says what else could be.
-    let place = Place::parse("registry.invalid/demo").unwrap();
+    let place = Reference::parse("registry.invalid/demo").unwrap();
     let credentials = Credentials::Basic {
         user: "me".to_owned(),
         password: "hunter2".to_owned(),

@@ -38,7 +38,7 @@ pub enum Saw {
     NoValue,
     /// This.
     Value(String),
-    /// Nothing that it could judge: the test fails on the event, which counts as not matched.
+    /// Nothing that it could evaluate: the test fails on the event, which counts as not matched.
     Fails(String),
 }
 

@@ -4,9 +4,9 @@
 //! Arrow only: nothing here knows DataFusion, object storage, Wasm or async code, so that every stage of the engine can
 //! use it on any batch.
 
+pub mod case_folding;
 pub mod column;
 pub mod explain;
-pub mod fold;
 pub mod json_path;
 pub mod lint;
 mod number;

@@ -6,14 +6,14 @@ use arrow::datatypes::{DataType, Schema};
 use regex_syntax::hir::{Hir, HirKind};
 use yagura_core::FieldPath;
 
-use crate::fold::fold;
+use crate::case_folding::fold;
 use crate::predicate::{Atom, GlobPart, Number, NumberOp, Predicate, Test, TextOp};
 use crate::prefilter::values::required_literals;
 use crate::resolve::find;
 
 /// Something that an author should look at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Remark {
+pub enum Lint {
     /// These tests of one field are never both true.
     NeverMatches(String),
     /// The rule matches every event.
@@ -25,24 +25,22 @@ pub enum Remark {
 }
 
 /// Returns what is suspicious about a predicate.
-pub fn remarks(predicate: &Predicate) -> Vec<Remark> {
-    let mut remarks = Vec::new();
+pub fn lints(predicate: &Predicate) -> Vec<Lint> {
+    let mut lints = Vec::new();
     match predicate {
-        Predicate::Always(false) => {
-            remarks.push(Remark::NeverMatches("the tests of the rule".into()))
-        }
-        Predicate::Always(true) => remarks.push(Remark::AlwaysMatches),
+        Predicate::Always(false) => lints.push(Lint::NeverMatches("the tests of the rule".into())),
+        Predicate::Always(true) => lints.push(Lint::AlwaysMatches),
         other => {
-            contradictions(other, &mut remarks);
-            expensive(other, &mut remarks);
+            contradictions(other, &mut lints);
+            expensive(other, &mut lints);
             if !has_positive(other) {
-                remarks.push(Remark::OnlyNegations);
+                lints.push(Lint::OnlyNegations);
             }
         }
     }
-    remarks.sort();
-    remarks.dedup();
-    remarks
+    lints.sort();
+    lints.dedup();
+    lints
 }
 
 /// Returns the tests that no value of their field's type can pass, with that type. Of lists, objects and JSON nothing is said:
@@ -134,7 +132,7 @@ fn has_positive(predicate: &Predicate) -> bool {
 }
 
 /// Finds conjunctions that ask one field to be two things.
-fn contradictions(predicate: &Predicate, remarks: &mut Vec<Remark>) {
+fn contradictions(predicate: &Predicate, lints: &mut Vec<Lint>) {
     match predicate {
         Predicate::All(parts) => {
             let mut wholes: BTreeMap<&FieldPath, &Atom> = BTreeMap::new();
@@ -147,7 +145,7 @@ fn contradictions(predicate: &Predicate, remarks: &mut Vec<Remark>) {
                 }
                 match wholes.get(atom.names.first()) {
                     Some(first) if !may_both(&first.test, &atom.test) => {
-                        remarks.push(Remark::NeverMatches(format!("`{first}` and `{atom}`")));
+                        lints.push(Lint::NeverMatches(format!("`{first}` and `{atom}`")));
                     }
                     Some(_) => {}
                     None => {
@@ -160,18 +158,18 @@ fn contradictions(predicate: &Predicate, remarks: &mut Vec<Remark>) {
                 if let Predicate::Not(refused) = part
                     && parts.contains(refused)
                 {
-                    remarks.push(Remark::NeverMatches(format!(
+                    lints.push(Lint::NeverMatches(format!(
                         "`{}` and not that",
                         describe(refused)
                     )));
                 }
             }
-            parts.iter().for_each(|part| contradictions(part, remarks));
+            parts.iter().for_each(|part| contradictions(part, lints));
         }
         Predicate::Any(parts) | Predicate::AtLeast(_, parts) => {
-            parts.iter().for_each(|part| contradictions(part, remarks));
+            parts.iter().for_each(|part| contradictions(part, lints));
         }
-        Predicate::Not(inner) => contradictions(inner, remarks),
+        Predicate::Not(inner) => contradictions(inner, lints),
         Predicate::Always(_) | Predicate::Atom(_) | Predicate::Other(_) => {}
     }
 }
@@ -214,18 +212,18 @@ fn may_both(one: &Test, other: &Test) -> bool {
     }
 }
 
-fn expensive(predicate: &Predicate, remarks: &mut Vec<Remark>) {
+fn expensive(predicate: &Predicate, lints: &mut Vec<Lint>) {
     predicate.atoms(&mut |atom| {
         match &atom.test {
             Test::Regex(pattern) => {
                 if required_literals(pattern).is_none() {
-                    remarks.push(Remark::Expensive(format!(
+                    lints.push(Lint::Expensive(format!(
                         "`{atom}` begins and ends with nothing fixed of three letters or more, and is tried on every value"
                     )));
                 } else if let Ok(hir) = regex_syntax::parse(pattern)
                     && repeats_much(&hir)
                 {
-                    remarks.push(Remark::Expensive(format!("`{atom}` holds large repetitions")));
+                    lints.push(Lint::Expensive(format!("`{atom}` holds large repetitions")));
                 }
             }
             Test::Glob { parts, .. } => {
@@ -234,7 +232,7 @@ fn expensive(predicate: &Predicate, remarks: &mut Vec<Remark>) {
                     GlobPart::Any | GlobPart::One => 0,
                 });
                 if longest.max().unwrap_or_default() < 3 {
-                    remarks.push(Remark::Expensive(format!(
+                    lints.push(Lint::Expensive(format!(
                         "`{atom}` has no fixed part of three letters or more, and is tried on nearly every value"
                     )));
                 }
@@ -278,20 +276,17 @@ mod tests {
     fn contradictions_and_costs_are_found() {
         let both = Predicate::All(vec![equals("a"), equals("b")]);
         assert!(
-            matches!(remarks(&both).as_slice(), [Remark::NeverMatches(_)]),
+            matches!(lints(&both).as_slice(), [Lint::NeverMatches(_)]),
             "{:?}",
-            remarks(&both)
+            lints(&both)
         );
         let refused = Predicate::All(vec![equals("a"), Predicate::not(equals("a"))]);
         assert!(matches!(
-            remarks(&refused).as_slice(),
-            [Remark::NeverMatches(_)]
+            lints(&refused).as_slice(),
+            [Lint::NeverMatches(_)]
         ));
-        assert_eq!(
-            remarks(&Predicate::not(equals("a"))),
-            [Remark::OnlyNegations]
-        );
-        assert!(remarks(&Predicate::All(vec![equals("a"), equals("a")])).is_empty());
+        assert_eq!(lints(&Predicate::not(equals("a"))), [Lint::OnlyNegations]);
+        assert!(lints(&Predicate::All(vec![equals("a"), equals("a")])).is_empty());
         let schema = Schema::new(vec![arrow::datatypes::Field::new(
             "f",
             DataType::Int32,
@@ -309,11 +304,8 @@ mod tests {
             true,
         )]);
         assert!(misfits(&equals("abc"), &text).is_empty());
-        let regex = |pattern: &str| remarks(&atom(Test::Regex(pattern.into())));
-        assert!(matches!(
-            regex("[a-z]+.*").as_slice(),
-            [Remark::Expensive(_)]
-        ));
+        let regex = |pattern: &str| lints(&atom(Test::Regex(pattern.into())));
+        assert!(matches!(regex("[a-z]+.*").as_slice(), [Lint::Expensive(_)]));
         assert!(regex("mimikatz[0-9]+").is_empty());
     }
 }

@@ -25,7 +25,7 @@ pub enum Predicate {
     Always(bool),
     /// A test of one field.
     Atom(Arc<Atom>),
-    /// A part that has no atom form, judged by an expression of the host.
+    /// A part that has no atom form, evaluated by an expression of the host.
     Other(OtherExpr),
     /// The opposite.
     Not(Box<Self>),
@@ -113,7 +113,7 @@ pub enum Test {
     Text {
         /// How.
         op: TextOp,
-        /// With what; its case folded ([`crate::fold`]) unless `cased`.
+        /// With what; its case folded ([`crate::case_folding`]) unless `cased`.
         value: String,
         /// Whether upper and lower case differ.
         cased: bool,
@@ -190,18 +190,18 @@ pub enum GlobPart {
     One,
 }
 
-/// Judges rows by an expression that has no atom form.
-pub trait RowJudge: fmt::Debug + Send + Sync {
-    /// Judges each row; `columns` are those that [`OtherExpr::columns`] names, dictionaries unpacked.
+/// Evaluates rows by an expression that has no atom form.
+pub trait RowEvaluator: fmt::Debug + Send + Sync {
+    /// Evaluates each row; `columns` are those that [`OtherExpr::columns`] names, dictionaries unpacked.
     ///
     /// # Errors
-    /// Columns of other types than the expression was made for. A row that it fails on is none: see [`Judged::failed`].
-    fn judge(&self, columns: &[ArrayRef], rows: usize) -> Result<Judged, ArrowError>;
+    /// Columns of other types than the expression was made for. A row that it fails on is none: see [`Evaluated::failed`].
+    fn evaluate(&self, columns: &[ArrayRef], rows: usize) -> Result<Evaluated, ArrowError>;
 }
 
 /// What an expression says of some rows.
 #[derive(Debug, Clone)]
-pub struct Judged {
+pub struct Evaluated {
     /// The truth of each row; unknown where it is NULL, and where the expression fails.
     pub truth: BooleanArray,
     /// The rows on which it fails, such as a division by zero; nothing where there are none.
@@ -227,7 +227,7 @@ pub struct OtherExpr {
     /// Names of the columns that it reads.
     pub columns: Vec<String>,
     /// What evaluates it.
-    pub judge: Arc<dyn RowJudge>,
+    pub evaluate: Arc<dyn RowEvaluator>,
 }
 
 impl PartialEq for OtherExpr {

@@ -52,7 +52,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
         .args(["ingest", "--table", "aws_cloudtrail", "--to"])
         .args([&lake, &logs]))?;
     let pack = root().join("plugins/aws");
-    let judged = status(
+    let evaluated = status(
         Command::new(&yagura)
             .current_dir(root())
             .args(["run", "--lake"])
@@ -61,8 +61,8 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
             .arg(&pack),
     )?;
     ensure!(
-        judged.success() || judged.code() == Some(FOUND),
-        "`yagura run` failed ({judged})"
+        evaluated.success() || evaluated.code() == Some(FOUND),
+        "`yagura run` failed ({evaluated})"
     );
     tell_what_was_hidden();
     tell_what_to_try(&yagura, &lake);

@@ -1,4 +1,4 @@
-//! From lines of alerts to reports: the desk with what it needs from outside, as a configuration names it.
+//! From lines of alerts to reports: the triage with what it needs from outside, as a configuration names it.
 
 mod audit;
 mod link;
@@ -16,8 +16,8 @@ use yagura_alerts::email::EmailNotifier;
 use yagura_alerts::policy::{CompiledPolicy, Level, Notifier, Policy, PolicyFile};
 use yagura_alerts::ports::Notify;
 use yagura_alerts::{
-    Clock, Deliver, DeliverOptions, Desk, DeskError, Feed, Followed, Investigate,
-    InvestigateOptions, Investigators, Store,
+    Clock, Deliver, DeliverOptions, Feed, Followed, Investigate, InvestigateOptions, Investigators,
+    Store, Triage, TriageError,
 };
 use yagura_core::names::did_you_mean;
 use yagura_core::report::AlertLine;
@@ -88,9 +88,9 @@ pub(crate) fn now() -> Timestamp {
     Clock::system().now()
 }
 
-/// The desk of a service, with its workers.
+/// The triage of a service, with its workers.
 pub(crate) struct Answering {
-    desk: Desk,
+    triage: Triage,
     deliver: Deliver,
     investigate: Investigate,
     audit: audit::Writer,
@@ -117,20 +117,20 @@ impl Answering {
         let network = Network::open(config)?;
         let audit = audit::Writer::start(store.clone());
         let ports = Ports::load(config, host, &policy.policy, &network, &store, &audit).await?;
-        for remark in remarks(config, &policy.policy, &network.grants) {
-            writeln!(err, "warning: {remark}")?;
+        for lint in lints(config, &policy.policy, &network.grants) {
+            writeln!(err, "warning: {lint}")?;
         }
         let rules: Vec<String> = rules.iter().cloned().collect();
-        let desk = Desk::open(&store, Arc::new(compiled), &rules).await?;
-        if let Followed::Anew { taken, next } = desk.follow(feed).await? {
+        let triage = Triage::open(&store, Arc::new(compiled), &rules).await?;
+        if let Followed::Anew { taken, next } = triage.follow(feed).await? {
             writeln!(
                 err,
                 "the store of alerts {location} has taken {taken} lines of another state, or of this one when it was newer: it goes on with line {next}, and alerts that it knows stay in their incidents"
             )?;
         }
-        let deliver = Deliver::start(&desk, ports.notifiers, DeliverOptions::default());
+        let deliver = Deliver::start(&triage, ports.notifiers, DeliverOptions::default());
         let investigate =
-            Investigate::start(&desk, ports.investigators, InvestigateOptions::default());
+            Investigate::start(&triage, ports.investigators, InvestigateOptions::default());
         writeln!(
             err,
             "policy {}: {}, {}, {}; alerts are kept in {location}",
@@ -140,35 +140,35 @@ impl Answering {
             counted(policy.policy.review.len(), "reviewer")
         )?;
         Ok(Self {
-            desk,
+            triage,
             deliver,
             investigate,
             audit,
         })
     }
 
-    /// Returns the number of the last line that the desk has.
+    /// Returns the number of the last line that the triage has.
     pub(crate) async fn last(&self) -> Result<i64> {
-        Ok(self.desk.last().await?)
+        Ok(self.triage.last().await?)
     }
 
-    /// Hands lines to the desk, and returns the number of the last one that it has then.
+    /// Hands lines to the triage, and returns the number of the last one that it has then.
     pub(crate) async fn take(&self, lines: &[(i64, String)]) -> Result<i64> {
         let lines = lines
             .iter()
             .map(|(_, line)| serde_json::from_str::<AlertLine>(line))
             .collect::<Result<Vec<_>, _>>()
             .context("a line of the alerts cannot be read back")?;
-        match self.desk.take(&lines).await {
+        match self.triage.take(&lines).await {
             Ok(taken) => Ok(taken.seq),
-            Err(error @ DeskError::Gap { .. }) => Err(anyhow!(error)),
+            Err(error @ TriageError::Gap { .. }) => Err(anyhow!(error)),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Returns how many reports were given up, by notifier.
     pub(crate) async fn dead_letters(&self) -> Result<BTreeMap<String, u64>> {
-        Ok(self.desk.store().count_dead_letters().await?)
+        Ok(self.triage.store().count_dead_letters().await?)
     }
 
     /// Waits until reports or investigations cannot go on, and returns why.
@@ -194,7 +194,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-/// What the desk needs from outside.
+/// What the triage needs from outside.
 struct Ports {
     notifiers: BTreeMap<String, Arc<dyn Notify>>,
     investigators: Investigators,
@@ -285,12 +285,12 @@ pub(crate) fn try_plugins(config: &Config, host: &Host, policy: &Policy) -> Resu
     let shelf = shelf(config, host, &grants, http, Arc::new(services::NoSearch))?;
     let secrets = Arc::new(services::secrets(config)?);
     Ports::open(policy, &shelf, &secrets)?;
-    Ok(remarks(config, policy, &grants))
+    Ok(lints(config, policy, &grants))
 }
 
 /// Says what a policy's plugins ask for and nothing grants, and which secrets they would not get: what would be found out
 /// only with the first alert.
-fn remarks(config: &Config, policy: &Policy, grants: &Grants) -> Vec<String> {
+fn lints(config: &Config, policy: &Policy, grants: &Grants) -> Vec<String> {
     let mut found = Vec::new();
     let known = services::secrets(config);
     let packs: Vec<Pack> = config

@@ -23,7 +23,7 @@ pub(crate) struct Config {
     pub(crate) sigma: Vec<PathBuf>,
     /// Field maps for them, relative to the file.
     pub(crate) field_maps: Vec<PathBuf>,
-    /// File of places by address (MMDB), relative to the file.
+    /// Geolocation database (MMDB), relative to the file.
     pub(crate) geoip: Option<PathBuf>,
     /// What `yagura serve` needs.
     pub(crate) serve: Option<ServeSettings>,
@@ -176,14 +176,14 @@ impl ServeSettings {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnReplaced {
     Keep,
-    Judge,
+    Evaluate,
 }
 
 impl From<OnReplaced> for Replaced {
     fn from(replaced: OnReplaced) -> Self {
         match replaced {
             OnReplaced::Keep => Self::Keep,
-            OnReplaced::Judge => Self::Judge,
+            OnReplaced::Evaluate => Self::Evaluate,
         }
     }
 }

@@ -40,7 +40,7 @@ struct Held {
 /// What a file holds.
 enum Rows {
     /// MaxMind's form.
-    Places(maxminddb::Reader<Vec<u8>>),
+    Geolocation(maxminddb::Reader<Vec<u8>>),
     /// By key, in lower case.
     Keys(HashMap<String, String>),
     /// By network, those with the longest prefix first.
@@ -74,7 +74,7 @@ impl LookupFile {
     pub(crate) fn get(&self, key: &str) -> Option<String> {
         let rows = self.rows();
         match &*rows {
-            Rows::Places(reader) => {
+            Rows::Geolocation(reader) => {
                 let address: IpAddr = key.trim().parse().ok()?;
                 let found: Option<Value> = reader.lookup(address).ok()?.decode().ok()?;
                 found.map(|value| value.to_string())
@@ -112,7 +112,7 @@ impl LookupFile {
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Places(_) => "Places",
+            Self::Geolocation(_) => "Geolocation",
             Self::Keys(_) => "Keys",
             Self::Networks(_) => "Networks",
         })
@@ -157,7 +157,7 @@ fn read(place: &Place, key: Option<&str>) -> Result<(Rows, Option<SystemTime>)> 
     let mut bytes = Vec::new();
     opened.read_to_end(&mut bytes).with_context(what)?;
     let rows = match end {
-        "mmdb" => Rows::Places(maxminddb::Reader::from_source(bytes).with_context(what)?),
+        "mmdb" => Rows::Geolocation(maxminddb::Reader::from_source(bytes).with_context(what)?),
         "csv" => by_key(csv_rows(&bytes, key).with_context(what)?),
         _ => by_key(json_rows(&bytes, key).with_context(what)?),
     };

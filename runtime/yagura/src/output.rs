@@ -23,7 +23,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Prints alerts, the gravest first in the table, by time in JSON.
+/// Prints alerts, the most severe first in the table, by time in JSON.
 pub(crate) fn alerts(out: &mut impl Write, alerts: &[Alert], format: Format) -> Result<()> {
     match format {
         Format::Json => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use yagura_core::pack::{Identity, Manifest};
 use yagura_core::{Grants, MostLimits, Pack, files};
-use yagura_correlate::Places;
+use yagura_correlate::Geolocation;
 use yagura_engine::{PluginSource, RuleSource, SigmaInput};
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
 use yagura_rules::sigma::{self, FieldMap, Load};
@@ -67,7 +67,7 @@ pub(crate) struct Loaded {
     /// What plugins ask for of their limits and do not have, a sentence each.
     pub(crate) not_granted: Vec<String>,
     /// Where addresses are, by rule.
-    pub(crate) places: BTreeMap<String, Places>,
+    pub(crate) geolocation: BTreeMap<String, Geolocation>,
 }
 
 /// Reads the packs, loads the plugins that their rules use, and reads the Sigma rules of packs and directories.
@@ -144,13 +144,13 @@ pub(crate) fn load_by(
                 },
             };
             if let Some(file) = rule.correlation.as_ref().and_then(|c| c.geoip.as_ref()) {
-                let places = places_of(dir, file).map_err(|message| {
+                let geolocation = geolocation_of(dir, file).map_err(|message| {
                     RuleFault(format!(
                         "{}: `rule.correlation.geoip`: {message}",
                         source.file.display()
                     ))
                 })?;
-                loaded.places.insert(rule.id.clone(), places);
+                loaded.geolocation.insert(rule.id.clone(), geolocation);
             }
             loaded.rules.push(RuleSource {
                 rule: Arc::new(rule.clone()),
@@ -186,18 +186,18 @@ pub(crate) fn not_granted(granted: &MostLimits, pack: &Manifest) -> Vec<String> 
     .collect()
 }
 
-/// Reads the file of places that a rule of a pack names, which lies in the pack.
+/// Reads the file of geolocation that a rule of a pack names, which lies in the pack.
 ///
 /// # Errors
 /// A sentence that names the file.
-pub(crate) fn places_of(pack: &Path, file: &Path) -> Result<Places, String> {
+pub(crate) fn geolocation_of(pack: &Path, file: &Path) -> Result<Geolocation, String> {
     let found = files::inside(pack, file).map_err(|error| {
         format!(
-            "cannot read the places in {}: {error}",
+            "cannot read the geolocation in {}: {error}",
             pack.join(file).display()
         )
     })?;
-    Places::read(&found)
+    Geolocation::read(&found)
 }
 
 /// Reads Sigma rules and the field maps: one's own first, then those that are part of Yagura.

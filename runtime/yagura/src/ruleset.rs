@@ -45,7 +45,7 @@ pub(crate) struct RuleSet {
     pub(crate) sigma: SigmaInput,
     /// The tables, where any were named.
     pub(crate) tables: Option<Vec<Arc<Table>>>,
-    /// The configuration's file of places by address.
+    /// The configuration's geolocation database.
     pub(crate) geoip: Option<PathBuf>,
 }
 

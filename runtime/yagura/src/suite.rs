@@ -5,10 +5,10 @@
 
 pub(crate) mod answers;
 mod cases;
-mod judge;
+mod evaluate;
 mod needed;
 pub(crate) mod policy;
 
 pub(crate) use cases::{Case, Events, collect};
-pub(crate) use judge::{Outcome, Suite};
+pub(crate) use evaluate::{Outcome, Suite};
 pub(crate) use needed::sigma_ids;

@@ -1,5 +1,5 @@
 // Package http sends requests through the host, for enrichers and notifiers. The host allows what the pack's manifest asks
-// for (`[plugin.wants]`) and the operator grants, and checks scheme, host, port and the resolved address, also after
+// for (`[plugin.request]`) and the operator grants, and checks scheme, host, port and the resolved address, also after
 // redirects.
 //
 //	response, err := http.Get("https://api.example.org/hosts/"+http.Encode(host)).

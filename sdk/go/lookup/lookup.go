@@ -1,5 +1,5 @@
 // Package lookup reads lookup tables, for enrichers and reviewers: files of the pack, and what the operator grants by name
-// where the manifest asks for it (`[plugin.wants]`), like assets, or the places of addresses.
+// where the manifest asks for it (`[plugin.request]`), like assets, or the places of addresses.
 package lookup
 
 import (

@@ -46,7 +46,7 @@ const (
 
 // String returns the state's name.
 func (s AlertState) String() string {
-	return nameOf([]string{"provisional", "settled", "withdrawn"}, uint8(s))
+	return nameOf([]string{"provisional", "final", "withdrawn"}, uint8(s))
 }
 
 // MarshalText returns the state's name.
@@ -107,9 +107,9 @@ func (a Attributes) Values(name string) []string {
 	return values
 }
 
-// Opinion is what a reviewer thinks of an alert.
-type Opinion struct {
-	// Severity is how grave the alert is; the zero value is the alert's own.
+// Assessment is what a reviewer thinks of an alert.
+type Assessment struct {
+	// Severity is how severe the alert is; the zero value is the alert's own.
 	Severity Severity `json:"severity"`
 	Verdict  Verdict  `json:"verdict"`
 	// Reason is for a human, one sentence.

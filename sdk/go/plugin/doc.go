@@ -1,4 +1,4 @@
-// Package plugin is what plugins of all worlds share: alerts, facts about them, opinions of them, errors, the
+// Package plugin is what plugins of all worlds share: alerts, facts about them, assessments of them, errors, the
 // configuration and the log. Package yagura, for detectors, has the same errors, severities and log under its own name.
 //
 // A plugin imports the package of its world and those of what it reaches, and nothing of other worlds: what is imported

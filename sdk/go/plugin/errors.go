@@ -3,7 +3,7 @@ package plugin
 // ConfigError says that the configuration or the rules are wrong; the plugin is not opened.
 type ConfigError string
 
-// DataError says that this input cannot be worked on: events are set aside, an alert stays as it was, a report is given up.
+// DataError says that this input cannot be worked on: events are skipped, an alert stays as it was, a report is given up.
 // Each is told to the operator.
 type DataError string
 

@@ -24,7 +24,7 @@ type Report struct {
 	Alerts     []Alert
 	AlertCount uint64
 	Attributes Attributes
-	Opinions   []HeldOpinion
+	Assessments   []HeldAssessment
 	// Earlier is the receipt of the earlier report under this id; nil for the first.
 	Earlier *string
 	// Uncertain says that an earlier attempt ended without an answer, so this report, or the one that would have given a
@@ -42,11 +42,11 @@ func (r *Report) RevisionID() string {
 	return fmt.Sprintf("%s-%d", r.ID, r.Revision)
 }
 
-// HeldOpinion is a reviewer's opinion.
-type HeldOpinion struct {
+// HeldAssessment is a reviewer's assessment.
+type HeldAssessment struct {
 	// Reviewer is the reviewer's name.
 	Reviewer string
-	Opinion
+	Assessment
 }
 
 // Status is where the work on an incident is.
@@ -58,7 +58,7 @@ const (
 	Open Status = iota
 	// Acknowledged: somebody works on it.
 	Acknowledged
-	// Closed: done with, by a human or because its alerts were taken back. The report's text says which.
+	// Closed: done with, by a human or because its alerts were withdrawn. The report's text says which.
 	Closed
 )
 
@@ -75,9 +75,9 @@ func (s Status) MarshalText() ([]byte, error) {
 // MarshalJSON returns the report as Yagura itself writes it: names as in the contract with underscores, times as RFC 3339
 // in UTC, absent lists as empty ones.
 func (r Report) MarshalJSON() ([]byte, error) {
-	opinions := make([][2]any, 0, len(r.Opinions))
-	for _, held := range r.Opinions {
-		opinions = append(opinions, [2]any{held.Reviewer, held.Opinion})
+	assessments := make([][2]any, 0, len(r.Assessments))
+	for _, held := range r.Assessments {
+		assessments = append(assessments, [2]any{held.Reviewer, held.Assessment})
 	}
 	return json.Marshal(struct {
 		ID         string     `json:"id"`
@@ -90,12 +90,12 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Alerts     []Alert    `json:"alerts"`
 		AlertCount uint64     `json:"alert_count"`
 		Attributes Attributes `json:"attributes"`
-		Opinions   [][2]any   `json:"opinions"`
+		Assessments   [][2]any   `json:"assessments"`
 		Earlier    *string    `json:"earlier"`
 		Uncertain  bool       `json:"uncertain"`
 	}{
 		r.ID, r.Revision, r.Status, r.Title, r.Severity, r.Text, FormatTime(r.Time), orEmpty(r.Alerts), r.AlertCount,
-		orEmpty(r.Attributes), opinions, r.Earlier, r.Uncertain,
+		orEmpty(r.Attributes), assessments, r.Earlier, r.Uncertain,
 	})
 }
 

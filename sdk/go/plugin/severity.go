@@ -2,8 +2,8 @@ package plugin
 
 import "fmt"
 
-// Severity says how grave something is. The zero value is that of whatever is spoken of: the rule's own in a finding, the
-// alert's own in an opinion.
+// Severity says how severe something is. The zero value is that of whatever is spoken of: the rule's own in a finding, the
+// alert's own in an assessment.
 type Severity uint8
 
 // The severities, in rising order.

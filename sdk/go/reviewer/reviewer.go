@@ -1,4 +1,4 @@
-// Package reviewer is for plugins that judge alerts by themselves and by what enrichers found: one interface, one function.
+// Package reviewer is for plugins that evaluate alerts by themselves and by what enrichers found: one interface, one function.
 //
 //	package main
 //
@@ -13,11 +13,11 @@
 //		reviewer.Serve(func(*plugin.Config) (reviewer.Reviewer, error) { return scanners{}, nil })
 //	}
 //
-//	func (scanners) Review(alert *plugin.Alert, attributes plugin.Attributes) (*plugin.Opinion, error) {
+//	func (scanners) Review(alert *plugin.Alert, attributes plugin.Attributes) (*plugin.Assessment, error) {
 //		if role, _ := attributes.Value("role"); role != "scanner" {
 //			return nil, nil
 //		}
-//		return &plugin.Opinion{Severity: plugin.Info, Verdict: plugin.Benign, Reason: "our own scanner did it"}, nil
+//		return &plugin.Assessment{Severity: plugin.Info, Verdict: plugin.Benign, Reason: "our own scanner did it"}, nil
 //	}
 //
 //	func main() {}
@@ -34,14 +34,14 @@ import (
 	"github.com/yagura/yagura/sdk/go/plugin"
 )
 
-// Reviewer judges alerts.
+// Reviewer evaluates alerts.
 type Reviewer interface {
-	// Review returns what it thinks of an alert; nil where it has nothing to say about it. An opinion without severity
+	// Review returns what it thinks of an alert; nil where it has nothing to say about it. An assessment without severity
 	// leaves the alert's own.
 	//
 	// Errors are as for an enricher: a [plugin.RetryError] asks to be called again later, any other, and a panic, is
 	// reported as a [plugin.DataError].
-	Review(alert *plugin.Alert, attributes plugin.Attributes) (*plugin.Opinion, error)
+	Review(alert *plugin.Alert, attributes plugin.Attributes) (*plugin.Assessment, error)
 }
 
 // Serve names the component's reviewer; call it once, from an init function. `open` is called when the component is opened,
@@ -67,7 +67,7 @@ func (c *component) Open(config string) (failure *abi.Error) {
 
 func (c *component) Review(
 	alert *plugin.Alert, attributes plugin.Attributes,
-) (opinion *plugin.Opinion, failure *abi.Error) {
+) (assessment *plugin.Assessment, failure *abi.Error) {
 	if c.opened == nil {
 		return nil, author.NotOpen("reviewer")
 	}
@@ -79,14 +79,14 @@ func (c *component) Review(
 		}
 		if said.Severity > plugin.Critical || said.Verdict > plugin.Malicious {
 			return plugin.DataError(fmt.Sprintf(
-				"the opinion has the severity %d and the verdict %d, which there are not", said.Severity, said.Verdict))
+				"the assessment has the severity %d and the verdict %d, which there are not", said.Severity, said.Verdict))
 		}
 		copied := *said
 		if copied.Severity == 0 {
 			copied.Severity = severity
 		}
-		opinion = &copied
+		assessment = &copied
 		return nil
 	})
-	return opinion, failure
+	return assessment, failure
 }

@@ -1,5 +1,5 @@
 // Package search asks for events, for enrichers: those with an observable, in a span of time, of tables that the manifest
-// asks for (`[plugin.wants]`) and the operator grants. The host bounds rows and time.
+// asks for (`[plugin.request]`) and the operator grants. The host bounds rows and time.
 //
 //	found, err := search.Table("dhcp").
 //		Observable(plugin.IP, address).

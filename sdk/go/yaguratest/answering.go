@@ -28,13 +28,13 @@ func Enrich(config string, alert *plugin.Alert) (*enricher.Enriched, error) {
 
 // Review opens the package's reviewer with a configuration, JSON text or empty, and returns what it thinks of an alert; nil
 // where it has nothing to say.
-func Review(config string, alert *plugin.Alert, attributes ...plugin.Attribute) (*plugin.Opinion, error) {
+func Review(config string, alert *plugin.Alert, attributes ...plugin.Attribute) (*plugin.Assessment, error) {
 	opened := reviewing.New()
 	if failure := opened.Open(orNothing(config)); failure != nil {
 		return nil, author.FromContract(failure)
 	}
-	opinion, failure := opened.Review(alert, attributes)
-	return opinion, orNil(failure)
+	assessment, failure := opened.Review(alert, attributes)
+	return assessment, orNil(failure)
 }
 
 // Notify opens the package's notifier with a configuration, JSON text or empty, has it tell a report, and returns the
@@ -48,7 +48,7 @@ func Notify(config string, report *plugin.Report) (receipt string, err error) {
 	return receipt, orNil(failure)
 }
 
-// NewAlert returns a settled alert of severity medium, with a value in every field that is not a list. A test changes what
+// NewAlert returns a final alert of severity medium, with a value in every field that is not a list. A test changes what
 // it is about.
 func NewAlert() *plugin.Alert {
 	const time = 1_772_000_000_000_000

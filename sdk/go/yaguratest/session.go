@@ -32,14 +32,14 @@ type Rule struct {
 	PluginConfig string
 }
 
-// Judge opens the detector of the rule `id`, without configuration, and returns its findings about events, in one batch.
+// Evaluate opens the detector of the rule `id`, without configuration, and returns its findings about events, in one batch.
 // The error is a [yagura.ConfigError], [yagura.DataError] or [yagura.RetryError].
-func Judge(id string, events *Events) ([]Finding, error) {
-	return JudgeRule(Rule{ID: id}, events)
+func Evaluator(id string, events *Events) ([]Finding, error) {
+	return RuleEvaluator(Rule{ID: id}, events)
 }
 
-// JudgeRule is [Judge] for a rule with configuration.
-func JudgeRule(rule Rule, events *Events) ([]Finding, error) {
+// RuleEvaluator is [Evaluate] for a rule with configuration.
+func RuleEvaluator(rule Rule, events *Events) ([]Finding, error) {
 	session, err := Open(rule, events)
 	if err != nil {
 		return nil, err

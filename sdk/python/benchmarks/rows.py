@@ -89,11 +89,11 @@ def main() -> None:
         batches = [Events.of(dictionaries[at : at + rows], ["event_time"]) for at in range(0, EVENTS, rows)]
         print(f"a finding in {one_in} events, batches of {rows}")
         for name, author in (("function", by_function), ("class, events", ByEvent), ("class, columns", ByColumn)):
-            report(name, lambda: judge(author, batches, dictionaries))
+            report(name, lambda: evaluate(author, batches, dictionaries))
         report("plain Python over dictionaries", lambda: timed(lambda: over_dictionaries(dictionaries)))
 
 
-def judge(author: Callable[..., Any], batches: list[Events], dictionaries: list[dict[str, Any]]) -> float:
+def evaluate(author: Callable[..., Any], batches: list[Events], dictionaries: list[dict[str, Any]]) -> float:
     schema = Schema(batches[0]._fields)
     opened = open_detector(author, Rule("test", {}, {}, schema))
     raws = [events._batch() for events in batches]

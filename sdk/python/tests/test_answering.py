@@ -18,7 +18,7 @@ from yagura import (
     Enricher,
     Notifier,
     Observable,
-    Opinion,
+    Assessment,
     PluginError,
     Report,
     RetryError,
@@ -100,13 +100,13 @@ def test_failures_say_what_to_do_and_where_they_were() -> None:
         notify(notifier(lambda report: None), report())
 
 
-def test_an_opinion_has_a_severity_or_the_alerts() -> None:
-    light = Opinion(Verdict.BENIGN, "a test", Severity.INFO)
+def test_an_assessment_has_a_severity_or_the_alerts() -> None:
+    light = Assessment(Verdict.BENIGN, "a test", Severity.INFO)
     assert review(reviewer(light), alert()) == light
-    said = review(reviewer(Opinion(Verdict.UNDECIDED, "who knows")), alert(severity=Severity.HIGH))
-    assert said == Opinion(Verdict.UNDECIDED, "who knows", Severity.HIGH)
+    said = review(reviewer(Assessment(Verdict.UNDECIDED, "who knows")), alert(severity=Severity.HIGH))
+    assert said == Assessment(Verdict.UNDECIDED, "who knows", Severity.HIGH)
     assert review(reviewer(None), alert()) is None
-    for wrong in ("low", Opinion("bad", "x"), Opinion(Verdict.BENIGN, "x", 3)):  # type: ignore[arg-type]
+    for wrong in ("low", Assessment("bad", "x"), Assessment(Verdict.BENIGN, "x", 3)):  # type: ignore[arg-type]
         with pytest.raises(DataError, match="TypeError"):
             review(reviewer(wrong), alert())
 
@@ -153,16 +153,16 @@ def test_a_report_is_written_as_yagura_writes_it() -> None:
     told = report(
         alerts=[about],
         attributes=Attributes([Attribute("owner", "shop", "assets")]),
-        opinions=[("platform", Opinion(Verdict.BENIGN, "a Mac", Severity.LOW))],
+        assessments=[("platform", Assessment(Verdict.BENIGN, "a Mac", Severity.LOW))],
         earlier="42",
         revision=2,
     )
     written = told.to_dict()
     assert json.loads(json.dumps(written)) == written
     assert written["alerts"][0]["observables"] == [{"kind": "ip", "value": "10.0.0.1"}]
-    assert written["alerts"][0]["state"] == "settled"
+    assert written["alerts"][0]["state"] == "final"
     assert written["time"] == "2026-02-25T06:14:21.000000Z"
-    assert written["opinions"] == [["platform", {"severity": "low", "verdict": "benign", "reason": "a Mac"}]]
+    assert written["assessments"] == [["platform", {"severity": "low", "verdict": "benign", "reason": "a Mac"}]]
     assert (told.revision_id, told.is_first, written["earlier"]) == ("i1-2", False, "42")
     assert about.observables_of(Observable.IP) == ["10.0.0.1"] and about.fact("user") == "alice"
     assert format_time(-1) == "1969-12-31T23:59:59.999999Z"

@@ -9,7 +9,7 @@ from yagura import Batch, ConfigError, DataError, Event, Finding, Findings, Retr
 from yagura.detector import REGISTERED, Entry
 from yagura.dispatch import Dispatch
 from yagura.schema import DataType
-from yagura.testing import Events, Session, judge
+from yagura.testing import Events, Session, evaluate
 from yagura.testing.detectors import _Field
 
 
@@ -127,15 +127,15 @@ def test_functions_answer_in_four_ways() -> None:
         assert rule.config == {"k": 1}
         return answers[event["number"]]
 
-    found = judge(answer, Events().int64("number", range(4)), {"k": 1})
+    found = evaluate(answer, Events().int64("number", range(4)), {"k": 1})
     assert [(finding.rows, finding.title) for finding in found] == [([2], None), ([3], "t")]
     with pytest.raises(TypeError, match="`answer` returned str where"):
-        judge(answer, Events().int64("number", [4]), {"k": 1})
+        evaluate(answer, Events().int64("number", [4]), {"k": 1})
 
 
 def test_one_finding_may_serve_for_many_events() -> None:
     same = Finding(context={"n": 1})
-    found = judge(lambda event: same, Events().int64("number", range(3)))
+    found = evaluate(lambda event: same, Events().int64("number", range(3)))
     assert [(finding.rows, finding.context) for finding in found] == [([n], {"n": "1"}) for n in range(3)]
     assert same.rows == [] and same.context == {"n": 1}
 

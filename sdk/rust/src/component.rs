@@ -7,7 +7,7 @@ use crate::bindings::yagura::plugin::types::{Batch as RawBatch, Field, Rule as R
 use crate::state::{self, State};
 use crate::{Batch, Finding, Findings, PluginError, Rule, log};
 
-/// Judges the events of one rule.
+/// Evaluates the events of one rule.
 pub trait Detector: Sized + 'static {
     /// Looks up columns and configuration. Called once, first.
     ///
@@ -15,7 +15,7 @@ pub trait Detector: Sized + 'static {
     /// [`PluginError::Config`] when the rule cannot be served as it is written.
     fn open(rule: &Rule<'_>) -> Result<Self, PluginError>;
 
-    /// Judges one batch. Its bounds mean nothing: the same events may come in any number of batches.
+    /// Evaluates one batch. Its bounds mean nothing: the same events may come in any number of batches.
     ///
     /// # Errors
     /// [`PluginError::Data`] sets the batch aside and reports it; [`PluginError::Retry`] asks to see it once more.

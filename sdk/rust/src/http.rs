@@ -2,7 +2,7 @@
 //!
 //! A secret is written as a placeholder that only the host can fill in: `{{secret:NAME}}` in the path and query of the URL, in
 //! the value of a header or in the body; `{{basic:USER:NAME}}` in the value of a header. What a plugin may reach is what its
-//! manifest asks for (`[plugin.wants]`) and the operator grants.
+//! manifest asks for (`[plugin.request]`) and the operator grants.
 //!
 //! Redirects of GET and HEAD are followed by the host.
 

@@ -1,6 +1,6 @@
 //! Write Yagura plugins in Rust: one trait, one macro.
 //!
-//! A detector implements [`Detector`]: it looks its columns up once, by name and type, in [`Detector::open`], and judges
+//! A detector implements [`Detector`]: it looks its columns up once, by name and type, in [`Detector::open`], and evaluates
 //! batches of events in [`Detector::on_batch`]. [`detectors!`] makes a component of one or more of them.
 //!
 //! ```
@@ -34,16 +34,16 @@
 //! }
 //!
 //! // Detectors run natively in unit tests, without any Wasm.
-//! use yagura_sdk::testing::{Events, judge};
+//! use yagura_sdk::testing::{Events, evaluate};
 //! let events = Events::new()
 //!     .text("user_type", ["Root", "IAMUser"])
 //!     .text("source_ip", ["198.51.100.7", "10.0.0.1"]);
-//! assert_eq!(judge::<RootLogin>(&events).unwrap().len(), 1);
+//! assert_eq!(evaluate::<RootLogin>(&events).unwrap().len(), 1);
 //! ```
 //!
 //! A detector of a rule with `partition_by` may remember something of each key: [`State`].
 //!
-//! What comes after an alert has traits and macros of its own: [`Enricher`] finds facts ([`enricher!`]), [`Reviewer`] judges
+//! What comes after an alert has traits and macros of its own: [`Enricher`] finds facts ([`enricher!`]), [`Reviewer`] evaluates
 //! ([`reviewer!`]), [`Notifier`] tells people ([`notifier!`]). They reach what the host lets them reach by [`mod@http`],
 //! [`search`] and [`lookup`]; in unit tests [`testing::Host`] stands in for it.
 //!
@@ -144,7 +144,7 @@ pub mod bindings {
 
 pub use batch::{Batch, Row, RowIndex};
 pub use bindings::yagura::plugin::types::{
-    Alert, AlertState, Attribute, DataType, Finding, Opinion, PluginError, Severity, Verdict,
+    Alert, AlertState, Assessment, Attribute, DataType, Finding, PluginError, Severity, Verdict,
 };
 pub use column::{Binary, Boolean, Column, Float64, Int64, Text, Time};
 pub use component::Detector;
@@ -161,8 +161,8 @@ pub use state::{State, StateError};
 /// What a plugin's file needs.
 pub mod prelude {
     pub use crate::{
-        Alert, AlertState, Attribute, Batch, Binary, Boolean, Column, Config, Detector, Enriched,
-        Enricher, Findings, Float64, Int64, Json, Notifier, Observable, Opinion, PluginError,
+        Alert, AlertState, Assessment, Attribute, Batch, Binary, Boolean, Column, Config, Detector,
+        Enriched, Enricher, Findings, Float64, Int64, Json, Notifier, Observable, PluginError,
         Report, Reviewer, Row, Rule, Severity, State, StateError, Status, Text, Time, Verdict,
         http, json, log, lookup, search,
     };
@@ -171,7 +171,7 @@ pub mod prelude {
 /// Makes the crate a component with these detectors: `"rule-id" => Type`, one line a rule.
 ///
 /// One type may serve several rules; each gets its own instance. Use it once, at the top of the crate: it defines the
-/// type `Plugin`, by which tests reach a detector through its rule ([`testing::judge_rule`]).
+/// type `Plugin`, by which tests reach a detector through its rule ([`testing::evaluate_rule`]).
 #[macro_export]
 macro_rules! detectors {
     ($($id:literal => $detector:ty),+ $(,)?) => {

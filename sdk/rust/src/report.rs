@@ -87,7 +87,7 @@ impl crate::AlertState {
     pub fn name(self) -> &'static str {
         match self {
             Self::Provisional => "provisional",
-            Self::Settled => "settled",
+            Self::Final => "final",
             Self::Withdrawn => "withdrawn",
         }
     }

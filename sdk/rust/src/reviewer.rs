@@ -1,11 +1,11 @@
-//! Reviewers: how grave an alert is, and what it is taken for.
+//! Reviewers: how severe an alert is, and what it is taken for.
 
 use std::cell::RefCell;
 
 use crate::bindings::reviewer::exports::yagura::plugin::reviewing::Guest;
-use crate::{Alert, Attribute, Config, Opinion, PluginError, log};
+use crate::{Alert, Assessment, Attribute, Config, PluginError, log};
 
-/// Judges alerts by what they say and by what enrichers found.
+/// Evaluates alerts by what they say and by what enrichers found.
 ///
 /// ```
 /// use yagura_sdk::prelude::*;
@@ -20,9 +20,9 @@ use crate::{Alert, Attribute, Config, Opinion, PluginError, log};
 ///         Ok(Self { addresses: config.strings("addresses")? })
 ///     }
 ///
-///     fn review(&mut self, alert: &Alert, _: &[Attribute]) -> Result<Option<Opinion>, PluginError> {
+///     fn review(&mut self, alert: &Alert, _: &[Attribute]) -> Result<Option<Assessment>, PluginError> {
 ///         let scanner = alert.observables_of(Observable::Ip).find(|ip| self.addresses.iter().any(|a| a == ip));
-///         Ok(scanner.map(|ip| Opinion {
+///         Ok(scanner.map(|ip| Assessment {
 ///             severity: Severity::Info,
 ///             verdict: Verdict::Benign,
 ///             reason: format!("{ip} is a scanner of our own"),
@@ -34,8 +34,8 @@ use crate::{Alert, Attribute, Config, Opinion, PluginError, log};
 ///
 /// use yagura_sdk::testing::{alert, review};
 /// let scan = alert().observable(Observable::Ip, "10.0.0.9").build();
-/// let opinion = review::<OwnScanners>(r#"{"addresses": ["10.0.0.9"]}"#, &scan, &[]).unwrap().unwrap();
-/// assert_eq!(opinion.verdict, Verdict::Benign);
+/// let assessment = review::<OwnScanners>(r#"{"addresses": ["10.0.0.9"]}"#, &scan, &[]).unwrap().unwrap();
+/// assert_eq!(assessment.verdict, Verdict::Benign);
 /// ```
 pub trait Reviewer: Sized + 'static {
     /// Checks the configuration. Called once, first.
@@ -44,7 +44,7 @@ pub trait Reviewer: Sized + 'static {
     /// [`PluginError::Config`] when it is wrong: the plugin is not opened.
     fn open(config: &Config<'_>) -> Result<Self, PluginError>;
 
-    /// Judges an alert; nothing where there is nothing to say about it.
+    /// Evaluates an alert; nothing where there is nothing to say about it.
     ///
     /// # Errors
     /// As [`Enricher::enrich`](crate::Enricher::enrich).
@@ -52,7 +52,7 @@ pub trait Reviewer: Sized + 'static {
         &mut self,
         alert: &Alert,
         attributes: &[Attribute],
-    ) -> Result<Option<Opinion>, PluginError>;
+    ) -> Result<Option<Assessment>, PluginError>;
 }
 
 /// What [`reviewer!`](crate::reviewer!) implements.
@@ -73,7 +73,7 @@ pub trait Opened {
         &mut self,
         alert: &Alert,
         attributes: &[Attribute],
-    ) -> Result<Option<Opinion>, PluginError>;
+    ) -> Result<Option<Assessment>, PluginError>;
 }
 
 impl<R: Reviewer> Opened for R {
@@ -81,7 +81,7 @@ impl<R: Reviewer> Opened for R {
         &mut self,
         alert: &Alert,
         attributes: &[Attribute],
-    ) -> Result<Option<Opinion>, PluginError> {
+    ) -> Result<Option<Assessment>, PluginError> {
         Reviewer::review(self, alert, attributes)
     }
 }
@@ -103,7 +103,7 @@ impl<C: Component> Guest for C {
         Ok(())
     }
 
-    fn review(alert: Alert, attributes: Vec<Attribute>) -> Result<Option<Opinion>, PluginError> {
+    fn review(alert: Alert, attributes: Vec<Attribute>) -> Result<Option<Assessment>, PluginError> {
         OPENED.with_borrow_mut(|opened| crate::report::opened(opened)?.review(&alert, &attributes))
     }
 }

@@ -19,7 +19,7 @@ pub const DAY: i64 = 24 * HOUR;
 /// between calls, whichever instance makes them; what a call that fails has changed is not kept. No other key and no
 /// other rule sees it.
 ///
-/// `at` is always the event time of the row being judged, or the time of the wake-up: microseconds since
+/// `at` is always the event time of the row being evaluated, or the time of the wake-up: microseconds since
 /// 1970-01-01T00:00:00Z. `expires` is the event time from which on an entry counts as absent.
 ///
 /// ```
@@ -63,7 +63,7 @@ pub struct State(());
 /// Why the state was not read or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateError {
-    /// The call is not for one key: the rule has no `partition_by`, or this is not a call that judges rows or answers a
+    /// The call is not for one key: the rule has no `partition_by`, or this is not a call that evaluates rows or answers a
     /// wake-up.
     NoScope,
     /// A limit of the key is hit, which the text names. Nothing was stored.
@@ -76,7 +76,7 @@ impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoScope => f.write_str(
-                "there is no state here: it is for rules with `partition_by`, while events of a key are judged",
+                "there is no state here: it is for rules with `partition_by`, while events of a key are evaluated",
             ),
             Self::TooLarge(reason) => write!(f, "the state is full: {reason}"),
             Self::NotANumber => {
@@ -168,7 +168,7 @@ impl State {
     }
 
     /// Asks for one call of [`Detector::on_wake`](crate::Detector::on_wake) with exactly this time: once no event of the
-    /// key before it can come any more, and before any later row of the key is judged. During a wake-up, a time at or
+    /// key before it can come any more, and before any later row of the key is evaluated. During a wake-up, a time at or
     /// before the wake-up's own has no effect.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ import (
 // behaviours are what a rule's id makes of the names in a batch. Each has a test in tests/it.
 var behaviours = []struct {
 	id    string
-	judge func(batch *yagura.Batch, name yagura.TextColumn, findings *yagura.Findings)
+	evaluate func(batch *yagura.Batch, name yagura.TextColumn, findings *yagura.Findings)
 }{
 	// Uses too much.
 	{"endless-loop", endlessLoop},
@@ -38,19 +38,19 @@ var behaviours = []struct {
 // hostile is a detector with one of the behaviours.
 type hostile struct {
 	name  yagura.TextColumn
-	judge func(batch *yagura.Batch, name yagura.TextColumn, findings *yagura.Findings)
+	evaluate func(batch *yagura.Batch, name yagura.TextColumn, findings *yagura.Findings)
 }
 
 func init() {
 	for _, behaviour := range behaviours {
 		yagura.Detect(behaviour.id, func(rule *yagura.Rule) (yagura.Detector, error) {
-			return &hostile{name: rule.Text("name"), judge: behaviour.judge}, nil
+			return &hostile{name: rule.Text("name"), evaluate: behaviour.evaluate}, nil
 		})
 	}
 }
 
 func (h *hostile) OnBatch(batch *yagura.Batch, findings *yagura.Findings) error {
-	h.judge(batch, h.name, findings)
+	h.evaluate(batch, h.name, findings)
 	return nil
 }
 

@@ -285,9 +285,9 @@ plugin = "reviewers/platform.wasm"
     // Time goes on: the provisional alert settles, with one event more.
     place.failures("mallory", "8.8.8.8", &[30]);
     place.failures("other", "203.0.113.9", &[600]);
-    service.wait("the settled alert", || {
+    service.wait("the final alert", || {
         let slack = slack.service();
-        slack.messages[0].edits >= 2 && slack.messages[0].arguments.to_string().contains("settled")
+        slack.messages[0].edits >= 2 && slack.messages[0].arguments.to_string().contains("final")
     });
     service.wait("the other incident", || slack.service().messages.len() == 2);
     assert_eq!(github.service().issues.len(), 2);
@@ -458,7 +458,7 @@ delays = ["0s"]
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
     place.0.write(
         "inventory/pack.toml",
-        "[pack]\nname = \"inventory\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"assets.wasm\"\nworld = \"enricher\"\n[plugin.wants]\ndirectories = [\"cmdb\"]\n",
+        "[pack]\nname = \"inventory\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"assets.wasm\"\nworld = \"enricher\"\n[plugin.request]\ndirectories = [\"cmdb\"]\n",
     );
     fs::copy(
         plugins.join("enrichers/assets.wasm"),
@@ -523,7 +523,7 @@ delays = ["0s"]
     assert!(!all.contains("secret"), "{all}");
 }
 
-/// Returns how many incidents a receiver was told of: a settled alert is told in another revision.
+/// Returns how many incidents a receiver was told of: a final alert is told in another revision.
 fn told(hook: &Server<Webhook>) -> usize {
     let service = hook.service();
     let incidents = service

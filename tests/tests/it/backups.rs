@@ -189,8 +189,8 @@ fn a_backup_of_a_running_service_brings_back_incidents_and_doubles_nothing() {
     place.failure("dan", 300);
     place.failure("eve", 10_000);
     service.wait("five incidents", || place.incidents().len() == 5);
-    service.wait("settled alerts", || {
-        place.lines().iter().any(|line| line["state"] == "settled")
+    service.wait("final alerts", || {
+        place.lines().iter().any(|line| line["state"] == "final")
     });
     // It is not put in place under a service.
     let ran = place.run("restore", &["--from", &backup, "--force"]);
@@ -363,7 +363,7 @@ fn detection_begins_while_the_database_of_alerts_is_away() {
     place.failure("bob", 10_000);
     service.wait("the next ones", || {
         let lines = place.lines();
-        lines.iter().any(|line| line["state"] == "settled")
+        lines.iter().any(|line| line["state"] == "final")
     });
     let log = fs::read_to_string(&service.log).unwrap();
     assert!(

@@ -345,7 +345,7 @@ async fn rules_that_do_not_fit_the_table() {
             "`alert.key` cannot be used with table `t`",
         ),
         ("event_time > now()", "", "not the same in every run"),
-        ("count(name) > 1", "", "judges one event"),
+        ("count(name) > 1", "", "evaluates one event"),
         ("name IN (SELECT 1)", "", "subquery"),
         ("no_such_function(name)", "", "no_such_function"),
         ("event_time.hour = 1", "", "has no fields"),

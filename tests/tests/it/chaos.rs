@@ -487,7 +487,7 @@ impl Chaos {
         waits
     }
 
-    /// Returns of each alert of honest events that was reported and not taken back its rule and user, by id.
+    /// Returns of each alert of honest events that was reported and not withdrawn its rule and user, by id.
     fn alerts(&self) -> BTreeMap<String, String> {
         let text = fs::read_to_string(self.disk.join("alerts.ndjson")).unwrap();
         let mut alerts = BTreeMap::new();

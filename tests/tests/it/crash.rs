@@ -29,7 +29,7 @@ async fn nothing_is_lost_and_nothing_comes_twice() {
     }
     let mut dice = Dice::new(7);
     let mut events = events(&mut dice, 2_500, 9_000);
-    // The last event of each table comes long after all the others, so that everything before it is settled.
+    // The last event of each table comes long after all the others, so that everything before it is final.
     for (table, key) in [("logins", "outcome"), ("flows", "client")] {
         events.push(StreamEvent {
             table,
@@ -93,7 +93,7 @@ async fn nothing_is_lost_and_nothing_comes_twice() {
     let crashed = lines(&place, "crashed");
     let calm = lines(&place, "calm");
     let settled = |lines: &[Value]| -> Vec<String> {
-        let settled = lines.iter().filter(|line| line["state"] == "settled");
+        let settled = lines.iter().filter(|line| line["state"] == "final");
         let mut settled: Vec<String> = settled.map(|line| line["alert"].to_string()).collect();
         settled.sort();
         settled
@@ -148,7 +148,7 @@ fn commits(place: &Scratch) -> u64 {
     seen.1
 }
 
-/// Every provisional alert is settled or taken back with its reason.
+/// Every provisional alert is final or withdrawn with its reason.
 fn assert_ends(lines: &[Value]) {
     let mut open = BTreeMap::new();
     for line in lines {
@@ -159,10 +159,7 @@ fn assert_ends(lines: &[Value]) {
             }
             "withdrawn" => {
                 assert!(line["reason"].is_string(), "{line}");
-                assert!(
-                    open.remove(&id).is_some(),
-                    "taken back and not told: {line}"
-                );
+                assert!(open.remove(&id).is_some(), "withdrawn and not told: {line}");
             }
             _ => {
                 open.remove(&id);

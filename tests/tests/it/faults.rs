@@ -1,4 +1,4 @@
-//! Plugins that fail in the middle of a run: their events are set aside and named, other rules miss none.
+//! Plugins that fail in the middle of a run: their events are skipped and named, other rules miss none.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -69,11 +69,11 @@ async fn run_beside_in_batches(hostile: &str, batch_rows: usize) -> Outcome {
     outcome
 }
 
-/// All events of the hostile rule are set aside, for this reason, and the rule is soon no longer tried.
-async fn all_set_aside(hostile: &str, reason: &str) {
+/// All events of the hostile rule are skipped, for this reason, and the rule is soon no longer tried.
+async fn all_skipped(hostile: &str, reason: &str) {
     let outcome = run_beside(hostile).await;
     assert_eq!(outcome.counts().get(hostile), None);
-    let aside = &outcome.run.set_aside;
+    let aside = &outcome.run.skipped;
     assert_eq!(aside.iter().map(|events| events.rows).sum::<u64>(), EVENTS);
     assert!(aside.iter().all(|events| events.rule_id == hostile));
     let tried: Vec<_> = aside
@@ -94,39 +94,39 @@ async fn all_set_aside(hostile: &str, reason: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_loop() {
-    all_set_aside("endless-loop", "300ms").await;
+    all_skipped("endless-loop", "300ms").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memory_hog() {
-    all_set_aside("memory-hog", "64 MiB").await;
+    all_skipped("memory-hog", "64 MiB").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deep_recursion() {
-    all_set_aside("deep-recursion", "stack").await;
+    all_skipped("deep-recursion", "stack").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_flood() {
-    all_set_aside("output-flood", "4 MiB").await;
+    all_skipped("output-flood", "4 MiB").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_garbage_return() {
-    all_set_aside("garbage-rows", "row").await;
+    all_skipped("garbage-rows", "row").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_says_it_cannot() {
-    all_set_aside("guest-error-data", "row 7 holds no address").await;
+    all_skipped("guest-error-data", "row 7 holds no address").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_flood_loses_only_log_lines() {
     let outcome = run_beside("log-flood").await;
     assert_eq!(outcome.counts()["log-flood"], EVENTS);
-    assert_eq!(outcome.run.set_aside, []);
+    assert_eq!(outcome.run.skipped, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,13 +134,13 @@ async fn what_works_at_the_second_try_is_not_lost() {
     for hostile in ["trap-on-third-batch", "guest-error-retry-once"] {
         let outcome = run_beside(hostile).await;
         assert_eq!(outcome.counts()[hostile], EVENTS, "{hostile}");
-        assert_eq!(outcome.run.set_aside, [], "{hostile}");
+        assert_eq!(outcome.run.skipped, [], "{hostile}");
     }
 }
 
-/// Four of the events cannot be judged: whatever shares a batch with them must not matter.
+/// Four of the events cannot be evaluated: whatever shares a batch with them must not matter.
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_events_are_set_aside_alone_whatever_the_size_of_batches() {
+async fn odd_events_are_skipped_alone_whatever_the_size_of_batches() {
     for (hostile, reason) in [
         ("odd-event-data", "an event is odd"),
         ("odd-event-panic", "an event is odd"),
@@ -151,7 +151,7 @@ async fn odd_events_are_set_aside_alone_whatever_the_size_of_batches() {
             assert_eq!(outcome.counts()[hostile], EVENTS - 4, "{hostile}");
             let aside: Vec<_> = outcome
                 .run
-                .set_aside
+                .skipped
                 .iter()
                 .map(|events| {
                     assert!(events.reason.contains(reason), "{}", events.reason);
@@ -194,8 +194,8 @@ async fn a_condition_that_fails_for_an_event_harms_no_other_event_and_no_other_r
             ]
         );
         // What it fails on is named, as if a plugin had; what cannot be converted is not.
-        let [aside] = outcome.run.set_aside.as_slice() else {
-            panic!("{:#?}", outcome.run.set_aside);
+        let [aside] = outcome.run.skipped.as_slice() else {
+            panic!("{:#?}", outcome.run.skipped);
         };
         assert_eq!((aside.cause, aside.rows), (Cause::Condition, 1));
         assert_eq!(aside.first, aside.last);
@@ -203,7 +203,7 @@ async fn a_condition_that_fails_for_an_event_harms_no_other_event_and_no_other_r
         assert_eq!(
             aside.message(),
             format!(
-                "rule `divides` did not judge one event from row {} of {}: its `where` fails: Arrow error: Divide by zero error",
+                "rule `divides` did not evaluate one event from row {} of {}: its `where` fails: Arrow error: Divide by zero error",
                 aside.first.row, aside.first.object
             )
         );
@@ -244,7 +244,7 @@ async fn events_on_which_a_condition_fails_are_counted_and_told_together() {
         assert_eq!((counts["decodes"], counts["all"]), (90 + 9_000, EVENTS));
         assert_eq!(counts.get("guarded"), None);
         let mut told = BTreeMap::new();
-        for aside in &outcome.run.set_aside {
+        for aside in &outcome.run.skipped {
             assert_eq!(aside.cause, Cause::Condition);
             *told.entry(aside.rule_id.as_str()).or_default() += aside.rows;
         }
@@ -274,8 +274,8 @@ async fn an_event_that_a_call_would_take_too_long_for_is_named_and_other_rules_s
     let counts = outcome.counts();
     assert_eq!(counts["all"], EVENTS);
     assert!(counts.contains_key("similar") && !counts.contains_key("too-long"));
-    let [aside] = outcome.run.set_aside.as_slice() else {
-        panic!("{:#?}", outcome.run.set_aside);
+    let [aside] = outcome.run.skipped.as_slice() else {
+        panic!("{:#?}", outcome.run.skipped);
     };
     assert_eq!((aside.rule_id.as_str(), aside.rows), ("too-long", 3));
     assert_eq!(aside.cause, Cause::Condition);

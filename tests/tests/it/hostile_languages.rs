@@ -59,7 +59,7 @@ impl Guest {
     }
 
     /// Hands over two events: `a` and `bc`.
-    fn judge(&mut self) -> Result<Vec<RawFinding>, CallError> {
+    fn evaluate(&mut self) -> Result<Vec<RawFinding>, CallError> {
         let offsets: Vec<u8> = [0_u32, 1, 3]
             .iter()
             .flat_map(|at| at.to_le_bytes())
@@ -80,9 +80,9 @@ impl Guest {
 }
 
 fn fails(plugin: &DetectorPlugin, behaviour: &str) -> CallError {
-    let error = Guest::new(plugin, behaviour).judge().unwrap_err();
+    let error = Guest::new(plugin, behaviour).evaluate().unwrap_err();
     // Whatever one instance did, the next one works.
-    assert_eq!(Guest::new(plugin, "print").judge().unwrap().len(), 2);
+    assert_eq!(Guest::new(plugin, "print").evaluate().unwrap().len(), 2);
     error
 }
 
@@ -97,7 +97,7 @@ fn is_limited(plugin: &DetectorPlugin, behaviour: &str, kinds: &[LimitKind]) {
 fn says(plugin: &DetectorPlugin, behaviour: &str, parts: &[&str]) {
     let mut guest = Guest::new(plugin, behaviour);
     for _ in 0..2 {
-        match guest.judge().unwrap_err() {
+        match guest.evaluate().unwrap_err() {
             CallError::Guest(PluginError::Data(text)) => {
                 for part in parts {
                     assert!(text.contains(part), "{behaviour}: {text}");
@@ -118,7 +118,7 @@ fn crashes(plugin: &DetectorPlugin, behaviour: &str, part: &str) {
 /// Returns the context that a behaviour gives, which must be the same in every instance.
 fn same_every_time(plugin: &DetectorPlugin, behaviour: &str) -> Vec<(String, String)> {
     let context = || {
-        Guest::new(plugin, behaviour).judge().unwrap()[0]
+        Guest::new(plugin, behaviour).evaluate().unwrap()[0]
             .context
             .clone()
     };
@@ -167,7 +167,7 @@ fn what_go_cannot_recover_from_is_told_in_its_own_words() {
 #[test]
 fn go_prints_to_the_log_and_has_no_clock_of_its_own() {
     let mut guest = Guest::new(go(), "print");
-    guest.judge().unwrap();
+    guest.evaluate().unwrap();
     let log: Vec<(LogLevel, &str)> = guest
         .0
         .last_log()
@@ -190,7 +190,7 @@ fn python_is_held_to_its_limits() {
     is_limited(python(), "endless-loop", &[LimitKind::Time]);
     // Python learns that there is no more, and what it had is free again.
     says(python(), "memory-hog", &["MemoryError (uses_too_much.py:"]);
-    assert_eq!(Guest::new(python(), "print").judge().unwrap().len(), 2);
+    assert_eq!(Guest::new(python(), "print").evaluate().unwrap().len(), 2);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn python_reaches_neither_files_nor_network() {
 #[test]
 fn python_prints_to_the_log_and_has_no_clock_of_its_own() {
     let mut guest = Guest::new(python(), "print");
-    guest.judge().unwrap();
+    guest.evaluate().unwrap();
     let log = guest.0.last_log();
     assert!(
         log.iter()

@@ -155,7 +155,7 @@ async fn stepped(table: &Steps, options: &RunOptions, steps: &[(usize, i64, bool
     let mut told = Told::default();
     let mut read = 0;
     let mut outcome_of = |run: &TableRun, findings: &[Finding]| {
-        told.add(findings, &run.take_set_aside());
+        told.add(findings, &run.take_skipped());
     };
     for (objects, part, restarts) in steps.iter().cycle() {
         let next = &files[read..(read + objects).min(files.len())];
@@ -215,7 +215,7 @@ async fn counts_go_on_across_objects_and_days() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_events_on_which_a_plugin_fails_are_set_aside_alone() {
+async fn the_events_on_which_a_plugin_fails_are_skipped_alone() {
     let mut events: Vec<Event> = (0..3_000)
         .map(|n| event(n * 10, u8::try_from(n % 3).unwrap(), "count"))
         .collect();
@@ -229,12 +229,12 @@ async fn the_events_on_which_a_plugin_fails_are_set_aside_alone() {
             .unwrap();
         assert_eq!(outcome.findings.len(), 2_998);
         let aside: Vec<_> = outcome
-            .set_aside
+            .skipped
             .iter()
             .map(|aside| (aside.rows, aside.wakes, aside.first.time.micros() - BASE))
             .collect();
         assert_eq!(aside, [(1, 0, 12_340), (1, 0, 23_450)]);
-        let told = Told::of(&outcome.findings, &outcome.set_aside);
+        let told = Told::of(&outcome.findings, &outcome.skipped);
         assert_eq!(told, expected(&events));
     }
 }
@@ -273,7 +273,7 @@ async fn a_rule_that_fails_too_often_rests_and_a_wake_up_that_fails_is_told() {
     table.fixture.input.plugins = limited.input.plugins;
     let input = table.fixture.input.clone();
     let outcome = run(input, &options(1, 8_192), |_, _| {}).await.unwrap();
-    let aside = &outcome.set_aside;
+    let aside = &outcome.skipped;
     let faults = aside.iter().filter(|aside| aside.reason.contains("200ms"));
     assert_eq!(faults.count(), 3, "{aside:#?}");
     let rested: Vec<_> = aside
@@ -298,8 +298,8 @@ async fn a_key_is_not_woken_for_ever() {
     let input = table.fixture.input.clone();
     let outcome = run(input, &options(1, 8_192), |_, _| {}).await.unwrap();
     assert_eq!(outcome.findings.len(), 5 + 100_000);
-    let [aside] = outcome.set_aside.as_slice() else {
-        panic!("{:?}", outcome.set_aside);
+    let [aside] = outcome.skipped.as_slice() else {
+        panic!("{:?}", outcome.skipped);
     };
     assert_eq!((aside.rows, aside.wakes), (0, 1));
     assert!(aside.reason.contains("100000 times"), "{}", aside.reason);
@@ -712,7 +712,7 @@ fn a_service_leaves_keys_on_disk_and_forgets_what_is_over_its_bound() {
     ];
     write("lake/t/2.parquet", &again);
     let (_, (keys, on_disk), ..) = serve("lake", "");
-    // Three hours after their events the others are gone, and the last event is still to be judged.
+    // Three hours after their events the others are gone, and the last event is still to be evaluated.
     assert_eq!(keys + on_disk, 1);
     let text = fs::read_to_string(path("lake.ndjson")).unwrap();
     let alerts = |text: &str| -> Vec<serde_json::Value> {

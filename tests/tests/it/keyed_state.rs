@@ -94,7 +94,7 @@ impl Events {
         }
     }
 
-    fn judged<T>(&self, judge: impl FnOnce(BatchRef<'_>) -> T) -> T {
+    fn evaluated<T>(&self, evaluate: impl FnOnce(BatchRef<'_>) -> T) -> T {
         let text = ColumnRef {
             offsets: &self.offsets,
             values: &self.texts,
@@ -104,24 +104,29 @@ impl Events {
             values: &self.times,
             ..ColumnRef::default()
         };
-        judge(BatchRef {
+        evaluate(BatchRef {
             rows: self.rows,
             columns: &[text, time],
         })
     }
 }
 
-fn try_judge(
+fn try_evaluate(
     detector: &mut Detector,
     state: &mut KeyState,
     first: i64,
     steps: &[&str],
 ) -> Result<Vec<RawFinding>, CallError> {
-    Events::new(first, steps).judged(|batch| detector.on_keyed_batch(RULE, batch, state))
+    Events::new(first, steps).evaluated(|batch| detector.on_keyed_batch(RULE, batch, state))
 }
 
-fn judge(detector: &mut Detector, state: &mut KeyState, first: i64, steps: &[&str]) -> Vec<String> {
-    titles(try_judge(detector, state, first, steps).unwrap())
+fn evaluate(
+    detector: &mut Detector,
+    state: &mut KeyState,
+    first: i64,
+    steps: &[&str],
+) -> Vec<String> {
+    titles(try_evaluate(detector, state, first, steps).unwrap())
 }
 
 fn titles(findings: Vec<RawFinding>) -> Vec<String> {
@@ -142,20 +147,20 @@ fn counts_are_of_one_key_and_any_instance_goes_on_with_them() {
     let (mut alice, mut bob) = (KeyState::default(), KeyState::default());
     let mut detector = open();
     assert_eq!(
-        judge(&mut detector, &mut alice, 0, &["count", "count"]),
+        evaluate(&mut detector, &mut alice, 0, &["count", "count"]),
         ["1", "2"]
     );
     assert_eq!(
-        judge(&mut detector, &mut bob, 1, &["read", "count"]),
+        evaluate(&mut detector, &mut bob, 1, &["read", "count"]),
         ["0", "1"]
     );
     let mut another = open();
     assert_eq!(
-        judge(&mut another, &mut alice, 2, &["count", "read"]),
+        evaluate(&mut another, &mut alice, 2, &["count", "read"]),
         ["3", "3"]
     );
     assert_eq!(
-        judge(&mut detector, &mut bob, 3, &["read", "forget", "read"]),
+        evaluate(&mut detector, &mut bob, 3, &["read", "forget", "read"]),
         ["1", "done", "0"]
     );
     assert!(bob.is_empty());
@@ -202,7 +207,7 @@ fn what_has_expired_is_absent_however_rows_are_cut_into_batches() {
         let mut titles = Vec::new();
         for (number, part) in steps.chunks(size).enumerate() {
             let first = i64::try_from(number * size).unwrap();
-            titles.extend(judge(&mut detector, &mut state, first, part));
+            titles.extend(evaluate(&mut detector, &mut state, first, part));
         }
         assert_eq!(titles, told, "in batches of {size}");
         assert_eq!(state.entries.len(), 1, "the text is dropped");
@@ -213,7 +218,7 @@ fn what_has_expired_is_absent_however_rows_are_cut_into_batches() {
 fn a_key_is_woken_with_its_own_state_and_time() {
     let mut detector = open();
     let mut state = KeyState::default();
-    judge(
+    evaluate(
         &mut detector,
         &mut state,
         0,
@@ -224,7 +229,7 @@ fn a_key_is_woken_with_its_own_state_and_time() {
     let findings = detector.on_wake(RULE, at(6), &mut state).unwrap();
     assert_eq!(titles(findings), ["steps: 1 at 6, done"]);
     assert_eq!(times(&state), [7, 8]);
-    judge(&mut detector, &mut state, 6, &["count"]);
+    evaluate(&mut detector, &mut state, 6, &["count"]);
     let findings = detector.on_wake(RULE, at(7), &mut state).unwrap();
     assert_eq!(titles(findings), ["steps: 2 at 7, done"]);
     assert_eq!(times(&state), [8, 107]);
@@ -241,7 +246,7 @@ fn limits_refuse_openly_and_are_counted() {
     let mut state = KeyState::default();
     for step in ["large value", "large value"] {
         // The second takes the place of the first.
-        assert_eq!(judge(&mut detector, &mut state, 0, &[step]), ["done"]);
+        assert_eq!(evaluate(&mut detector, &mut state, 0, &[step]), ["done"]);
         assert_eq!(detector.last_state_refusals(), 0);
     }
     assert_eq!(state.bytes(), 2005);
@@ -251,14 +256,14 @@ fn limits_refuse_openly_and_are_counted() {
         ("read", "0", 0),
     ] {
         let mut state = KeyState::default();
-        let told = judge(&mut detector, &mut state, 0, &[step]);
+        let told = evaluate(&mut detector, &mut state, 0, &[step]);
         assert!(told[0].contains(limit), "{told:?}");
         assert_eq!(detector.last_state_refusals(), refusals, "{step}");
     }
     // What comes and goes takes no room.
     let mut state = KeyState::default();
     assert_eq!(
-        judge(&mut detector, &mut state, 0, &["come and go"]),
+        evaluate(&mut detector, &mut state, 0, &["come and go"]),
         ["done"]
     );
     assert!(state.is_empty());
@@ -277,7 +282,7 @@ fn bytes_are_bounded_by_the_manifest() {
     let mut detector = plugin.open("{}", &[rule("steps")]).unwrap();
     let mut state = KeyState::default();
     let told = Events::new(0, &["count", "large value", "read"])
-        .judged(|batch| detector.on_keyed_batch(0, batch, &mut state))
+        .evaluated(|batch| detector.on_keyed_batch(0, batch, &mut state))
         .unwrap();
     assert_eq!(
         titles(told),
@@ -295,20 +300,20 @@ fn bytes_are_bounded_by_the_manifest() {
 fn there_is_no_state_outside_of_a_key() {
     let mut detector = open();
     let mut state = KeyState::default();
-    judge(&mut detector, &mut state, 0, &["count"]);
+    evaluate(&mut detector, &mut state, 0, &["count"]);
     for step in ["count", "read", "write", "text", "wake", "forget"] {
-        let told = Events::new(0, &[step]).judged(|batch| detector.on_batch(RULE, batch));
+        let told = Events::new(0, &[step]).evaluated(|batch| detector.on_batch(RULE, batch));
         let told = titles(told.unwrap());
         assert!(told[0].contains("there is no state here"), "{told:?}");
     }
     assert_eq!(detector.last_state_refusals(), 0);
-    assert_eq!(judge(&mut detector, &mut state, 1, &["count"]), ["2"]);
+    assert_eq!(evaluate(&mut detector, &mut state, 1, &["count"]), ["2"]);
 }
 
 #[test]
 fn a_call_that_fails_leaves_the_state_as_it_was() {
     let mut state = KeyState::default();
-    judge(&mut open(), &mut state, 0, &["count", "wake", "write"]);
+    evaluate(&mut open(), &mut state, 0, &["count", "wake", "write"]);
     let before = state.clone();
     for step in ["error", "panic", "loop", "unknown"] {
         let mut detector = open();
@@ -320,22 +325,22 @@ fn a_call_that_fails_leaves_the_state_as_it_was() {
             "come and go",
             step,
         ];
-        let error = try_judge(&mut detector, &mut state, 3, &steps).unwrap_err();
+        let error = try_evaluate(&mut detector, &mut state, 3, &steps).unwrap_err();
         assert_eq!(state, before, "after {error}");
         // Neither the instance, where it lives on, nor another has seen anything.
         if !detector.is_poisoned() {
             assert_eq!(
-                judge(&mut detector, &mut state.clone(), 3, &["count"]),
+                evaluate(&mut detector, &mut state.clone(), 3, &["count"]),
                 ["2"]
             );
         } else {
-            let again = try_judge(&mut detector, &mut state, 3, &["count"]);
+            let again = try_evaluate(&mut detector, &mut state, 3, &["count"]);
             assert!(matches!(again, Err(CallError::Poisoned)));
             assert_eq!(state, before);
         }
     }
     let mut detector = open();
-    judge(&mut detector, &mut state, 3, &["count", "count"]);
+    evaluate(&mut detector, &mut state, 3, &["count", "count"]);
     let before = state.clone();
     detector.on_wake(RULE, at(6), &mut state).unwrap_err();
     assert_eq!(state, before, "the wake-up is still awaited");
@@ -345,7 +350,7 @@ fn a_call_that_fails_leaves_the_state_as_it_was() {
 fn a_batch_that_does_not_fit_the_rule_changes_nothing() {
     let mut detector = open();
     let mut state = KeyState::default();
-    judge(&mut detector, &mut state, 0, &["count"]);
+    evaluate(&mut detector, &mut state, 0, &["count"]);
     let sent = BatchRef {
         rows: 0,
         columns: &[],
@@ -361,7 +366,7 @@ fn remembered(mut detector: Detector) -> (Vec<String>, KeyState) {
     let mut state = KeyState::default();
     let mut told = Vec::new();
     let no_key = Events::new(0, &["count", "text", "wake"])
-        .judged(|batch| detector.on_batch(RULE, batch))
+        .evaluated(|batch| detector.on_batch(RULE, batch))
         .unwrap();
     told.extend(titles(no_key));
     for (first, steps) in [
@@ -387,11 +392,11 @@ fn remembered(mut detector: Detector) -> (Vec<String>, KeyState) {
             ],
         ),
     ] {
-        told.extend(judge(&mut detector, &mut state, first, steps));
+        told.extend(evaluate(&mut detector, &mut state, first, steps));
         told.push(detector.last_state_refusals().to_string());
     }
     let before = state.clone();
-    let failed = try_judge(&mut detector, &mut state, 40, &["count", "wake", "error"]);
+    let failed = try_evaluate(&mut detector, &mut state, 40, &["count", "wake", "error"]);
     told.push(failed.unwrap_err().to_string());
     assert_eq!(state, before);
     for time in [15, 41] {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use yagura_core::Pack;
 use yagura_correlate::store::{Store, StoreLimits};
-use yagura_engine::live::{Live, LiveOptions, settled_alert};
+use yagura_engine::live::{Live, LiveOptions, final_alert};
 use yagura_engine::{RuleSource, RunInput, RunOptions, run};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
@@ -80,7 +80,7 @@ fn steps_of_any_size_settle_what_one_run_does() {
     assert!(compared.get() > 50, "only {} alerts", compared.get());
 }
 
-/// Returns the settled alerts of a live run and those of one run, as lines of JSON.
+/// Returns the final alerts of a live run and those of one run, as lines of JSON.
 async fn both(plan: &Plan) -> (Vec<String>, Vec<String>) {
     let place = Scratch::new();
     write_pack(&place, "pack");
@@ -187,7 +187,7 @@ async fn both(plan: &Plan) -> (Vec<String>, Vec<String>) {
     lines.extend(live.take_lines().unwrap());
     let mut settled: Vec<_> = lines
         .values()
-        .filter_map(|line| settled_alert(line))
+        .filter_map(|line| final_alert(line))
         .collect();
     settled
         .sort_by(|a, b| (a.window_start, &a.rule, &a.key).cmp(&(b.window_start, &b.rule, &b.key)));

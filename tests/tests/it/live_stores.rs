@@ -265,7 +265,7 @@ async fn column_that_comes_in_a_fault(fault: &str, is_defined: bool) {
     assert_eq!(nothing, [] as [&str; 0], "{fault}");
     stores.server.fail(fault, None);
     let start = Instant::now();
-    // Others of these lines are settled alerts of before.
+    // Others of these lines are final alerts of before.
     while !keys(&mut live).contains("new") {
         assert!(start.elapsed() < WAIT, "{fault}: {:?}", live.statuses());
         if live.poll().await.unwrap() {

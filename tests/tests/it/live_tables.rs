@@ -112,7 +112,7 @@ impl Place {
         serde_json::from_str(&ran.stdout).unwrap_or_default()
     }
 
-    /// Returns rule and key of the alerts that were told and not taken back.
+    /// Returns rule and key of the alerts that were told and not withdrawn.
     fn told(&self) -> Vec<String> {
         let text = fs::read_to_string(self.files.path("alerts.ndjson")).unwrap_or_default();
         let mut told = BTreeMap::new();
@@ -328,13 +328,13 @@ fn objects_that_are_deleted_or_replaced_are_named() {
     place.ingest(2, "b", 1, "");
     place.until_told(&["bad a", "bad b"]);
     assert_eq!(place.log().matches("was replaced after").count(), 1);
-    // By choice it is judged again.
+    // By choice it is evaluated again.
     place.stop();
     let file = place.files.path("yagura.toml");
     let config = fs::read_to_string(&file).unwrap();
     fs::write(
         &file,
-        config.replace("[serve]\n", "[serve]\non_replaced = \"judge\"\n"),
+        config.replace("[serve]\n", "[serve]\non_replaced = \"evaluate\"\n"),
     )
     .unwrap();
     place.serve();

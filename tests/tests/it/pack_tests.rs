@@ -181,7 +181,7 @@ fn missing_cases_are_warnings_and_wrong_ones_are_errors() {
         "{}",
         ran.stderr
     );
-    // An event that no rule can judge is a failure, not a pass.
+    // An event that no rule can evaluate is a failure, not a pass.
     fs::write(
         pack.path.join("rules/root-login.toml"),
         rule.replace("eventTime = \"2026-03-09T08:06:47Z\"\n", ""),

@@ -70,7 +70,7 @@ impl Place {
     fn source_that_asks(&self, version: &str) {
         self.source(
             version,
-            "[[plugin]]\nfile = \"tell.wasm\"\nworld = \"notifier\"\n[plugin.wants]\nhttp = [\"https://api.example.org\"]\n",
+            "[[plugin]]\nfile = \"tell.wasm\"\nworld = \"notifier\"\n[plugin.request]\nhttp = [\"https://api.example.org\"]\n",
         );
         // The smallest component there is; nothing runs it here.
         fs::write(self.path("source/tell.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
@@ -608,7 +608,7 @@ fn a_pack_goes_through_a_registry_to_another_machine_and_is_upgraded_there() {
     let lock = machine.path("packs/yagura.lock");
     let named = fs::read_to_string(&lock).unwrap();
     assert!(named.contains("1.1.0"), "{named}");
-    // What comes in a file is not taken back for what was locked.
+    // What comes in a file is not withdrawn for what was locked.
     author.source("1.3.0", "[pack.dependencies]\nbase = \">=0.2, <0.4\"\n");
     fs::remove_file(author.path("source/tell.wasm")).unwrap();
     author.run(&["sign", &source, "--key", &key]).must_work();

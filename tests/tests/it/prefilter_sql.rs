@@ -1,4 +1,4 @@
-//! The prefilter against DataFusion: random conditions over random events, each rule judged by DataFusion alone.
+//! The prefilter against DataFusion: random conditions over random events, each rule evaluated by DataFusion alone.
 //!
 //! Of each rule, DataFusion's `SELECT … WHERE` over a table in memory says which events match. The prefilter has to
 //! say the same of all rules at once, whatever the arrays' form and the size of batches.
@@ -265,7 +265,7 @@ fn the_prefilter_says_what_datafusion_says_of_each_rule_alone() {
 }
 
 #[test]
-fn dictionaries_that_repeat_values_or_hold_null_are_judged_alike() {
+fn dictionaries_that_repeat_values_or_hold_null_are_evaluated_alike() {
     // A dictionary may hold a value twice, a value that no row has, and null among its values.
     let values = StringArray::from(vec![Some("a"), None, Some("b"), Some("a"), Some("unused")]);
     let keys =

@@ -97,8 +97,8 @@ async fn counts_in_are_counts_out(folder: &str, table: &str) {
     let fixture =
         Fixture::over(table, url.to_str().unwrap()).rule("all", table, "raw IS NOT NULL", "");
     let outcome = fixture.run(&RunOptions::default()).await.unwrap();
-    let judged = outcome.counts().get("all").copied().unwrap_or(0);
-    assert_eq!(judged + outcome.table().null_times, total as u64);
+    let evaluated = outcome.counts().get("all").copied().unwrap_or(0);
+    assert_eq!(evaluated + outcome.table().null_times, total as u64);
     assert_eq!(outcome.table().null_times, report.without_time);
 
     every_value_is_found_again(&url);

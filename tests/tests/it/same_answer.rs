@@ -33,7 +33,7 @@ async fn bytes(fixture: &Fixture, partitions: usize, batch_rows: usize) -> Strin
         ..RunOptions::default()
     };
     let outcome = fixture.run(&options).await.unwrap();
-    assert_eq!(outcome.run.set_aside, []);
+    assert_eq!(outcome.run.skipped, []);
     serde_json::to_string(&outcome.alerts).unwrap()
 }
 

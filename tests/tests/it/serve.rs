@@ -119,11 +119,11 @@ fn alerts_come_up_at_once_and_settle_when_their_time_has_passed() {
     assert_eq!(place.told().len(), 2);
     place.failures("logins", "v", &[400]);
     place.once().must_work();
-    assert_eq!(place.of_state("settled"), [pair("failed", 3)]);
+    assert_eq!(place.of_state("final"), [pair("failed", 3)]);
     place.failures("logins", "v", &[900]);
     place.once().must_work();
     assert_eq!(
-        place.of_state("settled"),
+        place.of_state("final"),
         [pair("failed", 3), pair("many", 1), pair("failed", 1)]
     );
     let status = place.status();
@@ -143,7 +143,7 @@ fn alerts_come_up_at_once_and_settle_when_their_time_has_passed() {
 }
 
 #[test]
-fn an_earlier_event_moves_a_window_and_the_alert_before_is_taken_back() {
+fn an_earlier_event_moves_a_window_and_the_alert_before_is_withdrawn() {
     let place = Place::new("");
     place.failures("logins", "u", &[100, 110]);
     place.once().must_work();
@@ -162,11 +162,11 @@ fn an_earlier_event_moves_a_window_and_the_alert_before_is_taken_back() {
 }
 
 #[test]
-fn late_events_are_judged_by_rules_alone_and_counted() {
+fn late_events_are_evaluated_by_rules_alone_and_counted() {
     let place = Place::new("");
     place.failures("logins", "u", &[0, 1_000]);
     place.once().must_work();
-    // Three at a time that is settled: the rule tells them, the count does not see them.
+    // Three at a time that is final: the rule tells them, the count does not see them.
     place.failures("logins", "u", &[300, 310, 320]);
     let ran = place.once().must_work();
     assert!(
@@ -176,7 +176,7 @@ fn late_events_are_judged_by_rules_alone_and_counted() {
         ran.stderr
     );
     assert_eq!(
-        place.of_state("settled"),
+        place.of_state("final"),
         [pair("failed", 1), pair("failed", 3)]
     );
     let text = fs::read_to_string(place.0.path("alerts.ndjson")).unwrap();
@@ -257,7 +257,7 @@ fn objects_without_statistics_settle_by_their_time_column() {
     assert_eq!(status["tables"][0]["latest"], "2026-03-01T00:00:20.000000Z");
     other_writer(&place, "b", &[micros(400)], EnabledStatistics::None);
     place.once().must_work();
-    assert_eq!(place.of_state("settled"), [pair("failed", 3)]);
+    assert_eq!(place.of_state("final"), [pair("failed", 3)]);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn one_wrong_clock_does_not_stop_the_time_of_a_table() {
     let status = place.status();
     assert_eq!(status["tables"][0]["future"], 2);
     assert_eq!(status["tables"][0]["latest"], "2026-03-01T00:06:40.000000Z");
-    assert_eq!(place.of_state("settled"), [pair("failed", 2)]);
+    assert_eq!(place.of_state("final"), [pair("failed", 2)]);
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn one_process_at_a_time_works_with_a_state() {
 }
 
 #[test]
-fn a_silent_table_does_not_hold_another_up() {
+fn a_idle_table_does_not_hold_another_up() {
     let place = Place::new("idle = \"300ms\"\n");
     place.rule(
         "seen",
@@ -350,7 +350,7 @@ fn a_silent_table_does_not_hold_another_up() {
     place.failures("logins", "x", &[10_000]);
     place.once().must_work();
     assert_eq!(
-        place.of_state("settled"),
+        place.of_state("final"),
         [],
         "flows may still have events of that time"
     );
@@ -359,11 +359,11 @@ fn a_silent_table_does_not_hold_another_up() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    until(|| !place.of_state("settled").is_empty());
+    until(|| !place.of_state("final").is_empty());
     service.kill().unwrap();
     service.wait().unwrap();
     assert_eq!(
-        place.of_state("settled"),
+        place.of_state("final"),
         [pair("failed", 1), pair("both", 1)]
     );
 }
@@ -452,12 +452,12 @@ fn a_condition_that_fails_is_told_now_and_then_and_counted() {
         .collect();
     assert_eq!(lines.len(), 2, "{told}");
     assert!(
-        lines[0].contains("rule `divides` did not judge 3 events from row ")
+        lines[0].contains("rule `divides` did not evaluate 3 events from row ")
             && lines[0].ends_with(": its `where` fails: Arrow error: Divide by zero error"),
         "{told}"
     );
     assert!(
-        lines[1].contains("did not judge 5 events") && lines[1].ends_with(" (12 so far)"),
+        lines[1].contains("did not evaluate 5 events") && lines[1].ends_with(" (12 so far)"),
         "{told}"
     );
     let status = place.status();
@@ -469,7 +469,7 @@ fn a_condition_that_fails_is_told_now_and_then_and_counted() {
         shown.contains("NOT JUDGED") && shown.contains("Divide by zero"),
         "{shown}"
     );
-    // The others are judged, and a service counts from its beginning.
+    // The others are evaluated, and a service counts from its beginning.
     assert!(place.of_state("provisional").contains(&pair("divides", 3)));
     place.failures("logins", "bob", &[10_000]);
     place.once().must_work();

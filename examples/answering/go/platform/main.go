@@ -10,7 +10,7 @@ import (
 	"github.com/yagura/yagura/sdk/go/reviewer"
 )
 
-// platform judges alerts of rules with a tag by what their hosts run.
+// platform evaluates alerts of rules with a tag by what their hosts run.
 type platform struct {
 	Tag   string `json:"tag"`
 	Harms string `json:"harms"`
@@ -24,12 +24,12 @@ func init() {
 	})
 }
 
-func (p *platform) Review(alert *plugin.Alert, attributes plugin.Attributes) (*plugin.Opinion, error) {
+func (p *platform) Review(alert *plugin.Alert, attributes plugin.Attributes) (*plugin.Assessment, error) {
 	if !slices.Contains(alert.Tags, p.Tag) {
 		return nil, nil
 	}
 	if verdict, _ := attributes.Value("reputation"); verdict == "malicious" {
-		return &plugin.Opinion{Severity: plugin.High, Verdict: plugin.Malicious, Reason: "a known attacker"}, nil
+		return &plugin.Assessment{Severity: plugin.High, Verdict: plugin.Malicious, Reason: "a known attacker"}, nil
 	}
 	for _, host := range alert.ObservablesOf(plugin.Host) {
 		var known struct {
@@ -43,12 +43,12 @@ func (p *platform) Review(alert *plugin.Alert, attributes plugin.Attributes) (*p
 			// Nothing is known that would make it lighter.
 			return nil, nil
 		}
-		return &plugin.Opinion{
+		return &plugin.Assessment{
 			Severity: plugin.Low, Verdict: plugin.Benign,
 			Reason: fmt.Sprintf("it harms %s, and %s runs %s", p.Harms, host, known.Platform),
 		}, nil
 	}
-	return &plugin.Opinion{Verdict: plugin.Undecided, Reason: "the alert names no host"}, nil
+	return &plugin.Assessment{Verdict: plugin.Undecided, Reason: "the alert names no host"}, nil
 }
 
 func main() {}

@@ -11,17 +11,17 @@ func TestAnAlertIsJudgedByWhatItsHostRuns(t *testing.T) {
 	yaguratest.NewLookups(t, yaguratest.Lookups{"platforms": {
 		"mac-7": map[string]string{"platform": "macos"}, "pc-1": map[string]string{"platform": "windows"},
 	}})
-	low := plugin.Opinion{
+	low := plugin.Assessment{
 		Severity: plugin.Low, Verdict: plugin.Benign, Reason: "it harms windows, and mac-7 runs macos",
 	}
-	high := plugin.Opinion{Severity: plugin.High, Verdict: plugin.Malicious, Reason: "a known attacker"}
-	// Without a severity of its own an opinion leaves the alert's, which is medium.
-	open := plugin.Opinion{Severity: plugin.Medium, Reason: "the alert names no host"}
+	high := plugin.Assessment{Severity: plugin.High, Verdict: plugin.Malicious, Reason: "a known attacker"}
+	// Without a severity of its own an assessment leaves the alert's, which is medium.
+	open := plugin.Assessment{Severity: plugin.Medium, Reason: "the alert names no host"}
 	for name, test := range map[string]struct {
 		host       string
 		tag        string
 		reputation string
-		wanted     *plugin.Opinion
+		wanted     *plugin.Assessment
 	}{
 		"a Mac":              {"mac-7", "platform.windows", "", &low},
 		"a PC":               {"pc-1", "platform.windows", "", nil},

@@ -10,8 +10,8 @@ import (
 
 type pairs = []yaguratest.Pair
 
-// judged is a detector's findings about events, which must be the same when the events come one by one.
-func judged(t *testing.T, rule yaguratest.Rule, events *yaguratest.Events) []yaguratest.Finding {
+// evaluated is a detector's findings about events, which must be the same when the events come one by one.
+func evaluated(t *testing.T, rule yaguratest.Rule, events *yaguratest.Events) []yaguratest.Finding {
 	t.Helper()
 	session, err := yaguratest.Open(rule, events)
 	if err != nil {
@@ -51,7 +51,7 @@ func TestConsoleLoginsWithoutASecondFactor(t *testing.T) {
 		Text("user_type", "IAMUser", "Root", "Root", "Root", nil).
 		Text("user_name", "alice", "櫓", nil, "mallory", nil).
 		Text("additional_event_data.MFAUsed", "No", nil, "No", "Yes", "yes")
-	expect(t, judged(t, yaguratest.Rule{ID: "sample-console-login"}, events), []yaguratest.Finding{
+	expect(t, evaluated(t, yaguratest.Rule{ID: "sample-console-login"}, events), []yaguratest.Finding{
 		{Rows: []int{0}, Context: pairs{{"time", "1700000000000001"}, {"mfa", "No"}}},
 		{
 			Rows: []int{1}, Severity: yagura.Critical, Title: "Root login without a second factor by 櫓",
@@ -86,13 +86,13 @@ func TestPortsOpenToTheInternet(t *testing.T) {
 		Text("request_parameters.ipPermissions", texts...).
 		Text("request_parameters.groupId", groups...)
 	rule := yaguratest.Rule{ID: "sample-open-ingress", Config: `{"public_ports": [80, 443]}`}
-	expect(t, judged(t, rule, events), []yaguratest.Finding{
+	expect(t, evaluated(t, rule, events), []yaguratest.Finding{
 		{Rows: []int{0}, Severity: yagura.Critical, Context: pairs{{"ports", "22, 5000-5001"}, {"group", "sg-1"}}},
 		{Rows: []int{1}, Context: pairs{{"ports", "443-444"}}},
 		{Rows: []int{2}, Severity: yagura.Critical, Context: pairs{{"ports", "3000-4000"}}},
 	})
 
-	withoutConfig := judged(t, yaguratest.Rule{ID: "sample-open-ingress"}, events.Slice(10, 11))
+	withoutConfig := evaluated(t, yaguratest.Rule{ID: "sample-open-ingress"}, events.Slice(10, 11))
 	expect(t, withoutConfig, []yaguratest.Finding{{Rows: []int{0}, Context: pairs{{"ports", "80"}}}})
 }
 
@@ -107,13 +107,13 @@ func TestRolesWithRandomNames(t *testing.T) {
 		}
 		return names
 	}
-	found := names(judged(t, rule, events))
+	found := names(evaluated(t, rule, events))
 	if wanted := []string{"櫓櫓櫓櫓櫓123 0.375 medium", "a1234567 0.875 "}; !reflect.DeepEqual(found, wanted) {
 		t.Errorf("found %q, wanted %q", found, wanted)
 	}
 	// 3/11 is a little more than this, which is thus reached.
 	rule.Config = `{"digits": 0.2727272727}`
-	if found := names(judged(t, rule, events)); len(found) != 3 || found[0] != "role-1a2b3c 0.273 " {
+	if found := names(evaluated(t, rule, events)); len(found) != 3 || found[0] != "role-1a2b3c 0.273 " {
 		t.Errorf("found %q", found)
 	}
 	rule.Config = `{"digit": 0.5}`

@@ -82,12 +82,12 @@ impl ConsoleLoginWithoutMfa {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorded::judge_columns;
+    use crate::recorded::evaluate_columns;
 
     #[test]
     fn a_second_factor_counts_wherever_it_was_asked() {
         let login = |columns: &[(&str, &str)]| {
-            let found = judge_columns("aws-console-login-without-mfa", columns);
+            let found = evaluate_columns("aws-console-login-without-mfa", columns);
             found.first().map(|finding| finding.severity)
         };
         let role = "arn:aws:iam::123456789012:role/ops";

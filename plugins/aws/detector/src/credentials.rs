@@ -84,7 +84,7 @@ impl CredentialsForOtherUser {
 
 #[cfg(test)]
 mod tests {
-    use crate::recorded::{judge_columns, judge_columns_with};
+    use crate::recorded::{evaluate_columns, evaluate_columns_with};
 
     #[test]
     fn ones_own_keys_are_no_finding() {
@@ -95,7 +95,7 @@ mod tests {
         ];
         let with = |target: &[(&'static str, &'static str)]| {
             let columns = [alice.as_slice(), target].concat();
-            judge_columns("aws-credentials-for-other-user", &columns).len()
+            evaluate_columns("aws-credentials-for-other-user", &columns).len()
         };
         assert_eq!(with(&[]), 0);
         assert_eq!(with(&[("request_parameters.userName", "Alice")]), 0);
@@ -113,7 +113,7 @@ mod tests {
                 ("session_issuer_arn", "arn:aws:iam::123456789012:role/ops"),
                 ("request_parameters.userName", "alice"),
             ];
-            judge_columns_with("aws-credentials-for-other-user", config, &columns).len()
+            evaluate_columns_with("aws-credentials-for-other-user", config, &columns).len()
         };
         assert_eq!(session("alice@example.com", "{}"), 0);
         assert_eq!(session("mallory", "{}"), 1);

@@ -25,7 +25,7 @@ impl Detector for GuardDutyWeakened {
             let request = Json::new(row.get(self.request).unwrap_or_default());
             let Some((severity, what)) = row
                 .get(self.event_name)
-                .and_then(|call| judge(call, request))
+                .and_then(|call| evaluate(call, request))
             else {
                 continue;
             };
@@ -39,7 +39,7 @@ impl Detector for GuardDutyWeakened {
     }
 }
 
-fn judge(call: &str, request: Json) -> Option<(Severity, String)> {
+fn evaluate(call: &str, request: Json) -> Option<(Severity, String)> {
     let found = |severity, what: &str| Some((severity, what.to_owned()));
     match call {
         "DeleteDetector" => found(Severity::High, "deleted the detector"),
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn severity(call: &str, request: &str) -> Option<Severity> {
-        judge(call, Json::new(request)).map(|(severity, _)| severity)
+        evaluate(call, Json::new(request)).map(|(severity, _)| severity)
     }
 
     #[test]

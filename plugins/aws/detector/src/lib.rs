@@ -1,7 +1,7 @@
 //! Detectors for AWS CloudTrail: what a `where` cannot say.
 //!
 //! A rule's `where` lets the calls through that may matter; a detector reads what was asked in the call — a policy, a
-//! list of ports, a list of accounts — and says whether it matters and how much. Each event is judged by itself, so no
+//! list of ports, a list of accounts — and says whether it matters and how much. Each event is evaluated by itself, so no
 //! detector keeps state.
 
 mod actor;

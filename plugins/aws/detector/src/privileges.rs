@@ -60,7 +60,7 @@ impl Detector for AdminPrivilegesGranted {
 
     fn on_batch(&mut self, batch: &Batch, findings: &mut Findings) -> Result<(), PluginError> {
         for row in batch.rows() {
-            let Some((severity, what)) = self.judge(row) else {
+            let Some((severity, what)) = self.evaluate(row) else {
                 continue;
             };
             let user = row.get(self.user);
@@ -89,7 +89,7 @@ impl Detector for AdminPrivilegesGranted {
 }
 
 impl AdminPrivilegesGranted {
-    fn judge(&self, row: Row) -> Option<(Severity, String)> {
+    fn evaluate(&self, row: Row) -> Option<(Severity, String)> {
         if let Some(document) = row.get(self.document) {
             // A version that is not the default one allows nothing yet.
             if row.get(self.set_as_default) == Some("false") {
@@ -127,10 +127,10 @@ fn rate(document: &str) -> Option<(Severity, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorded::judge_columns;
+    use crate::recorded::evaluate_columns;
 
     fn severity(columns: &[(&str, &str)]) -> Option<Severity> {
-        let found = judge_columns("aws-admin-privileges-granted", columns);
+        let found = evaluate_columns("aws-admin-privileges-granted", columns);
         found.first().and_then(|finding| finding.severity)
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use yagura_sdk::Finding;
-use yagura_sdk::testing::{Events, judge_rule};
+use yagura_sdk::testing::{Events, evaluate_rule};
 
 fn pack() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -38,13 +38,17 @@ fn config(rule: &toml::Table) -> String {
     })
 }
 
-/// Judges one event of these columns by the detector of rule `id`, with the rule's own configuration.
-pub(crate) fn judge_columns(id: &str, values: &[(&str, &str)]) -> Vec<Finding> {
-    judge_columns_with(id, &config(&rule(id)), values)
+/// Evaluates one event of these columns by the detector of rule `id`, with the rule's own configuration.
+pub(crate) fn evaluate_columns(id: &str, values: &[(&str, &str)]) -> Vec<Finding> {
+    evaluate_columns_with(id, &config(&rule(id)), values)
 }
 
-/// As [`judge_columns`], with another configuration.
-pub(crate) fn judge_columns_with(id: &str, config: &str, values: &[(&str, &str)]) -> Vec<Finding> {
+/// As [`evaluate_columns`], with another configuration.
+pub(crate) fn evaluate_columns_with(
+    id: &str,
+    config: &str,
+    values: &[(&str, &str)],
+) -> Vec<Finding> {
     let rule = rule(id);
     let columns = columns(&rule);
     for (name, _) in values {
@@ -63,7 +67,7 @@ pub(crate) fn judge_columns_with(id: &str, config: &str, values: &[(&str, &str)]
     for name in columns {
         events = add(events, name, &[value(name).map(str::to_owned)]);
     }
-    judge_rule::<crate::Plugin>(id, config, &events).unwrap()
+    evaluate_rule::<crate::Plugin>(id, config, &events).unwrap()
 }
 
 fn add(events: Events, name: &str, values: &[Option<String>]) -> Events {
@@ -125,12 +129,12 @@ fn recorded(id: &str, file: &str) -> Vec<Value> {
         .collect()
 }
 
-fn judge_event(id: &str, rule: &toml::Table, event: &Value) -> Vec<Finding> {
+fn evaluate_event(id: &str, rule: &toml::Table, event: &Value) -> Vec<Finding> {
     let mut events = Events::new();
     for name in columns(rule) {
         events = add(events, name, &[column_value(event, name)]);
     }
-    judge_rule::<crate::Plugin>(id, &config(rule), &events).unwrap()
+    evaluate_rule::<crate::Plugin>(id, &config(rule), &events).unwrap()
 }
 
 /// Says whether an event may pass the rule's `where`, as far as the calls, the type of user and the success it names go.
@@ -183,7 +187,7 @@ fn every_positive_event_is_found_and_no_negative_one() {
                 "{id}: `where` stops {}",
                 event["eventID"]
             );
-            let found = judge_event(id, rule, event);
+            let found = evaluate_event(id, rule, event);
             assert_eq!(
                 found.len(),
                 1,
@@ -193,7 +197,7 @@ fn every_positive_event_is_found_and_no_negative_one() {
             );
         }
         for event in negative.iter().filter(|event| may_pass(rule, event)) {
-            let found = judge_event(id, rule, event);
+            let found = evaluate_event(id, rule, event);
             let titles: Vec<_> = found.iter().map(|finding| &finding.title).collect();
             assert!(
                 found.is_empty(),

@@ -110,7 +110,7 @@ impl RoleChaining {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorded::{judge_columns, judge_columns_with};
+    use crate::recorded::{evaluate_columns, evaluate_columns_with};
 
     const OWN: &str = "arn:aws:iam::111111111111:role/";
 
@@ -121,7 +121,7 @@ mod tests {
             ("session_issuer_arn", issuer.as_str()),
             ("request_parameters.roleArn", target),
         ];
-        let found = judge_columns("aws-role-chaining", &columns);
+        let found = evaluate_columns("aws-role-chaining", &columns);
         found.first().and_then(|finding| finding.severity)
     }
 
@@ -166,7 +166,8 @@ mod tests {
                 "arn:aws:iam::222222222222:role/deploy",
             ),
         ];
-        let count = |config: &str| judge_columns_with("aws-role-chaining", config, &columns).len();
+        let count =
+            |config: &str| evaluate_columns_with("aws-role-chaining", config, &columns).len();
         assert_eq!(count("{}"), 1);
         assert_eq!(count(r#"{"expected": ["runner -> deploy"]}"#), 0);
         assert_eq!(count(r#"{"expected": ["deploy -> runner"]}"#), 1);

@@ -122,7 +122,7 @@ pub(crate) fn arn_list(rule: &Rule) -> Result<Vec<String>, PluginError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorded::judge_columns;
+    use crate::recorded::evaluate_columns;
 
     fn severity(statement: &str) -> Option<Severity> {
         let document = format!(
@@ -132,7 +132,7 @@ mod tests {
             ("recipient_account_id", "111111111111"),
             ("request_parameters.policyDocument", document.as_str()),
         ];
-        let found = judge_columns("aws-role-trust-opened", &columns);
+        let found = evaluate_columns("aws-role-trust-opened", &columns);
         found.first().and_then(|finding| finding.severity)
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct RootUse {
 }
 
 /// Calls that give root away, or make it impossible to take it back.
-const GRAVE: [&str; 9] = [
+const SEVERE: [&str; 9] = [
     "CloseAccount",
     "CreateAccessKey",
     "CreateLoginProfile",
@@ -54,7 +54,7 @@ impl Detector for RootUse {
                 row.get(self.error_code).is_some() || row.get(self.login_result) == Some("Failure");
             let severity = if failed {
                 Severity::Medium
-            } else if GRAVE.contains(&call) {
+            } else if SEVERE.contains(&call) {
                 Severity::Critical
             } else if row.get(self.read_only) == Some(true) {
                 Severity::Medium
@@ -85,12 +85,12 @@ impl RootUse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorded::judge_columns;
+    use crate::recorded::evaluate_columns;
 
     #[test]
     fn severity_follows_what_root_does_and_services_are_left_out() {
         let severity = |columns: &[(&str, &str)]| {
-            let found = judge_columns("aws-root-use", columns);
+            let found = evaluate_columns("aws-root-use", columns);
             found.first().and_then(|finding| finding.severity)
         };
         assert_eq!(

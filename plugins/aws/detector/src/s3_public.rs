@@ -33,7 +33,7 @@ impl Detector for S3MadePublic {
 
     fn on_batch(&mut self, batch: &Batch, findings: &mut Findings) -> Result<(), PluginError> {
         for row in batch.rows() {
-            let Some((severity, how)) = self.judge(row) else {
+            let Some((severity, how)) = self.evaluate(row) else {
                 continue;
             };
             let bucket = row.get(self.bucket);
@@ -55,7 +55,7 @@ impl Detector for S3MadePublic {
 }
 
 impl S3MadePublic {
-    fn judge(&self, row: Row) -> Option<(Severity, String)> {
+    fn evaluate(&self, row: Row) -> Option<(Severity, String)> {
         let request = Json::new(row.get(self.request).unwrap_or_default());
         match row.get(self.event_name)? {
             "PutBucketPolicy" => public_policy(row.get(self.policy)?),
@@ -169,10 +169,10 @@ fn acl_severity(permission: &str) -> Severity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorded::judge_columns;
+    use crate::recorded::evaluate_columns;
 
     fn severity(columns: &[(&str, &str)]) -> Option<Severity> {
-        let found = judge_columns("aws-s3-made-public", columns);
+        let found = evaluate_columns("aws-s3-made-public", columns);
         found.first().and_then(|finding| finding.severity)
     }
 

@@ -73,7 +73,7 @@ impl Detector for SecurityGroupOpened {
 }
 
 impl SecurityGroupOpened {
-    /// Returns how grave an opening is, or nothing when it is limited or meant for the public.
+    /// Returns how severe an opening is, or nothing when it is limited or meant for the public.
     fn rate(&self, opening: &Opening) -> Option<Severity> {
         let reach = reach(&opening.cidr);
         if reach == Reach::Limited {
@@ -186,10 +186,10 @@ fn rank(severity: Severity) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorded::judge_columns;
+    use crate::recorded::evaluate_columns;
 
     fn severity(request: &str) -> Option<Severity> {
-        let found = judge_columns(
+        let found = evaluate_columns(
             "aws-security-group-opened",
             &[("request_parameters", request)],
         );

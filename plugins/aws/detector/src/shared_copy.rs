@@ -106,14 +106,14 @@ fn shared_with(request: Json) -> Vec<Cow<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorded::judge_columns;
+    use crate::recorded::evaluate_columns;
 
     fn severity(request: &str) -> Option<Severity> {
         let columns = [
             ("recipient_account_id", "111111111111"),
             ("request_parameters", request),
         ];
-        let found = judge_columns("aws-snapshot-shared", &columns);
+        let found = evaluate_columns("aws-snapshot-shared", &columns);
         found.first().and_then(|finding| finding.severity)
     }
 

@@ -30,11 +30,11 @@ impl Detector for TrailWeakened {
             let Some(request) = row.get(self.request).map(Json::new) else {
                 continue;
             };
-            let judged = match row.get(self.event_name) {
+            let evaluated = match row.get(self.event_name) {
                 Some("UpdateTrail") => changed_trail(request),
                 _ => changed_selectors(request),
             };
-            let Some((severity, what)) = judged else {
+            let Some((severity, what)) = evaluated else {
                 continue;
             };
             let trail = ["name", "trailName"]

@@ -136,7 +136,7 @@ impl GitHub {
         let number = number_of(answer.json()?).ok_or_else(|| {
             PluginError::Retry("GitHub answered an issue without number".to_owned())
         })?;
-        // A report may begin with its end, where an alert was taken back before it could be told.
+        // A report may begin with its end, where an alert was withdrawn before it could be told.
         if report.status == Status::Closed {
             self.update(report, number)?;
         }

@@ -82,14 +82,14 @@ fn a_change_of_severity_is_a_comment_and_only_one() {
     let host = Host::new()
         .answers(ISSUE, Answer::json(200, "{}"))
         .answers(COMMENTS, Answer::json(201, "{}"));
-    let graver = || {
+    let more_severe = || {
         report()
             .revision(2)
             .severity(Severity::Critical)
             .earlier("7 medium")
     };
     assert_eq!(
-        notify::<GitHub>(CONFIG, &graver().build()).unwrap(),
+        notify::<GitHub>(CONFIG, &more_severe().build()).unwrap(),
         "7 critical"
     );
     let comment = body(&host.requests()[1])["body"]
@@ -106,7 +106,7 @@ fn a_change_of_severity_is_a_comment_and_only_one() {
         list,
         Answer::json(200, json!([{"body": comment}]).to_string()),
     );
-    notify::<GitHub>(CONFIG, &graver().uncertain().build()).unwrap();
+    notify::<GitHub>(CONFIG, &more_severe().uncertain().build()).unwrap();
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn the_configuration_is_checked() {
         ("project", json!("a\" OR 1")),
         ("user", json!("a:b")),
         ("labels", json!(["two words"])),
-        ("priorities", json!({"grave": "High"})),
+        ("priorities", json!({"severe": "High"})),
         ("secret", json!("")),
         ("projekt", json!("SEC")),
     ] {

@@ -1,7 +1,7 @@
 //! Microsoft Teams, by the webhook of a workflow: a card for each report that says something new.
 //!
 //! A card cannot be changed by who posted it, so updates are told only where they matter: at first, when the severity changes,
-//! when the incident is settled, and when somebody takes it up or it is closed. The receipt holds what was told last. There is no
+//! when the incident is final, and when somebody takes it up or it is closed. The receipt holds what was told last. There is no
 //! way to see what was posted either: an attempt without an answer is made again.
 
 use serde::Deserialize;

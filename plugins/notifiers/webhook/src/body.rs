@@ -11,15 +11,15 @@ pub(crate) fn body(report: &Report) -> Value {
         .iter()
         .map(|fact| json!({"name": fact.name, "value": fact.value, "source": fact.source}))
         .collect();
-    let opinions: Vec<Value> = report
-        .opinions
+    let assessments: Vec<Value> = report
+        .assessments
         .iter()
-        .map(|(reviewer, opinion)| {
+        .map(|(reviewer, assessment)| {
             json!({
                 "reviewer": reviewer,
-                "severity": opinion.severity.name(),
-                "verdict": opinion.verdict.name(),
-                "reason": opinion.reason,
+                "severity": assessment.severity.name(),
+                "verdict": assessment.verdict.name(),
+                "reason": assessment.reason,
             })
         })
         .collect();
@@ -34,7 +34,7 @@ pub(crate) fn body(report: &Report) -> Value {
         "alerts": alerts,
         "alert_count": report.alert_count,
         "attributes": attributes,
-        "opinions": opinions,
+        "assessments": assessments,
         "earlier": report.earlier,
         "uncertain": report.uncertain,
     })

@@ -91,7 +91,7 @@ mod tests {
                     .tag("x"),
             )
             .attribute("geo.country", "JP", "geo")
-            .opinion("platform", Severity::Low, Verdict::Benign, "A scanner.")
+            .assessment("platform", Severity::Low, Verdict::Benign, "A scanner.")
             .build();
         assert_eq!(notify::<Webhook>(CONFIG, &first).unwrap(), "inc-1");
         assert_eq!(
@@ -117,14 +117,14 @@ mod tests {
                 "id": "inc-1", "revision": 1, "status": "open", "title": "An incident", "severity": "medium",
                 "text": "What happened.", "time": "2026-01-02T03:04:06.000000Z", "alert_count": 1,
                 "alerts": [{
-                    "state": "settled", "id": "a1", "rule": "test", "title": "An alert", "severity": "medium",
+                    "state": "final", "id": "a1", "rule": "test", "title": "An alert", "severity": "medium",
                     "key": "key", "window_start": "2026-01-02T03:04:05.000000Z",
                     "first_time": "2026-01-02T03:04:05.000000Z", "last_time": "2026-01-02T03:04:05.000000Z",
                     "count": 1, "observables": [{"kind": "ip", "value": "192.0.2.1"}],
                     "context": [{"name": "port", "value": "22"}], "tags": ["x"],
                 }],
                 "attributes": [{"name": "geo.country", "value": "JP", "source": "geo"}],
-                "opinions": [{"reviewer": "platform", "severity": "low", "verdict": "benign", "reason": "A scanner."}],
+                "assessments": [{"reviewer": "platform", "severity": "low", "verdict": "benign", "reason": "A scanner."}],
                 "earlier": null, "uncertain": false,
             })
         );

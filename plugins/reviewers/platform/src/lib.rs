@@ -1,4 +1,4 @@
-//! Judges alerts by rules that are configuration: what the alert and the facts about it are like, and what to think of that.
+//! Evaluates alerts by rules that are configuration: what the alert and the facts about it are like, and what to think of that.
 //!
 //! The first rule that fits decides. Those of the pack say what nearly everybody would: malware for another system is not urgent,
 //! what outside services hold for malicious is, scanners that are known are no attack.
@@ -51,11 +51,11 @@ impl Reviewer for Platform {
         &mut self,
         alert: &Alert,
         attributes: &[Attribute],
-    ) -> Result<Option<Opinion>, PluginError> {
+    ) -> Result<Option<Assessment>, PluginError> {
         Ok(self
             .rules
             .iter()
-            .find_map(|rule| rule.judge(alert, attributes)))
+            .find_map(|rule| rule.evaluate(alert, attributes)))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use yagura_sdk::{Alert, Attribute, Opinion, PluginError, Severity, Verdict};
+use yagura_sdk::{Alert, Assessment, Attribute, PluginError, Severity, Verdict};
 
 use plugin_common::fits;
 
@@ -105,7 +105,7 @@ impl Rule {
     }
 
     /// Returns what the rule thinks, if it fits.
-    pub(crate) fn judge(&self, alert: &Alert, facts: &[Attribute]) -> Option<Opinion> {
+    pub(crate) fn evaluate(&self, alert: &Alert, facts: &[Attribute]) -> Option<Assessment> {
         let mut because = Vec::new();
         if !self.settings.when.holds(alert, facts, &mut because) {
             return None;
@@ -119,7 +119,7 @@ impl Rule {
         }
         because.dedup();
         let reason = &self.settings.reason;
-        Some(Opinion {
+        Some(Assessment {
             severity,
             verdict: self.verdict,
             reason: if because.is_empty() {

@@ -20,13 +20,13 @@ fn facts(facts: &[(&str, &str)]) -> Vec<Attribute> {
         .collect()
 }
 
-fn judged(
+fn evaluated(
     config: &str,
     alert: AlertBuilder,
     found: &[(&str, &str)],
 ) -> Option<(Severity, Verdict, String)> {
-    let opinion = review::<Platform>(config, &alert.build(), &facts(found)).unwrap()?;
-    Some((opinion.severity, opinion.verdict, opinion.reason))
+    let assessment = review::<Platform>(config, &alert.build(), &facts(found)).unwrap()?;
+    Some((assessment.severity, assessment.verdict, assessment.reason))
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn malware_for_windows_on_a_mac_is_low() {
         ("urlhaus.file_type", "exe"),
     ];
     let with = |system: &'static str| [&seen[..], &[("asset.os", system)]].concat();
-    let (severity, verdict, reason) = judged(&defaults(), site(), &with("macOS 15")).unwrap();
+    let (severity, verdict, reason) = evaluated(&defaults(), site(), &with("macOS 15")).unwrap();
     assert_eq!((severity, verdict), (Severity::Low, Verdict::Suspicious));
     assert!(
         reason.ends_with("(asset.os: macOS 15, urlhaus.file_type: exe)"),
@@ -52,11 +52,11 @@ fn malware_for_windows_on_a_mac_is_low() {
         with("Windows 11"),
         [with("Linux"), with("Windows Server 2022")].concat(),
     ] {
-        let (severity, verdict, _) = judged(&defaults(), site(), &found).unwrap();
+        let (severity, verdict, _) = evaluated(&defaults(), site(), &found).unwrap();
         assert_eq!((severity, verdict), (Severity::High, Verdict::Malicious));
     }
     // A rule that says by its tag which system it is about needs no outside service.
-    let tagged = judged(
+    let tagged = evaluated(
         &defaults(),
         site().tag("platform.windows"),
         &[("asset.os", "Ubuntu 24.04")],
@@ -70,19 +70,19 @@ fn what_is_held_for_malicious_is_raised_and_never_lowered() {
         (Severity::Low, Severity::High),
         (Severity::Critical, Severity::Critical),
     ] {
-        let opinion = judged(
+        let assessment = evaluated(
             &defaults(),
             alert().severity(before),
             &[("abuseipdb.verdict", "malicious")],
         );
-        let (severity, verdict, _) = opinion.unwrap();
+        let (severity, verdict, _) = assessment.unwrap();
         assert_eq!((severity, verdict), (after, Verdict::Malicious));
     }
 }
 
 #[test]
 fn known_scanners_are_benign() {
-    let own = judged(
+    let own = evaluated(
         &defaults(),
         alert(),
         &[("asset.role", "vulnerability scanner")],
@@ -93,7 +93,7 @@ fn known_scanners_are_benign() {
         ("greynoise.verdict", "benign"),
         ("greynoise.scanner", "true"),
     ];
-    let research = judged(&defaults(), alert().severity(Severity::High), &research).unwrap();
+    let research = evaluated(&defaults(), alert().severity(Severity::High), &research).unwrap();
     assert_eq!((research.0, research.1), (Severity::Low, Verdict::Benign));
     // A scanner that meets what is malicious is no scanner's work any more.
     let both = [
@@ -101,19 +101,22 @@ fn known_scanners_are_benign() {
         ("virustotal.verdict", "malicious"),
     ];
     assert_eq!(
-        judged(&defaults(), alert(), &both).unwrap().1,
+        evaluated(&defaults(), alert(), &both).unwrap().1,
         Verdict::Malicious
     );
 }
 
 #[test]
-fn there_is_no_opinion_without_a_reason_for_one() {
-    assert_eq!(judged(&defaults(), alert(), &[]), None);
+fn there_is_no_assessment_without_a_reason_for_one() {
+    assert_eq!(evaluated(&defaults(), alert(), &[]), None);
     assert_eq!(
-        judged(&defaults(), alert(), &[("virustotal.verdict", "clean")]),
+        evaluated(&defaults(), alert(), &[("virustotal.verdict", "clean")]),
         None
     );
-    assert_eq!(judged(&defaults(), alert(), &[("asset.os", "macOS")]), None);
+    assert_eq!(
+        evaluated(&defaults(), alert(), &[("asset.os", "macOS")]),
+        None
+    );
 }
 
 #[test]
@@ -134,15 +137,15 @@ fn rules_of_the_operators_own_come_first() {
         alert.key = "Backup|x".to_owned();
         alert
     };
-    let judged = |alert: &Alert| {
-        let opinion = review::<Platform>(&config, alert, &facts(&[("x.verdict", "malicious")]));
-        opinion
+    let evaluated = |alert: &Alert| {
+        let assessment = review::<Platform>(&config, alert, &facts(&[("x.verdict", "malicious")]));
+        assessment
             .unwrap()
-            .map(|opinion| opinion.reason)
+            .map(|assessment| assessment.reason)
             .unwrap_or_default()
     };
     assert_eq!(
-        judged(&fitting()),
+        evaluated(&fitting()),
         "The backup does that. (account: 111, user: svc-b)"
     );
     let changes: [fn(&mut Alert); 5] = [
@@ -155,7 +158,7 @@ fn rules_of_the_operators_own_come_first() {
     for change in changes {
         let mut alert = fitting();
         change(&mut alert);
-        assert!(!judged(&alert).starts_with("The backup"), "{alert:?}");
+        assert!(!evaluated(&alert).starts_with("The backup"), "{alert:?}");
     }
 }
 
@@ -167,7 +170,7 @@ fn rules_are_checked() {
             "would fit every alert",
         ),
         (
-            json!({"name": "r", "when": {"tags": ["a"]}, "reason": "x", "severity": "grave"}),
+            json!({"name": "r", "when": {"tags": ["a"]}, "reason": "x", "severity": "severe"}),
             "`severity` is",
         ),
         (

@@ -4,10 +4,10 @@ use sqlx::AnyConnection;
 use yagura_core::report::{IncidentStatus, Verdict};
 use yagura_core::{Severity, Timestamp};
 
-use crate::desk::place::incident_id;
 use crate::policy::Rate;
 use crate::store::rows::{DeliveryRow, IncidentKind, IncidentRow};
 use crate::store::{StoreError, deliveries, incidents};
+use crate::triage::group::incident_id;
 
 /// Says whether a report is told by itself. Otherwise the notifier's summary tells of the incident from now on.
 ///

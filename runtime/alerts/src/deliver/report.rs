@@ -1,14 +1,14 @@
 //! What a notifier is asked to tell: an incident as the store has it now.
 
 use sqlx::{AnyConnection, AssertSqlSafe};
-use yagura_core::report::{Attribute, Opinion, ReportAlert};
+use yagura_core::report::{Assessment, Attribute, ReportAlert};
 use yagura_core::{AlertState, Report};
 
 use crate::policy::CompiledPolicy;
 use crate::render::{self, Kind, Story, StoryAlert};
 use crate::store::columns::Columns;
 use crate::store::rows::{
-    AlertRow, DeliveryRow, FactsRow, IncidentKind, IncidentRow, OpinionRow, Word,
+    AlertRow, AssessmentRow, DeliveryRow, FactsRow, IncidentKind, IncidentRow, Word,
 };
 use crate::store::{Store, StoreError, alerts, incidents, rounds};
 
@@ -37,9 +37,9 @@ pub(super) async fn build(
     };
     let listed = first_alerts(&mut *connection, &incident.id, of).await?;
     let facts = rounds::facts_of_incident(&mut *connection, &incident.id).await?;
-    let opinions = rounds::opinions_of_incident(&mut *connection, &incident.id).await?;
+    let assessments = rounds::assessments_of_incident(&mut *connection, &incident.id).await?;
     let attributes = attributes(&facts, policy);
-    let opinions = said(opinions);
+    let assessments = said(assessments);
     let alert_count = if is_summary {
         count(&mut *connection, &incident.id, of).await?
     } else {
@@ -86,7 +86,7 @@ pub(super) async fn build(
         alerts: &told,
         alert_count,
         attributes: &attributes,
-        opinions: &opinions,
+        assessments: &assessments,
     };
     let text = with_closing(render::text(&story), &incident);
     Ok(Report {
@@ -106,7 +106,7 @@ pub(super) async fn build(
             .collect(),
         alert_count,
         attributes,
-        opinions,
+        assessments,
         earlier: row.receipt.clone(),
         uncertain: row.is_uncertain,
     })
@@ -210,7 +210,7 @@ async fn counts(
 /// Returns what enrichers found, each fact once, in the order of the policy; what they could not find out is a fact too.
 fn attributes(facts: &[FactsRow], policy: &CompiledPolicy) -> Vec<Attribute> {
     let names =
-        crate::desk::place::enricher_names(policy.enrich.iter().map(|one| one.plugin.as_str()));
+        crate::triage::group::enricher_names(policy.enrich.iter().map(|one| one.plugin.as_str()));
     let place = |facts: &FactsRow| {
         let place = names.iter().position(|name| *name == facts.enricher);
         place.unwrap_or(names.len())
@@ -245,11 +245,11 @@ fn attributes(facts: &[FactsRow], policy: &CompiledPolicy) -> Vec<Attribute> {
     all
 }
 
-/// Returns what reviewers think, each opinion once.
-fn said(opinions: Vec<OpinionRow>) -> Vec<(String, Opinion)> {
-    let mut all: Vec<(String, Opinion)> = Vec::new();
-    for row in opinions {
-        let one = (row.reviewer, row.opinion);
+/// Returns what reviewers think, each assessment once.
+fn said(assessments: Vec<AssessmentRow>) -> Vec<(String, Assessment)> {
+    let mut all: Vec<(String, Assessment)> = Vec::new();
+    for row in assessments {
+        let one = (row.reviewer, row.assessment);
         if all.len() < Report::LISTED && !all.contains(&one) {
             all.push(one);
         }

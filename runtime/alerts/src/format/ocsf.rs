@@ -93,9 +93,9 @@ pub fn incident(report: &Report) -> Value {
         let enrichments = enrichments.map(|one| enrichment(one, &report.id));
         finding.insert("enrichments".to_owned(), enrichments.collect());
     }
-    // The last opinion holds.
-    if let Some((_, opinion)) = report.opinions.last() {
-        let (id, caption) = match opinion.verdict {
+    // The last assessment holds.
+    if let Some((_, assessment)) = report.assessments.last() {
+        let (id, caption) = match assessment.verdict {
             Verdict::Undecided => (7, "Insufficient Data"),
             Verdict::Benign => (5, "Benign"),
             Verdict::Suspicious => (4, "Suspicious"),
@@ -108,16 +108,16 @@ pub fn incident(report: &Report) -> Value {
     let mut unmapped = Map::new();
     unmapped.insert("revision".to_owned(), report.revision.into());
     unmapped.insert("alert_count".to_owned(), report.alert_count.into());
-    if !report.opinions.is_empty() {
-        let opinions = report.opinions.iter().map(|(reviewer, opinion)| {
+    if !report.assessments.is_empty() {
+        let assessments = report.assessments.iter().map(|(reviewer, assessment)| {
             json!({
                 "reviewer": reviewer,
-                "severity": opinion.severity,
-                "verdict": opinion.verdict,
-                "reason": opinion.reason,
+                "severity": assessment.severity,
+                "verdict": assessment.verdict,
+                "reason": assessment.reason,
             })
         });
-        unmapped.insert("opinions".to_owned(), opinions.collect());
+        unmapped.insert("assessments".to_owned(), assessments.collect());
     }
     complete(finding, unmapped, &alerts)
 }

@@ -67,9 +67,9 @@ pub(crate) fn report() -> Report {
             value: "97".to_owned(),
             source: "AbuseIPDB".to_owned(),
         }],
-        opinions: vec![(
+        assessments: vec![(
             "travel".to_owned(),
-            Opinion {
+            Assessment {
                 severity: Severity::Low,
                 verdict: Verdict::Benign,
                 reason: "an office address".to_owned(),
@@ -130,15 +130,15 @@ fn an_incident_says_nothing_of_receipts() {
         !text.contains("receipt") && !text.contains("uncertain"),
         "{text}"
     );
-    assert_eq!(document["opinions"][0]["reviewer"], "travel");
-    assert_eq!(document["opinions"][0]["verdict"], "benign");
+    assert_eq!(document["assessments"][0]["reviewer"], "travel");
+    assert_eq!(document["assessments"][0]["verdict"], "benign");
 }
 
 #[test]
 fn the_schema_refuses_what_is_no_alert() {
     let good = serde_json::to_value(alert()).unwrap();
     for (key, value) in [
-        ("severity", json!("grave")),
+        ("severity", json!("severe")),
         ("first_time", json!(17)),
         ("count", json!(-1)),
         ("observables", json!({"ip": "10.0.0.1"})),
@@ -147,7 +147,7 @@ fn the_schema_refuses_what_is_no_alert() {
         document[key] = value;
         assert!(!errors(&document).is_empty(), "{key}");
     }
-    let line = json!({ "seq": 1, "state": "settled", "alert": good });
+    let line = json!({ "seq": 1, "state": "final", "alert": good });
     assert_eq!(errors(&line), Vec::<String>::new());
     for (key, value) in [("state", json!("gone")), ("alert", json!({ "id": "7c" }))] {
         let mut document = line.clone();
@@ -174,7 +174,7 @@ fn the_schema_describes_every_key() {
                 "revision",
                 "alert_count",
                 "attributes",
-                "opinions",
+                "assessments",
             ],
         ),
     ] {

@@ -25,7 +25,7 @@ pub struct CompiledPolicy {
     pub group: CompiledGrouping,
     /// Alerts that are recorded and not told.
     pub suppress: Vec<CompiledSuppression>,
-    /// Alerts that graver ones silence.
+    /// Alerts that more severe ones silence.
     pub inhibit: Vec<CompiledInhibition>,
     /// Times when alerts are recorded and not told.
     pub maintenance: Vec<CompiledMaintenance>,
@@ -37,7 +37,7 @@ pub struct CompiledPolicy {
     pub staging: CompiledStaging,
     /// Who finds facts.
     pub enrich: Vec<CompiledEnrichment>,
-    /// Who judges, in order.
+    /// Who evaluates, in order.
     pub review: Vec<CompiledReview>,
 }
 
@@ -101,7 +101,7 @@ pub struct CompiledSuppression {
 /// `[[inhibit]]`.
 #[derive(Debug, Clone)]
 pub struct CompiledInhibition {
-    /// The graver alert.
+    /// The more severe alert.
     pub by: Matcher,
     /// Those that it silences.
     pub silences: Matcher,
@@ -223,16 +223,16 @@ impl CompiledMaintenance {
 impl CompiledInhibition {
     /// Says whether two alerts have in common what the inhibition asks for, near enough in event time. What they are like
     /// is not looked at.
-    pub fn joins(&self, graver: &Alert, lesser: &Alert) -> bool {
-        let between = if graver.first_time > lesser.last_time {
-            graver.first_time.micros() - lesser.last_time.micros()
+    pub fn joins(&self, more_severe: &Alert, less_severe: &Alert) -> bool {
+        let between = if more_severe.first_time > less_severe.last_time {
+            more_severe.first_time.micros() - less_severe.last_time.micros()
         } else {
-            lesser.first_time.micros() - graver.last_time.micros()
+            less_severe.first_time.micros() - more_severe.last_time.micros()
         };
         let shares = |kind: &String| {
-            (kind == "key" && !graver.key.is_empty() && graver.key == lesser.key)
-                || (graver.observables.iter())
-                    .any(|one| one.kind == *kind && lesser.observables.contains(one))
+            (kind == "key" && !more_severe.key.is_empty() && more_severe.key == less_severe.key)
+                || (more_severe.observables.iter())
+                    .any(|one| one.kind == *kind && less_severe.observables.contains(one))
         };
         between <= self.within && (self.share.is_empty() || self.share.iter().any(shares))
     }

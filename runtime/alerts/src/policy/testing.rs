@@ -1,6 +1,6 @@
 //! Cases of a policy: the alerts that come up, and whether what became of them is what was expected.
 //!
-//! The desk that decides is not here: who runs a case hands [`lines`] to one and what became of the alerts to
+//! The triage that decides is not here: who runs a case hands [`lines`] to one and what became of the alerts to
 //! [`mismatches`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ pub enum Outcome {
     Maintenance,
     /// Its rule is on trial.
     Staged,
-    /// A graver alert silences it.
+    /// A more severe alert silences it.
     Inhibited,
 }
 
@@ -100,8 +100,8 @@ impl fmt::Display for Outcome {
 
 /// Returns the lines of alerts of a case; `dir` is the folder of the policy's file.
 ///
-/// Written alerts are settled, and have the id that their rule, key and time give; the second with the same gets another.
-/// Recorded alerts come as they are, numbered anew; without a state they are settled.
+/// Written alerts are final, and have the id that their rule, key and time give; the second with the same gets another.
+/// Recorded alerts come as they are, numbered anew; without a state they are final.
 ///
 /// # Errors
 /// The file of recorded alerts cannot be read, or holds something else.
@@ -397,7 +397,7 @@ fn written(alert: &TestAlert, ids: &mut BTreeSet<String>) -> Alert {
 fn line(seq: i64, alert: Alert) -> AlertLine {
     AlertLine {
         seq,
-        state: AlertState::Settled,
+        state: AlertState::Final,
         reason: None,
         replaced_by: None,
         alert,

@@ -11,7 +11,7 @@ fn story<'a>(alerts: &'a [StoryAlert<'a>]) -> Story<'a> {
         alerts,
         alert_count: alerts.len() as u64,
         attributes: &[],
-        opinions: &[],
+        assessments: &[],
     }
 }
 
@@ -24,7 +24,7 @@ fn told(alert: &Alert, state: AlertState) -> StoryAlert<'_> {
 }
 
 #[test]
-fn a_first_report_is_short_and_says_what_who_when_and_how_grave() {
+fn a_first_report_is_short_and_says_what_who_when_and_how_severe() {
     let alert = alert();
     let alerts = [told(&alert, AlertState::Provisional)];
     let story = story(&alerts);
@@ -48,7 +48,7 @@ region: eu-west-1
 }
 
 #[test]
-fn an_investigated_report_has_facts_by_source_and_opinions_with_reasons() {
+fn an_investigated_report_has_facts_by_source_and_assessments_with_reasons() {
     let (one, report) = (alert(), report());
     let mut other = alert();
     other.title = "Root login".to_owned();
@@ -60,7 +60,7 @@ fn an_investigated_report_has_facts_by_source_and_opinions_with_reasons() {
     other.last_time = "2026-01-31T00:00:01Z".parse().unwrap();
     let mut withdrawn = told(&one, AlertState::Withdrawn);
     withdrawn.reason = Some("late events changed its window");
-    let alerts = [withdrawn, told(&other, AlertState::Settled)];
+    let alerts = [withdrawn, told(&other, AlertState::Final)];
     let attribute = |name: &str, value: &str, source: &str| Attribute {
         name: name.to_owned(),
         value: value.to_owned(),
@@ -76,17 +76,17 @@ fn an_investigated_report_has_facts_by_source_and_opinions_with_reasons() {
         status: IncidentStatus::Acknowledged,
         severity: Severity::Low,
         attributes: &attributes,
-        opinions: &report.opinions,
+        assessments: &report.assessments,
         ..story(&alerts)
     };
     assert_eq!(title(&story), "Root login (+1 more)");
     assert_eq!(
         text(&story),
         "\
-LOW · acknowledged · settled, 1 taken back · 2 alerts
+LOW · acknowledged · settled, 1 withdrawn · 2 alerts
 
 Console login without MFA by alice
-high, taken back: late events changed its window
+high, withdrawn: late events changed its window
 Key: alice
 When: 2026-01-30 08:00:00 to 08:01:30 UTC
 Findings: 3
@@ -123,20 +123,20 @@ travel: low, benign. an office address
 }
 
 #[test]
-fn an_incident_whose_alerts_were_taken_back_says_so() {
+fn an_incident_whose_alerts_were_withdrawn_says_so() {
     let alert = alert();
     let alerts = [told(&alert, AlertState::Withdrawn)];
     let story = Story {
         status: IncidentStatus::Closed,
         ..story(&alerts)
     };
-    assert!(text(&story).starts_with("HIGH · closed · all taken back\n"));
+    assert!(text(&story).starts_with("HIGH · closed · all withdrawn\n"));
 }
 
 #[test]
 fn floods_and_summaries_count_by_rule_and_key() {
     let alert = alert();
-    let alerts = [told(&alert, AlertState::Settled)];
+    let alerts = [told(&alert, AlertState::Final)];
     let mut counts: Vec<(String, u64)> =
         (0..24).map(|n| (format!("host-{n:02}"), 40 - n)).collect();
     counts[1].0.clear();
@@ -159,7 +159,7 @@ fn floods_and_summaries_count_by_rule_and_key() {
         title: "x".repeat(10_000),
         ..alert.clone()
     };
-    let alerts_of_long = [told(&long, AlertState::Settled)];
+    let alerts_of_long = [told(&long, AlertState::Final)];
     let named = title(&Story {
         alerts: &alerts_of_long,
         ..flood
@@ -213,7 +213,7 @@ fn what_logs_hold_cannot_shape_the_report() {
             value: format!("u{n:02}\nu"),
         })
         .collect();
-    let alerts = [told(&alert, AlertState::Settled)];
+    let alerts = [told(&alert, AlertState::Final)];
     let story = story(&alerts);
     let title = title(&story);
     assert_eq!(title.chars().count(), TITLE);
@@ -237,7 +237,7 @@ fn what_logs_hold_cannot_shape_the_report() {
 #[test]
 fn a_long_incident_lists_the_first_alerts() {
     let alert = alert();
-    let alerts = vec![told(&alert, AlertState::Settled); 25];
+    let alerts = vec![told(&alert, AlertState::Final); 25];
     let story = Story {
         alert_count: 70,
         ..story(&alerts)
@@ -247,7 +247,7 @@ fn a_long_incident_lists_the_first_alerts() {
     assert!(said.ends_with("\n… and 50 more alerts\n"), "{said}");
     let mut long = alert.clone();
     long.title = "t".repeat(400);
-    let alerts = [told(&long, AlertState::Settled)];
+    let alerts = [told(&long, AlertState::Final)];
     let story = Story {
         alert_count: 70,
         ..self::story(&alerts)

@@ -202,7 +202,7 @@ async fn remove_alerts(
         of("runs", "alert"),
         of("rounds", "alert"),
         of("facts", "alert"),
-        of("opinions", "alert"),
+        of("assessments", "alert"),
         of("calls", "subject"),
         of("alerts", "id"),
     ] {

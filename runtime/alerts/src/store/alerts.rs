@@ -12,7 +12,7 @@ use super::rows::{AlertRow, Outcome, Word};
 use yagura_core::report::AlertState;
 
 /// Columns of an [`AlertRow`].
-pub(crate) const COLUMNS: &str = "seq, state, outcome, why, silencer, incident, reason, replaced_by, judged, verdict, body, created_at, changed_at";
+pub(crate) const COLUMNS: &str = "seq, state, outcome, why, silencer, incident, reason, replaced_by, assessed, verdict, body, created_at, changed_at";
 
 pub(crate) fn from_row(row: &AnyRow) -> Result<AlertRow, StoreError> {
     Ok(AlertRow {
@@ -24,7 +24,7 @@ pub(crate) fn from_row(row: &AnyRow) -> Result<AlertRow, StoreError> {
         incident: row.maybe_text("incident")?,
         reason: row.maybe_text("reason")?,
         replaced_by: row.maybe_text("replaced_by")?,
-        judged: row.maybe_int("judged")?.map(severity_of),
+        assessed: row.maybe_int("assessed")?.map(severity_of),
         verdict: row.maybe_word("verdict")?,
         alert: row.json("body")?,
         created_at: row.time("created_at")?,
@@ -54,13 +54,13 @@ pub(crate) async fn put(
     let alert = &row.alert;
     sqlx::query(
         "INSERT INTO alerts (id, seq, changed_seq, state, rule, severity, subject, first_time, last_time, findings, outcome,
-            why, silencer, incident, opens, inhibits, reason, replaced_by, judged, verdict, body, created_at, changed_at)
+            why, silencer, incident, opens, inhibits, reason, replaced_by, assessed, verdict, body, created_at, changed_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16, $17, $18, $19, $20, $21, $22)
          ON CONFLICT (id) DO UPDATE SET changed_seq = excluded.changed_seq, state = excluded.state,
             severity = excluded.severity, subject = excluded.subject, first_time = excluded.first_time,
             last_time = excluded.last_time, findings = excluded.findings, outcome = excluded.outcome, why = excluded.why,
             silencer = excluded.silencer, incident = excluded.incident, inhibits = excluded.inhibits,
-            reason = excluded.reason, replaced_by = excluded.replaced_by, judged = excluded.judged,
+            reason = excluded.reason, replaced_by = excluded.replaced_by, assessed = excluded.assessed,
             verdict = excluded.verdict, body = excluded.body, changed_at = excluded.changed_at",
     )
     .bind(alert.id.clone())
@@ -80,7 +80,7 @@ pub(crate) async fn put(
     .bind(i64::from(is_inhibitor))
     .bind(row.reason.as_deref().map(text))
     .bind(row.replaced_by.clone())
-    .bind(row.judged.map(rank))
+    .bind(row.assessed.map(rank))
     .bind(row.verdict.map(Word::word))
     .bind(json(alert)?)
     .bind(row.created_at.micros())
@@ -100,13 +100,13 @@ pub(crate) async fn set_opens(connection: &mut AnyConnection, id: &str) -> Resul
 }
 
 /// Records what reviewers take an alert for.
-pub(crate) async fn judge(
+pub(crate) async fn evaluate(
     connection: &mut AnyConnection,
     row: &AlertRow,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE alerts SET judged = $2, verdict = $3 WHERE id = $1")
+    sqlx::query("UPDATE alerts SET assessed = $2, verdict = $3 WHERE id = $1")
         .bind(row.alert.id.clone())
-        .bind(row.judged.map(rank))
+        .bind(row.assessed.map(rank))
         .bind(row.verdict.map(Word::word))
         .execute(connection)
         .await?;
@@ -191,7 +191,7 @@ pub(crate) async fn openings(
     row.int("n")
 }
 
-/// Where graver alerts are looked for.
+/// Where more severe alerts are looked for.
 pub(crate) enum Sharing<'a> {
     /// Those with this observable.
     Observable(&'a Observable),

@@ -13,8 +13,8 @@ use super::rows::{AlertRow, IncidentKind, IncidentRow, Word};
 /// Columns of an [`IncidentRow`].
 pub(crate) const COLUMNS: &str = "id, seq, kind, rule, notifier, title, severity, verdict, status, assignee, first_time, last_time, alerts, live, revision, closed_by, closed_reason, opened_at, changed_at";
 
-/// Who closes incidents whose alerts were taken back.
-pub(crate) const DESK: &str = "yagura";
+/// Who closes incidents whose alerts were withdrawn.
+pub(crate) const TRIAGE: &str = "yagura";
 
 pub(crate) fn from_row(row: &AnyRow) -> Result<IncidentRow, StoreError> {
     Ok(IncidentRow {
@@ -119,7 +119,7 @@ pub(crate) async fn change(
     Ok(())
 }
 
-/// Counts a summary up, because an incident of it changed. It is as grave as the gravest of them.
+/// Counts a summary up, because an incident of it changed. It is as severe as the most severe of them.
 pub(crate) async fn bump_summary(
     connection: &mut AnyConnection,
     summary: &str,
@@ -144,10 +144,10 @@ pub(crate) async fn bump_summary(
         row.first_time = all.time("first_time")?;
         row.last_time = all.time("last_time")?;
     }
-    let is_by_desk = row.closed_by.as_deref() == Some(DESK);
+    let is_by_triage = row.closed_by.as_deref() == Some(TRIAGE);
     if row.live == 0 && row.status != IncidentStatus::Closed {
-        close(&mut row, DESK, "all its incidents are closed");
-    } else if row.live > 0 && row.status == IncidentStatus::Closed && is_by_desk {
+        close(&mut row, TRIAGE, "all its incidents are closed");
+    } else if row.live > 0 && row.status == IncidentStatus::Closed && is_by_triage {
         reopen(&mut row);
     }
     row.revision += 1;
@@ -156,7 +156,7 @@ pub(crate) async fn bump_summary(
     deliveries::want(connection, summary, row.revision, now).await
 }
 
-/// Counts an incident's alerts anew: how many, how grave, what they are taken for.
+/// Counts an incident's alerts anew: how many, how severe, what they are taken for.
 pub(crate) async fn recount(
     connection: &mut AnyConnection,
     row: &mut IncidentRow,
@@ -164,7 +164,7 @@ pub(crate) async fn recount(
     let all = sqlx::query(
         "SELECT COUNT(*) AS n,
             SUM(CASE WHEN state <> $2 THEN 1 ELSE 0 END) AS live,
-            MAX(CASE WHEN state <> $2 THEN COALESCE(judged, severity) END) AS severity,
+            MAX(CASE WHEN state <> $2 THEN COALESCE(assessed, severity) END) AS severity,
             MAX(CASE WHEN state <> $2 THEN
                 CASE verdict WHEN 'malicious' THEN 3 WHEN 'suspicious' THEN 2 WHEN 'benign' THEN 0 ELSE 1 END
             END) AS verdict,

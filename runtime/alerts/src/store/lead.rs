@@ -1,4 +1,4 @@
-//! One process works with a store at a time: the desk and its workers.
+//! One process works with a store at a time: the triage and its workers.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};

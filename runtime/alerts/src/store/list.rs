@@ -16,7 +16,7 @@ pub struct IncidentFilter {
     pub status: Vec<IncidentStatus>,
     /// Of this kind.
     pub kind: Option<IncidentKind>,
-    /// At least this grave.
+    /// At least this severe.
     pub severity: Option<Severity>,
     /// With an alert of this rule.
     pub rule: Option<String>,
@@ -35,7 +35,7 @@ pub struct AlertFilter {
     pub state: Option<AlertState>,
     /// What became of them.
     pub outcome: Option<Outcome>,
-    /// At least this grave, as reviewed.
+    /// At least this severe, as reviewed.
     pub severity: Option<Severity>,
     /// Of this rule.
     pub rule: Option<String>,
@@ -99,7 +99,7 @@ impl Store {
             list.text("outcome = ?", outcome.word());
         }
         if let Some(severity) = filter.severity {
-            list.int("COALESCE(judged, severity) >= ?", rank(severity));
+            list.int("COALESCE(assessed, severity) >= ?", rank(severity));
         }
         if let Some(rule) = &filter.rule {
             list.text("rule = ?", rule);

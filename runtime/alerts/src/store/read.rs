@@ -8,8 +8,8 @@ use yagura_core::report::ReportAlert;
 
 use super::columns::Columns;
 use super::rows::{
-    AlertRow, CallRow, DeliveryRow, DeliveryState, FactsRow, HistoryRow, IncidentKind, IncidentRow,
-    OpinionRow, RunRow,
+    AlertRow, AssessmentRow, CallRow, DeliveryRow, DeliveryState, FactsRow, HistoryRow,
+    IncidentKind, IncidentRow, RunRow,
 };
 use super::{Store, StoreError, alerts, calls, deliveries, incidents, rounds};
 
@@ -27,7 +27,7 @@ pub struct IncidentRecord {
     /// What enrichers found, by alert and enricher.
     pub facts: Vec<FactsRow>,
     /// What reviewers think, by alert, in their order.
-    pub opinions: Vec<OpinionRow>,
+    pub assessments: Vec<AssessmentRow>,
     /// Runs of enrichers, done and to be done.
     pub runs: Vec<RunRow>,
     /// What was done with it, in order.
@@ -56,7 +56,7 @@ impl IncidentRecord {
             alert: row.alert.clone(),
         });
         let found = self.facts.iter().flat_map(|facts| &facts.found.attributes);
-        let opinions = self.opinions.iter();
+        let assessments = self.assessments.iter();
         Report {
             id: row.id.clone(),
             revision: u32::try_from(row.revision).unwrap_or(u32::MAX),
@@ -68,8 +68,8 @@ impl IncidentRecord {
             alerts: alerts.collect(),
             alert_count: row.alerts,
             attributes: found.cloned().collect(),
-            opinions: opinions
-                .map(|of| (of.reviewer.clone(), of.opinion.clone()))
+            assessments: assessments
+                .map(|of| (of.reviewer.clone(), of.assessment.clone()))
                 .collect(),
             earlier: None,
             uncertain: false,
@@ -119,7 +119,7 @@ impl Store {
             summarised,
             deliveries: deliveries::of_incident(&mut connection, &id).await?,
             facts: rounds::facts_of_incident(&mut connection, &id).await?,
-            opinions: rounds::opinions_of_incident(&mut connection, &id).await?,
+            assessments: rounds::assessments_of_incident(&mut connection, &id).await?,
             runs: rounds::runs_of_incident(&mut connection, &id).await?,
             history: history(&mut connection, &id).await?,
             calls: calls::of_incident(&mut connection, &id, 1_000).await?,

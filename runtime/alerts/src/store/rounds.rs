@@ -1,12 +1,12 @@
-//! Investigations: runs of enrichers, rounds of an alert, facts and opinions.
+//! Investigations: runs of enrichers, rounds of an alert, facts and assessments.
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
-use yagura_core::report::{Enriched, Opinion};
+use yagura_core::report::{Assessment, Enriched};
 
 use super::StoreError;
 use super::columns::{Columns, json, rank, text};
-use super::rows::{FactsRow, OpinionRow, RunRow, RunState, Word};
+use super::rows::{AssessmentRow, FactsRow, RunRow, RunState, Word};
 
 /// Columns of a [`RunRow`].
 const RUN: &str = "alert, enricher, delay, state, due_at, attempts, error";
@@ -65,7 +65,7 @@ pub(crate) async fn plan_round(
     Ok(())
 }
 
-/// Drops what is still to be found out about an alert that was taken back.
+/// Drops what is still to be found out about an alert that was withdrawn.
 pub(crate) async fn drop_plans(
     connection: &mut AnyConnection,
     alert: &str,
@@ -185,7 +185,7 @@ pub(crate) async fn mark_changed(
 }
 
 /// Ends a round. Returns whether it found something new and whether it was the alert's first, or nothing where the alert
-/// was taken back meanwhile.
+/// was withdrawn meanwhile.
 pub(crate) async fn end_round(
     connection: &mut AnyConnection,
     alert: &str,
@@ -311,35 +311,35 @@ fn facts_from(row: &AnyRow) -> Result<FactsRow, StoreError> {
 }
 
 /// Replaces what reviewers think of an alert, in their order. Returns whether that is something else than before.
-pub(crate) async fn set_opinions(
+pub(crate) async fn set_assessments(
     connection: &mut AnyConnection,
     alert: &str,
-    opinions: &[(String, Opinion)],
+    assessments: &[(String, Assessment)],
     now: i64,
 ) -> Result<bool, StoreError> {
-    let before: Vec<_> = opinions_of(&mut *connection, alert)
+    let before: Vec<_> = assessments_of(&mut *connection, alert)
         .await?
         .into_iter()
-        .map(|row| (row.reviewer, row.opinion))
+        .map(|row| (row.reviewer, row.assessment))
         .collect();
-    if before == opinions {
+    if before == assessments {
         return Ok(false);
     }
-    sqlx::query("DELETE FROM opinions WHERE alert = $1")
+    sqlx::query("DELETE FROM assessments WHERE alert = $1")
         .bind(alert.to_owned())
         .execute(&mut *connection)
         .await?;
-    for ((reviewer, opinion), position) in opinions.iter().zip(0i64..) {
+    for ((reviewer, assessment), position) in assessments.iter().zip(0i64..) {
         sqlx::query(
-            "INSERT INTO opinions (alert, reviewer, position, severity, verdict, reason, changed_at)
+            "INSERT INTO assessments (alert, reviewer, position, severity, verdict, reason, changed_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(alert.to_owned())
         .bind(reviewer.clone())
         .bind(position)
-        .bind(rank(opinion.severity))
-        .bind(opinion.verdict.word())
-        .bind(text(&opinion.reason))
+        .bind(rank(assessment.severity))
+        .bind(assessment.verdict.word())
+        .bind(text(&assessment.reason))
         .bind(now)
         .execute(&mut *connection)
         .await?;
@@ -348,39 +348,39 @@ pub(crate) async fn set_opinions(
 }
 
 /// Returns what reviewers think of an alert, in their order.
-pub(crate) async fn opinions_of(
+pub(crate) async fn assessments_of(
     connection: &mut AnyConnection,
     alert: &str,
-) -> Result<Vec<OpinionRow>, StoreError> {
+) -> Result<Vec<AssessmentRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT alert, reviewer, severity, verdict, reason FROM opinions WHERE alert = $1 ORDER BY position",
+        "SELECT alert, reviewer, severity, verdict, reason FROM assessments WHERE alert = $1 ORDER BY position",
     )
     .bind(alert.to_owned())
     .fetch_all(connection)
     .await?;
-    rows.iter().map(opinion_from).collect()
+    rows.iter().map(assessment_from).collect()
 }
 
 /// Returns what reviewers think of an incident's alerts, in their order.
-pub(crate) async fn opinions_of_incident(
+pub(crate) async fn assessments_of_incident(
     connection: &mut AnyConnection,
     incident: &str,
-) -> Result<Vec<OpinionRow>, StoreError> {
+) -> Result<Vec<AssessmentRow>, StoreError> {
     let rows = sqlx::query(
         "SELECT o.alert AS alert, o.reviewer AS reviewer, o.severity AS severity, o.verdict AS verdict, o.reason AS reason
-         FROM alerts a JOIN opinions o ON o.alert = a.id WHERE a.incident = $1 ORDER BY a.seq, o.position",
+         FROM alerts a JOIN assessments o ON o.alert = a.id WHERE a.incident = $1 ORDER BY a.seq, o.position",
     )
     .bind(incident.to_owned())
     .fetch_all(connection)
     .await?;
-    rows.iter().map(opinion_from).collect()
+    rows.iter().map(assessment_from).collect()
 }
 
-fn opinion_from(row: &AnyRow) -> Result<OpinionRow, StoreError> {
-    Ok(OpinionRow {
+fn assessment_from(row: &AnyRow) -> Result<AssessmentRow, StoreError> {
+    Ok(AssessmentRow {
         alert: row.text("alert")?,
         reviewer: row.text("reviewer")?,
-        opinion: Opinion {
+        assessment: Assessment {
             severity: row.severity("severity")?,
             verdict: row.word("verdict")?,
             reason: row.text("reason")?,

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use yagura_core::report::{AlertLine, AlertState, Enriched, IncidentStatus, Opinion, Verdict};
+use yagura_core::report::{AlertLine, AlertState, Assessment, Enriched, IncidentStatus, Verdict};
 use yagura_core::{Alert, Severity, Timestamp};
 
 /// Makes an enum that the store keeps as a word.
@@ -41,13 +41,13 @@ pub(crate) trait Word: Copy + 'static {
 }
 
 impl Word for AlertState {
-    const ALL: &'static [Self] = &[Self::Withdrawn, Self::Provisional, Self::Settled];
+    const ALL: &'static [Self] = &[Self::Withdrawn, Self::Provisional, Self::Final];
 
     fn word(self) -> &'static str {
         match self {
             Self::Withdrawn => "withdrawn",
             Self::Provisional => "provisional",
-            Self::Settled => "settled",
+            Self::Final => "final",
         }
     }
 }
@@ -93,9 +93,9 @@ words! {
         Maintenance = "maintenance",
         /// Its rule is on trial.
         Staged = "staged",
-        /// A graver alert silences it.
+        /// A more severe alert silences it.
         Inhibited = "inhibited",
-        /// It was taken back before it came up here.
+        /// It was withdrawn before it came up here.
         Unseen = "unseen",
     }
 }
@@ -153,16 +153,16 @@ pub struct AlertRow {
     pub outcome: Outcome,
     /// Why it is not told.
     pub why: Option<String>,
-    /// Who answers for its silence: a suppression's owner, the id of a graver alert.
+    /// Who answers for its silence: a suppression's owner, the id of a more severe alert.
     pub silencer: Option<String>,
     /// Id of the incident that it is part of.
     pub incident: Option<String>,
-    /// Why it was taken back.
+    /// Why it was withdrawn.
     pub reason: Option<String>,
     /// Id of the alert that holds its first finding now.
     pub replaced_by: Option<String>,
-    /// How grave reviewers take it for.
-    pub judged: Option<Severity>,
+    /// How severe reviewers take it for.
+    pub assessed: Option<Severity>,
     /// What reviewers take it for.
     pub verdict: Option<Verdict>,
     /// The alert as it came.
@@ -185,9 +185,9 @@ impl AlertRow {
         }
     }
 
-    /// Returns how grave it is, as reviewed.
+    /// Returns how severe it is, as reviewed.
     pub fn severity(&self) -> Severity {
-        self.judged.unwrap_or(self.alert.severity)
+        self.assessed.unwrap_or(self.alert.severity)
     }
 }
 
@@ -206,7 +206,7 @@ pub struct IncidentRow {
     pub notifier: Option<String>,
     /// Title of its first alert.
     pub title: String,
-    /// The gravest of its alerts that were not taken back, as reviewed.
+    /// The most severe of its alerts that were not withdrawn, as reviewed.
     pub severity: Severity,
     /// The worst that its alerts are taken for.
     pub verdict: Verdict,
@@ -220,11 +220,11 @@ pub struct IncidentRow {
     pub last_time: Timestamp,
     /// How many alerts it has; for a summary, how many incidents.
     pub alerts: u64,
-    /// How many of them were not taken back.
+    /// How many of them were not withdrawn.
     pub live: u64,
     /// Counts its changes, from one.
     pub revision: i64,
-    /// Who closed it; `desk` where its alerts were taken back.
+    /// Who closed it; `triage` where its alerts were withdrawn.
     pub closed_by: Option<String>,
     /// Why it was closed.
     pub closed_reason: Option<String>,
@@ -301,14 +301,14 @@ pub struct FactsRow {
 
 /// What a reviewer thinks of an alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct OpinionRow {
+pub struct AssessmentRow {
     /// Id of the alert.
     pub alert: String,
     /// Name of the reviewer.
     pub reviewer: String,
     /// What it thinks.
     #[serde(flatten)]
-    pub opinion: Opinion,
+    pub assessment: Assessment,
 }
 
 /// Something that was done with an incident.
@@ -318,7 +318,7 @@ pub struct HistoryRow {
     pub n: i64,
     /// When, by the clock.
     pub at: Timestamp,
-    /// Who: a human, `desk`, a notifier, `investigation`.
+    /// Who: a human, `triage`, a notifier, `investigation`.
     pub who: String,
     /// What.
     pub what: String,

@@ -6,7 +6,7 @@ use super::StoreError;
 
 /// The steps from an empty store to the newest form. A step that was released is never edited: changes are new steps.
 /// Each text is one statement that SQLite and PostgreSQL both take.
-const STEPS: &[&[&str]] = &[FIRST];
+const STEPS: &[&[&str]] = &[FIRST, SECOND];
 
 const FIRST: &[&str] = &[
     // Numbers: the last line that was taken, the latest event time, who leads.
@@ -147,6 +147,13 @@ const FIRST: &[&str] = &[
     "CREATE TABLE cache (
         key TEXT PRIMARY KEY, body TEXT NOT NULL, expires_at BIGINT NOT NULL)",
     "CREATE INDEX cache_by_expiry ON cache (expires_at)",
+];
+
+/// Reviewers assess alerts, and notifiers send reports: the names say so.
+const SECOND: &[&str] = &[
+    "ALTER TABLE opinions RENAME TO assessments",
+    "ALTER TABLE alerts RENAME COLUMN judged TO assessed",
+    "UPDATE alerts SET state = 'final' WHERE state = 'settled'",
 ];
 
 /// The newest form.

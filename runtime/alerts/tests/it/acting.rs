@@ -2,13 +2,13 @@
 
 use yagura_alerts::store::rows::{CallRow, Outcome};
 use yagura_alerts::store::{AlertFilter, CallFilter, IncidentFilter};
-use yagura_alerts::{Deliver, Desk, Store, StoreError};
+use yagura_alerts::{Deliver, Store, StoreError, Triage};
 use yagura_core::report::IncidentStatus;
 use yagura_core::{Severity, Timestamp};
 
 use crate::support::{
-    Hands, Lines, MINUTE, Place, SECOND, SIMPLE, START, Server, alert, graver, incident_of, policy,
-    ports, quick, until,
+    Hands, Lines, MINUTE, Place, SECOND, SIMPLE, START, Server, alert, incident_of, more_severe,
+    policy, ports, quick, until,
 };
 
 #[tokio::test]
@@ -16,15 +16,15 @@ async fn an_act_beside_the_service_is_told() {
     let hands = Hands::new();
     let place = Place::new().await;
     let store = place.open(hands.clock()).await;
-    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let server = Server::with(&[]);
-    let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     let mut lines = Lines::default();
     let one = alert("scan", 0, &[("ip", "10.0.0.1")]);
     lines.provisional(&one);
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     until("the first report", || async { server.came().len() == 1 }).await;
-    let id = incident_of(&desk, &one).await;
+    let id = incident_of(&triage, &one).await;
     // Its own connections, as another process has.
     let beside = Store::open_existing(&place.location, hands.clock())
         .await
@@ -59,14 +59,14 @@ async fn lists_are_narrowed_by_what_is_asked_for() {
     let place = Place::new().await;
     let store = place.open(hands.clock()).await;
     let text = format!("{SIMPLE}\n[staging]\nrules = [\"trial\"]\n");
-    let desk = Desk::open(&store, policy(&text), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(&text), &[]).await.unwrap();
     let mut lines = Lines::default();
-    let low = graver(alert("scan", 0, &[("ip", "10.0.0.1")]), Severity::Low);
-    let high = graver(alert("login", 7_200, &[("user", "ann")]), Severity::High);
+    let low = more_severe(alert("scan", 0, &[("ip", "10.0.0.1")]), Severity::Low);
+    let high = more_severe(alert("login", 7_200, &[("user", "ann")]), Severity::High);
     for one in [&low, &high, &alert("trial", 60, &[("user", "bob")])] {
         lines.provisional(one);
     }
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     let ids = |filter: IncidentFilter| {
         let store = store.clone();
         async move {
@@ -139,16 +139,16 @@ async fn what_is_old_and_done_with_is_removed() {
     let hands = Hands::new();
     let place = Place::new().await;
     let store = place.open(hands.clock()).await;
-    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let server = Server::with(&[]);
-    let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     let mut lines = Lines::default();
     let done = alert("scan", 0, &[("ip", "10.0.0.1")]);
     let open = alert("login", 0, &[("user", "ann")]);
     lines.provisional(&done);
     lines.provisional(&open);
-    desk.take(&lines.0).await.unwrap();
-    let id = incident_of(&desk, &done).await;
+    triage.take(&lines.0).await.unwrap();
+    let id = incident_of(&triage, &done).await;
     store
         .record_calls(&[CallRow {
             at: store.clock().now(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use yagura_alerts::policy::CompiledPolicy;
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::DeliveryState;
-use yagura_alerts::{Clock, Deliver, Desk, DeskError, Location, Store, StoreError};
+use yagura_alerts::{Clock, Deliver, Location, Store, StoreError, Triage, TriageError};
 use yagura_core::report::{AlertLine, AlertState};
 
 use crate::support::{Lines, Place, Server, alert, policy, ports, quick};
@@ -25,13 +25,13 @@ every = "1ms"
 notify = ["slack", "jira"]
 "#;
 
-/// Opens the desk as soon as the process that died has let go of it.
-async fn open(location: &Location, policy: &Arc<CompiledPolicy>) -> (Store, Desk) {
+/// Opens the triage as soon as the process that died has let go of it.
+async fn open(location: &Location, policy: &Arc<CompiledPolicy>) -> (Store, Triage) {
     loop {
         let store = Store::open(location, Clock::system()).await.unwrap();
-        match Desk::open(&store, Arc::clone(policy), &[]).await {
-            Ok(desk) => return (store, desk),
-            Err(DeskError::Store(StoreError::Busy { .. })) => {
+        match Triage::open(&store, Arc::clone(policy), &[]).await {
+            Ok(triage) => return (store, triage),
+            Err(TriageError::Store(StoreError::Busy { .. })) => {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             Err(error) => unreachable!("{error}"),
@@ -80,16 +80,19 @@ async fn a_process_that_dies_tells_everything_and_nothing_twice() {
         // On a busy machine a life may be too short to get anywhere: the next one is longer.
         let mut stuck = 0;
         loop {
-            let (store, desk) = open(&place.location, &policy).await;
-            let deliver =
-                Deliver::start(&desk, ports(&[("slack", &slack), ("jira", &jira)]), quick());
+            let (store, triage) = open(&place.location, &policy).await;
+            let deliver = Deliver::start(
+                &triage,
+                ports(&[("slack", &slack), ("jira", &jira)]),
+                quick(),
+            );
             let is_last = upto >= lines.len();
             let before = upto;
             let life = Duration::from_micros(500 + roll(12_000) + stuck * 1_000);
             let work = async {
                 while upto < lines.len() {
                     let next = (upto + 1 + usize::try_from(roll(4)).unwrap()).min(lines.len());
-                    desk.take(&lines[..next]).await.unwrap();
+                    triage.take(&lines[..next]).await.unwrap();
                     upto = next;
                     tokio::time::sleep(Duration::from_micros(200)).await;
                 }
@@ -106,7 +109,7 @@ async fn a_process_that_dies_tells_everything_and_nothing_twice() {
                     .await
                     .expect("all is told in the end");
                 deliver.stop().await.unwrap();
-                drop(desk);
+                drop(triage);
                 let all = IncidentFilter {
                     limit: Some(1_000),
                     ..IncidentFilter::default()
@@ -157,7 +160,7 @@ async fn a_process_that_dies_tells_everything_and_nothing_twice() {
             stuck = if upto > before { 0 } else { stuck + 1 };
             // All tasks end where they are.
             drop(deliver);
-            drop(desk);
+            drop(triage);
             deaths += 1;
         }
     }
@@ -193,14 +196,14 @@ async fn a_batch_that_breaks_off_at_any_await_is_taken_wholly_or_not() {
     let place = Place::new().await;
     let mut broken = 0;
     for polls in 0.. {
-        let (store, desk) = open(&place.location, &policy).await;
-        let before = desk.last().await.unwrap();
+        let (store, triage) = open(&place.location, &policy).await;
+        let before = triage.last().await.unwrap();
         let upto = usize::try_from(before).unwrap() + 2;
         if upto > lines.len() {
             break;
         }
         {
-            let mut take = pin!(desk.take(&lines[..upto]));
+            let mut take = pin!(triage.take(&lines[..upto]));
             let mut left = polls * 3;
             let outcome = std::future::poll_fn(|context| match take.as_mut().poll(context) {
                 Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
@@ -218,8 +221,8 @@ async fn a_batch_that_breaks_off_at_any_await_is_taken_wholly_or_not() {
             }
         }
         // A commit that was on its way is waited for: nobody else writes meanwhile.
-        desk.take(&[]).await.unwrap();
-        let after = desk.last().await.unwrap();
+        triage.take(&[]).await.unwrap();
+        let after = triage.last().await.unwrap();
         assert!(after == before || after == before + 2, "{before} {after}");
         let taken = usize::try_from(after).unwrap();
         for (place, line) in lines.iter().enumerate() {
@@ -229,7 +232,7 @@ async fn a_batch_that_breaks_off_at_any_await_is_taken_wholly_or_not() {
             let is_there = store.alert(&line.alert.id).await.unwrap().is_some();
             assert_eq!(is_there, is_known, "line {place} of {taken}");
         }
-        drop(desk);
+        drop(triage);
         store.close().await;
     }
     println!("{broken} batches broke off");

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::{DeliveryState, IncidentKind};
-use yagura_alerts::{Deliver, DeliverOptions, Desk, Store};
+use yagura_alerts::{Deliver, DeliverOptions, Store, Triage};
 use yagura_core::Severity;
 use yagura_core::report::{AlertState, IncidentStatus};
 
 use crate::support::{
-    Answer, Hands, Lines, MINUTE, SECOND, SIMPLE, Server, alert, graver, incident_of, memory,
+    Answer, Hands, Lines, MINUTE, SECOND, SIMPLE, Server, alert, incident_of, memory, more_severe,
     policy, ports, quick, until,
 };
 
@@ -21,13 +21,13 @@ async fn delivery(store: &Store, incident: &str) -> yagura_alerts::store::rows::
 async fn an_incident_is_one_ticket_from_first_report_to_last() {
     let hands = Hands::new();
     let store = memory(&hands).await;
-    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let server = Server::with(&[]);
-    let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     let mut lines = Lines::default();
     let first = alert("scan", 0, &[("ip", "10.0.0.1")]);
     lines.provisional(&first);
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     until("the first report", || async { server.came().len() == 1 }).await;
     let report = server.came()[0].report.clone();
     assert_eq!((report.revision, report.alert_count), (1, 1));
@@ -37,10 +37,10 @@ async fn an_incident_is_one_ticket_from_first_report_to_last() {
     assert!(report.text.contains("10.0.0.1"), "{}", report.text);
 
     // Two changes inside of ten seconds are told together, after these.
-    lines.settle(&graver(first.clone(), Severity::High));
-    desk.take(&lines.0).await.unwrap();
+    lines.settle(&more_severe(first.clone(), Severity::High));
+    triage.take(&lines.0).await.unwrap();
     lines.provisional(&alert("login", 5, &[("ip", "10.0.0.1")]));
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(server.came().len(), 1);
     until("the second report", || async {
@@ -53,7 +53,7 @@ async fn an_incident_is_one_ticket_from_first_report_to_last() {
     assert_eq!(report.severity, Severity::High);
     assert_eq!(report.earlier.as_deref(), Some("T-1"));
 
-    let id = incident_of(&desk, &first).await;
+    let id = incident_of(&triage, &first).await;
     store
         .close_incident(&id, "ann", "a scanner of ours")
         .await
@@ -81,16 +81,16 @@ async fn an_incident_is_one_ticket_from_first_report_to_last() {
 async fn what_fails_is_tried_again_and_an_answer_that_was_lost_opens_no_second_ticket() {
     let hands = Hands::new();
     let store = memory(&hands).await;
-    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let server = Server::with(&[Answer::Refuse, Answer::TakeAndLose, Answer::Refuse]);
-    let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     let mut lines = Lines::default();
     let one = alert("scan", 0, &[("ip", "10.0.0.1")]);
     lines.provisional(&one);
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     for attempts in 1..4 {
         until("an attempt", || async { server.calls() == attempts }).await;
-        let id = incident_of(&desk, &one).await;
+        let id = incident_of(&triage, &one).await;
         until("its record", || async {
             delivery(&store, &id).await.state == DeliveryState::Due
         })
@@ -108,7 +108,7 @@ async fn what_fails_is_tried_again_and_an_answer_that_was_lost_opens_no_second_t
     .await;
     deliver.stop().await.unwrap();
     assert_eq!(server.tickets().len(), 1);
-    let row = delivery(&store, &incident_of(&desk, &one).await).await;
+    let row = delivery(&store, &incident_of(&triage, &one).await).await;
     assert_eq!(row.state, DeliveryState::Idle);
     assert_eq!(
         (row.attempts, row.is_uncertain, row.error),
@@ -120,12 +120,12 @@ async fn what_fails_is_tried_again_and_an_answer_that_was_lost_opens_no_second_t
 async fn who_asks_to_come_back_later_is_not_asked_sooner() {
     let hands = Hands::new();
     let store = memory(&hands).await;
-    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let server = Server::with(&[Answer::Later(Duration::from_secs(60))]);
-    let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     let mut lines = Lines::default();
     lines.provisional(&alert("scan", 0, &[("ip", "10.0.0.1")]));
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     until("the first attempt", || async { server.calls() == 1 }).await;
     hands.advance(59 * SECOND);
     tokio::time::sleep(Duration::from_millis(150)).await;
@@ -143,15 +143,15 @@ async fn what_cannot_be_told_is_a_dead_letter_that_can_be_sent_again() {
     let hands = Hands::new();
     let store = memory(&hands).await;
     let text = SIMPLE.replace("plugin =", "give_up = \"1h\"\nplugin =");
-    let desk = Desk::open(&store, policy(&text), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(&text), &[]).await.unwrap();
     let mut answers = vec![Answer::Never];
     answers.extend([Answer::Refuse; 2]);
     let server = Server::with(&answers);
-    let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     let mut lines = Lines::default();
     let never = alert("scan", 0, &[("ip", "10.0.0.1")]);
     lines.provisional(&never);
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     let dead = || async { store.dead_letters().await.unwrap().len() };
     until("the first dead letter", || async { dead().await == 1 }).await;
     assert_eq!(
@@ -161,9 +161,9 @@ async fn what_cannot_be_told_is_a_dead_letter_that_can_be_sent_again() {
 
     let refused = alert("login", 0, &[("user", "ann")]);
     lines.provisional(&refused);
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     until("an attempt", || async { server.calls() == 2 }).await;
-    let id = incident_of(&desk, &refused).await;
+    let id = incident_of(&triage, &refused).await;
     until("its record", || async {
         delivery(&store, &id).await.failing_since.is_some()
     })
@@ -179,7 +179,7 @@ async fn what_cannot_be_told_is_a_dead_letter_that_can_be_sent_again() {
     .await;
     // Something new is worth another try, too.
     lines.settle(&never);
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     until("the other report", || async {
         hands.advance(SECOND);
         server.came().len() == 2
@@ -212,7 +212,7 @@ plugin = "pager/notifier.wasm"
 [[route]]
 notify = ["pager", "slack"]
 "#;
-    let desk = Desk::open(&store, policy(text), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(text), &[]).await.unwrap();
     let slack = Server::with(&[]);
     let pager = Server::with(&[Answer::Hang; 6]);
     let options = DeliverOptions {
@@ -220,7 +220,7 @@ notify = ["pager", "slack"]
         ..quick()
     };
     let deliver = Deliver::start(
-        &desk,
+        &triage,
         ports(&[("slack", &slack), ("pager", &pager)]),
         options,
     );
@@ -229,7 +229,7 @@ notify = ["pager", "slack"]
         lines.provisional(&alert("scan", n, &[("ip", &format!("10.0.0.{n}"))]));
     }
     let begin = std::time::Instant::now();
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     until("slack", || async { slack.came().len() == 20 }).await;
     assert!(
         begin.elapsed() < Duration::from_secs(2),
@@ -261,9 +261,9 @@ async fn what_is_over_the_limit_is_told_in_one_summary() {
         "plugin =",
         "limit = { incidents = 3, per = \"1h\" }\nplugin =",
     );
-    let desk = Desk::open(&store, policy(&text), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(&text), &[]).await.unwrap();
     let server = Server::with(&[]);
-    let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     let mut lines = Lines::default();
     let all: Vec<_> = (0..10)
         .map(|n| alert(&format!("rule-{n}"), n, &[("host", &format!("web-{n}"))]))
@@ -271,7 +271,7 @@ async fn what_is_over_the_limit_is_told_in_one_summary() {
     for one in &all {
         lines.provisional(one);
     }
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     let summary_of = || async {
         let filter = IncidentFilter {
             kind: Some(IncidentKind::Summary),
@@ -305,8 +305,11 @@ async fn what_is_over_the_limit_is_told_in_one_summary() {
     let place = all
         .iter()
         .position(|one| Some(&one.rule) == changed.rule.as_ref());
-    lines.settle(&graver(all[place.unwrap()].clone(), Severity::Critical));
-    desk.take(&lines.0).await.unwrap();
+    lines.settle(&more_severe(
+        all[place.unwrap()].clone(),
+        Severity::Critical,
+    ));
+    triage.take(&lines.0).await.unwrap();
     until("the changed summary", || async {
         hands.advance(SECOND);
         server.came().last().unwrap().report.severity == Severity::Critical
@@ -316,7 +319,7 @@ async fn what_is_over_the_limit_is_told_in_one_summary() {
     // After an hour incidents are told one by one again.
     hands.advance(60 * MINUTE);
     lines.provisional(&alert("rule-11", 100, &[("host", "web-11")]));
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     until("the next incident", || async {
         server.tickets().len() == 5
     })
@@ -329,12 +332,12 @@ async fn what_is_over_the_limit_is_told_in_one_summary() {
 async fn what_a_policy_no_longer_names_is_a_dead_letter() {
     let hands = Hands::new();
     let store = memory(&hands).await;
-    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let mut lines = Lines::default();
     lines.provisional(&alert("scan", 0, &[("ip", "10.0.0.1")]));
-    desk.take(&lines.0).await.unwrap();
-    drop(desk);
-    Desk::open(&store, policy(""), &[]).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
+    drop(triage);
+    Triage::open(&store, policy(""), &[]).await.unwrap();
     let dead = store.dead_letters().await.unwrap();
     assert_eq!(dead.len(), 1);
     assert!(dead[0].error.as_deref().unwrap().contains("policy"));
@@ -354,23 +357,23 @@ async fn what_was_told_after_a_backup_is_looked_for_before_it_is_told_again() {
     // One store went on, the other is the backup: it has the first incident, and no report was sent.
     let stores = [memory(&hands).await, memory(&hands).await];
     for (number, store) in stores.iter().enumerate() {
-        let desk = Desk::open(store, policy(SIMPLE), &[]).await.unwrap();
+        let triage = Triage::open(store, policy(SIMPLE), &[]).await.unwrap();
         if number == 1 {
-            desk.take(&lines.0[..1]).await.unwrap();
+            triage.take(&lines.0[..1]).await.unwrap();
             store.mark_restored().await.unwrap();
         }
-        desk.take(&lines.0).await.unwrap();
-        let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+        triage.take(&lines.0).await.unwrap();
+        let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
         let reports = 2 * (number + 1);
         until("both reports", || async { server.came().len() == reports }).await;
         deliver.stop().await.unwrap();
         assert_eq!(server.tickets().len(), 2);
     }
     // What happens from now on is told as ever.
-    let desk = Desk::open(&stores[1], policy(SIMPLE), &[]).await.unwrap();
-    let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    let triage = Triage::open(&stores[1], policy(SIMPLE), &[]).await.unwrap();
+    let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     lines.provisional(&alert("scan", 100_000, &[("ip", "10.0.0.3")]));
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     until("the new report", || async { server.came().len() == 5 }).await;
     assert!(!server.came()[4].report.uncertain);
     deliver.stop().await.unwrap();

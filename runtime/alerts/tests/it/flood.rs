@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::IncidentKind;
-use yagura_alerts::{Deliver, Desk};
+use yagura_alerts::{Deliver, Triage};
 
 use crate::support::{
     Hands, Lines, Place, SECOND, SIMPLE, Server, alert, policy, ports, quick, until,
@@ -15,9 +15,9 @@ async fn ten_thousand_alerts_are_one_flood_and_others_are_not_delayed() {
     let hands = Hands::new();
     let place = Place::new().await;
     let store = place.open(hands.clock()).await;
-    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let server = Server::with(&[]);
-    let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     let mut lines = Lines::default();
     let mut others = Vec::new();
     for n in 0..10_000i64 {
@@ -33,7 +33,7 @@ async fn ten_thousand_alerts_are_one_flood_and_others_are_not_delayed() {
     let mut seen = 0;
     for batch in lines.0.chunks(250) {
         let begin = Instant::now();
-        desk.take(batch).await.unwrap();
+        triage.take(batch).await.unwrap();
         let told = batch
             .iter()
             .filter(|line| line.alert.rule == "fine")

@@ -3,13 +3,13 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use yagura_alerts::store::{AlertFilter, IncidentFilter};
-use yagura_alerts::{Desk, Store};
+use yagura_alerts::{Store, Triage};
 use yagura_core::Severity;
 use yagura_core::report::{AlertLine, AlertState};
 
-use crate::support::{Hands, Lines, alert, graver, memory, on_postgres, policy};
+use crate::support::{Hands, Lines, alert, memory, more_severe, on_postgres, policy};
 
-/// One step of a random story: a rule, minutes, who, how grave, and what happens to an alert that came before.
+/// One step of a random story: a rule, minutes, who, how severe, and what happens to an alert that came before.
 type Step = (usize, i64, usize, usize, usize, usize);
 
 fn story(steps: &[Step]) -> Vec<AlertLine> {
@@ -22,7 +22,7 @@ fn story(steps: &[Step]) -> Vec<AlertLine> {
         let host = format!("host-{}", who / 2);
         let at = minutes * 60 + i64::try_from(n).unwrap();
         let new = alert(rules[*rule], at, &[("user", &user), ("host", &host)]);
-        let new = graver(new, severities[*severity]);
+        let new = more_severe(new, severities[*severity]);
         let before = all.get(*which).cloned();
         match (what, before) {
             (0, Some(before)) => {
@@ -37,7 +37,7 @@ fn story(steps: &[Step]) -> Vec<AlertLine> {
                 lines.withdraw(&before, Some(&new));
             }
             (3, Some(before)) => {
-                let mut before = graver(before, severities[*severity]);
+                let mut before = more_severe(before, severities[*severity]);
                 before.count += 3;
                 lines.settle(&before);
             }
@@ -93,17 +93,17 @@ async fn taken(text: &str, lines: &[AlertLine], cuts: &[usize], restart: bool) -
     let store = memory(&Hands::new()).await;
     let policy = policy(text);
     let rules = ["new-rule".to_owned()];
-    let mut desk = Desk::open(&store, policy.clone(), &rules).await.unwrap();
+    let mut triage = Triage::open(&store, policy.clone(), &rules).await.unwrap();
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (lines.len() + 1)).collect();
     cuts.push(lines.len());
     cuts.sort_unstable();
     for cut in cuts {
         if restart {
-            drop(desk);
-            desk = Desk::open(&store, policy.clone(), &rules).await.unwrap();
+            drop(triage);
+            triage = Triage::open(&store, policy.clone(), &rules).await.unwrap();
         }
         // From the beginning each time, as one that does not know what was taken does.
-        desk.take(&lines[..cut]).await.unwrap();
+        triage.take(&lines[..cut]).await.unwrap();
     }
     contents(&store).await
 }
@@ -155,8 +155,8 @@ proptest! {
             .unwrap();
         runtime.block_on(async {
             let store = memory(&Hands::new()).await;
-            let desk = Desk::open(&store, policy(&policy_text(bits)), &[]).await.unwrap();
-            desk.take(&story(&steps)).await.unwrap();
+            let triage = Triage::open(&store, policy(&policy_text(bits)), &[]).await.unwrap();
+            triage.take(&story(&steps)).await.unwrap();
             for incident in store.incidents(&IncidentFilter::default()).await.unwrap() {
                 let alerts = store.incident(&incident.id, 1_000).await.unwrap().alerts;
                 let live: Vec<_> = alerts
@@ -165,10 +165,10 @@ proptest! {
                     .collect();
                 assert_eq!(incident.alerts, alerts.len() as u64);
                 assert_eq!(incident.live, live.len() as u64);
-                if let Some(gravest) = live.iter().map(|row| row.severity()).max()
+                if let Some(most_severe) = live.iter().map(|row| row.severity()).max()
                     && incident.kind == yagura_alerts::store::rows::IncidentKind::Normal
                 {
-                    assert_eq!(incident.severity, gravest);
+                    assert_eq!(incident.severity, most_severe);
                 }
             }
         });

@@ -8,9 +8,9 @@ use futures::future::BoxFuture;
 use yagura_alerts::deliver::Backoff;
 use yagura_alerts::ports::{Enrich, Failure, Review};
 use yagura_alerts::store::rows::RunState;
-use yagura_alerts::{Deliver, Desk, Investigate, InvestigateOptions, Investigators};
+use yagura_alerts::{Deliver, Investigate, InvestigateOptions, Investigators, Triage};
 use yagura_core::Severity;
-use yagura_core::report::{Attribute, Enriched, Opinion, ReportAlert, Verdict};
+use yagura_core::report::{Assessment, Attribute, Enriched, ReportAlert, Verdict};
 
 use crate::support::{
     Hands, Lines, MINUTE, SECOND, Server, alert, incident_of, memory, policy, ports, quick, until,
@@ -51,10 +51,10 @@ impl Review for Reviewer {
         &self,
         _: ReportAlert,
         attributes: Vec<Attribute>,
-    ) -> BoxFuture<'_, Result<Option<Opinion>, Failure>> {
+    ) -> BoxFuture<'_, Result<Option<Assessment>, Failure>> {
         async move {
             let known = attributes.iter().find(|one| one.value == self.0);
-            Ok(known.map(|one| Opinion {
+            Ok(known.map(|one| Assessment {
                 severity: Severity::Low,
                 verdict: Verdict::Benign,
                 reason: format!("{} is {}", one.name, one.value),
@@ -113,9 +113,9 @@ plugin = "triage/known.wasm"
 async fn the_investigation_updates_the_same_report() {
     let hands = Hands::new();
     let store = memory(&hands).await;
-    let desk = Desk::open(&store, policy(POLICY), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(POLICY), &[]).await.unwrap();
     let server = Server::with(&[]);
-    let deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     let investigators = Investigators {
         enrichers: vec![
             Scripted::new(vec![found("unknown"), found("scanner")]),
@@ -123,13 +123,13 @@ async fn the_investigation_updates_the_same_report() {
         ],
         reviewers: vec![Arc::new(Reviewer("scanner"))],
     };
-    let investigate = Investigate::start(&desk, investigators, options());
+    let investigate = Investigate::start(&triage, investigators, options());
     let mut lines = Lines::default();
     let one = alert("scan", 0, &[("ip", "10.0.0.1")]);
     lines.provisional(&one);
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     until("the first report", || async { !server.came().is_empty() }).await;
-    let id = incident_of(&desk, &one).await;
+    let id = incident_of(&triage, &one).await;
     until("the first round", || async {
         // For the attempts of the one that fails, and far from the second delay.
         hands.advance(SECOND / 20);
@@ -146,7 +146,7 @@ async fn the_investigation_updates_the_same_report() {
         value("failed"),
         Some(("timed out", "intel/reputation.wasm"))
     );
-    assert!(report.opinions.is_empty());
+    assert!(report.assessments.is_empty());
     assert_eq!(report.earlier.as_deref(), Some("T-1"));
     let runs = store.incident(&id, 1).await.unwrap().runs;
     let failed = runs
@@ -163,8 +163,8 @@ async fn the_investigation_updates_the_same_report() {
     .await;
     let report = server.came()[2].report.clone();
     assert_eq!(report.severity, Severity::Low);
-    assert_eq!(report.opinions.len(), 1);
-    assert_eq!(report.opinions[0].1.reason, "owner is scanner");
+    assert_eq!(report.assessments.len(), 1);
+    assert_eq!(report.assessments[0].1.reason, "owner is scanner");
     assert!(report.attributes.iter().all(|one| one.value != "unknown"));
     investigate.stop().await.unwrap();
     deliver.stop().await.unwrap();
@@ -179,7 +179,7 @@ async fn the_investigation_updates_the_same_report() {
 async fn a_later_round_that_finds_the_same_says_nothing() {
     let hands = Hands::new();
     let store = memory(&hands).await;
-    let desk = Desk::open(&store, policy(POLICY), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(POLICY), &[]).await.unwrap();
     let investigators = Investigators {
         enrichers: vec![
             Scripted::new(vec![found("unknown")]),
@@ -187,12 +187,12 @@ async fn a_later_round_that_finds_the_same_says_nothing() {
         ],
         reviewers: vec![Arc::new(Reviewer("scanner"))],
     };
-    let investigate = Investigate::start(&desk, investigators, options());
+    let investigate = Investigate::start(&triage, investigators, options());
     let mut lines = Lines::default();
     let one = alert("scan", 0, &[("ip", "10.0.0.1")]);
     lines.provisional(&one);
-    desk.take(&lines.0).await.unwrap();
-    let id = incident_of(&desk, &one).await;
+    triage.take(&lines.0).await.unwrap();
+    let id = incident_of(&triage, &one).await;
     let done = || async {
         let runs = store.incident(&id, 1).await.unwrap().runs;
         runs.iter()
@@ -214,13 +214,13 @@ async fn of_a_flood_the_first_alerts_are_investigated() {
     let text = format!("{POLICY}\n[flood]\nincidents = 1\nper = \"1h\"\n");
     let hands = Hands::new();
     let store = memory(&hands).await;
-    let desk = Desk::open(&store, policy(&text), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(&text), &[]).await.unwrap();
     let mut lines = Lines::default();
     for n in 0..30 {
         lines.provisional(&alert("scan", n, &[("process", &format!("p-{n}"))]));
     }
-    desk.take(&lines.0).await.unwrap();
-    let last = incident_of(&desk, &lines.0[29].alert).await;
+    triage.take(&lines.0).await.unwrap();
+    let last = incident_of(&triage, &lines.0[29].alert).await;
     let runs = store.incident(&last, 100).await.unwrap().runs;
     let mut alerts: Vec<_> = runs.iter().map(|run| run.alert.clone()).collect();
     alerts.dedup();
@@ -228,17 +228,17 @@ async fn of_a_flood_the_first_alerts_are_investigated() {
 }
 
 #[tokio::test]
-async fn what_was_taken_back_is_not_investigated() {
+async fn what_was_withdrawn_is_not_investigated() {
     let hands = Hands::new();
     let store = memory(&hands).await;
-    let desk = Desk::open(&store, policy(POLICY), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(POLICY), &[]).await.unwrap();
     let mut lines = Lines::default();
     let one = alert("scan", 0, &[("ip", "10.0.0.1")]);
     lines.provisional(&one);
-    desk.take(&lines.0).await.unwrap();
-    let id = incident_of(&desk, &one).await;
+    triage.take(&lines.0).await.unwrap();
+    let id = incident_of(&triage, &one).await;
     assert_eq!(store.incident(&id, 1).await.unwrap().runs.len(), 3);
     lines.withdraw(&one, None);
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     assert!(store.incident(&id, 1).await.unwrap().runs.is_empty());
 }

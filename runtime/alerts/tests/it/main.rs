@@ -1,7 +1,7 @@
 //! The crate from outside, on SQLite; and the same on PostgreSQL, where there is one.
 //!
 //! * [`support`]: alerts, policies, stores, a notifier with a server's memory.
-//! * [`desk`]: what becomes of alerts.
+//! * [`triage`]: what becomes of alerts.
 //! * [`identity`]: batches and restarts change nothing (random alerts and policies).
 //! * [`deliver`]: reports, failures, dead letters, limits.
 //! * [`flood`]: ten thousand alerts of one rule beside others.
@@ -16,10 +16,10 @@
 mod acting;
 mod crash;
 mod deliver;
-mod desk;
 mod flood;
 mod identity;
 mod investigate;
 mod postgres;
 mod store;
 mod support;
+mod triage;

@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use yagura_alerts::desk::Feed;
 use yagura_alerts::store::IncidentFilter;
-use yagura_alerts::{Deliver, Desk, DeskError, Location, Store, StoreError};
+use yagura_alerts::triage::Feed;
+use yagura_alerts::{Deliver, Location, Store, StoreError, Triage, TriageError};
 
 use crate::support::{
-    Hands, Lines, Place, SIMPLE, Server, alert, became, desk_with, incident_of, policy, ports,
-    quick,
+    Hands, Lines, Place, SIMPLE, Server, alert, became, incident_of, policy, ports, quick,
+    triage_with,
 };
 
 #[tokio::test]
-async fn a_store_has_one_desk_and_a_form_that_is_known() {
+async fn a_store_has_one_triage_and_a_form_that_is_known() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("alerts.sqlite");
     let location: Location = format!("sqlite://{}", file.display()).parse().unwrap();
@@ -22,13 +22,15 @@ async fn a_store_has_one_desk_and_a_form_that_is_known() {
         .unwrap_err();
     assert!(matches!(error, StoreError::Absent { .. }), "{error}");
     let store = Store::open(&location, hands.clock()).await.unwrap();
-    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
+    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let beside = Store::open_existing(&location, hands.clock())
         .await
         .unwrap();
-    let error = Desk::open(&beside, policy(SIMPLE), &[]).await.unwrap_err();
+    let error = Triage::open(&beside, policy(SIMPLE), &[])
+        .await
+        .unwrap_err();
     assert!(
-        matches!(error, DeskError::Store(StoreError::Busy { .. })),
+        matches!(error, TriageError::Store(StoreError::Busy { .. })),
         "{error}"
     );
     // Reading is free.
@@ -39,8 +41,8 @@ async fn a_store_has_one_desk_and_a_form_that_is_known() {
             .unwrap()
             .is_empty()
     );
-    drop(desk);
-    Desk::open(&beside, policy(SIMPLE), &[]).await.unwrap();
+    drop(triage);
+    Triage::open(&beside, policy(SIMPLE), &[]).await.unwrap();
     store.close().await;
     beside.close().await;
 
@@ -61,7 +63,7 @@ async fn a_store_has_one_desk_and_a_form_that_is_known() {
 }
 
 #[tokio::test]
-async fn what_an_attacker_writes_into_logs_does_not_stop_the_desk() {
+async fn what_an_attacker_writes_into_logs_does_not_stop_the_triage() {
     let mut lines = Lines::default();
     // Digits that no database makes smaller.
     let long: String = (0..2_000u64)
@@ -77,18 +79,18 @@ async fn what_an_attacker_writes_into_logs_does_not_stop_the_desk() {
         lines.provisional(one);
     }
     lines.withdraw(&same, None).reason = Some("be\0cause".to_owned());
-    let desk = desk_with(SIMPLE, &lines).await;
-    let id = incident_of(&desk, &one).await;
-    assert_eq!(incident_of(&desk, &same).await, id);
-    assert_eq!(incident_of(&desk, &same_long).await, id);
-    assert_ne!(incident_of(&desk, &other_long).await, id);
+    let triage = triage_with(SIMPLE, &lines).await;
+    let id = incident_of(&triage, &one).await;
+    assert_eq!(incident_of(&triage, &same).await, id);
+    assert_eq!(incident_of(&triage, &same_long).await, id);
+    assert_ne!(incident_of(&triage, &other_long).await, id);
     // The alert itself is kept as it came.
-    assert_eq!(became(&desk, &one).await.alert.alert, one);
+    assert_eq!(became(&triage, &one).await.alert.alert, one);
     let filter = IncidentFilter {
         observable: Some(("host".to_owned(), long)),
         ..IncidentFilter::default()
     };
-    let found = desk.store().incidents(&filter).await.unwrap();
+    let found = triage.store().incidents(&filter).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].id, id);
 }
@@ -98,15 +100,15 @@ async fn who_was_replaced_writes_nothing() {
     let place = Place::new().await;
     let hands = Hands::new();
     let store = place.open(hands.clock()).await;
-    let desk = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap();
-    let error = Desk::open(&store, policy(SIMPLE), &[]).await.unwrap_err();
+    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
+    let error = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap_err();
     assert!(
-        matches!(error, DeskError::Store(StoreError::Busy { .. })),
+        matches!(error, TriageError::Store(StoreError::Busy { .. })),
         "{error}"
     );
     let mut lines = Lines::default();
     lines.provisional(&alert("scan", 0, &[("ip", "10.0.0.1")]));
-    desk.take(&lines.0).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
     // As if its lock had been lost, and another process had come.
     sqlx::any::install_default_drivers();
     let pool = sqlx::AnyPool::connect(&place.url()).await.unwrap();
@@ -115,13 +117,13 @@ async fn who_was_replaced_writes_nothing() {
         .await
         .unwrap();
     lines.provisional(&alert("scan", 9, &[("ip", "10.0.0.1")]));
-    let error = desk.take(&lines.0).await.unwrap_err();
+    let error = triage.take(&lines.0).await.unwrap_err();
     assert!(
-        matches!(error, DeskError::Store(StoreError::TakenOver)),
+        matches!(error, TriageError::Store(StoreError::TakenOver)),
         "{error}"
     );
     let server = Server::with(&[]);
-    let mut deliver = Deliver::start(&desk, ports(&[("slack", &server)]), quick());
+    let mut deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     let error = deliver.failed().await;
     assert!(matches!(error, StoreError::TakenOver), "{error}");
     assert_eq!(server.calls(), 0);
@@ -136,16 +138,17 @@ async fn serve(location: &Location, lines: &Lines) -> Result<(), String> {
     let store = Store::open(location, Hands::new().clock()).await;
     let store = store.map_err(|error| text(&error))?;
     let answer = async {
-        let desk = Desk::open(&store, policy(SIMPLE), &[]).await?;
-        desk.follow(Feed {
-            state: 1,
-            delivered: 0,
-            last: 9,
-        })
-        .await?;
-        desk.take(&lines.0).await?;
-        desk.store().incidents(&IncidentFilter::default()).await?;
-        Ok::<_, DeskError>(())
+        let triage = Triage::open(&store, policy(SIMPLE), &[]).await?;
+        triage
+            .follow(Feed {
+                state: 1,
+                delivered: 0,
+                last: 9,
+            })
+            .await?;
+        triage.take(&lines.0).await?;
+        triage.store().incidents(&IncidentFilter::default()).await?;
+        Ok::<_, TriageError>(())
     };
     let answer = answer.await.map_err(|error| text(&error));
     store.close().await;

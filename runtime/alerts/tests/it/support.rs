@@ -12,7 +12,7 @@ use yagura_alerts::deliver::Backoff;
 use yagura_alerts::policy::{CompiledPolicy, Policy};
 use yagura_alerts::ports::{Failure, Notify};
 use yagura_alerts::store::AlertRecord;
-use yagura_alerts::{Clock, DeliverOptions, Desk, Location, Store};
+use yagura_alerts::{Clock, DeliverOptions, Location, Store, Triage};
 use yagura_core::alert::{Observable, identity};
 use yagura_core::report::{AlertLine, AlertState};
 use yagura_core::{Alert, Evidence, Report, Severity, Timestamp};
@@ -83,7 +83,7 @@ pub(crate) fn alert(rule: &str, seconds: i64, observables: &[(&str, &str)]) -> A
     alert
 }
 
-pub(crate) fn graver(mut alert: Alert, severity: Severity) -> Alert {
+pub(crate) fn more_severe(mut alert: Alert, severity: Severity) -> Alert {
     alert.severity = severity;
     alert
 }
@@ -109,7 +109,7 @@ impl Lines {
     }
 
     pub(crate) fn settle(&mut self, alert: &Alert) {
-        self.add(AlertState::Settled, alert);
+        self.add(AlertState::Final, alert);
     }
 
     pub(crate) fn withdraw(
@@ -193,21 +193,21 @@ pub(crate) async fn memory(hands: &Hands) -> Store {
     Store::open(&location, hands.clock()).await.unwrap()
 }
 
-/// A desk in memory that has taken these lines.
-pub(crate) async fn desk_with(text: &str, lines: &Lines) -> Desk {
+/// A triage in memory that has taken these lines.
+pub(crate) async fn triage_with(text: &str, lines: &Lines) -> Triage {
     let store = memory(&Hands::new()).await;
-    let desk = Desk::open(&store, policy(text), &[]).await.unwrap();
-    desk.take(&lines.0).await.unwrap();
-    desk
+    let triage = Triage::open(&store, policy(text), &[]).await.unwrap();
+    triage.take(&lines.0).await.unwrap();
+    triage
 }
 
-pub(crate) async fn became(desk: &Desk, alert: &Alert) -> AlertRecord {
-    desk.store().alert(&alert.id).await.unwrap().unwrap()
+pub(crate) async fn became(triage: &Triage, alert: &Alert) -> AlertRecord {
+    triage.store().alert(&alert.id).await.unwrap().unwrap()
 }
 
 /// Returns the incident of an alert that is told.
-pub(crate) async fn incident_of(desk: &Desk, alert: &Alert) -> String {
-    let record = became(desk, alert).await;
+pub(crate) async fn incident_of(triage: &Triage, alert: &Alert) -> String {
+    let record = became(triage, alert).await;
     let why = record.alert.why.unwrap_or_default();
     let missing = format!("{} is {}: {why}", alert.title, record.alert.outcome);
     record.alert.incident.expect(&missing)

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Grant, HostPattern, Problem, Scheme, ServerPattern, Wants};
+use super::{CapabilityRequest, Grant, HostPattern, Problem, Scheme, ServerPattern};
 use crate::names::did_you_mean;
 use crate::pack::World;
 
@@ -19,7 +19,7 @@ pub struct Denied(pub String);
 #[derive(Debug, Clone)]
 pub struct Access {
     pack: String,
-    wants: Wants,
+    request: CapabilityRequest,
     grant: Grant,
     wanted: Vec<ServerPattern>,
     granted: Vec<ServerPattern>,
@@ -32,8 +32,13 @@ impl Access {
     ///
     /// # Errors
     /// The first thing that is wrong with either.
-    pub fn new(pack: &str, world: World, wants: &Wants, grant: &Grant) -> Result<Self, Problem> {
-        if let Some(problem) = wants.problem(world).or_else(|| grant.problem()) {
+    pub fn new(
+        pack: &str,
+        world: World,
+        request: &CapabilityRequest,
+        grant: &Grant,
+    ) -> Result<Self, Problem> {
+        if let Some(problem) = request.problem(world).or_else(|| grant.problem()) {
             return Err(problem);
         }
         // Everything was parsed once by now.
@@ -49,7 +54,7 @@ impl Access {
         };
         Ok(Self {
             pack: pack.to_owned(),
-            wanted: servers(&wants.http),
+            wanted: servers(&request.http),
             granted: servers(&grant.http),
             networks: grant
                 .networks
@@ -61,7 +66,7 @@ impl Access {
                 .iter()
                 .map(|(name, list)| (name.clone(), hosts(list)))
                 .collect(),
-            wants: wants.clone(),
+            request: request.clone(),
             grant: grant.clone(),
         })
     }
@@ -88,7 +93,7 @@ impl Access {
         let is_met =
             |list: &[ServerPattern]| list.iter().any(|server| server.matches(scheme, host, port));
         if !is_met(&self.wanted) {
-            return Err(not_wanted(&asked(), "http", &self.wants.http));
+            return Err(not_wanted(&asked(), "http", &self.request.http));
         }
         if !is_met(&self.granted) {
             return Err(self.not_granted("http", &self.grant.http, &asked()));
@@ -117,7 +122,7 @@ impl Access {
     /// # Errors
     /// [`Denied`] with the line of the manifest or of the grants file.
     pub fn secret(&self, name: &str, host: &str) -> Result<(), Denied> {
-        let wanted = &self.wants.secrets;
+        let wanted = &self.request.secrets;
         if !wanted.iter().any(|entry| entry == name || entry == "*") {
             return Err(not_wanted(
                 &format!("the secret `{name}`"),
@@ -156,7 +161,7 @@ impl Access {
     /// # Errors
     /// [`Denied`] with the line of the manifest or of the grants file.
     pub fn search(&self, table: &str) -> Result<(), Denied> {
-        self.table("search", table, &self.wants.search, &self.grant.search)
+        self.table("search", table, &self.request.search, &self.grant.search)
     }
 
     /// Says whether a lookup table of the operator's may be read.
@@ -176,13 +181,13 @@ impl Access {
             }
             return Ok(());
         }
-        self.table("lookups", table, &self.wants.lookups, &self.grant.lookups)
+        self.table("lookups", table, &self.request.lookups, &self.grant.lookups)
     }
 
     /// Returns the directory that a lookup table is in, among those that the plugin asks for, and the table's name there.
     pub fn directory<'a>(&self, table: &'a str) -> Option<(&'a str, &'a str)> {
         let (directory, name) = table.split_once('/')?;
-        let wanted = self.wants.directories.iter();
+        let wanted = self.request.directories.iter();
         wanted
             .into_iter()
             .any(|wanted| wanted == directory)
@@ -230,7 +235,7 @@ fn not_wanted(what: &str, key: &str, wanted: &[String]) -> Denied {
         false => format!("`{what}`"),
     };
     Denied(format!(
-        "the plugin does not ask for {what}: its `wants.{key}` in pack.toml {has}"
+        "the plugin does not ask for {what}: its `request.{key}` in pack.toml {has}"
     ))
 }
 
@@ -266,10 +271,10 @@ pub(super) fn toml_list<'a>(entries: impl Iterator<Item = &'a str>) -> String {
 mod tests {
     use super::*;
 
-    fn access(wants: &str, grant: &str) -> Access {
-        let wants = toml::from_str(wants).unwrap();
+    fn access(request: &str, grant: &str) -> Access {
+        let request = toml::from_str(request).unwrap();
         let grant = toml::from_str(grant).unwrap();
-        Access::new("shop", World::Enricher, &wants, &grant).unwrap()
+        Access::new("shop", World::Enricher, &request, &grant).unwrap()
     }
 
     #[test]
@@ -291,7 +296,7 @@ mod tests {
         );
         assert_eq!(
             ask("api.example.org", 8443).unwrap_err(),
-            "the plugin does not ask for `https://api.example.org:8443`: its `wants.http` in pack.toml has \
+            "the plugin does not ask for `https://api.example.org:8443`: its `request.http` in pack.toml has \
              [\"https://*.example.org\"]"
         );
     }
@@ -351,7 +356,7 @@ mod tests {
                 .lookup("user")
                 .unwrap_err()
                 .0
-                .contains("its `wants.lookups`")
+                .contains("its `request.lookups`")
         );
         assert!(access.network("10.1.2.3".parse().unwrap()));
         let outside = "10.2.0.1".parse().unwrap();

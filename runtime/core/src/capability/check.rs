@@ -6,7 +6,7 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use super::access::{directory_line, pack_table, toml_key, toml_list};
-use super::{Grant, Grants, HostPattern, MostLimits, ServerPattern, Wants, is_name};
+use super::{CapabilityRequest, Grant, Grants, HostPattern, MostLimits, ServerPattern, is_name};
 use crate::names::did_you_mean;
 use crate::pack::{PackError, World, parse};
 use crate::time::parse_duration;
@@ -33,7 +33,7 @@ impl Problem {
     }
 }
 
-impl Wants {
+impl CapabilityRequest {
     /// Returns what is wrong with what a plugin of a world asks for, if anything is.
     pub fn problem(&self, world: World) -> Option<Problem> {
         let may_want: &[&str] = match world {
@@ -210,11 +210,11 @@ impl Grant {
     }
 
     /// Returns a line for each thing that is granted to a pack and that none of its plugins asks for.
-    pub fn not_wanted(&self, wants: &[&Wants]) -> Vec<String> {
+    pub fn not_wanted(&self, request: &[&CapabilityRequest]) -> Vec<String> {
         let mut lines = Vec::new();
-        let wanted: Vec<ServerPattern> = wants
+        let wanted: Vec<ServerPattern> = request
             .iter()
-            .flat_map(|wants| servers(&wants.http))
+            .flat_map(|request| servers(&request.http))
             .collect();
         for granted in servers(&self.http) {
             if !wanted
@@ -232,19 +232,19 @@ impl Grant {
             (
                 "secrets",
                 secrets,
-                (|wants| &wants.secrets) as fn(&Wants) -> &Vec<String>,
+                (|request| &request.secrets) as fn(&CapabilityRequest) -> &Vec<String>,
             ),
-            ("search", self.search.iter().collect(), |wants| {
-                &wants.search
+            ("search", self.search.iter().collect(), |request| {
+                &request.search
             }),
-            ("lookups", self.lookups.iter().collect(), |wants| {
-                &wants.lookups
+            ("lookups", self.lookups.iter().collect(), |request| {
+                &request.lookups
             }),
-            ("directories", directories, |wants| &wants.directories),
+            ("directories", directories, |request| &request.directories),
         ] {
-            let wanted: BTreeSet<&str> = wants
+            let wanted: BTreeSet<&str> = request
                 .iter()
-                .flat_map(|wants| list(wants).iter().map(String::as_str))
+                .flat_map(|request| list(request).iter().map(String::as_str))
                 .collect();
             for name in granted {
                 if !wanted.contains("*") && !wanted.contains(name.as_str()) {
@@ -344,7 +344,7 @@ pub(crate) fn line_of(text: &str, problem: &Problem) -> Option<usize> {
     let with_key = || {
         let last = problem.key.rsplit('.').next()?;
         text.lines().position(|line| {
-            let line = line.trim_start().trim_start_matches("wants.");
+            let line = line.trim_start().trim_start_matches("request.");
             let line = line.trim_start_matches("secrets.");
             let line = line.trim_start_matches("directories.");
             line.strip_prefix(last)
@@ -379,13 +379,13 @@ mod tests {
         Grants::parse(Path::new("grants.toml"), text).map_err(|error| error.to_string())
     }
 
-    fn wants(text: &str) -> Wants {
+    fn request(text: &str) -> CapabilityRequest {
         toml::from_str(text).unwrap()
     }
 
     #[test]
     fn each_world_may_want_what_it_can_import() {
-        let all = wants("http = [\"https://a.b\"]\nlookups = [\"t\"]");
+        let all = request("http = [\"https://a.b\"]\nlookups = [\"t\"]");
         assert_eq!(all.problem(World::Enricher), None);
         assert_eq!(
             all.problem(World::Notifier).unwrap().to_string(),
@@ -396,8 +396,8 @@ mod tests {
             all.problem(World::Detector).unwrap().to_string(),
             "`http` is not for this plugin: those of the world `detector` reach nothing but their log"
         );
-        assert_eq!(Wants::default().problem(World::Detector), None);
-        let secret = wants("secrets = [\"A B\"]");
+        assert_eq!(CapabilityRequest::default().problem(World::Detector), None);
+        let secret = request("secrets = [\"A B\"]");
         assert!(
             secret
                 .problem(World::Notifier)
@@ -437,10 +437,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_too_much_is_told() {
-        let wants = wants(
+        let request = request(
             "http = [\"https://api.x.org\", \"https://*\"]\nsecrets = [\"KEY\"]\nsearch = [\"*\"]\nlookups = [\"asset\"]",
         );
-        let none = wants.not_granted("p", &Grant::default());
+        let none = request.not_granted("p", &Grant::default());
         assert_eq!(
             none,
             [
@@ -457,11 +457,11 @@ mod tests {
         .unwrap();
         let grant = &granted.pack["p"];
         assert_eq!(
-            wants.not_granted("p", grant),
+            request.not_granted("p", grant),
             ["[pack.p] `secrets.KEY = [\"HOST\"]`"]
         );
         assert_eq!(
-            grant.not_wanted(&[&wants]),
+            grant.not_wanted(&[&request]),
             ["`secrets` grants `KEYS`, which no plugin of the pack asks for; did you mean `KEY`?"]
         );
         assert_eq!(

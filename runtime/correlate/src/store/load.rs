@@ -1,4 +1,4 @@
-//! The way back: what a fold remembered, and what became of rules that changed.
+//! The way back: what a correlation engine remembered, and what became of rules that changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,15 +7,18 @@ use yagura_core::Rule;
 use super::writer::{Batch, ForgottenDetector};
 use super::{Store, StoreError, StoredRule};
 use crate::checkpoint::fingerprints;
-use crate::fold::{Change, Fold};
+use crate::correlation_engine::{Change, CorrelationEngine};
 
 impl Store {
-    /// Gives the fold its state back, and tells what became of rules that changed: messages for a person, and alerts
-    /// that are taken back with their rules.
+    /// Gives the correlation engine its state back, and tells what became of rules that changed: messages for a person, and alerts
+    /// that are withdrawn with their rules.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn load(&mut self, fold: &mut Fold) -> Result<(Vec<String>, Vec<Change>), StoreError> {
+    pub fn load(
+        &mut self,
+        fold: &mut CorrelationEngine,
+    ) -> Result<(Vec<String>, Vec<Change>), StoreError> {
         let mut messages = Vec::new();
         let mut changes = Vec::new();
         fold.set_hashing(self.hashing);
@@ -77,7 +80,7 @@ impl Store {
         let mut orphans: BTreeSet<String> = BTreeSet::new();
         self.load_moved_windows(fold)?;
         for (stage, group, hash, due) in
-            self.each("SELECT stage, share, hash, due FROM cold", |row| {
+            self.each("SELECT stage, share, hash, due FROM spilled", |row| {
                 Ok((
                     row.get::<_, String>(0)?,
                     row.get::<_, i64>(1)?,
@@ -89,7 +92,7 @@ impl Store {
             match fold.stage_of_mut(&stage) {
                 Some(known) if !restarted.contains(&stage) => {
                     let group = usize::try_from(group).unwrap_or_default();
-                    known.note_cold(group, hash.cast_unsigned(), due);
+                    known.note_spilled(group, hash.cast_unsigned(), due);
                 }
                 _ => {
                     orphans.insert(stage);
@@ -108,10 +111,10 @@ impl Store {
         for (key, bytes) in self.each("SELECT key, value FROM reported", |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
         })? {
-            let taken_back = fold
+            let withdrawn = fold
                 .restore_report(key, &bytes)
                 .map_err(|error| self.damaged(format!("a provisional alert: {error}")))?;
-            changes.extend(taken_back);
+            changes.extend(withdrawn);
         }
         // What belongs to no rule any more goes, and findings that wait are stored under the numbers of now.
         let mut batch = Batch::default();
@@ -128,8 +131,8 @@ impl Store {
         batch.pending = fold.waiting(&self.numbers);
         batch.log.clone_from(&messages);
         self.write(batch)?;
-        let cold_keys = self.count("SELECT count(*) FROM cold")?;
-        self.cold_keys = usize::try_from(cold_keys).unwrap_or_default();
+        let spilled_keys = self.count("SELECT count(*) FROM spilled")?;
+        self.spilled_keys = usize::try_from(spilled_keys).unwrap_or_default();
         Ok((messages, changes))
     }
 
@@ -152,7 +155,7 @@ impl Store {
     /// Finds the detectors of which something is stored, and whose rules keep no state any more or keep another.
     fn outdated_detectors(
         &self,
-        fold: &Fold,
+        fold: &CorrelationEngine,
         restarted: &BTreeSet<String>,
     ) -> Result<Vec<ForgottenDetector>, StoreError> {
         let stored = self.each(
@@ -176,7 +179,7 @@ impl Store {
     /// Gives each rule its number, and finds those whose state cannot be kept.
     fn compare_rules(
         &mut self,
-        fold: &Fold,
+        fold: &CorrelationEngine,
         stored: &BTreeMap<String, StoredRule>,
         is_new: bool,
         messages: &mut Vec<String>,
@@ -197,7 +200,7 @@ impl Store {
                     next += 1;
                     if !is_new {
                         messages.push(format!(
-                            "rule `{id}` is new: it judges what comes from now on"
+                            "rule `{id}` is new: it evaluates what comes from now on"
                         ));
                     }
                 }
@@ -213,7 +216,7 @@ impl Store {
                                 correlation.within.as_deref().unwrap_or("its longest session")
                             ),
                             None => format!(
-                                "rule `{id}` has changed: it judges new events by the new definition, and what it found before stays"
+                                "rule `{id}` has changed: it evaluates new events by the new definition, and what it found before stays"
                             ),
                         });
                     }
@@ -230,7 +233,7 @@ impl Store {
         Ok(restarted)
     }
 
-    fn rule_rows(&self, fold: &Fold) -> Vec<(String, StoredRule)> {
+    fn rule_rows(&self, fold: &CorrelationEngine) -> Vec<(String, StoredRule)> {
         let rules = fold.rules().iter().zip(&self.numbers);
         rules
             .zip(fold.graph().fields())
@@ -251,7 +254,7 @@ impl Store {
     /// Reads all shares back, and returns the names of the stages that there were.
     fn load_pages(
         &mut self,
-        fold: &mut Fold,
+        fold: &mut CorrelationEngine,
         restarted: &BTreeSet<String>,
     ) -> Result<BTreeSet<String>, StoreError> {
         let mut names = BTreeSet::new();
@@ -302,9 +305,9 @@ impl Store {
     }
 
     /// Takes windows of alerts into memory that are on disk for sets of tables that there are no more.
-    fn load_moved_windows(&self, fold: &mut Fold) -> Result<(), StoreError> {
+    fn load_moved_windows(&self, fold: &mut CorrelationEngine) -> Result<(), StoreError> {
         let rows = self.each(
-            "SELECT stage, share, key, value FROM cold WHERE stage LIKE 'alerts %'",
+            "SELECT stage, share, key, value FROM spilled WHERE stage LIKE 'alerts %'",
             |row| {
                 let value: Vec<u8> = row.get(3)?;
                 Ok((
@@ -354,7 +357,7 @@ fn restart(rule: &Rule) -> String {
 type Joined = Vec<((String, usize), Vec<u8>)>;
 
 fn restore(
-    fold: &mut Fold,
+    fold: &mut CorrelationEngine,
     ready: &mut Joined,
     restarted: &BTreeSet<String>,
     names: &mut BTreeSet<String>,

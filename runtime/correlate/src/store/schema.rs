@@ -9,7 +9,7 @@ use crate::hashing::Hashing;
 /// The form that this version reads and writes.
 pub(super) const VERSION: i64 = 1;
 
-/// What later versions of the same form have: rows that wait to be judged beside the steps, rules whose time is behind for it,
+/// What later versions of the same form have: rows that wait to be evaluated beside the steps, rules whose time is behind for it,
 /// how the objects were when they were read, alerts of the service's own trouble, and the states of detectors' keys, found by their
 /// hash.
 const LATER: &str = "CREATE TABLE IF NOT EXISTS deferred (
@@ -70,10 +70,10 @@ pub(super) fn make(connection: &Connection) -> rusqlite::Result<i64> {
          CREATE TABLE rules (id TEXT PRIMARY KEY, number INTEGER NOT NULL, shape TEXT NOT NULL, whole TEXT NOT NULL,
                              fields TEXT NOT NULL);
          CREATE TABLE stages (stage TEXT PRIMARY KEY, started INTEGER NOT NULL);
-         CREATE TABLE sizes (rule TEXT PRIMARY KEY, keys INTEGER NOT NULL, cold INTEGER NOT NULL, bytes INTEGER NOT NULL);
+         CREATE TABLE sizes (rule TEXT PRIMARY KEY, keys INTEGER NOT NULL, spilled INTEGER NOT NULL, bytes INTEGER NOT NULL);
          CREATE TABLE pages (stage TEXT, share INTEGER, seq INTEGER, value BLOB NOT NULL,
                              PRIMARY KEY (stage, share, seq)) WITHOUT ROWID;
-         CREATE TABLE cold (stage TEXT, share INTEGER, hash INTEGER, key TEXT, value BLOB NOT NULL, due INTEGER NOT NULL,
+         CREATE TABLE spilled (stage TEXT, share INTEGER, hash INTEGER, key TEXT, value BLOB NOT NULL, due INTEGER NOT NULL,
                             PRIMARY KEY (stage, share, hash, key)) WITHOUT ROWID;
          CREATE TABLE domains (tables TEXT PRIMARY KEY, watermark INTEGER NOT NULL);
          CREATE TABLE pending (id INTEGER PRIMARY KEY, tables TEXT NOT NULL, last INTEGER NOT NULL,

@@ -13,13 +13,13 @@ pub struct Status {
     pub committed: Option<Timestamp>,
     /// The tables, by name.
     pub tables: Vec<TableStatus>,
-    /// For each set of tables that correlations join, which time is settled.
+    /// For each set of tables that correlations join, which time is final.
     pub settled: Vec<(String, Option<Timestamp>)>,
     /// The rules that remember or counted something, by id; the windows of alerts under the empty one.
     pub rules: Vec<RuleState>,
     /// Findings that wait for the watermark.
     pub pending: i64,
-    /// Alerts that were told and are not settled yet.
+    /// Alerts that were told and are not final yet.
     pub provisional: i64,
     /// Lines that were written to the outbox in all.
     pub lines: i64,
@@ -48,7 +48,7 @@ pub struct TableStatus {
     pub watermark: Option<Timestamp>,
     /// How far behind the latest event time an event may come, in microseconds.
     pub lateness: i64,
-    /// Whether it has been silent for so long that the others do not wait for it.
+    /// Whether it has been idle for so long that the others do not wait for it.
     pub is_idle: bool,
     /// Objects whose events lie too far in the future to move time on.
     pub future: u64,
@@ -57,14 +57,14 @@ pub struct TableStatus {
     /// Objects that were replaced after they had been read.
     #[serde(default)]
     pub replaced: u64,
-    /// Its first load is under way, and nothing is settled before it has ended.
+    /// Its first load is under way, and nothing is final before it has ended.
     #[serde(default)]
     pub is_loading: bool,
     /// When something new was seen last, in wall-clock time.
     pub seen: Option<Timestamp>,
     /// Why it cannot be looked at, if it cannot.
     pub problem: Option<String>,
-    /// Events that wait to be judged beside its steps, for rules whose plugins failed or took long.
+    /// Events that wait to be evaluated beside its steps, for rules whose plugins failed or took long.
     #[serde(default)]
     pub aside: u64,
     /// Its rules that rest after repeated faults of their plugins, or did lately.
@@ -94,7 +94,7 @@ pub struct Rest {
     /// The last fault.
     pub reason: String,
     /// Whether it rests still; otherwise it works again, and its next rest is longer than the last.
-    pub is_resting: bool,
+    pub is_quarantined: bool,
     /// Rests that followed each other.
     pub rests: u32,
     /// Since when it does not work.
@@ -103,7 +103,7 @@ pub struct Rest {
     pub until: Timestamp,
     /// When the last fault was.
     pub last_fault: Timestamp,
-    /// Events that it did not judge in this rest.
+    /// Events that it did not evaluate in this rest.
     pub events: u64,
     /// Wake-ups that it did not answer in this rest.
     pub wakes: u64,
@@ -121,7 +121,7 @@ pub struct RuleState {
     /// Keys in memory.
     pub keys: i64,
     /// Keys on disk.
-    pub cold: i64,
+    pub spilled: i64,
     /// Memory, about, in bytes.
     pub bytes: i64,
     /// Findings that came too late for correlations.
@@ -195,9 +195,9 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Status> {
         })?
         .collect::<rusqlite::Result<_>>()?;
     let mut statement = connection.prepare(
-        "SELECT rule, sum(keys), sum(cold), sum(bytes), sum(late), sum(capped), sum(without_key),
+        "SELECT rule, sum(keys), sum(spilled), sum(bytes), sum(late), sum(capped), sum(without_key),
                 sum(without_value) FROM (
-           SELECT rule, keys, cold, bytes, 0 AS late, 0 AS capped, 0 AS without_key,
+           SELECT rule, keys, spilled, bytes, 0 AS late, 0 AS capped, 0 AS without_key,
                   0 AS without_value FROM sizes
            UNION ALL
            SELECT rule, 0, 0, 0, iif(name = 'late', count, 0), iif(name = 'capped', count, 0),
@@ -209,7 +209,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Status> {
             Ok(RuleState {
                 rule: row.get(0)?,
                 keys: row.get(1)?,
-                cold: row.get(2)?,
+                spilled: row.get(2)?,
                 bytes: row.get(3)?,
                 late: row.get(4)?,
                 capped: row.get(5)?,

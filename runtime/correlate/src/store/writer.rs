@@ -10,10 +10,10 @@ use yagura_core::Alert;
 use super::status::TableStatus;
 use super::{Deferred, DetectorState, KnownObject, StoredRule};
 use crate::checkpoint::{Settled, Waiting};
-use crate::fold::Counters;
-use crate::group::{Cold, join};
+use crate::correlation_engine::Counters;
 use crate::hashing::Hashing;
-use crate::stage::Size;
+use crate::node::Size;
+use crate::shard::{Spilled, join};
 
 /// What one transaction writes.
 #[derive(Debug, Default)]
@@ -22,8 +22,8 @@ pub(super) struct Batch {
     pub(super) forget_stages: Vec<String>,
     pub(super) forget_detectors: Vec<ForgottenDetector>,
     pub(super) pages: Vec<Page>,
-    pub(super) cold: Vec<(String, usize, Cold)>,
-    pub(super) cold_gone: Vec<(String, usize, u64, String)>,
+    pub(super) spilled: Vec<(String, usize, Spilled)>,
+    pub(super) spilled_gone: Vec<(String, usize, u64, String)>,
     pub(super) pending: Vec<Waiting>,
     /// The waiting findings here are all that there are.
     pub(super) resets_pending: bool,
@@ -72,8 +72,11 @@ impl Batch {
         let pages = self.pages.iter().map(|page| page.bytes.len());
         let pending = self.pending.iter().map(|waiting| waiting.bytes.len());
         let lines = self.lines.iter().map(|(_, line)| line.len());
-        let cold = self.cold.iter().map(|(_, _, cold)| cold.state.len());
-        pages.chain(pending).chain(lines).chain(cold).sum()
+        let spilled = self
+            .spilled
+            .iter()
+            .map(|(_, _, spilled)| spilled.state.len());
+        pages.chain(pending).chain(lines).chain(spilled).sum()
     }
 
     /// Returns how large the shares are that were joined.
@@ -100,7 +103,7 @@ impl Batch {
             }
         }
         for stage in &self.forget_stages {
-            for table in ["pages", "cold", "stages"] {
+            for table in ["pages", "spilled", "stages"] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE stage = ?1"), [stage])?;
             }
         }
@@ -110,10 +113,10 @@ impl Batch {
         for page in &self.pages {
             joined.extend(write_page(&transaction, page)?);
         }
-        for (stage, group, hash, key) in &self.cold_gone {
+        for (stage, group, hash, key) in &self.spilled_gone {
             transaction
                 .prepare_cached(
-                    "DELETE FROM cold WHERE stage = ? AND share = ? AND hash = ? AND key = ?",
+                    "DELETE FROM spilled WHERE stage = ? AND share = ? AND hash = ? AND key = ?",
                 )?
                 .execute(params![
                     stage,
@@ -122,18 +125,18 @@ impl Batch {
                     key
                 ])?;
         }
-        for (stage, group, cold) in &self.cold {
+        for (stage, group, spilled) in &self.spilled {
             transaction
                 .prepare_cached(
-                    "INSERT OR REPLACE INTO cold (stage, share, hash, key, value, due) VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO spilled (stage, share, hash, key, value, due) VALUES (?, ?, ?, ?, ?, ?)",
                 )?
                 .execute(params![
                     stage,
                     i64::try_from(*group).unwrap_or_default(),
-                    cold.hash.cast_signed(),
-                    &*cold.key,
-                    cold.state,
-                    cold.due
+                    spilled.hash.cast_signed(),
+                    &*spilled.key,
+                    spilled.state,
+                    spilled.due
                 ])?;
         }
         if self.resets_pending {
@@ -194,11 +197,13 @@ impl Batch {
         let int = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         for (rule, size) in &self.sizes {
             transaction
-                .prepare_cached("INSERT INTO sizes (rule, keys, cold, bytes) VALUES (?, ?, ?, ?)")?
+                .prepare_cached(
+                    "INSERT INTO sizes (rule, keys, spilled, bytes) VALUES (?, ?, ?, ?)",
+                )?
                 .execute(params![
                     rule,
                     int(size.keys),
-                    int(size.cold),
+                    int(size.spilled),
                     int(size.bytes)
                 ])?;
         }

@@ -151,7 +151,7 @@ fn regex_of(parts: &[GlobPart]) -> String {
 /// Takes upper and lower case for one, as the prefilter does.
 pub(crate) fn fold(text: &str, folded: bool) -> Cow<'_, str> {
     if folded {
-        yagura_rules::fold::fold(text)
+        yagura_rules::case_folding::fold(text)
     } else {
         Cow::Borrowed(text)
     }

@@ -17,7 +17,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
 use yagura_core::shown::without_controls;
-use yagura_rules::predicate::{FailedRows, Judged, RowJudge};
+use yagura_rules::predicate::{Evaluated, FailedRows, RowEvaluator};
 
 use super::first_line;
 use super::typed::typed;
@@ -32,19 +32,19 @@ pub(crate) struct Physical {
 impl Physical {
     /// Evaluates the expression of the rows from `first` on, and adds the truth of each, with those that it fails on,
     /// whatever stands beside them, to what is told.
-    fn judge_each(&self, batch: &RecordBatch, first: usize, told: &mut Told) {
+    fn evaluate_each(&self, batch: &RecordBatch, first: usize, told: &mut Told) {
         let rows = batch.num_rows();
         if rows == 0 {
             return;
         }
-        let judged = self
+        let evaluated = self
             .expr
             .evaluate(batch)
             .and_then(|value| value.into_array(rows));
-        match judged {
+        match evaluated {
             // A part that is NULL whatever the event says has no type of its own.
-            Ok(judged) => match judged.as_boolean_opt() {
-                Some(judged) => told.truth.append_array(judged),
+            Ok(evaluated) => match evaluated.as_boolean_opt() {
+                Some(evaluated) => told.truth.append_array(evaluated),
                 None => told.truth.append_nulls(rows),
             },
             Err(error) if rows == 1 => {
@@ -57,8 +57,8 @@ impl Physical {
             }
             Err(_) => {
                 let half = rows / 2;
-                self.judge_each(&batch.slice(0, half), first, told);
-                self.judge_each(&batch.slice(half, rows - half), first + half, told);
+                self.evaluate_each(&batch.slice(0, half), first, told);
+                self.evaluate_each(&batch.slice(half, rows - half), first + half, told);
             }
         }
     }
@@ -67,7 +67,7 @@ impl Physical {
 /// Characters that are told of why an expression fails.
 const LONGEST_REASON: usize = 200;
 
-/// What was judged of a batch so far.
+/// What was evaluated of a batch so far.
 #[derive(Default)]
 struct Told {
     truth: BooleanBuilder,
@@ -76,8 +76,8 @@ struct Told {
     reason: Option<String>,
 }
 
-impl RowJudge for Physical {
-    fn judge(&self, columns: &[ArrayRef], rows: usize) -> Result<Judged, ArrowError> {
+impl RowEvaluator for Physical {
+    fn evaluate(&self, columns: &[ArrayRef], rows: usize) -> Result<Evaluated, ArrowError> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(
             Arc::clone(&self.schema),
@@ -85,8 +85,8 @@ impl RowJudge for Physical {
             &options,
         )?;
         let mut told = Told::default();
-        self.judge_each(&batch, 0, &mut told);
-        Ok(Judged {
+        self.evaluate_each(&batch, 0, &mut told);
+        Ok(Evaluated {
             truth: told.truth.finish(),
             failed: told.reason.map(|reason| {
                 let mut failed = BooleanBufferBuilder::new(rows);

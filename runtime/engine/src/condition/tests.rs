@@ -62,7 +62,7 @@ fn events() -> RecordBatch {
     .unwrap()
 }
 
-fn judge(text: &str) -> Result<Vec<usize>, ConditionError> {
+fn evaluate(text: &str) -> Result<Vec<usize>, ConditionError> {
     let matches = matches(text, &events())?;
     Ok(matches
         .rules
@@ -103,13 +103,13 @@ fn undecided(text: &str, batch: &RecordBatch) -> (Vec<usize>, String) {
 
 #[test]
 fn names_keep_their_case_and_lead_through_columns_structs_and_json() {
-    assert_eq!(judge("Name = 'a'").unwrap(), [0]);
-    assert_eq!(judge("id.port >= 2").unwrap(), [1, 2]);
-    assert_eq!(judge("\"id.port\" >= 2").unwrap(), [1, 2]);
-    assert_eq!(judge("who.name = 'bob' OR Name = 'd'").unwrap(), [2, 3]);
-    assert_eq!(judge("lower(body.s) = 'x'").unwrap(), [0]);
+    assert_eq!(evaluate("Name = 'a'").unwrap(), [0]);
+    assert_eq!(evaluate("id.port >= 2").unwrap(), [1, 2]);
+    assert_eq!(evaluate("\"id.port\" >= 2").unwrap(), [1, 2]);
+    assert_eq!(evaluate("who.name = 'bob' OR Name = 'd'").unwrap(), [2, 3]);
+    assert_eq!(evaluate("lower(body.s) = 'x'").unwrap(), [0]);
     assert!(
-        judge("name = 'a'")
+        evaluate("name = 'a'")
             .unwrap_err()
             .to_string()
             .contains("`Name`")
@@ -161,56 +161,61 @@ fn a_key_that_got_its_column_late_is_read_from_unmapped_before() {
 
 #[test]
 fn words_that_sql_takes_for_calls_are_names() {
-    assert_eq!(judge("user = 'ann'").unwrap(), [0]);
-    assert_eq!(judge("user IS NULL AND Name = 'd'").unwrap(), [3]);
-    assert!(judge("user.x = 'ann'").unwrap().is_empty());
+    assert_eq!(evaluate("user = 'ann'").unwrap(), [0]);
+    assert_eq!(evaluate("user IS NULL AND Name = 'd'").unwrap(), [3]);
+    assert!(evaluate("user.x = 'ann'").unwrap().is_empty());
     for path in ["body.user.s", "body.user", "body.a.user.b.session_user"] {
         assert!(
-            judge(&format!("{path} = 'x'")).unwrap().is_empty(),
+            evaluate(&format!("{path} = 'x'")).unwrap().is_empty(),
             "{path}"
         );
     }
-    let clock = judge("CURRENT_TIMESTAMP IS NULL").unwrap_err().to_string();
+    let clock = evaluate("CURRENT_TIMESTAMP IS NULL")
+        .unwrap_err()
+        .to_string();
     assert!(clock.contains("not the same in every run"), "{clock}");
 }
 
 #[test]
 fn text_out_of_json_takes_the_type_it_is_compared_with() {
-    assert_eq!(judge("body.n > 4").unwrap(), [0, 1]);
-    assert_eq!(judge("10 < body.n").unwrap(), [1]);
-    assert_eq!(judge("body.n BETWEEN 5 AND 6").unwrap(), [0]);
-    assert_eq!(judge("body.n IN (40, 41)").unwrap(), [1]);
-    assert_eq!(judge("body.n = -5").unwrap(), [0usize; 0]);
-    assert_eq!(judge("body.n = '5'").unwrap(), [0]);
-    assert_eq!(judge("body.ok = true").unwrap(), [0]);
-    assert_eq!(judge("body.ok = false").unwrap(), [1]);
-    assert_eq!(judge("body.s > 1").unwrap(), [0usize; 0]);
+    assert_eq!(evaluate("body.n > 4").unwrap(), [0, 1]);
+    assert_eq!(evaluate("10 < body.n").unwrap(), [1]);
+    assert_eq!(evaluate("body.n BETWEEN 5 AND 6").unwrap(), [0]);
+    assert_eq!(evaluate("body.n IN (40, 41)").unwrap(), [1]);
+    assert_eq!(evaluate("body.n = -5").unwrap(), [0usize; 0]);
+    assert_eq!(evaluate("body.n = '5'").unwrap(), [0]);
+    assert_eq!(evaluate("body.ok = true").unwrap(), [0]);
+    assert_eq!(evaluate("body.ok = false").unwrap(), [1]);
+    assert_eq!(evaluate("body.s > 1").unwrap(), [0usize; 0]);
 }
 
 #[test]
 fn null_is_unknown_as_in_sql() {
-    assert_eq!(judge("Name <> 'a'").unwrap(), [1, 3]);
-    assert_eq!(judge("NOT (Name = 'a')").unwrap(), [1, 3]);
-    assert_eq!(judge("Name IS DISTINCT FROM 'a'").unwrap(), [1, 2, 3]);
-    assert_eq!(judge("body.s IS NULL").unwrap(), [1, 2, 3]);
-    assert_eq!(judge("missing.path IS NULL AND Name = 'd'").unwrap(), [3]);
-    assert_eq!(judge("missing.path = 'x'").unwrap(), [0usize; 0]);
-    assert_eq!(judge("Name IN ('a', NULL)").unwrap(), [0]);
+    assert_eq!(evaluate("Name <> 'a'").unwrap(), [1, 3]);
+    assert_eq!(evaluate("NOT (Name = 'a')").unwrap(), [1, 3]);
+    assert_eq!(evaluate("Name IS DISTINCT FROM 'a'").unwrap(), [1, 2, 3]);
+    assert_eq!(evaluate("body.s IS NULL").unwrap(), [1, 2, 3]);
+    assert_eq!(
+        evaluate("missing.path IS NULL AND Name = 'd'").unwrap(),
+        [3]
+    );
+    assert_eq!(evaluate("missing.path = 'x'").unwrap(), [0usize; 0]);
+    assert_eq!(evaluate("Name IN ('a', NULL)").unwrap(), [0]);
 }
 
 #[test]
 fn what_fails_for_an_event_is_unknown_for_it_alone() {
     // The ports are 1, 2, 3 and NULL.
-    assert_eq!(judge("6 / (id.port - 2) >= 6").unwrap(), [2]);
-    assert_eq!(judge("NOT (6 / (id.port - 2) >= 6)").unwrap(), [0]);
+    assert_eq!(evaluate("6 / (id.port - 2) >= 6").unwrap(), [2]);
+    assert_eq!(evaluate("NOT (6 / (id.port - 2) >= 6)").unwrap(), [0]);
     assert_eq!(
-        judge("6 / (id.port - 2) >= 6 OR Name = 'b'").unwrap(),
+        evaluate("6 / (id.port - 2) >= 6 OR Name = 'b'").unwrap(),
         [1, 2]
     );
-    assert_eq!(judge("Name = 1").unwrap(), [0usize; 0]);
-    assert_eq!(judge("Name <> 1 OR Name = 'a'").unwrap(), [0]);
-    assert_eq!(judge("CAST(Name AS INT) IS NULL").unwrap(), [0, 1, 2, 3]);
-    assert_eq!(judge("lpad(Name, 2, '0') = '0a'").unwrap(), [0]);
+    assert_eq!(evaluate("Name = 1").unwrap(), [0usize; 0]);
+    assert_eq!(evaluate("Name <> 1 OR Name = 'a'").unwrap(), [0]);
+    assert_eq!(evaluate("CAST(Name AS INT) IS NULL").unwrap(), [0, 1, 2, 3]);
+    assert_eq!(evaluate("lpad(Name, 2, '0') = '0a'").unwrap(), [0]);
 }
 
 #[test]
@@ -228,7 +233,7 @@ fn functions_that_stand_for_other_expressions_are_evaluated() {
         ("starts_with(Name, 'd')", &[3]),
         ("concat(Name, '-', who.name) = 'a-ann'", &[0]),
     ] {
-        assert_eq!(judge(text).unwrap(), want, "{text}");
+        assert_eq!(evaluate(text).unwrap(), want, "{text}");
         assert_eq!(undecided(text, &events()).0, [0_usize; 0], "{text}");
     }
 }
@@ -248,7 +253,7 @@ fn what_fails_is_told_where_it_would_have_decided() {
     assert_eq!(of("Name = 'q' AND 6 / (id.port - 2) >= 6"), none);
     // Unknown is not true, so it is not what fails that keeps an event from matching here, or it is.
     let not_true = "(6 / (id.port - 2) >= 6) IS NOT TRUE";
-    assert_eq!(judge(not_true).unwrap(), [0, 1, 3]);
+    assert_eq!(evaluate(not_true).unwrap(), [0, 1, 3]);
     assert_eq!(of(not_true), none);
     let and_small = format!("{not_true} AND 6 / (id.port - 2) < 3");
     assert_eq!(of(&and_small), [1]);
@@ -284,7 +289,7 @@ fn what_fails_for_a_value_fails_for_each_event_with_it() {
 }
 
 #[test]
-fn what_cannot_be_judged_says_why() {
+fn what_cannot_be_evaluated_says_why() {
     for (text, want) in [
         ("Name =", "is not a SQL condition"),
         ("Name ~ 'a('", "'a(' is not a regular expression"),
@@ -315,7 +320,7 @@ fn what_cannot_be_judged_says_why() {
         ("id.port.x = 1", "has no fields"),
         ("frobnicate(Name) = 'a'", "frobnicate"),
     ] {
-        let message = judge(text).unwrap_err().to_string();
+        let message = evaluate(text).unwrap_err().to_string();
         assert!(message.contains(want), "{text}: {message}");
     }
 }
@@ -351,8 +356,8 @@ fn what_a_condition_makes_of_an_event_has_a_bound() {
         "arrow_cast(id.port, 'Utf8')".to_owned(),
         "CAST(id.port AS VARCHAR)".to_owned(),
     ] {
-        let judged = matches(&format!("({text}) IS NOT NULL"), &events());
-        assert!(judged.is_ok(), "{text}: {judged:?}");
+        let evaluated = matches(&format!("({text}) IS NOT NULL"), &events());
+        assert!(evaluated.is_ok(), "{text}: {evaluated:?}");
     }
     for text in [
         within("replace(", ", 'a', 'abc')", 5),
@@ -423,9 +428,10 @@ fn no_call_of_a_function_panics() {
     for name in functions.keys() {
         for call in &calls {
             let text = format!("{name}({call}) IS NOT NULL");
-            let judged = catch_unwind(AssertUnwindSafe(|| matches(&text, &batch)));
-            let judged = judged.unwrap_or_else(|_| panic!("{text} panics"));
-            for undecided in judged.map_or_else(|_| Vec::new(), |judged| judged.undecided) {
+            let evaluated = catch_unwind(AssertUnwindSafe(|| matches(&text, &batch)));
+            let evaluated = evaluated.unwrap_or_else(|_| panic!("{text} panics"));
+            for undecided in evaluated.map_or_else(|_| Vec::new(), |evaluated| evaluated.undecided)
+            {
                 let reason = undecided.reason;
                 assert!(!reason.contains("Internal error"), "{text}: {reason}");
             }

@@ -127,7 +127,7 @@ impl Keys {
     pub(super) fn size(&self) -> Size {
         Size {
             keys: self.known.len(),
-            cold: self.on_disk.len(),
+            spilled: self.on_disk.len(),
             bytes: self.memory(),
         }
     }

@@ -11,7 +11,7 @@ const MOST_SMALL: usize = 64;
 /// of text may have.
 const SMALL_ROWS: usize = 1_024;
 
-/// Rows that are judged in one step, about.
+/// Rows that are evaluated in one step, about.
 const STEP_ROWS: usize = 131_072;
 
 /// Rows that wait, in parts.
@@ -77,7 +77,7 @@ impl Pending {
         Ok(())
     }
 
-    /// Returns the time up to which rows are judged together on the way to a watermark, in microseconds.
+    /// Returns the time up to which rows are evaluated together on the way to a watermark, in microseconds.
     pub(super) fn end_of_step(&self, watermark: i64) -> i64 {
         let events = self.parts.iter().flat_map(|part| &part.rows.events);
         let mut times: Vec<i64> = events
@@ -88,7 +88,7 @@ impl Pending {
             return watermark;
         }
         let (before, end, _) = times.select_nth_unstable(STEP_ROWS);
-        // Events of one time are judged together, however many they are.
+        // Events of one time are evaluated together, however many they are.
         let first = before.iter().min().copied().unwrap_or(*end);
         first.saturating_add(1).max(*end)
     }

@@ -7,10 +7,10 @@ use yagura_core::{Finding, KeyState, Timestamp};
 
 use super::Rested;
 use super::instance::Instance;
-use crate::calls::{Answer, Failure, halves, once, separate, set_aside, twice, with_columns};
+use crate::calls::{Answer, Failure, halves, once, separate, skipped, twice, with_columns};
 use crate::plan::RulePlan;
 use crate::quarantine::Quarantine;
-use crate::report::{Cause, Progress, SetAside};
+use crate::report::{Cause, Progress, SkippedEvents};
 use crate::rows::{Rows, ToldRow};
 
 /// Wake-ups of a key between two of its events after which it is no longer woken: else a plugin that asks for each
@@ -48,7 +48,7 @@ pub(super) struct Turn<'a> {
     pub(super) instance: &'a mut Instance,
     pub(super) quarantine: &'a Quarantine,
     pub(super) rested: &'a mut Rested,
-    /// The last row that was judged in this turn, by itself.
+    /// The last row that was evaluated in this turn, by itself.
     pub(super) last: Option<Rows>,
     pub(super) progress: &'a Progress,
     pub(super) batch_rows: usize,
@@ -56,7 +56,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Judges the key's rows, which are in order and before the watermark, and calls its wake-ups before it.
+    /// Evaluates the key's rows, which are in order and before the watermark, and calls its wake-ups before it.
     pub(super) fn take(
         mut self,
         rows: Option<Rows>,
@@ -75,7 +75,7 @@ impl Turn<'_> {
                 self.quarantine.failed(self.rule.index, reason);
             }
             for (part, reason) in &aside.rows {
-                set_aside(self.progress, self.rule, part, Cause::Plugin, reason);
+                skipped(self.progress, self.rule, part, Cause::Plugin, reason);
             }
         }
         match self.wake_before(watermark) {
@@ -95,7 +95,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Calls the wake-ups that come before the first of these rows, and judges rows up to the next wake-up. Those behind
+    /// Calls the wake-ups that come before the first of these rows, and evaluates rows up to the next wake-up. Those behind
     /// are put back.
     ///
     /// Rows are handed over together although one of them may ask for a wake-up that comes before another. Where one did,
@@ -112,7 +112,7 @@ impl Turn<'_> {
         if let Err(failure) = self.wake_before(first.micros().saturating_add(1)) {
             return Err((part, failure));
         }
-        if self.is_resting() {
+        if self.is_quarantined() {
             self.rested.rows += part.len() as u64;
             part.events.iter().for_each(|event| self.rested.add(event));
             return Ok(());
@@ -207,7 +207,7 @@ impl Turn<'_> {
             if let Some(row) = self.last.take() {
                 self.key.last = row.told(self.rule, 0)?;
             }
-            if self.is_resting() {
+            if self.is_quarantined() {
                 self.key.state.wakes.remove(&time);
                 self.rested.wakes += 1;
                 if let Some(last) = &self.key.last {
@@ -260,7 +260,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn is_resting(&self) -> bool {
+    fn is_quarantined(&self) -> bool {
         self.quarantine.rests(self.rule.index)
     }
 
@@ -268,7 +268,7 @@ impl Turn<'_> {
         let Some(event) = self.key.last.as_ref().map(ToldRow::event) else {
             return;
         };
-        self.progress.set_aside(SetAside {
+        self.progress.skipped(SkippedEvents {
             rule: self.rule.index,
             rule_id: self.rule.rule.id.clone(),
             cause: Cause::Plugin,

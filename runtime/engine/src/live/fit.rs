@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use yagura_correlate::{Fold, FoldOptions};
+use yagura_correlate::{CorrelationEngine, CorrelationOptions};
 use yagura_lake::table::TableConfig;
 
 use super::look::OpenTable;
@@ -23,7 +23,7 @@ pub(super) struct Fitted {
     /// The tables that have rules.
     pub(super) runs: Vec<(TableConfig, TableRun)>,
     /// What joins the findings of the rules, with nothing remembered.
-    pub(super) fold: Fold,
+    pub(super) fold: CorrelationEngine,
 }
 
 /// Plans the rules over the tables, and opens their plugins. Leaves out rules that do not fit.
@@ -96,13 +96,13 @@ fn fit_rest(
             }
         }
     }
-    let fold_options = FoldOptions {
+    let fold_options = CorrelationOptions {
         workers: options.run.partitions,
         is_live: true,
-        places: input.places.clone(),
+        geolocation: input.geolocation.clone(),
     };
     let rules = set.rules.iter().map(|source| Arc::clone(&source.rule));
-    let fold = Fold::new(rules.collect(), fold_options);
+    let fold = CorrelationEngine::new(rules.collect(), fold_options);
     let fold = fold.map_err(|error| rule_error(&set.rules, error))?;
     let of_misfits = set.not_run.iter();
     let of_misfits = of_misfits.filter(|rule| left_out.contains_key(&rule.rule));

@@ -7,8 +7,8 @@ use yagura_core::Timestamp;
 use yagura_lake::ObjectTimes;
 
 use super::objects::Waiting;
+use crate::background::Underway;
 use crate::error::EngineError;
-use crate::lane::Underway;
 use crate::table_run::{Scanned, TableRun};
 
 /// What came of a read.

@@ -11,8 +11,8 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use yagura_core::time::parse_duration;
 use yagura_core::{Finding, Timestamp};
-use yagura_correlate::Mark;
 use yagura_correlate::Size;
+use yagura_correlate::Watermark;
 use yagura_correlate::store::{Deferred, DetectorState, KnownObject, Store, TableStatus};
 use yagura_lake::table::{Table, TableConfig};
 
@@ -22,12 +22,12 @@ use super::objects::Objects;
 use super::read::Read;
 use super::task::Task;
 use super::{LiveError, LiveOptions};
+use crate::background::Background;
 use crate::calls::chain;
 use crate::error::EngineError;
 use crate::keyed::{KeyedDetectors, KeyedRows};
-use crate::lane::Lane;
 use crate::quarantine::Quarantine;
-use crate::report::{Cause, Progress, SetAside};
+use crate::report::{Cause, Progress, SkippedEvents};
 use crate::table_run::TableRun;
 
 /// Rows that came too late for detectors with state, by rule.
@@ -53,10 +53,10 @@ pub(super) struct LiveTable {
     /// Why it cannot be listed, and why objects cannot be read for a reason that is none of theirs.
     list_problem: Option<String>,
     read_problem: Option<String>,
-    /// Rules that are judged beside the steps.
-    lane: Lane,
-    /// Events that these did not judge since the last step.
-    set_aside: Vec<SetAside>,
+    /// Rules that are evaluated beside the steps.
+    background: Background,
+    /// Events that these did not evaluate since the last step.
+    skipped: Vec<SkippedEvents>,
     /// Whether it is known what is there.
     has_listed: bool,
     /// Rules that keep state; nothing only while they work.
@@ -109,8 +109,8 @@ impl LiveTable {
         let mut messages = Vec::new();
         let keyed = restored(&run, &status, (store, memory), &mut messages)?;
         messages.extend(run.quarantine.restore(&status.rests));
-        let mut lane = run.lane();
-        messages.extend(lane.restore(store.deferred_of(&status.name)?)?);
+        let mut background = run.background();
+        messages.extend(background.restore(store.deferred_of(&status.name)?)?);
         let table = Self {
             config,
             table: Arc::clone(&run.table),
@@ -125,8 +125,8 @@ impl LiveTable {
             read_problem: None,
             keyed: Some(keyed),
             is_behind: false,
-            lane,
-            set_aside: Vec::new(),
+            background,
+            skipped: Vec::new(),
             has_listed: false,
             objects: Objects::new(known),
             lateness,
@@ -149,9 +149,9 @@ impl LiveTable {
         Ok((table, messages))
     }
 
-    /// Lets rules that keep state judge what the watermark has passed, or with `end` all up to then. Where their keys take
+    /// Lets rules that keep state evaluate what the watermark has passed, or with `end` all up to then. Where their keys take
     /// too much memory, the table's time goes only as far as they came.
-    pub(super) async fn judge(
+    pub(super) async fn evaluate(
         &mut self,
         rows: Vec<KeyedRows>,
         end: Option<i64>,
@@ -251,7 +251,7 @@ impl LiveTable {
     pub(super) fn status(&self) -> TableStatus {
         TableStatus {
             waiting: self.waiting() as u64,
-            aside: self.lane.rows(),
+            aside: self.background.rows(),
             rests: self.quarantine.resting(),
             problem: self.problem(),
             ..self.status.clone()
@@ -316,8 +316,8 @@ impl LiveTable {
         has_changed
     }
 
-    pub(super) fn mark(&self) -> Mark {
-        Mark {
+    pub(super) fn mark(&self) -> Watermark {
+        Watermark {
             time: self.status.watermark.map_or(i64::MIN, Timestamp::micros),
             is_idle: self.status.is_idle,
         }
@@ -326,7 +326,7 @@ impl LiveTable {
     /// Begins a step: rules that have rested are tried again.
     pub(super) fn begin_step(&mut self) {
         if self.run.is_some() {
-            let waiting = self.lane.rules();
+            let waiting = self.background.rules();
             self.quarantine.begin_step(now(), &waiting);
         }
     }
@@ -342,31 +342,31 @@ impl LiveTable {
         self.status.watermark != before
     }
 
-    /// Returns the rules whose time waits for what is judged beside the steps, with the earliest such event.
+    /// Returns the rules whose time waits for what is evaluated beside the steps, with the earliest such event.
     pub(super) fn held<'a>(
         &'a self,
         passed: &'a dyn Fn(&str) -> i64,
     ) -> impl Iterator<Item = (String, i64)> + 'a {
-        self.lane.held(&self.quarantine, passed)
+        self.background.held(&self.quarantine, passed)
     }
 
-    /// Leaves rows to be judged beside the steps.
+    /// Leaves rows to be evaluated beside the steps.
     pub(super) fn defer(&mut self, rows: Vec<KeyedRows>) -> Result<(), EngineError> {
-        let left_out = self.lane.push(rows)?;
-        self.set_aside.extend(left_out);
+        let left_out = self.background.push(rows)?;
+        self.skipped.extend(left_out);
         Ok(())
     }
 
-    /// Returns what was found beside the steps, nothing where no judgement has ended.
-    pub(super) fn judged_aside(&mut self) -> Option<Vec<Finding>> {
-        let judged = self.lane.collect()?;
-        self.set_aside.extend(judged.set_aside);
-        Some(judged.findings)
+    /// Returns what was found beside the steps, nothing where no evaluation has ended.
+    pub(super) fn background_events(&mut self) -> Option<Vec<Finding>> {
+        let evaluated = self.background.collect()?;
+        self.skipped.extend(evaluated.skipped);
+        Some(evaluated.findings)
     }
 
-    /// Lets what waits be judged beside the steps.
-    pub(super) fn judge_aside(&mut self) {
-        if self.lane.rules().is_empty() {
+    /// Lets what waits be evaluated beside the steps.
+    pub(super) fn evaluate_in_background(&mut self) {
+        if self.background.rules().is_empty() {
             return;
         }
         // While objects are read it waits its turn.
@@ -374,32 +374,32 @@ impl LiveTable {
             return;
         };
         match run.runtime() {
-            Ok(runtime) => self.lane.start(&runtime),
+            Ok(runtime) => self.background.start(&runtime),
             // It waits, as it does when objects cannot be read.
             Err(error) => self.read_problem = Some(chain(&error)),
         }
     }
 
-    /// Says whether rules are judged beside the steps, and whether such a judgement has ended.
-    pub(super) fn is_judging(&self) -> (bool, bool) {
-        (self.lane.is_busy(), self.lane.has_news())
+    /// Says whether rules are evaluated beside the steps, and whether such a evaluation has ended.
+    pub(super) fn is_evaluating(&self) -> (bool, bool) {
+        (self.background.is_busy(), self.background.has_news())
     }
 
-    /// Returns what changed in what waits to be judged beside the steps.
+    /// Returns what changed in what waits to be evaluated beside the steps.
     pub(super) fn take_deferred(&mut self) -> Option<Deferred> {
-        self.lane.take_changes()
+        self.background.take_changes()
     }
 
-    /// Ends a step. Returns what a person should know: which events were not judged, and which rules rest and work again.
+    /// Ends a step. Returns what a person should know: which events were not evaluated, and which rules rest and work again.
     pub(super) fn end_step(&mut self) -> Vec<String> {
         if self.run.is_none() {
             return Vec::new();
         }
         let quarantine = &self.quarantine;
-        let mut set_aside = std::mem::take(&mut self.set_aside);
-        set_aside.extend(self.progress.take_set_aside());
+        let mut skipped = std::mem::take(&mut self.skipped);
+        skipped.extend(self.progress.take_skipped());
         let mut messages = Vec::new();
-        for aside in &set_aside {
+        for aside in &skipped {
             match aside.cause {
                 // Counted with the rest, and told when it ends.
                 Cause::Rest => {}
@@ -409,7 +409,7 @@ impl LiveTable {
                 Cause::Plugin | Cause::NoRoom => messages.push(aside.message()),
             }
         }
-        messages.extend(quarantine.end_step(now(), &set_aside));
+        messages.extend(quarantine.end_step(now(), &skipped));
         messages
     }
 
@@ -428,7 +428,7 @@ impl LiveTable {
 
 /// Counts events on which a `where` failed. Returns what to tell: of the first, and each time that they are ten times as many,
 /// since a condition that fails fails every second.
-fn count_undecided(status: &mut TableStatus, aside: &SetAside) -> Option<String> {
+fn count_undecided(status: &mut TableStatus, aside: &SkippedEvents) -> Option<String> {
     let known = status.undecided.entry(aside.rule_id.clone()).or_default();
     let before = known.events;
     known.events += aside.rows;
@@ -477,7 +477,7 @@ fn restored(
     }
     for (rule, rows) in std::mem::take(&mut keyed.outdated) {
         messages.push(format!(
-            "rule `{rule}` has other columns now: {rows} events that waited for it are not judged"
+            "rule `{rule}` has other columns now: {rows} events that waited for it are not evaluated"
         ));
     }
     Ok(keyed)

@@ -45,7 +45,7 @@ pub(super) struct Troubles {
 }
 
 impl Troubles {
-    /// `reported` are the alerts that were reported before the last stop, and not taken back.
+    /// `reported` are the alerts that were reported before the last stop, and not withdrawn.
     pub(super) fn new(after: Option<Duration>, reported: Vec<Alert>) -> Self {
         let reported = reported.into_iter().filter_map(|alert| {
             let rule = OWN_RULES.into_iter().find(|rule| *rule == alert.rule)?;
@@ -177,7 +177,7 @@ pub(super) fn found(tables: &[TableStatus], dead: &BTreeMap<String, u64>) -> Vec
             let title = format!("table `{name}` lags: objects come faster than they are read");
             add(lag, Severity::Medium, title, vec![waiting()]);
         }
-        let rests = table.rests.iter().filter(|rest| rest.is_resting);
+        let rests = table.rests.iter().filter(|rest| rest.is_quarantined);
         for rest in rests.filter(|rest| resting.insert(&rest.rule)) {
             found.push(Trouble {
                 rule: quarantine,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_that_lasts_is_reported_once_and_taken_back_when_it_is_over() {
+    fn trouble_that_lasts_is_reported_once_and_withdrawn_when_it_is_over() {
         let [waits, lag, ..] = OWN_RULES;
         let mut troubles = Troubles::new(Some(Duration::from_secs(300)), Vec::new());
         let away = Some("its store does not answer");
@@ -285,7 +285,7 @@ mod tests {
         assert!(looks(&mut second, &[(0, Some("away"), 0)]).is_empty());
         let told = looks(&mut second, &[(1, None, 0)]);
         assert_eq!(told, [(1, State::Withdrawn, waits.to_owned())]);
-        // Switched off, it is taken back.
+        // Switched off, it is withdrawn.
         let mut off = Troubles::new(None, kept);
         assert!(off.is_due(Instant::now()));
         let told = looks(&mut off, &[(0, Some("away"), 0)]);
@@ -299,7 +299,7 @@ mod tests {
             rule: "loop".to_owned(),
             code: String::new(),
             reason: "took more than limits.time".to_owned(),
-            is_resting: true,
+            is_quarantined: true,
             rests: 1,
             since: None,
             until: Timestamp::default(),

@@ -13,13 +13,13 @@ fn quarantine() -> Quarantine {
     Quarantine::new(rules.into_iter(), Some(Fairness::default()))
 }
 
-fn left_out(rows: u64, from: i64, to: i64) -> SetAside {
+fn left_out(rows: u64, from: i64, to: i64) -> SkippedEvents {
     let event = |second| EventRef {
         time: at(second),
         object: "o".into(),
         row: 1,
     };
-    SetAside {
+    SkippedEvents {
         rule: 4,
         rule_id: "p/slow".to_owned(),
         cause: Cause::Rest,
@@ -92,11 +92,11 @@ fn what_was_left_out_is_told_when_the_rule_works_again() {
     assert_eq!(
         quarantine.end_step(at(60), &[]),
         [
-            "rule `p/slow` works again; 7 events were not judged, which `yagura run --from 2026-03-01T00:00:01.000000Z --to 2026-03-01T00:00:09.000001Z` does"
+            "rule `p/slow` works again; 7 events were not evaluated, which `yagura run --from 2026-03-01T00:00:01.000000Z --to 2026-03-01T00:00:09.000001Z` does"
         ]
     );
     let rest = &quarantine.resting()[0];
-    assert!(!rest.is_resting, "{rest:?}");
+    assert!(!rest.is_quarantined, "{rest:?}");
     assert_eq!((rest.events, rest.first, rest.since), (0, None, None));
     // Three faults again, and a longer rest than the first.
     assert_eq!(fail(&quarantine, at(70), 2), Vec::<String>::new());
@@ -123,7 +123,7 @@ fn an_hour_of_work_without_a_fault_makes_good() {
 }
 
 #[test]
-fn a_rule_that_takes_more_than_is_fair_is_judged_aside() {
+fn a_rule_that_takes_more_than_is_fair_is_background_events() {
     let quarantine = quarantine();
     let nobody = BTreeSet::new();
     quarantine.begin_step(at(0), &nobody);
@@ -140,7 +140,7 @@ fn a_rule_that_takes_more_than_is_fair_is_judged_aside() {
     assert!(quarantine.is_aside(4) && !quarantine.rests(4) && !quarantine.is_aside(7));
     assert_eq!(
         quarantine.end_step(at(0), &[]),
-        ["rule `p/slow` is judged aside for a while: it is slow"]
+        ["rule `p/slow` is evaluated in the background for a while: it is slow"]
     );
     quarantine.begin_step(at(59), &nobody);
     assert!(quarantine.is_aside(4));
@@ -208,7 +208,7 @@ fn a_rest_outlives_the_process_and_another_plugin_ends_it() {
     assert_eq!(
         mended.restore(&stored),
         [
-            "rule `p/slow` has another plugin now and is tried again; 5 events were not judged, which `yagura run --from 2026-03-01T00:00:00.000000Z --to 2026-03-01T00:00:01.000001Z` does"
+            "rule `p/slow` has another plugin now and is tried again; 5 events were not evaluated, which `yagura run --from 2026-03-01T00:00:00.000000Z --to 2026-03-01T00:00:01.000001Z` does"
         ]
     );
     assert!(!mended.rests(0));

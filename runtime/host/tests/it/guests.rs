@@ -11,8 +11,8 @@ use yagura_core::report::{IncidentStatus, Report, ReportAlert};
 use yagura_core::{Alert, AlertState, Severity, Timestamp};
 use yagura_host::http::PluginId;
 use yagura_host::{
-    Caller, ColumnBytes, DataType, Events, Field, Host, HostConfig, Lookup, PluginError, Reach,
-    Search, SearchQuery, Services,
+    Caller, Capabilities, ColumnBytes, DataType, Events, Field, Host, HostConfig, Lookup,
+    PluginError, Search, SearchQuery, Services,
 };
 
 use crate::rig::{Calls, Rig, access};
@@ -90,7 +90,7 @@ impl Lookup for Tables {
 }
 
 pub(crate) struct Reached {
-    pub(crate) reach: Reach,
+    pub(crate) reach: Capabilities,
     pub(crate) calls: Arc<Calls>,
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn reach(world: World, grant: &str) -> Reached {
         pack: "shop".to_owned(),
         file: "e.wasm".to_owned(),
     };
-    let reach = Reach::new(plugin, access(world, grant), services);
+    let reach = Capabilities::new(plugin, access(world, grant), services);
     Reached {
         reach: reach.with_own_lookups(vec!["own".to_owned()]),
         calls: rig.calls,
@@ -114,7 +114,7 @@ pub(crate) fn reach(world: World, grant: &str) -> Reached {
 
 pub(crate) fn alert(title: &str) -> ReportAlert {
     ReportAlert {
-        state: AlertState::Settled,
+        state: AlertState::Final,
         alert: Alert {
             id: "alert-7".to_owned(),
             rule: "rule".to_owned(),
@@ -148,7 +148,7 @@ pub(crate) fn report(title: &str) -> Report {
         alerts: vec![alert("an alert")],
         alert_count: 1,
         attributes: Vec::new(),
-        opinions: Vec::new(),
+        assessments: Vec::new(),
         earlier: Some("receipt-1".to_owned()),
         uncertain: false,
     }

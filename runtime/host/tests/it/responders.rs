@@ -130,17 +130,17 @@ fn a_reviewer_sees_alert_attributes_and_lookups_only() {
         value: "{{secret:TOKEN}}".to_owned(),
         source: "geo".to_owned(),
     }];
-    let opinion = open().review(&alert("tells-all"), &found).unwrap().unwrap();
+    let assessment = open().review(&alert("tells-all"), &found).unwrap().unwrap();
     assert_eq!(
-        (opinion.severity, opinion.verdict),
+        (assessment.severity, assessment.verdict),
         (Severity::Low, Verdict::Benign)
     );
     assert!(
-        opinion.reason.contains("assets") && opinion.reason.contains("asn"),
+        assessment.reason.contains("assets") && assessment.reason.contains("asn"),
         "{}",
-        opinion.reason
+        assessment.reason
     );
-    assert!(!opinion.reason.contains("{{"), "{}", opinion.reason);
+    assert!(!assessment.reason.contains("{{"), "{}", assessment.reason);
     assert_eq!(open().review(&alert("says-nothing"), &[]).unwrap(), None);
     let error = open().review(&alert("reason-huge"), &[]).unwrap_err();
     assert!(matches!(&error, CallError::Garbage { .. }), "{error}");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use yagura_core::capability::{Access, Grant, Wants};
+use yagura_core::capability::{Access, CapabilityRequest, Grant};
 use yagura_core::pack::World;
 use yagura_host::http::{
     CallLog, CallOutcome, HttpCall, HttpCaller, HttpError, HttpPolicy, HttpRequest, HttpResponse,
@@ -151,19 +151,19 @@ pub(crate) fn caller(grant: &str) -> HttpCaller {
 
 pub(crate) fn access(world: World, grant: &str) -> Access {
     let everything = || vec!["*".to_owned()];
-    let mut wants = Wants::default();
+    let mut request = CapabilityRequest::default();
     if world != World::Reviewer {
-        wants.http = vec!["http://*".to_owned(), "https://*".to_owned()];
-        wants.secrets = everything();
+        request.http = vec!["http://*".to_owned(), "https://*".to_owned()];
+        request.secrets = everything();
     }
     if world == World::Enricher {
-        wants.search = everything();
+        request.search = everything();
     }
     if world != World::Notifier {
-        wants.lookups = everything();
+        request.lookups = everything();
     }
     let grant: Grant = toml::from_str(grant).unwrap();
-    Access::new("shop", world, &wants, &grant).unwrap()
+    Access::new("shop", world, &request, &grant).unwrap()
 }
 
 /// Returns a grant for a server on loopback, with the secret `TOKEN`.

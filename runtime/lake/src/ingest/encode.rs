@@ -34,7 +34,7 @@ const NO_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 pub(crate) const MAX_ROWS: usize = 128 * 1024;
 /// Small pages let a reader that looks for few rows decode few others.
 const ROWS_PER_PAGE: usize = 8 * 1024;
-/// Rules judge each value of a dictionary once: even long command lines should fit one.
+/// Rules evaluate each value of a dictionary once: even long command lines should fit one.
 const DICTIONARY_BYTES: usize = 8 << 20;
 const ZSTD_LEVEL: i32 = 3;
 

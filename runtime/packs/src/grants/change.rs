@@ -70,8 +70,8 @@ impl Changes {
             if old.is_none() {
                 changes.new_plugins.push(plugin.clone());
             }
-            let had = old.map(|old| entries(&old.wants)).unwrap_or_default();
-            let added = entries(&asks.wants).into_iter().filter(|ask| {
+            let had = old.map(|old| entries(&old.request)).unwrap_or_default();
+            let added = entries(&asks.request).into_iter().filter(|ask| {
                 let covered = |old: &Ask| cover(old, ask) == Cover::All;
                 !had.iter().any(covered)
             });
@@ -86,8 +86,8 @@ impl Changes {
             if new.is_none() {
                 changes.gone_plugins.push(plugin.clone());
             }
-            let has = new.map(|new| entries(&new.wants)).unwrap_or_default();
-            let removed = entries(&asks.wants)
+            let has = new.map(|new| entries(&new.request)).unwrap_or_default();
+            let removed = entries(&asks.request)
                 .into_iter()
                 .filter(|ask| !has.contains(ask));
             changes

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::*;
 
-fn asks(wants: &str) -> Asks {
+fn asks(request: &str) -> Asks {
     let text = format!(
-        "[pack]\nname = \"demo\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"e.wasm\"\nworld = \"enricher\"\n{wants}"
+        "[pack]\nname = \"demo\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"e.wasm\"\nworld = \"enricher\"\n{request}"
     );
     Asks::of(&Manifest::read(Path::new("pack.toml"), &text).unwrap())
 }
@@ -23,7 +23,7 @@ fn held(before: &str, now: &str, granted: &str) -> Vec<String> {
 #[test]
 fn asked_and_granted_are_laid_side_by_side() {
     let asks = asks(
-        "[plugin.wants]\nhttp = [\"https://api.a.org\", \"https://*.b.org\", \"https://c.org\"]\nsecrets = [\"TOKEN\"]\nsearch = [\"*\"]\n",
+        "[plugin.request]\nhttp = [\"https://api.a.org\", \"https://*.b.org\", \"https://c.org\"]\nsecrets = [\"TOKEN\"]\nsearch = [\"*\"]\n",
     );
     let comparison = asks.compare(
         "demo",
@@ -68,8 +68,8 @@ fn asked_and_granted_are_laid_side_by_side() {
 
 #[test]
 fn an_upgrade_that_asks_for_more_is_held_until_granted() {
-    let before = "[plugin.wants]\nhttp = [\"https://api.a.org\"]\n";
-    let now = "[plugin.wants]\nhttp = [\"https://api.a.org\", \"https://evil.org\"]\nsecrets = [\"TOKEN\"]\n";
+    let before = "[plugin.request]\nhttp = [\"https://api.a.org\"]\n";
+    let now = "[plugin.request]\nhttp = [\"https://api.a.org\", \"https://evil.org\"]\nsecrets = [\"TOKEN\"]\n";
     assert_eq!(
         held(before, now, "http = [\"https://api.a.org\"]"),
         [
@@ -84,7 +84,7 @@ fn an_upgrade_that_asks_for_more_is_held_until_granted() {
     assert_eq!(held(before, now, granted), [""; 0]);
     // Less, the same, and a part of what was asked for hold nothing back.
     assert_eq!(held(now, before, ""), [""; 0]);
-    let wide = "[plugin.wants]\nhttp = [\"https://*.a.org\"]\n";
+    let wide = "[plugin.request]\nhttp = [\"https://*.a.org\"]\n";
     assert_eq!(held(wide, before, ""), [""; 0]);
     assert_eq!(
         held(before, wide, "http = [\"https://api.a.org\"]"),

@@ -6,7 +6,7 @@ use semver::Version;
 use tokio::time::timeout;
 use yagura_core::names::grouped;
 
-use super::Place;
+use super::Reference;
 use super::http::{ANOTHER_WAY, AnswerError, Http, Kind};
 use super::image::{DOCUMENT_BYTES, Descriptor, ImageError, check};
 use super::resolve::Conflict;
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Credentials {
 /// A connection to the registry of one place.
 pub struct Registry {
     pub(super) http: Http,
-    pub(super) place: Place,
+    pub(super) place: Reference,
     pub(super) bounds: Bounds,
     pub(super) search_time: Duration,
 }
@@ -193,7 +193,10 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::Client`].
-    pub async fn connect(place: &Place, options: &RegistryOptions) -> Result<Self, RegistryError> {
+    pub async fn connect(
+        place: &Reference,
+        options: &RegistryOptions,
+    ) -> Result<Self, RegistryError> {
         let is_plain = options.plain_http || place.is_loopback();
         Ok(Self {
             http: Http::new(options, is_plain).map_err(RegistryError::Client)?,
@@ -206,7 +209,7 @@ impl Registry {
     /// Runs a search for versions, no longer than it may take.
     pub(super) async fn search<T>(
         &self,
-        place: &Place,
+        place: &Reference,
         work: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
         match timeout(self.search_time, work).await {
@@ -223,7 +226,7 @@ impl Registry {
 
     pub(super) async fn manifest(
         &self,
-        place: &Place,
+        place: &Reference,
         at: &str,
         media_type: &str,
     ) -> Result<Vec<u8>, AnswerError> {
@@ -244,7 +247,7 @@ impl Registry {
     /// Pulls a blob: no more bytes than its descriptor says, and with its digest.
     pub(super) async fn blob(
         &self,
-        place: &Place,
+        place: &Reference,
         descriptor: &Descriptor,
         kind: Kind,
     ) -> Result<Vec<u8>, RegistryError> {
@@ -270,7 +273,7 @@ impl Registry {
     }
 }
 
-pub(super) fn bound(place: &Place, what: String) -> RegistryError {
+pub(super) fn bound(place: &Reference, what: String) -> RegistryError {
     RegistryError::Bound {
         place: place.to_string(),
         what,
@@ -278,14 +281,18 @@ pub(super) fn bound(place: &Place, what: String) -> RegistryError {
 }
 
 /// Says that there is more of something than is looked at.
-pub(super) fn more_than(place: &Place, maximum: u64, what: &str) -> RegistryError {
+pub(super) fn more_than(place: &Reference, maximum: u64, what: &str) -> RegistryError {
     bound(
         place,
         format!("has more than {} {what}, the maximum", grouped(maximum)),
     )
 }
 
-pub(super) fn refused(doing: &'static str, place: &Place, source: AnswerError) -> RegistryError {
+pub(super) fn refused(
+    doing: &'static str,
+    place: &Reference,
+    source: AnswerError,
+) -> RegistryError {
     RegistryError::Refused {
         doing,
         place: place.to_string(),

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use yagura_core::names::grouped;
 use yagura_core::shown::without_controls;
 
-use super::Place;
+use super::Reference;
 use super::client::{Credentials, RegistryOptions};
 
 /// Bytes a second that a registry sends at least, once [`RegistryOptions::timeout`] has passed.
@@ -216,11 +216,11 @@ impl Http {
     }
 
     /// Returns the address of something in the repository of a place.
-    pub(super) fn url(&self, place: &Place, rest: &str) -> Result<Url, AnswerError> {
+    pub(super) fn url(&self, place: &Reference, rest: &str) -> Result<Url, AnswerError> {
         self.address(place, &format!("{}/{rest}", place.repository))
     }
 
-    fn address(&self, place: &Place, rest: &str) -> Result<Url, AnswerError> {
+    fn address(&self, place: &Reference, rest: &str) -> Result<Url, AnswerError> {
         // As all clients of registries have it.
         let host = match place.registry.as_str() {
             "docker.io" => "index.docker.io",
@@ -237,7 +237,7 @@ impl Http {
     /// Asks for something in the repository of a place: at most `maximum` bytes.
     pub(super) async fn get(
         &self,
-        place: &Place,
+        place: &Reference,
         url: &Url,
         accept: Option<&str>,
         kind: Kind,
@@ -271,7 +271,7 @@ impl Http {
     /// Puts a manifest, or another small document, into the repository of a place.
     pub(super) async fn put(
         &self,
-        place: &Place,
+        place: &Reference,
         url: &Url,
         media_type: &str,
         bytes: Vec<u8>,
@@ -284,7 +284,7 @@ impl Http {
     /// Puts a blob into the repository of a place.
     pub(super) async fn upload(
         &self,
-        place: &Place,
+        place: &Reference,
         digest: &str,
         bytes: &[u8],
     ) -> Result<(), AnswerError> {
@@ -424,8 +424,12 @@ impl Http {
         }
     }
 
-    /// Returns how to ask for the repository of a place: the registry says what it wants, and where a token is given.
-    pub(super) async fn access(&self, place: &Place, scope: Scope) -> Result<Access, AnswerError> {
+    /// Returns how to ask for the repository of a place: the registry says what it request, and where a token is given.
+    pub(super) async fn access(
+        &self,
+        place: &Reference,
+        scope: Scope,
+    ) -> Result<Access, AnswerError> {
         let key = (place.repository.clone(), scope);
         let known = || self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((since, access)) = known().get(&key)
@@ -441,7 +445,7 @@ impl Http {
         Ok(access)
     }
 
-    async fn ask_for_access(&self, place: &Place, scope: Scope) -> Result<Access, AnswerError> {
+    async fn ask_for_access(&self, place: &Reference, scope: Scope) -> Result<Access, AnswerError> {
         let url = self.address(place, "")?;
         let started = Instant::now();
         let request = self.client.get(url.clone());

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use super::client::{more_than, refused};
 use super::http::{AnswerError, Kind, json};
 use super::image::{self, DOCUMENT_BYTES, IMAGE_MANIFEST, ImageError, ImageManifest};
-use super::place::{tag, version};
+use super::reference::{tag, version};
 use super::resolve::{Missing, Outcome, Universe, resolve};
-use super::{At, Lock, Place, Registry, RegistryError};
+use super::{At, Lock, Reference, Registry, RegistryError};
 use crate::{Digest, VerifiedPack};
 
 /// Tags that are asked for at once.
@@ -177,7 +177,7 @@ impl Registry {
         ))
     }
 
-    async fn versions_at(&self, place: &Place) -> Result<Vec<Version>, RegistryError> {
+    async fn versions_at(&self, place: &Reference) -> Result<Vec<Version>, RegistryError> {
         let cannot = |error| refused("list the versions of", place, error);
         let first = self.http.url(place, &format!("tags/list?n={PAGE_TAGS}"));
         let first = first.map_err(cannot)?;
@@ -226,7 +226,7 @@ impl Registry {
         }
     }
 
-    async fn pull_at(&self, place: &Place) -> Result<Pulled, RegistryError> {
+    async fn pull_at(&self, place: &Reference) -> Result<Pulled, RegistryError> {
         let wrong = |source| RegistryError::Image {
             place: place.to_string(),
             source,
@@ -257,7 +257,10 @@ impl Registry {
     }
 
     /// Reads the manifest of a pack's image, with its digest.
-    async fn pack_manifest(&self, place: &Place) -> Result<(Digest, ImageManifest), RegistryError> {
+    async fn pack_manifest(
+        &self,
+        place: &Reference,
+    ) -> Result<(Digest, ImageManifest), RegistryError> {
         let wrong = |source| RegistryError::Image {
             place: place.to_string(),
             source,
@@ -285,7 +288,7 @@ impl Registry {
     /// Reads what a pack needs, from its config alone.
     async fn needs(
         &self,
-        place: &Place,
+        place: &Reference,
         manifest: &ImageManifest,
     ) -> Result<Vec<(String, VersionReq)>, RegistryError> {
         let bytes = self.blob(place, &manifest.config, Kind::Document).await?;
@@ -300,7 +303,7 @@ impl Registry {
     }
 }
 
-fn other(place: &Place, pulled: &Pulled) -> RegistryError {
+fn other(place: &Reference, pulled: &Pulled) -> RegistryError {
     let identity = &pulled.pack.pack().pack;
     RegistryError::Other {
         place: place.to_string(),

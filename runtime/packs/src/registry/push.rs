@@ -2,9 +2,9 @@
 
 use super::client::refused;
 use super::image::{Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, Image, ImageError, Index};
-use super::place::tag;
+use super::reference::tag;
 use super::signatures::fallback;
-use super::{At, Place, Registry, RegistryError};
+use super::{At, Reference, Registry, RegistryError};
 use crate::names::PackPath;
 use crate::{Digest, VerifiedPack};
 
@@ -12,7 +12,7 @@ use crate::{Digest, VerifiedPack};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
     /// Where it lies now, by version.
-    pub place: Place,
+    pub place: Reference,
     /// The digest of its image.
     pub image: Digest,
     /// The signatures that were pushed with it.
@@ -73,7 +73,7 @@ impl Registry {
     /// this one, and it does no harm there.
     async fn refer(
         &self,
-        place: &Place,
+        place: &Reference,
         subject: &Digest,
         added: Vec<Descriptor>,
     ) -> Result<(), RegistryError> {
@@ -104,7 +104,7 @@ impl Registry {
 
     async fn push_image(
         &self,
-        place: &Place,
+        place: &Reference,
         image: &Image,
         tag: Option<&str>,
     ) -> Result<(), RegistryError> {
@@ -120,7 +120,7 @@ impl Registry {
 
     async fn push_manifest(
         &self,
-        place: &Place,
+        place: &Reference,
         at: &str,
         bytes: Vec<u8>,
         media_type: &str,

@@ -141,7 +141,7 @@ impl Search<'_> {
         asked: &Asked,
         chosen: &BTreeMap<String, Version>,
     ) -> Result<BTreeMap<String, Version>, Stop> {
-        // A choice that was made before somebody asked for another version is taken back.
+        // A choice that was made before somebody asked for another version is withdrawn.
         let broken = chosen.iter().find(|(pack, version)| {
             let asks = asked.get(*pack).into_iter().flatten();
             !asks
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_taken_back_where_another_fits() {
+    fn a_choice_is_withdrawn_where_another_fits() {
         let packs = universe(&[
             ("a", "1.0.0", &[("c", "^1")]),
             ("a", "2.0.0", &[("c", "^2")]),

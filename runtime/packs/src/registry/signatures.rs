@@ -8,7 +8,7 @@ use super::image::{
     self, DOCUMENT_BYTES, Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, ImageError, Index,
     signature_layer,
 };
-use super::{Place, Registry, RegistryError};
+use super::{Reference, Registry, RegistryError};
 use crate::Digest;
 use crate::names::PackPath;
 
@@ -20,7 +20,7 @@ impl Registry {
     /// that keep one.
     pub(super) async fn signatures(
         &self,
-        place: &Place,
+        place: &Reference,
         subject: &Digest,
     ) -> Result<BTreeMap<PackPath, Vec<u8>>, RegistryError> {
         let mut digests: Vec<String> = self.referrers(place, subject).await?;
@@ -55,7 +55,7 @@ impl Registry {
     /// Reads the list that the registry keeps.
     async fn native_referrers(
         &self,
-        place: &Place,
+        place: &Reference,
         subject: &Digest,
     ) -> Result<Index, AnswerError> {
         let rest = format!("referrers/{}", subject.tagged());
@@ -76,7 +76,7 @@ impl Registry {
     /// Reads the digests in the list that a tag stands for.
     async fn referrers(
         &self,
-        place: &Place,
+        place: &Reference,
         subject: &Digest,
     ) -> Result<Vec<String>, RegistryError> {
         let index = self.index(place, subject).await?;
@@ -86,7 +86,7 @@ impl Registry {
     /// Reads the list that a tag stands for.
     pub(super) async fn index(
         &self,
-        place: &Place,
+        place: &Reference,
         subject: &Digest,
     ) -> Result<Vec<Descriptor>, RegistryError> {
         match self.manifest(place, &fallback(subject), IMAGE_INDEX).await {

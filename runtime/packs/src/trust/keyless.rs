@@ -50,8 +50,8 @@ impl Root {
 }
 
 impl TrustPolicy {
-    /// Judges a keyless signature.
-    pub(super) fn judge_keyless(&self, pack: &VerifiedPack, bundle: &[u8]) -> Finding {
+    /// Evaluates a keyless signature.
+    pub(super) fn evaluate_keyless(&self, pack: &VerifiedPack, bundle: &[u8]) -> Finding {
         let manifest = pack.manifest().text();
         let any = VerificationPolicy::any_identity();
         let result = match verify(&self.root, bundle, manifest.as_bytes(), &any) {

@@ -35,7 +35,7 @@ fn signed(keys: &[&SecretKey]) -> VerifiedPack {
 }
 
 fn told(policy: &TrustPolicy, pack: &VerifiedPack) -> String {
-    policy.judge(pack, &Installed::default()).to_string()
+    policy.evaluate(pack, &Installed::default()).to_string()
 }
 
 #[test]
@@ -90,13 +90,13 @@ fn an_unknown_key_is_told_with_its_id() {
     assert!(text.contains("[[key]]\nname = \"NAME\"\npublic = \"RW…\"\npacks = [\"demo\"]"));
     // Beside one that counts, it harms nothing.
     let verdict = policy(&entry("acme", &acme, "[\"*\"]"))
-        .judge(&signed(&[&acme, &other]), &Installed::default());
+        .evaluate(&signed(&[&acme, &other]), &Installed::default());
     assert!(verdict.is_trusted());
     assert!(
         verdict
             .signatures
             .iter()
-            .any(|judged| judged.finding == Finding::UnknownKey)
+            .any(|evaluated| evaluated.finding == Finding::UnknownKey)
     );
 }
 
@@ -114,7 +114,7 @@ fn a_key_out_of_its_scope_is_told_with_the_line_that_would_allow_it() {
     let wider = narrow.replace("packs = [\"aws\", \"team-*\"]", line);
     assert!(
         policy(&wider)
-            .judge(&signed(&[&acme]), &Installed::default())
+            .evaluate(&signed(&[&acme]), &Installed::default())
             .is_trusted()
     );
 }
@@ -177,9 +177,12 @@ fn a_broken_signature_harms_nothing_beside_a_good_one_and_is_named_without() {
     let name = PackPath::parse("MANIFEST.sha256.x.minisig").unwrap();
     let mut pack = signed(&[&acme]);
     pack.add_signature(name.clone(), b"junk".to_vec());
-    let verdict = policy.judge(&pack, &Installed::default());
+    let verdict = policy.evaluate(&pack, &Installed::default());
     assert!(verdict.is_trusted(), "{verdict}");
-    let findings = verdict.signatures.iter().map(|judged| &judged.finding);
+    let findings = verdict
+        .signatures
+        .iter()
+        .map(|evaluated| &evaluated.finding);
     assert!(
         findings
             .into_iter()
@@ -188,7 +191,7 @@ fn a_broken_signature_harms_nothing_beside_a_good_one_and_is_named_without() {
 
     let mut pack = signed(&[]);
     pack.add_signature(name, b"junk".to_vec());
-    let verdict = policy.judge(&pack, &Installed::default());
+    let verdict = policy.evaluate(&pack, &Installed::default());
     assert!(matches!(
         verdict.refusals.as_slice(),
         [Refusal::Broken {
@@ -265,7 +268,7 @@ fn several_signatures_can_be_required() {
     let text = format!("{keys}[[require]]\npacks = [\"demo\"]\nat_least = 2");
     assert!(
         !policy(&text)
-            .judge(&twice, &Installed::default())
+            .evaluate(&twice, &Installed::default())
             .is_trusted()
     );
 }
@@ -293,12 +296,12 @@ fn an_older_version_or_another_pack_of_the_same_version_is_refused_unless_forced
     let mut installed = Installed::default();
     installed.record(&verified("demo", "1.2.0", "a"));
     let policy = policy("[[unsigned]]\npacks = [\"*\"]\n");
-    let judge =
-        |version: &str, rule: &str| policy.judge(&verified("demo", version, rule), &installed);
+    let evaluate =
+        |version: &str, rule: &str| policy.evaluate(&verified("demo", version, rule), &installed);
     for (version, rule) in [("1.2.0", "a"), ("1.2.1", "b"), ("2.0.0-rc.1", "b")] {
-        assert!(judge(version, rule).is_trusted(), "{version}");
+        assert!(evaluate(version, rule).is_trusted(), "{version}");
     }
-    let mut older = judge("1.1.9", "b");
+    let mut older = evaluate("1.1.9", "b");
     assert!(
         older
             .to_string()
@@ -308,16 +311,16 @@ fn an_older_version_or_another_pack_of_the_same_version_is_refused_unless_forced
     older.force();
     assert!(older.is_trusted());
     assert!(matches!(
-        judge("1.2.0-rc.1", "a").refusals[..],
+        evaluate("1.2.0-rc.1", "a").refusals[..],
         [Refusal::Rollback(Rollback::Older { .. })]
     ));
-    let replaced = judge("1.2.0", "b");
+    let replaced = evaluate("1.2.0", "b");
     assert!(
         replaced.to_string().contains("a version is published once"),
         "{replaced}"
     );
     assert!(matches!(
-        judge("1.2.0+2", "b").refusals[..],
+        evaluate("1.2.0+2", "b").refusals[..],
         [Refusal::Rollback(Rollback::Replaced { .. })]
     ));
 }
@@ -329,7 +332,7 @@ fn what_was_used_survives_in_its_file() {
     let mut installed = Installed::read(&file).unwrap();
     assert_eq!(installed, Installed::default());
     let toml = "[pack]\nname = \"demo\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"e.wasm\"\n\
-                world = \"enricher\"\n[plugin.wants]\nhttp = [\"https://a.org\"]\n";
+                world = \"enricher\"\n[plugin.request]\nhttp = [\"https://a.org\"]\n";
     installed.record(&crate::testing::verified_of(toml, &[]));
     installed.write(&file).unwrap();
     assert_eq!(Installed::read(&file).unwrap(), installed);
@@ -348,7 +351,7 @@ fn a_keyless_signature_counts_for_nothing_in_a_build_without_them() {
     let mut pack = signed(&[]);
     let name = PackPath::parse("MANIFEST.sha256.sigstore.json").unwrap();
     pack.add_signature(name, b"{}".to_vec());
-    let verdict = policy("").judge(&pack, &Installed::default());
+    let verdict = policy("").evaluate(&pack, &Installed::default());
     assert_eq!(verdict.signatures[0].finding, Finding::NotChecked);
     assert!(!verdict.is_trusted());
     let identity =

@@ -21,14 +21,14 @@ pub struct Verdict {
     /// Digest of its manifest.
     pub digest: Digest,
     /// Every signature, and whether it counts.
-    pub signatures: Vec<JudgedSignature>,
+    pub signatures: Vec<CheckedSignature>,
     /// Why the pack is not trusted; none: it is.
     pub refusals: Vec<Refusal>,
 }
 
-/// A signature, judged.
+/// A signature, evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JudgedSignature {
+pub struct CheckedSignature {
     /// Its file.
     pub file: PackPath,
     /// The key that it names.
@@ -136,7 +136,7 @@ impl Verdict {
 
     /// Returns the names of the keys whose signatures count, in order.
     pub fn signers(&self) -> BTreeSet<&str> {
-        let findings = self.signatures.iter().map(|judged| &judged.finding);
+        let findings = self.signatures.iter().map(|evaluated| &evaluated.finding);
         findings
             .filter_map(|finding| match finding {
                 Finding::Valid(key) => Some(key.as_str()),
@@ -153,11 +153,11 @@ impl Verdict {
 }
 
 impl TrustPolicy {
-    /// Judges a pack: its signatures, what it must have, and that it is not older than what was used before.
-    pub fn judge(&self, pack: &VerifiedPack, installed: &Installed) -> Verdict {
+    /// Evaluates a pack: its signatures, what it must have, and that it is not older than what was used before.
+    pub fn evaluate(&self, pack: &VerifiedPack, installed: &Installed) -> Verdict {
         let files = pack.contents().signatures.iter();
-        let signatures: Vec<JudgedSignature> = files
-            .map(|(file, bytes)| self.judge_signature(pack, file, bytes))
+        let signatures: Vec<CheckedSignature> = files
+            .map(|(file, bytes)| self.evaluate_signature(pack, file, bytes))
             .collect();
         let mut verdict = Verdict {
             pack: pack.name().to_owned(),
@@ -172,26 +172,26 @@ impl TrustPolicy {
         verdict
     }
 
-    fn judge_signature(
+    fn evaluate_signature(
         &self,
         pack: &VerifiedPack,
         file: &PackPath,
         bytes: &[u8],
-    ) -> JudgedSignature {
-        let judged = |key_id, finding| JudgedSignature {
+    ) -> CheckedSignature {
+        let evaluated = |key_id, finding| CheckedSignature {
             file: file.clone(),
             key_id,
             finding,
         };
         if !file.as_str().ends_with(".minisig") {
             #[cfg(feature = "sigstore")]
-            return judged(None, self.judge_keyless(pack, bytes));
+            return evaluated(None, self.evaluate_keyless(pack, bytes));
             #[cfg(not(feature = "sigstore"))]
-            return judged(None, Finding::NotChecked);
+            return evaluated(None, Finding::NotChecked);
         }
         let signature = match Signature::parse(bytes) {
             Ok(signature) => signature,
-            Err(problem) => return judged(None, Finding::Broken(problem)),
+            Err(problem) => return evaluated(None, Finding::Broken(problem)),
         };
         let id = signature.key_id();
         let known = self.keys.iter().find_map(|key| {
@@ -199,28 +199,28 @@ impl TrustPolicy {
             Some((key, public))
         });
         let Some((key, public)) = known else {
-            return judged(Some(id), Finding::UnknownKey);
+            return evaluated(Some(id), Finding::UnknownKey);
         };
         let finding = match signature.check(public, pack) {
             Err(problem) => Finding::Broken(problem),
             Ok(()) if key.may_sign(pack.name()) => Finding::Valid(key.name.clone()),
             Ok(()) => Finding::OutOfScope(key.name.clone()),
         };
-        judged(Some(id), finding)
+        evaluated(Some(id), finding)
     }
 
     fn refusals(&self, verdict: &Verdict) -> Vec<Refusal> {
-        let broken = verdict.signatures.iter().filter_map(|judged| {
-            let Finding::Broken(problem) = &judged.finding else {
+        let broken = verdict.signatures.iter().filter_map(|evaluated| {
+            let Finding::Broken(problem) = &evaluated.finding else {
                 return None;
             };
             let key = self.keys.iter();
             let mut key = key.filter(|key| {
                 let public = key.who.key();
-                public.is_some_and(|public| Some(public.id()) == judged.key_id)
+                public.is_some_and(|public| Some(public.id()) == evaluated.key_id)
             });
             Some(Refusal::Broken {
-                signature: judged.file.clone(),
+                signature: evaluated.file.clone(),
                 key: key.next().map(|key| key.name.clone()),
                 problem: problem.clone(),
             })
@@ -252,9 +252,9 @@ impl TrustPolicy {
 
     /// Tells of signatures that would count if the policy said so.
     fn near_misses(&self, verdict: &Verdict) -> Vec<Refusal> {
-        let misses = verdict.signatures.iter().filter_map(|judged| {
+        let misses = verdict.signatures.iter().filter_map(|evaluated| {
             let (file, pack) = (self.file.clone(), verdict.pack.clone());
-            match (&judged.finding, judged.key_id) {
+            match (&evaluated.finding, evaluated.key_id) {
                 (Finding::UnknownKey, Some(key)) => Some(Refusal::UnknownKey { file, pack, key }),
                 (Finding::OutOfScope(name), _) => {
                     let key = self.keys.iter().find(|key| key.name == *name)?;

@@ -1,7 +1,7 @@
 //! All rules' predicates over a table, as one program.
 //!
-//! A batch is judged in three steps. Each field that any rule tests is read once, wherever events have it
-//! ([`crate::resolve::places`]), its distinct values are judged by the tests of all rules at once ([`values`]), and its rows
+//! A batch is evaluated in three steps. Each field that any rule tests is read once, wherever events have it
+//! ([`crate::resolve::places`]), its distinct values are evaluated by the tests of all rules at once ([`values`]), and its rows
 //! sorted into classes ([`slot`], and [`nested`] for what lies inside JSON). What was seen names the rules that can match at all: each rule waits for one of a set of atoms, the rarest that will do. Only of those are
 //! the trees evaluated, on bitmaps, a tree that several rules share once.
 
@@ -26,7 +26,7 @@ use self::slot::Slot;
 pub use self::state::PrefilterState;
 use self::tree::{NodeId, Nodes};
 pub use self::values::TestError;
-use self::values::{AtomId, Automata, ValueJudge};
+use self::values::{AtomId, Automata, ValueEvaluator};
 use crate::json_path::JsonPaths;
 use crate::predicate::{Atom, FieldNames, OtherExpr, Predicate, Reading, Test, TextOp};
 use crate::resolve::{self, Resolved};
@@ -34,7 +34,7 @@ use crate::resolve::{self, Resolved};
 /// Which of the methods that make it fast a program uses; all of them, but for measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Methods {
-    /// Judge each distinct value once, not each row.
+    /// Evaluate each distinct value once, not each row.
     pub distinct: bool,
     /// One automaton for all literals of a field, not one search a literal.
     pub automaton: bool,
@@ -71,7 +71,7 @@ pub struct Program {
     groups: Vec<Group>,
     /// Two fields of the same event.
     pairs: Vec<Pair>,
-    others: Vec<OtherJudge>,
+    others: Vec<OtherEvaluator>,
     nodes: Nodes,
     /// The tree of each rule, in the order given.
     roots: Vec<NodeId>,
@@ -91,7 +91,7 @@ struct Pair {
 }
 
 #[derive(Debug)]
-struct OtherJudge {
+struct OtherEvaluator {
     expr: OtherExpr,
     /// Its columns in the schema.
     columns: Vec<usize>,
@@ -164,17 +164,17 @@ impl Program {
         let mut order: Vec<usize> = (0..build.slots.len()).collect();
         order.sort_by_key(|slot| std::cmp::Reverse(build.slots[*slot].tests.len()));
         let mut automata = Automata::default();
-        let mut judges: Vec<Option<ValueJudge>> = build.slots.iter().map(|_| None).collect();
+        let mut evaluates: Vec<Option<ValueEvaluator>> = build.slots.iter().map(|_| None).collect();
         for slot in order {
             let tests = &build.slots[slot].tests;
             let tests = tests.iter().map(|(atom, test)| (*atom, test));
-            let judge = ValueJudge::new(tests, methods.automaton, &mut automata)
+            let evaluate = ValueEvaluator::new(tests, methods.automaton, &mut automata)
                 .map_err(|error| CompileError { rule: 0, error })?;
-            judges[slot] = Some(judge);
+            evaluates[slot] = Some(evaluate);
         }
         let mut slots: Vec<Slot> = Vec::with_capacity(build.slots.len());
         let mut groups: Vec<Group> = Vec::new();
-        for (slot, (of_slot, judge)) in build.slots.into_iter().zip(judges).enumerate() {
+        for (slot, (of_slot, evaluate)) in build.slots.into_iter().zip(evaluates).enumerate() {
             let reading = of_slot.reading;
             let inside = of_slot.inside_by_place();
             let groups = inside.into_iter().map(|(place, atoms)| {
@@ -188,7 +188,7 @@ impl Program {
                 sources: of_slot.sources,
                 groups,
                 reading,
-                judge: judge.unwrap_or_default(),
+                evaluate: evaluate.unwrap_or_default(),
                 whole: JsonPaths::root(reading),
             });
         }
@@ -345,7 +345,7 @@ struct Build<'s> {
     /// The places of the fields of atoms, by all their names and whether they are searched.
     of_names: HashMap<(FieldNames, bool), Rc<Places>>,
     pairs: Vec<Pair>,
-    others: Vec<OtherJudge>,
+    others: Vec<OtherEvaluator>,
     other_ids: HashMap<OtherExpr, usize>,
     nodes: Nodes,
     atom_nodes: HashMap<Arc<Atom>, NodeId>,
@@ -383,7 +383,7 @@ impl<'s> Build<'s> {
                         let columns = columns
                             .filter_map(|name| self.schema.index_of(name).ok())
                             .collect();
-                        self.others.push(OtherJudge {
+                        self.others.push(OtherEvaluator {
                             expr: other.clone(),
                             columns,
                         });

@@ -164,7 +164,7 @@ impl GroupBatch<'_> {
         self.group.paths.walk(text, &mut |path, value, kind| {
             let Inside { slot, atoms } = &self.group.fields[path];
             let state = &mut of_slots[*slot].state;
-            state.add_value(&slots[*slot].judge, value, kind, atoms.as_deref());
+            state.add_value(&slots[*slot].evaluate, value, kind, atoms.as_deref());
             touched.push(*slot);
         });
         touched.sort_unstable();

@@ -6,7 +6,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-use super::OtherJudge;
+use super::OtherEvaluator;
 use super::mask::Mask;
 use crate::column::true_rows;
 
@@ -19,15 +19,15 @@ pub(crate) struct OtherBatch {
 }
 
 impl OtherBatch {
-    /// Judges the rows: with `distinct` by the distinct values where it reads one dictionary, else row by row.
-    pub(crate) fn judge(
-        other: &OtherJudge,
+    /// Evaluates the rows: with `distinct` by the distinct values where it reads one dictionary, else row by row.
+    pub(crate) fn evaluate(
+        other: &OtherEvaluator,
         column: &dyn Fn(usize) -> ArrayRef,
         rows: usize,
         distinct: bool,
     ) -> Result<Self, ArrowError> {
         let columns: Vec<ArrayRef> = other.columns.iter().map(|index| column(*index)).collect();
-        let judge = &other.expr.judge;
+        let evaluate = &other.expr.evaluate;
         if let [column] = columns.as_slice()
             && let DataType::Dictionary(_, value) = column.data_type()
             && distinct
@@ -35,8 +35,8 @@ impl OtherBatch {
             let dictionary = column.as_any_dictionary();
             let values = dictionary.values();
             if values.len() < rows {
-                let of_values = judge.judge(std::slice::from_ref(values), values.len())?;
-                let of_null = judge.judge(&[arrow::array::new_null_array(value, 1)], 1)?;
+                let of_values = evaluate.evaluate(std::slice::from_ref(values), values.len())?;
+                let of_null = evaluate.evaluate(&[arrow::array::new_null_array(value, 1)], 1)?;
                 let keys = match values.is_empty() {
                     // Every row is null.
                     true => Vec::new(),
@@ -73,10 +73,10 @@ impl OtherBatch {
                 _ => Ok(column),
             })
             .collect::<Result<_, _>>()?;
-        let judged = judge.judge(&plain, rows)?;
-        let failed = judged.failed;
+        let evaluated = evaluate.evaluate(&plain, rows)?;
+        let failed = evaluated.failed;
         Ok(Self {
-            passed: Mask::from_buffer(&true_rows(&judged.truth)),
+            passed: Mask::from_buffer(&true_rows(&evaluated.truth)),
             failed: failed.map(|failed| (Mask::from_buffer(&failed.rows), failed.reason)),
         })
     }

@@ -1,4 +1,4 @@
-//! One field of one batch: which rows pass which tests, each distinct value judged once.
+//! One field of one batch: which rows pass which tests, each distinct value evaluated once.
 //!
 //! Values are sorted into classes: two values are of one class when they pass the same tests. Class 0 passes none, and
 //! nearly every value is of it, so only rows of other classes are kept. A dictionary that comes again with the next batch of
@@ -15,7 +15,7 @@ use arrow::error::ArrowError;
 use hashbrown::HashTable;
 use yagura_core::json::is_container;
 
-use super::values::{AtomId, Found, Kind, ValueJudge};
+use super::values::{AtomId, Found, Kind, ValueEvaluator};
 use crate::column::render_text;
 use crate::json_path::JsonPaths;
 use crate::predicate::Reading;
@@ -42,7 +42,7 @@ pub(crate) struct Slot {
     /// How values are taken from it.
     pub(crate) reading: Reading,
     /// Its tests.
-    pub(crate) judge: ValueJudge,
+    pub(crate) evaluate: ValueEvaluator,
     /// The value as a whole, read as `reading` says.
     pub(crate) whole: JsonPaths,
 }
@@ -74,20 +74,20 @@ impl Default for SlotState {
 
 impl SlotState {
     fn class_of(&mut self, slot: &Slot, text: &str, kind: Kind) -> u32 {
-        slot.judge_value(text, kind, &mut self.found);
+        slot.evaluate_value(text, kind, &mut self.found);
         self.take_class()
     }
 
     /// Adds the tests that one of several values passes to those of the others; of these tests only, if some are given.
     pub(crate) fn add_value(
         &mut self,
-        judge: &ValueJudge,
+        evaluate: &ValueEvaluator,
         text: &str,
         kind: Kind,
         of: Option<&[AtomId]>,
     ) {
         let before = self.found.atoms.len();
-        judge.judge(text, kind, &mut self.found);
+        evaluate.evaluate(text, kind, &mut self.found);
         if let Some(of) = of {
             self.found.keep(before, of);
         }
@@ -115,9 +115,9 @@ impl SlotState {
         class
     }
 
-    /// Adds to `hits` the rows of `values`, an array of the field, that are of a class. `dictionary` false judges row by row
+    /// Adds to `hits` the rows of `values`, an array of the field, that are of a class. `dictionary` false evaluates row by row
     /// and is for measurements only.
-    pub(crate) fn judge(
+    pub(crate) fn evaluate(
         &mut self,
         slot: &Slot,
         values: &ArrayRef,
@@ -132,25 +132,25 @@ impl SlotState {
                 let values = values.as_ref();
                 downcast_dictionary_array!(
                     values => {
-                        self.judge_dictionary(slot, values.keys(), values.values(), hits);
+                        self.evaluate_dictionary(slot, values.keys(), values.values(), hits);
                         Ok(())
                     },
                     other => Err(ArrowError::InvalidArgumentError(format!("{other} is no dictionary")))
                 )
             }
             DataType::Dictionary(_, value) => {
-                self.judge(slot, &cast(values, value)?, dictionary, hits)
+                self.evaluate(slot, &cast(values, value)?, dictionary, hits)
             }
             DataType::Utf8 => {
-                self.judge_texts(slot, values.as_string::<i32>().iter(), dictionary, hits);
+                self.evaluate_texts(slot, values.as_string::<i32>().iter(), dictionary, hits);
                 Ok(())
             }
             DataType::LargeUtf8 => {
-                self.judge_texts(slot, values.as_string::<i64>().iter(), dictionary, hits);
+                self.evaluate_texts(slot, values.as_string::<i64>().iter(), dictionary, hits);
                 Ok(())
             }
             DataType::Utf8View => {
-                self.judge_texts(slot, values.as_string_view().iter(), dictionary, hits);
+                self.evaluate_texts(slot, values.as_string_view().iter(), dictionary, hits);
                 Ok(())
             }
             DataType::Boolean => {
@@ -172,7 +172,7 @@ impl SlotState {
             | DataType::UInt16
             | DataType::UInt32 => {
                 let values = cast(values, &DataType::Int64)?;
-                self.judge_numbers(
+                self.evaluate_numbers(
                     slot,
                     values.as_primitive::<Int64Type>().iter(),
                     i64::cast_unsigned,
@@ -182,7 +182,7 @@ impl SlotState {
             }
             DataType::Float16 | DataType::Float32 | DataType::Float64 => {
                 let values = cast(values, &DataType::Float64)?;
-                self.judge_numbers(
+                self.evaluate_numbers(
                     slot,
                     values.as_primitive::<Float64Type>().iter(),
                     f64::to_bits,
@@ -198,13 +198,13 @@ impl SlotState {
                 };
                 let texts = render_text(values)?;
                 let texts = texts.as_string::<i32>().iter();
-                self.judge_texts_of(slot, texts, kind, dictionary, hits);
+                self.evaluate_texts_of(slot, texts, kind, dictionary, hits);
                 Ok(())
             }
         }
     }
 
-    fn judge_dictionary<K: ArrowDictionaryKeyType>(
+    fn evaluate_dictionary<K: ArrowDictionaryKeyType>(
         &mut self,
         slot: &Slot,
         keys: &arrow::array::PrimitiveArray<K>,
@@ -251,17 +251,17 @@ impl SlotState {
         self.dictionaries.truncate(KEPT_DICTIONARIES);
     }
 
-    fn judge_texts<'a>(
+    fn evaluate_texts<'a>(
         &mut self,
         slot: &Slot,
         texts: impl Iterator<Item = Option<&'a str>>,
         distinct: bool,
         hits: &mut Vec<Hit>,
     ) {
-        self.judge_texts_of(slot, texts, Kind::Text, distinct, hits);
+        self.evaluate_texts_of(slot, texts, Kind::Text, distinct, hits);
     }
 
-    fn judge_texts_of<'a>(
+    fn evaluate_texts_of<'a>(
         &mut self,
         slot: &Slot,
         texts: impl Iterator<Item = Option<&'a str>>,
@@ -302,7 +302,7 @@ impl SlotState {
         }
     }
 
-    fn judge_numbers<N: Copy + ToString>(
+    fn evaluate_numbers<N: Copy + ToString>(
         &mut self,
         slot: &Slot,
         numbers: impl Iterator<Item = Option<N>>,
@@ -337,7 +337,7 @@ impl SlotState {
 }
 
 impl Slot {
-    fn judge_value(&self, text: &str, kind: Kind, found: &mut Found) {
+    fn evaluate_value(&self, text: &str, kind: Kind, found: &mut Found) {
         let may_hold = match self.reading {
             Reading::One => false,
             Reading::Members => text.starts_with('['),
@@ -345,10 +345,10 @@ impl Slot {
         };
         let is_json = may_hold
             && self.whole.walk(text, &mut |_, value, kind| {
-                self.judge.judge(value, kind, found)
+                self.evaluate.evaluate(value, kind, found)
             });
         if !is_json {
-            self.judge.judge(text, kind, found);
+            self.evaluate.evaluate(text, kind, found);
         }
     }
 }

@@ -13,8 +13,8 @@ use super::slot::{Hit, SlotState};
 use super::tree::{Node, NodeId};
 use super::values::{AtomId, compare};
 use super::{Matches, Pair, Program, Undecided};
+use crate::case_folding::fold;
 use crate::column::render_text;
-use crate::fold::fold;
 use crate::json_path::JsonPaths;
 use crate::predicate::Reading;
 use crate::resolve::Resolved;
@@ -27,7 +27,7 @@ const COMMON: u32 = 128;
 /// Classes of values of one field that are kept.
 const MOST_CLASSES: usize = 1 << 17;
 
-/// What one partition keeps between the batches that a [`Program`] judges.
+/// What one partition keeps between the batches that a [`Program`] evaluates.
 #[derive(Debug)]
 pub struct PrefilterState {
     slots: Vec<SlotBatch>,
@@ -66,8 +66,8 @@ pub(crate) struct SlotBatch {
     /// The batch that the rest is about, and whether all of the slot's places were looked at.
     batch: u64,
     is_complete: bool,
-    /// Rows that were judged so far, in all batches.
-    judged: u64,
+    /// Rows that were evaluated so far, in all batches.
+    evaluated: u64,
     pub(crate) hits: Vec<Hit>,
     /// Classes of the hits, and of each class the number of hits.
     present: Vec<u32>,
@@ -113,12 +113,12 @@ impl PrefilterState {
             .iter()
             .enumerate()
             .map(|(atom, guess)| {
-                let judged = self.slots[program.nodes.slot_of[atom]].judged;
-                if judged == 0 {
+                let evaluated = self.slots[program.nodes.slot_of[atom]].evaluated;
+                if evaluated == 0 {
                     *guess
                 } else {
                     // Atoms that were never passed differ by the guess.
-                    (self.hits[atom] as f32 * 1_000.0 + guess / 100.0) / judged as f32
+                    (self.hits[atom] as f32 * 1_000.0 + guess / 100.0) / evaluated as f32
                 }
             })
             .collect();
@@ -167,7 +167,7 @@ enum Failing {
 /// How many kinds of [`Failing`] there are.
 const KINDS: usize = 3;
 
-/// A batch under judgement.
+/// A batch under evaluation.
 struct Batch<'a> {
     program: &'a Program,
     column: &'a dyn Fn(usize) -> ArrayRef,
@@ -176,7 +176,7 @@ struct Batch<'a> {
 }
 
 impl Program {
-    /// Judges a batch whose columns are those of the schema that the program was compiled for.
+    /// Evaluates a batch whose columns are those of the schema that the program was compiled for.
     ///
     /// # Errors
     /// A column of another type than the schema says.
@@ -252,7 +252,7 @@ impl Program {
         let mut called = state.always.clone();
         for at in 0..state.awaited_slots.len() {
             let slot = state.awaited_slots[at];
-            batch.judge_slot(state, slot)?;
+            batch.evaluate_slot(state, slot)?;
             let of_slot = &state.slots[slot];
             let classes = of_slot.present.iter();
             for atom in classes.flat_map(|class| of_slot.state.classes[*class as usize].iter()) {
@@ -336,7 +336,7 @@ impl Batch<'_> {
         if of_batch.state.classes.len() > MOST_CLASSES {
             // What was learned is only worth its memory while values come again.
             *of_batch = SlotBatch {
-                judged: of_batch.judged,
+                evaluated: of_batch.evaluated,
                 ..SlotBatch::default()
             };
             for group in &self.program.slots[slot].groups {
@@ -345,7 +345,7 @@ impl Batch<'_> {
         }
         of_batch.batch = state.batch;
         of_batch.is_complete = false;
-        of_batch.judged += self.rows as u64;
+        of_batch.evaluated += self.rows as u64;
         for class in of_batch.present.drain(..) {
             of_batch.counts[class as usize] = 0;
         }
@@ -355,7 +355,7 @@ impl Batch<'_> {
     }
 
     /// Finds what all fields inside the JSON text of a group hold, once a batch.
-    fn judge_group(&self, state: &mut PrefilterState, group: usize) -> Result<(), ArrowError> {
+    fn evaluate_group(&self, state: &mut PrefilterState, group: usize) -> Result<(), ArrowError> {
         if state.groups[group].batch == state.batch {
             return Ok(());
         }
@@ -376,14 +376,14 @@ impl Batch<'_> {
     }
 
     /// Sorts the rows of a slot into classes, once a batch.
-    fn judge_slot(&self, state: &mut PrefilterState, slot: usize) -> Result<(), ArrowError> {
+    fn evaluate_slot(&self, state: &mut PrefilterState, slot: usize) -> Result<(), ArrowError> {
         self.begin(state, slot);
         if state.slots[slot].is_complete {
             return Ok(());
         }
         let of_program = &self.program.slots[slot];
         for group in &of_program.groups {
-            self.judge_group(state, *group)?;
+            self.evaluate_group(state, *group)?;
         }
         let of_batch = &mut state.slots[slot];
         for source in &of_program.sources {
@@ -391,7 +391,7 @@ impl Batch<'_> {
             let values = source.array_below(&column)?;
             let distinct = self.program.methods.distinct;
             let SlotBatch { state, hits, .. } = of_batch;
-            state.judge(of_program, &values, distinct, hits)?;
+            state.evaluate(of_program, &values, distinct, hits)?;
         }
         of_batch.is_complete = true;
         of_batch.counts.resize(of_batch.state.classes.len(), 0);
@@ -496,7 +496,7 @@ impl Batch<'_> {
     fn is_refuted(&self, state: &mut PrefilterState, parts: &[NodeId]) -> Result<bool, ArrowError> {
         for part in parts {
             if let Node::Atom(atom) = self.program.nodes.get(*part) {
-                self.judge_slot(state, self.program.nodes.slot_of[*atom as usize])?;
+                self.evaluate_slot(state, self.program.nodes.slot_of[*atom as usize])?;
                 if state.passed[*atom as usize].0 != state.batch {
                     return Ok(true);
                 }
@@ -507,7 +507,7 @@ impl Batch<'_> {
 
     fn atom(&self, state: &mut PrefilterState, atom: AtomId) -> Result<Mask, ArrowError> {
         let slot = self.program.nodes.slot_of[atom as usize];
-        self.judge_slot(state, slot)?;
+        self.evaluate_slot(state, slot)?;
         let (batch, classes) = &state.passed[atom as usize];
         if *batch != state.batch {
             return Ok(Mask::None);
@@ -568,7 +568,7 @@ impl Batch<'_> {
     fn other(&self, state: &mut PrefilterState, index: usize) -> Result<Mask, ArrowError> {
         let other = match &mut state.others[index] {
             Some(known) => known,
-            unknown => unknown.insert(OtherBatch::judge(
+            unknown => unknown.insert(OtherBatch::evaluate(
                 &self.program.others[index],
                 self.column,
                 self.rows,

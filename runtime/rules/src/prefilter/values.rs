@@ -18,7 +18,7 @@ use regex_syntax::hir::literal::{ExtractKind, Extractor};
 pub(crate) use self::literals::Automata;
 use self::literals::{Hit, Literals};
 use self::readings::{Address, moment, network, part_of};
-use crate::fold::{fold, fold_into};
+use crate::case_folding::{fold, fold_into};
 use crate::number::Decimal;
 use crate::predicate::{GlobPart, MomentPart, Number, NumberOp, Test, TextOp};
 
@@ -105,7 +105,7 @@ struct Guarded {
 
 /// The tests of one field.
 #[derive(Debug, Default)]
-pub(crate) struct ValueJudge {
+pub(crate) struct ValueEvaluator {
     exists: Vec<AtomId>,
     /// Atoms that every text passes.
     any_text: Vec<AtomId>,
@@ -166,25 +166,30 @@ impl Found {
     }
 }
 
-impl ValueJudge {
-    /// Returns the judge of these tests; `automaton` false is for measurements only.
+impl ValueEvaluator {
+    /// Returns the evaluator of these tests; `automaton` false is for measurements only.
     pub(crate) fn new<'a>(
         tests: impl Iterator<Item = (AtomId, &'a Test)>,
         automaton: bool,
         automata: &mut Automata,
     ) -> Result<Self, TestError> {
-        let mut judge = Self {
+        let mut evaluate = Self {
             one_by_one: (!automaton).then(Vec::new),
             ..Self::default()
         };
         for (atom, test) in tests {
-            judge.add(atom, test)?;
+            evaluate.add(atom, test)?;
         }
-        judge.exact.build(automata)?;
-        judge.folded.build(automata)?;
-        judge.numbers_equal.sort();
-        for (folded, set) in [false, true].into_iter().zip(&mut judge.sets) {
-            let of_case = || judge.unguarded.iter().filter(move |(_, _, f)| *f == folded);
+        evaluate.exact.build(automata)?;
+        evaluate.folded.build(automata)?;
+        evaluate.numbers_equal.sort();
+        for (folded, set) in [false, true].into_iter().zip(&mut evaluate.sets) {
+            let of_case = || {
+                evaluate
+                    .unguarded
+                    .iter()
+                    .filter(move |(_, _, f)| *f == folded)
+            };
             if of_case().next().is_some() {
                 // Each of them was held to the usual limit by itself: many rules together may be larger.
                 let patterns = RegexSetBuilder::new(of_case().map(|(pattern, _, _)| pattern))
@@ -194,12 +199,12 @@ impl ValueJudge {
                 *set = Some((patterns, of_case().map(|(_, atom, _)| *atom).collect()));
             }
         }
-        judge.needs_folding = !judge.equal_folded.is_empty()
-            || judge.folded.is_built()
-            || judge.sets[1].is_some()
-            || judge.guarded.iter().any(|expression| expression.folded)
-            || judge.one_by_one.is_some();
-        Ok(judge)
+        evaluate.needs_folding = !evaluate.equal_folded.is_empty()
+            || evaluate.folded.is_built()
+            || evaluate.sets[1].is_some()
+            || evaluate.guarded.iter().any(|expression| expression.folded)
+            || evaluate.one_by_one.is_some();
+        Ok(evaluate)
     }
 
     fn add(&mut self, atom: AtomId, test: &Test) -> Result<(), TestError> {
@@ -272,7 +277,7 @@ impl ValueJudge {
             Test::Truth(truth) => self.truths.push((*truth, atom)),
             Test::Cidr(net) => self.networks.push((network(*net), atom)),
             Test::Moment(part, value) => self.moments.push((*part, value.clone(), atom)),
-            // Two fields: judged by rows.
+            // Two fields: evaluated by rows.
             Test::Field { .. } => {}
         }
         Ok(())
@@ -288,7 +293,7 @@ impl ValueJudge {
     }
 
     /// Adds to `found` every atom that the value passes.
-    pub(crate) fn judge(&self, text: &str, kind: Kind, found: &mut Found) {
+    pub(crate) fn evaluate(&self, text: &str, kind: Kind, found: &mut Found) {
         found.atoms.extend(&self.exists);
         if kind == Kind::Empty {
             return;
@@ -339,7 +344,7 @@ impl ValueJudge {
                 .atoms
                 .extend(set.matches(text).iter().map(|index| atoms[index]));
         }
-        self.judge_number(text, kind, found);
+        self.evaluate_number(text, kind, found);
         if !self.truths.is_empty() && matches!(kind, Kind::Text | Kind::Bool) {
             let truth = match text.to_ascii_lowercase().as_str() {
                 "true" | "1" | "yes" => Some(true),
@@ -369,7 +374,7 @@ impl ValueJudge {
         }
     }
 
-    fn judge_number(&self, text: &str, kind: Kind, found: &mut Found) {
+    fn evaluate_number(&self, text: &str, kind: Kind, found: &mut Found) {
         if (self.numbers_equal.is_empty() && self.numbers.is_empty())
             || !matches!(kind, Kind::Text | Kind::Number)
         {

@@ -12,7 +12,7 @@ use yagura_core::columns::{OWN_COLUMNS, UNMAPPED_COLUMN};
 use super::Placeholders;
 use super::lower::Fields;
 use super::memo::{Found, Memo};
-use crate::fold::fold;
+use crate::case_folding::fold;
 use crate::predicate::{FieldNames, Number, NumberOp, Predicate, Reading, Test, TextOp};
 use crate::resolve;
 

@@ -39,7 +39,7 @@ impl SigmaSource {
         identity::run_id(self.rule.id.as_deref(), &self.rule.title, &self.content)
     }
 
-    /// Returns the id of what judges single events: the rule's, or that of the events that it counts.
+    /// Returns the id of what evaluates single events: the rule's, or that of the events that it counts.
     pub fn events_id(&self) -> String {
         let id = self.id();
         match self.count {

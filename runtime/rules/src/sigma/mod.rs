@@ -2,7 +2,7 @@
 //!
 //! Truth has two values here. An absent field passes no test, and `not` of that is true; `field: null` and
 //! `exists: false` are how a rule asks for absence. Text is compared without case, by Unicode's simple case folding
-//! ([`crate::fold`]), unless `cased` says otherwise; a regular expression with case, unless its flag `i` does. Numbers and truth values are also
+//! ([`crate::case_folding`]), unless `cased` says otherwise; a regular expression with case, unless its flag `i` does. Numbers and truth values are also
 //! compared as they are written. Of a list any member may match. In `*` and `?` line ends are characters like others.
 
 mod correlation;

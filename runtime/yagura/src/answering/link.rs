@@ -1,4 +1,4 @@
-//! The desk as a service sees it: its store may be away for a while, and detection goes on.
+//! The triage as a service sees it: its store may be away for a while, and detection goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use yagura_alerts::{DeskError, Feed, StoreError};
+use yagura_alerts::{Feed, StoreError, TriageError};
 use yagura_engine::live::Live;
 use yagura_host::Host;
 
@@ -27,9 +27,9 @@ const AT_ONCE: usize = 5_000;
 /// How long it is left alone at most, if it is away when the service starts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The desk of a service, and how far it is.
+/// The triage of a service, and how far it is.
 pub(crate) struct Link {
-    desk: Seat,
+    triage: Seat,
     /// Number of the last line that it has.
     taken: i64,
     /// When it is asked again, while its store is away.
@@ -47,7 +47,7 @@ enum Seat {
     Opening(Attempts),
 }
 
-/// A task that tries to open the desk; it ends with who waits for it.
+/// A task that tries to open the triage; it ends with who waits for it.
 struct Attempts(JoinHandle<Result<Opened>>);
 
 impl Drop for Attempts {
@@ -56,14 +56,14 @@ impl Drop for Attempts {
     }
 }
 
-/// A desk with the number of its last line, and what to tell.
+/// A triage with the number of its last line, and what to tell.
 struct Opened {
     answering: Box<Answering>,
     taken: i64,
     told: String,
 }
 
-/// What a desk is opened with.
+/// What a triage is opened with.
 struct Opener {
     config: Config,
     host: Host,
@@ -92,7 +92,7 @@ impl Opener {
         })
     }
 
-    /// Opens the desk as soon as its store answers.
+    /// Opens the triage as soon as its store answers.
     async fn insist(self) -> Result<Opened> {
         let mut pause = PAUSE;
         loop {
@@ -106,11 +106,11 @@ impl Opener {
 }
 
 impl Link {
-    /// Opens the desk; nothing where there is no policy. While its store is away the service works, and what is for the store waits
+    /// Opens the triage; nothing where there is no policy. While its store is away the service works, and what is for the store waits
     /// in the state. `rules` are the ids of the rules that run.
     ///
     /// # Errors
-    /// When the desk cannot be opened at all.
+    /// When the triage cannot be opened at all.
     pub(crate) async fn open(
         config: &Config,
         host: &Host,
@@ -142,7 +142,7 @@ impl Link {
                     writeln!(err, "warning: {error:#}")?;
                 }
                 Ok(Some(Self {
-                    desk: Seat::Opening(Attempts(tokio::spawn(opener.insist()))),
+                    triage: Seat::Opening(Attempts(tokio::spawn(opener.insist()))),
                     taken: feed.delivered,
                     away: None,
                     is_behind: true,
@@ -156,7 +156,7 @@ impl Link {
 
     fn of(opened: Opened, is_behind: bool) -> Self {
         Self {
-            desk: Seat::Taken(opened.answering),
+            triage: Seat::Taken(opened.answering),
             taken: opened.taken,
             away: None,
             is_behind,
@@ -165,23 +165,23 @@ impl Link {
         }
     }
 
-    /// Returns the number of the last line that the desk has.
+    /// Returns the number of the last line that the triage has.
     pub(crate) fn taken(&self) -> i64 {
         self.taken
     }
 
-    /// Hands lines to the desk. While its store is away they stay in the state, and are handed over when it is back. Returns what
+    /// Hands lines to the triage. While its store is away they stay in the state, and are handed over when it is back. Returns what
     /// to tell.
     ///
     /// # Errors
-    /// When the desk cannot go on at all.
+    /// When the triage cannot go on at all.
     pub(crate) async fn hand(
         &mut self,
         live: &Live,
         lines: &[(i64, String)],
     ) -> Result<Option<String>> {
         let mut told = None;
-        if let Seat::Opening(opening) = &mut self.desk {
+        if let Seat::Opening(opening) = &mut self.triage {
             if !opening.0.is_finished() {
                 return Ok(None);
             }
@@ -192,7 +192,7 @@ impl Link {
             told = Some(format!("the store of alerts answers; {messages}"));
             *self = Self::of(opened, true);
         }
-        let Seat::Taken(answering) = &self.desk else {
+        let Seat::Taken(answering) = &self.triage else {
             return Ok(told);
         };
         if self.away.is_some_and(|next| Instant::now() < next) {
@@ -228,7 +228,7 @@ impl Link {
     /// Returns how many reports were given up, by notifier, as far as that is known.
     pub(crate) async fn dead_letters(&mut self) -> BTreeMap<String, u64> {
         let is_known = self.counted.is_some_and(|at| at.elapsed() < DEAD_LETTERS);
-        if let Seat::Taken(answering) = &self.desk
+        if let Seat::Taken(answering) = &self.triage
             && self.away.is_none()
             && !is_known
         {
@@ -248,7 +248,7 @@ impl Link {
 
     /// Waits until reports or investigations cannot go on, and returns why.
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
-        match &mut self.desk {
+        match &mut self.triage {
             Seat::Taken(answering) => answering.failed().await,
             Seat::Opening(_) => std::future::pending().await,
         }
@@ -256,7 +256,7 @@ impl Link {
 
     /// Waits for what is under way, within reason, and ends.
     pub(crate) async fn stop(self) -> Result<()> {
-        match self.desk {
+        match self.triage {
             Seat::Taken(answering) if self.away.is_none() => answering.stop().await,
             Seat::Taken(_) | Seat::Opening(_) => Ok(()),
         }
@@ -273,11 +273,11 @@ fn away(reason: &str) -> String {
 fn is_away(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let of_store = cause.downcast_ref::<StoreError>();
-        let of_desk = match cause.downcast_ref::<DeskError>() {
-            Some(DeskError::Store(error)) => Some(error),
+        let of_triage = match cause.downcast_ref::<TriageError>() {
+            Some(TriageError::Store(error)) => Some(error),
             _ => None,
         };
-        of_store.or(of_desk).is_some_and(StoreError::is_away)
+        of_store.or(of_triage).is_some_and(StoreError::is_away)
     })
 }
 
@@ -288,10 +288,10 @@ fn is_final(error: &anyhow::Error) -> bool {
             cause.downcast_ref::<StoreError>(),
             Some(StoreError::TakenOver | StoreError::Damaged { .. })
         ) || matches!(
-            cause.downcast_ref::<DeskError>(),
+            cause.downcast_ref::<TriageError>(),
             Some(
-                DeskError::Gap { .. }
-                    | DeskError::Store(StoreError::TakenOver | StoreError::Damaged { .. })
+                TriageError::Gap { .. }
+                    | TriageError::Store(StoreError::TakenOver | StoreError::Damaged { .. })
             )
         )
     })

@@ -1,4 +1,4 @@
-//! Plugins as what the desk needs: something that tells, that finds facts, that judges.
+//! Plugins as what the triage needs: something that tells, that finds facts, that evaluates.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use yagura_alerts::ports::{Enrich, Failure, Notify, Review};
 use yagura_core::capability::Access;
 use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
-use yagura_core::report::{Attribute, Enriched, Opinion, Report, ReportAlert};
+use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
 use yagura_core::{Grant, Grants, Pack};
 use yagura_host::http::{self, CallOutcome, HttpPolicy, PluginId};
 use yagura_host::{
-    CallError, Enricher, EnricherPlugin, Host, InstancePool, Notifier, NotifierPlugin, PluginError,
-    PluginInstance, Reach, Reviewer, ReviewerPlugin, Services,
+    CallError, Capabilities, Enricher, EnricherPlugin, Host, InstancePool, Notifier,
+    NotifierPlugin, PluginError, PluginInstance, Reviewer, ReviewerPlugin, Services,
 };
 
 use crate::exit::RuleFault;
@@ -38,7 +38,7 @@ struct Found<'a> {
     manifest: &'a PluginManifest,
     file: PathBuf,
     bytes: Vec<u8>,
-    reach: Reach,
+    reach: Capabilities,
     config: String,
 }
 
@@ -54,7 +54,9 @@ impl Shelf<'_> {
         let pool = Pool::open(Opener {
             idle: plugin.instance_pool(),
             name: name.to_owned(),
-            open: move |config: &str, reach: &Reach| NotifierPlugin::open(&plugin, config, reach),
+            open: move |config: &str, reach: &Capabilities| {
+                NotifierPlugin::open(&plugin, config, reach)
+            },
             config: found.config,
             reach: found.reach,
         })?;
@@ -78,7 +80,9 @@ impl Shelf<'_> {
         let pool = Pool::open(Opener {
             idle: plugin.instance_pool(),
             name: enrichment.plugin.clone(),
-            open: move |config: &str, reach: &Reach| EnricherPlugin::open(&plugin, config, reach),
+            open: move |config: &str, reach: &Capabilities| {
+                EnricherPlugin::open(&plugin, config, reach)
+            },
             config: found.config,
             reach: found.reach,
         })?;
@@ -96,7 +100,9 @@ impl Shelf<'_> {
         let pool = Pool::open(Opener {
             idle: plugin.instance_pool(),
             name: name.to_owned(),
-            open: move |config: &str, reach: &Reach| ReviewerPlugin::open(&plugin, config, reach),
+            open: move |config: &str, reach: &Capabilities| {
+                ReviewerPlugin::open(&plugin, config, reach)
+            },
             config: found.config,
             reach: found.reach,
         })?;
@@ -171,9 +177,9 @@ pub(crate) fn reach(
     manifest: &PluginManifest,
     grant: &Grant,
     services: Services,
-) -> Result<Reach, yagura_core::capability::Problem> {
-    let access = Access::new(&id.pack, manifest.world, &manifest.wants, grant)?;
-    Ok(Reach::new(id.clone(), access, services))
+) -> Result<Capabilities, yagura_core::capability::Problem> {
+    let access = Access::new(&id.pack, manifest.world, &manifest.request, grant)?;
+    Ok(Capabilities::new(id.clone(), access, services))
 }
 
 /// Reads a component's bytes.
@@ -217,25 +223,25 @@ struct Opener<F, I: PluginInstance> {
     name: String,
     open: F,
     config: String,
-    reach: Reach,
+    reach: Capabilities,
     idle: InstancePool<I>,
 }
 
-type Open<I> = dyn Fn(&str, &Reach) -> Result<I, CallError> + Send + Sync;
+type Open<I> = dyn Fn(&str, &Capabilities) -> Result<I, CallError> + Send + Sync;
 
 /// Open instances of a plugin: one for each call at a time, kept for the next.
 struct Pool<I: PluginInstance> {
     name: String,
     open: Box<Open<I>>,
     config: String,
-    reach: Reach,
+    reach: Capabilities,
     idle: InstancePool<I>,
 }
 
 impl<I: PluginInstance> Pool<I> {
     fn open<F>(opener: Opener<F, I>) -> Result<Arc<Self>>
     where
-        F: Fn(&str, &Reach) -> Result<I, CallError> + Send + Sync + 'static,
+        F: Fn(&str, &Capabilities) -> Result<I, CallError> + Send + Sync + 'static,
     {
         let first = (opener.open)(&opener.config, &opener.reach).with_context(|| {
             format!(
@@ -346,10 +352,10 @@ impl Review for ReviewBy {
         &self,
         alert: ReportAlert,
         attributes: Vec<Attribute>,
-    ) -> BoxFuture<'_, Result<Option<Opinion>, Failure>> {
+    ) -> BoxFuture<'_, Result<Option<Assessment>, Failure>> {
         self.0.call(move |reviewer: &mut Reviewer| {
-            let opinion = reviewer.review(&alert, &attributes);
-            (opinion, CallOutcome::default(), reviewer.is_poisoned())
+            let assessment = reviewer.review(&alert, &attributes);
+            (assessment, CallOutcome::default(), reviewer.is_poisoned())
         })
     }
 }

@@ -54,7 +54,7 @@ enum AlertFormat {
 enum Action {
     /// List incidents, those with the latest events first; with --outcome or --alerts single alerts
     List(List),
-    /// Show all of an incident: alerts, facts, opinions, reports, calls, history
+    /// Show all of an incident: alerts, facts, assessments, reports, calls, history
     Show {
         /// Id of the incident
         incident: String,
@@ -124,7 +124,7 @@ struct List {
     /// Incidents in this state; may be given more than once [default: open and acknowledged]
     #[arg(long, value_name = "STATUS", value_parser = word::<IncidentStatus>)]
     status: Vec<IncidentStatus>,
-    /// At least this grave
+    /// At least this severe
     #[arg(long, value_name = "SEVERITY", value_parser = word::<Severity>)]
     severity: Option<Severity>,
     /// With an alert of this rule
@@ -475,7 +475,7 @@ fn show(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
             second(alert.alert.first_time)
         )?;
         if let Some(reason) = &alert.reason {
-            writeln!(out, "  taken back: {}", printable(reason))?;
+            writeln!(out, "  withdrawn: {}", printable(reason))?;
         }
         for observable in &alert.alert.observables {
             writeln!(
@@ -520,18 +520,18 @@ fn show(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
                 writeln!(out, "  {} failed: {}", facts.enricher, printable(error))?;
             }
         }
-        let opinions = record
-            .opinions
+        let assessments = record
+            .assessments
             .iter()
             .filter(|of| of.alert == alert.alert.id);
-        for of in opinions {
+        for of in assessments {
             writeln!(
                 out,
                 "  {}: {}, {}: {}",
                 of.reviewer,
-                of.opinion.severity,
-                word_of(&of.opinion.verdict),
-                printable(&of.opinion.reason)
+                of.assessment.severity,
+                word_of(&of.assessment.verdict),
+                printable(&of.assessment.reason)
             )?;
         }
     }

@@ -255,7 +255,7 @@ async fn once(
     };
     let outcome = engine_run(input, &options, |_, _| {}).await?;
     let id = &source.rule.id;
-    if let Some(events) = outcome.set_aside.first() {
+    if let Some(events) = outcome.skipped.first() {
         return Err(RuleFault(format!("rule `{id}` fails: {}", events.reason)).into());
     }
     if let Some(rule) = outcome.not_run.first() {

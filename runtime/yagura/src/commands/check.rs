@@ -21,7 +21,7 @@ use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest, is_shipped};
 use yagura_lake::table::{OnProblem, Table, TableConfig};
 use yagura_rules::Predicate;
-use yagura_rules::lint::{Remark, canonical, remarks};
+use yagura_rules::lint::{Lint, canonical, lints};
 use yagura_rules::sigma::{
     self, Placeholders, Problem, SigmaSource, translate_bare, unused_detections,
 };
@@ -68,7 +68,7 @@ enum Level {
 
 /// Something to look at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-struct Remarked {
+struct Linted {
     file: PathBuf,
     line: Option<usize>,
     level: Level,
@@ -115,18 +115,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     check.own(&set, &shipped, &sampled);
     check.tables(&sampled);
     check.own_correlations(&set, tables, placed.as_ref());
-    check.places(&set);
+    check.geolocation(&set);
     check.plugins(&set)?;
     check.duplicates();
     let mut found = check.found;
     found.sort();
     found.dedup();
-    let count = |level| {
-        found
-            .iter()
-            .filter(|remarked| remarked.level == level)
-            .count()
-    };
+    let count = |level| found.iter().filter(|linted| linted.level == level).count();
     let (errors, warnings, notes) = (
         count(Level::Error),
         count(Level::Warning),
@@ -135,14 +130,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let mut out = Shown(io::stdout().lock());
     match arguments.format {
         Format::Json => {
-            for remarked in &found {
-                serde_json::to_writer(&mut out, remarked)?;
+            for linted in &found {
+                serde_json::to_writer(&mut out, linted)?;
                 writeln!(out)?;
             }
         }
         Format::Text => {
-            for remarked in &found {
-                writeln!(out, "{remarked}")?;
+            for linted in &found {
+                writeln!(out, "{linted}")?;
             }
             writeln!(
                 out,
@@ -166,7 +161,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     })
 }
 
-impl std::fmt::Display for Remarked {
+impl std::fmt::Display for Linted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let level = match self.level {
             Level::Error => "error",
@@ -231,14 +226,14 @@ fn rules_of(pack: &Pack, name: &str) -> Result<Option<Vec<String>>> {
 #[derive(Debug, Default)]
 struct Check {
     rules: usize,
-    found: Vec<Remarked>,
+    found: Vec<Linted>,
     /// Canonical form of each rule, with its id and file.
     forms: BTreeMap<String, Vec<(String, PathBuf)>>,
 }
 
 impl Check {
     fn add(&mut self, file: &Path, rule: &str, level: Level, check: &'static str, message: String) {
-        self.found.push(Remarked {
+        self.found.push(Linted {
             file: file.to_owned(),
             line: None,
             level,
@@ -250,7 +245,7 @@ impl Check {
     }
 
     fn problem(&mut self, problem: Problem, rule: Option<String>, check: &'static str) {
-        self.found.push(Remarked {
+        self.found.push(Linted {
             file: problem.file,
             line: problem.line,
             level: Level::Error,
@@ -262,16 +257,16 @@ impl Check {
     }
 
     fn predicate(&mut self, file: &Path, rule: &str, predicate: &Predicate) {
-        for remark in remarks(predicate) {
-            let (level, check, message) = match remark {
-                Remark::NeverMatches(what) => (
+        for lint in lints(predicate) {
+            let (level, check, message) = match lint {
+                Lint::NeverMatches(what) => (
                     Level::Warning,
                     "never-matches",
                     format!("{what} are never both true, unless the field is a list"),
                 ),
-                Remark::AlwaysMatches => (Level::Warning, "always-matches", "it matches every event".into()),
-                Remark::Expensive(what) => (Level::Warning, "expensive", what),
-                Remark::OnlyNegations => (
+                Lint::AlwaysMatches => (Level::Warning, "always-matches", "it matches every event".into()),
+                Lint::Expensive(what) => (Level::Warning, "expensive", what),
+                Lint::OnlyNegations => (
                     Level::Note,
                     "expensive",
                     "it only says what an event is not: it is evaluated for every batch, and matches most events".into(),
@@ -288,7 +283,7 @@ impl Check {
             self.problem(problem.clone(), None, "syntax");
         }
         for note in &load.notes {
-            self.found.push(Remarked {
+            self.found.push(Linted {
                 file: note.file.clone(),
                 line: note.line,
                 level: Level::Warning,
@@ -373,9 +368,9 @@ impl Check {
                 .problems
                 .iter()
                 .any(|problem| problem.file == not_run.file);
-            let told = self.found.iter().any(|remarked| {
-                remarked.level == Level::Error
-                    && remarked.rule.as_deref() == Some(not_run.rule.as_str())
+            let told = self.found.iter().any(|linted| {
+                linted.level == Level::Error
+                    && linted.rule.as_deref() == Some(not_run.rule.as_str())
             });
             if !known && !told {
                 // Where a correlation lacks something, its parts are silent too.
@@ -537,7 +532,7 @@ impl Check {
                     rule,
                     key,
                     message,
-                }) => self.found.push(Remarked {
+                }) => self.found.push(Linted {
                     line: std::fs::read_to_string(&file)
                         .ok()
                         .and_then(|text| {

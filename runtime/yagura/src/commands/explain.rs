@@ -20,7 +20,7 @@ use super::block_on;
 use crate::output::{Format, Shown, printable};
 use crate::ruleset::{RuleSet, Sources};
 
-/// Show how a rule judges an event: its tree, what each test decided, and the value it saw.
+/// Show how a rule evaluates an event: its tree, what each test decided, and the value it saw.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -161,7 +161,7 @@ impl Arguments {
         );
     }
 
-    /// Returns the rule that was asked for if it is a correlation, which judges no event by itself.
+    /// Returns the rule that was asked for if it is a correlation, which evaluates no event by itself.
     fn correlation(&self, set: &RuleSet) -> Option<Arc<Rule>> {
         let id = self.rule.as_deref()?;
         let sigma = correlations(&set.sigma.load).rules;
@@ -204,7 +204,7 @@ impl Arguments {
         }
         writeln!(
             out,
-            "It judges no event itself: explain one of these rules."
+            "It evaluates no event itself: explain one of these rules."
         )?;
         Ok(0)
     }

@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// What the rule is written in
     #[arg(long, value_enum)]
     lang: Language,
-    /// What the code is for: detectors judge events, the others answer alerts
+    /// What the code is for: detectors evaluate events, the others answer alerts
     #[arg(long, value_enum, default_value_t)]
     world: World,
     /// Directory to make; it must not hold anything yet
@@ -43,7 +43,7 @@ enum World {
     Detector,
     /// Adds facts to alerts
     Enricher,
-    /// Judges alerts
+    /// Evaluates alerts
     Reviewer,
     /// Tells people about incidents
     Notifier,

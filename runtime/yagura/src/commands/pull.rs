@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use yagura_packs::registry::{At, Credentials, Lock, Place, Pulled, Registry, RegistryOptions};
+use yagura_packs::registry::{At, Credentials, Lock, Pulled, Reference, Registry, RegistryOptions};
 use yagura_packs::{Bounds, Installed, TrustPolicy, VerifiedPack, archive};
 
 use super::block_on;
@@ -21,7 +21,7 @@ use crate::output::count;
 pub(crate) struct Arguments {
     /// Where packs lie, all beside one another: `registry.example.org/team/aws`, `…:1.2.0` or `…@sha256:…`
     #[arg(value_name = "PLACE", required = true, value_parser = parse_place)]
-    places: Vec<Place>,
+    geolocation: Vec<Reference>,
     /// Directory in which each becomes NAME.tar.zst
     #[arg(long, value_name = "DIR", default_value = "packs")]
     to: PathBuf,
@@ -50,7 +50,7 @@ pub(crate) struct Speaking {
 }
 
 const AFTER_HELP: &str = "\
-A pack is compared with the digests of the registry and with its own list of files; who signed it is judged by --trust, and again
+A pack is compared with the digests of the registry and with its own list of files; who signed it is evaluated by --trust, and again
 when it is run. Name the archives in `packs` of the configuration; `yagura grants` shows what they ask for.";
 
 impl Speaking {
@@ -84,9 +84,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let packs: Vec<&VerifiedPack> = pulled.iter().map(|pulled| &pulled.pack).collect();
     let trust = arguments.trust.as_deref();
     let mut out = io::stdout().lock();
-    let newest = |place: &&Place| matches!(place.at, At::Newest);
+    let newest = |place: &&Reference| matches!(place.at, At::Newest);
     write_archives(&packs, &arguments.to, trust, &mut out).map_err(|error| {
-        match arguments.places.iter().find(newest) {
+        match arguments.geolocation.iter().find(newest) {
             // A version that nobody signed must not keep those before it from anybody.
             Some(place) if error.is::<RuleFault>() && trust.is_some() => error.context(format!(
                 "the packs that were found cannot be taken; another version can be named: `{place}:VERSION`"
@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         writeln!(out, "{} came from {source}@{}", pack.name(), image.tagged())?;
     }
     let kept: Vec<String> = arguments
-        .places
+        .geolocation
         .iter()
         .filter(|place| !arguments.update && matches!(place.at, At::Newest))
         .filter_map(|place| {
@@ -136,9 +136,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 async fn pull(arguments: &Arguments, lock: &Lock, lock_file: &Path) -> Result<Vec<Pulled>> {
-    let first = &arguments.places[0];
+    let first = &arguments.geolocation[0];
     if let Some(other) = arguments
-        .places
+        .geolocation
         .iter()
         .find(|place| first.beside(place.pack(), place.at.clone()) != **place)
     {
@@ -149,7 +149,7 @@ async fn pull(arguments: &Arguments, lock: &Lock, lock_file: &Path) -> Result<Ve
     let lock = if arguments.update { &none } else { lock };
     let mut roots = Vec::new();
     let mut by_digest = Vec::new();
-    for place in &arguments.places {
+    for place in &arguments.geolocation {
         let wanted = match &place.at {
             At::Newest => "*".to_owned(),
             At::Version(version) => format!("={version}"),
@@ -214,10 +214,10 @@ pub(super) fn write_archives(
     let policy = trust.map(TrustPolicy::read).transpose()?;
     let mut verdicts = Vec::new();
     for pack in packs {
-        // Whether it is older than what is used here is judged where it is run.
+        // Whether it is older than what is used here is evaluated where it is run.
         let verdict = policy
             .as_ref()
-            .map(|policy| policy.judge(pack, &Installed::default()));
+            .map(|policy| policy.evaluate(pack, &Installed::default()));
         if let Some(verdict) = verdict.as_ref().filter(|verdict| !verdict.is_trusted()) {
             return Err(RuleFault(format!("{verdict}\nnothing was written")).into());
         }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use yagura_packs::registry::{At, Place, Registry};
+use yagura_packs::registry::{At, Reference, Registry};
 use yagura_packs::sign::Signature;
 
 use super::pull::Speaking;
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     path: PathBuf,
     /// Where it is to lie; the path ends in the pack's name: `registry.example.org/team/aws`
     #[arg(value_name = "PLACE", value_parser = parse_place)]
-    place: Place,
+    place: Reference,
     #[command(flatten)]
     speaking: Speaking,
 }
@@ -30,8 +30,8 @@ User and password come from the environment as YAGURA_REGISTRY_USER and YAGURA_R
 YAGURA_REGISTRY_TOKEN.";
 
 /// Reads a place; for arguments.
-pub(super) fn parse_place(text: &str) -> Result<Place, String> {
-    Place::parse(text).map_err(|error| error.to_string())
+pub(super) fn parse_place(text: &str) -> Result<Reference, String> {
+    Reference::parse(text).map_err(|error| error.to_string())
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-After three failed batches a rule rests: for a minute, then twice as long with each relapse, up to an hour. `yagura status` shows which rules rest, why, and what they did not judge. A rule that
+After three failed batches a rule rests: for a minute, then twice as long with each relapse, up to an hour. `yagura status` shows which rules rest, why, and what they did not evaluate. A rule that
 is released is tried with the service's next step as if it had never failed. A plugin that was exchanged is tried with the
 service's next start by itself.";
 
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let dir = arguments.service.state()?;
     let status = Store::status(&dir)?;
     let rests = status.tables.iter().flat_map(|table| &table.rests);
-    let resting: Vec<&Rest> = rests.filter(|rest| rest.is_resting).collect();
+    let resting: Vec<&Rest> = rests.filter(|rest| rest.is_quarantined).collect();
     let mut out = io::stdout().lock();
     if arguments.all && resting.is_empty() {
         writeln!(out, "no rule rests")?;
@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             let end = last.saturating_add(1);
             writeln!(
                 out,
-                "  {events} not judged by it; `yagura run --from {first} --to {end}` does"
+                "  {events} not evaluated by it; `yagura run --from {first} --to {end}` does"
             )?;
         }
     }

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use tempfile::TempDir;
 use yagura_core::{Grants, TimeRange, Timestamp};
-use yagura_correlate::{Counters, Places};
-use yagura_engine::report::{Cause, Progress, SetAside};
+use yagura_correlate::{Counters, Geolocation};
+use yagura_engine::report::{Cause, Progress, SkippedEvents};
 use yagura_engine::run::TableOutcome;
 use yagura_engine::{Hasher, RunInput, RunOptions, RunOutcome, run as engine_run};
 use yagura_host::Meter;
@@ -195,18 +195,18 @@ impl Job {
         }
         operator::needs(loaded.packs.iter())?;
         let tables = self.config.tables().await?;
-        let mut places = loaded.places;
+        let mut geolocation = loaded.geolocation;
         if let Some(file) = &self.config.geoip {
             let read =
-                Places::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
-            places.insert(String::new(), read);
+                Geolocation::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
+            geolocation.insert(String::new(), read);
         }
         let input = RunInput {
             tables,
             rules: loaded.rules,
             sigma: loaded.sigma,
             plugins: loaded.plugins,
-            places,
+            geolocation,
         };
         let bar = progress::spinner();
         let outcome = engine_run(input, &self.options, |table, counters| {
@@ -242,11 +242,7 @@ impl Job {
         {
             return Ok(INPUT);
         }
-        Ok(if outcome.set_aside.is_empty() {
-            0
-        } else {
-            RULE
-        })
+        Ok(if outcome.skipped.is_empty() { 0 } else { RULE })
     }
 }
 
@@ -277,7 +273,7 @@ fn watch(bar: &ProgressBar, table: &str, counters: &Arc<Progress>) {
     tokio::spawn(async move {
         while !bar.is_finished() {
             bar.set_message(format!(
-                "{table}: {} events to judge, {} findings",
+                "{table}: {} events to evaluate, {} findings",
                 number(counters.scanned.load(Ordering::Relaxed)),
                 number(counters.findings.load(Ordering::Relaxed)),
             ));
@@ -333,7 +329,7 @@ fn tell(outcome: &RunOutcome, counters: &Counters, start: Instant) -> Result<()>
     for note in &outcome.notes {
         writeln!(err, "warning: {note}")?;
     }
-    tell_set_aside(&mut err, outcome)?;
+    tell_skipped(&mut err, outcome)?;
     tell_left_out(&mut err, counters)?;
     if outcome.tables.is_empty() {
         writeln!(
@@ -437,10 +433,10 @@ fn warnings(of: &TableOutcome) -> Vec<String> {
 /// Events of one rule that are told one by one.
 const MOST_TOLD: usize = 10;
 
-fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
+fn tell_skipped(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
     let rules = &outcome.rules;
-    let mut by_rule: BTreeMap<usize, Vec<&SetAside>> = BTreeMap::new();
-    for events in &outcome.set_aside {
+    let mut by_rule: BTreeMap<usize, Vec<&SkippedEvents>> = BTreeMap::new();
+    for events in &outcome.skipped {
         by_rule.entry(events.rule).or_default().push(events);
     }
     for (rule, events) in by_rule {
@@ -457,7 +453,7 @@ fn tell_set_aside(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
         if rows > 0 {
             writeln!(
                 err,
-                "error: rule `{id}` did not judge {}; all other rules did",
+                "error: rule `{id}` did not evaluate {}; all other rules did",
                 count(rows, "event", "events")
             )?;
         }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use yagura_alerts::Feed;
 use yagura_core::alert::OWN_RULES;
 use yagura_core::{TimeRange, Timestamp};
-use yagura_correlate::Places;
+use yagura_correlate::Geolocation;
 use yagura_correlate::store::{Store, StoreLimits};
 use yagura_engine::live::{Live, LiveError, LiveOptions, Opened, StepReport};
 use yagura_engine::{Fairness, RunInput, RunOptions};
@@ -104,22 +104,23 @@ async fn serve_on(arguments: &Arguments, stop: Stop) -> Result<u8> {
     for line in &loaded.not_granted {
         writeln!(err, "warning: {line}")?;
     }
-    let mut places = loaded.places;
+    let mut geolocation = loaded.geolocation;
     if let Some(file) = &config.geoip {
-        let read = Places::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
-        places.insert(String::new(), read);
+        let read =
+            Geolocation::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
+        geolocation.insert(String::new(), read);
     }
     let input = RunInput {
         tables: config.tables().await?,
         rules: loaded.rules,
         sigma: loaded.sigma,
         plugins: loaded.plugins,
-        places,
+        geolocation,
     };
     let options = options(&config, &settings, arguments.partitions, arguments.once)?;
     let limits = StoreLimits {
         memory: settings.memory_mib << 20,
-        cold_keys: settings.keys_on_disk,
+        spilled_keys: settings.keys_on_disk,
     };
     let store = Store::open(&settings.state, limits)?;
     let mut outbox = Outbox::open(&settings.alerts)?;
@@ -146,10 +147,10 @@ async fn serve_on(arguments: &Arguments, stop: Stop) -> Result<u8> {
     releases::prepare(&settings.state);
     let poll = settings.poll()?;
     let rules = rule_ids(&input);
-    let mut desk = Link::open(&config, &host, rules, feed, &mut err).await?;
-    if let Some(desk) = &desk {
-        // Lines that the file has and the desk has not are handed out once more.
-        delivered = delivered.min(desk.taken());
+    let mut triage = Link::open(&config, &host, rules, feed, &mut err).await?;
+    if let Some(triage) = &triage {
+        // Lines that the file has and the triage has not are handed out once more.
+        delivered = delivered.min(triage.taken());
     }
     let mut pause = std::pin::pin!(tokio::time::sleep(poll));
     let (mut live, opened) = Live::open(input, options, store, delivered)
@@ -170,11 +171,11 @@ async fn serve_on(arguments: &Arguments, stop: Stop) -> Result<u8> {
         if !room.make(&mut live, &mut stop, &mut err).await? {
             break;
         }
-        report_trouble(&mut live, &mut desk).await?;
+        report_trouble(&mut live, &mut triage).await?;
         if !room.make(&mut live, &mut stop, &mut err).await? {
             break;
         }
-        deliver(&mut live, &mut outbox, &mut desk, &mut err).await?;
+        deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
         let is_other = if std::mem::take(&mut is_due) {
             tokio::select! {
                 () = stop.wait() => break,
@@ -190,7 +191,7 @@ async fn serve_on(arguments: &Arguments, stop: Stop) -> Result<u8> {
             is_due = true;
             continue;
         }
-        let mut judged_aside = false;
+        let mut background_events = false;
         let mut released = releases::asked(&settings.state);
         for request in &released {
             if !live.release(&request.rule) {
@@ -201,9 +202,9 @@ async fn serve_on(arguments: &Arguments, stop: Stop) -> Result<u8> {
             if !room.make(&mut live, &mut stop, &mut err).await? {
                 break 'turns;
             }
-            deliver(&mut live, &mut outbox, &mut desk, &mut err).await?;
+            deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
             tell_step(&mut err, &report, arguments.quiet)?;
-            judged_aside |= report.judged_aside;
+            background_events |= report.background_events;
             // Committed: a stop before would have it read again.
             for request in released.drain(..) {
                 request.done();
@@ -220,16 +221,16 @@ async fn serve_on(arguments: &Arguments, stop: Stop) -> Result<u8> {
         if room.make(&mut live, &mut stop, &mut err).await? {
             live.note_delivered().map_err(plain)?;
         }
-        if is_stopping || (arguments.once && !live.is_busy() && !judged_aside) {
+        if is_stopping || (arguments.once && !live.is_busy() && !background_events) {
             break;
         }
-        if arguments.once && judged_aside {
+        if arguments.once && background_events {
             // Time moves with the step that follows.
             continue;
         }
         tokio::select! {
             () = stop.wait() => break,
-            error = failed(&mut desk) => return Err(error),
+            error = failed(&mut triage) => return Err(error),
             () = live.news() => {}
             // The file of alerts is looked at with each turn.
             () = &mut hangup => hangup.set(asked_to_reopen()),
@@ -240,15 +241,15 @@ async fn serve_on(arguments: &Arguments, stop: Stop) -> Result<u8> {
         }
     }
     if room.make(&mut live, &mut stop, &mut err).await? {
-        deliver(&mut live, &mut outbox, &mut desk, &mut err).await?;
+        deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
         live.note_delivered().map_err(plain)?;
         room.make(&mut live, &mut stop, &mut err).await?;
     }
     if arguments.once {
         outbox.must_be_whole()?;
     }
-    if let Some(desk) = desk {
-        desk.stop().await?;
+    if let Some(triage) = triage {
+        triage.stop().await?;
     }
     Ok(0)
 }
@@ -262,27 +263,27 @@ fn rule_ids(input: &RunInput) -> BTreeSet<String> {
     rules.chain(sigma).chain(own).collect()
 }
 
-async fn failed(desk: &mut Option<Link>) -> anyhow::Error {
-    match desk {
-        Some(desk) => desk.failed().await,
+async fn failed(triage: &mut Option<Link>) -> anyhow::Error {
+    match triage {
+        Some(triage) => triage.failed().await,
         None => std::future::pending().await,
     }
 }
 
 /// Commits alerts of what goes wrong with the service itself.
-async fn report_trouble(live: &mut Live, desk: &mut Option<Link>) -> Result<()> {
-    let dead = match desk {
-        Some(desk) => desk.dead_letters().await,
+async fn report_trouble(live: &mut Live, triage: &mut Option<Link>) -> Result<()> {
+    let dead = match triage {
+        Some(triage) => triage.dead_letters().await,
         None => BTreeMap::new(),
     };
     live.report_trouble(&dead).await.map_err(plain)
 }
 
-/// Hands committed lines to the file and the desk.
+/// Hands committed lines to the file and the triage.
 async fn deliver(
     live: &mut Live,
     outbox: &mut Outbox,
-    desk: &mut Option<Link>,
+    triage: &mut Option<Link>,
     err: &mut impl Write,
 ) -> Result<()> {
     let lines = live.take_lines().map_err(plain)?;
@@ -291,12 +292,12 @@ async fn deliver(
         live.note(message);
     }
     let mut last = outbox.last();
-    if let Some(desk) = desk {
-        if let Some(message) = desk.hand(live, &lines).await? {
+    if let Some(triage) = triage {
+        if let Some(message) = triage.hand(live, &lines).await? {
             writeln!(err, "warning: {message}")?;
             live.note(message);
         }
-        last = last.min(desk.taken());
+        last = last.min(triage.taken());
     }
     live.delivered(last);
     Ok(())
@@ -354,7 +355,7 @@ fn options(
             max_key_bytes: (settings.state_mib_per_rule as u64) << 20,
             fairness: Some(Fairness {
                 rule_time: duration("rule_time", &settings.rule_time)?,
-                first_rest: duration("rest", &settings.rest)?,
+                cooldown: duration("rest", &settings.rest)?,
             }),
             ..defaults
         },
@@ -437,7 +438,7 @@ fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<(
     let mut told = Vec::new();
     for (count, word) in [
         (provisional, "provisional"),
-        (settled, "settled"),
+        (settled, "final"),
         (withdrawn, "withdrawn"),
     ] {
         if count > 0 {

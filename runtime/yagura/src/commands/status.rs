@@ -47,7 +47,7 @@ impl Service {
 
 const AFTER_HELP: &str = "\
 It reads the state alone, whether the service runs or not. BEHIND is the time between the clock and the latest event;
-SETTLED is the time before which nothing is still to come. Late findings came after their time was settled: rules without
+FINAL is the time before which nothing is still to come. Late findings came after their time was final: rules without
 correlation told them, correlations did not see them. RESTING are rules whose plugins failed repeatedly. The exit code is 1 while a table waits, a rule
 rests, or the state cannot be written.";
 
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         Format::Json => writeln!(out, "{}", serde_json::to_string(&status)?)?,
         Format::Text => print(&mut out, &status)?,
     }
-    let rests = |table: &TableStatus| table.rests.iter().any(|rest| rest.is_resting);
+    let rests = |table: &TableStatus| table.rests.iter().any(|rest| rest.is_quarantined);
     let mut tables = status.tables.iter();
     let is_stuck = status.problem.is_some();
     match is_stuck || tables.any(|table| table.problem.is_some() || rests(table)) {
@@ -94,7 +94,7 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
         "WAITING",
         "EVENTS",
         "BEHIND",
-        "SETTLED (UTC)",
+        "FINAL (UTC)",
         "LATENESS",
         "STATE",
     ]);
@@ -134,7 +134,7 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
     for rule in &status.rules {
         let all = [
             rule.keys,
-            rule.cold,
+            rule.spilled,
             rule.late,
             rule.capped,
             rule.without_key,
@@ -152,7 +152,7 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
         rules.add_row([
             name.to_owned(),
             count(rule.keys),
-            count(rule.cold),
+            count(rule.spilled),
             bytes(rule.bytes),
             count(rule.late),
             count(rule.capped),
@@ -183,10 +183,10 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
     Ok(())
 }
 
-/// Tells of the rules that rest, and what they do not judge meanwhile.
+/// Tells of the rules that rest, and what they do not evaluate meanwhile.
 fn print_rests(out: &mut impl Write, status: &Status, now: i64) -> Result<()> {
     let rests = status.tables.iter().flat_map(|table| &table.rests);
-    let mut resting = rests.filter(|rest| rest.is_resting).peekable();
+    let mut resting = rests.filter(|rest| rest.is_quarantined).peekable();
     if resting.peek().is_none() {
         return Ok(());
     }
@@ -234,13 +234,16 @@ fn state(table: &TableStatus) -> String {
     }
     let mut parts = Vec::new();
     if table.is_loading && table.objects > 0 {
-        parts.push("first load, nothing is settled yet".to_owned());
+        parts.push("first load, nothing is final yet".to_owned());
     }
     if table.is_idle {
         parts.push("silent".to_owned());
     }
     if table.aside > 0 {
-        parts.push(format!("{} events judged aside", number(table.aside)));
+        parts.push(format!(
+            "{} events evaluated in the background",
+            number(table.aside)
+        ));
     }
     if table.bad > 0 {
         parts.push(format!("{} unreadable", number(table.bad)));

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use yagura_packs::installed::Installed;
 use yagura_packs::sign::PublicKey;
-use yagura_packs::trust::{Finding, JudgedSignature};
+use yagura_packs::trust::{CheckedSignature, Finding};
 use yagura_packs::{Bounds, Contents, GateError, TrustPolicy, Verdict, VerifiedPack, archive};
 
 use crate::config::Config;
@@ -62,7 +62,7 @@ struct SignatureView {
 }
 
 /// Who must have signed.
-enum Judge {
+enum Evaluator {
     Nobody,
     /// Whoever has the key of this file.
     Key(Box<TrustPolicy>, PathBuf),
@@ -72,12 +72,12 @@ enum Judge {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
-    let judge = judge(arguments)?;
+    let evaluate = evaluate(arguments)?;
     let mut out = io::stdout().lock();
     let mut all_good = true;
     for path in &arguments.paths {
         let view = match read(path) {
-            Ok(pack) => view(path, &pack, &judge),
+            Ok(pack) => view(path, &pack, &evaluate),
             Err(error) => broken(path, &error),
         };
         all_good &= view.problems.is_empty();
@@ -92,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     Ok(if all_good { 0 } else { FAILED })
 }
 
-fn judge(arguments: &Arguments) -> Result<Judge> {
+fn evaluate(arguments: &Arguments) -> Result<Evaluator> {
     if let Some(file) = &arguments.key {
         // `keygen --out acme` makes acme.pub.
         let public = file.with_added_extension("pub");
@@ -107,11 +107,11 @@ fn judge(arguments: &Arguments) -> Result<Judge> {
             toml::Value::from(file.display().to_string())
         );
         let policy = TrustPolicy::parse(file, &text)?;
-        return Ok(Judge::Key(Box::new(policy), file.clone()));
+        return Ok(Evaluator::Key(Box::new(policy), file.clone()));
     }
     if let Some(file) = &arguments.trust {
         let policy = TrustPolicy::read(file)?;
-        return Ok(Judge::Policy(Box::new(policy)));
+        return Ok(Evaluator::Policy(Box::new(policy)));
     }
     if let Some(file) = &arguments.config {
         let operator = Operator::read(&Config::read(file)?)?;
@@ -121,9 +121,9 @@ fn judge(arguments: &Arguments) -> Result<Judge> {
                 file.display()
             )
         })?;
-        return Ok(Judge::Config(Box::new(policy), Box::new(operator)));
+        return Ok(Evaluator::Config(Box::new(policy), Box::new(operator)));
     }
-    Ok(Judge::Nobody)
+    Ok(Evaluator::Nobody)
 }
 
 /// Reads a pack and compares it with its list of files.
@@ -137,10 +137,10 @@ pub(super) fn read(path: &Path) -> Result<VerifiedPack> {
 }
 
 impl View {
-    fn judged(&mut self, verdict: &Verdict) {
+    fn evaluated(&mut self, verdict: &Verdict) {
         self.trusted = Some(verdict.is_trusted());
         self.problems = verdict.refusals.iter().map(ToString::to_string).collect();
-        self.signatures = verdict.signatures.iter().map(judged).collect();
+        self.signatures = verdict.signatures.iter().map(evaluated).collect();
     }
 }
 
@@ -157,7 +157,7 @@ fn broken(path: &Path, error: &anyhow::Error) -> View {
     }
 }
 
-fn view(path: &Path, pack: &VerifiedPack, judge: &Judge) -> View {
+fn view(path: &Path, pack: &VerifiedPack, evaluate: &Evaluator) -> View {
     let identity = &pack.pack().pack;
     let mut view = View {
         path: path.to_owned(),
@@ -169,24 +169,24 @@ fn view(path: &Path, pack: &VerifiedPack, judge: &Judge) -> View {
         trusted: None,
         problems: Vec::new(),
     };
-    match judge {
-        Judge::Nobody => {
+    match evaluate {
+        Evaluator::Nobody => {
             let files = pack.contents().signatures.iter();
             view.signatures = files
                 .map(|(file, bytes)| unjudged(file.as_str(), bytes))
                 .collect();
         }
-        Judge::Key(policy, file) => {
-            let verdict = policy.judge(pack, &Installed::default());
+        Evaluator::Key(policy, file) => {
+            let verdict = policy.evaluate(pack, &Installed::default());
             view.trusted = Some(verdict.is_trusted());
             if !verdict.is_trusted() {
                 view.problems = vec![format!("the key {} has not signed it", file.display())];
             }
-            view.signatures = verdict.signatures.iter().map(judged).collect();
+            view.signatures = verdict.signatures.iter().map(evaluated).collect();
         }
-        Judge::Policy(policy) => view.judged(&policy.judge(pack, &Installed::default())),
-        Judge::Config(policy, operator) => {
-            view.judged(&policy.judge(pack, &operator.installed));
+        Evaluator::Policy(policy) => view.evaluated(&policy.evaluate(pack, &Installed::default())),
+        Evaluator::Config(policy, operator) => {
+            view.evaluated(&policy.evaluate(pack, &operator.installed));
             // Upgrades that ask for more wait for an answer, whoever signed them.
             if let Err(error @ GateError::Held { .. }) = operator.open(path, false) {
                 view.problems.push(error.to_string());
@@ -213,7 +213,7 @@ fn unjudged(file: &str, bytes: &[u8]) -> SignatureView {
     }
 }
 
-fn judged(signature: &JudgedSignature) -> SignatureView {
+fn evaluated(signature: &CheckedSignature) -> SignatureView {
     let finding = match &signature.finding {
         Finding::Valid(key) => format!("valid, by `{key}`"),
         Finding::UnknownKey => "by a key that is not known here".to_owned(),

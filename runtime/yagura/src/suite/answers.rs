@@ -16,15 +16,15 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
-use yagura_core::report::{Attribute, Enriched, Opinion, Report, ReportAlert};
+use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
 use yagura_core::{Grant, Pack};
 use yagura_host::http::{Exchange, HttpService, PluginId, Record, Replay, Transport};
 use yagura_host::{
-    CallError, Caller, ColumnBytes, DataType, Events, Field, Host, Lookup, PluginError, Reach,
-    Search, SearchQuery, Services,
+    CallError, Caller, Capabilities, ColumnBytes, DataType, Events, Field, Host, Lookup,
+    PluginError, Search, SearchQuery, Services,
 };
 
-use super::judge::Outcome;
+use super::evaluate::Outcome;
 use crate::answering::{Network, TIME, reach, read_component, text_column};
 use crate::exit::RuleFault;
 
@@ -130,10 +130,10 @@ pub(crate) async fn run(
             updated: None,
         };
         match run_case(host, pack, manifest, &case, options).await {
-            Ok(judged) => {
-                outcome.passed = judged.message.is_empty();
-                outcome.message = judged.message;
-                outcome.updated = judged.updated.then(|| case.file.clone());
+            Ok(evaluated) => {
+                outcome.passed = evaluated.message.is_empty();
+                outcome.message = evaluated.message;
+                outcome.updated = evaluated.updated.then(|| case.file.clone());
             }
             Err(error) => {
                 outcome.wrong_rule = error.chain().any(|cause| cause.is::<RuleFault>());
@@ -180,7 +180,7 @@ fn collect(pack: &Pack, only: &str) -> Result<Vec<AnswerCase>> {
 }
 
 /// What came of a case: what was not as expected, empty otherwise.
-struct Judged {
+struct Evaluated {
     message: String,
     updated: bool,
 }
@@ -191,7 +191,7 @@ async fn run_case(
     manifest: &PluginManifest,
     case: &AnswerCase,
     options: &AnswerOptions<'_>,
-) -> Result<Judged> {
+) -> Result<Evaluated> {
     let text = fs::read_to_string(&case.file)
         .with_context(|| format!("cannot read {}", case.file.display()))?;
     let mut read: CaseFile = serde_json::from_str(&text)
@@ -291,7 +291,7 @@ async fn run_case(
         let text = serde_json::to_string_pretty(&read)? + "\n";
         fs::write(&case.file, text)
             .with_context(|| format!("cannot write {}", case.file.display()))?;
-        return Ok(Judged {
+        return Ok(Evaluated {
             message: String::new(),
             updated: true,
         });
@@ -299,7 +299,7 @@ async fn run_case(
     if let Some(difference) = difference(&read.expect, &answer)? {
         lines.push(difference);
     }
-    Ok(Judged {
+    Ok(Evaluated {
         message: lines.join("\n"),
         updated: false,
     })
@@ -398,7 +398,7 @@ fn filled(defaults: Value, given: Map<String, Value>) -> Result<Value> {
 
 fn alert_defaults() -> Value {
     json!({
-        "state": "settled", "id": "00000000000000000000000000000001", "rule": "rule", "title": "An alert",
+        "state": "final", "id": "00000000000000000000000000000001", "rule": "rule", "title": "An alert",
         "severity": "medium", "key": "", "window_start": "2026-01-31T08:00:00Z", "first_time": "2026-01-31T08:00:00Z",
         "last_time": "2026-01-31T08:00:00Z", "count": 1, "observables": [], "context": [], "tags": [],
         "evidence": { "total": 1, "events": [] },
@@ -409,7 +409,7 @@ fn report_defaults() -> Value {
     json!({
         "id": "00000000000000000000000000000002", "revision": 1, "status": "open", "title": "An incident",
         "severity": "medium", "text": "An incident", "time": "2026-01-31T08:00:01Z", "alerts": [], "alert_count": 1,
-        "attributes": [], "opinions": [], "earlier": null, "uncertain": false,
+        "attributes": [], "assessments": [], "earlier": null, "uncertain": false,
     })
 }
 
@@ -429,8 +429,8 @@ fn everything(manifest: &PluginManifest, read: &CaseFile) -> Grant {
         }
     }
     let hosts: Vec<String> = hosts.into_iter().collect();
-    let wants = &manifest.wants;
-    let secrets = granted(&wants.secrets, read.secrets.iter());
+    let request = &manifest.request;
+    let secrets = granted(&request.secrets, read.secrets.iter());
     Grant {
         http: servers.into_iter().collect(),
         networks: Vec::new(),
@@ -440,10 +440,10 @@ fn everything(manifest: &PluginManifest, read: &CaseFile) -> Grant {
             .map(|name| (name, hosts.clone()))
             .collect(),
         search: granted(
-            &wants.search,
+            &request.search,
             read.search.iter().map(|searched| &searched.table),
         ),
-        lookups: granted(&wants.lookups, read.lookups.keys()),
+        lookups: granted(&request.lookups, read.lookups.keys()),
         ..Grant::default()
     }
 }
@@ -463,7 +463,7 @@ fn call(
     bytes: &[u8],
     limits: &yagura_core::pack::Limits,
     config: &str,
-    reach: &Reach,
+    reach: &Capabilities,
     given: Given,
 ) -> Result<Result<Value, CallError>> {
     Ok(match given {
@@ -476,7 +476,7 @@ fn call(
             .load_reviewer(name, bytes, limits)?
             .open(config, reach)
             .and_then(|mut reviewer| reviewer.review(&alert, &attributes))
-            .map(|opinion: Option<Opinion>| json!({ "opinion": opinion })),
+            .map(|assessment: Option<Assessment>| json!({ "assessment": assessment })),
         Given::Notify(report) => host
             .load_notifier(name, bytes, limits)?
             .open(config, reach)

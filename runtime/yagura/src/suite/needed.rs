@@ -73,7 +73,7 @@ impl Needed {
     }
 
     /// Says whether a case may have events of this table, which is the empty name where a file does not say of which.
-    /// Events that no rule would judge are an error: a case that expects nothing of them would pass for ever.
+    /// Events that no rule would evaluate are an error: a case that expects nothing of them would pass for ever.
     ///
     /// # Errors
     /// When it may not.

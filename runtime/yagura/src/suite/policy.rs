@@ -1,13 +1,13 @@
-//! Cases of a policy: alerts through a desk in memory, and what became of each.
+//! Cases of a policy: alerts through a triage in memory, and what became of each.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use yagura_alerts::desk::rehearse;
 use yagura_alerts::policy::{CompiledPolicy, PolicyTest};
+use yagura_alerts::triage::rehearse;
 
-use super::judge::Outcome;
+use super::evaluate::Outcome;
 
 /// Runs the cases of a policy, in order. `dir` is the folder of its file. A case that cannot run has failed.
 pub(crate) async fn run(

@@ -15,7 +15,7 @@ func TestPlacesAreThoseOfAnAuthor(t *testing.T) {
 		{"main.first", "/home/author/logins/detector/main.go", "main.go:7 in first"},
 		{"main.(*rootLogin).OnBatch", "example.com/logins/detector/root.go", "root.go:7 in (*rootLogin).OnBatch"},
 		{"main.(*rootLogin).OnBatch-range1", "root.go", "root.go:7 in (*rootLogin).OnBatch"},
-		{"main.judge-range12.func3", `C:\logins\detector\root.go`, "root.go:7 in judge.func3"},
+		{"main.evaluate-range12.func3", `C:\logins\detector\root.go`, "root.go:7 in evaluate.func3"},
 		{"example.com/logins/detector/parse.Port", "x/parse/port.go", "parse/port.go:7 in Port"},
 		{"example.com/logins/detector/parse_test.TestPort", "x/parse/port_test.go", "parse/port_test.go:7 in TestPort"},
 		{"gopkg.in/yaml%2ev3.Unmarshal", "x/yaml.go", "gopkg.in/yaml.v3/yaml.go:7 in Unmarshal"},

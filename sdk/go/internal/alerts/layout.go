@@ -12,7 +12,7 @@ import (
 const (
 	AlertSize     = 96
 	AttributeSize = 24
-	OpinionSize   = 12
+	AssessmentSize   = 12
 	PairSize      = 16
 )
 
@@ -61,9 +61,9 @@ func ReadAttributes(memory abi.Memory, record []byte, at int) plugin.Attributes 
 	})
 }
 
-// ReadOpinion lifts an `opinion` that stands at an offset of a record.
-func ReadOpinion(memory abi.Memory, record []byte, at int) plugin.Opinion {
-	return plugin.Opinion{
+// ReadAssessment lifts an `assessment` that stands at an offset of a record.
+func ReadAssessment(memory abi.Memory, record []byte, at int) plugin.Assessment {
+	return plugin.Assessment{
 		Severity: plugin.Severity(record[at] + 1),
 		Verdict:  plugin.Verdict(record[at+1]),
 		Reason:   memory.Text(record, at+4),

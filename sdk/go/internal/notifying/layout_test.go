@@ -27,7 +27,7 @@ func TestAReportIsReadAsTheContractLaysItOut(t *testing.T) {
 		"id": "i1", "revision": int64(7), "status": "closed", "title": "title", "severity": "info", "text": "a\nb",
 		"time": int64(1 << 50), "alerts": []any{alert, alert}, "alert-count": int64(1 << 33),
 		"attributes": []any{wittest.Record{"name": "n", "value": "v", "source": "s"}},
-		"opinions": []any{
+		"assessments": []any{
 			[]any{"p", wittest.Record{"severity": "low", "verdict": "malicious", "reason": "why"}},
 			[]any{"q", wittest.Record{"severity": "critical", "verdict": "undecided", "reason": ""}},
 		},
@@ -38,17 +38,17 @@ func TestAReportIsReadAsTheContractLaysItOut(t *testing.T) {
 		ID: "i1", Revision: 7, Status: plugin.Closed, Title: "title", Severity: plugin.Info, Text: "a\nb", Time: 1 << 50,
 		Alerts: []plugin.Alert{read, read}, AlertCount: 1 << 33,
 		Attributes: plugin.Attributes{{Name: "n", Value: "v", Source: "s"}},
-		Opinions: []plugin.HeldOpinion{
-			{Reviewer: "p", Opinion: plugin.Opinion{Severity: plugin.Low, Verdict: plugin.Malicious, Reason: "why"}},
-			{Reviewer: "q", Opinion: plugin.Opinion{Severity: plugin.Critical}},
+		Assessments: []plugin.HeldAssessment{
+			{Reviewer: "p", Assessment: plugin.Assessment{Severity: plugin.Low, Verdict: plugin.Malicious, Reason: "why"}},
+			{Reviewer: "q", Assessment: plugin.Assessment{Severity: plugin.Critical}},
 		},
 		Earlier: &earlier, Uncertain: true,
 	}
 	if found := lifted(t, contract, report); !reflect.DeepEqual(found, wanted) {
 		t.Errorf("found %+v", found)
 	}
-	report["earlier"], report["uncertain"], report["alerts"], report["opinions"] = nil, false, []any{}, []any{}
-	wanted.Earlier, wanted.Uncertain, wanted.Alerts, wanted.Opinions = nil, false, nil, nil
+	report["earlier"], report["uncertain"], report["alerts"], report["assessments"] = nil, false, []any{}, []any{}
+	wanted.Earlier, wanted.Uncertain, wanted.Alerts, wanted.Assessments = nil, false, nil, nil
 	if found := lifted(t, contract, report); !reflect.DeepEqual(found, wanted) {
 		t.Errorf("found %+v", found)
 	}

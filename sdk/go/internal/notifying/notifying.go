@@ -23,8 +23,8 @@ var New func() Plugin
 const (
 	// reportSize is the size of a `report`.
 	reportSize = 96
-	// heldSize is the size of a `tuple<string, opinion>`.
-	heldSize = 8 + alerts.OpinionSize
+	// heldSize is the size of a `tuple<string, assessment>`.
+	heldSize = 8 + alerts.AssessmentSize
 )
 
 // readReport lifts a `report`.
@@ -43,8 +43,8 @@ func readReport(memory abi.Memory, record []byte) *plugin.Report {
 		Uncertain:  record[92] != 0,
 	}
 	for list := memory.Records(record, 72, heldSize); len(list) >= heldSize; list = list[heldSize:] {
-		report.Opinions = append(report.Opinions, plugin.HeldOpinion{
-			Reviewer: memory.Text(list, 0), Opinion: alerts.ReadOpinion(memory, list, 8),
+		report.Assessments = append(report.Assessments, plugin.HeldAssessment{
+			Reviewer: memory.Text(list, 0), Assessment: alerts.ReadAssessment(memory, list, 8),
 		})
 	}
 	if record[80] != 0 {

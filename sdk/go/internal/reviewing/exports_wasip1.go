@@ -26,7 +26,7 @@ func afterOpen(uint32) {
 //go:wasmexport yagura:plugin/reviewing@0.1.0#review
 func exportReview(parameters uint32) uint32 {
 	alert, attributes := readParameters(abi.GuestMemory, abi.GuestMemory(parameters, parametersSize))
-	return abi.Return(answerOpinion(plugged().Review(alert, attributes)))
+	return abi.Return(answerAssessment(plugged().Review(alert, attributes)))
 }
 
 //go:wasmexport cabi_post_yagura:plugin/reviewing@0.1.0#review

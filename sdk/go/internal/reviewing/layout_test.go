@@ -8,7 +8,7 @@ import (
 	"github.com/yagura/yagura/sdk/go/plugin"
 )
 
-func TestWhatIsAskedIsReadAndAnOpinionLaidOutAsTheContractSays(t *testing.T) {
+func TestWhatIsAskedIsReadAndAnAssessmentLaidOutAsTheContractSays(t *testing.T) {
 	contract := wittest.Load(t)
 	const of = "tuple<alert, list<attribute>>"
 	if size, _ := contract.Layout(of); size != parametersSize {
@@ -16,7 +16,7 @@ func TestWhatIsAskedIsReadAndAnOpinionLaidOutAsTheContractSays(t *testing.T) {
 	}
 	memory, at := contract.Write(of, []any{
 		wittest.Record{
-			"state": "settled", "id": "a1", "rule": "r", "title": "t", "severity": "medium", "key": "",
+			"state": "final", "id": "a1", "rule": "r", "title": "t", "severity": "medium", "key": "",
 			"window-start": int64(1), "first-time": int64(2), "last-time": int64(3), "count": int64(4),
 			"observables": []any{}, "context": []any{}, "tags": []any{},
 		},
@@ -34,19 +34,19 @@ func TestWhatIsAskedIsReadAndAnOpinionLaidOutAsTheContractSays(t *testing.T) {
 		t.Errorf("found %+v", attributes)
 	}
 
-	const base, answer = 0x1000, "result<option<opinion>, plugin-error>"
+	const base, answer = 0x1000, "result<option<assessment>, plugin-error>"
 	if size, _ := contract.Layout(answer); size != answerSize {
 		t.Errorf("the answer has %d bytes, not %d", size, answerSize)
 	}
-	opinion := &plugin.Opinion{Severity: plugin.Critical, Verdict: plugin.Suspicious, Reason: "櫓"}
+	assessment := &plugin.Assessment{Severity: plugin.Critical, Verdict: plugin.Suspicious, Reason: "櫓"}
 	for _, test := range []struct {
-		said   *plugin.Opinion
+		said   *plugin.Assessment
 		wanted any
 	}{
-		{opinion, wittest.Record{"severity": "critical", "verdict": "suspicious", "reason": "櫓"}},
+		{assessment, wittest.Record{"severity": "critical", "verdict": "suspicious", "reason": "櫓"}},
 		{nil, nil},
 	} {
-		found := contract.Read(answer, answerOpinion(test.said, nil).Finish(base), base, base)
+		found := contract.Read(answer, answerAssessment(test.said, nil).Finish(base), base, base)
 		if !reflect.DeepEqual(found, wittest.Case{Name: "ok", Value: test.wanted}) {
 			t.Errorf("found %+v", found)
 		}

@@ -11,8 +11,8 @@ import (
 // Plugin is what serves the interface.
 type Plugin interface {
 	Open(config string) *abi.Error
-	// Review returns nil where there is nothing to say; an opinion has a severity of its own.
-	Review(alert *plugin.Alert, attributes plugin.Attributes) (*plugin.Opinion, *abi.Error)
+	// Review returns nil where there is nothing to say; an assessment has a severity of its own.
+	Review(alert *plugin.Alert, attributes plugin.Attributes) (*plugin.Assessment, *abi.Error)
 }
 
 // New returns a plugin with nothing open. Package reviewer, which has the plugin, sets it; the exports and the test helpers
@@ -22,8 +22,8 @@ var New func() Plugin
 const (
 	// parametersSize is the size of the parameters of `review`, which are too many to be passed otherwise.
 	parametersSize = alerts.AlertSize + 8
-	// answerSize is the size of a `result<option<opinion>, plugin-error>`.
-	answerSize = abi.ResultValue + 4 + alerts.OpinionSize
+	// answerSize is the size of a `result<option<assessment>, plugin-error>`.
+	answerSize = abi.ResultValue + 4 + alerts.AssessmentSize
 )
 
 // readParameters lifts the parameters of `review`.
@@ -32,15 +32,15 @@ func readParameters(memory abi.Memory, record []byte) (*plugin.Alert, plugin.Att
 	return &alert, alerts.ReadAttributes(memory, record, alerts.AlertSize)
 }
 
-// answerOpinion lowers a `result<option<opinion>, plugin-error>`.
-func answerOpinion(opinion *plugin.Opinion, failure *abi.Error) *abi.Answer {
+// answerAssessment lowers a `result<option<assessment>, plugin-error>`.
+func answerAssessment(assessment *plugin.Assessment, failure *abi.Error) *abi.Answer {
 	answer := abi.NewResult(answerSize, failure)
-	if failure == nil && opinion != nil {
+	if failure == nil && assessment != nil {
 		const at = abi.ResultValue + 4
 		answer.PutByte(abi.ResultValue, 1)
-		answer.PutByte(at, byte(opinion.Severity-1))
-		answer.PutByte(at+1, byte(opinion.Verdict))
-		answer.PutText(at+4, opinion.Reason)
+		answer.PutByte(at, byte(assessment.Severity-1))
+		answer.PutByte(at+1, byte(assessment.Verdict))
+		answer.PutText(at+4, assessment.Reason)
 	}
 	return answer
 }

@@ -29,7 +29,7 @@ type entry struct {
 	expires *int64
 }
 
-// atHand is the state of the key whose rows are judged; nil outside of calls for a key.
+// atHand is the state of the key whose rows are evaluated; nil outside of calls for a key.
 var atHand *Memory
 
 // NewMemory returns the state of a key that remembers nothing.

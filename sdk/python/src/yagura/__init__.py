@@ -1,6 +1,6 @@
 """Write Yagura plugins in Python. A detector is one decorator, a class or a function.
 
-A class looks its columns up once, by name and type, when it is made for its rule, and judges batches of events::
+A class looks its columns up once, by name and type, when it is made for its rule, and evaluates batches of events::
 
     from yagura import Batch, Findings, Observable, Rule, detector
 
@@ -34,7 +34,7 @@ and needs nothing but Python's own library.
 """
 
 from . import http, log, lookup, search, state
-from .alert import Alert, AlertState, Attribute, Attributes, Opinion, Report, Status, Verdict
+from .alert import Alert, AlertState, Attribute, Attributes, Assessment, Report, Status, Verdict
 from .batch import Batch, Event
 from .config import Config
 from .detector import Detector, detector
@@ -67,7 +67,7 @@ __all__ = [
     "Notifier",
     "Numbers",
     "Observable",
-    "Opinion",
+    "Assessment",
     "PluginError",
     "Report",
     "RetryError",

@@ -19,7 +19,7 @@ class AlertState(Enum):
 
     PROVISIONAL = 0
     """Its condition holds in what has arrived."""
-    SETTLED = 1
+    FINAL = 1
     """Nothing that could change it is still to come."""
     WITHDRAWN = 2
     """Its condition does not hold any more."""
@@ -46,7 +46,7 @@ class Status(Enum):
     ACKNOWLEDGED = 1
     """Somebody works on it."""
     CLOSED = 2
-    """Done with, by a human or because its alerts were taken back. The report's text says which."""
+    """Done with, by a human or because its alerts were withdrawn. The report's text says which."""
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class Attributes(list[Attribute]):
 
 
 @dataclass(slots=True)
-class Opinion:
+class Assessment:
     """What a reviewer thinks of an alert. Without a severity it leaves the alert's own."""
 
     verdict: Verdict
@@ -153,7 +153,7 @@ class Report:
     """The first ones; :attr:`alert_count` counts all."""
     alert_count: int
     attributes: Attributes = field(default_factory=Attributes)
-    opinions: list[tuple[str, Opinion]] = field(default_factory=list)
+    assessments: list[tuple[str, Assessment]] = field(default_factory=list)
     """Names of reviewers and what they think."""
     earlier: str | None = None
     """The receipt of the earlier report under this id; ``None`` for the first."""
@@ -187,16 +187,16 @@ class Report:
             "attributes": [
                 {"name": one.name, "value": one.value, "source": one.source} for one in self.attributes
             ],
-            "opinions": [
+            "assessments": [
                 [
                     name,
                     {
-                        "severity": (opinion.severity or self.severity).name.lower(),
-                        "verdict": opinion.verdict.name.lower(),
-                        "reason": opinion.reason,
+                        "severity": (assessment.severity or self.severity).name.lower(),
+                        "verdict": assessment.verdict.name.lower(),
+                        "reason": assessment.reason,
                     },
                 ]
-                for name, opinion in self.opinions
+                for name, assessment in self.assessments
             ],
             "earlier": self.earlier,
             "uncertain": self.uncertain,
@@ -249,9 +249,9 @@ def report_of(raw: Any) -> Report:
         alerts=[alert_of(alert) for alert in raw.alerts],
         alert_count=raw.alert_count,
         attributes=attributes_of(raw.attributes),
-        opinions=[
-            (name, Opinion(Verdict(one.verdict.value), one.reason, Severity(one.severity.value)))
-            for name, one in raw.opinions
+        assessments=[
+            (name, Assessment(Verdict(one.verdict.value), one.reason, Severity(one.severity.value)))
+            for name, one in raw.assessments
         ],
         earlier=raw.earlier,
         uncertain=raw.uncertain,

@@ -29,9 +29,9 @@ class Detector(Protocol):
         """
 
     def on_batch(self, batch: Batch, findings: Findings) -> None:
-        """Judges one batch. Its bounds mean nothing: the same events may come in any number of batches.
+        """Evaluates one batch. Its bounds mean nothing: the same events may come in any number of batches.
 
-        Raises :class:`yagura.DataError` to have the batch set aside and reported, :class:`yagura.RetryError` to see it
+        Raises :class:`yagura.DataError` to have the batch skipped and reported, :class:`yagura.RetryError` to see it
         once more.
         """
 

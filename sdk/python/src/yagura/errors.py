@@ -12,7 +12,7 @@ class ConfigError(PluginError):
 
 
 class DataError(PluginError):
-    """These events cannot be judged: the batch is set aside and reported."""
+    """These events cannot be evaluated: the batch is skipped and reported."""
 
 
 class RetryError(PluginError):

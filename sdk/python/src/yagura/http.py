@@ -1,6 +1,6 @@
 """Outgoing HTTP through the host, for enrichers and notifiers.
 
-The host allows what the pack's manifest asks for (``[plugin.wants]``) and the operator grants, and checks scheme, host, port
+The host allows what the pack's manifest asks for (``[plugin.request]``) and the operator grants, and checks scheme, host, port
 and the resolved address, also after redirects. ::
 
     response = http.get(

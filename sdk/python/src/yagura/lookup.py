@@ -1,5 +1,5 @@
 """Lookup tables, for enrichers and reviewers: files of the pack, and what the operator grants by name where the manifest
-asks for it (``[plugin.wants]``), like assets, or the places of addresses."""
+asks for it (``[plugin.request]``), like assets, or the places of addresses."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from .alert import Alert, Attribute, Attributes, Opinion, Report
+from .alert import Alert, Attribute, Attributes, Assessment, Report
 from .config import Config
 from .findings import Observable, Text, _text
 
@@ -61,17 +61,17 @@ class Enriched:
 
 
 class Reviewer(ABC):
-    """Judges alerts by themselves and by what enrichers found. It may use :mod:`yagura.lookup`.
+    """Evaluates alerts by themselves and by what enrichers found. It may use :mod:`yagura.lookup`.
 
     ::
 
-        from yagura import Alert, Attributes, Opinion, Reviewer, Severity, Verdict
+        from yagura import Alert, Attributes, Assessment, Reviewer, Severity, Verdict
 
         class Scanners(Reviewer):
-            def review(self, alert: Alert, attributes: Attributes) -> Opinion | None:
+            def review(self, alert: Alert, attributes: Attributes) -> Assessment | None:
                 if attributes.value("role") != "scanner":
                     return None
-                return Opinion(Verdict.BENIGN, "our own scanner did it", Severity.INFO)
+                return Assessment(Verdict.BENIGN, "our own scanner did it", Severity.INFO)
     """
 
     def __init__(self, config: Config) -> None:
@@ -81,7 +81,7 @@ class Reviewer(ABC):
         """
 
     @abstractmethod
-    def review(self, alert: Alert, attributes: Attributes) -> Opinion | None:
+    def review(self, alert: Alert, attributes: Attributes) -> Assessment | None:
         """Returns what it thinks of an alert; ``None`` where it has nothing to say about it.
 
         Raises as :meth:`Enricher.enrich`.

@@ -1,4 +1,4 @@
-"""Events by observable and time, for enrichers, from tables that the manifest asks for (``[plugin.wants]``) and the operator
+"""Events by observable and time, for enrichers, from tables that the manifest asks for (``[plugin.request]``) and the operator
 grants. The host bounds rows and time. ::
 
     found = search.find(

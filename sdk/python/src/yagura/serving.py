@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from .alert import Alert, Attributes, Opinion, Report, Verdict
+from .alert import Alert, Attributes, Assessment, Report, Verdict
 from .config import Config
 from .errors import ConfigError, DataError
 from .failures import guarded
@@ -69,19 +69,19 @@ class Serving:
                 told.observable(kind, value)
         return told
 
-    def review(self, alert: Alert, attributes: Attributes) -> Opinion | None:
+    def review(self, alert: Alert, attributes: Attributes) -> Assessment | None:
         """Returns what a reviewer thinks, with a severity."""
         severity = alert.severity
         with guarded(self._source, DataError):
-            opinion = self._plugin(Reviewer).review(alert, attributes)
-            if opinion is None:
+            assessment = self._plugin(Reviewer).review(alert, attributes)
+            if assessment is None:
                 return None
-            if not isinstance(opinion, Opinion):
-                raise TypeError(f"`review` returned {type(opinion).__name__} where an Opinion or None is wanted")
-            grave = opinion.severity or severity
-            if not isinstance(grave, Severity) or not isinstance(opinion.verdict, Verdict):
-                raise TypeError(f"the opinion has the severity {grave!r} and the verdict {opinion.verdict!r}")
-            return Opinion(opinion.verdict, crossing(str(opinion.reason)), grave)
+            if not isinstance(assessment, Assessment):
+                raise TypeError(f"`review` returned {type(assessment).__name__} where an Assessment or None is wanted")
+            severe = assessment.severity or severity
+            if not isinstance(severe, Severity) or not isinstance(assessment.verdict, Verdict):
+                raise TypeError(f"the assessment has the severity {severe!r} and the verdict {assessment.verdict!r}")
+            return Assessment(assessment.verdict, crossing(str(assessment.reason)), severe)
 
     def notify(self, report: Report) -> str:
         """Returns the receipt of a notifier."""

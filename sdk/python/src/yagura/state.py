@@ -22,7 +22,7 @@ It is for rules with ``partition_by``, whose batches hold one key each, in the o
 state between calls, whichever instance makes them; what a call that fails has changed is not kept. No other key and no
 other rule sees it.
 
-``at`` is always the event time of the event being judged, or the time of the wake-up: microseconds since
+``at`` is always the event time of the event being evaluated, or the time of the wake-up: microseconds since
 1970-01-01T00:00:00Z. ``expires`` is the event time from which on an entry counts as absent.
 
 Every function raises :class:`NoState` outside of calls for a key.
@@ -47,15 +47,15 @@ DAY = 24 * HOUR
 
 
 class StateError(DataError):
-    """Why the state was not read or changed. A detector that does not catch it has its batch set aside."""
+    """Why the state was not read or changed. A detector that does not catch it has its batch skipped."""
 
 
 class NoState(StateError):
-    """The call is not for one key: the rule has no ``partition_by``, or this is not a call that judges events or
+    """The call is not for one key: the rule has no ``partition_by``, or this is not a call that evaluates events or
     answers a wake-up."""
 
     def __str__(self) -> str:
-        return "there is no state here: it is for rules with `partition_by`, while events of a key are judged"
+        return "there is no state here: it is for rules with `partition_by`, while events of a key are evaluated"
 
 
 class StateFull(StateError):
@@ -157,7 +157,7 @@ def remove(name: str) -> None:
 
 def wake(at: int) -> None:
     """Asks for one call of the detector's ``on_wake`` with exactly this time: once no event of the key before it can come
-    any more, and before any later event of the key is judged. During a wake-up, a time at or before the wake-up's own has
+    any more, and before any later event of the key is evaluated. During a wake-up, a time at or before the wake-up's own has
     no effect.
 
     Raises :class:`StateFull`.

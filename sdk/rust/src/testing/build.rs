@@ -1,13 +1,15 @@
 //! Alerts and reports for unit tests.
 
-use crate::{Alert, AlertState, Attribute, Observable, Opinion, Report, Severity, Status, Verdict};
+use crate::{
+    Alert, AlertState, Assessment, Attribute, Observable, Report, Severity, Status, Verdict,
+};
 
 /// Starts an alert of a rule `test`: settled, of medium severity, at 2026-01-02T03:04:05Z, with nothing in it.
 pub fn alert() -> AlertBuilder {
     let time = 1_767_323_045_000_000;
     AlertBuilder {
         alert: Alert {
-            state: AlertState::Settled,
+            state: AlertState::Final,
             id: "a1".to_owned(),
             rule: "test".to_owned(),
             title: "An alert".to_owned(),
@@ -102,7 +104,7 @@ pub fn report() -> ReportBuilder {
             alerts: Vec::new(),
             alert_count: 0,
             attributes: Vec::new(),
-            opinions: Vec::new(),
+            assessments: Vec::new(),
             earlier: None,
             uncertain: false,
         },
@@ -170,20 +172,22 @@ impl ReportBuilder {
         self
     }
 
-    /// Adds an opinion.
-    pub fn opinion(
+    /// Adds an assessment.
+    pub fn assessment(
         mut self,
         reviewer: &str,
         severity: Severity,
         verdict: Verdict,
         reason: &str,
     ) -> Self {
-        let opinion = Opinion {
+        let assessment = Assessment {
             severity,
             verdict,
             reason: reason.to_owned(),
         };
-        self.report.opinions.push((reviewer.to_owned(), opinion));
+        self.report
+            .assessments
+            .push((reviewer.to_owned(), assessment));
         self
     }
 

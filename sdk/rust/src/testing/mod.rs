@@ -28,8 +28,8 @@ use crate::bindings::yagura::plugin::types::{Field, Rule as RawRule};
 use crate::component::Component;
 use crate::state::State;
 use crate::{
-    Alert, Attribute, Batch, Config, Detector, Enriched, Enricher, Finding, Findings, Notifier,
-    Opinion, PluginError, Report, Reviewer, Rule,
+    Alert, Assessment, Attribute, Batch, Config, Detector, Enriched, Enricher, Finding, Findings,
+    Notifier, PluginError, Report, Reviewer, Rule,
 };
 
 /// An opened detector, for tests with more than one batch.
@@ -65,7 +65,7 @@ impl<D: Detector> Session<D> {
     /// # Errors
     /// What the detector answers.
     pub fn batch(&mut self, events: &Events) -> Result<Vec<Finding>, PluginError> {
-        judge_batch(&mut self.detector, &self.schema, events)
+        evaluate_batch(&mut self.detector, &self.schema, events)
     }
 
     /// Hands events of one partition key to the detector, in the order of their event time; it sees the key's state,
@@ -76,7 +76,7 @@ impl<D: Detector> Session<D> {
     pub fn keyed_batch(&mut self, key: &str, events: &Events) -> Result<Vec<Finding>, PluginError> {
         let memory = self.keys.entry(key.to_owned()).or_default();
         memory::with_key(memory, None, || {
-            judge_batch(&mut self.detector, &self.schema, events)
+            evaluate_batch(&mut self.detector, &self.schema, events)
         })
     }
 
@@ -111,7 +111,7 @@ impl<D: Detector> Session<D> {
     }
 }
 
-fn judge_batch<D: Detector>(
+fn evaluate_batch<D: Detector>(
     detector: &mut D,
     schema: &[Field],
     events: &Events,
@@ -126,15 +126,18 @@ fn judge_batch<D: Detector>(
 ///
 /// # Errors
 /// What the detector answers.
-pub fn judge<D: Detector>(events: &Events) -> Result<Vec<Finding>, PluginError> {
-    judge_with::<D>("{}", events)
+pub fn evaluate<D: Detector>(events: &Events) -> Result<Vec<Finding>, PluginError> {
+    evaluate_with::<D>("{}", events)
 }
 
 /// Opens a detector with this `[rule.config]`, as JSON text, and returns its findings about `events`, in one batch.
 ///
 /// # Errors
 /// What the detector answers.
-pub fn judge_with<D: Detector>(config: &str, events: &Events) -> Result<Vec<Finding>, PluginError> {
+pub fn evaluate_with<D: Detector>(
+    config: &str,
+    events: &Events,
+) -> Result<Vec<Finding>, PluginError> {
     Session::<D>::open(config, events)?.batch(events)
 }
 
@@ -143,7 +146,7 @@ pub fn judge_with<D: Detector>(config: &str, events: &Events) -> Result<Vec<Find
 ///
 /// # Errors
 /// What the detector answers, and [`PluginError::Config`] for a rule without detector.
-pub fn judge_rule<P: Component>(
+pub fn evaluate_rule<P: Component>(
     id: &str,
     config: &str,
     events: &Events,
@@ -167,7 +170,7 @@ pub fn enrich<E: Enricher>(config: &str, alert: &Alert) -> Result<Enriched, Plug
     Ok(found)
 }
 
-/// Opens a reviewer with this configuration, as JSON text, and returns its opinion on an alert.
+/// Opens a reviewer with this configuration, as JSON text, and returns its assessment on an alert.
 ///
 /// # Errors
 /// What the reviewer answers.
@@ -175,7 +178,7 @@ pub fn review<R: Reviewer>(
     config: &str,
     alert: &Alert,
     attributes: &[Attribute],
-) -> Result<Option<Opinion>, PluginError> {
+) -> Result<Option<Assessment>, PluginError> {
     R::open(&Config::new(config))?.review(alert, attributes)
 }
 
@@ -228,7 +231,7 @@ mod tests {
             .float64("float", (0..10).map(|n| f64::from(n) / 2.0))
             .boolean("bool", (0..10).map(|n| n % 2 == 0))
             .time("time", 0..10);
-        let findings = judge::<Echo>(&events).unwrap();
+        let findings = evaluate::<Echo>(&events).unwrap();
         let context = |row: usize| -> Vec<String> {
             findings[row]
                 .context
@@ -308,25 +311,28 @@ mod tests {
     #[test]
     fn state_in_a_test_is_as_with_a_host() {
         let mut session = Session::<Remembers>::open("{}", &steps(0, &[])).unwrap();
-        let mut judge =
+        let mut evaluate =
             |key, first, list: &[&str]| titles(session.keyed_batch(key, &steps(first, list)));
         assert_eq!(
-            judge("a", 0, &["count for ten", "count", "read"]),
+            evaluate("a", 0, &["count for ten", "count", "read"]),
             ["1", "2", "2"]
         );
-        assert_eq!(judge("b", 3, &["count"]), ["1"]);
-        assert_eq!(judge("a", 9, &["read", "read", "count"]), ["2", "0", "1"]);
+        assert_eq!(evaluate("b", 3, &["count"]), ["1"]);
         assert_eq!(
-            judge("a", 20, &["forget", "read", "text"]),
+            evaluate("a", 9, &["read", "read", "count"]),
+            ["2", "0", "1"]
+        );
+        assert_eq!(
+            evaluate("a", 20, &["forget", "read", "text"]),
             ["Ok(())", "0", "名"]
         );
-        assert_eq!(judge("a", 30, &["wrong"]), ["Err(NotANumber)"]);
-        let large = judge("a", 31, &["large"]);
+        assert_eq!(evaluate("a", 30, &["wrong"]), ["Err(NotANumber)"]);
+        let large = evaluate("a", 31, &["large"]);
         assert!(
             large[0].starts_with("Err(TooLarge(\"the entries of the key"),
             "{large:?}"
         );
-        let full = judge("c", 0, &["fill"]);
+        let full = evaluate("c", 0, &["fill"]);
         assert!(full[0].contains("1000 entries"), "{full:?}");
     }
 

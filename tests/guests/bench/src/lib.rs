@@ -1,9 +1,9 @@
-//! One judgement in the forms that the benchmark `runtime/host/benches/handover.rs` compares. The rule's id chooses.
+//! One evaluation in the forms that the benchmark `runtime/host/benches/handover.rs` compares. The rule's id chooses.
 
 use serde::Deserialize;
 use yagura_sdk::prelude::*;
 
-/// The judgement: a user of a service makes an access key, and the call succeeds. Every row's three values are looked
+/// The evaluation: a user of a service makes an access key, and the call succeeds. Every row's three values are looked
 /// at, as `&` does not stop at the first that says no. The benchmark has the same function natively.
 fn suspicious(event_name: Option<&str>, error_code: Option<&str>, user_name: Option<&str>) -> bool {
     (event_name == Some("CreateAccessKey"))
@@ -12,13 +12,13 @@ fn suspicious(event_name: Option<&str>, error_code: Option<&str>, user_name: Opt
 }
 
 /// The three of five columns that are looked at.
-struct Judged {
+struct Evaluated {
     event_name: Column<Text>,
     error_code: Column<Text>,
     user_name: Column<Text>,
 }
 
-impl Judged {
+impl Evaluated {
     fn of(rule: &Rule<'_>) -> Result<Self, PluginError> {
         Ok(Self {
             event_name: rule.text("event_name")?,
@@ -29,11 +29,11 @@ impl Judged {
 }
 
 /// Goes through the views of whole columns.
-struct Columns(Judged);
+struct Columns(Evaluated);
 
 impl Detector for Columns {
     fn open(rule: &Rule<'_>) -> Result<Self, PluginError> {
-        Judged::of(rule).map(Self)
+        Evaluated::of(rule).map(Self)
     }
 
     fn on_batch(&mut self, batch: &Batch<'_>, findings: &mut Findings) -> Result<(), PluginError> {
@@ -54,11 +54,11 @@ impl Detector for Columns {
 }
 
 /// Goes row by row, as most detectors are written.
-struct Rows(Judged);
+struct Rows(Evaluated);
 
 impl Detector for Rows {
     fn open(rule: &Rule<'_>) -> Result<Self, PluginError> {
-        Judged::of(rule).map(Self)
+        Evaluated::of(rule).map(Self)
     }
 
     fn on_batch(&mut self, batch: &Batch<'_>, findings: &mut Findings) -> Result<(), PluginError> {

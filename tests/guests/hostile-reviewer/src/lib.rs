@@ -7,7 +7,7 @@ wit_bindgen::generate!({
     world: "reviewer",
 });
 
-use exports::yagura::plugin::reviewing::{Alert, Attribute, Guest, Opinion, PluginError};
+use exports::yagura::plugin::reviewing::{Alert, Assessment, Attribute, Guest, PluginError};
 use yagura::plugin::lookup;
 use yagura::plugin::types::{Severity, Verdict};
 
@@ -26,7 +26,7 @@ impl Guest for Hostile {
         Ok(())
     }
 
-    fn review(alert: Alert, attributes: Vec<Attribute>) -> Result<Option<Opinion>, PluginError> {
+    fn review(alert: Alert, attributes: Vec<Attribute>) -> Result<Option<Assessment>, PluginError> {
         let reason = match alert.title.as_str() {
             "tells-all" => format!("{:?} {attributes:?}", lookup::get("assets", &alert.key)),
             "reason-huge" => "r".repeat(1 << 20),
@@ -36,7 +36,7 @@ impl Guest for Hostile {
             name if BEHAVIOURS.contains(&name) => return Ok(None),
             name => return Err(PluginError::Config(format!("no behaviour `{name}`"))),
         };
-        Ok(Some(Opinion {
+        Ok(Some(Assessment {
             severity: Severity::Low,
             verdict: Verdict::Benign,
             reason,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use yagura_core::Finding;
-use yagura_engine::report::SetAside;
+use yagura_engine::report::SkippedEvents;
 
 /// 2026-05-01T00:59:59.9997Z: states are swept at the full hour, in the midst of the events.
 pub(super) const BASE: i64 = 1_777_597_199_999_700;
@@ -31,7 +31,7 @@ pub(super) fn key(user: Option<u8>) -> String {
 /// A finding: time, key, title, time of its event, and what that event's step was.
 pub(super) type Line = (i64, String, String, i64, String);
 
-/// What a rule says, in order, and how much it could not judge.
+/// What a rule says, in order, and how much it could not evaluate.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) lines: Vec<Line>,
@@ -40,14 +40,14 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) fn of(findings: &[Finding], aside: &[SetAside]) -> Self {
+    pub(super) fn of(findings: &[Finding], aside: &[SkippedEvents]) -> Self {
         let mut told = Self::default();
         told.add(findings, aside);
         told.lines.sort();
         told
     }
 
-    pub(super) fn add(&mut self, findings: &[Finding], aside: &[SetAside]) {
+    pub(super) fn add(&mut self, findings: &[Finding], aside: &[SkippedEvents]) {
         self.lines.extend(findings.iter().map(|finding| {
             let [event] = finding.events.as_slice() else {
                 panic!("{finding:?} is of one event");
@@ -78,7 +78,7 @@ pub(super) struct Model {
     pub(super) text: Option<i64>,
     pub(super) wakes: BTreeSet<i64>,
     pub(super) last: Option<Event>,
-    /// When its last event was that could be judged.
+    /// When its last event was that could be evaluated.
     pub(super) seen: Option<i64>,
 }
 
@@ -97,7 +97,7 @@ impl Model {
         has_room
     }
 
-    /// Returns what an event says; nothing if it cannot be judged.
+    /// Returns what an event says; nothing if it cannot be evaluated.
     pub(super) fn take(&mut self, event: &Event) -> Option<String> {
         let at = event.at;
         let said = match event.step {

@@ -1,7 +1,7 @@
 //! The same detectors in a service that is stopped and started again.
 
 use yagura_correlate::store::{Store, StoreLimits};
-use yagura_engine::live::{Live, LiveOptions, settled_alert};
+use yagura_engine::live::{Live, LiveOptions, final_alert};
 use yagura_tests::random::runner;
 
 use super::model::{Event, dealt, event, events};
@@ -100,7 +100,7 @@ async fn settled(
     lines.extend(live.take_lines().unwrap());
     let mut alerts: Vec<_> = lines
         .values()
-        .filter_map(|line| settled_alert(line))
+        .filter_map(|line| final_alert(line))
         .collect();
     for event in alerts
         .iter_mut()

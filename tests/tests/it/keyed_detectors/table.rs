@@ -101,7 +101,7 @@ impl Steps {
     pub(super) async fn told(&self, options: &RunOptions) -> Told {
         let input = self.fixture.input.clone();
         let outcome = run(input, options, |_, _| {}).await.unwrap();
-        Told::of(&outcome.findings, &outcome.set_aside)
+        Told::of(&outcome.findings, &outcome.skipped)
     }
 
     pub(super) async fn error(&self, options: &RunOptions) -> EngineError {

@@ -3,18 +3,18 @@
 import unittest
 
 from platforms import Platform
-from yagura import Attribute, Opinion, Severity, Verdict
+from yagura import Attribute, Assessment, Severity, Verdict
 from yagura.testing import Lookups, alert, review
 
 PLATFORMS = {"platforms": {"mac-7": {"platform": "macos"}, "pc-1": {"platform": "windows"}}}
 
 
 class Platforms(unittest.TestCase):
-    def test_an_alert_is_judged_by_what_its_host_runs(self) -> None:
-        low = Opinion(Verdict.BENIGN, "it harms windows, and mac-7 runs macos", Severity.LOW)
-        high = Opinion(Verdict.MALICIOUS, "a known attacker", Severity.HIGH)
-        # Without a severity of its own an opinion leaves the alert's, which is medium.
-        unsure = Opinion(Verdict.UNDECIDED, "the alert names no host", Severity.MEDIUM)
+    def test_an_alert_is_evaluated_by_what_its_host_runs(self) -> None:
+        low = Assessment(Verdict.BENIGN, "it harms windows, and mac-7 runs macos", Severity.LOW)
+        high = Assessment(Verdict.MALICIOUS, "a known attacker", Severity.HIGH)
+        # Without a severity of its own an assessment leaves the alert's, which is medium.
+        unsure = Assessment(Verdict.UNDECIDED, "the alert names no host", Severity.MEDIUM)
         for host, tag, reputation, wanted in (
             ("mac-7", "platform.windows", "", low),
             ("pc-1", "platform.windows", "", None),

@@ -4,7 +4,7 @@ import unittest
 
 from console_login import ConsoleLogin
 from yagura import Severity
-from yagura.testing import Events, judge
+from yagura.testing import Events, evaluate
 
 
 class ConsoleLogins(unittest.TestCase):
@@ -16,7 +16,7 @@ class ConsoleLogins(unittest.TestCase):
             .text("user_name", [None, "mallory", None, "櫓"])
             .text("additional_event_data.MFAUsed", ["No", None, "Yes", None])
         )
-        root, user, nameless = judge(ConsoleLogin, events)
+        root, user, nameless = evaluate(ConsoleLogin, events)
         self.assertEqual(root.title, "Root login without a second factor by nobody")
         self.assertIs(root.severity, Severity.CRITICAL)
         self.assertEqual(root.context, {"time": "1", "mfa": "No"})

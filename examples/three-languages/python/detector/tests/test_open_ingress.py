@@ -6,7 +6,7 @@ from typing import Any
 
 from open_ingress import open_ingress
 from yagura import Finding, Severity
-from yagura.testing import Events, judge
+from yagura.testing import Events, evaluate
 
 
 def permission(low: Any, high: Any, cidr: str) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def found(*texts: str | None) -> list[Finding]:
         .text("request_parameters.ipPermissions", texts)
         .text("request_parameters.groupId", ["sg-1", *[None] * (len(texts) - 1)])
     )
-    return judge(open_ingress, events, {"public_ports": [80, 443]})
+    return evaluate(open_ingress, events, {"public_ports": [80, 443]})
 
 
 class OpenIngress(unittest.TestCase):

@@ -4,7 +4,7 @@ import unittest
 
 from random_role import RandomRole
 from yagura import ConfigError, Severity
-from yagura.testing import Events, judge
+from yagura.testing import Events, evaluate
 
 
 class RandomRoles(unittest.TestCase):
@@ -15,7 +15,7 @@ class RandomRoles(unittest.TestCase):
     )
 
     def test_digits_make_a_name_random(self) -> None:
-        mixed, characters = judge(RandomRole, self.events)
+        mixed, characters = evaluate(RandomRole, self.events)
         self.assertEqual(mixed.context, {"name": "a1b2c3d4", "share": "0.500"})
         self.assertIs(mixed.severity, Severity.MEDIUM)
         # Characters are counted, not bytes, and a digit is one of ASCII.
@@ -23,7 +23,7 @@ class RandomRoles(unittest.TestCase):
         self.assertIsNone(characters.severity)
 
     def test_the_share_is_configured(self) -> None:
-        self.assertEqual(len(judge(RandomRole, self.events, {"digits": 0.5})), 1)
-        self.assertEqual(len(judge(RandomRole, self.events, {"digits": 1})), 0)
+        self.assertEqual(len(evaluate(RandomRole, self.events, {"digits": 0.5})), 1)
+        self.assertEqual(len(evaluate(RandomRole, self.events, {"digits": 1})), 0)
         with self.assertRaisesRegex(ConfigError, 'digits` is "half" where a number is wanted'):
-            judge(RandomRole, self.events, {"digits": "half"})
+            evaluate(RandomRole, self.events, {"digits": "half"})

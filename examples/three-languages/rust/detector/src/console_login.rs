@@ -44,7 +44,7 @@ impl Detector for ConsoleLogin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use yagura_sdk::testing::{Events, judge};
+    use yagura_sdk::testing::{Events, evaluate};
 
     #[test]
     fn root_without_a_second_factor_is_critical() {
@@ -56,7 +56,7 @@ mod tests {
                 "additional_event_data.MFAUsed",
                 [Some("No"), None, Some("Yes")],
             );
-        let findings = judge::<ConsoleLogin>(&events).unwrap();
+        let findings = evaluate::<ConsoleLogin>(&events).unwrap();
         let titles: Vec<_> = findings
             .iter()
             .map(|finding| finding.title.as_deref())

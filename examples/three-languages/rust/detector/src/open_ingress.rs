@@ -100,7 +100,7 @@ fn has(ranges: Option<Json>, key: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use yagura_sdk::testing::{Events, judge_with};
+    use yagura_sdk::testing::{Events, evaluate_with};
 
     #[test]
     fn only_ports_that_are_not_meant_to_be_public_are_found() {
@@ -123,7 +123,7 @@ mod tests {
             )
             .text("request_parameters.groupId", ["sg-1"; 5]);
         let config = r#"{"public_ports":[80,443]}"#;
-        let findings = judge_with::<OpenIngress>(config, &events).unwrap();
+        let findings = evaluate_with::<OpenIngress>(config, &events).unwrap();
         let found: Vec<_> = findings
             .iter()
             .map(|finding| (finding.rows[0], finding.context[0].1.as_str()))

@@ -56,7 +56,7 @@ impl Detector for RandomRole {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use yagura_sdk::testing::{Events, judge};
+    use yagura_sdk::testing::{Events, evaluate};
 
     #[test]
     fn digits_make_a_name_random() {
@@ -66,7 +66,7 @@ mod tests {
                 [Some("a1b2c3d4"), Some("deployer"), Some("x1"), None],
             )
             .boolean("read_only", [false; 4]);
-        let findings = judge::<RandomRole>(&events).unwrap();
+        let findings = evaluate::<RandomRole>(&events).unwrap();
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].context[1], ("share".into(), "0.500".into()));
     }

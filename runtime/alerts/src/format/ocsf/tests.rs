@@ -111,11 +111,11 @@ fn an_alert_is_created_updated_and_closed() {
         )
     };
     assert_eq!(
-        activity(AlertState::Settled, true),
+        activity(AlertState::Final, true),
         (Some(200_401), Some(1), Some(true))
     );
     assert_eq!(
-        activity(AlertState::Settled, false),
+        activity(AlertState::Final, false),
         (Some(200_402), Some(1), Some(false))
     );
     assert_eq!(
@@ -136,7 +136,7 @@ fn an_incident_has_facts_and_a_verdict() {
     assert_eq!(finding["enrichments"][0]["provider"], "AbuseIPDB");
     assert_eq!(finding["enrichments"][0]["data"]["value"], "97");
     assert_eq!(
-        finding["unmapped"]["opinions"][0]["reason"],
+        finding["unmapped"]["assessments"][0]["reason"],
         "an office address"
     );
     assert_eq!(finding["finding_info"]["desc"], "short lines");

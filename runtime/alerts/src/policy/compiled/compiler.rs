@@ -178,7 +178,7 @@ impl<'a> Compiler<'a> {
                 }
             }
             if inhibition.by == inhibition.silences && inhibition.by != Match::default() {
-                let message = "is what `by` is, so that alerts would silence each other: say which are the lesser";
+                let message = "is what `by` is, so that alerts would silence each other: say which are the less severe";
                 self.wrong(&key.name("silences"), message);
             }
             all.push(CompiledInhibition {

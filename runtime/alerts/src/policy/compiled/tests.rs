@@ -195,24 +195,28 @@ fn maintenance_holds_in_its_range_or_hours() {
 
 #[test]
 fn an_inhibition_joins_what_shares_a_value_near_in_time() {
-    let joins = |share: &str, lesser: &Alert| {
+    let joins = |share: &str, less_severe: &Alert| {
         let text = format!(
             "[[inhibit]]\nby = {{ severity = \"critical\" }}\nsilences = {{ rules = [\"a\"] }}\nwithin = \"10m\"\nshare = [{share}]"
         );
-        compile(&text).inhibit[0].joins(&alert("b"), lesser)
+        compile(&text).inhibit[0].joins(&alert("b"), less_severe)
     };
-    let mut lesser = alert("a");
-    assert!(joins("", &lesser) && joins("\"key\"", &lesser) && joins("\"user\"", &lesser));
-    assert!(!joins("\"host\"", &lesser));
-    lesser.observables = vec![observable("user", "bob"), observable("ip", "10.1.2.3")];
-    assert!(joins("\"user\", \"ip\"", &lesser) && !joins("\"user\"", &lesser));
-    lesser.key = String::new();
-    assert!(!joins("\"key\"", &lesser));
+    let mut less_severe = alert("a");
+    assert!(
+        joins("", &less_severe)
+            && joins("\"key\"", &less_severe)
+            && joins("\"user\"", &less_severe)
+    );
+    assert!(!joins("\"host\"", &less_severe));
+    less_severe.observables = vec![observable("user", "bob"), observable("ip", "10.1.2.3")];
+    assert!(joins("\"user\", \"ip\"", &less_severe) && !joins("\"user\"", &less_severe));
+    less_severe.key = String::new();
+    assert!(!joins("\"key\"", &less_severe));
     for (minutes, is_near) in [(10, true), (12, false), (-11, true), (-12, false)] {
-        let mut lesser = alert("a");
-        lesser.first_time = lesser.first_time.saturating_add(minutes * 60_000_000);
-        lesser.last_time = lesser.first_time.saturating_add(60_000_000);
-        assert_eq!(joins("\"ip\"", &lesser), is_near, "{minutes}");
+        let mut less_severe = alert("a");
+        less_severe.first_time = less_severe.first_time.saturating_add(minutes * 60_000_000);
+        less_severe.last_time = less_severe.first_time.saturating_add(60_000_000);
+        assert_eq!(joins("\"ip\"", &less_severe), is_near, "{minutes}");
     }
 }
 

@@ -51,7 +51,7 @@ fn written_alerts_are_lines_with_ids_that_stay() {
     assert_eq!(lines, super::lines(&case(CASE), Path::new(".")).unwrap());
     assert_eq!(lines.len(), 2);
     let first = &lines[0];
-    assert_eq!((first.seq, first.state), (1, AlertState::Settled));
+    assert_eq!((first.seq, first.state), (1, AlertState::Final));
     assert_eq!(
         first.alert.id,
         identity("aws-root-login", "root", first.alert.first_time)
@@ -159,7 +159,7 @@ fn recorded_alerts_are_read_in_both_forms() {
     let states: Vec<_> = read.iter().map(|line| (line.seq, line.state)).collect();
     let expected = [
         (1, AlertState::Provisional),
-        (2, AlertState::Settled),
+        (2, AlertState::Final),
         (3, AlertState::Withdrawn),
     ];
     assert_eq!(states, expected);
@@ -176,7 +176,7 @@ fn recorded_alerts_are_read_in_both_forms() {
         "case `recorded`: no alert for expect[2], key `nobody`"
     );
 
-    // An alert of several lines is judged once.
+    // An alert of several lines is evaluated once.
     let mut test = test;
     test.expect.truncate(1);
     test.expect[0].outcome = Some("inhibited".to_owned());
@@ -195,7 +195,7 @@ fn recorded_alerts_are_read_in_both_forms() {
 }
 
 #[test]
-fn a_case_that_cannot_be_judged_is_an_error() {
+fn a_case_that_cannot_be_evaluated_is_an_error() {
     let text = r#"
         [notifier.chat]
         plugin = "p/a.wasm"

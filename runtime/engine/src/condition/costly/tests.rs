@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use datafusion::arrow::array::{RecordBatch, StringArray};
 use datafusion::execution::context::SessionContext;
-use yagura_rules::predicate::Judged;
+use yagura_rules::predicate::Evaluated;
 use yagura_rules::{Matches, Methods, PrefilterState, Program};
 
 use super::*;
@@ -35,7 +35,7 @@ fn matches(text: &str, batch: &RecordBatch) -> Result<Matches, ConditionError> {
 }
 
 /// Returns the rows that match, those that the condition cannot decide on, and why.
-fn judge(text: &str, batch: &RecordBatch) -> (Vec<usize>, Vec<usize>, String) {
+fn evaluate(text: &str, batch: &RecordBatch) -> (Vec<usize>, Vec<usize>, String) {
     let matches = matches(text, batch).unwrap_or_else(|error| panic!("{text}: {error}"));
     let rows = |rows: &datafusion::arrow::buffer::BooleanBuffer| rows.set_indices().collect();
     let undecided = matches.undecided.first();
@@ -91,7 +91,7 @@ fn a_pattern_out_of_the_event_is_refused() {
         ("s SIMILAR TO 'd'", vec![2]),
         ("regexp_like(s, NULL)", vec![]),
     ] {
-        assert_eq!(judge(text, &batch).0, want, "{text}");
+        assert_eq!(evaluate(text, &batch).0, want, "{text}");
     }
 }
 
@@ -186,7 +186,7 @@ fn a_costly_call_fails_for_the_event_that_it_is_too_costly_for_and_no_other() {
         ("regexp_replace(s, 'x.*z|x', '') = ''", vec![], vec![], ""),
     ] {
         let started = Instant::now();
-        let (found, undecided, reason) = judge(text, &batch);
+        let (found, undecided, reason) = evaluate(text, &batch);
         assert!(
             started.elapsed().as_secs() < 10,
             "{text}: {:?}",
@@ -208,20 +208,20 @@ fn all_calls_of_a_condition_share_their_steps() {
     let (s, t) = ("x".repeat(300), "y".repeat(300));
     let batch = events(&[(&s, &t)]);
     let one = "levenshtein(s, t) = 300";
-    assert_eq!(judge(one, &batch).0, [0]);
+    assert_eq!(evaluate(one, &batch).0, [0]);
     let two = format!("{one} AND {one}");
-    let (_, undecided, reason) = judge(&two, &batch);
+    let (_, undecided, reason) = evaluate(&two, &batch);
     assert_eq!(undecided, [0], "{reason}");
     assert!(reason.contains("65,536 steps"), "{reason}");
     // Each value that it is compared with has a copy of it.
-    let (_, undecided, _) = judge("levenshtein(s, t) BETWEEN 1 AND 900", &batch);
+    let (_, undecided, _) = evaluate("levenshtein(s, t) BETWEEN 1 AND 900", &batch);
     assert_eq!(undecided, [0]);
     // Similar names of twenty brands are still found.
     let brands: Vec<String> = (0..20)
         .map(|number| format!("levenshtein(s, 'brand-{number:02}.example') BETWEEN 1 AND 2"))
         .collect();
     let near = events(&[("brnad-07.example", "")]);
-    assert_eq!(judge(&brands.join(" OR "), &near).0, [0]);
+    assert_eq!(evaluate(&brands.join(" OR "), &near).0, [0]);
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn copies_within_copies_are_refused_before_they_are_made() {
     assert!(matches(&few, &events(&[("a", "b")])).is_ok());
     let list: Vec<String> = (0..20_000).map(|number| format!("'{number}'")).collect();
     let list = format!("lower(s) IN ({})", list.join(", "));
-    assert_eq!(judge(&list, &events(&[("7", ""), ("x", "")])).0, [0]);
+    assert_eq!(evaluate(&list, &events(&[("7", ""), ("x", "")])).0, [0]);
 }
 
 /// The list at the head of this module is whole: whatever a function is given, it takes little time, or it is not evaluated.
@@ -288,8 +288,8 @@ fn no_function_takes_long_for_an_event() {
                     .iter()
                     .filter_map(|name| batch.column_by_name(name));
                 let columns: Vec<ArrayRef> = columns.cloned().collect();
-                let judged: Judged = other.judge.judge(&columns, 1).unwrap();
-                assert_eq!(judged.truth.len(), 1);
+                let evaluated: Evaluated = other.evaluate.evaluate(&columns, 1).unwrap();
+                assert_eq!(evaluated.truth.len(), 1);
             });
             if started.elapsed().as_millis() > 2_000 {
                 slow.push(format!("{text}: {:?}", started.elapsed()));

@@ -143,7 +143,7 @@ impl LiveTable {
         None
     }
 
-    /// Takes note of objects that were replaced after they had been read, and returns those that are judged again.
+    /// Takes note of objects that were replaced after they had been read, and returns those that are evaluated again.
     fn take_replaced(&mut self, replaced: Vec<Waiting>, options: &LiveOptions) -> Vec<Waiting> {
         let Some(first) = replaced.first() else {
             return Vec::new();
@@ -151,9 +151,9 @@ impl LiveTable {
         self.status.replaced += replaced.len() as u64;
         let what = match options.on_replaced {
             Replaced::Keep => {
-                "the alerts of the one before stay, and the events of the new one are not judged"
+                "the alerts of the one before stay, and the events of the new one are not evaluated"
             }
-            Replaced::Judge => "it is judged too",
+            Replaced::Evaluate => "it is evaluated too",
         };
         self.notes.push(match replaced.len() {
             1 => format!("{} was replaced after it was read: {what}", first.name),
@@ -163,7 +163,7 @@ impl LiveTable {
             ),
         });
         match options.on_replaced {
-            Replaced::Judge => replaced,
+            Replaced::Evaluate => replaced,
             Replaced::Keep => {
                 for of in replaced {
                     self.objects.note(&of.name, Some(of.version.clone()), false);

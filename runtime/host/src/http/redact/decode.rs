@@ -427,7 +427,7 @@ const ENTITIES: [(&str, char); 83] = [
     ("hat", '^'),
     ("lowbar", '_'),
     ("underbar", '_'),
-    ("grave", '`'),
+    ("severe", '`'),
     ("lcub", '{'),
     ("lbrace", '{'),
     ("verbar", '|'),

@@ -2,15 +2,19 @@ use super::*;
 use crate::predicate::Number;
 
 fn passed(tests: &[Test], text: &str, kind: Kind) -> Vec<AtomId> {
-    let judge = |automaton| {
+    let evaluate = |automaton| {
         let tests = (0..).zip(tests);
-        let judge = ValueJudge::new(tests, automaton, &mut Automata::default()).unwrap();
+        let evaluate = ValueEvaluator::new(tests, automaton, &mut Automata::default()).unwrap();
         let mut found = Found::default();
-        judge.judge(text, kind, &mut found);
+        evaluate.evaluate(text, kind, &mut found);
         found.finish().to_vec()
     };
-    assert_eq!(judge(true), judge(false), "the automaton changes nothing");
-    judge(true)
+    assert_eq!(
+        evaluate(true),
+        evaluate(false),
+        "the automaton changes nothing"
+    );
+    evaluate(true)
 }
 
 fn text(op: TextOp, value: &str, cased: bool) -> Test {
@@ -227,11 +231,11 @@ fn compare_with(tests: &[Test], references: &[Regex], texts: &[String]) {
     let mut matched = 0;
     for automaton in [true, false] {
         let numbered = (0..).zip(tests);
-        let judge = ValueJudge::new(numbered, automaton, &mut Automata::default()).unwrap();
+        let evaluate = ValueEvaluator::new(numbered, automaton, &mut Automata::default()).unwrap();
         let mut found = Found::default();
         for text in texts {
             found.clear();
-            judge.judge(text, Kind::Text, &mut found);
+            evaluate.evaluate(text, Kind::Text, &mut found);
             let passed = found.finish().to_vec();
             for (at, reference) in (0..).zip(references) {
                 assert_eq!(

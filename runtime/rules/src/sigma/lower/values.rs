@@ -10,7 +10,7 @@ use rsigma_parser::{Modifier, SigmaString, SigmaValue};
 
 use super::dashes::{self, Dashed};
 use super::{Fields, LowerError, wrong};
-use crate::fold::fold;
+use crate::case_folding::fold;
 use crate::pattern_cost::{self, PatternCost};
 use crate::predicate::{FieldNames, GlobPart, MomentPart, Number, NumberOp, Test, TextOp};
 use crate::sigma::load::without_marks;

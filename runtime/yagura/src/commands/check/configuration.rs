@@ -9,7 +9,7 @@ use yagura_core::alert::OWN_RULES;
 use yagura_host::Meter;
 
 use super::super::block_on;
-use super::{Check, Level, Remarked};
+use super::{Check, Level, Linted};
 use crate::answering::{now, try_plugins};
 use crate::config::Config;
 use crate::operator::Operator;
@@ -31,7 +31,7 @@ impl Check {
         rules.extend(OWN_RULES.map(str::to_owned));
         let policy = Policy::read(file)?;
         for problem in policy.lint(has_rules.then_some(&rules), now()) {
-            self.found.push(Remarked {
+            self.found.push(Linted {
                 file: file.to_owned(),
                 line: problem.line,
                 level: match problem.level {
@@ -65,7 +65,7 @@ impl Check {
             }
         }
         for (place, level, message) in messages {
-            self.found.push(Remarked {
+            self.found.push(Linted {
                 file: set.packs[place].dir.join("pack.toml"),
                 line: None,
                 level,
@@ -90,7 +90,7 @@ impl Check {
                 Err(error) => (Level::Error, vec![error.to_string()]),
             };
             self.found
-                .extend(messages.into_iter().map(|message| Remarked {
+                .extend(messages.into_iter().map(|message| Linted {
                     file: path.clone(),
                     line: None,
                     level,
@@ -118,11 +118,11 @@ impl Check {
             }))
         })?;
         let (level, messages) = match tried {
-            Ok(remarks) => (Level::Warning, remarks),
+            Ok(lints) => (Level::Warning, lints),
             Err(error) => (Level::Error, vec![format!("{error:#}")]),
         };
         for message in messages {
-            self.found.push(Remarked {
+            self.found.push(Linted {
                 file: file.to_owned(),
                 line: None,
                 level,

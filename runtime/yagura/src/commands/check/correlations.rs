@@ -8,13 +8,13 @@ use yagura_core::correlation::CorrelationKind;
 use yagura_core::names::did_you_mean;
 use yagura_core::references::{circle_of, in_order, members};
 use yagura_core::{Correlation, FieldPath, Rule};
-use yagura_correlate::Places;
+use yagura_correlate::Geolocation;
 use yagura_engine::{Placed, RuleSource, correlations};
 use yagura_lake::table::Table;
 use yagura_rules::resolve::find;
 use yagura_rules::sigma;
 
-use super::{Check, Level, Remarked};
+use super::{Check, Level, Linted};
 use crate::ruleset::RuleSet;
 
 impl Check {
@@ -135,8 +135,8 @@ impl Check {
         }
     }
 
-    /// Looks whether correlations that need places by address have them.
-    pub(super) fn places(&mut self, set: &RuleSet) {
+    /// Looks whether correlations that need a geolocation database have them.
+    pub(super) fn geolocation(&mut self, set: &RuleSet) {
         for pack in &set.packs {
             for source in &pack.rules {
                 let rule = &source.rule;
@@ -148,11 +148,11 @@ impl Check {
                     continue;
                 }
                 let own = correlation.geoip.as_ref();
-                let own = own.map(|file| crate::packs::places_of(&pack.dir, file));
+                let own = own.map(|file| crate::packs::geolocation_of(&pack.dir, file));
                 let is_own = own.is_some();
-                let of_all = || set.geoip.as_deref().map(Places::read);
+                let of_all = || set.geoip.as_deref().map(Geolocation::read);
                 let Some(read) = own.or_else(of_all) else {
-                    let message = "has neither `geoip` nor `latitude` and `longitude`: it runs only with a configuration that names a file of places with `geoip`".to_owned();
+                    let message = "has neither `geoip` nor `latitude` and `longitude`: it runs only with a configuration that names a geolocation database with `geoip`".to_owned();
                     self.add(&source.file, &rule.id, Level::Note, "correlation", message);
                     continue;
                 };
@@ -161,7 +161,7 @@ impl Check {
                         true => "",
                         false => "takes that of the configuration: ",
                     };
-                    self.found.push(Remarked {
+                    self.found.push(Linted {
                         line: line_of(&source.file, "geoip"),
                         file: source.file.clone(),
                         level: Level::Error,
@@ -199,7 +199,7 @@ impl Check {
     }
 
     fn wrong(&mut self, source: &RuleSource, key: &str, word: &str, message: String) {
-        self.found.push(Remarked {
+        self.found.push(Linted {
             line: line_of(&source.file, word),
             file: source.file.clone(),
             level: Level::Error,

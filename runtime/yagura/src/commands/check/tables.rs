@@ -9,7 +9,7 @@ use yagura_engine::{Placed, RuleSource, Sample, fields_of, oddities_of, plain_ty
 use yagura_lake::table::Table;
 use yagura_rules::lint::misfits;
 
-use super::{Check, Level, Remarked};
+use super::{Check, Level, Linted};
 
 /// Near names that a message lists.
 const MOST_NEAR: usize = 3;
@@ -101,7 +101,7 @@ impl Check {
     }
 
     fn table(&mut self, table: &Table, message: String) {
-        self.found.push(Remarked {
+        self.found.push(Linted {
             file: table.location.to_string().into(),
             line: None,
             level: Level::Warning,

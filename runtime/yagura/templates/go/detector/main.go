@@ -16,7 +16,7 @@ func newRootLogin(rule *yagura.Rule) (yagura.Detector, error) {
 	}, nil
 }
 
-// OnBatch gets any number of events that passed the rule's `where`: judge rows, never batches.
+// OnBatch gets any number of events that passed the rule's `where`: evaluate rows, never batches.
 func (d *rootLogin) OnBatch(batch *yagura.Batch, findings *yagura.Findings) error {
 	for row := range batch.Rows() {
 		if d.userType.Or(row, "") != "Root" {

@@ -25,11 +25,11 @@ func open(config *plugin.Config) (reviewer.Reviewer, error) {
 }
 
 // Review sees the alert and what enrichers found; nil says nothing about it.
-func (s *scanners) Review(alert *plugin.Alert, attributes plugin.Attributes) (*plugin.Opinion, error) {
+func (s *scanners) Review(alert *plugin.Alert, attributes plugin.Attributes) (*plugin.Assessment, error) {
 	for _, address := range alert.ObservablesOf(plugin.IP) {
 		if slices.Contains(s.Scanners, address) {
 			reason := address + " is a scanner of our own"
-			return &plugin.Opinion{Severity: plugin.Info, Verdict: plugin.Benign, Reason: reason}, nil
+			return &plugin.Assessment{Severity: plugin.Info, Verdict: plugin.Benign, Reason: reason}, nil
 		}
 	}
 	return nil, nil

@@ -4,7 +4,7 @@
 component of it. Every module in this folder becomes part of the component, which holds one reviewer.
 """
 
-from yagura import Alert, Attributes, Config, Observable, Opinion, Reviewer, Severity, Verdict
+from yagura import Alert, Attributes, Config, Observable, Assessment, Reviewer, Severity, Verdict
 
 
 class Scanners(Reviewer):
@@ -14,9 +14,9 @@ class Scanners(Reviewer):
         config.only("scanners")
         self.scanners = config.strings("scanners")
 
-    def review(self, alert: Alert, attributes: Attributes) -> Opinion | None:
+    def review(self, alert: Alert, attributes: Attributes) -> Assessment | None:
         """Sees the alert and what enrichers found; `None` says nothing about it."""
         for address in alert.observables_of(Observable.IP):
             if address in self.scanners:
-                return Opinion(Verdict.BENIGN, f"{address} is a scanner of our own", Severity.INFO)
+                return Assessment(Verdict.BENIGN, f"{address} is a scanner of our own", Severity.INFO)
         return None

@@ -23,7 +23,7 @@ class Reviewing:
         answering(lambda: _serving.open(config))
 
     def review(self, alert: Any, attributes: list[Any]) -> Any:
-        """Returns an opinion: the bindings take any object with the names of the contract's record."""
+        """Returns an assessment: the bindings take any object with the names of the contract's record."""
         return answering(lambda: _serving.review(alert_of(alert), attributes_of(attributes)))
 
 

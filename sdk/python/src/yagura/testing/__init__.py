@@ -1,12 +1,12 @@
 """Running plugins natively, in the unit tests of their folder.
 
-Detectors get events from plain values (:class:`Events`) and give findings back (:func:`judge`, :class:`Session`). Enrichers,
+Detectors get events from plain values (:class:`Events`) and give findings back (:func:`evaluate`, :class:`Session`). Enrichers,
 reviewers and notifiers get an :func:`alert` or a :func:`report`, and what they ask of the host is answered by a script:
 :class:`Server`, :class:`Lookups`, :class:`Tables`.
 """
 
 from .alerts import alert, enrich, notify, report, review
-from .detectors import Events, Session, judge
+from .detectors import Events, Session, evaluate
 from .hosts import Lookups, Reply, Server, Tables
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "Tables",
     "alert",
     "enrich",
-    "judge",
+    "evaluate",
     "notify",
     "report",
     "review",

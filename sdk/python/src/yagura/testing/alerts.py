@@ -9,17 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..alert import Alert, AlertState, Attribute, Attributes, Opinion, Report, Status
+from ..alert import Alert, AlertState, Attribute, Attributes, Assessment, Report, Status
 from ..findings import Severity
 from ..plugins import Enriched, Enricher, Notifier, Reviewer
 from ..serving import Serving
 
 
 def alert(**changes: Any) -> Alert:
-    """Returns a settled alert of severity medium, with a value in every field that is not a list, and these changes."""
+    """Returns a final alert of severity medium, with a value in every field that is not a list, and these changes."""
     time = 1_772_000_000_000_000
     made = Alert(
-        state=AlertState.SETTLED,
+        state=AlertState.FINAL,
         id="a1",
         rule="test-rule",
         title="Test alert",
@@ -64,7 +64,7 @@ def review(
     alert: Alert,
     attributes: Iterable[Attribute] = (),
     config: Mapping[str, Any] | None = None,
-) -> Opinion | None:
+) -> Assessment | None:
     """Opens a reviewer with a configuration and returns what it thinks of an alert, with a severity."""
     return _open(reviewer, config).review(alert, Attributes(attributes))
 

@@ -196,7 +196,7 @@ class Session:
             self._opened.restore(kept)
 
 
-def judge(
+def evaluate(
     detector: Callable[..., Any],
     events: Events,
     config: Mapping[str, Any] | None = None,

@@ -3,7 +3,7 @@
 import unittest
 
 from root_login import root_login
-from yagura.testing import Events, judge
+from yagura.testing import Events, evaluate
 
 
 class RootLogin(unittest.TestCase):
@@ -14,5 +14,5 @@ class RootLogin(unittest.TestCase):
                 {"user_type": "IAMUser", "additional_event_data.MFAUsed": "No"},
             ]
         )
-        findings = judge(root_login, events)
+        findings = evaluate(root_login, events)
         self.assertEqual([list(finding.rows) for finding in findings], [[0]])

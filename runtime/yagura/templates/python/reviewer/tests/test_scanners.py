@@ -3,7 +3,7 @@
 import unittest
 
 from scanners import Scanners
-from yagura import Opinion, Severity, Verdict
+from yagura import Assessment, Severity, Verdict
 from yagura.testing import alert, review
 
 CONFIG = {"scanners": ["192.0.2.10"]}
@@ -11,8 +11,8 @@ CONFIG = {"scanners": ["192.0.2.10"]}
 
 class OwnScanners(unittest.TestCase):
     def test_a_scanner_of_our_own_is_benign(self) -> None:
-        opinion = review(Scanners, alert(observables=[("ip", "192.0.2.10")]), config=CONFIG)
+        assessment = review(Scanners, alert(observables=[("ip", "192.0.2.10")]), config=CONFIG)
         self.assertEqual(
-            opinion, Opinion(Verdict.BENIGN, "192.0.2.10 is a scanner of our own", Severity.INFO)
+            assessment, Assessment(Verdict.BENIGN, "192.0.2.10 is a scanner of our own", Severity.INFO)
         )
         self.assertIsNone(review(Scanners, alert(), config=CONFIG))

@@ -17,7 +17,7 @@ impl Detector for RootLogin {
         })
     }
 
-    // A batch holds any number of events that passed the rule's `where`: judge rows, never batches.
+    // A batch holds any number of events that passed the rule's `where`: evaluate rows, never batches.
     fn on_batch(&mut self, batch: &Batch, findings: &mut Findings) -> Result<(), PluginError> {
         for row in batch.rows() {
             if row.get(self.user_type) != Some("Root") {
@@ -43,14 +43,14 @@ yagura_sdk::detectors! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use yagura_sdk::testing::{Events, judge};
+    use yagura_sdk::testing::{Events, evaluate};
 
     #[test]
     fn only_root_is_found() {
         let events = Events::new()
             .text("user_type", ["Root", "IAMUser"])
             .text("additional_event_data.MFAUsed", [None, Some("No")]);
-        let findings = judge::<RootLogin>(&events).unwrap();
+        let findings = evaluate::<RootLogin>(&events).unwrap();
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].rows, [0]);
     }

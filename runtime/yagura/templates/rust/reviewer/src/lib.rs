@@ -17,11 +17,11 @@ impl Reviewer for Scanners {
     }
 
     // Sees the alert and what enrichers found; `None` says nothing about it.
-    fn review(&mut self, alert: &Alert, _: &[Attribute]) -> Result<Option<Opinion>, PluginError> {
+    fn review(&mut self, alert: &Alert, _: &[Attribute]) -> Result<Option<Assessment>, PluginError> {
         let scanner = alert
             .observables_of(Observable::Ip)
             .find(|address| self.scanners.iter().any(|known| known == address));
-        Ok(scanner.map(|address| Opinion {
+        Ok(scanner.map(|address| Assessment {
             severity: Severity::Info,
             verdict: Verdict::Benign,
             reason: format!("{address} is a scanner of our own"),
@@ -40,8 +40,8 @@ mod tests {
     fn a_scanner_of_our_own_is_benign() {
         let config = r#"{"scanners": ["192.0.2.10"]}"#;
         let scan = alert().observable(Observable::Ip, "192.0.2.10").build();
-        let opinion = review::<Scanners>(config, &scan, &[]).unwrap().unwrap();
-        assert_eq!(opinion.verdict, Verdict::Benign);
+        let assessment = review::<Scanners>(config, &scan, &[]).unwrap().unwrap();
+        assert_eq!(assessment.verdict, Verdict::Benign);
         let other = review::<Scanners>(config, &alert().build(), &[]).unwrap();
         assert!(other.is_none());
     }

@@ -1,0 +1,93 @@
+//! `rare`: something that few have.
+
+use serde::{Deserialize, Serialize};
+use yagura_core::correlation::Condition;
+
+use super::{Operator, Out, Said, Seen, joined};
+use crate::found::Hit;
+
+/// How many have it; the key is what they have.
+#[derive(Debug, Clone)]
+pub(crate) struct Rare {
+    /// How long someone counts after they last had it.
+    pub(crate) within: i64,
+    /// How long the rule only learns, from its first finding on.
+    pub(crate) learn: i64,
+    pub(crate) condition: Condition,
+    pub(crate) field: String,
+}
+
+/// Who has it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    who: Seen,
+}
+
+/// Who is remembered of one thing: that it is rare can no longer be.
+const MOST_WHO: usize = 1_000;
+
+impl Operator for Rare {
+    type State = State;
+
+    fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
+        let Some(who) = joined(&hit.values) else {
+            out.without_value += 1;
+            return;
+        };
+        state.who.forget(hit.time.saturating_sub(self.within));
+        let is_known = state.who.see(who.clone(), hit.time, MOST_WHO, out);
+        #[expect(clippy::cast_precision_loss, reason = "at most 1,000")]
+        let count = state.who.len() as f64;
+        let has_learnt = hit.time >= out.started.saturating_add(self.learn);
+        // Each who is told once while they have it.
+        if !is_known && has_learnt && self.condition.holds(count) {
+            out.said.push(
+                Said::of(hit.time, [&hit.kept])
+                    .value(count)
+                    .with(&self.field, &*who),
+            );
+        }
+    }
+
+    fn due(&self, state: &State) -> i64 {
+        let last = state.who.last();
+        last.map_or(i64::MIN, |last| last.saturating_add(self.within))
+    }
+
+    fn advance(&self, state: &mut State, now: i64, _: &mut Out) -> bool {
+        self.due(state) >= now
+    }
+
+    fn heap(&self, state: &State) -> usize {
+        state.who.heap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::testing::{Run, valued};
+
+    #[test]
+    fn what_few_have_is_told_for_each_of_them_once() {
+        let rare = |learn| Rare {
+            within: 100,
+            learn,
+            condition: Condition {
+                lte: Some(2.0),
+                ..Condition::default()
+            },
+            field: "host".to_owned(),
+        };
+        let hits = [(0, "a"), (1, "a"), (2, "b"), (3, "c"), (104, "a")];
+        let seen = |learn| {
+            let mut run = Run::new(rare(learn));
+            for (time, who) in hits {
+                run.push(valued(time, who));
+            }
+            run.seen()
+        };
+        assert_eq!(seen(0), [(0, 1), (2, 1), (104, 1)]);
+        assert_eq!(seen(50), [(104, 1)]);
+    }
+}

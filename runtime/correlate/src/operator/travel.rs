@@ -1,0 +1,194 @@
+//! `travel`: two places too far apart for the time between.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use maxminddb::{Reader, geoip2};
+use serde::{Deserialize, Serialize};
+use yagura_core::files;
+
+use super::{Operator, Out, Said};
+use crate::found::{Hit, Kept};
+
+/// The most bytes of a file of geolocation: those of the whole world have some hundred million.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Where addresses are, from an MMDB file.
+#[derive(Clone)]
+pub struct Geolocation(Arc<Reader<Vec<u8>>>);
+
+impl Geolocation {
+    /// Reads a database of cities.
+    ///
+    /// # Errors
+    /// A sentence that names the file.
+    pub fn read(file: &Path) -> Result<Self, String> {
+        let cannot = |error: &dyn std::fmt::Display| {
+            format!("cannot read the places in {}: {error}", file.display())
+        };
+        files::check(file, MOST_BYTES).map_err(|error| cannot(&error))?;
+        let reader = Reader::open_readfile(file).map_err(|error| cannot(&error))?;
+        Ok(Self(Arc::new(reader)))
+    }
+
+    fn place(&self, address: &str) -> Option<Place> {
+        let address: IpAddr = address.trim().parse().ok()?;
+        let found = self.0.lookup(address).ok()?;
+        let city: geoip2::City<'_> = found.decode().ok()??;
+        let names = [city.city.names.english, city.country.names.english];
+        let label: Vec<&str> = names.into_iter().flatten().collect();
+        Some(Place {
+            latitude: city.location.latitude?,
+            longitude: city.location.longitude?,
+            label: label.join(", ").into(),
+        })
+    }
+}
+
+impl std::fmt::Debug for Geolocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Geolocation")
+            .field(&self.0.metadata().database_type)
+            .finish()
+    }
+}
+
+/// The speed between two findings of a key.
+#[derive(Debug, Clone)]
+pub(crate) struct Travel {
+    /// Where addresses are; absent where events have their place themselves.
+    pub(crate) geolocation: Option<Geolocation>,
+    /// How long a place is remembered.
+    pub(crate) within: i64,
+    pub(crate) max_speed_kmh: f64,
+    pub(crate) min_distance_km: f64,
+}
+
+/// Where a key was last.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    last: Option<(Place, Kept)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Place {
+    latitude: f64,
+    longitude: f64,
+    label: Box<str>,
+}
+
+impl Travel {
+    /// With a file the first value is an address, with coordinates the last two are they; what else there is labels it.
+    fn place(&self, hit: &Hit) -> Option<Place> {
+        let text = |at: usize| hit.values.get(at)?.as_deref();
+        match &self.geolocation {
+            Some(places) => places.place(text(0)?),
+            None => {
+                let at = hit.values.len().checked_sub(2)?;
+                let degrees = |at: usize, most: f64| {
+                    let degrees: f64 = text(at)?.trim().parse().ok()?;
+                    (degrees.abs() <= most).then_some(degrees)
+                };
+                let (latitude, longitude) = (degrees(at, 90.0)?, degrees(at + 1, 180.0)?);
+                let label = match text(0) {
+                    Some(label) if at > 0 => label.into(),
+                    _ => format!("{latitude}, {longitude}").into(),
+                };
+                Some(Place {
+                    latitude,
+                    longitude,
+                    label,
+                })
+            }
+        }
+    }
+}
+
+impl Operator for Travel {
+    type State = State;
+
+    fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
+        let Some(place) = self.place(&hit) else {
+            out.without_value += 1;
+            return;
+        };
+        if let Some((before, kept)) = &state.last {
+            let km = before.distance_km(&place);
+            #[expect(clippy::cast_precision_loss, reason = "times are far below 2^52")]
+            let hours = (hit.time - kept.time) as f64 / 3.6e9;
+            let speed = km / hours.max(1.0 / 3600.0);
+            if km >= self.min_distance_km && speed > self.max_speed_kmh {
+                out.said.push(
+                    Said::of(hit.time, [kept, &hit.kept])
+                        .value(speed.round())
+                        .with("from", &*before.label)
+                        .with("to", &*place.label)
+                        .with("distance_km", format!("{km:.0}"))
+                        .with("speed_kmh", format!("{speed:.0}")),
+                );
+            }
+        }
+        state.last = Some((place, hit.kept));
+    }
+
+    fn due(&self, state: &State) -> i64 {
+        let last = state.last.as_ref();
+        last.map_or(i64::MIN, |(_, kept)| kept.time.saturating_add(self.within))
+    }
+
+    fn advance(&self, state: &mut State, now: i64, _: &mut Out) -> bool {
+        self.due(state) >= now
+    }
+
+    fn heap(&self, state: &State) -> usize {
+        let last = state.last.as_ref();
+        last.map_or(0, |(place, kept)| place.label.len() + kept.heap())
+    }
+}
+
+impl Place {
+    /// The great-circle distance on a sphere of 6,371 km.
+    fn distance_km(&self, other: &Self) -> f64 {
+        let (a, b) = (self.latitude.to_radians(), other.latitude.to_radians());
+        let across = (other.longitude - self.longitude).to_radians();
+        let half = ((b - a) / 2.0).sin().powi(2) + a.cos() * b.cos() * (across / 2.0).sin().powi(2);
+        2.0 * 6_371.0 * half.sqrt().min(1.0).asin()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::testing::{Run, hit};
+
+    const HOUR: i64 = 3_600_000_000;
+
+    fn at(time: i64, latitude: &str, longitude: &str) -> Hit {
+        let values = ["office", latitude, longitude];
+        let mut hit = hit(0);
+        hit.time = time;
+        hit.kept.time = time;
+        hit.values = values.into_iter().map(|v| Some(v.into())).collect();
+        hit
+    }
+
+    #[test]
+    fn nobody_is_in_new_york_an_hour_after_tokyo() {
+        let mut run = Run::new(Travel {
+            geolocation: None,
+            within: 48 * HOUR,
+            max_speed_kmh: 900.0,
+            min_distance_km: 100.0,
+        });
+        run.push(at(0, "35.68", "139.69"));
+        run.push(at(HOUR, "40.71", "-74.01"));
+        // Thirteen hours later one may be back; a place that is none is passed over.
+        run.push(at(2 * HOUR, "95", "0"));
+        run.push(at(14 * HOUR, "35.68", "139.69"));
+        run.push(at(14 * HOUR, "35.70", "139.70"));
+        assert_eq!(run.seen(), [(HOUR, 2)]);
+        // 10,850 km by any atlas.
+        assert_eq!(run.context("distance_km"), ["10850"]);
+    }
+}
