@@ -58,7 +58,7 @@ impl Room {
     }
 
     /// Returns when all that was committed is on disk. While there is no room the service takes nothing new, and tries again. Returns
-    /// false when it was asked to end meanwhile: what is not on disk is judged again at the next start.
+    /// false when it was asked to end meanwhile: what is not on disk is evaluated again at the next start.
     ///
     /// # Errors
     /// When the state cannot be written at all.
@@ -90,7 +90,7 @@ impl Room {
             tokio::select! {
                 () = stop.wait() => {
                     self.has_given_up = true;
-                    writeln!(err, "warning: the last step could not be written: the next start judges its events again")?;
+                    writeln!(err, "warning: the last step could not be written: the next start evaluates its events again")?;
                     return Ok(false);
                 }
                 () = tokio::time::sleep(pause) => {}
