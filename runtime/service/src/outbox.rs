@@ -61,7 +61,7 @@ impl Outbox {
     }
 
     /// Appends lines that were committed. While the file cannot be written they stay in the state, and detection goes on. Returns
-    /// what to tell.
+    /// a message for people.
     ///
     /// # Errors
     /// When another service writes to the file.
@@ -100,7 +100,7 @@ impl Outbox {
         }
     }
 
-    /// Takes note that the file cannot be used now. Returns what to tell, once.
+    /// Takes note that the file cannot be used now. Returns a message for people, once.
     fn later(&mut self, outcome: Result<Option<String>>) -> Result<Option<String>> {
         let error = match outcome {
             Err(error) if error.chain().any(|cause| cause.is::<io::Error>()) => error,

@@ -9,6 +9,7 @@
 )]
 
 mod azurite;
+mod book;
 mod demo;
 mod deny;
 mod examples;
@@ -43,6 +44,8 @@ enum Task {
     Test(test::Arguments),
     /// Run the tests on real logs, which are not part of the project: $YAGURA_TEST_DATA or ../shared/data
     TestReal,
+    /// Build the documentation as a book of HTML pages, and check the links of its pages
+    Book,
     /// Look over licences, sources and advisories of dependencies
     Deny,
     /// Look for inputs that do harm to what reads bytes of others
@@ -55,6 +58,7 @@ enum Task {
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
+        Task::Book => book::run_task(),
         Task::Demo(arguments) => demo::run_task(&arguments),
         Task::Deny => deny::run_task(),
         Task::Fuzz(arguments) => fuzz::run_task(&arguments),

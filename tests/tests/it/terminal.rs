@@ -94,8 +94,16 @@ fn tables_fit_their_terminal() {
                 "run" | "status" | "coverage" | "inspect" => {
                     let of_table = |line: &&str| {
                         [
-                            "critical", "a-rule", "logins", "another", "SEVERITY", "TABLE",
-                            "TITLE", "RULE",
+                            "critical",
+                            "TECHNIQUE",
+                            "T1059",
+                            "a-rule",
+                            "logins",
+                            "another",
+                            "SEVERITY",
+                            "TABLE",
+                            "TITLE",
+                            "RULE",
                         ]
                         .iter()
                         .any(|word| line.trim_start().starts_with(word))
