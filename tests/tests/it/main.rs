@@ -10,7 +10,7 @@
 //! * `compiled_code` – the cache of compiled plugins: kept, taken, and refused when changed or swapped.
 //! * `crash` – SIGKILL at hundreds of points over an S3 server loses no alert and doubles none.
 //! * `crowd` – a hundred plugins, ten of them hostile, over a table that grows.
-//! * `documents` – the documents name what is there.
+//! * `documents` – every link, path and test that the documents name exists.
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `hostile_languages` – the same in Go and Python.
@@ -38,6 +38,7 @@
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `types` – every Arrow type under every kind of rule, objects that differ, text that is not UTF-8, hashes.
+//! * `words` – documents and messages use the words of the field, in sentences of at most thirty words.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
 
 #[cfg(test)]
@@ -120,5 +121,7 @@ mod stories;
 mod three_languages;
 #[cfg(test)]
 mod types;
+#[cfg(test)]
+mod words;
 #[cfg(test)]
 mod wrong_files;
