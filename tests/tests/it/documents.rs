@@ -230,7 +230,7 @@ fn every_path_in_the_architecture_exists() {
 /// A setting that is in `default.toml` only would be looked for in vain.
 #[test]
 fn every_setting_is_in_the_reference() {
-    let shown = fs::read_to_string(root().join("runtime/yagura/default.toml")).unwrap();
+    let shown = fs::read_to_string(root().join("runtime/service/default.toml")).unwrap();
     let reference = root().join("docs/operators/configuration.md");
     let reference = fs::read_to_string(reference).unwrap();
     let named: Vec<&str> = reference.split('`').skip(1).step_by(2).collect();
