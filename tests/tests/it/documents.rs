@@ -63,7 +63,28 @@ const KEPT_OUT: [(&str, &[&str]); 9] = [
         "packs",
         &["arrow", "datafusion", "wasmtime", "yagura-engine"],
     ),
-    ("xtask", &["datafusion", "yagura-"]),
+    ("toolchain", &["anyhow", "clap", "serde", "tokio", "yagura-"]),
+    (
+        "authoring",
+        &[
+            "clap",
+            "datafusion",
+            "yagura-engine",
+            "yagura-lake",
+            "yagura-service",
+        ],
+    ),
+    ("service", &["clap", "comfy-table", "yagura-suite"]),
+    ("suite", &["clap", "comfy-table", "yagura-authoring"]),
+    (
+        "xtask",
+        &[
+            "datafusion",
+            "yagura-authoring",
+            "yagura-core",
+            "yagura-host",
+        ],
+    ),
 ];
 
 fn root() -> PathBuf {
