@@ -7,7 +7,7 @@ use anyhow::Result;
 use yagura_correlate::store::StoreError;
 use yagura_engine::live::{Live, LiveError};
 
-use crate::serve::plain;
+use crate::live_error::unwrapped;
 use crate::signals::StopRequest;
 
 /// How long to wait before another attempt, at first and at most.
@@ -75,7 +75,7 @@ impl RoomForState {
             let error = match live.flush() {
                 Ok(()) => break,
                 Err(LiveError::Store(error)) if error.may_pass() && !self.once => error,
-                Err(error) => return Err(plain(error)),
+                Err(error) => return Err(unwrapped(error)),
             };
             if self.has_given_up {
                 return Ok(false);

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod answering;
 pub mod config;
 mod disk_full;
+mod live_error;
 mod lookups;
 pub mod messages;
 pub mod outbox;

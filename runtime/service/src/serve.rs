@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use yagura_alerts::Feed;
 use yagura_core::alert::OWN_RULES;
 use yagura_core::shown::printable;
-use yagura_core::{Fault, TimeRange, Timestamp};
+use yagura_core::{TimeRange, Timestamp};
 use yagura_correlate::Geolocation;
 use yagura_correlate::store::{Store, StoreLimits};
-use yagura_engine::live::{Live, LiveError, LiveOptions, Opened, StepReport};
+use yagura_engine::live::{Live, LiveOptions, Opened, StepReport};
 use yagura_engine::{Fairness, RunInput, RunOptions};
 use yagura_host::Meter;
 
@@ -20,6 +20,7 @@ use crate::admission::Admission;
 use crate::answering::TriageLink;
 use crate::config::{Config, ServeSettings, duration, micros};
 use crate::disk_full::{self, RoomForState};
+use crate::live_error::unwrapped;
 use crate::messages::{folded, number};
 use crate::outbox::Outbox;
 use crate::packs;
@@ -139,10 +140,10 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
     let mut pause = std::pin::pin!(tokio::time::sleep(poll));
     let (mut live, opened) = Live::open(input, options, store, delivered)
         .await
-        .map_err(plain)?;
+        .map_err(unwrapped)?;
     // Only what has started counts as used.
     operator.remember(true)?;
-    tell_opened(&mut err, &opened, &settings)?;
+    report_opened(&mut err, &opened, &settings)?;
     let mut stop = stop.end_start();
     let mut room = RoomForState::new(arguments.once);
     let mut is_stopping = false;
@@ -168,10 +169,10 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
         } else {
             live.take_looks().await
         };
-        if is_other.map_err(plain)? {
-            let (again, opened) = live.reopen().await.map_err(plain)?;
+        if is_other.map_err(unwrapped)? {
+            let (again, opened) = live.reopen().await.map_err(unwrapped)?;
             live = again;
-            tell_opened(&mut err, &opened, &settings)?;
+            report_opened(&mut err, &opened, &settings)?;
             is_due = true;
             continue;
         }
@@ -186,12 +187,12 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
                 )?;
             }
         }
-        while !is_stopping && let Some(report) = live.step().await.map_err(plain)? {
+        while !is_stopping && let Some(report) = live.step().await.map_err(unwrapped)? {
             if !room.make(&mut live, &mut stop, &mut err).await? {
                 break 'turns;
             }
             deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
-            tell_step(&mut err, &report, arguments.quiet)?;
+            report_step(&mut err, &report, arguments.quiet)?;
             background_events |= report.background_events;
             // Committed: a stop before would have it read again.
             for request in released.drain(..) {
@@ -207,7 +208,7 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
             request.done();
         }
         if room.make(&mut live, &mut stop, &mut err).await? {
-            live.note_delivered().map_err(plain)?;
+            live.note_delivered().map_err(unwrapped)?;
         }
         if is_stopping || (arguments.once && !live.is_busy() && !background_events) {
             break;
@@ -230,7 +231,7 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
     }
     if room.make(&mut live, &mut stop, &mut err).await? {
         deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
-        live.note_delivered().map_err(plain)?;
+        live.note_delivered().map_err(unwrapped)?;
         room.make(&mut live, &mut stop, &mut err).await?;
     }
     if arguments.once {
@@ -264,7 +265,7 @@ async fn report_trouble(live: &mut Live, triage: &mut Option<TriageLink>) -> Res
         Some(triage) => triage.dead_letters().await,
         None => BTreeMap::new(),
     };
-    live.report_trouble(&dead).await.map_err(plain)
+    live.report_trouble(&dead).await.map_err(unwrapped)
 }
 
 /// Hands committed lines to the file and the triage.
@@ -274,7 +275,7 @@ async fn deliver(
     triage: &mut Option<TriageLink>,
     err: &mut impl Write,
 ) -> Result<()> {
-    let lines = live.take_lines().map_err(plain)?;
+    let lines = live.take_lines().map_err(unwrapped)?;
     if let Some(message) = outbox.hand(live, &lines)? {
         writeln!(err, "warning: {message}")?;
         live.note(message);
@@ -289,15 +290,6 @@ async fn deliver(
     }
     live.delivered(last);
     Ok(())
-}
-
-/// The errors of rules and tables are those of `run`, with its exit codes.
-pub(crate) fn plain(error: LiveError) -> anyhow::Error {
-    match error {
-        LiveError::Engine(error) => Fault::of(error).into(),
-        LiveError::Table(error) => error.into(),
-        other => other.into(),
-    }
 }
 
 fn options(
@@ -373,7 +365,7 @@ fn options(
     })
 }
 
-fn tell_opened(err: &mut impl Write, opened: &Opened, settings: &ServeSettings) -> Result<()> {
+fn report_opened(err: &mut impl Write, opened: &Opened, settings: &ServeSettings) -> Result<()> {
     let rules = if opened.rules == 1 { "rule" } else { "rules" };
     writeln!(
         err,
@@ -394,7 +386,7 @@ fn tell_opened(err: &mut impl Write, opened: &Opened, settings: &ServeSettings) 
     Ok(())
 }
 
-fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<()> {
+fn report_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<()> {
     let messages = report.messages.iter();
     for message in folded(messages.map(|message| (message.clone(), message.clone()))) {
         writeln!(err, "warning: {message}")?;
@@ -413,21 +405,21 @@ fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<(
             )
         })
         .collect();
-    let [withdrawn, provisional, settled] = report.told;
-    let mut told = Vec::new();
+    let [withdrawn, provisional, complete] = report.told;
+    let mut states = Vec::new();
     for (count, word) in [
         (provisional, "provisional"),
-        (settled, "final"),
+        (complete, "final"),
         (withdrawn, "withdrawn"),
     ] {
         if count > 0 {
-            told.push(format!("{count} {word}"));
+            states.push(format!("{count} {word}"));
         }
     }
-    let told = if told.is_empty() {
+    let alerts = if states.is_empty() {
         "no alerts".to_owned()
     } else {
-        format!("alerts: {}", told.join(", "))
+        format!("alerts: {}", states.join(", "))
     };
     let late = if report.late > 0 {
         format!("; {} too late to be put in order", number(report.late))
@@ -444,5 +436,5 @@ fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<(
     } else {
         read.join("; ")
     };
-    writeln!(err, "{read}; {told}{late}{waiting}").context("cannot write to stderr")
+    writeln!(err, "{read}; {alerts}{late}{waiting}").context("cannot write to stderr")
 }
