@@ -31,9 +31,16 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 success; 1 warning: findings or failed tests; 2 error in a rule, pack or plugin; 3 error in configuration or input.
-Environment: YAGURA_LOG sets what is logged to stderr (for instance `debug`); YAGURA_CACHE_DIR is where compiled plugins
-are kept; AWS_…, GOOGLE_… and AZURE_… are the object stores' usual settings.";
+Exit codes:
+  0  success
+  1  warning: findings or failed tests
+  2  error in a rule, pack or plugin
+  3  error in configuration or input
+
+Environment:
+  YAGURA_LOG                what is logged to stderr, for instance `debug`
+  YAGURA_CACHE_DIR          directory of compiled plugins
+  AWS_…, GOOGLE_…, AZURE_…  usual settings of the object stores";
 
 #[derive(Subcommand)]
 enum Command {
