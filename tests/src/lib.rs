@@ -1,7 +1,9 @@
 //! What the integration tests share.
 
+pub mod azurite;
 pub mod command;
 pub mod crowd;
+pub mod database;
 pub mod fixture;
 pub mod gate;
 pub mod guests;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pack::{Limits, Manifest};
+use crate::pack::{Limits, Manifest, World};
 use crate::time::parse_duration;
 
 pub use access::{Access, Denied};
@@ -65,9 +65,9 @@ impl Grants {
         grant
     }
 
-    /// Returns the most that plugins of a pack may use: what is granted, else what is usual.
-    pub fn most_limits(&self, pack: &str) -> MostLimits {
-        self.of(pack).limits.or(&MostLimits::usual())
+    /// Returns the most that plugins of a pack may use: what is granted, else what is usual in their world.
+    pub fn most_limits(&self, pack: &str, world: World) -> MostLimits {
+        self.of(pack).limits.or(&MostLimits::usual(world))
     }
 
     /// Grants nothing but every limit that a manifest can ask for: for authors, who run what they wrote.
@@ -90,6 +90,8 @@ impl Grants {
 pub struct NotGranted {
     /// The plugin's file.
     pub plugin: String,
+    /// Its world, for which the limit is usual.
+    pub world: World,
     /// The key in `[plugin.limits]`.
     pub limit: &'static str,
     /// What is asked for, and what it has in place of that; as they are written in TOML.
@@ -154,11 +156,14 @@ impl MostLimits {
         *self == Self::default()
     }
 
-    /// Returns what plugins may use where nobody says anything else.
-    pub fn usual() -> Self {
+    /// Returns what plugins of a world may use where nobody says anything else. Those that wait for servers may take longer.
+    pub fn usual(world: World) -> Self {
         let usual = Limits::default();
         Self {
-            time: Some(usual.time),
+            time: Some(match world {
+                World::Enricher | World::Reviewer | World::Notifier => "30s".to_owned(),
+                World::Detector | World::Normalizer => usual.time,
+            }),
             memory_mib: Some(usual.memory_mib),
             output_mib: Some(usual.output_mib),
             log_lines: Some(usual.log_lines),
@@ -182,13 +187,14 @@ impl MostLimits {
     pub fn not_granted(&self, pack: &Manifest) -> Vec<NotGranted> {
         let mut over = Vec::new();
         for plugin in &pack.plugins {
-            let bound = Self::usual().bound(&plugin.limits).written();
+            let bound = Self::usual(plugin.world).bound(&plugin.limits).written();
             let asked = plugin.limits.written().into_iter().zip(bound);
             over.extend(
                 asked
                     .filter(|((limit, asked), (_, usual))| asked != usual && !self.names(limit))
                     .map(|((limit, asked), (_, usual))| NotGranted {
                         plugin: plugin.file.clone(),
+                        world: plugin.world,
                         limit,
                         asked,
                         usual,
@@ -270,20 +276,32 @@ mod tests {
             "limits = { state_kib = 128 }\npack.a.limits = { memory_mib = 1024, time = \"1s\" }\n";
         let grants: Grants = toml::from_str(text).unwrap();
         let asked = limits("20s", 2048, 256);
-        let got = |pack: &str| grants.most_limits(pack).bound(&asked);
+        let got = |pack: &str| grants.most_limits(pack, World::Detector).bound(&asked);
         assert_eq!(got("a"), limits("1s", 1024, 128));
         assert_eq!(got("b"), limits("10s", 256, 128));
         assert_eq!(
-            Grants::default().most_limits("b").bound(&asked),
+            Grants::default()
+                .most_limits("b", World::Normalizer)
+                .bound(&asked),
             Limits::default()
         );
+        // Who waits for a server may take longer.
+        for world in [World::Enricher, World::Reviewer, World::Notifier] {
+            let most = Grants::default().most_limits("b", world);
+            assert_eq!(most.bound(&asked), limits("20s", 256, 64));
+            assert_eq!(most.bound(&limits("1m", 1, 1)).time, "30s");
+            let most = grants.most_limits("a", world);
+            assert_eq!(most.bound(&asked).time, "1s", "as the grants say");
+        }
         assert_eq!(
-            Grants::without_bounds().most_limits("b").bound(&asked),
+            Grants::without_bounds()
+                .most_limits("b", World::Detector)
+                .bound(&asked),
             asked
         );
         // Less needs none.
         let less = limits("5ms", 1, 1);
-        assert_eq!(grants.most_limits("b").bound(&less), less);
+        assert_eq!(grants.most_limits("b", World::Detector).bound(&less), less);
 
         let manifest = "[pack]\nname = \"b\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"a.wasm\"\nworld = \"detector\"\n\
              [plugin.limits]\ntime = \"20s\"\nmemory_mib = 2048\nstate_kib = 256\nlog_lines = 1\n";

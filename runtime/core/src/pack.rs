@@ -13,7 +13,7 @@ pub use crate::identity::Identity;
 use crate::names::did_you_mean;
 use crate::source::SourceText;
 use crate::time::parse_duration;
-use crate::{CapabilityRequest, FieldPath, MostLimits, Rule};
+use crate::{CapabilityRequest, FieldPath, Grants, Rule};
 
 /// A pack as read from its directory; every rule was checked by itself.
 #[derive(Debug, Clone)]
@@ -229,9 +229,10 @@ impl Pack {
 }
 
 impl Manifest {
-    /// Bounds the limits of all plugins.
-    pub fn bound(&mut self, most: &MostLimits) {
+    /// Bounds the limits of all plugins by what is granted to the pack, or usual.
+    pub fn bound(&mut self, grants: &Grants) {
         for plugin in &mut self.plugins {
+            let most = grants.most_limits(&self.pack.name, plugin.world);
             plugin.limits = most.bound(&plugin.limits);
         }
     }

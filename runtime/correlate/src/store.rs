@@ -11,6 +11,7 @@ mod detectors;
 mod load;
 mod lock;
 mod schema;
+mod sign;
 mod status;
 mod writer;
 
@@ -30,8 +31,9 @@ use crate::node::Size;
 pub use copy::{Copied, STATE_COPY, STORE_COPY};
 pub use detectors::DetectorKeys;
 use lock::Lock;
+use sign::Sign;
 pub use status::{LogEntry, QuarantinedRule, RuleState, SkippedByRule, Status, TableStatus};
-use writer::{Batch, Page, Writer};
+use writer::{Batch, Failure, Page, Writer};
 
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +84,14 @@ pub enum StoreError {
         /// What cannot be read.
         what: String,
     },
+    /// Its disk is full or does not answer, or another program holds it. What was to be written is kept, and tried again.
+    #[error("the state in {} cannot be written now: {reason}; make room on its disk, or end the program that holds it", .dir.display())]
+    NoRoom {
+        /// The directory.
+        dir: PathBuf,
+        /// What SQLite said.
+        reason: String,
+    },
     /// The thread that writes has stopped.
     #[error("the state in {} cannot be written: {reason}", .dir.display())]
     Write {
@@ -90,6 +100,21 @@ pub enum StoreError {
         /// What it said.
         reason: String,
     },
+}
+
+impl StoreError {
+    /// Says whether the disk is full or does not answer, or another program holds the file, so that the same may succeed later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::NoRoom { .. } => true,
+            Self::Sqlite { source, .. } => writer::may_pass(source),
+            Self::Directory { source, .. } => matches!(
+                source.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            ),
+            _ => false,
+        }
+    }
 }
 
 /// How much may be stored.
@@ -206,6 +231,8 @@ pub struct Store {
     warmed: BTreeSet<(String, usize, u64, String)>,
     last_line: i64,
     id: i64,
+    /// Where it says that it cannot be written.
+    sign: Sign,
     /// The last to go: what was handed to the writer is on disk before another process may work with it.
     _lock: Lock,
 }
@@ -287,6 +314,7 @@ impl Store {
             last_line,
             id,
             dir: dir.to_owned(),
+            sign: Sign::open(dir),
             file: file.clone(),
             _lock: lock,
         })
@@ -513,7 +541,7 @@ impl Store {
         batch.provisional = fold.provisional().count();
         batch.pending_count = fold.pending();
         let bytes = batch.bytes();
-        self.writer.send(batch);
+        self.writer.send(Box::new(batch));
         Ok(Pause {
             waited,
             collected: start.elapsed().saturating_sub(waited),
@@ -521,15 +549,23 @@ impl Store {
         })
     }
 
-    /// Waits until what was committed is on disk.
+    /// Waits until what was committed is on disk. What had no room is tried again.
     ///
     /// # Errors
-    /// [`StoreError::Write`].
+    /// [`StoreError::Write`], and [`StoreError::NoRoom`] after which nothing is lost and it may be called again.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        let joined = self.writer.wait().map_err(|reason| StoreError::Write {
-            dir: self.dir.clone(),
-            reason,
-        })?;
+        let dir = || self.dir.clone();
+        let joined = match self.writer.wait() {
+            Ok(joined) => joined,
+            Err(Failure::Passing(reason)) => {
+                self.sign.put(&reason);
+                return Err(StoreError::NoRoom { dir: dir(), reason });
+            }
+            Err(Failure::Lasting(reason)) => {
+                return Err(StoreError::Write { dir: dir(), reason });
+            }
+        };
+        self.sign.clear();
         for (stage, group, bytes) in joined {
             self.pages.insert((stage, group), (bytes, 0));
         }
@@ -538,7 +574,7 @@ impl Store {
 
     fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
         self.flush()?;
-        self.writer.send(batch);
+        self.writer.send(Box::new(batch));
         self.flush()
     }
 
@@ -554,10 +590,12 @@ impl Store {
             });
         }
         let read = || -> rusqlite::Result<Status> { status::read(&schema::open_to_read(&file)?) };
-        read().map_err(|source| StoreError::Sqlite {
+        let mut status = read().map_err(|source| StoreError::Sqlite {
             file: file.clone(),
             source,
-        })
+        })?;
+        status.problem = Sign::read(dir);
+        Ok(status)
     }
 }
 

@@ -132,6 +132,8 @@ impl Live {
     /// # Errors
     /// [`LiveError`]; what one table cannot read is in its status, and tried again.
     pub async fn step(&mut self) -> Result<Option<StepReport>, LiveError> {
+        // What a step takes is gone from its tables: the one before must be on disk.
+        self.store.flush()?;
         let _underway = RunningStep::new();
         let mut report = StepReport::default();
         let mut findings: Vec<Finding> = Vec::new();
@@ -304,6 +306,7 @@ impl Live {
         if !self.troubles.is_due(now) {
             return Ok(());
         }
+        self.store.flush()?;
         let clock = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -436,6 +439,7 @@ impl Live {
     /// [`LiveError::Store`].
     pub fn note_delivered(&mut self) -> Result<(), LiveError> {
         if self.delivered > self.committed {
+            self.store.flush()?;
             self.committed = self.delivered;
             let progress = Progress {
                 delivered: self.delivered,
@@ -446,10 +450,10 @@ impl Live {
         Ok(())
     }
 
-    /// Waits until all that was committed is on disk.
+    /// Waits until all that was committed is on disk. What had no room there is kept, and tried again.
     ///
     /// # Errors
-    /// [`LiveError::Store`].
+    /// [`LiveError::Store`]; after [`StoreError::NoRoom`] it may be called again, and nothing else before it has succeeded.
     pub fn flush(&mut self) -> Result<(), LiveError> {
         Ok(self.store.flush()?)
     }

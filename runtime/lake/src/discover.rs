@@ -12,6 +12,7 @@ use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
 use percent_encoding::percent_decode_str;
 
 use crate::Location;
+use crate::azure::odd_name;
 use crate::definition::PARTITION_COLUMN;
 use crate::list::{Found, is_of_a_name, list_all};
 use crate::table::{DataFile, Table, TableError};
@@ -400,7 +401,12 @@ impl Table {
             .list_with_delimiter(Some(&location.prefix))
             .await?;
         let (mut found, mut skipped) = (top.objects, Vec::new());
+        let mut odd_folders = Vec::new();
         for folder in top.common_prefixes {
+            if let Some(name) = odd_name(&folder) {
+                odd_folders.push(name);
+                continue;
+            }
             let day = folder.filename().and_then(|text| text.split_once('='));
             let is_before = match day {
                 Some((key, value)) if key == name => {
@@ -417,10 +423,8 @@ impl Table {
             let below: Vec<ObjectMeta> = location.store.list(Some(&folder)).try_collect().await?;
             found.extend(below);
         }
-        let found = Found {
-            objects: found,
-            odd_names: Vec::new(),
-        };
+        let mut found = Found::of(found);
+        found.odd_names.append(&mut odd_folders);
         Ok((found, skipped))
     }
 }

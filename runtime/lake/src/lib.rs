@@ -4,6 +4,7 @@
 //! [`ingest`](ingest()) fills it from JSON logs. The crate must not know rules, plugins, alerts or plans: reading a table
 //! with DataFusion is the engine's work.
 
+mod azure;
 pub mod bytes;
 pub mod definition;
 mod discover;

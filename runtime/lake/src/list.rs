@@ -15,6 +15,7 @@ use object_store::path::{Error as PathError, Path};
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use crate::Location;
+use crate::azure::odd_name;
 use crate::names::{escaped, of_path};
 
 /// What lies below a location.
@@ -25,14 +26,25 @@ pub(crate) struct Found {
     pub(crate) odd_names: Vec<String>,
 }
 
+impl Found {
+    /// Sorts out what was listed: names for which others stand are odd ones.
+    pub(crate) fn of(listed: Vec<ObjectMeta>) -> Self {
+        let mut found = Self::default();
+        for meta in listed {
+            match odd_name(&meta.location) {
+                Some(name) => found.odd_names.push(name),
+                None => found.objects.push(meta),
+            }
+        }
+        found
+    }
+}
+
 /// Lists all objects below a location. One whose name this program cannot use is left out, and hides no other.
 pub(crate) async fn list_all(location: &Location) -> Result<Found, StoreError> {
     let listed = location.store.list(Some(&location.prefix)).try_collect();
     match listed.await {
-        Ok(objects) => Ok(Found {
-            objects,
-            odd_names: Vec::new(),
-        }),
+        Ok(objects) => Ok(Found::of(objects)),
         Err(error) if !is_of_a_name(&error) => Err(error),
         Err(error) => match &location.pages {
             Some(pages) => list_pages(pages.0.as_ref(), &location.prefix).await,

@@ -5,18 +5,19 @@ use std::fmt;
 use std::path::{Component, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::AzureConfigKey;
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::list::PaginatedListStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, parse_url_opts};
 use url::{Host, Url};
 use yagura_core::names::did_you_mean;
 
 use crate::LakeError;
+use crate::azure::Connector;
 
 /// A prefix in an object store.
 #[derive(Debug, Clone)]
@@ -209,10 +210,8 @@ fn client(scheme: &str, url: &Url, options: &Options) -> Result<Client, object_s
         "memory" => Ok((Arc::new(InMemory::new()), None)),
         "s3" | "s3a" => build!(AmazonS3Builder::new()),
         "gs" => build!(GoogleCloudStorageBuilder::new()),
-        _ => {
-            let (store, _) = parse_url_opts(url, options)?;
-            Ok((Arc::from(store), None))
-        }
+        // Its lists are made fit to be read as they come.
+        _ => build!(MicrosoftAzureBuilder::new().with_http_connector(Connector)),
     }
 }
 

@@ -7,9 +7,12 @@
 pub mod admission;
 pub mod answering;
 pub mod config;
+mod disk_full;
+mod live_error;
 mod lookups;
 pub mod messages;
 pub mod outbox;
 pub mod packs;
 pub mod quarantine_requests;
 pub mod serve;
+mod signals;

@@ -3,8 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use yagura_engine::live::Live;
 
 /// A file of JSON lines.
 #[derive(Debug)]
@@ -14,7 +16,15 @@ pub struct Outbox {
     last: i64,
     /// How long the file was when it was written to last.
     length: u64,
+    /// When it is tried again, while it cannot be written.
+    again: Option<Instant>,
 }
+
+/// How long the file is left alone that cannot be written.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Lines that are written at once when it can be.
+const AT_ONCE: usize = 5_000;
 
 /// Bytes that are read from the end at a time.
 const CHUNK: u64 = 64 << 10;
@@ -32,11 +42,88 @@ impl Outbox {
             path: path.to_owned(),
             last: 0,
             length: 0,
+            again: None,
         };
         outbox
             .mend()
             .with_context(|| format!("cannot read back {}", path.display()))?;
         Ok(outbox)
+    }
+
+    /// Looks at the file as [`Outbox::look`] does. One that cannot be looked at is tried again later.
+    pub fn look_again(&mut self) -> Result<Option<String>> {
+        if self.again.is_some() {
+            // Done before it is written to.
+            return Ok(None);
+        }
+        let looked = self.look();
+        self.later(looked)
+    }
+
+    /// Appends lines that were committed. While the file cannot be written they stay in the state, and detection goes on. Returns
+    /// a message for people.
+    ///
+    /// # Errors
+    /// When another service writes to the file.
+    pub fn hand(&mut self, live: &Live, lines: &[(i64, String)]) -> Result<Option<String>> {
+        match self.again {
+            Some(at) if Instant::now() < at => return Ok(None),
+            Some(_) => {}
+            None => {
+                let written = self.append(lines).map(|()| None);
+                return self.later(written);
+            }
+        }
+        let caught_up = self.catch_up(live);
+        match caught_up {
+            Ok(()) => {
+                self.again = None;
+                let path = self.path.display();
+                Ok(Some(format!("alerts are written to {path} again")))
+            }
+            failed => self.later(failed.map(|()| None)),
+        }
+    }
+
+    fn catch_up(&mut self, live: &Live) -> Result<()> {
+        if let Some(message) = self.look()? {
+            tracing::warn!("{message}");
+        }
+        let read = self.mend();
+        read.with_context(|| format!("cannot read back {}", self.path.display()))?;
+        loop {
+            let lines = live.lines_after(self.last, AT_ONCE)?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            self.append(&lines)?;
+        }
+    }
+
+    /// Takes note that the file cannot be used now. Returns a message for people, once.
+    fn later(&mut self, outcome: Result<Option<String>>) -> Result<Option<String>> {
+        let error = match outcome {
+            Err(error) if error.chain().any(|cause| cause.is::<io::Error>()) => error,
+            other => return other,
+        };
+        let before = self.again.replace(Instant::now() + PAUSE);
+        Ok(before.is_none().then(|| {
+            format!(
+                "{error:#}; detection goes on, and alerts wait in the state until it can be written"
+            )
+        }))
+    }
+
+    /// Says that lines are missing in the file, if they are.
+    pub fn must_be_whole(&self) -> Result<()> {
+        if self.again.is_some() {
+            bail!(
+                "{} ends with line {}: the next start writes the others into it",
+                self.path.display(),
+                self.last
+            );
+        }
+        Ok(())
     }
 
     /// Looks whether the file is still the one that was written to: one that was moved or deleted is begun anew, and that one
@@ -142,8 +229,13 @@ impl Outbox {
             file.sync_data()
         };
         if !text.is_empty() {
-            write(&mut self.file)
-                .with_context(|| format!("cannot write alerts to {}", self.path.display()))?;
+            let before = self.file.metadata().map(|of| of.len());
+            let written = write(&mut self.file);
+            if let (Err(_), Ok(before)) = (&written, before) {
+                // A line that was written in part would be no line. Where that fails too, it is cut off later.
+                let _ = self.file.set_len(before);
+            }
+            written.with_context(|| format!("cannot write alerts to {}", self.path.display()))?;
             self.length += text.len() as u64;
         }
         self.last = last;

@@ -101,7 +101,7 @@ pub fn load_by(
         loaded
             .not_granted
             .extend(not_granted(&granted, &pack.manifest));
-        pack.manifest.bound(&grants.most_limits(&pack_name));
+        pack.manifest.bound(grants);
         if let Some(before) = names.insert(pack_name.clone(), dir) {
             return Err(twice(&pack_name, before, dir).into());
         }
@@ -173,9 +173,15 @@ pub fn not_granted(granted: &MostLimits, pack: &Manifest) -> Vec<String> {
     let over = granted.not_granted(pack).into_iter();
     over.map(|over| {
         format!(
-            "`{}` of the pack `{name}` asks for `limits.{} = {}` and has {}, as any plugin; to grant it more, write `{} = {}` under \
+            "`{}` of the pack `{name}` asks for `limits.{} = {}` and has {}, as any {}; to grant it more, write `{} = {}` under \
              [pack.{name}.limits] of the grants file",
-            over.plugin, over.limit, over.asked, over.usual, over.limit, over.asked
+            over.plugin,
+            over.limit,
+            over.asked,
+            over.usual,
+            over.world.name(),
+            over.limit,
+            over.asked
         )
     })
     .collect()

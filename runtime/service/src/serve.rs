@@ -1,30 +1,31 @@
 //! `yagura serve`: the rules over tables that grow.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::sync::oneshot;
 use yagura_alerts::Feed;
 use yagura_core::alert::OWN_RULES;
 use yagura_core::shown::printable;
-use yagura_core::{Fault, TimeRange, Timestamp};
+use yagura_core::{TimeRange, Timestamp};
 use yagura_correlate::Geolocation;
 use yagura_correlate::store::{Store, StoreLimits};
-use yagura_engine::live::{Live, LiveError, LiveOptions, OpenReport, StepReport};
+use yagura_engine::live::{Live, LiveOptions, OpenReport, StepReport};
 use yagura_engine::{Fairness, RunInput, RunOptions};
 use yagura_host::Meter;
 
 use crate::admission::Admission;
 use crate::answering::TriageLink;
 use crate::config::{Config, ServeSettings, duration, micros};
+use crate::disk_full::{self, RoomForState};
+use crate::live_error::unwrapped;
 use crate::messages::{folded, number};
 use crate::outbox::Outbox;
 use crate::packs;
 use crate::quarantine_requests;
+use crate::signals::{Stop, asked_to_reopen};
 
 /// How a service runs, beside its configuration.
 #[derive(Debug)]
@@ -46,7 +47,26 @@ pub struct ServeOptions {
 /// # Errors
 /// Whatever keeps the service from starting or from going on.
 pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> {
-    let stop = Stop::watch();
+    let mut pause = Duration::ZERO;
+    loop {
+        let stop = Stop::watch();
+        tokio::time::sleep(pause).await;
+        match serve_on(arguments, stop, &mut err).await {
+            // As a supervisor would, but at its own pace: a start is nothing that can be tried again in part.
+            Err(error) if !arguments.once && disk_full::is_missing(&error) => {
+                pause = disk_full::longer(pause);
+                writeln!(
+                    err,
+                    "warning: {error:#}; the service starts again in {} s",
+                    pause.as_secs()
+                )?;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write) -> Result<()> {
     let mut hangup = std::pin::pin!(asked_to_reopen());
     let mut config = Config::read(&arguments.config)?;
     let settings = config.serve.clone().unwrap_or_default();
@@ -120,31 +140,39 @@ pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> 
     let mut pause = std::pin::pin!(tokio::time::sleep(poll));
     let (mut live, opened) = Live::open(input, options, store, delivered)
         .await
-        .map_err(plain)?;
+        .map_err(unwrapped)?;
     // Only what has started counts as used.
     operator.remember(true)?;
-    tell_opened(&mut err, &opened, &settings)?;
-    let mut stop = std::pin::pin!(stop.end_start());
+    report_opened(&mut err, &opened, &settings)?;
+    let mut stop = stop.end_start();
+    let mut room = RoomForState::new(arguments.once);
     let mut is_stopping = false;
     let mut is_due = true;
-    loop {
-        if let Some(message) = outbox.look()? {
+    'turns: loop {
+        if let Some(message) = outbox.look_again()? {
             writeln!(err, "warning: {message}")?;
             live.note(message);
+        }
+        if !room.make(&mut live, &mut stop, &mut err).await? {
+            break;
+        }
+        report_trouble(&mut live, &mut triage).await?;
+        if !room.make(&mut live, &mut stop, &mut err).await? {
+            break;
         }
         deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
         let is_other = if std::mem::take(&mut is_due) {
             tokio::select! {
-                () = &mut stop => break,
+                () = stop.wait() => break,
                 is_other = live.poll() => is_other,
             }
         } else {
             live.take_listings().await
         };
-        if is_other.map_err(plain)? {
-            let (again, opened) = live.reopen().await.map_err(plain)?;
+        if is_other.map_err(unwrapped)? {
+            let (again, opened) = live.reopen().await.map_err(unwrapped)?;
             live = again;
-            tell_opened(&mut err, &opened, &settings)?;
+            report_opened(&mut err, &opened, &settings)?;
             is_due = true;
             continue;
         }
@@ -159,19 +187,18 @@ pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> 
                 )?;
             }
         }
-        while !is_stopping && let Some(report) = live.step().await.map_err(plain)? {
+        while !is_stopping && let Some(report) = live.step().await.map_err(unwrapped)? {
+            if !room.make(&mut live, &mut stop, &mut err).await? {
+                break 'turns;
+            }
             deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
-            tell_step(&mut err, &report, arguments.quiet)?;
+            report_step(&mut err, &report, arguments.quiet)?;
             background_events |= report.background_events;
             // Committed: a stop before would have it read again.
             for request in released.drain(..) {
                 request.done();
             }
-            is_stopping = tokio::select! {
-                biased;
-                () = &mut stop => true,
-                () = std::future::ready(()) => false,
-            };
+            is_stopping = stop.is_asked().await;
             if report.read.is_empty() && !report.goes_on {
                 // Only the clock has moved; nothing waits.
                 break;
@@ -180,7 +207,9 @@ pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> 
         for request in released {
             request.done();
         }
-        live.note_delivered().map_err(plain)?;
+        if room.make(&mut live, &mut stop, &mut err).await? {
+            live.note_delivered().map_err(unwrapped)?;
+        }
         if is_stopping || (arguments.once && !live.is_busy() && !background_events) {
             break;
         }
@@ -189,7 +218,7 @@ pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> 
             continue;
         }
         tokio::select! {
-            () = &mut stop => break,
+            () = stop.wait() => break,
             error = failed(&mut triage) => return Err(error),
             () = live.news() => {}
             // The file of alerts is looked at with each turn.
@@ -200,9 +229,14 @@ pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> 
             }
         }
     }
-    deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
-    live.note_delivered().map_err(plain)?;
-    live.flush().map_err(plain)?;
+    if room.make(&mut live, &mut stop, &mut err).await? {
+        deliver(&mut live, &mut outbox, &mut triage, &mut err).await?;
+        live.note_delivered().map_err(unwrapped)?;
+        room.make(&mut live, &mut stop, &mut err).await?;
+    }
+    if arguments.once {
+        outbox.must_be_whole()?;
+    }
     if let Some(triage) = triage {
         triage.stop().await?;
     }
@@ -225,6 +259,15 @@ async fn failed(triage: &mut Option<TriageLink>) -> anyhow::Error {
     }
 }
 
+/// Commits alerts of what goes wrong with the service itself.
+async fn report_trouble(live: &mut Live, triage: &mut Option<TriageLink>) -> Result<()> {
+    let dead = match triage {
+        Some(triage) => triage.dead_letters().await,
+        None => BTreeMap::new(),
+    };
+    live.report_trouble(&dead).await.map_err(unwrapped)
+}
+
 /// Hands committed lines to the file and the triage.
 async fn deliver(
     live: &mut Live,
@@ -232,13 +275,11 @@ async fn deliver(
     triage: &mut Option<TriageLink>,
     err: &mut impl Write,
 ) -> Result<()> {
-    let dead = match triage {
-        Some(triage) => triage.dead_letters().await,
-        None => BTreeMap::new(),
-    };
-    live.report_trouble(&dead).await.map_err(plain)?;
-    let lines = live.take_lines().map_err(plain)?;
-    outbox.append(&lines)?;
+    let lines = live.take_lines().map_err(unwrapped)?;
+    if let Some(message) = outbox.hand(live, &lines)? {
+        writeln!(err, "warning: {message}")?;
+        live.note(message);
+    }
     let mut last = outbox.last();
     if let Some(triage) = triage {
         if let Some(message) = triage.hand(live, &lines).await? {
@@ -249,15 +290,6 @@ async fn deliver(
     }
     live.delivered(last);
     Ok(())
-}
-
-/// The errors of rules and tables are those of `run`, with its exit codes.
-fn plain(error: LiveError) -> anyhow::Error {
-    match error {
-        LiveError::Engine(error) => Fault::of(error).into(),
-        LiveError::Table(error) => error.into(),
-        other => other.into(),
-    }
 }
 
 fn options(
@@ -333,81 +365,7 @@ fn options(
     })
 }
 
-/// Returns when the process is asked to open its files again, by SIGHUP. The signal counts from now on.
-fn asked_to_reopen() -> impl Future<Output = ()> {
-    #[cfg(unix)]
-    let hangup = {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::hangup()).ok()
-    };
-    async move {
-        #[cfg(unix)]
-        if let Some(mut hangup) = hangup {
-            hangup.recv().await;
-            return;
-        }
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Notices that the process is asked to end, by SIGTERM or Ctrl-C, from the first moment on.
-struct Stop {
-    has_started: Arc<AtomicBool>,
-    asked: oneshot::Receiver<()>,
-}
-
-impl Stop {
-    /// Begins to watch. While the service starts, a signal ends the process at once: nothing was begun that it could not do again.
-    fn watch() -> Self {
-        let has_started = Arc::new(AtomicBool::new(false));
-        let (sender, asked) = oneshot::channel();
-        let signal = stopped();
-        let flag = Arc::clone(&has_started);
-        tokio::spawn(async move {
-            signal.await;
-            if !flag.load(Ordering::SeqCst) {
-                // The start may be busy on its thread for long.
-                let _ = writeln!(io::stderr(), "asked to end before the start was complete");
-                std::process::exit(0);
-            }
-            let _ = sender.send(());
-        });
-        Self { has_started, asked }
-    }
-
-    /// Says that the start is complete. What it returns is done when the process is asked to end.
-    fn end_start(self) -> impl Future<Output = ()> {
-        self.has_started.store(true, Ordering::SeqCst);
-        async move {
-            if self.asked.await.is_err() {
-                // Nobody will ask.
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-}
-
-/// Returns when the process is asked to end. The signals count from now on, not only when it is waited for.
-fn stopped() -> impl Future<Output = ()> + Send + 'static {
-    #[cfg(unix)]
-    let terminate = {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::terminate()).ok()
-    };
-    async move {
-        #[cfg(unix)]
-        if let Some(mut terminate) = terminate {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-        let _ = tokio::signal::ctrl_c().await;
-    }
-}
-
-fn tell_opened(err: &mut impl Write, opened: &OpenReport, settings: &ServeSettings) -> Result<()> {
+fn report_opened(err: &mut impl Write, opened: &OpenReport, settings: &ServeSettings) -> Result<()> {
     let rules = if opened.rules == 1 { "rule" } else { "rules" };
     writeln!(
         err,
@@ -428,7 +386,7 @@ fn tell_opened(err: &mut impl Write, opened: &OpenReport, settings: &ServeSettin
     Ok(())
 }
 
-fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<()> {
+fn report_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<()> {
     let messages = report.messages.iter();
     for message in folded(messages.map(|message| (message.clone(), message.clone()))) {
         writeln!(err, "warning: {message}")?;
@@ -447,21 +405,21 @@ fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<(
             )
         })
         .collect();
-    let [withdrawn, provisional, settled] = report.changes;
-    let mut told = Vec::new();
+    let [withdrawn, provisional, complete] = report.changes;
+    let mut states = Vec::new();
     for (count, word) in [
         (provisional, "provisional"),
-        (settled, "final"),
+        (complete, "final"),
         (withdrawn, "withdrawn"),
     ] {
         if count > 0 {
-            told.push(format!("{count} {word}"));
+            states.push(format!("{count} {word}"));
         }
     }
-    let told = if told.is_empty() {
+    let alerts = if states.is_empty() {
         "no alerts".to_owned()
     } else {
-        format!("alerts: {}", told.join(", "))
+        format!("alerts: {}", states.join(", "))
     };
     let late = if report.late > 0 {
         format!("; {} too late to be put in order", number(report.late))
@@ -478,5 +436,5 @@ fn tell_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result<(
     } else {
         read.join("; ")
     };
-    writeln!(err, "{read}; {told}{late}{waiting}").context("cannot write to stderr")
+    writeln!(err, "{read}; {alerts}{late}{waiting}").context("cannot write to stderr")
 }

@@ -4,8 +4,9 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::run::{root, run, status, tool};
 use yagura_toolchain::on_path;
+
+use crate::run::{root, run, status, tool};
 
 /// The version that is installed where there is none.
 const VERSION: &str = "0.20.2";

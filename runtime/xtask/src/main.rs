@@ -8,6 +8,7 @@
     reason = "tasks talk to the person who runs them"
 )]
 
+mod azurite;
 mod book;
 mod demo;
 mod deny;

@@ -115,7 +115,8 @@ fn programs() -> Option<PathBuf> {
     found.pop().map(|(_, programs)| programs)
 }
 
-fn free_port() -> Result<u16> {
+/// Returns a port of loopback that nobody has.
+pub(crate) fn free_port() -> Result<u16> {
     let Ok(listener) = TcpListener::bind(("127.0.0.1", 0)) else {
         bail!("there is no free port on loopback");
     };

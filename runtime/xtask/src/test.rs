@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::azurite;
 use crate::examples;
 use crate::guests;
 use crate::postgres;
@@ -106,7 +107,7 @@ fn real_data_next() -> String {
     }
 }
 
-/// Runs the tests that need servers and tools of others, which are ignored elsewhere: PostgreSQL, a registry of containers,
+/// Runs the tests that need servers and tools of others, which are ignored elsewhere: PostgreSQL, Azurite, a registry of containers,
 /// minisign. What is not there is installed.
 fn test_servers(modules: &Path) -> Result<()> {
     for program in ["docker-registry", "minisign"] {
@@ -123,6 +124,11 @@ fn test_servers(modules: &Path) -> Result<()> {
         REAL_TESTS,
     ]);
     command.env(guests::GUESTS, modules);
+    let mut azurite = None;
+    if std::env::var_os(azurite::URL).is_none() {
+        let server = azurite.insert(azurite::Azurite::start()?);
+        command.env(azurite::URL, &server.url);
+    }
     if std::env::var_os(postgres::URL).is_some() {
         return run(&mut command);
     }

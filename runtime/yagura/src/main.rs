@@ -14,7 +14,6 @@ mod registry;
 mod ruleset;
 mod state_dir;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -33,9 +32,16 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 success; 1 warning: findings or failed tests; 2 error in a rule, pack or plugin; 3 error in configuration or input.
-Environment: YAGURA_LOG sets what is logged to stderr (for instance `debug`); YAGURA_CACHE_DIR is where compiled plugins
-are kept; AWS_…, GOOGLE_… and AZURE_… are the object stores' usual settings.";
+Exit codes:
+  0  success
+  1  warning: findings or failed tests
+  2  error in a rule, pack or plugin
+  3  error in configuration or input
+
+Environment:
+  YAGURA_LOG                what is logged to stderr, for instance `debug`
+  YAGURA_CACHE_DIR          directory of compiled plugins
+  AWS_…, GOOGLE_…, AZURE_…  usual settings of the object stores";
 
 #[derive(Subcommand)]
 enum Command {
@@ -75,8 +81,8 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| EnvFilter::new("error,yagura_alerts=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| output::Logged(std::io::stderr()))
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| output::Logged(output::Unfailing(std::io::stderr())))
+        .with_ansi(output::takes_escapes(&std::io::stderr()))
         .init();
     let parsed = help::grouped(Arguments::command())
         .try_get_matches()

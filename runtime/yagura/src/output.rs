@@ -1,9 +1,13 @@
 //! Results for people and for programs.
 
+mod table;
+mod terminal;
+
 use std::io::{Result, Write};
 
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+pub(crate) use table::table;
+pub(crate) use terminal::{cut, takes_escapes};
 use yagura_core::shown::json_escaped;
 pub(crate) use yagura_core::shown::printable;
 use yagura_core::{Alert, Severity};
@@ -41,9 +45,7 @@ pub(crate) fn alerts(out: &mut impl Write, alerts: &[Alert], format: Format) -> 
                     alert.rule.clone(),
                 ]);
             }
-            if let Some(count) = table.column_mut(2) {
-                count.set_cell_alignment(CellAlignment::Right);
-            }
+            table.align_right(2);
             if !alerts.is_empty() {
                 writeln!(out, "{table}")?;
             }
@@ -51,19 +53,6 @@ pub(crate) fn alerts(out: &mut impl Write, alerts: &[Alert], format: Format) -> 
         }
     }
     Ok(())
-}
-
-/// Returns a table without frames, as wide as the terminal where there is one.
-pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
 }
 
 fn summary(alerts: &[Alert]) -> String {
@@ -87,17 +76,14 @@ fn summary(alerts: &[Alert]) -> String {
     }
 }
 
-/// The most characters of a title in a table; JSON has all of them.
+/// The most columns of a title in a table; JSON has all of it.
 const LONGEST_CELL: usize = 100;
 
 /// Returns a text for a table, cut where it is so long that the other columns would be out of sight.
 pub(crate) fn cell(text: &str) -> String {
-    let mut cut: String = text.chars().take(LONGEST_CELL + 1).collect();
-    if cut.chars().count() > LONGEST_CELL {
-        cut = text.chars().take(LONGEST_CELL - 1).collect();
-        cut.push('…');
-    }
-    printable(&cut)
+    // With up to four marks a letter; of a title of megabytes the rest need not be looked at.
+    let start: String = text.chars().take(5 * (LONGEST_CELL + 1)).collect();
+    cut(&printable(&start), LONGEST_CELL)
 }
 
 /// A terminal, or what stands for one: invisible characters in what is written to it are written out, in the way of JSON, where
@@ -120,6 +106,26 @@ impl<W: Write> Write for Shown<W> {
 
     fn flush(&mut self) -> Result<()> {
         self.0.flush()
+    }
+}
+
+/// What a service says of itself, where nobody may be able to hear it: a log on a full disk, a terminal that is gone.
+pub(crate) struct Unfailing<W>(pub(crate) W);
+
+impl<W: Write> Write for Unfailing<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        let _ = self.0.write_all(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let _ = self.0.flush();
+        Ok(())
     }
 }
 

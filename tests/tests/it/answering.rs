@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use yagura_tests::command::{binary, yagura};
+use yagura_tests::database::Database;
 use yagura_tests::gate::Gate;
 use yagura_tests::scratch::Scratch;
 use yagura_tests::services::github::GitHub;
@@ -660,7 +661,8 @@ fn the_cases_of_answering_plugins_pass_without_a_network_and_can_fail() {
 #[ignore = "needs YAGURA_TEST_POSTGRES, the address of a database (postgres://USER@HOST/DATABASE)"]
 fn detection_goes_on_while_postgres_is_away() {
     let url = std::env::var("YAGURA_TEST_POSTGRES").unwrap();
-    let (gate, store) = Gate::to_database(&url);
+    let own = Database::new(&url);
+    let (gate, store) = Gate::to_database(&own.url);
     let place = Place::new("", "");
     let config = fs::read_to_string(place.config()).unwrap();
     fs::write(place.config(), format!("store = \"{store}\"\n{config}")).unwrap();

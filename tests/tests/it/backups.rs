@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use yagura_tests::command::{Ran, binary, yagura};
+use yagura_tests::database::Database;
+use yagura_tests::gate::Gate;
 use yagura_tests::scratch::Scratch;
 use yagura_tests::stream::time;
 
@@ -439,4 +441,159 @@ fn a_table_that_waits_is_an_incident_until_it_goes_on() {
         .map(|line| &line["state"])
         .collect();
     assert_eq!(states, ["provisional", "withdrawn"]);
+}
+
+#[test]
+#[ignore = "needs YAGURA_TEST_POSTGRES, the address of a database (postgres://USER@HOST/DATABASE)"]
+fn what_waits_since_the_start_is_handed_over_when_the_database_is_back() {
+    let database = Database::new(&std::env::var("YAGURA_TEST_POSTGRES").unwrap());
+    let (gate, store) = Gate::to_database(&database.url);
+    gate.set(false);
+    let place = Place::new(&format!("store = \"{store}\""), "");
+    let has = |user: &str| {
+        let lines = place.lines();
+        lines.iter().any(|line| line["alert"]["key"] == user)
+    };
+    let undelivered = || place.status()["undelivered"].as_u64().unwrap();
+    place.failure("ann", 0);
+    let mut service = place.serve();
+    service.wait("the first alert", || has("ann"));
+    // What waits outlasts a restart, and the database is no condition of that either.
+    assert_eq!(service.end().0, Some(0));
+    let mut service = place.serve();
+    place.failure("bob", 10_000);
+    service.wait("the next alert", || has("bob"));
+    let log = || fs::read_to_string(place.0.path("serve.log")).unwrap();
+    assert!(log().contains("detection goes on"), "{}", log());
+    service.wait("both in the state", || {
+        undelivered() >= place.lines().len() as u64
+    });
+    gate.set(true);
+    service.wait("the database", || {
+        log().contains("the store of alerts answers")
+    });
+    service.wait("both incidents", || place.incidents().len() == 2);
+    service.wait("nothing left to hand over", || undelivered() == 0);
+    // From then on as ever, and nothing twice.
+    place.failure("cat", 20_000);
+    service.wait("the next incident", || place.incidents().len() == 3);
+    assert_eq!(place.alerts(&["list", "--alerts"]).len(), 3);
+    assert_eq!(service.end().0, Some(0));
+}
+
+#[test]
+#[ignore = "needs YAGURA_TEST_POSTGRES, the address of a database (postgres://USER@HOST/DATABASE)"]
+fn a_backup_has_the_alerts_of_a_database_and_puts_them_back() {
+    let server = std::env::var("YAGURA_TEST_POSTGRES").unwrap();
+    let database = Database::new(&server);
+    let place = Place::new(&format!("store = \"{}\"", database.url), "");
+    for (number, user) in ["ann", "bob", "cat"].into_iter().enumerate() {
+        place.failure(user, 100 * i64::try_from(number).unwrap());
+    }
+    let mut service = place.serve();
+    service.wait("three incidents", || place.incidents().len() == 3);
+    let list = place.alerts(&["list"]);
+    let bob = list.iter().find(|one| one["title"] == "bob failed");
+    let bob = bob.unwrap()["id"].as_str().unwrap().to_owned();
+    place.alerts(&["ack", &bob, "--by", "ann"]);
+    // Backups while alerts come: none lacks a line.
+    for round in 0..5 {
+        place.failure(&format!("u{round}"), 1_000 * (round + 1));
+        let to = place.0.path(&format!("backup-{round}"));
+        let ran = place.run("backup", &["--to", &to]).must_work();
+        assert!(
+            ran.stdout.contains("state, alerts and incidents"),
+            "{}",
+            ran.stdout
+        );
+    }
+    let backup = place.0.path("backup");
+    let before = place.incidents();
+    place.run("backup", &["--to", &backup]).must_work();
+    let mut names: Vec<String> = fs::read_dir(&backup)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "SHA256SUMS",
+            "alerts.db",
+            "backup.json",
+            "installed.toml",
+            "state.sqlite"
+        ]
+    );
+    place.failure("dan", 20_000);
+    service.wait("what comes after it", || {
+        place.incidents().contains_key("dan failed")
+    });
+    // Not under a service that runs.
+    let ran = place.run("restore", &["--from", &backup, "--force"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stdout);
+    service.kill();
+    let ran = place.run("restore", &["--from", &backup]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("alerts in postgres://") && ran.stderr.contains("--force"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        place.incidents().contains_key("dan failed"),
+        "nothing was changed"
+    );
+    let ran = place
+        .run("restore", &["--from", &backup, "--force"])
+        .must_work();
+    assert!(
+        ran.stdout.contains("schema yagura_replaced_"),
+        "{}",
+        ran.stdout
+    );
+    let restored = place.incidents();
+    let titles =
+        |of: &BTreeMap<String, String>| -> BTreeSet<String> { of.keys().cloned().collect() };
+    assert!(
+        titles(&restored).is_subset(&titles(&before)),
+        "{restored:?}"
+    );
+    assert_eq!(restored["bob failed"], "acknowledged");
+    let mut service = place.serve();
+    service.wait("all that was there", || place.incidents().len() == 9);
+    place.failure("eve", 21_000);
+    service.wait("what comes now", || place.incidents().len() == 10);
+    assert_eq!(place.incidents()["bob failed"], "acknowledged");
+    assert_eq!(
+        place.alerts(&["list", "--alerts", "--limit", "1000"]).len(),
+        10
+    );
+    assert_eq!(service.end().0, Some(0));
+
+    // From each of the backups that were made while alerts came, in a new database, or without one.
+    let config = fs::read_to_string(place.config()).unwrap();
+    for round in 0..5 {
+        let other = Database::new(&server);
+        let store = match round {
+            4 => String::new(),
+            _ => format!("store = \"{}\"", other.url),
+        };
+        let old = format!("store = \"{}\"", database.url);
+        assert!(config.contains(&old));
+        fs::write(place.config(), config.replace(&old, &store)).unwrap();
+        let backup = place.0.path(&format!("backup-{round}"));
+        place
+            .run("restore", &["--from", &backup, "--force"])
+            .must_work();
+        assert_eq!(place.incidents()["bob failed"], "acknowledged");
+        let mut service = place.serve();
+        service.wait("all that was there", || place.incidents().len() == 10);
+        assert_eq!(place.incidents()["bob failed"], "acknowledged");
+        assert_eq!(
+            place.alerts(&["list", "--alerts", "--limit", "1000"]).len(),
+            10
+        );
+        assert_eq!(service.end().0, Some(0));
+    }
 }

@@ -16,6 +16,7 @@ use serde_json::Value;
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_tests::command::{binary, yagura};
+use yagura_tests::database::Database;
 use yagura_tests::gate::Gate;
 use yagura_tests::guests;
 use yagura_tests::s3::{Fault, S3Server};
@@ -408,22 +409,11 @@ impl Chaos {
         }
     }
 
-    /// Starts the service again if it ended, which it may only where it cannot write or where it starts without its database.
+    /// Looks whether the service ended by itself, which nothing here is a reason for.
     fn supervise(&mut self) {
         let ended = self.service.as_mut().map(|service| service.try_wait());
         if let Some(Ok(Some(status))) = ended {
-            let may_end = |(of, _, end): &(Trouble, Instant, Option<Instant>)| {
-                let was_lately = end.is_none_or(|end| end.elapsed() < Duration::from_secs(10));
-                matches!(of, Trouble::FullDisk | Trouble::Database) && was_lately
-            };
-            let log = self.log();
-            assert!(
-                self.troubles.iter().any(may_end),
-                "it ended by itself ({status}): {log}"
-            );
-            self.count("ended by itself and started again");
-            self.begin(Trouble::Down);
-            self.start();
+            panic!("it ended by itself ({status}): {}", self.log());
         }
     }
 
@@ -517,41 +507,6 @@ impl Chaos {
         let is_honest = self.honest.contains_key(&text("key"));
         let told = is_honest.then(|| format!("{} {}", text("rule"), text("key")));
         (text("id"), told)
-    }
-}
-
-/// A database that no other test uses; it goes with the test.
-struct Database {
-    server: String,
-    name: String,
-    url: String,
-}
-
-impl Database {
-    fn new(server: &str) -> Self {
-        let name = format!("yagura_chaos_{}", std::process::id());
-        let (address, _) = server.rsplit_once('/').unwrap();
-        let database = Self {
-            server: server.to_owned(),
-            url: format!("{address}/{name}"),
-            name,
-        };
-        assert!(database.ask("CREATE DATABASE"), "psql cannot make one");
-        database
-    }
-
-    fn ask(&self, what: &str) -> bool {
-        let asked = Command::new("psql")
-            .args([&self.server, "--quiet", "--command"])
-            .arg(format!("{what} {}", self.name))
-            .status();
-        asked.is_ok_and(|status| status.success())
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        self.ask("DROP DATABASE IF EXISTS");
     }
 }
 

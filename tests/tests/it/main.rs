@@ -13,6 +13,7 @@
 //! * `documents` – every link, path and test that the documents name exists.
 //! * `diagnostics` – what is wrong with files: their lines underlined, JSON and SARIF.
 //! * `faults` – plugins that fail in the middle of a run.
+//! * `full_disk` – a service whose disk is full says so, keeps what it has, and goes on when there is room.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `hostile_languages` – the same in Go and Python.
 //! * `ingest_identity` – `yagura ingest` at once, killed and repeated: each event once, no column lost.
@@ -37,6 +38,7 @@
 //! * `sigma_rules` – files of Sigma rules as people keep them, and correlations as the specification writes them.
 //! * `sql_types` – SQL over columns of other types than were thought of; `check`, `table` and `explain` on what a lake holds.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
+//! * `terminal` – tables that fit their terminal, wide letters, colours only where they are wanted.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `types` – every Arrow type under every kind of rule, objects that differ, text that is not UTF-8, hashes.
 //! * `words` – documents and messages use the words of the field, in sentences of at most thirty words.
@@ -70,6 +72,8 @@ mod diagnostics;
 mod documents;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod full_disk;
 #[cfg(test)]
 mod hostile_guests;
 #[cfg(test)]
@@ -120,6 +124,8 @@ mod sigma_rules;
 mod sql_types;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod three_languages;
 #[cfg(test)]

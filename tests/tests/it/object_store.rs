@@ -7,6 +7,7 @@ use yagura_core::TimeRange;
 use yagura_engine::RunOptions;
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
+use yagura_tests::azurite::Azurite;
 use yagura_tests::fixture::{Fixture, Outcome, full_message, table_config};
 use yagura_tests::s3::S3Server;
 
@@ -214,5 +215,108 @@ async fn an_object_with_an_odd_name_hides_no_other() {
     assert!(
         odd.first.as_ref().unwrap().ends_with("a\\tb.parquet"),
         "{odd:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs YAGURA_TEST_AZURITE, the address of an Azurite server (http://127.0.0.1:10000/devstoreaccount1)"]
+async fn an_odd_name_in_azure_is_told_and_hides_no_other() {
+    let azurite = Azurite::of_environment();
+    let container = format!("lake-{}", std::process::id());
+    azurite.make(&container);
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("events.ndjson");
+    fs::write(&file, events()).unwrap();
+    let location = |below: &str| {
+        let url = format!("az://{container}/{below}");
+        Location::parse(&url, &azurite.options()).unwrap()
+    };
+    let options = IngestOptions::new("events", location("lake"));
+    let report = ingest(options, &[file], |_| {}).await;
+    assert_eq!(report.unwrap().events, 20_000);
+    let run = async || {
+        let mut fixture = Fixture::default().rule(
+            "r",
+            "events",
+            "name = 'n7'",
+            "[rule.alert]\nkey = [\"user\"]",
+        );
+        let mut table = table_config("events", "memory://unused");
+        table.location = location("lake/events");
+        fixture.input.tables.push(table);
+        fixture.run(&RunOptions::default()).await.unwrap()
+    };
+    let before = run().await;
+    assert_eq!(before.alerts.iter().map(|of| of.count).sum::<u64>(), 400);
+
+    let odd = [
+        (
+            "date=2026-03-01/tab%09.parquet",
+            "date=2026-03-01/tab\\t.parquet",
+        ),
+        (
+            "date=2026-03-02/line%0Aend.parquet",
+            "date=2026-03-02/line\\nend.parquet",
+        ),
+        (
+            "date=2026-03-03/%7F.parquet",
+            "date=2026-03-03/\\u{7f}.parquet",
+        ),
+        ("date=2026-03-04//a.parquet", "date=2026-03-04//a.parquet"),
+        (
+            "date=2026-03-05/../up.parquet",
+            "date=2026-03-05/../up.parquet",
+        ),
+        (
+            "date=2026-03-05/./here.parquet",
+            "date=2026-03-05/./here.parquet",
+        ),
+        ("new%0Aline/a.parquet", "new\\nline/a.parquet"),
+    ];
+    for (name, _) in odd {
+        azurite.put(&container, &format!("lake/events/{name}"), b"no parquet");
+    }
+    // Odd to look at, but names of objects: they are read.
+    let local = root.path().join("local");
+    let to = Location::parse(local.to_str().unwrap(), &Default::default()).unwrap();
+    let file = root.path().join("events.ndjson");
+    let again = ingest(IngestOptions::new("events", to), &[file], |_| {}).await;
+    assert_eq!(again.unwrap().events, 20_000);
+    let day = local.join("events/date=2026-03-10");
+    let good = fs::read_dir(day).unwrap().next().unwrap().unwrap();
+    let bytes = fs::read(good.path()).unwrap();
+    for name in [
+        "100%25.parquet",
+        "a%2525b%26%3C.parquet",
+        "%C3%A9%E6%97%A5.parquet",
+    ] {
+        let name = format!("lake/events/date=2026-03-10/{name}");
+        azurite.put(&container, &name, &bytes);
+    }
+    let after = run().await;
+    // The last day has its 40 events four times.
+    assert_eq!(
+        after.alerts.iter().map(|of| of.count).sum::<u64>(),
+        400 + 3 * 40
+    );
+    let table = &after.table().table;
+    assert_eq!(table.passed_over.odd_names.count, odd.len() as u64);
+
+    // A service names each, whether it lists all or the last days alone.
+    let told = |names: Vec<String>| -> Vec<String> {
+        let below = |name: String| name.strip_prefix("lake/events/").unwrap().to_owned();
+        let mut names: Vec<String> = names.into_iter().map(below).collect();
+        names.sort();
+        names
+    };
+    let mut expected: Vec<&str> = odd.iter().map(|(_, shown)| *shown).collect();
+    expected.sort_unstable();
+    assert_eq!(told(table.list(None).await.unwrap().odd_names), expected);
+    let since = "2026-03-04".parse().unwrap();
+    let late = told(table.list(Some(since)).await.unwrap().odd_names);
+    assert_eq!(late.len(), 4, "{late:?}");
+    assert!(
+        late.iter().any(|name| name.starts_with("new\\nline")),
+        "{late:?}"
     );
 }

@@ -97,6 +97,8 @@ async fn check_file(file: &Path, pages: bool) -> Result<Option<String>, sqlx::Er
 /// SQLite's codes: the file is damaged, is not a database, or a statement was stopped.
 const DAMAGED: [i32; 2] = [11, 26];
 const INTERRUPTED: i32 = 9;
+/// The disk does not answer, or is full.
+const NO_DISK: [i32; 2] = [10, 13];
 
 /// Returns SQLite's primary code of an error. PostgreSQL's codes have five characters.
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
@@ -123,13 +125,18 @@ pub(super) fn open_error(location: &Location, source: sqlx::Error) -> StoreError
     }
 }
 
-/// Says whether a server may answer later: it is away, starts or stops, or has no room for a connection.
+/// Says whether a store may answer later: a server is away, starts or stops, or has no room for a connection; the disk of a file
+/// is full or does not answer.
 pub(super) fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            code.len() == 5 && ["57P", "53", "08"].iter().any(|of| code.starts_with(of))
-        }),
+        sqlx::Error::Database(of_database) => {
+            let code = of_database.code();
+            let of_server = code.is_some_and(|code| {
+                code.len() == 5 && ["57P", "53", "08"].iter().any(|of| code.starts_with(of))
+            });
+            of_server || primary_code(error).is_some_and(|code| NO_DISK.contains(&code))
+        }
         _ => false,
     }
 }

@@ -68,6 +68,12 @@ impl Lead {
             Err(StoreError::TakenOver)
         }
     }
+
+    /// Takes note of the leader in a store whose rows have been replaced.
+    pub(crate) async fn keep(&self, write: &mut Write) -> Result<(), StoreError> {
+        let found = number(write, "term").await?.unwrap_or(0);
+        set_number(write, "term", found.max(self.term)).await
+    }
 }
 
 async fn lock(store: &Store) -> Result<Lock, StoreError> {

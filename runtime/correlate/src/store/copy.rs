@@ -33,11 +33,17 @@ pub struct Copied {
 
 impl Store {
     /// Copies the state in `dir`, and the store of alerts in the file `alerts` if there is one, into the directory `to`, as both
-    /// are at one moment. A service may work with them meanwhile.
+    /// are at one moment. A service may work with them meanwhile. `is_read` is called when later changes are not seen any more: a store
+    /// elsewhere that nobody may write to until then goes with the copy too.
     ///
     /// # Errors
     /// [`StoreError`]: also where a page of them cannot be read.
-    pub fn copy(dir: &Path, alerts: Option<&Path>, to: &Path) -> Result<Copied, StoreError> {
+    pub fn copy(
+        dir: &Path,
+        alerts: Option<&Path>,
+        to: &Path,
+        is_read: impl FnOnce(),
+    ) -> Result<Copied, StoreError> {
         let file = dir.join(FILE);
         if !file.exists() {
             return Err(StoreError::Absent {
@@ -63,6 +69,7 @@ impl Store {
         };
         // The store is written to again.
         drop(pause);
+        is_read();
         let number = |name: &str| {
             state
                 .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
@@ -211,7 +218,7 @@ mod tests {
             for number in 0..40 {
                 let to = place.path().join(format!("copy-{number}"));
                 std::fs::create_dir(&to).unwrap();
-                let copied = Store::copy(&dir, Some(&alerts), &to);
+                let copied = Store::copy(&dir, Some(&alerts), &to, || {});
                 let copied = copied.inspect_err(|_| must_stop.store(true, Ordering::SeqCst));
                 let copied = copied.unwrap();
                 assert!(copied.has_store);
@@ -259,7 +266,7 @@ mod tests {
     fn a_state_that_is_not_there_or_damaged_is_not_copied() {
         let place = tempfile::tempdir().unwrap();
         let dir = place.path().join("state");
-        let error = Store::copy(&dir, None, place.path()).unwrap_err();
+        let error = Store::copy(&dir, None, place.path(), || {}).unwrap_err();
         assert!(matches!(error, StoreError::Absent { .. }), "{error}");
         drop(Store::open(&dir, StoreLimits::default()).unwrap());
         let file = dir.join(FILE);
@@ -268,7 +275,7 @@ mod tests {
         let page = bytes.len() / 4_096 / 2 * 4_096;
         bytes[page..page + 8].fill(0xff);
         std::fs::write(&file, bytes).unwrap();
-        let error = Store::copy(&dir, None, place.path()).unwrap_err();
+        let error = Store::copy(&dir, None, place.path(), || {}).unwrap_err();
         assert!(matches!(error, StoreError::Sqlite { .. }), "{error}");
     }
 }

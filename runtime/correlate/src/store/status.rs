@@ -27,6 +27,8 @@ pub struct Status {
     pub undelivered: i64,
     /// The last messages, newest last.
     pub log: Vec<LogEntry>,
+    /// Why the state cannot be written, while it cannot: what is above is of before.
+    pub problem: Option<String>,
 }
 
 /// What a service says of a table.
@@ -238,5 +240,6 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Status> {
         lines: meta("last_line")?.unwrap_or_default(),
         undelivered: connection.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))?,
         log,
+        problem: None,
     })
 }

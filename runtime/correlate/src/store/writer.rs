@@ -367,26 +367,50 @@ fn write_own_alerts(connection: &Connection, alerts: &[Alert]) -> rusqlite::Resu
 /// A stage's share and how many bytes its base has now.
 pub(super) type Joined = (String, usize, usize);
 
+/// Why a batch is not on disk.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The disk is full or does not answer, or another program holds the file: the batch is kept, and tried again when it is waited for again.
+    Passing(String),
+    /// Trying again is of no use.
+    Lasting(String),
+}
+
+/// A batch that was not written, all of it, and why.
+struct Unwritten {
+    batch: Box<Batch>,
+    error: rusqlite::Error,
+}
+
+/// Says whether what failed may succeed later as it is: no room, a disk that does not answer, or another program that holds the file.
+pub(super) fn may_pass(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, SystemIoFailure};
+    matches!(
+        error.sqlite_error_code(),
+        Some(DiskFull | SystemIoFailure | DatabaseBusy | DatabaseLocked)
+    )
+}
+
 /// A thread with the connection that writes.
 #[derive(Debug)]
 pub(super) struct Writer {
-    batches: Option<SyncSender<Batch>>,
-    done: Receiver<Result<Vec<Joined>, String>>,
+    batches: Option<SyncSender<Box<Batch>>>,
+    done: Receiver<Result<Vec<Joined>, Unwritten>>,
     open: usize,
+    /// What had no room on the disk.
+    kept: Option<Box<Batch>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     pub(super) fn start(mut connection: Connection, hashing: Hashing) -> Self {
-        let (batches, inbox) = sync_channel::<Batch>(1);
+        let (batches, inbox) = sync_channel::<Box<Batch>>(1);
         let (outbox, done) = sync_channel(1);
         let thread = std::thread::spawn(move || {
             while let Ok(batch) = inbox.recv() {
                 let written = batch.write(&mut connection, hashing);
-                if outbox
-                    .send(written.map_err(|error| error.to_string()))
-                    .is_err()
-                {
+                let written = written.map_err(|error| Unwritten { batch, error });
+                if outbox.send(written).is_err() {
                     break;
                 }
             }
@@ -395,12 +419,13 @@ impl Writer {
             batches: Some(batches),
             done,
             open: 0,
+            kept: None,
             thread: Some(thread),
         }
     }
 
     /// Hands a batch over. The one before must be done.
-    pub(super) fn send(&mut self, batch: Batch) {
+    pub(super) fn send(&mut self, batch: Box<Batch>) {
         if let Some(batches) = &self.batches
             && batches.send(batch).is_ok()
         {
@@ -408,14 +433,28 @@ impl Writer {
         }
     }
 
-    /// Waits until all that was handed over is on disk, and returns how large the shares are that were joined.
-    pub(super) fn wait(&mut self) -> Result<Vec<Joined>, String> {
+    /// Waits until all that was handed over is on disk, and returns how large the shares are that were joined. What had no room
+    /// before is tried again.
+    pub(super) fn wait(&mut self) -> Result<Vec<Joined>, Failure> {
+        if let Some(batch) = self.kept.take() {
+            self.send(batch);
+        }
         let mut joined = Vec::new();
         while self.open > 0 {
             self.open -= 1;
             match self.done.recv() {
-                Ok(written) => joined.extend(written?),
-                Err(_) => return Err("the thread that writes has stopped".to_owned()),
+                Ok(Ok(written)) => joined.extend(written),
+                Ok(Err(Unwritten { batch, error })) if may_pass(&error) => {
+                    self.kept = Some(batch);
+                    return Err(Failure::Passing(error.to_string()));
+                }
+                Ok(Err(Unwritten { error, .. })) => {
+                    return Err(Failure::Lasting(error.to_string()));
+                }
+                Err(_) => {
+                    let reason = "the thread that writes has stopped".to_owned();
+                    return Err(Failure::Lasting(reason));
+                }
             }
         }
         Ok(joined)
@@ -429,5 +468,45 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[test]
+    fn a_batch_that_cannot_be_written_is_kept_and_written_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("state.sqlite");
+        let connection = schema::open(&file).unwrap();
+        schema::make(&connection).unwrap();
+        connection.execute_batch("PRAGMA busy_timeout = 1").unwrap();
+        let other = schema::open(&file).unwrap();
+        let lines = || -> i64 {
+            let count = "SELECT count(*) FROM outbox";
+            other.query_row(count, [], |row| row.get(0)).unwrap()
+        };
+        let mut writer = Writer::start(connection, Hashing::without_key());
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let batch = Batch {
+            lines: vec![(1, "one".to_owned()), (2, "two".to_owned())],
+            last_line: 2,
+            ..Batch::default()
+        };
+        writer.send(Box::new(batch));
+        for _ in 0..3 {
+            let Err(Failure::Passing(reason)) = writer.wait() else {
+                panic!("written while another holds the file");
+            };
+            assert!(reason.contains("locked"), "{reason}");
+        }
+        assert_eq!(lines(), 0);
+        other.execute_batch("COMMIT").unwrap();
+        writer.wait().unwrap();
+        assert_eq!(lines(), 2);
+        writer.wait().unwrap();
+        assert_eq!(lines(), 2);
     }
 }

@@ -71,7 +71,7 @@ impl TableMessages {
         });
         let odd_names = odd_names.iter().map(|name| {
             let text = format!(
-                "{name} is left out: its name has control characters, an empty folder, or bytes that are not UTF-8; rename it"
+                "{name} is left out: its name has control characters, a folder that is empty, `.` or `..`, or bytes that are not UTF-8; rename it"
             );
             (name.as_str(), text)
         });

@@ -46,7 +46,16 @@ pub struct TriageLink {
 enum LinkState {
     Open(Box<RunningTriage>),
     /// Its store was away at the start, and is tried again and again.
-    Opening(JoinHandle<Result<OpenedTriage>>),
+    Opening(Attempts),
+}
+
+/// A task that tries to open the triage; it ends with who waits for it.
+struct Attempts(JoinHandle<Result<OpenedTriage>>);
+
+impl Drop for Attempts {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A triage with the number of its last line, and its messages.
@@ -135,7 +144,9 @@ impl TriageLink {
                     writeln!(err, "warning: {error:#}")?;
                 }
                 Ok(Some(Self {
-                    triage: LinkState::Opening(tokio::spawn(opener.open_when_store_answers())),
+                    triage: LinkState::Opening(Attempts(tokio::spawn(
+                        opener.open_when_store_answers(),
+                    ))),
                     taken: feed.delivered,
                     away: None,
                     is_behind: true,
@@ -171,10 +182,12 @@ impl TriageLink {
     pub async fn hand(&mut self, live: &Live, lines: &[(i64, String)]) -> Result<Option<String>> {
         let mut message = None;
         if let LinkState::Opening(opening) = &mut self.triage {
-            if !opening.is_finished() {
+            if !opening.0.is_finished() {
                 return Ok(None);
             }
-            let opened = opening.await.context("the policy cannot be opened")??;
+            let opened = (&mut opening.0)
+                .await
+                .context("the policy cannot be opened")??;
             let messages = opened.messages.replace('\n', "; ");
             message = Some(format!("the store of alerts answers; {messages}"));
             *self = Self::of(opened, true);
@@ -245,11 +258,7 @@ impl TriageLink {
     pub async fn stop(self) -> Result<()> {
         match self.triage {
             LinkState::Open(answering) if self.away.is_none() => answering.stop().await,
-            LinkState::Open(_) => Ok(()),
-            LinkState::Opening(opening) => {
-                opening.abort();
-                Ok(())
-            }
+            LinkState::Open(_) | LinkState::Opening(_) => Ok(()),
         }
     }
 }

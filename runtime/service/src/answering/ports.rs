@@ -81,7 +81,7 @@ fn policy_plugins<'a>(
     for dir in &config.packs {
         let mut pack = Pack::read(dir).or_fault()?;
         let name = pack.manifest.pack.name.clone();
-        pack.manifest.bound(&grants.most_limits(&name));
+        pack.manifest.bound(grants);
         if let Some(grant) = grants.pack.get(&name) {
             lookups.add_directories(&name, grant)?;
         }

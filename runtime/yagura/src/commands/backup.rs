@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use yagura_alerts::Clock;
+use yagura_alerts::store::StoreCopy;
+use yagura_alerts::{Clock, Location, StoreError};
 use yagura_core::Timestamp;
 use yagura_core::alert::hex;
 use yagura_correlate::store::{STATE_COPY, STORE_COPY, Store};
 use yagura_service::config::Config;
 
+use super::block_on;
 use crate::output::number;
 
 /// Copy state, alerts and incidents of a service, whether it runs or not
@@ -30,8 +32,8 @@ pub(crate) struct Arguments {
 
 const AFTER_HELP: &str = "\
 The copy is of one moment: what was read, what rules remember, alerts, incidents and acknowledgements, reports that were sent,
-and lines of the file of alerts that were not written yet. It has no configuration, no packs, no tables, and not the file of alerts
-itself. Alerts in PostgreSQL are not copied: run `pg_dump` after this command. `yagura restore` puts the copy in place.";
+and lines of the file of alerts that were not written yet. Alerts in PostgreSQL are read from there, into a file of the same form. It
+has no configuration, no packs, no tables, and not the file of alerts itself. `yagura restore` puts the copy in place.";
 
 /// The description of a backup.
 pub(super) const DESCRIPTION: &str = "backup.json";
@@ -63,13 +65,15 @@ pub(super) struct Description {
 pub(super) enum Alerts {
     /// In the backup.
     File,
-    /// In PostgreSQL.
-    Postgres,
     /// There are none: the service has no policy.
     None,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    block_on(backup(arguments))
+}
+
+async fn backup(arguments: &Arguments) -> Result<u8> {
     let config = Config::read(&arguments.config)?;
     crate::private::make_files_private();
     let state = config.serve.clone().unwrap_or_default().state;
@@ -90,12 +94,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         .prefix(".yagura-backup-")
         .tempdir_in(&parent)
         .with_context(cannot)?;
-    let copied = Store::copy(&state, location.file(), work.path())?;
+    let mut server = match location.file() {
+        Some(_) => None,
+        None => begin_copy(&location).await?,
+    };
+    let copied = tokio::task::block_in_place(|| {
+        Store::copy(&state, location.file(), work.path(), || {
+            if let Some(server) = &mut server {
+                server.let_write();
+            }
+        })
+    })?;
     let mut files = vec![STATE_COPY];
-    let alerts = match (copied.has_store, location.file()) {
-        (true, _) => Alerts::File,
-        (false, None) => Alerts::Postgres,
-        (false, Some(_)) => Alerts::None,
+    let has_store = copied.has_store || server.is_some();
+    if let Some(server) = server {
+        let copied = server.write_to(&work.path().join(STORE_COPY)).await;
+        copied.with_context(|| format!("cannot copy the alerts in {location}"))?;
+    }
+    let alerts = match has_store {
+        true => Alerts::File,
+        false => Alerts::None,
     };
     if alerts == Alerts::File {
         files.push(STORE_COPY);
@@ -136,7 +154,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let mut out = io::stdout().lock();
     let what = match alerts {
         Alerts::File => "state, alerts and incidents",
-        Alerts::Postgres | Alerts::None => "state",
+        Alerts::None => "state",
     };
     writeln!(
         out,
@@ -145,13 +163,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         number(bytes.div_ceil(1_024)),
         number(u64::try_from(copied.last_line).unwrap_or_default())
     )?;
-    if alerts == Alerts::Postgres {
-        writeln!(
-            out,
-            "alerts and incidents are in {location}, not in this copy: run `pg_dump` now, and keep both together; a dump that is older than the state lacks alerts, and the start says so"
-        )?;
-    }
     Ok(0)
+}
+
+/// Reads the store of a server as it is now; nothing where there is none.
+async fn begin_copy(location: &Location) -> Result<Option<StoreCopy>> {
+    let store = match yagura_alerts::Store::open_existing(location, Clock::system()).await {
+        Err(StoreError::Absent { .. }) => return Ok(None),
+        store => store.with_context(|| {
+            format!(
+                "a backup without the alerts in {location} would be none; start it, and try again"
+            )
+        })?,
+    };
+    Ok(Some(store.begin_copy().await?))
 }
 
 /// Returns digest and size of a file.

@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use comfy_table::CellAlignment;
 use serde::{Deserialize, Serialize};
 use yagura_authoring::build;
 use yagura_core::{Fault, Grants, OrFault, Pack};
@@ -370,14 +369,10 @@ fn print(
         ]);
     }
     for index in 1..7 {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+        table.align_right(index);
     }
-    if baseline.is_none()
-        && let Some(column) = table.column_mut(7)
-    {
-        column.set_constraint(comfy_table::ColumnConstraint::Hidden);
+    if baseline.is_none() {
+        table.without_last();
     }
     writeln!(out, "{table}")?;
     Ok(())

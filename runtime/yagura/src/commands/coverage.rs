@@ -177,7 +177,7 @@ impl Coverage {
             techniques.add_row([
                 technique.clone(),
                 rules.len().to_string(),
-                crate::output::printable(&first),
+                crate::output::cell(&first),
             ]);
         }
         if !self.tactics.is_empty() {

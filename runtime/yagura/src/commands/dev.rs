@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
 /// Runs the tests in a process of their own: memory and stores of a run end with it.
 fn test(arguments: &Arguments) -> Result<()> {
     let mut out = io::stdout();
-    if out.is_terminal() {
+    if out.is_terminal() && crate::output::takes_escapes(&out) {
         write!(out, "\u{1b}[2J\u{1b}[H")?;
         out.flush()?;
     }

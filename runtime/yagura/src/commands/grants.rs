@@ -231,7 +231,7 @@ fn view(pack: &VerifiedPack, admission: &Admission, config: &Config) -> GrantsVi
 /// Says which limits of the manifest the grants bound, or the usual ones where they say nothing.
 fn limits(pack: &VerifiedPack, grants: &Grants) -> Vec<String> {
     let mut bound = pack.pack().clone();
-    bound.bound(&grants.most_limits(pack.name()));
+    bound.bound(grants);
     let granted = grants.of(pack.name()).limits;
     let less = Changes::between(&Asks::of(pack.pack()), &Asks::of(&bound));
     let lines = less.limits.into_iter().map(|limit| {

@@ -14,7 +14,7 @@ use yagura_packs::grants::Asks;
 use yagura_packs::{Bounds, Contents};
 use yagura_service::{admission, packs};
 
-use crate::output::{Format, count, printable, table};
+use crate::output::{Format, cell, count, printable, table};
 
 /// Show the contents of packs and components: worlds, rules, imports, sizes, limits
 #[derive(Debug, clap::Args)]
@@ -284,7 +284,7 @@ fn pack_text(out: &mut impl Write, view: &PackView) -> Result<()> {
             &rule.severity,
             &rule.table,
             rule.plugin.as_deref().unwrap_or("-"),
-            &printable(&rule.title),
+            &cell(&rule.title),
         ]);
     }
     writeln!(out, "{rules}")?;

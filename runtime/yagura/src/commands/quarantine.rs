@@ -20,9 +20,10 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-If three batches of a rule fail and the faulty events cannot be isolated, the service puts the rule into quarantine. The first
-cooldown lasts as long as `serve.cooldown`, by default one minute. Each relapse doubles it, up to one hour. After a cooldown the
-service retries the rule by itself. A rule whose plugin was exchanged is retried when the service starts.";
+If three batches of a rule fail and the faulty events cannot be isolated, the service puts the rule into quarantine. \
+The first cooldown lasts as long as `serve.cooldown`, by default one minute. Each relapse doubles it, up to one hour. \
+After a cooldown the service retries the rule by itself. A rule whose plugin was exchanged is retried when the service \
+starts.";
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {

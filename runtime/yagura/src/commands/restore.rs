@@ -46,20 +46,10 @@ async fn restore(arguments: &Arguments) -> Result<u8> {
     let description = backup::read(from)?;
     let location = config.store_location()?;
     let store = location.file();
-    match (description.alerts, store) {
-        (Alerts::File, None) => bail!(
-            "the backup {} has alerts in a file, and `store` of {} is {location}: leave `store` out, or name a file",
-            from.display(),
-            arguments.config.display()
-        ),
-        (Alerts::Postgres, Some(file)) => bail!(
-            "the alerts of the backup {} are in PostgreSQL, and those of {} in {}: name the database in `store`",
-            from.display(),
-            arguments.config.display(),
-            file.display()
-        ),
-        _ => {}
-    }
+    let server = match (description.alerts, store) {
+        (Alerts::File, None) => Some(yagura_alerts::Store::open(&location, Clock::system()).await?),
+        _ => None,
+    };
     // Nobody works with either until all is in place.
     let _state = Store::hold(state)?;
     let _store = match store {
@@ -78,21 +68,48 @@ async fn restore(arguments: &Arguments) -> Result<u8> {
     if is_newer {
         there.push(settings.alerts.clone());
     }
-    let mut out = io::stdout().lock();
-    if !there.is_empty() && !arguments.force {
-        let names: Vec<String> = there
+    let is_server_new = match &server {
+        Some(server) => server.is_new().await?,
+        None => true,
+    };
+    let mut out = io::stdout();
+    if !(there.is_empty() && is_server_new) && !arguments.force {
+        let mut names: Vec<String> = there
             .iter()
             .map(|file| file.display().to_string())
             .collect();
+        if !is_server_new {
+            names.push(format!("alerts in {location}"));
+        }
         bail!(
             "there is something in place: {}; with --force it is moved aside, not deleted",
             names.join(", ")
         );
     }
-    let aside = format!("replaced-{}", Clock::system().now().micros() / 1_000_000);
+    let second = Clock::system().now().micros() / 1_000_000;
+    let aside = format!("replaced-{second}");
     for file in &there {
         let to = move_aside(file, &aside)?;
         writeln!(out, "{} is now {}", file.display(), to.display())?;
+    }
+    if let Some(server) = server {
+        // It is opened, and brought to the newest form, where it may be written to.
+        let part = copy_to_part(&from.join(STORE_COPY), &state.join(STORE_COPY))?;
+        let copy = Location::Sqlite(part.clone());
+        let copy = yagura_alerts::Store::open(&copy, Clock::system()).await?;
+        let schema = format!("yagura_replaced_{second}");
+        let aside = (!is_server_new).then_some(schema.as_str());
+        server.take_copy(&copy, aside).await.with_context(|| {
+            format!("cannot put the alerts into {location}, which is as it was")
+        })?;
+        copy.close().await;
+        fs::remove_file(&part).with_context(|| format!("cannot remove {}", part.display()))?;
+        if aside.is_some() {
+            writeln!(
+                out,
+                "what was in {location} is in its schema {schema} now; drop it when it is not needed any more"
+            )?;
+        }
     }
     if let (Some(file), Alerts::File) = (store, description.alerts) {
         let part = copy_to_part(&from.join(STORE_COPY), file)?;
@@ -123,12 +140,6 @@ async fn restore(arguments: &Arguments) -> Result<u8> {
             "a new {} begins with line {}: what came after the backup gets numbers again",
             settings.alerts.display(),
             line(description.delivered + 1)
-        )?;
-    }
-    if description.alerts == Alerts::Postgres {
-        writeln!(
-            out,
-            "alerts and incidents are in {location}: restore them by PostgreSQL's own tools before the start, from a dump that was made after this backup"
         )?;
     }
     Ok(0)

@@ -7,7 +7,7 @@ use anyhow::Result;
 use yagura_service::serve::{ServeOptions, serve};
 
 use super::block_on;
-use crate::output::Shown;
+use crate::output::{Shown, Unfailing};
 use crate::private::make_files_private;
 
 /// Run rules over tables as they grow, and write provisional and final alerts
@@ -47,6 +47,6 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
         quiet: arguments.quiet,
         partitions: arguments.partitions,
     };
-    block_on(serve(&options, Shown(io::stderr())))?;
+    block_on(serve(&options, Shown(Unfailing(io::stderr()))))?;
     Ok(0)
 }

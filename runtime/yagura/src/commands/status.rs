@@ -26,7 +26,7 @@ const AFTER_HELP: &str = "\
 It reads only the state, whether the service runs or not. BEHIND is the time between the clock and the latest event. Before the
 WATERMARK no event is still to come. LATE counts findings that came after the watermark had passed them: rules without
 correlation reported them, correlations skipped them. QUARANTINED rules are paused after repeated faults of their plugins. The
-exit code is 1 while a table waits or a rule is in quarantine.";
+exit code is 1 while a table waits, a rule is in quarantine, or the state cannot be written.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let dir = arguments.service.resolve()?;
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     }
     let mut tables = status.tables.iter();
     let waits = tables.any(|table| table.problem.is_some());
-    match waits || quarantined(&status).next().is_some() {
+    match status.problem.is_some() || waits || quarantined(&status).next().is_some() {
         true => Ok(FAILED),
         false => Ok(0),
     }
@@ -53,6 +53,13 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
     match status.committed {
         Some(_) => writeln!(out, "last step {} ago", since(status.committed))?,
         None => writeln!(out, "no step yet")?,
+    }
+    if let Some(problem) = &status.problem {
+        writeln!(
+            out,
+            "the state cannot be written ({}): nothing new is read until it can, and nothing is lost; make room on its disk",
+            printable(problem)
+        )?;
     }
     let mut table = output::table([
         "TABLE",
@@ -176,7 +183,7 @@ pub(super) fn print_quarantined(out: &mut impl Write, status: &Status) -> Result
             printable(&rule.reason),
         ]);
     }
-    if table.row_count() == 0 {
+    if table.is_empty() {
         return Ok(false);
     }
     writeln!(out, "{table}")?;
@@ -197,7 +204,7 @@ fn print_skipped(out: &mut impl Write, status: &Status) -> Result<()> {
             printable(&skipped.reason),
         ]);
     }
-    if table.row_count() > 0 {
+    if !table.is_empty() {
         writeln!(out, "{table}")?;
     }
     Ok(())

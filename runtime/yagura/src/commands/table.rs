@@ -11,7 +11,7 @@ use yagura_lake::table::Table;
 use yagura_plan::{Sample, open_tables, plain_type};
 
 use super::block_on;
-use crate::output::{Format, Shown, number, printable, table};
+use crate::output::{Format, Shown, cut, number, printable, table};
 use yagura_service::config::{Config, LakeSettings};
 
 /// Show the tables of a lake, or the columns of a table with some of their values
@@ -142,16 +142,12 @@ impl TableView {
 const RAW: &str = "raw";
 /// Keys inside one column that the table for people shows.
 const MOST_KEYS: usize = 60;
-/// Characters of a value in it.
+/// Columns of the terminal that a value in it takes.
 const LONGEST_VALUE: usize = 32;
 
 fn short(value: &str) -> String {
-    let mut cut: String = value.chars().take(LONGEST_VALUE).collect();
-    if cut.len() < value.len() {
-        cut.pop();
-        cut.push('…');
-    }
-    printable(&cut)
+    let start: String = value.chars().take(5 * LONGEST_VALUE).collect();
+    cut(&printable(&start), LONGEST_VALUE)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few thousand events")]

@@ -111,7 +111,7 @@ fn warnings(of: &TableOutcome) -> Vec<String> {
     let odd_names = &table.passed_over.odd_names;
     if odd_names.count > 0 {
         warnings.push(format!(
-            "table `{name}`: {} left out, because its name has control characters, an empty folder, or bytes that are not UTF-8{}; rename them",
+            "table `{name}`: {} left out, because its name has control characters, a folder that is empty, `.` or `..`, or bytes that are not UTF-8{}; rename them",
             count(odd_names.count, "file or folder", "files or folders"),
             example(&odd_names.first)
         ));

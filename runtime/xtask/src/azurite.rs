@@ -1,0 +1,97 @@
+//! An Azurite server for tests: Microsoft's emulator of Azure's object store, from npm, on loopback.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::guests;
+use crate::postgres::free_port;
+use crate::run::run;
+use crate::toolchain::{cache_dir, on_path};
+
+/// Tells the tests where the server is.
+pub(crate) const URL: &str = "YAGURA_TEST_AZURITE";
+
+/// The version that the tests were written with.
+const PACKAGE: &str = "azurite@3";
+
+/// How long the server may take to start.
+const START: Duration = Duration::from_secs(60);
+
+/// A server that stops when it is dropped.
+pub(crate) struct Azurite {
+    process: Child,
+    dir: PathBuf,
+    /// Where tests find it.
+    pub(crate) url: String,
+}
+
+impl Azurite {
+    /// Starts a server, after installing it where there is none.
+    ///
+    /// # Errors
+    /// Why there can be none here, and what to do.
+    pub(crate) fn start() -> Result<Self> {
+        let program = program()?;
+        let dir = std::env::temp_dir().join(format!("yagura-azurite-{}", std::process::id()));
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let port = free_port()?;
+        let log = fs::File::create(dir.join("log"))?;
+        let process = Command::new(&program)
+            .args(["--silent", "--skipApiVersionCheck", "--disableTelemetry"])
+            .args(["--blobPort", &port.to_string()])
+            .arg("--location")
+            .arg(dir.join("data"))
+            .stdin(Stdio::null())
+            .stderr(log.try_clone()?)
+            .stdout(log)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let mut server = Self {
+            process,
+            url: format!("http://127.0.0.1:{port}/devstoreaccount1"),
+            dir,
+        };
+        let start = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if server.process.try_wait()?.is_some() || start.elapsed() > START {
+                let log = fs::read_to_string(server.dir.join("log")).unwrap_or_default();
+                bail!("Azurite does not start:\n{log}");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(server)
+    }
+}
+
+impl Drop for Azurite {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Returns the server's program: that on the path, else one that is kept beside the other tools.
+fn program() -> Result<PathBuf> {
+    if let Some(found) = on_path("azurite-blob") {
+        return Ok(found);
+    }
+    let dir = cache_dir().join("tools").join("azurite");
+    let program = dir.join("node_modules/.bin/azurite-blob");
+    if !program.is_file() {
+        guests::install("npm").context(
+            "the tests of Azure need `azurite-blob` on the path, or npm to install it, or a server in YAGURA_TEST_AZURITE",
+        )?;
+        fs::create_dir_all(&dir)?;
+        run(Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--prefix"])
+            .arg(&dir)
+            .arg(PACKAGE))?;
+    }
+    Ok(program)
+}

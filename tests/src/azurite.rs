@@ -1,0 +1,113 @@
+//! An Azurite server, whose address the environment names, and objects of any name in it.
+
+#![expect(clippy::unwrap_used, reason = "a test without its server must fail")]
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// The key that every Azurite has, which its documentation tells.
+const KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// A server.
+#[derive(Debug)]
+pub struct Azurite {
+    url: String,
+    server: String,
+    account: String,
+}
+
+impl Azurite {
+    /// Returns the server that `YAGURA_TEST_AZURITE` names, as `http://HOST:PORT/ACCOUNT`.
+    ///
+    /// # Panics
+    /// If it names none.
+    pub fn of_environment() -> Self {
+        let url = std::env::var("YAGURA_TEST_AZURITE").unwrap();
+        let rest = url.strip_prefix("http://").unwrap();
+        let (server, account) = rest.split_once('/').unwrap();
+        Self {
+            server: server.to_owned(),
+            account: account.to_owned(),
+            url,
+        }
+    }
+
+    /// Returns the options of a table or location there.
+    pub fn options(&self) -> BTreeMap<String, String> {
+        let options = [
+            ("azure_storage_account_name", self.account.as_str()),
+            ("azure_storage_account_key", KEY),
+            ("azure_storage_endpoint", &self.url),
+        ];
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        options.map(owned).into()
+    }
+
+    /// Makes a container.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub fn make(&self, container: &str) {
+        let query = [("restype", "container")];
+        self.ask(&format!("/{container}"), &query, &[], b"");
+    }
+
+    /// Puts an object there whose name is encoded as in a URL.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub fn put(&self, container: &str, name: &str, bytes: &[u8]) {
+        let kind = [("x-ms-blob-type", "BlockBlob")];
+        self.ask(&format!("/{container}/{name}"), &[], &kind, bytes);
+    }
+
+    fn ask(&self, path: &str, query: &[(&str, &str)], headers: &[(&str, &str)], body: &[u8]) {
+        let Self {
+            account, server, ..
+        } = self;
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        let mut headers = headers.to_vec();
+        headers.extend([("x-ms-date", date.as_str()), ("x-ms-version", "2021-12-02")]);
+        headers.sort_unstable();
+        let length = match body.len() {
+            0 => String::new(),
+            length => length.to_string(),
+        };
+        let mut signed = format!("PUT\n\n\n{length}\n\n\n\n\n\n\n\n\n");
+        for (name, value) in &headers {
+            signed += &format!("{name}:{value}\n");
+        }
+        signed += &format!("/{account}/{account}{path}");
+        for (name, value) in query {
+            signed += &format!("\n{name}:{value}");
+        }
+        let key = STANDARD.decode(KEY).unwrap();
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+        mac.update(signed.as_bytes());
+        let signature = STANDARD.encode(mac.finalize().into_bytes());
+        let query = query.iter().map(|(name, value)| format!("{name}={value}"));
+        let query = query.collect::<Vec<_>>().join("&");
+        let mut request = format!(
+            "PUT /{account}{path}?{query} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        for (name, value) in &headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += &format!("Authorization: SharedKey {account}:{signature}\r\n\r\n");
+        let mut stream = TcpStream::connect(server).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{path}: {answer}");
+    }
+}
