@@ -35,7 +35,7 @@ pub(crate) use lead::Lead;
 pub use lead::hold;
 pub use list::{AlertFilter, IncidentFilter};
 pub use location::Location;
-pub use read::{AlertRecord, IncidentRecord};
+pub use read::{StoredAlert, StoredIncident};
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]

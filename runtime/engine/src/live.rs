@@ -12,6 +12,7 @@
 //! Tables are listed and read side by side. A step takes what has come, and does not wait for a store that is slow.
 
 mod absent;
+mod committed;
 mod fit;
 mod look;
 mod notes;
@@ -25,7 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use yagura_core::{Alert, FaultKind, Finding, HasFault, Timestamp};
+use yagura_core::{FaultKind, Finding, HasFault, Timestamp};
 use yagura_correlate::store::{Pause, Progress, Store, StoreError, TableStatus};
 use yagura_correlate::{Change, CorrelationEngine, Watermark};
 use yagura_lake::table::{Table, TableError};
@@ -35,6 +36,8 @@ use crate::error::EngineError;
 use crate::evidence::Hasher;
 use crate::quarantine::Fairness;
 use crate::run::{NotRun, RunInput, RunOptions};
+
+pub use committed::CommittedLine;
 
 use absent::Absent;
 use fit::{Fitted, fit};
@@ -139,15 +142,25 @@ pub enum LiveError {
     /// A line for the outbox cannot be written.
     #[error("cannot write an alert as JSON")]
     Json(#[from] serde_json::Error),
+    /// A line of the outbox cannot be read back.
+    #[error("line {number} of the alerts cannot be read back from the state")]
+    Line {
+        /// Its number.
+        number: i64,
+        /// The cause.
+        source: serde_json::Error,
+    },
 }
 
 impl HasFault for LiveError {
     fn fault(&self) -> FaultKind {
         match self {
             Self::Engine(error) => error.fault(),
-            Self::Table(_) | Self::Store(_) | Self::Vanished { .. } | Self::Json(_) => {
-                FaultKind::Input
-            }
+            Self::Table(_)
+            | Self::Store(_)
+            | Self::Vanished { .. }
+            | Self::Json(_)
+            | Self::Line { .. } => FaultKind::Input,
         }
     }
 }
@@ -173,7 +186,7 @@ pub struct Live {
     delivered: i64,
     committed: i64,
     /// Lines that are committed with the last step, and not handed out yet.
-    lines: Vec<(i64, String)>,
+    lines: Vec<CommittedLine>,
     /// What goes wrong with the service itself.
     troubles: Troubles,
 }
@@ -308,7 +321,7 @@ impl Live {
             not_run: set.not_run,
             rules: set.rules.len(),
         };
-        let lines = store.outbox(delivered, usize::MAX)?;
+        let lines = CommittedLine::read_all(store.outbox(delivered, usize::MAX)?)?;
         let troubles = Troubles::new(options.report_trouble, store.own_alerts()?);
         let mut live = Self {
             input,
@@ -356,8 +369,8 @@ impl Live {
         )
         .await?;
         live.lines = lines.into_iter().chain(live.lines).collect();
-        live.lines.sort();
-        live.lines.dedup();
+        live.lines.sort_by_key(CommittedLine::seq);
+        live.lines.dedup_by_key(|line| line.seq());
         live.troubles = troubles;
         Ok((live, opened))
     }
@@ -659,13 +672,10 @@ impl Live {
             ));
         }
         let first = self.store.next_line();
-        for (number, change) in (first..).zip(&changes) {
-            let line = serde_json::to_string(&Line {
-                seq: number,
-                change,
-            })?;
-            self.lines.push((number, line.clone()));
-            progress.lines.push(line);
+        for (number, change) in (first..).zip(changes) {
+            let line = CommittedLine::new(number, change)?;
+            progress.lines.push(line.text.clone());
+            self.lines.push(line);
         }
         progress.log.append(&mut self.log);
         progress.tables = self.statuses();
@@ -679,7 +689,7 @@ impl Live {
     ///
     /// # Errors
     /// [`LiveError::Store`].
-    pub fn take_lines(&mut self) -> Result<Vec<(i64, String)>, LiveError> {
+    pub fn take_lines(&mut self) -> Result<Vec<CommittedLine>, LiveError> {
         self.store.flush()?;
         Ok(std::mem::take(&mut self.lines))
     }
@@ -688,8 +698,8 @@ impl Live {
     ///
     /// # Errors
     /// [`LiveError::Store`].
-    pub fn lines_after(&self, seq: i64, most: usize) -> Result<Vec<(i64, String)>, LiveError> {
-        Ok(self.store.outbox(seq, most)?)
+    pub fn lines_after(&self, seq: i64, most: usize) -> Result<Vec<CommittedLine>, LiveError> {
+        CommittedLine::read_all(self.store.outbox(seq, most)?)
     }
 
     /// Returns the number of the last line that was committed.
@@ -740,23 +750,4 @@ impl Live {
             .chain(absent)
             .collect()
     }
-}
-
-/// A line of the outbox.
-#[derive(serde::Serialize)]
-struct Line<'a> {
-    seq: i64,
-    #[serde(flatten)]
-    change: &'a Change,
-}
-
-/// Returns the final alert of a line that [`Live::take_lines`] returned, or nothing for one of another state.
-pub fn final_alert(line: &str) -> Option<Alert> {
-    #[derive(serde::Deserialize)]
-    struct Read {
-        state: String,
-        alert: Alert,
-    }
-    let read: Read = serde_json::from_str(line).ok()?;
-    (read.state == "final").then_some(read.alert)
 }

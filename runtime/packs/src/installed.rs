@@ -15,7 +15,7 @@ use yagura_core::diagnostic::{Code, Diagnostic, Diagnostics, Key};
 use yagura_core::source::SourceText;
 
 use crate::contents::replace;
-use crate::grants::Asks;
+use crate::grants::PackRequests;
 use crate::{Digest, VerifiedPack};
 
 /// `installed.toml`.
@@ -24,20 +24,20 @@ use crate::{Digest, VerifiedPack};
 pub struct Installed {
     /// Packs by name.
     #[serde(default)]
-    pub pack: BTreeMap<String, Seen>,
+    pub pack: BTreeMap<String, InstalledVersion>,
 }
 
 /// The pack that was used last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Seen {
+pub struct InstalledVersion {
     /// Its version.
     pub version: String,
     /// Digest of its manifest: `sha256:…`.
     pub digest: String,
     /// What its plugins ask for, as it was accepted.
     #[serde(default)]
-    pub asks: Asks,
+    pub asks: PackRequests,
 }
 
 /// Why a pack is older than, or other than, the one before it.
@@ -208,10 +208,10 @@ impl Installed {
     /// Remembers a pack that is used from now on, with what it asks for. Call it when the verdict was good and the upgrade is
     /// not held back, or when an operator accepted it.
     pub fn record(&mut self, pack: &VerifiedPack) {
-        let seen = Seen {
+        let seen = InstalledVersion {
             version: pack.pack().pack.version.clone(),
             digest: pack.digest().tagged(),
-            asks: Asks::of(pack.pack()),
+            asks: PackRequests::of(pack.pack()),
         };
         self.pack.insert(pack.name().to_owned(), seen);
     }

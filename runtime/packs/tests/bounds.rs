@@ -43,8 +43,8 @@ impl Server {
     }
 
     async fn registry(&self, rest: &str, options: RegistryOptions) -> Registry {
-        let place = Reference::parse(&format!("{}/{rest}", self.address)).unwrap();
-        Registry::connect(&place, &options).await.unwrap()
+        let reference = Reference::parse(&format!("{}/{rest}", self.address)).unwrap();
+        Registry::connect(&reference, &options).await.unwrap()
     }
 }
 
@@ -110,7 +110,7 @@ fn quick() -> RegistryOptions {
     }
 }
 
-fn told(error: &dyn std::error::Error) -> String {
+fn text_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
@@ -124,12 +124,12 @@ fn told(error: &dyn std::error::Error) -> String {
 async fn refused(server: &Server, options: RegistryOptions, wanted: &[&str]) {
     let started = Instant::now();
     let registry = server.registry("team/demo", options).await;
-    let message = told(&registry.pull().await.unwrap_err());
+    let message = text_of(&registry.pull().await.unwrap_err());
     for wanted in wanted {
         assert!(message.contains(wanted), "{wanted}: {message}");
     }
-    let place = format!("oci://{}/team/demo", server.address);
-    assert!(message.contains(&place), "{message}");
+    let reference = format!("oci://{}/team/demo", server.address);
+    assert!(message.contains(&reference), "{message}");
     assert!(message.len() < 1_000, "{message}");
     assert!(started.elapsed() < Duration::from_secs(20), "{message}");
 }
@@ -402,7 +402,7 @@ async fn signatures_without_end_are_refused() {
         });
         let rest = format!("team/demo@{}", digest.tagged());
         let registry = server.registry(&rest, quick()).await;
-        let message = told(&registry.pull().await.unwrap_err());
+        let message = text_of(&registry.pull().await.unwrap_err());
         assert!(message.contains("look for signatures of"), "{message}");
         assert!(message.contains("more than 4,194,304 bytes"), "{message}");
     }
@@ -445,7 +445,7 @@ async fn packs_that_need_packs_without_end_are_refused() {
     };
     let registry = server.registry("team/p0", options).await;
     let roots = [("p0".to_owned(), "*".parse().unwrap())];
-    let message = told(
+    let message = text_of(
         &registry
             .pull_all(&roots, &Lock::default())
             .await
@@ -530,7 +530,7 @@ async fn a_push_is_bounded_too() {
         let registry = server.registry("team/demo", quick()).await;
         let error = registry.push(&pack).await.unwrap_err();
         assert!(matches!(error, RegistryError::Refused { .. }), "{error}");
-        let message = told(&error);
+        let message = text_of(&error);
         assert!(message.contains(wanted), "{message}");
         assert!(started.elapsed() < Duration::from_secs(20), "{message}");
     }

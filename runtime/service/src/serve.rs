@@ -238,7 +238,7 @@ async fn deliver(
     };
     live.report_trouble(&dead).await.map_err(plain)?;
     let lines = live.take_lines().map_err(plain)?;
-    outbox.append(&lines)?;
+    outbox.append(lines.iter().map(|line| (line.seq(), line.text.as_str())))?;
     let mut last = outbox.last();
     if let Some(triage) = triage {
         if let Some(message) = triage.hand(live, &lines).await? {

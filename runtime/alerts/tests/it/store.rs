@@ -7,7 +7,7 @@ use yagura_alerts::triage::Feed;
 use yagura_alerts::{Deliver, Location, Store, StoreError, Triage, TriageError};
 
 use crate::support::{
-    Hands, Lines, Place, SIMPLE, Server, alert, became, incident_of, policy, ports, quick,
+    Hands, Lines, SIMPLE, Server, TestStore, alert, became, incident_of, policy, ports, quick,
     triage_with,
 };
 
@@ -97,7 +97,7 @@ async fn what_an_attacker_writes_into_logs_does_not_stop_the_triage() {
 
 #[tokio::test]
 async fn who_was_replaced_writes_nothing() {
-    let place = Place::new().await;
+    let place = TestStore::new().await;
     let hands = Hands::new();
     let store = place.open(hands.clock()).await;
     let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();

@@ -2,7 +2,7 @@
 
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::{IncidentKind, Outcome};
-use yagura_alerts::triage::{Feed, Followed};
+use yagura_alerts::triage::{Feed, FeedPosition};
 use yagura_alerts::{StoreError, Triage, TriageError};
 use yagura_core::Severity;
 use yagura_core::report::{AlertState, IncidentStatus};
@@ -474,10 +474,16 @@ async fn a_store_goes_on_with_another_state_and_hears_all_that_it_says() {
         delivered,
         last,
     };
-    assert_eq!(triage.follow(feed(7, 0, 0)).await.unwrap(), Followed::On);
+    assert_eq!(
+        triage.follow(feed(7, 0, 0)).await.unwrap(),
+        FeedPosition::On
+    );
     triage.take(&lines.0).await.unwrap();
     // The same state again, which has more lines by now.
-    assert_eq!(triage.follow(feed(7, 3, 9)).await.unwrap(), Followed::On);
+    assert_eq!(
+        triage.follow(feed(7, 3, 9)).await.unwrap(),
+        FeedPosition::On
+    );
     assert_eq!(triage.last().await.unwrap(), 4);
     // It has no more what the store lacks.
     let error = triage.follow(feed(7, 6, 9)).await.unwrap_err();
@@ -487,7 +493,7 @@ async fn a_store_goes_on_with_another_state_and_hears_all_that_it_says() {
     );
     // A new state has one alert that is known, and one that is not. Both are heard, one as what it is.
     let followed = triage.follow(feed(8, 0, 0)).await.unwrap();
-    assert_eq!(followed, Followed::Anew { taken: 4, next: 1 });
+    assert_eq!(followed, FeedPosition::Anew { taken: 4, next: 1 });
     assert_eq!(triage.last().await.unwrap(), 0);
     let mut again = Lines::default();
     again.settle(&alert("a", 3, &[("process", "sh")]));
@@ -499,7 +505,7 @@ async fn a_store_goes_on_with_another_state_and_hears_all_that_it_says() {
     assert_eq!(triage.last().await.unwrap(), 2);
     // The same state as it was when it had one line: what it finds now comes after all that is known.
     let followed = triage.follow(feed(8, 1, 1)).await.unwrap();
-    assert_eq!(followed, Followed::Anew { taken: 6, next: 2 });
+    assert_eq!(followed, FeedPosition::Anew { taken: 6, next: 2 });
     let mut later = Lines::default();
     later.settle(&alert("a", 3, &[("process", "sh")]));
     later.settle(&alert("a", 9, &[("process", "sh")]));
@@ -508,7 +514,10 @@ async fn a_store_goes_on_with_another_state_and_hears_all_that_it_says() {
     // An empty store leaves out what others have read.
     let store = memory(&Hands::new()).await;
     let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
-    assert_eq!(triage.follow(feed(8, 5, 6)).await.unwrap(), Followed::On);
+    assert_eq!(
+        triage.follow(feed(8, 5, 6)).await.unwrap(),
+        FeedPosition::On
+    );
     assert_eq!(triage.last().await.unwrap(), 5);
 }
 
