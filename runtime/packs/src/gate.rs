@@ -126,9 +126,9 @@ impl Gate<'_> {
         let grant = self.grants.of(name);
         let asks = PackRequests::of(pack.pack());
         let mut changes = Changes::default();
-        if let Some(seen) = self.installed.pack.get(name) {
-            changes = Changes::between(&seen.asks, &asks);
-            let requests = upgrade(name, &seen.asks, &asks, &grant);
+        if let Some(used) = self.installed.pack.get(name) {
+            changes = Changes::between(&used.asks, &asks);
+            let requests = upgrade(name, &used.asks, &asks, &grant);
             if !requests.is_empty() {
                 return Err(GateError::OpenRequests {
                     pack: name.to_owned(),

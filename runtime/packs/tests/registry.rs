@@ -241,7 +241,7 @@ async fn packs_come_with_what_they_need_and_the_lock_keeps_them() {
     let error = text_of(&team.pull_all(&sad, &Lock::default()).await.unwrap_err());
     assert_eq!(
         error,
-        "no version of `base` will do: `sad` 1.0.0 needs `^2`, `aws` 1.0.0 needs `^1`; there are 1.0.0, 1.5.0, 2.0.0"
+        "no version of `base` meets all requirements: `sad` 1.0.0 needs `^2`, `aws` 1.0.0 needs `^1`; there are 1.0.0, 1.5.0, 2.0.0"
     );
 }
 

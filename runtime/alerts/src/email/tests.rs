@@ -390,7 +390,7 @@ async fn without_tls_nothing_is_said_where_it_is_needed() {
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_no_tls_is_told_nothing() {
+async fn a_server_without_tls_gets_nothing() {
     let (port, said) = serve(Behaviour::Good).await;
     let mut notifier = notifier(port);
     notifier.server.security = Security::Wrapped;

@@ -46,7 +46,7 @@ fn story() -> Vec<AlertLine> {
         let one = alert("scan", n * 600, &[("user", &user)]);
         lines.provisional(&one);
         match n % 3 {
-            0 => lines.settle(&one),
+            0 => lines.finalise(&one),
             1 => {
                 let next = alert("scan", n * 600 - 60, &[("user", &user)]);
                 lines.withdraw(&one, Some(&next));

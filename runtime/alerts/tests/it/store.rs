@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_store_has_one_triage_and_a_form_that_is_known() {
+async fn a_store_has_one_triage_and_a_schema_version_that_is_known() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("alerts.sqlite");
     let location: Location = format!("sqlite://{}", file.display()).parse().unwrap();

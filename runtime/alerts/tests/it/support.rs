@@ -108,7 +108,7 @@ impl Lines {
         self.add(AlertState::Provisional, alert);
     }
 
-    pub(crate) fn settle(&mut self, alert: &Alert) {
+    pub(crate) fn finalise(&mut self, alert: &Alert) {
         self.add(AlertState::Final, alert);
     }
 

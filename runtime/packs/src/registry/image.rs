@@ -128,7 +128,7 @@ pub enum ImageError {
     #[error("it is too much for a pack")]
     Excess(#[from] Excess),
     /// The layer of files is not an archive of a pack.
-    #[error("its layer of files")]
+    #[error("its layer of files is not an archive of a pack")]
     Archive(#[from] ArchiveProblem),
     /// A name that no file of a pack may have.
     #[error(transparent)]
@@ -136,9 +136,9 @@ pub enum ImageError {
     /// What it holds is not what its manifest says.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// Its config says other than its pack.toml.
+    /// Its config differs from its pack.toml.
     #[error(
-        "its config says other than its pack.toml: what was chosen by the one is not what the other is"
+        "its config differs from its pack.toml: versions were chosen by the one, and the other is the pack's"
     )]
     Config,
     /// It cannot be put together.

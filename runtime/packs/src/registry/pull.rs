@@ -88,7 +88,7 @@ impl Registry {
     }
 
     /// Pulls packs that lie beside the reference and all that they need, in versions that fit together; those in `lock` are
-    /// taken byte for byte where they will do. In order of name.
+    /// taken byte for byte where they meet the requirements. In order of name.
     ///
     /// # Errors
     /// [`RegistryError::Conflict`] where no versions fit together.

@@ -41,8 +41,8 @@ pub enum Resolution {
 /// Why no versions fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// No version of a pack meets what the others need.
-    #[error("no version of `{pack}` will do: {}; there {}", listed(.asks), there(.versions))]
+    /// No version of a pack meets all requirements.
+    #[error("no version of `{pack}` meets all requirements: {}; there {}", listed(.asks), there(.versions))]
     NoVersion {
         /// The pack.
         pack: String,
@@ -93,7 +93,7 @@ fn there(versions: &[Version]) -> String {
     }
 }
 
-/// Finds versions for all that `roots` need, directly and through others; `locked` are taken where they will do.
+/// Finds versions for all that `roots` need, directly and through others; versions in `locked` have priority.
 ///
 /// # Errors
 /// The conflict that the search got furthest with.
@@ -305,11 +305,11 @@ mod tests {
         ]);
         assert_eq!(
             run(&packs, &[("a", "*"), ("b", "^1")], &[]),
-            "no version of `c` will do: `a` 1.0.0 needs `^1`, `b` 1.0.0 needs `^2`; there are 1.0.0, 2.1.0"
+            "no version of `c` meets all requirements: `a` 1.0.0 needs `^1`, `b` 1.0.0 needs `^2`; there are 1.0.0, 2.1.0"
         );
         assert_eq!(
             run(&packs, &[("a", "^3")], &[]),
-            "no version of `a` will do: you ask for `^3`; there are 1.0.0"
+            "no version of `a` meets all requirements: you ask for `^3`; there are 1.0.0"
         );
     }
 
