@@ -11,8 +11,8 @@
 //!
 //! Tables are listed and read side by side. A step takes what has come, and does not wait for a store that is slow.
 
+mod committed;
 mod error;
-mod line;
 mod listing;
 mod messages;
 mod objects;
@@ -35,9 +35,8 @@ use yagura_correlate::store::{Pause, Progress, Store, TableStatus};
 use yagura_correlate::{Change, CorrelationEngine, Watermark};
 use yagura_lake::table::Table;
 
+pub use self::committed::CommittedLine;
 pub use self::error::LiveError;
-use self::line::AlertLine;
-pub use self::line::final_alert;
 use self::listing::OpenTable;
 pub use self::options::{FINDING_BYTES, LiveOptions, Replaced};
 pub use self::report::{OpenReport, StepReport};
@@ -74,7 +73,7 @@ pub struct Live {
     delivered: i64,
     committed: i64,
     /// Lines that are committed with the last step, and not handed out yet.
-    lines: Vec<(i64, String)>,
+    lines: Vec<CommittedLine>,
     /// What goes wrong with the service itself.
     troubles: Troubles,
 }
@@ -390,13 +389,10 @@ impl Live {
             ));
         }
         let first = self.store.next_line();
-        for (number, change) in (first..).zip(&changes) {
-            let line = serde_json::to_string(&AlertLine {
-                seq: number,
-                change,
-            })?;
-            self.lines.push((number, line.clone()));
-            progress.lines.push(line);
+        for (number, change) in (first..).zip(changes) {
+            let line = CommittedLine::new(number, change)?;
+            progress.lines.push(line.text.clone());
+            self.lines.push(line);
         }
         progress.log.append(&mut self.log);
         progress.tables = self.statuses();
@@ -410,7 +406,7 @@ impl Live {
     ///
     /// # Errors
     /// [`LiveError::Store`].
-    pub fn take_lines(&mut self) -> Result<Vec<(i64, String)>, LiveError> {
+    pub fn take_lines(&mut self) -> Result<Vec<CommittedLine>, LiveError> {
         self.store.flush()?;
         Ok(std::mem::take(&mut self.lines))
     }
@@ -419,8 +415,8 @@ impl Live {
     ///
     /// # Errors
     /// [`LiveError::Store`].
-    pub fn lines_after(&self, seq: i64, most: usize) -> Result<Vec<(i64, String)>, LiveError> {
-        Ok(self.store.outbox(seq, most)?)
+    pub fn lines_after(&self, seq: i64, most: usize) -> Result<Vec<CommittedLine>, LiveError> {
+        CommittedLine::read_all(self.store.outbox(seq, most)?)
     }
 
     /// Returns the number of the last line that was committed.

@@ -31,15 +31,25 @@ pub enum LiveError {
     /// A line for the outbox cannot be written.
     #[error("cannot write an alert as JSON")]
     Json(#[from] serde_json::Error),
+    /// A line of the outbox cannot be read back.
+    #[error("line {number} of the alerts cannot be read back from the state")]
+    Line {
+        /// Its number.
+        number: i64,
+        /// The cause.
+        source: serde_json::Error,
+    },
 }
 
 impl HasFault for LiveError {
     fn fault(&self) -> FaultKind {
         match self {
             Self::Engine(error) => error.fault(),
-            Self::Table(_) | Self::Store(_) | Self::Vanished { .. } | Self::Json(_) => {
-                FaultKind::Input
-            }
+            Self::Table(_)
+            | Self::Store(_)
+            | Self::Vanished { .. }
+            | Self::Json(_)
+            | Self::Line { .. } => FaultKind::Input,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use yagura_correlate::store::{Progress, Store};
 use yagura_lake::table::TableError;
 
+use super::committed::CommittedLine;
 use super::error::LiveError;
 use super::listing::OpenTable;
 use super::options::LiveOptions;
@@ -115,7 +116,7 @@ impl Live {
             not_run: set.not_run,
             rules: set.rules.len(),
         };
-        let lines = store.outbox(delivered, usize::MAX)?;
+        let lines = CommittedLine::read_all(store.outbox(delivered, usize::MAX)?)?;
         let troubles = Troubles::new(options.report_trouble, store.own_alerts()?);
         let mut live = Self {
             input,
@@ -163,8 +164,8 @@ impl Live {
         )
         .await?;
         live.lines = lines.into_iter().chain(live.lines).collect();
-        live.lines.sort();
-        live.lines.dedup();
+        live.lines.sort_by_key(CommittedLine::seq);
+        live.lines.dedup_by_key(|line| line.seq());
         live.troubles = troubles;
         Ok((live, opened))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::runtime::Handle;
-use yagura_alerts::email::EmailNotifier;
+use yagura_alerts::email::{EmailNotifier, SecretError};
 use yagura_alerts::policy::{Notifier, Policy};
 use yagura_alerts::ports::Notify;
 use yagura_alerts::{Investigators, Store};
@@ -195,7 +195,9 @@ fn notifier(
     let secrets = Arc::clone(secrets);
     let runtime = Handle::current();
     let secret = move |name: &str| {
-        tokio::task::block_in_place(|| runtime.block_on(services::secret_text(&secrets, name)))
+        let text =
+            tokio::task::block_in_place(|| runtime.block_on(services::secret_text(&secrets, name)));
+        text.map_err(SecretError)
     };
     let key = Key::top("notifier").name(name).name("email");
     let email = EmailNotifier::new(email, secret).map_err(|error| error.under(&key));
