@@ -1,11 +1,11 @@
-//! Which addresses are public. All others need a grant: they are inside somebody's network, often the host's own.
+//! Which addresses are public. All others need a grant: they lead into a private network, often the host's own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Says what an address is that is not a public one of a single machine; nothing for those that are.
+/// Returns the class of an address that is not a public address of a single machine; `None` for a public one.
 ///
-/// After the special-purpose address registries of IANA. Of IPv6, only 2000::/3 is public: what maps or translates to IPv4
-/// elsewhere (`::ffff:0:0/96`, `64:ff9b::/96`) could lead inside.
+/// The classes follow the special-purpose address registries of IANA. In IPv6, only 2000::/3 is public: prefixes that map or
+/// translate to IPv4 (`::ffff:0:0/96`, `64:ff9b::/96`) could lead into a private network.
 pub(crate) fn not_public(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => not_public_v4(address),

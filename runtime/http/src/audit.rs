@@ -1,10 +1,10 @@
-//! What is kept of every call, also of those that were refused.
+//! The record of every call, refused calls included.
 
 use std::time::Duration;
 
 use yagura_core::Timestamp;
 
-/// Who calls.
+/// A plugin, by its pack and its file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PluginId {
     /// The pack's name.
@@ -22,37 +22,37 @@ impl std::fmt::Display for PluginId {
 /// A call of a plugin to a server; each redirect is one more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpCall {
-    /// When it began, by the host's clock.
+    /// Start of the call, by the host's clock.
     pub time: Timestamp,
-    /// Who called.
+    /// The plugin that called.
     pub plugin: PluginId,
-    /// Id of the alert or the incident that the plugin was called for; nothing while it is opened.
+    /// Id of the alert or the incident that the plugin was called for; `None` while the plugin is opened.
     pub subject: Option<String>,
     /// Method.
     pub method: String,
     /// URL, with placeholders in place of secrets; at most 2 KiB.
     pub url: String,
-    /// Status, if there was an answer.
+    /// Status, if a server answered.
     pub status: Option<u16>,
     /// Bytes of the body that was sent.
     pub request_bytes: u64,
     /// Bytes of the body that came back.
     pub response_bytes: u64,
-    /// How long it took.
+    /// Time from the start to the answer.
     pub duration: Duration,
     /// Why there was no answer, or why the call was refused.
     pub error: Option<String>,
-    /// True when the answer was in the cache, and nothing was sent.
+    /// True if the answer came from the cache and nothing was sent.
     pub cached: bool,
 }
 
-/// Keeps calls. It is called by the thread that calls, so it should only hand them on.
+/// Records calls. It runs on the thread that makes the call, so it should only pass the record on.
 pub trait CallLog: Send + Sync {
-    /// Keeps a call.
+    /// Records a call.
     fn record(&self, call: HttpCall);
 }
 
-/// Keeps nothing.
+/// Records nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoCallLog;
 

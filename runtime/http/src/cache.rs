@@ -8,14 +8,15 @@ use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use yagura_core::alert::hex;
 
-use super::{HttpRequest, HttpResponse, PluginId};
+use crate::audit::PluginId;
+use crate::request::{HttpRequest, HttpResponse};
 
-/// Keeps answers for a while. Answers hold placeholders in place of secrets.
+/// Stores answers for a while. Answers hold placeholders in place of secrets.
 pub trait HttpCache: Send + Sync {
     /// Returns the answer under a key, unless it has expired.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<HttpResponse>>;
 
-    /// Keeps an answer for `ttl`; a failure to keep it costs only another call.
+    /// Stores an answer for `ttl`; a failure to store it only costs another call.
     fn put<'a>(
         &'a self,
         key: &'a str,
@@ -24,9 +25,9 @@ pub trait HttpCache: Send + Sync {
     ) -> BoxFuture<'a, ()>;
 }
 
-/// Returns the key of a request's answer, or nothing for one whose answer is not kept: kept is what GET answers.
+/// Returns the key under which the answer to a request is stored; `None` if it is not stored, as for all but GET.
 ///
-/// Secrets are in it as placeholders: another value of a secret does not change the key.
+/// Secrets are placeholders in it: another value of a secret does not change the key.
 pub(crate) fn key(plugin: &PluginId, request: &HttpRequest, url: &str) -> Option<String> {
     if request.method != "GET" || !request.body.is_empty() || request.sign.is_some() {
         return None;
@@ -47,22 +48,22 @@ pub(crate) fn key(plugin: &PluginId, request: &HttpRequest, url: &str) -> Option
     Some(hex(&hash.finalize()))
 }
 
-/// Says whether an answer is one to keep: found, or known not to be there.
-pub(crate) fn is_kept(response: &HttpResponse) -> bool {
+/// Returns whether an answer may be stored: a resource that was found, or that is known to be missing.
+pub(crate) fn is_cacheable(response: &HttpResponse) -> bool {
     matches!(response.status, 200 | 404)
 }
 
-/// Keeps answers in memory.
+/// Stores answers in memory.
 #[derive(Debug)]
 pub struct MemoryCache {
-    most_bytes: usize,
-    state: Mutex<State>,
+    max_bytes: usize,
+    entries: Mutex<Entries>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    entries: HashMap<String, Entry>,
-    /// By the order in which they came.
+struct Entries {
+    by_key: HashMap<String, Entry>,
+    /// Keys, oldest first.
     order: BTreeMap<u64, String>,
     next: u64,
     bytes: usize,
@@ -76,47 +77,47 @@ struct Entry {
 }
 
 impl MemoryCache {
-    /// Makes a cache of at most so many bytes; what came first goes first.
-    pub fn new(most_bytes: usize) -> Self {
+    /// Makes a cache of at most `max_bytes`; the oldest entries are dropped first.
+    pub fn new(max_bytes: usize) -> Self {
         Self {
-            most_bytes,
-            state: Mutex::default(),
+            max_bytes,
+            entries: Mutex::default(),
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // Nothing that holds the lock leaves it half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> std::sync::MutexGuard<'_, Entries> {
+        // No panic can leave the entries half changed.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, key: &str, now: Instant) -> Option<HttpResponse> {
-        let mut state = self.state();
-        let entry = state.entries.get(key)?;
+        let mut entries = self.entries();
+        let entry = entries.by_key.get(key)?;
         if entry.expires <= now {
-            state.remove(key);
+            entries.remove(key);
             return None;
         }
         Some(entry.response.clone())
     }
 
-    fn keep(&self, key: &str, response: &HttpResponse, expires: Instant) {
+    fn insert(&self, key: &str, response: &HttpResponse, expires: Instant) {
         let size = size(key, response);
-        let mut state = self.state();
-        state.remove(key);
-        if size > self.most_bytes {
+        let mut entries = self.entries();
+        entries.remove(key);
+        if size > self.max_bytes {
             return;
         }
-        while state.bytes + size > self.most_bytes {
-            let Some(oldest) = state.order.values().next().cloned() else {
+        while entries.bytes + size > self.max_bytes {
+            let Some(oldest) = entries.order.values().next().cloned() else {
                 break;
             };
-            state.remove(&oldest);
+            entries.remove(&oldest);
         }
-        let number = state.next;
-        state.next += 1;
-        state.bytes += size;
-        state.order.insert(number, key.to_owned());
-        state.entries.insert(
+        let number = entries.next;
+        entries.next += 1;
+        entries.bytes += size;
+        entries.order.insert(number, key.to_owned());
+        entries.by_key.insert(
             key.to_owned(),
             Entry {
                 response: response.clone(),
@@ -146,22 +147,22 @@ impl HttpCache for MemoryCache {
     ) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if let Some(expires) = Instant::now().checked_add(ttl) {
-                self.keep(key, response, expires);
+                self.insert(key, response, expires);
             }
         })
     }
 }
 
-impl State {
+impl Entries {
     fn remove(&mut self, key: &str) {
-        if let Some(entry) = self.entries.remove(key) {
+        if let Some(entry) = self.by_key.remove(key) {
             self.order.remove(&entry.number);
             self.bytes -= size(key, &entry.response);
         }
     }
 }
 
-/// Returns about how many bytes an entry takes.
+/// Returns the approximate size of an entry in bytes.
 fn size(key: &str, response: &HttpResponse) -> usize {
     let headers = response.headers.iter();
     let headers: usize = headers
@@ -183,28 +184,28 @@ mod tests {
     }
 
     #[test]
-    fn what_came_first_goes_first_and_what_expired_is_gone() {
+    fn the_oldest_entry_is_dropped_first_and_expired_ones_are_gone() {
         let cache = MemoryCache::new(2500);
         let now = Instant::now();
         let later = now + Duration::from_secs(10);
         for key in ["a", "b"] {
-            cache.keep(key, &response(1000), later);
+            cache.insert(key, &response(1000), later);
         }
-        cache.keep("a", &response(1000), later);
-        cache.keep("c", &response(1000), later);
+        cache.insert("a", &response(1000), later);
+        cache.insert("c", &response(1000), later);
         assert!(cache.take("b", now).is_none());
         assert!(cache.take("a", now).is_some());
         assert!(cache.take("a", later).is_none());
-        cache.keep("huge", &response(5000), later);
+        cache.insert("huge", &response(5000), later);
         assert!(cache.take("huge", now).is_none());
         assert!(cache.take("c", now).is_some());
-        let state = cache.state();
-        assert_eq!((state.entries.len(), state.order.len()), (1, 1));
-        assert_eq!(state.bytes, size("c", &response(1000)));
+        let entries = cache.entries();
+        assert_eq!((entries.by_key.len(), entries.order.len()), (1, 1));
+        assert_eq!(entries.bytes, size("c", &response(1000)));
     }
 
     #[test]
-    fn a_key_tells_plugins_urls_and_headers_apart() {
+    fn a_key_differs_by_plugin_url_and_headers() {
         let plugin = |pack: &str| PluginId {
             pack: pack.to_owned(),
             file: "a.wasm".to_owned(),

@@ -1,4 +1,4 @@
-//! The network: names resolved and addresses checked by us, secrets filled in last, answers bounded and redacted.
+//! The network: the host resolves names and checks addresses, fills secrets in last, and bounds and redacts answers.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,24 +16,25 @@ use yagura_core::alert::hex;
 use yagura_core::capability::Denied;
 use zeroize::Zeroizing;
 
-use super::address::not_public;
-use super::redact::Redactor;
-use super::request::is_value;
-use super::secrets::{Secret, Secrets};
-use super::template::disarm;
-use super::transport::{ExchangeError, Outgoing, Transport};
-use super::{HttpError, HttpResponse, masked};
+use crate::address::not_public;
+use crate::error::HttpError;
+use crate::mask::masked;
+use crate::redact::Redactor;
+use crate::request::{HttpResponse, is_value};
+use crate::secrets::{Secret, Secrets};
+use crate::template::disarm;
+use crate::transport::{ExchangeError, Outgoing, Transport};
 
-/// Most headers of an answer in bytes, names and values together.
-const MOST_HEADER_BYTES: usize = 64 << 10;
+/// Maximum size of the headers of an answer in bytes, names and values together.
+const MAX_HEADER_BYTES: usize = 64 << 10;
 
-/// Finds the addresses of a name.
+/// Resolves names to addresses.
 pub trait Resolve: Send + Sync {
     /// Returns all addresses of a host.
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 }
 
-/// Asks the system, as other programs do.
+/// Resolves names as the system does for other programs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemResolver;
 
@@ -51,7 +52,7 @@ impl Resolve for SystemResolver {
 #[error("cannot set up TLS")]
 pub struct LiveError(#[source] rustls::Error);
 
-/// The network. Each request has a connection of its own, to an address that was checked for it.
+/// Sends over the network. Each request has a connection of its own, to an address that was checked for it.
 pub struct Live {
     secrets: Arc<Secrets>,
     resolver: Arc<dyn Resolve>,
@@ -59,10 +60,10 @@ pub struct Live {
 }
 
 impl Live {
-    /// Takes the system's trusted certificates; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+    /// Trusts the certificates of the system, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
     ///
     /// # Errors
-    /// [`LiveError`] when TLS has no protocol that both sides could speak.
+    /// [`LiveError`] if TLS has no usable protocol version.
     pub fn new(secrets: Arc<Secrets>, resolver: Arc<dyn Resolve>) -> Result<Self, LiveError> {
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
@@ -72,7 +73,7 @@ impl Live {
         let (count, _) = roots.add_parsable_certificates(found.certs);
         if count == 0 {
             tracing::warn!(
-                "the system has no trusted certificates: no https server will be believed"
+                "the system has no trusted certificates, so every https request will fail; install them or set SSL_CERT_FILE"
             );
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -88,7 +89,7 @@ impl Live {
         })
     }
 
-    /// Sends a request; `is_begun` is set as soon as the server may get it.
+    /// Sends a request; `is_begun` is set as soon as the request may reach the server.
     async fn send(
         &self,
         outgoing: &Outgoing,
@@ -104,7 +105,7 @@ impl Live {
                 .map_err(|error| ExchangeError::unsent(HttpError::Failed(error.to_string())))?;
             values.insert(name.to_owned(), secret);
         }
-        // After they were read, so that it knows them.
+        // Built after the secrets were read, so that it knows them.
         let redactor = self.secrets.redactor();
         let request = self
             .request(outgoing, &values, &addresses)
@@ -117,10 +118,10 @@ impl Live {
         if matches!(answer.status().as_u16(), 401 | 403) {
             self.secrets.refused(outgoing.secrets());
         }
-        read(answer, outgoing.most_response, &redactor).await
+        read(answer, outgoing.max_response, &redactor).await
     }
 
-    /// Returns the addresses of the server, all of which may be spoken to.
+    /// Returns the addresses of the server, after a check that all of them are allowed.
     async fn addresses(&self, outgoing: &Outgoing) -> Result<Vec<SocketAddr>, ExchangeError> {
         let host = &outgoing.target.host;
         let unsent = |error| Err(ExchangeError::unsent(error));
@@ -131,7 +132,7 @@ impl Live {
                 match tokio::time::timeout_at(outgoing.deadline.into(), found).await {
                     Err(_) => return unsent(HttpError::Timeout),
                     Ok(Err(error)) => {
-                        let reason = format!("cannot find the address of `{host}`: {error}");
+                        let reason = format!("cannot resolve `{host}`: {error}");
                         return unsent(HttpError::Failed(reason));
                     }
                     Ok(Ok(found)) => found,
@@ -169,9 +170,9 @@ impl Live {
         };
         let url = outgoing.target.fill(value)?;
         if url.host_str() != Some(outgoing.target.host.as_str()) {
-            let shown = masked(&outgoing.target.shown);
+            let shown = masked(&outgoing.target.display_url);
             return Err(HttpError::Failed(format!(
-                "the secrets of {shown} lead to another host"
+                "the secrets in {shown} would change its host"
             )));
         }
         let mut headers = HeaderMap::new();
@@ -209,7 +210,7 @@ impl Live {
             .http1_only()
             .referer(false)
             .retry(reqwest::retry::never())
-            // Sooner than all, so that it can be told from a server that does not answer.
+            // Sooner than the whole call, so that it differs from a server that does not answer.
             .connect_timeout(left * 9 / 10)
             .build()
             .map_err(failed)?;
@@ -263,10 +264,10 @@ fn header(name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), HttpErr
     Ok((name, value))
 }
 
-/// Reads an answer as far as it may go.
+/// Reads an answer up to its maximum size, and redacts it.
 async fn read(
     mut answer: reqwest::Response,
-    most: usize,
+    max: usize,
     redactor: &Arc<Redactor>,
 ) -> Result<HttpResponse, ExchangeError> {
     let too_large = || Err(ExchangeError::sent(HttpError::TooLarge));
@@ -275,14 +276,14 @@ async fn read(
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum();
-    if bytes > MOST_HEADER_BYTES {
+    if bytes > MAX_HEADER_BYTES {
         return too_large();
     }
     let is_encoded = headers
         .get("content-encoding")
         .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
     if is_encoded {
-        let reason = "the answer is compressed, which was not asked for".to_owned();
+        let reason = "the answer is compressed, although the request does not accept that".to_owned();
         return Err(ExchangeError::sent(HttpError::Failed(reason)));
     }
     let shown = |bytes: &[u8]| {
@@ -296,20 +297,20 @@ async fn read(
         .collect();
     let status = answer.status().as_u16();
     let announced = answer.content_length().unwrap_or(0);
-    if usize::try_from(announced).is_ok_and(|size| size > most) {
+    if usize::try_from(announced).is_ok_and(|size| size > max) {
         return too_large();
     }
     let mut body = Vec::new();
     loop {
         match answer.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > most => return too_large(),
+            Ok(Some(chunk)) if body.len() + chunk.len() > max => return too_large(),
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => break,
             Err(error) => return Err(failed(error, redactor)),
         }
     }
     disarm(&mut body);
-    // Not on a thread that drives tasks: a large answer takes a while.
+    // A large answer takes a while, so not on a thread that drives tasks.
     let redactor = Arc::clone(redactor);
     let searched = tokio::task::spawn_blocking(move || redactor.bytes(body)).await;
     let body = match searched {
@@ -326,15 +327,12 @@ async fn read(
 
 fn failed(error: reqwest::Error, redactor: &Redactor) -> ExchangeError {
     let is_sent = !error.is_connect() && !error.is_builder();
-    let told = match error.is_timeout() {
+    let error = match error.is_timeout() {
         true => HttpError::Timeout,
-        // The URL holds secrets, perhaps in a form that nobody thought of.
+        // The URL holds secrets, perhaps in a form that the redactor does not know.
         false => HttpError::Failed(redactor.text(causes(&error.without_url()))),
     };
-    ExchangeError {
-        error: told,
-        is_sent,
-    }
+    ExchangeError { error, is_sent }
 }
 
 /// Joins an error and its causes, each once.

@@ -1,18 +1,18 @@
-//! Takes out of URLs what lets in whoever has the URL, for records, logs and messages.
+//! Masks tokens and passwords in URLs, for records, logs and messages.
 //!
-//! Placeholders keep the operator's secrets out of these. What is left are URLs that carry a secret of their own: one that
-//! a server signs and answers or redirects to (`sig`, `X-Amz-Signature`), or one that stands in a plugin's configuration.
+//! Placeholders keep the operator's secrets out of these texts. Some URLs carry a secret of their own: a server signs a URL
+//! and answers or redirects with it (`sig`, `X-Amz-Signature`), or a plugin's configuration contains one.
 
 use std::borrow::Cow;
 
-/// What stands in place of a value.
-const HIDDEN: &str = "***";
+/// Replaces a masked value.
+const MASK: &str = "***";
 
-/// Longest name of a parameter that is read, in bytes.
-const LONGEST_NAME: usize = 48;
+/// Maximum length of a parameter name that is read, in bytes.
+const MAX_NAME: usize = 48;
 
-/// Names of parameters that let somebody in, in lower case.
-const SECRET: [&str; 16] = [
+/// Names of parameters whose value is a secret, in lower case.
+const SECRET_NAMES: [&str; 16] = [
     "sig",
     "sas",
     "token",
@@ -31,8 +31,8 @@ const SECRET: [&str; 16] = [
     "subscription-key",
 ];
 
-/// What the names of others end with.
-const SECRET_ENDS: [&str; 7] = [
+/// Endings of further such names.
+const SECRET_SUFFIXES: [&str; 7] = [
     "signature",
     "credential",
     "_token",
@@ -42,33 +42,33 @@ const SECRET_ENDS: [&str; 7] = [
     "password",
 ];
 
-/// Names of parameters that let somebody in where their value is a long one.
-const PERHAPS: [&str; 5] = ["key", "code", "auth", "session", "ticket"];
+/// Names of parameters whose value is a secret only if it is long.
+const SECRET_IF_LONG: [&str; 5] = ["key", "code", "auth", "session", "ticket"];
 
-/// Shortest value of these that is taken for a secret, in bytes.
+/// Minimum length of such a value, in bytes.
 const LONG_VALUE: usize = 20;
 
-/// Returns a text in which the parameters of URLs that let somebody in have no value, and users of URLs no password.
-pub(crate) fn masked(text: &str) -> Cow<'_, str> {
+/// Returns a text in which secret parameters of URLs are masked, and so are user names with passwords.
+pub fn masked(text: &str) -> Cow<'_, str> {
     let mut masked = String::new();
     let mut copied = 0;
     let mut at = 0;
-    while let Some(found) = memchr::memchr3(b'=', b':', b'%', &text.as_bytes()[at..]) {
-        let place = at + found;
-        at = place + 1;
-        let rest = &text[place..];
+    while let Some(offset) = memchr::memchr3(b'=', b':', b'%', &text.as_bytes()[at..]) {
+        let start = at + offset;
+        at = start + 1;
+        let rest = &text[start..];
         let value = if let Some(value) = rest.strip_prefix('=') {
-            parameter(&text[copied..place], value).map(|size| place + 1..place + 1 + size)
+            parameter(&text[copied..start], value).map(|size| start + 1..start + 1 + size)
         } else if starts_with(rest, "%3d") {
-            parameter(&text[copied..place], &rest[3..]).map(|size| place + 3..place + 3 + size)
+            parameter(&text[copied..start], &rest[3..]).map(|size| start + 3..start + 3 + size)
         } else if let Some(address) = rest.strip_prefix("://") {
-            user(address).map(|size| place + 3..place + 3 + size)
+            user(address).map(|size| start + 3..start + 3 + size)
         } else {
             None
         };
         if let Some(value) = value {
             masked.push_str(&text[copied..value.start]);
-            masked.push_str(HIDDEN);
+            masked.push_str(MASK);
             copied = value.end;
             at = value.end;
         }
@@ -80,10 +80,10 @@ pub(crate) fn masked(text: &str) -> Cow<'_, str> {
     Cow::Owned(masked)
 }
 
-/// Returns the length of the value of a parameter whose name ends `before`, if it is to be hidden.
+/// Returns the length of the value of a parameter, if it must be masked; its name is the end of `before`.
 fn parameter(before: &str, after: &str) -> Option<usize> {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    let name = before.bytes().rev().take(LONGEST_NAME);
+    let name = before.bytes().rev().take(MAX_NAME);
     let length = name.take_while(|byte| is_name(byte)).count();
     let (before, name) = before.split_at(before.len() - length);
     let name = match before.as_bytes().last()? {
@@ -95,11 +95,11 @@ fn parameter(before: &str, after: &str) -> Option<usize> {
     };
     let name = name.to_ascii_lowercase();
     let length = value(after);
-    let is_hidden = SECRET.contains(&&*name)
-        || SECRET_ENDS.iter().any(|end| name.ends_with(end))
-        || (PERHAPS.contains(&&*name) && length >= LONG_VALUE);
-    // A placeholder is no secret.
-    (is_hidden && length > 0 && !after.starts_with("{{")).then_some(length)
+    let is_secret = SECRET_NAMES.contains(&&*name)
+        || SECRET_SUFFIXES.iter().any(|end| name.ends_with(end))
+        || (SECRET_IF_LONG.contains(&&*name) && length >= LONG_VALUE);
+    // A placeholder is not a secret.
+    (is_secret && length > 0 && !after.starts_with("{{")).then_some(length)
 }
 
 fn without_prefix<'a>(name: &'a str, prefixes: &[&str]) -> Option<&'a str> {
@@ -126,7 +126,7 @@ fn value(text: &str) -> usize {
     end.map_or(text.len(), |(at, _)| at)
 }
 
-/// Returns the length of a user and password that a server's name follows.
+/// Returns the length of the user name and password before the name of a server.
 fn user(text: &str) -> Option<usize> {
     let is_end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '<' | '>');
     let authority = text.find(is_end).map_or(text, |end| &text[..end]);
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lets_somebody_in_has_no_value() {
+    fn secret_parameters_and_passwords_are_masked() {
         for (text, shown) in [
             (
                 "https://a.example/b?sv=2024&sig=aB%2Bc%3D&se=1",

@@ -1,31 +1,32 @@
-//! What the HTTP calls of one call of a plugin mean for whoever made it.
+//! The outcome of all HTTP calls within one call of a plugin, for the caller of the plugin.
 
 use std::time::{Duration, SystemTime};
 
-use super::{ExchangeError, HttpResponse};
+use crate::request::HttpResponse;
+use crate::transport::ExchangeError;
 
-/// Longest time that a server may ask to be left alone.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+/// Maximum time that a server can ask the host to wait.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 
-/// What came of the HTTP calls of one call of a plugin.
+/// The outcome of all HTTP calls within one call of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CallOutcome {
-    /// How many there were, also those that were refused.
+    /// Number of HTTP calls, refused ones included.
     pub calls: u32,
-    /// True when a request that may change something was sent without a clear answer: no full one, or a status of 500 or
-    /// above. The server may have done what was asked.
+    /// True if a request that may change something was sent and its result is unknown: no complete answer, or a status of 500
+    /// or above. The server may have done what was asked.
     pub uncertain: bool,
-    /// The longest time for which a server, or a limit of ours, asks to wait.
+    /// The longest wait that a server or a call limit of the host asked for.
     pub retry_after: Option<Duration>,
 }
 
 impl CallOutcome {
-    /// Takes note of a call that a limit of ours refused.
+    /// Adds a call that a call limit of the host refused.
     pub(crate) fn limited(&mut self, wait: Duration) {
         self.retry_after = self.retry_after.max(Some(wait));
     }
 
-    /// Takes note of an exchange.
+    /// Adds an exchange.
     pub(crate) fn add(&mut self, is_safe: bool, result: &Result<HttpResponse, ExchangeError>) {
         self.uncertain |= !is_safe
             && match result {
@@ -53,13 +54,13 @@ fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
             .duration_since(now)
             .unwrap_or_default(),
     };
-    Some(wait.min(LONGEST_WAIT))
+    Some(wait.min(MAX_WAIT))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::HttpError;
+    use crate::error::HttpError;
 
     fn answer(status: u16, retry_after: &str) -> Result<HttpResponse, ExchangeError> {
         Ok(HttpResponse {
@@ -75,7 +76,7 @@ mod tests {
         outcome.add(false, &answer(429, "30"));
         outcome.add(false, &answer(503, "7"));
         assert_eq!(outcome.retry_after, Some(Duration::from_secs(30)));
-        assert!(outcome.uncertain, "503 may come after the deed");
+        assert!(outcome.uncertain, "503 may come after the server acted");
         let of = |is_safe, result| {
             let mut outcome = CallOutcome::default();
             outcome.add(is_safe, &result);

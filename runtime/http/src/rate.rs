@@ -1,10 +1,16 @@
 //! How often a plugin may call one host.
+//!
+//! A limit is exact: no window of its length, wherever it begins, holds more calls than the limit. That is what the quotas of
+//! servers promise (4 calls a minute, 500 a day), and several limits apply at once. The token buckets of the crate `governor`
+//! are not exact: a bucket of 500 a day lets almost 1,000 calls into one day, 500 at once and 500 as it fills again, unless it
+//! forbids bursts altogether. It also cannot ask several limits and take from all or none. So the times of the last calls are
+//! kept here, at most as many as the longest window allows.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// At most so many calls to one host in any window of that length.
+/// The maximum number of calls to one host in any window of a length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallLimit {
     /// Number of calls.
@@ -15,10 +21,13 @@ pub struct CallLimit {
 
 /// The times of the last calls, by plugin and host.
 #[derive(Debug, Default)]
-pub(crate) struct Rates(Mutex<HashMap<(String, String), VecDeque<Instant>>>);
+pub(crate) struct CallTimes(Mutex<HashMap<(String, String), VecDeque<Instant>>>);
 
-impl Rates {
-    /// Counts a call, or says how long to wait until there is room for one.
+impl CallTimes {
+    /// Counts a call.
+    ///
+    /// # Errors
+    /// The time until all limits have room; the call is then not counted.
     pub(crate) fn take(
         &self,
         plugin: &str,
@@ -29,9 +38,9 @@ impl Rates {
         let Some(longest) = limits.iter().map(|limit| limit.per).max() else {
             return Ok(());
         };
-        // Nothing that holds the lock leaves it half done.
-        let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let calls = rates
+        // No panic can leave the times half changed.
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = times
             .entry((plugin.to_owned(), host.to_owned()))
             .or_default();
         let age = |call: &Instant| now.saturating_duration_since(*call);
@@ -42,7 +51,7 @@ impl Rates {
         for limit in limits {
             let allowed = usize::try_from(limit.calls).unwrap_or(usize::MAX);
             let room = match allowed.checked_sub(1) {
-                // The call that must have left the window.
+                // The call that must be older than the window.
                 Some(last) => calls.iter().rev().nth(last).map(age),
                 None => Some(Duration::ZERO),
             };
@@ -79,15 +88,15 @@ mod tests {
                 per: seconds(100),
             },
         ];
-        let rates = Rates::default();
+        let times = CallTimes::default();
         let start = Instant::now();
-        let take = |host: &str, at: u64| rates.take("p", host, &limits, start + seconds(at));
+        let take = |host: &str, at: u64| times.take("p", host, &limits, start + seconds(at));
         assert_eq!(take("a", 0), Ok(()));
         assert_eq!(take("a", 4), Ok(()));
         assert_eq!(take("a", 5), Err(seconds(5)));
         assert_eq!(take("b", 5), Ok(()));
         assert_eq!(take("a", 10), Ok(()));
-        // Both are used up: the longer wait counts.
+        // Both are used up, so the longer wait counts.
         assert_eq!(take("a", 11), Err(seconds(89)));
         assert_eq!(take("a", 100), Ok(()));
         assert_eq!(take("a", 101), Err(seconds(3)));
@@ -95,7 +104,7 @@ mod tests {
             calls: 0,
             per: seconds(1),
         }];
-        assert_eq!(rates.take("p", "c", &none, start), Err(seconds(1)));
-        assert_eq!(rates.take("p", "c", &[], start), Ok(()));
+        assert_eq!(times.take("p", "c", &none, start), Err(seconds(1)));
+        assert_eq!(times.take("p", "c", &[], start), Ok(()));
     }
 }

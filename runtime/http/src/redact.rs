@@ -1,13 +1,14 @@
-//! Puts placeholders back where an answer or a message holds a secret.
+//! Replaces secrets in answers and messages by their placeholders.
 //!
-//! A text is searched as it is and, to a depth of two, as what it is an encoding of: each [`Decoder`] and each piece of
-//! compressed data gives another text. In all of them letter case, white space, `=` and `+` make no difference, and a part of a
-//! secret counts where it tells the secret. What is found is replaced where it came from.
+//! A text is searched as it is, and decoded up to two times: each [`Decoder`] and each piece of compressed data gives another
+//! text. In all of them letter case, white space, `=` and `+` are ignored, and a part of a secret counts if it identifies the
+//! secret. A match is replaced in the original text.
 //!
-//! The time that this takes grows with the size of the text and no faster. A server that means to give a secret away can hide it
-//! in a form of its own; that is why a secret goes only to the hosts that its grant names.
+//! The time of a search grows linearly with the size of the text. A server that wants to leak a secret can encode it in a way
+//! of its own; so a secret only goes to the hosts that its grant names.
 
 mod decode;
+mod error;
 mod unpack;
 mod value;
 
@@ -16,67 +17,56 @@ use std::ops::Range;
 use aho_corasick::AhoCorasick;
 
 use decode::{Decoder, Escapes};
+pub(crate) use error::Unsearchable;
 use unpack::{Allowance, unpack};
 use value::{Value, are_words, base64_inside, counting};
 
-pub(super) use value::{LEAST_COUNTING, is_passed_over};
+pub(crate) use value::{MIN_COUNTING, is_ignored};
 
-/// How many encodings are undone, one after the other.
-const DEPTH: usize = 2;
+/// How many encodings are decoded, one after the other.
+const MAX_DEPTH: usize = 2;
 
-/// Shortest segment of a secret with slashes that is looked for by itself, in bytes.
-const SHORTEST_SEGMENT: usize = 12;
+/// Minimum length of a segment of a secret with slashes that is searched for by itself, in bytes.
+const MIN_SEGMENT: usize = 12;
 
-/// Shortest form of a secret that is looked for without decoding, in bytes.
-const SHORTEST_FORM: usize = 8;
+/// Minimum length of an encoded form of a secret that is searched for without decoding, in bytes.
+const MIN_FORM: usize = 8;
 
-/// What stands in place of a text that cannot be searched.
+/// Replaces a text that cannot be searched.
 const NOT_SEARCHED: &str = "(left out: it cannot be searched for secrets)";
-
-/// Why an answer cannot be searched for secrets, and so does not reach the plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unsearchable {
-    /// It unpacks to too much.
-    #[error(
-        "the answer holds compressed data that is too large to be searched for secrets; ask the server for an answer without compression"
-    )]
-    Packed,
-    /// There are more secrets than can be looked for.
-    #[error(
-        "the secrets of the configuration are too many to be looked for in answers; take those out that are not used"
-    )]
-    TooMany,
-}
 
 /// Finds secrets in all the forms in which servers repeat what they were sent.
 pub(crate) struct Redactor {
     names: Vec<String>,
     values: Vec<Value>,
-    marks: Marks,
-    /// What each mark is of, by its number.
-    of: Vec<Mark>,
+    matcher: Matcher,
+    /// By the number of a pattern of `matcher`: what it stands for.
+    patterns: Vec<Pattern>,
     decoders: Vec<Decoder>,
 }
 
-enum Marks {
-    Nothing,
-    Some(AhoCorasick),
+/// Finds all patterns in one pass.
+enum Matcher {
+    /// There are no secrets.
+    Empty,
+    Patterns(AhoCorasick),
     TooMany,
 }
 
-/// What is found where a mark is.
+/// What a pattern stands for.
 #[derive(Debug, Clone, Copy)]
-enum Mark {
-    /// A part of a value, by its number, which may go on around the mark.
-    Value(usize),
-    /// All that is to be replaced, of the secret of this number.
-    Form(usize),
+enum Pattern {
+    /// An identifying part of the value with this number; more of the value may stand around it.
+    PartOfValue(usize),
+    /// A whole encoded form of the secret with this number.
+    EncodedForm(usize),
 }
 
-/// A secret in a text.
+/// An occurrence of a secret in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Hit {
-    place: Range<usize>,
+struct SecretMatch {
+    range: Range<usize>,
+    /// Number of the secret's name.
     name: usize,
 }
 
@@ -108,31 +98,31 @@ impl Redactor {
             }
             forms.extend(other_forms(value).map(|form| (name, form)));
         }
-        let mut patterns: Vec<&[u8]> = Vec::new();
-        let mut of = Vec::new();
+        let mut texts: Vec<&[u8]> = Vec::new();
+        let mut patterns = Vec::new();
         for (number, value) in values.iter().enumerate() {
-            for mark in value.marks() {
-                patterns.push(mark);
-                of.push(Mark::Value(number));
+            for part in value.identifying_parts() {
+                texts.push(part);
+                patterns.push(Pattern::PartOfValue(number));
             }
         }
         for (name, form) in &forms {
-            patterns.push(form);
-            of.push(Mark::Form(*name));
+            texts.push(form);
+            patterns.push(Pattern::EncodedForm(*name));
         }
-        let marks = match AhoCorasick::builder()
+        let matcher = match AhoCorasick::builder()
             .ascii_case_insensitive(true)
-            .build(&patterns)
+            .build(&texts)
         {
-            Ok(_) if patterns.is_empty() => Marks::Nothing,
-            Ok(marks) => Marks::Some(marks),
-            Err(_) => Marks::TooMany,
+            Ok(_) if texts.is_empty() => Matcher::Empty,
+            Ok(automaton) => Matcher::Patterns(automaton),
+            Err(_) => Matcher::TooMany,
         };
         Self {
             names,
             values,
-            marks,
-            of,
+            matcher,
+            patterns,
             decoders,
         }
     }
@@ -143,26 +133,26 @@ impl Redactor {
     /// [`Unsearchable`]
     pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Result<Vec<u8>, Unsearchable> {
         let mut allowance = Allowance::of(bytes.len());
-        let hits = self.find(&bytes, 0, &mut allowance)?;
-        if hits.is_empty() {
+        let matches = self.find(&bytes, 0, &mut allowance)?;
+        if matches.is_empty() {
             return Ok(bytes);
         }
         let mut redacted = Vec::with_capacity(bytes.len());
         let mut at = 0;
-        for hit in merged(hits) {
-            redacted.extend_from_slice(&bytes[at..hit.place.start]);
+        for found in merged(matches) {
+            redacted.extend_from_slice(&bytes[at..found.range.start]);
             redacted
-                .extend_from_slice(format!("{{{{secret:{}}}}}", self.names[hit.name]).as_bytes());
-            at = hit.place.end;
+                .extend_from_slice(format!("{{{{secret:{}}}}}", self.names[found.name]).as_bytes());
+            at = found.range.end;
         }
         redacted.extend_from_slice(&bytes[at..]);
         Ok(redacted)
     }
 
-    /// Returns the text with placeholders, or a note in place of one that cannot be searched.
+    /// Returns the text with placeholders, or a note if the text cannot be searched.
     pub(crate) fn text(&self, text: String) -> String {
         match self.bytes(text.into_bytes()) {
-            // A secret that is not text may have cut a character in two.
+            // A secret that is not UTF-8 may have split a character.
             Ok(bytes) => String::from_utf8(bytes)
                 .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
             Err(_) => NOT_SEARCHED.to_owned(),
@@ -175,15 +165,15 @@ impl Redactor {
         text: &[u8],
         depth: usize,
         allowance: &mut Allowance,
-    ) -> Result<Vec<Hit>, Unsearchable> {
-        let marks = match &self.marks {
-            Marks::Nothing => return Ok(Vec::new()),
-            Marks::TooMany => return Err(Unsearchable::TooMany),
-            Marks::Some(marks) => marks,
+    ) -> Result<Vec<SecretMatch>, Unsearchable> {
+        let automaton = match &self.matcher {
+            Matcher::Empty => return Ok(Vec::new()),
+            Matcher::TooMany => return Err(Unsearchable::TooMany),
+            Matcher::Patterns(automaton) => automaton,
         };
-        let mut hits = self.scan(marks, text);
-        if depth == DEPTH {
-            return Ok(hits);
+        let mut matches = self.scan(automaton, text);
+        if depth == MAX_DEPTH {
+            return Ok(matches);
         }
         for decoder in &self.decoders {
             let Some(decoded) = decoder.decode(text) else {
@@ -193,65 +183,65 @@ impl Redactor {
             if inner.is_empty() {
                 continue;
             }
-            let names = inner.iter().map(|hit| hit.name);
-            let places = decoder.places(text, inner.iter().map(|hit| hit.place.clone()));
-            let places = places.into_iter().zip(names);
-            hits.extend(places.map(|(place, name)| Hit { place, name }));
+            let names = inner.iter().map(|found| found.name);
+            let ranges = decoder.ranges(text, inner.iter().map(|found| found.range.clone()));
+            let ranges = ranges.into_iter().zip(names);
+            matches.extend(ranges.map(|(range, name)| SecretMatch { range, name }));
         }
-        unpack(text, depth == 0, allowance, |allowance, place, unpacked| {
+        unpack(text, depth == 0, allowance, |allowance, range, unpacked| {
             let inner = self.find(&unpacked, depth + 1, allowance)?;
             let first = inner.into_iter().next();
-            hits.extend(first.map(|hit| Hit { place, ..hit }));
+            matches.extend(first.map(|found| SecretMatch { range, ..found }));
             Ok(())
         })?;
-        Ok(hits)
+        Ok(matches)
     }
 
-    /// Returns the secrets that stand in a text as they are.
-    fn scan(&self, marks: &AhoCorasick, text: &[u8]) -> Vec<Hit> {
+    /// Returns the secrets in a text without decoding it.
+    fn scan(&self, automaton: &AhoCorasick, text: &[u8]) -> Vec<SecretMatch> {
         let counted = counting(text);
-        let mut found = vec![false; self.values.len()];
-        let mut hits: Vec<Hit> = Vec::new();
-        for mark in marks.find_overlapping_iter(&*counted) {
-            match self.of[mark.pattern().as_usize()] {
-                Mark::Value(value) => found[value] = true,
-                Mark::Form(name) => hits.push(Hit {
-                    place: mark.range(),
+        let mut has_part = vec![false; self.values.len()];
+        let mut forms: Vec<SecretMatch> = Vec::new();
+        for found in automaton.find_overlapping_iter(&*counted) {
+            match self.patterns[found.pattern().as_usize()] {
+                Pattern::PartOfValue(value) => has_part[value] = true,
+                Pattern::EncodedForm(name) => forms.push(SecretMatch {
+                    range: found.range(),
                     name,
                 }),
             }
         }
-        let is_found = self.values.iter().zip(found).filter(|(_, found)| *found);
-        let is_found: Vec<&Value> = is_found.map(|(value, _)| value).collect();
-        if hits.is_empty() && is_found.is_empty() {
-            return hits;
+        let present = self.values.iter().zip(has_part).filter(|(_, has_part)| *has_part);
+        let present: Vec<&Value> = present.map(|(value, _)| value).collect();
+        if forms.is_empty() && present.is_empty() {
+            return forms;
         }
-        // Where the bytes that count stand in the text.
-        let places: Vec<usize> = (0..text.len())
-            .filter(|at| !is_passed_over(text[*at]))
+        // Positions in the text of the bytes that count.
+        let positions: Vec<usize> = (0..text.len())
+            .filter(|at| !is_ignored(text[*at]))
             .collect();
-        let place = |range: Range<usize>| {
-            let first = places.get(range.start)?;
-            let last = places.get(range.end.checked_sub(1)?)?;
+        let in_text = |range: Range<usize>| {
+            let first = positions.get(range.start)?;
+            let last = positions.get(range.end.checked_sub(1)?)?;
             Some(*first..*last + 1)
         };
-        let mut placed: Vec<Hit> = hits
+        let mut matches: Vec<SecretMatch> = forms
             .into_iter()
-            .filter_map(|hit| {
-                Some(Hit {
-                    place: place(hit.place)?,
-                    ..hit
+            .filter_map(|form| {
+                Some(SecretMatch {
+                    range: in_text(form.range)?,
+                    ..form
                 })
             })
             .collect();
-        for value in is_found {
-            let ranges = value.find(&counted).into_iter().filter_map(place);
-            placed.extend(ranges.map(|range| Hit {
-                place: value.widened(text, range),
+        for value in present {
+            let ranges = value.find(&counted).into_iter().filter_map(in_text);
+            matches.extend(ranges.map(|range| SecretMatch {
+                range: value.widened(text, range),
                 name: value.name,
             }));
         }
-        placed
+        matches
     }
 }
 
@@ -263,33 +253,33 @@ impl std::fmt::Debug for Redactor {
     }
 }
 
-/// Joins hits that overlap, and brings them into order. The longest one names them.
-fn merged(mut hits: Vec<Hit>) -> Vec<Hit> {
-    hits.sort_by(|a, b| {
-        let order = a.place.start.cmp(&b.place.start);
-        order.then(b.place.end.cmp(&a.place.end))
+/// Merges overlapping matches and sorts them. The longest match gives the name.
+fn merged(mut matches: Vec<SecretMatch>) -> Vec<SecretMatch> {
+    matches.sort_by(|a, b| {
+        let order = a.range.start.cmp(&b.range.start);
+        order.then(b.range.end.cmp(&a.range.end))
     });
-    let mut merged: Vec<Hit> = Vec::new();
+    let mut merged: Vec<SecretMatch> = Vec::new();
     let mut longest = 0;
-    for hit in hits {
+    for next in matches {
         match merged.last_mut() {
-            Some(last) if hit.place.start < last.place.end => {
-                if hit.place.len() > longest {
-                    longest = hit.place.len();
-                    last.name = hit.name;
+            Some(last) if next.range.start < last.range.end => {
+                if next.range.len() > longest {
+                    longest = next.range.len();
+                    last.name = next.name;
                 }
-                last.place.end = last.place.end.max(hit.place.end);
+                last.range.end = last.range.end.max(next.range.end);
             }
             _ => {
-                longest = hit.place.len();
-                merged.push(hit);
+                longest = next.range.len();
+                merged.push(next);
             }
         }
     }
     merged
 }
 
-/// Returns the decoders that every text is given to.
+/// Returns the decoders that are tried on every text.
 fn decoders() -> Vec<Decoder> {
     let together = Escapes {
         percent: true,
@@ -297,12 +287,12 @@ fn decoders() -> Vec<Decoder> {
         entity: true,
         ..Escapes::default()
     };
-    // By itself: a `=` before a secret is common, and with two digits of it would be an escape.
+    // Separate: a `=` before a secret is common, and together with two digits of the secret it looks like an escape.
     let quoted = Escapes {
         quoted: true,
         ..Escapes::default()
     };
-    // Of a form, where `+` is a blank: in what is compressed it makes a difference.
+    // Form data, where `+` is a space: this matters within compressed data.
     let form = Escapes {
         percent: true,
         plus: true,
@@ -314,7 +304,7 @@ fn decoders() -> Vec<Decoder> {
     escapes.into_iter().chain(base64).chain(hex).collect()
 }
 
-/// Returns the decoders that a value needs beside those: each kind of escapes by itself, for one that seems to hold escapes itself.
+/// Returns the further decoders for a value that itself looks like escaped text: each kind of escape separately.
 fn decoders_for(value: &[u8]) -> Vec<Decoder> {
     let none = Escapes::default();
     let kinds = [
@@ -338,7 +328,7 @@ fn decoders_for(value: &[u8]) -> Vec<Decoder> {
     }
 }
 
-/// Returns a value, and where it has letters outside ASCII what it is in small and in capital letters.
+/// Returns a value, and its lower and upper case if it has letters outside ASCII.
 fn variants(value: &[u8]) -> Vec<Vec<u8>> {
     let mut variants = vec![value.to_vec()];
     if !value.is_ascii()
@@ -353,18 +343,18 @@ fn variants(value: &[u8]) -> Vec<Vec<u8>> {
     variants
 }
 
-/// Returns what else is looked for of a value, as far as it counts.
+/// Returns the further forms of a value that are searched for, reduced to the bytes that count.
 fn other_forms(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let encoded = (0..3).flat_map(|offset| base64_inside(value, offset));
-    // A message may name the last part alone of one like Slack's `T…/B…/…`; the name of a server tells nothing.
+    // A message may contain only the last segment of a secret such as Slack's `T…/B…/…`. A server name is not a secret.
     let segments = value.split(|byte| *byte == b'/').filter(|segment| {
-        (SHORTEST_SEGMENT..value.len()).contains(&segment.len()) && !are_words(segment)
+        (MIN_SEGMENT..value.len()).contains(&segment.len()) && !are_words(segment)
     });
     let segments: Vec<Vec<u8>> = segments.map(<[u8]>::to_vec).collect();
     encoded
         .chain(segments)
         .map(|form| counting(&form).into_owned())
-        .filter(|form| form.len() >= SHORTEST_FORM)
+        .filter(|form| form.len() >= MIN_FORM)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Calls written down, and answered from what was written down.
+//! Recordings of calls, and answers from a recording.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -11,10 +11,12 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use yagura_core::names::near;
 
-use super::transport::{ExchangeError, Outgoing, Transport};
-use super::{HttpError, HttpRequest, HttpResponse, masked};
+use crate::error::HttpError;
+use crate::mask::masked;
+use crate::request::{HttpRequest, HttpResponse};
+use crate::transport::{ExchangeError, Outgoing, Transport};
 
-/// A request and what came of it: a line of a recording. Secrets are placeholders, and what lets in whoever has a URL is left out.
+/// A request and its answer or error: one line of a recording. Secrets are placeholders, and tokens in URLs are masked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exchange {
@@ -35,16 +37,16 @@ pub struct Exchange {
     /// Body of the answer.
     #[serde(default, skip_serializing_if = "Bytes::is_empty")]
     pub answer: Bytes,
-    /// Why there was no answer, in place of one.
+    /// Why there was no answer, instead of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<RecordedError>,
 }
 
-/// Bytes as text, or as an object `{"base64": …}` where they are none.
+/// Bytes as text, or as an object `{"base64": …}` if they are not UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Bytes {
-    /// Nothing.
+    /// No bytes.
     #[default]
     #[serde(skip)]
     Empty,
@@ -52,7 +54,7 @@ pub enum Bytes {
     Text(String),
     /// Anything else.
     Base64 {
-        /// In base64.
+        /// The bytes in base64.
         base64: String,
     },
 }
@@ -61,11 +63,11 @@ pub enum Bytes {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordedError {
-    /// It did not come in time.
+    /// The answer did not come in time.
     Timeout,
-    /// It was larger than allowed.
+    /// The answer was larger than allowed.
     TooLarge,
-    /// Connection, TLS or protocol.
+    /// Connection, TLS or protocol failed.
     Failed(String),
 }
 
@@ -73,7 +75,7 @@ pub enum RecordedError {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file cannot be opened or read.
-    #[error("cannot use the recorded calls in {}", .file.display())]
+    #[error("cannot read or write the recorded calls in {}", .file.display())]
     File {
         /// The file.
         file: PathBuf,
@@ -81,18 +83,18 @@ pub enum RecordingError {
         source: std::io::Error,
     },
     /// A line is not an exchange.
-    #[error("{}:{line}: not a recorded call: one JSON object a line, with at least `url`", .file.display())]
+    #[error("{}:{line}: this is not a recorded call; each line must be a JSON object with at least `url`", .file.display())]
     Line {
         /// The file.
         file: PathBuf,
-        /// From one.
+        /// Number of the line, from 1.
         line: usize,
-        /// What is wrong.
+        /// The cause.
         source: serde_json::Error,
     },
 }
 
-/// Writes down what another transport does, a line an exchange. Refusals of the host are not written.
+/// Records what another transport does, one line per exchange. Requests that the host refuses are not recorded.
 pub struct Record {
     inner: Arc<dyn Transport>,
     file: Mutex<std::fs::File>,
@@ -119,7 +121,7 @@ impl Record {
             .map_err(std::io::Error::from)
             .and_then(|mut line| {
                 line.push('\n');
-                // One write a line: what is there is whole lines, whoever held the lock before.
+                // One write per line, so that the file only holds whole lines even if a thread panicked.
                 let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.write_all(line.as_bytes())
             });
@@ -144,57 +146,57 @@ impl Transport for Record {
     }
 }
 
-/// Answers from a recording: requests are found by method, URL and body, in any order; several answers to one request come
-/// in the order of the recording, the last of them again and again. Nothing is sent and no secret is read. Parameters of URLs
-/// that let somebody in are not compared: a recording does not hold them.
+/// Answers from a recording. Requests match by method, URL and body, in any order. Several answers to one request come in the
+/// order of the recording; the last of them repeats. Nothing is sent and no secret is read. Masked parameters of URLs are not
+/// compared, because a recording does not hold them.
 #[derive(Debug)]
 pub struct Replay {
     exchanges: Vec<Exchange>,
     /// The request of each exchange, as it is compared.
-    asked: Vec<HttpRequest>,
-    learns: bool,
-    state: Mutex<State>,
+    requests: Vec<HttpRequest>,
+    learns_bodies: bool,
+    progress: Mutex<Progress>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// How often each request was made, by the place of its first exchange.
+struct Progress {
+    /// How often each request was made, by the index of its first exchange.
     used: HashMap<usize, usize>,
-    /// Bodies of requests that were recorded without, by the place of the exchange.
+    /// Bodies of requests that were recorded without one, by the index of the exchange.
     learned: HashMap<usize, Vec<u8>>,
     unmatched: Vec<String>,
 }
 
 impl Replay {
-    /// Takes exchanges, in order.
+    /// Replays exchanges, in order.
     pub fn new(exchanges: Vec<Exchange>) -> Self {
-        let asked = exchanges.iter().map(|exchange| HttpRequest {
+        let requests = exchanges.iter().map(|exchange| HttpRequest {
             method: exchange.method.clone(),
             ..HttpRequest::compared(&exchange.url, &exchange.body.bytes())
         });
         Self {
-            asked: asked.collect(),
+            requests: requests.collect(),
             exchanges,
-            learns: false,
-            state: Mutex::default(),
+            learns_bodies: false,
+            progress: Mutex::default(),
         }
     }
 
-    /// Takes exchanges, in order; each that has no body answers the first request with its method and URL, and learns the
-    /// body that this has.
+    /// Replays exchanges, in order. An exchange without a body answers the first request with its method and URL, and learns
+    /// the body of that request.
     pub fn learning(exchanges: Vec<Exchange>) -> Self {
         Self {
-            learns: true,
+            learns_bodies: true,
             ..Self::new(exchanges)
         }
     }
 
-    /// Returns the exchanges with the bodies that were learned.
+    /// Returns the exchanges with the learned bodies.
     pub fn learned(&self) -> Vec<Exchange> {
-        let state = self.state();
+        let progress = self.progress();
         let mut exchanges = self.exchanges.clone();
-        for (place, body) in &state.learned {
-            exchanges[*place].body = Bytes::of(body);
+        for (index, body) in &progress.learned {
+            exchanges[*index].body = Bytes::of(body);
         }
         exchanges
     }
@@ -220,26 +222,26 @@ impl Replay {
         Ok(Self::new(exchanges.collect::<Result<_, _>>()?))
     }
 
-    /// Returns what was said about each request that is not in the recording.
+    /// Returns a message for each request that is not in the recording.
     pub fn unmatched(&self) -> Vec<String> {
-        self.state().unmatched.clone()
+        self.progress().unmatched.clone()
     }
 
-    /// Returns the exchanges whose answers were not given.
+    /// Returns the exchanges that were not used.
     pub fn unused(&self) -> Vec<Exchange> {
-        let state = self.state();
-        let is_used = |place: usize| {
-            if state.learned.contains_key(&place) {
+        let progress = self.progress();
+        let is_used = |index: usize| {
+            if progress.learned.contains_key(&index) {
                 return true;
             }
-            let asked = &self.asked[place];
-            let same = self.same_as(&asked.method, &asked.url, &asked.body);
-            let nth = same.iter().position(|other| *other == place);
-            let count = same.first().and_then(|first| state.used.get(first));
+            let request = &self.requests[index];
+            let same = self.same_as(&request.method, &request.url, &request.body);
+            let nth = same.iter().position(|other| *other == index);
+            let count = same.first().and_then(|first| progress.used.get(first));
             nth < count.copied()
         };
         let all = self.exchanges.iter().enumerate();
-        all.filter(|(place, _)| !is_used(*place))
+        all.filter(|(index, _)| !is_used(*index))
             .map(|(_, exchange)| exchange.clone())
             .collect()
     }
@@ -249,52 +251,52 @@ impl Replay {
             method: request.method.clone(),
             ..HttpRequest::compared(&request.url, &request.body)
         };
-        if let Some(place) = self.learn(request) {
-            return self.exchanges[place].result();
+        if let Some(index) = self.learn(request) {
+            return self.exchanges[index].result();
         }
         let same = self.same_as(&request.method, &request.url, &request.body);
         let Some(first) = same.first() else {
             let message = self.message(request);
-            self.state().unmatched.push(message.clone());
+            self.progress().unmatched.push(message.clone());
             return Err(ExchangeError::unsent(HttpError::Failed(message)));
         };
-        let mut state = self.state();
-        let used = state.used.entry(*first).or_default();
-        let place = same[(*used).min(same.len() - 1)];
+        let mut progress = self.progress();
+        let used = progress.used.entry(*first).or_default();
+        let index = same[(*used).min(same.len() - 1)];
         *used += 1;
-        self.exchanges[place].result()
+        self.exchanges[index].result()
     }
 
-    /// Returns the place of the exchange that learned a request's body.
+    /// Returns the index of the exchange that has just learned the body of a request.
     fn learn(&self, request: &HttpRequest) -> Option<usize> {
-        if !self.learns || request.body.is_empty() {
+        if !self.learns_bodies || request.body.is_empty() {
             return None;
         }
-        let mut state = self.state();
+        let mut progress = self.progress();
         let same = self.same_as(&request.method, &request.url, &[]);
         let free = same
             .into_iter()
-            .find(|place| !state.learned.contains_key(place))?;
-        state.learned.insert(free, request.body.clone());
+            .find(|index| !progress.learned.contains_key(index))?;
+        progress.learned.insert(free, request.body.clone());
         Some(free)
     }
 
     fn same_as(&self, method: &str, url: &str, body: &[u8]) -> Vec<usize> {
-        let all = self.asked.iter().enumerate();
-        all.filter(|(_, asked)| asked.method == method && asked.url == url && asked.body == body)
-            .map(|(place, _)| place)
+        let all = self.requests.iter().enumerate();
+        all.filter(|(_, other)| other.method == method && other.url == url && other.body == body)
+            .map(|(index, _)| index)
             .collect()
     }
 
-    /// Says what was asked for, and what is near it.
+    /// Names a request that is not in the recording, and similar ones that are.
     fn message(&self, request: &HttpRequest) -> String {
-        let asked = line(&request.method, &request.url, &request.body);
-        let with_url = self.asked.iter().filter(|asked| asked.url == request.url);
+        let missing = line(&request.method, &request.url, &request.body);
+        let with_url = self.requests.iter().filter(|other| other.url == request.url);
         let mut candidates: Vec<String> = with_url
-            .map(|asked| line(&asked.method, &asked.url, &asked.body))
+            .map(|other| line(&other.method, &other.url, &other.body))
             .collect();
         if candidates.is_empty() {
-            let urls = self.asked.iter().map(|asked| asked.url.as_str());
+            let urls = self.requests.iter().map(|other| other.url.as_str());
             candidates = near(&request.url, urls)
                 .into_iter()
                 .map(str::to_owned)
@@ -304,19 +306,19 @@ impl Replay {
         candidates.truncate(3);
         match candidates.as_slice() {
             [] => format!(
-                "the recording has no call {asked}; it has {} others",
+                "the recording has no call {missing}; it has {} other calls",
                 self.exchanges.len()
             ),
             near => format!(
-                "the recording has no call {asked}; it has {}",
+                "the recording has no call {missing}; it has {}",
                 near.join(", ")
             ),
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // Nothing that holds the lock leaves it half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        // No panic can leave the progress half changed.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -379,7 +381,7 @@ impl Exchange {
 }
 
 impl Bytes {
-    /// Puts bytes into the form that can be read best.
+    /// Makes text of UTF-8 bytes and base64 of others.
     pub fn of(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok("") => Self::Empty,
@@ -390,7 +392,7 @@ impl Bytes {
         }
     }
 
-    /// Returns the bytes; none for what is not base64.
+    /// Returns the bytes; none if the base64 is invalid.
     pub fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Empty => Vec::new(),
@@ -404,7 +406,7 @@ impl Bytes {
     }
 }
 
-/// Returns bytes as they are recorded: text is masked.
+/// Returns bytes as they are recorded: with masked URLs if they are text.
 fn masked_bytes(bytes: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(bytes) {
         Ok(text) => masked(text).into_owned().into_bytes(),
@@ -413,7 +415,7 @@ fn masked_bytes(bytes: &[u8]) -> Vec<u8> {
 }
 
 impl HttpRequest {
-    /// Returns a request with what a recording holds of URL and body.
+    /// Returns a request with URL and body as a recording holds them.
     fn compared(url: &str, body: &[u8]) -> Self {
         Self {
             url: masked(url).into_owned(),
@@ -423,7 +425,7 @@ impl HttpRequest {
     }
 }
 
-/// Writes a request on one line, its body cut.
+/// Formats a request on one line, with the beginning of its body.
 fn line(method: &str, url: &str, body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body);
     let end = body.floor_char_boundary(400);
@@ -508,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lets_in_whoever_has_a_url_is_not_recorded() {
+    fn tokens_in_urls_are_not_recorded() {
         let url = "https://x/f?sv=1&sig=aBc%2F";
         let answer = HttpResponse {
             status: 302,
@@ -521,7 +523,7 @@ mod tests {
         for secret in ["aBc", "t0k", "00ff"] {
             assert!(!line.contains(secret), "{line}");
         }
-        // It is found again, by the URL that a plugin makes anew too.
+        // It matches again, also for a URL with a new token.
         let replay = Replay::new(vec![exchange]);
         for url in [url, "https://x/f?sv=1&sig=other"] {
             assert_eq!(replay.answer(&post(url, body)).unwrap().status, 302);
@@ -541,11 +543,11 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "\n{\"url\":\"https://x/\",\"stauts\":1}\n").unwrap();
         let error = Replay::read(file.path()).unwrap_err().to_string();
-        assert!(error.contains(":2: not a recorded call"), "{error}");
+        assert!(error.contains(":2: this is not a recorded call"), "{error}");
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn recorded_exchanges_are_read_back() {
         let request = post("https://x/{{secret:A}}", "\u{1}é");
         let answers = [
             Ok(HttpResponse {

@@ -1,13 +1,13 @@
-//! What a plugin asks to send, and the checks that need no server.
+//! The request of a plugin and its answer, and the checks that need no server.
 
 use yagura_core::capability::is_name;
 
-use super::HttpError;
+use crate::error::HttpError;
 
 /// A request as a plugin makes it: with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HttpRequest {
-    /// Method, in capitals.
+    /// Method, in upper case.
     pub method: String,
     /// URL.
     pub url: String,
@@ -15,12 +15,12 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// Body.
     pub body: Vec<u8>,
-    /// A header that proves who sent the body.
+    /// A header with a signature of the body.
     pub sign: Option<Signature>,
 }
 
 impl HttpRequest {
-    /// Returns a request for what is at a URL.
+    /// Returns a GET request for a URL.
     pub fn get(url: &str) -> Self {
         Self {
             method: "GET".to_owned(),
@@ -30,20 +30,20 @@ impl HttpRequest {
     }
 }
 
-/// A header of HMAC-SHA256 in hexadecimal.
+/// A header with the HMAC-SHA256 of the body, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     /// Name of the header.
     pub header: String,
     /// Name of the secret that is the key.
     pub secret: String,
-    /// What its value begins with.
+    /// The text before the signature in the value of the header, such as `sha256=`.
     pub prefix: String,
-    /// What is signed before the body.
+    /// The text that is signed in front of the body.
     pub before: String,
 }
 
-/// An answer: what a plugin and the log see, with placeholders in place of secrets.
+/// An answer as the plugin and the record of calls see it: with placeholders in place of secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HttpResponse {
     /// Status.
@@ -63,13 +63,13 @@ impl HttpResponse {
     }
 }
 
-/// Most headers of a request, and most bytes of all.
-const MOST_HEADERS: usize = 64;
-const MOST_HEADER_BYTES: usize = 16 << 10;
+/// Maximum number of headers of a request, and their maximum total size in bytes.
+const MAX_HEADERS: usize = 64;
+const MAX_HEADER_BYTES: usize = 16 << 10;
 
-/// Headers that are the host's: they frame the message, name the server, or would let an answer come in a form in which
-/// secrets are not found (compressed, or in pieces).
-const OWN: [&str; 17] = [
+/// Headers that only the host sets: they frame the message, name the server, or would bring an answer in which secrets cannot
+/// be found (compressed, or in parts).
+const HOST_HEADERS: [&str; 17] = [
     "accept-encoding",
     "connection",
     "content-encoding",
@@ -91,7 +91,7 @@ const OWN: [&str; 17] = [
 
 impl HttpRequest {
     /// Checks method and headers, and brings header names to lower case.
-    pub(crate) fn check(&mut self, most_body: usize) -> Result<(), HttpError> {
+    pub(crate) fn check(&mut self, max_body: usize) -> Result<(), HttpError> {
         let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
         if !methods.contains(&self.method.as_str()) {
             return Err(denied(format!(
@@ -100,17 +100,17 @@ impl HttpRequest {
                 methods.join(", ")
             )));
         }
-        if self.body.len() > most_body {
+        if self.body.len() > max_body {
             return Err(denied(format!(
-                "the body has {} bytes, and {most_body} may be sent",
+                "the body has {} bytes; the maximum is {max_body}",
                 self.body.len()
             )));
         }
         let sizes = self.headers.iter();
         let size: usize = sizes.map(|(name, value)| name.len() + value.len()).sum();
-        if self.headers.len() > MOST_HEADERS || size > MOST_HEADER_BYTES {
+        if self.headers.len() > MAX_HEADERS || size > MAX_HEADER_BYTES {
             return Err(denied(format!(
-                "{} headers of {size} bytes; {MOST_HEADERS} of {MOST_HEADER_BYTES} bytes may be sent",
+                "the request has {} headers of {size} bytes; the maximum is {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes",
                 self.headers.len()
             )));
         }
@@ -122,11 +122,11 @@ impl HttpRequest {
             check_header(&sign.header, &sign.prefix)?;
             sign.header.make_ascii_lowercase();
             if !is_name(&sign.secret) {
-                return Err(denied(format!("{:?} names no secret", cut(&sign.secret))));
+                return Err(denied(format!("{:?} is not a name of a secret", cut(&sign.secret))));
             }
             if self.headers.iter().any(|(name, _)| *name == sign.header) {
                 return Err(denied(format!(
-                    "the header `{}` is there already, and would be the signature",
+                    "the header `{}` is set by the request, and `sign` would set it too",
                     sign.header
                 )));
             }
@@ -134,7 +134,7 @@ impl HttpRequest {
         Ok(())
     }
 
-    /// Says whether sending it changes nothing at the server, by its method.
+    /// Returns whether the method promises that the request changes nothing on the server.
     pub(crate) fn is_safe(&self) -> bool {
         matches!(self.method.as_str(), "GET" | "HEAD")
     }
@@ -144,13 +144,13 @@ fn check_header(name: &str, value: &str) -> Result<(), HttpError> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err(denied(format!(
-            "{:?} is not the name of a header",
+            "{:?} is not a header name",
             cut(name)
         )));
     }
     let lower = name.to_ascii_lowercase();
-    if OWN.contains(&lower.as_str()) || lower.starts_with("proxy-") {
-        return Err(denied(format!("the header `{lower}` is the host's to set")));
+    if HOST_HEADERS.contains(&lower.as_str()) || lower.starts_with("proxy-") {
+        return Err(denied(format!("the header `{lower}` is set by the host; remove it from the request")));
     }
     match is_value(value.as_bytes()) {
         true => Ok(()),
@@ -160,7 +160,7 @@ fn check_header(name: &str, value: &str) -> Result<(), HttpError> {
     }
 }
 
-/// Says whether bytes can be the value of a header without ending it.
+/// Returns whether bytes can be the value of a header: no line break, no control character.
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
     bytes
         .iter()

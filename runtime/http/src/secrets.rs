@@ -1,43 +1,40 @@
-//! Secrets: where they come from, how long they are kept, and that nothing prints them.
+//! Secrets: their sources, how long a value is used, and types that never print them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use yagura_core::names::did_you_mean;
 use zeroize::Zeroizing;
 
-use super::redact::{LEAST_COUNTING, Redactor, is_passed_over};
+use crate::redact::{MIN_COUNTING, Redactor, is_ignored};
 
-/// How long a secret is used before it is read again.
-const KEPT: Duration = Duration::from_secs(300);
+/// How long a value is used before it is read again.
+const MAX_AGE: Duration = Duration::from_secs(300);
 
-/// How soon a secret may be read again that a server refused.
-const REFUSED: Duration = Duration::from_secs(10);
+/// How long a value that a server refused is used before it is read again.
+const MAX_AGE_REFUSED: Duration = Duration::from_secs(10);
 
-/// How long a command may take.
-const COMMAND: Duration = Duration::from_secs(10);
+/// Maximum run time of a command.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest secret, in bytes.
-const LONGEST: usize = 65_536;
+/// Maximum size of a secret in bytes.
+const MAX_BYTES: usize = 65_536;
 
-/// Why an environment variable gives no secret.
-const NOT_SET: &str = "it is not set";
+/// How many values of one secret are redacted in answers: the current one and earlier ones.
+const REDACTED_VALUES: usize = 3;
 
-/// How many values of one secret are looked for in answers: the last, and those before it.
-const REMEMBERED: usize = 3;
-
-/// Where a secret comes from. One line break at its end is not part of it.
+/// The source of a secret. One line break at the end of a value is removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// The environment variable of that name.
     Env(String),
     /// The content of a file.
     File(PathBuf),
-    /// What a program prints; the program and its arguments.
+    /// The output of a command: a program and its arguments.
     Command(Vec<String>),
 }
 
@@ -55,7 +52,7 @@ impl fmt::Display for SecretSource {
     }
 }
 
-/// A secret's value. It is never printed, and its memory is cleared when it is dropped.
+/// The value of a secret. It is never printed, and its memory is cleared on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<Zeroizing<Vec<u8>>>);
 
@@ -72,55 +69,92 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why a secret cannot be had. Messages hold no value.
+/// Why a secret has no value. Messages contain no value.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The configuration has none of that name.
+    /// The configuration has no secret of that name.
     #[error("there is no secret `{name}` in the configuration{}", did_you_mean(.name, .known.iter().map(String::as_str)))]
     Unknown {
         /// The name.
         name: String,
-        /// The names that there are.
+        /// The names of all secrets.
         known: Vec<String>,
     },
-    /// Its source has none.
+    /// Its source has no usable value.
     #[error("cannot read the secret `{name}` from {from}: {reason}")]
     Read {
         /// The name.
         name: String,
         /// Its source.
         from: SecretSource,
-        /// What happened.
-        reason: String,
+        /// The cause; it is part of the message.
+        reason: SecretReadError,
     },
 }
 
-/// The operator's secrets by name, read when they are first needed and again after five minutes, or sooner when a server
-/// refuses them.
+/// Why a source has no usable value.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretReadError {
+    /// The environment variable is not set.
+    #[error("it is not set")]
+    NotSet,
+    /// The file or the program cannot be read or started.
+    #[error("{0}")]
+    Io(std::io::Error),
+    /// The command is empty.
+    #[error("the command is empty: name a program")]
+    NoProgram,
+    /// The command did not end in time.
+    #[error("it took more than {} s", COMMAND_TIMEOUT.as_secs())]
+    Timeout,
+    /// The command failed.
+    #[error("it ended with {0}")]
+    Failed(ExitStatus),
+    /// Ordinary text in an answer would match the value.
+    #[error(
+        "it has {size} bytes, and {counting} that are not white space, `=` or `+`; a secret must have at least {MIN_COUNTING} of \
+         these, so that it can be found in answers: use a longer one"
+    )]
+    TooShort {
+        /// Its size in bytes.
+        size: usize,
+        /// The number of bytes that a search in answers compares.
+        counting: usize,
+    },
+    /// The value is too long to be searched for in answers.
+    #[error("it has {size} bytes, and a secret has at most {MAX_BYTES}")]
+    TooLong {
+        /// Its size in bytes.
+        size: usize,
+    },
+}
+
+/// The operator's secrets by name. A secret is read when it is first needed, and again after five minutes, or after ten seconds
+/// if a server refused it.
 pub struct Secrets {
     sources: BTreeMap<String, SecretSource>,
-    state: Mutex<State>,
+    values: Mutex<SecretValues>,
 }
 
 #[derive(Default)]
-struct State {
-    loaded: BTreeMap<String, Loaded>,
+struct SecretValues {
+    loaded: BTreeMap<String, LoadedSecret>,
     refused: BTreeSet<String>,
     redactor: Option<Arc<Redactor>>,
 }
 
-struct Loaded {
-    /// The last value first.
+struct LoadedSecret {
+    /// The current value first.
     values: Vec<Secret>,
     at: Instant,
 }
 
 impl Secrets {
-    /// Takes the sources; nothing is read yet.
+    /// Stores the sources; nothing is read yet.
     pub fn new(sources: BTreeMap<String, SecretSource>) -> Self {
         Self {
             sources,
-            state: Mutex::default(),
+            values: Mutex::default(),
         }
     }
 
@@ -129,7 +163,7 @@ impl Secrets {
         self.sources.keys().map(String::as_str)
     }
 
-    /// Returns a secret, from its source where it is due. When the source fails, an earlier value is used on.
+    /// Returns a secret, and reads its source if its value is too old. If the source fails, the earlier value stays in use.
     ///
     /// # Errors
     /// [`SecretError`]
@@ -141,16 +175,16 @@ impl Secrets {
             return Ok(secret);
         }
         let read = read(source).await.and_then(checked);
-        let mut state = self.state();
+        let mut values = self.values();
         match read {
             Ok(value) => {
                 let secret = Secret(Arc::new(value));
-                state.keep(name, secret.clone());
+                values.insert(name, secret.clone());
                 Ok(secret)
             }
             Err(reason) => {
-                let earlier = state.loaded.get_mut(name).and_then(|loaded| {
-                    // Not again with every call.
+                let earlier = values.loaded.get_mut(name).and_then(|loaded| {
+                    // Not read again with every call.
                     loaded.at = Instant::now();
                     loaded.values.first().cloned()
                 });
@@ -161,7 +195,7 @@ impl Secrets {
                 };
                 match earlier {
                     Some(secret) => {
-                        tracing::warn!(%error, "the earlier value of a secret is used on");
+                        tracing::warn!(%error, "the earlier value of a secret stays in use");
                         Ok(secret)
                     }
                     None => Err(error),
@@ -170,7 +204,7 @@ impl Secrets {
         }
     }
 
-    /// Says why a secret cannot be had from its source now, if it cannot. A command is not run for that.
+    /// Returns why a secret has no usable value now, if so. Commands are not run for this.
     pub fn problem(&self, name: &str) -> Option<SecretError> {
         let Some(source) = self.sources.get(name) else {
             return Some(self.unknown(name));
@@ -178,9 +212,9 @@ impl Secrets {
         let value = match source {
             SecretSource::Env(variable) => match std::env::var_os(variable) {
                 Some(value) => Ok(value.into_encoded_bytes()),
-                None => Err(NOT_SET.to_owned()),
+                None => Err(SecretReadError::NotSet),
             },
-            SecretSource::File(path) => std::fs::read(path).map_err(|error| error.to_string()),
+            SecretSource::File(path) => std::fs::read(path).map_err(SecretReadError::Io),
             SecretSource::Command(_) => return None,
         };
         let reason = value.map(Zeroizing::new).and_then(checked).err()?;
@@ -198,50 +232,50 @@ impl Secrets {
         }
     }
 
-    /// Takes note that a server refused a secret: it may have changed.
+    /// Marks secrets that a server refused: their values may have changed.
     pub(crate) fn refused<'a>(&self, names: impl Iterator<Item = &'a str>) {
-        let mut state = self.state();
-        state.refused.extend(names.map(str::to_owned));
+        let mut values = self.values();
+        values.refused.extend(names.map(str::to_owned));
     }
 
-    /// Returns what finds every secret that was ever read.
+    /// Returns the redactor of all values that were read.
     pub(crate) fn redactor(&self) -> Arc<Redactor> {
-        let mut state = self.state();
-        if let Some(redactor) = &state.redactor {
+        let mut values = self.values();
+        if let Some(redactor) = &values.redactor {
             return redactor.clone();
         }
-        let secrets = state.loaded.iter().flat_map(|(name, loaded)| {
+        let secrets = values.loaded.iter().flat_map(|(name, loaded)| {
             let values = loaded.values.iter();
             values.map(move |secret| (name.as_str(), secret.expose()))
         });
         let redactor = Arc::new(Redactor::new(secrets));
-        state.redactor = Some(redactor.clone());
+        values.redactor = Some(redactor.clone());
         redactor
     }
 
     fn fresh(&self, name: &str) -> Option<Secret> {
-        let state = self.state();
-        let loaded = state.loaded.get(name)?;
-        let kept = match state.refused.contains(name) {
-            true => REFUSED,
-            false => KEPT,
+        let values = self.values();
+        let loaded = values.loaded.get(name)?;
+        let max_age = match values.refused.contains(name) {
+            true => MAX_AGE_REFUSED,
+            false => MAX_AGE,
         };
-        (loaded.at.elapsed() < kept).then(|| loaded.values.first().cloned())?
+        (loaded.at.elapsed() < max_age).then(|| loaded.values.first().cloned())?
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock leaves it half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn values(&self) -> MutexGuard<'_, SecretValues> {
+        // No panic can leave the values half changed.
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn keep(&mut self, name: &str, secret: Secret) {
+impl SecretValues {
+    fn insert(&mut self, name: &str, secret: Secret) {
         self.refused.remove(name);
         let loaded = self
             .loaded
             .entry(name.to_owned())
-            .or_insert_with(|| Loaded {
+            .or_insert_with(|| LoadedSecret {
                 values: Vec::new(),
                 at: Instant::now(),
             });
@@ -249,7 +283,7 @@ impl State {
         if loaded.values.first() != Some(&secret) {
             loaded.values.retain(|earlier| *earlier != secret);
             loaded.values.insert(0, secret);
-            loaded.values.truncate(REMEMBERED);
+            loaded.values.truncate(REDACTED_VALUES);
             self.redactor = None;
         }
     }
@@ -263,23 +297,23 @@ impl fmt::Debug for Secrets {
     }
 }
 
-async fn read(source: &SecretSource) -> Result<Zeroizing<Vec<u8>>, String> {
+async fn read(source: &SecretSource) -> Result<Zeroizing<Vec<u8>>, SecretReadError> {
     match source {
         SecretSource::Env(name) => match std::env::var_os(name) {
             Some(value) => Ok(Zeroizing::new(value.into_encoded_bytes())),
-            None => Err(NOT_SET.to_owned()),
+            None => Err(SecretReadError::NotSet),
         },
         SecretSource::File(path) => match tokio::fs::read(path).await {
             Ok(bytes) => Ok(Zeroizing::new(bytes)),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(SecretReadError::Io(error)),
         },
         SecretSource::Command(words) => run(words).await,
     }
 }
 
-async fn run(words: &[String]) -> Result<Zeroizing<Vec<u8>>, String> {
+async fn run(words: &[String]) -> Result<Zeroizing<Vec<u8>>, SecretReadError> {
     let Some((program, arguments)) = words.split_first() else {
-        return Err("it names no program".to_owned());
+        return Err(SecretReadError::NoProgram);
     };
     let output = tokio::process::Command::new(program)
         .args(arguments)
@@ -287,41 +321,31 @@ async fn run(words: &[String]) -> Result<Zeroizing<Vec<u8>>, String> {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .output();
-    match tokio::time::timeout(COMMAND, output).await {
-        Err(_) => Err(format!("it took more than {} s", COMMAND.as_secs())),
-        Ok(Err(error)) => Err(error.to_string()),
-        Ok(Ok(output)) if !output.status.success() => {
-            Err(format!("it ended with {}", output.status))
-        }
+    match tokio::time::timeout(COMMAND_TIMEOUT, output).await {
+        Err(_) => Err(SecretReadError::Timeout),
+        Ok(Err(error)) => Err(SecretReadError::Io(error)),
+        Ok(Ok(output)) if !output.status.success() => Err(SecretReadError::Failed(output.status)),
         Ok(Ok(output)) => Ok(Zeroizing::new(output.stdout)),
     }
 }
 
-fn checked(mut value: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, String> {
+/// Removes a line break at the end of a value, and checks its size.
+fn checked(mut value: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, SecretReadError> {
     if value.last() == Some(&b'\n') {
         value.pop();
         if value.last() == Some(&b'\r') {
             value.pop();
         }
     }
-    match wrong_size(&value) {
-        None => Ok(value),
-        Some(reason) => Err(reason),
-    }
-}
-
-/// Says why a value cannot be a secret, if it cannot: it could not be told from ordinary text in an answer, or is too long to be
-/// looked for.
-fn wrong_size(value: &[u8]) -> Option<String> {
     let size = value.len();
-    let counting = value.iter().filter(|byte| !is_passed_over(**byte)).count();
-    if counting < LEAST_COUNTING {
-        return Some(format!(
-            "it has {size} bytes, and {counting} that are not white space, `=` or `+`; a secret must have at least {LEAST_COUNTING} of \
-             these, so that it can be found in answers: use a longer one"
-        ));
+    let counting = value.iter().filter(|byte| !is_ignored(**byte)).count();
+    if counting < MIN_COUNTING {
+        return Err(SecretReadError::TooShort { size, counting });
     }
-    (size > LONGEST).then(|| format!("it has {size} bytes, and a secret has at most {LONGEST}"))
+    if size > MAX_BYTES {
+        return Err(SecretReadError::TooLong { size });
+    }
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -354,7 +378,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_fails_is_told_without_a_value() {
+    async fn failures_are_reported_without_a_value() {
         for (source, part) in [
             (
                 SecretSource::Env("YAGURA_NO_SUCH".to_owned()),
@@ -370,7 +394,7 @@ mod tests {
                 command("echo 'a = b + c '"),
                 "and 3 that are not white space",
             ),
-            (SecretSource::Command(Vec::new()), "names no program"),
+            (SecretSource::Command(Vec::new()), "the command is empty"),
         ] {
             let error = of(source).get("TOKEN").await.unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
@@ -384,7 +408,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_would_fail_is_told_before_it_is_needed() {
+    async fn failures_are_reported_before_the_secret_is_needed() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "short\n").unwrap();
         let problem = |source| of(source).problem("TOKEN").map(|error| error.to_string());
@@ -398,7 +422,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_is_kept_and_its_earlier_values_are_still_found() {
+    async fn a_secret_is_reused_and_its_earlier_values_are_still_redacted() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "first-value").unwrap();
         let secrets = of(SecretSource::File(file.path().to_owned()));
@@ -407,14 +431,14 @@ mod tests {
         std::fs::write(file.path(), "second-value").unwrap();
         assert_eq!(get().await, b"first-value");
         let age = |by: Duration| {
-            let mut state = secrets.state();
-            let loaded = state.loaded.get_mut("TOKEN").unwrap();
+            let mut values = secrets.values();
+            let loaded = values.loaded.get_mut("TOKEN").unwrap();
             loaded.at = Instant::now().checked_sub(by).unwrap();
         };
         // Refused, but read only just now.
         secrets.refused(["TOKEN"].into_iter());
         assert_eq!(get().await, b"first-value");
-        age(REFUSED);
+        age(MAX_AGE_REFUSED);
         assert_eq!(get().await, b"second-value");
         let redactor = secrets.redactor();
         assert_eq!(
@@ -423,7 +447,7 @@ mod tests {
         );
         // A source that fails later leaves the value.
         std::fs::remove_file(file.path()).unwrap();
-        age(KEPT);
+        age(MAX_AGE);
         assert_eq!(get().await, b"second-value");
     }
 }

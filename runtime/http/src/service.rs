@@ -1,32 +1,4 @@
-//! Outgoing HTTP of plugins, through the host.
-//!
-//! ```text
-//! request    method, headers, size
-//!    │
-//! template   placeholders found, the URL taken apart          ◀── each redirect of GET and HEAD begins here again
-//!    │
-//! transport  server and secrets checked: manifest and grant
-//!    │
-//! cache      an answer from before   rate   too often?
-//!    │
-//! live       name resolved, addresses checked, secrets filled in, sent, read, redacted
-//!    │         (record: the same, written down; replay: from what was written down, nothing sent)
-//! audit      every call is recorded, also those that were refused
-//! ```
-
-mod address;
-mod audit;
-mod cache;
-mod live;
-mod mask;
-mod outcome;
-mod rate;
-mod redact;
-mod replay;
-mod request;
-mod secrets;
-mod template;
-mod transport;
+//! The HTTP calls of all plugins: each one checked, followed through its redirects, bounded in time and recorded.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -35,70 +7,45 @@ use tokio::runtime::Handle;
 use yagura_core::Timestamp;
 use yagura_core::capability::{Access, Scheme};
 
-pub use audit::{CallLog, HttpCall, NoCallLog, PluginId};
-pub use cache::{HttpCache, MemoryCache};
-pub use live::{Live, LiveError, Resolve, SystemResolver};
-pub use outcome::CallOutcome;
-pub use rate::CallLimit;
-pub use replay::{Bytes, Exchange, Record, RecordedError, RecordingError, Replay};
-pub use request::{HttpRequest, HttpResponse, Signature};
-pub use secrets::{Secret, SecretError, SecretSource, Secrets};
-pub use transport::{ExchangeError, Outgoing, Transport};
+use crate::audit::{CallLog, HttpCall, NoCallLog, PluginId};
+use crate::cache::{self, HttpCache};
+use crate::error::HttpError;
+use crate::mask::masked;
+use crate::outcome::CallOutcome;
+use crate::rate::{CallLimit, CallTimes};
+use crate::request::{HttpRequest, HttpResponse};
+use crate::template::Target;
+use crate::transport::{ExchangeError, Outgoing, Transport};
 
-pub(crate) use mask::masked;
-use rate::Rates;
-use template::Target;
-pub(crate) use template::{disarm, disarmed};
+/// Maximum number of redirects that are followed.
+const MAX_REDIRECTS: usize = 5;
 
-/// Most redirects that are followed.
-const MOST_REDIRECTS: usize = 5;
+/// Time that a plugin has left after a server that does not answer, so that it can return its own error.
+const TIME_TO_RETURN: Duration = Duration::from_millis(100);
 
-/// What is left to a plugin after a server that does not answer, so that it can say so.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// Maximum length of a URL in the record of calls, in bytes.
+const MAX_RECORDED_URL: usize = 2048;
 
-/// Longest URL in the record of calls, in bytes.
-const LONGEST_RECORDED_URL: usize = 2048;
-
-/// Why a plugin gets no answer. Texts hold no secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HttpError {
-    /// Manifest, grant or contract do not allow it.
-    #[error("denied: {0}")]
-    Denied(String),
-    /// The limit of calls for this host is used up for now.
-    #[error("too many calls: {0}")]
-    Limited(String),
-    /// The answer did not come in time.
-    #[error("there was no answer in time")]
-    Timeout,
-    /// The answer is larger than allowed.
-    #[error("the answer is too large")]
-    TooLarge,
-    /// Connection, TLS or protocol.
-    #[error("failed: {0}")]
-    Failed(String),
-}
-
-/// What each call may use.
+/// The limits of each call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpSettings {
-    /// Time of a call with all its redirects; the plugin's own limit may end it sooner.
+    /// Time of a call with all its redirects. The time limit of the plugin may end it sooner.
     pub timeout: Duration,
-    /// Largest body that is sent, in bytes.
-    pub most_request: usize,
-    /// Largest body that is read, in bytes.
-    pub most_response: usize,
-    /// Most HTTP calls of one call of a plugin.
-    pub most_calls: u32,
+    /// Maximum size of a body that is sent, in bytes.
+    pub max_request: usize,
+    /// Maximum size of a body that is read, in bytes.
+    pub max_response: usize,
+    /// Maximum number of HTTP calls in one call of a plugin.
+    pub max_calls: u32,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(10),
-            most_request: 1 << 20,
-            most_response: 4 << 20,
-            most_calls: 16,
+            max_request: 1 << 20,
+            max_response: 4 << 20,
+            max_calls: 16,
         }
     }
 }
@@ -106,18 +53,18 @@ impl Default for HttpSettings {
 /// What the operator chose for one plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HttpPolicy {
-    /// How long answers to GET with status 200 or 404 are used again; nothing for never.
+    /// How long answers to GET with status 200 or 404 are used again; `None` for never.
     pub cache: Option<Duration>,
-    /// How often each host may be called; all must have room.
+    /// How often each host may be called; a call needs room in all of them.
     pub limits: Vec<CallLimit>,
 }
 
-/// Who calls, and what it may.
+/// The plugin that calls, and what it may do.
 #[derive(Debug, Clone)]
 pub struct HttpCaller {
     /// The plugin.
     pub plugin: PluginId,
-    /// Its wants and its grant.
+    /// What it requests and what it is granted.
     pub access: Arc<Access>,
     /// What the operator chose for it.
     pub policy: HttpPolicy,
@@ -132,7 +79,7 @@ pub struct HttpService {
     log: Arc<dyn CallLog>,
     cache: Option<Arc<dyn HttpCache>>,
     settings: HttpSettings,
-    rates: Rates,
+    call_times: CallTimes,
 }
 
 impl HttpService {
@@ -145,7 +92,7 @@ impl HttpService {
             log: Arc::new(NoCallLog),
             cache: None,
             settings: HttpSettings::default(),
-            rates: Rates::default(),
+            call_times: CallTimes::default(),
         }
     }
 
@@ -163,7 +110,7 @@ impl HttpService {
         self
     }
 
-    /// Sets what each call may use.
+    /// Sets the limits of each call.
     #[must_use]
     pub fn with_settings(mut self, settings: HttpSettings) -> Self {
         self.settings = settings;
@@ -171,7 +118,7 @@ impl HttpService {
     }
 
     /// Sends a request and returns the answer, both without secrets. It blocks the thread, which must not be one that drives
-    /// tasks of a runtime; `deadline` is when the plugin's own time ends, and `outcome` is told what came of the call.
+    /// tasks of a runtime. `deadline` is the end of the plugin's own time; the result of the call is added to `outcome`.
     ///
     /// # Errors
     /// [`HttpError`]
@@ -183,12 +130,12 @@ impl HttpService {
         deadline: Instant,
     ) -> Result<HttpResponse, HttpError> {
         outcome.calls = outcome.calls.saturating_add(1);
-        let most = self.settings.most_calls;
-        if outcome.calls > most {
-            let reason = format!("a call of the plugin may make {most} HTTP calls");
+        let max = self.settings.max_calls;
+        if outcome.calls > max {
+            let reason = format!("a call of the plugin can make at most {max} HTTP calls");
             let error = HttpError::Denied(reason);
             // Once: a plugin that goes on must not fill the record.
-            if outcome.calls == most.saturating_add(1) {
+            if outcome.calls == max.saturating_add(1) {
                 Attempt::begin(&request.method, &request.url).record(
                     self,
                     caller,
@@ -199,9 +146,9 @@ impl HttpService {
         }
         let now = Instant::now();
         let own = now.checked_add(self.settings.timeout).unwrap_or(deadline);
-        let deadline = own.min(deadline.checked_sub(LAST_WORDS).unwrap_or(deadline));
+        let deadline = own.min(deadline.checked_sub(TIME_TO_RETURN).unwrap_or(deadline));
         let target = request
-            .check(self.settings.most_request)
+            .check(self.settings.max_request)
             .and_then(|()| Target::parse(&request.url));
         match target {
             Ok(target) => {
@@ -230,23 +177,24 @@ impl HttpService {
     ) -> Result<HttpResponse, HttpError> {
         let key = match (caller.policy.cache, &self.cache) {
             (Some(ttl), Some(cache)) => {
-                cache::key(&caller.plugin, request, &target.shown).map(|key| (key, ttl, cache))
+                cache::key(&caller.plugin, request, &target.display_url)
+                    .map(|key| (key, ttl, cache))
             }
             _ => None,
         };
         let mut redirects = 0;
         loop {
-            let attempt = Attempt::begin(&request.method, &target.shown);
+            let attempt = Attempt::begin(&request.method, &target.display_url);
             let cached = key
                 .as_ref()
                 .filter(|_| redirects == 0)
                 .map(|(key, _, cache)| (key.as_str(), *cache));
-            let made = self
+            let attempted = self
                 .attempt(caller, outcome, request, target.clone(), deadline, cached)
                 .await;
-            attempt.record(self, caller, &made);
-            let answer = made.result?;
-            if made.cached {
+            attempt.record(self, caller, &attempted);
+            let answer = attempted.result?;
+            if attempted.cached {
                 return Ok(answer);
             }
             let location = match answer.status {
@@ -255,7 +203,7 @@ impl HttpService {
             };
             let Some(location) = location else {
                 if let Some((key, ttl, cache)) = key
-                    && cache::is_kept(&answer)
+                    && cache::is_cacheable(&answer)
                 {
                     cache.put(&key, &answer, ttl).await;
                 }
@@ -286,13 +234,13 @@ impl HttpService {
         target: Target,
         deadline: Instant,
         cached: Option<(&str, &Arc<dyn HttpCache>)>,
-    ) -> Made {
+    ) -> AttemptResult {
         let host = target.host.clone();
         let checked = Outgoing::check(
             request,
             target,
             &caller.access,
-            self.settings.most_response,
+            self.settings.max_response,
             deadline,
         );
         let outgoing = match checked {
@@ -302,7 +250,7 @@ impl HttpService {
         if let Some((key, cache)) = cached
             && let Some(answer) = cache.get(key).await
         {
-            return Made {
+            return AttemptResult {
                 result: Ok(answer),
                 cached: true,
                 sent: 0,
@@ -310,23 +258,23 @@ impl HttpService {
         }
         let plugin = caller.plugin.to_string();
         let limits = &caller.policy.limits;
-        if let Err(wait) = self.rates.take(&plugin, &host, limits, Instant::now()) {
+        if let Err(wait) = self.call_times.take(&plugin, &host, limits, Instant::now()) {
             outcome.limited(wait);
             let seconds = wait.as_secs_f64().ceil();
             return HttpError::Limited(format!(
-                "the calls of the plugin to `{host}` are used up; the next may be made in {seconds} s"
+                "the call limit of the plugin for `{host}` is used up; the next call is possible in {seconds} s"
             ))
             .into();
         }
         let exchange = self.transport.exchange(&outgoing);
-        // A transport keeps to the deadline by itself; this is for those that do not.
-        let grace = deadline.checked_add(LAST_WORDS / 2).unwrap_or(deadline);
+        // A transport keeps to the deadline by itself; this bounds one that does not.
+        let grace = deadline.checked_add(TIME_TO_RETURN / 2).unwrap_or(deadline);
         let result = match tokio::time::timeout_at(grace.into(), exchange).await {
             Ok(result) => result,
             Err(_) => Err(ExchangeError::sent(HttpError::Timeout)),
         };
         outcome.add(request.is_safe(), &result);
-        Made {
+        AttemptResult {
             result: result.map_err(|failed| failed.error),
             cached: false,
             sent: request.body.len(),
@@ -342,15 +290,15 @@ impl std::fmt::Debug for HttpService {
     }
 }
 
-/// What came of an attempt.
-struct Made {
+/// The result of one attempt, and what the record of calls says about it.
+struct AttemptResult {
     result: Result<HttpResponse, HttpError>,
     cached: bool,
     /// Bytes of the body, if it was sent.
     sent: usize,
 }
 
-impl From<HttpError> for Made {
+impl From<HttpError> for AttemptResult {
     fn from(error: HttpError) -> Self {
         Self {
             result: Err(error),
@@ -360,7 +308,7 @@ impl From<HttpError> for Made {
     }
 }
 
-/// An attempt under way.
+/// An attempt that has begun.
 struct Attempt {
     method: String,
     url: String,
@@ -375,15 +323,15 @@ impl Attempt {
         let micros = since.map_or(0, |since| since.as_micros());
         Self {
             method: cut(method, 16),
-            url: cut(&masked(url), LONGEST_RECORDED_URL),
+            url: cut(&masked(url), MAX_RECORDED_URL),
             time: Timestamp::clamped(i64::try_from(micros).unwrap_or(i64::MAX)),
             start: Instant::now(),
         }
     }
 
-    fn record(self, service: &HttpService, caller: &HttpCaller, made: &Made) {
-        let answer = made.result.as_ref().ok();
-        let error = made.result.as_ref().err();
+    fn record(self, service: &HttpService, caller: &HttpCaller, attempted: &AttemptResult) {
+        let answer = attempted.result.as_ref().ok();
+        let error = attempted.result.as_ref().err();
         service.log.record(HttpCall {
             time: self.time,
             plugin: caller.plugin.clone(),
@@ -391,26 +339,26 @@ impl Attempt {
             method: self.method,
             url: self.url,
             status: answer.map(|answer| answer.status),
-            request_bytes: made.sent as u64,
+            request_bytes: attempted.sent as u64,
             response_bytes: answer.map_or(0, |answer| answer.body.len() as u64),
             duration: self.start.elapsed(),
             error: error.map(|error| masked(&error.to_string()).into_owned()),
-            cached: made.cached,
+            cached: attempted.cached,
         });
     }
 }
 
 /// Returns where a redirect leads, unless it may not be followed.
 fn next_target(from: &Target, location: &str, redirects: usize) -> Result<Target, HttpError> {
-    if redirects > MOST_REDIRECTS {
-        let reason = format!("more than {MOST_REDIRECTS} redirects");
+    if redirects > MAX_REDIRECTS {
+        let reason = format!("more than {MAX_REDIRECTS} redirects");
         return Err(HttpError::Failed(reason));
     }
     let next = from.follow(location)?;
     if from.scheme == Scheme::Https && next.scheme == Scheme::Http {
         return Err(HttpError::Denied(format!(
             "a redirect leads from https to {}, without protection",
-            masked(&next.shown)
+            masked(&next.display_url)
         )));
     }
     Ok(next)
@@ -429,7 +377,7 @@ mod tests {
             "denied: a redirect leads from https to http://a.example/y, without protection"
         );
         let next = next_target(&from, "//b.example/y", 5).unwrap();
-        assert_eq!(next.shown, "https://b.example/y");
+        assert_eq!(next.display_url, "https://b.example/y");
         assert!(next_target(&from, "/y", 6).is_err());
         let plain = Target::parse("http://a.example/x").unwrap();
         assert!(next_target(&plain, "https://a.example/", 1).is_ok());

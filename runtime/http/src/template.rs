@@ -1,4 +1,4 @@
-//! Placeholders of secrets in what a plugin wants to send: found, named, filled in.
+//! Placeholders of secrets in requests: found, listed by name, filled in.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,29 +7,30 @@ use url::Url;
 use yagura_core::capability::{Scheme, is_name};
 use zeroize::Zeroizing;
 
-use super::{HttpError, masked};
+use crate::error::HttpError;
+use crate::mask::masked;
 
-/// What begins a placeholder.
+/// The beginnings of placeholders.
 const SECRET: &[u8] = b"{{secret:";
 const BASIC: &[u8] = b"{{basic:";
 
-/// Longest placeholder, in bytes.
-const LONGEST: usize = 400;
+/// Maximum length of a placeholder, in bytes.
+const MAX_PLACEHOLDER: usize = 400;
 
-/// Longest URL, in bytes.
-const LONGEST_URL: usize = 8192;
+/// Maximum length of a URL, in bytes.
+const MAX_URL: usize = 8192;
 
-/// All but what no part of a URL gives a meaning to.
+/// Every character that has a meaning in some part of a URL, and all that are not ASCII.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// A secret may be several segments of a path, as those of Slack's webhooks are.
+/// In a path, a secret may consist of several segments, as in Slack's webhooks.
 const PATH: &AsciiSet = &QUERY.remove(b'/');
 
-/// Text or bytes with places for secrets.
+/// Text or bytes with placeholders of secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template(Vec<Piece>);
 
@@ -37,7 +38,7 @@ pub(crate) struct Template(Vec<Piece>);
 enum Piece {
     Bytes(Vec<u8>),
     Secret(String),
-    /// User and secret, for basic authentication.
+    /// User and name of the secret, for basic authentication.
     Basic(String, String),
 }
 
@@ -45,7 +46,7 @@ impl Template {
     /// Finds the placeholders; `{{basic:…}}` is one only in the value of a header.
     ///
     /// # Errors
-    /// [`HttpError::Denied`] with what begins like a placeholder and is none.
+    /// [`HttpError::Denied`] for text that begins like a placeholder but is not one.
     pub(crate) fn parse(bytes: &[u8], is_header: bool) -> Result<Self, HttpError> {
         let mut pieces = Vec::new();
         let mut text_start = 0;
@@ -58,14 +59,14 @@ impl Template {
                 at = start + 1;
                 continue;
             }
-            let window = &rest[..rest.len().min(LONGEST)];
+            let window = &rest[..rest.len().min(MAX_PLACEHOLDER)];
             let piece = window
                 .windows(2)
                 .position(|pair| pair == b"}}")
                 .and_then(|end| Some((end + 2, piece(&window[..end])?)))
                 .filter(|_| is_header || !is_basic);
             let Some((length, piece)) = piece else {
-                return Err(no_placeholder(window, is_basic && !is_header));
+                return Err(invalid_placeholder(window, is_basic && !is_header));
             };
             if start > text_start {
                 pieces.push(Piece::Bytes(bytes[text_start..start].to_vec()));
@@ -118,65 +119,65 @@ fn piece(bytes: &[u8]) -> Option<Piece> {
     (is_user && is_name(name)).then(|| Piece::Basic(user.to_owned(), name.to_owned()))
 }
 
-fn no_placeholder(window: &[u8], is_misplaced: bool) -> HttpError {
+fn invalid_placeholder(window: &[u8], is_misplaced: bool) -> HttpError {
     let end = window.iter().position(|byte| *byte == b'\n');
     let shown = String::from_utf8_lossy(&window[..end.unwrap_or(window.len()).min(60)]);
     let advice = match is_misplaced {
-        true => "`{{basic:USER:NAME}}` may stand only in the value of a header",
+        true => "`{{basic:USER:NAME}}` is allowed only in the value of a header",
         false => "write `{{secret:NAME}}`, or `{{basic:USER:NAME}}` in a header",
     };
     HttpError::Denied(format!("`{shown}` is not a placeholder: {advice}"))
 }
 
-/// Where a request goes, with places for secrets in path and query.
+/// The URL of a request, with placeholders of secrets in path and query.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) scheme: Scheme,
     /// In lower case, an IPv6 address in brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// The URL as it may be shown: with placeholders.
-    pub(crate) shown: String,
-    /// With a mark in each place of a secret.
+    /// The URL with placeholders: safe to show.
+    pub(crate) display_url: String,
+    /// The URL with a marker in place of each placeholder.
     marked: Url,
-    marks: Marks,
+    markers: Markers,
 }
 
 impl Target {
     /// Reads a URL with placeholders.
     ///
     /// # Errors
-    /// [`HttpError::Denied`] with what is wrong with it.
+    /// [`HttpError::Denied`] with the reason.
     pub(crate) fn parse(text: &str) -> Result<Self, HttpError> {
-        let mut marks = Marks::new()?;
-        let marked = marks.mark(text)?;
+        let mut markers = Markers::new()?;
+        let marked = markers.insert(text)?;
         let url = Url::parse(&marked).map_err(|error| wrong_url(text, &error.to_string()))?;
-        Self::new(text, url, marks)
+        Self::new(text, url, markers)
     }
 
-    /// Reads where an answer's `location` leads from here.
+    /// Reads the `location` of an answer, relative to this URL.
     ///
     /// # Errors
     /// As [`Target::parse`].
     pub(crate) fn follow(&self, location: &str) -> Result<Self, HttpError> {
-        let mut marks = self.marks.clone();
-        let marked = marks.mark(location)?;
+        let mut markers = self.markers.clone();
+        let marked = markers.insert(location)?;
         let url = self
             .marked
             .join(&marked)
             .map_err(|error| wrong_url(location, &error.to_string()))?;
-        Self::new(location, url, marks)
+        Self::new(location, url, markers)
     }
 
-    fn new(text: &str, mut url: Url, marks: Marks) -> Result<Self, HttpError> {
+    fn new(text: &str, mut url: Url, markers: Markers) -> Result<Self, HttpError> {
         let Some(scheme) = Scheme::of(url.scheme()) else {
             return Err(wrong_url(
                 text,
-                "it begins with neither https:// nor http://",
+                "it must begin with https:// or http://",
             ));
         };
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-            return Err(wrong_url(text, "it names no host"));
+            return Err(wrong_url(text, "it has no host"));
         };
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong_url(
@@ -185,10 +186,10 @@ impl Target {
             ));
         }
         let host = host.to_owned();
-        if marks.are_in(&host) || url.fragment().is_some_and(|part| marks.are_in(part)) {
+        if markers.are_in(&host) || url.fragment().is_some_and(|part| markers.are_in(part)) {
             return Err(wrong_url(
                 text,
-                "a secret may stand only in its path and its query",
+                "a secret is allowed only in its path and its query",
             ));
         }
         url.set_fragment(None);
@@ -196,36 +197,36 @@ impl Target {
             scheme,
             host,
             port,
-            shown: marks.shown(url.as_str()),
+            display_url: markers.replaced_by_placeholders(url.as_str()),
             marked: url,
-            marks,
+            markers,
         })
     }
 
-    /// Returns the names of the secrets that are in it.
+    /// Returns the names of its secrets.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let url = self.marked.as_str();
-        self.marks
-            .places
+        self.markers
+            .secrets
             .iter()
-            .filter(move |(mark, _)| url.contains(mark.as_str()))
+            .filter(move |(marker, _)| url.contains(marker.as_str()))
             .map(|(_, name)| name.as_str())
     }
 
     /// Fills the secrets in, percent-encoded; those in the path keep their slashes.
     ///
     /// # Errors
-    /// [`HttpError::Failed`] when a secret makes another URL of it.
+    /// [`HttpError::Failed`] if a marker remains in the URL.
     pub(crate) fn fill(
         &self,
         secret: impl Fn(&str) -> Zeroizing<Vec<u8>>,
     ) -> Result<Url, HttpError> {
         let fill = |part: &str, set: &'static AsciiSet| {
             let mut part = part.to_owned();
-            for (mark, name) in &self.marks.places {
-                if part.contains(mark) {
+            for (marker, name) in &self.markers.secrets {
+                if part.contains(marker) {
                     let encoded = percent_encode(&secret(name), set).to_string();
-                    part = part.replace(mark, &encoded);
+                    part = part.replace(marker, &encoded);
                 }
             }
             part
@@ -235,40 +236,42 @@ impl Target {
         if let Some(query) = self.marked.query() {
             url.set_query(Some(&fill(query, QUERY)));
         }
-        match self.marks.are_in(url.as_str()) {
+        match self.markers.are_in(url.as_str()) {
             false => Ok(url),
             true => Err(HttpError::Failed(format!(
-                "cannot fill the secrets of {} in",
-                self.shown
+                "cannot fill in the secrets of {}",
+                self.display_url
             ))),
         }
     }
 }
 
-/// Texts that stand for placeholders while a URL is taken apart. They are random, so that a plugin cannot write one.
+/// Markers that replace placeholders while a URL is parsed. They are random, so that a plugin cannot write one.
 #[derive(Debug, Clone)]
-struct Marks {
-    start: String,
-    places: Vec<(String, String)>,
+struct Markers {
+    /// The beginning of every marker.
+    prefix: String,
+    /// Markers, each with the name of its secret.
+    secrets: Vec<(String, String)>,
 }
 
-impl Marks {
+impl Markers {
     fn new() -> Result<Self, HttpError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)
-            .map_err(|error| HttpError::Failed(format!("no random numbers: {error}")))?;
-        let start = format!("y{}", yagura_core::alert::hex(&random));
-        let places = Vec::new();
-        Ok(Self { start, places })
+            .map_err(|error| HttpError::Failed(format!("the system has no random numbers: {error}")))?;
+        let prefix = format!("y{}", yagura_core::alert::hex(&random));
+        let secrets = Vec::new();
+        Ok(Self { prefix, secrets })
     }
 
-    /// Puts a mark in place of each placeholder.
-    fn mark(&mut self, text: &str) -> Result<String, HttpError> {
-        if text.len() > LONGEST_URL {
-            let reason = format!("it has {} bytes, more than {LONGEST_URL}", text.len());
+    /// Replaces each placeholder by a marker.
+    fn insert(&mut self, text: &str) -> Result<String, HttpError> {
+        if text.len() > MAX_URL {
+            let reason = format!("it has {} bytes; the maximum is {MAX_URL}", text.len());
             return Err(wrong_url(&text[..text.floor_char_boundary(100)], &reason));
         }
-        // The URL standard drops some of these, which could make a placeholder of what is none.
+        // URL parsers remove some of these characters, which could form a placeholder.
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(wrong_url(text, "it has a space or a control character"));
         }
@@ -277,25 +280,25 @@ impl Marks {
             match piece {
                 Piece::Bytes(bytes) => marked.push_str(&String::from_utf8_lossy(&bytes)),
                 Piece::Secret(name) | Piece::Basic(_, name) => {
-                    let mark = format!("{}n{}e", self.start, self.places.len());
-                    marked.push_str(&mark);
-                    self.places.push((mark, name));
+                    let marker = format!("{}n{}e", self.prefix, self.secrets.len());
+                    marked.push_str(&marker);
+                    self.secrets.push((marker, name));
                 }
             }
         }
         Ok(marked)
     }
 
-    fn shown(&self, text: &str) -> String {
+    fn replaced_by_placeholders(&self, text: &str) -> String {
         let mut shown = text.to_owned();
-        for (mark, name) in &self.places {
-            shown = shown.replace(mark, &format!("{{{{secret:{name}}}}}"));
+        for (marker, name) in &self.secrets {
+            shown = shown.replace(marker, &format!("{{{{secret:{name}}}}}"));
         }
         shown
     }
 
     fn are_in(&self, text: &str) -> bool {
-        text.to_ascii_lowercase().contains(&self.start)
+        text.to_ascii_lowercase().contains(&self.prefix)
     }
 }
 
@@ -305,9 +308,9 @@ fn wrong_url(text: &str, reason: &str) -> HttpError {
     HttpError::Denied(format!("`{}` cannot be called: {reason}", &text[..end]))
 }
 
-/// Takes its meaning from what looks like a placeholder in data: whoever wrote a log line or answered a request must not
-/// make a plugin send a secret. The length stays.
-pub(crate) fn disarm(bytes: &mut [u8]) {
+/// Breaks everything in data that looks like a placeholder: the author of a log line or of an answer must not make a plugin
+/// send a secret. The length stays the same.
+pub fn disarm(bytes: &mut [u8]) {
     let mut at = 0;
     while let Some(found) = bytes[at..].windows(2).position(|pair| pair == b"{{") {
         let start = at + found;
@@ -318,8 +321,8 @@ pub(crate) fn disarm(bytes: &mut [u8]) {
     }
 }
 
-/// As [`disarm`], of a text.
-pub(crate) fn disarmed(text: &str) -> String {
+/// Does the same as [`disarm`] to a text.
+pub fn disarmed(text: &str) -> String {
     match text.contains("{{") {
         true => text
             .replace("{{secret:", "{ secret:")
@@ -362,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_placeholder_is_named() {
+    fn invalid_placeholders_are_named() {
         let of = |text: &str, is_header| denied(Template::parse(text.as_bytes(), is_header));
         assert!(of("a {{secret:A B}}", true).contains("`{{secret:A B}}` is not"));
         assert!(of("{{secret:A", false).contains("`{{secret:A`"));
@@ -377,7 +380,7 @@ mod tests {
             Target::parse("https://H.example/a/{{secret:A}}?q={{secret:B}}&x=%20#f").unwrap();
         assert_eq!((&*target.host, target.port), ("h.example", 443));
         assert_eq!(
-            target.shown,
+            target.display_url,
             "https://h.example/a/{{secret:A}}?q={{secret:B}}&x=%20"
         );
         assert_eq!(
@@ -400,13 +403,13 @@ mod tests {
     }
 
     #[test]
-    fn a_location_is_read_from_where_it_was_found() {
+    fn a_location_is_relative_to_its_url() {
         let target = Target::parse("https://h.example/a/{{secret:A}}?q=1").unwrap();
         let next = target.follow("b?t={{secret:B}}").unwrap();
-        assert_eq!(next.shown, "https://h.example/a/b?t={{secret:B}}");
+        assert_eq!(next.display_url, "https://h.example/a/b?t={{secret:B}}");
         assert_eq!(next.names().collect::<Vec<_>>(), ["B"]);
         let same = target.follow("?q=2").unwrap();
-        assert_eq!(same.shown, "https://h.example/a/{{secret:A}}?q=2");
+        assert_eq!(same.display_url, "https://h.example/a/{{secret:A}}?q=2");
         let other = target.follow("//evil.example/{{secret:A}}").unwrap();
         assert_eq!(other.host, "evil.example");
         assert_eq!(other.names().collect::<Vec<_>>(), ["A"]);

@@ -1,4 +1,4 @@
-//! What brings one request to a server and its answer back: the network, a recording of it, or what was recorded.
+//! Carries one request to a server and its answer back: over the network, with a recording, or from a recording.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,8 +6,9 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use yagura_core::capability::{Access, Denied};
 
-use super::template::{Target, Template};
-use super::{HttpError, HttpRequest, HttpResponse};
+use crate::error::HttpError;
+use crate::request::{HttpRequest, HttpResponse};
+use crate::template::{Target, Template};
 
 /// Carries one request, without following redirects.
 pub trait Transport: Send + Sync {
@@ -18,13 +19,13 @@ pub trait Transport: Send + Sync {
     ) -> BoxFuture<'a, Result<HttpResponse, ExchangeError>>;
 }
 
-/// Why there is no answer.
+/// Why a transport has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct ExchangeError {
-    /// What the plugin is told.
+    /// The error that the plugin receives.
     pub error: HttpError,
-    /// True when the request may have reached the server.
+    /// True if the request may have reached the server.
     pub is_sent: bool,
 }
 
@@ -46,26 +47,26 @@ impl ExchangeError {
     }
 }
 
-/// A request that may be sent: server and secrets were checked, its addresses were not.
+/// A request whose server and secrets were checked; the addresses of its server were not yet.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// As it may be shown: with placeholders, the URL normalised.
+    /// With placeholders, the URL normalised: safe to show.
     pub(crate) request: HttpRequest,
     pub(crate) target: Target,
     pub(crate) headers: Vec<(String, Template)>,
     pub(crate) body: Template,
     pub(crate) access: Arc<Access>,
-    pub(crate) most_response: usize,
+    pub(crate) max_response: usize,
     pub(crate) deadline: Instant,
 }
 
 impl Outgoing {
-    /// Checks that a plugin may send a request to a target, with all secrets that it holds.
+    /// Checks that a plugin may send a request to a target, with all secrets in it.
     pub(crate) fn check(
         request: &HttpRequest,
         target: Target,
         access: &Arc<Access>,
-        most_response: usize,
+        max_response: usize,
         deadline: Instant,
     ) -> Result<Self, HttpError> {
         let denied = |Denied(reason)| HttpError::Denied(reason);
@@ -81,12 +82,12 @@ impl Outgoing {
             headers: headers.collect::<Result<_, HttpError>>()?,
             body: Template::parse(&request.body, false)?,
             request: HttpRequest {
-                url: target.shown.clone(),
+                url: target.display_url.clone(),
                 ..request.clone()
             },
             target,
             access: access.clone(),
-            most_response,
+            max_response,
             deadline,
         };
         for name in outgoing.secrets() {
@@ -95,12 +96,12 @@ impl Outgoing {
         Ok(outgoing)
     }
 
-    /// Returns the request as it may be shown: with placeholders, the URL normalised.
+    /// Returns the request with placeholders, its URL normalised: safe to show.
     pub fn request(&self) -> &HttpRequest {
         &self.request
     }
 
-    /// Returns the names of all its secrets, each perhaps more than once.
+    /// Returns the names of all its secrets; a name can occur more than once.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
         let headers = self.headers.iter().flat_map(|(_, value)| value.names());
         let sign = self.request.sign.iter().map(|sign| sign.secret.as_str());

@@ -11,34 +11,39 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Runtime;
 
-/// A request that a server got.
+/// A request that a server received.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Path and query.
-    pub(crate) path: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: String,
+    pub path: String,
+    /// Names in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: String,
 }
 
 impl Seen {
-    pub(crate) fn header(&self, name: &str) -> &str {
+    /// Returns the first value of a header, or an empty text.
+    pub fn header(&self, name: &str) -> &str {
         let mut headers = self.headers.iter();
         let found = headers.find(|(other, _)| other == name);
         found.map_or("", |(_, value)| value)
     }
 }
 
-/// What a handler answers.
-pub(crate) type Answer = Response<Full<Bytes>>;
+/// The answer of a handler.
+pub type Answer = Response<Full<Bytes>>;
 
-/// A server that speaks HTTP as it should.
-pub(crate) struct Server {
+/// A server that keeps to the protocol.
+#[derive(Debug)]
+pub struct Server {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Server {
-    pub(crate) fn start(handle: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+    /// Starts a server on a free port of loopback.
+    pub fn start(handle: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
         let handle = Arc::new(handle);
         let listener = runtime()
@@ -60,7 +65,7 @@ impl Server {
                 });
                 let connection = hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service);
-                // A client that goes away is none of its business.
+                // A client may close the connection early.
                 tokio::spawn(async move { drop(connection.await) });
             }
         });
@@ -71,16 +76,17 @@ impl Server {
     }
 
     /// Returns its scheme, name and port.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Returns its port.
+    pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// Returns what it got so far.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    /// Returns the requests so far.
+    pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -102,14 +108,16 @@ async fn read(request: Request<Incoming>) -> Seen {
     }
 }
 
-pub(crate) fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
+/// Returns an answer with a body.
+pub fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
     Response::builder()
         .status(status)
         .body(Full::new(body.into()))
         .unwrap()
 }
 
-pub(crate) fn answer_with(status: u16, name: &str, value: &str) -> Answer {
+/// Returns an answer with a header.
+pub fn answer_with(status: u16, name: &str, value: &str) -> Answer {
     Response::builder()
         .status(status)
         .header(name, value)
@@ -117,8 +125,8 @@ pub(crate) fn answer_with(status: u16, name: &str, value: &str) -> Answer {
         .unwrap()
 }
 
-/// Starts a server that reads a request and then does to the connection what `misbehave` says; returns its URL.
-pub(crate) fn misbehaving(misbehave: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
+/// Starts a server that reads a request and gives the connection to `misbehave`; returns its URL.
+pub fn misbehaving(misbehave: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let misbehave = Arc::new(misbehave);
@@ -143,21 +151,21 @@ pub(crate) fn misbehaving(misbehave: impl Fn(TcpStream) + Send + Sync + 'static)
 }
 
 /// Starts a server that answers with these bytes and closes the connection.
-pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> String {
+pub fn raw(bytes: impl Into<Vec<u8>>) -> String {
     let bytes = bytes.into();
     misbehaving(move |mut stream| drop(stream.write_all(&bytes)))
 }
 
 /// Starts a server that resets the connection.
-pub(crate) fn resetting() -> String {
+pub fn resetting() -> String {
     misbehaving(|stream| {
-        // Closed with bytes that nobody read, a connection is reset.
+        // A connection that is closed with unread bytes is reset.
         drop(stream);
     })
 }
 
 /// The runtime of servers and clients.
-pub(crate) fn runtime() -> &'static Runtime {
+pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         tokio::runtime::Builder::new_multi_thread()

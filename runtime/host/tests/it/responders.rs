@@ -13,8 +13,8 @@ use yagura_host::{
 };
 
 use crate::guests::{alert, guest, host, limits, reach, report};
-use crate::rig::grant;
-use crate::server::{Server, answer, answer_with, misbehaving, resetting};
+use yagura_http_testing::grant;
+use yagura_http_testing::server::{Server, answer, answer_with, misbehaving, resetting};
 
 fn notifier() -> &'static NotifierPlugin {
     static PLUGIN: OnceLock<NotifierPlugin> = OnceLock::new();

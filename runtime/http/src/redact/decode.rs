@@ -1,31 +1,31 @@
-//! Undoes the encodings in which a server may repeat a secret, over a whole text at once and in one pass.
+//! Decodes the encodings in which a server may return a secret, over a whole text in one pass.
 
 use std::ops::Range;
 
-/// Fewest characters in a row that are taken for base64: no secret fits into fewer.
-const SHORTEST_BASE64: usize = 8;
+/// Minimum run of characters that counts as base64: no secret fits into fewer.
+const MIN_BASE64: usize = 8;
 
-/// Fewest digits in a row that are taken for hexadecimal.
-const SHORTEST_HEX: usize = 12;
+/// Minimum run of digits that counts as hexadecimal.
+const MIN_HEX: usize = 12;
 
-/// Most bytes of line breaks that are passed over in an escape.
-const LONGEST_BREAK: usize = 16;
+/// Maximum size of line breaks that are skipped within an escape, in bytes.
+const MAX_BREAK: usize = 16;
 
-/// Longest name of an entity, in bytes.
-const LONGEST_NAME: usize = 8;
+/// Maximum length of the name of an entity, in bytes.
+const MAX_NAME: usize = 8;
 
-/// Undoes one kind of encoding.
+/// Decodes one kind of encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decoder {
     /// Escapes of single characters.
     Escapes(Escapes),
-    /// Base64 in both alphabets, from the so-many-th character of each run on: a run may begin before the secret does.
+    /// Base64 in both alphabets, without the first characters of each run: a run may begin before the secret.
     Base64(usize),
-    /// Hexadecimal, from the so-many-th digit of each run on.
+    /// Hexadecimal, without the first digits of each run.
     Hex(usize),
 }
 
-/// Kinds of escapes that are undone together.
+/// Kinds of escapes that are decoded together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Escapes {
     /// `%41` and `%u0041`.
@@ -36,43 +36,43 @@ pub(super) struct Escapes {
     pub(super) entity: bool,
     /// `=41`, and `=` at the end of a line.
     pub(super) quoted: bool,
-    /// `+` for a blank; only together with others.
+    /// `+` for a space; only together with others.
     pub(super) plus: bool,
 }
 
-/// What an escape stands for.
+/// The character or byte that an escape stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
+enum Escaped {
     Nothing,
     Byte(u8),
     Char(char),
 }
 
 impl Decoder {
-    /// Returns the text without the encoding; nothing where nothing in it is encoded so.
+    /// Returns the decoded text; `None` if nothing in the text has this encoding.
     pub(super) fn decode(self, text: &[u8]) -> Option<Vec<u8>> {
         let mut decoded = Vec::new();
         self.run(text, |byte, _| decoded.push(byte))
             .then_some(decoded)
     }
 
-    /// Returns where in the text each range of what [`Decoder::decode`] returns comes from; none of them is empty.
-    pub(super) fn places(
+    /// Returns the range in the text that each range of the decoded text comes from. Ranges must not be empty.
+    pub(super) fn ranges(
         self,
         text: &[u8],
         ranges: impl Iterator<Item = Range<usize>>,
     ) -> Vec<Range<usize>> {
-        let mut places: Vec<Range<usize>> = Vec::new();
-        self.run(text, |_, place| places.push(place));
-        let place = |range: Range<usize>| {
-            let first = places.get(range.start)?;
-            let last = places.get(range.end.checked_sub(1)?)?;
+        let mut sources: Vec<Range<usize>> = Vec::new();
+        self.run(text, |_, source| sources.push(source));
+        let source = |range: Range<usize>| {
+            let first = sources.get(range.start)?;
+            let last = sources.get(range.end.checked_sub(1)?)?;
             Some(first.start..last.end)
         };
-        ranges.filter_map(place).collect()
+        ranges.filter_map(source).collect()
     }
 
-    /// Hands out each byte with its place in the text, and says whether anything was encoded.
+    /// Emits each decoded byte with its range in the text, and returns whether anything was encoded.
     fn run(self, text: &[u8], emit: impl FnMut(u8, Range<usize>)) -> bool {
         match self {
             Self::Escapes(escapes) => escapes.run(text, emit),
@@ -99,25 +99,25 @@ impl Escapes {
         let mut is_any = false;
         let mut at = 0;
         while let Some(byte) = text.get(at) {
-            let mut inside = Inside { text, at: at + 1 };
-            let unit = match is_escape(*byte) {
-                true => inside.escape(*byte),
+            let mut reader = EscapeReader { text, at: at + 1 };
+            let escaped = match is_escape(*byte) {
+                true => reader.escape(*byte),
                 false => None,
             };
-            let Some(unit) = unit else {
+            let Some(escaped) = escaped else {
                 emit(*byte, at..at + 1);
                 at += 1;
                 continue;
             };
             is_any |= *byte != b'+';
-            let place = at..inside.at;
-            at = inside.at;
-            match unit {
-                Unit::Nothing => {}
-                Unit::Byte(byte) => emit(byte, place),
-                Unit::Char(c) => {
+            let source = at..reader.at;
+            at = reader.at;
+            match escaped {
+                Escaped::Nothing => {}
+                Escaped::Byte(byte) => emit(byte, source),
+                Escaped::Char(c) => {
                     for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                        emit(byte, place.clone());
+                        emit(byte, source.clone());
                     }
                 }
             }
@@ -126,32 +126,32 @@ impl Escapes {
     }
 }
 
-/// Reads on in an escape, over line breaks that stand in it.
+/// Reads an escape, and skips line breaks within it.
 #[derive(Clone)]
-struct Inside<'a> {
+struct EscapeReader<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-impl Inside<'_> {
-    /// Reads what follows the first byte of an escape; where it is none, nothing counts as read.
-    fn escape(&mut self, first: u8) -> Option<Unit> {
+impl EscapeReader<'_> {
+    /// Reads what follows the first byte of an escape; `None` if it is not an escape.
+    fn escape(&mut self, first: u8) -> Option<Escaped> {
         match first {
             b'%' => self.percent(),
             b'\\' => self.backslash(),
             b'&' => self.entity(),
-            b'+' => Some(Unit::Byte(b' ')),
+            b'+' => Some(Escaped::Byte(b' ')),
             _ => self.quoted(),
         }
     }
 
     fn next(&mut self) -> Option<u8> {
         let mut is_broken = false;
-        let end = self.at.saturating_add(LONGEST_BREAK);
+        let end = self.at.saturating_add(MAX_BREAK);
         while self.at < end {
             match self.text.get(self.at)? {
                 b'\r' | b'\n' => is_broken = true,
-                // Text of two bytes a character.
+                // UTF-16 text.
                 0 => {}
                 b' ' | b'\t' if is_broken => {}
                 _ => break,
@@ -175,11 +175,11 @@ impl Inside<'_> {
         is_next
     }
 
-    /// Reads digits, at least one and at most so many.
-    fn digits(&mut self, radix: u32, most: usize) -> Option<(u32, usize)> {
+    /// Reads at least one digit and at most `max`; returns their number and how many there were.
+    fn digits(&mut self, radix: u32, max: usize) -> Option<(u32, usize)> {
         let mut number = 0_u32;
         let mut count = 0;
-        while count < most {
+        while count < max {
             let mut ahead = self.clone();
             let digit = ahead
                 .next()
@@ -192,22 +192,22 @@ impl Inside<'_> {
         (count > 0).then_some((number, count))
     }
 
-    /// Reads exactly so many hexadecimal digits.
+    /// Reads exactly `count` hexadecimal digits.
     fn hex(&mut self, count: usize) -> Option<u32> {
         let (number, read) = self.digits(16, count)?;
         (read == count).then_some(number)
     }
 
-    fn byte(&mut self) -> Option<Unit> {
+    fn byte(&mut self) -> Option<Escaped> {
         let byte = self.hex(2)?;
-        Some(Unit::Byte(u8::try_from(byte).ok()?))
+        Some(Escaped::Byte(u8::try_from(byte).ok()?))
     }
 
-    /// Reads four digits of UTF-16, and those of the other half where they are one half of a pair.
-    fn utf16(&mut self, escape: u8) -> Option<Unit> {
+    /// Reads four digits of UTF-16, and the second half of a surrogate pair.
+    fn utf16(&mut self, escape: u8) -> Option<Escaped> {
         let first = self.hex(4)?;
         if let Some(c) = char::from_u32(first) {
-            return Some(Unit::Char(c));
+            return Some(Escaped::Char(c));
         }
         let mut ahead = self.clone();
         if ahead.skip(escape)
@@ -218,26 +218,26 @@ impl Inside<'_> {
             && let Some(c) = char::from_u32(0x10000 + (high << 10) + low)
         {
             *self = ahead;
-            return Some(Unit::Char(c));
+            return Some(Escaped::Char(c));
         }
-        Some(Unit::Nothing)
+        Some(Escaped::Nothing)
     }
 
-    fn percent(&mut self) -> Option<Unit> {
+    fn percent(&mut self) -> Option<Escaped> {
         match self.skip(b'u') {
             true => self.utf16(b'%'),
             false => self.byte(),
         }
     }
 
-    fn backslash(&mut self) -> Option<Unit> {
+    fn backslash(&mut self) -> Option<Escaped> {
         let before = self.clone();
         match self.next()? {
             letter @ (b'u' | b'U') => {
                 if self.skip(b'{') {
                     let (number, _) = self.digits(16, 8)?;
                     return match self.skip(b'}') {
-                        true => char::from_u32(number).map(Unit::Char),
+                        true => char::from_u32(number).map(Escaped::Char),
                         false => None,
                     };
                 }
@@ -246,7 +246,7 @@ impl Inside<'_> {
                     && let Some(c) = long.hex(8).and_then(char::from_u32)
                 {
                     *self = long;
-                    return Some(Unit::Char(c));
+                    return Some(Escaped::Char(c));
                 }
                 self.utf16(b'\\')
             }
@@ -254,29 +254,29 @@ impl Inside<'_> {
             b'0'..=b'7' => {
                 *self = before;
                 let (number, _) = self.digits(8, 3)?;
-                u8::try_from(number).ok().map(Unit::Byte)
+                u8::try_from(number).ok().map(Escaped::Byte)
             }
-            b'n' | b'N' => Some(Unit::Byte(b'\n')),
-            b'r' | b'R' => Some(Unit::Byte(b'\r')),
-            b't' | b'T' => Some(Unit::Byte(b'\t')),
-            b'b' | b'B' => Some(Unit::Byte(0x08)),
-            b'f' | b'F' => Some(Unit::Byte(0x0c)),
-            b'v' | b'V' => Some(Unit::Byte(0x0b)),
-            byte @ (b'/' | b'\\' | b'"' | b'\'') => Some(Unit::Byte(byte)),
+            b'n' | b'N' => Some(Escaped::Byte(b'\n')),
+            b'r' | b'R' => Some(Escaped::Byte(b'\r')),
+            b't' | b'T' => Some(Escaped::Byte(b'\t')),
+            b'b' | b'B' => Some(Escaped::Byte(0x08)),
+            b'f' | b'F' => Some(Escaped::Byte(0x0c)),
+            b'v' | b'V' => Some(Escaped::Byte(0x0b)),
+            byte @ (b'/' | b'\\' | b'"' | b'\'') => Some(Escaped::Byte(byte)),
             _ => None,
         }
     }
 
-    fn entity(&mut self) -> Option<Unit> {
+    fn entity(&mut self) -> Option<Escaped> {
         if self.skip(b'#') {
             let (number, _) = match self.skip(b'x') {
                 true => self.digits(16, 8)?,
                 false => self.digits(10, 8)?,
             };
             let _ = self.skip(b';');
-            return char::from_u32(number).map(Unit::Char);
+            return char::from_u32(number).map(Escaped::Char);
         }
-        let mut name = [0; LONGEST_NAME];
+        let mut name = [0; MAX_NAME];
         let mut length = 0;
         loop {
             match self.next()? {
@@ -290,33 +290,33 @@ impl Inside<'_> {
         }
         let name = std::str::from_utf8(&name[..length]).ok()?;
         let found = ENTITIES.iter().find(|(known, _)| *known == name);
-        found.map(|(_, c)| Unit::Char(*c))
+        found.map(|(_, c)| Escaped::Char(*c))
     }
 
-    fn quoted(&mut self) -> Option<Unit> {
-        // Blanks at the end of a line may have come on the way.
+    fn quoted(&mut self) -> Option<Escaped> {
+        // A mail server may have added spaces at the end of a line.
         let rest = self.text.get(self.at..)?;
-        let blanks = rest
+        let spaces = rest
             .iter()
-            .take(LONGEST_BREAK)
+            .take(MAX_BREAK)
             .take_while(|byte| matches!(byte, b' ' | b'\t'))
             .count();
         for line_break in [&b"\r\n"[..], b"\n", b"\r"] {
-            if rest[blanks..].starts_with(line_break) {
-                self.at += blanks + line_break.len();
-                return Some(Unit::Nothing);
+            if rest[spaces..].starts_with(line_break) {
+                self.at += spaces + line_break.len();
+                return Some(Escaped::Nothing);
             }
         }
         self.byte()
     }
 }
 
-/// Says whether a byte may stand between the characters of one encoded text.
+/// Returns whether a byte may stand between the characters of one encoded text.
 fn is_between(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0)
 }
 
-/// Hands each run of characters out that has at least so many of them.
+/// Calls `each` with every run of at least `shortest` characters, and returns whether there was one.
 fn runs(
     text: &[u8],
     shortest: usize,
@@ -359,18 +359,18 @@ fn base64(text: &[u8], skipped: usize, mut emit: impl FnMut(u8, Range<usize>)) -
         Some(value.into())
     };
     let is_part = |byte| value(byte).is_some();
-    runs(text, SHORTEST_BASE64, is_part, is_between, |run| {
-        let (mut bits, mut held, mut from) = (0, 0_u32, run.start);
+    runs(text, MIN_BASE64, is_part, is_between, |run| {
+        let (mut bits, mut buffer, mut from) = (0, 0_u32, run.start);
         let chars = run.filter_map(|at| Some((at, value(*text.get(at)?)?)));
         for (at, value) in chars.skip(skipped) {
             if bits == 0 {
                 from = at;
             }
-            held = ((held << 6) | value) & 0xffff;
+            buffer = ((buffer << 6) | value) & 0xffff;
             bits += 6;
             if bits >= 8 {
                 bits -= 8;
-                emit((held >> bits).to_le_bytes()[0], from..at + 1);
+                emit((buffer >> bits).to_le_bytes()[0], from..at + 1);
                 from = at;
             }
         }
@@ -380,7 +380,7 @@ fn base64(text: &[u8], skipped: usize, mut emit: impl FnMut(u8, Range<usize>)) -
 fn hex(text: &[u8], skipped: usize, mut emit: impl FnMut(u8, Range<usize>)) -> bool {
     let is_part = |byte: u8| byte.is_ascii_hexdigit();
     let is_between = |byte| is_between(byte) || matches!(byte, b':' | b'-' | b',');
-    runs(text, SHORTEST_HEX, is_part, is_between, |run| {
+    runs(text, MIN_HEX, is_part, is_between, |run| {
         let mut first: Option<(usize, u32)> = None;
         let digits = run.filter_map(|at| Some((at, char::from(*text.get(at)?).to_digit(16)?)));
         for (at, digit) in digits.skip(skipped) {
@@ -427,7 +427,7 @@ const ENTITIES: [(&str, char); 83] = [
     ("hat", '^'),
     ("lowbar", '_'),
     ("underbar", '_'),
-    ("severe", '`'),
+    ("grave", '`'),
     ("lcub", '{'),
     ("lbrace", '{'),
     ("verbar", '|'),
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_of_each_kind_are_undone_and_others_stay() {
+    fn escapes_of_each_kind_are_decoded_and_others_stay() {
         for (text, decoded) in [
             ("a%41%c3%A9%u00e9", "aAéé"),
             (r"\u0041\U0041\U00000041\u{e9}\x41\101", "AAAéAA"),
@@ -514,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_decoded_from_where_they_are_asked_to() {
+    fn runs_are_decoded_without_their_first_characters() {
         let decoded = |decoder: Decoder, text: &str| {
             let decoded = decoder.decode(text.as_bytes());
             decoded.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -536,25 +536,25 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_has_its_place() {
-        let place = |decoder: Decoder, text: &str, range: Range<usize>| {
-            let places = decoder.places(text.as_bytes(), std::iter::once(range));
-            text[places[0].clone()].to_owned()
+    fn each_byte_has_its_range_in_the_text() {
+        let source = |decoder: Decoder, text: &str, range: Range<usize>| {
+            let ranges = decoder.ranges(text.as_bytes(), std::iter::once(range));
+            text[ranges[0].clone()].to_owned()
         };
         // `cret` of `secret value`.
         assert_eq!(
-            place(Decoder::Base64(0), "<c2Vj\ncmV0IHZhbHVl>", 2..6),
+            source(Decoder::Base64(0), "<c2Vj\ncmV0IHZhbHVl>", 2..6),
             "Vj\ncmV0"
         );
-        assert_eq!(place(Decoder::Hex(0), "73:65:63:72:65:74", 1..3), "65:63");
+        assert_eq!(source(Decoder::Hex(0), "73:65:63:72:65:74", 1..3), "65:63");
         let percent = Escapes {
             percent: true,
             ..Escapes::default()
         };
-        assert_eq!(place(Decoder::Escapes(percent), "a%42c", 1..2), "%42");
+        assert_eq!(source(Decoder::Escapes(percent), "a%42c", 1..2), "%42");
         assert!(
             Decoder::Hex(0)
-                .places(b"736563726574", std::iter::once(5..9))
+                .ranges(b"736563726574", std::iter::once(5..9))
                 .is_empty()
         );
     }

@@ -1,4 +1,4 @@
-//! What is found of secrets, and what is left as it is.
+//! Forms of secrets that are found, and texts that stay unchanged.
 
 use std::io::Write;
 
@@ -61,7 +61,7 @@ fn base64_is_found_wherever_it_begins() {
             for encoded in [STANDARD.encode(&text), URL_SAFE.encode(&text)] {
                 let found = redactor().text(encoded.clone());
                 assert!(found.contains("{{secret:A}}"), "{text}: {found}");
-                // What is left around it does not hold a byte of the secret.
+                // The characters around it hold no byte of the secret.
                 let kept = found.len() - "{{secret:A}}".len();
                 let others = (before.len() + after.len()) * 8;
                 assert!(kept <= others.div_ceil(6) + 4, "{text}: {found}");
@@ -85,7 +85,7 @@ fn the_longest_secret_wins_and_parts_of_a_path_are_found() {
 }
 
 #[test]
-fn what_is_cut_short_or_broken_is_found_with_all_that_is_there() {
+fn truncated_and_broken_secrets_are_found_whole() {
     let secret = b"Zx81-0123456789-abcdefXYZ";
     for (text, found) in [
         ("key Zx81-0123…", "key {{secret:S}}…"),
@@ -96,7 +96,7 @@ fn what_is_cut_short_or_broken_is_found_with_all_that_is_there() {
             "{{secret:S}}\0",
         ),
         ("zX81-0123456789-ABCDEFxyz", "{{secret:S}}"),
-        // Too little to tell it.
+        // Too short to identify it.
         ("Zx81-01 and defXYZ", "Zx81-01 and defXYZ"),
     ] {
         let shown = redacted(secret, text.as_bytes());
@@ -127,7 +127,7 @@ fn a_mail_that_quotes_a_secret_is_found_in_its_lines() {
 }
 
 #[test]
-fn common_beginnings_are_no_secret() {
+fn common_beginnings_are_not_secret() {
     let hook = b"https://hooks.example/services/T01AB/B02CD/x9y8z7w6v5u4t3s2";
     for text in [
         "see https://hooks.example/docs and https://example.org",
@@ -149,7 +149,7 @@ fn a_bomb_is_kept_from_the_plugin() {
     let bomb = bomb.finish().unwrap();
     let error = redactor().bytes(bomb.clone()).unwrap_err();
     assert_eq!(error, Unsearchable::Packed);
-    // Without a secret there is nothing to look for.
+    // Without a secret there is nothing to search for.
     let nothing = Redactor::new(std::iter::empty());
     assert_eq!(nothing.bytes(bomb.clone()).unwrap(), bomb);
 }
@@ -182,7 +182,7 @@ fn the_time_grows_with_the_size() {
     }
 }
 
-/// What a server may leave as it is, and what not.
+/// Characters that a server escapes if it escapes only some.
 const SOME: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'/');
 
 /// An encoding as servers apply it.
@@ -246,7 +246,7 @@ const ENCODINGS: [Encoding; 23] = [
 ];
 
 impl Encoding {
-    /// Says whether it is one of text alone.
+    /// Returns whether it encodes text only.
     fn is_of_text(self) -> bool {
         matches!(
             self,
@@ -254,7 +254,7 @@ impl Encoding {
         )
     }
 
-    /// Says whether what it makes can be changed, or cut, and still be read.
+    /// Returns whether its output can be changed or cut and still be decoded.
     fn is_robust(self) -> bool {
         !matches!(self, Gzip | Zlib | Zstd)
     }
@@ -341,14 +341,14 @@ impl Encoding {
     }
 }
 
-/// Says whether what is left of a secret by these encodings, the inner one first, can be found. What cannot is documented.
+/// Returns whether a secret in these two encodings, the inner one first, must be found.
 fn is_promised(inner: Encoding, outer: Encoding) -> bool {
     let changes = |encoding| matches!(encoding, Upper | Lower | FirstPart | LastPart | Lines);
     // Text encodings take text.
     if outer.is_of_text() && !inner.is_robust() {
         return false;
     }
-    // What is compressed and then changed, nobody can read.
+    // Compressed data that was changed cannot be decoded.
     if !inner.is_robust() && changes(outer) {
         return false;
     }
@@ -386,7 +386,7 @@ proptest! {
             shown.windows(placeholder.len()).any(|window| window == placeholder),
             "{:?}", String::from_utf8_lossy(&shown)
         );
-        // What is left of it is less than tells it, at either end.
+        // The rest at either end is too short to identify it.
         let left = shown.len().saturating_sub(2 * around.len() + 2 + placeholder.len());
         prop_assert!(
             left <= encoded.len() / 2,
@@ -395,7 +395,7 @@ proptest! {
     }
 
     #[test]
-    fn what_holds_no_secret_is_left_as_it_is(
+    fn text_without_a_secret_is_unchanged(
         secret in "[a-zA-Z0-9]{16,60}",
         text in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..2000),

@@ -1,47 +1,47 @@
-//! Finds compressed data in an answer, and unpacks it.
+//! Finds compressed data in an answer and unpacks it.
 
 use std::io::Read;
 use std::ops::Range;
 
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
-use super::Unsearchable;
+use super::error::Unsearchable;
 
-/// Bytes that any answer may unpack to, whatever its size.
-const LEAST_BYTES: usize = 1 << 20;
+/// Bytes that every answer may unpack to, whatever its size.
+const BASE_BYTES: usize = 1 << 20;
 
-/// How many times its size an answer may unpack to.
-const MOST_TIMES: usize = 32;
+/// The maximum size of unpacked data, as a multiple of the answer's size.
+const MAX_RATIO: usize = 32;
 
-/// Places of any answer at which compressed data may seem to begin; there is one more for so many bytes of it.
-const LEAST_PLACES: usize = 1024;
-const BYTES_A_PLACE: usize = 4096;
+/// How many starts of compressed data are tried in every answer, and one more for every so many bytes.
+const BASE_STARTS: usize = 1024;
+const BYTES_PER_START: usize = 4096;
 
 /// How much is unpacked at a time.
 const CHUNK: usize = 8 << 10;
 
-/// What was unpacked, and whether the data came to its end.
+/// The unpacked data, and whether it is complete.
 type Unpacked = (Vec<u8>, bool);
 
-/// What may still be unpacked of one answer.
+/// How much of one answer may still be unpacked.
 #[derive(Debug)]
 pub(super) struct Allowance {
     bytes: usize,
-    places: usize,
+    starts: usize,
 }
 
 impl Allowance {
-    /// Returns what an answer of this size may have.
+    /// Returns the allowance of an answer of this size.
     pub(super) fn of(size: usize) -> Self {
         Self {
-            bytes: size.saturating_mul(MOST_TIMES).saturating_add(LEAST_BYTES),
-            places: LEAST_PLACES + size / BYTES_A_PLACE,
+            bytes: size.saturating_mul(MAX_RATIO).saturating_add(BASE_BYTES),
+            starts: BASE_STARTS + size / BYTES_PER_START,
         }
     }
 
-    /// Unpacks as far as there is something to unpack.
+    /// Unpacks as much as there is.
     fn read(&mut self, mut from: impl Read) -> Result<Unpacked, Unsearchable> {
-        self.places = self.places.checked_sub(1).ok_or(Unsearchable::Packed)?;
+        self.starts = self.starts.checked_sub(1).ok_or(Unsearchable::Packed)?;
         let mut unpacked = Vec::new();
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -51,18 +51,18 @@ impl Allowance {
                     self.bytes = self.bytes.checked_sub(read).ok_or(Unsearchable::Packed)?;
                     unpacked.extend_from_slice(&chunk[..read]);
                 }
-                // Cut short, or none at all: what came before counts.
+                // Truncated or damaged: keep the data before that.
                 Err(_) => return Ok((unpacked, false)),
             }
         }
     }
 }
 
-/// Hands out what each piece of compressed data in `bytes` unpacks to, with its place: gzip, zlib and Zstandard anywhere, and
-/// with `is_whole` also deflate without a frame, as all of it.
+/// Calls `each` with the range and the unpacked data of every piece of compressed data in `bytes`: gzip, zlib and Zstandard
+/// anywhere, and with `is_whole` also raw deflate if it is the whole of `bytes`.
 ///
 /// # Errors
-/// [`Unsearchable::Packed`] for more than is allowed, and what `each` returns.
+/// [`Unsearchable::Packed`] for more data than allowed, and the errors of `each`.
 pub(super) fn unpack(
     bytes: &[u8],
     is_whole: bool,
@@ -99,7 +99,7 @@ pub(super) fn unpack(
             if is_complete {
                 at = end.max(at);
             }
-            // What follows a damaged piece may be a part of it.
+            // The rest of the bytes may belong to a damaged piece.
             let end = if is_complete { end } else { bytes.len() };
             each(allowance, start..end, unpacked)?;
         }
@@ -141,8 +141,8 @@ mod tests {
     fn pieces(bytes: &[u8], is_whole: bool) -> Result<Pieces, Unsearchable> {
         let mut pieces = Vec::new();
         let mut allowance = Allowance::of(bytes.len());
-        unpack(bytes, is_whole, &mut allowance, |_, place, unpacked| {
-            pieces.push((place, unpacked));
+        unpack(bytes, is_whole, &mut allowance, |_, range, unpacked| {
+            pieces.push((range, unpacked));
             Ok(())
         })?;
         Ok(pieces)
@@ -161,13 +161,13 @@ mod tests {
         zlib.write_all(&text).unwrap();
         let zstd = zstd::encode_all(&text[..], 3).unwrap();
         let mut all = b"begin".to_vec();
-        let mut places = Vec::new();
+        let mut starts = Vec::new();
         for packed in [gzip(&text), zlib.finish().unwrap(), zstd] {
-            places.push((all.len()..all.len() + packed.len(), text.clone()));
+            starts.push((all.len()..all.len() + packed.len(), text.clone()));
             all.extend(packed);
             all.extend(b"between");
         }
-        assert_eq!(pieces(&all, false).unwrap(), places);
+        assert_eq!(pieces(&all, false).unwrap(), starts);
 
         let mut bare = DeflateEncoder::new(Vec::new(), Compression::best());
         bare.write_all(&text).unwrap();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_unpacked_as_far_as_it_goes() {
+    fn truncated_data_is_unpacked_up_to_its_end() {
         let text: Vec<u8> = (0..200_000_u32).flat_map(|n| n.to_le_bytes()).collect();
         let packed = gzip(&text);
         let cut = &packed[..packed.len() / 2];

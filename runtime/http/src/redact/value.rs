@@ -1,4 +1,4 @@
-//! A secret's value as it is looked for: which bytes of it count, and how much of it tells it.
+//! A secret's value as it is searched for: which bytes of it count, and which parts of it identify the secret.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,37 +6,37 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// Fewest bytes at the beginning or the end of a secret that tell it.
-const SHORTEST_PART: usize = 8;
+/// Minimum number of bytes at the beginning or the end of a secret that identify it.
+const MIN_PART: usize = 8;
 
-/// Fewest bytes of a secret that count: fewer could not be told from ordinary text in an answer.
-pub(crate) const LEAST_COUNTING: usize = 6;
+/// Minimum number of counting bytes in a secret: with fewer, ordinary text in an answer would match.
+pub(crate) const MIN_COUNTING: usize = 6;
 
-/// Says whether a byte counts neither in a secret nor in a text: it is put between the lines of a long text, stands for a blank, or
-/// ends a line.
-pub(crate) fn is_passed_over(byte: u8) -> bool {
+/// Returns whether a byte is ignored in secrets and in texts: encodings put such bytes between the lines of a long text, for a
+/// space, or at the end of a line.
+pub(crate) fn is_ignored(byte: u8) -> bool {
     byte.is_ascii_whitespace() || matches!(byte, 0 | 0x0b | b'=' | b'+')
 }
 
 /// Returns the bytes of a text that count.
 pub(super) fn counting(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.iter().copied().any(is_passed_over) {
+    if !text.iter().copied().any(is_ignored) {
         return Cow::Borrowed(text);
     }
-    let counting = text.iter().copied().filter(|byte| !is_passed_over(*byte));
+    let counting = text.iter().copied().filter(|byte| !is_ignored(*byte));
     Cow::Owned(counting.collect())
 }
 
 /// A value of a secret. It has no `Debug`, which would print it.
 pub(super) struct Value {
-    /// Its place in the list of names.
+    /// Number of its name.
     pub(super) name: usize,
     /// The bytes of it that count, in lower case.
     bytes: Vec<u8>,
-    /// How many of them tell it, from the beginning and from the end.
+    /// How many of them identify it, from the beginning and from the end.
     first: usize,
     last: usize,
-    /// What does not count at its beginning and its end.
+    /// The ignored bytes at its beginning and its end.
     lead: Vec<u8>,
     trail: Vec<u8>,
 }
@@ -45,9 +45,9 @@ impl Value {
     pub(super) fn new(name: usize, value: &[u8]) -> Self {
         let bytes = counting(value).to_ascii_lowercase();
         let reversed: Vec<u8> = value.iter().rev().copied().collect();
-        let part = |value: &[u8]| counting(&value[..telling_part(value)]).len().max(1);
+        let part = |value: &[u8]| counting(&value[..identifying_part(value)]).len().max(1);
         let not_counting = |bytes: &mut dyn Iterator<Item = u8>| -> Vec<u8> {
-            bytes.take_while(|byte| is_passed_over(*byte)).collect()
+            bytes.take_while(|byte| is_ignored(*byte)).collect()
         };
         let lead = not_counting(&mut value.iter().copied());
         let mut trail = not_counting(&mut reversed.iter().copied());
@@ -62,21 +62,21 @@ impl Value {
         }
     }
 
-    /// Says whether it has too few bytes that count to be told from ordinary text.
+    /// Returns whether it has too few counting bytes to differ from ordinary text.
     pub(super) fn is_too_short(&self) -> bool {
-        self.bytes.len() < LEAST_COUNTING
+        self.bytes.len() < MIN_COUNTING
     }
 
-    /// Returns what any text holds that holds a part of it which tells it.
-    pub(super) fn marks(&self) -> Vec<&[u8]> {
-        let mut marks = vec![&self.bytes[..self.first]];
+    /// Returns the shortest parts that identify it: every text with such a part contains one of these.
+    pub(super) fn identifying_parts(&self) -> Vec<&[u8]> {
+        let mut parts = vec![&self.bytes[..self.first]];
         if self.first < self.bytes.len() || self.last < self.bytes.len() {
-            marks.push(&self.bytes[self.bytes.len() - self.last..]);
+            parts.push(&self.bytes[self.bytes.len() - self.last..]);
         }
-        marks
+        parts
     }
 
-    /// Finds all parts of it that tell it, in the bytes of a text that count: whole, from its beginning on, or up to its end.
+    /// Finds all parts that identify it in the counting bytes of a text: the whole value, its beginning, or its end.
     pub(super) fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
         let size = text.len();
         let mut found = parts(&self.bytes, self.first, text.iter().copied());
@@ -90,29 +90,29 @@ impl Value {
         found
     }
 
-    /// Returns a place with what belongs to the value around it and does not count.
-    pub(super) fn widened(&self, text: &[u8], place: Range<usize>) -> Range<usize> {
-        let has_lead = text[..place.start].ends_with(&self.lead);
-        let has_trail = text[place.end..].starts_with(&self.trail);
+    /// Extends a range by the ignored bytes around it that belong to the value.
+    pub(super) fn widened(&self, text: &[u8], range: Range<usize>) -> Range<usize> {
+        let has_lead = text[..range.start].ends_with(&self.lead);
+        let has_trail = text[range.end..].starts_with(&self.trail);
         let start = if has_lead {
-            place.start - self.lead.len()
+            range.start - self.lead.len()
         } else {
-            place.start
+            range.start
         };
         let end = if has_trail {
-            place.end + self.trail.len()
+            range.end + self.trail.len()
         } else {
-            place.end
+            range.end
         };
         start..end
     }
 }
 
-/// Returns where at least `shortest` bytes of the beginning of `value` lie, by the algorithm of Knuth, Morris and Pratt: in a time that
-/// grows with both lengths and no faster.
+/// Returns the ranges where at least the first `shortest` bytes of `value` stand, by the algorithm of Knuth, Morris and Pratt: in
+/// linear time.
 fn parts(value: &[u8], shortest: usize, text: impl Iterator<Item = u8>) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
-    // For each length of a beginning, the longest shorter one that it ends with.
+    // For each prefix, the length of the longest shorter prefix that it ends with.
     let mut shorter = vec![0_usize; value.len() + 1];
     let next = |shorter: &[usize], mut length: usize, byte: u8| {
         loop {
@@ -143,15 +143,15 @@ fn parts(value: &[u8], shortest: usize, text: impl Iterator<Item = u8>) -> Vec<R
     found
 }
 
-/// Returns how many bytes of the beginning of a value tell it: eight that count, or up to half of the value where it begins as
-/// many values and texts do, such as with `https://`, `github_pat_`, `-----BEGIN PRIVATE KEY-----` or a word.
-fn telling_part(value: &[u8]) -> usize {
+/// Returns how many bytes at the beginning of a value identify it: eight counting bytes, or up to half of the value if it begins
+/// like many values and texts, such as with `https://`, `github_pat_`, `-----BEGIN PRIVATE KEY-----` or a word.
+fn identifying_part(value: &[u8]) -> usize {
     let half = value.len().div_ceil(2);
     let head = common_head(value);
-    // The place after so many bytes that count.
+    // The end of the next `MIN_PART` counting bytes.
     let after = |start: usize| {
-        let counting = (start..value.len()).filter(|at| !is_passed_over(value[*at]));
-        let last = counting.take(SHORTEST_PART).last();
+        let counting = (start..value.len()).filter(|at| !is_ignored(value[*at]));
+        let last = counting.take(MIN_PART).last();
         last.map_or(value.len(), |last| last + 1)
     };
     let mut end = after(head.min(half));
@@ -180,18 +180,18 @@ fn is_separator(byte: &u8) -> bool {
     byte.is_ascii() && !byte.is_ascii_alphanumeric()
 }
 
-/// Says whether bytes may be words, such as the name of a server.
+/// Returns whether bytes may be words, such as the name of a server.
 pub(super) fn are_words(bytes: &[u8]) -> bool {
     bytes.split(is_separator).all(is_word)
 }
 
-/// Says whether bytes may be a word: letters that are all small or all capital.
+/// Returns whether bytes may be a word: letters that are all lower or all upper case.
 fn is_word(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_lowercase) || bytes.iter().all(u8::is_ascii_uppercase)
 }
 
-/// Returns what base64 makes of a value that follows `offset` other bytes, in both alphabets: only the characters that follow
-/// from the value alone. Looked for beside what base64 hides, because letters whose case was changed cannot be decoded.
+/// Returns the base64 text of a value after `offset` other bytes, in both alphabets, without the characters that depend on those.
+/// It is searched for in addition to decoding, because base64 in another letter case cannot be decoded.
 pub(super) fn base64_inside(value: &[u8], offset: usize) -> [Vec<u8>; 2] {
     let mut bytes = vec![0; offset];
     bytes.extend_from_slice(value);
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_much_of_a_value_as_tells_it() {
+    fn the_part_that_identifies_a_value() {
         for (value, part) in [
             ("k3yk3y", "k3yk3y"),
             ("0123456789abcdef0123456789abcdef", "01234567"),
@@ -225,12 +225,12 @@ mod tests {
             ("changeme1234", "changeme"),
             ("changemechangeme1234", "changemech"),
         ] {
-            let end = telling_part(value.as_bytes());
+            let end = identifying_part(value.as_bytes());
             assert_eq!(&value[..end], part, "{value}");
         }
         let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nBKcwggSj\n-----END PRIVATE KEY-----";
         assert_eq!(
-            &key[..telling_part(key.as_bytes())],
+            &key[..identifying_part(key.as_bytes())],
             "-----BEGIN PRIVATE KEY-----\nMIIEvQIB"
         );
     }
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_count_at_the_ends_is_taken_along() {
+    fn ignored_bytes_at_the_ends_belong_to_the_match() {
         let value = Value::new(0, b" abcd1234efgh==");
         let text = b"< abcd1234efgh==>";
         assert_eq!(value.widened(text, 2..14), 1..16);

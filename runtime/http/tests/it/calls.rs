@@ -11,12 +11,12 @@ use flate2::write::GzEncoder;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use yagura_core::alert::hex;
-use yagura_host::http::{
+use yagura_http::{
     CallLimit, HttpError, HttpPolicy, HttpRequest, HttpSettings, MemoryCache, Signature,
 };
 
-use crate::rig::{Names, Rig, TOKEN, caller, denied, failed, grant, live};
-use crate::server::{Server, answer, answer_with, misbehaving, raw, resetting};
+use yagura_http_testing::{Names, Rig, TOKEN, caller, denied, failed, grant, live};
+use yagura_http_testing::server::{Server, answer, answer_with, misbehaving, raw, resetting};
 
 fn post(url: &str, body: &str) -> HttpRequest {
     HttpRequest {
@@ -154,7 +154,7 @@ fn an_answer_that_hides_a_secret_does_not_reach_the_plugin() {
 }
 
 #[test]
-fn what_lets_in_whoever_has_a_url_is_not_recorded() {
+fn tokens_in_urls_are_not_recorded() {
     let server = Server::start(|seen| match seen.path.starts_with("/first") {
         true => answer_with(302, "location", "/second?sig=aBcD1234&n=1"),
         false => answer(200, "here"),
@@ -234,7 +234,7 @@ fn the_forms_of_an_address_are_one_address() {
 }
 
 #[test]
-fn a_name_is_asked_for_once_and_its_checked_address_used() {
+fn a_name_is_resolved_once_and_its_checked_address_used() {
     let server = Server::start(|_| answer(200, "here"));
     // After the first answer, the name leads elsewhere.
     let names = Names::new("rebinding.example", &[&["127.0.0.1"], &["127.0.0.2"]]);
@@ -291,7 +291,7 @@ fn each_redirect_is_checked_like_a_first_request() {
         ("/private", "127.0.0.2 is loopback"),
         ("/metadata", "169.254.169.254 is link-local"),
         ("/elsewhere", "`https://elsewhere.example` is not granted"),
-        ("/file", "neither https:// nor http://"),
+        ("/file", "must begin with https:// or http://"),
     ] {
         let reason = denied(rig.get(&caller, &format!("{url}{path}")));
         assert!(reason.contains(part), "{path}: {reason}");
@@ -326,7 +326,7 @@ fn each_redirect_is_checked_like_a_first_request() {
 }
 
 #[test]
-fn what_a_server_does_wrong_ends_in_time_and_is_told_apart() {
+fn faults_of_servers_end_in_time_and_differ() {
     let large = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 5 << 20);
     let chunked = |mut stream: std::net::TcpStream| {
         let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
@@ -405,13 +405,13 @@ fn what_a_server_does_wrong_ends_in_time_and_is_told_apart() {
     assert!(
         error
             .to_string()
-            .contains("cannot find the address of `no.example`")
+            .contains("cannot resolve `no.example`")
     );
     assert!(!rig.outcome.uncertain);
 }
 
 #[test]
-fn what_a_server_asks_for_is_told_to_the_caller() {
+fn a_wait_that_a_server_asks_for_reaches_the_caller() {
     let server = Server::start(|seen| match seen.path.as_str() {
         "/429" => answer_with(429, "retry-after", "30"),
         "/503" => answer_with(503, "retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
@@ -455,7 +455,7 @@ fn calls_are_limited_by_plugin_host_and_call() {
         }
     }
     assert_eq!(server.seen().len(), 16);
-    // The refusal is recorded once, or whoever loops would fill the record.
+    // The refusal is recorded once: a plugin that loops must not fill the record.
     assert_eq!(rig.calls.all().len(), 17);
 
     caller.policy = HttpPolicy {
@@ -477,7 +477,7 @@ fn calls_are_limited_by_plugin_host_and_call() {
         rig.last_call()
             .error
             .unwrap()
-            .contains("the next may be made in")
+            .contains("the next call is possible in")
     );
     let mut other = caller.clone();
     other.plugin.pack = "other".to_owned();
@@ -485,7 +485,7 @@ fn calls_are_limited_by_plugin_host_and_call() {
 }
 
 #[test]
-fn answers_are_kept_for_the_plugin_that_got_them() {
+fn answers_are_cached_for_their_plugin_only() {
     let server = Server::start(|seen| match seen.path.as_str() {
         "/500" => answer(500, ""),
         "/404" => answer(404, ""),
@@ -514,8 +514,8 @@ fn answers_are_kept_for_the_plugin_that_got_them() {
     assert_eq!(count(&other, get("/a")), (1, true));
     other.policy.cache = None;
     assert_eq!(count(&other, get("/a")), (3, false));
-    // What was cached is not for one that has lost its grant.
-    let mut revoked = crate::rig::caller("");
+    // A plugin without its grant does not get cached answers.
+    let mut revoked = yagura_http_testing::caller("");
     revoked.policy = caller.policy.clone();
     denied(rig.send(&revoked, get("/a")));
 }
@@ -525,7 +525,7 @@ fn sizes_are_limited_before_anything_is_sent() {
     let server = Server::start(|_| answer(200, ""));
     let mut rig = Rig::on_loopback();
     rig.service = rig.service.with_settings(HttpSettings {
-        most_request: 10,
+        max_request: 10,
         ..HttpSettings::default()
     });
     let caller = caller(&grant(&server.url()));

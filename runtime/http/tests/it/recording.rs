@@ -1,11 +1,11 @@
-//! Calls written down, and answered from there.
+//! Recordings of calls, and answers from them.
 
 use std::sync::Arc;
 
-use yagura_host::http::{HttpRequest, Record, Replay};
+use yagura_http::{HttpRequest, Record, Replay};
 
-use crate::rig::{Rig, caller, denied, failed, live};
-use crate::server::{Server, answer, answer_with, resetting};
+use yagura_http_testing::{Rig, caller, denied, failed, live};
+use yagura_http_testing::server::{Server, answer, answer_with, resetting};
 
 #[test]
 fn a_recording_answers_as_the_servers_did_and_holds_no_secret() {
@@ -55,7 +55,7 @@ fn a_recording_answers_as_the_servers_did_and_holds_no_secret() {
     assert_eq!(server.seen().len(), seen, "nothing was sent");
 
     // The checks that need no server are made all the same.
-    assert!(denied(rig.get(&crate::rig::caller(""), &server.url())).contains("is not granted"));
+    assert!(denied(rig.get(&yagura_http_testing::caller(""), &server.url())).contains("is not granted"));
     let mut other = HttpRequest::get(&server.url());
     other
         .headers

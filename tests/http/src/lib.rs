@@ -1,4 +1,12 @@
-//! Services of a host for tests.
+//! An HTTP service for tests: with two secrets, a record of its calls and names that the test resolves.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot set up its servers must fail"
+)]
+
+pub mod server;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,26 +17,29 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use yagura_core::capability::{Access, CapabilityRequest, Grant};
 use yagura_core::pack::World;
-use yagura_host::http::{
+use yagura_http::{
     CallLog, CallOutcome, HttpCall, HttpCaller, HttpError, HttpPolicy, HttpRequest, HttpResponse,
     HttpService, Live, PluginId, Resolve, SecretSource, Secrets, Transport,
 };
 
 use crate::server::runtime;
 
-/// The value of the secrets `TOKEN` and `OTHER`: with characters that every encoding changes.
-pub(crate) const TOKEN: &str = "tok/en+\"7f&=%é-0123456789";
-pub(crate) const OTHER: &str = "another-secret-of-the-operator";
+/// The value of the secret `TOKEN`: with characters that every encoding changes.
+pub const TOKEN: &str = "tok/en+\"7f&=%é-0123456789";
+/// The value of the secret `OTHER`.
+pub const OTHER: &str = "another-secret-of-the-operator";
 
-/// Addresses of names, a list for each time that it is asked for, the last again and again.
-#[derive(Default)]
-pub(crate) struct Names {
+/// Resolves names: each query gets the next list of addresses, and the last list repeats.
+#[derive(Debug, Default)]
+pub struct Names {
     answers: BTreeMap<String, Vec<Vec<&'static str>>>,
-    pub(crate) asked: Mutex<Vec<String>>,
+    /// The names that were resolved, in order.
+    pub asked: Mutex<Vec<String>>,
 }
 
 impl Names {
-    pub(crate) fn new(name: &str, answers: &[&[&'static str]]) -> Arc<Self> {
+    /// Makes a resolver that knows one name.
+    pub fn new(name: &str, answers: &[&[&'static str]]) -> Arc<Self> {
         let answers = answers.iter().map(|answer| answer.to_vec()).collect();
         Arc::new(Self {
             answers: BTreeMap::from([(name.to_owned(), answers)]),
@@ -50,12 +61,13 @@ impl Resolve for Names {
     }
 }
 
-/// Keeps calls.
-#[derive(Default)]
-pub(crate) struct Calls(Mutex<Vec<HttpCall>>);
+/// Records calls.
+#[derive(Debug, Default)]
+pub struct Calls(Mutex<Vec<HttpCall>>);
 
 impl Calls {
-    pub(crate) fn all(&self) -> Vec<HttpCall> {
+    /// Returns all calls so far.
+    pub fn all(&self) -> Vec<HttpCall> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -66,8 +78,8 @@ impl CallLog for Calls {
     }
 }
 
-/// Returns the secrets, each from a command that prints it.
-pub(crate) fn secrets() -> Arc<Secrets> {
+/// Returns the secrets `TOKEN` and `OTHER`, each from a command that prints it.
+pub fn secrets() -> Arc<Secrets> {
     let source =
         |value: &str| SecretSource::Command(["printf", "%s", value].map(str::to_owned).to_vec());
     Arc::new(Secrets::new(BTreeMap::from([
@@ -76,19 +88,25 @@ pub(crate) fn secrets() -> Arc<Secrets> {
     ])))
 }
 
-pub(crate) fn live(names: Arc<Names>) -> Arc<Live> {
+/// Returns the network, with these secrets and names.
+pub fn live(names: Arc<Names>) -> Arc<Live> {
     Arc::new(Live::new(secrets(), names).unwrap())
 }
 
-/// A service, and what it recorded.
-pub(crate) struct Rig {
-    pub(crate) service: HttpService,
-    pub(crate) calls: Arc<Calls>,
-    pub(crate) outcome: CallOutcome,
+/// A service, the calls that it recorded, and the outcome of the last one.
+#[derive(Debug)]
+pub struct Rig {
+    /// The service.
+    pub service: HttpService,
+    /// Its calls.
+    pub calls: Arc<Calls>,
+    /// The outcome of the last call.
+    pub outcome: CallOutcome,
 }
 
 impl Rig {
-    pub(crate) fn new(transport: Arc<dyn Transport>) -> Self {
+    /// Makes a service that sends by a transport.
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
         let calls = Arc::new(Calls::default());
         let service = HttpService::new(transport, runtime().handle().clone());
         Self {
@@ -98,12 +116,16 @@ impl Rig {
         }
     }
 
-    pub(crate) fn on_loopback() -> Self {
+    /// Makes a service that sends over the network.
+    pub fn on_loopback() -> Self {
         Self::new(live(Arc::default()))
     }
 
-    /// Sends a request as a plugin's call of its own, with ten seconds to live.
-    pub(crate) fn send(
+    /// Sends a request as the only one of a plugin's call, within ten seconds.
+    ///
+    /// # Errors
+    /// [`HttpError`]
+    pub fn send(
         &mut self,
         caller: &HttpCaller,
         request: HttpRequest,
@@ -111,7 +133,11 @@ impl Rig {
         self.send_within(caller, request, Duration::from_secs(10))
     }
 
-    pub(crate) fn send_within(
+    /// Sends a request as the only one of a plugin's call, within `time`.
+    ///
+    /// # Errors
+    /// [`HttpError`]
+    pub fn send_within(
         &mut self,
         caller: &HttpCaller,
         request: HttpRequest,
@@ -123,7 +149,11 @@ impl Rig {
             .send(caller, &mut self.outcome, request, deadline)
     }
 
-    pub(crate) fn get(
+    /// Sends a GET request within ten seconds.
+    ///
+    /// # Errors
+    /// [`HttpError`]
+    pub fn get(
         &mut self,
         caller: &HttpCaller,
         url: &str,
@@ -131,13 +161,14 @@ impl Rig {
         self.send(caller, HttpRequest::get(url))
     }
 
-    pub(crate) fn last_call(&self) -> HttpCall {
+    /// Returns the last recorded call.
+    pub fn last_call(&self) -> HttpCall {
         self.calls.all().pop().unwrap()
     }
 }
 
-/// Returns a caller that wants every server and secret and is granted what the TOML text says.
-pub(crate) fn caller(grant: &str) -> HttpCaller {
+/// Returns a caller that requests every server and secret; `grant` is its grant in TOML.
+pub fn caller(grant: &str) -> HttpCaller {
     HttpCaller {
         plugin: PluginId {
             pack: "shop".to_owned(),
@@ -149,7 +180,8 @@ pub(crate) fn caller(grant: &str) -> HttpCaller {
     }
 }
 
-pub(crate) fn access(world: World, grant: &str) -> Access {
+/// Returns the access of a plugin that requests everything; `grant` is its grant in TOML.
+pub fn access(world: World, grant: &str) -> Access {
     let everything = || vec!["*".to_owned()];
     let mut request = CapabilityRequest::default();
     if world != World::Reviewer {
@@ -167,18 +199,20 @@ pub(crate) fn access(world: World, grant: &str) -> Access {
 }
 
 /// Returns a grant for a server on loopback, with the secret `TOKEN`.
-pub(crate) fn grant(url: &str) -> String {
+pub fn grant(url: &str) -> String {
     format!("http = [\"{url}\"]\nnetworks = [\"127.0.0.1/32\"]\nsecrets.TOKEN = [\"127.0.0.1\"]\n")
 }
 
-pub(crate) fn denied(result: Result<HttpResponse, HttpError>) -> String {
+/// Returns the reason of a refusal.
+pub fn denied(result: Result<HttpResponse, HttpError>) -> String {
     match result {
         Err(HttpError::Denied(reason)) => reason,
         other => panic!("expected a refusal, got {other:?}"),
     }
 }
 
-pub(crate) fn failed(result: Result<HttpResponse, HttpError>) -> String {
+/// Returns the reason of a failure.
+pub fn failed(result: Result<HttpResponse, HttpError>) -> String {
     match result {
         Err(HttpError::Failed(reason)) => reason,
         other => panic!("expected a failure, got {other:?}"),
