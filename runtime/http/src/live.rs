@@ -283,7 +283,8 @@ async fn read(
         .get("content-encoding")
         .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
     if is_encoded {
-        let reason = "the answer is compressed, although the request does not accept that".to_owned();
+        let reason =
+            "the answer is compressed, although the request does not accept that".to_owned();
         return Err(ExchangeError::sent(HttpError::Failed(reason)));
     }
     let shown = |bytes: &[u8]| {

@@ -211,7 +211,11 @@ impl Redactor {
                 }),
             }
         }
-        let present = self.values.iter().zip(has_part).filter(|(_, has_part)| *has_part);
+        let present = self
+            .values
+            .iter()
+            .zip(has_part)
+            .filter(|(_, has_part)| *has_part);
         let present: Vec<&Value> = present.map(|(value, _)| value).collect();
         if forms.is_empty() && present.is_empty() {
             return forms;

@@ -291,7 +291,10 @@ impl Replay {
     /// Names a request that is not in the recording, and similar ones that are.
     fn message(&self, request: &HttpRequest) -> String {
         let missing = line(&request.method, &request.url, &request.body);
-        let with_url = self.requests.iter().filter(|other| other.url == request.url);
+        let with_url = self
+            .requests
+            .iter()
+            .filter(|other| other.url == request.url);
         let mut candidates: Vec<String> = with_url
             .map(|other| line(&other.method, &other.url, &other.body))
             .collect();

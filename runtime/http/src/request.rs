@@ -122,7 +122,10 @@ impl HttpRequest {
             check_header(&sign.header, &sign.prefix)?;
             sign.header.make_ascii_lowercase();
             if !is_name(&sign.secret) {
-                return Err(denied(format!("{:?} is not a name of a secret", cut(&sign.secret))));
+                return Err(denied(format!(
+                    "{:?} is not a name of a secret",
+                    cut(&sign.secret)
+                )));
             }
             if self.headers.iter().any(|(name, _)| *name == sign.header) {
                 return Err(denied(format!(
@@ -143,14 +146,13 @@ impl HttpRequest {
 fn check_header(name: &str, value: &str) -> Result<(), HttpError> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(denied(format!(
-            "{:?} is not a header name",
-            cut(name)
-        )));
+        return Err(denied(format!("{:?} is not a header name", cut(name))));
     }
     let lower = name.to_ascii_lowercase();
     if HOST_HEADERS.contains(&lower.as_str()) || lower.starts_with("proxy-") {
-        return Err(denied(format!("the header `{lower}` is set by the host; remove it from the request")));
+        return Err(denied(format!(
+            "the header `{lower}` is set by the host; remove it from the request"
+        )));
     }
     match is_value(value.as_bytes()) {
         true => Ok(()),

@@ -176,10 +176,8 @@ impl HttpService {
         deadline: Instant,
     ) -> Result<HttpResponse, HttpError> {
         let key = match (caller.policy.cache, &self.cache) {
-            (Some(ttl), Some(cache)) => {
-                cache::key(&caller.plugin, request, &target.display_url)
-                    .map(|key| (key, ttl, cache))
-            }
+            (Some(ttl), Some(cache)) => cache::key(&caller.plugin, request, &target.display_url)
+                .map(|key| (key, ttl, cache)),
             _ => None,
         };
         let mut redirects = 0;

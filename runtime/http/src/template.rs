@@ -171,10 +171,7 @@ impl Target {
 
     fn new(text: &str, mut url: Url, markers: Markers) -> Result<Self, HttpError> {
         let Some(scheme) = Scheme::of(url.scheme()) else {
-            return Err(wrong_url(
-                text,
-                "it must begin with https:// or http://",
-            ));
+            return Err(wrong_url(text, "it must begin with https:// or http://"));
         };
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
             return Err(wrong_url(text, "it has no host"));
@@ -258,8 +255,9 @@ struct Markers {
 impl Markers {
     fn new() -> Result<Self, HttpError> {
         let mut random = [0; 16];
-        getrandom::fill(&mut random)
-            .map_err(|error| HttpError::Failed(format!("the system has no random numbers: {error}")))?;
+        getrandom::fill(&mut random).map_err(|error| {
+            HttpError::Failed(format!("the system has no random numbers: {error}"))
+        })?;
         let prefix = format!("y{}", yagura_core::alert::hex(&random));
         let secrets = Vec::new();
         Ok(Self { prefix, secrets })

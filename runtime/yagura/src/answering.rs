@@ -22,7 +22,7 @@ use yagura_alerts::{
 use yagura_core::names::did_you_mean;
 use yagura_core::report::AlertLine;
 use yagura_core::{Grants, Pack, Timestamp};
-use yagura_host::http::{self, HttpService, Secrets, SystemResolver, Transport};
+use yagura_http::{self as http, HttpService, Secrets, SystemResolver, Transport};
 use yagura_host::{Host, Search, Services};
 use yagura_packs::grants::{Answer, Asks};
 

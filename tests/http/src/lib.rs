@@ -153,11 +153,7 @@ impl Rig {
     ///
     /// # Errors
     /// [`HttpError`]
-    pub fn get(
-        &mut self,
-        caller: &HttpCaller,
-        url: &str,
-    ) -> Result<HttpResponse, HttpError> {
+    pub fn get(&mut self, caller: &HttpCaller, url: &str) -> Result<HttpResponse, HttpError> {
         self.send(caller, HttpRequest::get(url))
     }
 

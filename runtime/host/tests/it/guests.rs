@@ -9,11 +9,11 @@ use yagura_core::alert::{Evidence, Observable};
 use yagura_core::pack::{Limits, World};
 use yagura_core::report::{IncidentStatus, Report, ReportAlert};
 use yagura_core::{Alert, AlertState, Severity, Timestamp};
-use yagura_http::PluginId;
 use yagura_host::{
     Caller, Capabilities, ColumnBytes, DataType, Events, Field, Host, HostConfig, Lookup,
     PluginError, Search, SearchQuery, Services,
 };
+use yagura_http::PluginId;
 
 use yagura_http_testing::{Calls, Rig, access};
 

@@ -10,12 +10,12 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use yagura_core::alert::hex;
 use yagura_core::pack::World;
 use yagura_core::report::Enriched;
-use yagura_http::HttpCall;
 use yagura_host::{CallError, Enricher, EnricherPlugin, LimitKind, LoadError, PluginError};
+use yagura_http::HttpCall;
 
 use crate::guests::{alert, guest, host, limits, reach};
-use yagura_http_testing::{Calls, OTHER, TOKEN};
 use yagura_http_testing::server::{Server, answer, answer_with};
+use yagura_http_testing::{Calls, OTHER, TOKEN};
 
 fn enricher() -> &'static EnricherPlugin {
     static PLUGIN: OnceLock<EnricherPlugin> = OnceLock::new();

@@ -15,8 +15,8 @@ use yagura_http::{
     CallLimit, HttpError, HttpPolicy, HttpRequest, HttpSettings, MemoryCache, Signature,
 };
 
-use yagura_http_testing::{Names, Rig, TOKEN, caller, denied, failed, grant, live};
 use yagura_http_testing::server::{Server, answer, answer_with, misbehaving, raw, resetting};
+use yagura_http_testing::{Names, Rig, TOKEN, caller, denied, failed, grant, live};
 
 fn post(url: &str, body: &str) -> HttpRequest {
     HttpRequest {
@@ -402,11 +402,7 @@ fn faults_of_servers_end_in_time_and_differ() {
     let unknown = "http://no.example";
     let granted = caller(&format!("http = [\"{unknown}\"]"));
     let error = rig.send(&granted, post(unknown, "x")).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("cannot resolve `no.example`")
-    );
+    assert!(error.to_string().contains("cannot resolve `no.example`"));
     assert!(!rig.outcome.uncertain);
 }
 

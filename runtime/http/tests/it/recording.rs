@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use yagura_http::{HttpRequest, Record, Replay};
 
-use yagura_http_testing::{Rig, caller, denied, failed, live};
 use yagura_http_testing::server::{Server, answer, answer_with, resetting};
+use yagura_http_testing::{Rig, caller, denied, failed, live};
 
 #[test]
 fn a_recording_answers_as_the_servers_did_and_holds_no_secret() {
@@ -55,7 +55,9 @@ fn a_recording_answers_as_the_servers_did_and_holds_no_secret() {
     assert_eq!(server.seen().len(), seen, "nothing was sent");
 
     // The checks that need no server are made all the same.
-    assert!(denied(rig.get(&yagura_http_testing::caller(""), &server.url())).contains("is not granted"));
+    assert!(
+        denied(rig.get(&yagura_http_testing::caller(""), &server.url())).contains("is not granted")
+    );
     let mut other = HttpRequest::get(&server.url());
     other
         .headers

@@ -15,7 +15,7 @@ use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
 use yagura_core::{Grant, Grants, Pack};
-use yagura_host::http::{self, CallOutcome, HttpPolicy, PluginId};
+use yagura_http::{self as http, CallOutcome, HttpPolicy, PluginId};
 use yagura_host::{
     CallError, Capabilities, Enricher, EnricherPlugin, Host, InstancePool, Notifier,
     NotifierPlugin, PluginError, PluginInstance, Reviewer, ReviewerPlugin, Services,

@@ -18,7 +18,7 @@ use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
 use yagura_core::{Grant, Pack};
-use yagura_host::http::{Exchange, HttpService, PluginId, Record, Replay, Transport};
+use yagura_http::{Exchange, HttpService, PluginId, Record, Replay, Transport};
 use yagura_host::{
     CallError, Caller, Capabilities, ColumnBytes, DataType, Events, Field, Host, Lookup,
     PluginError, Search, SearchQuery, Services,
