@@ -1,4 +1,7 @@
 //! Decodes the encodings in which a server may return a secret, over a whole text in one pass.
+//!
+//! The decoders are written here, because they map each decoded byte to its range in the text and read over line breaks within an
+//! escape; the crates for single encodings do neither.
 
 use std::ops::Range;
 
