@@ -31,16 +31,16 @@ type Fact struct {
 	Value string `json:"value"`
 }
 
-// AlertState is what an alert has become.
+// AlertState is the state of an alert.
 type AlertState uint8
 
 // The states of an alert.
 const (
-	// Provisional: its condition holds in what has arrived.
+	// Provisional: its condition is true for the events so far.
 	Provisional AlertState = iota
-	// Settled: nothing that could change it is still to come.
-	Settled
-	// Withdrawn: its condition does not hold any more.
+	// Final: no further event can change it.
+	Final
+	// Withdrawn: its condition is no longer true.
 	Withdrawn
 )
 

@@ -53,7 +53,7 @@ func Notify(config string, report *plugin.Report) (receipt string, err error) {
 func NewAlert() *plugin.Alert {
 	const time = 1_772_000_000_000_000
 	return &plugin.Alert{
-		State: plugin.Settled, ID: "a1", Rule: "test-rule", Title: "Test alert", Severity: plugin.Medium, Key: "test",
+		State: plugin.Final, ID: "a1", Rule: "test-rule", Title: "Test alert", Severity: plugin.Medium, Key: "test",
 		WindowStart: time, FirstTime: time, LastTime: time + 60_000_000, Count: 1,
 	}
 }

@@ -34,12 +34,12 @@ type Rule struct {
 
 // Evaluate opens the detector of the rule `id`, without configuration, and returns its findings about events, in one batch.
 // The error is a [yagura.ConfigError], [yagura.DataError] or [yagura.RetryError].
-func Evaluator(id string, events *Events) ([]Finding, error) {
-	return RuleEvaluator(Rule{ID: id}, events)
+func Evaluate(id string, events *Events) ([]Finding, error) {
+	return EvaluateRule(Rule{ID: id}, events)
 }
 
-// RuleEvaluator is [Evaluate] for a rule with configuration.
-func RuleEvaluator(rule Rule, events *Events) ([]Finding, error) {
+// EvaluateRule is [Evaluate] for a rule with configuration.
+func EvaluateRule(rule Rule, events *Events) ([]Finding, error) {
 	session, err := Open(rule, events)
 	if err != nil {
 		return nil, err
