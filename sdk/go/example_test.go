@@ -78,7 +78,7 @@ type largeTransfer struct {
 	least int64
 }
 
-// A view of a column is the fastest way through many rows.
+// A view of a column is the fastest way to read many rows.
 func (d *largeTransfer) OnBatch(batch *yagura.Batch, findings *yagura.Findings) error {
 	bytes := d.bytes.In(batch)
 	for row, sent := range bytes.Values() {

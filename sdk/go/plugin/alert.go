@@ -65,7 +65,7 @@ func (a *Alert) ObservablesOf(kind Kind) []string {
 	return values
 }
 
-// Fact returns the first piece of context under a name; false where there is none.
+// Fact returns the first piece of context under a name; false if there is none.
 func (a *Alert) Fact(name string) (string, bool) {
 	for _, fact := range a.Context {
 		if fact.Name == name {
@@ -86,7 +86,7 @@ type Attribute struct {
 // Attributes is what enrichers found.
 type Attributes []Attribute
 
-// Value returns the first value under a name; false where there is none.
+// Value returns the first value under a name; false if there is none.
 func (a Attributes) Value(name string) (string, bool) {
 	for _, attribute := range a {
 		if attribute.Name == name {

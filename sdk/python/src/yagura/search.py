@@ -22,7 +22,7 @@ from .schema import Schema
 from .state import DAY, HOUR, MINUTE, SECOND
 from .text import crossing
 
-__all__ = ["DAY", "HOUR", "MINUTE", "SECOND", "Found", "Query", "around", "find"]
+__all__ = ["DAY", "HOUR", "MINUTE", "SECOND", "SearchResult", "Query", "around", "find"]
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Query:
     limit: int
 
 
-class Found(Batch):
+class SearchResult(Batch):
     """The events that a search found: a sequence of :class:`yagura.Event`, mappings from the columns that were asked for to
     values."""
 
@@ -59,7 +59,7 @@ def find(
     *,
     columns: Iterable[str],
     limit: int = 100,
-) -> Found:
+) -> SearchResult:
     """Returns the events with a value in a column of its kind, from ``start`` to ``end`` in microseconds since
     1970-01-01T00:00:00Z.
 
@@ -68,7 +68,7 @@ def find(
     """
     name = kind.value if isinstance(kind, Observable) else kind
     asked = [crossing(column) for column in columns]
-    return Found(_finder(Query(crossing(table), (crossing(name), crossing(value)), start, end, asked, limit)))
+    return SearchResult(_finder(Query(crossing(table), (crossing(name), crossing(value)), start, end, asked, limit)))
 
 
 def around(alert: Alert, before: int = 0, after: int = 0) -> tuple[int, int]:

@@ -13,38 +13,38 @@ import (
 	"github.com/yagura/yagura/sdk/go/plugin"
 )
 
-// Found is the events that a search found.
-type Found struct{ events *searching.Events }
+// Result is the result of a search.
+type Result struct{ events *searching.Events }
 
 // Len returns the number of events.
-func (f *Found) Len() int {
-	return int(f.events.Batch.Rows)
+func (r *Result) Len() int {
+	return int(r.events.Batch.Rows)
 }
 
-// IsTruncated says whether a limit cut the answer short.
-func (f *Found) IsTruncated() bool {
-	return f.events.Truncated
+// IsTruncated returns whether there are more events than the limit.
+func (r *Result) IsTruncated() bool {
+	return r.events.Truncated
 }
 
-// Rows returns the events in the order in which the host found them.
-func (f *Found) Rows() iter.Seq[Row] {
+// Rows returns the events in order of time.
+func (r *Result) Rows() iter.Seq[Row] {
 	return func(yield func(Row) bool) {
-		for index := range f.Len() {
-			if !yield(Row{f.events, index}) {
+		for index := range r.Len() {
+			if !yield(Row{r.events, index}) {
 				return
 			}
 		}
 	}
 }
 
-// Row is one event. Its methods take the names of columns that the query asked for, and panic for others and where a column
-// is of another type: that is a mistake in the code, and is reported with its line.
+// Row is one event. Its methods take the names of columns of the query. They panic for another name or type: this is a mistake in
+// the code, and is reported with its line.
 type Row struct {
 	events *searching.Events
 	index  int
 }
 
-// Text returns the value in a column as text, whatever its type; empty where there is none. Times are RFC 3339 in UTC.
+// Text returns the value in a column as text, whatever its type; empty if there is none. Times are RFC 3339 in UTC.
 func (r Row) Text(name string) string {
 	field, _ := r.column(name)
 	switch field.DataType {
@@ -64,31 +64,31 @@ func (r Row) Text(name string) string {
 	return string(r.bytes(name))
 }
 
-// Int64 returns the number in a column of whole numbers; false where there is none.
+// Int64 returns the number in a column of whole numbers; false if there is none.
 func (r Row) Int64(name string) (number int64, found bool) {
 	bits, found := r.eight(name, abi.Int64)
 	return int64(bits), found
 }
 
-// Time returns the time in a column of times, in microseconds since 1970-01-01T00:00:00Z; false where there is none.
+// Time returns the time in a column of times, in microseconds since 1970-01-01T00:00:00Z; false if there is none.
 func (r Row) Time(name string) (micros int64, found bool) {
 	bits, found := r.eight(name, abi.Timestamp)
 	return int64(bits), found
 }
 
-// Float64 returns the number in a column of floating-point numbers; false where there is none.
+// Float64 returns the number in a column of floating-point numbers; false if there is none.
 func (r Row) Float64(name string) (number float64, found bool) {
 	bits, found := r.eight(name, abi.Float64)
 	return math.Float64frombits(bits), found
 }
 
-// Boolean returns the truth value in a column; false for `found` where there is none.
+// Boolean returns the truth value in a column; false for `found` if there is none.
 func (r Row) Boolean(name string) (value, found bool) {
 	column := r.typed(name, abi.Boolean)
 	return bit(column.Values, r.index), r.has(column)
 }
 
-// Binary returns the bytes in a column of bytes or text; nil where there are none.
+// Binary returns the bytes in a column of bytes or text; nil if there are none.
 func (r Row) Binary(name string) []byte {
 	field, _ := r.column(name)
 	if field.DataType != abi.UTF8 {
