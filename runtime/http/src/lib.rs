@@ -1,6 +1,6 @@
 //! How plugins reach servers.
 //!
-//! A plugin hands over a request with placeholders; this crate checks it, fills the secrets in, sends it, and returns an answer
+//! A plugin passes a request with placeholders; this crate checks it, fills the secrets in, sends it, and returns an answer
 //! in which every secret is a placeholder again. A request passes these modules in this order:
 //!
 //! ```text
@@ -15,7 +15,7 @@
 //! cache      an earlier answer   rate   too many calls?
 //!    │
 //! live       name resolved, addresses checked (address), secrets filled in (secrets), sent, read, redacted (redact)
-//!    │         or replay: recorded as it is sent, or answered from a recording
+//!    │         or record: the same, recorded; or replay: answered from a recording (exchange: its format)
 //! outcome    what the caller must know: uncertain, wait until
 //!    │
 //! audit      the record of every call, refused calls included (mask: URLs without their tokens)
@@ -28,10 +28,12 @@ mod address;
 mod audit;
 mod cache;
 mod error;
+mod exchange;
 mod live;
 mod mask;
 mod outcome;
 mod rate;
+mod record;
 mod redact;
 mod replay;
 mod request;
@@ -43,11 +45,13 @@ mod transport;
 pub use audit::{CallLog, HttpCall, NoCallLog, PluginId};
 pub use cache::{HttpCache, MemoryCache};
 pub use error::HttpError;
+pub use exchange::{Bytes, Exchange, RecordedError, RecordingError};
 pub use live::{Live, LiveError, Resolve, SystemResolver};
 pub use mask::masked;
 pub use outcome::CallOutcome;
 pub use rate::CallLimit;
-pub use replay::{Bytes, Exchange, Record, RecordedError, RecordingError, Replay};
+pub use record::Record;
+pub use replay::Replay;
 pub use request::{HttpRequest, HttpResponse, Signature};
 pub use secrets::{Secret, SecretError, SecretReadError, SecretSource, Secrets};
 pub use service::{HttpCaller, HttpPolicy, HttpService, HttpSettings};

@@ -9,6 +9,7 @@
 
 mod decode;
 mod error;
+mod escapes;
 mod unpack;
 mod value;
 
@@ -16,8 +17,9 @@ use std::ops::Range;
 
 use aho_corasick::AhoCorasick;
 
-use decode::{Decoder, Escapes};
+use decode::Decoder;
 pub(crate) use error::Unsearchable;
+use escapes::Escapes;
 use unpack::{Allowance, unpack};
 use value::{Value, are_words, base64_inside, counting};
 

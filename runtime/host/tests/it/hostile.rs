@@ -13,7 +13,7 @@ use yagura_core::report::Enriched;
 use yagura_host::{CallError, Enricher, EnricherPlugin, LimitKind, LoadError, PluginError};
 use yagura_http::HttpCall;
 
-use crate::guests::{alert, guest, host, limits, reach};
+use crate::guests::{alert, grant_capabilities, guest, host, limits};
 use yagura_http_testing::server::{Server, answer, answer_with};
 use yagura_http_testing::{Calls, OTHER, TOKEN};
 
@@ -95,12 +95,12 @@ fn open(behaviour: &str) -> (Enricher, Arc<Calls>, Server, Server) {
         server.url(),
         other.url()
     );
-    let reached = reach(World::Enricher, &grant);
+    let granted = grant_capabilities(World::Enricher, &grant);
     let config = format!("{} {other_url}", server.url());
     let enricher = enricher()
-        .open(&config, &reached.reach)
+        .open(&config, &granted.capabilities)
         .unwrap_or_else(|error| panic!("{behaviour}: {error}"));
-    (enricher, reached.calls, server, other)
+    (enricher, granted.calls, server, other)
 }
 
 /// Runs a behaviour and checks that nothing that leaves the host but to the server holds the secret.
@@ -225,7 +225,7 @@ fn data_does_not_become_a_secret() {
 }
 
 #[test]
-fn other_servers_are_out_of_reach() {
+fn other_servers_are_refused() {
     let told = enrich("other-server").told();
     assert!(
         told.contains("`https://exfiltration.example` is not granted"),

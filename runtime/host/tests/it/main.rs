@@ -1,4 +1,4 @@
-//! Plugins that reach out through the host, against real servers on loopback.
+//! Plugins that use capabilities of the host, against real servers on loopback.
 //!
 //! * `guests`: hostile guests and their inputs.
 //! * `hostile`: enrichers that try to get more than they are allowed.

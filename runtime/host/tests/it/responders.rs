@@ -12,7 +12,7 @@ use yagura_host::{
     CallError, LimitKind, Notifier, NotifierPlugin, PluginError, Reviewer, ReviewerPlugin,
 };
 
-use crate::guests::{alert, guest, host, limits, reach, report};
+use crate::guests::{alert, grant_capabilities, guest, host, limits, report};
 use yagura_http_testing::grant;
 use yagura_http_testing::server::{Server, answer, answer_with, misbehaving, resetting};
 
@@ -33,8 +33,8 @@ fn reviewer() -> &'static ReviewerPlugin {
 }
 
 fn open_notifier(server: &str) -> Notifier {
-    let reached = reach(World::Notifier, &grant(server));
-    notifier().open(server, &reached.reach).unwrap()
+    let granted = grant_capabilities(World::Notifier, &grant(server));
+    notifier().open(server, &granted.capabilities).unwrap()
 }
 
 #[test]
@@ -122,8 +122,8 @@ fn a_notifier_that_misbehaves_is_told_apart() {
 #[test]
 fn a_reviewer_sees_alert_attributes_and_lookups_only() {
     let open = || -> Reviewer {
-        let reached = reach(World::Reviewer, "lookups = [\"assets\"]");
-        reviewer().open("{}", &reached.reach).unwrap()
+        let granted = grant_capabilities(World::Reviewer, "lookups = [\"assets\"]");
+        reviewer().open("{}", &granted.capabilities).unwrap()
     };
     let found = [Attribute {
         name: "asn".to_owned(),
