@@ -96,7 +96,7 @@ fn what_may_have_been_told_is_known_after_a_failure() {
 }
 
 #[test]
-fn a_notifier_that_misbehaves_is_told_apart() {
+fn a_notifier_that_misbehaves_ends_in_its_own_error() {
     for (title, is_garbage) in [
         ("receipt-huge", true),
         ("receipt-garbage", true),
