@@ -14,7 +14,7 @@ use yagura_core::names::did_you_mean;
 use yagura_core::{Grants, OrFault, Pack};
 use yagura_host::http::{self, HttpService, Secrets};
 use yagura_host::{Host, Search, Services};
-use yagura_packs::grants::{Answer, Asks};
+use yagura_packs::grants::{GrantAnswer, PackRequests};
 
 use super::audit::{CallWriter, StoredAnswers};
 use super::network::Network;
@@ -154,10 +154,10 @@ pub(super) fn warnings(config: &Config, policy: &Policy, grants: &Grants) -> Vec
             continue;
         };
         let grant = grants.pack.get(name).cloned().unwrap_or_default();
-        let mut asks = Asks::of(&pack.manifest);
+        let mut asks = PackRequests::of(&pack.manifest);
         asks.0.retain(|of, _| of == file);
         for asked in asks.compare(name, &grant).missing() {
-            if let Answer::Missing(line) = &asked.answer {
+            if let GrantAnswer::Missing(line) = &asked.answer {
                 found.push(format!(
                     "the plugin `{plugin}` asks to {}, which nothing grants: {line}",
                     asked.ask
