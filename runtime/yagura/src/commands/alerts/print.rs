@@ -304,11 +304,11 @@ fn reports(out: &mut impl Write, record: &StoredIncident) -> Result<()> {
         let state = match row.state {
             DeliveryState::Idle if row.sent_revision > 0 => {
                 format!("revision {} sent", row.sent_revision)
-            },
+            }
             DeliveryState::Idle => "nothing to send".to_owned(),
             DeliveryState::Due => {
                 format!("revision {} due {}", row.due_revision, second(row.due_at))
-            },
+            }
             DeliveryState::Sending => format!("revision {} is being sent", row.due_revision),
             DeliveryState::Dead => "given up".to_owned(),
             DeliveryState::Summarised => "sent in a summary".to_owned(),
