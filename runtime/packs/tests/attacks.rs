@@ -193,7 +193,7 @@ fn a_file_was_added() {
     fs::write(scene.pack().join("rules/evil.toml"), "x").unwrap();
     let message = scene.open(&scene.pack()).unwrap_err();
     assert!(
-        message.contains("MANIFEST.sha256 says: `rules/evil.toml` was added;"),
+        message.contains("MANIFEST.sha256: `rules/evil.toml` was added;"),
         "{message}"
     );
     scene.repack(|contents| {
@@ -203,7 +203,7 @@ fn a_file_was_added() {
     });
     let message = scene.open(&scene.archive()).unwrap_err();
     assert!(
-        message.contains("MANIFEST.sha256 says: `rules/evil.toml` was added;"),
+        message.contains("MANIFEST.sha256: `rules/evil.toml` was added;"),
         "{message}"
     );
 }
@@ -226,7 +226,7 @@ fn a_file_was_removed() {
     fs::remove_file(scene.pack().join("rules/b.toml")).unwrap();
     let message = scene.open(&scene.pack()).unwrap_err();
     assert!(
-        message.contains("MANIFEST.sha256 says: `rules/b.toml` is missing;"),
+        message.contains("MANIFEST.sha256: `rules/b.toml` is missing;"),
         "{message}"
     );
     scene.repack(|contents| {
@@ -234,7 +234,7 @@ fn a_file_was_removed() {
     });
     let message = scene.open(&scene.archive()).unwrap_err();
     assert!(
-        message.contains("MANIFEST.sha256 says: `rules/b.toml` is missing;"),
+        message.contains("MANIFEST.sha256: `rules/b.toml` is missing;"),
         "{message}"
     );
 }

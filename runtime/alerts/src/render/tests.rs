@@ -96,7 +96,7 @@ user: alice
 region: eu-west-1
 
 Root login
-critical, settled
+critical, final
 When: 2026-01-30 08:00:00 to 2026-01-31 00:00:01 UTC
 Findings: 3 in 7 events
 Rule: aws-console-login-without-mfa

@@ -62,7 +62,7 @@ fn asked_and_granted_are_laid_side_by_side() {
     let unasked: Vec<String> = comparison.unasked.iter().map(ToString::to_string).collect();
     assert_eq!(
         unasked,
-        ["speak to `https://old.org`", "read the lookup `assets`"]
+        ["connect to `https://old.org`", "read the lookup `assets`"]
     );
 }
 
@@ -73,7 +73,7 @@ fn an_upgrade_that_asks_for_more_is_held_until_granted() {
     assert_eq!(
         held(before, now, "http = [\"https://api.a.org\"]"),
         [
-            "`e.wasm` now asks to speak to `https://evil.org`: write `http = [\"https://api.a.org\", \"https://evil.org\"]` \
+            "`e.wasm` now asks to connect to `https://evil.org`: write `http = [\"https://api.a.org\", \"https://evil.org\"]` \
              under `[pack.demo]` in the grants file, or accept it with `yagura grants --config FILE --accept demo` to load it without",
             "`e.wasm` now asks to use the secret `TOKEN`: write `secrets.TOKEN = [\"HOST\"]` under `[pack.demo]` in the grants \
              file, or accept it with `yagura grants --config FILE --accept demo` to load it without",
@@ -89,7 +89,7 @@ fn an_upgrade_that_asks_for_more_is_held_until_granted() {
     assert_eq!(
         held(before, wide, "http = [\"https://api.a.org\"]"),
         [
-            "`e.wasm` now asks to speak to `https://*.a.org`: https://api.a.org is granted; accept it with `yagura grants \
+            "`e.wasm` now asks to connect to `https://*.a.org`: https://api.a.org is granted; accept it with `yagura grants \
              --config FILE --accept demo` to leave it at that"
         ]
     );

@@ -288,7 +288,7 @@ fn mistakes_in_a_policy_are_refused() {
         with("[[unsigned]]\npacks = [\"{a,b}\"]").contains("`unsigned[1].packs[1]` is `{a,b}`")
     );
     assert!(with("[[unsinged]]\n").contains("did you mean `unsigned`?"));
-    assert!(with(&acme).contains("two keys are named `acme`"));
+    assert!(with(&acme).contains("names two keys `acme`"));
     let public = wrong("[[key]]\nname = \"a\"\npublic = \"RWQ\"\npacks = [\"*\"]\n");
     assert!(
         public.starts_with(

@@ -7,7 +7,10 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use yagura_core::names::did_you_mean;
 use yagura_core::{Grant, Grants, OrFault};
-use yagura_packs::grants::{GrantAnswer, CapabilityEntry, RequestedEntry, PackRequests, Changes, Comparison, CapabilityKind, upgrade};
+use yagura_packs::grants::{
+    CapabilityEntry, CapabilityKind, Changes, Comparison, GrantAnswer, PackRequests,
+    RequestedEntry, upgrade,
+};
 use yagura_packs::{Gate, GateError, VerifiedPack};
 use yagura_service::admission::{self, Admission};
 use yagura_service::config::Config;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use yagura_core::{Fault, FaultKind, OrFault};
-use yagura_packs::registry::{VersionSelector, Lock, Pulled, Reference, Registry};
+use yagura_packs::registry::{Lock, Pulled, Reference, Registry, VersionSelector};
 use yagura_packs::{Bounds, Installed, TrustPolicy, VerifiedPack, archive};
 use yagura_service::admission;
 

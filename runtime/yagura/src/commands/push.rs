@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use yagura_core::OrFault;
-use yagura_packs::registry::{VersionSelector, Reference, Registry};
+use yagura_packs::registry::{Reference, Registry, VersionSelector};
 use yagura_packs::sign::Signature;
 
 use super::{block_on, verify};

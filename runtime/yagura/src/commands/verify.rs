@@ -218,12 +218,16 @@ fn evaluated(signature: &CheckedSignature) -> SignatureView {
     let finding = match &signature.finding {
         SignatureStatus::Valid(key) => format!("valid, by `{key}`"),
         SignatureStatus::UnknownKey => "by a key that is not known here".to_owned(),
-        SignatureStatus::OutOfScope(key) => format!("valid, by `{key}`, which may not sign this pack"),
+        SignatureStatus::OutOfScope(key) => {
+            format!("valid, by `{key}`, which may not sign this pack")
+        }
         SignatureStatus::Broken(problem) => problem.to_string(),
         SignatureStatus::UnknownIdentity { identity, issuer } => {
             format!("valid, by {identity} ({issuer}), who is not known here")
         }
-        SignatureStatus::NotChecked => "a keyless bundle, which this program was built without".to_owned(),
+        SignatureStatus::NotChecked => {
+            "a keyless bundle, which this program was built without".to_owned()
+        }
     };
     SignatureView {
         file: signature.file.to_string(),
