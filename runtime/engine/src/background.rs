@@ -24,10 +24,11 @@ use crate::calls::{chain, skipped_events};
 use crate::error::EngineError;
 use crate::evaluate::Evaluator;
 use crate::keyed::{StoredRows, read_rows, rows_as_bytes};
+use crate::limits::MAX_DEFERRED_BYTES;
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, NO_ROOM, Progress, SkippedEvents};
 use crate::rows::{Rows, RuleRows};
-use crate::runtime::{DetectRuntime, MAX_DEFERRED_BYTES};
+use crate::runtime::DetectRuntime;
 
 /// How long a rule's time waits for its rows here. What is found later comes late.
 const WATERMARK_WAITS: Duration = Duration::from_secs(30);

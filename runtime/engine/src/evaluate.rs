@@ -2,6 +2,7 @@
 //!
 //! Rows of rules that keep state are only selected here: a partition does not see them in order.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use datafusion::common::DataFusionError;
 use yagura_core::{Finding, TimeRange};
 use yagura_host::{BatchRef, CallError, Pace, RawFinding};
 use yagura_lake::guard::catch;
+use yagura_lake::nested_sizes;
 use yagura_lake::table::OnProblem;
 use yagura_plan::{RulePlan, TablePlan};
 use yagura_rules::{Matches, PrefilterState, Program, Undecided};
@@ -23,13 +25,38 @@ use crate::calls::{
     twice, with_columns,
 };
 use crate::error::EngineError;
+use crate::limits::BATCH_BYTES;
 use crate::report::{Cause, NO_ROOM, Progress};
-use crate::rows::{BATCH_BYTES, Rows, events_of};
+use crate::rows::{Rows, events_of};
 use crate::running_steps::RUNNING_STEPS;
 use crate::runtime::DetectRuntime;
 
 /// Rows that are left together for a rule that keeps state, whatever the size of batches.
 const KEYED_BATCH_ROWS: usize = 8_192;
+
+/// The maximum of bytes that the nested columns of rows may take which are evaluated together, unless one row has more.
+const NESTED_BYTES: u64 = 64 << 20;
+
+/// Returns the parts of a batch that are evaluated one after the other.
+fn parts(batch: &RecordBatch) -> Vec<Range<usize>> {
+    let mut sizes: Vec<u64> = Vec::new();
+    for of_column in batch.columns().iter().filter_map(|of| nested_sizes(of)) {
+        sizes.resize(of_column.len(), 0);
+        for (size, more) in sizes.iter_mut().zip(of_column) {
+            *size = size.saturating_add(more);
+        }
+    }
+    let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0_u64);
+    for (row, size) in sizes.into_iter().enumerate() {
+        bytes = bytes.saturating_add(size);
+        if bytes > NESTED_BYTES && row > start {
+            parts.push(start..row);
+            (start, bytes) = (row, size);
+        }
+    }
+    parts.push(start..batch.num_rows());
+    parts
+}
 
 /// The rules of a table, their rows that wait for a full batch, and their plugins' instances.
 pub(crate) struct Evaluator {
@@ -86,8 +113,16 @@ impl Evaluator {
         Ok(findings)
     }
 
-    /// Evaluates a batch of the scan.
+    /// Evaluates a batch of the scan: in parts where its nested columns would take much when they are written out.
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<Vec<Finding>, DataFusionError> {
+        let mut findings = Vec::new();
+        for part in parts(batch) {
+            findings.append(&mut self.push_part(&batch.slice(part.start, part.len()))?);
+        }
+        Ok(findings)
+    }
+
+    fn push_part(&mut self, batch: &RecordBatch) -> Result<Vec<Finding>, DataFusionError> {
         let plan = Arc::clone(&self.plan);
         let progress = Arc::clone(&self.progress);
         Progress::add(&progress.scanned, batch.num_rows());

@@ -219,8 +219,8 @@ impl Live {
                 late.extend(too_late);
             }
             report.messages.extend(table.end_step());
-            for (rule, keys, message) in table.take_forgotten() {
-                *over.entry(rule).or_default() += keys;
+            for (rule, count, message) in table.take_capped() {
+                *over.entry(rule).or_default() += count;
                 report.messages.push(message);
             }
         }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, StringArray, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, StringArray, UInt32Array, make_array, new_null_array,
 };
 use datafusion::arrow::compute::{cast, concat, filter, take};
 use datafusion::arrow::datatypes::DataType;
@@ -14,14 +14,13 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 use yagura_core::{EventRef, Finding, Timestamp, key};
 use yagura_host::RawFinding;
+use yagura_lake::nested_sizes;
 use yagura_lake::table::event_times;
 use yagura_plan::{FieldPlan, FieldRead, RulePlan, TitlePiece};
 use yagura_rules::PluginType;
 
+use crate::limits::BATCH_BYTES;
 use crate::shown::{shown, shown_texts};
-
-/// The maximum of bytes of text that a plugin gets at once, unless one event has more.
-pub(crate) const BATCH_BYTES: usize = 16 << 20;
 
 /// Rows that passed a rule's condition.
 #[derive(Debug, Clone)]
@@ -98,7 +97,8 @@ impl Rows {
 
     /// Returns how many bytes their texts take, each by itself.
     pub(crate) fn text_bytes(&self) -> usize {
-        self.columns.iter().map(text_bytes).sum()
+        let columns = self.columns.iter().map(text_bytes);
+        columns.fold(0, usize::saturating_add)
     }
 
     /// Returns how many of the first rows a plugin gets at once: `most` of them, unless their texts take more than
@@ -109,7 +109,7 @@ impl Rows {
             let columns = self.columns.iter();
             columns
                 .map(|column| text_bytes(&column.slice(0, rows)))
-                .sum()
+                .fold(0, usize::saturating_add)
         };
         while rows > 1 && bytes_of(rows) > BATCH_BYTES {
             rows /= 2;
@@ -121,10 +121,8 @@ impl Rows {
     /// Parquet that it came from.
     pub(crate) fn detach(&mut self) {
         for column in &mut self.columns {
-            if let Some(texts) = column.as_string_view_opt() {
-                *column = Arc::new(texts.gc());
-            } else if let Some(bytes) = column.as_binary_view_opt() {
-                *column = Arc::new(bytes.gc());
+            if let Some(own) = detached(column) {
+                *column = own;
             }
         }
     }
@@ -368,7 +366,7 @@ fn complete<'a>(
         let mut events: Vec<EventRef> = finding.rows.iter().filter_map(|row| event(*row)).collect();
         events.sort();
         events.dedup();
-        let mut observables = cut(finding.observables);
+        let mut observables = drop_newest(finding.observables);
         for (kind, read) in &rule.observables {
             let values = (first..at).filter_map(|at| text(*read, at));
             let values = values.filter(|value| !value.is_empty());
@@ -376,7 +374,7 @@ fn complete<'a>(
         }
         observables.sort();
         observables.dedup();
-        let mut context = cut(finding.context);
+        let mut context = drop_newest(finding.context);
         context.extend(rule.context.iter().filter_map(|read| {
             let name = rule.reads[*read].name.clone();
             Some((name, text(*read, first)?.to_owned()))
@@ -415,8 +413,36 @@ fn complete<'a>(
     findings.collect()
 }
 
-/// Returns how many bytes the texts of a column take, each by itself; nought for other values.
+/// Returns a column whose views hold no more than they need; `None` for one without views.
+fn detached(column: &ArrayRef) -> Option<ArrayRef> {
+    if let Some(texts) = column.as_string_view_opt() {
+        return Some(Arc::new(texts.gc()));
+    }
+    if let Some(bytes) = column.as_binary_view_opt() {
+        return Some(Arc::new(bytes.gc()));
+    }
+    if !column.data_type().is_nested() {
+        return None;
+    }
+    let data = column.to_data();
+    let mut is_other = false;
+    let children = data.child_data().iter().map(|child| {
+        let own = detached(&make_array(child.clone()));
+        is_other |= own.is_some();
+        own.map_or_else(|| child.clone(), |own| own.to_data())
+    });
+    let children = children.collect();
+    let own = data.into_builder().child_data(children).build();
+    // What cannot be made smaller stays as it is.
+    own.ok().filter(|_| is_other).map(make_array)
+}
+
+/// Returns how many bytes the texts of a column take, each by itself; nought for numbers.
 fn text_bytes(column: &ArrayRef) -> usize {
+    if let Some(sizes) = nested_sizes(column) {
+        let all = sizes.into_iter().fold(0, u64::saturating_add);
+        return usize::try_from(all).unwrap_or(usize::MAX);
+    }
     if let Some(texts) = column.as_string_opt::<i32>() {
         let offsets = texts.value_offsets();
         let bytes = offsets.last().zip(offsets.first());
@@ -432,7 +458,7 @@ fn text_bytes(column: &ArrayRef) -> usize {
 }
 
 /// Cuts what a plugin returned to what is shown.
-fn cut(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
+fn drop_newest(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
     let of = |text: String| {
         match shown(&text) {
             Cow::Borrowed(_) => None,

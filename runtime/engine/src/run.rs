@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use yagura_core::{Alert, Finding, Rule, TimeRange};
 use yagura_correlate::{
     CorrelationEngine, CorrelationOptions, Counters, Geolocation, NoSpill, Watermark,
@@ -46,6 +47,8 @@ pub struct RunOutcome {
     pub tables: Vec<TableOutcome>,
     /// Rules that did not run, with their files and the reason.
     pub not_run: Vec<NotRun>,
+    /// Whether some of these did not run because their plugins do not accept them.
+    pub has_refused: bool,
     /// Rules that ran otherwise than written, with their files and the reason.
     pub notes: Vec<NotRun>,
     sources: Vec<RuleSource>,
@@ -82,8 +85,10 @@ pub async fn run(
         .iter()
         .map(|table| table.name.as_str())
         .collect();
-    let set = RuleSet::new(input.rules, &input.sigma, &tables, &known, &BTreeMap::new())?;
+    let planned = plan_run(&input, &open, &tables, &known, options)?;
+    let (set, runs) = (planned.set, planned.runs);
     let mut outcome = RunOutcome {
+        has_refused: planned.has_refused,
         geolocation: input.geolocation,
         range: options.range,
         ..RunOutcome::default()
@@ -93,12 +98,7 @@ pub async fn run(
         .rules
         .iter()
         .any(|source| source.rule.correlation.is_some() || !source.rule.partition_by.is_empty());
-    for (table, cache) in open {
-        let rules = set.of_table(&table.name);
-        if rules.is_empty() {
-            continue;
-        }
-        let mut run = TableRun::new(table, cache, &rules, &set.rules, &input.plugins, options)?;
+    for mut run in runs {
         watch(&run.table, &run.progress);
         let (table, findings) = run.run_once(outcome.findings.len(), needs_end).await?;
         outcome.tables.push(table);
@@ -114,6 +114,52 @@ pub async fn run(
     outcome.not_run = set.not_run;
     outcome.notes = set.notes;
     Ok(outcome)
+}
+
+/// Rules over their tables.
+struct PlannedRun {
+    set: RuleSet,
+    /// The tables that have rules.
+    runs: Vec<TableRun>,
+    /// Whether plugins refused some rules.
+    has_refused: bool,
+}
+
+/// Plans the rules over the tables, and opens their plugins. Leaves out the rules that their plugins do not accept, and what joins
+/// them.
+fn plan_run(
+    input: &RunInput,
+    open: &[(Arc<Table>, Arc<FileMetadataCache>)],
+    tables: &[Arc<Table>],
+    known: &[&str],
+    options: &RunOptions,
+) -> Result<PlannedRun, EngineError> {
+    let mut refused = BTreeMap::new();
+    loop {
+        let rules = input.rules.clone();
+        let set = RuleSet::new(rules, &input.sigma, tables, known, &refused)?;
+        let mut runs = Vec::new();
+        let before = refused.len();
+        for (table, cache) in open {
+            let rules = set.of_table(&table.name);
+            if rules.is_empty() {
+                continue;
+            }
+            let (table, cache) = (Arc::clone(table), Arc::clone(cache));
+            let (all, plugins) = (&set.rules, &input.plugins);
+            let mut run = TableRun::new(table, cache, &rules, all, plugins, options)?;
+            refused.extend(run.open_plugins()?);
+            runs.push(run);
+        }
+        if refused.len() == before {
+            let has_refused = !refused.is_empty();
+            return Ok(PlannedRun {
+                set,
+                runs,
+                has_refused,
+            });
+        }
+    }
 }
 
 impl RunOutcome {

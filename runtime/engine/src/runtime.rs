@@ -3,8 +3,11 @@
 //! A plan names rules and plugins by number. Whoever executes it puts a [`DetectRuntime`] into the session, so that the
 //! plan itself holds no handle and could be built again in another process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::arrow::error::ArrowError;
 
 use datafusion::common::DataFusionError;
 use yagura_host::{
@@ -14,12 +17,11 @@ use yagura_plan::{RulePlan, TablePlan};
 use yagura_rules::PluginType;
 
 use crate::error::{EngineError, too_many_pending};
+use crate::limits::MAX_DEFERRED_BYTES;
+use crate::pending_rows::{DroppedRows, PendingRows, drop_newest};
 use crate::quarantine::Quarantine;
 use crate::report::Progress;
 use crate::rows::{Rows, RuleRows};
-
-/// Bytes of rows of one table that may wait for background evaluation; more are not evaluated.
-pub(crate) const MAX_DEFERRED_BYTES: usize = 256 << 20;
 
 /// A plugin as a run uses it.
 #[derive(Debug, Clone)]
@@ -37,10 +39,51 @@ pub struct DetectRuntime {
     pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) progress: Arc<Progress>,
     /// Rows of rules that keep state, from all partitions, in no order.
-    keyed: Mutex<Vec<RuleRows>>,
+    keyed: Mutex<KeyedRows>,
     max_pending_rows: usize,
+    /// Where rows are too many, some are given up and the scan goes on.
+    gives_up: AtomicBool,
     /// Rows of rules that are evaluated in the background, from all partitions, in no order.
     deferred: Mutex<DeferredRows>,
+}
+
+#[derive(Debug, Default)]
+struct KeyedRows {
+    rows: Vec<RuleRows>,
+    /// What was given up of them, by the rule's place in the plan.
+    dropped: BTreeMap<usize, DroppedRows>,
+}
+
+impl KeyedRows {
+    fn len(&self) -> usize {
+        self.rows.iter().map(RuleRows::rows).sum()
+    }
+
+    /// Gives up what is too much of the rules that have the most.
+    fn give_up(&mut self, most: usize) -> Result<(), ArrowError> {
+        let mut parts: BTreeMap<usize, Vec<Rows>> = BTreeMap::new();
+        for kept in std::mem::take(&mut self.rows) {
+            parts.entry(kept.position).or_default().push(kept.rows);
+        }
+        let (positions, parts): (Vec<usize>, Vec<_>) = parts.into_iter().unzip();
+        let mut waiting: Vec<PendingRows> = parts.into_iter().map(PendingRows::of).collect();
+        let cuts = drop_newest(&mut waiting.iter_mut().collect::<Vec<_>>(), most)?;
+        for ((position, cut), waiting) in positions.into_iter().zip(cuts).zip(waiting) {
+            let rows = waiting.into_parts();
+            self.rows
+                .extend(rows.map(|rows| RuleRows { position, rows }));
+            let Some(cut) = cut else {
+                continue;
+            };
+            match self.dropped.get_mut(&position) {
+                Some(known) => known.add(cut),
+                None => {
+                    self.dropped.insert(position, cut);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +127,13 @@ impl DetectRuntime {
             keyed: Mutex::default(),
             deferred: Mutex::default(),
             max_pending_rows,
+            gives_up: AtomicBool::new(false),
         })
+    }
+
+    /// Returns whether rows are given up where there are too many, rather than the scan.
+    pub(crate) fn set_gives_up(&self, gives_up: bool) {
+        self.gives_up.store(gives_up, Ordering::Relaxed);
     }
 
     /// Keeps rows of a rule until all partitions are read.
@@ -95,13 +144,21 @@ impl DetectRuntime {
         rows: Rows,
     ) -> Result<(), DataFusionError> {
         let mut kept = self.keyed.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push(RuleRows { position, rows });
-        let counts = || kept.iter().map(|kept| (kept.position, kept.rows.len()));
-        if counts().map(|(_, rows)| rows).sum::<usize>() > self.max_pending_rows {
-            let error = too_many_pending(plan, self.max_pending_rows, counts());
-            return Err(DataFusionError::External(Box::new(error)));
+        kept.rows.push(RuleRows { position, rows });
+        let (rows, most) = (kept.len(), self.max_pending_rows);
+        if rows <= most {
+            return Ok(());
         }
-        Ok(())
+        if self.gives_up.load(Ordering::Relaxed) {
+            // Not for each batch: it looks at all of them.
+            if rows > most + most / 8 {
+                kept.give_up(most)?;
+            }
+            return Ok(());
+        }
+        let counts = kept.rows.iter().map(|kept| (kept.position, kept.rows()));
+        let error = too_many_pending(plan, most, counts);
+        Err(DataFusionError::External(Box::new(error)))
     }
 
     /// Leaves rows of a rule to be evaluated in the background. Returns them where there is no room for so many.
@@ -123,9 +180,16 @@ impl DetectRuntime {
         std::mem::take(&mut *deferred).rows
     }
 
-    /// Returns and forgets the rows that were kept.
-    pub(crate) fn take_keyed(&self) -> Vec<RuleRows> {
-        std::mem::take(&mut *self.keyed.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Returns and forgets the rows that were kept, and what was given up, by the rule's place in the plan.
+    pub(crate) fn take_keyed(
+        &self,
+    ) -> Result<(Vec<RuleRows>, BTreeMap<usize, DroppedRows>), ArrowError> {
+        let mut kept = self.keyed.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() > self.max_pending_rows {
+            kept.give_up(self.max_pending_rows)?;
+        }
+        let KeyedRows { rows, dropped } = std::mem::take(&mut *kept);
+        Ok((rows, dropped))
     }
 }
 

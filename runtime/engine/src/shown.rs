@@ -15,7 +15,10 @@ use datafusion::arrow::compute::take;
 use datafusion::arrow::error::ArrowError;
 use sha2::{Digest, Sha256};
 use yagura_core::alert::hex;
+use yagura_lake::nested_sizes;
 use yagura_rules::render_text;
+
+use crate::limits::BATCH_BYTES;
 
 /// The maximum of bytes of a value that are shown.
 pub(crate) const MAX_SHOWN: usize = 1_024;
@@ -61,6 +64,23 @@ pub(crate) fn shown_texts(values: &ArrayRef) -> Result<StringArray, ArrowError> 
     }
     if let Some(views) = values.as_string_view_opt() {
         return Ok(of_views(views));
+    }
+    // What is nested is written out a part at a time, of which no more is kept than is shown.
+    if let Some(sizes) = nested_sizes(values) {
+        let mut texts = StringBuilder::with_capacity(values.len(), 0);
+        let (mut start, mut bytes) = (0, 0_u64);
+        for (row, size) in sizes.iter().enumerate() {
+            bytes = bytes.saturating_add(*size);
+            let is_last = row + 1 == sizes.len();
+            if is_last || bytes > BATCH_BYTES as u64 {
+                let part = render_text(&values.slice(start, row + 1 - start))?;
+                for text in part.as_string::<i32>() {
+                    texts.append_option(text.map(shown));
+                }
+                (start, bytes) = (row + 1, 0);
+            }
+        }
+        return Ok(texts.finish());
     }
     let texts = render_text(values)?;
     let texts = texts.as_string::<i32>();

@@ -21,9 +21,7 @@ use yagura_core::{Finding, Timestamp};
 use yagura_host::CallError;
 use yagura_lake::OddTimes;
 use yagura_lake::table::{DataFile, OnProblem, Table, reason_of};
-use yagura_plan::{
-    Conversions, ConvertedValues, ReadOptions, RulePlan, RuleSource, TablePlan, scan,
-};
+use yagura_plan::{Conversions, ReadOptions, RulePlan, RuleSource, TablePlan, scan};
 
 use crate::background::Background;
 use crate::calls::chain;
@@ -34,8 +32,8 @@ use crate::keyed::KeyedDetectors;
 use crate::options::RunOptions;
 use crate::quarantine::Quarantine;
 use crate::report::{Progress, SkippedEvents};
-use crate::rows::RuleRows;
 use crate::runtime::{DetectRuntime, PluginSource, rule_spec};
+use crate::scan_output::ScanOutput;
 use crate::session::{scan_error, session};
 
 /// A table with its rules planned.
@@ -58,27 +56,10 @@ pub struct TableRun {
     is_read_whole: bool,
     /// The findings and their bytes that each rule may make of objects that are read together; further ones are only counted.
     pub(crate) rule_limit: Option<(usize, usize)>,
+    /// Rows of rules that keep state are given up where there are too many, rather than all of what is read together.
+    gives_up_rows: bool,
     /// Messages for a person of how the objects were read, since it was taken.
     messages: Vec<String>,
-}
-
-/// What came of some objects.
-#[derive(Debug, Default)]
-pub struct ScanOutput {
-    /// Findings of rules without state, in no order.
-    pub findings: Vec<Finding>,
-    /// Rows of rules that keep state, in no order.
-    pub keyed: Vec<RuleRows>,
-    /// Objects left out because they cannot be read, with the reason.
-    pub bad_files: Vec<(String, String)>,
-    /// The objects that were read.
-    pub files: Vec<DataFile>,
-    /// Rows of rules whose plugins failed or took long, where steps do not wait for them.
-    pub deferred: Vec<RuleRows>,
-    /// Values that rules saw otherwise than they are stored.
-    pub converted: ConvertedValues,
-    /// Findings over a rule's share, which were counted and not kept, by the rule's index.
-    pub over: BTreeMap<usize, u64>,
 }
 
 impl TableRun {
@@ -118,6 +99,7 @@ impl TableRun {
             text_as_bytes: false,
             is_read_whole: false,
             rule_limit: None,
+            gives_up_rows: false,
             messages: Vec::new(),
         })
     }
@@ -145,6 +127,12 @@ impl TableRun {
         KeyedDetectors::new(plan, &self.plugins, quarantine, progress, &self.options)
     }
 
+    /// Returns whether rows of rules that keep state are given up where there are more than may wait: the newest of the rules that
+    /// have the most. Else it is an error.
+    pub fn gives_up_rows(&mut self, gives_up: bool) {
+        self.gives_up_rows = gives_up;
+    }
+
     /// Evaluates the events of these objects by the table's rules; `before` findings are held already. Rows of rules that keep
     /// state are selected only.
     ///
@@ -164,6 +152,7 @@ impl TableRun {
         }
         loop {
             let runtime = self.runtime()?;
+            runtime.set_gives_up(self.gives_up_rows);
             let session = session(&self.table, &self.options, Some(Arc::clone(&runtime)))?;
             let counted = self.progress.counters();
             let counts = Arc::<Conversions>::default();
@@ -179,7 +168,7 @@ impl TableRun {
                 Ok((findings, over)) => {
                     scanned.findings = findings;
                     scanned.over = over;
-                    scanned.keyed = runtime.take_keyed();
+                    (scanned.keyed, scanned.dropped) = runtime.take_keyed()?;
                     scanned.deferred = runtime.take_deferred();
                     scanned.converted = counts.take();
                     return Ok(scanned);
@@ -418,6 +407,7 @@ impl TableRun {
     pub(crate) fn timed_out(&mut self, after: Duration) -> EngineError {
         self.runtime = None;
         self.rule_limit = None;
+        self.gives_up_rows = false;
         let source = StoreError::Generic {
             store: "answer",
             source: format!("it was not there after {} seconds", after.as_secs()).into(),

@@ -8,16 +8,19 @@
 //!
 //! A cast of Arrow fails for a whole batch where it does not exist, or where one value does not fit. Nothing here does.
 
-use std::collections::{BTreeMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, Int32Array, ListArray, MapArray, RecordBatch,
-    StructArray, make_array, new_null_array,
+    Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, DictionaryArray, Int32Array,
+    ListArray, MapArray, RecordBatch, StringViewBuilder, StructArray, make_array, new_null_array,
 };
-use datafusion::arrow::compute::{CastOptions, can_cast_types, cast, cast_with_options, take};
+use datafusion::arrow::compute::{
+    CastOptions, can_cast_types, cast, cast_with_options, nullif, take,
+};
 use datafusion::arrow::datatypes::{
     DataType, FieldRef, Fields, Int32Type, Schema, SchemaRef, TimeUnit,
 };
@@ -29,6 +32,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::physical_expr::utils::{conjunction, split_conjunction};
 use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
+use yagura_lake::nested_sizes;
 use yagura_rules::{not_utf8, render_text};
 
 use crate::prefilter::PrefilterExpr;
@@ -40,6 +44,8 @@ pub struct ConvertedValues {
     pub not_utf8: BTreeMap<String, u64>,
     /// Values that the column's type does not hold: seen as NULL.
     pub lost: BTreeMap<String, u64>,
+    /// Values of nested columns that take more than [`MAX_NESTED_BYTES`]: seen as NULL.
+    pub too_large: BTreeMap<String, u64>,
 }
 
 impl ConvertedValues {
@@ -65,7 +71,16 @@ impl ConvertedValues {
                 if *count == 1 { "it" } else { "them" }
             )
         });
-        not_utf8.chain(lost).collect()
+        let too_large = self.too_large.iter().map(|(column, count)| {
+            format!(
+                "{} of column `{column}` of table `{table}` {} more than {} MiB, and rules do not see {}; write the events again without what makes them so large",
+                values(*count),
+                if *count == 1 { "takes" } else { "take, each," },
+                MAX_NESTED_BYTES >> 20,
+                if *count == 1 { "it" } else { "them" }
+            )
+        });
+        not_utf8.chain(lost).chain(too_large).collect()
     }
 
     /// Adds what was counted elsewhere.
@@ -76,8 +91,17 @@ impl ConvertedValues {
         for (column, count) in more.lost {
             *self.lost.entry(column).or_default() += count;
         }
+        for (column, count) in more.too_large {
+            *self.too_large.entry(column).or_default() += count;
+        }
     }
 }
+
+/// The most that the value of a nested column may take, written out, in bytes.
+const MAX_NESTED_BYTES: u64 = 16 << 20;
+
+/// The most that the values of one batch may take where a nested column is made text, in bytes.
+const MAX_TEXT_BYTES: u64 = 512 << 20;
 
 /// Counts converted values, for all partitions of a scan.
 #[derive(Debug, Default)]
@@ -89,8 +113,8 @@ impl Conversions {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn add(&self, column: &str, not_utf8: usize, lost: usize) {
-        if not_utf8 == 0 && lost == 0 {
+    fn add(&self, column: &str, not_utf8: usize, lost: usize, too_large: usize) {
+        if not_utf8 == 0 && lost == 0 && too_large == 0 {
             return;
         }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,6 +123,9 @@ impl Conversions {
         }
         if lost > 0 {
             *all.lost.entry(column.to_owned()).or_default() += lost as u64;
+        }
+        if too_large > 0 {
+            *all.too_large.entry(column.to_owned()).or_default() += too_large as u64;
         }
     }
 }
@@ -172,13 +199,15 @@ impl Adapter {
         };
         let stored = self.object.field(index);
         let is_bytes = is_counted && self.bytes.contains(name);
-        if stored == wanted && !is_bytes {
+        // What is nested is looked at in any case: how large it is.
+        let is_nested = stored.data_type().is_nested();
+        if stored == wanted && !is_bytes && !is_nested {
             let is_same = index == column.index();
             return Ok((!is_same).then(|| Arc::new(Column::new(name, index)) as _));
         }
         let child: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, index));
         let target = Arc::new(wanted.clone());
-        if !is_bytes && is_plain_cast(stored.data_type(), wanted.data_type()) {
+        if !is_bytes && !is_nested && is_plain_cast(stored.data_type(), wanted.data_type()) {
             return Ok(Some(Arc::new(CastExpr::new_with_target_field(
                 child, target, None,
             ))));
@@ -230,12 +259,14 @@ impl PhysicalExpr for Converted {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         let stored = self.child.evaluate(batch)?.into_array(batch.num_rows())?;
+        let (stored, too_large) = without_large(stored)?;
         let converted = convert(&stored, self.target.data_type())?;
         if let Some(counts) = &self.counts {
             let lost = converted
                 .logical_null_count()
                 .saturating_sub(stored.logical_null_count());
-            counts.add(self.target.name(), not_utf8(stored.as_ref()), lost);
+            let not_utf8 = not_utf8(stored.as_ref());
+            counts.add(self.target.name(), not_utf8, lost, too_large);
         }
         Ok(ColumnarValue::Array(converted))
     }
@@ -284,6 +315,23 @@ impl Hash for Converted {
     }
 }
 
+/// Returns a nested column without the values that are too large, and how many these are.
+fn without_large(array: ArrayRef) -> Result<(ArrayRef, usize), ArrowError> {
+    let Some(sizes) = nested_sizes(&array) else {
+        return Ok((array, 0));
+    };
+    let too_large = sizes
+        .iter()
+        .filter(|size| **size > MAX_NESTED_BYTES)
+        .count();
+    if too_large == 0 {
+        return Ok((array, 0));
+    }
+    let is_large = sizes.iter().map(|size| Some(*size > MAX_NESTED_BYTES));
+    let is_large: BooleanArray = is_large.collect();
+    Ok((nullif(&array, &is_large)?, too_large))
+}
+
 /// Converts an array of any type to any type. What the type cannot hold is NULL, and no other value's matter.
 ///
 /// # Errors
@@ -310,6 +358,20 @@ pub(crate) fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Arrow
             take(&values, dictionary.keys(), None)
         }
         (_, DataType::Dictionary(_, value)) => safe_cast(&convert(array, value)?, to),
+        (DataType::BinaryView, DataType::Utf8View) => Ok(text_views(array.as_binary_view())),
+        (from, to) if to.is_string() && from.is_nested() => {
+            let sizes = nested_sizes(array).unwrap_or_default();
+            let all = sizes.iter().copied().fold(0, u64::saturating_add);
+            if all > MAX_TEXT_BYTES {
+                return Err(ArrowError::ComputeError(format!(
+                    "{} values of type {from} take {} MiB as text, more than {} MiB; write the object again with the type of the table",
+                    array.len(),
+                    all >> 20,
+                    MAX_TEXT_BYTES >> 20
+                )));
+            }
+            safe_cast(&render_text(array)?, to)
+        }
         (_, to) if to.is_string() => safe_cast(&render_text(array)?, to),
         (DataType::Struct(_), DataType::Struct(fields)) => convert_struct(array, fields),
         (DataType::Map(_, _), DataType::Map(entries, is_sorted)) => {
@@ -339,6 +401,22 @@ pub(crate) fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Arrow
         }
         _ => safe_cast(array, to),
     }
+}
+
+/// Returns views of bytes as views of text, with U+FFFD in place of what is not UTF-8. What rows share is looked at once.
+fn text_views(bytes: &BinaryViewArray) -> ArrayRef {
+    let mut known: HashMap<u128, Cow<'_, str>> = HashMap::new();
+    let mut texts = StringViewBuilder::with_capacity(bytes.len()).with_deduplicate_strings();
+    for (view, value) in bytes.views().iter().zip(bytes) {
+        match value {
+            None => texts.append_null(),
+            Some(value) => {
+                let text = known.entry(*view);
+                texts.append_value(text.or_insert_with(|| String::from_utf8_lossy(value)));
+            }
+        }
+    }
+    Arc::new(texts.finish())
 }
 
 fn safe_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {

@@ -20,7 +20,7 @@ use datafusion::parquet::file::metadata::ParquetMetaData;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use yagura_lake::bytes::{text_as_bytes, with_schemas};
+use yagura_lake::bytes::{text_as_bytes, with_schemas, with_views};
 
 /// Returns the type in which a text column that rules test is read.
 pub(crate) fn text_dictionary() -> DataType {
@@ -134,12 +134,12 @@ fn with_dictionaries(
         .iter()
         .map(|field| {
             let wanted = columns.contains(field.name()) && is_text(field.data_type());
-            let field = field.as_ref().clone();
-            if wanted {
-                field.with_data_type(text_dictionary())
-            } else {
-                field
-            }
+            let data_type = match wanted {
+                true => text_dictionary(),
+                // What is nested is copied for each row otherwise, however many share it.
+                false => with_views(field.data_type()),
+            };
+            field.as_ref().clone().with_data_type(data_type)
         })
         .collect();
     let schema = Schema::new_with_metadata(fields, found.metadata().clone());

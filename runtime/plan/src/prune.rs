@@ -49,7 +49,7 @@ pub(crate) fn common(
 }
 
 /// Returns the further columns in which events may have the fields that `expr` compares: statistics of one column
-/// refute nothing where one of these has a value.
+/// refute `None` where one of these has a value.
 fn elsewhere(
     rules: &[(&Predicate, Option<&Expr>)],
     expr: &Expr,

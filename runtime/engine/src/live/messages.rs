@@ -146,6 +146,7 @@ impl TableMessages {
         let told = ConvertedValues {
             not_utf8: new,
             lost: converted.lost.clone(),
+            too_large: converted.too_large.clone(),
         };
         self.messages.extend(told.messages(&table.name));
     }
@@ -173,25 +174,6 @@ fn events(count: u64) -> String {
         1 => "1 event".to_owned(),
         _ => format!("{count} events"),
     }
-}
-
-/// Describes what lies in a table and is not read.
-pub(super) fn passed_over(table: &Table) -> Option<String> {
-    let other = &table.passed_over.other;
-    let first = other.first.as_ref()?;
-    Some(format!(
-        "table `{}`: {} not read, because {} not end in `.parquet`; for instance {first}",
-        table.name,
-        match other.count {
-            1 => "1 object is".to_owned(),
-            count => format!("{count} objects are"),
-        },
-        if other.count == 1 {
-            "its name does"
-        } else {
-            "their names do"
-        }
-    ))
 }
 
 #[cfg(test)]

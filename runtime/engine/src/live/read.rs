@@ -9,7 +9,8 @@ use yagura_lake::ObjectTimes;
 use super::objects::WaitingObject;
 use crate::error::EngineError;
 use crate::running_steps::RunningStep;
-use crate::table_run::{ScanOutput, TableRun};
+use crate::scan_output::ScanOutput;
+use crate::table_run::TableRun;
 
 /// What came of a read.
 #[derive(Debug)]
@@ -68,22 +69,32 @@ async fn read_some(
         }
     }
     // A rule that finds too much keeps half of what all may find, which leaves room for the others; if several find so much, each
-    // keeps less.
+    // keeps less. Rules that keep state may hold so many rows; over that the newest of those that have the most are given up.
     let (mut most, mut bytes) = run.most_findings();
+    let mut rule_limit = None;
+    let mut gives_up = false;
     loop {
         let files: Vec<_> = objects.iter().map(|of| of.file.clone()).collect();
+        run.rule_limit = rule_limit;
+        run.gives_up_rows(gives_up);
         let result = run.run(&files, 0).await;
         run.rule_limit = None;
+        run.gives_up_rows(false);
         match result {
             // Smaller steps hold fewer findings, and a store that fails for one object may give the others.
-            Err(EngineError::TooManyFindings { .. } | EngineError::Scan { .. })
-                if objects.len() > 1 =>
-            {
+            Err(
+                EngineError::TooManyFindings { .. }
+                | EngineError::TooManyPending { .. }
+                | EngineError::Scan { .. },
+            ) if objects.len() > 1 => {
                 objects.truncate(objects.len().div_ceil(2));
             }
             Err(EngineError::TooManyFindings { .. }) if most > MIN_FINDINGS_OF_A_RULE => {
                 (most, bytes) = (most / 2, bytes / 2);
-                run.rule_limit = Some((most, bytes));
+                rule_limit = Some((most, bytes));
+            }
+            Err(EngineError::TooManyPending { .. }) if !gives_up => {
+                gives_up = true;
             }
             other => return other.map(Some),
         }

@@ -18,7 +18,7 @@ use yagura_lake::table::{Table, TableConfig, TableError};
 
 use super::error::LiveError;
 use super::listing::{Listed, OpenTable};
-use super::messages::{TableMessages, passed_over};
+use super::messages::TableMessages;
 use super::objects::Objects;
 use super::options::LiveOptions;
 use super::read::ReadResult;
@@ -147,7 +147,7 @@ impl LiveTable {
                 .iter()
                 .map(|note| format!("table `{}`: {note}", about.name)),
         );
-        messages.extend(passed_over(about));
+        messages.extend(about.passed_over.other_message(&about.name));
         Ok((table, messages))
     }
 
@@ -202,12 +202,10 @@ impl LiveTable {
         keyed.flat_map(KeyedDetectors::sizes)
     }
 
-    /// Returns for each rule that remembered too much how many keys it forgot since the last call, and a message.
-    pub(super) fn take_forgotten(&mut self) -> Vec<(String, u64, String)> {
+    /// Returns for each detector that limits made give something up since the last call: its rule, how much, and a message.
+    pub(super) fn take_capped(&mut self) -> Vec<(String, u64, String)> {
         let keyed = self.keyed.as_mut();
-        keyed
-            .map(KeyedDetectors::take_forgotten)
-            .unwrap_or_default()
+        keyed.map(KeyedDetectors::take_capped).unwrap_or_default()
     }
 
     /// Returns what changed in what the table's detectors remember, and how many rows came too late for them.

@@ -38,9 +38,9 @@ impl TableRun {
         let mut findings = scanned.findings;
         if !scanned.keyed.is_empty() {
             let end = last_instant(range, latest);
-            let (found, forgotten) = evaluate_keyed(self.keyed(), scanned.keyed, end).await?;
+            let (found, given_up) = evaluate_keyed(self.keyed(), scanned.keyed, end).await?;
             findings.extend(found);
-            messages.extend(forgotten);
+            messages.extend(given_up);
             if before + findings.len() > self.options.max_findings {
                 return Err(self.too_many(&findings));
             }
@@ -86,8 +86,8 @@ async fn evaluate_keyed(
         }
         let end = end.max(detectors.latest());
         let findings = detectors.advance(end.unwrap_or(i64::MIN).saturating_add(1))?;
-        let forgotten = detectors.take_forgotten().into_iter();
-        Ok((findings, forgotten.map(|(_, _, message)| message).collect()))
+        let given_up = detectors.take_capped().into_iter();
+        Ok((findings, given_up.map(|(_, _, message)| message).collect()))
     });
     evaluated.join_unwind().await.map_err(|error| {
         let reason = format!("detectors with state did not finish: {error}");

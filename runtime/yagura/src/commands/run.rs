@@ -234,11 +234,18 @@ impl ResolvedRun {
             )?;
         }
         summary::print(&outcome, &counters, start)?;
+        if outcome.tables.is_empty() && outcome.has_refused {
+            return Ok(RULE);
+        }
         if !unread.is_empty() || outcome.tables.is_empty() || outcome.tables.iter().any(has_skipped)
         {
             return Ok(INPUT);
         }
-        Ok(if outcome.skipped.is_empty() { 0 } else { RULE })
+        Ok(if outcome.skipped.is_empty() && !outcome.has_refused {
+            0
+        } else {
+            RULE
+        })
     }
 }
 
@@ -248,6 +255,7 @@ fn has_skipped(table: &TableOutcome) -> bool {
         || table.null_times > 0
         || table.odd_times.without.count > 0
         || !table.converted.lost.is_empty()
+        || !table.converted.too_large.is_empty()
 }
 
 /// Shows the live counters until the bar is finished.

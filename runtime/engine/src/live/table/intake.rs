@@ -16,7 +16,7 @@ use crate::live::objects::WaitingObject;
 use crate::live::options::{LiveOptions, Replaced};
 use crate::live::read::{ReadResult, read};
 use crate::live::task::Task;
-use crate::table_run::ScanOutput;
+use crate::scan_output::ScanOutput;
 
 /// A table of at most so many objects is listed whole each time.
 const LISTED_WHOLE: usize = 10_000;
@@ -309,6 +309,9 @@ impl LiveTable {
         self.status.objects += known.len() as u64;
         if let Some(run) = &mut self.run {
             self.notes.extend(run.take_messages());
+        }
+        if let Some(keyed) = &mut self.keyed {
+            keyed.note_dropped(&scanned.dropped);
         }
         for (rule, count) in &scanned.over {
             let rule = self.run.as_ref().map_or("", |run| run.rule_id(*rule));
