@@ -365,7 +365,11 @@ fn options(
     })
 }
 
-fn report_opened(err: &mut impl Write, opened: &OpenReport, settings: &ServeSettings) -> Result<()> {
+fn report_opened(
+    err: &mut impl Write,
+    opened: &OpenReport,
+    settings: &ServeSettings,
+) -> Result<()> {
     let rules = if opened.rules == 1 { "rule" } else { "rules" };
     writeln!(
         err,

@@ -79,7 +79,10 @@ const KEPT_OUT: [(&str, &[&str]); 14] = [
         "packs",
         &["arrow", "datafusion", "wasmtime", "yagura-engine"],
     ),
-    ("toolchain", &["anyhow", "clap", "serde", "tokio", "yagura-"]),
+    (
+        "toolchain",
+        &["anyhow", "clap", "serde", "tokio", "yagura-"],
+    ),
     (
         "authoring",
         &[

@@ -12,8 +12,8 @@ use yagura_alerts::{Investigators, Store};
 use yagura_core::diagnostic::Key;
 use yagura_core::names::did_you_mean;
 use yagura_core::{Grants, OrFault, Pack};
-use yagura_host::http::{self, HttpService, Secrets};
 use yagura_host::{Host, Search, Services};
+use yagura_http::{self as http, HttpService, Secrets};
 use yagura_packs::grants::{GrantAnswer, PackRequests};
 
 use super::audit::{CallWriter, StoredAnswers};
@@ -81,7 +81,7 @@ fn policy_plugins<'a>(
     for dir in &config.packs {
         let mut pack = Pack::read(dir).or_fault()?;
         let name = pack.manifest.pack.name.clone();
-        pack.manifest.bound(&grants.most_limits(&name));
+        pack.manifest.bound(grants);
         if let Some(grant) = grants.pack.get(&name) {
             lookups.add_directories(&name, grant)?;
         }
