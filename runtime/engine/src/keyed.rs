@@ -41,7 +41,7 @@ use self::capped::{Capped, FindingLimit};
 pub use self::changes::KeyedChanges;
 use self::instance::Instance;
 use self::keys::{Keys, Limits};
-use self::rule::{KeyedRule, Out, StepContext};
+use self::rule::{KeyedRule, StepContext, StepOutput};
 use self::skips::QuarantineSkips;
 use crate::error::{EngineError, too_many_pending};
 use crate::options::RunOptions;
