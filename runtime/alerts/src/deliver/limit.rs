@@ -26,6 +26,8 @@ pub(super) async fn lets_in(
     if incident.kind == IncidentKind::Summary {
         return Ok(true);
     }
+    // Counted in the store, so that the limit holds across restarts and for all processes; `governor` counts in memory, by its own
+    // clock.
     let since = now.saturating_sub(limit.per);
     let count = deliveries::admitted_since(&mut *connection, &row.notifier, since).await?;
     if count < i64::from(limit.count) {

@@ -142,6 +142,9 @@ pub enum PatternError {
 impl Pattern {
     /// Reads a text in which `*` stands for any text.
     ///
+    /// It is matched by hand: in the patterns of the crate `globset`, `?`, `[`, `{` and `\` have a meaning too, and they stand in the
+    /// names of accounts, hosts and paths.
+    ///
     /// # Errors
     /// [`PatternError`]
     pub fn text(text: &str) -> Result<Self, PatternError> {

@@ -24,7 +24,7 @@ use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest, is_shipped};
 use yagura_lake::table::{OnProblem, Table, TableConfig};
 use yagura_rules::Predicate;
-use yagura_rules::lint::{Lint, canonical, lints};
+use yagura_rules::lint::{canonical, lints};
 use yagura_rules::sigma::{self, Placeholders, SigmaSource, translate_bare, unused_detections};
 
 use self::sampled::Sampled;
@@ -240,23 +240,9 @@ impl Check {
     }
 
     fn predicate(&mut self, file: &Path, rule: &str, predicate: &Predicate) {
-        for lint in lints(predicate) {
-            let (level, code, message) = match lint {
-                Lint::NeverMatches(what) => (
-                    Level::Warning,
-                    Code::NeverMatches,
-                    format!("{what} are never both true, unless the field is a list"),
-                ),
-                Lint::AlwaysMatches => (Level::Warning, Code::AlwaysMatches, "it matches every event".into()),
-                Lint::Expensive(what) => (Level::Warning, Code::Expensive, what),
-                Lint::OnlyNegations => (
-                    Level::Note,
-                    Code::Expensive,
-                    "it only says what an event is not: it is evaluated for every batch, and matches most events".into(),
-                ),
-            };
-            self.add(file, rule, level, code, message);
-        }
+        let lints = lints(predicate).into_iter();
+        self.found
+            .extend(lints.map(|lint| lint.in_file(file).of_rule(rule)));
     }
 
     fn sigma(&mut self, set: &RuleSet, placed: Option<&Placed>, sampled: &Sampled) {
