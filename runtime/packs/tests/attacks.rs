@@ -477,7 +477,7 @@ fn an_update_asks_for_more() {
     scene.write("1.4.0", &more, &scene.acme);
     assert_eq!(
         scene.refused(),
-        "`demo` 1.4.0 asks for more than the version before it, so it is not loaded:\n`e.wasm` now asks to speak to \
+        "`demo` 1.4.0 asks for more than the version before it, so it is not loaded:\n`e.wasm` now asks to connect to \
          `https://evil.example`: write `http = [\"https://evil.example\"]` under `[pack.demo]` in the grants file, or accept it \
          with `yagura grants --config FILE --accept demo` to load it without\n`e.wasm` now asks to have `limits.memory_mib = 2048`, which was \
          256: write `limits.memory_mib = 2048` under `[pack.demo]` in the grants file, or accept it with `yagura grants --config FILE \

@@ -390,8 +390,8 @@ async fn troubles_of_a_server_delay_its_reports_and_nothing_else() {
         incidents.len() == 1 && {
             let id = incidents[0]["id"].as_str().unwrap();
             let shown = &place.alerts(&["show", id])[0];
-            let told = |delivery: &Value| delivery["told"].as_i64().unwrap() > 0;
-            shown["deliveries"].as_array().unwrap().iter().all(told)
+            let is_sent = |delivery: &Value| delivery["sent_revision"].as_i64().unwrap() > 0;
+            shown["deliveries"].as_array().unwrap().iter().all(is_sent)
         }
     });
     assert_eq!(

@@ -589,7 +589,7 @@ fn a_pack_goes_through_a_registry_to_another_machine_and_is_upgraded_there() {
     refused(&machine.alerts(&[]), &["asks for more"]);
     let shown = machine.grants(&[]);
     assert!(
-        shown.stdout.contains("+ tell.wasm: speak to"),
+        shown.stdout.contains("+ tell.wasm: connect to"),
         "{}",
         shown.stdout
     );
