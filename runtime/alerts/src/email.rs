@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 use yagura_core::Report;
 use yagura_core::alert::hex;
+use yagura_core::diagnostic::{Code, Diagnostic, Diagnostics, Key};
 
 use crate::policy::Email;
 use crate::ports::{Failure, Notify};
@@ -43,30 +44,24 @@ pub struct EmailNotifier {
     step: Duration,
 }
 
-/// What is wrong with the settings of a notifier.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` {message}")]
-pub struct EmailError {
-    /// The key in `[notifier.NAME.email]`.
-    pub key: &'static str,
-    /// What is wrong and what to write instead.
-    pub message: String,
-}
-
 impl EmailNotifier {
     /// Makes a notifier; `secret` returns the value of a secret by name, and is asked before each delivery.
     ///
     /// # Errors
-    /// The first thing that is wrong with the settings.
+    /// The first thing that is wrong with the settings; its key is inside `[notifier.NAME.email]`.
     pub fn new(
         email: &Email,
         secret: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static,
-    ) -> Result<Self, EmailError> {
-        let wrong = |key, message| EmailError { key, message };
+    ) -> Result<Self, Diagnostics> {
+        let diagnostic = |code, key, message: String| {
+            Diagnostics::from(Diagnostic::error(code, message).at(Key::top(key)))
+        };
+        let wrong = |key, message| diagnostic(Code::InvalidValue, key, message);
         let server = Server::read(&email.server).map_err(|message| wrong("server", message))?;
         let from = mailbox(&email.from).map_err(|message| wrong("from", message))?;
         if email.to.is_empty() {
-            return Err(wrong("to", "names nobody: write an address".to_owned()));
+            let message = "names nobody: write an address".to_owned();
+            return Err(diagnostic(Code::EmptyValue, "to", message));
         }
         let to = email.to.iter().map(|address| mailbox(address));
         let to = to
@@ -77,11 +72,11 @@ impl EmailNotifier {
             (None, None) => None,
             (Some(_), None) => {
                 let message = "is missing: write the name of the secret, or leave `user` out";
-                return Err(wrong("password", message.to_owned()));
+                return Err(diagnostic(Code::MissingKey, "password", message.to_owned()));
             }
             (None, Some(_)) => {
                 let message = "is missing: write it, or leave `password` out";
-                return Err(wrong("user", message.to_owned()));
+                return Err(diagnostic(Code::MissingKey, "user", message.to_owned()));
             }
         };
         Ok(Self {

@@ -5,7 +5,6 @@ mod file;
 mod hours;
 mod lint;
 mod matcher;
-mod problem;
 pub mod testing;
 
 use std::collections::BTreeMap;
@@ -18,7 +17,6 @@ pub use compiled::{
 pub use file::PolicyFile;
 pub use hours::Hours;
 pub use matcher::{Matcher, Pattern};
-pub use problem::{Key, Level, Problem};
 use serde::Deserialize;
 use yagura_core::{Severity, Timestamp};
 
@@ -360,7 +358,7 @@ pub struct Expected {
     pub key: Option<String>,
     /// Notifiers that are told, in any order.
     pub notify: Option<Vec<String>>,
-    /// What became of it: `told`, `suppressed`, `maintenance`, `staged` or `inhibited`.
+    /// What became of it: `reported`, `suppressed`, `maintenance`, `staged` or `inhibited`.
     pub outcome: Option<String>,
     /// Part of the incident that the alert at this place (from one) opened.
     pub incident: Option<u32>,

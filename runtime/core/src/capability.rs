@@ -13,8 +13,6 @@ use crate::pack::{Limits, Manifest, World};
 use crate::time::parse_duration;
 
 pub use access::{Access, Denied};
-pub use check::Problem;
-pub(crate) use check::line_of as line_of_capability;
 pub use server::{HostPattern, Scheme, ServerPattern, is_name};
 
 /// What a plugin asks for: `[plugin.request]` of its manifest. Nothing, where it is left out.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::{Code, Diagnostic, Key};
 use crate::{Alert, Severity};
 
 /// A small case: one or a few events, and what the rule must say about them.
@@ -50,10 +51,13 @@ pub struct ExpectedAlert {
 }
 
 impl InlineTest {
-    /// Returns what is wrong with the case by itself: the key it is written under, and what to write instead.
-    pub fn problem(&self) -> Option<(&'static str, String)> {
+    /// Returns what is wrong with the case by itself; its key is inside `[[test]]`.
+    pub fn problem(&self) -> Option<Diagnostic> {
+        let problem = |key, message: &str| {
+            Some(Diagnostic::error(Code::InvalidTestCase, message).at(Key::top(key)))
+        };
         if self.name.trim().is_empty() {
-            return Some(("name", "is empty: say what the case shows".to_owned()));
+            return problem("name", "is empty: say what the case shows");
         }
         let given = [
             self.event.is_some(),
@@ -61,16 +65,15 @@ impl InlineTest {
             !self.tables.is_empty(),
         ];
         if given.iter().filter(|given| **given).count() != 1 {
-            let message = "needs one of `event`, `events` and `tables`".to_owned();
-            return Some(("event", message));
+            return problem("event", "needs one of `event`, `events` and `tables`");
         }
         if !self.matches && self.alert.is_some() {
-            let message = "is given where `matches = false`: nothing found makes no alert";
-            return Some(("alert", message.to_owned()));
+            let message = "is given where `matches = false`: without a match there is no alert";
+            return problem("alert", message);
         }
         for event in self.all() {
             if let Err(message) = json(event) {
-                return Some(("event", message));
+                return problem(self.events_key(), &message);
             }
         }
         None
@@ -89,6 +92,14 @@ impl InlineTest {
         lines.map(|line| line + "\n").collect()
     }
 
+    fn events_key(&self) -> &'static str {
+        match (&self.event, self.events.is_empty()) {
+            (Some(_), _) => "event",
+            (None, false) => "events",
+            (None, true) => "tables",
+        }
+    }
+
     fn all(&self) -> impl Iterator<Item = &toml::Value> {
         let of_tables = self.tables.values().flatten();
         self.event.iter().chain(&self.events).chain(of_tables)
@@ -99,7 +110,7 @@ impl InlineTest {
 fn json(event: &toml::Value) -> Result<String, String> {
     let value = match event {
         toml::Value::String(text) => serde_json::from_str(text)
-            .map_err(|error| format!("is text that is no JSON: {error}"))?,
+            .map_err(|error| format!("is text that is not JSON: {error}"))?,
         toml::Value::Table(_) => plain(event),
         other => {
             return Err(format!(
@@ -109,7 +120,7 @@ fn json(event: &toml::Value) -> Result<String, String> {
         }
     };
     if !value.is_object() {
-        return Err("is JSON, but no object".to_owned());
+        return Err("is JSON, but not an object".to_owned());
     }
     Ok(value.to_string())
 }
@@ -205,23 +216,30 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let problem = |text: &str| case(&format!("matches = false\n{text}")).problem().unwrap();
-        assert_eq!(problem("name = \" \"\nevent = \"{}\"").0, "name");
-        assert_eq!(problem("name = \"a\"").0, "event");
-        assert_eq!(
-            problem("name = \"a\"\nevent = \"{}\"\nevents = [\"{}\"]").0,
-            "event"
-        );
-        assert!(problem("name = \"a\"\nevent = \"{\"").1.contains("no JSON"));
-        assert!(
-            problem("name = \"a\"\nevent = \"[]\"")
-                .1
-                .contains("no object")
-        );
-        assert!(problem("name = \"a\"\nevent = 3").1.contains("integer"));
-        assert_eq!(
-            problem("name = \"a\"\nevent = \"{}\"\nalert = {}").0,
-            "alert"
-        );
+        for (text, expected) in [
+            ("name = \" \"\nevent = \"{}\"", "`name` is empty"),
+            ("name = \"a\"", "`event` needs one of"),
+            (
+                "name = \"a\"\nevent = \"{}\"\nevents = [\"{}\"]",
+                "`event` needs one of",
+            ),
+            (
+                "name = \"a\"\nevent = \"{\"",
+                "`event` is text that is not JSON",
+            ),
+            (
+                "name = \"a\"\nevents = [\"[]\"]",
+                "`events` is JSON, but not an object",
+            ),
+            ("name = \"a\"\nevent = 3", "`event` is integer"),
+            (
+                "name = \"a\"\nevent = \"{}\"\nalert = {}",
+                "`alert` is given",
+            ),
+        ] {
+            let problem = case(&format!("matches = false\n{text}")).problem();
+            let problem = problem.unwrap().text();
+            assert!(problem.starts_with(expected), "{problem}");
+        }
     }
 }

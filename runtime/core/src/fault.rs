@@ -49,6 +49,11 @@ impl Fault {
         fault.map_or(FaultKind::Input, |fault| fault.kind)
     }
 
+    /// Returns the error that it holds.
+    pub fn error(&self) -> &(dyn Error + 'static) {
+        &*self.error
+    }
+
     /// Returns the error that it holds, if it is of this type.
     pub fn get<E: Error + 'static>(&self) -> Option<&E> {
         self.error.downcast_ref()
@@ -83,6 +88,12 @@ impl<T, E: HasFault> OrFault<T> for Result<T, E> {
 }
 
 impl HasFault for crate::PackError {
+    fn fault(&self) -> FaultKind {
+        FaultKind::Rule
+    }
+}
+
+impl HasFault for crate::Diagnostics {
     fn fault(&self) -> FaultKind {
         FaultKind::Rule
     }

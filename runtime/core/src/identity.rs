@@ -1,11 +1,11 @@
 //! Who a pack is: the `[pack]` table of its manifest.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::{Code, Diagnostic, Key};
 use crate::names::did_you_mean;
 
 /// Versions of the plugin contract that this version of Yagura loads: the folders under `wit/`.
@@ -41,21 +41,6 @@ pub struct Identity {
     pub dependencies: BTreeMap<String, String>,
 }
 
-/// What is wrong with an identity: the key below `pack`, and what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdentityProblem {
-    /// The key, such as `version` or `dependencies.aws`.
-    pub key: String,
-    /// What was found and what to write.
-    pub message: String,
-}
-
-impl fmt::Display for IdentityProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`pack.{}` {}", self.key, self.message)
-    }
-}
-
 impl Identity {
     /// Returns the version; nothing for a pack that was not checked and whose version is none.
     pub fn semver(&self) -> Option<Version> {
@@ -80,65 +65,73 @@ impl Identity {
             .max()
     }
 
-    /// Returns the first thing that is wrong, if anything is.
-    pub fn problem(&self) -> Option<IdentityProblem> {
-        self.check().err()
+    /// Returns the first thing that is wrong, if anything is; its key begins with `pack`.
+    pub fn problem(&self) -> Option<Diagnostic> {
+        self.check().err().map(|problem| *problem)
     }
 
-    fn check(&self) -> Result<(), IdentityProblem> {
-        let problem = |key: &str, message: String| {
-            Err(IdentityProblem {
-                key: key.to_owned(),
-                message,
-            })
+    fn check(&self) -> Result<(), Box<Diagnostic>> {
+        let wrong = |code, key: &Key, message: String| {
+            let problem = Diagnostic::error(code, message).at(key.clone());
+            Err(Box::new(problem.under(&Key::top("pack"))))
         };
+        let problem = |code, key: &str, message| wrong(code, &Key::top(key), message);
         if let Some(reason) = name_problem(&self.name) {
-            return problem("name", format!("`{}` {reason}", self.name));
+            return problem(
+                Code::InvalidName,
+                "name",
+                format!("`{}` {reason}", self.name),
+            );
         }
         if let Err(error) = Version::parse(&self.version) {
             let message = format!(
                 "`{}` is not a semantic version ({error}): write three numbers, such as `1.0.0`",
                 self.version
             );
-            return problem("version", message);
+            return problem(Code::InvalidVersion, "version", message);
         }
         if let Err(error) = self.api.parse::<VersionReq>() {
             let message = format!(
                 "`{}` is not a range of versions ({error}): write `{}`",
                 self.api, CONTRACTS[0]
             );
-            return problem("api", message);
+            return problem(Code::InvalidVersion, "api", message);
         }
         if self.contract().is_none() {
             let message = format!(
                 "is `{}`, which this version of yagura does not know: write `{}`",
                 self.api, CONTRACTS[0]
             );
-            return problem("api", message);
+            return problem(Code::InvalidVersion, "api", message);
         }
         if !self.license.is_empty()
             && let Some(message) = license_problem(&self.license)
         {
-            return problem("license", message);
+            return problem(Code::InvalidLicense, "license", message);
         }
         let is_line = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
         if let Some(person) = self.maintainers.iter().find(|person| !is_line(person)) {
             let message = format!("names {person:?}: write a name or an address, in one line");
-            return problem("maintainers", message);
+            return problem(Code::InvalidValue, "maintainers", message);
         }
         for (name, versions) in &self.dependencies {
-            let key = format!("dependencies.{name}");
+            let key = Key::top("dependencies").name(name);
             if let Some(reason) = name_problem(name) {
-                return problem(&key, format!("is not the name of a pack: it {reason}"));
+                return wrong(
+                    Code::InvalidName,
+                    &key,
+                    format!("is not the name of a pack: it {reason}"),
+                );
             }
             if *name == self.name {
-                return problem(&key, "is the pack itself: take it out".to_owned());
+                let message = "is the pack itself: take it out".to_owned();
+                return wrong(Code::InvalidDependency, &key, message);
             }
             if let Err(error) = versions.parse::<VersionReq>() {
                 let message = format!(
                     "`{versions}` is not a range of versions ({error}): write one such as `>=0.2, <0.4` or `^1.2`"
                 );
-                return problem(&key, message);
+                return wrong(Code::InvalidVersion, &key, message);
             }
         }
         Ok(())
@@ -161,7 +154,7 @@ pub fn name_problem(name: &str) -> Option<String> {
     }
     if name.len() > NAME_BYTES {
         return Some(format!(
-            "has {} letters, and may have {NAME_BYTES}",
+            "has {} letters, and at most {NAME_BYTES} are allowed",
             name.len()
         ));
     }
@@ -240,7 +233,10 @@ mod tests {
             "`pack.name` `com1` is the name of a device on Windows: add a word to it"
         );
         let long = "a".repeat(65);
-        assert!(problem(&format!("name = \"{long}\"")).contains("has 65 letters, and may have 64"));
+        assert!(
+            problem(&format!("name = \"{long}\""))
+                .contains("has 65 letters, and at most 64 are allowed")
+        );
         assert_eq!(
             problem("version = \"1.0\""),
             "`pack.version` `1.0` is not a semantic version (unexpected end of input while parsing minor version number): \

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::capability::line_of_capability;
 use crate::case::InlineTest;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Key};
 use crate::files;
-pub use crate::identity::{Identity, IdentityProblem};
+pub use crate::identity::Identity;
 use crate::names::did_you_mean;
-use crate::shown::without_controls;
+use crate::source::SourceText;
 use crate::time::parse_duration;
 use crate::{CapabilityRequest, FieldPath, Grants, Rule};
 
@@ -163,26 +163,9 @@ pub enum PackError {
         /// The directory.
         dir: PathBuf,
     },
-    /// Not TOML, an unknown key or a value of the wrong type; the message holds line, column and the text there.
-    #[error("{}: {message}", .file.display())]
-    Toml {
-        /// The file.
-        file: PathBuf,
-        /// Place, text and reason.
-        message: String,
-    },
-    /// A value is not allowed.
-    #[error("{}{}: `{key}` {message}", .file.display(), .line.map(|l| format!(":{l}")).unwrap_or_default())]
-    Value {
-        /// The file.
-        file: PathBuf,
-        /// Line of the key, from one, where it is known.
-        line: Option<usize>,
-        /// The key, dotted.
-        key: String,
-        /// What is wrong and what to write instead.
-        message: String,
-    },
+    /// A file is not TOML, has an unknown key or a value that is not allowed.
+    #[error(transparent)]
+    Invalid(#[from] Diagnostics),
 }
 
 /// A rule file: a `.toml` in `rules/` or a folder below.
@@ -225,15 +208,15 @@ impl Pack {
             let text = read(&file)?;
             let RuleFile { rule, tests } = parse_rule(&file, &text)?;
             if let Some(plugin) = &rule.plugin {
-                manifest.check_plugin(&file, &text, plugin)?;
+                let source = SourceText::new(&file, &text);
+                let found = manifest.check_plugin(plugin);
+                found.map_err(|found| source.refuse(found.0))?;
             }
             if let Some(first) = rules.get(&rule.id) {
-                return Err(value(
-                    &file,
-                    &text,
-                    "rule.id",
-                    format!("`{}` is also the id in {}", rule.id, first.file.display()),
-                ));
+                let message = format!("`{}` is also the id in {}", rule.id, first.file.display());
+                let problem = Diagnostic::error(Code::DuplicateName, message);
+                let problem = problem.at(Key::written("rule.id"));
+                return Err(SourceText::new(&file, &text).refuse([problem]).into());
             }
             rules.insert(rule.id.clone(), PackRule { rule, file, tests });
         }
@@ -257,120 +240,124 @@ impl Manifest {
     /// Reads `pack.toml` from its text; `file` is for messages.
     ///
     /// # Errors
-    /// [`PackError::Toml`] or [`PackError::Value`], with the line.
+    /// [`PackError::Invalid`] with all that is wrong.
     pub fn read(file: &Path, text: &str) -> Result<Self, PackError> {
         let manifest: Self = parse(file, text)?;
-        manifest.check(file, text)?;
-        Ok(manifest)
+        match manifest.problems() {
+            problems if problems.is_empty() => Ok(manifest),
+            problems => Err(SourceText::new(file, text).refuse(problems).into()),
+        }
     }
 
-    fn check(&self, file: &Path, text: &str) -> Result<(), PackError> {
-        if let Some(problem) = self.pack.problem() {
-            let key = format!("pack.{}", problem.key);
-            return Err(value(file, text, &key, problem.message));
+    /// Returns what is wrong with the manifest by itself.
+    fn problems(&self) -> Vec<Diagnostic> {
+        let mut problems: Vec<Diagnostic> = self.pack.problem().into_iter().collect();
+        for (index, plugin) in self.plugins.iter().enumerate() {
+            let key = Key::top("plugin").index(index);
+            let found = plugin.problems().into_iter();
+            problems.extend(found.map(|problem| problem.under(&key)));
         }
-        for plugin in &self.plugins {
-            if plugin.file.contains(['/', '\\']) || plugin.file.is_empty() {
-                let message = format!(
-                    "`{}` is not a file name: plugins lie at the top of the pack",
-                    plugin.file
-                );
-                return Err(value(file, text, "plugin.file", message));
-            }
-            if let Err(error) = parse_duration(&plugin.limits.time) {
-                return Err(value(file, text, "plugin.limits.time", error.to_string()));
-            }
-            for (key, number) in [
-                ("plugin.limits.memory_mib", plugin.limits.memory_mib),
-                ("plugin.limits.output_mib", plugin.limits.output_mib),
-            ] {
-                if !(1..=4096).contains(&number) {
-                    let message = format!("is {number}: write a number of MiB from 1 to 4096");
-                    return Err(value(file, text, key, message));
-                }
-            }
-            let state_kib = plugin.limits.state_kib;
-            if !(1..=65_536).contains(&state_kib) {
-                let message = format!("is {state_kib}: write a number of KiB from 1 to 65536");
-                return Err(value(file, text, "plugin.limits.state_kib", message));
-            }
-            if let Some(problem) = plugin.request.problem(plugin.world) {
-                return Err(PackError::Value {
-                    file: file.to_owned(),
-                    line: line_of_capability(text, &problem),
-                    key: format!("plugin.request.{}", problem.key),
-                    message: problem.message,
-                });
-            }
-        }
-        Ok(())
+        problems
     }
 
-    fn check_plugin(&self, file: &Path, text: &str, name: &str) -> Result<(), PackError> {
+    fn check_plugin(&self, name: &str) -> Result<(), Diagnostics> {
+        let wrong = |code, message| {
+            let problem = Diagnostic::error(code, message);
+            Err(problem.at(Key::written("rule.plugin")).into())
+        };
         match self.plugins.iter().find(|plugin| plugin.file == name) {
             Some(plugin) if plugin.world == World::Detector => Ok(()),
-            Some(plugin) => Err(value(
-                file,
-                text,
-                "rule.plugin",
-                format!(
-                    "`{name}` is of the world `{}`: a rule needs a `detector`",
-                    plugin.world.name()
-                ),
-            )),
+            Some(plugin) => {
+                let world = plugin.world.name();
+                let message =
+                    format!("`{name}` is of the world `{world}`: a rule needs a `detector`");
+                wrong(Code::WrongWorld, message)
+            }
             None => {
                 let known = self.plugins.iter().map(|plugin| plugin.file.as_str());
-                Err(value(
-                    file,
-                    text,
-                    "rule.plugin",
-                    format!(
-                        "`{name}` has no [[plugin]] in pack.toml{}",
-                        did_you_mean(name, known)
-                    ),
-                ))
+                let near = did_you_mean(name, known);
+                let message = format!("`{name}` has no [[plugin]] in pack.toml{near}");
+                wrong(Code::UnknownReference, message)
             }
         }
     }
 }
 
+impl PluginManifest {
+    /// Returns what is wrong with the plugin's table by itself; keys are inside `[[plugin]]`.
+    fn problems(&self) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        let mut wrong = |code, key, message: String| {
+            problems.push(Diagnostic::error(code, message).at(Key::written(key)));
+        };
+        if self.file.contains(['/', '\\']) || self.file.is_empty() {
+            let message = format!(
+                "`{}` is not a file name: plugins lie at the top of the pack",
+                self.file
+            );
+            wrong(Code::InvalidName, "file", message);
+        }
+        if let Err(error) = parse_duration(&self.limits.time) {
+            wrong(Code::InvalidDuration, "limits.time", error.to_string());
+        }
+        for (key, number, most, unit) in [
+            ("limits.memory_mib", self.limits.memory_mib, 4_096, "MiB"),
+            ("limits.output_mib", self.limits.output_mib, 4_096, "MiB"),
+            ("limits.state_kib", self.limits.state_kib, 65_536, "KiB"),
+        ] {
+            if !(1..=most).contains(&number) {
+                let message = format!("is {number}: write a number of {unit} from 1 to {most}");
+                wrong(Code::InvalidValue, key, message);
+            }
+        }
+        let request = self.request.problem(self.world);
+        problems.extend(request.map(|problem| problem.under(&Key::top("request"))));
+        problems
+    }
+}
+
 /// Reads one rule and its test cases from the text of its file and checks them by themselves.
+///
+/// # Errors
+/// [`PackError::Invalid`] with all that is wrong.
 pub fn parse_rule(file: &Path, text: &str) -> Result<RuleFile, PackError> {
     let RuleFile { rule, tests } = parse(file, text)?;
-    if let Some(problem) = rule.problem() {
-        return Err(value(
-            file,
-            text,
-            &format!("rule.{}", problem.key),
-            problem.message,
-        ));
-    }
-    let read: Vec<FieldPath> = rule.read_paths();
-    let condition = rule.condition.as_deref().unwrap_or_default();
-    let unused = rule.optional.iter().find(|path| {
-        !read.contains(path)
-            && !condition.contains(path.segments()[path.segments().len() - 1].as_str())
-    });
-    if let Some(path) = unused {
-        let names: Vec<String> = read.iter().map(ToString::to_string).collect();
-        let near = did_you_mean(&path.to_string(), names.iter().map(String::as_str));
-        return Err(value(
-            file,
-            text,
-            "rule.optional",
-            format!("names `{path}`, which the rule does not use{near}"),
-        ));
-    }
+    let of_rule = rule.problem().or_else(|| unused_field(&rule));
+    let of_rule = of_rule.map(|problem| problem.under(&Key::top("rule")));
+    let mut problems: Vec<Diagnostic> = of_rule.into_iter().collect();
     let mut names = BTreeSet::new();
-    for test in &tests {
+    for (index, test) in tests.iter().enumerate() {
         let twice = !names.insert(&test.name);
-        let twice = twice.then(|| ("name", "is also the name of another case".to_owned()));
-        if let Some((key, message)) = test.problem().or(twice) {
-            let message = format!("of the case `{}` {message}", test.name);
-            return Err(value(file, text, &format!("test.{key}"), message));
+        let twice = twice.then(|| {
+            let message = "is also the name of another case";
+            Diagnostic::error(Code::DuplicateName, message).at(Key::top("name"))
+        });
+        if let Some(mut problem) = test.problem().or(twice) {
+            problem.message = format!("of the case `{}` {}", test.name, problem.message);
+            problems.push(problem.under(&Key::top("test").index(index)));
         }
     }
-    Ok(RuleFile { rule, tests })
+    match problems.is_empty() {
+        true => Ok(RuleFile { rule, tests }),
+        false => Err(SourceText::new(file, text).refuse(problems).into()),
+    }
+}
+
+/// Returns the first field that is listed as optional and that the rule does not read.
+fn unused_field(rule: &Rule) -> Option<Diagnostic> {
+    let read: Vec<FieldPath> = rule.read_paths();
+    let condition = rule.condition.as_deref().unwrap_or_default();
+    let is_unused = |path: &FieldPath| {
+        !read.contains(path)
+            && !condition.contains(path.segments()[path.segments().len() - 1].as_str())
+    };
+    let index = rule.optional.iter().position(is_unused)?;
+    let path = rule.optional.get(index)?;
+    let names: Vec<String> = read.iter().map(ToString::to_string).collect();
+    let near = did_you_mean(&path.to_string(), names.iter().map(String::as_str));
+    let message = format!("names `{path}`, which the rule does not use{near}");
+    let key = Key::top("optional").index(index);
+    Some(Diagnostic::error(Code::UnusedField, message).at(key))
 }
 
 /// Adds the files of rules in a folder and in those below.
@@ -397,53 +384,12 @@ fn read(file: &Path) -> Result<String, PackError> {
     })
 }
 
-/// Reads a TOML file of ours; an unknown key is an error that names near ones.
+/// Reads a TOML file of a user; an unknown key is an error that names near ones.
 ///
 /// # Errors
-/// [`PackError::Toml`] with line, column and the text there.
+/// [`PackError::Invalid`] with line, column and key.
 pub fn parse<T: serde::de::DeserializeOwned>(file: &Path, text: &str) -> Result<T, PackError> {
-    toml::from_str(text).map_err(|error: toml::de::Error| PackError::Toml {
-        file: file.to_owned(),
-        message: without_controls(&format!(
-            "{}{}",
-            error.to_string().trim_end(),
-            unknown_field_hint(error.message())
-        )),
-    })
-}
-
-/// Serde's message for an unknown field names it first and all known ones after; this names the near ones.
-fn unknown_field_hint(message: &str) -> String {
-    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
-        return String::new();
-    }
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    quoted
-        .next()
-        .map(|wanted| did_you_mean(wanted, quoted))
-        .unwrap_or_default()
-}
-
-fn value(file: &Path, text: &str, key: &str, message: String) -> PackError {
-    PackError::Value {
-        file: file.to_owned(),
-        line: line_of(text, key),
-        key: key.to_owned(),
-        message,
-    }
-}
-
-/// Finds the line on which the last segment of a dotted key is set.
-fn line_of(text: &str, key: &str) -> Option<usize> {
-    let last = key.rsplit('.').next()?;
-    text.lines()
-        .position(|line| {
-            let line = line.trim_start();
-            line.strip_prefix(last)
-                .is_some_and(|rest| rest.trim_start().starts_with('='))
-                || line.trim_end() == format!("[{key}]")
-        })
-        .map(|index| index + 1)
+    Ok(SourceText::new(file, text).toml()?)
 }
 
 #[cfg(test)]
@@ -462,9 +408,10 @@ mod tests {
     fn an_unknown_key_names_file_line_and_near_key() {
         let text = RULE.replace("where", "wehre");
         let message = message(&text);
-        assert!(message.starts_with("rules/a.toml: "), "{message}");
-        assert!(message.contains("line 5"), "{message}");
-        assert!(message.contains("did you mean `where`?"), "{message}");
+        assert_eq!(
+            message,
+            "rules/a.toml:5: `rule.wehre` is not a known key; did you mean `where`?"
+        );
     }
 
     #[test]
@@ -501,21 +448,53 @@ mod tests {
             assert_eq!(
                 manifest(kib).unwrap_err().to_string(),
                 format!(
-                    "pack.toml:9: `plugin.limits.state_kib` is {kib}: write a number of KiB from 1 to 65536"
+                    "pack.toml:9: `plugin[1].limits.state_kib` is {kib}: write a number of KiB from 1 to 65536"
                 )
             );
         }
     }
 
     #[test]
-    fn what_a_plugin_wants_is_checked_with_its_line() {
+    fn the_line_is_that_of_the_plugin_that_is_wrong() {
+        let plugin = |file: &str, time: &str| {
+            format!(
+                "[[plugin]]\nfile = \"{file}\"\nworld = \"detector\"\n[plugin.limits]\ntime = \"{time}\"\n"
+            )
+        };
+        let text = format!(
+            "[pack]\nname = \"p\"\nversion = \"0.1.0\"\napi = \"0.1.0\"\n{}{}",
+            plugin("a.wasm", "10s"),
+            plugin("b.wasm", "soon")
+        );
+        let error = Manifest::read(Path::new("pack.toml"), &text).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.starts_with("pack.toml:14: `plugin[2].limits.time` `soon` is not a duration"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_reported_at_once() {
+        let text = "[pack]\nname = \"P\"\nversion = \"0.1.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"a/b\"\n\
+                    world = \"detector\"\nlimits.memory_mib = 0\n";
+        let PackError::Invalid(found) = Manifest::read(Path::new("pack.toml"), text).unwrap_err()
+        else {
+            panic!("it can be read");
+        };
+        let lines: Vec<Option<usize>> = found.0.iter().map(Diagnostic::line).collect();
+        assert_eq!(lines, [Some(2), Some(6), Some(8)], "{found}");
+    }
+
+    #[test]
+    fn what_a_plugin_requests_is_checked_with_its_line() {
         let manifest = |world: &str, request: &str| -> Result<(), PackError> {
             let text = format!(
                 "[pack]\nname = \"p\"\nversion = \"0.1.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"a.wasm\"\n\
                  world = \"{world}\"\n[plugin.request]\n{request}\n"
             );
             let file = Path::new("pack.toml");
-            parse::<Manifest>(file, &text)?.check(file, &text)
+            Manifest::read(file, &text).map(|_| ())
         };
         manifest("enricher", "http = [\"https://a.example\"]").unwrap();
         assert_eq!(
@@ -525,13 +504,13 @@ mod tests {
             )
             .unwrap_err()
             .to_string(),
-            "pack.toml:11: `plugin.request.http` names `a.example`, which is not a server: write `https://` and its name"
+            "pack.toml:11: `plugin[1].request.http[2]` names `a.example`, which is not a server: write `https://` and its name"
         );
         assert_eq!(
             manifest("detector", "lookups = [\"t\"]")
                 .unwrap_err()
                 .to_string(),
-            "pack.toml:9: `plugin.request.lookups` is not for this plugin: those of the world `detector` reach nothing but \
+            "pack.toml:9: `plugin[1].request.lookups` is not for this plugin: those of the world `detector` reach nothing but \
              their log"
         );
     }

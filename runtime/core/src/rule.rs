@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::FieldPath;
 use crate::correlation::Correlation;
+use crate::diagnostic::{Code, Diagnostic, Key};
 use crate::time::parse_duration;
 
 /// How severe a finding is.
@@ -175,15 +176,6 @@ pub const OBSERVABLE_KINDS: [&str; 8] = [
 /// How long a key's state is kept where the rule does not say so: 30 days, in microseconds.
 const DEFAULT_STATE_FOR: i64 = 30 * 86_400_000_000;
 
-/// What a rule says that it must not: the key it is written under, and what is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleProblem {
-    /// Key inside `[rule]`, dotted.
-    pub key: &'static str,
-    /// What was found and what to write instead.
-    pub message: String,
-}
-
 impl Rule {
     /// Returns how long after its last event a key's state is kept, in microseconds.
     pub fn state_for_micros(&self) -> i64 {
@@ -224,14 +216,14 @@ impl Rule {
         paths
     }
 
-    /// Returns the first thing that is wrong with the rule by itself, whatever the table is.
-    pub fn problem(&self) -> Option<RuleProblem> {
-        let problem = |key, message: String| Some(RuleProblem { key, message });
+    /// Returns the first thing that is wrong with the rule by itself, whatever the table is; its key is inside `[rule]`.
+    pub fn problem(&self) -> Option<Diagnostic> {
         let id_is_plain = self.id.bytes().all(|b| {
             b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.')
         });
         if self.id.is_empty() || !id_is_plain {
             return problem(
+                Code::InvalidName,
                 "id",
                 format!(
                     "`{}` is not an id: use lower-case letters, digits and `-`",
@@ -240,7 +232,8 @@ impl Rule {
             );
         }
         if self.title.trim().is_empty() {
-            return problem("title", "is empty: say in one line what was seen".into());
+            let message = "is empty: say in one line what was seen";
+            return problem(Code::EmptyValue, "title", message);
         }
         if let Some(correlation) = &self.correlation {
             return self
@@ -250,15 +243,14 @@ impl Rule {
                 .or_else(|| self.alert_problem());
         }
         if self.table.is_empty() {
-            return problem("table", "is empty: name the table the rule reads".into());
+            let message = "is empty: name the table the rule reads";
+            return problem(Code::EmptyValue, "table", message);
         }
         if let Some(condition) = &self.condition
             && condition.trim().is_empty()
         {
-            return problem(
-                "where",
-                "is empty: write a condition, or leave `where` out to take every event".into(),
-            );
+            let message = "is empty: write a condition, or leave `where` out to take every event";
+            return problem(Code::EmptyValue, "where", message);
         }
         if let Some(wrong) = self.alert_problem() {
             return Some(wrong);
@@ -266,71 +258,55 @@ impl Rule {
         for kind in self.observables.keys() {
             if !OBSERVABLE_KINDS.contains(&kind.as_str()) {
                 let known = OBSERVABLE_KINDS.join(", ");
-                return problem(
-                    "observables",
-                    format!("`{kind}` is not a kind of observable: the kinds are {known}"),
-                );
+                let message = format!("is not a kind of observable: the kinds are {known}");
+                let key = Key::top("observables").name(kind);
+                return Some(Diagnostic::error(Code::InvalidValue, message).at(key));
             }
         }
         if self.plugin.is_some() && self.columns.is_empty() {
-            return problem(
-                "columns",
-                "is empty: a plugin receives only the columns that the rule lists".into(),
-            );
+            let message = "is empty: a plugin receives only the columns that the rule lists";
+            return problem(Code::EmptyValue, "columns", message);
         }
         if self.plugin.is_none() && !self.partition_by.is_empty() {
-            return problem(
-                "partition_by",
-                "is only for rules with a `plugin`; this rule has none".into(),
-            );
+            return problem(Code::ConflictingKeys, "partition_by", ONLY_WITH_PLUGIN);
         }
         if let Some(text) = &self.state_for {
             if self.partition_by.is_empty() {
-                return problem(
-                    "state_for",
-                    "is only for rules with `partition_by`; this rule has none".into(),
-                );
+                let message = "is only for rules with `partition_by`; this rule has none";
+                return problem(Code::ConflictingKeys, "state_for", message);
             }
             if let Err(error) = parse_duration(text) {
-                return problem("state_for", error.to_string());
+                return problem(Code::InvalidDuration, "state_for", error.to_string());
             }
         }
         if self.plugin.is_none() && !self.config.is_empty() {
-            return problem(
-                "config",
-                "is only for rules with a `plugin`; this rule has none".into(),
-            );
+            return problem(Code::ConflictingKeys, "config", ONLY_WITH_PLUGIN);
         }
         if self.plugin.is_none() && self.fuel_per_event.is_some() {
-            return problem(
-                "fuel_per_event",
-                "is only for rules with a `plugin`; this rule has none".into(),
-            );
+            return problem(Code::ConflictingKeys, "fuel_per_event", ONLY_WITH_PLUGIN);
         }
         if self.plugin.is_none() && self.condition.is_none() {
-            return problem(
-                "where",
-                "is missing: a rule without `plugin` and without `where` would alert on every event".into(),
-            );
+            let message = "is missing: a rule without `plugin` and without `where` would alert on every event";
+            return problem(Code::MissingCondition, "where", message);
         }
         None
     }
 }
 
 impl Rule {
-    fn alert_problem(&self) -> Option<RuleProblem> {
-        let problem = |key, message: String| Some(RuleProblem { key, message });
+    fn alert_problem(&self) -> Option<Diagnostic> {
         if let Err(error) = parse_duration(&self.alert.window) {
-            return problem("alert.window", error.to_string());
+            return problem(Code::InvalidDuration, "alert.window", error.to_string());
         }
         if self.alert.threshold == 0 {
-            return problem("alert.threshold", "is 0: the least is 1".into());
+            let message = "is 0: write at least 1";
+            return problem(Code::InvalidValue, "alert.threshold", message);
         }
         None
     }
 
     /// Returns what is said of a table although the rule is a correlation.
-    fn beside_correlation(&self) -> Option<RuleProblem> {
+    fn beside_correlation(&self) -> Option<Diagnostic> {
         let given = [
             ("table", !self.table.is_empty()),
             ("where", self.condition.is_some()),
@@ -345,33 +321,37 @@ impl Rule {
             ("fuel_per_event", self.fuel_per_event.is_some()),
         ];
         let (key, _) = given.into_iter().find(|(_, given)| *given)?;
-        Some(RuleProblem {
-            key,
-            message: "is given, and a rule with `[rule.correlation]` reads no table itself: it belongs to the rules that are joined".to_owned(),
-        })
+        let message = "is given, and a rule with `[rule.correlation]` reads no table itself: it belongs to the rules that are joined";
+        problem(Code::ConflictingKeys, key, message)
     }
 
     /// Returns a name in title or key that a correlation's findings do not have.
-    fn names_of(&self, correlation: &Correlation) -> Option<RuleProblem> {
+    fn names_of(&self, correlation: &Correlation) -> Option<Diagnostic> {
         let by = correlation.by.iter().map(String::as_str);
         let measures = correlation.kind.measures();
         let known: Vec<&str> = by.clone().chain(measures.iter().copied()).collect();
         let lacks = |names: &[&str], path: &FieldPath| !names.contains(&path.to_string().as_str());
         let word = correlation.kind.word();
-        let wrong = |key, path: &FieldPath, names: &[&str]| RuleProblem {
-            key,
-            message: match names {
+        let wrong = |key, path: &FieldPath, names: &[&str]| {
+            let message = match names {
                 [] => format!("names `{path}`, and this `{word}` has no names, for it has no `by`"),
                 _ => format!("names `{path}`; this `{word}` has {}", names.join(", ")),
-            },
+            };
+            problem(Code::InvalidCorrelation, key, message)
         };
         if let Some(path) = self.title_columns().iter().find(|path| lacks(&known, path)) {
-            return Some(wrong("title", path, &known));
+            return wrong("title", path, &known);
         }
         let by: Vec<&str> = by.collect();
         let key = self.alert.key.iter().find(|path| lacks(&by, path))?;
-        Some(wrong("alert.key", key, &by))
+        wrong("alert.key", key, &by)
     }
+}
+
+const ONLY_WITH_PLUGIN: &str = "is only for rules with a `plugin`; this rule has none";
+
+fn problem(code: Code, key: &str, message: impl Into<String>) -> Option<Diagnostic> {
+    Some(Diagnostic::error(code, message).at(Key::written(key)))
 }
 
 /// A piece of a title: text, or a column whose value stands in its place.
@@ -446,8 +426,7 @@ mod tests {
                 "id = \"a\"\ntitle = \"{title}\"\n[correlation]\nby = [\"user\"]\nwithin = \"1h\"\n{kind}"
             ))
             .unwrap();
-            rule.problem()
-                .map(|problem| format!("`{}` {}", problem.key, problem.message))
+            rule.problem().map(|problem| problem.text())
         };
         let sequence = "type = \"sequence\"\nrules = [\"x\", \"y\"]";
         let absence = "type = \"absence\"\nrules = [\"x\"]";
@@ -493,7 +472,7 @@ mod tests {
         let by = "partition_by = [\"user\"]\n";
         let problem = |more: &str| {
             let problem = rule(more).problem();
-            problem.map(|problem| format!("`{}` {}", problem.key, problem.message))
+            problem.map(|problem| problem.text())
         };
         assert_eq!(problem(by), None);
         assert_eq!(rule(by).state_for_micros(), 30 * 86_400_000_000);

@@ -71,7 +71,7 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
     for problem in &input.load.problems {
         placed.not_run.push(NotRun {
             rule: String::new(),
-            file: problem.file.clone(),
+            file: problem.file.clone().unwrap_or_default(),
             reason: problem.to_string(),
         });
     }
@@ -79,7 +79,7 @@ fn place_over(input: &SigmaInput, schemas: &[(String, Schema)]) -> Placed {
         .notes
         .extend(input.load.notes.iter().map(|note| NotRun {
             rule: String::new(),
-            file: note.file.clone(),
+            file: note.file.clone().unwrap_or_default(),
             reason: note.to_string(),
         }));
     placed.unread = unread_windows(input, schemas);

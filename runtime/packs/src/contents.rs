@@ -6,9 +6,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use yagura_core::Diagnostics;
 use yagura_core::pack::{Identity, Manifest, PackError};
 
-use crate::manifest::{Difference, FileManifest, ManifestError};
+use crate::manifest::{Difference, FileManifest};
 use crate::names::{MANIFEST, PACK_TOML, PackPath};
 use crate::{Bounds, Digest, FilesError, PackFiles};
 
@@ -55,7 +56,7 @@ pub enum VerifyError {
         /// Where the pack was found.
         origin: String,
         /// The line and what is wrong.
-        source: ManifestError,
+        source: Diagnostics,
     },
     /// Files are not those of the manifest.
     #[error("{origin} is not what its {MANIFEST} says: {}; if these changes are yours, sign the pack again, otherwise get it \

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
-use yagura_core::pack::{PackError, parse};
+use yagura_core::diagnostic::{Code, Diagnostic, Diagnostics, Key};
+use yagura_core::source::SourceText;
 
 use crate::contents::replace;
 use crate::grants::Asks;
@@ -111,7 +112,7 @@ pub enum InstalledError {
         /// The file.
         file: PathBuf,
         /// What is wrong.
-        source: PackError,
+        source: Diagnostics,
     },
 }
 
@@ -141,30 +142,24 @@ impl Installed {
             source,
         };
         if text.trim().is_empty() {
-            return Err(damaged(PackError::Value {
-                file: file.to_owned(),
-                line: None,
-                key: "pack".to_owned(),
-                message: "is not there: the file is empty, and was not when it was written"
-                    .to_owned(),
-            }));
+            let message = "the file is empty, and was not when it was written";
+            let empty = Diagnostic::error(Code::DamagedFile, message).in_file(file);
+            return Err(damaged(empty.into()));
         }
-        let read: Self = parse(file, text).map_err(damaged)?;
+        let source = SourceText::new(file, text);
+        let read: Self = source.toml().map_err(damaged)?;
         for (pack, seen) in &read.pack {
             let wrong = if Version::parse(&seen.version).is_err() {
-                Some(("version", &seen.version))
+                Some((Code::InvalidVersion, "version", "a version"))
             } else if Digest::parse_tagged(&seen.digest).is_none() {
-                Some(("digest", &seen.digest))
+                Some((Code::InvalidDigest, "digest", "a digest"))
             } else {
                 None
             };
-            if let Some((key, value)) = wrong {
-                return Err(damaged(PackError::Value {
-                    file: file.to_owned(),
-                    line: None,
-                    key: format!("pack.{pack}.{key}"),
-                    message: format!("is `{value}`, which is none"),
-                }));
+            if let Some((code, key, what)) = wrong {
+                let key = Key::top("pack").name(pack).name(key);
+                let problem = Diagnostic::error(code, format!("is not {what}")).at(key);
+                return Err(damaged(source.refuse([problem])));
             }
         }
         Ok(read)

@@ -34,6 +34,6 @@ pub use digest::Digest;
 pub use files::{Bounds, Excess, FilesError, PackFiles};
 pub use gate::{Gate, GateError, Opened};
 pub use installed::Installed;
-pub use manifest::{Difference, FileManifest, ManifestError};
+pub use manifest::{Difference, FileManifest};
 pub use names::{NameError, NameProblem, PackPath};
 pub use trust::{TrustPolicy, Verdict};

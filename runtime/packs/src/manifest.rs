@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::path::Path;
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
+use yagura_core::diagnostic::{Code, Diagnostic, Diagnostics, Span};
+
 use crate::Digest;
-use crate::names::{MANIFEST, NameError, NameSet, PACK_TOML, PackPath, Role};
+use crate::names::{MANIFEST, NameSet, PACK_TOML, PackPath, Role};
 
 /// Bytes of a manifest that is still read.
 pub const MANIFEST_BYTES: u64 = 16 << 20;
@@ -18,39 +21,6 @@ pub const MANIFEST_BYTES: u64 = 16 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileManifest {
     files: BTreeMap<PackPath, Digest>,
-}
-
-/// Why a manifest cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{MANIFEST}:{line}: {problem}")]
-pub struct ManifestError {
-    /// The line, from one.
-    pub line: usize,
-    /// What is wrong there.
-    pub problem: ManifestProblem,
-}
-
-/// What can be wrong with a line of a manifest.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ManifestProblem {
-    /// Not UTF-8, or larger than any manifest.
-    #[error("this is not the text of a manifest")]
-    NotText,
-    /// Not a digest and a path.
-    #[error("a line is 64 lower-case hexadecimal digits, two spaces, a path and a line feed")]
-    Form,
-    /// A name that no file of a pack may have.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// The manifest or a signature lists itself.
-    #[error("`{0}` is not covered by the manifest, and must not be in it")]
-    Uncovered(PackPath),
-    /// Not in order of path.
-    #[error("`{0}` is not in order: lines are sorted by the bytes of their paths")]
-    Order(PackPath),
-    /// `pack.toml` is not listed.
-    #[error("{PACK_TOML} is not listed")]
-    NoPack,
 }
 
 /// How the files of a pack differ from its manifest.
@@ -74,6 +44,17 @@ impl fmt::Display for Difference {
     }
 }
 
+/// What each line must be.
+const LINE_FORM: &str =
+    "a line is 64 lower-case hexadecimal digits, two spaces, a path and a line feed";
+
+fn wrong(text: &str, line: usize, message: impl Into<String>) -> Diagnostics {
+    let diagnostic = Diagnostic::error(Code::InvalidManifest, message);
+    let diagnostic = diagnostic.in_file(Path::new(MANIFEST));
+    let span = Span::of_line(text, line).unwrap_or_else(|| Span::of(text, 0..0));
+    diagnostic.with_span(span).into()
+}
+
 impl FileManifest {
     /// Makes the manifest of files, on all cores.
     pub fn of(files: &BTreeMap<PackPath, Vec<u8>>) -> Self {
@@ -88,15 +69,13 @@ impl FileManifest {
     /// Reads a manifest; only what [`FileManifest::text`] writes is one.
     ///
     /// # Errors
-    /// [`ManifestError`] with the first line that is wrong.
-    pub fn parse(text: &[u8]) -> Result<Self, ManifestError> {
-        let fail = |line: usize, problem| Err(ManifestError { line, problem });
-        if text.len() as u64 > MANIFEST_BYTES {
-            return fail(1, ManifestProblem::NotText);
-        }
-        let Ok(text) = std::str::from_utf8(text) else {
-            return fail(1, ManifestProblem::NotText);
+    /// The first line that is wrong.
+    pub fn parse(text: &[u8]) -> Result<Self, Diagnostics> {
+        let is_short = text.len() as u64 <= MANIFEST_BYTES;
+        let Some(text) = std::str::from_utf8(text).ok().filter(|_| is_short) else {
+            return Err(wrong("", 1, "this is not the text of a manifest"));
         };
+        let fail = |line: usize, message: String| Err(wrong(text, line, message));
         let mut files = BTreeMap::new();
         let mut names = NameSet::default();
         let mut lines = 0;
@@ -106,30 +85,37 @@ impl FileManifest {
                 .strip_suffix('\n')
                 .and_then(|line| line.split_once("  "));
             let Some((digest, path)) = parts else {
-                return fail(lines, ManifestProblem::Form);
+                return fail(lines, LINE_FORM.to_owned());
             };
             let Some(digest) = Digest::parse(digest) else {
-                return fail(lines, ManifestProblem::Form);
+                return fail(lines, LINE_FORM.to_owned());
             };
             let path = PackPath::parse(path).and_then(|path| Ok((Role::of(&path)?, path)));
             let path = match path {
                 Ok((Role::Content, path)) => path,
-                Ok((_, path)) => return fail(lines, ManifestProblem::Uncovered(path)),
-                Err(error) => return fail(lines, error.into()),
+                Ok((_, path)) => {
+                    let message =
+                        format!("`{path}` is not covered by the manifest, and must not be in it");
+                    return fail(lines, message);
+                }
+                Err(error) => return fail(lines, error.to_string()),
             };
             if let Err(error) = names.add(&path) {
-                return fail(lines, error.into());
+                return fail(lines, error.to_string());
             }
             if let Some((last, _)) = files.last_key_value()
                 && *last > path
             {
-                return fail(lines, ManifestProblem::Order(path));
+                let message = format!(
+                    "`{path}` is not in order: lines are sorted by the bytes of their paths"
+                );
+                return fail(lines, message);
             }
             files.insert(path, digest);
         }
         match files.contains_key(PACK_TOML) {
             true => Ok(Self { files }),
-            false => fail(lines + 1, ManifestProblem::NoPack),
+            false => fail(lines, format!("{PACK_TOML} is not listed")),
         }
     }
 
@@ -177,7 +163,7 @@ mod tests {
 
     const LINE: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-    fn parse(paths: &[&str]) -> Result<FileManifest, ManifestError> {
+    fn parse(paths: &[&str]) -> Result<FileManifest, Diagnostics> {
         let lines: Vec<String> = paths
             .iter()
             .map(|path| format!("{LINE}  {path}\n"))
@@ -207,7 +193,7 @@ mod tests {
     fn what_is_no_manifest_is_told_with_its_line() {
         assert_eq!(
             message(&["rules/a"]),
-            "MANIFEST.sha256:2: pack.toml is not listed"
+            "MANIFEST.sha256:1: pack.toml is not listed"
         );
         assert_eq!(
             message(&["pack.toml", "a"]),

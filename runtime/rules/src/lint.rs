@@ -5,36 +5,30 @@ use std::collections::BTreeMap;
 use arrow::datatypes::{DataType, Schema};
 use regex_syntax::hir::{Hir, HirKind};
 use yagura_core::FieldPath;
+use yagura_core::diagnostic::{Code, Diagnostic};
 
 use crate::case_folding::fold;
 use crate::predicate::{Atom, GlobPart, Number, NumberOp, Predicate, Test, TextOp};
 use crate::prefilter::values::required_literals;
 use crate::resolve::find;
 
-/// Something that an author should look at.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lint {
-    /// These tests of one field are never both true.
-    NeverMatches(String),
-    /// The rule matches every event.
-    AlwaysMatches,
-    /// This test is expensive.
-    Expensive(String),
-    /// Only negations: the rule is evaluated for every event.
-    OnlyNegations,
-}
-
-/// Returns what is suspicious about a predicate.
-pub fn lints(predicate: &Predicate) -> Vec<Lint> {
+/// Returns what is suspicious about a predicate, without file and rule.
+pub fn lints(predicate: &Predicate) -> Vec<Diagnostic> {
     let mut lints = Vec::new();
     match predicate {
-        Predicate::Always(false) => lints.push(Lint::NeverMatches("the tests of the rule".into())),
-        Predicate::Always(true) => lints.push(Lint::AlwaysMatches),
+        Predicate::Always(false) => lints.push(never_matches("the tests of the rule")),
+        Predicate::Always(true) => {
+            lints.push(Diagnostic::warning(
+                Code::AlwaysMatches,
+                "it matches every event",
+            ));
+        }
         other => {
             contradictions(other, &mut lints);
             expensive(other, &mut lints);
             if !has_positive(other) {
-                lints.push(Lint::OnlyNegations);
+                let message = "it only says what an event is not: it is evaluated for every batch, and matches most events";
+                lints.push(Diagnostic::note(Code::Expensive, message));
             }
         }
     }
@@ -131,8 +125,17 @@ fn has_positive(predicate: &Predicate) -> bool {
     }
 }
 
+fn never_matches(tests: &str) -> Diagnostic {
+    let message = format!("{tests} are never both true, unless the field is a list");
+    Diagnostic::warning(Code::NeverMatches, message)
+}
+
+fn expense(message: String) -> Diagnostic {
+    Diagnostic::warning(Code::Expensive, message)
+}
+
 /// Finds conjunctions that ask one field to be two things.
-fn contradictions(predicate: &Predicate, lints: &mut Vec<Lint>) {
+fn contradictions(predicate: &Predicate, lints: &mut Vec<Diagnostic>) {
     match predicate {
         Predicate::All(parts) => {
             let mut wholes: BTreeMap<&FieldPath, &Atom> = BTreeMap::new();
@@ -145,7 +148,7 @@ fn contradictions(predicate: &Predicate, lints: &mut Vec<Lint>) {
                 }
                 match wholes.get(atom.names.first()) {
                     Some(first) if !may_both(&first.test, &atom.test) => {
-                        lints.push(Lint::NeverMatches(format!("`{first}` and `{atom}`")));
+                        lints.push(never_matches(&format!("`{first}` and `{atom}`")));
                     }
                     Some(_) => {}
                     None => {
@@ -158,7 +161,7 @@ fn contradictions(predicate: &Predicate, lints: &mut Vec<Lint>) {
                 if let Predicate::Not(refused) = part
                     && parts.contains(refused)
                 {
-                    lints.push(Lint::NeverMatches(format!(
+                    lints.push(never_matches(&format!(
                         "`{}` and not that",
                         describe(refused)
                     )));
@@ -212,18 +215,18 @@ fn may_both(one: &Test, other: &Test) -> bool {
     }
 }
 
-fn expensive(predicate: &Predicate, lints: &mut Vec<Lint>) {
+fn expensive(predicate: &Predicate, lints: &mut Vec<Diagnostic>) {
     predicate.atoms(&mut |atom| {
         match &atom.test {
             Test::Regex(pattern) => {
                 if required_literals(pattern).is_none() {
-                    lints.push(Lint::Expensive(format!(
+                    lints.push(expense(format!(
                         "`{atom}` begins and ends with nothing fixed of three letters or more, and is tried on every value"
                     )));
                 } else if let Ok(hir) = regex_syntax::parse(pattern)
                     && repeats_much(&hir)
                 {
-                    lints.push(Lint::Expensive(format!("`{atom}` holds large repetitions")));
+                    lints.push(expense(format!("`{atom}` holds large repetitions")));
                 }
             }
             Test::Glob { parts, .. } => {
@@ -232,7 +235,7 @@ fn expensive(predicate: &Predicate, lints: &mut Vec<Lint>) {
                     GlobPart::Any | GlobPart::One => 0,
                 });
                 if longest.max().unwrap_or_default() < 3 {
-                    lints.push(Lint::Expensive(format!(
+                    lints.push(expense(format!(
                         "`{atom}` has no fixed part of three letters or more, and is tried on nearly every value"
                     )));
                 }
@@ -257,8 +260,15 @@ fn repeats_much(hir: &Hir) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use yagura_core::diagnostic::Level;
+
     use super::*;
     use crate::predicate::Reading;
+
+    /// The codes of a predicate's lints.
+    fn codes(predicate: &Predicate) -> Vec<Code> {
+        lints(predicate).iter().map(|lint| lint.code).collect()
+    }
 
     fn atom(test: Test) -> Predicate {
         Predicate::atom("f".parse().unwrap(), Reading::Members, test)
@@ -275,17 +285,12 @@ mod tests {
     #[test]
     fn contradictions_and_costs_are_found() {
         let both = Predicate::All(vec![equals("a"), equals("b")]);
-        assert!(
-            matches!(lints(&both).as_slice(), [Lint::NeverMatches(_)]),
-            "{:?}",
-            lints(&both)
-        );
+        assert_eq!(codes(&both), [Code::NeverMatches]);
         let refused = Predicate::All(vec![equals("a"), Predicate::not(equals("a"))]);
-        assert!(matches!(
-            lints(&refused).as_slice(),
-            [Lint::NeverMatches(_)]
-        ));
-        assert_eq!(lints(&Predicate::not(equals("a"))), [Lint::OnlyNegations]);
+        assert_eq!(codes(&refused), [Code::NeverMatches]);
+        let only_negations = lints(&Predicate::not(equals("a")));
+        assert_eq!(only_negations.len(), 1);
+        assert_eq!(only_negations[0].level, Level::Note);
         assert!(lints(&Predicate::All(vec![equals("a"), equals("a")])).is_empty());
         let schema = Schema::new(vec![arrow::datatypes::Field::new(
             "f",
@@ -304,8 +309,8 @@ mod tests {
             true,
         )]);
         assert!(misfits(&equals("abc"), &text).is_empty());
-        let regex = |pattern: &str| lints(&atom(Test::Regex(pattern.into())));
-        assert!(matches!(regex("[a-z]+.*").as_slice(), [Lint::Expensive(_)]));
+        let regex = |pattern: &str| codes(&atom(Test::Regex(pattern.into())));
+        assert_eq!(regex("[a-z]+.*"), [Code::Expensive]);
         assert!(regex("mimikatz[0-9]+").is_empty());
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use yagura_core::{FieldPath, Timestamp, pack};
+use yagura_core::source::SourceText;
+use yagura_core::{FieldPath, Timestamp};
 use yagura_engine::{Replaced, RunOptions};
 use yagura_lake::Location;
 use yagura_lake::table::{EpochUnit, OnProblem, TableConfig};
@@ -250,8 +251,7 @@ impl Config {
     pub fn read(file: &Path) -> Result<Self> {
         let text = fs::read_to_string(file)
             .with_context(|| format!("cannot read the configuration {}", file.display()))?;
-        let mut config: Self =
-            pack::parse(file, &text).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let mut config: Self = SourceText::new(file, &text).toml()?;
         let dir = file.parent().unwrap_or(Path::new("."));
         let serve = config.serve.get_or_insert_default();
         for path in [&mut serve.state, &mut serve.alerts] {
@@ -409,26 +409,30 @@ pub fn duration(key: &str, text: &str) -> Result<Duration> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Config, yagura_core::Diagnostics> {
+        SourceText::new(Path::new("yagura.toml"), text).toml()
+    }
+
     #[test]
     fn the_shown_defaults_are_a_valid_configuration() {
         let text = include_str!("../default.toml");
-        let config: Config = pack::parse("default.toml".as_ref(), text).unwrap();
+        let config = parse(text).unwrap();
         assert_eq!(config.table.len(), 1);
         // Every line that is commented out is a setting too.
         let all: String = text
             .lines()
             .map(|line| line.strip_prefix("#: ").unwrap_or(line))
             .fold(String::new(), |all, line| all + line + "\n");
-        pack::parse::<Config>("default.toml".as_ref(), &all).unwrap();
+        parse(&all).unwrap();
     }
 
     #[test]
     fn an_unknown_setting_names_a_near_one() {
-        let error = pack::parse::<Config>(
-            "yagura.toml".as_ref(),
-            "[table.a]\nurl = \"x\"\non_bad_fiel = \"skip\"\n",
-        );
+        let error = parse("[table.a]\nurl = \"x\"\non_bad_fiel = \"skip\"\n");
         let message = error.unwrap_err().to_string();
-        assert!(message.contains("did you mean `on_bad_file`?"), "{message}");
+        assert_eq!(
+            message,
+            "yagura.toml:3: `table.a.on_bad_fiel` is not a known key; did you mean `on_bad_file`?"
+        );
     }
 }

@@ -12,6 +12,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File};
 use ipnet::IpNet;
 use serde_json::{Map, Value};
+use yagura_core::Diagnostics;
+use yagura_core::diagnostic::{Code, Diagnostic, Span};
 
 /// A lookup table. The file is read again when it has changed.
 #[derive(Debug)]
@@ -158,8 +160,8 @@ fn read(place: &Place, key: Option<&str>) -> Result<(Rows, Option<SystemTime>)> 
     opened.read_to_end(&mut bytes).with_context(what)?;
     let rows = match end {
         "mmdb" => Rows::Geolocation(maxminddb::Reader::from_source(bytes).with_context(what)?),
-        "csv" => by_key(csv_rows(&bytes, key).with_context(what)?),
-        _ => by_key(json_rows(&bytes, key).with_context(what)?),
+        "csv" => by_key(csv_rows(file, &bytes, key).with_context(what)?),
+        _ => by_key(json_rows(file, &bytes, key).with_context(what)?),
     };
     Ok((rows, modified.ok().map(|time| time.into_std())))
 }
@@ -251,19 +253,41 @@ fn network(key: &str) -> Option<IpNet> {
     key.parse().ok().or_else(address)
 }
 
-fn csv_rows(bytes: &[u8], key: Option<&str>) -> Result<Vec<(String, Value)>> {
+/// Returns an error about a line of a lookup table, from one.
+fn wrong(file: &Path, bytes: &[u8], line: usize, message: impl Into<String>) -> Diagnostics {
+    let text = String::from_utf8_lossy(bytes);
+    let span = Span::of_line(&text, line).unwrap_or_else(|| Span::at_line(line));
+    let wrong = Diagnostic::error(Code::InvalidLookup, message);
+    wrong.in_file(file).with_span(span).into()
+}
+
+fn csv_rows(
+    file: &Path,
+    bytes: &[u8],
+    key: Option<&str>,
+) -> Result<Vec<(String, Value)>, Diagnostics> {
+    let invalid = |error: csv::Error| {
+        let line = error.position().map_or(1, csv::Position::line);
+        let line = usize::try_from(line).unwrap_or(usize::MAX);
+        wrong(file, bytes, line, format!("cannot be read as CSV: {error}"))
+    };
     let mut reader = csv::Reader::from_reader(bytes);
-    let names = reader.headers()?.clone();
+    let names = reader.headers().map_err(invalid)?.clone();
     let at = match key {
         None => 0,
-        Some(key) => names.iter().position(|name| name == key).with_context(|| {
-            let known: Vec<&str> = names.iter().collect();
-            format!("there is no column `{key}`; there are {}", known.join(", "))
-        })?,
+        Some(key) => {
+            let position = names.iter().position(|name| name == key);
+            position.ok_or_else(|| {
+                let known: Vec<&str> = names.iter().collect();
+                let known = known.join(", ");
+                let message = format!("there is no column `{key}`; there are {known}");
+                wrong(file, bytes, 1, message)
+            })?
+        }
     };
     let mut rows = Vec::new();
     for record in reader.records() {
-        let record = record?;
+        let record = record.map_err(invalid)?;
         let values = names.iter().zip(&record);
         let row: Map<String, Value> = values
             .map(|(name, value)| (name.to_owned(), value.into()))
@@ -273,26 +297,36 @@ fn csv_rows(bytes: &[u8], key: Option<&str>) -> Result<Vec<(String, Value)>> {
     Ok(rows)
 }
 
-fn json_rows(bytes: &[u8], key: Option<&str>) -> Result<Vec<(String, Value)>> {
-    let text = std::str::from_utf8(bytes)?;
+fn json_rows(
+    file: &Path,
+    bytes: &[u8],
+    key: Option<&str>,
+) -> Result<Vec<(String, Value)>, Diagnostics> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = bytes[..error.valid_up_to()].iter();
+        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        wrong(file, bytes, line, "is not UTF-8: save the file as UTF-8")
+    })?;
     let mut rows = Vec::new();
-    for (number, line) in text.lines().enumerate() {
+    for (index, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
             continue;
         }
-        let row: Map<String, Value> = serde_json::from_str(line)
-            .with_context(|| format!("line {} is not a JSON object", number + 1))?;
+        let row: Map<String, Value> = serde_json::from_str(line).map_err(|error| {
+            let message = format!("is not a JSON object: {error}");
+            wrong(file, bytes, index + 1, message)
+        })?;
         let value = match key {
             None => row.values().next(),
             Some(key) => row.get(key),
         };
         let key = match value {
             Some(Value::String(text)) => text.clone(),
-            Some(Value::Null) | None => bail!(
-                "line {} has no {}",
-                number + 1,
-                key.map_or_else(|| "key".to_owned(), |key| format!("`{key}`"))
-            ),
+            Some(Value::Null) | None => {
+                let what = key.map_or_else(|| "key".to_owned(), |key| format!("`{key}`"));
+                let message = format!("has no {what}, under which the row is looked up");
+                return Err(wrong(file, bytes, index + 1, message));
+            }
             Some(other) => other.to_string(),
         };
         rows.push((key, row.into()));
@@ -396,7 +430,10 @@ mod tests {
             "{message}"
         );
         let message = error("users.ndjson", "{\"user\":\"ann\"}\nann\n", None);
-        assert!(message.contains("line 2 is not a JSON object"), "{message}");
+        assert!(
+            message.contains("users.ndjson:2: is not a JSON object"),
+            "{message}"
+        );
         let message = error("users.txt", "", None);
         assert!(message.contains(".csv, .ndjson or .mmdb"), "{message}");
     }

@@ -14,9 +14,10 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Enriched};
+use yagura_core::source::SourceText;
 use yagura_core::{Fault, FaultKind, Grant, OrFault, Pack};
-use yagura_host::http::{Exchange, HttpService, PluginId, Record, Replay, Transport};
 use yagura_host::{CallError, Capabilities, Host, Lookup, Search, Services};
+use yagura_http::{Exchange, HttpService, PluginId, Record, Replay, Transport};
 use yagura_service::answering::{Network, capabilities, read_component};
 
 use crate::answer_file::{CaseFile, PluginInput, plugin_input};
@@ -145,7 +146,8 @@ async fn run_case(
 ) -> Result<CaseResult> {
     let text = fs::read_to_string(&case.file)
         .with_context(|| format!("cannot read {}", case.file.display()))?;
-    let mut read: CaseFile = serde_json::from_str(&text)
+    let mut read: CaseFile = SourceText::new(&case.file, &text)
+        .json()
         .with_context(|| format!("{} is not a case", case.file.display()))?;
     let input = plugin_input(manifest.world, &read)
         .with_context(|| format!("{} is not a case", case.file.display()))?;

@@ -4,6 +4,7 @@
 //! (findings or failed tests), 2 error in a rule, pack or plugin, 3 error in configuration or input.
 
 mod commands;
+mod diagnostics;
 mod exit;
 mod help;
 mod output;

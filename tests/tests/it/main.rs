@@ -11,6 +11,7 @@
 //! * `crash` – SIGKILL at hundreds of points over an S3 server loses no alert and doubles none.
 //! * `crowd` – a hundred plugins, ten of them hostile, over a table that grows.
 //! * `documents` – every link, path and test that the documents name exists.
+//! * `diagnostics` – what is wrong with files: their lines underlined, JSON and SARIF.
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `full_disk` – a service whose disk is full says so, keeps what it has, and goes on when there is room.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
@@ -65,6 +66,8 @@ mod compiled_code;
 mod crash;
 #[cfg(test)]
 mod crowd;
+#[cfg(test)]
+mod diagnostics;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]

@@ -199,7 +199,7 @@ fn missing_cases_are_warnings_and_wrong_ones_are_errors() {
         (
             "matches = false",
             "matches = false\nalert = {}",
-            "nothing found makes no alert",
+            "without a match there is no alert",
         ),
         (
             "name = \"root who failed\"",
@@ -209,7 +209,7 @@ fn missing_cases_are_warnings_and_wrong_ones_are_errors() {
         (
             "[test.event]\n",
             "event = \"{\"\n[test.x]\n",
-            "unknown field `x`",
+            ".x` is not a known key",
         ),
     ] {
         fs::write(

@@ -406,7 +406,7 @@ fn what_cannot_run_says_where_and_why() {
         let text = problem.to_string();
         assert!(text.contains(want), "{item}: {text}");
         assert!(
-            load.rules.is_empty() || problem.line == Some(line),
+            load.rules.is_empty() || problem.line() == Some(line),
             "{item}: {text}"
         );
     }

@@ -11,6 +11,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rsigma_eval::{CompiledRule, JsonEvent, compile_rule, evaluate_rule};
 use serde_json::Value;
+use yagura_core::diagnostic::Code;
 use yagura_engine::{RunOptions, SigmaInput, correlations};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
@@ -215,14 +216,14 @@ fn every_real_rule_is_understood_or_says_why_not() {
     for problem in &load.problems {
         let reason = if problem.message.contains("aggregates with") {
             "an aggregate of old Sigma"
-        } else if problem.key.as_deref() == Some("detection.condition") {
+        } else if problem.code == Code::SigmaCondition {
             "a condition of no Sigma"
         } else if problem.message.contains("is also the id") {
             "an id that another rule has"
         } else {
             panic!("{problem}");
         };
-        assert!(problem.line.is_some(), "{problem}");
+        assert!(problem.span.is_some(), "{problem}");
         *reasons.entry(reason).or_default() += 1;
     }
     let untimed: BTreeSet<String> = correlations(&load)
@@ -253,7 +254,7 @@ fn every_real_rule_is_understood_or_says_why_not() {
                     "{}: {error:?}",
                     source.rule.title
                 );
-                assert!(error.in_file(&source.file).line.is_some());
+                assert!(error.in_file(&source.file).line().is_some());
                 *reasons
                     .entry("a place-holder that the operator has to fill")
                     .or_default() += 1;

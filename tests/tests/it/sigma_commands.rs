@@ -228,8 +228,8 @@ fn check_looks_packs_over_too() {
     for want in [
         "[never-matches, a]",
         "the same events as `b`",
-        "[duplicate, c]",
-        "d.toml:5: error: `where`",
+        "[duplicate-rule, c]",
+        "d.toml:5: error: `rule.where`",
         "did you mean `EventID`",
     ] {
         assert!(ran.stdout.contains(want), "no `{want}` in {}", ran.stdout);
@@ -350,9 +350,9 @@ fn check_coverage_and_explain_know_correlations() {
     );
     let ran = place.with(&["check"], &[]).must_work();
     for want in [
-        "field.yml: warning: cannot run: it wants `Usr` of the rule `11111111-1111-4111-8111-111111111111`",
+        "warning: cannot run: it wants `Usr` of the rule `11111111-1111-4111-8111-111111111111`",
         "whose table `windows` lacks it; did you mean `User`",
-        "[correlation, field]",
+        "[correlation-not-running, field]",
     ] {
         assert!(ran.stdout.contains(want), "no `{want}` in {}", ran.stdout);
     }
@@ -367,7 +367,7 @@ fn check_coverage_and_explain_know_correlations() {
         place.with(&["check"], &[]),
     ] {
         assert_eq!(ran.code, Some(2));
-        let want = "missing.yml: error: it refers to `11111111-1111-4111-8111-111111111119`, and no rule that was read has this id or name; did you mean `11111111-1111-4111-8111-111111111111`?";
+        let want = "error: it refers to `11111111-1111-4111-8111-111111111119`, and no rule that was read has this id or name; did you mean `11111111-1111-4111-8111-111111111111`?";
         assert_eq!(ran.stdout.matches(want).count(), 1, "{}", ran.stdout);
         assert!(
             !ran.stdout.contains("cannot run: it refers"),
@@ -440,10 +440,10 @@ fn check_and_coverage_look_at_correlations_of_packs() {
     let ran = check(&["--lake", &lake]);
     assert_eq!(ran.code, Some(2));
     for want in [
-        "rules.toml:8: error: `correlation.rules` names `logn`, and there is no such rule; did you mean `logon`",
-        "fields.toml:9: error: `correlation.by` names `Computr`: table `windows` of the rule `logon` has no `Computr`; another name is given in `correlation.aliases`; did you mean `Computer`",
-        "`correlation.by` names `Computr`: the correlation `right` has no `Computr`, only what is in its `by`",
-        "circle.toml:8: error: `correlation.rules` lead back to themselves: `circle` → `circle`",
+        "rules.toml:8: error: `rule.correlation.rules[1]` names `logn`, and there is no such rule; did you mean `logon`",
+        "fields.toml:9: error: `rule.correlation.by[1]` names `Computr`: table `windows` of the rule `logon` has no `Computr`; another name is given in `correlation.aliases`; did you mean `Computer`",
+        "`rule.correlation.by[1]` names `Computr`: the correlation `right` has no `Computr`, only what is in its `by`",
+        "circle.toml:8: error: `rule.correlation.rules` lead back to themselves: `circle` → `circle`",
     ] {
         assert!(ran.stdout.contains(want), "no `{want}` in {}", ran.stdout);
     }

@@ -198,22 +198,30 @@ fn check_says_what_no_event_can_pass() {
     );
     let ran = place.with(&["check"]).must_work();
     for want in [
-        "compares `rcode` (integer) with 'NXDOMAIN', which is not a number: no event is equal to it [type, never]",
-        "compares `rcode` (integer) with 'NXDOMAIN', which is not a number: no event is equal to it [type, list]",
-        "compares `event_time` (time) with 'yesterday', which is not a time: no event is equal to it [type, moment]",
-        "compares `flag` (true/false) with 2, which is not true or false: no event is equal to it [type, truth]",
+        "compares `rcode` (integer) with 'NXDOMAIN', which is not a number: no event is equal to it [type-mismatch, never]",
+        "compares `rcode` (integer) with 'NXDOMAIN', which is not a number: no event is equal to it [type-mismatch, list]",
+        "compares `event_time` (time) with 'yesterday', which is not a time: no event is equal to it [type-mismatch, moment]",
+        "compares `flag` (true/false) with 2, which is not true or false: no event is equal to it [type-mismatch, truth]",
         "has a backslash before `%` or `_` in LIKE",
         "has two backslashes in LIKE",
         "names `body.user.nmae`, which none of the newest events of table `t` has (2 events were looked at); did you mean `body.user.name`",
     ] {
         assert!(ran.stdout.contains(want), "no `{want}` in {}", ran.stdout);
     }
-    assert!(!ran.stdout.contains("[type, good]"), "{}", ran.stdout);
-    assert!(!ran.stdout.contains("[field, good]"), "{}", ran.stdout);
+    assert!(
+        !ran.stdout.contains("[type-mismatch, good]"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        !ran.stdout.contains("[invalid-condition, good]"),
+        "{}",
+        ran.stdout
+    );
     place.rule("regex", "path ~ 'a('");
     let ran = place.with(&["check"]);
     assert_eq!(ran.code, Some(2), "{}", ran.stdout);
-    let want = "`where` cannot be evaluated: 'a(' is not a regular expression [field, regex]";
+    let want = "`rule.where` cannot be evaluated: 'a(' is not a regular expression [invalid-condition, regex]";
     assert!(ran.stdout.contains(want), "{}", ran.stdout);
 }
 

@@ -245,9 +245,15 @@ fn a_file_of_places_is_looked_at_before_it_is_needed() {
     assert!(!check(0, "0 errors").contains("geoip"));
     let file = "rules/impossible-travel.toml";
     story.replace(file, "lookups/places.mmdb", "lookups/nowhere.mmdb");
-    check(2, "error: `correlation.geoip` cannot read the places in ");
+    check(
+        2,
+        "error: `rule.correlation.geoip` cannot read the places in ",
+    );
     fs::write(story.path.join("lookups/nowhere.mmdb"), "no database").unwrap();
-    check(2, "error: `correlation.geoip` cannot read the places in ");
+    check(
+        2,
+        "error: `rule.correlation.geoip` cannot read the places in ",
+    );
     let text = fs::read_to_string(story.path.join(file)).unwrap();
     let without = text.lines().filter(|line| !line.starts_with("geoip"));
     let without: Vec<&str> = without.collect();
@@ -285,9 +291,9 @@ fn correlations_that_a_missing_table_keeps_from_running_are_told() {
     yagura(&["ingest", "--table", "suricata", "--to", lake, log]).must_work();
     let ran = yagura(&["check", "--pack", pack, "--lake", lake]).must_work();
     for says in [
-        "cannot run: there is no table `zeek_conn` [table, connection-refused]",
-        "cannot run: it joins rules that do not run: `connection-refused` [correlation, port-scan]",
-        "cannot run: it joins rules that do not run: `port-scan` [correlation, scan-then-exploit]",
+        "cannot run: there is no table `zeek_conn` [unknown-table, connection-refused]",
+        "cannot run: it joins rules that do not run: `connection-refused` [correlation-not-running, port-scan]",
+        "cannot run: it joins rules that do not run: `port-scan` [correlation-not-running, scan-then-exploit]",
     ] {
         assert!(ran.stdout.contains(says), "no `{says}` in {}", ran.stdout);
     }

@@ -454,34 +454,37 @@ fn a_server_is_reached_with_tls_or_on_this_machine() {
 
 #[test]
 fn settings_that_are_wrong_name_their_key() {
-    let key = |change: fn(&mut Email)| {
+    let key = |change: fn(&mut Email)| -> Option<String> {
         let mut settings = settings("smtps://mail.example.org");
         change(&mut settings);
         EmailNotifier::new(&settings, |_| Err(String::new()))
             .err()
-            .map(|error| error.key)
+            .and_then(|error| error.0[0].key.as_ref().map(ToString::to_string))
     };
     assert_eq!(key(|_| {}), None);
     assert_eq!(
         key(|email| email.server = "mail".to_owned()),
-        Some("server")
+        Some("server".to_owned())
     );
-    assert_eq!(key(|email| email.from = "yagura".to_owned()), Some("from"));
+    assert_eq!(
+        key(|email| email.from = "yagura".to_owned()),
+        Some("from".to_owned())
+    );
     assert_eq!(
         key(|email| email.from = "a@b.org\r\nBcc: c@d.org".to_owned()),
-        Some("from")
+        Some("from".to_owned())
     );
-    assert_eq!(key(|email| email.to.clear()), Some("to"));
+    assert_eq!(key(|email| email.to.clear()), Some("to".to_owned()));
     assert_eq!(
         key(|email| email.to.push("söc@example.org".to_owned())),
-        Some("to")
+        Some("to".to_owned())
     );
     assert_eq!(
         key(|email| email.user = Some("u".to_owned())),
-        Some("password")
+        Some("password".to_owned())
     );
     assert_eq!(
         key(|email| email.password = Some("p".to_owned())),
-        Some("user")
+        Some("user".to_owned())
     );
 }

@@ -5,11 +5,10 @@ mod compiler;
 use std::collections::{BTreeMap, BTreeSet};
 
 use yagura_core::alert::Observable;
-use yagura_core::{Alert, Severity, TimeRange, Timestamp};
+use yagura_core::{Alert, Diagnostics, Severity, TimeRange, Timestamp};
 
 use compiler::Compiler;
 
-use super::problem::Problem;
 use super::{Hours, Matcher, Pattern, Policy};
 
 /// A [`Policy`], ready to be asked. All durations are in microseconds.
@@ -164,14 +163,14 @@ impl CompiledPolicy {
     ///
     /// # Errors
     /// All that is wrong with it, in order of its sections.
-    pub fn compile(policy: &Policy) -> Result<Self, Vec<Problem>> {
+    pub fn compile(policy: &Policy) -> Result<Self, Diagnostics> {
         let mut compiler = Compiler::new(policy);
         let compiled = compiler.policy(policy);
         let problems = compiler.problems();
         if problems.is_empty() {
             Ok(compiled)
         } else {
-            Err(problems)
+            Err(Diagnostics(problems))
         }
     }
 

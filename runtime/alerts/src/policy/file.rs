@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use toml::de::{DeTable, DeValue};
 use yagura_core::Timestamp;
+use yagura_core::diagnostic::{Diagnostic, Diagnostics, Level};
 use yagura_core::pack::{PackError, parse};
+use yagura_core::source::SourceText;
 
-use super::problem::{Key, Step};
-use super::{CompiledPolicy, Level, Policy, Problem, lint};
+use super::{CompiledPolicy, Policy, lint};
 
 /// A policy and the file that it was read from.
 #[derive(Debug, Clone)]
@@ -52,81 +52,32 @@ impl PolicyFile {
     ///
     /// # Errors
     /// All that is wrong with it, each with its line.
-    pub fn compile(&self) -> Result<CompiledPolicy, Vec<Problem>> {
-        CompiledPolicy::compile(&self.policy).map_err(|problems| self.placed(problems))
+    pub fn compile(&self) -> Result<CompiledPolicy, Diagnostics> {
+        CompiledPolicy::compile(&self.policy).map_err(|problems| self.source().refuse(problems.0))
     }
 
     /// Returns what is wrong or looks wrong, errors first, each with its line.
     ///
     /// `rules` are the ids of all rules, where they are known; `now` says what has expired.
-    pub fn lint(&self, rules: Option<&BTreeSet<String>>, now: Timestamp) -> Vec<Problem> {
+    pub fn lint(&self, rules: Option<&BTreeSet<String>>, now: Timestamp) -> Vec<Diagnostic> {
         let mut problems = CompiledPolicy::compile(&self.policy)
             .err()
+            .map(|problems| problems.0)
             .unwrap_or_default();
         problems.extend(lint::problems(&self.policy, rules, now));
-        let mut problems = self.placed(problems);
-        problems.sort_by_key(|problem| (problem.level, problem.line));
+        let mut problems = self.source().place_all(problems);
+        problems.sort_by_key(|problem| (problem.level, problem.line()));
         problems
     }
 
     /// Says whether nothing keeps the policy from being used.
-    pub fn is_usable(problems: &[Problem]) -> bool {
+    pub fn is_usable(problems: &[Diagnostic]) -> bool {
         problems.iter().all(|problem| problem.level != Level::Error)
     }
 
-    fn placed(&self, problems: Vec<Problem>) -> Vec<Problem> {
-        // It was read before, so that it is TOML.
-        let Ok(table) = DeTable::parse(&self.text) else {
-            return problems;
-        };
-        let place = |mut problem: Problem| {
-            problem.line = offset_of(table.get_ref(), &problem.key).map(|offset| {
-                let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-                1 + before.iter().filter(|byte| **byte == b'\n').count()
-            });
-            problem.file = Some(self.file.clone());
-            problem
-        };
-        problems.into_iter().map(place).collect()
+    fn source(&self) -> SourceText<'_> {
+        SourceText::new(&self.file, &self.text)
     }
-}
-
-/// Returns the place in bytes of a key, or of the nearest table around it that was written.
-fn offset_of(table: &DeTable<'_>, key: &Key) -> Option<usize> {
-    let mut found = None;
-    let mut table = Some(table);
-    let mut value: Option<&DeValue<'_>> = None;
-    for step in key.steps() {
-        let next = match step {
-            Step::Name(name) => {
-                let entry = table?.iter().find(|(key, _)| key.get_ref() == name);
-                let Some((key, value)) = entry else {
-                    return found;
-                };
-                found = Some(key.span().start);
-                value.get_ref()
-            }
-            Step::Place(place) => {
-                let Some(DeValue::Array(array)) = value else {
-                    return found;
-                };
-                let Some(element) = array.get(*place) else {
-                    return found;
-                };
-                found = Some(element.span().start);
-                element.get_ref()
-            }
-        };
-        value = Some(next);
-        table = match next {
-            DeValue::Table(table) => Some(table),
-            _ => None,
-        };
-        if table.is_none() && !matches!(next, DeValue::Array(_)) {
-            break;
-        }
-    }
-    found
 }
 
 #[cfg(test)]
@@ -142,9 +93,10 @@ mod tests {
         let text = "[[route]]\nnotfy = [\"chat\"]\n".to_owned();
         let error = PolicyFile::parse(Path::new("policy.toml"), text).unwrap_err();
         let message = error.to_string();
-        for expected in ["policy.toml", "line 2", "did you mean `notify`?"] {
-            assert!(message.contains(expected), "{message}");
-        }
+        assert_eq!(
+            message,
+            "policy.toml:2: `route[1].notfy` is not a known key; did you mean `notify`?"
+        );
         let error = Policy::read(Path::new("/nowhere/policy.toml")).unwrap_err();
         assert!(error.to_string().contains("/nowhere/policy.toml"));
     }
@@ -160,7 +112,9 @@ mod tests {
             let error = PolicyFile::parse(Path::new("policy.toml"), text).unwrap_err();
             let message = error.to_string();
             assert!(
-                message.contains(&format!("missing field `{left_out}`")),
+                message.contains(&format!(
+                    "policy.toml:1: `suppress[1].{left_out}` is missing"
+                )),
                 "{message}"
             );
         }
@@ -171,13 +125,14 @@ mod tests {
         let policy = read(
             "[notifier.\"on.call\"]\nplugin = \"p/a.wasm\"\nevery = \"soon\"\n\n[[route]]\nnotify = [\n  \"on.call\",\n  \"nobody\",\n]\n\n[[route]]\nwhen = { hours = [\"8-9\"] }\nnotify = [\"on.call\"]\n\n[[inhibit]]\nby = { severity = \"high\" }\nwithin = \"1h\"\nsilences = { rules = [\"\"] }\n\n[[maintenance]]\nowner = \"o\"\nreason = \"r\"\n",
         );
-        let problems = policy.compile().unwrap_err();
+        let problems = policy.compile().unwrap_err().0;
+        let key = |problem: &Diagnostic| problem.key.as_ref().map(ToString::to_string);
         let lines: Vec<_> = problems
             .iter()
-            .map(|problem| (problem.key.to_string(), problem.line))
+            .map(|problem| (key(problem).unwrap_or_default(), problem.line()))
             .collect();
         let expected = [
-            ("notifier.on.call.every", 3),
+            ("notifier.\"on.call\".every", 3),
             ("route[1].notify[2]", 8),
             ("route[2].when.hours[1]", 12),
             ("inhibit[1].silences.rules[1]", 18),

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use yagura_core::Timestamp;
+use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::{did_you_mean, near};
 
-use super::problem::{Key, Problem};
 use super::testing::{Outcome, test_problems};
 use super::{Match, Pattern, Policy};
 
@@ -20,7 +20,7 @@ pub(super) fn problems(
     policy: &Policy,
     rules: Option<&BTreeSet<String>>,
     now: Timestamp,
-) -> Vec<Problem> {
+) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     notifiers(policy, &mut found);
     silence(policy, &mut found);
@@ -46,27 +46,29 @@ pub(super) fn problems(
     found
 }
 
-fn notifiers(policy: &Policy, found: &mut Vec<Problem>) {
+fn notifiers(policy: &Policy, found: &mut Vec<Diagnostic>) {
     for name in policy.notifier.keys() {
         let is_used = policy.route.iter().any(|route| route.notify.contains(name));
         if !is_used {
-            let message = "is in no [[route]], so that it is never told";
-            found.push(Problem::warning(Key::top("notifier").name(name), message));
+            let message = "is in no [[route]], so that nothing is sent to it";
+            let unused = Diagnostic::warning(Code::UnusedNotifier, message);
+            found.push(unused.at(Key::top("notifier").name(name)));
         }
     }
 }
 
 /// Names a policy that tells nobody.
-fn silence(policy: &Policy, found: &mut Vec<Problem>) {
+fn silence(policy: &Policy, found: &mut Vec<Diagnostic>) {
     let notify = policy.route.iter().flat_map(|route| &route.notify);
     if notify.count() == 0 {
-        let message = "names nobody: incidents are recorded, and nobody is told";
-        found.push(Problem::warning(Key::top("route"), message));
+        let message = "names nobody: incidents are recorded, and nobody is notified";
+        let silent = Diagnostic::warning(Code::NoReceiver, message);
+        found.push(silent.at(Key::top("route")));
     }
 }
 
 /// Names routes below one that takes all that they would.
-fn routes(policy: &Policy, found: &mut Vec<Problem>) {
+fn routes(policy: &Policy, found: &mut Vec<Diagnostic>) {
     for (index, route) in policy.route.iter().enumerate() {
         let before = policy.route[..index].iter();
         let covers = |earlier: &(usize, &super::Route)| {
@@ -77,55 +79,57 @@ fn routes(policy: &Policy, found: &mut Vec<Problem>) {
                 "is never reached: route[{}] takes all that it would. Put it above, or write `also = true` there",
                 earlier + 1
             );
-            found.push(Problem::warning(Key::top("route").place(index), message));
+            let unreachable = Diagnostic::warning(Code::UnreachableRoute, message);
+            found.push(unreachable.at(Key::top("route").index(index)));
         }
     }
 }
 
-fn expired(policy: &Policy, now: Timestamp, found: &mut Vec<Problem>) {
+fn expired(policy: &Policy, now: Timestamp, found: &mut Vec<Diagnostic>) {
     for (index, suppression) in policy.suppress.iter().enumerate() {
         if suppression.expires <= now {
-            let key = Key::top("suppress").place(index).name("expires");
+            let key = Key::top("suppress").index(index).name("expires");
             let message = format!(
                 "was {}: ask {} whether it is needed, or delete it",
                 suppression.expires, suppression.owner
             );
-            found.push(Problem::warning(key, message));
+            found.push(Diagnostic::warning(Code::Expired, message).at(key));
         }
     }
     for (index, maintenance) in policy.maintenance.iter().enumerate() {
         if let Some(to) = maintenance.to.filter(|to| *to <= now) {
-            let key = Key::top("maintenance").place(index).name("to");
-            found.push(Problem::warning(key, format!("was {to}: delete it")));
+            let key = Key::top("maintenance").index(index).name("to");
+            let message = format!("was {to}: delete it");
+            found.push(Diagnostic::warning(Code::Expired, message).at(key));
         }
     }
 }
 
-fn inhibitions(policy: &Policy, found: &mut Vec<Problem>) {
+fn inhibitions(policy: &Policy, found: &mut Vec<Diagnostic>) {
     for (index, inhibition) in policy.inhibit.iter().enumerate() {
         // Two that are equal are an error already.
         if inhibition.by != inhibition.silences && is_within(&inhibition.by, &inhibition.silences) {
-            let key = Key::top("inhibit").place(index).name("silences");
+            let key = Key::top("inhibit").index(index).name("silences");
             let message = "fits all that `by` fits, so that two such alerts silence each other: leave those out with `not`";
-            found.push(Problem::warning(key, message));
+            found.push(Diagnostic::warning(Code::MutualInhibition, message).at(key));
         }
     }
 }
 
 /// Names kinds of observables that look like a slip of the pen; rules may have kinds of their own.
-fn kinds(policy: &Policy, found: &mut Vec<Problem>) {
+fn kinds(policy: &Policy, found: &mut Vec<Diagnostic>) {
     let mut check = |key: Key, kind: &str| {
         if !KINDS.contains(&kind) && !near(kind, KINDS).is_empty() {
             let hint = did_you_mean(kind, KINDS);
             let message = format!("names the kind of observables `{kind}`{hint}");
-            found.push(Problem::warning(key, message));
+            found.push(Diagnostic::warning(Code::UnknownKind, message).at(key));
         }
     };
     for (key, kind) in places(&Key::top("group").name("by"), &policy.group.by) {
         check(key, kind);
     }
     for (index, inhibition) in policy.inhibit.iter().enumerate() {
-        let key = Key::top("inhibit").place(index).name("share");
+        let key = Key::top("inhibit").index(index).name("share");
         for (key, kind) in places(&key, &inhibition.share) {
             if kind != "key" {
                 check(key, kind);
@@ -139,27 +143,27 @@ fn kinds(policy: &Policy, found: &mut Vec<Problem>) {
     }
 }
 
-fn networks(when: &Match, key: &Key, found: &mut Vec<Problem>) {
+fn networks(when: &Match, key: &Key, found: &mut Vec<Diagnostic>) {
     for (kind, values) in &when.observables {
         for (key, value) in places(&key.name("observables").name(kind), values) {
             if let Ok(network) = value.parse::<IpNet>()
                 && network.trunc() != network
             {
                 let message = format!("has `{value}`, which means `{}`", network.trunc());
-                found.push(Problem::warning(key, message));
+                found.push(Diagnostic::warning(Code::NetworkBits, message).at(key));
             }
         }
     }
 }
 
-fn unknown_rule(key: &Key, pattern: &str, rules: &BTreeSet<String>) -> Option<Problem> {
+fn unknown_rule(key: &Key, pattern: &str, rules: &BTreeSet<String>) -> Option<Diagnostic> {
     let reads = Pattern::text(pattern).ok()?;
     if rules.iter().any(|rule| reads.matches(rule)) {
         return None;
     }
     let near = did_you_mean(pattern, rules.iter().map(String::as_str));
     let message = format!("has `{pattern}`, which no rule is called{near}");
-    Some(Problem::warning(key.clone(), message))
+    Some(Diagnostic::warning(Code::UnknownReference, message).at(key.clone()))
 }
 
 /// Says whether every alert that fits `inner` fits `outer`, where that is plain to see.
@@ -198,24 +202,24 @@ fn matches(policy: &Policy) -> Vec<(Key, &Match)> {
         all.push((Key::top("team").name(name).name("owns"), &team.owns));
     }
     for (index, route) in policy.route.iter().enumerate() {
-        all.push((Key::top("route").place(index).name("when"), &route.when));
+        all.push((Key::top("route").index(index).name("when"), &route.when));
     }
     for (index, one) in policy.suppress.iter().enumerate() {
-        all.push((Key::top("suppress").place(index).name("when"), &one.when));
+        all.push((Key::top("suppress").index(index).name("when"), &one.when));
     }
     for (index, one) in policy.inhibit.iter().enumerate() {
-        let key = Key::top("inhibit").place(index);
+        let key = Key::top("inhibit").index(index);
         all.push((key.name("by"), &one.by));
         all.push((key.name("silences"), &one.silences));
     }
     for (index, one) in policy.maintenance.iter().enumerate() {
-        all.push((Key::top("maintenance").place(index).name("when"), &one.when));
+        all.push((Key::top("maintenance").index(index).name("when"), &one.when));
     }
     for (index, one) in policy.enrich.iter().enumerate() {
-        all.push((Key::top("enrich").place(index).name("when"), &one.when));
+        all.push((Key::top("enrich").index(index).name("when"), &one.when));
     }
     for (index, one) in policy.review.iter().enumerate() {
-        all.push((Key::top("review").place(index).name("when"), &one.when));
+        all.push((Key::top("review").index(index).name("when"), &one.when));
     }
     let mut index = 0;
     while let Some((key, when)) = all.get(index) {
@@ -231,7 +235,7 @@ fn matches(policy: &Policy) -> Vec<(Key, &Match)> {
 /// Returns the elements of an array at `key`, each with its own key.
 fn places<'a>(key: &Key, texts: &'a [String]) -> impl Iterator<Item = (Key, &'a str)> {
     let texts = texts.iter().enumerate();
-    texts.map(move |(index, text)| (key.place(index), text.as_str()))
+    texts.map(move |(index, text)| (key.index(index), text.as_str()))
 }
 
 #[cfg(test)]
@@ -314,7 +318,7 @@ mod tests {
         let found = found(text);
         for expected in [
             "`notifier.chat` is in no [[route]]",
-            "`route` names nobody: incidents are recorded, and nobody is told",
+            "`route` names nobody: incidents are recorded, and nobody is notified",
             "`route[2]` is never reached: route[1] takes all",
             "`suppress[1].expires` was 2026-06-01",
             "`maintenance[1].to` was 2026-01-02",

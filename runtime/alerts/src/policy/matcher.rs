@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::did_you_mean;
 use yagura_core::{Alert, Severity};
 
 use super::Match;
 use super::hours::Hours;
-use super::problem::{Key, Problem};
 
 /// A [`Match`], ready to be asked.
 #[derive(Debug, Clone, Default)]
@@ -70,20 +70,21 @@ impl Matcher {
         when: &Match,
         key: &Key,
         teams: &[&str],
-        problems: &mut Vec<Problem>,
+        problems: &mut Vec<Diagnostic>,
     ) -> Self {
         for (index, team) in when.teams.iter().enumerate() {
             if !teams.contains(&team.as_str()) {
                 let near = did_you_mean(team, teams.iter().copied());
                 let message = format!("names the team `{team}`, which has no [team.{team}]{near}");
-                problems.push(Problem::error(key.name("teams").place(index), message));
+                let problem = Diagnostic::error(Code::UnknownReference, message);
+                problems.push(problem.at(key.name("teams").index(index)));
             }
         }
         let not = when.not.as_ref().map(|not| {
             let key = key.name("not");
             if **not == Match::default() {
                 let message = "is empty, so that no alert fits: say what it must not be like";
-                problems.push(Problem::error(key.clone(), message));
+                problems.push(Diagnostic::error(Code::EmptyValue, message).at(key.clone()));
             }
             Box::new(Self::compile(not, &key, teams, problems))
         });
@@ -94,7 +95,7 @@ impl Matcher {
                 let key = key.name(name);
                 if values.is_empty() {
                     let message = "lists no value: write at least one, `*` for any";
-                    problems.push(Problem::error(key.clone(), message));
+                    problems.push(Diagnostic::error(Code::EmptyValue, message).at(key.clone()));
                 }
                 all.push((name.clone(), Pattern::compile_all(values, &key, problems)));
             }
@@ -108,7 +109,7 @@ impl Matcher {
             for (index, value) in values.iter().enumerate() {
                 match Pattern::text(value) {
                     Ok(pattern) => all.push(pattern),
-                    Err(message) => problems.push(Problem::error(key.place(index), message)),
+                    Err(message) => problems.push(invalid(key.index(index), message)),
                 }
             }
             all
@@ -129,6 +130,9 @@ impl Matcher {
 
 impl Pattern {
     /// Reads a text in which `*` stands for any text.
+    ///
+    /// It is matched by hand: in the patterns of the crate `globset`, `?`, `[`, `{` and `\` have a meaning too, and they stand in the
+    /// names of accounts, hosts and paths.
     ///
     /// # Errors
     /// Says what is wrong with it, to be put after a key.
@@ -178,26 +182,33 @@ impl Pattern {
     pub(super) fn compile_all(
         values: &[String],
         key: &Key,
-        problems: &mut Vec<Problem>,
+        problems: &mut Vec<Diagnostic>,
     ) -> Vec<Self> {
         let mut patterns = Vec::new();
         for (index, value) in values.iter().enumerate() {
             match Self::value(value) {
                 Ok(pattern) => patterns.push(pattern),
-                Err(message) => problems.push(Problem::error(key.place(index), message)),
+                Err(message) => problems.push(invalid(key.index(index), message)),
             }
         }
         patterns
     }
 }
 
+fn invalid(key: Key, message: String) -> Diagnostic {
+    Diagnostic::error(Code::InvalidPattern, message).at(key)
+}
+
 /// Reads the hours at `key` and adds to `problems` what is wrong with them.
-pub(super) fn hours(texts: &[String], key: &Key, problems: &mut Vec<Problem>) -> Vec<Hours> {
+pub(super) fn hours(texts: &[String], key: &Key, problems: &mut Vec<Diagnostic>) -> Vec<Hours> {
     let mut all = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         match text.parse() {
             Ok(hours) => all.push(hours),
-            Err(message) => problems.push(Problem::error(key.place(index), message)),
+            Err(message) => {
+                let problem = Diagnostic::error(Code::InvalidHours, message);
+                problems.push(problem.at(key.index(index)));
+            }
         }
     }
     all

@@ -9,19 +9,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use yagura_core::alert::{ContextEntry, Observable, identity};
+use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::did_you_mean;
 use yagura_core::report::AlertLine;
 use yagura_core::{Alert, AlertState, Evidence};
 
-use super::problem::{Key, Problem};
 use super::{Expected, Policy, PolicyTest, TestAlert};
 use crate::format::AlertRecord;
 
 /// What became of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// It is part of an incident that is told.
-    Told,
+    /// It is part of an incident that is reported.
+    Reported,
     /// A suppression covers it.
     Suppressed,
     /// It came up in a maintenance window.
@@ -39,11 +39,11 @@ pub struct Became {
     pub alert: String,
     /// What became of it.
     pub outcome: Outcome,
-    /// Notifiers that are told of it, in any order.
+    /// Notifiers that it is reported to, in any order.
     pub notify: Vec<String>,
     /// Id of the incident that it is part of.
     pub incident: Option<String>,
-    /// Told as a part of its rule's flood.
+    /// Reported as a part of its rule's flood.
     pub is_flood: bool,
 }
 
@@ -77,13 +77,18 @@ pub enum TestError {
 
 impl Outcome {
     /// What a policy calls them.
-    pub const NAMES: [&'static str; 5] =
-        ["told", "suppressed", "maintenance", "staged", "inhibited"];
+    pub const NAMES: [&'static str; 5] = [
+        "reported",
+        "suppressed",
+        "maintenance",
+        "staged",
+        "inhibited",
+    ];
 
     /// Returns what a policy calls it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Told => "told",
+            Self::Reported => "reported",
             Self::Suppressed => "suppressed",
             Self::Maintenance => "maintenance",
             Self::Staged => "staged",
@@ -283,26 +288,31 @@ impl Case<'_> {
 }
 
 /// Returns what is wrong with the cases of a policy, before they are run.
-pub(super) fn test_problems(policy: &Policy, outcomes: [&'static str; 5]) -> Vec<Problem> {
+pub(super) fn test_problems(policy: &Policy, outcomes: [&'static str; 5]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut names = BTreeSet::new();
     for (index, test) in policy.test.iter().enumerate() {
-        let key = Key::top("test").place(index);
-        let mut wrong = |key: Key, message: String| found.push(Problem::error(key, message));
+        let key = Key::top("test").index(index);
+        let mut wrong = |code, key: Key, message: String| {
+            found.push(Diagnostic::error(code, message).at(key));
+        };
         if !names.insert(&test.name) {
             let message = format!("`{}` is also the name of another case", test.name);
-            wrong(key.name("name"), message);
+            wrong(Code::DuplicateName, key.name("name"), message);
         }
         match (&test.alerts, test.alert.len(), test.expect.len()) {
             (None, 0, _) => wrong(
+                Code::InvalidTestCase,
                 key.clone(),
                 "has no alerts: write [[test.alert]], or `alerts` with a file".to_owned(),
             ),
             (Some(_), 1.., _) => wrong(
+                Code::ConflictingKeys,
                 key.name("alerts"),
                 "is given, and so are [[test.alert]]: leave one out".to_owned(),
             ),
             (None, alerts, expected) if expected > alerts => wrong(
+                Code::InvalidTestCase,
                 key.name("expect"),
                 format!("has {expected} entries for {alerts} alerts"),
             ),
@@ -310,18 +320,19 @@ pub(super) fn test_problems(policy: &Policy, outcomes: [&'static str; 5]) -> Vec
         }
         if test.expect.is_empty() && test.incidents.is_none() {
             wrong(
+                Code::InvalidTestCase,
                 key.clone(),
                 "expects nothing: write [[test.expect]] or `incidents`".to_owned(),
             );
         }
         for (place, expected) in test.expect.iter().enumerate() {
-            let key = key.name("expect").place(place);
+            let key = key.name("expect").index(place);
             if test.alerts.is_none() {
                 for (name, given) in [("rule", &expected.rule), ("key", &expected.key)] {
                     if given.is_some() {
                         let message =
                             "is for recorded alerts: written ones are expected in their order";
-                        wrong(key.name(name), message.to_owned());
+                        wrong(Code::ConflictingKeys, key.name(name), message.to_owned());
                     }
                 }
             }
@@ -333,13 +344,17 @@ pub(super) fn test_problems(policy: &Policy, outcomes: [&'static str; 5]) -> Vec
                     outcomes.join(", "),
                     did_you_mean(outcome, outcomes)
                 );
-                wrong(key.name("outcome"), message);
+                wrong(Code::InvalidValue, key.name("outcome"), message);
             }
             for (place, name) in expected.notify.iter().flatten().enumerate() {
                 if !policy.notifier.contains_key(name) {
                     let near = did_you_mean(name, policy.notifier.keys().map(String::as_str));
                     let message = format!("names `{name}`, which has no [notifier.{name}]{near}");
-                    wrong(key.name("notify").place(place), message);
+                    wrong(
+                        Code::UnknownReference,
+                        key.name("notify").index(place),
+                        message,
+                    );
                 }
             }
             let is_beyond = |incident: u32| {
@@ -350,7 +365,7 @@ pub(super) fn test_problems(policy: &Policy, outcomes: [&'static str; 5]) -> Vec
             if let Some(incident) = expected.incident.filter(|one| is_beyond(*one)) {
                 let message =
                     format!("is {incident}, and there is no such alert: they count from 1");
-                wrong(key.name("incident"), message);
+                wrong(Code::UnknownReference, key.name("incident"), message);
             }
         }
     }

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{CapabilityRequest, Grant, HostPattern, Problem, Scheme, ServerPattern};
+use super::{CapabilityRequest, Grant, HostPattern, Scheme, ServerPattern};
+use crate::diagnostic::Diagnostics;
 use crate::names::did_you_mean;
 use crate::pack::World;
 
@@ -37,9 +38,9 @@ impl Access {
         world: World,
         request: &CapabilityRequest,
         grant: &Grant,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Diagnostics> {
         if let Some(problem) = request.problem(world).or_else(|| grant.problem()) {
-            return Err(problem);
+            return Err(problem.into());
         }
         // Everything was parsed once by now.
         let servers = |list: &[String]| -> Vec<ServerPattern> {

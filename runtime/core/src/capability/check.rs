@@ -1,4 +1,4 @@
-//! What can be wrong with wants and grants, before anything runs.
+//! What can be wrong with requests and grants, before anything runs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,36 +7,22 @@ use ipnet::IpNet;
 
 use super::access::{directory_line, pack_table, toml_key, toml_list};
 use super::{CapabilityRequest, Grant, Grants, HostPattern, MostLimits, ServerPattern, is_name};
+use crate::diagnostic::{Code, Diagnostic, Key};
 use crate::names::did_you_mean;
 use crate::pack::{PackError, World, parse};
+use crate::source::SourceText;
 use crate::time::parse_duration;
 
-/// A value of a capability that is not allowed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` {message}")]
-pub struct Problem {
-    /// The key below the table, such as `http` or `secrets.TOKEN`.
-    pub key: String,
-    /// The text that stands in the file, where one entry is to blame.
-    pub entry: Option<String>,
-    /// What is wrong and what to write instead.
-    pub message: String,
-}
-
-impl Problem {
-    fn of_entry(key: &str, entry: &str, reason: &str) -> Self {
-        Self {
-            key: key.to_owned(),
-            entry: Some(entry.to_owned()),
-            message: format!("names `{entry}`, which {reason}"),
-        }
-    }
+/// Returns what is wrong with one entry of a list, or with one name in a table.
+fn wrong_entry(key: Key, entry: &str, reason: &str) -> Option<Diagnostic> {
+    let message = format!("names `{entry}`, which {reason}");
+    Some(Diagnostic::error(Code::InvalidCapability, message).at(key))
 }
 
 impl CapabilityRequest {
-    /// Returns what is wrong with what a plugin of a world asks for, if anything is.
-    pub fn problem(&self, world: World) -> Option<Problem> {
-        let may_want: &[&str] = match world {
+    /// Returns what is wrong with what a plugin of a world asks for, if anything is; its key is inside `[plugin.request]`.
+    pub fn problem(&self, world: World) -> Option<Diagnostic> {
+        let available: &[&str] = match world {
             World::Detector | World::Normalizer => &[],
             World::Enricher => &["http", "secrets", "search", "lookups", "directories"],
             World::Reviewer => &["lookups", "directories"],
@@ -50,38 +36,39 @@ impl CapabilityRequest {
             ("directories", &self.directories),
         ];
         for (key, list) in lists {
-            if !list.is_empty() && !may_want.contains(&key) {
-                let may = match may_want {
+            if !list.is_empty() && !available.contains(&key) {
+                let may = match available {
                     [] => "reach nothing but their log".to_owned(),
-                    keys => format!("may want only {}", quoted(keys)),
+                    keys => format!("can request only {}", quoted(keys)),
                 };
-                return Some(Problem {
-                    key: key.to_owned(),
-                    entry: None,
-                    message: format!(
-                        "is not for this plugin: those of the world `{}` {may}",
-                        world.name()
-                    ),
-                });
+                let message = format!(
+                    "is not for this plugin: those of the world `{}` {may}",
+                    world.name()
+                );
+                let problem = Diagnostic::error(Code::UnavailableCapability, message);
+                return Some(problem.at(Key::top(key)));
             }
         }
-        for entry in &self.http {
+        for (index, entry) in self.http.iter().enumerate() {
             if let Err(reason) = ServerPattern::parse(entry) {
-                return Some(Problem::of_entry("http", entry, &reason));
+                return wrong_entry(Key::top("http").index(index), entry, &reason);
             }
         }
-        for entry in &self.secrets {
+        for (index, entry) in self.secrets.iter().enumerate() {
             if entry != "*" && !is_name(entry) {
-                return Some(Problem::of_entry("secrets", entry, NOT_A_NAME));
+                return wrong_entry(Key::top("secrets").index(index), entry, NOT_A_NAME);
             }
         }
-        let mut directories = self.directories.iter();
-        if let Some(entry) = directories.find(|entry| !is_name(entry)) {
-            return Some(Problem::of_entry("directories", entry, NOT_A_NAME));
+        for (index, entry) in self.directories.iter().enumerate() {
+            if !is_name(entry) {
+                return wrong_entry(Key::top("directories").index(index), entry, NOT_A_NAME);
+            }
         }
         for (key, list) in [("search", &self.search), ("lookups", &self.lookups)] {
-            if let Some(entry) = list.iter().find(|entry| !is_table(entry)) {
-                return Some(Problem::of_entry(key, entry, "names no table"));
+            for (index, entry) in list.iter().enumerate() {
+                if !is_table(entry) {
+                    return wrong_entry(Key::top(key).index(index), entry, NOT_A_TABLE);
+                }
             }
         }
         None
@@ -144,66 +131,64 @@ impl CapabilityRequest {
 }
 
 impl Grant {
-    /// Returns what is wrong with the grant by itself, if anything is.
-    pub fn problem(&self) -> Option<Problem> {
-        for entry in &self.http {
+    /// Returns what is wrong with the grant by itself, if anything is; its key is inside `[pack.NAME]`.
+    pub fn problem(&self) -> Option<Diagnostic> {
+        for (index, entry) in self.http.iter().enumerate() {
+            let key = Key::top("http").index(index);
             match ServerPattern::parse(entry) {
                 Ok(server) if server.host == HostPattern::Any => {
                     let reason =
-                        "is no grant: name the servers, or a domain (`https://*.example.org`)";
-                    return Some(Problem::of_entry("http", entry, reason));
+                        "is not a grant: name the servers, or a domain (`https://*.example.org`)";
+                    return wrong_entry(key, entry, reason);
                 }
                 Ok(_) => {}
-                Err(reason) => return Some(Problem::of_entry("http", entry, &reason)),
+                Err(reason) => return wrong_entry(key, entry, &reason),
             }
         }
-        for entry in &self.networks {
+        for (index, entry) in self.networks.iter().enumerate() {
             if entry.parse::<IpNet>().is_err() {
                 let reason = "is not a network: write one like `10.1.0.0/16` or `fd00::/8`";
-                return Some(Problem::of_entry("networks", entry, reason));
+                return wrong_entry(Key::top("networks").index(index), entry, reason);
             }
         }
         if let Some(problem) = self.limits.problem() {
             return Some(problem);
         }
         for (name, hosts) in &self.secrets {
-            let key = format!("secrets.{name}");
+            let key = Key::top("secrets").name(name);
             if !is_name(name) {
-                return Some(Problem::of_entry("secrets", name, NOT_A_NAME));
+                return wrong_entry(key, name, NOT_A_NAME);
             }
             if hosts.is_empty() {
-                return Some(Problem {
-                    key,
-                    entry: None,
-                    message: "names no host, so the secret could go nowhere".to_owned(),
-                });
+                let message = "names no host, so the secret could go nowhere";
+                return Some(Diagnostic::error(Code::EmptyValue, message).at(key));
             }
-            for entry in hosts {
+            for (index, entry) in hosts.iter().enumerate() {
                 let reason = match HostPattern::parse(entry) {
                     Ok(HostPattern::Any) => {
-                        "is no grant: name the hosts that may have the secret".to_owned()
+                        "is not a grant: name the hosts that may have the secret".to_owned()
                     }
                     Ok(_) => continue,
                     Err(reason) => format!("{reason}; write a host without scheme and port"),
                 };
-                return Some(Problem::of_entry(&key, entry, &reason));
+                return wrong_entry(key.index(index), entry, &reason);
             }
         }
         for (key, list) in [("search", &self.search), ("lookups", &self.lookups)] {
-            if let Some(entry) = list.iter().find(|entry| !is_table(entry) || *entry == "*") {
-                return Some(Problem::of_entry(key, entry, "names no table"));
+            for (index, entry) in list.iter().enumerate() {
+                if !is_table(entry) || entry == "*" {
+                    return wrong_entry(Key::top(key).index(index), entry, NOT_A_TABLE);
+                }
             }
         }
         for (name, path) in &self.directories {
+            let key = Key::top("directories").name(name);
             if !is_name(name) {
-                return Some(Problem::of_entry("directories", name, NOT_A_NAME));
+                return wrong_entry(key, name, NOT_A_NAME);
             }
             if path.as_os_str().is_empty() {
-                return Some(Problem {
-                    key: format!("directories.{}", toml_key(name)),
-                    entry: None,
-                    message: "names no directory".to_owned(),
-                });
+                let message = "is empty: write the path of a directory";
+                return Some(Diagnostic::error(Code::EmptyValue, message).at(key));
             }
         }
         None
@@ -260,29 +245,23 @@ impl Grant {
 }
 
 impl MostLimits {
-    /// Returns what is wrong with them, if anything is.
-    pub fn problem(&self) -> Option<Problem> {
+    /// Returns what is wrong with them, if anything is; its key begins with `limits`.
+    pub fn problem(&self) -> Option<Diagnostic> {
+        let limits = Key::top("limits");
         if let Some(time) = &self.time
             && let Err(error) = parse_duration(time)
         {
-            return Some(Problem {
-                key: "limits.time".to_owned(),
-                entry: Some(time.clone()),
-                message: error.to_string(),
-            });
+            let problem = Diagnostic::error(Code::InvalidDuration, error.to_string());
+            return Some(problem.at(limits.name("time")));
         }
         for (key, most) in [
             ("memory_mib", self.memory_mib),
             ("output_mib", self.output_mib),
         ] {
             if most == Some(0) {
-                return Some(Problem {
-                    key: format!("limits.{key}"),
-                    entry: None,
-                    message:
-                        "is nothing: no plugin runs with it; leave a plugin out that is not to run"
-                            .to_owned(),
-                });
+                let message = "is 0, with which no plugin runs: write at least 1";
+                let problem = Diagnostic::error(Code::InvalidValue, message);
+                return Some(problem.at(limits.name(key)));
             }
         }
         None
@@ -296,23 +275,18 @@ impl Grants {
     /// [`PackError`] with the file and, where it is known, the line.
     pub fn parse(file: &Path, text: &str) -> Result<Self, PackError> {
         let grants: Self = parse(file, text)?;
-        if let Some(problem) = grants.limits.problem() {
-            return Err(PackError::Value {
-                file: file.to_owned(),
-                line: line_of(text, &problem),
-                key: problem.key,
-                message: problem.message,
-            });
-        }
-        for (pack, grant) in &grants.pack {
-            if let Some(problem) = grant.problem() {
-                return Err(PackError::Value {
-                    file: file.to_owned(),
-                    line: line_of(text, &problem),
-                    key: format!("pack.{}.{}", toml_key(pack), problem.key),
-                    message: problem.message,
-                });
-            }
+        let of_packs = grants.pack.iter().filter_map(|(pack, grant)| {
+            let problem = grant.problem()?;
+            Some(problem.under(&Key::top("pack").name(pack)))
+        });
+        let problems: Vec<Diagnostic> = grants
+            .limits
+            .problem()
+            .into_iter()
+            .chain(of_packs)
+            .collect();
+        if !problems.is_empty() {
+            return Err(SourceText::new(file, text).refuse(problems).into());
         }
         Ok(grants)
     }
@@ -334,26 +308,7 @@ impl Grants {
     }
 }
 
-/// Finds the line that is to blame: the first that holds the entry in quotes, else that of the key.
-pub(crate) fn line_of(text: &str, problem: &Problem) -> Option<usize> {
-    let with_entry = problem.entry.as_ref().and_then(|entry| {
-        let quotes = [format!("\"{entry}\""), format!("'{entry}'")];
-        text.lines()
-            .position(|line| quotes.iter().any(|quoted| line.contains(quoted)))
-    });
-    let with_key = || {
-        let last = problem.key.rsplit('.').next()?;
-        text.lines().position(|line| {
-            let line = line.trim_start().trim_start_matches("request.");
-            let line = line.trim_start_matches("secrets.");
-            let line = line.trim_start_matches("directories.");
-            line.strip_prefix(last)
-                .is_some_and(|rest| rest.trim_start().starts_with(['=', '.']))
-        })
-    };
-    with_entry.or_else(with_key).map(|index| index + 1)
-}
-
+const NOT_A_TABLE: &str = "is not the name of a table";
 const NOT_A_NAME: &str = "is not a name: use letters, digits, `_`, `-` and `.`";
 
 fn servers(list: &[String]) -> Vec<ServerPattern> {
@@ -389,9 +344,12 @@ mod tests {
         assert_eq!(all.problem(World::Enricher), None);
         assert_eq!(
             all.problem(World::Notifier).unwrap().to_string(),
-            "`lookups` is not for this plugin: those of the world `notifier` may want only `http` and `secrets`"
+            "`lookups` is not for this plugin: those of the world `notifier` can request only `http` and `secrets`"
         );
-        assert_eq!(all.problem(World::Reviewer).unwrap().key, "http");
+        assert_eq!(
+            all.problem(World::Reviewer).unwrap().key,
+            Some(Key::top("http"))
+        );
         assert_eq!(
             all.problem(World::Detector).unwrap().to_string(),
             "`http` is not for this plugin: those of the world `detector` reach nothing but their log"
@@ -412,22 +370,22 @@ mod tests {
         let text = "[pack.aws]\nhttp = [\n  \"https://ok.example\",\n  \"https://*\",\n]\n";
         assert_eq!(
             grants(text).unwrap_err(),
-            "grants.toml:4: `pack.aws.http` names `https://*`, which is no grant: name the servers, or a domain \
+            "grants.toml:4: `pack.aws.http[2]` names `https://*`, which is not a grant: name the servers, or a domain \
              (`https://*.example.org`)"
         );
         let text = "[pack.\"a b\"]\nsecrets.T = [\"https://a.b\"]\n";
         let error = grants(text).unwrap_err();
         assert!(
-            error.starts_with("grants.toml:2: `pack.\"a b\".secrets.T`"),
+            error.starts_with("grants.toml:2: `pack.\"a b\".secrets.T[1]`"),
             "{error}"
         );
         for (line, part) in [
             ("networks = [\"10.0.0.1/33\"]", "not a network"),
             ("secrets.T = []", "names no host"),
             ("secrets.T = [\"*\"]", "name the hosts"),
-            ("search = [\"*\"]", "names no table"),
+            ("search = [\"*\"]", "is not the name of a table"),
             ("directories.\"a/b\" = \"/srv\"", "is not a name"),
-            ("directories.feeds = \"\"", "names no directory"),
+            ("directories.feeds = \"\"", "write the path of a directory"),
             ("htpp = []", "did you mean `http`?"),
         ] {
             let error = grants(&format!("[pack.a]\n{line}\n")).unwrap_err();

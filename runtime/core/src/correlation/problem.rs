@@ -2,7 +2,7 @@
 
 use super::{Correlation, CorrelationKind, Expression, Window, micros};
 use crate::FieldPath;
-use crate::rule::RuleProblem;
+use crate::diagnostic::{Code, Diagnostic, Key};
 use crate::time::{duration_text, parse_duration};
 
 /// Windows that `spike` and `flatline` remember of a key: a week of minutes.
@@ -13,13 +13,11 @@ const SECOND: i64 = 1_000_000;
 
 impl Correlation {
     /// Returns the first thing that is wrong with it by itself; the key is inside `[rule]`.
-    pub fn problem(&self) -> Option<RuleProblem> {
+    pub fn problem(&self) -> Option<Diagnostic> {
         use CorrelationKind as Kind;
         let problem = |key, message: &str| {
-            Some(RuleProblem {
-                key,
-                message: message.to_owned(),
-            })
+            let key = Key::written(key);
+            Some(Diagnostic::error(Code::InvalidCorrelation, message).at(key))
         };
         let word = self.kind.word();
         if self.rules.is_empty() {
@@ -57,7 +55,8 @@ impl Correlation {
             ("correlation.learn", &self.learn),
         ] {
             if let Some(Err(error)) = text.as_deref().map(parse_duration) {
-                return problem(key, &error.to_string());
+                let wrong = Diagnostic::error(Code::InvalidDuration, error.to_string());
+                return Some(wrong.at(Key::written(key)));
             }
         }
         for name in self.field_names() {
@@ -293,7 +292,7 @@ mod tests {
             let text = format!("rules = [\"a\", \"b\"]\n{text}");
             let read: Correlation = toml::from_str(&text).unwrap();
             read.problem()
-                .map(|problem| format!("{} {}", problem.key, problem.message))
+                .map(|problem| problem.text().replacen('`', "", 2))
         };
         assert_eq!(read("type = \"any-order\"\nwithin = \"1h\""), None);
         for (text, starts) in [

@@ -290,7 +290,7 @@ fn rule(joined: &Joined, correlation: Correlation) -> Result<Rule, String> {
         correlation: Some(correlation),
     };
     match rule.problem() {
-        Some(problem) => Err(format!("is wrong: `{}` {}", problem.key, problem.message)),
+        Some(problem) => Err(format!("is wrong: {}", problem.text())),
         None => Ok(rule),
     }
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
-use yagura_core::pack::{PackError, parse};
+use yagura_core::diagnostic::{Code, Diagnostic, Diagnostics, Key};
+use yagura_core::source::SourceText;
 
 use super::Pulled;
 use crate::Digest;
@@ -57,17 +58,9 @@ pub enum LockError {
         /// The cause.
         source: io::Error,
     },
-    /// It is not TOML, or has keys that are not known.
+    /// It is not TOML, or has a key or a value that is not allowed.
     #[error(transparent)]
-    Toml(#[from] PackError),
-    /// A digest is none.
-    #[error("{}: `{value}` is not a digest: remove the file, and it is written anew", .file.display())]
-    Digest {
-        /// The file.
-        file: PathBuf,
-        /// What stands there.
-        value: String,
-    },
+    Invalid(#[from] Diagnostics),
 }
 
 impl Lock {
@@ -106,22 +99,26 @@ impl Lock {
     /// Reads the text of a lock file.
     ///
     /// # Errors
-    /// [`LockError::Toml`] or [`LockError::Digest`].
+    /// [`LockError::Invalid`].
     pub fn parse(file: &Path, text: &str) -> Result<Self, LockError> {
-        let lock: Self = parse(file, text)?;
-        let digests = lock
-            .packs
-            .iter()
-            .flat_map(|pack| [&pack.digest, &pack.image]);
-        for value in digests {
-            if Digest::parse_tagged(value).is_none() {
-                return Err(LockError::Digest {
-                    file: file.to_owned(),
-                    value: value.clone(),
-                });
+        let source = SourceText::new(file, text);
+        let lock: Self = source.toml()?;
+        let mut problems = Vec::new();
+        for (index, pack) in lock.packs.iter().enumerate() {
+            for (name, value) in [("digest", &pack.digest), ("image", &pack.image)] {
+                if Digest::parse_tagged(value).is_none() {
+                    let message = format!(
+                        "is `{value}`, which is not a digest: remove the file, and it is written anew"
+                    );
+                    let key = Key::top("pack").index(index).name(name);
+                    problems.push(Diagnostic::error(Code::InvalidDigest, message).at(key));
+                }
             }
         }
-        Ok(lock)
+        match problems.is_empty() {
+            true => Ok(lock),
+            false => Err(source.refuse(problems).into()),
+        }
     }
 
     /// Writes the lock file, in full or not at all.

@@ -14,6 +14,7 @@ use super::verdict::Finding;
 use super::{TrustError, TrustPolicy, Who};
 use crate::VerifiedPack;
 use crate::sign::SignatureProblem;
+use yagura_core::diagnostic::{Code, Diagnostic};
 
 /// What keyless signatures are verified against: the JSON of a trusted root.
 #[derive(Clone)]
@@ -40,10 +41,9 @@ impl Root {
             source,
         })?;
         if let Err(error) = TrustedRoot::from_json(&text) {
-            return Err(TrustError::Value {
-                file,
-                message: format!("this is not a trusted root of sigstore ({error})"),
-            });
+            let message = format!("this is not a trusted root of sigstore ({error})");
+            let wrong = Diagnostic::error(Code::InvalidKey, message).in_file(&file);
+            return Err(TrustError::Invalid(wrong.into()));
         }
         Ok(Self(text))
     }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
+use yagura_core::diagnostic::{Code, Diagnostic, Diagnostics, Key};
 use yagura_core::names::did_you_mean;
-use yagura_core::pack::{PackError, parse};
+use yagura_core::source::SourceText;
 
-use crate::sign::{KeyError, KeyId, PublicKey};
+use crate::sign::{KeyId, PublicKey};
 
 /// What an operator trusts.
 #[derive(Debug, Clone)]
@@ -89,27 +90,9 @@ pub enum TrustError {
         /// The cause.
         source: io::Error,
     },
-    /// Not TOML, or an unknown key.
+    /// Not TOML, an unknown key, or a value that is not allowed.
     #[error(transparent)]
-    Toml(#[from] PackError),
-    /// A public key is none.
-    #[error("{}: the key `{name}` cannot be read", .file.display())]
-    Key {
-        /// The file.
-        file: PathBuf,
-        /// The key's name.
-        name: String,
-        /// The cause.
-        source: KeyError,
-    },
-    /// A value is not allowed.
-    #[error("{}: {message}", .file.display())]
-    Value {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong and what to write instead.
-        message: String,
-    },
+    Invalid(#[from] Diagnostics),
 }
 
 #[derive(Deserialize)]
@@ -179,34 +162,36 @@ impl TrustPolicy {
     /// # Errors
     /// [`TrustError`] with the first thing that is wrong.
     pub fn parse(file: &Path, text: &str) -> Result<Self, TrustError> {
-        let wrong = |message: String| TrustError::Value {
-            file: file.to_owned(),
-            message,
-        };
-        let read: File = parse(file, text)?;
+        let source = SourceText::new(file, text);
+        let read: File = source.toml()?;
+        let refuse = |found: Diagnostics| TrustError::from(source.refuse(found.0));
+        let wrong = |code, key, message: String| refuse(wrong(code, key, message));
         let is_keyless = !read.identity.is_empty() || read.sigstore_root.is_some();
         if is_keyless && !cfg!(feature = "sigstore") {
-            return Err(wrong(
-                "names identities of keyless signatures, which this program was built without: build it with the feature \
-                 `sigstore`, or take them out"
-                    .to_owned(),
-            ));
+            let key = match read.identity.is_empty() {
+                true => Key::top("sigstore_root"),
+                false => Key::top("identity"),
+            };
+            let message = "is for keyless signatures, which this program was built without: build it with the feature \
+                           `sigstore`, or take it out";
+            return Err(wrong(Code::MissingFeature, key, message.to_owned()));
         }
         #[cfg(feature = "sigstore")]
         let root = super::keyless::Root::read(file, read.sigstore_root.as_deref())?;
-        let mut keys = read_keys(file, read.key)?;
-        for table in read.identity {
-            let scope = Scope::new(&table.packs)
-                .map_err(|message| wrong(format!("the identity `{}` {message}", table.name)))?;
+        let mut keys = read_keys(read.key).map_err(refuse)?;
+        for (index, table) in read.identity.into_iter().enumerate() {
+            let key = Key::top("identity").index(index);
+            let scope = Scope::new(&table.packs).map_err(|found| refuse(found.under(&key)))?;
             let who = Who::Identity {
                 identity: table.identity,
                 issuer: table.issuer,
             };
             if let Some(same) = keys.iter().find(|key| key.who == who) {
-                return Err(wrong(format!(
-                    "`{}` and `{}` are the same identity, which would count as two: take one out",
+                let message = format!(
+                    "has `{}` and `{}`, which are the same identity and would count as two: take one out",
                     same.name, table.name
-                )));
+                );
+                return Err(wrong(Code::DuplicateKey, key, message));
             }
             keys.push(TrustedKey {
                 name: table.name,
@@ -216,29 +201,21 @@ impl TrustPolicy {
         }
         for (index, key) in keys.iter().enumerate() {
             if key.name.is_empty() || keys[..index].iter().any(|other| other.name == key.name) {
-                return Err(wrong(format!(
-                    "two keys are named `{}`: give each its own name",
-                    key.name
-                )));
+                let message = format!("names two keys `{}`: give each its own name", key.name);
+                return Err(wrong(Code::DuplicateName, Key::top("key"), message));
             }
         }
         let mut requirements = Vec::new();
         for (index, table) in read.require.into_iter().enumerate() {
+            let key = Key::top("require").index(index);
             let requirement = Requirement::new(index + 1, table, &keys);
-            requirements.push(
-                requirement.map_err(|message| {
-                    wrong(format!("the {}. [[require]] {message}", index + 1))
-                })?,
-            );
+            requirements.push(requirement.map_err(|found| refuse(found.under(&key)))?);
         }
         let mut unsigned = Vec::new();
         for (index, table) in read.unsigned.iter().enumerate() {
+            let key = Key::top("unsigned").index(index);
             let scope = Scope::new(&table.packs);
-            unsigned.push(
-                scope.map_err(|message| {
-                    wrong(format!("the {}. [[unsigned]] {message}", index + 1))
-                })?,
-            );
+            unsigned.push(scope.map_err(|found| refuse(found.under(&key)))?);
         }
         Ok(Self {
             file: file.to_owned(),
@@ -286,18 +263,19 @@ impl TrustPolicy {
     }
 }
 
-fn read_keys(file: &Path, tables: Vec<KeyTable>) -> Result<Vec<TrustedKey>, TrustError> {
-    let wrong = |message: String| TrustError::Value {
-        file: file.to_owned(),
-        message,
-    };
+/// Returns an error about a key of the file.
+fn wrong(code: Code, key: Key, message: impl Into<String>) -> Diagnostics {
+    Diagnostic::error(code, message).at(key).into()
+}
+
+fn read_keys(tables: Vec<KeyTable>) -> Result<Vec<TrustedKey>, Diagnostics> {
     let mut keys: Vec<TrustedKey> = Vec::new();
     let mut ids: HashMap<KeyId, String> = HashMap::new();
-    for table in tables {
-        let public = PublicKey::parse(&table.public).map_err(|source| TrustError::Key {
-            file: file.to_owned(),
-            name: table.name.clone(),
-            source,
+    for (index, table) in tables.into_iter().enumerate() {
+        let at = Key::top("key").index(index);
+        let public = PublicKey::parse(&table.public).map_err(|error| {
+            let message = format!("of `{}` is wrong: {error}", table.name);
+            wrong(Code::InvalidKey, at.name("public"), message)
         })?;
         let is_same = |key: &&TrustedKey| {
             let other = key.who.key();
@@ -306,22 +284,23 @@ fn read_keys(file: &Path, tables: Vec<KeyTable>) -> Result<Vec<TrustedKey>, Trus
         // The same table twice is told as that.
         let same = keys.iter().find(is_same);
         if let Some(same) = same.filter(|same| same.name != table.name) {
-            return Err(wrong(format!(
-                "`{}` and `{}` are the same key, which would count as two: take one out",
+            let message = format!(
+                "has `{}` and `{}`, which are the same key, which would count as two: take one out",
                 same.name, table.name
-            )));
+            );
+            return Err(wrong(Code::DuplicateKey, at, message));
         }
         let other = ids.insert(public.id(), table.name.clone());
         if let Some(other) = other.filter(|_| same.is_none()) {
-            return Err(wrong(format!(
-                "`{other}` and `{}` have the same id {} and are different keys: one was made to be taken for the other, so ask \
-                 both owners and take one out",
+            let message = format!(
+                "is wrong: `{other}` and `{}` have the same id {} and are different keys: one was made to be taken for the \
+                 other, so ask both owners and take one out",
                 table.name,
                 public.id()
-            )));
+            );
+            return Err(wrong(Code::DuplicateKey, at, message));
         }
-        let scope = Scope::new(&table.packs)
-            .map_err(|message| wrong(format!("the key `{}` {message}", table.name)))?;
+        let scope = Scope::new(&table.packs).map_err(|found| found.under(&at))?;
         keys.push(TrustedKey {
             name: table.name,
             who: Who::Key(public),
@@ -339,30 +318,34 @@ impl TrustedKey {
 }
 
 impl Requirement {
-    fn new(number: usize, table: RequireTable, keys: &[TrustedKey]) -> Result<Self, String> {
+    fn new(number: usize, table: RequireTable, keys: &[TrustedKey]) -> Result<Self, Diagnostics> {
         let names = || keys.iter().map(|key| key.name.as_str());
         for (list, entries) in [("all_of", &table.all_of), ("any_of", &table.any_of)] {
             for (index, name) in entries.iter().enumerate() {
                 if !names().any(|known| known == name) {
                     let near = did_you_mean(name, names());
-                    return Err(format!(
-                        "names the key `{name}` in {list}, and there is no such [[key]]{near}"
-                    ));
+                    let message = format!("names `{name}`, and there is no such [[key]]{near}");
+                    let key = Key::top(list).index(index);
+                    return Err(wrong(Code::UnknownReference, key, message));
                 }
                 if entries[..index].contains(name) {
-                    return Err(format!("names the key `{name}` twice in {list}"));
+                    let message = format!("names the key `{name}` a second time");
+                    let key = Key::top(list).index(index);
+                    return Err(wrong(Code::DuplicateName, key, message));
                 }
             }
         }
         // One that is needed for a pack, and may not sign it, would keep it out for ever.
-        for name in &table.all_of {
+        for (index, name) in table.all_of.iter().enumerate() {
             let key = keys.iter().find(|key| key.name == *name);
             let mut exact = table.packs.iter().filter(|pack| !pack.contains('*'));
             if let Some(pack) = exact.find(|pack| key.is_some_and(|key| !key.may_sign(pack))) {
-                return Err(format!(
+                let message = format!(
                     "needs `{name}` for `{pack}`, which `{name}` may not sign: add `{pack}` to the packs of the key, or take one of \
                      them out here"
-                ));
+                );
+                let key = Key::top("all_of").index(index);
+                return Err(wrong(Code::ImpossibleRequirement, key, message));
             }
         }
         let asks_for_any = !table.any_of.is_empty() || table.all_of.is_empty();
@@ -372,14 +355,15 @@ impl Requirement {
             some => some,
         };
         if table.at_least == Some(0) {
-            return Err(
-                "has `at_least = 0`: packs that need no signature are named in [[unsigned]]"
-                    .to_owned(),
-            );
+            let message = "is 0: packs that need no signature are named in [[unsigned]]";
+            return Err(wrong(Code::InvalidValue, Key::top("at_least"), message));
         }
         if at_least > of {
-            return Err(format!(
-                "has `at_least = {at_least}`, and only {of} keys are there"
+            let message = format!("is {at_least}, and only {of} keys are there");
+            return Err(wrong(
+                Code::ImpossibleRequirement,
+                Key::top("at_least"),
+                message,
             ));
         }
         Ok(Self {
@@ -393,14 +377,14 @@ impl Requirement {
 }
 
 impl Scope {
-    fn new(patterns: &[String]) -> Result<Self, String> {
+    /// Reads the list `packs` of a table.
+    fn new(patterns: &[String]) -> Result<Self, Diagnostics> {
         if patterns.is_empty() {
-            return Err(
-                "names no packs: write `packs = [\"NAME\"]`, or `[\"*\"]` for all".to_owned(),
-            );
+            let message = "names no packs: write `packs = [\"NAME\"]`, or `[\"*\"]` for all";
+            return Err(wrong(Code::EmptyValue, Key::top("packs"), message));
         }
         let mut globs = Vec::new();
-        for pattern in patterns {
+        for (index, pattern) in patterns.iter().enumerate() {
             let is_plain = !pattern.is_empty()
                 && pattern.bytes().all(|byte| {
                     byte.is_ascii_lowercase()
@@ -411,9 +395,11 @@ impl Scope {
             match glob {
                 Ok(glob) if is_plain => globs.push(glob.compile_matcher()),
                 _ => {
-                    return Err(format!(
-                        "has `{pattern}` in packs: write names of packs, with `*` for any letters"
-                    ));
+                    let message = format!(
+                        "is `{pattern}`: write the name of a pack, with `*` for any letters"
+                    );
+                    let key = Key::top("packs").index(index);
+                    return Err(wrong(Code::InvalidPattern, key, message));
                 }
             }
         }

@@ -310,7 +310,7 @@ fn asked(
     };
     correlation.by = unique(by);
     match correlation.problem() {
-        Some(problem) => Err(format!("is wrong: `{}` {}", problem.key, problem.message)),
+        Some(problem) => Err(format!("is wrong: {}", problem.text())),
         None => Ok((correlation, members)),
     }
 }

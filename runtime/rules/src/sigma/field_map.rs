@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::Schema;
 use rsigma_parser::LogSource;
 use serde::Deserialize;
-use yagura_core::FieldPath;
 use yagura_core::columns::{OWN_COLUMNS, UNMAPPED_COLUMN};
+use yagura_core::source::SourceText;
+use yagura_core::{Diagnostics, FieldPath};
 
 use super::Placeholders;
 use super::lower::Fields;
@@ -121,14 +122,9 @@ pub enum FieldMapError {
         /// The cause.
         source: std::io::Error,
     },
-    /// Not TOML of this form; the message holds line and text.
-    #[error("{}: {message}", .file.display())]
-    Toml {
-        /// The file.
-        file: PathBuf,
-        /// Place and reason.
-        message: String,
-    },
+    /// It is not TOML, or has a key or a value that is not allowed.
+    #[error(transparent)]
+    Invalid(#[from] Diagnostics),
 }
 
 const SHIPPED: [(&str, &str); 19] = [
@@ -181,10 +177,7 @@ impl FieldMap {
     }
 
     fn parse(file: &Path, text: &str) -> Result<Self, FieldMapError> {
-        toml::from_str(text).map_err(|error| FieldMapError::Toml {
-            file: file.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
-        })
+        Ok(SourceText::new(file, text).toml()?)
     }
 
     /// Returns the keys of events, at their top, that the map knows.

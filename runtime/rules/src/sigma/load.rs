@@ -4,19 +4,22 @@ mod documents;
 mod files;
 mod identity;
 mod parse;
+mod spans;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use rsigma_parser::ast::FilterRuleTarget;
 use rsigma_parser::{CorrelationRule, FilterRule, SigmaRule};
 use yagura_core::correlation::Condition;
+use yagura_core::diagnostic::{Code, Diagnostic, Key, Span};
 
+use self::documents::documents;
 pub(super) use self::documents::without_marks;
-use self::files::place_of;
+use self::files::{canonical_path, text_in};
 pub use self::files::{load_dir, load_file};
 pub use self::parse::load_text;
+use self::spans::Spans;
 
 /// A rule and where it was read.
 #[derive(Debug, Clone)]
@@ -93,34 +96,6 @@ impl SigmaCorrelation {
     }
 }
 
-/// What is wrong with a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The file.
-    pub file: PathBuf,
-    /// Line, from one, where it is known.
-    pub line: Option<usize>,
-    /// Dotted key, where it is known.
-    pub key: Option<String>,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        match &self.key {
-            Some(key) => write!(f, ": `{key}` {}", self.message),
-            None => write!(f, ": {}", self.message),
-        }
-    }
-}
-
-impl std::error::Error for Problem {}
-
 /// What was read.
 #[derive(Debug, Clone, Default)]
 pub struct Load {
@@ -131,9 +106,9 @@ pub struct Load {
     /// Correlations.
     pub correlations: Vec<SigmaCorrelation>,
     /// Files that cannot be used.
-    pub problems: Vec<Problem>,
-    /// What is wrong with rules that run all the same.
-    pub notes: Vec<Problem>,
+    pub problems: Vec<Diagnostic>,
+    /// What looks wrong with rules that run all the same.
+    pub notes: Vec<Diagnostic>,
 }
 
 impl Load {
@@ -175,16 +150,17 @@ impl Load {
         if !known.is_empty() {
             let mut is_known = HashMap::new();
             let mut is_new = |file: &Path| {
-                let is_known = is_known
-                    .entry(file.to_owned())
-                    .or_insert_with(|| place_of(file).is_some_and(|file| known.contains(&file)));
+                let is_known = is_known.entry(file.to_owned()).or_insert_with(|| {
+                    canonical_path(file).is_some_and(|file| known.contains(&file))
+                });
                 !*is_known
             };
             other.rules.retain(|of| is_new(&of.file));
             other.filters.retain(|of| is_new(&of.file));
             other.correlations.retain(|of| is_new(&of.file));
-            other.problems.retain(|of| is_new(&of.file));
-            other.notes.retain(|of| is_new(&of.file));
+            let mut is_news = |of: &Diagnostic| of.file.as_deref().is_none_or(&mut is_new);
+            other.problems.retain(&mut is_news);
+            other.notes.retain(&mut is_news);
         }
         let mut ids: BTreeMap<String, Taken> = BTreeMap::new();
         for source in &self.rules {
@@ -241,7 +217,7 @@ impl Load {
         let rules = self.rules.iter().map(|of| &of.file);
         let filters = self.filters.iter().map(|of| &of.file);
         let correlations = self.correlations.iter().map(|of| &of.file);
-        let problems = self.problems.iter().map(|of| &of.file);
+        let problems = self.problems.iter().filter_map(|of| of.file.as_ref());
         let files: BTreeSet<&PathBuf> = rules
             .chain(filters)
             .chain(correlations)
@@ -249,7 +225,7 @@ impl Load {
             .collect();
         files
             .into_iter()
-            .filter_map(|file| place_of(file))
+            .filter_map(|file| canonical_path(file))
             .collect()
     }
 
@@ -282,78 +258,88 @@ impl Taken {
     }
 
     /// Returns what is wrong with a rule whose id is taken by another.
-    fn after(&self, first: &Self) -> Problem {
+    fn after(&self, first: &Self) -> Diagnostic {
         let place = format!("{}:{}", first.file.display(), first.line);
-        let (line, key, message) = match &self.id {
-            Some(id) => (
-                line_after(&self.file, self.line, id),
-                Some("id".to_owned()),
-                format!("`{id}` is also the id of the rule in {place}: give one of them another"),
-            ),
-            None => (
-                None,
-                None,
+        match &self.id {
+            Some(id) => {
+                let message = format!(
+                    "`{id}` is also the id of the rule in {place}: give one of them another"
+                );
+                self.wrong(Code::DuplicateName, message).at(Key::top("id"))
+            }
+            None => self.wrong(
+                Code::DuplicateRule,
                 format!(
                     "the rule is the same as the one in {place}: title, log source and detection are equal; remove it, or give it an `id`"
                 ),
             ),
-        };
-        Problem {
-            file: self.file.clone(),
-            line: line.or(Some(self.line)),
-            key,
-            message,
         }
     }
-}
 
-impl Taken {
     /// Returns what is wrong with a rule whose id and that of another are apart by a dot and more.
-    fn beside(&self, id: &str, first: &Self) -> Problem {
-        let line = self
-            .id
-            .as_deref()
-            .and_then(|id| line_after(&self.file, self.line, id));
-        Problem {
-            file: self.file.clone(),
-            line: line.or(Some(self.line)),
-            key: Some("id".to_owned()),
-            message: format!(
-                "`{id}` is too near the id `{}` of the rule in {}:{}: over several tables a rule has ids such as `ID.TABLE`; give one of them another",
-                first.id.as_deref().unwrap_or_default(),
-                first.file.display(),
-                first.line
-            ),
-        }
+    fn beside(&self, id: &str, first: &Self) -> Diagnostic {
+        let message = format!(
+            "`{id}` is too near the id `{}` of the rule in {}:{}: over several tables a rule has ids such as `ID.TABLE`; give one of them another",
+            first.id.as_deref().unwrap_or_default(),
+            first.file.display(),
+            first.line
+        );
+        self.wrong(Code::DuplicateName, message).at(Key::top("id"))
+    }
+
+    fn wrong(&self, code: Code, message: String) -> Diagnostic {
+        let key = self.id.as_ref().map(|_| Key::top("id"));
+        Diagnostic::error(code, message)
+            .in_file(&self.file)
+            .with_span(span_in(&self.file, self.line, key.as_ref()))
     }
 }
 
-/// Returns the first line of a file, from one, that holds `word` and does not lie before `from`, within one document.
-fn line_after(file: &Path, from: usize, word: &str) -> Option<usize> {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    let before = from.saturating_sub(1);
-    let mut lines = text.lines().skip(before);
-    let first = lines.next()?;
-    let lines = std::iter::once(first).chain(lines.take_while(|line| !line.starts_with("---")));
-    let found = lines.enumerate().find(|(_, line)| line.contains(word));
-    found.map(|(at, _)| before + at + 1)
+/// Returns the span of a key of the document that begins on a line of a file, or that of the line.
+///
+/// The file is read again: rules keep no text, since few of them are wrong.
+pub fn span_in(file: &Path, line: usize, key: Option<&Key>) -> Span {
+    let text = text_in(file).unwrap_or_default();
+    let of_key = || {
+        let documents = documents(&text);
+        let document = documents.iter().rev().find(|one| one.line <= line)?;
+        let range = Spans::of(&document.text).range(key?)?;
+        Some(document.span(range))
+    };
+    of_key()
+        .or_else(|| Span::of_line(&text, line))
+        .unwrap_or_else(|| Span::at_line(line))
 }
 
 impl super::LowerError {
-    /// Returns the error with its file and line.
-    pub fn in_file(&self, file: &Path) -> Problem {
-        let from = self.line.unwrap_or(1);
-        let last = self
-            .key
-            .split_once('.')
-            .map_or(self.key.as_str(), |(_, item)| item);
-        let line = line_after(file, from, &format!("{last}:"));
-        Problem {
-            file: file.to_owned(),
-            line: line.or_else(|| line_after(file, from, last)).or(self.line),
-            key: Some(format!("detection.{}", self.key)),
-            message: self.message.clone(),
+    /// Returns the error with its file and its place.
+    pub fn in_file(&self, file: &Path) -> Diagnostic {
+        let mut key = Key::top("detection");
+        let (name, item) = match self.key.split_once('.') {
+            Some((name, item)) => (name, Some(item)),
+            None => (self.key.as_str(), None),
+        };
+        key = key.name(name);
+        let mut span = None;
+        let line = self.line.unwrap_or(1);
+        if let Ok(text) = text_in(file) {
+            let documents = documents(&text);
+            let document = documents.iter().rev().find(|one| one.line <= line);
+            if let Some(document) = document {
+                let spans = Spans::of(&document.text);
+                let found = item.and_then(|item| spans.below(&key, item)).cloned();
+                let range = spans.range(found.as_ref().unwrap_or(&key));
+                span = range.map(|range| document.span(range));
+            }
+            span = span.or_else(|| Span::of_line(&text, line));
         }
+        if let Some(item) = item {
+            key = key.name(item);
+        }
+        Diagnostic::error(Code::SigmaDetection, self.message.clone())
+            .at(key)
+            .in_file(file)
+            .with_span(span)
     }
 }
 

@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use correlation::{Correlations, Joined, Member, Target, correlations, field_name, severity};
 pub use field_map::{FieldMap, FieldMapError, Names, Source, Values};
 pub use load::{
-    Count, Load, Problem, SigmaCorrelation, SigmaFilter, SigmaSource, load_dir, load_file,
-    load_text,
+    Count, Load, SigmaCorrelation, SigmaFilter, SigmaSource, load_dir, load_file, load_text,
+    span_in,
 };
 pub use lower::LowerError;
 pub use rsigma_parser::{LogSource, SigmaRule};

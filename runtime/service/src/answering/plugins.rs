@@ -15,11 +15,11 @@ use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
 use yagura_core::{Fault, Grant, Grants, OrFault, Pack};
-use yagura_host::http::{self, CallOutcome, HttpPolicy, PluginId};
 use yagura_host::{
     CallError, Capabilities, Enricher, EnricherPlugin, Host, InstancePool, Notifier,
     NotifierPlugin, PluginError, PluginInstance, Reviewer, ReviewerPlugin, Services,
 };
+use yagura_http::{self as http, CallOutcome, HttpPolicy, PluginId};
 
 /// The packs that a policy's plugins come from.
 pub(super) struct PolicyPlugins<'a> {
@@ -187,7 +187,7 @@ pub fn capabilities(
     manifest: &PluginManifest,
     grant: &Grant,
     services: Services,
-) -> Result<Capabilities, yagura_core::capability::Problem> {
+) -> Result<Capabilities, yagura_core::Diagnostics> {
     let access = Access::new(&id.pack, manifest.world, &manifest.request, grant)?;
     Ok(Capabilities::new(id.clone(), access, services))
 }

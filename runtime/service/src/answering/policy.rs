@@ -6,8 +6,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use yagura_alerts::Clock;
-use yagura_alerts::policy::{CompiledPolicy, Level, Policy, PolicyFile};
-use yagura_core::{Fault, OrFault};
+use yagura_alerts::policy::{CompiledPolicy, Policy, PolicyFile};
+use yagura_core::diagnostic::Level;
+use yagura_core::{Diagnostics, Fault, OrFault};
 
 /// Reads a policy, and writes its warnings to `err`.
 ///
@@ -27,12 +28,8 @@ pub fn read_policy(
         writeln!(err, "warning: {warning}")?;
     }
     if !errors.is_empty() {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        return Err(Fault::rule(lines.join("\n")).into());
+        return Err(Fault::of(Diagnostics(errors)).into());
     }
-    let compiled = policy.compile().map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Fault::rule(lines.join("\n"))
-    })?;
+    let compiled = policy.compile().or_fault()?;
     Ok((policy, compiled))
 }

@@ -9,10 +9,11 @@ use yagura_alerts::email::EmailNotifier;
 use yagura_alerts::policy::{Notifier, Policy};
 use yagura_alerts::ports::Notify;
 use yagura_alerts::{Investigators, Store};
+use yagura_core::diagnostic::Key;
 use yagura_core::names::did_you_mean;
-use yagura_core::{Fault, Grants, OrFault, Pack};
-use yagura_host::http::{self, HttpService, Secrets};
+use yagura_core::{Grants, OrFault, Pack};
 use yagura_host::{Host, Search, Services};
+use yagura_http::{self as http, HttpService, Secrets};
 use yagura_packs::grants::{Answer, Asks};
 
 use super::audit::{CallWriter, StoredAnswers};
@@ -196,7 +197,8 @@ fn notifier(
     let secret = move |name: &str| {
         tokio::task::block_in_place(|| runtime.block_on(services::secret_text(&secrets, name)))
     };
-    let email = EmailNotifier::new(email, secret)
-        .map_err(|error| Fault::rule(format!("[notifier.{name}.email] {error}")))?;
+    let key = Key::top("notifier").name(name).name("email");
+    let email = EmailNotifier::new(email, secret).map_err(|error| error.under(&key));
+    let email = email.or_fault()?;
     Ok(Arc::new(email))
 }

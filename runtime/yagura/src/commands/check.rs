@@ -2,6 +2,8 @@
 
 mod configuration;
 mod correlations;
+mod places;
+mod sampled;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
-use serde::Serialize;
+use clap::ValueEnum;
+use yagura_core::diagnostic::{Code, Diagnostic, Key, Level};
 use yagura_core::names::did_you_mean;
 use yagura_core::{OrFault, Pack, TimeRange};
 use yagura_engine::{
@@ -21,15 +24,14 @@ use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest, is_shipped};
 use yagura_lake::table::{OnProblem, Table, TableConfig};
 use yagura_rules::Predicate;
-use yagura_rules::lint::{Lint, canonical, lints};
-use yagura_rules::sigma::{
-    self, Placeholders, Problem, SigmaSource, translate_bare, unused_detections,
-};
+use yagura_rules::lint::{canonical, lints};
+use yagura_rules::sigma::{self, Placeholders, SigmaSource, translate_bare, unused_detections};
 
-use self::tables::Sampled;
+use self::sampled::Sampled;
 use super::block_on;
-use crate::exit::RULE;
-use crate::output::{Format, Shown, count as number};
+use crate::diagnostics::{self, sarif};
+use crate::exit::{self, RULE};
+use crate::output::{Shown, count as number};
 use crate::ruleset::{RuleSet, Sources};
 use yagura_service::config::Config;
 use yagura_service::packs;
@@ -51,36 +53,90 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
+/// How diagnostics are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people, with the source line underlined
+    Text,
+    /// One JSON object a line
+    Json,
+    /// SARIF 2.1.0, for code-scanning tools
+    Sarif,
+}
+
 const AFTER_HELP: &str = "\
-With tables (--lake, --table or --config) fields are looked up in them and in a few hundred of their newest events, and tests are
-compared with the types that they have; without, in the tables whose columns are part of
-Yagura (aws_cloudtrail), and of others only what a rule says by itself is looked at. Rules that correlations join must be
-among those that are read. Built plugins must have code for their rules. With --config, packs that `yagura run` would not let in are
-errors, too. Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Level {
-    Error,
-    Warning,
-    Note,
-}
-
-/// Something to look at.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-struct Linted {
-    file: PathBuf,
-    line: Option<usize>,
-    level: Level,
-    /// What kind of thing, for filters: `syntax`, `table`, `field`, `type`, `never-matches`, `duplicate`, `expensive`, `tags`,
-    /// `unused`, `metadata`, `correlation`, `policy`, `plugins`, `packs`, `state`.
-    check: &'static str,
-    rule: Option<String>,
-    key: Option<String>,
-    message: String,
-}
+With tables (--lake, --table or --config), fields are looked up in the tables and in a few hundred of their newest events, and
+tests are compared with the types of the columns. Without, this is done for the tables whose columns are part of Yagura
+(aws_cloudtrail); for others only the rule itself is checked. Rules that correlations join must be among those that are read.
+Built plugins must have code for their rules. With --config, packs that `yagura run` would refuse are errors, too.
+Each result has a code; docs/contributors/diagnostics.md explains them all.
+Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    let found = match checked(arguments) {
+        Ok(found) => found,
+        // For a program, a file that cannot be read is a result as others are.
+        Err(error) => match diagnostics::of_error(&error) {
+            Some(found) if arguments.format != Format::Text => {
+                print(arguments.format, &found.0)?;
+                return Ok(exit::code(&error));
+            }
+            _ => return Err(error),
+        },
+    };
+    print(arguments.format, &found.diagnostics)?;
+    let count = |level| {
+        let of_level = found.diagnostics.iter().filter(|one| one.level == level);
+        of_level.count() as u64
+    };
+    let (errors, warnings) = (count(Level::Error), count(Level::Warning));
+    if arguments.format == Format::Text {
+        let policy = if found.has_policy {
+            " and the policy"
+        } else {
+            ""
+        };
+        writeln!(
+            Shown(io::stdout().lock()),
+            "{}{policy}: {}, {}, {}",
+            number(found.rules as u64, "rule", "rules"),
+            number(errors, "error", "errors"),
+            number(warnings, "warning", "warnings"),
+            number(count(Level::Note), "note", "notes")
+        )?;
+    }
+    Ok(if errors > 0 {
+        RULE
+    } else {
+        u8::from(arguments.strict && warnings > 0)
+    })
+}
+
+fn print(format: Format, found: &[Diagnostic]) -> Result<()> {
+    let mut out = Shown(io::stdout().lock());
+    match format {
+        Format::Text => diagnostics::write(&mut out, found)?,
+        Format::Json => {
+            for diagnostic in found {
+                serde_json::to_writer(&mut out, diagnostic)?;
+                writeln!(out)?;
+            }
+        }
+        Format::Sarif => sarif::write(&mut out, found)?,
+    }
+    Ok(())
+}
+
+/// What was found.
+struct Checked {
+    rules: usize,
+    has_policy: bool,
+    /// In order of file and line.
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads everything and looks it over.
+fn checked(arguments: &Arguments) -> Result<Checked> {
     let (set, shipped, sampled) = block_on(async {
         // A policy can be looked over by itself.
         let set = match arguments.policy.is_some() && arguments.sources.are_none() {
@@ -118,70 +174,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     check.geolocation(&set);
     check.plugins(&set)?;
     check.duplicates();
-    let mut found = check.found;
-    found.sort();
-    found.dedup();
-    let count = |level| found.iter().filter(|linted| linted.level == level).count();
-    let (errors, warnings, notes) = (
-        count(Level::Error),
-        count(Level::Warning),
-        count(Level::Note),
-    );
-    let mut out = Shown(io::stdout().lock());
-    match arguments.format {
-        Format::Json => {
-            for linted in &found {
-                serde_json::to_writer(&mut out, linted)?;
-                writeln!(out)?;
-            }
-        }
-        Format::Text => {
-            for linted in &found {
-                writeln!(out, "{linted}")?;
-            }
-            writeln!(
-                out,
-                "{}{}: {}, {}, {}",
-                number(check.rules as u64, "rule", "rules"),
-                if policy.is_some() {
-                    " and the policy"
-                } else {
-                    ""
-                },
-                number(errors as u64, "error", "errors"),
-                number(warnings as u64, "warning", "warnings"),
-                number(notes as u64, "note", "notes")
-            )?;
-        }
-    }
-    Ok(if errors > 0 {
-        RULE
-    } else {
-        u8::from(arguments.strict && warnings > 0)
+    let mut diagnostics = places::placed(check.found, &set.sigma.load);
+    diagnostics.sort();
+    diagnostics.dedup();
+    Ok(Checked {
+        rules: check.rules,
+        has_policy: policy.is_some(),
+        diagnostics,
     })
-}
-
-impl std::fmt::Display for Linted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let level = match self.level {
-            Level::Error => "error",
-            Level::Warning => "warning",
-            Level::Note => "note",
-        };
-        write!(f, "{}", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        write!(f, ": {level}: ")?;
-        if let Some(key) = &self.key {
-            write!(f, "`{key}` ")?;
-        }
-        write!(f, "{}", self.message)?;
-        match &self.rule {
-            Some(rule) => write!(f, " [{}, {rule}]", self.check),
-            None => write!(f, " [{}]", self.check),
-        }
-    }
 }
 
 /// Returns the tables that rules name and whose columns are part of Yagura, as a lake would hold them.
@@ -228,73 +228,28 @@ fn rules_of(pack: &Pack, name: &str) -> Result<Option<Vec<String>>> {
 #[derive(Debug, Default)]
 struct Check {
     rules: usize,
-    found: Vec<Linted>,
+    found: Vec<Diagnostic>,
     /// Canonical form of each rule, with its id and file.
     forms: BTreeMap<String, Vec<(String, PathBuf)>>,
 }
 
 impl Check {
-    fn add(&mut self, file: &Path, rule: &str, level: Level, check: &'static str, message: String) {
-        self.found.push(Linted {
-            file: file.to_owned(),
-            line: None,
-            level,
-            check,
-            rule: Some(rule.to_owned()),
-            key: None,
-            message,
-        });
-    }
-
-    fn problem(&mut self, problem: Problem, rule: Option<String>, check: &'static str) {
-        self.found.push(Linted {
-            file: problem.file,
-            line: problem.line,
-            level: Level::Error,
-            check,
-            rule,
-            key: problem.key,
-            message: problem.message,
-        });
+    fn add(&mut self, file: &Path, rule: &str, level: Level, code: Code, message: String) {
+        let diagnostic = Diagnostic::new(level, code, message);
+        self.found.push(diagnostic.in_file(file).of_rule(rule));
     }
 
     fn predicate(&mut self, file: &Path, rule: &str, predicate: &Predicate) {
-        for lint in lints(predicate) {
-            let (level, check, message) = match lint {
-                Lint::NeverMatches(what) => (
-                    Level::Warning,
-                    "never-matches",
-                    format!("{what} are never both true, unless the field is a list"),
-                ),
-                Lint::AlwaysMatches => (Level::Warning, "always-matches", "it matches every event".into()),
-                Lint::Expensive(what) => (Level::Warning, "expensive", what),
-                Lint::OnlyNegations => (
-                    Level::Note,
-                    "expensive",
-                    "it only says what an event is not: it is evaluated for every batch, and matches most events".into(),
-                ),
-            };
-            self.add(file, rule, level, check, message);
-        }
+        let lints = lints(predicate).into_iter();
+        self.found
+            .extend(lints.map(|lint| lint.in_file(file).of_rule(rule)));
     }
 
     fn sigma(&mut self, set: &RuleSet, placed: Option<&Placed>, sampled: &Sampled) {
         let load = &set.sigma.load;
         self.rules += load.rules.len();
-        for problem in &load.problems {
-            self.problem(problem.clone(), None, "syntax");
-        }
-        for note in &load.notes {
-            self.found.push(Linted {
-                file: note.file.clone(),
-                line: note.line,
-                level: Level::Warning,
-                check: "metadata",
-                rule: None,
-                key: note.key.clone(),
-                message: note.message.clone(),
-            });
-        }
+        self.found.extend(load.problems.iter().cloned());
+        self.found.extend(load.notes.iter().cloned());
         self.sigma_correlations(set);
         let mut placeholders = Placeholders::new();
         for map in &set.sigma.maps {
@@ -311,9 +266,9 @@ impl Check {
                 .clone()
                 .unwrap_or_else(|| source.rule.title.clone());
             match translate_bare(source, &load.filters_of(&source.rule), &placeholders) {
-                Err(error) => {
-                    self.problem(error.in_file(&source.file), Some(id.clone()), "detection")
-                }
+                Err(error) => self
+                    .found
+                    .push(error.in_file(&source.file).of_rule(id.clone())),
                 Ok(predicate) => {
                     self.predicate(&source.file, &id, &predicate);
                     let of = &source.rule.logsource;
@@ -336,7 +291,13 @@ impl Check {
             for source in &load.rules {
                 if let Some(message) = unknown_source(source, &set.sigma) {
                     let id = source.rule.id.as_ref().unwrap_or(&source.rule.title);
-                    self.add(&source.file, id, Level::Warning, "table", message);
+                    self.add(
+                        &source.file,
+                        id,
+                        Level::Warning,
+                        Code::UnknownTable,
+                        message,
+                    );
                 }
             }
             return;
@@ -352,7 +313,7 @@ impl Check {
                 Path::new(table),
                 table,
                 Level::Warning,
-                "table",
+                Code::UnknownTable,
                 message.clone(),
             );
         }
@@ -361,7 +322,7 @@ impl Check {
                 &note.file,
                 &note.rule,
                 Level::Warning,
-                "correlation",
+                Code::CorrelationNotRunning,
                 note.reason.clone(),
             );
         }
@@ -369,19 +330,19 @@ impl Check {
             let known = load
                 .problems
                 .iter()
-                .any(|problem| problem.file == not_run.file);
+                .any(|problem| problem.file.as_ref() == Some(&not_run.file));
             let told = self.found.iter().any(|linted| {
                 linted.level == Level::Error
                     && linted.rule.as_deref() == Some(not_run.rule.as_str())
             });
             if !known && !told {
                 // Where a correlation lacks something, its parts are silent too.
-                let check = match joined.contains(&not_run.rule) {
-                    true => "correlation",
-                    false => "table",
+                let code = match joined.contains(&not_run.rule) {
+                    true => Code::CorrelationNotRunning,
+                    false => Code::UnknownTable,
                 };
                 let message = format!("cannot run: {}", not_run.reason);
-                self.add(&not_run.file, &not_run.rule, Level::Warning, check, message);
+                self.add(&not_run.file, &not_run.rule, Level::Warning, code, message);
             }
         }
         self.sigma_fields(placed, sampled);
@@ -393,11 +354,17 @@ impl Check {
         self.described(&source.file, id, has_id, has_level, &rule.tags);
         for name in unused_detections(rule) {
             let message = format!("the condition does not use the detection `{name}`");
-            self.add(&source.file, id, Level::Warning, "unused", message);
+            self.add(
+                &source.file,
+                id,
+                Level::Warning,
+                Code::UnusedDetection,
+                message,
+            );
         }
     }
 
-    /// Looks at what a Sigma rule says of itself.
+    /// Checks the metadata of a Sigma rule.
     fn described(&mut self, file: &Path, id: &str, has_id: bool, has_level: bool, tags: &[String]) {
         let lacks = [
             (
@@ -411,7 +378,7 @@ impl Check {
         ];
         for (lacks, message) in lacks {
             if lacks {
-                self.add(file, id, Level::Note, "metadata", message.into());
+                self.add(file, id, Level::Note, Code::SigmaMetadata, message.into());
             }
         }
         if !tags
@@ -419,7 +386,7 @@ impl Check {
             .any(|tag| tag.to_ascii_lowercase().starts_with("attack."))
         {
             let message = "has no tag of ATT&CK: `yagura coverage` does not see it".into();
-            self.add(file, id, Level::Note, "tags", message);
+            self.add(file, id, Level::Note, Code::MissingAttackTag, message);
         }
     }
 
@@ -442,14 +409,20 @@ impl Check {
                             "`{name}` has no code for this rule{hint}; it has code for: {}",
                             ids.join(", ")
                         );
-                        self.add(&source.file, id, Level::Error, "plugin", message);
+                        self.add(
+                            &source.file,
+                            id,
+                            Level::Error,
+                            Code::PluginLacksRule,
+                            message,
+                        );
                     }
                     Some(None) => {
                         let message = format!(
                             "`{name}` is not built yet, so it was not looked at: `yagura build {}`",
                             pack.dir.display()
                         );
-                        self.add(&source.file, id, Level::Note, "plugin", message);
+                        self.add(&source.file, id, Level::Note, Code::PluginNotBuilt, message);
                     }
                     _ => {}
                 }
@@ -469,14 +442,26 @@ impl Check {
                 .any(|tag| tag.to_ascii_lowercase().starts_with("attack."))
             {
                 let message = "has no tag of ATT&CK: `yagura coverage` does not see it".into();
-                self.add(&source.file, &id, Level::Note, "tags", message);
+                self.add(
+                    &source.file,
+                    &id,
+                    Level::Note,
+                    Code::MissingAttackTag,
+                    message,
+                );
             }
             if source.rule.correlation.is_some() {
                 continue;
             }
             if !source.rule.partition_by.is_empty() && source.rule.state_for.is_none() {
                 let message = "keeps state and does not say for how long, so the state of a key ends 30 days after its last event: write `state_for = \"30d\"`, or less".into();
-                self.add(&source.file, &id, Level::Warning, "state", message);
+                self.add(
+                    &source.file,
+                    &id,
+                    Level::Warning,
+                    Code::StateWithoutEnd,
+                    message,
+                );
             }
             let is_shipped = |table: &&Arc<Table>| table.name == source.rule.table;
             let tables = match &set.tables {
@@ -512,7 +497,7 @@ impl Check {
                     "cannot run: there is no table `{}`{hint}",
                     source.rule.table
                 );
-                self.add(&source.file, &id, Level::Note, "table", message);
+                self.add(&source.file, &id, Level::Note, Code::UnknownTable, message);
                 continue;
             };
             match predicate_of(table, &source) {
@@ -534,38 +519,30 @@ impl Check {
                     rule,
                     key,
                     message,
-                }) => self.found.push(Linted {
-                    line: std::fs::read_to_string(&file)
-                        .ok()
-                        .and_then(|text| {
-                            text.lines()
-                                .position(|line| line.trim_start().starts_with(key))
-                        })
-                        .map(|line| line + 1),
-                    file,
-                    level: Level::Error,
-                    check: "field",
-                    rule: Some(rule),
-                    key: Some(key.to_owned()),
-                    message,
-                }),
-                Err(other) => self.add(&source.file, &id, Level::Error, "table", other.to_string()),
+                }) => {
+                    let key = Key::top("rule").join(&Key::written(key));
+                    let wrong = Diagnostic::error(Code::InvalidCondition, message).at(key);
+                    self.found.push(wrong.in_file(&file).of_rule(rule));
+                }
+                Err(other) => self.add(
+                    &source.file,
+                    &id,
+                    Level::Error,
+                    Code::UnknownTable,
+                    other.to_string(),
+                ),
             }
         }
     }
 
-    /// Says that a condition over a table that nobody knows is no SQL.
+    /// Checks the SQL of a condition whose table is not known.
     fn syntax(&mut self, source: &RuleSource) {
         let condition = source.rule.condition.as_deref().unwrap_or("true");
         if let Some(error) = syntax_error(condition) {
-            let message = format!("`where` {error}");
-            self.add(
-                &source.file,
-                &source.rule.id,
-                Level::Error,
-                "syntax",
-                message,
-            );
+            let wrong = Diagnostic::error(Code::InvalidCondition, error.to_string());
+            let wrong = wrong.at(Key::written("rule.where"));
+            let wrong = wrong.in_file(&source.file).of_rule(source.rule.id.as_str());
+            self.found.push(wrong);
         }
     }
 
@@ -580,7 +557,7 @@ impl Check {
                     "asks the same of the same events as `{first}` in {}",
                     first_file.display()
                 );
-                self.add(file, id, Level::Warning, "duplicate", message);
+                self.add(file, id, Level::Warning, Code::DuplicateRule, message);
             }
         }
     }

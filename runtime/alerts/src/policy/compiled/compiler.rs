@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use yagura_core::TimeRange;
+use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::did_you_mean;
 use yagura_core::time::parse_duration;
 
@@ -13,12 +14,12 @@ use super::{
 };
 use crate::email::EmailNotifier;
 use crate::policy::matcher::hours;
-use crate::policy::{Email, Key, Match, Matcher, Pattern, Policy, Problem};
+use crate::policy::{Email, Match, Matcher, Pattern, Policy};
 
 /// Reads the sections one after the other and gathers what is wrong.
 pub(super) struct Compiler<'a> {
     teams: Vec<&'a str>,
-    problems: Vec<Problem>,
+    problems: Vec<Diagnostic>,
 }
 
 impl<'a> Compiler<'a> {
@@ -30,7 +31,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Returns what was found wrong.
-    pub(super) fn problems(self) -> Vec<Problem> {
+    pub(super) fn problems(self) -> Vec<Diagnostic> {
         self.problems
     }
 
@@ -64,10 +65,18 @@ impl<'a> Compiler<'a> {
                 (Some(plugin), None) => self.plugin(plugin, &key),
                 (None, Some(email)) => self.email(email, &key.name("email")),
                 (Some(_), Some(_)) => {
-                    self.wrong(&key, "has both `plugin` and `email`: leave one out");
+                    self.wrong(
+                        Code::ConflictingKeys,
+                        &key,
+                        "has both `plugin` and `email`: leave one out",
+                    );
                 }
                 (None, None) => {
-                    self.wrong(&key, "has neither `plugin` nor `email`: write one of them");
+                    self.wrong(
+                        Code::MissingKey,
+                        &key,
+                        "has neither `plugin` nor `email`: write one of them",
+                    );
                 }
             }
             let every = self.duration(notifier.every.as_deref().unwrap_or("10s"), &key, "every");
@@ -94,7 +103,11 @@ impl<'a> Compiler<'a> {
         for (name, team) in &policy.team {
             let key = Key::top("team").name(name).name("owns");
             if mentions_teams(&team.owns) {
-                self.wrong(&key, "names teams: say what alerts are like by other means");
+                self.wrong(
+                    Code::ConflictingKeys,
+                    &key,
+                    "names teams: say what alerts are like by other means",
+                );
             }
             all.push((name.clone(), self.matcher(&team.owns, &key)));
         }
@@ -104,12 +117,16 @@ impl<'a> Compiler<'a> {
     fn routes(&mut self, policy: &Policy) -> Vec<CompiledRoute> {
         let mut all = Vec::new();
         for (index, route) in policy.route.iter().enumerate() {
-            let key = Key::top("route").place(index);
+            let key = Key::top("route").index(index);
             for (place, name) in route.notify.iter().enumerate() {
                 if !policy.notifier.contains_key(name) {
                     let near = did_you_mean(name, policy.notifier.keys().map(String::as_str));
                     let message = format!("names `{name}`, which has no [notifier.{name}]{near}");
-                    self.wrong(&key.name("notify").place(place), message);
+                    self.wrong(
+                        Code::UnknownReference,
+                        &key.name("notify").index(place),
+                        message,
+                    );
                 }
             }
             let notify: BTreeSet<_> = route.notify.iter().cloned().collect();
@@ -129,6 +146,7 @@ impl<'a> Compiler<'a> {
         let longest = self.duration(&group.longest, &key, "longest");
         if longest < within {
             self.wrong(
+                Code::InvalidValue,
                 &key.name("longest"),
                 format!(
                     "is `{}`, shorter than `within` ({}): write more",
@@ -147,10 +165,10 @@ impl<'a> Compiler<'a> {
     fn suppress(&mut self, policy: &Policy) -> Vec<CompiledSuppression> {
         let mut all = Vec::new();
         for (index, suppression) in policy.suppress.iter().enumerate() {
-            let key = Key::top("suppress").place(index);
+            let key = Key::top("suppress").index(index);
             if suppression.when == Match::default() {
                 let message = "is empty and would silence every alert: say which";
-                self.wrong(&key.name("when"), message);
+                self.wrong(Code::EmptyValue, &key.name("when"), message);
             }
             self.answered_for(&suppression.owner, &suppression.reason, &key);
             all.push(CompiledSuppression {
@@ -166,7 +184,7 @@ impl<'a> Compiler<'a> {
     fn inhibit(&mut self, policy: &Policy) -> Vec<CompiledInhibition> {
         let mut all = Vec::new();
         for (index, inhibition) in policy.inhibit.iter().enumerate() {
-            let key = Key::top("inhibit").place(index);
+            let key = Key::top("inhibit").index(index);
             for name in ["by", "silences"] {
                 let when = if name == "by" {
                     &inhibition.by
@@ -174,12 +192,16 @@ impl<'a> Compiler<'a> {
                     &inhibition.silences
                 };
                 if *when == Match::default() {
-                    self.wrong(&key.name(name), "is empty: say which alerts");
+                    self.wrong(
+                        Code::EmptyValue,
+                        &key.name(name),
+                        "is empty: say which alerts",
+                    );
                 }
             }
             if inhibition.by == inhibition.silences && inhibition.by != Match::default() {
                 let message = "is what `by` is, so that alerts would silence each other: say which are the less severe";
-                self.wrong(&key.name("silences"), message);
+                self.wrong(Code::MutualInhibition, &key.name("silences"), message);
             }
             all.push(CompiledInhibition {
                 by: self.matcher(&inhibition.by, &key.name("by")),
@@ -194,26 +216,39 @@ impl<'a> Compiler<'a> {
     fn maintenance(&mut self, policy: &Policy) -> Vec<CompiledMaintenance> {
         let mut all = Vec::new();
         for (index, maintenance) in policy.maintenance.iter().enumerate() {
-            let key = Key::top("maintenance").place(index);
+            let key = Key::top("maintenance").index(index);
             self.answered_for(&maintenance.owner, &maintenance.reason, &key);
             let mut range = TimeRange::default();
             match (maintenance.from, maintenance.to) {
                 (Some(from), Some(to)) => match TimeRange::new(Some(from), Some(to)) {
                     Ok(given) => range = given,
                     Err(_) => self.wrong(
+                        Code::InvalidValue,
                         &key.name("to"),
                         format!("is {to}, which is not after `from` ({from})"),
                     ),
                 },
                 (None, None) if maintenance.hours.is_empty() => {
-                    self.wrong(&key, "says no time: write `from` and `to`, or `hours`");
+                    self.wrong(
+                        Code::MissingKey,
+                        &key,
+                        "says no time: write `from` and `to`, or `hours`",
+                    );
                 }
                 (None, None) => {}
                 (Some(_), None) => {
-                    self.wrong(&key.name("from"), "has no `to`: say when it ends");
+                    self.wrong(
+                        Code::MissingKey,
+                        &key.name("from"),
+                        "has no `to`: say when it ends",
+                    );
                 }
                 (None, Some(_)) => {
-                    self.wrong(&key.name("to"), "has no `from`: say when it begins");
+                    self.wrong(
+                        Code::MissingKey,
+                        &key.name("to"),
+                        "has no `from`: say when it begins",
+                    );
                 }
             }
             all.push(CompiledMaintenance {
@@ -240,11 +275,11 @@ impl<'a> Compiler<'a> {
     fn enrich(&mut self, policy: &Policy) -> Vec<CompiledEnrichment> {
         let mut all = Vec::new();
         for (index, enrichment) in policy.enrich.iter().enumerate() {
-            let key = Key::top("enrich").place(index);
+            let key = Key::top("enrich").index(index);
             self.plugin(&enrichment.plugin, &key);
             if enrichment.delays.is_empty() {
                 let message = "lists no time: write for instance [\"0s\", \"5m\"]";
-                self.wrong(&key.name("delays"), message);
+                self.wrong(Code::EmptyValue, &key.name("delays"), message);
             }
             let mut delays = BTreeSet::new();
             for (place, delay) in enrichment.delays.iter().enumerate() {
@@ -255,7 +290,8 @@ impl<'a> Compiler<'a> {
                 } {
                     Ok(delay) => _ = delays.insert(delay),
                     Err(error) => self.wrong(
-                        &key.name("delays").place(place),
+                        Code::InvalidDuration,
+                        &key.name("delays").index(place),
                         format!("is wrong: {error}"),
                     ),
                 }
@@ -279,7 +315,7 @@ impl<'a> Compiler<'a> {
     fn review(&mut self, policy: &Policy) -> Vec<CompiledReview> {
         let mut all = Vec::new();
         for (index, review) in policy.review.iter().enumerate() {
-            let key = Key::top("review").place(index);
+            let key = Key::top("review").index(index);
             self.plugin(&review.plugin, &key);
             all.push(CompiledReview {
                 plugin: review.plugin.clone(),
@@ -296,14 +332,22 @@ impl<'a> Compiler<'a> {
     /// Reads a duration above zero; what is wrong counts as none.
     fn duration(&mut self, text: &str, key: &Key, name: &str) -> i64 {
         parse_duration(text).unwrap_or_else(|error| {
-            self.wrong(&key.name(name), format!("is wrong: {error}"));
+            self.wrong(
+                Code::InvalidDuration,
+                &key.name(name),
+                format!("is wrong: {error}"),
+            );
             0
         })
     }
 
     fn rate(&mut self, count: u32, per: &str, key: &Key, counted: &str) -> Rate {
         if count == 0 {
-            self.wrong(&key.name(counted), "is 0: write at least 1");
+            self.wrong(
+                Code::InvalidValue,
+                &key.name(counted),
+                "is 0: write at least 1",
+            );
         }
         Rate {
             count,
@@ -314,7 +358,7 @@ impl<'a> Compiler<'a> {
     fn email(&mut self, email: &Email, key: &Key) {
         // What is wrong with the settings shows without a secret.
         if let Err(error) = EmailNotifier::new(email, |_| Err(String::new())) {
-            self.wrong(&key.name(error.key), error.message);
+            self.problems.extend(error.under(key).0);
         }
     }
 
@@ -330,21 +374,26 @@ impl<'a> Compiler<'a> {
             let message = format!(
                 "is `{name}`: write the name of a pack and of its plugin's file, for instance slack/notifier.wasm"
             );
-            self.wrong(&key.name("plugin"), message);
+            self.wrong(Code::InvalidName, &key.name("plugin"), message);
         }
     }
 
     fn answered_for(&mut self, owner: &str, reason: &str, key: &Key) {
         if owner.trim().is_empty() {
-            self.wrong(&key.name("owner"), "is empty: say who answers for it");
+            self.wrong(
+                Code::EmptyValue,
+                &key.name("owner"),
+                "is empty: say who answers for it",
+            );
         }
         if reason.trim().is_empty() {
-            self.wrong(&key.name("reason"), "is empty: say why");
+            self.wrong(Code::EmptyValue, &key.name("reason"), "is empty: say why");
         }
     }
 
-    fn wrong(&mut self, key: &Key, message: impl Into<String>) {
-        self.problems.push(Problem::error(key.clone(), message));
+    fn wrong(&mut self, code: Code, key: &Key, message: impl Into<String>) {
+        self.problems
+            .push(Diagnostic::error(code, message).at(key.clone()));
     }
 }
 

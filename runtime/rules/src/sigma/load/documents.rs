@@ -1,5 +1,9 @@
 //! A file's documents, and what is done to their text before the parser reads it. Lines stay where they are.
 
+use std::ops::Range;
+
+use yagura_core::diagnostic::Span;
+
 use crate::predicate::Number;
 
 /// Stands before a number that the parser would read as a double: then it is text, digit by digit.
@@ -13,6 +17,16 @@ pub(super) struct Document {
     /// The line of the file, from one, on which it begins.
     pub(super) line: usize,
     pub(super) text: String,
+}
+
+impl Document {
+    /// Returns the span in the file of a range of the document's bytes.
+    pub(super) fn span(&self, range: Range<usize>) -> Span {
+        let mut span = Span::of(&self.text, range);
+        span.start.line += self.line - 1;
+        span.end.line += self.line - 1;
+        span
+    }
 }
 
 /// Takes a file apart. Documents that build on each other (`action: global`) stay together.

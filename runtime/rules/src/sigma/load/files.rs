@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use yagura_core::diagnostic::{Code, Diagnostic};
 use yagura_core::files;
 
-use super::{Load, Problem, load_text};
+use super::{Load, load_text};
 
 /// Reads all `.yml` and `.yaml` files below a directory, whatever the case of the ending, or one file. A folder or a file
 /// that several paths lead to, by links, is read once.
@@ -27,7 +28,7 @@ pub fn load_dir(path: &Path) -> std::io::Result<Load> {
     files.sort();
     let mut seen = BTreeSet::new();
     for file in files {
-        let is_new = place_of(&file).is_none_or(|place| seen.insert(place));
+        let is_new = canonical_path(&file).is_none_or(|path| seen.insert(path));
         if is_new {
             all.extend(load_file(&file));
         }
@@ -38,7 +39,7 @@ pub fn load_dir(path: &Path) -> std::io::Result<Load> {
 }
 
 /// Returns a file's path without links; of a link that leads nowhere, its own.
-pub(super) fn place_of(file: &Path) -> Option<PathBuf> {
+pub(super) fn canonical_path(file: &Path) -> Option<PathBuf> {
     let own = || {
         Some(
             fs::canonicalize(file.parent()?)
@@ -53,7 +54,7 @@ fn collect(
     folder: &Path,
     folders: &mut BTreeSet<PathBuf>,
     files: &mut Vec<PathBuf>,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<Diagnostic>,
 ) {
     // A link may lead to a folder that holds it.
     if fs::canonicalize(folder).is_ok_and(|place| !folders.insert(place)) {
@@ -67,12 +68,8 @@ fn collect(
         Ok(())
     });
     if let Err(error) = listed {
-        problems.push(Problem {
-            file: folder.to_owned(),
-            line: None,
-            key: None,
-            message: format!("the folder cannot be listed: {error}; its rules do not run"),
-        });
+        let message = format!("the folder cannot be listed: {error}; its rules do not run");
+        problems.push(Diagnostic::error(Code::UnreadableFile, message).in_file(folder));
     }
     entries.sort();
     for path in entries {
@@ -89,21 +86,23 @@ fn collect(
 
 /// Reads one file, which may hold several documents.
 pub fn load_file(file: &Path) -> Load {
-    match files::read(file, files::MOST_TEXT)
+    match text_in(file) {
+        Ok(text) => load_text(file, text),
+        Err(reason) => {
+            let message = format!("cannot be read: {reason}");
+            Load {
+                problems: vec![Diagnostic::error(Code::UnreadableFile, message).in_file(file)],
+                ..Load::default()
+            }
+        }
+    }
+}
+
+/// Reads the text of a file.
+pub(super) fn text_in(file: &Path) -> Result<String, String> {
+    files::read(file, files::MOST_TEXT)
         .map_err(|error| error.to_string())
         .and_then(text_of)
-    {
-        Ok(text) => load_text(file, text),
-        Err(reason) => Load {
-            problems: vec![Problem {
-                file: file.to_owned(),
-                line: None,
-                key: None,
-                message: format!("cannot be read: {reason}"),
-            }],
-            ..Load::default()
-        },
-    }
 }
 
 /// Reads bytes as UTF-8, or as UTF-16 where they begin with its byte order mark.

@@ -1,5 +1,6 @@
 //! A file's text as rules, filters and correlations, and what is wrong with it.
 
+use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -8,11 +9,13 @@ use rsigma_parser::{
     ConditionExpr, CorrelationCondition, Level, SigmaCollection, parse_sigma_yaml,
 };
 use yagura_core::correlation::Condition;
+use yagura_core::diagnostic::{Code, Diagnostic, Key, Span};
 use yagura_core::names::{did_you_mean, slip_of};
 
 use super::documents::{Document, documents, prepared, top_value, without_marks};
 use super::identity;
-use super::{Count, Load, Problem, SigmaCorrelation, SigmaFilter, SigmaSource};
+use super::spans::Spans;
+use super::{Count, Load, SigmaCorrelation, SigmaFilter, SigmaSource};
 
 /// Levels of brackets in a file, also in its text, and of what a condition is made of. The parser of YAML takes a time
 /// that grows with the square of the first, that of conditions a stack that grows with the second; rules come with the
@@ -25,38 +28,28 @@ const STACK: usize = 256 * 1024 * 1024;
 
 /// Reads the text of a file, which is for messages.
 pub fn load_text(file: &Path, text: String) -> Load {
-    if let Some(line) = deep_in_brackets(&text) {
+    if let Some(at) = deep_in_brackets(&text) {
+        let message = format!("nests brackets deeper than {BRACKETS} levels");
+        let deep = Diagnostic::error(Code::SigmaNesting, message).in_file(file);
         return Load {
-            problems: vec![Problem {
-                file: file.to_owned(),
-                line: Some(line),
-                key: None,
-                message: format!("nests brackets deeper than {BRACKETS} levels"),
-            }],
+            problems: vec![deep.with_span(Span::of(&text, at..at + 1))],
             ..Load::default()
         };
     }
     stacker::grow(STACK, || parse_text(file, &text))
 }
 
-/// Returns the line, from one, where more brackets are open than a rule has.
+/// Returns the place in bytes where more brackets are open than a rule has.
 fn deep_in_brackets(text: &str) -> Option<usize> {
     let mut open = 0_usize;
-    let (at, _) = text.bytes().enumerate().find(|(_, byte)| {
+    text.bytes().position(|byte| {
         match byte {
             b'[' | b'{' => open += 1,
             b']' | b'}' => open = open.saturating_sub(1),
             _ => {}
         }
         open > BRACKETS
-    })?;
-    Some(
-        text.as_bytes()[..at]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1,
-    )
+    })
 }
 
 fn depth(condition: &ConditionExpr) -> usize {
@@ -77,12 +70,9 @@ fn parse_text(file: &Path, text: &str) -> Load {
     identity::identify_correlations(&mut load);
     let is_empty = load.rules.is_empty() && load.filters.is_empty() && load.correlations.is_empty();
     if is_empty && load.problems.is_empty() {
-        load.problems.push(Problem {
-            file: file.to_owned(),
-            line: None,
-            key: None,
-            message: "holds no Sigma rule: a rule has `title`, `logsource` and `detection`".into(),
-        });
+        let message = "holds no Sigma rule: a rule has `title`, `logsource` and `detection`";
+        let empty = Diagnostic::error(Code::SigmaRule, message).in_file(file);
+        load.problems.push(empty);
     }
     load
 }
@@ -90,15 +80,15 @@ fn parse_text(file: &Path, text: &str) -> Load {
 fn parse_document(file: &Path, document: Document) -> Load {
     let mut load = Load::default();
     let (text, count) = match without_count(&document.text) {
-        Some((text, count)) => (text, Some(count)),
-        None => (document.text, None),
+        Some((text, count)) => (Some(text), Some(count)),
+        None => (None, None),
     };
     let place = Place {
         file,
-        line: document.line,
-        text: &text,
+        document: &document,
     };
-    let read = match parse_sigma_yaml(&prepared(&text)) {
+    let text = text.as_deref().unwrap_or(&document.text);
+    let read = match parse_sigma_yaml(&prepared(text)) {
         Ok(read) => read,
         Err(error) => {
             load.problems.push(place.problem(&error.to_string()));
@@ -125,7 +115,7 @@ fn parse_document(file: &Path, document: Document) -> Load {
 /// Adds what the parser read.
 fn add(place: Place<'_>, read: SigmaCollection, count: Option<Count>, load: &mut Load) {
     let file = || place.file.to_owned();
-    let line = place.line;
+    let line = place.document.line;
     for mut rule in read.rules {
         unmark(&mut rule.title, &mut rule.description);
         if !place.fits(&rule.title, &rule.detection.conditions, load) {
@@ -193,14 +183,12 @@ fn is_harmless(message: &str) -> bool {
 #[derive(Debug, Clone, Copy)]
 struct Place<'a> {
     file: &'a Path,
-    /// The line, from one, of its first.
-    line: usize,
-    text: &'a str,
+    document: &'a Document,
 }
 
 impl Place<'_> {
     /// Returns what is wrong with a part of a rule that runs all the same; nothing where the part could be read after all.
-    fn note(&self, message: &str, read: &mut SigmaCollection) -> Option<Problem> {
+    fn note(&self, message: &str, read: &mut SigmaCollection) -> Option<Diagnostic> {
         let quoted = || message.split_once('\'')?.1.strip_suffix('\'');
         let (key, message) = if message.starts_with("invalid level") {
             let level = quoted().unwrap_or_default();
@@ -243,7 +231,7 @@ impl Place<'_> {
 
     /// Says what the parser passes over: metadata that are no text, dates that are none, and keys that are nearly those of
     /// a rule.
-    fn more_notes(&self, read: &SigmaCollection, notes: &mut Vec<Problem>) {
+    fn more_notes(&self, read: &SigmaCollection, notes: &mut Vec<Diagnostic>) {
         const KEYS: [&str; 24] = [
             "title",
             "id",
@@ -284,9 +272,10 @@ impl Place<'_> {
         });
         for (texts, dates, attributes) in rules.chain(filters).chain(correlations) {
             for (key, is_text) in ["id", "name", "level"].into_iter().zip(texts) {
-                let is_told = notes.iter().any(|note| note.key.as_deref() == Some(key));
+                let at_key = Some(Key::top(key));
+                let is_told = notes.iter().any(|note| note.key == at_key);
                 let is_there =
-                    top_value(self.text, key).is_some_and(|(_, value)| !value.is_empty());
+                    top_value(&self.document.text, key).is_some_and(|(_, value)| !value.is_empty());
                 if !is_text && !is_told && is_there {
                     notes.push(self.at_key(key, "is not text; the rule runs without it".into()));
                 }
@@ -304,7 +293,7 @@ impl Place<'_> {
             for name in names {
                 let known = KEYS.into_iter();
                 if let Some(known) = slip_of(name, known)
-                    && top_value(self.text, name).is_some()
+                    && top_value(&self.document.text, name).is_some()
                 {
                     let message = format!(
                         "is not a key of a rule; did you mean `{known}`? The rule runs without it"
@@ -319,111 +308,117 @@ impl Place<'_> {
     fn fits(&self, title: &str, conditions: &[ConditionExpr], load: &mut Load) -> bool {
         let fits = conditions.iter().all(|whole| depth(whole) <= CONDITION);
         if !fits {
-            let line = line_of(self.text, "condition:").unwrap_or(1);
-            load.problems.push(Problem {
-                file: self.file.to_owned(),
-                line: Some(self.line + line - 1),
-                key: None,
-                message: format!(
-                    "the condition of `{title}` is nested deeper than {CONDITION} levels"
-                ),
-            });
+            let spans = Spans::of(&self.document.text);
+            let keys =
+                ["detection", "filter", "correlation"].map(|top| Key::top(top).name("condition"));
+            let range = keys.iter().find_map(|key| spans.range(key));
+            let message =
+                format!("the condition of `{title}` is nested deeper than {CONDITION} levels");
+            load.problems
+                .push(self.at(range, Diagnostic::error(Code::SigmaNesting, message)));
         }
         fits
     }
 
-    fn at_key(&self, key: &str, message: String) -> Problem {
-        let line = top_value(self.text, key).map(|(line, _)| line);
-        Problem {
-            file: self.file.to_owned(),
-            line: Some(self.line + line.unwrap_or(1) - 1),
-            key: Some(key.to_owned()),
-            message,
-        }
+    fn at_key(&self, key: &str, message: String) -> Diagnostic {
+        let key = Key::top(key);
+        let range = Spans::of(&self.document.text).range(&key);
+        self.at(
+            range,
+            Diagnostic::warning(Code::SigmaMetadata, message).at(key),
+        )
+    }
+
+    /// Adds the file and the span of a range of the document or, without one, that of its first line.
+    fn at(&self, range: Option<Range<usize>>, diagnostic: Diagnostic) -> Diagnostic {
+        let span = match range {
+            Some(range) => self.document.span(range),
+            None => {
+                let first = self.document.text.lines().next().unwrap_or_default();
+                self.document.span(0..first.len())
+            }
+        };
+        diagnostic.in_file(self.file).with_span(span)
     }
 
     /// Says whether a correlation has a condition of its own.
     fn has_condition(&self) -> bool {
-        let mut lines = self.text.lines();
-        let is_correlation = |line: &str| line.starts_with("correlation");
-        let Some(first) = lines.find(|line| is_correlation(line)) else {
-            // Written in another way: as one that has.
-            return true;
-        };
-        let below = lines.take_while(|line| line.starts_with([' ', '\t', '#']) || line.is_empty());
-        std::iter::once(first).chain(below).any(|line| {
-            let mut pieces = line.split(['{', ',']);
-            pieces.any(|piece| {
-                let piece = piece.trim_start().trim_start_matches(['"', '\'']);
-                let behind = piece.strip_prefix("condition");
-                behind.is_some_and(|behind| {
-                    behind.trim_start_matches(['"', '\'', ' ']).starts_with(':')
-                })
-            })
-        })
+        let spans = Spans::of(&self.document.text);
+        let correlation = Key::top("correlation");
+        // One that is written in another way counts as one that has.
+        !spans.has(&correlation) || spans.has(&correlation.name("condition"))
     }
 
-    /// Gives a parser's message its place: the line that it names, or the line of the word that it quotes, or that of the
-    /// rule.
-    fn problem(&self, message: &str) -> Problem {
-        let line_named = || {
-            let (_, after) = message.split_once(" line ")?;
-            let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
-            digits.parse::<usize>().ok().filter(|line| *line > 0)
-        };
+    /// Gives a parser's message its place: the line that it names, or the key that holds the word that it quotes, or the rule.
+    fn problem(&self, message: &str) -> Diagnostic {
+        let text = &self.document.text;
+        let spans = Spans::of(text);
+        let condition = Key::written("detection.condition");
+        if message.starts_with("Condition parse error") {
+            let written = text.lines();
+            let aggregates = written
+                .filter(|line| line.contains("condition:"))
+                .any(|line| line.contains('|'));
+            let message = match aggregates {
+                true => "aggregates with `|`, of which only `count` is read; Sigma replaced it by correlation rules: write one, of type event_count, value_count or temporal".to_owned(),
+                false => joined(message),
+            };
+            let wrong = Diagnostic::error(Code::SigmaCondition, message);
+            return self.at(spans.range(&condition), wrong.at(condition));
+        }
+        if message.starts_with("YAML") {
+            let is_tab = |line: &str| line.trim_start_matches(' ').starts_with('\t');
+            if let Some(line) = text.lines().position(is_tab) {
+                let message = "a tab indents this line, and YAML takes spaces only: replace it";
+                let wrong = Diagnostic::error(Code::YamlSyntax, message);
+                return self.at(line_range(text, line + 1), wrong);
+            }
+            let named = || {
+                let (_, after) = message.split_once(" line ")?;
+                let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+                line_range(text, digits.parse().ok()?)
+            };
+            let wrong = Diagnostic::error(Code::YamlSyntax, joined(message));
+            return self.at(named(), wrong);
+        }
         let quoted = || {
             let from = message.find(['\'', '`'])? + 1;
             let to = from + message[from..].find(['\'', '`'])?;
-            line_of(self.text, &message[from..to])
+            let word = message.get(from..to).filter(|word| !word.is_empty())?;
+            spans.range(spans.holding(word)?)
         };
-        let is_condition = message.starts_with("Condition parse error");
-        let condition = || line_of(self.text, "condition:");
-        let aggregates = is_condition
-            && self
-                .text
-                .lines()
-                .any(|line| line.contains("condition:") && line.contains('|'));
-        let line = if is_condition {
-            condition()
-        } else {
-            line_named().or_else(quoted)
-        };
-        let is_tab = |line: &str| line.trim_start_matches(' ').starts_with('\t');
-        let tab = || self.text.lines().position(is_tab).map(|at| at + 1);
-        let (line, message) = if aggregates {
-            let message = "aggregates with `|`, of which only `count` is read; Sigma replaced it by correlation rules: write one, of type event_count, value_count or temporal";
-            (line, message.to_owned())
-        } else if let (true, Some(line)) = (message.starts_with("YAML"), tab()) {
-            let message = "a tab indents this line, and YAML takes spaces only: replace it";
-            (Some(line), message.to_owned())
-        } else {
-            let lines: Vec<&str> = message
-                .lines()
-                .map(str::trim)
-                .filter(|line| !line.is_empty())
-                .collect();
-            (line, lines.join(" "))
-        };
-        Problem {
-            file: self.file.to_owned(),
-            line: Some(self.line + line.unwrap_or(1) - 1),
-            key: is_condition.then(|| "detection.condition".to_owned()),
-            message,
-        }
+        self.at(
+            quoted(),
+            Diagnostic::error(Code::SigmaRule, joined(message)),
+        )
     }
+}
+
+/// Returns a parser's message on one line.
+fn joined(message: &str) -> String {
+    let lines: Vec<&str> = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.join(" ")
+}
+
+/// Returns the range of bytes of a line, from one, without its end.
+fn line_range(text: &str, line: usize) -> Option<Range<usize>> {
+    let mut lines = text.split_inclusive('\n');
+    let before: usize = lines
+        .by_ref()
+        .take(line.checked_sub(1)?)
+        .map(str::len)
+        .sum();
+    let written = lines.next()?.trim_end();
+    Some(before..before + written.len())
 }
 
 fn is_date(text: &str) -> bool {
     let mut formats = ["%Y-%m-%d", "%Y/%m/%d"].into_iter();
     formats.any(|format| NaiveDate::parse_from_str(text.trim(), format).is_ok())
-}
-
-/// Returns the first line, from one, that holds `word`.
-fn line_of(text: &str, word: &str) -> Option<usize> {
-    (!word.is_empty())
-        .then(|| text.lines().position(|line| line.contains(word)))
-        .flatten()
-        .map(|line| line + 1)
 }
 
 /// Takes the count of events off the condition of a rule, if that is its only aggregate and it is alone in its document.

@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn problems(text: String) -> Vec<String> {

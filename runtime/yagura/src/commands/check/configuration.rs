@@ -8,6 +8,7 @@ use yagura_alerts::Clock;
 use yagura_alerts::policy::Policy;
 use yagura_core::OrFault;
 use yagura_core::alert::OWN_RULES;
+use yagura_core::diagnostic::{Code, Diagnostic, Level};
 use yagura_host::Meter;
 use yagura_service::admission::Admission;
 use yagura_service::answering::try_plugins;
@@ -15,7 +16,7 @@ use yagura_service::config::Config;
 use yagura_service::{admission, packs};
 
 use super::super::block_on;
-use super::{Check, Level, Linted};
+use super::Check;
 use crate::ruleset::RuleSet;
 
 impl Check {
@@ -32,20 +33,8 @@ impl Check {
         let has_rules = !rules.is_empty();
         rules.extend(OWN_RULES.map(str::to_owned));
         let policy = Policy::read(file).or_fault()?;
-        for problem in policy.lint(has_rules.then_some(&rules), Clock::system().now()) {
-            self.found.push(Linted {
-                file: file.to_owned(),
-                line: problem.line,
-                level: match problem.level {
-                    yagura_alerts::policy::Level::Error => Level::Error,
-                    yagura_alerts::policy::Level::Warning => Level::Warning,
-                },
-                check: "policy",
-                rule: None,
-                key: Some(problem.key.to_string()),
-                message: problem.message,
-            });
-        }
+        let rules = has_rules.then_some(&rules);
+        self.found.extend(policy.lint(rules, Clock::system().now()));
         Ok(())
     }
 
@@ -67,15 +56,9 @@ impl Check {
             }
         }
         for (place, level, message) in messages {
-            self.found.push(Linted {
-                file: set.packs[place].dir.join("pack.toml"),
-                line: None,
-                level,
-                check: "packs",
-                rule: None,
-                key: None,
-                message,
-            });
+            let file = set.packs[place].dir.join("pack.toml");
+            let problem = Diagnostic::new(level, Code::InvalidDependency, message);
+            self.found.push(problem.in_file(&file));
         }
     }
 
@@ -83,24 +66,16 @@ impl Check {
     pub(super) fn admitted(&mut self, config: &Config) -> Result<()> {
         let operator = Admission::read(config)?;
         for path in &config.packs {
-            let (level, messages) = match operator.open(path, false) {
+            let (level, code, messages) = match operator.open(path, false) {
                 Ok(opened) => {
                     let granted = operator.grants.of(opened.pack.name()).limits;
                     let messages = packs::not_granted(&granted, opened.pack.pack());
-                    (Level::Warning, messages)
+                    (Level::Warning, Code::NotGranted, messages)
                 }
-                Err(error) => (Level::Error, vec![error.to_string()]),
+                Err(error) => (Level::Error, Code::PackRefused, vec![error.to_string()]),
             };
-            self.found
-                .extend(messages.into_iter().map(|message| Linted {
-                    file: path.clone(),
-                    line: None,
-                    level,
-                    check: "packs",
-                    rule: None,
-                    key: None,
-                    message,
-                }));
+            let problem = |message| Diagnostic::new(level, code, message).in_file(path);
+            self.found.extend(messages.into_iter().map(problem));
         }
         Ok(())
     }
@@ -124,15 +99,8 @@ impl Check {
             Err(error) => (Level::Error, vec![format!("{error:#}")]),
         };
         for message in messages {
-            self.found.push(Linted {
-                file: file.to_owned(),
-                line: None,
-                level,
-                check: "plugins",
-                rule: None,
-                key: None,
-                message,
-            });
+            let problem = Diagnostic::new(level, Code::PluginProblem, message);
+            self.found.push(problem.in_file(file));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use yagura_core::correlation::CorrelationKind;
+use yagura_core::diagnostic::{Code, Diagnostic, Key, Level};
 use yagura_core::names::did_you_mean;
 use yagura_core::references::{circle_of, in_order, members};
 use yagura_core::{Correlation, FieldPath, Rule};
@@ -14,7 +15,7 @@ use yagura_lake::table::Table;
 use yagura_rules::resolve::find;
 use yagura_rules::sigma;
 
-use super::{Check, Level, Linted};
+use super::Check;
 use crate::ruleset::RuleSet;
 
 impl Check {
@@ -27,7 +28,7 @@ impl Check {
                 &wrong.file,
                 &wrong.rule,
                 Level::Error,
-                "correlation",
+                Code::CorrelationNotRunning,
                 wrong.reason,
             );
         }
@@ -62,14 +63,21 @@ impl Check {
             let Some(correlation) = &source.rule.correlation else {
                 continue;
             };
-            for entry in &correlation.rules {
+            for (place, entry) in correlation.rules.iter().enumerate() {
                 let joined = members(entry, rules.iter().copied());
                 if joined.is_empty() && !unplaced.contains(entry) {
                     let known = rules.iter().map(|rule| rule.id.as_str());
                     let near =
                         did_you_mean(entry, known.chain(unplaced.iter().map(String::as_str)));
                     let message = format!("names `{entry}`, and there is no such rule{near}");
-                    self.wrong(source, "correlation.rules", entry, message);
+                    let key = Key::top("rules").index(place);
+                    self.wrong(
+                        &source.file,
+                        &source.rule.id,
+                        Code::UnknownReference,
+                        key,
+                        message,
+                    );
                 }
                 for member in &joined {
                     self.fields(source, correlation, rules[*member], tables);
@@ -87,7 +95,14 @@ impl Check {
                 .map(|index| format!("`{}`", rules[index].id))
                 .collect();
             let message = format!("lead back to themselves: {}", circle.join(" → "));
-            self.wrong(source, "correlation.rules", "rules", message);
+            let key = Key::top("rules");
+            self.wrong(
+                &source.file,
+                &source.rule.id,
+                Code::CircularCorrelation,
+                key,
+                message,
+            );
         }
         if set.tables.is_some() {
             self.not_run(&own, &rules, &order.possible, tables, &unplaced);
@@ -130,7 +145,7 @@ impl Check {
                     silent.join("`, `")
                 );
                 let (file, id) = (&source.file, &rule.id);
-                self.add(file, id, Level::Note, "correlation", message);
+                self.add(file, id, Level::Note, Code::CorrelationNotRunning, message);
             }
         }
     }
@@ -153,7 +168,13 @@ impl Check {
                 let of_all = || set.geoip.as_deref().map(Geolocation::read);
                 let Some(read) = own.or_else(of_all) else {
                     let message = "has neither `geoip` nor `latitude` and `longitude`: it runs only with a configuration that names a geolocation database with `geoip`".to_owned();
-                    self.add(&source.file, &rule.id, Level::Note, "correlation", message);
+                    self.add(
+                        &source.file,
+                        &rule.id,
+                        Level::Note,
+                        Code::MissingGeolocation,
+                        message,
+                    );
                     continue;
                 };
                 if let Err(message) = read {
@@ -161,15 +182,15 @@ impl Check {
                         true => "",
                         false => "takes that of the configuration: ",
                     };
-                    self.found.push(Linted {
-                        line: line_of(&source.file, "geoip"),
-                        file: source.file.clone(),
-                        level: Level::Error,
-                        check: "correlation",
-                        rule: Some(rule.id.clone()),
-                        key: Some("correlation.geoip".to_owned()),
-                        message: format!("{of}{message}"),
-                    });
+                    let message = format!("{of}{message}");
+                    let key = Key::top("geoip");
+                    self.wrong(
+                        &source.file,
+                        &source.rule.id,
+                        Code::MissingGeolocation,
+                        key,
+                        message,
+                    );
                 }
             }
         }
@@ -188,26 +209,28 @@ impl Check {
                 continue;
             };
             if let Some(message) = lacks(&path, member, tables) {
-                let key = match correlation.by.iter().any(|by| by == name) {
-                    true => "correlation.by",
-                    false => "correlation.field",
+                let by = correlation.by.iter().position(|by| by == name);
+                let key = match by {
+                    Some(place) => Key::top("by").index(place),
+                    None => Key::top("field"),
                 };
                 let message = format!("names `{name}`: {message}");
-                self.wrong(source, key, name, message);
+                self.wrong(
+                    &source.file,
+                    &source.rule.id,
+                    Code::CorrelationField,
+                    key,
+                    message,
+                );
             }
         }
     }
 
-    fn wrong(&mut self, source: &RuleSource, key: &str, word: &str, message: String) {
-        self.found.push(Linted {
-            line: line_of(&source.file, word),
-            file: source.file.clone(),
-            level: Level::Error,
-            check: "correlation",
-            rule: Some(source.rule.id.clone()),
-            key: Some(key.to_owned()),
-            message,
-        });
+    /// Adds an error; the key is inside `[rule.correlation]`.
+    fn wrong(&mut self, file: &Path, rule: &str, code: Code, key: Key, message: String) {
+        let wrong = Diagnostic::error(code, message);
+        let wrong = wrong.at(Key::written("rule.correlation").join(&key));
+        self.found.push(wrong.in_file(file).of_rule(rule));
     }
 }
 
@@ -242,13 +265,4 @@ fn lacks(path: &FieldPath, member: &Rule, tables: &[Arc<Table>]) -> Option<Strin
         member.id,
         did_you_mean(&name, columns)
     ))
-}
-
-/// Returns the first line of a correlation, from one, that holds a word.
-fn line_of(file: &Path, word: &str) -> Option<usize> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let mut lines = text.lines().enumerate();
-    lines.find(|(_, line)| line.contains("[rule.correlation"))?;
-    let (line, _) = lines.find(|(_, line)| line.contains(word))?;
-    Some(line + 1)
 }

@@ -1,77 +1,16 @@
 //! What rules ask of tables that the tables do not have: fields, values of another type, columns that look alike.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use yagura_core::FieldPath;
-use yagura_core::names::near;
-use yagura_engine::{Placed, RuleSource, Sample, fields_of, oddities_of, plain_type};
+use yagura_core::diagnostic::{Code, Diagnostic, Level};
+use yagura_engine::{Placed, RuleSource, fields_of, oddities_of, plain_type};
 use yagura_lake::table::Table;
 use yagura_rules::lint::misfits;
 
-use super::{Check, Level, Linted};
-
-/// Near names that a message lists.
-const MOST_NEAR: usize = 3;
-
-/// Tables with some of their events.
-#[derive(Debug, Default)]
-pub(super) struct Sampled {
-    samples: BTreeMap<String, (Arc<Table>, Sample, BTreeSet<String>)>,
-}
-
-impl Sampled {
-    /// Looks at some events of each table.
-    pub(super) async fn of(tables: &[Arc<Table>]) -> Self {
-        let mut samples = BTreeMap::new();
-        for table in tables {
-            let sample = Sample::of(table).await;
-            let paths = sample.paths();
-            samples.insert(table.name.clone(), (Arc::clone(table), sample, paths));
-        }
-        Self { samples }
-    }
-
-    /// Returns what a field of a table may be meant to be, `; did you mean …?`, or nothing where no name is near.
-    pub(super) fn hint(&self, table: &str, field: &str) -> String {
-        let Some((_, _, paths)) = self.samples.get(table) else {
-            return String::new();
-        };
-        let near: Vec<String> = near_paths(field, paths)
-            .into_iter()
-            .map(|path| format!("`{path}`"))
-            .collect();
-        match near.is_empty() {
-            true => String::new(),
-            false => format!("; did you mean {}?", near.join(" or ")),
-        }
-    }
-}
-
-/// Returns the paths whose last name is near to the last one of `field`, wherever they lie: those that begin as `field` does
-/// come first, since a rule rarely misspells a prefix and a name at once.
-fn near_paths<'a>(field: &str, paths: &'a BTreeSet<String>) -> Vec<&'a str> {
-    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
-    let wanted = last(field);
-    let names: BTreeSet<String> = paths.iter().map(|path| last(path)).collect();
-    let shared = |path: &str| {
-        let same = field.bytes().zip(path.bytes()).take_while(|(a, b)| a == b);
-        same.count()
-    };
-    let mut found: Vec<&str> = Vec::new();
-    for name in near(&wanted, names.iter().map(String::as_str)) {
-        let mut of_name: Vec<&str> = paths
-            .iter()
-            .map(String::as_str)
-            .filter(|path| last(path) == name && *path != field)
-            .collect();
-        of_name.sort_by_key(|path| (std::cmp::Reverse(shared(path)), path.len()));
-        // Of equal names in many places one is enough to know what is meant.
-        found.extend(of_name.into_iter().take(1));
-    }
-    found.truncate(MOST_NEAR);
-    found
-}
+use super::Check;
+use super::sampled::Sampled;
 
 impl Check {
     /// Looks at the tables by themselves.
@@ -101,15 +40,9 @@ impl Check {
     }
 
     fn table(&mut self, table: &Table, message: String) {
-        self.found.push(Linted {
-            file: table.location.to_string().into(),
-            line: None,
-            level: Level::Warning,
-            check: "table",
-            rule: None,
-            key: None,
-            message,
-        });
+        let location = table.location.to_string();
+        let odd = Diagnostic::warning(Code::InvalidTable, message);
+        self.found.push(odd.in_file(Path::new(&location)));
     }
 
     /// Looks for fields of Sigma rules that their tables lack, and for tests that no value of a field can pass.
@@ -125,7 +58,7 @@ impl Check {
                     Level::Warning
                 };
                 let message = format!("names `{field}`, which table `{}` lacks{hint}", rule.table);
-                self.add(&source.file, &rule.id, level, "field", message);
+                self.add(&source.file, &rule.id, level, Code::UnknownField, message);
             }
             let (Some(predicate), Some((table, ..))) =
                 (&source.predicate, sampled.samples.get(&rule.table))
@@ -138,7 +71,13 @@ impl Check {
                     table.name,
                     plain_type(&data_type)
                 );
-                self.add(&source.file, &rule.id, Level::Warning, "type", message);
+                self.add(
+                    &source.file,
+                    &rule.id,
+                    Level::Warning,
+                    Code::TypeMismatch,
+                    message,
+                );
             }
             self.unseen(source, sampled);
         }
@@ -151,7 +90,7 @@ impl Check {
                 &source.file,
                 &source.rule.id,
                 Level::Warning,
-                "type",
+                Code::TypeMismatch,
                 format!("`where` {what}"),
             );
         }
@@ -201,39 +140,7 @@ impl Check {
                 table.name,
                 crate::output::count(sample.events as u64, "event", "events")
             );
-            self.add(&source.file, &rule.id, level, "field", message);
+            self.add(&source.file, &rule.id, level, Code::UnknownField, message);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_near_under_every_prefix() {
-        let paths: BTreeSet<String> = [
-            "Event.EventData.CommandLine",
-            "Event.EventData.Image",
-            "Event.System.Channel",
-            "winlog.event_data.ParentImage",
-            "unmapped.user.name",
-            "host",
-        ]
-        .map(str::to_owned)
-        .into();
-        for (wrong, near) in [
-            ("Imgae", "Event.EventData.Image"),
-            ("Event.EventData.ComandLine", "Event.EventData.CommandLine"),
-            ("EventData.CommandLine", "Event.EventData.CommandLine"),
-            (
-                "winlog.event_data.ParentImgae",
-                "winlog.event_data.ParentImage",
-            ),
-            ("hots", "host"),
-        ] {
-            assert_eq!(near_paths(wrong, &paths).first(), Some(&near), "{wrong}");
-        }
-        assert!(near_paths("Zqx", &paths).is_empty());
     }
 }
