@@ -209,7 +209,7 @@ fn header(story: &Story<'_>, text: &mut String) {
         } else if states(AlertState::Provisional) > 0 {
             words.push("provisional, may still change".to_owned());
         } else if withdrawn > 0 {
-            words.push(format!("settled, {withdrawn} withdrawn"));
+            words.push(format!("final, {withdrawn} withdrawn"));
         } else if listed > 0 {
             words.push("final".to_owned());
         }

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --workspace --bench rules` writes a million events like those of process creation, and rules by the
 //! thousand with the statistics of SigmaHQ's, runs every contender on one core in a process of its own, and prints the
-//! tables of `docs/benchmarks.md`. All must find the same matches. `RSIGMA` names the `rsigma` command and `PYTHON` a
+//! tables of `docs/contributors/benchmarks/rules.md`. All must find the same matches. `RSIGMA` names the `rsigma` command and `PYTHON` a
 //! Python with `duckdb`; without them those lines are left out. `EVENTS` sets the number of events, `ONLY` picks `ablation`,
 //! `one-rule` or `loading`.
 #![expect(

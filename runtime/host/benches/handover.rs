@@ -8,7 +8,7 @@
 //!
 //! All strategies take turns in every round, so that a slow moment of the machine hits all of them; a figure is the
 //! median of the rounds. Each round goes through batches of 8,192 rows with five columns, which together are larger than
-//! the nearest caches. How to read the figures: `docs/benchmarks.md`.
+//! the nearest caches. How to read the figures: `docs/contributors/benchmarks/plugins.md`.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

@@ -30,7 +30,7 @@ pub const UNMAPPED_COLUMN: &str = "unmapped";
 pub const RAW_COLUMN: &str = "raw";
 /// The column that a table is partitioned by: the UTC day of the event.
 pub const PARTITION_COLUMN: &str = "date";
-/// The partition of events whose days have no object of their own, because they are out of range or few: see `docs/operating.md`. It is
+/// The partition of events whose days have no object of their own, because they are out of range or few: see `docs/operators/timestamps.md`. It is
 /// no day, so that no time range leaves it out.
 pub const OTHER_DAYS: &str = "other";
 /// Names that an event's own keys do not get a column under.

@@ -117,7 +117,7 @@ What to try next:
   change a `where` in plugins/aws/rules/, and run again
   what a plugin is and may do
     {yagura} inspect plugins/aws
-  write a rule with code: `yagura new --lang python DIR` (or rust, go), docs/authors.md
+  write a rule with code: `yagura new --lang python DIR` (or rust, go), docs/authors/detectors.md
   plain `cargo` with what is compiled already
     export CARGO_TARGET_DIR={}",
         host_target().display()

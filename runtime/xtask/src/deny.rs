@@ -4,8 +4,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::run::{cargo, root, run, status};
-use yagura_toolchain::{cache_dir, on_path};
+use crate::run::{root, run, status, tool};
+use crate::toolchain::on_path;
 
 /// The version that is installed where there is none.
 const VERSION: &str = "0.20.2";
@@ -18,16 +18,10 @@ const WORKSPACES: [&str; 3] = [
 ];
 
 pub(crate) fn run_task() -> Result<()> {
-    let own = cache_dir().join("tools/cargo-deny");
-    let mut program = own.join("bin/cargo-deny");
-    if let Some(found) = on_path("cargo-deny") {
-        program = found;
-    } else if !program.is_file() {
-        run(cargo()
-            .args(["install", "--locked", "cargo-deny", "--version", VERSION])
-            .arg("--root")
-            .arg(&own))?;
-    }
+    let program = match on_path("cargo-deny") {
+        Some(found) => found,
+        None => tool("cargo-deny", VERSION, &[])?,
+    };
     let deny = |manifest: &str| {
         let mut command = Command::new(&program);
         command

@@ -8,6 +8,7 @@
     reason = "tasks talk to the person who runs them"
 )]
 
+mod book;
 mod demo;
 mod deny;
 mod examples;
@@ -42,6 +43,8 @@ enum Task {
     Test(test::Arguments),
     /// Run the tests on real logs, which are not part of the project: $YAGURA_TEST_DATA or ../shared/data
     TestReal,
+    /// Build the documentation as a book of HTML pages, and check the links of its pages
+    Book,
     /// Look over licences, sources and advisories of dependencies
     Deny,
     /// Look for inputs that do harm to what reads bytes of others
@@ -54,6 +57,7 @@ enum Task {
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
+        Task::Book => book::run_task(),
         Task::Demo(arguments) => demo::run_task(&arguments),
         Task::Deny => deny::run_task(),
         Task::Fuzz(arguments) => fuzz::run_task(&arguments),

@@ -49,6 +49,25 @@ pub(crate) fn yagura() -> Result<PathBuf> {
         .join(format!("yagura{}", env::consts::EXE_SUFFIX)))
 }
 
+/// Returns a tool that cargo installs, in the cache folder; installed there once, in this version.
+///
+/// # Errors
+/// When cargo cannot install it.
+pub(crate) fn tool(name: &str, version: &str, options: &[&str]) -> Result<PathBuf> {
+    let folder = cache_dir().join("tools").join(name);
+    let program = folder
+        .join("bin")
+        .join(format!("{name}{}", env::consts::EXE_SUFFIX));
+    if !program.is_file() {
+        run(cargo()
+            .args(["install", "--locked", name, "--version", version])
+            .args(options)
+            .arg("--root")
+            .arg(&folder))?;
+    }
+    Ok(program)
+}
+
 /// Prints and runs a command.
 ///
 /// # Errors

@@ -39,6 +39,7 @@
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `types` – every Arrow type under every kind of rule, objects that differ, text that is not UTF-8, hashes.
+//! * `words` – documents and messages use the words of the field, in sentences of at most thirty words.
 //! * `wrong_files` – files that are no detectors: core modules, other worlds, forbidden imports, cut files.
 
 #[cfg(test)]
@@ -123,5 +124,7 @@ mod stories;
 mod three_languages;
 #[cfg(test)]
 mod types;
+#[cfg(test)]
+mod words;
 #[cfg(test)]
 mod wrong_files;

@@ -83,7 +83,7 @@ fn an_investigated_report_has_facts_by_source_and_assessments_with_reasons() {
     assert_eq!(
         text(&story),
         "\
-LOW · acknowledged · settled, 1 withdrawn · 2 alerts
+LOW · acknowledged · final, 1 withdrawn · 2 alerts
 
 Console login without MFA by alice
 high, withdrawn: late events changed its window

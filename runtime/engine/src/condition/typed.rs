@@ -1,7 +1,7 @@
 //! What a condition compares, brought to types that can be compared.
 //!
 //! DataFusion converts one side to the type of the other, and a conversion that is not possible is an error of the plan or of
-//! the whole scan. Here every pair of types has an answer, the same that the prefilter's atoms give (`docs/rules.md`, "Types"):
+//! the whole scan. Here every pair of types has an answer, the same that the prefilter's atoms give (`docs/authors/types.md`):
 //!
 //! * Text and a number are compared as numbers, exactly; text that is not a number is unknown.
 //! * Text and a truth value are compared as truth values; text that is not one is unknown.

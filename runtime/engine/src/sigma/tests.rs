@@ -171,7 +171,7 @@ fn correlations_pass_their_group_on() {
             "wants",
             "type: value_count\nrules: [low]\ngroup-by: [Host]\ncondition: {gte: 2, field: Hots}",
         ),
-        document("above", "type: temporal\nrules: [request]"),
+        document("above", "type: temporal\nrules: [wants]"),
     ];
     let placed = placed(&documents.join("---\n"));
     let top = correlation(&placed, "top");

@@ -1,4 +1,4 @@
-//! All Arrow types, all operators, all kinds of literals: atoms, expressions and `docs/rules.md` say the same.
+//! All Arrow types, all operators, all kinds of literals: atoms, expressions and `docs/authors/types.md` say the same.
 
 use std::cmp::Ordering;
 
