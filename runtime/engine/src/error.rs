@@ -91,6 +91,9 @@ pub enum EngineError {
         /// How many wait for it.
         count: usize,
     },
+    /// What correlations remember cannot be read.
+    #[error(transparent)]
+    Correlation(#[from] yagura_correlate::CorrelationError),
     /// Reading failed, and no single object could be blamed.
     #[error("cannot scan table `{table}`")]
     Scan {

@@ -197,7 +197,7 @@ pub struct StepReport {
     /// Objects that are listed and not read yet.
     pub waiting: usize,
     /// Alerts that were withdrawn, that became provisional or changed, that were final: in the order of
-    /// [`State`](yagura_correlate::State).
+    /// [`AlertState`](yagura_core::AlertState).
     pub told: [usize; 3],
     /// Findings that came after their time had been final, and events that came too late for rules that keep state.
     pub late: u64,
@@ -505,7 +505,7 @@ impl Live {
         let output = self
             .fold
             .step(findings, &mark, &mut self.store)
-            .map_err(EngineError::State)?;
+            .map_err(EngineError::Correlation)?;
         for change in &output.changes {
             report.told[change.state as usize] += 1;
         }
@@ -628,7 +628,7 @@ impl Live {
         let first = self
             .fold
             .step(findings, &nothing, &mut self.store)
-            .map_err(EngineError::State)?;
+            .map_err(EngineError::Correlation)?;
         let evaluated = Progress {
             deferred,
             ..Progress::default()
@@ -637,7 +637,7 @@ impl Live {
         let output = self
             .fold
             .finish(&end, &mut self.store)
-            .map_err(EngineError::State)?;
+            .map_err(EngineError::Correlation)?;
         let progress = Progress {
             counters: output.counters,
             ..Progress::default()

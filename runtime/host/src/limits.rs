@@ -119,7 +119,7 @@ pub(crate) fn begin_call(store: &mut Store<HostState>, limits: &Limits, pace: Pa
     state.limiter.refused = None;
     state.limiter.holders.clear();
     store.set_hostcall_fuel(mebibytes(limits.output_mib));
-    let mut micros = limits.time_micros();
+    let mut micros = limits.time.micros();
     if let Pace::AtMost(most) = pace {
         micros = micros.min(i64::try_from(most.as_micros()).unwrap_or(i64::MAX));
     }

@@ -2,7 +2,7 @@
 
 use datafusion::common::DataFusionError;
 use serde::{Deserialize, Serialize};
-use yagura_core::time::duration_text;
+use yagura_core::TimeSpan;
 use yagura_core::{Finding, KeyState, Timestamp};
 
 use super::Rested;
@@ -175,7 +175,7 @@ impl Turn<'_> {
             }
             let reason = format!(
                 "the state of a key ends {} after its last event, and the wake-up was for later: raise `state_for` of the rule",
-                duration_text(self.state_for)
+                TimeSpan::clamped(self.state_for)
             );
             self.report_wakes(left, reason);
         }
