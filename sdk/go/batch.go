@@ -7,17 +7,17 @@ import (
 	"github.com/yagura/yagura/sdk/go/internal/abi"
 )
 
-// Batch is events in columns: the rows that passed the rule's `where`, and of them only the columns that the rule lists.
+// Batch is events in columns: the rows that match the rule's `where`, with the columns that the rule lists.
 //
-// Nothing is decoded before it is asked for, and only in the columns that are asked for. A batch and its rows are for the
-// call that they came with; the values read from them stay valid for as long as they are kept.
+// Values are decoded only when you read them. A batch and its rows are valid during their call. Values read from them stay
+// valid for as long as you keep them.
 type Batch struct {
 	rows    int
 	columns []column
 }
 
-// newBatch takes over what the host sent, checking that every column has the bytes that the number of rows asks for. An
-// error means that host and plugin do not speak the same contract.
+// newBatch takes the batch of the host, and checks that every column has enough bytes for the number of rows. An error means
+// that host and plugin use different contracts.
 func newBatch(schema []abi.Field, raw *abi.Batch) (*Batch, error) {
 	if len(raw.Columns) != len(schema) {
 		return nil, DataError(fmt.Sprintf(
@@ -38,12 +38,12 @@ func (b *Batch) Len() int {
 	return b.rows
 }
 
-// State returns the state of the partition key that the rows have, for a rule with `partition_by`.
+// State returns the state of the partition key of these rows, for a rule with `partition_by`.
 func (b *Batch) State() State {
 	return State{}
 }
 
-// Rows returns the rows in order. A row decodes nothing until it is asked.
+// Rows returns the rows in order. A row decodes a value only when you read it.
 func (b *Batch) Rows() iter.Seq[Row] {
 	return func(yield func(Row) bool) {
 		for index := range b.rows {
@@ -54,7 +54,7 @@ func (b *Batch) Rows() iter.Seq[Row] {
 	}
 }
 
-// Row returns the row at `index`, from zero. It panics when the batch has no such row.
+// Row returns the row at `index`, from zero. It panics if the batch has no such row.
 func (b *Batch) Row(index int) Row {
 	if uint(index) >= uint(b.rows) {
 		panic(fmt.Sprintf("yagura: row %d of a batch of %d rows", index, b.rows))
@@ -70,7 +70,7 @@ func (b *Batch) column(place int) *column {
 	return &b.columns[place-1]
 }
 
-// panicAtColumn is apart so that what calls it stays small.
+// panicAtColumn is a function of its own, so that its callers stay small.
 func panicAtColumn(place int) {
 	if place == 0 {
 		panic("yagura: a column is read that was never looked up: set it by Rule.Text or its kin when the detector is opened")
@@ -84,7 +84,7 @@ type Row struct {
 	index int
 }
 
-// Index returns the row's place in its batch, from zero.
+// Index returns the row's index in its batch, from zero.
 func (r Row) Index() int {
 	return r.index
 }

@@ -2,19 +2,19 @@ package yagura
 
 import "slices"
 
-// A handle names a column of a rule by place and type. It is made once, by the methods of [Rule], and reads either one
-// value, by Get, or a view of all values of a batch, by In. The zero handle names no column: reading it panics.
+// A handle is a column of a rule by index and type. The methods of [Rule] create it once. Get reads one value; In returns a view of
+// all values of a batch. Reading the zero handle panics.
 
 // TextColumn is the handle of a column of UTF-8 text; nested values are JSON text.
 type TextColumn struct{ place int }
 
-// Get returns the text in a row; false where it is NULL. The string is a view of the batch's memory, not a copy, and stays
-// valid for as long as it is kept; strings.Clone makes a copy that does not keep the batch's other values with it.
+// Get returns the text in a row; false if it is NULL. The string is a view of the batch's memory, not a copy. It stays
+// valid for as long as you keep it. Use strings.Clone for a copy that does not keep the other values of the batch alive.
 func (c TextColumn) Get(row Row) (string, bool) {
 	return row.batch.column(c.place).text(row.index)
 }
 
-// Or returns the text in a row, or `otherwise` where it is NULL.
+// Or returns the text in a row, or `otherwise` if it is NULL.
 func (c TextColumn) Or(row Row, otherwise string) string {
 	if text, found := row.batch.column(c.place).text(row.index); found {
 		return text
@@ -22,7 +22,7 @@ func (c TextColumn) Or(row Row, otherwise string) string {
 	return otherwise
 }
 
-// In returns a view of the column in a batch: the fastest way through many rows.
+// In returns a view of the column in a batch: the fastest way to read many rows.
 func (c TextColumn) In(batch *Batch) Texts {
 	return Texts{view{batch.column(c.place)}}
 }
@@ -30,12 +30,12 @@ func (c TextColumn) In(batch *Batch) Texts {
 // Int64Column is the handle of a column of whole numbers.
 type Int64Column struct{ place int }
 
-// Get returns the number in a row; false where it is NULL.
+// Get returns the number in a row; false if it is NULL.
 func (c Int64Column) Get(row Row) (int64, bool) {
 	return row.batch.column(c.place).int64(row.index)
 }
 
-// Or returns the number in a row, or `otherwise` where it is NULL.
+// Or returns the number in a row, or `otherwise` if it is NULL.
 func (c Int64Column) Or(row Row, otherwise int64) int64 {
 	if number, found := c.Get(row); found {
 		return number
@@ -51,12 +51,12 @@ func (c Int64Column) In(batch *Batch) Integers {
 // Float64Column is the handle of a column of floating-point numbers.
 type Float64Column struct{ place int }
 
-// Get returns the number in a row; false where it is NULL.
+// Get returns the number in a row; false if it is NULL.
 func (c Float64Column) Get(row Row) (float64, bool) {
 	return row.batch.column(c.place).float64(row.index)
 }
 
-// Or returns the number in a row, or `otherwise` where it is NULL.
+// Or returns the number in a row, or `otherwise` if it is NULL.
 func (c Float64Column) Or(row Row, otherwise float64) float64 {
 	if number, found := c.Get(row); found {
 		return number
@@ -72,12 +72,12 @@ func (c Float64Column) In(batch *Batch) Floats {
 // BooleanColumn is the handle of a column of truth values.
 type BooleanColumn struct{ place int }
 
-// Get returns the truth value in a row; false for `valid` where it is NULL.
+// Get returns the truth value in a row; false for `valid` if it is NULL.
 func (c BooleanColumn) Get(row Row) (value, valid bool) {
 	return row.batch.column(c.place).boolean(row.index)
 }
 
-// Or returns the truth value in a row, or `otherwise` where it is NULL.
+// Or returns the truth value in a row, or `otherwise` if it is NULL.
 func (c BooleanColumn) Or(row Row, otherwise bool) bool {
 	if value, found := c.Get(row); found {
 		return value
@@ -94,12 +94,12 @@ func (c BooleanColumn) In(batch *Batch) Booleans {
 // [time.Time] of one.
 type TimeColumn struct{ place int }
 
-// Get returns the time in a row; false where it is NULL.
+// Get returns the time in a row; false if it is NULL.
 func (c TimeColumn) Get(row Row) (int64, bool) {
 	return row.batch.column(c.place).int64(row.index)
 }
 
-// Or returns the time in a row, or `otherwise` where it is NULL.
+// Or returns the time in a row, or `otherwise` if it is NULL.
 func (c TimeColumn) Or(row Row, otherwise int64) int64 {
 	if time, found := c.Get(row); found {
 		return time
@@ -115,8 +115,8 @@ func (c TimeColumn) In(batch *Batch) Integers {
 // BinaryColumn is the handle of a column of bytes.
 type BinaryColumn struct{ place int }
 
-// Get returns the bytes in a row; false where they are NULL. They are a view of the batch's memory, which stays valid for
-// as long as it is kept.
+// Get returns the bytes in a row; false if they are NULL. They are a view of the batch's memory, which stays valid
+// for as long as you keep it.
 func (c BinaryColumn) Get(row Row) ([]byte, bool) {
 	bytes, found := row.batch.column(c.place).bytes(row.index)
 	return slices.Clip(bytes), found

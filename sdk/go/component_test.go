@@ -163,12 +163,12 @@ func TestErrorsAtOpenNameTheRule(t *testing.T) {
 		"panics-at-open": "rule `panics-at-open`: panic: runtime error: index out of range [0] with length 0 " +
 			place(tooFar, "tooFar"),
 	} {
-		_, err := yaguratest.Evaluator(id, numbers)
+		_, err := yaguratest.Evaluate(id, numbers)
 		if _, isConfig := err.(yagura.ConfigError); !isConfig || !strings.HasPrefix(err.Error(), wanted) {
 			t.Errorf("%s: %T %v, not %s", id, err, err, wanted)
 		}
 	}
-	_, err := yaguratest.Evaluator("a", yaguratest.NewEvents().Text("nubmer", "1").Text("other", "2"))
+	_, err := yaguratest.Evaluate("a", yaguratest.NewEvents().Text("nubmer", "1").Text("other", "2"))
 	wanted := "rule `a`: the rule hands over no column `number`: add it to the rule's `columns`, which are `nubmer`, `other`"
 	if err == nil || err.Error() != wanted {
 		t.Errorf("%v, not %s", err, wanted)
@@ -182,7 +182,7 @@ func TestErrorsInABatchSayWhatToDoWithIt(t *testing.T) {
 		"panics": yagura.DataError(
 			"panic: runtime error: index out of range [0] with length 0 " + place(tooFar, "tooFar")),
 	} {
-		if _, err := yaguratest.Evaluator(id, numbers); err != wanted {
+		if _, err := yaguratest.Evaluate(id, numbers); err != wanted {
 			t.Errorf("%T %v, not %v", err, err, wanted)
 		}
 	}
@@ -221,7 +221,7 @@ func TestConfigurationIsDecodedAndMistakesInItAreNamed(t *testing.T) {
 		`{"inner":{"prot":1}}`:             "rule `configured`: `rule.config` has the key `prot`, which the plugin does not know: it knows `digits`, `names`, `inner`",
 		`{"digits":0.5} {"names":["more"]`: "0.5 [] 0 []",
 	} {
-		findings, err := yaguratest.RuleEvaluator(yaguratest.Rule{ID: "configured", Config: config}, numbers)
+		findings, err := yaguratest.EvaluateRule(yaguratest.Rule{ID: "configured", Config: config}, numbers)
 		found := fmt.Sprint(err)
 		if err == nil {
 			found = findings[0].Title
@@ -231,7 +231,7 @@ func TestConfigurationIsDecodedAndMistakesInItAreNamed(t *testing.T) {
 		}
 	}
 	rule := yaguratest.Rule{ID: "configured", PluginConfig: `{"Accounts":["1"]}`}
-	if findings, err := yaguratest.RuleEvaluator(rule, numbers); err != nil || findings[0].Title != "0.3 [] 0 [1]" {
+	if findings, err := yaguratest.EvaluateRule(rule, numbers); err != nil || findings[0].Title != "0.3 [] 0 [1]" {
 		t.Errorf("found %v, %v", findings, err)
 	}
 }

@@ -2,27 +2,25 @@ package yagura
 
 // Detector evaluates the events of one rule.
 type Detector interface {
-	// OnBatch evaluates one batch. Its bounds mean nothing: the same events may come in any number of batches.
+	// OnBatch evaluates one batch. The same events may come in any number of batches.
 	//
-	// A [RetryError] asks to see the batch once more. Any other error, and a panic, sets the batch aside and reports it as
-	// a [DataError].
+	// After a [RetryError], the host tries once more. After any other error, and after a panic, it skips the events and
+	// reports a [DataError].
 	OnBatch(batch *Batch, findings *Findings) error
 }
 
-// Watermarker is a detector that also wants to know how far time has come.
+// Watermarker is a detector that is also called when event time advances.
 type Watermarker interface {
-	// OnWatermark learns that no event before `time` (microseconds since 1970-01-01T00:00:00Z) is still to come. Time
-	// never comes from anywhere else. Errors are as for [Detector]'s OnBatch.
+	// OnWatermark is called when no event before `time` (microseconds since 1970-01-01T00:00:00Z) can follow. There is no
+	// other source of time. Errors are as for [Detector]'s OnBatch.
 	OnWatermark(time int64, findings *Findings) error
 }
 
-// Stateful is a detector that keeps something of its own from batch to batch. What belongs to a partition key is better kept
-// by [State].
+// Stateful is a detector with a memory of its own. Use [State] for the state of a partition key.
 type Stateful interface {
-	// Snapshot returns the detector's own memory, in an encoding of the detector's own; empty when there is none.
+	// Snapshot returns the detector's own memory, in its own encoding; empty if it has none.
 	Snapshot() ([]byte, error)
-	// Restore withdraws what an earlier Snapshot returned; it is not called when that was empty. The bytes are the
-	// detector's to keep.
+	// Restore restores an earlier Snapshot; it is not called if that was empty. The detector may keep the bytes.
 	Restore(state []byte) error
 }
 
@@ -32,14 +30,14 @@ type entry struct {
 	open func(rule *Rule) (Detector, error)
 }
 
-// entries are the detectors in the order in which the author names them.
+// entries are the detectors, in the order of their registration.
 var entries []entry
 
-// Detect names the detector of the rule `id`; call it from an init function. One function may serve several rules: it is
-// called once for each that the host opens.
+// Detect registers the detector of the rule `id`; call it from an init function. One function may serve several rules: it runs
+// once for each rule that the host opens.
 //
-// `open` looks up columns and configuration. It need not check each of them: the first of [Rule]'s lookups that fails is
-// reported once `open` returns, whatever it returns. An error or a panic is a [ConfigError] that names the rule; an error
+// `open` looks up columns and configuration, and need not check errors: the first failed lookup of [Rule] is reported after
+// `open` returns, whatever it returns. An error or a panic is a [ConfigError] that names the rule; an error
 // that is a [DataError] or [RetryError] stays one.
 func Detect(id string, open func(rule *Rule) (Detector, error)) {
 	entries = append(entries, entry{id: id, open: open})

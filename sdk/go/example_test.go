@@ -43,7 +43,7 @@ func Example() {
 		Text("user_type", "Root", "IAMUser").
 		Text("additional_event_data.MFAUsed", nil, "No").
 		Text("source_ip", "198.51.100.7", "10.0.0.1")
-	findings, err := yaguratest.Evaluator("root-login", events)
+	findings, err := yaguratest.Evaluate("root-login", events)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -64,9 +64,9 @@ func ExampleRule_Config() {
 	})
 
 	events := yaguratest.NewEvents().Int64("bytes_out", 4096, 10, nil)
-	findings, err := yaguratest.RuleEvaluator(yaguratest.Rule{ID: "large-transfer", Config: `{"bytes": 1000}`}, events)
+	findings, err := yaguratest.EvaluateRule(yaguratest.Rule{ID: "large-transfer", Config: `{"bytes": 1000}`}, events)
 	fmt.Println(len(findings), err)
-	_, err = yaguratest.RuleEvaluator(yaguratest.Rule{ID: "large-transfer", Config: `{"byte": 1000}`}, events)
+	_, err = yaguratest.EvaluateRule(yaguratest.Rule{ID: "large-transfer", Config: `{"byte": 1000}`}, events)
 	fmt.Println(err)
 	// Output:
 	// 1 <nil>
@@ -78,7 +78,7 @@ type largeTransfer struct {
 	least int64
 }
 
-// A view of a column is the fastest way through many rows.
+// A view of a column is the fastest way to read many rows.
 func (d *largeTransfer) OnBatch(batch *yagura.Batch, findings *yagura.Findings) error {
 	bytes := d.bytes.In(batch)
 	for row, sent := range bytes.Values() {

@@ -5,7 +5,7 @@ import (
 	"github.com/yagura/yagura/sdk/go/plugin"
 )
 
-// Severity says how severe a finding is. The zero value is the rule's own severity.
+// Severity is the severity of a finding. The zero value stands for the rule's severity.
 type Severity = plugin.Severity
 
 // The severities, in rising order.
@@ -17,7 +17,7 @@ const (
 	Critical = plugin.Critical
 )
 
-// Observable is a kind of value worth searching for.
+// Observable is a kind of observable.
 type Observable = plugin.Kind
 
 // The kinds of observables in the contract.
@@ -32,14 +32,14 @@ const (
 	Process = plugin.Process
 )
 
-// Findings collects the findings of one call, in the order in which they are made.
+// Findings collects the findings of one call, in order.
 type Findings struct {
 	list []*detection.Finding
 	// block is memory for findings to come; making it in blocks costs less than one by one.
 	block []Finding
 }
 
-// Row starts a finding about one event. It counts as it is; what the [Finding]'s methods say adds to it.
+// Row adds a finding about one event. The methods of [Finding] can change it.
 func (f *Findings) Row(row Row) *Finding {
 	finding := f.push()
 	finding.one[0] = uint32(row.index)
@@ -47,7 +47,7 @@ func (f *Findings) Row(row Row) *Finding {
 	return finding
 }
 
-// Rows starts a finding about several events of the batch, at least one.
+// Rows adds a finding about several events of the batch, at least one.
 func (f *Findings) Rows(rows ...Row) *Finding {
 	finding := f.push()
 	for _, row := range rows {
@@ -56,7 +56,7 @@ func (f *Findings) Rows(rows ...Row) *Finding {
 	return finding
 }
 
-// AtWatermark starts a finding from [Waker]'s OnWake or [Watermarker]'s OnWatermark, where there are no rows to name.
+// AtWatermark adds a finding from [Waker]'s OnWake or [Watermarker]'s OnWatermark, which has no rows.
 func (f *Findings) AtWatermark() *Finding {
 	return f.push()
 }
@@ -76,7 +76,7 @@ func (f *Findings) push() *Finding {
 	return finding
 }
 
-// Finding adds to one finding. What is not said comes from the rule: its title, its severity, its key columns.
+// Finding changes one finding. Title, severity and key come from the rule unless they are set here.
 type Finding struct {
 	finding detection.Finding
 	// one is the row of a finding about one event.
@@ -89,7 +89,7 @@ func (f *Finding) Title(title string) *Finding {
 	return f
 }
 
-// Severity replaces the rule's severity. It panics when there is no such severity.
+// Severity replaces the rule's severity. It panics if there is no such severity.
 func (f *Finding) Severity(severity Severity) *Finding {
 	if severity > Critical {
 		panic("yagura: there is no severity beyond critical")
@@ -98,13 +98,13 @@ func (f *Finding) Severity(severity Severity) *Finding {
 	return f
 }
 
-// Key replaces the values of the rule's key columns: findings of equal key share an alert.
+// Key replaces the values of the rule's key columns: findings with the same key belong to the same alert.
 func (f *Finding) Key(key string) *Finding {
 	f.finding.Key = &key
 	return f
 }
 
-// Observable adds a value worth searching for; an empty one is left out.
+// Observable adds an observable; an empty one is left out.
 func (f *Finding) Observable(kind Observable, value string) *Finding {
 	if value != "" {
 		f.finding.Observables = append(f.finding.Observables, [2]string{string(kind), value})

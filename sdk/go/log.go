@@ -2,7 +2,7 @@ package yagura
 
 import "github.com/yagura/yagura/sdk/go/plugin"
 
-// Log is the plugin's log, which the host keeps, bounded in lines and bytes a call. Natively it is standard error.
+// Log is the plugin's log, with limits on lines and bytes per call. Natively it is standard error.
 //
 //	yagura.Log.Info("three roles are trusted")
 var Log Logger

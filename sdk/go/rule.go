@@ -8,14 +8,14 @@ import (
 	"github.com/yagura/yagura/sdk/go/internal/detection"
 )
 
-// Rule is what a detector learns when it is opened: its rule's id, its configuration and its columns.
+// Rule is the rule that a detector is opened for: its id, its configuration and its columns.
 //
-// Columns have the names under which the rule lists them, dotted paths included. A path into JSON text
-// (`request_parameters.policyDocument`) arrives as text: strings without their quotes, anything else as JSON text.
+// Columns have the names that the rule lists, dotted paths included. A path into JSON text
+// (`request_parameters.policyDocument`) is a text column: strings without quotes, other values as JSON text.
 //
-// A lookup that fails, because the rule lists no such column, the column is of another type, or the configuration does not
-// fit, returns the zero value. The first failure is remembered, and the plugin is not opened: a detector can look up all
-// that it needs without a check in between. One that goes on to compute with what it looked up asks [Rule.Err] first.
+// A lookup fails if the rule does not list the column, the column has another type, or the configuration does not fit. It then
+// returns the zero value. The rule stores the first failure, and the plugin is not opened. So a detector needs no checks between
+// lookups; it calls [Rule.Err] before it computes with a value.
 type Rule struct {
 	rule         *detection.Rule
 	pluginConfig string
@@ -27,7 +27,7 @@ func (r *Rule) ID() string {
 	return r.rule.ID
 }
 
-// Err returns the first failure of the lookups so far, a [ConfigError]; nil when there was none.
+// Err returns the first failure of the lookups so far, a [ConfigError]; nil if there was none.
 func (r *Rule) Err() error {
 	return r.failure
 }
@@ -71,7 +71,7 @@ func (r *Rule) Binary(name string) BinaryColumn {
 	return BinaryColumn{r.find(name, abi.Binary)}
 }
 
-// find returns the place of a column in the schema, from one; zero when it fails.
+// find returns the number of a column in the schema, from one; zero if it fails.
 func (r *Rule) find(name string, wanted abi.DataType) int {
 	known := make([]string, 0, len(r.rule.Schema))
 	for index, field := range r.rule.Schema {

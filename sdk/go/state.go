@@ -31,9 +31,9 @@ var (
 
 // State is the state of the rule and the partition key of the call at hand: [Batch.State].
 //
-// It is for rules with `partition_by`, whose batches hold one key each, in the order of event time. The host keeps it
-// between calls, whichever instance makes them; what a call that fails has changed is not kept. No other key and no other
-// rule sees it.
+// It is for rules with `partition_by`, whose batches hold one key each, in the order of event time. The host stores it
+// between calls, whichever instance makes them. If a call fails, its changes are dropped. Other keys and other rules do not see
+// it.
 //
 // `at` is always the event time of the row being evaluated, or the time of the wake-up: microseconds since
 // 1970-01-01T00:00:00Z. `expires` is the event time from which on an entry counts as absent.
@@ -45,11 +45,10 @@ var (
 //			…
 type State struct{}
 
-// Waker is a detector that answers the wake-ups that its keys ask for by [State.Wake]. A detector without it hears of the
-// time as a [Watermarker].
+// Waker is a detector that handles wake-ups, which its keys request by [State.Wake]. Without it, the host calls [Watermarker].
 type Waker interface {
-	// OnWake is called with exactly the time that a key asked for, in microseconds since 1970-01-01T00:00:00Z: no event of
-	// the key before it is still to come. Findings are made by [Findings.AtWatermark]. Errors are as for [Detector]'s
+	// OnWake is called with exactly the requested time, in microseconds since 1970-01-01T00:00:00Z: no event of the key
+	// before it can follow. Use [Findings.AtWatermark] for findings. Errors are as for [Detector]'s
 	// OnBatch.
 	OnWake(time int64, state State, findings *Findings) error
 }
@@ -60,7 +59,7 @@ func (State) Get(name string, at int64) (value []byte, found bool, err error) {
 	return value, found, stateError(failure)
 }
 
-// Count returns what a counter says, without changing it; 0 if it is absent. The error is [ErrNoState] or [ErrNotACounter].
+// Count returns the value of a counter; 0 if it is absent. The error is [ErrNoState] or [ErrNotACounter].
 func (s State) Count(name string, at int64) (int64, error) {
 	value, found, err := s.Get(name, at)
 	switch {
@@ -84,7 +83,7 @@ func (s State) GetJSON(name string, at int64, into any) (found bool, err error) 
 	return true, nil
 }
 
-// Put stores a value under a name, in place of an earlier one. It stays until it is removed. The error is [ErrNoState] or
+// Put stores a value under a name, and replaces an earlier one. It stays until it is removed. The error is [ErrNoState] or
 // [ErrStateFull].
 func (State) Put(name string, value []byte) error {
 	return stateError(state.Put(name, value, nil))
@@ -104,26 +103,26 @@ func (s State) PutJSON(name string, value any, expires int64) error {
 	return s.PutUntil(name, text, expires)
 }
 
-// Increment adds to a counter and returns its new value, which stays within the bounds of int64. A counter that is absent
-// counts from 0 and stays; one that is there keeps its expiry.
+// Increment adds to a counter and returns its new value, which stays within the range of int64. An absent counter starts from 0
+// and does not expire; an existing one keeps its expiry.
 func (State) Increment(name string, by, at int64) (int64, error) {
 	count, failure := state.Increment(name, by, at, nil)
 	return count, stateError(failure)
 }
 
-// IncrementUntil is [State.Increment] with a new expiry, for a counter that is there too.
+// IncrementUntil is [State.Increment] with a new expiry, also for an existing counter.
 func (State) IncrementUntil(name string, by, at, expires int64) (int64, error) {
 	count, failure := state.Increment(name, by, at, &expires)
 	return count, stateError(failure)
 }
 
-// Remove forgets what is under a name, if there is anything. The error is [ErrNoState].
+// Remove removes an entry, if it exists. The error is [ErrNoState].
 func (State) Remove(name string) error {
 	return stateError(state.Remove(name))
 }
 
-// Wake asks for one call of [Waker]'s OnWake with exactly this time: once no event of the key before it can come any more,
-// and before any later row of the key is evaluated. During a wake-up, a time at or before the wake-up's own has no effect. The
+// Wake requests one call of [Waker]'s OnWake with exactly this time. It happens when no earlier event of the key can follow, and
+// before any later row of the key is evaluated. During a wake-up, a time at or before the time of the wake-up has no effect. The
 // error is [ErrNoState] or [ErrStateFull].
 func (State) Wake(at int64) error {
 	return stateError(state.Wake(at))

@@ -23,7 +23,7 @@ func (v view) HasNulls() bool {
 // Texts is the values of a [TextColumn] in a batch.
 type Texts struct{ view }
 
-// At returns the text in a row, from zero; false where it is NULL. See [TextColumn.Get] on how long it is valid.
+// At returns the text in a row, from zero; false if it is NULL. See [TextColumn.Get] on how long it is valid.
 func (t Texts) At(row int) (string, bool) {
 	return t.column.text(row)
 }
@@ -31,7 +31,7 @@ func (t Texts) At(row int) (string, bool) {
 // Integers is the values of an [Int64Column] or a [TimeColumn] in a batch.
 type Integers struct{ view }
 
-// At returns the number in a row, from zero; false where it is NULL.
+// At returns the number in a row, from zero; false if it is NULL.
 func (i Integers) At(row int) (int64, bool) {
 	return i.column.int64(row)
 }
@@ -45,7 +45,7 @@ func (i Integers) Values() []int64 {
 // Floats is the values of a [Float64Column] in a batch.
 type Floats struct{ view }
 
-// At returns the number in a row, from zero; false where it is NULL.
+// At returns the number in a row, from zero; false if it is NULL.
 func (f Floats) At(row int) (float64, bool) {
 	return f.column.float64(row)
 }
@@ -58,7 +58,7 @@ func (f Floats) Values() []float64 {
 // Booleans is the values of a [BooleanColumn] in a batch.
 type Booleans struct{ view }
 
-// At returns the truth value in a row, from zero; false for `valid` where it is NULL.
+// At returns the truth value in a row, from zero; false for `valid` if it is NULL.
 func (b Booleans) At(row int) (value, valid bool) {
 	return b.column.boolean(row)
 }
@@ -66,7 +66,7 @@ func (b Booleans) At(row int) (value, valid bool) {
 // Binaries is the values of a [BinaryColumn] in a batch.
 type Binaries struct{ view }
 
-// At returns the bytes in a row, from zero; false where they are NULL. See [BinaryColumn.Get] on how long they are valid.
+// At returns the bytes in a row, from zero; false if they are NULL. See [BinaryColumn.Get] on how long they are valid.
 func (b Binaries) At(row int) ([]byte, bool) {
 	bytes, found := b.column.bytes(row)
 	return slices.Clip(bytes), found

@@ -2,7 +2,7 @@
 
 use yagura_sdk::{AlertState, Report};
 
-/// Returns one line about where an incident is: `high · open · 3 alerts, settled`.
+/// Returns one line about where an incident is: `high · open · 3 alerts, final`.
 pub fn describe(report: &Report) -> String {
     let alerts = match report.alert_count {
         1 => "1 alert".to_owned(),
@@ -26,7 +26,7 @@ pub struct Markers {
     pub severity: &'static str,
     /// Where the work on it is.
     pub status: &'static str,
-    /// `provisional` while an alert of it may still change, `settled` when none can; empty without alerts.
+    /// `provisional` while an alert of it may still change, `final` when none can; empty without alerts.
     pub state: &'static str,
 }
 
@@ -67,13 +67,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_incident_is_settled_when_all_its_alerts_are() {
+    fn an_incident_is_final_when_all_its_alerts_are() {
         let provisional = || alert().state(AlertState::Provisional);
         let text = |builder: yagura_sdk::testing::ReportBuilder| describe(&builder.build());
         assert_eq!(text(report()), "medium · open · 0 alerts");
         assert_eq!(
             text(report().alert(alert())),
-            "medium · open · 1 alert, settled"
+            "medium · open · 1 alert, final"
         );
         assert_eq!(
             text(report().alert(alert()).alert(provisional())),
@@ -82,7 +82,7 @@ mod tests {
         let withdrawn = alert().state(AlertState::Withdrawn);
         assert_eq!(
             text(report().alert(withdrawn)),
-            "medium · open · 1 alert, settled"
+            "medium · open · 1 alert, final"
         );
     }
 

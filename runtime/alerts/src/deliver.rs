@@ -7,7 +7,7 @@
 //!        sending, uncertain ──commit──▶ report of the newest revision ─▶ notifier ─▶ receipt │ due again, later │ dead
 //! ```
 //!
-//! An attempt is recorded before it is made. A process that dies in between leaves it as uncertain: the next one tells the
+//! An attempt is recorded before it is made. A process that dies in between leaves it as uncertain: the next one informs the
 //! notifier so, which looks whether the report is there already.
 
 mod limit;
@@ -155,7 +155,7 @@ impl Work for Notifier {
                     after: None,
                     is_uncertain: false,
                 };
-                (row.told, Err(failure))
+                (row.sent_revision, Err(failure))
             }
         };
         insist(|| self.end(&row, revision, &answer)).await
@@ -184,7 +184,7 @@ impl Notifier {
         match answer {
             Ok(receipt) => {
                 deliveries::arrived(&mut write, row, revision, receipt, now, ready_at).await?;
-                if row.told == 0 {
+                if row.sent_revision == 0 {
                     let what = "first report arrived";
                     incidents::note(&mut write, &row.incident, now, name, what).await?;
                 }

@@ -71,7 +71,7 @@ pub enum Record {
 #[serde(untagged)]
 #[expect(dead_code, reason = "it is there for its schema")]
 enum Shown {
-    /// An alert or an incident as it is told.
+    /// An alert or an incident as it is reported.
     Record(Record),
     /// All of an incident: `show`.
     Whole(Box<store::IncidentRecord>),

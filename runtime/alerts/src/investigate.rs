@@ -1,7 +1,7 @@
 //! Investigation: enrichers find facts about an alert at each delay, then reviewers evaluate it.
 //!
 //! ```text
-//! alert that is told ─▶ runs, one for each enricher and delay ─▶ facts replaced
+//! reported alert     ─▶ runs, one for each enricher and delay ─▶ facts replaced
 //!                         the last of a delay ─▶ round: reviewers in order ─▶ assessments ─▶ one revision of the incident
 //! ```
 //!

@@ -399,7 +399,7 @@ pub struct Expected {
     pub key: Option<String>,
     /// Notifiers that are told, in any order.
     pub notify: Option<Vec<String>>,
-    /// What became of it: `told`, `suppressed`, `maintenance`, `staged` or `inhibited`.
+    /// What became of it: `reported`, `suppressed`, `maintenance`, `staged` or `inhibited`.
     pub outcome: Option<String>,
     /// Part of the incident that the alert at this place (from one) opened.
     pub incident: Option<u32>,

@@ -1,4 +1,4 @@
-//! What the crate needs from outside: something that tells, that finds facts, that evaluates.
+//! What the crate needs from outside: notifiers, enrichers and reviewers.
 
 use std::time::Duration;
 

@@ -53,7 +53,7 @@ pub struct StoryAlert<'a> {
 pub enum Kind<'a> {
     /// Alerts that have something in common.
     Alerts,
-    /// More alerts of one rule than are told one by one.
+    /// More alerts of one rule than are reported one by one.
     Flood {
         /// Id of the rule.
         rule: &'a str,
@@ -62,7 +62,7 @@ pub enum Kind<'a> {
         /// The keys that came last, the last first.
         newest: &'a [String],
     },
-    /// More incidents than a notifier is told one by one.
+    /// More incidents than a notifier reports one by one.
     Summary {
         /// How many incidents.
         incidents: u64,

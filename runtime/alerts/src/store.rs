@@ -1,4 +1,4 @@
-//! The store: alerts, incidents, what was found, thought and told, in SQLite or PostgreSQL by the same text.
+//! The store: alerts, incidents, facts, assessments and deliveries, in SQLite or PostgreSQL by the same statements.
 //!
 //! ```text
 //! read  ─▶ any process, any time

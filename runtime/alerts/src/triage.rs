@@ -1,19 +1,19 @@
 //! The triage: what becomes of each alert.
 //!
 //! ```text
-//! line ─▶ known? ─ no ─▶ decide   suppressed │ maintenance │ staged │ inhibited │ told
+//! line ─▶ known? ─ no ─▶ decide   suppressed │ maintenance │ staged │ inhibited │ reported
 //!           │ yes                                                          │
 //!           ▼                                                              ▼
-//!         update: settled, withdrawn, more severe                     place     successor ▸ flood ▸ shares an observable ▸ new
+//!         update: final, withdrawn, more severe                      group     successor ▸ flood ▸ shares an observable ▸ new
 //!           │                                                              │
-//!           └──────────▶ revision of the incident, who is to be told, what is to be found out ◀──┘
+//!           └──────────▶ revision of the incident, its notifiers, its enrichers and reviewers ◀───┘
 //! ```
 //!
 //! A batch of lines is one transaction with the number of its last line. All that is decided follows from the policy and
 //! the lines in their order: batches, restarts and the clock change nothing but stamps and delays.
 //!
-//! Inhibition looks back: a more severe alert silences what comes after it in the lines, near it in event time. Alerts are told
-//! as they are committed, so there is no alert that was not told yet and that a later one could silence. When the more severe
+//! Inhibition looks back: a more severe alert silences what comes after it in the lines, near it in event time. Alerts are reported
+//! as they are committed, so no alert waits that a later one could silence. When the more severe
 //! alert is withdrawn, what it silenced is decided again.
 
 mod decide;
@@ -83,8 +83,8 @@ pub struct Taken {
     pub seq: i64,
     /// Lines that were taken now.
     pub lines: u64,
-    /// Alerts that are new and told.
-    pub told: u64,
+    /// Alerts that are new and reported.
+    pub reported: u64,
     /// Alerts that are new and recorded only.
     pub silent: u64,
     /// Incidents that were opened, floods among them.
@@ -131,7 +131,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Triage {
-    /// Takes the lead of a store. What a process that died was telling or finding out is due again. `rules` are the ids of
+    /// Takes the lead of a store. Reports and runs of enrichers that a process began before it died are due again. `rules` are the ids of
     /// the rules that run: those that the policy lists as on trial count their quiet from now on, in event time.
     ///
     /// # Errors
@@ -276,8 +276,8 @@ impl Triage {
 
 impl Context<'_> {
     fn count(&mut self, outcome: Outcome) {
-        if outcome == Outcome::Told {
-            self.taken.told += 1;
+        if outcome == Outcome::Reported {
+            self.taken.reported += 1;
         } else {
             self.taken.silent += 1;
         }

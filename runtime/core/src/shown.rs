@@ -1,69 +1,96 @@
-//! Text of others, made fit to be shown on a terminal, in a log, in a message.
+//! Makes text of unknown origin safe to show in a terminal, a log or a message.
 //!
-//! Log content, packs and plugins name things as their authors like. Everything that shows such text writes out by [`Eye`] what a
-//! reader would not see: one place, so that no way to a terminal is forgotten.
+//! Log content, packs and plugins can hold control characters, characters that change the direction of writing, and characters
+//! without width. Everything that shows such text escapes them with a function of this module, so that no output is forgotten.
 
-/// Most marks that one letter is shown with: more of them cover the lines above and below.
-const MOST_MARKS: usize = 4;
+use std::borrow::Cow;
 
-/// Reads a text as a person does: says of each character in turn whether it is seen as what it is.
+/// Maximum number of combining marks on one letter: more of them cover the lines above and below.
+const MAX_MARKS: usize = 4;
+
+/// Goes through a text and finds the characters that a reader would not see or would see wrongly.
 #[derive(Debug, Default)]
-pub struct Eye {
+pub struct VisibilityCheck {
     /// Marks since the last letter.
     marks: usize,
 }
 
-impl Eye {
-    /// Says whether the next character is seen as what it is. Line breaks and tabs are not.
-    pub fn sees(&mut self, c: char) -> bool {
+impl VisibilityCheck {
+    /// Returns whether a reader sees the next character as it is. Line breaks and tabs are not visible.
+    pub fn is_visible(&mut self, c: char) -> bool {
         if is_mark(c) {
             self.marks += 1;
-            return self.marks <= MOST_MARKS;
+            return self.marks <= MAX_MARKS;
         }
         self.marks = 0;
         !is_invisible(c)
     }
 }
 
-/// Returns a text on one line, with line breaks and what is not seen written out: for titles and other values.
+/// Returns a text on one line, with escaped line breaks and invisible characters: for titles and other values.
 pub fn printable(text: &str) -> String {
-    written(text, |c| match c {
+    escaped(text, |c| match c {
         '\n' | '\t' | '\r' => Some(c.escape_default().collect()),
         _ => None,
     })
 }
 
-/// Returns a text on one line, with blanks in place of line breaks and tabs, and what is not seen written out: for messages.
+/// Returns a text on one line, with spaces for line breaks and tabs, and escaped invisible characters: for messages.
 pub fn one_line(text: &str) -> String {
-    written(text, |c| match c {
+    escaped(text, |c| match c {
         '\n' | '\t' => Some(" ".to_owned()),
         '\r' => Some(String::new()),
         _ => None,
     })
 }
 
-/// Returns a text in its lines, with what is not seen written out: what stands in a file must not speak to a terminal.
+/// Returns a text in its lines, with escaped invisible characters: the content of a file must not control a terminal.
 pub fn without_controls(text: &str) -> String {
-    written(text, |c| matches!(c, '\n' | '\t').then(|| c.to_string()))
+    escaped(text, |c| matches!(c, '\n' | '\t').then(|| c.to_string()))
 }
 
-fn written(text: &str, special: impl Fn(char) -> Option<String>) -> String {
-    let mut written = String::with_capacity(text.len());
-    let mut eye = Eye::default();
+/// Returns a text in its lines, with invisible characters escaped as in JSON: the text of a JSON document stays valid and keeps its
+/// meaning.
+pub fn json_escaped(text: &str) -> Cow<'_, str> {
+    let plain = || {
+        let mut check = VisibilityCheck::default();
+        move |c: char| check.is_visible(c) || c == '\n' || c == '\t'
+    };
+    if text.chars().all(plain()) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(2 * text.len());
+    let mut is_plain = plain();
     for c in text.chars() {
-        let is_seen = eye.sees(c);
-        match special(c) {
-            Some(text) => written.push_str(&text),
-            None if is_seen => written.push(c),
-            None => written.extend(c.escape_unicode()),
+        if is_plain(c) {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            escaped.push_str(&format!("\\u{unit:04x}"));
         }
     }
-    written
+    Cow::Owned(escaped)
 }
 
-/// Says whether a character acts upon how text is shown and is not seen itself: control characters, those that change the
-/// direction of writing (CVE-2021-42574), blanks without width, separators of lines, tags, and fillers. A blank and what a letter
-/// is combined with are none of these.
+/// Escapes invisible characters, except those that `special` replaces.
+fn escaped(text: &str, special: impl Fn(char) -> Option<String>) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut check = VisibilityCheck::default();
+    for c in text.chars() {
+        let is_visible = check.is_visible(c);
+        match special(c) {
+            Some(text) => escaped.push_str(&text),
+            None if is_visible => escaped.push(c),
+            None => escaped.extend(c.escape_unicode()),
+        }
+    }
+    escaped
+}
+
+/// Returns whether a character is invisible but changes how text is shown: control characters, characters that change the direction
+/// of writing (CVE-2021-42574), spaces without width, line separators, tags, and fillers. Ordinary spaces and combining marks are
+/// not among them.
 pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -73,7 +100,7 @@ pub fn is_invisible(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Says whether a character is shown on the letter before it: the blocks of marks, and those of scripts that stack them.
+/// Returns whether a character is a mark on the letter before it: the blocks of marks, and the marks of scripts that stack them.
 fn is_mark(c: char) -> bool {
     matches!(c,
         '\u{300}'..='\u{34e}' | '\u{350}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{591}'..='\u{5bd}' | '\u{610}'..='\u{61a}'
@@ -89,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_seen_is_written_out_in_every_form() {
+    fn invisible_characters_are_escaped_in_every_form() {
         for c in [
             '\u{0}',
             '\u{7}',
@@ -118,10 +145,15 @@ mod tests {
         assert_eq!(printable("a\nb\tc\r"), "a\\nb\\tc\\r");
         assert_eq!(one_line("a\nb\tc\r"), "a b c");
         assert_eq!(without_controls("a\nb\tc\r"), "a\nb\tc\\u{d}");
+        assert_eq!(
+            json_escaped("a\u{202e}\u{e0041}\n\r"),
+            "a\\u202e\\udb40\\udc41\n\\u000d"
+        );
+        assert!(matches!(json_escaped("plain\n"), Cow::Borrowed(_)));
     }
 
     #[test]
-    fn marks_do_not_tower() {
+    fn only_a_few_marks_are_stacked() {
         let tower = format!("a{}b", "\u{301}".repeat(6));
         assert_eq!(
             printable(&tower),

@@ -1,12 +1,12 @@
-//! The linear memory of all plugins together: which plugin has how much of it, and what is given back before a call fails.
+//! The linear memory of all plugins together: how much each plugin uses, and which idle instances are dropped before a call fails.
 //!
-//! Three promises, each for its own cause:
+//! It keeps three promises:
 //!
 //! * Growth counts for the plugin that grows.
-//! * While an instance of any plugin waits for its next call, no growth is refused for want of memory: such an instance is
-//!   dropped first, the largest before the others.
-//! * Half of the memory is shared out evenly among the plugins that are loaded. A plugin has its part of it whatever others do; what
-//!   is over its part it takes from the other half, and from that alone it is refused.
+//! * While an instance of any plugin is idle, no growth is refused for lack of memory: idle instances are dropped first, the
+//!   largest before the others.
+//! * Half of the memory is divided evenly among the loaded plugins. A plugin always has its part of it, whatever others use. Beyond
+//!   its part it takes from the other half, and only there it can be refused.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// How many plugins an error names.
 const NAMED: usize = 3;
 
-/// Instances of one plugin that wait for their next call and can be dropped.
-pub(crate) trait Waiting: Send + Sync {
+/// Idle instances of one plugin, which can be dropped.
+pub(crate) trait IdleInstances: Send + Sync {
     /// Returns the memory of the largest one, in bytes, if there is any.
     fn largest(&self) -> Option<usize>;
 
@@ -23,9 +23,9 @@ pub(crate) trait Waiting: Send + Sync {
     fn drop_largest(&self);
 }
 
-/// A plugin and the memory that its instances have together.
+/// A plugin and the memory of all its instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Holder {
+pub(crate) struct PluginMemory {
     pub(crate) plugin: Arc<str>,
     pub(crate) bytes: usize,
 }
@@ -33,91 +33,93 @@ pub(crate) struct Holder {
 /// The linear memory of all instances of a host together.
 #[derive(Default)]
 pub(crate) struct Budget {
-    /// Bytes that there are.
-    most: usize,
+    /// The maximum, in bytes.
+    limit: usize,
     table: Mutex<Table>,
-    /// Its lock is held while instances are dropped, so that no thread takes the memory for used up that another gives back.
-    waiting: Mutex<Vec<Weak<dyn Waiting>>>,
+    /// Locked while instances are dropped, so that a thread sees the memory that another thread is giving back.
+    idle: Mutex<Vec<Weak<dyn IdleInstances>>>,
 }
 
-/// Who has how much.
+/// How much each plugin uses.
 #[derive(Debug, Default)]
 struct Table {
     used: usize,
     next: u64,
-    holders: BTreeMap<u64, Holder>,
+    holders: BTreeMap<u64, PluginMemory>,
 }
 
 impl Budget {
-    pub(crate) fn new(most: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
-            most,
+            limit,
             ..Self::default()
         }
     }
 
-    /// Returns the bytes that there are.
-    pub(crate) fn most(&self) -> usize {
-        self.most
+    /// Returns the maximum, in bytes.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
-    /// Returns the bytes that instances have.
+    /// Returns the bytes that instances use.
     pub(crate) fn used(&self) -> usize {
         self.table().used
     }
 
-    /// Adds a plugin, which has nothing yet.
+    /// Adds a plugin that uses nothing yet.
     pub(crate) fn account(self: &Arc<Self>, plugin: Arc<str>) -> Account {
         let mut table = self.table();
         let number = table.next;
         table.next += 1;
-        table.holders.insert(number, Holder { plugin, bytes: 0 });
+        table
+            .holders
+            .insert(number, PluginMemory { plugin, bytes: 0 });
         Account {
             budget: Arc::clone(self),
             number,
         }
     }
 
-    /// Adds instances that may be dropped when memory is short.
-    pub(crate) fn add_waiting(&self, waiting: Weak<dyn Waiting>) {
-        let mut all = self.waiting();
+    /// Adds idle instances that may be dropped if memory is short.
+    pub(crate) fn add_idle(&self, idle: Weak<dyn IdleInstances>) {
+        let mut all = self.idle();
         all.retain(|known| known.strong_count() > 0);
-        all.push(waiting);
+        all.push(idle);
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // Nothing that holds the lock leaves it half done.
+        // No panic can leave the table half changed.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Weak<dyn Waiting>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, Vec<Weak<dyn IdleInstances>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for Budget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Budget")
-            .field("most", &self.most)
+            .field("limit", &self.limit)
             .field("table", &self.table())
             .finish_non_exhaustive()
     }
 }
 
 impl Table {
-    /// Takes bytes for a plugin, or none where it may not have so many.
-    fn take(&mut self, number: u64, bytes: usize, most: usize) -> bool {
-        let Some(used) = self.used.checked_add(bytes).filter(|used| *used <= most) else {
+    /// Takes bytes for a plugin, or nothing if the plugin cannot have so many.
+    fn take(&mut self, number: u64, bytes: usize, limit: usize) -> bool {
+        let Some(used) = self.used.checked_add(bytes).filter(|used| *used <= limit) else {
             return false;
         };
-        let part = most / 2 / self.holders.len().max(1);
+        let part = limit / 2 / self.holders.len().max(1);
         let has = self.holders.get(&number).map_or(0, |holder| holder.bytes);
         if has.saturating_add(bytes) > part {
             let others = self.holders.iter().filter(|(other, _)| **other != number);
-            let kept: usize = others
+            let reserved: usize = others
                 .map(|(_, holder)| part.saturating_sub(holder.bytes))
                 .sum();
-            if used > most - kept.min(most) {
+            if used > limit - reserved.min(limit) {
                 return false;
             }
         }
@@ -136,9 +138,9 @@ impl Table {
         }
     }
 
-    /// Returns the plugins that have the most, the largest first.
-    fn largest(&self) -> Vec<Holder> {
-        let mut holders: Vec<Holder> = self.holders.values().cloned().collect();
+    /// Returns the plugins that use most, the largest first.
+    fn largest(&self) -> Vec<PluginMemory> {
+        let mut holders: Vec<PluginMemory> = self.holders.values().cloned().collect();
         holders.retain(|holder| holder.bytes > 0);
         holders.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.plugin.cmp(&b.plugin)));
         holders.truncate(NAMED);
@@ -146,7 +148,7 @@ impl Table {
     }
 }
 
-/// What one plugin has of the memory: all its instances together.
+/// The memory of one plugin: of all its instances together.
 #[derive(Debug)]
 pub(crate) struct Account {
     budget: Arc<Budget>,
@@ -154,26 +156,26 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Returns what all plugins share.
+    /// Returns the memory of all plugins.
     pub(crate) fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
 
-    /// Takes bytes; where there are not so many, instances that wait are dropped until there are.
+    /// Takes bytes. If there are not enough, idle instances are dropped until there are.
     ///
     /// # Errors
-    /// Those that have the most memory then; nothing is taken.
-    pub(crate) fn take(&self, bytes: usize) -> Result<(), Vec<Holder>> {
+    /// The plugins that use most memory then; nothing is taken.
+    pub(crate) fn take(&self, bytes: usize) -> Result<(), Vec<PluginMemory>> {
         if self.try_take(bytes) {
             return Ok(());
         }
-        let waiting = self.budget.waiting();
+        let idle = self.budget.idle();
         loop {
-            // Once more, because another thread may just have given something back.
+            // Once more, because another thread may have given memory back meanwhile.
             if self.try_take(bytes) {
                 return Ok(());
             }
-            let all = waiting.iter().filter_map(Weak::upgrade);
+            let all = idle.iter().filter_map(Weak::upgrade);
             let largest = all
                 .filter_map(|some| Some((some.largest()?, some)))
                 .max_by_key(|(size, _)| *size);
@@ -182,7 +184,7 @@ impl Account {
                     tracing::debug!(
                         target: "plugin",
                         bytes = size,
-                        "an instance that waited was dropped: memory is short"
+                        "dropped an idle instance: memory is short"
                     );
                     some.drop_largest();
                 }
@@ -192,11 +194,11 @@ impl Account {
     }
 
     fn try_take(&self, bytes: usize) -> bool {
-        let most = self.budget.most;
-        self.budget.table().take(self.number, bytes, most)
+        let limit = self.budget.limit;
+        self.budget.table().take(self.number, bytes, limit)
     }
 
-    /// Gives bytes back that were taken.
+    /// Gives back bytes that were taken.
     pub(crate) fn give_back(&self, bytes: usize) {
         self.budget.table().give_back(self.number, bytes);
     }
@@ -217,13 +219,13 @@ mod tests {
 
     use super::*;
 
-    /// Instances that wait, as sizes that are counted for an account.
+    /// Idle instances, as sizes that are counted for an account.
     struct Sizes {
         account: Arc<Account>,
         sizes: Mutex<Vec<usize>>,
     }
 
-    impl Waiting for Sizes {
+    impl IdleInstances for Sizes {
         fn largest(&self) -> Option<usize> {
             self.sizes.lock().unwrap().iter().copied().max()
         }
@@ -242,19 +244,19 @@ mod tests {
             account: Arc::new(budget.account(name.into())),
             sizes: Mutex::default(),
         });
-        let waiting: Arc<dyn Waiting> = sizes.clone();
-        budget.add_waiting(Arc::downgrade(&waiting));
+        let idle: Arc<dyn IdleInstances> = sizes.clone();
+        budget.add_idle(Arc::downgrade(&idle));
         sizes
     }
 
     #[test]
-    fn who_has_the_most_is_named() {
+    fn the_largest_plugins_are_named() {
         let budget = Arc::new(Budget::new(1000));
         let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| plugin(&budget, name));
         for (plugin, bytes) in [(&a, 100), (&b, 500), (&c, 125)] {
             plugin.account.take(bytes).unwrap();
         }
-        // Its part, an eighth, is kept for `d`.
+        // The part of `d`, an eighth, is reserved.
         let named = a.account.take(200).unwrap_err();
         let named: Vec<(&str, usize)> = named
             .iter()
@@ -282,8 +284,8 @@ mod tests {
     enum Step {
         /// A call begins, or grows.
         Grow(usize, usize),
-        /// A call ends, and its instance waits.
-        Wait(usize),
+        /// A call ends, and its instance is idle.
+        Idle(usize),
         /// A call ends, and its instance is gone.
         Drop(usize),
     }
@@ -292,7 +294,7 @@ mod tests {
         (1..6_usize).prop_flat_map(|plugins| {
             let step = prop_oneof![
                 3 => (0..plugins, 0..600_usize).prop_map(|(at, bytes)| Step::Grow(at, bytes)),
-                2 => (0..plugins).prop_map(Step::Wait),
+                2 => (0..plugins).prop_map(Step::Idle),
                 1 => (0..plugins).prop_map(Step::Drop),
             ];
             let steps = prop::collection::vec(step, 0..80);
@@ -306,7 +308,7 @@ mod tests {
             let budget = Arc::new(Budget::new(most));
             let plugins: Vec<Arc<Sizes>> =
                 (0..count).map(|at| plugin(&budget, &at.to_string())).collect();
-            // What calls under way have.
+            // The memory of running calls.
             let mut busy: Vec<Vec<usize>> = vec![Vec::new(); count];
             let part = most / 2 / count;
             for step in steps {
@@ -316,7 +318,7 @@ mod tests {
                         match plugins[at].account.take(bytes) {
                             Ok(()) => busy[at].push(bytes),
                             Err(named) => {
-                                // Nothing waits any more, and its own part it would have got.
+                                // Nothing is idle any more, and its own part is always granted.
                                 prop_assert!(plugins.iter().all(|one| one.largest().is_none()));
                                 prop_assert!(mine + bytes > part);
                                 let held: Vec<usize> = named.iter().map(|one| one.bytes).collect();
@@ -329,7 +331,7 @@ mod tests {
                             }
                         }
                     }
-                    Step::Wait(at) => {
+                    Step::Idle(at) => {
                         plugins[at].sizes.lock().unwrap().append(&mut busy[at]);
                     }
                     Step::Drop(at) => {
@@ -338,7 +340,7 @@ mod tests {
                         }
                     }
                 }
-                // What is counted is what there is, for each plugin and for all.
+                // The counts are right, for each plugin and for all.
                 let mut used = 0;
                 for (at, one) in plugins.iter().enumerate() {
                     let waits: usize = one.sizes.lock().unwrap().iter().sum();
@@ -356,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_are_short_of_memory_at_once_all_get_what_waits() {
+    fn threads_that_need_memory_at_once_all_get_idle_memory() {
         for _ in 0..50 {
             let budget = Arc::new(Budget::new(800));
             let hog = plugin(&budget, "hog");

@@ -1,5 +1,5 @@
-//! Compiled code on disk. Whoever can change such a file runs code in the host, so a file counts only with a tag that was
-//! made with a key from the same private directory.
+//! Compiled code on disk. Whoever can change such a file runs code in the host. So a file is only used with a tag that was made with
+//! the key in the same private directory.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
@@ -15,44 +15,44 @@ const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 32;
 
-/// What the cache did for a plugin.
+/// Whether the compiled code of a plugin came from the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheOutcome {
-    /// The compiled code was there.
+    /// The compiled code was in the cache.
     Hit,
-    /// It was not there; it is now.
+    /// The code was compiled and stored.
     Miss,
-    /// A file was there that this host did not write, or that was changed: it was deleted and the plugin compiled again.
+    /// The cache had a file that this host did not write, or that was changed. The file was deleted and the plugin compiled again.
     Refused,
     /// The host has no cache.
     Off,
 }
 
-/// Why a directory cannot hold compiled code.
+/// Why a directory cannot be used for compiled code.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// It cannot be made, read or written.
-    #[error("cannot use {} for compiled plugins; set YAGURA_CACHE_DIR to a directory that can be written", .path.display())]
+    /// The directory cannot be created, read or written.
+    #[error("cannot use {} for compiled plugins; set YAGURA_CACHE_DIR to a writable directory", .path.display())]
     Unusable {
         /// The directory or the file in it.
         path: PathBuf,
         /// The cause.
         source: std::io::Error,
     },
-    /// Others could put code there.
+    /// Other users could put code there.
     #[error("refused {} for compiled plugins: {found}; {remedy}", .path.display())]
     NotPrivate {
         /// The directory or the file in it.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         found: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
 }
 
-/// Returns where compiled code is kept unless a configuration says otherwise: `$YAGURA_CACHE_DIR/components`, else
-/// `$XDG_CACHE_HOME/yagura/components`, else `~/.cache/yagura/components`; nothing when none of these is set.
+/// Returns the default directory for compiled code: `$YAGURA_CACHE_DIR/components`, else
+/// `$XDG_CACHE_HOME/yagura/components`, else `~/.cache/yagura/components`; `None` if none of these is set.
 pub fn default_cache_dir() -> Option<PathBuf> {
     let set = |name: &str| {
         std::env::var_os(name)
@@ -72,14 +72,14 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Opens the directory, making it and its key when they are missing.
+    /// Opens the directory, and creates it and its key if they are missing.
     pub(crate) fn open(dir: &Path) -> Result<Self, CacheError> {
         let unusable = |source| CacheError::Unusable {
             path: dir.to_owned(),
             source,
         };
         create_private(dir).map_err(unusable)?;
-        // Belongs to whom this process runs as, so it tells whether the others do.
+        // Its owner is the user of this process, so the owners of the others can be compared with it.
         let probe = tempfile::NamedTempFile::new_in(dir).map_err(unusable)?;
         check_private(dir, dir, probe.as_file(), Others::MayRead)?;
         let key_file = dir.join(KEY_FILE);
@@ -91,7 +91,7 @@ impl Cache {
         let key = key.try_into().map_err(|_| CacheError::NotPrivate {
             path: key_file.clone(),
             found: format!("it is not a key of {KEY_BYTES} bytes"),
-            remedy: "delete it, and a new one is made".to_owned(),
+            remedy: "delete it, and a new key is created".to_owned(),
         })?;
         Ok(Self {
             dir: dir.to_owned(),
@@ -99,7 +99,7 @@ impl Cache {
         })
     }
 
-    /// Returns the compiled code for the component with this digest, compiling and keeping it when it is missing.
+    /// Returns the compiled code of the component with this digest; compiles and stores it if it is missing.
     pub(crate) fn get_or_compile<E>(
         &self,
         engine: &Engine,
@@ -132,12 +132,12 @@ impl Cache {
         };
         let component = compile()?;
         if let Err(error) = self.store(&name, &component) {
-            tracing::warn!(file = %path.display(), %error, "compiled code is not kept");
+            tracing::warn!(file = %path.display(), %error, "cannot store compiled code");
         }
         Ok((component, outcome))
     }
 
-    /// Returns the code behind the tag, if the tag was made with our key for this name and code.
+    /// Returns the code after the tag, if the tag was made with the key of this cache for this name and code.
     fn authentic<'a>(&self, name: &str, file: &'a [u8]) -> Option<&'a [u8]> {
         let (tag, code) = file.split_at_checked(TAG_BYTES)?;
         self.tag(name, code)?.verify_slice(tag).ok()?;
@@ -169,7 +169,7 @@ impl Cache {
     }
 }
 
-/// Writes a new key, which only this user can read, unless another process was faster: then that one's key counts.
+/// Writes a new key that only this user can read. If another process was faster, its key is used.
 fn make_key(dir: &Path, key_file: &Path) -> std::io::Result<()> {
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key)?;
@@ -182,14 +182,14 @@ fn make_key(dir: &Path, key_file: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Content, and the engine's version and configuration.
+/// Returns a file name that depends on the content and on the version and configuration of the engine.
 fn file_name(engine: &Engine, digest: &str) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     format!("{digest}-{:016x}.code", hasher.finish())
 }
 
-/// What others than the owner may do with a file or directory.
+/// What other users may do with a file or directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Others {
     MayRead,
@@ -219,7 +219,7 @@ fn check_private(
         source,
     };
     let own = probe.metadata().map_err(unusable)?.uid();
-    // The directory may be a link to one that is ours; the key may not.
+    // The directory may be a link to one of the same owner; the key must not be a link.
     let found = if path == dir {
         std::fs::metadata(path)
     } else {
@@ -237,7 +237,7 @@ fn check_private(
         return refused("it is a link".to_owned(), "delete it".to_owned());
     }
     if found.uid() != own {
-        let remedy = "use a directory of your own, by YAGURA_CACHE_DIR".to_owned();
+        let remedy = "set YAGURA_CACHE_DIR to a directory of your own".to_owned();
         return refused(
             format!("it belongs to user {}, not to user {own}", found.uid()),
             remedy,
@@ -296,7 +296,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_others_may_write_is_refused() {
+    fn a_directory_that_others_can_write_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let chmod = |path: &Path, mode| {

@@ -1,40 +1,45 @@
-//! What a plugin reaches outside itself: the services of the host, and what of them it may use.
+//! The capabilities of a plugin: the services of the host, and what the plugin may use of them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use yagura_core::Timestamp;
 use yagura_core::capability::{Access, Denied};
+use yagura_http::{
+    CallOutcome, HttpCaller, HttpError, HttpPolicy, HttpRequest, HttpResponse, HttpService,
+    PluginId,
+};
 
 use crate::error::PluginError;
-use crate::http::{CallOutcome, HttpCaller, HttpPolicy, HttpService, PluginId};
 use crate::types::Field;
 
-/// Most searches, and most rows of one, that one call of a plugin may have.
-const MOST_SEARCHES: u32 = 16;
-const MOST_ROWS: u32 = 10_000;
+/// Maximum number of searches in one call of a plugin.
+const MAX_SEARCHES: u32 = 16;
 
-/// Most columns of a search.
-const MOST_COLUMNS: usize = 256;
+/// Maximum number of rows of a search.
+const MAX_ROWS: u32 = 10_000;
 
-/// What the host does for plugins. A clone is the same services.
+/// Maximum number of columns of a search.
+const MAX_COLUMNS: usize = 256;
+
+/// The services of the host for plugins. A clone has the same services.
 #[derive(Clone)]
 pub struct Services {
     /// Outgoing HTTP.
     pub http: Arc<HttpService>,
-    /// Events by observable.
+    /// Search for events by observable.
     pub search: Arc<dyn Search>,
     /// Lookup tables.
     pub lookup: Arc<dyn Lookup>,
 }
 
-/// Finds events. Called only for tables that manifest and grant name, on the thread of the plugin's call.
+/// Searches for events. It is only called for tables that manifest and grant name, on the thread of the plugin's call.
 pub trait Search: Send + Sync {
-    /// Returns events of a table, the columns laid out as in batches of detectors, at most [`SearchQuery::limit`] of them.
-    /// After `deadline` nobody waits for the answer.
+    /// Returns at most [`SearchQuery::limit`] events of a table, with columns laid out as in batches of detectors. After
+    /// `deadline`, the answer is no longer used.
     ///
     /// # Errors
-    /// What the plugin is told.
+    /// The error that the plugin receives.
     fn find(
         &self,
         caller: &Caller,
@@ -43,42 +48,42 @@ pub trait Search: Send + Sync {
     ) -> Result<Events, PluginError>;
 }
 
-/// Reads lookup tables. Called only for tables that the pack has itself, or that manifest and grant name.
+/// Reads lookup tables. It is only called for tables of the pack itself, or for those that manifest and grant name.
 pub trait Lookup: Send + Sync {
     /// Returns the row under a key as JSON text, if there is one.
     ///
     /// # Errors
-    /// What the plugin is told.
+    /// The error that the plugin receives.
     fn get(&self, caller: &Caller, table: &str, key: &str) -> Result<Option<String>, PluginError>;
 }
 
-/// Who asks, and what for.
+/// The plugin that calls a service, and what it works on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The plugin.
     pub plugin: PluginId,
-    /// Id of the alert or the incident at hand; nothing while the plugin is opened.
+    /// Id of the alert or the incident at hand; `None` while the plugin is opened.
     pub subject: Option<String>,
 }
 
-/// Events that a plugin asks for.
+/// A search of a plugin for events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchQuery {
     /// The table.
     pub table: String,
     /// Kind and value of the observable.
     pub observable: (String, String),
-    /// First moment.
+    /// Start of the time range.
     pub from: Timestamp,
-    /// First moment after, later than `from`.
+    /// End of the time range, exclusive; later than `from`.
     pub to: Timestamp,
     /// Columns of the answer.
     pub columns: Vec<String>,
-    /// Most rows, already brought down to what the host allows.
+    /// Maximum number of rows, at most what the host allows.
     pub limit: u32,
 }
 
-/// Events that were found, by column in the order of the schema.
+/// The result of a search, by column in the order of the schema.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Events {
     /// Names and types of the columns.
@@ -87,14 +92,14 @@ pub struct Events {
     pub rows: u32,
     /// One for each field.
     pub columns: Vec<ColumnBytes>,
-    /// True when there were more than the limit.
+    /// True if there were more events than the limit.
     pub truncated: bool,
 }
 
 /// The bytes of one column, laid out as [`ColumnRef`](crate::ColumnRef) is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ColumnBytes {
-    /// One bit a row; empty when every row has a value.
+    /// One bit per row; empty if every row has a value.
     pub validity: Vec<u8>,
     /// Offsets of text and bytes.
     pub offsets: Vec<u8>,
@@ -102,7 +107,7 @@ pub struct ColumnBytes {
     pub values: Vec<u8>,
 }
 
-/// Has no tables: for hosts without a lake or without lookups.
+/// A service without tables: for hosts without a lake or without lookups.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoTables;
 
@@ -119,10 +124,10 @@ impl Lookup for NoTables {
 }
 
 fn no_table(table: &str) -> PluginError {
-    PluginError::Config(format!("there is no table `{table}` here"))
+    PluginError::Config(format!("there is no table `{table}`"))
 }
 
-/// What one plugin may reach, and through what. A clone is the same.
+/// What one plugin may use, with the services to do so. A clone is the same.
 #[derive(Clone)]
 pub struct Capabilities {
     services: Services,
@@ -131,7 +136,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Puts together who the plugin is, what it may, and the services.
+    /// Combines the plugin, its access and the services.
     pub fn new(plugin: PluginId, access: Access, services: Services) -> Self {
         Self {
             services,
@@ -152,7 +157,7 @@ impl Capabilities {
         self
     }
 
-    /// Names the lookup tables that are part of its pack, which need no grant.
+    /// Sets the lookup tables of its own pack, which need no grant.
     #[must_use]
     pub fn with_own_lookups(mut self, tables: Vec<String>) -> Self {
         self.own_lookups = tables.into();
@@ -168,26 +173,26 @@ impl std::fmt::Debug for Capabilities {
     }
 }
 
-/// What one instance reaches, and what it has used in the call at hand.
+/// The capabilities of one instance, and what it used of them in the current call.
 pub(crate) struct Session {
-    reach: Capabilities,
+    capabilities: Capabilities,
     pub(crate) outcome: CallOutcome,
     searches: u32,
-    /// When the call's time is over.
+    /// End of the time of the call.
     deadline: Instant,
 }
 
 impl Session {
-    pub(crate) fn new(reach: &Capabilities) -> Self {
+    pub(crate) fn new(capabilities: &Capabilities) -> Self {
         Self {
-            reach: reach.clone(),
+            capabilities: capabilities.clone(),
             outcome: CallOutcome::default(),
             searches: 0,
             deadline: Instant::now(),
         }
     }
 
-    /// Forgets the last call.
+    /// Resets the counts of the last call.
     pub(crate) fn begin(&mut self, time: Duration) {
         let now = Instant::now();
         self.outcome = CallOutcome::default();
@@ -195,36 +200,34 @@ impl Session {
         self.deadline = now.checked_add(time).unwrap_or(now);
     }
 
-    /// Names what the next call is for.
+    /// Sets the alert or incident of the next call.
     pub(crate) fn set_subject(&mut self, id: &str) {
-        self.reach.http.subject = Some(id.to_owned());
+        self.capabilities.http.subject = Some(id.to_owned());
     }
 
-    pub(crate) fn send(
-        &mut self,
-        request: crate::http::HttpRequest,
-    ) -> Result<crate::http::HttpResponse, crate::http::HttpError> {
-        let reach = &self.reach;
-        let http = &reach.services.http;
-        http.send(&reach.http, &mut self.outcome, request, self.deadline)
+    pub(crate) fn send(&mut self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let Capabilities { services, http, .. } = &self.capabilities;
+        services
+            .http
+            .send(http, &mut self.outcome, request, self.deadline)
     }
 
     pub(crate) fn find(&mut self, mut query: SearchQuery) -> Result<Events, PluginError> {
         let refused = |Denied(reason)| PluginError::Config(reason);
-        self.reach
+        self.capabilities
             .http
             .access
             .search(&query.table)
             .map_err(refused)?;
         self.searches = self.searches.saturating_add(1);
-        if self.searches > MOST_SEARCHES {
+        if self.searches > MAX_SEARCHES {
             return Err(PluginError::Data(format!(
-                "a call of the plugin may make {MOST_SEARCHES} searches"
+                "a call of the plugin can make at most {MAX_SEARCHES} searches"
             )));
         }
-        if query.columns.len() > MOST_COLUMNS {
+        if query.columns.len() > MAX_COLUMNS {
             return Err(PluginError::Data(format!(
-                "a search has {} columns, and may have {MOST_COLUMNS}",
+                "the search has {} columns; the maximum is {MAX_COLUMNS}",
                 query.columns.len()
             )));
         }
@@ -234,23 +237,30 @@ impl Session {
                 query.to, query.from
             )));
         }
-        query.limit = query.limit.min(MOST_ROWS);
-        let search = &self.reach.services.search;
+        query.limit = query.limit.min(MAX_ROWS);
+        let search = &self.capabilities.services.search;
         search.find(&self.caller(), &query, self.deadline)
     }
 
     pub(crate) fn get(&self, table: &str, key: &str) -> Result<Option<String>, PluginError> {
-        if !self.reach.own_lookups.iter().any(|own| own == table) {
+        if !self.capabilities.own_lookups.iter().any(|own| own == table) {
             let refused = |Denied(reason)| PluginError::Config(reason);
-            self.reach.http.access.lookup(table).map_err(refused)?;
+            self.capabilities
+                .http
+                .access
+                .lookup(table)
+                .map_err(refused)?;
         }
-        self.reach.services.lookup.get(&self.caller(), table, key)
+        self.capabilities
+            .services
+            .lookup
+            .get(&self.caller(), table, key)
     }
 
     fn caller(&self) -> Caller {
         Caller {
-            plugin: self.reach.http.plugin.clone(),
-            subject: self.reach.http.subject.clone(),
+            plugin: self.capabilities.http.plugin.clone(),
+            subject: self.capabilities.http.subject.clone(),
         }
     }
 }

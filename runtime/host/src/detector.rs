@@ -9,25 +9,26 @@ use yagura_core::{KeyState, Timestamp};
 use crate::bindings::v0_1_0::{self, Detection, wit};
 use crate::cache::CacheOutcome;
 use crate::error::CallError;
+use crate::host_state::HostState;
 use crate::inspect::ComponentInfo;
 use crate::instances::{InstancePool, PluginInstance};
-use crate::limits::{HostState, Pace};
+use crate::limits::Pace;
 use crate::log::LogLine;
 use crate::meter::{CallCost, Meter};
 use crate::plugin::{Instance, Plugin};
 use crate::types::{BatchRef, RawFinding, RuleSpec};
 
-/// A detector that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
+/// A detector that was compiled and linked once. Starting an instance is cheap. A clone is the same plugin.
 #[derive(Clone)]
 pub struct DetectorPlugin(pub(crate) Arc<Plugin<v0_1_0::Detector>>);
 
 impl DetectorPlugin {
-    /// Returns the file that it came from.
+    /// Returns its file.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Returns what each instance and each call may use.
+    /// Returns the limits of its instances and calls.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
     }
@@ -37,7 +38,7 @@ impl DetectorPlugin {
         &self.0.info
     }
 
-    /// Returns what the cache of compiled code did for it.
+    /// Returns whether its compiled code came from the cache.
     pub fn cache_outcome(&self) -> CacheOutcome {
         self.0.cache
     }
@@ -47,7 +48,7 @@ impl DetectorPlugin {
         self.0.meter
     }
 
-    /// Returns an empty pool for instances of it that wait for their next call.
+    /// Returns an empty pool for its idle instances.
     pub fn instance_pool(&self) -> InstancePool<Detector> {
         self.0.instance_pool()
     }
@@ -62,10 +63,10 @@ impl DetectorPlugin {
         Ok(rules)
     }
 
-    /// Makes an instance and opens it with its configuration, JSON text, and the rules that it will evaluate.
+    /// Starts an instance and opens it with its configuration, as JSON text, and the rules that it will evaluate.
     ///
     /// # Errors
-    /// [`CallError::UnknownRule`] for a rule that it has no code for; else as from any call.
+    /// [`CallError::UnknownRule`] for a rule without code in the component; otherwise as from any call.
     pub fn open(&self, config_json: &str, rules: &[RuleSpec]) -> Result<Detector, CallError> {
         let mut detector = Detector::start(self)?;
         let known = detector.rules()?;
@@ -89,9 +90,9 @@ impl std::fmt::Debug for DetectorPlugin {
     }
 }
 
-/// An instance of a detector, opened with its rules. It lives until an error spends it.
+/// An instance of a detector, opened with its rules. It is usable until an error.
 ///
-/// Calls block the thread, which needs 1 MiB of stack to spare.
+/// Calls block the thread, which needs 1 MiB of free stack.
 pub struct Detector {
     instance: Instance<v0_1_0::Detector>,
     /// For each rule, how many columns its batches have.
@@ -138,18 +139,17 @@ impl Detector {
         Ok(())
     }
 
-    /// Says how the time of the calls that follow is bounded. A call that is over ends as one over its limit does.
+    /// Sets how the time of the following calls is bounded. A call that takes longer ends like a call over its limit.
     pub fn set_pace(&mut self, pace: Pace) {
         self.instance.pace = pace;
     }
 
-    /// Evaluates the rows of one rule; `rule` is its place among the rules of [`DetectorPlugin::open`].
+    /// Evaluates the rows of one rule; `rule` is its index among the rules of [`DetectorPlugin::open`].
     ///
     /// The columns are copied once, into the instance's memory.
     ///
     /// # Errors
-    /// [`CallError::Garbage`] when a finding names no row or one that the batch does not have, else as [`CallError`]
-    /// says.
+    /// [`CallError::Garbage`] if a finding has no row or one that is not in the batch; otherwise as described at [`CallError`].
     pub fn on_batch(
         &mut self,
         rule: u32,
@@ -194,8 +194,8 @@ impl Detector {
         Ok(findings.into_iter().map(RawFinding::from).collect())
     }
 
-    /// Evaluates rows of one rule that all have one partition key, in the order of their event time. The plugin may read and
-    /// change `state`, the key's; when the call fails, `state` is as before.
+    /// Evaluates rows of one rule with the same partition key, in the order of their event time. The plugin can read and change
+    /// `state`, the state of the key. If the call fails, `state` is unchanged.
     ///
     /// # Errors
     /// As [`Detector::on_batch`].
@@ -208,14 +208,14 @@ impl Detector {
         self.with_key(rule, None, state, |detector| detector.on_batch(rule, batch))
     }
 
-    /// Wakes one key of a rule at the event time for which it asked; `rule` is its place among the rules of
+    /// Wakes one key of a rule at the event time that it asked for; `rule` is its index among the rules of
     /// [`DetectorPlugin::open`].
     ///
-    /// The wake-up is struck out of `state`, and so is what has expired by then. When the call fails, `state` is as
-    /// before, the wake-up still in it.
+    /// The wake-up is removed from `state`, and so are entries that have expired by then. If the call fails, `state` is
+    /// unchanged and still has the wake-up.
     ///
     /// # Errors
-    /// [`CallError::Garbage`] when a finding has rows or is for another rule, else as [`CallError`] says.
+    /// [`CallError::Garbage`] if a finding has rows or is for another rule; otherwise as described at [`CallError`].
     pub fn on_wake(
         &mut self,
         rule: u32,
@@ -237,7 +237,7 @@ impl Detector {
         })
     }
 
-    /// Makes a call in which the plugin sees `state`, and keeps what it changed only if the call succeeds.
+    /// Makes a call in which the plugin sees `state`, and keeps its changes only if the call succeeds.
     fn with_key<T>(
         &mut self,
         rule: u32,
@@ -252,10 +252,10 @@ impl Detector {
         result
     }
 
-    /// Tells that no event before `time` is still to come, outside of any key; each finding comes with its rule.
+    /// Announces that no event before `time` will follow, outside of any key. Each finding comes with its rule.
     ///
     /// # Errors
-    /// [`CallError::Garbage`] when a finding names rows or a rule that was not opened, else as [`CallError`] says.
+    /// [`CallError::Garbage`] if a finding has rows or names a rule that was not opened; otherwise as described at [`CallError`].
     pub fn on_watermark(&mut self, time: Timestamp) -> Result<Vec<(u32, RawFinding)>, CallError> {
         const CALL: &str = "on-watermark";
         let findings = self.call(CALL, |guest, store| {
@@ -279,48 +279,48 @@ impl Detector {
             .collect())
     }
 
-    /// Returns the plugin's own memory, in its own encoding; the states of keys are not part of it.
+    /// Returns a snapshot of the plugin's own memory, in its own encoding, without the states of keys.
     ///
     /// # Errors
-    /// As [`CallError`] says.
+    /// As described at [`CallError`].
     pub fn snapshot(&mut self) -> Result<Vec<u8>, CallError> {
         self.call("snapshot", |guest, store| guest.call_snapshot(store))
     }
 
-    /// Gives back a memory that [`Detector::snapshot`] returned.
+    /// Restores a snapshot of [`Detector::snapshot`].
     ///
     /// # Errors
-    /// As [`CallError`] says.
+    /// As described at [`CallError`].
     pub fn restore(&mut self, state: &[u8]) -> Result<(), CallError> {
         self.call("restore", |guest, store| guest.call_restore(store, state))
     }
 
-    /// Says whether an error spent this instance.
+    /// Returns whether an error made this instance unusable.
     pub fn is_poisoned(&self) -> bool {
         self.instance.is_poisoned()
     }
 
-    /// Returns what the last call cost, as far as the host measures it.
+    /// Returns the cost of the last call, as far as the host measures it.
     pub fn last_cost(&self) -> CallCost {
         self.instance.last_cost()
     }
 
-    /// Returns the lines that the plugin wrote in the last call, as far as the limit let them through.
+    /// Returns the log lines of the last call, up to the limit.
     pub fn last_log(&self) -> &[LogLine] {
         self.instance.last_log()
     }
 
-    /// Returns how many lines of the last call were over the limit and dropped.
+    /// Returns how many log lines of the last call the limit dropped.
     pub fn last_log_dropped(&self) -> u64 {
         self.instance.last_log_dropped()
     }
 
-    /// Returns how often a limit kept the plugin from storing something in the last call.
+    /// Returns how often a limit refused a change of state in the last call.
     pub fn last_state_refusals(&self) -> u64 {
         self.instance.store.data().keyed.refusals()
     }
 
-    /// Makes one call inside the limits and sorts what comes back.
+    /// Makes one call within the limits.
     fn call<T>(
         &mut self,
         call: &'static str,
@@ -334,7 +334,7 @@ impl Detector {
         })
     }
 
-    /// Gives up on an instance whose answers cannot be trusted.
+    /// Returns the error for an invalid answer; the instance is then unusable.
     fn garbage(&mut self, call: &'static str, reason: String) -> CallError {
         self.instance.garbage(call, reason)
     }
@@ -355,7 +355,7 @@ impl std::fmt::Debug for Detector {
     }
 }
 
-/// Says what is wrong with the rows of a finding from a batch, if anything is.
+/// Returns why the rows of a finding are invalid, if so.
 fn wrong_rows(rows: &[u32], batch: u32) -> Option<String> {
     if rows.is_empty() {
         return Some("a finding has no rows".to_owned());

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use yagura_core::alert::Observable;
 use yagura_core::pack::Limits;
 use yagura_core::report::{Attribute, Enriched, ReportAlert};
+use yagura_http::CallOutcome;
 
 use crate::bindings::v0_1_0::enricher;
 use crate::cache::CacheOutcome;
 use crate::capabilities::Capabilities;
 use crate::error::CallError;
-use crate::http::CallOutcome;
 use crate::inspect::ComponentInfo;
 use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
@@ -18,19 +18,23 @@ use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
 use crate::responder::{alert, instance, plugin, too_many, wrong_name, wrong_text};
 
-/// An enricher that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
+/// An enricher that was compiled and linked once. Starting an instance is cheap. A clone is the same plugin.
 #[derive(Debug, Clone)]
 pub struct EnricherPlugin(pub(crate) Arc<Plugin<enricher::Enricher>>);
 
 plugin!(EnricherPlugin, Enricher);
 
 impl EnricherPlugin {
-    /// Makes an instance and opens it with its configuration, JSON text, and what it may reach.
+    /// Starts an instance and opens it with its configuration, as JSON text, and its capabilities.
     ///
     /// # Errors
     /// [`CallError`], as from any call.
-    pub fn open(&self, config_json: &str, reach: &Capabilities) -> Result<Enricher, CallError> {
-        let mut instance = Instance::reaching(&self.0, reach)?;
+    pub fn open(
+        &self,
+        config_json: &str,
+        capabilities: &Capabilities,
+    ) -> Result<Enricher, CallError> {
+        let mut instance = Instance::start_with(&self.0, capabilities)?;
         instance.call("open", |guest, store| {
             guest
                 .yagura_plugin_enrichment()
@@ -40,9 +44,9 @@ impl EnricherPlugin {
     }
 }
 
-/// An instance of an enricher. It lives until an error spends it.
+/// An instance of an enricher. It is usable until an error.
 ///
-/// Calls block the thread, which needs 1 MiB of stack to spare and must not be one that drives tasks of a runtime.
+/// Calls block the thread, which needs 1 MiB of free stack and must not be one that drives tasks of a runtime.
 #[derive(Debug)]
 pub struct Enricher(Instance<enricher::Enricher>);
 
@@ -52,7 +56,7 @@ impl Enricher {
     /// Finds facts about an alert.
     ///
     /// # Errors
-    /// [`CallError::Garbage`] for more or larger facts than an answer may have, else as [`CallError`] says.
+    /// [`CallError::Garbage`] for too many or too large facts; otherwise as described at [`CallError`].
     pub fn enrich(&mut self, reported: &ReportAlert) -> Result<Enriched, CallError> {
         const CALL: &str = "enrich";
         self.0.set_subject(&reported.alert.id);
@@ -77,13 +81,13 @@ impl Enricher {
         })
     }
 
-    /// Returns what came of the HTTP calls of the last call, also when it failed.
+    /// Returns the outcome of the HTTP calls of the last call, also if it failed.
     pub fn last_calls(&self) -> CallOutcome {
         self.0.last_calls()
     }
 }
 
-/// Says what is wrong with an answer, if anything is.
+/// Returns why an answer is invalid, if so.
 fn wrong(enriched: &enricher::enrichment::Enriched) -> Option<String> {
     let attributes = &enriched.attributes;
     let observables = &enriched.observables;

@@ -1,4 +1,4 @@
-//! The engine that all plugins share: what Wasm may do here, and the clock that interrupts it.
+//! The Wasm engine that all plugins share: its configuration, and the clock that interrupts plugins.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,37 +10,32 @@ use wasmtime::{Config, Engine, EngineWeak, WasmBacktraceDetails};
 use crate::bindings::v0_1_0::{self, enricher, notifier, reviewer};
 use crate::budget::Budget;
 use crate::cache::{Cache, CacheError};
-use crate::limits::HostState;
+use crate::host_state::HostState;
+use crate::limits::{STACK_BYTES, TICK_MICROS};
 use crate::meter::Meter;
 use crate::plugin::Exports;
-
-/// How often a running plugin is asked to stop, in microseconds: the precision of `limits.time`.
-pub(crate) const TICK_MICROS: u64 = 10_000;
-
-/// Stack of a plugin's call, in bytes. The calling thread must have at least twice as much to spare.
-pub(crate) const STACK_BYTES: usize = 512 << 10;
 
 /// How a [`Host`] is set up.
 #[derive(Debug, Clone, Default)]
 pub struct HostConfig {
-    /// Where compiled code is kept, or nothing to compile each time. The directory is made when it is missing and must be
-    /// writable by its owner alone: see [`default_cache_dir`](crate::default_cache_dir).
+    /// The directory for compiled code; `None` to compile each time. The directory is created if it is missing, and only its
+    /// owner may be able to write to it: see [`default_cache_dir`](crate::default_cache_dir).
     pub cache_dir: Option<PathBuf>,
     /// What is measured of each call.
     pub meter: Meter,
-    /// Linear memory of all instances together, in bytes; nothing: each has its own limit and no other.
+    /// Maximum linear memory of all instances together, in bytes; with `None`, only each instance has its limit.
     pub most_memory: Option<usize>,
-    /// Told the name and size in bytes of each component that is about to be compiled, which takes seconds for large ones.
+    /// Called with name and size in bytes before a component is compiled, which takes seconds for large ones.
     pub on_compile: Option<fn(name: &str, bytes: usize)>,
 }
 
 /// Why a [`Host`] cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    /// The Wasm engine refuses its configuration: not a platform that it supports.
+    /// The Wasm engine does not support this platform.
     #[error("cannot start the Wasm engine on this machine")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The thread that interrupts plugins does not start.
+    /// The thread that interrupts plugins cannot start.
     #[error("cannot start the thread that interrupts plugins")]
     Clock(#[source] std::io::Error),
     /// The directory for compiled code cannot be used.
@@ -70,7 +65,7 @@ impl Host {
     /// Starts the engine and the clock, and opens the directory for compiled code.
     ///
     /// # Errors
-    /// [`HostError::Cache`] when the directory cannot be made or is not private; a caller may go on without it.
+    /// [`HostError::Cache`] if the directory cannot be created or is not private; a caller can go on without it.
     pub fn new(config: HostConfig) -> Result<Self, HostError> {
         let cache = config.cache_dir.as_deref().map(Cache::open).transpose()?;
         let engine = Engine::new(&engine_config(config.meter))
@@ -93,7 +88,7 @@ impl Host {
 }
 
 impl Host {
-    /// Returns the linear memory that the instances of all plugins have now, in bytes.
+    /// Returns the current linear memory of all instances, in bytes.
     pub fn memory(&self) -> usize {
         self.shared.budget.used()
     }
@@ -119,10 +114,10 @@ fn engine_config(meter: Meter) -> Config {
         .epoch_interruption(true)
         .consume_fuel(meter == Meter::Fuel)
         .max_wasm_stack(STACK_BYTES)
-        // The same batch gives the same findings on every machine.
+        // The same batch must give the same findings on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
-        // Nothing that a detector needs, so nothing that it could turn against the host.
+        // Detectors do not need these, so they are no attack surface.
         .wasm_memory64(false)
         .wasm_shared_everything_threads(false)
         .shared_memory(false)

@@ -1,24 +1,77 @@
-//! The imports `http`, `search` and `lookup`, from the contract's types to the host's and back.
+//! The imports of the contract (`log`, `state`, `http`, `search`, `lookup`): its types become the host's, and back.
 
-use yagura_core::Timestamp;
+use yagura_core::{StateEntry, Timestamp};
+use yagura_http::{HttpError, HttpRequest, Signature, disarm, disarmed};
 
 use crate::bindings::v0_1_0::enricher::{http, lookup, search, types};
+use crate::bindings::v0_1_0::log;
+use crate::bindings::v0_1_0::state::{self, StateError};
 use crate::capabilities::{Events, SearchQuery};
 use crate::error::PluginError;
-use crate::http::{HttpError, HttpRequest, Signature, disarm, disarmed};
-use crate::limits::HostState;
-use crate::plugin::GuestError;
+use crate::host_state::HostState;
+use crate::log::LogLevel;
 use crate::types::DataType;
 
-/// What a plugin is told that asks before it is opened.
-const NOT_YET: &str = "the plugin is not opened yet: reach out from `open` on";
+/// The error for a plugin that uses a capability before it is opened.
+const NOT_OPENED: &str = "the plugin is not opened yet: use capabilities from `open` on";
 
 impl types::Host for HostState {}
+
+impl log::Host for HostState {
+    fn log(&mut self, level: log::Level, message: String) {
+        let level = match level {
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        self.log.write(level, &message);
+    }
+}
+
+impl state::Host for HostState {
+    fn rule(&mut self) -> Result<u32, StateError> {
+        self.keyed.rule()
+    }
+
+    fn get(&mut self, name: String, at: i64) -> Result<Option<Vec<u8>>, StateError> {
+        self.keyed.get(&name, Timestamp::clamped(at))
+    }
+
+    fn put(
+        &mut self,
+        name: String,
+        value: Vec<u8>,
+        expires: Option<i64>,
+    ) -> Result<(), StateError> {
+        let expires = expires.map(Timestamp::clamped);
+        self.keyed.put(name, StateEntry { value, expires })
+    }
+
+    fn increment(
+        &mut self,
+        name: String,
+        by: i64,
+        at: i64,
+        expires: Option<i64>,
+    ) -> Result<i64, StateError> {
+        let (at, expires) = (Timestamp::clamped(at), expires.map(Timestamp::clamped));
+        self.keyed.increment(name, by, at, expires)
+    }
+
+    fn remove(&mut self, name: String) -> Result<(), StateError> {
+        self.keyed.remove(name)
+    }
+
+    fn wake(&mut self, at: i64) -> Result<(), StateError> {
+        self.keyed.wake(Timestamp::clamped(at))
+    }
+}
 
 impl http::Host for HostState {
     fn send(&mut self, request: http::Request) -> Result<http::Response, http::HttpError> {
         let Some(session) = &mut self.session else {
-            return Err(http::HttpError::Denied(NOT_YET.to_owned()));
+            return Err(http::HttpError::Denied(NOT_OPENED.to_owned()));
         };
         let request = HttpRequest {
             method: request.method,
@@ -50,7 +103,7 @@ impl http::Host for HostState {
 impl search::Host for HostState {
     fn find(&mut self, query: search::Query) -> Result<search::Events, types::PluginError> {
         let Some(session) = &mut self.session else {
-            return Err(types::PluginError::Config(NOT_YET.to_owned()));
+            return Err(types::PluginError::Config(NOT_OPENED.to_owned()));
         };
         let query = SearchQuery {
             table: query.table,
@@ -67,7 +120,7 @@ impl search::Host for HostState {
 impl lookup::Host for HostState {
     fn get(&mut self, table: String, key: String) -> Result<Option<String>, types::PluginError> {
         let Some(session) = &self.session else {
-            return Err(types::PluginError::Config(NOT_YET.to_owned()));
+            return Err(types::PluginError::Config(NOT_OPENED.to_owned()));
         };
         let row = session.get(&table, &key)?;
         Ok(row.map(|row| disarmed(&row)))
@@ -89,7 +142,7 @@ impl From<Events> for search::Events {
             nullable: field.nullable,
         });
         let columns = events.columns.into_iter().map(|mut column| {
-            // Only text and bytes have offsets; numbers that look like a placeholder stay.
+            // Only text and bytes have offsets; numbers that look like a placeholder stay unchanged.
             if !column.offsets.is_empty() {
                 disarm(&mut column.values);
             }
@@ -116,16 +169,6 @@ impl From<PluginError> for types::PluginError {
             PluginError::Config(text) => Self::Config(text),
             PluginError::Data(text) => Self::Data(text),
             PluginError::Retry(text) => Self::Retry(text),
-        }
-    }
-}
-
-impl GuestError for types::PluginError {
-    fn sorted(self) -> PluginError {
-        match self {
-            Self::Config(text) => PluginError::config(&text),
-            Self::Data(text) => PluginError::data(&text),
-            Self::Retry(text) => PluginError::retry(&text),
         }
     }
 }

@@ -1,23 +1,12 @@
-//! What a file is, by its structure alone: nothing is compiled and nothing runs.
+//! Reads the structure of a Wasm file, without compiling or running it.
 
 use sha2::{Digest, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 use yagura_core::alert::hex;
 use yagura_core::pack::World;
 
-use crate::load::LoadError;
-
-/// The package of the plugin contract.
-pub(crate) const PACKAGE: &str = "yagura:plugin/";
-
-/// The interface that each world exports.
-const EXPORTS: [(&str, World); 5] = [
-    ("detection", World::Detector),
-    ("enrichment", World::Enricher),
-    ("reviewing", World::Reviewer),
-    ("notifying", World::Notifier),
-    ("normalizing", World::Normalizer),
-];
+use crate::contract::world_of;
+use crate::load_error::LoadError;
 
 /// The two kinds of Wasm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +17,14 @@ pub enum ComponentKind {
     CoreModule,
 }
 
-/// Functions of all modules of a component together. A Python interpreter with its libraries has some 14,000.
-const MOST_FUNCTIONS: usize = 65_536;
-/// Modules and components inside a component. A Python component has 40.
-const MOST_MODULES: usize = 1_000;
-/// Types of a component itself; one of the contract's worlds has some dozens.
-const MOST_TYPES: usize = 10_000;
+/// Maximum number of functions in all modules of a component. A Python interpreter with its libraries has about 14,000.
+const MAX_FUNCTIONS: usize = 65_536;
+/// Maximum number of modules and components inside a component. A Python component has 40.
+const MAX_MODULES: usize = 1_000;
+/// Maximum number of types of a component itself. A world of the contract has some dozens.
+const MAX_TYPES: usize = 10_000;
 
-/// What a Wasm file says about itself.
+/// Facts about a Wasm file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentInfo {
     /// Component or core module.
@@ -48,9 +37,9 @@ pub struct ComponentInfo {
     pub world: Option<World>,
     /// The version of the plugin contract that it was built for, if it exports one of its worlds.
     pub contract: Option<String>,
-    /// The interfaces that it imports (`module.name` for a core module), in their order.
+    /// The interfaces that it imports (`module.name` for a core module), in its order.
     pub imports: Vec<String>,
-    /// What it exports, in its order.
+    /// Its exports, in its order.
     pub exports: Vec<String>,
 }
 
@@ -77,11 +66,11 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Result<ComponentInfo, LoadError> {
             size: bytes.len(),
         }
     })?;
-    if let Some((found, most)) = parts.excess() {
+    if let Some((found, max)) = parts.excess() {
         return Err(LoadError::TooMany {
             name: name.to_owned(),
             found,
-            most,
+            max,
         });
     }
     let export = exports.iter().find_map(|export| world_of(export));
@@ -96,14 +85,7 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Result<ComponentInfo, LoadError> {
     })
 }
 
-/// Returns the world and the contract version of an exported interface such as `yagura:plugin/detection@0.1.0`.
-fn world_of(export: &str) -> Option<(World, &str)> {
-    let (interface, version) = export.strip_prefix(PACKAGE)?.split_once('@')?;
-    let (_, world) = EXPORTS.iter().find(|(name, _)| *name == interface)?;
-    Some((*world, version))
-}
-
-/// What a compiler would have to go through.
+/// The amount of work for a compiler.
 #[derive(Default)]
 struct Parts {
     functions: usize,
@@ -112,16 +94,16 @@ struct Parts {
 }
 
 impl Parts {
-    /// Returns what there is too much of, and how many there may be.
+    /// Returns what exceeds its maximum, and the maximum.
     fn excess(&self) -> Option<(String, usize)> {
         [
-            (self.functions, "functions", MOST_FUNCTIONS),
-            (self.modules, "modules", MOST_MODULES),
-            (self.types, "types", MOST_TYPES),
+            (self.functions, "functions", MAX_FUNCTIONS),
+            (self.modules, "modules", MAX_MODULES),
+            (self.types, "types", MAX_TYPES),
         ]
         .into_iter()
-        .find(|(found, _, most)| found > most)
-        .map(|(found, what, most)| (format!("{found} {what}"), most))
+        .find(|(found, _, max)| found > max)
+        .map(|(found, what, max)| (format!("{found} {what}"), max))
     }
 }
 
@@ -185,16 +167,16 @@ fn number(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-/// Says in a few words what bytes are that are not Wasm.
+/// Describes bytes that are not Wasm.
 fn describe(bytes: &[u8]) -> String {
     let start = &bytes[..bytes.len().min(16)];
     match start {
         [] => "it is empty".to_owned(),
         // The magic numbers of gzip and Zstandard; the latter begins with a parenthesis.
         [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            "it is compressed, unpack it first".to_owned()
+            "it is compressed; unpack it first".to_owned()
         }
-        [b'(', ..] => "it is WebAssembly text, which must be assembled first".to_owned(),
+        [b'(', ..] => "it is WebAssembly text; assemble it first".to_owned(),
         _ => format!("it begins with \"{}\"", start.escape_ascii()),
     }
 }
@@ -207,7 +189,7 @@ mod tests {
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
     #[test]
-    fn kinds_are_told_apart() {
+    fn kinds_are_distinguished() {
         let core = inspect("a", CORE).unwrap();
         assert_eq!(core.kind, ComponentKind::CoreModule);
         let component = inspect("a", COMPONENT).unwrap();
@@ -229,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wasm_is_described() {
+    fn other_files_are_described() {
         for (bytes, found) in [
             (&b""[..], "it is empty"),
             (b"(component)", "WebAssembly text"),
@@ -247,20 +229,5 @@ mod tests {
         bytes.extend([1, 100, 0]);
         let error = inspect("x.wasm", &bytes).unwrap_err();
         assert!(matches!(error, LoadError::Damaged { .. }), "{error}");
-    }
-
-    #[test]
-    fn every_world_is_known_by_its_export() {
-        assert_eq!(
-            world_of("yagura:plugin/detection@0.1.0"),
-            Some((World::Detector, "0.1.0"))
-        );
-        assert_eq!(
-            world_of("yagura:plugin/notifying@2.0.0"),
-            Some((World::Notifier, "2.0.0"))
-        );
-        for other in ["wasi:cli/run@0.2.0", "yagura:plugin/log@0.1.0", "run"] {
-            assert_eq!(world_of(other), None);
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! The state of the partition key at hand: read and changed by the plugin during one call, kept only if the call succeeds.
+//! The state of the current partition key: the plugin reads and changes it during one call, and the changes stay only if the call
+//! succeeds.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,17 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use yagura_core::state::{MOST_ENTRIES, MOST_WAKES};
 use yagura_core::{KeyState, StateEntry, Timestamp};
 
-use crate::bindings::v0_1_0::state::{self, StateError};
-use crate::limits::HostState;
+use crate::bindings::v0_1_0::state::StateError;
 
-/// What an instance may see of the states of keys: that of the key whose rows are evaluated, and nothing at other times.
-pub(crate) struct Keyed {
+/// The partition key whose rows are evaluated, with its state; none outside of such a call.
+pub(crate) struct CurrentKey {
     limit_kib: u64,
     scope: Option<Scope>,
     refusals: u64,
 }
 
-impl Keyed {
+impl CurrentKey {
     pub(crate) fn new(limit_kib: u64) -> Self {
         Self {
             limit_kib,
@@ -25,39 +25,79 @@ impl Keyed {
         }
     }
 
-    /// Forgets what was counted in the last call.
+    /// Resets the counts of the last call.
     pub(crate) fn begin(&mut self) {
         self.refusals = 0;
     }
 
-    /// Returns how often a limit refused something in the call.
+    /// Returns how often a limit refused a change in the call.
     pub(crate) fn refusals(&self) -> u64 {
         self.refusals
     }
 
-    /// Lets the next calls see the state of a key of a rule. A key that is woken has one wake-up less.
+    /// Makes the state of a key of a rule visible to the next calls. A key that is woken loses this wake-up.
     pub(crate) fn enter(&mut self, rule: u32, woken: Option<Timestamp>, state: KeyState) {
         let mut scope = Scope::new(rule, woken, self.limit_kib, state);
         if let Some(time) = woken {
-            scope.strike_out(time);
+            scope.remove_wake(time);
         }
         self.scope = Some(scope);
     }
 
-    /// Takes the state back, as the plugin left it or as it was.
-    pub(crate) fn leave(&mut self, is_kept: bool) -> KeyState {
+    /// Returns the state: as the plugin changed it if the call succeeded, or as it was before.
+    pub(crate) fn leave(&mut self, has_succeeded: bool) -> KeyState {
         match self.scope.take() {
-            Some(scope) if is_kept => scope.state,
-            Some(scope) => scope.undone(),
+            Some(scope) if has_succeeded => scope.state,
+            Some(scope) => scope.into_state_before(),
             None => KeyState::default(),
         }
+    }
+
+    /// Returns the rule of the key.
+    pub(crate) fn rule(&mut self) -> Result<u32, StateError> {
+        Ok(self.scope()?.rule)
+    }
+
+    /// Returns the value of an entry that has not expired at the event time `at`.
+    pub(crate) fn get(&mut self, name: &str, at: Timestamp) -> Result<Option<Vec<u8>>, StateError> {
+        let scope = self.scope()?;
+        scope.expire(at);
+        let entry = scope.state.entries.get(name);
+        Ok(entry.map(|entry| entry.value.clone()))
+    }
+
+    /// Stores an entry.
+    pub(crate) fn put(&mut self, name: String, entry: StateEntry) -> Result<(), StateError> {
+        self.change(|scope| scope.put(name, entry))
+    }
+
+    /// Adds to a counter that has not expired at the event time `at`, and returns its new value.
+    pub(crate) fn increment(
+        &mut self,
+        name: String,
+        by: i64,
+        at: Timestamp,
+        expires: Option<Timestamp>,
+    ) -> Result<i64, StateError> {
+        self.change(|scope| scope.increment(name, by, at, expires))
+    }
+
+    /// Removes an entry, if it exists.
+    pub(crate) fn remove(&mut self, name: String) -> Result<(), StateError> {
+        self.scope()?.set(name, None);
+        Ok(())
+    }
+
+    /// Asks for a wake-up at an event time.
+    pub(crate) fn wake(&mut self, at: Timestamp) -> Result<(), StateError> {
+        self.change(|scope| scope.wake(at))
     }
 
     fn scope(&mut self) -> Result<&mut Scope, StateError> {
         self.scope.as_mut().ok_or(StateError::NoScope)
     }
 
-    /// Changes the state and counts what a limit refuses.
+    /// Changes the state, and counts refusals by limits.
     fn change<T>(
         &mut self,
         change: impl FnOnce(&mut Scope) -> Result<T, StateError>,
@@ -73,23 +113,23 @@ impl Keyed {
 /// The state of one key during one call.
 struct Scope {
     rule: u32,
-    /// The time of the wake-up under way.
+    /// The time of the current wake-up.
     woken: Option<Timestamp>,
     limit_kib: u64,
     state: KeyState,
-    /// Of all names and values in `state`.
+    /// Size of all names and values in `state`.
     bytes: u64,
-    /// No entry expires before.
+    /// The time of the next expiry of an entry.
     next_expiry: Option<Timestamp>,
-    before: Before,
+    undo: UndoLog,
 }
 
-/// What is needed to undo a call. It never grows beyond the states before and after, however often a name is changed.
+/// The data to undo a call. It never grows beyond the states before and after, however often a name is changed.
 #[derive(Default)]
-struct Before {
-    /// The entries that were changed, as they were.
+struct UndoLog {
+    /// The changed entries, as they were before.
     entries: BTreeMap<String, Option<StateEntry>>,
-    /// The wake-ups, if they were changed.
+    /// The wake-ups before, if they were changed.
     wakes: Option<BTreeSet<Timestamp>>,
 }
 
@@ -102,27 +142,27 @@ impl Scope {
             bytes: state.bytes(),
             next_expiry: None,
             state,
-            before: Before::default(),
+            undo: UndoLog::default(),
         };
         scope.find_next_expiry();
         scope
     }
 
-    fn undone(self) -> KeyState {
+    fn into_state_before(self) -> KeyState {
         let mut state = self.state;
-        for (name, entry) in self.before.entries {
+        for (name, entry) in self.undo.entries {
             match entry {
                 Some(entry) => state.entries.insert(name, entry),
                 None => state.entries.remove(&name),
             };
         }
-        if let Some(wakes) = self.before.wakes {
+        if let Some(wakes) = self.undo.wakes {
             state.wakes = wakes;
         }
         state
     }
 
-    /// Drops what has expired. Time of a key goes forward, so that what is dropped will not be asked for again.
+    /// Drops expired entries. The time of a key only moves forward, so nothing can read them again.
     fn expire(&mut self, at: Timestamp) {
         if self.next_expiry.is_none_or(|next| next > at) {
             return;
@@ -145,7 +185,7 @@ impl Scope {
         let earlier = self.state.entries.get(&name);
         if earlier.is_none() && self.state.entries.len() >= MOST_ENTRIES {
             return Err(StateError::TooLarge(format!(
-                "the key has {MOST_ENTRIES} entries, and may have no more: remove some, or let them expire"
+                "the key has {MOST_ENTRIES} entries, which is the maximum: remove some, or let them expire"
             )));
         }
         let freed = earlier.map_or(0, |earlier| earlier.bytes(&name));
@@ -153,7 +193,7 @@ impl Scope {
         let limit = self.limit_kib.saturating_mul(1024);
         if bytes > limit {
             return Err(StateError::TooLarge(format!(
-                "the entries of the key would have {bytes} bytes, and may have {limit} (`limits.state_kib = {}` in pack.toml)",
+                "the entries of the key would have {bytes} bytes; the maximum is {limit} (`limits.state_kib = {}` in pack.toml)",
                 self.limit_kib
             )));
         }
@@ -190,22 +230,22 @@ impl Scope {
     }
 
     fn wake(&mut self, at: Timestamp) -> Result<(), StateError> {
-        // Else a plugin could wake itself for ever without time going on.
+        // Otherwise a plugin could wake itself for ever while time stands still.
         let has_passed = self.woken.is_some_and(|woken| at <= woken);
         if has_passed || self.state.wakes.contains(&at) {
             return Ok(());
         }
         if self.state.wakes.len() >= MOST_WAKES {
             return Err(StateError::TooLarge(format!(
-                "the key waits for {MOST_WAKES} wake-ups, and may wait for no more"
+                "the key has {MOST_WAKES} wake-ups, which is the maximum"
             )));
         }
         self.wakes().insert(at);
         Ok(())
     }
 
-    /// Takes a wake-up out as it comes, and what has expired by then.
-    fn strike_out(&mut self, time: Timestamp) {
+    /// Removes a wake-up as it comes, and drops entries that have expired by then.
+    fn remove_wake(&mut self, time: Timestamp) {
         if self.state.wakes.contains(&time) {
             self.wakes().remove(&time);
         }
@@ -214,13 +254,13 @@ impl Scope {
 
     fn wakes(&mut self) -> &mut BTreeSet<Timestamp> {
         let wakes = &mut self.state.wakes;
-        self.before.wakes.get_or_insert_with(|| wakes.clone());
+        self.undo.wakes.get_or_insert_with(|| wakes.clone());
         wakes
     }
 
-    /// Puts an entry in place of another, or none, and remembers what was there before the call.
+    /// Replaces or removes an entry, and remembers the entry before the call.
     fn set(&mut self, name: String, entry: Option<StateEntry>) {
-        let is_gone = entry.is_none();
+        let is_removal = entry.is_none();
         let earlier = match entry {
             Some(entry) => {
                 self.bytes += entry.bytes(&name);
@@ -231,63 +271,17 @@ impl Scope {
         if let Some(earlier) = &earlier {
             self.bytes -= earlier.bytes(&name);
         }
-        match self.before.entries.entry(name) {
-            // It came and went in this call.
-            Entry::Occupied(before) if is_gone && before.get().is_none() => {
+        match self.undo.entries.entry(name) {
+            // Added and removed in this call.
+            Entry::Occupied(before) if is_removal && before.get().is_none() => {
                 before.remove();
             }
             Entry::Occupied(_) => {}
-            Entry::Vacant(_) if is_gone && earlier.is_none() => {}
+            Entry::Vacant(_) if is_removal && earlier.is_none() => {}
             Entry::Vacant(before) => {
                 before.insert(earlier);
             }
         }
-    }
-}
-
-impl state::Host for HostState {
-    fn rule(&mut self) -> Result<u32, StateError> {
-        Ok(self.keyed.scope()?.rule)
-    }
-
-    fn get(&mut self, name: String, at: i64) -> Result<Option<Vec<u8>>, StateError> {
-        let scope = self.keyed.scope()?;
-        scope.expire(Timestamp::clamped(at));
-        let entry = scope.state.entries.get(&name);
-        Ok(entry.map(|entry| entry.value.clone()))
-    }
-
-    fn put(
-        &mut self,
-        name: String,
-        value: Vec<u8>,
-        expires: Option<i64>,
-    ) -> Result<(), StateError> {
-        let expires = expires.map(Timestamp::clamped);
-        let entry = StateEntry { value, expires };
-        self.keyed.change(|scope| scope.put(name, entry))
-    }
-
-    fn increment(
-        &mut self,
-        name: String,
-        by: i64,
-        at: i64,
-        expires: Option<i64>,
-    ) -> Result<i64, StateError> {
-        let (at, expires) = (Timestamp::clamped(at), expires.map(Timestamp::clamped));
-        self.keyed
-            .change(|scope| scope.increment(name, by, at, expires))
-    }
-
-    fn remove(&mut self, name: String) -> Result<(), StateError> {
-        self.keyed.scope()?.set(name, None);
-        Ok(())
-    }
-
-    fn wake(&mut self, at: i64) -> Result<(), StateError> {
-        self.keyed
-            .change(|scope| scope.wake(Timestamp::clamped(at)))
     }
 }
 
@@ -321,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_call_did_is_undone_and_the_rest_counted() {
+    fn a_failed_call_is_undone() {
         let before = state(&["a", "b"]);
         let mut changed = scope(before.clone());
         changed.put("a".to_owned(), entry(b"x", Some(1))).unwrap();
@@ -332,12 +326,12 @@ mod tests {
         changed.set("b".to_owned(), None);
         changed.set("never".to_owned(), None);
         changed.wake(at(20)).unwrap();
-        changed.strike_out(at(10));
+        changed.remove_wake(at(10));
         assert_eq!(changed.bytes, changed.state.bytes());
-        assert_eq!(changed.before.entries.len(), 2, "`a` and `b`; `c` expired");
+        assert_eq!(changed.undo.entries.len(), 2, "`a` and `b`; `c` expired");
         assert_eq!(changed.state.entries.len(), 1);
         assert_eq!(changed.state.wakes, BTreeSet::from([at(20)]));
-        assert_eq!(changed.undone(), before);
+        assert_eq!(changed.into_state_before(), before);
     }
 
     #[test]
@@ -362,10 +356,10 @@ mod tests {
     }
 
     #[test]
-    fn limits_refuse_and_leave_what_is_there() {
-        let mut keyed = Keyed::new(1);
+    fn a_refused_change_leaves_the_state_unchanged() {
+        let mut keyed = CurrentKey::new(1);
         keyed.enter(0, None, state(&["a"]));
-        let put = |keyed: &mut Keyed, name: String, size: usize| {
+        let put = |keyed: &mut CurrentKey, name: String, size: usize| {
             keyed.change(|scope| scope.put(name, entry(&vec![0; size], None)))
         };
         put(&mut keyed, "a".to_owned(), 1023).unwrap();
@@ -375,7 +369,7 @@ mod tests {
         };
         assert_eq!(
             message,
-            "the entries of the key would have 1025 bytes, and may have 1024 (`limits.state_kib = 1` in pack.toml)"
+            "the entries of the key would have 1025 bytes; the maximum is 1024 (`limits.state_kib = 1` in pack.toml)"
         );
         put(&mut keyed, "b".to_owned(), 0).unwrap_err();
         for time in 11..110 {
@@ -386,7 +380,7 @@ mod tests {
         assert_eq!(keyed.refusals(), 3);
         assert_eq!(keyed.leave(true).entries["a"].value.len(), 1023);
 
-        let mut keyed = Keyed::new(64);
+        let mut keyed = CurrentKey::new(64);
         keyed.enter(0, None, KeyState::default());
         for number in 0..MOST_ENTRIES {
             put(&mut keyed, number.to_string(), 1).unwrap();
@@ -399,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_wake_up_cannot_ask_for_its_own_time_again() {
-        let mut keyed = Keyed::new(1);
+        let mut keyed = CurrentKey::new(1);
         keyed.enter(0, Some(at(10)), state(&[]));
         for time in [9, 10] {
             keyed.change(|scope| scope.wake(at(time))).unwrap();

@@ -1,73 +1,82 @@
-//! Loads plugins and runs them in the sandbox, each call inside its limits.
+//! Loads plugins and runs them in the sandbox, each call within its limits.
 //!
-//! A file of bytes becomes a running detector in this order, one module a stage:
+//! A file becomes a running plugin in this order:
 //!
 //! ```text
-//! inspect  what is it? kind, world, contract version, imports; nothing is compiled
+//! inspect    kind, world, contract version and imports of the file; nothing is compiled
 //!    │
-//!  load    the check against the world, and the errors that name what is wrong
+//! load       the check against the world (contract), compiling (cache), linking, a first start; its errors: load_error
 //!    │
-//!  cache   compiled code, authenticated, in a private directory
+//! plugin     a compiled plugin of any world (worlds, bindings) and its instances: start, call, result
 //!    │
-//!  plugin  what instances of all worlds share: start, call, what comes back
-//!    │
-//! detector an instance, opened with its rules; on_batch, on_keyed_batch, on_wake, snapshot, restore
-//! enricher, reviewer, notifier   instances that get alerts and reports; responder: what these three share
-//!    │
-//!  keyed   the state of the partition key at hand, all or nothing a call
-//!    │
-//!  reach   what they may ask of the host, and through what       imports: the contract's side of it
-//!    │
-//!  http    requests checked, secrets filled in, answers without them
-//!    │
-//!  limits  time, memory, output and stack of each call      log  the lines that the plugin writes
-//!    │
-//!  budget  the memory of all plugins together      instances  those that wait, which give theirs back when it is short
-//!    │
-//!  meter   what a call costs, where a caller wants to know
-//!    │
-//!  error   guest error, trap, limit, garbage or host fault: five different things for a caller
+//! detector · enricher · reviewer · notifier      the calls of each world; responder: the common part of the last three
 //! ```
 //!
-//! This is the only crate that names wasmtime, and the only one whose HTTP goes where plugins say. It knows nothing of Arrow,
-//! tables, packs on disk or incidents: it takes byte columns and answers findings, takes alerts and reports and answers what
-//! plugins make of them. It decides about one call; what to retry, to restart or to quarantine is its caller's.
+//! A call of an instance uses:
+//!
+//! ```text
+//! host_state    everything below for one instance; made ready for each call
+//!    ├─ limits        the fixed limits and ticks         processor   the processor time of calls that give way
+//!    ├─ memory        memory and tables of the instance  budget      the memory of all plugins together
+//!    ├─ keyed         the state of the current key; changes stay only if the call succeeds
+//!    ├─ capabilities  HTTP, search and lookup, as far as they are granted
+//!    ├─ log           log lines of the plugin            text        its texts, made safe to show
+//!    └─ meter         the cost of the call, if a caller wants to know it
+//! imports       the contract's side of state, capabilities and log
+//! instances     idle instances, which are dropped if memory is short
+//! error         guest error, trap (backtrace), limit_exceeded, invalid answer or host fault; classify finds which
+//! ```
+//!
+//! This is the only crate that names wasmtime. It does not know Arrow, tables, packs on disk or incidents: it takes byte columns
+//! and returns findings, it takes alerts and reports and returns what plugins make of them. HTTP itself is the crate
+//! [`yagura_http`]. This crate decides about one call; its caller decides what to retry, to restart or to quarantine.
 
+mod backtrace;
 mod bindings;
 mod budget;
 mod cache;
 mod capabilities;
+mod classify;
+mod contract;
 mod detector;
 mod enricher;
 mod error;
 mod host;
-pub mod http;
+mod host_state;
 mod imports;
 mod inspect;
 mod instances;
 mod keyed;
+mod limit_exceeded;
 mod limits;
 mod load;
+mod load_error;
 mod log;
+mod memory;
 mod meter;
 mod notifier;
 mod plugin;
+mod processor;
 mod responder;
 mod reviewer;
+mod text;
 mod types;
+mod worlds;
 
+pub use backtrace::Frame;
 pub use cache::{CacheError, CacheOutcome, default_cache_dir};
 pub use capabilities::{
     Caller, Capabilities, ColumnBytes, Events, Lookup, NoTables, Search, SearchQuery, Services,
 };
 pub use detector::{Detector, DetectorPlugin};
 pub use enricher::{Enricher, EnricherPlugin};
-pub use error::{CallError, Frame, LimitExceeded, LimitKind, PluginError, Trap};
+pub use error::{CallError, PluginError, Trap};
 pub use host::{Host, HostConfig, HostError};
 pub use inspect::{ComponentInfo, ComponentKind, inspect};
 pub use instances::{InstancePool, PluginInstance};
+pub use limit_exceeded::{LimitExceeded, LimitKind};
 pub use limits::Pace;
-pub use load::LoadError;
+pub use load_error::LoadError;
 pub use log::{LogLevel, LogLine};
 pub use meter::{CallCost, Meter};
 pub use notifier::{Notifier, NotifierPlugin};

@@ -1,30 +1,23 @@
-//! The lines that a plugin writes: bounded in number and length, sent to `tracing`, kept until the next call.
+//! The log lines of a plugin: bounded in number and length, sent to `tracing`, kept until the next call.
 
 use std::sync::Arc;
 
-use yagura_core::shown::one_line;
+use crate::text::readable;
 
-use crate::bindings::v0_1_0::log;
-use crate::http::masked;
-use crate::limits::HostState;
+/// Maximum length of the explanation of a trap, in bytes: a language runtime may add its own backtrace.
+const MAX_EXPLANATION: usize = 600;
 
-/// Longest text of a plugin, in bytes, that reaches a log line or an error message.
-const LONGEST_TEXT: usize = 4096;
+/// Maximum number of lines for [`Detector::last_log`](crate::Detector::last_log), whatever the limit of the plugin.
+const MAX_LINES: usize = 1000;
 
-/// Longest explanation of a trap, in bytes: a runtime's own backtrace may follow its first words.
-const LONGEST_EXPLANATION: usize = 600;
-
-/// Most lines that are kept for [`Detector::last_log`](crate::Detector::last_log), whatever the limit is.
-const MOST_KEPT: usize = 1000;
-
-/// How much a line of a plugin's log matters.
+/// The level of a log line of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
     /// For the plugin's author.
     Debug,
-    /// Worth knowing.
+    /// An event of interest.
     Info,
-    /// Something is odd, the work goes on.
+    /// Something is unusual; the work goes on.
     Warn,
     /// Something failed.
     Error,
@@ -35,7 +28,7 @@ pub enum LogLevel {
 pub struct LogLine {
     /// Its level.
     pub level: LogLevel,
-    /// Its text on one line, at most 4 KiB, with what a reader would not see written out.
+    /// Its text on one line of at most 4 KiB, with escaped control characters.
     pub message: String,
 }
 
@@ -59,14 +52,14 @@ impl CallLog {
         }
     }
 
-    /// Forgets the last call.
+    /// Drops the lines of the last call.
     pub(crate) fn begin(&mut self) {
         self.written = 0;
         self.dropped = 0;
         self.lines.clear();
     }
 
-    /// Reports in one line what the limit dropped.
+    /// Logs how many lines the limit dropped.
     pub(crate) fn end(&self) {
         if self.dropped > 0 {
             tracing::warn!(
@@ -88,8 +81,8 @@ impl CallLog {
         self.dropped
     }
 
-    /// Returns what was written at level error, on one line, which says why a plugin then traps. Some runtimes write a
-    /// message piece by piece.
+    /// Returns all lines at level error, joined on one line: they explain a trap. Some language runtimes write a message piece by
+    /// piece.
     pub(crate) fn errors(&self) -> Option<String> {
         let lines = self.lines.iter();
         let errors = lines.filter(|line| line.level == LogLevel::Error);
@@ -100,7 +93,7 @@ impl CallLog {
             return None;
         }
         let mut text = words.join(" ");
-        let end = text.floor_char_boundary(LONGEST_EXPLANATION);
+        let end = text.floor_char_boundary(MAX_EXPLANATION);
         if end < text.len() {
             text.truncate(end);
             text.push('…');
@@ -108,7 +101,8 @@ impl CallLog {
         Some(text)
     }
 
-    fn write(&mut self, level: LogLevel, message: &str) {
+    /// Adds a line, or counts it if there are too many.
+    pub(crate) fn write(&mut self, level: LogLevel, message: &str) {
         if self.written >= self.allowed {
             self.dropped += 1;
             return;
@@ -122,33 +116,10 @@ impl CallLog {
             LogLevel::Warn => tracing::warn!(target: "plugin", plugin, "{message}"),
             LogLevel::Error => tracing::error!(target: "plugin", plugin, "{message}"),
         }
-        if self.lines.len() < MOST_KEPT {
+        if self.lines.len() < MAX_LINES {
             self.lines.push(LogLine { level, message });
         }
     }
-}
-
-impl log::Host for HostState {
-    fn log(&mut self, level: log::Level, message: String) {
-        let level = match level {
-            log::Level::Debug => LogLevel::Debug,
-            log::Level::Info => LogLevel::Info,
-            log::Level::Warn => LogLevel::Warn,
-            log::Level::Error => LogLevel::Error,
-        };
-        self.log.write(level, &message);
-    }
-}
-
-/// Returns a plugin's text fit for a log or a terminal: cut to 4 KiB, on one line, without what acts upon a terminal and without
-/// what stands in a URL to let its bearer in.
-pub(crate) fn readable(text: &str) -> String {
-    let end = text.floor_char_boundary(LONGEST_TEXT);
-    let mut readable = one_line(&masked(&text[..end]));
-    if end < text.len() {
-        readable.push_str(&format!("… ({} bytes)", text.len()));
-    }
-    readable
 }
 
 #[cfg(test)]
@@ -167,20 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_at_a_character_and_cannot_steer_a_terminal() {
-        let long = "語".repeat(2000);
-        let cut = readable(&long);
-        assert_eq!(cut, format!("{}… (6000 bytes)", "語".repeat(1365)));
-        assert_eq!(readable("a\u{1b}[2Jb:\r\nc\td"), "a\\u{1b}[2Jb: c d");
-        assert_eq!(readable("a\u{202e}\u{2028}b"), "a\\u{202e}\\u{2028}b");
-        assert_eq!(
-            readable("GET https://a.example/x?sig=abc&n=1 failed"),
-            "GET https://a.example/x?sig=***&n=1 failed"
-        );
-    }
-
-    #[test]
-    fn errors_are_put_together_between_other_lines() {
+    fn error_lines_are_joined() {
         let mut log = CallLog::new("p".into(), 9);
         assert_eq!(log.errors(), None);
         log.write(LogLevel::Error, "fatal error: ");

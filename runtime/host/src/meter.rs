@@ -1,14 +1,10 @@
-//! What calls cost, where a host is asked to measure it.
+//! The cost of calls, if a host measures it.
 
 use std::time::{Duration, Instant};
 
 use wasmtime::CallHook;
 
-/// Fuel of one call where fuel is metered, about an instruction each: endless loops end here, and everywhere in the same
-/// place.
-pub(crate) const FUEL_OF_A_CALL: u64 = 2_000_000_000;
-
-/// What a [`Host`](crate::Host) measures of each call. Measuring slows calls down.
+/// What a [`Host`](crate::Host) measures of each call. Measuring makes calls slower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Meter {
     /// Nothing.
@@ -16,19 +12,19 @@ pub enum Meter {
     Off,
     /// Time, in the guest and at the boundary to it.
     Time,
-    /// Fuel: about one for each Wasm instruction, the same in every run and on every machine. A call may use two billion.
+    /// Fuel: about one unit per Wasm instruction, the same in every run and on every machine. A call can use 2,000,000,000.
     Fuel,
 }
 
-/// What one call, or several, cost.
+/// The cost of one call or of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CallCost {
-    /// From the host's call to its return; zero unless time is metered.
+    /// Time from the host's call to its return; zero unless time is metered.
     pub total: Duration,
-    /// The longest stay in Wasm, which is the plugin's own function; the rest of the total is the boundary: copying, and
-    /// the guest's allocator. Zero unless time is metered.
+    /// The longest stay in Wasm, which is the plugin's own function. The rest of `total` is the boundary: copying and the guest's
+    /// allocator. Zero unless time is metered.
     pub guest: Duration,
-    /// Zero unless fuel is metered.
+    /// Fuel; zero unless fuel is metered.
     pub fuel: u64,
     /// Linear memory of the instance after the call, in bytes.
     pub memory: u64,
@@ -42,7 +38,7 @@ pub(crate) struct GuestClock {
 }
 
 impl GuestClock {
-    /// Takes note of a crossing.
+    /// Records a crossing.
     pub(crate) fn cross(&mut self, hook: CallHook) {
         match hook {
             CallHook::CallingWasm => self.entered = Some(Instant::now()),
@@ -51,12 +47,12 @@ impl GuestClock {
                     self.longest = self.longest.max(entered.elapsed());
                 }
             }
-            // A guest that logs is still at work.
+            // A guest that logs is still running.
             CallHook::CallingHost | CallHook::ReturningFromHost => {}
         }
     }
 
-    /// Returns the longest stay in the guest, and forgets it.
+    /// Returns the longest stay in the guest, and resets it.
     pub(crate) fn take(&mut self) -> Duration {
         self.entered = None;
         std::mem::take(&mut self.longest)

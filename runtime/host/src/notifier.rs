@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use yagura_core::pack::Limits;
 use yagura_core::report::{IncidentStatus, Report};
+use yagura_http::{CallOutcome, disarmed};
 
 use crate::bindings::v0_1_0::notifier::{self, notifying};
 use crate::cache::CacheOutcome;
 use crate::capabilities::Capabilities;
 use crate::error::CallError;
-use crate::http::{CallOutcome, disarmed};
 use crate::inspect::ComponentInfo;
 use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
@@ -17,19 +17,23 @@ use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
 use crate::responder::{alert, assessment, attributes, instance, plugin, severity, wrong_text};
 
-/// A notifier that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
+/// A notifier that was compiled and linked once. Starting an instance is cheap. A clone is the same plugin.
 #[derive(Debug, Clone)]
 pub struct NotifierPlugin(pub(crate) Arc<Plugin<notifier::Notifier>>);
 
 plugin!(NotifierPlugin, Notifier);
 
 impl NotifierPlugin {
-    /// Makes an instance and opens it with its configuration, JSON text, and what it may reach.
+    /// Starts an instance and opens it with its configuration, as JSON text, and its capabilities.
     ///
     /// # Errors
     /// [`CallError`], as from any call.
-    pub fn open(&self, config_json: &str, reach: &Capabilities) -> Result<Notifier, CallError> {
-        let mut instance = Instance::reaching(&self.0, reach)?;
+    pub fn open(
+        &self,
+        config_json: &str,
+        capabilities: &Capabilities,
+    ) -> Result<Notifier, CallError> {
+        let mut instance = Instance::start_with(&self.0, capabilities)?;
         instance.call("open", |guest, store| {
             guest
                 .yagura_plugin_notifying()
@@ -39,9 +43,9 @@ impl NotifierPlugin {
     }
 }
 
-/// An instance of a notifier. It lives until an error spends it.
+/// An instance of a notifier. It is usable until an error.
 ///
-/// Calls block the thread, which needs 1 MiB of stack to spare and must not be one that drives tasks of a runtime.
+/// Calls block the thread, which needs 1 MiB of free stack and must not be one that drives tasks of a runtime.
 #[derive(Debug)]
 pub struct Notifier(Instance<notifier::Notifier>);
 
@@ -51,8 +55,8 @@ impl Notifier {
     /// Sends or updates a report and returns its receipt.
     ///
     /// # Errors
-    /// [`CallError::Garbage`] for a receipt longer than 8 KiB, else as [`CallError`] says. What its HTTP calls came to is
-    /// then in [`Notifier::last_calls`].
+    /// [`CallError::Garbage`] for a receipt longer than 8 KiB; otherwise as described at [`CallError`]. The outcome of its HTTP
+    /// calls is then in [`Notifier::last_calls`].
     pub fn notify(&mut self, report: &Report) -> Result<String, CallError> {
         const CALL: &str = "notify";
         self.0.set_subject(&report.id);
@@ -66,7 +70,7 @@ impl Notifier {
         }
     }
 
-    /// Returns what came of the HTTP calls of the last call, also when it failed.
+    /// Returns the outcome of the HTTP calls of the last call, also if it failed.
     pub fn last_calls(&self) -> CallOutcome {
         self.0.last_calls()
     }
@@ -91,9 +95,9 @@ fn sent(report: &Report) -> notifying::Report {
         assessments: report
             .assessments
             .iter()
-            .map(|(name, thought)| (name.clone(), assessment(thought)))
+            .map(|(reviewer, assessed)| (reviewer.clone(), assessment(assessed)))
             .collect(),
-        // The plugin's own words.
+        // The plugin's own text.
         earlier: report.earlier.clone(),
         uncertain: report.uncertain,
     }

@@ -1,4 +1,4 @@
-//! What plugins of all worlds have in common: compiled and linked once, instantiated cheaply, called inside their limits.
+//! Plugins of all worlds: compiled and linked once, instantiated cheaply, called within their limits.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,19 +7,20 @@ use wasmtime::component::{Instance as Component, InstancePre, Linker};
 use wasmtime::{Store, UpdateDeadline};
 use yagura_core::pack::{Limits, World};
 
-use crate::bindings::v0_1_0::wit;
 use crate::budget::Account;
 use crate::cache::CacheOutcome;
 use crate::capabilities::Session;
-use crate::error::{CallError, PluginError, classify};
+use crate::classify::classify;
+use crate::error::{CallError, PluginError};
+use crate::host_state::{HostState, begin_call};
 use crate::inspect::ComponentInfo;
 use crate::instances::{InstancePool, PluginInstance};
-use crate::limits::{HostState, Pace, begin_call};
-use crate::load::LoadError;
+use crate::limits::{FUEL_PER_CALL, Pace};
+use crate::load_error::LoadError;
 use crate::log::LogLine;
-use crate::meter::{CallCost, FUEL_OF_A_CALL, Meter};
+use crate::meter::{CallCost, Meter};
 
-/// What the generated bindings of a world can do.
+/// The operations of the generated bindings of a world.
 pub(crate) trait Exports: Sized + Send + 'static {
     /// The world.
     const WORLD: World;
@@ -35,18 +36,13 @@ pub(crate) trait Exports: Sized + Send + 'static {
     fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()>;
 }
 
-/// An error of the contract, as the bindings of each world have it.
+/// The error of a plugin, in the types of the bindings of its world.
 pub(crate) trait GuestError {
-    fn sorted(self) -> PluginError;
+    /// Returns the error in the host's types.
+    fn into_plugin_error(self) -> PluginError;
 }
 
-impl GuestError for wit::PluginError {
-    fn sorted(self) -> PluginError {
-        self.into()
-    }
-}
-
-/// What all instances of a plugin share.
+/// A compiled and linked plugin, which all its instances share.
 pub(crate) struct Plugin<E: Exports> {
     pub(crate) name: Arc<str>,
     pre: E::Pre,
@@ -54,7 +50,7 @@ pub(crate) struct Plugin<E: Exports> {
     pub(crate) info: ComponentInfo,
     pub(crate) cache: CacheOutcome,
     pub(crate) meter: Meter,
-    /// What its instances have of the memory of all.
+    /// The memory of all its instances.
     account: Arc<Account>,
 }
 
@@ -79,13 +75,13 @@ impl<E: Exports> Plugin<E> {
         }
     }
 
-    /// Returns a pool for instances of it that wait for their next call.
+    /// Returns a pool for its idle instances.
     pub(crate) fn instance_pool<I: PluginInstance>(&self) -> InstancePool<I> {
         InstancePool::new(self.account.budget())
     }
 
-    /// Starts an instance and compares the types of its exports with the contract's.
-    pub(crate) fn start_on_trial(&self) -> Result<(), LoadError> {
+    /// Starts an instance and compares the types of its exports with the contract.
+    pub(crate) fn check_start(&self) -> Result<(), LoadError> {
         let mut store = self.store(None);
         let instance = E::linked(&self.pre)
             .instantiate(&mut store)
@@ -101,7 +97,7 @@ impl<E: Exports> Plugin<E> {
             })
     }
 
-    /// Returns the store of a new instance, armed for its start.
+    /// Returns the store of a new instance, with the limits for its start.
     fn store(&self, session: Option<Session>) -> Store<HostState> {
         let state = HostState::new(
             self.name.clone(),
@@ -136,17 +132,17 @@ impl<E: Exports> std::fmt::Debug for Plugin<E> {
     }
 }
 
-/// The name under which errors from before the first call are told.
+/// The name of the start in errors, which comes before the first call.
 const START: &str = "start";
 
-/// An instance of a plugin. It lives until an error spends it.
+/// An instance of a plugin. It is usable until an error.
 pub(crate) struct Instance<E: Exports> {
     pub(crate) plugin: Arc<Plugin<E>>,
     pub(crate) store: Store<HostState>,
     bindings: E,
     poisoned: bool,
     cost: CallCost,
-    /// How the time of calls is bounded.
+    /// How the time of its calls is bounded.
     pub(crate) pace: Pace,
 }
 
@@ -172,7 +168,7 @@ impl<E: Exports> Instance<E> {
         }
     }
 
-    /// Makes one call inside the limits and sorts what comes back.
+    /// Makes one call within the limits.
     pub(crate) fn call<T, G: GuestError>(
         &mut self,
         call: &'static str,
@@ -189,7 +185,7 @@ impl<E: Exports> Instance<E> {
         state.log.end();
         match answer {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(CallError::Guest(error.sorted())),
+            Ok(Err(error)) => Err(CallError::Guest(error.into_plugin_error())),
             Err(error) => {
                 self.poisoned = true;
                 Err(classify(call, error, state, &self.plugin.limits))
@@ -197,7 +193,7 @@ impl<E: Exports> Instance<E> {
         }
     }
 
-    /// Gives up on an instance whose answers cannot be trusted.
+    /// Returns the error for an invalid answer; the instance is then unusable.
     pub(crate) fn garbage(&mut self, call: &'static str, reason: String) -> CallError {
         self.poisoned = true;
         CallError::Garbage { call, reason }
@@ -234,7 +230,7 @@ impl<E: Exports> std::fmt::Debug for Instance<E> {
     }
 }
 
-/// Returns what the call that began at `start` cost.
+/// Returns the cost of the call that began at `start`.
 fn cost(store: &mut Store<HostState>, start: Instant) -> CallCost {
     let mut cost = CallCost::default();
     match store.data().meter {
@@ -243,7 +239,7 @@ fn cost(store: &mut Store<HostState>, start: Instant) -> CallCost {
             cost.total = start.elapsed();
             cost.guest = store.data_mut().clock.take();
         }
-        Meter::Fuel => cost.fuel = FUEL_OF_A_CALL.saturating_sub(store.get_fuel().unwrap_or(0)),
+        Meter::Fuel => cost.fuel = FUEL_PER_CALL.saturating_sub(store.get_fuel().unwrap_or(0)),
     }
     cost.memory = store.data().limiter.memory as u64;
     cost

@@ -1,113 +1,58 @@
-//! What enrichers, reviewers and notifiers have in common: alerts handed in, answers bounded.
+//! Enrichers, reviewers and notifiers: their alerts as the contract has them, and bounds of their answers.
 
 use std::sync::Arc;
 
-use wasmtime::Store;
-use wasmtime::component::{Instance as Component, InstancePre, Linker};
 use yagura_core::Severity;
-use yagura_core::pack::World;
 use yagura_core::report::{AlertState, Assessment, Attribute, ReportAlert, Verdict};
+use yagura_http::{CallOutcome, disarmed};
 
-use crate::bindings::v0_1_0::enricher::{self, types};
-use crate::bindings::v0_1_0::{self, notifier, reviewer};
+use crate::bindings::v0_1_0::enricher::types;
 use crate::capabilities::{Capabilities, Session};
 use crate::error::CallError;
-use crate::http::{CallOutcome, disarmed};
-use crate::limits::HostState;
 use crate::plugin::{Exports, Instance, Plugin};
 
-/// Longest short text of an answer, such as the name of an attribute, in bytes.
-const LONGEST_NAME: usize = 256;
+/// Maximum length of a short text in an answer, such as the name of an attribute, in bytes.
+const MAX_NAME: usize = 256;
 
-/// Longest text of an answer, such as the value of an attribute or a receipt, in bytes.
-const LONGEST_TEXT: usize = 8192;
+/// Maximum length of a text in an answer, such as the value of an attribute or a receipt, in bytes.
+const MAX_TEXT: usize = 8192;
 
-/// Most attributes, and most observables, of one answer.
-const MOST_FACTS: usize = 500;
-
-/// Ties the generated bindings of a world to what all worlds share.
-macro_rules! exports {
-    ($world:ident, $bindings:path, $pre:path) => {
-        impl Exports for $bindings {
-            const WORLD: World = World::$world;
-            type Pre = $pre;
-
-            fn pre(linked: InstancePre<HostState>) -> wasmtime::Result<Self::Pre> {
-                <$pre>::new(linked)
-            }
-
-            fn linked(pre: &Self::Pre) -> &InstancePre<HostState> {
-                pre.instance_pre()
-            }
-
-            fn instantiate(
-                pre: &Self::Pre,
-                store: &mut Store<HostState>,
-            ) -> wasmtime::Result<Self> {
-                pre.instantiate(store)
-            }
-
-            fn bind(store: &mut Store<HostState>, instance: &Component) -> wasmtime::Result<Self> {
-                <$bindings>::new(store, instance)
-            }
-
-            fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-                <$bindings>::add_to_linker::<HostState, HostState>(linker, |state| state)
-            }
-        }
-    };
-}
-
-exports!(Detector, v0_1_0::Detector, v0_1_0::DetectorPre<HostState>);
-exports!(
-    Enricher,
-    enricher::Enricher,
-    enricher::EnricherPre<HostState>
-);
-exports!(
-    Reviewer,
-    reviewer::Reviewer,
-    reviewer::ReviewerPre<HostState>
-);
-exports!(
-    Notifier,
-    notifier::Notifier,
-    notifier::NotifierPre<HostState>
-);
+/// Maximum number of attributes, and of observables, in one answer.
+const MAX_FACTS: usize = 500;
 
 impl<E: Exports> Instance<E> {
-    /// Makes an instance that reaches what it may.
-    pub(crate) fn reaching(
+    /// Starts an instance with capabilities.
+    pub(crate) fn start_with(
         plugin: &Arc<Plugin<E>>,
-        reach: &Capabilities,
+        capabilities: &Capabilities,
     ) -> Result<Self, CallError> {
-        Self::start(plugin, Some(Session::new(reach)))
+        Self::start(plugin, Some(Session::new(capabilities)))
     }
 
-    /// Names what the next call is for.
+    /// Sets the alert or incident of the next call.
     pub(crate) fn set_subject(&mut self, id: &str) {
         if let Some(session) = &mut self.store.data_mut().session {
             session.set_subject(id);
         }
     }
 
-    /// Returns what came of the HTTP calls of the last call.
+    /// Returns the outcome of the HTTP calls of the last call.
     pub(crate) fn last_calls(&self) -> CallOutcome {
         let session = self.store.data().session.as_ref();
         session.map(|session| session.outcome).unwrap_or_default()
     }
 }
 
-/// Documents and forwards what is known of each plugin of a world.
+/// Implements the methods that plugins of these worlds share.
 macro_rules! plugin {
     ($plugin:ident, $instance:ident) => {
         impl $plugin {
-            /// Returns the file that it came from.
+            /// Returns its file.
             pub fn name(&self) -> &str {
                 &self.0.name
             }
 
-            /// Returns what each instance and each call may use.
+            /// Returns the limits of its instances and calls.
             pub fn limits(&self) -> &Limits {
                 &self.0.limits
             }
@@ -117,12 +62,12 @@ macro_rules! plugin {
                 &self.0.info
             }
 
-            /// Returns what the cache of compiled code did for it.
+            /// Returns whether its compiled code came from the cache.
             pub fn cache_outcome(&self) -> CacheOutcome {
                 self.0.cache
             }
 
-            /// Returns an empty pool for instances of it that wait for their next call.
+            /// Returns an empty pool for its idle instances.
             pub fn instance_pool(&self) -> InstancePool<$instance> {
                 self.0.instance_pool()
             }
@@ -130,7 +75,7 @@ macro_rules! plugin {
     };
 }
 
-/// Documents and forwards what is known of each instance of a world.
+/// Implements the methods that instances of these worlds share.
 macro_rules! instance {
     ($instance:ident) => {
         impl PluginInstance for $instance {
@@ -140,22 +85,22 @@ macro_rules! instance {
         }
 
         impl $instance {
-            /// Says whether an error spent this instance.
+            /// Returns whether an error made this instance unusable.
             pub fn is_poisoned(&self) -> bool {
                 self.0.is_poisoned()
             }
 
-            /// Returns what the last call cost, as far as the host measures it.
+            /// Returns the cost of the last call, as far as the host measures it.
             pub fn last_cost(&self) -> CallCost {
                 self.0.last_cost()
             }
 
-            /// Returns the lines that the plugin wrote in the last call, as far as the limit let them through.
+            /// Returns the log lines of the last call, up to the limit.
             pub fn last_log(&self) -> &[LogLine] {
                 self.0.last_log()
             }
 
-            /// Returns how many lines of the last call were over the limit and dropped.
+            /// Returns how many log lines of the last call the limit dropped.
             pub fn last_log_dropped(&self) -> u64 {
                 self.0.last_log_dropped()
             }
@@ -165,7 +110,7 @@ macro_rules! instance {
 
 pub(crate) use {instance, plugin};
 
-/// Returns an alert as the contract has it, without anything that could be taken for a placeholder of a secret.
+/// Returns an alert in the types of the contract, with nothing in it that looks like a placeholder of a secret.
 pub(crate) fn alert(reported: &ReportAlert) -> types::Alert {
     let alert = &reported.alert;
     let pair = |name: &str, value: &str| (disarmed(name), disarmed(value));
@@ -251,30 +196,22 @@ pub(crate) fn read_assessment(assessment: types::Assessment) -> Assessment {
     }
 }
 
-/// Says what is wrong with the number of facts, if anything is.
+/// Returns why there are too many facts, if so.
 pub(crate) fn too_many(what: &str, count: usize) -> Option<String> {
-    (count > MOST_FACTS).then(|| format!("it has {count} {what}, and may have {MOST_FACTS}"))
+    (count > MAX_FACTS).then(|| format!("it has {count} {what}; the maximum is {MAX_FACTS}"))
 }
 
-/// Says what is wrong with a short text, if anything is.
+/// Returns why a short text is invalid, if so.
 pub(crate) fn wrong_name(what: &str, text: &str) -> Option<String> {
     if text.is_empty() {
         return Some(format!("{what} is empty"));
     }
-    (text.len() > LONGEST_NAME).then(|| {
-        format!(
-            "{what} has {} bytes, and it may have {LONGEST_NAME}",
-            text.len()
-        )
-    })
+    (text.len() > MAX_NAME)
+        .then(|| format!("{what} has {} bytes; the maximum is {MAX_NAME}", text.len()))
 }
 
-/// Says what is wrong with a text, if anything is.
+/// Returns why a text is invalid, if so.
 pub(crate) fn wrong_text(what: &str, text: &str) -> Option<String> {
-    (text.len() > LONGEST_TEXT).then(|| {
-        format!(
-            "{what} has {} bytes, and it may have {LONGEST_TEXT}",
-            text.len()
-        )
-    })
+    (text.len() > MAX_TEXT)
+        .then(|| format!("{what} has {} bytes; the maximum is {MAX_TEXT}", text.len()))
 }

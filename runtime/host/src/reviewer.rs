@@ -16,19 +16,23 @@ use crate::meter::CallCost;
 use crate::plugin::{Instance, Plugin};
 use crate::responder::{alert, attributes, instance, plugin, read_assessment, wrong_text};
 
-/// A reviewer that was compiled and linked once and is instantiated cheaply. A clone is the same plugin.
+/// A reviewer that was compiled and linked once. Starting an instance is cheap. A clone is the same plugin.
 #[derive(Debug, Clone)]
 pub struct ReviewerPlugin(pub(crate) Arc<Plugin<reviewer::Reviewer>>);
 
 plugin!(ReviewerPlugin, Reviewer);
 
 impl ReviewerPlugin {
-    /// Makes an instance and opens it with its configuration, JSON text, and what it may reach.
+    /// Starts an instance and opens it with its configuration, as JSON text, and its capabilities.
     ///
     /// # Errors
     /// [`CallError`], as from any call.
-    pub fn open(&self, config_json: &str, reach: &Capabilities) -> Result<Reviewer, CallError> {
-        let mut instance = Instance::reaching(&self.0, reach)?;
+    pub fn open(
+        &self,
+        config_json: &str,
+        capabilities: &Capabilities,
+    ) -> Result<Reviewer, CallError> {
+        let mut instance = Instance::start_with(&self.0, capabilities)?;
         instance.call("open", |guest, store| {
             guest
                 .yagura_plugin_reviewing()
@@ -38,31 +42,31 @@ impl ReviewerPlugin {
     }
 }
 
-/// An instance of a reviewer. It lives until an error spends it.
+/// An instance of a reviewer. It is usable until an error.
 ///
-/// Calls block the thread, which needs 1 MiB of stack to spare.
+/// Calls block the thread, which needs 1 MiB of free stack.
 #[derive(Debug)]
 pub struct Reviewer(Instance<reviewer::Reviewer>);
 
 instance!(Reviewer);
 
 impl Reviewer {
-    /// Returns what the reviewer thinks of an alert, if it has anything to say about it.
+    /// Returns the assessment of an alert, if the reviewer has one.
     ///
     /// # Errors
-    /// [`CallError::Garbage`] for a reason longer than 8 KiB, else as [`CallError`] says.
+    /// [`CallError::Garbage`] for a reason longer than 8 KiB; otherwise as described at [`CallError`].
     pub fn review(
         &mut self,
         reported: &ReportAlert,
-        found: &[Attribute],
+        known: &[Attribute],
     ) -> Result<Option<Assessment>, CallError> {
         const CALL: &str = "review";
         self.0.set_subject(&reported.alert.id);
-        let (sent, found) = (alert(reported), attributes(found));
+        let (sent, known) = (alert(reported), attributes(known));
         let assessment = self.0.call(CALL, |guest, store| {
             guest
                 .yagura_plugin_reviewing()
-                .call_review(store, &sent, &found)
+                .call_review(store, &sent, &known)
         })?;
         let Some(assessment) = assessment else {
             return Ok(None);

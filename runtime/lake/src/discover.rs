@@ -9,6 +9,7 @@ use chrono::NaiveDate;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
+use percent_encoding::percent_decode_str;
 
 use crate::Location;
 use crate::definition::PARTITION_COLUMN;
@@ -296,32 +297,9 @@ pub(crate) fn partition_values(
     let value = |name: &String| {
         let mut parts = hive_parts(location, object);
         let (_, value) = parts.find(|(known, _)| known == name)?;
-        (value != HIVE_DEFAULT).then(|| percent_decode(value))
+        (value != HIVE_DEFAULT).then(|| percent_decode_str(value).decode_utf8_lossy().into_owned())
     };
     names.iter().map(value).collect()
-}
-
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut index = 0;
-    while index < bytes.len() {
-        let escaped = (bytes[index] == b'%')
-            .then(|| text.get(index + 1..index + 3))
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match escaped {
-            Some(byte) => {
-                decoded.push(byte);
-                index += 3;
-            }
-            None => {
-                decoded.push(bytes[index]);
-                index += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// What a listing of a table found.

@@ -1,24 +1,14 @@
-//! Names of files and objects as people may read them, whatever bytes they are made of.
+//! Names of files and objects, made safe to show, whatever bytes they consist of.
 
 use std::path::Path;
 
-/// Returns a name with tabs, line ends, other controls and bytes that are not UTF-8 written as escapes: `a\tb`, `a\xffb`.
+use yagura_core::shown::printable;
+
+/// Returns a name with escaped tabs, line ends, invisible characters and bytes that are not UTF-8: `a\tb`, `a\xffb`.
 pub fn escaped(name: &[u8]) -> String {
     let mut shown = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
-        for letter in chunk.valid().chars() {
-            match letter {
-                // What turns or hides the text beside it is no less confusing.
-                '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{2069}'
-                | '\u{feff}' => {
-                    shown.extend(letter.escape_unicode());
-                }
-                letter if letter.is_control() => shown.extend(letter.escape_default()),
-                letter => shown.push(letter),
-            }
-        }
+        shown.push_str(&printable(chunk.valid()));
         for byte in chunk.invalid() {
             shown.push_str(&format!("\\x{byte:02x}"));
         }
@@ -36,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_of_a_name_is_seen() {
+    fn every_byte_of_a_name_is_visible() {
         for (name, shown) in [
             (b"logs/a b.json".as_slice(), "logs/a b.json"),
             ("é刻\\".as_bytes(), "é刻\\"),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use caseless::Caseless;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
+use yagura_core::shown::is_invisible;
 
 /// The list of all files of a pack, with their digests.
 pub const MANIFEST: &str = "MANIFEST.sha256";
@@ -272,10 +273,10 @@ fn problem(path: &str) -> Option<NameProblem> {
 
 /// Says whether a character is forbidden in names on some system, or changes how others are shown.
 fn is_forbidden(c: char) -> bool {
-    c.is_control()
+    is_invisible(c)
         || matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*' | '\\')
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
+        // The signs for what cannot be shown, and no characters at all.
+        || matches!(c, '\u{fffc}'..='\u{ffff}')
 }
 
 /// Says whether Windows takes a name for a device, whatever its extension.

@@ -188,13 +188,19 @@ mod tests {
         assert_eq!(outbox.look().unwrap(), None);
         std::fs::rename(&path, dir.path().join("old")).unwrap();
         let message = outbox.look().unwrap().unwrap();
-        assert!(message.contains("a new one begins with line 3"), "{message}");
+        assert!(
+            message.contains("a new one begins with line 3"),
+            "{message}"
+        );
         outbox.append(&[line(3)]).unwrap();
         assert_eq!(outbox.look().unwrap(), None);
         assert_eq!(read(), "{\"seq\":3}\n");
         std::fs::write(&path, "").unwrap();
         let message = outbox.look().unwrap().unwrap();
-        assert!(message.contains("shortened from 10 to 0 bytes"), "{message}");
+        assert!(
+            message.contains("shortened from 10 to 0 bytes"),
+            "{message}"
+        );
         assert_eq!(outbox.look().unwrap(), None, "said once");
         outbox.append(&[line(4)]).unwrap();
         assert_eq!(read(), "{\"seq\":4}\n");

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use yagura_core::names::did_you_mean;
 use yagura_core::pack::World;
 use yagura_core::report::{Attribute, Report, ReportAlert};
-use yagura_host::http::Exchange;
+use yagura_http::Exchange;
 
 /// What a case's file holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -16,8 +16,8 @@ use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Enriched};
 use yagura_core::source::SourceText;
 use yagura_core::{Fault, FaultKind, Grant, OrFault, Pack};
-use yagura_host::http::{Exchange, HttpService, PluginId, Record, Replay, Transport};
 use yagura_host::{CallError, Capabilities, Host, Lookup, Search, Services};
+use yagura_http::{Exchange, HttpService, PluginId, Record, Replay, Transport};
 use yagura_service::answering::{Network, capabilities, read_component};
 
 use crate::answer_file::{CaseFile, PluginInput, plugin_input};

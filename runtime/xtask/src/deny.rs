@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::run::{root, run, status, tool};
-use crate::toolchain::on_path;
+use yagura_toolchain::on_path;
 
 /// The version that is installed where there is none.
 const VERSION: &str = "0.20.2";

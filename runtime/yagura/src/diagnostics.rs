@@ -10,7 +10,7 @@ use std::io::{Result, Write};
 
 use annotate_snippets::{AnnotationKind, Group, Level as Shade, Renderer, Snippet};
 use yagura_core::diagnostic::{Diagnostic, Diagnostics, Level};
-use yagura_core::shown::{Eye, one_line};
+use yagura_core::shown::{VisibilityCheck, one_line};
 use yagura_core::{Fault, PackError};
 use yagura_packs::registry::LockError;
 use yagura_packs::trust::TrustError;
@@ -103,7 +103,7 @@ fn snippet(diagnostic: &Diagnostic) -> Option<String> {
 
 /// Returns a line with a sign for each character that a reader would not see, and where a range of its bytes is then.
 fn seen(line: &str, range: std::ops::Range<usize>) -> (String, std::ops::Range<usize>) {
-    let mut eye = Eye::default();
+    let mut check = VisibilityCheck::default();
     let mut text = String::with_capacity(line.len());
     let (mut start, mut end) = (None, None);
     for (at, c) in line.char_indices() {
@@ -113,7 +113,7 @@ fn seen(line: &str, range: std::ops::Range<usize>) -> (String, std::ops::Range<u
         if at >= range.end {
             end = end.or(Some(text.len()));
         }
-        let is_seen = eye.sees(c) || c == '\t';
+        let is_seen = check.is_visible(c) || c == '\t';
         text.push(if is_seen { c } else { UNSEEN });
     }
     let start = start.unwrap_or(text.len());

@@ -1,11 +1,10 @@
 //! Results for people and for programs.
 
-use std::borrow::Cow;
 use std::io::{Result, Write};
 
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use yagura_core::shown::Eye;
+use yagura_core::shown::json_escaped;
 pub(crate) use yagura_core::shown::printable;
 use yagura_core::{Alert, Severity};
 pub(crate) use yagura_service::messages::{count, number};
@@ -114,7 +113,7 @@ impl<W: Write> Write for Shown<W> {
     fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
         // Text comes in whole characters; what is not text passes as it is.
         match std::str::from_utf8(bytes) {
-            Ok(text) => self.0.write_all(seen(text).as_bytes()),
+            Ok(text) => self.0.write_all(json_escaped(text).as_bytes()),
             Err(_) => self.0.write_all(bytes),
         }
     }
@@ -122,29 +121,6 @@ impl<W: Write> Write for Shown<W> {
     fn flush(&mut self) -> Result<()> {
         self.0.flush()
     }
-}
-
-/// Returns a text in which what a reader would not see is written out in the way of JSON.
-fn seen(text: &str) -> Cow<'_, str> {
-    let plain = || {
-        let mut eye = Eye::default();
-        move |c: char| eye.sees(c) || c == '\n' || c == '\t'
-    };
-    if text.chars().all(plain()) {
-        return Cow::Borrowed(text);
-    }
-    let mut written = String::with_capacity(2 * text.len());
-    let mut is_plain = plain();
-    for c in text.chars() {
-        if is_plain(c) {
-            written.push(c);
-            continue;
-        }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            written.push_str(&format!("\\u{unit:04x}"));
-        }
-    }
-    Cow::Owned(written)
 }
 
 /// Where the log goes: as [`Shown`], but for the colours that the log itself sets.
@@ -173,11 +149,11 @@ impl<W: Write> Write for Logged<W> {
                 Some(end) => (at, at + 2 + end + 1),
                 None => (at + 2, at + 2),
             };
-            written.push_str(&seen(&rest[..shown]));
+            written.push_str(&json_escaped(&rest[..shown]));
             written.push_str(&rest[shown..after]);
             rest = &rest[after..];
         }
-        written.push_str(&seen(rest));
+        written.push_str(&json_escaped(rest));
         self.0.write_all(written.as_bytes())
     }
 

@@ -42,28 +42,28 @@ import (
 
 // Enricher adds facts to alerts.
 type Enricher interface {
-	// Enrich is called for one alert, and again after each delay that the operator chose, because logs arrive late: what
-	// it finds takes the place of what it found before.
+	// Enrich adds facts to one alert. The host calls it again after each delay that the operator chose, because logs arrive
+	// late; the last facts replace earlier ones.
 	//
-	// A [plugin.RetryError] asks to be called again later, and so do most errors of package http. Any other error, and a
+	// After a [plugin.RetryError], and after most errors of package http, the host calls again later. Any other error, and a
 	// panic, is reported as a [plugin.DataError]: the alert stays without these facts.
 	Enrich(alert *plugin.Alert, enriched *Enriched) error
 }
 
-// Serve names the component's enricher; call it once, from an init function. `open` is called when the component is opened,
-// before the first alert; it need not check the configuration's lookups. An error of it or a panic is a
-// [plugin.ConfigError] unless it is one of the others.
+// Serve registers the component's enricher; call it once, from an init function. `open` runs once, before the first alert. It need
+// not check errors of [plugin.Config]. Its error or panic is a [plugin.ConfigError], unless the error has another of the
+// package's types.
 func Serve(open func(config *plugin.Config) (Enricher, error)) {
 	opener.Add(open)
 }
 
-// Enriched collects what an enricher found.
+// Enriched collects the facts of an enricher.
 type Enriched struct {
 	Attributes  []plugin.Attribute
 	Observables []plugin.Observable
 }
 
-// Attribute adds a fact; one without a value is left out. `source` is where it comes from, for a human.
+// Attribute adds a fact; one without a value is left out. `source` names its source, for a human.
 func (e *Enriched) Attribute(name, value, source string) *Enriched {
 	if value != "" {
 		e.Attributes = append(e.Attributes, plugin.Attribute{Name: name, Value: value, Source: source})
@@ -71,7 +71,7 @@ func (e *Enriched) Attribute(name, value, source string) *Enriched {
 	return e
 }
 
-// Observable adds a value that came up and is worth searching for; an empty one is left out.
+// Observable adds a further observable; an empty one is left out.
 func (e *Enriched) Observable(kind plugin.Kind, value string) *Enriched {
 	if value != "" {
 		e.Observables = append(e.Observables, plugin.Observable{Kind: kind, Value: value})

@@ -1,5 +1,5 @@
-// Package http sends requests through the host, for enrichers and notifiers. The host allows what the pack's manifest asks
-// for (`[plugin.request]`) and the operator grants, and checks scheme, host, port and the resolved address, also after
+// Package http sends requests through the host, for enrichers and notifiers. The host allows what the pack's manifest
+// requests (`[plugin.request]`) and the operator grants, and checks scheme, host, port and the resolved address, also after
 // redirects.
 //
 //	response, err := http.Get("https://api.example.org/hosts/"+http.Encode(host)).
@@ -18,10 +18,10 @@
 //
 // # Secrets
 //
-// A plugin never sees a secret. It writes a placeholder, by [Secret] or [Basic], and the host puts the secret in its place
-// once it has allowed the request. That makes every placeholder in a request count, whoever wrote it: text from alerts may
-// have been chosen by an attacker. It cannot hold a placeholder where it goes through [Encode], [Request.Query] or
-// [Request.JSON]; pass text from alerts through one of them, or through [Plain].
+// A plugin never sees a secret. It writes a placeholder, by [Secret] or [Basic], and the host replaces it by the secret after it
+// has allowed the request. The host replaces every placeholder in a request, and an attacker may have put one into the text of an
+// alert. So text from alerts must go through [Encode], [Request.Query] or [Request.JSON], which let no placeholder through, or
+// through [Plain].
 package http
 
 import (
@@ -34,29 +34,29 @@ import (
 	"github.com/yagura/yagura/sdk/go/plugin"
 )
 
-// Request is a request to be sent; its methods add to it and return it.
+// Request is a request under construction; its methods change it and return it.
 type Request struct {
 	request exchange.Request
 	failure error
 }
 
-// Signature is a header that proves who sent the body: Prefix, then HMAC-SHA256 in hexadecimal, keyed by the secret named
-// Secret, of Before and the body as it is sent.
+// Signature is a header with a signature of the body: Prefix, then the HMAC-SHA256, in hexadecimal, of Before and the body as it
+// is sent. The key is the secret with the name Secret.
 type Signature = exchange.Signature
 
-// Get starts a request that reads.
+// Get starts a GET request.
 func Get(url string) *Request { return NewRequest("GET", url) }
 
-// Post starts a request that makes something.
+// Post starts a POST request.
 func Post(url string) *Request { return NewRequest("POST", url) }
 
-// Put starts a request that replaces something.
+// Put starts a PUT request.
 func Put(url string) *Request { return NewRequest("PUT", url) }
 
-// Patch starts a request that changes something.
+// Patch starts a PATCH request.
 func Patch(url string) *Request { return NewRequest("PATCH", url) }
 
-// NewRequest starts a request of any method. The URL begins with `https://`, or with `http://` where the grant says so.
+// NewRequest starts a request of any method. The URL begins with `https://`, or with `http://` if the grant allows it.
 func NewRequest(method, url string) *Request {
 	return &Request{request: exchange.Request{Method: method, URL: url}}
 }
@@ -101,14 +101,14 @@ func (r *Request) JSON(value any) *Request {
 	return r.Body("application/json", body)
 }
 
-// Sign has the host sign the body.
+// Sign lets the host sign the body.
 func (r *Request) Sign(signature Signature) *Request {
 	r.request.Sign = &signature
 	return r
 }
 
-// Send sends the request. Redirects of GET and HEAD are followed; the answer to others is the redirect itself. Any status is
-// an answer: see [Response.Success]. The error is an [*Error], or a [plugin.DataError] for a body that cannot be encoded.
+// Send sends the request. Redirects of GET and HEAD are followed; the answer to others is the redirect itself. An answer
+// with any status is no error: see [Response.Success]. The error is an [*Error], or a [plugin.DataError] for a body that cannot be encoded.
 func (r *Request) Send() (*Response, error) {
 	if r.failure != nil {
 		return nil, r.failure
@@ -122,7 +122,7 @@ func (r *Request) Send() (*Response, error) {
 	}, nil
 }
 
-// place returns method and URL for messages, without what may be long or private.
+// place returns method and URL for messages, without long or private parts.
 func (r *Request) place() string {
 	url, _, _ := strings.Cut(r.request.URL, "?")
 	return r.request.Method + " " + url
@@ -153,7 +153,7 @@ func Basic(user, name string) string {
 	return "{{basic:" + user + ":" + name + "}}"
 }
 
-// Plain returns text that holds no placeholder: two braces that would open one are parted by a space.
+// Plain returns text that holds no placeholder: a space separates two braces that would begin one.
 func Plain(text string) string {
 	for _, opening := range []string{"{{secret:", "{{basic:"} {
 		text = strings.ReplaceAll(text, opening, "{ "+opening[1:])
@@ -174,7 +174,7 @@ func (p Placeholder) MarshalJSON() ([]byte, error) {
 
 const markedBraces = `\u007b\u007b`
 
-// marshal returns JSON text in which no text holds two braces in a row but what is marked.
+// marshal returns JSON text in which no text has two braces in a row, except marked text.
 func marshal(value any) ([]byte, error) {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
@@ -198,7 +198,7 @@ type Response struct {
 	place   string
 }
 
-// Header returns the first header of a name, in any case; empty where there is none.
+// Header returns the first header of a name, in any case; empty if there is none.
 func (r *Response) Header(name string) string {
 	for _, header := range r.headers {
 		if strings.EqualFold(header[0], name) {
@@ -223,7 +223,7 @@ func (r *Response) Success() error {
 }
 
 // JSON decodes the body of a success into what `into` points to, by the rules of encoding/json. The error is that of
-// [Response.Success], or a [plugin.RetryError] for a body that is no such JSON: a service that is ill answers so.
+// [Response.Success], or a [plugin.RetryError] for a body that is not such JSON, as a proxy sometimes sends.
 func (r *Response) JSON(into any) error {
 	if err := r.Success(); err != nil {
 		return err
@@ -243,22 +243,22 @@ func excerpt(body []byte) string {
 	return text
 }
 
-// Error says why a request had no answer.
+// Error is the reason why a request had no answer.
 type Error struct {
 	Kind ErrorKind
-	// Message is the host's; for a denial it says what would allow the request. Some kinds have none.
+	// Message is the host's. For a denial it names what would allow the request. Some kinds have no message.
 	Message string
 	place   string
 }
 
-// ErrorKind is why a request had no answer.
+// ErrorKind is the kind of an [Error].
 type ErrorKind = exchange.Kind
 
-// Why a request had no answer.
+// The kinds of errors.
 const (
-	// Denied: the manifest did not ask or the operator did not grant.
+	// Denied: the manifest does not request it, or the operator did not grant it.
 	Denied = exchange.Denied
-	// Limited: the limit of calls for this host is used up for now.
+	// Limited: the call limit for this host is used up for now.
 	Limited = exchange.Limited
 	// Timeout: no answer came in time. The request may have been carried out.
 	Timeout = exchange.Timeout
@@ -268,7 +268,7 @@ const (
 	Failed = exchange.Failed
 )
 
-// Error returns what was asked, and what came of it.
+// Error returns the request and the reason.
 func (e *Error) Error() string {
 	what := []string{"denied", "the limit of calls is used up for now", "no answer in time", "too large", "failed"}
 	message := e.place + ": "
@@ -281,8 +281,8 @@ func (e *Error) Error() string {
 	return message
 }
 
-// Unwrap returns what it is to the host where the plugin passes it on: a [plugin.ConfigError] for a denial, a
-// [plugin.DataError] for what is too large, else a [plugin.RetryError].
+// Unwrap returns the error that the host sees if the plugin returns this one: a [plugin.ConfigError] for a denial, a
+// [plugin.DataError] if something is too large, and otherwise a [plugin.RetryError].
 func (e *Error) Unwrap() error {
 	switch e.Kind {
 	case Denied:

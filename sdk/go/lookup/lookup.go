@@ -1,5 +1,5 @@
-// Package lookup reads lookup tables, for enrichers and reviewers: files of the pack, and what the operator grants by name
-// where the manifest asks for it (`[plugin.request]`), like assets, or the places of addresses.
+// Package lookup reads lookup tables, for enrichers and reviewers: files of the pack, and tables that the manifest requests
+// (`[plugin.request]`) and the operator grants, such as assets or the geolocation of addresses.
 package lookup
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/yagura/yagura/sdk/go/plugin"
 )
 
-// Get returns the row under a key as JSON text; in a table of addresses, that of the network which holds it. It is false
-// where the table has none. The error says that there is no such table, or no grant for it, and what would give one.
+// Get returns the row under a key as JSON text; in a table of networks, the row of the network that contains the address. It is
+// false if the table has no such row. The error is a missing table or a missing grant, with the line that would grant it.
 func Get(table, key string) (row string, found bool, err error) {
 	row, found, failure := looking.Get(table, key)
 	if failure != nil {
@@ -21,7 +21,7 @@ func Get(table, key string) (row string, found bool, err error) {
 	return row, found, nil
 }
 
-// GetJSON is [Get] with the row decoded into what `into` points to, by the rules of encoding/json. A row of another shape is
+// GetJSON is [Get] with the row decoded into what `into` points to, by the rules of encoding/json. A row that does not fit is
 // a [plugin.DataError].
 func GetJSON(table, key string, into any) (found bool, err error) {
 	row, found, err := Get(table, key)

@@ -1,4 +1,4 @@
-// Package notifier is for plugins that tell people about incidents: one interface, one function.
+// Package notifier is for plugins that send reports of incidents: one interface, one function.
 //
 //	package main
 //
@@ -38,19 +38,19 @@ import (
 	"github.com/yagura/yagura/sdk/go/plugin"
 )
 
-// Notifier tells people about incidents.
+// Notifier sends reports of incidents, and updates them.
 type Notifier interface {
-	// Notify sends a report, or updates what was sent under its id before, and returns the receipt: whatever finds the
-	// message again. It comes back with the next report under the id, as [plugin.Report].Earlier.
+	// Notify sends a report, or updates the message with its id, and returns a receipt: a text by which the plugin finds the
+	// message again. The next report with this id has it as [plugin.Report].Earlier.
 	//
-	// A [plugin.RetryError] asks to be called again later with the same report, and so do most errors of package http. Any
-	// other error, and a panic, says that the report will never go: it becomes a dead letter.
+	// After a [plugin.RetryError], and after most errors of package http, the host calls again later with the same report.
+	// Any other error, and a panic, means that the report can never be sent: it becomes a dead letter.
 	Notify(report *plugin.Report) (receipt string, err error)
 }
 
-// Serve names the component's notifier; call it once, from an init function. `open` is called when the component is opened,
-// before the first report; it need not check the configuration's lookups. An error of it or a panic is a
-// [plugin.ConfigError] unless it is one of the others.
+// Serve registers the component's notifier; call it once, from an init function. `open` runs once, before the first report. It
+// need not check errors of [plugin.Config]. Its error or panic is a [plugin.ConfigError], unless the error has another of the
+// package's types.
 func Serve(open func(config *plugin.Config) (Notifier, error)) {
 	opener.Add(open)
 }

@@ -31,16 +31,16 @@ type Fact struct {
 	Value string `json:"value"`
 }
 
-// AlertState is what an alert has become.
+// AlertState is the state of an alert.
 type AlertState uint8
 
 // The states of an alert.
 const (
-	// Provisional: its condition holds in what has arrived.
+	// Provisional: its condition is true for the events so far.
 	Provisional AlertState = iota
-	// Settled: nothing that could change it is still to come.
-	Settled
-	// Withdrawn: its condition does not hold any more.
+	// Final: no further event can change it.
+	Final
+	// Withdrawn: its condition is no longer true.
 	Withdrawn
 )
 
@@ -65,7 +65,7 @@ func (a *Alert) ObservablesOf(kind Kind) []string {
 	return values
 }
 
-// Fact returns the first piece of context under a name; false where there is none.
+// Fact returns the first piece of context under a name; false if there is none.
 func (a *Alert) Fact(name string) (string, bool) {
 	for _, fact := range a.Context {
 		if fact.Name == name {
@@ -86,7 +86,7 @@ type Attribute struct {
 // Attributes is what enrichers found.
 type Attributes []Attribute
 
-// Value returns the first value under a name; false where there is none.
+// Value returns the first value under a name; false if there is none.
 func (a Attributes) Value(name string) (string, bool) {
 	for _, attribute := range a {
 		if attribute.Name == name {

@@ -2,7 +2,7 @@ package plugin
 
 import "github.com/yagura/yagura/sdk/go/internal/abi"
 
-// Log is the plugin's log, which the host keeps, bounded in lines and bytes a call. Natively it is standard error.
+// Log is the plugin's log, with limits on lines and bytes per call. Natively it is standard error.
 //
 //	plugin.Log.Info("three roles are trusted")
 var Log Logger
@@ -10,14 +10,14 @@ var Log Logger
 // Logger writes to the plugin's log; see [Log].
 type Logger struct{}
 
-// Debug logs what helps only the plugin's author.
+// Debug logs a message for the plugin's author.
 func (Logger) Debug(message string) { abi.Log(abi.LevelDebug, message) }
 
-// Info logs what an operator may want to know.
+// Info logs a message that an operator may want to read.
 func (Logger) Info(message string) { abi.Log(abi.LevelInfo, message) }
 
-// Warn logs what an operator should look at.
+// Warn logs a message that an operator should read.
 func (Logger) Warn(message string) { abi.Log(abi.LevelWarn, message) }
 
-// Error logs what went wrong.
+// Error logs a failure.
 func (Logger) Error(message string) { abi.Log(abi.LevelError, message) }

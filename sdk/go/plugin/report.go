@@ -21,10 +21,10 @@ type Report struct {
 	// Time is when the report was made, by the host's clock, in microseconds since 1970-01-01T00:00:00Z.
 	Time int64
 	// Alerts are the first ones; AlertCount counts all.
-	Alerts     []Alert
-	AlertCount uint64
-	Attributes Attributes
-	Assessments   []HeldAssessment
+	Alerts      []Alert
+	AlertCount  uint64
+	Attributes  Attributes
+	Assessments []HeldAssessment
 	// Earlier is the receipt of the earlier report under this id; nil for the first.
 	Earlier *string
 	// Uncertain says that an earlier attempt ended without an answer, so this report, or the one that would have given a
@@ -80,19 +80,19 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		assessments = append(assessments, [2]any{held.Reviewer, held.Assessment})
 	}
 	return json.Marshal(struct {
-		ID         string     `json:"id"`
-		Revision   uint32     `json:"revision"`
-		Status     Status     `json:"status"`
-		Title      string     `json:"title"`
-		Severity   Severity   `json:"severity"`
-		Text       string     `json:"text"`
-		Time       string     `json:"time"`
-		Alerts     []Alert    `json:"alerts"`
-		AlertCount uint64     `json:"alert_count"`
-		Attributes Attributes `json:"attributes"`
-		Assessments   [][2]any   `json:"assessments"`
-		Earlier    *string    `json:"earlier"`
-		Uncertain  bool       `json:"uncertain"`
+		ID          string     `json:"id"`
+		Revision    uint32     `json:"revision"`
+		Status      Status     `json:"status"`
+		Title       string     `json:"title"`
+		Severity    Severity   `json:"severity"`
+		Text        string     `json:"text"`
+		Time        string     `json:"time"`
+		Alerts      []Alert    `json:"alerts"`
+		AlertCount  uint64     `json:"alert_count"`
+		Attributes  Attributes `json:"attributes"`
+		Assessments [][2]any   `json:"assessments"`
+		Earlier     *string    `json:"earlier"`
+		Uncertain   bool       `json:"uncertain"`
 	}{
 		r.ID, r.Revision, r.Status, r.Title, r.Severity, r.Text, FormatTime(r.Time), orEmpty(r.Alerts), r.AlertCount,
 		orEmpty(r.Attributes), assessments, r.Earlier, r.Uncertain,

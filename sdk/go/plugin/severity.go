@@ -53,7 +53,7 @@ const (
 	Process Kind = "process"
 )
 
-// Observable is a value worth searching for.
+// Observable is an observable.
 type Observable struct {
 	Kind  Kind   `json:"kind"`
 	Value string `json:"value"`

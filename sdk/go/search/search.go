@@ -1,5 +1,5 @@
-// Package search asks for events, for enrichers: those with an observable, in a span of time, of tables that the manifest
-// asks for (`[plugin.request]`) and the operator grants. The host bounds rows and time.
+// Package search finds events by observable and time, for enrichers. It searches tables that the manifest requests
+// (`[plugin.request]`) and the operator grants. The host limits rows and time.
 //
 //	found, err := search.Table("dhcp").
 //		Observable(plugin.IP, address).
@@ -23,7 +23,7 @@ import (
 	"github.com/yagura/yagura/sdk/go/plugin"
 )
 
-// Lengths of time in microseconds, the unit of all times.
+// Durations in microseconds, the unit of all times.
 const (
 	Second int64 = 1_000_000
 	Minute       = 60 * Second
@@ -31,47 +31,46 @@ const (
 	Day          = 24 * Hour
 )
 
-// Query is a question; its methods add to it and return it.
+// Query is a search under construction; its methods change it and return it.
 type Query struct{ query searching.Query }
 
-// Table starts a question to a table. Without further words it asks for 100 events of all time.
+// Table starts a search in a table. By default it finds 100 events of all time.
 func Table(name string) *Query {
 	return &Query{searching.Query{Table: name, From: -1 << 63, To: 1<<63 - 1, Limit: 100}}
 }
 
-// Observable says which value the events are to have, in a column of its kind.
+// Observable sets the value that the events must have, in a column of its kind.
 func (q *Query) Observable(kind plugin.Kind, value string) *Query {
 	q.query.Kind, q.query.Value = string(kind), value
 	return q
 }
 
-// Between bounds the events' time, in microseconds since 1970-01-01T00:00:00Z.
+// Between limits the events' time, in microseconds since 1970-01-01T00:00:00Z.
 func (q *Query) Between(from, to int64) *Query {
 	q.query.From, q.query.To = from, to
 	return q
 }
 
-// Around bounds the events' time by that of an alert: from so many microseconds before its first event to so many after its
-// last.
+// Around limits the events' time to that of an alert: from some microseconds before its first event to some after its last.
 func (q *Query) Around(alert *plugin.Alert, before, after int64) *Query {
 	return q.Between(alert.FirstTime-before, alert.LastTime+after)
 }
 
-// Columns names what is read of each event, dotted paths included.
+// Columns sets the columns that are read, dotted paths included.
 func (q *Query) Columns(names ...string) *Query {
 	q.query.Columns = names
 	return q
 }
 
-// Limit bounds the number of events.
+// Limit limits the number of events.
 func (q *Query) Limit(rows uint32) *Query {
 	q.query.Limit = rows
 	return q
 }
 
-// Find asks. The error says that there is no such table or column, or no grant, and what would give one; or that it took too
+// Find runs the search. The error is a missing table, column or grant, with the line that would grant it; or the search took too
 // long.
-func (q *Query) Find() (*Found, error) {
+func (q *Query) Find() (*Result, error) {
 	events, failure := searching.Find(&q.query)
 	if failure != nil {
 		return nil, author.FromContract(failure)
@@ -80,5 +79,5 @@ func (q *Query) Find() (*Found, error) {
 		return nil, plugin.DataError(fmt.Sprintf(
 			"a search in `%s` answered %d columns of %d names", q.query.Table, len(events.Batch.Columns), len(events.Schema)))
 	}
-	return &Found{events}, nil
+	return &Result{events}, nil
 }

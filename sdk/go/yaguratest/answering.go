@@ -10,9 +10,9 @@ import (
 	"github.com/yagura/yagura/sdk/go/plugin"
 )
 
-// Enrich opens the package's enricher with a configuration, JSON text or empty, and returns what it finds about an alert.
-// What it asks of the host is answered by [NewServer], [NewTables] and [NewLookups]. The error is a [plugin.ConfigError],
-// [plugin.DataError] or [plugin.RetryError]; so it is below.
+// Enrich opens the package's enricher with a configuration, JSON text or empty, and returns its facts about an alert.
+// [NewServer], [NewTables] and [NewLookups] stand for the host. The error is a [plugin.ConfigError],
+// [plugin.DataError] or [plugin.RetryError], here and below.
 func Enrich(config string, alert *plugin.Alert) (*enricher.Enriched, error) {
 	opened := enrichment.New()
 	if failure := opened.Open(orNothing(config)); failure != nil {
@@ -26,8 +26,8 @@ func Enrich(config string, alert *plugin.Alert) (*enricher.Enriched, error) {
 	return &found, nil
 }
 
-// Review opens the package's reviewer with a configuration, JSON text or empty, and returns what it thinks of an alert; nil
-// where it has nothing to say.
+// Review opens the package's reviewer with a configuration, JSON text or empty, and returns its assessment of an alert; nil
+// if it has none.
 func Review(config string, alert *plugin.Alert, attributes ...plugin.Attribute) (*plugin.Assessment, error) {
 	opened := reviewing.New()
 	if failure := opened.Open(orNothing(config)); failure != nil {
@@ -37,7 +37,7 @@ func Review(config string, alert *plugin.Alert, attributes ...plugin.Attribute) 
 	return assessment, orNil(failure)
 }
 
-// Notify opens the package's notifier with a configuration, JSON text or empty, has it tell a report, and returns the
+// Notify opens the package's notifier with a configuration, JSON text or empty, passes a report to it, and returns the
 // receipt.
 func Notify(config string, report *plugin.Report) (receipt string, err error) {
 	opened := notifying.New()
@@ -48,17 +48,17 @@ func Notify(config string, report *plugin.Report) (receipt string, err error) {
 	return receipt, orNil(failure)
 }
 
-// NewAlert returns a final alert of severity medium, with a value in every field that is not a list. A test changes what
-// it is about.
+// NewAlert returns a final alert of severity medium, with a value in every field that is not a list. A test changes the
+// fields that it needs.
 func NewAlert() *plugin.Alert {
 	const time = 1_772_000_000_000_000
 	return &plugin.Alert{
-		State: plugin.Settled, ID: "a1", Rule: "test-rule", Title: "Test alert", Severity: plugin.Medium, Key: "test",
+		State: plugin.Final, ID: "a1", Rule: "test-rule", Title: "Test alert", Severity: plugin.Medium, Key: "test",
 		WindowStart: time, FirstTime: time, LastTime: time + 60_000_000, Count: 1,
 	}
 }
 
-// NewReport returns the first report of an incident with one alert, [NewAlert]. A test changes what it is about.
+// NewReport returns the first report of an incident with one alert, [NewAlert]. A test changes the fields that it needs.
 func NewReport() *plugin.Report {
 	alert := NewAlert()
 	return &plugin.Report{

@@ -1,5 +1,5 @@
 // Package yaguratest runs detectors natively, in the unit tests of their package: events from plain values, findings back.
-// What a test sees is what the host would see: the same checks, the same errors, the same handling of a panic.
+// Checks, errors and panics are handled as in a host.
 package yaguratest
 
 import (
@@ -39,8 +39,8 @@ func Values[T any](values []T) []any {
 	return list
 }
 
-// Text adds a column of text, of strings or nil. It panics when the number of values differs from that of the columns
-// before, or a value is of another type; so do the methods below.
+// Text adds a column of text, of strings or nil. It panics if the number of values differs from earlier columns, or a value has
+// another type. The same holds for the methods below.
 func (e *Events) Text(name string, values ...any) *Events {
 	return e.add(name, abi.UTF8, values, func(value any) []byte {
 		if text, fits := value.(string); fits {
@@ -106,8 +106,7 @@ func (e *Events) Len() int {
 	return e.rows
 }
 
-// Slice returns the events from place `from`, from zero, up to but not including place `to`: the same columns in a smaller
-// batch.
+// Slice returns the events from index `from` until before index `to`, from zero: the same columns in a smaller batch.
 func (e *Events) Slice(from, to int) *Events {
 	part := &Events{rows: to - from, fields: e.fields}
 	for _, values := range e.columns {
@@ -136,7 +135,7 @@ func (e *Events) add(name string, dataType abi.DataType, values []any, encode fu
 	return e
 }
 
-// batch returns the events as the host would hand them over.
+// batch returns the events as a host would pass them.
 func (e *Events) batch() *abi.Batch {
 	batch := &abi.Batch{Rows: uint32(e.rows), Columns: make([]abi.Column, 0, len(e.columns))}
 	for index, values := range e.columns {

@@ -61,7 +61,7 @@ func TestValuesArriveAsTheyWereGiven(t *testing.T) {
 		Boolean("bool", true, false, true, false, true, false, true, false, true, nil).
 		Time("time", 0, 1, 2, 3, 4, 5, 6, 7, int64(8), time.UnixMicro(9)).
 		Binary("binary", nil, nil, nil, []byte(nil), nil, nil, nil, nil, []byte{1}, nil)
-	findings, err := yaguratest.Evaluator("echo", events)
+	findings, err := yaguratest.Evaluate("echo", events)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestValuesArriveAsTheyWereGiven(t *testing.T) {
 			t.Errorf("row %d is %s, not %s", row, found, wanted)
 		}
 	}
-	part, err := yaguratest.Evaluator("echo", events.Slice(8, 10))
+	part, err := yaguratest.Evaluate("echo", events.Slice(8, 10))
 	if err != nil || len(part) != 2 || !reflect.DeepEqual(part[1].Context, findings[9].Context) {
 		t.Errorf("the last two are %v, %v", part, err)
 	}

@@ -8,24 +8,24 @@ import (
 	"github.com/yagura/yagura/sdk/go/internal/exchange"
 )
 
-// Server answers what plugins ask by package http, in a test's place of the network. It is made by [NewServer].
+// Server answers the requests of package http in a test, instead of the network; see [NewServer].
 type Server struct {
 	t        testing.TB
 	replies  map[string][]Reply
 	requests []Request
 }
 
-// Request is a request that a plugin sent. Placeholders of secrets stand in it as they were written.
+// Request is a request that a plugin sent. It has placeholders, not secrets.
 type Request struct {
 	Method, URL string
 	// Headers are name and value, in order.
 	Headers []Pair
 	Body    string
-	// Sign is nil for a request that is not to be signed.
+	// Sign is nil for a request without a signature.
 	Sign *http.Signature
 }
 
-// Header returns the first header of a name, in any case; empty where there is none.
+// Header returns the first header of a name, in any case; empty if there is none.
 func (r *Request) Header(name string) string {
 	for _, header := range r.Headers {
 		if strings.EqualFold(header[0], name) {
@@ -35,9 +35,9 @@ func (r *Request) Header(name string) string {
 	return ""
 }
 
-// Reply is the answer to a request, or why there is none.
+// Reply is the answer to a request, or the reason why there is none.
 type Reply struct {
-	// Status is 200 where it is left out.
+	// Status is 200 if it is left out.
 	Status  int
 	Headers []Pair
 	Body    string
@@ -45,7 +45,7 @@ type Reply struct {
 	Failure *http.Error
 }
 
-// NewServer answers the requests of a test until its end. Tests that have one do not run in parallel.
+// NewServer answers the requests of a test until its end. Tests with a server do not run in parallel.
 //
 //	server := yaguratest.NewServer(t).
 //		Answer("GET https://inventory.example.com/hosts/web%201", yaguratest.Reply{Body: `{"owner": "shop"}`})

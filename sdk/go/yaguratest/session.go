@@ -7,11 +7,11 @@ import (
 	"github.com/yagura/yagura/sdk/go/internal/state"
 )
 
-// Finding is what a detector has said about events.
+// Finding is a finding of a detector.
 type Finding struct {
-	// Rows are places in the batch, from zero; empty for a finding at a watermark.
+	// Rows are indexes in the batch, from zero; empty for a finding at a watermark.
 	Rows []int
-	// Title is empty where the rule's own stands; so is Key, and Severity is zero.
+	// Title and Key are empty, and Severity is zero, if they come from the rule.
 	Title       string
 	Severity    yagura.Severity
 	Key         string
@@ -34,12 +34,12 @@ type Rule struct {
 
 // Evaluate opens the detector of the rule `id`, without configuration, and returns its findings about events, in one batch.
 // The error is a [yagura.ConfigError], [yagura.DataError] or [yagura.RetryError].
-func Evaluator(id string, events *Events) ([]Finding, error) {
-	return RuleEvaluator(Rule{ID: id}, events)
+func Evaluate(id string, events *Events) ([]Finding, error) {
+	return EvaluateRule(Rule{ID: id}, events)
 }
 
-// RuleEvaluator is [Evaluate] for a rule with configuration.
-func RuleEvaluator(rule Rule, events *Events) ([]Finding, error) {
+// EvaluateRule is [Evaluate] for a rule with configuration.
+func EvaluateRule(rule Rule, events *Events) ([]Finding, error) {
 	session, err := Open(rule, events)
 	if err != nil {
 		return nil, err
@@ -54,8 +54,8 @@ type Session struct {
 	keys map[string]*state.Memory
 }
 
-// Open opens the detector of a rule that hands over the columns of `columns`, whose values do not matter. The error is a
-// [yagura.ConfigError] unless the detector says otherwise.
+// Open opens the detector of a rule with the columns of `columns`, whose values do not matter. The error is a
+// [yagura.ConfigError], unless the detector returns one of another type.
 func Open(rule Rule, columns *Events) (*Session, error) {
 	session := &Session{plugin: detection.New(), keys: map[string]*state.Memory{}}
 	opened := detection.Rule{ID: rule.ID, Config: orNothing(rule.Config), Schema: columns.fields}
@@ -65,7 +65,7 @@ func Open(rule Rule, columns *Events) (*Session, error) {
 	return session, nil
 }
 
-// Batch hands a batch to the detector, without state; its columns are those of [Open].
+// Batch passes a batch to the detector, without state; its columns are those of [Open].
 func (s *Session) Batch(events *Events) ([]Finding, error) {
 	found, failure := s.plugin.OnBatch(0, events.batch())
 	if failure != nil {
@@ -78,8 +78,8 @@ func (s *Session) Batch(events *Events) ([]Finding, error) {
 	return findings, nil
 }
 
-// KeyedBatch hands events of one partition key to the detector, in the order of their event time; it sees the key's state,
-// which is kept in memory, under the host's limits. As with a host, a call that fails changes no state.
+// KeyedBatch passes events of one partition key to the detector, in the order of their event time. The state of the key is kept
+// in memory, with the host's limits. As with a host, a call that fails changes no state.
 func (s *Session) KeyedBatch(key string, events *Events) (findings []Finding, err error) {
 	s.keys[key] = s.memory(key).Call(nil, func() bool {
 		findings, err = s.Batch(events)
@@ -89,7 +89,7 @@ func (s *Session) KeyedBatch(key string, events *Events) (findings []Finding, er
 }
 
 // Wake wakes a partition key at a time in microseconds since 1970-01-01T00:00:00Z. A test calls it for each of
-// [Session.Wakes] in their order, or for any time that it likes.
+// [Session.Wakes] in their order, or for any other time.
 func (s *Session) Wake(key string, time int64) (findings []Finding, err error) {
 	s.keys[key] = s.memory(key).Call(&time, func() bool {
 		findings, err = s.Watermark(time)
@@ -98,7 +98,7 @@ func (s *Session) Wake(key string, time int64) (findings []Finding, err error) {
 	return findings, err
 }
 
-// Wakes returns the times for which a partition key asked to be woken, in order.
+// Wakes returns the times of the requested wake-ups of a partition key, in order.
 func (s *Session) Wakes(key string) []int64 {
 	return s.memory(key).Wakes()
 }
@@ -110,8 +110,8 @@ func (s *Session) memory(key string) *state.Memory {
 	return state.NewMemory()
 }
 
-// Prepare returns a function that hands the same batch to the detector each time it is called and returns the number of
-// findings: what a benchmark measures, and testing.AllocsPerRun, without the making of the batch.
+// Prepare returns a function that passes the same batch to the detector with each call and returns the number of findings. Use it
+// in benchmarks and with testing.AllocsPerRun: it does not build the batch again.
 func (s *Session) Prepare(events *Events) func() (findings int, err error) {
 	batch := events.batch()
 	return func() (int, error) {
@@ -123,7 +123,7 @@ func (s *Session) Prepare(events *Events) func() (findings int, err error) {
 	}
 }
 
-// Watermark tells the detector that no event before `time`, in microseconds since 1970-01-01T00:00:00Z, is still to come.
+// Watermark calls the detector with a watermark: no event before `time`, in microseconds since 1970-01-01T00:00:00Z, can follow.
 func (s *Session) Watermark(time int64) ([]Finding, error) {
 	found, failure := s.plugin.OnWatermark(time)
 	if failure != nil {
@@ -136,7 +136,7 @@ func (s *Session) Watermark(time int64) ([]Finding, error) {
 	return findings, nil
 }
 
-// Snapshot returns the plugin's state, for [Session.Restore] of another session of the same rule.
+// Snapshot returns the plugin's own memory, for [Session.Restore] of another session of the same rule.
 func (s *Session) Snapshot() ([]byte, error) {
 	bytes, failure := s.plugin.Snapshot()
 	if failure != nil {
@@ -145,7 +145,7 @@ func (s *Session) Snapshot() ([]byte, error) {
 	return bytes, nil
 }
 
-// Restore gives the detector the state of an earlier session back.
+// Restore restores the snapshot of an earlier session.
 func (s *Session) Restore(bytes []byte) error {
 	if failure := s.plugin.Restore(bytes); failure != nil {
 		return author.FromContract(failure)

@@ -15,8 +15,8 @@ import (
 // Lookups are lookup tables: rows by key, by name of the table.
 type Lookups map[string]map[string]any
 
-// NewLookups gives a test lookup tables until its end. Rows are given as what encoding/json makes JSON of. A table that is
-// not there is an error, as with a host. Tests that have any do not run in parallel.
+// NewLookups gives a test lookup tables until its end. Rows are values that encoding/json can encode. A missing table is
+// an error, as with a host. Tests with lookup tables do not run in parallel.
 func NewLookups(t testing.TB, tables Lookups) {
 	earlier := looking.Answering
 	t.Cleanup(func() { looking.Answering = earlier })
@@ -37,13 +37,13 @@ func NewLookups(t testing.TB, tables Lookups) {
 	}
 }
 
-// Tables answers searches in a test. It is made by [NewTables].
+// Tables answers searches in a test; see [NewTables].
 type Tables struct {
 	queries []Query
 	events  map[string]*Events
 }
 
-// Query is what a plugin searched for.
+// Query is a search of a plugin.
 type Query struct {
 	Table      string
 	Observable plugin.Observable
@@ -53,9 +53,9 @@ type Query struct {
 	Limit    uint32
 }
 
-// NewTables gives a test tables to search until its end. A search finds all events of its table, up to its limit: whether
-// it asked for the right ones is for the test to see, in [Tables.Queries]. A table or column that is not there is an error,
-// as with a host. Tests that have any do not run in parallel.
+// NewTables gives a test tables to search until its end. A search finds all events of its table, up to its limit: check
+// in [Tables.Queries] whether it searched for the right ones. A missing table or column is an error, as with a host. Tests with
+// tables do not run in parallel.
 func NewTables(t testing.TB, tables map[string]*Events) *Tables {
 	made := &Tables{events: tables}
 	earlier := searching.Answering

@@ -1,4 +1,4 @@
-//! Batches of events, as the host hands them over.
+//! Batches of events from the host.
 
 use std::cell::OnceCell;
 
@@ -7,22 +7,22 @@ use crate::column::{Encoding, Kind, type_name};
 use crate::state::State;
 use crate::{Binary, Boolean, Column, DataType, Float64, Int64, PluginError, Text, Time};
 
-/// Events in columns: the rows that passed the rule's `where`, and of them only the columns that the rule lists.
+/// Events in columns: the rows that match the rule's `where`, with the columns that the rule lists.
 ///
-/// Nothing is decoded before it is asked for, and only in the columns that are asked for.
+/// Values are decoded only when you read them.
 pub struct Batch<'a> {
     rows: u32,
     schema: &'a [Field],
     columns: &'a [RawColumn],
-    /// For a text column whether its bytes are text, once looked at.
+    /// For a text column, whether its bytes are text; set on first use.
     encodings: Vec<OnceCell<Encoding<'a>>>,
 }
 
 impl<'a> Batch<'a> {
-    /// Takes over what the host sent, checking that every column has the bytes that the number of rows asks for.
+    /// Takes the batch of the host, and checks that every column has enough bytes for the number of rows.
     ///
     /// # Errors
-    /// [`PluginError::Data`] naming the column, which means that host and plugin do not speak the same contract.
+    /// [`PluginError::Data`] with the name of the column: host and plugin use different contracts.
     pub(crate) fn new(schema: &'a [Field], raw: &'a RawBatch) -> Result<Self, PluginError> {
         if raw.columns.len() != schema.len() {
             let message = format!(
@@ -38,7 +38,7 @@ impl<'a> Batch<'a> {
         Ok(Self::checked(schema, raw))
     }
 
-    /// Takes over what [`Batch::new`] has accepted before.
+    /// Takes a batch that [`Batch::new`] would accept.
     pub(crate) fn checked(schema: &'a [Field], raw: &'a RawBatch) -> Self {
         Self {
             rows: raw.rows,
@@ -53,23 +53,23 @@ impl<'a> Batch<'a> {
         self.rows as usize
     }
 
-    /// Says whether there are no rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// Returns the state of the partition key that the rows have, for a rule with `partition_by`.
+    /// Returns the state of the partition key of these rows, for a rule with `partition_by`.
     pub fn state(&self) -> State {
         State::new()
     }
 
-    /// Returns a view of one column: the fastest way through many rows.
+    /// Returns a view of one column: the fastest way to read many rows.
     #[inline(always)]
     pub fn column<K: Kind>(&self, column: Column<K>) -> K::View<'a> {
         K::view(self, column.index())
     }
 
-    /// Returns the rows in order. A row decodes nothing until it is asked.
+    /// Returns the rows in order. A row decodes a value only when you read it.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'_, 'a>> {
         (0..self.rows).map(|index| Row { batch: self, index })
     }
@@ -81,7 +81,7 @@ impl<'a> Batch<'a> {
         &self.columns[index]
     }
 
-    /// Returns what the column's bytes are, looked at on the first call of the batch.
+    /// Returns whether the column's bytes are text, which is checked on the first call per batch.
     #[inline(always)]
     pub(crate) fn encoding(&self, index: usize) -> Encoding<'a> {
         *self.encodings[index].get_or_init(|| Encoding::of(&self.columns[index].values))
@@ -100,12 +100,12 @@ pub struct Row<'b, 'a> {
 }
 
 impl<'a> Row<'_, 'a> {
-    /// Returns the row's place in its batch, from zero.
+    /// Returns the row's index in its batch, from zero.
     pub fn index(self) -> u32 {
         self.index
     }
 
-    /// Returns the value in a column, or nothing where it is NULL.
+    /// Returns the value in a column, or `None` if it is NULL.
     #[inline(always)]
     pub fn get<K: Kind>(self, column: Column<K>) -> Option<K::Value<'a>> {
         K::value(&self.batch.column(column), self.index as usize)
@@ -114,8 +114,8 @@ impl<'a> Row<'_, 'a> {
     /// Returns the text in the column of this name.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when the rule lists no such column, or it is of another type; so do the methods below.
-    /// They look the name up on every call: [`Row::get`] is faster and fails when the plugin is opened.
+    /// [`PluginError::Config`] if the rule does not list this column, or its type is another. The same holds for the
+    /// methods below. They look up the name on every call: [`Row::get`] is faster, and its errors occur when the plugin is opened.
     pub fn str(self, name: &str) -> Result<Option<&'a str>, PluginError> {
         Ok(self.get(self.batch.named::<Text>(name)?))
     }
@@ -153,10 +153,10 @@ impl<'a> Row<'_, 'a> {
     }
 
     /// Returns the value in the column of this name, whatever its type, as text for a human: times as RFC 3339, bytes in
-    /// hexadecimal. Nothing where it is NULL.
+    /// hexadecimal; `None` if it is NULL.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when there is no such column.
+    /// [`PluginError::Config`] if there is no such column.
     pub fn display(self, name: &str) -> Result<Option<String>, PluginError> {
         let field = self.batch.schema.iter().find(|field| field.name == name);
         Ok(match field.map(|field| field.data_type) {
@@ -173,9 +173,9 @@ impl<'a> Row<'_, 'a> {
     }
 }
 
-/// What names a row of a batch: a [`Row`] or its number.
+/// A row of a batch: a [`Row`] or its index.
 pub trait RowIndex: Copy {
-    /// Returns the row's place in its batch, from zero.
+    /// Returns the row's index in its batch, from zero.
     fn row_index(self) -> usize;
 }
 

@@ -1,4 +1,4 @@
-//! Typed columns: the handles a detector keeps, and the views a batch gives for them.
+//! Typed columns: the handles that a detector keeps, and the views that a batch returns for them.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use crate::batch::{Batch, RowIndex};
 use crate::bindings::yagura::plugin::types::{Column as RawColumn, DataType};
 
-/// Names a column of a rule by place and type; made once, by the methods of [`Rule`](crate::Rule).
+/// A handle: a column of a rule by index and type. The methods of [`Rule`](crate::Rule) create it once.
 pub struct Column<K> {
     index: usize,
     kind: PhantomData<fn() -> K>,
@@ -103,7 +103,7 @@ pub(crate) fn type_name(data_type: DataType) -> &'static str {
     }
 }
 
-/// One bit a row, least significant bit first; empty means that all are set.
+/// One bit per row, least significant bit first; empty means that all are set.
 #[derive(Clone, Copy)]
 struct Validity<'a>(&'a [u8]);
 
@@ -120,7 +120,7 @@ fn bit(bits: &[u8], row: usize) -> bool {
         .is_some_and(|byte| byte >> (row % 8) & 1 == 1)
 }
 
-/// What is known of all bytes of a text column.
+/// Whether the bytes of a text column are ASCII or UTF-8, checked for all at once.
 #[derive(Clone, Copy)]
 pub(crate) enum Encoding<'a> {
     Ascii,
@@ -139,7 +139,7 @@ impl<'a> Encoding<'a> {
     }
 }
 
-/// As [`slice::is_ascii`], which looks at four or eight bytes a step on 32 bits: here it is 64.
+/// Like [`slice::is_ascii`], which reads four or eight bytes per step on 32 bits; this reads 64.
 fn is_ascii(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<8>();
     words.chunks(8).all(|words| {
@@ -193,8 +193,8 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// Returns the text of a row, or nothing where it is NULL. A value that is not UTF-8, which the host never sends,
-    /// is nothing too.
+    /// Returns the text of a row, or `None` if it is NULL. A value that is not UTF-8, which the host never sends,
+    /// is `None` too.
     #[inline(always)]
     pub fn get(&self, row: impl RowIndex) -> Option<&'a str> {
         let row = row.row_index();
@@ -237,7 +237,7 @@ impl<'a> Binaries<'a> {
         }
     }
 
-    /// Returns the bytes of a row, or nothing where they are NULL.
+    /// Returns the bytes of a row, or `None` if they are NULL.
     #[inline(always)]
     pub fn get(&self, row: impl RowIndex) -> Option<&'a [u8]> {
         let row = row.row_index();
@@ -273,7 +273,7 @@ impl<'a> Booleans<'a> {
         }
     }
 
-    /// Returns the value of a row, or nothing where it is NULL.
+    /// Returns the value of a row, or `None` if it is NULL.
     #[inline(always)]
     pub fn get(&self, row: impl RowIndex) -> Option<bool> {
         let row = row.row_index();
@@ -327,7 +327,7 @@ impl<'a, T: Number> Numbers<'a, T> {
         }
     }
 
-    /// Returns the number of a row, or nothing where it is NULL.
+    /// Returns the number of a row, or `None` if it is NULL.
     #[inline(always)]
     pub fn get(&self, row: impl RowIndex) -> Option<T> {
         let row = row.row_index();
@@ -341,9 +341,9 @@ impl<'a, T: Number> Numbers<'a, T> {
         (0..view.values.len()).map(move |row| view.get(row))
     }
 
-    /// Returns the numbers of all rows as a slice, with any value at all where a row is NULL.
+    /// Returns the numbers of all rows as a slice. The value of a NULL row is undefined.
     ///
-    /// The slice is the host's own bytes wherever they lie aligned, which they do in a component; else it is a copy.
+    /// The slice is a view of the host's bytes if they are aligned, as they are in a component; otherwise it is a copy.
     pub fn values(&self) -> Cow<'a, [T]> {
         if cfg!(target_endian = "little") {
             // SAFETY: `Number` is sealed to `i64` and `f64`, of which every pattern of eight bytes is a value, and

@@ -1,4 +1,4 @@
-//! From the contract's functions to detectors: opening, dispatch by rule, and the private state of all.
+//! Connects the functions of the contract with detectors: opening, dispatch by rule, and snapshots.
 
 use std::cell::RefCell;
 
@@ -9,24 +9,23 @@ use crate::{Batch, Finding, Findings, PluginError, Rule, log};
 
 /// Evaluates the events of one rule.
 pub trait Detector: Sized + 'static {
-    /// Looks up columns and configuration. Called once, first.
+    /// Looks up columns and configuration. Called once, before all other calls.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when the rule cannot be served as it is written.
+    /// [`PluginError::Config`] if the detector cannot serve the rule.
     fn open(rule: &Rule<'_>) -> Result<Self, PluginError>;
 
-    /// Evaluates one batch. Its bounds mean nothing: the same events may come in any number of batches.
+    /// Evaluates one batch. The same events may come in any number of batches.
     ///
     /// # Errors
-    /// [`PluginError::Data`] sets the batch aside and reports it; [`PluginError::Retry`] asks to see it once more.
+    /// After [`PluginError::Data`], the host skips the events and reports them; after [`PluginError::Retry`], it tries once more.
     fn on_batch(&mut self, batch: &Batch<'_>, findings: &mut Findings) -> Result<(), PluginError>;
 
-    /// Answers a wake-up that a partition key asked for by [`State::wake`], with exactly the time that was asked for, in
-    /// microseconds since 1970-01-01T00:00:00Z: no event of the key before it is still to come. A detector without it
-    /// hears of the time by [`Detector::on_watermark`].
+    /// Handles a wake-up that a partition key requested by [`State::wake`], with exactly the requested time, in microseconds since
+    /// 1970-01-01T00:00:00Z: no event of the key before it can follow. The default calls [`Detector::on_watermark`].
     ///
     /// # Errors
-    /// As [`Detector::on_batch`].
+    /// See [`Detector::on_batch`].
     fn on_wake(
         &mut self,
         time: i64,
@@ -37,36 +36,36 @@ pub trait Detector: Sized + 'static {
         self.on_watermark(time, findings)
     }
 
-    /// Learns that no event before `time` (microseconds since 1970-01-01T00:00:00Z) is still to come. For a detector
-    /// with state, [`Detector::on_wake`] is the better choice.
+    /// Called when no event before `time` (microseconds since 1970-01-01T00:00:00Z) can follow. For a detector with state, use
+    /// [`Detector::on_wake`].
     ///
     /// # Errors
-    /// As [`Detector::on_batch`].
+    /// See [`Detector::on_batch`].
     fn on_watermark(&mut self, time: i64, findings: &mut Findings) -> Result<(), PluginError> {
         let _ = (time, findings);
         Ok(())
     }
 
-    /// Returns the detector's own memory, in an encoding of its own; empty when it keeps none. What belongs to a partition
-    /// key is better kept by [`State`].
+    /// Returns the detector's own memory, in its own encoding; empty if it has none. Use [`State`] for the state of a partition
+    /// key.
     ///
     /// # Errors
-    /// As [`Detector::on_batch`].
+    /// See [`Detector::on_batch`].
     fn snapshot(&self) -> Result<Vec<u8>, PluginError> {
         Ok(Vec::new())
     }
 
-    /// Takes back what an earlier [`Detector::snapshot`] returned; not called when that was empty.
+    /// Restores an earlier [`Detector::snapshot`]; not called if that was empty.
     ///
     /// # Errors
-    /// [`PluginError::Data`] when the state cannot be read.
+    /// [`PluginError::Data`] if the snapshot cannot be read.
     fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
         let _ = state;
         Ok(())
     }
 }
 
-/// What [`detectors!`](crate::detectors) implements.
+/// The part that [`detectors!`](crate::detectors) implements.
 #[doc(hidden)]
 pub trait Component {
     /// The detectors by rule.
@@ -90,7 +89,7 @@ impl Entry {
     }
 }
 
-/// [`Detector`] without the type.
+/// A [`Detector`] of any type.
 trait Opened {
     fn on_batch(&mut self, batch: &Batch<'_>, findings: &mut Findings) -> Result<(), PluginError>;
     fn on_wake(&mut self, time: i64, findings: &mut Findings) -> Result<(), PluginError>;

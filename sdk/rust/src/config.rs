@@ -2,14 +2,14 @@
 
 use crate::{Json, PluginError};
 
-/// The pack's `[plugin.config]` under what the operator says in the policy.
+/// The pack's `[plugin.config]`, with the operator's settings in the policy over it.
 #[derive(Debug, Clone, Copy)]
 pub struct Config<'a> {
     text: &'a str,
 }
 
 impl<'a> Config<'a> {
-    /// Takes JSON text. The host hands it over; tests write it.
+    /// Reads JSON text: the host passes it, and tests write it.
     pub fn new(text: &'a str) -> Self {
         Self { text }
     }
@@ -24,10 +24,10 @@ impl<'a> Config<'a> {
         Json::new(self.text)
     }
 
-    /// Checks that there are no keys but these.
+    /// Checks that there are no other keys than these.
     ///
     /// # Errors
-    /// [`PluginError::Config`] naming the key and those that there are.
+    /// [`PluginError::Config`] with the unknown key and the known ones.
     pub fn only(&self, keys: &[&str]) -> Result<(), PluginError> {
         let mut found = self.json().members().map(|(key, _)| key);
         let Some(unknown) = found.find(|key| !keys.contains(&key.as_ref())) else {
@@ -40,20 +40,20 @@ impl<'a> Config<'a> {
         )))
     }
 
-    /// Returns a text, or nothing where the key is absent.
+    /// Returns a text, or `None` if the key is absent.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when the key holds anything but a string.
+    /// [`PluginError::Config`] if the key holds anything but a string.
     pub fn text(&self, key: &str) -> Result<Option<String>, PluginError> {
         self.value(key, "a text", |value| {
             value.string().map(|text| text.into_owned())
         })
     }
 
-    /// Returns a text that must be there and must not be empty.
+    /// Returns a text that must exist and must not be empty.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when it is not.
+    /// [`PluginError::Config`] if it is not.
     pub fn required_text(&self, key: &str) -> Result<String, PluginError> {
         let text = self.text(key)?.filter(|text| !text.is_empty());
         text.ok_or_else(|| {
@@ -61,10 +61,10 @@ impl<'a> Config<'a> {
         })
     }
 
-    /// Returns a list of texts; empty where the key is absent.
+    /// Returns a list of texts; empty if the key is absent.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when the key holds anything but a list of strings.
+    /// [`PluginError::Config`] if the key holds anything but a list of strings.
     pub fn strings(&self, key: &str) -> Result<Vec<String>, PluginError> {
         let list = self.value(key, "a list of texts", |value| {
             let strings = value.is_array().then(|| {
@@ -78,19 +78,19 @@ impl<'a> Config<'a> {
         Ok(list.unwrap_or_default())
     }
 
-    /// Returns a whole number, or `default` where the key is absent.
+    /// Returns a whole number, or `default` if the key is absent.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when the key holds anything but a whole number.
+    /// [`PluginError::Config`] if the key holds anything but a whole number.
     pub fn i64(&self, key: &str, default: i64) -> Result<i64, PluginError> {
         let number = self.value(key, "a whole number", |value| value.raw().parse().ok())?;
         Ok(number.unwrap_or(default))
     }
 
-    /// Returns `true` or `false`, or `default` where the key is absent.
+    /// Returns `true` or `false`, or `default` if the key is absent.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when the key holds anything else.
+    /// [`PluginError::Config`] if the key holds anything else.
     pub fn bool(&self, key: &str, default: bool) -> Result<bool, PluginError> {
         let value = self.value(key, "true or false", |value| value.raw().parse().ok())?;
         Ok(value.unwrap_or(default))

@@ -6,12 +6,12 @@ use crate::bindings::enricher::exports::yagura::plugin::enrichment::{Enriched as
 use crate::findings::OptionalText;
 use crate::{Alert, Attribute, Config, Observable, PluginError, log};
 
-/// Finds facts about alerts.
+/// Adds facts to alerts.
 ///
 /// ```
 /// use yagura_sdk::prelude::*;
 ///
-/// /// Asks an inventory who owns the hosts of an alert.
+/// /// Looks up the owners of an alert's hosts in an inventory.
 /// struct Owner {
 ///     inventory: String,
 /// }
@@ -39,7 +39,7 @@ use crate::{Alert, Attribute, Config, Observable, PluginError, log};
 ///
 /// yagura_sdk::enricher!(Owner);
 ///
-/// // In unit tests there is no network: a script answers.
+/// // In unit tests a script answers instead of the network.
 /// use yagura_sdk::testing::{Answer, Host, alert, enrich};
 /// let host = Host::new().answers(
 ///     "GET https://inventory.example.com/hosts/web%201",
@@ -51,32 +51,32 @@ use crate::{Alert, Attribute, Config, Observable, PluginError, log};
 /// assert_eq!(host.requests()[0].header("authorization"), Some("Bearer {{secret:inventory}}"));
 /// ```
 pub trait Enricher: Sized + 'static {
-    /// Checks the configuration. Called once, first.
+    /// Checks the configuration. Called once, before all other calls.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when it is wrong: the plugin is not opened.
+    /// [`PluginError::Config`] if it is wrong: the plugin is not opened.
     fn open(config: &Config<'_>) -> Result<Self, PluginError>;
 
-    /// Finds facts about an alert. Called again after each delay that the operator chose; the answer takes the place of the
-    /// one before.
+    /// Adds facts to an alert. The host calls it again after each delay that the operator chose; the last answer replaces
+    /// earlier ones.
     ///
     /// # Errors
-    /// [`PluginError::Retry`] when it is worth another try, [`PluginError::Data`] when there is nothing to be found about this
-    /// alert, [`PluginError::Config`] when the operator must do something first.
+    /// [`PluginError::Retry`] if another attempt may succeed, [`PluginError::Data`] if there can be no facts about this alert,
+    /// [`PluginError::Config`] if the operator must change something first.
     fn enrich(&mut self, alert: &Alert, found: &mut Enriched) -> Result<(), PluginError>;
 }
 
-/// What an enricher has found, in the order in which it was found.
+/// The facts of an enricher, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Enriched {
     /// Facts about the alert.
     pub attributes: Vec<Attribute>,
-    /// Kind and value of what came up and is worth searching for.
+    /// Kind and value of further observables.
     pub observables: Vec<(String, String)>,
 }
 
 impl Enriched {
-    /// Adds a fact and where it comes from, for a human; an absent or empty one is left out.
+    /// Adds a fact and its source, for a human; an absent or empty value is left out.
     pub fn attribute(&mut self, name: &str, value: impl OptionalText, source: &str) -> &mut Self {
         if let Some(value) = value.optional_text() {
             self.attributes.push(Attribute {
@@ -88,7 +88,7 @@ impl Enriched {
         self
     }
 
-    /// Adds a value worth searching for; an absent or empty one, and one that is there, is left out.
+    /// Adds a observable; an absent or empty one, and one that is there, is left out.
     pub fn observable(&mut self, kind: Observable, value: impl OptionalText) -> &mut Self {
         if let Some(value) = value.optional_text() {
             let observable = (kind.name().to_owned(), value);
@@ -100,7 +100,7 @@ impl Enriched {
     }
 }
 
-/// What [`enricher!`](crate::enricher!) implements.
+/// The part that [`enricher!`](crate::enricher!) implements.
 #[doc(hidden)]
 pub trait Component {
     /// Opens the enricher.
@@ -110,10 +110,10 @@ pub trait Component {
 #[doc(hidden)]
 pub type Open = fn(&Config<'_>) -> Result<Box<dyn Opened>, PluginError>;
 
-/// [`Enricher`] without the type.
+/// An [`Enricher`] of any type.
 #[doc(hidden)]
 pub trait Opened {
-    /// As [`Enricher::enrich`].
+    /// See [`Enricher::enrich`].
     fn enrich(&mut self, alert: &Alert, found: &mut Enriched) -> Result<(), PluginError>;
 }
 

@@ -1,23 +1,23 @@
-//! What a detector says about events.
+//! The findings of a detector.
 
 use std::borrow::Cow;
 
 use crate::batch::RowIndex;
 use crate::{Finding, Severity};
 
-/// The findings of one call, in the order in which they are made.
+/// The findings of one call, in order.
 #[derive(Default)]
 pub struct Findings {
     list: Vec<Finding>,
 }
 
 impl Findings {
-    /// Starts a finding about one event. It counts as it is; the builder adds to it.
+    /// Adds a finding about one event. The builder that it returns can change the finding.
     pub fn row(&mut self, row: impl RowIndex) -> FindingBuilder<'_> {
         self.rows([row])
     }
 
-    /// Starts a finding about several events of the batch, at least one.
+    /// Adds a finding about several events of the batch, at least one.
     pub fn rows(&mut self, rows: impl IntoIterator<Item: RowIndex>) -> FindingBuilder<'_> {
         let rows = rows
             .into_iter()
@@ -27,8 +27,8 @@ impl Findings {
         self.push(rows)
     }
 
-    /// Starts a finding from [`on_wake`](crate::Detector::on_wake) or
-    /// [`on_watermark`](crate::Detector::on_watermark), where there are no rows to name.
+    /// Adds a finding from [`on_wake`](crate::Detector::on_wake) or
+    /// [`on_watermark`](crate::Detector::on_watermark), which has no rows.
     pub fn at_watermark(&mut self) -> FindingBuilder<'_> {
         self.push(Vec::new())
     }
@@ -38,7 +38,7 @@ impl Findings {
         self.list.len()
     }
 
-    /// Says whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -63,7 +63,7 @@ impl Findings {
     }
 }
 
-/// Adds to one finding. What is not said comes from the rule: its title, its severity, its key columns.
+/// Changes one finding. Title, severity and key come from the rule unless they are set here.
 pub struct FindingBuilder<'f> {
     finding: &'f mut Finding,
 }
@@ -81,13 +81,13 @@ impl FindingBuilder<'_> {
         self
     }
 
-    /// Replaces the values of the rule's key columns: findings of equal key share an alert.
+    /// Replaces the values of the rule's key columns: findings with the same key belong to the same alert.
     pub fn key(self, key: impl Into<String>) -> Self {
         self.finding.key = Some(key.into());
         self
     }
 
-    /// Adds a value worth searching for; an absent or empty one is left out.
+    /// Adds a observable; an absent or empty one is left out.
     pub fn observable(self, kind: Observable, value: impl OptionalText) -> Self {
         if let Some(value) = value.optional_text() {
             self.finding
@@ -106,7 +106,7 @@ impl FindingBuilder<'_> {
     }
 }
 
-/// The kinds of values worth searching for.
+/// The kinds of observables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observable {
     /// IP address.
@@ -143,9 +143,9 @@ impl Observable {
     }
 }
 
-/// Text that may be absent, in the forms in which detectors have it.
+/// Text that may be absent, in the types that detectors have.
 pub trait OptionalText {
-    /// Returns the text, or nothing where it is absent or empty.
+    /// Returns the text, or `None` if it is absent or empty.
     fn optional_text(self) -> Option<String>;
 }
 

@@ -1,8 +1,8 @@
-//! Outgoing HTTP through the host, which checks where a request may go and fills in secrets.
+//! Outgoing HTTP through the host, which checks the server of a request and fills in secrets.
 //!
 //! A secret is written as a placeholder that only the host can fill in: `{{secret:NAME}}` in the path and query of the URL, in
-//! the value of a header or in the body; `{{basic:USER:NAME}}` in the value of a header. What a plugin may reach is what its
-//! manifest asks for (`[plugin.request]`) and the operator grants.
+//! the value of a header or in the body; `{{basic:USER:NAME}}` in the value of a header. A plugin can reach a server if its
+//! manifest requests it (`[plugin.request]`) and the operator grants it.
 //!
 //! Redirects of GET and HEAD are followed by the host.
 
@@ -63,7 +63,7 @@ pub fn encode(text: &str) -> String {
     encoded
 }
 
-/// A request that is being made.
+/// A request under construction.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is sent before `send`"]
 pub struct Request {
@@ -77,7 +77,7 @@ impl Request {
         self
     }
 
-    /// Adds a parameter to the query, escaped: a placeholder of a secret must be in the URL itself.
+    /// Adds a parameter to the query, escaped. A placeholder of a secret must be in the URL itself.
     pub fn query(mut self, name: &str, value: &str) -> Self {
         let separator = if self.raw.url.contains('?') { '&' } else { '?' };
         let parameter = format!("{separator}{}={}", encode(name), encode(value));
@@ -85,7 +85,7 @@ impl Request {
         self
     }
 
-    /// Sets the body to JSON: text, or what writes itself as such, like `serde_json::Value`.
+    /// Sets the body to JSON: text, or a type that formats itself as JSON, like `serde_json::Value`.
     pub fn json(self, body: impl Display) -> Self {
         self.header("Content-Type", "application/json; charset=utf-8")
             .body(body.to_string())
@@ -107,8 +107,8 @@ impl Request {
         self
     }
 
-    /// Lets the host prove who sends this: the header gets `prefix` and HMAC-SHA256 in hexadecimal, keyed by the secret of this
-    /// name, of `before` and the body as it is sent.
+    /// Lets the host sign the body: the header gets `prefix` and the HMAC-SHA256, in hexadecimal, of `before` and the body as it is
+    /// sent. The key is the secret of this name.
     pub fn sign(mut self, header: &str, secret: &str, prefix: &str, before: &str) -> Self {
         self.raw.sign = Some(raw::Signature {
             header: header.to_owned(),
@@ -119,10 +119,10 @@ impl Request {
         self
     }
 
-    /// Sends the request. An answer of any status is an answer: see [`Response::success`].
+    /// Sends the request. An answer with any status is `Ok`: see [`Response::success`].
     ///
     /// # Errors
-    /// [`HttpError`], which turns into a [`PluginError`] by `?`.
+    /// [`HttpError`], which becomes a [`PluginError`] by `?`.
     pub fn send(self) -> Result<Response, HttpError> {
         let what = format!("{} {}", self.raw.method, without_query(&self.raw.url));
         let answer = host::send(self.raw)?;
@@ -157,7 +157,7 @@ impl Response {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns the body as text, up to where it is not UTF-8.
+    /// Returns the body as text, up to the first bytes that are not UTF-8.
     pub fn text(&self) -> &str {
         match str::from_utf8(&self.body) {
             Ok(text) => text,
@@ -168,7 +168,7 @@ impl Response {
     /// Returns the body as JSON.
     ///
     /// # Errors
-    /// [`PluginError::Retry`] when it is none: what stands between here and a service sometimes answers in its place.
+    /// [`PluginError::Retry`] if it is not JSON: a proxy sometimes answers instead of the service.
     pub fn json(&self) -> Result<Json<'_>, PluginError> {
         let text = str::from_utf8(&self.body).ok();
         match text.filter(|text| json::is_valid(text)) {
@@ -182,15 +182,15 @@ impl Response {
         }
     }
 
-    /// Says whether the status is one of success, 200 to 299.
+    /// Returns whether the status is a success, 200 to 299.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// Returns the answer if its status is one of success.
+    /// Returns the answer if its status is a success.
     ///
     /// # Errors
-    /// As [`Response::failure`] says.
+    /// See [`Response::failure`].
     pub fn success(self) -> Result<Self, PluginError> {
         if self.is_success() {
             Ok(self)
@@ -199,9 +199,8 @@ impl Response {
         }
     }
 
-    /// Returns what a status means for a plugin's work: [`PluginError::Retry`] for those that pass (408, 425, 429 and 500 to
-    /// 599), [`PluginError::Config`] for 401 and 403, which the operator must do something about, [`PluginError::Data`] for
-    /// others.
+    /// Returns the error for the status: [`PluginError::Retry`] for temporary failures (408, 425, 429 and 500 to 599),
+    /// [`PluginError::Config`] for 401 and 403, which the operator must fix, and [`PluginError::Data`] for others.
     pub fn failure(&self) -> PluginError {
         let message = format!("{} answered {}: {}", self.what, self.status, self.excerpt());
         match self.status {
@@ -226,7 +225,7 @@ impl Response {
 }
 
 impl From<HttpError> for PluginError {
-    /// What the operator must allow is [`PluginError::Config`]; an answer that is too large [`PluginError::Data`], the rest
+    /// A denial becomes [`PluginError::Config`], an answer that is too large [`PluginError::Data`], and all others
     /// [`PluginError::Retry`].
     fn from(error: HttpError) -> Self {
         match error {

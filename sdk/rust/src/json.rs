@@ -1,8 +1,7 @@
 //! Values inside JSON text, found without building a tree.
 //!
-//! Logs hold JSON text where their shape is open. A [`Json`] is a piece of such text; asking it for a key or an element
-//! passes over what lies before and returns another piece. Text that is not JSON gives nothing, or nonsense, and never
-//! a panic: whoever needs to know whether a text is valid JSON needs a parser.
+//! Logs hold JSON text where their fields vary. A [`Json`] is a piece of such text; reading a key or an element skips the text
+//! before it and returns another piece. Invalid JSON gives `None` or wrong values, never a panic: use [`is_valid`] to check it.
 
 mod valid;
 
@@ -10,7 +9,7 @@ use std::borrow::Cow;
 
 pub use self::valid::is_valid;
 
-/// Returns the value at a dotted path, as [`Json::text`] gives it: `get(policy, "Statement.0.Effect")`.
+/// Returns the value at a dotted path, in the form of [`Json::text`]: `get(policy, "Statement.0.Effect")`.
 ///
 /// A number as a segment indexes an array from zero. A string that itself holds JSON text is entered like an object.
 pub fn get<'a>(json: &'a str, path: &str) -> Option<Cow<'a, str>> {
@@ -61,7 +60,7 @@ pub fn quote(text: &str) -> String {
 /// One value inside JSON text.
 #[derive(Debug, Clone, Copy)]
 pub struct Json<'a> {
-    /// Starts with the value's first byte; what follows the value, if anything, is passed over.
+    /// Starts with the value's first byte; text after the value is ignored.
     text: &'a str,
 }
 
@@ -78,17 +77,17 @@ impl<'a> Json<'a> {
         self.text
     }
 
-    /// Says whether the value is an object.
+    /// Returns whether the value is an object.
     pub fn is_object(self) -> bool {
         self.text.starts_with('{')
     }
 
-    /// Says whether the value is an array.
+    /// Returns whether the value is an array.
     pub fn is_array(self) -> bool {
         self.text.starts_with('[')
     }
 
-    /// Says whether the value is `null`.
+    /// Returns whether the value is `null`.
     pub fn is_null(self) -> bool {
         self.text == "null"
     }
@@ -105,24 +104,24 @@ impl<'a> Json<'a> {
         path.split('.').try_fold(self, Self::step)
     }
 
-    /// Returns the members of an object in order; none when the value is not an object.
+    /// Returns the members of an object in order; none if the value is not an object.
     pub fn members(self) -> Members<'a> {
         Members(Parts::of(self, b'{'))
     }
 
-    /// Returns the elements of an array in order; none when the value is not an array.
+    /// Returns the elements of an array in order; none if the value is not an array.
     pub fn elements(self) -> Elements<'a> {
         Elements(Parts::of(self, b'['))
     }
 
-    /// Returns the elements of an array, or else the value itself: where a format, such as that of IAM policies,
-    /// allows a list of one to be written without brackets.
+    /// Returns the elements of an array, or the value itself if it is not an array: some formats, such as IAM policies, write a
+    /// list of one without brackets.
     pub fn one_or_many(self) -> impl Iterator<Item = Self> {
         let alone = (!self.is_array() && !self.is_null()).then_some(self);
         self.elements().chain(alone)
     }
 
-    /// Returns the text of a string; nothing when the value is not a string.
+    /// Returns the text of a string; `None` if the value is not a string.
     pub fn string(self) -> Option<Cow<'a, str>> {
         let inside = self.text.strip_prefix('"')?.strip_suffix('"')?;
         if inside.contains('\\') {
@@ -132,7 +131,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Returns a string without its quotes, any other value as JSON text, and nothing for `null`.
+    /// Returns a string without its quotes, any other value as JSON text, and `None` for `null`.
     pub fn text(self) -> Option<Cow<'a, str>> {
         if self.text.starts_with('"') {
             self.string()
@@ -141,12 +140,12 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Returns a whole number, also one that is written as a string.
+    /// Returns a whole number, also if it is written as a string.
     pub fn i64(self) -> Option<i64> {
         self.text()?.parse().ok()
     }
 
-    /// Returns a number, also one that is written as a string.
+    /// Returns a number, also if it is written as a string.
     pub fn f64(self) -> Option<f64> {
         self.text()?.parse().ok()
     }
@@ -191,7 +190,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// A place inside an object or an array.
+/// A position inside an object or an array.
 struct Parts<'a> {
     text: &'a str,
     at: usize,
@@ -208,7 +207,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Passes over the comma before the next part; nothing when there is no further part.
+    /// Skips the comma before the next part; `None` if there is no further part.
     fn separator(&mut self) -> Option<()> {
         self.at = skip_space(self.text.as_bytes(), self.at);
         if std::mem::take(&mut self.first) {

@@ -1,7 +1,7 @@
 //! Write Yagura plugins in Rust: one trait, one macro.
 //!
-//! A detector implements [`Detector`]: it looks its columns up once, by name and type, in [`Detector::open`], and evaluates
-//! batches of events in [`Detector::on_batch`]. [`detectors!`] makes a component of one or more of them.
+//! A detector implements [`Detector`]: it looks up its columns once, by name and type, in [`Detector::open`], and evaluates batches
+//! of events in [`Detector::on_batch`]. [`detectors!`] makes a component of one or more of them.
 //!
 //! ```
 //! use yagura_sdk::prelude::*;
@@ -41,14 +41,14 @@
 //! assert_eq!(evaluate::<RootLogin>(&events).unwrap().len(), 1);
 //! ```
 //!
-//! A detector of a rule with `partition_by` may remember something of each key: [`State`].
+//! A detector of a rule with `partition_by` can keep state for each key: [`State`].
 //!
-//! What comes after an alert has traits and macros of its own: [`Enricher`] finds facts ([`enricher!`]), [`Reviewer`] evaluates
-//! ([`reviewer!`]), [`Notifier`] tells people ([`notifier!`]). They reach what the host lets them reach by [`mod@http`],
+//! Plugins that run after an alert have their own traits and macros: [`Enricher`] adds facts ([`enricher!`]), [`Reviewer`] assesses
+//! ([`reviewer!`]), and [`Notifier`] sends reports ([`notifier!`]). They use granted capabilities by [`mod@http`],
 //! [`search`] and [`lookup`]; in unit tests [`testing::Host`] stands in for it.
 //!
-//! The crate knows the plugin contract (`wit/`, a copy of the contract's folder so that the crate stands alone; a test
-//! compares the two) and nothing of the host. It has no dependency but the generator of the bindings.
+//! The crate knows the plugin contract and nothing of the host. `wit/` is a copy of the contract's folder, so that the crate can be
+//! built alone; a test compares the two. The only dependency is the generator of the bindings.
 
 pub mod batch;
 pub mod column;
@@ -69,7 +69,7 @@ pub mod state;
 pub mod testing;
 pub mod time;
 
-/// The contract's worlds as Rust. They share their types; what a component does not call, it does not import.
+/// The worlds of the contract in Rust. They share their types. A component only imports the functions that it calls.
 #[doc(hidden)]
 #[allow(
     missing_docs,
@@ -158,7 +158,7 @@ pub use reviewer::Reviewer;
 pub use rule::Rule;
 pub use state::{State, StateError};
 
-/// What a plugin's file needs.
+/// The names that most plugins use.
 pub mod prelude {
     pub use crate::{
         Alert, AlertState, Assessment, Attribute, Batch, Binary, Boolean, Column, Config, Detector,
@@ -168,7 +168,7 @@ pub mod prelude {
     };
 }
 
-/// Makes the crate a component with these detectors: `"rule-id" => Type`, one line a rule.
+/// Makes the crate a component with these detectors: `"rule-id" => Type`, one line per rule.
 ///
 /// One type may serve several rules; each gets its own instance. Use it once, at the top of the crate: it defines the
 /// type `Plugin`, by which tests reach a detector through its rule ([`testing::evaluate_rule`]).

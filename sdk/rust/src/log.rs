@@ -1,23 +1,23 @@
-//! The plugin's log, which the host keeps, bounded in lines and bytes a call.
+//! The plugin's log. The host limits its lines and bytes per call.
 
 use crate::bindings::yagura::plugin::log::Level;
 
-/// Logs what helps only the plugin's author.
+/// Logs a message for the plugin's author.
 pub fn debug(message: &str) {
     write(Level::Debug, message);
 }
 
-/// Logs what an operator may want to know.
+/// Logs a message that an operator may want to read.
 pub fn info(message: &str) {
     write(Level::Info, message);
 }
 
-/// Logs what an operator should look at.
+/// Logs a message that an operator should read.
 pub fn warn(message: &str) {
     write(Level::Warn, message);
 }
 
-/// Logs what went wrong.
+/// Logs a failure.
 pub fn error(message: &str) {
     write(Level::Error, message);
 }
@@ -36,7 +36,7 @@ fn write(level: Level, message: &str) {
     eprintln!("{level:?}: {message}");
 }
 
-/// Logs the message and place of a panic before the plugin traps; the trap itself says neither.
+/// Logs the message and place of a panic before the plugin traps; the trap itself has neither.
 pub(crate) fn log_panics() {
     #[cfg(target_arch = "wasm32")]
     std::panic::set_hook(Box::new(|panic| {

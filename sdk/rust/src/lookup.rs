@@ -1,13 +1,13 @@
-//! Lookup tables: files of the pack, and what the operator grants by name.
+//! Lookup tables: files of the pack, and tables that the operator grants by name.
 
 use std::borrow::Cow;
 
 use crate::{Json, PluginError};
 
-/// Returns the row under `key`; in a table of addresses, that of the network which holds it.
+/// Returns the row under `key`; in a table of networks, the row of the network that contains the address `key`.
 ///
 /// # Errors
-/// [`PluginError::Config`] where there is no such table, or no grant for it.
+/// [`PluginError::Config`] if there is no such table, or no grant for it.
 pub fn get(table: &str, key: &str) -> Result<Option<Entry>, PluginError> {
     let row = host::get(table, key)?;
     Ok(row.map(|row| Entry { row }))
@@ -25,7 +25,7 @@ impl Entry {
         Json::new(&self.row)
     }
 
-    /// Returns a column as text, or nothing where it is absent or empty.
+    /// Returns a column as text, or `None` if it is absent or empty.
     pub fn text(&self, column: &str) -> Option<Cow<'_, str>> {
         let text = self.json().get(column)?.text()?;
         (!text.is_empty()).then_some(text)

@@ -1,16 +1,16 @@
-//! Notifiers: telling people about incidents.
+//! Notifiers: reports of incidents to people.
 
 use std::cell::RefCell;
 
 use crate::bindings::notifier::exports::yagura::plugin::notifying::Guest;
 use crate::{Config, PluginError, Report, log};
 
-/// Tells people about incidents, and keeps what it told up to date.
+/// Sends reports of incidents, and updates them.
 ///
 /// ```
 /// use yagura_sdk::prelude::*;
 ///
-/// /// Posts a line a report to a chat, whose messages can be edited.
+/// /// Posts one line per report to a chat, whose messages can be edited.
 /// struct Chat {
 ///     room: String,
 /// }
@@ -29,7 +29,7 @@ use crate::{Config, PluginError, Report, log};
 ///         };
 ///         let answer = request
 ///             .header("Authorization", "Bearer {{secret:chat}}")
-///             // The service makes no second message of the same key.
+///             // The service creates no second message for the same key.
 ///             .header("Idempotency-Key", report.revision_id())
 ///             .json(format!(r#"{{"text": {}}}"#, json::quote(&report.title)))
 ///             .send()?
@@ -51,22 +51,22 @@ use crate::{Config, PluginError, Report, log};
 /// assert_eq!(host.requests()[0].body_text(), r#"{"text": "Root login"}"#);
 /// ```
 pub trait Notifier: Sized + 'static {
-    /// Checks the configuration. Called once, first.
+    /// Checks the configuration. Called once, before all other calls.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when it is wrong: the plugin is not opened.
+    /// [`PluginError::Config`] if it is wrong: the plugin is not opened.
     fn open(config: &Config<'_>) -> Result<Self, PluginError>;
 
-    /// Sends a report, or updates what was sent under its id, and returns the receipt: whatever finds it again, which comes
-    /// back as [`Report::earlier`](field@Report::earlier).
+    /// Sends a report, or updates the message with its id. Returns a receipt: a text by which the plugin finds the message again.
+    /// The next report with this id has it as [`Report::earlier`](field@Report::earlier).
     ///
     /// # Errors
-    /// [`PluginError::Retry`] asks to be called again later, [`PluginError::Data`] says that this report will never go,
-    /// [`PluginError::Config`] that the operator must do something first.
+    /// [`PluginError::Retry`] if the host should call again later, [`PluginError::Data`] if this report can never be sent,
+    /// [`PluginError::Config`] if the operator must change something first.
     fn notify(&mut self, report: &Report) -> Result<String, PluginError>;
 }
 
-/// What [`notifier!`](crate::notifier!) implements.
+/// The part that [`notifier!`](crate::notifier!) implements.
 #[doc(hidden)]
 pub trait Component {
     /// Opens the notifier.
@@ -76,10 +76,10 @@ pub trait Component {
 #[doc(hidden)]
 pub type Open = fn(&Config<'_>) -> Result<Box<dyn Opened>, PluginError>;
 
-/// [`Notifier`] without the type.
+/// A [`Notifier`] of any type.
 #[doc(hidden)]
 pub trait Opened {
-    /// As [`Notifier::notify`].
+    /// See [`Notifier::notify`].
     fn notify(&mut self, report: &Report) -> Result<String, PluginError>;
 }
 

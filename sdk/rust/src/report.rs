@@ -13,7 +13,7 @@ impl Alert {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns a context entry, the first one of this name.
+    /// Returns the first context entry with this name.
     pub fn context(&self, name: &str) -> Option<&str> {
         let mut context = self.context.iter();
         context
@@ -23,12 +23,12 @@ impl Alert {
 }
 
 impl Report {
-    /// Returns id and revision as one text: a key under which a service that knows such keys does a thing once.
+    /// Returns id and revision as one text: an idempotency key, for services that support one.
     pub fn revision_id(&self) -> String {
         format!("{}-{}", self.id, self.revision)
     }
 
-    /// Says whether nothing was told under the id before, as far as is known.
+    /// Returns whether this is the first report with this id, as far as is known.
     pub fn is_first(&self) -> bool {
         self.earlier.is_none()
     }
@@ -46,7 +46,7 @@ impl Severity {
         }
     }
 
-    /// Returns the severity of this name, or nothing.
+    /// Returns the severity of this name, or `None`.
     pub fn of(name: &str) -> Option<Self> {
         let all = [
             Self::Info,
@@ -70,7 +70,7 @@ impl Verdict {
         }
     }
 
-    /// Returns the verdict of this name, or nothing.
+    /// Returns the verdict of this name, or `None`.
     pub fn of(name: &str) -> Option<Self> {
         let all = [
             Self::Undecided,
@@ -83,7 +83,7 @@ impl Verdict {
 }
 
 impl crate::AlertState {
-    /// Returns the name in the contract: `settled`.
+    /// Returns the name in the contract: `final`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Provisional => "provisional",
@@ -104,7 +104,7 @@ impl Status {
     }
 }
 
-/// Returns what `open` has made.
+/// Returns the opened plugin.
 pub(crate) fn opened<T: ?Sized>(opened: &mut Option<Box<T>>) -> Result<&mut T, PluginError> {
     opened
         .as_deref_mut()

@@ -1,16 +1,16 @@
-//! Reviewers: how severe an alert is, and what it is taken for.
+//! Reviewers: the severity of an alert, a verdict and a reason.
 
 use std::cell::RefCell;
 
 use crate::bindings::reviewer::exports::yagura::plugin::reviewing::Guest;
 use crate::{Alert, Assessment, Attribute, Config, PluginError, log};
 
-/// Evaluates alerts by what they say and by what enrichers found.
+/// Assesses alerts by their content and by the facts of enrichers.
 ///
 /// ```
 /// use yagura_sdk::prelude::*;
 ///
-/// /// What scanners of our own do is no attack.
+/// /// Scans by our own scanners are benign.
 /// struct OwnScanners {
 ///     addresses: Vec<String>,
 /// }
@@ -25,7 +25,7 @@ use crate::{Alert, Assessment, Attribute, Config, PluginError, log};
 ///         Ok(scanner.map(|ip| Assessment {
 ///             severity: Severity::Info,
 ///             verdict: Verdict::Benign,
-///             reason: format!("{ip} is a scanner of our own"),
+///             reason: format!("{ip} is one of our scanners"),
 ///         }))
 ///     }
 /// }
@@ -38,16 +38,16 @@ use crate::{Alert, Assessment, Attribute, Config, PluginError, log};
 /// assert_eq!(assessment.verdict, Verdict::Benign);
 /// ```
 pub trait Reviewer: Sized + 'static {
-    /// Checks the configuration. Called once, first.
+    /// Checks the configuration. Called once, before all other calls.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when it is wrong: the plugin is not opened.
+    /// [`PluginError::Config`] if it is wrong: the plugin is not opened.
     fn open(config: &Config<'_>) -> Result<Self, PluginError>;
 
-    /// Evaluates an alert; nothing where there is nothing to say about it.
+    /// Assesses an alert; `None` if the reviewer has no assessment.
     ///
     /// # Errors
-    /// As [`Enricher::enrich`](crate::Enricher::enrich).
+    /// See [`Enricher::enrich`](crate::Enricher::enrich).
     fn review(
         &mut self,
         alert: &Alert,
@@ -55,7 +55,7 @@ pub trait Reviewer: Sized + 'static {
     ) -> Result<Option<Assessment>, PluginError>;
 }
 
-/// What [`reviewer!`](crate::reviewer!) implements.
+/// The part that [`reviewer!`](crate::reviewer!) implements.
 #[doc(hidden)]
 pub trait Component {
     /// Opens the reviewer.
@@ -65,10 +65,10 @@ pub trait Component {
 #[doc(hidden)]
 pub type Open = fn(&Config<'_>) -> Result<Box<dyn Opened>, PluginError>;
 
-/// [`Reviewer`] without the type.
+/// A [`Reviewer`] of any type.
 #[doc(hidden)]
 pub trait Opened {
-    /// As [`Reviewer::review`].
+    /// See [`Reviewer::review`].
     fn review(
         &mut self,
         alert: &Alert,

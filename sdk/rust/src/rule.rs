@@ -1,4 +1,4 @@
-//! What a detector learns when it is opened.
+//! The rule that a detector is opened for.
 
 use crate::batch::find;
 use crate::bindings::yagura::plugin::types::{Field, Rule as RawRule};
@@ -7,8 +7,8 @@ use crate::{Binary, Boolean, Column, Float64, Int64, Json, PluginError, Text, Ti
 
 /// The rule that a detector serves: its id, its configuration and its columns.
 ///
-/// Columns have the names under which the rule lists them, dotted paths included. A path into JSON text
-/// (`request_parameters.policyDocument`) arrives as text: strings without their quotes, anything else as JSON text.
+/// Columns have the names that the rule lists, dotted paths included. A path into JSON text
+/// (`request_parameters.policyDocument`) is a text column: strings without quotes, other values as JSON text.
 pub struct Rule<'a> {
     plugin_config: &'a str,
     rule: &'a RawRule,
@@ -37,10 +37,10 @@ impl<'a> Rule<'a> {
         Json::new(self.plugin_config)
     }
 
-    /// Returns a list of strings from `[rule.config]`; empty when the key is absent.
+    /// Returns a list of strings from `[rule.config]`; empty if the key is absent.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when the key holds anything but a list of strings.
+    /// [`PluginError::Config`] if the key holds anything but a list of strings.
     pub fn config_strings(&self, key: &str) -> Result<Vec<String>, PluginError> {
         let Some(list) = self.config().get(key) else {
             return Ok(Vec::new());
@@ -58,10 +58,10 @@ impl<'a> Rule<'a> {
         })
     }
 
-    /// Returns a whole number from `[rule.config]`, or `default` when the key is absent.
+    /// Returns a whole number from `[rule.config]`, or `default` if the key is absent.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when the key holds anything but a whole number.
+    /// [`PluginError::Config`] if the key holds anything but a whole number.
     pub fn config_i64(&self, key: &str, default: i64) -> Result<i64, PluginError> {
         match self.config().get(key) {
             None => Ok(default),
@@ -77,7 +77,7 @@ impl<'a> Rule<'a> {
     /// Returns the handle of a column of type `K`.
     ///
     /// # Errors
-    /// [`PluginError::Config`] when the rule lists no such column, or it is of another type; so do the methods below.
+    /// [`PluginError::Config`] if the rule does not list this column, or its type is another.
     pub fn column<K: Kind>(&self, name: &str) -> Result<Column<K>, PluginError> {
         find(&self.rule.schema, name)
     }

@@ -1,10 +1,10 @@
-//! Events by observable and time, through the host, which bounds rows and time.
+//! Search for events by observable and time. The host limits rows and time.
 
 use crate::bindings::enricher::yagura::plugin::search as raw;
 use crate::state::HOUR;
 use crate::{Alert, Batch, Observable, PluginError};
 
-/// Starts a question to a table.
+/// Starts a search in a table.
 pub fn table(name: impl Into<String>) -> Search {
     Search {
         query: raw::Query {
@@ -18,7 +18,7 @@ pub fn table(name: impl Into<String>) -> Search {
     }
 }
 
-/// A question: which events of a table have this observable in this range of time?
+/// A search for the events of a table with an observable in a time range.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is asked before `find`"]
 pub struct Search {
@@ -26,24 +26,24 @@ pub struct Search {
 }
 
 impl Search {
-    /// Asks for events with this observable.
+    /// Searches for events with this observable.
     pub fn observable(self, kind: Observable, value: impl Into<String>) -> Self {
         self.observable_of(kind.name(), value)
     }
 
-    /// Asks for events with this observable, its kind by name.
+    /// Searches for events with this observable; its kind is a name.
     pub fn observable_of(mut self, kind: &str, value: impl Into<String>) -> Self {
         self.query.observable = (kind.to_owned(), value.into());
         self
     }
 
-    /// Asks for events from `from` to before `to`, in microseconds since 1970-01-01T00:00:00Z.
+    /// Searches from `from` until before `to`, in microseconds since 1970-01-01T00:00:00Z.
     pub fn between(mut self, from: i64, to: i64) -> Self {
         (self.query.from, self.query.to) = (from, to);
         self
     }
 
-    /// Asks for events around an alert's: from so many hours before its first to so many after its last.
+    /// Searches around the events of an alert: from some hours before the first to some hours after the last.
     pub fn around(self, alert: &Alert, before: i64, after: i64) -> Self {
         self.between(
             alert.first_time.saturating_sub(before.saturating_mul(HOUR)),
@@ -51,39 +51,39 @@ impl Search {
         )
     }
 
-    /// Asks for these columns of the events.
+    /// Selects columns.
     pub fn columns<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.query.columns = columns.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Asks for at most so many events; 100 if it is not said.
+    /// Limits the number of events; the default is 100.
     pub fn limit(mut self, rows: u32) -> Self {
         self.query.limit = rows;
         self
     }
 
-    /// Asks.
+    /// Runs the search.
     ///
     /// # Errors
-    /// [`PluginError::Config`] where there is no such table or no grant for it, [`PluginError::Retry`] when the time was not
-    /// enough.
-    pub fn find(self) -> Result<Found, PluginError> {
+    /// [`PluginError::Config`] if there is no such table or no grant for it, [`PluginError::Retry`] if the search took
+    /// too long.
+    pub fn find(self) -> Result<SearchResult, PluginError> {
         let events = host::find(self.query)?;
         // Checked once, so that reading cannot fail.
         Batch::new(&events.schema, &events.batch)?;
-        Ok(Found { events })
+        Ok(SearchResult { events })
     }
 }
 
-/// Events that were found.
+/// The result of a search.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct SearchResult {
     events: raw::Events,
 }
 
-impl Found {
-    /// Returns the events, as a detector sees them: `found.batch().rows()`, `row.str("host")`.
+impl SearchResult {
+    /// Returns the events as a batch, as in a detector: `found.batch().rows()`, `row.str("host")`.
     pub fn batch(&self) -> Batch<'_> {
         Batch::checked(&self.events.schema, &self.events.batch)
     }
@@ -93,12 +93,12 @@ impl Found {
         self.events.batch.rows as usize
     }
 
-    /// Says whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.events.batch.rows == 0
     }
 
-    /// Says whether there are more than the limit let through.
+    /// Returns whether there are more events than the limit.
     pub fn is_truncated(&self) -> bool {
         self.events.truncated
     }

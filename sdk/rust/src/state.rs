@@ -1,10 +1,10 @@
-//! What a detector remembers of one partition key: entries, counters and wake-ups that the host keeps.
+//! The state of one partition key: entries, counters and wake-ups that the host stores.
 
 use std::fmt;
 
 use crate::PluginError;
 
-/// A second, in the microseconds that all times have.
+/// A second in microseconds, the unit of all times.
 pub const SECOND: i64 = 1_000_000;
 /// A minute in microseconds.
 pub const MINUTE: i64 = 60 * SECOND;
@@ -13,11 +13,10 @@ pub const HOUR: i64 = 60 * MINUTE;
 /// A day in microseconds.
 pub const DAY: i64 = 24 * HOUR;
 
-/// The state of the rule and the partition key of the call at hand: [`Batch::state`](crate::Batch::state).
+/// The state of the rule and partition key of the current call: [`Batch::state`](crate::Batch::state).
 ///
-/// It is for rules with `partition_by`, whose batches hold one key each, in the order of event time. The host keeps it
-/// between calls, whichever instance makes them; what a call that fails has changed is not kept. No other key and no
-/// other rule sees it.
+/// It is for rules with `partition_by`, whose batches hold one key each, in the order of event time. The host stores it between
+/// calls, whichever instance makes them. If a call fails, its changes are dropped. Other keys and other rules do not see it.
 ///
 /// `at` is always the event time of the row being evaluated, or the time of the wake-up: microseconds since
 /// 1970-01-01T00:00:00Z. `expires` is the event time from which on an entry counts as absent.
@@ -60,13 +59,12 @@ pub const DAY: i64 = 24 * HOUR;
 #[derive(Debug, Clone, Copy)]
 pub struct State(());
 
-/// Why the state was not read or changed.
+/// Why the state could not be read or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateError {
-    /// The call is not for one key: the rule has no `partition_by`, or this is not a call that evaluates rows or answers a
-    /// wake-up.
+    /// The call is not for one key: the rule has no `partition_by`, or the call evaluates neither rows nor a wake-up.
     NoScope,
-    /// A limit of the key is hit, which the text names. Nothing was stored.
+    /// The key has reached a limit, which the text names. Nothing was stored.
     TooLarge(String),
     /// The entry is not a counter: it is not eight bytes long.
     NotANumber,
@@ -89,7 +87,7 @@ impl fmt::Display for StateError {
 impl std::error::Error for StateError {}
 
 impl From<StateError> for PluginError {
-    /// Sets the batch aside and reports it.
+    /// The host skips the events and reports them.
     fn from(error: StateError) -> Self {
         Self::Data(error.to_string())
     }
@@ -100,7 +98,7 @@ impl State {
         Self(())
     }
 
-    /// Returns the value under a name, or nothing if there is none or it expires at or before `at`.
+    /// Returns the value under a name; `None` if it is absent or expires at or before `at`.
     ///
     /// # Errors
     /// [`StateError::NoScope`].
@@ -108,7 +106,7 @@ impl State {
         host::get(name, at)
     }
 
-    /// Returns the text under a name, as [`State::get`]; bytes that are no UTF-8 become the replacement character.
+    /// Returns the text under a name, as [`State::get`]; bytes that are not UTF-8 become the replacement character.
     ///
     /// # Errors
     /// [`StateError::NoScope`].
@@ -117,7 +115,7 @@ impl State {
         Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
     }
 
-    /// Returns what a counter says, without changing it; 0 if it is absent.
+    /// Returns the value of a counter; 0 if it is absent.
     ///
     /// # Errors
     /// [`StateError::NoScope`], [`StateError::NotANumber`].
@@ -131,7 +129,7 @@ impl State {
         }
     }
 
-    /// Stores bytes or text under a name, in place of an earlier value. Without `expires` it stays until it is removed.
+    /// Stores bytes or text under a name, and replaces an earlier value. Without `expires` it stays until it is removed.
     ///
     /// # Errors
     /// [`StateError::NoScope`], [`StateError::TooLarge`].
@@ -144,11 +142,11 @@ impl State {
         host::put(name, value.as_ref(), expires)
     }
 
-    /// Adds to a counter and returns its new value, which stays within the bounds of `i64`. A counter that is absent
-    /// counts from 0. Without `expires` a counter that is there keeps its expiry.
+    /// Adds to a counter and returns its new value, which stays within the range of `i64`. An absent counter starts from 0.
+    /// Without `expires`, an existing counter keeps its expiry.
     ///
     /// # Errors
-    /// A variant of [`StateError`] each.
+    /// Any [`StateError`].
     pub fn increment(
         self,
         name: &str,
@@ -159,7 +157,7 @@ impl State {
         host::increment(name, by, at, expires)
     }
 
-    /// Forgets what is under a name, if there is anything.
+    /// Removes an entry, if it exists.
     ///
     /// # Errors
     /// [`StateError::NoScope`].
@@ -167,9 +165,9 @@ impl State {
         host::remove(name)
     }
 
-    /// Asks for one call of [`Detector::on_wake`](crate::Detector::on_wake) with exactly this time: once no event of the
-    /// key before it can come any more, and before any later row of the key is evaluated. During a wake-up, a time at or
-    /// before the wake-up's own has no effect.
+    /// Requests one call of [`Detector::on_wake`](crate::Detector::on_wake) with exactly this time. It happens when no earlier
+    /// event of the key can follow, and before any later row of the key is evaluated. During a wake-up, a time at or before the
+    /// time of the wake-up has no effect.
     ///
     /// # Errors
     /// [`StateError::NoScope`], [`StateError::TooLarge`].
@@ -178,7 +176,7 @@ impl State {
     }
 }
 
-/// Returns the number of the rule whose key is at hand; nothing outside of calls for a key.
+/// Returns the index of the rule of the current key; `None` outside of calls for a key.
 pub(crate) fn rule() -> Option<u32> {
     host::rule()
 }

@@ -610,7 +610,7 @@ fn the_example_service_has_a_policy_that_passes_its_cases() {
     let place = Scratch::new();
     place.write(
         "policy.toml",
-        &text.replace("outcome = \"suppressed\"", "outcome = \"told\""),
+        &text.replace("outcome = \"suppressed\"", "outcome = \"reported\""),
     );
     let ran = yagura(&["test", "--policy", &place.path("policy.toml")]);
     assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);

@@ -80,12 +80,19 @@ fn answering_packs_work(language: &str) {
         let first = pack.test(&[]);
         let said = format!("{language} {world}: {}{}", first.stdout, first.stderr);
         assert_eq!(first.code, Some(0), "{said}");
-        assert!(first.stdout.contains("1 case: 1 passed, 0 failed"), "{said}");
+        assert!(
+            first.stdout.contains("1 case: 1 passed, 0 failed"),
+            "{said}"
+        );
         let case = format!("tests/{world}/first.json");
         let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         let before = parsed(&pack.read(&case));
         pack.test(&["--update"]).must_work();
-        assert_eq!(parsed(&pack.read(&case)), filled(before), "{language} {world}");
+        assert_eq!(
+            parsed(&pack.read(&case)),
+            filled(before),
+            "{language} {world}"
+        );
     }
 }
 

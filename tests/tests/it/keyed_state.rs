@@ -251,8 +251,8 @@ fn limits_refuse_openly_and_are_counted() {
     }
     assert_eq!(state.bytes(), 2005);
     for (step, limit, refusals) in [
-        ("many entries", "may have no more", 1),
-        ("many wake-ups", "may wait for no more", 1),
+        ("many entries", "which is the maximum", 1),
+        ("many wake-ups", "which is the maximum", 1),
         ("read", "0", 0),
     ] {
         let mut state = KeyState::default();
@@ -288,7 +288,7 @@ fn bytes_are_bounded_by_the_manifest() {
         titles(told),
         [
             "1",
-            "the state is full: the entries of the key would have 2014 bytes, and may have 1024 (`limits.state_kib = 1` in pack.toml)",
+            "the state is full: the entries of the key would have 2014 bytes; the maximum is 1024 (`limits.state_kib = 1` in pack.toml)",
             "1"
         ]
     );

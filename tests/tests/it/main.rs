@@ -10,8 +10,8 @@
 //! * `compiled_code` – the cache of compiled plugins: kept, taken, and refused when changed or swapped.
 //! * `crash` – SIGKILL at hundreds of points over an S3 server loses no alert and doubles none.
 //! * `crowd` – a hundred plugins, ten of them hostile, over a table that grows.
+//! * `documents` – every link, path and test that the documents name exists.
 //! * `diagnostics` – what is wrong with files: their lines underlined, JSON and SARIF.
-//! * `documents` – the documents name what is there.
 //! * `faults` – plugins that fail in the middle of a run.
 //! * `hostile_guests` – plugins that loop, hoard, flood, crash and lie.
 //! * `hostile_languages` – the same in Go and Python.

@@ -219,13 +219,18 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
             && cleared.contains("it skipped 4 events; to evaluate them: `yagura run --from 2026-"),
         "{cleared}"
     );
-    place.until("cleared", |table| table["quarantine"] == Value::Array(vec![]));
+    place.until("cleared", |table| {
+        table["quarantine"] == Value::Array(vec![])
+    });
     let log = place.log();
     assert!(
         log.contains("rule `endless-loop` is released; 4 events were not evaluated"),
         "{log}"
     );
-    let none = place.call("quarantine clear", &["--all"]).must_work().stdout;
+    let none = place
+        .call("quarantine clear", &["--all"])
+        .must_work()
+        .stdout;
     assert_eq!(none, "no rule is in quarantine\n");
 }
 

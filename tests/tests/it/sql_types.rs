@@ -208,8 +208,16 @@ fn check_says_what_no_event_can_pass() {
     ] {
         assert!(ran.stdout.contains(want), "no `{want}` in {}", ran.stdout);
     }
-    assert!(!ran.stdout.contains("[type-mismatch, good]"), "{}", ran.stdout);
-    assert!(!ran.stdout.contains("[invalid-condition, good]"), "{}", ran.stdout);
+    assert!(
+        !ran.stdout.contains("[type-mismatch, good]"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        !ran.stdout.contains("[invalid-condition, good]"),
+        "{}",
+        ran.stdout
+    );
     place.rule("regex", "path ~ 'a('");
     let ran = place.with(&["check"]);
     assert_eq!(ran.code, Some(2), "{}", ran.stdout);

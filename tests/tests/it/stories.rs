@@ -225,9 +225,15 @@ fn a_file_of_places_is_looked_at_before_it_is_needed() {
     assert!(!check(0, "0 errors").contains("geoip"));
     let file = "rules/impossible-travel.toml";
     story.replace(file, "lookups/places.mmdb", "lookups/nowhere.mmdb");
-    check(2, "error: `rule.correlation.geoip` cannot read the geolocation database ");
+    check(
+        2,
+        "error: `rule.correlation.geoip` cannot read the geolocation database ",
+    );
     fs::write(story.path.join("lookups/nowhere.mmdb"), "no database").unwrap();
-    check(2, "error: `rule.correlation.geoip` cannot read the geolocation database ");
+    check(
+        2,
+        "error: `rule.correlation.geoip` cannot read the geolocation database ",
+    );
     let text = fs::read_to_string(story.path.join(file)).unwrap();
     let without = text.lines().filter(|line| !line.starts_with("geoip"));
     let without: Vec<&str> = without.collect();

@@ -44,7 +44,7 @@ fn a_component_of_another_world_says_which() {
     let error = load_error("enricher.wasm", &enricher);
     assert_eq!(
         error.to_string(),
-        "enricher.wasm is of the world `enricher`, and a `detector` is needed here: name it so in pack.toml, or build \
+        "enricher.wasm is of the world `enricher`, and a `detector` is needed here: correct `world` in pack.toml, or build \
          it against the other world"
     );
     let info = inspect("enricher.wasm", &enricher).unwrap();
@@ -77,7 +77,7 @@ fn another_version_of_the_contract_is_refused() {
     assert!(
         error
             .to_string()
-            .contains("speaks yagura:plugin@0.9.0, and this host speaks 0.1.0"),
+            .contains("was built for yagura:plugin@0.9.0, and this host runs 0.1.0"),
         "{error}"
     );
 }

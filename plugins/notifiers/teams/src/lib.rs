@@ -143,10 +143,10 @@ mod tests {
             .build();
         assert_eq!(notify::<Teams>(CONFIG, &same).unwrap(), first);
         assert_eq!(host.requests().len(), 1);
-        let settled = report().revision(3).alert(alert()).earlier(&first).build();
+        let update = report().revision(3).alert(alert()).earlier(&first).build();
         assert_eq!(
-            notify::<Teams>(CONFIG, &settled).unwrap(),
-            "medium open settled"
+            notify::<Teams>(CONFIG, &update).unwrap(),
+            "medium open final"
         );
         let card: Value = serde_json::from_str(host.requests()[0].body_text()).unwrap();
         let content = &card["attachments"][0]["content"];

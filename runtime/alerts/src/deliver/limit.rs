@@ -1,4 +1,4 @@
-//! A notifier's limit: new incidents are told one by one up to it, and what is more in one summary.
+//! A notifier's limit: new incidents are reported one by one up to it, and all above it in one summary.
 
 use sqlx::AnyConnection;
 use yagura_core::report::{IncidentStatus, Verdict};
@@ -9,23 +9,25 @@ use crate::store::rows::{DeliveryRow, IncidentKind, IncidentRow};
 use crate::store::{StoreError, deliveries, incidents};
 use crate::triage::group::incident_id;
 
-/// Says whether a report is told by itself. Otherwise the notifier's summary tells of the incident from now on.
+/// Decides whether an incident is reported by itself. Otherwise it is a part of the notifier's summary from now on.
 ///
-/// A summary takes incidents for as long as the limit's time; then the next one is opened. So there are at most one more
-/// than the limit in that time, and whatever changes later is told by who told of it first.
+/// A summary takes incidents for as long as the limit's time; then the next one is opened. So the notifier gets at most one
+/// report above the limit in that time. Later changes go where the incident was reported first.
 pub(super) async fn lets_in(
     connection: &mut AnyConnection,
     row: &DeliveryRow,
     limit: Option<Rate>,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let Some(limit) = limit.filter(|_| row.told == 0 && row.admitted_at.is_none()) else {
+    let Some(limit) = limit.filter(|_| row.sent_revision == 0 && row.admitted_at.is_none()) else {
         return Ok(true);
     };
     let incident = incidents::get(&mut *connection, &row.incident).await?;
     if incident.kind == IncidentKind::Summary {
         return Ok(true);
     }
+    // Counted in the store, so that the limit holds across restarts and for all processes; `governor` counts in memory, by its own
+    // clock.
     let since = now.saturating_sub(limit.per);
     let count = deliveries::admitted_since(&mut *connection, &row.notifier, since).await?;
     if count < i64::from(limit.count) {
@@ -38,7 +40,7 @@ pub(super) async fn lets_in(
         _ => open(&mut *connection, row, &incident, now).await?,
     };
     deliveries::summarise(&mut *connection, row, &summary).await?;
-    let what = format!("told in the summary {summary}: more new incidents than its limit");
+    let what = format!("reported in the summary {summary}: more new incidents than its limit");
     incidents::note(&mut *connection, &row.incident, now, &row.notifier, &what).await?;
     incidents::bump_summary(connection, &summary, now).await?;
     Ok(false)
@@ -57,7 +59,7 @@ async fn open(
         kind: IncidentKind::Summary,
         rule: None,
         notifier: Some(row.notifier.clone()),
-        title: "more new incidents than are told one by one".to_owned(),
+        title: "more new incidents than are reported one by one".to_owned(),
         severity: Severity::Info,
         verdict: Verdict::Undecided,
         status: IncidentStatus::Open,

@@ -1,4 +1,4 @@
-//! What a notifier is asked to tell: an incident as the store has it now.
+//! The report that a notifier sends: an incident as the store has it now.
 
 use sqlx::{AnyConnection, AssertSqlSafe};
 use yagura_core::report::{Assessment, Attribute, ReportAlert};
@@ -20,7 +20,7 @@ const COUNTED: i64 = 100_000;
 
 /// Returns the report of an incident's newest revision for a delivery.
 ///
-/// The revision is read first: what changes meanwhile is told now, and once more with its own.
+/// The revision is read first: a change made meanwhile is reported now, and once more with its own revision.
 pub(super) async fn build(
     store: &Store,
     policy: &CompiledPolicy,
@@ -39,7 +39,7 @@ pub(super) async fn build(
     let facts = rounds::facts_of_incident(&mut *connection, &incident.id).await?;
     let assessments = rounds::assessments_of_incident(&mut *connection, &incident.id).await?;
     let attributes = attributes(&facts, policy);
-    let assessments = said(assessments);
+    let assessments = each_once(assessments);
     let alert_count = if is_summary {
         count(&mut *connection, &incident.id, of).await?
     } else {
@@ -71,7 +71,7 @@ pub(super) async fn build(
             }
         }
     };
-    let told: Vec<StoryAlert<'_>> = listed
+    let story_alerts: Vec<StoryAlert<'_>> = listed
         .iter()
         .map(|row| StoryAlert {
             state: row.state,
@@ -83,7 +83,7 @@ pub(super) async fn build(
         kind,
         status: incident.status,
         severity: incident.severity,
-        alerts: &told,
+        alerts: &story_alerts,
         alert_count,
         attributes: &attributes,
         assessments: &assessments,
@@ -246,7 +246,7 @@ fn attributes(facts: &[FactsRow], policy: &CompiledPolicy) -> Vec<Attribute> {
 }
 
 /// Returns what reviewers think, each assessment once.
-fn said(assessments: Vec<AssessmentRow>) -> Vec<(String, Assessment)> {
+fn each_once(assessments: Vec<AssessmentRow>) -> Vec<(String, Assessment)> {
     let mut all: Vec<(String, Assessment)> = Vec::new();
     for row in assessments {
         let one = (row.reviewer, row.assessment);

@@ -20,7 +20,7 @@ const CLASS: u32 = 2004;
 /// What has happened to a finding: `activity_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
-    /// It was not told before.
+    /// It was not reported before.
     Create,
     /// It has changed.
     Update,
@@ -28,7 +28,7 @@ pub enum Activity {
     Close,
 }
 
-/// Returns a line of the file of alerts as a finding; `time` is when it was told, `is_first` whether it was not before.
+/// Returns a line of the file of alerts as a finding; `time` is when it was reported, `is_first` whether that is its first line.
 pub fn alert(line: &AlertLine, is_first: bool, time: Timestamp) -> Value {
     let (activity, status) = match line.state {
         AlertState::Withdrawn => (Activity::Close, status(4, "Resolved")),
@@ -57,7 +57,7 @@ pub fn alert(line: &AlertLine, is_first: bool, time: Timestamp) -> Value {
 /// Returns an alert of the store as a finding, with what became of it: silent ones are no alerts to anybody.
 pub fn recorded(row: &AlertRow) -> Value {
     let mut finding = alert(&row.line(), true, row.changed_at);
-    if row.outcome != Outcome::Told {
+    if row.outcome != Outcome::Reported {
         finding["is_alert"] = false.into();
         if row.state != AlertState::Withdrawn {
             finding["status_id"] = 3.into();

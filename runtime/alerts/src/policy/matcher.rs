@@ -131,6 +131,9 @@ impl Matcher {
 impl Pattern {
     /// Reads a text in which `*` stands for any text.
     ///
+    /// It is matched by hand: in the patterns of the crate `globset`, `?`, `[`, `{` and `\` have a meaning too, and they stand in the
+    /// names of accounts, hosts and paths.
+    ///
     /// # Errors
     /// Says what is wrong with it, to be put after a key.
     pub fn text(text: &str) -> Result<Self, String> {

@@ -20,8 +20,8 @@ use crate::format::AlertRecord;
 /// What became of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// It is part of an incident that is told.
-    Told,
+    /// It is part of an incident that is reported.
+    Reported,
     /// A suppression covers it.
     Suppressed,
     /// It came up in a maintenance window.
@@ -39,11 +39,11 @@ pub struct Became {
     pub alert: String,
     /// What became of it.
     pub outcome: Outcome,
-    /// Notifiers that are told of it, in any order.
+    /// Notifiers that it is reported to, in any order.
     pub notify: Vec<String>,
     /// Id of the incident that it is part of.
     pub incident: Option<String>,
-    /// Told as a part of its rule's flood.
+    /// Reported as a part of its rule's flood.
     pub is_flood: bool,
 }
 
@@ -77,13 +77,18 @@ pub enum TestError {
 
 impl Outcome {
     /// What a policy calls them.
-    pub const NAMES: [&'static str; 5] =
-        ["told", "suppressed", "maintenance", "staged", "inhibited"];
+    pub const NAMES: [&'static str; 5] = [
+        "reported",
+        "suppressed",
+        "maintenance",
+        "staged",
+        "inhibited",
+    ];
 
     /// Returns what a policy calls it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Told => "told",
+            Self::Reported => "reported",
             Self::Suppressed => "suppressed",
             Self::Maintenance => "maintenance",
             Self::Staged => "staged",

@@ -15,7 +15,7 @@ fn story<'a>(alerts: &'a [StoryAlert<'a>]) -> Story<'a> {
     }
 }
 
-fn told(alert: &Alert, state: AlertState) -> StoryAlert<'_> {
+fn story_alert(alert: &Alert, state: AlertState) -> StoryAlert<'_> {
     StoryAlert {
         state,
         reason: None,
@@ -26,7 +26,7 @@ fn told(alert: &Alert, state: AlertState) -> StoryAlert<'_> {
 #[test]
 fn a_first_report_is_short_and_says_what_who_when_and_how_severe() {
     let alert = alert();
-    let alerts = [told(&alert, AlertState::Provisional)];
+    let alerts = [story_alert(&alert, AlertState::Provisional)];
     let story = story(&alerts);
     assert_eq!(title(&story), "Console login without MFA by alice");
     assert_eq!(
@@ -58,9 +58,9 @@ fn an_investigated_report_has_facts_by_source_and_assessments_with_reasons() {
     other.key.clear();
     other.evidence.total = 7;
     other.last_time = "2026-01-31T00:00:01Z".parse().unwrap();
-    let mut withdrawn = told(&one, AlertState::Withdrawn);
+    let mut withdrawn = story_alert(&one, AlertState::Withdrawn);
     withdrawn.reason = Some("late events changed its window");
-    let alerts = [withdrawn, told(&other, AlertState::Final)];
+    let alerts = [withdrawn, story_alert(&other, AlertState::Final)];
     let attribute = |name: &str, value: &str, source: &str| Attribute {
         name: name.to_owned(),
         value: value.to_owned(),
@@ -112,7 +112,7 @@ Review
 travel: low, benign. an office address
 "
     );
-    // The order in which facts came is not told.
+    // The order in which facts came is not shown.
     let mut reversed = attributes.clone();
     reversed.reverse();
     let again = Story {
@@ -125,7 +125,7 @@ travel: low, benign. an office address
 #[test]
 fn an_incident_whose_alerts_were_withdrawn_says_so() {
     let alert = alert();
-    let alerts = [told(&alert, AlertState::Withdrawn)];
+    let alerts = [story_alert(&alert, AlertState::Withdrawn)];
     let story = Story {
         status: IncidentStatus::Closed,
         ..story(&alerts)
@@ -136,7 +136,7 @@ fn an_incident_whose_alerts_were_withdrawn_says_so() {
 #[test]
 fn floods_and_summaries_count_by_rule_and_key() {
     let alert = alert();
-    let alerts = [told(&alert, AlertState::Final)];
+    let alerts = [story_alert(&alert, AlertState::Final)];
     let mut counts: Vec<(String, u64)> =
         (0..24).map(|n| (format!("host-{n:02}"), 40 - n)).collect();
     counts[1].0.clear();
@@ -159,7 +159,7 @@ fn floods_and_summaries_count_by_rule_and_key() {
         title: "x".repeat(10_000),
         ..alert.clone()
     };
-    let alerts_of_long = [told(&long, AlertState::Final)];
+    let alerts_of_long = [story_alert(&long, AlertState::Final)];
     let named = title(&Story {
         alerts: &alerts_of_long,
         ..flood
@@ -213,7 +213,7 @@ fn what_logs_hold_cannot_shape_the_report() {
             value: format!("u{n:02}\nu"),
         })
         .collect();
-    let alerts = [told(&alert, AlertState::Final)];
+    let alerts = [story_alert(&alert, AlertState::Final)];
     let story = story(&alerts);
     let title = title(&story);
     assert_eq!(title.chars().count(), TITLE);
@@ -237,7 +237,7 @@ fn what_logs_hold_cannot_shape_the_report() {
 #[test]
 fn a_long_incident_lists_the_first_alerts() {
     let alert = alert();
-    let alerts = vec![told(&alert, AlertState::Final); 25];
+    let alerts = vec![story_alert(&alert, AlertState::Final); 25];
     let story = Story {
         alert_count: 70,
         ..story(&alerts)
@@ -247,7 +247,7 @@ fn a_long_incident_lists_the_first_alerts() {
     assert!(said.ends_with("\n… and 50 more alerts\n"), "{said}");
     let mut long = alert.clone();
     long.title = "t".repeat(400);
-    let alerts = [told(&long, AlertState::Final)];
+    let alerts = [story_alert(&long, AlertState::Final)];
     let story = Story {
         alert_count: 70,
         ..self::story(&alerts)

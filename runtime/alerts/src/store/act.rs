@@ -106,9 +106,9 @@ impl Store {
         Ok(count)
     }
 
-    /// Removes closed incidents that did not change since `before`, with their alerts and all that was found, thought and told
-    /// of them; alerts that were not told, and records of calls. With `open_too` also incidents that nobody closed. What still
-    /// is to be told, or is a dead letter, stays.
+    /// Removes closed incidents that did not change since `before`, with their alerts, facts, assessments and deliveries. Also
+    /// removes alerts that were not reported, and records of calls. With `open_too` also incidents that nobody closed. An
+    /// incident with a report that is due, or with a dead letter, stays.
     ///
     /// # Errors
     /// [`StoreError`]

@@ -201,7 +201,7 @@ pub(crate) enum Sharing<'a> {
     Nothing,
 }
 
-/// Returns the first alert that was told, still holds, may silence others, overlaps a range of event time, and that
+/// Returns the first alert that was reported, still holds, may silence others, overlaps a range of event time, and that
 /// `fits`.
 pub(crate) async fn first_inhibitor(
     connection: &mut AnyConnection,
@@ -222,7 +222,7 @@ pub(crate) async fn first_inhibitor(
         " inhibits = 1 AND outcome = $1 AND state <> $2 AND last_time >= $3 AND first_time <= $4 ORDER BY seq",
     );
     let mut query = sqlx::query(AssertSqlSafe(statement))
-        .bind(Outcome::Told.word())
+        .bind(Outcome::Reported.word())
         .bind(AlertState::Withdrawn.word())
         .bind(from)
         .bind(to);

@@ -1,4 +1,4 @@
-//! What is to be told, and was told, to whom.
+//! Deliveries: which revision of an incident is due to which notifier, and which was sent last.
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
@@ -8,15 +8,15 @@ use super::columns::{Columns, text};
 use super::rows::{DeliveryRow, DeliveryState, Word};
 
 /// Columns of a [`DeliveryRow`].
-pub(crate) const COLUMNS: &str = "incident, notifier, state, wanted, told, receipt, attempts, due_at, failing_since, uncertain, error, summary, admitted_at, told_at";
+pub(crate) const COLUMNS: &str = "incident, notifier, state, due_revision, sent_revision, receipt, attempts, due_at, failing_since, uncertain, error, summary, admitted_at, sent_at";
 
 pub(crate) fn from_row(row: &AnyRow) -> Result<DeliveryRow, StoreError> {
     Ok(DeliveryRow {
         incident: row.text("incident")?,
         notifier: row.text("notifier")?,
         state: row.word("state")?,
-        wanted: row.int("wanted")?,
-        told: row.int("told")?,
+        due_revision: row.int("due_revision")?,
+        sent_revision: row.int("sent_revision")?,
         receipt: row.maybe_text("receipt")?,
         attempts: row.int("attempts")?,
         due_at: row.time("due_at")?,
@@ -25,7 +25,7 @@ pub(crate) fn from_row(row: &AnyRow) -> Result<DeliveryRow, StoreError> {
         error: row.maybe_text("error")?,
         summary: row.maybe_text("summary")?,
         admitted_at: row.maybe_time("admitted_at")?,
-        told_at: row.maybe_time("told_at")?,
+        sent_at: row.maybe_time("sent_at")?,
     })
 }
 
@@ -45,9 +45,9 @@ pub(crate) async fn of_incident(
 /// Name of the time, by the clock, at which the store was restored.
 pub(crate) const RESTORED: &str = "restored_at";
 
-/// Says of all that was not reported yet that it may have been: the store is an older copy of one that went on.
+/// Marks every delivery that is due as uncertain: the store is an older copy of one that went on, so its report may have been sent.
 pub(crate) async fn doubt(connection: &mut AnyConnection) -> Result<(), StoreError> {
-    sqlx::query("UPDATE deliveries SET uncertain = 1 WHERE told < wanted")
+    sqlx::query("UPDATE deliveries SET uncertain = 1 WHERE sent_revision < due_revision")
         .execute(connection)
         .await?;
     Ok(())
@@ -78,7 +78,8 @@ pub(crate) async fn add(
 ) -> Result<(), StoreError> {
     for notifier in notifiers {
         sqlx::query(
-            "INSERT INTO deliveries (incident, notifier, state, wanted, told, attempts, due_at, ready_at, uncertain)
+            "INSERT INTO deliveries (incident, notifier, state, due_revision, sent_revision, attempts, due_at, ready_at,
+                uncertain)
              VALUES ($1, $2, $3, $4, 0, 0, $5, $5, CASE WHEN EXISTS (SELECT 1 FROM meta, incidents
                 WHERE meta.name = $6 AND incidents.id = $1 AND incidents.first_time <= meta.value) THEN 1 ELSE 0 END)
              ON CONFLICT DO NOTHING",
@@ -95,16 +96,16 @@ pub(crate) async fn add(
     Ok(())
 }
 
-/// Wants a revision told by every notifier of an incident: not before it is ready for another, and a dead letter is worth
-/// another try, because there is something new to say.
-pub(crate) async fn want(
+/// Makes a revision of an incident due to all its notifiers, to each when its pause between reports is over. A dead letter is due
+/// again, because there is something new to report.
+pub(crate) async fn schedule(
     connection: &mut AnyConnection,
     incident: &str,
     revision: i64,
     now: i64,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE deliveries SET wanted = $2,
+        "UPDATE deliveries SET due_revision = $2,
             due_at = CASE WHEN state IN ('idle', 'dead') THEN (CASE WHEN ready_at > $3 THEN ready_at ELSE $3 END)
                 ELSE due_at END,
             failing_since = CASE WHEN state = 'dead' THEN NULL ELSE failing_since END,
@@ -119,14 +120,14 @@ pub(crate) async fn want(
     Ok(())
 }
 
-/// Tells nothing to those who were never told: what they would hear of is over, or goes on elsewhere.
-pub(crate) async fn forget_untold(
+/// Cancels the deliveries of an incident to notifiers that never got a report of it: it is over, or goes on as another.
+pub(crate) async fn cancel_unsent(
     connection: &mut AnyConnection,
     incident: &str,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE deliveries SET state = 'idle', wanted = 0
-         WHERE incident = $1 AND state = 'due' AND told = 0 AND attempts = 0 AND receipt IS NULL",
+        "UPDATE deliveries SET state = 'idle', due_revision = 0
+         WHERE incident = $1 AND state = 'due' AND sent_revision = 0 AND attempts = 0 AND receipt IS NULL",
     )
     .bind(incident.to_owned())
     .execute(connection)
@@ -134,7 +135,7 @@ pub(crate) async fn forget_untold(
     Ok(())
 }
 
-/// Returns the ids of the summaries that tell of an incident.
+/// Returns the ids of the summaries that an incident is part of.
 pub(crate) async fn summaries_of(
     connection: &mut AnyConnection,
     incident: &str,
@@ -182,7 +183,7 @@ pub(crate) async fn begin(
     Ok(())
 }
 
-/// Records that a report arrived; it is due again where there is more to tell.
+/// Records that a report arrived; it is due again where a newer revision waits.
 pub(crate) async fn arrived(
     connection: &mut AnyConnection,
     row: &DeliveryRow,
@@ -192,9 +193,9 @@ pub(crate) async fn arrived(
     ready_at: i64,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE deliveries SET told = $3, receipt = $4, attempts = 0, uncertain = 0, error = NULL, failing_since = NULL,
-            admitted_at = COALESCE(admitted_at, $5), told_at = $5, ready_at = $6, due_at = $6,
-            state = CASE WHEN wanted > $3 THEN 'due' ELSE 'idle' END
+        "UPDATE deliveries SET sent_revision = $3, receipt = $4, attempts = 0, uncertain = 0, error = NULL,
+            failing_since = NULL, admitted_at = COALESCE(admitted_at, $5), sent_at = $5, ready_at = $6, due_at = $6,
+            state = CASE WHEN due_revision > $3 THEN 'due' ELSE 'idle' END
          WHERE incident = $1 AND notifier = $2",
     )
     .bind(row.incident.clone())
@@ -215,7 +216,7 @@ pub(crate) struct Failed<'a> {
     pub(crate) failing_since: i64,
     /// When it is tried again; never, where there is none.
     pub(crate) again_at: Option<i64>,
-    /// Before which nothing new is told either.
+    /// Before which no newer revision is sent either.
     pub(crate) ready_at: i64,
 }
 
@@ -271,7 +272,7 @@ pub(crate) async fn recover(connection: &mut AnyConnection, now: i64) -> Result<
     Ok(done.rows_affected())
 }
 
-/// Returns how many new incidents a notifier was let in since a moment.
+/// Returns how many new incidents were reported to a notifier one by one since a moment.
 pub(crate) async fn admitted_since(
     connection: &mut AnyConnection,
     notifier: &str,
@@ -287,7 +288,7 @@ pub(crate) async fn admitted_since(
     row.int("n")
 }
 
-/// Marks a delivery as one of an incident that is told one by one: it uses up the notifier's limit from now on.
+/// Marks a delivery as one of an incident that is reported by itself: it counts towards the notifier's limit from now on.
 pub(crate) async fn admit(
     connection: &mut AnyConnection,
     row: &DeliveryRow,
@@ -302,7 +303,7 @@ pub(crate) async fn admit(
     Ok(())
 }
 
-/// Lets a summary tell of an incident.
+/// Makes an incident a part of a summary, which is reported in its place.
 pub(crate) async fn summarise(
     connection: &mut AnyConnection,
     row: &DeliveryRow,
@@ -364,7 +365,7 @@ pub(crate) async fn resend(
     Ok(done.rows_affected())
 }
 
-/// Puts aside what is to be told to notifiers that the policy does not name any more.
+/// Makes dead letters of what is due to notifiers that the policy does not name any more.
 pub(crate) async fn bury_unknown(
     connection: &mut AnyConnection,
     known: &[&str],

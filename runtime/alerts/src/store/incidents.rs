@@ -112,7 +112,7 @@ pub(crate) async fn change(
     row.revision += 1;
     row.changed_at = yagura_core::Timestamp::clamped(now);
     put(&mut *connection, row).await?;
-    deliveries::want(&mut *connection, &row.id, row.revision, now).await?;
+    deliveries::schedule(&mut *connection, &row.id, row.revision, now).await?;
     for summary in deliveries::summaries_of(&mut *connection, &row.id).await? {
         bump_summary(&mut *connection, &summary, now).await?;
     }
@@ -153,7 +153,7 @@ pub(crate) async fn bump_summary(
     row.revision += 1;
     row.changed_at = yagura_core::Timestamp::clamped(now);
     put(&mut *connection, &row).await?;
-    deliveries::want(connection, summary, row.revision, now).await
+    deliveries::schedule(connection, summary, row.revision, now).await
 }
 
 /// Counts an incident's alerts anew: how many, how severe, what they are taken for.
@@ -179,7 +179,7 @@ pub(crate) async fn recount(
     row.live = all
         .maybe_int("live")?
         .map_or(0, |live| u64::try_from(live).unwrap_or(0));
-    // An incident without any that holds stays what it was: that is what was told.
+    // An incident whose alerts are all withdrawn keeps its last values: those were reported.
     if row.live > 0 {
         row.severity = all.severity("severity")?;
         row.verdict = match all.maybe_int("verdict")? {

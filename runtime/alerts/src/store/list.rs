@@ -123,7 +123,7 @@ impl Store {
             .await
     }
 
-    /// Returns what was put aside because it could not be told, oldest first.
+    /// Returns the dead letters: reports that were given up, oldest first.
     ///
     /// # Errors
     /// [`StoreError`]

@@ -22,7 +22,7 @@ pub struct IncidentRecord {
     pub alerts: Vec<AlertRow>,
     /// The incidents of a summary, in their order, at most as many as were asked for.
     pub summarised: Vec<IncidentRow>,
-    /// What was told, by notifier.
+    /// What is due and what was sent, by notifier.
     pub deliveries: Vec<DeliveryRow>,
     /// What enrichers found, by alert and enricher.
     pub facts: Vec<FactsRow>,
@@ -43,12 +43,12 @@ pub struct AlertRecord {
     pub alert: AlertRow,
     /// What its incident is made of, where it has one.
     pub kind: Option<IncidentKind>,
-    /// Names of the notifiers that are told of its incident, in order.
+    /// Names of the notifiers that its incident is reported to, in order.
     pub notifiers: Vec<String>,
 }
 
 impl IncidentRecord {
-    /// Returns the report of it as it is now, for those who ask: told to no notifier in particular.
+    /// Returns the report of it as it is now, for no notifier in particular.
     pub fn report(&self) -> Report {
         let row = &self.incident;
         let alerts = self.alerts.iter().map(|row| ReportAlert {
@@ -144,11 +144,12 @@ impl Store {
         if let Some(incident) = &record.alert.incident {
             record.kind = Some(incidents::get(&mut connection, incident).await?.kind);
             let all = deliveries::of_incident(&mut connection, incident).await?;
-            // What was never told and never will be is not told.
-            let is_told = |row: &DeliveryRow| row.wanted > 0 || row.state != DeliveryState::Idle;
+            // A canceled delivery is idle and has no revision due.
+            let is_reported =
+                |row: &DeliveryRow| row.due_revision > 0 || row.state != DeliveryState::Idle;
             record.notifiers = all
                 .into_iter()
-                .filter(is_told)
+                .filter(is_reported)
                 .map(|row| row.notifier)
                 .collect();
         }

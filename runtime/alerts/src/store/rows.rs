@@ -1,4 +1,4 @@
-//! What is read from the store, typed.
+//! The rows of the store.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -86,16 +86,16 @@ words! {
     /// What became of an alert.
     Outcome {
         /// It is part of an incident.
-        Told = "told",
+        Reported = "reported",
         /// A suppression fits it.
         Suppressed = "suppressed",
         /// It falls into a maintenance.
         Maintenance = "maintenance",
-        /// Its rule is on trial.
+        /// Its rule is staged.
         Staged = "staged",
         /// A more severe alert silences it.
         Inhibited = "inhibited",
-        /// It was withdrawn before it came up here.
+        /// It was withdrawn before triage had seen it.
         Unseen = "unseen",
     }
 }
@@ -115,15 +115,15 @@ words! {
 words! {
     /// Where the delivery of an incident's reports to a notifier is.
     DeliveryState {
-        /// Nothing new to tell.
+        /// There is nothing new to report.
         Idle = "idle",
-        /// To be told once it is due.
+        /// A report is sent once it is due.
         Due = "due",
-        /// Being told.
+        /// A report is being sent.
         Sending = "sending",
         /// Given up; `resend` tries again.
         Dead = "dead",
-        /// Told as a part of the notifier's summary.
+        /// Reported as a part of the notifier's summary.
         Summarised = "summarised",
     }
 }
@@ -151,7 +151,7 @@ pub struct AlertRow {
     pub state: AlertState,
     /// What became of it here.
     pub outcome: Outcome,
-    /// Why it is not told.
+    /// Why it is not reported.
     pub why: Option<String>,
     /// Who answers for its silence: a suppression's owner, the id of a more severe alert.
     pub silencer: Option<String>,
@@ -234,7 +234,7 @@ pub struct IncidentRow {
     pub changed_at: Timestamp,
 }
 
-/// What is to be told, and was told, of one incident to one notifier.
+/// Which revision of an incident is due to a notifier, and which was sent last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DeliveryRow {
     /// Id of the incident.
@@ -243,10 +243,10 @@ pub struct DeliveryRow {
     pub notifier: String,
     /// Where it is.
     pub state: DeliveryState,
-    /// The revision that is to be told.
-    pub wanted: i64,
-    /// The revision that was told last, zero before the first.
-    pub told: i64,
+    /// The newest revision, which the notifier must get; zero where it must get none.
+    pub due_revision: i64,
+    /// The revision that was sent last, zero before the first.
+    pub sent_revision: i64,
     /// What the notifier finds its report by.
     pub receipt: Option<String>,
     /// Attempts since the last report that arrived.
@@ -259,12 +259,12 @@ pub struct DeliveryRow {
     pub is_uncertain: bool,
     /// How the last attempt failed.
     pub error: Option<String>,
-    /// Id of the summary that tells of it.
+    /// Id of the summary that it is part of.
     pub summary: Option<String>,
-    /// When the notifier's limit let its first report out.
+    /// When its first report was sent within the notifier's limit.
     pub admitted_at: Option<Timestamp>,
     /// When the last report arrived.
-    pub told_at: Option<Timestamp>,
+    pub sent_at: Option<Timestamp>,
 }
 
 /// A run of an enricher over an alert.

@@ -1,4 +1,4 @@
-//! Whether an alert is told, and why not.
+//! Whether an alert is reported, and why not.
 
 use sqlx::AnyConnection;
 use yagura_core::Alert;
@@ -18,9 +18,9 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    pub(super) fn told() -> Self {
+    pub(super) fn reported() -> Self {
         Self {
-            outcome: Outcome::Told,
+            outcome: Outcome::Reported,
             why: None,
             silencer: None,
         }
@@ -77,7 +77,7 @@ impl Context<'_> {
                 Some(&by.alert.id),
             ));
         }
-        Ok(Decision::told())
+        Ok(Decision::reported())
     }
 
     /// Returns the first alert that silences this one.

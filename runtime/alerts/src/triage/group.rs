@@ -1,4 +1,4 @@
-//! Which incident an alert that is told belongs to, who hears of it, and what is to be found out about it.
+//! Which incident a reported alert belongs to, which notifiers report it, and which enrichers and reviewers run.
 
 use sha2::{Digest, Sha256};
 use sqlx::{AnyConnection, Row};
@@ -25,7 +25,7 @@ pub(crate) fn incident_id(parts: &[&str]) -> String {
 }
 
 impl Context<'_> {
-    /// Finds the incident of an alert that is told, or opens one, and writes both.
+    /// Finds the incident of a reported alert, or opens one, and writes both.
     pub(super) async fn place(
         &mut self,
         connection: &mut AnyConnection,
@@ -192,7 +192,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Writes an incident that was closed because of its alerts; who was not told of it yet hears nothing.
+    /// Writes an incident that was closed because of its alerts. Notifiers that have not reported it yet report nothing.
     pub(super) async fn closed(
         &self,
         connection: &mut AnyConnection,
@@ -200,7 +200,7 @@ impl Context<'_> {
         reason: &str,
     ) -> Result<(), StoreError> {
         incidents::change(&mut *connection, incident, self.now).await?;
-        deliveries::forget_untold(&mut *connection, &incident.id).await?;
+        deliveries::cancel_unsent(&mut *connection, &incident.id).await?;
         let what = format!("closed: {reason}");
         incidents::note(connection, &incident.id, self.now, incidents::TRIAGE, &what).await
     }
@@ -334,5 +334,5 @@ pub(crate) fn enricher_names<'p>(plugins: impl Iterator<Item = &'p str>) -> Vec<
 
 /// Says whether an alert is part of an incident.
 pub(super) fn is_told(row: &AlertRow) -> bool {
-    row.outcome == Outcome::Told && row.incident.is_some()
+    row.outcome == Outcome::Reported && row.incident.is_some()
 }

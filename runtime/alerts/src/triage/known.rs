@@ -61,14 +61,14 @@ impl Context<'_> {
         self.settle_outcome(connection, row).await
     }
 
-    /// Writes an alert about which was decided, and finds its incident where it is told.
+    /// Writes an alert with its outcome, and finds its incident if it is reported.
     async fn settle_outcome(
         &mut self,
         connection: &mut AnyConnection,
         mut row: AlertRow,
     ) -> Result<(), StoreError> {
         self.count(row.outcome);
-        if row.outcome == Outcome::Told {
+        if row.outcome == Outcome::Reported {
             return self.place(connection, &mut row).await;
         }
         let is_inhibitor = self.is_inhibitor(&row.alert);
@@ -78,7 +78,7 @@ impl Context<'_> {
             if let Some(id) = &before.incident {
                 let mut incident = incidents::get(&mut *connection, id).await?;
                 let reason = format!(
-                    "{}; what took its place is not told ({})",
+                    "{}; the alert that replaced it is not reported ({})",
                     before
                         .reason
                         .as_deref()
@@ -97,7 +97,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Takes a change of an alert that was not told: what silenced it may not hold any more. A trial does.
+    /// Takes a change of an alert that was not reported: what silenced it may not hold any more. Staging still does.
     async fn reconsider(
         &mut self,
         connection: &mut AnyConnection,
@@ -126,7 +126,7 @@ impl Context<'_> {
         self.settle_outcome(connection, row).await
     }
 
-    /// Takes a change of an alert that was told.
+    /// Takes a change of an alert that was reported.
     async fn update(
         &mut self,
         connection: &mut AnyConnection,

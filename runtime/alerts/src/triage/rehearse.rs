@@ -53,7 +53,7 @@ pub async fn rehearse(
             .map_err(TriageError::from)?;
         let Some(record) = record else { continue };
         let outcome = match record.alert.outcome {
-            Outcome::Told => testing::Outcome::Told,
+            Outcome::Reported => testing::Outcome::Reported,
             Outcome::Suppressed => testing::Outcome::Suppressed,
             Outcome::Maintenance => testing::Outcome::Maintenance,
             Outcome::Staged => testing::Outcome::Staged,

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn an_act_beside_the_service_is_told() {
+async fn an_act_beside_the_service_is_reported() {
     let hands = Hands::new();
     let place = Place::new().await;
     let store = place.open(hands.clock()).await;
@@ -169,7 +169,7 @@ async fn what_is_old_and_done_with_is_removed() {
     until("the reports", || async { server.came().len() == 2 }).await;
     store.close_incident(&id, "ann", "done").await.unwrap();
     let old = hands.clock().now().saturating_add(60 * MINUTE);
-    // It is still to be told that it was closed.
+    // The report that it was closed is still due.
     assert_eq!(store.prune(old, false).await.unwrap().incidents, 0);
     until("the last report", || async {
         hands.advance(SECOND);

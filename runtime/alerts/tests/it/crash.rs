@@ -1,4 +1,4 @@
-//! A process that dies at any point tells everything, and nothing twice.
+//! A process that dies at any point reports everything, and nothing twice.
 
 use std::future::Future;
 use std::pin::pin;
@@ -97,7 +97,7 @@ async fn a_process_that_dies_tells_everything_and_nothing_twice() {
                     tokio::time::sleep(Duration::from_micros(200)).await;
                 }
                 if is_last {
-                    while !all_told(&store).await {
+                    while !all_sent(&store).await {
                         tokio::time::sleep(Duration::from_millis(2)).await;
                     }
                 } else {
@@ -107,7 +107,7 @@ async fn a_process_that_dies_tells_everything_and_nothing_twice() {
             if is_last {
                 tokio::time::timeout(Duration::from_secs(20), work)
                     .await
-                    .expect("all is told in the end");
+                    .expect("all is reported in the end");
                 deliver.stop().await.unwrap();
                 drop(triage);
                 let all = IncidentFilter {
@@ -123,8 +123,8 @@ async fn a_process_that_dies_tells_everything_and_nothing_twice() {
                             .filter(|reports| reports[0].id == incident.id)
                             .collect::<Vec<_>>();
                         let row = record.deliveries.iter().find(|row| row.notifier == name);
-                        if row.unwrap().told == 0 {
-                            assert_eq!(incident.live, 0, "an incident that holds was not told");
+                        if row.unwrap().sent_revision == 0 {
+                            assert_eq!(incident.live, 0, "an incident that holds was not reported");
                             continue;
                         }
                         assert_eq!(
@@ -174,7 +174,7 @@ async fn a_process_that_dies_tells_everything_and_nothing_twice() {
     );
 }
 
-async fn all_told(store: &Store) -> bool {
+async fn all_sent(store: &Store) -> bool {
     let all = IncidentFilter {
         limit: Some(1_000),
         ..IncidentFilter::default()

@@ -36,7 +36,7 @@ async fn an_incident_is_one_ticket_from_first_report_to_last() {
     assert!(!report.uncertain);
     assert!(report.text.contains("10.0.0.1"), "{}", report.text);
 
-    // Two changes inside of ten seconds are told together, after these.
+    // Two changes inside of ten seconds are reported together, after these.
     lines.settle(&more_severe(first.clone(), Severity::High));
     triage.take(&lines.0).await.unwrap();
     lines.provisional(&alert("login", 5, &[("ip", "10.0.0.1")]));
@@ -73,7 +73,7 @@ async fn an_incident_is_one_ticket_from_first_report_to_last() {
     deliver.stop().await.unwrap();
     assert_eq!(server.tickets().len(), 1);
     let row = delivery(&store, &id).await;
-    assert_eq!((row.state, row.told), (DeliveryState::Idle, 4));
+    assert_eq!((row.state, row.sent_revision), (DeliveryState::Idle, 4));
     assert_eq!(row.receipt.as_deref(), Some("T-1"));
 }
 
@@ -139,7 +139,7 @@ async fn who_asks_to_come_back_later_is_not_asked_sooner() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_told_is_a_dead_letter_that_can_be_sent_again() {
+async fn a_report_that_cannot_be_sent_is_a_dead_letter_that_can_be_sent_again() {
     let hands = Hands::new();
     let store = memory(&hands).await;
     let text = SIMPLE.replace("plugin =", "give_up = \"1h\"\nplugin =");
@@ -254,7 +254,7 @@ notify = ["pager", "slack"]
 }
 
 #[tokio::test]
-async fn what_is_over_the_limit_is_told_in_one_summary() {
+async fn incidents_over_the_limit_are_reported_in_one_summary() {
     let hands = Hands::new();
     let store = memory(&hands).await;
     let text = SIMPLE.replace(
@@ -300,7 +300,7 @@ async fn what_is_over_the_limit_is_told_in_one_summary() {
         let rule = one.rule.clone().unwrap();
         assert!(report.text.contains(&rule), "{rule} in {}", report.text);
     }
-    // What changes later is told by the summary.
+    // Later changes are reported by the summary.
     let changed = summarised[0].clone();
     let place = all
         .iter()
@@ -316,7 +316,7 @@ async fn what_is_over_the_limit_is_told_in_one_summary() {
     })
     .await;
     assert_eq!(server.tickets().len(), 4);
-    // After an hour incidents are told one by one again.
+    // After an hour incidents are reported one by one again.
     hands.advance(60 * MINUTE);
     lines.provisional(&alert("rule-11", 100, &[("host", "web-11")]));
     triage.take(&lines.0).await.unwrap();
@@ -344,7 +344,7 @@ async fn what_a_policy_no_longer_names_is_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn what_was_told_after_a_backup_is_looked_for_before_it_is_told_again() {
+async fn a_report_sent_after_a_backup_is_looked_for_before_it_is_sent_again() {
     let mut lines = Lines::default();
     let (before, after) = (
         alert("scan", 0, &[("ip", "10.0.0.1")]),
@@ -369,7 +369,7 @@ async fn what_was_told_after_a_backup_is_looked_for_before_it_is_told_again() {
         deliver.stop().await.unwrap();
         assert_eq!(server.tickets().len(), 2);
     }
-    // What happens from now on is told as ever.
+    // Later changes are reported as ever.
     let triage = Triage::open(&stores[1], policy(SIMPLE), &[]).await.unwrap();
     let deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     lines.provisional(&alert("scan", 100_000, &[("ip", "10.0.0.3")]));

@@ -34,12 +34,12 @@ async fn ten_thousand_alerts_are_one_flood_and_others_are_not_delayed() {
     for batch in lines.0.chunks(250) {
         let begin = Instant::now();
         triage.take(batch).await.unwrap();
-        let told = batch
+        let reported = batch
             .iter()
             .filter(|line| line.alert.rule == "fine")
             .count();
-        if told > 0 {
-            seen += told;
+        if reported > 0 {
+            seen += reported;
             until("the other rule's report", || async {
                 let came = server.came();
                 came.iter()
@@ -84,7 +84,7 @@ async fn ten_thousand_alerts_are_one_flood_and_others_are_not_delayed() {
         .count();
     assert!(updates <= 45, "{updates} reports of the flood");
     println!(
-        "31 tickets, {updates} reports of the flood, other alerts told after at most {longest:?}"
+        "31 tickets, {updates} reports of the flood, other alerts reported after at most {longest:?}"
     );
     if crate::support::on_postgres().is_none() {
         assert!(longest < Duration::from_secs(2), "{longest:?}");

@@ -68,25 +68,25 @@ fn policy_text(bits: u8) -> String {
     text
 }
 
-/// All that the store tells.
+/// All rows of the store, as JSON.
 async fn contents(store: &Store) -> Vec<String> {
     let all = IncidentFilter {
         limit: Some(100_000),
         ..IncidentFilter::default()
     };
-    let mut told = Vec::new();
+    let mut rows = Vec::new();
     for incident in store.incidents(&all).await.unwrap() {
         let record = store.incident(&incident.id, 100_000).await.unwrap();
-        told.push(serde_json::to_string_pretty(&record).unwrap());
+        rows.push(serde_json::to_string_pretty(&record).unwrap());
     }
     let all = AlertFilter {
         limit: Some(100_000),
         ..AlertFilter::default()
     };
     for row in store.alerts(&all).await.unwrap() {
-        told.push(serde_json::to_string_pretty(&row).unwrap());
+        rows.push(serde_json::to_string_pretty(&row).unwrap());
     }
-    told
+    rows
 }
 
 async fn taken(text: &str, lines: &[AlertLine], cuts: &[usize], restart: bool) -> Vec<String> {

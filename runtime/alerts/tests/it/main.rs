@@ -6,7 +6,7 @@
 //! * [`deliver`]: reports, failures, dead letters, limits.
 //! * [`flood`]: ten thousand alerts of one rule beside others.
 //! * [`investigate`]: enrichers at their delays, reviewers after them.
-//! * [`crash`]: a process that dies at any point tells everything, and nothing twice.
+//! * [`crash`]: a process that dies at any point reports everything, and nothing twice.
 //! * [`acting`]: what humans do, from another process.
 //! * [`store`]: who may use a store, and what it must withstand.
 //! * [`postgres`]: all of this on a server.

@@ -22,7 +22,7 @@ pub(crate) const START: i64 = 1_769_846_400_000_000;
 pub(crate) const SECOND: i64 = 1_000_000;
 pub(crate) const MINUTE: i64 = 60 * SECOND;
 
-/// A clock that only moves when it is told to.
+/// A clock that moves only when a test advances it.
 #[derive(Clone)]
 pub(crate) struct Hands(Arc<AtomicI64>);
 
@@ -46,7 +46,7 @@ pub(crate) fn policy(text: &str) -> Arc<CompiledPolicy> {
     Arc::new(CompiledPolicy::compile(&policy).unwrap())
 }
 
-/// A policy that tells everything to one notifier.
+/// A policy that reports everything to one notifier.
 pub(crate) const SIMPLE: &str = r#"
 [notifier.slack]
 plugin = "slack/notifier.wasm"
@@ -205,7 +205,7 @@ pub(crate) async fn became(triage: &Triage, alert: &Alert) -> AlertRecord {
     triage.store().alert(&alert.id).await.unwrap().unwrap()
 }
 
-/// Returns the incident of an alert that is told.
+/// Returns the incident of a reported alert.
 pub(crate) async fn incident_of(triage: &Triage, alert: &Alert) -> String {
     let record = became(triage, alert).await;
     let why = record.alert.why.unwrap_or_default();

@@ -38,7 +38,7 @@ async fn alerts_that_share_an_observable_are_one_incident() {
     let record = triage.store().incident(&incident, 10).await.unwrap();
     assert_eq!((record.incident.alerts, record.incident.revision), (2, 2));
     assert_eq!(record.deliveries.len(), 1);
-    assert_eq!(record.deliveries[0].wanted, 2);
+    assert_eq!(record.deliveries[0].due_revision, 2);
 }
 
 #[tokio::test]
@@ -125,19 +125,19 @@ rules = ["new-*"]
     for one in all {
         outcomes.push(became(&triage, one).await.alert.outcome);
     }
-    use Outcome::{Inhibited, Maintenance, Staged, Suppressed, Told};
+    use Outcome::{Inhibited, Maintenance, Reported, Staged, Suppressed};
     assert_eq!(
         outcomes,
         [
             Suppressed,
-            Told,
+            Reported,
             Maintenance,
             Staged,
-            Told,
-            Told,
+            Reported,
+            Reported,
             Inhibited,
-            Told,
-            Told
+            Reported,
+            Reported
         ]
     );
     let record = became(&triage, &scanner).await.alert;
@@ -148,7 +148,7 @@ rules = ["new-*"]
 }
 
 #[tokio::test]
-async fn what_a_withdrawn_alert_silenced_is_told_after_all() {
+async fn alerts_that_a_withdrawn_alert_silenced_are_reported_after_all() {
     let text = format!(
         "{SIMPLE}\n[[inhibit]]\nby = {{ rules = [\"ransomware\"] }}\nsilences = {{ rules = [\"odd\"] }}\nwithin = \"10m\"\n"
     );
@@ -160,12 +160,12 @@ async fn what_a_withdrawn_alert_silenced_is_told_after_all() {
     lines.withdraw(&severe, None);
     let triage = triage_with(&text, &lines).await;
     let record = became(&triage, &less_severe).await;
-    assert_eq!(record.alert.outcome, Outcome::Told);
+    assert_eq!(record.alert.outcome, Outcome::Reported);
     assert_eq!(record.notifiers, ["slack"]);
 }
 
 #[tokio::test]
-async fn a_suppressed_alert_that_settles_otherwise_is_told() {
+async fn a_suppressed_alert_whose_final_state_differs_is_reported() {
     let text = format!(
         "{SIMPLE}\n[[suppress]]\nwhen = {{ rules = [\"scan\"], not = {{ severity = \"high\" }} }}\nowner = \"ann\"\nreason = \"noise\"\nexpires = \"2027-01-01T00:00:00Z\"\n"
     );
@@ -174,7 +174,10 @@ async fn a_suppressed_alert_that_settles_otherwise_is_told() {
     lines.provisional(&small);
     lines.settle(&more_severe(small.clone(), Severity::High));
     let triage = triage_with(&text, &lines).await;
-    assert_eq!(became(&triage, &small).await.alert.outcome, Outcome::Told);
+    assert_eq!(
+        became(&triage, &small).await.alert.outcome,
+        Outcome::Reported
+    );
 }
 
 #[tokio::test]
@@ -232,7 +235,7 @@ async fn an_incident_without_alerts_that_hold_is_closed_with_the_reason() {
         record.incident.closed_reason.as_deref(),
         Some("its condition does not hold")
     );
-    // Nobody was told, so there is nothing to withdraw.
+    // Nothing was reported, so there is nothing to withdraw.
     assert!(became(&triage, &two).await.notifiers.is_empty());
     // It holds again.
     lines.provisional(&two);
@@ -296,7 +299,7 @@ async fn two_incidents_that_become_one_alert_leave_one_open() {
 }
 
 #[tokio::test]
-async fn a_successor_that_is_not_told_closes_the_incident() {
+async fn a_successor_that_is_not_reported_closes_the_incident() {
     let text = format!(
         "{SIMPLE}\n[[suppress]]\nwhen = {{ keys = [\"quiet\"] }}\nowner = \"ann\"\nreason = \"noise\"\nexpires = \"2027-01-01T00:00:00Z\"\n"
     );
@@ -332,7 +335,7 @@ async fn what_a_human_closed_is_not_joined() {
     let what: Vec<_> = record.history.iter().map(|row| row.what.as_str()).collect();
     assert_eq!(what, ["opened: a by ann", "acknowledged", "closed: a test"]);
     assert_eq!(record.incident.assignee.as_deref(), Some("ann"));
-    assert_eq!(record.deliveries[0].wanted, 3);
+    assert_eq!(record.deliveries[0].due_revision, 3);
 }
 
 #[tokio::test]
@@ -425,9 +428,9 @@ async fn a_rule_on_trial_is_promoted_after_quiet() {
     for (one, outcome) in [
         (&first, Outcome::Staged),
         (&second, Outcome::Staged),
-        (&promoted, Outcome::Told),
-        (&stays, Outcome::Told),
-        (&rare, Outcome::Told),
+        (&promoted, Outcome::Reported),
+        (&stays, Outcome::Reported),
+        (&rare, Outcome::Reported),
     ] {
         assert_eq!(
             became(&triage, one).await.alert.outcome,
@@ -453,7 +456,7 @@ async fn lines_that_are_missing_are_an_error_and_old_ones_are_passed_over() {
         "{error}"
     );
     let taken = triage.take(&lines.0).await.unwrap();
-    assert_eq!((taken.seq, taken.lines, taken.told), (4, 2, 2));
+    assert_eq!((taken.seq, taken.lines, taken.reported), (4, 2, 2));
     assert_eq!(triage.take(&lines.0).await.unwrap().lines, 0);
     assert_eq!(triage.last().await.unwrap(), 4);
 }
@@ -490,7 +493,7 @@ async fn a_store_goes_on_with_another_state_and_hears_all_that_it_says() {
     again.settle(&alert("a", 3, &[("process", "sh")]));
     again.provisional(&alert("a", 9, &[("process", "sh")]));
     let taken = triage.take(&again.0).await.unwrap();
-    assert_eq!((taken.seq, taken.lines, taken.told), (2, 2, 1));
+    assert_eq!((taken.seq, taken.lines, taken.reported), (2, 2, 1));
     let known = became(&triage, &lines.0[3].alert).await;
     assert_eq!(known.alert.state, AlertState::Final);
     assert_eq!(triage.last().await.unwrap(), 2);
@@ -501,7 +504,7 @@ async fn a_store_goes_on_with_another_state_and_hears_all_that_it_says() {
     later.settle(&alert("a", 3, &[("process", "sh")]));
     later.settle(&alert("a", 9, &[("process", "sh")]));
     let taken = triage.take(&later.0).await.unwrap();
-    assert_eq!((taken.seq, taken.lines, taken.told), (2, 1, 0));
+    assert_eq!((taken.seq, taken.lines, taken.reported), (2, 1, 0));
     // An empty store leaves out what others have read.
     let store = memory(&Hands::new()).await;
     let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
@@ -527,14 +530,14 @@ alert = [
 ]
 expect = [
     {{ outcome = "suppressed", notify = [] }},
-    {{ outcome = "told", notify = ["slack"] }},
+    {{ outcome = "reported", notify = ["slack"] }},
     {{ incident = 2, flood = false }},
 ]
 incidents = 1
 [[test]]
 name = "wrong"
 alert = [{{ rule = "scan", time = "2026-01-31T08:00:00Z" }}]
-expect = [{{ outcome = "told" }}]
+expect = [{{ outcome = "reported" }}]
 incidents = 1
 "#
     );

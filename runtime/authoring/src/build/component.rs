@@ -312,8 +312,7 @@ mod tests {
         let error = componentize(&core, None).unwrap_err().to_string();
         assert!(error.contains("pack.toml"), "{error}");
         let error = componentize(&core, Some(World::Detector)).unwrap_err();
-        let wanted =
-            "its code is for the world notifier, but pack.toml has `world = \"detector\"`";
+        let wanted = "its code is for the world notifier, but pack.toml has `world = \"detector\"`";
         assert!(format!("{error:#}").contains(wanted), "{error:#}");
     }
 

@@ -115,9 +115,9 @@ fn an_hour_of_work_without_a_fault_makes_good() {
     quarantine.begin_step(at(4_000), &BTreeSet::new());
     quarantine.worked(4);
     quarantine.end_step(at(4_000), &[]);
-    assert_eq!(quarantine.resting()[0].rests, 1);
+    assert_eq!(quarantine.resting()[0].repeats, 1);
     quarantine.begin_step(at(4_000 + 3_599), &BTreeSet::new());
-    assert_eq!(quarantine.resting()[0].rests, 1, "an hour of work");
+    assert_eq!(quarantine.resting()[0].repeats, 1, "an hour of work");
     quarantine.begin_step(at(4_000 + 3_600), &BTreeSet::new());
     assert_eq!(quarantine.resting(), []);
 }

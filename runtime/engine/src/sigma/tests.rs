@@ -185,7 +185,7 @@ fn correlations_pass_their_group_on() {
         .map(|source| source.rule.id.as_str())
         .collect();
     assert_eq!(ids, ["id-a", "id-b", "low", "top"]);
-    let request = reason(&placed, "wants");
+    let wants = reason(&placed, "wants");
     assert!(
         wants.contains("wants `Hots` of the correlation `low`"),
         "{wants}"

@@ -9,13 +9,13 @@ use yagura_core::alert::{Evidence, Observable};
 use yagura_core::pack::{Limits, World};
 use yagura_core::report::{IncidentStatus, Report, ReportAlert};
 use yagura_core::{Alert, AlertState, Severity, Timestamp};
-use yagura_host::http::PluginId;
 use yagura_host::{
     Caller, Capabilities, ColumnBytes, DataType, Events, Field, Host, HostConfig, Lookup,
     PluginError, Search, SearchQuery, Services,
 };
+use yagura_http::PluginId;
 
-use crate::rig::{Calls, Rig, access};
+use yagura_http_testing::{Calls, Rig, access};
 
 /// Returns a guest as a component.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
@@ -89,12 +89,13 @@ impl Lookup for Tables {
     }
 }
 
-pub(crate) struct Reached {
-    pub(crate) reach: Capabilities,
+/// Capabilities and the calls that they made.
+pub(crate) struct Granted {
+    pub(crate) capabilities: Capabilities,
     pub(crate) calls: Arc<Calls>,
 }
 
-pub(crate) fn reach(world: World, grant: &str) -> Reached {
+pub(crate) fn grant_capabilities(world: World, grant: &str) -> Granted {
     let rig = Rig::on_loopback();
     let services = Services {
         http: Arc::new(rig.service),
@@ -105,9 +106,9 @@ pub(crate) fn reach(world: World, grant: &str) -> Reached {
         pack: "shop".to_owned(),
         file: "e.wasm".to_owned(),
     };
-    let reach = Capabilities::new(plugin, access(world, grant), services);
-    Reached {
-        reach: reach.with_own_lookups(vec!["own".to_owned()]),
+    let capabilities = Capabilities::new(plugin, access(world, grant), services);
+    Granted {
+        capabilities: capabilities.with_own_lookups(vec!["own".to_owned()]),
         calls: rig.calls,
     }
 }

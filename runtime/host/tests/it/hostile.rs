@@ -10,12 +10,12 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use yagura_core::alert::hex;
 use yagura_core::pack::World;
 use yagura_core::report::Enriched;
-use yagura_host::http::HttpCall;
 use yagura_host::{CallError, Enricher, EnricherPlugin, LimitKind, LoadError, PluginError};
+use yagura_http::HttpCall;
 
-use crate::guests::{alert, guest, host, limits, reach};
-use crate::rig::{Calls, OTHER, TOKEN};
-use crate::server::{Server, answer, answer_with};
+use crate::guests::{alert, grant_capabilities, guest, host, limits};
+use yagura_http_testing::server::{Server, answer, answer_with};
+use yagura_http_testing::{Calls, OTHER, TOKEN};
 
 fn enricher() -> &'static EnricherPlugin {
     static PLUGIN: OnceLock<EnricherPlugin> = OnceLock::new();
@@ -65,8 +65,8 @@ fn echo_server(other: String) -> Server {
     })
 }
 
-/// What came of one behaviour of the enricher.
-struct Came {
+/// The outcome of one behaviour of the enricher.
+struct Outcome {
     enriched: Enriched,
     log: String,
     calls: Vec<HttpCall>,
@@ -74,8 +74,8 @@ struct Came {
     other: Server,
 }
 
-impl Came {
-    fn told(&self) -> String {
+impl Outcome {
+    fn text(&self) -> String {
         let attributes = self.enriched.attributes.iter();
         let lines: Vec<String> = attributes
             .map(|attribute| format!("{}={}", attribute.name, attribute.value))
@@ -95,26 +95,26 @@ fn open(behaviour: &str) -> (Enricher, Arc<Calls>, Server, Server) {
         server.url(),
         other.url()
     );
-    let reached = reach(World::Enricher, &grant);
+    let granted = grant_capabilities(World::Enricher, &grant);
     let config = format!("{} {other_url}", server.url());
     let enricher = enricher()
-        .open(&config, &reached.reach)
+        .open(&config, &granted.capabilities)
         .unwrap_or_else(|error| panic!("{behaviour}: {error}"));
-    (enricher, reached.calls, server, other)
+    (enricher, granted.calls, server, other)
 }
 
 /// Runs a behaviour and checks that nothing that leaves the host but to the server holds the secret.
-fn enrich(behaviour: &str) -> Came {
+fn enrich(behaviour: &str) -> Outcome {
     let (mut enricher, calls, server, other) = open(behaviour);
     let enriched = enricher.enrich(&alert(behaviour)).unwrap();
-    let came = Came {
+    let outcome = Outcome {
         log: format!("{:?}", enricher.last_log()),
         enriched,
         calls: calls.all(),
         server,
         other,
     };
-    let all = format!("{:?} {} {:?}", came.enriched, came.log, came.calls);
+    let all = format!("{:?} {} {:?}", outcome.enriched, outcome.log, outcome.calls);
     let parts = [
         TOKEN.to_owned(),
         "0123456789".to_owned(),
@@ -125,13 +125,13 @@ fn enrich(behaviour: &str) -> Came {
     for part in parts {
         assert!(!all.contains(&part), "{behaviour} shows {part}: {all}");
     }
-    for seen in came.other.seen() {
+    for seen in outcome.other.seen() {
         assert!(
             !format!("{seen:?}").contains("0123456789"),
             "{behaviour}: {seen:?}"
         );
     }
-    came
+    outcome
 }
 
 #[test]
@@ -155,92 +155,106 @@ fn every_behaviour_of_the_guests_has_a_test() {
 
 #[test]
 fn an_enricher_that_keeps_to_its_grant_works() {
-    let came = enrich("well-behaved");
-    assert!(came.told().ends_with("body=plain"), "{}", came.told());
-    let observable = &came.enriched.observables[0];
+    let outcome = enrich("well-behaved");
+    assert!(outcome.text().ends_with("body=plain"), "{}", outcome.text());
+    let observable = &outcome.enriched.observables[0];
     assert_eq!(
         (observable.kind.as_str(), observable.value.as_str()),
         ("ip", "192.0.2.1")
     );
-    assert_eq!(came.calls[0].subject.as_deref(), Some("alert-7"));
-    assert_eq!(came.calls[0].plugin.to_string(), "shop/e.wasm");
+    assert_eq!(outcome.calls[0].subject.as_deref(), Some("alert-7"));
+    assert_eq!(outcome.calls[0].plugin.to_string(), "shop/e.wasm");
 }
 
 #[test]
 fn a_secret_cannot_be_read() {
-    let came = enrich("echo-secret");
-    let seen = came.server.seen().pop().unwrap();
+    let outcome = enrich("echo-secret");
+    let seen = outcome.server.seen().pop().unwrap();
     assert_eq!((seen.header("x-token"), seen.body.as_str()), (TOKEN, TOKEN));
     assert!(
-        came.told().contains("x-echo: {{secret:TOKEN}}"),
+        outcome.text().contains("x-echo: {{secret:TOKEN}}"),
         "{}",
-        came.told()
+        outcome.text()
     );
-    let told = enrich("echo-encoded").told();
-    assert_eq!(told.matches("{{secret:TOKEN}}").count(), 5, "{told}");
-    let told = enrich("secret-in-later-call").told();
-    assert!(told.contains("body={{secret:TOKEN}}"), "{told}");
+    let text = enrich("echo-encoded").text();
+    assert_eq!(text.matches("{{secret:TOKEN}}").count(), 5, "{text}");
+    let text = enrich("secret-in-later-call").text();
+    assert!(text.contains("body={{secret:TOKEN}}"), "{text}");
 }
 
 #[test]
 fn a_secret_cannot_be_logged() {
-    let came = enrich("log-secret");
+    let outcome = enrich("log-secret");
     assert!(
-        came.log.contains("x-echo: {{secret:TOKEN}}"),
+        outcome.log.contains("x-echo: {{secret:TOKEN}}"),
         "{}",
-        came.log
+        outcome.log
     );
-    assert_eq!(came.calls.len(), 1);
-    assert!(came.calls[0].url.ends_with("/echo?key={{secret:TOKEN}}"));
+    assert_eq!(outcome.calls.len(), 1);
+    assert!(outcome.calls[0].url.ends_with("/echo?key={{secret:TOKEN}}"));
 }
 
 #[test]
 fn a_secret_goes_nowhere_else() {
-    let came = enrich("redirect-secret");
+    let outcome = enrich("redirect-secret");
     assert!(
-        came.told()
+        outcome
+            .text()
             .contains("`TOKEN` may not go to `127.0.0.1.nip.example`"),
         "{}",
-        came.told()
+        outcome.text()
     );
-    assert_eq!((came.server.seen().len(), came.other.seen().len()), (1, 0));
-    let came = enrich("secret-elsewhere");
+    assert_eq!(
+        (outcome.server.seen().len(), outcome.other.seen().len()),
+        (1, 0)
+    );
+    let outcome = enrich("secret-elsewhere");
     assert!(
-        came.told()
+        outcome
+            .text()
             .contains("`TOKEN` may not go to `127.0.0.1.nip.example`"),
         "{}",
-        came.told()
+        outcome.text()
     );
-    assert!(came.other.seen().is_empty());
-    let told = enrich("other-secret").told();
-    assert!(told.contains("the secret `OTHER` is not granted"), "{told}");
-    let told = enrich("secret-in-host").told();
-    assert!(told.contains("only in its path and its query"), "{told}");
+    assert!(outcome.other.seen().is_empty());
+    let text = enrich("other-secret").text();
+    assert!(text.contains("the secret `OTHER` is not granted"), "{text}");
+    let text = enrich("secret-in-host").text();
+    assert!(text.contains("only in its path and its query"), "{text}");
 }
 
 #[test]
 fn data_does_not_become_a_secret() {
-    let came = enrich("placeholder-of-data");
-    assert_eq!(came.server.seen().pop().unwrap().body, "{ secret:TOKEN}}");
+    let outcome = enrich("placeholder-of-data");
+    assert_eq!(
+        outcome.server.seen().pop().unwrap().body,
+        "{ secret:TOKEN}}"
+    );
 }
 
 #[test]
-fn other_servers_are_out_of_reach() {
-    let told = enrich("other-server").told();
+fn other_servers_are_refused() {
+    let text = enrich("other-server").text();
     assert!(
-        told.contains("`https://exfiltration.example` is not granted"),
-        "{told}"
+        text.contains("`https://exfiltration.example` is not granted"),
+        "{text}"
     );
-    let came = enrich("metadata-server");
+    let outcome = enrich("metadata-server");
     assert!(
-        came.told().contains("169.254.169.254 is link-local"),
+        outcome.text().contains("169.254.169.254 is link-local"),
         "{}",
-        came.told()
+        outcome.text()
     );
-    assert!(came.calls[0].error.as_ref().unwrap().contains("link-local"));
-    let came = enrich("inject-header");
-    assert!(came.told().contains("line break"), "{}", came.told());
-    assert!(came.server.seen().is_empty());
+    assert!(
+        outcome.calls[0]
+            .error
+            .as_ref()
+            .unwrap()
+            .contains("link-local")
+    );
+    let outcome = enrich("inject-header");
+    assert!(outcome.text().contains("line break"), "{}", outcome.text());
+    assert!(outcome.server.seen().is_empty());
 }
 
 #[test]
@@ -282,8 +296,8 @@ fn too_much_is_garbage() {
 
 #[test]
 fn tables_need_a_grant_and_their_text_is_no_placeholder() {
-    let told = enrich("search").told();
-    let mut lines = told.lines();
+    let text = enrich("search").text();
+    let mut lines = text.lines();
     let found = lines.next().unwrap();
     assert!(
         found.contains("dns=Ok(\"1 query shop/e.wasm for Some("),
@@ -300,13 +314,13 @@ fn tables_need_a_grant_and_their_text_is_no_placeholder() {
     );
     assert!(refused.contains("search = ["), "{refused}");
 
-    let told = enrich("lookup").told();
-    let lines: Vec<&str> = told.lines().collect();
-    assert!(lines[0].starts_with("own=Ok(Some("), "{told}");
-    assert!(lines[1].starts_with("assets=Ok(Some("), "{told}");
+    let text = enrich("lookup").text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("own=Ok(Some("), "{text}");
+    assert!(lines[1].starts_with("assets=Ok(Some("), "{text}");
     assert!(
         lines[2].contains("`users` is not granted") && lines[2].contains("lookups = ["),
-        "{told}"
+        "{text}"
     );
 }
 

@@ -12,9 +12,9 @@ use yagura_host::{
     CallError, LimitKind, Notifier, NotifierPlugin, PluginError, Reviewer, ReviewerPlugin,
 };
 
-use crate::guests::{alert, guest, host, limits, reach, report};
-use crate::rig::grant;
-use crate::server::{Server, answer, answer_with, misbehaving, resetting};
+use crate::guests::{alert, grant_capabilities, guest, host, limits, report};
+use yagura_http_testing::grant;
+use yagura_http_testing::server::{Server, answer, answer_with, misbehaving, resetting};
 
 fn notifier() -> &'static NotifierPlugin {
     static PLUGIN: OnceLock<NotifierPlugin> = OnceLock::new();
@@ -33,8 +33,8 @@ fn reviewer() -> &'static ReviewerPlugin {
 }
 
 fn open_notifier(server: &str) -> Notifier {
-    let reached = reach(World::Notifier, &grant(server));
-    notifier().open(server, &reached.reach).unwrap()
+    let granted = grant_capabilities(World::Notifier, &grant(server));
+    notifier().open(server, &granted.capabilities).unwrap()
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_may_have_been_told_is_known_after_a_failure() {
 }
 
 #[test]
-fn a_notifier_that_misbehaves_is_told_apart() {
+fn a_notifier_that_misbehaves_ends_in_its_own_error() {
     for (title, is_garbage) in [
         ("receipt-huge", true),
         ("receipt-garbage", true),
@@ -122,8 +122,8 @@ fn a_notifier_that_misbehaves_is_told_apart() {
 #[test]
 fn a_reviewer_sees_alert_attributes_and_lookups_only() {
     let open = || -> Reviewer {
-        let reached = reach(World::Reviewer, "lookups = [\"assets\"]");
-        reviewer().open("{}", &reached.reach).unwrap()
+        let granted = grant_capabilities(World::Reviewer, "lookups = [\"assets\"]");
+        reviewer().open("{}", &granted.capabilities).unwrap()
     };
     let found = [Attribute {
         name: "asn".to_owned(),

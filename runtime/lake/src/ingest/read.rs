@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc::Sender;
 use yagura_core::Timestamp;
 use yagura_core::names::did_you_mean;
+use yagura_core::shown::one_line;
 
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
@@ -564,13 +565,9 @@ fn zeros(bytes: &[u8]) -> u64 {
 
 /// Returns the start of a value, on one line.
 fn clipped(value: &str) -> String {
-    let mut shown: String = value
-        .chars()
-        .take(LONGEST_VALUE)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if shown.len() < value.len() {
-        shown.push('…');
+    let end = value.char_indices().nth(LONGEST_VALUE);
+    match end {
+        None => one_line(value),
+        Some((end, _)) => format!("{}…", one_line(&value[..end])),
     }
-    shown
 }

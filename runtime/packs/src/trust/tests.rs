@@ -284,7 +284,9 @@ fn mistakes_in_a_policy_are_told() {
     assert!(with("[[require]]\npacks = [\"*\"]\nat_least = 2").contains("only 1 keys are there"));
     assert!(with("[[require]]\npacks = [\"*\"]\nat_least = 0").contains("[[unsigned]]"));
     assert!(with("[[require]]\npacks = []").contains("names no packs"));
-    assert!(with("[[unsigned]]\npacks = [\"{a,b}\"]").contains("`unsigned[1].packs[1]` is `{a,b}`"));
+    assert!(
+        with("[[unsigned]]\npacks = [\"{a,b}\"]").contains("`unsigned[1].packs[1]` is `{a,b}`")
+    );
     assert!(with("[[unsinged]]\n").contains("did you mean `unsigned`?"));
     assert!(with(&acme).contains("two keys are named `acme`"));
     let public = wrong("[[key]]\nname = \"a\"\npublic = \"RWQ\"\npacks = [\"*\"]\n");

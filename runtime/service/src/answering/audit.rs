@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use yagura_alerts::store::rows::CallRow;
 use yagura_alerts::{Clock, Store};
 use yagura_core::Timestamp;
-use yagura_host::http::{Bytes, CallLog, HttpCache, HttpCall, HttpResponse};
+use yagura_http::{Bytes, CallLog, HttpCache, HttpCall, HttpResponse};
 
 /// Calls that are written in one transaction.
 const AT_ONCE: usize = 1_024;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use yagura_core::Grants;
-use yagura_host::http::{self, Secrets, SystemResolver, Transport};
+use yagura_http::{self as http, Secrets, SystemResolver, Transport};
 
 use super::services::secrets;
 use crate::admission;

@@ -14,11 +14,11 @@ use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
 use yagura_core::{Fault, Grant, Grants, OrFault, Pack, TimeSpan};
-use yagura_host::http::{self, CallOutcome, HttpPolicy, PluginId};
 use yagura_host::{
     CallError, Capabilities, Enricher, EnricherPlugin, Host, InstancePool, Notifier,
     NotifierPlugin, PluginError, PluginInstance, Reviewer, ReviewerPlugin, Services,
 };
+use yagura_http::{self as http, CallOutcome, HttpPolicy, PluginId};
 
 /// The packs that a policy's plugins come from.
 pub(super) struct PolicyPlugins<'a> {

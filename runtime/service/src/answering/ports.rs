@@ -12,8 +12,8 @@ use yagura_alerts::{Investigators, Store};
 use yagura_core::diagnostic::Key;
 use yagura_core::names::did_you_mean;
 use yagura_core::{Grants, OrFault, Pack};
-use yagura_host::http::{self, HttpService, Secrets};
 use yagura_host::{Host, Search, Services};
+use yagura_http::{self as http, HttpService, Secrets};
 use yagura_packs::grants::{Answer, Asks};
 
 use super::audit::{CallWriter, StoredAnswers};

@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use tokio::runtime::Handle;
 use yagura_core::{FieldPath, Grant, TimeRange};
 use yagura_engine::search::{EventQuery, EventSearch, FoundEvent, SearchError, SearchedTable};
-use yagura_host::http::{Secret, SecretSource, Secrets};
 use yagura_host::{
     Caller, ColumnBytes, DataType, Events, Field, Lookup, PluginError, Search, SearchQuery,
 };
+use yagura_http::{Secret, SecretSource, Secrets};
 
 use crate::config::Config;
 use crate::lookups::{LookupDirectory, LookupFile};

@@ -10,10 +10,10 @@ import (
 
 // The sizes in memory of the contract's records.
 const (
-	AlertSize     = 96
-	AttributeSize = 24
-	AssessmentSize   = 12
-	PairSize      = 16
+	AlertSize      = 96
+	AttributeSize  = 24
+	AssessmentSize = 12
+	PairSize       = 16
 )
 
 // Read lifts an `alert`.

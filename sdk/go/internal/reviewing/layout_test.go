@@ -25,7 +25,7 @@ func TestWhatIsAskedIsReadAndAnAssessmentLaidOutAsTheContractSays(t *testing.T) 
 	alert, attributes := readParameters(
 		func(address, bytes uint32) []byte { return memory[address : address+bytes] }, memory[at:at+parametersSize])
 	if !reflect.DeepEqual(alert, &plugin.Alert{
-		State: plugin.Settled, ID: "a1", Rule: "r", Title: "t", Severity: plugin.Medium,
+		State: plugin.Final, ID: "a1", Rule: "r", Title: "t", Severity: plugin.Medium,
 		WindowStart: 1, FirstTime: 2, LastTime: 3, Count: 4,
 	}) {
 		t.Errorf("found %+v", alert)

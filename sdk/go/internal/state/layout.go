@@ -41,7 +41,7 @@ func readValue(memory abi.Memory, area []byte) (value []byte, found bool, failur
 	return memory.Bytes(area, 8), true, nil
 }
 
-// readError lifts the error of a result whose payload begins at a place; nil where there is none.
+// readError lifts the error of a result whose payload begins at a place; nil if there is none.
 func readError(memory abi.Memory, area []byte, payload int) *Error {
 	if area[0] == 0 {
 		return nil

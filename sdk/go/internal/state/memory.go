@@ -85,10 +85,10 @@ func (m *Memory) put(name string, value []byte, expires *int64) *Error {
 		}
 	}
 	if count > mostEntries {
-		return tooLarge("the key has %d entries, and may have no more: remove some, or let them expire", mostEntries)
+		return tooLarge("the key has %d entries, which is the maximum: remove some, or let them expire", mostEntries)
 	}
 	if size > mostBytes {
-		return tooLarge("the entries of the key would have %d bytes, and may have %d", size, mostBytes)
+		return tooLarge("the entries of the key would have %d bytes; the maximum is %d", size, mostBytes)
 	}
 	m.entries[name] = entry{value: append([]byte{}, value...), expires: expires}
 	return nil
@@ -119,7 +119,7 @@ func (m *Memory) wake(at int64) *Error {
 		return nil
 	}
 	if len(m.wakes) >= mostWakes {
-		return tooLarge("the key waits for %d wake-ups, and may wait for no more", mostWakes)
+		return tooLarge("the key has %d wake-ups, which is the maximum", mostWakes)
 	}
 	m.wakes[at] = true
 	return nil

@@ -1,6 +1,7 @@
 """Write Yagura plugins in Python. A detector is one decorator, a class or a function.
 
-A class looks its columns up once, by name and type, when it is made for its rule, and evaluates batches of events::
+A class looks up its columns once, by name and type, when it is created for its rule, and evaluates batches of
+events::
 
     from yagura import Batch, Findings, Observable, Rule, detector
 

@@ -1,6 +1,6 @@
-"""Alerts, what was said about them, and the reports that notifiers tell, as the contract has them.
+"""Alerts, their facts and assessments, and the reports for notifiers, in the types of the contract.
 
-All text of an alert holds what stood in logs, and so what an attacker may have chosen.
+The text of an alert comes from logs, so an attacker may have written it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .findings import Observable, Severity
 
 
 class AlertState(Enum):
-    """What an alert has become, by the contract's numbers."""
+    """The state of an alert, with the contract's numbers."""
 
     PROVISIONAL = 0
     """Its condition holds in what has arrived."""
@@ -26,7 +26,7 @@ class AlertState(Enum):
 
 
 class Verdict(Enum):
-    """What a reviewer takes an alert for, by the contract's numbers."""
+    """The verdict of a reviewer, with the contract's numbers."""
 
     UNDECIDED = 0
     """It cannot be said."""
@@ -39,7 +39,7 @@ class Verdict(Enum):
 
 
 class Status(Enum):
-    """Where the work on an incident is, by the contract's numbers."""
+    """The status of an incident, with the contract's numbers."""
 
     OPEN = 0
     """Nobody has taken it up."""
@@ -51,7 +51,7 @@ class Status(Enum):
 
 @dataclass(slots=True)
 class Attribute:
-    """A fact about an alert that an enricher found."""
+    """A fact about an alert that an enricher added."""
 
     name: str
     value: str
@@ -60,10 +60,10 @@ class Attribute:
 
 
 class Attributes(list[Attribute]):
-    """What enrichers found."""
+    """The facts of enrichers."""
 
     def value(self, name: str) -> str | None:
-        """Returns the first value under a name; ``None`` where there is none."""
+        """Returns the first value under a name; ``None`` if there is none."""
         return next((attribute.value for attribute in self if attribute.name == name), None)
 
     def values(self, name: str) -> list[str]:
@@ -73,7 +73,7 @@ class Attributes(list[Attribute]):
 
 @dataclass(slots=True)
 class Assessment:
-    """What a reviewer thinks of an alert. Without a severity it leaves the alert's own."""
+    """The assessment of an alert by a reviewer. Without a severity, the alert keeps its own."""
 
     verdict: Verdict
     reason: str
@@ -83,7 +83,7 @@ class Assessment:
 
 @dataclass(slots=True)
 class Alert:
-    """What a rule has found. Times are in microseconds since 1970-01-01T00:00:00Z."""
+    """An alert of a rule. Times are in microseconds since 1970-01-01T00:00:00Z."""
 
     state: AlertState
     id: str
@@ -110,12 +110,12 @@ class Alert:
         return list(dict.fromkeys(value for other, value in self.observables if other == name))
 
     def fact(self, name: str) -> str | None:
-        """Returns the first piece of context under a name; ``None`` where there is none."""
+        """Returns the first context entry with a name; ``None`` if there is none."""
         return next((value for other, value in self.context if other == name), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the alert as JSON has it where Yagura itself writes it, but for the events behind it, which plugins
-        do not see. Times are RFC 3339 in UTC."""
+        """Returns the alert as in the JSON of Yagura itself, but without its events, which plugins do not see. Times
+        are RFC 3339 in UTC."""
         return {
             "state": self.state.name.lower(),
             "id": self.id,
@@ -135,7 +135,7 @@ class Alert:
 
 @dataclass(slots=True)
 class Report:
-    """What a notifier is asked to tell of an incident."""
+    """The report of an incident, for a notifier."""
 
     id: str
     """Of the incident. The same id names the same ticket, message or thread: it is updated, not sent again."""
@@ -163,16 +163,16 @@ class Report:
 
     @property
     def is_first(self) -> bool:
-        """Whether nothing was said under the id before, as far as is known."""
+        """Whether this is the first report with this id, as far as is known."""
         return self.earlier is None
 
     @property
     def revision_id(self) -> str:
-        """Id and revision, ``ID-REVISION``: what is sent under it is sent once."""
+        """Id and revision, ``ID-REVISION``: an idempotency key, for services that support one."""
         return f"{self.id}-{self.revision}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the report as JSON has it where Yagura itself writes it: names with underscores, times as RFC 3339 in
+        """Returns the report as in the JSON of Yagura itself: names with underscores, times as RFC 3339 in
         UTC."""
         return {
             "id": self.id,
@@ -213,7 +213,7 @@ def format_time(micros: int) -> str:
 
 
 def alert_of(raw: Any) -> Alert:
-    """Returns an alert of the contract, as the bindings have it; likewise below."""
+    """Returns an alert of the contract, from the types of the bindings; the functions below do the same."""
     return Alert(
         state=AlertState(raw.state.value),
         id=raw.id,

@@ -1,4 +1,4 @@
-"""Batches of events, as the host hands them over, and one event of a batch."""
+"""Batches of events from the host, and one event of a batch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Cells(dict[object, Any]):
         return cells
 
     def view(self, index: int) -> View[Any]:
-        """Returns the view of the column in this place."""
+        """Returns the view of the column with this index."""
         view = self.views[index]
         if view is None:
             view = self.views[index] = view_of(self.schema.types[index], self.columns[index], self.rows)
@@ -90,11 +90,11 @@ class _Sparse(Sequence[Any]):
 
 
 class Event(Mapping[str, Any]):
-    """One event: a mapping from the names of the rule's columns to the event's values, ``None`` where it has none.
+    """One event: a mapping from the names of the rule's columns to the event's values, ``None`` for absent values.
 
     ``event["user_type"]`` and ``event[handle]`` give ``str``, ``int``, ``float``, ``bool`` or ``bytes`` by the column's
-    type, times as whole microseconds since 1970-01-01T00:00:00Z. Nothing is decoded before it is asked for. An event
-    may be kept: it stays what it was, and holds its batch in memory.
+    type, times as whole microseconds since 1970-01-01T00:00:00Z. A value is decoded only when you read it. You can
+    keep an event: it stays unchanged, and keeps its batch in memory.
     """
 
     # By name values are `Any`, for the type checker cannot know the table's columns; by handle they have their type.
@@ -111,14 +111,15 @@ class Event(Mapping[str, Any]):
     @overload
     def __getitem__(self, column: Column[Value]) -> Value | None: ...
     def __getitem__(self, column: object) -> Any:
-        """Returns the value in a column, given by name or handle, or ``None`` where it is NULL.
+        """Returns the value in a column, by name or handle; ``None`` if it is NULL.
 
-        Raises :class:`ColumnError`, a :class:`KeyError`, when the rule lists no such column; it says which it lists.
+        Raises :class:`ColumnError`, a :class:`KeyError`, if the rule does not list the column; the message lists its
+        columns.
         """
         return self._cells[column][self.index]
 
     def get(self, column: Any, default: Any = None) -> Any:
-        """Returns the value in a column; ``default`` when it is NULL or the rule lists no such column."""
+        """Returns the value in a column; ``default`` if it is NULL or the rule does not list the column."""
         try:
             value = self._cells[column][self.index]
         except ColumnError:
@@ -126,9 +127,9 @@ class Event(Mapping[str, Any]):
         return default if value is None else value
 
     def time(self, column: str | Column[int]) -> datetime.datetime | None:
-        """Returns the time in a column of times, in UTC, or ``None`` where it is NULL.
+        """Returns the time in a column of times, in UTC; ``None`` if it is NULL.
 
-        Raises :class:`ColumnError` when the rule lists no such column or it holds no times, and
+        Raises :class:`ColumnError` if the rule does not list the column or it has another type, and
         :class:`OverflowError` for a time outside the years 1 to 9999.
         """
         schema = self._cells.schema
@@ -156,18 +157,17 @@ class Event(Mapping[str, Any]):
 
 
 class Batch(Sequence[Event]):
-    """Events in columns: the rows that passed the rule's ``where``, and of them only the columns that the rule lists.
+    """Events in columns: the rows that match the rule's ``where``, with the columns that the rule lists.
 
-    Its bounds mean nothing: the same events may come in any number of batches. Nothing is decoded before it is asked
-    for, and only in the columns that are asked for.
+    The same events may come in any number of batches. Values are decoded only when you read them.
     """
 
     __slots__ = ("_cells", "_rows")
 
     def __init__(self, schema: Schema, raw: RawBatch) -> None:
-        """Takes over what the host sent, checking that every column has the bytes that the number of rows asks for.
+        """Takes the batch of the host, and checks that every column has enough bytes for the number of rows.
 
-        Raises :class:`DataError` naming the column, which means that host and plugin do not speak the same contract.
+        Raises :class:`DataError` with the name of the column: host and plugin use different contracts.
         """
         if len(raw.columns) != len(schema.names):
             raise DataError(
@@ -223,14 +223,14 @@ class Batch(Sequence[Event]):
     @overload
     def column(self, column: str) -> View[Any]: ...
     def column(self, column: Any) -> View[Any]:
-        """Returns the values of one column, given by handle or name: the fastest way through many events.
+        """Returns the values of one column, by handle or name: the fastest way to read many events.
 
-        Raises :class:`ColumnError` when the rule lists no such column.
+        Raises :class:`ColumnError` if the rule does not list the column.
         """
         return self._cells.view(self._cells.schema.index(column))
 
     def release(self) -> None:
-        """Forgets what was decoded. Events that were kept decode it again when they are asked."""
+        """Drops decoded values. Kept events decode them again when you read them."""
         self._cells.clear()
         self._cells.views = [None] * len(self._cells.columns)
 

@@ -11,9 +11,9 @@ from .errors import ConfigError
 
 
 class Config(Mapping[str, Any]):
-    """The pack's ``[plugin.config]`` under the operator's, a mapping from keys to what JSON holds.
+    """The pack's ``[plugin.config]`` with the operator's settings over it: a mapping from keys to JSON values.
 
-    The methods check types; each raises :class:`yagura.ConfigError` naming the key.
+    The methods check types; each raises :class:`yagura.ConfigError` with the key.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -29,7 +29,7 @@ class Config(Mapping[str, Any]):
         return len(self._values)
 
     def only(self, *keys: str) -> None:
-        """Refuses keys but these, so that a misspelt one is not passed over."""
+        """Refuses other keys than these, so that a misspelt key is an error."""
         for key in self._values:
             if key in keys:
                 continue
@@ -41,35 +41,35 @@ class Config(Mapping[str, Any]):
             )
 
     def text(self, key: str, default: str = "") -> str:
-        """Returns a text, or ``default`` when the key is absent."""
+        """Returns a text, or ``default`` if the key is absent."""
         value: str = self._of(key, default, str, "a text")
         return value
 
     def required_text(self, key: str) -> str:
-        """Returns a text that must be there and not be empty."""
+        """Returns a text that must exist and must not be empty."""
         value = self.text(key)
         if not value:
             raise ConfigError(f"`plugin.config.{key}` is missing: give it a text")
         return value
 
     def strings(self, key: str) -> list[str]:
-        """Returns a list of texts; empty when the key is absent."""
+        """Returns a list of texts; empty if the key is absent."""
         values: list[str] = self._of(key, [], list, "a list of texts")
         if not all(isinstance(value, str) for value in values):
             raise self._wrong(key, "a list of texts")
         return values
 
     def integer(self, key: str, default: int) -> int:
-        """Returns a whole number, or ``default`` when the key is absent."""
+        """Returns a whole number, or ``default`` if the key is absent."""
         value: int = self._of(key, default, int, "a whole number")
         return value
 
     def number(self, key: str, default: float) -> float:
-        """Returns a number, or ``default`` when the key is absent."""
+        """Returns a number, or ``default`` if the key is absent."""
         return float(self._of(key, default, (int, float), "a number"))
 
     def boolean(self, key: str, default: bool) -> bool:
-        """Returns a truth value, or ``default`` when the key is absent."""
+        """Returns a truth value, or ``default`` if the key is absent."""
         value: bool = self._of(key, default, bool, "true or false")
         return value
 

@@ -16,46 +16,46 @@ Author = TypeVar("Author", bound=Callable[..., Any])
 
 
 class Detector(Protocol):
-    """What a detector's class looks like. Every method but the first two may be left out, and ``on_batch`` too when
+    """The methods of a detector's class. All but the first two are optional, and ``on_batch`` is optional too if
     there is an ``on_wake`` or an ``on_watermark``.
 
-    It need not inherit from this: the type is for type checkers and readers.
+    A class need not inherit from it: the type is for type checkers and readers.
     """
 
     def __init__(self, rule: Rule) -> None:
-        """Looks up columns and configuration. Called once for each rule, first.
+        """Looks up columns and configuration. Runs once for each rule, before all other methods.
 
-        Raises :class:`yagura.ConfigError` when the rule cannot be served as it is written.
+        Raises :class:`yagura.ConfigError` if the detector cannot serve the rule.
         """
 
     def on_batch(self, batch: Batch, findings: Findings) -> None:
-        """Evaluates one batch. Its bounds mean nothing: the same events may come in any number of batches.
+        """Evaluates one batch. The same events may come in any number of batches.
 
-        Raises :class:`yagura.DataError` to have the batch skipped and reported, :class:`yagura.RetryError` to see it
-        once more.
+        After a :class:`yagura.DataError`, the host skips the events and reports them; after a
+        :class:`yagura.RetryError`, it tries once more.
         """
 
     def on_wake(self, time: int, findings: Findings) -> None:
-        """Answers a wake-up that a partition key asked for by :func:`yagura.state.wake`, with exactly the time that was
-        asked for: no event of the key before it is still to come. ``yagura.state`` is that of the key.
+        """Handles a wake-up that a partition key requested by :func:`yagura.state.wake`, with exactly the requested
+        time: no event of the key before it can follow. ``yagura.state`` is the state of the key.
 
-        A detector without it hears of the time by :meth:`on_watermark`. Raises as :meth:`on_batch`.
+        Without this method, the host calls :meth:`on_watermark`. Exceptions are as for :meth:`on_batch`.
         """
 
     def on_watermark(self, time: int, findings: Findings) -> None:
-        """Learns that no event before ``time``, in microseconds since 1970-01-01T00:00:00Z, is still to come.
+        """Called when no event before ``time``, in microseconds since 1970-01-01T00:00:00Z, can follow.
 
-        Time never comes from anywhere else. Raises as :meth:`on_batch`.
+        There is no other source of time. Exceptions are as for :meth:`on_batch`.
         """
 
     def snapshot(self) -> bytes:
-        """Returns the detector's own memory, in an encoding of its own; empty when it keeps none. What belongs to a
-        partition key is better kept by :mod:`yagura.state`."""
+        """Returns the detector's own memory, in its own encoding; empty if it has none. Use :mod:`yagura.state` for
+        the state of a partition key."""
 
     def restore(self, state: bytes) -> None:
-        """Takes back what an earlier :meth:`snapshot` returned; not called when that was empty.
+        """Restores an earlier :meth:`snapshot`; not called if that was empty.
 
-        Raises :class:`yagura.DataError` when the state cannot be read.
+        Raises :class:`yagura.DataError` if the snapshot cannot be read.
         """
 
 
@@ -73,9 +73,9 @@ REGISTERED: list[Entry] = []
 def detector(*ids: str) -> Callable[[Author], Author]:
     """Makes a class or a function the detector of the rules with these ids; each rule gets its own instance.
 
-    A class is a :class:`Detector`. A function is called once for each event, as ``function(event)`` or
-    ``function(event, rule)``, and returns a :class:`yagura.Finding`, ``True`` for one that says only what the rule
-    says, or ``False`` or ``None`` for none.
+    A class is a :class:`Detector`. A function runs once for each event, as ``function(event)`` or
+    ``function(event, rule)``, and returns a :class:`yagura.Finding`, ``True`` for one with the values of the rule,
+    and ``False`` or ``None`` for none.
     """
     if not ids or not all(isinstance(id, str) for id in ids):
         raise TypeError('a detector names the rules that it serves: @detector("rule-id")')
@@ -90,7 +90,7 @@ def detector(*ids: str) -> Callable[[Author], Author]:
 def open_detector(author: Callable[..., Any], rule: Rule) -> Opened:
     """Makes the detector of a class or function for one rule.
 
-    Raises what the class raises, and :class:`ConfigError` for what cannot be a detector.
+    Raises the exceptions of the class, and :class:`ConfigError` for a value that cannot be a detector.
     """
     if not isinstance(author, type):
         return Opened(_Function(author, rule))

@@ -1,10 +1,11 @@
-"""What a detector raises on purpose: the three cases of the contract's ``plugin-error``, and a wrong column name."""
+"""The errors that a plugin raises on purpose: the three cases of the contract's ``plugin-error``, and a wrong column
+name."""
 
 from __future__ import annotations
 
 
 class PluginError(Exception):
-    """What a plugin answers when it cannot do its work. Detectors raise one of its subclasses."""
+    """The error that a plugin returns. Plugins raise one of its subclasses."""
 
 
 class ConfigError(PluginError):
@@ -12,15 +13,15 @@ class ConfigError(PluginError):
 
 
 class DataError(PluginError):
-    """These events cannot be evaluated: the batch is skipped and reported."""
+    """These events cannot be evaluated: the host skips and reports them."""
 
 
 class RetryError(PluginError):
-    """Worth one more try with the same input."""
+    """Another attempt with the same input may succeed."""
 
 
 class ColumnError(KeyError):
-    """An event was asked for a column that the rule does not list."""
+    """The rule does not list this column."""
 
     def __str__(self) -> str:
         # A `KeyError` prints the `repr` of its argument, which is right for a key and wrong for a sentence.

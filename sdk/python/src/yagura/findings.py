@@ -1,4 +1,4 @@
-"""What a detector says about events."""
+"""The findings of a detector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Text = str | int | float | bool | None
 
 
 class Severity(Enum):
-    """How much a finding matters, by the contract's numbers."""
+    """The severity of a finding, with the contract's numbers."""
 
     INFO = 0
     LOW = 1
@@ -24,7 +24,7 @@ class Severity(Enum):
 
 
 class Observable(Enum):
-    """The kinds of values worth searching for, by their names in the contract."""
+    """The kinds of observables, with their names in the contract."""
 
     IP = "ip"
     """IP address."""
@@ -45,9 +45,9 @@ class Observable(Enum):
 
 
 class Finding:
-    """One finding. What is not said comes from the rule: its title, its severity, its key columns.
+    """One finding. Title, severity and key come from the rule unless they are set.
 
-    Absent and empty values of observables and context are left out when the finding is handed over.
+    Absent and empty values of observables and context are left out when the finding is passed to the host.
     """
 
     __slots__ = ("context", "key", "observables", "rows", "severity", "title")
@@ -115,7 +115,7 @@ class Finding:
 
 
 class Findings:
-    """The findings of one call, in the order in which they are made."""
+    """The findings of one call, in order."""
 
     __slots__ = ("_batch_rows", "_list")
 
@@ -133,9 +133,9 @@ class Findings:
         observables: Iterable[tuple[Observable, Text]] = (),
         context: Mapping[str, Text] | None = None,
     ) -> Finding:
-        """Adds a finding about one event, given as such or by its place in the batch, and returns it.
+        """Adds a finding about one event, or about the event with an index in the batch, and returns it.
 
-        It counts as it is. What the keywords leave open may be set later on the :class:`Finding` that is returned.
+        You can change the returned :class:`Finding` later.
         Raises :class:`IndexError` for a row outside the batch.
         """
         return self._make([self._place(event)], title, severity, key, observables, context)
@@ -152,7 +152,7 @@ class Findings:
     ) -> Finding:
         """Adds a finding about several events of the batch, at least one, and returns it.
 
-        Raises as :meth:`row`, and :class:`ValueError` when there are no events.
+        Raises as :meth:`row`, and :class:`ValueError` if there are no events.
         """
         rows = list(map(self._place, events))
         if not rows:
@@ -168,11 +168,11 @@ class Findings:
         observables: Iterable[tuple[Observable, Text]] = (),
         context: Mapping[str, Text] | None = None,
     ) -> Finding:
-        """Adds a finding from ``on_watermark``, where there are no events to name, and returns it."""
+        """Adds a finding from ``on_watermark``, without events, and returns it."""
         return self._make([], title, severity, key, observables, context)
 
     def add(self, finding: Finding, event: Event | int) -> None:
-        """Adds a finding that was made elsewhere, about one event. It is copied: one may serve for many events.
+        """Adds a copy of a finding, about one event. So one :class:`Finding` can be added for many events.
 
         Raises as :meth:`row`.
         """

@@ -1,6 +1,7 @@
 """Outgoing HTTP through the host, for enrichers and notifiers.
 
-The host allows what the pack's manifest asks for (``[plugin.request]``) and the operator grants, and checks scheme, host, port
+The host allows what the pack's manifest requests (``[plugin.request]``) and the operator grants, and checks scheme,
+host, port
 and the resolved address, also after redirects. ::
 
     response = http.get(
@@ -10,9 +11,10 @@ and the resolved address, also after redirects. ::
     if response.status != 404:
         owner = response.success().json()["owner"]
 
-A plugin never sees a secret. It writes a placeholder, by :func:`secret` or :func:`basic`, and the host puts the secret in its
-place once it has allowed the request. That makes every placeholder in a request count, whoever wrote it: text from alerts may
-have been chosen by an attacker. It cannot hold a placeholder where it goes through :func:`encode`, ``query`` or ``json``; pass
+A plugin never sees a secret. It writes a placeholder, by :func:`secret` or :func:`basic`, and the host replaces it by
+the secret after it has allowed the request. The host replaces every placeholder in a request, and an attacker may
+have put one into the text of an alert. Text cannot hold a placeholder if it goes through :func:`encode`, ``query`` or
+``json``; pass
 text from alerts through one of them, or through :func:`plain`.
 
 Every function that sends raises an :class:`HttpError` where there is no answer. Uncaught it is to the host what it derives
@@ -34,8 +36,8 @@ from .text import crossing
 
 @dataclass(slots=True)
 class Signature:
-    """A header that proves who sent the body: ``prefix``, then HMAC-SHA256 in hexadecimal, keyed by the secret named
-    ``secret``, of ``before`` and the body as it is sent."""
+    """A header with a signature of the body: ``prefix``, then the HMAC-SHA256, in hexadecimal, of ``before`` and the
+    body as it is sent. The key is the secret with the name ``secret``."""
 
     header: str
     secret: str
@@ -45,7 +47,7 @@ class Signature:
 
 @dataclass(slots=True)
 class Request:
-    """A request as it goes to the host; :func:`send` sends it."""
+    """A request, as the host receives it; :func:`send` sends it."""
 
     method: str
     url: str
@@ -78,13 +80,13 @@ class Response:
         return _find(self.headers, name)
 
     def text(self) -> str:
-        """Returns the body as text; bytes that are no UTF-8 become the replacement character."""
+        """Returns the body as text; bytes that are not UTF-8 become the replacement character."""
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """Returns what the body holds as JSON text.
+        """Returns the value of the body, which must be JSON text.
 
-        Raises :class:`yagura.RetryError` for a body that is none: a service that is ill answers so.
+        Raises :class:`yagura.RetryError` for a body that is not JSON, as a proxy sometimes sends.
         """
         try:
             return json_text.loads(self.body)
@@ -92,7 +94,7 @@ class Response:
             raise RetryError(f"{self.place}: the answer is no JSON: {error}: {self._excerpt()}") from None
 
     def success(self) -> Response:
-        """Returns the answer where its status is from 200 to 299.
+        """Returns the answer if its status is from 200 to 299.
 
         Raises :class:`yagura.RetryError` for 408, 425, 429 and from 500, :class:`yagura.DataError` for others, with status
         and beginning of the body.
@@ -109,15 +111,15 @@ class Response:
 
 
 class HttpError(PluginError):
-    """Why a request had no answer."""
+    """The reason why a request had no answer."""
 
 
 class Denied(HttpError, ConfigError):
-    """The manifest did not ask or the operator did not grant; says what would allow it."""
+    """The manifest does not request it, or the operator did not grant it. The message names what would allow it."""
 
 
 class Limited(HttpError, RetryError):
-    """The limit of calls for this host is used up for now."""
+    """The call limit for this host is used up for now."""
 
 
 class Timeout(HttpError, RetryError):
@@ -136,7 +138,7 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 def get(url: str, *, query: Mapping[str, object] | None = None, headers: Headers = ()) -> Response:
-    """Asks for what is at a URL; redirects are followed. Keywords are as for :func:`request`."""
+    """Sends a GET request; redirects are followed. Keywords are as for :func:`request`."""
     return request("GET", url, query=query, headers=headers)
 
 
@@ -149,7 +151,7 @@ def post(
     body: bytes | None = None,
     sign: Signature | None = None,
 ) -> Response:
-    """Sends something to a URL. Keywords are as for :func:`request`."""
+    """Sends a POST request. Keywords are as for :func:`request`."""
     return request("POST", url, query=query, headers=headers, json=json, body=body, sign=sign)
 
 
@@ -165,8 +167,8 @@ def request(
 ) -> Response:
     """Sends a request and returns the answer, whatever its status: see :meth:`Response.success`.
 
-    ``query`` is added to the URL, ``json`` is the body as JSON text: placeholders count in neither but where a value is a
-    :class:`Placeholder`. ``headers`` and ``body`` are sent as they are, and may hold placeholders.
+    ``query`` is added to the URL, ``json`` is the body as JSON text: in both, only a :class:`Placeholder` can hold
+    placeholders. ``headers`` and ``body`` are sent as they are, and may hold placeholders.
 
     Raises :class:`HttpError`, and :class:`TypeError` for what JSON cannot hold.
     """
@@ -183,7 +185,7 @@ def request(
 
 
 def send(request: Request) -> Response:
-    """Sends a request that was put together by hand; otherwise as :func:`request`."""
+    """Sends a :class:`Request`; otherwise as :func:`request`."""
     place = f"{request.method} {request.url.partition('?')[0]}"
     crossing_request = Request(
         crossing(request.method),
@@ -228,7 +230,7 @@ def basic(user: str, name: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Returns text that holds no placeholder: two braces that would open one are parted by a space."""
+    """Returns text that holds no placeholder: a space separates two braces that would begin one."""
     return text.replace("{{secret:", "{ {secret:").replace("{{basic:", "{ {basic:")
 
 

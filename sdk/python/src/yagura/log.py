@@ -1,6 +1,6 @@
-"""The plugin's log, which the host keeps, bounded in lines and bytes a call. In unit tests it goes to stderr.
+"""The plugin's log, with limits on lines and bytes per call. In unit tests it goes to stderr.
 
-What a detector prints goes there too, a line each: ``print`` as info, ``sys.stderr`` as warn.
+Printed lines go there too: ``print`` as info, ``sys.stderr`` as warn.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from .text import crossing
 
 
 def debug(message: object) -> None:
-    """Logs what helps only the plugin's author."""
+    """Logs a message for the plugin's author."""
     _write(0, message)
 
 
 def info(message: object) -> None:
-    """Logs what an operator may want to know."""
+    """Logs a message that an operator may want to read."""
     _write(1, message)
 
 
 def warn(message: object) -> None:
-    """Logs what an operator should look at."""
+    """Logs a message that an operator should read."""
     _write(2, message)
 
 
 def error(message: object) -> None:
-    """Logs what went wrong."""
+    """Logs a failure."""
     _write(3, message)
 
 

@@ -1,5 +1,5 @@
-"""Lookup tables, for enrichers and reviewers: files of the pack, and what the operator grants by name where the manifest
-asks for it (``[plugin.request]``), like assets, or the places of addresses."""
+"""Lookup tables, for enrichers and reviewers: files of the pack, and tables that the manifest requests
+(``[plugin.request]``) and the operator grants, such as assets or the geolocation of addresses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from .text import crossing
 
 
 def get(table: str, key: str) -> Any:
-    """Returns the row under a key, mostly a ``dict``; in a table of addresses, that of the network which holds it. ``None``
-    where the table has none.
+    """Returns the row under a key, mostly a ``dict``; in a table of networks, the row of the network that contains
+    the address. ``None`` if the table has no such row.
 
-    Raises :class:`yagura.ConfigError` where there is no such table, or no grant for it; it says what would give one.
+    Raises :class:`yagura.ConfigError` if the table or the grant is missing; the message has the line that would grant
+    it.
     """
     row = _reader(crossing(table), crossing(key))
     if row is None:

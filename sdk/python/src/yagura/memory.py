@@ -51,14 +51,14 @@ class Memory:
         """Stores a value."""
         if name not in self._entries and len(self._entries) >= MOST_ENTRIES:
             raise StateFull(
-                f"the key has {MOST_ENTRIES} entries, and may have no more: remove some, or let them expire"
+                f"the key has {MOST_ENTRIES} entries, which is the maximum: remove some, or let them expire"
             )
         size = len(name.encode()) + len(value)
         size += sum(
             len(other.encode()) + len(entry.value) for other, entry in self._entries.items() if other != name
         )
         if size > MOST_BYTES:
-            raise StateFull(f"the entries of the key would have {size} bytes, and may have {MOST_BYTES}")
+            raise StateFull(f"the entries of the key would have {size} bytes; the maximum is {MOST_BYTES}")
         self._entries[name] = _Entry(value, expires)
 
     def increment(self, name: str, by: int, at: int, expires: int | None) -> int:
@@ -84,7 +84,7 @@ class Memory:
         if (self._woken is not None and at <= self._woken) or at in self.wakes:
             return
         if len(self.wakes) >= MOST_WAKES:
-            raise StateFull(f"the key waits for {MOST_WAKES} wake-ups, and may wait for no more")
+            raise StateFull(f"the key has {MOST_WAKES} wake-ups, which is the maximum")
         self.wakes.add(at)
 
     def _expire(self, at: int) -> None:

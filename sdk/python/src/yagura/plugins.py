@@ -32,16 +32,16 @@ class Enricher(ABC):
 
     @abstractmethod
     def enrich(self, alert: Alert, enriched: Enriched) -> None:
-        """Finds facts about an alert. Called again after each delay that the operator chose, because logs arrive late:
-        what it finds takes the place of what it found before.
+        """Adds facts to an alert. The host calls it again after each delay that the operator chose, because logs
+        arrive late; the last facts replace earlier ones.
 
-        A :class:`yagura.RetryError` asks to be called again later, and so do most errors of :mod:`yagura.http`. Any other
-        exception is reported as a :class:`yagura.DataError`: the alert stays without these facts.
+        After a :class:`yagura.RetryError`, and after most errors of :mod:`yagura.http`, the host calls again later.
+        Any other exception is reported as a :class:`yagura.DataError`: the alert stays without these facts.
         """
 
 
 class Enriched:
-    """Collects what an enricher found."""
+    """Collects the facts of an enricher."""
 
     def __init__(self) -> None:
         self.attributes = Attributes()
@@ -50,18 +50,18 @@ class Enriched:
         """Kinds and values of what came up and is worth searching for."""
 
     def attribute(self, name: str, value: Text, source: str) -> None:
-        """Adds a fact; one that is absent or empty is left out. ``source`` is where it comes from, for a human."""
+        """Adds a fact; one that is absent or empty is left out. ``source`` names its source, for a human."""
         if value is not None and value != "":
             self.attributes.append(Attribute(_text(name), _text(value), _text(source)))
 
     def observable(self, kind: Observable | str, value: Text) -> None:
-        """Adds a value that came up and is worth searching for; one that is absent or empty is left out."""
+        """Adds a further observable; one that is absent or empty is left out."""
         if value is not None and value != "":
             self.observables.append((kind.value if isinstance(kind, Observable) else _text(kind), _text(value)))
 
 
 class Reviewer(ABC):
-    """Evaluates alerts by themselves and by what enrichers found. It may use :mod:`yagura.lookup`.
+    """Assesses alerts by their content and by the facts of enrichers. It may use :mod:`yagura.lookup`.
 
     ::
 
@@ -82,14 +82,14 @@ class Reviewer(ABC):
 
     @abstractmethod
     def review(self, alert: Alert, attributes: Attributes) -> Assessment | None:
-        """Returns what it thinks of an alert; ``None`` where it has nothing to say about it.
+        """Returns the assessment of an alert; ``None`` if there is none.
 
         Raises as :meth:`Enricher.enrich`.
         """
 
 
 class Notifier(ABC):
-    """Tells people about incidents. It may use :mod:`yagura.http`.
+    """Sends reports of incidents, and updates them. It may use :mod:`yagura.http`.
 
     ::
 
@@ -112,9 +112,9 @@ class Notifier(ABC):
 
     @abstractmethod
     def notify(self, report: Report) -> str:
-        """Sends a report, or updates what was sent under its id before, and returns the receipt: whatever finds the
-        message again. It comes back with the next report under the id, as :attr:`Report.earlier`.
+        """Sends a report, or updates the message with its id, and returns a receipt: a text by which the plugin finds
+        the message again. The next report with this id has it as :attr:`Report.earlier`.
 
-        A :class:`yagura.RetryError` asks to be called again later with the same report, and so do most errors of
-        :mod:`yagura.http`. Any other exception says that the report will never go: it becomes a dead letter.
+        After a :class:`yagura.RetryError`, and after most errors of :mod:`yagura.http`, the host calls again later
+        with the same report. Any other exception means that the report can never be sent: it becomes a dead letter.
         """

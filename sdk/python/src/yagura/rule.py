@@ -1,4 +1,4 @@
-"""What a detector learns when it is opened."""
+"""The rule that a detector is opened for."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .schema import Column, DataType, Schema
 class Rule:
     """The rule that a detector serves: its id, its configuration and its columns.
 
-    Columns have the names under which the rule lists them, dotted paths included. A path into JSON text
-    (``request_parameters.policyDocument``) arrives as text: strings without their quotes, anything else as JSON text.
+    Columns have the names that the rule lists, dotted paths included. A path into JSON text
+    (``request_parameters.policyDocument``) is a text column: strings without quotes, other values as JSON text.
     """
 
     __slots__ = ("_schema", "config", "id", "plugin_config")
@@ -38,8 +38,8 @@ class Rule:
     def text(self, name: str) -> Column[str]:
         """Returns the handle of a text column.
 
-        Raises :class:`yagura.ConfigError` when the rule lists no such column, or it is of another type; so do the
-        methods below.
+        Raises :class:`yagura.ConfigError` if the rule does not list the column, or its type is another. The same
+        holds for the methods below.
         """
         return self._schema.find(name, DataType.TEXT)
 
@@ -64,25 +64,25 @@ class Rule:
         return self._schema.find(name, DataType.BINARY)
 
     def config_strings(self, key: str) -> list[str]:
-        """Returns a list of strings from ``[rule.config]``; empty when the key is absent.
+        """Returns a list of strings from ``[rule.config]``; empty if the key is absent.
 
-        Raises :class:`yagura.ConfigError` when the key holds anything else; so do the methods below.
+        Raises :class:`yagura.ConfigError` if the key holds anything else. The same holds for the methods below.
         """
         return self._list(key, str, "a list of strings")
 
     def config_integers(self, key: str) -> list[int]:
-        """Returns a list of whole numbers from ``[rule.config]``; empty when the key is absent."""
+        """Returns a list of whole numbers from ``[rule.config]``; empty if the key is absent."""
         return self._list(key, int, "a list of whole numbers")
 
     def config_int(self, key: str, default: int) -> int:
-        """Returns a whole number from ``[rule.config]``, or ``default`` when the key is absent."""
+        """Returns a whole number from ``[rule.config]``, or ``default`` if the key is absent."""
         value = self.config.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool):
             raise self._wrong(key, "a whole number")
         return value
 
     def config_float(self, key: str, default: float) -> float:
-        """Returns a number from ``[rule.config]``, or ``default`` when the key is absent."""
+        """Returns a number from ``[rule.config]``, or ``default`` if the key is absent."""
         value = self.config.get(key, default)
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise self._wrong(key, "a number")

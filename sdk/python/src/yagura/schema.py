@@ -1,4 +1,4 @@
-"""The columns that a rule hands over: their names, their types, and the handles by which detectors name them."""
+"""The columns of a rule: their names, their types, and the handles of detectors."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class RawField(Protocol):
 
 
 class Column(Generic[Value]):
-    """Names a column of a rule by place and type; made once, by the methods of :class:`yagura.Rule`.
+    """A handle: a column of a rule by index and type. The methods of :class:`yagura.Rule` create it once.
 
     ``Value`` is the type of the column's values: ``str``, ``int`` (whole numbers, and times in microseconds since
     1970-01-01T00:00:00Z), ``float``, ``bool`` or ``bytes``.
@@ -99,7 +99,7 @@ class Schema:
     def find(self, name: str, data_type: DataType) -> Column[Any]:
         """Returns the handle of the column of this name and type.
 
-        Raises :class:`ConfigError` when the rule lists no such column, or it is of another type.
+        Raises :class:`ConfigError` if the rule does not list the column, or its type is another.
         """
         index = self.indexes.get(name)
         if index is None:

@@ -1,5 +1,5 @@
-"""Events by observable and time, for enrichers, from tables that the manifest asks for (``[plugin.request]``) and the operator
-grants. The host bounds rows and time. ::
+"""Search for events by observable and time, for enrichers, in tables that the manifest requests
+(``[plugin.request]``) and the operator grants. The host limits rows and time. ::
 
     found = search.find(
         "dhcp", Observable.IP, address, *search.around(alert, before=DAY), columns=["event_time", "host"], limit=1
@@ -22,12 +22,12 @@ from .schema import Schema
 from .state import DAY, HOUR, MINUTE, SECOND
 from .text import crossing
 
-__all__ = ["DAY", "HOUR", "MINUTE", "SECOND", "Found", "Query", "around", "find"]
+__all__ = ["DAY", "HOUR", "MINUTE", "SECOND", "SearchResult", "Query", "around", "find"]
 
 
 @dataclass(slots=True)
 class Query:
-    """A question, as it goes to the host."""
+    """A search, as the host receives it."""
 
     table: str
     observable: tuple[str, str]
@@ -38,9 +38,8 @@ class Query:
     limit: int
 
 
-class Found(Batch):
-    """The events that a search found: a sequence of :class:`yagura.Event`, mappings from the columns that were asked for to
-    values."""
+class SearchResult(Batch):
+    """The result of a search: a sequence of :class:`yagura.Event`, mappings from the selected columns to values."""
 
     __slots__ = ("is_truncated",)
 
@@ -59,25 +58,25 @@ def find(
     *,
     columns: Iterable[str],
     limit: int = 100,
-) -> Found:
+) -> SearchResult:
     """Returns the events with a value in a column of its kind, from ``start`` to ``end`` in microseconds since
     1970-01-01T00:00:00Z.
 
-    Raises :class:`yagura.ConfigError` where there is no such table or column, or no grant, and says what would give one;
-    :class:`yagura.RetryError` when it took too long.
+    Raises :class:`yagura.ConfigError` if the table, the column or the grant is missing, with the line that would
+    grant it, and :class:`yagura.RetryError` if the search took too long.
     """
     name = kind.value if isinstance(kind, Observable) else kind
     asked = [crossing(column) for column in columns]
-    return Found(_finder(Query(crossing(table), (crossing(name), crossing(value)), start, end, asked, limit)))
+    return SearchResult(_finder(Query(crossing(table), (crossing(name), crossing(value)), start, end, asked, limit)))
 
 
 def around(alert: Alert, before: int = 0, after: int = 0) -> tuple[int, int]:
-    """Returns the span from so many microseconds before an alert's first event to so many after its last."""
+    """Returns the time range from some microseconds before an alert's first event to some after its last."""
     return alert.first_time - before, alert.last_time + after
 
 
 def find_by(finder: Callable[[Query], Any] | None) -> None:
-    """Lets ``finder`` answer questions by events of the contract. Only the component and unit tests call it."""
+    """Lets ``finder`` run searches. Only the component and unit tests call it."""
     global _finder
     _finder = finder or _absent
 

@@ -1,4 +1,4 @@
-"""What a detector remembers of one partition key: entries, counters and wake-ups that the host keeps.
+"""The state of one partition key: entries, counters and wake-ups that the host stores.
 
 ::
 
@@ -47,19 +47,19 @@ DAY = 24 * HOUR
 
 
 class StateError(DataError):
-    """Why the state was not read or changed. A detector that does not catch it has its batch skipped."""
+    """Why the state could not be read or changed. If a detector does not catch it, the host skips the events."""
 
 
 class NoState(StateError):
-    """The call is not for one key: the rule has no ``partition_by``, or this is not a call that evaluates events or
-    answers a wake-up."""
+    """The call is not for one key: the rule has no ``partition_by``, or the call evaluates neither events nor a
+    wake-up."""
 
     def __str__(self) -> str:
         return "there is no state here: it is for rules with `partition_by`, while events of a key are evaluated"
 
 
 class StateFull(StateError):
-    """A limit of the key is hit, which the message names. Nothing was stored."""
+    """The key has reached a limit, which the message names. Nothing was stored."""
 
     def __str__(self) -> str:
         return f"the state is full: {super().__str__()}"
@@ -73,7 +73,7 @@ class NotACounter(StateError):
 
 
 class Store(Protocol):
-    """What keeps the state: the host, or the memory of a unit test. Its methods raise :class:`StateError`."""
+    """The store of the state: the host, or the memory of a unit test. Its methods raise :class:`StateError`."""
 
     def rule(self) -> int:
         """Returns the number of the rule whose key is at hand."""
@@ -100,13 +100,13 @@ def get(name: str, at: int) -> bytes | None:
 
 
 def get_text(name: str, at: int) -> str | None:
-    """Returns the text under a name, as :func:`get`; bytes that are no UTF-8 become the replacement character."""
+    """Returns the text under a name, as :func:`get`; bytes that are not UTF-8 become the replacement character."""
     value = get(name, at)
     return None if value is None else value.decode("utf-8", "replace")
 
 
 def get_json(name: str, at: int, default: Any = None) -> Any:
-    """Returns what is under a name, which :func:`put_json` stored; ``default`` if there is nothing.
+    """Returns the value that :func:`put_json` stored under a name; ``default`` if there is none.
 
     Raises :class:`ValueError` for an entry that is not JSON.
     """
@@ -115,7 +115,7 @@ def get_json(name: str, at: int, default: Any = None) -> Any:
 
 
 def count(name: str, at: int) -> int:
-    """Returns what a counter says, without changing it; 0 if it is absent.
+    """Returns the value of a counter; 0 if it is absent.
 
     Raises :class:`NotACounter`.
     """
@@ -128,7 +128,8 @@ def count(name: str, at: int) -> int:
 
 
 def put(name: str, value: bytes | str, expires: int | None = None) -> None:
-    """Stores bytes or text under a name, in place of an earlier value. Without ``expires`` it stays until it is removed.
+    """Stores bytes or text under a name, and replaces an earlier value. Without ``expires`` it stays until it is
+    removed.
 
     Raises :class:`StateFull`.
     """
@@ -142,8 +143,8 @@ def put_json(name: str, value: Any, expires: int | None = None) -> None:
 
 
 def increment(name: str, at: int, by: int = 1, expires: int | None = None) -> int:
-    """Adds to a counter and returns its new value, which stays within 64 bits. A counter that is absent counts from 0.
-    Without ``expires`` a counter that is there keeps its expiry.
+    """Adds to a counter and returns its new value, which stays within 64 bits. An absent counter starts from 0.
+    Without ``expires``, an existing counter keeps its expiry.
 
     Raises :class:`StateFull` and :class:`NotACounter`.
     """
@@ -151,14 +152,14 @@ def increment(name: str, at: int, by: int = 1, expires: int | None = None) -> in
 
 
 def remove(name: str) -> None:
-    """Forgets what is under a name, if there is anything."""
+    """Removes an entry, if it exists."""
     _at_hand().remove(crossing(name))
 
 
 def wake(at: int) -> None:
-    """Asks for one call of the detector's ``on_wake`` with exactly this time: once no event of the key before it can come
-    any more, and before any later event of the key is evaluated. During a wake-up, a time at or before the wake-up's own has
-    no effect.
+    """Requests one call of the detector's ``on_wake`` with exactly this time. It happens when no earlier event of the
+    key can follow, and before any later event of the key is evaluated. During a wake-up, a time at or before the time
+    of the wake-up has no effect.
 
     Raises :class:`StateFull`.
     """

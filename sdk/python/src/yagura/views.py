@@ -1,4 +1,4 @@
-"""The values of one column in one batch, decoded when they are asked for."""
+"""The values of one column in one batch, decoded when they are read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RawColumn(Protocol):
 
 
 class View(Sequence["Value | None"], Generic[Value]):
-    """The values of a column: ``None`` where a row is NULL.
+    """The values of a column: ``None`` if a row is NULL.
 
     ``view[row]`` decodes one value; iterating, or :meth:`to_list`, decodes all of them, once in a batch. The latter is
     several times faster a value.
@@ -72,7 +72,7 @@ class View(Sequence["Value | None"], Generic[Value]):
         return iter(self.to_list())
 
     def is_null(self, row: int) -> bool:
-        """Says whether a row has no value. It looks at one bit and decodes nothing.
+        """Returns whether a row has no value. It reads one bit and decodes nothing.
 
         Raises :class:`IndexError` for a row outside the batch.
         """
@@ -82,7 +82,7 @@ class View(Sequence["Value | None"], Generic[Value]):
         return bool(validity) and not validity[row >> 3] >> (row & 7) & 1
 
     def to_list(self) -> list[Value | None]:
-        """Returns all values, decoded at once. The list belongs to the batch: it is not to be changed."""
+        """Returns all values, decoded at once. The list belongs to the batch: do not change it."""
         values = self._list
         if values is None:
             values = self._all()

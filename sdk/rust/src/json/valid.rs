@@ -1,8 +1,8 @@
-//! Whether a text is JSON at all.
+//! Checks whether a text is JSON.
 
 use super::skip_space;
 
-/// Says whether a text is one whole JSON value, at most 128 levels deep: for what comes from outside, before it is read.
+/// Returns whether a text is one whole JSON value, at most 128 levels deep: check text from outside before you read it.
 ///
 /// ```
 /// assert!(yagura_sdk::json::is_valid(r#" {"a": [1, null]} "#));

@@ -4,7 +4,7 @@ use crate::{
     Alert, AlertState, Assessment, Attribute, Observable, Report, Severity, Status, Verdict,
 };
 
-/// Starts an alert of a rule `test`: settled, of medium severity, at 2026-01-02T03:04:05Z, with nothing in it.
+/// Starts an alert of a rule `test`: final, of medium severity, at 2026-01-02T03:04:05Z, without content.
 pub fn alert() -> AlertBuilder {
     let time = 1_767_323_045_000_000;
     AlertBuilder {
@@ -26,7 +26,7 @@ pub fn alert() -> AlertBuilder {
     }
 }
 
-/// An alert that is being made.
+/// An alert under construction.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct AlertBuilder {
@@ -111,7 +111,7 @@ pub fn report() -> ReportBuilder {
     }
 }
 
-/// A report that is being made.
+/// A report under construction.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ReportBuilder {
@@ -197,7 +197,7 @@ impl ReportBuilder {
         self
     }
 
-    /// Says that an earlier attempt ended without an answer.
+    /// Marks an earlier attempt that ended without an answer.
     pub fn uncertain(mut self) -> Self {
         self.report.uncertain = true;
         self

@@ -1,4 +1,4 @@
-//! Events from plain values, in the columns in which a host hands them over.
+//! Events from plain values, as columns like those of a host.
 
 use crate::bindings::enricher::yagura::plugin::search::Events as RawEvents;
 use crate::bindings::yagura::plugin::types::{Batch as RawBatch, Column as RawColumn, Field};
@@ -21,7 +21,7 @@ impl Events {
     /// Adds a text column.
     ///
     /// # Panics
-    /// When the number of values differs from that of the columns before; so do the methods below.
+    /// If the number of values differs from earlier columns. The same holds for the methods below.
     #[must_use]
     pub fn text<'v>(
         self,
@@ -127,7 +127,7 @@ impl Events {
         self
     }
 
-    /// Returns what a search for these columns finds, as the host does.
+    /// Returns the result of a search for these columns.
     #[cfg_attr(
         target_arch = "wasm32",
         allow(dead_code, reason = "for unit tests, which are native")

@@ -13,10 +13,10 @@ use crate::{Observable, PluginError, json};
 pub use crate::bindings::enricher::yagura::plugin::http::Signature;
 pub use crate::bindings::enricher::yagura::plugin::search::Query;
 
-/// What stands in for the host while it lives, on the thread of the test that made it.
+/// Stands for the host until it is dropped, on the thread of its test.
 ///
-/// HTTP requests must come in the order of [`Host::answers`]; one that does not, and an answer for which none came, fails the
-/// test. Without a `Host` a request fails the test too.
+/// HTTP requests must come in the order of [`Host::answers`]. Any other request, and an answer without a request, fails the test.
+/// A request without a `Host` fails it too.
 #[derive(Default)]
 pub struct Host {
     script: Rc<RefCell<Script>>,
@@ -36,10 +36,10 @@ thread_local! {
 }
 
 impl Host {
-    /// Makes a host that answers nothing yet.
+    /// Makes a host without answers.
     ///
     /// # Panics
-    /// When there is another on this thread.
+    /// If this thread already has a host.
     pub fn new() -> Self {
         let host = Self::default();
         SCRIPT.with_borrow_mut(|script| {
@@ -58,7 +58,7 @@ impl Host {
         self
     }
 
-    /// Makes a lookup table, if there is none of this name, and puts a row, as JSON text, into it.
+    /// Adds a row, as JSON text, to a lookup table, and creates the table if it does not exist.
     #[must_use]
     pub fn lookup(self, table: &str, key: &str, row: &str) -> Self {
         assert!(json::is_valid(row), "a row of `{table}` is no JSON: {row}");
@@ -78,8 +78,8 @@ impl Host {
         self
     }
 
-    /// Makes events findable in a table by an observable. They must have the columns that are asked for; their times are not
-    /// looked at, so a test looks at [`Host::searches`].
+    /// Lets searches in a table find events by an observable. The events must have the columns of the search. Their times are not
+    /// compared with the search: check [`Host::searches`].
     #[must_use]
     pub fn events(self, table: &str, kind: Observable, value: &str, events: &Events) -> Self {
         let entry = (
@@ -119,7 +119,7 @@ impl Drop for Host {
     }
 }
 
-/// What a server, or the host, says to a request.
+/// The answer to a request, or the error of the host.
 #[derive(Debug, Clone)]
 pub struct Answer {
     result: Result<raw::Response, HttpError>,
@@ -142,7 +142,7 @@ impl Answer {
         }
     }
 
-    /// No answer: what the host says in its place.
+    /// No answer but an error of the host.
     pub fn error(error: HttpError) -> Self {
         Self { result: Err(error) }
     }
@@ -181,7 +181,7 @@ impl Request {
     /// Returns the body as text.
     ///
     /// # Panics
-    /// When it is not UTF-8.
+    /// If it is not UTF-8.
     pub fn body_text(&self) -> &str {
         match str::from_utf8(&self.raw.body) {
             Ok(text) => text,
@@ -189,7 +189,7 @@ impl Request {
         }
     }
 
-    /// Returns how the host is to sign the request.
+    /// Returns the signature that the host adds to the request.
     pub fn signature(&self) -> Option<&Signature> {
         self.raw.sign.as_ref()
     }

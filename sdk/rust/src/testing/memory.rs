@@ -107,7 +107,7 @@ pub(crate) fn wake(at: i64) -> Result<(), StateError> {
         }
         if memory.wakes.len() >= MOST_WAKES {
             return Err(StateError::TooLarge(format!(
-                "the key waits for {MOST_WAKES} wake-ups, and may wait for no more"
+                "the key has {MOST_WAKES} wake-ups, which is the maximum"
             )));
         }
         memory.wakes.insert(at);
@@ -133,12 +133,12 @@ impl Memory {
         }
         if count > MOST_ENTRIES {
             return Err(StateError::TooLarge(format!(
-                "the key has {MOST_ENTRIES} entries, and may have no more: remove some, or let them expire"
+                "the key has {MOST_ENTRIES} entries, which is the maximum: remove some, or let them expire"
             )));
         }
         if bytes > MOST_BYTES {
             return Err(StateError::TooLarge(format!(
-                "the entries of the key would have {bytes} bytes, and may have {MOST_BYTES}"
+                "the entries of the key would have {bytes} bytes; the maximum is {MOST_BYTES}"
             )));
         }
         let value = value.to_vec();

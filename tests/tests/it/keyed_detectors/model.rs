@@ -120,8 +120,7 @@ impl Model {
                 let last = if event.step == "wake" { 5 } else { 101 };
                 let first = if event.step == "wake" { 5 } else { 1 };
                 let has_room = (first..=last).all(|after| self.wake(at + after));
-                let full =
-                    "the state is full: the key waits for 100 wake-ups, and may wait for no more";
+                let full = "the state is full: the key has 100 wake-ups, which is the maximum";
                 if has_room { "done" } else { full }.to_owned()
             }
             "write" => {

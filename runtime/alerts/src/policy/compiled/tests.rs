@@ -108,15 +108,15 @@ fn routes_are_tried_in_order_until_one_fits_that_is_not_also() {
         notify = ["c"]
         "#,
     );
-    let told = |rules: &[&str]| {
+    let notifiers_of = |rules: &[&str]| {
         let alerts: Vec<Alert> = rules.iter().map(|rule| alert(rule)).collect();
         policy.notifiers_of(&alerts.iter().collect::<Vec<_>>())
     };
-    assert_eq!(told(&["x-1"]), ["a", "b"]);
-    assert_eq!(told(&["x-2"]), ["b", "c"]);
-    assert_eq!(told(&["z"]), ["c"]);
-    assert_eq!(told(&["z", "y-1"]), ["a", "b"]);
-    assert!(told(&[]).is_empty());
+    assert_eq!(notifiers_of(&["x-1"]), ["a", "b"]);
+    assert_eq!(notifiers_of(&["x-2"]), ["b", "c"]);
+    assert_eq!(notifiers_of(&["z"]), ["c"]);
+    assert_eq!(notifiers_of(&["z", "y-1"]), ["a", "b"]);
+    assert!(notifiers_of(&[]).is_empty());
 }
 
 #[test]

@@ -37,7 +37,7 @@ const CASE: &str = r#"
     time = "2026-01-30T08:00:00Z"
     key = "root"
     [[test.expect]]
-    outcome = "told"
+    outcome = "reported"
     notify = ["chat", "pager"]
     incident = 1
     flood = false
@@ -72,7 +72,7 @@ fn written_alerts_are_lines_with_ids_that_stay() {
 fn what_was_expected_has_no_mismatch() {
     let (test, lines) = (case(CASE), lines(&case(CASE), Path::new(".")).unwrap());
     let mut found = vec![
-        became(&lines[0], Outcome::Told, Some("i")),
+        became(&lines[0], Outcome::Reported, Some("i")),
         became(&lines[1], Outcome::Suppressed, None),
     ];
     found[0].notify = vec!["pager".to_owned(), "chat".to_owned()];
@@ -87,7 +87,7 @@ fn a_mismatch_names_case_alert_expected_and_found() {
     let alert =
         "case `scanner`: alert 1 (`aws-root-login` for `root`, 2026-01-30T08:00:00.000000Z)";
     let expected = [
-        format!("{alert}: outcome: expected told, found staged"),
+        format!("{alert}: outcome: expected reported, found staged"),
         format!("{alert}: notify: expected `chat`, `pager`, found nobody"),
         format!("{alert}: flood: expected false, found true"),
         format!("{alert}: incident: expected the one that alert 1 opened, found none"),
@@ -113,14 +113,14 @@ fn an_incident_is_named_by_the_alert_that_opened_it() {
         expect = [{ incident = 1 }, { incident = 1 }, { incident = 2 }]
     "#;
     let (test, lines) = (case(text), lines(&case(text), Path::new(".")).unwrap());
-    let told = |ids: [&str; 3]| {
+    let messages_for = |ids: [&str; 3]| {
         let found = lines.iter().zip(ids);
         let found: Vec<_> = found
-            .map(|(line, id)| became(line, Outcome::Told, Some(id)))
+            .map(|(line, id)| became(line, Outcome::Reported, Some(id)))
             .collect();
         mismatches(&test, &lines, &found, 2)
     };
-    let messages = told(["x", "x", "y"]);
+    let messages = messages_for(["x", "x", "y"]);
     assert_eq!(messages.len(), 1, "{messages:?}");
     assert!(
         messages[0].contains("alert 3 (`c`,")
@@ -129,7 +129,7 @@ fn an_incident_is_named_by_the_alert_that_opened_it() {
             ),
         "{messages:?}"
     );
-    assert_eq!(told(["x", "y", "y"]).len(), 1);
+    assert_eq!(messages_for(["x", "y", "y"]).len(), 1);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn recorded_alerts_are_read_in_both_forms() {
         [[test]]
         name = "recorded"
         alerts = "alerts.ndjson"
-        expect = [{ rule = "aws-root-login", outcome = "told" }, { key = "nobody" }]
+        expect = [{ rule = "aws-root-login", outcome = "reported" }, { key = "nobody" }]
     "#;
     let (test, read) = (case(text), lines(&case(text), dir.path()).unwrap());
     let states: Vec<_> = read.iter().map(|line| (line.seq, line.state)).collect();
@@ -165,7 +165,7 @@ fn recorded_alerts_are_read_in_both_forms() {
     assert_eq!(states, expected);
     assert_eq!(read[2].reason.as_deref(), Some("late events"));
     let found = [
-        became(&read[0], Outcome::Told, Some("i")),
+        became(&read[0], Outcome::Reported, Some("i")),
         became(&read[1], Outcome::Inhibited, None),
     ];
     let messages = mismatches(&test, &read, &found, 1);
@@ -182,7 +182,7 @@ fn recorded_alerts_are_read_in_both_forms() {
     test.expect[0].outcome = Some("inhibited".to_owned());
     let messages = mismatches(&test, &read, &found, 1);
     assert_eq!(messages.len(), 1, "{messages:?}");
-    assert!(messages[0].contains("alert 1") && messages[0].contains("found told"));
+    assert!(messages[0].contains("alert 1") && messages[0].contains("found reported"));
 
     fs::write(dir.path().join("alerts.ndjson"), "{}\n").unwrap();
     let error = lines(&case(text), dir.path()).unwrap_err();
@@ -204,7 +204,7 @@ fn a_case_that_cannot_be_evaluated_is_an_error() {
         alert = [{ rule = "a", time = "2026-01-30" }]
         expect = [
             { outcome = "supressed", notify = ["chatt"], rule = "a", incident = 2 },
-            { outcome = "told" },
+            { outcome = "reported" },
         ]
         [[test]]
         name = "one"

@@ -10,7 +10,7 @@ func TestOnlyRootIsFound(t *testing.T) {
 	events := yaguratest.NewEvents().
 		Text("user_type", "Root", "IAMUser").
 		Text("additional_event_data.MFAUsed", nil, "No")
-	findings, err := yaguratest.Evaluator("root-login", events)
+	findings, err := yaguratest.Evaluate("root-login", events)
 	if err != nil {
 		t.Fatal(err)
 	}

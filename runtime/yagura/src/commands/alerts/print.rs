@@ -302,10 +302,14 @@ fn reports(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
     }
     for row in &record.deliveries {
         let state = match row.state {
-            DeliveryState::Idle if row.told > 0 => format!("revision {} sent", row.told),
+            DeliveryState::Idle if row.sent_revision > 0 => {
+                format!("revision {} sent", row.sent_revision)
+            }
             DeliveryState::Idle => "nothing to send".to_owned(),
-            DeliveryState::Due => format!("revision {} due {}", row.wanted, second(row.due_at)),
-            DeliveryState::Sending => format!("revision {} is being sent", row.wanted),
+            DeliveryState::Due => {
+                format!("revision {} due {}", row.due_revision, second(row.due_at))
+            }
+            DeliveryState::Sending => format!("revision {} is being sent", row.due_revision),
             DeliveryState::Dead => "given up".to_owned(),
             DeliveryState::Summarised => "sent in a summary".to_owned(),
         };

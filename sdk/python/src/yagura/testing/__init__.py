@@ -1,7 +1,7 @@
-"""Running plugins natively, in the unit tests of their folder.
+"""Runs plugins natively, in the unit tests of their folder.
 
 Detectors get events from plain values (:class:`Events`) and give findings back (:func:`evaluate`, :class:`Session`). Enrichers,
-reviewers and notifiers get an :func:`alert` or a :func:`report`, and what they ask of the host is answered by a script:
+reviewers and notifiers get an :func:`alert` or a :func:`report`, and a script stands for the host:
 :class:`Server`, :class:`Lookups`, :class:`Tables`.
 """
 

@@ -1,4 +1,4 @@
-"""Enrichers, reviewers and notifiers in unit tests, and what they are asked about."""
+"""Enrichers, reviewers and notifiers in unit tests, with their alerts and reports."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def report(**changes: Any) -> Report:
 
 
 def enrich(enricher: type[Enricher], alert: Alert, config: Mapping[str, Any] | None = None) -> Enriched:
-    """Opens an enricher with a configuration and returns what it finds about an alert.
+    """Opens an enricher with a configuration and returns its facts about an alert.
 
-    Raises what the host would be told: :class:`yagura.ConfigError`, :class:`yagura.DataError` or
-    :class:`yagura.RetryError`; so do the functions below.
+    Raises the error that a host would receive: :class:`yagura.ConfigError`, :class:`yagura.DataError` or
+    :class:`yagura.RetryError`. The same holds for the functions below.
     """
     return _open(enricher, config).enrich(alert)
 
@@ -65,12 +65,12 @@ def review(
     attributes: Iterable[Attribute] = (),
     config: Mapping[str, Any] | None = None,
 ) -> Assessment | None:
-    """Opens a reviewer with a configuration and returns what it thinks of an alert, with a severity."""
+    """Opens a reviewer with a configuration and returns its assessment of an alert, with a severity."""
     return _open(reviewer, config).review(alert, Attributes(attributes))
 
 
 def notify(notifier: type[Notifier], report: Report, config: Mapping[str, Any] | None = None) -> str:
-    """Opens a notifier with a configuration, has it tell a report, and returns the receipt."""
+    """Opens a notifier with a configuration, passes a report to it, and returns the receipt."""
     return _open(notifier, config).notify(report)
 
 

@@ -1,4 +1,4 @@
-"""Running detectors natively, in the unit tests of their folder: events from plain values, findings back."""
+"""Runs detectors natively, in the unit tests of their folder: from plain values to findings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Events:
 
     ``Events().text("user_type", ["Root", None]).int64("port", [22, 443])``; or event by event, with the types taken
     from the values: ``Events.of([{"user_type": "Root", "port": 22}, {"port": 443}])``. Every method that adds a column
-    returns the events, and raises :class:`ValueError` when the number of values is not that of the columns before.
+    returns the events, and raises :class:`ValueError` if the number of values differs from earlier columns.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Events:
 
     @classmethod
     def of(cls, events: Iterable[Mapping[str, Any]], times: Iterable[str] = ()) -> Events:
-        """Returns events from one mapping each. What a mapping lacks is ``None``.
+        """Returns events from one mapping each. A missing key is ``None``.
 
         The type of a column is that of its values; a column without any is text. ``datetime`` values make a column of
         times, and so does its name in ``times``, with values in microseconds since 1970-01-01T00:00:00Z.
@@ -124,7 +124,7 @@ class Session:
     ) -> None:
         """Opens a detector, a class or a function, for a rule with this configuration and the columns of ``events``.
 
-        Raises what the detector raises; so do the methods below.
+        Raises the exceptions of the detector; the same holds for the methods below.
         """
         self._schema = Schema(events._fields)
         rule = Rule(rule_id, dict(config or {}), dict(plugin_config or {}), self._schema)
@@ -137,7 +137,8 @@ class Session:
         return self._opened.detector
 
     def batch(self, events: Events) -> list[Finding]:
-        """Hands a batch to the detector, without state, and returns its findings. The columns are those of ``__init__``."""
+        """Passes a batch to the detector, without state, and returns its findings. The columns are those of
+        ``__init__``."""
         batch = Batch(self._schema, events._batch())
         findings = Findings(len(batch))
         try:
@@ -147,16 +148,17 @@ class Session:
             batch.release()
 
     def keyed_batch(self, key: str, events: Events) -> list[Finding]:
-        """Hands events of one partition key to the detector, in the order of their event time, and returns its findings.
+        """Passes events of one partition key to the detector, in the order of their event time, and returns its
+        findings.
 
-        The detector sees the key's state, which is kept in memory, under the host's limits. As with a host, a call that
+        The state of the key is kept in memory, with the host's limits. As with a host, a call that
         fails changes no state.
         """
         return self._with_key(key, None, lambda: self.batch(events))
 
     def wake(self, key: str, time: int) -> list[Finding]:
         """Wakes a partition key at a time in microseconds since 1970-01-01T00:00:00Z, and returns the findings. A test
-        calls it for each of :meth:`wakes`, or for any time that it likes."""
+        calls it for each of :meth:`wakes`, or for any other time."""
 
         def call() -> list[Finding]:
             findings = Findings()
@@ -166,7 +168,7 @@ class Session:
         return self._with_key(key, time, call)
 
     def wakes(self, key: str) -> list[int]:
-        """Returns the times for which a partition key asked to be woken, in order."""
+        """Returns the times of the requested wake-ups of a partition key, in order."""
         return sorted(self._keys.get(key, Memory()).wakes)
 
     def _with_key(self, key: str, woken: int | None, call: Callable[[], list[Finding]]) -> list[Finding]:
@@ -180,8 +182,8 @@ class Session:
         return found
 
     def watermark(self, time: int) -> list[Finding]:
-        """Tells the detector that no event before ``time``, in microseconds since 1970-01-01T00:00:00Z, is still to
-        come, and returns its findings."""
+        """Calls the detector with a watermark, and returns its findings: no event before ``time``, in microseconds
+        since 1970-01-01T00:00:00Z, can follow."""
         findings = Findings()
         self._opened.on_watermark(time, findings)
         return findings.finish()
@@ -191,7 +193,7 @@ class Session:
         return bytes(self._opened.snapshot())
 
     def restore(self, kept: bytes) -> None:
-        """Gives a detector the snapshot of another; like the host, not when it is empty."""
+        """Restores the snapshot of another session; like the host, not if it is empty."""
         if kept:
             self._opened.restore(kept)
 
@@ -204,8 +206,8 @@ def evaluate(
 ) -> list[Finding]:
     """Opens a detector, a class or a function, and returns its findings about ``events``, in one batch.
 
-    ``config`` is the rule's ``[rule.config]``, ``plugin_config`` the pack's ``[plugin.config]``. Findings are as the
-    host gets them: facts are text, and absent ones are left out. Raises what the detector raises.
+    ``config`` is the rule's ``[rule.config]``, ``plugin_config`` the pack's ``[plugin.config]``. Findings are as a
+    host receives them: facts are text, and absent ones are left out. Raises the exceptions of the detector.
     """
     return Session(detector, events, config, plugin_config).batch(events)
 

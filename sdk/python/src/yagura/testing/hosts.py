@@ -1,4 +1,4 @@
-"""What stands for the host in unit tests: servers, lookup tables, and tables to search. Each is a context manager."""
+"""The host in unit tests: servers, lookup tables, and tables to search. Each is a context manager."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .detectors import Events, _Batch, _Column, _Field
 
 @dataclass
 class Reply:
-    """The answer to a request, or why there is none."""
+    """The answer to a request, or the reason why there is none."""
 
     status: int = 200
     json: Any = None
@@ -114,8 +114,8 @@ class Tables:
             ...
         tables.queries[0].observable
 
-    A search finds all events of its table, up to its limit: whether it asked for the right ones is for the test to see, in
-    :attr:`queries`. A table or column that is not there is an error, as with a host.
+    A search finds all events of its table, up to its limit: check in :attr:`queries` whether it searched for the
+    right ones. A missing table or column is an error, as with a host.
     """
 
     def __init__(self, tables: Mapping[str, Events]) -> None:
