@@ -123,6 +123,7 @@ impl HasFault for EngineError {
             | Self::TooManyPending { .. }
             | Self::Scan { .. }
             | Self::State(_)
+            | Self::Correlation(_)
             | Self::Arrow(_) => FaultKind::Input,
         }
     }
