@@ -17,8 +17,8 @@ pub use compiled::{
 pub use file::PolicyFile;
 pub use hours::{Hours, HoursError};
 pub use matcher::{Matcher, Pattern, PatternError};
-use serde::Deserialize;
-use yagura_core::{Severity, Timestamp};
+use serde::{Deserialize, Deserializer, de};
+use yagura_core::{Severity, TimeSpan, Timestamp};
 
 /// The file that `policy` of the configuration names.
 #[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
@@ -62,11 +62,11 @@ pub struct Notifier {
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub config: toml::Table,
     /// The least time between two reports of one incident; changes between them are reported together. Default: `10s`.
-    pub every: Option<String>,
+    pub every: Option<TimeSpan>,
     /// New incidents that are reported one by one. Further ones are reported in one summary.
     pub limit: Option<ReportLimit>,
     /// How long a report is tried before it is put aside as a dead letter. Default: `24h`.
-    pub give_up: Option<String>,
+    pub give_up: Option<TimeSpan>,
 }
 
 /// `[notifier.NAME.limit]`.
@@ -76,7 +76,7 @@ pub struct ReportLimit {
     /// How many new incidents.
     pub incidents: u32,
     /// In how much time.
-    pub per: String,
+    pub per: TimeSpan,
 }
 
 /// `[notifier.NAME.email]`.
@@ -150,9 +150,9 @@ pub struct Grouping {
     /// Values that many share, and that join nothing; `*` stands for any text, for addresses networks.
     pub ignore: Vec<String>,
     /// Event time between an alert and the incident's nearest.
-    pub within: String,
+    pub within: TimeSpan,
     /// Event time from an incident's first alert, after which a new one is opened.
-    pub longest: String,
+    pub longest: TimeSpan,
 }
 
 impl Default for Grouping {
@@ -160,8 +160,8 @@ impl Default for Grouping {
         Self {
             by: ["ip", "user", "host", "email"].map(str::to_owned).to_vec(),
             ignore: Vec::new(),
-            within: "1h".to_owned(),
-            longest: "24h".to_owned(),
+            within: TimeSpan::from_mins(60),
+            longest: TimeSpan::from_days(1),
         }
     }
 }
@@ -192,7 +192,7 @@ pub struct Inhibition {
     #[serde(default)]
     pub share: Vec<String>,
     /// Event time between them.
-    pub within: String,
+    pub within: TimeSpan,
 }
 
 /// `[[maintenance]]`: times when alerts are recorded and not reported. Either `from` and `to`, or `hours`.
@@ -224,7 +224,7 @@ pub struct Flood {
     /// Incidents that one rule may open.
     pub incidents: u32,
     /// In how much event time. What comes more goes into one incident of the rule, until there has been less for as long.
-    pub per: String,
+    pub per: TimeSpan,
     /// Only alerts less severe than this are folded; each of the others has an incident.
     pub below: Option<Severity>,
 }
@@ -233,7 +233,7 @@ impl Default for Flood {
     fn default() -> Self {
         Self {
             incidents: 20,
-            per: "1h".to_owned(),
+            per: TimeSpan::from_mins(60),
             below: None,
         }
     }
@@ -247,7 +247,7 @@ pub struct Staging {
     pub rules: Vec<String>,
     /// A rule is promoted once it has been quiet for so long, in event time. Without it, it stays on trial while it is
     /// listed.
-    pub quiet: Option<String>,
+    pub quiet: Option<TimeSpan>,
 }
 
 /// `[[enrich]]`: who finds facts.
@@ -265,17 +265,58 @@ pub struct Enrichment {
     pub config: toml::Table,
     /// When, after the alert came up; more than once, because logs arrive late.
     #[serde(default = "at_once")]
-    pub delays: Vec<String>,
+    pub delays: Vec<Delay>,
     /// How long answers of servers are kept and given again. Default: not at all.
     #[serde(default)]
-    pub cache: Option<String>,
+    pub cache: Option<TimeSpan>,
     /// Calls to one server.
     #[serde(default)]
     pub limit: Option<CallLimit>,
 }
 
-fn at_once() -> Vec<String> {
-    vec!["0s".to_owned()]
+fn at_once() -> Vec<Delay> {
+    vec![Delay(None)]
+}
+
+/// A time to wait, which may be none: `0s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Delay(pub Option<TimeSpan>);
+
+impl Delay {
+    /// Returns its length in microseconds.
+    pub fn micros(self) -> i64 {
+        self.0.map_or(0, TimeSpan::micros)
+    }
+}
+
+impl<'de> Deserialize<'de> for Delay {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let unit = text.trim().trim_start_matches('0');
+        let is_none =
+            unit.len() < text.trim().len() && matches!(unit, "ms" | "s" | "m" | "h" | "d");
+        match is_none {
+            true => Ok(Self(None)),
+            false => text
+                .parse()
+                .map(|span| Self(Some(span)))
+                .map_err(de::Error::custom),
+        }
+    }
+}
+
+impl schemars::JsonSchema for Delay {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Delay".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        TimeSpan::json_schema(generator)
+    }
 }
 
 /// `[enrich.limit]`.
@@ -285,7 +326,7 @@ pub struct CallLimit {
     /// How many calls.
     pub calls: u32,
     /// In how much time.
-    pub per: String,
+    pub per: TimeSpan,
 }
 
 /// `[[review]]`: who evaluates.

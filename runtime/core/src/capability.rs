@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::duration::TimeSpan;
 use crate::pack::{Limits, Manifest, World};
-use crate::time::parse_duration;
 
 pub use access::{Access, Denied};
 pub use server::{HostPattern, Scheme, ServerPattern, is_name};
@@ -74,7 +74,7 @@ impl Grants {
     pub fn without_bounds() -> Self {
         Self {
             limits: MostLimits {
-                time: Some("36500d".to_owned()),
+                time: Some(TimeSpan::from_days(36_500)),
                 memory_mib: Some(u64::MAX),
                 output_mib: Some(u64::MAX),
                 log_lines: Some(u32::MAX),
@@ -135,7 +135,7 @@ pub struct Grant {
 pub struct MostLimits {
     /// See [`Limits::time`].
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub time: Option<String>,
+    pub time: Option<TimeSpan>,
     /// See [`Limits::memory_mib`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
@@ -175,7 +175,7 @@ impl MostLimits {
     #[must_use]
     pub fn or(&self, others: &Self) -> Self {
         Self {
-            time: self.time.clone().or_else(|| others.time.clone()),
+            time: self.time.or(others.time),
             memory_mib: self.memory_mib.or(others.memory_mib),
             output_mib: self.output_mib.or(others.output_mib),
             log_lines: self.log_lines.or(others.log_lines),
@@ -219,11 +219,7 @@ impl MostLimits {
     /// Returns the limits, each no more than this.
     pub fn bound(&self, limits: &Limits) -> Limits {
         let mut bound = limits.clone();
-        if let Some(time) = &self.time
-            && parse_duration(time).is_ok_and(|most| most < limits.time_micros())
-        {
-            bound.time.clone_from(time);
-        }
+        bound.time = self.time.map_or(bound.time, |most| most.min(bound.time));
         let least = |asked: &mut u64, most: Option<u64>| {
             *asked = most.map_or(*asked, |most| most.min(*asked))
         };
@@ -244,20 +240,20 @@ mod tests {
     #[test]
     fn what_is_granted_bounds_what_is_asked_for() {
         let most = MostLimits {
-            time: Some("2s".to_owned()),
+            time: Some(TimeSpan::from_secs(2)),
             memory_mib: Some(512),
             log_lines: Some(5),
             ..MostLimits::default()
         };
         let asked = Limits::default();
         let bound = most.bound(&asked);
-        assert_eq!(bound.time, "2s");
+        assert_eq!(bound.time, TimeSpan::from_secs(2));
         assert_eq!(bound.memory_mib, asked.memory_mib, "more is not granted");
         assert_eq!(bound.log_lines, 5);
         assert_eq!(bound.output_mib, asked.output_mib);
         assert!(most.names("time") && !most.names("output_mib"));
         let longer = MostLimits {
-            time: Some("1m".to_owned()),
+            time: Some(TimeSpan::from_mins(1)),
             ..MostLimits::default()
         };
         assert_eq!(longer.bound(&asked), asked);
@@ -267,7 +263,7 @@ mod tests {
     #[test]
     fn more_than_usual_needs_a_grant() {
         let limits = |time: &str, memory_mib, state_kib| Limits {
-            time: time.to_owned(),
+            time: time.parse().unwrap(),
             memory_mib,
             state_kib,
             ..Limits::default()

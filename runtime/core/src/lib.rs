@@ -10,6 +10,7 @@ pub mod causes;
 pub mod columns;
 pub mod correlation;
 pub mod diagnostic;
+pub mod duration;
 pub mod fault;
 pub mod files;
 pub mod finding;
@@ -29,8 +30,9 @@ pub mod time;
 
 pub use alert::{Alert, Evidence, EvidenceEvent};
 pub use capability::{CapabilityRequest, Grant, Grants, MostLimits};
-pub use correlation::Correlation;
+pub use correlation::{Correlation, CorrelationKind};
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use duration::TimeSpan;
 pub use fault::{Fault, FaultKind, HasFault, OrFault};
 pub use finding::{EventRef, Finding};
 pub use pack::{Pack, PackError};

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::InlineTest;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Key};
+use crate::duration::TimeSpan;
 use crate::files;
 pub use crate::identity::Identity;
 use crate::names::did_you_mean;
 use crate::source::SourceText;
-use crate::time::parse_duration;
 use crate::{CapabilityRequest, FieldPath, Grants, Rule};
 
 /// A pack as read from its directory; every rule was checked by itself.
@@ -105,7 +105,7 @@ impl World {
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Wall-clock time of one call: a number and `ms`, `s`, `m`, `h` or `d`.
-    pub time: String,
+    pub time: TimeSpan,
     /// Linear memory of one instance, in MiB.
     pub memory_mib: u64,
     /// What one call may return, in MiB.
@@ -119,7 +119,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            time: "10s".to_owned(),
+            time: TimeSpan::from_secs(10),
             memory_mib: 256,
             output_mib: 16,
             log_lines: 100,
@@ -132,17 +132,12 @@ impl Limits {
     /// Returns each limit with its key, as it is written in TOML.
     pub fn written(&self) -> [(&'static str, String); 5] {
         [
-            ("time", format!("{:?}", self.time)),
+            ("time", format!("\"{}\"", self.time)),
             ("memory_mib", self.memory_mib.to_string()),
             ("output_mib", self.output_mib.to_string()),
             ("log_lines", self.log_lines.to_string()),
             ("state_kib", self.state_kib.to_string()),
         ]
-    }
-
-    /// Returns the time of one call in microseconds; a pack that was read always has one.
-    pub fn time_micros(&self) -> i64 {
-        parse_duration(&self.time).unwrap_or(10_000_000)
     }
 }
 
@@ -296,9 +291,6 @@ impl PluginManifest {
                 self.file
             );
             wrong(Code::InvalidName, "file", message);
-        }
-        if let Err(error) = parse_duration(&self.limits.time) {
-            wrong(Code::InvalidDuration, "limits.time", error.to_string());
         }
         for (key, number, most, unit) in [
             ("limits.memory_mib", self.limits.memory_mib, 4_096, "MiB"),

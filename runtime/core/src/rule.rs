@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::FieldPath;
 use crate::correlation::Correlation;
 use crate::diagnostic::{Code, Diagnostic, Key};
-use crate::time::parse_duration;
+use crate::duration::TimeSpan;
 
 /// How severe a finding is.
 #[derive(
@@ -93,7 +93,7 @@ pub struct Rule {
     /// How long after its last event a key's state is kept, of a rule with `partition_by`: a number and `ms`, `s`, `m`, `h` or
     /// `d`; 30 days where nothing is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state_for: Option<String>,
+    pub state_for: Option<TimeSpan>,
     /// Handed to the plugin as JSON.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
@@ -138,7 +138,7 @@ pub struct AlertPolicy {
     /// Columns that say what an alert is about: findings with equal values share it.
     pub key: Vec<FieldPath>,
     /// Length of the window, which opens at its first finding: a number and `ms`, `s`, `m`, `h` or `d`.
-    pub window: String,
+    pub window: TimeSpan,
     /// Findings that the window must hold.
     pub threshold: u64,
     /// When the alert is told.
@@ -154,17 +154,10 @@ impl Default for AlertPolicy {
     fn default() -> Self {
         Self {
             key: Vec::new(),
-            window: "1h".to_owned(),
+            window: TimeSpan::from_mins(60),
             threshold: 1,
             report: Report::default(),
         }
-    }
-}
-
-impl AlertPolicy {
-    /// Returns the window's length in microseconds; a rule that was [checked](Rule::problem) always has one.
-    pub fn window_micros(&self) -> i64 {
-        parse_duration(&self.window).unwrap_or(3_600_000_000)
     }
 }
 
@@ -173,16 +166,13 @@ pub const OBSERVABLE_KINDS: [&str; 8] = [
     "ip", "domain", "user", "host", "hash", "url", "email", "process",
 ];
 
-/// How long a key's state is kept where the rule does not say so: 30 days, in microseconds.
-const DEFAULT_STATE_FOR: i64 = 30 * 86_400_000_000;
+/// How long a key's state is kept where the rule does not say so.
+const DEFAULT_STATE_FOR: TimeSpan = TimeSpan::from_days(30);
 
 impl Rule {
-    /// Returns how long after its last event a key's state is kept, in microseconds.
-    pub fn state_for_micros(&self) -> i64 {
-        let given = self.state_for.as_deref();
-        given
-            .and_then(|text| parse_duration(text).ok())
-            .unwrap_or(DEFAULT_STATE_FOR)
+    /// Returns how long after its last event a key's state is kept.
+    pub fn kept_state_for(&self) -> TimeSpan {
+        self.state_for.unwrap_or(DEFAULT_STATE_FOR)
     }
 
     /// Returns the columns that `{column}` in the title names, in order.
@@ -270,14 +260,9 @@ impl Rule {
         if self.plugin.is_none() && !self.partition_by.is_empty() {
             return problem(Code::ConflictingKeys, "partition_by", ONLY_WITH_PLUGIN);
         }
-        if let Some(text) = &self.state_for {
-            if self.partition_by.is_empty() {
-                let message = "is only for rules with `partition_by`; this rule has none";
-                return problem(Code::ConflictingKeys, "state_for", message);
-            }
-            if let Err(error) = parse_duration(text) {
-                return problem(Code::InvalidDuration, "state_for", error.to_string());
-            }
+        if self.state_for.is_some() && self.partition_by.is_empty() {
+            let message = "is only for rules with `partition_by`; this rule has none";
+            return problem(Code::ConflictingKeys, "state_for", message);
         }
         if self.plugin.is_none() && !self.config.is_empty() {
             return problem(Code::ConflictingKeys, "config", ONLY_WITH_PLUGIN);
@@ -295,9 +280,6 @@ impl Rule {
 
 impl Rule {
     fn alert_problem(&self) -> Option<Diagnostic> {
-        if let Err(error) = parse_duration(&self.alert.window) {
-            return problem(Code::InvalidDuration, "alert.window", error.to_string());
-        }
         if self.alert.threshold == 0 {
             let message = "is 0: write at least 1";
             return problem(Code::InvalidValue, "alert.threshold", message);
@@ -475,19 +457,18 @@ mod tests {
             problem.map(|problem| problem.text())
         };
         assert_eq!(problem(by), None);
-        assert_eq!(rule(by).state_for_micros(), 30 * 86_400_000_000);
+        assert_eq!(rule(by).kept_state_for().to_string(), "30d");
         let given = format!("{by}state_for = \"90m\"\n");
         assert_eq!(problem(&given), None);
-        assert_eq!(rule(&given).state_for_micros(), 5_400_000_000);
+        assert_eq!(rule(&given).kept_state_for().to_string(), "90m");
         assert_eq!(
             problem("state_for = \"1d\"\n").unwrap(),
             "`state_for` is only for rules with `partition_by`; this rule has none"
         );
-        let wrong = problem(&format!("{by}state_for = \"a day\"\n")).unwrap();
-        assert!(
-            wrong.contains("`state_for`") && wrong.contains("a day"),
-            "{wrong}"
-        );
+        let wrong =
+            format!("id = \"a\"\ntitle = \"t\"\ntable = \"t\"\n{by}state_for = \"a day\"\n");
+        let error = toml::from_str::<Rule>(&wrong).unwrap_err();
+        assert!(error.message().starts_with("`a day` is not a duration"));
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl<'a> SourceText<'a> {
             Some(range) => key_at(&table, range.start),
             None => Key::default(),
         };
+        if let Some((name, text)) = about_key(&message) {
+            // A key inside the table that could not be read: it has a place of its own.
+            let diagnostic = Diagnostic::error(code_of(text), text);
+            return self.placed(&table, diagnostic.at(key.name(name)));
+        }
         place(of_serde(&message, &key))
     }
 }
@@ -160,12 +165,29 @@ fn of_serde(message: &str, key: &Key) -> Diagnostic {
     } else if message.starts_with("data did not match any variant") {
         let text = "has a value of a type that is not allowed here";
         at(key, Diagnostic::error(Code::WrongType, text))
+    } else if message.contains("` is not a duration: ") {
+        at(key, Diagnostic::error(Code::InvalidDuration, message))
     } else {
         let text = match key.steps() {
             [] => message.to_owned(),
             _ => format!("is wrong: {message}"),
         };
         at(key, Diagnostic::error(Code::InvalidValue, text))
+    }
+}
+
+/// Splits what a type with rules of its own says of a key inside it: key `KEY` TEXT.
+fn about_key(message: &str) -> Option<(&str, &str)> {
+    message.strip_prefix("key `")?.split_once("` ")
+}
+
+fn code_of(text: &str) -> Code {
+    if text.starts_with("is missing") {
+        Code::MissingKey
+    } else if text.contains("` is not a duration: ") {
+        Code::InvalidDuration
+    } else {
+        Code::InvalidCorrelation
     }
 }
 

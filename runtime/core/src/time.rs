@@ -1,4 +1,4 @@
-//! Event time: microseconds in UTC, written as RFC 3339, and the ranges and durations that rules use.
+//! Event time: microseconds in UTC, written as RFC 3339, and ranges of it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,17 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
-/// Why a text is not a time, a duration or a range.
+/// Why a text is not a time or a range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
     /// Not a time in a form that is read.
     #[error("`{0}` is not a time: write RFC 3339 (2026-01-31T08:00:00Z) or a date (2026-01-31)")]
     NotATime(String),
-    /// A number without a unit, an unknown unit, zero, or too large.
-    #[error(
-        "`{0}` is not a duration: write a whole number and one of ms, s, m, h, d (for instance 500ms, 90s, 15m, 1h, 7d)"
-    )]
-    NotADuration(String),
     /// The end does not lie after the start.
     #[error("the time range is empty: it ends at {to}, which is not after its start {from}")]
     EmptyRange {
@@ -175,45 +170,6 @@ impl TimeRange {
     }
 }
 
-/// Reads a duration such as `500ms`, `90s`, `15m`, `1h` or `7d` and returns microseconds, always above zero.
-pub fn parse_duration(text: &str) -> Result<i64, TimeError> {
-    let wrong = || TimeError::NotADuration(text.to_owned());
-    let trimmed = text.trim();
-    let digits = trimmed.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: i64 = match &trimmed[digits.len()..] {
-        "ms" => 1_000,
-        "s" => 1_000_000,
-        "m" => 60_000_000,
-        "h" => 3_600_000_000,
-        "d" => 86_400_000_000,
-        _ => return Err(wrong()),
-    };
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    digits
-        .parse::<i64>()
-        .ok()
-        .filter(|number| *number > 0)
-        .and_then(|number| number.checked_mul(unit))
-        // Longer than the time line itself is a slip of the pen, and would overflow later.
-        .filter(|micros| *micros <= Timestamp::MAX.0)
-        .ok_or_else(wrong)
-}
-
-/// Writes a duration as [`parse_duration`] reads it, in the largest unit that holds it exactly; at least a millisecond.
-pub fn duration_text(micros: i64) -> String {
-    let units = [
-        ("d", 86_400_000_000),
-        ("h", 3_600_000_000),
-        ("m", 60_000_000),
-        ("s", 1_000_000),
-    ];
-    let exact = units.into_iter().find(|(_, unit)| micros % unit == 0);
-    let (name, unit) = exact.unwrap_or(("ms", 1_000));
-    format!("{}{name}", (micros / unit).max(1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,25 +203,5 @@ mod tests {
         let touched: Vec<u32> = (1..=5).filter(|d| range.touches_day(day(*d))).collect();
         assert_eq!(touched, [2, 3]);
         assert!(TimeRange::new(at("2026-01-02"), at("2026-01-02")).is_err());
-    }
-
-    #[test]
-    fn durations_need_a_number_and_a_unit() {
-        assert_eq!(parse_duration("90s"), Ok(90_000_000));
-        assert_eq!(parse_duration("200ms"), Ok(200_000));
-        assert_eq!(parse_duration("7d"), Ok(7 * 86_400_000_000));
-        for wrong in [
-            "",
-            "1",
-            "h",
-            "1 h",
-            "-1h",
-            "0s",
-            "1w",
-            "99999999999999d",
-            "1時",
-        ] {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
-        }
     }
 }

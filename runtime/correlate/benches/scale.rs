@@ -56,18 +56,18 @@ fn main() {
         is_live: true,
         ..CorrelationOptions::default()
     };
-    let mut fold = CorrelationEngine::new(rules.clone(), options()).unwrap();
+    let mut engine = CorrelationEngine::new(rules.clone(), options()).unwrap();
     let limits = StoreLimits {
         memory: numbers.get(3).copied().unwrap_or(512) << 20,
         ..StoreLimits::default()
     };
     let mut store = Store::open(dir.path(), limits).unwrap();
-    store.load(&mut fold).unwrap();
+    store.load(&mut engine).unwrap();
 
     let total = keys * each * rounds;
     let tick = WINDOW / (keys * each) as i64;
     let start_memory = memory();
-    let (mut folded, mut pauses, mut alerts) = (Duration::ZERO, Vec::new(), 0);
+    let (mut processed, mut pauses, mut alerts) = (Duration::ZERO, Vec::new(), 0);
     let mut bytes = 0;
     let begun = Instant::now();
     let mut seed: u64 = 1;
@@ -82,16 +82,16 @@ fn main() {
         // All of them are passed at once: nothing waits, as in a table that is read after the fact.
         let passed = Watermark::at((step + 1) as i64 * STEP as i64 * tick);
         let start = Instant::now();
-        let output = fold.step(findings, &|_| passed, &mut store).unwrap();
-        folded += start.elapsed();
+        let output = engine.step(findings, &|_| passed, &mut store).unwrap();
+        processed += start.elapsed();
         alerts += output.changes.len();
-        let pause = store.commit(&mut fold, Progress::default()).unwrap();
+        let pause = store.commit(&mut engine, Progress::default()).unwrap();
         pauses.push(pause.collected);
         bytes += pause.bytes;
     }
     let whole = begun.elapsed();
     store.flush().unwrap();
-    let size = fold.sizes()["count"];
+    let size = engine.sizes()["count"];
     let grown = memory().saturating_sub(start_memory);
     pauses.sort();
     println!(
@@ -102,9 +102,9 @@ fn main() {
         each
     );
     println!(
-        "fold: {:.0} findings a second on one core ({:.0} ns each)",
-        total as f64 / folded.as_secs_f64(),
-        folded.as_secs_f64() * 1e9 / total as f64
+        "correlation engine: {:.0} findings a second on one core ({:.0} ns each)",
+        total as f64 / processed.as_secs_f64(),
+        processed.as_secs_f64() * 1e9 / total as f64
     );
     println!(
         "with a checkpoint every {STEP} findings and making them: {:.0} a second",
@@ -123,14 +123,14 @@ fn main() {
         mebibytes(size.bytes as u64),
         mebibytes(peak())
     );
-    drop((fold, store));
+    drop((engine, store));
     let file = std::fs::metadata(dir.path().join("state.sqlite")).map_or(0, |file| file.len());
     let start = Instant::now();
-    let mut fold = CorrelationEngine::new(rules, options()).unwrap();
+    let mut engine = CorrelationEngine::new(rules, options()).unwrap();
     let mut store = Store::open(dir.path(), limits).unwrap();
-    store.load(&mut fold).unwrap();
+    store.load(&mut engine).unwrap();
     let taken = start.elapsed();
-    let size = fold.sizes()["count"];
+    let size = engine.sizes()["count"];
     println!(
         "restart: {} keys, {} of them on disk, in {:.2} s from {:.0} MiB",
         size.keys + size.spilled,

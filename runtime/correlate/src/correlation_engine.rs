@@ -1,4 +1,4 @@
-//! The fold: findings in, alerts out, over event time.
+//! The engine: findings in, alerts out, over event time.
 //!
 //! ```text
 //! findings ─▶ pending, by watermark group ─ watermark ─▶ in order of time ─▶ correlations, chained ─▶ windows ─▶ final alerts
@@ -8,33 +8,36 @@
 //! What is final is a function of the findings in event-time order. How they arrive, in which steps, and how many threads
 //! work decides only when.
 
-mod hold;
-mod say;
-mod tell;
-mod types;
+mod emit;
+mod findings;
+mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-pub use types::{
-    Change, CorrelationOptions, Counters, NoSpill, SpillStore, SpilledKey, State, StepOutput,
-    Watermark,
-};
 use yagura_core::rule::Report;
 use yagura_core::{Finding, Rule, key};
 
-use crate::correlation_engine::hold::Hold;
-use crate::found::{Found, Hit, Kept, Objects};
+use crate::alert_window::AlertWindow;
+use crate::alert_windows::{AlertWindows, WindowPolicy};
+use crate::change::Change;
+use crate::finding::CompactFinding;
 use crate::graph::{Graph, GraphError, Source};
 use crate::hashing::Hashing;
-use crate::node::{Keyed, Node, Size, Work, stage};
-use crate::provisional::{Reported, Reports};
+use crate::held_rules::HeldRules;
+use crate::hit::{Hit, KeptHit};
+use crate::make::make_node;
+use crate::node::{KeyedNode, Node, NodeWork, Size};
+use crate::objects::Objects;
+use crate::provisional_alerts::{ProvisionalAlert, ProvisionalAlerts};
 use crate::shard::Spilled;
-use crate::window::{AlertWindow, Policy, Windows};
+use crate::spill::{CorrelationError, SpillStore, SpilledKey};
+use crate::step::{CorrelationOptions, Counters, StepOutput};
+use crate::watermark::Watermark;
 
 /// Windows of alerts that ended, with their keys.
-type Ended = Vec<(String, AlertWindow)>;
+type EndedWindows = Vec<(String, AlertWindow)>;
 
 /// Rules with what they remember.
 #[derive(Debug)]
@@ -44,13 +47,13 @@ pub struct CorrelationEngine {
     pub(crate) index_of: HashMap<String, usize>,
     pub(crate) graph: Graph,
     /// In the order of the graph.
-    pub(crate) stages: Vec<Box<dyn Node>>,
-    /// For each rule the stages that take its findings.
+    pub(crate) nodes: Vec<Box<dyn Node>>,
+    /// For each rule the nodes that take its findings.
     routes: Vec<Vec<(usize, Source)>>,
     pub(crate) watermark_groups: Vec<WatermarkGroup>,
-    pub(crate) hold: Hold,
+    pub(crate) held: HeldRules,
     pub(crate) objects: Objects,
-    pub(crate) reports: Reports,
+    pub(crate) provisional: ProvisionalAlerts,
     options: CorrelationOptions,
     pub(crate) step: u32,
     /// The longest time that a finding can matter.
@@ -61,12 +64,12 @@ pub struct CorrelationEngine {
 #[derive(Debug)]
 pub(crate) struct WatermarkGroup {
     pub(crate) tables: Vec<String>,
-    /// Everything before it has been folded.
+    /// Everything before it has been processed.
     pub(crate) watermark: i64,
-    pub(crate) pending: Vec<Found>,
+    pub(crate) pending: Vec<CompactFinding>,
     /// Of them, at the end, those that came since the last checkpoint.
     pub(crate) fresh: usize,
-    pub(crate) windows: Keyed<Windows>,
+    pub(crate) windows: KeyedNode<AlertWindows>,
     /// Whether its speculation is out of date.
     pub(crate) is_stale: bool,
 }
@@ -78,31 +81,31 @@ impl CorrelationEngine {
     /// [`GraphError`]: a correlation that does not fit the others.
     pub fn new(rules: Vec<Arc<Rule>>, options: CorrelationOptions) -> Result<Self, GraphError> {
         let graph = Graph::new(&rules)?;
-        let mut stages = Vec::with_capacity(graph.order.len());
+        let mut nodes = Vec::with_capacity(graph.order.len());
         let mut routes: Vec<Vec<(usize, Source)>> = vec![Vec::new(); rules.len()];
         let mut horizon: i64 = 0;
-        for (number, node) in graph.order.iter().enumerate() {
-            let rule = &rules[node.rule];
+        for (number, joins) in graph.order.iter().enumerate() {
+            let rule = &rules[joins.rule];
             let Some(correlation) = &rule.correlation else {
                 continue;
             };
-            let places = options.geolocation.get(&rule.id);
-            let places = places.or_else(|| options.geolocation.get(""));
-            let made = stage(correlation, places).map_err(|message| GraphError {
-                rule: node.rule,
+            let geolocation = options.geolocation.get(&rule.id);
+            let geolocation = geolocation.or_else(|| options.geolocation.get(""));
+            let made = make_node(correlation, geolocation).map_err(|error| GraphError {
+                rule: joins.rule,
                 key: "correlation",
-                message,
+                message: error.to_string(),
             })?;
-            stages.push(made);
-            for source in &node.sources {
+            nodes.push(made);
+            for source in &joins.sources {
                 routes[source.rule].push((number, source.clone()));
             }
-            horizon = horizon.saturating_add(longest(rule));
+            horizon = horizon.saturating_add(correlation.kind.memory_micros().saturating_mul(2));
         }
-        let policies: Vec<Policy> = rules
+        let policies: Vec<WindowPolicy> = rules
             .iter()
-            .map(|rule| Policy {
-                length: rule.alert.window_micros(),
+            .map(|rule| WindowPolicy {
+                length: rule.alert.window.micros(),
                 threshold: rule.alert.threshold,
                 severity: rule.severity,
             })
@@ -113,7 +116,7 @@ impl CorrelationEngine {
             watermark: i64::MIN,
             pending: Vec::new(),
             fresh: 0,
-            windows: Keyed::new(Windows {
+            windows: KeyedNode::new(AlertWindows {
                 policies: policies.clone(),
                 held: HashMap::new(),
             }),
@@ -126,11 +129,11 @@ impl CorrelationEngine {
                 .collect(),
             rules,
             graph,
-            stages,
+            nodes,
             routes,
-            hold: Hold::default(),
+            held: HeldRules::default(),
             objects: Objects::default(),
-            reports: Reports::default(),
+            provisional: ProvisionalAlerts::default(),
             options,
             step: 0,
             horizon: horizon.saturating_add(windows.unwrap_or(0)),
@@ -146,8 +149,8 @@ impl CorrelationEngine {
     pub(crate) fn set_hashing(&mut self, hashing: Hashing) {
         let windows = self.watermark_groups.iter_mut();
         windows.for_each(|watermark_group| watermark_group.windows.set_hashing(hashing));
-        let stages = self.stages.iter_mut();
-        stages.for_each(|stage| stage.set_hashing(hashing));
+        let nodes = self.nodes.iter_mut();
+        nodes.for_each(|node| node.set_hashing(hashing));
     }
 
     /// Returns for each rule the paths that correlations ask of its findings.
@@ -155,16 +158,16 @@ impl CorrelationEngine {
         &self.graph
     }
 
-    /// Takes findings, moves time on to what `watermark` says of the tables, and tells what came of it.
+    /// Takes findings, moves time on to what `watermark` says of the tables, and returns what became of alerts.
     ///
     /// # Errors
-    /// When keys on disk cannot be read. The fold is not to be used after that.
+    /// When keys on disk cannot be read. The engine must not be used after that.
     pub fn step(
         &mut self,
         findings: Vec<Finding>,
         watermark: &dyn Fn(&str) -> Watermark,
         spilled: &mut dyn SpillStore,
-    ) -> Result<StepOutput, String> {
+    ) -> Result<StepOutput, CorrelationError> {
         self.step = self.step.wrapping_add(1);
         let mut output = StepOutput::default();
         let mut late = Vec::new();
@@ -172,40 +175,40 @@ impl CorrelationEngine {
             only.pending.reserve(findings.len());
         }
         for finding in findings {
-            let Some(number) = self.graph.group_of.get(finding.rule).copied() else {
+            let Some(number) = self.graph.watermark_group_of.get(finding.rule).copied() else {
                 continue;
             };
             let is_late = finding.time.micros() < self.passed(finding.rule);
             let watermark_group = &mut self.watermark_groups[number];
-            let found = Found::new(finding, &mut self.objects);
+            let finding = CompactFinding::new(finding, &mut self.objects);
             if is_late {
-                let id = &self.rules[found.rule as usize].id;
+                let id = &self.rules[finding.rule as usize].id;
                 *output.counters.late.entry(id.clone()).or_default() += 1;
-                late.push(found);
+                late.push(finding);
             } else {
-                watermark_group.pending.push(found);
+                watermark_group.pending.push(finding);
                 watermark_group.fresh += 1;
                 watermark_group.is_stale = true;
             }
         }
-        let mut told = self.late_alerts(late);
+        let mut changes = self.late_alerts(late);
         for number in 0..self.watermark_groups.len() {
-            let marks = self.watermark_groups[number]
+            let watermarks = self.watermark_groups[number]
                 .tables
                 .iter()
                 .map(|table| watermark(table));
-            let passed = Watermark::of_all(marks).max(self.watermark_groups[number].watermark);
+            let passed = Watermark::of_all(watermarks).max(self.watermark_groups[number].watermark);
             self.hold_back(number, passed);
-            let (closed, touched) = self.settle(number, passed, spilled, &mut output.counters)?;
-            self.tell(number, closed, touched, spilled, &mut told)?;
+            let (closed, touched) = self.process(number, passed, spilled, &mut output.counters)?;
+            self.emit(number, closed, touched, spilled, &mut changes)?;
         }
-        sort(&mut told);
-        output.changes = told;
+        sort(&mut changes);
+        output.changes = changes;
         Ok(output)
     }
 
     /// Ends the time of every watermark group right after its last finding, or at `end` of a table if that is later, and closes
-    /// what is open. What needs more time to be certain, such as an absence whose deadline lies beyond, is not told.
+    /// what is open. What needs more time to be certain, such as an absence whose deadline lies beyond, is not emitted.
     ///
     /// # Errors
     /// When keys on disk cannot be read.
@@ -213,47 +216,48 @@ impl CorrelationEngine {
         &mut self,
         end: &dyn Fn(&str) -> i64,
         spilled: &mut dyn SpillStore,
-    ) -> Result<StepOutput, String> {
+    ) -> Result<StepOutput, CorrelationError> {
         let mut output = StepOutput::default();
-        let mut told = Vec::new();
-        self.hold = Hold::default();
+        let mut changes = Vec::new();
+        self.held = HeldRules::default();
         for number in 0..self.watermark_groups.len() {
             let watermark_group = &self.watermark_groups[number];
-            let last = watermark_group.pending.iter().map(|found| found.time).max();
+            let pending = watermark_group.pending.iter();
+            let last = pending.map(|finding| finding.time).max();
             let tables = watermark_group.tables.iter().map(|table| end(table)).max();
             let passed = last.into_iter().chain(tables).max().unwrap_or(i64::MIN);
             let passed = passed.saturating_add(1).max(watermark_group.watermark);
             let (mut closed, mut touched) =
-                self.settle(number, passed, spilled, &mut output.counters)?;
-            let last = Work {
+                self.process(number, passed, spilled, &mut output.counters)?;
+            let last = NodeWork {
                 hits: Vec::new(),
                 watermark: i64::MAX,
                 workers: 1,
                 step: self.step,
                 wants_keys: true,
             };
-            self.warm_windows(number, &[], i64::MAX, spilled)?;
-            let (spoken, keys) = self.watermark_groups[number].windows.settle(last);
-            closed.extend(spoken.closed);
+            self.load_spilled_windows(number, &[], i64::MAX, spilled)?;
+            let (output, keys) = self.watermark_groups[number].windows.process(last);
+            closed.extend(output.closed);
             touched.extend(keys);
-            self.tell(number, closed, touched, spilled, &mut told)?;
+            self.emit(number, closed, touched, spilled, &mut changes)?;
         }
-        sort(&mut told);
-        output.changes = told;
+        sort(&mut changes);
+        output.changes = changes;
         Ok(output)
     }
 
-    /// Folds what the watermark has passed. Returns the windows that ended, and the keys of those that changed.
-    fn settle(
+    /// Processes what the watermark has passed. Returns the windows that ended, and the keys of those that changed.
+    fn process(
         &mut self,
         number: usize,
         watermark: i64,
         spilled: &mut dyn SpillStore,
         counters: &mut Counters,
-    ) -> Result<(Ended, BTreeSet<String>), String> {
+    ) -> Result<(EndedWindows, BTreeSet<String>), CorrelationError> {
         self.watermark_groups[number].watermark = watermark;
         let mut ready = std::mem::take(&mut self.watermark_groups[number].pending);
-        let is_ready = |found: &Found| found.time < self.passed(found.rule as usize);
+        let is_ready = |finding: &CompactFinding| finding.time < self.passed(finding.rule as usize);
         let are_ready: Vec<bool> = ready.iter().map(is_ready).collect();
         let watermark_group = &mut self.watermark_groups[number];
         if are_ready.iter().all(|is_ready| *is_ready) {
@@ -262,56 +266,56 @@ impl CorrelationEngine {
             let first_fresh = ready.len() - watermark_group.fresh.min(ready.len());
             watermark_group.fresh = 0;
             let all = std::mem::take(&mut ready);
-            for (at, (found, is_ready)) in all.into_iter().zip(are_ready).enumerate() {
+            for (at, (finding, is_ready)) in all.into_iter().zip(are_ready).enumerate() {
                 if is_ready {
-                    ready.push(found);
+                    ready.push(finding);
                 } else {
                     watermark_group.fresh += usize::from(at >= first_fresh);
-                    watermark_group.pending.push(found);
+                    watermark_group.pending.push(finding);
                 }
             }
         }
         watermark_group.is_stale |= !ready.is_empty();
         let objects = &self.objects;
         ready.sort_by(|a, b| a.compare(b, objects));
-        let mut inbox = Inbox::new(self.stages.len());
-        if let [only] = inbox.stages.as_mut_slice() {
+        let mut inbox = Inbox::new(self.nodes.len());
+        if let [only] = inbox.nodes.as_mut_slice() {
             only.reserve(ready.len());
         }
-        for found in ready {
-            self.route(found, &mut inbox, Some(counters));
+        for finding in ready {
+            self.route(finding, &mut inbox, Some(counters));
         }
-        for stage in 0..self.stages.len() {
-            let rule = self.graph.order[stage].rule;
-            if self.graph.group_of[rule] != number {
+        for node in 0..self.nodes.len() {
+            let rule = self.graph.order[node].rule;
+            if self.graph.watermark_group_of[rule] != number {
                 continue;
             }
-            let hits = inbox.take(stage);
+            let hits = inbox.take(node);
             let passed = self.passed(rule);
-            self.warm(stage, &hits, passed, spilled)?;
-            let work = Work {
+            self.load_spilled(node, &hits, passed, spilled)?;
+            let work = NodeWork {
                 hits,
                 watermark: passed,
                 workers: self.options.workers,
                 step: self.step,
                 wants_keys: false,
             };
-            let (spoken, _) = self.stages[stage].settle(work);
+            let (output, _) = self.nodes[node].process(work);
             for (count, by_rule) in [
-                (spoken.capped, &mut counters.capped),
-                (spoken.without_value, &mut counters.without_value),
+                (output.capped, &mut counters.capped),
+                (output.without_value, &mut counters.without_value),
             ] {
                 if count > 0 {
                     *by_rule.entry(self.rules[rule].id.clone()).or_default() += count;
                 }
             }
-            for found in self.found(rule, spoken) {
-                self.route(found, &mut inbox, Some(counters));
+            for finding in self.completed(rule, output) {
+                self.route(finding, &mut inbox, Some(counters));
             }
         }
         let hits = std::mem::take(&mut inbox.alerts);
-        self.warm_windows(number, &hits, watermark, spilled)?;
-        let work = Work {
+        self.load_spilled_windows(number, &hits, watermark, spilled)?;
+        let work = NodeWork {
             hits,
             watermark,
             workers: self.options.workers,
@@ -321,82 +325,92 @@ impl CorrelationEngine {
         let held = self.held_rules();
         let windows = &mut self.watermark_groups[number].windows;
         windows.hold(held);
-        let (spoken, keys) = windows.settle(work);
+        let (output, keys) = windows.process(work);
         windows.hold(HashMap::new());
-        Ok((spoken.closed, keys.into_iter().collect()))
+        Ok((output.closed, keys.into_iter().collect()))
     }
 
     /// Puts a finding before the correlations that take it and the windows of its own alerts.
-    fn route(&self, found: Found, inbox: &mut Inbox, mut counters: Option<&mut Counters>) {
-        let rule = found.rule as usize;
+    fn route(
+        &self,
+        finding: CompactFinding,
+        inbox: &mut Inbox,
+        mut counters: Option<&mut Counters>,
+    ) {
+        let rule = finding.rule as usize;
         let routes = self.routes.get(rule).map_or(&[][..], Vec::as_slice);
-        for (stage, source) in routes {
-            let value = |at: &usize| found.fields.get(*at).and_then(Option::as_deref);
+        for (node, source) in routes {
+            let value = |at: &usize| finding.fields.get(*at).and_then(Option::as_deref);
             if source.by.iter().any(|at| value(at).is_none()) {
                 if let Some(counters) = &mut counters {
-                    let id = &self.rules[self.graph.order[*stage].rule].id;
+                    let id = &self.rules[self.graph.order[*node].rule].id;
                     *counters.without_key.entry(id.clone()).or_default() += 1;
                 }
                 continue;
             }
             let hit = Hit {
-                time: found.time,
+                time: finding.time,
                 source: u16::try_from(source.entry).unwrap_or(u16::MAX),
-                kept: Kept::of(&found),
+                kept: KeptHit::of(&finding),
                 values: source
                     .values
                     .iter()
                     .map(|at| value(at).map(Into::into))
                     .collect(),
-                continues: found.continues,
-                found: None,
+                continues: finding.continues,
+                finding: None,
             };
             let key = key::join(source.by.iter().map(value));
-            inbox.stages[*stage].push((key, hit));
+            inbox.nodes[*node].push((key, hit));
         }
         if self.rules[rule].alert.report != Report::None {
-            inbox.alerts.push(alert_hit(&self.rules[rule].id, found));
+            inbox.alerts.push(alert_hit(&self.rules[rule].id, finding));
         }
     }
 
-    fn warm(
+    /// Brings the keys back from disk that these hits, or time, need.
+    fn load_spilled(
         &mut self,
-        stage: usize,
+        node: usize,
         hits: &[(String, Hit)],
         watermark: i64,
         spilled: &mut dyn SpillStore,
-    ) -> Result<(), String> {
-        let wanted = self.stages[stage].wanted(hits, watermark);
+    ) -> Result<(), CorrelationError> {
+        let wanted = self.nodes[node].wanted(hits, watermark);
         if wanted.is_empty() {
             return Ok(());
         }
-        let id = &self.rules[self.graph.order[stage].rule].id;
-        for (group, keys) in by_group(spilled.take(id, &wanted)?) {
-            let step = self.step;
-            let warmed = self.stages[stage].warm(group, keys, step);
-            warmed
-                .map_err(|error| format!("the state of rule `{id}` on disk is damaged: {error}"))?;
+        let id = &self.rules[self.graph.order[node].rule].id;
+        for (shard, keys) in by_shard(spilled.take(id, &wanted)?) {
+            let loaded = self.nodes[node].load_spilled(shard, keys, self.step);
+            loaded.map_err(|source| CorrelationError::Damaged {
+                node: id.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
 
-    fn warm_windows(
+    fn load_spilled_windows(
         &mut self,
         number: usize,
         hits: &[(String, Hit)],
         watermark: i64,
         spilled: &mut dyn SpillStore,
-    ) -> Result<(), String> {
+    ) -> Result<(), CorrelationError> {
         let step = self.step;
         let watermark_group = &mut self.watermark_groups[number];
         let wanted = watermark_group.windows.wanted(hits, watermark);
         if wanted.is_empty() {
             return Ok(());
         }
-        for (group, keys) in by_group(spilled.take(&watermark_group.name(), &wanted)?) {
-            let warmed = watermark_group.windows.warm(group, keys, step);
-            warmed
-                .map_err(|error| format!("the windows of alerts on disk are damaged: {error}"))?;
+        let name = watermark_group.name();
+        for (shard, keys) in by_shard(spilled.take(&name, &wanted)?) {
+            let loaded = watermark_group.windows.load_spilled(shard, keys, step);
+            loaded.map_err(|source| CorrelationError::Damaged {
+                node: name.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
@@ -404,8 +418,8 @@ impl CorrelationEngine {
     /// Returns how much state each correlation has, by its id, and the windows of alerts under the empty name.
     pub fn sizes(&self) -> BTreeMap<String, Size> {
         let mut sizes = BTreeMap::new();
-        for (stage, node) in self.stages.iter().zip(&self.graph.order) {
-            sizes.insert(self.rules[node.rule].id.clone(), stage.size());
+        for (node, joins) in self.nodes.iter().zip(&self.graph.order) {
+            sizes.insert(self.rules[joins.rule].id.clone(), node.size());
         }
         let windows: &mut Size = sizes.entry(String::new()).or_default();
         for watermark_group in &self.watermark_groups {
@@ -422,9 +436,9 @@ impl CorrelationEngine {
             .sum()
     }
 
-    /// Returns the provisional alerts that are neither settled nor withdrawn.
-    pub fn provisional(&self) -> impl Iterator<Item = &Reported> {
-        self.reports.all()
+    /// Returns the provisional alerts that are neither final nor withdrawn.
+    pub fn provisional(&self) -> impl Iterator<Item = &ProvisionalAlert> {
+        self.provisional.all()
     }
 }
 
@@ -435,68 +449,52 @@ impl WatermarkGroup {
     }
 }
 
-/// Hits before each stage, and before the windows of alerts.
+/// Hits before each node, and before the windows of alerts.
 struct Inbox {
-    stages: Vec<Vec<(String, Hit)>>,
+    nodes: Vec<Vec<(String, Hit)>>,
     alerts: Vec<(String, Hit)>,
 }
 
 impl Inbox {
-    fn new(stages: usize) -> Self {
+    fn new(nodes: usize) -> Self {
         Self {
-            stages: vec![Vec::new(); stages],
+            nodes: vec![Vec::new(); nodes],
             alerts: Vec::new(),
         }
     }
 
-    /// Takes the hits of a stage, by time, and at one time in the order of the correlation's rules.
-    fn take(&mut self, stage: usize) -> Vec<(String, Hit)> {
-        let mut hits = std::mem::take(&mut self.stages[stage]);
+    /// Takes the hits of a node, by time, and at one time in the order of the correlation's rules.
+    fn take(&mut self, node: usize) -> Vec<(String, Hit)> {
+        let mut hits = std::mem::take(&mut self.nodes[node]);
         hits.sort_by_key(|(_, hit)| (hit.time, hit.source));
         hits
     }
 }
 
-fn alert_hit(rule: &str, found: Found) -> (String, Hit) {
-    let key = format!("{rule}\0{}", found.key);
+fn alert_hit(rule: &str, finding: CompactFinding) -> (String, Hit) {
+    let key = format!("{rule}\0{}", finding.key);
     let hit = Hit {
-        time: found.time,
+        time: finding.time,
         source: 0,
-        kept: Kept::of(&found),
+        kept: KeptHit::of(&finding),
         values: Vec::new(),
         continues: false,
-        found: Some(Box::new(found)),
+        finding: Some(Box::new(finding)),
     };
     (key, hit)
 }
 
-fn by_group(keys: Vec<SpilledKey>) -> BTreeMap<usize, Vec<Spilled>> {
-    let mut groups: BTreeMap<usize, Vec<Spilled>> = BTreeMap::new();
+fn by_shard(keys: Vec<SpilledKey>) -> BTreeMap<usize, Vec<Spilled>> {
+    let mut shards: BTreeMap<usize, Vec<Spilled>> = BTreeMap::new();
     for key in keys {
-        groups.entry(key.group).or_default().push(Spilled {
+        shards.entry(key.shard).or_default().push(Spilled {
             hash: key.hash,
             key: key.key.into(),
             state: key.state,
             due: key.due,
         });
     }
-    groups
-}
-
-/// Returns the longest time for which a correlation remembers an event.
-fn longest(rule: &Rule) -> i64 {
-    let Some(correlation) = &rule.correlation else {
-        return 0;
-    };
-    let texts = [
-        &correlation.within,
-        &correlation.baseline,
-        &correlation.learn,
-        &correlation.gap,
-    ];
-    let lengths = texts.into_iter().flatten();
-    let lengths = lengths.filter_map(|text| yagura_core::time::parse_duration(text).ok());
-    lengths.fold(0, i64::saturating_add).saturating_mul(2)
+    shards
 }
 
 fn sort(changes: &mut [Change]) {

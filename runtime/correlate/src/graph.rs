@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use yagura_core::correlation::CorrelationKind;
 use yagura_core::names::did_you_mean;
 use yagura_core::references::{circle_of, in_order, members};
 use yagura_core::rule::Report;
@@ -25,22 +24,22 @@ pub struct GraphError {
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
     /// Correlations in an order in which each comes after those that it joins.
-    pub(crate) order: Vec<Node>,
+    pub(crate) order: Vec<JoinedRules>,
     /// For each rule the paths that correlations ask of its findings.
     pub(crate) fields: Vec<Vec<FieldPath>>,
     /// For each rule the number of its watermark group: rules whose findings never meet are in different ones.
-    pub(crate) group_of: Vec<usize>,
+    pub(crate) watermark_group_of: Vec<usize>,
     /// For each rule the first of those that correlations join with it, through others too: they share one time.
     pub(crate) unit_of: Vec<usize>,
     /// For each watermark group its tables, in order of name.
     pub(crate) watermark_groups: Vec<Vec<String>>,
-    /// For each rule whether what it says may change until no earlier event can come, even where all its events have.
+    /// For each rule whether its findings may change until no earlier event can come, even where all its events have.
     pub(crate) waits: Vec<bool>,
 }
 
 /// A correlation with its sources resolved.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
+pub(crate) struct JoinedRules {
     /// Index of its rule.
     pub(crate) rule: usize,
     pub(crate) sources: Vec<Source>,
@@ -67,7 +66,7 @@ impl Graph {
     pub fn new(rules: &[Arc<Rule>]) -> Result<Self, GraphError> {
         let mut graph = Self {
             fields: vec![Vec::new(); rules.len()],
-            // What detectors with state say, they say when the watermark has passed the events.
+            // Detectors with state evaluate events when the watermark has passed them.
             waits: rules
                 .iter()
                 .map(|rule| !rule.partition_by.is_empty())
@@ -92,7 +91,7 @@ impl Graph {
                 let mut at = |name: &str| graph.field_of(rules, rule, *source, correlation, name);
                 let by = correlation.by.iter().map(|name| at(name));
                 let by = by.collect::<Result<_, _>>()?;
-                let values = measured(correlation).into_iter().map(at);
+                let values = correlation.kind.fields().into_iter().map(at);
                 sources.push(Source {
                     rule: *source,
                     entry: *entry,
@@ -104,15 +103,12 @@ impl Graph {
                     graph.ask(rules, *source, correlation, name);
                 }
             }
-            let kind = correlation.kind;
-            graph.waits[rule] = matches!(
-                kind,
-                CorrelationKind::Sequence | CorrelationKind::Absence | CorrelationKind::Flatline
-            ) || sources.iter().any(|source| graph.waits[source.rule])
+            graph.waits[rule] = correlation.kind.is_final_only()
+                || sources.iter().any(|source| graph.waits[source.rule])
                 || rules[rule].alert.report == Report::Final;
-            graph.order.push(Node { rule, sources });
+            graph.order.push(JoinedRules { rule, sources });
         }
-        graph.find_domains(rules, &entries);
+        graph.find_watermark_groups(rules, &entries);
         Ok(graph)
     }
 
@@ -167,7 +163,7 @@ impl Graph {
             message,
         };
         let Some(path) = correlation.path_of(name, &of.id) else {
-            return Err(wrong(format!("names `{name}`, which is no path")));
+            return Err(wrong(format!("names `{name}`, which is not a path")));
         };
         let Some(joined) = &of.correlation else {
             self.ask(rules, source, correlation, name);
@@ -191,8 +187,8 @@ impl Graph {
         })
     }
 
-    fn find_domains(&mut self, rules: &[Arc<Rule>], entries: &[Vec<(usize, usize)>]) {
-        let mut sets = Sets((0..rules.len()).collect());
+    fn find_watermark_groups(&mut self, rules: &[Arc<Rule>], entries: &[Vec<(usize, usize)>]) {
+        let mut sets = DisjointSets((0..rules.len()).collect());
         for (index, entries) in entries.iter().enumerate() {
             for (_, source) in entries {
                 sets.join(index, *source);
@@ -214,7 +210,7 @@ impl Graph {
             if watermark_group == self.watermark_groups.len() {
                 self.watermark_groups.push(Vec::new());
             }
-            self.group_of.push(watermark_group);
+            self.watermark_group_of.push(watermark_group);
             let tables = &mut self.watermark_groups[watermark_group];
             if rule.correlation.is_none() && !tables.contains(&rule.table) {
                 tables.push(rule.table.clone());
@@ -225,9 +221,9 @@ impl Graph {
 }
 
 /// Rules in sets, each with the number of an earlier one of its set, or its own.
-struct Sets(Vec<usize>);
+struct DisjointSets(Vec<usize>);
 
-impl Sets {
+impl DisjointSets {
     fn first(&mut self, mut at: usize) -> usize {
         while self.0[at] != at {
             self.0[at] = self.0[self.0[at]];
@@ -240,17 +236,6 @@ impl Sets {
         let (a, b) = (self.first(a), self.first(b));
         self.0[a.max(b)] = a.min(b);
     }
-}
-
-/// Returns the names of the fields that an operator measures, in its order.
-fn measured(correlation: &Correlation) -> Vec<&str> {
-    let all = correlation
-        .field
-        .iter()
-        .chain(&correlation.fields)
-        .chain(&correlation.latitude)
-        .chain(&correlation.longitude);
-    all.map(String::as_str).collect()
 }
 
 /// Finds the rules that each entry of `rules` stands for, with the entry's place.
@@ -299,6 +284,10 @@ fn ordered(rules: &[Arc<Rule>], entries: &[Vec<(usize, usize)>]) -> Result<Vec<u
 
 #[cfg(test)]
 mod tests {
+    use yagura_core::TimeSpan;
+    use yagura_core::correlation::any_order::AnyOrder;
+    use yagura_core::correlation::sequence::Sequence;
+
     use super::*;
 
     fn rule(id: &str, table: &str) -> Arc<Rule> {
@@ -310,8 +299,9 @@ mod tests {
     }
 
     fn joins(id: &str, names: &[&str], by: &[&str]) -> Arc<Rule> {
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut correlation = Correlation::new(CorrelationKind::AnyOrder, names);
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let any_order = AnyOrder::new(&names, TimeSpan::from_mins(60), None, None).unwrap();
+        let mut correlation = Correlation::new(any_order, names);
         correlation.by = by.iter().map(|name| (*name).to_owned()).collect();
         Arc::new(Rule {
             id: id.into(),
@@ -332,7 +322,7 @@ mod tests {
             rule("alone", "t4"),
         ];
         let graph = Graph::new(&rules).unwrap();
-        let order: Vec<usize> = graph.order.iter().map(|node| node.rule).collect();
+        let order: Vec<usize> = graph.order.iter().map(|joins| joins.rule).collect();
         assert_eq!(order, [1, 0]);
         let fields = |rule: usize| -> Vec<String> {
             graph.fields[rule].iter().map(ToString::to_string).collect()
@@ -341,13 +331,13 @@ mod tests {
         assert_eq!(fields(3), ["ip", "user.name"]);
         assert_eq!(fields(5), ["ip"]);
         assert_eq!(graph.watermark_groups, [vec!["t1", "t2", "t3"], vec!["t4"]]);
-        assert_eq!(graph.group_of, [0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(graph.watermark_group_of, [0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(graph.unit_of, [0, 0, 0, 0, 0, 0, 6]);
         assert_eq!(graph.joined(0), [1, 2, 3, 4, 5]);
     }
 
     #[test]
-    fn what_detectors_with_state_say_is_settled() {
+    fn findings_of_detectors_with_state_are_final_only() {
         let mut keeps_state = Rule::clone(&rule("a", "t1"));
         keeps_state.partition_by = vec!["user".parse().unwrap()];
         let rules = [
@@ -363,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_names_circles_and_missing_fields_are_told() {
+    fn wrong_names_circles_and_missing_fields_are_errors() {
         let message = |rules: &[Arc<Rule>]| Graph::new(rules).unwrap_err().to_string();
         assert_eq!(
             message(&[
@@ -391,7 +381,11 @@ mod tests {
         );
         let mut nothing = Rule::clone(&joins("y", &["a", "b"], &[]));
         if let Some(correlation) = &mut nothing.correlation {
-            correlation.kind = CorrelationKind::Sequence;
+            let sequence = Sequence {
+                within: TimeSpan::from_mins(60),
+                step_within: None,
+            };
+            correlation.kind = sequence.into();
         }
         let measures_nothing = [
             joins("x", &["y", "a"], &["count"]),

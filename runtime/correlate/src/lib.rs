@@ -1,22 +1,35 @@
 //! Findings over event time: correlation, the windows of alerts, and the state that lasts.
 
+mod alert_window;
+mod alert_windows;
+mod change;
 mod checkpoint;
 mod correlation_engine;
-mod found;
+mod finding;
+mod fingerprint;
 mod graph;
 mod hashing;
+mod held_rules;
+mod hit;
+mod limits;
+mod make;
 mod node;
+mod objects;
 mod operator;
-mod provisional;
+mod output;
+mod provisional_alerts;
 mod shard;
+mod spill;
+mod step;
 pub mod store;
-mod window;
+mod watermark;
 
-pub use correlation_engine::{
-    Change, CorrelationEngine, CorrelationOptions, Counters, NoSpill, SpillStore, SpilledKey,
-    State, StepOutput, Watermark,
-};
+pub use change::Change;
+pub use correlation_engine::CorrelationEngine;
 pub use graph::{Graph, GraphError};
 pub use node::Size;
-pub use operator::travel::Geolocation;
-pub use provisional::Reported;
+pub use operator::{Geolocation, GeolocationError};
+pub use provisional_alerts::ProvisionalAlert;
+pub use spill::{CorrelationError, NoSpill, SpillStore, SpilledKey};
+pub use step::{CorrelationOptions, Counters, StepOutput};
+pub use watermark::Watermark;

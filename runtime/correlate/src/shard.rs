@@ -1,4 +1,4 @@
-//! The states of one operator's keys: a share of them by hash, found by key, woken by time, stored by what changed.
+//! The states of one operator's keys: a shard of them by hash, found by key, woken by time, stored by what changed.
 
 mod entries;
 mod spilled;
@@ -9,46 +9,50 @@ use std::collections::{BTreeMap, BinaryHeap};
 use compact_str::CompactString;
 use hashbrown::{HashMap, HashTable};
 
-use crate::found::Hit;
+use crate::alert_window::AlertWindow;
 use crate::hashing::Hashing;
-use crate::operator::{Operator, Out, Said};
-use crate::window::AlertWindow;
+use crate::hit::Hit;
+use crate::operator::Operator;
+use crate::output::{OperatorFinding, OperatorOutput};
 
 pub(crate) use entries::join;
 use entries::{encode, latest};
 
-/// Shares of each operator's keys. A key's share follows from its hash alone, so that states can be stored by it.
-pub(crate) const GROUPS: usize = 64;
+/// Shards of each operator's keys. A key's shard follows from its hash alone, so that states can be stored by it.
+pub(crate) const SHARDS: usize = 64;
 
 /// Times that are due in the same bucket are looked at together: about a second.
 const BUCKET_BITS: u32 = 20;
 
-/// Returns the share of a key with this hash.
-pub(crate) fn group_of(hash: u64) -> usize {
+/// Returns the shard of a key with this hash.
+pub(crate) fn shard_of(hash: u64) -> usize {
     // The upper bits: tables take the lower ones.
-    usize::try_from(hash >> 58).unwrap_or_default() % GROUPS
+    usize::try_from(hash >> 58).unwrap_or_default() % SHARDS
 }
 
-/// What an operator said of keys.
+/// What an operator found of keys.
 #[derive(Debug, Default)]
-pub(crate) struct Spoken {
-    pub(crate) said: Vec<(String, Said)>,
+pub(crate) struct ShardOutput {
+    pub(crate) findings: Vec<(String, OperatorFinding)>,
     pub(crate) closed: Vec<(String, AlertWindow)>,
     pub(crate) capped: u64,
     pub(crate) without_value: u64,
 }
 
-impl Spoken {
+impl ShardOutput {
     pub(crate) fn append(&mut self, mut other: Self) {
-        self.said.append(&mut other.said);
+        self.findings.append(&mut other.findings);
         self.closed.append(&mut other.closed);
         self.capped += other.capped;
         self.without_value += other.without_value;
     }
 
-    fn take(&mut self, key: &str, out: &mut Out) {
-        let said = out.said.drain(..).map(|said| (key.to_owned(), said));
-        self.said.extend(said);
+    fn take(&mut self, key: &str, out: &mut OperatorOutput) {
+        let finding = out
+            .findings
+            .drain(..)
+            .map(|finding| (key.to_owned(), finding));
+        self.findings.extend(finding);
         let closed = out.closed.drain(..).map(|window| (key.to_owned(), window));
         self.closed.extend(closed);
         self.capped += std::mem::take(&mut out.capped);
@@ -65,7 +69,7 @@ pub(crate) struct Spilled {
     pub(crate) due: i64,
 }
 
-/// A share of the keys.
+/// A shard of the keys.
 #[derive(Debug)]
 pub(crate) struct Shard<S> {
     hashing: Hashing,
@@ -98,7 +102,7 @@ struct Slot<S> {
 }
 
 impl<S> Shard<S> {
-    /// Returns a share without keys, which are found by this hash.
+    /// Returns a shard without keys, which are found by this hash.
     pub(crate) fn new(hashing: Hashing) -> Self {
         Self {
             hashing,
@@ -124,7 +128,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
         self.spilled.len()
     }
 
-    /// Returns about how many bytes the share takes.
+    /// Returns about how many bytes the shard takes.
     pub(crate) fn bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Slot<S>>()
             + self.index.capacity() * 5
@@ -162,7 +166,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
             free
         } else {
             if self.slots.len() == self.slots.capacity() {
-                // A quarter more, not double: the shares of a million keys are most of the memory.
+                // A quarter more, not double: the shards of a million keys are most of the memory.
                 self.slots.reserve_exact(self.slots.len() / 4 + 4);
             }
             self.slots.push(slot);
@@ -194,17 +198,17 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
     }
 
     /// Pushes hits, which come in order of time.
-    pub(crate) fn push<M: Operator<State = S>>(
+    pub(crate) fn push<O: Operator<State = S>>(
         &mut self,
-        operator: &M,
+        operator: &O,
         hits: Vec<(String, Hit)>,
         started: i64,
         step: u32,
-    ) -> Spoken {
-        let mut spoken = Spoken::default();
-        let mut out = Out {
+    ) -> ShardOutput {
+        let mut output = ShardOutput::default();
+        let mut out = OperatorOutput {
             started,
-            ..Out::default()
+            ..OperatorOutput::default()
         };
         // Keys of a million lie anywhere in memory: looked up some at a time, they are waited for together.
         let mut found: Vec<Option<u32>> = Vec::with_capacity(hits.len());
@@ -238,23 +242,23 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
             }
             self.register(number, due);
             self.mark(number);
-            spoken.take(&key, &mut out);
+            output.take(&key, &mut out);
         }
-        spoken
+        output
     }
 
     /// Does what is due before `now`.
-    pub(crate) fn advance<M: Operator<State = S>>(
+    pub(crate) fn advance<O: Operator<State = S>>(
         &mut self,
-        operator: &M,
+        operator: &O,
         now: i64,
         started: i64,
         keys: &mut Vec<String>,
-    ) -> Spoken {
-        let mut spoken = Spoken::default();
-        let mut out = Out {
+    ) -> ShardOutput {
+        let mut output = ShardOutput::default();
+        let mut out = OperatorOutput {
             started,
-            ..Out::default()
+            ..OperatorOutput::default()
         };
         let last = now >> BUCKET_BITS;
         let mut again = Vec::new();
@@ -280,7 +284,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
                 let after = if stays { operator.heap(state) } else { 0 };
                 let due = operator.due(state);
                 self.heap = (self.heap + after).saturating_sub(before);
-                spoken.take(&self.slots[number as usize].key, &mut out);
+                output.take(&self.slots[number as usize].key, &mut out);
                 keys.push(self.slots[number as usize].key.to_string());
                 if stays {
                     self.mark(number);
@@ -293,7 +297,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
         for (number, due) in again {
             self.register(number, due);
         }
-        spoken
+        output
     }
 
     fn remove(&mut self, number: u32) {
@@ -312,18 +316,18 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
         self.removed.push(key);
     }
 
-    /// Pushes hits of one key into a copy of its state, and returns what that says and what the state would be.
-    pub(crate) fn speculate<M: Operator<State = S>>(
+    /// Pushes hits of one key into a copy of its state, and returns the output and what the state would be.
+    pub(crate) fn speculate<O: Operator<State = S>>(
         &self,
-        operator: &M,
+        operator: &O,
         key: &str,
         hits: Vec<Hit>,
         started: i64,
-    ) -> (Spoken, S) {
-        let mut spoken = Spoken::default();
-        let mut out = Out {
+    ) -> (ShardOutput, S) {
+        let mut output = ShardOutput::default();
+        let mut out = OperatorOutput {
             started,
-            ..Out::default()
+            ..OperatorOutput::default()
         };
         let known = self.state(key);
         let mut is_new = known.is_none();
@@ -338,8 +342,8 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
             operator.push(&mut state, hit, &mut out);
             is_new = false;
         }
-        spoken.take(key, &mut out);
-        (spoken, state)
+        output.take(key, &mut out);
+        (output, state)
     }
 
     /// Returns what changed since the last call, as bytes: keys with their states, and keys that are gone. Nothing if
@@ -364,9 +368,9 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
     ///
     /// # Errors
     /// When the bytes are not that.
-    pub(crate) fn restore<M: Operator<State = S>>(
+    pub(crate) fn restore<O: Operator<State = S>>(
         &mut self,
-        operator: &M,
+        operator: &O,
         bytes: &[u8],
         takes: &dyn Fn(&str) -> bool,
     ) -> Result<(), postcard::Error> {

@@ -4,10 +4,10 @@
 //! step ─▶ changed states · waiting findings · objects read · outgoing lines ─▶ one transaction, on a thread of its own
 //! ```
 //!
-//! A share of a stage's keys is stored as a base and the changes since; when these outweigh it, the base is written anew.
+//! A shard of a node's keys is stored as a snapshot and the changelog since; when that outweighs it, the snapshot is written anew.
 
 mod copy;
-mod detectors;
+mod detector_state;
 mod load;
 mod lock;
 mod schema;
@@ -15,6 +15,7 @@ mod sign;
 mod status;
 mod writer;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,16 +25,19 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use yagura_core::Alert;
 
-use crate::correlation_engine::{CorrelationEngine, Counters, SpillStore, SpilledKey};
+use crate::correlation_engine::CorrelationEngine;
+use crate::fingerprint::Fingerprints;
 use crate::hashing::Hashing;
 use crate::node::Size;
+use crate::spill::{CorrelationError, SpillStore, SpilledKey};
+use crate::step::Counters;
 
 pub use copy::{Copied, STATE_COPY, STORE_COPY};
-pub use detectors::DetectorKeys;
+pub use detector_state::DetectorKeys;
 use lock::Lock;
 use sign::Sign;
 pub use status::{LogEntry, QuarantinedRule, RuleState, SkippedByRule, Status, TableStatus};
-use writer::{Batch, Failure, Page, Writer};
+use writer::{Batch, ShardWrite, WriteError, Writer};
 
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +71,9 @@ pub enum StoreError {
         dir: PathBuf,
     },
     /// A later version wrote it.
-    #[error("the state in {} has the form {found}, and this yagura knows {known}; use the version that wrote it", .dir.display())]
+    #[error(
+        "the state in {} uses state format {found}, but this version reads format {known}; run the yagura that wrote it, or start with another state directory", .dir.display()
+    )]
     Version {
         /// The directory.
         dir: PathBuf,
@@ -75,6 +81,30 @@ pub enum StoreError {
         found: i64,
         /// What this version knows.
         known: i64,
+    },
+    /// An earlier version wrote it, and it is only read.
+    #[error(
+        "the state in {} uses state format {found}, but this version reads format {known}; start `yagura serve` with it once, which migrates it", .dir.display()
+    )]
+    Outdated {
+        /// The directory.
+        dir: PathBuf,
+        /// What it has.
+        found: i64,
+        /// What this version knows.
+        known: i64,
+    },
+    /// What an earlier version stored cannot be migrated.
+    #[error("cannot migrate the state in {} from state format {found} to {known}; run the yagura that wrote it, or start with another state directory", .dir.display())]
+    Migration {
+        /// The directory.
+        dir: PathBuf,
+        /// What it has.
+        found: i64,
+        /// What this version knows.
+        known: i64,
+        /// The cause.
+        source: rusqlite_migration::Error,
     },
     /// What is stored cannot be read back.
     #[error("the state in {} is damaged ({what}); restore a copy, or move it away to start anew", .dir.display())]
@@ -93,12 +123,12 @@ pub enum StoreError {
         reason: String,
     },
     /// The thread that writes has stopped.
-    #[error("the state in {} cannot be written: {reason}", .dir.display())]
+    #[error("cannot write the state in {}", .dir.display())]
     Write {
         /// The directory.
         dir: PathBuf,
-        /// What it said.
-        reason: String,
+        /// The cause.
+        source: WriteError,
     },
 }
 
@@ -142,7 +172,7 @@ pub struct Progress {
     pub objects: Vec<(String, KnownObject)>,
     /// Lines for the outbox, in order.
     pub lines: Vec<String>,
-    /// For each table what to tell of it.
+    /// For each table its status.
     pub tables: Vec<TableStatus>,
     /// What was counted.
     pub counters: Counters,
@@ -224,11 +254,11 @@ pub struct Store {
     detectors: BTreeMap<String, Size>,
     /// For each rule its lasting number.
     numbers: Vec<u32>,
-    /// Bytes of each stored share: its base, and the changes since.
-    pages: HashMap<(String, usize), (usize, usize)>,
+    /// Bytes of each stored shard: its snapshot, and the changelog since.
+    shards: HashMap<(String, usize), (usize, usize)>,
     spilled_keys: usize,
-    /// Keys that came back from disk and are still there: stage, share, hash and key.
-    warmed: BTreeSet<(String, usize, u64, String)>,
+    /// Keys that came back from disk and are still there: node, shard, hash and key.
+    reloaded: BTreeSet<(String, usize, u64, String)>,
     last_line: i64,
     id: i64,
     /// Where it says that it cannot be written.
@@ -239,7 +269,7 @@ pub struct Store {
 
 /// A state that no process works with until this is dropped.
 #[derive(Debug)]
-pub struct Held(#[expect(dead_code, reason = "it is held, not read")] Lock);
+pub struct ReservedState(#[expect(dead_code, reason = "it is held, not read")] Lock);
 
 /// How long a step waited for its checkpoint.
 #[derive(Debug, Clone, Copy, Default)]
@@ -255,8 +285,8 @@ pub struct Pause {
 /// The file's name in the directory.
 pub const FILE: &str = "state.sqlite";
 
-/// Bytes of changes that a share may always have: rewriting less gains nothing.
-const LEAST_DELTAS: usize = 16 << 10;
+/// Bytes of changelog that a shard may always have: rewriting less gains nothing.
+const LEAST_CHANGELOG: usize = 16 << 10;
 
 impl Store {
     /// Opens the state in `dir`, or makes it. One process at a time can.
@@ -276,14 +306,18 @@ impl Store {
             source,
         };
         let mut connection = schema::open(&file).map_err(sqlite)?;
-        let found = schema::make(&connection).map_err(sqlite)?;
-        if found != schema::VERSION {
-            return Err(StoreError::Version {
-                dir: dir.to_owned(),
-                found,
-                known: schema::VERSION,
-            });
+        let found = schema::version(&connection).map_err(sqlite)?;
+        let known = schema::VERSION;
+        if found > known {
+            let dir = dir.to_owned();
+            return Err(StoreError::Version { dir, found, known });
         }
+        schema::migrate(&mut connection).map_err(|source| StoreError::Migration {
+            dir: dir.to_owned(),
+            found,
+            known,
+            source,
+        })?;
         connection
             .execute(
                 "INSERT OR IGNORE INTO meta (name, value) VALUES ('id', random())",
@@ -291,7 +325,6 @@ impl Store {
             )
             .map_err(sqlite)?;
         let hashing = schema::hashing(&connection).map_err(sqlite)?;
-        detectors::move_states(&mut connection, hashing).map_err(sqlite)?;
         let reader = schema::open(&file).map_err(sqlite)?;
         let number = |text: &str| -> Result<i64, StoreError> {
             reader.query_row(text, [], |row| row.get(0)).map_err(sqlite)
@@ -308,9 +341,9 @@ impl Store {
             hashing,
             detectors: BTreeMap::new(),
             numbers: Vec::new(),
-            pages: HashMap::new(),
+            shards: HashMap::new(),
             spilled_keys: usize::try_from(spilled_keys).unwrap_or_default(),
-            warmed: BTreeSet::new(),
+            reloaded: BTreeSet::new(),
             last_line,
             id,
             dir: dir.to_owned(),
@@ -396,7 +429,7 @@ impl Store {
         rows.collect::<rusqlite::Result<_>>().map_err(self.sqlite())
     }
 
-    /// Returns what was told of a table last.
+    /// Returns the last status of a table.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -444,12 +477,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Busy`] where a process works with it.
-    pub fn hold(dir: &Path) -> Result<Held, StoreError> {
+    pub fn hold(dir: &Path) -> Result<ReservedState, StoreError> {
         fs::create_dir_all(dir).map_err(|source| StoreError::Directory {
             dir: dir.to_owned(),
             source,
         })?;
-        Lock::take(dir).map(Held)
+        Lock::take(dir).map(ReservedState)
     }
 
     /// Returns how many bytes of what is remembered may be in memory, about.
@@ -474,7 +507,7 @@ impl Store {
     /// [`StoreError`], also of the commit before.
     pub fn commit(
         &mut self,
-        fold: &mut CorrelationEngine,
+        engine: &mut CorrelationEngine,
         progress: Progress,
     ) -> Result<Pause, StoreError> {
         let start = Instant::now();
@@ -485,41 +518,41 @@ impl Store {
         }
         let of_detectors: usize = self.detectors.values().map(|size| size.bytes).sum();
         let memory = self.limits.memory.saturating_sub(of_detectors);
-        let checkpoint = fold.checkpoint(&self.numbers, memory);
+        let checkpoint = engine.checkpoint(&self.numbers, memory);
         let mut batch = Batch::default();
-        for page in checkpoint.pages {
-            let key = (page.stage.clone(), page.group);
-            let (base, deltas) = self.pages.entry(key).or_default();
-            *deltas += page.bytes.len();
+        for change in checkpoint.shards {
+            let key = (change.node.clone(), change.shard);
+            let (snapshot, changelog) = self.shards.entry(key).or_default();
+            *changelog += change.bytes.len();
             // The thread that writes joins them, which holds nobody up.
-            let is_joined = *deltas > (*base).max(LEAST_DELTAS);
+            let is_joined = *changelog > (*snapshot).max(LEAST_CHANGELOG);
             if is_joined {
-                (*base, *deltas) = (*base + *deltas, 0);
+                (*snapshot, *changelog) = (*snapshot + *changelog, 0);
             }
-            batch.pages.push(Page {
-                stage: page.stage,
-                group: page.group,
-                bytes: page.bytes,
+            batch.shards.push(ShardWrite {
+                node: change.node,
+                shard: change.shard,
+                bytes: change.bytes,
                 is_joined,
             });
         }
-        batch.spilled_gone = std::mem::take(&mut self.warmed).into_iter().collect();
+        batch.spilled_gone = std::mem::take(&mut self.reloaded).into_iter().collect();
         self.spilled_keys = self.spilled_keys.saturating_sub(batch.spilled_gone.len());
         batch.counters = progress.counters;
-        for (stage, group, spilled) in checkpoint.spilled {
+        for (node, shard, spilled) in checkpoint.spilled {
             if self.spilled_keys >= self.limits.spilled_keys {
-                let is_windows = stage.starts_with("alerts ");
-                let name = if is_windows { String::new() } else { stage };
+                let is_windows = node.starts_with("alerts ");
+                let name = if is_windows { String::new() } else { node };
                 *batch.counters.capped.entry(name).or_default() += 1;
                 continue;
             }
             self.spilled_keys += 1;
-            batch.spilled.push((stage, group, spilled));
+            batch.spilled.push((node, shard, spilled));
         }
         batch.pending = checkpoint.pending;
         batch.objects = checkpoint.objects;
         batch.objects_gone = checkpoint.objects_gone;
-        batch.reports = checkpoint.reports;
+        batch.provisional = checkpoint.provisional;
         batch.started = checkpoint.started;
         batch.watermarks = checkpoint.watermarks;
         batch.held = checkpoint.held;
@@ -537,9 +570,9 @@ impl Store {
         batch.last_line = self.last_line;
         let detectors = self.detectors.iter();
         let detectors = detectors.map(|(rule, size)| (rule.clone(), *size));
-        batch.sizes = fold.sizes().into_iter().chain(detectors).collect();
-        batch.provisional = fold.provisional().count();
-        batch.pending_count = fold.pending();
+        batch.sizes = engine.sizes().into_iter().chain(detectors).collect();
+        batch.provisional_count = engine.provisional().count();
+        batch.pending_count = engine.pending();
         let bytes = batch.bytes();
         self.writer.send(Box::new(batch));
         Ok(Pause {
@@ -557,17 +590,16 @@ impl Store {
         let dir = || self.dir.clone();
         let joined = match self.writer.wait() {
             Ok(joined) => joined,
-            Err(Failure::Passing(reason)) => {
+            Err(WriteError::Passing(source)) => {
+                let reason = source.to_string();
                 self.sign.put(&reason);
                 return Err(StoreError::NoRoom { dir: dir(), reason });
             }
-            Err(Failure::Lasting(reason)) => {
-                return Err(StoreError::Write { dir: dir(), reason });
-            }
+            Err(source) => return Err(StoreError::Write { dir: dir(), source }),
         };
         self.sign.clear();
-        for (stage, group, bytes) in joined {
-            self.pages.insert((stage, group), (bytes, 0));
+        for (node, shard, bytes) in joined {
+            self.shards.insert((node, shard), (bytes, 0));
         }
         Ok(())
     }
@@ -578,7 +610,7 @@ impl Store {
         self.flush()
     }
 
-    /// Reads what a service says of itself from its state, whether it runs or not.
+    /// Reads the status of a service from its state, whether it runs or not.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -589,13 +621,22 @@ impl Store {
                 dir: dir.to_owned(),
             });
         }
-        let read = || -> rusqlite::Result<Status> { status::read(&schema::open_to_read(&file)?) };
-        let mut status = read().map_err(|source| StoreError::Sqlite {
+        let sqlite = |source| StoreError::Sqlite {
             file: file.clone(),
             source,
-        })?;
-        status.problem = Sign::read(dir);
-        Ok(status)
+        };
+        let connection = schema::open_to_read(&file).map_err(sqlite)?;
+        let found = schema::version(&connection).map_err(sqlite)?;
+        let (dir, known) = (dir.to_owned(), schema::VERSION);
+        match found.cmp(&known) {
+            Ordering::Less => Err(StoreError::Outdated { dir, found, known }),
+            Ordering::Greater => Err(StoreError::Version { dir, found, known }),
+            Ordering::Equal => {
+                let mut status = status::read(&connection).map_err(sqlite)?;
+                status.problem = Sign::read(&dir);
+                Ok(status)
+            }
+        }
     }
 }
 
@@ -603,24 +644,31 @@ impl Store {
 #[derive(Debug, Clone)]
 struct StoredRule {
     number: u32,
-    shape: String,
-    whole: String,
+    fingerprints: Fingerprints,
     /// The paths that correlations asked of it, a line each.
     fields: String,
 }
 
 impl SpillStore for Store {
-    fn take(&mut self, stage: &str, wanted: &[(usize, u64)]) -> Result<Vec<SpilledKey>, String> {
+    fn take(
+        &mut self,
+        node: &str,
+        wanted: &[(usize, u64)],
+    ) -> Result<Vec<SpilledKey>, CorrelationError> {
+        let wrong = |source: Box<dyn std::error::Error + Send + Sync>| CorrelationError::Read {
+            node: node.to_owned(),
+            source,
+        };
         // A key that was just moved may still be on its way.
-        self.flush().map_err(|error| error.to_string())?;
-        let read = |(group, hash): &(usize, u64)| -> rusqlite::Result<Vec<SpilledKey>> {
+        self.flush().map_err(|error| wrong(error.into()))?;
+        let read = |(shard, hash): &(usize, u64)| -> rusqlite::Result<Vec<SpilledKey>> {
             let mut statement = self.reader.prepare_cached(
-                "SELECT key, value, due FROM spilled WHERE stage = ?1 AND share = ?2 AND hash = ?3",
+                "SELECT key, value, due FROM spilled WHERE node = ?1 AND shard = ?2 AND hash = ?3",
             )?;
-            let share = i64::try_from(*group).unwrap_or_default();
-            let rows = statement.query_map(params![stage, share, hash.cast_signed()], |row| {
+            let number = i64::try_from(*shard).unwrap_or_default();
+            let rows = statement.query_map(params![node, number, hash.cast_signed()], |row| {
                 Ok(SpilledKey {
-                    group: *group,
+                    shard: *shard,
                     hash: *hash,
                     key: row.get(0)?,
                     state: row.get(1)?,
@@ -629,18 +677,18 @@ impl SpillStore for Store {
             })?;
             rows.collect()
         };
-        let mut found = Vec::new();
+        let mut spilled = Vec::new();
         for key in wanted {
-            let keys = read(key).map_err(|error| format!("cannot read keys from disk: {error}"))?;
+            let keys = read(key).map_err(|error| wrong(error.into()))?;
             for key in keys {
                 // Not what was taken already since the last commit.
-                let place = (stage.to_owned(), key.group, key.hash, key.key.clone());
-                if self.warmed.insert(place) {
-                    found.push(key);
+                let taken = (node.to_owned(), key.shard, key.hash, key.key.clone());
+                if self.reloaded.insert(taken) {
+                    spilled.push(key);
                 }
             }
         }
-        Ok(found)
+        Ok(spilled)
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use yagura_core::pack::parse_rule;
-use yagura_core::{Alert, EventRef, Finding, Rule, Timestamp};
+use yagura_core::{Alert, AlertState, EventRef, Finding, Rule, Timestamp};
 use yagura_correlate::store::{Progress, Store, StoreLimits};
-use yagura_correlate::{Change, CorrelationEngine, CorrelationOptions, NoSpill, State, Watermark};
+use yagura_correlate::{Change, CorrelationEngine, CorrelationOptions, NoSpill, Watermark};
 
 const SECOND: i64 = 1_000_000;
 
@@ -150,10 +150,10 @@ fn rules(correlations: &[(String, bool)], report: &str) -> Vec<Arc<Rule>> {
         .collect()
 }
 
-fn finding(fold: &CorrelationEngine, event: &Event) -> Finding {
+fn finding(engine: &CorrelationEngine, event: &Event) -> Finding {
     let time = Timestamp::clamped(event.second * SECOND);
     let fields =
-        fold.graph().fields()[event.rule]
+        engine.graph().fields()[event.rule]
             .iter()
             .map(|path| match path.to_string().as_str() {
                 // A key that is sometimes absent.
@@ -178,11 +178,11 @@ fn finding(fold: &CorrelationEngine, event: &Event) -> Finding {
     }
 }
 
-fn settled(changes: Vec<Change>) -> Vec<Alert> {
-    let settled = changes
+fn finals(changes: Vec<Change>) -> Vec<Alert> {
+    let finals = changes
         .into_iter()
-        .filter(|change| change.state == State::Final);
-    settled.map(|change| change.alert).collect()
+        .filter(|change| change.state == AlertState::Final);
+    finals.map(|change| change.alert).collect()
 }
 
 fn sorted(mut alerts: Vec<Alert>) -> Vec<String> {
@@ -203,15 +203,16 @@ fn end_of(events: &[Event], table: &str) -> i64 {
 }
 
 fn one_shot(rules: &[Arc<Rule>], events: &[Event]) -> Vec<String> {
-    let mut fold = CorrelationEngine::new(rules.to_vec(), CorrelationOptions::default()).unwrap();
-    let findings: Vec<Finding> = events.iter().map(|event| finding(&fold, event)).collect();
-    let mut alerts = settled(
-        fold.step(findings, &|_| Watermark::default(), &mut NoSpill)
+    let mut engine = CorrelationEngine::new(rules.to_vec(), CorrelationOptions::default()).unwrap();
+    let findings: Vec<Finding> = events.iter().map(|event| finding(&engine, event)).collect();
+    let mut alerts = finals(
+        engine
+            .step(findings, &|_| Watermark::default(), &mut NoSpill)
             .unwrap()
             .changes,
     );
     let end = |table: &str| end_of(events, table);
-    alerts.extend(settled(fold.finish(&end, &mut NoSpill).unwrap().changes));
+    alerts.extend(finals(engine.finish(&end, &mut NoSpill).unwrap().changes));
     sorted(alerts)
 }
 
@@ -250,35 +251,38 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
         ..CorrelationOptions::default()
     };
     let start = || {
-        let mut fold = CorrelationEngine::new(rules.to_vec(), options.clone()).unwrap();
+        let mut engine = CorrelationEngine::new(rules.to_vec(), options.clone()).unwrap();
         let mut store = Store::open(dir.path(), limits).unwrap();
-        let (_, withdrawn) = store.load(&mut fold).unwrap();
+        let (_, withdrawn) = store.load(&mut engine).unwrap();
         assert_eq!(withdrawn, []);
-        (fold, store)
+        (engine, store)
     };
-    let (mut fold, mut store) = start();
+    let (mut engine, mut store) = start();
     let mut arrival: Vec<(usize, &Event)> = events.iter().enumerate().collect();
     arrival.sort_by_key(|(number, event)| (event.second + event.delay, *number));
     let mut alerts = Vec::new();
-    let mut told: BTreeMap<String, ()> = BTreeMap::new();
+    let mut emitted: BTreeMap<String, ()> = BTreeMap::new();
     let mut take = |changes: Vec<Change>, alerts: &mut Vec<Alert>| {
         for change in changes {
             let id = change.alert.id.clone();
             match change.state {
-                State::Provisional => {
-                    told.insert(id, ());
+                AlertState::Provisional => {
+                    emitted.insert(id, ());
                 }
-                State::Withdrawn => {
+                AlertState::Withdrawn => {
                     assert!(change.reason.is_some());
-                    assert!(told.remove(&id).is_some(), "withdrawn, and not told: {id}");
+                    assert!(
+                        emitted.remove(&id).is_some(),
+                        "withdrawn, and not emitted: {id}"
+                    );
                 }
-                State::Final => {
-                    told.remove(&id);
+                AlertState::Final => {
+                    emitted.remove(&id);
                     alerts.push(change.alert);
                 }
             }
         }
-        told.len()
+        emitted.len()
     };
     let mut rest = arrival.as_slice();
     let mut seen: BTreeMap<&str, i64> = BTreeMap::new();
@@ -295,13 +299,13 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
         let findings = evaluated.map(|(_, event)| event);
         let at_once = now.iter().filter(|(_, event)| event.aside == 0);
         let findings = findings.chain(at_once.map(|(_, event)| *event));
-        let findings = findings.map(|event| finding(&fold, event)).collect();
+        let findings = findings.map(|event| finding(&engine, event)).collect();
         let mut held: BTreeMap<String, i64> = BTreeMap::new();
         for (_, event) in &aside {
             let earliest = held.entry(format!("b{}", event.rule)).or_insert(i64::MAX);
             *earliest = (*earliest).min(event.second * SECOND);
         }
-        fold.hold(&held);
+        engine.hold(&held);
         // All that is still to come is no more than so late.
         for (_, event) in now {
             let seen = seen
@@ -315,25 +319,25 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
                 Watermark::at((seen - LATENESS) * SECOND)
             })
         };
-        let output = fold.step(findings, &watermark, &mut store).unwrap();
+        let output = engine.step(findings, &watermark, &mut store).unwrap();
         assert!(output.counters.late.is_empty(), "{:?}", output.counters);
         take(output.changes, &mut alerts);
-        store.commit(&mut fold, Progress::default()).unwrap();
+        store.commit(&mut engine, Progress::default()).unwrap();
         step += 1;
         if step % plan.restart == 0 {
-            drop((fold, store));
-            (fold, store) = start();
+            drop((engine, store));
+            (engine, store) = start();
         }
     }
     let end = |table: &str| end_of(events, table);
-    let output = fold.finish(&end, &mut store).unwrap();
+    let output = engine.finish(&end, &mut store).unwrap();
     let open = take(output.changes, &mut alerts);
     assert_eq!(open, 0, "provisional alerts are left");
     sorted(alerts)
 }
 
 #[test]
-fn live_and_one_shot_settle_the_same_alerts() {
+fn live_and_one_shot_end_with_the_same_alerts() {
     let cases = std::env::var("YAGURA_CASES").ok();
     let cases = cases.and_then(|cases| cases.parse().ok()).unwrap_or(150);
     let mut runner = TestRunner::new(Config {

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use yagura_core::pack::parse_rule;
-use yagura_core::{Alert, EventRef, Finding, Rule, Timestamp};
+use yagura_core::{Alert, AlertState, EventRef, Finding, Rule, Timestamp};
 use yagura_correlate::store::{DetectorState, Progress, Store, StoreError, StoreLimits};
-use yagura_correlate::{CorrelationEngine, CorrelationOptions, NoSpill, Size, State, Watermark};
+use yagura_correlate::{CorrelationEngine, CorrelationOptions, NoSpill, Size, Watermark};
 
 const SECOND: i64 = 1_000_000;
 
@@ -18,7 +18,7 @@ fn rules(texts: &[&str]) -> Vec<Arc<Rule>> {
     rules.collect()
 }
 
-fn fold(rules: &[Arc<Rule>]) -> CorrelationEngine {
+fn new_engine(rules: &[Arc<Rule>]) -> CorrelationEngine {
     let options = CorrelationOptions {
         workers: 1,
         is_live: true,
@@ -50,16 +50,16 @@ fn finding(second: i64, row: u64, key: &str) -> Finding {
 const BASE: &str = "[rule]\nid = \"base\"\ntitle = \"t\"\ntable = \"t\"\nwhere = \"true\"\n";
 
 #[test]
-fn late_alerts_of_one_key_and_instant_are_told_apart() {
-    let mut fold = fold(&rules(&[BASE]));
+fn late_alerts_of_one_key_and_instant_have_ids_of_their_own() {
+    let mut engine = new_engine(&rules(&[BASE]));
     // Time moves on when a step ends.
     let mut step = |findings| {
-        let output = fold.step(findings, &|_| Watermark::at(100 * SECOND), &mut NoSpill);
+        let output = engine.step(findings, &|_| Watermark::at(100 * SECOND), &mut NoSpill);
         let changes = output.unwrap().changes;
         let changes = changes
             .into_iter()
             .map(|change| (change.state, change.alert));
-        changes.collect::<Vec<(State, Alert)>>()
+        changes.collect::<Vec<(AlertState, Alert)>>()
     };
     let in_time = step(vec![finding(50, 0, "k")]);
     let first = step(vec![finding(50, 1, "k")]);
@@ -67,9 +67,9 @@ fn late_alerts_of_one_key_and_instant_are_told_apart() {
     let again = step(vec![finding(50, 1, "k")]);
     let all = [&in_time, &first, &second, &again];
     assert_eq!(all.map(Vec::len), [1; 4]);
-    let (open, late) = (State::Provisional, State::Final);
-    assert_eq!(all.map(|told| told[0].0), [open, late, late, late]);
-    let [in_time, first, second, again] = all.map(|told| told[0].1.id.clone());
+    let (open, late) = (AlertState::Provisional, AlertState::Final);
+    assert_eq!(all.map(|emitted| emitted[0].0), [open, late, late, late]);
+    let [in_time, first, second, again] = all.map(|emitted| emitted[0].1.id.clone());
     assert_ne!(first, in_time);
     assert_ne!(second, in_time);
     assert_ne!(first, second);
@@ -88,90 +88,90 @@ fn a_rule_of_which_events_are_to_be_evaluated_delays_itself_and_what_joins_it() 
     ]);
     let dir = tempfile::tempdir().unwrap();
     let open = || {
-        let mut fold = fold(&rules);
+        let mut engine = new_engine(&rules);
         let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
-        store.load(&mut fold).unwrap();
-        (fold, store)
+        store.load(&mut engine).unwrap();
+        (engine, store)
     };
-    let (mut fold, mut store) = open();
+    let (mut engine, mut store) = open();
     let of_other = |second, row| Finding {
         rule: 1,
         ..finding(second, row, "k")
     };
-    let settled =
-        |fold: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
-            let output = fold
+    let finals =
+        |engine: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
+            let output = engine
                 .step(findings, &|_| Watermark::at(mark * SECOND), store)
                 .unwrap();
             assert!(output.counters.late.is_empty(), "{:?}", output.counters);
-            store.commit(fold, Progress::default()).unwrap();
-            let settled = output.changes.into_iter();
-            let settled = settled.filter(|change| change.state == State::Final);
-            let told = settled.map(|change| (change.alert.rule, change.alert.count));
-            told.collect::<Vec<_>>()
+            store.commit(engine, Progress::default()).unwrap();
+            let finals = output.changes.into_iter();
+            let finals = finals.filter(|change| change.state == AlertState::Final);
+            let emitted = finals.map(|change| (change.alert.rule, change.alert.count));
+            emitted.collect::<Vec<_>>()
         };
-    let told = |rule: &str, count| (rule.to_owned(), count);
+    let emitted = |rule: &str, count| (rule.to_owned(), count);
     // An event of the first rule at 12 s is still to be evaluated.
-    assert!(fold.hold(&[("base".to_owned(), 12 * SECOND)].into()));
+    assert!(engine.hold(&[("base".to_owned(), 12 * SECOND)].into()));
     let arrived = vec![finding(10, 0, "k"), of_other(10, 1), finding(15, 2, "k")];
-    let now = settled(&mut fold, &mut store, 100, arrived);
-    assert_eq!(now, [told("other", 1)], "it waits for nobody");
+    let now = finals(&mut engine, &mut store, 100, arrived);
+    assert_eq!(now, [emitted("other", 1)], "it waits for nobody");
     // Not after a restart either.
-    drop((fold, store));
-    (fold, store) = open();
-    fold.hold(&[("base".to_owned(), 12 * SECOND)].into());
-    let now = settled(&mut fold, &mut store, 200, vec![of_other(110, 3)]);
-    assert_eq!(now, [told("other", 1)]);
-    assert!(fold.hold(&[].into()));
-    assert!(!fold.hold(&[].into()));
-    let now = settled(&mut fold, &mut store, 200, vec![finding(12, 4, "k")]);
-    assert_eq!(now, [told("base", 3), told("joined", 1)]);
+    drop((engine, store));
+    (engine, store) = open();
+    engine.hold(&[("base".to_owned(), 12 * SECOND)].into());
+    let now = finals(&mut engine, &mut store, 200, vec![of_other(110, 3)]);
+    assert_eq!(now, [emitted("other", 1)]);
+    assert!(engine.hold(&[].into()));
+    assert!(!engine.hold(&[].into()));
+    let now = finals(&mut engine, &mut store, 200, vec![finding(12, 4, "k")]);
+    assert_eq!(now, [emitted("base", 3), emitted("joined", 1)]);
     store.flush().unwrap();
     let status = Store::status(dir.path()).unwrap();
     assert_eq!(status.pending, 0);
 }
 
 #[test]
-fn rules_that_are_joined_after_a_restart_settle_nothing_twice() {
+fn rules_that_are_joined_after_a_restart_make_nothing_final_twice() {
     let window = "[rule.alert]\nwindow = \"10s\"\n";
     let other = BASE.replace("base", "other");
     let joined = "[rule]\nid = \"joined\"\ntitle = \"{count}\"\n[rule.correlation]\ntype = \"count\"\nrules = [\"base\", \"other\"]\nwithin = \"60s\"\ncondition = { gte = 2 }\n";
     let (base, other) = (format!("{BASE}{window}"), format!("{other}{window}"));
     let dir = tempfile::tempdir().unwrap();
     let open = |rules: &[Arc<Rule>]| {
-        let mut fold = fold(rules);
+        let mut engine = new_engine(rules);
         let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
-        store.load(&mut fold).unwrap();
-        (fold, store)
+        store.load(&mut engine).unwrap();
+        (engine, store)
     };
     let step =
-        |fold: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
-            let output = fold
+        |engine: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
+            let output = engine
                 .step(findings, &|_| Watermark::at(mark * SECOND), store)
                 .unwrap();
-            store.commit(fold, Progress::default()).unwrap();
-            let settled = output.changes.into_iter();
-            let settled = settled.filter(|change| change.state == State::Final);
-            let told: Vec<String> = settled.map(|change| change.alert.rule).collect();
-            (told, output.counters.late)
+            store.commit(engine, Progress::default()).unwrap();
+            let finals = output.changes.into_iter();
+            let finals = finals.filter(|change| change.state == AlertState::Final);
+            let emitted: Vec<String> = finals.map(|change| change.alert.rule).collect();
+            (emitted, output.counters.late)
         };
-    let (mut fold, mut store) = open(&rules(&[&base, &other]));
-    fold.hold(&[("base".to_owned(), 12 * SECOND)].into());
+    let (mut engine, mut store) = open(&rules(&[&base, &other]));
+    engine.hold(&[("base".to_owned(), 12 * SECOND)].into());
     let of_other = Finding {
         rule: 1,
         ..finding(50, 1, "k")
     };
     let arrived = vec![finding(15, 0, "k"), of_other];
-    let (told, _) = step(&mut fold, &mut store, 100, arrived);
-    assert_eq!(told, ["other"]);
-    drop((fold, store));
-    let (mut fold, mut store) = open(&rules(&[&base, &other, joined]));
-    fold.hold(&[("base".to_owned(), 12 * SECOND)].into());
-    let (told, late) = step(&mut fold, &mut store, 100, Vec::new());
-    assert_eq!(told, ["base"], "what waited is final, and nothing twice");
+    let (emitted, _) = step(&mut engine, &mut store, 100, arrived);
+    assert_eq!(emitted, ["other"]);
+    drop((engine, store));
+    let (mut engine, mut store) = open(&rules(&[&base, &other, joined]));
+    engine.hold(&[("base".to_owned(), 12 * SECOND)].into());
+    let (emitted, late) = step(&mut engine, &mut store, 100, Vec::new());
+    assert_eq!(emitted, ["base"], "what waited is final, and nothing twice");
     assert!(late.is_empty());
     // What is evaluated now is too late for rules that were ahead.
-    let (_, late) = step(&mut fold, &mut store, 100, vec![finding(12, 2, "k")]);
+    let (_, late) = step(&mut engine, &mut store, 100, vec![finding(12, 2, "k")]);
     assert_eq!(late["base"], 1);
 }
 
@@ -185,18 +185,18 @@ fn keys_that_the_disk_has_no_room_for_are_counted_and_start_anew() {
         memory: 0,
         spilled_keys: 1,
     };
-    let mut fold = fold(&rules);
+    let mut engine = new_engine(&rules);
     let mut store = Store::open(dir.path(), limits).unwrap();
-    store.load(&mut fold).unwrap();
+    store.load(&mut engine).unwrap();
     let mut counts = Vec::new();
     for (second, keys) in [(10, ["a", "b"]), (20, ["a", "b"]), (30, ["a", "b"])] {
         let findings = keys.iter().map(|key| finding(second, 0, key)).collect();
         let mark = |_: &str| Watermark::at((second + 1) * SECOND);
-        let output = fold.step(findings, &mark, &mut store).unwrap();
+        let output = engine.step(findings, &mark, &mut store).unwrap();
         counts.extend(output.changes.iter().map(|change| change.alert.key.clone()));
         // Where the state's random hash puts both keys into one share, each commit moves half of them.
         for _ in 0..2 {
-            store.commit(&mut fold, Progress::default()).unwrap();
+            store.commit(&mut engine, Progress::default()).unwrap();
         }
     }
     store.flush().unwrap();
@@ -224,10 +224,10 @@ fn keeps(table: &str, by: &str) -> Vec<Arc<Rule>> {
 fn left(now: &[Arc<Rule>]) -> ([usize; 3], Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let open = |rules: &[Arc<Rule>]| {
-        let mut fold = fold(rules);
+        let mut engine = new_engine(rules);
         let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
-        let (messages, _) = store.load(&mut fold).unwrap();
-        (fold, store, messages)
+        let (messages, _) = store.load(&mut engine).unwrap();
+        (engine, store, messages)
     };
     let state = DetectorState {
         table: "t".to_owned(),
@@ -237,19 +237,19 @@ fn left(now: &[Arc<Rule>]) -> ([usize; 3], Vec<String>) {
         memories: vec![("keeps".to_owned(), vec![3])],
         watermark: 0,
     };
-    let (mut fold, mut store, _) = open(&keeps("t", "\"user\""));
+    let (mut engine, mut store, _) = open(&keeps("t", "\"user\""));
     let progress = Progress {
         detectors: vec![state],
         ..Progress::default()
     };
-    store.commit(&mut fold, progress).unwrap();
+    store.commit(&mut engine, progress).unwrap();
     store.flush().unwrap();
-    drop((fold, store));
-    let (fold, store, messages) = open(now);
-    drop((fold, store));
+    drop((engine, store));
+    let (engine, store, messages) = open(now);
+    drop((engine, store));
     // As it is on disk, whatever the messages say.
     let (_, store, again) = open(now);
-    assert_eq!(again, Vec::<String>::new(), "it is told once");
+    assert_eq!(again, Vec::<String>::new(), "it is reported once");
     let state = store.detectors_of("t").unwrap();
     let mut states = 0;
     let count = |_: &str, _, _: &str, _: &[u8]| -> Result<(), StoreError> {
@@ -262,13 +262,13 @@ fn left(now: &[Arc<Rule>]) -> ([usize; 3], Vec<String>) {
 
 #[test]
 fn what_a_detector_remembers_goes_with_its_rule_and_starts_anew_with_other_keys() {
-    let told = |text: &str| vec![format!("rule `keeps` {text}")];
+    let emitted = |text: &str| vec![format!("rule `keeps` {text}")];
     assert_eq!(left(&keeps("t", "\"user\"")), ([1, 1, 1], vec![]));
     assert_eq!(
         left(&keeps("t", "\"user\", \"host\"")),
         (
             [0, 1, 0],
-            told(
+            emitted(
                 "keeps state by `user`, `host` of table `t` now: what it remembered is dropped, and it starts anew"
             )
         ),
@@ -278,7 +278,7 @@ fn what_a_detector_remembers_goes_with_its_rule_and_starts_anew_with_other_keys(
         left(&keeps("other", "\"user\"")),
         (
             [0, 0, 0],
-            told(
+            emitted(
                 "keeps state by `user` of table `other` now: what it remembered is dropped, and it starts anew"
             )
         )
@@ -287,27 +287,27 @@ fn what_a_detector_remembers_goes_with_its_rule_and_starts_anew_with_other_keys(
         left(&keeps("t", "")),
         (
             [0, 0, 0],
-            told("keeps no state any more: what it remembered is dropped")
+            emitted("keeps no state any more: what it remembered is dropped")
         )
     );
     let (counts, messages) = left(&rules(&[BASE]));
     assert_eq!(counts, [0, 0, 0]);
     assert!(
-        messages.contains(&told("is gone: what it remembered is dropped")[0]),
+        messages.contains(&emitted("is gone: what it remembered is dropped")[0]),
         "{messages:?}"
     );
 }
 
 #[test]
-fn keys_of_detectors_are_found_by_their_hash_also_in_a_state_of_an_earlier_version() {
+fn keys_of_detectors_are_found_by_their_hash() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
-        let mut fold = fold(&keeps("t", "\"user\""));
+        let mut engine = new_engine(&keeps("t", "\"user\""));
         let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
-        store.load(&mut fold).unwrap();
-        (fold, store)
+        store.load(&mut engine).unwrap();
+        (engine, store)
     };
-    let commit = |store: &mut Store, fold: &mut CorrelationEngine, detectors: DetectorState| {
+    let commit = |store: &mut Store, engine: &mut CorrelationEngine, detectors: DetectorState| {
         let size = Size {
             keys: 2,
             spilled: 3,
@@ -318,7 +318,7 @@ fn keys_of_detectors_are_found_by_their_hash_also_in_a_state_of_an_earlier_versi
             sizes: Some([("keeps".to_owned(), size)].into()),
             ..Progress::default()
         };
-        store.commit(fold, progress).unwrap();
+        store.commit(engine, progress).unwrap();
         store.flush().unwrap();
     };
     let state = |key: &str, value: Option<Vec<u8>>| ("keeps".to_owned(), key.to_owned(), value);
@@ -327,21 +327,21 @@ fn keys_of_detectors_are_found_by_their_hash_also_in_a_state_of_an_earlier_versi
         let found = keys.read("keeps", keys.hash(key)).unwrap();
         (keys.hash(key), found)
     };
-    let (mut fold, mut store) = open();
+    let (mut engine, mut store) = open();
     let first = DetectorState {
         table: "t".to_owned(),
         states: vec![state("a", Some(vec![1])), state("b", Some(vec![2]))],
         ..DetectorState::default()
     };
-    commit(&mut store, &mut fold, first);
+    commit(&mut store, &mut engine, first);
     let (hash, found) = read(&store, "a");
     assert_eq!(found, [("a".to_owned(), vec![1])]);
     let rules = Store::status(dir.path()).unwrap().rules;
     let rule = rules.iter().find(|rule| rule.rule == "keeps").unwrap();
     assert_eq!((rule.keys, rule.spilled, rule.bytes), (2, 3, 4));
-    drop((fold, store));
+    drop((engine, store));
     // The hash is the state's, and another state has another.
-    let (mut fold, mut store) = open();
+    let (mut engine, mut store) = open();
     assert_eq!(read(&store, "a").0, hash);
     let elsewhere = tempfile::tempdir().unwrap();
     let other = Store::open(elsewhere.path(), StoreLimits::default()).unwrap();
@@ -352,24 +352,10 @@ fn keys_of_detectors_are_found_by_their_hash_also_in_a_state_of_an_earlier_versi
         gone: vec![("keeps".to_owned(), hash)],
         ..DetectorState::default()
     };
-    commit(&mut store, &mut fold, gone);
+    commit(&mut store, &mut engine, gone);
     assert_eq!(
         (read(&store, "a").1.len(), read(&store, "b").1.len()),
         (0, 0)
     );
-    drop((fold, store));
-
-    // As an earlier version leaves it: without a key for hashes, and with states by key.
-    let file = rusqlite::Connection::open(dir.path().join("state.sqlite")).unwrap();
-    file.execute_batch(
-        "DELETE FROM meta WHERE name LIKE 'hash_key_%';
-         INSERT INTO detector_states (name, rule, key, value) VALUES ('t', 'keeps', 'c', x'03');",
-    )
-    .unwrap();
-    drop(file);
-    for _ in 0..2 {
-        let (fold, store) = open();
-        assert_eq!(read(&store, "c").1, [("c".to_owned(), vec![3])]);
-        drop((fold, store));
-    }
+    drop((engine, store));
 }

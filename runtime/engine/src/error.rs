@@ -80,6 +80,9 @@ pub enum EngineError {
         /// How many wait for it.
         count: usize,
     },
+    /// What correlations remember cannot be read.
+    #[error(transparent)]
+    Correlation(#[from] yagura_correlate::CorrelationError),
     /// Reading failed, and no single object could be blamed.
     #[error("cannot scan table `{table}`")]
     Scan {
@@ -107,6 +110,7 @@ impl HasFault for EngineError {
             | Self::TooManyPending { .. }
             | Self::Scan { .. }
             | Self::State(_)
+            | Self::Correlation(_)
             | Self::Arrow(_) => FaultKind::Input,
         }
     }

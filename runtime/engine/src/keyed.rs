@@ -108,7 +108,7 @@ impl KeyedDetectors {
                     bytes: options.max_key_bytes,
                     each: of_state.saturating_add(of_name),
                 },
-                state_for: rule.rule.state_for_micros(),
+                state_for: rule.rule.kept_state_for().micros(),
                 swept: Timestamp::MIN,
             })
         });

@@ -234,7 +234,7 @@ impl Live {
         let output = self
             .correlations
             .step(findings, &watermark, &mut self.store)
-            .map_err(EngineError::State)?;
+            .map_err(EngineError::Correlation)?;
         for change in &output.changes {
             report.changes[change.state as usize] += 1;
         }
@@ -358,7 +358,7 @@ impl Live {
         let first = self
             .correlations
             .step(findings, &nothing, &mut self.store)
-            .map_err(EngineError::State)?;
+            .map_err(EngineError::Correlation)?;
         let evaluated = Progress {
             deferred,
             ..Progress::default()
@@ -367,7 +367,7 @@ impl Live {
         let output = self
             .correlations
             .finish(&end, &mut self.store)
-            .map_err(EngineError::State)?;
+            .map_err(EngineError::Correlation)?;
         let progress = Progress {
             counters: output.counters,
             ..Progress::default()

@@ -177,7 +177,7 @@ impl RunOutcome {
         let mut correlations = CorrelationEngine::new(self.rules.clone(), options)
             .map_err(|error| rule_error(&self.sources, error))?;
         let findings = std::mem::take(&mut self.findings);
-        let wrong = EngineError::State;
+        let wrong = EngineError::Correlation;
         let first = correlations
             .step(findings, &|_| Watermark::default(), &mut NoSpill)
             .map_err(wrong)?;

@@ -60,7 +60,7 @@ pub(crate) fn begin_call(store: &mut Store<HostState>, limits: &Limits, pace: Pa
     state.limiter.refused = None;
     state.limiter.largest.clear();
     store.set_hostcall_fuel(mebibytes(limits.output_mib));
-    let mut micros = limits.time_micros();
+    let mut micros = limits.time.micros();
     if let Pace::AtMost(time) = pace {
         micros = micros.min(i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
     }

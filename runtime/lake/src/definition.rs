@@ -10,7 +10,7 @@ use object_store::{
 };
 use serde::{Deserialize, Serialize};
 use yagura_core::columns::KEYS_WITHOUT_COLUMN;
-use yagura_core::{FieldPath, Timestamp};
+use yagura_core::{FieldPath, TimeSpan, Timestamp};
 
 use crate::lock::TableLock;
 use crate::{LakeError, Location};
@@ -67,7 +67,7 @@ pub struct TableDefinition {
     /// How the objects are laid out.
     pub partition: Partition,
     /// How much later than its time an event may arrive, as a duration (`15m`).
-    pub lateness: String,
+    pub lateness: TimeSpan,
     /// What a reader does with events without time.
     pub on_null_time: OnNullTime,
     /// Whether events have keys that got no column, because there was no room: these are in `unmapped`.
@@ -239,7 +239,7 @@ impl TableDefinition {
                 column: PARTITION_COLUMN.to_owned(),
                 unit: PartitionUnit::Day,
             },
-            lateness: "15m".to_owned(),
+            lateness: TimeSpan::from_mins(15),
             on_null_time: OnNullTime::Fail,
             has_keys_without_column: false,
             columns: Vec::new(),

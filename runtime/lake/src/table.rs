@@ -10,8 +10,8 @@ use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::file::metadata::PageIndexPolicy;
 use futures::{StreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use yagura_core::TimeRange;
 use yagura_core::columns::{KEYS_WITHOUT_COLUMN, UNMAPPED_COLUMN};
+use yagura_core::{TimeRange, TimeSpan};
 
 use crate::bytes::with_views;
 pub use crate::definition::OnNullTime as OnProblem;
@@ -68,7 +68,7 @@ pub struct Table {
     /// Its columns are those of a definition, and not those that its objects have.
     pub is_defined: bool,
     /// How far behind the latest event time an event may come, by the definition.
-    pub lateness: Option<String>,
+    pub lateness: Option<TimeSpan>,
     /// The objects that may hold events of the range, sorted by path.
     pub files: Vec<DataFile>,
     /// How many further objects lie outside the range, by their day partition.

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use yagura_core::source::SourceText;
-use yagura_core::{FieldPath, Timestamp};
+use yagura_core::{FieldPath, TimeSpan, Timestamp};
 use yagura_engine::{Replaced, RunOptions};
 use yagura_lake::Location;
 use yagura_lake::table::{EpochUnit, OnProblem, TableConfig};
@@ -79,7 +78,7 @@ pub struct TableSettings {
     /// What to do with objects that cannot be read.
     pub on_bad_file: Option<Action>,
     /// How far behind the latest event time an event may come.
-    pub lateness: Option<String>,
+    pub lateness: Option<TimeSpan>,
     /// Columns by the kind of observable that they hold, for searches.
     #[serde(default)]
     pub observables: BTreeMap<String, Vec<FieldPath>>,
@@ -116,19 +115,19 @@ pub struct ServeSettings {
     /// File of alerts, relative to the file.
     pub alerts: PathBuf,
     /// How often tables are listed.
-    poll: String,
+    pub poll: TimeSpan,
     /// How far behind the latest event time an event may come, for all tables.
-    pub lateness: Option<String>,
+    pub lateness: Option<TimeSpan>,
     /// Time on the clock without new objects after which a table is idle.
-    pub idle: String,
+    pub idle: TimeSpan,
     /// How far ahead of the clock an event may lie and still move the watermark.
-    pub future: String,
+    pub future: TimeSpan,
     /// How often all of a large table is listed.
-    pub list_all: String,
+    pub list_all: TimeSpan,
     /// How long nothing new must be listed before a new table's first load is at its end.
-    pub first_load: String,
+    pub first_load: TimeSpan,
     /// How long an object that cannot be read is waited for.
-    pub patience: String,
+    pub patience: TimeSpan,
     /// What becomes of an object that was replaced after it had been read.
     pub on_replaced: OnReplaced,
     /// Events before it are not evaluated.
@@ -150,11 +149,11 @@ pub struct ServeSettings {
     /// MiB of state that one rule with `partition_by` keeps.
     pub state_mib_per_rule: usize,
     /// Time that a step waits for one rule's plugin, beside ten microseconds an event.
-    pub rule_time: String,
+    pub rule_time: TimeSpan,
     /// How long the first quarantine of a rule lasts after repeated faults of its plugin.
-    pub cooldown: String,
+    pub cooldown: TimeSpan,
     /// How long trouble of the service itself lasts before it is reported, or `off`.
-    pub report_trouble: String,
+    pub report_trouble: ReportTrouble,
 }
 
 impl Default for ServeSettings {
@@ -162,13 +161,13 @@ impl Default for ServeSettings {
         Self {
             state: "state".into(),
             alerts: "alerts.ndjson".into(),
-            poll: "1s".to_owned(),
+            poll: TimeSpan::from_secs(1),
             lateness: None,
-            idle: "15m".to_owned(),
-            future: "1h".to_owned(),
-            list_all: "1h".to_owned(),
-            first_load: "10s".to_owned(),
-            patience: "10m".to_owned(),
+            idle: TimeSpan::from_mins(15),
+            future: TimeSpan::from_mins(60),
+            list_all: TimeSpan::from_mins(60),
+            first_load: TimeSpan::from_secs(10),
+            patience: TimeSpan::from_mins(10),
             on_replaced: OnReplaced::Keep,
             from: None,
             step_objects: 64,
@@ -179,17 +178,27 @@ impl Default for ServeSettings {
             pending_rows: RunOptions::default().max_pending_rows,
             keys_per_rule: RunOptions::default().max_keys,
             state_mib_per_rule: 1_024,
-            rule_time: "100ms".to_owned(),
-            cooldown: "1m".to_owned(),
-            report_trouble: "5m".to_owned(),
+            rule_time: TimeSpan::from_millis(100),
+            cooldown: TimeSpan::from_mins(1),
+            report_trouble: ReportTrouble(Some(TimeSpan::from_mins(5))),
         }
     }
 }
 
-impl ServeSettings {
-    /// Returns how often tables are listed.
-    pub fn poll(&self) -> Result<Duration> {
-        duration("serve.poll", &self.poll)
+/// How long trouble of the service itself lasts before it is reported; never with `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportTrouble(pub Option<TimeSpan>);
+
+impl<'de> Deserialize<'de> for ReportTrouble {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "off" => Ok(Self(None)),
+            text => text
+                .parse()
+                .map(|span| Self(Some(span)))
+                .map_err(|error| de::Error::custom(format!("{error}, or off"))),
+        }
     }
 }
 
@@ -386,23 +395,6 @@ pub fn alert_store(text: &str) -> Result<yagura_alerts::Location> {
         true => Ok(text.parse()?),
         false => Ok(yagura_alerts::Location::Sqlite(text.into())),
     }
-}
-
-/// Reads a length of time in microseconds. `key` names the setting.
-///
-/// # Errors
-/// When the text is not a length of time.
-pub fn micros(key: &str, text: &str) -> Result<i64> {
-    yagura_core::time::parse_duration(text).map_err(|error| anyhow::anyhow!("`{key}`: {error}"))
-}
-
-/// Reads a length of time. `key` names the setting.
-///
-/// # Errors
-/// When the text is not a length of time.
-pub fn duration(key: &str, text: &str) -> Result<Duration> {
-    let micros = u64::try_from(micros(key, text)?).unwrap_or_default();
-    Ok(Duration::from_micros(micros))
 }
 
 #[cfg(test)]

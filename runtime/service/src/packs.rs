@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use yagura_core::pack::{Identity, Manifest};
-use yagura_core::{Fault, Grants, MostLimits, OrFault, Pack, files};
+use yagura_core::{Correlation, Fault, Grants, MostLimits, OrFault, Pack, files};
 use yagura_correlate::Geolocation;
 use yagura_engine::PluginSource;
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
@@ -144,7 +144,7 @@ pub fn load_by(
                     }
                 },
             };
-            if let Some(file) = rule.correlation.as_ref().and_then(|c| c.geoip.as_ref()) {
+            if let Some(file) = rule.correlation.as_ref().and_then(Correlation::geoip) {
                 let geolocation = geolocation_of(dir, file).map_err(|message| {
                     Fault::rule(format!(
                         "{}: `rule.correlation.geoip`: {message}",
@@ -198,7 +198,7 @@ pub fn geolocation_of(pack: &Path, file: &Path) -> Result<Geolocation, String> {
             pack.join(file).display()
         )
     })?;
-    Geolocation::read(&found)
+    Geolocation::read(&found).map_err(|error| error.to_string())
 }
 
 /// Reads Sigma rules and the field maps: one's own first, then those that are part of Yagura.

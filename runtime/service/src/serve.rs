@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use yagura_alerts::Feed;
 use yagura_core::alert::OWN_RULES;
 use yagura_core::shown::printable;
-use yagura_core::{TimeRange, Timestamp};
+use yagura_core::{TimeRange, TimeSpan, Timestamp};
 use yagura_correlate::Geolocation;
 use yagura_correlate::store::{Store, StoreLimits};
 use yagura_engine::live::{Live, LiveOptions, OpenReport, StepReport};
@@ -18,7 +18,7 @@ use yagura_host::Meter;
 
 use crate::admission::Admission;
 use crate::answering::TriageLink;
-use crate::config::{Config, ServeSettings, duration, micros};
+use crate::config::{Config, ServeSettings};
 use crate::disk_full::{self, RoomForState};
 use crate::live_error::unwrapped;
 use crate::messages::{folded, number};
@@ -130,7 +130,7 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
         last: store.last_line(),
     };
     quarantine_requests::prepare(&settings.state);
-    let poll = settings.poll()?;
+    let poll = settings.poll.to_std();
     let rules = rule_ids(&input);
     let mut triage = TriageLink::open(&config, &host, rules, feed, &mut err).await?;
     if let Some(triage) = &triage {
@@ -317,13 +317,10 @@ fn options(
         }
     }
     let defaults = RunOptions::default();
-    let mut lateness = BTreeMap::new();
-    for (name, table) in &config.table {
-        if let Some(text) = &table.lateness {
-            let key = format!("table.{name}.lateness");
-            lateness.insert(name.clone(), micros(&key, text)?);
-        }
-    }
+    let tables = config.table.iter();
+    let lateness: BTreeMap<String, i64> = tables
+        .filter_map(|(name, table)| Some((name.clone(), table.lateness?.micros())))
+        .collect();
     let from: Option<Timestamp> = settings.from;
     let range = TimeRange::new(from, None)?;
     Ok(LiveOptions {
@@ -335,33 +332,27 @@ fn options(
             max_keys: settings.keys_per_rule,
             max_key_bytes: (settings.state_mib_per_rule as u64) << 20,
             fairness: Some(Fairness {
-                rule_time: duration("serve.rule_time", &settings.rule_time)?,
-                cooldown: duration("serve.cooldown", &settings.cooldown)?,
+                rule_time: settings.rule_time.to_std(),
+                cooldown: settings.cooldown.to_std(),
             }),
             ..defaults
         },
         lateness,
-        every_lateness: match &settings.lateness {
-            Some(text) => Some(micros("serve.lateness", text)?),
-            None => None,
-        },
-        idle: duration("serve.idle", &settings.idle)?,
-        future: micros("serve.future", &settings.future)?,
+        every_lateness: settings.lateness.map(TimeSpan::micros),
+        idle: settings.idle.to_std(),
+        future: settings.future.micros(),
         step_objects: settings.step_objects,
         step_bytes: settings.step_mib << 20,
-        list_all: duration("serve.list_all", &settings.list_all)?,
+        list_all: settings.list_all.to_std(),
         // What is read once is all that there is.
         first_load: match once {
             true => None,
-            false => Some(duration("serve.first_load", &settings.first_load)?),
+            false => Some(settings.first_load.to_std()),
         },
-        patience: duration("serve.patience", &settings.patience)?,
+        patience: settings.patience.to_std(),
         on_replaced: settings.on_replaced.into(),
         from,
-        report_trouble: match settings.report_trouble.as_str() {
-            "off" => None,
-            text => Some(duration("serve.report_trouble", text)?),
-        },
+        report_trouble: settings.report_trouble.0.map(TimeSpan::to_std),
     })
 }
 

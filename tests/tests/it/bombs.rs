@@ -18,7 +18,7 @@ fn host() -> &'static Host {
 
 fn limits() -> Limits {
     Limits {
-        time: "200ms".to_owned(),
+        time: "200ms".parse().unwrap(),
         memory_mib: 64,
         ..Limits::default()
     }

@@ -9,7 +9,7 @@ use yagura_tests::crowd::{Crowd, FAULTY, HOSTILE, MEMORY};
 #[tokio::test(flavor = "multi_thread")]
 async fn ninety_of_a_hundred_find_what_they_find_alone_and_every_fault_has_a_name() {
     let limits = Limits {
-        time: "300ms".to_owned(),
+        time: "300ms".parse().unwrap(),
         memory_mib: 64,
         output_mib: 4,
         log_lines: 10,

@@ -15,7 +15,7 @@ const EVENTS: u64 = 20_000;
 
 fn limits() -> Limits {
     Limits {
-        time: "300ms".to_owned(),
+        time: "300ms".parse().unwrap(),
         memory_mib: 64,
         output_mib: 4,
         log_lines: 10,

@@ -18,7 +18,7 @@ const ROWS: u32 = 4;
 
 fn limits() -> Limits {
     Limits {
-        time: "2s".to_owned(),
+        time: "2s".parse().unwrap(),
         memory_mib: 32,
         output_mib: 4,
         log_lines: 20,
@@ -136,7 +136,7 @@ fn time_is_that_of_the_clock_or_of_the_processor() {
     static SOMEBODY: AtomicUsize = AtomicUsize::new(1);
     // Work that ends is given more than it needs on any machine.
     let limits = Limits {
-        time: "5m".to_owned(),
+        time: "5m".parse().unwrap(),
         ..limits()
     };
     let patient = host()

@@ -13,7 +13,7 @@ use yagura_host::{
 
 fn limits() -> Limits {
     Limits {
-        time: "2s".to_owned(),
+        time: "2s".parse().unwrap(),
         memory_mib: 128,
         ..Limits::default()
     }

@@ -265,7 +265,7 @@ async fn a_rule_that_fails_too_often_rests_and_a_wake_up_that_fails_is_told() {
     events.push(event(1_900, 7, "count"));
     let mut table = Steps::over(std::slice::from_ref(&events));
     let limits = Limits {
-        time: "200ms".to_owned(),
+        time: "200ms".parse().unwrap(),
         ..Limits::default()
     };
     let limited = Fixture::default()

@@ -18,7 +18,7 @@ fn stateful() -> &'static DetectorPlugin {
     static PLUGIN: OnceLock<DetectorPlugin> = OnceLock::new();
     PLUGIN.get_or_init(|| {
         let limits = Limits {
-            time: "2s".to_owned(),
+            time: "2s".parse().unwrap(),
             state_kib: 8,
             ..Limits::default()
         };

@@ -121,9 +121,31 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_is_not_a_duration_names_its_key() {
+        for (text, expected) in [
+            (
+                "[notifier.chat]\nplugin = \"p/a.wasm\"\nevery = \"0s\"\n",
+                "policy.toml:3: `notifier.chat.every` `0s` is not a duration",
+            ),
+            (
+                "[[inhibit]]\nby = {}\nsilences = {}\nwithin = \"1 hour\"\n",
+                "policy.toml:4: `inhibit[1].within` `1 hour` is not a duration",
+            ),
+            (
+                "[[enrich]]\nplugin = \"p/a.wasm\"\ndelays = [\"0s\", \"now\"]\n",
+                "policy.toml:3: `enrich[1].delays[2]` `now` is not a duration",
+            ),
+        ] {
+            let error = PolicyFile::parse(Path::new("policy.toml"), text.to_owned()).unwrap_err();
+            let message = error.to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_brought_to_its_line() {
         let policy = read(
-            "[notifier.\"on.call\"]\nplugin = \"p/a.wasm\"\nevery = \"soon\"\n\n[[route]]\nnotify = [\n  \"on.call\",\n  \"nobody\",\n]\n\n[[route]]\nwhen = { hours = [\"8-9\"] }\nnotify = [\"on.call\"]\n\n[[inhibit]]\nby = { severity = \"high\" }\nwithin = \"1h\"\nsilences = { rules = [\"\"] }\n\n[[maintenance]]\nowner = \"o\"\nreason = \"r\"\n",
+            "[notifier.\"on.call\"]\nplugin = \"p/a.wasm\"\nevery = \"1m\"\n\n[[route]]\nnotify = [\n  \"on.call\",\n  \"nobody\",\n]\n\n[[route]]\nwhen = { hours = [\"8-9\"] }\nnotify = [\"on.call\"]\n\n[[inhibit]]\nby = { severity = \"high\" }\nwithin = \"1h\"\nsilences = { rules = [\"\"] }\n\n[[maintenance]]\nowner = \"o\"\nreason = \"r\"\n",
         );
         let problems = policy.compile().unwrap_err().0;
         let key = |problem: &Diagnostic| problem.key.as_ref().map(ToString::to_string);
@@ -132,7 +154,6 @@ mod tests {
             .map(|problem| (key(problem).unwrap_or_default(), problem.line()))
             .collect();
         let expected = [
-            ("notifier.\"on.call\".every", 3),
             ("route[1].notify[2]", 8),
             ("route[2].when.hours[1]", 12),
             ("inhibit[1].silences.rules[1]", 18),
@@ -140,7 +161,7 @@ mod tests {
         ];
         let expected = expected.map(|(key, line)| (key.to_owned(), Some(line)));
         assert_eq!(lines, expected);
-        let message = problems[1].to_string();
+        let message = problems[0].to_string();
         assert!(
             message.starts_with("policy.toml:8: `route[1].notify[2]` names `nobody`"),
             "{message}"

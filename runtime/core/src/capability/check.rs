@@ -11,7 +11,6 @@ use crate::diagnostic::{Code, Diagnostic, Key};
 use crate::names::did_you_mean;
 use crate::pack::{PackError, World, parse};
 use crate::source::SourceText;
-use crate::time::parse_duration;
 
 /// Returns what is wrong with one entry of a list, or with one name in a table.
 fn wrong_entry(key: Key, entry: &str, reason: &str) -> Option<Diagnostic> {
@@ -248,12 +247,6 @@ impl MostLimits {
     /// Returns what is wrong with them, if anything is; its key begins with `limits`.
     pub fn problem(&self) -> Option<Diagnostic> {
         let limits = Key::top("limits");
-        if let Some(time) = &self.time
-            && let Err(error) = parse_duration(time)
-        {
-            let problem = Diagnostic::error(Code::InvalidDuration, error.to_string());
-            return Some(problem.at(limits.name("time")));
-        }
         for (key, most) in [
             ("memory_mib", self.memory_mib),
             ("output_mib", self.output_mib),

@@ -3,13 +3,20 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+use yagura_core::Correlation;
+use yagura_core::correlation::absence::Absence;
 
-use super::{MOST_KEPT, Operator, Out, Said};
-use crate::found::{Hit, Kept};
+use super::Geolocation;
+use super::Operator;
+use crate::hit::{Hit, KeptHit};
+use crate::limits::{MOST_KEPT, MOST_SHOWN};
+use crate::make::{MakeNode, NoGeolocation};
+use crate::node::{KeyedNode, Node};
+use crate::output::{OperatorFinding, OperatorOutput};
 
 /// What must be followed within a time.
 #[derive(Debug, Clone)]
-pub(crate) struct Absence {
+pub(crate) struct AbsenceOperator {
     pub(crate) within: i64,
     /// The same rule must follow: something that reports stops.
     pub(crate) is_same: bool,
@@ -17,14 +24,27 @@ pub(crate) struct Absence {
 
 /// What was not followed yet, in order of time.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct State {
-    open: VecDeque<Kept>,
+pub(crate) struct AbsenceState {
+    open: VecDeque<KeptHit>,
 }
 
-impl Operator for Absence {
-    type State = State;
+impl MakeNode for Absence {
+    fn node(
+        &self,
+        correlation: &Correlation,
+        _: Option<&Geolocation>,
+    ) -> Result<Box<dyn Node>, NoGeolocation> {
+        Ok(Box::new(KeyedNode::new(AbsenceOperator {
+            within: self.within.micros(),
+            is_same: correlation.rules.len() == 1,
+        })))
+    }
+}
 
-    fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
+impl Operator for AbsenceOperator {
+    type State = AbsenceState;
+
+    fn push(&self, state: &mut AbsenceState, hit: Hit, out: &mut OperatorOutput) {
         if self.is_same {
             state.open.clear();
         } else if hit.source == 1 {
@@ -41,26 +61,26 @@ impl Operator for Absence {
         }
     }
 
-    fn due(&self, state: &State) -> i64 {
+    fn due(&self, state: &AbsenceState) -> i64 {
         let first = state.open.front();
         first.map_or(i64::MIN, |hit| hit.time.saturating_add(self.within))
     }
 
-    fn advance(&self, state: &mut State, now: i64, out: &mut Out) -> bool {
+    fn advance(&self, state: &mut AbsenceState, now: i64, out: &mut OperatorOutput) -> bool {
         while let Some(first) = state.open.front() {
             let deadline = first.time.saturating_add(self.within);
             if deadline >= now {
                 return true;
             }
-            out.said.push(Said::of(deadline, [first]));
+            out.findings.push(OperatorFinding::of(deadline, [first]));
             state.open.pop_front();
         }
         false
     }
 
-    fn heap(&self, state: &State) -> usize {
-        let kept = state.open.iter().take(super::MOST_SHOWN).map(Kept::heap);
-        state.open.capacity() * size_of::<Kept>() + kept.sum::<usize>()
+    fn heap(&self, state: &AbsenceState) -> usize {
+        let kept = state.open.iter().take(MOST_SHOWN).map(KeptHit::heap);
+        state.open.capacity() * size_of::<KeptHit>() + kept.sum::<usize>()
     }
 }
 
@@ -70,7 +90,7 @@ mod tests {
     use crate::operator::testing::{Run, about, from};
 
     fn seen(is_same: bool, hits: &[(i64, u16)], end: i64) -> Vec<(i64, usize)> {
-        let mut run = Run::new(Absence {
+        let mut run = Run::new(AbsenceOperator {
             within: 10,
             is_same,
         });
@@ -92,7 +112,7 @@ mod tests {
 
     #[test]
     fn an_event_that_both_rules_find_does_not_follow_itself() {
-        let mut run = Run::new(Absence {
+        let mut run = Run::new(AbsenceOperator {
             within: 10,
             is_same: false,
         });
@@ -106,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reports_and_stops_is_told_once() {
+    fn what_reports_and_stops_makes_one_finding() {
         let hits = [(0, 0), (9, 0), (18, 0)];
         assert_eq!(seen(true, &hits, 28), []);
         assert_eq!(seen(true, &hits, 999), [(28, 1)]);

@@ -1,14 +1,20 @@
 //! `any-order`: findings of several rules within a window, in whatever order.
 
 use serde::{Deserialize, Serialize};
+use yagura_core::Correlation;
+use yagura_core::correlation::any_order::AnyOrder;
 use yagura_core::correlation::{Condition, Expression};
 
-use super::{Operator, Out, Said};
-use crate::found::{Hit, Kept};
+use super::Geolocation;
+use super::Operator;
+use crate::hit::{Hit, KeptHit};
+use crate::make::{MakeNode, NoGeolocation};
+use crate::node::{KeyedNode, Node};
+use crate::output::{OperatorFinding, OperatorOutput};
 
 /// Which rules must have findings within a window.
 #[derive(Debug, Clone)]
-pub(crate) struct AnyOrder {
+pub(crate) struct AnyOrderOperator {
     pub(crate) within: i64,
     /// For each of the correlation's rules, by source.
     pub(crate) expression: Expression,
@@ -20,13 +26,13 @@ pub(crate) struct AnyOrder {
 
 /// A hit of each source: the latest, or in a window that is evaluated at its end the first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct AnyOrderState {
     start: i64,
-    hits: Vec<(u16, Kept)>,
+    hits: Vec<(u16, KeptHit)>,
 }
 
-impl AnyOrder {
-    fn holds(&self, state: &State) -> bool {
+impl AnyOrderOperator {
+    fn holds(&self, state: &AnyOrderState) -> bool {
         let has = |rule: usize| state.hits.iter().any(|(s, _)| usize::from(*s) == rule);
         #[expect(clippy::cast_precision_loss, reason = "at most 65,536 sources")]
         let count = state.hits.len() as f64;
@@ -36,19 +42,35 @@ impl AnyOrder {
         }
     }
 
-    fn say(state: &State, time: i64) -> Said {
-        let mut hits: Vec<&Kept> = state.hits.iter().map(|(_, kept)| kept).collect();
+    fn say(state: &AnyOrderState, time: i64) -> OperatorFinding {
+        let mut hits: Vec<&KeptHit> = state.hits.iter().map(|(_, kept)| kept).collect();
         hits.sort_by_key(|kept| kept.time);
         #[expect(clippy::cast_precision_loss, reason = "at most 65,536 sources")]
         let count = state.hits.len() as f64;
-        Said::of(time, hits).value(count)
+        OperatorFinding::of(time, hits).value(count)
     }
 }
 
-impl Operator for AnyOrder {
-    type State = State;
+impl MakeNode for AnyOrder {
+    fn node(
+        &self,
+        _: &Correlation,
+        _: Option<&Geolocation>,
+    ) -> Result<Box<dyn Node>, NoGeolocation> {
+        let condition = self.condition.unwrap_or_default();
+        Ok(Box::new(KeyedNode::new(AnyOrderOperator {
+            within: self.within.micros(),
+            at_close: self.requires.has_not() || !condition.is_lower_bound(),
+            expression: self.requires.clone(),
+            condition: self.condition,
+        })))
+    }
+}
 
-    fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
+impl Operator for AnyOrderOperator {
+    type State = AnyOrderState;
+
+    fn push(&self, state: &mut AnyOrderState, hit: Hit, out: &mut OperatorOutput) {
         if self.at_close {
             if state.hits.is_empty() {
                 state.start = hit.time;
@@ -68,12 +90,12 @@ impl Operator for AnyOrder {
         };
         state.hits.push((hit.source, kept));
         if self.holds(state) {
-            out.said.push(Self::say(state, hit.time));
+            out.findings.push(Self::say(state, hit.time));
             state.hits.clear();
         }
     }
 
-    fn due(&self, state: &State) -> i64 {
+    fn due(&self, state: &AnyOrderState) -> i64 {
         if self.at_close {
             return state.start.saturating_add(self.within);
         }
@@ -81,20 +103,20 @@ impl Operator for AnyOrder {
         latest.map_or(i64::MIN, |time| time.saturating_add(self.within))
     }
 
-    fn advance(&self, state: &mut State, now: i64, out: &mut Out) -> bool {
+    fn advance(&self, state: &mut AnyOrderState, now: i64, out: &mut OperatorOutput) -> bool {
         let due = self.due(state);
         if due >= now {
             return true;
         }
         if self.at_close && self.holds(state) {
-            out.said.push(Self::say(state, due));
+            out.findings.push(Self::say(state, due));
         }
         false
     }
 
-    fn heap(&self, state: &State) -> usize {
+    fn heap(&self, state: &AnyOrderState) -> usize {
         let kept = state.hits.iter().map(|(_, kept)| kept.heap());
-        state.hits.capacity() * size_of::<(u16, Kept)>() + kept.sum::<usize>()
+        state.hits.capacity() * size_of::<(u16, KeptHit)>() + kept.sum::<usize>()
     }
 }
 
@@ -106,7 +128,7 @@ mod tests {
     fn seen(expression: &str, hits: &[(i64, u16)], end: i64) -> Vec<(i64, usize)> {
         let rules = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
         let expression = Expression::parse(expression, &rules).unwrap();
-        let mut run = Run::new(AnyOrder {
+        let mut run = Run::new(AnyOrderOperator {
             within: 10,
             at_close: expression.has_not(),
             expression,
@@ -123,7 +145,7 @@ mod tests {
     fn all_within_the_window_in_any_order() {
         assert_eq!(seen("a and b", &[(0, 1), (9, 0)], 9), [(9, 2)]);
         assert_eq!(seen("a and b", &[(0, 1), (10, 0)], 10), []);
-        // Told once for each set of hits.
+        // One finding for each set of hits.
         let hits = [(0, 1), (1, 0), (2, 0), (3, 1)];
         assert_eq!(seen("a and b", &hits, 9), [(1, 2), (3, 2)]);
         assert_eq!(seen("a and (b or c)", &[(0, 2), (1, 0)], 9), [(1, 2)]);
@@ -139,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_finding_that_goes_on_keeps_what_came_before_it() {
-        let mut run = Run::new(AnyOrder {
+        let mut run = Run::new(AnyOrderOperator {
             within: 10,
             at_close: false,
             expression: Expression::And(vec![Expression::Rule(0), Expression::Rule(1)]),
@@ -148,7 +170,7 @@ mod tests {
         run.push(several(0, &[(1, 11), (2, 12), (3, 13)]));
         run.push(going_on(about(4, 0, 14)));
         run.push(about(5, 1, 15));
-        // What was told is spent, and what is too old is gone.
+        // Hits of a finding are spent, and those that are too old are gone.
         run.push(going_on(about(6, 0, 16)));
         run.push(going_on(about(17, 0, 17)));
         run.push(about(18, 1, 18));
@@ -164,7 +186,7 @@ mod tests {
 
     #[test]
     fn so_many_different_rules() {
-        let mut run = Run::new(AnyOrder {
+        let mut run = Run::new(AnyOrderOperator {
             within: 10,
             expression: Expression::Rule(0),
             condition: Some(Condition {

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{MOST_SHOWN, Operator, Out, Said, number};
-use crate::found::{Hit, Kept};
+use super::Operator;
+use crate::hit::{Hit, KeptHit};
+use crate::limits::MOST_SHOWN;
+use crate::output::{OperatorFinding, OperatorOutput, number};
 
 /// Counts of windows that follow each other, against the mean of those before.
 #[derive(Debug, Clone)]
-pub(crate) struct Baseline {
+pub(crate) struct BaselineCount {
     pub(crate) within: i64,
     /// Windows that make up the normal.
     pub(crate) windows: i64,
@@ -20,28 +22,28 @@ pub(crate) struct Baseline {
 
 /// A key's counts.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct BaselineState {
     /// Number of the window that is open, counted from 1970. Of windows without hits it may be one of long ago: these are closed
     /// together, when something follows from it.
     window: i64,
     /// The first window of the key.
     first: i64,
     count: u64,
-    hits: Vec<Kept>,
-    before: Past,
+    hits: Vec<KeptHit>,
+    before: PastCounts,
     holding: bool,
-    /// The latest hit, which a silence is told by.
-    last: Option<Kept>,
+    /// The latest hit, which a finding about a silence shows.
+    last: Option<KeptHit>,
 }
 
 /// The windows before that had hits, in order, and the sum of their counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Past {
+struct PastCounts {
     counts: VecDeque<(i64, u64)>,
     sum: u64,
 }
 
-impl Past {
+impl PastCounts {
     fn push(&mut self, window: i64, count: u64) {
         self.counts.push_back((window, count));
         self.sum += count;
@@ -68,13 +70,13 @@ impl Past {
     }
 }
 
-impl Serialize for Past {
+impl Serialize for PastCounts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.counts.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Past {
+impl<'de> Deserialize<'de> for PastCounts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let counts = VecDeque::<(i64, u64)>::deserialize(deserializer)?;
         let sum = counts.iter().map(|(_, count)| count).sum();
@@ -85,9 +87,9 @@ impl<'de> Deserialize<'de> for Past {
 /// Windows of its own past that a key needs to have a normal.
 const LEAST_PAST: i64 = 3;
 
-impl Baseline {
+impl BaselineCount {
     /// Returns the mean count of the windows before `window`, or nothing while there are too few.
-    fn normal(&self, state: &State, window: i64) -> Option<f64> {
+    fn normal(&self, state: &BaselineState, window: i64) -> Option<f64> {
         let past = (window - state.first).min(self.windows);
         if past < LEAST_PAST.min(self.windows) {
             return None;
@@ -104,9 +106,9 @@ impl Baseline {
         normal >= minimum && count <= normal * self.factor
     }
 
-    /// Returns the window that is told as the first of a silence, if no hit comes and the open one has none. Without hits the
+    /// Returns the window that is the first of a silence, if no hit comes and the open one has none. Without hits the
     /// normal only falls: so it is the first that has a normal, or none.
-    fn flat_from(&self, state: &State) -> Option<i64> {
+    fn flat_from(&self, state: &BaselineState) -> Option<i64> {
         let first = state.first + LEAST_PAST.min(self.windows);
         let window = state.window.max(first);
         let is_known = window <= state.before.last()?.saturating_add(self.windows);
@@ -123,7 +125,7 @@ impl Baseline {
     }
 
     /// Closes the open window and opens `next`.
-    fn close(&self, state: &mut State, next: i64, out: &mut Out) {
+    fn close(&self, state: &mut BaselineState, next: i64, out: &mut OperatorOutput) {
         if !self.is_spike
             && let Some(normal) = self.normal(state, state.window)
         {
@@ -135,8 +137,8 @@ impl Baseline {
                     &state.hits
                 };
                 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-                out.said.push(
-                    Said::of(self.end(state.window), shown)
+                out.findings.push(
+                    OperatorFinding::of(self.end(state.window), shown)
                         .value(state.count as f64)
                         .with("normal", number(normal)),
                 );
@@ -152,7 +154,7 @@ impl Baseline {
         }
     }
 
-    fn open(&self, state: &mut State, window: i64) {
+    fn open(&self, state: &mut BaselineState, window: i64) {
         state.before.forget(window.saturating_sub(self.windows));
         state.window = window;
         state.count = 0;
@@ -161,7 +163,7 @@ impl Baseline {
 
     /// Closes the windows of a flatline before `until`, those without hits together. Returns false when nothing is left that a
     /// normal could follow from.
-    fn close_until(&self, state: &mut State, until: i64, out: &mut Out) -> bool {
+    fn close_until(&self, state: &mut BaselineState, until: i64, out: &mut OperatorOutput) -> bool {
         if state.window < until && state.count > 0 {
             self.close(state, state.window.saturating_add(1), out);
         }
@@ -174,7 +176,7 @@ impl Baseline {
             self.close(state, flat.saturating_add(1), out);
         }
         if state.window < stop {
-            // Whether it is flat still is what the last one says.
+            // The last one decides whether it is flat still.
             self.open(state, stop - 1);
             self.close(state, stop, out);
         }
@@ -182,16 +184,16 @@ impl Baseline {
     }
 }
 
-impl Operator for Baseline {
-    type State = State;
+impl Operator for BaselineCount {
+    type State = BaselineState;
 
-    fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
+    fn push(&self, state: &mut BaselineState, hit: Hit, out: &mut OperatorOutput) {
         let window = hit.time.div_euclid(self.within.max(1));
         if state.last.is_none() {
             state.first = window;
             state.window = window;
         } else if window > state.window {
-            // What is told of a flatline was due before.
+            // The findings of a flatline were due before.
             match self.is_spike {
                 true => self.close(state, window, out),
                 false => drop(self.close_until(state, window, out)),
@@ -208,20 +210,20 @@ impl Operator for Baseline {
             #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
             let count = state.count as f64;
             if count > normal * self.factor {
-                let said = if state.holding {
-                    Said::of(hit.time, [&hit.kept]).going_on()
+                let finding = if state.holding {
+                    OperatorFinding::of(hit.time, [&hit.kept]).going_on()
                 } else {
-                    Said::of(hit.time, &state.hits)
+                    OperatorFinding::of(hit.time, &state.hits)
                 };
-                let said = said.value(count).with("normal", number(normal));
-                out.said.push(said);
+                let finding = finding.value(count).with("normal", number(normal));
+                out.findings.push(finding);
                 state.holding = true;
             }
         }
         state.last = Some(hit.kept);
     }
 
-    fn due(&self, state: &State) -> i64 {
+    fn due(&self, state: &BaselineState) -> i64 {
         if self.is_spike {
             return self.end(state.window.saturating_add(self.windows));
         }
@@ -232,7 +234,7 @@ impl Operator for Baseline {
         self.end(self.flat_from(state).map_or(gone, |flat| flat.min(gone)))
     }
 
-    fn advance(&self, state: &mut State, now: i64, out: &mut Out) -> bool {
+    fn advance(&self, state: &mut BaselineState, now: i64, out: &mut OperatorOutput) -> bool {
         if self.is_spike {
             return self.due(state) >= now;
         }
@@ -244,9 +246,9 @@ impl Operator for Baseline {
         self.close_until(state, open, out)
     }
 
-    fn heap(&self, state: &State) -> usize {
-        let kept = state.hits.iter().map(Kept::heap);
-        state.hits.capacity() * size_of::<Kept>()
+    fn heap(&self, state: &BaselineState) -> usize {
+        let kept = state.hits.iter().map(KeptHit::heap);
+        state.hits.capacity() * size_of::<KeptHit>()
             + kept.sum::<usize>()
             + state.before.counts.capacity() * 16
     }
@@ -257,8 +259,8 @@ mod tests {
     use super::*;
     use crate::operator::testing::{Run, hit};
 
-    fn baseline(is_spike: bool) -> Baseline {
-        Baseline {
+    fn baseline(is_spike: bool) -> BaselineCount {
+        BaselineCount {
             within: 10,
             windows: 5,
             factor: if is_spike { 3.0 } else { 0.5 },
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flatline_is_told_when_its_window_closes_even_without_a_hit() {
+    fn a_flatline_is_found_when_its_window_closes_even_without_a_hit() {
         let mut run = Run::new(baseline(false));
         for window in 0..4 {
             for time in 0..4 {
@@ -296,19 +298,19 @@ mod tests {
         assert_eq!(run.seen(), []);
         run.advance(1_000);
         assert_eq!(run.seen(), [(49, 1)]);
-        assert_eq!(run.said[0].value, Some(0.0));
+        assert_eq!(run.findings[0].value, Some(0.0));
     }
 
-    /// What a flatline says: window by window, as it is defined.
+    /// The findings of a flatline: window by window, as it is defined.
     #[expect(clippy::cast_precision_loss, reason = "counts are small")]
-    fn defined(of: &Baseline, hits: &[i64], end: i64) -> Vec<(i64, f64)> {
-        let mut said = Vec::new();
+    fn defined(of: &BaselineCount, hits: &[i64], end: i64) -> Vec<(i64, f64)> {
+        let mut findings = Vec::new();
         let mut counts: std::collections::BTreeMap<i64, u64> = Default::default();
         for time in hits {
             *counts.entry(time.div_euclid(of.within)).or_default() += 1;
         }
         let Some((first, _)) = counts.first_key_value() else {
-            return said;
+            return findings;
         };
         let (mut first, mut holding) = (*first, false);
         let mut window = first;
@@ -323,7 +325,7 @@ mod tests {
                 let normal = sum as f64 / past as f64;
                 let is_flat = normal >= of.minimum as f64 && count as f64 <= normal * of.factor;
                 if is_flat && !holding {
-                    said.push(((window + 1) * of.within - 1, count as f64));
+                    findings.push(((window + 1) * of.within - 1, count as f64));
                 }
                 holding = is_flat;
             }
@@ -340,7 +342,7 @@ mod tests {
                 (first, window, holding) = (*next, *next, false);
             }
         }
-        said
+        findings
     }
 
     proptest::proptest! {
@@ -355,7 +357,7 @@ mod tests {
             restart in proptest::prelude::any::<bool>(),
         ) {
             hits.sort_unstable();
-            let of = Baseline { within: 10, windows, factor, minimum, is_spike: false };
+            let of = BaselineCount { within: 10, windows, factor, minimum, is_spike: false };
             let mut run = Run::new(of.clone());
             let mut steps = steps;
             steps.sort_unstable();
@@ -370,19 +372,19 @@ mod tests {
                 run.push(hit(*time));
             }
             run.advance(1_000);
-            let said: Vec<(i64, f64)> = run
-                .said
+            let finding: Vec<(i64, f64)> = run
+                .findings
                 .iter()
-                .map(|said| (said.time, said.value.unwrap()))
+                .map(|finding| (finding.time, finding.value.unwrap()))
                 .collect();
-            proptest::prop_assert_eq!(said, defined(&of, &hits, 1_000));
+            proptest::prop_assert_eq!(finding, defined(&of, &hits, 1_000));
         }
     }
 
     #[test]
     fn a_long_silence_takes_no_time() {
         // A window of a microsecond, for ten thousand years.
-        let mut run = Run::new(Baseline {
+        let mut run = Run::new(BaselineCount {
             within: 1,
             windows: 1 << 60,
             ..baseline(false)

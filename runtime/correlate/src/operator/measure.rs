@@ -4,18 +4,25 @@ use std::collections::VecDeque;
 
 use cardinality_estimator::CardinalityEstimator;
 use serde::{Deserialize, Serialize};
-use yagura_core::correlation::{Condition, Window};
+use yagura_core::TimeSpan;
+use yagura_core::correlation::{Condition, Window, Windows};
 
-use super::{MOST_KEPT, MOST_SHOWN, Operator, Out, Said, joined};
-use crate::found::{Hit, Kept};
+use super::Operator;
+use super::recent_values::joined;
+use crate::hit::{Hit, KeptHit};
+use crate::limits::{MOST_KEPT, MOST_SHOWN};
+use crate::output::{OperatorFinding, OperatorOutput, number};
+
+/// The length of a window without a longest one: longer than all years, and short enough to be added to a time.
+const UNBOUNDED: i64 = i64::MAX / 4;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum What {
+pub(crate) enum Aggregate {
     Count,
     Distinct,
     /// Distinct values, estimated.
-    About,
+    Estimated,
     Sum,
     Avg,
     /// From 0 to 1.
@@ -25,7 +32,7 @@ pub(crate) enum What {
 /// A number over a window, and what it must be.
 #[derive(Debug, Clone)]
 pub(crate) struct Measure {
-    pub(crate) what: What,
+    pub(crate) what: Aggregate,
     pub(crate) window: Window,
     pub(crate) within: i64,
     pub(crate) gap: i64,
@@ -36,14 +43,14 @@ pub(crate) struct Measure {
 
 /// The window of a key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct MeasureState {
     /// Where the window starts, unless it slides.
     start: i64,
     /// The last hit's time.
     last: i64,
     /// All hits, for a count whose hits are not all kept.
     count: u64,
-    hits: VecDeque<Kept>,
+    hits: VecDeque<KeptHit>,
     /// Beside each hit its value.
     values: Values,
     /// Whether the condition held at the last hit.
@@ -61,12 +68,29 @@ enum Values {
 }
 
 impl Measure {
+    /// Measures over windows that lie like this.
+    pub(super) fn over(what: Aggregate, windows: Windows, condition: Condition) -> Self {
+        let window = windows.kind();
+        let within = windows.length().map_or(UNBOUNDED, TimeSpan::micros);
+        // A count only grows while a window lasts; a mean that is high now may be low when it ends.
+        let may_fall =
+            matches!(what, Aggregate::Avg | Aggregate::Percentile(_)) && window != Window::Sliding;
+        Self {
+            what,
+            window,
+            within,
+            gap: windows.gap().map_or(within, TimeSpan::micros),
+            at_close: may_fall || !condition.is_lower_bound(),
+            condition,
+        }
+    }
+
     fn slides(&self) -> bool {
         self.window == Window::Sliding && !self.at_close
     }
 
     /// Returns the last instant of the window that is open.
-    fn end(&self, state: &State) -> i64 {
+    fn end(&self, state: &MeasureState) -> i64 {
         match self.window {
             Window::Sliding if self.slides() => state.last.saturating_add(self.within),
             Window::Sliding => state.start.saturating_add(self.within),
@@ -84,7 +108,7 @@ impl Measure {
         let gte = self.condition.gte.map(f64::ceil);
         let gt = self.condition.gt.map(|gt| gt.floor() + 1.0);
         let bound = gte.into_iter().chain(gt).fold(1.0, f64::max);
-        let is_counted = matches!(self.what, What::Count | What::Distinct);
+        let is_counted = matches!(self.what, Aggregate::Count | Aggregate::Distinct);
         // Above 10,000 the cap applies.
         #[expect(
             clippy::cast_possible_truncation,
@@ -94,17 +118,17 @@ impl Measure {
         (is_counted && self.slides() && bound <= 10_000.0).then_some(bound as usize)
     }
 
-    fn take(&self, state: &mut State, hit: Hit, out: &mut Out) {
+    fn take(&self, state: &mut MeasureState, hit: Hit, out: &mut OperatorOutput) {
         let value = match self.what {
-            What::Count => None,
-            What::Distinct | What::About => match joined(&hit.values) {
+            Aggregate::Count => None,
+            Aggregate::Distinct | Aggregate::Estimated => match joined(&hit.values) {
                 Some(value) => Some(value),
                 None => {
                     out.without_value += 1;
                     return;
                 }
             },
-            What::Sum | What::Avg | What::Percentile(_) => {
+            Aggregate::Sum | Aggregate::Avg | Aggregate::Percentile(_) => {
                 let text = hit.values.first().and_then(Option::as_deref);
                 let number = text.and_then(|text| text.trim().parse::<f64>().ok());
                 let Some(number) = number.filter(|number| number.is_finite()) else {
@@ -122,7 +146,7 @@ impl Measure {
         };
         state.count += 1;
         match (self.what, value) {
-            (What::About, Some(value)) => {
+            (Aggregate::Estimated, Some(value)) => {
                 if let Values::None = state.values {
                     state.values = Values::About(Box::default());
                 }
@@ -134,7 +158,7 @@ impl Measure {
                 }
                 return;
             }
-            (What::Distinct, Some(value)) => {
+            (Aggregate::Distinct, Some(value)) => {
                 if let Values::None = state.values {
                     state.values = Values::Texts(VecDeque::new());
                 }
@@ -151,7 +175,7 @@ impl Measure {
                 }
                 texts.push_back(value);
             }
-            (What::Count, _) if !self.slides() && state.hits.len() >= MOST_SHOWN => {
+            (Aggregate::Count, _) if !self.slides() && state.hits.len() >= MOST_SHOWN => {
                 return;
             }
             _ => {}
@@ -170,57 +194,64 @@ impl Measure {
         }
     }
 
-    fn measured(&self, state: &State) -> f64 {
+    fn measured(&self, state: &MeasureState) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
         let of = |count: usize| count as f64;
         match (&self.what, &state.values) {
             #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-            (What::Count, _) if !self.slides() => state.count as f64,
-            (What::About, Values::About(about)) => of(about.estimate()),
-            (What::Sum, Values::Numbers(numbers)) => numbers.iter().sum(),
-            (What::Avg, Values::Numbers(numbers)) => {
+            (Aggregate::Count, _) if !self.slides() => state.count as f64,
+            (Aggregate::Estimated, Values::About(about)) => of(about.estimate()),
+            (Aggregate::Sum, Values::Numbers(numbers)) => numbers.iter().sum(),
+            (Aggregate::Avg, Values::Numbers(numbers)) => {
                 numbers.iter().sum::<f64>() / of(numbers.len().max(1))
             }
-            (What::Percentile(at), Values::Numbers(numbers)) => percentile(numbers, *at),
+            (Aggregate::Percentile(at), Values::Numbers(numbers)) => percentile(numbers, *at),
             _ => of(state.hits.len()),
         }
     }
 
-    /// Evaluates with each hit: tells all hits when the condition begins to hold, and only the new one while it does.
-    fn evaluate(&self, state: &mut State, time: i64, newest: &Kept, out: &mut Out) {
+    /// Evaluates with each hit: a finding about all hits when the condition begins to hold, and about the new one while it does.
+    fn evaluate(
+        &self,
+        state: &mut MeasureState,
+        time: i64,
+        newest: &KeptHit,
+        out: &mut OperatorOutput,
+    ) {
         let value = self.measured(state);
         let holds = (state.count > 0) && self.condition.holds(value);
         if holds && state.holding {
-            out.said
-                .push(Said::of(time, [newest]).value(value).going_on());
+            out.findings
+                .push(OperatorFinding::of(time, [newest]).value(value).going_on());
         } else if holds {
-            out.said.push(Said::of(time, &state.hits).value(value));
+            out.findings
+                .push(OperatorFinding::of(time, &state.hits).value(value));
         }
         state.holding = holds;
     }
 
     /// Evaluates a window that has ended at `time`.
-    fn close(&self, state: &mut State, time: i64, out: &mut Out) {
+    fn close(&self, state: &mut MeasureState, time: i64, out: &mut OperatorOutput) {
         if self.at_close && state.count > 0 {
             let value = self.measured(state);
             if self.condition.holds(value) {
-                let said = Said::of(time, &state.hits).value(value);
-                out.said.push(if self.window == Window::Session {
+                let finding = OperatorFinding::of(time, &state.hits).value(value);
+                out.findings.push(if self.window == Window::Session {
                     let length = (state.last - state.start) as f64 / 1e6;
-                    said.with("duration_seconds", super::number(length))
+                    finding.with("duration_seconds", number(length))
                 } else {
-                    said
+                    finding
                 });
             }
         }
-        *state = State::default();
+        *state = MeasureState::default();
     }
 }
 
 impl Operator for Measure {
-    type State = State;
+    type State = MeasureState;
 
-    fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
+    fn push(&self, state: &mut MeasureState, hit: Hit, out: &mut OperatorOutput) {
         let time = hit.time;
         if self.slides() {
             while let Some(first) = state.hits.front()
@@ -249,11 +280,11 @@ impl Operator for Measure {
         }
     }
 
-    fn due(&self, state: &State) -> i64 {
+    fn due(&self, state: &MeasureState) -> i64 {
         self.end(state)
     }
 
-    fn advance(&self, state: &mut State, now: i64, out: &mut Out) -> bool {
+    fn advance(&self, state: &mut MeasureState, now: i64, out: &mut OperatorOutput) -> bool {
         let end = self.end(state);
         if end >= now {
             return true;
@@ -262,9 +293,9 @@ impl Operator for Measure {
         false
     }
 
-    fn heap(&self, state: &State) -> usize {
-        let hits = state.hits.capacity() * size_of::<Kept>();
-        let more = state.hits.iter().take(MOST_SHOWN).map(Kept::heap);
+    fn heap(&self, state: &MeasureState) -> usize {
+        let hits = state.hits.capacity() * size_of::<KeptHit>();
+        let more = state.hits.iter().take(MOST_SHOWN).map(KeptHit::heap);
         hits + more.sum::<usize>()
             + match &state.values {
                 Values::None => 0,
@@ -316,7 +347,7 @@ mod tests {
     use super::*;
     use crate::operator::testing::{Run, hit, valued};
 
-    fn measure(what: What, window: Window, condition: Condition) -> Measure {
+    fn measure(what: Aggregate, window: Window, condition: Condition) -> Measure {
         Measure {
             what,
             window,
@@ -336,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_sliding_count_tells_all_hits_once_and_then_each_new_one() {
-        let mut run = Run::new(measure(What::Count, Window::Sliding, at_least(3.0)));
+        let mut run = Run::new(measure(Aggregate::Count, Window::Sliding, at_least(3.0)));
         for time in [0, 5, 10, 11, 12, 13, 40, 41] {
             run.push(hit(time));
         }
@@ -347,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_tumbling_count_starts_again_at_each_boundary() {
-        let mut run = Run::new(measure(What::Count, Window::Tumbling, at_least(2.0)));
+        let mut run = Run::new(measure(Aggregate::Count, Window::Tumbling, at_least(2.0)));
         for time in [8, 9, 10, 19, 20] {
             run.push(hit(time));
         }
@@ -356,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_session_ends_with_a_silence_or_its_greatest_length() {
-        let mut session = measure(What::Count, Window::Session, at_least(2.0));
+        let mut session = measure(Aggregate::Count, Window::Session, at_least(2.0));
         session.at_close = true;
         let mut run = Run::new(session);
         for time in [0, 3, 6, 9, 12, 20] {
@@ -373,7 +404,7 @@ mod tests {
             lte: Some(1.0),
             ..Condition::default()
         };
-        let mut run = Run::new(measure(What::Count, Window::Sliding, few));
+        let mut run = Run::new(measure(Aggregate::Count, Window::Sliding, few));
         for time in [0, 5, 20] {
             run.push(hit(time));
         }
@@ -389,12 +420,16 @@ mod tests {
 
     #[test]
     fn distinct_values_count_once_each_and_leave_with_their_last_hit() {
-        let mut run = Run::new(measure(What::Distinct, Window::Sliding, at_least(2.0)));
+        let mut run = Run::new(measure(Aggregate::Distinct, Window::Sliding, at_least(2.0)));
         for (time, value) in [(0, "a"), (1, "a"), (9, "b"), (12, "b"), (13, "a")] {
             run.push(valued(time, value));
         }
         assert_eq!(run.seen(), [(9, 2), (13, 2)]);
-        let mut about = Run::new(measure(What::About, Window::Tumbling, at_least(50.0)));
+        let mut about = Run::new(measure(
+            Aggregate::Estimated,
+            Window::Tumbling,
+            at_least(50.0),
+        ));
         for value in 0..60 {
             about.push(valued(5, &value.to_string()));
         }
@@ -410,11 +445,11 @@ mod tests {
                 run.push(valued(time, value));
             }
             assert_eq!(run.without_value(), 1);
-            run.said.last().unwrap().value
+            run.findings.last().unwrap().value
         };
-        assert_eq!(of(What::Sum), Some(7.5));
-        assert_eq!(of(What::Avg), Some(2.5));
-        assert_eq!(of(What::Percentile(0.5)), Some(2.5));
-        assert_eq!(of(What::Percentile(0.75)), Some(3.25));
+        assert_eq!(of(Aggregate::Sum), Some(7.5));
+        assert_eq!(of(Aggregate::Avg), Some(2.5));
+        assert_eq!(of(Aggregate::Percentile(0.5)), Some(2.5));
+        assert_eq!(of(Aggregate::Percentile(0.75)), Some(3.25));
     }
 }

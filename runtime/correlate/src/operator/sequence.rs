@@ -1,41 +1,58 @@
 //! `sequence` and `stages`: findings in the order of the rules.
 
 use serde::{Deserialize, Serialize};
-use yagura_core::Severity;
+use yagura_core::correlation::sequence::Sequence;
+use yagura_core::{Correlation, Severity, TimeSpan};
 
-use super::{Operator, Out, Said};
-use crate::found::{Event, Hit, Kept};
+use super::Geolocation;
+use super::Operator;
+use crate::hit::{Hit, KeptHit};
+use crate::make::{MakeNode, NoGeolocation};
+use crate::node::{KeyedNode, Node};
+use crate::objects::Event;
+use crate::output::{OperatorFinding, OperatorOutput};
 
-/// Steps in order. A chain that is complete is told and forgotten: the next begins anew.
+/// Steps in order. A complete chain makes a finding and is forgotten: the next begins anew.
 #[derive(Debug, Clone)]
-pub(crate) struct Sequence {
+pub(crate) struct SequenceOperator {
     /// The steps that a finding of each entry can be.
     pub(crate) steps_of: Vec<Vec<usize>>,
     pub(crate) steps: usize,
     /// From the first step to the last.
     pub(crate) within: i64,
     pub(crate) step_within: i64,
-    /// For stages: each step is told, with its severity.
+    /// For stages: each step makes a finding, with its severity.
     pub(crate) severities: Vec<Severity>,
 }
 
 /// For each step but the last the chains that reached it latest, the latest at the end: more than one, because a chain
 /// cannot take an event that it has already. See [`keep_latest`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct SequenceState {
     chains: Vec<Vec<Chain>>,
 }
 
 /// A finding for each step so far.
-type Chain = Vec<Kept>;
+type Chain = Vec<KeptHit>;
 
 /// Chains of a step that are kept at most, which only many events of one instant can need.
 const MOST_CHAINS: usize = 8;
 
-impl Operator for Sequence {
-    type State = State;
+impl MakeNode for Sequence {
+    fn node(
+        &self,
+        correlation: &Correlation,
+        _: Option<&Geolocation>,
+    ) -> Result<Box<dyn Node>, NoGeolocation> {
+        let operator = SequenceOperator::of(&correlation.rules, self.within, self.step_within);
+        Ok(Box::new(KeyedNode::new(operator)))
+    }
+}
 
-    fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
+impl Operator for SequenceOperator {
+    type State = SequenceState;
+
+    fn push(&self, state: &mut SequenceState, hit: Hit, out: &mut OperatorOutput) {
         state
             .chains
             .resize(self.steps.saturating_sub(1), Vec::new());
@@ -56,17 +73,19 @@ impl Operator for Sequence {
                 continue;
             }
             if let Some(severity) = self.severities.get(step) {
-                let mut said =
-                    Said::of(hit.time, [&hit.kept]).with("stage", (step + 1).to_string());
-                said.severity = Some(*severity);
-                out.said.push(said);
+                let mut finding = OperatorFinding::of(hit.time, [&hit.kept])
+                    .with("stage", (step + 1).to_string());
+                finding.severity = Some(*severity);
+                out.findings.push(finding);
             }
             if step + 1 == self.steps {
                 if self.severities.is_empty()
                     && let Some(latest) = before.last()
                 {
-                    out.said
-                        .push(Said::of(hit.time, latest.iter().chain([&hit.kept])));
+                    out.findings.push(OperatorFinding::of(
+                        hit.time,
+                        latest.iter().chain([&hit.kept]),
+                    ));
                 }
                 state.chains.fill(Vec::new());
                 return;
@@ -81,32 +100,52 @@ impl Operator for Sequence {
         }
     }
 
-    fn due(&self, state: &State) -> i64 {
+    fn due(&self, state: &SequenceState) -> i64 {
         let chains = state.chains.iter().flatten();
         let starts = chains.filter_map(|chain| chain.first());
         let latest = starts.map(|hit| hit.time).max();
         latest.map_or(i64::MIN, |start| start.saturating_add(self.within))
     }
 
-    fn advance(&self, state: &mut State, now: i64, _: &mut Out) -> bool {
+    fn advance(&self, state: &mut SequenceState, now: i64, _: &mut OperatorOutput) -> bool {
         self.due(state) >= now
     }
 
-    fn heap(&self, state: &State) -> usize {
+    fn heap(&self, state: &SequenceState) -> usize {
         let chains = state.chains.iter().flatten();
         let kept = chains.clone().flatten();
         (state.chains.capacity() + chains.count()) * size_of::<Chain>()
             + kept
-                .map(|hit| size_of::<Kept>() + hit.heap())
+                .map(|hit| size_of::<KeptHit>() + hit.heap())
                 .sum::<usize>()
     }
 }
 
-impl Sequence {
+impl SequenceOperator {
+    /// Makes the operator of steps that are findings of these rules.
+    pub(super) fn of(rules: &[String], within: TimeSpan, step_within: Option<TimeSpan>) -> Self {
+        // A finding of a rule can be each step of its name.
+        let steps_of = |name: &String| {
+            let steps = rules.iter().enumerate();
+            steps
+                .filter(|(_, rule)| *rule == name)
+                .map(|(step, _)| step)
+                .collect()
+        };
+        Self {
+            steps_of: rules.iter().map(steps_of).collect(),
+            steps: rules.len(),
+            within: within.micros(),
+            step_within: step_within.map_or(i64::MAX, TimeSpan::micros),
+            severities: Vec::new(),
+        }
+    }
+
     /// Says whether the hit can be the chain's next step: in time, and about an event that is none of its steps.
-    fn can_take(&self, chain: &[Kept], hit: &Hit) -> bool {
-        let since =
-            |kept: Option<&Kept>| kept.map_or(i64::MAX, |kept| hit.time.saturating_sub(kept.time));
+    fn can_take(&self, chain: &[KeptHit], hit: &Hit) -> bool {
+        let since = |kept: Option<&KeptHit>| {
+            kept.map_or(i64::MAX, |kept| hit.time.saturating_sub(kept.time))
+        };
         let event = hit.kept.newest();
         since(chain.first()) <= self.within
             && since(chain.last()) <= self.step_within
@@ -114,9 +153,9 @@ impl Sequence {
     }
 
     /// Returns the hit with what was found before where it goes on from the latest that reached the same step.
-    fn with_earlier(&self, chains: &[Chain], hit: &Hit) -> Kept {
+    fn with_earlier(&self, chains: &[Chain], hit: &Hit) -> KeptHit {
         let earlier = chains.last().and_then(|chain| chain.last());
-        let in_time = |kept: &&Kept| hit.time.saturating_sub(kept.time) <= self.within;
+        let in_time = |kept: &&KeptHit| hit.time.saturating_sub(kept.time) <= self.within;
         match earlier.filter(in_time) {
             Some(earlier) if hit.continues => hit.kept.going_on_from(earlier),
             _ => hit.kept.clone(),
@@ -142,7 +181,7 @@ fn keep_latest(chains: &mut Vec<Chain>, left: usize) {
             kept.push(chain);
             break;
         }
-        let events: Vec<Event> = chain.iter().map(Kept::newest).collect();
+        let events: Vec<Event> = chain.iter().map(KeptHit::newest).collect();
         let has_all = |known: &Chain| known.iter().all(|hit| events.contains(&hit.newest()));
         if kept.iter().any(has_all) || kept.len() + 1 >= MOST_CHAINS {
             continue;
@@ -162,8 +201,8 @@ mod tests {
     use super::*;
     use crate::operator::testing::{Run, about, from, going_on, several};
 
-    fn sequence(steps_of: Vec<Vec<usize>>, steps: usize) -> Sequence {
-        Sequence {
+    fn sequence(steps_of: Vec<Vec<usize>>, steps: usize) -> SequenceOperator {
+        SequenceOperator {
             steps_of,
             steps,
             within: 10,
@@ -172,7 +211,7 @@ mod tests {
         }
     }
 
-    fn seen(operator: Sequence, hits: &[(i64, u16)]) -> Vec<(i64, usize)> {
+    fn seen(operator: SequenceOperator, hits: &[(i64, u16)]) -> Vec<(i64, usize)> {
         let mut run = Run::new(operator);
         for (time, source) in hits {
             run.push(from(*time, *source));
@@ -203,7 +242,7 @@ mod tests {
     #[test]
     fn one_event_that_two_rules_find_is_one_step() {
         let ab = || sequence(vec![vec![0], vec![1]], 2);
-        let rows = |operator: Sequence, hits: &[(i64, u16, u32)]| {
+        let rows = |operator: SequenceOperator, hits: &[(i64, u16, u32)]| {
             let mut run = Run::new(operator);
             for (time, source, row) in hits {
                 run.push(about(*time, *source, *row));
@@ -247,8 +286,12 @@ mod tests {
     }
 
     /// Says whether some hits before the last one are, with it, the steps in order, each about another event.
-    fn completes(operator: &Sequence, hits: &[(i64, u16, u32)]) -> bool {
-        fn chain(operator: &Sequence, hits: &[(i64, u16, u32)], taken: &mut Vec<usize>) -> bool {
+    fn completes(operator: &SequenceOperator, hits: &[(i64, u16, u32)]) -> bool {
+        fn chain(
+            operator: &SequenceOperator,
+            hits: &[(i64, u16, u32)],
+            taken: &mut Vec<usize>,
+        ) -> bool {
             let next = taken[taken.len() - 1];
             let left = operator.steps - taken.len();
             if left == 0 {
@@ -304,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn each_stage_is_told_with_its_severity() {
+    fn each_stage_has_its_severity() {
         let mut stages = sequence(vec![vec![0], vec![1]], 2);
         stages.severities = vec![Severity::Low, Severity::High];
         let mut run = Run::new(stages);
@@ -312,9 +355,9 @@ mod tests {
         run.push(from(1, 0));
         run.push(from(2, 1));
         let seen: Vec<_> = run
-            .said
+            .findings
             .iter()
-            .map(|said| (said.time, said.severity))
+            .map(|finding| (finding.time, finding.severity))
             .collect();
         assert_eq!(seen, [(1, Some(Severity::Low)), (2, Some(Severity::High))]);
     }

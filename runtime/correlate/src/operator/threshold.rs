@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use yagura_core::correlation::Condition;
 
-use super::{Operator, Out, Said};
-use crate::found::{Hit, Kept, Trail};
+use super::Operator;
+use crate::hit::{Hit, HitTrail, KeptHit};
+use crate::output::{OperatorFinding, OperatorOutput};
 
 /// At least so many hits in the time before each.
 #[derive(Debug, Clone)]
@@ -36,16 +37,16 @@ impl Threshold {
 
 /// The last hits of a key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct State {
-    hits: Trail,
+pub(crate) struct ThresholdState {
+    hits: HitTrail,
     /// Whether there were enough at the last hit.
     holding: bool,
 }
 
 impl Operator for Threshold {
-    type State = State;
+    type State = ThresholdState;
 
-    fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
+    fn push(&self, state: &mut ThresholdState, hit: Hit, out: &mut OperatorOutput) {
         let oldest = hit.time.saturating_sub(self.within);
         while state.hits.first_time().is_some_and(|time| time <= oldest) {
             state.hits.pop_front();
@@ -53,34 +54,34 @@ impl Operator for Threshold {
         if state.hits.len() == self.enough {
             state.hits.pop_front();
         }
-        let newest: Option<Kept> = state.holding.then(|| hit.kept.clone());
+        let newest: Option<KeptHit> = state.holding.then(|| hit.kept.clone());
         state.hits.push(hit.kept);
         let holds = state.hits.len() >= self.enough;
         if holds {
             #[expect(clippy::cast_precision_loss, reason = "thousands")]
             let count = state.hits.len() as f64;
-            let said = match &newest {
-                Some(newest) => Said::of(hit.time, [newest]).going_on(),
+            let finding = match &newest {
+                Some(newest) => OperatorFinding::of(hit.time, [newest]).going_on(),
                 None => {
-                    let all: Vec<Kept> = state.hits.iter().collect();
-                    Said::of(hit.time, &all)
+                    let all: Vec<KeptHit> = state.hits.iter().collect();
+                    OperatorFinding::of(hit.time, &all)
                 }
             };
-            out.said.push(said.value(count));
+            out.findings.push(finding.value(count));
         }
         state.holding = holds;
     }
 
-    fn due(&self, state: &State) -> i64 {
+    fn due(&self, state: &ThresholdState) -> i64 {
         let last = state.hits.last_time();
         last.map_or(i64::MIN, |time| time.saturating_add(self.within))
     }
 
-    fn advance(&self, state: &mut State, now: i64, _: &mut Out) -> bool {
+    fn advance(&self, state: &mut ThresholdState, now: i64, _: &mut OperatorOutput) -> bool {
         self.due(state) >= now
     }
 
-    fn heap(&self, state: &State) -> usize {
+    fn heap(&self, state: &ThresholdState) -> usize {
         state.hits.heap()
     }
 }
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn all_hits_are_told_once_and_then_each_new_one() {
+    fn all_hits_make_a_finding_and_then_each_new_one() {
         let operator = Threshold::new(at_least(Some(3.0), None), 10, 100).unwrap();
         let mut run = Run::new(operator);
         for time in [0, 5, 10, 11, 12, 13, 40, 41] {

@@ -1,15 +1,20 @@
-//! `travel`: two places too far apart for the time between.
+//! `travel`: two locations too far apart for the time between.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use maxminddb::{Reader, geoip2};
 use serde::{Deserialize, Serialize};
+use yagura_core::Correlation;
+use yagura_core::correlation::travel::Travel;
 use yagura_core::files;
 
-use super::{Operator, Out, Said};
-use crate::found::{Hit, Kept};
+use super::Operator;
+use crate::hit::{Hit, KeptHit};
+use crate::make::{MakeNode, NoGeolocation};
+use crate::node::{KeyedNode, Node};
+use crate::output::{OperatorFinding, OperatorOutput};
 
 /// The most bytes of a file of geolocation: those of the whole world have some hundred million.
 const MOST_BYTES: u64 = 1 << 30;
@@ -22,28 +27,39 @@ impl Geolocation {
     /// Reads a database of cities.
     ///
     /// # Errors
-    /// A sentence that names the file.
-    pub fn read(file: &Path) -> Result<Self, String> {
-        let cannot = |error: &dyn std::fmt::Display| {
-            format!("cannot read the places in {}: {error}", file.display())
+    /// [`GeolocationError`] with the file and the cause.
+    pub fn read(file: &Path) -> Result<Self, GeolocationError> {
+        let wrong = |cause: &dyn std::fmt::Display| GeolocationError {
+            file: file.to_owned(),
+            cause: cause.to_string(),
         };
-        files::check(file, MOST_BYTES).map_err(|error| cannot(&error))?;
-        let reader = Reader::open_readfile(file).map_err(|error| cannot(&error))?;
+        files::check(file, MOST_BYTES).map_err(|error| wrong(&error))?;
+        let reader = Reader::open_readfile(file).map_err(|error| wrong(&error))?;
         Ok(Self(Arc::new(reader)))
     }
 
-    fn place(&self, address: &str) -> Option<Place> {
+    fn position(&self, address: &str) -> Option<Position> {
         let address: IpAddr = address.trim().parse().ok()?;
         let found = self.0.lookup(address).ok()?;
         let city: geoip2::City<'_> = found.decode().ok()??;
         let names = [city.city.names.english, city.country.names.english];
         let label: Vec<&str> = names.into_iter().flatten().collect();
-        Some(Place {
+        Some(Position {
             latitude: city.location.latitude?,
             longitude: city.location.longitude?,
             label: label.join(", ").into(),
         })
     }
+}
+
+/// Why a geolocation database cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read the geolocation database {}: {cause}; name an MMDB file with locations", .file.display())]
+pub struct GeolocationError {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub cause: String,
 }
 
 impl std::fmt::Debug for Geolocation {
@@ -56,10 +72,10 @@ impl std::fmt::Debug for Geolocation {
 
 /// The speed between two findings of a key.
 #[derive(Debug, Clone)]
-pub(crate) struct Travel {
-    /// Where addresses are; absent where events have their place themselves.
+pub(crate) struct TravelOperator {
+    /// Where addresses are; absent where events have their position themselves.
     pub(crate) geolocation: Option<Geolocation>,
-    /// How long a place is remembered.
+    /// How long a position is remembered.
     pub(crate) within: i64,
     pub(crate) max_speed_kmh: f64,
     pub(crate) min_distance_km: f64,
@@ -67,23 +83,23 @@ pub(crate) struct Travel {
 
 /// Where a key was last.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct State {
-    last: Option<(Place, Kept)>,
+pub(crate) struct TravelState {
+    last: Option<(Position, KeptHit)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Place {
+struct Position {
     latitude: f64,
     longitude: f64,
     label: Box<str>,
 }
 
-impl Travel {
+impl TravelOperator {
     /// With a file the first value is an address, with coordinates the last two are they; what else there is labels it.
-    fn place(&self, hit: &Hit) -> Option<Place> {
+    fn position(&self, hit: &Hit) -> Option<Position> {
         let text = |at: usize| hit.values.get(at)?.as_deref();
         match &self.geolocation {
-            Some(places) => places.place(text(0)?),
+            Some(locations) => locations.position(text(0)?),
             None => {
                 let at = hit.values.len().checked_sub(2)?;
                 let degrees = |at: usize, most: f64| {
@@ -95,7 +111,7 @@ impl Travel {
                     Some(label) if at > 0 => label.into(),
                     _ => format!("{latitude}, {longitude}").into(),
                 };
-                Some(Place {
+                Some(Position {
                     latitude,
                     longitude,
                     label,
@@ -105,49 +121,68 @@ impl Travel {
     }
 }
 
-impl Operator for Travel {
-    type State = State;
+impl MakeNode for Travel {
+    fn node(
+        &self,
+        _: &Correlation,
+        geolocation: Option<&Geolocation>,
+    ) -> Result<Box<dyn Node>, NoGeolocation> {
+        let geolocation = match self.coordinates {
+            Some(_) => None,
+            None => Some(geolocation.cloned().ok_or(NoGeolocation)?),
+        };
+        Ok(Box::new(KeyedNode::new(TravelOperator {
+            geolocation,
+            within: self.within.micros(),
+            max_speed_kmh: self.max_speed_kmh,
+            min_distance_km: self.min_distance_km,
+        })))
+    }
+}
 
-    fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
-        let Some(place) = self.place(&hit) else {
+impl Operator for TravelOperator {
+    type State = TravelState;
+
+    fn push(&self, state: &mut TravelState, hit: Hit, out: &mut OperatorOutput) {
+        let Some(position) = self.position(&hit) else {
             out.without_value += 1;
             return;
         };
         if let Some((before, kept)) = &state.last {
-            let km = before.distance_km(&place);
+            let km = before.distance_km(&position);
             #[expect(clippy::cast_precision_loss, reason = "times are far below 2^52")]
             let hours = (hit.time - kept.time) as f64 / 3.6e9;
             let speed = km / hours.max(1.0 / 3600.0);
             if km >= self.min_distance_km && speed > self.max_speed_kmh {
-                out.said.push(
-                    Said::of(hit.time, [kept, &hit.kept])
+                out.findings.push(
+                    OperatorFinding::of(hit.time, [kept, &hit.kept])
                         .value(speed.round())
                         .with("from", &*before.label)
-                        .with("to", &*place.label)
+                        .with("to", &*position.label)
                         .with("distance_km", format!("{km:.0}"))
                         .with("speed_kmh", format!("{speed:.0}")),
                 );
             }
         }
-        state.last = Some((place, hit.kept));
+        state.last = Some((position, hit.kept));
     }
 
-    fn due(&self, state: &State) -> i64 {
+    fn due(&self, state: &TravelState) -> i64 {
         let last = state.last.as_ref();
         last.map_or(i64::MIN, |(_, kept)| kept.time.saturating_add(self.within))
     }
 
-    fn advance(&self, state: &mut State, now: i64, _: &mut Out) -> bool {
+    fn advance(&self, state: &mut TravelState, now: i64, _: &mut OperatorOutput) -> bool {
         self.due(state) >= now
     }
 
-    fn heap(&self, state: &State) -> usize {
+    fn heap(&self, state: &TravelState) -> usize {
         let last = state.last.as_ref();
-        last.map_or(0, |(place, kept)| place.label.len() + kept.heap())
+        last.map_or(0, |(position, kept)| position.label.len() + kept.heap())
     }
 }
 
-impl Place {
+impl Position {
     /// The great-circle distance on a sphere of 6,371 km.
     fn distance_km(&self, other: &Self) -> f64 {
         let (a, b) = (self.latitude.to_radians(), other.latitude.to_radians());
@@ -175,7 +210,7 @@ mod tests {
 
     #[test]
     fn nobody_is_in_new_york_an_hour_after_tokyo() {
-        let mut run = Run::new(Travel {
+        let mut run = Run::new(TravelOperator {
             geolocation: None,
             within: 48 * HOUR,
             max_speed_kmh: 900.0,
@@ -183,7 +218,7 @@ mod tests {
         });
         run.push(at(0, "35.68", "139.69"));
         run.push(at(HOUR, "40.71", "-74.01"));
-        // Thirteen hours later one may be back; a place that is none is passed over.
+        // Thirteen hours later one may be back; a position that is none is passed over.
         run.push(at(2 * HOUR, "95", "0"));
         run.push(at(14 * HOUR, "35.68", "139.69"));
         run.push(at(14 * HOUR, "35.70", "139.70"));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// Appends a key with its state, or that it is gone. The state is framed, so that shares can be joined without knowing
+/// Appends a key with its state, or that it is gone. The state is framed, so that shards can be joined without knowing
 /// what states are.
 pub(super) fn encode<S: serde::Serialize>(bytes: &mut Vec<u8>, key: &str, state: Option<&S>) {
     let framed = state.map(|state| postcard::to_allocvec(state).unwrap_or_default());
@@ -29,7 +29,7 @@ pub(super) fn latest(mut bytes: &[u8]) -> Result<HashMap<&str, Option<&[u8]>>, p
     Ok(entries)
 }
 
-/// Joins what was stored of a share one after the other into one.
+/// Joins what was stored of a shard one after the other into one.
 ///
 /// # Errors
 /// When the bytes are not what [`encode`] wrote.

@@ -12,10 +12,10 @@ use crate::operator::Operator;
 const LEAST_STALE: usize = 1_024;
 
 impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<S> {
-    /// Moves the keys that were touched longest ago out of memory until the share takes no more than `most` bytes.
-    pub(crate) fn evict<M: Operator<State = S>>(
+    /// Moves the keys that were touched longest ago out of memory until the shard takes no more than `most` bytes.
+    pub(crate) fn evict<O: Operator<State = S>>(
         &mut self,
-        operator: &M,
+        operator: &O,
         most: usize,
     ) -> Vec<Spilled> {
         let mut moved = Vec::new();
@@ -31,8 +31,8 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
             .collect();
         by_age.sort_unstable();
         // Half of them, so that the next step need not move again.
-        let share = by_age.len().div_ceil(2);
-        for (_, number) in by_age.into_iter().take(share) {
+        let shard = by_age.len().div_ceil(2);
+        for (_, number) in by_age.into_iter().take(shard) {
             let slot = &self.slots[number as usize];
             let Some(state) = &slot.state else { continue };
             let Ok(bytes) = postcard::to_allocvec(state) else {
@@ -114,9 +114,9 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
     ///
     /// # Errors
     /// When a state is not what [`Shard::evict`] wrote.
-    pub(crate) fn warm<M: Operator<State = S>>(
+    pub(crate) fn load_spilled<O: Operator<State = S>>(
         &mut self,
-        operator: &M,
+        operator: &O,
         keys: Vec<Spilled>,
         step: u32,
     ) -> Result<(), postcard::Error> {

@@ -6,29 +6,30 @@ use yagura_core::Rule;
 
 use super::writer::{Batch, ForgottenDetector};
 use super::{Store, StoreError, StoredRule};
-use crate::checkpoint::fingerprints;
-use crate::correlation_engine::{Change, CorrelationEngine};
+use crate::change::Change;
+use crate::correlation_engine::CorrelationEngine;
+use crate::fingerprint::{Difference, Fingerprints};
 
 impl Store {
-    /// Gives the correlation engine its state back, and tells what became of rules that changed: messages for a person, and alerts
+    /// Gives the correlation engine its state back, and returns what became of rules that changed: messages for a person, and alerts
     /// that are withdrawn with their rules.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn load(
         &mut self,
-        fold: &mut CorrelationEngine,
+        engine: &mut CorrelationEngine,
     ) -> Result<(Vec<String>, Vec<Change>), StoreError> {
         let mut messages = Vec::new();
         let mut changes = Vec::new();
-        fold.set_hashing(self.hashing);
+        engine.set_hashing(self.hashing);
         let is_new = self.count("SELECT count(*) FROM rules")? == 0;
         let stored = self.stored_rules()?;
-        let restarted = self.compare_rules(fold, &stored, is_new, &mut messages)?;
+        let restarted = self.compare_rules(engine, &stored, is_new, &mut messages)?;
         let rule_of: BTreeMap<u32, (usize, Vec<String>)> = self
             .numbers
             .iter()
-            .zip(fold.rules())
+            .zip(engine.rules())
             .enumerate()
             .map(|(index, (number, rule))| {
                 let fields = stored.get(&rule.id).map(|rule| rule.fields.as_str());
@@ -42,18 +43,20 @@ impl Store {
             Ok((row.get::<_, u32>(0)?, bytes))
         })?
         .into_iter()
-        .try_for_each(|(number, bytes)| fold.restore_object(number, &bytes))
+        .try_for_each(|(number, bytes)| engine.restore_object(number, &bytes))
         .map_err(|error| self.damaged(format!("an object's name: {error}")))?;
-        fold.objects.restored();
+        engine.objects.restored();
 
-        for (tables, watermark) in self.each("SELECT tables, watermark FROM domains", |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
-        })? {
+        for (tables, watermark) in self
+            .each("SELECT tables, watermark FROM watermark_groups", |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+            })?
+        {
             let tables: Vec<String> = tables.split(',').map(str::to_owned).collect();
-            fold.restore_watermark(&tables, watermark);
+            engine.restore_watermark(&tables, watermark);
         }
         for (rule, time, of_others) in
-            self.each("SELECT rule, watermark, of_others FROM held", |row| {
+            self.each("SELECT rule, watermark, of_others FROM held_rules", |row| {
                 Ok((
                     row.get::<_, String>(0)?,
                     row.get::<_, i64>(1)?,
@@ -61,13 +64,13 @@ impl Store {
                 ))
             })?
         {
-            fold.restore_held(&rule, time, of_others);
+            engine.restore_held(&rule, time, of_others);
         }
-        fold.restored_times();
+        engine.restored_times();
         for bytes in self.each("SELECT value FROM pending ORDER BY id", |row| {
             row.get::<_, Vec<u8>>(0)
         })? {
-            let gone = fold
+            let gone = engine
                 .restore_pending(&bytes, &rule_of)
                 .map_err(|error| self.damaged(format!("a waiting finding: {error}")))?;
             if gone > 0 {
@@ -76,11 +79,11 @@ impl Store {
                 ));
             }
         }
-        let loaded = self.load_pages(fold, &restarted)?;
+        let loaded = self.load_shards(engine, &restarted)?;
         let mut orphans: BTreeSet<String> = BTreeSet::new();
-        self.load_moved_windows(fold)?;
-        for (stage, group, hash, due) in
-            self.each("SELECT stage, share, hash, due FROM spilled", |row| {
+        self.load_moved_windows(engine)?;
+        for (node, shard, hash, due) in
+            self.each("SELECT node, shard, hash, due FROM spilled", |row| {
                 Ok((
                     row.get::<_, String>(0)?,
                     row.get::<_, i64>(1)?,
@@ -89,30 +92,30 @@ impl Store {
                 ))
             })?
         {
-            match fold.stage_of_mut(&stage) {
-                Some(known) if !restarted.contains(&stage) => {
-                    let group = usize::try_from(group).unwrap_or_default();
-                    known.note_spilled(group, hash.cast_unsigned(), due);
+            match engine.node_mut(&node) {
+                Some(known) if !restarted.contains(&node) => {
+                    let shard = usize::try_from(shard).unwrap_or_default();
+                    known.note_spilled(shard, hash.cast_unsigned(), due);
                 }
                 _ => {
-                    orphans.insert(stage);
+                    orphans.insert(node);
                 }
             }
         }
-        for (stage, started) in self.each("SELECT stage, started FROM stages", |row| {
+        for (node, started) in self.each("SELECT node, started FROM nodes", |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
         })? {
-            if let Some(known) = fold.stage_of_mut(&stage)
-                && !restarted.contains(&stage)
+            if let Some(known) = engine.node_mut(&node)
+                && !restarted.contains(&node)
             {
                 known.set_started(started);
             }
         }
-        for (key, bytes) in self.each("SELECT key, value FROM reported", |row| {
+        for (key, bytes) in self.each("SELECT key, value FROM provisional_alerts", |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
         })? {
-            let withdrawn = fold
-                .restore_report(key, &bytes)
+            let withdrawn = engine
+                .restore_provisional(key, &bytes)
                 .map_err(|error| self.damaged(format!("a provisional alert: {error}")))?;
             changes.extend(withdrawn);
         }
@@ -121,14 +124,14 @@ impl Store {
         orphans.extend(
             loaded
                 .into_iter()
-                .filter(|stage| fold.stage_of_mut(stage).is_none()),
+                .filter(|node| engine.node_mut(node).is_none()),
         );
-        batch.forget_detectors = self.outdated_detectors(fold, &restarted)?;
+        batch.forget_detectors = self.outdated_detectors(engine, &restarted)?;
         orphans.extend(restarted);
-        batch.forget_stages = orphans.into_iter().collect();
-        batch.rules = self.rule_rows(fold);
+        batch.forget_nodes = orphans.into_iter().collect();
+        batch.rules = self.rule_rows(engine);
         batch.resets_pending = true;
-        batch.pending = fold.waiting(&self.numbers);
+        batch.pending = engine.waiting(&self.numbers);
         batch.log.clone_from(&messages);
         self.write(batch)?;
         let spilled_keys = self.count("SELECT count(*) FROM spilled")?;
@@ -138,12 +141,14 @@ impl Store {
 
     fn stored_rules(&self) -> Result<BTreeMap<String, StoredRule>, StoreError> {
         let rows = self.each(
-            "SELECT id, number, shape, whole, fields FROM rules",
+            "SELECT id, number, state_fingerprint, rule_fingerprint, fields FROM rules",
             |row| {
                 let rule = StoredRule {
                     number: row.get(1)?,
-                    shape: row.get(2)?,
-                    whole: row.get(3)?,
+                    fingerprints: Fingerprints {
+                        state: row.get(2)?,
+                        rule: row.get(3)?,
+                    },
                     fields: row.get(4)?,
                 };
                 Ok((row.get::<_, String>(0)?, rule))
@@ -155,7 +160,7 @@ impl Store {
     /// Finds the detectors of which something is stored, and whose rules keep no state any more or keep another.
     fn outdated_detectors(
         &self,
-        fold: &CorrelationEngine,
+        engine: &CorrelationEngine,
         restarted: &BTreeSet<String>,
     ) -> Result<Vec<ForgottenDetector>, StoreError> {
         let stored = self.each(
@@ -164,7 +169,10 @@ impl Store {
             |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
         )?;
         let outdated = stored.into_iter().filter_map(|(table, rule)| {
-            let known = fold.index_of.get(&rule).map(|index| &fold.rules()[*index]);
+            let known = engine
+                .index_of
+                .get(&rule)
+                .map(|index| &engine.rules()[*index]);
             let keeps_rows =
                 known.is_some_and(|rule| !rule.partition_by.is_empty() && rule.table == table);
             (!keeps_rows || restarted.contains(&rule)).then_some(ForgottenDetector {
@@ -179,7 +187,7 @@ impl Store {
     /// Gives each rule its number, and finds those whose state cannot be kept.
     fn compare_rules(
         &mut self,
-        fold: &CorrelationEngine,
+        engine: &CorrelationEngine,
         stored: &BTreeMap<String, StoredRule>,
         is_new: bool,
         messages: &mut Vec<String>,
@@ -191,8 +199,7 @@ impl Store {
             .unwrap_or(0);
         let mut restarted = BTreeSet::new();
         self.numbers.clear();
-        for rule in fold.rules() {
-            let (shape, whole) = fingerprints(rule);
+        for rule in engine.rules() {
             let id = &rule.id;
             match stored.get(id) {
                 None => {
@@ -206,25 +213,19 @@ impl Store {
                 }
                 Some(known) => {
                     self.numbers.push(known.number);
-                    if known.shape != shape {
-                        restarted.insert(id.clone());
-                        messages.push(restart(rule));
-                    } else if known.whole != whole {
-                        messages.push(match &rule.correlation {
-                            Some(correlation) => format!(
-                                "rule `{id}` has changed and keeps what it remembers; its windows are as the new rule says after {}",
-                                correlation.within.as_deref().unwrap_or("its longest session")
-                            ),
-                            None => format!(
-                                "rule `{id}` has changed: it evaluates new events by the new definition, and what it found before stays"
-                            ),
-                        });
+                    match known.fingerprints.difference(rule) {
+                        Difference::None => {}
+                        Difference::State => {
+                            restarted.insert(id.clone());
+                            messages.push(restart(rule));
+                        }
+                        Difference::Rule => messages.push(changed(rule)),
                     }
                 }
             }
         }
         for id in stored.keys() {
-            if !fold.rules().iter().any(|rule| rule.id == *id) {
+            if !engine.rules().iter().any(|rule| rule.id == *id) {
                 messages.push(format!(
                     "rule `{id}` is gone: what it remembered is dropped"
                 ));
@@ -233,17 +234,15 @@ impl Store {
         Ok(restarted)
     }
 
-    fn rule_rows(&self, fold: &CorrelationEngine) -> Vec<(String, StoredRule)> {
-        let rules = fold.rules().iter().zip(&self.numbers);
+    fn rule_rows(&self, engine: &CorrelationEngine) -> Vec<(String, StoredRule)> {
+        let rules = engine.rules().iter().zip(&self.numbers);
         rules
-            .zip(fold.graph().fields())
+            .zip(engine.graph().fields())
             .map(|((rule, number), fields)| {
-                let (shape, whole) = fingerprints(rule);
                 let names: Vec<String> = fields.iter().map(ToString::to_string).collect();
                 let stored = StoredRule {
                     number: *number,
-                    shape,
-                    whole,
+                    fingerprints: Fingerprints::of(rule),
                     fields: names.join("\n"),
                 };
                 (rule.id.clone(), stored)
@@ -251,19 +250,19 @@ impl Store {
             .collect()
     }
 
-    /// Reads all shares back, and returns the names of the stages that there were.
-    fn load_pages(
+    /// Reads all shards back, and returns the names of the nodes that there were.
+    fn load_shards(
         &mut self,
-        fold: &mut CorrelationEngine,
+        engine: &mut CorrelationEngine,
         restarted: &BTreeSet<String>,
     ) -> Result<BTreeSet<String>, StoreError> {
         let mut names = BTreeSet::new();
         let mut statement = self
             .reader
-            .prepare("SELECT stage, share, seq, value FROM pages ORDER BY stage, share, seq")
+            .prepare("SELECT node, shard, seq, value FROM shards ORDER BY node, shard, seq")
             .map_err(self.sqlite())?;
         let mut rows = statement.query([]).map_err(self.sqlite())?;
-        let mut pages: HashMap<(String, usize), (usize, usize)> = HashMap::new();
+        let mut sizes: HashMap<(String, usize), (usize, usize)> = HashMap::new();
         let mut joined: Option<((String, usize), Vec<u8>)> = None;
         let mut ready = Vec::new();
         loop {
@@ -272,42 +271,41 @@ impl Store {
             let read = || -> rusqlite::Result<(String, i64, i64)> {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             };
-            let (stage, group, seq) = read().map_err(self.sqlite())?;
-            let group = usize::try_from(group).unwrap_or_default();
+            let (node, shard, seq) = read().map_err(self.sqlite())?;
+            let shard = usize::try_from(shard).unwrap_or_default();
             let value = row.get_ref(3).map_err(self.sqlite())?;
             let bytes = value
                 .as_blob()
                 .map_err(|error| self.damaged(error.to_string()))?;
-            let size = pages.entry((stage.clone(), group)).or_default();
+            let size = sizes.entry((node.clone(), shard)).or_default();
             if seq == 0 {
                 size.0 += bytes.len();
             } else {
                 size.1 += bytes.len();
             }
-            let key = (stage, group);
+            let key = (node, shard);
             match &mut joined {
                 Some((known, all)) if *known == key => all.extend_from_slice(bytes),
                 other => {
                     ready.extend(other.replace((key, bytes.to_vec())));
-                    restore(fold, &mut ready, restarted, &mut names)
+                    restore(engine, &mut ready, restarted, &mut names)
                         .map_err(|what| self.damaged(what))?;
                 }
             }
         }
         ready.extend(joined);
-        restore(fold, &mut ready, restarted, &mut names).map_err(|what| self.damaged(what))?;
+        restore(engine, &mut ready, restarted, &mut names).map_err(|what| self.damaged(what))?;
         drop(rows);
         drop(statement);
-        self.pages = pages;
-        self.pages
-            .retain(|(stage, _), _| !restarted.contains(stage));
+        self.shards = sizes;
+        self.shards.retain(|(node, _), _| !restarted.contains(node));
         Ok(names)
     }
 
     /// Takes windows of alerts into memory that are on disk for sets of tables that there are no more.
-    fn load_moved_windows(&self, fold: &mut CorrelationEngine) -> Result<(), StoreError> {
+    fn load_moved_windows(&self, engine: &mut CorrelationEngine) -> Result<(), StoreError> {
         let rows = self.each(
-            "SELECT stage, share, key, value FROM spilled WHERE stage LIKE 'alerts %'",
+            "SELECT node, shard, key, value FROM spilled WHERE node LIKE 'alerts %'",
             |row| {
                 let value: Vec<u8> = row.get(3)?;
                 Ok((
@@ -318,16 +316,36 @@ impl Store {
                 ))
             },
         )?;
-        for (stage, group, key, value) in rows {
-            if fold.stage_of_mut(&stage).is_none() {
-                // As a share writes it.
+        for (node, shard, key, value) in rows {
+            if engine.node_mut(&node).is_none() {
+                // As a shard writes it.
                 let entry = (key.as_str(), Some(value.as_slice()));
                 let bytes = postcard::to_allocvec(&entry).unwrap_or_default();
-                fold.restore_moved_windows(usize::try_from(group).unwrap_or_default(), &bytes)
+                engine
+                    .restore_moved_windows(usize::try_from(shard).unwrap_or_default(), &bytes)
                     .map_err(|error| self.damaged(format!("a window of alerts: {error}")))?;
             }
         }
         Ok(())
+    }
+}
+
+/// Says what becomes of a rule that has changed and keeps its state.
+fn changed(rule: &Rule) -> String {
+    let id = &rule.id;
+    match &rule.correlation {
+        Some(correlation) => {
+            let after = match correlation.kind.length() {
+                Some(length) => length.to_string(),
+                None => "its longest session".to_owned(),
+            };
+            format!(
+                "rule `{id}` has changed and keeps its state; its windows follow the new rule after {after}"
+            )
+        }
+        None => format!(
+            "rule `{id}` has changed: it evaluates new events by the new definition, and what it found before stays"
+        ),
     }
 }
 
@@ -354,25 +372,25 @@ fn restart(rule: &Rule) -> String {
     }
 }
 
-type Joined = Vec<((String, usize), Vec<u8>)>;
+type StoredShards = Vec<((String, usize), Vec<u8>)>;
 
 fn restore(
-    fold: &mut CorrelationEngine,
-    ready: &mut Joined,
+    engine: &mut CorrelationEngine,
+    ready: &mut StoredShards,
     restarted: &BTreeSet<String>,
     names: &mut BTreeSet<String>,
 ) -> Result<(), String> {
-    for ((stage, group), bytes) in ready.drain(..) {
-        names.insert(stage.clone());
-        if restarted.contains(&stage) {
+    for ((node, shard), bytes) in ready.drain(..) {
+        names.insert(node.clone());
+        if restarted.contains(&node) {
             continue;
         }
-        let restored = match fold.stage_of_mut(&stage) {
-            Some(known) => known.restore(group, &bytes, &|_| true, false),
-            None if stage.starts_with("alerts ") => fold.restore_moved_windows(group, &bytes),
+        let restored = match engine.node_mut(&node) {
+            Some(known) => known.restore(shard, &bytes, &|_| true, false),
+            None if node.starts_with("alerts ") => engine.restore_moved_windows(shard, &bytes),
             None => Ok(()),
         };
-        restored.map_err(|error| format!("the state of `{stage}`: {error}"))?;
+        restored.map_err(|error| format!("the state of `{node}`: {error}"))?;
     }
     Ok(())
 }

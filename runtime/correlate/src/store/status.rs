@@ -1,4 +1,4 @@
-//! What a service says of itself.
+//! The status of a service.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use yagura_core::Timestamp;
 
-/// What a service says of itself, from its state.
+/// The status of a service, from its state.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
     /// When the last step was committed, in wall-clock time.
@@ -31,7 +31,7 @@ pub struct Status {
     pub problem: Option<String>,
 }
 
-/// What a service says of a table.
+/// The status of a table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TableStatus {
     /// Its name.
@@ -65,13 +65,13 @@ pub struct TableStatus {
     /// Why it cannot be looked at, if it cannot.
     pub problem: Option<String>,
     /// Events that wait for background evaluation, for rules whose plugins failed or took long.
-    #[serde(default, alias = "aside")]
+    #[serde(default)]
     pub background: u64,
     /// Its rules that are in quarantine after repeated faults of their plugins, or were lately.
-    #[serde(default, alias = "rests")]
+    #[serde(default)]
     pub quarantine: Vec<QuarantinedRule>,
     /// The events that were skipped because a rule's `where` failed on them since the service began, by the rule's id.
-    #[serde(default, alias = "undecided")]
+    #[serde(default)]
     pub skipped: BTreeMap<String, SkippedByRule>,
 }
 
@@ -96,7 +96,6 @@ pub struct QuarantinedRule {
     /// Whether it is still in quarantine; otherwise it works again, and its next cooldown is longer than the last.
     pub is_quarantined: bool,
     /// How many quarantines followed each other.
-    #[serde(alias = "rests")]
     pub repeats: u32,
     /// Since when it does not work.
     pub since: Option<Timestamp>,
@@ -187,7 +186,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Status> {
         tables.push(parse(&text?)?);
     }
     let mut statement =
-        connection.prepare("SELECT tables, watermark FROM domains ORDER BY tables")?;
+        connection.prepare("SELECT tables, watermark FROM watermark_groups ORDER BY tables")?;
     let watermarks = statement
         .query_map([], |row| {
             let watermark: i64 = row.get(1)?;

@@ -9,29 +9,29 @@ use yagura_core::Alert;
 
 use super::status::TableStatus;
 use super::{Deferred, DetectorState, KnownObject, StoredRule};
-use crate::checkpoint::{Settled, Waiting};
-use crate::correlation_engine::Counters;
+use crate::checkpoint::{GroupWatermark, PendingFindings};
 use crate::hashing::Hashing;
 use crate::node::Size;
 use crate::shard::{Spilled, join};
+use crate::step::Counters;
 
 /// What one transaction writes.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) rules: Vec<(String, StoredRule)>,
-    pub(super) forget_stages: Vec<String>,
+    pub(super) forget_nodes: Vec<String>,
     pub(super) forget_detectors: Vec<ForgottenDetector>,
-    pub(super) pages: Vec<Page>,
+    pub(super) shards: Vec<ShardWrite>,
     pub(super) spilled: Vec<(String, usize, Spilled)>,
     pub(super) spilled_gone: Vec<(String, usize, u64, String)>,
-    pub(super) pending: Vec<Waiting>,
+    pub(super) pending: Vec<PendingFindings>,
     /// The waiting findings here are all that there are.
     pub(super) resets_pending: bool,
-    pub(super) watermarks: Vec<Settled>,
+    pub(super) watermarks: Vec<GroupWatermark>,
     pub(super) held: Vec<(String, i64, i64)>,
     pub(super) objects: Vec<(u32, Vec<u8>)>,
     pub(super) objects_gone: Vec<u32>,
-    pub(super) reports: Vec<(String, Option<Vec<u8>>)>,
+    pub(super) provisional: Vec<(String, Option<Vec<u8>>)>,
     pub(super) started: Vec<(String, i64)>,
     pub(super) sizes: Vec<(String, Size)>,
     pub(super) cursor: Vec<(String, KnownObject)>,
@@ -44,7 +44,7 @@ pub(super) struct Batch {
     pub(super) detectors: Vec<DetectorState>,
     pub(super) deferred: Vec<Deferred>,
     pub(super) own_alerts: Option<Vec<Alert>>,
-    pub(super) provisional: usize,
+    pub(super) provisional_count: usize,
     pub(super) pending_count: usize,
 }
 
@@ -57,11 +57,11 @@ pub(super) struct ForgottenDetector {
     pub(super) keeps_rows: bool,
 }
 
-/// What is written of a share.
+/// Writes to a shard.
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) stage: String,
-    pub(super) group: usize,
+pub(super) struct ShardWrite {
+    pub(super) node: String,
+    pub(super) shard: usize,
     pub(super) bytes: Vec<u8>,
     /// It is joined with what was written before, which outweighs it no more.
     pub(super) is_joined: bool,
@@ -69,70 +69,70 @@ pub(super) struct Page {
 
 impl Batch {
     pub(super) fn bytes(&self) -> usize {
-        let pages = self.pages.iter().map(|page| page.bytes.len());
+        let shards = self.shards.iter().map(|write| write.bytes.len());
         let pending = self.pending.iter().map(|waiting| waiting.bytes.len());
         let lines = self.lines.iter().map(|(_, line)| line.len());
         let spilled = self
             .spilled
             .iter()
             .map(|(_, _, spilled)| spilled.state.len());
-        pages.chain(pending).chain(lines).chain(spilled).sum()
+        shards.chain(pending).chain(lines).chain(spilled).sum()
     }
 
-    /// Returns how large the shares are that were joined.
+    /// Returns how large the shards are that were joined.
     fn write(
         &self,
         connection: &mut Connection,
         hashing: Hashing,
-    ) -> rusqlite::Result<Vec<Joined>> {
+    ) -> rusqlite::Result<Vec<SnapshotSize>> {
         let mut joined = Vec::new();
         let transaction = connection.transaction()?;
         if !self.rules.is_empty() {
             transaction.execute("DELETE FROM rules", [])?;
             let mut add = transaction.prepare_cached(
-                "INSERT INTO rules (id, number, shape, whole, fields) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO rules (id, number, state_fingerprint, rule_fingerprint, fields) VALUES (?, ?, ?, ?, ?)",
             )?;
             for (id, rule) in &self.rules {
                 add.execute(params![
                     id,
                     rule.number,
-                    rule.shape,
-                    rule.whole,
+                    rule.fingerprints.state,
+                    rule.fingerprints.rule,
                     rule.fields
                 ])?;
             }
         }
-        for stage in &self.forget_stages {
-            for table in ["pages", "spilled", "stages"] {
-                transaction.execute(&format!("DELETE FROM {table} WHERE stage = ?1"), [stage])?;
+        for node in &self.forget_nodes {
+            for table in ["shards", "spilled", "nodes"] {
+                transaction.execute(&format!("DELETE FROM {table} WHERE node = ?1"), [node])?;
             }
         }
         for detector in &self.forget_detectors {
             forget_detector(&transaction, detector)?;
         }
-        for page in &self.pages {
-            joined.extend(write_page(&transaction, page)?);
+        for write in &self.shards {
+            joined.extend(write_shard(&transaction, write)?);
         }
-        for (stage, group, hash, key) in &self.spilled_gone {
+        for (node, shard, hash, key) in &self.spilled_gone {
             transaction
                 .prepare_cached(
-                    "DELETE FROM spilled WHERE stage = ? AND share = ? AND hash = ? AND key = ?",
+                    "DELETE FROM spilled WHERE node = ? AND shard = ? AND hash = ? AND key = ?",
                 )?
                 .execute(params![
-                    stage,
-                    i64::try_from(*group).unwrap_or_default(),
+                    node,
+                    i64::try_from(*shard).unwrap_or_default(),
                     hash.cast_signed(),
                     key
                 ])?;
         }
-        for (stage, group, spilled) in &self.spilled {
+        for (node, shard, spilled) in &self.spilled {
             transaction
                 .prepare_cached(
-                    "INSERT OR REPLACE INTO spilled (stage, share, hash, key, value, due) VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO spilled (node, shard, hash, key, value, due) VALUES (?, ?, ?, ?, ?, ?)",
                 )?
                 .execute(params![
-                    stage,
-                    i64::try_from(*group).unwrap_or_default(),
+                    node,
+                    i64::try_from(*shard).unwrap_or_default(),
                     spilled.hash.cast_signed(),
                     &*spilled.key,
                     spilled.state,
@@ -142,10 +142,10 @@ impl Batch {
         if self.resets_pending {
             transaction.execute("DELETE FROM pending", [])?;
         }
-        for domain in &self.watermarks {
+        for group in &self.watermarks {
             transaction
                 .prepare_cached("DELETE FROM pending WHERE tables = ? AND last < ?")?
-                .execute(params![domain.tables, domain.needed_from])?;
+                .execute(params![group.tables, group.needed_from])?;
         }
         for waiting in &self.pending {
             transaction
@@ -153,17 +153,19 @@ impl Batch {
                 .execute(params![waiting.tables, waiting.last, waiting.bytes])?;
         }
         if !self.watermarks.is_empty() {
-            transaction.execute("DELETE FROM domains", [])?;
-            transaction.execute("DELETE FROM held", [])?;
+            transaction.execute("DELETE FROM watermark_groups", [])?;
+            transaction.execute("DELETE FROM held_rules", [])?;
         }
-        for domain in &self.watermarks {
+        for group in &self.watermarks {
             transaction
-                .prepare_cached("INSERT INTO domains (tables, watermark) VALUES (?, ?)")?
-                .execute(params![domain.tables, domain.watermark])?;
+                .prepare_cached("INSERT INTO watermark_groups (tables, watermark) VALUES (?, ?)")?
+                .execute(params![group.tables, group.watermark])?;
         }
         for (rule, watermark, of_others) in &self.held {
             transaction
-                .prepare_cached("INSERT INTO held (rule, watermark, of_others) VALUES (?, ?, ?)")?
+                .prepare_cached(
+                    "INSERT INTO held_rules (rule, watermark, of_others) VALUES (?, ?, ?)",
+                )?
                 .execute(params![rule, watermark, of_others])?;
         }
         for number in &self.objects_gone {
@@ -176,20 +178,22 @@ impl Batch {
                 .prepare_cached("INSERT OR REPLACE INTO objects (number, value) VALUES (?, ?)")?
                 .execute(params![number, bytes])?;
         }
-        for (key, bytes) in &self.reports {
+        for (key, bytes) in &self.provisional {
             match bytes {
                 Some(bytes) => transaction
-                    .prepare_cached("INSERT OR REPLACE INTO reported (key, value) VALUES (?, ?)")?
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO provisional_alerts (key, value) VALUES (?, ?)",
+                    )?
                     .execute(params![key, bytes])?,
                 None => transaction
-                    .prepare_cached("DELETE FROM reported WHERE key = ?")?
+                    .prepare_cached("DELETE FROM provisional_alerts WHERE key = ?")?
                     .execute([key])?,
             };
         }
-        for (stage, started) in &self.started {
+        for (node, started) in &self.started {
             transaction
-                .prepare_cached("INSERT OR REPLACE INTO stages (stage, started) VALUES (?, ?)")?
-                .execute(params![stage, started])?;
+                .prepare_cached("INSERT OR REPLACE INTO nodes (node, started) VALUES (?, ?)")?
+                .execute(params![node, started])?;
         }
         if !self.sizes.is_empty() {
             transaction.execute("DELETE FROM sizes", [])?;
@@ -223,7 +227,7 @@ impl Batch {
             super::status::put(&transaction, table)?;
         }
         for detectors in &self.detectors {
-            super::detectors::write(&transaction, detectors, hashing)?;
+            super::detector_state::write(&transaction, detectors, hashing)?;
         }
         for deferred in &self.deferred {
             write_deferred(&transaction, deferred)?;
@@ -267,7 +271,7 @@ impl Batch {
             for (name, value) in [
                 ("last_line", self.last_line),
                 ("delivered", self.delivered),
-                ("provisional", int(self.provisional)),
+                ("provisional", int(self.provisional_count)),
                 ("pending", int(self.pending_count)),
                 ("committed", now),
             ] {
@@ -292,36 +296,39 @@ impl Batch {
     }
 }
 
-/// Writes a share's changes, numbered from one; joined with all before them they are its base, number nought.
-fn write_page(connection: &Connection, page: &Page) -> rusqlite::Result<Option<Joined>> {
-    let group = i64::try_from(page.group).unwrap_or_default();
-    if !page.is_joined {
+/// Appends to a shard's changelog, which is numbered from one; joined with all before it that is its snapshot, number nought.
+fn write_shard(
+    connection: &Connection,
+    write: &ShardWrite,
+) -> rusqlite::Result<Option<SnapshotSize>> {
+    let shard = i64::try_from(write.shard).unwrap_or_default();
+    if !write.is_joined {
         connection
             .prepare_cached(
-                "INSERT INTO pages (stage, share, seq, value) VALUES (?1, ?2,
-                 (SELECT coalesce(max(seq), 0) + 1 FROM pages WHERE stage = ?1 AND share = ?2), ?3)",
+                "INSERT INTO shards (node, shard, seq, value) VALUES (?1, ?2,
+                 (SELECT coalesce(max(seq), 0) + 1 FROM shards WHERE node = ?1 AND shard = ?2), ?3)",
             )?
-            .execute(params![page.stage, group, page.bytes])?;
+            .execute(params![write.node, shard, write.bytes])?;
         return Ok(None);
     }
     let mut whole = Vec::new();
     let mut statement = connection
-        .prepare_cached("SELECT value FROM pages WHERE stage = ?1 AND share = ?2 ORDER BY seq")?;
-    let mut rows = statement.query(params![page.stage, group])?;
+        .prepare_cached("SELECT value FROM shards WHERE node = ?1 AND shard = ?2 ORDER BY seq")?;
+    let mut rows = statement.query(params![write.node, shard])?;
     while let Some(row) = rows.next()? {
         whole.extend_from_slice(row.get_ref(0)?.as_blob()?);
     }
     drop(rows);
-    whole.extend_from_slice(&page.bytes);
+    whole.extend_from_slice(&write.bytes);
     let joined =
         join(&whole).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     connection
-        .prepare_cached("DELETE FROM pages WHERE stage = ?1 AND share = ?2")?
-        .execute(params![page.stage, group])?;
+        .prepare_cached("DELETE FROM shards WHERE node = ?1 AND shard = ?2")?
+        .execute(params![write.node, shard])?;
     connection
-        .prepare_cached("INSERT INTO pages (stage, share, seq, value) VALUES (?1, ?2, 0, ?3)")?
-        .execute(params![page.stage, group, joined])?;
-    Ok(Some((page.stage.clone(), page.group, joined.len())))
+        .prepare_cached("INSERT INTO shards (node, shard, seq, value) VALUES (?1, ?2, 0, ?3)")?
+        .execute(params![write.node, shard, joined])?;
+    Ok(Some((write.node.clone(), write.shard, joined.len())))
 }
 
 fn forget_detector(connection: &Connection, detector: &ForgottenDetector) -> rusqlite::Result<()> {
@@ -364,16 +371,21 @@ fn write_own_alerts(connection: &Connection, alerts: &[Alert]) -> rusqlite::Resu
     Ok(())
 }
 
-/// A stage's share and how many bytes its base has now.
-pub(super) type Joined = (String, usize, usize);
+/// A node's shard and how many bytes its snapshot has now.
+pub(super) type SnapshotSize = (String, usize, usize);
 
 /// Why a batch is not on disk.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The disk is full or does not answer, or another program holds the file: the batch is kept, and tried again when it is waited for again.
-    Passing(String),
-    /// Trying again is of no use.
-    Lasting(String),
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The disk is full or does not answer, or another program holds the file. The batch is kept, and the next wait tries again.
+    #[error(transparent)]
+    Passing(rusqlite::Error),
+    /// SQLite refused, and would again.
+    #[error(transparent)]
+    Sqlite(rusqlite::Error),
+    /// The thread is gone.
+    #[error("the thread that writes has stopped")]
+    Stopped,
 }
 
 /// A batch that was not written, all of it, and why.
@@ -395,7 +407,7 @@ pub(super) fn may_pass(error: &rusqlite::Error) -> bool {
 #[derive(Debug)]
 pub(super) struct Writer {
     batches: Option<SyncSender<Box<Batch>>>,
-    done: Receiver<Result<Vec<Joined>, Unwritten>>,
+    done: Receiver<Result<Vec<SnapshotSize>, Unwritten>>,
     open: usize,
     /// What had no room on the disk.
     kept: Option<Box<Batch>>,
@@ -433,9 +445,9 @@ impl Writer {
         }
     }
 
-    /// Waits until all that was handed over is on disk, and returns how large the shares are that were joined. What had no room
+    /// Waits until all that was handed over is on disk, and returns how large the shards are that were joined. What had no room
     /// before is tried again.
-    pub(super) fn wait(&mut self) -> Result<Vec<Joined>, Failure> {
+    pub(super) fn wait(&mut self) -> Result<Vec<SnapshotSize>, WriteError> {
         if let Some(batch) = self.kept.take() {
             self.send(batch);
         }
@@ -446,15 +458,10 @@ impl Writer {
                 Ok(Ok(written)) => joined.extend(written),
                 Ok(Err(Unwritten { batch, error })) if may_pass(&error) => {
                     self.kept = Some(batch);
-                    return Err(Failure::Passing(error.to_string()));
+                    return Err(WriteError::Passing(error));
                 }
-                Ok(Err(Unwritten { error, .. })) => {
-                    return Err(Failure::Lasting(error.to_string()));
-                }
-                Err(_) => {
-                    let reason = "the thread that writes has stopped".to_owned();
-                    return Err(Failure::Lasting(reason));
-                }
+                Ok(Err(Unwritten { error, .. })) => return Err(WriteError::Sqlite(error)),
+                Err(_) => return Err(WriteError::Stopped),
             }
         }
         Ok(joined)

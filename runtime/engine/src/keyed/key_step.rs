@@ -1,8 +1,7 @@
 //! One key's part of a step: its wake-ups and rows as they follow each other in event time.
 
 use datafusion::common::DataFusionError;
-use yagura_core::time::duration_text;
-use yagura_core::{Finding, Timestamp};
+use yagura_core::{Finding, TimeSpan, Timestamp};
 use yagura_plan::RulePlan;
 
 use super::instance::Instance;
@@ -149,7 +148,7 @@ impl KeyStep<'_> {
             }
             let reason = format!(
                 "the state of a key ends {} after its last event, and the wake-up was for later: raise `state_for` of the rule",
-                duration_text(self.state_for)
+                TimeSpan::clamped(self.state_for)
             );
             self.report_wakes(left, reason);
         }

@@ -9,8 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
-use yagura_core::time::parse_duration;
-use yagura_core::{Finding, Timestamp};
+use yagura_core::{Finding, TimeSpan, Timestamp};
 use yagura_correlate::Size;
 use yagura_correlate::Watermark;
 use yagura_correlate::store::{Deferred, DetectorState, KnownObject, Store, TableStatus};
@@ -90,8 +89,7 @@ impl LiveTable {
         options: &LiveOptions,
     ) -> Result<(Self, Vec<String>), LiveError> {
         let name = run.table.name.clone();
-        let of_definition = run.table.lateness.as_deref();
-        let of_definition = of_definition.and_then(|text| parse_duration(text).ok());
+        let of_definition = run.table.lateness.map(TimeSpan::micros);
         let given = options
             .lateness
             .get(&name)

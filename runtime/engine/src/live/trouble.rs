@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use yagura_core::alert::{ContextEntry, OWN_RULES, identity};
-use yagura_core::{Alert, Evidence, Severity, Timestamp};
+use yagura_core::{Alert, AlertState, Evidence, Severity, Timestamp};
+use yagura_correlate::Change;
 use yagura_correlate::store::TableStatus;
-use yagura_correlate::{Change, State};
 
 use crate::shown::shown;
 
@@ -94,7 +94,7 @@ impl Troubles {
             }
             let lasts = i64::try_from(lasts.as_micros()).unwrap_or_default();
             let alert = trouble.alert(clock.saturating_add(-lasts), clock);
-            changes.push(change(State::Provisional, None, &alert));
+            changes.push(change(AlertState::Provisional, None, &alert));
             self.reported.insert(name.clone(), (alert, None));
         }
         self.reported.retain(|name, (alert, over)| {
@@ -106,7 +106,7 @@ impl Troubles {
                 return true;
             }
             alert.last_time = clock.max(alert.first_time);
-            changes.push(change(State::Withdrawn, Some("it is over"), alert));
+            changes.push(change(AlertState::Withdrawn, Some("it is over"), alert));
             false
         });
         changes
@@ -119,7 +119,7 @@ impl Troubles {
     }
 }
 
-fn change(state: State, reason: Option<&str>, alert: &Alert) -> Change {
+fn change(state: AlertState, reason: Option<&str>, alert: &Alert) -> Change {
     Change {
         state,
         reason: reason.map(str::to_owned),
@@ -225,7 +225,7 @@ mod tests {
     fn check_each(
         troubles: &mut Troubles,
         minutes: &[(u64, Option<&str>, u64)],
-    ) -> Vec<(u64, State, String)> {
+    ) -> Vec<(u64, AlertState, String)> {
         let start = Instant::now();
         let mut told = Vec::new();
         for (minute, problem, waiting) in minutes {
@@ -264,10 +264,10 @@ mod tests {
             ],
         );
         let expected = [
-            (10, State::Provisional, waits),
-            (75, State::Provisional, lag),
-            (75, State::Withdrawn, waits),
-            (81, State::Withdrawn, lag),
+            (10, AlertState::Provisional, waits),
+            (75, AlertState::Provisional, lag),
+            (75, AlertState::Withdrawn, waits),
+            (81, AlertState::Withdrawn, lag),
         ];
         let expected = expected.map(|(minute, state, rule)| (minute, state, rule.to_owned()));
         assert_eq!(told, expected);
@@ -284,12 +284,12 @@ mod tests {
         let mut second = Troubles::new(Some(Duration::ZERO), kept.clone());
         assert!(check_each(&mut second, &[(0, Some("away"), 0)]).is_empty());
         let told = check_each(&mut second, &[(1, None, 0)]);
-        assert_eq!(told, [(1, State::Withdrawn, waits.to_owned())]);
+        assert_eq!(told, [(1, AlertState::Withdrawn, waits.to_owned())]);
         // Switched off, it is withdrawn.
         let mut off = Troubles::new(None, kept);
         assert!(off.is_due(Instant::now()));
         let told = check_each(&mut off, &[(0, Some("away"), 0)]);
-        assert_eq!(told, [(0, State::Withdrawn, waits.to_owned())]);
+        assert_eq!(told, [(0, AlertState::Withdrawn, waits.to_owned())]);
         assert!(!off.is_due(Instant::now()));
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn guest(name: &str) -> Vec<u8> {
 
 pub(crate) fn limits() -> Limits {
     Limits {
-        time: "3s".to_owned(),
+        time: "3s".parse().unwrap(),
         memory_mib: 64,
         output_mib: 8,
         ..Limits::default()

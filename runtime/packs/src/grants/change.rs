@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use yagura_core::Grant;
 use yagura_core::pack::Limits;
-use yagura_core::time::parse_duration;
+use yagura_core::{Grant, TimeSpan};
 
 use super::cover::{Cover, cover};
 use super::{CapabilityEntry, GrantAnswer, PackRequests, answer, entries};
@@ -161,17 +160,16 @@ pub fn upgrade(
 }
 
 fn limit_changes(plugin: &str, before: &Limits, now: &Limits) -> Vec<LimitChange> {
-    let micros =
-        |text: &str| u64::try_from(parse_duration(text).unwrap_or(i64::MAX)).unwrap_or(u64::MAX);
+    let micros = |time: TimeSpan| time.micros().unsigned_abs();
     let number =
         |limit, before: u64, now: u64| (limit, before.to_string(), now.to_string(), before, now);
     let all = [
         (
             "time",
-            before.time.clone(),
-            now.time.clone(),
-            micros(&before.time),
-            micros(&now.time),
+            before.time.to_string(),
+            now.time.to_string(),
+            micros(before.time),
+            micros(now.time),
         ),
         number("memory_mib", before.memory_mib, now.memory_mib),
         number("output_mib", before.output_mib, now.output_mib),

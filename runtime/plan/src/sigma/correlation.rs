@@ -347,7 +347,7 @@ fn rule(joined: &Joined, correlation: Correlation) -> Result<Rule, JoinError> {
         observables: BTreeMap::new(),
         context: Vec::new(),
         alert: AlertPolicy {
-            window: correlation.within.clone().unwrap_or_default(),
+            window: (correlation.kind.length()).unwrap_or(AlertPolicy::default().window),
             report: match joined.is_part {
                 true => Report::None,
                 false => Report::default(),

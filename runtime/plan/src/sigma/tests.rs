@@ -1,6 +1,6 @@
 use datafusion::arrow::datatypes::{DataType, Field};
 use yagura_core::Rule;
-use yagura_core::correlation::{Correlation, CorrelationKind};
+use yagura_core::correlation::Correlation;
 use yagura_core::rule::Report;
 
 use super::*;
@@ -104,14 +104,14 @@ fn a_correlation_is_a_rule_with_sigmas_words() {
     assert_eq!((many.tags.len(), many.references.len()), (1, 1));
     assert_eq!(many.description, "why");
     assert_eq!(
-        (many.table.as_str(), many.alert.window.as_str()),
+        (many.table.as_str(), many.alert.window.to_string().as_str()),
         ("", "14d")
     );
     assert_eq!(many.alert.report, Report::Provisional);
     assert!(many.alert.key.is_empty(), "which is what it is grouped by");
     assert_eq!(many.problem(), None);
     let correlation = correlation(&lowered, "many");
-    assert_eq!(correlation.kind, CorrelationKind::Distinct);
+    assert_eq!(correlation.kind.word(), "distinct");
     assert_eq!(correlation.rules, ["id-a"]);
     assert_eq!(path(correlation, "User", "id-a"), "UserName");
     assert_eq!(path(correlation, "Host", "id-a"), "Host");
@@ -307,10 +307,10 @@ fn old_counts_are_two_rules_and_a_reader_sees_one() {
     );
     let many = correlation(&lowered, "test");
     assert_eq!(
-        (many.kind, &*many.rules),
-        (CorrelationKind::Distinct, &["test-events".to_owned()][..])
+        (many.kind.word(), &*many.rules),
+        ("distinct", &["test-events".to_owned()][..])
     );
-    assert_eq!(many.within.as_deref(), Some("5m"));
+    assert_eq!(many.kind.length().unwrap().to_string(), "5m");
     assert_eq!(path(many, "User", "test-events"), "UserName");
     assert_eq!(path(correlation(&lowered, "whole"), "User", "test"), "User");
     assert_eq!(

@@ -14,9 +14,18 @@ use rsigma_parser::value::TimespanUnit;
 use rsigma_parser::{
     ConditionOperator, CorrelationCondition, CorrelationType, Timespan, WindowMode,
 };
-use yagura_core::correlation::{Condition, Correlation, CorrelationKind, Window};
+use yagura_core::correlation::any_order::AnyOrder;
+use yagura_core::correlation::avg::Avg;
+use yagura_core::correlation::distinct::Distinct;
+use yagura_core::correlation::percentile::Percentile;
+use yagura_core::correlation::sequence::Sequence;
+use yagura_core::correlation::sum::Sum;
+use yagura_core::correlation::{
+    Condition, Correlation, CorrelationKind, KeyError, Window, Windows, count,
+};
+use yagura_core::duration::NotADuration;
 use yagura_core::references::{circle_of, in_order};
-use yagura_core::{FieldPath, Severity};
+use yagura_core::{FieldPath, Severity, TimeSpan};
 
 use super::load::{Count, Load, SigmaCorrelation, SigmaSource};
 use chain::Node;
@@ -309,30 +318,40 @@ fn asked(
         }
     };
     correlation.by = unique(by);
-    match correlation.problem() {
-        Some(problem) => Err(format!("is wrong: {}", problem.text())),
-        None => Ok((correlation, members)),
-    }
+    correlation.check().map_err(wrong)?;
+    Ok((correlation, members))
+}
+
+/// Words what is wrong with a key for a reader of the Sigma rule.
+fn wrong(error: KeyError) -> String {
+    format!("is wrong: `correlation.{}` {}", error.key, error.message)
 }
 
 fn of_count(count: &Count, rules: Vec<String>) -> Result<Correlation, String> {
-    let kind = match count.field {
-        Some(_) => CorrelationKind::Distinct,
-        None => CorrelationKind::Count,
-    };
     let within = count.within.as_deref().ok_or(
         "counts events and has no `timeframe` in which: add one, for instance `timeframe: 1h`",
     )?;
     let within = Timespan::parse(within.trim()).map_err(|_| {
         format!(
-            "has the `timeframe` `{within}`, which is no time: write for instance `30s` or `1h`"
+            "has the `timeframe` `{within}`, which is not a time: write for instance `30s` or `1h`"
         )
     })?;
-    let mut correlation = Correlation::new(kind, rules);
-    correlation.within = Some(duration(&within));
-    correlation.field = count.field.as_deref().map(field_name);
-    correlation.condition = Some(count.condition);
-    Ok(correlation)
+    let windows = Windows::Sliding {
+        within: duration("within", &within)?,
+    };
+    let condition = count.condition;
+    let kind: CorrelationKind = match &count.field {
+        Some(field) => Distinct {
+            field: Some(field_name(field)),
+            fields: Vec::new(),
+            approximate: false,
+            windows,
+            condition,
+        }
+        .into(),
+        None => count::Count { windows, condition }.into(),
+    };
+    Ok(Correlation::new(kind, rules))
 }
 
 fn of_correlation(
@@ -343,36 +362,32 @@ fn of_correlation(
     find: impl Fn(&str) -> Result<String, String>,
 ) -> Result<Correlation, String> {
     let rule = &source.rule;
-    let kind = match rule.correlation_type {
-        CorrelationType::EventCount => CorrelationKind::Count,
-        CorrelationType::ValueCount => CorrelationKind::Distinct,
-        CorrelationType::Temporal => CorrelationKind::AnyOrder,
-        CorrelationType::TemporalOrdered => CorrelationKind::Sequence,
-        CorrelationType::ValueSum => CorrelationKind::Sum,
-        CorrelationType::ValueAvg => CorrelationKind::Avg,
-        CorrelationType::ValuePercentile | CorrelationType::ValueMedian => {
-            CorrelationKind::Percentile
-        }
-    };
-    let mut correlation = Correlation::new(kind, entries);
-    correlation.within = Some(duration(&rule.timespan));
-    correlation.window = match rule.window {
+    let within = duration("within", &rule.timespan)?;
+    let window = match rule.window {
         WindowMode::Sliding => Window::Sliding,
         WindowMode::Tumbling => Window::Tumbling,
         WindowMode::Session => Window::Session,
     };
-    correlation.gap = rule.gap.as_ref().map(duration);
-    match kind {
-        CorrelationKind::AnyOrder => {
+    let gap = match &rule.gap {
+        Some(gap) => Some(duration("gap", gap)?),
+        None => None,
+    };
+    match rule.correlation_type {
+        CorrelationType::Temporal => {
+            only_slides("any-order", window, gap)?;
             let texts: Vec<&str> = references.iter().map(|(text, _)| text.as_str()).collect();
-            correlation.expression =
-                condition::expression(source, &texts, &correlation.rules, find)?;
-            return Ok(correlation);
+            let expression = condition::expression(source, &texts, &entries, find)?;
+            let any_order = AnyOrder::new(&entries, within, expression, None).map_err(wrong)?;
+            return Ok(Correlation::new(any_order, entries));
         }
-        CorrelationKind::Sequence => {
-            correlation.rules = all;
-            condition::wants_all_in_order(source, correlation.rules.len())?;
-            return Ok(correlation);
+        CorrelationType::TemporalOrdered => {
+            only_slides("sequence", window, gap)?;
+            condition::wants_all_in_order(source, all.len())?;
+            let sequence = Sequence {
+                within,
+                step_within: None,
+            };
+            return Ok(Correlation::new(sequence, all));
         }
         _ => {}
     }
@@ -384,25 +399,76 @@ fn of_correlation(
     else {
         return Err("has a `condition` of rules' names, which only `temporal` and `temporal_ordered` read: write for instance `gte: 10`".to_owned());
     };
-    correlation.condition = Some(bounds(predicates));
+    let condition = bounds(predicates);
+    if condition.is_empty() {
+        return Err(wrong(KeyError::missing("condition")));
+    }
+    let windows = Windows::new(window, within, gap).map_err(wrong)?;
     let measured = measured(source);
-    match measured {
-        [] => {}
-        [one] => correlation.field = Some(field_name(one)),
-        several if kind == CorrelationKind::Distinct => correlation.fields = unique(several),
-        several => {
-            return Err(format!(
-                "measures one field, and `condition.field` names {}",
-                several.len()
-            ));
+    let field = || match measured {
+        [one] => Ok(field_name(one)),
+        [] => Err(wrong(KeyError::missing("field"))),
+        several => Err(format!(
+            "measures one field, and `condition.field` names {}",
+            several.len()
+        )),
+    };
+    let kind: CorrelationKind = match rule.correlation_type {
+        CorrelationType::ValueCount => Distinct {
+            field: match measured {
+                [_, _, ..] => None,
+                _ => Some(field()?),
+            },
+            fields: match measured {
+                [_, _, ..] => unique(measured),
+                _ => Vec::new(),
+            },
+            approximate: false,
+            windows,
+            condition,
         }
+        .into(),
+        CorrelationType::ValueSum => Sum {
+            field: field()?,
+            windows,
+            condition,
+        }
+        .into(),
+        CorrelationType::ValueAvg => Avg {
+            field: field()?,
+            windows,
+            condition,
+        }
+        .into(),
+        CorrelationType::ValuePercentile | CorrelationType::ValueMedian => {
+            let is_median = rule.correlation_type == CorrelationType::ValueMedian;
+            let percentile = percentile.filter(|_| !is_median).unwrap_or(50);
+            Percentile {
+                field: field()?,
+                percentile: f64_of(percentile),
+                windows,
+                condition,
+            }
+            .into()
+        }
+        CorrelationType::EventCount
+        | CorrelationType::Temporal
+        | CorrelationType::TemporalOrdered => count::Count { windows, condition }.into(),
+    };
+    Ok(Correlation::new(kind, entries))
+}
+
+/// Refuses windows of other kinds and gaps, which correlations of rules in an order or in any do not use.
+fn only_slides(word: &str, window: Window, gap: Option<TimeSpan>) -> Result<(), String> {
+    let refuse = |key| {
+        let message = format!("is given, and `{word}` does not use it");
+        Err(wrong(KeyError::new(key, message)))
+    };
+    match (window, gap) {
+        (Window::Sliding, None) => Ok(()),
+        (Window::Sliding, Some(_)) => refuse("gap"),
+        _ => refuse("window"),
     }
-    if kind == CorrelationKind::Percentile {
-        let is_median = rule.correlation_type == CorrelationType::ValueMedian;
-        let percentile = percentile.filter(|_| !is_median).unwrap_or(50);
-        correlation.percentile = Some(f64_of(percentile));
-    }
-    Ok(correlation)
 }
 
 /// Returns the fields that a correlation measures; those that count events measure none.
@@ -477,10 +543,10 @@ fn unique(names: &[String]) -> Vec<String> {
     unique
 }
 
-/// Writes a time in our form, which has no unit longer than a day: a month is 30 days, a year 365.
-fn duration(time: &Timespan) -> String {
+/// Reads the time of a key in our form, which has no unit longer than a day: a month is 30 days, a year 365.
+fn duration(key: &str, time: &Timespan) -> Result<TimeSpan, String> {
     let days = |each: u64| format!("{}d", time.count.saturating_mul(each));
-    match time.unit {
+    let text = match time.unit {
         TimespanUnit::Second => format!("{}s", time.count),
         TimespanUnit::Minute => format!("{}m", time.count),
         TimespanUnit::Hour => format!("{}h", time.count),
@@ -488,7 +554,9 @@ fn duration(time: &Timespan) -> String {
         TimespanUnit::Week => days(7),
         TimespanUnit::Month => days(30),
         TimespanUnit::Year => days(365),
-    }
+    };
+    text.parse()
+        .map_err(|error: NotADuration| wrong(KeyError::new(key, error.to_string())))
 }
 
 fn bounds(predicates: &[(ConditionOperator, u64)]) -> Condition {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::FutureExt;
@@ -14,7 +13,7 @@ use yagura_core::capability::Access;
 use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
-use yagura_core::{Fault, Grant, Grants, OrFault, Pack};
+use yagura_core::{Fault, Grant, Grants, OrFault, Pack, TimeSpan};
 use yagura_host::{
     CallError, Capabilities, Enricher, EnricherPlugin, Host, InstancePool, Notifier,
     NotifierPlugin, PluginError, PluginInstance, Reviewer, ReviewerPlugin, Services,
@@ -66,7 +65,7 @@ impl PolicyPlugins<'_> {
 
     /// Loads an enricher and opens it once.
     pub(super) fn enricher(&self, enrichment: &Enrichment) -> Result<Arc<dyn Enrich>> {
-        let policy = http_policy(enrichment)?;
+        let policy = http_policy(enrichment);
         let found = self.find(
             &enrichment.plugin,
             World::Enricher,
@@ -208,27 +207,15 @@ pub fn read(file: &Path, pack: &Pack, manifest: &PluginManifest) -> Result<Vec<u
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-fn http_policy(enrichment: &Enrichment) -> Result<HttpPolicy> {
-    let duration = |text: &str| -> Result<Duration> {
-        let micros = yagura_core::time::parse_duration(text)?;
-        Ok(Duration::from_micros(u64::try_from(micros)?))
+fn http_policy(enrichment: &Enrichment) -> HttpPolicy {
+    let limit = |limit: &CallLimit| http::CallLimit {
+        calls: limit.calls,
+        per: limit.per.to_std(),
     };
-    let limit = |limit: &CallLimit| -> Result<http::CallLimit> {
-        Ok(http::CallLimit {
-            calls: limit.calls,
-            per: duration(&limit.per)?,
-        })
-    };
-    Ok(HttpPolicy {
-        cache: enrichment.cache.as_deref().map(duration).transpose()?,
-        limits: enrichment
-            .limit
-            .as_ref()
-            .map(limit)
-            .transpose()?
-            .into_iter()
-            .collect(),
-    })
+    HttpPolicy {
+        cache: enrichment.cache.map(TimeSpan::to_std),
+        limits: enrichment.limit.iter().map(limit).collect(),
+    }
 }
 
 /// Opens the instances of a pool.

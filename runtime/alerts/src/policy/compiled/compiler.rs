@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use yagura_core::TimeRange;
 use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::did_you_mean;
-use yagura_core::time::parse_duration;
+use yagura_core::{TimeRange, TimeSpan};
 
 use super::{
     CompiledEnrichment, CompiledGrouping, CompiledInhibition, CompiledMaintenance,
@@ -15,6 +14,12 @@ use super::{
 use crate::email::{EmailNotifier, SecretError};
 use crate::policy::matcher::hours;
 use crate::policy::{Email, Match, Matcher, Pattern, Policy};
+
+/// The least time between two reports of one incident, where a notifier has no other.
+const EVERY: TimeSpan = TimeSpan::from_secs(10);
+
+/// How long a report is tried, where a notifier has no other time.
+const GIVE_UP: TimeSpan = TimeSpan::from_days(1);
 
 /// Reads the sections one after the other and gathers what is wrong.
 pub(super) struct Compiler<'a> {
@@ -46,7 +51,7 @@ impl<'a> Compiler<'a> {
             maintenance: self.maintenance(policy),
             flood: self.rate(
                 policy.flood.incidents,
-                &policy.flood.per,
+                policy.flood.per,
                 &Key::top("flood"),
                 "incidents",
             ),
@@ -79,19 +84,13 @@ impl<'a> Compiler<'a> {
                     );
                 }
             }
-            let every = self.duration(notifier.every.as_deref().unwrap_or("10s"), &key, "every");
-            let give_up = self.duration(
-                notifier.give_up.as_deref().unwrap_or("24h"),
-                &key,
-                "give_up",
-            );
             let limit = notifier.limit.as_ref().map(|limit| {
-                self.rate(limit.incidents, &limit.per, &key.name("limit"), "incidents")
+                self.rate(limit.incidents, limit.per, &key.name("limit"), "incidents")
             });
             let notifier = CompiledNotifier {
-                every,
+                every: notifier.every.unwrap_or(EVERY).micros(),
                 limit,
-                give_up,
+                give_up: notifier.give_up.unwrap_or(GIVE_UP).micros(),
             };
             all.insert(name.clone(), notifier);
         }
@@ -142,8 +141,7 @@ impl<'a> Compiler<'a> {
     fn group(&mut self, policy: &Policy) -> CompiledGrouping {
         let (group, key) = (&policy.group, Key::top("group"));
         let ignore = Pattern::compile_all(&group.ignore, &key.name("ignore"), &mut self.problems);
-        let within = self.duration(&group.within, &key, "within");
-        let longest = self.duration(&group.longest, &key, "longest");
+        let (within, longest) = (group.within.micros(), group.longest.micros());
         if longest < within {
             self.wrong(
                 Code::InvalidValue,
@@ -207,7 +205,7 @@ impl<'a> Compiler<'a> {
                 by: self.matcher(&inhibition.by, &key.name("by")),
                 silences: self.matcher(&inhibition.silences, &key.name("silences")),
                 share: inhibition.share.clone(),
-                within: self.duration(&inhibition.within, &key, "within"),
+                within: inhibition.within.micros(),
             });
         }
         all
@@ -265,10 +263,9 @@ impl<'a> Compiler<'a> {
     fn staging(&mut self, policy: &Policy) -> CompiledStaging {
         let (staging, key) = (&policy.staging, Key::top("staging"));
         let rules = Pattern::compile_all(&staging.rules, &key.name("rules"), &mut self.problems);
-        let quiet = staging.quiet.as_deref();
         CompiledStaging {
             rules,
-            quiet: quiet.map(|quiet| self.duration(quiet, &key, "quiet")),
+            quiet: staging.quiet.map(TimeSpan::micros),
         }
     }
 
@@ -281,26 +278,15 @@ impl<'a> Compiler<'a> {
                 let message = "lists no time: write for instance [\"0s\", \"5m\"]";
                 self.wrong(Code::EmptyValue, &key.name("delays"), message);
             }
-            let mut delays = BTreeSet::new();
-            for (place, delay) in enrichment.delays.iter().enumerate() {
-                match if is_zero(delay) {
-                    Ok(0)
-                } else {
-                    parse_duration(delay)
-                } {
-                    Ok(delay) => _ = delays.insert(delay),
-                    Err(error) => self.wrong(
-                        Code::InvalidDuration,
-                        &key.name("delays").index(place),
-                        format!("is wrong: {error}"),
-                    ),
-                }
-            }
-            let cache = enrichment.cache.as_deref();
-            let cache = cache.map(|cache| self.duration(cache, &key, "cache"));
+            let delays: BTreeSet<i64> = enrichment
+                .delays
+                .iter()
+                .map(|delay| delay.micros())
+                .collect();
+            let cache = enrichment.cache.map(TimeSpan::micros);
             let limit = enrichment.limit.as_ref();
             let limit =
-                limit.map(|limit| self.rate(limit.calls, &limit.per, &key.name("limit"), "calls"));
+                limit.map(|limit| self.rate(limit.calls, limit.per, &key.name("limit"), "calls"));
             all.push(CompiledEnrichment {
                 plugin: enrichment.plugin.clone(),
                 when: self.matcher(&enrichment.when, &key.name("when")),
@@ -329,19 +315,7 @@ impl<'a> Compiler<'a> {
         Matcher::compile(when, key, &self.teams, &mut self.problems)
     }
 
-    /// Reads a duration above zero; what is wrong counts as none.
-    fn duration(&mut self, text: &str, key: &Key, name: &str) -> i64 {
-        parse_duration(text).unwrap_or_else(|error| {
-            self.wrong(
-                Code::InvalidDuration,
-                &key.name(name),
-                format!("is wrong: {error}"),
-            );
-            0
-        })
-    }
-
-    fn rate(&mut self, count: u32, per: &str, key: &Key, counted: &str) -> Rate {
+    fn rate(&mut self, count: u32, per: TimeSpan, key: &Key, counted: &str) -> Rate {
         if count == 0 {
             self.wrong(
                 Code::InvalidValue,
@@ -351,7 +325,7 @@ impl<'a> Compiler<'a> {
         }
         Rate {
             count,
-            per: self.duration(per, key, "per"),
+            per: per.micros(),
         }
     }
 
@@ -399,10 +373,4 @@ impl<'a> Compiler<'a> {
 
 fn mentions_teams(when: &Match) -> bool {
     !when.teams.is_empty() || when.not.as_ref().is_some_and(|not| mentions_teams(not))
-}
-
-/// Says whether a text is nought of a unit of durations.
-fn is_zero(text: &str) -> bool {
-    let unit = text.trim().trim_start_matches('0');
-    unit.len() < text.trim().len() && matches!(unit, "ms" | "s" | "m" | "h" | "d")
 }

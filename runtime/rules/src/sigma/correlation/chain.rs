@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{Names, Source, Target, field_name};
@@ -46,7 +47,9 @@ impl Node {
         match &self.by {
             None => id,
             Some(by) => {
-                let hash = Sha256::digest(format!("{by:?}").as_bytes());
+                // Ids are stored: the text must never change.
+                let names: Vec<String> = by.iter().map(|name| json!(name).to_string()).collect();
+                let hash = Sha256::digest(format!("[{}]", names.join(", ")).as_bytes());
                 let hash: String = hash
                     .iter()
                     .take(3)

@@ -23,9 +23,19 @@ fn asked(lines: &str) -> Result<Correlation, String> {
     read.joined[0].correlation.clone()
 }
 
+/// Returns a key of a correlation as a rule writes it.
+fn key(correlation: &Correlation, name: &str) -> serde_json::Value {
+    serde_json::to_value(correlation).unwrap()[name].clone()
+}
+
+/// Returns a text of a correlation, if it has one.
+fn written(correlation: &Correlation, name: &str) -> Option<String> {
+    key(correlation, name).as_str().map(str::to_owned)
+}
+
 fn expression(rules: &str, condition: &str) -> Result<Option<String>, String> {
     let text = format!("type: temporal\nrules: {rules}\ntimespan: 5m\ncondition: {condition}");
-    asked(&text).map(|correlation| correlation.expression)
+    asked(&text).map(|correlation| written(&correlation, "expression"))
 }
 
 #[test]
@@ -37,27 +47,24 @@ fn every_type_has_its_kind() {
         .unwrap()
     };
     let count = of("event_count", "{gt: 2, lte: 9}");
-    assert_eq!(count.kind, CorrelationKind::Count);
+    assert_eq!(count.kind.word(), "count");
     assert_eq!(count.rules, ["id-a", "id-b"]);
     assert_eq!(count.by, ["User", "host.name"]);
-    assert_eq!(count.within.as_deref(), Some("5m"));
-    let condition = count.condition.unwrap();
-    assert_eq!((condition.gt, condition.lte), (Some(2.0), Some(9.0)));
-    assert_eq!((condition.gte, condition.lt), (None, None));
+    assert_eq!(written(&count, "within").as_deref(), Some("5m"));
+    let condition = serde_json::json!({ "gt": 2.0, "lte": 9.0 });
+    assert_eq!(key(&count, "condition"), condition);
 
     let distinct = of("value_count", "{gte: 3, field: Name}");
-    assert_eq!(distinct.kind, CorrelationKind::Distinct);
-    assert_eq!(distinct.field.as_deref(), Some("Name"));
+    assert_eq!(distinct.kind.word(), "distinct");
+    assert_eq!(written(&distinct, "field").as_deref(), Some("Name"));
     let distinct = of("value_count", "{neq: 3, field: [Name, Domain]}");
-    assert_eq!((distinct.field, distinct.fields.len()), (None, 2));
+    assert_eq!(written(&distinct, "field"), None);
+    assert_eq!(key(&distinct, "fields").as_array().unwrap().len(), 2);
 
     let sum = of("value_sum", "{lt: -5, field: Bytes}");
-    assert_eq!(sum.kind, CorrelationKind::Sum);
-    assert_eq!(sum.condition.unwrap().lt, Some(-5.0));
-    assert_eq!(
-        of("value_avg", "{eq: 5, field: Bytes}").kind,
-        CorrelationKind::Avg
-    );
+    assert_eq!(sum.kind.word(), "sum");
+    assert_eq!(key(&sum, "condition")["lt"], -5.0);
+    assert_eq!(of("value_avg", "{eq: 5, field: Bytes}").kind.word(), "avg");
     for (kind, condition, percentile) in [
         (
             "value_percentile",
@@ -68,14 +75,14 @@ fn every_type_has_its_kind() {
         ("value_median", "{gte: 5, field: Bytes}", 50.0),
     ] {
         let read = of(kind, condition);
-        assert_eq!(read.kind, CorrelationKind::Percentile);
-        assert_eq!(read.percentile, Some(percentile), "{kind}");
+        assert_eq!(read.kind.word(), "percentile");
+        assert_eq!(key(&read, "percentile"), percentile, "{kind}");
     }
     let temporal = asked("type: temporal\nrules: [a, a, id-a, b]\ntimespan: 1h").unwrap();
-    assert_eq!(temporal.kind, CorrelationKind::AnyOrder);
+    assert_eq!(temporal.kind.word(), "any-order");
     assert_eq!(temporal.rules, ["id-a", "id-b"], "each once");
     let ordered = asked("type: temporal_ordered\nrules: [a, a, b]\ntimespan: 1h").unwrap();
-    assert_eq!(ordered.kind, CorrelationKind::Sequence);
+    assert_eq!(ordered.kind.word(), "sequence");
     assert_eq!(
         ordered.rules,
         ["id-a", "id-a", "id-b"],
@@ -95,19 +102,23 @@ fn times_and_windows_are_brought_into_our_form() {
         ("1y", "365d"),
     ] {
         let text = format!("type: event_count\nrules: a\ntimespan: {sigma}\ncondition: {{gte: 2}}");
-        assert_eq!(asked(&text).unwrap().within.as_deref(), Some(ours));
+        let asked = asked(&text).unwrap();
+        assert_eq!(written(&asked, "within").as_deref(), Some(ours));
     }
     let window = |more: &str| {
         asked(&format!(
             "type: event_count\nrules: a\ntimespan: 1h\ncondition: {{gte: 2}}\n{more}"
         ))
     };
-    assert_eq!(window("window: tumbling").unwrap().window, Window::Tumbling);
+    let tumbling = window("window: tumbling").unwrap();
+    assert_eq!(key(&tumbling, "window"), "tumbling");
     let session = window("window: session\ngap: 1w").unwrap();
-    assert_eq!(
-        (session.window, session.gap.as_deref()),
-        (Window::Session, Some("7d"))
-    );
+    assert_eq!(key(&session, "window"), "session");
+    assert_eq!(key(&session, "gap"), "7d");
+    let error = window("window: session").unwrap_err();
+    assert!(error.contains("`correlation.gap` is missing"), "{error}");
+    let error = window("gap: 1w").unwrap_err();
+    assert!(error.contains("only sessions use it"), "{error}");
 }
 
 #[test]
@@ -146,10 +157,13 @@ fn conditions_of_temporal_say_which_rules_or_how_many() {
     // Without `rules` the condition names them.
     let read = asked("type: temporal\ntimespan: 5m\ncondition: c or b").unwrap();
     assert_eq!(read.rules, ["id-c", "id-b"]);
-    assert_eq!(read.expression.as_deref(), Some("id-c or id-b"));
+    assert_eq!(
+        written(&read, "expression").as_deref(),
+        Some("id-c or id-b")
+    );
     let read = asked("type: temporal_ordered\ntimespan: 5m\ncondition: c and b").unwrap();
     assert_eq!(read.rules, ["id-c", "id-b"]);
-    assert_eq!(read.expression, None);
+    assert_eq!(written(&read, "expression"), None);
 }
 
 #[test]
@@ -233,7 +247,10 @@ fn counts_of_many_rules_are_not_written_out() {
             "{documents}title: it\ncorrelation:\n  type: temporal\n  rules: [{}]\n  timespan: 1h\n  condition: {{gte: 4}}\n",
             rules.join(", ")
         ));
-        read.joined[0].correlation.clone().map(|it| it.expression)
+        read.joined[0]
+            .correlation
+            .clone()
+            .map(|it| written(&it, "expression"))
     };
     assert!(of(9).unwrap_err().contains("of 9 different rules"));
     let text = of(8).unwrap().unwrap();
@@ -389,21 +406,20 @@ fn old_counts_are_correlations_of_their_events() {
     };
     let count = of("count() by T > 5");
     assert_eq!(
-        (count.kind, &*count.rules),
-        (CorrelationKind::Count, &["many-events".to_owned()][..])
+        (count.kind.word(), &*count.rules),
+        ("count", &["many-events".to_owned()][..])
     );
     assert_eq!(count.by, ["T"]);
-    assert_eq!(count.within.as_deref(), Some("7d"));
-    assert_eq!(count.condition.unwrap().gt, Some(5.0));
+    assert_eq!(written(&count, "within").as_deref(), Some("7d"));
+    assert_eq!(key(&count, "condition")["gt"], 5.0);
     let distinct = of("count(dns.query) by a, b <= 5 # few");
-    assert_eq!(distinct.kind, CorrelationKind::Distinct);
-    assert_eq!(distinct.field.as_deref(), Some("dns.query"));
+    assert_eq!(distinct.kind.word(), "distinct");
+    assert_eq!(written(&distinct, "field").as_deref(), Some("dns.query"));
     assert_eq!(distinct.by, ["a", "b"]);
-    assert_eq!(distinct.condition.unwrap().lte, Some(5.0));
+    assert_eq!(key(&distinct, "condition")["lte"], 5.0);
     for (operator, number) in [("<", 1), (">=", 2), ("=", 3), ("==", 4)] {
-        let condition = of(&format!("count() {operator} {number}"))
-            .condition
-            .unwrap();
+        let count = of(&format!("count() {operator} {number}"));
+        let condition: Condition = serde_json::from_value(key(&count, "condition")).unwrap();
         assert!(condition.holds(match number {
             1 => 0.0,
             other => f64::from(other),

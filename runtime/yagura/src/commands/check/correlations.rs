@@ -158,14 +158,17 @@ impl Check {
                 let Some(correlation) = &rule.correlation else {
                     continue;
                 };
-                let has_coordinates = correlation.latitude.is_some();
-                if correlation.kind != CorrelationKind::Travel || has_coordinates {
+                let CorrelationKind::Travel(travel) = &correlation.kind else {
+                    continue;
+                };
+                if travel.coordinates.is_some() {
                     continue;
                 }
-                let own = correlation.geoip.as_ref();
+                let own = travel.geoip.as_ref();
                 let own = own.map(|file| yagura_service::packs::geolocation_of(&pack.dir, file));
                 let is_own = own.is_some();
-                let of_all = || set.geoip.as_deref().map(Geolocation::read);
+                let read = |file: &Path| Geolocation::read(file).map_err(|error| error.to_string());
+                let of_all = || set.geoip.as_deref().map(read);
                 let Some(read) = own.or_else(of_all) else {
                     let message = "has neither `geoip` nor `latitude` and `longitude`: it runs only with a configuration that names a geolocation database with `geoip`".to_owned();
                     self.add(

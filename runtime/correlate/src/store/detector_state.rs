@@ -111,33 +111,6 @@ impl Store {
     }
 }
 
-/// Moves the states that an earlier version stored by key to where they are found by hash.
-pub(super) fn move_states(connection: &mut Connection, hashing: Hashing) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    {
-        let mut statement =
-            transaction.prepare("SELECT name, rule, key, value FROM detector_states")?;
-        let mut rows = statement.query([])?;
-        let mut add = transaction.prepare(
-            "INSERT OR REPLACE INTO detector_keys (name, rule, hash, key, value) VALUES (?, ?, ?, ?, ?)",
-        )?;
-        while let Some(row) = rows.next()? {
-            let key: String = row.get(2)?;
-            let (name, rule): (String, String) = (row.get(0)?, row.get(1)?);
-            let value: Vec<u8> = row.get(3)?;
-            add.execute(params![
-                name,
-                rule,
-                hashing.of(&key).cast_signed(),
-                key,
-                value
-            ])?;
-        }
-    }
-    transaction.execute("DELETE FROM detector_states", [])?;
-    transaction.commit()
-}
-
 /// Writes what changed in what detectors of a table remember.
 pub(super) fn write(
     connection: &Connection,

@@ -1,44 +1,46 @@
-//! What is provisional, what is withdrawn, and what is final: what would be told, compared with what was.
+//! What is provisional, what is withdrawn, and what is final: the alerts of now, compared with those that were emitted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use yagura_core::Alert;
 use yagura_core::rule::Report;
+use yagura_core::{Alert, AlertState};
 
-use super::{Change, CorrelationEngine, Inbox, SpillStore};
-use crate::window::AlertWindow;
+use super::{CorrelationEngine, Inbox};
+use crate::alert_window::AlertWindow;
+use crate::change::Change;
+use crate::spill::{CorrelationError, SpillStore};
 
 impl CorrelationEngine {
-    /// Compares what would be told of a watermark group with what has been, and tells the difference.
-    pub(super) fn tell(
+    /// Compares the alerts of a watermark group with those that were emitted, and emits the difference.
+    pub(super) fn emit(
         &mut self,
         number: usize,
         closed: Vec<(String, AlertWindow)>,
         mut touched: BTreeSet<String>,
         spilled: &mut dyn SpillStore,
-        told: &mut Vec<Change>,
-    ) -> Result<(), String> {
-        let mut settled: BTreeMap<String, Vec<Alert>> = BTreeMap::new();
+        changes: &mut Vec<Change>,
+    ) -> Result<(), CorrelationError> {
+        let mut final_alerts: BTreeMap<String, Vec<Alert>> = BTreeMap::new();
         for (key, window) in &closed {
             if let Some(alert) = self.alert(key, window) {
-                settled.entry(key.clone()).or_default().push(alert);
+                final_alerts.entry(key.clone()).or_default().push(alert);
             }
         }
         if !self.options.is_live {
-            let alerts = settled.into_values().flatten();
-            told.extend(alerts.map(Change::settled));
+            let alerts = final_alerts.into_values().flatten();
+            changes.extend(alerts.map(|alert| Change::to(AlertState::Final, alert)));
             return Ok(());
         }
         let mut windows = BTreeMap::new();
         if std::mem::take(&mut self.watermark_groups[number].is_stale) {
             windows = self.speculate(number, spilled)?;
-            // What was told because of findings that wait, and is not any more.
-            touched.extend(self.reports.waiting(number).cloned());
-            self.reports
+            // What was emitted because of findings that wait, and does not hold any more.
+            touched.extend(self.provisional.waiting(number).cloned());
+            self.provisional
                 .set_waiting(number, windows.keys().cloned().collect());
         }
         touched.extend(windows.keys().cloned());
-        touched.extend(settled.keys().cloned());
+        touched.extend(final_alerts.keys().cloned());
         for key in touched {
             let open = match windows.remove(&key) {
                 Some(windows) => windows,
@@ -59,8 +61,9 @@ impl CorrelationEngine {
                 let alerts = open.iter().filter_map(|window| self.alert(&key, window));
                 alerts.collect()
             };
-            let settled = settled.remove(&key).unwrap_or_default();
-            self.reports.compare(&key, settled, provisional, told);
+            let final_alerts = final_alerts.remove(&key).unwrap_or_default();
+            self.provisional
+                .compare(&key, final_alerts, provisional, changes);
         }
         Ok(())
     }
@@ -69,36 +72,36 @@ impl CorrelationEngine {
         self.graph.waits[rule] || self.rules[rule].alert.report != Report::Provisional
     }
 
-    /// Folds what waits for the watermark into copies of the states, and returns the windows that there would be.
+    /// Processes what waits for the watermark on copies of the states, and returns the windows that there would be.
     fn speculate(
         &mut self,
         number: usize,
         spilled: &mut dyn SpillStore,
-    ) -> Result<BTreeMap<String, Vec<AlertWindow>>, String> {
+    ) -> Result<BTreeMap<String, Vec<AlertWindow>>, CorrelationError> {
         let mut pending = self.watermark_groups[number].pending.clone();
         let objects = &self.objects;
         pending.sort_by(|a, b| a.compare(b, objects));
-        let mut inbox = Inbox::new(self.stages.len());
-        for found in pending {
-            self.route(found, &mut inbox, None);
+        let mut inbox = Inbox::new(self.nodes.len());
+        for finding in pending {
+            self.route(finding, &mut inbox, None);
         }
-        for stage in 0..self.stages.len() {
-            let rule = self.graph.order[stage].rule;
-            if self.graph.group_of[rule] != number || self.graph.waits[rule] {
+        for node in 0..self.nodes.len() {
+            let rule = self.graph.order[node].rule;
+            if self.graph.watermark_group_of[rule] != number || self.graph.waits[rule] {
                 continue;
             }
-            let hits = inbox.take(stage);
+            let hits = inbox.take(node);
             if hits.is_empty() {
                 continue;
             }
-            self.warm(stage, &hits, i64::MIN, spilled)?;
-            let spoken = self.stages[stage].speculate(hits);
-            for found in self.found(rule, spoken) {
-                self.route(found, &mut inbox, None);
+            self.load_spilled(node, &hits, i64::MIN, spilled)?;
+            let output = self.nodes[node].speculate(hits);
+            for finding in self.completed(rule, output) {
+                self.route(finding, &mut inbox, None);
             }
         }
         let hits = std::mem::take(&mut inbox.alerts);
-        self.warm_windows(number, &hits, i64::MIN, spilled)?;
+        self.load_spilled_windows(number, &hits, i64::MIN, spilled)?;
         Ok(self.watermark_groups[number]
             .windows
             .speculate_windows(hits))

@@ -1,26 +1,26 @@
-//! What was told of alerts before they were final.
+//! Alerts that were emitted before they were final.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use yagura_core::{Alert, EvidenceEvent};
+use yagura_core::{Alert, AlertState, EvidenceEvent};
 
-use crate::correlation_engine::{Change, State};
+use crate::change::Change;
 
-/// A provisional alert that was told.
+/// A provisional alert that was emitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reported {
-    /// The alert as it was told last.
+pub struct ProvisionalAlert {
+    /// The alert as it was emitted last.
     pub alert: Alert,
-    /// Of what it said.
+    /// Of its content.
     digest: [u8; 16],
 }
 
-/// All provisional alerts that were told and are neither settled nor withdrawn, by rule and key.
+/// All provisional alerts that were emitted and are neither final nor withdrawn, by rule and key.
 #[derive(Debug, Default)]
-pub(crate) struct Reports {
-    told: BTreeMap<String, Vec<Reported>>,
+pub(crate) struct ProvisionalAlerts {
+    emitted: BTreeMap<String, Vec<ProvisionalAlert>>,
     /// For each watermark group the keys of which findings wait.
     waiting: BTreeMap<usize, BTreeSet<String>>,
     changed: BTreeSet<String>,
@@ -29,25 +29,29 @@ pub(crate) struct Reports {
 const MOVED: &str = "an event that arrived later, and happened earlier, moved its window";
 const GONE: &str = "with the events that have arrived since, its condition does not hold";
 
-impl Reports {
-    /// Tells what is final, new, changed and gone of one key.
+impl ProvisionalAlerts {
+    /// Emits what is final, new, changed and gone of one key.
     pub(crate) fn compare(
         &mut self,
         key: &str,
-        settled: Vec<Alert>,
+        final_alerts: Vec<Alert>,
         provisional: Vec<Alert>,
-        told: &mut Vec<Change>,
+        changes: &mut Vec<Change>,
     ) {
-        let before = self.told.remove(key).unwrap_or_default();
+        let before = self.emitted.remove(key).unwrap_or_default();
         let mut after = Vec::with_capacity(provisional.len());
         for old in &before {
             let is = |alert: &&Alert| alert.id == old.alert.id;
-            if settled.iter().chain(&provisional).any(|alert| is(&alert)) {
+            if final_alerts
+                .iter()
+                .chain(&provisional)
+                .any(|alert| is(&alert))
+            {
                 continue;
             }
             // The alert that its first event is part of now.
             let first = old.alert.evidence.events.first();
-            let replaced = settled.iter().chain(&provisional).find(|alert| {
+            let replaced = final_alerts.iter().chain(&provisional).find(|alert| {
                 let start = alert.window_start.min(alert.first_time);
                 let lists = |of: &EvidenceEvent| {
                     let is_same = |e: &EvidenceEvent| (&e.object, e.row) == (&of.object, of.row);
@@ -56,8 +60,8 @@ impl Reports {
                 first.is_some_and(lists)
                     || (start..=alert.last_time).contains(&old.alert.first_time)
             });
-            told.push(Change {
-                state: State::Withdrawn,
+            changes.push(Change {
+                state: AlertState::Withdrawn,
                 reason: Some(if replaced.is_some() { MOVED } else { GONE }.to_owned()),
                 replaced_by: replaced.map(|alert| alert.id.clone()),
                 alert: old.alert.clone(),
@@ -67,26 +71,17 @@ impl Reports {
             let digest = digest(&alert);
             let known = before.iter().find(|old| old.alert.id == alert.id);
             if known.is_none_or(|old| old.digest != digest) {
-                told.push(Change {
-                    state: State::Provisional,
-                    reason: None,
-                    replaced_by: None,
-                    alert: alert.clone(),
-                });
+                changes.push(Change::to(AlertState::Provisional, alert.clone()));
             }
-            after.push(Reported { alert, digest });
+            after.push(ProvisionalAlert { alert, digest });
         }
-        told.extend(settled.into_iter().map(|alert| Change {
-            state: State::Final,
-            reason: None,
-            replaced_by: None,
-            alert,
-        }));
+        let finals = final_alerts.into_iter();
+        changes.extend(finals.map(|alert| Change::to(AlertState::Final, alert)));
         if before != after {
             self.changed.insert(key.to_owned());
         }
         if !after.is_empty() {
-            self.told.insert(key.to_owned(), after);
+            self.emitted.insert(key.to_owned(), after);
         }
     }
 
@@ -98,25 +93,25 @@ impl Reports {
         self.waiting.insert(watermark_group, keys);
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Reported> {
-        self.told.values().flatten()
+    pub(crate) fn all(&self) -> impl Iterator<Item = &ProvisionalAlert> {
+        self.emitted.values().flatten()
     }
 
-    /// Returns what changed since the last call: keys with all that is told of them, as bytes; nothing where that is
+    /// Returns what changed since the last call: keys with all that was emitted of them, as bytes; nothing where that is
     /// nothing.
     pub(crate) fn take_changed(&mut self) -> Vec<(String, Option<Vec<u8>>)> {
         let changed = std::mem::take(&mut self.changed);
         changed
             .into_iter()
             .map(|key| {
-                let told = self.told.get(&key);
-                let bytes = told.and_then(|told| postcard::to_allocvec(told).ok());
+                let emitted = self.emitted.get(&key);
+                let bytes = emitted.and_then(|emitted| postcard::to_allocvec(emitted).ok());
                 (key, bytes)
             })
             .collect()
     }
 
-    /// Takes back what [`Reports::take_changed`] returned.
+    /// Takes back what [`ProvisionalAlerts::take_changed`] returned.
     pub(crate) fn restore(
         &mut self,
         key: String,
@@ -127,22 +122,22 @@ impl Reports {
             .entry(watermark_group)
             .or_default()
             .insert(key.clone());
-        self.told.insert(key, postcard::from_bytes(bytes)?);
+        self.emitted.insert(key, postcard::from_bytes(bytes)?);
         Ok(())
     }
 
-    /// Takes back what was told of a rule that there is no more.
+    /// Withdraws what was emitted of a rule that there is no more.
     pub(crate) fn withdraw(
         &mut self,
         bytes: &[u8],
         key: String,
     ) -> Result<Vec<Change>, postcard::Error> {
-        let told: Vec<Reported> = postcard::from_bytes(bytes)?;
+        let emitted: Vec<ProvisionalAlert> = postcard::from_bytes(bytes)?;
         self.changed.insert(key);
-        Ok(told
+        Ok(emitted
             .into_iter()
             .map(|old| Change {
-                state: State::Withdrawn,
+                state: AlertState::Withdrawn,
                 reason: Some("its rule was removed or changed".to_owned()),
                 replaced_by: None,
                 alert: old.alert,

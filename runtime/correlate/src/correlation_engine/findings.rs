@@ -1,31 +1,33 @@
-//! What operators said, as findings and alerts for a reader.
+//! The findings of operators, completed for a reader, and alerts of late ones.
 
 use std::collections::BTreeMap;
 
 use yagura_core::rule::{Report, TitlePart};
-use yagura_core::{Alert, Rule, key};
+use yagura_core::{Alert, AlertState, key};
 
-use super::{Change, CorrelationEngine, alert_hit};
-use crate::found::{Found, Hit};
-use crate::node::{Keyed, Node, Work};
-use crate::operator::number;
-use crate::shard::Spoken;
-use crate::window::AlertWindow;
+use super::{CorrelationEngine, alert_hit};
+use crate::alert_window::AlertWindow;
+use crate::change::Change;
+use crate::finding::CompactFinding;
+use crate::hit::Hit;
+use crate::node::{KeyedNode, Node, NodeWork};
+use crate::output::number;
+use crate::shard::ShardOutput;
 
 impl CorrelationEngine {
-    /// Completes what a correlation said with what its rule declares.
-    pub(super) fn found(&self, index: usize, spoken: Spoken) -> Vec<Found> {
+    /// Completes the findings of a correlation with what its rule declares.
+    pub(super) fn completed(&self, index: usize, output: ShardOutput) -> Vec<CompactFinding> {
         let rule = &self.rules[index];
         let Some(correlation) = &rule.correlation else {
             return Vec::new();
         };
         let title = TitlePart::split(&rule.title);
-        let mut all: Vec<Found> = spoken
-            .said
+        let mut all: Vec<CompactFinding> = output
+            .findings
             .into_iter()
-            .map(|(joined, said)| {
+            .map(|(joined, finding)| {
                 let values = key::split(&joined);
-                let measured = said.value.map(number);
+                let measured = finding.value.map(number);
                 let value = |name: &str| -> Option<&str> {
                     match correlation.by.iter().position(|by| by == name) {
                         Some(at) => values.get(at).map(String::as_str),
@@ -38,22 +40,21 @@ impl CorrelationEngine {
                         value(&path.to_string()).unwrap_or("(none)").to_owned()
                     }
                 });
-                let mut events = said.events;
+                let mut events = finding.events;
                 events.sort_by(|a, b| self.objects.compare(*a, *b));
                 events.dedup();
                 let named = correlation.by.iter().zip(&values);
                 let mut context: Vec<(String, String)> = named
                     .map(|(name, value)| (name.clone(), value.clone()))
                     .collect();
-                let measure = measured
-                    .clone()
-                    .map(|value| (measure(rule).to_owned(), value));
+                let name = correlation.kind.measure().unwrap_or("count");
+                let measure = measured.clone().map(|value| (name.to_owned(), value));
                 context.extend(measure);
-                context.extend(said.context);
+                context.extend(finding.context);
                 let fields = values.iter().cloned().map(Some);
-                Found {
+                CompactFinding {
                     rule: u32::try_from(index).unwrap_or(u32::MAX),
-                    time: said.time,
+                    time: finding.time,
                     key: if rule.alert.key.is_empty() {
                         joined
                     } else {
@@ -62,12 +63,12 @@ impl CorrelationEngine {
                         key::join(names.iter().map(|name| value(name)))
                     },
                     title: pieces.collect(),
-                    severity: said.severity,
-                    observables: said.observables,
+                    severity: finding.severity,
+                    observables: finding.observables,
                     fields: fields.chain([measured.clone(), measured.clone()]).collect(),
                     events,
                     context,
-                    continues: said.continues,
+                    continues: finding.continues,
                 }
             })
             .collect();
@@ -75,37 +76,37 @@ impl CorrelationEngine {
         all
     }
 
-    /// Makes alerts of findings that came too late to be ordered: each window by itself, told once, and marked.
-    pub(super) fn late_alerts(&self, mut late: Vec<Found>) -> Vec<Change> {
+    /// Makes alerts of findings that came too late to be ordered: each window by itself, emitted once, and marked.
+    pub(super) fn late_alerts(&self, mut late: Vec<CompactFinding>) -> Vec<Change> {
         let objects = &self.objects;
         late.sort_by(|a, b| a.compare(b, objects));
-        let mut by_domain: BTreeMap<usize, Vec<(String, Hit)>> = BTreeMap::new();
+        let mut by_group: BTreeMap<usize, Vec<(String, Hit)>> = BTreeMap::new();
         for found in late {
             let rule = &self.rules[found.rule as usize];
             if rule.alert.report != Report::None {
-                let watermark_group = self.graph.group_of[found.rule as usize];
-                let hits = by_domain.entry(watermark_group).or_default();
+                let watermark_group = self.graph.watermark_group_of[found.rule as usize];
+                let hits = by_group.entry(watermark_group).or_default();
                 hits.push(alert_hit(&rule.id, found));
             }
         }
         let mut changes = Vec::new();
-        for (watermark_group, hits) in by_domain {
-            let mut windows = Keyed::new(
+        for (watermark_group, hits) in by_group {
+            let mut windows = KeyedNode::new(
                 self.watermark_groups[watermark_group]
                     .windows
                     .operator()
                     .clone(),
             );
-            let (spoken, _) = windows.settle(Work {
+            let (output, _) = windows.process(NodeWork {
                 hits,
                 watermark: i64::MAX,
                 workers: 1,
                 step: 0,
                 wants_keys: false,
             });
-            for (key, window) in spoken.closed {
+            for (key, window) in output.closed {
                 if let Some(mut alert) = self.alert(&key, &window) {
-                    // Not the identity of the window that was told in time, nor of one that was late before it.
+                    // Not the identity of the window that was emitted in time, nor of one that was late before it.
                     let first = alert.evidence.events.first();
                     let event = first.map(|event| format!("{}\0{}", event.object, event.row));
                     let marked = format!("{}\0late\0{}", alert.key, event.unwrap_or_default());
@@ -116,7 +117,7 @@ impl CorrelationEngine {
                         value: "arrived after its time had been final; correlations did not see it"
                             .to_owned(),
                     });
-                    changes.push(Change::settled(alert));
+                    changes.push(Change::to(AlertState::Final, alert));
                 }
             }
         }
@@ -127,18 +128,5 @@ impl CorrelationEngine {
         let (id, key) = key.split_once('\0')?;
         let rule = &self.rules[*self.index_of.get(id)?];
         Some(window.alert(rule, key, &self.objects))
-    }
-}
-
-/// Returns the name of what a correlation measures.
-fn measure(rule: &Rule) -> &'static str {
-    use yagura_core::correlation::CorrelationKind as Kind;
-    match rule
-        .correlation
-        .as_ref()
-        .map(|correlation| correlation.kind)
-    {
-        Some(Kind::Sum | Kind::Avg | Kind::Percentile | Kind::Travel) => "value",
-        _ => "count",
     }
 }

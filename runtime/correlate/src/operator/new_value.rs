@@ -1,13 +1,21 @@
 //! `new-value`: a value of a field that the key did not have before.
 
 use serde::{Deserialize, Serialize};
+use yagura_core::correlation::new_value::NewValue;
+use yagura_core::{Correlation, TimeSpan};
 
-use super::{MOST_KEPT, Operator, Out, Said, Seen, joined};
-use crate::found::Hit;
+use super::Geolocation;
+use super::Operator;
+use super::recent_values::{RecentValues, joined};
+use crate::hit::Hit;
+use crate::limits::MOST_KEPT;
+use crate::make::{MakeNode, NoGeolocation};
+use crate::node::{KeyedNode, Node};
+use crate::output::{OperatorFinding, OperatorOutput};
 
-/// A value that is new to its key. A key's first value is learnt, not told.
+/// A value that is new to its key. A key's first value is learnt, and makes no finding.
 #[derive(Debug, Clone)]
-pub(crate) struct NewValue {
+pub(crate) struct NewValueOperator {
     /// How long a value is remembered after it was last seen.
     pub(crate) within: i64,
     /// How long all values of a key are only learnt.
@@ -17,15 +25,29 @@ pub(crate) struct NewValue {
 
 /// What a key is known to have.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct NewValueState {
     since: i64,
-    values: Seen,
+    values: RecentValues,
 }
 
-impl Operator for NewValue {
-    type State = State;
+impl MakeNode for NewValue {
+    fn node(
+        &self,
+        _: &Correlation,
+        _: Option<&Geolocation>,
+    ) -> Result<Box<dyn Node>, NoGeolocation> {
+        Ok(Box::new(KeyedNode::new(NewValueOperator {
+            within: self.within.micros(),
+            learn: self.learn.map_or(0, TimeSpan::micros),
+            field: self.field.clone(),
+        })))
+    }
+}
 
-    fn push(&self, state: &mut State, hit: Hit, out: &mut Out) {
+impl Operator for NewValueOperator {
+    type State = NewValueState;
+
+    fn push(&self, state: &mut NewValueState, hit: Hit, out: &mut OperatorOutput) {
         let Some(value) = joined(&hit.values) else {
             out.without_value += 1;
             return;
@@ -35,26 +57,26 @@ impl Operator for NewValue {
         if before == 0 {
             state.since = hit.time;
         }
-        let is_known = state.values.see(value.clone(), hit.time, MOST_KEPT, out);
+        let is_known = state.values.note(value.clone(), hit.time, MOST_KEPT, out);
         if before > 0 && !is_known && hit.time >= state.since.saturating_add(self.learn) {
-            out.said.push(
-                Said::of(hit.time, [&hit.kept])
+            out.findings.push(
+                OperatorFinding::of(hit.time, [&hit.kept])
                     .with(&self.field, &*value)
                     .with("known_values", before.to_string()),
             );
         }
     }
 
-    fn due(&self, state: &State) -> i64 {
+    fn due(&self, state: &NewValueState) -> i64 {
         let last = state.values.last();
         last.map_or(i64::MIN, |last| last.saturating_add(self.within))
     }
 
-    fn advance(&self, state: &mut State, now: i64, _: &mut Out) -> bool {
+    fn advance(&self, state: &mut NewValueState, now: i64, _: &mut OperatorOutput) -> bool {
         self.due(state) >= now
     }
 
-    fn heap(&self, state: &State) -> usize {
+    fn heap(&self, state: &NewValueState) -> usize {
         state.values.heap()
     }
 }
@@ -65,7 +87,7 @@ mod tests {
     use crate::operator::testing::{Run, valued};
 
     fn seen(learn: i64, hits: &[(i64, &str)]) -> Vec<i64> {
-        let mut run = Run::new(NewValue {
+        let mut run = Run::new(NewValueOperator {
             within: 100,
             learn,
             field: "country".to_owned(),
@@ -73,7 +95,7 @@ mod tests {
         for (time, value) in hits {
             run.push(valued(*time, value));
         }
-        run.said.iter().map(|said| said.time).collect()
+        run.findings.iter().map(|finding| finding.time).collect()
     }
 
     #[test]

@@ -1,0 +1,53 @@
+//! `flatline`: fewer findings than the key's own normal.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::baseline::Baseline;
+use super::keys::{KeyError, Keys};
+use super::parameters::Parameters;
+use crate::duration::TimeSpan;
+
+/// Fewer findings than the key's own normal.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct Flatline {
+    /// The windows that are compared.
+    #[serde(flatten)]
+    pub normal: Baseline,
+    /// Which part of the normal is a flatline; 0.1 without it.
+    #[schemars(with = "Option<f64>")]
+    pub factor: f64,
+    /// The least normal that can go flat; 10 without it.
+    #[schemars(with = "Option<u64>")]
+    pub minimum: u64,
+}
+
+impl Parameters for Flatline {
+    fn read(keys: &mut Keys, _: &[String]) -> Result<Self, KeyError> {
+        Ok(Self {
+            normal: Baseline::read(keys)?,
+            factor: keys.optional("factor")?.unwrap_or(0.1),
+            minimum: keys.optional("minimum")?.unwrap_or(10),
+        })
+    }
+
+    fn check(&self, _: &[String], _: &[String]) -> Result<(), KeyError> {
+        self.normal.check(self.factor)
+    }
+
+    fn length(&self) -> Option<TimeSpan> {
+        Some(self.normal.within)
+    }
+
+    fn memory_micros(&self) -> i64 {
+        self.normal.memory_micros()
+    }
+
+    fn is_final_only(&self) -> bool {
+        true
+    }
+
+    fn state_shape(&self) -> Value {
+        self.normal.state_shape()
+    }
+}

@@ -1,0 +1,79 @@
+//! Findings as the correlation engine holds them.
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+use yagura_core::{Finding, Severity};
+
+use crate::objects::{Event, Objects};
+
+/// A finding with numbered events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CompactFinding {
+    pub(crate) rule: u32,
+    pub(crate) time: i64,
+    /// In order of time, object and row; never empty.
+    pub(crate) events: Vec<Event>,
+    pub(crate) key: String,
+    pub(crate) title: String,
+    pub(crate) severity: Option<Severity>,
+    pub(crate) observables: Vec<(String, String)>,
+    pub(crate) context: Vec<(String, String)>,
+    pub(crate) fields: Vec<Option<String>>,
+    /// It goes on from the one before, and has only what is new. Findings of tables, the only ones that are stored, do not.
+    #[serde(skip)]
+    pub(crate) continues: bool,
+}
+
+impl CompactFinding {
+    pub(crate) fn new(finding: Finding, objects: &mut Objects) -> Self {
+        let time = finding.time.micros();
+        Self {
+            rule: u32::try_from(finding.rule).unwrap_or(u32::MAX),
+            time,
+            events: finding
+                .events
+                .iter()
+                .map(|event| objects.number(event, time))
+                .collect(),
+            key: finding.key,
+            title: finding.title,
+            severity: finding.severity,
+            observables: finding.observables,
+            context: finding.context,
+            fields: finding.fields,
+            continues: false,
+        }
+    }
+
+    /// Compares by time and events; by all the rest only so that equal events leave no order open.
+    pub(crate) fn compare(&self, other: &Self, objects: &Objects) -> Ordering {
+        self.time.cmp(&other.time).then_with(|| {
+            let pairs = self.events.iter().zip(&other.events);
+            pairs
+                .map(|(a, b)| objects.compare(*a, *b))
+                .find(|order| order.is_ne())
+                .unwrap_or_else(|| self.events.len().cmp(&other.events.len()))
+                .then_with(|| {
+                    (
+                        self.rule,
+                        &self.key,
+                        &self.title,
+                        self.severity,
+                        &self.observables,
+                        &self.context,
+                        &self.fields,
+                    )
+                        .cmp(&(
+                            other.rule,
+                            &other.key,
+                            &other.title,
+                            other.severity,
+                            &other.observables,
+                            &other.context,
+                            &other.fields,
+                        ))
+                })
+        })
+    }
+}

@@ -1,0 +1,20 @@
+//! `avg`: the mean of a field.
+
+use yagura_core::Correlation;
+use yagura_core::correlation::avg::Avg;
+
+use super::Geolocation;
+use super::measure::{Aggregate, Measure};
+use crate::make::{MakeNode, NoGeolocation};
+use crate::node::{KeyedNode, Node};
+
+impl MakeNode for Avg {
+    fn node(
+        &self,
+        _: &Correlation,
+        _: Option<&Geolocation>,
+    ) -> Result<Box<dyn Node>, NoGeolocation> {
+        let measure = Measure::over(Aggregate::Avg, self.windows, self.condition);
+        Ok(Box::new(KeyedNode::new(measure)))
+    }
+}

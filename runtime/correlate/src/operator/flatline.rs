@@ -1,0 +1,25 @@
+//! `flatline`: fewer findings than the key's own normal.
+
+use yagura_core::Correlation;
+use yagura_core::correlation::flatline::Flatline;
+
+use super::Geolocation;
+use super::baseline::BaselineCount;
+use crate::make::{MakeNode, NoGeolocation};
+use crate::node::{KeyedNode, Node};
+
+impl MakeNode for Flatline {
+    fn node(
+        &self,
+        _: &Correlation,
+        _: Option<&Geolocation>,
+    ) -> Result<Box<dyn Node>, NoGeolocation> {
+        Ok(Box::new(KeyedNode::new(BaselineCount {
+            within: self.normal.within.micros(),
+            windows: self.normal.windows(),
+            factor: self.factor,
+            minimum: self.minimum,
+            is_spike: false,
+        })))
+    }
+}

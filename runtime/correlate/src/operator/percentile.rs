@@ -1,0 +1,24 @@
+//! `percentile`: a percentile of a field, interpolated.
+
+use yagura_core::Correlation;
+use yagura_core::correlation::percentile::Percentile;
+
+use super::Geolocation;
+use super::measure::{Aggregate, Measure};
+use crate::make::{MakeNode, NoGeolocation};
+use crate::node::{KeyedNode, Node};
+
+impl MakeNode for Percentile {
+    fn node(
+        &self,
+        _: &Correlation,
+        _: Option<&Geolocation>,
+    ) -> Result<Box<dyn Node>, NoGeolocation> {
+        let measure = Measure::over(
+            Aggregate::Percentile(self.percentile / 100.0),
+            self.windows,
+            self.condition,
+        );
+        Ok(Box::new(KeyedNode::new(measure)))
+    }
+}

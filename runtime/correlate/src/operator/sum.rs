@@ -1,0 +1,20 @@
+//! `sum`: the sum of a field.
+
+use yagura_core::Correlation;
+use yagura_core::correlation::sum::Sum;
+
+use super::Geolocation;
+use super::measure::{Aggregate, Measure};
+use crate::make::{MakeNode, NoGeolocation};
+use crate::node::{KeyedNode, Node};
+
+impl MakeNode for Sum {
+    fn node(
+        &self,
+        _: &Correlation,
+        _: Option<&Geolocation>,
+    ) -> Result<Box<dyn Node>, NoGeolocation> {
+        let measure = Measure::over(Aggregate::Sum, self.windows, self.condition);
+        Ok(Box::new(KeyedNode::new(measure)))
+    }
+}
