@@ -161,7 +161,7 @@ impl MostLimits {
         let usual = Limits::default();
         Self {
             time: Some(match world {
-                World::Enricher | World::Reviewer | World::Notifier => "30s".to_owned(),
+                World::Enricher | World::Reviewer | World::Notifier => TimeSpan::from_secs(30),
                 World::Detector | World::Normalizer => usual.time,
             }),
             memory_mib: Some(usual.memory_mib),
@@ -285,9 +285,9 @@ mod tests {
         for world in [World::Enricher, World::Reviewer, World::Notifier] {
             let most = Grants::default().most_limits("b", world);
             assert_eq!(most.bound(&asked), limits("20s", 256, 64));
-            assert_eq!(most.bound(&limits("1m", 1, 1)).time, "30s");
+            assert_eq!(most.bound(&limits("1m", 1, 1)).time, TimeSpan::from_secs(30));
             let most = grants.most_limits("a", world);
-            assert_eq!(most.bound(&asked).time, "1s", "as the grants say");
+            assert_eq!(most.bound(&asked).time, TimeSpan::from_secs(1), "as the grants say");
         }
         assert_eq!(
             Grants::without_bounds()

@@ -487,8 +487,8 @@ mod tests {
     fn a_batch_that_cannot_be_written_is_kept_and_written_once() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("state.sqlite");
-        let connection = schema::open(&file).unwrap();
-        schema::make(&connection).unwrap();
+        let mut connection = schema::open(&file).unwrap();
+        schema::migrate(&mut connection).unwrap();
         connection.execute_batch("PRAGMA busy_timeout = 1").unwrap();
         let other = schema::open(&file).unwrap();
         let lines = || -> i64 {
@@ -504,10 +504,10 @@ mod tests {
         };
         writer.send(Box::new(batch));
         for _ in 0..3 {
-            let Err(Failure::Passing(reason)) = writer.wait() else {
+            let Err(WriteError::Passing(reason)) = writer.wait() else {
                 panic!("written while another holds the file");
             };
-            assert!(reason.contains("locked"), "{reason}");
+            assert!(reason.to_string().contains("locked"), "{reason}");
         }
         assert_eq!(lines(), 0);
         other.execute_batch("COMMIT").unwrap();

@@ -2,7 +2,7 @@
 
 use yagura_core::Alert;
 use yagura_core::report::{AlertLine, AlertState};
-use yagura_correlate::{Change, State};
+use yagura_correlate::Change;
 
 use super::LiveError;
 
@@ -19,11 +19,7 @@ impl CommittedLine {
     pub(super) fn new(seq: i64, change: Change) -> Result<Self, LiveError> {
         let line = AlertLine {
             seq,
-            state: match change.state {
-                State::Withdrawn => AlertState::Withdrawn,
-                State::Provisional => AlertState::Provisional,
-                State::Final => AlertState::Final,
-            },
+            state: change.state,
             reason: change.reason,
             replaced_by: change.replaced_by,
             alert: change.alert,

@@ -369,7 +369,7 @@ fn field_names_read_as_they_are() {
     }
     let read = asked("type: value_count\nrules: a\ngroup-by: [a..b, a..b]\ntimespan: 1h\ncondition: {gte: 2, field: c..d}").unwrap();
     assert_eq!(read.by, ["\"a..b\""]);
-    assert_eq!(read.field.as_deref(), Some("\"c..d\""));
+    assert_eq!(read.kind.fields(), ["\"c..d\""]);
 }
 
 #[test]
