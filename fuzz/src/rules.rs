@@ -22,7 +22,7 @@ pub(crate) fn condition(bytes: &[u8]) {
     let Some(events) = EVENTS.get_or_init(|| events().ok()) else {
         return;
     };
-    let Ok(predicate) = yagura_engine::condition_predicate(text, events.schema_ref()) else {
+    let Ok(predicate) = yagura_plan::condition_predicate(text, events.schema_ref()) else {
         return;
     };
     let Ok(program) = Program::compile(events.schema_ref(), &[predicate], Methods::default())

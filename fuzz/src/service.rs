@@ -1,4 +1,4 @@
-//! What a service reads back, and what it tells.
+//! What a service reads back, and what it reports.
 
 use yagura_alerts::format::{AlertRecord, ocsf};
 use yagura_alerts::render;
@@ -7,7 +7,6 @@ pub(crate) fn alert(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    let _ = yagura_engine::live::final_alert(text);
     let line = render::line(text, 80);
     assert!(line.chars().count() <= 80, "{line}");
     let Ok(record) = AlertRecord::read(text) else {

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use yagura_core::Pack;
 use yagura_core::pack::Limits;
-use yagura_engine::{PluginSource, RuleSource, RunInput, RunOptions, run};
+use yagura_engine::{PluginSource, RunInput, RunOptions, run};
 use yagura_host::{
     BatchRef, CacheOutcome, CallCost, ColumnRef, DataType, Detector, DetectorPlugin, Field, Host,
     HostConfig, Meter, RuleSpec,
@@ -29,6 +29,7 @@ use yagura_host::{
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::{OnProblem, TableConfig};
+use yagura_plan::RuleSource;
 
 const LANGUAGES: [&str; 3] = ["rust", "go", "python"];
 const RULE: &str = "sample-console-login";

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
 use datafusion::parquet::arrow::ArrowWriter;
-use serde_json::Value;
 use yagura_core::Timestamp;
 use yagura_core::pack::{Limits, parse_rule};
 use yagura_correlate::store::{Store, StoreLimits};
-use yagura_engine::live::{Live, LiveOptions, final_alert};
-use yagura_engine::{PluginSource, RuleSource, RunInput};
+use yagura_engine::live::{CommittedLine, Live, LiveOptions};
+use yagura_engine::{PluginSource, RunInput};
 use yagura_host::{Host, HostConfig};
+use yagura_plan::RuleSource;
 
 use crate::fixture::table_config;
 use crate::guests;
@@ -207,15 +207,14 @@ impl Crowd {
 }
 
 impl Seen {
-    fn take(&mut self, lines: &[(i64, String)], arrived: Option<Instant>) -> Result<()> {
-        for (_, line) in lines {
-            if let Some(alert) = final_alert(line) {
+    fn take(&mut self, lines: &[CommittedLine], arrived: Option<Instant>) -> Result<()> {
+        for line in lines {
+            if let Some(alert) = line.final_alert() {
                 let settled = self.settled.entry(alert.rule.clone()).or_default();
-                settled.push(serde_json::to_string(&alert)?);
+                settled.push(serde_json::to_string(alert)?);
                 continue;
             }
-            let value: Value = serde_json::from_str(line)?;
-            let rule = value["alert"]["rule"].as_str().unwrap_or_default();
+            let rule = &line.line.alert.rule;
             if let Some(arrived) = arrived.filter(|_| rule.starts_with("honest-")) {
                 self.latencies.push(arrived.elapsed());
             }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use yagura_core::Alert;
 use yagura_core::pack::{Limits, parse_rule};
-use yagura_engine::run::TableOutcome;
-use yagura_engine::{EngineError, PluginSource, RuleSource, RunInput, RunOptions, RunOutcome, run};
+use yagura_engine::TableOutcome;
+use yagura_engine::{EngineError, PluginSource, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::{Host, HostConfig};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, IngestReport, ingest};
 use yagura_lake::table::{OnProblem, TableConfig};
+use yagura_plan::RuleSource;
 
 /// Tables, rules and plugins of a test run.
 #[derive(Debug, Clone, Default)]
@@ -90,7 +91,7 @@ impl Fixture {
     pub async fn run(&self, options: &RunOptions) -> Result<Outcome, EngineError> {
         let mut outcome = run(self.input.clone(), options, |_, _| {}).await?;
         Ok(Outcome {
-            alerts: outcome.settle(options.partitions)?.0,
+            alerts: outcome.alerts(options.partitions)?.0,
             run: outcome,
         })
     }

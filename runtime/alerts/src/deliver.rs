@@ -8,7 +8,7 @@
 //! ```
 //!
 //! An attempt is recorded before it is made. A process that dies in between leaves it as uncertain: the next one informs the
-//! notifier so, which looks whether the report is there already.
+//! notifier so, which checks whether the report is there already.
 
 mod limit;
 mod report;

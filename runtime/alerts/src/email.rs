@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use email_encoding::headers::{rfc2047, writer::EmailWriter};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use lettre::address::Envelope;
+use lettre::address::{AddressError, Envelope};
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp::Error;
@@ -31,7 +31,27 @@ use crate::render::{TITLE, line};
 /// How long each step of a delivery may take.
 const STEP: Duration = Duration::from_secs(30);
 
-type Secret = dyn Fn(&str) -> Result<String, String> + Send + Sync;
+type Secret = dyn Fn(&str) -> Result<String, SecretError> + Send + Sync;
+
+/// Why the value of a secret is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SecretError(pub String);
+
+/// Why a setting cannot be used. The message follows the setting's key.
+#[derive(Debug, PartialEq, thiserror::Error)]
+enum SettingError {
+    #[error("is `{0}`: write smtps://HOST[:PORT], or smtp://HOST[:PORT] for STARTTLS")]
+    Server(String),
+    #[error("holds a user or a password: write `user`, and the name of a secret as `password`")]
+    Login,
+    #[error(
+        "has `{text}`, which is not an address ({error}): write name@example.org, or `Name <name@example.org>`"
+    )]
+    Address { text: String, error: AddressError },
+    #[error("has `{0}`, whose address is not plain ASCII")]
+    NotAscii(String),
+}
 
 /// Sends reports by e-mail.
 pub struct EmailNotifier {
@@ -51,14 +71,15 @@ impl EmailNotifier {
     /// The first thing that is wrong with the settings; its key is inside `[notifier.NAME.email]`.
     pub fn new(
         email: &Email,
-        secret: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static,
+        secret: impl Fn(&str) -> Result<String, SecretError> + Send + Sync + 'static,
     ) -> Result<Self, Diagnostics> {
         let diagnostic = |code, key, message: String| {
             Diagnostics::from(Diagnostic::error(code, message).at(Key::top(key)))
         };
-        let wrong = |key, message| diagnostic(Code::InvalidValue, key, message);
-        let server = Server::read(&email.server).map_err(|message| wrong("server", message))?;
-        let from = mailbox(&email.from).map_err(|message| wrong("from", message))?;
+        let wrong =
+            |key, error: SettingError| diagnostic(Code::InvalidValue, key, error.to_string());
+        let server = Server::read(&email.server).map_err(|error| wrong("server", error))?;
+        let from = mailbox(&email.from).map_err(|error| wrong("from", error))?;
         if email.to.is_empty() {
             let message = "names nobody: write an address".to_owned();
             return Err(diagnostic(Code::EmptyValue, "to", message));
@@ -66,7 +87,7 @@ impl EmailNotifier {
         let to = email.to.iter().map(|address| mailbox(address));
         let to = to
             .collect::<Result<_, _>>()
-            .map_err(|message| wrong("to", message))?;
+            .map_err(|error| wrong("to", error))?;
         let login = match (&email.user, &email.password) {
             (Some(user), Some(password)) => Some((user.clone(), password.clone())),
             (None, None) => None,
@@ -89,7 +110,7 @@ impl EmailNotifier {
         })
     }
 
-    /// Returns the number of the message that says what the report says.
+    /// Returns the id of the message of a report.
     fn message_id(&self, report: &Report) -> String {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let id = if report.id.chars().all(is_plain) {
@@ -182,8 +203,7 @@ impl EmailNotifier {
             // A secret may come from a command, which takes its time.
             let password = tokio::task::spawn_blocking(move || secret(&asked)).await;
             let password = password
-                .map_err(|error| error.to_string())
-                .and_then(|password| password)
+                .unwrap_or_else(|error| Err(SecretError(error.to_string())))
                 .map_err(|error| retry(format!("cannot read the secret `{name}`: {error}")))?;
             let credentials = Credentials::new(user.clone(), password);
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
@@ -220,7 +240,7 @@ impl EmailNotifier {
         }
         self.certain("the message", connection.command(Data))
             .await?;
-        // From here on the server may have taken it, whether or not it gets to say so.
+        // From here on the server may have taken it, even if its answer does not arrive.
         let bytes = message.formatted();
         self.step("the message", true, connection.message(&bytes))
             .await
@@ -280,17 +300,15 @@ struct Server {
 enum Security {
     /// TLS from the first byte.
     Wrapped,
-    /// TLS before anything is said.
+    /// TLS before anything else is sent.
     StartTls,
     /// None, on this machine only.
     None,
 }
 
 impl Server {
-    fn read(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!("is `{text}`: write smtps://HOST[:PORT], or smtp://HOST[:PORT] for STARTTLS")
-        };
+    fn read(text: &str) -> Result<Self, SettingError> {
+        let wrong = || SettingError::Server(text.to_owned());
         let url: Url = text.parse().map_err(|_| wrong())?;
         let host = url.host_str().filter(|host| !host.is_empty());
         let host = host.ok_or_else(wrong)?;
@@ -299,10 +317,7 @@ impl Server {
             .trim_end_matches(']')
             .to_owned();
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(
-                "holds a user or a password: write `user`, and the name of a secret as `password`"
-                    .to_owned(),
-            );
+            return Err(SettingError::Login);
         }
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
             return Err(wrong());
@@ -340,14 +355,15 @@ fn subject_header(subject: String) -> HeaderValue {
     HeaderValue::new(name, subject)
 }
 
-fn mailbox(text: &str) -> Result<Mailbox, String> {
-    let mailbox: Mailbox = text.parse().map_err(|error| {
-        format!("has `{text}`, which is not an address ({error}): write name@example.org, or `Name <name@example.org>`")
+fn mailbox(text: &str) -> Result<Mailbox, SettingError> {
+    let mailbox: Mailbox = text.parse().map_err(|error| SettingError::Address {
+        text: text.to_owned(),
+        error,
     })?;
     if mailbox.email.to_string().is_ascii() {
         Ok(mailbox)
     } else {
-        Err(format!("has `{text}`, whose address is not plain ASCII"))
+        Err(SettingError::NotAscii(text.to_owned()))
     }
 }
 

@@ -24,7 +24,7 @@ pub enum AlertRecord {
 pub struct IncidentRecord {
     /// Of the incident.
     pub incident: String,
-    /// Counts what was said of it, from one.
+    /// Counts its reports, from one.
     pub revision: u32,
     /// Where the work on it is.
     pub status: IncidentStatus,
@@ -32,9 +32,9 @@ pub struct IncidentRecord {
     pub title: String,
     /// The most severe of its alerts, as reviewed.
     pub severity: Severity,
-    /// All there is to say, in short lines of plain text.
+    /// Its report, in short lines of plain text.
     pub text: String,
-    /// When this was said, by the clock.
+    /// When this was reported, by the clock.
     pub time: Timestamp,
     /// How many alerts it has.
     pub alert_count: u64,
@@ -70,11 +70,11 @@ pub enum Record {
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "it is there for its schema")]
-enum Shown {
+enum OutputLine {
     /// An alert or an incident as it is reported.
     Record(Record),
     /// All of an incident: `show`.
-    Whole(Box<store::IncidentRecord>),
+    Whole(Box<store::StoredIncident>),
     /// An incident: `list`, `ack`, `close`, `reopen`.
     Incident(store::rows::IncidentRow),
     /// An alert and what became of it: `list --alerts`.
@@ -85,7 +85,7 @@ enum Shown {
 
 /// Returns the JSON Schema of a line of this format, of the file of alerts or of `yagura alerts`.
 pub fn schema() -> Schema {
-    let mut schema = schema_for!(Shown);
+    let mut schema = schema_for!(OutputLine);
     schema.insert(
         "title".to_owned(),
         "An alert or an incident of Yagura".into(),

@@ -5,7 +5,7 @@
 //!                         the last of a delay ─▶ round: reviewers in order ─▶ assessments ─▶ one revision of the incident
 //! ```
 //!
-//! The first round always says that the investigation is done; later ones say something where they found something else.
+//! The first round always makes a new revision, because the investigation is done; later rounds do so if they found other facts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -248,7 +248,7 @@ impl Investigator {
         write.commit().await
     }
 
-    /// Lets reviewers evaluate an alert with what is known about it, and says so in its incident.
+    /// Lets reviewers evaluate an alert with what is known about it, and records that in its incident.
     async fn round(&self, alert: &str, delay: i64) -> Result<(), StoreError> {
         let Some(row) = insist(|| self.alert(alert)).await? else {
             return Ok(());

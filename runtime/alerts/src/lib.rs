@@ -32,4 +32,4 @@ pub use clock::Clock;
 pub use deliver::{Deliver, DeliverOptions};
 pub use investigate::{Investigate, InvestigateOptions, Investigators};
 pub use store::{Location, Store, StoreError};
-pub use triage::{Feed, Followed, Taken, Triage, TriageError};
+pub use triage::{Feed, FeedPosition, Triage, TriageCounts, TriageError};

@@ -15,8 +15,8 @@ pub use compiled::{
     CompiledSuppression, Rate,
 };
 pub use file::PolicyFile;
-pub use hours::Hours;
-pub use matcher::{Matcher, Pattern};
+pub use hours::{Hours, HoursError};
+pub use matcher::{Matcher, Pattern, PatternError};
 use serde::Deserialize;
 use yagura_core::{Severity, Timestamp};
 
@@ -32,13 +32,13 @@ pub struct Policy {
     pub route: Vec<Route>,
     /// When alerts are parts of one incident.
     pub group: Grouping,
-    /// Alerts that are recorded and not told.
+    /// Alerts that are recorded and not reported.
     pub suppress: Vec<Suppression>,
     /// Alerts that more severe ones silence.
     pub inhibit: Vec<Inhibition>,
-    /// Times when alerts are recorded and not told.
+    /// Times when alerts are recorded and not reported.
     pub maintenance: Vec<Maintenance>,
-    /// When the alerts of one rule are told as one.
+    /// When the alerts of one rule are reported as one.
     pub flood: Flood,
     /// New rules, on trial.
     pub staging: Staging,
@@ -58,12 +58,12 @@ pub struct Notifier {
     pub plugin: Option<String>,
     /// E-mail by the host, in place of a plugin.
     pub email: Option<Email>,
-    /// Handed to the plugin, over what its pack says.
+    /// Handed to the plugin, over the settings in its pack.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub config: toml::Table,
-    /// The least time between two reports of one incident; changes between them are told together. Default: `10s`.
+    /// The least time between two reports of one incident; changes between them are reported together. Default: `10s`.
     pub every: Option<String>,
-    /// New incidents that are told one by one; what comes more is told in one summary.
+    /// New incidents that are reported one by one. Further ones are reported in one summary.
     pub limit: Option<ReportLimit>,
     /// How long a report is tried before it is put aside as a dead letter. Default: `24h`.
     pub give_up: Option<String>,
@@ -166,7 +166,7 @@ impl Default for Grouping {
     }
 }
 
-/// `[[suppress]]`: alerts that are recorded and not told.
+/// `[[suppress]]`: alerts that are recorded and not reported.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Suppression {
@@ -195,7 +195,7 @@ pub struct Inhibition {
     pub within: String,
 }
 
-/// `[[maintenance]]`: times when alerts are recorded and not told. Either `from` and `to`, or `hours`.
+/// `[[maintenance]]`: times when alerts are recorded and not reported. Either `from` and `to`, or `hours`.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Maintenance {
@@ -217,7 +217,7 @@ pub struct Maintenance {
     pub hours: Vec<String>,
 }
 
-/// `[flood]`: when the alerts of one rule are told as one.
+/// `[flood]`: when the alerts of one rule are reported as one.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Flood {
@@ -239,7 +239,7 @@ impl Default for Flood {
     }
 }
 
-/// `[staging]`: new rules, on trial: their alerts are recorded and not told.
+/// `[staging]`: new rules whose alerts are recorded and not reported yet.
 #[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Staging {
@@ -259,7 +259,7 @@ pub struct Enrichment {
     /// About which alerts.
     #[serde(default)]
     pub when: Match,
-    /// Handed to the plugin, over what its pack says.
+    /// Handed to the plugin, over the settings in its pack.
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub config: toml::Table,
@@ -297,7 +297,7 @@ pub struct Reviewing {
     /// Which alerts.
     #[serde(default)]
     pub when: Match,
-    /// Handed to the plugin, over what its pack says.
+    /// Handed to the plugin, over the settings in its pack.
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub config: toml::Table,
@@ -356,12 +356,12 @@ pub struct Expected {
     pub rule: Option<String>,
     /// Only for recorded alerts: those with this key.
     pub key: Option<String>,
-    /// Notifiers that are told, in any order.
+    /// Notifiers that report it, in any order.
     pub notify: Option<Vec<String>>,
     /// What became of it: `reported`, `suppressed`, `maintenance`, `staged` or `inhibited`.
     pub outcome: Option<String>,
     /// Part of the incident that the alert at this place (from one) opened.
     pub incident: Option<u32>,
-    /// Told as a part of its rule's flood.
+    /// Reported as a part of its rule's flood.
     pub flood: Option<bool>,
 }

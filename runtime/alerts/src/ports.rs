@@ -19,7 +19,7 @@ pub trait Enrich: Send + Sync {
 
 /// Evaluates alerts.
 pub trait Review: Send + Sync {
-    /// Returns what it thinks of an alert, if it has anything to say about it.
+    /// Returns its assessment of an alert, if it has one.
     fn review(
         &self,
         alert: ReportAlert,
@@ -35,7 +35,7 @@ pub enum Failure {
     Retry {
         /// What happened, for a human.
         message: String,
-        /// Not sooner than this, where the other side said so.
+        /// Not sooner than this, if the other side asked for it.
         after: Option<Duration>,
         /// The other side may have done it all the same.
         is_uncertain: bool,

@@ -1,4 +1,4 @@
-//! What a report says of an incident: a title, and short lines of plain text that read well on a phone.
+//! The text of a report: a title, and short lines of plain text that read well on a phone.
 //!
 //! The same story gives the same text. Values come from logs, which whoever writes them chooses: each stays in one line,
 //! without signs that a terminal or a reader would act upon, and is cut when it is long.
@@ -18,11 +18,11 @@ const FACTS: usize = 12;
 /// Facts of enrichers that are written.
 const ATTRIBUTES: usize = 60;
 
-/// All there is to say of an incident.
+/// The content of a report: all that is known of an incident.
 #[derive(Debug, Clone, Copy)]
 pub struct Story<'a> {
     /// What it is about.
-    pub kind: Kind<'a>,
+    pub kind: StoryKind<'a>,
     /// Where the work on it is.
     pub status: IncidentStatus,
     /// The most severe of its alerts, as reviewed.
@@ -50,7 +50,7 @@ pub struct StoryAlert<'a> {
 
 /// What an incident is about.
 #[derive(Debug, Clone, Copy)]
-pub enum Kind<'a> {
+pub enum StoryKind<'a> {
     /// Alerts that have something in common.
     Alerts,
     /// More alerts of one rule than are reported one by one.
@@ -74,7 +74,7 @@ pub enum Kind<'a> {
 /// Returns what an incident is about, in one line.
 pub fn title(story: &Story<'_>) -> String {
     let title = match story.kind {
-        Kind::Flood { rule, counts, .. } => {
+        StoryKind::Flood { rule, counts, .. } => {
             let numbers = format!(
                 ": {}, {}",
                 count(story.alert_count, "alert"),
@@ -88,12 +88,12 @@ pub fn title(story: &Story<'_>) -> String {
             // The numbers stay to be seen, however long the title is.
             return line(&what, TITLE - numbers.len()) + &numbers;
         }
-        Kind::Summary { incidents, .. } => format!(
+        StoryKind::Summary { incidents, .. } => format!(
             "{} more, {}",
             count(incidents, "incident"),
             count(story.alert_count, "alert")
         ),
-        Kind::Alerts => {
+        StoryKind::Alerts => {
             let more = match story.alert_count {
                 0 | 1 => String::new(),
                 alerts => format!(" (+{} more)", alerts - 1),
@@ -106,13 +106,13 @@ pub fn title(story: &Story<'_>) -> String {
     line(&title, TITLE)
 }
 
-/// Returns all there is to say of an incident.
+/// Returns the text of an incident.
 pub fn text(story: &Story<'_>) -> String {
     let mut text = String::new();
     header(story, &mut text);
     match story.kind {
-        Kind::Alerts => {}
-        Kind::Flood { counts, newest, .. } => {
+        StoryKind::Alerts => {}
+        StoryKind::Flood { counts, newest, .. } => {
             let counts = counts.iter().map(|(key, alerts)| (named(key), *alerts));
             tally(counts, &mut text);
             if !newest.is_empty() {
@@ -123,7 +123,7 @@ pub fn text(story: &Story<'_>) -> String {
                 );
             }
         }
-        Kind::Summary { counts, .. } => {
+        StoryKind::Summary { counts, .. } => {
             let counts = counts
                 .iter()
                 .map(|((rule, key), alerts)| (format!("{rule}, {}", named(key)), *alerts));
@@ -132,15 +132,15 @@ pub fn text(story: &Story<'_>) -> String {
     }
     // Of a flood or a summary the first alert is an example.
     let listed = match story.kind {
-        Kind::Alerts => Report::LISTED,
-        Kind::Flood { .. } => 1,
-        Kind::Summary { .. } => 0,
+        StoryKind::Alerts => Report::LISTED,
+        StoryKind::Flood { .. } => 1,
+        StoryKind::Summary { .. } => 0,
     };
     for one in story.alerts.iter().take(listed) {
         alert(one, &mut text);
     }
     let unlisted = story.alert_count.saturating_sub(listed as u64);
-    if matches!(story.kind, Kind::Alerts) && unlisted > 0 {
+    if matches!(story.kind, StoryKind::Alerts) && unlisted > 0 {
         push(
             &mut text,
             &format!("\n… and {}", count(unlisted, "more alert")),
@@ -156,11 +156,11 @@ pub fn text(story: &Story<'_>) -> String {
                 Verdict::Suspicious => "suspicious",
                 Verdict::Malicious => "malicious",
             };
-            let said = format!(
+            let text_line = format!(
                 "{reviewer}: {}, {verdict}. {}",
                 assessment.severity, assessment.reason
             );
-            push(&mut text, &line(&said, VALUE));
+            push(&mut text, &line(&text_line, VALUE));
         }
     }
     text
@@ -202,7 +202,7 @@ fn header(story: &Story<'_>, text: &mut String) {
     }
     let states = |state| story.alerts.iter().filter(|one| one.state == state).count() as u64;
     let listed = story.alerts.len() as u64;
-    if let Kind::Alerts = story.kind {
+    if let StoryKind::Alerts = story.kind {
         let withdrawn = states(AlertState::Withdrawn);
         if listed > 0 && withdrawn == listed {
             words.push("all withdrawn".to_owned());
@@ -217,7 +217,7 @@ fn header(story: &Story<'_>, text: &mut String) {
     if story.alert_count > 1 {
         words.push(count(story.alert_count, "alert"));
     }
-    if let Kind::Summary { incidents, .. } = story.kind {
+    if let StoryKind::Summary { incidents, .. } = story.kind {
         words.push(count(incidents, "incident"));
     }
     push(text, &words.join(" · "));
@@ -280,8 +280,8 @@ fn facts(attributes: &[Attribute], text: &mut String) {
         }
         push(text, &format!("\n{}", line(source, VALUE)));
         for attribute in of_source.iter().take(left) {
-            let said = format!("{}: {}", attribute.name, attribute.value);
-            push(text, &line(&said, VALUE));
+            let text_line = format!("{}: {}", attribute.name, attribute.value);
+            push(text, &line(&text_line, VALUE));
         }
         if of_source.len() > left {
             push(text, &format!("… and {} more", of_source.len() - left));

@@ -37,13 +37,13 @@ pub(crate) use lead::Lead;
 pub use lead::hold;
 pub use list::{AlertFilter, IncidentFilter};
 pub use location::Location;
-pub use read::{AlertRecord, IncidentRecord};
+pub use read::{StoredAlert, StoredIncident};
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database refused.
-    #[error("the store of alerts refused")]
+    /// The database reports an error.
+    #[error("the database of the store of alerts reports an error")]
     Database(#[from] sqlx::Error),
     /// It cannot be opened.
     #[error("cannot open the store of alerts {location}")]
@@ -53,7 +53,7 @@ pub enum StoreError {
         /// The cause.
         source: sqlx::Error,
     },
-    /// The location is none.
+    /// The location names no store.
     #[error(
         "`{found}` is not a store of alerts: write `sqlite://FILE` or `postgres://USER@HOST/DATABASE`"
     )]
@@ -88,7 +88,7 @@ pub enum StoreError {
     },
     /// A later version wrote it.
     #[error(
-        "the store of alerts has the form {found}, and this yagura knows {known}; use the version that wrote it"
+        "the store of alerts has schema version {found}, but this yagura reads version {known}; run the yagura that wrote it, or name another store"
     )]
     Version {
         /// What it has.
@@ -98,7 +98,7 @@ pub enum StoreError {
     },
     /// An earlier version wrote it, and it was opened for reading only.
     #[error(
-        "the store of alerts has the form {found}, and this yagura reads {known}; start `yagura serve` once, which brings it up to date"
+        "the store of alerts has schema version {found}, but this yagura reads version {known}; start `yagura serve` once, which converts it"
     )]
     Outdated {
         /// What it has.
@@ -166,7 +166,7 @@ struct Shared {
 }
 
 impl Store {
-    /// Opens the store, makes it where there is none, and brings an older one to the newest form.
+    /// Opens the store, makes it where there is none, and brings an older one to the newest schema version.
     ///
     /// # Errors
     /// [`StoreError`]: it cannot be opened, its file is damaged, or a later version wrote it.
@@ -186,7 +186,7 @@ impl Store {
         }
     }
 
-    /// Opens a store that is there and changes nothing of its form: for commands beside the service.
+    /// Opens a store that is there and keeps its schema version: for commands beside the service.
     ///
     /// # Errors
     /// [`StoreError`]: there is none, or another version wrote it.

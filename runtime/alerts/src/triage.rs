@@ -1,4 +1,4 @@
-//! The triage: what becomes of each alert.
+//! The triage: the outcome of each alert.
 //!
 //! ```text
 //! line ─▶ known? ─ no ─▶ decide   suppressed │ maintenance │ staged │ inhibited │ reported
@@ -62,9 +62,9 @@ pub struct Feed {
     pub last: i64,
 }
 
-/// How a store goes on with lines.
+/// Where a store continues with lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Followed {
+pub enum FeedPosition {
     /// Where it ended, or at their beginning.
     On,
     /// It has taken lines of another state, or of the same one when that was newer: those of this state come after them.
@@ -76,9 +76,9 @@ pub enum Followed {
     },
 }
 
-/// What became of lines.
+/// The result of taking lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Taken {
+pub struct TriageCounts {
     /// Number of the last line that was taken, now and before.
     pub seq: i64,
     /// Lines that were taken now.
@@ -91,7 +91,7 @@ pub struct Taken {
     pub opened: u64,
 }
 
-/// Decides what becomes of alerts. One process has the triage of a store.
+/// Decides the outcome of alerts. One process has the triage of a store.
 #[derive(Debug, Clone)]
 pub struct Triage {
     pub(crate) lead: Arc<Lead>,
@@ -127,7 +127,7 @@ pub(crate) struct Context<'a> {
     policy: &'a CompiledPolicy,
     seq: i64,
     now: i64,
-    taken: Taken,
+    taken: TriageCounts,
 }
 
 impl Triage {
@@ -181,11 +181,11 @@ impl Triage {
     }
 
     /// Makes sure that no line of a state is taken for one that is known already. A store of another state, or of a newer one,
-    /// takes all lines that this state still has. What they say of alerts that it knows changes these: nothing comes up twice.
+    /// takes all lines that this state still has. Lines about alerts that it knows change these: no alert is opened twice.
     ///
     /// # Errors
     /// [`TriageError::Gap`] where the store lacks lines that the state has no more.
-    pub async fn follow(&self, feed: Feed) -> Result<Followed, TriageError> {
+    pub async fn follow(&self, feed: Feed) -> Result<FeedPosition, TriageError> {
         let mut write = self.lead.write().await?;
         let taken = number(&mut write, TAKEN).await?.unwrap_or(0);
         let before = number(&mut write, BEFORE).await?.unwrap_or(0);
@@ -193,7 +193,7 @@ impl Triage {
         let is_same = state.is_none_or(|state| state == feed.state);
         let followed = if taken == 0 {
             set_number(&mut write, TAKEN, feed.delivered).await?;
-            Followed::On
+            FeedPosition::On
         } else if is_same && taken.saturating_sub(before) <= feed.last {
             if taken.saturating_sub(before) < feed.delivered {
                 return Err(TriageError::Gap {
@@ -201,10 +201,10 @@ impl Triage {
                     found: feed.delivered.saturating_add(1),
                 });
             }
-            Followed::On
+            FeedPosition::On
         } else {
             set_number(&mut write, BEFORE, taken.saturating_sub(feed.delivered)).await?;
-            Followed::Anew {
+            FeedPosition::Anew {
                 taken,
                 next: feed.delivered.saturating_add(1),
             }
@@ -219,15 +219,21 @@ impl Triage {
     ///
     /// # Errors
     /// [`TriageError::Gap`] where lines are missing: nothing is taken then.
-    pub async fn take(&self, lines: &[AlertLine]) -> Result<Taken, TriageError> {
+    pub async fn take<'a>(
+        &self,
+        lines: impl IntoIterator<Item = &'a AlertLine>,
+    ) -> Result<TriageCounts, TriageError> {
         let mut write = self.lead.write().await?;
         let seq = number(&mut write, TAKEN).await?.unwrap_or(0);
         let before = number(&mut write, BEFORE).await?.unwrap_or(0);
-        let lines = &lines[lines.partition_point(|line| line.seq.saturating_add(before) <= seq)..];
+        let lines = lines.into_iter();
+        let lines: Vec<&'a AlertLine> = lines
+            .skip_while(|line| line.seq.saturating_add(before) <= seq)
+            .collect();
         let Some(first) = lines.first() else {
-            return Ok(Taken {
+            return Ok(TriageCounts {
                 seq: seq.saturating_sub(before),
-                ..Taken::default()
+                ..TriageCounts::default()
             });
         };
         let mut event_time = number(&mut write, EVENT_TIME).await?;
@@ -238,9 +244,9 @@ impl Triage {
             policy: &self.policy,
             seq,
             now: self.store().now(),
-            taken: Taken::default(),
+            taken: TriageCounts::default(),
         };
-        for line in lines {
+        for line in &lines {
             let next = context.seq.saturating_add(1);
             if line.seq.saturating_add(before) != next {
                 return Err(TriageError::Gap {
@@ -261,7 +267,7 @@ impl Triage {
         }
         write.commit().await?;
         self.signal.wake();
-        Ok(Taken {
+        Ok(TriageCounts {
             seq: context.seq.saturating_sub(before),
             lines: u64::try_from(lines.len()).unwrap_or(u64::MAX),
             ..context.taken

@@ -30,10 +30,11 @@ use std::time::Instant;
 
 use rsigma_eval::{Engine, JsonEvent};
 use yagura_core::pack::parse_rule;
-use yagura_engine::{RuleSource, RunInput, RunOptions, SigmaInput, Tuning, run};
+use yagura_engine::{RunInput, RunOptions, run};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::{OnProblem, TableConfig};
+use yagura_plan::{RuleSource, SigmaInput, Tuning};
 use yagura_rules::Methods;
 use yagura_rules::sigma::{FieldMap, load_dir};
 

@@ -1,4 +1,4 @@
-//! Rules that are evaluated beside the steps of a service, so that nobody waits for them.
+//! Background evaluation: slow and failing rules of a service, so that no step waits for them.
 //!
 //! ```text
 //! a call that fails, or takes more than is fair ──▶ its rows wait here, kept in the state
@@ -11,7 +11,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,48 +18,26 @@ use datafusion::common::DataFusionError;
 use thread_priority::ThreadPriority;
 use yagura_core::{Finding, TimeRange};
 use yagura_correlate::store::{Deferred, DeferredRows};
+use yagura_plan::TablePlan;
 
-use crate::calls::{aside_of, chain};
+use crate::calls::{chain, skipped_events};
 use crate::error::EngineError;
 use crate::evaluate::Evaluator;
-use crate::keyed::{KeyedRows, Stored, read_rows, rows_as_bytes};
-use crate::plan::TablePlan;
+use crate::keyed::{StoredRows, read_rows, rows_as_bytes};
+use crate::limits::MAX_DEFERRED_BYTES;
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, NO_ROOM, Progress, SkippedEvents};
-use crate::rows::Rows;
+use crate::rows::{Rows, RuleRows};
 use crate::runtime::DetectRuntime;
 
 /// How long a rule's time waits for its rows here. What is found later comes late.
-const TIME_WAITS: Duration = Duration::from_secs(30);
+const WATERMARK_WAITS: Duration = Duration::from_secs(30);
 
 /// Rules that are evaluated side by side.
-const MOST_THREADS: usize = 16;
+const MAX_THREADS: usize = 16;
 
 /// Batches that one thread evaluates before what it found is taken.
-const MOST_BATCHES: usize = 4;
-
-/// Bytes of rows that may wait for the rules of one table; more are not evaluated.
-pub(crate) const MOST_BYTES: usize = 256 << 20;
-
-/// Steps of services that are under way in this process: what is evaluated beside them waits for their end, within reason.
-pub(crate) static STEPS: AtomicUsize = AtomicUsize::new(0);
-
-/// A step that is under way.
-#[derive(Debug)]
-pub(crate) struct Underway(());
-
-impl Underway {
-    pub(crate) fn new() -> Self {
-        STEPS.fetch_add(1, Ordering::Relaxed);
-        Self(())
-    }
-}
-
-impl Drop for Underway {
-    fn drop(&mut self) {
-        STEPS.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+const MAX_BATCHES: usize = 4;
 
 /// Plugins need up to a mebibyte, and evaluating has some of its own.
 const STACK: usize = 4 << 20;
@@ -71,8 +48,8 @@ pub(crate) struct Background {
     plan: Arc<TablePlan>,
     batch_rows: usize,
     /// By place of the rule in the plan, and number.
-    waiting: BTreeMap<usize, BTreeMap<i64, Waiting>>,
-    running: BTreeMap<usize, Running>,
+    waiting: BTreeMap<usize, BTreeMap<i64, DeferredBatch>>,
+    running: BTreeMap<usize, RunningBatches>,
     bytes: usize,
     last_number: i64,
     /// Since the last [`Background::take_changes`].
@@ -80,14 +57,14 @@ pub(crate) struct Background {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct DeferredBatch {
     rows: Rows,
     since: Instant,
     /// The time of the earliest event, in microseconds.
     earliest: i64,
 }
 
-impl Waiting {
+impl DeferredBatch {
     /// Returns the earliest event that is not before `passed`.
     fn earliest_from(&self, passed: i64) -> Option<i64> {
         if self.earliest >= passed {
@@ -100,14 +77,14 @@ impl Waiting {
 
 /// Rows that are evaluated now; they stay in `waiting` until they are done.
 #[derive(Debug)]
-struct Running {
+struct RunningBatches {
     numbers: Vec<i64>,
-    thread: JoinHandle<Result<Evaluated, DataFusionError>>,
+    thread: JoinHandle<Result<BackgroundResult, DataFusionError>>,
 }
 
-/// What came of rows that were evaluated beside the steps.
+/// What came of rows that were evaluated in the background.
 #[derive(Debug, Default)]
-pub(crate) struct Evaluated {
+pub(crate) struct BackgroundResult {
     pub(crate) findings: Vec<Finding>,
     /// Events that could not be evaluated.
     pub(crate) skipped: Vec<SkippedEvents>,
@@ -129,7 +106,7 @@ impl Background {
         }
     }
 
-    /// Takes back what waited when the state was stored. Returns what to tell.
+    /// Restores what waited when the state was stored. Returns messages.
     pub(crate) fn restore(
         &mut self,
         stored: Vec<DeferredRows>,
@@ -146,11 +123,11 @@ impl Background {
             let (reason, count) = match position.filter(takes) {
                 None => ("it has no plugin any more that could evaluate them", 0),
                 Some(position) => match read_rows(&self.plan.rules[position], &rows) {
-                    Ok(Stored::Rows(rows)) => {
+                    Ok(StoredRows::Rows(rows)) => {
                         self.hold(position, number, rows);
                         continue;
                     }
-                    Ok(Stored::Outdated(count)) => ("it has other columns now", count),
+                    Ok(StoredRows::Outdated(count)) => ("it has other columns now", count),
                     Err(reason) => {
                         return Err(EngineError::State(format!(
                             "rows that wait for rule `{rule}` cannot be read back: {reason}"
@@ -177,7 +154,7 @@ impl Background {
         let times = rows.events.iter().map(|event| event.time.micros());
         let earliest = times.min().unwrap_or(i64::MAX);
         let waiting = self.waiting.entry(position).or_default();
-        let held = Waiting {
+        let held = DeferredBatch {
             rows,
             since,
             earliest,
@@ -185,23 +162,23 @@ impl Background {
         waiting.insert(number, held);
     }
 
-    /// Takes rows that a scan left for later. Returns those for which there is no room.
+    /// Takes rows that a scan deferred. Returns those for which there is no room.
     ///
     /// # Errors
     /// Faults of our own.
     pub(crate) fn push(
         &mut self,
-        deferred: Vec<KeyedRows>,
+        deferred: Vec<RuleRows>,
     ) -> Result<Vec<SkippedEvents>, EngineError> {
         let left_out = Progress::default();
-        for KeyedRows { position, mut rows } in deferred {
+        for RuleRows { position, mut rows } in deferred {
             let plan = Arc::clone(&self.plan);
             let rule = &plan.rules[position];
             while rows.len() > 0 {
                 let batch = rows.split_to(self.batch_rows.min(rows.len()));
-                let batch = batch.normal(rule)?;
-                if self.bytes + batch.bytes() > MOST_BYTES {
-                    left_out.skipped(aside_of(rule, &batch.events, Cause::NoRoom, NO_ROOM));
+                let batch = batch.with_stored_types(rule)?;
+                if self.bytes + batch.bytes() > MAX_DEFERRED_BYTES {
+                    left_out.skipped(skipped_events(rule, &batch.events, Cause::NoRoom, NO_ROOM));
                     continue;
                 }
                 self.last_number += 1;
@@ -216,18 +193,18 @@ impl Background {
         Ok(left_out.take_skipped())
     }
 
-    /// Returns what came of rows since it was asked; nothing where no evaluation has ended.
-    pub(crate) fn collect(&mut self) -> Option<Evaluated> {
-        let is_done = |running: &Running| running.thread.is_finished();
+    /// Returns what came of rows since it was asked; `None` where no evaluation has ended.
+    pub(crate) fn collect(&mut self) -> Option<BackgroundResult> {
+        let is_done = |running: &RunningBatches| running.thread.is_finished();
         let done: Vec<usize> = self
             .running
             .iter()
             .filter(|(_, running)| is_done(running))
             .map(|(position, _)| *position)
             .collect();
-        let mut all: Option<Evaluated> = None;
+        let mut all: Option<BackgroundResult> = None;
         for position in done {
-            let Some(Running { numbers, thread }) = self.running.remove(&position) else {
+            let Some(RunningBatches { numbers, thread }) = self.running.remove(&position) else {
                 continue;
             };
             let mut gone = Vec::new();
@@ -251,39 +228,43 @@ impl Background {
             };
             // A fault of ours, most likely: the service goes on, and the events are named.
             let rule = &self.plan.rules[position];
-            let aside = |held: &Waiting| aside_of(rule, &held.rows.events, Cause::Plugin, &reason);
+            let aside = |held: &DeferredBatch| {
+                skipped_events(rule, &held.rows.events, Cause::Plugin, &reason)
+            };
             all.skipped.extend(gone.iter().map(aside));
         }
         all
     }
 
-    /// Begins to evaluate what waits, the oldest first, but for rules that rest.
+    /// Begins to evaluate what waits, the oldest first, but for quarantined rules.
     pub(crate) fn start(&mut self, runtime: &Arc<DetectRuntime>) {
         let oldest =
-            |waiting: &BTreeMap<i64, Waiting>| waiting.values().map(|held| held.since).min();
+            |waiting: &BTreeMap<i64, DeferredBatch>| waiting.values().map(|held| held.since).min();
         let mut ready: Vec<(Option<Instant>, usize)> = self
             .waiting
             .iter()
             .filter(|(position, _)| {
-                let rests = runtime.quarantine.rests(self.plan.rules[**position].index);
+                let rests = runtime
+                    .quarantine
+                    .is_quarantined(self.plan.rules[**position].index);
                 !rests && !self.running.contains_key(position)
             })
             .map(|(position, waiting)| (oldest(waiting), *position))
             .collect();
         ready.sort_unstable();
         for (_, position) in ready {
-            if self.running.len() >= MOST_THREADS {
+            if self.running.len() >= MAX_THREADS {
                 return;
             }
             let held = self.waiting.get(&position).into_iter().flatten();
             let (numbers, parts): (Vec<i64>, Vec<Rows>) = held
-                .take(MOST_BATCHES)
+                .take(MAX_BATCHES)
                 .map(|(number, held)| (*number, held.rows.clone()))
                 .unzip();
             let (plan, runtime) = (Arc::clone(&self.plan), Arc::clone(runtime));
             let batch_rows = self.batch_rows;
             let thread = std::thread::Builder::new()
-                .name("yagura-aside".to_owned())
+                .name("yagura-bg".to_owned())
                 .stack_size(STACK)
                 .spawn(move || {
                     give_way();
@@ -291,7 +272,8 @@ impl Background {
                 });
             match thread {
                 Ok(thread) => {
-                    self.running.insert(position, Running { numbers, thread });
+                    self.running
+                        .insert(position, RunningBatches { numbers, thread });
                 }
                 // The rows wait for a machine that has a thread to spare.
                 Err(error) => {
@@ -303,33 +285,33 @@ impl Background {
     }
 
     /// Returns the rules, by id, whose time has to wait, and the earliest event for which it does, in microseconds. It waits
-    /// for no rule that rests, and for no event that it has `passed`: what is found there is late already.
-    pub(crate) fn held<'a>(
+    /// for no quarantined rule, and for no event that it has `passed`: what is found there is late already.
+    pub(crate) fn waiting_times<'a>(
         &'a self,
         quarantine: &'a Quarantine,
         passed: &'a dyn Fn(&str) -> i64,
     ) -> impl Iterator<Item = (String, i64)> + 'a {
         self.waiting.iter().filter_map(|(position, waiting)| {
             let rule = &self.plan.rules[*position];
-            if quarantine.rests(rule.index) {
+            if quarantine.is_quarantined(rule.index) {
                 return None;
             }
             let passed = passed(&rule.rule.id);
             let waiting = waiting.values();
-            let waiting = waiting.filter(|waiting| waiting.since.elapsed() < TIME_WAITS);
+            let waiting = waiting.filter(|waiting| waiting.since.elapsed() < WATERMARK_WAITS);
             let earliest = waiting.filter_map(|waiting| waiting.earliest_from(passed));
             Some((rule.rule.id.clone(), earliest.min()?))
         })
     }
 
-    /// Says whether the evaluation of some rule has ended, so that a step has something to do.
-    pub(crate) fn has_news(&self) -> bool {
+    /// Returns whether the evaluation of some rule has ended, so that a step has something to do.
+    pub(crate) fn has_finished(&self) -> bool {
         self.running
             .values()
             .any(|running| running.thread.is_finished())
     }
 
-    /// Says whether rules are evaluated now.
+    /// Returns whether rules are evaluated now.
     pub(crate) fn is_busy(&self) -> bool {
         !self.running.is_empty()
     }
@@ -346,7 +328,7 @@ impl Background {
         positions.map(|at| self.plan.rules[*at].index).collect()
     }
 
-    /// Returns what is to be stored since it was asked; nothing where that is nothing.
+    /// Returns what must be stored since it was asked; `None` where that is nothing.
     pub(crate) fn take_changes(&mut self) -> Option<Deferred> {
         if self.changes.rows.is_empty() && self.changes.done.is_empty() {
             return None;
@@ -366,17 +348,17 @@ fn evaluate(
     batch_rows: usize,
     position: usize,
     parts: Vec<Rows>,
-) -> Result<Evaluated, DataFusionError> {
+) -> Result<BackgroundResult, DataFusionError> {
     let progress = Arc::new(Progress::default());
     let mut evaluate = Evaluator::new(plan, runtime, TimeRange::default(), batch_rows);
-    evaluate.stand_aside(Arc::clone(&progress));
+    evaluate.run_in_background(Arc::clone(&progress));
     let mut findings = Vec::new();
     for rows in parts {
         findings.extend(evaluate.evaluate_in_background(position, rows)?);
     }
     // The instance is for others to use.
     findings.extend(evaluate.finish()?);
-    Ok(Evaluated {
+    Ok(BackgroundResult {
         findings,
         skipped: progress.take_skipped(),
     })

@@ -1,26 +1,26 @@
-//! Calls of plugins: tried twice, and where one event is behind a failure, that event told from the others.
+//! Calls of plugins: tried twice, and where one event is behind a failure, that event isolated from the others.
 
 use std::time::{Duration, Instant};
 
 use datafusion::common::DataFusionError;
 use yagura_core::{EventRef, Timestamp};
 use yagura_host::{BatchRef, CallError, ColumnRef, Detector, LimitKind, PluginError};
+use yagura_plan::RulePlan;
 use yagura_rules::project;
 
-use crate::plan::RulePlan;
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
 use crate::rows::Rows;
 
-/// Why events of a rule that rests are skipped.
+/// Why events of a quarantined rule are skipped.
 pub(crate) const QUARANTINED: &str = "the rule is quarantined after repeated faults";
 
-/// Failed calls that a batch may cost while the events that fail are told from the others: enough for some twenty of
+/// Failed calls that a batch may cost while the events that fail are reported from the others: enough for some twenty of
 /// 8,192.
-const CALLS_TO_SEPARATE: u32 = 256;
+const MAX_MAX_CALLS_TO_SEPARATE: u32 = 256;
 
 /// How a call failed.
-pub(crate) enum Failure {
+pub(crate) enum CallFailure {
     /// Of some event: others may be evaluated.
     Events(String),
     /// The plugin's: the batch is skipped.
@@ -29,7 +29,7 @@ pub(crate) enum Failure {
     Engine(DataFusionError),
 }
 
-impl Failure {
+impl CallFailure {
     /// Sorts a plugin's failure by whether a single event may be behind it. What costs time or memory is not tried again
     /// in parts.
     pub(crate) fn of(error: &CallError) -> Self {
@@ -46,41 +46,41 @@ impl Failure {
     }
 }
 
-impl From<datafusion::arrow::error::ArrowError> for Failure {
+impl From<datafusion::arrow::error::ArrowError> for CallFailure {
     fn from(error: datafusion::arrow::error::ArrowError) -> Self {
         Self::Engine(error.into())
     }
 }
 
 /// What came of a call: the plugin's answer or failure, or a failure before it was asked.
-pub(crate) type Answer<T> = Result<Result<T, CallError>, Failure>;
+pub(crate) type CallResult<T> = Result<Result<T, CallError>, CallFailure>;
 
-/// Calls, and where that fails once more, unless the rule is on trial.
+/// Calls, and where that fails once more, unless the rule is being retried.
 pub(crate) fn twice<T>(
     rule: &RulePlan,
     quarantine: &Quarantine,
-    mut call: impl FnMut() -> Answer<T>,
-) -> Result<T, Failure> {
+    mut call: impl FnMut() -> CallResult<T>,
+) -> Result<T, CallFailure> {
     let first = match call()? {
         Ok(answer) => return Ok(answer),
         Err(error) => error,
     };
-    // These events cannot be evaluated: the plugin said so itself, and would again.
-    let is_said = matches!(first, CallError::Guest(PluginError::Data(_)));
-    if is_said || quarantine.is_on_trial(rule.index) {
-        return Err(Failure::of(&first));
+    // These events cannot be evaluated: the plugin returned so itself, and would again.
+    let is_data_error = matches!(first, CallError::Guest(PluginError::Data(_)));
+    if is_data_error || quarantine.is_retrying(rule.index) {
+        return Err(CallFailure::of(&first));
     }
     tracing::warn!(
         rule = rule.rule.id,
         error = chain(&first),
         "plugin failed; trying once more"
     );
-    call()?.map_err(|second| Failure::of(&second))
+    call()?.map_err(|second| CallFailure::of(&second))
 }
 
 /// Calls without a second try.
-pub(crate) fn once<T>(answer: Answer<T>) -> Result<T, Failure> {
-    answer?.map_err(|error| Failure::of(&error))
+pub(crate) fn once<T>(answer: CallResult<T>) -> Result<T, CallFailure> {
+    answer?.map_err(|error| CallFailure::of(&error))
 }
 
 /// Makes the rows' columns those that the rule's plugin receives, and calls with them.
@@ -88,13 +88,13 @@ pub(crate) fn with_columns<T>(
     rule: &RulePlan,
     rows: &Rows,
     call: impl FnOnce(BatchRef<'_>) -> T,
-) -> Result<T, Failure> {
+) -> Result<T, CallFailure> {
     let columns = rule
         .plugin_columns
         .iter()
         .map(|index| project(&rows.columns[*index]))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Failure::Plugin(chain(&error)))?;
+        .map_err(|error| CallFailure::Plugin(chain(&error)))?;
     let columns: Vec<ColumnRef<'_>> = columns
         .iter()
         .map(|column| ColumnRef {
@@ -104,7 +104,7 @@ pub(crate) fn with_columns<T>(
         })
         .collect();
     let count = u32::try_from(rows.len())
-        .map_err(|error| Failure::Plugin(format!("the batch is too large: {error}")))?;
+        .map_err(|error| CallFailure::Plugin(format!("the batch is too large: {error}")))?;
     Ok(call(BatchRef {
         rows: count,
         columns: &columns,
@@ -124,22 +124,22 @@ pub(crate) fn in_instance<T>(
     };
     let answer = call(&mut detector);
     cost(&detector);
-    // An instance that failed in any other way than by its own word is not used again.
+    // An instance that failed in any other way than with an error of its own is not used again.
     if matches!(answer, Ok(_) | Err(CallError::Guest(_))) {
         *slot = Some(detector);
     }
     answer
 }
 
-/// What is left of rows that failed twice.
-pub(crate) struct Aside {
+/// Rows that failed twice, after isolating those that fail.
+pub(crate) struct SeparatedRows {
     /// Rows that are skipped together, with the reason.
     pub(crate) rows: Vec<(Rows, String)>,
     /// Whether it is a fault of the rule rather than of single events.
     pub(crate) is_fault: bool,
 }
 
-/// Tells the events on which a plugin failed from the others. `evaluate` evaluates a part of the rows, and puts back before the
+/// Isolates the events on which a plugin failed. `evaluate` evaluates a part of the rows, and puts back before the
 /// others what it does not take of it; it returns the rows that failed. They come in order.
 ///
 /// The halves of rows that fail are evaluated, and theirs, until the events that fail stand alone, so that what a rule finds
@@ -147,22 +147,22 @@ pub(crate) struct Aside {
 /// not evaluated by then is skipped together.
 pub(crate) fn separate(
     rows: Rows,
-    failure: Failure,
+    failure: CallFailure,
     most: Option<Duration>,
-    mut evaluate: impl FnMut(Rows, &mut Vec<Rows>) -> Result<(), (Rows, Failure)>,
-) -> Result<Aside, DataFusionError> {
+    mut evaluate: impl FnMut(Rows, &mut Vec<Rows>) -> Result<(), (Rows, CallFailure)>,
+) -> Result<SeparatedRows, DataFusionError> {
     let reason = match failure {
-        Failure::Events(reason) if rows.len() > 1 => reason,
-        Failure::Engine(error) => return Err(error),
-        // A single event that cannot be evaluated says nothing about the others.
-        Failure::Events(reason) => {
-            return Ok(Aside {
+        CallFailure::Events(reason) if rows.len() > 1 => reason,
+        CallFailure::Engine(error) => return Err(error),
+        // A single event that cannot be evaluated is no evidence about the others.
+        CallFailure::Events(reason) => {
+            return Ok(SeparatedRows {
                 rows: vec![(rows, reason)],
                 is_fault: false,
             });
         }
-        Failure::Plugin(reason) => {
-            return Ok(Aside {
+        CallFailure::Plugin(reason) => {
+            return Ok(SeparatedRows {
                 rows: vec![(rows, reason)],
                 is_fault: true,
             });
@@ -172,28 +172,28 @@ pub(crate) fn separate(
     let mut parts = halves(&rows);
     let mut failed = 0;
     let started = Instant::now();
-    while failed < CALLS_TO_SEPARATE
+    while failed < MAX_MAX_CALLS_TO_SEPARATE
         && most.is_none_or(|most| started.elapsed() < most)
         && let Some(part) = parts.pop()
     {
         match evaluate(part, &mut parts) {
             Ok(()) => continue,
-            Err((part, Failure::Events(_))) if part.len() > 1 => parts.extend(halves(&part)),
-            Err((part, Failure::Events(reason) | Failure::Plugin(reason))) => {
+            Err((part, CallFailure::Events(_))) if part.len() > 1 => parts.extend(halves(&part)),
+            Err((part, CallFailure::Events(reason) | CallFailure::Plugin(reason))) => {
                 odd.push((part, reason));
             }
-            Err((_, Failure::Engine(error))) => return Err(error),
+            Err((_, CallFailure::Engine(error))) => return Err(error),
         }
         failed += 1;
     }
     if parts.is_empty() {
-        return Ok(Aside {
+        return Ok(SeparatedRows {
             rows: odd,
             is_fault: false,
         });
     }
     parts.extend(odd.into_iter().map(|(part, _)| part));
-    Ok(Aside {
+    Ok(SeparatedRows {
         rows: vec![(Rows::concat(parts)?, reason)],
         is_fault: true,
     })
@@ -214,11 +214,11 @@ pub(crate) fn skipped(
     cause: Cause,
     reason: &str,
 ) {
-    progress.skipped(aside_of(rule, &rows.events, cause, reason));
+    progress.skipped(skipped_events(rule, &rows.events, cause, reason));
 }
 
 /// Returns what to report of events that a rule does not evaluate; there is at least one.
-pub(crate) fn aside_of(
+pub(crate) fn skipped_events(
     rule: &RulePlan,
     events: &[EventRef],
     cause: Cause,

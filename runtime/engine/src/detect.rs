@@ -1,4 +1,9 @@
 //! Detect: the operator that turns a scan into findings, partition by partition.
+//!
+//! Findings leave it as record batches, also where a run decodes them in the same process. It is an operator of a physical plan:
+//! DataFusion runs its partitions in parallel by their streams, and an engine that distributes such plans can run it on another
+//! machine, from which findings come back to one correlation engine. What crosses is findings, never events, so the copy costs
+//! little.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,10 +22,10 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, stream};
 use yagura_core::TimeRange;
 use yagura_lake::guard::Guarded;
+use yagura_plan::TablePlan;
 
 use crate::evaluate::Evaluator;
 use crate::findings;
-use crate::plan::TablePlan;
 use crate::runtime::DetectRuntime;
 
 /// Evaluates the batches of its input by every rule of a table and yields batches of findings.

@@ -1,31 +1,20 @@
 //! Why a run stops.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use yagura_core::{FaultKind, HasFault};
 use yagura_host::CallError;
 use yagura_lake::table::TableError;
+use yagura_plan::{PlanError, TablePlan};
 
 /// Why a run stops. What concerns one batch of one rule does not: see [`crate::report::SkippedEvents`].
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// A rule does not fit its table.
-    #[error("{}: rule `{rule}`: `{key}` {message}", .file.display())]
-    Rule {
-        /// The rule's file.
-        file: PathBuf,
-        /// The rule's id.
-        rule: String,
-        /// Key inside `[rule]`.
-        key: &'static str,
-        /// What is wrong and what to do.
-        message: String,
-    },
-    /// Several rules do not fit their table, each with its [`EngineError::Rule`].
-    #[error("{}", lines(.0))]
-    Rules(Vec<EngineError>),
+    /// Rules do not fit their table or each other.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// A plugin did not accept its rules.
     #[error("plugin {plugin} cannot be opened for table `{table}`")]
     Open {
@@ -48,7 +37,7 @@ pub enum EngineError {
         table: String,
         /// The object.
         file: String,
-        /// What the reader said.
+        /// The error of the reader.
         reason: String,
     },
     /// A row has no usable time.
@@ -65,7 +54,7 @@ pub enum EngineError {
         /// The time column.
         column: String,
     },
-    /// The rules find more than the run may hold.
+    /// The rules make more findings than the run may hold.
     #[error(
         "the rules made more than {limit} findings, `{rule}` alone {count}; make its `where` narrower, shorten the range, or raise the limit with --max-findings"
     )]
@@ -110,10 +99,8 @@ pub enum EngineError {
 impl HasFault for EngineError {
     fn fault(&self) -> FaultKind {
         match self {
-            Self::Rule { .. }
-            | Self::Rules(_)
-            | Self::Open { .. }
-            | Self::TooManyFindings { .. } => FaultKind::Rule,
+            Self::Plan(error) => error.fault(),
+            Self::Open { .. } | Self::TooManyFindings { .. } => FaultKind::Rule,
             Self::Table(_)
             | Self::BadFile { .. }
             | Self::NullTime { .. }
@@ -126,27 +113,32 @@ impl HasFault for EngineError {
 }
 
 impl EngineError {
-    /// Makes one error of those of several rules; nothing of none.
-    pub(crate) fn of_rules(mut errors: Vec<Self>) -> Option<Self> {
-        match errors.len() {
-            0 | 1 => errors.pop(),
-            _ => Some(Self::Rules(errors)),
-        }
-    }
-
-    /// Returns the rules that an error is about, each with its reason; nothing where it is about something else.
-    pub(crate) fn misfits(&self) -> Vec<(String, String)> {
+    /// Returns the rules that an error is about, each with its reason; `None` where it is about something else.
+    pub(crate) fn rules(&self) -> Vec<(String, String)> {
         match self {
-            Self::Rule {
-                rule, key, message, ..
-            } => vec![(rule.clone(), format!("`{key}` {message}"))],
-            Self::Rules(errors) => errors.iter().flat_map(Self::misfits).collect(),
+            Self::Plan(error) => error.rules(),
             _ => Vec::new(),
         }
     }
 }
 
-fn lines(errors: &[EngineError]) -> String {
-    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    lines.join("\n")
+/// Returns the error of too many rows that wait; `counts` are numbers of rows by place in the plan.
+pub(crate) fn too_many_pending(
+    plan: &TablePlan,
+    limit: usize,
+    counts: impl Iterator<Item = (usize, usize)>,
+) -> EngineError {
+    let mut by_rule: BTreeMap<usize, usize> = BTreeMap::new();
+    for (position, rows) in counts {
+        *by_rule.entry(position).or_default() += rows;
+    }
+    let most = by_rule.into_iter().max_by_key(|(_, rows)| *rows);
+    let (position, count) = most.unwrap_or_default();
+    let rule = plan.rules.get(position).map(|rule| rule.rule.id.clone());
+    EngineError::TooManyPending {
+        table: plan.table.name.clone(),
+        limit,
+        rule: rule.unwrap_or_default(),
+        count,
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Rows of rules that keep state are only selected here: a partition does not see them in order.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,22 +15,48 @@ use datafusion::common::DataFusionError;
 use yagura_core::{Finding, TimeRange};
 use yagura_host::{BatchRef, CallError, Pace, RawFinding};
 use yagura_lake::guard::catch;
+use yagura_lake::nested_sizes;
 use yagura_lake::table::OnProblem;
+use yagura_plan::{RulePlan, TablePlan};
 use yagura_rules::{Matches, PrefilterState, Program, Undecided};
 
-use crate::background::STEPS;
 use crate::calls::{
-    Answer, Failure, QUARANTINED, aside_of, in_instance, once, separate, skipped, twice,
-    with_columns,
+    CallFailure, CallResult, QUARANTINED, in_instance, once, separate, skipped, skipped_events,
+    twice, with_columns,
 };
 use crate::error::EngineError;
-use crate::plan::{RulePlan, TablePlan};
+use crate::limits::BATCH_BYTES;
 use crate::report::{Cause, NO_ROOM, Progress};
-use crate::rows::{BATCH_BYTES, Rows, events_of};
+use crate::rows::{Rows, events_of};
+use crate::running_steps::RUNNING_STEPS;
 use crate::runtime::DetectRuntime;
 
 /// Rows that are left together for a rule that keeps state, whatever the size of batches.
-const KEPT_ROWS: usize = 8_192;
+const KEYED_BATCH_ROWS: usize = 8_192;
+
+/// The maximum of bytes that the nested columns of rows may take which are evaluated together, unless one row has more.
+const NESTED_BYTES: u64 = 64 << 20;
+
+/// Returns the parts of a batch that are evaluated one after the other.
+fn parts(batch: &RecordBatch) -> Vec<Range<usize>> {
+    let mut sizes: Vec<u64> = Vec::new();
+    for of_column in batch.columns().iter().filter_map(|of| nested_sizes(of)) {
+        sizes.resize(of_column.len(), 0);
+        for (size, more) in sizes.iter_mut().zip(of_column) {
+            *size = size.saturating_add(more);
+        }
+    }
+    let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0_u64);
+    for (row, size) in sizes.into_iter().enumerate() {
+        bytes = bytes.saturating_add(size);
+        if bytes > NESTED_BYTES && row > start {
+            parts.push(start..row);
+            (start, bytes) = (row, size);
+        }
+    }
+    parts.push(start..batch.num_rows());
+    parts
+}
 
 /// The rules of a table, their rows that wait for a full batch, and their plugins' instances.
 pub(crate) struct Evaluator {
@@ -64,10 +91,10 @@ impl Evaluator {
         }
     }
 
-    /// Evaluates beside the others from now on: what counts of calls is the processor's time, and what is to be told goes to
+    /// Evaluates in the background from now on: calls are measured in processor time, and reports go to
     /// `progress`.
-    pub(crate) fn stand_aside(&mut self, progress: Arc<Progress>) {
-        self.pace = Pace::OfProcessor(&STEPS);
+    pub(crate) fn run_in_background(&mut self, progress: Arc<Progress>) {
+        self.pace = Pace::OfProcessor(&RUNNING_STEPS);
         self.progress = progress;
     }
 
@@ -86,8 +113,16 @@ impl Evaluator {
         Ok(findings)
     }
 
-    /// Evaluates a batch of the scan.
+    /// Evaluates a batch of the scan: in parts where its nested columns would take much when they are written out.
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<Vec<Finding>, DataFusionError> {
+        let mut findings = Vec::new();
+        for part in parts(batch) {
+            findings.append(&mut self.push_part(&batch.slice(part.start, part.len()))?);
+        }
+        Ok(findings)
+    }
+
+    fn push_part(&mut self, batch: &RecordBatch) -> Result<Vec<Finding>, DataFusionError> {
         let plan = Arc::clone(&self.plan);
         let progress = Arc::clone(&self.progress);
         Progress::add(&progress.scanned, batch.num_rows());
@@ -141,7 +176,7 @@ impl Evaluator {
                 Err(error) => {
                     let reason = format!("its columns cannot be read: {error}");
                     let events = events_of(&mask, &times, &names, &object_of, row_numbers);
-                    progress.skipped(aside_of(rule, &events, Cause::Condition, &reason));
+                    progress.skipped(skipped_events(rule, &events, Cause::Condition, &reason));
                     continue;
                 }
             };
@@ -158,7 +193,7 @@ impl Evaluator {
             self.pending[position].push(rows);
             let waiting: usize = self.pending[position].iter().map(Rows::len).sum();
             let enough = if rule.is_keyed() {
-                self.batch_rows.max(KEPT_ROWS)
+                self.batch_rows.max(KEYED_BATCH_ROWS)
             } else {
                 self.batch_rows
             };
@@ -172,7 +207,7 @@ impl Evaluator {
             if !events.is_empty() {
                 let rule = &plan.rules[undecided.rule];
                 let reason = format!("its `where` fails: {}", undecided.reason);
-                progress.skipped(aside_of(rule, &events, Cause::Condition, &reason));
+                progress.skipped(skipped_events(rule, &events, Cause::Condition, &reason));
             }
         }
         Progress::add(&progress.findings, findings.len());
@@ -248,7 +283,7 @@ impl Evaluator {
         }
         let mut rows = Rows::concat(parts)?;
         if self.plan.rules[position].is_keyed() {
-            return self.runtime.keep(&self.plan, position, rows);
+            return self.runtime.add_keyed(&self.plan, position, rows);
         }
         while rows.len() >= self.batch_rows || (all && rows.len() > 0) {
             let batch = rows.split_to(rows.at_once(self.batch_rows));
@@ -261,7 +296,7 @@ impl Evaluator {
     }
 
     /// Hands one batch over. In a service, where other rules wait, a call has its fair time once: what fails, or takes longer,
-    /// is left to be evaluated beside the step.
+    /// is deferred to background evaluation.
     fn call(&mut self, position: usize, rows: Rows) -> Result<Vec<Finding>, DataFusionError> {
         let plan = Arc::clone(&self.plan);
         let rule = &plan.rules[position];
@@ -270,11 +305,11 @@ impl Evaluator {
         let Some(fair) = quarantine.fair_time(rows.len()) else {
             return self.evaluate(position, rows);
         };
-        if quarantine.rests(rule.index) {
-            skipped(&self.progress, rule, &rows, Cause::Rest, QUARANTINED);
+        if quarantine.is_quarantined(rule.index) {
+            skipped(&self.progress, rule, &rows, Cause::Quarantine, QUARANTINED);
             return Ok(Vec::new());
         }
-        if quarantine.is_aside(rule.index) {
+        if quarantine.is_in_background(rule.index) {
             self.defer(position, rows);
             return Ok(Vec::new());
         }
@@ -282,27 +317,28 @@ impl Evaluator {
         self.pace = Pace::AtMost(fair);
         let evaluated = once(self.try_once(rule, &rows));
         self.pace = Pace::Limit;
-        let is_fair = quarantine.took(rule.index, rows.len(), started.elapsed());
+        let is_fair = quarantine.add_time(rule.index, rows.len(), started.elapsed());
         let reason = match evaluated {
             Ok(findings) => {
                 if !is_fair {
-                    quarantine.put_aside(rule.index, "its plugin takes more time than is fair");
+                    quarantine
+                        .move_to_background(rule.index, "its plugin takes more time than is fair");
                 }
                 return Ok(findings);
             }
-            Err(Failure::Engine(error)) => return Err(error),
-            Err(Failure::Plugin(reason)) => Some(reason),
-            Err(Failure::Events(_)) => None,
+            Err(CallFailure::Engine(error)) => return Err(error),
+            Err(CallFailure::Plugin(reason)) => Some(reason),
+            Err(CallFailure::Events(_)) => None,
         };
-        // What is tried again, or told apart event by event, is nothing for others to wait for.
+        // Others do not wait for retries, or for isolating events one by one.
         if let Some(reason) = reason {
-            quarantine.put_aside(rule.index, &reason);
+            quarantine.move_to_background(rule.index, &reason);
         }
         self.defer(position, rows);
         Ok(Vec::new())
     }
 
-    /// Leaves rows to be evaluated beside the step; where there is no room for them, they are not.
+    /// Leaves rows to be evaluated in the background; where there is no room for them, they are not.
     fn defer(&self, position: usize, rows: Rows) {
         let rule = &self.plan.rules[position];
         if let Some(rows) = self.runtime.defer(position, rows) {
@@ -310,26 +346,26 @@ impl Evaluator {
         }
     }
 
-    /// Evaluates one batch with all that may take. Events on which the plugin fails are told from the others and skipped alone; a
-    /// batch of which that cannot be told is a fault of the rule and skipped whole.
+    /// Evaluates one batch with all that may take. Events on which the plugin fails are reported from the others and skipped alone; a
+    /// batch whose faulty events cannot be isolated is a fault of the rule and skipped whole.
     fn evaluate(&mut self, position: usize, rows: Rows) -> Result<Vec<Finding>, DataFusionError> {
         let plan = Arc::clone(&self.plan);
         let rule = &plan.rules[position];
         let runtime = Arc::clone(&self.runtime);
         let quarantine = &runtime.quarantine;
-        if quarantine.rests(rule.index) {
-            skipped(&self.progress, rule, &rows, Cause::Rest, QUARANTINED);
+        if quarantine.is_quarantined(rule.index) {
+            skipped(&self.progress, rule, &rows, Cause::Quarantine, QUARANTINED);
             return Ok(Vec::new());
         }
         let failure = match twice(rule, quarantine, || self.try_once(rule, &rows)) {
             Ok(findings) => {
-                quarantine.worked(rule.index);
+                quarantine.add_success(rule.index);
                 return Ok(findings);
             }
             Err(failure) => failure,
         };
         let mut findings = Vec::new();
-        let aside = separate(rows, failure, None, |part, _| {
+        let separated = separate(rows, failure, None, |part, _| {
             match once(self.try_once(rule, &part)) {
                 Ok(found) => {
                     findings.extend(found);
@@ -338,18 +374,18 @@ impl Evaluator {
                 Err(failure) => Err((part, failure)),
             }
         })?;
-        match aside.rows.last() {
-            Some((_, reason)) if aside.is_fault => quarantine.failed(rule.index, reason),
-            _ => quarantine.worked(rule.index),
+        match separated.rows.last() {
+            Some((_, reason)) if separated.is_fault => quarantine.add_fault(rule.index, reason),
+            _ => quarantine.add_success(rule.index),
         }
-        for (part, reason) in &aside.rows {
+        for (part, reason) in &separated.rows {
             skipped(&self.progress, rule, part, Cause::Plugin, reason);
         }
         Ok(findings)
     }
 
     /// Hands rows over and completes what the plugin found, or returns how it failed.
-    fn try_once(&mut self, rule: &RulePlan, rows: &Rows) -> Answer<Vec<Finding>> {
+    fn try_once(&mut self, rule: &RulePlan, rows: &Rows) -> CallResult<Vec<Finding>> {
         match with_columns(rule, rows, |batch| self.call_once(rule, batch))? {
             Ok(raw) => Ok(Ok(rows.findings(rule, raw)?)),
             Err(error) => Ok(Err(error)),

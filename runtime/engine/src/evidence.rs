@@ -15,7 +15,7 @@ pub struct Hasher {
 }
 
 /// Hashes that are remembered: an alert that grows lists the same events again and again.
-const MOST_KNOWN: usize = 100_000;
+const MAX_HASHES: usize = 100_000;
 
 /// Objects that are read side by side.
 const READS_AT_ONCE: usize = 8;
@@ -31,7 +31,7 @@ impl Hasher {
         // An object lies in the table with the longest location that holds it.
         let mut tables: Vec<&Arc<Table>> = tables.iter().collect();
         tables.sort_by_key(|table| std::cmp::Reverse(table.location.to_string().len()));
-        if self.known.len() > MOST_KNOWN {
+        if self.known.len() > MAX_HASHES {
             self.known.clear();
         }
         let mut events: Vec<_> = alerts

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! scan             selects rows of rules with `partition_by`, in no order
-//!   │ KeyedRows
+//!   │ RuleRows
 //! push             counts late rows; the others wait
 //!   │
 //! advance          takes what the watermark has passed, sorted by key, time, object and row
 //!   │ a key's rows
-//! Turn             calls the key's wake-ups and rows as they follow each other, with its state
+//! KeyStep             calls the key's wake-ups and rows as they follow each other, with its state
 //!   │
 //! findings         and by `take_changes` what changed: states, rows that wait, plugins' own memories
 //! ```
@@ -19,69 +19,44 @@
 //! What is found follows from the events in the order of their time, whatever the partitions, batches and steps.
 
 mod bytes;
+mod capped;
+mod changes;
 mod instance;
+mod key;
+mod key_step;
 mod keys;
-mod pending;
-mod turn;
+mod rule;
+mod skips;
+mod store;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
-use datafusion::arrow::array::UInt32Array;
-use datafusion::arrow::error::ArrowError;
-use datafusion::common::DataFusionError;
-use yagura_core::{EventRef, Finding, Timestamp};
+use yagura_core::{Finding, Timestamp};
 use yagura_correlate::Size;
 use yagura_correlate::store::DetectorKeys;
+use yagura_plan::TablePlan;
 
-use crate::calls::QUARANTINED;
-use crate::error::EngineError;
-use crate::plan::{RulePlan, TablePlan};
+use self::capped::{Capped, FindingLimit};
+pub use self::changes::KeyedChanges;
+use self::instance::Instance;
+use self::keys::{Keys, Limits};
+use self::rule::{KeyedRule, StepContext, StepOutput};
+use self::skips::QuarantineSkips;
+use crate::error::{EngineError, too_many_pending};
+use crate::options::RunOptions;
+use crate::pending_rows::{DroppedRows, PendingRows, drop_newest};
 use crate::quarantine::Quarantine;
-use crate::report::{Cause, Progress, SkippedEvents};
-use crate::rows::Rows;
-use crate::run::RunOptions;
+use crate::report::Progress;
+use crate::rows::RuleRows;
 use crate::runtime::PluginSource;
-use crate::shown::MOST_SHOWN;
+use crate::scan_output::ScanOutput;
+use crate::shown::MAX_SHOWN;
 
-pub(crate) use bytes::{Stored, read_rows, rows as rows_as_bytes};
-use instance::Instance;
-use keys::{Forgotten, Keys, Limits};
-use pending::Pending;
-use turn::{Turn, boundary};
+pub(crate) use self::bytes::{StoredRows, read_rows, rows as rows_as_bytes};
 
-/// The most bytes of a key's name for each of its columns: values are cut where they are shown, and some characters doubled.
-const MOST_OF_NAME: u64 = 2 * (MOST_SHOWN as u64 + 128);
-
-/// Rows that a scan selected for a rule that keeps state.
-#[derive(Debug)]
-pub struct KeyedRows {
-    /// Place of the rule in its table's plan.
-    pub(crate) position: usize,
-    pub(crate) rows: Rows,
-}
-
-impl KeyedRows {
-    /// Returns how many there are; never none.
-    pub fn rows(&self) -> usize {
-        self.rows.len()
-    }
-}
-
-/// What changed since the last call of [`KeyedDetectors::take_changes`].
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct KeyedChanges {
-    /// Rule id, key, and what is kept of it; nothing for a key that need not be kept any more.
-    pub states: Vec<(String, String, Option<Vec<u8>>)>,
-    /// Rule id and hash of keys that were on disk only and need not be kept any more.
-    pub gone: Vec<(String, u64)>,
-    /// Rule id, latest event time in microseconds, and new rows that wait. They are not needed once the watermark has
-    /// passed that time.
-    pub pending: Vec<(String, i64, Vec<u8>)>,
-    /// Rule id and the memory of its plugin, in place of what was there.
-    pub snapshots: Vec<(String, Vec<u8>)>,
-}
+/// The maximum of bytes of a key's name for each of its columns: values are cut where they are shown, and some characters doubled.
+const MAX_KEY_NAME: u64 = 2 * (MAX_SHOWN as u64 + 128);
 
 /// The rules of one table that keep state: their rows that wait, the states of their keys, and their plugins' instances.
 #[derive(Debug)]
@@ -99,25 +74,13 @@ pub struct KeyedDetectors {
     batch_rows: usize,
     max_pending_rows: usize,
     max_findings: usize,
-    /// Where keys are that have no room in memory, and how many bytes those in memory may take; nothing where all are there.
+    max_finding_bytes: usize,
+    /// What is too much costs the rules that have it, and ends no step: others wait for it.
+    is_shared: bool,
+    /// Where keys are that have no room in memory, and how many bytes those in memory may take; `None` where all are there.
     disk: Option<(DetectorKeys, usize)>,
-    /// What was forgotten since it was asked for last, by rule.
-    forgotten: BTreeMap<String, (Forgotten, Limits)>,
-}
-
-/// One rule that keeps state.
-#[derive(Debug)]
-struct KeyedRule {
-    /// Its place in the plan.
-    position: usize,
-    instance: Instance,
-    pending: Pending,
-    keys: Keys,
-    limits: Limits,
-    /// How long after its last event a key's state ends, in microseconds.
-    state_for: i64,
-    /// What expired by then is gone.
-    swept: Timestamp,
+    /// What limits made rules give up.
+    capped: Capped,
 }
 
 impl KeyedDetectors {
@@ -134,11 +97,11 @@ impl KeyedDetectors {
         let rules = rules.filter_map(|(position, rule)| {
             let source = plugins.get(rule.plugin?)?;
             let of_state = source.plugin.limits().state_kib.saturating_mul(1_024);
-            let of_name = (rule.partition.len() as u64).saturating_mul(MOST_OF_NAME);
+            let of_name = (rule.partition.len() as u64).saturating_mul(MAX_KEY_NAME);
             Some(KeyedRule {
                 position,
                 instance: Instance::new(source.clone(), rule),
-                pending: Pending::default(),
+                pending: PendingRows::default(),
                 keys: Keys::default(),
                 limits: Limits {
                     keys: options.max_keys,
@@ -160,8 +123,10 @@ impl KeyedDetectors {
             batch_rows: options.batch_rows.max(1),
             max_pending_rows: options.max_pending_rows,
             max_findings: options.max_findings,
+            max_finding_bytes: options.max_finding_bytes,
+            is_shared: options.fairness.is_some(),
             disk: None,
-            forgotten: BTreeMap::new(),
+            capped: Capped::default(),
         }
     }
 
@@ -171,7 +136,7 @@ impl KeyedDetectors {
         self.disk = Some((keys, memory));
     }
 
-    /// Says whether keys are on disk only.
+    /// Returns whether keys are on disk only.
     pub fn has_keys_on_disk(&self) -> bool {
         self.rules.iter().any(|rule| rule.keys.are_on_disk())
     }
@@ -184,37 +149,39 @@ impl KeyedDetectors {
         })
     }
 
-    /// Returns for each rule that remembered too much since the last call how many keys it forgot, and what to tell.
-    pub fn take_forgotten(&mut self) -> Vec<(String, u64, String)> {
-        let forgotten = std::mem::take(&mut self.forgotten).into_iter();
-        forgotten
-            .map(|(rule, (forgotten, limits))| {
-                let (bound, key) = match forgotten.is_of_bytes {
-                    true => (
-                        format!("more than {} MiB of state", limits.bytes >> 20),
-                        "state_mib_per_rule",
-                    ),
-                    false => (
-                        format!("state of more than {} keys", limits.keys),
-                        "keys_per_rule",
-                    ),
-                };
-                let message = format!(
-                    "rule `{rule}` kept {bound}, so it forgot the {} keys without an event after {}; narrow its `where` or `partition_by`, shorten its `state_for`, or raise `{key}`",
-                    forgotten.keys,
-                    Timestamp::clamped(forgotten.last),
-                );
-                (rule, forgotten.keys, message)
-            })
-            .collect()
+    /// Returns for each rule of which limits made it give something up since the last call how much, and a message: keys,
+    /// events that waited, findings.
+    pub fn take_capped(&mut self) -> Vec<(String, u64, String)> {
+        self.capped
+            .take(&self.plan.table.name, self.max_pending_rows)
     }
 
-    /// Says whether no rule of the table keeps state.
+    /// Takes the rows that a scan kept, and takes note of those that it did not.
+    ///
+    /// # Errors
+    /// As [`KeyedDetectors::push`].
+    pub fn take_scanned(&mut self, scanned: ScanOutput) -> Result<(), EngineError> {
+        self.note_dropped(&scanned.dropped);
+        for rows in scanned.keyed {
+            self.push(rows)?;
+        }
+        Ok(())
+    }
+
+    /// Records rows that a scan did not keep, by the rule's place in the plan.
+    pub(crate) fn note_dropped(&mut self, cut: &BTreeMap<usize, DroppedRows>) {
+        for (position, cut) in cut {
+            self.capped
+                .add_rows(&self.plan.rules[*position].rule.id, cut.clone());
+        }
+    }
+
+    /// Returns whether no rule of the table keeps state.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// Says whether a rule of this id keeps state here.
+    /// Returns whether a rule of this id keeps state here.
     pub fn has_rule(&self, id: &str) -> bool {
         self.find(id).is_some()
     }
@@ -240,15 +207,17 @@ impl KeyedDetectors {
         latest.max()
     }
 
-    /// Takes rows of one rule, which wait for the watermark. Those that it has passed are counted in `late`.
+    /// Takes rows of one rule, which wait for the watermark. Those that it has passed are counted in `late`. In a service those
+    /// that are too many then are given up by the next [`KeyedDetectors::advance`].
     ///
     /// # Errors
-    /// [`EngineError::TooManyPending`]; none of the rows is taken then.
-    pub fn push(&mut self, keyed: KeyedRows) -> Result<(), EngineError> {
+    /// [`EngineError::TooManyPending`] in a single run; none of the rows is taken then.
+    pub fn push(&mut self, keyed: RuleRows) -> Result<(), EngineError> {
         let mut rules = self.rules.iter();
         let at = rules.position(|rule| rule.position == keyed.position);
         let Some(at) = at else {
-            return Err(wrong("rows are for a rule that keeps no state".to_owned()));
+            let reason = "rows are for a rule that keeps no state";
+            return Err(EngineError::State(reason.to_owned()));
         };
         let rule = &self.plan.rules[keyed.position];
         let all = keyed.rows.len();
@@ -257,26 +226,54 @@ impl KeyedDetectors {
             let late = self.late.entry(rule.rule.id.clone()).or_default();
             *late += (all - rows.len()) as u64;
         }
-        if self.pending_rows() + rows.len() > self.max_pending_rows {
+        if !self.is_shared && self.pending_rows() + rows.len() > self.max_pending_rows {
             let waiting = self.rules.iter();
             let waiting = waiting.map(|rule| (rule.position, rule.pending.len()));
             let counts = waiting.chain([(keyed.position, rows.len())]);
             return Err(too_many_pending(&self.plan, self.max_pending_rows, counts));
         }
-        self.rules[at].pending.push(rows.normal(rule)?, false)?;
+        self.rules[at]
+            .pending
+            .push(rows.with_stored_types(rule)?, false)?;
         Ok(())
     }
 
-    /// Evaluates the rows before `watermark`, in microseconds, and calls the wake-ups before it.
+    /// Gives up rows where more wait than may: the newest of the rules that have the most, so that no other rule misses one. The
+    /// time that is reached next has all of its rows then, and what is missing begins at a time that can be told.
+    fn give_up_rows(&mut self) -> Result<(), EngineError> {
+        if !self.is_shared || self.pending_rows() <= self.max_pending_rows {
+            return Ok(());
+        }
+        let mut waiting: Vec<&mut PendingRows> = self
+            .rules
+            .iter_mut()
+            .map(|keyed| &mut keyed.pending)
+            .collect();
+        let cuts = drop_newest(&mut waiting, self.max_pending_rows)?;
+        for (keyed, cut) in self.rules.iter().zip(cuts) {
+            if let Some(cut) = cut {
+                let id = &self.plan.rules[keyed.position].rule.id;
+                self.capped.add_rows(id, cut);
+            }
+        }
+        Ok(())
+    }
+
+    /// Evaluates the rows before `watermark`, in microseconds, and calls the wake-ups before it. Of what still waits then, what is too
+    /// much is given up in a service.
     ///
     /// What a plugin fails on is skipped and reported, as in a scan. A watermark that was passed before changes nothing.
     /// Where the keys take too much memory it stops before, at a time that [`KeyedDetectors::watermark`] tells: once the
     /// changes are taken and stored, the rest follows.
     ///
     /// # Errors
-    /// [`EngineError::TooManyFindings`], and faults of our own. The state is not to be used after one.
+    /// [`EngineError::TooManyFindings`] in a single run, and faults of our own. The state is not to be used after one.
     pub fn advance(&mut self, watermark: i64) -> Result<Vec<Finding>, EngineError> {
         let mut findings = Vec::new();
+        let rules = self.rules.len();
+        let mut share = self
+            .is_shared
+            .then(|| FindingLimit::new(self.max_findings, self.max_finding_bytes, rules));
         let plan = Arc::clone(&self.plan);
         while self.watermark < watermark {
             // What is found is the same in any steps, and shorter ones hold less at once.
@@ -285,7 +282,7 @@ impl KeyedDetectors {
             let end = ends.min().unwrap_or(watermark);
             for keyed in &mut self.rules {
                 let rule = &plan.rules[keyed.position];
-                let work = Work {
+                let work = StepContext {
                     rule,
                     batch_rows: self.batch_rows,
                     quarantine: &self.quarantine,
@@ -293,9 +290,10 @@ impl KeyedDetectors {
                     watermark: self.watermark,
                     disk: self.disk.as_ref().map(|(disk, _)| disk),
                 };
-                let mut out = Out {
+                let before = findings.len();
+                let mut out = StepOutput {
                     findings: &mut findings,
-                    rested: Rested::default(),
+                    skips: QuarantineSkips::default(),
                     forgotten: None,
                 };
                 keyed
@@ -304,18 +302,21 @@ impl KeyedDetectors {
                         table: plan.table.name.clone(),
                         source,
                     })?;
-                out.rested.report(rule, &self.progress);
+                out.skips.report(rule, &self.progress);
+                let id = &rule.rule.id;
                 if let Some(forgotten) = out.forgotten {
-                    let id = rule.rule.id.clone();
-                    let known = self.forgotten.entry(id);
-                    let (known, _) = known.or_insert((Forgotten::default(), keyed.limits));
-                    known.add(forgotten);
+                    self.capped.add_keys(id, forgotten, keyed.limits);
                 }
-                if findings.len() > self.max_findings {
+                if let Some(share) = &mut share {
+                    match share.keep(rule.index, &mut findings, before) {
+                        0 => {}
+                        over => self.capped.add_findings(id, over),
+                    }
+                } else if findings.len() > self.max_findings {
                     let of_rule = findings.iter().filter(|found| found.rule == rule.index);
                     return Err(EngineError::TooManyFindings {
                         limit: self.max_findings,
-                        rule: rule.rule.id.clone(),
+                        rule: id.clone(),
                         count: of_rule.count(),
                     });
                 }
@@ -325,157 +326,13 @@ impl KeyedDetectors {
                 break;
             }
         }
+        self.give_up_rows()?;
         Progress::add(&self.progress.findings, findings.len());
         Ok(findings)
     }
 
     fn memory(&self) -> usize {
         self.rules.iter().map(|rule| rule.keys.memory()).sum()
-    }
-
-    /// Returns what changed since the last call, to be stored together with the watermark. Plugins that were called since
-    /// then are asked for their memory.
-    ///
-    /// # Errors
-    /// Faults of our own.
-    pub fn take_changes(&mut self) -> Result<KeyedChanges, EngineError> {
-        let mut changes = KeyedChanges::default();
-        for keyed in &mut self.rules {
-            let rule = &self.plan.rules[keyed.position];
-            let id = &rule.rule.id;
-            let (states, gone) = keyed.keys.take_changes();
-            let states = states.into_iter();
-            let states = states.map(|(key, bytes)| (id.clone(), key, bytes));
-            changes.states.extend(states);
-            let gone = gone.into_iter().map(|hash| (id.clone(), hash));
-            changes.gone.extend(gone);
-            for (latest, rows) in keyed.pending.take_fresh()? {
-                let bytes = bytes::rows(rule, &rows)?;
-                changes.pending.push((id.clone(), latest, bytes));
-            }
-            if let Some(memory) = keyed.instance.changed_memory() {
-                let bytes = bytes::memory(&memory);
-                changes.snapshots.push((id.clone(), bytes));
-            }
-        }
-        self.leave_on_disk();
-        Ok(changes)
-    }
-
-    /// Leaves on disk what has no room in memory: of each rule its part of what is too much.
-    fn leave_on_disk(&mut self) {
-        let memory = self.memory();
-        let Some((disk, most)) = self.disk.as_ref().filter(|(_, most)| memory > *most) else {
-            return;
-        };
-        for keyed in &mut self.rules {
-            // Half of it, so that the next step need not do it again.
-            let share = keyed.keys.memory() as u128 * (*most / 2) as u128 / memory.max(1) as u128;
-            let share = usize::try_from(share).unwrap_or(usize::MAX);
-            keyed.keys.evict(share, disk);
-        }
-    }
-
-    /// Takes back the state of a key from [`KeyedChanges::states`].
-    ///
-    /// # Errors
-    /// [`EngineError::State`]: a rule that keeps no state here, bytes that are damaged.
-    pub fn restore_state(
-        &mut self,
-        rule_id: &str,
-        key: &str,
-        bytes: &[u8],
-    ) -> Result<(), EngineError> {
-        let watermark = self.watermark;
-        let keyed = self.rule(rule_id)?;
-        keyed
-            .keys
-            .restore(key, bytes, watermark, keyed.state_for)
-            .map_err(|reason| damaged("a key's state", rule_id, &reason))
-    }
-
-    /// Takes back the state of a key, or leaves it on disk where memory has no room for it.
-    ///
-    /// # Errors
-    /// As [`KeyedDetectors::restore_state`].
-    pub fn restore_or_leave(
-        &mut self,
-        rule_id: &str,
-        (key, hash): (&str, u64),
-        bytes: &[u8],
-    ) -> Result<(), EngineError> {
-        let is_full = match &self.disk {
-            Some((_, most)) => self.memory() >= *most / 2,
-            None => false,
-        };
-        let watermark = self.watermark;
-        let keyed = self.rule(rule_id)?;
-        let is_left = is_full
-            && keyed
-                .keys
-                .leave(key, hash, bytes, watermark, keyed.state_for)
-                .map_err(|reason| damaged("a key's state", rule_id, &reason))?;
-        match is_left {
-            true => Ok(()),
-            false => self.restore_state(rule_id, key, bytes),
-        }
-    }
-
-    /// Takes back rows that waited, from [`KeyedChanges::pending`], but for those that the watermark has passed. Rows with
-    /// other columns than the rule has now are counted in `outdated`.
-    ///
-    /// # Errors
-    /// [`EngineError::State`]: a rule that keeps no state here, bytes that are damaged. [`EngineError::TooManyPending`].
-    pub fn restore_pending(&mut self, rule_id: &str, bytes: &[u8]) -> Result<(), EngineError> {
-        let position = self.rule(rule_id)?.position;
-        let rows = read_rows(&self.plan.rules[position], bytes)
-            .map_err(|reason| damaged("rows that wait", rule_id, &reason))?;
-        let rows = match rows {
-            Stored::Rows(rows) => rows.not_before(self.watermark)?,
-            Stored::Outdated(rows) => {
-                tracing::warn!(
-                    rule = rule_id,
-                    rows,
-                    "events that waited are dropped: the rule has other columns now"
-                );
-                *self.outdated.entry(rule_id.to_owned()).or_default() += rows;
-                return Ok(());
-            }
-        };
-        let counts = self
-            .rules
-            .iter()
-            .map(|rule| (rule.position, rule.pending.len()))
-            .chain([(position, rows.len())]);
-        if counts.clone().map(|(_, rows)| rows).sum::<usize>() > self.max_pending_rows {
-            return Err(too_many_pending(&self.plan, self.max_pending_rows, counts));
-        }
-        Ok(self.rule(rule_id)?.pending.push(rows, true)?)
-    }
-
-    /// Takes back the memory of a rule's plugin from [`KeyedChanges::snapshots`]. A plugin that does not take it is told of
-    /// in the log and begins anew.
-    ///
-    /// # Errors
-    /// [`EngineError::State`]: a rule that keeps no state here, bytes that are damaged.
-    pub fn restore_snapshot(&mut self, rule_id: &str, bytes: &[u8]) -> Result<(), EngineError> {
-        let keyed = self.rule(rule_id)?;
-        let memory = bytes::read_memory(bytes)
-            .map_err(|reason| damaged("a plugin's memory", rule_id, &reason))?;
-        keyed.instance.set_memory(memory);
-        Ok(())
-    }
-
-    /// Sets the time before which everything was evaluated, in microseconds, and drops what waits from before it.
-    ///
-    /// # Errors
-    /// Faults of our own.
-    pub fn set_watermark(&mut self, watermark: i64) -> Result<(), EngineError> {
-        self.watermark = watermark;
-        for keyed in &mut self.rules {
-            keyed.pending.take_before(watermark)?;
-        }
-        Ok(())
     }
 
     fn find(&self, id: &str) -> Option<usize> {
@@ -487,266 +344,9 @@ impl KeyedDetectors {
         let table = &self.plan.table.name;
         match self.find(id) {
             Some(at) => Ok(&mut self.rules[at]),
-            None => Err(wrong(format!(
+            None => Err(EngineError::State(format!(
                 "table `{table}` has no rule `{id}` that keeps state"
             ))),
         }
     }
-}
-
-/// What rules that keep state have in common while they evaluate.
-struct Work<'a> {
-    rule: &'a RulePlan,
-    batch_rows: usize,
-    quarantine: &'a Quarantine,
-    progress: &'a Progress,
-    /// Everything before it has been evaluated.
-    watermark: i64,
-    disk: Option<&'a DetectorKeys>,
-}
-
-/// What comes of it.
-struct Out<'a> {
-    findings: &'a mut Vec<Finding>,
-    rested: Rested,
-    forgotten: Option<Forgotten>,
-}
-
-impl KeyedRule {
-    /// Evaluates the rows before a time, in microseconds, and calls the wake-ups before it.
-    fn advance(
-        &mut self,
-        work: &Work<'_>,
-        end: i64,
-        out: &mut Out<'_>,
-    ) -> Result<(), DataFusionError> {
-        match self.pending.take_before(end)? {
-            None => self.evaluate(work, None, Turns::new(), end, out)?,
-            Some(rows) => {
-                let keys = rows.by_key(work.rule)?;
-                let touched = keys.len() + self.keys.count_due(end);
-                if self.keys.have_room(self.limits, keys.len(), touched) {
-                    let (sorted, turns) = in_turns(&rows, keys)?;
-                    self.evaluate(work, Some(sorted), turns, end, out)?;
-                } else {
-                    self.advance_in_parts(work, &rows, keys, end, out)?;
-                }
-            }
-        }
-        // What is left of a key is looked at once it has an event; here memory is freed.
-        let hour = boundary(Timestamp::clamped(end));
-        if hour > self.swept {
-            self.swept = hour;
-            self.keys.sweep(hour);
-        }
-        Ok(())
-    }
-
-    /// Evaluates rows that may bring more keys than there may be: in parts that cannot, and the events of one time alone where
-    /// they can. After these, keys are forgotten.
-    fn advance_in_parts(
-        &mut self,
-        work: &Work<'_>,
-        rows: &Rows,
-        keys: ByKey,
-        end: i64,
-        out: &mut Out<'_>,
-    ) -> Result<(), DataFusionError> {
-        let names: Vec<String> = keys.keys().cloned().collect();
-        let mut order: Vec<(u32, usize)> = keys
-            .into_values()
-            .enumerate()
-            .flat_map(|(key, rows)| rows.into_iter().map(move |row| (row, key)))
-            .collect();
-        order.sort_by_key(|(row, _)| &rows.events[*row as usize]);
-        let time = |(row, _): &(u32, usize)| rows.events[*row as usize].time.micros();
-        let mut rest = order.as_slice();
-        while let Some(first) = rest.first().map(time) {
-            let fitting = self.fitting(work, rest, &names, &time, end);
-            let count = match fitting {
-                0 => rest.partition_point(|row| time(row) == first),
-                count => count,
-            };
-            let (now, later) = rest.split_at(count);
-            let until = match later.first() {
-                _ if fitting == 0 => first.saturating_add(1),
-                Some(next) => time(next),
-                None => end,
-            };
-            let mut keys = ByKey::new();
-            for (row, key) in now {
-                let of_key = keys.entry(names[*key].clone()).or_default();
-                of_key.push(*row);
-            }
-            let (sorted, turns) = in_turns(rows, keys)?;
-            self.evaluate(work, Some(sorted), turns, until, out)?;
-            if fitting == 0 {
-                self.keys.sweep(Timestamp::clamped(first));
-                if let Some(forgotten) = self.keys.forget(self.limits) {
-                    out.forgotten.get_or_insert_default().add(forgotten);
-                }
-            }
-            rest = later;
-        }
-        self.evaluate(work, None, Turns::new(), end, out)
-    }
-
-    /// Returns how many of the first rows cannot bring more keys than there may be, up to the first of another time.
-    fn fitting(
-        &self,
-        work: &Work<'_>,
-        rows: &[(u32, usize)],
-        names: &[String],
-        time: &dyn Fn(&(u32, usize)) -> i64,
-        end: i64,
-    ) -> usize {
-        let due = self.keys.count_due(end);
-        let (mut touched, mut new, mut fitting) = (HashSet::new(), 0, 0);
-        for (at, row) in rows.iter().enumerate() {
-            if at > 0 && time(row) != time(&rows[at - 1]) {
-                fitting = at;
-            }
-            if touched.insert(row.1) {
-                new += usize::from(!self.keys.has(&names[row.1], work.disk));
-                if !self.keys.have_room(self.limits, new, touched.len() + due) {
-                    return fitting;
-                }
-            }
-        }
-        rows.len()
-    }
-
-    /// Evaluates rows, of which `turns` says where each key's are, and calls the wake-ups before a time, in microseconds.
-    fn evaluate(
-        &mut self,
-        work: &Work<'_>,
-        rows: Option<Rows>,
-        mut turns: Turns,
-        end: i64,
-        out: &mut Out<'_>,
-    ) -> Result<(), DataFusionError> {
-        let rule = work.rule;
-        if let Some(disk) = work.disk {
-            let times = (work.watermark, self.state_for);
-            self.keys
-                .warm(&rule.rule.id, turns.keys(), end, times, disk)
-                .map_err(DataFusionError::Execution)?;
-        }
-        for key in self.keys.due_before(end) {
-            turns.entry(key.to_string()).or_default();
-        }
-        for (name, range) in turns {
-            let known = self.keys.get(&name);
-            let known = known.map_err(DataFusionError::Execution)?;
-            let mut key = known.unwrap_or_default();
-            let turn = Turn {
-                rule,
-                key: &mut key,
-                state_for: self.state_for,
-                instance: &mut self.instance,
-                quarantine: work.quarantine,
-                rested: &mut out.rested,
-                last: None,
-                progress: work.progress,
-                batch_rows: work.batch_rows,
-                findings: &mut *out.findings,
-            };
-            let (started, events) = (Instant::now(), range.len());
-            let rows = rows.as_ref().filter(|_| !range.is_empty());
-            turn.take(rows.map(|rows| rows.slice(range)), end)?;
-            work.quarantine
-                .took_with_state(rule.index, events, started.elapsed());
-            self.keys
-                .set(&name, &key, self.state_for)
-                .map_err(DataFusionError::Execution)?;
-        }
-        Ok(())
-    }
-}
-
-/// The rows of each key.
-type ByKey = BTreeMap<String, Vec<u32>>;
-
-/// A key's rows among those that are sorted.
-type Turns = BTreeMap<String, std::ops::Range<usize>>;
-
-/// Sorts rows by key, time, object and row, and says where each key's are.
-fn in_turns(rows: &Rows, keys: ByKey) -> Result<(Rows, Turns), ArrowError> {
-    let mut order: Vec<u32> = Vec::with_capacity(rows.len());
-    let mut turns = Turns::new();
-    for (key, mut own) in keys {
-        own.sort_by_key(|row| &rows.events[*row as usize]);
-        let first = order.len();
-        order.extend(own);
-        turns.insert(key, first..order.len());
-    }
-    let sorted = rows.take(&UInt32Array::from(order))?;
-    Ok((sorted, turns))
-}
-
-/// What a rule that rests does not evaluate, told together.
-#[derive(Debug, Default)]
-struct Rested {
-    rows: u64,
-    wakes: u64,
-    first: Option<EventRef>,
-    last: Option<EventRef>,
-}
-
-impl Rested {
-    fn add(&mut self, event: &EventRef) {
-        if self.first.as_ref().is_none_or(|first| event < first) {
-            self.first = Some(event.clone());
-        }
-        if self.last.as_ref().is_none_or(|last| event > last) {
-            self.last = Some(event.clone());
-        }
-    }
-
-    fn report(self, rule: &RulePlan, progress: &Progress) {
-        let (Some(first), Some(last)) = (self.first, self.last) else {
-            return;
-        };
-        progress.skipped(SkippedEvents {
-            rule: rule.index,
-            rule_id: rule.rule.id.clone(),
-            cause: Cause::Rest,
-            reason: QUARANTINED.to_owned(),
-            rows: self.rows,
-            wakes: self.wakes,
-            first,
-            last,
-        });
-    }
-}
-
-/// Returns the error of too many rows that wait; `counts` are numbers of rows by place in the plan.
-pub(crate) fn too_many_pending(
-    plan: &TablePlan,
-    limit: usize,
-    counts: impl Iterator<Item = (usize, usize)>,
-) -> EngineError {
-    let mut by_rule: BTreeMap<usize, usize> = BTreeMap::new();
-    for (position, rows) in counts {
-        *by_rule.entry(position).or_default() += rows;
-    }
-    let most = by_rule.into_iter().max_by_key(|(_, rows)| *rows);
-    let (position, count) = most.unwrap_or_default();
-    let rule = plan.rules.get(position).map(|rule| rule.rule.id.clone());
-    EngineError::TooManyPending {
-        table: plan.table.name.clone(),
-        limit,
-        rule: rule.unwrap_or_default(),
-        count,
-    }
-}
-
-fn wrong(reason: String) -> EngineError {
-    EngineError::State(reason)
-}
-
-fn damaged(what: &str, rule: &str, reason: &str) -> EngineError {
-    wrong(format!(
-        "{what} of rule `{rule}` cannot be read back: {reason}"
-    ))
 }

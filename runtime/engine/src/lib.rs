@@ -1,65 +1,50 @@
-//! The plan: one shared scan a table, every rule over it, findings out.
+//! Evaluation: the rules of a table over its scan, findings out; once, or step after step in a service.
 //!
 //! ```text
-//! DataSourceExec   one scan: union of the rules' columns; time range, pruning and prefilter pushed down
-//!       │ RecordBatch + object and row of each event
+//! yagura-plan      one scan a table: RecordBatch + object and row of each event
+//!       │
 //! DetectExec       prefilter → rows of each rule → (its plugin, in batches) → findings
 //!       │ RecordBatch of findings
-//! run              collects findings; what plugins failed on twice is skipped and reported
+//! run │ live       collect findings; events on which plugins fail are skipped and reported
 //! ```
 //!
-//! Composes tables (`lake`), paths and columns (`rules`) and plugins (`host`). Knows nothing of alerts, commands or
-//! configuration files. Plugins and counters come from the session that executes a plan.
+//! Composes plans (`plan`), tables (`lake`), columns (`rules`), plugins (`host`) and correlations (`correlate`). Knows nothing
+//! of alerts, commands or configuration files. Plugins and counters come from the session that executes a plan.
 
-mod adapt;
-mod author;
 mod background;
 mod calls;
-mod condition;
 mod detect;
-mod dictionary;
 mod error;
 mod evaluate;
-mod event_path;
 mod evidence;
 pub mod findings;
-mod growth;
 pub mod keyed;
+mod limits;
 pub mod live;
-mod oddity;
-pub mod plan;
-mod predicate;
-mod prefilter;
-mod prune;
+mod options;
+mod pending_rows;
 mod quarantine;
 pub mod report;
 mod rows;
 mod ruleset;
 pub mod run;
+mod running_steps;
 pub mod runtime;
-pub mod sample;
-mod scan;
+mod scan_output;
 pub mod search;
+mod session;
 mod shown;
-mod sigma;
-mod sql;
+mod table_outcome;
 pub mod table_run;
 
-pub use adapt::ConvertedValues;
-pub use author::{
-    Nearest, condition_predicate, explain, fields_of, nearest, oddities_of, predicate_of,
-    syntax_error,
-};
-pub use condition::ConditionError;
 pub use detect::DetectExec;
 pub use error::EngineError;
 pub use evidence::Hasher;
 pub use live::{Live, LiveError, LiveOptions, Replaced};
-pub use plan::{RuleSource, Tuning};
+pub use options::RunOptions;
 pub use quarantine::Fairness;
-pub use run::{RunInput, RunOptions, RunOutcome, open_tables, run};
+pub use rows::RuleRows;
+pub use run::{RunInput, RunOutcome, run};
 pub use runtime::PluginSource;
-pub use sample::{Sample, plain_type};
-pub use sigma::{
-    Placed, SigmaInput, correlations, place, rule_id as sigma_rule_id, unknown_source,
-};
+pub use scan_output::ScanOutput;
+pub use table_outcome::TableOutcome;

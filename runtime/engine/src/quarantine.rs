@@ -1,19 +1,19 @@
-//! Rules whose plugins fail again and again, or take the time of others: they are evaluated in the background, they rest, and are tried
-//! again.
+//! Rules whose plugins fail repeatedly, or take the time of others: they are evaluated in the background, quarantined, and retried
+//! (a circuit breaker).
 //!
 //! ```text
-//! working ──three faults──▶ resting ──its time is over──▶ on trial
-//!    ▲                         ▲                             │
-//!    └── a call that succeeds ─┼─────────────────────────────┤
-//!                              └──────────── one fault ──────┘
+//! working ──three faults──▶ quarantined ──cooldown is over──▶ retrying
+//!    ▲                         ▲                                │
+//!    └── a call that succeeds ─┼────────────────────────────────┤
+//!                              └──────────── one fault ─────────┘
 //! ```
 //!
-//! Each rest is twice as long as the one before, until a rule has worked for an hour without a fault. Time is that of
-//! steps: a rest begins with the end of the step in which the fault was, and may end with the beginning of another. A run
-//! is one step, so that a rest in it lasts to its end.
+//! Each cooldown is twice as long as the one before, until a rule has worked for an hour without a fault. Time is that of
+//! steps: a cooldown begins with the end of the step in which the fault was, and may end with the beginning of another. A run
+//! is one step, so that a quarantine in it lasts to its end.
 //!
 //! In a service a rule whose plugin fails, or takes more time than is fair, is *evaluated in the background* (see [`crate::background`]) for as
-//! long as a rest would be: the steps do not wait for it then. Rules that keep state cannot be; they rest when they take
+//! long as a cooldown: the steps do not wait for it then. Rules that keep state cannot be; they are quarantined when they take
 //! many times what is fair.
 
 use std::collections::{BTreeSet, HashMap};
@@ -25,25 +25,25 @@ use yagura_correlate::store::QuarantinedRule;
 
 use crate::report::{Cause, SkippedEvents};
 
-/// Failed batches of one rule after which it rests.
-const FAULTS_UNTIL_REST: u32 = 3;
+/// Failed batches of one rule after which it is quarantined.
+const FAULTS_UNTIL_QUARANTINE: u32 = 3;
 
-/// The longest rest, unless the first one is longer, and how long a rule has to work without a fault for its faults to be forgotten, in microseconds: an
-/// hour.
-const LONGEST_REST: i64 = 3_600_000_000;
+/// The longest cooldown, unless the first one is longer, in microseconds: an hour. So long a rule must also work without a
+/// fault for its faults to be forgotten.
+const MAX_COOLDOWN: i64 = 3_600_000_000;
 
 /// Time for each event that a rule may always have beside [`Fairness::rule_time`]: a rule with many events is not slow.
 const TIME_OF_AN_EVENT: Duration = Duration::from_micros(10);
 
 /// How many times what is fair a rule may take that cannot be evaluated in the background.
-const PATIENCE: u32 = 100;
+const WAIT_FACTOR: u32 = 100;
 
 /// What rules that work side by side, step after step, owe each other.
 #[derive(Debug, Clone, Copy)]
 pub struct Fairness {
     /// Time that a step waits for one rule's plugin, beside ten microseconds for each event.
     pub rule_time: Duration,
-    /// How long a rule rests at first after repeated faults.
+    /// How long a rule is quarantined at first after repeated faults.
     pub cooldown: Duration,
 }
 
@@ -56,25 +56,25 @@ impl Default for Fairness {
     }
 }
 
-/// The rules of a table by their index in the run, and how they fare.
+/// The health of the rules of a table, by their index in the run.
 #[derive(Debug)]
 pub(crate) struct Quarantine {
-    rules: HashMap<usize, Mutex<Health>>,
+    rules: HashMap<usize, Mutex<RuleHealth>>,
     /// Nothing in a run, where nobody waits for others.
     fairness: Option<Fairness>,
 }
 
-/// How one rule fares.
+/// The health of one rule.
 #[derive(Debug)]
-struct Health {
+struct RuleHealth {
     id: String,
     /// Digest of its plugin's component: another one starts anew.
     code: String,
-    mode: Mode,
-    /// Since it last rested, or since faults were forgotten.
+    mode: RuleMode,
+    /// Faults since its last quarantine, or since faults were forgotten.
     faults: u32,
-    /// Rests that followed each other without an hour between.
-    rests: u32,
+    /// Quarantines that followed each other without an hour between.
+    repeats: u32,
     /// Of the last fault.
     reason: String,
     /// Whether there was one in this step.
@@ -84,30 +84,30 @@ struct Health {
     /// Since when it does not work.
     since: Option<Timestamp>,
     until: Timestamp,
-    /// What was left out in this rest.
-    left_out: LeftOut,
-    /// Whether it is evaluated in the background, and until when at least: set with the end of the step.
-    aside: Option<Option<Timestamp>>,
+    /// Events that were skipped in this quarantine.
+    skipped_count: SkippedCount,
+    /// Until when at least it is evaluated in the background: `Some(None)` until the end of the step sets it.
+    background_until: Option<Option<Timestamp>>,
     /// Times that it was, without an hour between.
-    asides: u32,
+    background_count: u32,
     /// Spent in this step, and for how many events.
     used: Duration,
     events: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+enum RuleMode {
     Working,
-    /// Rests since this step.
-    Fallen,
-    Resting,
-    Trial,
-    /// Has worked on trial in this step.
+    /// Quarantined since this step.
+    Faulted,
+    Quarantined,
+    Retrying,
+    /// Its retry succeeded in this step.
     Recovered,
 }
 
 #[derive(Debug, Clone, Default)]
-struct LeftOut {
+struct SkippedCount {
     events: u64,
     wakes: u64,
     first: Option<Timestamp>,
@@ -121,20 +121,20 @@ impl Quarantine {
         fairness: Option<Fairness>,
     ) -> Self {
         let rules = rules.map(|(index, id, code)| {
-            let health = Health {
+            let health = RuleHealth {
                 id,
                 code,
-                mode: Mode::Working,
+                mode: RuleMode::Working,
                 faults: 0,
-                rests: 0,
+                repeats: 0,
                 reason: String::new(),
                 has_failed: false,
                 last_fault: Timestamp::MIN,
                 since: None,
                 until: Timestamp::MIN,
-                left_out: LeftOut::default(),
-                aside: None,
-                asides: 0,
+                skipped_count: SkippedCount::default(),
+                background_until: None,
+                background_count: 0,
                 used: Duration::ZERO,
                 events: 0,
             };
@@ -146,58 +146,58 @@ impl Quarantine {
         }
     }
 
-    fn rule(&self, index: usize) -> Option<MutexGuard<'_, Health>> {
+    fn rule(&self, index: usize) -> Option<MutexGuard<'_, RuleHealth>> {
         let rule = self.rules.get(&index)?;
         Some(rule.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Says whether a rule rests.
-    pub(crate) fn rests(&self, index: usize) -> bool {
+    /// Returns whether a rule is quarantined.
+    pub(crate) fn is_quarantined(&self, index: usize) -> bool {
         let rule = self.rule(index);
-        rule.is_some_and(|rule| matches!(rule.mode, Mode::Fallen | Mode::Resting))
+        rule.is_some_and(|rule| matches!(rule.mode, RuleMode::Faulted | RuleMode::Quarantined))
     }
 
-    /// Says whether a rule is tried after a rest: once, and not a second time.
-    pub(crate) fn is_on_trial(&self, index: usize) -> bool {
+    /// Returns whether a rule is tried after a cooldown: once, and not a second time.
+    pub(crate) fn is_retrying(&self, index: usize) -> bool {
         self.rule(index)
-            .is_some_and(|rule| rule.mode == Mode::Trial)
+            .is_some_and(|rule| rule.mode == RuleMode::Retrying)
     }
 
-    /// Takes note of a fault.
-    pub(crate) fn failed(&self, index: usize, reason: &str) {
+    /// Records a fault.
+    pub(crate) fn add_fault(&self, index: usize, reason: &str) {
         let Some(mut rule) = self.rule(index) else {
             return;
         };
         rule.faults += 1;
         rule.has_failed = true;
         reason.clone_into(&mut rule.reason);
-        if rule.faults >= FAULTS_UNTIL_REST || rule.mode == Mode::Trial {
-            rule.fall();
+        if rule.faults >= FAULTS_UNTIL_QUARANTINE || rule.mode == RuleMode::Retrying {
+            rule.enter();
         }
     }
 
-    /// Takes note of a call that succeeded.
-    pub(crate) fn worked(&self, index: usize) {
+    /// Records a call that succeeded.
+    pub(crate) fn add_success(&self, index: usize) {
         if let Some(mut rule) = self.rule(index)
-            && rule.mode == Mode::Trial
+            && rule.mode == RuleMode::Retrying
         {
-            rule.mode = Mode::Recovered;
+            rule.mode = RuleMode::Recovered;
         }
     }
 
-    /// Returns how long others may have to wait for a call with so many events; nothing where nobody waits.
+    /// Returns how long others may have to wait for a call with so many events; `None` where nobody waits.
     pub(crate) fn fair_time(&self, events: usize) -> Option<Duration> {
         let events = u32::try_from(events).unwrap_or(u32::MAX);
         Some(self.fairness?.rule_time + TIME_OF_AN_EVENT * events)
     }
 
-    /// Returns how long others wait at most for a rule with state that tells its events apart; nothing where nobody waits.
-    pub(crate) fn patience(&self, events: usize) -> Option<Duration> {
-        Some(self.fair_time(events)? * PATIENCE)
+    /// Returns how long others wait at most for a rule with state whose faulty events are isolated; `None` where nobody waits.
+    pub(crate) fn longest_wait(&self, events: usize) -> Option<Duration> {
+        Some(self.fair_time(events)? * WAIT_FACTOR)
     }
 
-    /// Takes note of the time that a rule took for some events, while others waited. Returns whether it is fair still.
-    pub(crate) fn took(&self, index: usize, events: usize, time: Duration) -> bool {
+    /// Records the time that a rule took for some events, while others waited. Returns whether it is fair still.
+    pub(crate) fn add_time(&self, index: usize, events: usize, time: Duration) -> bool {
         let Some(mut rule) = self.rule(index) else {
             return true;
         };
@@ -207,71 +207,74 @@ impl Quarantine {
         self.fair_time(events).is_none_or(|fair| rule.used <= fair)
     }
 
-    /// The same for a rule that cannot be evaluated in the background: it rests where it took many times what is fair.
-    pub(crate) fn took_with_state(&self, index: usize, events: usize, time: Duration) {
-        if self.took(index, events, time) {
+    /// The same for a rule that cannot be evaluated in the background: it is quarantined where it took many times what is fair.
+    pub(crate) fn add_time_with_state(&self, index: usize, events: usize, time: Duration) {
+        if self.add_time(index, events, time) {
             return;
         }
         let (Some(fairness), Some(mut rule)) = (self.fairness, self.rule(index)) else {
             return;
         };
-        let (most, each) = (fairness.rule_time * PATIENCE, TIME_OF_AN_EVENT * PATIENCE);
+        let (most, each) = (
+            fairness.rule_time * WAIT_FACTOR,
+            TIME_OF_AN_EVENT * WAIT_FACTOR,
+        );
         let events = u32::try_from(rule.events).unwrap_or(u32::MAX);
         if rule.used > most + each * events {
             rule.reason = format!(
-                "it took {:.1} s for {events} events of one step, where {} s and {} ms an event are the most that others wait for it",
+                "it took {:.1} s for {events} events of one step, where {} s and {} ms an event is the maximum that others wait for it",
                 rule.used.as_secs_f64(),
                 most.as_secs_f64(),
                 each.as_secs_f64() * 1e3
             );
-            rule.fall();
+            rule.enter();
         }
     }
 
     /// Has a rule evaluated in the background from now on.
-    pub(crate) fn put_aside(&self, index: usize, reason: &str) {
+    pub(crate) fn move_to_background(&self, index: usize, reason: &str) {
         if let Some(mut rule) = self.rule(index)
-            && rule.aside.is_none()
+            && rule.background_until.is_none()
         {
-            rule.aside = Some(None);
-            rule.asides += 1;
+            rule.background_until = Some(None);
+            rule.background_count += 1;
             rule.has_failed = true;
             reason.clone_into(&mut rule.reason);
         }
     }
 
-    /// Says whether a rule is evaluated in the background. One on trial is.
-    pub(crate) fn is_aside(&self, index: usize) -> bool {
+    /// Returns whether a rule is evaluated in the background. One retried is.
+    pub(crate) fn is_in_background(&self, index: usize) -> bool {
         let rule = self.rule(index);
-        rule.is_some_and(|rule| rule.aside.is_some() || rule.mode == Mode::Trial)
+        rule.is_some_and(|rule| rule.background_until.is_some() || rule.mode == RuleMode::Retrying)
     }
 
-    /// Begins a step at this time of the clock, while rows of some rules wait to be evaluated in the background: rules whose rest is over are
-    /// on trial.
+    /// Begins a step at this time of the clock, while rows of some rules wait to be evaluated in the background: rules whose cooldown is over
+    /// are retried.
     pub(crate) fn begin_step(&self, now: Timestamp, waiting: &BTreeSet<usize>) {
         for (index, rule) in &self.rules {
             let mut rule = rule.lock().unwrap_or_else(PoisonError::into_inner);
             rule.used = Duration::ZERO;
-            let until = rule.aside.flatten();
+            let until = rule.background_until.flatten();
             if until.is_some_and(|until| until <= now) && !waiting.contains(index) {
-                rule.aside = None;
-                // What was evaluated in the background says nothing about how it does with the others.
+                rule.background_until = None;
+                // What was evaluated in the background is no evidence about how it does with the others.
                 rule.last_fault = now;
             }
             rule.events = 0;
-            if rule.mode == Mode::Resting && rule.until <= now {
-                rule.mode = Mode::Trial;
+            if rule.mode == RuleMode::Quarantined && rule.until <= now {
+                rule.mode = RuleMode::Retrying;
             }
-            let is_forgiven = rule.last_fault.saturating_add(LONGEST_REST) <= now;
-            if rule.mode == Mode::Working && is_forgiven {
+            let is_forgiven = rule.last_fault.saturating_add(MAX_COOLDOWN) <= now;
+            if rule.mode == RuleMode::Working && is_forgiven {
                 rule.faults = 0;
-                rule.rests = 0;
-                rule.asides = 0;
+                rule.repeats = 0;
+                rule.background_count = 0;
             }
         }
     }
 
-    /// Ends a step in which these events were skipped. Returns what a person should know.
+    /// Ends a step in which these events were skipped. Returns messages for a person.
     pub(crate) fn end_step(&self, now: Timestamp, skipped: &[SkippedEvents]) -> Vec<String> {
         let cooldown = self.fairness.unwrap_or_default().cooldown;
         let mut messages = Vec::new();
@@ -280,21 +283,25 @@ impl Quarantine {
             if std::mem::take(&mut rule.has_failed) {
                 rule.last_fault = now;
             }
-            if rule.aside == Some(None) {
-                rule.aside = Some(Some(now.saturating_add(length(cooldown, rule.asides))));
+            if rule.background_until == Some(None) {
+                rule.background_until = Some(Some(
+                    now.saturating_add(length(cooldown, rule.background_count)),
+                ));
                 messages.push(format!(
                     "rule `{}` is evaluated in the background for a while: {}",
                     rule.id, rule.reason
                 ));
             }
-            if rule.mode == Mode::Fallen {
-                messages.push(rule.rest_from(now, cooldown));
+            if rule.mode == RuleMode::Faulted {
+                messages.push(rule.quarantine_from(now, cooldown));
             }
-            let left_out = skipped.iter().filter(|aside| aside.cause == Cause::Rest);
-            for aside in left_out.filter(|aside| aside.rule == *index) {
-                rule.left_out.add(aside);
+            let skipped_count = skipped
+                .iter()
+                .filter(|aside| aside.cause == Cause::Quarantine);
+            for aside in skipped_count.filter(|aside| aside.rule == *index) {
+                rule.skipped_count.add(aside);
             }
-            if rule.mode == Mode::Recovered {
+            if rule.mode == RuleMode::Recovered {
                 // The hour of work begins now.
                 rule.last_fault = now;
                 messages.push(rule.recover("works again"));
@@ -304,37 +311,37 @@ impl Quarantine {
         messages
     }
 
-    /// Ends the rest of a rule of this id, as if it had never failed. Returns what to tell, or nothing where no rule of
-    /// this id rests.
-    pub(crate) fn release(&self, id: &str) -> Option<String> {
+    /// Ends the quarantine of a rule of this id, as if it had never failed. Returns a message, or `None` where no rule of
+    /// this id is quarantined.
+    pub(crate) fn clear(&self, id: &str) -> Option<String> {
         let mut rules = self.rules.values();
         rules.find_map(|rule| {
             let mut rule = rule.lock().unwrap_or_else(PoisonError::into_inner);
-            if rule.id != id || rule.mode == Mode::Working {
+            if rule.id != id || rule.mode == RuleMode::Working {
                 return None;
             }
-            rule.rests = 0;
-            rule.asides = 0;
-            rule.aside = None;
+            rule.repeats = 0;
+            rule.background_count = 0;
+            rule.background_until = None;
             rule.has_failed = false;
-            Some(rule.recover("is released"))
+            Some(rule.recover("was cleared from quarantine"))
         })
     }
 
-    /// Returns the rules that rest or rested lately, by id.
-    pub(crate) fn resting(&self) -> Vec<QuarantinedRule> {
+    /// Returns the rules that are quarantined, or were lately, by id.
+    pub(crate) fn stored(&self) -> Vec<QuarantinedRule> {
         let rules = self.rules.values();
-        let rests = rules.map(|rule| {
+        let repeats = rules.map(|rule| {
             rule.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .to_stored()
         });
-        let mut rests: Vec<QuarantinedRule> = rests.flatten().collect();
-        rests.sort_by(|a, b| a.rule.cmp(&b.rule));
-        rests
+        let mut repeats: Vec<QuarantinedRule> = repeats.flatten().collect();
+        repeats.sort_by(|a, b| a.rule.cmp(&b.rule));
+        repeats
     }
 
-    /// Takes back what [`Quarantine::resting`] said. Returns what to tell: of rules that still rest, and of those whose
+    /// Restores what [`Quarantine::stored`] returned. Returns messages: of rules that are still quarantined, and of those whose
     /// plugin is another now.
     pub(crate) fn restore(&self, stored: &[QuarantinedRule]) -> Vec<String> {
         let mut messages = Vec::new();
@@ -350,57 +357,60 @@ impl Quarantine {
     }
 }
 
-impl Health {
-    fn fall(&mut self) {
-        if !matches!(self.mode, Mode::Fallen | Mode::Resting) {
-            self.mode = Mode::Fallen;
-            self.rests += 1;
+impl RuleHealth {
+    fn enter(&mut self) {
+        if !matches!(self.mode, RuleMode::Faulted | RuleMode::Quarantined) {
+            self.mode = RuleMode::Faulted;
+            self.repeats += 1;
             self.faults = 0;
             self.has_failed = true;
         }
     }
 
-    fn rest_from(&mut self, now: Timestamp, first: Duration) -> String {
-        let length = length(first, self.rests);
+    fn quarantine_from(&mut self, now: Timestamp, first: Duration) -> String {
+        let length = length(first, self.repeats);
         self.since.get_or_insert(now);
         self.until = now.saturating_add(length);
-        self.mode = Mode::Resting;
+        self.mode = RuleMode::Quarantined;
         let seconds = length as f64 / 1e6;
         let length = match seconds {
-            60.0 => "a minute".to_owned(),
+            60.0 => "1 minute".to_owned(),
             seconds if seconds % 60.0 == 0.0 => format!("{} minutes", seconds / 60.0),
             seconds => format!("{seconds} s"),
         };
-        format!("rule `{}` rests for {length}: {}", self.id, self.reason)
+        format!(
+            "rule `{}` is quarantined for {length}: {}",
+            self.id, self.reason
+        )
     }
 
     fn recover(&mut self, how: &str) -> String {
-        self.mode = Mode::Working;
+        self.mode = RuleMode::Working;
         self.faults = 0;
         self.since = None;
-        let left_out = std::mem::take(&mut self.left_out);
-        format!("rule `{}` {how}{}", self.id, left_out.message())
+        let skipped_count = std::mem::take(&mut self.skipped_count);
+        format!("rule `{}` {how}{}", self.id, skipped_count.message())
     }
 
     fn to_stored(&self) -> Option<QuarantinedRule> {
-        (self.rests > 0).then(|| QuarantinedRule {
+        (self.repeats > 0).then(|| QuarantinedRule {
             rule: self.id.clone(),
             code: self.code.clone(),
             reason: self.reason.clone(),
-            is_quarantined: self.mode != Mode::Working,
-            repeats: self.rests,
+            is_quarantined: self.mode != RuleMode::Working,
+            repeats: self.repeats,
             since: self.since,
             until: self.until,
             last_fault: self.last_fault,
-            events: self.left_out.events,
-            wakes: self.left_out.wakes,
-            first: self.left_out.first,
-            last: self.left_out.last,
+            events: self.skipped_count.events,
+            wakes: self.skipped_count.wakes,
+            first: self.skipped_count.first,
+            last: self.skipped_count.last,
         })
     }
 
     fn restore(&mut self, rest: &QuarantinedRule) -> Option<String> {
-        self.left_out = LeftOut {
+        self.skipped_count = SkippedCount {
             events: rest.events,
             wakes: rest.wakes,
             first: rest.first,
@@ -412,31 +422,31 @@ impl Health {
                 .then(|| self.recover("has another plugin now and is tried again"));
         }
         self.reason.clone_from(&rest.reason);
-        self.rests = rest.repeats;
+        self.repeats = rest.repeats;
         self.since = rest.since;
         self.until = rest.until;
         self.last_fault = rest.last_fault;
         if !rest.is_quarantined {
             return None;
         }
-        self.mode = Mode::Resting;
+        self.mode = RuleMode::Quarantined;
         Some(format!(
-            "rule `{}` still rests, until {}: {}",
+            "rule `{}` is still quarantined, until {}: {}",
             self.id, self.until, self.reason
         ))
     }
 }
 
-/// Returns how long a rest is, in microseconds, that follows others.
-fn length(first: Duration, rests: u32) -> i64 {
-    let first = i64::try_from(first.as_micros()).unwrap_or(LONGEST_REST);
-    let doublings = (rests.max(1) - 1).min(16);
+/// Returns how long a cooldown is, in microseconds, that follows others.
+fn length(first: Duration, repeats: u32) -> i64 {
+    let first = i64::try_from(first.as_micros()).unwrap_or(MAX_COOLDOWN);
+    let doublings = (repeats.max(1) - 1).min(16);
     first
         .saturating_mul(1 << doublings)
-        .min(LONGEST_REST.max(first))
+        .min(MAX_COOLDOWN.max(first))
 }
 
-impl LeftOut {
+impl SkippedCount {
     fn add(&mut self, aside: &SkippedEvents) {
         self.events += aside.rows;
         self.wakes += aside.wakes;

@@ -1,4 +1,4 @@
-//! What a run tells besides its alerts.
+//! Reports of a run besides its alerts: progress, skipped events, costs.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use yagura_core::EventRef;
 use yagura_host::CallCost;
 
-/// Why events are not evaluated that came while too many waited to be evaluated beside the steps.
+/// Why events are not evaluated that came while too many waited to be evaluated in the background.
 pub(crate) const NO_ROOM: &str =
     "too many events of the table wait already for rules whose plugins are slow or fail";
 
@@ -19,9 +19,9 @@ pub enum Cause {
     Plugin,
     /// Its `where` fails on them.
     Condition,
-    /// It was no longer tried, after repeated faults.
-    Rest,
-    /// Too many waited already to be evaluated beside the steps.
+    /// It is quarantined after repeated faults.
+    Quarantine,
+    /// Too many waited already to be evaluated in the background.
     NoRoom,
 }
 
@@ -58,7 +58,7 @@ impl SkippedEvents {
         }
     }
 
-    /// Says what was not evaluated, where it begins, and why.
+    /// Describes what was not evaluated, where it begins, and why.
     pub fn message(&self) -> String {
         let several = |number: u64, what: &str| match number {
             1 => format!("one {what}"),
@@ -115,7 +115,7 @@ impl Progress {
         counter.fetch_add(amount as u64, Ordering::Relaxed);
     }
 
-    /// Records events that were skipped. Those of one rule for which no plugin was tried are told together.
+    /// Records events that were skipped. Events of one rule are reported together unless its plugin failed on them.
     pub(crate) fn skipped(&self, events: SkippedEvents) {
         let mut all = self.lock();
         if events.cause != Cause::Plugin
@@ -245,7 +245,7 @@ mod tests {
         let progress = Progress::default();
         for row in [20, 10] {
             progress.skipped(aside(0, Cause::NoRoom, NO_ROOM, row));
-            progress.skipped(aside(1, Cause::Rest, "it rests", row));
+            progress.skipped(aside(1, Cause::Quarantine, "the rule is quarantined", row));
             progress.skipped(aside(0, Cause::Plugin, "it trapped", row));
         }
         let all = progress.take_skipped();
@@ -256,7 +256,7 @@ mod tests {
                 "rule `r0` did not evaluate 10 events from row 10 of o: too many events of the table wait already for rules whose plugins are slow or fail",
                 "rule `r0` did not evaluate 5 events from row 10 of o: it trapped",
                 "rule `r0` did not evaluate 5 events from row 20 of o: it trapped",
-                "rule `r1` did not evaluate 10 events from row 10 of o: it rests",
+                "rule `r1` did not evaluate 10 events from row 10 of o: the rule is quarantined",
             ]
         );
     }

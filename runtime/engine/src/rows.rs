@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, StringArray, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, StringArray, UInt32Array, make_array, new_null_array,
 };
 use datafusion::arrow::compute::{cast, concat, filter, take};
 use datafusion::arrow::datatypes::DataType;
@@ -14,14 +14,13 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 use yagura_core::{EventRef, Finding, Timestamp, key};
 use yagura_host::RawFinding;
+use yagura_lake::nested_sizes;
 use yagura_lake::table::event_times;
+use yagura_plan::{FieldPlan, FieldRead, RulePlan, TitlePiece};
 use yagura_rules::PluginType;
 
-use crate::plan::{FieldPlan, Read, RulePlan, TitlePiece};
+use crate::limits::BATCH_BYTES;
 use crate::shown::{shown, shown_texts};
-
-/// The most bytes of text that a plugin gets at once, unless one event has more.
-pub(crate) const BATCH_BYTES: usize = 16 << 20;
 
 /// Rows that passed a rule's condition.
 #[derive(Debug, Clone)]
@@ -30,6 +29,21 @@ pub(crate) struct Rows {
     pub(crate) columns: Vec<ArrayRef>,
     /// One for each row.
     pub(crate) events: Vec<EventRef>,
+}
+
+/// Rows that a scan selected for a rule that keeps state.
+#[derive(Debug)]
+pub struct RuleRows {
+    /// Place of the rule in its table's plan.
+    pub(crate) position: usize,
+    pub(crate) rows: Rows,
+}
+
+impl RuleRows {
+    /// Returns how many there are; never none.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
 }
 
 impl Rows {
@@ -83,7 +97,8 @@ impl Rows {
 
     /// Returns how many bytes their texts take, each by itself.
     pub(crate) fn text_bytes(&self) -> usize {
-        self.columns.iter().map(text_bytes).sum()
+        let columns = self.columns.iter().map(text_bytes);
+        columns.fold(0, usize::saturating_add)
     }
 
     /// Returns how many of the first rows a plugin gets at once: `most` of them, unless their texts take more than
@@ -94,7 +109,7 @@ impl Rows {
             let columns = self.columns.iter();
             columns
                 .map(|column| text_bytes(&column.slice(0, rows)))
-                .sum()
+                .fold(0, usize::saturating_add)
         };
         while rows > 1 && bytes_of(rows) > BATCH_BYTES {
             rows /= 2;
@@ -102,14 +117,12 @@ impl Rows {
         rows
     }
 
-    /// Lets go of the scan's memory before the rows wait for others: a view of a short text keeps the whole page of
+    /// Releases the scan's memory before the rows wait for others: a view of a short text keeps the whole page of
     /// Parquet that it came from.
     pub(crate) fn detach(&mut self) {
         for column in &mut self.columns {
-            if let Some(texts) = column.as_string_view_opt() {
-                *column = Arc::new(texts.gc());
-            } else if let Some(bytes) = column.as_binary_view_opt() {
-                *column = Arc::new(bytes.gc());
+            if let Some(own) = detached(column) {
+                *column = own;
             }
         }
     }
@@ -161,7 +174,7 @@ impl Rows {
         self.findings(rule, raw)
     }
 
-    /// Completes what a plugin said with what the rule declares: title, key, observables, context.
+    /// Completes what a plugin returned with what the rule declares: title, key, observables, context.
     pub(crate) fn findings(
         &self,
         rule: &RulePlan,
@@ -177,7 +190,7 @@ impl Rows {
             .copied()
             .collect();
         let mut texts: Vec<Option<StringArray>> = vec![None; rule.reads.len()];
-        for read in rule.told() {
+        for read in rule.finding_reads() {
             if texts[read].is_none() {
                 texts[read] = Some(self.texts(rule, read, &flat)?);
             }
@@ -259,7 +272,7 @@ impl Rows {
     }
 
     /// Gives columns the types in which they are stored, if they have others.
-    pub(crate) fn normal(mut self, rule: &RulePlan) -> Result<Self, ArrowError> {
+    pub(crate) fn with_stored_types(mut self, rule: &RulePlan) -> Result<Self, ArrowError> {
         for (column, read) in self.columns.iter_mut().zip(&rule.reads) {
             let wanted = stored_type(read);
             if *column.data_type() != wanted {
@@ -281,14 +294,18 @@ impl Rows {
         })
     }
 
-    /// Returns one of the rows by what a finding tells of it.
-    pub(crate) fn told(&self, rule: &RulePlan, row: usize) -> Result<Option<ToldRow>, ArrowError> {
+    /// Returns the parts of one row that findings show.
+    pub(crate) fn summary(
+        &self,
+        rule: &RulePlan,
+        row: usize,
+    ) -> Result<Option<RowSummary>, ArrowError> {
         let (Some(event), Ok(at)) = (self.events.get(row), u32::try_from(row)) else {
             return Ok(None);
         };
         let at = UInt32Array::from(vec![at]);
         let mut values = BTreeMap::new();
-        for read in rule.told() {
+        for read in rule.finding_reads() {
             let name = &rule.reads[read].name;
             if !values.contains_key(name) {
                 let texts = self.texts(rule, read, &at)?;
@@ -296,7 +313,7 @@ impl Rows {
                 values.insert(name.clone(), text);
             }
         }
-        Ok(Some(ToldRow {
+        Ok(Some(RowSummary {
             time: event.time.micros(),
             object: event.object.to_string(),
             row: event.row,
@@ -305,9 +322,9 @@ impl Rows {
     }
 }
 
-/// A row as far as findings tell of it, so that it need not be kept whole.
+/// The parts of a row that findings show, so that the row need not be stored whole.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct ToldRow {
+pub(crate) struct RowSummary {
     /// Event time in microseconds.
     pub(crate) time: i64,
     object: String,
@@ -316,7 +333,7 @@ pub(crate) struct ToldRow {
     values: BTreeMap<String, Option<String>>,
 }
 
-impl ToldRow {
+impl RowSummary {
     pub(crate) fn event(&self) -> EventRef {
         EventRef {
             time: Timestamp::clamped(self.time),
@@ -325,7 +342,7 @@ impl ToldRow {
         }
     }
 
-    /// Completes what a plugin said when it was woken, as of this row.
+    /// Completes what a plugin returned when it was woken, as of this row.
     pub(crate) fn findings(&self, rule: &RulePlan, mut raw: Vec<RawFinding>) -> Vec<Finding> {
         for finding in &mut raw {
             finding.rows = vec![0];
@@ -335,7 +352,7 @@ impl ToldRow {
     }
 }
 
-/// Completes what a plugin said. `text` returns what a read is at a place in the list of all findings' rows.
+/// Completes what a plugin returned. `text` returns what a read is at a place in the list of all findings' rows.
 fn complete<'a>(
     rule: &RulePlan,
     raw: Vec<RawFinding>,
@@ -349,7 +366,7 @@ fn complete<'a>(
         let mut events: Vec<EventRef> = finding.rows.iter().filter_map(|row| event(*row)).collect();
         events.sort();
         events.dedup();
-        let mut observables = cut(finding.observables);
+        let mut observables = drop_newest(finding.observables);
         for (kind, read) in &rule.observables {
             let values = (first..at).filter_map(|at| text(*read, at));
             let values = values.filter(|value| !value.is_empty());
@@ -357,7 +374,7 @@ fn complete<'a>(
         }
         observables.sort();
         observables.dedup();
-        let mut context = cut(finding.context);
+        let mut context = drop_newest(finding.context);
         context.extend(rule.context.iter().filter_map(|read| {
             let name = rule.reads[*read].name.clone();
             Some((name, text(*read, first)?.to_owned()))
@@ -396,8 +413,36 @@ fn complete<'a>(
     findings.collect()
 }
 
-/// Returns how many bytes the texts of a column take, each by itself; nought for other values.
+/// Returns a column whose views hold no more than they need; `None` for one without views.
+fn detached(column: &ArrayRef) -> Option<ArrayRef> {
+    if let Some(texts) = column.as_string_view_opt() {
+        return Some(Arc::new(texts.gc()));
+    }
+    if let Some(bytes) = column.as_binary_view_opt() {
+        return Some(Arc::new(bytes.gc()));
+    }
+    if !column.data_type().is_nested() {
+        return None;
+    }
+    let data = column.to_data();
+    let mut is_other = false;
+    let children = data.child_data().iter().map(|child| {
+        let own = detached(&make_array(child.clone()));
+        is_other |= own.is_some();
+        own.map_or_else(|| child.clone(), |own| own.to_data())
+    });
+    let children = children.collect();
+    let own = data.into_builder().child_data(children).build();
+    // What cannot be made smaller stays as it is.
+    own.ok().filter(|_| is_other).map(make_array)
+}
+
+/// Returns how many bytes the texts of a column take, each by itself; nought for numbers.
 fn text_bytes(column: &ArrayRef) -> usize {
+    if let Some(sizes) = nested_sizes(column) {
+        let all = sizes.into_iter().fold(0, u64::saturating_add);
+        return usize::try_from(all).unwrap_or(usize::MAX);
+    }
     if let Some(texts) = column.as_string_opt::<i32>() {
         let offsets = texts.value_offsets();
         let bytes = offsets.last().zip(offsets.first());
@@ -412,8 +457,8 @@ fn text_bytes(column: &ArrayRef) -> usize {
         .map_or(0, |bytes| lengths(&mut bytes.lengths()))
 }
 
-/// Cuts what a plugin said to what is shown.
-fn cut(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
+/// Cuts what a plugin returned to what is shown.
+fn drop_newest(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
     let of = |text: String| {
         match shown(&text) {
             Cow::Borrowed(_) => None,
@@ -428,14 +473,14 @@ fn cut(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
 }
 
 /// Returns the type of a read's values when they wait outside of a scan.
-pub(crate) fn stored_type(read: &Read) -> DataType {
+pub(crate) fn stored_type(read: &FieldRead) -> DataType {
     match &read.data_type {
         DataType::Dictionary(_, value) => DataType::clone(value),
         other => other.clone(),
     }
 }
 
-fn value_texts(read: &Read, values: &ArrayRef) -> Result<StringArray, ArrowError> {
+fn value_texts(read: &FieldRead, values: &ArrayRef) -> Result<StringArray, ArrowError> {
     if read.plugin_type == PluginType::TimestampMicros {
         let times = event_times(values)?;
         return Ok(times

@@ -8,12 +8,8 @@ use yagura_core::names::did_you_mean;
 use yagura_core::references::{circle_of, in_order, members};
 use yagura_correlate::{Graph, GraphError};
 use yagura_lake::table::Table;
+use yagura_plan::{NotRun, PlanError, RuleSource, SigmaInput, lower_sigma};
 use yagura_rules::resolve::find;
-
-use crate::error::EngineError;
-use crate::plan::RuleSource;
-use crate::run::NotRun;
-use crate::sigma::{SigmaInput, place};
 
 /// Rules that run.
 #[derive(Debug, Default)]
@@ -22,7 +18,7 @@ pub(crate) struct RuleSet {
     pub(crate) rules: Vec<RuleSource>,
     /// Rules that do not run, with the reason.
     pub(crate) not_run: Vec<NotRun>,
-    /// Rules that run otherwise than they say, with the reason.
+    /// Rules that run otherwise than written, with the reason.
     pub(crate) notes: Vec<NotRun>,
 }
 
@@ -31,21 +27,21 @@ impl RuleSet {
     /// run, for their reasons.
     ///
     /// # Errors
-    /// [`EngineError::Rule`] for a correlation that names a rule or a field that is not there.
+    /// [`PlanError::Rule`] for a correlation that names a rule or a field that is not there.
     pub(crate) fn new(
         own: Vec<RuleSource>,
         sigma: &SigmaInput,
         tables: &[Arc<Table>],
         known: &[&str],
         left_out: &BTreeMap<String, String>,
-    ) -> Result<Self, EngineError> {
-        let placed = place(sigma, tables);
+    ) -> Result<Self, PlanError> {
+        let lowered = lower_sigma(sigma, tables);
         let mut set = Self {
             rules: Vec::new(),
-            not_run: placed.not_run,
-            notes: placed.notes,
+            not_run: lowered.not_run,
+            notes: lowered.notes,
         };
-        let all: Vec<RuleSource> = own.into_iter().chain(placed.rules).collect();
+        let all: Vec<RuleSource> = own.into_iter().chain(lowered.rules).collect();
         let mut waiting = Vec::new();
         for source in all.clone() {
             let rule = &source.rule;
@@ -87,7 +83,7 @@ impl RuleSet {
         &mut self,
         mut waiting: Vec<RuleSource>,
         all: &[RuleSource],
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), PlanError> {
         loop {
             let before = waiting.len();
             for source in std::mem::take(&mut waiting) {
@@ -99,7 +95,7 @@ impl RuleSet {
                     let exists = !members(entry, all.iter().map(|known| &*known.rule)).is_empty();
                     if !exists {
                         let ids = all.iter().map(|known| known.rule.id.as_str());
-                        return Err(EngineError::Rule {
+                        return Err(PlanError::Rule {
                             file: source.file.clone(),
                             rule: source.rule.id.clone(),
                             key: "correlation.rules",
@@ -137,8 +133,8 @@ impl RuleSet {
         Ok(())
     }
 
-    /// Looks for fields that neither a rule's table nor its plugin can have.
-    fn check_fields(&self, tables: &[Arc<Table>]) -> Result<(), EngineError> {
+    /// Finds fields that neither a rule's table nor its plugin can have.
+    fn check_fields(&self, tables: &[Arc<Table>]) -> Result<(), PlanError> {
         let schemas: BTreeMap<&str, _> = tables
             .iter()
             .map(|table| (table.name.as_str(), table.schema()))
@@ -165,7 +161,7 @@ impl RuleSet {
                         }
                         let columns = schema.fields().iter().map(|field| field.name().as_str());
                         let near = did_you_mean(&path.to_string(), columns);
-                        return Err(EngineError::Rule {
+                        return Err(PlanError::Rule {
                             file: source.file.clone(),
                             rule: source.rule.id.clone(),
                             key: if correlation.by.iter().any(|by| by == name) {
@@ -195,8 +191,8 @@ impl RuleSet {
     }
 }
 
-/// Looks for correlations that join each other in a circle.
-fn check_circles(all: &[RuleSource]) -> Result<(), EngineError> {
+/// Finds correlations that join each other in a circle.
+fn check_circles(all: &[RuleSource]) -> Result<(), PlanError> {
     let joined = |source: &RuleSource| -> Vec<usize> {
         let entries = source.rule.correlation.iter().flat_map(|of| &of.rules);
         entries
@@ -211,7 +207,7 @@ fn check_circles(all: &[RuleSource]) -> Result<(), EngineError> {
     let circle = circle_of(*first, &needs, &order);
     let source = &all[circle.first().copied().unwrap_or(*first)];
     let ids: Vec<&str> = circle.iter().map(|at| all[*at].rule.id.as_str()).collect();
-    Err(EngineError::Rule {
+    Err(PlanError::Rule {
         file: source.file.clone(),
         rule: source.rule.id.clone(),
         key: "correlation.rules",
@@ -220,13 +216,13 @@ fn check_circles(all: &[RuleSource]) -> Result<(), EngineError> {
 }
 
 /// Names the file of a rule that does not fit the others.
-pub(crate) fn rule_error(rules: &[RuleSource], error: GraphError) -> EngineError {
+pub(crate) fn rule_error(rules: &[RuleSource], error: GraphError) -> PlanError {
     let (file, rule) = rules
         .get(error.rule)
         .map_or_else(Default::default, |source| {
             (source.file.clone(), source.rule.id.clone())
         });
-    EngineError::Rule {
+    PlanError::Rule {
         file,
         rule,
         key: error.key,

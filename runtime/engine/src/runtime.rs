@@ -3,22 +3,25 @@
 //! A plan names rules and plugins by number. Whoever executes it puts a [`DetectRuntime`] into the session, so that the
 //! plan itself holds no handle and could be built again in another process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::arrow::error::ArrowError;
 
 use datafusion::common::DataFusionError;
 use yagura_host::{
     CallError, DataType, Detector, DetectorPlugin, Field, InstancePool, Meter, RuleSpec,
 };
+use yagura_plan::{RulePlan, TablePlan};
 use yagura_rules::PluginType;
 
-use crate::background::MOST_BYTES;
-use crate::error::EngineError;
-use crate::keyed::{KeyedRows, too_many_pending};
-use crate::plan::{RulePlan, TablePlan};
+use crate::error::{EngineError, too_many_pending};
+use crate::limits::MAX_DEFERRED_BYTES;
+use crate::pending_rows::{DroppedRows, PendingRows, drop_newest};
 use crate::quarantine::Quarantine;
 use crate::report::Progress;
-use crate::rows::Rows;
+use crate::rows::{Rows, RuleRows};
 
 /// A plugin as a run uses it.
 #[derive(Debug, Clone)]
@@ -36,15 +39,56 @@ pub struct DetectRuntime {
     pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) progress: Arc<Progress>,
     /// Rows of rules that keep state, from all partitions, in no order.
-    keyed: Mutex<Vec<KeyedRows>>,
+    keyed: Mutex<KeyedRows>,
     max_pending_rows: usize,
-    /// Rows of rules that are evaluated beside the steps, from all partitions, in no order.
+    /// Where rows are too many, some are given up and the scan goes on.
+    gives_up: AtomicBool,
+    /// Rows of rules that are evaluated in the background, from all partitions, in no order.
     deferred: Mutex<DeferredRows>,
 }
 
 #[derive(Debug, Default)]
+struct KeyedRows {
+    rows: Vec<RuleRows>,
+    /// What was given up of them, by the rule's place in the plan.
+    dropped: BTreeMap<usize, DroppedRows>,
+}
+
+impl KeyedRows {
+    fn len(&self) -> usize {
+        self.rows.iter().map(RuleRows::rows).sum()
+    }
+
+    /// Gives up what is too much of the rules that have the most.
+    fn give_up(&mut self, most: usize) -> Result<(), ArrowError> {
+        let mut parts: BTreeMap<usize, Vec<Rows>> = BTreeMap::new();
+        for kept in std::mem::take(&mut self.rows) {
+            parts.entry(kept.position).or_default().push(kept.rows);
+        }
+        let (positions, parts): (Vec<usize>, Vec<_>) = parts.into_iter().unzip();
+        let mut waiting: Vec<PendingRows> = parts.into_iter().map(PendingRows::of).collect();
+        let cuts = drop_newest(&mut waiting.iter_mut().collect::<Vec<_>>(), most)?;
+        for ((position, cut), waiting) in positions.into_iter().zip(cuts).zip(waiting) {
+            let rows = waiting.into_parts();
+            self.rows
+                .extend(rows.map(|rows| RuleRows { position, rows }));
+            let Some(cut) = cut else {
+                continue;
+            };
+            match self.dropped.get_mut(&position) {
+                Some(known) => known.add(cut),
+                None => {
+                    self.dropped.insert(position, cut);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
 struct DeferredRows {
-    rows: Vec<KeyedRows>,
+    rows: Vec<RuleRows>,
     bytes: usize,
 }
 
@@ -83,52 +127,73 @@ impl DetectRuntime {
             keyed: Mutex::default(),
             deferred: Mutex::default(),
             max_pending_rows,
+            gives_up: AtomicBool::new(false),
         })
     }
 
+    /// Returns whether rows are given up where there are too many, rather than the scan.
+    pub(crate) fn set_gives_up(&self, gives_up: bool) {
+        self.gives_up.store(gives_up, Ordering::Relaxed);
+    }
+
     /// Keeps rows of a rule until all partitions are read.
-    pub(crate) fn keep(
+    pub(crate) fn add_keyed(
         &self,
         plan: &TablePlan,
         position: usize,
         rows: Rows,
     ) -> Result<(), DataFusionError> {
         let mut kept = self.keyed.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push(KeyedRows { position, rows });
-        let counts = || kept.iter().map(|kept| (kept.position, kept.rows.len()));
-        if counts().map(|(_, rows)| rows).sum::<usize>() > self.max_pending_rows {
-            let error = too_many_pending(plan, self.max_pending_rows, counts());
-            return Err(DataFusionError::External(Box::new(error)));
+        kept.rows.push(RuleRows { position, rows });
+        let (rows, most) = (kept.len(), self.max_pending_rows);
+        if rows <= most {
+            return Ok(());
         }
-        Ok(())
+        if self.gives_up.load(Ordering::Relaxed) {
+            // Not for each batch: it looks at all of them.
+            if rows > most + most / 8 {
+                kept.give_up(most)?;
+            }
+            return Ok(());
+        }
+        let counts = kept.rows.iter().map(|kept| (kept.position, kept.rows()));
+        let error = too_many_pending(plan, most, counts);
+        Err(DataFusionError::External(Box::new(error)))
     }
 
-    /// Leaves rows of a rule to be evaluated beside the step. Returns them where there is no room for so many.
+    /// Leaves rows of a rule to be evaluated in the background. Returns them where there is no room for so many.
     pub(crate) fn defer(&self, position: usize, mut rows: Rows) -> Option<Rows> {
         rows.detach();
         let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = deferred.bytes + rows.bytes();
-        if bytes > MOST_BYTES {
+        if bytes > MAX_DEFERRED_BYTES {
             return Some(rows);
         }
         deferred.bytes = bytes;
-        deferred.rows.push(KeyedRows { position, rows });
+        deferred.rows.push(RuleRows { position, rows });
         None
     }
 
     /// Returns and forgets the rows that were left.
-    pub(crate) fn take_deferred(&self) -> Vec<KeyedRows> {
+    pub(crate) fn take_deferred(&self) -> Vec<RuleRows> {
         let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *deferred).rows
     }
 
-    /// Returns and forgets the rows that were kept.
-    pub(crate) fn take_keyed(&self) -> Vec<KeyedRows> {
-        std::mem::take(&mut *self.keyed.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Returns and forgets the rows that were kept, and what was given up, by the rule's place in the plan.
+    pub(crate) fn take_keyed(
+        &self,
+    ) -> Result<(Vec<RuleRows>, BTreeMap<usize, DroppedRows>), ArrowError> {
+        let mut kept = self.keyed.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() > self.max_pending_rows {
+            kept.give_up(self.max_pending_rows)?;
+        }
+        let KeyedRows { rows, dropped } = std::mem::take(&mut *kept);
+        Ok((rows, dropped))
     }
 }
 
-/// Returns a rule as its plugin is told of it.
+/// Returns a rule as its plugin is reported it.
 pub(crate) fn rule_spec(rule: &RulePlan) -> RuleSpec {
     RuleSpec {
         id: rule.rule.id.clone(),
@@ -179,7 +244,7 @@ impl PluginRuntime {
         }
     }
 
-    /// Says whether its host measures what calls cost.
+    /// Returns whether its host measures what calls cost.
     pub(crate) fn is_metered(&self) -> bool {
         self.source.plugin.meter() != Meter::Off
     }

@@ -1,6 +1,6 @@
 //! Events by observable and time: what an investigation asks of the lake.
 //!
-//! A search is a rule that lives for one scan: its condition says that one of the columns that hold such observables has
+//! A search is a rule that lives for one scan: its condition is that one of the columns that hold such observables has
 //! the value. So it prunes by statistics, Bloom filters and days as rules do, and reads no column that it need not.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,19 +13,19 @@ use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
 use yagura_core::{AlertPolicy, FieldPath, Rule, TimeRange, Timestamp};
 use yagura_lake::table::{Table, TableConfig};
+use yagura_plan::{RuleSource, footer_cache};
 use yagura_rules::predicate::{Atom, Predicate, Reading, Test, TextOp};
 use yagura_rules::resolve;
 
 use crate::error::EngineError;
-use crate::plan::RuleSource;
-use crate::run::RunOptions;
-use crate::table_run::{TableRun, footer_cache};
+use crate::options::RunOptions;
+use crate::table_run::TableRun;
 
 /// Searches tables by observable.
 #[derive(Debug)]
 pub struct EventSearch {
     tables: BTreeMap<String, SearchedTable>,
-    open: Mutex<HashMap<String, OpenTable>>,
+    open: Mutex<HashMap<String, CachedTable>>,
 }
 
 /// A table, and which of its columns hold which kind of observable.
@@ -33,7 +33,7 @@ pub struct EventSearch {
 pub struct SearchedTable {
     /// Where it is.
     pub config: TableConfig,
-    /// Columns by kind, instead of those that their names tell.
+    /// Columns by kind, instead of those found by name.
     pub observables: BTreeMap<String, Vec<FieldPath>>,
 }
 
@@ -48,9 +48,9 @@ pub struct EventQuery {
     pub value: String,
     /// Event times: the start lies inside, the end does not.
     pub range: TimeRange,
-    /// What is told of each event.
+    /// What is reported each event.
     pub columns: Vec<FieldPath>,
-    /// Events that are told: the latest.
+    /// Events that are reported: the latest.
     pub limit: usize,
 }
 
@@ -59,7 +59,7 @@ pub struct EventQuery {
 pub struct FoundEvents {
     /// In order of time, object and row.
     pub events: Vec<FoundEvent>,
-    /// There are more: those told are the latest.
+    /// There are more: those returned are the latest.
     pub is_truncated: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct FoundEvent {
     pub object: Arc<str>,
     /// Row inside it.
     pub row: u64,
-    /// A text for each of the query's columns; nothing where the event has no value.
+    /// A text for each of the query's columns; `None` where the event has no value.
     pub values: Vec<Option<String>>,
 }
 
@@ -103,7 +103,7 @@ pub enum SearchError {
 }
 
 #[derive(Debug, Clone)]
-struct OpenTable {
+struct CachedTable {
     since: Instant,
     table: Arc<Table>,
     cache: Arc<FileMetadataCache>,
@@ -111,9 +111,9 @@ struct OpenTable {
 
 /// Events that one scan of a search brings. A range with more of them is looked at in halves, so that the latest are found
 /// whatever there was before.
-const MOST_AT_ONCE: usize = 20_000;
+const MAX_SCANNED: usize = 20_000;
 
-/// How long a listing is good enough: an investigation makes many searches, and looks again after a delay.
+/// How long a listing is good enough: an investigation makes many searches, and searches again after a delay.
 const LISTED_FOR: Duration = Duration::from_secs(5);
 
 /// Columns by kind, as makers of logs name them.
@@ -323,7 +323,7 @@ impl EventSearch {
         let mut is_truncated = false;
         while let Some(range) = ranges.pop() {
             let found = scan(&open, &source, range).await?;
-            if found.len() > MOST_AT_ONCE {
+            if found.len() > MAX_SCANNED {
                 if let Some((earlier, later)) = halves(range) {
                     ranges.extend([earlier, later]);
                     continue;
@@ -344,7 +344,7 @@ impl EventSearch {
         })
     }
 
-    async fn open(&self, config: &TableConfig) -> Result<OpenTable, EngineError> {
+    async fn open(&self, config: &TableConfig) -> Result<CachedTable, EngineError> {
         let known = self.lock().get(&config.name).cloned();
         let cache = match known {
             Some(open) if open.since.elapsed() < LISTED_FOR => return Ok(open),
@@ -354,7 +354,7 @@ impl EventSearch {
         let since = Instant::now();
         let range = TimeRange::default();
         let table = Table::open(config.clone(), range, Arc::clone(&cache)).await?;
-        let open = OpenTable {
+        let open = CachedTable {
             since,
             table: Arc::new(table),
             cache,
@@ -363,7 +363,7 @@ impl EventSearch {
         Ok(open)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, OpenTable>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, CachedTable>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -381,9 +381,9 @@ impl SearchedTable {
 }
 
 /// Returns the events of a range that a rule selects, in order of object and row; where there are more than
-/// [`MOST_AT_ONCE`], one more than that.
+/// [`MAX_SCANNED`], one more than that.
 async fn scan(
-    open: &OpenTable,
+    open: &CachedTable,
     source: &RuleSource,
     range: TimeRange,
 ) -> Result<Vec<FoundEvent>, EngineError> {
@@ -391,7 +391,7 @@ async fn scan(
         range,
         // In order, so that what is left out does not depend on luck.
         partitions: 1,
-        enough: Some(MOST_AT_ONCE + 1),
+        enough: Some(MAX_SCANNED + 1),
         ..RunOptions::default()
     };
     let files = open.table.files_in(range);
@@ -409,7 +409,7 @@ async fn scan(
             values: finding.fields,
         })
     });
-    Ok(events.take(MOST_AT_ONCE + 1).collect())
+    Ok(events.take(MAX_SCANNED + 1).collect())
 }
 
 /// Splits a range with a start and an end, and more than a moment between them.
@@ -425,7 +425,7 @@ fn halves(range: TimeRange) -> Option<(TimeRange, TimeRange)> {
 }
 
 fn is(field: FieldPath, query: &EventQuery) -> Predicate {
-    // Addresses are written alike everywhere, and equal texts can be told from statistics and Bloom filters.
+    // Addresses are written alike everywhere, and equal texts can be found by statistics and Bloom filters.
     let cased = query.kind == "ip";
     let value = match cased {
         true => query.value.clone(),

@@ -15,18 +15,21 @@ use datafusion::arrow::compute::take;
 use datafusion::arrow::error::ArrowError;
 use sha2::{Digest, Sha256};
 use yagura_core::alert::hex;
+use yagura_lake::nested_sizes;
 use yagura_rules::render_text;
 
-/// The most bytes of a value that are shown.
-pub(crate) const MOST_SHOWN: usize = 1_024;
+use crate::limits::BATCH_BYTES;
 
-/// Returns a value as it is shown. Of a longer one than [`MOST_SHOWN`] the beginning, how long it is, and a hash, so that two
+/// The maximum of bytes of a value that are shown.
+pub(crate) const MAX_SHOWN: usize = 1_024;
+
+/// Returns a value as it is shown. Of a longer one than [`MAX_SHOWN`] the beginning, how long it is, and a hash, so that two
 /// values that begin alike are still told apart.
 pub(crate) fn shown(value: &str) -> Cow<'_, str> {
-    if value.len() <= MOST_SHOWN {
+    if value.len() <= MAX_SHOWN {
         return Cow::Borrowed(value);
     }
-    let mut end = MOST_SHOWN;
+    let mut end = MAX_SHOWN;
     while !value.is_char_boundary(end) {
         end -= 1;
     }
@@ -62,9 +65,26 @@ pub(crate) fn shown_texts(values: &ArrayRef) -> Result<StringArray, ArrowError> 
     if let Some(views) = values.as_string_view_opt() {
         return Ok(of_views(views));
     }
+    // What is nested is written out a part at a time, of which no more is kept than is shown.
+    if let Some(sizes) = nested_sizes(values) {
+        let mut texts = StringBuilder::with_capacity(values.len(), 0);
+        let (mut start, mut bytes) = (0, 0_u64);
+        for (row, size) in sizes.iter().enumerate() {
+            bytes = bytes.saturating_add(*size);
+            let is_last = row + 1 == sizes.len();
+            if is_last || bytes > BATCH_BYTES as u64 {
+                let part = render_text(&values.slice(start, row + 1 - start))?;
+                for text in part.as_string::<i32>() {
+                    texts.append_option(text.map(shown));
+                }
+                (start, bytes) = (row + 1, 0);
+            }
+        }
+        return Ok(texts.finish());
+    }
     let texts = render_text(values)?;
     let texts = texts.as_string::<i32>();
-    if texts.iter().flatten().all(|text| text.len() <= MOST_SHOWN) {
+    if texts.iter().flatten().all(|text| text.len() <= MAX_SHOWN) {
         return Ok(texts.clone());
     }
     Ok(texts.iter().map(|text| text.map(shown)).collect())
@@ -99,7 +119,7 @@ fn each_once<'a, K: Eq + Hash>(
     let mut texts = StringBuilder::with_capacity(values.len(), 0);
     for (key, value) in values {
         match value {
-            Some(value) if value.len() > MOST_SHOWN => {
+            Some(value) if value.len() > MAX_SHOWN => {
                 let text = cut.entry(key).or_insert_with(|| shown(value).into_owned());
                 texts.append_value(text);
             }
@@ -120,7 +140,7 @@ mod tests {
     #[test]
     fn long_values_are_cut_and_stay_apart() {
         assert_eq!(shown("short"), "short");
-        let fits = "é".repeat(MOST_SHOWN / 2);
+        let fits = "é".repeat(MAX_SHOWN / 2);
         assert_eq!(shown(&fits), fits);
         let (one, other) = (fits.clone() + "ab", fits.clone() + "cd");
         assert_ne!(shown(&one), shown(&other));
@@ -128,7 +148,7 @@ mod tests {
         assert!(shown(&one).contains("(1026 bytes, SHA-256 "));
         // Not in the middle of a character.
         let odd = "x".to_owned() + &fits;
-        assert!(shown(&odd).starts_with(&odd[..MOST_SHOWN - 1]));
+        assert!(shown(&odd).starts_with(&odd[..MAX_SHOWN - 1]));
     }
 
     #[test]
@@ -167,7 +187,7 @@ mod tests {
         for values in [Arc::new(dictionary) as ArrayRef, views] {
             let texts = shown_texts(&values).unwrap();
             assert_eq!(texts.len(), 100_000);
-            assert!(texts.value(99_999).len() < MOST_SHOWN + 60);
+            assert!(texts.value(99_999).len() < MAX_SHOWN + 60);
         }
     }
 }

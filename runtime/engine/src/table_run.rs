@@ -1,45 +1,40 @@
 //! One table with its rules planned: objects in, findings out, once or step by step.
 
+mod faults;
+mod once;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
-use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::context::SessionContext;
-use datafusion::object_store::memory::InMemory;
-use datafusion::object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
+use datafusion::object_store::Error as StoreError;
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use datafusion::prelude::SessionConfig;
-use futures::{StreamExt, TryStreamExt, stream};
-use yagura_core::{Finding, TimeRange, Timestamp};
+use futures::{Stream, StreamExt, stream};
+use yagura_core::{Finding, Timestamp};
 use yagura_host::CallError;
 use yagura_lake::OddTimes;
-use yagura_lake::guard::Guarded;
-use yagura_lake::table::{DataFile, OnProblem, Table, reason_of, store_failure};
+use yagura_lake::table::{DataFile, OnProblem, Table, reason_of};
+use yagura_plan::{Conversions, ReadOptions, RulePlan, RuleSource, TablePlan, scan};
 
-use crate::adapt::{Conversions, ConvertedValues};
 use crate::background::Background;
 use crate::calls::chain;
 use crate::detect::DetectExec;
 use crate::error::EngineError;
 use crate::findings::decode;
-use crate::keyed::{KeyedDetectors, KeyedRows};
-use crate::plan::{RulePlan, RuleSource, TablePlan};
+use crate::keyed::KeyedDetectors;
+use crate::options::RunOptions;
 use crate::quarantine::Quarantine;
 use crate::report::{Progress, SkippedEvents};
-use crate::run::RunOptions;
 use crate::runtime::{DetectRuntime, PluginSource, rule_spec};
-use crate::scan::{Reading, object_store_url, scan};
-
-/// What the footers of one table may take; above it the least used are fetched again.
-const FOOTER_CACHE_BYTES: usize = 64 * 1024 * 1024;
-
-/// Returns a cache for a table's footers.
-pub fn footer_cache() -> Arc<FileMetadataCache> {
-    Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES))
-}
+use crate::scan_output::ScanOutput;
+use crate::session::{scan_error, session};
 
 /// A table with its rules planned.
 #[derive(Debug)]
@@ -59,36 +54,19 @@ pub struct TableRun {
     text_as_bytes: bool,
     /// What narrows the scan cannot be evaluated on some of the table's objects.
     is_read_whole: bool,
-    /// The findings and their bytes that each rule may make of what is read together; the rest is counted.
-    pub(crate) share: Option<(usize, usize)>,
-    /// What a person should know of how the objects were read, since it was taken.
+    /// The findings and their bytes that each rule may make of objects that are read together; further ones are only counted.
+    pub(crate) rule_limit: Option<(usize, usize)>,
+    /// Rows of rules that keep state are given up where there are too many, rather than all of what is read together.
+    gives_up_rows: bool,
+    /// Messages for a person of how the objects were read, since it was taken.
     messages: Vec<String>,
-}
-
-/// What came of some objects.
-#[derive(Debug, Default)]
-pub struct Scanned {
-    /// Findings of rules without state, in no order.
-    pub findings: Vec<Finding>,
-    /// Rows of rules that keep state, in no order.
-    pub keyed: Vec<KeyedRows>,
-    /// Objects left out because they cannot be read, with the reason.
-    pub bad_files: Vec<(String, String)>,
-    /// The objects that were read.
-    pub files: Vec<DataFile>,
-    /// Rows of rules whose plugins failed or took long, where steps do not wait for them.
-    pub deferred: Vec<KeyedRows>,
-    /// Values that rules saw otherwise than they are stored.
-    pub converted: ConvertedValues,
-    /// Findings over a rule's share, which were counted and not kept, by the rule's index.
-    pub over: BTreeMap<usize, u64>,
 }
 
 impl TableRun {
     /// Plans rules, with their index among `all`, over the table.
     ///
     /// # Errors
-    /// [`EngineError::Rule`]: a rule that does not fit the table.
+    /// [`EngineError::Plan`]: a rule that does not fit the table.
     pub fn new(
         table: Arc<Table>,
         cache: Arc<FileMetadataCache>,
@@ -120,7 +98,8 @@ impl TableRun {
             runtime: None,
             text_as_bytes: false,
             is_read_whole: false,
-            share: None,
+            rule_limit: None,
+            gives_up_rows: false,
             messages: Vec::new(),
         })
     }
@@ -130,7 +109,7 @@ impl TableRun {
         &self.table.files
     }
 
-    /// Returns and forgets what a person should know of how the objects were read.
+    /// Returns and forgets messages for a person of how the objects were read.
     pub fn take_messages(&mut self) -> Vec<String> {
         std::mem::take(&mut self.messages)
     }
@@ -148,21 +127,32 @@ impl TableRun {
         KeyedDetectors::new(plan, &self.plugins, quarantine, progress, &self.options)
     }
 
+    /// Returns whether rows of rules that keep state are given up where there are more than may wait: the newest of the rules that
+    /// have the most. Else it is an error.
+    pub fn gives_up_rows(&mut self, gives_up: bool) {
+        self.gives_up_rows = gives_up;
+    }
+
     /// Evaluates the events of these objects by the table's rules; `before` findings are held already. Rows of rules that keep
     /// state are selected only.
     ///
     /// # Errors
     /// As [`crate::run()`]. Nothing of the objects has been kept then.
-    pub async fn run(&mut self, files: &[DataFile], before: usize) -> Result<Scanned, EngineError> {
-        let mut scanned = Scanned {
+    pub async fn run(
+        &mut self,
+        files: &[DataFile],
+        before: usize,
+    ) -> Result<ScanOutput, EngineError> {
+        let mut scanned = ScanOutput {
             files: files.to_vec(),
-            ..Scanned::default()
+            ..ScanOutput::default()
         };
         if files.is_empty() && self.runtime.is_some() {
             return Ok(scanned);
         }
         loop {
             let runtime = self.runtime()?;
+            runtime.set_gives_up(self.gives_up_rows);
             let session = session(&self.table, &self.options, Some(Arc::clone(&runtime)))?;
             let counted = self.progress.counters();
             let counts = Arc::<Conversions>::default();
@@ -178,7 +168,7 @@ impl TableRun {
                 Ok((findings, over)) => {
                     scanned.findings = findings;
                     scanned.over = over;
-                    scanned.keyed = runtime.take_keyed();
+                    (scanned.keyed, scanned.dropped) = runtime.take_keyed()?;
                     scanned.deferred = runtime.take_deferred();
                     scanned.converted = counts.take();
                     return Ok(scanned);
@@ -190,7 +180,7 @@ impl TableRun {
                 }
             };
             self.progress.reset_to(counted);
-            // The reader does not say which object it failed on. Reading them one by one does, and without any rule.
+            // The reader does not name the object that it failed on. Reading them one by one, without any rule, finds it.
             let found = self.unreadable(&session, &scanned.files).await?;
             if found.is_empty() {
                 if self.next_reading(&reading, &error) {
@@ -215,8 +205,8 @@ impl TableRun {
         }
     }
 
-    fn reading(&self, counts: Arc<Conversions>) -> Reading {
-        Reading {
+    fn reading(&self, counts: Arc<Conversions>) -> ReadOptions {
+        ReadOptions {
             range: self.options.range,
             text_as_bytes: self.text_as_bytes,
             is_narrowed: !self.is_read_whole,
@@ -226,7 +216,7 @@ impl TableRun {
     }
 
     /// Finds another way to read objects that can all be read, and yet not be scanned. Returns whether there is one.
-    fn next_reading(&mut self, failed: &Reading, error: &DataFusionError) -> bool {
+    fn next_reading(&mut self, failed: &ReadOptions, error: &DataFusionError) -> bool {
         if self.text_as_bytes && !failed.text_as_bytes {
             return true;
         }
@@ -302,12 +292,12 @@ impl TableRun {
             .collect())
     }
 
-    /// Returns what evaluates rules beside the table's steps, with nothing to do.
+    /// Returns what evaluates rules in the background, with nothing to do.
     pub(crate) fn background(&self) -> Background {
         Background::new(Arc::clone(&self.plan), self.options.batch_rows.max(1))
     }
 
-    /// Returns the latest event time of the objects by their footers; nothing where none says.
+    /// Returns the latest event time of the objects by their footers; nothing if none has one.
     pub(crate) async fn latest(&self, files: &[DataFile]) -> Option<Timestamp> {
         let times = stream::iter(files)
             .map(|file| self.table.times_of(file, Arc::clone(&self.cache)))
@@ -315,7 +305,7 @@ impl TableRun {
         let mut latest = None;
         let mut times = std::pin::pin!(times);
         while let Some(times) = times.next().await {
-            // An object that cannot be read was told of already.
+            // An object that cannot be read was reported already.
             if let Ok(Some((_, last))) = times {
                 latest = latest.max(Some(last));
             }
@@ -334,7 +324,7 @@ impl TableRun {
         let mut odd = OddTimes::default();
         let mut times = std::pin::pin!(times);
         while let Some(times) = times.next().await {
-            // An object that cannot be read was told of already.
+            // An object that cannot be read was reported already.
             if let Ok(times) = times {
                 odd.join(times.odd);
             }
@@ -346,7 +336,7 @@ impl TableRun {
         &self,
         session: &SessionContext,
         files: &[DataFile],
-        reading: &Reading,
+        reading: &ReadOptions,
         before: usize,
     ) -> Result<(Vec<Finding>, BTreeMap<usize, u64>), EngineError> {
         if files.is_empty() {
@@ -380,7 +370,7 @@ impl TableRun {
             let batch = batch.map_err(|error| scan_error(table, error))?;
             for finding in decode(&batch, &mut objects) {
                 let size = finding.bytes();
-                if let Some((most, most_bytes)) = self.share {
+                if let Some((most, most_bytes)) = self.rule_limit {
                     let (count, taken) = of_rules.entry(finding.rule).or_default();
                     if *count >= most || *taken + size > most_bytes {
                         *over.entry(finding.rule).or_default() += 1;
@@ -408,15 +398,16 @@ impl TableRun {
         Ok((findings, over))
     }
 
-    /// Returns the most findings, and bytes of them, that all rules together may make of what is read together.
+    /// Returns the maximum of findings, and bytes of them, that all rules together may make of what is read together.
     pub(crate) fn most_findings(&self) -> (usize, usize) {
         (self.options.max_findings, self.options.max_finding_bytes)
     }
 
-    /// Forgets what a read has done that was given up after so long, and returns the error to tell.
-    pub(crate) fn gave_up(&mut self, after: Duration) -> EngineError {
+    /// Forgets what a read has done that took too long, and returns its error.
+    pub(crate) fn timed_out(&mut self, after: Duration) -> EngineError {
         self.runtime = None;
-        self.share = None;
+        self.rule_limit = None;
+        self.gives_up_rows = false;
         let source = StoreError::Generic {
             store: "answer",
             source: format!("it was not there after {} seconds", after.as_secs()).into(),
@@ -442,157 +433,16 @@ impl TableRun {
             count,
         }
     }
-
-    /// Reads the needed columns of every object by itself, without a condition, and returns those that fail, with the reason:
-    /// whatever rules there are, they are the same. Finds out whether text has to be read as bytes.
-    async fn unreadable(
-        &mut self,
-        session: &SessionContext,
-        files: &[DataFile],
-    ) -> Result<Vec<(String, String)>, EngineError> {
-        let mut bad = Vec::new();
-        for file in files {
-            let mut read = self
-                .read_plainly(session, file, self.text_as_bytes, None)
-                .await;
-            if read.is_err() && !self.text_as_bytes {
-                let again = self.read_plainly(session, file, true, None).await;
-                self.text_as_bytes = again.is_ok();
-                // What is no text is said better by the first error.
-                read = again.or(read);
-            }
-            let Err(error) = read else {
-                continue;
-            };
-            let reason = self.fault_of(file, error).await?;
-            bad.push((self.table.location.name_of(&file.meta.location), reason));
-        }
-        Ok(bad)
-    }
-
-    /// Returns what is wrong with an object that cannot be read.
-    ///
-    /// # Errors
-    /// Where it is the store that failed: only bytes that are there, all of them, and cannot be read make an object bad.
-    pub(crate) async fn fault_of(
-        &self,
-        file: &DataFile,
-        error: DataFusionError,
-    ) -> Result<String, EngineError> {
-        if store_failure(&error).is_some() {
-            return Err(scan_error(&self.table, error));
-        }
-        // What is read in one go to prove it must fit into memory.
-        if file.meta.size > MOST_COPIED {
-            return Ok(reason_of(&error));
-        }
-        let copied = self.copied(file).await;
-        let copy = match copied {
-            Ok(copy) => copy,
-            Err(StoreError::NotFound { .. }) => return Ok(reason_of(&error)),
-            Err(source) => {
-                let source = DataFusionError::ObjectStore(Box::new(source));
-                return Err(scan_error(&self.table, source));
-            }
-        };
-        let session = session(&self.table, &self.options, None)?;
-        match self.read_plainly(&session, file, true, Some(copy)).await {
-            Err(error) => Ok(reason_of(&error)),
-            Ok(()) => Err(scan_error(
-                &self.table,
-                DataFusionError::ObjectStore(Box::new(StoreError::Generic {
-                    store: "answer",
-                    source: format!(
-                        "a request for a part of the object gave other bytes than one for all of it ({})",
-                        reason_of(&error)
-                    )
-                    .into(),
-                })),
-            )),
-        }
-    }
-
-    /// Returns a store that holds all bytes of an object.
-    async fn copied(&self, file: &DataFile) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        let object = &file.meta.location;
-        let bytes = self.table.location.store.get(object).await?.bytes().await?;
-        if bytes.len() as u64 != file.meta.size {
-            return Err(StoreError::Generic {
-                store: "answer",
-                source: format!(
-                    "{} bytes came of an object that was listed with {}",
-                    bytes.len(),
-                    file.meta.size
-                )
-                .into(),
-            });
-        }
-        let copy = InMemory::new();
-        copy.put(object, bytes.into()).await?;
-        Ok(Arc::new(copy))
-    }
-
-    async fn read_plainly(
-        &self,
-        session: &SessionContext,
-        file: &DataFile,
-        text_as_bytes: bool,
-        store: Option<Arc<dyn ObjectStore>>,
-    ) -> Result<(), DataFusionError> {
-        let reading = Reading {
-            range: TimeRange::default(),
-            text_as_bytes,
-            is_narrowed: false,
-            counts: Arc::default(),
-            store,
-        };
-        let one = std::slice::from_ref(file);
-        let state = session.state();
-        let cache = match &reading.store {
-            Some(_) => footer_cache(),
-            None => Arc::clone(&self.cache),
-        };
-        let input = scan(&self.plan, one, &reading, cache, state.config_options())?;
-        for partition in 0..input.output_partitioning().partition_count() {
-            let batches = input.execute(partition, session.task_ctx())?;
-            let mut batches = Guarded::new(batches);
-            while batches.try_next().await?.is_some() {}
-        }
-        Ok(())
-    }
 }
-
-/// The largest object that is read whole to prove that it is bad, in bytes.
-const MOST_COPIED: u64 = 1 << 30;
 
 /// Footers that are read side by side.
 pub(crate) const FOOTERS_AT_ONCE: usize = 16;
 
-fn session(
-    table: &Table,
-    options: &RunOptions,
-    runtime: Option<Arc<DetectRuntime>>,
-) -> Result<SessionContext, EngineError> {
-    let mut config = SessionConfig::new()
-        .with_target_partitions(options.partitions.max(1))
-        .with_batch_size(options.batch_rows.max(1));
-    if let Some(runtime) = runtime {
-        config = config.with_extension(runtime);
-    }
-    let session = SessionContext::new_with_config(config);
-    let url = object_store_url(table).map_err(|error| scan_error(table, error))?;
-    session
-        .runtime_env()
-        .register_object_store(url.as_ref(), Arc::clone(&table.location.store));
-    Ok(session)
-}
-
+/// Runs a stream in a task of its own.
 fn in_own_task(
-    mut input: datafusion::execution::SendableRecordBatchStream,
-) -> impl futures::Stream<Item = datafusion::error::Result<datafusion::arrow::array::RecordBatch>> + Unpin
-{
-    let mut builder =
-        datafusion::physical_plan::stream::RecordBatchReceiverStream::builder(input.schema(), 2);
+    mut input: SendableRecordBatchStream,
+) -> impl Stream<Item = DataFusionResult<RecordBatch>> + Unpin {
+    let mut builder = RecordBatchReceiverStream::builder(input.schema(), 2);
     let sender = builder.tx();
     builder.spawn(async move {
         while let Some(batch) = input.next().await {
@@ -603,35 +453,4 @@ fn in_own_task(
         Ok(())
     });
     builder.build()
-}
-
-/// Errors of ours that travelled through DataFusion come out as themselves.
-fn scan_error(table: &Table, error: DataFusionError) -> EngineError {
-    tracing::debug!(error = chain(&error), "scan failed");
-    match error.find_root() {
-        DataFusionError::External(_) => match unwrap_external(error) {
-            Ok(own) => own,
-            Err(source) => EngineError::Scan {
-                table: table.name.clone(),
-                source,
-            },
-        },
-        _ => EngineError::Scan {
-            table: table.name.clone(),
-            source: error,
-        },
-    }
-}
-
-fn unwrap_external(error: DataFusionError) -> Result<EngineError, DataFusionError> {
-    match error {
-        DataFusionError::External(inner) => inner
-            .downcast::<EngineError>()
-            .map(|own| *own)
-            .map_err(DataFusionError::External),
-        DataFusionError::Context(text, inner) => {
-            unwrap_external(*inner).map_err(|inner| DataFusionError::Context(text, Box::new(inner)))
-        }
-        other => Err(other),
-    }
 }

@@ -17,7 +17,7 @@ use datafusion::parquet::file::metadata::{
 use datafusion::parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
 /// Returns the footer under a schema in which no column is text: a text column that `is_dictionary` names, or a column of bytes, is
-/// a dictionary of bytes, all others are plain bytes.
+/// a dictionary of bytes, all others are plain bytes, and inside of nested columns views of bytes.
 ///
 /// # Errors
 /// When the footer's schema is not one of Arrow.
@@ -31,7 +31,13 @@ pub fn text_as_bytes(
         .fields()
         .iter()
         .map(|field| {
-            let bytes = bytes_type(field.data_type());
+            let bytes = match (field.data_type(), bytes_type(field.data_type())) {
+                (DataType::Dictionary(key, _), DataType::BinaryView) => {
+                    DataType::Dictionary(key.clone(), Box::new(DataType::Binary))
+                }
+                (_, DataType::BinaryView) => DataType::Binary,
+                (_, other) => other,
+            };
             let is_bytes = matches!(value_type(&bytes), DataType::Binary);
             let data_type = if is_bytes && is_dictionary(field.name()) {
                 bytes_dictionary()
@@ -78,6 +84,24 @@ pub fn with_schemas(
     Arc::new(rebuilt.build())
 }
 
+/// Returns the type with text and bytes inside it as views, so that rows share what they have in common; of one that is not nested,
+/// the type itself.
+pub fn with_views(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Struct(_) | DataType::Map(_, _) => in_children(data_type, &view_type),
+        other if other.is_list() => in_children(data_type, &view_type),
+        other => other.clone(),
+    }
+}
+
+fn view_type(data_type: &DataType) -> DataType {
+    match value_type(data_type) {
+        text if text.is_string() => DataType::Utf8View,
+        bytes if is_bytes(bytes) => DataType::BinaryView,
+        _ => with_views(data_type),
+    }
+}
+
 /// Returns the type in which bytes are read that stand for the text of a column.
 pub fn bytes_dictionary() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Binary))
@@ -91,15 +115,22 @@ fn value_type(data_type: &DataType) -> &DataType {
 }
 
 fn bytes_type(data_type: &DataType) -> DataType {
+    match data_type {
+        other if other.is_string() || is_bytes(other) => DataType::BinaryView,
+        DataType::Dictionary(_, value) if value.is_string() || is_bytes(value) => {
+            DataType::BinaryView
+        }
+        other => in_children(other, &bytes_type),
+    }
+}
+
+/// Returns the type with other types of what it holds.
+fn in_children(data_type: &DataType, of: &dyn Fn(&DataType) -> DataType) -> DataType {
     let child = |field: &FieldRef| -> FieldRef {
-        let data_type = bytes_type(field.data_type());
+        let data_type = of(field.data_type());
         Arc::new(field.as_ref().clone().with_data_type(data_type))
     };
     match data_type {
-        other if other.is_string() || is_bytes(other) => DataType::Binary,
-        DataType::Dictionary(key, value) => {
-            DataType::Dictionary(key.clone(), Box::new(bytes_type(value)))
-        }
         DataType::List(item) => DataType::List(child(item)),
         DataType::LargeList(item) => DataType::LargeList(child(item)),
         DataType::ListView(item) => DataType::ListView(child(item)),

@@ -47,6 +47,50 @@ pub struct PassedOver {
 }
 
 impl PassedOver {
+    /// Says of each kind what was passed over, where, and what to do.
+    pub fn messages(&self, table: &str) -> Vec<String> {
+        let message = |passed: &Passed, one: &str, several: &str, why: &str| {
+            let first = passed.first.as_ref()?;
+            let count = names(passed.count, one, several);
+            Some(format!(
+                "table `{table}`: {count} {why}; for instance {first}"
+            ))
+        };
+        let empty = message(
+            &self.empty,
+            "object is not read, because it has",
+            "objects are not read, because they have",
+            "0 bytes",
+        );
+        let stray = message(
+            &self.stray,
+            "object is left out, because it lies",
+            "objects are left out, because they lie",
+            "in a folder where the table has none; move what belongs to the table to where its other objects lie",
+        );
+        let odd_names = message(
+            &self.odd_names,
+            "file or folder is left out, because its name has",
+            "files or folders are left out, because their names have",
+            "control characters, an empty folder, or bytes that are not UTF-8; rename what belongs to the table",
+        );
+        let all = [empty, self.other_message(table), stray, odd_names];
+        all.into_iter().flatten().collect()
+    }
+
+    /// Says which objects are not read because of the ends of their names.
+    pub fn other_message(&self, table: &str) -> Option<String> {
+        let first = self.other.first.as_ref()?;
+        let count = names(
+            self.other.count,
+            "object is not read, because its name does",
+            "objects are not read, because their names do",
+        );
+        Some(format!(
+            "table `{table}`: {count} not end in `.parquet`; for instance {first}"
+        ))
+    }
+
     /// Says for an error that no data was found what there was instead.
     pub(crate) fn hint(&self) -> String {
         let mut hint = String::new();

@@ -23,6 +23,7 @@ use crate::bytes::text_as_bytes;
 use crate::definition::RAW_COLUMN;
 use crate::guard::guarded;
 use crate::hash;
+use crate::sizes::nested_sizes;
 use crate::table::{DataFile, Table};
 
 /// A reader of one object's events.
@@ -46,6 +47,16 @@ pub enum RowsError {
         object: String,
         /// The cause.
         source: DataFusionError,
+    },
+    /// The event would take too much memory.
+    #[error("row {row} of {object} takes {mib} MiB written out, which is too much to hash it")]
+    TooLarge {
+        /// The object.
+        object: String,
+        /// The row.
+        row: u64,
+        /// How much it takes.
+        mib: u64,
     },
     /// The object has fewer rows than before.
     #[error(
@@ -98,7 +109,22 @@ impl Table {
             return Ok(hashes);
         }
         if let Some(batch) = self.read_rows(object, file, &rows, false).await? {
+            let sizes: Vec<Vec<u64>> = batch
+                .columns()
+                .iter()
+                .filter_map(|column| nested_sizes(column))
+                .collect();
             for (at, row) in rows.iter().enumerate() {
+                let size = sizes
+                    .iter()
+                    .fold(0, |size: u64, of| size.saturating_add(of[at]));
+                if size > MOST_HASHED {
+                    return Err(RowsError::TooLarge {
+                        object: object.to_owned(),
+                        row: *row,
+                        mib: size >> 20,
+                    });
+                }
                 hashes.insert(*row, hash::of_row(&batch, at));
             }
         }
@@ -215,6 +241,9 @@ impl Table {
         }
     }
 }
+
+/// The most that the nested columns of an event may take that is hashed, written out.
+const MOST_HASHED: u64 = 256 << 20;
 
 /// Characters of such a value that are shown.
 const MOST_SHOWN: usize = 100;

@@ -13,6 +13,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use yagura_core::TimeRange;
 use yagura_core::columns::{KEYS_WITHOUT_COLUMN, UNMAPPED_COLUMN};
 
+use crate::bytes::with_views;
 pub use crate::definition::OnNullTime as OnProblem;
 use crate::definition::TableDefinition;
 use crate::discover::{
@@ -322,8 +323,9 @@ impl Table {
             let known = self.file_schema.field_with_name(field.name());
             self.partitions.contains(field.name())
                 || known.is_ok_and(|known| {
-                    let both = widen(known.data_type(), field.data_type());
-                    read_type(&both) == *known.data_type()
+                    let is_known = |of: &DataType| read_type(of) == *known.data_type();
+                    is_known(field.data_type())
+                        || is_known(&widen(known.data_type(), field.data_type()))
                 })
         }))
     }
@@ -555,6 +557,6 @@ fn read_type(stored: &DataType) -> DataType {
         // The scan decides which columns it reads as dictionaries, whatever the writer's schema says.
         DataType::Dictionary(_, value) if value.is_string() => DataType::Utf8View,
         DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
-        other => other.clone(),
+        other => with_views(other),
     }
 }

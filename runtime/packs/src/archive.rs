@@ -64,7 +64,7 @@ pub enum ArchiveProblem {
     NotAnArchive,
     /// It does not end with its digest.
     #[error(
-        "it does not end as `yagura pack` ends an archive: it is cut off, or something follows its end, and it is to be got again; or another tool made it, and `yagura pack DIR` makes one that is right"
+        "it does not end as `yagura pack` ends an archive: it is cut off, or something follows its end, and you must get it again; or another tool made it, and `yagura pack DIR` makes one that is right"
     )]
     Unsealed,
     /// Its bytes are not those that were written.
@@ -82,7 +82,7 @@ pub enum ArchiveProblem {
     /// It would grow too much.
     #[error("it grows to {bytes} bytes, over {RATIO} times its size: it is a decompression bomb")]
     Bomb {
-        /// Bytes that it says it has, or had so far.
+        /// Bytes in its header, or read so far.
         bytes: u64,
     },
     /// Too many files or bytes.
@@ -305,7 +305,7 @@ impl Tar<'_> {
         Ok(entries)
     }
 
-    /// Reads a file in steps, so that memory follows what is there and not what a header says.
+    /// Reads a file in steps, so that memory follows what is there and not the size in a header.
     fn file(&mut self, path: &PackPath, size: u64) -> Result<Vec<u8>, ArchiveProblem> {
         let mut bytes = Vec::new();
         let mut left = size.next_multiple_of(BLOCK as u64);

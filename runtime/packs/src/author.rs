@@ -40,7 +40,7 @@ pub enum AuthorError {
     /// Its archive cannot be read or written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// It is not what its manifest says, or no pack.
+    /// It differs from its manifest, or is not a pack.
     #[error(transparent)]
     Verify(#[from] VerifyError),
     /// The list of what it is made of cannot be written.
@@ -87,7 +87,7 @@ pub fn pack(
 }
 
 /// Signs the pack at a path and writes the signature into it. The manifest of a directory is written anew where its files
-/// were changed; an archive must be what its manifest says.
+/// were changed; an archive must agree with its manifest.
 ///
 /// # Errors
 /// [`AuthorError`].
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pack_without_its_plugin_is_told() {
+    fn a_pack_without_its_plugin_is_refused() {
         let dir = pack_dir(&[]);
         let toml = format!(
             "{}[[plugin]]\nfile = \"d.wasm\"\nworld = \"detector\"\n",

@@ -13,8 +13,8 @@ use crate::manifest::{Difference, FileManifest};
 use crate::names::{MANIFEST, PACK_TOML, PackPath};
 use crate::{Bounds, Digest, FilesError, PackFiles};
 
-/// Differences that a message tells one by one.
-const TOLD: usize = 10;
+/// Differences that a message lists one by one.
+const LISTED: usize = 10;
 
 /// The files of a pack, as they were found: nothing of it is believed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct VerifiedPack {
     files: FileManifest,
 }
 
-/// Why a pack is not what its manifest says.
+/// Why a pack differs from its manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// There is no manifest.
@@ -59,15 +59,15 @@ pub enum VerifyError {
         source: Diagnostics,
     },
     /// Files are not those of the manifest.
-    #[error("{origin} is not what its {MANIFEST} says: {}; if these changes are yours, sign the pack again, otherwise get it \
-             again and do not use this copy", told(.differences))]
+    #[error("{origin} differs from its {MANIFEST}: {}; if these changes are yours, sign the pack again, otherwise get it \
+             again and do not use this copy", listed(.differences))]
     Differs {
         /// Where the pack was found.
         origin: String,
         /// All differences.
         differences: Vec<Difference>,
     },
-    /// `pack.toml` is missing, or says what no pack is.
+    /// `pack.toml` is missing or invalid.
     #[error("the pack {origin} cannot be used")]
     Pack {
         /// Where the pack was found.
@@ -83,13 +83,13 @@ pub enum VerifyError {
     },
 }
 
-fn told(differences: &[Difference]) -> String {
-    let told = differences.iter().take(TOLD).map(ToString::to_string);
-    let mut told: Vec<String> = told.collect();
-    if let Some(more) = differences.len().checked_sub(TOLD + 1) {
-        told.push(format!("and {} more", more + 1));
+fn listed(differences: &[Difference]) -> String {
+    let texts = differences.iter().take(LISTED).map(ToString::to_string);
+    let mut texts: Vec<String> = texts.collect();
+    if let Some(more) = differences.len().checked_sub(LISTED + 1) {
+        texts.push(format!("and {} more", more + 1));
     }
-    told.join(", ")
+    texts.join(", ")
 }
 
 impl Contents {
@@ -217,7 +217,7 @@ impl VerifiedPack {
         &self.pack
     }
 
-    /// Returns what the pack says of itself.
+    /// Returns its `pack.toml`.
     pub fn identity(&self) -> &Identity {
         &self.pack.pack
     }
@@ -285,8 +285,8 @@ impl VerifiedPack {
     /// `NAME-VERSION-DIGEST`. What is there already is verified again, and made anew where it was changed.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn open_in(&self, store: &Path, bounds: &Bounds) -> Result<PathBuf, StoreError> {
+    /// [`UnpackError`].
+    pub fn open_in(&self, store: &Path, bounds: &Bounds) -> Result<PathBuf, UnpackError> {
         let digest = self.digest().to_string();
         let identity = &self.pack.pack;
         let dir = store.join(format!(
@@ -300,7 +300,7 @@ impl VerifiedPack {
                 Ok(()) => return Ok(dir),
                 // Another process was faster.
                 Err(_) if dir.is_dir() => {}
-                Err(source) => return Err(StoreError::Write { dir, source }),
+                Err(source) => return Err(UnpackError::Write { dir, source }),
             }
         }
         if self.is_at(&dir, bounds) {
@@ -308,13 +308,13 @@ impl VerifiedPack {
         }
         // It is our own copy of what was just verified: what became of it does not matter.
         let unpacked = fs::remove_dir_all(&dir).and_then(|()| self.unpack(&dir));
-        unpacked.map_err(|source| StoreError::Write {
+        unpacked.map_err(|source| UnpackError::Write {
             dir: dir.clone(),
             source,
         })?;
         match self.is_at(&dir, bounds) {
             true => Ok(dir),
-            false => Err(StoreError::Changed { dir }),
+            false => Err(UnpackError::Changed { dir }),
         }
     }
 }
@@ -329,7 +329,7 @@ impl VerifiedPack {
 
 /// Why a pack cannot be opened in a store of packs.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum UnpackError {
     /// It cannot be written.
     #[error("cannot unpack to {}", .dir.display())]
     Write {
@@ -381,7 +381,7 @@ mod tests {
     };
 
     #[test]
-    fn a_sealed_directory_is_verified_and_every_difference_told() {
+    fn a_sealed_directory_is_verified_and_every_difference_listed() {
         let dir = pack_dir(&[("rules/a.toml", "a"), ("rules/b.toml", "b")]);
         let read = || Contents::read_dir(dir.path(), &ALL).unwrap();
         let message = || read().verify().unwrap_err().to_string();
@@ -399,7 +399,7 @@ mod tests {
         fs::remove_file(dir.path().join("rules/b.toml")).unwrap();
         assert!(
             message().contains(
-                "is not what its MANIFEST.sha256 says: `rules/a.toml` was changed, `rules/b.toml` is missing, \
+                "differs from its MANIFEST.sha256: `rules/a.toml` was changed, `rules/b.toml` is missing, \
                  `rules/c.toml` was added; if these changes are yours, sign the pack again"
             ),
             "{}",

@@ -241,7 +241,7 @@ impl Walk<'_> {
             let entry = entry.map_err(read_error)?;
             let name = entry.file_name();
             let path = format!("{prefix}{}", name.to_string_lossy());
-            // Not followed: a link is told, wherever it leads.
+            // A link is not followed, wherever it leads: it is an error.
             let kind = entry.file_type().map_err(read_error)?;
             let name = name.to_string_lossy();
             let is_leftover = match kind.is_file() {
@@ -386,7 +386,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn names_that_differ_by_case_are_told() {
+    fn names_that_differ_by_case_are_refused() {
         let dir = pack_dir(&[("rules/a.toml", "x"), ("Rules/b.toml", "x")]);
         let message = message(dir.path());
         assert!(message.contains("is the same name as"), "{message}");
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leftover_where_rules_are_read_is_told() {
+    fn a_leftover_where_rules_are_read_is_refused() {
         let dir = pack_dir(&[("rules/target/evil.toml", "x")]);
         let message = message(dir.path());
         assert!(
@@ -425,7 +425,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_and_pipes_are_told() {
+    fn links_and_pipes_are_refused() {
         let dir = pack_dir(&[]);
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("rules.toml")).unwrap();
         assert!(message(dir.path()).contains("rules.toml is a link: a pack has only files"));
@@ -437,7 +437,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_name_that_is_not_utf8_is_told() {
+    fn a_name_that_is_not_utf8_is_refused() {
         use std::os::unix::ffi::OsStrExt;
         let dir = pack_dir(&[]);
         let name = std::ffi::OsStr::from_bytes(b"a\xff.toml");
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_key_and_what_is_too_much_are_told() {
+    fn a_secret_key_and_what_is_too_much_are_refused() {
         let dir = pack_dir(&[(
             "release.key",
             "untrusted comment: minisign encrypted secret key\nRWRTY0IyAAAA\n",
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pack_is_told() {
+    fn a_directory_that_is_not_a_pack_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         assert!(message(dir.path()).ends_with("is not a pack: it has no pack.toml"));
         assert!(message(&dir.path().join("none")).starts_with("cannot read"));

@@ -4,18 +4,18 @@ use std::path::Path;
 
 use yagura_core::Grants;
 
-use crate::grants::{Asks, Changes, Comparison, Held, upgrade};
+use crate::grants::{Changes, Comparison, OpenRequest, PackRequests, upgrade};
 use crate::installed::Rollback;
 use crate::{
-    ArchiveError, Bounds, Contents, FilesError, Installed, TrustPolicy, Verdict, VerifiedPack,
+    ArchiveError, Bounds, Contents, FilesError, Installed, TrustPolicy, TrustVerdict, VerifiedPack,
     VerifyError, archive,
 };
 
-/// What an operator says of packs.
+/// The settings of an operator for packs.
 #[derive(Debug, Clone, Copy)]
 pub struct Gate<'a> {
     /// Who may sign what. Without a policy nothing need be signed, and a directory is taken as it is; archives must be what
-    /// their manifest says all the same.
+    /// their manifest holds all the same.
     pub trust: Option<&'a TrustPolicy>,
     /// What was used before.
     pub installed: &'a Installed,
@@ -33,7 +33,7 @@ pub struct Opened {
     /// The pack.
     pub pack: VerifiedPack,
     /// The verdict, where there is a policy.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<TrustVerdict>,
     /// What it asks for beside what is granted.
     pub asked: Comparison,
     /// What changed since what was used before; nothing where none was.
@@ -49,30 +49,30 @@ pub enum GateError {
     /// Its archive cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// It is not what its manifest says.
+    /// It differs from its manifest.
     #[error(transparent)]
     Verify(#[from] VerifyError),
     /// It is not trusted.
     #[error("{0}")]
-    Refused(Box<Verdict>),
+    Refused(Box<TrustVerdict>),
     /// It is older than what was used before, and nobody is named whom to trust.
     #[error("{0}")]
     Older(Rollback),
     /// It asks for more than the version before it.
-    #[error("`{pack}` {version} asks for more than the version before it, so it is not loaded:\n{}", lines(.held))]
-    Held {
+    #[error("`{pack}` {version} asks for more than the version before it, so it is not loaded:\n{}", lines(.requests))]
+    OpenRequests {
         /// The pack.
         pack: String,
         /// Its version.
         version: String,
         /// What for, and what would let it load.
-        held: Vec<Held>,
+        requests: Vec<OpenRequest>,
     },
 }
 
-fn lines(held: &[Held]) -> String {
-    let held: Vec<String> = held.iter().map(ToString::to_string).collect();
-    held.join("\n")
+fn lines(requests: &[OpenRequest]) -> String {
+    let requests: Vec<String> = requests.iter().map(ToString::to_string).collect();
+    requests.join("\n")
 }
 
 impl Gate<'_> {
@@ -102,7 +102,7 @@ impl Gate<'_> {
     /// Lets a pack in that was verified, as one from a registry is.
     ///
     /// # Errors
-    /// [`GateError::Refused`], [`GateError::Older`] or [`GateError::Held`].
+    /// [`GateError::Refused`], [`GateError::Older`] or [`GateError::OpenRequests`].
     pub fn admit(&self, pack: VerifiedPack) -> Result<Opened, GateError> {
         let mut verdict = self
             .trust
@@ -124,16 +124,16 @@ impl Gate<'_> {
         }
         let name = pack.name();
         let grant = self.grants.of(name);
-        let asks = Asks::of(pack.pack());
+        let asks = PackRequests::of(pack.pack());
         let mut changes = Changes::default();
-        if let Some(seen) = self.installed.pack.get(name) {
-            changes = Changes::between(&seen.asks, &asks);
-            let held = upgrade(name, &seen.asks, &asks, &grant);
-            if !held.is_empty() {
-                return Err(GateError::Held {
+        if let Some(used) = self.installed.pack.get(name) {
+            changes = Changes::between(&used.asks, &asks);
+            let requests = upgrade(name, &used.asks, &asks, &grant);
+            if !requests.is_empty() {
+                return Err(GateError::OpenRequests {
                     pack: name.to_owned(),
                     version: pack.pack().pack.version.clone(),
-                    held,
+                    requests,
                 });
             }
         }

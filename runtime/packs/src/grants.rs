@@ -13,19 +13,19 @@ use serde::{Deserialize, Serialize};
 use yagura_core::pack::{Limits, Manifest, World};
 use yagura_core::{CapabilityRequest, Grant};
 
-pub use change::{Changes, Held, LimitChange, upgrade};
+pub use change::{Changes, LimitChange, OpenRequest, upgrade};
 
 use cover::{Cover, cover};
 
 /// What the plugins of a pack ask for, by file name.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Asks(pub BTreeMap<String, PluginAsks>);
+pub struct PackRequests(pub BTreeMap<String, PluginRequests>);
 
 /// What one plugin asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PluginAsks {
+pub struct PluginRequests {
     /// What it exports, and so when it runs.
     pub world: World,
     /// What it asks to reach.
@@ -36,9 +36,9 @@ pub struct PluginAsks {
     pub limits: Limits,
 }
 
-/// A kind of thing that can be reached, by its key in `[plugin.request]` and in the grants file.
+/// A kind of capability, by its key in `[plugin.request]` and in the grants file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum CapabilityKind {
     /// A server.
     Http,
     /// A secret that is put into requests.
@@ -53,29 +53,29 @@ pub enum Kind {
     Networks,
 }
 
-/// One thing that is asked for or granted.
+/// One capability that is requested or granted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ask {
+pub struct CapabilityEntry {
     /// Of which kind.
-    pub kind: Kind,
+    pub kind: CapabilityKind,
     /// As it is written in the file.
     pub entry: String,
 }
 
-/// One thing that a plugin asks for, and the operator's answer.
+/// One capability that a plugin requests, and the operator's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequestedEntry {
     /// The plugin's file.
     pub plugin: String,
     /// What it asks for.
-    pub ask: Ask,
+    pub ask: CapabilityEntry,
     /// The answer.
-    pub answer: Answer,
+    pub answer: GrantAnswer,
 }
 
-/// What a grants file says to what is asked for.
+/// The answer of a grants file to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum GrantAnswer {
     /// All of it is granted.
     Granted,
     /// A part of it is granted, or it leaves the choice to the operator: these entries.
@@ -88,12 +88,12 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Comparison {
     /// Everything that is asked for, by plugin, kind and entry.
-    pub asked: Vec<Asked>,
+    pub asked: Vec<RequestedEntry>,
     /// What is granted and nobody asks for: it can be taken out.
-    pub unasked: Vec<Ask>,
+    pub unasked: Vec<CapabilityEntry>,
 }
 
-impl Kind {
+impl CapabilityKind {
     /// Returns the key in the files.
     pub fn key(self) -> &'static str {
         match self {
@@ -107,25 +107,25 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Ask {
+impl fmt::Display for CapabilityEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, entry } = self;
         match kind {
-            Kind::Http => write!(f, "speak to `{entry}`"),
-            Kind::Secrets => write!(f, "use the secret `{entry}`"),
-            Kind::Search => write!(f, "search the table `{entry}`"),
-            Kind::Lookups => write!(f, "read the lookup `{entry}`"),
-            Kind::Directories => write!(f, "read the files of the directory `{entry}`"),
-            Kind::Networks => write!(f, "reach the network `{entry}`"),
+            CapabilityKind::Http => write!(f, "connect to `{entry}`"),
+            CapabilityKind::Secrets => write!(f, "use the secret `{entry}`"),
+            CapabilityKind::Search => write!(f, "search the table `{entry}`"),
+            CapabilityKind::Lookups => write!(f, "read the lookup `{entry}`"),
+            CapabilityKind::Directories => write!(f, "read the files of the directory `{entry}`"),
+            CapabilityKind::Networks => write!(f, "reach the network `{entry}`"),
         }
     }
 }
 
-impl Asks {
+impl PackRequests {
     /// Returns what the plugins of a pack ask for.
     pub fn of(pack: &Manifest) -> Self {
         let plugins = pack.plugins.iter().map(|plugin| {
-            let asks = PluginAsks {
+            let asks = PluginRequests {
                 world: plugin.world,
                 request: plugin.request.clone(),
                 limits: plugin.limits.clone(),
@@ -136,7 +136,7 @@ impl Asks {
     }
 
     /// Returns what each plugin asks for, in order, by file name.
-    pub fn entries(&self) -> BTreeMap<String, Vec<Ask>> {
+    pub fn entries(&self) -> BTreeMap<String, Vec<CapabilityEntry>> {
         let plugins = self.0.iter();
         plugins
             .map(|(plugin, asks)| (plugin.clone(), entries(&asks.request)))
@@ -148,7 +148,7 @@ impl Asks {
         let mut comparison = Comparison::default();
         for (plugin, asks) in &self.0 {
             for ask in entries(&asks.request) {
-                comparison.asked.push(Asked {
+                comparison.asked.push(RequestedEntry {
                     plugin: plugin.clone(),
                     answer: answer(pack, grant, &ask),
                     ask,
@@ -156,8 +156,8 @@ impl Asks {
             }
         }
         let asked = || comparison.asked.iter().map(|asked| &asked.ask);
-        let is_asked = |granted: &Ask| match granted.kind {
-            Kind::Networks => asked().any(|ask| ask.kind == Kind::Http),
+        let is_asked = |granted: &CapabilityEntry| match granted.kind {
+            CapabilityKind::Networks => asked().any(|ask| ask.kind == CapabilityKind::Http),
             _ => asked().any(|ask| cover(granted, ask) != Cover::Nothing),
         };
         comparison.unasked = granted(grant)
@@ -170,44 +170,44 @@ impl Asks {
 
 impl Comparison {
     /// Returns what is asked for and not granted at all.
-    pub fn missing(&self) -> impl Iterator<Item = &Asked> {
+    pub fn missing(&self) -> impl Iterator<Item = &RequestedEntry> {
         let asked = self.asked.iter();
-        asked.filter(|asked| matches!(asked.answer, Answer::Missing(_)))
+        asked.filter(|asked| matches!(asked.answer, GrantAnswer::Missing(_)))
     }
 }
 
 /// Returns what a plugin asks for, in order.
-fn entries(request: &CapabilityRequest) -> Vec<Ask> {
+fn entries(request: &CapabilityRequest) -> Vec<CapabilityEntry> {
     let lists = [
-        (Kind::Http, &request.http),
-        (Kind::Secrets, &request.secrets),
-        (Kind::Search, &request.search),
-        (Kind::Lookups, &request.lookups),
-        (Kind::Directories, &request.directories),
+        (CapabilityKind::Http, &request.http),
+        (CapabilityKind::Secrets, &request.secrets),
+        (CapabilityKind::Search, &request.search),
+        (CapabilityKind::Lookups, &request.lookups),
+        (CapabilityKind::Directories, &request.directories),
     ];
     list(lists)
 }
 
 /// Returns what is granted, in order.
-fn granted(grant: &Grant) -> Vec<Ask> {
+fn granted(grant: &Grant) -> Vec<CapabilityEntry> {
     let secrets: Vec<String> = grant.secrets.keys().cloned().collect();
     let directories: Vec<String> = grant.directories.keys().cloned().collect();
     let lists = [
-        (Kind::Http, &grant.http),
-        (Kind::Secrets, &secrets),
-        (Kind::Search, &grant.search),
-        (Kind::Lookups, &grant.lookups),
-        (Kind::Directories, &directories),
-        (Kind::Networks, &grant.networks),
+        (CapabilityKind::Http, &grant.http),
+        (CapabilityKind::Secrets, &secrets),
+        (CapabilityKind::Search, &grant.search),
+        (CapabilityKind::Lookups, &grant.lookups),
+        (CapabilityKind::Directories, &directories),
+        (CapabilityKind::Networks, &grant.networks),
     ];
     list(lists)
 }
 
-fn list<const N: usize>(lists: [(Kind, &Vec<String>); N]) -> Vec<Ask> {
-    let mut asks: Vec<Ask> = lists
+fn list<const N: usize>(lists: [(CapabilityKind, &Vec<String>); N]) -> Vec<CapabilityEntry> {
+    let mut asks: Vec<CapabilityEntry> = lists
         .into_iter()
         .flat_map(|(kind, entries)| {
-            entries.iter().map(move |entry| Ask {
+            entries.iter().map(move |entry| CapabilityEntry {
                 kind,
                 entry: entry.clone(),
             })
@@ -218,34 +218,34 @@ fn list<const N: usize>(lists: [(Kind, &Vec<String>); N]) -> Vec<Ask> {
     asks
 }
 
-fn answer(pack: &str, grant: &Grant, ask: &Ask) -> Answer {
+fn answer(pack: &str, grant: &Grant, ask: &CapabilityEntry) -> GrantAnswer {
     let mut part = Vec::new();
     for entry in granted(grant) {
         match cover(&entry, ask) {
-            Cover::All => return Answer::Granted,
+            Cover::All => return GrantAnswer::Granted,
             Cover::Part => part.push(entry.entry),
             Cover::Nothing => {}
         }
     }
     match part.is_empty() {
-        false => Answer::Partly(part),
-        true => Answer::Missing(line(pack, grant, ask)),
+        false => GrantAnswer::Partly(part),
+        true => GrantAnswer::Missing(line(pack, grant, ask)),
     }
 }
 
 /// Returns what to write into the grants file so that something is granted.
-fn line(pack: &str, grant: &Grant, ask: &Ask) -> String {
+fn line(pack: &str, grant: &Grant, ask: &CapabilityEntry) -> String {
     let key = ask.kind.key();
     let set = match ask.kind {
-        Kind::Secrets => {
+        CapabilityKind::Secrets => {
             let name = if ask.entry == "*" { "NAME" } else { &ask.entry };
             format!("secrets.{} = [\"HOST\"]", toml_key(name))
         }
-        Kind::Directories => format!("directories.{} = \"PATH\"", toml_key(&ask.entry)),
+        CapabilityKind::Directories => format!("directories.{} = \"PATH\"", toml_key(&ask.entry)),
         _ => {
             let entry = match (ask.kind, ask.entry.as_str()) {
-                (Kind::Http, "https://*") => "https://HOST",
-                (Kind::Http, "http://*") => "http://HOST",
+                (CapabilityKind::Http, "https://*") => "https://HOST",
+                (CapabilityKind::Http, "http://*") => "http://HOST",
                 (_, "*") => "TABLE",
                 (_, entry) => entry,
             };

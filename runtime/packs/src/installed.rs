@@ -15,7 +15,7 @@ use yagura_core::diagnostic::{Code, Diagnostic, Diagnostics, Key};
 use yagura_core::source::SourceText;
 
 use crate::contents::replace;
-use crate::grants::Asks;
+use crate::grants::PackRequests;
 use crate::{Digest, VerifiedPack};
 
 /// `installed.toml`.
@@ -24,20 +24,20 @@ use crate::{Digest, VerifiedPack};
 pub struct Installed {
     /// Packs by name.
     #[serde(default)]
-    pub pack: BTreeMap<String, Seen>,
+    pub pack: BTreeMap<String, InstalledVersion>,
 }
 
 /// The pack that was used last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Seen {
+pub struct InstalledVersion {
     /// Its version.
     pub version: String,
     /// Digest of its manifest: `sha256:…`.
     pub digest: String,
     /// What its plugins ask for, as it was accepted.
     #[serde(default)]
-    pub asks: Asks,
+    pub asks: PackRequests,
 }
 
 /// Why a pack is older than, or other than, the one before it.
@@ -50,7 +50,7 @@ pub enum Rollback {
         /// Its version.
         found: String,
         /// The version that was used.
-        seen: String,
+        used: String,
     },
     /// The same version had other contents.
     Replaced {
@@ -61,26 +61,26 @@ pub enum Rollback {
         /// Its digest.
         found: String,
         /// The digest that was used.
-        seen: String,
+        used: String,
     },
 }
 
 impl fmt::Display for Rollback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Older { pack, found, seen } => write!(
+            Self::Older { pack, found, used } => write!(
                 f,
-                "`{pack}` {found} is older than {seen}, which was used here before: an old version can bring back what was \
+                "`{pack}` {found} is older than {used}, which was used here before: an old version can bring back what was \
                  mended since; if that is meant, `yagura run` and `serve` take it with `--allow-rollback`"
             ),
             Self::Replaced {
                 pack,
                 version,
                 found,
-                seen,
+                used,
             } => write!(
                 f,
-                "`{pack}` {version} has the digest {found}, and was {seen} when it was used here before: a version is \
+                "`{pack}` {version} has the digest {found}, and was {used} when it was used here before: a version is \
                  published once; ask who made it, or have `yagura run` or `serve` take it with `--allow-rollback`"
             ),
         }
@@ -148,10 +148,10 @@ impl Installed {
         }
         let source = SourceText::new(file, text);
         let read: Self = source.toml().map_err(damaged)?;
-        for (pack, seen) in &read.pack {
-            let wrong = if Version::parse(&seen.version).is_err() {
+        for (pack, used) in &read.pack {
+            let wrong = if Version::parse(&used.version).is_err() {
                 Some((Code::InvalidVersion, "version", "a version"))
-            } else if Digest::parse_tagged(&seen.digest).is_none() {
+            } else if Digest::parse_tagged(&used.digest).is_none() {
                 Some((Code::InvalidDigest, "digest", "a digest"))
             } else {
                 None
@@ -184,22 +184,22 @@ impl Installed {
     /// Says whether a pack is older than, or other than, the one before it.
     pub fn rollback(&self, pack: &VerifiedPack) -> Option<Rollback> {
         let identity = &pack.pack().pack;
-        let seen = self.pack.get(&identity.name)?;
+        let used = self.pack.get(&identity.name)?;
         let found = identity.semver()?;
-        let newest = Version::parse(&seen.version).ok()?;
+        let newest = Version::parse(&used.version).ok()?;
         let digest = pack.digest().tagged();
         let name = identity.name.clone();
         match found.cmp_precedence(&newest) {
             std::cmp::Ordering::Less => Some(Rollback::Older {
                 pack: name,
                 found: identity.version.clone(),
-                seen: seen.version.clone(),
+                used: used.version.clone(),
             }),
-            std::cmp::Ordering::Equal if digest != seen.digest => Some(Rollback::Replaced {
+            std::cmp::Ordering::Equal if digest != used.digest => Some(Rollback::Replaced {
                 pack: name,
                 version: identity.version.clone(),
                 found: digest,
-                seen: seen.digest.clone(),
+                used: used.digest.clone(),
             }),
             _ => None,
         }
@@ -208,11 +208,11 @@ impl Installed {
     /// Remembers a pack that is used from now on, with what it asks for. Call it when the verdict was good and the upgrade is
     /// not held back, or when an operator accepted it.
     pub fn record(&mut self, pack: &VerifiedPack) {
-        let seen = Seen {
+        let used = InstalledVersion {
             version: pack.pack().pack.version.clone(),
             digest: pack.digest().tagged(),
-            asks: Asks::of(pack.pack()),
+            asks: PackRequests::of(pack.pack()),
         };
-        self.pack.insert(pack.name().to_owned(), seen);
+        self.pack.insert(pack.name().to_owned(), used);
     }
 }

@@ -7,7 +7,7 @@
 //! travels ([`registry`]), and all of it together for an author ([`author`]) and on the way into a
 //! service ([`gate`]).
 //!
-//! The crate prints nothing and asks nobody: it returns what it found, and the commands tell it. It must not know DataFusion,
+//! The crate prints nothing and asks nobody: it returns results, and the commands print them. It must not know DataFusion,
 //! Arrow or wasmtime: a component is a file like others here.
 
 pub mod archive;
@@ -29,11 +29,11 @@ mod testing;
 pub mod trust;
 
 pub use archive::{ArchiveError, ArchiveProblem};
-pub use contents::{Contents, StoreError, VerifiedPack, VerifyError};
+pub use contents::{Contents, UnpackError, VerifiedPack, VerifyError};
 pub use digest::Digest;
 pub use files::{Bounds, Excess, FilesError, PackFiles};
 pub use gate::{Gate, GateError, Opened};
 pub use installed::Installed;
 pub use manifest::{Difference, FileManifest};
 pub use names::{NameError, NameProblem, PackPath};
-pub use trust::{TrustPolicy, Verdict};
+pub use trust::{TrustPolicy, TrustVerdict};

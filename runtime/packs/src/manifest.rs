@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_manifest_is_told_with_its_line() {
+    fn a_text_that_is_not_a_manifest_is_refused_with_its_line() {
         assert_eq!(
             message(&["rules/a"]),
             "MANIFEST.sha256:1: pack.toml is not listed"
@@ -222,13 +222,16 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_told_by_kind() {
+    fn differences_are_listed_by_kind() {
         let other = |path: &str, bytes: &[u8]| (PackPath::parse(path).unwrap(), bytes.to_vec());
         let listed = [other("a", b"1"), other("b", b"2"), other("c", b"3")];
         let found = [other("a", b"1"), other("b", b"x"), other("d", b"4")];
         let differences =
             FileManifest::of(&listed.into()).differences(&FileManifest::of(&found.into()));
-        let told: Vec<String> = differences.iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["`b` was changed", "`c` is missing", "`d` was added"]);
+        let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            ["`b` was changed", "`c` is missing", "`d` was added"]
+        );
     }
 }

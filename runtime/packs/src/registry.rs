@@ -6,23 +6,26 @@
 //! Whatever comes back is compared with its digests and then with the pack's own manifest; who may be trusted is
 //! [`crate::trust`]'s to say. All that a registry answers with is bounded (`http.rs`).
 
+mod answer;
 mod client;
 mod http;
 mod image;
 mod layout;
 mod lock;
+mod options;
 mod pull;
 mod push;
 mod reference;
 mod resolve;
 mod signatures;
 
-pub use client::{Credentials, Registry, RegistryError, RegistryOptions};
-pub use http::AnswerError;
+pub use answer::AnswerError;
+pub use client::{Registry, RegistryError};
 pub use image::{Image, ImageError, PACK, SIGNATURE};
 pub use layout::{LayoutError, load, save};
-pub use lock::{Lock, LockError, Locked};
+pub use lock::{Lock, LockError, LockedPack};
+pub use options::{Credentials, RegistryOptions};
 pub use pull::Pulled;
 pub use push::Pushed;
-pub use reference::{At, Reference, ReferenceError};
-pub use resolve::{Asker, Conflict, Missing, Outcome, Universe, resolve};
+pub use reference::{Reference, ReferenceError, VersionSelector};
+pub use resolve::{Asker, Conflict, Missing, Resolution, Universe, resolve};

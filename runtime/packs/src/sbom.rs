@@ -1,4 +1,4 @@
-//! What a pack is made of, for who keeps lists of such things: CycloneDX 1.6 as JSON.
+//! The software bill of materials of a pack: CycloneDX 1.6 as JSON.
 //!
 //! Files and plugins come with their digests; what plugins were built from comes from the lock files in their source folders,
 //! as far as these are part of the pack. The same pack gives the same bytes: there is no time and no random number in it.
@@ -33,6 +33,16 @@ pub enum SbomError {
         /// What is wrong.
         message: String,
     },
+    /// A lock file names a package that has no package URL.
+    #[error("{file}: the package `{name}` has no package URL")]
+    PackageUrl {
+        /// The file in the pack.
+        file: String,
+        /// The package.
+        name: String,
+        /// The cause.
+        source: packageurl::Error,
+    },
     /// The list has no place.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -65,9 +75,9 @@ pub fn sbom(contents: &Contents) -> Result<Vec<u8>, SbomError> {
         components.push(file(path, &reference, &digest, plugin));
         if let Some(plugin) = plugin {
             let mut needs = Vec::new();
-            for package in packages(contents, plugin)? {
-                needs.push(package.purl());
-                libraries.insert(package.purl(), package);
+            for (purl, package) in packages(contents, plugin)? {
+                needs.push(purl.clone());
+                libraries.insert(purl, package);
             }
             needs.sort();
             needs.dedup();
@@ -75,7 +85,11 @@ pub fn sbom(contents: &Contents) -> Result<Vec<u8>, SbomError> {
         }
         parts.push(reference);
     }
-    components.extend(libraries.values().map(Package::component));
+    components.extend(
+        libraries
+            .iter()
+            .map(|(purl, package)| package.component(purl)),
+    );
     edges.insert(0, json!({ "ref": own, "dependsOn": parts }));
 
     let mut subject = json!({
@@ -155,8 +169,11 @@ fn file(
     component
 }
 
-/// Returns what the lock files in a plugin's source folder name, in order.
-fn packages(contents: &Contents, plugin: &PluginManifest) -> Result<Vec<Package>, SbomError> {
+/// Returns the packages that the lock files in a plugin's source folder name, with their package URLs, in order.
+fn packages(
+    contents: &Contents,
+    plugin: &PluginManifest,
+) -> Result<Vec<(String, Package)>, SbomError> {
     let Some(source) = plugin.source.as_deref().and_then(Path::to_str) else {
         return Ok(Vec::new());
     };
@@ -172,10 +189,18 @@ fn packages(contents: &Contents, plugin: &PluginManifest) -> Result<Vec<Package>
                 .files
                 .contains_key(format!("{folder}{other}").as_str())
         });
-        packages.extend(read.map_err(|message| SbomError::Lock {
+        let read = read.map_err(|error| SbomError::Lock {
             file: path.to_string(),
-            message,
-        })?);
+            message: error.message().to_owned(),
+        })?;
+        for package in read {
+            let purl = package.purl().map_err(|source| SbomError::PackageUrl {
+                file: path.to_string(),
+                name: package.name.clone(),
+                source,
+            })?;
+            packages.push((purl, package));
+        }
     }
     Ok(packages)
 }
@@ -282,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_that_is_none_is_told() {
+    fn a_lock_file_that_cannot_be_read_is_named() {
         let error = sbom(&contents(&[("r.wasm", ""), ("r/Cargo.lock", "not toml")])).unwrap_err();
         assert!(
             error

@@ -27,8 +27,8 @@ mod keyless;
 mod policy;
 mod verdict;
 
-pub use policy::{Requirement, TrustError, TrustPolicy, TrustedKey, Who};
-pub use verdict::{CheckedSignature, Finding, Refusal, Verdict};
+pub use policy::{Requirement, Signer, TrustError, TrustPolicy, TrustedKey};
+pub use verdict::{CheckedSignature, Refusal, SignatureStatus, TrustVerdict};
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What an attacker may do to a pack, one case a test, and what the operator is told.
+//! What an attacker may do to a pack, one case a test, and what the operator reads.
 //!
 //! Everything goes through the gate that a service opens packs by. What is meant: a pack `demo` 1.2.0 was signed by `acme`,
 //! whom the operator trusts for it; then somebody changes what lies on the disk.
@@ -79,15 +79,15 @@ impl Scene {
     }
 
     fn open(&self, path: &Path) -> Result<Opened, String> {
-        self.gate().open(path).map_err(|error| told(&error))
+        self.gate().open(path).map_err(|error| text_of(&error))
     }
 
     /// Opens directory and archive, which must both be refused, with the same words.
     fn refused(&self) -> String {
-        let told = self.open(&self.pack()).unwrap_err();
+        let message = self.open(&self.pack()).unwrap_err();
         let archived = self.open(&self.archive()).unwrap_err();
-        assert_eq!(told, archived);
-        told
+        assert_eq!(message, archived);
+        message
     }
 
     /// Makes an archive of changed contents, as an attacker would who knows the format.
@@ -113,7 +113,7 @@ fn policy(keys: &[(&str, &SecretKey, &str)]) -> TrustPolicy {
     TrustPolicy::parse(Path::new("trust.toml"), &keys.collect::<String>()).unwrap()
 }
 
-fn told(error: &dyn Error) -> String {
+fn text_of(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
@@ -177,7 +177,7 @@ fn a_file_was_tampered_with() {
     let scene = Scene::new();
     fs::write(scene.pack().join("rules/a.toml"), "A").unwrap();
     let message = scene.open(&scene.pack()).unwrap_err();
-    let expected = "is not what its MANIFEST.sha256 says: `rules/a.toml` was changed; if these changes are yours, sign the pack \
+    let expected = "differs from its MANIFEST.sha256: `rules/a.toml` was changed; if these changes are yours, sign the pack \
                     again, otherwise get it again and do not use this copy";
     assert!(message.ends_with(expected), "{message}");
     scene.repack(|contents| {
@@ -193,7 +193,7 @@ fn a_file_was_added() {
     fs::write(scene.pack().join("rules/evil.toml"), "x").unwrap();
     let message = scene.open(&scene.pack()).unwrap_err();
     assert!(
-        message.contains("MANIFEST.sha256 says: `rules/evil.toml` was added;"),
+        message.contains("MANIFEST.sha256: `rules/evil.toml` was added;"),
         "{message}"
     );
     scene.repack(|contents| {
@@ -203,7 +203,7 @@ fn a_file_was_added() {
     });
     let message = scene.open(&scene.archive()).unwrap_err();
     assert!(
-        message.contains("MANIFEST.sha256 says: `rules/evil.toml` was added;"),
+        message.contains("MANIFEST.sha256: `rules/evil.toml` was added;"),
         "{message}"
     );
 }
@@ -226,7 +226,7 @@ fn a_file_was_removed() {
     fs::remove_file(scene.pack().join("rules/b.toml")).unwrap();
     let message = scene.open(&scene.pack()).unwrap_err();
     assert!(
-        message.contains("MANIFEST.sha256 says: `rules/b.toml` is missing;"),
+        message.contains("MANIFEST.sha256: `rules/b.toml` is missing;"),
         "{message}"
     );
     scene.repack(|contents| {
@@ -234,7 +234,7 @@ fn a_file_was_removed() {
     });
     let message = scene.open(&scene.archive()).unwrap_err();
     assert!(
-        message.contains("MANIFEST.sha256 says: `rules/b.toml` is missing;"),
+        message.contains("MANIFEST.sha256: `rules/b.toml` is missing;"),
         "{message}"
     );
 }
@@ -358,7 +358,7 @@ fn an_older_version_was_put_back() {
         trust: None,
         ..scene.gate()
     };
-    let message = told(&unsigned.open(&scene.pack()).unwrap_err());
+    let message = text_of(&unsigned.open(&scene.pack()).unwrap_err());
     assert!(
         message.contains("`demo` 1.1.0 is older than 1.2.0, which was used here before"),
         "{message}"

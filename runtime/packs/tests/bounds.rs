@@ -3,94 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod hostile;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use yagura_packs::registry::{
-    Credentials, Lock, Reference, Registry, RegistryError, RegistryOptions,
-};
+use hostile::{Server, send, send_endless, send_slowly};
+use yagura_packs::registry::{Credentials, Lock, RegistryError, RegistryOptions};
 use yagura_packs::{Bounds, Contents, Digest};
-
-/// Sends an answer to the request for a path.
-type Answer = dyn Fn(&str, &mut TcpStream) -> std::io::Result<()> + Send + Sync;
-
-/// A server on a free port of loopback, which ends with the process.
-struct Server {
-    address: String,
-    requests: Arc<AtomicUsize>,
-}
-
-impl Server {
-    fn start(
-        answer: impl Fn(&str, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let requests = Arc::new(AtomicUsize::new(0));
-        let answer: Arc<Answer> = Arc::new(answer);
-        let counter = Arc::clone(&requests);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                counter.fetch_add(1, Ordering::Relaxed);
-                let answer = Arc::clone(&answer);
-                std::thread::spawn(move || respond(stream, &*answer));
-            }
-        });
-        Self { address, requests }
-    }
-
-    async fn registry(&self, rest: &str, options: RegistryOptions) -> Registry {
-        let place = Reference::parse(&format!("{}/{rest}", self.address)).unwrap();
-        Registry::connect(&place, &options).await.unwrap()
-    }
-}
-
-fn respond(mut stream: TcpStream, answer: &Answer) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut first = String::new();
-    if reader.read_line(&mut first).is_err() {
-        return;
-    }
-    let mut line = String::new();
-    while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
-        line.clear();
-    }
-    let path = first.split(' ').nth(1).unwrap_or_default();
-    // The client hangs up when it has seen enough.
-    if let Err(error) = answer(path, &mut stream) {
-        let hung_up = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
-        assert!(hung_up.contains(&error.kind()), "{error}");
-    }
-}
-
-fn send(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) -> std::io::Result<()> {
-    let head = format!(
-        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)
-}
-
-/// Sends a body that never ends, as fast as it is taken.
-fn send_endless(stream: &mut TcpStream, status: &str) -> std::io::Result<()> {
-    stream.write_all(format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    loop {
-        stream.write_all(&[b' '; 1 << 16])?;
-    }
-}
-
-/// Sends a byte, and waits, and sends a byte.
-fn send_slowly(stream: &mut TcpStream, status: &str) -> std::io::Result<()> {
-    stream.write_all(format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    loop {
-        stream.write_all(b" ")?;
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 fn tags(tags: impl Iterator<Item = String>) -> Vec<u8> {
     let tags: Vec<String> = tags.map(|tag| format!("\"{tag}\"")).collect();
@@ -110,7 +32,7 @@ fn quick() -> RegistryOptions {
     }
 }
 
-fn told(error: &dyn std::error::Error) -> String {
+fn text_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
@@ -124,12 +46,12 @@ fn told(error: &dyn std::error::Error) -> String {
 async fn refused(server: &Server, options: RegistryOptions, wanted: &[&str]) {
     let started = Instant::now();
     let registry = server.registry("team/demo", options).await;
-    let message = told(&registry.pull().await.unwrap_err());
+    let message = text_of(&registry.pull().await.unwrap_err());
     for wanted in wanted {
         assert!(message.contains(wanted), "{wanted}: {message}");
     }
-    let place = format!("oci://{}/team/demo", server.address);
-    assert!(message.contains(&place), "{message}");
+    let reference = format!("oci://{}/team/demo", server.address);
+    assert!(message.contains(&reference), "{message}");
     assert!(message.len() < 1_000, "{message}");
     assert!(started.elapsed() < Duration::from_secs(20), "{message}");
 }
@@ -402,7 +324,7 @@ async fn signatures_without_end_are_refused() {
         });
         let rest = format!("team/demo@{}", digest.tagged());
         let registry = server.registry(&rest, quick()).await;
-        let message = told(&registry.pull().await.unwrap_err());
+        let message = text_of(&registry.pull().await.unwrap_err());
         assert!(message.contains("look for signatures of"), "{message}");
         assert!(message.contains("more than 4,194,304 bytes"), "{message}");
     }
@@ -445,7 +367,7 @@ async fn packs_that_need_packs_without_end_are_refused() {
     };
     let registry = server.registry("team/p0", options).await;
     let roots = [("p0".to_owned(), "*".parse().unwrap())];
-    let message = told(
+    let message = text_of(
         &registry
             .pull_all(&roots, &Lock::default())
             .await
@@ -530,7 +452,7 @@ async fn a_push_is_bounded_too() {
         let registry = server.registry("team/demo", quick()).await;
         let error = registry.push(&pack).await.unwrap_err();
         assert!(matches!(error, RegistryError::Refused { .. }), "{error}");
-        let message = told(&error);
+        let message = text_of(&error);
         assert!(message.contains(wanted), "{message}");
         assert!(started.elapsed() < Duration::from_secs(20), "{message}");
     }

@@ -17,7 +17,7 @@ use rcgen::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use yagura_packs::sign::SignatureProblem;
-use yagura_packs::trust::Finding;
+use yagura_packs::trust::SignatureStatus;
 use yagura_packs::{Bounds, Contents, Installed, PackPath, TrustPolicy, VerifiedPack};
 
 const WORKFLOW: &str = "https://ci.example.org/acme/packs/release.yml@refs/heads/main";
@@ -249,7 +249,7 @@ fn a_workflow_that_the_policy_names_signs_a_pack_and_nobody_else_does() {
         let finding = verdict.signatures[0].finding.clone();
         assert_eq!(
             verdict.is_trusted(),
-            finding == Finding::Valid("release".to_owned()),
+            finding == SignatureStatus::Valid("release".to_owned()),
             "{verdict}"
         );
         finding
@@ -257,15 +257,18 @@ fn a_workflow_that_the_policy_names_signs_a_pack_and_nobody_else_does() {
     let manifest = pack(&dir.path().join("demo")).manifest().text();
     let good = authorities.bundle(manifest.as_bytes(), WORKFLOW);
     let ours = policy(WORKFLOW, "demo");
-    assert_eq!(evaluate(&ours, &good), Finding::Valid("release".to_owned()));
+    assert_eq!(
+        evaluate(&ours, &good),
+        SignatureStatus::Valid("release".to_owned())
+    );
     assert_eq!(
         evaluate(&policy(WORKFLOW, "other"), &good),
-        Finding::OutOfScope("release".to_owned())
+        SignatureStatus::OutOfScope("release".to_owned())
     );
     let mallory = "https://ci.example.org/mallory/packs/release.yml@refs/heads/main";
     assert_eq!(
         evaluate(&ours, &authorities.bundle(manifest.as_bytes(), mallory)),
-        Finding::UnknownIdentity {
+        SignatureStatus::UnknownIdentity {
             identity: mallory.to_owned(),
             issuer: ISSUER.to_owned()
         }
@@ -308,7 +311,10 @@ fn a_workflow_that_the_policy_names_signs_a_pack_and_nobody_else_does() {
     for (what, bundle) in wrong {
         let finding = evaluate(&ours, &bundle);
         assert!(
-            matches!(finding, Finding::Broken(SignatureProblem::Keyless(_))),
+            matches!(
+                finding,
+                SignatureStatus::Broken(SignatureProblem::Keyless(_))
+            ),
             "{what}: {finding:?}"
         );
     }

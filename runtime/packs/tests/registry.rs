@@ -16,13 +16,13 @@ use yagura_packs::sign::{self, SecretKey};
 use yagura_packs::{Bounds, Contents, Installed, TrustPolicy, VerifiedPack};
 
 impl Server {
-    fn place(&self, rest: &str) -> Reference {
+    fn reference(&self, rest: &str) -> Reference {
         Reference::parse(&format!("{}/{rest}", self.address)).unwrap()
     }
 
     async fn at(&self, rest: &str) -> Registry {
         let options = RegistryOptions::default();
-        Registry::connect(&self.place(rest), &options)
+        Registry::connect(&self.reference(rest), &options)
             .await
             .unwrap()
     }
@@ -47,7 +47,7 @@ fn key(dir: &Path, name: &str) -> SecretKey {
     SecretKey::read(&made.secret_file, None).unwrap()
 }
 
-fn told(error: &dyn std::error::Error) -> String {
+fn text_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
@@ -69,7 +69,7 @@ async fn a_signed_pack_is_pushed_pulled_and_trusted() {
     assert_eq!(pushed.signatures.len(), 1);
     assert!(
         pushed
-            .place
+            .reference
             .to_string()
             .ends_with("/team/demo:1.2.0+build.7")
     );
@@ -119,15 +119,15 @@ async fn a_version_is_published_once_and_previews_are_asked_for() {
         .await
         .unwrap_err();
     assert!(
-        told(&error).contains("a version is published once"),
+        text_of(&error).contains("a version is published once"),
         "{}",
-        told(&error)
+        text_of(&error)
     );
     let error = demo
         .push(&pack("other", "1.0.0", "", "a"))
         .await
         .unwrap_err();
-    assert!(told(&error).contains("the path must end in the pack's name"));
+    assert!(text_of(&error).contains("the path must end in the pack's name"));
 
     demo.push(&pack("demo", "2.0.0-rc.1", "", "a"))
         .await
@@ -144,13 +144,19 @@ async fn a_version_is_published_once_and_previews_are_asked_for() {
     assert_eq!(versions, ["1.0.0", "2.0.0-rc.1"]);
 
     let none = server.at("nothing").await.pull().await.unwrap_err();
-    assert!(told(&none).contains("it is not there"), "{}", told(&none));
+    assert!(
+        text_of(&none).contains("it is not there"),
+        "{}",
+        text_of(&none)
+    );
     let preview = server.at("early").await;
     preview
         .push(&pack("early", "0.1.0-a", "", "a"))
         .await
         .unwrap();
-    assert!(told(&preview.pull().await.unwrap_err()).contains("no version but previews (0.1.0-a)"));
+    assert!(
+        text_of(&preview.pull().await.unwrap_err()).contains("no version but previews (0.1.0-a)")
+    );
 }
 
 #[tokio::test]
@@ -171,7 +177,7 @@ async fn what_was_exchanged_in_the_registry_is_found() {
     assert!(
         matches!(error, RegistryError::Other { .. }),
         "{}",
-        told(&error)
+        text_of(&error)
     );
 
     // A blob that was changed on the registry's disk.
@@ -193,7 +199,7 @@ async fn what_was_exchanged_in_the_registry_is_found() {
     }
     assert_eq!(changed, 1);
     let by_digest = server.at(&format!("demo@{}", pushed.image.tagged())).await;
-    let error = told(&by_digest.pull().await.unwrap_err());
+    let error = text_of(&by_digest.pull().await.unwrap_err());
     assert!(error.contains("igest"), "{error}");
 }
 
@@ -202,8 +208,8 @@ async fn what_was_exchanged_in_the_registry_is_found() {
 async fn packs_come_with_what_they_need_and_the_lock_keeps_them() {
     let server = Server::start();
     let push = async |pack: VerifiedPack| {
-        let place = format!("team/{}", pack.name());
-        server.at(&place).await.push(&pack).await.unwrap();
+        let reference = format!("team/{}", pack.name());
+        server.at(&reference).await.push(&pack).await.unwrap();
     };
     push(pack("aws", "1.0.0", "base = \"^1\"", "a")).await;
     push(pack("base", "1.0.0", "", "a")).await;
@@ -232,10 +238,10 @@ async fn packs_come_with_what_they_need_and_the_lock_keeps_them() {
 
     push(pack("sad", "1.0.0", "aws = \"=1.0.0\"\nbase = \"^2\"", "a")).await;
     let sad = [("sad".to_owned(), "*".parse().unwrap())];
-    let error = told(&team.pull_all(&sad, &Lock::default()).await.unwrap_err());
+    let error = text_of(&team.pull_all(&sad, &Lock::default()).await.unwrap_err());
     assert_eq!(
         error,
-        "no version of `base` will do: `sad` 1.0.0 needs `^2`, `aws` 1.0.0 needs `^1`; there are 1.0.0, 1.5.0, 2.0.0"
+        "no version of `base` meets all requirements: `sad` 1.0.0 needs `^2`, `aws` 1.0.0 needs `^1`; there are 1.0.0, 1.5.0, 2.0.0"
     );
 }
 
@@ -258,7 +264,7 @@ async fn what_was_pulled_travels_on_without_network() {
 #[tokio::test]
 async fn plain_http_is_not_spoken_to_other_machines_and_credentials_are_not_shown() {
     // A name that never is (RFC 2606): what fails is that it is not there, and the message says what else could be.
-    let place = Reference::parse("registry.invalid/demo").unwrap();
+    let reference = Reference::parse("registry.invalid/demo").unwrap();
     let credentials = Credentials::Basic {
         user: "me".to_owned(),
         password: "hunter2".to_owned(),
@@ -267,8 +273,8 @@ async fn plain_http_is_not_spoken_to_other_machines_and_credentials_are_not_show
         credentials,
         ..RegistryOptions::default()
     };
-    let registry = Registry::connect(&place, &options).await.unwrap();
-    let error = told(&registry.pull().await.unwrap_err());
+    let registry = Registry::connect(&reference, &options).await.unwrap();
+    let error = text_of(&registry.pull().await.unwrap_err());
     assert!(error.contains("oci://registry.invalid/demo"), "{error}");
     assert!(!error.contains("http://"), "{error}");
     assert!(!format!("{options:?}{error}").contains("hunter2"));

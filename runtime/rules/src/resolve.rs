@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, RecordBatch, StringBuilder, make_array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringBuilder, new_null_array,
 };
-use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::zip::zip;
-use arrow::compute::{can_cast_types, cast, is_not_null, take};
+use arrow::compute::{can_cast_types, cast, is_not_null, nullif, take};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use arrow::error::ArrowError;
 use yagura_core::FieldPath;
@@ -388,9 +387,12 @@ impl Resolved {
                 array = Arc::clone(child);
                 continue;
             }
-            // A field of a struct that is null is null, whatever its own bits say.
-            let nulls = NullBuffer::union(parent.nulls(), child.nulls());
-            array = make_array(child.to_data().into_builder().nulls(nulls).build()?);
+            // A field of a struct that is null is null, whatever its own bits say. Its values are not looked at: rows may share a
+            // long one.
+            array = match parent.nulls().filter(|nulls| nulls.null_count() > 0) {
+                Some(nulls) => nullif(child, &BooleanArray::new(!nulls.inner(), None))?,
+                None => Arc::clone(child),
+            };
         }
         Ok(array)
     }
@@ -427,6 +429,7 @@ fn json_values(array: &ArrayRef, path: &[String]) -> Result<ArrayRef, ArrowError
 mod tests {
     use super::*;
     use arrow::array::{DictionaryArray, Int64Array, StringArray, StructArray};
+    use arrow::buffer::NullBuffer;
     use arrow::datatypes::Int32Type;
 
     fn batch() -> RecordBatch {

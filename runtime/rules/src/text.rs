@@ -273,7 +273,7 @@ fn is_plain_map(entries: &FieldRef) -> bool {
     };
     fields
         .first()
-        .is_some_and(|key| matches!(key.data_type(), DataType::Utf8 | DataType::LargeUtf8))
+        .is_some_and(|key| key.data_type().is_string())
 }
 
 fn map_rows(array: &dyn Array, entries: &FieldRef) -> Result<Vec<Option<String>>, ArrowError> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use yagura_engine::live::Live;
+use yagura_engine::live::{CommittedLine, Live};
 
 /// A file of JSON lines.
 #[derive(Debug)]
@@ -65,12 +65,12 @@ impl Outbox {
     ///
     /// # Errors
     /// When another service writes to the file.
-    pub fn hand(&mut self, live: &Live, lines: &[(i64, String)]) -> Result<Option<String>> {
+    pub fn hand(&mut self, live: &Live, lines: &[CommittedLine]) -> Result<Option<String>> {
         match self.again {
             Some(at) if Instant::now() < at => return Ok(None),
             Some(_) => {}
             None => {
-                let written = self.append(lines).map(|()| None);
+                let written = self.append(texts(lines)).map(|()| None);
                 return self.later(written);
             }
         }
@@ -96,7 +96,7 @@ impl Outbox {
             if lines.is_empty() {
                 return Ok(());
             }
-            self.append(&lines)?;
+            self.append(texts(&lines))?;
         }
     }
 
@@ -215,14 +215,14 @@ impl Outbox {
         self.last
     }
 
-    /// Appends the lines that are not there yet, and returns when they are on disk.
-    pub fn append(&mut self, lines: &[(i64, String)]) -> Result<()> {
+    /// Appends the lines, with their numbers, that are not there yet, and returns when they are on disk.
+    pub fn append<'a>(&mut self, lines: impl IntoIterator<Item = (i64, &'a str)>) -> Result<()> {
         let mut text = String::new();
         let mut last = self.last;
-        for (seq, line) in lines.iter().filter(|(seq, _)| *seq > self.last) {
+        for (seq, line) in lines.into_iter().filter(|(seq, _)| *seq > self.last) {
             text.push_str(line);
             text.push('\n');
-            last = *seq;
+            last = seq;
         }
         let write = |file: &mut File| -> io::Result<()> {
             file.write_all(text.as_bytes())?;
@@ -264,9 +264,19 @@ fn is_same(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
     }
 }
 
+/// Returns the lines as they are written, with their numbers.
+fn texts(lines: &[CommittedLine]) -> impl Iterator<Item = (i64, &str)> {
+    lines.iter().map(|line| (line.seq(), line.text.as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn append(outbox: &mut Outbox, lines: &[(i64, String)]) {
+        let lines = lines.iter().map(|(seq, line)| (*seq, line.as_str()));
+        outbox.append(lines).unwrap();
+    }
 
     #[test]
     #[cfg(unix)]
@@ -276,7 +286,7 @@ mod tests {
         let line = |seq: i64| (seq, format!("{{\"seq\":{seq}}}"));
         let read = || std::fs::read_to_string(&path).unwrap();
         let mut outbox = Outbox::open(&path).unwrap();
-        outbox.append(&[line(1), line(2)]).unwrap();
+        append(&mut outbox, &[line(1), line(2)]);
         assert_eq!(outbox.look().unwrap(), None);
         std::fs::rename(&path, dir.path().join("old")).unwrap();
         let message = outbox.look().unwrap().unwrap();
@@ -284,7 +294,7 @@ mod tests {
             message.contains("a new one begins with line 3"),
             "{message}"
         );
-        outbox.append(&[line(3)]).unwrap();
+        append(&mut outbox, &[line(3)]);
         assert_eq!(outbox.look().unwrap(), None);
         assert_eq!(read(), "{\"seq\":3}\n");
         std::fs::write(&path, "").unwrap();
@@ -294,14 +304,14 @@ mod tests {
             "{message}"
         );
         assert_eq!(outbox.look().unwrap(), None, "said once");
-        outbox.append(&[line(4)]).unwrap();
+        append(&mut outbox, &[line(4)]);
         assert_eq!(read(), "{\"seq\":4}\n");
         // Another file in its place, as logrotate's `create` makes one.
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "").unwrap();
         let message = outbox.look().unwrap().unwrap();
         assert!(message.contains("goes on with line 5"), "{message}");
-        outbox.append(&[line(5)]).unwrap();
+        append(&mut outbox, &[line(5)]);
         assert_eq!(read(), "{\"seq\":5}\n");
         // One of another service is not written to.
         std::fs::remove_file(&path).unwrap();
@@ -328,7 +338,7 @@ mod tests {
         let lines: Vec<_> = (1..=1_000).map(line).collect();
         let mut outbox = Outbox::open(&path).unwrap();
         assert_eq!(outbox.last(), 0);
-        outbox.append(&lines[..500]).unwrap();
+        append(&mut outbox, &lines[..500]);
         drop(outbox);
         let whole = std::fs::read(&path).unwrap();
         let end = whole.len() as u64;
@@ -341,7 +351,7 @@ mod tests {
                 .unwrap();
             let mut outbox = Outbox::open(&path).unwrap();
             assert_eq!(outbox.last(), 499, "{torn} bytes torn off");
-            outbox.append(&lines[..500]).unwrap();
+            append(&mut outbox, &lines[..500]);
             assert_eq!(std::fs::read(&path).unwrap(), whole);
         }
         std::fs::write(&path, "something else\n").unwrap();

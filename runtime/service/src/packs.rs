@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use yagura_core::pack::{Identity, Manifest};
 use yagura_core::{Fault, Grants, MostLimits, OrFault, Pack, files};
 use yagura_correlate::Geolocation;
-use yagura_engine::{PluginSource, RuleSource, SigmaInput};
+use yagura_engine::PluginSource;
 use yagura_host::{CacheError, Host, HostConfig, HostError, Meter, default_cache_dir};
+use yagura_plan::{RuleSource, SigmaInput};
 use yagura_rules::sigma::{self, FieldMap, Load};
 
 use crate::config::PLUGIN_MEMORY_MIB;

@@ -12,7 +12,7 @@ use yagura_core::shown::printable;
 use yagura_core::{TimeRange, Timestamp};
 use yagura_correlate::Geolocation;
 use yagura_correlate::store::{Store, StoreLimits};
-use yagura_engine::live::{Live, LiveOptions, Opened, StepReport};
+use yagura_engine::live::{Live, LiveOptions, OpenReport, StepReport};
 use yagura_engine::{Fairness, RunInput, RunOptions};
 use yagura_host::Meter;
 
@@ -167,7 +167,7 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
                 is_other = live.poll() => is_other,
             }
         } else {
-            live.take_looks().await
+            live.take_listings().await
         };
         if is_other.map_err(unwrapped)? {
             let (again, opened) = live.reopen().await.map_err(unwrapped)?;
@@ -247,7 +247,7 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
 fn rule_ids(input: &RunInput) -> BTreeSet<String> {
     let rules = input.rules.iter().map(|source| source.rule.id.clone());
     let sigma = input.sigma.load.rules.iter();
-    let sigma = sigma.map(yagura_engine::sigma_rule_id);
+    let sigma = sigma.map(yagura_plan::sigma_rule_id);
     let own = OWN_RULES.map(str::to_owned);
     rules.chain(sigma).chain(own).collect()
 }
@@ -365,7 +365,11 @@ fn options(
     })
 }
 
-fn report_opened(err: &mut impl Write, opened: &Opened, settings: &ServeSettings) -> Result<()> {
+fn report_opened(
+    err: &mut impl Write,
+    opened: &OpenReport,
+    settings: &ServeSettings,
+) -> Result<()> {
     let rules = if opened.rules == 1 { "rule" } else { "rules" };
     writeln!(
         err,
@@ -391,7 +395,7 @@ fn report_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result
     for message in folded(messages.map(|message| (message.clone(), message.clone()))) {
         writeln!(err, "warning: {message}")?;
     }
-    if quiet || (report.read.is_empty() && report.told == [0; 3] && report.late == 0) {
+    if quiet || (report.read.is_empty() && report.changes == [0; 3] && report.late == 0) {
         return Ok(());
     }
     let read: Vec<String> = report
@@ -405,7 +409,7 @@ fn report_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result
             )
         })
         .collect();
-    let [withdrawn, provisional, complete] = report.told;
+    let [withdrawn, provisional, complete] = report.changes;
     let mut states = Vec::new();
     for (count, word) in [
         (provisional, "provisional"),

@@ -235,7 +235,7 @@ impl Suite {
                 (rule.id.clone(), count)
             })
             .collect();
-        let (mut alerts, counters) = outcome.settle(1)?;
+        let (mut alerts, counters) = outcome.alerts(1)?;
         alerts.retain(|alert| is_own(&alert.rule));
         Ok(RuleRun {
             matched: found || !alerts.is_empty(),

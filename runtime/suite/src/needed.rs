@@ -8,7 +8,7 @@ use anyhow::Result;
 use yagura_core::Fault;
 use yagura_core::names::did_you_mean;
 use yagura_core::rule::Report;
-use yagura_engine::{RuleSource, SigmaInput, sigma_rule_id};
+use yagura_plan::{RuleSource, SigmaInput, sigma_rule_id};
 use yagura_service::packs::Loaded;
 
 /// What a rule needs to run.
@@ -99,7 +99,7 @@ impl Needed {
         self.sigma.maps.clone_from(&all.maps);
         let load = &mut self.sigma.load;
         load.filters.clone_from(&all.load.filters);
-        let correlations = yagura_engine::correlations(&all.load).rules;
+        let correlations = yagura_plan::sigma_correlations(&all.load).rules;
         let counts = all
             .load
             .rules
@@ -131,7 +131,7 @@ pub fn sigma_ids(sigma: &SigmaInput) -> Vec<(String, PathBuf)> {
 fn is_sigma(sigma: &SigmaInput, entry: &str) -> bool {
     let rules = sigma.load.rules.iter();
     let rules = rules.flat_map(|source| [sigma_rule_id(source), source.events_id()]);
-    let correlations = yagura_engine::correlations(&sigma.load).rules;
+    let correlations = yagura_plan::sigma_correlations(&sigma.load).rules;
     let correlations = correlations.iter().map(|source| source.rule.id.clone());
     rules.chain(correlations).any(|id| {
         let rest = entry.strip_prefix(id.as_str());

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::guests;
 use crate::postgres::free_port;
 use crate::run::run;
-use crate::toolchain::{cache_dir, on_path};
+use yagura_toolchain::{cache_dir, on_path};
 
 /// Tells the tests where the server is.
 pub(crate) const URL: &str = "YAGURA_TEST_AZURITE";

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use tempfile::TempDir;
 use yagura_core::{OrFault, Pack, TimeRange};
-use yagura_engine::{RuleSource, SigmaInput, open_tables};
 use yagura_lake::table::Table;
+use yagura_plan::{RuleSource, SigmaInput, open_tables};
 use yagura_service::config::{Config, LakeSettings, TableSettings};
 use yagura_service::{admission, packs};
 

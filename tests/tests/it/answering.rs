@@ -695,7 +695,9 @@ fn detection_goes_on_while_postgres_is_away() {
         place.alerts(&["list", "--alerts"]).len() == 4
     });
     assert_eq!(
-        log().matches("the store of alerts cannot be used").count(),
+        log()
+            .matches("the store of alerts cannot be used: ")
+            .count(),
         1
     );
 }

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use yagura_core::pack::Limits;
+use yagura_engine::RunOptions;
 use yagura_engine::report::Cause;
-use yagura_engine::{RunOptions, Tuning};
+use yagura_plan::Tuning;
 use yagura_tests::fixture::{Fixture, Outcome, ingest_lines};
 use yagura_tests::guests;
 

@@ -6,16 +6,17 @@ mod model;
 mod service;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use proptest::prelude::*;
 use yagura_core::pack::Limits;
 use yagura_core::{Finding, TimeRange, Timestamp};
 use yagura_engine::keyed::{KeyedChanges, KeyedDetectors};
+
 use yagura_engine::report::Cause;
 use yagura_engine::table_run::TableRun;
-use yagura_engine::{EngineError, RunOptions, run};
+use yagura_engine::{EngineError, Fairness, RunOptions, run};
 use yagura_lake::table::{DataFile, OnProblem};
 use yagura_tests::command::yagura;
 use yagura_tests::fixture::{Fixture, full_message};
@@ -278,7 +279,7 @@ async fn a_rule_that_fails_too_often_rests_and_a_wake_up_that_fails_is_told() {
     assert_eq!(faults.count(), 3, "{aside:#?}");
     let rested: Vec<_> = aside
         .iter()
-        .filter(|aside| aside.cause == Cause::Rest)
+        .filter(|aside| aside.cause == Cause::Quarantine)
         .collect();
     assert_eq!(rested.len(), 1);
     assert_eq!((rested[0].rows, rested[0].wakes), (4, 0));
@@ -511,6 +512,159 @@ async fn damaged_bytes_are_errors_and_rows_of_other_columns_are_counted() {
     assert!(!woken.is_empty());
 }
 
+/// What two rules find of one table of which the first has a flood of rows, in a service that may hold `most` of them: for each
+/// rule the times of its findings, and what was capped.
+async fn flooded(
+    objects: &[Vec<Event>],
+    most: usize,
+    partitions: usize,
+    at_once: usize,
+) -> (BTreeMap<usize, Vec<i64>>, BTreeMap<String, u64>) {
+    let mut table = Steps::over(objects);
+    let rule = |id: &str, step: &str| {
+        let rule = STEPS.replace("\"steps\"", &format!("\"{id}\""));
+        rule.replace(
+            "plugin =",
+            &format!("where = \"step = '{step}'\"\nplugin ="),
+        )
+    };
+    let rules = Fixture::default()
+        .rule_toml(&rule("steps", "count"))
+        .rule_toml(&rule("other-steps", "read"));
+    table.fixture.input.rules = rules.input.rules;
+    let mut options = options(partitions, 8_192);
+    options.max_pending_rows = most;
+    options.fairness = Some(Fairness::default());
+    let mut run = table.open(&options).await;
+    run.gives_up_rows(true);
+    let mut detectors = run.keyed();
+    let files = run.files().to_vec();
+    let mut capped: BTreeMap<String, u64> = BTreeMap::new();
+    for files in files.chunks(at_once) {
+        let scanned = run.run(files, 0).await.unwrap();
+        detectors.take_scanned(scanned).unwrap();
+        detectors.advance(BASE).unwrap();
+        assert!(detectors.pending_rows() <= most);
+        for (rule, count, message) in detectors.take_capped() {
+            assert!(
+                message.contains(&format!("more than {most} events of table `t`"))
+                    && message.contains(&format!("rule `{rule}` does not evaluate {count} event")),
+                "{message}"
+            );
+            *capped.entry(rule).or_default() += count;
+        }
+    }
+    // What a service has on disk is the same.
+    let changes = detectors.take_changes().unwrap();
+    let mut restored = run.keyed();
+    restored.set_watermark(BASE).unwrap();
+    for (rule, _, rows) in &changes.pending {
+        restored.restore_pending(rule, rows).unwrap();
+    }
+    let mut times: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
+    for (number, detectors) in [&mut detectors, &mut restored].into_iter().enumerate() {
+        let mut found: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
+        for finding in detectors.advance(BASE + 1_000_000).unwrap() {
+            let of_rule = found.entry(finding.rule).or_default();
+            of_rule.push(finding.time.micros() - BASE);
+        }
+        found.values_mut().for_each(|times| times.sort_unstable());
+        match number {
+            0 => times = found,
+            _ => assert_eq!(found, times, "restored"),
+        }
+    }
+    (times, capped)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_rows_that_wait_costs_its_own_rule_its_newest() {
+    let flood = |from: i64, rows: i64| (from..from + rows).map(|at| event(at, 1, "count"));
+    let few = |from: i64, rows: i64| (from..from + rows).map(|at| event(at * 100, 2, "read"));
+    // The flood comes in one object or several, before the others or after.
+    let objects = [
+        vec![flood(0, 3_000).chain(few(0, 30)).collect()],
+        vec![
+            flood(1_500, 1_500).collect(),
+            few(0, 30).collect(),
+            flood(0, 1_500).collect(),
+        ],
+        vec![
+            few(0, 15).collect(),
+            flood(0, 3_000).collect(),
+            few(15, 15).collect(),
+        ],
+    ];
+    for objects in &objects {
+        for (most, left) in [
+            (3_030, 3_000),
+            (3_029, 2_999),
+            (1_000, 970),
+            (61, 31),
+            (60, 30),
+        ] {
+            for (partitions, at_once) in [(1, 1), (2, 3)] {
+                let (times, capped) = flooded(objects, most, partitions, at_once).await;
+                let of_flood: Vec<i64> = (0..left).collect();
+                let of_few: Vec<i64> = (0..30).map(|at| at * 100).collect();
+                assert_eq!(
+                    times,
+                    BTreeMap::from([(0, of_flood), (1, of_few)]),
+                    "{most}"
+                );
+                let lost = u64::try_from(3_000 - left).unwrap();
+                let wanted = [("steps".to_owned(), lost)].into_iter();
+                let wanted: BTreeMap<_, _> = wanted.filter(|(_, lost)| *lost > 0).collect();
+                assert_eq!(capped, wanted, "{most}");
+            }
+        }
+    }
+    // Two that have too much have the same.
+    let both = [flood(0, 500)
+        .chain((0..400).map(|at| event(at, 2, "read")))
+        .collect()];
+    let (times, capped) = flooded(&both, 100, 2, 1).await;
+    let kept: Vec<usize> = times.values().map(Vec::len).collect();
+    assert_eq!(kept, [50, 50]);
+    let lost = [("other-steps".to_owned(), 350), ("steps".to_owned(), 450)];
+    assert_eq!(capped, BTreeMap::from(lost));
+}
+
+#[test]
+fn a_flood_whatever_its_order_leaves_what_is_oldest() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let strategy = (
+        prop::collection::btree_set(0i64..5_000, 1..300),
+        prop::collection::btree_set(0i64..5_000, 0..40),
+        prop::collection::vec(0usize..100, 1..150),
+        (1usize..6, 1usize..4, 1usize..4, 1usize..200),
+    );
+    let result = runner(24).run(
+        &strategy,
+        |(flood, few, deal, (objects, partitions, at_once, most))| {
+            runtime.block_on(async {
+                let of = |times: &BTreeSet<i64>, user, step| -> Vec<Event> {
+                    times.iter().map(|at| event(*at, user, step)).collect()
+                };
+                let mut events = of(&flood, 1, "count");
+                events.extend(of(&few, 2, "read"));
+                let objects = dealt(&events, &deal, objects);
+                let (times, capped) = flooded(&objects, most, partitions, at_once).await;
+                let mut lost = 0;
+                for (rule, all) in [(0, &flood), (1, &few)] {
+                    let kept = times.get(&rule).cloned().unwrap_or_default();
+                    prop_assert!(kept.iter().eq(all.iter().take(kept.len())), "{:?}", kept);
+                    prop_assert!(kept.len() >= all.len().min(most / 2));
+                    lost += all.len() - kept.len();
+                }
+                prop_assert_eq!(capped.values().sum::<u64>(), lost as u64);
+                Ok(())
+            })
+        },
+    );
+    result.unwrap();
+}
+
 /// Which keys are left of so many, and what is told.
 async fn left_of(events: &[Event], change: impl Fn(&mut RunOptions)) -> (Vec<String>, Vec<String>) {
     let table = Steps::over(&[events.to_vec()]);
@@ -523,9 +677,9 @@ async fn left_of(events: &[Event], change: impl Fn(&mut RunOptions)) -> (Vec<Str
         detectors.push(rows).unwrap();
     }
     detectors.advance(BASE + 1_000).unwrap();
-    let forgotten = detectors.take_forgotten().into_iter();
+    let forgotten = detectors.take_capped().into_iter();
     let told = forgotten.map(|(_, _, message)| message).collect();
-    assert!(detectors.take_forgotten().is_empty(), "it is told once");
+    assert!(detectors.take_capped().is_empty(), "it is told once");
     let states = detectors.take_changes().unwrap().states;
     let kept = states.into_iter().filter(|(_, _, bytes)| bytes.is_some());
     (kept.map(|(_, key, _)| key).collect(), told)
@@ -646,17 +800,31 @@ fn the_example_remembers() {
         "{}",
         ran.stderr
     );
-    // A service has the same limit, under its own name.
+    // A service has the same limit, under its own name, and gives up the newest events rather than the table.
     let file = dir.path().join("yagura.toml");
-    for (limit, waits) in [(29, true), (30, false)] {
+    for limit in [29, 30] {
         let text = format!(
             "packs = [\"{pack}\"]\n[lake]\nurl = \"lake\"\n[serve]\nstate = \"state{limit}\"\nalerts = \"alerts{limit}\"\npending_rows = {limit}\n"
         );
         fs::write(&file, text).unwrap();
         let ran = yagura(&["serve", "--once", "--config", file.to_str().unwrap()]).must_work();
-        let told = ran.stderr.contains("30 of them for `guessed-password`");
+        let told = ran.stderr.contains("more than 29 events of table `aws_cloudtrail` waited for rules with `partition_by`, so rule `guessed-password` does not evaluate 1 event at 2026-03-09T08:29:30.000000Z or later");
         let names = ran.stderr.contains("`pending_rows` of [serve]");
-        assert_eq!((told, names), (waits, waits), "{limit}: {}", ran.stderr);
+        let is_over = limit == 29;
+        assert_eq!((told, names), (is_over, is_over), "{limit}: {}", ran.stderr);
+        let status = yagura(&[
+            "status",
+            "--format",
+            "json",
+            "--config",
+            file.to_str().unwrap(),
+        ]);
+        let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+        let mut rules = status["rules"].as_array().unwrap().iter();
+        let capped = rules.find(|rule| rule["rule"] == "guessed-password");
+        let capped = capped.map_or(0, |rule| rule["capped"].as_u64().unwrap());
+        assert_eq!(capped, u64::from(is_over), "{limit}: {status:#}");
+        assert_eq!(status["tables"][0]["waiting"], 0, "{limit}");
     }
 }
 

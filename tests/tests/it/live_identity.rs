@@ -7,10 +7,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use yagura_core::Pack;
 use yagura_correlate::store::{Store, StoreLimits};
-use yagura_engine::live::{Live, LiveOptions, final_alert};
-use yagura_engine::{RuleSource, RunInput, RunOptions, run};
+use yagura_engine::live::{CommittedLine, Live, LiveOptions};
+use yagura_engine::{RunInput, RunOptions, run};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
+use yagura_plan::RuleSource;
 use yagura_tests::fixture::table_config;
 use yagura_tests::random::runner;
 use yagura_tests::scratch::Scratch;
@@ -165,7 +166,7 @@ async fn both(plan: &Plan) -> (Vec<String>, Vec<String>) {
             live.poll().await.unwrap();
         }
         while live.step().await.unwrap().is_some() {}
-        lines.extend(live.take_lines().unwrap());
+        lines.extend(numbered(&mut live));
         if arrived == 0 {
             break;
         }
@@ -184,10 +185,10 @@ async fn both(plan: &Plan) -> (Vec<String>, Vec<String>) {
         0
     );
     live.finish().await.unwrap();
-    lines.extend(live.take_lines().unwrap());
+    lines.extend(numbered(&mut live));
     let mut settled: Vec<_> = lines
         .values()
-        .filter_map(|line| final_alert(line))
+        .filter_map(|line| line.final_alert().cloned())
         .collect();
     settled
         .sort_by(|a, b| (a.window_start, &a.rule, &a.key).cmp(&(b.window_start, &b.rule, &b.key)));
@@ -198,7 +199,7 @@ async fn both(plan: &Plan) -> (Vec<String>, Vec<String>) {
         .iter()
         .map(|of| Arc::clone(&of.table))
         .collect();
-    let (mut alerts, _) = outcome.settle(plan.partitions).unwrap();
+    let (mut alerts, _) = outcome.alerts(plan.partitions).unwrap();
     let unread = yagura_engine::Hasher::default()
         .fill(&tables, alerts.iter_mut())
         .await;
@@ -265,4 +266,10 @@ fn input(place: &Scratch, lake: &Location) -> RunInput {
         tables: tables.to_vec(),
         ..RunInput::default()
     }
+}
+
+/// Returns the lines that were committed since the last call, by their numbers.
+fn numbered(live: &mut Live) -> impl Iterator<Item = (i64, CommittedLine)> + use<> {
+    let lines = live.take_lines().unwrap();
+    lines.into_iter().map(|line| (line.seq(), line))
 }

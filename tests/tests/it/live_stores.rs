@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use yagura_correlate::store::{Store, StoreLimits};
 use yagura_engine::live::{Live, LiveOptions};
 use yagura_lake::ingest::{IngestOptions, ingest};
@@ -86,14 +85,10 @@ async fn told(live: &mut Live, count: usize, limit: Duration) -> Vec<String> {
 /// Returns the keys of the alerts that were reported since the last call.
 fn keys(live: &mut Live) -> BTreeSet<String> {
     let lines = live.take_lines().unwrap();
-    if let Some((last, _)) = lines.last() {
-        live.delivered(*last);
+    if let Some(last) = lines.last() {
+        live.delivered(last.seq());
     }
-    let key = |(_, line): (i64, String)| -> String {
-        let line: Value = serde_json::from_str(&line).unwrap();
-        line["alert"]["key"].as_str().unwrap().to_owned()
-    };
-    lines.into_iter().map(key).collect()
+    lines.into_iter().map(|line| line.line.alert.key).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

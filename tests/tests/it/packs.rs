@@ -147,7 +147,7 @@ fn a_pack_travels_signed_and_an_upgrade_that_asks_for_more_waits() {
         "demo 1.1.0, used before: 1.0.0",
         "NOT granted: write `http = [\"https://api.example.org\"]` under `[pack.demo]`",
         "+ plugin tell.wasm",
-        "+ tell.wasm: speak to `https://api.example.org`",
+        "+ tell.wasm: connect to `https://api.example.org`",
         "~ pack.toml",
         "    + tell.wasm",
         "WOULD NOT LOAD",
@@ -206,7 +206,7 @@ fn a_pack_travels_signed_and_an_upgrade_that_asks_for_more_waits() {
     assert!(
         shown
             .stdout
-            .contains("granted, and asked for by no plugin: speak to `https://api.example.org`"),
+            .contains("granted, and asked for by no plugin: connect to `https://api.example.org`"),
         "{}",
         shown.stdout
     );

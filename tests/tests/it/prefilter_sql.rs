@@ -16,7 +16,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use yagura_engine::condition_predicate;
+use yagura_plan::condition_predicate;
 use yagura_rules::{Methods, Predicate, PrefilterState, Program};
 
 const TEXTS: [&str; 12] = [

@@ -164,7 +164,7 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     assert!(
         place
             .log()
-            .contains("warning: rule `endless-loop` rests for 4 s: "),
+            .contains("warning: rule `endless-loop` is quarantined for 4 s: "),
         "{}",
         place.log()
     );
@@ -183,7 +183,7 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     place.until("read on", |table| table["objects"] == 5);
     let log = place.log();
     assert!(
-        log.contains("rule `endless-loop` still rests, until "),
+        log.contains("rule `endless-loop` is still quarantined, until "),
         "{log}"
     );
     std::thread::sleep(Duration::from_secs(4));
@@ -191,7 +191,7 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     place.until("relapsed", |table| table["quarantine"][0]["repeats"] == 2);
     let log = place.log();
     assert!(
-        log.contains("warning: rule `endless-loop` rests for 8 s: "),
+        log.contains("warning: rule `endless-loop` is quarantined for 8 s: "),
         "{log}"
     );
     // Nothing of it touched the other rule.
@@ -224,7 +224,9 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
     });
     let log = place.log();
     assert!(
-        log.contains("rule `endless-loop` is released; 4 events were not evaluated"),
+        log.contains(
+            "rule `endless-loop` was cleared from quarantine; 4 events were not evaluated"
+        ),
         "{log}"
     );
     let none = place
@@ -328,5 +330,68 @@ fn an_operator_bounds_what_a_plugin_may_use() {
         wrong.stderr.contains("grants.toml:2: `pack.p.limits.time`"),
         "{}",
         wrong.stderr
+    );
+}
+
+#[test]
+fn a_rule_that_its_plugin_does_not_accept_is_named_and_left_out_alone() {
+    let mut place = Place::new("refuses-open", "", "");
+    place.files.write(
+        "pack/rules/honest-1.toml",
+        "[rule]\nid = \"honest-1\"\ntitle = \"t\"\ntable = \"t\"\nplugin = \"hostile.wasm\"\ncolumns = [\"name\", \"number\"]\npartition_by = [\"name\"]\n[rule.alert]\nwindow = \"1000d\"\n",
+    );
+    place.files.write(
+        "pack/rules/joins.toml",
+        "[rule]\nid = \"joins\"\ntitle = \"t\"\n[rule.correlation]\ntype = \"count\"\nrules = [\"refuses-open\"]\nwithin = \"5m\"\ncondition = { gte = 1 }\n[rule.alert]\nwindow = \"5m\"\n",
+    );
+    place.add(0, 5);
+    let plugin = place.files.path("pack/hostile.wasm");
+    let reason = format!(
+        "plugin {plugin} does not accept it: the plugin answered: the configuration is wrong: `{{}}` is not to my taste"
+    );
+    let ran = place.call("run", &["--format", "json"]);
+    assert_eq!(ran.code, Some(2), "a rule is wrong: {}", ran.stderr);
+    let refused = format!("warning: 1 rule did not run: {reason} (refuses-open)");
+    assert!(ran.stderr.contains(&refused), "{}", ran.stderr);
+    let joined = "1 rule did not run: it joins rules that do not run: `refuses-open` (joins)";
+    assert!(ran.stderr.contains(joined), "{}", ran.stderr);
+    let alerts = ran.stdout.lines().map(|line| {
+        let alert: Value = serde_json::from_str(line).unwrap();
+        (
+            alert["rule"].as_str().unwrap().to_owned(),
+            alert["count"].as_u64().unwrap(),
+        )
+    });
+    let counts: BTreeMap<_, _> = alerts.collect();
+    assert_eq!(counts["well-behaved"], 5, "{counts:?}");
+    assert!(!counts.contains_key("refuses-open") && !counts.contains_key("joins"));
+
+    place.start();
+    place.until("read", |table| table["objects"] == 1);
+    let log = place.log();
+    let refused = format!("rule `refuses-open` does not run: {reason}");
+    assert_eq!(log.matches(&refused).count(), 1, "{log}");
+    assert!(
+        log.contains("rule `joins` does not run: it joins rules that do not run"),
+        "{log}"
+    );
+    place.until("told", |_| place.count("well-behaved") == 5);
+    // One that comes later is evaluated by the others too, after a restart as well.
+    place.kill();
+    place.start();
+    place.add(10, 3);
+    place.until("told", |_| place.count("well-behaved") == 8);
+    assert_eq!(place.count("refuses-open"), 0);
+
+    // Of a pack of which no rule is accepted nothing runs.
+    for rule in ["well-behaved", "honest-1", "joins"] {
+        fs::remove_file(place.files.path(&format!("pack/rules/{rule}.toml"))).unwrap();
+    }
+    let ran = place.call("run", &[]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(&reason) && ran.stderr.contains("no rule could run"),
+        "{}",
+        ran.stderr
     );
 }

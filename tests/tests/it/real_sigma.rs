@@ -12,9 +12,10 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rsigma_eval::{CompiledRule, JsonEvent, compile_rule, evaluate_rule};
 use serde_json::Value;
 use yagura_core::diagnostic::Code;
-use yagura_engine::{RunOptions, SigmaInput, correlations};
+use yagura_engine::RunOptions;
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
+use yagura_plan::{SigmaInput, sigma_correlations};
 use yagura_rules::pattern_cost;
 use yagura_rules::sigma::{FieldMap, Load, Placeholders, Values, load_dir, translate_bare};
 use yagura_tests::fixture::Fixture;
@@ -226,7 +227,7 @@ fn every_real_rule_is_understood_or_says_why_not() {
         assert!(problem.span.is_some(), "{problem}");
         *reasons.entry(reason).or_default() += 1;
     }
-    let untimed: BTreeSet<String> = correlations(&load)
+    let untimed: BTreeSet<String> = sigma_correlations(&load)
         .not_run
         .into_iter()
         .map(|not_run| {

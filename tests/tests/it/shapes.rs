@@ -5,9 +5,10 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use yagura_engine::{RunOptions, SigmaInput, run};
+use yagura_engine::{RunOptions, run};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
+use yagura_plan::SigmaInput;
 use yagura_rules::sigma::{FieldMap, load_text};
 use yagura_tests::fixture::table_config;
 use yagura_tests::random::runner;
@@ -361,7 +362,7 @@ async fn alerts(lake: &Path, table: &str) -> Vec<Said> {
     };
     let mut outcome = run(input, &RunOptions::default(), |_, _| {}).await.unwrap();
     assert!(outcome.not_run.is_empty(), "{:?}", outcome.not_run);
-    let (alerts, _) = outcome.settle(1).unwrap();
+    let (alerts, _) = outcome.alerts(1).unwrap();
     let mut said: Vec<Said> = alerts
         .into_iter()
         .map(|alert| {

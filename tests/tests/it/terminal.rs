@@ -47,8 +47,11 @@ fn place() -> Scratch {
 fn on_terminal(columns: u16, set: &[(&str, &str)], arguments: &[&str]) -> String {
     let words = arguments.iter().map(|word| format!("'{word}'"));
     let words = words.collect::<Vec<_>>().join(" ");
+    // A shell sets `COLUMNS` anew after `stty`.
+    let set = set.iter().map(|(name, value)| format!("{name}={value}"));
+    let set = set.collect::<Vec<_>>().join(" ");
     let line = format!(
-        "stty rows 24 cols {columns} && '{}' {words}",
+        "stty rows 24 cols {columns} && env -u COLUMNS TERM=xterm-256color {set} '{}' {words}",
         binary().display()
     );
     let mut command = Command::new("script");
@@ -56,7 +59,6 @@ fn on_terminal(columns: u16, set: &[(&str, &str)], arguments: &[&str]) -> String
     for name in ["COLUMNS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
-    command.env("TERM", "xterm-256color").envs(set.to_vec());
     let output = command.output().expect("`script`, which every Debian has");
     String::from_utf8(output.stdout).unwrap().replace('\r', "")
 }

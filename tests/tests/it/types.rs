@@ -15,9 +15,10 @@ use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::parquet::file::writer::SerializedFileWriter;
 use datafusion::parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
-use yagura_engine::{EngineError, Hasher, RunOptions, SigmaInput};
+use yagura_engine::{EngineError, Hasher, RunOptions};
 use yagura_lake::OddTimes;
 use yagura_lake::table::{EpochUnit, OnProblem};
+use yagura_plan::{PlanError, SigmaInput};
 use yagura_rules::sigma::{FieldMap, load_dir};
 use yagura_tests::fixture::{Fixture, Outcome, full_message};
 
@@ -278,7 +279,7 @@ async fn no_type_hides_an_event_from_rules_of_any_kind() {
                     );
                 }
                 // A rule that does not fit is named before anything is read.
-                Err(EngineError::Rule { rule, .. }) => {
+                Err(EngineError::Plan(PlanError::Rule { rule, .. })) => {
                     assert_eq!(rule, "r", "{data_type}: {condition}")
                 }
                 Err(error) => panic!("{data_type}: {condition}: {}", full_message(&error)),

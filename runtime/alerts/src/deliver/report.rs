@@ -5,7 +5,7 @@ use yagura_core::report::{Assessment, Attribute, ReportAlert};
 use yagura_core::{AlertState, Report};
 
 use crate::policy::CompiledPolicy;
-use crate::render::{self, Kind, Story, StoryAlert};
+use crate::render::{self, Story, StoryAlert, StoryKind};
 use crate::store::columns::Columns;
 use crate::store::rows::{
     AlertRow, AssessmentRow, DeliveryRow, FactsRow, IncidentKind, IncidentRow, Word,
@@ -49,7 +49,7 @@ pub(super) async fn build(
     let pairs;
     let newest;
     let kind = match incident.kind {
-        IncidentKind::Normal => Kind::Alerts,
+        IncidentKind::Normal => StoryKind::Alerts,
         IncidentKind::Flood => {
             keys = counts(&mut *connection, &incident.id, of)
                 .await?
@@ -57,7 +57,7 @@ pub(super) async fn build(
                 .map(|((_, key), count)| (key, count))
                 .collect::<Vec<_>>();
             newest = newest_keys(&mut *connection, &incident.id).await?;
-            Kind::Flood {
+            StoryKind::Flood {
                 rule: incident.rule.as_deref().unwrap_or_default(),
                 counts: &keys,
                 newest: &newest,
@@ -65,7 +65,7 @@ pub(super) async fn build(
         }
         IncidentKind::Summary => {
             pairs = counts(&mut *connection, &incident.id, of).await?;
-            Kind::Summary {
+            StoryKind::Summary {
                 incidents: incident.alerts,
                 counts: &pairs,
             }

@@ -87,7 +87,8 @@ fn settings(server: &str) -> Email {
 
 fn notifier(port: u16) -> EmailNotifier {
     let settings = settings(&format!("smtp://127.0.0.1:{port}"));
-    let mut notifier = EmailNotifier::new(&settings, |_| Err("none".to_owned())).unwrap();
+    let mut notifier =
+        EmailNotifier::new(&settings, |_| Err(SecretError("none".to_owned()))).unwrap();
     notifier.step = Duration::from_millis(400);
     notifier
 }
@@ -335,7 +336,7 @@ async fn the_password_is_the_secrets_and_asked_for_each_time() {
         if *asked < 3 {
             Ok(format!("p{asked}"))
         } else {
-            Err("the command failed".to_owned())
+            Err(SecretError("the command failed".to_owned()))
         }
     })
     .unwrap();
@@ -389,7 +390,7 @@ async fn without_tls_nothing_is_said_where_it_is_needed() {
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_no_tls_is_told_nothing() {
+async fn a_server_without_tls_gets_nothing() {
     let (port, said) = serve(Behaviour::Good).await;
     let mut notifier = notifier(port);
     notifier.server.security = Security::Wrapped;
@@ -448,6 +449,7 @@ fn a_server_is_reached_with_tls_or_on_this_machine() {
     assert!(
         read("smtps://user:pw@mail.example.org")
             .unwrap_err()
+            .to_string()
             .contains("secret")
     );
 }
@@ -457,7 +459,7 @@ fn settings_that_are_wrong_name_their_key() {
     let key = |change: fn(&mut Email)| -> Option<String> {
         let mut settings = settings("smtps://mail.example.org");
         change(&mut settings);
-        EmailNotifier::new(&settings, |_| Err(String::new()))
+        EmailNotifier::new(&settings, |_| Err(SecretError(String::new())))
             .err()
             .and_then(|error| error.0[0].key.as_ref().map(ToString::to_string))
     };

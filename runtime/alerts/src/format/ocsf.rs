@@ -54,7 +54,7 @@ pub fn alert(line: &AlertLine, is_first: bool, time: Timestamp) -> Value {
     complete(finding, unmapped, &[alert])
 }
 
-/// Returns an alert of the store as a finding, with what became of it: silent ones are no alerts to anybody.
+/// Returns an alert of the store as a finding, with its outcome: one that was not reported is not an alert there.
 pub fn recorded(row: &AlertRow) -> Value {
     let mut finding = alert(&row.line(), true, row.changed_at);
     if row.outcome != Outcome::Reported {

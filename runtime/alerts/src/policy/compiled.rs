@@ -22,11 +22,11 @@ pub struct CompiledPolicy {
     pub routes: Vec<CompiledRoute>,
     /// When alerts are parts of one incident.
     pub group: CompiledGrouping,
-    /// Alerts that are recorded and not told.
+    /// Alerts that are recorded and not reported.
     pub suppress: Vec<CompiledSuppression>,
     /// Alerts that more severe ones silence.
     pub inhibit: Vec<CompiledInhibition>,
-    /// Times when alerts are recorded and not told.
+    /// Times when alerts are recorded and not reported.
     pub maintenance: Vec<CompiledMaintenance>,
     /// Incidents that one rule may open, in event time.
     pub flood: Rate,
@@ -54,7 +54,7 @@ pub struct Rate {
 pub struct CompiledNotifier {
     /// The least time between two reports of one incident.
     pub every: i64,
-    /// New incidents that are told one by one.
+    /// New incidents that are reported one by one.
     pub limit: Option<Rate>,
     /// How long a report is tried.
     pub give_up: i64,
@@ -183,7 +183,7 @@ impl CompiledPolicy {
         claims.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Returns the names of the notifiers that are told of an incident with these alerts, in order, each once.
+    /// Returns the names of the notifiers that report an incident with these alerts, in order, each once.
     pub fn notifiers_of(&self, alerts: &[&Alert]) -> Vec<String> {
         let alerts: Vec<_> = alerts
             .iter()
@@ -204,14 +204,14 @@ impl CompiledPolicy {
 }
 
 impl CompiledSuppression {
-    /// Says whether an alert is recorded and not told.
+    /// Says whether an alert is recorded and not reported.
     pub fn covers(&self, alert: &Alert, teams: &[String]) -> bool {
         alert.first_time < self.expires && self.when.matches(alert, teams)
     }
 }
 
 impl CompiledMaintenance {
-    /// Says whether an alert is recorded and not told.
+    /// Says whether an alert is recorded and not reported.
     pub fn covers(&self, alert: &Alert, teams: &[String]) -> bool {
         self.range.contains(alert.first_time)
             && (self.hours.is_empty() || self.hours.iter().any(|h| h.contains(alert.first_time)))

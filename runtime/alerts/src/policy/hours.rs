@@ -40,20 +40,42 @@ impl Hours {
     }
 }
 
+/// Why a text does not name hours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HoursError {
+    /// It has other parts than days, hours and a zone.
+    #[error(
+        "has `{0}`, which is not hours: write `mon-fri 09:00-18:00 Asia/Tokyo`, where days or hours may be left out, and the zone (UTC)"
+    )]
+    Form(String),
+    /// A day of the week has another name.
+    #[error("has the day `{0}`: write mon, tue, wed, thu, fri, sat or sun")]
+    Day(String),
+    /// Its hours are not two times of a day.
+    #[error("has the hours `{0}`: write from and to, for instance 09:00-18:00 or 22:00-06:00")]
+    Times(String),
+    /// Its time zone is not known.
+    #[error("has the zone `{name}`, which is not known{hint}")]
+    Zone {
+        /// The zone.
+        name: String,
+        /// A zone that may have been meant.
+        hint: String,
+    },
+}
+
 impl FromStr for Hours {
-    type Err = String;
+    type Err = HoursError;
 
     /// Reads days, hours and zone, in this order; days or hours may be left out, and the zone (UTC).
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, HoursError> {
         let mut words = text.split_whitespace().peekable();
         let days = words
             .next_if(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()) && is_days(word));
         let hours = words.next_if(|word| word.starts_with(|c: char| c.is_ascii_digit()));
         let zone = words.next();
         if words.next().is_some() || (days.is_none() && hours.is_none()) {
-            return Err(format!(
-                "has `{text}`, which is not hours: write `mon-fri 09:00-18:00 Asia/Tokyo`, where days or hours may be left out, and the zone (UTC)"
-            ));
+            return Err(HoursError::Form(text.to_owned()));
         }
         let (from, to) = hours.map_or(Ok((0, DAY)), read_hours)?;
         Ok(Self {
@@ -71,7 +93,7 @@ fn is_days(word: &str) -> bool {
     day(first).is_ok() || word.contains(',')
 }
 
-fn read_days(text: &str) -> Result<[bool; 7], String> {
+fn read_days(text: &str) -> Result<[bool; 7], HoursError> {
     let mut days = [false; 7];
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -88,7 +110,7 @@ fn read_days(text: &str) -> Result<[bool; 7], String> {
     Ok(days)
 }
 
-fn day(name: &str) -> Result<Weekday, String> {
+fn day(name: &str) -> Result<Weekday, HoursError> {
     Ok(match name.to_ascii_lowercase().as_str() {
         "mon" => Weekday::Mon,
         "tue" => Weekday::Tue,
@@ -97,20 +119,12 @@ fn day(name: &str) -> Result<Weekday, String> {
         "fri" => Weekday::Fri,
         "sat" => Weekday::Sat,
         "sun" => Weekday::Sun,
-        _ => {
-            return Err(format!(
-                "has the day `{name}`: write mon, tue, wed, thu, fri, sat or sun"
-            ));
-        }
+        _ => return Err(HoursError::Day(name.to_owned())),
     })
 }
 
-fn read_hours(text: &str) -> Result<(u32, u32), String> {
-    let wrong = || {
-        format!(
-            "has the hours `{text}`: write from and to, for instance 09:00-18:00 or 22:00-06:00"
-        )
-    };
+fn read_hours(text: &str) -> Result<(u32, u32), HoursError> {
+    let wrong = || HoursError::Times(text.to_owned());
     let (from, to) = text.split_once('-').ok_or_else(wrong)?;
     let (from, to) = (minutes(from), minutes(to));
     match (from, to) {
@@ -132,13 +146,10 @@ fn minutes(text: &str) -> Option<u32> {
         .filter(|minutes| *minutes <= DAY)
 }
 
-fn read_zone(name: &str) -> Result<Tz, String> {
-    name.parse().map_err(|_| {
-        let known = TZ_VARIANTS.iter().map(|zone| zone.name());
-        format!(
-            "has the zone `{name}`, which is not known{}",
-            did_you_mean(name, known)
-        )
+fn read_zone(name: &str) -> Result<Tz, HoursError> {
+    name.parse().map_err(|_| HoursError::Zone {
+        name: name.to_owned(),
+        hint: did_you_mean(name, TZ_VARIANTS.iter().map(|zone| zone.name())),
     })
 }
 
@@ -194,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_is_not_hours_is_refused_with_the_reason() {
-        let message = |text: &str| text.parse::<Hours>().unwrap_err();
+        let message = |text: &str| text.parse::<Hours>().unwrap_err().to_string();
         assert!(
             message("mon-fri 09:00-18:00 Asia/Tokio").contains("did you mean `Asia/Tokyo`"),
             "{}",

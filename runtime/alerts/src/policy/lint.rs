@@ -1,4 +1,4 @@
-//! What an author did not mean, as far as it can be told.
+//! Warnings about a policy: settings that its author can hardly have meant.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use yagura_core::Timestamp;
 use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::{did_you_mean, near};
 
-use super::testing::{Outcome, test_problems};
+use super::testing::{TestOutcome, test_problems};
 use super::{Match, Pattern, Policy};
 
 /// The kinds of observables that the runtime's own rules have.
@@ -42,7 +42,7 @@ pub(super) fn problems(
             found.extend(unknown_rule(&key, pattern, rules));
         }
     }
-    found.extend(test_problems(policy, Outcome::NAMES));
+    found.extend(test_problems(policy, TestOutcome::NAMES));
     found
 }
 

@@ -109,7 +109,7 @@ impl Matcher {
             for (index, value) in values.iter().enumerate() {
                 match Pattern::text(value) {
                     Ok(pattern) => all.push(pattern),
-                    Err(message) => problems.push(invalid(key.index(index), message)),
+                    Err(error) => problems.push(invalid(key.index(index), &error)),
                 }
             }
             all
@@ -128,6 +128,17 @@ impl Matcher {
     }
 }
 
+/// Why a text is not a pattern. The message follows the key of the pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It is empty.
+    #[error("holds an empty text, which nothing is like: leave it out")]
+    Empty,
+    /// It has the form of a network, and its bits are wrong.
+    #[error("has `{0}`, which is not a network: write for instance 10.0.0.0/8 or 2001:db8::/32")]
+    Network(String),
+}
+
 impl Pattern {
     /// Reads a text in which `*` stands for any text.
     ///
@@ -135,10 +146,10 @@ impl Pattern {
     /// names of accounts, hosts and paths.
     ///
     /// # Errors
-    /// Says what is wrong with it, to be put after a key.
-    pub fn text(text: &str) -> Result<Self, String> {
+    /// [`PatternError`]
+    pub fn text(text: &str) -> Result<Self, PatternError> {
         if text.is_empty() {
-            return Err("holds an empty text, which nothing is like: leave it out".to_owned());
+            return Err(PatternError::Empty);
         }
         if !text.contains('*') {
             return Ok(Self::Text(text.to_owned()));
@@ -149,8 +160,8 @@ impl Pattern {
     /// Reads a text as [`Self::text`] does, or an address or a network.
     ///
     /// # Errors
-    /// Says what is wrong with it, to be put after a key.
-    pub fn value(text: &str) -> Result<Self, String> {
+    /// [`PatternError`]
+    pub fn value(text: &str) -> Result<Self, PatternError> {
         if let Ok(network) = text.parse::<IpNet>() {
             return Ok(Self::Network(network.trunc()));
         }
@@ -160,9 +171,7 @@ impl Pattern {
         if let Some((address, _)) = text.split_once('/')
             && address.parse::<IpAddr>().is_ok()
         {
-            return Err(format!(
-                "has `{text}`, which is not a network: write for instance 10.0.0.0/8 or 2001:db8::/32"
-            ));
+            return Err(PatternError::Network(text.to_owned()));
         }
         Self::text(text)
     }
@@ -188,25 +197,25 @@ impl Pattern {
         for (index, value) in values.iter().enumerate() {
             match Self::value(value) {
                 Ok(pattern) => patterns.push(pattern),
-                Err(message) => problems.push(invalid(key.index(index), message)),
+                Err(error) => problems.push(invalid(key.index(index), &error)),
             }
         }
         patterns
     }
 }
 
-fn invalid(key: Key, message: String) -> Diagnostic {
-    Diagnostic::error(Code::InvalidPattern, message).at(key)
+fn invalid(key: Key, error: &PatternError) -> Diagnostic {
+    Diagnostic::error(Code::InvalidPattern, error.to_string()).at(key)
 }
 
 /// Reads the hours at `key` and adds to `problems` what is wrong with them.
 pub(super) fn hours(texts: &[String], key: &Key, problems: &mut Vec<Diagnostic>) -> Vec<Hours> {
     let mut all = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        match text.parse() {
+        match text.parse::<Hours>() {
             Ok(hours) => all.push(hours),
-            Err(message) => {
-                let problem = Diagnostic::error(Code::InvalidHours, message);
+            Err(error) => {
+                let problem = Diagnostic::error(Code::InvalidHours, error.to_string());
                 problems.push(problem.at(key.index(index)));
             }
         }
@@ -283,7 +292,7 @@ mod tests {
         assert!(holds("2001:db8::/32", "2001:0db8:0:0::1"));
         assert!(holds("::1", "0:0:0:0:0:0:0:1"));
         assert!(holds("10.0.*", "10.0.7.7"));
-        let wrong = Pattern::value("10.0.0.0/33").unwrap_err();
+        let wrong = Pattern::value("10.0.0.0/33").unwrap_err().to_string();
         assert!(wrong.contains("is not a network"), "{wrong}");
     }
 }

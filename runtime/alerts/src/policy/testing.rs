@@ -19,7 +19,7 @@ use crate::format::AlertRecord;
 
 /// What became of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outcome {
+pub enum TestOutcome {
     /// It is part of an incident that is reported.
     Reported,
     /// A suppression covers it.
@@ -34,11 +34,11 @@ pub enum Outcome {
 
 /// What became of an alert of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Became {
+pub struct AlertResult {
     /// Id of the alert.
     pub alert: String,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: TestOutcome,
     /// Notifiers that it is reported to, in any order.
     pub notify: Vec<String>,
     /// Id of the incident that it is part of.
@@ -75,7 +75,7 @@ pub enum TestError {
     },
 }
 
-impl Outcome {
+impl TestOutcome {
     /// What a policy calls them.
     pub const NAMES: [&'static str; 5] = [
         "reported",
@@ -97,7 +97,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for TestOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -148,7 +148,7 @@ pub fn lines(test: &PolicyTest, dir: &Path) -> Result<Vec<AlertLine>, TestError>
 pub fn mismatches(
     test: &PolicyTest,
     lines: &[AlertLine],
-    became: &[Became],
+    became: &[AlertResult],
     incidents: u32,
 ) -> Vec<String> {
     let case = Case {
@@ -160,7 +160,7 @@ pub fn mismatches(
     if let Some(expected) = test.incidents
         && expected != incidents
     {
-        messages.push(case.say(format!(
+        messages.push(case.message(format!(
             "expected {expected} incidents in the end, found {incidents}"
         )));
     }
@@ -170,13 +170,13 @@ pub fn mismatches(
 struct Case<'a> {
     test: &'a PolicyTest,
     alerts: Vec<&'a Alert>,
-    became: &'a [Became],
+    became: &'a [AlertResult],
 }
 
 impl Case<'_> {
     fn mismatches(&self) -> Vec<String> {
         let mut messages = Vec::new();
-        let by_id: BTreeMap<&str, &Became> = self
+        let by_id: BTreeMap<&str, &AlertResult> = self
             .became
             .iter()
             .map(|one| (one.alert.as_str(), one))
@@ -197,7 +197,7 @@ impl Case<'_> {
                 (index..self.alerts.len()).take(1).collect()
             };
             if chosen.is_empty() {
-                messages.push(self.say(format!(
+                messages.push(self.message(format!(
                     "no alert for expect[{}]{}",
                     index + 1,
                     asked(expected)
@@ -218,7 +218,7 @@ impl Case<'_> {
         &self,
         place: usize,
         expected: &Expected,
-        found: &Became,
+        found: &AlertResult,
         messages: &mut Vec<String>,
     ) {
         let mut differ = |what: &str, expected: String, found: String| {
@@ -257,7 +257,7 @@ impl Case<'_> {
     }
 
     /// Returns the place, from one, of the first alert of an alert's incident.
-    fn opener(&self, found: &Became) -> Option<usize> {
+    fn opener(&self, found: &AlertResult) -> Option<usize> {
         let incident = found.incident.as_ref()?;
         let is_first = |alert: &&Alert| {
             self.became
@@ -274,7 +274,7 @@ impl Case<'_> {
         } else {
             format!(" for `{}`", alert.key)
         };
-        self.say(format!(
+        self.message(format!(
             "alert {} (`{}`{key}, {}): {message}",
             place + 1,
             alert.rule,
@@ -282,7 +282,7 @@ impl Case<'_> {
         ))
     }
 
-    fn say(&self, message: String) -> String {
+    fn message(&self, message: String) -> String {
         format!("case `{}`: {message}", self.test.name)
     }
 }

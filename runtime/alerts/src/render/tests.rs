@@ -5,7 +5,7 @@ use crate::format::tests::{alert, report};
 
 fn story<'a>(alerts: &'a [StoryAlert<'a>]) -> Story<'a> {
     Story {
-        kind: Kind::Alerts,
+        kind: StoryKind::Alerts,
         status: IncidentStatus::Open,
         severity: Severity::High,
         alerts,
@@ -96,7 +96,7 @@ user: alice
 region: eu-west-1
 
 Root login
-critical, settled
+critical, final
 When: 2026-01-30 08:00:00 to 2026-01-31 00:00:01 UTC
 Findings: 3 in 7 events
 Rule: aws-console-login-without-mfa
@@ -141,7 +141,7 @@ fn floods_and_summaries_count_by_rule_and_key() {
         (0..24).map(|n| (format!("host-{n:02}"), 40 - n)).collect();
     counts[1].0.clear();
     let flood = Story {
-        kind: Kind::Flood {
+        kind: StoryKind::Flood {
             rule: "broken-rule",
             counts: &counts,
             newest: &["host-23".to_owned(), String::new()],
@@ -185,7 +185,7 @@ fn floods_and_summaries_count_by_rule_and_key() {
         (("rule-b".to_owned(), String::new()), 1),
     ];
     let summary = Story {
-        kind: Kind::Summary {
+        kind: StoryKind::Summary {
             incidents: 3,
             counts: &counts,
         },

@@ -22,7 +22,7 @@ pub struct Pruned {
 }
 
 impl Store {
-    /// Records that somebody works on an incident; its reports say so.
+    /// Records that somebody works on an incident; its reports show that.
     ///
     /// # Errors
     /// [`StoreError::NotNow`] where it is closed.
@@ -39,7 +39,7 @@ impl Store {
         Ok(row)
     }
 
-    /// Closes an incident; its reports say so, and alerts that come later open a new one.
+    /// Closes an incident; its reports show that, and alerts that come later open a new one.
     ///
     /// # Errors
     /// [`StoreError::NotNow`] where it is closed already.

@@ -44,7 +44,7 @@ pub(crate) async fn find(
     row.as_ref().map(from_row).transpose()
 }
 
-/// Writes an alert as it is now, new or not. What flags say is decided where it is written.
+/// Writes an alert as it is now, new or not. The caller decides its flags.
 pub(crate) async fn put(
     connection: &mut AnyConnection,
     row: &AlertRow,
@@ -155,7 +155,7 @@ pub(crate) async fn replaced_by(
     rows.iter().map(from_row).collect()
 }
 
-/// Returns the alerts that are silent because of one, in the order in which they came.
+/// Returns the alerts that another one silences, in the order in which they came.
 pub(crate) async fn silenced_by(
     connection: &mut AnyConnection,
     id: &str,

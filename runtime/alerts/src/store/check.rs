@@ -1,4 +1,4 @@
-//! Looks at a store before a pool of connections is made for it: a pool tries again and again, and then does not say why.
+//! Looks at a store before a pool of connections is made for it: a pool tries again and again, and then does not report why.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Instructions of SQLite between two looks at the clock.
 const INSTRUCTIONS: i32 = 1_000;
 
-/// Connects once. The pages of a file are checked if `pages` says so.
+/// Connects once. The pages of a file are checked if `pages` is set.
 ///
 /// # Errors
 /// [`StoreError::Unusable`] for a damaged file, else [`StoreError::Open`].

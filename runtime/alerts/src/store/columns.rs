@@ -127,7 +127,7 @@ pub(crate) fn indexed(value: &str) -> String {
 /// Returns a value as the JSON that the store keeps.
 pub(crate) fn json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Damaged {
-        what: format!("a value that is no JSON: {error}"),
+        what: format!("a value is not JSON: {error}"),
     })
 }
 

@@ -167,7 +167,7 @@ pub(crate) async fn next(
     row.as_ref().map(from_row).transpose()
 }
 
-/// Records that an attempt begins. Nobody knows whether it arrives, until [`arrived`] or [`failed`] says so.
+/// Records that an attempt begins. Nobody knows whether it arrives, until [`arrived`] or [`failed`] records it.
 pub(crate) async fn begin(
     connection: &mut AnyConnection,
     row: &DeliveryRow,

@@ -15,7 +15,7 @@ use super::{Store, StoreError, alerts, calls, deliveries, incidents, rounds};
 
 /// All that is kept of an incident.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct IncidentRecord {
+pub struct StoredIncident {
     /// The incident.
     pub incident: IncidentRow,
     /// Its alerts in the order in which they came, at most as many as were asked for. Empty for a summary.
@@ -38,7 +38,7 @@ pub struct IncidentRecord {
 
 /// What became of an alert.
 #[derive(Debug, Clone, Serialize)]
-pub struct AlertRecord {
+pub struct StoredAlert {
     /// The alert.
     pub alert: AlertRow,
     /// What its incident is made of, where it has one.
@@ -47,7 +47,7 @@ pub struct AlertRecord {
     pub notifiers: Vec<String>,
 }
 
-impl IncidentRecord {
+impl StoredIncident {
     /// Returns the report of it as it is now, for no notifier in particular.
     pub fn report(&self) -> Report {
         let row = &self.incident;
@@ -83,7 +83,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoIncident`] where there is none, or more than one.
-    pub async fn incident(&self, id: &str, most: u32) -> Result<IncidentRecord, StoreError> {
+    pub async fn incident(&self, id: &str, most: u32) -> Result<StoredIncident, StoreError> {
         let mut connection = self.read().await?;
         let id = resolve(&mut connection, id).await?;
         let incident = incidents::get(&mut connection, &id).await?;
@@ -114,7 +114,7 @@ impl Store {
             .iter()
             .map(incidents::from_row)
             .collect::<Result<_, _>>()?;
-        Ok(IncidentRecord {
+        Ok(StoredIncident {
             alerts,
             summarised,
             deliveries: deliveries::of_incident(&mut connection, &id).await?,
@@ -131,12 +131,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn alert(&self, id: &str) -> Result<Option<AlertRecord>, StoreError> {
+    pub async fn alert(&self, id: &str) -> Result<Option<StoredAlert>, StoreError> {
         let mut connection = self.read().await?;
         let Some(alert) = alerts::find(&mut connection, id).await? else {
             return Ok(None);
         };
-        let mut record = AlertRecord {
+        let mut record = StoredAlert {
             alert,
             kind: None,
             notifiers: Vec::new(),

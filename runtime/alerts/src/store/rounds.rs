@@ -65,7 +65,7 @@ pub(crate) async fn plan_round(
     Ok(())
 }
 
-/// Drops what is still to be found out about an alert that was withdrawn.
+/// Drops the runs that are due for an alert that was withdrawn.
 pub(crate) async fn drop_plans(
     connection: &mut AnyConnection,
     alert: &str,

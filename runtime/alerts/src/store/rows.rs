@@ -83,7 +83,7 @@ impl Word for IncidentStatus {
 }
 
 words! {
-    /// What became of an alert.
+    /// The outcome of an alert in triage.
     Outcome {
         /// It is part of an incident.
         Reported = "reported",
@@ -149,11 +149,11 @@ pub struct AlertRow {
     pub seq: i64,
     /// What it has become.
     pub state: AlertState,
-    /// What became of it here.
+    /// Its outcome in triage.
     pub outcome: Outcome,
     /// Why it is not reported.
     pub why: Option<String>,
-    /// Who answers for its silence: a suppression's owner, the id of a more severe alert.
+    /// Because of whom it is not reported: a suppression's owner, the id of a more severe alert.
     pub silencer: Option<String>,
     /// Id of the incident that it is part of.
     pub incident: Option<String>,
@@ -161,9 +161,9 @@ pub struct AlertRow {
     pub reason: Option<String>,
     /// Id of the alert that holds its first finding now.
     pub replaced_by: Option<String>,
-    /// How severe reviewers take it for.
+    /// Its severity as reviewers assess it.
     pub assessed: Option<Severity>,
-    /// What reviewers take it for.
+    /// Its verdict as reviewers assess it.
     pub verdict: Option<Verdict>,
     /// The alert as it came.
     pub alert: Alert,
@@ -208,7 +208,7 @@ pub struct IncidentRow {
     pub title: String,
     /// The most severe of its alerts that were not withdrawn, as reviewed.
     pub severity: Severity,
-    /// The worst that its alerts are taken for.
+    /// The worst verdict on its alerts.
     pub verdict: Verdict,
     /// Where the work on it is.
     pub status: IncidentStatus,
@@ -286,7 +286,7 @@ pub struct RunRow {
     pub error: Option<String>,
 }
 
-/// What an enricher found about an alert.
+/// The facts that an enricher found about an alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FactsRow {
     /// Id of the alert.
@@ -299,14 +299,14 @@ pub struct FactsRow {
     pub error: Option<String>,
 }
 
-/// What a reviewer thinks of an alert.
+/// The assessment of an alert by a reviewer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AssessmentRow {
     /// Id of the alert.
     pub alert: String,
     /// Name of the reviewer.
     pub reviewer: String,
-    /// What it thinks.
+    /// The assessment.
     #[serde(flatten)]
     pub assessment: Assessment,
 }

@@ -26,7 +26,7 @@ impl Decision {
         }
     }
 
-    fn silent(outcome: Outcome, why: &str, silencer: Option<&str>) -> Self {
+    fn unreported(outcome: Outcome, why: &str, silencer: Option<&str>) -> Self {
         Self {
             outcome,
             why: Some(why.to_owned()),
@@ -50,28 +50,28 @@ impl Context<'_> {
             false
         };
         if let Some(by) = (self.policy.suppress.iter()).find(|one| one.covers(alert, &teams)) {
-            return Ok(Decision::silent(
+            return Ok(Decision::unreported(
                 Outcome::Suppressed,
                 &by.reason,
                 Some(&by.owner),
             ));
         }
         if let Some(by) = (self.policy.maintenance.iter()).find(|one| one.covers(alert, &teams)) {
-            return Ok(Decision::silent(
+            return Ok(Decision::unreported(
                 Outcome::Maintenance,
                 &by.reason,
                 Some(&by.owner),
             ));
         }
         if is_on_trial {
-            return Ok(Decision::silent(
+            return Ok(Decision::unreported(
                 Outcome::Staged,
-                "its rule is on trial",
+                "its rule is staged",
                 None,
             ));
         }
         if let Some(by) = self.inhibitor(connection, alert, &teams).await? {
-            return Ok(Decision::silent(
+            return Ok(Decision::unreported(
                 Outcome::Inhibited,
                 &format!("silenced by a more severe alert: {}", by.alert.title),
                 Some(&by.alert.id),
@@ -108,7 +108,7 @@ impl Context<'_> {
             );
             let fits = |more_severe: &Alert| {
                 more_severe.id != alert.id
-                    // Whatever the patterns say, nothing hides what is more severe than itself.
+                    // Whatever the patterns match, an alert never hides a more severe one.
                     && more_severe.severity >= alert.severity
                     && inhibition.joins(more_severe, alert)
                     && inhibition.by.matches(more_severe, &self.policy.teams_of(more_severe))
@@ -165,7 +165,7 @@ pub(super) async fn begin_quiet(
     Ok(())
 }
 
-/// Says whether the rule of a new alert is still on trial, and counts the alert as one that ends its quiet.
+/// Says whether the rule of a new alert is still staged, and counts the alert as one that ends its quiet.
 async fn trial(
     connection: &mut AnyConnection,
     alert: &Alert,

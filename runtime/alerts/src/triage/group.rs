@@ -230,7 +230,7 @@ impl Context<'_> {
         Ok(true)
     }
 
-    /// Plans what is to be found out about an alert.
+    /// Plans the runs of enrichers and reviewers for an alert.
     async fn plan(
         &self,
         connection: &mut AnyConnection,
@@ -333,6 +333,6 @@ pub(crate) fn enricher_names<'p>(plugins: impl Iterator<Item = &'p str>) -> Vec<
 }
 
 /// Says whether an alert is part of an incident.
-pub(super) fn is_told(row: &AlertRow) -> bool {
+pub(super) fn is_reported(row: &AlertRow) -> bool {
     row.outcome == Outcome::Reported && row.incident.is_some()
 }

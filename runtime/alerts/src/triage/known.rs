@@ -6,7 +6,7 @@ use yagura_core::report::{AlertLine, AlertState, IncidentStatus};
 
 use super::Context;
 use super::decide::Decision;
-use super::group::{is_told, may_go_on, route};
+use super::group::{is_reported, may_go_on, route};
 use crate::store::rows::{AlertRow, IncidentKind, IncidentRow, Outcome};
 use crate::store::{StoreError, alerts, deliveries, incidents, rounds};
 
@@ -20,7 +20,7 @@ impl Context<'_> {
         let known = alerts::find(&mut *connection, &line.alert.id).await?;
         match (known, line.state) {
             (Some(old), AlertState::Withdrawn) => self.withdraw(connection, old, line).await,
-            (Some(old), _) if is_told(&old) => self.update(connection, old, line).await,
+            (Some(old), _) if is_reported(&old) => self.update(connection, old, line).await,
             (Some(old), _) => self.reconsider(connection, old, line).await,
             (None, _) => self.meet(connection, line).await,
         }
@@ -58,11 +58,11 @@ impl Context<'_> {
             changed_at: now,
         };
         alerts::set_observables(&mut *connection, &row.alert, &[]).await?;
-        self.settle_outcome(connection, row).await
+        self.write_outcome(connection, row).await
     }
 
     /// Writes an alert with its outcome, and finds its incident if it is reported.
-    async fn settle_outcome(
+    async fn write_outcome(
         &mut self,
         connection: &mut AnyConnection,
         mut row: AlertRow,
@@ -123,7 +123,7 @@ impl Context<'_> {
         row.outcome = decision.outcome;
         row.why = decision.why;
         row.silencer = decision.silencer;
-        self.settle_outcome(connection, row).await
+        self.write_outcome(connection, row).await
     }
 
     /// Takes a change of an alert that was reported.
@@ -294,7 +294,7 @@ impl Context<'_> {
         deliveries::add(connection, &to.id, &notifiers, to.revision, self.now).await
     }
 
-    /// Returns an alert as a line says that it is now.
+    /// Returns an alert as it is after a line.
     fn changed(&self, old: &AlertRow, line: &AlertLine) -> AlertRow {
         AlertRow {
             state: line.state,

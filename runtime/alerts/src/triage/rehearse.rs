@@ -8,7 +8,7 @@ use yagura_core::Timestamp;
 
 use super::{Triage, TriageError};
 use crate::clock::Clock;
-use crate::policy::testing::{self, Became, TestError};
+use crate::policy::testing::{self, AlertResult, TestError};
 use crate::policy::{CompiledPolicy, PolicyTest};
 use crate::store::rows::{IncidentKind, Outcome};
 use crate::store::{IncidentFilter, Location, Store};
@@ -53,15 +53,15 @@ pub async fn rehearse(
             .map_err(TriageError::from)?;
         let Some(record) = record else { continue };
         let outcome = match record.alert.outcome {
-            Outcome::Reported => testing::Outcome::Reported,
-            Outcome::Suppressed => testing::Outcome::Suppressed,
-            Outcome::Maintenance => testing::Outcome::Maintenance,
-            Outcome::Staged => testing::Outcome::Staged,
-            Outcome::Inhibited => testing::Outcome::Inhibited,
+            Outcome::Reported => testing::TestOutcome::Reported,
+            Outcome::Suppressed => testing::TestOutcome::Suppressed,
+            Outcome::Maintenance => testing::TestOutcome::Maintenance,
+            Outcome::Staged => testing::TestOutcome::Staged,
+            Outcome::Inhibited => testing::TestOutcome::Inhibited,
             // Recorded lines that begin in the middle: there was nothing to decide.
             Outcome::Unseen => continue,
         };
-        became.push(Became {
+        became.push(AlertResult {
             alert: line.alert.id.clone(),
             outcome,
             notify: record.notifiers,

@@ -7,14 +7,14 @@ use yagura_core::report::IncidentStatus;
 use yagura_core::{Severity, Timestamp};
 
 use crate::support::{
-    Hands, Lines, MINUTE, Place, SECOND, SIMPLE, START, Server, alert, incident_of, more_severe,
-    policy, ports, quick, until,
+    Hands, Lines, MINUTE, SECOND, SIMPLE, START, Server, TestStore, alert, incident_of,
+    more_severe, policy, ports, quick, until,
 };
 
 #[tokio::test]
 async fn an_act_beside_the_service_is_reported() {
     let hands = Hands::new();
-    let place = Place::new().await;
+    let place = TestStore::new().await;
     let store = place.open(hands.clock()).await;
     let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let server = Server::with(&[]);
@@ -56,7 +56,7 @@ async fn an_act_beside_the_service_is_reported() {
 #[tokio::test]
 async fn lists_are_narrowed_by_what_is_asked_for() {
     let hands = Hands::new();
-    let place = Place::new().await;
+    let place = TestStore::new().await;
     let store = place.open(hands.clock()).await;
     let text = format!("{SIMPLE}\n[staging]\nrules = [\"trial\"]\n");
     let triage = Triage::open(&store, policy(&text), &[]).await.unwrap();
@@ -137,7 +137,7 @@ async fn lists_are_narrowed_by_what_is_asked_for() {
 #[tokio::test]
 async fn what_is_old_and_done_with_is_removed() {
     let hands = Hands::new();
-    let place = Place::new().await;
+    let place = TestStore::new().await;
     let store = place.open(hands.clock()).await;
     let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let server = Server::with(&[]);
@@ -196,7 +196,7 @@ async fn what_is_old_and_done_with_is_removed() {
 #[tokio::test]
 async fn answers_are_kept_until_they_expire() {
     let hands = Hands::new();
-    let place = Place::new().await;
+    let place = TestStore::new().await;
     let store = place.open(hands.clock()).await;
     let later = hands.clock().now().saturating_add(MINUTE);
     store.keep_answer("key", "one", later).await.unwrap();

@@ -12,7 +12,7 @@ use yagura_alerts::store::rows::DeliveryState;
 use yagura_alerts::{Clock, Deliver, Location, Store, StoreError, Triage, TriageError};
 use yagura_core::report::{AlertLine, AlertState};
 
-use crate::support::{Lines, Place, Server, alert, policy, ports, quick};
+use crate::support::{Lines, Server, TestStore, alert, policy, ports, quick};
 
 const POLICY: &str = r#"
 [notifier.slack]
@@ -46,7 +46,7 @@ fn story() -> Vec<AlertLine> {
         let one = alert("scan", n * 600, &[("user", &user)]);
         lines.provisional(&one);
         match n % 3 {
-            0 => lines.settle(&one),
+            0 => lines.finalise(&one),
             1 => {
                 let next = alert("scan", n * 600 - 60, &[("user", &user)]);
                 lines.withdraw(&one, Some(&next));
@@ -65,7 +65,7 @@ async fn a_process_that_dies_tells_everything_and_nothing_twice() {
     let mut deaths = 0u32;
     let mut uncertain = 0;
     for round in 0..12u64 {
-        let place = Place::new().await;
+        let place = TestStore::new().await;
         let (slack, jira) = (
             Server::slow(Duration::from_millis(1)),
             Server::slow(Duration::from_micros(300)),
@@ -193,7 +193,7 @@ async fn all_sent(store: &Store) -> bool {
 async fn a_batch_that_breaks_off_at_any_await_is_taken_wholly_or_not() {
     let policy = policy(POLICY);
     let lines = story();
-    let place = Place::new().await;
+    let place = TestStore::new().await;
     let mut broken = 0;
     for polls in 0.. {
         let (store, triage) = open(&place.location, &policy).await;

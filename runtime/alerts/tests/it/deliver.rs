@@ -37,7 +37,7 @@ async fn an_incident_is_one_ticket_from_first_report_to_last() {
     assert!(report.text.contains("10.0.0.1"), "{}", report.text);
 
     // Two changes inside of ten seconds are reported together, after these.
-    lines.settle(&more_severe(first.clone(), Severity::High));
+    lines.finalise(&more_severe(first.clone(), Severity::High));
     triage.take(&lines.0).await.unwrap();
     lines.provisional(&alert("login", 5, &[("ip", "10.0.0.1")]));
     triage.take(&lines.0).await.unwrap();
@@ -178,7 +178,7 @@ async fn a_report_that_cannot_be_sent_is_a_dead_letter_that_can_be_sent_again() 
     })
     .await;
     // Something new is worth another try, too.
-    lines.settle(&never);
+    lines.finalise(&never);
     triage.take(&lines.0).await.unwrap();
     until("the other report", || async {
         hands.advance(SECOND);
@@ -305,7 +305,7 @@ async fn incidents_over_the_limit_are_reported_in_one_summary() {
     let place = all
         .iter()
         .position(|one| Some(&one.rule) == changed.rule.as_ref());
-    lines.settle(&more_severe(
+    lines.finalise(&more_severe(
         all[place.unwrap()].clone(),
         Severity::Critical,
     ));

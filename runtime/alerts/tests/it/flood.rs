@@ -7,13 +7,13 @@ use yagura_alerts::store::rows::IncidentKind;
 use yagura_alerts::{Deliver, Triage};
 
 use crate::support::{
-    Hands, Lines, Place, SECOND, SIMPLE, Server, alert, policy, ports, quick, until,
+    Hands, Lines, SECOND, SIMPLE, Server, TestStore, alert, policy, ports, quick, until,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_alerts_are_one_flood_and_others_are_not_delayed() {
     let hands = Hands::new();
-    let place = Place::new().await;
+    let place = TestStore::new().await;
     let store = place.open(hands.clock()).await;
     let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let server = Server::with(&[]);

@@ -39,7 +39,7 @@ fn story(steps: &[Step]) -> Vec<AlertLine> {
             (3, Some(before)) => {
                 let mut before = more_severe(before, severities[*severity]);
                 before.count += 3;
-                lines.settle(&before);
+                lines.finalise(&before);
             }
             _ => lines.provisional(&new),
         }

@@ -1,7 +1,8 @@
 //! The crate from outside, on SQLite; and the same on PostgreSQL, where there is one.
 //!
 //! * [`support`]: alerts, policies, stores, a notifier with a server's memory.
-//! * [`triage`]: what becomes of alerts.
+//! * [`triage`]: the outcome of alerts.
+//! * [`feed`]: which lines a store takes.
 //! * [`identity`]: batches and restarts change nothing (random alerts and policies).
 //! * [`deliver`]: reports, failures, dead letters, limits.
 //! * [`flood`]: ten thousand alerts of one rule beside others.
@@ -16,6 +17,7 @@
 mod acting;
 mod crash;
 mod deliver;
+mod feed;
 mod flood;
 mod identity;
 mod investigate;

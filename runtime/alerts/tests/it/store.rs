@@ -7,12 +7,12 @@ use yagura_alerts::triage::Feed;
 use yagura_alerts::{Deliver, Location, Store, StoreError, Triage, TriageError};
 
 use crate::support::{
-    Hands, Lines, Place, SIMPLE, Server, alert, became, incident_of, policy, ports, quick,
+    Hands, Lines, SIMPLE, Server, TestStore, alert, became, incident_of, policy, ports, quick,
     triage_with,
 };
 
 #[tokio::test]
-async fn a_store_has_one_triage_and_a_form_that_is_known() {
+async fn a_store_has_one_triage_and_a_schema_version_that_is_known() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("alerts.sqlite");
     let location: Location = format!("sqlite://{}", file.display()).parse().unwrap();
@@ -97,7 +97,7 @@ async fn what_an_attacker_writes_into_logs_does_not_stop_the_triage() {
 
 #[tokio::test]
 async fn who_was_replaced_writes_nothing() {
-    let place = Place::new().await;
+    let place = TestStore::new().await;
     let hands = Hands::new();
     let store = place.open(hands.clock()).await;
     let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();

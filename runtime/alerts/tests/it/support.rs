@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use yagura_alerts::deliver::Backoff;
 use yagura_alerts::policy::{CompiledPolicy, Policy};
 use yagura_alerts::ports::{Failure, Notify};
-use yagura_alerts::store::AlertRecord;
+use yagura_alerts::store::StoredAlert;
 use yagura_alerts::{Clock, DeliverOptions, Location, Store, Triage};
 use yagura_core::alert::{Observable, identity};
 use yagura_core::report::{AlertLine, AlertState};
@@ -108,7 +108,7 @@ impl Lines {
         self.add(AlertState::Provisional, alert);
     }
 
-    pub(crate) fn settle(&mut self, alert: &Alert) {
+    pub(crate) fn finalise(&mut self, alert: &Alert) {
         self.add(AlertState::Final, alert);
     }
 
@@ -125,13 +125,13 @@ impl Lines {
 }
 
 /// Where a store is that lasts as long as this: a file, or a schema of the server that `YAGURA_TEST_POSTGRES` names.
-pub(crate) struct Place {
+pub(crate) struct TestStore {
     pub(crate) location: Location,
     url: String,
     _dir: tempfile::TempDir,
 }
 
-impl Place {
+impl TestStore {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let location = match on_postgres() {
@@ -201,7 +201,7 @@ pub(crate) async fn triage_with(text: &str, lines: &Lines) -> Triage {
     triage
 }
 
-pub(crate) async fn became(triage: &Triage, alert: &Alert) -> AlertRecord {
+pub(crate) async fn became(triage: &Triage, alert: &Alert) -> StoredAlert {
     triage.store().alert(&alert.id).await.unwrap().unwrap()
 }
 

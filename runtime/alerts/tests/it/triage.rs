@@ -1,9 +1,8 @@
-//! What becomes of alerts.
+//! The outcome of alerts.
 
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::{IncidentKind, Outcome};
-use yagura_alerts::triage::{Feed, Followed};
-use yagura_alerts::{StoreError, Triage, TriageError};
+use yagura_alerts::{StoreError, Triage};
 use yagura_core::Severity;
 use yagura_core::report::{AlertState, IncidentStatus};
 
@@ -73,7 +72,7 @@ async fn what_many_share_joins_nothing() {
 }
 
 #[tokio::test]
-async fn an_alert_is_silent_for_the_first_reason_that_holds() {
+async fn an_alert_is_not_reported_for_the_first_reason_that_holds() {
     let text = format!(
         r#"{SIMPLE}
 [[suppress]]
@@ -172,7 +171,7 @@ async fn a_suppressed_alert_whose_final_state_differs_is_reported() {
     let mut lines = Lines::default();
     let small = alert("scan", 0, &[("ip", "10.0.0.9")]);
     lines.provisional(&small);
-    lines.settle(&more_severe(small.clone(), Severity::High));
+    lines.finalise(&more_severe(small.clone(), Severity::High));
     let triage = triage_with(&text, &lines).await;
     assert_eq!(
         became(&triage, &small).await.alert.outcome,
@@ -188,7 +187,7 @@ async fn a_final_alert_updates_its_incident() {
     let mut settled = more_severe(first.clone(), Severity::Critical);
     settled.count = 12;
     settled.last_time = settled.last_time.saturating_add(MINUTE);
-    lines.settle(&settled);
+    lines.finalise(&settled);
     let text = r#"
 [notifier.slack]
 plugin = "slack/notifier.wasm"
@@ -339,7 +338,7 @@ async fn what_a_human_closed_is_not_joined() {
 }
 
 #[tokio::test]
-async fn what_a_rule_says_too_often_is_one_flood() {
+async fn many_alerts_of_one_rule_are_one_flood() {
     let text = format!("{SIMPLE}\n[flood]\nincidents = 3\nper = \"1h\"\n");
     let mut lines = Lines::default();
     let all: Vec<_> = (0..40)
@@ -381,7 +380,7 @@ async fn what_a_rule_says_too_often_is_one_flood() {
 }
 
 #[tokio::test]
-async fn severe_alerts_are_no_parts_of_a_flood_where_a_policy_says_so() {
+async fn severe_alerts_are_no_parts_of_a_flood_where_a_policy_sets_it() {
     let text = format!("{SIMPLE}\n[flood]\nincidents = 3\nper = \"1h\"\nbelow = \"critical\"\n");
     let mut lines = Lines::default();
     for n in 0..40 {
@@ -409,7 +408,7 @@ async fn severe_alerts_are_no_parts_of_a_flood_where_a_policy_says_so() {
 }
 
 #[tokio::test]
-async fn a_rule_on_trial_is_promoted_after_quiet() {
+async fn a_staged_rule_is_promoted_after_quiet() {
     let text = format!("{SIMPLE}\n[staging]\nrules = [\"new-*\"]\nquiet = \"1h\"\n");
     let mut lines = Lines::default();
     let first = alert("new-noisy", 0, &[("host", "a")]);
@@ -439,77 +438,6 @@ async fn a_rule_on_trial_is_promoted_after_quiet() {
             one.title
         );
     }
-}
-
-#[tokio::test]
-async fn lines_that_are_missing_are_an_error_and_old_ones_are_passed_over() {
-    let mut lines = Lines::default();
-    for n in 0..4 {
-        lines.provisional(&alert("a", n, &[("process", "sh")]));
-    }
-    let store = memory(&Hands::new()).await;
-    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
-    assert_eq!(triage.take(&lines.0[..2]).await.unwrap().lines, 2);
-    let error = triage.take(&lines.0[3..]).await.unwrap_err();
-    assert!(
-        matches!(error, TriageError::Gap { taken: 2, found: 4 }),
-        "{error}"
-    );
-    let taken = triage.take(&lines.0).await.unwrap();
-    assert_eq!((taken.seq, taken.lines, taken.reported), (4, 2, 2));
-    assert_eq!(triage.take(&lines.0).await.unwrap().lines, 0);
-    assert_eq!(triage.last().await.unwrap(), 4);
-}
-
-#[tokio::test]
-async fn a_store_goes_on_with_another_state_and_hears_all_that_it_says() {
-    let mut lines = Lines::default();
-    for n in 0..4 {
-        lines.provisional(&alert("a", n, &[("process", "sh")]));
-    }
-    let store = memory(&Hands::new()).await;
-    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
-    let feed = |state: i64, delivered: i64, last: i64| Feed {
-        state,
-        delivered,
-        last,
-    };
-    assert_eq!(triage.follow(feed(7, 0, 0)).await.unwrap(), Followed::On);
-    triage.take(&lines.0).await.unwrap();
-    // The same state again, which has more lines by now.
-    assert_eq!(triage.follow(feed(7, 3, 9)).await.unwrap(), Followed::On);
-    assert_eq!(triage.last().await.unwrap(), 4);
-    // It has no more what the store lacks.
-    let error = triage.follow(feed(7, 6, 9)).await.unwrap_err();
-    assert!(
-        matches!(error, TriageError::Gap { taken: 4, found: 7 }),
-        "{error}"
-    );
-    // A new state has one alert that is known, and one that is not. Both are heard, one as what it is.
-    let followed = triage.follow(feed(8, 0, 0)).await.unwrap();
-    assert_eq!(followed, Followed::Anew { taken: 4, next: 1 });
-    assert_eq!(triage.last().await.unwrap(), 0);
-    let mut again = Lines::default();
-    again.settle(&alert("a", 3, &[("process", "sh")]));
-    again.provisional(&alert("a", 9, &[("process", "sh")]));
-    let taken = triage.take(&again.0).await.unwrap();
-    assert_eq!((taken.seq, taken.lines, taken.reported), (2, 2, 1));
-    let known = became(&triage, &lines.0[3].alert).await;
-    assert_eq!(known.alert.state, AlertState::Final);
-    assert_eq!(triage.last().await.unwrap(), 2);
-    // The same state as it was when it had one line: what it finds now comes after all that is known.
-    let followed = triage.follow(feed(8, 1, 1)).await.unwrap();
-    assert_eq!(followed, Followed::Anew { taken: 6, next: 2 });
-    let mut later = Lines::default();
-    later.settle(&alert("a", 3, &[("process", "sh")]));
-    later.settle(&alert("a", 9, &[("process", "sh")]));
-    let taken = triage.take(&later.0).await.unwrap();
-    assert_eq!((taken.seq, taken.lines, taken.reported), (2, 1, 0));
-    // An empty store leaves out what others have read.
-    let store = memory(&Hands::new()).await;
-    let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
-    assert_eq!(triage.follow(feed(8, 5, 6)).await.unwrap(), Followed::On);
-    assert_eq!(triage.last().await.unwrap(), 5);
 }
 
 #[tokio::test]

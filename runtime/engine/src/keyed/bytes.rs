@@ -1,6 +1,6 @@
-//! What is stored of detectors with state, as bytes.
+//! The stored form of detectors with state.
 //!
-//! Each piece begins with the form's version and a checksum, so that damaged bytes are an error before they are looked at:
+//! Each piece begins with its format version and a checksum, so that damaged bytes are an error before they are looked at:
 //! Arrow's reader trusts what it reads more than it should.
 
 use std::sync::Arc;
@@ -17,11 +17,58 @@ use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use serde::Deserialize;
 use yagura_core::{EventRef, KeyState, Timestamp};
+use yagura_plan::RulePlan;
 
-use super::turn::Key;
-use crate::error::EngineError;
-use crate::plan::RulePlan;
-use crate::rows::{Rows, ToldRow, stored_type};
+use super::key::Key;
+use crate::rows::{RowSummary, Rows, stored_type};
+
+/// Why stored bytes of a detector cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoredError {
+    /// There are fewer bytes than a version and a checksum.
+    #[error("it is cut short")]
+    Short,
+    /// Another version wrote them.
+    #[error("it has format version {found}, but this version reads format version {known}")]
+    Version {
+        /// The format version that it has.
+        found: u8,
+        /// The one that this version reads.
+        known: u8,
+    },
+    /// The bytes have changed.
+    #[error("its checksum is wrong")]
+    Checksum,
+    /// The bytes are not a key.
+    #[error(transparent)]
+    Key(#[from] postcard::Error),
+    /// The bytes are not rows.
+    #[error(transparent)]
+    Rows(#[from] ArrowError),
+    /// A key has wake-ups, and no event that asked for them.
+    #[error("it has a wake-up, and no event")]
+    WakeWithoutEvent,
+    /// The columns that name events have other types.
+    #[error("the columns of time, object and row have other types")]
+    EventTypes,
+    /// An event lacks its time, object or row.
+    #[error("an event has no time, object or row")]
+    NoEvent,
+    /// A key that was left on disk is not there.
+    #[error("a key of rule `{0}` is missing in the state on disk")]
+    Missing(String),
+    /// A key that was left on disk cannot be read back.
+    #[error("the state of a key of rule `{rule}` on disk is damaged: {error}")]
+    OnDisk {
+        /// The rule.
+        rule: String,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
+    /// The store failed.
+    #[error("{0}")]
+    Store(String),
+}
 
 const VERSION: u8 = 1;
 
@@ -29,11 +76,11 @@ const VERSION: u8 = 1;
 const KEY_VERSION: u8 = 2;
 
 /// Columns before those of the rule: time, object, row.
-const PLACE: usize = 3;
+const EVENT_COLUMNS: usize = 3;
 
 /// Returns a key as bytes.
-pub(super) fn key(key: &Key) -> Result<Vec<u8>, EngineError> {
-    let bytes = postcard::to_allocvec(key).map_err(|error| super::wrong(error.to_string()))?;
+pub(super) fn key(key: &Key) -> Result<Vec<u8>, StoredError> {
+    let bytes = postcard::to_allocvec(key)?;
     Ok(seal(KEY_VERSION, &bytes))
 }
 
@@ -41,12 +88,12 @@ pub(super) fn key(key: &Key) -> Result<Vec<u8>, EngineError> {
 #[derive(Deserialize)]
 struct FirstKey {
     state: KeyState,
-    last: Option<ToldRow>,
+    last: Option<RowSummary>,
     woken: u32,
 }
 
 /// Reads a key back. Where an earlier version wrote it, its last event counts as of `seen`.
-pub(super) fn read_key(bytes: &[u8], seen: i64) -> Result<Key, String> {
+pub(super) fn read_key(bytes: &[u8], seen: i64) -> Result<Key, StoredError> {
     let key: Key = match bytes.first() {
         Some(&VERSION) => {
             let first: FirstKey = read(VERSION, bytes)?;
@@ -60,13 +107,13 @@ pub(super) fn read_key(bytes: &[u8], seen: i64) -> Result<Key, String> {
         _ => read(KEY_VERSION, bytes)?,
     };
     if key.last.is_none() && !key.state.wakes.is_empty() {
-        return Err("it is to be woken, and has no event".to_owned());
+        return Err(StoredError::WakeWithoutEvent);
     }
     Ok(key)
 }
 
-fn read<'a, T: Deserialize<'a>>(version: u8, bytes: &'a [u8]) -> Result<T, String> {
-    postcard::from_bytes(unseal(version, bytes)?).map_err(|error| error.to_string())
+fn read<'a, T: Deserialize<'a>>(version: u8, bytes: &'a [u8]) -> Result<T, StoredError> {
+    Ok(postcard::from_bytes(unseal(version, bytes)?)?)
 }
 
 /// Returns a plugin's memory as bytes.
@@ -75,13 +122,13 @@ pub(super) fn memory(memory: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a plugin's memory back.
-pub(super) fn read_memory(bytes: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn read_memory(bytes: &[u8]) -> Result<Vec<u8>, StoredError> {
     unseal(VERSION, bytes).map(<[u8]>::to_vec)
 }
 
 /// Rows that were read back.
 #[derive(Debug)]
-pub(crate) enum Stored {
+pub(crate) enum StoredRows {
     Rows(Rows),
     /// So many, of other columns.
     Outdated(u64),
@@ -113,31 +160,24 @@ pub(crate) fn rows(rule: &RulePlan, rows: &Rows) -> Result<Vec<u8>, ArrowError> 
 }
 
 /// Reads rows back.
-pub(crate) fn read_rows(rule: &RulePlan, bytes: &[u8]) -> Result<Stored, String> {
-    let read = || -> Result<(SchemaRef, RecordBatch), ArrowError> {
-        let bytes = unseal(VERSION, bytes).map_err(ArrowError::ParseError)?;
-        let reader = StreamReader::try_new(bytes, None)?;
-        let schema = reader.schema();
-        let batches = reader.collect::<Result<Vec<_>, _>>()?;
-        let batch = concat_batches(&schema, &batches)?;
-        Ok((schema, batch))
-    };
-    let (stored, batch) = read().map_err(|error| error.to_string())?;
+pub(crate) fn read_rows(rule: &RulePlan, bytes: &[u8]) -> Result<StoredRows, StoredError> {
+    let reader = StreamReader::try_new(unseal(VERSION, bytes)?, None)?;
+    let stored = reader.schema();
+    let batches = reader.collect::<Result<Vec<_>, _>>()?;
+    let batch = concat_batches(&stored, &batches)?;
     if stored.fields() != schema(rule).fields() {
-        return Ok(Stored::Outdated(batch.num_rows() as u64));
+        return Ok(StoredRows::Outdated(batch.num_rows() as u64));
     }
-    let texts =
-        |column: &Arc<dyn Array>| cast(column, &DataType::Utf8).map_err(|error| error.to_string());
-    let objects = texts(batch.column(1))?;
+    let objects = cast(batch.column(1), &DataType::Utf8)?;
     let times = batch.column(0).as_primitive_opt::<Int64Type>();
     let numbers = batch.column(2).as_primitive_opt::<UInt64Type>();
     let (Some(times), Some(objects), Some(numbers)) =
         (times, objects.as_string_opt::<i32>(), numbers)
     else {
-        return Err("the events' places have other types".to_owned());
+        return Err(StoredError::EventTypes);
     };
     if times.null_count() + objects.null_count() + numbers.null_count() > 0 {
-        return Err("an event has no place".to_owned());
+        return Err(StoredError::NoEvent);
     }
     let mut last: Arc<str> = "".into();
     let events = (0..batch.num_rows()).map(|row| {
@@ -152,8 +192,8 @@ pub(crate) fn read_rows(rule: &RulePlan, bytes: &[u8]) -> Result<Stored, String>
         }
     });
     let events = events.collect();
-    Ok(Stored::Rows(Rows {
-        columns: batch.columns()[PLACE..].to_vec(),
+    Ok(StoredRows::Rows(Rows {
+        columns: batch.columns()[EVENT_COLUMNS..].to_vec(),
         events,
     }))
 }
@@ -180,14 +220,15 @@ fn seal(version: u8, bytes: &[u8]) -> Vec<u8> {
     sealed
 }
 
-fn unseal(known: u8, sealed: &[u8]) -> Result<&[u8], String> {
+fn unseal(known: u8, sealed: &[u8]) -> Result<&[u8], StoredError> {
     match sealed.split_first_chunk::<9>() {
-        None => Err("it is cut short".to_owned()),
-        Some(([version, ..], _)) if *version != known => Err(format!(
-            "it has version {version}, and this command reads version {known}"
-        )),
+        None => Err(StoredError::Short),
+        Some(([found, ..], _)) if *found != known => Err(StoredError::Version {
+            found: *found,
+            known,
+        }),
         Some(([_, sum @ ..], bytes)) if u64::from_le_bytes(*sum) == checksum(bytes) => Ok(bytes),
-        Some(_) => Err("its checksum is wrong".to_owned()),
+        Some(_) => Err(StoredError::Checksum),
     }
 }
 
@@ -221,7 +262,7 @@ mod tests {
     fn a_key_of_the_first_version_is_read() {
         let mut state = KeyState::default();
         state.entries.insert("n".to_owned(), StateEntry::default());
-        let last: Option<ToldRow> = None;
+        let last: Option<RowSummary> = None;
         let first = postcard::to_allocvec(&(&state, &last, 7_u32)).unwrap();
         let read = read_key(&seal(VERSION, &first), 42).unwrap();
         assert_eq!((&read.state, read.woken, read.seen), (&state, 7, 42));

@@ -1,9 +1,9 @@
 //! The instance of a plugin that serves all keys of one rule.
 
 use yagura_host::{CallError, Detector, InstancePool, RuleSpec};
+use yagura_plan::RulePlan;
 
 use crate::calls::{chain, in_instance};
-use crate::plan::RulePlan;
 use crate::report::Progress;
 use crate::runtime::{PluginSource, rule_spec};
 use yagura_host::Meter;
@@ -16,7 +16,7 @@ pub(super) struct Instance {
     open: Option<Detector>,
     /// The instance in place of `open` while its memory is known: it can be dropped then when the memory of all is short.
     waiting: InstancePool<Detector>,
-    /// What it last said that it remembers by itself.
+    /// Its own memory, as it was returned last.
     memory: Vec<u8>,
     /// Whether it was called since then.
     was_called: bool,

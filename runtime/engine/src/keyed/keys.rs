@@ -7,8 +7,8 @@ use yagura_core::Timestamp;
 use yagura_correlate::Size;
 use yagura_correlate::store::DetectorKeys;
 
-use super::bytes;
-use super::turn::{Key, SWEPT_EVERY, boundary};
+use super::bytes::{self, StoredError};
+use super::key::{Key, SWEEP_INTERVAL, boundary};
 
 /// Memory of a key besides its name and its state, about.
 const OF_A_KEY: usize = 128;
@@ -28,7 +28,7 @@ pub(super) struct Limits {
 
 /// What is known of a key without its state.
 #[derive(Debug, Clone, Copy)]
-struct Mark {
+struct KeySummary {
     /// When its last event was, in microseconds.
     seen: i64,
     /// From when on nothing is left of it.
@@ -39,14 +39,14 @@ struct Mark {
 
 /// A key in memory.
 #[derive(Debug)]
-struct Kept {
+struct StoredKey {
     bytes: Box<[u8]>,
-    mark: Mark,
+    mark: KeySummary,
     /// When something comes without an event, if it has wake-ups.
     due: Option<i64>,
 }
 
-impl Kept {
+impl StoredKey {
     fn of(name: &str, key: &Key, bytes: Box<[u8]>, state_for: i64) -> Self {
         let by_events = Timestamp::clamped(key.seen).saturating_add(state_for);
         let entries = key.state.entries.values();
@@ -58,7 +58,7 @@ impl Kept {
             });
         let expired = expired.map(|latest| match boundary(latest) {
             hour if hour == latest => hour,
-            hour => hour.saturating_add(SWEPT_EVERY),
+            hour => hour.saturating_add(SWEEP_INTERVAL),
         });
         let wake = key.state.wakes.first().copied();
         let ends = match (wake, expired) {
@@ -68,7 +68,7 @@ impl Kept {
         let weight = name.len() as u64 + key.state.bytes();
         Self {
             bytes,
-            mark: Mark {
+            mark: KeySummary {
                 seen: key.seen,
                 ends: ends.micros(),
                 weight: u32::try_from(weight).unwrap_or(u32::MAX),
@@ -85,7 +85,7 @@ impl Kept {
 
 /// What was forgotten because a rule remembered too much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Forgotten {
+pub(super) struct ForgottenKeys {
     pub(super) keys: u64,
     /// When the last of them had its last event, in microseconds.
     pub(super) last: i64,
@@ -93,7 +93,7 @@ pub(super) struct Forgotten {
     pub(super) is_of_bytes: bool,
 }
 
-impl Forgotten {
+impl ForgottenKeys {
     /// Adds what was forgotten later.
     pub(super) fn add(&mut self, later: Self) {
         self.keys += later.keys;
@@ -105,12 +105,12 @@ impl Forgotten {
 /// The keys of one rule.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    known: HashMap<Arc<str>, Kept>,
+    known: HashMap<Arc<str>, StoredKey>,
     due: BTreeSet<(i64, Arc<str>)>,
     /// Keys that changed since they were handed out last.
     changed: BTreeSet<Arc<str>>,
     /// Keys that are on disk only, by hash.
-    on_disk: HashMap<u64, Mark>,
+    on_disk: HashMap<u64, KeySummary>,
     /// When something comes for them without an event; also for keys that have come back since.
     due_on_disk: BTreeSet<(i64, u64)>,
     /// Those of them that are gone since they were handed out last.
@@ -137,12 +137,12 @@ impl Keys {
         self.memory + self.on_disk.len() * OF_A_KEY_ON_DISK
     }
 
-    /// Says whether keys are on disk only.
+    /// Returns whether keys are on disk only.
     pub(super) fn are_on_disk(&self) -> bool {
         !self.on_disk.is_empty()
     }
 
-    /// Says whether something is kept of a key.
+    /// Returns whether something is kept of a key.
     pub(super) fn has(&self, name: &str, disk: Option<&DetectorKeys>) -> bool {
         self.known.contains_key(name)
             || disk.is_some_and(|disk| {
@@ -150,7 +150,7 @@ impl Keys {
             })
     }
 
-    /// Says whether so many keys more, and so many that may grow, stay within the limits.
+    /// Returns whether so many keys more, and so many that may grow, stay within the limits.
     pub(super) fn have_room(&self, limits: Limits, new: usize, touched: usize) -> bool {
         let growth = (touched as u64).saturating_mul(limits.each);
         self.len().saturating_add(new) <= limits.keys
@@ -161,14 +161,14 @@ impl Keys {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn get(&self, name: &str) -> Result<Option<Key>, String> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<Key>, StoredError> {
         let kept = self.known.get(name);
         kept.map(|kept| bytes::read_key(&kept.bytes, kept.mark.seen))
             .transpose()
     }
 
     /// Keeps a key, unless there is nothing to keep.
-    pub(super) fn set(&mut self, name: &str, key: &Key, state_for: i64) -> Result<(), String> {
+    pub(super) fn set(&mut self, name: &str, key: &Key, state_for: i64) -> Result<(), StoredError> {
         let was_kept = self.remove(name);
         if key.state.is_empty() {
             if let Some(name) = was_kept {
@@ -176,15 +176,15 @@ impl Keys {
             }
             return Ok(());
         }
-        let bytes = bytes::key(key).map_err(|error| error.to_string())?;
+        let bytes = bytes::key(key)?;
         let name = was_kept.unwrap_or_else(|| name.into());
-        let kept = Kept::of(&name, key, bytes.into(), state_for);
+        let kept = StoredKey::of(&name, key, bytes.into(), state_for);
         self.insert(Arc::clone(&name), kept);
         self.changed.insert(name);
         Ok(())
     }
 
-    /// Takes back a key that is stored.
+    /// Restores a key that is stored.
     ///
     /// # Errors
     /// When its bytes are damaged.
@@ -194,15 +194,15 @@ impl Keys {
         bytes: &[u8],
         watermark: i64,
         state_for: i64,
-    ) -> Result<(), String> {
+    ) -> Result<(), StoredError> {
         let key = bytes::read_key(bytes, watermark)?;
-        let kept = Kept::of(name, &key, bytes.into(), state_for);
+        let kept = StoredKey::of(name, &key, bytes.into(), state_for);
         self.remove(name);
         self.insert(name.into(), kept);
         Ok(())
     }
 
-    /// Takes note of a key that is stored, and leaves it on disk. Returns false where another one has its hash.
+    /// Records a key that is stored, and leaves it on disk. Returns false where another one has its hash.
     ///
     /// # Errors
     /// When its bytes are damaged.
@@ -213,17 +213,17 @@ impl Keys {
         bytes: &[u8],
         watermark: i64,
         state_for: i64,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, StoredError> {
         if self.on_disk.contains_key(&hash) {
             return Ok(false);
         }
         let key = bytes::read_key(bytes, watermark)?;
-        let kept = Kept::of(name, &key, Box::default(), state_for);
+        let kept = StoredKey::of(name, &key, Box::default(), state_for);
         self.note(hash, kept.mark, kept.due);
         Ok(true)
     }
 
-    fn note(&mut self, hash: u64, mark: Mark, due: Option<i64>) {
+    fn note(&mut self, hash: u64, mark: KeySummary, due: Option<i64>) {
         self.weight += u64::from(mark.weight);
         self.on_disk.insert(hash, mark);
         if let Some(due) = due {
@@ -231,7 +231,7 @@ impl Keys {
         }
     }
 
-    fn insert(&mut self, name: Arc<str>, kept: Kept) {
+    fn insert(&mut self, name: Arc<str>, kept: StoredKey) {
         self.weight += u64::from(kept.mark.weight);
         self.memory += kept.memory(&name);
         if let Some(due) = kept.due {
@@ -262,7 +262,7 @@ impl Keys {
         self.due_before(time).count() + on_disk.take_while(|(due, _)| *due < time).count()
     }
 
-    /// Takes back from disk these keys, and those for which something comes before a time without an event.
+    /// Restores from disk these keys, and those for which something comes before a time without an event.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -273,7 +273,7 @@ impl Keys {
         time: i64,
         (watermark, state_for): (i64, i64),
         disk: &DetectorKeys,
-    ) -> Result<(), String> {
+    ) -> Result<(), StoredError> {
         if self.on_disk.is_empty() {
             return Ok(());
         }
@@ -294,19 +294,18 @@ impl Keys {
                 continue;
             };
             self.weight -= u64::from(mark.weight);
-            let stored = disk.read(rule, hash)?;
+            let stored = disk
+                .read(rule, hash)
+                .map_err(|error| StoredError::Store(error.to_string()))?;
             if stored.is_empty() {
-                return Err(format!(
-                    "a key of rule `{rule}` is missing in the state on disk"
-                ));
+                return Err(StoredError::Missing(rule.to_owned()));
             }
             for (name, bytes) in stored {
                 if !self.known.contains_key(name.as_str()) {
                     self.restore(&name, &bytes, watermark, state_for)
-                        .map_err(|reason| {
-                            format!(
-                                "the state of a key of rule `{rule}` on disk is damaged: {reason}"
-                            )
+                        .map_err(|error| StoredError::OnDisk {
+                            rule: rule.to_owned(),
+                            error: Box::new(error),
                         })?;
                 }
             }
@@ -322,7 +321,7 @@ impl Keys {
 
     /// Drops the keys whose last events were longest ago until the rest is well within the limits. Keys that had their last
     /// events at one time go together.
-    pub(super) fn forget(&mut self, limits: Limits) -> Option<Forgotten> {
+    pub(super) fn forget(&mut self, limits: Limits) -> Option<ForgottenKeys> {
         let is_of_bytes = self.weight > limits.bytes;
         if self.len() <= limits.keys && !is_of_bytes {
             return None;
@@ -347,14 +346,14 @@ impl Keys {
         }
         let before = self.len();
         self.drop_where(|mark| mark.seen <= last);
-        Some(Forgotten {
+        Some(ForgottenKeys {
             keys: (before - self.len()) as u64,
             last,
             is_of_bytes,
         })
     }
 
-    fn drop_where(&mut self, is_over: impl Fn(&Mark) -> bool) {
+    fn drop_where(&mut self, is_over: impl Fn(&KeySummary) -> bool) {
         let over = self.known.iter().filter(|(_, kept)| is_over(&kept.mark));
         let over: Vec<Arc<str>> = over.map(|(name, _)| Arc::clone(name)).collect();
         for name in over {

@@ -14,34 +14,34 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// An object that was read, or left out for good.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
-    /// How it was; nothing where that was not noted.
+pub(super) struct ReadObject {
+    /// How it was; `None` where that was not noted.
     pub(super) version: Option<String>,
     /// Whether it was left out, because it could not be read.
     pub(super) is_bad: bool,
 }
 
 /// What was read or left out, by name.
-pub(super) type KnownObjects = Arc<BTreeMap<String, Known>>;
+pub(super) type ReadObjects = Arc<BTreeMap<String, ReadObject>>;
 
 /// An object that is listed and not read.
 #[derive(Debug, Clone)]
-pub(super) struct Waiting {
+pub(super) struct WaitingObject {
     pub(super) file: DataFile,
     pub(super) name: String,
     pub(super) version: String,
     /// Which times its events have; nothing while that is not known.
     pub(super) times: Option<ObjectTimes>,
     /// Why it was not read, when it was tried.
-    pub(super) trouble: Option<Trouble>,
+    pub(super) trouble: Option<ReadFailure>,
 }
 
 /// Why an object could not be read.
 #[derive(Debug, Clone)]
-pub(super) struct Trouble {
+pub(super) struct ReadFailure {
     pub(super) since: Instant,
     pub(super) reason: String,
-    /// The store failed, or something else that says nothing of the object.
+    /// The store failed, or something else that is no evidence about the object.
     is_passing: bool,
     /// How often it was tried.
     tries: u32,
@@ -51,7 +51,7 @@ pub(super) struct Trouble {
     is_passed_over: bool,
 }
 
-impl Waiting {
+impl WaitingObject {
     /// Returns its earliest and latest event time, where they are known.
     pub(super) fn bounds(&self) -> Option<(Timestamp, Timestamp)> {
         self.times.as_ref()?.bounds
@@ -66,7 +66,7 @@ impl Waiting {
         self.trouble.is_some() || self.times.is_none()
     }
 
-    /// Returns how long others wait for it; nothing for one of which nothing is wrong. It is twice as long each time, so that a
+    /// Returns how long others wait for it; `None` for one of which nothing is wrong. It is twice as long each time, so that a
     /// slow store gives a large object in the end.
     pub(super) fn patience(&self) -> Option<Duration> {
         let tries = self.trouble.as_ref().map_or(0, |trouble| trouble.tries);
@@ -82,9 +82,9 @@ impl Waiting {
 /// The objects of a table.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    known: KnownObjects,
+    known: ReadObjects,
     /// The earliest first.
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingObject>,
     /// When an object was read last.
     read: Option<Instant>,
 }
@@ -92,7 +92,7 @@ pub(super) struct Objects {
 impl Objects {
     pub(super) fn new(stored: Vec<KnownObject>) -> Self {
         let known = stored.into_iter().map(|object| {
-            let known = Known {
+            let known = ReadObject {
                 version: object.version,
                 is_bad: object.is_bad,
             };
@@ -104,21 +104,21 @@ impl Objects {
         }
     }
 
-    pub(super) fn known(&self) -> &KnownObjects {
+    pub(super) fn known(&self) -> &ReadObjects {
         &self.known
     }
 
-    pub(super) fn waiting(&self) -> &[Waiting] {
+    pub(super) fn waiting(&self) -> &[WaitingObject] {
         &self.waiting
     }
 
-    /// Takes note that an object was read or left out.
+    /// Records that an object was read or left out.
     pub(super) fn note(&mut self, name: &str, version: Option<String>, is_bad: bool) {
-        Arc::make_mut(&mut self.known).insert(name.to_owned(), Known { version, is_bad });
+        Arc::make_mut(&mut self.known).insert(name.to_owned(), ReadObject { version, is_bad });
     }
 
     /// Adds objects that wait, in place of others of the same names, and tries again those that could not be read.
-    pub(super) fn add(&mut self, new: Vec<Waiting>) {
+    pub(super) fn add(&mut self, new: Vec<WaitingObject>) {
         for trouble in self.waiting.iter_mut().filter_map(|of| of.trouble.as_mut()) {
             trouble.is_due = true;
         }
@@ -126,7 +126,7 @@ impl Objects {
             return;
         }
         let before = std::mem::take(&mut self.waiting).into_iter();
-        let mut by_name: BTreeMap<String, Waiting> =
+        let mut by_name: BTreeMap<String, WaitingObject> =
             before.map(|of| (of.name.clone(), of)).collect();
         for mut of in new {
             let before = by_name.remove(&of.name);
@@ -143,13 +143,13 @@ impl Objects {
     }
 
     /// Takes an object off those that wait.
-    pub(super) fn take(&mut self, name: &str) -> Option<Waiting> {
+    pub(super) fn take(&mut self, name: &str) -> Option<WaitingObject> {
         let at = self.waiting.iter().position(|of| of.name == name)?;
         Some(self.waiting.remove(at))
     }
 
     /// Returns the objects that are read next: the earliest ones of which nothing is wrong, else one that may be.
-    pub(super) fn next(&self, most: usize, bytes: u64) -> Vec<Waiting> {
+    pub(super) fn next(&self, most: usize, bytes: u64) -> Vec<WaitingObject> {
         let mut size = 0;
         let mut next = Vec::new();
         let sound = self.waiting.iter().filter(|of| !of.is_doubtful());
@@ -167,12 +167,12 @@ impl Objects {
         next
     }
 
-    /// Takes note that an object was read.
+    /// Records that an object was read.
     pub(super) fn was_read(&mut self) {
         self.read = Some(Instant::now());
     }
 
-    /// Takes note that an object could not be read. Returns whether it is the first time, or the reason is another.
+    /// Records that an object could not be read. Returns whether it is the first time, or the reason is another.
     pub(super) fn was_in_trouble(&mut self, name: &str, reason: &str, is_passing: bool) -> bool {
         let Some(waiting) = self.waiting.iter_mut().find(|of| of.name == name) else {
             return false;
@@ -181,7 +181,7 @@ impl Objects {
         let is_new = before
             .as_ref()
             .is_none_or(|before| before.reason != reason || before.is_passing != is_passing);
-        waiting.trouble = Some(Trouble {
+        waiting.trouble = Some(ReadFailure {
             since: before
                 .as_ref()
                 .map_or_else(Instant::now, |before| before.since),
@@ -195,9 +195,12 @@ impl Objects {
     }
 
     /// Finds those that could not be read for `patience`. Returns the names of bad ones, which are left out from now on, with the
-    /// reasons; and those that the store does not give though it gives others: time goes on without them, and they are tried
+    /// reasons; and those that the store does not give though it gives others: the watermark advances without them, and they are tried
     /// again.
-    pub(super) fn give_up(&mut self, patience: Duration) -> (Vec<Waiting>, Vec<(String, String)>) {
+    pub(super) fn give_up(
+        &mut self,
+        patience: Duration,
+    ) -> (Vec<WaitingObject>, Vec<(String, String)>) {
         let (mut bad, mut passed_over) = (Vec::new(), Vec::new());
         let read = self.read;
         self.waiting.retain_mut(|of| {
@@ -231,7 +234,7 @@ impl Objects {
 
     /// Returns the time that nothing passes before it is read: that of the earliest event of what waits.
     pub(super) fn earliest(&self) -> Option<Timestamp> {
-        let counts = |of: &&Waiting| {
+        let counts = |of: &&WaitingObject| {
             let mut trouble = of.trouble.iter();
             !trouble.any(|trouble| trouble.is_passed_over)
         };
@@ -247,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    fn waiting(name: &str, earliest: Option<i64>) -> Waiting {
+    fn waiting(name: &str, earliest: Option<i64>) -> WaitingObject {
         let meta = datafusion::object_store::ObjectMeta {
             location: name.into(),
             last_modified: chrono::DateTime::UNIX_EPOCH,
@@ -260,7 +263,7 @@ mod tests {
             partition_values: Vec::new(),
         };
         let bounds = earliest.map(|at| (Timestamp::clamped(at), Timestamp::clamped(at + 1)));
-        Waiting {
+        WaitingObject {
             version: file.version(),
             file,
             name: name.to_owned(),
@@ -272,7 +275,7 @@ mod tests {
         }
     }
 
-    fn names(next: &[Waiting]) -> Vec<&str> {
+    fn names(next: &[WaitingObject]) -> Vec<&str> {
         next.iter().map(|of| of.name.as_str()).collect()
     }
 
@@ -329,7 +332,7 @@ mod tests {
         let mut objects = Objects::default();
         objects.add(vec![waiting("a", Some(10)), waiting("b", None)]);
         objects.was_in_trouble("a", "cut", false);
-        // Looked at once more it is the same, and in the same trouble; another one is not.
+        // Listed at once more it is the same, and in the same trouble; another one is not.
         objects.add(vec![waiting("a", None)]);
         assert_eq!(objects.trouble().map(|(name, _)| name), Some("a"));
         let mut other = waiting("a", Some(5));

@@ -1,4 +1,4 @@
-//! A read of some objects, beside the steps.
+//! A read of some objects, in the background.
 
 use std::sync::Arc;
 
@@ -6,37 +6,42 @@ use tokio::time::timeout;
 use yagura_core::Timestamp;
 use yagura_lake::ObjectTimes;
 
-use super::objects::Waiting;
-use crate::background::Underway;
+use super::objects::WaitingObject;
 use crate::error::EngineError;
-use crate::table_run::{Scanned, TableRun};
+use crate::running_steps::RunningStep;
+use crate::scan_output::ScanOutput;
+use crate::table_run::TableRun;
 
 /// What came of a read.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct ReadResult {
     pub(super) run: TableRun,
     /// The objects that were tried, and how many there were at first.
-    pub(super) tried: Vec<Waiting>,
+    pub(super) tried: Vec<WaitingObject>,
     pub(super) asked: usize,
     /// Nothing where the table must be opened again first, because the object has other columns.
-    pub(super) result: Result<Option<Scanned>, EngineError>,
+    pub(super) result: Result<Option<ScanOutput>, EngineError>,
 }
 
 /// Reads objects. Of an object by itself whose times are not known, these are found first. One of which something is wrong has
 /// its time and no more. `limit` is the latest event time that is not ahead of the clock.
-pub(super) async fn read(mut run: TableRun, mut objects: Vec<Waiting>, limit: Timestamp) -> Read {
-    let _underway = Underway::new();
+pub(super) async fn read(
+    mut run: TableRun,
+    mut objects: Vec<WaitingObject>,
+    limit: Timestamp,
+) -> ReadResult {
+    let _underway = RunningStep::new();
     let asked = objects.len();
-    let patience = objects.first().and_then(Waiting::patience);
+    let patience = objects.first().and_then(WaitingObject::patience);
     let reading = read_some(&mut run, &mut objects, limit);
     let result = match patience {
         None => reading.await,
         Some(patience) => match timeout(patience, reading).await {
             Ok(result) => result,
-            Err(_) => Err(run.gave_up(patience)),
+            Err(_) => Err(run.timed_out(patience)),
         },
     };
-    Read {
+    ReadResult {
         run,
         tried: objects,
         asked,
@@ -46,9 +51,9 @@ pub(super) async fn read(mut run: TableRun, mut objects: Vec<Waiting>, limit: Ti
 
 async fn read_some(
     run: &mut TableRun,
-    objects: &mut Vec<Waiting>,
+    objects: &mut Vec<WaitingObject>,
     limit: Timestamp,
-) -> Result<Option<Scanned>, EngineError> {
+) -> Result<Option<ScanOutput>, EngineError> {
     if let [one] = &mut objects[..]
         && one.times.is_none()
     {
@@ -56,30 +61,40 @@ async fn read_some(
             Ok(Some(times)) => one.times = Some(times),
             Ok(None) => return Ok(None),
             Err(reason) => {
-                return Ok(Some(Scanned {
+                return Ok(Some(ScanOutput {
                     bad_files: vec![(one.name.clone(), reason)],
-                    ..Scanned::default()
+                    ..ScanOutput::default()
                 }));
             }
         }
     }
     // A rule that finds too much keeps half of what all may find, which leaves room for the others; if several find so much, each
-    // keeps less.
+    // keeps less. Rules that keep state may hold so many rows; over that the newest of those that have the most are given up.
     let (mut most, mut bytes) = run.most_findings();
+    let mut rule_limit = None;
+    let mut gives_up = false;
     loop {
         let files: Vec<_> = objects.iter().map(|of| of.file.clone()).collect();
+        run.rule_limit = rule_limit;
+        run.gives_up_rows(gives_up);
         let result = run.run(&files, 0).await;
-        run.share = None;
+        run.rule_limit = None;
+        run.gives_up_rows(false);
         match result {
             // Smaller steps hold fewer findings, and a store that fails for one object may give the others.
-            Err(EngineError::TooManyFindings { .. } | EngineError::Scan { .. })
-                if objects.len() > 1 =>
-            {
+            Err(
+                EngineError::TooManyFindings { .. }
+                | EngineError::TooManyPending { .. }
+                | EngineError::Scan { .. },
+            ) if objects.len() > 1 => {
                 objects.truncate(objects.len().div_ceil(2));
             }
-            Err(EngineError::TooManyFindings { .. }) if most > LEAST_SHARE => {
+            Err(EngineError::TooManyFindings { .. }) if most > MIN_FINDINGS_OF_A_RULE => {
                 (most, bytes) = (most / 2, bytes / 2);
-                run.share = Some((most, bytes));
+                rule_limit = Some((most, bytes));
+            }
+            Err(EngineError::TooManyPending { .. }) if !gives_up => {
+                gives_up = true;
             }
             other => return other.map(Some),
         }
@@ -87,12 +102,12 @@ async fn read_some(
 }
 
 /// The fewest findings of an object that are kept of a rule.
-const LEAST_SHARE: usize = 1_000;
+const MIN_FINDINGS_OF_A_RULE: usize = 1_000;
 
-/// Finds the times of an object, nothing where it has columns that the table lacks, or why it cannot be read.
+/// Finds the times of an object, `None` where it has columns that the table lacks, or why it cannot be read.
 async fn times_of(
     run: &TableRun,
-    object: &Waiting,
+    object: &WaitingObject,
     limit: Timestamp,
 ) -> Result<Result<Option<ObjectTimes>, String>, EngineError> {
     let (table, file, cache) = (&run.table, &object.file, || Arc::clone(&run.cache));

@@ -1,4 +1,4 @@
-//! A table that grows: how far it was read, and how far its time has come.
+//! A table in a service: how far it was read, and how far its time has come.
 
 mod intake;
 
@@ -14,26 +14,28 @@ use yagura_core::{Finding, Timestamp};
 use yagura_correlate::Size;
 use yagura_correlate::Watermark;
 use yagura_correlate::store::{Deferred, DetectorState, KnownObject, Store, TableStatus};
-use yagura_lake::table::{Table, TableConfig};
+use yagura_lake::table::{Table, TableConfig, TableError};
 
-use super::look::{Looked, OpenTable};
-use super::notes::{Notes, passed_over};
+use super::error::LiveError;
+use super::listing::{Listed, OpenTable};
+use super::messages::TableMessages;
 use super::objects::Objects;
-use super::read::Read;
+use super::options::LiveOptions;
+use super::read::ReadResult;
 use super::task::Task;
-use super::{LiveError, LiveOptions};
 use crate::background::Background;
 use crate::calls::chain;
 use crate::error::EngineError;
-use crate::keyed::{KeyedDetectors, KeyedRows};
+use crate::keyed::KeyedDetectors;
 use crate::quarantine::Quarantine;
 use crate::report::{Cause, Progress, SkippedEvents};
+use crate::rows::RuleRows;
 use crate::table_run::TableRun;
 
 /// Rows that came too late for detectors with state, by rule.
 type LateRows = BTreeMap<String, u64>;
 
-/// How far behind the latest event an event may come where nothing says so: ten minutes.
+/// How far behind the latest event an event may come where nothing is set: 10 minutes.
 const DEFAULT_LATENESS: i64 = 600_000_000;
 
 /// A table with its rules planned, and how far it was read.
@@ -46,14 +48,14 @@ pub(super) struct LiveTable {
     progress: Arc<Progress>,
     /// Nothing while it reads.
     run: Option<TableRun>,
-    reading: Option<Task<Read>>,
-    looking: Option<Task<Result<Looked, String>>>,
-    /// The problem that was told last.
-    told: Option<String>,
+    reading: Option<Task<ReadResult>>,
+    listing: Option<Task<Result<Listed, TableError>>>,
+    /// The problem that was reported last.
+    reported_problem: Option<String>,
     /// Why it cannot be listed, and why objects cannot be read for a reason that is none of theirs.
     list_problem: Option<String>,
     read_problem: Option<String>,
-    /// Rules that are evaluated beside the steps.
+    /// Rules that are evaluated in the background.
     background: Background,
     /// Events that these did not evaluate since the last step.
     skipped: Vec<SkippedEvents>,
@@ -61,7 +63,7 @@ pub(super) struct LiveTable {
     has_listed: bool,
     /// Rules that keep state; nothing only while they work.
     keyed: Option<KeyedDetectors>,
-    /// Whether they had no room in the last step for all that the table's time would have passed.
+    /// Whether they had no room in the last step for all that the table's watermark would have passed.
     is_behind: bool,
     objects: Objects,
     lateness: i64,
@@ -72,9 +74,9 @@ pub(super) struct LiveTable {
     all: usize,
     /// Objects that the next step takes: fewer after a step that found too much.
     take: usize,
-    /// What a person should know, for the next step.
-    notes: Notes,
-    /// What is to be noted of objects that were not read in the next step.
+    /// Messages for a person, for the next step.
+    notes: TableMessages,
+    /// What must be noted of objects that were not read in the next step.
     noted: Vec<KnownObject>,
 }
 
@@ -119,8 +121,8 @@ impl LiveTable {
             progress: Arc::clone(&run.progress),
             run: Some(run),
             reading: None,
-            looking: None,
-            told: None,
+            listing: None,
+            reported_problem: None,
             list_problem: None,
             read_problem: None,
             keyed: Some(keyed),
@@ -135,7 +137,7 @@ impl LiveTable {
             listed_all: None,
             all: 0,
             take: options.step_objects.max(1),
-            notes: Notes::default(),
+            notes: TableMessages::default(),
             noted: Vec::new(),
         };
         let about = &table.table;
@@ -145,22 +147,22 @@ impl LiveTable {
                 .iter()
                 .map(|note| format!("table `{}`: {note}", about.name)),
         );
-        messages.extend(passed_over(about));
+        messages.extend(about.passed_over.other_message(&about.name));
         Ok((table, messages))
     }
 
     /// Lets rules that keep state evaluate what the watermark has passed, or with `end` all up to then. Where their keys take
-    /// too much memory, the table's time goes only as far as they came.
+    /// too much memory, the table's watermark goes only as far as they came.
     pub(super) async fn evaluate(
         &mut self,
-        rows: Vec<KeyedRows>,
+        rows: Vec<RuleRows>,
         end: Option<i64>,
     ) -> Result<Vec<Finding>, EngineError> {
         let Some(mut keyed) = self.keyed.take().filter(|keyed| !keyed.is_empty()) else {
             return Ok(Vec::new());
         };
         let passed = end.map(|end| end.max(keyed.latest().unwrap_or(end)).saturating_add(1));
-        let passed = passed.unwrap_or(self.mark().time);
+        let passed = passed.unwrap_or(self.watermark().time);
         // Plugins may use their whole time limit: never on a thread that drives streams.
         let work = SpawnedTask::spawn_blocking(move || {
             for rows in rows {
@@ -183,12 +185,12 @@ impl LiveTable {
         Ok(findings)
     }
 
-    /// Says whether the table's time goes on with the next step, because detectors had no room for more keys in this one.
+    /// Returns whether the table's the watermark advances with the next step, because detectors had no room for more keys in this one.
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind
     }
 
-    /// Says whether detectors have keys that are on disk only.
+    /// Returns whether detectors have keys that are on disk only.
     pub(super) fn has_keys_on_disk(&self) -> bool {
         let keyed = self.keyed.as_ref();
         keyed.is_some_and(KeyedDetectors::has_keys_on_disk)
@@ -200,12 +202,10 @@ impl LiveTable {
         keyed.flat_map(KeyedDetectors::sizes)
     }
 
-    /// Returns for each rule that remembered too much how many keys it forgot since the last call, and what to tell.
-    pub(super) fn take_forgotten(&mut self) -> Vec<(String, u64, String)> {
+    /// Returns for each detector that limits made give something up since the last call: its rule, how much, and a message.
+    pub(super) fn take_capped(&mut self) -> Vec<(String, u64, String)> {
         let keyed = self.keyed.as_mut();
-        keyed
-            .map(KeyedDetectors::take_forgotten)
-            .unwrap_or_default()
+        keyed.map(KeyedDetectors::take_capped).unwrap_or_default()
     }
 
     /// Returns what changed in what the table's detectors remember, and how many rows came too late for them.
@@ -252,7 +252,7 @@ impl LiveTable {
         TableStatus {
             waiting: self.waiting() as u64,
             background: self.background.rows(),
-            quarantine: self.quarantine.resting(),
+            quarantine: self.quarantine.stored(),
             problem: self.problem(),
             ..self.status.clone()
         }
@@ -271,30 +271,30 @@ impl LiveTable {
         of_table.or_else(of_object)
     }
 
-    /// Returns and forgets what a person should know of what is listed.
+    /// Returns and forgets messages for a person of what is listed.
     pub(super) fn take_notes(&mut self) -> Vec<String> {
         self.notes.take()
     }
 
-    /// Returns and forgets what is to be noted of objects, besides those that a step read.
+    /// Returns and forgets what must be noted of objects, besides those that a step read.
     pub(super) fn take_noted(&mut self) -> Vec<KnownObject> {
         std::mem::take(&mut self.noted)
     }
 
-    /// Says whether the table's problem is another than when it was asked last, or gone, and what to tell of it.
+    /// Returns whether the table's problem is another than when it was asked last, or gone, and messages about it.
     pub(super) fn news(&mut self) -> Option<Option<String>> {
         let problem = self.problem();
-        if self.told == problem {
+        if self.reported_problem == problem {
             return None;
         }
-        self.told = problem;
+        self.reported_problem = problem;
         let message = |problem| format!("table `{}` waits: {problem}", self.status.name);
-        Some(self.told.clone().map(message))
+        Some(self.reported_problem.clone().map(message))
     }
 
     /// No event before the watermark is still to come: events follow the latest within the lateness, and what is listed
-    /// is read before time passes it. Events ahead of the clock count as of now, for no event that tells the truth is.
-    fn move_on(&mut self) {
+    /// is read before time passes it. Events ahead of the clock count as of now, for a correct clock writes none.
+    fn advance_watermark(&mut self) {
         let Some(latest) = self.status.latest else {
             return;
         };
@@ -308,7 +308,7 @@ impl LiveTable {
         self.status.watermark = self.status.watermark.max(Some(passed));
     }
 
-    /// Says whether the table has fallen silent or speaks again since it was asked.
+    /// Returns whether the table has become idle or active since it was asked.
     pub(super) fn idle_has_changed(&mut self, options: &LiveOptions) -> bool {
         let is_idle = self.objects.waiting().is_empty() && self.seen.elapsed() >= options.idle;
         let has_changed = self.status.is_idle != is_idle;
@@ -316,14 +316,14 @@ impl LiveTable {
         has_changed
     }
 
-    pub(super) fn mark(&self) -> Watermark {
+    pub(super) fn watermark(&self) -> Watermark {
         Watermark {
             time: self.status.watermark.map_or(i64::MIN, Timestamp::micros),
             is_idle: self.status.is_idle,
         }
     }
 
-    /// Begins a step: rules that have rested are tried again.
+    /// Begins a step: rules whose cooldown is over are retried.
     pub(super) fn begin_step(&mut self) {
         if self.run.is_some() {
             let waiting = self.background.rules();
@@ -331,40 +331,40 @@ impl LiveTable {
         }
     }
 
-    /// Moves the table's time on, unless its first load goes on and there is room for what it finds. Returns whether it has
+    /// Advances the table's watermark, unless its first load goes on and there is room for what it finds. Returns whether it has
     /// moved.
-    pub(super) fn move_time(&mut self, has_room: bool) -> bool {
+    pub(super) fn update_watermark(&mut self, has_room: bool) -> bool {
         let before = self.status.watermark;
         // What is there has to be known before time moves.
         if self.has_listed && !(self.status.is_loading && has_room) {
-            self.move_on();
+            self.advance_watermark();
         }
         self.status.watermark != before
     }
 
-    /// Returns the rules whose time waits for what is evaluated beside the steps, with the earliest such event.
-    pub(super) fn held<'a>(
+    /// Returns the rules whose time waits for what is evaluated in the background, with the earliest such event.
+    pub(super) fn waiting_times<'a>(
         &'a self,
         passed: &'a dyn Fn(&str) -> i64,
     ) -> impl Iterator<Item = (String, i64)> + 'a {
-        self.background.held(&self.quarantine, passed)
+        self.background.waiting_times(&self.quarantine, passed)
     }
 
-    /// Leaves rows to be evaluated beside the steps.
-    pub(super) fn defer(&mut self, rows: Vec<KeyedRows>) -> Result<(), EngineError> {
+    /// Leaves rows to be evaluated in the background.
+    pub(super) fn defer(&mut self, rows: Vec<RuleRows>) -> Result<(), EngineError> {
         let left_out = self.background.push(rows)?;
         self.skipped.extend(left_out);
         Ok(())
     }
 
-    /// Returns what was found beside the steps, nothing where no evaluation has ended.
+    /// Returns what was found in the background, `None` where no evaluation has ended.
     pub(super) fn background_events(&mut self) -> Option<Vec<Finding>> {
         let evaluated = self.background.collect()?;
         self.skipped.extend(evaluated.skipped);
         Some(evaluated.findings)
     }
 
-    /// Lets what waits be evaluated beside the steps.
+    /// Lets what waits be evaluated in the background.
     pub(super) fn evaluate_in_background(&mut self) {
         if self.background.rules().is_empty() {
             return;
@@ -380,17 +380,17 @@ impl LiveTable {
         }
     }
 
-    /// Says whether rules are evaluated beside the steps, and whether such a evaluation has ended.
+    /// Returns whether rules are evaluated in the background, and whether such a evaluation has ended.
     pub(super) fn is_evaluating(&self) -> (bool, bool) {
-        (self.background.is_busy(), self.background.has_news())
+        (self.background.is_busy(), self.background.has_finished())
     }
 
-    /// Returns what changed in what waits to be evaluated beside the steps.
+    /// Returns what changed in what waits to be evaluated in the background.
     pub(super) fn take_deferred(&mut self) -> Option<Deferred> {
         self.background.take_changes()
     }
 
-    /// Ends a step. Returns what a person should know: which events were not evaluated, and which rules rest and work again.
+    /// Ends a step. Returns messages for a person: which events were not evaluated, and which rules are quarantined and work again.
     pub(super) fn end_step(&mut self) -> Vec<String> {
         if self.run.is_none() {
             return Vec::new();
@@ -401,8 +401,8 @@ impl LiveTable {
         let mut messages = Vec::new();
         for aside in &skipped {
             match aside.cause {
-                // Counted with the rest, and told when it ends.
-                Cause::Rest => {}
+                // Counted in the quarantine, and reported when it ends.
+                Cause::Quarantine => {}
                 Cause::Condition => {
                     messages.extend(count_undecided(&mut self.status, aside));
                 }
@@ -413,9 +413,9 @@ impl LiveTable {
         messages
     }
 
-    /// Ends the rest of a rule. Returns what to tell where it did rest.
+    /// Ends the quarantine of a rule. Returns a message if it was quarantined.
     pub(super) fn release(&self, rule: &str) -> Option<String> {
-        self.quarantine.release(rule)
+        self.quarantine.clear(rule)
     }
 
     /// Returns how many events the rules looked at since the last call.
@@ -426,7 +426,7 @@ impl LiveTable {
     }
 }
 
-/// Counts events on which a `where` failed. Returns what to tell: of the first, and each time that they are ten times as many,
+/// Counts events on which a `where` failed. Returns messages: of the first, and each time that they are ten times as many,
 /// since a condition that fails fails every second.
 fn count_undecided(status: &mut TableStatus, aside: &SkippedEvents) -> Option<String> {
     let known = status.skipped.entry(aside.rule_id.clone()).or_default();
@@ -483,7 +483,7 @@ fn restored(
     Ok(keyed)
 }
 
-/// Returns the time on the clock, which only says how far behind the events are.
+/// Returns the time on the clock, which only shows how far behind the events are.
 fn now() -> Timestamp {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! Work beside the steps of a service.
+//! Work in the background of a service.
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,12 @@ impl<T: Send + 'static> Task<T> {
         Self(tokio::spawn(work))
     }
 
-    /// Says whether the result is there.
+    /// Returns whether the result is there.
     pub(super) fn has_ended(&self) -> bool {
         self.0.is_finished()
     }
 
-    /// Waits for the result; nothing where the work was given up.
+    /// Waits for the result; `None` where the work was given up.
     pub(super) async fn end(mut self) -> Option<T> {
         match (&mut self.0).await {
             Ok(result) => Some(result),
@@ -38,19 +38,19 @@ impl<T> Drop for Task<T> {
 const GRACE: Duration = Duration::from_millis(500);
 /// The longest time to wait for the first.
 const LONGEST: Duration = Duration::from_secs(10);
-/// How often it is looked.
-const LOOK: Duration = Duration::from_millis(1);
+/// How often it is checked.
+const POLL: Duration = Duration::from_millis(1);
 
-/// Waits for work that goes on side by side, so that nothing slow holds up the rest: until all of it has ended, or until the
-/// first has and the others had twice as long again. `running` says how much of it goes on.
-pub(super) async fn side_by_side(running: impl Fn() -> usize) {
+/// Waits for work that goes on side by side, so that slow work holds up nothing else: until all of it has ended, or until the
+/// first has and the others had twice as long again. `running` returns how much of it goes on.
+pub(super) async fn wait_for_most(running: impl Fn() -> usize) {
     let start = Instant::now();
     let all = running();
     let mut limit = LONGEST;
     let mut has_first = false;
     let mut left = all;
     while left > 0 && start.elapsed() < limit {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL).await;
         left = running();
         if !has_first && left < all {
             has_first = true;

@@ -16,8 +16,8 @@ use yagura_correlate::{Change, State};
 
 use crate::shown::shown;
 
-/// How often it is looked for.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the service is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Rule and key.
 type Name = (&'static str, String);
@@ -36,12 +36,12 @@ pub(super) struct Trouble {
 /// What goes wrong, since when, and what was reported of it.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
-    /// How long it must last; nothing where it is not reported.
+    /// How long it must last; `None` where it is not reported.
     after: Option<Duration>,
     since: BTreeMap<Name, Instant>,
     /// What was reported, and since when it is over.
     reported: BTreeMap<Name, (Alert, Option<Instant>)>,
-    looked: Option<Instant>,
+    checked: Option<Instant>,
 }
 
 impl Troubles {
@@ -58,23 +58,23 @@ impl Troubles {
         }
     }
 
-    /// Says whether it is time for a look.
+    /// Returns whether the next check is due.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         let is_idle = self.after.is_none() && self.reported.is_empty();
         !is_idle
             && self
-                .looked
-                .is_none_or(|looked| now.saturating_duration_since(looked) >= LOOK)
+                .checked
+                .is_none_or(|checked| now.saturating_duration_since(checked) >= CHECK_INTERVAL)
     }
 
-    /// Takes note of what goes wrong now, and returns what to report.
-    pub(super) fn look(
+    /// Records what goes wrong now, and returns what to report.
+    pub(super) fn update(
         &mut self,
         found: Vec<Trouble>,
         now: Instant,
         clock: Timestamp,
     ) -> Vec<Change> {
-        self.looked = Some(now);
+        self.checked = Some(now);
         let after = self.after.unwrap_or_default();
         let found = found.into_iter().filter(|_| self.after.is_some());
         let found: BTreeMap<Name, Trouble> = found
@@ -152,8 +152,8 @@ impl Trouble {
     }
 }
 
-/// Returns what goes wrong now, by what tables say of themselves, and by how many reports to each notifier were given up.
-pub(super) fn found(tables: &[TableStatus], dead: &BTreeMap<String, u64>) -> Vec<Trouble> {
+/// Returns what goes wrong now, by the status of tables, and by how many reports to each notifier were given up.
+pub(super) fn current(tables: &[TableStatus], dead: &BTreeMap<String, u64>) -> Vec<Trouble> {
     let [waits, lag, quarantine, dead_letters] = OWN_RULES;
     let mut found = Vec::new();
     let mut resting = BTreeSet::new();
@@ -221,8 +221,8 @@ mod tests {
         }
     }
 
-    /// Looks once a minute, and returns what was reported: minute, state, rule.
-    fn looks(
+    /// Checks once a minute, and returns what was reported: minute, state, rule.
+    fn check_each(
         troubles: &mut Troubles,
         minutes: &[(u64, Option<&str>, u64)],
     ) -> Vec<(u64, State, String)> {
@@ -231,8 +231,8 @@ mod tests {
         for (minute, problem, waiting) in minutes {
             let now = start + Duration::from_secs(60 * minute);
             let clock = Timestamp::clamped(i64::try_from(60_000_000 * minute).unwrap());
-            let found = found(&[table(*problem, *waiting)], &BTreeMap::new());
-            let changes = troubles.look(found, now, clock).into_iter();
+            let found = current(&[table(*problem, *waiting)], &BTreeMap::new());
+            let changes = troubles.update(found, now, clock).into_iter();
             told.extend(changes.map(|change| (*minute, change.state, change.alert.rule)));
         }
         told
@@ -243,7 +243,7 @@ mod tests {
         let [waits, lag, ..] = OWN_RULES;
         let mut troubles = Troubles::new(Some(Duration::from_secs(300)), Vec::new());
         let away = Some("its store does not answer");
-        let told = looks(
+        let told = check_each(
             &mut troubles,
             &[
                 (0, away, 0),
@@ -278,17 +278,17 @@ mod tests {
     fn what_was_reported_before_a_restart_goes_on_or_is_over() {
         let [waits, ..] = OWN_RULES;
         let mut first = Troubles::new(Some(Duration::ZERO), Vec::new());
-        looks(&mut first, &[(0, Some("away"), 0)]);
+        check_each(&mut first, &[(0, Some("away"), 0)]);
         let kept = first.reported();
         assert_eq!(kept.len(), 1);
         let mut second = Troubles::new(Some(Duration::ZERO), kept.clone());
-        assert!(looks(&mut second, &[(0, Some("away"), 0)]).is_empty());
-        let told = looks(&mut second, &[(1, None, 0)]);
+        assert!(check_each(&mut second, &[(0, Some("away"), 0)]).is_empty());
+        let told = check_each(&mut second, &[(1, None, 0)]);
         assert_eq!(told, [(1, State::Withdrawn, waits.to_owned())]);
         // Switched off, it is withdrawn.
         let mut off = Troubles::new(None, kept);
         assert!(off.is_due(Instant::now()));
-        let told = looks(&mut off, &[(0, Some("away"), 0)]);
+        let told = check_each(&mut off, &[(0, Some("away"), 0)]);
         assert_eq!(told, [(0, State::Withdrawn, waits.to_owned())]);
         assert!(!off.is_due(Instant::now()));
     }
@@ -316,7 +316,7 @@ mod tests {
         // A rule that reads two tables is one trouble.
         other.quarantine = vec![rest];
         let dead = BTreeMap::from([("slack".to_owned(), 3), ("mail".to_owned(), 0)]);
-        let found = found(&[one, other], &dead);
+        let found = current(&[one, other], &dead);
         let names: Vec<_> = found
             .iter()
             .map(|trouble| (trouble.rule, trouble.key.as_str()))

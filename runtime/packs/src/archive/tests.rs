@@ -256,7 +256,7 @@ fn what_is_cut_off_or_goes_on_is_refused() {
     for end in 0..whole.len() {
         message(&whole[..end], &ALL);
     }
-    let seal_told = "it is damaged or cut off, or something follows its end";
+    let seal_message = "it is damaged or cut off, or something follows its end";
     let longer = [&whole[..], b"x"].concat();
     let unsealed = message(&longer, &ALL);
     assert!(
@@ -266,7 +266,7 @@ fn what_is_cut_off_or_goes_on_is_refused() {
         "{unsealed}"
     );
     let twice = [&whole[..], &whole[..]].concat();
-    assert!(message(&twice, &ALL).contains(seal_told));
+    assert!(message(&twice, &ALL).contains(seal_message));
     let frame = &whole[..whole.len() - SEAL_BYTES];
     let frames = sealed(&[frame, frame].concat());
     assert!(message(&frames, &ALL).contains("something follows the end of its files"));

@@ -7,7 +7,7 @@ use yagura_core::pack::Limits;
 use yagura_core::time::parse_duration;
 
 use super::cover::{Cover, cover};
-use super::{Answer, Ask, Asks, answer, entries};
+use super::{CapabilityEntry, GrantAnswer, PackRequests, answer, entries};
 
 /// What changes from one version of a pack to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,9 +17,9 @@ pub struct Changes {
     /// Plugins that are gone.
     pub gone_plugins: Vec<String>,
     /// What is asked for now and was not, with the plugin.
-    pub added: Vec<(String, Ask)>,
+    pub added: Vec<(String, CapabilityEntry)>,
     /// What was asked for and is not now, with the plugin.
-    pub removed: Vec<(String, Ask)>,
+    pub removed: Vec<(String, CapabilityEntry)>,
     /// Limits that are others now. Those of a new plugin are compared with the usual ones.
     pub limits: Vec<LimitChange>,
 }
@@ -41,7 +41,7 @@ pub struct LimitChange {
 
 /// What holds an upgrade back: it asks for more, and nobody has granted or accepted it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct OpenRequest {
     /// The plugin's file.
     pub plugin: String,
     /// What it asks for.
@@ -50,7 +50,7 @@ pub struct Held {
     pub remedy: String,
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for OpenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             plugin,
@@ -63,7 +63,7 @@ impl fmt::Display for Held {
 
 impl Changes {
     /// Says what changes from `before` to `now`.
-    pub fn between(before: &Asks, now: &Asks) -> Self {
+    pub fn between(before: &PackRequests, now: &PackRequests) -> Self {
         let mut changes = Self::default();
         for (plugin, asks) in &now.0 {
             let old = before.0.get(plugin);
@@ -72,7 +72,7 @@ impl Changes {
             }
             let had = old.map(|old| entries(&old.request)).unwrap_or_default();
             let added = entries(&asks.request).into_iter().filter(|ask| {
-                let covered = |old: &Ask| cover(old, ask) == Cover::All;
+                let covered = |old: &CapabilityEntry| cover(old, ask) == Cover::All;
                 !had.iter().any(covered)
             });
             changes.added.extend(added.map(|ask| (plugin.clone(), ask)));
@@ -105,19 +105,24 @@ impl Changes {
 
 /// Says what holds back the upgrade of a pack from what was accepted `before` to what it asks for `now`; nothing: it may
 /// load.
-pub fn upgrade(pack: &str, before: &Asks, now: &Asks, grant: &Grant) -> Vec<Held> {
+pub fn upgrade(
+    pack: &str,
+    before: &PackRequests,
+    now: &PackRequests,
+    grant: &Grant,
+) -> Vec<OpenRequest> {
     let changes = Changes::between(before, now);
     let accept = format!("accept it with `yagura grants --config FILE --accept {pack}`");
     let added = changes.added.into_iter().filter_map(|(plugin, ask)| {
         let remedy = match answer(pack, grant, &ask) {
-            Answer::Granted => return None,
-            Answer::Missing(line) => format!("{line}, or {accept} to load it without"),
-            Answer::Partly(part) => format!(
+            GrantAnswer::Granted => return None,
+            GrantAnswer::Missing(line) => format!("{line}, or {accept} to load it without"),
+            GrantAnswer::Partly(part) => format!(
                 "{} is granted; {accept} to leave it at that",
                 part.join(", ")
             ),
         };
-        Some(Held {
+        Some(OpenRequest {
             plugin,
             what: ask.to_string(),
             remedy,
@@ -133,7 +138,7 @@ pub fn upgrade(pack: &str, before: &Asks, now: &Asks, grant: &Grant) -> Vec<Held
     // One that the operator bounds has an answer.
     let is_open = |limit: &LimitChange| limit.is_more && !grant.limits.names(limit.limit);
     let limits = changes.limits.into_iter().filter(is_open);
-    let limits = limits.map(|change| Held {
+    let limits = limits.map(|change| OpenRequest {
         remedy: match usual(&change) {
             None => accept.clone(),
             Some(over) => format!(

@@ -2,7 +2,7 @@
 
 use yagura_core::capability::ServerPattern;
 
-use super::{Ask, Kind};
+use super::{CapabilityEntry, CapabilityKind};
 
 /// How much of what is asked for an entry contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(super) enum Cover {
 }
 
 /// Says how much of `ask` the entry `of` contains.
-pub(super) fn cover(of: &Ask, ask: &Ask) -> Cover {
+pub(super) fn cover(of: &CapabilityEntry, ask: &CapabilityEntry) -> Cover {
     if of.kind != ask.kind {
         return Cover::Nothing;
     }
@@ -24,7 +24,7 @@ pub(super) fn cover(of: &Ask, ask: &Ask) -> Cover {
         return Cover::All;
     }
     match (of.kind, of.entry.as_str(), ask.entry.as_str()) {
-        (Kind::Http, of, ask) => servers(of, ask),
+        (CapabilityKind::Http, of, ask) => servers(of, ask),
         (_, "*", _) => Cover::All,
         (_, _, "*") => Cover::Part,
         _ => Cover::Nothing,
@@ -65,8 +65,8 @@ mod tests {
             ("https://[::1]:8080", "https://[::1]:8080", All),
             ("https://[::1]", "https://[::1]:443", All),
         ] {
-            let ask_of = |entry: &str| Ask {
-                kind: Kind::Http,
+            let ask_of = |entry: &str| CapabilityEntry {
+                kind: CapabilityKind::Http,
                 entry: entry.to_owned(),
             };
             assert_eq!(cover(&ask_of(of), &ask_of(ask)), expected, "{of} {ask}");

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::*;
 
-fn asks(request: &str) -> Asks {
+fn asks(request: &str) -> PackRequests {
     let text = format!(
         "[pack]\nname = \"demo\"\nversion = \"1.0.0\"\napi = \"0.1.0\"\n[[plugin]]\nfile = \"e.wasm\"\nworld = \"enricher\"\n{request}"
     );
-    Asks::of(&Manifest::read(Path::new("pack.toml"), &text).unwrap())
+    PackRequests::of(&Manifest::read(Path::new("pack.toml"), &text).unwrap())
 }
 
 fn grant(text: &str) -> Grant {
@@ -32,22 +32,22 @@ fn asked_and_granted_are_laid_side_by_side() {
              search = [\"dns\"]\nlookups = [\"assets\"]\n",
         ),
     );
-    let told: Vec<(String, &Answer)> = comparison
+    let answers: Vec<(String, &GrantAnswer)> = comparison
         .asked
         .iter()
         .map(|asked| (asked.ask.entry.clone(), &asked.answer))
         .collect();
-    let part = |entry: &str| Answer::Partly(vec![entry.to_owned()]);
+    let part = |entry: &str| GrantAnswer::Partly(vec![entry.to_owned()]);
     let missing = |line: &str| {
-        Answer::Missing(format!(
+        GrantAnswer::Missing(format!(
             "write `{line}` under `[pack.demo]` in the grants file"
         ))
     };
     assert_eq!(
-        told,
+        answers,
         [
             ("https://*.b.org".to_owned(), &part("https://x.b.org")),
-            ("https://api.a.org".to_owned(), &Answer::Granted),
+            ("https://api.a.org".to_owned(), &GrantAnswer::Granted),
             (
                 "https://c.org".to_owned(),
                 &missing(
@@ -62,7 +62,7 @@ fn asked_and_granted_are_laid_side_by_side() {
     let unasked: Vec<String> = comparison.unasked.iter().map(ToString::to_string).collect();
     assert_eq!(
         unasked,
-        ["speak to `https://old.org`", "read the lookup `assets`"]
+        ["connect to `https://old.org`", "read the lookup `assets`"]
     );
 }
 
@@ -73,7 +73,7 @@ fn an_upgrade_that_asks_for_more_is_held_until_granted() {
     assert_eq!(
         held(before, now, "http = [\"https://api.a.org\"]"),
         [
-            "`e.wasm` now asks to speak to `https://evil.org`: write `http = [\"https://api.a.org\", \"https://evil.org\"]` \
+            "`e.wasm` now asks to connect to `https://evil.org`: write `http = [\"https://api.a.org\", \"https://evil.org\"]` \
              under `[pack.demo]` in the grants file, or accept it with `yagura grants --config FILE --accept demo` to load it without",
             "`e.wasm` now asks to use the secret `TOKEN`: write `secrets.TOKEN = [\"HOST\"]` under `[pack.demo]` in the grants \
              file, or accept it with `yagura grants --config FILE --accept demo` to load it without",
@@ -89,14 +89,14 @@ fn an_upgrade_that_asks_for_more_is_held_until_granted() {
     assert_eq!(
         held(before, wide, "http = [\"https://api.a.org\"]"),
         [
-            "`e.wasm` now asks to speak to `https://*.a.org`: https://api.a.org is granted; accept it with `yagura grants \
+            "`e.wasm` now asks to connect to `https://*.a.org`: https://api.a.org is granted; accept it with `yagura grants \
              --config FILE --accept demo` to leave it at that"
         ]
     );
 }
 
 #[test]
-fn higher_limits_and_new_plugins_are_told() {
+fn higher_limits_and_new_plugins_are_listed() {
     let limits = |lines: &str| format!("[plugin.limits]\n{lines}\n");
     assert_eq!(
         held(
@@ -130,10 +130,10 @@ fn higher_limits_and_new_plugins_are_told() {
         [""; 0]
     );
     let more = asks(&limits("memory_mib = 1024"));
-    let new = Changes::between(&Asks::default(), &more);
+    let new = Changes::between(&PackRequests::default(), &more);
     assert_eq!(new.new_plugins, ["e.wasm"]);
     assert!(new.limits[0].is_more);
-    let gone = Changes::between(&more, &Asks::default());
+    let gone = Changes::between(&more, &PackRequests::default());
     assert_eq!(gone.gone_plugins, ["e.wasm"]);
     assert!(Changes::between(&more, &more).is_empty());
 }

@@ -7,75 +7,24 @@ use tokio::time::timeout;
 use yagura_core::names::grouped;
 
 use super::Reference;
-use super::http::{ANOTHER_WAY, AnswerError, Http, Kind};
+use super::answer::{ANOTHER_WAY, AnswerError};
+use super::http::{AnswerKind, Http};
 use super::image::{DOCUMENT_BYTES, Descriptor, ImageError, check};
+use super::options::RegistryOptions;
 use super::resolve::Conflict;
 use crate::{Bounds, Digest, Excess};
 
-/// How to speak to a registry.
-#[derive(Debug, Clone)]
-pub struct RegistryOptions {
-    /// Whether plain HTTP is spoken to a registry on another machine too. To one on this machine it always is.
-    pub plain_http: bool,
-    /// Who is speaking.
-    pub credentials: Credentials,
-    /// How large packs may be.
-    pub bounds: Bounds,
-    /// How long a connection may take, and an answer; a large one a second more for each 16 KiB.
-    pub timeout: Duration,
-    /// How long it may take to find out which versions there are, and which of them fit together.
-    pub search_time: Duration,
-}
-
-impl Default for RegistryOptions {
-    fn default() -> Self {
-        Self {
-            plain_http: false,
-            credentials: Credentials::Anonymous,
-            bounds: Bounds::default(),
-            timeout: Duration::from_secs(30),
-            search_time: Duration::from_secs(300),
-        }
-    }
-}
-
-/// Who is speaking to a registry.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// Nobody in particular.
-    Anonymous,
-    /// A user with a password.
-    Basic {
-        /// The user.
-        user: String,
-        /// The password.
-        password: String,
-    },
-    /// Who has this token.
-    Token(String),
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Anonymous => "Anonymous",
-            Self::Basic { .. } => "Basic",
-            Self::Token(_) => "Token",
-        })
-    }
-}
-
-/// A connection to the registry of one place.
+/// A connection to the registry of a reference.
 pub struct Registry {
     pub(super) http: Http,
-    pub(super) place: Reference,
+    pub(super) reference: Reference,
     pub(super) bounds: Bounds,
     pub(super) search_time: Duration,
 }
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Registry({})", self.place)
+        write!(f, "Registry({})", self.reference)
     }
 }
 
@@ -83,75 +32,75 @@ impl std::fmt::Debug for Registry {
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The client cannot be made.
-    #[error("cannot speak to registries")]
+    #[error("cannot make a client for registries")]
     Client(#[source] reqwest::Error),
     /// The registry did not answer, or refused.
-    #[error("cannot {doing} {place}{}", hint(.source))]
+    #[error("cannot {doing} {reference}{}", hint(.source))]
     Refused {
         /// What was being done.
         doing: &'static str,
         /// To what.
-        place: String,
+        reference: String,
         /// The cause.
         source: AnswerError,
     },
     /// The registry lists, or asks to look up, more than is looked at.
-    #[error("{place} {what}{ANOTHER_WAY}")]
+    #[error("{reference} {what}{ANOTHER_WAY}")]
     Bound {
-        /// The place.
-        place: String,
+        /// The reference.
+        reference: String,
         /// What there is too much of, and the maximum.
         what: String,
     },
-    /// The pack has another name than the place.
-    #[error("`{pack}` cannot lie at {place}: the path must end in the pack's name")]
+    /// The pack has another name than the reference.
+    #[error("`{pack}` cannot be at {reference}: the path must end in the pack's name")]
     Name {
         /// The pack.
         pack: String,
-        /// The place.
-        place: String,
+        /// The reference.
+        reference: String,
     },
     /// The version is there already, with other contents.
     #[error(
-        "{place} is there already with other contents ({there}): a version is published once, so raise `version` in pack.toml"
+        "{reference} is there already with other contents ({there}): a version is published once, so raise `version` in pack.toml"
     )]
     Exists {
-        /// The place.
-        place: String,
+        /// The reference.
+        reference: String,
         /// The digest of the image that is there.
         there: String,
     },
     /// There is no version.
-    #[error("{place} has no version{}", but(.previews))]
+    #[error("{reference} has no version{}", but(.previews))]
     NoVersion {
-        /// The place.
-        place: String,
+        /// The reference.
+        reference: String,
         /// Previews that are there.
         previews: Vec<Version>,
     },
     /// What came back is no pack.
-    #[error("{place} is not a pack that can be used")]
+    #[error("{reference} is not a usable pack")]
     Image {
-        /// The place.
-        place: String,
+        /// The reference.
+        reference: String,
         /// What is wrong.
         source: ImageError,
     },
     /// What came back is another pack.
-    #[error("{place} holds `{name}` {version}: somebody put another pack there")]
+    #[error("{reference} holds `{name}` {version}: somebody put another pack there")]
     Other {
-        /// The place.
-        place: String,
+        /// The reference.
+        reference: String,
         /// Name of the pack that came back.
         name: String,
         /// Its version.
         version: String,
     },
     /// What came back is not what the lock file has.
-    #[error("{place} has the digest {found}, and the lock file has {locked}: it was exchanged")]
+    #[error("{reference} has the digest {found}, and the lock file has {locked}: it was exchanged")]
     Locked {
-        /// The place.
-        place: String,
+        /// The reference.
+        reference: String,
         /// The digest of what came back.
         found: String,
         /// The digest in the lock file.
@@ -168,7 +117,7 @@ fn hint(source: &AnswerError) -> &'static str {
             status: 401 | 403, ..
         } => ": give a user and password, or a token, that may",
         AnswerError::Connection { source, .. } if source.is_connect() => {
-            ": there is no such registry, or it speaks plain HTTP, which is spoken to other machines only when told"
+            ": there is no such registry, or it uses plain HTTP, which Yagura uses for other machines only with `--plain-http`"
         }
         source if source.is_missing() => ": it is not there",
         _ => "",
@@ -189,18 +138,18 @@ fn but(previews: &[Version]) -> String {
 }
 
 impl Registry {
-    /// Makes a connection to the registry of `place`; nothing is sent yet.
+    /// Makes a connection to the registry of `reference`; nothing is sent yet.
     ///
     /// # Errors
     /// [`RegistryError::Client`].
     pub async fn connect(
-        place: &Reference,
+        reference: &Reference,
         options: &RegistryOptions,
     ) -> Result<Self, RegistryError> {
-        let is_plain = options.plain_http || place.is_loopback();
+        let is_plain = options.plain_http || reference.is_loopback();
         Ok(Self {
             http: Http::new(options, is_plain).map_err(RegistryError::Client)?,
-            place: place.clone(),
+            reference: reference.clone(),
             bounds: options.bounds,
             search_time: options.search_time,
         })
@@ -209,13 +158,13 @@ impl Registry {
     /// Runs a search for versions, no longer than it may take.
     pub(super) async fn search<T>(
         &self,
-        place: &Reference,
+        reference: &Reference,
         work: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
         match timeout(self.search_time, work).await {
             Ok(found) => found,
             Err(_) => Err(bound(
-                place,
+                reference,
                 format!(
                     "needs more than {} s to say which versions there are and what they need, the maximum",
                     self.search_time.as_secs_f32()
@@ -226,18 +175,18 @@ impl Registry {
 
     pub(super) async fn manifest(
         &self,
-        place: &Reference,
+        reference: &Reference,
         at: &str,
         media_type: &str,
     ) -> Result<Vec<u8>, AnswerError> {
-        let url = self.http.url(place, &format!("manifests/{at}"))?;
+        let url = self.http.url(reference, &format!("manifests/{at}"))?;
         let answer = self
             .http
             .get(
-                place,
+                reference,
                 &url,
                 Some(media_type),
-                Kind::Document,
+                AnswerKind::Document,
                 DOCUMENT_BYTES,
             )
             .await?;
@@ -247,15 +196,15 @@ impl Registry {
     /// Pulls a blob: no more bytes than its descriptor says, and with its digest.
     pub(super) async fn blob(
         &self,
-        place: &Reference,
+        reference: &Reference,
         descriptor: &Descriptor,
-        kind: Kind,
+        kind: AnswerKind,
     ) -> Result<Vec<u8>, RegistryError> {
         let wrong = |source| RegistryError::Image {
-            place: place.to_string(),
+            reference: reference.to_string(),
             source,
         };
-        let cannot = |error| refused("pull a part of", place, error);
+        let cannot = |error| refused("pull a part of", reference, error);
         let most = self.bounds.file_bytes.max(DOCUMENT_BYTES);
         if descriptor.size > most {
             return Err(wrong(Excess::FileBytes(most).into()));
@@ -264,38 +213,40 @@ impl Registry {
         let Some(digest) = Digest::parse_tagged(&descriptor.digest) else {
             return Err(wrong(ImageError::NoBlob(descriptor.digest.clone())));
         };
-        let url = self.http.url(place, &format!("blobs/{}", digest.tagged()));
+        let url = self
+            .http
+            .url(reference, &format!("blobs/{}", digest.tagged()));
         let url = url.map_err(cannot)?;
-        let answer = self.http.get(place, &url, None, kind, descriptor.size);
+        let answer = self.http.get(reference, &url, None, kind, descriptor.size);
         let bytes = answer.await.map_err(cannot)?.bytes;
         check(descriptor, &bytes).map_err(wrong)?;
         Ok(bytes)
     }
 }
 
-pub(super) fn bound(place: &Reference, what: String) -> RegistryError {
+pub(super) fn bound(reference: &Reference, what: String) -> RegistryError {
     RegistryError::Bound {
-        place: place.to_string(),
+        reference: reference.to_string(),
         what,
     }
 }
 
 /// Says that there is more of something than is looked at.
-pub(super) fn more_than(place: &Reference, maximum: u64, what: &str) -> RegistryError {
+pub(super) fn more_than(reference: &Reference, maximum: u64, what: &str) -> RegistryError {
     bound(
-        place,
+        reference,
         format!("has more than {} {what}, the maximum", grouped(maximum)),
     )
 }
 
 pub(super) fn refused(
     doing: &'static str,
-    place: &Reference,
+    reference: &Reference,
     source: AnswerError,
 ) -> RegistryError {
     RegistryError::Refused {
         doing,
-        place: place.to_string(),
+        reference: reference.to_string(),
         source,
     }
 }

@@ -18,14 +18,11 @@ use reqwest::header::{
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
-use yagura_core::names::grouped;
 use yagura_core::shown::without_controls;
 
 use super::Reference;
-use super::client::{Credentials, RegistryOptions};
-
-/// Bytes a second that a registry sends at least, once [`RegistryOptions::timeout`] has passed.
-const PACE: u64 = 16 << 10;
+use super::answer::{AnswerError, PACE};
+use super::options::{Credentials, RegistryOptions};
 
 /// Bytes of all documents that are read over one connection.
 pub(super) const ALL_DOCUMENT_BYTES: u64 = 64 << 20;
@@ -38,120 +35,6 @@ const SHOWN: usize = 300;
 
 /// How long a token is used before another is asked for: the least that registries promise.
 const TOKEN_LIFE: Duration = Duration::from_secs(60);
-
-/// Why a request to a registry has no answer that can be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AnswerError {
-    /// No connection, or it broke.
-    #[error("{url} does not answer")]
-    Connection {
-        /// What was asked for.
-        url: String,
-        /// The cause.
-        source: reqwest::Error,
-    },
-    /// The registry refused.
-    #[error("{url} answers {status}{}", said(.message))]
-    Status {
-        /// What was asked for.
-        url: String,
-        /// The status of HTTP.
-        status: u16,
-        /// What the registry says, without control characters.
-        message: String,
-        /// Whether it says that what was asked for is not there.
-        is_missing: bool,
-    },
-    /// An answer is too large.
-    #[error(
-        "{url} answers with more than {} bytes, the maximum of such an answer{ANOTHER_WAY}",
-        grouped(*.maximum)
-    )]
-    Bytes {
-        /// What was asked for.
-        url: String,
-        /// The maximum.
-        maximum: u64,
-    },
-    /// All answers together are too large.
-    #[error(
-        "{url} answers with more than {} bytes of lists and manifests together, the maximum of one call{ANOTHER_WAY}",
-        grouped(*.maximum)
-    )]
-    AllBytes {
-        /// What was asked for.
-        url: String,
-        /// The maximum.
-        maximum: u64,
-    },
-    /// An answer takes too long.
-    #[error(
-        "{url} sent {} bytes in {} s, and {} bytes a second are the minimum{ANOTHER_WAY}",
-        grouped(*.bytes), .elapsed.as_secs(), grouped(PACE)
-    )]
-    Slow {
-        /// What was asked for.
-        url: String,
-        /// The bytes that came.
-        bytes: u64,
-        /// The time that it took.
-        elapsed: Duration,
-    },
-    /// An answer is not the JSON that it should be.
-    #[error(
-        "{url} answers with something else than the JSON of {what}: look whether it is a registry"
-    )]
-    Json {
-        /// What was asked for.
-        url: String,
-        /// Which document.
-        what: &'static str,
-        /// The cause.
-        source: serde_json::Error,
-    },
-    /// The registry sends the client to an address that cannot be used.
-    #[error("{url} leads to `{to}`, {why}: ask who runs the registry")]
-    Address {
-        /// What was asked for.
-        url: String,
-        /// The address.
-        to: String,
-        /// Why it cannot be used.
-        why: &'static str,
-    },
-    /// An answer lacks what the request was for.
-    #[error("{url} answers without {what}: look whether it is a registry")]
-    Lacks {
-        /// What was asked for.
-        url: String,
-        /// What is not there.
-        what: &'static str,
-    },
-}
-
-/// What can be done where a registry goes beyond a bound.
-pub(super) const ANOTHER_WAY: &str =
-    "; use another registry, or bring the pack as a file (`yagura save`, `yagura load`)";
-
-fn said(message: &str) -> String {
-    match message {
-        "" => String::new(),
-        message => format!(": {message}"),
-    }
-}
-
-impl AnswerError {
-    /// Says whether the registry says that what was asked for is not there.
-    pub(super) fn is_missing(&self) -> bool {
-        matches!(
-            self,
-            Self::Status {
-                is_missing: true,
-                ..
-            }
-        )
-    }
-}
 
 /// Requests to one registry.
 pub(super) struct Http {
@@ -185,7 +68,7 @@ pub(super) enum Access {
 
 /// What an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum AnswerKind {
     /// A list, a manifest, a config.
     Document,
     /// A part of a pack, whose size its manifest bounds.
@@ -215,35 +98,35 @@ impl Http {
         })
     }
 
-    /// Returns the address of something in the repository of a place.
-    pub(super) fn url(&self, place: &Reference, rest: &str) -> Result<Url, AnswerError> {
-        self.address(place, &format!("{}/{rest}", place.repository))
+    /// Returns the address of something in the repository of a reference.
+    pub(super) fn url(&self, reference: &Reference, rest: &str) -> Result<Url, AnswerError> {
+        self.address(reference, &format!("{}/{rest}", reference.repository))
     }
 
-    fn address(&self, place: &Reference, rest: &str) -> Result<Url, AnswerError> {
+    fn address(&self, reference: &Reference, rest: &str) -> Result<Url, AnswerError> {
         // As all clients of registries have it.
-        let host = match place.registry.as_str() {
+        let host = match reference.registry.as_str() {
             "docker.io" => "index.docker.io",
             host => host,
         };
         let text = format!("{}://{host}/v2/{rest}", self.scheme);
         Url::parse(&text).map_err(|_| AnswerError::Address {
-            url: place.to_string(),
+            url: reference.to_string(),
             to: text,
             why: "which is not an address",
         })
     }
 
-    /// Asks for something in the repository of a place: at most `maximum` bytes.
+    /// Asks for something in the repository of a reference: at most `maximum` bytes.
     pub(super) async fn get(
         &self,
-        place: &Reference,
+        reference: &Reference,
         url: &Url,
         accept: Option<&str>,
-        kind: Kind,
+        kind: AnswerKind,
         maximum: u64,
     ) -> Result<Answer, AnswerError> {
-        let access = self.access(place, Scope::Pull).await?;
+        let access = self.access(reference, Scope::Pull).await?;
         let mut request = self.with_access(self.client.get(url.clone()), &access);
         if let Some(accept) = accept {
             request = request.header(ACCEPT, accept);
@@ -255,7 +138,7 @@ impl Http {
         }
         let next = next_page(&response, url)?;
         let bytes = self.read(&mut response, url, maximum, started).await?;
-        if kind == Kind::Document {
+        if kind == AnswerKind::Document {
             let read = bytes.len() as u64;
             let before = self.document_bytes.fetch_add(read, Ordering::Relaxed);
             if before + read > ALL_DOCUMENT_BYTES {
@@ -268,28 +151,28 @@ impl Http {
         Ok(Answer { bytes, next })
     }
 
-    /// Puts a manifest, or another small document, into the repository of a place.
+    /// Puts a manifest, or another small document, into the repository of a reference.
     pub(super) async fn put(
         &self,
-        place: &Reference,
+        reference: &Reference,
         url: &Url,
         media_type: &str,
         bytes: Vec<u8>,
     ) -> Result<(), AnswerError> {
-        let access = self.access(place, Scope::Push).await?;
+        let access = self.access(reference, Scope::Push).await?;
         let request = self.with_access(self.client.put(url.clone()), &access);
         self.send_body(request, url, media_type, bytes).await
     }
 
-    /// Puts a blob into the repository of a place.
+    /// Puts a blob into the repository of a reference.
     pub(super) async fn upload(
         &self,
-        place: &Reference,
+        reference: &Reference,
         digest: &str,
         bytes: &[u8],
     ) -> Result<(), AnswerError> {
-        let url = self.url(place, "blobs/uploads/")?;
-        let access = self.access(place, Scope::Push).await?;
+        let url = self.url(reference, "blobs/uploads/")?;
+        let access = self.access(reference, Scope::Push).await?;
         let request = self.with_access(self.client.post(url.clone()), &access);
         let started = Instant::now();
         let request = request.header(CONTENT_LENGTH, 0);
@@ -424,13 +307,13 @@ impl Http {
         }
     }
 
-    /// Returns how to ask for the repository of a place: the registry says what it request, and where a token is given.
+    /// Returns how to ask for the repository of a reference: the registry names what it requires, and where it gives a token.
     pub(super) async fn access(
         &self,
-        place: &Reference,
+        reference: &Reference,
         scope: Scope,
     ) -> Result<Access, AnswerError> {
-        let key = (place.repository.clone(), scope);
+        let key = (reference.repository.clone(), scope);
         let known = || self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((since, access)) = known().get(&key)
             && since.elapsed() < TOKEN_LIFE
@@ -439,14 +322,18 @@ impl Http {
         }
         let access = match &self.credentials {
             Credentials::Token(token) => Access::Token(token.clone()),
-            _ => self.ask_for_access(place, scope).await?,
+            _ => self.ask_for_access(reference, scope).await?,
         };
         known().insert(key, (Instant::now(), access.clone()));
         Ok(access)
     }
 
-    async fn ask_for_access(&self, place: &Reference, scope: Scope) -> Result<Access, AnswerError> {
-        let url = self.address(place, "")?;
+    async fn ask_for_access(
+        &self,
+        reference: &Reference,
+        scope: Scope,
+    ) -> Result<Access, AnswerError> {
+        let url = self.address(reference, "")?;
         let started = Instant::now();
         let request = self.client.get(url.clone());
         let response = self.send(request, &url, started, 0).await?;
@@ -486,7 +373,7 @@ impl Http {
             Scope::Pull => "pull",
             Scope::Push => "pull,push",
         };
-        let scope = format!("repository:{}:{actions}", place.repository);
+        let scope = format!("repository:{}:{actions}", reference.repository);
         realm.query_pairs_mut().append_pair("scope", &scope);
         if let Some(service) = service {
             realm.query_pairs_mut().append_pair("service", &service);

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use oci_client::manifest::{
+    OCI_IMAGE_INDEX_MEDIA_TYPE as IMAGE_INDEX, OCI_IMAGE_MEDIA_TYPE as IMAGE_MANIFEST,
+};
 use serde::{Deserialize, Serialize};
 use yagura_core::pack::Manifest;
 
@@ -15,8 +18,6 @@ pub const PACK: &str = "application/vnd.yagura.pack.v1";
 /// The type of a signature's artifact.
 pub const SIGNATURE: &str = "application/vnd.yagura.pack.signature.v1";
 
-pub(super) const IMAGE_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(super) const IMAGE_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.yagura.pack.config.v1+json";
 const FILES: &str = "application/vnd.yagura.pack.files.v1.tar+zstd";
 const WASM: &str = "application/wasm";
@@ -34,7 +35,10 @@ pub(super) const DOCUMENT_BYTES: u64 = 4 << 20;
 /// Bytes of a signature that are still read.
 const SIGNATURE_BYTES: u64 = 256 << 10;
 
-/// What a blob or manifest is, and where.
+/// Type, digest and size of a blob or manifest.
+///
+/// These types are not those of `oci-client`: there a size may be negative, an entry of an index has no artifact type, and other
+/// fields in another order would give packs that are published already another digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Descriptor {
@@ -124,7 +128,7 @@ pub enum ImageError {
     #[error("it is too much for a pack")]
     Excess(#[from] Excess),
     /// The layer of files is not an archive of a pack.
-    #[error("its layer of files")]
+    #[error("its layer of files is not an archive of a pack")]
     Archive(#[from] ArchiveProblem),
     /// A name that no file of a pack may have.
     #[error(transparent)]
@@ -132,9 +136,9 @@ pub enum ImageError {
     /// What it holds is not what its manifest says.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// Its config says other than its pack.toml.
+    /// Its config differs from its pack.toml.
     #[error(
-        "its config says other than its pack.toml: what was chosen by the one is not what the other is"
+        "its config differs from its pack.toml: versions were chosen by the one, and the other is the pack's"
     )]
     Config,
     /// It cannot be put together.

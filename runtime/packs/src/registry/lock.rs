@@ -20,13 +20,13 @@ use crate::contents::replace;
 pub struct Lock {
     /// By name.
     #[serde(default, rename = "pack")]
-    pub packs: Vec<Locked>,
+    pub packs: Vec<LockedPack>,
 }
 
 /// A pack that was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Locked {
+pub struct LockedPack {
     /// Its name.
     pub name: String,
     /// Its version.
@@ -68,7 +68,7 @@ impl Lock {
     pub fn of(pulled: &[Pulled]) -> Self {
         let packs = pulled.iter().filter_map(|pulled| {
             let identity = &pulled.pack.pack().pack;
-            Some(Locked {
+            Some(LockedPack {
                 name: identity.name.clone(),
                 version: identity.semver()?,
                 digest: pulled.pack.digest().tagged(),
@@ -76,7 +76,7 @@ impl Lock {
                 source: pulled.source.clone(),
             })
         });
-        let mut packs: Vec<Locked> = packs.collect();
+        let mut packs: Vec<LockedPack> = packs.collect();
         packs.sort_by(|a, b| a.name.cmp(&b.name));
         Self { packs }
     }
@@ -147,7 +147,7 @@ impl Lock {
     }
 
     /// Returns the pack of this name and version.
-    pub(super) fn find(&self, name: &str, version: &Version) -> Option<&Locked> {
+    pub(super) fn find(&self, name: &str, version: &Version) -> Option<&LockedPack> {
         let mut packs = self.packs.iter();
         packs.find(|pack| pack.name == name && pack.version == *version)
     }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 
+use super::answer::AnswerError;
 use super::client::{more_than, refused};
-use super::http::{AnswerError, Kind, json};
+use super::http::{AnswerKind, json};
 use super::image::{self, DOCUMENT_BYTES, IMAGE_MANIFEST, ImageError, ImageManifest};
 use super::reference::{tag, version};
-use super::resolve::{Missing, Outcome, Universe, resolve};
-use super::{At, Lock, Reference, Registry, RegistryError};
+use super::resolve::{Missing, Resolution, Universe, resolve};
+use super::{Lock, Reference, Registry, RegistryError, VersionSelector};
 use crate::{Digest, VerifiedPack};
 
 /// Tags that are asked for at once.
@@ -40,7 +41,7 @@ struct Tags {
 }
 
 /// Versions that fit together, and the images of all that were looked at.
-type Found = (
+type ResolvedVersions = (
     BTreeMap<String, Version>,
     BTreeMap<(String, Version), Digest>,
 );
@@ -62,32 +63,32 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Refused`].
     pub async fn versions(&self) -> Result<Vec<Version>, RegistryError> {
-        self.search(&self.place, self.versions_at(&self.place))
+        self.search(&self.reference, self.versions_at(&self.reference))
             .await
     }
 
-    /// Pulls the pack of the place: the one with its digest or version, or the newest.
+    /// Pulls the pack of the reference: the one with its digest or version, or the newest.
     ///
     /// # Errors
     /// [`RegistryError`].
     pub async fn pull(&self) -> Result<Pulled, RegistryError> {
-        let place = match &self.place.at {
-            At::Newest => {
+        let reference = match &self.reference.at {
+            VersionSelector::Newest => {
                 let versions = self.versions().await?;
                 let newest = versions.iter().rev().find(|version| version.pre.is_empty());
                 let newest = newest.ok_or_else(|| RegistryError::NoVersion {
-                    place: self.place.to_string(),
+                    reference: self.reference.to_string(),
                     previews: versions.clone(),
                 })?;
-                self.place.at(At::Version(newest.clone()))
+                self.reference.at(VersionSelector::Version(newest.clone()))
             }
-            _ => self.place.clone(),
+            _ => self.reference.clone(),
         };
-        self.pull_at(&place).await
+        self.pull_at(&reference).await
     }
 
-    /// Pulls packs that lie beside the place and all that they need, in versions that fit together; those in `lock` are
-    /// taken byte for byte where they will do. In order of name.
+    /// Pulls packs that lie beside the reference and all that they need, in versions that fit together; those in `lock` are
+    /// taken byte for byte where they meet the requirements. In order of name.
     ///
     /// # Errors
     /// [`RegistryError::Conflict`] where no versions fit together.
@@ -97,24 +98,24 @@ impl Registry {
         lock: &Lock,
     ) -> Result<Vec<Pulled>, RegistryError> {
         let search = self.find(roots, lock);
-        let (found, images) = self.search(&self.place, search).await?;
+        let (found, images) = self.search(&self.reference, search).await?;
         let mut pulled = Vec::new();
         let mut bytes = 0;
         for (name, version) in found {
             let key = (name, version);
-            let at = images.get(&key).copied().map(At::Digest);
-            let at = at.unwrap_or_else(|| At::Version(key.1.clone()));
-            let place = self.place.beside(&key.0, at);
-            let pack = self.pull_at(&place).await?;
+            let at = images.get(&key).copied().map(VersionSelector::Digest);
+            let at = at.unwrap_or_else(|| VersionSelector::Version(key.1.clone()));
+            let reference = self.reference.beside(&key.0, at);
+            let pack = self.pull_at(&reference).await?;
             let identity = &pack.pack.pack().pack;
             if identity.name != key.0 || identity.semver().as_ref() != Some(&key.1) {
-                return Err(other(&place, &pack));
+                return Err(other(&reference, &pack));
             }
             if let Some(locked) = lock.find(&key.0, &key.1)
                 && locked.digest != pack.pack.digest().tagged()
             {
                 return Err(RegistryError::Locked {
-                    place: place.to_string(),
+                    reference: reference.to_string(),
                     found: pack.pack.digest().tagged(),
                     locked: locked.digest.clone(),
                 });
@@ -124,7 +125,7 @@ impl Registry {
             let maximum = self.bounds.total_bytes.saturating_mul(PACKS_TOGETHER);
             if bytes > maximum {
                 return Err(more_than(
-                    &place,
+                    &reference,
                     maximum,
                     "bytes, with the packs that are pulled with it",
                 ));
@@ -139,16 +140,16 @@ impl Registry {
         &self,
         roots: &[(String, VersionReq)],
         lock: &Lock,
-    ) -> Result<Found, RegistryError> {
+    ) -> Result<ResolvedVersions, RegistryError> {
         let mut universe = Universe::default();
         let mut images: BTreeMap<(String, Version), Digest> = BTreeMap::new();
         let locked = lock.versions();
         for _ in 0..=LOOKUPS {
             match resolve(&universe, roots, &locked)? {
-                Outcome::Found(found) => return Ok((found, images)),
-                Outcome::Unknown(Missing::Versions(name)) => {
-                    let place = self.place.beside(&name, At::Newest);
-                    let versions = match self.versions_at(&place).await {
+                Resolution::Complete(found) => return Ok((found, images)),
+                Resolution::Unknown(Missing::Versions(name)) => {
+                    let reference = self.reference.beside(&name, VersionSelector::Newest);
+                    let versions = match self.versions_at(&reference).await {
                         Err(RegistryError::Refused { source, .. }) if source.is_missing() => {
                             Vec::new()
                         }
@@ -156,30 +157,34 @@ impl Registry {
                     };
                     universe.versions.insert(name, versions);
                 }
-                Outcome::Unknown(Missing::Needs(name, version)) => {
+                Resolution::Unknown(Missing::Needs(name, version)) => {
                     let at = match lock.find(&name, &version) {
-                        Some(locked) => Digest::parse_tagged(&locked.image).map(At::Digest),
+                        Some(locked) => {
+                            Digest::parse_tagged(&locked.image).map(VersionSelector::Digest)
+                        }
                         None => None,
                     };
-                    let at = at.unwrap_or_else(|| At::Version(version.clone()));
-                    let place = self.place.beside(&name, at);
-                    let (digest, manifest) = self.pack_manifest(&place).await?;
-                    let needs = self.needs(&place, &manifest).await?;
+                    let at = at.unwrap_or_else(|| VersionSelector::Version(version.clone()));
+                    let reference = self.reference.beside(&name, at);
+                    let (digest, manifest) = self.pack_manifest(&reference).await?;
+                    let needs = self.needs(&reference, &manifest).await?;
                     images.insert((name.clone(), version.clone()), digest);
                     universe.needs.insert((name, version), needs);
                 }
             }
         }
         Err(more_than(
-            &self.place,
+            &self.reference,
             LOOKUPS,
             "packs and versions to look at before some are found that fit together",
         ))
     }
 
-    async fn versions_at(&self, place: &Reference) -> Result<Vec<Version>, RegistryError> {
-        let cannot = |error| refused("list the versions of", place, error);
-        let first = self.http.url(place, &format!("tags/list?n={PAGE_TAGS}"));
+    async fn versions_at(&self, reference: &Reference) -> Result<Vec<Version>, RegistryError> {
+        let cannot = |error| refused("list the versions of", reference, error);
+        let first = self
+            .http
+            .url(reference, &format!("tags/list?n={PAGE_TAGS}"));
         let first = first.map_err(cannot)?;
         let mut url = first.clone();
         let mut pages = BTreeSet::new();
@@ -187,11 +192,11 @@ impl Registry {
         let mut versions = BTreeSet::new();
         loop {
             if pages.len() == PAGES {
-                return Err(more_than(place, PAGES as u64, "pages of tags"));
+                return Err(more_than(reference, PAGES as u64, "pages of tags"));
             }
             let answer = self
                 .http
-                .get(place, &url, None, Kind::Document, DOCUMENT_BYTES)
+                .get(reference, &url, None, AnswerKind::Document, DOCUMENT_BYTES)
                 .await
                 .map_err(cannot)?;
             pages.insert(url.clone());
@@ -201,10 +206,10 @@ impl Registry {
             versions.extend(page.iter().filter_map(|tag| version(tag)));
             tags.extend(page);
             if tags.len() > TAGS {
-                return Err(more_than(place, TAGS as u64, "tags"));
+                return Err(more_than(reference, TAGS as u64, "tags"));
             }
             if versions.len() > VERSIONS {
-                return Err(more_than(place, VERSIONS as u64, "versions"));
+                return Err(more_than(reference, VERSIONS as u64, "versions"));
             }
             url = match (answer.next, last) {
                 (Some(next), _) if pages.contains(&next) => {
@@ -226,54 +231,54 @@ impl Registry {
         }
     }
 
-    async fn pull_at(&self, place: &Reference) -> Result<Pulled, RegistryError> {
+    async fn pull_at(&self, reference: &Reference) -> Result<Pulled, RegistryError> {
         let wrong = |source| RegistryError::Image {
-            place: place.to_string(),
+            reference: reference.to_string(),
             source,
         };
-        let (digest, manifest) = self.pack_manifest(place).await?;
+        let (digest, manifest) = self.pack_manifest(reference).await?;
         let mut blobs = BTreeMap::new();
         for descriptor in manifest.layers.iter().chain([&manifest.config]) {
-            let bytes = self.blob(place, descriptor, Kind::Blob).await?;
+            let bytes = self.blob(reference, descriptor, AnswerKind::Blob).await?;
             blobs.insert(descriptor.digest.clone(), bytes);
         }
-        let signatures = self.signatures(place, &digest).await?;
-        let by_digest = place.at(At::Digest(digest)).to_string();
+        let signatures = self.signatures(reference, &digest).await?;
+        let by_digest = reference.at(VersionSelector::Digest(digest)).to_string();
         let pack = image::read_pack(&manifest, &blobs, signatures, &by_digest, &self.bounds);
         let pulled = Pulled {
             pack: pack.map_err(wrong)?,
             image: digest,
-            source: place.at(At::Newest).to_string(),
+            source: reference.at(VersionSelector::Newest).to_string(),
         };
         let identity = &pulled.pack.pack().pack;
-        let is_version = match &place.at {
-            At::Version(version) => identity.semver().as_ref() == Some(version),
+        let is_version = match &reference.at {
+            VersionSelector::Version(version) => identity.semver().as_ref() == Some(version),
             _ => true,
         };
-        match is_version && identity.name == place.pack() {
+        match is_version && identity.name == reference.pack() {
             true => Ok(pulled),
-            false => Err(other(place, &pulled)),
+            false => Err(other(reference, &pulled)),
         }
     }
 
     /// Reads the manifest of a pack's image, with its digest.
     async fn pack_manifest(
         &self,
-        place: &Reference,
+        reference: &Reference,
     ) -> Result<(Digest, ImageManifest), RegistryError> {
         let wrong = |source| RegistryError::Image {
-            place: place.to_string(),
+            reference: reference.to_string(),
             source,
         };
-        let at = match &place.at {
-            At::Version(version) => tag(version),
-            At::Digest(digest) => digest.tagged(),
-            At::Newest => "latest".to_owned(),
+        let at = match &reference.at {
+            VersionSelector::Version(version) => tag(version),
+            VersionSelector::Digest(digest) => digest.tagged(),
+            VersionSelector::Newest => "latest".to_owned(),
         };
-        let bytes = self.manifest(place, &at, IMAGE_MANIFEST).await;
-        let bytes = bytes.map_err(|error| refused("pull", place, error))?;
+        let bytes = self.manifest(reference, &at, IMAGE_MANIFEST).await;
+        let bytes = bytes.map_err(|error| refused("pull", reference, error))?;
         let digest = Digest::of(&bytes);
-        if let At::Digest(asked) = &place.at
+        if let VersionSelector::Digest(asked) = &reference.at
             && *asked != digest
         {
             return Err(wrong(ImageError::Digest {
@@ -288,12 +293,14 @@ impl Registry {
     /// Reads what a pack needs, from its config alone.
     async fn needs(
         &self,
-        place: &Reference,
+        reference: &Reference,
         manifest: &ImageManifest,
     ) -> Result<Vec<(String, VersionReq)>, RegistryError> {
-        let bytes = self.blob(place, &manifest.config, Kind::Document).await?;
+        let bytes = self
+            .blob(reference, &manifest.config, AnswerKind::Document)
+            .await?;
         let config = image::read_config(&bytes).map_err(|source| RegistryError::Image {
-            place: place.to_string(),
+            reference: reference.to_string(),
             source,
         })?;
         let needs = config.pack.requirements().into_iter();
@@ -303,10 +310,10 @@ impl Registry {
     }
 }
 
-fn other(place: &Reference, pulled: &Pulled) -> RegistryError {
+fn other(reference: &Reference, pulled: &Pulled) -> RegistryError {
     let identity = &pulled.pack.pack().pack;
     RegistryError::Other {
-        place: place.to_string(),
+        reference: reference.to_string(),
         name: identity.name.clone(),
         version: identity.version.clone(),
     }

@@ -4,7 +4,7 @@ use super::client::refused;
 use super::image::{Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, Image, ImageError, Index};
 use super::reference::tag;
 use super::signatures::fallback;
-use super::{At, Reference, Registry, RegistryError};
+use super::{Reference, Registry, RegistryError, VersionSelector};
 use crate::names::PackPath;
 use crate::{Digest, VerifiedPack};
 
@@ -12,7 +12,7 @@ use crate::{Digest, VerifiedPack};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
     /// Where it lies now, by version.
-    pub place: Reference,
+    pub reference: Reference,
     /// The digest of its image.
     pub image: Digest,
     /// The signatures that were pushed with it.
@@ -26,44 +26,48 @@ impl Registry {
     /// [`RegistryError::Exists`] where the version has other contents.
     pub async fn push(&self, pack: &VerifiedPack) -> Result<Pushed, RegistryError> {
         let identity = &pack.pack().pack;
-        let (Some(version), true) = (identity.semver(), identity.name == self.place.pack()) else {
+        let (Some(version), true) = (identity.semver(), identity.name == self.reference.pack())
+        else {
             return Err(RegistryError::Name {
                 pack: identity.name.clone(),
-                place: self.place.to_string(),
+                reference: self.reference.to_string(),
             });
         };
-        let place = self.place.at(At::Version(version.clone()));
+        let reference = self.reference.at(VersionSelector::Version(version.clone()));
         let wrong = |source| RegistryError::Image {
-            place: place.to_string(),
+            reference: reference.to_string(),
             source,
         };
         let image = Image::of(pack).map_err(wrong)?;
         let digest = image.digest();
-        match self.manifest(&place, &tag(&version), IMAGE_MANIFEST).await {
+        match self
+            .manifest(&reference, &tag(&version), IMAGE_MANIFEST)
+            .await
+        {
             Ok(there) if Digest::of(&there) == digest => {}
             Ok(there) => {
                 return Err(RegistryError::Exists {
-                    place: place.to_string(),
+                    reference: reference.to_string(),
                     there: Digest::of(&there).tagged(),
                 });
             }
             Err(error) if error.is_missing() => {
-                self.push_image(&place, &image, Some(&tag(&version)))
+                self.push_image(&reference, &image, Some(&tag(&version)))
                     .await?
             }
-            Err(error) => return Err(refused("look for", &place, error)),
+            Err(error) => return Err(refused("look for", &reference, error)),
         }
         let mut signatures = Vec::new();
         let mut descriptors = Vec::new();
         for (name, bytes) in &pack.contents().signatures {
             let signature = Image::of_signature(&image, name, bytes).map_err(wrong)?;
-            self.push_image(&place, &signature, None).await?;
+            self.push_image(&reference, &signature, None).await?;
             descriptors.push(signature.descriptor());
             signatures.push(name.clone());
         }
-        self.refer(&place, &digest, descriptors).await?;
+        self.refer(&reference, &digest, descriptors).await?;
         Ok(Pushed {
-            place,
+            reference,
             image: digest,
             signatures,
         })
@@ -73,11 +77,11 @@ impl Registry {
     /// this one, and it does no harm there.
     async fn refer(
         &self,
-        place: &Reference,
+        reference: &Reference,
         subject: &Digest,
         added: Vec<Descriptor>,
     ) -> Result<(), RegistryError> {
-        let mut manifests = self.index(place, subject).await?;
+        let mut manifests = self.index(reference, subject).await?;
         let before = manifests.len();
         for descriptor in added {
             if !manifests
@@ -92,43 +96,43 @@ impl Registry {
         }
         let index =
             serde_json::to_vec(&Index::new(manifests)).map_err(|source| RegistryError::Image {
-                place: place.to_string(),
+                reference: reference.to_string(),
                 source: ImageError::Json {
                     what: "list of signatures",
                     source,
                 },
             })?;
-        self.push_manifest(place, &fallback(subject), index, IMAGE_INDEX)
+        self.push_manifest(reference, &fallback(subject), index, IMAGE_INDEX)
             .await
     }
 
     async fn push_image(
         &self,
-        place: &Reference,
+        reference: &Reference,
         image: &Image,
         tag: Option<&str>,
     ) -> Result<(), RegistryError> {
         for (digest, bytes) in &image.blobs {
-            let pushed = self.http.upload(place, &digest.tagged(), bytes).await;
-            pushed.map_err(|error| refused("push to", place, error))?;
+            let pushed = self.http.upload(reference, &digest.tagged(), bytes).await;
+            pushed.map_err(|error| refused("push to", reference, error))?;
         }
         let digest = image.digest().tagged();
         let at = tag.unwrap_or(&digest);
-        self.push_manifest(place, at, image.manifest.clone(), IMAGE_MANIFEST)
+        self.push_manifest(reference, at, image.manifest.clone(), IMAGE_MANIFEST)
             .await
     }
 
     async fn push_manifest(
         &self,
-        place: &Reference,
+        reference: &Reference,
         at: &str,
         bytes: Vec<u8>,
         media_type: &str,
     ) -> Result<(), RegistryError> {
-        let cannot = |error| refused("push to", place, error);
-        let url = self.http.url(place, &format!("manifests/{at}"));
+        let cannot = |error| refused("push to", reference, error);
+        let url = self.http.url(reference, &format!("manifests/{at}"));
         let url = url.map_err(cannot)?;
-        let pushed = self.http.put(place, &url, media_type, bytes).await;
+        let pushed = self.http.put(reference, &url, media_type, bytes).await;
         pushed.map_err(cannot)
     }
 }

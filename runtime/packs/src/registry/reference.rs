@@ -1,4 +1,4 @@
-//! Where packs lie: registry, repository, and version or digest.
+//! References to packs in a registry: registry, repository, and version or digest.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use yagura_core::identity::name_problem;
 
 use crate::Digest;
 
-/// A place of packs in a registry: `registry.example.org/team/aws`, with `:1.2.0` or `@sha256:…`, and `oci://` before it
+/// A reference to packs in a registry: `registry.example.org/team/aws`, with `:1.2.0` or `@sha256:…`, and `oci://` before it
 /// where one likes. Without either it is all versions of a pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
@@ -17,12 +17,12 @@ pub struct Reference {
     /// Path there; its last part is the pack's name.
     pub repository: String,
     /// Which one.
-    pub at: At,
+    pub at: VersionSelector,
 }
 
 /// Which of the packs in a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum At {
+pub enum VersionSelector {
     /// The newest version that is no preview.
     Newest,
     /// This version.
@@ -31,10 +31,10 @@ pub enum At {
     Digest(Digest),
 }
 
-/// Why a text names no place.
+/// Why a text is not a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no place in a registry: {reason}; write one such as `registry.example.org/team/aws:1.2.0`"
+    "`{text}` is not a reference to a registry: {reason}; write one such as `registry.example.org/team/aws:1.2.0`"
 )]
 pub struct ReferenceError {
     /// The text.
@@ -44,7 +44,7 @@ pub struct ReferenceError {
 }
 
 impl Reference {
-    /// Reads a place.
+    /// Reads a reference.
     ///
     /// # Errors
     /// [`ReferenceError`].
@@ -69,16 +69,16 @@ impl Reference {
         }
         let (repository, at) = if let Some((repository, digest)) = path.split_once('@') {
             match Digest::parse_tagged(digest) {
-                Some(digest) => (repository, At::Digest(digest)),
-                None => return fail("after `@` stands no `sha256:` digest"),
+                Some(digest) => (repository, VersionSelector::Digest(digest)),
+                None => return fail("there is no `sha256:` digest after `@`"),
             }
         } else if let Some((repository, version)) = path.split_once(':') {
             match Version::parse(version) {
-                Ok(version) => (repository, At::Version(version)),
-                Err(_) => return fail("after `:` stands no version of three numbers"),
+                Ok(version) => (repository, VersionSelector::Version(version)),
+                Err(_) => return fail("there is no version of three numbers after `:`"),
             }
         } else {
-            (path, At::Newest)
+            (path, VersionSelector::Newest)
         };
         let is_part = |part: &str| {
             let is_letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -91,14 +91,14 @@ impl Reference {
         if !repository.split('/').all(is_part) || repository.len() > 200 {
             return fail("its path is not of lower-case letters, digits, `-`, `_`, `.` and `/`");
         }
-        let place = Self {
+        let reference = Self {
             registry: registry.to_owned(),
             repository: repository.to_owned(),
             at,
         };
-        match name_problem(place.pack()) {
-            Some(reason) => fail(&format!("`{}` at its end {reason}", place.pack())),
-            None => Ok(place),
+        match name_problem(reference.pack()) {
+            Some(reason) => fail(&format!("`{}` at its end {reason}", reference.pack())),
+            None => Ok(reference),
         }
     }
 
@@ -109,7 +109,7 @@ impl Reference {
     }
 
     /// Returns where another pack lies beside this one.
-    pub fn beside(&self, pack: &str, at: At) -> Self {
+    pub fn beside(&self, pack: &str, at: VersionSelector) -> Self {
         let repository = match self.repository.rsplit_once('/') {
             Some((folder, _)) => format!("{folder}/{pack}"),
             None => pack.to_owned(),
@@ -121,8 +121,8 @@ impl Reference {
         }
     }
 
-    /// Returns the same repository at another place in it.
-    pub(super) fn at(&self, at: At) -> Self {
+    /// Returns the same repository with another version.
+    pub(super) fn at(&self, at: VersionSelector) -> Self {
         Self { at, ..self.clone() }
     }
 
@@ -144,9 +144,9 @@ impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "oci://{}/{}", self.registry, self.repository)?;
         match &self.at {
-            At::Newest => Ok(()),
-            At::Version(version) => write!(f, ":{version}"),
-            At::Digest(digest) => write!(f, "@{}", digest.tagged()),
+            VersionSelector::Newest => Ok(()),
+            VersionSelector::Version(version) => write!(f, ":{version}"),
+            VersionSelector::Digest(digest) => write!(f, "@{}", digest.tagged()),
         }
     }
 }
@@ -174,11 +174,13 @@ mod tests {
         ] {
             assert_eq!(Reference::parse(text).unwrap().to_string(), text);
         }
-        let place = Reference::parse("127.0.0.1:5000/team/aws:1.0.0").unwrap();
-        assert!(place.is_loopback());
-        assert_eq!(place.pack(), "aws");
+        let reference = Reference::parse("127.0.0.1:5000/team/aws:1.0.0").unwrap();
+        assert!(reference.is_loopback());
+        assert_eq!(reference.pack(), "aws");
         assert_eq!(
-            place.beside("base", At::Newest).to_string(),
+            reference
+                .beside("base", VersionSelector::Newest)
+                .to_string(),
             "oci://127.0.0.1:5000/team/base"
         );
         for far in [
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_is_told() {
+    fn a_text_that_is_not_a_reference_is_refused() {
         for (text, reason) in [
             ("aws", "it has no path"),
             ("https://a.org/aws", "the only scheme"),

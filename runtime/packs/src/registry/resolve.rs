@@ -31,9 +31,9 @@ pub enum Missing {
 
 /// How far the search came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Resolution {
     /// These versions fit together.
-    Found(BTreeMap<String, Version>),
+    Complete(BTreeMap<String, Version>),
     /// The search has to know this first; then it is called again.
     Unknown(Missing),
 }
@@ -41,8 +41,8 @@ pub enum Outcome {
 /// Why no versions fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// No version of a pack meets what the others need.
-    #[error("no version of `{pack}` will do: {}; there {}", told(.asks), there(.versions))]
+    /// No version of a pack meets all requirements.
+    #[error("no version of `{pack}` meets all requirements: {}; there {}", listed(.asks), there(.versions))]
     NoVersion {
         /// The pack.
         pack: String,
@@ -76,7 +76,7 @@ impl fmt::Display for Asker {
     }
 }
 
-fn told(asks: &[(Asker, VersionReq)]) -> String {
+fn listed(asks: &[(Asker, VersionReq)]) -> String {
     let asks = asks
         .iter()
         .map(|(who, versions)| format!("{who} `{versions}`"));
@@ -93,7 +93,7 @@ fn there(versions: &[Version]) -> String {
     }
 }
 
-/// Finds versions for all that `roots` need, directly and through others; `locked` are taken where they will do.
+/// Finds versions for all that `roots` need, directly and through others; versions in `locked` have priority.
 ///
 /// # Errors
 /// The conflict that the search got furthest with.
@@ -101,26 +101,26 @@ pub fn resolve(
     universe: &Universe,
     roots: &[(String, VersionReq)],
     locked: &BTreeMap<String, Version>,
-) -> Result<Outcome, Conflict> {
+) -> Result<Resolution, Conflict> {
     let mut search = Search {
         universe,
         locked,
         choices: 0,
         deepest: None,
     };
-    let mut asked = Asked::new();
+    let mut asked = Requirements::new();
     for (pack, versions) in roots {
         let entry = asked.entry(pack.clone()).or_default();
         entry.push((Asker::You, versions.clone()));
     }
     match search.choose(&asked, &BTreeMap::new()) {
-        Ok(found) => Ok(Outcome::Found(found)),
-        Err(Stop::Missing(missing)) => Ok(Outcome::Unknown(missing)),
+        Ok(found) => Ok(Resolution::Complete(found)),
+        Err(Stop::Missing(missing)) => Ok(Resolution::Unknown(missing)),
         Err(Stop::Conflict(depth, conflict)) => Err(search.deepest.unwrap_or((depth, conflict)).1),
     }
 }
 
-type Asked = BTreeMap<String, Vec<(Asker, VersionReq)>>;
+type Requirements = BTreeMap<String, Vec<(Asker, VersionReq)>>;
 
 enum Stop {
     Missing(Missing),
@@ -138,7 +138,7 @@ struct Search<'a> {
 impl Search<'_> {
     fn choose(
         &mut self,
-        asked: &Asked,
+        asked: &Requirements,
         chosen: &BTreeMap<String, Version>,
     ) -> Result<BTreeMap<String, Version>, Stop> {
         // A choice that was made before somebody asked for another version is withdrawn.
@@ -196,7 +196,7 @@ impl Search<'_> {
         }
     }
 
-    fn conflict(&mut self, pack: &str, asked: &Asked, depth: usize) -> Stop {
+    fn conflict(&mut self, pack: &str, asked: &Requirements, depth: usize) -> Stop {
         let versions = self.universe.versions.get(pack);
         let mut versions = versions.cloned().unwrap_or_default();
         versions.sort();
@@ -247,13 +247,13 @@ mod tests {
             .iter()
             .map(|(name, version)| ((*name).to_owned(), version.parse().unwrap()));
         match resolve(universe, &roots, &locked.collect()) {
-            Ok(Outcome::Found(found)) => {
+            Ok(Resolution::Complete(found)) => {
                 let found = found
                     .iter()
                     .map(|(name, version)| format!("{name} {version}"));
                 found.collect::<Vec<_>>().join(", ")
             }
-            Ok(Outcome::Unknown(missing)) => format!("{missing:?}"),
+            Ok(Resolution::Unknown(missing)) => format!("{missing:?}"),
             Err(conflict) => conflict.to_string(),
         }
     }
@@ -305,11 +305,11 @@ mod tests {
         ]);
         assert_eq!(
             run(&packs, &[("a", "*"), ("b", "^1")], &[]),
-            "no version of `c` will do: `a` 1.0.0 needs `^1`, `b` 1.0.0 needs `^2`; there are 1.0.0, 2.1.0"
+            "no version of `c` meets all requirements: `a` 1.0.0 needs `^1`, `b` 1.0.0 needs `^2`; there are 1.0.0, 2.1.0"
         );
         assert_eq!(
             run(&packs, &[("a", "^3")], &[]),
-            "no version of `a` will do: you ask for `^3`; there are 1.0.0"
+            "no version of `a` meets all requirements: you ask for `^3`; there are 1.0.0"
         );
     }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::answer::AnswerError;
 use super::client::refused;
-use super::http::{AnswerError, Kind, json};
+use super::http::{AnswerKind, json};
 use super::image::{
     self, DOCUMENT_BYTES, Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, ImageError, Index,
     signature_layer,
@@ -20,14 +21,14 @@ impl Registry {
     /// that keep one.
     pub(super) async fn signatures(
         &self,
-        place: &Reference,
+        reference: &Reference,
         subject: &Digest,
     ) -> Result<BTreeMap<PackPath, Vec<u8>>, RegistryError> {
-        let mut digests: Vec<String> = self.referrers(place, subject).await?;
-        match self.native_referrers(place, subject).await {
+        let mut digests: Vec<String> = self.referrers(reference, subject).await?;
+        match self.native_referrers(reference, subject).await {
             Ok(index) => digests.extend(index.manifests.into_iter().map(|entry| entry.digest)),
             Err(error) if error.is_missing() => {}
-            Err(error) => return Err(refused("look for signatures of", place, error)),
+            Err(error) => return Err(refused("look for signatures of", reference, error)),
         }
         // A digest becomes part of an address.
         digests.retain(|digest| Digest::parse_tagged(digest).is_some());
@@ -35,8 +36,8 @@ impl Registry {
         digests.dedup();
         let mut signatures = BTreeMap::new();
         for digest in digests.iter().take(SIGNATURES) {
-            let bytes = self.manifest(place, digest, IMAGE_MANIFEST).await;
-            let bytes = bytes.map_err(|error| refused("pull a signature of", place, error))?;
+            let bytes = self.manifest(reference, digest, IMAGE_MANIFEST).await;
+            let bytes = bytes.map_err(|error| refused("pull a signature of", reference, error))?;
             // Other things may refer to a pack too.
             let Ok(manifest) = image::read_manifest(&bytes) else {
                 continue;
@@ -45,7 +46,7 @@ impl Registry {
             if let Some((path, layer)) = signature_layer(&manifest, subject)
                 && is_named
             {
-                let bytes = self.blob(place, &layer, Kind::Document).await?;
+                let bytes = self.blob(reference, &layer, AnswerKind::Document).await?;
                 signatures.insert(path, bytes);
             }
         }
@@ -55,18 +56,18 @@ impl Registry {
     /// Reads the list that the registry keeps.
     async fn native_referrers(
         &self,
-        place: &Reference,
+        reference: &Reference,
         subject: &Digest,
     ) -> Result<Index, AnswerError> {
         let rest = format!("referrers/{}", subject.tagged());
-        let url = self.http.url(place, &rest)?;
+        let url = self.http.url(reference, &rest)?;
         let answer = self
             .http
             .get(
-                place,
+                reference,
                 &url,
                 Some(IMAGE_INDEX),
-                Kind::Document,
+                AnswerKind::Document,
                 DOCUMENT_BYTES,
             )
             .await?;
@@ -76,24 +77,27 @@ impl Registry {
     /// Reads the digests in the list that a tag stands for.
     async fn referrers(
         &self,
-        place: &Reference,
+        reference: &Reference,
         subject: &Digest,
     ) -> Result<Vec<String>, RegistryError> {
-        let index = self.index(place, subject).await?;
+        let index = self.index(reference, subject).await?;
         Ok(index.into_iter().map(|entry| entry.digest).collect())
     }
 
     /// Reads the list that a tag stands for.
     pub(super) async fn index(
         &self,
-        place: &Reference,
+        reference: &Reference,
         subject: &Digest,
     ) -> Result<Vec<Descriptor>, RegistryError> {
-        match self.manifest(place, &fallback(subject), IMAGE_INDEX).await {
+        match self
+            .manifest(reference, &fallback(subject), IMAGE_INDEX)
+            .await
+        {
             Ok(bytes) => {
                 let index: Index =
                     serde_json::from_slice(&bytes).map_err(|source| RegistryError::Image {
-                        place: place.to_string(),
+                        reference: reference.to_string(),
                         source: ImageError::Json {
                             what: "list of signatures",
                             source,
@@ -102,7 +106,7 @@ impl Registry {
                 Ok(index.manifests)
             }
             Err(error) if error.is_missing() => Ok(Vec::new()),
-            Err(error) => Err(refused("look for signatures of", place, error)),
+            Err(error) => Err(refused("look for signatures of", reference, error)),
         }
     }
 }

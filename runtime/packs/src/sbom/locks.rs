@@ -1,10 +1,14 @@
 //! Lock files of Rust, Go and Python.
 
+use packageurl::PackageUrl;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{hash, property};
 use crate::Digest;
+
+/// The kind of registry of Go modules.
+const GO: &str = "golang";
 
 /// A library that a lock file names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,31 +21,35 @@ pub(super) struct Package {
     pub(super) version: Option<String>,
     /// SHA-256 digests that it may have, hexadecimal.
     pub(super) sha256: Vec<String>,
-    /// The digest of a Go module's files, in Go's own form.
+    /// The digest of a Go module's files, in Go's own notation.
     pub(super) h1: Option<String>,
 }
 
 impl Package {
     /// Returns the package URL (purl).
-    pub(super) fn purl(&self) -> String {
-        let name: Vec<String> = self.name.split('/').map(encode).collect();
-        let version = self.version.as_deref().map(encode);
-        let version = version.map(|version| format!("@{version}"));
-        format!(
-            "pkg:{}/{}{}",
-            self.kind,
-            name.join("/"),
-            version.unwrap_or_default()
-        )
+    pub(super) fn purl(&self) -> Result<String, packageurl::Error> {
+        // The path of a Go module is a namespace and a name.
+        let (namespace, name) = match self.name.rsplit_once('/') {
+            Some((namespace, name)) if self.kind == GO => (Some(namespace), name),
+            _ => (None, self.name.as_str()),
+        };
+        let mut purl = PackageUrl::new(self.kind, name)?;
+        if let Some(namespace) = namespace {
+            purl.with_namespace(namespace)?;
+        }
+        if let Some(version) = &self.version {
+            purl.with_version(version.as_str())?;
+        }
+        Ok(purl.to_string())
     }
 
-    /// Returns the component of the list.
-    pub(super) fn component(&self) -> Value {
+    /// Returns the component of the list, by its package URL.
+    pub(super) fn component(&self, purl: &str) -> Value {
         let mut component = json!({
             "type": "library",
-            "bom-ref": self.purl(),
+            "bom-ref": purl,
             "name": self.name,
-            "purl": self.purl(),
+            "purl": purl,
         });
         if let Some(version) = &self.version {
             component["version"] = version.clone().into();
@@ -64,7 +72,7 @@ pub(super) fn read(
     name: &str,
     text: &str,
     has: impl Fn(&str) -> bool,
-) -> Result<Vec<Package>, String> {
+) -> Result<Vec<Package>, toml::de::Error> {
     let (folder, name) = name.rsplit_once('/').unwrap_or(("", name));
     let has = |other: &str| match folder {
         "" => has(other),
@@ -93,8 +101,8 @@ struct TomlPackage {
     checksum: Option<String>,
 }
 
-fn toml_lock(kind: &'static str, text: &str) -> Result<Vec<Package>, String> {
-    let lock: TomlLock = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+fn toml_lock(kind: &'static str, text: &str) -> Result<Vec<Package>, toml::de::Error> {
+    let lock: TomlLock = toml::from_str(text)?;
     let packages = lock.package.into_iter().map(|package| Package {
         kind,
         name: package.name,
@@ -142,7 +150,7 @@ fn go_mod(text: &str) -> Vec<Package> {
 
 fn go(name: &str, version: &str, h1: Option<&str>) -> Package {
     Package {
-        kind: "golang",
+        kind: GO,
         name: name.to_owned(),
         version: Some(version.to_owned()),
         sha256: Vec::new(),
@@ -179,27 +187,14 @@ fn requirements(text: &str) -> Vec<Package> {
     lines.filter(|package| !package.name.is_empty()).collect()
 }
 
-/// Percent-encodes what a package URL does not take as it is.
-fn encode(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
-                encoded.push(char::from(byte));
-            }
-            other => encoded.push_str(&format!("%{other:02X}")),
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn purls(name: &str, text: &str) -> Vec<String> {
         let packages = read(name, text, |_| false).unwrap();
-        packages.iter().map(Package::purl).collect()
+        let purls = packages.iter().map(|package| package.purl().unwrap());
+        purls.collect()
     }
 
     #[test]

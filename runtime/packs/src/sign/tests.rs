@@ -52,7 +52,7 @@ fn further_signatures_have_further_names() {
 }
 
 #[test]
-fn a_valid_signature_for_something_else_is_told() {
+fn a_valid_signature_for_something_else_is_refused() {
     let pack = verified("demo", "1.2.0", "a");
     let (_dir, secret) = key();
     let made = minisign::sign(
@@ -130,8 +130,11 @@ fn minisign(dir: &Path, arguments: &[&str]) {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "minisign {arguments:?}: {told}");
+    let output_text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "minisign {arguments:?}: {output_text}"
+    );
 }
 
 #[test]

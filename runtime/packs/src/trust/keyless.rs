@@ -10,8 +10,8 @@ use sigstore_verify::trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot}
 use sigstore_verify::types::Bundle;
 use sigstore_verify::{VerificationPolicy, VerificationResult, Verifier};
 
-use super::verdict::Finding;
-use super::{TrustError, TrustPolicy, Who};
+use super::verdict::SignatureStatus;
+use super::{Signer, TrustError, TrustPolicy};
 use crate::VerifiedPack;
 use crate::sign::SignatureProblem;
 use yagura_core::diagnostic::{Code, Diagnostic};
@@ -30,7 +30,7 @@ impl Root {
     /// Reads the root that a policy names, beside the policy's own file; without name it is the public service's.
     ///
     /// # Errors
-    /// When it cannot be read, or is none.
+    /// When it cannot be read, or is not a trusted root.
     pub(super) fn read(policy: &Path, named: Option<&Path>) -> Result<Self, TrustError> {
         let Some(named) = named else {
             return Ok(Self(SIGSTORE_PRODUCTION_TRUSTED_ROOT.to_owned()));
@@ -51,26 +51,31 @@ impl Root {
 
 impl TrustPolicy {
     /// Evaluates a keyless signature.
-    pub(super) fn evaluate_keyless(&self, pack: &VerifiedPack, bundle: &[u8]) -> Finding {
+    pub(super) fn evaluate_keyless(&self, pack: &VerifiedPack, bundle: &[u8]) -> SignatureStatus {
         let manifest = pack.manifest().text();
         let any = VerificationPolicy::any_identity();
         let result = match verify(&self.root, bundle, manifest.as_bytes(), &any) {
             Ok(result) => result,
-            Err(reason) => return Finding::Broken(SignatureProblem::Keyless(reason)),
+            Err(reason) => {
+                let reason = reason.to_string();
+                return SignatureStatus::Broken(SignatureProblem::Keyless(reason));
+            }
         };
         let found = result
             .identity()
             .map(|identity| identity.as_str().to_owned());
         let (Some(found), Some(by)) = (found, result.issuer().map(str::to_owned)) else {
-            return Finding::Broken(SignatureProblem::Keyless("it names nobody".to_owned()));
+            return SignatureStatus::Broken(SignatureProblem::Keyless(
+                "it names nobody".to_owned(),
+            ));
         };
         let known = self.keys.iter().find(|key| {
-            matches!(&key.who, Who::Identity { identity, issuer } if *identity == found && *issuer == by)
+            matches!(&key.who, Signer::Identity { identity, issuer } if *identity == found && *issuer == by)
         });
         match known {
-            Some(key) if key.may_sign(pack.name()) => Finding::Valid(key.name.clone()),
-            Some(key) => Finding::OutOfScope(key.name.clone()),
-            None => Finding::UnknownIdentity {
+            Some(key) if key.may_sign(pack.name()) => SignatureStatus::Valid(key.name.clone()),
+            Some(key) => SignatureStatus::OutOfScope(key.name.clone()),
+            None => SignatureStatus::UnknownIdentity {
                 identity: found,
                 issuer: by,
             },
@@ -83,21 +88,17 @@ fn verify(
     bundle: &[u8],
     manifest: &[u8],
     policy: &VerificationPolicy,
-) -> Result<VerificationResult, String> {
-    let text = std::str::from_utf8(bundle).map_err(|error| error.to_string())?;
-    let bundle = Bundle::from_json(text).map_err(|error| error.to_string())?;
-    let root = TrustedRoot::from_json(&root.0).map_err(|error| error.to_string())?;
-    let verifier = Verifier::new(&root).map_err(|error| error.to_string())?;
-    verifier
-        .verify(manifest, &bundle, policy)
-        .map_err(|error| error.to_string())
+) -> Result<VerificationResult, Box<dyn std::error::Error>> {
+    let bundle = Bundle::from_json(std::str::from_utf8(bundle)?)?;
+    let root = TrustedRoot::from_json(&root.0)?;
+    Ok(Verifier::new(&root)?.verify(manifest, &bundle, policy)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What `cosign sign-blob` of a real workflow made; its place is told by the environment, since it is not ours.
+    /// What `cosign sign-blob` of a real workflow made; the environment names its file, since it is not ours.
     fn bundle(name: &str) -> Vec<u8> {
         let dir = std::env::var_os("YAGURA_SIGSTORE_TEST_DATA").unwrap();
         fs::read(Path::new(&dir).join(name)).unwrap()

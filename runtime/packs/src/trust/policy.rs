@@ -30,13 +30,13 @@ pub struct TrustedKey {
     /// The operator's name for it.
     pub name: String,
     /// Who it is.
-    pub who: Who,
+    pub who: Signer,
     pub(super) scope: Scope,
 }
 
 /// Who signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Who {
+pub enum Signer {
     /// Whoever has this key.
     Key(PublicKey),
     /// Whoever this issuer calls so; needs a build with the feature `sigstore`.
@@ -48,7 +48,7 @@ pub enum Who {
     },
 }
 
-impl Who {
+impl Signer {
     /// Returns the key, where it is one.
     pub fn key(&self) -> Option<&PublicKey> {
         match self {
@@ -182,7 +182,7 @@ impl TrustPolicy {
         for (index, table) in read.identity.into_iter().enumerate() {
             let key = Key::top("identity").index(index);
             let scope = Scope::new(&table.packs).map_err(|found| refuse(found.under(&key)))?;
-            let who = Who::Identity {
+            let who = Signer::Identity {
                 identity: table.identity,
                 issuer: table.issuer,
             };
@@ -281,7 +281,7 @@ fn read_keys(tables: Vec<KeyTable>) -> Result<Vec<TrustedKey>, Diagnostics> {
             let other = key.who.key();
             other.is_some_and(|other| other.point() == public.point())
         };
-        // The same table twice is told as that.
+        // The same table twice has a message of its own.
         let same = keys.iter().find(is_same);
         if let Some(same) = same.filter(|same| same.name != table.name) {
             let message = format!(
@@ -303,7 +303,7 @@ fn read_keys(tables: Vec<KeyTable>) -> Result<Vec<TrustedKey>, Diagnostics> {
         let scope = Scope::new(&table.packs).map_err(|found| found.under(&at))?;
         keys.push(TrustedKey {
             name: table.name,
-            who: Who::Key(public),
+            who: Signer::Key(public),
             scope,
         });
     }

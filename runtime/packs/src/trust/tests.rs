@@ -34,7 +34,7 @@ fn signed(keys: &[&SecretKey]) -> VerifiedPack {
     pack
 }
 
-fn told(policy: &TrustPolicy, pack: &VerifiedPack) -> String {
+fn refusal(policy: &TrustPolicy, pack: &VerifiedPack) -> String {
     policy.evaluate(pack, &Installed::default()).to_string()
 }
 
@@ -44,7 +44,7 @@ fn a_pack_signed_in_scope_is_trusted() {
     let pack = signed(&[&acme]);
     for packs in ["[\"demo\"]", "[\"aws\", \"de*\"]", "[\"*\"]"] {
         assert_eq!(
-            told(&policy(&entry("acme", &acme, packs)), &pack),
+            refusal(&policy(&entry("acme", &acme, packs)), &pack),
             "`demo` 1.2.0 is signed by `acme`"
         );
     }
@@ -54,14 +54,14 @@ fn a_pack_signed_in_scope_is_trusted() {
 fn an_unsigned_pack_is_refused_unless_named() {
     let pack = signed(&[]);
     assert_eq!(
-        told(&policy(""), &pack),
+        refusal(&policy(""), &pack),
         "`demo` 1.2.0 is not trusted\n`demo` has no signature: let who made it sign it, or, to use it unsigned, write in \
          trust.toml:\n[[unsigned]]\npacks = [\"demo\"]"
     );
-    let text = told(&policy(""), &pack);
+    let text = refusal(&policy(""), &pack);
     let allowing = text.split_once("trust.toml:\n").unwrap().1;
     assert_eq!(
-        told(&policy(allowing), &pack),
+        refusal(&policy(allowing), &pack),
         "`demo` 1.2.0 is not signed, which the policy allows"
     );
     // What must be signed is not allowed by being named as unsigned too.
@@ -70,13 +70,13 @@ fn an_unsigned_pack_is_refused_unless_named() {
         "{}{allowing}\n[[require]]\npacks = [\"demo\"]\n",
         entry("acme", &acme, "[\"demo\"]")
     );
-    assert!(told(&policy(&both), &pack).contains("the 1. [[require]] of trust.toml is not met"));
+    assert!(refusal(&policy(&both), &pack).contains("the 1. [[require]] of trust.toml is not met"));
 }
 
 #[test]
-fn an_unknown_key_is_told_with_its_id() {
+fn an_unknown_key_is_named_by_its_id() {
     let ((_a, acme), (_b, other)) = (key(), key());
-    let text = told(
+    let text = refusal(
         &policy(&entry("acme", &acme, "[\"*\"]")),
         &signed(&[&other]),
     );
@@ -96,15 +96,15 @@ fn an_unknown_key_is_told_with_its_id() {
         verdict
             .signatures
             .iter()
-            .any(|evaluated| evaluated.finding == Finding::UnknownKey)
+            .any(|evaluated| evaluated.finding == SignatureStatus::UnknownKey)
     );
 }
 
 #[test]
-fn a_key_out_of_its_scope_is_told_with_the_line_that_would_allow_it() {
+fn a_key_out_of_its_scope_is_refused_with_the_line_that_would_allow_it() {
     let (_dir, acme) = key();
     let narrow = entry("acme", &acme, "[\"aws\", \"team-*\"]");
-    let text = told(&policy(&narrow), &signed(&[&acme]));
+    let text = refusal(&policy(&narrow), &signed(&[&acme]));
     assert!(
         text.contains("`demo` is signed by the key `acme`, which may sign `aws`, `team-*`: to let it sign this one too"),
         "{text}"
@@ -144,7 +144,7 @@ fn a_key_that_bears_another_s_id_is_found_out() {
     signature[2..10].copy_from_slice(&id[2..10]);
     lines[1] = engine.encode(signature);
     pack.add_signature(name, format!("{}\n", lines.join("\n")).into_bytes());
-    let text = told(&policy(&entry("acme", &acme, "[\"*\"]")), &pack);
+    let text = refusal(&policy(&entry("acme", &acme, "[\"*\"]")), &pack);
     assert!(
         text.contains(
             "it bears the id of the key `acme`, which did not make it: do not use this copy"
@@ -186,7 +186,7 @@ fn a_broken_signature_harms_nothing_beside_a_good_one_and_is_named_without() {
     assert!(
         findings
             .into_iter()
-            .any(|finding| matches!(finding, Finding::Broken(_)))
+            .any(|finding| matches!(finding, SignatureStatus::Broken(_)))
     );
 
     let mut pack = signed(&[]);
@@ -215,7 +215,7 @@ fn several_signatures_can_be_required() {
         .collect();
     let with = |require: &str, signers: &[&SecretKey]| {
         let text = format!("{keys}[[require]]\npacks = [\"demo\"]\n{require}");
-        told(&policy(&text), &signed(signers))
+        refusal(&policy(&text), &signed(signers))
     };
     let trusted =
         |require: &str, signers: &[&SecretKey]| with(require, signers).contains("is signed by");
@@ -274,7 +274,7 @@ fn several_signatures_can_be_required() {
 }
 
 #[test]
-fn mistakes_in_a_policy_are_told() {
+fn mistakes_in_a_policy_are_refused() {
     let (_dir, acme) = key();
     let acme = entry("acme", &acme, "[\"*\"]");
     let with = |rest: &str| wrong(&format!("{acme}{rest}"));
@@ -288,7 +288,7 @@ fn mistakes_in_a_policy_are_told() {
         with("[[unsigned]]\npacks = [\"{a,b}\"]").contains("`unsigned[1].packs[1]` is `{a,b}`")
     );
     assert!(with("[[unsinged]]\n").contains("did you mean `unsigned`?"));
-    assert!(with(&acme).contains("two keys are named `acme`"));
+    assert!(with(&acme).contains("names two keys `acme`"));
     let public = wrong("[[key]]\nname = \"a\"\npublic = \"RWQ\"\npacks = [\"*\"]\n");
     assert!(
         public.starts_with(
@@ -359,7 +359,7 @@ fn a_keyless_signature_counts_for_nothing_in_a_build_without_them() {
     let name = PackPath::parse("MANIFEST.sha256.sigstore.json").unwrap();
     pack.add_signature(name, b"{}".to_vec());
     let verdict = policy("").evaluate(&pack, &Installed::default());
-    assert_eq!(verdict.signatures[0].finding, Finding::NotChecked);
+    assert_eq!(verdict.signatures[0].finding, SignatureStatus::NotChecked);
     assert!(!verdict.is_trusted());
     let identity =
         "[[identity]]\nname = \"ci\"\nidentity = \"x\"\nissuer = \"y\"\npacks = [\"*\"]\n";

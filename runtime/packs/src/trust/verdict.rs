@@ -9,11 +9,11 @@ use crate::names::PackPath;
 use crate::sign::{KeyId, Signature, SignatureProblem};
 use crate::{Digest, VerifiedPack};
 
-use super::{TrustPolicy, Who};
+use super::{Signer, TrustPolicy};
 
 /// What a policy says of a pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct TrustVerdict {
     /// Name of the pack.
     pub pack: String,
     /// Its version.
@@ -34,12 +34,12 @@ pub struct CheckedSignature {
     /// The key that it names.
     pub key_id: Option<KeyId>,
     /// What it is worth.
-    pub finding: Finding,
+    pub finding: SignatureStatus,
 }
 
 /// What a signature is worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub enum SignatureStatus {
     /// It counts, for the key of this name.
     Valid(String),
     /// It is by a key that the policy does not have. It counts for nothing, and harms nothing.
@@ -128,7 +128,7 @@ pub enum Refusal {
     Rollback(Rollback),
 }
 
-impl Verdict {
+impl TrustVerdict {
     /// Says whether the pack may be used.
     pub fn is_trusted(&self) -> bool {
         self.refusals.is_empty()
@@ -139,7 +139,7 @@ impl Verdict {
         let findings = self.signatures.iter().map(|evaluated| &evaluated.finding);
         findings
             .filter_map(|finding| match finding {
-                Finding::Valid(key) => Some(key.as_str()),
+                SignatureStatus::Valid(key) => Some(key.as_str()),
                 _ => None,
             })
             .collect()
@@ -154,12 +154,12 @@ impl Verdict {
 
 impl TrustPolicy {
     /// Evaluates a pack: its signatures, what it must have, and that it is not older than what was used before.
-    pub fn evaluate(&self, pack: &VerifiedPack, installed: &Installed) -> Verdict {
+    pub fn evaluate(&self, pack: &VerifiedPack, installed: &Installed) -> TrustVerdict {
         let files = pack.contents().signatures.iter();
         let signatures: Vec<CheckedSignature> = files
             .map(|(file, bytes)| self.evaluate_signature(pack, file, bytes))
             .collect();
-        let mut verdict = Verdict {
+        let mut verdict = TrustVerdict {
             pack: pack.name().to_owned(),
             version: pack.pack().pack.version.clone(),
             digest: pack.digest(),
@@ -187,11 +187,11 @@ impl TrustPolicy {
             #[cfg(feature = "sigstore")]
             return evaluated(None, self.evaluate_keyless(pack, bytes));
             #[cfg(not(feature = "sigstore"))]
-            return evaluated(None, Finding::NotChecked);
+            return evaluated(None, SignatureStatus::NotChecked);
         }
         let signature = match Signature::parse(bytes) {
             Ok(signature) => signature,
-            Err(problem) => return evaluated(None, Finding::Broken(problem)),
+            Err(problem) => return evaluated(None, SignatureStatus::Broken(problem)),
         };
         let id = signature.key_id();
         let known = self.keys.iter().find_map(|key| {
@@ -199,19 +199,19 @@ impl TrustPolicy {
             Some((key, public))
         });
         let Some((key, public)) = known else {
-            return evaluated(Some(id), Finding::UnknownKey);
+            return evaluated(Some(id), SignatureStatus::UnknownKey);
         };
         let finding = match signature.check(public, pack) {
-            Err(problem) => Finding::Broken(problem),
-            Ok(()) if key.may_sign(pack.name()) => Finding::Valid(key.name.clone()),
-            Ok(()) => Finding::OutOfScope(key.name.clone()),
+            Err(problem) => SignatureStatus::Broken(problem),
+            Ok(()) if key.may_sign(pack.name()) => SignatureStatus::Valid(key.name.clone()),
+            Ok(()) => SignatureStatus::OutOfScope(key.name.clone()),
         };
         evaluated(Some(id), finding)
     }
 
-    fn refusals(&self, verdict: &Verdict) -> Vec<Refusal> {
+    fn refusals(&self, verdict: &TrustVerdict) -> Vec<Refusal> {
         let broken = verdict.signatures.iter().filter_map(|evaluated| {
-            let Finding::Broken(problem) = &evaluated.finding else {
+            let SignatureStatus::Broken(problem) = &evaluated.finding else {
                 return None;
             };
             let key = self.keys.iter();
@@ -251,16 +251,18 @@ impl TrustPolicy {
     }
 
     /// Tells of signatures that would count if the policy said so.
-    fn near_misses(&self, verdict: &Verdict) -> Vec<Refusal> {
+    fn near_misses(&self, verdict: &TrustVerdict) -> Vec<Refusal> {
         let misses = verdict.signatures.iter().filter_map(|evaluated| {
             let (file, pack) = (self.file.clone(), verdict.pack.clone());
             match (&evaluated.finding, evaluated.key_id) {
-                (Finding::UnknownKey, Some(key)) => Some(Refusal::UnknownKey { file, pack, key }),
-                (Finding::OutOfScope(name), _) => {
+                (SignatureStatus::UnknownKey, Some(key)) => {
+                    Some(Refusal::UnknownKey { file, pack, key })
+                }
+                (SignatureStatus::OutOfScope(name), _) => {
                     let key = self.keys.iter().find(|key| key.name == *name)?;
                     let table = match &key.who {
-                        Who::Key(public) => format!("[[key]] (public = \"{public}\")"),
-                        Who::Identity { identity, .. } => {
+                        Signer::Key(public) => format!("[[key]] (public = \"{public}\")"),
+                        Signer::Identity { identity, .. } => {
                             format!("[[identity]] (identity = \"{identity}\")")
                         }
                     };
@@ -272,7 +274,7 @@ impl TrustPolicy {
                         packs: key.scope.patterns.clone(),
                     })
                 }
-                (Finding::UnknownIdentity { identity, issuer }, _) => {
+                (SignatureStatus::UnknownIdentity { identity, issuer }, _) => {
                     Some(Refusal::UnknownIdentity {
                         file,
                         pack,
@@ -428,7 +430,7 @@ fn quoted(names: &[&str]) -> String {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for TrustVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (pack, version) = (&self.pack, &self.version);
         let signers: Vec<&str> = self.signers().into_iter().collect();

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use yagura_alerts::{Feed, StoreError, TriageError};
-use yagura_engine::live::Live;
+use yagura_engine::live::{CommittedLine, Live};
 use yagura_host::Host;
 
 use super::policy::read_policy;
@@ -179,7 +179,7 @@ impl TriageLink {
     ///
     /// # Errors
     /// When the triage cannot go on at all.
-    pub async fn hand(&mut self, live: &Live, lines: &[(i64, String)]) -> Result<Option<String>> {
+    pub async fn hand(&mut self, live: &Live, lines: &[CommittedLine]) -> Result<Option<String>> {
         let mut message = None;
         if let LinkState::Opening(opening) = &mut self.triage {
             if !opening.0.is_finished() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::runtime::Handle;
-use yagura_alerts::email::EmailNotifier;
+use yagura_alerts::email::{EmailNotifier, SecretError};
 use yagura_alerts::policy::{Notifier, Policy};
 use yagura_alerts::ports::Notify;
 use yagura_alerts::{Investigators, Store};
@@ -14,7 +14,7 @@ use yagura_core::names::did_you_mean;
 use yagura_core::{Grants, OrFault, Pack};
 use yagura_host::{Host, Search, Services};
 use yagura_http::{self as http, HttpService, Secrets};
-use yagura_packs::grants::{Answer, Asks};
+use yagura_packs::grants::{GrantAnswer, PackRequests};
 
 use super::audit::{CallWriter, StoredAnswers};
 use super::network::Network;
@@ -154,10 +154,10 @@ pub(super) fn warnings(config: &Config, policy: &Policy, grants: &Grants) -> Vec
             continue;
         };
         let grant = grants.pack.get(name).cloned().unwrap_or_default();
-        let mut asks = Asks::of(&pack.manifest);
+        let mut asks = PackRequests::of(&pack.manifest);
         asks.0.retain(|of, _| of == file);
         for asked in asks.compare(name, &grant).missing() {
-            if let Answer::Missing(line) = &asked.answer {
+            if let GrantAnswer::Missing(line) = &asked.answer {
                 found.push(format!(
                     "the plugin `{plugin}` asks to {}, which nothing grants: {line}",
                     asked.ask
@@ -195,7 +195,9 @@ fn notifier(
     let secrets = Arc::clone(secrets);
     let runtime = Handle::current();
     let secret = move |name: &str| {
-        tokio::task::block_in_place(|| runtime.block_on(services::secret_text(&secrets, name)))
+        let text =
+            tokio::task::block_in_place(|| runtime.block_on(services::secret_text(&secrets, name)));
+        text.map_err(SecretError)
     };
     let key = Key::top("notifier").name(name).name("email");
     let email = EmailNotifier::new(email, secret).map_err(|error| error.under(&key));

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use yagura_alerts::{
-    Clock, Deliver, DeliverOptions, Feed, Followed, Investigate, InvestigateOptions, Store, Triage,
-    TriageError,
+    Clock, Deliver, DeliverOptions, Feed, FeedPosition, Investigate, InvestigateOptions, Store,
+    Triage, TriageError,
 };
-use yagura_core::report::AlertLine;
+use yagura_engine::live::CommittedLine;
 use yagura_host::Host;
 
 use super::audit::CallWriter;
@@ -53,7 +53,7 @@ impl RunningTriage {
         }
         let rules: Vec<String> = rules.iter().cloned().collect();
         let triage = Triage::open(&store, Arc::new(compiled), &rules).await?;
-        if let Followed::Anew { taken, next } = triage.follow(feed).await? {
+        if let FeedPosition::Anew { taken, next } = triage.follow(feed).await? {
             writeln!(
                 err,
                 "the store of alerts {location} already has {taken} lines of another state, or of this one when it was newer: it goes on with line {next}, and alerts that it knows stay in their incidents"
@@ -84,13 +84,8 @@ impl RunningTriage {
     }
 
     /// Hands lines to the triage, and returns the number of the last one that it has then.
-    pub(super) async fn take(&self, lines: &[(i64, String)]) -> Result<i64> {
-        let lines = lines
-            .iter()
-            .map(|(_, line)| serde_json::from_str::<AlertLine>(line))
-            .collect::<Result<Vec<_>, _>>()
-            .context("a line of the alerts cannot be read back")?;
-        match self.triage.take(&lines).await {
+    pub(super) async fn take(&self, lines: &[CommittedLine]) -> Result<i64> {
+        match self.triage.take(lines.iter().map(|line| &line.line)).await {
             Ok(taken) => Ok(taken.seq),
             Err(error @ TriageError::Gap { .. }) => Err(anyhow!(error)),
             Err(error) => Err(error.into()),

@@ -16,13 +16,14 @@ use clap::ValueEnum;
 use yagura_core::diagnostic::{Code, Diagnostic, Key, Level};
 use yagura_core::names::did_you_mean;
 use yagura_core::{OrFault, Pack, TimeRange};
-use yagura_engine::{
-    EngineError, Placed, RuleSource, open_tables, place, predicate_of, syntax_error, unknown_source,
-};
 use yagura_host::Meter;
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest, is_shipped};
 use yagura_lake::table::{OnProblem, Table, TableConfig};
+use yagura_plan::{
+    PlanError, RuleSource, SigmaRules, lower_sigma, open_tables, predicate_of, syntax_error,
+    unknown_source,
+};
 use yagura_rules::Predicate;
 use yagura_rules::lint::{canonical, lints};
 use yagura_rules::sigma::{self, Placeholders, SigmaSource, translate_bare, unused_detections};
@@ -150,7 +151,10 @@ fn checked(arguments: &Arguments) -> Result<Checked> {
         let sampled = Sampled::of(set.tables.as_deref().unwrap_or_default()).await;
         Ok((set, shipped, sampled))
     })?;
-    let placed = set.tables.as_ref().map(|tables| place(&set.sigma, tables));
+    let placed = set
+        .tables
+        .as_ref()
+        .map(|tables| lower_sigma(&set.sigma, tables));
     let tables = set.tables.as_ref().unwrap_or(&shipped);
     let mut check = Check::default();
     let config = arguments.sources.config.as_deref();
@@ -245,7 +249,7 @@ impl Check {
             .extend(lints.map(|lint| lint.in_file(file).of_rule(rule)));
     }
 
-    fn sigma(&mut self, set: &RuleSet, placed: Option<&Placed>, sampled: &Sampled) {
+    fn sigma(&mut self, set: &RuleSet, placed: Option<&SigmaRules>, sampled: &Sampled) {
         let load = &set.sigma.load;
         self.rules += load.rules.len();
         self.found.extend(load.problems.iter().cloned());
@@ -514,7 +518,7 @@ impl Check {
                             .push((id, source.file.clone()));
                     }
                 }
-                Err(EngineError::Rule {
+                Err(PlanError::Rule {
                     file,
                     rule,
                     key,

@@ -9,8 +9,8 @@ use clap::ValueEnum;
 use serde::Serialize;
 use yagura_core::references::members;
 use yagura_core::{Correlation, Rule};
-use yagura_engine::{RuleSource, place};
 use yagura_lake::table::Table;
+use yagura_plan::{RuleSource, lower_sigma};
 
 use super::block_on;
 use crate::output::table;
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let mut coverage = Coverage::default();
     match &set.tables {
         Some(tables) => {
-            let placed = place(&set.sigma, tables);
+            let placed = lower_sigma(&set.sigma, tables);
             let own: Vec<RuleSource> = set.own().collect();
             let runs = running(&own, &placed.rules, tables);
             for source in own.iter().filter(|source| runs.contains(&source.rule.id)) {

@@ -9,10 +9,12 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use yagura_core::names::did_you_mean;
 use yagura_core::{Correlation, Rule, TimeRange, Timestamp};
-use yagura_engine::{Nearest, RuleSource, correlations, explain, nearest, open_tables, place};
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::{OnProblem, Table, TableConfig};
+use yagura_plan::{
+    Nearest, RuleSource, explain, lower_sigma, nearest, open_tables, sigma_correlations,
+};
 use yagura_rules::Explanation;
 use yagura_rules::explain::Saw;
 
@@ -142,7 +144,7 @@ impl Arguments {
         };
         let mut ids: BTreeSet<String> = set.own().map(|source| source.rule.id.clone()).collect();
         let load = &set.sigma.load;
-        let joined = correlations(load).rules;
+        let joined = sigma_correlations(load).rules;
         ids.extend(joined.into_iter().map(|source| source.rule.id.clone()));
         for source in &load.rules {
             ids.extend([source.id(), source.events_id()]);
@@ -164,7 +166,7 @@ impl Arguments {
     /// Returns the rule that was asked for if it is a correlation, which evaluates no event by itself.
     fn correlation(&self, set: &RuleSet) -> Option<Arc<Rule>> {
         let id = self.rule.as_deref()?;
-        let sigma = correlations(&set.sigma.load).rules;
+        let sigma = sigma_correlations(&set.sigma.load).rules;
         let mut all = set.own().chain(sigma).map(|source| source.rule);
         all.find(|rule| rule.id == id && rule.correlation.is_some())
     }
@@ -183,7 +185,7 @@ impl Arguments {
             writeln!(out)?;
             return Ok(0);
         }
-        let own = set.own().chain(correlations(&set.sigma.load).rules);
+        let own = set.own().chain(sigma_correlations(&set.sigma.load).rules);
         let mut titles: BTreeMap<String, String> = own
             .map(|source| (source.rule.id.clone(), source.rule.title.clone()))
             .collect();
@@ -211,7 +213,7 @@ impl Arguments {
 
     /// Finds the rule, once for each table that it runs over.
     fn rules(&self, set: &RuleSet, tables: &[Arc<Table>]) -> Result<Vec<(RuleSource, Arc<Table>)>> {
-        let placed = place(&set.sigma, tables);
+        let placed = lower_sigma(&set.sigma, tables);
         // Correlations are no rules over events.
         let all: Vec<RuleSource> = set
             .own()

@@ -7,7 +7,10 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use yagura_core::names::did_you_mean;
 use yagura_core::{Grant, Grants, OrFault};
-use yagura_packs::grants::{Answer, Ask, Asked, Asks, Changes, Comparison, Kind, upgrade};
+use yagura_packs::grants::{
+    CapabilityEntry, CapabilityKind, Changes, Comparison, GrantAnswer, PackRequests,
+    RequestedEntry, upgrade,
+};
 use yagura_packs::{Gate, GateError, VerifiedPack};
 use yagura_service::admission::{self, Admission};
 use yagura_service::config::Config;
@@ -192,7 +195,7 @@ fn view(pack: &VerifiedPack, admission: &Admission, config: &Config) -> GrantsVi
     let name = pack.name();
     let version = pack.pack().pack.version.clone();
     let grant = admission.grants.of(name);
-    let asks = Asks::of(pack.pack());
+    let asks = PackRequests::of(pack.pack());
     let Comparison { asked, unasked } = asks.compare(name, &grant);
     let seen = admission.installed.pack.get(name);
     let mut changes = Vec::new();
@@ -233,7 +236,7 @@ fn limits(pack: &VerifiedPack, grants: &Grants) -> Vec<String> {
     let mut bound = pack.pack().clone();
     bound.bound(grants);
     let granted = grants.of(pack.name()).limits;
-    let less = Changes::between(&Asks::of(pack.pack()), &Asks::of(&bound));
+    let less = Changes::between(&PackRequests::of(pack.pack()), &PackRequests::of(&bound));
     let lines = less.limits.into_iter().map(|limit| {
         format!(
             "{} has limits.{} = {}{}, and asks for {}",
@@ -268,14 +271,14 @@ impl GrantsView {
 }
 
 /// Says where a directory is and where a secret may go, and what of it is not there.
-fn granted(ask: &Ask, grant: &Grant, config: &Config) -> String {
+fn granted(ask: &CapabilityEntry, grant: &Grant, config: &Config) -> String {
     match ask.kind {
-        Kind::Directories => match grant.directories.get(&ask.entry) {
+        CapabilityKind::Directories => match grant.directories.get(&ask.entry) {
             Some(path) if path.is_dir() => path.display().to_string(),
             Some(path) => format!("{}, WHICH IS NOT A DIRECTORY", path.display()),
             None => String::new(),
         },
-        Kind::Secrets => {
+        CapabilityKind::Secrets => {
             let hosts = grant.secrets.get(&ask.entry);
             let hosts = hosts.map(|hosts| hosts.join(", ")).unwrap_or_default();
             match config.secret.contains_key(&ask.entry) || ask.entry == "*" {
@@ -290,11 +293,11 @@ fn granted(ask: &Ask, grant: &Grant, config: &Config) -> String {
     }
 }
 
-fn asked_view(asked: Asked, grant: &Grant, config: &Config) -> AskedView {
+fn asked_view(asked: RequestedEntry, grant: &Grant, config: &Config) -> AskedView {
     let (answer, detail) = match asked.answer {
-        Answer::Granted => ("yes", granted(&asked.ask, grant, config)),
-        Answer::Partly(part) => ("partly", part.join(", ")),
-        Answer::Missing(line) => ("no", line),
+        GrantAnswer::Granted => ("yes", granted(&asked.ask, grant, config)),
+        GrantAnswer::Partly(part) => ("partly", part.join(", ")),
+        GrantAnswer::Missing(line) => ("no", line),
     };
     AskedView {
         plugin: asked.plugin,

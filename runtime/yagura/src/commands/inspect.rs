@@ -10,7 +10,7 @@ use serde::Serialize;
 use yagura_core::pack::{Limits, World};
 use yagura_core::{OrFault, Pack};
 use yagura_host::{ComponentInfo, ComponentKind, LoadError, Meter, inspect};
-use yagura_packs::grants::Asks;
+use yagura_packs::grants::PackRequests;
 use yagura_packs::{Bounds, Contents};
 use yagura_service::{admission, packs};
 
@@ -123,7 +123,7 @@ fn pack(path: &Path, pack: &Pack) -> PackView {
         contents.seal();
         contents.verify().ok()
     });
-    let asks = Asks::of(&pack.manifest).entries();
+    let asks = PackRequests::of(&pack.manifest).entries();
     let identity = &pack.manifest.pack;
     let plugins = pack.manifest.plugins.iter().map(|plugin| {
         let read = fs::read(pack.dir.join(&plugin.file)).map_err(|error| error.to_string());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use yagura_core::OrFault;
-use yagura_packs::registry::{self, Lock, Locked};
+use yagura_packs::registry::{self, Lock, LockedPack};
 use yagura_packs::{Bounds, VerifiedPack};
 
 use super::pull::{LOCK_FILE, write_archives};
@@ -37,19 +37,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     // A later `yagura pull` must not bring back what was locked before.
     let lock_file = arguments.to.join(LOCK_FILE);
     let mut lock = Lock::read(&lock_file)?;
-    let is_other = |locked: &Locked| {
+    let is_other = |locked: &LockedPack| {
         packs
             .iter()
             .any(|pack| pack.name() == locked.name && pack.digest().tagged() != locked.digest)
     };
-    let others: Vec<Locked> = lock
+    let others: Vec<LockedPack> = lock
         .packs
         .extract_if(.., |locked| is_other(locked))
         .collect();
     if !others.is_empty() {
         lock.write(&lock_file)?;
     }
-    for Locked { name, version, .. } in others {
+    for LockedPack { name, version, .. } in others {
         writeln!(
             out,
             "{} no longer names {name} {version}",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use yagura_core::{Fault, FaultKind, OrFault};
-use yagura_packs::registry::{At, Lock, Pulled, Reference, Registry};
+use yagura_packs::registry::{Lock, Pulled, Reference, Registry, VersionSelector};
 use yagura_packs::{Bounds, Installed, TrustPolicy, VerifiedPack, archive};
 use yagura_service::admission;
 
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let packs: Vec<&VerifiedPack> = pulled.iter().map(|pulled| &pulled.pack).collect();
     let trust = arguments.trust.as_deref();
     let mut out = io::stdout().lock();
-    let newest = |place: &&Reference| matches!(place.at, At::Newest);
+    let newest = |place: &&Reference| matches!(place.at, VersionSelector::Newest);
     write_archives(&packs, &arguments.to, trust, &mut out).map_err(|error| {
         match arguments.references.iter().find(newest) {
             // A version that nobody signed must not keep those before it from anybody.
@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let kept: Vec<String> = arguments
         .references
         .iter()
-        .filter(|place| !arguments.update && matches!(place.at, At::Newest))
+        .filter(|place| !arguments.update && matches!(place.at, VersionSelector::Newest))
         .filter_map(|place| {
             let locked = lock
                 .packs
@@ -121,9 +121,9 @@ async fn pull(arguments: &Arguments, lock: &Lock, lock_file: &Path) -> Result<Ve
     let mut by_digest = Vec::new();
     for place in &arguments.references {
         let wanted = match &place.at {
-            At::Newest => "*".to_owned(),
-            At::Version(version) => format!("={version}"),
-            At::Digest(digest) => {
+            VersionSelector::Newest => "*".to_owned(),
+            VersionSelector::Version(version) => format!("={version}"),
+            VersionSelector::Digest(digest) => {
                 let registry = Registry::connect(place, &arguments.access.options()).await?;
                 let pulled = registry.pull().await?;
                 let version = pulled.pack.pack().pack.version.clone();

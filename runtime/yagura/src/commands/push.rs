@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use yagura_core::OrFault;
-use yagura_packs::registry::{At, Reference, Registry};
+use yagura_packs::registry::{Reference, Registry, VersionSelector};
 use yagura_packs::sign::Signature;
 
 use super::{block_on, verify};
@@ -34,13 +34,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let pack = verify::read(&arguments.path)?;
     let version = &pack.pack().pack.version;
     match &arguments.reference.at {
-        At::Newest => {}
-        At::Version(asked) if asked.to_string() == *version => {}
-        At::Version(asked) => bail!(
+        VersionSelector::Newest => {}
+        VersionSelector::Version(asked) if asked.to_string() == *version => {}
+        VersionSelector::Version(asked) => bail!(
             "{} has the version {version} in its pack.toml, and not {asked}: nothing was pushed",
             arguments.path.display()
         ),
-        At::Digest(_) => {
+        VersionSelector::Digest(_) => {
             bail!("a digest names a pack to pull; to push, name the reference without it")
         }
     }
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     writeln!(
         out,
         "pushed {}, image {}",
-        pushed.place,
+        pushed.reference,
         pushed.image.tagged()
     )?;
     for signature in &pushed.signatures {

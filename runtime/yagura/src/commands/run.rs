@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use yagura_core::causes::causes;
 use yagura_core::{Grants, OrFault, TimeRange, Timestamp};
 use yagura_correlate::Geolocation;
+use yagura_engine::TableOutcome;
 use yagura_engine::report::Progress;
-use yagura_engine::run::TableOutcome;
 use yagura_engine::{Hasher, RunInput, RunOptions, run as engine_run};
 use yagura_host::Meter;
 use yagura_lake::table::Table;
@@ -215,7 +215,7 @@ impl ResolvedRun {
             // Only what did run counts as used.
             admission.remember(false)?;
         }
-        let (mut alerts, counters) = outcome.settle(self.options.partitions)?;
+        let (mut alerts, counters) = outcome.alerts(self.options.partitions)?;
         let tables: Vec<Arc<Table>> = outcome
             .tables
             .iter()
@@ -234,11 +234,18 @@ impl ResolvedRun {
             )?;
         }
         summary::print(&outcome, &counters, start)?;
+        if outcome.tables.is_empty() && outcome.has_refused {
+            return Ok(RULE);
+        }
         if !unread.is_empty() || outcome.tables.is_empty() || outcome.tables.iter().any(has_skipped)
         {
             return Ok(INPUT);
         }
-        Ok(if outcome.skipped.is_empty() { 0 } else { RULE })
+        Ok(if outcome.skipped.is_empty() && !outcome.has_refused {
+            0
+        } else {
+            RULE
+        })
     }
 }
 
@@ -248,6 +255,7 @@ fn has_skipped(table: &TableOutcome) -> bool {
         || table.null_times > 0
         || table.odd_times.without.count > 0
         || !table.converted.lost.is_empty()
+        || !table.converted.too_large.is_empty()
 }
 
 /// Shows the live counters until the bar is finished.

@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use yagura_core::TimeRange;
 use yagura_core::names::did_you_mean;
-use yagura_engine::{Sample, open_tables, plain_type};
 use yagura_lake::table::Table;
+use yagura_plan::{Sample, open_tables, plain_type};
 
 use super::block_on;
 use crate::output::{Format, Shown, cut, number, printable, table};

@@ -8,8 +8,8 @@ use serde::Serialize;
 use yagura_core::OrFault;
 use yagura_packs::installed::Installed;
 use yagura_packs::sign::PublicKey;
-use yagura_packs::trust::{CheckedSignature, Finding};
-use yagura_packs::{Bounds, Contents, GateError, TrustPolicy, Verdict, VerifiedPack, archive};
+use yagura_packs::trust::{CheckedSignature, SignatureStatus};
+use yagura_packs::{Bounds, Contents, GateError, TrustPolicy, TrustVerdict, VerifiedPack, archive};
 use yagura_service::admission::Admission;
 use yagura_service::config::Config;
 
@@ -138,7 +138,7 @@ pub(super) fn read(path: &Path) -> Result<VerifiedPack> {
 }
 
 impl PackView {
-    fn evaluated(&mut self, verdict: &Verdict) {
+    fn evaluated(&mut self, verdict: &TrustVerdict) {
         self.trusted = Some(verdict.is_trusted());
         self.problems = verdict.refusals.iter().map(ToString::to_string).collect();
         self.signatures = verdict.signatures.iter().map(evaluated).collect();
@@ -189,7 +189,7 @@ fn view(path: &Path, pack: &VerifiedPack, signer: &Signer) -> PackView {
         Signer::Config(policy, admission) => {
             view.evaluated(&policy.evaluate(pack, &admission.installed));
             // Upgrades that ask for more wait for an answer, whoever signed them.
-            if let Err(error @ GateError::Held { .. }) = admission.open(path, false) {
+            if let Err(error @ GateError::OpenRequests { .. }) = admission.open(path, false) {
                 view.problems.push(error.to_string());
             }
         }
@@ -216,14 +216,18 @@ fn unjudged(file: &str, bytes: &[u8]) -> SignatureView {
 
 fn evaluated(signature: &CheckedSignature) -> SignatureView {
     let finding = match &signature.finding {
-        Finding::Valid(key) => format!("valid, by `{key}`"),
-        Finding::UnknownKey => "by a key that is not known here".to_owned(),
-        Finding::OutOfScope(key) => format!("valid, by `{key}`, which may not sign this pack"),
-        Finding::Broken(problem) => problem.to_string(),
-        Finding::UnknownIdentity { identity, issuer } => {
+        SignatureStatus::Valid(key) => format!("valid, by `{key}`"),
+        SignatureStatus::UnknownKey => "by a key that is not known here".to_owned(),
+        SignatureStatus::OutOfScope(key) => {
+            format!("valid, by `{key}`, which may not sign this pack")
+        }
+        SignatureStatus::Broken(problem) => problem.to_string(),
+        SignatureStatus::UnknownIdentity { identity, issuer } => {
             format!("valid, by {identity} ({issuer}), who is not known here")
         }
-        Finding::NotChecked => "a keyless bundle, which this program was built without".to_owned(),
+        SignatureStatus::NotChecked => {
+            "a keyless bundle, which this program was built without".to_owned()
+        }
     };
     SignatureView {
         file: signature.file.to_string(),

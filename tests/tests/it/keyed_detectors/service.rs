@@ -1,7 +1,7 @@
 //! The same detectors in a service that is stopped and started again.
 
 use yagura_correlate::store::{Store, StoreLimits};
-use yagura_engine::live::{Live, LiveOptions, final_alert};
+use yagura_engine::live::{CommittedLine, Live, LiveOptions};
 use yagura_tests::random::runner;
 
 use super::model::{Event, dealt, event, events};
@@ -88,7 +88,7 @@ async fn settled(
     let (mut steps, mut ended) = (0, 0);
     while let Some(report) = live.step().await.unwrap() {
         ended += usize::from(report.goes_on);
-        lines.extend(live.take_lines().unwrap());
+        lines.extend(numbered(&mut live));
         steps += 1;
         if steps % restart == 0 {
             live.flush().unwrap();
@@ -97,10 +97,10 @@ async fn settled(
         }
     }
     live.finish().await.unwrap();
-    lines.extend(live.take_lines().unwrap());
+    lines.extend(numbered(&mut live));
     let mut alerts: Vec<_> = lines
         .values()
-        .filter_map(|line| final_alert(line))
+        .filter_map(|line| line.final_alert().cloned())
         .collect();
     for event in alerts
         .iter_mut()
@@ -111,4 +111,10 @@ async fn settled(
     alerts
         .sort_by(|a, b| (a.window_start, &a.rule, &a.key).cmp(&(b.window_start, &b.rule, &b.key)));
     (alerts, ended)
+}
+
+/// Returns the lines that were committed since the last call, by their numbers.
+fn numbered(live: &mut Live) -> impl Iterator<Item = (i64, CommittedLine)> + use<> {
+    let lines = live.take_lines().unwrap();
+    lines.into_iter().map(|line| (line.seq(), line))
 }

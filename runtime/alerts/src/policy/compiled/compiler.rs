@@ -12,7 +12,7 @@ use super::{
     CompiledNotifier, CompiledPolicy, CompiledReview, CompiledRoute, CompiledStaging,
     CompiledSuppression, Rate,
 };
-use crate::email::EmailNotifier;
+use crate::email::{EmailNotifier, SecretError};
 use crate::policy::matcher::hours;
 use crate::policy::{Email, Match, Matcher, Pattern, Policy};
 
@@ -357,7 +357,7 @@ impl<'a> Compiler<'a> {
 
     fn email(&mut self, email: &Email, key: &Key) {
         // What is wrong with the settings shows without a secret.
-        if let Err(error) = EmailNotifier::new(email, |_| Err(String::new())) {
+        if let Err(error) = EmailNotifier::new(email, |_| Err(SecretError(String::new()))) {
             self.problems.extend(error.under(key).0);
         }
     }

@@ -10,8 +10,8 @@ fn case(text: &str) -> PolicyTest {
     policy.test.into_iter().next().unwrap()
 }
 
-fn became(alert: &AlertLine, outcome: Outcome, incident: Option<&str>) -> Became {
-    Became {
+fn became(alert: &AlertLine, outcome: TestOutcome, incident: Option<&str>) -> AlertResult {
+    AlertResult {
         alert: alert.alert.id.clone(),
         outcome,
         notify: Vec::new(),
@@ -72,8 +72,8 @@ fn written_alerts_are_lines_with_ids_that_stay() {
 fn what_was_expected_has_no_mismatch() {
     let (test, lines) = (case(CASE), lines(&case(CASE), Path::new(".")).unwrap());
     let mut found = vec![
-        became(&lines[0], Outcome::Reported, Some("i")),
-        became(&lines[1], Outcome::Suppressed, None),
+        became(&lines[0], TestOutcome::Reported, Some("i")),
+        became(&lines[1], TestOutcome::Suppressed, None),
     ];
     found[0].notify = vec!["pager".to_owned(), "chat".to_owned()];
     assert_eq!(mismatches(&test, &lines, &found, 1), Vec::<String>::new());
@@ -82,7 +82,7 @@ fn what_was_expected_has_no_mismatch() {
 #[test]
 fn a_mismatch_names_case_alert_expected_and_found() {
     let (test, lines) = (case(CASE), lines(&case(CASE), Path::new(".")).unwrap());
-    let mut found = vec![became(&lines[0], Outcome::Staged, None)];
+    let mut found = vec![became(&lines[0], TestOutcome::Staged, None)];
     found[0].is_flood = true;
     let alert =
         "case `scanner`: alert 1 (`aws-root-login` for `root`, 2026-01-30T08:00:00.000000Z)";
@@ -116,7 +116,7 @@ fn an_incident_is_named_by_the_alert_that_opened_it() {
     let messages_for = |ids: [&str; 3]| {
         let found = lines.iter().zip(ids);
         let found: Vec<_> = found
-            .map(|(line, id)| became(line, Outcome::Reported, Some(id)))
+            .map(|(line, id)| became(line, TestOutcome::Reported, Some(id)))
             .collect();
         mismatches(&test, &lines, &found, 2)
     };
@@ -165,8 +165,8 @@ fn recorded_alerts_are_read_in_both_forms() {
     assert_eq!(states, expected);
     assert_eq!(read[2].reason.as_deref(), Some("late events"));
     let found = [
-        became(&read[0], Outcome::Reported, Some("i")),
-        became(&read[1], Outcome::Inhibited, None),
+        became(&read[0], TestOutcome::Reported, Some("i")),
+        became(&read[1], TestOutcome::Inhibited, None),
     ];
     let messages = mismatches(&test, &read, &found, 1);
     assert_eq!(messages.len(), 2, "{messages:?}");

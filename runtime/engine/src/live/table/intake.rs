@@ -1,4 +1,4 @@
-//! What comes into a table: what looks found, and what reads made of it.
+//! What comes into a table: listed objects, and what was read from them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use yagura_lake::table::OnProblem;
 
 use super::{LiveTable, now};
 use crate::error::EngineError;
-use crate::live::look::{Look, Looked, OpenTable};
-use crate::live::notes::problem;
-use crate::live::objects::Waiting;
-use crate::live::read::{Read, read};
+use crate::live::listing::{Listed, Listing, OpenTable};
+use crate::live::messages::problem;
+use crate::live::objects::WaitingObject;
+use crate::live::options::{LiveOptions, Replaced};
+use crate::live::read::{ReadResult, read};
 use crate::live::task::Task;
-use crate::live::{LiveOptions, Replaced};
-use crate::table_run::Scanned;
+use crate::scan_output::ScanOutput;
 
 /// A table of at most so many objects is listed whole each time.
 const LISTED_WHOLE: usize = 10_000;
@@ -26,8 +26,8 @@ const AHEAD: i64 = 60_000_000;
 
 impl LiveTable {
     /// Begins to list what is there, unless it is being listed.
-    pub(in crate::live) fn start_look(&mut self, options: &LiveOptions) {
-        if self.looking.is_some() {
+    pub(in crate::live) fn start_listing(&mut self, options: &LiveOptions) {
+        if self.listing.is_some() {
             return;
         }
         let is_due = self.all <= LISTED_WHOLE
@@ -35,7 +35,7 @@ impl LiveTable {
                 .listed_all
                 .is_none_or(|at| at.elapsed() >= options.list_all);
         let waiting = self.objects.waiting().iter();
-        let look = Look {
+        let look = Listing {
             config: self.config.clone(),
             range: options.run.range,
             table: self.table(),
@@ -43,7 +43,7 @@ impl LiveTable {
             known: Arc::clone(self.objects.known()),
             waiting: waiting
                 .map(|of| {
-                    // One whose footer was not read is looked at again.
+                    // One whose footer was not read is listed again.
                     let version = of.times.is_some().then(|| of.version.clone());
                     (of.name.clone(), version)
                 })
@@ -51,7 +51,7 @@ impl LiveTable {
             since: self.first_day().filter(|_| !is_due),
             limit: now().saturating_add(AHEAD),
         };
-        self.looking = Some(Task::start(look.run()));
+        self.listing = Some(Task::start(look.run()));
     }
 
     /// Returns the first day that events of now may lie in.
@@ -61,19 +61,23 @@ impl LiveTable {
         Some(from - TimeDelta::days(lateness.num_days()))
     }
 
-    /// Says whether it is being listed.
-    pub(in crate::live) fn is_looking(&self) -> bool {
-        self.looking.as_ref().is_some_and(|task| !task.has_ended())
+    /// Returns whether it is being listed.
+    pub(in crate::live) fn is_listing(&self) -> bool {
+        self.listing.as_ref().is_some_and(|task| !task.has_ended())
     }
 
     /// Takes in what was listed, if that has ended. Returns the table as it is now where it has other columns than before.
-    pub(in crate::live) async fn end_look(&mut self, options: &LiveOptions) -> Option<OpenTable> {
-        if self.is_looking() {
+    pub(in crate::live) async fn end_listing(
+        &mut self,
+        options: &LiveOptions,
+    ) -> Option<OpenTable> {
+        if self.is_listing() {
             return None;
         }
-        match self.looking.take()?.end().await? {
-            Ok(looked) => self.take_in(looked, options),
-            Err(reason) => {
+        match self.listing.take()?.end().await? {
+            Ok(listed) => self.take_in(listed, options),
+            Err(error) => {
+                let reason = problem(&error);
                 if self.list_problem.as_deref() != Some(&reason) {
                     tracing::warn!(table = self.name(), reason, "cannot look for new objects");
                 }
@@ -83,34 +87,34 @@ impl LiveTable {
         }
     }
 
-    fn take_in(&mut self, looked: Looked, options: &LiveOptions) -> Option<OpenTable> {
-        self.list_problem = looked.problem;
-        if let Some(all) = looked.all {
+    fn take_in(&mut self, listed: Listed, options: &LiveOptions) -> Option<OpenTable> {
+        self.list_problem = listed.problem;
+        if let Some(all) = listed.all {
             self.listed_all = Some(Instant::now());
             self.all = all;
         }
-        if looked.other.is_some() {
-            return looked.other;
+        if listed.other.is_some() {
+            return listed.other;
         }
-        self.notes.say_empty(looked.empty);
-        self.notes.say_left_out(&looked.strays, &looked.odd_names);
-        for name in looked.gone {
+        self.notes.note_empty(listed.empty);
+        self.notes.note_left_out(&listed.strays, &listed.odd_names);
+        for name in listed.gone {
             if self.objects.take(&name).is_some() {
                 self.notes
                     .push(format!("{name} was deleted before it was read"));
             }
         }
-        for (name, version) in looked.adopted {
+        for (name, version) in listed.adopted {
             self.objects.note(&name, Some(version), false);
         }
-        let mut new = looked.new;
-        new.extend(self.take_replaced(looked.replaced, options));
+        let mut new = listed.new;
+        new.extend(self.take_replaced(listed.replaced, options));
         // What was read since the look began is known by now.
         new.retain(|of| {
             let known = self.objects.known().get(&of.name);
             known.is_none_or(|known| known.version.as_ref() != Some(&of.version))
         });
-        let is_before = |of: &Waiting| {
+        let is_before = |of: &WaitingObject| {
             let latest = of.bounds().map(|(_, latest)| latest);
             options
                 .from
@@ -143,8 +147,12 @@ impl LiveTable {
         None
     }
 
-    /// Takes note of objects that were replaced after they had been read, and returns those that are evaluated again.
-    fn take_replaced(&mut self, replaced: Vec<Waiting>, options: &LiveOptions) -> Vec<Waiting> {
+    /// Records objects that were replaced after they had been read, and returns those that are evaluated again.
+    fn take_replaced(
+        &mut self,
+        replaced: Vec<WaitingObject>,
+        options: &LiveOptions,
+    ) -> Vec<WaitingObject> {
         let Some(first) = replaced.first() else {
             return Vec::new();
         };
@@ -230,26 +238,26 @@ impl LiveTable {
         }
     }
 
-    /// Says whether objects are being read.
+    /// Returns whether objects are being read.
     pub(in crate::live) fn is_reading(&self) -> bool {
         self.reading.as_ref().is_some_and(|task| !task.has_ended())
     }
 
-    /// Says whether a look or a read has ended whose results were not taken.
+    /// Returns whether a look or a read has ended whose results were not taken.
     pub(in crate::live) fn has_news(&self) -> bool {
-        let look = self.looking.as_ref().is_some_and(Task::has_ended);
+        let look = self.listing.as_ref().is_some_and(Task::has_ended);
         look || self.reading.as_ref().is_some_and(Task::has_ended)
     }
 
-    /// Returns what was read, if a read has ended: what came of it, and the objects. A read that failed is told in the status.
+    /// Returns what was read, if a read has ended: what came of it, and the objects. A read that failed is in the status.
     pub(in crate::live) async fn end_read(
         &mut self,
         options: &LiveOptions,
-    ) -> Option<(Scanned, Vec<KnownObject>)> {
+    ) -> Option<(ScanOutput, Vec<KnownObject>)> {
         if self.is_reading() {
             return None;
         }
-        let Read {
+        let ReadResult {
             run,
             tried,
             asked,
@@ -302,6 +310,9 @@ impl LiveTable {
         if let Some(run) = &mut self.run {
             self.notes.extend(run.take_messages());
         }
+        if let Some(keyed) = &mut self.keyed {
+            keyed.note_dropped(&scanned.dropped);
+        }
         for (rule, count) in &scanned.over {
             let rule = self.run.as_ref().map_or("", |run| run.rule_id(*rule));
             self.notes.push(format!(
@@ -309,12 +320,12 @@ impl LiveTable {
                 known.first().map_or("an object", |of| &of.name),
             ));
         }
-        self.notes.say_converted(&self.table, &scanned.converted);
+        self.notes.note_converted(&self.table, &scanned.converted);
         Some((scanned, known))
     }
 
-    /// Takes note of an object that was read.
-    fn was_read(&mut self, of: Waiting, options: &LiveOptions) -> KnownObject {
+    /// Records an object that was read.
+    fn was_read(&mut self, of: WaitingObject, options: &LiveOptions) -> KnownObject {
         self.objects.take(&of.name);
         self.objects.note(&of.name, Some(of.version.clone()), false);
         let times = of.times.unwrap_or_default();
@@ -330,7 +341,7 @@ impl LiveTable {
                 self.status.latest = self.status.latest.max(Some(passed));
             }
         }
-        self.notes.say_odd_times(&self.table, times.odd);
+        self.notes.note_odd_times(&self.table, times.odd);
         KnownObject {
             name: of.name,
             version: Some(of.version),
@@ -338,8 +349,8 @@ impl LiveTable {
         }
     }
 
-    /// Takes note that objects cannot be read now, for a reason that is not known to be theirs.
-    fn fail(&mut self, tried: Vec<Waiting>, error: &EngineError) {
+    /// Records that objects cannot be read now, for a reason that is not known to be theirs.
+    fn fail(&mut self, tried: Vec<WaitingObject>, error: &EngineError) {
         let reason = problem(error);
         match (&tried[..], error) {
             ([one], EngineError::Scan { .. }) => {

@@ -88,7 +88,7 @@ fn what_another_tool_wrote_is_read() {
 }
 
 #[test]
-fn a_blob_that_was_changed_or_taken_is_told() {
+fn a_blob_that_was_changed_or_taken_is_refused() {
     let all = entries(&saved(&[&signed()]));
     for name in all.keys().filter(|name| name.starts_with("blobs/")) {
         let changed = all.iter().map(|(other, bytes)| {
@@ -125,7 +125,7 @@ fn a_blob_that_was_changed_or_taken_is_told() {
 }
 
 #[test]
-fn what_has_no_place_in_a_layout_is_told() {
+fn what_has_no_place_in_a_layout_is_refused() {
     for (name, kind) in [
         ("../x", EntryType::Regular),
         ("/etc/passwd", EntryType::Regular),
@@ -133,8 +133,11 @@ fn what_has_no_place_in_a_layout_is_told() {
         ("oci-layout", EntryType::Symlink),
         ("other/", EntryType::Directory),
     ] {
-        let told = message(&archive(&[(name, kind, b"")]));
-        assert!(told.contains("has no place in an image layout"), "{told}");
+        let refusal = message(&archive(&[(name, kind, b"")]));
+        assert!(
+            refusal.contains("has no place in an image layout"),
+            "{refusal}"
+        );
     }
     let twice = ("oci-layout", EntryType::Regular, LAYOUT);
     assert!(message(&archive(&[twice, twice])).contains("has no place"));

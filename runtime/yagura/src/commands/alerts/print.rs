@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde::Serialize;
 use yagura_alerts::format;
-use yagura_alerts::store::IncidentRecord;
+use yagura_alerts::store::StoredIncident;
 use yagura_alerts::store::rows::{
     AlertRow, DeliveryRow, DeliveryState, IncidentKind, IncidentRow, RunState,
 };
@@ -154,7 +154,7 @@ pub(super) fn dead(out: &mut impl Write, rows: &[DeliveryRow], format: AlertForm
     Ok(())
 }
 
-pub(super) fn show(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
+pub(super) fn show(out: &mut impl Write, record: &StoredIncident) -> Result<()> {
     let incident = &record.incident;
     writeln!(
         out,
@@ -295,7 +295,7 @@ pub(super) fn show(out: &mut impl Write, record: &IncidentRecord) -> Result<()> 
     Ok(())
 }
 
-fn reports(out: &mut impl Write, record: &IncidentRecord) -> Result<()> {
+fn reports(out: &mut impl Write, record: &StoredIncident) -> Result<()> {
     writeln!(out, "\nreports")?;
     if record.deliveries.is_empty() {
         writeln!(out, "  none: no route of the policy takes its alerts")?;

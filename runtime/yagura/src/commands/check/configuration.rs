@@ -23,12 +23,7 @@ impl Check {
     /// Looks a policy over, with the rules that are known.
     pub(super) fn policy(&mut self, set: &RuleSet, file: &Path) -> Result<()> {
         let own = set.own().map(|source| source.rule.id.clone());
-        let sigma = set
-            .sigma
-            .load
-            .rules
-            .iter()
-            .map(yagura_engine::sigma_rule_id);
+        let sigma = set.sigma.load.rules.iter().map(yagura_plan::sigma_rule_id);
         let mut rules: BTreeSet<String> = own.chain(sigma).collect();
         let has_rules = !rules.is_empty();
         rules.extend(OWN_RULES.map(str::to_owned));

@@ -10,8 +10,8 @@ use yagura_core::names::did_you_mean;
 use yagura_core::references::{circle_of, in_order, members};
 use yagura_core::{Correlation, FieldPath, Rule};
 use yagura_correlate::Geolocation;
-use yagura_engine::{Placed, RuleSource, correlations};
 use yagura_lake::table::Table;
+use yagura_plan::{RuleSource, SigmaRules, sigma_correlations};
 use yagura_rules::resolve::find;
 use yagura_rules::sigma;
 
@@ -23,7 +23,7 @@ impl Check {
     pub(super) fn sigma_correlations(&mut self, set: &RuleSet) {
         let load = &set.sigma.load;
         self.rules += load.correlations.len();
-        for wrong in correlations(load).not_run {
+        for wrong in sigma_correlations(load).not_run {
             self.add(
                 &wrong.file,
                 &wrong.rule,
@@ -45,7 +45,7 @@ impl Check {
         &mut self,
         set: &RuleSet,
         tables: &[Arc<Table>],
-        placed: Option<&Placed>,
+        placed: Option<&SigmaRules>,
     ) {
         let own: Vec<RuleSource> = set.own().collect();
         let load = &set.sigma.load;

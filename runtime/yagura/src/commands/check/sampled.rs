@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use yagura_core::names::near;
-use yagura_engine::Sample;
 use yagura_lake::table::Table;
+use yagura_plan::Sample;
 
 /// Near names that a message lists.
 const MOST_NEAR: usize = 3;

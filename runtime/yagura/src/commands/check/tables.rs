@@ -5,8 +5,8 @@ use std::path::Path;
 
 use yagura_core::FieldPath;
 use yagura_core::diagnostic::{Code, Diagnostic, Level};
-use yagura_engine::{Placed, RuleSource, fields_of, oddities_of, plain_type};
 use yagura_lake::table::Table;
+use yagura_plan::{RuleSource, SigmaRules, condition_hints, fields_of, plain_type};
 use yagura_rules::lint::misfits;
 
 use super::Check;
@@ -46,7 +46,7 @@ impl Check {
     }
 
     /// Looks for fields of Sigma rules that their tables lack, and for tests that no value of a field can pass.
-    pub(super) fn sigma_fields(&mut self, placed: &Placed, sampled: &Sampled) {
+    pub(super) fn sigma_fields(&mut self, placed: &SigmaRules, sampled: &Sampled) {
         for source in &placed.rules {
             let rule = &source.rule;
             for field in placed.missing.get(&rule.id).into_iter().flatten() {
@@ -85,7 +85,7 @@ impl Check {
 
     /// Looks at a rule with a `where`: what it compares, and what it names inside JSON.
     pub(super) fn where_fields(&mut self, table: &Table, source: &RuleSource, sampled: &Sampled) {
-        for what in oddities_of(table, source) {
+        for what in condition_hints(table, source) {
             self.add(
                 &source.file,
                 &source.rule.id,

@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use yagura_correlate::Counters;
 use yagura_engine::RunOutcome;
+use yagura_engine::TableOutcome;
 use yagura_engine::report::{Cause, SkippedEvents};
-use yagura_engine::run::TableOutcome;
 
 use crate::output::{Shown, count, number};
 
@@ -176,7 +176,7 @@ fn print_skipped(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
         let rows: u64 = events.iter().map(|events| events.rows).sum();
         let quarantined: u64 = events
             .iter()
-            .filter(|events| events.cause == Cause::Rest)
+            .filter(|events| events.cause == Cause::Quarantine)
             .map(|events| events.rows + events.wakes)
             .sum();
         let wakes: u64 = events.iter().map(|events| events.wakes).sum();
@@ -194,7 +194,9 @@ fn print_skipped(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
                 count(wakes, "wake-up", "wake-ups")
             )?;
         }
-        let tried = events.iter().filter(|events| events.cause != Cause::Rest);
+        let tried = events
+            .iter()
+            .filter(|events| events.cause != Cause::Quarantine);
         let more = tried.clone().count().saturating_sub(MOST_SHOWN);
         for events in tried.take(MOST_SHOWN) {
             let what = match events.rows {
