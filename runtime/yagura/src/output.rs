@@ -109,7 +109,7 @@ impl<W: Write> Write for Shown<W> {
     }
 }
 
-/// What a service says of itself, where nobody may be able to hear it: a log on a full disk, a terminal that is gone.
+/// A stream whose failures do not stop a service: a log on a full disk, a terminal that is gone.
 pub(crate) struct Unfailing<W>(pub(crate) W);
 
 impl<W: Write> Write for Unfailing<W> {
