@@ -68,7 +68,7 @@ pub(crate) fn component(bytes: &[u8]) {
     let host = HOST.get_or_init(|| Host::new(HostConfig::default()).ok());
     if let Some(host) = host {
         let limits = Limits {
-            time: "20ms".to_owned(),
+            time: yagura_core::TimeSpan::from_millis(20),
             ..Limits::default()
         };
         let _ = host.load_detector_bytes("fuzz.wasm", bytes, &limits);

@@ -285,9 +285,16 @@ mod tests {
         for world in [World::Enricher, World::Reviewer, World::Notifier] {
             let most = Grants::default().most_limits("b", world);
             assert_eq!(most.bound(&asked), limits("20s", 256, 64));
-            assert_eq!(most.bound(&limits("1m", 1, 1)).time, TimeSpan::from_secs(30));
+            assert_eq!(
+                most.bound(&limits("1m", 1, 1)).time,
+                TimeSpan::from_secs(30)
+            );
             let most = grants.most_limits("a", world);
-            assert_eq!(most.bound(&asked).time, TimeSpan::from_secs(1), "as the grants say");
+            assert_eq!(
+                most.bound(&asked).time,
+                TimeSpan::from_secs(1),
+                "as the grants say"
+            );
         }
         assert_eq!(
             Grants::without_bounds()

@@ -185,5 +185,4 @@ mod tests {
         };
         assert!(message(LimitKind::Memory, &maximum).contains("this is the maximum"));
     }
-
 }
