@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use yagura_core::FieldPath;
 use yagura_core::diagnostic::{Code, Diagnostic, Level};
