@@ -254,7 +254,7 @@ fn every_real_rule_is_understood_or_says_why_not() {
                     "{}: {error:?}",
                     source.rule.title
                 );
-                assert!(error.in_file(&source.file).line.is_some());
+                assert!(error.in_file(&source.file).line().is_some());
                 *reasons
                     .entry("a place-holder that the operator has to fill")
                     .or_default() += 1;
