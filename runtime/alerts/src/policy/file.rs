@@ -133,7 +133,7 @@ mod tests {
             ),
             (
                 "[[enrich]]\nplugin = \"p/a.wasm\"\ndelays = [\"0s\", \"now\"]\n",
-                "policy.toml:3: `enrich[1].delays[2]` `now` is not a duration",
+                "policy.toml:3: `enrich[1].delays` `now` is not a duration",
             ),
         ] {
             let error = PolicyFile::parse(Path::new("policy.toml"), text.to_owned()).unwrap_err();

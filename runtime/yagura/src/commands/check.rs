@@ -37,7 +37,7 @@ use crate::ruleset::{RuleSet, Sources};
 use yagura_service::config::Config;
 use yagura_service::packs;
 
-/// Check rules: errors, unknown fields, conditions that never match, duplicates, missing tags
+/// Check rules: errors, unknown fields, conditions that never match, duplicates
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

@@ -301,5 +301,5 @@ fn what_is_wrong_is_named_with_its_place_and_the_next_step() {
             "{expected}\n{found:#?}"
         );
     }
-    assert_eq!(found.len(), 23, "{found:#?}");
+    assert_eq!(found.len(), 21, "{found:#?}");
 }
