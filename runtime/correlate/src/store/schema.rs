@@ -2,6 +2,7 @@
 //!
 //! SQLite's `user_version` is the state format: the number of migrations that were applied.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
@@ -156,37 +157,38 @@ fn to_format_2(transaction: &Transaction<'_>) -> HookResult {
     Ok(())
 }
 
+/// The names of format 1 in the status of a table and of its quarantined rules, with those of format 2.
+const NAMES_OF_FORMAT_1: &str = include_str!("schema/format_1.json");
+
+/// See [`NAMES_OF_FORMAT_1`].
+#[derive(serde::Deserialize)]
+struct NamesOfFormat1 {
+    table: BTreeMap<String, String>,
+    rule: BTreeMap<String, String>,
+}
+
 /// Renames the keys of a table's status that format 1 had under other names.
 fn renamed_status(text: &str) -> serde_json::Result<String> {
+    let names: NamesOfFormat1 = serde_json::from_str(NAMES_OF_FORMAT_1)?;
     let mut status: serde_json::Value = serde_json::from_str(text)?;
-    let rename = |object: &mut serde_json::Value, names: &[(&str, &str)]| {
+    let rename = |object: &mut serde_json::Value, names: &BTreeMap<String, String>| {
         let Some(object) = object.as_object_mut() else {
             return;
         };
         for (old, new) in names {
-            if let Some(value) = object.remove(*old) {
-                object.insert((*new).to_owned(), value);
+            if let Some(value) = object.remove(old) {
+                object.insert(new.clone(), value);
             }
         }
     };
-    rename(
-        &mut status,
-        &[
-            ("aside", "background"),
-            ("rests", "quarantine"),
-            ("undecided", "skipped"),
-        ],
-    );
+    rename(&mut status, &names.table);
     let rules = status.get_mut("quarantine");
     for rule in rules
         .and_then(|rules| rules.as_array_mut())
         .into_iter()
         .flatten()
     {
-        rename(
-            rule,
-            &[("is_resting", "is_quarantined"), ("rests", "repeats")],
-        );
+        rename(rule, &names.rule);
     }
     serde_json::to_string(&status)
 }

@@ -135,7 +135,7 @@ impl SlotState {
                         self.evaluate_dictionary(slot, values.keys(), values.values(), hits);
                         Ok(())
                     },
-                    other => Err(ArrowError::InvalidArgumentError(format!("{other} is no dictionary")))
+                    other => Err(ArrowError::InvalidArgumentError(format!("{other} is not a dictionary")))
                 )
             }
             DataType::Dictionary(_, value) => {

@@ -24,7 +24,7 @@ use super::block_on;
 use crate::exit::FAILED;
 use crate::output::{Format, number, table};
 
-/// Measure the cost of each rule's plugin: time at the boundary and in the guest, fuel, memory
+/// Measure the cost of each rule's plugin: time in the host and the guest, fuel, memory
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

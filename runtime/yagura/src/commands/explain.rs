@@ -22,7 +22,7 @@ use super::block_on;
 use crate::output::{Format, Shown, printable};
 use crate::ruleset::{RuleSet, Sources};
 
-/// Show how a rule evaluates an event: its condition, the result of each test, and the value
+/// Show how a rule evaluates an event: the result of each test, and the value
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

@@ -11,7 +11,7 @@ use crate::exit::FAILED;
 use crate::output::{self, Format, number, printable};
 use crate::state_dir::StateDir;
 
-/// Show how far a service is: progress, lag, late events, quarantined rules, state of correlations
+/// Show how far a service is: progress, lag, late events, quarantined rules, state
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

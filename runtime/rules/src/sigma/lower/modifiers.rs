@@ -61,7 +61,7 @@ pub(super) fn check(key: &str, modifiers: &[Modifier]) -> Result<(), LowerError>
     if (has(&M::Utf16) || has(&M::Utf16be)) && !has(&M::Base64) && !has(&M::Base64Offset) {
         return wrong(
             key,
-            "`utf16` and `utf16be` give bytes that are no text: add `base64` or `base64offset`",
+            "`utf16` and `utf16be` give bytes that are not text: add `base64` or `base64offset`",
         );
     }
     let transforms = [
