@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     /// How long each target is given inputs
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u64,
-    /// Targets, which are the folders of fuzz/corpus [default: all]
+    /// Targets, which are the folders of tests/fuzz/corpus [default: all]
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 }
@@ -26,7 +26,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
 
 /// Gives each target inputs for so long. What it finds besides harm is kept for the next time.
 pub(crate) fn fuzz(seconds: u64, targets: &[String]) -> Result<()> {
-    let corpora = root().join("fuzz/corpus");
+    let corpora = root().join("tests/fuzz/corpus");
     let known = folders(&corpora)?;
     if let Some(unknown) = targets.iter().find(|target| !known.contains(target)) {
         bail!(
@@ -39,7 +39,7 @@ pub(crate) fn fuzz(seconds: u64, targets: &[String]) -> Result<()> {
         .args(["build", "--workspace", "--bin", "yagura-fuzz"])
         .args(WITH_TEST_FEATURES)
         .args(["--features", "yagura-fuzz/libfuzzer"])
-        .env("RUSTC_WORKSPACE_WRAPPER", root().join("fuzz/rustc")))?;
+        .env("RUSTC_WORKSPACE_WRAPPER", root().join("tests/fuzz/rustc")))?;
     let program = host_target().join("debug/yagura-fuzz");
     let chosen = if targets.is_empty() { &known } else { targets };
     for target in chosen {
@@ -59,7 +59,7 @@ pub(crate) fn fuzz(seconds: u64, targets: &[String]) -> Result<()> {
             .arg("-print_funcs=0");
         run(&mut command).with_context(|| {
             format!(
-                "`{target}` was harmed; the input is in {}: copy it to fuzz/corpus/{target}/ and mend what it found",
+                "`{target}` was harmed; the input is in {}: copy it to tests/fuzz/corpus/{target}/ and mend what it found",
                 harm.display()
             )
         })?;

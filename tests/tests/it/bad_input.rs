@@ -123,7 +123,7 @@ async fn an_object_on_which_the_reader_panics() {
     let table = Table::of(2);
     let found = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../fuzz/corpus/parquet/footer-that-panics"
+        "/fuzz/corpus/parquet/footer-that-panics"
     );
     fs::write(table.path(0), fs::read(found).unwrap()).unwrap();
     assert_named_or_skipped(&table, &table.path(0), 1).await;
