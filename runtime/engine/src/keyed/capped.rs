@@ -84,7 +84,7 @@ fn of_keys(rule: &str, forgotten: &ForgottenKeys, limits: Limits) -> String {
     )
 }
 
-/// How much each rule may find while a table's the watermark advances once, where a step must not end because of one of them.
+/// How much each rule may find while a table's watermark advances once, where a step must not end because of one of them.
 #[derive(Debug)]
 pub(super) struct FindingLimit {
     count: usize,

@@ -183,7 +183,7 @@ impl LiveTable {
         Ok(findings)
     }
 
-    /// Returns whether the table's the watermark advances with the next step, because detectors had no room for more keys in this one.
+    /// Returns whether the table's watermark advances with the next step, because detectors had no room for more keys in this one.
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind
     }
