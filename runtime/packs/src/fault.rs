@@ -3,6 +3,7 @@
 use yagura_core::{FaultKind, HasFault};
 
 use crate::author::AuthorError;
+use crate::installed::InstalledError;
 use crate::registry::LayoutError;
 use crate::{ArchiveError, FilesError, GateError, VerifyError};
 
@@ -24,3 +25,13 @@ of_packs!(
     LayoutError,
     VerifyError
 );
+
+/// Its contents are as dear as a pack's: without them old versions would be taken.
+impl HasFault for InstalledError {
+    fn fault(&self) -> FaultKind {
+        match self {
+            Self::Damaged { .. } => FaultKind::Rule,
+            Self::Read { .. } | Self::Write { .. } => FaultKind::Input,
+        }
+    }
+}

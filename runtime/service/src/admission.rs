@@ -42,7 +42,7 @@ impl Admission {
             trust: config.trust.as_deref().map(TrustPolicy::read).transpose()?,
             grants: grants(config.grants.as_deref())?,
             has_grants: config.grants.is_some(),
-            installed: Installed::read(&installed_file)?,
+            installed: Installed::read(&installed_file).or_fault()?,
             installed_file,
             store: state.join("packs"),
         })
@@ -152,7 +152,7 @@ impl Admission {
 
     /// Writes which versions were used, where that has changed.
     pub fn write_installed(&self) -> Result<()> {
-        if Installed::read(&self.installed_file)? == self.installed {
+        if Installed::read(&self.installed_file).or_fault()? == self.installed {
             return Ok(());
         }
         if let Some(dir) = self.installed_file.parent() {

@@ -156,7 +156,8 @@ fn errors_go_to_stderr_with_a_code_and_a_next_step() {
     let ran = place.run(&[]);
     assert_eq!(ran.code, Some(2));
     assert!(
-        ran.stderr.contains("large.toml:2:"),
+        ran.stderr
+            .contains("large.toml:2: `rule.id` is integer `7`: expected a string"),
         "{}",
         ran.stderr
     );

@@ -254,7 +254,7 @@ fn a_file_of_places_is_looked_at_before_it_is_needed() {
     assert_eq!(ran.code, Some(2), "{}", ran.stdout);
     assert!(
         ran.stdout
-            .contains("takes that of the configuration: cannot read the places in"),
+            .contains("takes that of the configuration: cannot read the geolocation database"),
         "{}",
         ran.stdout
     );

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use serde::Serialize;
 use yagura_core::names::did_you_mean;
-use yagura_core::{Grant, Grants, OrFault};
+use yagura_core::{Fault, Grant, Grants, OrFault};
 use yagura_packs::grants::{
     CapabilityEntry, CapabilityKind, Changes, Comparison, GrantAnswer, PackRequests,
     RequestedEntry, upgrade,
@@ -169,7 +169,7 @@ fn accept(arguments: &Arguments, packs: &[VerifiedPack], admission: &mut Admissi
             Err(GateError::Refused(verdict)) => {
                 bail!("{verdict}\nwhat is not trusted cannot be accepted")
             }
-            Err(error @ GateError::Older(_)) => return Err(error.into()),
+            Err(error @ GateError::Older(_)) => return Err(Fault::of(error).into()),
             _ => {
                 admission.installed.record(pack);
                 let version = &pack.pack().pack.version;
