@@ -859,7 +859,7 @@ fn a_service_leaves_keys_on_disk_and_forgets_what_is_over_its_bound() {
         let rules = status["rules"].as_array().unwrap();
         let rule = rules.iter().find(|rule| rule["rule"] == "steps").unwrap();
         let number = |key: &str| rule[key].as_i64().unwrap();
-        let keys = (number("keys"), number("cold"));
+        let keys = (number("keys"), number("spilled"));
         (ran.stderr, keys, number("bytes"), number("capped"))
     };
     // The last of them ends the time of the others.
