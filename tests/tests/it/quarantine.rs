@@ -274,7 +274,7 @@ fn a_rule_that_takes_the_time_of_others_delays_only_itself_and_loses_nothing_on_
 
     place.add(3_000, 1);
     let ran = place.call("serve", &["--once"]).must_work();
-    assert_eq!(place.table()["aside"], 0, "{}", ran.stderr);
+    assert_eq!(place.table()["background"], 0, "{}", ran.stderr);
     assert_eq!(place.count("slow"), 3_001);
     assert_eq!(place.count("well-behaved"), 3_001);
     // Its own time has.
