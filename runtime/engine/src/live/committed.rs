@@ -4,7 +4,7 @@ use yagura_core::Alert;
 use yagura_core::report::{AlertLine, AlertState};
 use yagura_correlate::Change;
 
-use super::LiveError;
+use super::error::LiveError;
 
 /// A line of alerts that is committed: for those in this process, and as the text that files get.
 #[derive(Debug, Clone, PartialEq, Eq)]
