@@ -286,7 +286,7 @@ fn a_changed_rule_keeps_its_state_or_starts_anew_and_says_so() {
     let ran = place.once().must_work();
     assert!(
         ran.stderr
-            .contains("rule `many` has changed and keeps what it remembers"),
+            .contains("rule `many` has changed and keeps its state"),
         "{}",
         ran.stderr
     );

@@ -311,7 +311,7 @@ fn a_case_of_which_nothing_came_says_what_the_joined_rules_found() {
     let story = Copy::of("failed-logins");
     let file = "rules/many-failed-logins.toml";
     story.replace(file, "gte = 10", "gte = 100");
-    story.fails(1, "of the rules that it joins found `login-failed` 16");
+    story.fails(1, "findings of the rules that it joins: `login-failed` 16");
     let recorded = "tests/many-failed-logins/positive.ndjson";
     story.replace(recorded, "\"source_ip\"", "\"from_ip\"");
     story.fails(1, "`login-failed` 16; 16 of them lack a value of `by`");
@@ -325,7 +325,7 @@ fn what_cannot_be_measured_or_located_is_counted() {
     story.replace(recorded, "198.51.100.9", "198.18.0.9");
     story.fails(
         1,
-        "`office-login` 10; 1 of them have no value of `field` that it can use",
+        "`office-login` 10; 1 of them have no usable value of `field`",
     );
     let lake = story.path.join("lake");
     let [lake, pack] = [&lake, &story.path].map(|path| path.to_str().unwrap());
