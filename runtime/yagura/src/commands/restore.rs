@@ -73,7 +73,7 @@ async fn restore(arguments: &Arguments) -> Result<u8> {
         None => true,
     };
     let mut out = io::stdout();
-    if !(there.is_empty() && is_server_new) && !arguments.force {
+    if !(arguments.force || there.is_empty() && is_server_new) {
         let mut names: Vec<String> = there
             .iter()
             .map(|file| file.display().to_string())
