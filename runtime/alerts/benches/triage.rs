@@ -68,7 +68,7 @@ fn lines(count: i64) -> Vec<AlertLine> {
             evidence: Evidence::default(),
             rule,
         };
-        for state in [AlertState::Provisional, AlertState::Settled] {
+        for state in [AlertState::Provisional, AlertState::Final] {
             lines.push(AlertLine {
                 seq: i64::try_from(lines.len()).unwrap() + 1,
                 state,
