@@ -52,7 +52,12 @@ const KEPT_OUT: [(&str, &[&str]); 15] = [
     ),
     (
         "plan",
-        &["wasmtime", "yagura-correlate", "yagura-engine", "yagura-host"],
+        &[
+            "wasmtime",
+            "yagura-correlate",
+            "yagura-engine",
+            "yagura-host",
+        ],
     ),
     (
         "engine",
