@@ -134,14 +134,20 @@ fn print(out: &mut impl Write, status: &Status) -> Result<()> {
     if has_rules {
         writeln!(out, "{rules}")?;
     }
-    let count = |count: i64| number(u64::try_from(count).unwrap_or_default());
+    let count = |count: i64, one: &str, more: &str| {
+        output::count(u64::try_from(count).unwrap_or_default(), one, more)
+    };
     writeln!(
         out,
-        "{} findings wait for the watermark; {} provisional alerts; {} lines written, {} not delivered yet",
-        count(status.pending),
-        count(status.provisional),
-        count(status.lines),
-        count(status.undelivered)
+        "{} for the watermark; {}; {} written, {} not delivered yet",
+        count(status.pending, "finding waits", "findings wait"),
+        count(
+            status.provisional,
+            "provisional alert",
+            "provisional alerts"
+        ),
+        count(status.lines, "line", "lines"),
+        number(u64::try_from(status.undelivered).unwrap_or_default())
     )?;
     for entry in &status.log {
         writeln!(

@@ -24,11 +24,11 @@ pub(super) fn print(outcome: &RunOutcome, counters: &Counters, start: Instant) -
         };
         writeln!(
             err,
-            "{}: {} over {} objects{range}, {} events passed the scan's filters",
+            "{}: {} over {}{range}, {} passed the scan's filters",
             table.table.name,
             count(table.rules as u64, "rule", "rules"),
-            table.table.files.len(),
-            number(table.scanned),
+            count(table.table.files.len() as u64, "object", "objects"),
+            count(table.scanned, "event", "events"),
         )?;
         for warning in warnings(table) {
             writeln!(err, "warning: {warning}")?;
