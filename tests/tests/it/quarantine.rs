@@ -260,7 +260,7 @@ fn a_rule_that_takes_the_time_of_others_delays_only_itself_and_loses_nothing_on_
     assert_eq!(place.count("slow"), 0);
     let text = place.call("status", &[]).must_work().stdout;
     assert!(
-        text.contains("3,000 events evaluated in the background"),
+        text.contains("3,000 events in background evaluation"),
         "{text}"
     );
     assert!(
