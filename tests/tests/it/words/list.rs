@@ -95,7 +95,7 @@ fn words_are_found_with_their_lines_and_exceptions_are_not() {
          [[word]]\nmatch = '\\bjudged?\\b'\nuse = \"evaluate\"\n\
          [[word]]\nmatch = '\\bis no\\b'\nexcept = ['\\bthere is no\\b']\nuse = \"is not a\"\n",
     );
-    let text = "There is no rule.\nIt is no rule, and is\n/// evaluated\n/// aside. JUDGE it; prejudged is a word.";
+    let text = "There is no rule.\nIt is no rule, and is\n/// judged\n/// aside. JUDGE it; prejudged is a word.";
     let found: Vec<_> = list
         .find(text)
         .into_iter()
@@ -103,7 +103,7 @@ fn words_are_found_with_their_lines_and_exceptions_are_not() {
         .collect();
     let expected = [
         (2, "is no", "is not a"),
-        (3, "evaluated /// aside", "background"),
+        (3, "judged /// aside", "background"),
         (4, "JUDGE", "evaluate"),
     ];
     let expected =
@@ -116,17 +116,17 @@ fn words_are_found_with_their_lines_and_exceptions_are_not() {
 fn the_list_knows_the_senses_of_words() {
     let list = List::read(&super::root().join("tests/words.toml"));
     for wrong in [
-        "The rule is evaluated in the background.",
-        "These events are skipped.",
+        "The rule is judged aside.",
+        "These events are set aside.",
         "Alerts are told once.",
         "It tells the operator nothing.",
         "A rule says nothing.",
         "An alert settles at the end.",
-        "It is withdrawn.",
-        "The triage groups alerts.",
-        "A reviewer's assessment.",
-        "The more severe of both.",
-        "A idle table holds up nothing.",
+        "It is taken back.",
+        "The desk groups alerts.",
+        "A reviewer's opinion.",
+        "The graver of both.",
+        "A silent table holds up nothing.",
         "The rule rests.",
         "The fold takes findings.",
         "The state has the form 3.",
@@ -145,7 +145,7 @@ fn the_list_knows_the_senses_of_words() {
         "Text is compared by simple case folding.",
         "The rest of the line is kept.",
         "The event may have been read before.",
-        "The service triage gets a ticket.",
+        "The service desk gets a ticket.",
         "Most that match are false.",
     ] {
         assert_eq!(list.find(right), [], "{right}");
