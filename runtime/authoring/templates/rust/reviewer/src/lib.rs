@@ -2,7 +2,7 @@
 
 use yagura_sdk::prelude::*;
 
-/// Says that what scanners of our own do is no attack.
+/// Assesses what our own scanners do as benign.
 struct Scanners {
     scanners: Vec<String>,
 }
