@@ -125,6 +125,15 @@ impl Condition {
         state: &SessionState,
         scan: &Schema,
     ) -> Result<CompiledCondition, ConditionError> {
+        // The planner copies and walks the tree by recursion, as deep as the condition has operators.
+        sql::with_stack(|| self.compile_on_stack(state, scan))
+    }
+
+    fn compile_on_stack(
+        &self,
+        state: &SessionState,
+        scan: &Schema,
+    ) -> Result<CompiledCondition, ConditionError> {
         let types = |error: DataFusionError| ConditionError::Types(first_line(&error));
         let expr = self.expression(state, scan)?;
         if let Some(wrong) = wrong_regex(&expr) {
@@ -148,6 +157,14 @@ impl Condition {
 
     /// Returns the condition as the author wrote it, over the columns of `scan`.
     pub(crate) fn expression(
+        &self,
+        state: &SessionState,
+        scan: &Schema,
+    ) -> Result<Expr, ConditionError> {
+        sql::with_stack(|| self.expression_on_stack(state, scan))
+    }
+
+    fn expression_on_stack(
         &self,
         state: &SessionState,
         scan: &Schema,

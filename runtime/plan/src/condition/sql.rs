@@ -22,6 +22,11 @@ const DEPTH: usize = 50;
 const STACK_NEEDED: usize = 4 << 20;
 const STACK_GIVEN: usize = 8 << 20;
 
+/// Calls `work` with enough stack for the recursion over a condition, however it was compiled.
+pub(super) fn with_stack<T>(work: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(STACK_NEEDED, STACK_GIVEN, work)
+}
+
 /// `AND`, `+`, `IS NULL` and the like in one condition.
 const OPERATORS: usize = 1_000;
 
@@ -52,13 +57,11 @@ pub(super) fn expression(text: &str) -> Result<Expr, SyntaxError> {
         parser.expect_token(&Token::EOF)?;
         Ok(expr)
     };
-    stacker::maybe_grow(STACK_NEEDED, STACK_GIVEN, &mut parsed).map_err(|error| {
-        match (dialect.reached.get(), error) {
-            (Some(bound), _) => bound.into(),
-            (None, ParserError::RecursionLimitExceeded) => Bound::Depth.into(),
-            (None, ParserError::ParserError(what) | ParserError::TokenizerError(what)) => {
-                SyntaxError::Parser(what)
-            }
+    with_stack(&mut parsed).map_err(|error| match (dialect.reached.get(), error) {
+        (Some(bound), _) => bound.into(),
+        (None, ParserError::RecursionLimitExceeded) => Bound::Depth.into(),
+        (None, ParserError::ParserError(what) | ParserError::TokenizerError(what)) => {
+            SyntaxError::Parser(what)
         }
     })
 }
