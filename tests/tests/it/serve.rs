@@ -335,8 +335,8 @@ fn one_process_at_a_time_works_with_a_state() {
 }
 
 #[test]
-fn a_idle_table_does_not_hold_another_up() {
-    let place = Place::new("idle = \"300ms\"\n");
+fn an_idle_table_does_not_hold_another_up() {
+    let place = Place::new("idle = \"4s\"\n");
     place.rule(
         "seen",
         "title = \"seen\"\ntable = \"flows\"\nwhere = \"outcome = 'failure'\"\n[rule.alert]\nreport = \"none\"\n",
