@@ -72,7 +72,7 @@ impl PassedOver {
             &self.odd_names,
             "file or folder is left out, because its name has",
             "files or folders are left out, because their names have",
-            "control characters, an empty folder, or bytes that are not UTF-8; rename what belongs to the table",
+            "control characters, an empty folder, `.` or `..`, or bytes that are not UTF-8; rename what belongs to the table",
         );
         let all = [empty, self.other_message(table), stray, odd_names];
         all.into_iter().flatten().collect()

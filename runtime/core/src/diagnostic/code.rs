@@ -151,7 +151,7 @@ codes! {
         "A public key is the second line of the `.pub` file that `yagura keygen` wrote.",
         "public = \"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"";
     DuplicateKey, "duplicate-key", "Two signers are the same, or look the same",
-        "One signer under two names would count as two signatures; two keys with one id cannot be told apart in a signature.",
+        "One signer under two names would count as two signatures; a signature cannot distinguish two keys with one id.",
         "[[key]]\nname = \"release\"   # once";
     ImpossibleRequirement, "impossible-requirement", "No pack can satisfy the requirement",
         "The `[[require]]` asks for signatures that the keys of the trust policy cannot give.",

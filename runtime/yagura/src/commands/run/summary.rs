@@ -80,42 +80,7 @@ fn warnings(of: &TableOutcome) -> Vec<String> {
         .iter()
         .map(|note| format!("table `{name}`: {note}"))
         .collect();
-    let example = |first: &Option<String>| {
-        let first = first.as_deref();
-        first.map_or_else(String::new, |first| format!(", for instance {first}"))
-    };
-    let empty = &table.passed_over.empty;
-    if empty.count > 0 {
-        warnings.push(format!(
-            "table `{name}`: {} of 0 bytes passed over{}",
-            count(empty.count, "object", "objects"),
-            example(&empty.first)
-        ));
-    }
-    let other = &table.passed_over.other;
-    if other.count > 0 {
-        warnings.push(format!(
-            "table `{name}`: {} passed over, because the name does not end in `.parquet`{}",
-            count(other.count, "object", "objects"),
-            example(&other.first)
-        ));
-    }
-    let stray = &table.passed_over.stray;
-    if stray.count > 0 {
-        warnings.push(format!(
-            "table `{name}`: {} left out, because the table has none in such folders{}; move them to where its other objects lie",
-            count(stray.count, "object", "objects"),
-            example(&stray.first)
-        ));
-    }
-    let odd_names = &table.passed_over.odd_names;
-    if odd_names.count > 0 {
-        warnings.push(format!(
-            "table `{name}`: {} left out, because its name has control characters, a folder that is empty, `.` or `..`, or bytes that are not UTF-8{}; rename them",
-            count(odd_names.count, "file or folder", "files or folders"),
-            example(&odd_names.first)
-        ));
-    }
+    warnings.extend(table.passed_over.messages(name));
     let odd = &of.odd_times;
     let without = odd.without.count.max(of.null_times);
     let kinds = [
