@@ -14,6 +14,7 @@ mod registry;
 mod ruleset;
 mod state_dir;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -89,13 +90,7 @@ fn main() -> ExitCode {
         .and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match parsed {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are results; anything else is wrong input.
-            let code = if error.use_stderr() { exit::INPUT } else { 0 };
-            // A closed pipe while help is printed is nobody's fault.
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+        Err(error) => return without_arguments(&error),
     };
     let result = match arguments.command {
         Command::Ingest(arguments) => commands::ingest::run(arguments),
@@ -131,4 +126,26 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => exit::report(&error),
     }
+}
+
+/// Prints help, version or what is wrong with the arguments.
+///
+/// `clap` would decide on colours by rules of its own: under `CI` it writes escapes to a terminal that takes none.
+fn without_arguments(error: &clap::Error) -> ExitCode {
+    let text = |escapes: bool| {
+        let styled = error.render();
+        match escapes {
+            true => styled.ansi().to_string(),
+            false => styled.to_string(),
+        }
+    };
+    // Help and version are results; anything else is wrong input. A closed pipe while help is printed is nobody's fault.
+    if error.use_stderr() {
+        let mut stream = std::io::stderr();
+        let _ = stream.write_all(text(output::takes_escapes(&stream)).as_bytes());
+        return ExitCode::from(exit::INPUT);
+    }
+    let mut stream = std::io::stdout();
+    let _ = stream.write_all(text(output::takes_escapes(&stream)).as_bytes());
+    ExitCode::SUCCESS
 }
