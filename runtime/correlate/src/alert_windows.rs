@@ -1,4 +1,4 @@
-//! Windows of alerts, anchored at their first finding.
+//! Windows of alerts: findings of one rule and key become one alert, for a time that begins with the first of them.
 
 use hashbrown::HashMap;
 use yagura_core::Severity;

@@ -17,7 +17,7 @@ pub(crate) const QUARANTINED: &str = "the rule is quarantined after repeated fau
 
 /// Failed calls that a batch may cost while the events that fail are reported from the others: enough for some twenty of
 /// 8,192.
-const MAX_MAX_CALLS_TO_SEPARATE: u32 = 256;
+const MAX_CALLS_TO_SEPARATE: u32 = 256;
 
 /// How a call failed.
 pub(crate) enum CallFailure {
@@ -172,7 +172,7 @@ pub(crate) fn separate(
     let mut parts = halves(&rows);
     let mut failed = 0;
     let started = Instant::now();
-    while failed < MAX_MAX_CALLS_TO_SEPARATE
+    while failed < MAX_CALLS_TO_SEPARATE
         && most.is_none_or(|most| started.elapsed() < most)
         && let Some(part) = parts.pop()
     {

@@ -5,8 +5,8 @@
 //! list ─▶ objects, with their times by their footers ─▶ the earliest of them ─▶ scan ─▶ correlations ─▶ one commit ─▶ lines
 //! ```
 //!
-//! A table's watermark follows its latest event, less its lateness. It never passes an object that is listed and not read: so a
-//! service that was stopped reads on as if it had not been. It never passes the clock less the lateness either, and while a new
+//! A table's watermark follows its latest event, less its lateness. It does not pass an object that is listed and not read, unless the
+//! store fails to give that object for `patience`: so a service that was stopped reads on as if it had not been. It never passes the clock less the lateness either, and while a new
 //! table is loaded for the first time it stands still.
 //!
 //! Tables are listed and read side by side. A step takes what has come, and does not wait for a store that is slow.

@@ -45,7 +45,7 @@ impl AnyOrder {
         let requires = match &expression {
             Some(text) => Expression::parse(text, rules)
                 .map_err(|message| KeyError::new("expression", message))?,
-            None => Expression::And((0..rules.len()).map(Expression::Rule).collect()),
+            None => Expression::all(rules.len()),
         };
         Ok(Self {
             within,
@@ -53,6 +53,16 @@ impl AnyOrder {
             expression,
             requires,
         })
+    }
+
+    /// Makes one over these rules of an expression that was not read from text; without one, all must have findings.
+    pub fn requiring(rules: &[String], within: TimeSpan, requires: Option<Expression>) -> Self {
+        Self {
+            within,
+            condition: None,
+            expression: requires.as_ref().map(|requires| requires.text(rules)),
+            requires: requires.unwrap_or_else(|| Expression::all(rules.len())),
+        }
     }
 }
 

@@ -35,6 +35,30 @@ impl Expression {
         }
     }
 
+    /// Returns that each of so many rules has findings.
+    pub fn all(rules: usize) -> Self {
+        Self::And((0..rules).map(Self::Rule).collect())
+    }
+
+    /// Returns it as text over the ids of `rules`, which [`Self::parse`] reads.
+    pub fn text(&self, rules: &[String]) -> String {
+        // A part of something larger stands in parentheses, unless it is a rule or a negation.
+        let part = |part: &Self| match part {
+            Self::Rule(_) | Self::Not(_) => part.text(rules),
+            Self::And(_) | Self::Or(_) => format!("({})", part.text(rules)),
+        };
+        let join = |parts: &[Self], word: &str| {
+            let parts: Vec<String> = parts.iter().map(part).collect();
+            parts.join(word)
+        };
+        match self {
+            Self::Rule(rule) => rules.get(*rule).cloned().unwrap_or_default(),
+            Self::And(parts) => join(parts, " and "),
+            Self::Or(parts) => join(parts, " or "),
+            Self::Not(inner) => format!("not {}", part(inner)),
+        }
+    }
+
     /// Says whether it holds, given which rules have findings.
     pub fn holds(&self, has: &dyn Fn(usize) -> bool) -> bool {
         match self {
@@ -143,6 +167,15 @@ mod tests {
         assert!(read.holds(&|rule| rule == 0));
         assert!(!read.holds(&|rule| rule != 1));
         assert!(read.has_not() && !parse("a-1 or b").unwrap().has_not());
+        for text in [
+            "a-1 and (b or not c)",
+            "not (a-1 or b)",
+            "(a-1 and b) or c",
+            "b",
+        ] {
+            let read = parse(text).unwrap();
+            assert_eq!(read.text(&rules), text);
+        }
         for (text, message) in [
             ("a-1 and", "ends where a rule is expected"),
             ("a-1 b", "has `b` where `and` or `or` is expected"),

@@ -376,8 +376,8 @@ fn of_correlation(
         CorrelationType::Temporal => {
             only_slides("any-order", window, gap)?;
             let texts: Vec<&str> = references.iter().map(|(text, _)| text.as_str()).collect();
-            let expression = condition::expression(source, &texts, &entries, find)?;
-            let any_order = AnyOrder::new(&entries, within, expression, None).map_err(wrong)?;
+            let requires = condition::requires(source, &texts, &entries, find)?;
+            let any_order = AnyOrder::requiring(&entries, within, requires);
             return Ok(Correlation::new(any_order, entries));
         }
         CorrelationType::TemporalOrdered => {

@@ -1,4 +1,5 @@
-//! Sigma rules: read as they are, translated to predicates over a table.
+//! Sigma rules: read as they are, translated to predicates over a table. `load` reads files, `lower` translates a detection into a
+//! predicate, `field_map` finds the columns of its fields, `correlation` translates correlations.
 //!
 //! Truth has two values here. An absent field passes no test, and `not` of that is true; `field: null` and
 //! `exists: false` are how a rule asks for absence. Text is compared without case, by Unicode's simple case folding

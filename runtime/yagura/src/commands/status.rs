@@ -25,7 +25,8 @@ pub(crate) struct Arguments {
 const AFTER_HELP: &str = "\
 It reads only the state, whether the service runs or not. BEHIND is the time between the clock and the latest event. Before the
 WATERMARK no event is still to come. LATE counts findings that came after the watermark had passed them: rules without
-correlation reported them, correlations skipped them. QUARANTINED rules are paused after repeated faults of their plugins. The
+correlation reported them, correlations skipped them. It also counts events that came too late for rules with state, which did
+not evaluate them. QUARANTINED rules are paused after repeated faults of their plugins. The
 exit code is 1 while a table waits, a rule is in quarantine, or the state cannot be written.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {

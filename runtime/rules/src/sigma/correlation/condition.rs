@@ -3,6 +3,7 @@
 use rsigma_parser::{
     ConditionExpr, CorrelationCondition, CorrelationRule, Quantifier, SelectorPattern,
 };
+use yagura_core::correlation::Expression;
 
 use super::bounds;
 use crate::sigma::load::SigmaCorrelation;
@@ -30,15 +31,15 @@ pub(super) fn references(rule: &CorrelationRule) -> Vec<String> {
     found
 }
 
-/// Returns which of the rules must have findings, over their entries; nothing where all must.
+/// Returns which of the rules must have findings, over the places of their entries; nothing where all must.
 ///
 /// A number is that of different rules. Without a condition it is all of them.
-pub(super) fn expression(
+pub(super) fn requires(
     source: &SigmaCorrelation,
     texts: &[&str],
     entries: &[String],
     find: impl Fn(&str) -> Result<String, String>,
-) -> Result<Option<String>, String> {
+) -> Result<Option<Expression>, String> {
     match &source.rule.condition {
         CorrelationCondition::Threshold { .. } if !source.has_condition => Ok(None),
         CorrelationCondition::Threshold { predicates, .. } => {
@@ -46,15 +47,15 @@ pub(super) fn expression(
             let sizes: Vec<usize> = (1..=entries.len())
                 .filter(|size| bounds.holds(*size as f64))
                 .collect();
-            counted(&sizes, entries)
+            counted(&sizes, entries.len())
         }
         CorrelationCondition::Extended(condition) => {
-            let writer = Writer {
+            let reader = Reader {
                 texts,
                 entries,
                 find,
             };
-            writer.write(condition).map(Some)
+            reader.read(condition).map(Some)
         }
     }
 }
@@ -88,9 +89,8 @@ fn is_conjunction(condition: &ConditionExpr) -> bool {
     }
 }
 
-/// Writes that the number of different rules with findings is one of `sizes`.
-fn counted(sizes: &[usize], entries: &[String]) -> Result<Option<String>, String> {
-    let all = entries.len();
+/// Returns that the number of different rules with findings, of `all`, is one of `sizes`.
+fn counted(sizes: &[usize], all: usize) -> Result<Option<Expression>, String> {
     let Some(fewest) = sizes.first().copied() else {
         return Err(format!(
             "wants a number of different rules that its {all} cannot have"
@@ -99,28 +99,23 @@ fn counted(sizes: &[usize], entries: &[String]) -> Result<Option<String>, String
     if fewest == all {
         return Ok(None);
     }
+    let places: Vec<usize> = (0..all).collect();
     let has_no_upper_bound = sizes.len() == all + 1 - fewest;
     if has_no_upper_bound {
-        return at_least(fewest, entries).map(Some);
+        return at_least(fewest, &places).map(Some);
     }
     if all > MOST_COUNTED {
         return Err(too_many(all));
     }
-    let exactly = sizes
-        .iter()
-        .flat_map(|size| choices(*size, all))
-        .map(|chosen| {
-            let words: Vec<String> = entries
-                .iter()
-                .enumerate()
-                .map(|(place, entry)| match chosen.contains(&place) {
-                    true => entry.clone(),
-                    false => format!("not {entry}"),
-                })
-                .collect();
-            words.join(" and ")
-        });
-    Ok(Some(exactly.collect::<Vec<_>>().join(" or ")))
+    let exactly = |chosen: Vec<usize>| {
+        let part = |place: usize| match chosen.contains(&place) {
+            true => Expression::Rule(place),
+            false => Expression::Not(Box::new(Expression::Rule(place))),
+        };
+        Expression::And((0..all).map(part).collect())
+    };
+    let chosen = sizes.iter().flat_map(|size| choices(*size, all));
+    Ok(Some(Expression::Or(chosen.map(exactly).collect())))
 }
 
 fn too_many(rules: usize) -> String {
@@ -129,31 +124,34 @@ fn too_many(rules: usize) -> String {
     )
 }
 
-/// Writes that at least so many of the rules have findings.
-fn at_least(number: usize, entries: &[String]) -> Result<String, String> {
+/// Returns that at least so many of the rules at these places have findings.
+fn at_least(number: usize, places: &[usize]) -> Result<Expression, String> {
+    let rules = |places: &[usize]| places.iter().copied().map(Expression::Rule).collect();
+    if let [only] = places
+        && number == 1
+    {
+        return Ok(Expression::Rule(*only));
+    }
     if number == 1 {
-        return Ok(entries.join(" or "));
+        return Ok(Expression::Or(rules(places)));
     }
-    if number == entries.len() {
-        return Ok(entries.join(" and "));
+    if number == places.len() {
+        return Ok(Expression::And(rules(places)));
     }
-    if number == 0 || number > entries.len() {
+    if number == 0 || number > places.len() {
         return Err(format!(
             "wants {number} of {} rules, which says nothing",
-            entries.len()
+            places.len()
         ));
     }
-    if entries.len() > MOST_COUNTED {
-        return Err(too_many(entries.len()));
+    if places.len() > MOST_COUNTED {
+        return Err(too_many(places.len()));
     }
-    let words = choices(number, entries.len()).into_iter().map(|chosen| {
-        let chosen: Vec<&str> = chosen
-            .iter()
-            .map(|place| entries[*place].as_str())
-            .collect();
-        chosen.join(" and ")
+    let chosen = choices(number, places.len()).into_iter().map(|chosen| {
+        let chosen: Vec<usize> = chosen.into_iter().map(|at| places[at]).collect();
+        Expression::And(rules(&chosen))
     });
-    Ok(words.collect::<Vec<_>>().join(" or "))
+    Ok(Expression::Or(chosen.collect()))
 }
 
 /// Returns every choice of `size` places among `all`, in order.
@@ -175,28 +173,25 @@ fn choices(size: usize, all: usize) -> Vec<Vec<usize>> {
     choices
 }
 
-/// Writes a condition over rules' names as one over their entries.
-struct Writer<'a, Find> {
+/// Reads a condition over rules' names as one over the places of their entries.
+struct Reader<'a, Find> {
     /// The references as the correlation writes them.
     texts: &'a [&'a str],
     entries: &'a [String],
     find: Find,
 }
 
-impl<Find: Fn(&str) -> Result<String, String>> Writer<'_, Find> {
-    fn write(&self, condition: &ConditionExpr) -> Result<String, String> {
+impl<Find: Fn(&str) -> Result<String, String>> Reader<'_, Find> {
+    fn read(&self, condition: &ConditionExpr) -> Result<Expression, String> {
         match condition {
-            ConditionExpr::And(parts) => self.join(parts, " and "),
-            ConditionExpr::Or(parts) => self.join(parts, " or "),
-            ConditionExpr::Not(inner) => Ok(format!("not {}", self.part(inner)?)),
+            ConditionExpr::And(parts) => self.all(parts).map(Expression::And),
+            ConditionExpr::Or(parts) => self.all(parts).map(Expression::Or),
+            ConditionExpr::Not(inner) => Ok(Expression::Not(Box::new(self.read(inner)?))),
             ConditionExpr::Identifier(name) => {
-                let entry = (self.find)(name)?;
-                if self.entries.contains(&entry) {
-                    return Ok(entry);
-                }
-                Err(format!(
-                    "has `{name}` in its condition, which is not among its `rules`"
-                ))
+                let place = self.place(name)?;
+                place.map(Expression::Rule).ok_or_else(|| {
+                    format!("has `{name}` in its condition, which is not among its `rules`")
+                })
             }
             ConditionExpr::Selector {
                 quantifier,
@@ -204,10 +199,8 @@ impl<Find: Fn(&str) -> Result<String, String>> Writer<'_, Find> {
             } => {
                 let mut chosen = Vec::new();
                 for text in self.texts.iter().filter(|text| is_meant(pattern, text)) {
-                    let entry = (self.find)(text)?;
-                    if !chosen.contains(&entry) {
-                        chosen.push(entry);
-                    }
+                    let place = self.place(text)?;
+                    chosen.extend(place.filter(|place| !chosen.contains(place)));
                 }
                 if chosen.is_empty() {
                     return Err(format!(
@@ -224,19 +217,14 @@ impl<Find: Fn(&str) -> Result<String, String>> Writer<'_, Find> {
         }
     }
 
-    fn join(&self, parts: &[ConditionExpr], word: &str) -> Result<String, String> {
-        let parts: Result<Vec<String>, String> = parts.iter().map(|part| self.part(part)).collect();
-        Ok(parts?.join(word))
+    fn all(&self, parts: &[ConditionExpr]) -> Result<Vec<Expression>, String> {
+        parts.iter().map(|part| self.read(part)).collect()
     }
 
-    /// Writes a part of something larger: in parentheses, unless it is one word or a negated part.
-    fn part(&self, condition: &ConditionExpr) -> Result<String, String> {
-        let text = self.write(condition)?;
-        let is_whole = matches!(condition, ConditionExpr::Not(_)) || !text.contains(' ');
-        Ok(match is_whole {
-            true => text,
-            false => format!("({text})"),
-        })
+    /// Returns the place of the entry that a reference means.
+    fn place(&self, name: &str) -> Result<Option<usize>, String> {
+        let entry = (self.find)(name)?;
+        Ok(self.entries.iter().position(|known| *known == entry))
     }
 }
 

@@ -127,12 +127,12 @@ fn conditions_of_temporal_say_which_rules_or_how_many() {
         ("{gt: 0}", Some("id-a or id-b or id-c")),
         (
             "{gte: 2}",
-            Some("id-a and id-b or id-a and id-c or id-b and id-c"),
+            Some("(id-a and id-b) or (id-a and id-c) or (id-b and id-c)"),
         ),
         (
             "{eq: 1}",
             Some(
-                "id-a and not id-b and not id-c or not id-a and id-b and not id-c or not id-a and not id-b and id-c",
+                "(id-a and not id-b and not id-c) or (not id-a and id-b and not id-c) or (not id-a and not id-b and id-c)",
             ),
         ),
         ("a and not (b or id-c)", Some("id-a and not (id-b or id-c)")),
@@ -141,7 +141,7 @@ fn conditions_of_temporal_say_which_rules_or_how_many() {
         ("a and 1 of *", Some("id-a and (id-a or id-b or id-c)")),
         (
             "2 of them",
-            Some("id-a and id-b or id-a and id-c or id-b and id-c"),
+            Some("(id-a and id-b) or (id-a and id-c) or (id-b and id-c)"),
         ),
     ] {
         assert_eq!(

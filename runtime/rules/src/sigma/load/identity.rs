@@ -6,6 +6,7 @@ use rsigma_parser::{
     CorrelationCondition, CorrelationRule, Detection, DetectionItem, LogSource, SigmaRule,
     SigmaValue,
 };
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{Count, Load, SigmaCorrelation, without_marks};
@@ -85,11 +86,9 @@ pub(super) fn of_rule(rule: &SigmaRule, count: Option<&Count>) -> String {
         rule.detection.timeframe.as_deref().unwrap_or_default(),
     );
     if let Some(count) = count {
-        line(
-            &mut text,
-            "count",
-            &format!("{:?} {:?} {:?}", count.field, count.by, count.condition),
-        );
+        line(&mut text, "count", count.field.as_deref().unwrap_or("*"));
+        count.by.iter().for_each(|name| line(&mut text, "by", name));
+        line(&mut text, "is", &in_json(&count.condition));
     }
     short_hash(&text)
 }
@@ -126,7 +125,7 @@ pub(super) fn identify_correlations(load: &mut Load) {
 fn of_correlation(rule: &CorrelationRule, ids: &[String]) -> String {
     let mut text = String::new();
     line(&mut text, "title", &rule.title);
-    line(&mut text, "type", &format!("{:?}", rule.correlation_type));
+    line(&mut text, "type", rule.correlation_type.as_str());
     rule.rules
         .iter()
         .for_each(|name| line(&mut text, "rule", name));
@@ -135,7 +134,7 @@ fn of_correlation(rule: &CorrelationRule, ids: &[String]) -> String {
         .iter()
         .for_each(|name| line(&mut text, "by", name));
     line(&mut text, "timespan", &rule.timespan.original);
-    line(&mut text, "window", &format!("{:?}", rule.window));
+    line(&mut text, "window", rule.window.as_str());
     line(
         &mut text,
         "gap",
@@ -149,11 +148,16 @@ fn of_correlation(rule: &CorrelationRule, ids: &[String]) -> String {
             predicates,
             field,
             percentile,
-        } => line(
-            &mut text,
-            "condition",
-            &format!("{predicates:?} {field:?} {percentile:?}"),
-        ),
+        } => {
+            for (operator, number) in predicates {
+                line(&mut text, &in_json(operator), &number.to_string());
+            }
+            let fields = field.iter().flatten();
+            fields.for_each(|name| line(&mut text, "field", name));
+            if let Some(rank) = percentile {
+                line(&mut text, "percentile", &rank.to_string());
+            }
+        }
     }
     let mut aliases = Vec::new();
     for alias in &rule.aliases {
@@ -180,7 +184,13 @@ fn source(text: &mut String, source: &LogSource) {
 /// Writes a line whose parts no other text can imitate.
 fn line(text: &mut String, key: &str, value: &str) {
     // Writing to a string does not fail.
-    let _ = writeln!(text, "{key} {value:?}");
+    let _ = writeln!(text, "{key} {}", in_json(value));
+}
+
+/// Returns it in JSON, whose names and escapes are fixed: what `{:?}` writes may change with a compiler or a library.
+fn in_json(value: &(impl Serialize + ?Sized)) -> String {
+    // Texts, numbers and structs of them are always written.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn written(detection: &Detection) -> String {
@@ -189,30 +199,30 @@ fn written(detection: &Detection) -> String {
         Detection::AllOf(items) => {
             let mut items: Vec<String> = items.iter().map(item).collect();
             items.sort_unstable();
-            format!("all {items:?}")
+            format!("all {}", in_json(&items))
         }
-        Detection::AnyOf(parts) => format!("any {:?}", all(parts)),
+        Detection::AnyOf(parts) => format!("any {}", in_json(&all(parts))),
         Detection::And(parts) => {
             let mut parts = all(parts);
             parts.sort_unstable();
-            format!("all {parts:?}")
+            format!("all {}", in_json(&parts))
         }
         Detection::Keywords(values) => {
             let values: Vec<String> = values.iter().map(value).collect();
-            format!("keywords {values:?}")
+            format!("keywords {}", in_json(&values))
         }
         Detection::ArrayMatch {
             field,
             quantifier,
             body,
-        } => format!("{quantifier:?} of {field:?} {:?}", written(body)),
+        } => format!("{quantifier} of {}", in_json(&(field, written(body)))),
         Detection::Conditional { named, condition } => {
             let mut parts: Vec<String> = named
                 .iter()
-                .map(|(name, part)| format!("{name:?} {:?}", written(part)))
+                .map(|(name, part)| in_json(&(name, written(part))))
                 .collect();
             parts.sort_unstable();
-            format!("{condition} {parts:?}")
+            format!("{condition} {}", in_json(&parts))
         }
     }
 }
@@ -221,15 +231,15 @@ fn item(item: &DetectionItem) -> String {
     let modifiers: Vec<&str> = item.field.modifiers.iter().map(|of| name_of(*of)).collect();
     let values: Vec<String> = item.values.iter().map(value).collect();
     let field = item.field.name.as_deref().unwrap_or_default();
-    format!("{field:?} {modifiers:?} {values:?}")
+    in_json(&(field, modifiers, values))
 }
 
 fn value(value: &SigmaValue) -> String {
     match value {
         SigmaValue::String(text) => match without_marks(&text.original) {
             Some((number, true)) => number,
-            Some((text, false)) => format!("{text:?}"),
-            None => format!("{:?}", text.original),
+            Some((text, false)) => in_json(&text),
+            None => in_json(&text.original),
         },
         other => other.to_string(),
     }

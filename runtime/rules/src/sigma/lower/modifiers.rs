@@ -1,4 +1,4 @@
-//! Modifiers of a field: their names, and which of them contradict each other.
+//! Modifiers of a field: their names, and which of them contradict each other. What each of them means is in `values.rs`.
 
 use rsigma_parser::Modifier;
 
