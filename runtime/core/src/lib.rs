@@ -23,6 +23,7 @@ pub mod path;
 pub mod references;
 pub mod report;
 pub mod rule;
+pub mod share;
 pub mod shown;
 pub mod source;
 pub mod state;

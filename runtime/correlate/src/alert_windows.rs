@@ -114,6 +114,7 @@ mod tests {
             context: vec![],
             fields: vec![],
             continues: false,
+            bytes: 0,
         }));
         hit
     }

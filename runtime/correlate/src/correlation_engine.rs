@@ -8,6 +8,7 @@
 //! What is final is a function of the findings in event-time order. How they arrive, in which steps, and how many threads
 //! work decides only when.
 
+mod bound;
 mod emit;
 mod findings;
 mod time;
@@ -192,6 +193,7 @@ impl CorrelationEngine {
             }
         }
         let mut changes = self.late_alerts(late);
+        let mut processed = Vec::new();
         for number in 0..self.watermark_groups.len() {
             let watermarks = self.watermark_groups[number]
                 .tables
@@ -199,7 +201,13 @@ impl CorrelationEngine {
                 .map(|table| watermark(table));
             let passed = Watermark::of_all(watermarks).max(self.watermark_groups[number].watermark);
             self.hold_back(number, passed);
-            let (closed, touched) = self.process(number, passed, spilled, &mut output.counters)?;
+            processed.push(self.process(number, passed, spilled, &mut output.counters)?);
+        }
+        output.dropped = self.bound_waiting();
+        for (rule, dropped) in &output.dropped {
+            *output.counters.capped.entry(rule.clone()).or_default() += dropped.count;
+        }
+        for (number, (closed, touched)) in processed.into_iter().enumerate() {
             self.emit(number, closed, touched, spilled, &mut changes)?;
         }
         sort(&mut changes);

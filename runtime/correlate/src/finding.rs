@@ -23,6 +23,9 @@ pub(crate) struct CompactFinding {
     /// It goes on from the one before, and has only what is new. Findings of tables, the only ones that are stored, do not.
     #[serde(skip)]
     pub(crate) continues: bool,
+    /// What [`Self::bytes`] returned, or nought.
+    #[serde(skip)]
+    pub(crate) bytes: u32,
 }
 
 impl CompactFinding {
@@ -43,7 +46,27 @@ impl CompactFinding {
             context: finding.context,
             fields: finding.fields,
             continues: false,
+            bytes: 0,
         }
+    }
+
+    /// Returns about how many bytes it takes. They are counted once, when it begins to wait.
+    pub(crate) fn bytes(&mut self) -> usize {
+        if self.bytes == 0 {
+            let pairs = self.observables.iter().chain(&self.context);
+            let pairs =
+                pairs.map(|(name, value)| 2 * size_of::<String>() + name.len() + value.len());
+            let fields = self.fields.iter().flatten().map(String::len);
+            let bytes = size_of::<Self>()
+                + self.events.len() * size_of::<Event>()
+                + self.key.len()
+                + self.title.len()
+                + pairs.sum::<usize>()
+                + self.fields.len() * size_of::<String>()
+                + fields.sum::<usize>();
+            self.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        }
+        self.bytes as usize
     }
 
     /// Compares by time and events; by all the rest only so that equal events leave no order open.

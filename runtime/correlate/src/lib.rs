@@ -31,5 +31,5 @@ pub use node::Size;
 pub use operator::{Geolocation, GeolocationError};
 pub use provisional_alerts::ProvisionalAlert;
 pub use spill::{CorrelationError, NoSpill, SpillStore, SpilledKey};
-pub use step::{CorrelationOptions, Counters, StepOutput};
+pub use step::{CorrelationOptions, Counters, DroppedFindings, StepOutput};
 pub use watermark::Watermark;

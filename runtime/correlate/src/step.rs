@@ -14,6 +14,8 @@ pub struct CorrelationOptions {
     pub is_live: bool,
     /// Where addresses are, by rule; under the empty name for all others.
     pub geolocation: BTreeMap<String, Geolocation>,
+    /// Bytes that findings which wait for the watermark may take, about; nothing where only the findings of the run bound them.
+    pub max_waiting_bytes: Option<usize>,
 }
 
 /// What a step counted, by the id of the rule.
@@ -54,4 +56,15 @@ pub struct StepOutput {
     pub changes: Vec<Change>,
     /// What was counted in this step.
     pub counters: Counters,
+    /// Findings that waited and were dropped because too much waits, by the id of the rule.
+    pub dropped: BTreeMap<String, DroppedFindings>,
+}
+
+/// The findings of a rule that were dropped because too much waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DroppedFindings {
+    /// How many they are.
+    pub count: u64,
+    /// Their earliest time, in microseconds.
+    pub first: i64,
 }

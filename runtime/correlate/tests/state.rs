@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use yagura_core::pack::parse_rule;
 use yagura_core::{Alert, AlertState, EventRef, Finding, Rule, Timestamp};
 use yagura_correlate::store::{DetectorState, Progress, Store, StoreError, StoreLimits};
@@ -358,4 +360,118 @@ fn keys_of_detectors_are_found_by_their_hash() {
         (0, 0)
     );
     drop((engine, store));
+}
+
+/// What came of findings that waited: the counts of final alerts by rule, and how many findings each rule lost.
+type Counted = (BTreeMap<String, u64>, BTreeMap<String, u64>);
+
+/// Lets findings wait, `steps` of them, of rules by number, with a restart in the middle, and then lets the watermark pass them.
+fn wait_and_end(rules: &[Arc<Rule>], steps: &[Vec<(usize, i64)>], most: Option<usize>) -> Counted {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let options = CorrelationOptions {
+            workers: 1,
+            is_live: true,
+            max_waiting_bytes: most,
+            ..CorrelationOptions::default()
+        };
+        let mut engine = CorrelationEngine::new(rules.to_vec(), options).unwrap();
+        let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+        store.load(&mut engine).unwrap();
+        (engine, store)
+    };
+    let (mut finals, mut lost) = (BTreeMap::new(), BTreeMap::new());
+    let (mut engine, mut store) = open();
+    let mut row = 0;
+    for (number, step) in steps.iter().enumerate() {
+        if number == steps.len() / 2 {
+            drop((engine, store));
+            (engine, store) = open();
+        }
+        let findings = step.iter().map(|(rule, second)| {
+            row += 1;
+            Finding {
+                rule: *rule,
+                ..finding(*second, row, "k")
+            }
+        });
+        let output = engine.step(findings.collect(), &|_| Watermark::at(0), &mut store);
+        let output = output.unwrap();
+        assert_eq!(
+            output.counters.capped,
+            output
+                .dropped
+                .iter()
+                .map(|(rule, dropped)| (rule.clone(), dropped.count))
+                .collect()
+        );
+        for (rule, dropped) in output.dropped {
+            *lost.entry(rule).or_default() += dropped.count;
+        }
+        store.commit(&mut engine, Progress::default()).unwrap();
+    }
+    let output = engine.step(Vec::new(), &|_| Watermark::at(100_000 * SECOND), &mut store);
+    let changes = output.unwrap().changes.into_iter();
+    for change in changes.filter(|change| change.state == AlertState::Final) {
+        *finals.entry(change.alert.rule).or_default() += change.alert.count;
+    }
+    (finals, lost)
+}
+
+#[test]
+fn of_too_many_that_wait_the_rules_with_most_lose_their_newest() {
+    let rules = rules(
+        &["a", "b", "c"]
+            .map(|id| BASE.replace("base", id))
+            .each_ref()
+            .map(String::as_str),
+    );
+    let flood = |rule, from: i64| (from..from + 100).map(|second| (rule, second)).collect();
+    let few = |rule, from: i64| (from..from + 5).map(|second| (rule, second)).collect();
+    let steps: [Vec<(usize, i64)>; 6] = [
+        flood(0, 1),
+        few(1, 1),
+        flood(0, 200),
+        few(2, 400),
+        few(1, 300),
+        flood(0, 101),
+    ];
+    let unbounded = wait_and_end(&rules, &steps, None);
+    let count =
+        |counted: &BTreeMap<String, u64>, rule: &str| counted.get(rule).copied().unwrap_or(0);
+    assert_eq!(
+        ["a", "b", "c"].map(|rule| count(&unbounded.0, rule)),
+        [300, 10, 5]
+    );
+    assert!(unbounded.1.is_empty());
+    let (finals, lost) = wait_and_end(&rules, &steps, Some(20_000));
+    assert_eq!([count(&finals, "b"), count(&finals, "c")], [10, 5]);
+    assert_eq!(lost.keys().collect::<Vec<_>>(), ["a"]);
+    let kept = count(&finals, "a");
+    assert!((40..200).contains(&kept), "{kept}");
+    // A restart gives back what was stored before it was dropped, so it may count twice, and is never missing from the count.
+    assert!(kept + count(&lost, "a") >= 300, "{kept} {lost:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_rule_with_at_most_its_share_loses_nothing(
+        steps in proptest::collection::vec(proptest::collection::vec((0..3_usize, 1..500_i64), 0..60), 1..8),
+        most in 1_000..40_000_usize,
+    ) {
+        let rules = rules(&["a", "b", "c"].map(|id| BASE.replace("base", id)).each_ref().map(String::as_str));
+        let all = wait_and_end(&rules, &steps, None).0;
+        let (finals, lost) = wait_and_end(&rules, &steps, Some(most));
+        // About what one takes: see `CompactFinding::bytes`.
+        let share = most as u64 / 3 / 400;
+        for (rule, count) in all {
+            let kept = finals.get(&rule).copied().unwrap_or(0);
+            let gone = lost.get(&rule).copied().unwrap_or(0);
+            prop_assert!(kept + gone >= count, "{} + {} of {}", kept, gone, count);
+            if count <= share {
+                prop_assert_eq!((kept, gone), (count, 0));
+            }
+        }
+    }
 }

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use yagura_core::{Finding, Timestamp};
 use yagura_correlate::store::{Pause, Progress, Store, TableStatus};
-use yagura_correlate::{Change, CorrelationEngine, Watermark};
+use yagura_correlate::{Change, CorrelationEngine, DroppedFindings, Watermark};
 use yagura_lake::table::Table;
 
 pub use self::committed::CommittedLine;
@@ -235,6 +235,11 @@ impl Live {
             .correlations
             .step(findings, &watermark, &mut self.store)
             .map_err(EngineError::Correlation)?;
+        for (rule, dropped) in &output.dropped {
+            report
+                .messages
+                .push(dropped_message(rule, dropped, self.options.waiting_bytes));
+        }
         for change in &output.changes {
             report.changes[change.state as usize] += 1;
         }
@@ -468,4 +473,17 @@ impl Live {
             .chain(unopened)
             .collect()
     }
+}
+
+/// Says that a rule lost findings because too many wait.
+fn dropped_message(rule: &str, dropped: &DroppedFindings, most: usize) -> String {
+    let findings = match dropped.count {
+        1 => "1 finding".to_owned(),
+        count => format!("{count} findings"),
+    };
+    format!(
+        "findings that waited for the watermark took more than {} MiB, so rule `{rule}` lost {findings} at {} or later; make its `where` narrower, lower the lateness, or raise `pending_mib` of [serve]",
+        most >> 20,
+        Timestamp::clamped(dropped.first),
+    )
 }

@@ -1,6 +1,7 @@
 //! Rows of one rule that wait for the watermark.
 
 use datafusion::arrow::error::ArrowError;
+use yagura_core::share::level;
 use yagura_core::{EventRef, Timestamp};
 
 use crate::rows::Rows;
@@ -196,20 +197,6 @@ pub(crate) fn drop_newest(
         .iter_mut()
         .map(|pending| pending.keep_first(level))
         .collect()
-}
-
-/// Returns the most that each may have so that all together have at most `most`: what some leave is divided among the others.
-fn level(mut lengths: Vec<usize>, most: usize) -> usize {
-    lengths.sort_unstable();
-    let mut rest = most;
-    for (at, length) in lengths.iter().enumerate() {
-        let share = rest / (lengths.len() - at);
-        if *length > share {
-            return share;
-        }
-        rest -= length;
-    }
-    usize::MAX
 }
 
 #[cfg(test)]

@@ -173,6 +173,7 @@ impl RunOutcome {
             workers,
             is_live: false,
             geolocation: self.geolocation.clone(),
+            max_waiting_bytes: None,
         };
         let mut correlations = CorrelationEngine::new(self.rules.clone(), options)
             .map_err(|error| rule_error(&self.sources, error))?;

@@ -142,6 +142,8 @@ pub struct ServeSettings {
     pub keys_on_disk: usize,
     /// MiB of linear memory that all plugins may have together.
     pub plugin_memory_mib: usize,
+    /// MiB that findings which wait for the watermark may take.
+    pub pending_mib: usize,
     /// Events of a table that may wait for rules with `partition_by`.
     pub pending_rows: usize,
     /// Keys of which one rule with `partition_by` keeps state.
@@ -175,6 +177,7 @@ impl Default for ServeSettings {
             memory_mib: 512,
             keys_on_disk: 50_000_000,
             plugin_memory_mib: PLUGIN_MEMORY_MIB,
+            pending_mib: 512,
             pending_rows: RunOptions::default().max_pending_rows,
             keys_per_rule: RunOptions::default().max_keys,
             state_mib_per_rule: 1_024,

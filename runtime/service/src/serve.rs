@@ -306,6 +306,7 @@ fn options(
         ),
         ("memory_mib", settings.memory_mib),
         ("plugin_memory_mib", settings.plugin_memory_mib),
+        ("pending_mib", settings.pending_mib),
         ("pending_rows", settings.pending_rows),
         ("keys_per_rule", settings.keys_per_rule),
         ("state_mib_per_rule", settings.state_mib_per_rule),
@@ -343,6 +344,7 @@ fn options(
         future: settings.future.micros(),
         step_objects: settings.step_objects,
         step_bytes: settings.step_mib << 20,
+        waiting_bytes: settings.pending_mib << 20,
         list_all: settings.list_all.to_std(),
         // What is read once is all that there is.
         first_load: match once {

@@ -8,6 +8,7 @@ use yagura_core::{Alert, AlertState};
 use super::{CorrelationEngine, Inbox};
 use crate::alert_window::AlertWindow;
 use crate::change::Change;
+use crate::finding::CompactFinding;
 use crate::spill::{CorrelationError, SpillStore};
 
 impl CorrelationEngine {
@@ -78,12 +79,13 @@ impl CorrelationEngine {
         number: usize,
         spilled: &mut dyn SpillStore,
     ) -> Result<BTreeMap<String, Vec<AlertWindow>>, CorrelationError> {
-        let mut pending = self.watermark_groups[number].pending.clone();
+        let pending = self.watermark_groups[number].pending.iter();
+        let mut pending: Vec<&CompactFinding> = pending.collect();
         let objects = &self.objects;
         pending.sort_by(|a, b| a.compare(b, objects));
         let mut inbox = Inbox::new(self.nodes.len());
         for finding in pending {
-            self.route(finding, &mut inbox, None);
+            self.route(finding.clone(), &mut inbox, None);
         }
         for node in 0..self.nodes.len() {
             let rule = self.graph.order[node].rule;

@@ -69,6 +69,7 @@ impl CorrelationEngine {
                     events,
                     context,
                     continues: finding.continues,
+                    bytes: 0,
                 }
             })
             .collect();

@@ -38,6 +38,8 @@ pub struct LiveOptions {
     pub step_objects: usize,
     /// Bytes of a table's objects that one step takes.
     pub step_bytes: u64,
+    /// Bytes that the findings which wait for the watermark may take, about. Above it the rules with most of them lose the newest.
+    pub waiting_bytes: usize,
     /// How often a table of very many objects is listed whole, to find objects of days that are past; others always are.
     pub list_all: Duration,
     /// A new table's watermark stands still until nothing new was listed for so long; absent: it moves from the first object on.
@@ -66,6 +68,7 @@ impl Default for LiveOptions {
             future: 3_600_000_000,
             step_objects: 64,
             step_bytes: 256 << 20,
+            waiting_bytes: 512 << 20,
             list_all: Duration::from_secs(3_600),
             first_load: Some(Duration::from_secs(10)),
             patience: Duration::from_secs(600),

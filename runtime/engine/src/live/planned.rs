@@ -102,6 +102,7 @@ fn plan_remaining(
         workers: options.run.partitions,
         is_live: true,
         geolocation: input.geolocation.clone(),
+        max_waiting_bytes: Some(options.waiting_bytes),
     };
     let rules = set.rules.iter().map(|source| Arc::clone(&source.rule));
     let correlations = CorrelationEngine::new(rules.collect(), correlation_options);
