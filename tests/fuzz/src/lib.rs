@@ -74,6 +74,11 @@ pub const TARGETS: &[Target] = &[
         read: logs::ingest,
     },
     Target {
+        name: "lines",
+        about: "lines of logs that are not JSON, in every format",
+        read: logs::lines,
+    },
+    Target {
         name: "alert",
         about: "alerts and incidents as JSON, and what is told of them",
         read: service::alert,

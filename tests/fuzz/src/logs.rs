@@ -7,9 +7,14 @@ use std::path::Path;
 use std::sync::{Once, OnceLock};
 
 use tokio::runtime::Runtime;
+use yagura_core::json::members;
 use yagura_engine::RunOptions;
+use yagura_formats::{Decoded, LineFormat};
 use yagura_lake::{IngestOptions, Location};
 use yagura_tests::fixture::Fixture;
+
+/// The time to which lines without a year belong at the latest, in microseconds: 2026-03-02.
+const NOW: i64 = 1_772_409_600_000_000;
 
 fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
     // The fuzzer ends with the first panic that is told.
@@ -71,4 +76,19 @@ pub(crate) fn ingest(bytes: &[u8]) {
             evaluate(&lake.join("t")).await;
         }
     });
+}
+
+/// Reads text as lines of each format, and of the one that it looks like.
+pub(crate) fn lines(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let detected = LineFormat::detect(bytes);
+    for format in LineFormat::ALL.into_iter().chain(detected) {
+        let mut decoder = format.decoder(NOW);
+        for line in text.lines() {
+            if let Ok(Decoded::Event(event)) = decoder.line(line) {
+                let json = serde_json::Value::Object(event).to_string();
+                assert!(members(&json).is_ok(), "{json}");
+            }
+        }
+    }
 }

@@ -225,13 +225,13 @@ fn what_is_left_out_of_a_folder_is_named_and_told_by_the_code() {
             "b.zip",
             b"PK\x03\x04\x14\0\x01\0".as_slice(),
             3,
-            "b.zip` is not JSON but a zip archive",
+            "b.zip` cannot be read, because it is a zip archive",
         ),
         (
             "b.json",
             b"\x89PNG\r\n\x1a\n",
             3,
-            "b.json` is not JSON but a PNG image",
+            "b.json` cannot be read, because it is a PNG image",
         ),
         (
             "b\nerror: forged.gz",

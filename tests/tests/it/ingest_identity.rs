@@ -214,7 +214,7 @@ fn wrong_lines_and_files_end_nothing_and_are_named() {
     );
     place.write("in/.DS_Store", "x");
     place.write("in/b.csv", "time,user\n1,ann\n");
-    place.write("c.log", "Mar  1 00:00:01 host sshd[1]: Failed\n");
+    place.write("c.log", "Failed, at midnight\nagain\n");
     let (folder, log) = (place.path("in"), place.path("c.log"));
     let strict = ingest(&place, &["--strict", &folder]);
     assert_eq!(strict.code, Some(3));
@@ -228,7 +228,7 @@ fn wrong_lines_and_files_end_nothing_and_are_named() {
     assert!(ran.stdout.starts_with("auth: 2 events"), "{}", ran.stdout);
     for said in [
         "error: `",
-        "c.log` is not JSON but a syslog: write each of its records",
+        "c.log` cannot be read, because it is plain text: name its format with --format",
         "a.ndjson`, line 2, column 1: an event is a JSON object",
         "1 line is not an event; it is kept in",
         ".DS_Store was passed over: hidden",

@@ -28,16 +28,29 @@ pub(crate) struct Cell {
 /// An event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
-    /// Place of the source text in the chunk's text.
+    /// Place in the chunk's text of the event as a JSON object.
     pub(crate) start: u32,
     pub(crate) end: u32,
+    /// Where the source text ends that stands behind it; `end` where the object itself is the source text.
+    pub(crate) raw_end: u32,
     pub(crate) time: Option<Timestamp>,
+}
+
+impl Row {
+    /// Returns the place of the source text in the chunk's text.
+    pub(crate) fn raw(&self) -> std::ops::Range<usize> {
+        if self.raw_end > self.end {
+            self.end as usize..self.raw_end as usize
+        } else {
+            self.start as usize..self.end as usize
+        }
+    }
 }
 
 /// Events that are written together.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
-    /// Source texts of the events, one after another.
+    /// The events as JSON objects, one after another, each with its source text behind it unless that is the object itself.
     pub(crate) text: String,
     pub(crate) rows: Vec<Row>,
     /// For each column of the definition, its values.
@@ -183,10 +196,12 @@ impl Gatherer {
 
     /// Adds an event, unless `is_known` says of its day that it is in the table.
     ///
-    /// `text` and the members must be pieces of the same memory; the chunk's text must have room for it.
+    /// `text` and the members must be pieces of the same memory; the chunk's text must have room for it. `raw` is the source text
+    /// where that is not `text` itself.
     pub(crate) fn add<'a>(
         &mut self,
         text: &str,
+        raw: Option<&str>,
         members: &[Member<'a>],
         is_known: impl FnOnce(Option<Timestamp>) -> bool,
     ) -> Added<'a> {
@@ -231,9 +246,12 @@ impl Gatherer {
             self.learn(&event, members)
         };
         self.close_unmapped(event.row, unmapped_start);
+        let end = narrow(self.chunk.text.len());
+        self.chunk.text.push_str(raw.unwrap_or_default());
         self.chunk.rows.push(Row {
             start: narrow(start),
-            end: narrow(self.chunk.text.len()),
+            end,
+            raw_end: narrow(self.chunk.text.len()),
             time,
         });
         added

@@ -234,10 +234,10 @@ fn times(rows: &[&Row]) -> ArrayRef {
 }
 
 fn raw(rows: &[&Row], text: &str) -> ArrayRef {
-    let bytes = rows.iter().map(|row| (row.end - row.start) as usize).sum();
+    let bytes = rows.iter().map(|row| row.raw().len()).sum();
     let mut builder = StringBuilder::with_capacity(rows.len(), bytes);
     for row in rows {
-        builder.append_value(&text[row.start as usize..row.end as usize]);
+        builder.append_value(&text[row.raw()]);
     }
     Arc::new(builder.finish())
 }

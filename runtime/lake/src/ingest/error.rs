@@ -41,7 +41,7 @@ pub enum IngestError {
         line: u64,
     },
     /// A file of another kind.
-    #[error("`{file}` is not JSON but {found}: {next}")]
+    #[error("`{file}` cannot be read, because it is {found}: {next}")]
     Unsupported {
         /// The file.
         file: String,

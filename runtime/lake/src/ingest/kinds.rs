@@ -12,6 +12,8 @@ pub(crate) struct Other {
 const UNPACK: &str = "decompress it, or compress it with gzip or zstd";
 const EXTRACT: &str = "extract the files in it";
 const CONVERT: &str = "write each of its records as a JSON object on a line of its own";
+/// Of text that no format recognises.
+const NAME_IT: &str = "name its format with --format, or write each of its records as a JSON object on a line of its own";
 const BINARY: &str = "binary data";
 const TAR: &str = "a tar archive";
 const BEHIND_A_HEADER: &str = "text with JSON behind a header";
@@ -123,13 +125,13 @@ pub(crate) fn without_json(start: &[u8]) -> Option<Other> {
         .clone()
         .any(|line| contains(line, b"CEF:0|") || contains(line, b"LEEF:"))
     {
-        ("CEF or LEEF", CONVERT)
+        ("CEF or LEEF", NAME_IT)
     } else if is_syslog(first) {
-        ("a syslog", CONVERT)
+        ("a syslog", NAME_IT)
     } else if is_table(first, lines.nth(1)) {
-        ("a table such as CSV", CONVERT)
+        ("a table such as CSV", NAME_IT)
     } else {
-        ("plain text", CONVERT)
+        ("plain text", NAME_IT)
     };
     Some(Other { found, next })
 }

@@ -44,6 +44,7 @@ use std::time::SystemTime;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use yagura_core::{FieldPath, Timestamp};
+use yagura_formats::LineFormat;
 
 pub use columns::KeysWithoutColumn;
 pub use error::IngestError;
@@ -72,6 +73,8 @@ pub enum Format {
     Ndjson,
     /// An array of events, an envelope around one, or events one after another, over any number of lines.
     Json,
+    /// An event a line, in a form that is not JSON.
+    Lines(LineFormat),
 }
 
 /// What is ingested, and where to.

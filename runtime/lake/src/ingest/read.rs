@@ -10,10 +10,12 @@ use tokio::sync::mpsc::Sender;
 use yagura_core::Timestamp;
 use yagura_core::names::did_you_mean;
 use yagura_core::shown::one_line;
+use yagura_formats::{Decode, Decoded};
 
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
 use super::encode::day_name;
+use super::event::members;
 use super::kinds::may_hold_events;
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
@@ -133,6 +135,8 @@ struct Current {
     has_news: bool,
     /// Zeros between events of a line.
     zeros: u64,
+    /// What makes events of its lines, where they are not JSON.
+    decoder: Option<Box<dyn Decode>>,
 }
 
 struct Reading<'o> {
@@ -212,6 +216,11 @@ impl Reading<'_> {
         self.file.from = self.file.before.end;
         self.report.files += 1;
 
+        if let Format::Lines(format) = source.format {
+            self.file.decoder = Some(format.decoder(self.future.micros()));
+            let of_format = self.report.formats.entry(format.name()).or_default();
+            of_format.push(name.to_owned());
+        }
         let limit = self.options.max_event_bytes;
         let by_lines = source.format != Format::Json;
         let each = |piece: Piece<'_>| self.piece(piece);
@@ -274,6 +283,10 @@ impl Reading<'_> {
     fn piece(&mut self, piece: Piece<'_>) -> Result<(), IngestError> {
         let end = piece.prefix.end;
         if end <= self.file.before.end {
+            // A header says what the lines behind it mean.
+            if let Some(decoder) = &mut self.file.decoder {
+                let _ = decoder.line(line_of(&String::from_utf8_lossy(piece.bytes)));
+            }
             return Ok(());
         }
         self.make_room(piece.bytes.len())?;
@@ -310,6 +323,21 @@ impl Reading<'_> {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => String::from_utf8_lossy(bytes),
         };
+        if let Cow::Owned(_) = text {
+            let example = || Example {
+                file: self.file.name.clone(),
+                line: piece.line,
+                value: clipped(&text),
+            };
+            self.batch.counts.not_utf8.add(example);
+        }
+        if let Some(mut decoder) = self.file.decoder.take() {
+            let result = self.decoded(&piece, decoder.as_mut());
+            self.file.decoder = Some(decoder);
+            result?;
+            self.file.done = Some(piece.prefix.clone());
+            return Ok(());
+        }
         let mut torn_at = None;
         let has_zeros = bytes.contains(&0);
         self.file.zeros += if has_zeros { zeros(bytes) } else { 0 };
@@ -318,7 +346,9 @@ impl Reading<'_> {
                 self.file.zeros -= zeros(text.as_bytes()).min(self.file.zeros);
             }
             match found {
-                Found::Event { text, members } => self.event(piece.line, end, text, &members)?,
+                Found::Event { text, members } => {
+                    self.event(piece.line, end, text, None, &members)?;
+                }
                 Found::Wrong(wrong) => {
                     let is_torn = piece.is_last && wrong.is_open && wrong.is_end;
                     if is_torn && matches!(text, Cow::Borrowed(_)) {
@@ -329,14 +359,6 @@ impl Reading<'_> {
                     self.wrong(&piece, &text, known, wrong)?;
                 }
             }
-        }
-        if let Cow::Owned(_) = text {
-            let example = || Example {
-                file: self.file.name.clone(),
-                line: piece.line,
-                value: clipped(&text),
-            };
-            self.batch.counts.not_utf8.add(example);
         }
         self.file.done = match torn_at {
             None => Some(piece.prefix.clone()),
@@ -357,6 +379,35 @@ impl Reading<'_> {
             }
         };
         Ok(())
+    }
+
+    /// Adds the event of a line that is not JSON; keeps the line if it is none.
+    ///
+    /// The last line may lack its end because more is to be written. It is an event then. If it goes on later, it is one more event,
+    /// the whole line.
+    fn decoded(&mut self, piece: &Piece<'_>, decoder: &mut dyn Decode) -> Result<(), IngestError> {
+        let text = String::from_utf8_lossy(piece.bytes);
+        let line = line_of(&text);
+        match decoder.line(line) {
+            Ok(Decoded::Nothing) => Ok(()),
+            Ok(Decoded::Event(event)) => {
+                let json = serde_json::Value::Object(event).to_string();
+                let members = members(&json).unwrap_or_default();
+                self.event(piece.line, piece.prefix.end, &json, Some(line), &members)
+            }
+            Err(wrong) if self.options.strict => Err(IngestError::Malformed {
+                file: self.file.name.clone(),
+                line: piece.line,
+                column: piece.column + wrong.at as u64,
+                reason: wrong.reason,
+                next: WRONG_LINE,
+            }),
+            Err(wrong) => {
+                let column = piece.column + wrong.at as u64;
+                self.bad_line(piece.line, column, &wrong.reason, line.as_bytes());
+                Ok(())
+            }
+        }
     }
 
     /// Ends the ingest with what is wrong, or keeps it.
@@ -404,10 +455,11 @@ impl Reading<'_> {
         line: u64,
         end: u64,
         text: &str,
+        raw: Option<&str>,
         members: &[super::event::Member<'_>],
     ) -> Result<(), IngestError> {
         let before = &self.file.before;
-        let added = self.gatherer.add(text, members, |time| {
+        let added = self.gatherer.add(text, raw, members, |time| {
             !before.parts.is_empty() && before.holds(end, &day_name(time))
         });
         if added.is_known {
@@ -523,6 +575,11 @@ impl Reading<'_> {
             .blocking_send(step)
             .map_err(|_| IngestError::Worker(None))
     }
+}
+
+/// Returns a line without its end.
+fn line_of(text: &str) -> &str {
+    text.trim_end_matches(['\n', '\r'])
 }
 
 const WRONG_LINE: &str =

@@ -1,5 +1,6 @@
 //! What an ingest did, and what in its input deserves a look.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{IngestError, KeysWithoutColumn};
@@ -89,6 +90,8 @@ impl Counts {
 pub struct IngestReport {
     /// Files whose events were read, those that were passed over not counted.
     pub files: usize,
+    /// Those that are not JSON, by the name of their format.
+    pub formats: BTreeMap<&'static str, Vec<String>>,
     /// Names of those without an event.
     pub empty_files: Vec<String>,
     /// Events read, each of them a row now.

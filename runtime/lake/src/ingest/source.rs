@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use yagura_core::json::{Cursor, Kind};
+use yagura_formats::LineFormat;
 
 use super::kinds::{Other, bare, foreign, without_json};
 use super::unpack::{Ahead, Packing, Unpacked, Utf16, utf16};
@@ -219,9 +220,10 @@ impl Source {
         }
         let start = bytes.peek(PEEK).map_err(unreadable)?;
         let format = match format {
-            Format::Auto => match without_json(start) {
-                Some(other) => return Err(not_read(other)),
-                None => guess(start),
+            Format::Auto => match (LineFormat::detect(start), without_json(start)) {
+                (Some(lines), _) => Format::Lines(lines),
+                (None, Some(other)) => return Err(not_read(other)),
+                (None, None) => guess(start),
             },
             given => given,
         };
@@ -379,7 +381,6 @@ mod tests {
             (b"PK\x03\x04zip".as_slice(), "a zip archive: extract"),
             (b"\xff\xfe\0\0{\0\0\0", "UTF-32 text: convert"),
             (&gzip(b"PK\x03\x04zip"), "a zip archive"),
-            (b"Mar  1 00:00:01 host sshd: x", "a syslog: write each"),
         ] {
             let path = directory.path().join("foreign");
             std::fs::write(&path, content).unwrap();

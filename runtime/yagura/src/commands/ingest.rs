@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use yagura_core::shown::without_controls;
 use yagura_core::{FieldPath, Timestamp};
+use yagura_formats::LineFormat;
 use yagura_lake::ingest::{self, IngestOptions, IngestReport, KeysWithoutColumn, SHOWN, ingest};
 use yagura_lake::names::escaped;
 use yagura_lake::{Location, TimeBounds};
@@ -31,8 +32,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "LAKE")]
     to: String,
     /// Form of the files, plain or compressed with gzip or zstd [default: recognised by the start of each file]
-    #[arg(long, value_enum)]
-    format: Option<Format>,
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(formats()).map(format_of))]
+    format: Option<ingest::Format>,
     /// Where an event keeps its time, as a dotted path; the table keeps it [default: the usual names]
     #[arg(long, value_name = "PATH")]
     time_field: Option<FieldPath>,
@@ -66,6 +67,31 @@ are passed over and named. Events without a readable time are kept, counted and 
 
 Exit codes: 0 success; 3 a file or a line could not be read (not with --rejects, for lines), or the arguments are wrong.";
 
+/// Returns the names of formats.
+fn formats() -> impl Iterator<Item = PossibleValue> {
+    let json = [
+        PossibleValue::new("ndjson").help("An event a line"),
+        PossibleValue::new("json").help(
+            "An array of events, an envelope such as CloudTrail's, or events one after another",
+        ),
+    ];
+    let lines = LineFormat::ALL.into_iter();
+    json.into_iter()
+        .chain(lines.map(|format| PossibleValue::new(format.name()).help(format.description())))
+}
+
+/// Returns the format of one of these names.
+fn format_of(name: String) -> ingest::Format {
+    let lines = LineFormat::ALL
+        .into_iter()
+        .find(|format| format.name() == name);
+    match (name.as_str(), lines) {
+        (_, Some(lines)) => ingest::Format::Lines(lines),
+        ("json", None) => ingest::Format::Json,
+        (_, None) => ingest::Format::Ndjson,
+    }
+}
+
 /// Reads `FROM..TO`.
 fn bounds(text: &str) -> Result<TimeBounds, String> {
     let wrong = |error: &dyn std::fmt::Display| {
@@ -83,24 +109,12 @@ fn bounds(text: &str) -> Result<TimeBounds, String> {
     }
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    /// An event a line
-    Ndjson,
-    /// An array of events, an envelope such as CloudTrail's, or events one after another
-    Json,
-}
-
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let start = Instant::now();
     let to = Location::parse(&arguments.to, &BTreeMap::new())?;
     let table = to.join(&arguments.table);
     let mut options = IngestOptions::new(&arguments.table, to);
-    options.format = match arguments.format {
-        None => ingest::Format::Auto,
-        Some(Format::Ndjson) => ingest::Format::Ndjson,
-        Some(Format::Json) => ingest::Format::Json,
-    };
+    options.format = arguments.format.unwrap_or_default();
     options.time_field = arguments.time_field;
     options.schema = arguments.schema;
     options.rejects = arguments.rejects.clone();
@@ -212,6 +226,10 @@ fn report_files(report: &IngestReport, err: &mut impl Write) -> io::Result<()> {
             writeln!(err, "  caused by: {error}")?;
             cause = error.source();
         }
+    }
+    for (format, files) in &report.formats {
+        let what = format!("read as `{format}` (--format names another)");
+        list(err, "note", &what, files)?;
     }
     let before = report.ingested_before.len() as u64;
     let what = format!(

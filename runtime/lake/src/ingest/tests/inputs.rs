@@ -232,7 +232,9 @@ fn files_that_are_no_logs_are_named_and_hide_no_others() {
     let explicit = lake.file("x.csv", "a,b\n1,2\n");
     let files = [explicit, lake.directory.path().join("missing"), folder];
     let report = lake.run(lenient(&lake), &files).unwrap();
-    assert_eq!(report.events, 3);
+    // Of `a.json` and `d.json`, and the line of `c.log`.
+    assert_eq!(report.events, 4);
+    assert_eq!(report.formats.keys().collect::<Vec<_>>(), [&"syslog"]);
     let names: Vec<_> = report
         .passed_over
         .iter()
@@ -244,23 +246,19 @@ fn files_that_are_no_logs_are_named_and_hide_no_others() {
         "{names:?}"
     );
     assert!(
-        names[2].starts_with("c.log: a syslog: write each"),
-        "{names:?}"
-    );
-    assert!(
-        names[3].starts_with("e.csv: a table such as CSV"),
+        names[2].starts_with("e.csv: a table such as CSV"),
         "{names:?}"
     );
     let failed: Vec<_> = report.failed.iter().map(ToString::to_string).collect();
     assert_eq!(failed.len(), 3);
     // Events may be in what is packed: that it is left out is an error.
     assert!(
-        failed[2].contains("f.lz4` is not JSON but compressed with LZ4: decompress"),
+        failed[2].contains("f.lz4` cannot be read, because it is compressed with LZ4: decompress"),
         "{failed:?}"
     );
     assert!(failed[0].contains("missing"), "{failed:?}");
     assert!(
-        failed[1].contains("x.csv` is not JSON but a table"),
+        failed[1].contains("x.csv` cannot be read, because it is a table"),
         "{failed:?}"
     );
 }
@@ -483,24 +481,28 @@ fn damaged(folder: &Path) -> Vec<(PathBuf, &'static str)> {
         (
             b"3\xffmagic.json.gz",
             magic,
-            "3\\xffmagic.json.gz` is not JSON",
+            "3\\xffmagic.json.gz` cannot be read",
         ),
         (b"4.zst", [first, second].concat(), "4.zst` after line"),
         (
             b"5.zip",
             zip,
-            "5.zip` is not JSON but a zip archive: extract",
+            "5.zip` cannot be read, because it is a zip archive: extract",
         ),
         (
             b"6.tar",
             tar,
-            "6.tar` is not JSON but a tar archive: extract",
+            "6.tar` cannot be read, because it is a tar archive: extract",
         ),
-        (b"7.gz", deep, "7.gz` is not JSON but binary data"),
+        (
+            b"7.gz",
+            deep,
+            "7.gz` cannot be read, because it is binary data",
+        ),
         (
             b"8.json",
             b"\x93NUMPY\x01\0\x01\x02\x03\x04\x05\x06".to_vec(),
-            "8.json` is not JSON",
+            "8.json` cannot be read",
         ),
     ];
     files
@@ -626,4 +628,69 @@ fn a_bomb_costs_its_own_line() {
         assert!(report.counts.bad_lines.iter().all(|line| line.len() < 300));
         assert!(report.failed.is_empty(), "{report:?}");
     }
+}
+
+#[test]
+fn lines_of_other_formats_become_events_with_their_source_text() {
+    let lake = Lake::new();
+    let syslog = "<34>1 2026-03-01T10:11:12Z web app 8 - - blocked \"a\"\n".repeat(10)
+        + "not of this format, and yet kept: it begins with no time\n";
+    let csv =
+        "time,user,port\n2026-03-01T10:11:13Z,\"ann \"\"b\"\"\",22\n2026-03-01T10:11:14Z,bob\n";
+    let files = [
+        lake.file("1.log", &syslog),
+        lake.file("2.txt", csv),
+        lake.file(
+            "3",
+            "CEF:0|Acme|Wall|1|7|blocked|5|rt=1772359875000 src=192.0.2.7 msg=a b\n",
+        ),
+    ];
+    let report = lake.run(lenient(&lake), &files).unwrap();
+    let formats: Vec<(&str, usize)> = report
+        .formats
+        .iter()
+        .map(|(format, files)| (*format, files.len()))
+        .collect();
+    assert_eq!(formats, [("cef", 1), ("csv", 1), ("syslog", 1)]);
+    // Every line is an event or a line that is kept; the header of the table is neither.
+    assert_eq!(report.events + report.rejected, 14, "{:?}", report.counts);
+    assert!(
+        report
+            .counts
+            .bad_lines
+            .iter()
+            .any(|line| line.contains("2.txt`, line 3")),
+        "{:?}",
+        report.counts
+    );
+    assert_eq!(report.without_time, report.events - 12);
+    let stored = lake.stored("t");
+    let raw = stored.texts("raw");
+    for line in [
+        "<34>1 2026-03-01T10:11:12Z web app 8 - - blocked \"a\"",
+        "2026-03-01T10:11:13Z,\"ann \"\"b\"\"\",22",
+        "CEF:0|Acme|Wall|1|7|blocked|5|rt=1772359875000 src=192.0.2.7 msg=a b",
+    ] {
+        assert!(
+            raw.iter().any(|raw| raw.as_deref() == Some(line)),
+            "{raw:?}"
+        );
+    }
+    let has = |column: &str, value: &str| {
+        let values = stored.texts(column);
+        assert!(
+            values.iter().any(|found| found.as_deref() == Some(value)),
+            "{column}: {values:?}"
+        );
+    };
+    has("user", "ann \"b\"");
+    has("hostname", "web");
+    has("src", "192.0.2.7");
+    // The same files again, and one that has grown, whose header is known.
+    let grown = lake.file("2.txt", &format!("{csv}2026-03-01T10:11:15Z,carl,23\n"));
+    let files = [files[0].clone(), grown, files[2].clone()];
+    let report = lake.run(lenient(&lake), &files).unwrap();
+    assert_eq!((report.events, report.rejected), (1, 0));
+    let users = lake.stored("t").texts("user");
+    assert!(users.iter().any(|user| user.as_deref() == Some("carl")));
 }

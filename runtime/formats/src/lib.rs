@@ -1,0 +1,58 @@
+//! Formats of logs that are not JSON: a line of text becomes an event.
+//!
+//! ```text
+//! line ──Decode::line──▶ Decoded::Event: members of one JSON object │ Decoded::Nothing: a header or a comment │ Wrong
+//! ```
+//!
+//! A decoder belongs to one file, because a header says what the lines after it mean. The names of members are those of the
+//! maker's documentation. Text stays text, unless the format itself says that a value is a number. Nothing of a line is lost: what a
+//! format does not name goes into a member of its own.
+
+mod access;
+mod auditd;
+mod aws;
+mod cef;
+mod clock;
+mod csv;
+mod leef;
+mod logfmt;
+mod member;
+mod parts;
+#[cfg(test)]
+mod properties;
+mod registry;
+mod syslog;
+mod times;
+mod w3c;
+mod zeek;
+
+pub use registry::LineFormat;
+
+use serde_json::{Map, Value};
+
+/// What a line holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decoded {
+    /// An event: the members of a JSON object, in order.
+    Event(Map<String, Value>),
+    /// A header, a comment or nothing.
+    Nothing,
+}
+
+/// Why a line is not an event of its format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// What is wrong, as the end of a sentence: "the header has 5 columns, and this line 6".
+    pub reason: String,
+    /// Where, in bytes from the start of the line.
+    pub at: usize,
+}
+
+/// Reads the lines of one file.
+pub trait Decode: Send {
+    /// Reads a line, without its line end.
+    ///
+    /// # Errors
+    /// [`Wrong`]: the line is not an event of this format. The next line is read as if this one did not exist.
+    fn line(&mut self, line: &str) -> Result<Decoded, Wrong>;
+}

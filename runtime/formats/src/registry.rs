@@ -1,0 +1,120 @@
+//! The formats by name, and which of them a text looks like.
+
+use crate::{Decode, access, auditd, aws, cef, clock::Clock, csv, leef, logfmt, syslog, w3c, zeek};
+use chrono::DateTime;
+
+/// How much of a text is looked at to recognise its format, in bytes.
+const LOOKED_AT: usize = 64 * 1024;
+
+/// A format whose events are lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LineFormat {
+    /// Zeek's tables.
+    Zeek,
+    /// W3C extended log format.
+    W3c,
+    /// Records of the Linux audit log.
+    Auditd,
+    /// ArcSight CEF.
+    Cef,
+    /// IBM QRadar LEEF.
+    Leef,
+    /// Common and combined access logs.
+    Access,
+    /// AWS logs with spaces between the fields.
+    Aws,
+    /// `key=value` pairs.
+    Logfmt,
+    /// RFC 3164 and RFC 5424.
+    Syslog,
+    /// A header and columns.
+    Csv,
+}
+
+impl LineFormat {
+    /// All formats. A text is the first of them that it looks like, so those with a mark of their own come first.
+    pub const ALL: [Self; 10] = [
+        Self::Zeek,
+        Self::W3c,
+        Self::Auditd,
+        Self::Cef,
+        Self::Leef,
+        Self::Access,
+        Self::Aws,
+        Self::Logfmt,
+        Self::Syslog,
+        Self::Csv,
+    ];
+
+    /// Returns its name, as in `--format`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zeek => "zeek",
+            Self::W3c => "w3c",
+            Self::Auditd => "auditd",
+            Self::Cef => "cef",
+            Self::Leef => "leef",
+            Self::Access => "access",
+            Self::Aws => "aws",
+            Self::Logfmt => "logfmt",
+            Self::Syslog => "syslog",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// Returns what it is, for the list of formats.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Zeek => "Tables of Zeek, with `#fields`",
+            Self::W3c => "W3C extended log format, with `#Fields`: IIS, CloudFront",
+            Self::Auditd => "Records of the Linux audit log, one event each",
+            Self::Cef => "ArcSight CEF, alone or behind a syslog header",
+            Self::Leef => "IBM QRadar LEEF 1.0 and 2.0, alone or behind a syslog header",
+            Self::Access => "Common and combined access logs: nginx, Apache",
+            Self::Aws => "AWS logs with spaces: VPC flow, load balancers, S3 access",
+            Self::Logfmt => "Pairs `key=value`, alone or behind a syslog header",
+            Self::Syslog => "RFC 3164 and RFC 5424",
+            Self::Csv => "A header, and `,`, `;`, `|` or tabs between the columns",
+        }
+    }
+
+    /// Returns the format that a file looks like by its first lines; nothing for JSON, and for text of no known format.
+    pub fn detect(start: &[u8]) -> Option<Self> {
+        let start = &start[..start.len().min(LOOKED_AT)];
+        let text = String::from_utf8_lossy(start);
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        if lines.next()?.starts_with(['{', '[']) && !access::looks_like(&text) {
+            return None;
+        }
+        Self::ALL.into_iter().find(|format| match format {
+            Self::Zeek => zeek::looks_like(&text),
+            Self::W3c => w3c::looks_like(&text),
+            Self::Auditd => auditd::looks_like(&text),
+            Self::Cef => cef::looks_like(&text),
+            Self::Leef => leef::looks_like(&text),
+            Self::Access => access::looks_like(&text),
+            Self::Aws => aws::looks_like(&text),
+            Self::Logfmt => logfmt::looks_like(&text),
+            Self::Syslog => syslog::looks_like(&text),
+            Self::Csv => csv::looks_like(&text),
+        })
+    }
+
+    /// Returns a decoder for one file whose lines were written up to `now`, in microseconds since 1970: a line without a year
+    /// is at most 1 day after it.
+    pub fn decoder(self, now: i64) -> Box<dyn Decode> {
+        let clock = || Clock::new(DateTime::from_timestamp_micros(now).unwrap_or_default());
+        match self {
+            Self::Zeek => Box::new(zeek::Zeek::new()),
+            Self::W3c => Box::new(w3c::W3c::new()),
+            Self::Auditd => Box::new(auditd::new(clock())),
+            Self::Cef => Box::new(cef::new(clock())),
+            Self::Leef => Box::new(leef::new(clock())),
+            Self::Access => Box::new(access::Access::new()),
+            Self::Aws => Box::new(aws::Aws::new()),
+            Self::Logfmt => Box::new(logfmt::new(clock())),
+            Self::Syslog => Box::new(syslog::new(clock())),
+            Self::Csv => Box::new(csv::Csv::new()),
+        }
+    }
+}
