@@ -26,10 +26,10 @@
 //! * `pack_tests` – `yagura test`: what passes, what fails, and what is said of it.
 //! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
 //! * `prefilter_sql` – the prefilter against DataFusion evaluating each rule alone.
+//! * `quarantine` – rules that fail or are slow in a service: their quarantine is shown, lasts over a crash, and ends.
 //! * `real_forms` – SigmaHQ's rules over real Windows events in every form in which tools write them, against rsigma.
 //! * `real_logs` – real logs, which are not part of the project: none lost, none invented.
 //! * `real_sigma` – SigmaHQ's rules over real Windows events, which are not part of the project, against rsigma.
-//! * `rests` – rules that fail or are slow in a service: they rest, which is seen, lasts over a crash, and ends.
 //! * `same_answer` – the same bytes whatever the partitions and batches.
 //! * `searches` – events by observable and time.
 //! * `serve` – the live mode through the real binary: late and far events, restarts, changed rules, status.

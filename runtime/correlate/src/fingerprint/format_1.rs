@@ -113,11 +113,8 @@ fn shape(correlation: &Correlation, within: Option<String>) -> impl fmt::Debug +
                 longitude = Some(coordinates.longitude.clone());
             }
         }
-        CorrelationKind::Spike(_)
-        | CorrelationKind::Flatline(_)
-        | CorrelationKind::Sequence(_)
-        | CorrelationKind::Absence(_)
-        | CorrelationKind::Stages(_) => {}
+        // Their parameters were no part of it, and later kinds have no state of this format.
+        _ => {}
     }
     (
         name(correlation.kind.word()),

@@ -11,8 +11,8 @@ use rsigma_parser::{
 use yagura_core::FieldPath;
 use yagura_core::names::did_you_mean;
 
-use self::modifiers::check;
 pub(super) use self::modifiers::name_of;
+use self::modifiers::{Role, check, role_of};
 use self::values::{Value, parts_of, pattern, tests_of};
 use super::Placeholders;
 use super::selector::is_named;
@@ -214,19 +214,10 @@ impl Lower<'_> {
             );
         }
         let mut asked = modifiers.to_vec();
+        // A flag belongs to `re`, which is one.
         let is_operator = |modifier: &M| {
-            !matches!(
-                modifier,
-                M::All
-                    | M::Cased
-                    | M::Base64
-                    | M::Base64Offset
-                    | M::Wide
-                    | M::Utf16
-                    | M::Utf16be
-                    | M::WindAsh
-                    | M::Expand
-            )
+            matches!(role_of(*modifier), Role::Operator | Role::Link | Role::Flag)
+                && *modifier != M::All
         };
         if !modifiers.iter().any(is_operator) {
             asked.push(M::Contains);

@@ -687,7 +687,7 @@ fn lines_of_other_formats_become_events_with_their_source_text() {
     has("hostname", "web");
     has("src", "192.0.2.7");
     // The same files again, and one that has grown, whose header is known.
-    let grown = lake.file("2.txt", &format!("{csv}2026-03-01T10:11:15Z,carl,23\n"));
+    let grown = lake.file("2.txt", format!("{csv}2026-03-01T10:11:15Z,carl,23\n"));
     let files = [files[0].clone(), grown, files[2].clone()];
     let report = lake.run(lenient(&lake), &files).unwrap();
     assert_eq!((report.events, report.rejected), (1, 0));

@@ -4,33 +4,64 @@ use rsigma_parser::Modifier;
 
 use super::{LowerError, wrong};
 
+/// What a modifier does. A new one has to be placed here, so that none is read as if it were not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Says how the field is compared; one of them at most.
+    Operator,
+    /// Links the values, the fields or the result: `all`, `neq`, `fieldref`.
+    Link,
+    /// Changes the text that is compared.
+    Transform,
+    /// A flag of `re`.
+    Flag,
+    /// Compares with case.
+    Case,
+    /// Puts other values in place of the text.
+    Expand,
+}
+
+/// Returns what a modifier does.
+pub(super) fn role_of(modifier: Modifier) -> Role {
+    use Modifier as M;
+    match modifier {
+        M::Contains
+        | M::StartsWith
+        | M::EndsWith
+        | M::Re
+        | M::Cidr
+        | M::Exists
+        | M::Gt
+        | M::Gte
+        | M::Lt
+        | M::Lte
+        | M::Minute
+        | M::Hour
+        | M::Day
+        | M::Week
+        | M::Month
+        | M::Year => Role::Operator,
+        M::All | M::Neq | M::FieldRef => Role::Link,
+        M::Base64 | M::Base64Offset | M::Wide | M::Utf16 | M::Utf16be | M::WindAsh => {
+            Role::Transform
+        }
+        M::IgnoreCase | M::Multiline | M::DotAll => Role::Flag,
+        M::Cased => Role::Case,
+        M::Expand => Role::Expand,
+    }
+}
+
 /// Refuses modifiers that contradict each other.
 pub(super) fn check(key: &str, modifiers: &[Modifier]) -> Result<(), LowerError> {
     use Modifier as M;
     let has = |modifier: &Modifier| modifiers.contains(modifier);
+    let with_role = |role| {
+        let mut all = modifiers.iter().copied();
+        all.find(|modifier| role_of(*modifier) == role)
+    };
     let operators: Vec<&str> = modifiers
         .iter()
-        .filter(|modifier| {
-            matches!(
-                modifier,
-                M::Contains
-                    | M::StartsWith
-                    | M::EndsWith
-                    | M::Re
-                    | M::Cidr
-                    | M::Exists
-                    | M::Gt
-                    | M::Gte
-                    | M::Lt
-                    | M::Lte
-                    | M::Minute
-                    | M::Hour
-                    | M::Day
-                    | M::Week
-                    | M::Month
-                    | M::Year
-            )
-        })
+        .filter(|modifier| role_of(**modifier) == Role::Operator)
         .map(|modifier| name_of(*modifier))
         .collect();
     if operators.len() > 1 {
@@ -64,14 +95,6 @@ pub(super) fn check(key: &str, modifiers: &[Modifier]) -> Result<(), LowerError>
             "`utf16` and `utf16be` give bytes that are not text: add `base64` or `base64offset`",
         );
     }
-    let transforms = [
-        M::Base64,
-        M::Base64Offset,
-        M::Wide,
-        M::Utf16,
-        M::Utf16be,
-        M::WindAsh,
-    ];
     if has(&M::Expand) && (has(&M::Re) || has(&M::FieldRef) || has(&M::Exists)) {
         return wrong(
             key,
@@ -79,24 +102,22 @@ pub(super) fn check(key: &str, modifiers: &[Modifier]) -> Result<(), LowerError>
         );
     }
     if (!is_text || has(&M::FieldRef))
-        && let Some(transform) = transforms.iter().find(|modifier| has(modifier))
+        && let Some(transform) = with_role(Role::Transform)
     {
         return wrong(
             key,
             format!(
                 "`{}` changes text, and the values here are not compared as text",
-                name_of(*transform)
+                name_of(transform)
             ),
         );
     }
     if !has(&M::Re)
-        && let Some(flag) = [M::IgnoreCase, M::Multiline, M::DotAll]
-            .iter()
-            .find(|modifier| has(modifier))
+        && let Some(flag) = with_role(Role::Flag)
     {
         return wrong(
             key,
-            format!("`{}` is a flag of `re`, which is not there", name_of(*flag)),
+            format!("`{}` is a flag of `re`, which is not there", name_of(flag)),
         );
     }
     Ok(())

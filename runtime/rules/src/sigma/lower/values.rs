@@ -9,6 +9,7 @@ use rsigma_parser::value::{SpecialChar, StringPart};
 use rsigma_parser::{Modifier, SigmaString, SigmaValue};
 
 use super::dashes::{self, Dashed};
+use super::modifiers::{Role, name_of, role_of};
 use super::{Fields, LowerError, wrong};
 use crate::case_folding::fold;
 use crate::pattern_cost::{self, PatternCost};
@@ -146,6 +147,15 @@ pub(super) fn tests_of(
     ];
     if let Some((_, op)) = comparisons.into_iter().find(|(modifier, _)| has(*modifier)) {
         return Ok(vec![Test::Number(op, number()?)]);
+    }
+    let is_text = |modifier: &M| matches!(modifier, M::Contains | M::StartsWith | M::EndsWith);
+    let mut operators = (modifiers.iter()).filter(|of| role_of(**of) == Role::Operator);
+    if let Some(other) = operators.find(|modifier| !is_text(modifier)) {
+        // Read as equality the rule would say something else.
+        return wrong(
+            key,
+            format!("`{}` cannot be evaluated here", name_of(*other)),
+        );
     }
     let is_encoded = has(M::Base64) || has(M::Base64Offset) || has(M::Wide);
     match value {
