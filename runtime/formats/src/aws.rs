@@ -122,8 +122,8 @@ impl Decode for Aws {
             Some(Log::Elb) => &self.elb,
             Some(Log::S3) => &self.s3,
             None => {
-                let reason = "it is no line of a VPC flow log with a header or with the 14 fields of version 2, and of no access \
-                    log of a load balancer or of S3";
+                let reason = "the line belongs neither to a VPC flow log with a header or with the 14 fields of version 2, nor to an \
+                    access log of a load balancer or of S3";
                 return Err(wrong(reason, 0));
             }
         };
