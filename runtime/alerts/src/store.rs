@@ -81,7 +81,9 @@ pub enum StoreError {
     #[error("another yagura has taken over the store of alerts; this one must stop")]
     TakenOver,
     /// There is no store.
-    #[error("there is no store of alerts at {location}: `yagura serve` makes it")]
+    #[error(
+        "there is no alert store at {location}: `yagura serve` creates it if the configuration names a policy; without one, alerts are in the alert file only"
+    )]
     Absent {
         /// Where it would be.
         location: String,

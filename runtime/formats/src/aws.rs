@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn what_is_wrong_says_why() {
         let reasons = shown(&["plain text", r#"a "b"#]);
-        assert!(reasons[0].starts_with("0 it is no line of a VPC flow log"));
+        assert!(reasons[0].starts_with("0 the line belongs neither to a VPC flow log"));
         assert_eq!(reasons[1], "2 a quote is not closed");
     }
 

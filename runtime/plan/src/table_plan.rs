@@ -423,10 +423,18 @@ fn wrong(
     error: ConditionError,
 ) -> PlanError {
     let message = match error {
-        ConditionError::Unknown(unknown) => format!(
-            "cannot be used with table `{}`: {unknown}; correct the name, or add it to `optional` if only some tables have it",
-            table.name
-        ),
+        ConditionError::Unknown(unknown) => {
+            let unknown = unknown.to_string();
+            // It may end with a question.
+            let next = match unknown.ends_with('?') {
+                true => " Correct",
+                false => "; correct",
+            };
+            format!(
+                "cannot be used with table `{}`: {unknown}{next} the name, or add it to `optional` if only some tables have it",
+                table.name
+            )
+        }
         other => other.to_string(),
     };
     PlanError::Rule {

@@ -396,8 +396,9 @@ fn report_step(err: &mut impl Write, report: &StepReport, quiet: bool) -> Result
         .iter()
         .map(|(table, objects, events)| {
             let objects_of = if *objects == 1 { "object" } else { "objects" };
+            let events_of = if *events == 1 { "event" } else { "events" };
             format!(
-                "{table}: {objects} {objects_of}, {} events",
+                "{table}: {objects} {objects_of}, {} {events_of}",
                 number(*events)
             )
         })

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
-use yagura_core::{Fault, FaultKind, Grants, OrFault, Pack, Rule};
+use yagura_core::diagnostic::{Code, Diagnostic, Key};
+use yagura_core::{Diagnostics, Fault, FaultKind, Grants, OrFault, Pack, Rule};
 use yagura_engine::{EngineError, RunInput, RunOptions, RunOutcome, run};
 use yagura_host::Meter;
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::{OnProblem, TableConfig};
 use yagura_lake::{Location, TableDefinition};
+use yagura_plan::syntax_error;
 use yagura_service::packs::{self, Loaded};
 
 use crate::cases::{Case, Cases, Events, Expected, collect};
@@ -51,6 +53,17 @@ impl Suite {
         )?;
         if let Some(problem) = loaded.sigma.load.problems.first() {
             return Err(Fault::rule(problem.to_string()).into());
+        }
+        // A rule without a case would pass with a condition that is not SQL.
+        for source in &loaded.rules {
+            if let Some(condition) = &source.rule.condition
+                && let Some(error) = syntax_error(condition)
+            {
+                let wrong = Diagnostic::error(Code::InvalidCondition, error.to_string());
+                let wrong = wrong.at(Key::written("rule.where"));
+                let wrong = wrong.in_file(&source.file).of_rule(source.rule.id.as_str());
+                Err(Diagnostics::from(wrong)).or_fault()?;
+            }
         }
         let mut cases = collect(&pack, &sigma_ids(&loaded.sigma))?;
         cases.cases.retain(|case| case.rule.contains(only));

@@ -395,6 +395,48 @@ fn a_rule_that_does_not_fit_its_table_is_named_and_stops_no_other() {
 }
 
 #[test]
+fn a_rule_that_is_broken_by_a_change_keeps_what_it_remembers_until_it_is_mended() {
+    let mut place = Place::new("", "");
+    let other = RULE
+        .replace("\"bad\"", "\"other\"")
+        .replace("'bad'", "'other'");
+    place.files.write("pack/rules/other.toml", &other);
+    let ends = |place: &Place| {
+        let text = fs::read_to_string(place.files.path("alerts.ndjson")).unwrap();
+        text.matches("\"withdrawn\"").count()
+    };
+    place.ingest(1, "a", 2, "");
+    place.serve();
+    place.until_told(&["bad a"]);
+    place.stop();
+    let broken = RULE.replace("kind =", "kindd =");
+    assert_ne!(broken, RULE);
+    place.files.write("pack/rules/bad.toml", &broken);
+    place.serve();
+    place.until("`status` does not name the rule", || {
+        place
+            .status()
+            .to_string()
+            .contains("rule `bad` does not run")
+    });
+    assert_eq!(ends(&place), 0, "{}", place.log());
+    assert!(
+        !place.log().contains("what it remembered is dropped"),
+        "{}",
+        place.log()
+    );
+    place.stop();
+    place.files.write("pack/rules/bad.toml", RULE);
+    place.serve();
+    // The third event joins the alert, and the correlation's count, of the two before.
+    place
+        .ingest_text("{\"event_time\":\"2026-03-01T10:00:30Z\",\"kind\":\"bad\",\"user\":\"a\"}\n");
+    place.until_told(&["bad a", "many a"]);
+    assert_eq!(ends(&place), 0, "{}", place.log());
+    assert_eq!(place.ids_told(), place.ids_of_run());
+}
+
+#[test]
 fn a_table_that_starts_empty_starts_with_its_first_readable_object() {
     let mut place = Place::new("", "time = \"when\"");
     place.serve();

@@ -114,7 +114,7 @@ impl Live {
         let opened = OpenReport {
             messages,
             not_run: set.not_run,
-            rules: set.rules.len(),
+            rules: set.running,
         };
         let lines = CommittedLine::read_all(store.outbox(delivered, usize::MAX)?)?;
         let troubles = Troubles::new(options.report_trouble, store.own_alerts()?);
@@ -134,7 +134,8 @@ impl Live {
             lines,
             store,
         };
-        if !withdrawn.is_empty() {
+        // Which rules do not run is shown by `status` at once.
+        if !withdrawn.is_empty() || !live.log.is_empty() {
             live.commit(withdrawn, Progress::default()).await?;
         }
         Ok((live, opened))

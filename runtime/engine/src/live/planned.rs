@@ -73,7 +73,8 @@ fn plan_remaining(
     let known = input.tables.iter().map(|table| table.name.as_str());
     let known: Vec<&str> = known.collect();
     let rules = input.rules.clone();
-    let set = RuleSet::new(rules, &input.sigma, &tables, &known, left_out)?;
+    let mut set = RuleSet::new(rules, &input.sigma, &tables, &known, left_out)?;
+    set.keep_state_of_left_out(&tables);
     let mut runs = Vec::new();
     let mut refused = Vec::new();
     for (config, (table, cache)) in open {

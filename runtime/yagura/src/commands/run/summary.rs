@@ -64,7 +64,7 @@ pub(super) fn print(outcome: &RunOutcome, counters: &Counters, start: Instant) -
     if outcome.tables.is_empty() {
         writeln!(
             err,
-            "error: no rule could run, for the reasons above; tables are given with --lake or --table NAME=URL"
+            "error: no rule could run, for the reasons above; `yagura table --lake LAKE` shows the tables and their columns"
         )?;
     }
     writeln!(err, "done in {:.1} s", start.elapsed().as_secs_f64())
