@@ -508,8 +508,9 @@ fn a_backup_has_the_alerts_of_a_database_and_puts_them_back() {
         );
     }
     let backup = place.0.path("backup");
-    let before = place.incidents();
     place.run("backup", &["--to", &backup]).must_work();
+    // Later than the backup, in which there may be more than a moment before it.
+    let before = place.incidents();
     let mut names: Vec<String> = fs::read_dir(&backup)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
