@@ -82,7 +82,7 @@ pub enum StoreError {
     TakenOver,
     /// There is no store.
     #[error(
-        "there is no alert store at {location}: `yagura serve` creates it if the configuration names a policy; without one, alerts are in the alert file only"
+        "cannot find an alert store at {location}: `yagura serve` creates it if the configuration names a policy; without one, alerts are in the alert file only"
     )]
     Absent {
         /// Where it would be.

@@ -55,7 +55,7 @@ impl Decode for Access {
         })?;
         let (asked, rest) = quoted(rest, is_status_next).ok_or_else(|| {
             wrong(
-                "behind the time stand no request in quotes and no status",
+                "a request in quotes and a status must follow the time",
                 at(rest),
             )
         })?;
@@ -294,7 +294,7 @@ mod tests {
             ),
             (
                 "192.0.2.7 - - [01/Mar/2026:10:11:12 +0100] \"GET /",
-                "43 behind the time stand",
+                "43 a request in quotes",
             ),
             (
                 "192.0.2.7 - - [01/Mar/2026:10:11:12 +0100] \"-\" 200",

@@ -248,15 +248,10 @@ pub(crate) fn looks_like(start: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::member::check;
 
     fn shown(lines: &[&str]) -> Vec<String> {
-        let mut decoder = Aws::new();
-        let read = lines.iter().filter_map(|line| match decoder.line(line) {
-            Ok(Decoded::Event(event)) => Some(Value::Object(event).to_string()),
-            Ok(Decoded::Nothing) => None,
-            Err(wrong) => Some(format!("{} {}", wrong.at, wrong.reason)),
-        });
-        read.collect()
+        check::shown(&mut Aws::new(), lines)
     }
 
     const FLOW: &str = "2 111122223333 eni-0a 192.0.2.7 192.0.2.8 50000 22 6 5 300 1772359872 1772359900 ACCEPT OK";

@@ -4,7 +4,7 @@
 //! ISO 8601 = YYYY ("-" | "/") MM ("-" | "/") DD ("T" | " ") HH ":" MM ":" SS [("." | ",") digits] [zone]
 //! RFC 3164 = Mmm DD [YYYY] HH ":" MM ":" SS ["." digits] [zone]
 //! zone     = "Z" | [" "] ("UTC" | "GMT") | [" "] ("+" | "-") HH [[":"] MM]
-//! epoch    = seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size
+//! epoch    = seconds, milliseconds, microseconds or nanoseconds since 1970, distinguished by their size
 //! ```
 //!
 //! Sources: RFC 3339 section 5.6, RFC 3164 section 4.1.2, and the date forms of the CEF guide (Micro Focus, version 25).

@@ -167,16 +167,10 @@ fn unclosed_quote(line: &str, delimiter: u8) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::member::check;
 
-    /// The events as JSON, and the reasons of what is wrong.
     fn shown(lines: &[&str]) -> Vec<String> {
-        let mut decoder = Csv::new();
-        let read = lines.iter().filter_map(|line| match decoder.line(line) {
-            Ok(Decoded::Event(event)) => Some(Value::Object(event).to_string()),
-            Ok(Decoded::Nothing) => None,
-            Err(wrong) => Some(format!("{} {}", wrong.at, wrong.reason)),
-        });
-        read.collect()
+        check::shown(&mut Csv::new(), lines)
     }
 
     #[test]

@@ -92,6 +92,34 @@ pub(crate) mod check {
         }
     }
 
+    /// Returns the events of lines as JSON, and the reasons of what is wrong.
+    pub(crate) fn shown(decoder: &mut impl Decode, lines: &[&str]) -> Vec<String> {
+        let read = lines.iter().filter_map(|line| match decoder.line(line) {
+            Ok(Decoded::Event(event)) => Some(Value::Object(event).to_string()),
+            Ok(Decoded::Nothing) => None,
+            Err(wrong) => Some(format!("{} {}", wrong.at, wrong.reason)),
+        });
+        read.collect()
+    }
+
+    /// Changes each line at every place, and looks for its words in its event. `derived` are those that become something else.
+    pub(crate) fn loses_nothing<D: Decode>(
+        decoder: impl Fn() -> D,
+        looks_like: fn(&str) -> bool,
+        lines: &[&str],
+        derived: &[&str],
+    ) {
+        for line in lines {
+            withstands(&mut decoder(), looks_like, line);
+            let event = event(&mut decoder(), line);
+            let lost = lost(line, &event);
+            assert!(
+                lost.iter().all(|piece| derived.contains(piece)),
+                "{line}: {lost:?}"
+            );
+        }
+    }
+
     /// Reads a line cut off at every place, and with every character dropped, doubled or replaced.
     pub(crate) fn withstands(decoder: &mut impl Decode, looks_like: fn(&str) -> bool, line: &str) {
         let mut read = |text: &str| {

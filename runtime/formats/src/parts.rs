@@ -118,7 +118,7 @@ pub(crate) fn is_next_piece(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with(' ')
 }
 
-/// Splits a request of HTTP into method, target and protocol. HTTP 0.9 has no protocol. Nothing for what is no request.
+/// Splits a request of HTTP into method, target and protocol. HTTP 0.9 has no protocol. Returns nothing for other text.
 pub(crate) fn request(text: &str) -> Option<(&str, &str, Option<&str>)> {
     let (method, rest) = text.split_once(' ')?;
     let is_method = |c: char| c.is_ascii_uppercase() || c == '-' || c == '_';

@@ -218,15 +218,10 @@ pub(crate) fn looks_like(start: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::member::check;
 
     fn shown(lines: &[&str]) -> Vec<String> {
-        let mut decoder = W3c::new();
-        let read = lines.iter().filter_map(|line| match decoder.line(line) {
-            Ok(Decoded::Event(event)) => Some(Value::Object(event).to_string()),
-            Ok(Decoded::Nothing) => None,
-            Err(wrong) => Some(format!("{} {}", wrong.at, wrong.reason)),
-        });
-        read.collect()
+        check::shown(&mut W3c::new(), lines)
     }
 
     #[test]

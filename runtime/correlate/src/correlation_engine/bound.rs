@@ -11,7 +11,7 @@ impl CorrelationEngine {
     /// Drops the newest findings of the rules that make too much wait, by event time, and returns what it dropped.
     ///
     /// A finding that was stored while it waited stays in the store until the watermark passes it. After a restart it waits
-    /// again, and is dropped again if there is no room.
+    /// again, and is dropped again if it still does not fit.
     pub(super) fn bound_waiting(&mut self) -> BTreeMap<String, DroppedFindings> {
         let mut dropped = BTreeMap::new();
         let Some(most) = self.options.max_waiting_bytes else {
