@@ -15,6 +15,7 @@ mod deny;
 mod examples;
 mod fuzz;
 mod guests;
+mod ocsf;
 mod postgres;
 mod run;
 #[allow(
@@ -50,6 +51,8 @@ enum Task {
     Deny,
     /// Look for inputs that do harm to what reads bytes of others
     Fuzz(fuzz::Arguments),
+    /// Make the file of the OCSF schema again, from the .tar.gz of a release
+    Ocsf(ocsf::Arguments),
     /// Build the packs' plugins and the guests of the tests
     Guests,
     /// Find a toolchain that compiles to Wasm, or install one
@@ -62,6 +65,7 @@ fn main() -> Result<()> {
         Task::Demo(arguments) => demo::run_task(&arguments),
         Task::Deny => deny::run_task(),
         Task::Fuzz(arguments) => fuzz::run_task(&arguments),
+        Task::Ocsf(arguments) => ocsf::run_task(&arguments),
         Task::Test(arguments) => test::run_task(&arguments),
         Task::TestReal => test::run_real(),
         Task::Guests => {

@@ -1,0 +1,268 @@
+//! The schema: classes, objects, attributes, and finding them by name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+use yagura_core::names::did_you_mean;
+
+use crate::read;
+use crate::types::{BaseType, Type};
+
+static SHIPPED: LazyLock<Schema> = LazyLock::new(|| read::schema(include_str!("../schema.txt")));
+
+/// Classes, objects and attributes of one version of OCSF.
+#[derive(Debug, Default)]
+pub struct Schema {
+    pub(crate) version: &'static str,
+    /// By name.
+    pub(crate) classes: BTreeMap<&'static str, Class>,
+    pub(crate) objects: BTreeMap<&'static str, Object>,
+    pub(crate) types: BTreeMap<&'static str, Type>,
+    /// Captions of the types of observables.
+    pub(crate) observables: BTreeMap<u32, &'static str>,
+    /// Captions of the profiles.
+    pub(crate) profiles: BTreeMap<&'static str, &'static str>,
+}
+
+impl Schema {
+    /// Returns the schema that Yagura ships. It is read at the first call.
+    pub fn shipped() -> &'static Self {
+        &SHIPPED
+    }
+
+    /// Returns the version, such as `1.8.0`.
+    pub fn version(&self) -> &'static str {
+        self.version
+    }
+
+    /// Returns all classes, in the order of their names.
+    pub fn classes(&self) -> impl Iterator<Item = &Class> {
+        self.classes.values()
+    }
+
+    /// Returns the class of this name, such as `authentication`.
+    pub fn class(&self, name: &str) -> Option<&Class> {
+        self.classes.get(name)
+    }
+
+    /// Returns the class of this `class_uid`, such as 3002.
+    pub fn class_by_uid(&self, uid: u32) -> Option<&Class> {
+        self.classes().find(|class| class.uid == uid)
+    }
+
+    /// Returns the class of this name.
+    ///
+    /// # Errors
+    /// When there is none; the message lists near names.
+    pub fn find_class(&self, name: &str) -> Result<&Class, UnknownClass> {
+        self.class(name).ok_or_else(|| UnknownClass {
+            name: name.to_owned(),
+            version: self.version,
+            hint: did_you_mean(name, self.classes.keys().copied()),
+        })
+    }
+
+    /// Returns the names of the profiles, in alphabetical order. Those of extensions begin with the extension: `linux/linux_users`.
+    pub fn profiles(&self) -> impl Iterator<Item = &'static str> {
+        self.profiles.keys().copied()
+    }
+
+    /// Returns the caption of a type of observables: `IP Address` for 2.
+    pub fn observable_caption(&self, type_id: u32) -> Option<&'static str> {
+        self.observables.get(&type_id).copied()
+    }
+}
+
+/// A name that is not that of a class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownClass {
+    name: String,
+    version: &'static str,
+    hint: String,
+}
+
+impl fmt::Display for UnknownClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            version,
+            hint,
+        } = self;
+        write!(f, "OCSF {version} has no class `{name}`{hint}")
+    }
+}
+
+impl std::error::Error for UnknownClass {}
+
+/// A kind of event.
+#[derive(Debug)]
+pub struct Class {
+    pub(crate) name: &'static str,
+    pub(crate) uid: u32,
+    pub(crate) caption: &'static str,
+    pub(crate) category: Category,
+    pub(crate) extension: Option<&'static str>,
+    pub(crate) deprecated: Option<&'static str>,
+    pub(crate) members: Members,
+}
+
+impl Class {
+    /// Returns the name, such as `authentication`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns the `class_uid`, such as 3002. That of a class of an extension begins with the extension's uid: 201001.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Returns the `class_name`, such as `Authentication`.
+    pub fn caption(&self) -> &'static str {
+        self.caption
+    }
+
+    /// Returns the category.
+    pub fn category(&self) -> Category {
+        self.category
+    }
+
+    /// Returns the name of the extension that defines the class, such as `win`.
+    pub fn extension(&self) -> Option<&'static str> {
+        self.extension
+    }
+
+    /// Returns the version since which the class is deprecated.
+    pub fn deprecated(&self) -> Option<&'static str> {
+        self.deprecated
+    }
+
+    /// Returns the attributes at the top of an event, in the order of their names, with those of all profiles.
+    pub fn attributes(&self) -> &[Attribute] {
+        &self.members.attributes
+    }
+
+    /// Returns what must hold between attributes at the top of an event.
+    pub fn constraints(&self) -> &[Constraint] {
+        &self.members.constraints
+    }
+}
+
+/// A group of classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Category {
+    /// The name, such as `iam`.
+    pub name: &'static str,
+    /// The `category_uid`, such as 3.
+    pub uid: u32,
+    /// The `category_name`, such as `Identity & Access Management`.
+    pub caption: &'static str,
+}
+
+/// What attributes of a type may consist of.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) observable: Option<u32>,
+    pub(crate) members: Members,
+}
+
+/// The attributes of a class or an object, and what must hold between them.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    /// In the order of their names.
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) constraints: Vec<Constraint>,
+}
+
+impl Members {
+    pub(crate) fn get(&self, name: &str) -> Option<&Attribute> {
+        let found = self
+            .attributes
+            .binary_search_by_key(&name, |attribute| attribute.name);
+        self.attributes.get(found.ok()?)
+    }
+
+    /// Without attributes of its own, an object has any: so do `unmapped` and `xattributes`.
+    pub(crate) fn is_free(&self) -> bool {
+        self.attributes.is_empty()
+    }
+}
+
+/// One attribute of a class or of an object in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attribute {
+    /// The name: the last part of its path.
+    pub name: &'static str,
+    /// The name for people, such as `Source Endpoint`.
+    pub caption: &'static str,
+    /// The type: one of the dictionary (`ip_t`, `timestamp_t`), or the name of an object (`network_endpoint`).
+    pub type_name: &'static str,
+    /// What holds its values in JSON.
+    pub base: BaseType,
+    /// Whether it is a list of such values.
+    pub is_array: bool,
+    /// Whether an object on its path is in a list, so that an event has many of it. Only a path says so; else it is false.
+    pub in_array: bool,
+    /// Whether an event, or an object that is there, must have it.
+    pub requirement: Requirement,
+    /// The values that it may have; none if it may have any of its type.
+    pub enum_values: &'static [EnumValue],
+    /// The attribute beside it that holds the caption of its value: `severity` for `severity_id`.
+    pub sibling: Option<&'static str>,
+    /// The `type_id` of its values as observables.
+    pub observable: Option<u32>,
+    /// The profiles that bring it: an event without one of them does not have it. None if each event has it.
+    pub profiles: &'static [&'static str],
+    /// The version since which it is deprecated.
+    pub deprecated: Option<&'static str>,
+}
+
+impl Attribute {
+    /// Returns the value of this id.
+    pub fn enum_value(&self, id: &str) -> Option<&'static EnumValue> {
+        self.enum_values.iter().find(|value| value.id == id)
+    }
+
+    /// Returns the value whose caption is this one, without regard to case.
+    pub fn enum_value_of(&self, caption: &str) -> Option<&'static EnumValue> {
+        let caption = caption.to_lowercase();
+        self.enum_values
+            .iter()
+            .find(|value| value.caption.to_lowercase() == caption)
+    }
+
+    /// Tells whether an event of these profiles has it.
+    pub fn is_in(&self, profiles: &[&str]) -> bool {
+        self.profiles.is_empty() || self.profiles.iter().any(|one| profiles.contains(one))
+    }
+}
+
+/// How much an attribute is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Requirement {
+    /// It may be left out.
+    Optional,
+    /// It should be there if its value is known.
+    Recommended,
+    /// It must be there.
+    Required,
+}
+
+/// One value of an enum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EnumValue {
+    /// The value as text: a number for most attributes, such as `1`.
+    pub id: &'static str,
+    /// Its caption, such as `Logon`.
+    pub caption: &'static str,
+}
+
+/// What must hold between attributes of one class or object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Constraint {
+    /// One or more of these must be there.
+    AtLeastOne(Vec<&'static str>),
+    /// Exactly one of these must be there.
+    JustOne(Vec<&'static str>),
+}
