@@ -12,7 +12,7 @@ use yagura_core::report::{AlertLine, Attribute, IncidentStatus, Verdict};
 use yagura_core::{Alert, AlertState, EvidenceEvent, Report, Severity, Timestamp};
 
 /// Version of the schema that findings are written in.
-pub const VERSION: &str = "1.9.0";
+pub const VERSION: &str = "1.8.0";
 
 const CATEGORY: u32 = 2;
 const CLASS: u32 = 2004;
