@@ -24,6 +24,8 @@ pub struct Pack {
     pub manifest: Manifest,
     /// The rules, in order of id.
     pub rules: Vec<PackRule>,
+    /// The files of its sources, the `.toml` in `sources/` and the folders below, in order of their paths.
+    pub sources: Vec<PathBuf>,
 }
 
 /// A rule and the file it stands in.
@@ -192,12 +194,7 @@ impl Pack {
         let text = read(&manifest_file)?;
         let manifest = Manifest::read(&manifest_file, &text)?;
 
-        let rules_dir = dir.join("rules");
-        let mut files = Vec::new();
-        if rules_dir.is_dir() {
-            collect_rules(&rules_dir, &mut files)?;
-        }
-        files.sort();
+        let files = toml_files(&dir.join("rules"))?;
         let mut rules: BTreeMap<String, PackRule> = BTreeMap::new();
         for file in files {
             let text = read(&file)?;
@@ -219,6 +216,7 @@ impl Pack {
             dir: dir.to_owned(),
             manifest,
             rules: rules.into_values().collect(),
+            sources: toml_files(&dir.join("sources"))?,
         })
     }
 }
@@ -352,8 +350,17 @@ fn unused_field(rule: &Rule) -> Option<Diagnostic> {
     Some(Diagnostic::error(Code::UnusedField, message).at(key))
 }
 
-/// Adds the files of rules in a folder and in those below.
-fn collect_rules(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), PackError> {
+/// Returns the `.toml` in a folder and in those below, in order of their paths; none where there is no folder.
+fn toml_files(dir: &Path) -> Result<Vec<PathBuf>, PackError> {
+    let mut files = Vec::new();
+    if dir.is_dir() {
+        collect_toml(dir, &mut files)?;
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn collect_toml(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), PackError> {
     let read_error = |source| PackError::Read {
         file: dir.to_owned(),
         source,
@@ -361,7 +368,7 @@ fn collect_rules(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), PackError> 
     for entry in fs::read_dir(dir).map_err(read_error)? {
         let path = entry.map_err(read_error)?.path();
         if path.is_dir() {
-            collect_rules(&path, files)?;
+            collect_toml(&path, files)?;
         } else if path.extension().is_some_and(|ext| ext == "toml") {
             files.push(path);
         }

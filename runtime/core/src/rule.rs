@@ -75,6 +75,9 @@ pub struct Rule {
     /// The table whose events the rule evaluates; empty for a correlation.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub table: String,
+    /// The class of OCSF whose events the rule evaluates, such as `authentication`, in every table that holds it; in place of `table`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub class: String,
     /// SQL condition over the table's columns and dotted paths; absent means every event.
     #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
@@ -170,6 +173,11 @@ pub const OBSERVABLE_KINDS: [&str; 8] = [
 const DEFAULT_STATE_FOR: TimeSpan = TimeSpan::from_days(30);
 
 impl Rule {
+    /// Says whether the rule may read a table: its own, or any if it is for a class.
+    pub fn may_read(&self, table: &str) -> bool {
+        self.table == table || !self.class.is_empty()
+    }
+
     /// Returns how long after its last event a key's state is kept.
     pub fn kept_state_for(&self) -> TimeSpan {
         self.state_for.unwrap_or(DEFAULT_STATE_FOR)
@@ -232,8 +240,13 @@ impl Rule {
                 .or_else(|| self.names_of(correlation))
                 .or_else(|| self.alert_problem());
         }
-        if self.table.is_empty() {
-            let message = "is empty: name the table the rule reads";
+        if !self.table.is_empty() && !self.class.is_empty() {
+            let message = "is given beside `table`: name the table that the rule reads, or a class of OCSF that many tables hold";
+            return problem(Code::ConflictingKeys, "class", message);
+        }
+        if self.table.is_empty() && self.class.is_empty() {
+            let message =
+                "is empty: name the table the rule reads, or with `class` a class of OCSF";
             return problem(Code::EmptyValue, "table", message);
         }
         if let Some(condition) = &self.condition
@@ -291,6 +304,7 @@ impl Rule {
     fn beside_correlation(&self) -> Option<Diagnostic> {
         let given = [
             ("table", !self.table.is_empty()),
+            ("class", !self.class.is_empty()),
             ("where", self.condition.is_some()),
             ("columns", !self.columns.is_empty()),
             ("optional", !self.optional.is_empty()),

@@ -8,7 +8,7 @@ use yagura_core::names::did_you_mean;
 use yagura_core::references::{circle_of, in_order, members};
 use yagura_correlate::{Graph, GraphError};
 use yagura_lake::table::Table;
-use yagura_plan::{NotRun, PlanError, RuleSource, SigmaInput, lower_sigma};
+use yagura_plan::{NotRun, PlanError, RuleSource, SigmaInput, lower_sigma, place_classes};
 use yagura_rules::resolve::find;
 
 /// Rules that run.
@@ -39,13 +39,14 @@ impl RuleSet {
         known: &[&str],
         left_out: &BTreeMap<String, String>,
     ) -> Result<Self, PlanError> {
+        let placed = place_classes(own, tables);
         let lowered = lower_sigma(sigma, tables);
         let mut set = Self {
-            not_run: lowered.not_run,
+            not_run: placed.not_run.into_iter().chain(lowered.not_run).collect(),
             notes: lowered.notes,
             ..Self::default()
         };
-        let all: Vec<RuleSource> = own.into_iter().chain(lowered.rules).collect();
+        let all: Vec<RuleSource> = placed.rules.into_iter().chain(lowered.rules).collect();
         let mut waiting = Vec::new();
         for source in all.clone() {
             let rule = &source.rule;

@@ -72,7 +72,7 @@ pub async fn run(
         let is_named = input
             .rules
             .iter()
-            .any(|source| source.rule.table == config.name);
+            .any(|source| source.rule.may_read(&config.name));
         if is_named || !input.sigma.load.rules.is_empty() {
             let cache = footer_cache();
             let table = Table::open(config.clone(), options.range, Arc::clone(&cache)).await?;

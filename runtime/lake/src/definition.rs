@@ -52,6 +52,9 @@ pub struct TableDefinition {
     /// The shipped mapping that the table's columns come from; absent when they are learned from the events' keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
+    /// The source that the table's rows are made by; absent where events are stored as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// The column that holds an event's time.
     pub time_column: String,
     /// Where an event's time is looked for, in this order; empty for the usual names.
@@ -231,6 +234,7 @@ impl TableDefinition {
             version: VERSION,
             name: name.to_owned(),
             schema: None,
+            source: None,
             time_column: TIME_COLUMN.to_owned(),
             time_paths: Vec::new(),
             time_keys: Vec::new(),

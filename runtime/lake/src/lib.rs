@@ -26,6 +26,7 @@ mod times;
 pub use definition::{ColumnDefinition, ColumnKind, OnNullTime, TableDefinition, TimeBounds};
 pub use error::LakeError;
 pub use ingest::{Format, IngestError, IngestOptions, IngestReport, Progress, ingest};
+pub use list::raw_objects;
 pub use sizes::nested_sizes;
 pub use store::Location;
 pub use times::{ObjectTimes, OddEvents, OddTimes};

@@ -117,7 +117,7 @@ pub fn condition_predicate(condition: &str, schema: &Schema) -> Result<Predicate
 
 /// Returns the session that conditions are planned with where nothing is read. Listing its functions takes longer than planning
 /// most conditions, so it is made once.
-fn planning() -> &'static SessionState {
+pub(crate) fn planning() -> &'static SessionState {
     static STATE: LazyLock<SessionState> = LazyLock::new(|| SessionContext::new().state());
     &STATE
 }

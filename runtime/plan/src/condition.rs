@@ -7,6 +7,7 @@
 mod costly;
 mod error;
 mod event_path;
+mod field_expression;
 mod functions;
 mod growth;
 mod hints;
@@ -43,6 +44,7 @@ use self::costly::{bounded, costly, patterns, share};
 pub use self::error::ConditionError;
 use self::error::{PLACEHOLDER, first_line};
 use self::event_path::EventPath;
+pub use self::field_expression::FieldExpression;
 use self::growth::excess;
 pub(crate) use self::hints::hints;
 use self::literal::{EXACT, TypeClass, is_comparison};
@@ -85,10 +87,20 @@ impl Condition {
         table: &Schema,
         optional: &[FieldPath],
     ) -> Result<Self, ConditionError> {
+        let may_lack = |path: &FieldPath| optional.contains(path);
+        Self::parse_names(text, table, &may_lack)
+    }
+
+    /// Reads `text` and looks up its names in a schema, which may lack those that `may_lack` says.
+    fn parse_names(
+        text: &str,
+        table: &Schema,
+        may_lack: &dyn Fn(&FieldPath) -> bool,
+    ) -> Result<Self, ConditionError> {
         let mut sql = sql::expression(text)?;
         let mut names = NamePlaceholders {
             table,
-            optional,
+            may_lack,
             paths: Vec::new(),
             numbers: Vec::new(),
         };
@@ -269,7 +281,7 @@ fn long_number(text: &str) -> Expr {
 /// Replaces every name by a place-holder, and so the numbers that a double does not hold.
 struct NamePlaceholders<'a> {
     table: &'a Schema,
-    optional: &'a [FieldPath],
+    may_lack: &'a dyn Fn(&FieldPath) -> bool,
     paths: Vec<(FieldPath, Option<Resolved>)>,
     numbers: Vec<String>,
 }
@@ -285,7 +297,7 @@ impl NamePlaceholders<'_> {
             None => {
                 let found = match resolve(self.table, &path) {
                     Ok(found) => Some(found),
-                    Err(_) if self.optional.contains(&path) => None,
+                    Err(_) if (self.may_lack)(&path) => None,
                     Err(error) => return Err(error.into()),
                 };
                 self.paths.push((path, found));

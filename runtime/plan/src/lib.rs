@@ -15,6 +15,7 @@
 
 mod adapt;
 mod author;
+mod classes;
 mod condition;
 mod dictionary;
 mod error;
@@ -33,7 +34,8 @@ pub use author::{
     Nearest, condition_hints, condition_predicate, explain, fields_of, nearest, predicate_of,
     syntax_error,
 };
-pub use condition::{Bound, ConditionError, SyntaxError};
+pub use classes::{CLASS_COLUMN, PlacedRules, place_classes, unknown_class};
+pub use condition::{Bound, ConditionError, FieldExpression, SyntaxError};
 pub use error::PlanError;
 pub use rule_source::{NotRun, RuleSource};
 pub use sample::Sample;

@@ -86,7 +86,7 @@ pub(crate) fn inline_differences(test: &InlineTest, found: &RuleRun) -> Vec<Stri
     }
 }
 
-/// Compares alerts line by line and, where they differ, key by key.
+/// Compares alerts or rows line by line and, where they differ, key by key.
 pub(crate) fn golden_differences(
     golden: &Path,
     expected: Option<&str>,
@@ -106,7 +106,7 @@ pub(crate) fn golden_differences(
         .find(|(_, line)| serde_json::from_str::<Value>(line).is_err())
     {
         return vec![format!(
-            "{}:{line} is not JSON: `--update` writes the alerts anew",
+            "{}:{line} is not JSON: `--update` writes it anew",
             golden.display()
         )];
     }
@@ -121,8 +121,7 @@ pub(crate) fn golden_differences(
         lines.push(format!("  {sign} {}", change.value().trim_end()));
     }
     if lines.len() == 1 {
-        lines
-            .push("  the same alerts, written differently: `--update` writes them anew".to_owned());
+        lines.push("  the same, written differently: `--update` writes it anew".to_owned());
     }
     lines
 }

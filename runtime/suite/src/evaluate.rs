@@ -16,6 +16,7 @@ use yagura_lake::table::{OnProblem, TableConfig};
 use yagura_lake::{Location, TableDefinition};
 use yagura_plan::syntax_error;
 use yagura_service::packs::{self, Loaded};
+use yagura_sources::class_table;
 
 use crate::cases::{Case, Cases, Events, Expected, collect};
 use crate::compare::{RuleRun, golden_differences, inline_differences, stable_view};
@@ -234,7 +235,8 @@ impl Suite {
             .find_map(|table| table.costs.values().next().copied());
         let id = |rule: usize| outcome.rules.get(rule).map(|rule| rule.id.as_str());
         // A Sigma rule over several tables has the table's name behind its id.
-        let is_own = |id: &str| entry_of(id, &case.rule);
+        let class = self.rule(&case.rule).map(|rule| rule.class.as_str());
+        let is_own = |id: &str| entry_of(id, &case.rule, class.unwrap_or_default());
         let mut by_rule: BTreeMap<usize, usize> = BTreeMap::new();
         for finding in &outcome.findings {
             *by_rule.entry(finding.rule).or_default() += 1;
@@ -278,7 +280,7 @@ impl Suite {
             stored.await?;
             return Ok(());
         }
-        let options = IngestOptions::new(table, lake.clone());
+        let options = self.ingest_options(table, lake);
         let report = ingest(options, &[file.to_owned()], |_| {}).await?;
         if report.events == 0 {
             bail!("{} holds no events", case.place.display());
@@ -300,6 +302,16 @@ impl Suite {
         Ok(())
     }
 
+    /// Returns the options for events of a table, which is that of a class where a rule reads the class.
+    fn ingest_options(&self, table: &str, lake: &Location) -> IngestOptions {
+        let mut options = IngestOptions::new(table, lake.clone());
+        let mut rules = self.loaded.rules.iter();
+        if rules.any(|source| source.rule.class == table) {
+            options.source = class_table(table);
+        }
+        options
+    }
+
     /// Learns the columns of each table from all of its cases, so that a case need not name every column that a rule
     /// reads. What cannot be read fails in its own case.
     async fn learn_tables(&self) -> BTreeMap<String, TableDefinition> {
@@ -317,7 +329,7 @@ impl Suite {
             let Ok(lake) = new_lake() else { continue };
             for file in files {
                 // A file that is no log must not hide the columns of the others.
-                let _ = ingest(IngestOptions::new(&table, lake.clone()), &[file], |_| {}).await;
+                let _ = ingest(self.ingest_options(&table, &lake), &[file], |_| {}).await;
             }
             if let Ok(Some(definition)) = TableDefinition::read(&lake.join(&table)).await {
                 tables.insert(table, definition);
@@ -358,9 +370,12 @@ impl Suite {
 }
 
 /// Returns whether a rule of a run belongs to the case: the rule itself, or the rule on one of its tables.
-fn entry_of(id: &str, rule: &str) -> bool {
+fn entry_of(id: &str, rule: &str, class: &str) -> bool {
     let rest = id.strip_prefix(rule);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".events_"))
+    rest.is_some_and(|rest| {
+        let table = rest.strip_prefix('.');
+        rest.is_empty() || table.is_some_and(|table| table.starts_with("events_") || table == class)
+    })
 }
 
 /// Returns why a rule did not evaluate all events, or did not answer all wake-ups, if it did not.

@@ -12,6 +12,7 @@ mod needed;
 mod outcome;
 pub mod policy;
 mod recorded_services;
+pub mod sources;
 
 pub use cases::{Case, Cases, Events, Expected, collect};
 pub use evaluate::Suite;

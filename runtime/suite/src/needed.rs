@@ -52,6 +52,9 @@ impl Needed {
                     let joined = correlation.rules.iter().rev();
                     open.extend(joined.map(|entry| (entry.clone(), Some(source))));
                 }
+                None if !source.rule.class.is_empty() => {
+                    needed.tables.push(source.rule.class.clone());
+                }
                 None => needed.tables.push(source.rule.table.clone()),
             }
             let mut source = source.clone();

@@ -12,6 +12,7 @@ mod private;
 mod progress;
 mod registry;
 mod ruleset;
+mod source;
 mod state_dir;
 
 use std::io::Write;
@@ -60,6 +61,7 @@ enum Command {
     Explain(commands::explain::Arguments),
     Coverage(commands::coverage::Arguments),
     Table(commands::table::Arguments),
+    Source(commands::source::Arguments),
     Test(commands::test::Arguments),
     Dev(commands::dev::Arguments),
     Bench(commands::bench::Arguments),
@@ -107,6 +109,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Coverage(arguments) => commands::coverage::run(&arguments),
         Command::Table(arguments) => commands::table::run(&arguments),
+        Command::Source(arguments) => commands::source::run(arguments),
         Command::Test(arguments) => commands::test::run(&arguments),
         Command::Dev(arguments) => commands::dev::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use tempfile::TempDir;
 use yagura_core::{OrFault, Pack, TimeRange};
 use yagura_lake::table::Table;
-use yagura_plan::{RuleSource, SigmaInput, open_tables};
+use yagura_plan::{NotRun, RuleSource, SigmaInput, open_tables, place_classes};
 use yagura_service::config::{Config, LakeSettings, TableSettings};
 use yagura_service::{admission, packs};
 
@@ -117,8 +117,28 @@ impl Sources {
 }
 
 impl RuleSet {
-    /// Returns the packs' rules, without their plugins.
-    pub(crate) fn own(&self) -> impl Iterator<Item = RuleSource> + '_ {
+    /// Returns the packs' rules, without their plugins; those for a class over each table that holds it, where tables are known.
+    pub(crate) fn own(&self) -> impl Iterator<Item = RuleSource> {
+        let own = match &self.tables {
+            Some(tables) => self.own_over(tables),
+            None => self.written().collect(),
+        };
+        own.into_iter()
+    }
+
+    /// Returns the packs' rules as they run over these tables.
+    pub(crate) fn own_over(&self, tables: &[Arc<Table>]) -> Vec<RuleSource> {
+        place_classes(self.written(), tables).rules
+    }
+
+    /// Returns the rules for a class that no table holds.
+    pub(crate) fn without_table(&self) -> Vec<NotRun> {
+        let tables = self.tables.iter();
+        let placed = tables.map(|tables| place_classes(self.written(), tables));
+        placed.flat_map(|placed| placed.not_run).collect()
+    }
+
+    fn written(&self) -> impl Iterator<Item = RuleSource> + '_ {
         self.packs
             .iter()
             .flat_map(|pack| &pack.rules)

@@ -50,7 +50,7 @@ impl Live {
             let is_named = input
                 .rules
                 .iter()
-                .any(|source| source.rule.table == config.name);
+                .any(|source| source.rule.may_read(&config.name));
             if !is_named && input.sigma.load.rules.is_empty() {
                 continue;
             }

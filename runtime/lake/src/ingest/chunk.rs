@@ -194,23 +194,27 @@ impl Gatherer {
         self.widened.iter().map(describe).collect()
     }
 
-    /// Adds an event, unless `is_known` says of its day that it is in the table.
-    ///
-    /// `text` and the members must be pieces of the same memory; the chunk's text must have room for it. `raw` is the source text
-    /// where that is not `text` itself.
-    pub(crate) fn add<'a>(
-        &mut self,
-        text: &str,
-        raw: Option<&str>,
-        members: &[Member<'a>],
-        is_known: impl FnOnce(Option<Timestamp>) -> bool,
-    ) -> Added<'a> {
+    /// Finds the time of an event by its members.
+    pub(crate) fn look<'a>(&self, members: &[Member<'a>]) -> Looked<'a> {
         let paths = match &self.declared {
             Some(path) => std::slice::from_ref(path),
             None => &self.definition.time_paths,
         };
-        let known = &self.definition.time_keys;
-        let looked = time::of_event(members, paths, known, self.range);
+        time::of_event(members, paths, &self.definition.time_keys, self.range)
+    }
+
+    /// Adds an event, unless `is_known` says of its day that it is in the table.
+    ///
+    /// `text` and the members must be pieces of the same memory; the chunk's text must have room for it. `raw` is the source text
+    /// where that is not `text` itself. `looked` was found in `own`, the members that the source wrote.
+    pub(crate) fn add<'a>(
+        &mut self,
+        text: &str,
+        raw: Option<&str>,
+        members: &[Member<'_>],
+        (own, looked): (&[Member<'a>], Looked<'a>),
+        is_known: impl FnOnce(Option<Timestamp>) -> bool,
+    ) -> Added<'a> {
         let time = looked.found.map(|found| found.time);
         let mut added = Added {
             looked,
@@ -228,7 +232,7 @@ impl Gatherer {
         }
         self.has_declared |= looked.has_declared;
         self.events += 1;
-        self.note_place(looked.found.map(|found| found.place), members);
+        self.note_place(looked.found.map(|found| found.place), own);
         if time.is_none() && self.definition.on_null_time == OnNullTime::Fail {
             Arc::make_mut(&mut self.definition).on_null_time = OnNullTime::Skip;
         }

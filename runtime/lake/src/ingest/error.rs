@@ -104,6 +104,16 @@ pub enum IngestError {
         /// What was asked for.
         wanted: String,
     },
+    /// The table belongs to another source, or to none.
+    #[error("{}", other_source(table, stored.as_deref(), wanted.as_deref()))]
+    OtherSource {
+        /// The table.
+        table: String,
+        /// The source of its events, if it has one.
+        stored: Option<String>,
+        /// What was asked for.
+        wanted: Option<String>,
+    },
     /// No event has the time field that was asked for.
     #[error(
         "none of the first {events} events has the time field `{field}`{hint}; nothing was stored"
@@ -178,17 +188,36 @@ pub enum IngestError {
 }
 
 impl IngestError {
+    /// Returns the file whose fault it is, if it is that of one file.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::Open { file, .. }
+            | Self::Read { file, .. }
+            | Self::Truncated { file, .. }
+            | Self::Unsupported { file, .. }
+            | Self::Copy { file, .. }
+            | Self::Malformed { file, .. }
+            | Self::TooLong { file, .. } => Some(file),
+            _ => None,
+        }
+    }
+
     /// Says whether a file is at fault, so that others can still be read.
     pub(crate) fn is_of_the_file(&self) -> bool {
-        matches!(
-            self,
-            Self::Open { .. }
-                | Self::Read { .. }
-                | Self::Truncated { .. }
-                | Self::Unsupported { .. }
-                | Self::Copy { .. }
-                | Self::Malformed { .. }
-                | Self::TooLong { .. }
-        )
+        self.file().is_some()
+    }
+}
+
+fn other_source(table: &str, stored: Option<&str>, wanted: Option<&str>) -> String {
+    match (stored, wanted) {
+        (Some(stored), None) => format!(
+            "table `{table}` holds events of the source `{stored}`: give --source {stored}, or another --table"
+        ),
+        (Some(stored), Some(wanted)) => format!(
+            "table `{table}` holds events of the source `{stored}`, not of `{wanted}`: choose another --table"
+        ),
+        (None, _) => format!(
+            "table `{table}` holds events that were ingested without a source: choose another --table, or leave --source out"
+        ),
     }
 }

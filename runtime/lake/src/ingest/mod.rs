@@ -23,6 +23,7 @@ mod known;
 mod ledger;
 mod line;
 mod mapping;
+mod normalize;
 mod read;
 mod report;
 mod source;
@@ -49,7 +50,9 @@ use yagura_formats::LineFormat;
 pub use columns::KeysWithoutColumn;
 pub use error::IngestError;
 pub use mapping::is_shipped;
+pub use normalize::{Normalize, Normalized, SourceTable};
 pub use report::{Counts, Example, IngestReport, SHOWN, Tally};
+pub use time::of_text as time_of_text;
 
 use crate::names::of_path;
 use crate::{Location, TableDefinition, TimeBounds};
@@ -106,6 +109,10 @@ pub struct IngestOptions {
     pub max_event_bytes: usize,
     /// Keys of events that rules know: they get a column before others do.
     pub known_keys: Arc<BTreeSet<String>>,
+    /// The source whose events these are; absent for events that are stored as they are.
+    pub source: Option<SourceTable>,
+    /// A folder that holds copies of objects, and what stands in messages for its path: where the objects lie.
+    pub copies: Option<(PathBuf, String)>,
 }
 
 impl IngestOptions {
@@ -125,6 +132,19 @@ impl IngestOptions {
             chunk_bytes: 32 << 20,
             max_event_bytes: 256 << 20,
             known_keys: Arc::default(),
+            source: None,
+            copies: None,
+        }
+    }
+
+    /// Returns the name of a file for messages.
+    fn name_of(&self, path: &Path) -> String {
+        match &self.copies {
+            Some((folder, place)) => match path.strip_prefix(folder) {
+                Ok(below) => format!("{place}/{}", of_path(below)),
+                Err(_) => of_path(path),
+            },
+            None => of_path(path),
         }
     }
 }
@@ -446,11 +466,33 @@ fn definition(
                 wanted: wanted.clone(),
             });
         }
-        (Some(stored), _) => stored.clone(),
+        (Some(stored), _) => {
+            let wanted = options.source.as_ref().map(|source| &source.name);
+            if stored.source.as_ref() != wanted {
+                return Err(IngestError::OtherSource {
+                    table: table.clone(),
+                    stored: stored.source.clone(),
+                    wanted: wanted.cloned(),
+                });
+            }
+            stored.clone()
+        }
+        (None, _) if let Some(source) = &options.source => {
+            let mut definition = TableDefinition::new(table);
+            definition.source = Some(source.name.clone());
+            definition.time_paths.clone_from(&source.time_paths);
+            definition
+        }
         (None, Some(schema)) => mapping::definition(table, schema)?,
         (None, None) if is_shipped(table) => mapping::definition(table, table)?,
         (None, None) => TableDefinition::new(table),
     };
+    // A newer version of a source may have more columns.
+    for column in options.source.iter().flat_map(|source| &source.columns) {
+        if !definition.columns.iter().any(|own| own.name == column.name) {
+            definition.columns.push(column.clone());
+        }
+    }
     if options.time_bounds.is_some() {
         definition.time_bounds = options.time_bounds;
     }

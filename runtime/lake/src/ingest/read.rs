@@ -15,21 +15,24 @@ use yagura_formats::{Decode, Decoded};
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
 use super::encode::day_name;
-use super::event::members;
+use super::event::{Member, members};
 use super::kinds::may_hold_events;
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
 use super::line::{Found, scan};
+use super::normalize::Normalized;
 use super::report::{Counts, Example, IngestReport, SHOWN};
 use super::source::{Input, Listed, Source};
 use super::split::{Passed, Piece, Prefix, SplitError, lines};
 use super::values::values;
 use super::{Format, IngestError, IngestOptions, Progress};
-use crate::names::of_path;
 use crate::{TableDefinition, TimeBounds};
 
 /// How often progress is reported, in bytes of the files.
 const PROGRESS_BYTES: u64 = 1 << 20;
+/// So many events are normalized at once, or so many bytes of them.
+const NORMALIZED_AT_ONCE: usize = 4_096;
+const NORMALIZED_BYTES: usize = 4 << 20;
 /// The longest value that an example shows.
 const LONGEST_VALUE: usize = 80;
 
@@ -137,6 +140,19 @@ struct Current {
     zeros: u64,
     /// What makes events of its lines, where they are not JSON.
     decoder: Option<Box<dyn Decode>>,
+    /// Events that wait to be normalized.
+    waiting: Vec<Waiting>,
+    waiting_bytes: usize,
+}
+
+/// An event that waits to be normalized, many at once.
+struct Waiting {
+    line: u64,
+    /// Where the piece of its file ends.
+    end: u64,
+    text: String,
+    /// The source text where that is not `text` itself.
+    raw: Option<String>,
 }
 
 struct Reading<'o> {
@@ -161,8 +177,10 @@ struct Reading<'o> {
 impl Reading<'_> {
     /// Reads a file. What is wrong with it is the file's matter, unless the ingest is strict.
     fn file(&mut self, listed: &Listed) -> Result<(), IngestError> {
-        let name = of_path(&listed.path);
+        let name = self.options.name_of(&listed.path);
         let result = self.file_to_its_end(&listed.path, &name);
+        // What was read before the fault is an event all the same.
+        self.normalize()?;
         self.end_part();
         match result {
             Ok(()) => Ok(()),
@@ -228,6 +246,10 @@ impl Reading<'_> {
             lines(&mut source.bytes, limit, each)
         } else {
             values(&mut source.bytes, limit, each)
+        };
+        let result = match self.normalize() {
+            Ok(()) => result,
+            Err(error) => Err(SplitError::Receiver(error)),
         };
         let trailing = source.trailing.load(Ordering::Relaxed);
         if trailing > 0 {
@@ -456,12 +478,76 @@ impl Reading<'_> {
         end: u64,
         text: &str,
         raw: Option<&str>,
-        members: &[super::event::Member<'_>],
+        members: &[Member<'_>],
     ) -> Result<(), IngestError> {
-        let before = &self.file.before;
-        let added = self.gatherer.add(text, raw, members, |time| {
-            !before.parts.is_empty() && before.holds(end, &day_name(time))
+        if self.options.source.is_none() {
+            return self.row(line, end, (text, raw, members), None);
+        }
+        self.file.waiting_bytes += text.len() + raw.map_or(0, str::len);
+        self.file.waiting.push(Waiting {
+            line,
+            end,
+            text: text.to_owned(),
+            raw: raw.map(str::to_owned),
         });
+        if self.file.waiting.len() >= NORMALIZED_AT_ONCE
+            || self.file.waiting_bytes >= NORMALIZED_BYTES
+        {
+            self.normalize()?;
+        }
+        Ok(())
+    }
+
+    /// Adds the events that wait to be normalized.
+    fn normalize(&mut self) -> Result<(), IngestError> {
+        let Some(source) = &self.options.source else {
+            return Ok(());
+        };
+        let waiting = std::mem::take(&mut self.file.waiting);
+        self.file.waiting_bytes = 0;
+        let texts: Vec<&str> = waiting.iter().map(|event| event.text.as_str()).collect();
+        let mut all = source.normalizer.normalize(&texts);
+        all.resize_with(waiting.len(), Normalized::default);
+        for (event, normalized) in waiting.iter().zip(all) {
+            // They were read before.
+            let own = members(&event.text).unwrap_or_default();
+            let raw = event.raw.as_deref();
+            let text = (event.text.as_str(), raw, own.as_slice());
+            self.row(event.line, event.end, text, Some(normalized))?;
+        }
+        Ok(())
+    }
+
+    /// Adds a row: an event, with what its source makes of it.
+    fn row(
+        &mut self,
+        line: u64,
+        end: u64,
+        (text, raw, own): (&str, Option<&str>, &[Member<'_>]),
+        normalized: Option<Normalized>,
+    ) -> Result<(), IngestError> {
+        let mut looked = self.gatherer.look(own);
+        if let Some(time) = normalized.as_ref().and_then(|of| of.time) {
+            looked.found = Some(super::time::Found::declared(time));
+        }
+        let before = &self.file.before;
+        let is_known = |time| !before.parts.is_empty() && before.holds(end, &day_name(time));
+        let added = match &normalized {
+            Some(normalized) if !normalized.members.is_empty() => {
+                let whole = joined(&normalized.members, text);
+                let all = members(&whole).unwrap_or_default();
+                let raw = Some(raw.unwrap_or(text));
+                let mut added = self
+                    .gatherer
+                    .add(&whole, raw, &all, (own, looked), is_known);
+                // A maker's key may have the name of a column of its class.
+                added.duplicate = added
+                    .duplicate
+                    .filter(|key| own.iter().filter(|(own, _)| own == key).count() > 1);
+                added
+            }
+            _ => self.gatherer.add(text, raw, own, (own, looked), is_known),
+        };
         if added.is_known {
             return Ok(());
         }
@@ -495,6 +581,13 @@ impl Reading<'_> {
         if let Some(key) = added.duplicate {
             counts.duplicate_keys.add(|| example(&key));
         }
+        if let Some(normalized) = normalized {
+            *counts.classes.entry(normalized.class).or_default() += 1;
+            for (column, value) in normalized.unfit {
+                let tally = counts.unfit.entry(column).or_default();
+                tally.add(|| example(&value));
+            }
+        }
         if self.read.load(Ordering::Relaxed) >= self.progress.bytes + PROGRESS_BYTES {
             self.send_progress()?;
         }
@@ -503,9 +596,11 @@ impl Reading<'_> {
 
     /// Sends what is gathered if so many more bytes would be too many.
     fn make_room(&mut self, bytes: usize) -> Result<(), IngestError> {
-        let is_full = self.gatherer.len() >= self.options.chunk_events
-            || self.gatherer.bytes() + bytes > self.options.chunk_bytes;
-        if self.gatherer.len() > 0 && is_full {
+        let events = self.gatherer.len() + self.file.waiting.len();
+        let is_full = events >= self.options.chunk_events
+            || self.gatherer.bytes() + self.file.waiting_bytes + bytes > self.options.chunk_bytes;
+        if events > 0 && is_full {
+            self.normalize()?;
             self.end_part();
             self.flush()?;
         }
@@ -627,4 +722,15 @@ fn clipped(value: &str) -> String {
         None => one_line(value),
         Some((end, _)) => format!("{}…", one_line(&value[..end])),
     }
+}
+
+/// Returns an event, the text of a JSON object, with other members in front of its own.
+fn joined(front: &str, event: &str) -> String {
+    let inside = event.trim_start().strip_prefix('{').unwrap_or("}");
+    let comma = if inside.trim_start().starts_with('}') {
+        ""
+    } else {
+        ","
+    };
+    format!("{{{front}{comma}{inside}")
 }

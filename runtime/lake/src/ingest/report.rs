@@ -67,6 +67,10 @@ pub struct Counts {
     pub duplicate_keys: Tally,
     /// Events with bytes that are not UTF-8.
     pub not_utf8: Tally,
+    /// Values of events that are not of their column's type, by column; rules find them under the maker's name alone.
+    pub unfit: BTreeMap<String, Tally>,
+    /// Events of a source, by class; those of no class under the empty name.
+    pub classes: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
@@ -82,6 +86,12 @@ impl Counts {
         self.elsewhere.merge(other.elsewhere);
         self.duplicate_keys.merge(other.duplicate_keys);
         self.not_utf8.merge(other.not_utf8);
+        for (column, tally) in other.unfit {
+            self.unfit.entry(column).or_default().merge(tally);
+        }
+        for (class, events) in other.classes {
+            *self.classes.entry(class).or_default() += events;
+        }
     }
 }
 

@@ -45,8 +45,8 @@ impl Range {
     }
 }
 
-/// Reads the time in a text of a column that holds times; a day is its first moment.
-pub(crate) fn of_text(text: &str) -> Option<Timestamp> {
+/// Reads the time in a text or a number, in any form that an event's time may have; a day is its first moment.
+pub fn of_text(text: &str) -> Option<Timestamp> {
     let micros = text::read(text, Range::of(None))?.micros()?;
     Timestamp::from_micros(micros)
 }
@@ -71,6 +71,17 @@ pub(crate) enum Place {
     Member(usize),
     /// At a usual path below a member.
     Path(&'static [&'static str]),
+}
+
+impl Found<'static> {
+    /// Returns a time that the table's source says.
+    pub(crate) fn declared(time: Timestamp) -> Self {
+        Self {
+            time,
+            source: "",
+            place: Place::Declared,
+        }
+    }
 }
 
 impl Found<'_> {

@@ -20,7 +20,7 @@ use yagura_core::shown::without_controls;
 use yagura_rules::predicate::{Evaluated, FailedRows, RowEvaluator};
 
 use super::error::first_line;
-use super::typed::typed;
+use super::typed::{typed, typed_value};
 
 /// An expression of DataFusion over some columns.
 #[derive(Debug)]
@@ -103,18 +103,36 @@ impl RowEvaluator for PhysicalCondition {
     }
 }
 
-/// Plans an expression over the columns of `schema`. A conversion in it gives NULL for what it cannot convert.
+/// Plans a condition over the columns of `schema`. A conversion in it gives NULL for what it cannot convert.
 pub(crate) fn physical(
     state: &SessionState,
     expr: Expr,
     schema: SchemaRef,
 ) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
     let schema = Arc::new(DFSchema::try_from(schema)?);
+    planned(state, typed(expr, &schema)?, schema)
+}
+
+/// Does the same with an expression that need not be a truth value.
+pub(crate) fn physical_value(
+    state: &SessionState,
+    expr: Expr,
+    schema: SchemaRef,
+) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    let schema = Arc::new(DFSchema::try_from(schema)?);
+    planned(state, typed_value(expr, &schema)?, schema)
+}
+
+fn planned(
+    state: &SessionState,
+    typed: Expr,
+    schema: Arc<DFSchema>,
+) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
     let context = SimplifyContext::builder()
         .with_schema(Arc::clone(&schema))
         .with_config_options(Arc::clone(state.config_options()))
         .build();
-    let coerced = ExprSimplifier::new(context.clone()).coerce(typed(expr, &schema)?, &schema)?;
+    let coerced = ExprSimplifier::new(context.clone()).coerce(typed, &schema)?;
     // `coalesce` and others are nothing but names for other expressions, and cannot be evaluated themselves.
     let spelled_out = coerced.transform_up(|expr| {
         let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {

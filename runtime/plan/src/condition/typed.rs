@@ -53,8 +53,14 @@ const OF_TEXT: [&str; 21] = [
 /// Rewrites a condition over the columns of `schema` so that every comparison in it can be evaluated.
 pub(crate) fn typed(expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
     let typed = Typed { schema };
+    Ok(typed.truth(typed_value(expr, schema)?))
+}
+
+/// Does the same with an expression that need not be a truth value.
+pub(crate) fn typed_value(expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
+    let typed = Typed { schema };
     let expr = expr.transform_up(|expr| Ok(Transformed::yes(typed.node(expr)?)))?;
-    Ok(typed.truth(expr.data))
+    Ok(expr.data)
 }
 
 struct Typed<'a> {

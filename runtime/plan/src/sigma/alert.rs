@@ -94,6 +94,7 @@ impl<'a> AlertFields<'a> {
             tags: sigma.tags.clone(),
             references: sigma.references.clone(),
             table: self.mapped.table.to_owned(),
+            class: String::new(),
             condition: None,
             columns: Vec::new(),
             optional: Vec::new(),

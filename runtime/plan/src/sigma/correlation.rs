@@ -337,6 +337,7 @@ fn rule(joined: &Joined, correlation: Correlation) -> Result<Rule, JoinError> {
         tags: joined.tags.clone(),
         references: joined.references.clone(),
         table: String::new(),
+        class: String::new(),
         condition: None,
         columns: Vec::new(),
         optional: Vec::new(),

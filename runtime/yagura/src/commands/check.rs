@@ -20,9 +20,10 @@ use yagura_host::Meter;
 use yagura_lake::Location;
 use yagura_lake::ingest::{IngestOptions, ingest, is_shipped};
 use yagura_lake::table::{OnProblem, Table, TableConfig};
+use yagura_ocsf::Schema as Ocsf;
 use yagura_plan::{
     PlanError, RuleSource, SigmaRules, lower_sigma, open_tables, predicate_of, syntax_error,
-    unknown_source,
+    unknown_class, unknown_source,
 };
 use yagura_rules::Predicate;
 use yagura_rules::lint::{canonical, lints};
@@ -436,6 +437,12 @@ impl Check {
     }
 
     fn own(&mut self, set: &RuleSet, shipped: &[Arc<Table>], sampled: &Sampled) {
+        for not_run in set.without_table() {
+            let message = format!("cannot run: {}", not_run.reason);
+            let (file, rule) = (&not_run.file, &not_run.rule);
+            self.rules += 1;
+            self.add(file, rule, Level::Note, Code::UnknownTable, message);
+        }
         for source in set.own() {
             self.rules += 1;
             let id = source.rule.id.clone();
@@ -455,6 +462,14 @@ impl Check {
                 );
             }
             if source.rule.correlation.is_some() {
+                continue;
+            }
+            if !source.rule.class.is_empty() && Ocsf::shipped().class(&source.rule.class).is_none()
+            {
+                let wrong =
+                    Diagnostic::error(Code::InvalidValue, unknown_class(&source.rule.class));
+                let wrong = wrong.at(Key::written("rule.class"));
+                self.found.push(wrong.in_file(&source.file).of_rule(id));
                 continue;
             }
             if !source.rule.partition_by.is_empty() && source.rule.state_for.is_none() {

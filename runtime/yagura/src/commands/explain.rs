@@ -17,6 +17,7 @@ use yagura_plan::{
 };
 use yagura_rules::Explanation;
 use yagura_rules::explain::Saw;
+use yagura_sources::class_table;
 
 use super::block_on;
 use crate::output::{Format, Shown, printable};
@@ -216,7 +217,8 @@ impl Arguments {
         let placed = lower_sigma(&set.sigma, tables);
         // Correlations are no rules over events.
         let all: Vec<RuleSource> = set
-            .own()
+            .own_over(tables)
+            .into_iter()
             .chain(placed.rules)
             .filter(|source| source.rule.correlation.is_none())
             .collect();
@@ -273,7 +275,13 @@ impl Arguments {
             .own()
             .filter(|source| source.rule.correlation.is_none())
             .find(|source| self.rule.as_deref().is_none_or(|id| id == source.rule.id));
-        let name = own.map_or_else(|| "events".to_owned(), |source| source.rule.table.clone());
+        let class = own.as_ref().map(|source| source.rule.class.clone());
+        let class = class.unwrap_or_default();
+        let name = match own {
+            None => "events".to_owned(),
+            Some(source) if class.is_empty() => source.rule.table.clone(),
+            Some(_) => class.clone(),
+        };
         let file = if file == Path::new("-") {
             let mut text = Vec::new();
             io::stdin()
@@ -286,12 +294,9 @@ impl Arguments {
             file.to_owned()
         };
         let to = Location::parse(&lake.to_string_lossy(), &BTreeMap::new())?;
-        let report = ingest(
-            IngestOptions::new(&name, to.clone()),
-            std::slice::from_ref(&file),
-            |_| {},
-        )
-        .await?;
+        let mut options = IngestOptions::new(&name, to.clone());
+        options.source = class_table(&class);
+        let report = ingest(options, std::slice::from_ref(&file), |_| {}).await?;
         if report.events == 0 {
             bail!("{} holds no events", file.display());
         }

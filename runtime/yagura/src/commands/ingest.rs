@@ -15,19 +15,26 @@ use yagura_lake::ingest::{self, IngestOptions, IngestReport, KeysWithoutColumn, 
 use yagura_lake::names::escaped;
 use yagura_lake::{Location, TimeBounds};
 use yagura_rules::sigma::FieldMap;
+use yagura_sources::source_table;
 
 use super::block_on;
 use crate::exit::INPUT;
 use crate::output::{count, number};
-use crate::progress;
+use crate::{progress, source};
 
 /// Read raw logs into a table of a lake: sorted Parquet, partitioned by day
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Table that receives the events
-    #[arg(long, value_name = "NAME")]
-    table: String,
+    /// Table that receives the events [default: the name of the source]
+    #[arg(long, value_name = "NAME", required_unless_present = "source")]
+    table: Option<String>,
+    /// Source whose logs these are: a name of `yagura source list`, or the path of a source's file; rows get OCSF's names
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Directory of a pack with sources; may be given more than once
+    #[arg(long, value_name = "PATH", requires = "source")]
+    pack: Vec<PathBuf>,
     /// Lake that holds the table: a path or an object-store URL
     #[arg(long, value_name = "LAKE")]
     to: String,
@@ -38,7 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     time_field: Option<FieldPath>,
     /// Shipped schema of a new table, for instance aws_cloudtrail [default: that of the table's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "source")]
     schema: Option<String>,
     /// Append lines that are not events to this file [default: keep them below _rejected in the table]
     #[arg(long, value_name = "FILE")]
@@ -112,9 +119,19 @@ fn bounds(text: &str) -> Result<TimeBounds, String> {
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let start = Instant::now();
     let to = Location::parse(&arguments.to, &BTreeMap::new())?;
-    let table = to.join(&arguments.table);
-    let mut options = IngestOptions::new(&arguments.table, to);
-    options.format = arguments.format.unwrap_or_default();
+    let source = arguments.source.as_deref();
+    let source = source
+        .map(|name| source::open(name, &arguments.pack))
+        .transpose()?;
+    let of_source = source
+        .as_ref()
+        .map(|source| source.source.source.name.clone());
+    let name = arguments.table.or(of_source).unwrap_or_default();
+    let table = to.join(&name);
+    let mut options = IngestOptions::new(&name, to);
+    let of_source = source.as_ref().map(|source| source.source.format());
+    options.format = arguments.format.or(of_source).unwrap_or_default();
+    options.source = source.map(|source| source_table(&source.source, source.mapping));
     options.time_field = arguments.time_field;
     options.schema = arguments.schema;
     options.rejects = arguments.rejects.clone();
@@ -138,8 +155,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "{}: {} from {}, {}, {} of {} KiB under {table}",
-        arguments.table,
+        "{name}: {} from {}, {}, {} of {} KiB under {table}",
         count(report.events, "event", "events"),
         count(report.files as u64, "file", "files"),
         count(report.columns as u64, "column", "columns"),
@@ -331,11 +347,43 @@ fn report_events(report: &IngestReport, err: &mut impl Write) -> io::Result<()> 
             writeln!(err, "warning: {what}; {rest}; the first: {first}")?;
         }
     }
+    report_classes(report, err)?;
     for names in report.alike.iter().take(SHOWN) {
         writeln!(
             err,
             "warning: the columns {names} differ in case only: name the one that is meant exactly"
         )?;
+    }
+    Ok(())
+}
+
+/// Says of which classes the events of a source are, and what did not fit its column.
+fn report_classes(report: &IngestReport, err: &mut impl Write) -> io::Result<()> {
+    let counts = &report.counts;
+    let classes: Vec<String> = counts
+        .classes
+        .iter()
+        .filter(|(class, _)| !class.is_empty())
+        .map(|(class, events)| format!("{class} {}", number(*events)))
+        .collect();
+    if !classes.is_empty() {
+        writeln!(err, "note: events by class: {}", classes.join(", "))?;
+    }
+    if let Some(events) = counts.classes.get("") {
+        writeln!(
+            err,
+            "warning: {} of no class: no `where` of the source is true of them; they are stored under the maker's names alone",
+            count(*events, "event is", "events are")
+        )?;
+    }
+    for (column, tally) in &counts.unfit {
+        if let Some(first) = &tally.first {
+            writeln!(
+                err,
+                "warning: {} not fit `{column}`, and stand under the maker's names alone; the first: {first}",
+                count(tally.count, "value does", "values do")
+            )?;
+        }
     }
     Ok(())
 }

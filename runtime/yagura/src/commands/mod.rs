@@ -24,6 +24,7 @@ pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod serve;
 pub(crate) mod sign;
+pub(crate) mod source;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod test;

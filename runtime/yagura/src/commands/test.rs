@@ -15,7 +15,7 @@ use yagura_service::answering::{Network, read_policy};
 use yagura_service::config::Config;
 use yagura_service::{admission, packs};
 use yagura_suite::answers::{self, AnswerOptions};
-use yagura_suite::{Outcome, Suite, policy};
+use yagura_suite::{Outcome, Suite, policy, sources};
 
 use super::block_on;
 use crate::exit::{FAILED, RULE};
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     /// Let enrichers and notifiers ask real servers, with the secrets and grants of this configuration, and keep the answers
     #[arg(long, value_name = "CONFIG")]
     record: Option<PathBuf>,
-    /// Test only rules, or plugins that answer alerts, whose id contains this text
+    /// Test only rules, sources, or plugins that answer alerts, whose id contains this text
     #[arg(long, value_name = "TEXT", default_value = "")]
     rule: String,
     /// Write the files of expected alerts anew; read them before you commit them
@@ -62,6 +62,8 @@ alerts expects none.
 
 A case of an enricher, a reviewer or a notifier is tests/PLUGIN/NAME.json: the alert or the report, the answers of servers,
 searches and lookup tables, and what the plugin must say. Nothing leaves the machine, but with --record.
+
+A case of a source is a [[test]] in sources/NAME.toml: a file of raw logs, and the rows that must come of them.
 
 Tests need no network, and give the same result everywhere: plugins have no clock, and fuel (about a Wasm instruction each)
 stands for time. A rule with `fuel_per_event` fails when its plugin uses more. Exit code 0 if all passed, 1 if not or if there
@@ -167,13 +169,15 @@ async fn test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
         update: arguments.update,
         record: network.as_ref(),
     };
+    let (of_sources, odd) = sources::run(&suite.pack, &arguments.rule, arguments.update).await?;
+    outcomes.extend(of_sources);
     let host = packs::host(Meter::Off)?;
     outcomes.extend(answers::run(&host, &suite.pack, &arguments.rule, &options).await?);
     Ok(PackResult {
         name: suite.pack.manifest.pack.name.clone(),
         dir: dir.to_owned(),
         outcomes,
-        warnings: suite.cases.warnings,
+        warnings: suite.cases.warnings.into_iter().chain(odd).collect(),
     })
 }
 

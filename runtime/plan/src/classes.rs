@@ -1,0 +1,115 @@
+//! Rules for a class of OCSF, brought to each table that holds events of it.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use yagura_core::names::did_you_mean;
+use yagura_core::{FieldPath, Rule};
+use yagura_lake::table::Table;
+use yagura_ocsf::{Class, Schema as Ocsf};
+use yagura_rules::resolve;
+
+use crate::FieldExpression;
+use crate::rule_source::{NotRun, RuleSource};
+
+/// The column that says of which class an event is.
+pub const CLASS_COLUMN: &str = "class_uid";
+
+/// Rules over tables.
+#[derive(Debug, Default)]
+pub struct PlacedRules {
+    /// Rules that name a table or join others, as they were; and each rule for a class once for each table that holds classes, with
+    /// the table's name behind its id.
+    pub rules: Vec<RuleSource>,
+    /// Rules for a class that no table can hold.
+    pub not_run: Vec<NotRun>,
+}
+
+/// Brings rules for a class to the tables that hold classes: those with the column `class_uid`. The rule has the table's name behind
+/// its id even where there is only one such table, so that its alerts keep their ids when another comes.
+pub fn place_classes(
+    own: impl IntoIterator<Item = RuleSource>,
+    tables: &[Arc<Table>],
+) -> PlacedRules {
+    let schemas: Vec<(&str, Schema)> = tables
+        .iter()
+        .map(|table| (table.name.as_str(), table.schema()))
+        .filter(|(_, schema)| schema.field_with_name(CLASS_COLUMN).is_ok())
+        .collect();
+    let mut placed = PlacedRules::default();
+    for source in own {
+        if source.rule.class.is_empty() {
+            placed.rules.push(source);
+            continue;
+        }
+        let not_run = |reason: String| NotRun {
+            rule: source.rule.id.clone(),
+            file: source.file.clone(),
+            reason,
+        };
+        let Some(class) = Ocsf::shipped().class(&source.rule.class) else {
+            placed
+                .not_run
+                .push(not_run(unknown_class(&source.rule.class)));
+            continue;
+        };
+        if schemas.is_empty() {
+            placed.not_run.push(not_run(format!(
+                "no table holds events of the class `{}`: ingest logs with a source that writes them (`yagura source list`)",
+                class.name()
+            )));
+            continue;
+        }
+        for (table, schema) in &schemas {
+            placed.rules.push(RuleSource {
+                rule: Arc::new(over_table(&source.rule, class, table, schema)),
+                ..source.clone()
+            });
+        }
+    }
+    placed
+}
+
+/// Returns why a name is not that of a class, as a sentence about a rule.
+pub fn unknown_class(name: &str) -> String {
+    let names = Ocsf::shipped().classes().map(Class::name);
+    format!(
+        "`{name}` is not a class of OCSF{}",
+        did_you_mean(name, names)
+    )
+}
+
+/// Returns the rule over one table. Attributes of the class that the table lacks are NULL there.
+fn over_table(rule: &Rule, class: &Class, table: &str, schema: &Schema) -> Rule {
+    let own = format!("{CLASS_COLUMN} = {}", class.uid());
+    let condition = match &rule.condition {
+        Some(condition) => format!("{own} AND ({condition}\n)"),
+        None => own,
+    };
+    let mut optional = rule.optional.clone();
+    let of_condition = rule.condition.as_deref();
+    let of_condition = of_condition.and_then(|text| FieldExpression::fields_of(text).ok());
+    let read = rule
+        .read_paths()
+        .into_iter()
+        .chain(of_condition.into_iter().flatten());
+    for path in read {
+        let is_lacking = resolve(schema, &path).is_err();
+        if is_lacking && !optional.contains(&path) && is_attribute(class, &path) {
+            optional.push(path);
+        }
+    }
+    Rule {
+        id: format!("{}.{table}", rule.id),
+        table: table.to_owned(),
+        class: String::new(),
+        condition: Some(condition),
+        optional,
+        ..rule.clone()
+    }
+}
+
+/// Says whether a path leads to an attribute of the class.
+fn is_attribute(class: &Class, path: &FieldPath) -> bool {
+    class.attribute(&path.segments().join(".")).is_some()
+}

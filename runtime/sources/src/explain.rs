@@ -1,0 +1,103 @@
+//! What a source makes of an event, column by column.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::mapping::Mapping;
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explained {
+    /// The class of the row; empty where the event is of none.
+    pub class: String,
+    /// When it happened.
+    pub event_time: Option<String>,
+    /// The columns of the row that the source made, in their order.
+    pub columns: Vec<ExplainedColumn>,
+    /// Columns of the class whose expression gave nothing, or nothing that fits.
+    pub without_value: Vec<String>,
+    /// Fields of the maker's that no expression names, with their values.
+    pub unmapped: Map<String, Value>,
+    /// The event as it was.
+    pub raw: String,
+}
+
+/// A column of a row.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExplainedColumn {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Value,
+    /// The expression that it comes from; nothing for what follows from the class and from other columns.
+    pub from: Option<String>,
+}
+
+/// Explains a row that the mapping made.
+pub fn explain(mapping: &Mapping, row: &Map<String, Value>) -> Explained {
+    let uid = row.get("class_uid").and_then(Value::as_i64);
+    let class = mapping.classes.iter().find(|class| Some(class.uid) == uid);
+    let columns: BTreeSet<String> = mapping
+        .columns()
+        .into_iter()
+        .map(|column| column.name)
+        .collect();
+    let written = |name: &str| {
+        let of_class = class.into_iter().flat_map(|class| &class.columns);
+        let mut of_class = of_class.filter(|column| column.name == name);
+        of_class.next().map(|column| column.written.clone())
+    };
+    let named: BTreeSet<&str> = mapping
+        .paths
+        .iter()
+        .filter_map(|path| path.segments().first())
+        .map(String::as_str)
+        .collect();
+    let mut explained = Explained {
+        class: class.map_or_else(String::new, |class| class.name.to_owned()),
+        event_time: row
+            .get("event_time")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        columns: Vec::new(),
+        without_value: Vec::new(),
+        unmapped: Map::new(),
+        raw: row
+            .get("raw")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+    };
+    for (name, value) in row {
+        if matches!(name.as_str(), "event_time" | "raw") {
+            continue;
+        }
+        if class.is_some() && columns.contains(name) {
+            explained.columns.push(ExplainedColumn {
+                name: name.clone(),
+                value: value.clone(),
+                from: written(name),
+            });
+        } else if name == "unmapped" {
+            let Value::Object(members) = value else {
+                continue;
+            };
+            let own = members
+                .iter()
+                .filter(|(key, _)| !named.contains(key.as_str()));
+            explained
+                .unmapped
+                .extend(own.map(|(key, value)| (key.clone(), value.clone())));
+        } else if !named.contains(name.as_str()) {
+            explained.unmapped.insert(name.clone(), value.clone());
+        }
+    }
+    let of_class = class.into_iter().flat_map(|class| &class.columns);
+    explained.without_value = of_class
+        .filter(|column| !column.is_time && !row.contains_key(&column.name))
+        .map(|column| column.name.clone())
+        .collect();
+    explained
+}

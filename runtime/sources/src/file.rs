@@ -1,0 +1,224 @@
+//! `sources/NAME.toml`: which logs a source is made of, and what its columns come from.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use yagura_core::diagnostic::{Code, Diagnostic, Key};
+use yagura_core::names::did_you_mean;
+use yagura_core::source::SourceText;
+use yagura_core::{Diagnostics, FieldPath};
+use yagura_formats::LineFormat;
+use yagura_lake::Format;
+
+/// A source as its file declares it.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceFile {
+    /// What the source is.
+    pub source: SourceHead,
+    /// What its events are, by `[[class]]`. An event is of the first class whose `where` is true.
+    #[serde(default, rename = "class")]
+    pub classes: Vec<ClassFile>,
+    /// Its test cases, by `[[test]]`.
+    #[serde(default, rename = "test")]
+    pub tests: Vec<SourceCase>,
+}
+
+/// `[source]`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceHead {
+    /// Name, and that of its table unless another is given: lower-case letters, digits and `_`.
+    pub name: String,
+    /// What it is, in one line.
+    pub title: String,
+    /// The form of its files, as `--format` names it; absent for what each file's start looks like.
+    #[serde(default)]
+    pub format: Option<String>,
+    /// Where its events keep their time, the best place first; absent for the usual names.
+    #[serde(default)]
+    pub time: Vec<FieldPath>,
+    /// Pages that describe its logs.
+    #[serde(default)]
+    pub references: Vec<String>,
+    /// Columns of all its classes; those of a class come before them.
+    #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub columns: toml::Table,
+}
+
+/// `[[class]]`: events of one OCSF class.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClassFile {
+    /// Name of the class in OCSF, such as `authentication`.
+    pub name: String,
+    /// SQL condition over the maker's fields: which events are of this class. Absent for all that are left.
+    #[serde(default, rename = "where")]
+    pub condition: Option<String>,
+    /// Each column, an attribute of the class, and the SQL expression over the maker's fields that it comes from.
+    #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub columns: toml::Table,
+}
+
+/// `[[test]]`: raw logs, and the rows that must come of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceCase {
+    /// Name, unique in the source.
+    pub name: String,
+    /// File of raw logs, relative to the source's file.
+    pub raw: std::path::PathBuf,
+    /// File of the expected rows, relative to the source's file; a JSON object a line.
+    pub rows: std::path::PathBuf,
+    /// How many lines of the raw logs are not events.
+    #[serde(default)]
+    pub rejected: u64,
+}
+
+/// A column as it is written: its name, its key in the file, and its expression.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct WrittenColumn {
+    pub(crate) name: String,
+    pub(crate) key: Key,
+    pub(crate) expression: String,
+}
+
+impl SourceFile {
+    /// Reads a source and checks it by itself; what its expressions say is checked by [`crate::Mapping::new`].
+    ///
+    /// # Errors
+    /// All that is wrong, each with its place.
+    pub fn read(file: &Path, text: &str) -> Result<Self, Diagnostics> {
+        let source = SourceText::new(file, text);
+        let read: Self = source.toml()?;
+        let problems = read.problems();
+        match problems.is_empty() {
+            true => Ok(read),
+            false => Err(source.refuse(problems)),
+        }
+    }
+
+    fn problems(&self) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        let mut wrong = |code, key: Key, message: String| {
+            problems.push(Diagnostic::error(code, message).at(key));
+        };
+        let head = &self.source;
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if head.name.is_empty() || !head.name.chars().all(is_plain) {
+            let message = format!(
+                "`{}` is not a name: use lower-case letters, digits and `_`",
+                head.name
+            );
+            wrong(Code::InvalidName, Key::written("source.name"), message);
+        }
+        if head.title.trim().is_empty() {
+            let message = "is empty: say in one line what the source is".to_owned();
+            wrong(Code::EmptyValue, Key::written("source.title"), message);
+        }
+        if let Some(format) = &head.format
+            && format_of(format).is_none()
+        {
+            let names = format_names();
+            let near = did_you_mean(format, names.iter().copied());
+            let message = format!(
+                "`{format}` is not a format{near}; the formats are {}",
+                names.join(", ")
+            );
+            wrong(Code::InvalidValue, Key::written("source.format"), message);
+        }
+        if self.classes.is_empty() {
+            let message =
+                "has no [[class]]: say of which OCSF class its events are, and what their columns come from"
+                    .to_owned();
+            wrong(Code::MissingKey, Key::top("source"), message);
+        }
+        for (index, class) in self.classes.iter().enumerate() {
+            let is_last = index + 1 == self.classes.len();
+            if class.condition.is_none() && !is_last {
+                let message = "is missing: without it this class takes all events, and none is left for the classes below"
+                    .to_owned();
+                let key = Key::top("class").index(index).name("where");
+                wrong(Code::MissingKey, key, message);
+            }
+        }
+        for (index, test) in self.tests.iter().enumerate() {
+            if self.tests[..index]
+                .iter()
+                .any(|other| other.name == test.name)
+            {
+                let message = format!("`{}` is also the name of another case", test.name);
+                let key = Key::top("test").index(index).name("name");
+                wrong(Code::DuplicateName, key, message);
+            }
+        }
+        problems
+    }
+
+    /// Returns the form of its files.
+    pub fn format(&self) -> Format {
+        let format = self.source.format.as_deref().and_then(format_of);
+        format.unwrap_or_default()
+    }
+}
+
+/// Returns the format of a name.
+fn format_of(name: &str) -> Option<Format> {
+    match name {
+        "json" => Some(Format::Json),
+        "ndjson" => Some(Format::Ndjson),
+        _ => LineFormat::ALL
+            .into_iter()
+            .find(|format| format.name() == name)
+            .map(Format::Lines),
+    }
+}
+
+fn format_names() -> Vec<&'static str> {
+    let lines = LineFormat::ALL.into_iter().map(LineFormat::name);
+    ["ndjson", "json"].into_iter().chain(lines).collect()
+}
+
+/// Returns the columns of a table of columns; `a.b = "…"` and `"a.b" = "…"` say the same. What is not text is wrong.
+pub(crate) fn columns(table: &toml::Table, at: &Key) -> (Vec<WrittenColumn>, Vec<Diagnostic>) {
+    let mut found = (Vec::new(), Vec::new());
+    collect(table, "", at, &mut found);
+    found
+}
+
+fn collect(
+    table: &toml::Table,
+    prefix: &str,
+    at: &Key,
+    found: &mut (Vec<WrittenColumn>, Vec<Diagnostic>),
+) {
+    for (name, value) in table {
+        let key = at.name(name);
+        let name = match prefix {
+            "" => name.clone(),
+            prefix => format!("{prefix}.{name}"),
+        };
+        match value {
+            toml::Value::Table(below) => collect(below, &name, &key, found),
+            toml::Value::String(expression) => found.0.push(WrittenColumn {
+                name,
+                key,
+                expression: expression.clone(),
+            }),
+            other => {
+                let message = format!(
+                    "is {}: write a SQL expression in quotes, such as \"'{}'\" for a text or \"{}\" for a number",
+                    other.type_str(),
+                    "text",
+                    "1"
+                );
+                found
+                    .1
+                    .push(Diagnostic::error(Code::WrongType, message).at(key));
+            }
+        }
+    }
+}

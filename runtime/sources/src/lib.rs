@@ -1,0 +1,29 @@
+//! Sources: how the raw logs of a maker become rows under OCSF's names.
+//!
+//! ```text
+//! sources/NAME.toml ──file──▶ SourceFile ──mapping──▶ Normalizer (one plan a class)
+//! raw logs ──lake: format, lines──▶ events ──fields──▶ one array a field ──expressions──▶ one array a column
+//!                                                    ──values──▶ members of the row, in front of the maker's own
+//! ```
+//!
+//! A row keeps the maker's names beside those of its class, and the source text in `raw`. What an expression says and what
+//! does not fit its attribute is counted, never stored under a name that promises another type.
+
+mod attribute;
+mod class;
+mod event;
+mod explain;
+mod fields;
+mod file;
+mod mapping;
+mod normalizer;
+mod rows;
+mod shipped;
+mod value;
+
+pub use class::class_table;
+pub use explain::{Explained, ExplainedColumn, explain};
+pub use file::{ClassFile, SourceCase, SourceFile, SourceHead};
+pub use mapping::Mapping;
+pub use rows::{RowsError, rows_of, source_table};
+pub use shipped::{shipped, shipped_names};

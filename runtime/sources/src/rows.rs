@@ -1,0 +1,119 @@
+//! The rows that a source makes of raw logs, for tests and explanations: an ingest into a table in memory, read back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::error::ArrowError;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use datafusion::parquet::errors::ParquetError;
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+use serde_json::{Map, Value};
+use yagura_lake::ingest::{IngestOptions, IngestReport, SourceTable, ingest};
+use yagura_lake::{IngestError, LakeError, Location};
+
+use crate::SourceFile;
+use crate::mapping::Mapping;
+use crate::normalizer::texts;
+
+/// Why rows cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RowsError {
+    /// The raw logs cannot be read.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// The table in memory cannot be reached.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// An object of it cannot be read.
+    #[error("cannot read the rows back")]
+    Store(#[from] object_store::Error),
+    /// An object of it is not what was written.
+    #[error("cannot read the rows back")]
+    Parquet(#[from] ParquetError),
+    /// A column of it is not what was written.
+    #[error("cannot read the rows back")]
+    Arrow(#[from] ArrowError),
+}
+
+/// Returns a source as ingest needs it.
+pub fn source_table(source: &SourceFile, mapping: Arc<Mapping>) -> SourceTable {
+    SourceTable {
+        name: source.source.name.clone(),
+        time_paths: source.source.time.clone(),
+        columns: mapping.columns(),
+        normalizer: mapping,
+    }
+}
+
+/// Returns the rows that a source makes of files of raw logs, each as a JSON object without columns that are NULL, in order of
+/// time; and the report of the ingest.
+///
+/// # Errors
+/// [`RowsError`].
+pub async fn rows_of(
+    source: &SourceFile,
+    table: SourceTable,
+    files: &[PathBuf],
+) -> Result<(Vec<Map<String, Value>>, IngestReport), RowsError> {
+    static LAKES: AtomicU64 = AtomicU64::new(0);
+    let number = LAKES.fetch_add(1, Ordering::Relaxed);
+    let url = format!("memory://source-{}-{number}", std::process::id());
+    let lake = Location::parse(&url, &Default::default())?;
+    let mut options = IngestOptions::new(&table.name, lake.clone());
+    options.strict = false;
+    options.format = source.format();
+    let location = lake.join(&table.name);
+    options.source = Some(table);
+    let report = ingest(options, files, |_| {}).await?;
+    let mut objects: Vec<_> = location
+        .store
+        .list(Some(&location.prefix))
+        .try_collect()
+        .await?;
+    objects.sort_by(|a, b| a.location.cmp(&b.location));
+    let mut rows = Vec::new();
+    for object in objects {
+        if object.location.extension() != Some("parquet") {
+            continue;
+        }
+        let bytes = location.store.get(&object.location).await?.bytes().await?;
+        for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
+            add_rows(&batch?, &mut rows)?;
+        }
+    }
+    rows.sort_by(|a, b| {
+        let time = |row: &Map<String, Value>| {
+            row.get("event_time")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        time(a).cmp(&time(b))
+    });
+    Ok((rows, report))
+}
+
+fn add_rows(batch: &RecordBatch, rows: &mut Vec<Map<String, Value>>) -> Result<(), ArrowError> {
+    let first = rows.len();
+    rows.resize_with(first + batch.num_rows(), Map::new);
+    for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
+        let values = texts(array)?;
+        for row in (0..batch.num_rows()).filter(|row| values.is_valid(*row)) {
+            let text = values.value(row);
+            let value = match field.data_type() {
+                DataType::Int64 | DataType::Float64 | DataType::Boolean => {
+                    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+                }
+                DataType::Utf8 if text.starts_with(['{', '[']) && field.name() != "raw" => {
+                    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+                }
+                _ => Value::from(text),
+            };
+            rows[first + row].insert(field.name().clone(), value);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! `yagura source`: which sources there are, and what a source makes of raw logs.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use serde_json::Value;
+use yagura_sources::{Explained, explain, rows_of, shipped, shipped_names, source_table};
+
+use super::block_on;
+use crate::exit::INPUT;
+use crate::output::{Format, Shown, count, cut, printable, table};
+use crate::source::{self, OpenSource};
+
+/// Show the sources that there are, or what a source makes of raw logs
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+const AFTER_HELP: &str = "\
+A source says how the raw logs of a maker become rows under the names of OCSF. `yagura ingest --source NAME` uses it, and \
+docs/authors/sources.md shows how to write one.";
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List the sources that are part of Yagura, and those of packs
+    List {
+        /// Directory of a pack with sources; may be given more than once
+        #[arg(long, value_name = "PATH")]
+        pack: Vec<PathBuf>,
+        /// How to print them
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Show for each event of a file its columns, the expression of each, and what is unmapped
+    Explain {
+        /// File of raw logs
+        file: PathBuf,
+        /// Name of a source, or the path of its file
+        #[arg(long, value_name = "SOURCE")]
+        source: String,
+        /// Directory of a pack with sources; may be given more than once
+        #[arg(long, value_name = "PATH")]
+        pack: Vec<PathBuf>,
+        /// How many events are shown
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        events: usize,
+        /// How to print them
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<u8> {
+    match arguments.action {
+        Action::List { pack, format } => list(&pack, format),
+        Action::Explain {
+            file,
+            source,
+            pack,
+            events,
+            format,
+        } => {
+            let source = source::open(&source, &pack)?;
+            explained(&source, file, events, format)
+        }
+    }
+}
+
+/// A source as `--format json` prints it.
+#[derive(Debug, Serialize)]
+struct SourceView {
+    name: String,
+    title: String,
+    /// The form of its files; nothing where it is recognised.
+    format: Option<String>,
+    classes: Vec<&'static str>,
+    references: Vec<String>,
+}
+
+fn list(packs: &[PathBuf], format: Format) -> Result<u8> {
+    let mut sources = Vec::new();
+    for pack in packs {
+        let pack = yagura_core::OrFault::or_fault(yagura_core::Pack::read(pack))?;
+        if pack.sources.is_empty() {
+            bail!("{} has no sources/*.toml", pack.dir.display());
+        }
+        for file in &pack.sources {
+            sources.push(source::open_file(file)?);
+        }
+    }
+    for name in shipped_names() {
+        if shipped(&name).is_some() {
+            sources.push(source::open(&name, &[])?);
+        }
+    }
+    let views = sources.into_iter().map(|source| {
+        let mut classes: Vec<&str> = source.mapping.class_names().collect();
+        classes.dedup();
+        SourceView {
+            classes,
+            name: source.source.source.name,
+            title: source.source.source.title,
+            format: source.source.source.format,
+            references: source.source.source.references,
+        }
+    });
+    let mut out = Shown(io::stdout().lock());
+    match format {
+        Format::Json => {
+            for view in views {
+                serde_json::to_writer(&mut out, &view)?;
+                writeln!(out)?;
+            }
+        }
+        Format::Text => {
+            let mut rows = table(["SOURCE", "FORMAT", "CLASSES", "TITLE"]);
+            for view in views {
+                rows.add_row([
+                    view.name,
+                    view.format.unwrap_or_else(|| "recognised".to_owned()),
+                    view.classes.join(", "),
+                    view.title,
+                ]);
+            }
+            writeln!(out, "{rows}")?;
+        }
+    }
+    Ok(0)
+}
+
+fn explained(source: &OpenSource, file: PathBuf, events: usize, format: Format) -> Result<u8> {
+    let table = source_table(&source.source, source.mapping.clone());
+    let (rows, report) = block_on(async { Ok(rows_of(&source.source, table, &[file]).await?) })?;
+    let total = rows.len();
+    let shown = rows
+        .iter()
+        .take(events)
+        .map(|row| explain(&source.mapping, row));
+    let mut out = Shown(io::stdout().lock());
+    match format {
+        Format::Json => {
+            for event in shown {
+                serde_json::to_writer(&mut out, &event)?;
+                writeln!(out)?;
+            }
+        }
+        Format::Text => {
+            for (index, event) in shown.enumerate() {
+                print(&mut out, index + 1, &event)?;
+            }
+        }
+    }
+    let mut err = Shown(io::stderr().lock());
+    for (column, tally) in &report.counts.unfit {
+        if let Some(first) = &tally.first {
+            writeln!(
+                err,
+                "warning: {} not fit `{column}`; the first: {first}",
+                count(tally.count, "value does", "values do")
+            )?;
+        }
+    }
+    for line in &report.counts.bad_lines {
+        writeln!(err, "error: {line}")?;
+    }
+    for error in &report.failed {
+        writeln!(err, "error: {error}")?;
+    }
+    writeln!(
+        err,
+        "{} of {}, {} that are not events; source {}",
+        events.min(total),
+        count(total as u64, "event", "events"),
+        count(report.rejected, "line", "lines"),
+        source.file.display()
+    )?;
+    Ok(
+        match report.rejected == 0 && report.failed.is_empty() && total > 0 {
+            true => 0,
+            false => INPUT,
+        },
+    )
+}
+
+/// The longest value that is shown whole, in columns.
+const VALUE_WIDTH: usize = 50;
+const EXPRESSION_WIDTH: usize = 60;
+
+fn print(out: &mut impl Write, number: usize, event: &Explained) -> Result<()> {
+    let class = match event.class.as_str() {
+        "" => "of no class",
+        class => class,
+    };
+    let time = event.event_time.as_deref().unwrap_or("no time");
+    writeln!(out, "event {number}: {class}, {time}")?;
+    writeln!(out, "  {}", cut(&printable(&event.raw), 110))?;
+    let mut rows = table(["COLUMN", "VALUE", "FROM"]);
+    for column in &event.columns {
+        rows.add_row([
+            column.name.clone(),
+            cut(&shown(&column.value), VALUE_WIDTH),
+            column.from.as_deref().map_or_else(
+                || "(follows from others)".to_owned(),
+                |from| cut(&one_line(from), EXPRESSION_WIDTH),
+            ),
+        ]);
+    }
+    writeln!(out, "{rows}")?;
+    if !event.without_value.is_empty() {
+        writeln!(out, "without a value: {}", event.without_value.join(", "))?;
+    }
+    if !event.unmapped.is_empty() {
+        let unmapped = event
+            .unmapped
+            .iter()
+            .map(|(name, value)| format!("{name}={}", cut(&shown(value), 40)));
+        let unmapped: Vec<String> = unmapped.collect();
+        writeln!(out, "unmapped: {}", printable(&unmapped.join(", ")))?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    printable(&text).to_string()
+}
+
+/// Returns an expression with the line ends and blanks in it as one blank each.
+fn one_line(expression: &str) -> String {
+    expression.split_whitespace().collect::<Vec<_>>().join(" ")
+}
