@@ -40,24 +40,6 @@ impl Found {
     }
 }
 
-/// Lists all objects below a location, or the one that it names, and the names that no object can have.
-///
-/// # Errors
-/// What the store says.
-pub async fn raw_objects(
-    location: &Location,
-) -> Result<(Vec<ObjectMeta>, Vec<String>), StoreError> {
-    let found = list_all(location).await?;
-    if found.objects.is_empty() && found.odd_names.is_empty() {
-        return match location.store.head(&location.prefix).await {
-            Ok(object) => Ok((vec![object], Vec::new())),
-            Err(StoreError::NotFound { .. }) => Ok((Vec::new(), Vec::new())),
-            Err(error) => Err(error),
-        };
-    }
-    Ok((found.objects, found.odd_names))
-}
-
 /// Lists all objects below a location. One whose name this program cannot use is left out, and hides no other.
 pub(crate) async fn list_all(location: &Location) -> Result<Found, StoreError> {
     let listed = location.store.list(Some(&location.prefix)).try_collect();

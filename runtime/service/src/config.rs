@@ -45,6 +45,8 @@ pub struct Config {
     pub lookup: BTreeMap<String, LookupSettings>,
     /// Tables by name; these come before the lake's.
     pub table: BTreeMap<String, TableSettings>,
+    /// Raw logs that the service ingests as they arrive, by name.
+    pub source: BTreeMap<String, SourceSettings>,
 }
 
 /// `[lake]`.
@@ -82,6 +84,28 @@ pub struct TableSettings {
     /// Columns by the kind of observable that they hold, for searches.
     #[serde(default)]
     pub observables: BTreeMap<String, Vec<FieldPath>>,
+}
+
+/// `[source.NAME]`: raw logs that the service ingests as they arrive.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    /// The prefix below which raw objects arrive: a path, or a URL of an object store.
+    pub url: String,
+    /// Options of the object store.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+    /// The source that makes rows of them: a name, or the path of its file relative to this one; by default the name of the section.
+    pub source: Option<String>,
+    /// The table of the lake that receives the rows; by default the name of the source.
+    pub table: Option<String>,
+    /// How often the prefix is listed.
+    #[serde(default = "every_ten_seconds")]
+    pub poll: TimeSpan,
+}
+
+fn every_ten_seconds() -> TimeSpan {
+    TimeSpan::from_secs(10)
 }
 
 /// `[secret.NAME]`: where a secret comes from. One of them.
@@ -301,11 +325,17 @@ impl Config {
         if let Some(store) = &mut config.store {
             here(store);
         }
-        config
-            .table
-            .values_mut()
-            .filter_map(|table| table.url.as_mut())
-            .for_each(here);
+        let of_tables = config.table.values_mut();
+        let of_tables = of_tables.filter_map(|table| table.url.as_mut());
+        let of_sources = config.source.values_mut().map(|source| &mut source.url);
+        of_tables.chain(of_sources).for_each(here);
+        for source in config.source.values_mut() {
+            if let Some(file) = &mut source.source
+                && file.ends_with(".toml")
+            {
+                *file = dir.join(&*file).to_string_lossy().into_owned();
+            }
+        }
         Ok(config)
     }
 

@@ -1,7 +1,7 @@
 //! A service: its configuration, the packs that it admits, its loop, and the triage of its alerts.
 //!
 //! In this order: [`config`] is the file, [`admission`] decides which packs run, [`packs`] loads their rules and plugins,
-//! [`serve`] runs them over tables that grow, [`outbox`] writes the lines of alerts, and [`answering`] turns them into reports.
+//! [`sources`] ingests raw logs as they arrive, [`serve`] runs the rules over tables that grow, [`outbox`] writes the lines of alerts, and [`answering`] turns them into reports.
 //! The crate does not know the command line, or how its results are printed.
 
 pub mod admission;
@@ -16,3 +16,4 @@ pub mod packs;
 pub mod quarantine_requests;
 pub mod serve;
 mod signals;
+pub mod sources;

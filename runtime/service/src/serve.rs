@@ -26,6 +26,7 @@ use crate::outbox::Outbox;
 use crate::packs;
 use crate::quarantine_requests;
 use crate::signals::{Stop, asked_to_reopen};
+use crate::sources::Sources;
 
 /// How a service runs, beside its configuration.
 #[derive(Debug)]
@@ -95,6 +96,16 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
             Geolocation::read(file).map_err(|message| anyhow::anyhow!("`geoip`: {message}"))?;
         geolocation.insert(String::new(), read);
     }
+    let options = options(&config, &settings, arguments.partitions, arguments.once)?;
+    let limits = StoreLimits {
+        memory: settings.memory_mib << 20,
+        spilled_keys: settings.keys_on_disk,
+    };
+    let store = Store::open(&settings.state, limits)?;
+    let sources = Sources::open(&mut config, &settings.state)?;
+    if arguments.once {
+        sources.all(err).await?;
+    }
     let input = RunInput {
         tables: config.tables().await?,
         rules: loaded.rules,
@@ -102,12 +113,6 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
         plugins: loaded.plugins,
         geolocation,
     };
-    let options = options(&config, &settings, arguments.partitions, arguments.once)?;
-    let limits = StoreLimits {
-        memory: settings.memory_mib << 20,
-        spilled_keys: settings.keys_on_disk,
-    };
-    let store = Store::open(&settings.state, limits)?;
     let mut outbox = Outbox::open(&settings.alerts)?;
     if outbox.last() > store.last_line() {
         bail!(
@@ -145,6 +150,11 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
     operator.remember(true)?;
     report_opened(&mut err, &opened, &settings)?;
     let mut stop = stop.end_start();
+    // What arrives while the service reads once is for the next time.
+    let mut collecting = match arguments.once {
+        true => Sources::default().start(),
+        false => sources.start(),
+    };
     let mut room = RoomForState::new(arguments.once);
     let mut is_stopping = false;
     let mut is_due = true;
@@ -221,6 +231,12 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
             () = stop.wait() => break,
             error = failed(&mut triage) => return Err(error),
             () = live.news() => {}
+            news = collecting.next() => {
+                for line in &news.lines {
+                    writeln!(err, "{}", printable(line))?;
+                }
+                is_due = news.has_rows;
+            }
             // The file of alerts is looked at with each turn.
             () = &mut hangup => hangup.set(asked_to_reopen()),
             () = &mut pause => {

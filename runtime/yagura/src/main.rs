@@ -12,7 +12,6 @@ mod private;
 mod progress;
 mod registry;
 mod ruleset;
-mod source;
 mod state_dir;
 
 use std::io::Write;

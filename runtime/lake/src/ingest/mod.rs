@@ -111,8 +111,8 @@ pub struct IngestOptions {
     pub known_keys: Arc<BTreeSet<String>>,
     /// The source whose events these are; absent for events that are stored as they are.
     pub source: Option<SourceTable>,
-    /// A folder that holds copies of objects, and what stands in messages for its path: where the objects lie.
-    pub copies: Option<(PathBuf, String)>,
+    /// Folders that hold copies of objects, each with what stands in messages for its path: where the objects lie.
+    pub copies: Vec<(PathBuf, String)>,
 }
 
 impl IngestOptions {
@@ -133,19 +133,18 @@ impl IngestOptions {
             max_event_bytes: 256 << 20,
             known_keys: Arc::default(),
             source: None,
-            copies: None,
+            copies: Vec::new(),
         }
     }
 
     /// Returns the name of a file for messages.
     fn name_of(&self, path: &Path) -> String {
-        match &self.copies {
-            Some((folder, place)) => match path.strip_prefix(folder) {
-                Ok(below) => format!("{place}/{}", of_path(below)),
-                Err(_) => of_path(path),
-            },
-            None => of_path(path),
-        }
+        let mut copies = self.copies.iter();
+        let copied = copies.find_map(|(folder, place)| {
+            let below = path.strip_prefix(folder).ok()?;
+            Some(format!("{place}/{}", of_path(below)))
+        });
+        copied.unwrap_or_else(|| of_path(path))
     }
 }
 

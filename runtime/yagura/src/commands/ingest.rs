@@ -6,21 +6,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use yagura_core::shown::without_controls;
 use yagura_core::{FieldPath, Timestamp};
 use yagura_formats::LineFormat;
 use yagura_lake::ingest::{self, IngestOptions, IngestReport, KeysWithoutColumn, SHOWN, ingest};
 use yagura_lake::names::escaped;
-use yagura_lake::{Location, TimeBounds};
+use yagura_lake::{Location, TimeBounds, copy_object, raw_objects, root_of};
 use yagura_rules::sigma::FieldMap;
+use yagura_service::sources::OpenSource;
 use yagura_sources::source_table;
 
 use super::block_on;
 use crate::exit::INPUT;
 use crate::output::{count, number};
-use crate::{progress, source};
+use crate::progress;
 
 /// Read raw logs into a table of a lake: sorted Parquet, partitioned by day
 #[derive(Debug, clap::Args)]
@@ -59,7 +60,7 @@ pub(crate) struct Arguments {
     /// Moments between which events are expected, such as 1990-01-01..2100-01-01: a number outside is not a time
     #[arg(long, value_name = "FROM..TO", value_parser = bounds)]
     time_bounds: Option<TimeBounds>,
-    /// Files and directories of logs; `-` is standard input
+    /// Files and directories of logs, URLs of objects or of prefixes in an object store; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -121,7 +122,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let to = Location::parse(&arguments.to, &BTreeMap::new())?;
     let source = arguments.source.as_deref();
     let source = source
-        .map(|name| source::open(name, &arguments.pack))
+        .map(|name| OpenSource::find(name, &arguments.pack))
         .transpose()?;
     let of_source = source
         .as_ref()
@@ -140,8 +141,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     options.time_bounds = arguments.time_bounds;
     options.known_keys = Arc::new(known_keys()?);
     let bar = progress::bytes(0);
+    let copies = tempfile::tempdir()?;
     let result = block_on(async {
-        let report = ingest(options, &arguments.files, |now| {
+        let files = local(&arguments.files, copies.path(), &mut options.copies).await?;
+        let report = ingest(options, &files, |now| {
             if let Some(total) = now.bytes_total {
                 bar.set_length(total);
             }
@@ -181,6 +184,35 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     } else {
         Ok(INPUT)
     }
+}
+
+/// Returns the files, with copies of the objects below URLs in place of these. `copied` receives where the copies come from.
+async fn local(
+    files: &[PathBuf],
+    copies: &Path,
+    copied: &mut Vec<(PathBuf, String)>,
+) -> Result<Vec<PathBuf>> {
+    let mut local = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let Some(url) = file.to_str().filter(|text| text.contains("://")) else {
+            local.push(file.clone());
+            continue;
+        };
+        let location = Location::parse(url, &BTreeMap::new())?;
+        let (objects, odd) = raw_objects(&location).await?;
+        for name in odd {
+            bail!("{location} holds `{name}`, which no object can be called: rename it");
+        }
+        if objects.is_empty() {
+            bail!("{location} holds no object");
+        }
+        let folder = copies.join(index.to_string());
+        for object in &objects {
+            local.push(copy_object(&location, object, &folder).await?);
+        }
+        copied.push((folder, root_of(&location)));
+    }
+    Ok(local)
 }
 
 /// Returns the keys of events that the field maps know.

@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::Value;
+use yagura_collect::Ledger;
+use yagura_core::Timestamp;
 use yagura_sources::{Explained, explain, rows_of, shipped, shipped_names, source_table};
 
 use super::block_on;
-use crate::exit::INPUT;
-use crate::output::{Format, Shown, count, cut, printable, table};
-use crate::source::{self, OpenSource};
+use super::status::{length, now};
+use crate::exit::{FAILED, INPUT};
+use crate::output::{Format, Shown, count, cut, number, printable, table};
+use crate::state_dir::StateDir;
+use yagura_service::sources::OpenSource;
 
 /// Show the sources that there are, or what a source makes of raw logs
 #[derive(Debug, clap::Args)]
@@ -33,6 +37,14 @@ enum Action {
         #[arg(long, value_name = "PATH")]
         pack: Vec<PathBuf>,
         /// How to print them
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Show what became of the raw logs that a service ingests: objects, events, rejected lines, lag
+    Status {
+        #[command(flatten)]
+        service: StateDir,
+        /// How to print it
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },
@@ -58,6 +70,7 @@ enum Action {
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     match arguments.action {
         Action::List { pack, format } => list(&pack, format),
+        Action::Status { service, format } => status(&service, format),
         Action::Explain {
             file,
             source,
@@ -65,7 +78,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
             events,
             format,
         } => {
-            let source = source::open(&source, &pack)?;
+            let source = OpenSource::find(&source, &pack)?;
             explained(&source, file, events, format)
         }
     }
@@ -90,12 +103,12 @@ fn list(packs: &[PathBuf], format: Format) -> Result<u8> {
             bail!("{} has no sources/*.toml", pack.dir.display());
         }
         for file in &pack.sources {
-            sources.push(source::open_file(file)?);
+            sources.push(OpenSource::of_file(file)?);
         }
     }
     for name in shipped_names() {
         if shipped(&name).is_some() {
-            sources.push(source::open(&name, &[])?);
+            sources.push(OpenSource::find(&name, &[])?);
         }
     }
     let views = sources.into_iter().map(|source| {
@@ -131,6 +144,83 @@ fn list(packs: &[PathBuf], format: Format) -> Result<u8> {
         }
     }
     Ok(0)
+}
+
+fn status(service: &StateDir, format: Format) -> Result<u8> {
+    let dir = service.resolve()?;
+    let Some(ledger) = Ledger::open_if_there(&dir)? else {
+        bail!(
+            "the service with the state in {} has no sources: write [source.NAME] in its configuration",
+            dir.display()
+        );
+    };
+    let totals = ledger.totals()?;
+    let mut out = Shown(io::stdout().lock());
+    match format {
+        Format::Json => {
+            for of in &totals {
+                serde_json::to_writer(&mut out, of)?;
+                writeln!(out)?;
+            }
+        }
+        Format::Text => {
+            let mut rows = table([
+                "SOURCE",
+                "OBJECTS",
+                "WAITING",
+                "RECORDS",
+                "EVENTS",
+                "REJECTED",
+                "NO TIME",
+                "NO CLASS",
+                "UNFIT",
+                "LAST OBJECT",
+                "LAST INGEST",
+            ]);
+            for of in &totals {
+                rows.add_row([
+                    of.source.clone(),
+                    number(of.objects),
+                    number(of.waiting),
+                    number(of.records),
+                    number(of.events),
+                    number(of.rejected),
+                    number(of.without_time),
+                    number(of.of_no_class),
+                    number(of.unfit),
+                    ago(of.last_modified),
+                    ago(of.last_ingest),
+                ]);
+            }
+            writeln!(out, "{rows}")?;
+            for of in &totals {
+                if let Some(trouble) = &of.trouble {
+                    writeln!(out, "{}: {}", of.source, printable(trouble))?;
+                }
+                if let Some(problem) = &of.problem {
+                    writeln!(
+                        out,
+                        "{}: {} cannot be read; the newest: {}",
+                        of.source,
+                        count(of.unreadable, "object", "objects"),
+                        printable(problem)
+                    )?;
+                }
+            }
+        }
+    }
+    let is_whole = totals
+        .iter()
+        .all(|of| of.trouble.is_none() && of.unreadable == 0);
+    Ok(if is_whole { 0 } else { FAILED })
+}
+
+/// Returns how long ago a moment was.
+fn ago(time: Option<Timestamp>) -> String {
+    match time {
+        Some(time) => format!("{} ago", length(now().saturating_sub(time.micros()))),
+        None => "never".to_owned(),
+    }
 }
 
 fn explained(source: &OpenSource, file: PathBuf, events: usize, format: Format) -> Result<u8> {

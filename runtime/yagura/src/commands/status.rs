@@ -249,7 +249,7 @@ fn state(table: &TableStatus) -> String {
 }
 
 /// Returns the time of the clock in microseconds.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -265,7 +265,7 @@ fn minute(time: Option<Timestamp>) -> String {
 }
 
 /// Writes a length of time in its two largest units.
-fn length(micros: i64) -> String {
+pub(super) fn length(micros: i64) -> String {
     let seconds = micros / 1_000_000;
     let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
     let (minutes, rest) = (seconds / 60 % 60, seconds % 60);

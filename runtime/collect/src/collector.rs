@@ -1,0 +1,317 @@
+//! One source of a service: its raw objects, listed, fetched and ingested.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use object_store::ObjectMeta;
+use yagura_core::Timestamp;
+use yagura_lake::ingest::{IngestOptions, SourceTable, ingest};
+use yagura_lake::{
+    CopyError, Format, IngestError, IngestReport, Location, copy_object, raw_objects, root_of,
+};
+
+use crate::ledger::{Counted, Known, Ledger, LedgerError};
+
+/// Objects that are fetched and ingested together.
+const OBJECTS_TOGETHER: usize = 256;
+/// Bytes of them, but for a single larger object.
+const BYTES_TOGETHER: u64 = 256 << 20;
+/// An object that was changed later than so long ago may still be being written by a program that writes in place.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// What a collector does.
+#[derive(Debug, Clone)]
+pub struct CollectorOptions {
+    /// Name of the source in the configuration.
+    pub name: String,
+    /// The raw objects.
+    pub from: Location,
+    /// The lake that receives the rows.
+    pub to: Location,
+    /// Name of the table in it.
+    pub table: String,
+    /// What its rows are made by.
+    pub source: SourceTable,
+    /// The form of its files.
+    pub format: Format,
+}
+
+/// Ingests the objects of one source.
+#[derive(Debug)]
+pub struct Collector {
+    options: CollectorOptions,
+    ledger: Arc<Ledger>,
+    /// Copies of the objects that are being ingested.
+    copies: tempfile::TempDir,
+}
+
+/// What one turn of a collector did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CollectReport {
+    /// Objects that were ingested.
+    pub objects: usize,
+    /// Rows that were written.
+    pub events: u64,
+    /// What an operator should know, a sentence each.
+    pub messages: Vec<String>,
+    /// Objects that are left for the next turn.
+    pub waiting: usize,
+}
+
+/// Why a turn ended early. What was ingested before stays, and the next turn goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The store of the raw objects does not answer as it should.
+    #[error("source `{name}`: cannot list {place}")]
+    List {
+        /// The source.
+        name: String,
+        /// Where its objects lie.
+        place: String,
+        /// What the store says.
+        source: object_store::Error,
+    },
+    /// An object cannot be copied.
+    #[error("source `{name}`")]
+    Copy {
+        /// The source.
+        name: String,
+        /// Why.
+        source: CopyError,
+    },
+    /// The table cannot be written.
+    #[error("source `{name}`: cannot ingest")]
+    Ingest {
+        /// The source.
+        name: String,
+        /// What is wrong.
+        source: IngestError,
+    },
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl Collector {
+    /// Returns a collector that notes in `ledger` what it ingested.
+    ///
+    /// # Errors
+    /// When there is no place for copies of objects.
+    pub fn new(options: CollectorOptions, ledger: Arc<Ledger>) -> std::io::Result<Self> {
+        Ok(Self {
+            options,
+            ledger,
+            copies: tempfile::tempdir()?,
+        })
+    }
+
+    /// Returns the name of the source.
+    pub fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    /// Ingests what is new, as many objects as are ingested together, the oldest first.
+    ///
+    /// # Errors
+    /// [`CollectError`]; the ledger shows it too.
+    pub async fn turn(&self) -> Result<CollectReport, CollectError> {
+        let turned = self.turn_noted().await;
+        if let Err(error) = &turned {
+            let mut text = error.to_string();
+            let mut cause = std::error::Error::source(error);
+            while let Some(error) = cause {
+                text = format!("{text}: {error}");
+                cause = error.source();
+            }
+            let waiting = self.ledger.totals()?.into_iter();
+            let waiting = waiting.filter(|totals| totals.source == self.options.name);
+            let waiting = waiting.map(|totals| totals.waiting).sum::<u64>();
+            let waiting = usize::try_from(waiting).unwrap_or(usize::MAX);
+            self.ledger
+                .note_waiting(&self.options.name, waiting, Some(&text))?;
+        }
+        turned
+    }
+
+    async fn turn_noted(&self) -> Result<CollectReport, CollectError> {
+        let name = &self.options.name;
+        let (objects, odd) =
+            raw_objects(&self.options.from)
+                .await
+                .map_err(|source| CollectError::List {
+                    name: name.clone(),
+                    place: self.options.from.to_string(),
+                    source,
+                })?;
+        let mut new = Vec::new();
+        for object in objects {
+            if !self
+                .ledger
+                .knows(name, object.location.as_ref(), &version(&object))?
+            {
+                new.push(object);
+            }
+        }
+        new.sort_by(|a, b| (a.last_modified, &a.location).cmp(&(b.last_modified, &b.location)));
+        let all = new.len();
+        let mut report = CollectReport {
+            messages: odd
+                .into_iter()
+                .map(|name| {
+                    format!("`{name}` has a name that no object can have, and is passed over")
+                })
+                .collect(),
+            ..CollectReport::default()
+        };
+        let mut bytes = 0;
+        let is_local = self.options.from.base.scheme() == "file";
+        let now = SystemTime::now();
+        new.retain(|object| {
+            let age = now.duration_since(object.last_modified.into());
+            // A store shows an object when it is whole; a file grows.
+            !is_local || age.is_ok_and(|age| age >= SETTLED)
+        });
+        let taken = new
+            .iter()
+            .take(OBJECTS_TOGETHER)
+            .take_while(|object| {
+                let fits = bytes == 0 || bytes + object.size <= BYTES_TOGETHER;
+                bytes += object.size;
+                fits
+            })
+            .count();
+        new.truncate(taken);
+        if !new.is_empty() {
+            self.ingest(&new, &mut report).await?;
+        }
+        report.waiting = all - new.len();
+        self.ledger.note_waiting(name, report.waiting, None)?;
+        Ok(report)
+    }
+
+    async fn ingest(
+        &self,
+        objects: &[ObjectMeta],
+        report: &mut CollectReport,
+    ) -> Result<(), CollectError> {
+        let CollectorOptions {
+            name,
+            from,
+            to,
+            table,
+            source,
+            format,
+        } = &self.options;
+        let mut files = Vec::with_capacity(objects.len());
+        let mut gone = Vec::new();
+        for object in objects {
+            match copy_object(from, object, self.copies.path()).await {
+                Ok(file) => files.push(file),
+                // Deleted since it was listed: there is nothing to ingest.
+                Err(CopyError::Fetch {
+                    source: object_store::Error::NotFound { .. },
+                    ..
+                }) => gone.push(object.location.clone()),
+                Err(source) => {
+                    let name = name.clone();
+                    return Err(CollectError::Copy { name, source });
+                }
+            }
+        }
+        let mut options = IngestOptions::new(table, to.clone());
+        options.strict = false;
+        options.format = *format;
+        options.source = Some(source.clone());
+        options.copies = vec![(self.copies.path().to_owned(), root_of(from))];
+        let ingested = ingest(options, &files, |_| {}).await;
+        for file in &files {
+            // What stays is overwritten, or goes with the folder.
+            let _ = std::fs::remove_file(file);
+        }
+        let ingested = ingested.map_err(|source| CollectError::Ingest {
+            name: name.clone(),
+            source,
+        })?;
+        let root = root_of(from);
+        let versions: Vec<String> = objects.iter().map(version).collect();
+        let known: Vec<Known<'_>> = objects
+            .iter()
+            .zip(&versions)
+            .filter(|(object, _)| !gone.contains(&object.location))
+            .map(|(object, version)| {
+                let shown = format!("{root}/{}", object.location);
+                let mut failed = ingested.failed.iter();
+                let problem = failed.find(|error| error.file() == Some(&shown));
+                Known {
+                    key: object.location.as_ref(),
+                    version,
+                    bytes: object.size,
+                    modified: object.last_modified.timestamp_micros(),
+                    problem: problem.map(ToString::to_string),
+                }
+            })
+            .collect();
+        let counted = counted(&ingested);
+        self.ledger.note(name, &known, counted, now())?;
+        report.objects = known.len();
+        report.events = ingested.events;
+        report.messages.extend(messages(&ingested));
+        Ok(())
+    }
+}
+
+/// Returns what tells one content of an object from another.
+fn version(object: &ObjectMeta) -> String {
+    match (&object.version, &object.e_tag) {
+        (Some(version), _) => format!("version {version}"),
+        (None, Some(tag)) => format!("tag {tag}"),
+        (None, None) => format!(
+            "changed {} bytes {}",
+            object.last_modified.timestamp_micros(),
+            object.size
+        ),
+    }
+}
+
+fn counted(report: &IngestReport) -> Counted {
+    let counts = &report.counts;
+    Counted {
+        events: report.events,
+        rejected: report.rejected,
+        without_time: counts.without_time.count,
+        of_no_class: counts.classes.get("").copied().unwrap_or_default(),
+        unfit: counts.unfit.values().map(|tally| tally.count).sum(),
+    }
+}
+
+/// Returns what an operator should know of an ingest.
+fn messages(report: &IngestReport) -> Vec<String> {
+    let mut messages: Vec<String> = report.failed.iter().map(ToString::to_string).collect();
+    messages.extend(report.counts.bad_lines.iter().cloned());
+    let passed = report.passed_over.iter();
+    messages.extend(passed.map(|(name, why)| format!("{name} was passed over: {why}")));
+    if let Some(events) = report.counts.classes.get("") {
+        messages.push(format!("{events} events are of no class of the source"));
+    }
+    for (column, tally) in &report.counts.unfit {
+        if let Some(first) = &tally.first {
+            messages.push(format!(
+                "{} values do not fit `{column}`; the first: {first}",
+                tally.count
+            ));
+        }
+    }
+    if let Some(first) = &report.counts.without_time.first {
+        messages.push(format!(
+            "{} events have no readable time, and rules leave them out; the first: {first}",
+            report.counts.without_time.count
+        ));
+    }
+    messages
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let micros = since.unwrap_or_default().as_micros();
+    Timestamp::clamped(i64::try_from(micros).unwrap_or(i64::MAX))
+}

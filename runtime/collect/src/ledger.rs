@@ -1,0 +1,310 @@
+//! Which objects of a source were ingested, and what came of them: SQLite beside the state of a service.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite_migration::{M, Migrations};
+use serde::Serialize;
+use yagura_core::Timestamp;
+
+/// What the ledger is made of, each step once.
+const STEPS: &[M<'_>] = &[M::up(
+    "CREATE TABLE object (
+        source TEXT NOT NULL,
+        key TEXT NOT NULL,
+        version TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        modified INTEGER NOT NULL,
+        ingested INTEGER NOT NULL,
+        problem TEXT,
+        PRIMARY KEY (source, key, version)
+    ) WITHOUT ROWID;
+    CREATE TABLE total (
+        source TEXT PRIMARY KEY,
+        records INTEGER NOT NULL DEFAULT 0,
+        events INTEGER NOT NULL DEFAULT 0,
+        rejected INTEGER NOT NULL DEFAULT 0,
+        without_time INTEGER NOT NULL DEFAULT 0,
+        of_no_class INTEGER NOT NULL DEFAULT 0,
+        unfit INTEGER NOT NULL DEFAULT 0,
+        first_ingest INTEGER,
+        last_ingest INTEGER,
+        waiting INTEGER NOT NULL DEFAULT 0,
+        trouble TEXT
+    ) WITHOUT ROWID;",
+)];
+
+/// Why the ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// SQLite refuses.
+    #[error("cannot use the ledger of sources {}", .file.display())]
+    Sqlite {
+        /// The file.
+        file: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// It is of a newer version.
+    #[error("cannot use the ledger of sources {}; it may be of a newer version of this program", .file.display())]
+    Version {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: rusqlite_migration::Error,
+    },
+}
+
+/// What was ingested of the sources of a service.
+#[derive(Debug)]
+pub struct Ledger {
+    file: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+/// An object as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known<'o> {
+    pub(crate) key: &'o str,
+    pub(crate) version: &'o str,
+    pub(crate) bytes: u64,
+    /// When the store last changed it, in microseconds since 1970.
+    pub(crate) modified: i64,
+    /// Why it could not be read.
+    pub(crate) problem: Option<String>,
+}
+
+/// What an ingest found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) events: u64,
+    pub(crate) rejected: u64,
+    pub(crate) without_time: u64,
+    pub(crate) of_no_class: u64,
+    pub(crate) unfit: u64,
+}
+
+/// What became of all objects of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SourceTotals {
+    /// Name of the source in the configuration.
+    pub source: String,
+    /// Objects that were ingested, each version of one counted.
+    pub objects: u64,
+    /// Their bytes, still compressed.
+    pub bytes: u64,
+    /// Objects that could not be read.
+    pub unreadable: u64,
+    /// The newest of these and its reason.
+    pub problem: Option<String>,
+    /// Records in them: events and what is none.
+    pub records: u64,
+    /// Rows of the table.
+    pub events: u64,
+    /// Lines that are not events, kept below `_rejected` of the table.
+    pub rejected: u64,
+    /// Rows without a time.
+    pub without_time: u64,
+    /// Rows of no class.
+    pub of_no_class: u64,
+    /// Values that did not fit their column.
+    pub unfit: u64,
+    /// When the first object was ingested.
+    pub first_ingest: Option<Timestamp>,
+    /// When the newest object was ingested.
+    pub last_ingest: Option<Timestamp>,
+    /// When the store last changed an object that was ingested.
+    pub last_modified: Option<Timestamp>,
+    /// Objects that were listed and not yet ingested.
+    pub waiting: u64,
+    /// Why the last attempt ended early.
+    pub trouble: Option<String>,
+}
+
+impl Ledger {
+    /// Opens the ledger in a folder of state, or makes it.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
+        let file = folder.join("sources.db");
+        let sqlite = |source| LedgerError::Sqlite {
+            file: file.clone(),
+            source,
+        };
+        let mut connection = Connection::open(&file).map_err(sqlite)?;
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
+            .and_then(|()| connection.busy_timeout(std::time::Duration::from_secs(10)))
+            .map_err(sqlite)?;
+        Migrations::from_slice(STEPS)
+            .to_latest(&mut connection)
+            .map_err(|source| LedgerError::Version {
+                file: file.clone(),
+                source,
+            })?;
+        Ok(Self {
+            file,
+            connection: Mutex::new(connection),
+        })
+    }
+
+    /// Opens the ledger in a folder of state; nothing where there is none.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open_if_there(folder: &Path) -> Result<Option<Self>, LedgerError> {
+        match folder.join("sources.db").exists() {
+            true => Self::open(folder).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Says whether this version of an object was ingested, or found to be unreadable.
+    pub(crate) fn knows(
+        &self,
+        source: &str,
+        key: &str,
+        version: &str,
+    ) -> Result<bool, LedgerError> {
+        self.with(|connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT 1 FROM object WHERE source = ?1 AND key = ?2 AND version = ?3",
+            )?;
+            query.exists(params![source, key, version])
+        })
+    }
+
+    /// Notes objects that were ingested together, and what was counted in them.
+    pub(crate) fn note(
+        &self,
+        source: &str,
+        objects: &[Known<'_>],
+        counted: Counted,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.with(|connection| {
+            let transaction = connection.transaction()?;
+            for object in objects {
+                transaction.execute(
+                    "INSERT OR REPLACE INTO object VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    params![
+                        source,
+                        object.key,
+                        object.version,
+                        i64::try_from(object.bytes).unwrap_or(i64::MAX),
+                        object.modified,
+                        now.micros(),
+                        object.problem
+                    ],
+                )?;
+            }
+            transaction.execute(
+                "INSERT INTO total (source) VALUES (?1) ON CONFLICT DO NOTHING",
+                [source],
+            )?;
+            let int = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            transaction.execute(
+                "UPDATE total SET records = records + ?2 + ?3, events = events + ?2, rejected = rejected + ?3,
+                    without_time = without_time + ?4, of_no_class = of_no_class + ?5, unfit = unfit + ?6,
+                    first_ingest = coalesce(first_ingest, ?7), last_ingest = ?7
+                 WHERE source = ?1",
+                params![
+                    source,
+                    int(counted.events),
+                    int(counted.rejected),
+                    int(counted.without_time),
+                    int(counted.of_no_class),
+                    int(counted.unfit),
+                    now.micros()
+                ],
+            )?;
+            transaction.commit()
+        })
+    }
+
+    /// Notes how many objects wait, and why the last attempt ended early if it did.
+    pub(crate) fn note_waiting(
+        &self,
+        source: &str,
+        waiting: usize,
+        trouble: Option<&str>,
+    ) -> Result<(), LedgerError> {
+        self.with(|connection| {
+            connection.execute(
+                "INSERT INTO total (source, waiting, trouble) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET waiting = ?2, trouble = ?3",
+                params![source, i64::try_from(waiting).unwrap_or(i64::MAX), trouble],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Returns what became of each source, in order of their names.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn totals(&self) -> Result<Vec<SourceTotals>, LedgerError> {
+        self.with(|connection| {
+            let mut query = connection.prepare(
+                "SELECT t.source, t.records, t.events, t.rejected, t.without_time, t.of_no_class, t.unfit,
+                    t.first_ingest, t.last_ingest, t.waiting, t.trouble,
+                    count(o.key) FILTER (WHERE o.problem IS NULL), coalesce(sum(o.bytes), 0), count(o.problem), max(o.modified)
+                 FROM total t LEFT JOIN object o ON o.source = t.source GROUP BY t.source ORDER BY t.source",
+            )?;
+            let count = |value: i64| u64::try_from(value).unwrap_or_default();
+            let rows = query.query_map([], |row| {
+                let time = |at| -> rusqlite::Result<Option<Timestamp>> {
+                    let micros: Option<i64> = row.get(at)?;
+                    Ok(micros.map(Timestamp::clamped))
+                };
+                Ok(SourceTotals {
+                    source: row.get(0)?,
+                    records: count(row.get(1)?),
+                    events: count(row.get(2)?),
+                    rejected: count(row.get(3)?),
+                    without_time: count(row.get(4)?),
+                    of_no_class: count(row.get(5)?),
+                    unfit: count(row.get(6)?),
+                    first_ingest: time(7)?,
+                    last_ingest: time(8)?,
+                    waiting: count(row.get(9)?),
+                    trouble: row.get(10)?,
+                    objects: count(row.get(11)?),
+                    bytes: count(row.get(12)?),
+                    unreadable: count(row.get(13)?),
+                    last_modified: time(14)?,
+                    problem: None,
+                })
+            })?;
+            let mut all: Vec<SourceTotals> = rows.collect::<Result<_, _>>()?;
+            for totals in &mut all {
+                totals.problem = connection
+                    .query_row(
+                        "SELECT problem FROM object WHERE source = ?1 AND problem IS NOT NULL ORDER BY ingested DESC LIMIT 1",
+                        [&totals.source],
+                        |row| row.get(0),
+                    )
+                    .optional()?;
+            }
+            Ok(all)
+        })
+    }
+
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
+        // A statement that panicked left no transaction open.
+        let mut connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        work(&mut connection).map_err(|source| LedgerError::Sqlite {
+            file: self.file.clone(),
+            source,
+        })
+    }
+}

@@ -1,0 +1,19 @@
+//! Raw logs of object stores, ingested as they arrive.
+//!
+//! ```text
+//! list the prefix ─▶ objects that the ledger does not know ─fetch─▶ copies ─ingest─▶ rows in the table
+//!        ▲                                                                              │ committed
+//!        └──────────────────────────── ledger: key, version, what came of it ◀──────────┘
+//! ```
+//!
+//! An object is known by its key and its version, or its ETag where the store keeps no versions. What was ingested and not yet
+//! noted when a process was killed is fetched once more, and ingest knows it by its content: every record is one row.
+
+mod collector;
+mod ledger;
+
+#[cfg(test)]
+mod tests;
+
+pub use collector::{CollectError, CollectReport, Collector, CollectorOptions};
+pub use ledger::{Ledger, LedgerError, SourceTotals};
