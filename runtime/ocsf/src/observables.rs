@@ -19,6 +19,20 @@ pub struct Observable {
     pub value: Option<String>,
 }
 
+impl Observable {
+    /// Returns it as an element of the attribute `observables`.
+    pub fn to_json(&self) -> Value {
+        let mut map = Map::new();
+        map.insert("name".to_owned(), self.name.clone().into());
+        map.insert("type_id".to_owned(), self.type_id.into());
+        map.insert("type".to_owned(), self.type_caption.into());
+        if let Some(value) = &self.value {
+            map.insert("value".to_owned(), value.clone().into());
+        }
+        map.into()
+    }
+}
+
 /// Returns all observables of an event of a class, in the order of the schema's attributes.
 ///
 /// A value is one by the attribute of its object, by its attribute in general, or by its type, in this order; an object is one

@@ -369,6 +369,8 @@ mod tests {
             assert!(known(line), "{line}");
         }
         for attribute in members().flat_map(|one| &one.attributes) {
+            let mut captions = attribute.enum_values.iter().map(|value| value.caption);
+            assert!(captions.all(str::is_ascii), "{attribute:?}");
             let is_object = attribute.base == BaseType::Object;
             assert_eq!(
                 is_object,

@@ -63,6 +63,14 @@ impl Schema {
         })
     }
 
+    /// Returns the attributes of an object, such as `network_endpoint`, in the order of their names, with those of all profiles.
+    ///
+    /// An object without attributes may have any: `object`, the type of `unmapped`.
+    pub fn object(&self, type_name: &str) -> Option<&[Attribute]> {
+        let object = self.objects.get(type_name)?;
+        Some(&object.members.attributes)
+    }
+
     /// Returns the names of the profiles, in alphabetical order. Those of extensions begin with the extension: `linux/linux_users`.
     pub fn profiles(&self) -> impl Iterator<Item = &'static str> {
         self.profiles.keys().copied()
@@ -224,12 +232,10 @@ impl Attribute {
         self.enum_values.iter().find(|value| value.id == id)
     }
 
-    /// Returns the value whose caption is this one, without regard to case.
+    /// Returns the value whose caption is this one, without regard to the case of ASCII letters: captions have no others.
     pub fn enum_value_of(&self, caption: &str) -> Option<&'static EnumValue> {
-        let caption = caption.to_lowercase();
-        self.enum_values
-            .iter()
-            .find(|value| value.caption.to_lowercase() == caption)
+        let mut values = self.enum_values.iter();
+        values.find(|value| value.caption.eq_ignore_ascii_case(caption))
     }
 
     /// Tells whether an event of these profiles has it.

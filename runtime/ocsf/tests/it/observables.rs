@@ -1,7 +1,7 @@
 //! What is found, by type, attribute and object.
 
 use serde_json::{Value, json};
-use yagura_ocsf::{Schema, observables};
+use yagura_ocsf::{Schema, observables, validate};
 
 use crate::events;
 
@@ -117,4 +117,33 @@ fn what_is_not_of_its_type_is_left_out() {
         )
         .is_empty()
     );
+}
+
+/// What is found may be written into the event: it names what is there.
+#[test]
+fn events_with_their_observables_are_valid() {
+    for (name, mut event) in events::all() {
+        let class = Schema::shipped().class(name).unwrap();
+        let found = observables(class, &event);
+        assert!(!found.is_empty(), "{name}");
+        for one in &found {
+            let pointer = format!("/{}", one.name.replace(['.', '['], "/").replace(']', ""));
+            let value = event.pointer(&pointer).unwrap();
+            match &one.value {
+                Some(text) => assert_eq!(
+                    value.as_str().map_or(value.to_string(), str::to_owned),
+                    *text
+                ),
+                None => assert!(value.is_object()),
+            }
+        }
+        event["observables"] = found.iter().map(yagura_ocsf::Observable::to_json).collect();
+        let problems = validate(class, &event);
+        assert!(problems.is_empty(), "{name}: {problems:#?}");
+        assert_eq!(
+            observables(class, &event),
+            found,
+            "those of the event are not counted again"
+        );
+    }
 }

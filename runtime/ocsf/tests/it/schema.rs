@@ -267,4 +267,9 @@ fn leaf_paths_end_at_the_depth() {
         assert!(attribute.base != BaseType::Object || is_free, "{path}");
     }
     assert!(class.paths(0).is_empty());
+    let schema = Schema::shipped();
+    let endpoint = schema.object("network_endpoint").unwrap();
+    assert!(endpoint.iter().any(|attribute| attribute.name == "ip"));
+    assert_eq!(schema.object("object").map(<[_]>::len), Some(0));
+    assert!(schema.object("ip_t").is_none());
 }
