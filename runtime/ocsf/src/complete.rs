@@ -64,15 +64,17 @@ fn add(map: &mut Map<String, Value>, name: &str, value: Value) {
 }
 
 fn members(members: &Members, map: &mut Map<String, Value>, profiles: &[&str]) {
-    for attribute in &members.attributes {
-        if !attribute.is_in(profiles) {
+    for attribute in members.ids.iter().map(|place| &members.attributes[*place]) {
+        if attribute.is_in(profiles) {
+            pair(attribute, map);
+        }
+    }
+    for (name, value) in map {
+        if !value.is_object() && !value.is_array() {
             continue;
         }
-        // `type_uid` and those of the class are not ids of captions that a source writes.
-        if !attribute.enum_values.is_empty() && !attribute.name.ends_with("_uid") {
-            pair(members, attribute, map);
-        }
-        let Some(value) = map.get_mut(attribute.name) else {
+        let attribute = members.get(name).filter(|one| one.is_in(profiles));
+        let Some(attribute) = attribute else {
             continue;
         };
         let Below::Members(next) = below(attribute) else {
@@ -91,9 +93,8 @@ fn members(members: &Members, map: &mut Map<String, Value>, profiles: &[&str]) {
 }
 
 /// Completes an id and its caption.
-fn pair(members: &Members, attribute: &Attribute, map: &mut Map<String, Value>) {
-    // The caption's attribute may be one that this class or object does not have.
-    let sibling = attribute.sibling.filter(|name| members.get(name).is_some());
+fn pair(attribute: &Attribute, map: &mut Map<String, Value>) {
+    let sibling = attribute.sibling;
     let is_missing =
         |map: &Map<String, Value>, name: &str| map.get(name).is_none_or(Value::is_null);
     if is_missing(map, attribute.name) {

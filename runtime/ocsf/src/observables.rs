@@ -33,7 +33,7 @@ impl Observable {
     }
 }
 
-/// Returns all observables of an event of a class, in the order of the schema's attributes.
+/// Returns all observables of an event of a class, in the order of its attributes.
 ///
 /// A value is one by the attribute of its object, by its attribute in general, or by its type, in this order; an object is one
 /// by its type. So `actor.user.name` is a User Name, and `actor.user` a User without a value. Empty values and those that are
@@ -47,24 +47,21 @@ pub fn observables(class: &Class, event: &Value) -> Vec<Observable> {
 }
 
 fn members(members: &Members, map: &Map<String, Value>, prefix: &str, found: &mut Vec<Observable>) {
-    for attribute in &members.attributes {
+    for (name, one) in map {
+        let Some(attribute) = members.get(name) else {
+            continue;
+        };
         // Observables that the event lists already.
         if attribute.type_name == "observable" {
             continue;
         }
-        match map.get(attribute.name) {
-            None => {}
-            Some(Value::Array(list)) if attribute.is_array => {
+        match one {
+            Value::Array(list) if attribute.is_array => {
                 for (at, one) in list.iter().enumerate() {
-                    value(
-                        attribute,
-                        one,
-                        format!("{prefix}{}[{at}]", attribute.name),
-                        found,
-                    );
+                    value(attribute, one, format!("{prefix}{name}[{at}]"), found);
                 }
             }
-            Some(one) => value(attribute, one, format!("{prefix}{}", attribute.name), found),
+            one => value(attribute, one, format!("{prefix}{name}"), found),
         }
     }
 }
@@ -93,7 +90,7 @@ fn value(attribute: &Attribute, value: &Value, path: String, found: &mut Vec<Obs
     }
     let is_valid = schema
         .types
-        .get(attribute.type_name)
+        .at(attribute.place)
         .is_some_and(|one| one.fault(attribute.type_name, value).is_none());
     match value {
         Value::String(text) if is_valid && !text.is_empty() => add(Some(text.clone())),

@@ -117,7 +117,7 @@ pub(crate) enum Below {
 /// Returns what may be below an attribute of the shipped schema.
 pub(crate) fn below(attribute: &Attribute) -> Below {
     match attribute.base {
-        BaseType::Object => match Schema::shipped().objects.get(attribute.type_name) {
+        BaseType::Object => match Schema::shipped().objects.at(attribute.place) {
             Some(object) if !object.members.is_free() => Below::Members(&object.members),
             _ => Below::Anything,
         },

@@ -208,7 +208,7 @@ fn finish(schema: &mut Schema, above: Above) {
         .collect();
     let mut lists: BTreeMap<&'static str, &'static [&'static str]> = BTreeMap::new();
     for (owner, lines, constraints) in above.members {
-        let mut attributes: Vec<Attribute> = lines
+        let attributes: Vec<Attribute> = lines
             .iter()
             .filter_map(|line| {
                 let base = above.attributes.get(line.word(0))?;
@@ -220,22 +220,16 @@ fn finish(schema: &mut Schema, above: Above) {
                 Some(attribute(schema, &enums, line, base, profiles))
             })
             .collect();
-        attributes.sort_by_key(|attribute| attribute.name);
+        let members = Members::new(attributes, constraints);
         match owner {
             Owner::Object(name) => {
                 if let Some(object) = schema.objects.get_mut(name) {
-                    object.members = Members {
-                        attributes,
-                        constraints,
-                    };
+                    object.members = members;
                 }
             }
             Owner::Class(name) => {
                 if let Some(class) = schema.classes.get_mut(name) {
-                    class.members = Members {
-                        attributes,
-                        constraints,
-                    };
+                    class.members = members;
                     identify(class);
                 }
             }
@@ -256,6 +250,10 @@ fn attribute(
     let is_array = base.word(1).ends_with("[]");
     let type_name = full.trim_end_matches("[]");
     let known = schema.types.get(type_name);
+    let place = match known {
+        Some(_) => schema.types.place(type_name),
+        None => schema.objects.place(type_name),
+    };
     // What says most about a value comes first: the attribute of one object, of all objects, its type.
     let observable = key("observable").and_then(|id| id.parse().ok());
     let of_type = match known {
@@ -281,6 +279,7 @@ fn attribute(
         observable: observable.or(of_type),
         profiles,
         deprecated: key("deprecated"),
+        place: place.unwrap_or(usize::MAX),
     }
 }
 
@@ -328,19 +327,19 @@ mod tests {
         let schema = schema(text);
         let count = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
         assert_eq!(schema.classes.len(), count("class "));
-        assert_eq!(schema.objects.len(), count("object "));
-        assert_eq!(schema.types.len(), count("type "));
+        assert_eq!(schema.objects.iter().count(), count("object "));
+        assert_eq!(schema.types.iter().count(), count("type "));
         assert_eq!(schema.profiles.len(), count("profile "));
         assert_eq!(schema.observables.len(), count("observable "));
-        let patterns = schema.types.values().filter_map(|one| one.pattern);
+        let patterns = schema.types.iter().filter_map(|one| one.pattern);
         let valid = patterns.filter(|pattern| regex::Regex::new(pattern).is_ok());
         assert_eq!(valid.count(), count("regex "));
-        let ranges = schema.types.values().filter(|one| one.range.is_some());
+        let ranges = schema.types.iter().filter(|one| one.range.is_some());
         assert_eq!(ranges.count(), count("range "));
 
         let members = || {
             let classes = schema.classes.values().map(|class| &class.members);
-            classes.chain(schema.objects.values().map(|object| &object.members))
+            classes.chain(schema.objects.iter().map(|object| &object.members))
         };
         let constraints: usize = members().map(|one| one.constraints.len()).sum();
         assert_eq!(constraints, count(" at_least_one ") + count(" just_one "));
@@ -374,7 +373,7 @@ mod tests {
             let is_object = attribute.base == BaseType::Object;
             assert_eq!(
                 is_object,
-                schema.objects.contains_key(attribute.type_name),
+                schema.objects.get(attribute.type_name).is_some(),
                 "{attribute:?}"
             );
             if let Some(id) = attribute.observable {

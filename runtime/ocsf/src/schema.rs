@@ -17,8 +17,8 @@ pub struct Schema {
     pub(crate) version: &'static str,
     /// By name.
     pub(crate) classes: BTreeMap<&'static str, Class>,
-    pub(crate) objects: BTreeMap<&'static str, Object>,
-    pub(crate) types: BTreeMap<&'static str, Type>,
+    pub(crate) objects: Named<Object>,
+    pub(crate) types: Named<Type>,
     /// Captions of the types of observables.
     pub(crate) observables: BTreeMap<u32, &'static str>,
     /// Captions of the profiles.
@@ -175,15 +175,85 @@ pub(crate) struct Object {
     pub(crate) members: Members,
 }
 
+/// Things that are found by their name, or faster by their place.
+#[derive(Debug)]
+pub(crate) struct Named<T> {
+    places: BTreeMap<&'static str, usize>,
+    things: Vec<T>,
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self {
+            places: BTreeMap::new(),
+            things: Vec::new(),
+        }
+    }
+}
+
+impl<T> Named<T> {
+    pub(crate) fn insert(&mut self, name: &'static str, thing: T) {
+        self.places.insert(name, self.things.len());
+        self.things.push(thing);
+    }
+
+    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
+    }
+
+    pub(crate) fn at(&self, place: usize) -> Option<&T> {
+        self.things.get(place)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&T> {
+        self.at(self.place(name)?)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.things.iter()
+    }
+
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut T> {
+        let place = self.place(name)?;
+        self.things.get_mut(place)
+    }
+}
+
 /// The attributes of a class or an object, and what must hold between them.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     /// In the order of their names.
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) constraints: Vec<Constraint>,
+    /// Places of the attributes that are ids with a caption, or ids that must be there.
+    pub(crate) ids: Vec<usize>,
 }
 
 impl Members {
+    /// Takes attributes and constraints in any order.
+    pub(crate) fn new(mut attributes: Vec<Attribute>, constraints: Vec<Constraint>) -> Self {
+        attributes.sort_by_key(|attribute| attribute.name);
+        let mut members = Self {
+            attributes,
+            constraints,
+            ids: Vec::new(),
+        };
+        for place in 0..members.attributes.len() {
+            // Of some ids the caption has no attribute beside them.
+            let sibling = members.attributes[place].sibling;
+            let sibling = sibling.filter(|name| members.get(name).is_some());
+            let attribute = &mut members.attributes[place];
+            attribute.sibling = sibling;
+            // `class_uid` and its like follow from the class.
+            let is_id = !attribute.enum_values.is_empty() && !attribute.name.ends_with("_uid");
+            if is_id && (sibling.is_some() || attribute.requirement == Requirement::Required) {
+                members.ids.push(place);
+            }
+        }
+        members
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Attribute> {
         let found = self
             .attributes
@@ -224,6 +294,8 @@ pub struct Attribute {
     pub profiles: &'static [&'static str],
     /// The version since which it is deprecated.
     pub deprecated: Option<&'static str>,
+    /// The place of its type among the types or the objects of the schema.
+    pub(crate) place: usize,
 }
 
 impl Attribute {

@@ -212,7 +212,7 @@ impl<'a> Check<'a> {
             },
             _ => Schema::shipped()
                 .types
-                .get(attribute.type_name)
+                .at(attribute.place)
                 .and_then(|one| one.fault(attribute.type_name, value)),
         };
         if let Some(fault) = fault {

@@ -4,6 +4,7 @@
 //! * `validate`: valid events of seven classes, and each kind of problem;
 //! * `completed`: what follows from what an event has;
 //! * `observables`: what is found, by type, attribute and object;
+//! * `properties`: events that nobody wrote;
 //! * `source_form`: the file of the schema is what its source form gives.
 
 #[cfg(test)]
@@ -12,6 +13,8 @@ mod completed;
 mod events;
 #[cfg(test)]
 mod observables;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]

@@ -7,7 +7,9 @@ use crate::events;
 
 fn found(class: &str, event: &Value) -> Vec<(String, u32, &'static str, Option<String>)> {
     let class = Schema::shipped().class(class).unwrap();
-    observables(class, event)
+    let mut found = observables(class, event);
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
         .into_iter()
         .map(|one| (one.name, one.type_id, one.type_caption, one.value))
         .collect()
