@@ -23,7 +23,7 @@ struct Above {
     enums: HashMap<&'static str, Vec<EnumValue>>,
     /// Attributes of the dictionary.
     attributes: HashMap<&'static str, Line>,
-    /// Of each object or class, in this order: names, lines.
+    /// Each object and class, with the lines of its attributes and its constraints.
     members: Vec<(Owner, Vec<Line>, Vec<Constraint>)>,
 }
 
@@ -199,7 +199,7 @@ fn member(text: &'static str, owner: &Owner, above: &mut Above) {
     }
 }
 
-/// Makes the attributes, when all types are known.
+/// Makes the attributes, when all types are known. What they share is leaked: the schema lives as long as the program.
 fn finish(schema: &mut Schema, above: Above) {
     let enums: HashMap<&str, &'static [EnumValue]> = above
         .enums
@@ -238,6 +238,7 @@ fn finish(schema: &mut Schema, above: Above) {
     }
 }
 
+/// Makes an attribute of an object or a class from its line and that of the dictionary.
 fn attribute(
     schema: &Schema,
     enums: &HashMap<&str, &'static [EnumValue]>,
