@@ -42,10 +42,11 @@ pub fn completed(class: &Class, event: &mut Map<String, Value>) {
     let profiles: Vec<&str> = profiles.iter().map(String::as_str).collect();
     members(&class.members, event, &profiles);
 
-    let Some(activity) = event.get("activity_id").and_then(Value::as_u64) else {
+    let activity = event.get("activity_id").and_then(Value::as_u64);
+    // An activity that is no valid one may be of any size.
+    let Some(uid) = activity.and_then(|id| id.checked_add(u64::from(class.uid()) * 100)) else {
         return;
     };
-    let uid = u64::from(class.uid()) * 100 + activity;
     add(event, "type_uid", uid.into());
     let name = class.members.get("type_uid");
     let name = name.and_then(|types| types.enum_value(&uid.to_string()));

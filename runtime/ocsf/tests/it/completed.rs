@@ -151,3 +151,13 @@ fn completed_events_are_valid() {
         assert_eq!(complete(name, event.clone()), event);
     }
 }
+
+#[test]
+fn an_activity_of_any_size_does_no_harm() {
+    for activity in [u64::MAX, u64::MAX - 1] {
+        let event = complete("authentication", json!({ "activity_id": activity }));
+        assert_eq!(event.get("type_uid"), None);
+        let problems = validate(Schema::shipped().class("authentication").unwrap(), &event);
+        assert!(problems.iter().any(|problem| problem.path == "activity_id"));
+    }
+}

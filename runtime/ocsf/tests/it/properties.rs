@@ -62,7 +62,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         (-2_i64..120).prop_map(Value::from),
-        any::<u64>().prop_map(Value::from),
+        prop_oneof![any::<u64>(), Just(u64::MAX), Just(1 << 63)].prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         select(&WORDS[..]).prop_map(Value::from),
         any::<String>().prop_map(Value::from),
