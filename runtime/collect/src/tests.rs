@@ -56,12 +56,16 @@ impl Raw {
         let options = CollectorOptions {
             name: "web".to_owned(),
             from: self.from.clone(),
-            to: Location::parse(&format!("memory://collect-{}-lake", self.name), &BTreeMap::new())
-                .unwrap(),
+            to: Location::parse(
+                &format!("memory://collect-{}-lake", self.name),
+                &BTreeMap::new(),
+            )
+            .unwrap(),
             table: "web".to_owned(),
             source: SourceTable {
                 name: "web".to_owned(),
                 time_paths: Vec::new(),
+                each: None,
                 columns: vec![ColumnDefinition::of_key("class_uid", ColumnKind::Int64)],
                 normalizer: Arc::new(Same),
             },
@@ -82,7 +86,12 @@ impl Raw {
     async fn objects(&self) -> usize {
         let url = format!("memory://collect-{}-lake/web", self.name);
         let table = Location::parse(&url, &BTreeMap::new()).unwrap();
-        let listed: Vec<_> = table.store.list(Some(&table.prefix)).try_collect().await.unwrap();
+        let listed: Vec<_> = table
+            .store
+            .list(Some(&table.prefix))
+            .try_collect()
+            .await
+            .unwrap();
         let mut names = listed.iter().map(|object| object.location.as_ref());
         let is_data = |name: &&str| name.ends_with(".parquet");
         names.by_ref().filter(is_data).count()
@@ -90,7 +99,10 @@ impl Raw {
 }
 
 fn event(n: usize) -> String {
-    format!("{{\"time\":\"2026-01-02T03:04:{:02}Z\",\"n\":{n}}}\n", n % 60)
+    format!(
+        "{{\"time\":\"2026-01-02T03:04:{:02}Z\",\"n\":{n}}}\n",
+        n % 60
+    )
 }
 
 fn events(range: std::ops::Range<usize>) -> String {
@@ -142,7 +154,8 @@ async fn an_object_that_grew_or_was_copied_gives_only_what_is_new() {
 #[tokio::test]
 async fn what_cannot_be_read_is_named_and_holds_nothing_up() {
     let raw = Raw::new("bad");
-    raw.put("1.ndjson", &format!("{}no event\n", events(0..2))).await;
+    raw.put("1.ndjson", &format!("{}no event\n", events(0..2)))
+        .await;
     raw.put("2.ndjson.gz", "\u{1f}\u{8b}").await;
     raw.put("3.parquet", "PAR1 and no more").await;
     raw.put("4.ndjson", &events(2..3)).await;
@@ -152,7 +165,11 @@ async fn what_cannot_be_read_is_named_and_holds_nothing_up() {
     assert!(said.contains("memory://collect-bad/raw/1.ndjson"), "{said}");
     assert!(said.contains("3.parquet"), "{said}");
     let totals = raw.totals();
-    assert_eq!(totals.rejected, 1 + u64::from(totals.records > 4), "{totals:?}");
+    assert_eq!(
+        totals.rejected,
+        1 + u64::from(totals.records > 4),
+        "{totals:?}"
+    );
     assert!(totals.unreadable >= 1, "{totals:?}");
     assert_eq!(totals.records, totals.events + totals.rejected);
     // It is not tried again before it is another object.

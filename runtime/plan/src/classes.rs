@@ -1,5 +1,6 @@
 //! Rules for a class of OCSF, brought to each table that holds events of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
@@ -99,7 +100,12 @@ fn over_table(rule: &Rule, class: &Class, table: &str, schema: &Schema) -> Rule 
             optional.push(path);
         }
     }
+    let observables = match rule.observables.is_empty() {
+        true => observables(schema),
+        false => rule.observables.clone(),
+    };
     Rule {
+        observables,
         id: format!("{}.{table}", rule.id),
         table: table.to_owned(),
         class: String::new(),
@@ -107,6 +113,37 @@ fn over_table(rule: &Rule, class: &Class, table: &str, schema: &Schema) -> Rule 
         optional,
         ..rule.clone()
     }
+}
+
+/// Attributes that hold observables, by the kind of these.
+const OBSERVABLES: [(&str, &str); 14] = [
+    ("ip", "src_endpoint.ip"),
+    ("ip", "dst_endpoint.ip"),
+    ("ip", "device.ip"),
+    ("user", "user.name"),
+    ("user", "actor.user.name"),
+    ("host", "device.hostname"),
+    ("host", "src_endpoint.hostname"),
+    ("host", "dst_endpoint.hostname"),
+    ("domain", "query.hostname"),
+    ("domain", "http_request.url.hostname"),
+    ("url", "http_request.url.url_string"),
+    ("process", "process.name"),
+    ("email", "user.email_addr"),
+    ("email", "actor.user.email_addr"),
+];
+
+/// Returns the observables of a rule that names none: those that its table has.
+fn observables(schema: &Schema) -> BTreeMap<String, Vec<FieldPath>> {
+    let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
+    for (kind, attribute) in OBSERVABLES {
+        if let Ok(path) = attribute.parse::<FieldPath>()
+            && resolve(schema, &path).is_ok()
+        {
+            found.entry(kind.to_owned()).or_default().push(path);
+        }
+    }
+    found
 }
 
 /// Says whether a path leads to an attribute of the class.

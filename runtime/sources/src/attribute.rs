@@ -59,6 +59,8 @@ impl Attribute {
             .attribute(first)
             .map_or(&[][..], |first| first.profiles);
         let profile = of_first.first().or(found.profiles.first()).copied();
+        // Some classes have `cloud` themselves, and what lies in their lists is of the profile all the same.
+        let profile = profile.or((first == "cloud").then_some("cloud"));
         Some(Self {
             profile,
             kind,

@@ -39,6 +39,10 @@ pub struct SourceHead {
     /// Where its events keep their time, the best place first; absent for the usual names.
     #[serde(default)]
     pub time: Vec<FieldPath>,
+    /// Arrays whose elements are the events, as a path from the outermost: of a report with many findings each is an event then. The
+    /// array's place holds the one element, and what stands beside the array stays.
+    #[serde(default)]
+    pub each: Option<FieldPath>,
     /// Pages that describe its logs.
     #[serde(default)]
     pub references: Vec<String>,

@@ -1,6 +1,6 @@
 //! A source's file as plans: each class with its condition and one expression a column.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use yagura_core::diagnostic::{Code, Diagnostic, Key};
@@ -309,16 +309,6 @@ impl Reading {
                 attribute,
                 source,
             });
-        }
-        let profiles: BTreeSet<&str> = plan
-            .columns
-            .iter()
-            .filter_map(|column| column.attribute.profile)
-            .collect();
-        if !profiles.is_empty() {
-            let names: Vec<String> = profiles.iter().map(|name| format!("{name:?}")).collect();
-            let names = format!("[{}]", names.join(","));
-            add(&mut plan.constant, "metadata.profiles", &names);
         }
         plan
     }

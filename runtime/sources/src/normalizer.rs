@@ -1,6 +1,6 @@
 //! Rows out of events, many at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray, UInt32Array};
 use datafusion::arrow::compute::{cast, take};
@@ -66,6 +66,7 @@ impl ClassPlan {
             row.class = self.name;
             observables.clear();
             let mut ids: BTreeMap<&str, i64> = BTreeMap::new();
+            let mut profiles: BTreeSet<&str> = BTreeSet::new();
             let mut members = String::with_capacity(512);
             for (column, values) in self.columns.iter().zip(&values) {
                 let Some(text) = values.at(at) else {
@@ -88,6 +89,7 @@ impl ClassPlan {
                 {
                     ids.insert(&column.name, id);
                 }
+                profiles.extend(column.attribute.profile);
                 add(&mut members, &column.name, &value);
                 if let Some((id, caption)) = column.attribute.observable
                     && !text.is_empty()
@@ -106,6 +108,11 @@ impl ClassPlan {
             if !members.is_empty() {
                 whole.push(',');
                 whole.push_str(&members);
+            }
+            if !profiles.is_empty() {
+                let names: Vec<String> = profiles.iter().map(|of| format!("{of:?}")).collect();
+                let names = format!("[{}]", names.join(","));
+                add(&mut whole, "metadata.profiles", &names);
             }
             if !observables.is_empty() {
                 add(&mut whole, "observables", &format!("[{observables}]"));

@@ -1,5 +1,6 @@
 //! The rows that a source makes of raw logs, for tests and explanations: an ingest into a table in memory, read back.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use serde_json::{Map, Value};
 use yagura_lake::ingest::{IngestOptions, IngestReport, SourceTable, ingest};
-use yagura_lake::{IngestError, LakeError, Location};
+use yagura_lake::{ColumnKind, IngestError, LakeError, Location};
 
 use crate::SourceFile;
 use crate::mapping::Mapping;
@@ -44,6 +45,7 @@ pub fn source_table(source: &SourceFile, mapping: Arc<Mapping>) -> SourceTable {
     SourceTable {
         name: source.source.name.clone(),
         time_paths: source.source.time.clone(),
+        each: source.source.each.clone(),
         columns: mapping.columns(),
         normalizer: mapping,
     }
@@ -67,6 +69,10 @@ pub async fn rows_of(
     options.strict = false;
     options.format = source.format();
     let location = lake.join(&table.name);
+    let of_json = table.columns.iter();
+    let of_json = of_json.filter(|column| column.kind == ColumnKind::Json);
+    let mut json: BTreeSet<String> = of_json.map(|column| column.name.clone()).collect();
+    json.insert("unmapped".to_owned());
     options.source = Some(table);
     let report = ingest(options, files, |_| {}).await?;
     let mut objects: Vec<_> = location
@@ -82,7 +88,7 @@ pub async fn rows_of(
         }
         let bytes = location.store.get(&object.location).await?.bytes().await?;
         for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
-            add_rows(&batch?, &mut rows)?;
+            add_rows(&batch?, &json, &mut rows)?;
         }
     }
     rows.sort_by(|a, b| {
@@ -96,7 +102,11 @@ pub async fn rows_of(
     Ok((rows, report))
 }
 
-fn add_rows(batch: &RecordBatch, rows: &mut Vec<Map<String, Value>>) -> Result<(), ArrowError> {
+fn add_rows(
+    batch: &RecordBatch,
+    json: &BTreeSet<String>,
+    rows: &mut Vec<Map<String, Value>>,
+) -> Result<(), ArrowError> {
     let first = rows.len();
     rows.resize_with(first + batch.num_rows(), Map::new);
     for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
@@ -107,7 +117,7 @@ fn add_rows(batch: &RecordBatch, rows: &mut Vec<Map<String, Value>>) -> Result<(
                 DataType::Int64 | DataType::Float64 | DataType::Boolean => {
                     serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
                 }
-                DataType::Utf8 if text.starts_with(['{', '[']) && field.name() != "raw" => {
+                DataType::Utf8 if json.contains(field.name()) => {
                     serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
                 }
                 _ => Value::from(text),

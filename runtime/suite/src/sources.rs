@@ -124,8 +124,12 @@ async fn run_case(
     for (column, tally) in &report.counts.unfit {
         if let Some(first) = &tally.first {
             warnings.push(format!(
-                "source `{name}`, case `{}`: {} values do not fit `{column}`; the first: {first}",
-                case.name, tally.count
+                "source `{name}`, case `{}`: {} not fit `{column}`; the first: {first}",
+                case.name,
+                match tally.count {
+                    1 => "1 value does".to_owned(),
+                    many => format!("{many} values do"),
+                }
             ));
         }
     }

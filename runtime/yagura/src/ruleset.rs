@@ -138,7 +138,8 @@ impl RuleSet {
         placed.flat_map(|placed| placed.not_run).collect()
     }
 
-    fn written(&self) -> impl Iterator<Item = RuleSource> + '_ {
+    /// Returns the packs' rules as they are written.
+    pub(crate) fn written(&self) -> impl Iterator<Item = RuleSource> + '_ {
         self.packs
             .iter()
             .flat_map(|pack| &pack.rules)

@@ -121,6 +121,7 @@ mod sigma_commands;
 #[cfg(test)]
 mod sigma_rules;
 #[cfg(test)]
+mod sources;
 mod sql_types;
 #[cfg(test)]
 mod stories;

@@ -35,6 +35,8 @@ pub struct SourceTable {
     pub name: String,
     /// Where its events keep their time, the best place first; empty for the usual names.
     pub time_paths: Vec<FieldPath>,
+    /// Arrays whose elements are the events; absent where an event is what stands in a line or an array of a file.
+    pub each: Option<FieldPath>,
     /// The columns that its rows may have. A new table has them from the start.
     pub columns: Vec<ColumnDefinition>,
     /// Makes its rows.

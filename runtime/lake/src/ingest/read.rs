@@ -15,7 +15,7 @@ use yagura_formats::{Decode, Decoded};
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
 use super::encode::day_name;
-use super::event::{Member, members};
+use super::event::{Member, elements, members};
 use super::kinds::may_hold_events;
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
@@ -480,15 +480,34 @@ impl Reading<'_> {
         raw: Option<&str>,
         members: &[Member<'_>],
     ) -> Result<(), IngestError> {
-        if self.options.source.is_none() {
+        let Some(source) = &self.options.source else {
             return self.row(line, end, (text, raw, members), None);
+        };
+        if let Some(path) = &source.each
+            && let Some(parts) = elements_at(members, path.segments())
+        {
+            for part in parts {
+                self.wait(line, end, part, None)?;
+            }
+            return Ok(());
         }
-        self.file.waiting_bytes += text.len() + raw.map_or(0, str::len);
+        self.wait(line, end, text.to_owned(), raw.map(str::to_owned))
+    }
+
+    /// Adds an event to those that wait to be normalized.
+    fn wait(
+        &mut self,
+        line: u64,
+        end: u64,
+        text: String,
+        raw: Option<String>,
+    ) -> Result<(), IngestError> {
+        self.file.waiting_bytes += text.len() + raw.as_ref().map_or(0, String::len);
         self.file.waiting.push(Waiting {
             line,
             end,
-            text: text.to_owned(),
-            raw: raw.map(str::to_owned),
+            text,
+            raw,
         });
         if self.file.waiting.len() >= NORMALIZED_AT_ONCE
             || self.file.waiting_bytes >= NORMALIZED_BYTES
@@ -724,6 +743,39 @@ fn clipped(value: &str) -> String {
     }
 }
 
+/// Returns for each element of the arrays at a path the event with that element in the array's place; nothing where the event has no
+/// element there.
+fn elements_at(event: &[Member<'_>], path: &[String]) -> Option<Vec<String>> {
+    let (first, rest) = path.split_first()?;
+    let at = event.iter().position(|(key, _)| key == first)?;
+    let value = event[at].1;
+    let whole = |inside: &str| {
+        let members = event.iter().enumerate().map(|(index, (key, value))| {
+            let value = if index == at { inside } else { *value };
+            let key = serde_json::to_string(key.as_ref()).unwrap_or_default();
+            format!("{key}:{value}")
+        });
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    };
+    let values = match value.starts_with('[') {
+        true => elements(value).ok()?,
+        false => vec![value],
+    };
+    let mut found = Vec::new();
+    for value in values {
+        let below = match rest {
+            [] => None,
+            rest if value.starts_with('{') => elements_at(&members(value).ok()?, rest),
+            _ => None,
+        };
+        match below {
+            Some(below) => found.extend(below.iter().map(|inside| whole(inside))),
+            None => found.push(whole(value)),
+        }
+    }
+    (!found.is_empty()).then_some(found)
+}
+
 /// Returns an event, the text of a JSON object, with other members in front of its own.
 fn joined(front: &str, event: &str) -> String {
     let inside = event.trim_start().strip_prefix('{').unwrap_or("}");
@@ -733,4 +785,36 @@ fn joined(front: &str, event: &str) -> String {
         ","
     };
     format!("{{{front}{comma}{inside}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_element_is_an_event_with_what_stands_beside_it() {
+        let split = |event: &str, path: &[&str]| {
+            let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+            elements_at(&members(event).unwrap(), &path)
+        };
+        let event = r#"{"a":1,"r":[{"t":"x","v":[{"n":1},{"n":2}]},{"t":"y","v":[]},{"t":"z"}]}"#;
+        assert_eq!(
+            split(event, &["r", "v"]).unwrap(),
+            [
+                r#"{"a":1,"r":{"t":"x","v":{"n":1}}}"#,
+                r#"{"a":1,"r":{"t":"x","v":{"n":2}}}"#,
+                r#"{"a":1,"r":{"t":"y","v":[]}}"#,
+                r#"{"a":1,"r":{"t":"z"}}"#,
+            ]
+        );
+        assert_eq!(split(event, &["r"]).unwrap().len(), 3);
+        assert_eq!(split(r#"{"r":[]}"#, &["r"]), None);
+        assert_eq!(split(event, &["q"]), None);
+    }
+
+    #[test]
+    fn members_are_put_in_front() {
+        assert_eq!(joined("\"a\":1", " {\"b\":2}"), "{\"a\":1,\"b\":2}");
+        assert_eq!(joined("\"a\":1", "{ }"), "{\"a\":1 }");
+    }
 }

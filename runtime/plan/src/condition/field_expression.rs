@@ -1,5 +1,6 @@
 //! Expressions that make a value out of the fields of an event, as the columns of a source are.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
@@ -72,9 +73,11 @@ impl FieldExpression {
             SchemaRef,
         ) -> Result<Arc<dyn PhysicalExpr>, DataFusionError>,
     ) -> Result<Self, ConditionError> {
-        let own = Self::fields_of(text)?;
-        let columns: Vec<usize> = own
+        // `a.b` and `"a.b"` are one field.
+        let mut names = BTreeSet::new();
+        let columns: Vec<usize> = Self::fields_of(text)?
             .iter()
+            .filter(|path| names.insert(column_name(path)))
             .filter_map(|path| fields.iter().position(|field| field == path))
             .collect();
         let columns_of = columns.iter().map(|at| column_name(&fields[*at]));
@@ -209,6 +212,8 @@ mod tests {
         let values = cast(&values, &DataType::Utf8).unwrap();
         let values: Vec<_> = values.as_string::<i32>().iter().collect();
         assert_eq!(values, [Some("1"), Some("3"), Some("5")]);
+        let twice = FieldExpression::new("a.b = 'x' OR \"a.b\" = 'x'", &paths(&["a.b", "\"a.b\""]));
+        assert!(twice.is_ok(), "{twice:?}");
     }
 
     #[test]

@@ -143,7 +143,8 @@ impl Arguments {
         let Some(id) = self.rule.as_deref() else {
             return Ok(());
         };
-        let mut ids: BTreeSet<String> = set.own().map(|source| source.rule.id.clone()).collect();
+        let own = set.own().chain(set.written());
+        let mut ids: BTreeSet<String> = own.map(|source| source.rule.id.clone()).collect();
         let load = &set.sigma.load;
         let joined = sigma_correlations(load).rules;
         ids.extend(joined.into_iter().map(|source| source.rule.id.clone()));

@@ -1,0 +1,518 @@
+//! Sources: raw logs of several makers end under one set of names, and one rule reads them all.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use yagura_lake::Location;
+use yagura_tests::command::{Ran, binary, yagura};
+use yagura_tests::s3::S3Server;
+use yagura_tests::scratch::Scratch;
+
+/// A maker that writes JSON.
+const DOOR: &str = r#"
+[source]
+name = "door"
+title = "Door controllers"
+time = ["at"]
+
+[source.columns]
+metadata.product.name = "'Door'"
+metadata.product.vendor_name = "'Example'"
+src_endpoint.ip = "CASE WHEN reader.addr <> 'local' THEN reader.addr END"
+
+[[class]]
+name = "authentication"
+where = "what IN ('open', 'refused')"
+
+[class.columns]
+activity_id = "1"
+status_id = "CASE what WHEN 'open' THEN 1 ELSE 2 END"
+user.name = "lower(badge.owner)"
+
+[[class]]
+name = "base_event"
+
+[class.columns]
+message = "what"
+
+[[test]]
+name = "people at a door"
+raw = "door.log"
+rows = "door.rows"
+rejected = 1
+"#;
+
+const DOOR_LOG: &str = r#"{"at":"2026-02-03T04:05:06Z","what":"open","badge":{"owner":"ANN"},"reader":{"addr":"192.0.2.1"},"status":"green"}
+{"at":"2026-02-03T04:06:06Z","what":"refused","badge":{"owner":"Eve"},"reader":{"addr":"192.0.2.7"},"status":"red"}
+{"at":"2026-02-03T04:07:06Z","what":"refused","badge":{"owner":"Eve"},"reader":{"addr":"the door itself"}}
+{"at":"2026-02-03T04:08:06Z","what":"battery low","reader":{"addr":"local"}}
+no event at all
+"#;
+
+/// One that writes pairs.
+const GATE: &str = r#"
+[source]
+name = "gate"
+title = "Gates of a network"
+format = "logfmt"
+time = ["ts"]
+
+[[class]]
+name = "authentication"
+
+[class.columns]
+metadata.product.name = "'Gate'"
+activity_id = "1"
+status_id = "CASE WHEN result = 'ok' THEN 1 ELSE 2 END"
+user.name = "user"
+src_endpoint.ip = "peer"
+"#;
+
+const GATE_LOG: &str = "ts=2026-02-03T04:10:00Z user=eve peer=192.0.2.7 result=denied code=7\n\
+                        ts=2026-02-03T04:11:00Z user=bob peer=192.0.2.8 result=ok code=0\n";
+
+/// One that writes columns.
+const SAFE: &str = r#"
+[source]
+name = "safe"
+title = "Safes"
+format = "csv"
+
+[[class]]
+name = "authentication"
+
+[class.columns]
+metadata.product.name = "'Safe'"
+activity_id = "1"
+status_id = "CASE WHEN opened = 'yes' THEN 1 ELSE 2 END"
+user.name = "who"
+"#;
+
+const SAFE_LOG: &str =
+    "time,who,opened\n2026-02-03T04:20:00Z,eve,no\n2026-02-03T04:21:00Z,ann,yes\n";
+
+const REFUSED: &str = r#"
+[rule]
+id = "refused"
+title = "{user.name} was refused, from {src_endpoint.ip}"
+tags = ["attack.t1110"]
+class = "authentication"
+where = "status_id = 2"
+[rule.alert]
+key = ["user.name"]
+
+[[test]]
+name = "refused"
+event = { time = "2026-01-01T00:00:00Z", status_id = 2, user = { name = "eve" } }
+matches = true
+
+[[test]]
+name = "let in"
+event = { time = "2026-01-01T00:00:00Z", status_id = 1, user = { name = "eve" } }
+matches = false
+"#;
+
+const EVERYWHERE: &str = r#"
+[rule]
+id = "everywhere"
+title = "{user} was refused by many"
+tags = ["attack.t1110"]
+[rule.correlation]
+type = "count"
+rules = ["refused"]
+by = ["user"]
+within = "1h"
+condition = { gte = 4 }
+[rule.correlation.aliases.user]
+refused = "user.name"
+"#;
+
+struct Place(Scratch);
+
+impl Place {
+    fn new() -> Self {
+        let place = Scratch::new();
+        let pack = "[pack]\nname = \"p\"\nversion = \"0.1.0\"\napi = \"0.1.0\"\n";
+        place.write("pack/pack.toml", pack);
+        place.write("pack/rules/refused.toml", REFUSED);
+        for (name, source, log) in [
+            ("door", DOOR, DOOR_LOG),
+            ("gate", GATE, GATE_LOG),
+            ("safe", SAFE, SAFE_LOG),
+        ] {
+            place.write(&format!("pack/sources/{name}.toml"), source);
+            place.write(&format!("pack/sources/{name}.log"), log);
+        }
+        Self(place)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path(name)
+    }
+
+    fn ingest(&self, source: &str) -> Ran {
+        let (lake, pack) = (self.path("lake"), self.path("pack"));
+        let log = self.path(&format!("pack/sources/{source}.log"));
+        yagura(&[
+            "ingest", "--source", source, "--pack", &pack, "--to", &lake, &log,
+        ])
+    }
+
+    fn run(&self, more: &[&str]) -> Vec<Value> {
+        let (lake, pack) = (self.path("lake"), self.path("pack"));
+        let mut arguments = vec!["run", "--lake", &lake, "--pack", &pack, "--format", "json"];
+        arguments.extend(more);
+        let ran = yagura(&arguments);
+        let lines = ran.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+fn texts(alerts: &[Value], key: &str) -> Vec<String> {
+    let texts = alerts
+        .iter()
+        .map(|alert| alert[key].as_str().unwrap_or_default());
+    let mut texts: Vec<String> = texts.map(str::to_owned).collect();
+    texts.sort();
+    texts
+}
+
+#[test]
+fn a_row_has_the_names_of_its_class_and_of_its_maker() {
+    let place = Place::new();
+    let ran = place.ingest("door");
+    assert!(
+        ran.stdout.starts_with("door: 4 events from 1 file"),
+        "{ran:?}"
+    );
+    let said = &ran.stderr;
+    assert!(
+        said.contains("events by class: authentication 3, base_event 1"),
+        "{said}"
+    );
+    assert!(
+        said.contains("1 value does not fit `src_endpoint.ip`"),
+        "{said}"
+    );
+    assert!(said.contains("the door itself"), "{said}");
+    assert!(said.contains("1 line is not an event"), "{said}");
+
+    // Names of OCSF, of the maker, and one that both have.
+    for (condition, expected) in [
+        (
+            "class_uid = 3002 AND status_id = 2 AND user.name = 'eve'",
+            2,
+        ),
+        ("class_name = 'Base Event' AND message = 'battery low'", 1),
+        ("badge.owner = 'ANN' AND src_endpoint.ip = '192.0.2.1'", 1),
+        ("status = 'red' AND status = 'Failure'", 1),
+        (
+            "reader.addr = 'the door itself' AND src_endpoint.ip IS NULL",
+            1,
+        ),
+        ("observables LIKE '%192.0.2.7%'", 1),
+        (
+            "severity_id = 0 AND activity_name = 'Logon' AND type_uid = 300201",
+            3,
+        ),
+        ("raw LIKE '%battery low%' AND metadata.version = '1.8.0'", 1),
+    ] {
+        let rule = format!(
+            "[rule]\nid = \"one\"\ntitle = \"{{event_time}}\"\ntable = \"door\"\nwhere = {condition:?}\n[rule.alert]\nkey = [\"event_time\"]\n"
+        );
+        place.0.write("pack/rules/one.toml", &rule);
+        let alerts = place.run(&[]);
+        let of_rule = alerts.iter().filter(|alert| alert["rule"] == "one");
+        assert_eq!(of_rule.count(), expected, "{condition}");
+    }
+    let again = place.ingest("door");
+    assert!(again.stdout.starts_with("door: 0 events"), "{again:?}");
+    let lake = place.path("lake");
+    let log = place.path("pack/sources/gate.log");
+    let mixed = yagura(&["ingest", "--table", "door", "--to", &lake, &log]);
+    assert!(
+        mixed
+            .stderr
+            .contains("holds events of the source `door`: give --source door"),
+        "{mixed:?}"
+    );
+}
+
+#[test]
+fn one_rule_reads_every_maker() {
+    let place = Place::new();
+    place.0.write("pack/rules/everywhere.toml", EVERYWHERE);
+    let pack = place.path("pack");
+    let checked = yagura(&["check", "--strict", "--pack", &pack]).must_work();
+    assert!(
+        checked.stdout.contains("2 rules: 0 errors, 0 warnings"),
+        "{checked:?}"
+    );
+    for source in ["door", "gate", "safe"] {
+        place.ingest(source);
+    }
+    let alerts = place.run(&[]);
+    assert_eq!(
+        texts(&alerts, "rule"),
+        ["everywhere", "refused.door", "refused.gate", "refused.safe"]
+    );
+    let titles = texts(&alerts, "title");
+    assert!(
+        titles.contains(&"eve was refused by many".to_owned()),
+        "{titles:?}"
+    );
+    let gate = alerts
+        .iter()
+        .find(|alert| alert["rule"] == "refused.gate")
+        .unwrap();
+    assert!(
+        gate["observables"].to_string().contains("192.0.2.7"),
+        "{gate}"
+    );
+
+    let lake = place.path("lake");
+    let explained = yagura(&["explain", "--pack", &pack, "--lake", &lake, "refused"]).must_work();
+    assert!(explained.stdout.contains("status_id"), "{explained:?}");
+    let check = yagura(&["check", "--pack", &pack, "--lake", &lake]).must_work();
+    assert!(check.stdout.contains("0 errors, 0 warnings"), "{check:?}");
+}
+
+#[test]
+fn the_tests_of_a_source_and_of_a_rule_for_a_class() {
+    let place = Place::new();
+    let pack = place.path("pack");
+    let missing = yagura(&["test", &pack]);
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+    assert!(
+        missing.stdout.contains("door.rows does not exist"),
+        "{missing:?}"
+    );
+    assert!(
+        missing.stderr.contains("source `gate` has no [[test]]"),
+        "{missing:?}"
+    );
+    yagura(&["test", &pack, "--update"]).must_work();
+    let tested = yagura(&["test", &pack]).must_work();
+    assert!(
+        tested
+            .stdout
+            .contains("ok    source door: people at a door"),
+        "{tested:?}"
+    );
+    assert!(
+        tested.stdout.contains("ok    refused: let in, refused"),
+        "{tested:?}"
+    );
+    let rows = fs::read_to_string(place.path("pack/sources/door.rows")).unwrap();
+    assert_eq!(rows.lines().count(), 4, "{rows}");
+    place.0.write(
+        "pack/sources/door.toml",
+        &DOOR.replace("lower(badge.owner)", "badge.owner"),
+    );
+    let changed = yagura(&["test", &pack]);
+    assert_eq!(changed.code, Some(1));
+    assert!(
+        changed
+            .stdout
+            .contains("FAIL  source door: people at a door"),
+        "{changed:?}"
+    );
+    assert!(
+        changed.stdout.contains("+") && changed.stdout.contains("ANN"),
+        "{changed:?}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_source_is_said_at_its_place() {
+    let place = Place::new();
+    for (from, to, expected) in [
+        (
+            "name = \"door\"",
+            "name = \"The Door\"",
+            "door.toml:3: `source.name`",
+        ),
+        (
+            "name = \"authentication\"",
+            "name = \"autentication\"",
+            "did you mean `authentication`?",
+        ),
+        ("user.name =", "user.nmae =", "did you mean `name`?"),
+        (
+            "lower(badge.owner)",
+            "lowr(badge.owner)",
+            "door.toml:19: `class[1].columns.user.name`",
+        ),
+        (
+            "lower(badge.owner)",
+            "badge.owner =",
+            "is not a SQL condition",
+        ),
+        (
+            "activity_id = \"1\"",
+            "activity_id = 1",
+            "is integer: write a SQL expression in quotes",
+        ),
+        (
+            "activity_id = \"1\"",
+            "class_uid = \"1\"",
+            "follows from the class",
+        ),
+        (
+            "where = \"what IN ('open', 'refused')\"",
+            "",
+            "`class[1].where` is missing",
+        ),
+        (
+            "where = \"what IN ('open', 'refused')\"",
+            "where = \"what\"",
+            "not a truth value",
+        ),
+        ("time = [\"at\"]", "format = \"cvs\"", "did you mean `csv`?"),
+        ("[[class]]", "[[clas]]", "did you mean `class`?"),
+    ] {
+        assert!(DOOR.contains(from), "{from}");
+        place
+            .0
+            .write("pack/sources/door.toml", &DOOR.replacen(from, to, 1));
+        let ran = place.ingest("door");
+        assert_ne!(ran.code, Some(0), "{to}");
+        assert!(ran.stderr.contains("door.toml:"), "{to}: {ran:?}");
+        assert!(ran.stderr.contains(expected), "{to}: {ran:?}");
+    }
+    let lake = place.path("lake");
+    let log = place.path("pack/sources/door.log");
+    let unknown = yagura(&["ingest", "--source", "okat", "--to", &lake, &log]);
+    assert!(
+        unknown
+            .stderr
+            .contains("there is no source `okat`; did you mean `okta`?"),
+        "{unknown:?}"
+    );
+}
+
+#[test]
+fn an_event_is_explained_column_by_column() {
+    let place = Place::new();
+    let (log, source) = (
+        place.path("pack/sources/door.log"),
+        place.path("pack/sources/door.toml"),
+    );
+    let explain = [
+        "source", "explain", "--source", &source, "--format", "json", &log,
+    ];
+    let ran = yagura(&explain);
+    assert_eq!(ran.code, Some(3), "a line is no event: {ran:?}");
+    let first: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(first["class"], "authentication");
+    let columns = first["columns"].as_array().unwrap();
+    let user = columns
+        .iter()
+        .find(|column| column["name"] == "user.name")
+        .unwrap();
+    assert_eq!(
+        (&user["value"], &user["from"]),
+        (&"ann".into(), &"lower(badge.owner)".into())
+    );
+    let listed = yagura(&["source", "list"]).must_work();
+    assert!(listed.stdout.contains("okta"), "{listed:?}");
+}
+
+/// Starts a service over an S3 server.
+fn serve(place: &Place) -> Child {
+    Command::new(binary())
+        .args(["serve", "--quiet", "--config", &place.path("yagura.toml")])
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(place.path("serve.err")).unwrap())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_killed_ingests_each_record_once() {
+    const OBJECTS: usize = 120;
+    let place = Place::new();
+    place.0.write("store/logs/.keep", "");
+    let server = S3Server::start(place.path("store").as_ref()).await.unwrap();
+    let raw = server.location("s3://logs/raw").unwrap();
+    let options: String = server
+        .options()
+        .into_iter()
+        .map(|(key, value)| format!("{key} = {value:?}\n"))
+        .collect();
+    place.0.write(
+        "yagura.toml",
+        &format!(
+            "packs = [\"pack\"]\n[serve]\npoll = \"100ms\"\nfirst_load = \"1s\"\nlateness = \"1s\"\n\
+             [lake]\nurl = \"s3://logs/lake\"\n[lake.options]\n{options}\
+             [source.gates]\nurl = \"s3://logs/raw\"\nsource = \"gate\"\npoll = \"100ms\"\n[source.gates.options]\n{options}"
+        ),
+    );
+    let mut number = 0;
+    for round in 0..12 {
+        let mut service = serve(&place);
+        for _ in 0..OBJECTS / 12 {
+            put(&raw, number).await;
+            number += 1;
+            tokio::time::sleep(Duration::from_millis(7)).await;
+        }
+        // At another moment in each round.
+        tokio::time::sleep(Duration::from_millis(150 + 90 * round)).await;
+        if let Some(ended) = service.try_wait().unwrap() {
+            let said = fs::read_to_string(place.path("serve.err")).unwrap_or_default();
+            panic!("it ended by itself, {ended}: {said}");
+        }
+        service.kill().unwrap();
+        service.wait().unwrap();
+    }
+    yagura(&[
+        "serve",
+        "--once",
+        "--quiet",
+        "--config",
+        &place.path("yagura.toml"),
+    ])
+    .must_work();
+    let status = yagura(&[
+        "source",
+        "status",
+        "--format",
+        "json",
+        "--config",
+        &place.path("yagura.toml"),
+    ]);
+    let totals: Value = serde_json::from_str(status.must_work().stdout.trim()).unwrap();
+    assert_eq!(totals["waiting"], 0, "{totals}");
+    // What was read of an object before a kill is counted in the ledger of the table alone.
+    let lines = fs::read_to_string(place.path("alerts.ndjson")).unwrap();
+    let alerts = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut found = BTreeSet::new();
+    let mut counts = 0;
+    for line in alerts {
+        let alert = &line["alert"];
+        if found.insert(alert["key"].as_str().unwrap().to_owned()) {
+            counts += alert["count"].as_u64().unwrap();
+        }
+    }
+    assert_eq!(found.len(), OBJECTS * 2, "{status}", status = totals);
+    assert_eq!(counts, (OBJECTS * 2) as u64, "a record came twice");
+}
+
+async fn put(raw: &Location, number: usize) {
+    let line = |user: usize| {
+        format!("ts=2026-02-03T04:10:00Z user=u{number}-{user} peer=192.0.2.7 result=denied\n")
+    };
+    let text = line(0) + &line(1);
+    let path = raw.join(&format!("{number:04}.log")).prefix;
+    let stored = raw
+        .store
+        .put_opts(&path, text.into_bytes().into(), Default::default());
+    stored.await.unwrap();
+}
