@@ -3,29 +3,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod server;
-
 use std::fs;
 use std::path::Path;
 
-use server::Server;
 use yagura_packs::registry::{
     Credentials, Lock, Reference, Registry, RegistryError, RegistryOptions, load, save,
 };
 use yagura_packs::sign::{self, SecretKey};
 use yagura_packs::{Bounds, Contents, Installed, TrustPolicy, VerifiedPack};
+use yagura_packs_testing::RegistryServer;
 
-impl Server {
-    fn reference(&self, rest: &str) -> Reference {
-        Reference::parse(&format!("{}/{rest}", self.address)).unwrap()
-    }
+fn reference(server: &RegistryServer, rest: &str) -> Reference {
+    Reference::parse(&format!("{}/{rest}", server.address)).unwrap()
+}
 
-    async fn at(&self, rest: &str) -> Registry {
-        let options = RegistryOptions::default();
-        Registry::connect(&self.reference(rest), &options)
-            .await
-            .unwrap()
-    }
+async fn connect(server: &RegistryServer, rest: &str) -> Registry {
+    let options = RegistryOptions::default();
+    Registry::connect(&reference(server, rest), &options)
+        .await
+        .unwrap()
 }
 
 fn pack(name: &str, version: &str, needs: &str, rule: &str) -> VerifiedPack {
@@ -60,12 +56,16 @@ fn text_of(error: &dyn std::error::Error) -> String {
 #[tokio::test]
 #[ignore = "needs `docker-registry` (Debian package docker-registry); run with --ignored"]
 async fn a_signed_pack_is_pushed_pulled_and_trusted() {
-    let server = Server::start();
+    let server = RegistryServer::start();
     let keys = tempfile::tempdir().unwrap();
     let (acme, review) = (key(keys.path(), "acme"), key(keys.path(), "review"));
     let mut demo = pack("demo", "1.2.0+build.7", "", "a");
     sign::sign(&mut demo, &acme, None).unwrap();
-    let pushed = server.at("team/demo").await.push(&demo).await.unwrap();
+    let pushed = connect(&server, "team/demo")
+        .await
+        .push(&demo)
+        .await
+        .unwrap();
     assert_eq!(pushed.signatures.len(), 1);
     assert!(
         pushed
@@ -76,7 +76,11 @@ async fn a_signed_pack_is_pushed_pulled_and_trusted() {
 
     // A second signature, added later, leaves the digest as it is.
     sign::sign(&mut demo, &review, Some("review")).unwrap();
-    let again = server.at("team/demo").await.push(&demo).await.unwrap();
+    let again = connect(&server, "team/demo")
+        .await
+        .push(&demo)
+        .await
+        .unwrap();
     assert_eq!(again.image, pushed.image);
 
     for rest in [
@@ -84,7 +88,7 @@ async fn a_signed_pack_is_pushed_pulled_and_trusted() {
         "team/demo:1.2.0+build.7".to_owned(),
         format!("team/demo@{}", pushed.image.tagged()),
     ] {
-        let pulled = server.at(&rest).await.pull().await.unwrap();
+        let pulled = connect(&server, &rest).await.pull().await.unwrap();
         assert_eq!(
             pulled.pack.contents().files,
             demo.contents().files,
@@ -111,8 +115,8 @@ async fn a_signed_pack_is_pushed_pulled_and_trusted() {
 #[tokio::test]
 #[ignore = "needs `docker-registry` (Debian package docker-registry); run with --ignored"]
 async fn a_version_is_published_once_and_previews_are_asked_for() {
-    let server = Server::start();
-    let demo = server.at("demo").await;
+    let server = RegistryServer::start();
+    let demo = connect(&server, "demo").await;
     demo.push(&pack("demo", "1.0.0", "", "a")).await.unwrap();
     let error = demo
         .push(&pack("demo", "1.0.0", "", "b"))
@@ -143,13 +147,13 @@ async fn a_version_is_published_once_and_previews_are_asked_for() {
         .collect();
     assert_eq!(versions, ["1.0.0", "2.0.0-rc.1"]);
 
-    let none = server.at("nothing").await.pull().await.unwrap_err();
+    let none = connect(&server, "nothing").await.pull().await.unwrap_err();
     assert!(
         text_of(&none).contains("it is not there"),
         "{}",
         text_of(&none)
     );
-    let preview = server.at("early").await;
+    let preview = connect(&server, "early").await;
     preview
         .push(&pack("early", "0.1.0-a", "", "a"))
         .await
@@ -162,18 +166,18 @@ async fn a_version_is_published_once_and_previews_are_asked_for() {
 #[tokio::test]
 #[ignore = "needs `docker-registry` (Debian package docker-registry); run with --ignored"]
 async fn what_was_exchanged_in_the_registry_is_found() {
-    let server = Server::start();
-    let demo = server.at("demo").await;
+    let server = RegistryServer::start();
+    let demo = connect(&server, "demo").await;
     let pushed = demo.push(&pack("demo", "1.0.0", "", "a")).await.unwrap();
     // Another pack's image under this one's name: its own digests are right.
-    let other = server.at("sub/other").await;
+    let other = connect(&server, "sub/other").await;
     other.push(&pack("other", "1.0.0", "", "a")).await.unwrap();
     let data = server
         .dir
         .path()
         .join("data/docker/registry/v2/repositories");
     fs::rename(data.join("sub/other"), data.join("sub/demo")).unwrap();
-    let error = server.at("sub/demo").await.pull().await.unwrap_err();
+    let error = connect(&server, "sub/demo").await.pull().await.unwrap_err();
     assert!(
         matches!(error, RegistryError::Other { .. }),
         "{}",
@@ -198,7 +202,7 @@ async fn what_was_exchanged_in_the_registry_is_found() {
         }
     }
     assert_eq!(changed, 1);
-    let by_digest = server.at(&format!("demo@{}", pushed.image.tagged())).await;
+    let by_digest = connect(&server, &format!("demo@{}", pushed.image.tagged())).await;
     let error = text_of(&by_digest.pull().await.unwrap_err());
     assert!(error.contains("igest"), "{error}");
 }
@@ -206,15 +210,19 @@ async fn what_was_exchanged_in_the_registry_is_found() {
 #[tokio::test]
 #[ignore = "needs `docker-registry` (Debian package docker-registry); run with --ignored"]
 async fn packs_come_with_what_they_need_and_the_lock_keeps_them() {
-    let server = Server::start();
+    let server = RegistryServer::start();
     let push = async |pack: VerifiedPack| {
         let reference = format!("team/{}", pack.name());
-        server.at(&reference).await.push(&pack).await.unwrap();
+        connect(&server, &reference)
+            .await
+            .push(&pack)
+            .await
+            .unwrap();
     };
     push(pack("aws", "1.0.0", "base = \"^1\"", "a")).await;
     push(pack("base", "1.0.0", "", "a")).await;
     push(pack("base", "2.0.0", "", "a")).await;
-    let team = server.at("team/aws").await;
+    let team = connect(&server, "team/aws").await;
     let roots = [("aws".to_owned(), "*".parse().unwrap())];
     let versions = |pulled: &[yagura_packs::registry::Pulled]| -> Vec<String> {
         let packs = pulled.iter().map(|pulled| &pulled.pack.pack().pack);
@@ -248,12 +256,12 @@ async fn packs_come_with_what_they_need_and_the_lock_keeps_them() {
 #[tokio::test]
 #[ignore = "needs `docker-registry` (Debian package docker-registry); run with --ignored"]
 async fn what_was_pulled_travels_on_without_network() {
-    let server = Server::start();
+    let server = RegistryServer::start();
     let keys = tempfile::tempdir().unwrap();
     let mut demo = pack("demo", "1.0.0", "", "a");
     sign::sign(&mut demo, &key(keys.path(), "acme"), None).unwrap();
-    server.at("demo").await.push(&demo).await.unwrap();
-    let pulled = server.at("demo").await.pull().await.unwrap().pack;
+    connect(&server, "demo").await.push(&demo).await.unwrap();
+    let pulled = connect(&server, "demo").await.pull().await.unwrap().pack;
     let mut file = Vec::new();
     save(&[&pulled], &mut file).unwrap();
     let loaded = load(file.as_slice(), "demo.tar", &Bounds::default()).unwrap();

@@ -1,18 +1,13 @@
 //! Packs from their author to the service that runs them, through the real binary: keys, signatures, archives, trust, grants,
 //! upgrades.
 
-#[expect(dead_code, reason = "other tests look into what it keeps")]
-#[path = "../../../runtime/packs/tests/server/mod.rs"]
-mod server;
-
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use yagura_packs_testing::RegistryServer;
 use yagura_tests::command::{Ran, yagura};
 use yagura_tests::scratch::Scratch;
-
-use server::Server;
 
 /// A place with a key, a lake of failed logins, and what an operator says.
 struct Place(Scratch);
@@ -485,7 +480,7 @@ fn secret_keys_have_passwords_and_are_never_written_over() {
 #[test]
 #[ignore = "needs `docker-registry` (Debian package docker-registry); run with --ignored"]
 fn a_pack_goes_through_a_registry_to_another_machine_and_is_upgraded_there() {
-    let registry = Server::start();
+    let registry = RegistryServer::start();
     let author = Place::new();
     let base = author.path("base");
     author.0.write(

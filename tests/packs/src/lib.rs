@@ -1,4 +1,9 @@
-//! A real registry: Debian's `docker-registry` (package docker-registry), which keeps no lists of referrers, on loopback.
+//! A registry for tests: Debian's `docker-registry` (package docker-registry), which keeps no lists of referrers, on loopback.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its registry must fail"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,16 +15,22 @@ use tempfile::TempDir;
 const WHY: &str = "install the Debian package docker-registry";
 
 /// A registry on a free port of loopback; it ends with the test.
-pub(crate) struct Server {
+#[derive(Debug)]
+pub struct RegistryServer {
     child: Child,
     /// Host and port.
-    pub(crate) address: String,
-    /// Where it keeps what it is given: `data` there.
-    pub(crate) dir: TempDir,
+    pub address: String,
+    /// Its directory; `data` in it holds what was pushed.
+    pub dir: TempDir,
 }
 
-impl Server {
-    pub(crate) fn start() -> Self {
+impl RegistryServer {
+    /// Starts a registry, and waits until it listens.
+    ///
+    /// # Panics
+    ///
+    /// If `docker-registry` is not installed or does not start.
+    pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -40,7 +51,7 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect(WHY);
-        // It says where it listens, and must be read from on to go on.
+        // It prints where it listens, and stops if nobody reads what it prints afterwards.
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let listens = lines
             .by_ref()
@@ -56,7 +67,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for RegistryServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
