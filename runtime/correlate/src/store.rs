@@ -8,6 +8,7 @@
 
 mod copy;
 mod detector_state;
+mod error;
 mod load;
 mod lock;
 mod schema;
@@ -34,118 +35,11 @@ use crate::step::Counters;
 
 pub use copy::{Copied, STATE_COPY, STORE_COPY};
 pub use detector_state::DetectorKeys;
+pub use error::{StatePart, StoreError, Unreadable};
 use lock::Lock;
 use sign::Sign;
 pub use status::{LogEntry, QuarantinedRule, RuleState, SkippedByRule, Status, TableStatus};
 use writer::{Batch, ShardWrite, WriteError, Writer};
-
-/// Why the state cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// SQLite refused.
-    #[error("cannot use the state in {}: {source}", .file.display())]
-    Sqlite {
-        /// The file.
-        file: PathBuf,
-        /// The cause.
-        source: rusqlite::Error,
-    },
-    /// The directory cannot be used.
-    #[error("cannot use the directory {} for state", .dir.display())]
-    Directory {
-        /// The directory.
-        dir: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// Another process works with it.
-    #[error("another yagura works with the state in {}; stop it, or name another directory", .dir.display())]
-    Busy {
-        /// The directory.
-        dir: PathBuf,
-    },
-    /// There is no state.
-    #[error("there is no state in {}: `yagura serve` makes it", .dir.display())]
-    Absent {
-        /// The directory.
-        dir: PathBuf,
-    },
-    /// A later version wrote it.
-    #[error(
-        "the state in {} uses state format {found}, but this version reads format {known}; run the yagura that wrote it, or start with another state directory", .dir.display()
-    )]
-    Version {
-        /// The directory.
-        dir: PathBuf,
-        /// What it has.
-        found: i64,
-        /// What this version knows.
-        known: i64,
-    },
-    /// An earlier version wrote it, and it is only read.
-    #[error(
-        "the state in {} uses state format {found}, but this version reads format {known}; start `yagura serve` with it once, which migrates it", .dir.display()
-    )]
-    Outdated {
-        /// The directory.
-        dir: PathBuf,
-        /// What it has.
-        found: i64,
-        /// What this version knows.
-        known: i64,
-    },
-    /// What an earlier version stored cannot be migrated.
-    #[error("cannot migrate the state in {} from state format {found} to {known}; run the yagura that wrote it, or start with another state directory", .dir.display())]
-    Migration {
-        /// The directory.
-        dir: PathBuf,
-        /// What it has.
-        found: i64,
-        /// What this version knows.
-        known: i64,
-        /// The cause.
-        source: rusqlite_migration::Error,
-    },
-    /// What is stored cannot be read back.
-    #[error("the state in {} is damaged ({what}); restore a copy, or move it away to start anew", .dir.display())]
-    Damaged {
-        /// The directory.
-        dir: PathBuf,
-        /// What cannot be read.
-        what: String,
-    },
-    /// Its disk is full or does not answer, or another program holds it. What was to be written is kept, and tried again.
-    #[error("the state in {} cannot be written now: {reason}; make room on its disk, or end the program that holds it", .dir.display())]
-    NoRoom {
-        /// The directory.
-        dir: PathBuf,
-        /// What SQLite said.
-        reason: String,
-    },
-    /// The thread that writes has stopped.
-    #[error("cannot write the state in {}", .dir.display())]
-    Write {
-        /// The directory.
-        dir: PathBuf,
-        /// The cause.
-        source: WriteError,
-    },
-}
-
-impl StoreError {
-    /// Says whether the disk is full or does not answer, or another program holds the file, so that the same may succeed later.
-    pub fn may_pass(&self) -> bool {
-        match self {
-            Self::NoRoom { .. } => true,
-            Self::Sqlite { source, .. } => writer::may_pass(source),
-            Self::Directory { source, .. } => matches!(
-                source.kind(),
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-            ),
-            _ => false,
-        }
-    }
-}
 
 /// How much may be stored.
 #[derive(Debug, Clone, Copy)]
@@ -360,10 +254,12 @@ impl Store {
         }
     }
 
-    fn damaged(&self, what: impl Into<String>) -> StoreError {
-        StoreError::Damaged {
+    /// Returns how an error while a part is read back becomes one of the state.
+    fn damaged<E: Into<Unreadable>>(&self, part: StatePart) -> impl FnOnce(E) -> StoreError + '_ {
+        |source| StoreError::Damaged {
             dir: self.dir.clone(),
-            what: what.into(),
+            part,
+            source: source.into(),
         }
     }
 
@@ -448,7 +344,7 @@ impl Store {
         let alerts = texts.iter().map(|text| serde_json::from_str(text));
         alerts
             .collect::<Result<_, _>>()
-            .map_err(|error| self.damaged(format!("an alert of its own trouble: {error}")))
+            .map_err(self.damaged::<serde_json::Error>(StatePart::OwnAlert))
     }
 
     /// Returns the lines of the outbox after this number, at most so many, with their numbers.

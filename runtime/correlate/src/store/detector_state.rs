@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{DetectorState, Store, StoreError, schema};
+use super::{DetectorState, StatePart, Store, StoreError, schema};
 use crate::hashing::Hashing;
 
 /// Reads the states of keys that have no room in memory. It sees what was committed.
@@ -22,8 +22,8 @@ impl DetectorKeys {
     /// Returns the keys of a rule with this hash, and what is kept of them.
     ///
     /// # Errors
-    /// When the state cannot be read.
-    pub fn read(&self, rule: &str, hash: u64) -> Result<Vec<(String, Vec<u8>)>, String> {
+    /// [`StoreError::DetectorKeys`].
+    pub fn read(&self, rule: &str, hash: u64) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
             let mut statement = self.reader.prepare_cached(
                 "SELECT key, value FROM detector_keys WHERE name = ?1 AND rule = ?2 AND hash = ?3",
@@ -34,8 +34,9 @@ impl DetectorKeys {
                 })?;
             rows.collect()
         };
-        read().map_err(|error| {
-            format!("cannot read keys of rule `{rule}` from the state on disk: {error}")
+        read().map_err(|source| StoreError::DetectorKeys {
+            rule: rule.to_owned(),
+            source,
         })
     }
 }
@@ -67,18 +68,15 @@ impl Store {
             .prepare("SELECT rule, hash, key, value FROM detector_keys WHERE name = ?1")
             .map_err(self.sqlite())?;
         let mut rows = statement.query([table]).map_err(self.sqlite())?;
+        let part = || StatePart::DetectorKeys(table.to_owned());
         while let Some(row) = rows.next().map_err(self.sqlite())? {
             let text = |at: usize| -> Result<&str, StoreError> {
                 let value = row.get_ref(at).map_err(self.sqlite())?;
-                value
-                    .as_str()
-                    .map_err(|error| self.damaged(error.to_string()))
+                value.as_str().map_err(self.damaged(part()))
             };
             let hash: i64 = row.get(1).map_err(self.sqlite())?;
             let value = row.get_ref(3).map_err(self.sqlite())?;
-            let value = value
-                .as_blob()
-                .map_err(|error| self.damaged(error.to_string()))?;
+            let value = value.as_blob().map_err(self.damaged(part()))?;
             each(text(0)?, hash.cast_unsigned(), text(2)?, value)?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use yagura_core::Rule;
 
 use super::writer::{Batch, ForgottenDetector};
-use super::{Store, StoreError, StoredRule};
+use super::{StatePart, Store, StoreError, StoredRule};
 use crate::change::Change;
 use crate::correlation_engine::CorrelationEngine;
 use crate::fingerprint::{Difference, Fingerprints};
@@ -44,7 +44,7 @@ impl Store {
         })?
         .into_iter()
         .try_for_each(|(number, bytes)| engine.restore_object(number, &bytes))
-        .map_err(|error| self.damaged(format!("an object's name: {error}")))?;
+        .map_err(self.damaged(StatePart::ObjectName))?;
         engine.objects.restored();
 
         for (tables, watermark) in self
@@ -72,7 +72,7 @@ impl Store {
         })? {
             let gone = engine
                 .restore_pending(&bytes, &rule_of)
-                .map_err(|error| self.damaged(format!("a waiting finding: {error}")))?;
+                .map_err(self.damaged(StatePart::WaitingFindings))?;
             if gone > 0 {
                 messages.push(format!(
                     "{gone} findings of rules that there are no more are forgotten"
@@ -116,7 +116,7 @@ impl Store {
         })? {
             let withdrawn = engine
                 .restore_provisional(key, &bytes)
-                .map_err(|error| self.damaged(format!("a provisional alert: {error}")))?;
+                .map_err(self.damaged(StatePart::ProvisionalAlert))?;
             changes.extend(withdrawn);
         }
         // What belongs to no rule any more goes, and findings that wait are stored under the numbers of now.
@@ -276,7 +276,7 @@ impl Store {
             let value = row.get_ref(3).map_err(self.sqlite())?;
             let bytes = value
                 .as_blob()
-                .map_err(|error| self.damaged(error.to_string()))?;
+                .map_err(self.damaged(StatePart::Node(node.clone())))?;
             let size = sizes.entry((node.clone(), shard)).or_default();
             if seq == 0 {
                 size.0 += bytes.len();
@@ -288,18 +288,40 @@ impl Store {
                 Some((known, all)) if *known == key => all.extend_from_slice(bytes),
                 other => {
                     ready.extend(other.replace((key, bytes.to_vec())));
-                    restore(engine, &mut ready, restarted, &mut names)
-                        .map_err(|what| self.damaged(what))?;
+                    self.restore_shards(engine, &mut ready, restarted, &mut names)?;
                 }
             }
         }
         ready.extend(joined);
-        restore(engine, &mut ready, restarted, &mut names).map_err(|what| self.damaged(what))?;
+        self.restore_shards(engine, &mut ready, restarted, &mut names)?;
         drop(rows);
         drop(statement);
         self.shards = sizes;
         self.shards.retain(|(node, _), _| !restarted.contains(node));
         Ok(names)
+    }
+
+    /// Gives shards that are complete to their nodes.
+    fn restore_shards(
+        &self,
+        engine: &mut CorrelationEngine,
+        ready: &mut StoredShards,
+        restarted: &BTreeSet<String>,
+        names: &mut BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        for ((node, shard), bytes) in ready.drain(..) {
+            names.insert(node.clone());
+            if restarted.contains(&node) {
+                continue;
+            }
+            let restored = match engine.node_mut(&node) {
+                Some(known) => known.restore(shard, &bytes, &|_| true, false),
+                None if node.starts_with("alerts ") => engine.restore_moved_windows(shard, &bytes),
+                None => Ok(()),
+            };
+            restored.map_err(self.damaged(StatePart::Node(node)))?;
+        }
+        Ok(())
     }
 
     /// Takes windows of alerts into memory that are on disk for sets of tables that there are no more.
@@ -323,7 +345,7 @@ impl Store {
                 let bytes = postcard::to_allocvec(&entry).unwrap_or_default();
                 engine
                     .restore_moved_windows(usize::try_from(shard).unwrap_or_default(), &bytes)
-                    .map_err(|error| self.damaged(format!("a window of alerts: {error}")))?;
+                    .map_err(self.damaged(StatePart::AlertWindow))?;
             }
         }
         Ok(())
@@ -373,24 +395,3 @@ fn restart(rule: &Rule) -> String {
 }
 
 type StoredShards = Vec<((String, usize), Vec<u8>)>;
-
-fn restore(
-    engine: &mut CorrelationEngine,
-    ready: &mut StoredShards,
-    restarted: &BTreeSet<String>,
-    names: &mut BTreeSet<String>,
-) -> Result<(), String> {
-    for ((node, shard), bytes) in ready.drain(..) {
-        names.insert(node.clone());
-        if restarted.contains(&node) {
-            continue;
-        }
-        let restored = match engine.node_mut(&node) {
-            Some(known) => known.restore(shard, &bytes, &|_| true, false),
-            None if node.starts_with("alerts ") => engine.restore_moved_windows(shard, &bytes),
-            None => Ok(()),
-        };
-        restored.map_err(|error| format!("the state of `{node}`: {error}"))?;
-    }
-    Ok(())
-}

@@ -17,6 +17,7 @@ use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use serde::Deserialize;
 use yagura_core::{EventRef, KeyState, Timestamp};
+use yagura_correlate::store::StoreError;
 use yagura_plan::RulePlan;
 
 use super::key::Key;
@@ -58,16 +59,16 @@ pub(crate) enum StoredError {
     #[error("a key of rule `{0}` is missing in the state on disk")]
     Missing(String),
     /// A key that was left on disk cannot be read back.
-    #[error("the state of a key of rule `{rule}` on disk is damaged: {error}")]
+    #[error("the state of a key of rule `{rule}` on disk is damaged")]
     OnDisk {
         /// The rule.
         rule: String,
-        /// What is wrong with it.
-        error: Box<Self>,
+        /// The cause.
+        source: Box<Self>,
     },
     /// The store failed.
-    #[error("{0}")]
-    Store(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 const VERSION: u8 = 1;

@@ -294,18 +294,16 @@ impl Keys {
                 continue;
             };
             self.weight -= u64::from(mark.weight);
-            let stored = disk
-                .read(rule, hash)
-                .map_err(|error| StoredError::Store(error.to_string()))?;
+            let stored = disk.read(rule, hash)?;
             if stored.is_empty() {
                 return Err(StoredError::Missing(rule.to_owned()));
             }
             for (name, bytes) in stored {
                 if !self.known.contains_key(name.as_str()) {
                     self.restore(&name, &bytes, watermark, state_for)
-                        .map_err(|error| StoredError::OnDisk {
+                        .map_err(|source| StoredError::OnDisk {
                             rule: rule.to_owned(),
-                            error: Box::new(error),
+                            source: Box::new(source),
                         })?;
                 }
             }
