@@ -13,7 +13,7 @@ use crate::duration::TimeSpan;
 use crate::pack::{Limits, Manifest, World};
 
 pub use access::{Access, Denied};
-pub use server::{HostPattern, Scheme, ServerPattern, is_name};
+pub use server::{HostPattern, Scheme, ServerPattern, ServerPatternError, is_name};
 
 /// What a plugin asks for: `[plugin.request]` of its manifest. Nothing, where it is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]

@@ -38,7 +38,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use self::condition::Condition;
-pub use self::expression::Expression;
+pub use self::expression::{Expression, ExpressionError};
 pub use self::keys::{KeyError, Keys};
 pub use self::kind::CorrelationKind;
 pub use self::parameters::Parameters;

@@ -145,9 +145,9 @@ pub fn load_by(
                 },
             };
             if let Some(file) = rule.correlation.as_ref().and_then(Correlation::geoip) {
-                let geolocation = geolocation_of(dir, file).map_err(|message| {
+                let geolocation = geolocation_of(dir, file).map_err(|error| {
                     Fault::rule(format!(
-                        "{}: `rule.correlation.geoip`: {message}",
+                        "{}: `rule.correlation.geoip`: {error:#}",
                         source.file.display()
                     ))
                 })?;
@@ -190,15 +190,13 @@ pub fn not_granted(granted: &MostLimits, pack: &Manifest) -> Vec<String> {
 /// Reads the geolocation database that a rule of a pack names, which lies in the pack.
 ///
 /// # Errors
-/// A sentence that names the file.
-pub fn geolocation_of(pack: &Path, file: &Path) -> Result<Geolocation, String> {
-    let found = files::inside(pack, file).map_err(|error| {
-        format!(
-            "cannot read the geolocation database {}: {error}",
-            pack.join(file).display()
-        )
+/// The file is not inside the pack, or cannot be read; the message names it.
+pub fn geolocation_of(pack: &Path, file: &Path) -> Result<Geolocation> {
+    let found = files::inside(pack, file).with_context(|| {
+        let file = pack.join(file);
+        format!("cannot read the geolocation database {}", file.display())
     })?;
-    Geolocation::read(&found).map_err(|error| error.to_string())
+    Ok(Geolocation::read(&found)?)
 }
 
 /// Reads Sigma rules and the field maps: one's own first, then those that are part of Yagura.

@@ -50,7 +50,7 @@ impl CapabilityRequest {
         }
         for (index, entry) in self.http.iter().enumerate() {
             if let Err(reason) = ServerPattern::parse(entry) {
-                return wrong_entry(Key::top("http").index(index), entry, &reason);
+                return wrong_entry(Key::top("http").index(index), entry, &reason.to_string());
             }
         }
         for (index, entry) in self.secrets.iter().enumerate() {
@@ -141,7 +141,7 @@ impl Grant {
                     return wrong_entry(key, entry, reason);
                 }
                 Ok(_) => {}
-                Err(reason) => return wrong_entry(key, entry, &reason),
+                Err(reason) => return wrong_entry(key, entry, &reason.to_string()),
             }
         }
         for (index, entry) in self.networks.iter().enumerate() {

@@ -50,12 +50,47 @@ pub enum HostPattern {
     Exactly(String),
 }
 
+/// What is wrong with the pattern of a host or a server. The message continues a sentence of which the pattern is the subject.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerPatternError {
+    /// A `*` stands behind the first part.
+    #[error("may have a `*` only as its first part: `*.example.org`")]
+    Star,
+    /// Brackets hold something else than an IPv6 address.
+    #[error("is not an IPv6 address in brackets")]
+    Ipv6,
+    /// A host has a colon, as an IPv6 address without brackets.
+    #[error("names no host; an IPv6 address stands in brackets")]
+    BareIpv6,
+    /// A name of DNS cannot be this.
+    #[error("names no host; one with other than ASCII letters is written in its `xn--` form")]
+    NotAHost,
+    /// A host ends in a number, and is no IPv4 address.
+    #[error("is not an IPv4 address of four decimal numbers")]
+    Ipv4,
+    /// A server has no scheme.
+    #[error("is not a server: write `https://` and its name")]
+    NoScheme,
+    /// A server has another scheme.
+    #[error("is not a server: write `https://` (or `http://`) and its name")]
+    OtherScheme,
+    /// A server has a user name.
+    #[error("has a user name: put credentials into a secret")]
+    UserName,
+    /// A server has a path, a query or a fragment.
+    #[error("has a path: a server is only scheme, name and port")]
+    HasPath,
+    /// A port is not a number from 1 to 65535.
+    #[error("has the port `{0}`: write a number to 65535")]
+    Port(String),
+}
+
 impl HostPattern {
     /// Reads a host: a name, an address, `*.` and a domain, or `*`.
     ///
     /// # Errors
-    /// What is wrong, to follow the quoted text.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// [`ServerPatternError`].
+    pub fn parse(text: &str) -> Result<Self, ServerPatternError> {
         if text == "*" {
             return Ok(Self::Any);
         }
@@ -64,16 +99,16 @@ impl HostPattern {
             None => (text, false),
         };
         if domain.contains('*') {
-            return Err("may have a `*` only as its first part: `*.example.org`".to_owned());
+            return Err(ServerPatternError::Star);
         }
         if domain.starts_with('[') {
             return match bracketed(domain) {
                 Some(address) if !is_below => Ok(Self::Exactly(format!("[{address}]"))),
-                _ => Err("is not an IPv6 address in brackets".to_owned()),
+                _ => Err(ServerPatternError::Ipv6),
             };
         }
         if domain.contains(':') {
-            return Err("names no host; an IPv6 address stands in brackets".to_owned());
+            return Err(ServerPatternError::BareIpv6);
         }
         let domain = domain.to_ascii_lowercase();
         let labels: Vec<&str> = domain.split('.').collect();
@@ -85,16 +120,13 @@ impl HostPattern {
                     .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         };
         if domain.len() > 253 || !labels.iter().all(is_label) {
-            return Err(
-                "names no host; one with other than ASCII letters is written in its `xn--` form"
-                    .to_owned(),
-            );
+            return Err(ServerPatternError::NotAHost);
         }
         // What ends in a number is an address to every client, whatever it looks like.
         let last = labels.last().copied().unwrap_or_default();
         let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
         if is_number && (is_below || domain.parse::<Ipv4Addr>().is_err()) {
-            return Err("is not an IPv4 address of four decimal numbers".to_owned());
+            return Err(ServerPatternError::Ipv4);
         }
         Ok(if is_below {
             Self::Below(domain)
@@ -161,19 +193,19 @@ impl ServerPattern {
     /// Reads `https://host`, `https://host:port`, `https://*.domain` or `https://*`, or the same with `http`.
     ///
     /// # Errors
-    /// What is wrong, to follow the quoted text.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// [`ServerPatternError`].
+    pub fn parse(text: &str) -> Result<Self, ServerPatternError> {
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err("is not a server: write `https://` and its name".to_owned());
+            return Err(ServerPatternError::NoScheme);
         };
         let Some(scheme) = Scheme::of(scheme) else {
-            return Err("is not a server: write `https://` (or `http://`) and its name".to_owned());
+            return Err(ServerPatternError::OtherScheme);
         };
         if rest.contains('@') {
-            return Err("has a user name: put credentials into a secret".to_owned());
+            return Err(ServerPatternError::UserName);
         }
         if rest.contains(['/', '?', '#']) {
-            return Err("has a path: a server is only scheme, name and port".to_owned());
+            return Err(ServerPatternError::HasPath);
         }
         let (host, port) = match rest.rsplit_once(':') {
             // Inside the brackets of an IPv6 address, a colon begins no port.
@@ -182,7 +214,7 @@ impl ServerPattern {
                     .parse()
                     .ok()
                     .filter(|port| *port > 0)
-                    .ok_or_else(|| format!("has the port `{port}`: write a number to 65535"))?;
+                    .ok_or_else(|| ServerPatternError::Port(port.to_owned()))?;
                 (host, Some(port))
             }
             _ => (rest, None),
@@ -312,7 +344,7 @@ mod tests {
             ("https://[::1", "brackets"),
             ("https://[::1%25eth0]", "brackets"),
         ] {
-            let reason = ServerPattern::parse(text).unwrap_err();
+            let reason = ServerPattern::parse(text).unwrap_err().to_string();
             assert!(reason.contains(part), "`{text}` {reason}");
         }
     }

@@ -44,7 +44,7 @@ impl AnyOrder {
         }
         let requires = match &expression {
             Some(text) => Expression::parse(text, rules)
-                .map_err(|message| KeyError::new("expression", message))?,
+                .map_err(|error| KeyError::new("expression", error.to_string()))?,
             None => Expression::all(rules.len()),
         };
         Ok(Self {

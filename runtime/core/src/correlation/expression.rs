@@ -15,12 +15,37 @@ pub enum Expression {
     Not(Box<Self>),
 }
 
+/// What is wrong with an expression. The message continues a sentence of which the expression is the subject.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpressionError {
+    /// After a rule comes another word than an operator.
+    #[error("has `{0}` where `and` or `or` is expected")]
+    NoOperator(String),
+    /// It ends too early.
+    #[error("ends where a rule is expected")]
+    Ends,
+    /// It has too many words.
+    #[error("is too long")]
+    TooLong,
+    /// A parenthesis stays open.
+    #[error("lacks a `)`")]
+    NotClosed,
+    /// It names a rule that the correlation does not join.
+    #[error("names `{name}`, which is not among `rules`{did_you_mean}")]
+    UnknownRule {
+        /// The name.
+        name: String,
+        /// A near one, as the end of a sentence, or empty.
+        did_you_mean: String,
+    },
+}
+
 impl Expression {
     /// Reads `a and (b or c) and not d` over the ids of `rules`.
     ///
     /// # Errors
-    /// A sentence that says what stands where it must not.
-    pub fn parse(text: &str, rules: &[String]) -> Result<Self, String> {
+    /// [`ExpressionError`].
+    pub fn parse(text: &str, rules: &[String]) -> Result<Self, ExpressionError> {
         let spaced = text.replace('(', " ( ").replace(')', " ) ");
         let words: Vec<&str> = spaced.split_whitespace().collect();
         let mut parser = Parser {
@@ -31,7 +56,7 @@ impl Expression {
         let parsed = parser.or()?;
         match words.get(parser.at) {
             None => Ok(parsed),
-            Some(word) => Err(format!("has `{word}` where `and` or `or` is expected")),
+            Some(word) => Err(ExpressionError::NoOperator((*word).to_owned())),
         }
     }
 
@@ -95,7 +120,7 @@ impl Parser<'_> {
         is
     }
 
-    fn or(&mut self) -> Result<Expression, String> {
+    fn or(&mut self) -> Result<Expression, ExpressionError> {
         let mut parts = vec![self.and()?];
         while self.is_next("or") {
             parts.push(self.and()?);
@@ -103,7 +128,7 @@ impl Parser<'_> {
         Ok(one_or(parts, Expression::Or))
     }
 
-    fn and(&mut self) -> Result<Expression, String> {
+    fn and(&mut self) -> Result<Expression, ExpressionError> {
         let mut parts = vec![self.not()?];
         while self.is_next("and") {
             parts.push(self.not()?);
@@ -111,7 +136,7 @@ impl Parser<'_> {
         Ok(one_or(parts, Expression::And))
     }
 
-    fn not(&mut self) -> Result<Expression, String> {
+    fn not(&mut self) -> Result<Expression, ExpressionError> {
         // A chain of `not` is a loop, so that no text can exhaust the stack with it.
         let mut negated = false;
         while self.is_next("not") {
@@ -119,22 +144,19 @@ impl Parser<'_> {
         }
         let inner = if self.is_next("(") {
             if self.at > 256 {
-                return Err("is too long".to_owned());
+                return Err(ExpressionError::TooLong);
             }
             let inner = self.or()?;
             if !self.is_next(")") {
-                return Err("lacks a `)`".to_owned());
+                return Err(ExpressionError::NotClosed);
             }
             inner
         } else {
-            let word = self
-                .words
-                .get(self.at)
-                .ok_or("ends where a rule is expected")?;
+            let word = self.words.get(self.at).ok_or(ExpressionError::Ends)?;
             let rule = self.rules.iter().position(|rule| rule == word);
-            let rule = rule.ok_or_else(|| {
-                let near = did_you_mean(word, self.rules.iter().map(String::as_str));
-                format!("names `{word}`, which is not among `rules`{near}")
+            let rule = rule.ok_or_else(|| ExpressionError::UnknownRule {
+                name: (*word).to_owned(),
+                did_you_mean: did_you_mean(word, self.rules.iter().map(String::as_str)),
             })?;
             self.at += 1;
             Expression::Rule(rule)
@@ -182,7 +204,8 @@ mod tests {
             ("(a-1", "lacks a `)`"),
             ("a-1 and d", "names `d`, which is not among `rules`"),
         ] {
-            assert_eq!(parse(text).unwrap_err().split("; ").next(), Some(message));
+            let error = parse(text).unwrap_err().to_string();
+            assert_eq!(error.split("; ").next(), Some(message));
         }
         assert!(parse(&"(".repeat(100_000)).is_err());
         assert!(parse(&format!("{}b", "not ".repeat(100_000))).is_ok());

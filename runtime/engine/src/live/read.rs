@@ -58,9 +58,9 @@ async fn read_some(
         && one.times.is_none()
     {
         match times_of(run, one, limit).await? {
-            Ok(Some(times)) => one.times = Some(times),
-            Ok(None) => return Ok(None),
-            Err(reason) => {
+            FoundTimes::Found(times) => one.times = Some(*times),
+            FoundTimes::NewColumns => return Ok(None),
+            FoundTimes::Unreadable(reason) => {
                 return Ok(Some(ScanOutput {
                     bad_files: vec![(one.name.clone(), reason)],
                     ..ScanOutput::default()
@@ -104,21 +104,31 @@ async fn read_some(
 /// The fewest findings of an object that are kept of a rule.
 const MIN_FINDINGS_OF_A_RULE: usize = 1_000;
 
-/// Finds the times of an object, `None` where it has columns that the table lacks, or why it cannot be read.
+/// The times of an object, as far as they can be found.
+enum FoundTimes {
+    Found(Box<ObjectTimes>),
+    /// The object has columns that the table lacks.
+    NewColumns,
+    /// The object cannot be read, for this reason.
+    Unreadable(String),
+}
+
+/// Finds the times of an object.
 async fn times_of(
     run: &TableRun,
     object: &WaitingObject,
     limit: Timestamp,
-) -> Result<Result<Option<ObjectTimes>, String>, EngineError> {
+) -> Result<FoundTimes, EngineError> {
     let (table, file, cache) = (&run.table, &object.file, || Arc::clone(&run.cache));
     let looked = async {
         if !table.has_columns_of(file, cache()).await? {
-            return Ok(None);
+            return Ok(FoundTimes::NewColumns);
         }
-        table.look_at_times(file, cache(), limit).await.map(Some)
+        let times = table.look_at_times(file, cache(), limit).await?;
+        Ok(FoundTimes::Found(Box::new(times)))
     };
     match looked.await {
-        Ok(times) => Ok(Ok(times)),
-        Err(error) => run.fault_of(file, error).await.map(Err),
+        Ok(times) => Ok(times),
+        Err(error) => run.fault_of(file, error).await.map(FoundTimes::Unreadable),
     }
 }

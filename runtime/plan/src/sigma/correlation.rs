@@ -9,7 +9,9 @@ use yagura_core::rule::Report;
 use yagura_core::{AlertPolicy, FieldPath, Rule};
 use yagura_rules::PluginType;
 use yagura_rules::resolve::find;
-use yagura_rules::sigma::{FieldMap, Joined, Load, Member, SigmaSource, Target, field_name};
+use yagura_rules::sigma::{
+    CorrelationProblem, FieldMap, Joined, Load, Member, SigmaSource, Target, field_name,
+};
 
 use super::alert::title;
 use super::mapped_table::{MappedTable, distinct};
@@ -117,8 +119,8 @@ fn not_run(joined: &Joined, reason: &JoinError) -> NotRun {
 #[derive(Debug, Clone, thiserror::Error)]
 enum JoinError {
     /// It was wrong as it was read.
-    #[error("{0}")]
-    Read(String),
+    #[error(transparent)]
+    Read(#[from] CorrelationProblem),
     /// Its id is taken.
     #[error("has the id of another rule: give it one of its own")]
     DuplicateId,

@@ -6,6 +6,7 @@
 mod chain;
 mod condition;
 mod names;
+mod problem;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ use yagura_core::{FieldPath, Severity, TimeSpan};
 use super::load::{Count, Load, SigmaCorrelation, SigmaSource};
 use chain::Node;
 use names::Names;
+pub use problem::CorrelationProblem;
 
 /// The correlations of what was read, by themselves: tables and their fields are still to be found.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +66,7 @@ pub struct Joined {
     /// What it joins, each once.
     pub members: Vec<Member>,
     /// What it asks, without aliases; or what is wrong with it.
-    pub correlation: Result<Correlation, String>,
+    pub correlation: Result<Correlation, CorrelationProblem>,
 }
 
 /// What a reference of a correlation leads to.
@@ -134,7 +136,7 @@ pub fn correlations(load: &Load) -> Correlations {
         .chain(load.correlations.iter().map(Source::Correlation))
         .collect();
     let names = Names::new(load, &sources);
-    let resolved: Vec<Vec<Result<(String, Target), String>>> = sources
+    let resolved: Vec<Vec<Result<(String, Target), CorrelationProblem>>> = sources
         .iter()
         .map(|source| match source {
             Source::Count(index, _, _) => vec![Ok((String::new(), Target::Rule(*index)))],
@@ -175,7 +177,7 @@ pub fn correlations(load: &Load) -> Correlations {
     for index in all {
         let node = &nodes[index];
         let source = sources[node.source];
-        let references: Result<Vec<(String, Target)>, String> =
+        let references: Result<Vec<(String, Target)>, CorrelationProblem> =
             resolved[node.source].iter().cloned().collect();
         let circle = order.circular.binary_search(&index).is_ok();
         let entry = |target: Target| match node.replaced.get(&target) {
@@ -213,16 +215,11 @@ pub fn correlations(load: &Load) -> Correlations {
     }
 }
 
-fn circular(index: usize, circle: &[usize], ids: &[String]) -> String {
-    let ids: Vec<String> = circle
-        .iter()
-        .map(|index| format!("`{}`", ids[*index]))
-        .collect();
-    let ids = ids.join(" → ");
-    if circle.contains(&index) {
-        format!("refers to itself: {ids}")
-    } else {
-        format!("refers to rules that refer to themselves: {ids}")
+fn circular(index: usize, circle: &[usize], ids: &[String]) -> CorrelationProblem {
+    let ids = circle.iter().map(|index| ids[*index].clone()).collect();
+    match circle.contains(&index) {
+        true => CorrelationProblem::Circle(ids),
+        false => CorrelationProblem::RefersToCircle(ids),
     }
 }
 
@@ -231,7 +228,7 @@ fn described(
     id: String,
     is_part: bool,
     members: Vec<Member>,
-    correlation: Result<Correlation, String>,
+    correlation: Result<Correlation, CorrelationProblem>,
 ) -> Joined {
     let (title, description, level, tags, references, counts) = match source {
         Source::Correlation(SigmaCorrelation { rule, .. }) => (
@@ -285,7 +282,7 @@ fn asked(
     references: Vec<(String, Target)>,
     names: &Names<'_>,
     entry: &dyn Fn(Target) -> String,
-) -> Result<(Correlation, Vec<Member>), String> {
+) -> Result<(Correlation, Vec<Member>), CorrelationProblem> {
     let mut members: Vec<Member> = Vec::new();
     for (_, target) in &references {
         if !members.iter().any(|member| member.target == *target) {
@@ -318,24 +315,15 @@ fn asked(
         }
     };
     correlation.by = unique(by);
-    correlation.check().map_err(wrong)?;
+    correlation.check()?;
     Ok((correlation, members))
 }
 
-/// Words what is wrong with a key for a reader of the Sigma rule.
-fn wrong(error: KeyError) -> String {
-    format!("is wrong: `correlation.{}` {}", error.key, error.message)
-}
-
-fn of_count(count: &Count, rules: Vec<String>) -> Result<Correlation, String> {
-    let within = count.within.as_deref().ok_or(
-        "counts events and has no `timeframe` in which: add one, for instance `timeframe: 1h`",
-    )?;
-    let within = Timespan::parse(within.trim()).map_err(|_| {
-        format!(
-            "has the `timeframe` `{within}`, which is not a time: write for instance `30s` or `1h`"
-        )
-    })?;
+fn of_count(count: &Count, rules: Vec<String>) -> Result<Correlation, CorrelationProblem> {
+    let within = count.within.as_deref();
+    let within = within.ok_or(CorrelationProblem::NoTimeframe)?;
+    let within = Timespan::parse(within.trim())
+        .map_err(|_| CorrelationProblem::Timeframe(within.to_owned()))?;
     let windows = Windows::Sliding {
         within: duration("within", &within)?,
     };
@@ -359,8 +347,8 @@ fn of_correlation(
     entries: Vec<String>,
     all: Vec<String>,
     references: &[(String, Target)],
-    find: impl Fn(&str) -> Result<String, String>,
-) -> Result<Correlation, String> {
+    find: impl Fn(&str) -> Result<String, CorrelationProblem>,
+) -> Result<Correlation, CorrelationProblem> {
     let rule = &source.rule;
     let within = duration("within", &rule.timespan)?;
     let window = match rule.window {
@@ -397,21 +385,18 @@ fn of_correlation(
         ..
     } = &rule.condition
     else {
-        return Err("has a `condition` of rules' names, which only `temporal` and `temporal_ordered` read: write for instance `gte: 10`".to_owned());
+        return Err(CorrelationProblem::NamesInCondition);
     };
     let condition = bounds(predicates);
     if condition.is_empty() {
-        return Err(wrong(KeyError::missing("condition")));
+        return Err(KeyError::missing("condition").into());
     }
-    let windows = Windows::new(window, within, gap).map_err(wrong)?;
+    let windows = Windows::new(window, within, gap)?;
     let measured = measured(source);
     let field = || match measured {
         [one] => Ok(field_name(one)),
-        [] => Err(wrong(KeyError::missing("field"))),
-        several => Err(format!(
-            "measures one field, and `condition.field` names {}",
-            several.len()
-        )),
+        [] => Err(CorrelationProblem::from(KeyError::missing("field"))),
+        several => Err(CorrelationProblem::SeveralFields(several.len())),
     };
     let kind: CorrelationKind = match rule.correlation_type {
         CorrelationType::ValueCount => Distinct {
@@ -459,10 +444,14 @@ fn of_correlation(
 }
 
 /// Refuses windows of other kinds and gaps, which correlations of rules in an order or in any do not use.
-fn only_slides(word: &str, window: Window, gap: Option<TimeSpan>) -> Result<(), String> {
+fn only_slides(
+    word: &str,
+    window: Window,
+    gap: Option<TimeSpan>,
+) -> Result<(), CorrelationProblem> {
     let refuse = |key| {
         let message = format!("is given, and `{word}` does not use it");
-        Err(wrong(KeyError::new(key, message)))
+        Err(KeyError::new(key, message).into())
     };
     match (window, gap) {
         (Window::Sliding, None) => Ok(()),
@@ -494,7 +483,7 @@ fn fields(
     references: &[(String, Target)],
     names: &Names<'_>,
     members: &mut [Member],
-) -> Result<(), String> {
+) -> Result<(), CorrelationProblem> {
     let rule = &source.rule;
     for name in by.iter().chain(measured(source)) {
         for member in &mut *members {
@@ -510,10 +499,10 @@ fn fields(
                 None => names.find(reference, &source.file)?,
             };
             let Some(member) = members.iter_mut().find(|member| member.target == target) else {
-                return Err(format!(
-                    "has an alias `{}` for `{reference}`, which is not among its `rules`",
-                    alias.alias
-                ));
+                return Err(CorrelationProblem::Alias {
+                    alias: alias.alias.clone(),
+                    reference: reference.clone(),
+                });
             };
             if let Some(name) = member.fields.get_mut(&field_name(&alias.alias)) {
                 name.clone_from(own);
@@ -544,7 +533,7 @@ fn unique(names: &[String]) -> Vec<String> {
 }
 
 /// Reads the time of a key in our form, which has no unit longer than a day: a month is 30 days, a year 365.
-fn duration(key: &str, time: &Timespan) -> Result<TimeSpan, String> {
+fn duration(key: &str, time: &Timespan) -> Result<TimeSpan, CorrelationProblem> {
     let days = |each: u64| format!("{}d", time.count.saturating_mul(each));
     let text = match time.unit {
         TimespanUnit::Second => format!("{}s", time.count),
@@ -556,7 +545,7 @@ fn duration(key: &str, time: &Timespan) -> Result<TimeSpan, String> {
         TimespanUnit::Year => days(365),
     };
     text.parse()
-        .map_err(|error: NotADuration| wrong(KeyError::new(key, error.to_string())))
+        .map_err(|error: NotADuration| KeyError::new(key, error.to_string()).into())
 }
 
 fn bounds(predicates: &[(ConditionOperator, u64)]) -> Condition {

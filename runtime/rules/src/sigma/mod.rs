@@ -15,7 +15,9 @@ mod selector;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use correlation::{Correlations, Joined, Member, Target, correlations, field_name, severity};
+pub use correlation::{
+    CorrelationProblem, Correlations, Joined, Member, Target, correlations, field_name, severity,
+};
 pub use field_map::{FieldMap, FieldMapError, Names, Source, Values};
 pub use load::{
     Count, Load, SigmaCorrelation, SigmaFilter, SigmaSource, load_dir, load_file, load_text,

@@ -197,7 +197,7 @@ fn notifier(
     let secret = move |name: &str| {
         let text =
             tokio::task::block_in_place(|| runtime.block_on(services::secret_text(&secrets, name)));
-        text.map_err(SecretError)
+        text.map_err(|error| SecretError(error.to_string()))
     };
     let key = Key::top("notifier").name(name).name("email");
     let email = EmailNotifier::new(email, secret).map_err(|error| error.under(&key));

@@ -80,11 +80,11 @@ impl Search for NoSearch {
 }
 
 /// Returns a secret as text, for what the host itself sends.
-pub(super) async fn secret_text(secrets: &Secrets, name: &str) -> Result<String, String> {
-    let secret: Secret = secrets.get(name).await.map_err(|error| error.to_string())?;
-    let text = std::str::from_utf8(secret.expose());
-    text.map(str::to_owned)
-        .map_err(|_| format!("the secret `{name}` is not UTF-8 text"))
+pub(super) async fn secret_text(secrets: &Secrets, name: &str) -> Result<String> {
+    let secret: Secret = secrets.get(name).await?;
+    std::str::from_utf8(secret.expose())
+        .map(str::to_owned)
+        .with_context(|| format!("the secret `{name}` is not UTF-8 text"))
 }
 
 /// Searches the tables of a configuration.

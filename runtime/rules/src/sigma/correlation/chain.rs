@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Names, Source, Target, field_name};
+use super::{CorrelationProblem, Names, Source, Target, field_name};
 
 /// A correlation as it is, or as a part of another that groups it otherwise.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub(super) struct Node {
 }
 
 /// Targets of references, or what is wrong with them, of each source.
-pub(super) type References = [Vec<Result<(String, Target), String>>];
+pub(super) type References = [Vec<Result<(String, Target), CorrelationProblem>>];
 
 /// Parts of one correlation at most; only those that refer to themselves can come to so many.
 const MOST: usize = 64;
@@ -119,7 +119,7 @@ fn own_names(
     source: Source<'_>,
     by: &[String],
     target: Target,
-    references: &[Result<(String, Target), String>],
+    references: &[Result<(String, Target), CorrelationProblem>],
     names: &Names<'_>,
 ) -> Vec<String> {
     let Source::Correlation(source) = source else {

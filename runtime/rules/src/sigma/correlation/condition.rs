@@ -5,12 +5,12 @@ use rsigma_parser::{
 };
 use yagura_core::correlation::Expression;
 
-use super::bounds;
+use super::{CorrelationProblem, bounds};
 use crate::sigma::load::SigmaCorrelation;
 use crate::sigma::selector::is_named;
 
 /// Rules that a condition on their number is written out for; it takes an `or` of all their choices.
-const MOST_COUNTED: usize = 8;
+pub(super) const MOST_COUNTED: usize = 8;
 
 /// Returns what a correlation refers to: its `rules` or, where it has none, the names in its condition.
 pub(super) fn references(rule: &CorrelationRule) -> Vec<String> {
@@ -38,8 +38,8 @@ pub(super) fn requires(
     source: &SigmaCorrelation,
     texts: &[&str],
     entries: &[String],
-    find: impl Fn(&str) -> Result<String, String>,
-) -> Result<Option<Expression>, String> {
+    find: impl Fn(&str) -> Result<String, CorrelationProblem>,
+) -> Result<Option<Expression>, CorrelationProblem> {
     match &source.rule.condition {
         CorrelationCondition::Threshold { .. } if !source.has_condition => Ok(None),
         CorrelationCondition::Threshold { predicates, .. } => {
@@ -61,7 +61,10 @@ pub(super) fn requires(
 }
 
 /// Says what is wrong with a condition of rules in order, which wants them all.
-pub(super) fn wants_all_in_order(source: &SigmaCorrelation, rules: usize) -> Result<(), String> {
+pub(super) fn wants_all_in_order(
+    source: &SigmaCorrelation,
+    rules: usize,
+) -> Result<(), CorrelationProblem> {
     match &source.rule.condition {
         CorrelationCondition::Threshold { predicates, .. } => {
             let bounds = bounds(predicates);
@@ -69,14 +72,10 @@ pub(super) fn wants_all_in_order(source: &SigmaCorrelation, rules: usize) -> Res
             if !source.has_condition || fewest == Some(rules) {
                 return Ok(());
             }
-            Err(format!(
-                "wants a number of its {rules} rules in order, and `temporal_ordered` runs only with all of them: leave `condition` out, or use `temporal`"
-            ))
+            Err(CorrelationProblem::SomeInOrder { rules })
         }
         CorrelationCondition::Extended(condition) if is_conjunction(condition) => Ok(()),
-        CorrelationCondition::Extended(_) => Err(
-            "has `or`, `not` or a number of rules in its condition, and `temporal_ordered` runs only with all of them in order: use `temporal`".to_owned(),
-        ),
+        CorrelationCondition::Extended(_) => Err(CorrelationProblem::ExpressionInOrder),
     }
 }
 
@@ -90,11 +89,9 @@ fn is_conjunction(condition: &ConditionExpr) -> bool {
 }
 
 /// Returns that the number of different rules with findings, of `all`, is one of `sizes`.
-fn counted(sizes: &[usize], all: usize) -> Result<Option<Expression>, String> {
+fn counted(sizes: &[usize], all: usize) -> Result<Option<Expression>, CorrelationProblem> {
     let Some(fewest) = sizes.first().copied() else {
-        return Err(format!(
-            "wants a number of different rules that its {all} cannot have"
-        ));
+        return Err(CorrelationProblem::ImpossibleNumber { rules: all });
     };
     if fewest == all {
         return Ok(None);
@@ -105,7 +102,7 @@ fn counted(sizes: &[usize], all: usize) -> Result<Option<Expression>, String> {
         return at_least(fewest, &places).map(Some);
     }
     if all > MOST_COUNTED {
-        return Err(too_many(all));
+        return Err(CorrelationProblem::TooMany { rules: all });
     }
     let exactly = |chosen: Vec<usize>| {
         let part = |place: usize| match chosen.contains(&place) {
@@ -118,14 +115,8 @@ fn counted(sizes: &[usize], all: usize) -> Result<Option<Expression>, String> {
     Ok(Some(Expression::Or(chosen.map(exactly).collect())))
 }
 
-fn too_many(rules: usize) -> String {
-    format!(
-        "wants a number of {rules} different rules, which is written out for {MOST_COUNTED} at most: correlate correlations of fewer"
-    )
-}
-
 /// Returns that at least so many of the rules at these places have findings.
-fn at_least(number: usize, places: &[usize]) -> Result<Expression, String> {
+fn at_least(number: usize, places: &[usize]) -> Result<Expression, CorrelationProblem> {
     let rules = |places: &[usize]| places.iter().copied().map(Expression::Rule).collect();
     if let [only] = places
         && number == 1
@@ -139,13 +130,15 @@ fn at_least(number: usize, places: &[usize]) -> Result<Expression, String> {
         return Ok(Expression::And(rules(places)));
     }
     if number == 0 || number > places.len() {
-        return Err(format!(
-            "wants {number} of {} rules, which says nothing",
-            places.len()
-        ));
+        return Err(CorrelationProblem::MeaninglessNumber {
+            number,
+            rules: places.len(),
+        });
     }
     if places.len() > MOST_COUNTED {
-        return Err(too_many(places.len()));
+        return Err(CorrelationProblem::TooMany {
+            rules: places.len(),
+        });
     }
     let chosen = choices(number, places.len()).into_iter().map(|chosen| {
         let chosen: Vec<usize> = chosen.into_iter().map(|at| places[at]).collect();
@@ -181,17 +174,17 @@ struct Reader<'a, Find> {
     find: Find,
 }
 
-impl<Find: Fn(&str) -> Result<String, String>> Reader<'_, Find> {
-    fn read(&self, condition: &ConditionExpr) -> Result<Expression, String> {
+impl<Find: Fn(&str) -> Result<String, CorrelationProblem>> Reader<'_, Find> {
+    fn read(&self, condition: &ConditionExpr) -> Result<Expression, CorrelationProblem> {
         match condition {
             ConditionExpr::And(parts) => self.all(parts).map(Expression::And),
             ConditionExpr::Or(parts) => self.all(parts).map(Expression::Or),
             ConditionExpr::Not(inner) => Ok(Expression::Not(Box::new(self.read(inner)?))),
             ConditionExpr::Identifier(name) => {
                 let place = self.place(name)?;
-                place.map(Expression::Rule).ok_or_else(|| {
-                    format!("has `{name}` in its condition, which is not among its `rules`")
-                })
+                place
+                    .map(Expression::Rule)
+                    .ok_or_else(|| CorrelationProblem::UnknownName(name.clone()))
             }
             ConditionExpr::Selector {
                 quantifier,
@@ -203,9 +196,7 @@ impl<Find: Fn(&str) -> Result<String, String>> Reader<'_, Find> {
                     chosen.extend(place.filter(|place| !chosen.contains(place)));
                 }
                 if chosen.is_empty() {
-                    return Err(format!(
-                        "has `{condition}` in its condition, and none of its `rules` is named so"
-                    ));
+                    return Err(CorrelationProblem::NothingSelected(condition.to_string()));
                 }
                 let number = match quantifier {
                     Quantifier::Any => 1,
@@ -217,12 +208,12 @@ impl<Find: Fn(&str) -> Result<String, String>> Reader<'_, Find> {
         }
     }
 
-    fn all(&self, parts: &[ConditionExpr]) -> Result<Vec<Expression>, String> {
+    fn all(&self, parts: &[ConditionExpr]) -> Result<Vec<Expression>, CorrelationProblem> {
         parts.iter().map(|part| self.read(part)).collect()
     }
 
     /// Returns the place of the entry that a reference means.
-    fn place(&self, name: &str) -> Result<Option<usize>, String> {
+    fn place(&self, name: &str) -> Result<Option<usize>, CorrelationProblem> {
         let entry = (self.find)(name)?;
         Ok(self.entries.iter().position(|known| *known == entry))
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use yagura_core::names::did_you_mean;
 
-use super::{Source, Target};
+use super::{CorrelationProblem, Source, Target};
 use crate::sigma::load::Load;
 
 /// Ids and names of what was read.
@@ -51,7 +51,7 @@ impl<'a> Names<'a> {
     }
 
     /// Finds the rule that a correlation in `file` refers to.
-    pub(super) fn find(&self, reference: &str, file: &Path) -> Result<Target, String> {
+    pub(super) fn find(&self, reference: &str, file: &Path) -> Result<Target, CorrelationProblem> {
         if let Some(target) = self.ids.get(reference) {
             return Ok(*target);
         }
@@ -61,15 +61,15 @@ impl<'a> Names<'a> {
             (Some((_, target)), None, _) | (None, _, [(_, target)]) => Ok(*target),
             (None, _, []) => {
                 let known = self.ids.keys().chain(self.names.keys()).copied();
-                let near = did_you_mean(reference, known);
-                Err(format!(
-                    "refers to `{reference}`, and no rule that was read has this id or name{near}"
-                ))
+                Err(CorrelationProblem::UnknownReference {
+                    reference: reference.to_owned(),
+                    did_you_mean: did_you_mean(reference, known),
+                })
             }
-            _ => Err(format!(
-                "refers to `{reference}`, which is the name of {} rules: use the id",
-                named.len()
-            )),
+            _ => Err(CorrelationProblem::AmbiguousReference {
+                reference: reference.to_owned(),
+                rules: named.len(),
+            }),
         }
     }
 

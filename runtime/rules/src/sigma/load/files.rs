@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use yagura_core::diagnostic::{Code, Diagnostic};
@@ -14,7 +15,7 @@ use super::{Load, load_text};
 ///
 /// # Errors
 /// The directory that cannot be listed. A file below it, or a folder, that cannot be read is one of the problems.
-pub fn load_dir(path: &Path) -> std::io::Result<Load> {
+pub fn load_dir(path: &Path) -> io::Result<Load> {
     let mut all = Load::default();
     let mut files = Vec::new();
     if path.is_dir() {
@@ -99,21 +100,36 @@ pub fn load_file(file: &Path) -> Load {
 }
 
 /// Reads the text of a file.
-pub(super) fn text_in(file: &Path) -> Result<String, String> {
-    files::read(file, files::MOST_TEXT)
-        .map_err(|error| error.to_string())
-        .and_then(text_of)
+pub(super) fn text_in(file: &Path) -> Result<String, TextError> {
+    text_of(files::read(file, files::MOST_TEXT)?)
+}
+
+/// Why the text of a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TextError {
+    /// Its bytes cannot be read.
+    #[error(transparent)]
+    File(#[from] io::Error),
+    /// It begins as UTF-16 and goes on otherwise.
+    #[error("it is not the UTF-16 that it begins as: save it as UTF-8")]
+    Utf16,
+    /// It is not UTF-8.
+    #[error("line {line} is not UTF-8: save the file as UTF-8")]
+    Utf8 {
+        /// The first line that is not, from 1.
+        line: usize,
+    },
 }
 
 /// Reads bytes as UTF-8, or as UTF-16 where they begin with its byte order mark.
-fn text_of(bytes: Vec<u8>) -> Result<String, String> {
+fn text_of(bytes: Vec<u8>) -> Result<String, TextError> {
     let utf16 = |number: fn([u8; 2]) -> u16| {
         let units = bytes[2..]
             .chunks_exact(2)
             .map(|unit| number([unit[0], unit[1]]));
         char::decode_utf16(units)
             .collect::<Result<String, _>>()
-            .map_err(|_| "it is not the UTF-16 that it begins as: save it as UTF-8".to_owned())
+            .map_err(|_| TextError::Utf16)
     };
     match bytes.as_slice() {
         [0xff, 0xfe, ..] => utf16(u16::from_le_bytes),
@@ -121,7 +137,7 @@ fn text_of(bytes: Vec<u8>) -> Result<String, String> {
         _ => String::from_utf8(bytes).map_err(|error| {
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            format!("line {line} is not UTF-8: save the file as UTF-8")
+            TextError::Utf8 { line }
         }),
     }
 }

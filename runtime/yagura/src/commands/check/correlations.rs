@@ -167,7 +167,7 @@ impl Check {
                 let own = travel.geoip.as_ref();
                 let own = own.map(|file| yagura_service::packs::geolocation_of(&pack.dir, file));
                 let is_own = own.is_some();
-                let read = |file: &Path| Geolocation::read(file).map_err(|error| error.to_string());
+                let read = |file: &Path| Geolocation::read(file).map_err(anyhow::Error::from);
                 let of_all = || set.geoip.as_deref().map(read);
                 let Some(read) = own.or_else(of_all) else {
                     let message = "has neither `geoip` nor `latitude` and `longitude`: it runs only with a configuration that names a geolocation database with `geoip`".to_owned();
@@ -180,12 +180,12 @@ impl Check {
                     );
                     continue;
                 };
-                if let Err(message) = read {
+                if let Err(error) = read {
                     let of = match is_own {
                         true => "",
                         false => "takes that of the configuration: ",
                     };
-                    let message = format!("{of}{message}");
+                    let message = format!("{of}{error:#}");
                     let key = Key::top("geoip");
                     self.wrong(
                         &source.file,
