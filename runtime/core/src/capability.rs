@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::duration::TimeSpan;
 use crate::pack::{Limits, Manifest, World};
 
-pub use access::{Access, Denied};
+pub use access::{Denied, GrantedAccess};
 pub use server::{HostPattern, Scheme, ServerPattern, ServerPatternError, is_name};
 
 /// What a plugin asks for: `[plugin.request]` of its manifest. Nothing, where it is left out.

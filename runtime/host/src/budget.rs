@@ -35,14 +35,14 @@ pub(crate) struct PluginMemory {
 pub(crate) struct Budget {
     /// The maximum, in bytes.
     limit: usize,
-    table: Mutex<Table>,
+    table: Mutex<UsageTable>,
     /// Locked while instances are dropped, so that a thread sees the memory that another thread is giving back.
     idle: Mutex<Vec<Weak<dyn IdleInstances>>>,
 }
 
 /// How much each plugin uses.
 #[derive(Debug, Default)]
-struct Table {
+struct UsageTable {
     used: usize,
     next: u64,
     holders: BTreeMap<u64, PluginMemory>,
@@ -87,7 +87,7 @@ impl Budget {
         all.push(idle);
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, UsageTable> {
         // No panic can leave the table half changed.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,7 +106,7 @@ impl std::fmt::Debug for Budget {
     }
 }
 
-impl Table {
+impl UsageTable {
     /// Takes bytes for a plugin, or nothing if the plugin cannot have so many.
     fn take(&mut self, number: u64, bytes: usize, limit: usize) -> bool {
         let Some(used) = self.used.checked_add(bytes).filter(|used| *used <= limit) else {

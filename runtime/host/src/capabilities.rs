@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use yagura_core::Timestamp;
-use yagura_core::capability::{Access, Denied};
+use yagura_core::capability::{Denied, GrantedAccess};
 use yagura_http::{
     CallOutcome, HttpCaller, HttpError, HttpPolicy, HttpRequest, HttpResponse, HttpService,
     PluginId,
@@ -28,13 +28,13 @@ pub struct Services {
     /// Outgoing HTTP.
     pub http: Arc<HttpService>,
     /// Search for events by observable.
-    pub search: Arc<dyn Search>,
+    pub search: Arc<dyn SearchPort>,
     /// Lookup tables.
     pub lookup: Arc<dyn Lookup>,
 }
 
 /// Searches for events. It is only called for tables that manifest and grant name, on the thread of the plugin's call.
-pub trait Search: Send + Sync {
+pub trait SearchPort: Send + Sync {
     /// Returns at most [`SearchQuery::limit`] events of a table, with columns laid out as in batches of detectors. After
     /// `deadline`, the answer is no longer used.
     ///
@@ -45,7 +45,7 @@ pub trait Search: Send + Sync {
         caller: &Caller,
         query: &SearchQuery,
         deadline: Instant,
-    ) -> Result<Events, PluginError>;
+    ) -> Result<FoundEvents, PluginError>;
 }
 
 /// Reads lookup tables. It is only called for tables of the pack itself, or for those that manifest and grant name.
@@ -85,7 +85,7 @@ pub struct SearchQuery {
 
 /// The result of a search, by column in the order of the schema.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Events {
+pub struct FoundEvents {
     /// Names and types of the columns.
     pub schema: Vec<Field>,
     /// Number of rows.
@@ -111,8 +111,13 @@ pub struct ColumnBytes {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoTables;
 
-impl Search for NoTables {
-    fn find(&self, _: &Caller, query: &SearchQuery, _: Instant) -> Result<Events, PluginError> {
+impl SearchPort for NoTables {
+    fn find(
+        &self,
+        _: &Caller,
+        query: &SearchQuery,
+        _: Instant,
+    ) -> Result<FoundEvents, PluginError> {
         Err(no_table(&query.table))
     }
 }
@@ -137,7 +142,7 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Combines the plugin, its access and the services.
-    pub fn new(plugin: PluginId, access: Access, services: Services) -> Self {
+    pub fn new(plugin: PluginId, access: GrantedAccess, services: Services) -> Self {
         Self {
             services,
             http: HttpCaller {
@@ -174,7 +179,7 @@ impl std::fmt::Debug for Capabilities {
 }
 
 /// The capabilities of one instance, and what it used of them in the current call.
-pub(crate) struct Session {
+pub(crate) struct CapabilitySession {
     capabilities: Capabilities,
     pub(crate) outcome: CallOutcome,
     searches: u32,
@@ -182,7 +187,7 @@ pub(crate) struct Session {
     deadline: Instant,
 }
 
-impl Session {
+impl CapabilitySession {
     pub(crate) fn new(capabilities: &Capabilities) -> Self {
         Self {
             capabilities: capabilities.clone(),
@@ -212,7 +217,7 @@ impl Session {
             .send(http, &mut self.outcome, request, self.deadline)
     }
 
-    pub(crate) fn find(&mut self, mut query: SearchQuery) -> Result<Events, PluginError> {
+    pub(crate) fn find(&mut self, mut query: SearchQuery) -> Result<FoundEvents, PluginError> {
         let refused = |Denied(reason)| PluginError::Config(reason);
         self.capabilities
             .http

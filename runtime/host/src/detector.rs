@@ -15,12 +15,12 @@ use crate::instances::{InstancePool, PluginInstance};
 use crate::limits::Pace;
 use crate::log::LogLine;
 use crate::meter::{CallCost, Meter};
-use crate::plugin::{Instance, Plugin};
+use crate::plugin::{CompiledPlugin, ComponentInstance};
 use crate::types::{BatchRef, RawFinding, RuleSpec};
 
 /// A detector that was compiled and linked once. Starting an instance is cheap. A clone is the same plugin.
 #[derive(Clone)]
-pub struct DetectorPlugin(pub(crate) Arc<Plugin<v0_1_0::Detector>>);
+pub struct DetectorPlugin(pub(crate) Arc<CompiledPlugin<v0_1_0::Detector>>);
 
 impl DetectorPlugin {
     /// Returns its file.
@@ -94,7 +94,7 @@ impl std::fmt::Debug for DetectorPlugin {
 ///
 /// Calls block the thread, which needs 1 MiB of free stack.
 pub struct Detector {
-    instance: Instance<v0_1_0::Detector>,
+    instance: ComponentInstance<v0_1_0::Detector>,
     /// For each rule, how many columns its batches have.
     columns: Vec<usize>,
 }
@@ -102,7 +102,7 @@ pub struct Detector {
 impl Detector {
     fn start(plugin: &DetectorPlugin) -> Result<Self, CallError> {
         Ok(Self {
-            instance: Instance::start(&plugin.0, None)?,
+            instance: ComponentInstance::start(&plugin.0, None)?,
             columns: Vec::new(),
         })
     }

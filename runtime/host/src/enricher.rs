@@ -15,12 +15,12 @@ use crate::inspect::ComponentInfo;
 use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
-use crate::plugin::{Instance, Plugin};
+use crate::plugin::{CompiledPlugin, ComponentInstance};
 use crate::responder::{alert, instance, plugin, too_many, wrong_name, wrong_text};
 
 /// An enricher that was compiled and linked once. Starting an instance is cheap. A clone is the same plugin.
 #[derive(Debug, Clone)]
-pub struct EnricherPlugin(pub(crate) Arc<Plugin<enricher::Enricher>>);
+pub struct EnricherPlugin(pub(crate) Arc<CompiledPlugin<enricher::Enricher>>);
 
 plugin!(EnricherPlugin, Enricher);
 
@@ -34,7 +34,7 @@ impl EnricherPlugin {
         config_json: &str,
         capabilities: &Capabilities,
     ) -> Result<Enricher, CallError> {
-        let mut instance = Instance::start_with(&self.0, capabilities)?;
+        let mut instance = ComponentInstance::start_with(&self.0, capabilities)?;
         instance.call("open", |guest, store| {
             guest
                 .yagura_plugin_enrichment()
@@ -48,7 +48,7 @@ impl EnricherPlugin {
 ///
 /// Calls block the thread, which needs 1 MiB of free stack and must not be one that drives tasks of a runtime.
 #[derive(Debug)]
-pub struct Enricher(Instance<enricher::Enricher>);
+pub struct Enricher(ComponentInstance<enricher::Enricher>);
 
 instance!(Enricher);
 

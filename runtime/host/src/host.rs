@@ -46,10 +46,10 @@ pub enum HostError {
 /// The engine that all plugins of a process share. A clone is the same host.
 #[derive(Clone)]
 pub struct Host {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<HostParts>,
 }
 
-pub(crate) struct Shared {
+pub(crate) struct HostParts {
     pub(crate) engine: Engine,
     pub(crate) detectors: Linker<HostState>,
     pub(crate) enrichers: Linker<HostState>,
@@ -72,7 +72,7 @@ impl Host {
             .map_err(|error| HostError::Engine(error.into()))?;
         start_clock(engine.weak()).map_err(HostError::Clock)?;
         Ok(Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(HostParts {
                 detectors: linker::<v0_1_0::Detector>(&engine)?,
                 enrichers: linker::<enricher::Enricher>(&engine)?,
                 reviewers: linker::<reviewer::Reviewer>(&engine)?,

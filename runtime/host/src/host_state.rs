@@ -7,10 +7,10 @@ use wasmtime::Store;
 use yagura_core::pack::Limits;
 
 use crate::budget::Account;
-use crate::capabilities::Session;
+use crate::capabilities::CapabilitySession;
 use crate::keyed::CurrentKey;
 use crate::limits::{FUEL_PER_CALL, Pace, mebibytes, ticks};
-use crate::log::CallLog;
+use crate::log::GuestLog;
 use crate::memory::Limiter;
 use crate::meter::{GuestClock, Meter};
 use crate::processor::Processor;
@@ -18,14 +18,14 @@ use crate::processor::Processor;
 /// The host's side of one instance.
 pub(crate) struct HostState {
     pub(crate) limiter: Limiter,
-    pub(crate) log: CallLog,
+    pub(crate) log: GuestLog,
     pub(crate) keyed: CurrentKey,
     pub(crate) meter: Meter,
     pub(crate) clock: GuestClock,
     /// The processor time of the call, if that is bounded.
     pub(crate) processor: Option<Processor>,
     /// Its capabilities; `None` in worlds without any, and while the host checks that a component starts.
-    pub(crate) session: Option<Session>,
+    pub(crate) session: Option<CapabilitySession>,
 }
 
 impl HostState {
@@ -33,7 +33,7 @@ impl HostState {
         plugin: Arc<str>,
         limits: &Limits,
         meter: Meter,
-        session: Option<Session>,
+        session: Option<CapabilitySession>,
         account: Arc<Account>,
     ) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl HostState {
             processor: None,
             clock: GuestClock::default(),
             limiter: Limiter::new(mebibytes(limits.memory_mib), account),
-            log: CallLog::new(plugin, limits.log_lines),
+            log: GuestLog::new(plugin, limits.log_lines),
             keyed: CurrentKey::new(limits.state_kib),
         }
     }

@@ -1,12 +1,12 @@
 //! The imports of the contract (`log`, `state`, `http`, `search`, `lookup`): its types become the host's, and back.
 
 use yagura_core::{StateEntry, Timestamp};
-use yagura_http::{HttpError, HttpRequest, Signature, disarm, disarmed};
+use yagura_http::{BodySignature, HttpError, HttpRequest, disarm, disarmed};
 
 use crate::bindings::v0_1_0::enricher::{http, lookup, search, types};
 use crate::bindings::v0_1_0::log;
 use crate::bindings::v0_1_0::state::{self, StateError};
-use crate::capabilities::{Events, SearchQuery};
+use crate::capabilities::{FoundEvents, SearchQuery};
 use crate::error::PluginError;
 use crate::host_state::HostState;
 use crate::log::LogLevel;
@@ -78,7 +78,7 @@ impl http::Host for HostState {
             url: request.url,
             headers: request.headers,
             body: request.body,
-            sign: request.sign.map(|sign| Signature {
+            sign: request.sign.map(|sign| BodySignature {
                 header: sign.header,
                 secret: sign.secret,
                 prefix: sign.prefix,
@@ -127,8 +127,8 @@ impl lookup::Host for HostState {
     }
 }
 
-impl From<Events> for search::Events {
-    fn from(events: Events) -> Self {
+impl From<FoundEvents> for search::Events {
+    fn from(events: FoundEvents) -> Self {
         let schema = events.schema.into_iter().map(|field| types::Field {
             name: field.name,
             data_type: match field.data_type {

@@ -57,7 +57,7 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Result<ComponentInfo, LoadError> {
     let mut kind = ComponentKind::Component;
     let mut imports = Vec::new();
     let mut exports = Vec::new();
-    let mut parts = Parts::default();
+    let mut parts = CompileWork::default();
     read(bytes, &mut kind, &mut imports, &mut exports, &mut parts).map_err(|error| {
         LoadError::Damaged {
             name: name.to_owned(),
@@ -87,13 +87,13 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Result<ComponentInfo, LoadError> {
 
 /// The amount of work for a compiler.
 #[derive(Default)]
-struct Parts {
+struct CompileWork {
     functions: usize,
     modules: usize,
     types: usize,
 }
 
-impl Parts {
+impl CompileWork {
     /// Returns what exceeds its maximum, and the maximum.
     fn excess(&self) -> Option<(String, usize)> {
         [
@@ -112,7 +112,7 @@ fn read(
     kind: &mut ComponentKind,
     imports: &mut Vec<String>,
     exports: &mut Vec<String>,
-    parts: &mut Parts,
+    parts: &mut CompileWork,
 ) -> wasmparser::Result<()> {
     // Only the outermost module or component counts.
     let mut depth = 0_usize;

@@ -14,14 +14,14 @@ pub trait PluginInstance: Send + 'static {
 ///
 /// If the memory of all plugins together is short, a call of any plugin drops instances from here. A caller that gets none opens a
 /// new one.
-pub struct InstancePool<I: PluginInstance>(Arc<Pool<I>>);
+pub struct InstancePool<I: PluginInstance>(Arc<PoolSlots<I>>);
 
-struct Pool<I>(Mutex<Vec<I>>);
+struct PoolSlots<I>(Mutex<Vec<I>>);
 
 impl<I: PluginInstance> InstancePool<I> {
     /// Makes an empty pool whose instances may be dropped if the memory of `budget` is short.
     pub(crate) fn new(budget: &Budget) -> Self {
-        let pool = Arc::new(Pool(Mutex::new(Vec::new())));
+        let pool = Arc::new(PoolSlots(Mutex::new(Vec::new())));
         let idle: Arc<dyn IdleInstances> = pool.clone();
         budget.add_idle(Arc::downgrade(&idle));
         Self(pool)
@@ -48,14 +48,14 @@ impl<I: PluginInstance> InstancePool<I> {
     }
 }
 
-impl<I> Pool<I> {
+impl<I> PoolSlots<I> {
     fn lock(&self) -> MutexGuard<'_, Vec<I>> {
         // No panic can leave the list half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<I: PluginInstance> IdleInstances for Pool<I> {
+impl<I: PluginInstance> IdleInstances for PoolSlots<I> {
     fn largest(&self) -> Option<usize> {
         self.lock().iter().map(PluginInstance::memory).max()
     }

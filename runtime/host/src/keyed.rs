@@ -12,7 +12,7 @@ use crate::bindings::v0_1_0::state::StateError;
 /// The partition key whose rows are evaluated, with its state; none outside of such a call.
 pub(crate) struct CurrentKey {
     limit_kib: u64,
-    scope: Option<Scope>,
+    scope: Option<KeyScope>,
     refusals: u64,
 }
 
@@ -37,7 +37,7 @@ impl CurrentKey {
 
     /// Makes the state of a key of a rule visible to the next calls. A key that is woken loses this wake-up.
     pub(crate) fn enter(&mut self, rule: u32, woken: Option<Timestamp>, state: KeyState) {
-        let mut scope = Scope::new(rule, woken, self.limit_kib, state);
+        let mut scope = KeyScope::new(rule, woken, self.limit_kib, state);
         if let Some(time) = woken {
             scope.remove_wake(time);
         }
@@ -93,14 +93,14 @@ impl CurrentKey {
         self.change(|scope| scope.wake(at))
     }
 
-    fn scope(&mut self) -> Result<&mut Scope, StateError> {
+    fn scope(&mut self) -> Result<&mut KeyScope, StateError> {
         self.scope.as_mut().ok_or(StateError::NoScope)
     }
 
     /// Changes the state, and counts refusals by limits.
     fn change<T>(
         &mut self,
-        change: impl FnOnce(&mut Scope) -> Result<T, StateError>,
+        change: impl FnOnce(&mut KeyScope) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let result = change(self.scope()?);
         if matches!(result, Err(StateError::TooLarge(_))) {
@@ -111,7 +111,7 @@ impl CurrentKey {
 }
 
 /// The state of one key during one call.
-struct Scope {
+struct KeyScope {
     rule: u32,
     /// The time of the current wake-up.
     woken: Option<Timestamp>,
@@ -133,7 +133,7 @@ struct UndoLog {
     wakes: Option<BTreeSet<Timestamp>>,
 }
 
-impl Scope {
+impl KeyScope {
     fn new(rule: u32, woken: Option<Timestamp>, limit_kib: u64, state: KeyState) -> Self {
         let mut scope = Self {
             rule,
@@ -310,8 +310,8 @@ mod tests {
         }
     }
 
-    fn scope(state: KeyState) -> Scope {
-        Scope::new(0, None, 1, state)
+    fn scope(state: KeyState) -> KeyScope {
+        KeyScope::new(0, None, 1, state)
     }
 
     #[test]

@@ -66,7 +66,8 @@ mod worlds;
 pub use backtrace::Frame;
 pub use cache::{CacheError, CacheOutcome, default_cache_dir};
 pub use capabilities::{
-    Caller, Capabilities, ColumnBytes, Events, Lookup, NoTables, Search, SearchQuery, Services,
+    Caller, Capabilities, ColumnBytes, FoundEvents, Lookup, NoTables, SearchPort, SearchQuery,
+    Services,
 };
 pub use detector::{Detector, DetectorPlugin};
 pub use enricher::{Enricher, EnricherPlugin};

@@ -15,7 +15,7 @@ use crate::host_state::HostState;
 use crate::inspect::{ComponentInfo, ComponentKind, inspect};
 use crate::load_error::{LoadError, MAX_BYTES};
 use crate::notifier::NotifierPlugin;
-use crate::plugin::{Exports, Plugin};
+use crate::plugin::{CompiledPlugin, Exports};
 use crate::reviewer::ReviewerPlugin;
 
 impl Host {
@@ -109,7 +109,7 @@ impl Host {
         bytes: &[u8],
         limits: &Limits,
         linker: &Linker<HostState>,
-    ) -> Result<Arc<Plugin<E>>, LoadError> {
+    ) -> Result<Arc<CompiledPlugin<E>>, LoadError> {
         let info = inspect(name, bytes)?;
         check_world(name, &info, E::WORLD)?;
         let (component, cache) = self.compile(name, bytes, &info.digest)?;
@@ -121,7 +121,7 @@ impl Host {
         let pre = E::pre(linked).map_err(types)?;
         let account = self.shared.budget.account(name.into());
         let meter = self.shared.meter;
-        let plugin = Plugin::new(name, pre, limits.clone(), info, cache, meter, account);
+        let plugin = CompiledPlugin::new(name, pre, limits.clone(), info, cache, meter, account);
         // The types of the exports can only be compared on an instance.
         plugin.check_start()?;
         Ok(Arc::new(plugin))

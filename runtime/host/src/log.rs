@@ -33,7 +33,7 @@ pub struct LogLine {
 }
 
 /// The log of one instance during one call.
-pub(crate) struct CallLog {
+pub(crate) struct GuestLog {
     plugin: Arc<str>,
     allowed: u32,
     written: u32,
@@ -41,7 +41,7 @@ pub(crate) struct CallLog {
     lines: Vec<LogLine>,
 }
 
-impl CallLog {
+impl GuestLog {
     pub(crate) fn new(plugin: Arc<str>, allowed: u32) -> Self {
         Self {
             plugin,
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn lines_over_the_limit_are_counted() {
-        let mut log = CallLog::new("p".into(), 2);
+        let mut log = GuestLog::new("p".into(), 2);
         for number in 0..5 {
             log.write(LogLevel::Info, &number.to_string());
         }
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn error_lines_are_joined() {
-        let mut log = CallLog::new("p".into(), 9);
+        let mut log = GuestLog::new("p".into(), 9);
         assert_eq!(log.errors(), None);
         log.write(LogLevel::Error, "fatal error: ");
         log.write(LogLevel::Info, "between");

@@ -14,12 +14,12 @@ use crate::inspect::ComponentInfo;
 use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
-use crate::plugin::{Instance, Plugin};
+use crate::plugin::{CompiledPlugin, ComponentInstance};
 use crate::responder::{alert, assessment, attributes, instance, plugin, severity, wrong_text};
 
 /// A notifier that was compiled and linked once. Starting an instance is cheap. A clone is the same plugin.
 #[derive(Debug, Clone)]
-pub struct NotifierPlugin(pub(crate) Arc<Plugin<notifier::Notifier>>);
+pub struct NotifierPlugin(pub(crate) Arc<CompiledPlugin<notifier::Notifier>>);
 
 plugin!(NotifierPlugin, Notifier);
 
@@ -33,7 +33,7 @@ impl NotifierPlugin {
         config_json: &str,
         capabilities: &Capabilities,
     ) -> Result<Notifier, CallError> {
-        let mut instance = Instance::start_with(&self.0, capabilities)?;
+        let mut instance = ComponentInstance::start_with(&self.0, capabilities)?;
         instance.call("open", |guest, store| {
             guest
                 .yagura_plugin_notifying()
@@ -47,7 +47,7 @@ impl NotifierPlugin {
 ///
 /// Calls block the thread, which needs 1 MiB of free stack and must not be one that drives tasks of a runtime.
 #[derive(Debug)]
-pub struct Notifier(Instance<notifier::Notifier>);
+pub struct Notifier(ComponentInstance<notifier::Notifier>);
 
 instance!(Notifier);
 

@@ -9,7 +9,7 @@ use yagura_core::pack::{Limits, World};
 
 use crate::budget::Account;
 use crate::cache::CacheOutcome;
-use crate::capabilities::Session;
+use crate::capabilities::CapabilitySession;
 use crate::classify::classify;
 use crate::error::{CallError, PluginError};
 use crate::host_state::{HostState, begin_call};
@@ -43,7 +43,7 @@ pub(crate) trait GuestError {
 }
 
 /// A compiled and linked plugin, which all its instances share.
-pub(crate) struct Plugin<E: Exports> {
+pub(crate) struct CompiledPlugin<E: Exports> {
     pub(crate) name: Arc<str>,
     pre: E::Pre,
     pub(crate) limits: Limits,
@@ -54,7 +54,7 @@ pub(crate) struct Plugin<E: Exports> {
     account: Arc<Account>,
 }
 
-impl<E: Exports> Plugin<E> {
+impl<E: Exports> CompiledPlugin<E> {
     pub(crate) fn new(
         name: &str,
         pre: E::Pre,
@@ -98,7 +98,7 @@ impl<E: Exports> Plugin<E> {
     }
 
     /// Returns the store of a new instance, with the limits for its start.
-    fn store(&self, session: Option<Session>) -> Store<HostState> {
+    fn store(&self, session: Option<CapabilitySession>) -> Store<HostState> {
         let state = HostState::new(
             self.name.clone(),
             &self.limits,
@@ -123,9 +123,9 @@ impl<E: Exports> Plugin<E> {
     }
 }
 
-impl<E: Exports> std::fmt::Debug for Plugin<E> {
+impl<E: Exports> std::fmt::Debug for CompiledPlugin<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plugin")
+        f.debug_struct("CompiledPlugin")
             .field("name", &self.name)
             .field("info", &self.info)
             .finish_non_exhaustive()
@@ -136,8 +136,8 @@ impl<E: Exports> std::fmt::Debug for Plugin<E> {
 const START: &str = "start";
 
 /// An instance of a plugin. It is usable until an error.
-pub(crate) struct Instance<E: Exports> {
-    pub(crate) plugin: Arc<Plugin<E>>,
+pub(crate) struct ComponentInstance<E: Exports> {
+    pub(crate) plugin: Arc<CompiledPlugin<E>>,
     pub(crate) store: Store<HostState>,
     bindings: E,
     poisoned: bool,
@@ -146,10 +146,10 @@ pub(crate) struct Instance<E: Exports> {
     pub(crate) pace: Pace,
 }
 
-impl<E: Exports> Instance<E> {
+impl<E: Exports> ComponentInstance<E> {
     pub(crate) fn start(
-        plugin: &Arc<Plugin<E>>,
-        session: Option<Session>,
+        plugin: &Arc<CompiledPlugin<E>>,
+        session: Option<CapabilitySession>,
     ) -> Result<Self, CallError> {
         let plugin = plugin.clone();
         let mut store = plugin.store(session);
@@ -221,9 +221,9 @@ impl<E: Exports> Instance<E> {
     }
 }
 
-impl<E: Exports> std::fmt::Debug for Instance<E> {
+impl<E: Exports> std::fmt::Debug for ComponentInstance<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Instance")
+        f.debug_struct("ComponentInstance")
             .field("plugin", &self.plugin.name)
             .field("poisoned", &self.poisoned)
             .finish_non_exhaustive()

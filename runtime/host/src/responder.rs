@@ -7,9 +7,9 @@ use yagura_core::report::{AlertState, Assessment, Attribute, ReportAlert, Verdic
 use yagura_http::{CallOutcome, disarmed};
 
 use crate::bindings::v0_1_0::enricher::types;
-use crate::capabilities::{Capabilities, Session};
+use crate::capabilities::{Capabilities, CapabilitySession};
 use crate::error::CallError;
-use crate::plugin::{Exports, Instance, Plugin};
+use crate::plugin::{CompiledPlugin, ComponentInstance, Exports};
 
 /// Maximum length of a short text in an answer, such as the name of an attribute, in bytes.
 const MAX_NAME: usize = 256;
@@ -20,13 +20,13 @@ const MAX_TEXT: usize = 8192;
 /// Maximum number of attributes, and of observables, in one answer.
 const MAX_FACTS: usize = 500;
 
-impl<E: Exports> Instance<E> {
+impl<E: Exports> ComponentInstance<E> {
     /// Starts an instance with capabilities.
     pub(crate) fn start_with(
-        plugin: &Arc<Plugin<E>>,
+        plugin: &Arc<CompiledPlugin<E>>,
         capabilities: &Capabilities,
     ) -> Result<Self, CallError> {
-        Self::start(plugin, Some(Session::new(capabilities)))
+        Self::start(plugin, Some(CapabilitySession::new(capabilities)))
     }
 
     /// Sets the alert or incident of the next call.

@@ -13,12 +13,12 @@ use crate::inspect::ComponentInfo;
 use crate::instances::{InstancePool, PluginInstance};
 use crate::log::LogLine;
 use crate::meter::CallCost;
-use crate::plugin::{Instance, Plugin};
+use crate::plugin::{CompiledPlugin, ComponentInstance};
 use crate::responder::{alert, attributes, instance, plugin, read_assessment, wrong_text};
 
 /// A reviewer that was compiled and linked once. Starting an instance is cheap. A clone is the same plugin.
 #[derive(Debug, Clone)]
-pub struct ReviewerPlugin(pub(crate) Arc<Plugin<reviewer::Reviewer>>);
+pub struct ReviewerPlugin(pub(crate) Arc<CompiledPlugin<reviewer::Reviewer>>);
 
 plugin!(ReviewerPlugin, Reviewer);
 
@@ -32,7 +32,7 @@ impl ReviewerPlugin {
         config_json: &str,
         capabilities: &Capabilities,
     ) -> Result<Reviewer, CallError> {
-        let mut instance = Instance::start_with(&self.0, capabilities)?;
+        let mut instance = ComponentInstance::start_with(&self.0, capabilities)?;
         instance.call("open", |guest, store| {
             guest
                 .yagura_plugin_reviewing()
@@ -46,7 +46,7 @@ impl ReviewerPlugin {
 ///
 /// Calls block the thread, which needs 1 MiB of free stack.
 #[derive(Debug)]
-pub struct Reviewer(Instance<reviewer::Reviewer>);
+pub struct Reviewer(ComponentInstance<reviewer::Reviewer>);
 
 instance!(Reviewer);
 

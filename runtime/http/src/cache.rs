@@ -62,7 +62,7 @@ pub struct MemoryCache {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_key: HashMap<String, Entry>,
+    by_key: HashMap<String, CachedAnswer>,
     /// Keys, oldest first.
     order: BTreeMap<u64, String>,
     next: u64,
@@ -70,7 +70,7 @@ struct Entries {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct CachedAnswer {
     response: HttpResponse,
     number: u64,
     expires: Instant,
@@ -119,7 +119,7 @@ impl MemoryCache {
         entries.order.insert(number, key.to_owned());
         entries.by_key.insert(
             key.to_owned(),
-            Entry {
+            CachedAnswer {
                 response: response.clone(),
                 number,
                 expires,

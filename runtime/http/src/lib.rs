@@ -22,7 +22,7 @@
 //! ```
 //!
 //! It knows plugins by name only: nothing of Wasm, of the sandbox, of rules or of alerts. What a plugin may reach is decided by
-//! [`Access`](yagura_core::capability::Access). The crate `yagura-host` offers it to plugins as the import `http`.
+//! [`GrantedAccess`](yagura_core::capability::GrantedAccess). The crate `yagura-host` offers it to plugins as the import `http`.
 
 mod address;
 mod audit;
@@ -46,13 +46,13 @@ pub use audit::{CallLog, HttpCall, NoCallLog, PluginId};
 pub use cache::{HttpCache, MemoryCache};
 pub use error::HttpError;
 pub use exchange::{Bytes, Exchange, RecordedError, RecordingError};
-pub use live::{Live, LiveError, Resolve, SystemResolver};
+pub use live::{LiveTransport, LiveTransportError, Resolve, SystemResolver};
 pub use mask::masked;
 pub use outcome::CallOutcome;
 pub use rate::CallLimit;
-pub use record::Record;
+pub use record::RecordingTransport;
 pub use replay::Replay;
-pub use request::{HttpRequest, HttpResponse, Signature};
+pub use request::{BodySignature, HttpRequest, HttpResponse};
 pub use secrets::{Secret, SecretError, SecretReadError, SecretSource, Secrets};
 pub use service::{HttpCaller, HttpPolicy, HttpService, HttpSettings};
 pub use template::{disarm, disarmed};

@@ -50,21 +50,24 @@ impl Resolve for SystemResolver {
 /// Why the network cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up TLS")]
-pub struct LiveError(#[source] rustls::Error);
+pub struct LiveTransportError(#[source] rustls::Error);
 
 /// Sends over the network. Each request has a connection of its own, to an address that was checked for it.
-pub struct Live {
+pub struct LiveTransport {
     secrets: Arc<Secrets>,
     resolver: Arc<dyn Resolve>,
     tls: rustls::ClientConfig,
 }
 
-impl Live {
+impl LiveTransport {
     /// Trusts the certificates of the system, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
     ///
     /// # Errors
-    /// [`LiveError`] if TLS has no usable protocol version.
-    pub fn new(secrets: Arc<Secrets>, resolver: Arc<dyn Resolve>) -> Result<Self, LiveError> {
+    /// [`LiveTransportError`] if TLS has no usable protocol version.
+    pub fn new(
+        secrets: Arc<Secrets>,
+        resolver: Arc<dyn Resolve>,
+    ) -> Result<Self, LiveTransportError> {
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
             tracing::warn!(%error, "a trusted certificate cannot be read");
@@ -79,7 +82,7 @@ impl Live {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(LiveError)?
+            .map_err(LiveTransportError)?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self {
@@ -224,7 +227,7 @@ impl Live {
     }
 }
 
-impl Transport for Live {
+impl Transport for LiveTransport {
     fn exchange<'a>(
         &'a self,
         outgoing: &'a Outgoing,
@@ -243,9 +246,9 @@ impl Transport for Live {
     }
 }
 
-impl std::fmt::Debug for Live {
+impl std::fmt::Debug for LiveTransport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Live").finish_non_exhaustive()
+        f.debug_struct("LiveTransport").finish_non_exhaustive()
     }
 }
 

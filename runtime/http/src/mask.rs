@@ -1,7 +1,7 @@
 //! Masks tokens and passwords in URLs, for records, logs and messages.
 //!
 //! Placeholders keep the operator's secrets out of these texts. Some URLs carry a secret of their own: a server signs a URL
-//! and answers or redirects with it (`sig`, `X-Amz-Signature`), or a plugin's configuration contains one.
+//! and answers or redirects with it (`sig`, `X-Amz-BodySignature`), or a plugin's configuration contains one.
 
 use std::borrow::Cow;
 

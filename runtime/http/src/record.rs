@@ -11,12 +11,12 @@ use crate::request::HttpResponse;
 use crate::transport::{ExchangeError, Outgoing, Transport};
 
 /// Records what another transport does, one line per exchange. Requests that the host refuses are not recorded.
-pub struct Record {
+pub struct RecordingTransport {
     inner: Arc<dyn Transport>,
     file: Mutex<std::fs::File>,
 }
 
-impl Record {
+impl RecordingTransport {
     /// Begins a new recording.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Record {
     }
 }
 
-impl Transport for Record {
+impl Transport for RecordingTransport {
     fn exchange<'a>(
         &'a self,
         outgoing: &'a Outgoing,

@@ -1,6 +1,6 @@
 //! Replaces secrets in answers and messages by their placeholders.
 //!
-//! A text is searched as it is, and decoded up to two times: each [`Decoder`] and each piece of compressed data gives another
+//! A text is searched as it is, and decoded up to two times: each [`EncodingDecoder`] and each piece of compressed data gives another
 //! text. In all of them letter case, white space, `=` and `+` are ignored, and a part of a secret counts if it identifies the
 //! secret. A match is replaced in the original text.
 //!
@@ -17,11 +17,11 @@ use std::ops::Range;
 
 use aho_corasick::AhoCorasick;
 
-use decode::Decoder;
+use decode::EncodingDecoder;
 pub(crate) use error::Unsearchable;
 use escapes::Escapes;
 use unpack::{Allowance, unpack};
-use value::{Value, are_words, base64_inside, counting};
+use value::{SecretValue, are_words, base64_inside, counting};
 
 pub(crate) use value::{MIN_COUNTING, is_ignored};
 
@@ -40,15 +40,15 @@ const NOT_SEARCHED: &str = "(left out: it cannot be searched for secrets)";
 /// Finds secrets in all the forms in which servers repeat what they were sent.
 pub(crate) struct Redactor {
     names: Vec<String>,
-    values: Vec<Value>,
-    matcher: Matcher,
+    values: Vec<SecretValue>,
+    matcher: RedactMatcher,
     /// By the number of a pattern of `matcher`: what it stands for.
-    patterns: Vec<Pattern>,
-    decoders: Vec<Decoder>,
+    patterns: Vec<RedactedForm>,
+    decoders: Vec<EncodingDecoder>,
 }
 
 /// Finds all patterns in one pass.
-enum Matcher {
+enum RedactMatcher {
     /// There are no secrets.
     Empty,
     Patterns(AhoCorasick),
@@ -57,7 +57,7 @@ enum Matcher {
 
 /// What a pattern stands for.
 #[derive(Debug, Clone, Copy)]
-enum Pattern {
+enum RedactedForm {
     /// An identifying part of the value with this number; more of the value may stand around it.
     PartOfValue(usize),
     /// A whole encoded form of the secret with this number.
@@ -93,7 +93,7 @@ impl Redactor {
                         decoders.push(decoder);
                     }
                 }
-                let value = Value::new(name, &variant);
+                let value = SecretValue::new(name, &variant);
                 if !value.is_too_short() {
                     values.push(value);
                 }
@@ -105,20 +105,20 @@ impl Redactor {
         for (number, value) in values.iter().enumerate() {
             for part in value.identifying_parts() {
                 texts.push(part);
-                patterns.push(Pattern::PartOfValue(number));
+                patterns.push(RedactedForm::PartOfValue(number));
             }
         }
         for (name, form) in &forms {
             texts.push(form);
-            patterns.push(Pattern::EncodedForm(*name));
+            patterns.push(RedactedForm::EncodedForm(*name));
         }
         let matcher = match AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .build(&texts)
         {
-            Ok(_) if texts.is_empty() => Matcher::Empty,
-            Ok(automaton) => Matcher::Patterns(automaton),
-            Err(_) => Matcher::TooMany,
+            Ok(_) if texts.is_empty() => RedactMatcher::Empty,
+            Ok(automaton) => RedactMatcher::Patterns(automaton),
+            Err(_) => RedactMatcher::TooMany,
         };
         Self {
             names,
@@ -169,9 +169,9 @@ impl Redactor {
         allowance: &mut Allowance,
     ) -> Result<Vec<SecretMatch>, Unsearchable> {
         let automaton = match &self.matcher {
-            Matcher::Empty => return Ok(Vec::new()),
-            Matcher::TooMany => return Err(Unsearchable::TooMany),
-            Matcher::Patterns(automaton) => automaton,
+            RedactMatcher::Empty => return Ok(Vec::new()),
+            RedactMatcher::TooMany => return Err(Unsearchable::TooMany),
+            RedactMatcher::Patterns(automaton) => automaton,
         };
         let mut matches = self.scan(automaton, text);
         if depth == MAX_DEPTH {
@@ -206,8 +206,8 @@ impl Redactor {
         let mut forms: Vec<SecretMatch> = Vec::new();
         for found in automaton.find_overlapping_iter(&*counted) {
             match self.patterns[found.pattern().as_usize()] {
-                Pattern::PartOfValue(value) => has_part[value] = true,
-                Pattern::EncodedForm(name) => forms.push(SecretMatch {
+                RedactedForm::PartOfValue(value) => has_part[value] = true,
+                RedactedForm::EncodedForm(name) => forms.push(SecretMatch {
                     range: found.range(),
                     name,
                 }),
@@ -218,7 +218,7 @@ impl Redactor {
             .iter()
             .zip(has_part)
             .filter(|(_, has_part)| *has_part);
-        let present: Vec<&Value> = present.map(|(value, _)| value).collect();
+        let present: Vec<&SecretValue> = present.map(|(value, _)| value).collect();
         if forms.is_empty() && present.is_empty() {
             return forms;
         }
@@ -286,7 +286,7 @@ fn merged(mut matches: Vec<SecretMatch>) -> Vec<SecretMatch> {
 }
 
 /// Returns the decoders that are tried on every text.
-fn decoders() -> Vec<Decoder> {
+fn decoders() -> Vec<EncodingDecoder> {
     let together = Escapes {
         percent: true,
         backslash: true,
@@ -304,14 +304,14 @@ fn decoders() -> Vec<Decoder> {
         plus: true,
         ..Escapes::default()
     };
-    let escapes = [together, quoted, form].map(Decoder::Escapes);
-    let base64 = (0..4).map(Decoder::Base64);
-    let hex = (0..2).map(Decoder::Hex);
+    let escapes = [together, quoted, form].map(EncodingDecoder::Escapes);
+    let base64 = (0..4).map(EncodingDecoder::Base64);
+    let hex = (0..2).map(EncodingDecoder::Hex);
     escapes.into_iter().chain(base64).chain(hex).collect()
 }
 
 /// Returns the further decoders for a value that itself looks like escaped text: each kind of escape separately.
-fn decoders_for(value: &[u8]) -> Vec<Decoder> {
+fn decoders_for(value: &[u8]) -> Vec<EncodingDecoder> {
     let none = Escapes::default();
     let kinds = [
         Escapes {
@@ -327,7 +327,7 @@ fn decoders_for(value: &[u8]) -> Vec<Decoder> {
             ..none
         },
     ];
-    let kinds = kinds.map(Decoder::Escapes);
+    let kinds = kinds.map(EncodingDecoder::Escapes);
     match kinds.iter().any(|kind| kind.decode(value).is_some()) {
         true => kinds.to_vec(),
         false => Vec::new(),

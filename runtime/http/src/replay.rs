@@ -21,11 +21,11 @@ pub struct Replay {
     /// The request of each exchange, as it is compared.
     requests: Vec<HttpRequest>,
     learns_bodies: bool,
-    progress: Mutex<Progress>,
+    progress: Mutex<ReplayProgress>,
 }
 
 #[derive(Debug, Default)]
-struct Progress {
+struct ReplayProgress {
     /// How often each request was made, by the index of its first exchange.
     used: HashMap<usize, usize>,
     /// Bodies of requests that were recorded without one, by the index of the exchange.
@@ -185,7 +185,7 @@ impl Replay {
         }
     }
 
-    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+    fn progress(&self) -> std::sync::MutexGuard<'_, ReplayProgress> {
         // No panic can leave the progress half changed.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,7 +16,7 @@ pub struct HttpRequest {
     /// Body.
     pub body: Vec<u8>,
     /// A header with a signature of the body.
-    pub sign: Option<Signature>,
+    pub sign: Option<BodySignature>,
 }
 
 impl HttpRequest {
@@ -32,7 +32,7 @@ impl HttpRequest {
 
 /// A header with the HMAC-SHA256 of the body, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signature {
+pub struct BodySignature {
     /// Name of the header.
     pub header: String,
     /// Name of the secret that is the key.
@@ -229,7 +229,7 @@ mod tests {
         assert!(many.contains("65 headers"), "{many}");
         let long = denied(|r| r.headers = vec![("a".to_owned(), "x".repeat(20_000))]);
         assert!(long.contains("20001 bytes"), "{long}");
-        let sign = |header: &str, secret: &str| Signature {
+        let sign = |header: &str, secret: &str| BodySignature {
             header: header.to_owned(),
             secret: secret.to_owned(),
             prefix: String::new(),

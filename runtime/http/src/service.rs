@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use yagura_core::Timestamp;
-use yagura_core::capability::{Access, Scheme};
+use yagura_core::capability::{GrantedAccess, Scheme};
 
 use crate::audit::{CallLog, HttpCall, NoCallLog, PluginId};
 use crate::cache::{self, HttpCache};
@@ -14,7 +14,7 @@ use crate::mask::masked;
 use crate::outcome::CallOutcome;
 use crate::rate::{CallLimit, CallTimes};
 use crate::request::{HttpRequest, HttpResponse};
-use crate::template::Target;
+use crate::template::UrlTemplate;
 use crate::transport::{ExchangeError, Outgoing, Transport};
 
 /// Maximum number of redirects that are followed.
@@ -65,7 +65,7 @@ pub struct HttpCaller {
     /// The plugin.
     pub plugin: PluginId,
     /// What it requests and what it is granted.
-    pub access: Arc<Access>,
+    pub access: Arc<GrantedAccess>,
     /// What the operator chose for it.
     pub policy: HttpPolicy,
     /// Id of the alert or the incident at hand.
@@ -149,7 +149,7 @@ impl HttpService {
         let deadline = own.min(deadline.checked_sub(TIME_TO_RETURN).unwrap_or(deadline));
         let target = request
             .check(self.settings.max_request)
-            .and_then(|()| Target::parse(&request.url));
+            .and_then(|()| UrlTemplate::parse(&request.url));
         match target {
             Ok(target) => {
                 let sent = self.follow(caller, outcome, &request, target, deadline);
@@ -172,7 +172,7 @@ impl HttpService {
         caller: &HttpCaller,
         outcome: &mut CallOutcome,
         request: &HttpRequest,
-        mut target: Target,
+        mut target: UrlTemplate,
         deadline: Instant,
     ) -> Result<HttpResponse, HttpError> {
         let key = match (caller.policy.cache, &self.cache) {
@@ -229,7 +229,7 @@ impl HttpService {
         caller: &HttpCaller,
         outcome: &mut CallOutcome,
         request: &HttpRequest,
-        target: Target,
+        target: UrlTemplate,
         deadline: Instant,
         cached: Option<(&str, &Arc<dyn HttpCache>)>,
     ) -> AttemptResult {
@@ -347,7 +347,11 @@ impl Attempt {
 }
 
 /// Returns where a redirect leads, unless it may not be followed.
-fn next_target(from: &Target, location: &str, redirects: usize) -> Result<Target, HttpError> {
+fn next_target(
+    from: &UrlTemplate,
+    location: &str,
+    redirects: usize,
+) -> Result<UrlTemplate, HttpError> {
     if redirects > MAX_REDIRECTS {
         let reason = format!("more than {MAX_REDIRECTS} redirects");
         return Err(HttpError::Failed(reason));
@@ -368,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_redirect_does_not_give_up_protection() {
-        let from = Target::parse("https://a.example/x").unwrap();
+        let from = UrlTemplate::parse("https://a.example/x").unwrap();
         let error = next_target(&from, "http://a.example/y", 1).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -377,7 +381,7 @@ mod tests {
         let next = next_target(&from, "//b.example/y", 5).unwrap();
         assert_eq!(next.display_url, "https://b.example/y");
         assert!(next_target(&from, "/y", 6).is_err());
-        let plain = Target::parse("http://a.example/x").unwrap();
+        let plain = UrlTemplate::parse("http://a.example/x").unwrap();
         assert!(next_target(&plain, "https://a.example/", 1).is_ok());
     }
 }

@@ -32,10 +32,10 @@ const PATH: &AsciiSet = &QUERY.remove(b'/');
 
 /// Text or bytes with placeholders of secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Template(Vec<Piece>);
+pub(crate) struct Template(Vec<TemplatePart>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+enum TemplatePart {
     Bytes(Vec<u8>),
     Secret(String),
     /// User and name of the secret, for basic authentication.
@@ -69,14 +69,14 @@ impl Template {
                 return Err(invalid_placeholder(window, is_basic && !is_header));
             };
             if start > text_start {
-                pieces.push(Piece::Bytes(bytes[text_start..start].to_vec()));
+                pieces.push(TemplatePart::Bytes(bytes[text_start..start].to_vec()));
             }
             pieces.push(piece);
             at = start + length;
             text_start = at;
         }
         if text_start < bytes.len() {
-            pieces.push(Piece::Bytes(bytes[text_start..].to_vec()));
+            pieces.push(TemplatePart::Bytes(bytes[text_start..].to_vec()));
         }
         Ok(Self(pieces))
     }
@@ -84,8 +84,8 @@ impl Template {
     /// Returns the names of the secrets, in their order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
-            Piece::Bytes(_) => None,
-            Piece::Secret(name) | Piece::Basic(_, name) => Some(name.as_str()),
+            TemplatePart::Bytes(_) => None,
+            TemplatePart::Secret(name) | TemplatePart::Basic(_, name) => Some(name.as_str()),
         })
     }
 
@@ -94,9 +94,9 @@ impl Template {
         let mut filled = Zeroizing::new(Vec::new());
         for piece in &self.0 {
             match piece {
-                Piece::Bytes(bytes) => filled.extend_from_slice(bytes),
-                Piece::Secret(name) => filled.extend_from_slice(&secret(name)),
-                Piece::Basic(user, name) => {
+                TemplatePart::Bytes(bytes) => filled.extend_from_slice(bytes),
+                TemplatePart::Secret(name) => filled.extend_from_slice(&secret(name)),
+                TemplatePart::Basic(user, name) => {
                     let mut pair = Zeroizing::new(format!("{user}:").into_bytes());
                     pair.extend_from_slice(&secret(name));
                     let encoded = Zeroizing::new(STANDARD.encode(&*pair));
@@ -109,14 +109,14 @@ impl Template {
 }
 
 /// Reads a placeholder up to its closing braces.
-fn piece(bytes: &[u8]) -> Option<Piece> {
+fn piece(bytes: &[u8]) -> Option<TemplatePart> {
     let text = std::str::from_utf8(bytes).ok()?;
     if let Some(name) = text.strip_prefix("{{secret:") {
-        return is_name(name).then(|| Piece::Secret(name.to_owned()));
+        return is_name(name).then(|| TemplatePart::Secret(name.to_owned()));
     }
     let (user, name) = text.strip_prefix("{{basic:")?.rsplit_once(':')?;
     let is_user = !user.contains([':', '{', '}']) && !user.chars().any(char::is_control);
-    (is_user && is_name(name)).then(|| Piece::Basic(user.to_owned(), name.to_owned()))
+    (is_user && is_name(name)).then(|| TemplatePart::Basic(user.to_owned(), name.to_owned()))
 }
 
 fn invalid_placeholder(window: &[u8], is_misplaced: bool) -> HttpError {
@@ -131,7 +131,7 @@ fn invalid_placeholder(window: &[u8], is_misplaced: bool) -> HttpError {
 
 /// The URL of a request, with placeholders of secrets in path and query.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
+pub(crate) struct UrlTemplate {
     pub(crate) scheme: Scheme,
     /// In lower case, an IPv6 address in brackets.
     pub(crate) host: String,
@@ -143,7 +143,7 @@ pub(crate) struct Target {
     markers: Markers,
 }
 
-impl Target {
+impl UrlTemplate {
     /// Reads a URL with placeholders.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl Target {
     /// Reads the `location` of an answer, relative to this URL.
     ///
     /// # Errors
-    /// As [`Target::parse`].
+    /// As [`UrlTemplate::parse`].
     pub(crate) fn follow(&self, location: &str) -> Result<Self, HttpError> {
         let mut markers = self.markers.clone();
         let marked = markers.insert(location)?;
@@ -276,8 +276,8 @@ impl Markers {
         let mut marked = String::with_capacity(text.len());
         for piece in Template::parse(text.as_bytes(), false)?.0 {
             match piece {
-                Piece::Bytes(bytes) => marked.push_str(&String::from_utf8_lossy(&bytes)),
-                Piece::Secret(name) | Piece::Basic(_, name) => {
+                TemplatePart::Bytes(bytes) => marked.push_str(&String::from_utf8_lossy(&bytes)),
+                TemplatePart::Secret(name) | TemplatePart::Basic(_, name) => {
                     let marker = format!("{}n{}e", self.prefix, self.secrets.len());
                     marked.push_str(&marker);
                     self.secrets.push((marker, name));
@@ -375,7 +375,7 @@ mod tests {
     #[test]
     fn a_url_is_filled_in_its_path_and_query_only() {
         let target =
-            Target::parse("https://H.example/a/{{secret:A}}?q={{secret:B}}&x=%20#f").unwrap();
+            UrlTemplate::parse("https://H.example/a/{{secret:A}}?q={{secret:B}}&x=%20#f").unwrap();
         assert_eq!((&*target.host, target.port), ("h.example", 443));
         assert_eq!(
             target.display_url,
@@ -396,13 +396,13 @@ mod tests {
             "https://h.example/{{sec\nret:A}}",
             "/relative",
         ] {
-            denied(Target::parse(url));
+            denied(UrlTemplate::parse(url));
         }
     }
 
     #[test]
     fn a_location_is_relative_to_its_url() {
-        let target = Target::parse("https://h.example/a/{{secret:A}}?q=1").unwrap();
+        let target = UrlTemplate::parse("https://h.example/a/{{secret:A}}?q=1").unwrap();
         let next = target.follow("b?t={{secret:B}}").unwrap();
         assert_eq!(next.display_url, "https://h.example/a/b?t={{secret:B}}");
         assert_eq!(next.names().collect::<Vec<_>>(), ["B"]);
@@ -424,7 +424,7 @@ mod tests {
             ("http://%31%32%37.0.0.1/", "127.0.0.1"),
             ("http://１２７.0.0.1/", "127.0.0.1"),
         ] {
-            assert_eq!(Target::parse(url).unwrap().host, host, "{url}");
+            assert_eq!(UrlTemplate::parse(url).unwrap().host, host, "{url}");
         }
     }
 

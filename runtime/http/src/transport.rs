@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use yagura_core::capability::{Access, Denied};
+use yagura_core::capability::{Denied, GrantedAccess};
 
 use crate::error::HttpError;
 use crate::request::{HttpRequest, HttpResponse};
-use crate::template::{Target, Template};
+use crate::template::{Template, UrlTemplate};
 
 /// Carries one request, without following redirects.
 pub trait Transport: Send + Sync {
@@ -52,10 +52,10 @@ impl ExchangeError {
 pub struct Outgoing {
     /// With placeholders, the URL normalised: safe to show.
     pub(crate) request: HttpRequest,
-    pub(crate) target: Target,
+    pub(crate) target: UrlTemplate,
     pub(crate) headers: Vec<(String, Template)>,
     pub(crate) body: Template,
-    pub(crate) access: Arc<Access>,
+    pub(crate) access: Arc<GrantedAccess>,
     pub(crate) max_response: usize,
     pub(crate) deadline: Instant,
 }
@@ -64,8 +64,8 @@ impl Outgoing {
     /// Checks that a plugin may send a request to a target, with all secrets in it.
     pub(crate) fn check(
         request: &HttpRequest,
-        target: Target,
-        access: &Arc<Access>,
+        target: UrlTemplate,
+        access: &Arc<GrantedAccess>,
         max_response: usize,
         deadline: Instant,
     ) -> Result<Self, HttpError> {

@@ -16,8 +16,8 @@ use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Enriched};
 use yagura_core::source::SourceText;
 use yagura_core::{Fault, FaultKind, Grant, OrFault, Pack};
-use yagura_host::{CallError, Capabilities, Host, Lookup, Search, Services};
-use yagura_http::{Exchange, HttpService, PluginId, Record, Replay, Transport};
+use yagura_host::{CallError, Capabilities, Host, Lookup, SearchPort, Services};
+use yagura_http::{Exchange, HttpService, PluginId, RecordingTransport, Replay, Transport};
 use yagura_service::answering::{Network, capabilities, read_component};
 
 use crate::answer_file::{CaseFile, PluginInput, plugin_input};
@@ -168,7 +168,7 @@ async fn run_case(
     });
     let (transport, grant): (Arc<dyn Transport>, Grant) = match options.record {
         Some(network) => (
-            Arc::new(Record::create(
+            Arc::new(RecordingTransport::create(
                 Arc::clone(&network.transport),
                 recording.path(),
             )?),
@@ -191,7 +191,7 @@ async fn run_case(
     });
     let services = Services {
         http: Arc::new(HttpService::new(transport, Handle::current())),
-        search: Arc::clone(&recorded) as Arc<dyn Search>,
+        search: Arc::clone(&recorded) as Arc<dyn SearchPort>,
         lookup: Arc::clone(&recorded) as Arc<dyn Lookup>,
     };
     let mut own: Vec<String> = read.lookups.keys().cloned().collect();

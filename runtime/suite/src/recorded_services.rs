@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 use yagura_host::{
-    Caller, ColumnBytes, DataType, Events, Field, Lookup, PluginError, Search, SearchQuery,
+    Caller, ColumnBytes, DataType, Field, FoundEvents, Lookup, PluginError, SearchPort, SearchQuery,
 };
 use yagura_service::answering::{TIME, text_column};
 
@@ -20,8 +20,13 @@ pub(crate) struct RecordedServices {
     pub(crate) unmatched: Mutex<Vec<String>>,
 }
 
-impl Search for RecordedServices {
-    fn find(&self, _: &Caller, query: &SearchQuery, _: Instant) -> Result<Events, PluginError> {
+impl SearchPort for RecordedServices {
+    fn find(
+        &self,
+        _: &Caller,
+        query: &SearchQuery,
+        _: Instant,
+    ) -> Result<FoundEvents, PluginError> {
         let (kind, value) = &query.observable;
         let found = self.search.iter().find(|searched| {
             searched.table == query.table && searched.kind == *kind && searched.value == *value
@@ -48,7 +53,7 @@ impl Search for RecordedServices {
             }))
         });
         let columns: Vec<ColumnBytes> = columns.collect();
-        let mut answer = Events {
+        let mut answer = FoundEvents {
             schema: Vec::new(),
             rows: u32::try_from(events.len()).unwrap_or(u32::MAX),
             columns,

@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use yagura_core::capability::{Access, CapabilityRequest, Grant};
+use yagura_core::capability::{CapabilityRequest, Grant, GrantedAccess};
 use yagura_core::pack::World;
 use yagura_http::{
     CallLog, CallOutcome, HttpCall, HttpCaller, HttpError, HttpPolicy, HttpRequest, HttpResponse,
-    HttpService, Live, PluginId, Resolve, SecretSource, Secrets, Transport,
+    HttpService, LiveTransport, PluginId, Resolve, SecretSource, Secrets, Transport,
 };
 
 use crate::server::runtime;
@@ -89,8 +89,8 @@ pub fn secrets() -> Arc<Secrets> {
 }
 
 /// Returns the network, with these secrets and names.
-pub fn live(names: Arc<Names>) -> Arc<Live> {
-    Arc::new(Live::new(secrets(), names).unwrap())
+pub fn live(names: Arc<Names>) -> Arc<LiveTransport> {
+    Arc::new(LiveTransport::new(secrets(), names).unwrap())
 }
 
 /// A service, the calls that it recorded, and the outcome of the last one.
@@ -177,7 +177,7 @@ pub fn caller(grant: &str) -> HttpCaller {
 }
 
 /// Returns the access of a plugin that requests everything; `grant` is its grant in TOML.
-pub fn access(world: World, grant: &str) -> Access {
+pub fn access(world: World, grant: &str) -> GrantedAccess {
     let everything = || vec!["*".to_owned()];
     let mut request = CapabilityRequest::default();
     if world != World::Reviewer {
@@ -191,7 +191,7 @@ pub fn access(world: World, grant: &str) -> Access {
         request.lookups = everything();
     }
     let grant: Grant = toml::from_str(grant).unwrap();
-    Access::new("shop", world, &request, &grant).unwrap()
+    GrantedAccess::new("shop", world, &request, &grant).unwrap()
 }
 
 /// Returns a grant for a server on loopback, with the secret `TOKEN`.

@@ -18,7 +18,7 @@ pub struct Denied(pub String);
 
 /// What one plugin may reach.
 #[derive(Debug, Clone)]
-pub struct Access {
+pub struct GrantedAccess {
     pack: String,
     request: CapabilityRequest,
     grant: Grant,
@@ -28,7 +28,7 @@ pub struct Access {
     secrets: BTreeMap<String, Vec<HostPattern>>,
 }
 
-impl Access {
+impl GrantedAccess {
     /// Puts together what a plugin of `pack` asks for and what the operator grants the pack.
     ///
     /// # Errors
@@ -272,10 +272,10 @@ pub(super) fn toml_list<'a>(entries: impl Iterator<Item = &'a str>) -> String {
 mod tests {
     use super::*;
 
-    fn access(request: &str, grant: &str) -> Access {
+    fn access(request: &str, grant: &str) -> GrantedAccess {
         let request = toml::from_str(request).unwrap();
         let grant = toml::from_str(grant).unwrap();
-        Access::new("shop", World::Enricher, &request, &grant).unwrap()
+        GrantedAccess::new("shop", World::Enricher, &request, &grant).unwrap()
     }
 
     #[test]

@@ -10,8 +10,8 @@ use yagura_core::pack::{Limits, World};
 use yagura_core::report::{IncidentStatus, Report, ReportAlert};
 use yagura_core::{Alert, AlertState, Severity, Timestamp};
 use yagura_host::{
-    Caller, Capabilities, ColumnBytes, DataType, Events, Field, Host, HostConfig, Lookup,
-    PluginError, Search, SearchQuery, Services,
+    Caller, Capabilities, ColumnBytes, DataType, Field, FoundEvents, Host, HostConfig, Lookup,
+    PluginError, SearchPort, SearchQuery, Services,
 };
 use yagura_http::PluginId;
 
@@ -50,20 +50,20 @@ pub(crate) fn host() -> &'static Host {
 /// Has one table of events and two lookup tables; says who asked.
 pub(crate) struct Tables;
 
-impl Search for Tables {
+impl SearchPort for Tables {
     fn find(
         &self,
         caller: &Caller,
         query: &SearchQuery,
         _: Instant,
-    ) -> Result<Events, PluginError> {
+    ) -> Result<FoundEvents, PluginError> {
         assert_eq!((query.table.as_str(), query.limit), ("dns", 10_000));
         let value = format!(
             "{} for {:?} {{{{secret:TOKEN}}}}",
             caller.plugin, caller.subject
         );
         let length = u32::try_from(value.len()).unwrap();
-        Ok(Events {
+        Ok(FoundEvents {
             schema: vec![Field {
                 name: "query".to_owned(),
                 data_type: DataType::Utf8,

@@ -15,7 +15,7 @@ const MIN_HEX: usize = 12;
 
 /// Decodes one kind of encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Decoder {
+pub(super) enum EncodingDecoder {
     /// Escapes of single characters.
     Escapes(Escapes),
     /// Base64 in both alphabets, without the first characters of each run: a run may begin before the secret.
@@ -24,7 +24,7 @@ pub(super) enum Decoder {
     Hex(usize),
 }
 
-impl Decoder {
+impl EncodingDecoder {
     /// Returns the decoded text; `None` if nothing in the text has this encoding.
     pub(super) fn decode(self, text: &[u8]) -> Option<Vec<u8>> {
         let mut decoded = Vec::new();
@@ -151,7 +151,7 @@ mod tests {
             quoted: true,
             plus: false,
         };
-        let decoded = Decoder::Escapes(all).decode(text.as_bytes());
+        let decoded = EncodingDecoder::Escapes(all).decode(text.as_bytes());
         decoded.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -175,45 +175,57 @@ mod tests {
 
     #[test]
     fn runs_are_decoded_without_their_first_characters() {
-        let decoded = |decoder: Decoder, text: &str| {
+        let decoded = |decoder: EncodingDecoder, text: &str| {
             let decoded = decoder.decode(text.as_bytes());
             decoded.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         };
         assert_eq!(
-            decoded(Decoder::Base64(0), "c2Vj\r\ncmV0IHZhbHVl==").unwrap(),
+            decoded(EncodingDecoder::Base64(0), "c2Vj\r\ncmV0IHZhbHVl==").unwrap(),
             "secret value"
         );
-        assert_eq!(decoded(Decoder::Base64(2), "xxc2VjcmV0").unwrap(), "secret");
-        assert_eq!(decoded(Decoder::Base64(0), "short, are, these"), None);
         assert_eq!(
-            decoded(Decoder::Hex(1), "0:736563726574").unwrap(),
+            decoded(EncodingDecoder::Base64(2), "xxc2VjcmV0").unwrap(),
             "secret"
         );
         assert_eq!(
-            decoded(Decoder::Hex(0), "73:65:63:72:65:74").unwrap(),
+            decoded(EncodingDecoder::Base64(0), "short, are, these"),
+            None
+        );
+        assert_eq!(
+            decoded(EncodingDecoder::Hex(1), "0:736563726574").unwrap(),
+            "secret"
+        );
+        assert_eq!(
+            decoded(EncodingDecoder::Hex(0), "73:65:63:72:65:74").unwrap(),
             "secret"
         );
     }
 
     #[test]
     fn each_byte_has_its_range_in_the_text() {
-        let source = |decoder: Decoder, text: &str, range: Range<usize>| {
+        let source = |decoder: EncodingDecoder, text: &str, range: Range<usize>| {
             let ranges = decoder.ranges(text.as_bytes(), std::iter::once(range));
             text[ranges[0].clone()].to_owned()
         };
         // `cret` of `secret value`.
         assert_eq!(
-            source(Decoder::Base64(0), "<c2Vj\ncmV0IHZhbHVl>", 2..6),
+            source(EncodingDecoder::Base64(0), "<c2Vj\ncmV0IHZhbHVl>", 2..6),
             "Vj\ncmV0"
         );
-        assert_eq!(source(Decoder::Hex(0), "73:65:63:72:65:74", 1..3), "65:63");
+        assert_eq!(
+            source(EncodingDecoder::Hex(0), "73:65:63:72:65:74", 1..3),
+            "65:63"
+        );
         let percent = Escapes {
             percent: true,
             ..Escapes::default()
         };
-        assert_eq!(source(Decoder::Escapes(percent), "a%42c", 1..2), "%42");
+        assert_eq!(
+            source(EncodingDecoder::Escapes(percent), "a%42c", 1..2),
+            "%42"
+        );
         assert!(
-            Decoder::Hex(0)
+            EncodingDecoder::Hex(0)
                 .ranges(b"736563726574", std::iter::once(5..9))
                 .is_empty()
         );

@@ -21,7 +21,7 @@ const BYTES_PER_START: usize = 4096;
 const CHUNK: usize = 8 << 10;
 
 /// The unpacked data, and whether it is complete.
-type Unpacked = (Vec<u8>, bool);
+type UnpackedData = (Vec<u8>, bool);
 
 /// How much of one answer may still be unpacked.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Allowance {
     }
 
     /// Unpacks as much as there is.
-    fn read(&mut self, mut from: impl Read) -> Result<Unpacked, Unsearchable> {
+    fn read(&mut self, mut from: impl Read) -> Result<UnpackedData, Unsearchable> {
         self.starts = self.starts.checked_sub(1).ok_or(Unsearchable::Packed)?;
         let mut unpacked = Vec::new();
         let mut chunk = vec![0; CHUNK];
@@ -117,7 +117,7 @@ pub(super) fn unpack(
 fn zstd(
     bytes: &[u8],
     allowance: &mut Allowance,
-) -> Result<Option<(Unpacked, usize)>, Unsearchable> {
+) -> Result<Option<(UnpackedData, usize)>, Unsearchable> {
     let Ok(frame) = zstd::stream::read::Decoder::with_buffer(bytes) else {
         return Ok(None);
     };

@@ -28,7 +28,7 @@ pub(super) fn counting(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// A value of a secret. It has no `Debug`, which would print it.
-pub(super) struct Value {
+pub(super) struct SecretValue {
     /// Number of its name.
     pub(super) name: usize,
     /// The bytes of it that count, in lower case.
@@ -41,7 +41,7 @@ pub(super) struct Value {
     trail: Vec<u8>,
 }
 
-impl Value {
+impl SecretValue {
     pub(super) fn new(name: usize, value: &[u8]) -> Self {
         let bytes = counting(value).to_ascii_lowercase();
         let reversed: Vec<u8> = value.iter().rev().copied().collect();
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn parts_are_found_with_all_that_follows_of_the_value() {
-        let value = Value::new(0, b"K3y-value-0123456789");
+        let value = SecretValue::new(0, b"K3y-value-0123456789");
         let find = |text: &str| {
             let found = value.find(text.as_bytes()).into_iter();
             let mut found: Vec<String> = found.map(|range| text[range].to_owned()).collect();
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(find("k3y-k3y-value-0123456789"), ["k3y-value-0123456789"]);
         assert_eq!(find("<k3y-va> <456789>"), [""; 0]);
         // One that repeats itself.
-        let value = Value::new(0, b"a1a1a1a1a1a1Z");
+        let value = SecretValue::new(0, b"a1a1a1a1a1a1Z");
         assert_eq!(
             value.find(b"xa1a1a1a1a1a1a1a1Zx")[0],
             1..18,
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn ignored_bytes_at_the_ends_belong_to_the_match() {
-        let value = Value::new(0, b" abcd1234efgh==");
+        let value = SecretValue::new(0, b" abcd1234efgh==");
         let text = b"< abcd1234efgh==>";
         assert_eq!(value.widened(text, 2..14), 1..16);
         assert_eq!(value.widened(b"<abcd1234efgh>", 1..13), 1..13);

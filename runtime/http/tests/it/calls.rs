@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use yagura_core::alert::hex;
 use yagura_http::{
-    CallLimit, HttpError, HttpPolicy, HttpRequest, HttpSettings, MemoryCache, Signature,
+    BodySignature, CallLimit, HttpError, HttpPolicy, HttpRequest, HttpSettings, MemoryCache,
 };
 
 use yagura_http_testing::server::{Server, answer, answer_with, misbehaving, raw, resetting};
@@ -52,7 +52,7 @@ fn secrets_are_filled_in_and_answers_are_without_them() {
             "Basic {{basic:me:TOKEN}}".to_owned(),
         ),
     ];
-    request.sign = Some(Signature {
+    request.sign = Some(BodySignature {
         header: "X-Signature".to_owned(),
         secret: "TOKEN".to_owned(),
         prefix: "v0=".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use yagura_http::{HttpRequest, Record, Replay};
+use yagura_http::{HttpRequest, RecordingTransport, Replay};
 
 use yagura_http_testing::server::{Server, answer, answer_with, resetting};
 use yagura_http_testing::{Rig, caller, denied, failed, live};
@@ -38,7 +38,7 @@ fn a_recording_answers_as_the_servers_did_and_holds_no_secret() {
         answers
     };
     let file = tempfile::NamedTempFile::new().unwrap();
-    let record = Record::create(live(Arc::default()), file.path()).unwrap();
+    let record = RecordingTransport::create(live(Arc::default()), file.path()).unwrap();
     let recorded = requests(&mut Rig::new(Arc::new(record)));
     let text = std::fs::read_to_string(file.path()).unwrap();
     assert_eq!(text.lines().count(), 4, "{text}");

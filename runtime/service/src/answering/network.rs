@@ -26,7 +26,7 @@ impl Network {
     /// When a secret is not configured well, the grants cannot be read, or HTTP cannot be set up.
     pub fn open(config: &Config) -> Result<Self> {
         let secrets = Arc::new(secrets(config)?);
-        let live = http::Live::new(Arc::clone(&secrets), Arc::new(SystemResolver))
+        let live = http::LiveTransport::new(Arc::clone(&secrets), Arc::new(SystemResolver))
             .context("cannot set up HTTP")?;
         Ok(Self {
             transport: Arc::new(live),

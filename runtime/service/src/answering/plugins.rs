@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use yagura_alerts::policy::{CallLimit, Enrichment};
 use yagura_alerts::ports::{Enrich, Failure, Notify, Review};
-use yagura_core::capability::Access;
+use yagura_core::capability::GrantedAccess;
 use yagura_core::names::did_you_mean;
 use yagura_core::pack::{PluginManifest, World};
 use yagura_core::report::{Assessment, Attribute, Enriched, Report, ReportAlert};
@@ -187,7 +187,7 @@ pub fn capabilities(
     grant: &Grant,
     services: Services,
 ) -> Result<Capabilities, yagura_core::Diagnostics> {
-    let access = Access::new(&id.pack, manifest.world, &manifest.request, grant)?;
+    let access = GrantedAccess::new(&id.pack, manifest.world, &manifest.request, grant)?;
     Ok(Capabilities::new(id.clone(), access, services))
 }
 

@@ -12,7 +12,7 @@ use yagura_alerts::{Investigators, Store};
 use yagura_core::diagnostic::Key;
 use yagura_core::names::did_you_mean;
 use yagura_core::{Grants, OrFault, Pack};
-use yagura_host::{Host, Search, Services};
+use yagura_host::{Host, SearchPort, Services};
 use yagura_http::{self as http, HttpService, Secrets};
 use yagura_packs::grants::{GrantAnswer, PackRequests};
 
@@ -73,7 +73,7 @@ fn policy_plugins<'a>(
     host: &'a Host,
     grants: &Grants,
     http: HttpService,
-    search: Arc<dyn Search>,
+    search: Arc<dyn SearchPort>,
 ) -> Result<PolicyPlugins<'a>> {
     let mut lookups = services::Lookups::new(config)?;
     let mut packs = BTreeMap::new();

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use yagura_core::{FieldPath, Grant, TimeRange};
 use yagura_engine::search::{EventQuery, EventSearch, FoundEvent, SearchError, SearchedTable};
 use yagura_host::{
-    Caller, ColumnBytes, DataType, Events, Field, Lookup, PluginError, Search, SearchQuery,
+    Caller, ColumnBytes, DataType, Field, FoundEvents, Lookup, PluginError, SearchPort, SearchQuery,
 };
 use yagura_http::{Secret, SecretSource, Secrets};
 
@@ -71,8 +71,8 @@ pub(super) fn secret_problem(
 /// Finds nothing: for plugins that are only opened.
 pub(super) struct NoSearch;
 
-impl Search for NoSearch {
-    fn find(&self, _: &Caller, _: &SearchQuery, _: Instant) -> Result<Events, PluginError> {
+impl SearchPort for NoSearch {
+    fn find(&self, _: &Caller, _: &SearchQuery, _: Instant) -> Result<FoundEvents, PluginError> {
         Err(PluginError::Config(
             "nothing is searched while plugins are looked over".to_owned(),
         ))
@@ -108,13 +108,13 @@ pub(super) struct LakeSearch {
     runtime: Handle,
 }
 
-impl Search for LakeSearch {
+impl SearchPort for LakeSearch {
     fn find(
         &self,
         _: &Caller,
         query: &SearchQuery,
         deadline: Instant,
-    ) -> Result<Events, PluginError> {
+    ) -> Result<FoundEvents, PluginError> {
         let wanted = query
             .columns
             .iter()
@@ -154,7 +154,7 @@ impl Search for LakeSearch {
 }
 
 /// Lays events out as columns: text, and [`TIME`] as a timestamp.
-fn events(names: &[String], found: &[FoundEvent], truncated: bool) -> Events {
+fn events(names: &[String], found: &[FoundEvent], truncated: bool) -> FoundEvents {
     let mut schema = Vec::with_capacity(names.len());
     let mut columns = Vec::with_capacity(names.len());
     let mut at = 0;
@@ -183,7 +183,7 @@ fn events(names: &[String], found: &[FoundEvent], truncated: bool) -> Events {
             at += 1;
         }
     }
-    Events {
+    FoundEvents {
         schema,
         rows: u32::try_from(found.len()).unwrap_or(u32::MAX),
         columns,
