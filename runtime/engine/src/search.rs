@@ -14,7 +14,7 @@ use yagura_core::rule::Report;
 use yagura_core::{AlertPolicy, FieldPath, Rule, TimeRange, Timestamp};
 use yagura_lake::table::{Table, TableConfig};
 use yagura_plan::{RuleSource, footer_cache};
-use yagura_rules::predicate::{Atom, Predicate, Reading, Test, TextOp};
+use yagura_rules::predicate::{Atom, FieldReading, Predicate, Test, TextOp};
 use yagura_rules::resolve;
 
 use crate::error::EngineError;
@@ -434,7 +434,7 @@ fn is(field: FieldPath, query: &EventQuery) -> Predicate {
     Predicate::Atom(Arc::new(Atom {
         names: field.into(),
         // Zeek's `answers` is a list.
-        reading: Reading::Members,
+        reading: FieldReading::Members,
         test: Test::Text {
             op: TextOp::Equals,
             value,

@@ -9,7 +9,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ident, lit};
 use datafusion::physical_expr::PhysicalExpr;
 use yagura_core::FieldPath;
-use yagura_rules::predicate::{Atom, NumberOp, Reading, Test, TextOp};
+use yagura_rules::predicate::{Atom, FieldReading, NumberOp, Test, TextOp};
 use yagura_rules::resolve::places;
 use yagura_rules::{Predicate, Resolved};
 
@@ -172,7 +172,7 @@ fn need(atom: &Atom, scan: &Schema) -> Option<(String, BTreeSet<RequiredValue>)>
             op: TextOp::Equals,
             value,
             cased: true,
-        } if is_text && atom.reading == Reading::One => RequiredValue::Text(value.clone()),
+        } if is_text && atom.reading == FieldReading::One => RequiredValue::Text(value.clone()),
         Test::Text {
             op: TextOp::Equals,
             value,

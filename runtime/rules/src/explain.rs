@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::column::render_text;
 use crate::json_path::JsonPaths;
-use crate::predicate::{Atom, Predicate, Reading};
-use crate::prefilter::values::Kind;
+use crate::predicate::{Atom, FieldReading, Predicate};
+use crate::prefilter::values::ValueKind;
 use crate::prefilter::{CompileError, Methods, PrefilterState, Program};
 use crate::resolve::{Resolved, find, places};
 
@@ -63,7 +63,7 @@ pub fn explain(predicate: &Predicate, event: &RecordBatch) -> Result<Explanation
     collect(predicate, &mut leaves);
     let program = Program::compile(event.schema_ref(), &leaves, Methods::default())?;
     let mut state = PrefilterState::new(&program);
-    let mut verdicts = vec![Verdict::default(); leaves.len()];
+    let mut verdicts = vec![LeafResult::default(); leaves.len()];
     let decided = program.evaluate(&mut state, &event)?;
     for (leaf, _) in decided.rules {
         verdicts[leaf].matched = true;
@@ -77,7 +77,7 @@ pub fn explain(predicate: &Predicate, event: &RecordBatch) -> Result<Explanation
 
 /// What a leaf decided, or why it could not.
 #[derive(Debug, Clone, Default)]
-struct Verdict {
+struct LeafResult {
     matched: bool,
     fails: Option<String>,
 }
@@ -97,7 +97,7 @@ fn collect(predicate: &Predicate, leaves: &mut Vec<Predicate>) {
 fn build(
     predicate: &Predicate,
     event: &RecordBatch,
-    leaves: &mut impl Iterator<Item = Verdict>,
+    leaves: &mut impl Iterator<Item = LeafResult>,
 ) -> Result<Explanation, ArrowError> {
     let node = |matched, text: String, parts| Explanation {
         matched,
@@ -164,7 +164,7 @@ fn build(
 fn saw(atom: &Atom, event: &RecordBatch) -> Result<Saw, ArrowError> {
     let fields = atom.names.all().iter();
     let places: Vec<Resolved> = match atom.reading {
-        Reading::Anywhere => fields
+        FieldReading::Anywhere => fields
             .filter_map(|field| find(event.schema_ref(), field))
             .collect(),
         _ => fields
@@ -190,7 +190,14 @@ fn saw(atom: &Atom, event: &RecordBatch) -> Result<Saw, ArrowError> {
         let mut paths = JsonPaths::default();
         paths.add(0, &place.json, atom.reading);
         paths.walk(text, &mut |_, value, kind| {
-            seen.push(if kind == Kind::Empty { "[]" } else { value }.to_owned());
+            seen.push(
+                if kind == ValueKind::Empty {
+                    "[]"
+                } else {
+                    value
+                }
+                .to_owned(),
+            );
         });
     }
     seen.dedup();
@@ -232,7 +239,7 @@ mod tests {
         let ends = |field: &str, value: &str| {
             Predicate::atom(
                 field.parse().unwrap(),
-                Reading::Members,
+                FieldReading::Members,
                 Test::Text {
                     op: TextOp::EndsWith,
                     value: value.into(),

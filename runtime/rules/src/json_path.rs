@@ -15,8 +15,8 @@ use yagura_core::json::{
     Cursor, JsonError, Kind as Json, is_container, members, text_of, unescaped,
 };
 
-use crate::predicate::Reading;
-use crate::prefilter::values::Kind;
+use crate::predicate::FieldReading;
+use crate::prefilter::values::ValueKind;
 
 /// Levels of a document into which paths and searches lead. What lies deeper is compared as the text that it is written in.
 const DEPTH: usize = 10_000;
@@ -37,14 +37,14 @@ const PAIR_VALUES: [&str; 8] = [
 /// Paths into JSON text, each with a number of the caller's.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JsonPaths {
-    nodes: Vec<Node>,
+    nodes: Vec<PathNode>,
     /// Those that ask every value, wherever it is.
     anywhere: Vec<usize>,
 }
 
 /// A place that paths lead through.
 #[derive(Debug, Clone, Default)]
-struct Node {
+struct PathNode {
     children: HashMap<String, usize>,
     /// Where every key leads, and where pairs lead by their names.
     any: Option<usize>,
@@ -58,7 +58,7 @@ struct Node {
     enters_lists: bool,
 }
 
-impl Node {
+impl PathNode {
     fn leads_on(&self) -> bool {
         !self.children.is_empty() || self.any.is_some() || self.pairs.is_some()
     }
@@ -66,22 +66,22 @@ impl Node {
 
 impl JsonPaths {
     /// Returns the path that ends where it begins, numbered 0: the text as a whole.
-    pub(crate) fn root(reading: Reading) -> Self {
+    pub(crate) fn root(reading: FieldReading) -> Self {
         let mut paths = Self::default();
         paths.add(0, &[], reading);
         paths
     }
 
     /// Adds a path.
-    pub(crate) fn add(&mut self, id: usize, path: &[String], reading: Reading) {
+    pub(crate) fn add(&mut self, id: usize, path: &[String], reading: FieldReading) {
         if self.nodes.is_empty() {
-            self.nodes.push(Node::default());
+            self.nodes.push(PathNode::default());
         }
-        if reading == Reading::Anywhere {
+        if reading == FieldReading::Anywhere {
             self.anywhere.push(id);
             return;
         }
-        let is_members = reading == Reading::Members;
+        let is_members = reading == FieldReading::Members;
         let mut at = 0;
         self.nodes[at].enters_lists |= is_members;
         // A segment with dots leads where its parts lead.
@@ -106,7 +106,7 @@ impl JsonPaths {
             key => *node.children.entry_ref(key).or_insert(new),
         };
         if child == new {
-            self.nodes.push(Node::default());
+            self.nodes.push(PathNode::default());
         }
         child
     }
@@ -114,10 +114,10 @@ impl JsonPaths {
     /// Calls `each` with the number of a path and a value that it leads to, as often as there are any. Returns false where
     /// `json` is no JSON value as a whole; `each` was called with what could be read before that.
     ///
-    /// A string is handed over without its quotes, an object as its JSON text, an empty list as [`Kind::Empty`], `null`
+    /// A string is handed over without its quotes, an object as its JSON text, an empty list as [`ValueKind::Empty`], `null`
     /// not at all. A path that reads the one value gets a list as its JSON text; one that reads members gets each of them.
-    pub(crate) fn walk(&self, json: &str, each: &mut dyn FnMut(usize, &str, Kind)) -> bool {
-        let mut walk = Walk { paths: self, each };
+    pub(crate) fn walk(&self, json: &str, each: &mut dyn FnMut(usize, &str, ValueKind)) -> bool {
+        let mut walk = PathWalk { paths: self, each };
         let mut cursor = Cursor::new(json);
         let at = At {
             node: Some(0),
@@ -164,8 +164,8 @@ impl OnePath {
     pub fn new(path: &[String]) -> Self {
         // Pairs are members of a list.
         let reading = match path.iter().any(|segment| segment == PAIRS) {
-            true => Reading::Members,
-            false => Reading::One,
+            true => FieldReading::Members,
+            false => FieldReading::One,
         };
         let mut paths = JsonPaths::default();
         paths.add(0, path, reading);
@@ -202,18 +202,18 @@ struct At {
     searches: bool,
 }
 
-struct Walk<'w> {
+struct PathWalk<'w> {
     paths: &'w JsonPaths,
-    each: &'w mut dyn FnMut(usize, &str, Kind),
+    each: &'w mut dyn FnMut(usize, &str, ValueKind),
 }
 
-impl<'w> Walk<'w> {
-    fn node(&self, at: At) -> Option<&'w Node> {
+impl<'w> PathWalk<'w> {
+    fn node(&self, at: At) -> Option<&'w PathNode> {
         self.paths.nodes.get(at.node?)
     }
 
     /// Returns the node, if paths that end there take values.
-    fn ends(&self, at: At) -> Option<&'w Node> {
+    fn ends(&self, at: At) -> Option<&'w PathNode> {
         self.node(at).filter(|_| at.takes)
     }
 
@@ -222,15 +222,15 @@ impl<'w> Walk<'w> {
     }
 
     /// Hands a value to the paths that end here.
-    fn tell(&mut self, at: At, text: &str, kind: Kind) {
+    fn tell(&mut self, at: At, text: &str, kind: ValueKind) {
         if let Some(node) = self.ends(at) {
             for id in &node.members {
                 (self.each)(*id, text, kind);
             }
             if !at.is_member {
                 // The one value is the text that is there, whatever its form.
-                let kind = if kind == Kind::Nested {
-                    Kind::Text
+                let kind = if kind == ValueKind::Nested {
+                    ValueKind::Text
                 } else {
                     kind
                 };
@@ -252,22 +252,22 @@ impl<'w> Walk<'w> {
             Json::Null => cursor.take().map(drop),
             Json::Bool => {
                 let text = cursor.take()?;
-                self.tell(at, text, Kind::Bool);
+                self.tell(at, text, ValueKind::Bool);
                 Ok(())
             }
             Json::Number => {
                 let text = cursor.take()?;
-                self.tell(at, text, Kind::Number);
+                self.tell(at, text, ValueKind::Number);
                 Ok(())
             }
             Json::Word => {
                 let text = cursor.take()?;
-                self.tell(at, text, Kind::Text);
+                self.tell(at, text, ValueKind::Text);
                 Ok(())
             }
             Json::Text => {
                 let text = unescaped(cursor.string()?);
-                self.tell(at, &text, Kind::Text);
+                self.tell(at, &text, ValueKind::Text);
                 self.within_text(&text, at, depth);
                 Ok(())
             }
@@ -275,7 +275,7 @@ impl<'w> Walk<'w> {
                 let is_array = kind == Json::Array;
                 if depth >= DEPTH {
                     let text = cursor.take()?;
-                    self.tell(at, text, Kind::Nested);
+                    self.tell(at, text, ValueKind::Nested);
                     return Ok(());
                 }
                 self.whole(cursor, at, is_array)?;
@@ -296,17 +296,17 @@ impl<'w> Walk<'w> {
         }
         let text = cursor.clone().take()?;
         for id in one {
-            (self.each)(*id, text, Kind::Text);
+            (self.each)(*id, text, ValueKind::Text);
         }
         for id in members {
-            (self.each)(*id, text, Kind::Nested);
+            (self.each)(*id, text, ValueKind::Nested);
         }
         Ok(())
     }
 
     /// Walks over the text of a string that holds an object or a list: for paths that lead on, and for searches.
     fn within_text(&mut self, text: &str, at: At, depth: usize) {
-        let leads_on = self.node(at).is_some_and(Node::leads_on);
+        let leads_on = self.node(at).is_some_and(PathNode::leads_on);
         if !(leads_on || self.searches(at)) || depth >= DEPTH || !is_container(text) {
             return;
         }
@@ -401,7 +401,7 @@ impl<'w> Walk<'w> {
             && let Some(node) = self.ends(at)
         {
             for id in &node.members {
-                (self.each)(*id, "", Kind::Empty);
+                (self.each)(*id, "", ValueKind::Empty);
             }
         }
         Ok(())
@@ -437,7 +437,7 @@ impl<'w> Walk<'w> {
                     node: None,
                     ..branch
                 };
-                self.tell(rest, text, Kind::Text);
+                self.tell(rest, text, ValueKind::Text);
             }
         }
         Ok(())

@@ -263,7 +263,7 @@ mod tests {
     use yagura_core::diagnostic::Level;
 
     use super::*;
-    use crate::predicate::Reading;
+    use crate::predicate::FieldReading;
 
     /// The codes of a predicate's lints.
     fn codes(predicate: &Predicate) -> Vec<Code> {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn atom(test: Test) -> Predicate {
-        Predicate::atom("f".parse().unwrap(), Reading::Members, test)
+        Predicate::atom("f".parse().unwrap(), FieldReading::Members, test)
     }
 
     fn equals(value: &str) -> Predicate {

@@ -132,7 +132,7 @@ pub fn of_regex(pattern: &str) -> u64 {
     let Ok(parsed) = ast::parse::Parser::new().parse(pattern) else {
         return length;
     };
-    let classes = match ast::visit(&parsed, Classes(0)) {
+    let classes = match ast::visit(&parsed, ClassCounter(0)) {
         Ok(classes) => classes,
         Err(never) => match never {},
     };
@@ -200,9 +200,9 @@ pub fn finds_all_in_linear_time(pattern: &str) -> bool {
 }
 
 /// Counts the classes of an expression.
-struct Classes(u64);
+struct ClassCounter(u64);
 
-impl ast::Visitor for Classes {
+impl ast::Visitor for ClassCounter {
     type Output = u64;
     type Err = Infallible;
 
@@ -348,7 +348,7 @@ mod tests {
     fn patterns_of_a_rule_count_together_and_the_costliest_is_named() {
         let field = |name: &str| name.parse().unwrap();
         let atom = |name: &str, test: Test| {
-            Predicate::atom(field(name), crate::predicate::Reading::Members, test)
+            Predicate::atom(field(name), crate::predicate::FieldReading::Members, test)
         };
         let words = |times: usize| Test::Regex(format!(r"\w{{{times}}}"));
         let parts = vec![

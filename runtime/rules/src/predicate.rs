@@ -43,7 +43,7 @@ pub struct Atom {
     /// The field, under all names that events have for it: a test asks the values of all of them, and one is enough.
     pub names: FieldNames,
     /// How values are taken from it.
-    pub reading: Reading,
+    pub reading: FieldReading,
     /// What is asked of them.
     pub test: Test,
 }
@@ -95,7 +95,7 @@ impl Hash for FieldNames {
 
 /// How values are taken from a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reading {
+pub enum FieldReading {
     /// The one value that is there, as SQL sees it.
     One,
     /// Sigma's reading: of a list, any member; a path that crosses lists goes into every member.
@@ -282,12 +282,12 @@ impl Test {
 
 impl Predicate {
     /// Returns a test of one field.
-    pub fn atom(field: FieldPath, reading: Reading, test: Test) -> Self {
+    pub fn atom(field: FieldPath, reading: FieldReading, test: Test) -> Self {
         Self::atom_of(Some(&field.into()), reading, test)
     }
 
     /// Returns a test of one field that events have under any of these names; false if there are none.
-    pub fn atom_of(names: Option<&FieldNames>, reading: Reading, test: Test) -> Self {
+    pub fn atom_of(names: Option<&FieldNames>, reading: FieldReading, test: Test) -> Self {
         names.cloned().map_or(Self::Always(false), |names| {
             Self::Atom(Arc::new(Atom {
                 names,

@@ -64,7 +64,7 @@ pub enum ResolveError {
 pub fn resolve(schema: &Schema, path: &FieldPath) -> Result<Resolved, ResolveError> {
     let segments = path.segments();
     locate(schema, path).map_err(|missing| match missing {
-        Missing::Column => {
+        PathEnd::Column => {
             let names = || schema.fields().iter().map(|field| field.name().as_str());
             let name = path.to_string();
             let mut hint = did_you_mean(&name, names());
@@ -77,7 +77,7 @@ pub fn resolve(schema: &Schema, path: &FieldPath) -> Result<Resolved, ResolveErr
                 hint,
             }
         }
-        Missing::Field { taken, children } => {
+        PathEnd::Field { taken, children } => {
             let known = children.iter().map(|field| field.name().as_str());
             ResolveError::Unknown {
                 hint: did_you_mean(&segments[taken], known),
@@ -85,7 +85,7 @@ pub fn resolve(schema: &Schema, path: &FieldPath) -> Result<Resolved, ResolveErr
                 name: segments[taken].clone(),
             }
         }
-        Missing::NotNested { taken, data_type } => ResolveError::NotNested {
+        PathEnd::NotNested { taken, data_type } => ResolveError::NotNested {
             path: segments[..taken].join("."),
             data_type,
         },
@@ -261,13 +261,13 @@ pub fn mark_overflowed(field: Field) -> Field {
 }
 
 /// Where a path ends too early, after so many segments.
-enum Missing {
+enum PathEnd {
     Column,
     Field { taken: usize, children: Fields },
     NotNested { taken: usize, data_type: DataType },
 }
 
-fn locate(schema: &Schema, path: &FieldPath) -> Result<Resolved, Missing> {
+fn locate(schema: &Schema, path: &FieldPath) -> Result<Resolved, PathEnd> {
     let segments = path.segments();
     let Some((mut taken, column)) = longest(segments, |name| Some(schema.fields().find(name)?.0))
     else {
@@ -280,7 +280,7 @@ fn locate(schema: &Schema, path: &FieldPath) -> Result<Resolved, Missing> {
                 json: segments.to_vec(),
                 data_type: DataType::Utf8,
             }),
-            None => Err(Missing::Column),
+            None => Err(PathEnd::Column),
         };
     };
     let mut data_type = schema.field(column).data_type().clone();
@@ -290,7 +290,7 @@ fn locate(schema: &Schema, path: &FieldPath) -> Result<Resolved, Missing> {
             DataType::Struct(children) => {
                 let index_of = |name: &str| children.iter().position(|f| f.name() == name);
                 let Some((more, index)) = longest(&segments[taken..], index_of) else {
-                    return Err(Missing::Field {
+                    return Err(PathEnd::Field {
                         taken,
                         children: children.clone(),
                     });
@@ -308,7 +308,7 @@ fn locate(schema: &Schema, path: &FieldPath) -> Result<Resolved, Missing> {
                 });
             }
             other => {
-                return Err(Missing::NotNested {
+                return Err(PathEnd::NotNested {
                     taken,
                     data_type: other.clone(),
                 });

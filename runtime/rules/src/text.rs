@@ -251,7 +251,7 @@ impl EncoderFactory for EveryType {
         let nulls: NullBuffer = rows.iter().map(Option::is_some).collect();
         let rows = rows.into_iter().map(Option::unwrap_or_default).collect();
         Ok(Some(NullableEncoder::new(
-            Box::new(Written(rows)),
+            Box::new(WrittenJson(rows)),
             Some(nulls),
         )))
     }
@@ -310,9 +310,9 @@ fn quoted(text: impl AsRef<str>) -> String {
 }
 
 /// JSON that is written already.
-struct Written(Vec<String>);
+struct WrittenJson(Vec<String>);
 
-impl Encoder for Written {
+impl Encoder for WrittenJson {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(self.0[row].as_bytes());
     }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 
 use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value, json};
-use yagura_rules::predicate::Reading;
+use yagura_rules::predicate::FieldReading;
 use yagura_rules::sigma::{FieldMap, Load, SigmaSource, translate_bare};
 
 use crate::real_sigma::{Matched, add_other_names, events, matched, oracle, rules};
@@ -173,7 +173,7 @@ async fn every_form_of_real_windows_events_matches_as_rsigma_does() {
         let bare = translate_bare(source, &[], &BTreeMap::new());
         bare.is_ok_and(|predicate| {
             let mut searches = false;
-            predicate.atoms(&mut |atom| searches |= atom.reading == Reading::Anywhere);
+            predicate.atoms(&mut |atom| searches |= atom.reading == FieldReading::Anywhere);
             !searches
         })
     });

@@ -16,7 +16,7 @@ use datafusion::logical_expr::expr::{InList, Like, ScalarFunction};
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator, try_cast};
 use yagura_core::FieldPath;
 use yagura_rules::Predicate;
-use yagura_rules::predicate::{Number, NumberOp, OtherExpr, Reading, Test, TextOp};
+use yagura_rules::predicate::{FieldReading, Number, NumberOp, OtherExpr, Test, TextOp};
 use yagura_rules::resolve::places;
 
 use super::costly::bounded;
@@ -269,7 +269,7 @@ impl Translation<'_> {
             }
             Expr::IsNull(inner) | Expr::IsNotNull(inner) => {
                 let field = self.field(inner)?;
-                let exists = Predicate::atom(field.path, Reading::One, Test::Exists);
+                let exists = Predicate::atom(field.path, FieldReading::One, Test::Exists);
                 let is_not_null = matches!(expr, Expr::IsNotNull(_));
                 Some(if is_not_null == wanted {
                     exists
@@ -449,7 +449,7 @@ impl Translation<'_> {
 
 impl TestedField {
     fn atom(&self, test: Test) -> Predicate {
-        Predicate::atom(self.path.clone(), Reading::One, test)
+        Predicate::atom(self.path.clone(), FieldReading::One, test)
     }
 }
 

@@ -10,11 +10,11 @@ fn at(json: &str, at: &str) -> Option<String> {
 
 fn all(json: &str, at: &str) -> Vec<String> {
     let mut paths = JsonPaths::default();
-    paths.add(0, &path(at), Reading::Members);
+    paths.add(0, &path(at), FieldReading::Members);
     let mut found = Vec::new();
     paths.walk(json, &mut |_, text, kind| {
         found.push(match kind {
-            Kind::Empty => "(empty)".to_owned(),
+            ValueKind::Empty => "(empty)".to_owned(),
             _ => text.to_owned(),
         });
     });
@@ -23,7 +23,7 @@ fn all(json: &str, at: &str) -> Vec<String> {
 
 fn anywhere(json: &str) -> (Vec<String>, bool) {
     let mut found = Vec::new();
-    let complete = JsonPaths::root(Reading::Anywhere).walk(json, &mut |_, text, _| {
+    let complete = JsonPaths::root(FieldReading::Anywhere).walk(json, &mut |_, text, _| {
         found.push(text.to_owned());
     });
     (found, complete)
@@ -125,7 +125,7 @@ fn one_path_changes_nothing_of_what_another_reads() {
     let ways = ["p", "p/x", "l", "l/x", "l/0", "l/1/x", "p/0/x"];
     let mut together = JsonPaths::default();
     let mut wanted = Vec::new();
-    for reading in [Reading::One, Reading::Members] {
+    for reading in [FieldReading::One, FieldReading::Members] {
         for way in ways {
             let mut alone = JsonPaths::default();
             alone.add(0, &path(way), reading);
@@ -138,7 +138,7 @@ fn one_path_changes_nothing_of_what_another_reads() {
         }
     }
     let mut found = vec![Vec::new(); wanted.len()];
-    together.add(99, &[], Reading::Anywhere);
+    together.add(99, &[], FieldReading::Anywhere);
     together.walk(json, &mut |id, text, kind| {
         if let Some(values) = found.get_mut(id) {
             values.push((text.to_owned(), kind));

@@ -28,7 +28,7 @@ use self::tree::{NodeId, Nodes};
 pub use self::values::TestError;
 use self::values::{AtomId, Automata, ValueEvaluator};
 use crate::json_path::JsonPaths;
-use crate::predicate::{Atom, FieldNames, OtherExpr, Predicate, Reading, Test, TextOp};
+use crate::predicate::{Atom, FieldNames, FieldReading, OtherExpr, Predicate, Test, TextOp};
 use crate::resolve::{self, Resolved};
 
 /// Which of the methods that make it fast a program uses; all of them, but for measurements.
@@ -266,8 +266,8 @@ impl Places {
 /// What tests share: the columns where the value stands by itself, else all places inside JSON text.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum SlotKey {
-    Whole(Vec<Resolved>, Reading),
-    Inside(usize, Reading),
+    Whole(Vec<Resolved>, FieldReading),
+    Inside(usize, FieldReading),
 }
 
 /// Tests of values that are looked at together. Where values stand by themselves all tests apply; inside JSON text those of the
@@ -277,7 +277,7 @@ struct SlotTests {
     sources: Vec<Resolved>,
     /// The tests of each field that may also be inside JSON text.
     inside: Vec<(Rc<Places>, Vec<AtomId>)>,
-    reading: Reading,
+    reading: FieldReading,
     tests: Vec<(AtomId, Test)>,
 }
 
@@ -310,7 +310,12 @@ impl SlotTests {
 }
 
 /// Adds a field inside JSON text to the group of that text, and returns the group.
-fn group_of(groups: &mut Vec<Group>, field: Inside, place: Resolved, reading: Reading) -> usize {
+fn group_of(
+    groups: &mut Vec<Group>,
+    field: Inside,
+    place: Resolved,
+    reading: FieldReading,
+) -> usize {
     let path = place.json;
     let source = Resolved {
         json: Vec::new(),
@@ -413,8 +418,8 @@ impl<'s> Build<'s> {
     }
 
     /// Returns the places where events may have the field, as a reading sees them.
-    fn places(&mut self, field: &FieldPath, reading: Reading) -> Vec<Resolved> {
-        if reading == Reading::Anywhere {
+    fn places(&mut self, field: &FieldPath, reading: FieldReading) -> Vec<Resolved> {
+        if reading == FieldReading::Anywhere {
             // A search is over columns that are named one by one.
             return resolve::find(self.schema, field).into_iter().collect();
         }
@@ -437,7 +442,7 @@ impl<'s> Build<'s> {
 
     /// Returns the places of the field that an atom tests, under all its names.
     fn places_of(&mut self, atom: &Atom) -> Rc<Places> {
-        let key = (atom.names.clone(), atom.reading == Reading::Anywhere);
+        let key = (atom.names.clone(), atom.reading == FieldReading::Anywhere);
         if let Some(known) = self.of_names.get(&key) {
             return Rc::clone(known);
         }
@@ -497,14 +502,14 @@ impl<'s> Build<'s> {
         &mut self,
         whole: &[Resolved],
         places: &Rc<Places>,
-        reading: Reading,
+        reading: FieldReading,
         test: &Test,
     ) -> NodeId {
         // A field that holds no text is read the same both ways.
         let reading = match whole {
             [place] if places.inside.is_empty() => match &place.data_type {
-                DataType::Dictionary(_, value) if !value.is_string() => Reading::One,
-                other if other.is_primitive() || *other == DataType::Boolean => Reading::One,
+                DataType::Dictionary(_, value) if !value.is_string() => FieldReading::One,
+                other if other.is_primitive() || *other == DataType::Boolean => FieldReading::One,
                 _ => reading,
             },
             _ => reading,

@@ -15,17 +15,17 @@ use arrow::error::ArrowError;
 use hashbrown::HashTable;
 use yagura_core::json::is_container;
 
-use super::values::{AtomId, Found, Kind, ValueEvaluator};
+use super::values::{AtomId, PassedTests, ValueEvaluator, ValueKind};
 use crate::column::render_text;
 use crate::json_path::JsonPaths;
-use crate::predicate::Reading;
+use crate::predicate::FieldReading;
 use crate::resolve::Resolved;
 
 /// Class of values that pass no test.
 pub(crate) const NONE: u32 = 0;
 
 /// A row and its class, which is not [`NONE`]. A row whose field is in several places may be there several times.
-pub(crate) type Hit = (u32, u32);
+pub(crate) type RowClass = (u32, u32);
 pub(crate) const UNKNOWN: u32 = u32::MAX;
 /// Dictionaries whose classes are kept: one for each column of the row groups that are read side by side.
 pub(crate) const KEPT_DICTIONARIES: usize = 4;
@@ -40,7 +40,7 @@ pub(crate) struct Slot {
     /// Where it is inside JSON text: indexes into [`super::Program::groups`].
     pub(crate) groups: Vec<usize>,
     /// How values are taken from it.
-    pub(crate) reading: Reading,
+    pub(crate) reading: FieldReading,
     /// Its tests.
     pub(crate) evaluate: ValueEvaluator,
     /// The value as a whole, read as `reading` says.
@@ -55,7 +55,7 @@ pub(crate) struct SlotState {
     ids: HashMap<Box<[AtomId]>, u32>,
     dictionaries: Vec<(ArrayRef, Vec<u32>)>,
     numbers: HashMap<u64, u32, RandomState>,
-    found: Found,
+    found: PassedTests,
     hasher: RandomState,
 }
 
@@ -66,14 +66,14 @@ impl Default for SlotState {
             ids: HashMap::from([(Box::default(), NONE)]),
             dictionaries: Vec::new(),
             numbers: HashMap::default(),
-            found: Found::default(),
+            found: PassedTests::default(),
             hasher: RandomState::default(),
         }
     }
 }
 
 impl SlotState {
-    fn class_of(&mut self, slot: &Slot, text: &str, kind: Kind) -> u32 {
+    fn class_of(&mut self, slot: &Slot, text: &str, kind: ValueKind) -> u32 {
         slot.evaluate_value(text, kind, &mut self.found);
         self.take_class()
     }
@@ -83,7 +83,7 @@ impl SlotState {
         &mut self,
         evaluate: &ValueEvaluator,
         text: &str,
-        kind: Kind,
+        kind: ValueKind,
         of: Option<&[AtomId]>,
     ) {
         let before = self.found.atoms.len();
@@ -122,7 +122,7 @@ impl SlotState {
         slot: &Slot,
         values: &ArrayRef,
         dictionary: bool,
-        hits: &mut Vec<Hit>,
+        hits: &mut Vec<RowClass>,
     ) -> Result<(), ArrowError> {
         if values.null_count() == values.len() {
             return Ok(());
@@ -154,8 +154,9 @@ impl SlotState {
                 Ok(())
             }
             DataType::Boolean => {
-                let classes = [false, true]
-                    .map(|b| self.class_of(slot, if b { "true" } else { "false" }, Kind::Bool));
+                let classes = [false, true].map(|b| {
+                    self.class_of(slot, if b { "true" } else { "false" }, ValueKind::Bool)
+                });
                 let values: &BooleanArray = values.as_boolean();
                 let of_rows = values.iter();
                 hits.extend((0..).zip(of_rows).filter_map(|(row, value)| {
@@ -192,9 +193,9 @@ impl SlotState {
             }
             other => {
                 let kind = if other.is_numeric() {
-                    Kind::Number
+                    ValueKind::Number
                 } else {
-                    Kind::Text
+                    ValueKind::Text
                 };
                 let texts = render_text(values)?;
                 let texts = texts.as_string::<i32>().iter();
@@ -209,7 +210,7 @@ impl SlotState {
         slot: &Slot,
         keys: &arrow::array::PrimitiveArray<K>,
         values: &ArrayRef,
-        hits: &mut Vec<Hit>,
+        hits: &mut Vec<RowClass>,
     ) {
         let mut classes = match self
             .dictionaries
@@ -226,7 +227,7 @@ impl SlotState {
                     return known;
                 }
                 let class = text_at(values, key)
-                    .map_or(NONE, |text| state.class_of(slot, text, Kind::Text));
+                    .map_or(NONE, |text| state.class_of(slot, text, ValueKind::Text));
                 classes[key] = class;
                 class
             };
@@ -256,18 +257,18 @@ impl SlotState {
         slot: &Slot,
         texts: impl Iterator<Item = Option<&'a str>>,
         distinct: bool,
-        hits: &mut Vec<Hit>,
+        hits: &mut Vec<RowClass>,
     ) {
-        self.evaluate_texts_of(slot, texts, Kind::Text, distinct, hits);
+        self.evaluate_texts_of(slot, texts, ValueKind::Text, distinct, hits);
     }
 
     fn evaluate_texts_of<'a>(
         &mut self,
         slot: &Slot,
         texts: impl Iterator<Item = Option<&'a str>>,
-        kind: Kind,
+        kind: ValueKind,
         distinct: bool,
-        hits: &mut Vec<Hit>,
+        hits: &mut Vec<RowClass>,
     ) {
         if !distinct {
             hits.extend((0..).zip(texts).filter_map(|(row, text)| {
@@ -307,7 +308,7 @@ impl SlotState {
         slot: &Slot,
         numbers: impl Iterator<Item = Option<N>>,
         bits: impl Fn(N) -> u64,
-        hits: &mut Vec<Hit>,
+        hits: &mut Vec<RowClass>,
     ) {
         let mut last = (0, UNKNOWN);
         for (row, number) in (0..).zip(numbers) {
@@ -319,7 +320,7 @@ impl SlotState {
                 let class = match self.numbers.get(&key) {
                     Some(class) => *class,
                     None => {
-                        let class = self.class_of(slot, &number.to_string(), Kind::Number);
+                        let class = self.class_of(slot, &number.to_string(), ValueKind::Number);
                         if self.numbers.len() >= KEPT_NUMBERS {
                             self.numbers.clear();
                         }
@@ -337,11 +338,11 @@ impl SlotState {
 }
 
 impl Slot {
-    fn evaluate_value(&self, text: &str, kind: Kind, found: &mut Found) {
+    fn evaluate_value(&self, text: &str, kind: ValueKind, found: &mut PassedTests) {
         let may_hold = match self.reading {
-            Reading::One => false,
-            Reading::Members => text.starts_with('['),
-            Reading::Anywhere => is_container(text),
+            FieldReading::One => false,
+            FieldReading::Members => text.starts_with('['),
+            FieldReading::Anywhere => is_container(text),
         };
         let is_json = may_hold
             && self.whole.walk(text, &mut |_, value, kind| {

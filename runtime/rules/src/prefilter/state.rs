@@ -9,14 +9,14 @@ use arrow::error::ArrowError;
 use super::mask::Mask;
 use super::nested::{GroupBatch, GroupState};
 use super::other::OtherBatch;
-use super::slot::{Hit, SlotState};
-use super::tree::{Node, NodeId};
+use super::slot::{RowClass, SlotState};
+use super::tree::{NodeId, TreeNode};
 use super::values::{AtomId, compare};
 use super::{Matches, Pair, Program, Undecided};
 use crate::case_folding::fold;
 use crate::column::render_text;
 use crate::json_path::JsonPaths;
-use crate::predicate::Reading;
+use crate::predicate::FieldReading;
 use crate::resolve::Resolved;
 
 /// After so many batches what is awaited is chosen anew, by what was seen.
@@ -68,7 +68,7 @@ pub(crate) struct SlotBatch {
     is_complete: bool,
     /// Rows that were evaluated so far, in all batches.
     evaluated: u64,
-    pub(crate) hits: Vec<Hit>,
+    pub(crate) hits: Vec<RowClass>,
     /// Classes of the hits, and of each class the number of hits.
     present: Vec<u32>,
     counts: Vec<u32>,
@@ -168,7 +168,7 @@ enum Failing {
 const KINDS: usize = 3;
 
 /// A batch under evaluation.
-struct Batch<'a> {
+struct EvaluatedBatch<'a> {
     program: &'a Program,
     column: &'a dyn Fn(usize) -> ArrayRef,
     rows: usize,
@@ -243,7 +243,7 @@ impl Program {
             state.choose(self);
         }
         state.batch += 1;
-        let batch = Batch {
+        let batch = EvaluatedBatch {
             program: self,
             column,
             rows,
@@ -284,7 +284,7 @@ impl Program {
     }
 }
 
-impl Batch<'_> {
+impl EvaluatedBatch<'_> {
     /// Finds the rows on which expressions failed that would have decided, of the rules that were called up.
     fn decide_failed(
         &self,
@@ -292,7 +292,7 @@ impl Batch<'_> {
         called: &[u32],
         decided: &mut Decided,
     ) -> Result<(), ArrowError> {
-        let best = Batch {
+        let best = EvaluatedBatch {
             failing: Failing::Best,
             ..*self
         };
@@ -424,21 +424,21 @@ impl Batch<'_> {
             return Ok(Arc::clone(known));
         }
         let mask = match nodes.get(id) {
-            Node::Always(truth) => Arc::new(if *truth { Mask::All } else { Mask::None }),
-            Node::Atom(atom) => Arc::new(self.atom(state, *atom)?),
-            Node::Exists(index) => Arc::new(self.exists(*index)?),
-            Node::Pair(index) => Arc::new(self.pair(&self.program.pairs[*index])?),
-            Node::Other(index) => Arc::new(self.other(state, *index)?),
-            Node::Not(inner) => {
+            TreeNode::Always(truth) => Arc::new(if *truth { Mask::All } else { Mask::None }),
+            TreeNode::Atom(atom) => Arc::new(self.atom(state, *atom)?),
+            TreeNode::Exists(index) => Arc::new(self.exists(*index)?),
+            TreeNode::Pair(index) => Arc::new(self.pair(&self.program.pairs[*index])?),
+            TreeNode::Other(index) => Arc::new(self.other(state, *index)?),
+            TreeNode::Not(inner) => {
                 let failing = match self.failing {
                     Failing::Unknown => Failing::Unknown,
                     Failing::Best => Failing::Worst,
                     Failing::Worst => Failing::Best,
                 };
-                let of_inner = Batch { failing, ..*self };
+                let of_inner = EvaluatedBatch { failing, ..*self };
                 Arc::new(of_inner.evaluate(state, *inner)?.not(self.rows))
             }
-            Node::All(parts) => {
+            TreeNode::All(parts) => {
                 let mut all = Arc::new(Mask::All);
                 if !self.is_refuted(state, parts)? {
                     for part in parts {
@@ -457,7 +457,7 @@ impl Batch<'_> {
                     Arc::new(Mask::None)
                 }
             }
-            Node::Any(parts) => {
+            TreeNode::Any(parts) => {
                 let mut any = Arc::new(Mask::None);
                 for part in parts {
                     let mask = self.evaluate(state, *part)?;
@@ -472,7 +472,7 @@ impl Batch<'_> {
                 }
                 any
             }
-            Node::AtLeast(wanted, parts) => {
+            TreeNode::AtLeast(wanted, parts) => {
                 let mut counts = vec![0_u64; self.rows];
                 let mut bits = vec![0_u64; self.rows.div_ceil(64)];
                 for part in parts {
@@ -495,7 +495,7 @@ impl Batch<'_> {
     /// Says whether one part of a conjunction is an atom that no row of the batch passes.
     fn is_refuted(&self, state: &mut PrefilterState, parts: &[NodeId]) -> Result<bool, ArrowError> {
         for part in parts {
-            if let Node::Atom(atom) = self.program.nodes.get(*part) {
+            if let TreeNode::Atom(atom) = self.program.nodes.get(*part) {
                 self.evaluate_slot(state, self.program.nodes.slot_of[*atom as usize])?;
                 if state.passed[*atom as usize].0 != state.batch {
                     return Ok(true);
@@ -536,7 +536,7 @@ impl Batch<'_> {
             places.iter().map(of).collect()
         };
         let (lefts, rights) = (texts(&pair.left)?, texts(&pair.right)?);
-        let members = JsonPaths::root(Reading::Members);
+        let members = JsonPaths::root(FieldReading::Members);
         let mut bits = vec![0_u64; self.rows.div_ceil(64)];
         let passes = |left: &str, right: &str| {
             if pair.cased {

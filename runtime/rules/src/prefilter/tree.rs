@@ -12,7 +12,7 @@ pub(crate) type NodeId = u32;
 
 /// A tree.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Node {
+pub(crate) enum TreeNode {
     Always(bool),
     Atom(AtomId),
     /// Index into [`Nodes::exists`].
@@ -30,8 +30,8 @@ pub(crate) enum Node {
 /// All trees of a program.
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
-    pub(crate) nodes: Vec<Node>,
-    ids: HashMap<Node, NodeId>,
+    pub(crate) nodes: Vec<TreeNode>,
+    ids: HashMap<TreeNode, NodeId>,
     /// The fields whose presence is asked for.
     pub(crate) exists: Vec<Resolved>,
     /// The slot of each atom.
@@ -41,7 +41,7 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
-    fn intern(&mut self, node: Node) -> NodeId {
+    fn intern(&mut self, node: TreeNode) -> NodeId {
         if let Some(id) = self.ids.get(&node) {
             return *id;
         }
@@ -51,26 +51,26 @@ impl Nodes {
         id
     }
 
-    pub(crate) fn get(&self, id: NodeId) -> &Node {
+    pub(crate) fn get(&self, id: NodeId) -> &TreeNode {
         &self.nodes[id as usize]
     }
 
     pub(crate) fn is_false(&self, id: NodeId) -> bool {
-        *self.get(id) == Node::Always(false)
+        *self.get(id) == TreeNode::Always(false)
     }
 
     pub(crate) fn is_true(&self, id: NodeId) -> bool {
-        *self.get(id) == Node::Always(true)
+        *self.get(id) == TreeNode::Always(true)
     }
 
     pub(crate) fn always(&mut self, truth: bool) -> NodeId {
-        self.intern(Node::Always(truth))
+        self.intern(TreeNode::Always(truth))
     }
 
     pub(crate) fn atom(&mut self, atom: AtomId, slot: usize, test: &Test) -> NodeId {
         self.slot_of.push(slot);
         self.guess.push(likelihood(test));
-        self.intern(Node::Atom(atom))
+        self.intern(TreeNode::Atom(atom))
     }
 
     pub(crate) fn exists(&mut self, source: &Resolved) -> NodeId {
@@ -81,25 +81,25 @@ impl Nodes {
                 self.exists.len() - 1
             }
         };
-        self.intern(Node::Exists(index))
+        self.intern(TreeNode::Exists(index))
     }
 
     pub(crate) fn pair(&mut self, index: usize) -> NodeId {
-        self.intern(Node::Pair(index))
+        self.intern(TreeNode::Pair(index))
     }
 
     pub(crate) fn other(&mut self, index: usize) -> NodeId {
-        self.intern(Node::Other(index))
+        self.intern(TreeNode::Other(index))
     }
 
     pub(crate) fn not(&mut self, inner: NodeId) -> NodeId {
         match self.get(inner) {
-            Node::Always(truth) => {
+            TreeNode::Always(truth) => {
                 let opposite = !truth;
                 self.always(opposite)
             }
-            Node::Not(inner) => *inner,
-            _ => self.intern(Node::Not(inner)),
+            TreeNode::Not(inner) => *inner,
+            _ => self.intern(TreeNode::Not(inner)),
         }
     }
 
@@ -109,14 +109,14 @@ impl Nodes {
         if parts.iter().any(|part| self.is_false(*part)) {
             return self.always(false);
         }
-        parts.retain(|part| *self.get(*part) != Node::Always(true));
+        parts.retain(|part| *self.get(*part) != TreeNode::Always(true));
         match parts.as_slice() {
             [] => self.always(true),
             [one] => *one,
             _ => {
                 // Cheap ones and those that decide come first.
                 parts.sort_by(|a, b| self.order(*a).total_cmp(&self.order(*b)));
-                self.intern(Node::All(parts.into()))
+                self.intern(TreeNode::All(parts.into()))
             }
         }
     }
@@ -126,7 +126,7 @@ impl Nodes {
         parts.dedup();
         if parts
             .iter()
-            .any(|part| *self.get(*part) == Node::Always(true))
+            .any(|part| *self.get(*part) == TreeNode::Always(true))
         {
             return self.always(true);
         }
@@ -134,7 +134,7 @@ impl Nodes {
         match parts.as_slice() {
             [] => self.always(false),
             [one] => *one,
-            _ => self.intern(Node::Any(parts.into())),
+            _ => self.intern(TreeNode::Any(parts.into())),
         }
     }
 
@@ -144,24 +144,24 @@ impl Nodes {
             1 => self.any(parts),
             _ if wanted > parts.len() as u64 => self.always(false),
             _ if wanted == parts.len() as u64 => self.all(parts),
-            _ => self.intern(Node::AtLeast(wanted, parts.into())),
+            _ => self.intern(TreeNode::AtLeast(wanted, parts.into())),
         }
     }
 
     /// Where a part stands in a conjunction: by how likely it is, expressions of the host last.
     fn order(&self, id: NodeId) -> f32 {
         match self.get(id) {
-            Node::Always(_) => 0.0,
-            Node::Atom(atom) => self.guess[*atom as usize],
-            Node::Any(parts) => parts.iter().map(|part| self.order(*part)).sum(),
-            Node::All(parts) => parts
+            TreeNode::Always(_) => 0.0,
+            TreeNode::Atom(atom) => self.guess[*atom as usize],
+            TreeNode::Any(parts) => parts.iter().map(|part| self.order(*part)).sum(),
+            TreeNode::All(parts) => parts
                 .iter()
                 .map(|part| self.order(*part))
                 .fold(f32::MAX, f32::min),
-            Node::Exists(_) => 2_000.0,
-            Node::Not(_) | Node::AtLeast(..) => 3_000.0,
-            Node::Pair(_) => 4_000.0,
-            Node::Other(_) => 5_000.0,
+            TreeNode::Exists(_) => 2_000.0,
+            TreeNode::Not(_) | TreeNode::AtLeast(..) => 3_000.0,
+            TreeNode::Pair(_) => 4_000.0,
+            TreeNode::Other(_) => 5_000.0,
         }
     }
 
@@ -173,18 +173,18 @@ impl Nodes {
     /// can be true without any.
     pub(crate) fn awaited(&self, id: NodeId, likely: &[f32]) -> Option<(f32, Vec<AtomId>)> {
         match self.get(id) {
-            Node::Always(false) => Some((0.0, Vec::new())),
-            Node::Atom(atom) => Some((likely[*atom as usize], vec![*atom])),
-            Node::Always(true)
-            | Node::Exists(_)
-            | Node::Pair(_)
-            | Node::Other(_)
-            | Node::Not(_) => None,
-            Node::All(parts) => parts
+            TreeNode::Always(false) => Some((0.0, Vec::new())),
+            TreeNode::Atom(atom) => Some((likely[*atom as usize], vec![*atom])),
+            TreeNode::Always(true)
+            | TreeNode::Exists(_)
+            | TreeNode::Pair(_)
+            | TreeNode::Other(_)
+            | TreeNode::Not(_) => None,
+            TreeNode::All(parts) => parts
                 .iter()
                 .filter_map(|part| self.awaited(*part, likely))
                 .min_by(|a, b| a.0.total_cmp(&b.0)),
-            Node::Any(parts) | Node::AtLeast(_, parts) => {
+            TreeNode::Any(parts) | TreeNode::AtLeast(_, parts) => {
                 let mut sum = 0.0;
                 let mut atoms = Vec::new();
                 for part in parts {

@@ -16,7 +16,7 @@ use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
 
 pub(crate) use self::literals::Automata;
-use self::literals::{Hit, Literals};
+use self::literals::{Literals, PatternMeaning};
 use self::readings::{Address, moment, network, part_of};
 use crate::case_folding::{fold, fold_into};
 use crate::number::Decimal;
@@ -33,7 +33,7 @@ pub(crate) type AtomId = u32;
 
 /// What kind of value a text was written from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     Text,
     Number,
     Bool,
@@ -96,7 +96,7 @@ fn wrong_syntax(pattern: &str, text: &str) -> TestError {
 
 /// An expression that is tried only on suspicion.
 #[derive(Debug)]
-struct Guarded {
+struct SuspectedPattern {
     regex: Regex,
     atom: AtomId,
     /// Whether it reads the text with its case folded.
@@ -113,7 +113,7 @@ pub(crate) struct ValueEvaluator {
     equal_folded: HashMap<String, Vec<AtomId>>,
     exact: Literals,
     folded: Literals,
-    guarded: Vec<Guarded>,
+    guarded: Vec<SuspectedPattern>,
     /// Those without a guard: on the text as it is, and with its case folded.
     unguarded: Vec<(String, AtomId, bool)>,
     sets: [Option<(RegexSet, Vec<AtomId>)>; 2],
@@ -129,14 +129,14 @@ pub(crate) struct ValueEvaluator {
 
 /// What one value was found to pass.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct PassedTests {
     pub(crate) atoms: Vec<AtomId>,
     suspects: Vec<u32>,
     /// The value with its case folded.
     lower: String,
 }
 
-impl Found {
+impl PassedTests {
     fn atom(&mut self, atom: AtomId) {
         self.atoms.push(atom);
     }
@@ -233,9 +233,13 @@ impl ValueEvaluator {
                         let all = self.one_by_one.get_or_insert_default();
                         all.push((*op, value.to_owned(), *cased, atom));
                     }
-                    TextOp::Contains => literals.add(value.to_owned(), Hit::Contains(atom)),
-                    TextOp::StartsWith => literals.add(value.to_owned(), Hit::Starts(atom)),
-                    TextOp::EndsWith => literals.add(value.to_owned(), Hit::Ends(atom)),
+                    TextOp::Contains => {
+                        literals.add(value.to_owned(), PatternMeaning::Contains(atom))
+                    }
+                    TextOp::StartsWith => {
+                        literals.add(value.to_owned(), PatternMeaning::Starts(atom))
+                    }
+                    TextOp::EndsWith => literals.add(value.to_owned(), PatternMeaning::Ends(atom)),
                 }
             }
             Test::Glob { parts, cased } => {
@@ -283,19 +287,19 @@ impl ValueEvaluator {
         Ok(())
     }
 
-    fn guard(&mut self, regex: Regex, atom: AtomId, folded: bool) -> Hit {
-        self.guarded.push(Guarded {
+    fn guard(&mut self, regex: Regex, atom: AtomId, folded: bool) -> PatternMeaning {
+        self.guarded.push(SuspectedPattern {
             regex,
             atom,
             folded,
         });
-        Hit::Guards(u32::try_from(self.guarded.len() - 1).unwrap_or(u32::MAX))
+        PatternMeaning::Guards(u32::try_from(self.guarded.len() - 1).unwrap_or(u32::MAX))
     }
 
     /// Adds to `found` every atom that the value passes.
-    pub(crate) fn evaluate(&self, text: &str, kind: Kind, found: &mut Found) {
+    pub(crate) fn evaluate(&self, text: &str, kind: ValueKind, found: &mut PassedTests) {
         found.atoms.extend(&self.exists);
-        if kind == Kind::Empty {
+        if kind == ValueKind::Empty {
             return;
         }
         found.atoms.extend(&self.any_text);
@@ -345,7 +349,7 @@ impl ValueEvaluator {
                 .extend(set.matches(text).iter().map(|index| atoms[index]));
         }
         self.evaluate_number(text, kind, found);
-        if !self.truths.is_empty() && matches!(kind, Kind::Text | Kind::Bool) {
+        if !self.truths.is_empty() && matches!(kind, ValueKind::Text | ValueKind::Bool) {
             let truth = match text.to_ascii_lowercase().as_str() {
                 "true" | "1" | "yes" => Some(true),
                 "false" | "0" | "no" => Some(false),
@@ -374,9 +378,9 @@ impl ValueEvaluator {
         }
     }
 
-    fn evaluate_number(&self, text: &str, kind: Kind, found: &mut Found) {
+    fn evaluate_number(&self, text: &str, kind: ValueKind, found: &mut PassedTests) {
         if (self.numbers_equal.is_empty() && self.numbers.is_empty())
-            || !matches!(kind, Kind::Text | Kind::Number)
+            || !matches!(kind, ValueKind::Text | ValueKind::Number)
         {
             return;
         }

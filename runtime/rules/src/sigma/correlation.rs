@@ -28,9 +28,9 @@ use yagura_core::duration::NotADuration;
 use yagura_core::references::{circle_of, in_order};
 use yagura_core::{FieldPath, Severity, TimeSpan};
 
-use super::load::{Count, Load, SigmaCorrelation, SigmaSource};
-use chain::Node;
-use names::Names;
+use super::load::{Load, SigmaCorrelation, SigmaCount, SigmaSource};
+use chain::ChainNode;
+use names::RuleNames;
 pub use problem::CorrelationProblem;
 
 /// The correlations of what was read, by themselves: tables and their fields are still to be found.
@@ -91,12 +91,12 @@ pub enum Target {
 
 /// A correlation or an aggregate, as it was read.
 #[derive(Debug, Clone, Copy)]
-enum Source<'a> {
+enum CorrelationSource<'a> {
     Correlation(&'a SigmaCorrelation),
-    Count(usize, &'a SigmaSource, &'a Count),
+    Count(usize, &'a SigmaSource, &'a SigmaCount),
 }
 
-impl Source<'_> {
+impl CorrelationSource<'_> {
     fn id(&self) -> String {
         match self {
             Self::Correlation(source) => source.id(),
@@ -130,17 +130,19 @@ impl Source<'_> {
 pub fn correlations(load: &Load) -> Correlations {
     let counts = load.rules.iter().enumerate().filter_map(|(index, source)| {
         let count = source.count.as_ref()?;
-        Some(Source::Count(index, source, count))
+        Some(CorrelationSource::Count(index, source, count))
     });
-    let sources: Vec<Source<'_>> = counts
-        .chain(load.correlations.iter().map(Source::Correlation))
+    let sources: Vec<CorrelationSource<'_>> = counts
+        .chain(load.correlations.iter().map(CorrelationSource::Correlation))
         .collect();
-    let names = Names::new(load, &sources);
+    let names = RuleNames::new(load, &sources);
     let resolved: Vec<Vec<Result<(String, Target), CorrelationProblem>>> = sources
         .iter()
         .map(|source| match source {
-            Source::Count(index, _, _) => vec![Ok((String::new(), Target::Rule(*index)))],
-            Source::Correlation(source) => condition::references(&source.rule)
+            CorrelationSource::Count(index, _, _) => {
+                vec![Ok((String::new(), Target::Rule(*index)))]
+            }
+            CorrelationSource::Correlation(source) => condition::references(&source.rule)
                 .into_iter()
                 .map(|text| {
                     let target = names.find(&text, &source.file)?;
@@ -224,14 +226,14 @@ fn circular(index: usize, circle: &[usize], ids: &[String]) -> CorrelationProble
 }
 
 fn described(
-    source: Source<'_>,
+    source: CorrelationSource<'_>,
     id: String,
     is_part: bool,
     members: Vec<Member>,
     correlation: Result<Correlation, CorrelationProblem>,
 ) -> Joined {
     let (title, description, level, tags, references, counts) = match source {
-        Source::Correlation(SigmaCorrelation { rule, .. }) => (
+        CorrelationSource::Correlation(SigmaCorrelation { rule, .. }) => (
             &rule.title,
             &rule.description,
             rule.level,
@@ -239,7 +241,7 @@ fn described(
             &rule.references,
             None,
         ),
-        Source::Count(index, SigmaSource { rule, .. }, _) => (
+        CorrelationSource::Count(index, SigmaSource { rule, .. }, _) => (
             &rule.title,
             &rule.description,
             rule.level,
@@ -277,10 +279,10 @@ pub fn severity(level: Option<rsigma_parser::Level>) -> Severity {
 
 /// Returns what a correlation asks, and of what.
 fn asked(
-    source: Source<'_>,
-    node: &Node,
+    source: CorrelationSource<'_>,
+    node: &ChainNode,
     references: Vec<(String, Target)>,
-    names: &Names<'_>,
+    names: &RuleNames<'_>,
     entry: &dyn Fn(Target) -> String,
 ) -> Result<(Correlation, Vec<Member>), CorrelationProblem> {
     let mut members: Vec<Member> = Vec::new();
@@ -296,14 +298,14 @@ fn asked(
     let entries = members.iter().map(|member| member.entry.clone()).collect();
     let by = node.by.as_deref().unwrap_or(source.by());
     let mut correlation = match source {
-        Source::Count(_, _, count) => {
+        CorrelationSource::Count(_, _, count) => {
             for name in by.iter().chain(&count.field) {
                 let field = field_name(name);
                 members[0].fields.insert(field, name.clone());
             }
             of_count(count, entries)?
         }
-        Source::Correlation(source) => {
+        CorrelationSource::Correlation(source) => {
             let all: Vec<String> = references
                 .iter()
                 .map(|(_, target)| entry(*target))
@@ -319,7 +321,7 @@ fn asked(
     Ok((correlation, members))
 }
 
-fn of_count(count: &Count, rules: Vec<String>) -> Result<Correlation, CorrelationProblem> {
+fn of_count(count: &SigmaCount, rules: Vec<String>) -> Result<Correlation, CorrelationProblem> {
     let within = count.within.as_deref();
     let within = within.ok_or(CorrelationProblem::NoTimeframe)?;
     let within = Timespan::parse(within.trim())
@@ -481,7 +483,7 @@ fn fields(
     source: &SigmaCorrelation,
     by: &[String],
     references: &[(String, Target)],
-    names: &Names<'_>,
+    names: &RuleNames<'_>,
     members: &mut [Member],
 ) -> Result<(), CorrelationProblem> {
     let rule = &source.rule;

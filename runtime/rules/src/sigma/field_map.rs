@@ -12,9 +12,9 @@ use yagura_core::{Diagnostics, FieldPath};
 
 use super::Placeholders;
 use super::lower::Fields;
-use super::memo::{Found, Memo};
+use super::memo::{Memo, NamesOfField};
 use crate::case_folding::fold;
-use crate::predicate::{FieldNames, Number, NumberOp, Predicate, Reading, Test, TextOp};
+use crate::predicate::{FieldNames, FieldReading, Number, NumberOp, Predicate, Test, TextOp};
 use crate::resolve;
 
 /// A field map: the tables that it is for, and what rules call the things in them.
@@ -51,7 +51,7 @@ pub struct FieldMap {
     pub placeholders: Placeholders,
     /// The log sources that lie in such a table.
     #[serde(rename = "source")]
-    pub sources: Vec<Source>,
+    pub sources: Vec<MappedSource>,
     #[serde(skip)]
     memo: Memo,
 }
@@ -81,7 +81,7 @@ impl Names {
 /// A log source: the events of a table that rules for it are about.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
+pub struct MappedSource {
     /// Sigma's `product`; `*` for any or none.
     #[serde(default)]
     pub product: Option<String>,
@@ -215,7 +215,7 @@ impl FieldMap {
     }
 
     /// Returns the map's sources that a rule is about, the nearest ones only.
-    pub fn sources_of(&self, rule: &LogSource) -> Vec<&Source> {
+    pub fn sources_of(&self, rule: &LogSource) -> Vec<&MappedSource> {
         self.sources
             .iter()
             .filter(|source| source.is_of(rule))
@@ -236,7 +236,12 @@ impl FieldMap {
     /// Returns every name under which events in a table of this schema may have a field of Sigma's taxonomy, because events of
     /// several makers in one table have it in different places; nothing where the table has none of them. Where an event has it for
     /// certain comes first: that is what alerts show.
-    pub(crate) fn find(&self, field: &str, table: &Schema, source: Option<&Source>) -> Found {
+    pub(crate) fn find(
+        &self,
+        field: &str,
+        table: &Schema,
+        source: Option<&MappedSource>,
+    ) -> NamesOfField {
         let mut sources = self.sources.iter();
         let number = source.map(|of| sources.position(|known| std::ptr::eq(known, of)));
         match number {
@@ -249,7 +254,7 @@ impl FieldMap {
         }
     }
 
-    fn look_up(&self, field: &str, table: &Schema, source: Option<&Source>) -> Found {
+    fn look_up(&self, field: &str, table: &Schema, source: Option<&MappedSource>) -> NamesOfField {
         let of_source = source.and_then(|source| source.fields.get(field));
         let names: Vec<String> = match (of_source, self.fields.get(field)) {
             (Some(names), _) => names
@@ -281,7 +286,7 @@ impl FieldMap {
         }
         let count = certain.len();
         certain.append(&mut others);
-        Found {
+        NamesOfField {
             names: FieldNames::new(certain),
             certain: count,
         }
@@ -292,7 +297,7 @@ impl FieldMap {
         &self,
         field: &str,
         table: &Schema,
-        source: Option<&Source>,
+        source: Option<&MappedSource>,
     ) -> Vec<FieldPath> {
         let found = self.find(field, table, source);
         let names = found.names.iter().flat_map(FieldNames::all);
@@ -309,10 +314,10 @@ impl FieldMap {
     ///
     /// `is_shared` says that other maps are for the table too. Then the events of a source that names no values are those that
     /// have every one of the fields in `tables`.
-    pub(crate) fn when(&self, source: &Source, table: &Schema, is_shared: bool) -> Predicate {
+    pub(crate) fn when(&self, source: &MappedSource, table: &Schema, is_shared: bool) -> Predicate {
         let atom = |field: &str, test: Test| {
             let found = self.find(field, table, Some(source));
-            Predicate::atom_of(found.names.as_ref(), Reading::Members, test)
+            Predicate::atom_of(found.names.as_ref(), FieldReading::Members, test)
         };
         if source.when.is_empty() && is_shared {
             let has_one = |names: &Names| {
@@ -347,7 +352,7 @@ fn is_certain(path: &FieldPath, table: &Schema) -> Option<bool> {
     (!places.is_empty()).then(|| is_elsewhere || resolve::has_overflowed(table))
 }
 
-impl Source {
+impl MappedSource {
     fn is_of(&self, rule: &LogSource) -> bool {
         let same = |mine: &Option<String>, rules: &Option<String>| match (mine, rules) {
             (Some(mine), _) if mine == "*" => true,
@@ -381,7 +386,7 @@ impl Values {
 /// The fields of one rule in one table.
 pub(crate) struct TableFields<'a> {
     pub(crate) map: &'a FieldMap,
-    pub(crate) source: &'a Source,
+    pub(crate) source: &'a MappedSource,
     pub(crate) table: &'a Schema,
     pub(crate) searched: Vec<FieldPath>,
     /// Fields that the table lacks.

@@ -29,7 +29,7 @@ pub struct SigmaSource {
     /// Its file.
     pub file: PathBuf,
     /// What it counts, if its condition does.
-    pub count: Option<Count>,
+    pub count: Option<SigmaCount>,
     /// The line, from one, on which it begins.
     pub line: usize,
     /// What it says, as a short hash: of its title, log source and detection.
@@ -54,7 +54,7 @@ impl SigmaSource {
 
 /// What `| count(FIELD) by FIELD > N`, an aggregate of old Sigma, asks for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Count {
+pub struct SigmaCount {
     /// The field whose different values count; absent counts events.
     pub field: Option<String>,
     /// The fields that the events share; none counts all.

@@ -12,11 +12,11 @@ use yagura_core::FieldPath;
 use yagura_core::names::did_you_mean;
 
 pub(super) use self::modifiers::name_of;
-use self::modifiers::{Role, check, role_of};
-use self::values::{Value, parts_of, pattern, tests_of};
+use self::modifiers::{ModifierRole, check, role_of};
+use self::values::{WrittenValue, parts_of, pattern, tests_of};
 use super::Placeholders;
 use super::selector::is_named;
-use crate::predicate::{FieldNames, GlobPart, Predicate, Reading, Test, TextOp};
+use crate::predicate::{FieldNames, FieldReading, GlobPart, Predicate, Test, TextOp};
 
 /// Why a rule's detection cannot run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,8 +160,8 @@ impl Lower<'_> {
 
     /// A keyword is anywhere in the text of an event.
     fn keyword(&self, key: &str, value: &SigmaValue) -> Result<Predicate, LowerError> {
-        let mut parts = match Value::of(key, value)? {
-            Value::Null => return wrong(key, "an empty keyword would match every event"),
+        let mut parts = match WrittenValue::of(key, value)? {
+            WrittenValue::Null => return wrong(key, "an empty keyword would match every event"),
             value => parts_of(&value.text(), false),
         };
         if self.fields.searched().is_empty() {
@@ -182,7 +182,7 @@ impl Lower<'_> {
             self.fields
                 .searched()
                 .iter()
-                .map(|field| Predicate::atom(field.clone(), Reading::Anywhere, test.clone()))
+                .map(|field| Predicate::atom(field.clone(), FieldReading::Anywhere, test.clone()))
                 .collect(),
         ))
     }
@@ -216,16 +216,20 @@ impl Lower<'_> {
         let mut asked = modifiers.to_vec();
         // A flag belongs to `re`, which is one.
         let is_operator = |modifier: &M| {
-            matches!(role_of(*modifier), Role::Operator | Role::Link | Role::Flag)
-                && *modifier != M::All
+            matches!(
+                role_of(*modifier),
+                ModifierRole::Operator | ModifierRole::Link | ModifierRole::Flag
+            ) && *modifier != M::All
         };
         if !modifiers.iter().any(is_operator) {
             asked.push(M::Contains);
         }
         let mut tests = Vec::new();
         for value in self.expanded(key, modifiers, value)? {
-            match Value::of(key, &value)? {
-                Value::Null => return wrong(key, "an empty keyword would match every event"),
+            match WrittenValue::of(key, &value)? {
+                WrittenValue::Null => {
+                    return wrong(key, "an empty keyword would match every event");
+                }
                 value => tests.extend(tests_of(key, &asked, &value, self.fields)?),
             }
         }
@@ -236,10 +240,9 @@ impl Lower<'_> {
             );
         }
         let atoms = tests.into_iter().flat_map(|test| {
-            self.fields
-                .searched()
-                .iter()
-                .map(move |field| Predicate::atom(field.clone(), Reading::Anywhere, test.clone()))
+            self.fields.searched().iter().map(move |field| {
+                Predicate::atom(field.clone(), FieldReading::Anywhere, test.clone())
+            })
         });
         Ok(Predicate::any(atoms.collect()))
     }
@@ -281,7 +284,7 @@ impl Lower<'_> {
             });
         };
         let names = self.fields.names(field);
-        let is_present = || Predicate::atom_of(names.as_ref(), Reading::Members, Test::Exists);
+        let is_present = || Predicate::atom_of(names.as_ref(), FieldReading::Members, Test::Exists);
         if has(Modifier::Exists) {
             let wanted = match item.values.first() {
                 Some(SigmaValue::Bool(truth)) => *truth,
@@ -301,14 +304,14 @@ impl Lower<'_> {
             // `all` wants each value of the rule, in one of the ways that `expand` has to write it.
             let mut ways = Vec::new();
             for value in self.expanded(&key, modifiers, value)? {
-                let value = Value::of(&key, &value)?;
-                if matches!(value, Value::Null) {
+                let value = WrittenValue::of(&key, &value)?;
+                if matches!(value, WrittenValue::Null) {
                     ways.push(Predicate::not(is_present()));
                     continue;
                 }
                 let tests = tests_of(&key, modifiers, &value, self.fields)?;
                 let tests = tests.into_iter();
-                let atom = |test| Predicate::atom_of(names.as_ref(), Reading::Members, test);
+                let atom = |test| Predicate::atom_of(names.as_ref(), FieldReading::Members, test);
                 ways.extend(tests.map(atom));
             }
             values.push(Predicate::any(ways));

@@ -9,7 +9,7 @@ use crate::predicate::FieldNames;
 
 /// The names under which events may have a field.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct NamesOfField {
     /// The names, if there are any.
     pub(crate) names: Option<FieldNames>,
     /// How many of the first ones events have elsewhere than in `unmapped`, or of which nobody can say.
@@ -28,7 +28,7 @@ struct OfSchema {
     /// Held, so that no other schema lies at the same address.
     fields: Fields,
     /// By the number of a log source, and the field.
-    found: HashMap<(Option<usize>, String), Found>,
+    found: HashMap<(Option<usize>, String), NamesOfField>,
 }
 
 impl Clone for Memo {
@@ -43,8 +43,8 @@ impl Memo {
         &self,
         fields: &Fields,
         (source, field): (Option<usize>, &str),
-        look_up: impl FnOnce() -> Found,
-    ) -> Found {
+        look_up: impl FnOnce() -> NamesOfField,
+    ) -> NamesOfField {
         let mut schemas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same = |of: &OfSchema| std::ptr::eq(&raw const *of.fields, &raw const **fields);
         let of_schema = match schemas.iter().position(is_same) {

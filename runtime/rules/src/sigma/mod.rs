@@ -18,9 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use correlation::{
     CorrelationProblem, Correlations, Joined, Member, Target, correlations, field_name, severity,
 };
-pub use field_map::{FieldMap, FieldMapError, Names, Source, Values};
+pub use field_map::{FieldMap, FieldMapError, MappedSource, Names, Values};
 pub use load::{
-    Count, Load, SigmaCorrelation, SigmaFilter, SigmaSource, load_dir, load_file, load_text,
+    Load, SigmaCorrelation, SigmaCount, SigmaFilter, SigmaSource, load_dir, load_file, load_text,
     span_in,
 };
 pub use lower::LowerError;

@@ -7,7 +7,7 @@ use aho_corasick::nfa::contiguous;
 use aho_corasick::{Anchored, MatchError, MatchKind, StartKind, dfa};
 use memchr::memmem;
 
-use super::{AtomId, Found, TestError};
+use super::{AtomId, PassedTests, TestError};
 
 /// Literals, in bytes, whose automata may be tables of all transitions; these take some 256 times as much.
 const TABLE_BYTES: usize = 250_000;
@@ -67,7 +67,7 @@ impl Automata {
 
 /// What a pattern of an automaton means.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Hit {
+pub(super) enum PatternMeaning {
     Contains(AtomId),
     Starts(AtomId),
     Ends(AtomId),
@@ -87,13 +87,13 @@ enum Automaton {
 /// Literals of all rules in one automaton.
 #[derive(Debug, Default)]
 pub(super) struct Literals {
-    texts: HashMap<String, Vec<Hit>>,
-    hits: Vec<Vec<Hit>>,
+    texts: HashMap<String, Vec<PatternMeaning>>,
+    hits: Vec<Vec<PatternMeaning>>,
     automaton: Option<Arc<Automaton>>,
 }
 
 impl Literals {
-    pub(super) fn add(&mut self, text: String, hit: Hit) {
+    pub(super) fn add(&mut self, text: String, hit: PatternMeaning) {
         self.texts.entry(text).or_default().push(hit);
     }
 
@@ -101,10 +101,10 @@ impl Literals {
         if self.texts.is_empty() {
             return Ok(());
         }
-        let mut texts: Vec<(String, Vec<Hit>)> =
+        let mut texts: Vec<(String, Vec<PatternMeaning>)> =
             std::mem::take(&mut self.texts).into_iter().collect();
         texts.sort_by(|a, b| a.0.cmp(&b.0));
-        let (texts, hits): (Vec<String>, Vec<Vec<Hit>>) = texts.into_iter().unzip();
+        let (texts, hits): (Vec<String>, Vec<Vec<PatternMeaning>>) = texts.into_iter().unzip();
         self.automaton = Some(automata.of(texts)?);
         self.hits = hits;
         Ok(())
@@ -115,7 +115,7 @@ impl Literals {
         self.automaton.is_some()
     }
 
-    pub(super) fn search(&self, text: &str, found: &mut Found) {
+    pub(super) fn search(&self, text: &str, found: &mut PassedTests) {
         let outcome = match self.automaton.as_deref() {
             None => Ok(()),
             Some(Automaton::Few(finders)) => {
@@ -129,22 +129,24 @@ impl Literals {
         debug_assert!(outcome.is_ok(), "{outcome:?}");
     }
 
-    fn find_each(&self, finders: &[memmem::Finder<'_>], text: &str, found: &mut Found) {
+    fn find_each(&self, finders: &[memmem::Finder<'_>], text: &str, found: &mut PassedTests) {
         for (finder, hits) in finders.iter().zip(&self.hits) {
             if finder.find(text.as_bytes()).is_none() {
                 continue;
             }
             for hit in hits {
                 match *hit {
-                    Hit::Contains(atom) => found.atom(atom),
-                    Hit::Starts(atom) if text.as_bytes().starts_with(finder.needle()) => {
+                    PatternMeaning::Contains(atom) => found.atom(atom),
+                    PatternMeaning::Starts(atom)
+                        if text.as_bytes().starts_with(finder.needle()) =>
+                    {
                         found.atom(atom);
                     }
-                    Hit::Ends(atom) if text.as_bytes().ends_with(finder.needle()) => {
+                    PatternMeaning::Ends(atom) if text.as_bytes().ends_with(finder.needle()) => {
                         found.atom(atom);
                     }
-                    Hit::Starts(_) | Hit::Ends(_) => {}
-                    Hit::Guards(expression) => found.suspects.push(expression),
+                    PatternMeaning::Starts(_) | PatternMeaning::Ends(_) => {}
+                    PatternMeaning::Guards(expression) => found.suspects.push(expression),
                 }
             }
         }
@@ -156,7 +158,7 @@ impl Literals {
         &self,
         automaton: &impl aho_corasick::automaton::Automaton,
         text: &str,
-        found: &mut Found,
+        found: &mut PassedTests,
     ) -> Result<(), MatchError> {
         let mut state = automaton.start_state(Anchored::No)?;
         for (at, byte) in text.bytes().enumerate() {
@@ -170,11 +172,11 @@ impl Literals {
                 let is_start = end == automaton.pattern_len(pattern);
                 for hit in &self.hits[pattern.as_usize()] {
                     match *hit {
-                        Hit::Contains(atom) => found.atom(atom),
-                        Hit::Starts(atom) if is_start => found.atom(atom),
-                        Hit::Ends(atom) if end == text.len() => found.atom(atom),
-                        Hit::Starts(_) | Hit::Ends(_) => {}
-                        Hit::Guards(expression) => found.suspects.push(expression),
+                        PatternMeaning::Contains(atom) => found.atom(atom),
+                        PatternMeaning::Starts(atom) if is_start => found.atom(atom),
+                        PatternMeaning::Ends(atom) if end == text.len() => found.atom(atom),
+                        PatternMeaning::Starts(_) | PatternMeaning::Ends(_) => {}
+                        PatternMeaning::Guards(expression) => found.suspects.push(expression),
                     }
                 }
             }

@@ -1,11 +1,11 @@
 use super::*;
 use crate::predicate::Number;
 
-fn passed(tests: &[Test], text: &str, kind: Kind) -> Vec<AtomId> {
+fn passed(tests: &[Test], text: &str, kind: ValueKind) -> Vec<AtomId> {
     let evaluate = |automaton| {
         let tests = (0..).zip(tests);
         let evaluate = ValueEvaluator::new(tests, automaton, &mut Automata::default()).unwrap();
-        let mut found = Found::default();
+        let mut found = PassedTests::default();
         evaluate.evaluate(text, kind, &mut found);
         found.finish().to_vec()
     };
@@ -40,14 +40,14 @@ fn comparisons_of_text_overlap_and_fold_case() {
         text(TextOp::EndsWith, "größe", false),
     ];
     assert_eq!(
-        passed(&tests, "PowerShell.exe", Kind::Text),
+        passed(&tests, "PowerShell.exe", ValueKind::Text),
         [0, 1, 2, 3, 5, 7, 8]
     );
     assert_eq!(
-        passed(&tests, "powershell.exe", Kind::Text),
+        passed(&tests, "powershell.exe", ValueKind::Text),
         [0, 1, 2, 3, 5, 6, 8]
     );
-    assert_eq!(passed(&tests, "Die GRÖSSE, GRÖßE", Kind::Text), [8, 9]);
+    assert_eq!(passed(&tests, "Die GRÖSSE, GRÖßE", ValueKind::Text), [8, 9]);
 }
 
 #[test]
@@ -65,11 +65,14 @@ fn patterns_are_tried_where_their_literal_is() {
         Test::Regex("x[0-9]+y".into()),
         Test::Regex("^a.b$".into()),
     ];
-    assert_eq!(passed(&tests, "A\nB", Kind::Text), [0]);
-    assert_eq!(passed(&tests, "aXb", Kind::Text), [0, 5]);
-    assert_eq!(passed(&tests, "ab", Kind::Text), [0, 1]);
-    assert_eq!(passed(&tests, "the PASSPHRASE x77y", Kind::Text), [3, 4]);
-    assert_eq!(passed(&tests, "é", Kind::Text), [2]);
+    assert_eq!(passed(&tests, "A\nB", ValueKind::Text), [0]);
+    assert_eq!(passed(&tests, "aXb", ValueKind::Text), [0, 5]);
+    assert_eq!(passed(&tests, "ab", ValueKind::Text), [0, 1]);
+    assert_eq!(
+        passed(&tests, "the PASSPHRASE x77y", ValueKind::Text),
+        [3, 4]
+    );
+    assert_eq!(passed(&tests, "é", ValueKind::Text), [2]);
     let wrong = regex("a(").unwrap_err().to_string();
     assert!(wrong.contains("unclosed group"), "{wrong}");
 }
@@ -86,15 +89,18 @@ fn numbers_networks_truths_and_moments() {
         Test::Cidr("10.0.0.0/8".parse().unwrap()),
         Test::Moment(MomentPart::Hour, Number::from(23)),
     ];
-    assert_eq!(passed(&tests, "5", Kind::Number), [0, 2, 3]);
-    assert_eq!(passed(&tests, "5.0", Kind::Text), [0, 2, 3]);
-    assert_eq!(passed(&tests, "1", Kind::Number), [3]);
-    assert_eq!(passed(&tests, "1", Kind::Text), [3, 4]);
-    assert_eq!(passed(&tests, "Yes", Kind::Text), [4]);
-    assert_eq!(passed(&tests, "true", Kind::Bool), [4]);
-    assert_eq!(passed(&tests, "10.1.2.3", Kind::Text), [5]);
-    assert_eq!(passed(&tests, "2024-05-01T23:10:00Z", Kind::Text), [6]);
-    assert_eq!(passed(&tests, "2024-05-02T01:10:00+02:00", Kind::Text), [6]);
+    assert_eq!(passed(&tests, "5", ValueKind::Number), [0, 2, 3]);
+    assert_eq!(passed(&tests, "5.0", ValueKind::Text), [0, 2, 3]);
+    assert_eq!(passed(&tests, "1", ValueKind::Number), [3]);
+    assert_eq!(passed(&tests, "1", ValueKind::Text), [3, 4]);
+    assert_eq!(passed(&tests, "Yes", ValueKind::Text), [4]);
+    assert_eq!(passed(&tests, "true", ValueKind::Bool), [4]);
+    assert_eq!(passed(&tests, "10.1.2.3", ValueKind::Text), [5]);
+    assert_eq!(passed(&tests, "2024-05-01T23:10:00Z", ValueKind::Text), [6]);
+    assert_eq!(
+        passed(&tests, "2024-05-02T01:10:00+02:00", ValueKind::Text),
+        [6]
+    );
 }
 
 /// A random sequence that is the same in each run.
@@ -232,10 +238,10 @@ fn compare_with(tests: &[Test], references: &[Regex], texts: &[String]) {
     for automaton in [true, false] {
         let numbered = (0..).zip(tests);
         let evaluate = ValueEvaluator::new(numbered, automaton, &mut Automata::default()).unwrap();
-        let mut found = Found::default();
+        let mut found = PassedTests::default();
         for text in texts {
             found.clear();
-            evaluate.evaluate(text, Kind::Text, &mut found);
+            evaluate.evaluate(text, ValueKind::Text, &mut found);
             let passed = found.finish().to_vec();
             for (at, reference) in (0..).zip(references) {
                 assert_eq!(

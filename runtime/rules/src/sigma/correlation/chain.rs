@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{CorrelationProblem, Names, Source, Target, field_name};
+use super::{CorrelationProblem, CorrelationSource, RuleNames, Target, field_name};
 
 /// A correlation as it is, or as a part of another that groups it otherwise.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(super) struct ChainNode {
     /// Index of the source.
     pub(super) source: usize,
     /// The fields that it is grouped by in place of its own.
@@ -28,7 +28,7 @@ pub(super) type References = [Vec<Result<(String, Target), CorrelationProblem>>]
 /// Parts of one correlation at most; only those that refer to themselves can come to so many.
 const MOST: usize = 64;
 
-impl Node {
+impl ChainNode {
     /// Returns the nodes that it refers to.
     pub(super) fn needs(&self, resolved: &References) -> Vec<usize> {
         let targets = resolved[self.source].iter().flatten();
@@ -42,7 +42,7 @@ impl Node {
     }
 
     /// Returns its id in a run.
-    pub(super) fn id(&self, sources: &[Source<'_>]) -> String {
+    pub(super) fn id(&self, sources: &[CorrelationSource<'_>]) -> String {
         let id = sources[self.source].id();
         match &self.by {
             None => id,
@@ -62,9 +62,13 @@ impl Node {
 }
 
 /// Returns a node for each source, in order, and behind them the parts that are grouped as another wants them.
-pub(super) fn nodes(sources: &[Source<'_>], resolved: &References, names: &Names<'_>) -> Vec<Node> {
-    let mut nodes: Vec<Node> = (0..sources.len())
-        .map(|source| Node {
+pub(super) fn nodes(
+    sources: &[CorrelationSource<'_>],
+    resolved: &References,
+    names: &RuleNames<'_>,
+) -> Vec<ChainNode> {
+    let mut nodes: Vec<ChainNode> = (0..sources.len())
+        .map(|source| ChainNode {
             source,
             by: None,
             replaced: BTreeMap::new(),
@@ -100,7 +104,7 @@ pub(super) fn nodes(sources: &[Source<'_>], resolved: &References, names: &Names
             let part = known.unwrap_or_else(|| {
                 of_source[inner] += 1;
                 parts.insert((inner, wanted.clone()), nodes.len());
-                nodes.push(Node {
+                nodes.push(ChainNode {
                     source: inner,
                     by: Some(wanted),
                     replaced: BTreeMap::new(),
@@ -116,13 +120,13 @@ pub(super) fn nodes(sources: &[Source<'_>], resolved: &References, names: &Names
 
 /// Returns what a correlation's `group-by` is called in one that it refers to.
 fn own_names(
-    source: Source<'_>,
+    source: CorrelationSource<'_>,
     by: &[String],
     target: Target,
     references: &[Result<(String, Target), CorrelationProblem>],
-    names: &Names<'_>,
+    names: &RuleNames<'_>,
 ) -> Vec<String> {
-    let Source::Correlation(source) = source else {
+    let CorrelationSource::Correlation(source) = source else {
         return by.to_vec();
     };
     let leads_there = |reference: &String| {

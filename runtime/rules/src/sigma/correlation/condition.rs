@@ -50,7 +50,7 @@ pub(super) fn requires(
             counted(&sizes, entries.len())
         }
         CorrelationCondition::Extended(condition) => {
-            let reader = Reader {
+            let reader = ConditionReader {
                 texts,
                 entries,
                 find,
@@ -167,14 +167,14 @@ fn choices(size: usize, all: usize) -> Vec<Vec<usize>> {
 }
 
 /// Reads a condition over rules' names as one over the places of their entries.
-struct Reader<'a, Find> {
+struct ConditionReader<'a, Find> {
     /// The references as the correlation writes them.
     texts: &'a [&'a str],
     entries: &'a [String],
     find: Find,
 }
 
-impl<Find: Fn(&str) -> Result<String, CorrelationProblem>> Reader<'_, Find> {
+impl<Find: Fn(&str) -> Result<String, CorrelationProblem>> ConditionReader<'_, Find> {
     fn read(&self, condition: &ConditionExpr) -> Result<Expression, CorrelationProblem> {
         match condition {
             ConditionExpr::And(parts) => self.all(parts).map(Expression::And),

@@ -5,19 +5,19 @@ use std::path::Path;
 
 use yagura_core::names::did_you_mean;
 
-use super::{CorrelationProblem, Source, Target};
+use super::{CorrelationProblem, CorrelationSource, Target};
 use crate::sigma::load::Load;
 
 /// Ids and names of what was read.
-pub(super) struct Names<'a> {
+pub(super) struct RuleNames<'a> {
     load: &'a Load,
-    sources: &'a [Source<'a>],
+    sources: &'a [CorrelationSource<'a>],
     ids: HashMap<&'a str, Target>,
     names: HashMap<&'a str, Vec<(&'a Path, Target)>>,
 }
 
-impl<'a> Names<'a> {
-    pub(super) fn new(load: &'a Load, sources: &'a [Source<'a>]) -> Self {
+impl<'a> RuleNames<'a> {
+    pub(super) fn new(load: &'a Load, sources: &'a [CorrelationSource<'a>]) -> Self {
         let mut ids = HashMap::new();
         let mut names: HashMap<&str, Vec<(&Path, Target)>> = HashMap::new();
         let mut add = |id: &'a Option<String>, name: &'a Option<String>, file: &'a Path, target| {
@@ -37,8 +37,12 @@ impl<'a> Names<'a> {
         }
         for (index, source) in sources.iter().enumerate() {
             let (id, name, file) = match source {
-                Source::Correlation(source) => (&source.rule.id, &source.rule.name, &source.file),
-                Source::Count(_, source, _) => (&source.rule.id, &source.rule.name, &source.file),
+                CorrelationSource::Correlation(source) => {
+                    (&source.rule.id, &source.rule.name, &source.file)
+                }
+                CorrelationSource::Count(_, source, _) => {
+                    (&source.rule.id, &source.rule.name, &source.file)
+                }
             };
             add(id, name, file, Target::Correlation(index));
         }

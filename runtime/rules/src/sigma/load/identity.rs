@@ -9,7 +9,7 @@ use rsigma_parser::{
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Count, Load, SigmaCorrelation, without_marks};
+use super::{Load, SigmaCorrelation, SigmaCount, without_marks};
 use crate::sigma::lower::name_of;
 
 /// Letters of a title in an id; the rest of it is in the hash.
@@ -64,7 +64,7 @@ fn slug(text: &str) -> String {
 
 /// Returns a hash of a rule's title, log source and detection. The order of keys, comments, layout and all else that a file
 /// says are not in it.
-pub(super) fn of_rule(rule: &SigmaRule, count: Option<&Count>) -> String {
+pub(super) fn of_rule(rule: &SigmaRule, count: Option<&SigmaCount>) -> String {
     let mut text = String::new();
     line(&mut text, "title", &rule.title);
     source(&mut text, &rule.logsource);

@@ -15,7 +15,7 @@ use yagura_core::names::{did_you_mean, slip_of};
 use super::documents::{Document, documents, prepared, top_value, without_marks};
 use super::identity;
 use super::spans::Spans;
-use super::{Count, Load, SigmaCorrelation, SigmaFilter, SigmaSource};
+use super::{Load, SigmaCorrelation, SigmaCount, SigmaFilter, SigmaSource};
 
 /// Levels of brackets in a file, also in its text, and of what a condition is made of. The parser of YAML takes a time
 /// that grows with the square of the first, that of conditions a stack that grows with the second; rules come with the
@@ -83,7 +83,7 @@ fn parse_document(file: &Path, document: Document) -> Load {
         Some((text, count)) => (Some(text), Some(count)),
         None => (None, None),
     };
-    let place = Place {
+    let place = DocumentPlace {
         file,
         document: &document,
     };
@@ -113,7 +113,12 @@ fn parse_document(file: &Path, document: Document) -> Load {
 }
 
 /// Adds what the parser read.
-fn add(place: Place<'_>, read: SigmaCollection, count: Option<Count>, load: &mut Load) {
+fn add(
+    place: DocumentPlace<'_>,
+    read: SigmaCollection,
+    count: Option<SigmaCount>,
+    load: &mut Load,
+) {
     let file = || place.file.to_owned();
     let line = place.document.line;
     for mut rule in read.rules {
@@ -121,7 +126,7 @@ fn add(place: Place<'_>, read: SigmaCollection, count: Option<Count>, load: &mut
         if !place.fits(&rule.title, &rule.detection.conditions, load) {
             continue;
         }
-        let count = count.clone().map(|count| Count {
+        let count = count.clone().map(|count| SigmaCount {
             within: rule.detection.timeframe.clone(),
             ..count
         });
@@ -181,12 +186,12 @@ fn is_harmless(message: &str) -> bool {
 
 /// Where a document is.
 #[derive(Debug, Clone, Copy)]
-struct Place<'a> {
+struct DocumentPlace<'a> {
     file: &'a Path,
     document: &'a Document,
 }
 
-impl Place<'_> {
+impl DocumentPlace<'_> {
     /// Returns what is wrong with a part of a rule that runs all the same; nothing where the part could be read after all.
     fn note(&self, message: &str, read: &mut SigmaCollection) -> Option<Diagnostic> {
         let quoted = || message.split_once('\'')?.1.strip_suffix('\'');
@@ -422,7 +427,7 @@ fn is_date(text: &str) -> bool {
 }
 
 /// Takes the count of events off the condition of a rule, if that is its only aggregate and it is alone in its document.
-fn without_count(text: &str) -> Option<(String, Count)> {
+fn without_count(text: &str) -> Option<(String, SigmaCount)> {
     let (at, line) = text
         .lines()
         .enumerate()
@@ -438,7 +443,7 @@ fn without_count(text: &str) -> Option<(String, Count)> {
 }
 
 /// Reads `count(FIELD) by FIELD, FIELD > N`; the time stands elsewhere in the rule.
-fn count(text: &str) -> Option<Count> {
+fn count(text: &str) -> Option<SigmaCount> {
     let text = text.split(" #").next()?.trim().strip_prefix("count")?;
     let (field, rest) = text.trim_start().strip_prefix('(')?.split_once(')')?;
     let words: Vec<&str> = rest.split_whitespace().collect();
@@ -467,7 +472,7 @@ fn count(text: &str) -> Option<Count> {
     if !by.iter().all(|name| is_field(name)) || field.contains(char::is_whitespace) {
         return None;
     }
-    Some(Count {
+    Some(SigmaCount {
         field: Some(field.to_owned()).filter(|field| !field.is_empty()),
         by,
         condition,

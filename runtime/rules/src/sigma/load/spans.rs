@@ -11,13 +11,13 @@ use yagura_core::diagnostic::Key;
 /// The keys of a document and their ranges in bytes of its text.
 #[derive(Debug, Default)]
 pub(super) struct Spans {
-    entries: BTreeMap<Key, Entry>,
+    entries: BTreeMap<Key, SpanEntry>,
     /// Keys in the order of the text.
     order: Vec<Key>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct SpanEntry {
     /// Of the key's name or, in a list, of the element.
     name: Range<usize>,
     /// Of the value, where it is text on one line.
@@ -28,7 +28,7 @@ struct Entry {
 
 /// A mapping or a list that is not closed yet.
 #[derive(Debug)]
-enum Open {
+enum OpenContainer {
     Mapping {
         key: Key,
         /// The name whose value comes next.
@@ -45,7 +45,7 @@ impl Spans {
     pub(super) fn of(text: &str) -> Self {
         let starts = line_starts(text);
         let mut spans = Self::default();
-        let mut open: Vec<Open> = Vec::new();
+        let mut open: Vec<OpenContainer> = Vec::new();
         for event in Parser::new_from_str(text) {
             let Ok((event, span)) = event else {
                 break;
@@ -53,7 +53,7 @@ impl Spans {
             let range = offset(text, &starts, span.start)..offset(text, &starts, span.end);
             match event {
                 Event::Scalar(value, ..) => match open.last_mut() {
-                    Some(Open::Mapping { name, .. }) if name.is_none() => {
+                    Some(OpenContainer::Mapping { name, .. }) if name.is_none() => {
                         *name = Some((value.into_owned(), range));
                     }
                     _ => spans.value(&mut open, range, Some(value.into_owned())),
@@ -61,11 +61,11 @@ impl Spans {
                 Event::Alias(_) => spans.value(&mut open, range, None),
                 Event::MappingStart(..) => {
                     let key = spans.container(&mut open, range);
-                    open.push(Open::Mapping { key, name: None });
+                    open.push(OpenContainer::Mapping { key, name: None });
                 }
                 Event::SequenceStart(..) => {
                     let key = spans.container(&mut open, range);
-                    open.push(Open::List { key, next: 0 });
+                    open.push(OpenContainer::List { key, next: 0 });
                 }
                 Event::MappingEnd | Event::SequenceEnd => _ = open.pop(),
                 _ => {}
@@ -110,7 +110,7 @@ impl Spans {
     }
 
     /// Notes a mapping or a list, and returns its key.
-    fn container(&mut self, open: &mut [Open], range: Range<usize>) -> Key {
+    fn container(&mut self, open: &mut [OpenContainer], range: Range<usize>) -> Key {
         let Some((key, name)) = next(open, range) else {
             return Key::default();
         };
@@ -118,7 +118,7 @@ impl Spans {
         key
     }
 
-    fn value(&mut self, open: &mut [Open], range: Range<usize>, text: Option<String>) {
+    fn value(&mut self, open: &mut [OpenContainer], range: Range<usize>, text: Option<String>) {
         let Some((key, name)) = next(open, range.clone()) else {
             return;
         };
@@ -134,23 +134,23 @@ impl Spans {
         // Of equal keys, also those of further documents, the first one counts.
         if !self.entries.contains_key(&key) {
             self.order.push(key.clone());
-            self.entries.insert(key, Entry { name, value, text });
+            self.entries.insert(key, SpanEntry { name, value, text });
         }
     }
 }
 
 /// Returns the key of the value that begins, and the range of its name; nothing for a whole document, or for a name that is not
 /// text.
-fn next(open: &mut [Open], range: Range<usize>) -> Option<(Key, Range<usize>)> {
+fn next(open: &mut [OpenContainer], range: Range<usize>) -> Option<(Key, Range<usize>)> {
     match open.last_mut()? {
-        Open::Mapping { key, name } => match name.take() {
+        OpenContainer::Mapping { key, name } => match name.take() {
             Some((text, of_name)) => Some((key.name(&text), of_name)),
             None => {
                 *name = Some((String::new(), range));
                 None
             }
         },
-        Open::List { key, next } => {
+        OpenContainer::List { key, next } => {
             let element = key.index(*next);
             *next += 1;
             Some((element, range))

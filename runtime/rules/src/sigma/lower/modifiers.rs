@@ -6,7 +6,7 @@ use super::{LowerError, wrong};
 
 /// What a modifier does. A new one has to be placed here, so that none is read as if it were not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum ModifierRole {
     /// Says how the field is compared; one of them at most.
     Operator,
     /// Links the values, the fields or the result: `all`, `neq`, `fieldref`.
@@ -22,7 +22,7 @@ pub(super) enum Role {
 }
 
 /// Returns what a modifier does.
-pub(super) fn role_of(modifier: Modifier) -> Role {
+pub(super) fn role_of(modifier: Modifier) -> ModifierRole {
     use Modifier as M;
     match modifier {
         M::Contains
@@ -40,14 +40,14 @@ pub(super) fn role_of(modifier: Modifier) -> Role {
         | M::Day
         | M::Week
         | M::Month
-        | M::Year => Role::Operator,
-        M::All | M::Neq | M::FieldRef => Role::Link,
+        | M::Year => ModifierRole::Operator,
+        M::All | M::Neq | M::FieldRef => ModifierRole::Link,
         M::Base64 | M::Base64Offset | M::Wide | M::Utf16 | M::Utf16be | M::WindAsh => {
-            Role::Transform
+            ModifierRole::Transform
         }
-        M::IgnoreCase | M::Multiline | M::DotAll => Role::Flag,
-        M::Cased => Role::Case,
-        M::Expand => Role::Expand,
+        M::IgnoreCase | M::Multiline | M::DotAll => ModifierRole::Flag,
+        M::Cased => ModifierRole::Case,
+        M::Expand => ModifierRole::Expand,
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn check(key: &str, modifiers: &[Modifier]) -> Result<(), LowerError>
     };
     let operators: Vec<&str> = modifiers
         .iter()
-        .filter(|modifier| role_of(**modifier) == Role::Operator)
+        .filter(|modifier| role_of(**modifier) == ModifierRole::Operator)
         .map(|modifier| name_of(*modifier))
         .collect();
     if operators.len() > 1 {
@@ -102,7 +102,7 @@ pub(super) fn check(key: &str, modifiers: &[Modifier]) -> Result<(), LowerError>
         );
     }
     if (!is_text || has(&M::FieldRef))
-        && let Some(transform) = with_role(Role::Transform)
+        && let Some(transform) = with_role(ModifierRole::Transform)
     {
         return wrong(
             key,
@@ -113,7 +113,7 @@ pub(super) fn check(key: &str, modifiers: &[Modifier]) -> Result<(), LowerError>
         );
     }
     if !has(&M::Re)
-        && let Some(flag) = with_role(Role::Flag)
+        && let Some(flag) = with_role(ModifierRole::Flag)
     {
         return wrong(
             key,

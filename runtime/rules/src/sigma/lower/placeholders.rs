@@ -12,7 +12,7 @@ const MOST: usize = 10_000;
 
 /// A piece of a value.
 #[derive(Debug, PartialEq, Eq)]
-enum Piece<'a> {
+enum ValuePart<'a> {
     Text(&'a str),
     Placeholder(&'a str),
 }
@@ -34,8 +34,8 @@ pub(super) fn expanded(
         original: String::new(),
     }];
     let pieces = pieces(&text.original);
-    let is_escaped = |piece: &Piece<'_>| matches!(piece, Piece::Text("%"));
-    let is_text = |piece: &Piece<'_>| matches!(piece, Piece::Text(_));
+    let is_escaped = |piece: &ValuePart<'_>| matches!(piece, ValuePart::Text("%"));
+    let is_text = |piece: &ValuePart<'_>| matches!(piece, ValuePart::Text(_));
     if pieces.iter().any(is_escaped) && pieces.iter().all(is_text) {
         return wrong(
             key,
@@ -47,11 +47,11 @@ pub(super) fn expanded(
     }
     for piece in pieces {
         match piece {
-            Piece::Text(text) => {
+            ValuePart::Text(text) => {
                 let text = SigmaString::new(text);
                 texts.iter_mut().for_each(|before| append(before, &text));
             }
-            Piece::Placeholder(name) => {
+            ValuePart::Placeholder(name) => {
                 let values = values_of(key, name, placeholders)?;
                 let count = texts.len().saturating_mul(values.len());
                 if count > MOST {
@@ -112,12 +112,12 @@ fn append(before: &mut SigmaString, more: &SigmaString) {
 
 /// Takes a value apart. A `%` that begins no `%name%` is text, as is one after a backslash that is not itself escaped; that
 /// backslash is left out.
-fn pieces<'a>(text: &'a str) -> Vec<Piece<'a>> {
+fn pieces<'a>(text: &'a str) -> Vec<ValuePart<'a>> {
     let mut pieces = Vec::new();
     let mut from = 0;
     let mut at = 0;
-    let mut push = |piece: Piece<'a>| {
-        if piece != Piece::Text("") {
+    let mut push = |piece: ValuePart<'a>| {
+        if piece != ValuePart::Text("") {
             pieces.push(piece);
         }
     };
@@ -129,8 +129,8 @@ fn pieces<'a>(text: &'a str) -> Vec<Piece<'a>> {
             .count();
         let close = text[open + 1..].find('%').map(|close| open + 1 + close);
         if backslashes % 2 == 1 {
-            push(Piece::Text(&text[from..open - 1]));
-            push(Piece::Text(&text[open..=open]));
+            push(ValuePart::Text(&text[from..open - 1]));
+            push(ValuePart::Text(&text[open..=open]));
             from = open + 1;
             at = from;
             continue;
@@ -138,15 +138,15 @@ fn pieces<'a>(text: &'a str) -> Vec<Piece<'a>> {
         let name = close.map(|close| &text[open + 1..close]);
         match (name.filter(|name| is_name(name)), close) {
             (Some(name), Some(close)) => {
-                push(Piece::Text(&text[from..open]));
-                push(Piece::Placeholder(name));
+                push(ValuePart::Text(&text[from..open]));
+                push(ValuePart::Placeholder(name));
                 from = close + 1;
                 at = from;
             }
             _ => at = open + 1,
         }
     }
-    push(Piece::Text(&text[from..]));
+    push(ValuePart::Text(&text[from..]));
     pieces
 }
 

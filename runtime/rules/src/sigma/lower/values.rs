@@ -9,7 +9,7 @@ use rsigma_parser::value::{SpecialChar, StringPart};
 use rsigma_parser::{Modifier, SigmaString, SigmaValue};
 
 use super::dashes::{self, Dashed};
-use super::modifiers::{Role, name_of, role_of};
+use super::modifiers::{ModifierRole, name_of, role_of};
 use super::{Fields, LowerError, wrong};
 use crate::case_folding::fold;
 use crate::pattern_cost::{self, PatternCost};
@@ -17,7 +17,7 @@ use crate::predicate::{FieldNames, GlobPart, MomentPart, Number, NumberOp, Test,
 use crate::sigma::load::without_marks;
 
 /// A value as the rule wrote it.
-pub(super) enum Value {
+pub(super) enum WrittenValue {
     /// Text, perhaps with wildcards.
     Text(SigmaString),
     /// A number, and its text.
@@ -28,7 +28,7 @@ pub(super) enum Value {
     Null,
 }
 
-impl Value {
+impl WrittenValue {
     /// Reads a value of the parser's, which has doubles for all but short integers; those were marked before.
     pub(super) fn of(key: &str, value: &SigmaValue) -> Result<Self, LowerError> {
         Ok(match value {
@@ -92,7 +92,7 @@ fn is_nested(text: &str) -> bool {
 pub(super) fn tests_of(
     key: &str,
     modifiers: &[Modifier],
-    value: &Value,
+    value: &WrittenValue,
     fields: &dyn Fields,
 ) -> Result<Vec<Test>, LowerError> {
     use Modifier as M;
@@ -109,7 +109,7 @@ pub(super) fn tests_of(
     };
     let plain = || value.plain();
     let number = || match value {
-        Value::Number(number, _) => Ok(number.clone()),
+        WrittenValue::Number(number, _) => Ok(number.clone()),
         _ => match Number::parse(&plain()) {
             Some(number) => Ok(number),
             None => wrong(key, format!("needs a number, not `{}`", plain())),
@@ -149,7 +149,7 @@ pub(super) fn tests_of(
         return Ok(vec![Test::Number(op, number()?)]);
     }
     let is_text = |modifier: &M| matches!(modifier, M::Contains | M::StartsWith | M::EndsWith);
-    let mut operators = (modifiers.iter()).filter(|of| role_of(**of) == Role::Operator);
+    let mut operators = (modifiers.iter()).filter(|of| role_of(**of) == ModifierRole::Operator);
     if let Some(other) = operators.find(|modifier| !is_text(modifier)) {
         // Read as equality the rule would say something else.
         return wrong(
@@ -159,10 +159,10 @@ pub(super) fn tests_of(
     }
     let is_encoded = has(M::Base64) || has(M::Base64Offset) || has(M::Wide);
     match value {
-        Value::Number(number, _) if op == TextOp::Equals && !is_encoded => {
+        WrittenValue::Number(number, _) if op == TextOp::Equals && !is_encoded => {
             return Ok(vec![Test::Number(NumberOp::Equal, number.clone())]);
         }
-        Value::Truth(truth) if op == TextOp::Equals && !is_encoded => {
+        WrittenValue::Truth(truth) if op == TextOp::Equals && !is_encoded => {
             return Ok(vec![Test::Truth(*truth)]);
         }
         _ => {}
