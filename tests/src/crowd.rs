@@ -11,7 +11,7 @@ use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicro
 use datafusion::parquet::arrow::ArrowWriter;
 use yagura_core::Timestamp;
 use yagura_core::pack::{Limits, parse_rule};
-use yagura_correlate::store::{Store, StoreLimits};
+use yagura_correlate::store::{StateStore, StoreLimits};
 use yagura_engine::live::{CommittedLine, Live, LiveOptions};
 use yagura_engine::{PluginSource, RunInput};
 use yagura_host::{Host, HostConfig};
@@ -117,7 +117,7 @@ impl Crowd {
         let table = run.path().join("lake/t/date=2026-03-01");
         fs::create_dir_all(&table)?;
         let input = self.input(&run.path().join("lake/t"), with_hostile)?;
-        let store = Store::open(&run.path().join("state"), StoreLimits::default())?;
+        let store = StateStore::open(&run.path().join("state"), StoreLimits::default())?;
         let first = object(&table, 0);
         fs::copy(object(&self.place.path().join("staging"), 0), first)?;
         // Time moves from the first object on.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use yagura_alerts::policy::{CompiledPolicy, Policy};
-use yagura_alerts::{Clock, Location, Store, Triage};
+use yagura_alerts::{AlertStore, Clock, StoreLocation, Triage};
 use yagura_core::alert::{Observable, identity};
 use yagura_core::report::{AlertLine, AlertState};
 use yagura_core::{Alert, Evidence, Severity, Timestamp};
@@ -81,10 +81,10 @@ fn lines(count: i64) -> Vec<AlertLine> {
     lines
 }
 
-async fn measure(name: &str, location: &Location, batch: usize) {
+async fn measure(name: &str, location: &StoreLocation, batch: usize) {
     let policy: Policy = toml::from_str(POLICY).unwrap();
     let policy = Arc::new(CompiledPolicy::compile(&policy).unwrap());
-    let store = Store::open(location, Clock::system()).await.unwrap();
+    let store = AlertStore::open(location, Clock::system()).await.unwrap();
     let triage = Triage::open(&store, policy, &[]).await.unwrap();
     let last = triage.last().await.unwrap();
     let mut lines = lines(5_000);

@@ -21,10 +21,10 @@ use crate::policy::{CompiledNotifier, CompiledPolicy};
 use crate::ports::{Failure, Notify};
 use crate::store::deliveries::{self, Failed};
 use crate::store::rows::DeliveryRow;
-use crate::store::{Lead, StoreError, incidents};
+use crate::store::{AlertStoreError, Lead, incidents};
 use crate::triage::Triage;
 pub use crate::workers::Backoff;
-use crate::workers::{Pace, Work, Workers, insist, within};
+use crate::workers::{Work, WorkerPace, Workers, insist, within};
 
 /// How reports are delivered.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +66,7 @@ impl Deliver {
             let Some(policy) = triage.policy.notifiers.get(&name).cloned() else {
                 continue;
             };
-            let work = Notifier(Arc::new(Inner {
+            let work = NotifierWorker(Arc::new(NotifierParts {
                 name,
                 port,
                 policy,
@@ -74,7 +74,7 @@ impl Deliver {
                 lead: Arc::clone(&triage.lead),
                 options,
             }));
-            let pace = Pace {
+            let pace = WorkerPace {
                 concurrency: options.concurrency.max(1),
                 poll: options.poll,
                 clock: triage.store().clock().clone(),
@@ -87,22 +87,22 @@ impl Deliver {
     /// Sends nothing new, and waits for what is under way.
     ///
     /// # Errors
-    /// [`StoreError`] where the store could not be used any more.
-    pub async fn stop(self) -> Result<(), StoreError> {
+    /// [`AlertStoreError`] where the store could not be used any more.
+    pub async fn stop(self) -> Result<(), AlertStoreError> {
         self.0.stop().await
     }
 
     /// Waits until delivery cannot go on, and returns why: another process has taken over, or the store is damaged.
-    pub async fn failed(&mut self) -> StoreError {
+    pub async fn failed(&mut self) -> AlertStoreError {
         self.0.failed().await
     }
 }
 
 /// One notifier.
 #[derive(Clone)]
-struct Notifier(Arc<Inner>);
+struct NotifierWorker(Arc<NotifierParts>);
 
-struct Inner {
+struct NotifierParts {
     name: String,
     port: Arc<dyn Notify>,
     policy: CompiledNotifier,
@@ -111,11 +111,11 @@ struct Inner {
     options: DeliverOptions,
 }
 
-impl Work for Notifier {
+impl Work for NotifierWorker {
     type Job = DeliveryRow;
 
-    async fn next(&self) -> Result<Option<DeliveryRow>, StoreError> {
-        let Inner { lead, name, .. } = &*self.0;
+    async fn next(&self) -> Result<Option<DeliveryRow>, AlertStoreError> {
+        let NotifierParts { lead, name, .. } = &*self.0;
         let store = lead.store();
         loop {
             let mut connection = store.read().await?;
@@ -138,7 +138,7 @@ impl Work for Notifier {
         }
     }
 
-    async fn work(&self, row: DeliveryRow) -> Result<(), StoreError> {
+    async fn work(&self, row: DeliveryRow) -> Result<(), AlertStoreError> {
         let inner = &self.0;
         let report = report::build(inner.lead.store(), &inner.all, &row).await;
         let (revision, answer) = match report {
@@ -161,21 +161,21 @@ impl Work for Notifier {
         insist(|| self.end(&row, revision, &answer)).await
     }
 
-    async fn next_due(&self) -> Result<Option<i64>, StoreError> {
+    async fn next_due(&self) -> Result<Option<i64>, AlertStoreError> {
         let mut connection = self.0.lead.store().read().await?;
         deliveries::next_due(&mut connection, &self.0.name).await
     }
 }
 
-impl Notifier {
+impl NotifierWorker {
     /// Records what came of an attempt.
     async fn end(
         &self,
         row: &DeliveryRow,
         revision: i64,
         answer: &Result<String, Failure>,
-    ) -> Result<(), StoreError> {
-        let Inner {
+    ) -> Result<(), AlertStoreError> {
+        let NotifierParts {
             lead, policy, name, ..
         } = &*self.0;
         let mut write = lead.write().await?;

@@ -31,12 +31,12 @@ use crate::render::{TITLE, line};
 /// How long each step of a delivery may take.
 const STEP: Duration = Duration::from_secs(30);
 
-type Secret = dyn Fn(&str) -> Result<String, SecretError> + Send + Sync;
+type SecretLookup = dyn Fn(&str) -> Result<String, EmailSecretError> + Send + Sync;
 
 /// Why the value of a secret is not there.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct SecretError(pub String);
+pub struct EmailSecretError(pub String);
 
 /// Why a setting cannot be used. The message follows the setting's key.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -60,7 +60,7 @@ pub struct EmailNotifier {
     to: Vec<Mailbox>,
     /// The user and the name of the password's secret.
     login: Option<(String, String)>,
-    secret: Arc<Secret>,
+    secret: Arc<SecretLookup>,
     step: Duration,
 }
 
@@ -71,7 +71,7 @@ impl EmailNotifier {
     /// The first thing that is wrong with the settings; its key is inside `[notifier.NAME.email]`.
     pub fn new(
         email: &Email,
-        secret: impl Fn(&str) -> Result<String, SecretError> + Send + Sync + 'static,
+        secret: impl Fn(&str) -> Result<String, EmailSecretError> + Send + Sync + 'static,
     ) -> Result<Self, Diagnostics> {
         let diagnostic = |code, key, message: String| {
             Diagnostics::from(Diagnostic::error(code, message).at(Key::top(key)))
@@ -203,7 +203,7 @@ impl EmailNotifier {
             // A secret may come from a command, which takes its time.
             let password = tokio::task::spawn_blocking(move || secret(&asked)).await;
             let password = password
-                .unwrap_or_else(|error| Err(SecretError(error.to_string())))
+                .unwrap_or_else(|error| Err(EmailSecretError(error.to_string())))
                 .map_err(|error| retry(format!("cannot read the secret `{name}`: {error}")))?;
             let credentials = Credentials::new(user.clone(), password);
             let mechanisms = [Mechanism::Plain, Mechanism::Login];

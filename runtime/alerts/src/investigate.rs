@@ -16,10 +16,10 @@ use yagura_core::report::{AlertState, Assessment, Attribute, Enriched, ReportAle
 use crate::policy::{CompiledPolicy, CompiledReview};
 use crate::ports::{Enrich, Failure, Review};
 use crate::store::rows::{AlertRow, FactsRow, RunRow, RunState};
-use crate::store::{Lead, StoreError, alerts, incidents, rounds};
+use crate::store::{AlertStoreError, Lead, alerts, incidents, rounds};
 use crate::triage::Triage;
 use crate::triage::group::{enricher_names, route};
-use crate::workers::{Backoff, Pace, Work, Workers, insist, within};
+use crate::workers::{Backoff, Work, WorkerPace, Workers, insist, within};
 
 /// Attempts of a run, and of a reviewer.
 const ATTEMPTS: i64 = 5;
@@ -74,7 +74,7 @@ impl Investigate {
         let policy = Arc::clone(&triage.policy);
         let names = enricher_names(policy.enrich.iter().map(|one| one.plugin.as_str()));
         let reviewer_names = enricher_names(policy.review.iter().map(|one| one.plugin.as_str()));
-        let work = Investigator(Arc::new(Inner {
+        let work = Investigator(Arc::new(InvestigatorParts {
             enrichers: names.into_iter().zip(investigators.enrichers).collect(),
             reviewers: reviewer_names
                 .into_iter()
@@ -86,7 +86,7 @@ impl Investigate {
             options,
         }));
         let mut workers = Workers::new();
-        let pace = Pace {
+        let pace = WorkerPace {
             concurrency: options.concurrency.max(1),
             poll: options.poll,
             clock: triage.store().clock().clone(),
@@ -98,28 +98,28 @@ impl Investigate {
     /// Begins nothing new, and waits for what is under way.
     ///
     /// # Errors
-    /// [`StoreError`] where the store could not be used any more.
-    pub async fn stop(self) -> Result<(), StoreError> {
+    /// [`AlertStoreError`] where the store could not be used any more.
+    pub async fn stop(self) -> Result<(), AlertStoreError> {
         self.0.stop().await
     }
 
     /// Waits until investigation cannot go on, and returns why: another process has taken over, or the store is damaged.
-    pub async fn failed(&mut self) -> StoreError {
+    pub async fn failed(&mut self) -> AlertStoreError {
         self.0.failed().await
     }
 }
 
 #[derive(Clone)]
-struct Investigator(Arc<Inner>);
+struct Investigator(Arc<InvestigatorParts>);
 
-struct Inner {
+struct InvestigatorParts {
     enrichers: HashMap<String, Arc<dyn Enrich>>,
     reviewers: Vec<(String, CompiledReview, Arc<dyn Review>)>,
     triage: Triage,
     options: InvestigateOptions,
 }
 
-impl Inner {
+impl InvestigatorParts {
     fn lead(&self) -> &Lead {
         &self.triage.lead
     }
@@ -144,7 +144,7 @@ enum Job {
 impl Work for Investigator {
     type Job = Job;
 
-    async fn next(&self) -> Result<Option<Job>, StoreError> {
+    async fn next(&self) -> Result<Option<Job>, AlertStoreError> {
         let inner = &self.0;
         let mut connection = inner.triage.store().read().await?;
         let is_due = rounds::is_due(&mut connection, inner.now()).await?;
@@ -163,14 +163,14 @@ impl Work for Investigator {
         Ok(job)
     }
 
-    async fn work(&self, job: Job) -> Result<(), StoreError> {
+    async fn work(&self, job: Job) -> Result<(), AlertStoreError> {
         match job {
             Job::Run(run, until) => self.run(&run, until).await,
             Job::Round(alert, delay) => self.round(&alert, delay).await,
         }
     }
 
-    async fn next_due(&self) -> Result<Option<i64>, StoreError> {
+    async fn next_due(&self) -> Result<Option<i64>, AlertStoreError> {
         let mut connection = self.0.triage.store().read().await?;
         rounds::next_due(&mut connection).await
     }
@@ -178,7 +178,7 @@ impl Work for Investigator {
 
 impl Investigator {
     /// Lets an enricher find facts, and records them.
-    async fn run(&self, run: &RunRow, until: Option<i64>) -> Result<(), StoreError> {
+    async fn run(&self, run: &RunRow, until: Option<i64>) -> Result<(), AlertStoreError> {
         let Some(row) = insist(|| self.alert(&run.alert)).await? else {
             return Ok(());
         };
@@ -206,7 +206,7 @@ impl Investigator {
         run: &RunRow,
         until: Option<i64>,
         answer: &Result<Enriched, Failure>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let mut write = self.0.lead().write().await?;
         let now = self.0.now();
         let (found, error) = match answer {
@@ -249,7 +249,7 @@ impl Investigator {
     }
 
     /// Lets reviewers evaluate an alert with what is known about it, and records that in its incident.
-    async fn round(&self, alert: &str, delay: i64) -> Result<(), StoreError> {
+    async fn round(&self, alert: &str, delay: i64) -> Result<(), AlertStoreError> {
         let Some(row) = insist(|| self.alert(alert)).await? else {
             return Ok(());
         };
@@ -313,7 +313,7 @@ impl Investigator {
         delay: i64,
         assessments: &[(String, Assessment)],
         failures: &[String],
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let mut write = self.0.lead().write().await?;
         let now = self.0.now();
         let id = &reviewed.alert.id;
@@ -351,13 +351,13 @@ impl Investigator {
         write.commit().await
     }
 
-    async fn facts(&self, alert: &str) -> Result<Vec<FactsRow>, StoreError> {
+    async fn facts(&self, alert: &str) -> Result<Vec<FactsRow>, AlertStoreError> {
         let mut connection = self.0.triage.store().read().await?;
         rounds::facts_of(&mut connection, alert).await
     }
 
     /// Returns an alert that still holds.
-    async fn alert(&self, id: &str) -> Result<Option<AlertRow>, StoreError> {
+    async fn alert(&self, id: &str) -> Result<Option<AlertRow>, AlertStoreError> {
         let mut connection = self.0.triage.store().read().await?;
         let row = alerts::find(&mut connection, id).await?;
         Ok(row.filter(|row| row.state != AlertState::Withdrawn))

@@ -31,5 +31,5 @@ mod workers;
 pub use clock::Clock;
 pub use deliver::{Deliver, DeliverOptions};
 pub use investigate::{Investigate, InvestigateOptions, Investigators};
-pub use store::{Location, Store, StoreError};
+pub use store::{AlertStore, AlertStoreError, StoreLocation};
 pub use triage::{Feed, FeedPosition, Triage, TriageCounts, TriageError};

@@ -16,7 +16,7 @@ pub use compiled::{
 };
 pub use file::PolicyFile;
 pub use hours::{Hours, HoursError};
-pub use matcher::{Matcher, Pattern, PatternError};
+pub use matcher::{Matcher, TextPattern, TextPatternError};
 use serde::{Deserialize, Deserializer, de};
 use yagura_core::{Severity, TimeSpan, Timestamp};
 
@@ -25,7 +25,7 @@ use yagura_core::{Severity, TimeSpan, Timestamp};
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Where reports go, by name.
-    pub notifier: BTreeMap<String, Notifier>,
+    pub notifier: BTreeMap<String, NotifierSettings>,
     /// Which alerts belong to which team, by name.
     pub team: BTreeMap<String, Team>,
     /// Which incidents go where, in order.
@@ -53,7 +53,7 @@ pub struct Policy {
 /// `[notifier.NAME]`: where reports go.
 #[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Notifier {
+pub struct NotifierSettings {
     /// `PACK/FILE.wasm` of a plugin of the world `notifier`.
     pub plugin: Option<String>,
     /// E-mail by the host, in place of a plugin.
@@ -271,7 +271,7 @@ pub struct Enrichment {
     pub cache: Option<TimeSpan>,
     /// Calls to one server.
     #[serde(default)]
-    pub limit: Option<CallLimit>,
+    pub limit: Option<EnrichLimit>,
 }
 
 fn at_once() -> Vec<Delay> {
@@ -322,7 +322,7 @@ impl schemars::JsonSchema for Delay {
 /// `[enrich.limit]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CallLimit {
+pub struct EnrichLimit {
     /// How many calls.
     pub calls: u32,
     /// In how much time.
@@ -358,7 +358,7 @@ pub struct PolicyTest {
     #[serde(default)]
     pub alerts: Option<std::path::PathBuf>,
     /// What becomes of each, in the same order; of recorded alerts, all that `rule` or `key` name.
-    pub expect: Vec<Expected>,
+    pub expect: Vec<ExpectedOutcome>,
     /// How many incidents there are in the end.
     #[serde(default)]
     pub incidents: Option<u32>,
@@ -392,7 +392,7 @@ pub struct TestAlert {
 /// `[[test.expect]]`: what becomes of an alert. What is left out is not looked at.
 #[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Expected {
+pub struct ExpectedOutcome {
     /// Only for recorded alerts: those of this rule.
     pub rule: Option<String>,
     /// Only for recorded alerts: those with this key.

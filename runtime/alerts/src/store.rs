@@ -36,12 +36,12 @@ pub use copy::StoreCopy;
 pub(crate) use lead::Lead;
 pub use lead::hold;
 pub use list::{AlertFilter, IncidentFilter};
-pub use location::Location;
+pub use location::StoreLocation;
 pub use read::{StoredAlert, StoredIncident};
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum AlertStoreError {
     /// The database reports an error.
     #[error("the database of the store of alerts reports an error")]
     Database(#[from] sqlx::Error),
@@ -144,7 +144,7 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
+impl AlertStoreError {
     /// Says whether the store is only away, and may answer later.
     pub fn is_away(&self) -> bool {
         match self {
@@ -156,23 +156,23 @@ impl StoreError {
 
 /// The store, open. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Shared>);
+pub struct AlertStore(Arc<StoreParts>);
 
 #[derive(Debug)]
-struct Shared {
+struct StoreParts {
     pool: AnyPool,
-    location: Location,
+    location: StoreLocation,
     clock: Clock,
     /// Writers of this process stand in line here and do not wait inside the database.
     writer: Arc<Mutex<()>>,
 }
 
-impl Store {
+impl AlertStore {
     /// Opens the store, makes it where there is none, and brings an older one to the newest schema version.
     ///
     /// # Errors
-    /// [`StoreError`]: it cannot be opened, its file is damaged, or a later version wrote it.
-    pub async fn open(location: &Location, clock: Clock) -> Result<Self, StoreError> {
+    /// [`AlertStoreError`]: it cannot be opened, its file is damaged, or a later version wrote it.
+    pub async fn open(location: &StoreLocation, clock: Clock) -> Result<Self, AlertStoreError> {
         install_default_drivers();
         check::check(location, true).await?;
         let store = Self::connect(location, clock, true).await?;
@@ -183,7 +183,7 @@ impl Store {
         };
         match migrate.await {
             Ok(()) => Ok(store),
-            Err(StoreError::Database(source)) => Err(check::open_error(location, source)),
+            Err(AlertStoreError::Database(source)) => Err(check::open_error(location, source)),
             Err(error) => Err(error),
         }
     }
@@ -191,9 +191,12 @@ impl Store {
     /// Opens a store that is there and keeps its schema version: for commands beside the service.
     ///
     /// # Errors
-    /// [`StoreError`]: there is none, or another version wrote it.
-    pub async fn open_existing(location: &Location, clock: Clock) -> Result<Self, StoreError> {
-        let absent = || StoreError::Absent {
+    /// [`AlertStoreError`]: there is none, or another version wrote it.
+    pub async fn open_existing(
+        location: &StoreLocation,
+        clock: Clock,
+    ) -> Result<Self, AlertStoreError> {
+        let absent = || AlertStoreError::Absent {
             location: location.to_string(),
         };
         if location.file().is_some_and(|file| !file.exists()) {
@@ -213,8 +216,8 @@ impl Store {
         let known = schema::known();
         match found {
             0 => Err(absent()),
-            _ if found > known => Err(StoreError::Version { found, known }),
-            _ if found < known => Err(StoreError::Outdated { found, known }),
+            _ if found > known => Err(AlertStoreError::Version { found, known }),
+            _ if found < known => Err(AlertStoreError::Outdated { found, known }),
             _ => Ok(store),
         }
     }
@@ -222,10 +225,10 @@ impl Store {
     /// Returns how many reports were given up, by notifier.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`AlertStoreError`].
     pub async fn count_dead_letters(
         &self,
-    ) -> Result<std::collections::BTreeMap<String, u64>, StoreError> {
+    ) -> Result<std::collections::BTreeMap<String, u64>, AlertStoreError> {
         let mut connection = self.read().await?;
         deliveries::count_dead(&mut connection).await
     }
@@ -234,8 +237,8 @@ impl Store {
     /// since: notifiers look for it before they report it.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn mark_restored(&self) -> Result<(), StoreError> {
+    /// [`AlertStoreError`].
+    pub async fn mark_restored(&self) -> Result<(), AlertStoreError> {
         let mut write = self.write().await?;
         set_number(&mut write, deliveries::RESTORED, self.now()).await?;
         deliveries::doubt(&mut write).await?;
@@ -243,10 +246,10 @@ impl Store {
     }
 
     async fn connect(
-        location: &Location,
+        location: &StoreLocation,
         clock: Clock,
         may_create: bool,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, AlertStoreError> {
         let is_sqlite = location.is_sqlite();
         let options = AnyPoolOptions::new()
             .max_connections(location.connections())
@@ -277,7 +280,7 @@ impl Store {
             .connect(&location.url(may_create))
             .await
             .map_err(|source| check::open_error(location, source))?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(StoreParts {
             pool,
             location: location.clone(),
             clock,
@@ -295,7 +298,7 @@ impl Store {
         self.0.pool.close().await;
     }
 
-    pub(crate) fn location(&self) -> &Location {
+    pub(crate) fn location(&self) -> &StoreLocation {
         &self.0.location
     }
 
@@ -304,12 +307,12 @@ impl Store {
     }
 
     /// Returns a connection for reading. Never ask for one while a [`Write`] is held: in memory there is only one.
-    pub(crate) async fn read(&self) -> Result<sqlx::pool::PoolConnection<Any>, StoreError> {
+    pub(crate) async fn read(&self) -> Result<sqlx::pool::PoolConnection<Any>, AlertStoreError> {
         Ok(self.0.pool.acquire().await?)
     }
 
     /// Begins a transaction that no other writer runs beside, in this process or another.
-    pub(crate) async fn write(&self) -> Result<Write, StoreError> {
+    pub(crate) async fn write(&self) -> Result<Write, AlertStoreError> {
         let turn = Arc::clone(&self.0.writer).lock_owned().await;
         let transaction = if self.0.location.is_sqlite() {
             self.0.pool.begin_with("BEGIN IMMEDIATE").await?
@@ -337,7 +340,7 @@ pub(crate) struct Write {
 }
 
 impl Write {
-    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+    pub(crate) async fn commit(self) -> Result<(), AlertStoreError> {
         Ok(self.transaction.commit().await?)
     }
 }
@@ -360,7 +363,7 @@ impl std::ops::DerefMut for Write {
 pub(crate) async fn number(
     connection: &mut AnyConnection,
     name: &str,
-) -> Result<Option<i64>, StoreError> {
+) -> Result<Option<i64>, AlertStoreError> {
     let row = sqlx::query("SELECT value FROM meta WHERE name = $1")
         .bind(name.to_owned())
         .fetch_optional(connection)
@@ -373,7 +376,7 @@ pub(crate) async fn set_number(
     connection: &mut AnyConnection,
     name: &str,
     value: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
         .bind(name.to_owned())
         .bind(value)

@@ -29,7 +29,7 @@ use yagura_core::report::AlertLine;
 
 use crate::policy::CompiledPolicy;
 use crate::store::rows::Outcome;
-use crate::store::{Lead, Store, StoreError, deliveries, number, rounds, set_number};
+use crate::store::{AlertStore, AlertStoreError, Lead, deliveries, number, rounds, set_number};
 
 pub use rehearse::{RehearseError, rehearse};
 
@@ -38,7 +38,7 @@ pub use rehearse::{RehearseError, rehearse};
 pub enum TriageError {
     /// The store.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] AlertStoreError),
     /// Lines are missing.
     #[error(
         "line {found} of the alerts comes after line {taken}: the store of alerts lacks those between; restore it and the state from one backup, or begin it anew"
@@ -135,9 +135,9 @@ impl Triage {
     /// the rules that run: those that the policy lists as on trial count their quiet from now on, in event time.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] where another process has the triage.
+    /// [`AlertStoreError::Busy`] where another process has the triage.
     pub async fn open(
-        store: &Store,
+        store: &AlertStore,
         policy: Arc<CompiledPolicy>,
         rules: &[String],
     ) -> Result<Self, TriageError> {
@@ -160,7 +160,7 @@ impl Triage {
     }
 
     /// Returns the store.
-    pub fn store(&self) -> &Store {
+    pub fn store(&self) -> &AlertStore {
         self.lead.store()
     }
 

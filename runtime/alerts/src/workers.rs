@@ -8,13 +8,13 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::clock::Clock;
 use crate::ports::Failure;
-use crate::store::StoreError;
+use crate::store::AlertStoreError;
 
 /// Tasks that stop when they are asked to, and at once when they are dropped.
 #[derive(Debug)]
 pub(crate) struct Workers {
     stop: watch::Sender<bool>,
-    tasks: JoinSet<Result<(), StoreError>>,
+    tasks: JoinSet<Result<(), AlertStoreError>>,
 }
 
 /// What is done over and over: something that is due is taken, and done in a task of its own.
@@ -23,17 +23,17 @@ pub(crate) trait Work: Clone + Send + Sync + 'static {
     type Job: Send + 'static;
 
     /// Takes the next that is due, and records that it was taken.
-    fn next(&self) -> impl Future<Output = Result<Option<Self::Job>, StoreError>> + Send;
+    fn next(&self) -> impl Future<Output = Result<Option<Self::Job>, AlertStoreError>> + Send;
 
     /// Does it and records what came of it.
-    fn work(&self, job: Self::Job) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn work(&self, job: Self::Job) -> impl Future<Output = Result<(), AlertStoreError>> + Send;
 
     /// Returns when the next will be due, in microseconds.
-    fn next_due(&self) -> impl Future<Output = Result<Option<i64>, StoreError>> + Send;
+    fn next_due(&self) -> impl Future<Output = Result<Option<i64>, AlertStoreError>> + Send;
 }
 
 /// How workers run.
-pub(crate) struct Pace {
+pub(crate) struct WorkerPace {
     pub(crate) concurrency: usize,
     /// At most so long until it is looked again: other processes write into the store too.
     pub(crate) poll: Duration,
@@ -48,13 +48,13 @@ impl Workers {
         }
     }
 
-    pub(crate) fn start(&mut self, work: impl Work, wake: watch::Receiver<u64>, pace: Pace) {
+    pub(crate) fn start(&mut self, work: impl Work, wake: watch::Receiver<u64>, pace: WorkerPace) {
         let stop = self.stop.subscribe();
         self.tasks.spawn(dispatch(work, wake, stop, pace));
     }
 
     /// Takes nothing new, waits for what is being done, and returns the first error.
-    pub(crate) async fn stop(mut self) -> Result<(), StoreError> {
+    pub(crate) async fn stop(mut self) -> Result<(), AlertStoreError> {
         self.stop.send_replace(true);
         let mut outcome = Ok(());
         while let Some(done) = self.tasks.join_next().await {
@@ -66,7 +66,7 @@ impl Workers {
     }
 
     /// Waits until one of the tasks cannot go on, and returns why.
-    pub(crate) async fn failed(&mut self) -> StoreError {
+    pub(crate) async fn failed(&mut self) -> AlertStoreError {
         loop {
             match self.tasks.join_next().await {
                 Some(Ok(Err(error))) => return error,
@@ -81,9 +81,9 @@ async fn dispatch<W: Work>(
     work: W,
     mut wake: watch::Receiver<u64>,
     mut stop: watch::Receiver<bool>,
-    pace: Pace,
-) -> Result<(), StoreError> {
-    let mut jobs: JoinSet<Result<(), StoreError>> = JoinSet::new();
+    pace: WorkerPace,
+) -> Result<(), AlertStoreError> {
+    let mut jobs: JoinSet<Result<(), AlertStoreError>> = JoinSet::new();
     loop {
         wake.mark_unchanged();
         while jobs.len() < pace.concurrency && !*stop.borrow() {
@@ -122,10 +122,10 @@ async fn dispatch<W: Work>(
 }
 
 /// Lets go on what may pass: a server that is away, a disk that is full. Who was replaced must stop.
-fn passing<T>(outcome: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+fn passing<T>(outcome: Result<T, AlertStoreError>) -> Result<Option<T>, AlertStoreError> {
     match outcome {
         Ok(value) => Ok(Some(value)),
-        Err(error @ (StoreError::TakenOver | StoreError::Damaged { .. })) => Err(error),
+        Err(error @ (AlertStoreError::TakenOver | AlertStoreError::Damaged { .. })) => Err(error),
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::error!(%error, cause, "the store of alerts cannot be used now; tried again");
@@ -162,10 +162,10 @@ impl<T> Drop for Aborting<T> {
 }
 
 /// Asks the store again and again until it answers: what was begun or done outside must not be forgotten.
-pub(crate) async fn insist<T, F, Fut>(mut attempt: F) -> Result<T, StoreError>
+pub(crate) async fn insist<T, F, Fut>(mut attempt: F) -> Result<T, AlertStoreError>
 where
     F: FnMut() -> Fut + Send,
-    Fut: Future<Output = Result<T, StoreError>> + Send,
+    Fut: Future<Output = Result<T, AlertStoreError>> + Send,
     T: Send,
 {
     loop {

@@ -124,7 +124,7 @@ pub struct Rule {
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum Report {
+pub enum ReportMode {
     /// As soon as its condition holds in what has arrived, and again when it is final.
     #[default]
     Provisional,
@@ -146,11 +146,11 @@ pub struct AlertPolicy {
     pub threshold: u64,
     /// When the alert is told.
     #[serde(skip_serializing_if = "is_default")]
-    pub report: Report,
+    pub report: ReportMode,
 }
 
-fn is_default(report: &Report) -> bool {
-    *report == Report::default()
+fn is_default(report: &ReportMode) -> bool {
+    *report == ReportMode::default()
 }
 
 impl Default for AlertPolicy {
@@ -159,7 +159,7 @@ impl Default for AlertPolicy {
             key: Vec::new(),
             window: TimeSpan::from_mins(60),
             threshold: 1,
-            report: Report::default(),
+            report: ReportMode::default(),
         }
     }
 }

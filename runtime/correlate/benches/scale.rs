@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use yagura_core::pack::parse_rule;
 use yagura_core::{EventRef, Finding, Rule, Timestamp};
-use yagura_correlate::store::{Progress, Store, StoreLimits};
+use yagura_correlate::store::{StateStore, StepChanges, StoreLimits};
 use yagura_correlate::{CorrelationEngine, CorrelationOptions, Watermark};
 
 /// That of the command.
@@ -61,7 +61,7 @@ fn main() {
         memory: numbers.get(3).copied().unwrap_or(512) << 20,
         ..StoreLimits::default()
     };
-    let mut store = Store::open(dir.path(), limits).unwrap();
+    let mut store = StateStore::open(dir.path(), limits).unwrap();
     store.load(&mut engine).unwrap();
 
     let total = keys * each * rounds;
@@ -85,7 +85,7 @@ fn main() {
         let output = engine.step(findings, &|_| passed, &mut store).unwrap();
         processed += start.elapsed();
         alerts += output.changes.len();
-        let pause = store.commit(&mut engine, Progress::default()).unwrap();
+        let pause = store.commit(&mut engine, StepChanges::default()).unwrap();
         pauses.push(pause.collected);
         bytes += pause.bytes;
     }
@@ -127,7 +127,7 @@ fn main() {
     let file = std::fs::metadata(dir.path().join("state.sqlite")).map_or(0, |file| file.len());
     let start = Instant::now();
     let mut engine = CorrelationEngine::new(rules, options()).unwrap();
-    let mut store = Store::open(dir.path(), limits).unwrap();
+    let mut store = StateStore::open(dir.path(), limits).unwrap();
     store.load(&mut engine).unwrap();
     let taken = start.elapsed();
     let size = engine.sizes()["count"];

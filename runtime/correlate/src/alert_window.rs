@@ -7,7 +7,7 @@ use yagura_core::alert::{ContextEntry, Observable, identity};
 use yagura_core::{Alert, Evidence, EvidenceEvent, Rule, Severity, Timestamp};
 
 use crate::finding::CompactFinding;
-use crate::objects::{Event, Objects};
+use crate::objects::{EventNumber, ObjectNumbers};
 
 /// Events of a window that are remembered, so that one that several findings name counts once.
 const MOST_DISTINCT: usize = 10_000;
@@ -27,7 +27,7 @@ pub(crate) struct AlertWindow {
     first: i64,
     pub(crate) last: i64,
     /// The first ones in order.
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<EventNumber>,
     pub(crate) distinct: BTreeSet<(i64, u32, u32)>,
     pub(crate) total: u64,
 }
@@ -67,7 +67,7 @@ impl AlertWindow {
     }
 
     /// Returns the alert that the window makes, its evidence without hashes.
-    pub(crate) fn alert(&self, rule: &Rule, key: &str, objects: &Objects) -> Alert {
+    pub(crate) fn alert(&self, rule: &Rule, key: &str, objects: &ObjectNumbers) -> Alert {
         let mut events = self.events.clone();
         events.sort_by(|a, b| objects.compare(*a, *b));
         let start = Timestamp::clamped(self.start);

@@ -5,7 +5,7 @@ use yagura_core::Severity;
 
 use crate::alert_window::AlertWindow;
 use crate::hit::Hit;
-use crate::objects::Event;
+use crate::objects::EventNumber;
 use crate::operator::Operator;
 use crate::output::OperatorOutput;
 
@@ -80,7 +80,7 @@ impl Operator for AlertWindows {
         state.title.len()
             + texts(&mut state.context.iter())
             + texts(&mut state.observables.iter().take(20))
-            + state.events.capacity() * size_of::<Event>()
+            + state.events.capacity() * size_of::<EventNumber>()
             + state.distinct.len() * 24
     }
 }
@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
     use crate::finding::CompactFinding;
-    use crate::objects::Objects;
+    use crate::objects::ObjectNumbers;
     use crate::operator::testing;
 
     const MINUTE: i64 = 60_000_000;
@@ -102,7 +102,7 @@ mod tests {
         hit.finding = Some(Box::new(CompactFinding {
             rule: 0,
             time: hit.time,
-            events: vec![Event {
+            events: vec![EventNumber {
                 time: hit.time,
                 object: 0,
                 row: 1,
@@ -158,7 +158,7 @@ mod tests {
             id: "r".into(),
             ..Rule::default()
         };
-        let alert = windows[0].alert(&rule, "k", &Objects::default());
+        let alert = windows[0].alert(&rule, "k", &ObjectNumbers::default());
         assert_eq!(alert.evidence.total, 50);
         assert_eq!(alert.evidence.events.len(), Evidence::LISTED);
     }

@@ -4,7 +4,7 @@ use yagura_core::{Alert, AlertState};
 
 /// An alert that is new, has changed, or is withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Change {
+pub struct AlertChange {
     /// What it has become.
     pub state: AlertState,
     /// Why it was withdrawn.
@@ -17,7 +17,7 @@ pub struct Change {
     pub alert: Alert,
 }
 
-impl Change {
+impl AlertChange {
     /// Returns that an alert is in this state, and not withdrawn.
     pub(crate) fn to(state: AlertState, alert: Alert) -> Self {
         Self {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::change::Change;
+use crate::change::AlertChange;
 use crate::correlation_engine::CorrelationEngine;
 use crate::finding::CompactFinding;
-use crate::node::Node;
+use crate::node::CorrelationNode;
 use crate::objects::StoredObject;
 use crate::shard::Spilled;
 
@@ -70,7 +70,7 @@ impl CorrelationEngine {
             .iter()
             .map(|joins| self.rules[joins.rule].id.clone())
             .collect();
-        let mut each = |node: &mut dyn Node, id: &str| {
+        let mut each = |node: &mut dyn CorrelationNode, id: &str| {
             let bytes = node.size().bytes;
             if is_over && bytes > 0 {
                 // Each gives up its part of what is too much.
@@ -148,7 +148,7 @@ impl CorrelationEngine {
         waiting
     }
 
-    pub(crate) fn node_mut(&mut self, name: &str) -> Option<&mut dyn Node> {
+    pub(crate) fn node_mut(&mut self, name: &str) -> Option<&mut dyn CorrelationNode> {
         let rules = &self.rules;
         let mut nodes = self.graph.order.iter().zip(&mut self.nodes);
         if let Some((_, node)) = nodes.find(|(joins, _)| rules[joins.rule].id == name) {
@@ -241,7 +241,7 @@ impl CorrelationEngine {
         &mut self,
         key: String,
         bytes: &[u8],
-    ) -> Result<Vec<Change>, postcard::Error> {
+    ) -> Result<Vec<AlertChange>, postcard::Error> {
         let id = key.split('\0').next().unwrap_or_default();
         match self.index_of.get(id).copied() {
             Some(rule) => {

@@ -17,20 +17,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use yagura_core::rule::Report;
+use yagura_core::rule::ReportMode;
 use yagura_core::{Finding, Rule, key};
 
 use crate::alert_window::AlertWindow;
 use crate::alert_windows::{AlertWindows, WindowPolicy};
-use crate::change::Change;
+use crate::change::AlertChange;
 use crate::finding::CompactFinding;
-use crate::graph::{Graph, GraphError, Source};
+use crate::graph::{Graph, GraphError, JoinedRule};
 use crate::hashing::Hashing;
 use crate::held_rules::HeldRules;
 use crate::hit::{Hit, KeptHit};
 use crate::make::make_node;
-use crate::node::{KeyedNode, Node, NodeWork, Size};
-use crate::objects::Objects;
+use crate::node::{CorrelationNode, KeyedNode, NodeWork, Size};
+use crate::objects::ObjectNumbers;
 use crate::provisional_alerts::{ProvisionalAlert, ProvisionalAlerts};
 use crate::shard::Spilled;
 use crate::spill::{CorrelationError, SpillStore, SpilledKey};
@@ -48,12 +48,12 @@ pub struct CorrelationEngine {
     pub(crate) index_of: HashMap<String, usize>,
     pub(crate) graph: Graph,
     /// In the order of the graph.
-    pub(crate) nodes: Vec<Box<dyn Node>>,
+    pub(crate) nodes: Vec<Box<dyn CorrelationNode>>,
     /// For each rule the nodes that take its findings.
-    routes: Vec<Vec<(usize, Source)>>,
+    routes: Vec<Vec<(usize, JoinedRule)>>,
     pub(crate) watermark_groups: Vec<WatermarkGroup>,
     pub(crate) held: HeldRules,
-    pub(crate) objects: Objects,
+    pub(crate) objects: ObjectNumbers,
     pub(crate) provisional: ProvisionalAlerts,
     options: CorrelationOptions,
     pub(crate) step: u32,
@@ -83,7 +83,7 @@ impl CorrelationEngine {
     pub fn new(rules: Vec<Arc<Rule>>, options: CorrelationOptions) -> Result<Self, GraphError> {
         let graph = Graph::new(&rules)?;
         let mut nodes = Vec::with_capacity(graph.order.len());
-        let mut routes: Vec<Vec<(usize, Source)>> = vec![Vec::new(); rules.len()];
+        let mut routes: Vec<Vec<(usize, JoinedRule)>> = vec![Vec::new(); rules.len()];
         let mut horizon: i64 = 0;
         for (number, joins) in graph.order.iter().enumerate() {
             let rule = &rules[joins.rule];
@@ -133,7 +133,7 @@ impl CorrelationEngine {
             nodes,
             routes,
             held: HeldRules::default(),
-            objects: Objects::default(),
+            objects: ObjectNumbers::default(),
             provisional: ProvisionalAlerts::default(),
             options,
             step: 0,
@@ -371,7 +371,7 @@ impl CorrelationEngine {
             let key = key::join(source.by.iter().map(value));
             inbox.nodes[*node].push((key, hit));
         }
-        if self.rules[rule].alert.report != Report::None {
+        if self.rules[rule].alert.report != ReportMode::None {
             inbox.alerts.push(alert_hit(&self.rules[rule].id, finding));
         }
     }
@@ -505,9 +505,9 @@ fn by_shard(keys: Vec<SpilledKey>) -> BTreeMap<usize, Vec<Spilled>> {
     shards
 }
 
-fn sort(changes: &mut [Change]) {
+fn sort(changes: &mut [AlertChange]) {
     changes.sort_by(|a, b| {
-        let order = |change: &Change| (change.alert.window_start, change.state);
+        let order = |change: &AlertChange| (change.alert.window_start, change.state);
         let (a_key, b_key) = (order(a), order(b));
         a_key
             .cmp(&b_key)

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 use yagura_core::{Finding, Severity};
 
-use crate::objects::{Event, Objects};
+use crate::objects::{EventNumber, ObjectNumbers};
 
 /// A finding with numbered events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +13,7 @@ pub(crate) struct CompactFinding {
     pub(crate) rule: u32,
     pub(crate) time: i64,
     /// In order of time, object and row; never empty.
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<EventNumber>,
     pub(crate) key: String,
     pub(crate) title: String,
     pub(crate) severity: Option<Severity>,
@@ -29,7 +29,7 @@ pub(crate) struct CompactFinding {
 }
 
 impl CompactFinding {
-    pub(crate) fn new(finding: Finding, objects: &mut Objects) -> Self {
+    pub(crate) fn new(finding: Finding, objects: &mut ObjectNumbers) -> Self {
         let time = finding.time.micros();
         Self {
             rule: u32::try_from(finding.rule).unwrap_or(u32::MAX),
@@ -58,7 +58,7 @@ impl CompactFinding {
                 pairs.map(|(name, value)| 2 * size_of::<String>() + name.len() + value.len());
             let fields = self.fields.iter().flatten().map(String::len);
             let bytes = size_of::<Self>()
-                + self.events.len() * size_of::<Event>()
+                + self.events.len() * size_of::<EventNumber>()
                 + self.key.len()
                 + self.title.len()
                 + pairs.sum::<usize>()
@@ -70,7 +70,7 @@ impl CompactFinding {
     }
 
     /// Compares by time and events; by all the rest only so that equal events leave no order open.
-    pub(crate) fn compare(&self, other: &Self, objects: &Objects) -> Ordering {
+    pub(crate) fn compare(&self, other: &Self, objects: &ObjectNumbers) -> Ordering {
         self.time.cmp(&other.time).then_with(|| {
             let pairs = self.events.iter().zip(&other.events);
             pairs

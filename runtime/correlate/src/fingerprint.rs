@@ -21,7 +21,7 @@ pub(crate) struct Fingerprints {
 
 /// How a rule differs from what is stored of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Difference {
+pub(crate) enum RuleDifference {
     /// In nothing that matters, or in nothing that is known.
     None,
     /// It keeps its state.
@@ -65,18 +65,18 @@ impl Fingerprints {
     }
 
     /// Compares a rule with what is stored of one.
-    pub(crate) fn difference(&self, rule: &Rule) -> Difference {
+    pub(crate) fn difference(&self, rule: &Rule) -> RuleDifference {
         let now = Self::of(rule);
         let is_same_state = match self.state.strip_prefix(format_1::PREFIX) {
             Some(stored) => format_1::is_state_fingerprint(stored, rule),
             None => self.state == now.state,
         };
         if !is_same_state {
-            Difference::State
+            RuleDifference::State
         } else if self.rule == now.rule || self.rule.is_empty() {
-            Difference::None
+            RuleDifference::None
         } else {
-            Difference::Rule
+            RuleDifference::Rule
         }
     }
 }
@@ -151,19 +151,28 @@ mod tests {
         for (keys, difference) in [
             (
                 "within = \"60m\"\ncondition = { gte = 3 }",
-                Difference::None,
+                RuleDifference::None,
             ),
-            ("within = \"2h\"\ncondition = { gte = 3 }", Difference::Rule),
-            ("within = \"1h\"\ncondition = { gte = 4 }", Difference::Rule),
+            (
+                "within = \"2h\"\ncondition = { gte = 3 }",
+                RuleDifference::Rule,
+            ),
+            (
+                "within = \"1h\"\ncondition = { gte = 4 }",
+                RuleDifference::Rule,
+            ),
             // It is evaluated at the end of its window.
-            ("within = \"1h\"\ncondition = { lt = 3 }", Difference::State),
+            (
+                "within = \"1h\"\ncondition = { lt = 3 }",
+                RuleDifference::State,
+            ),
             (
                 "within = \"1h\"\ncondition = { gte = 3 }\nwindow = \"tumbling\"",
-                Difference::State,
+                RuleDifference::State,
             ),
             (
                 "within = \"1h\"\ncondition = { gte = 3 }\nby = [\"user\"]",
-                Difference::State,
+                RuleDifference::State,
             ),
         ] {
             assert_eq!(stored.difference(&count(keys)), difference, "{keys}");

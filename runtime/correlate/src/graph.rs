@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use yagura_core::names::did_you_mean;
 use yagura_core::references::{circle_of, in_order, members};
-use yagura_core::rule::Report;
+use yagura_core::rule::ReportMode;
 use yagura_core::{Correlation, FieldPath, Rule};
 
 /// What is wrong with a correlation among these rules.
@@ -42,12 +42,12 @@ pub struct Graph {
 pub(crate) struct JoinedRules {
     /// Index of its rule.
     pub(crate) rule: usize,
-    pub(crate) sources: Vec<Source>,
+    pub(crate) sources: Vec<JoinedRule>,
 }
 
 /// A rule whose findings a correlation joins.
 #[derive(Debug, Clone)]
-pub(crate) struct Source {
+pub(crate) struct JoinedRule {
     /// Index of the rule.
     pub(crate) rule: usize,
     /// First place of its entry among the correlation's `rules`.
@@ -83,7 +83,7 @@ impl Graph {
             let Some(correlation) = &rules[rule].correlation else {
                 continue;
             };
-            let mut sources: Vec<Source> = Vec::new();
+            let mut sources: Vec<JoinedRule> = Vec::new();
             for (entry, source) in &entries[rule] {
                 if sources.iter().any(|known| known.rule == *source) {
                     continue;
@@ -92,7 +92,7 @@ impl Graph {
                 let by = correlation.by.iter().map(|name| at(name));
                 let by = by.collect::<Result<_, _>>()?;
                 let values = correlation.kind.fields().into_iter().map(at);
-                sources.push(Source {
+                sources.push(JoinedRule {
                     rule: *source,
                     entry: *entry,
                     by,
@@ -105,7 +105,7 @@ impl Graph {
             }
             graph.waits[rule] = correlation.kind.is_final_only()
                 || sources.iter().any(|source| graph.waits[source.rule])
-                || rules[rule].alert.report == Report::Final;
+                || rules[rule].alert.report == ReportMode::Final;
             graph.order.push(JoinedRules { rule, sources });
         }
         graph.find_watermark_groups(rules, &entries);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::CompactFinding;
 use crate::limits::MOST_OBSERVABLES;
-use crate::objects::Event;
+use crate::objects::EventNumber;
 
 /// A finding as one correlation sees it.
 #[derive(Debug, Clone)]
@@ -42,13 +42,13 @@ pub(crate) struct KeptHit {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct HitDetails {
     /// All events, where they are not the one.
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<EventNumber>,
     pub(crate) observables: Vec<(String, String)>,
 }
 
 impl KeptHit {
     pub(crate) fn of(found: &CompactFinding) -> Self {
-        let first = found.events.first().copied().unwrap_or(Event {
+        let first = found.events.first().copied().unwrap_or(EventNumber {
             time: found.time,
             object: 0,
             row: 0,
@@ -73,10 +73,10 @@ impl KeptHit {
     }
 
     /// Adds its events to `events`.
-    pub(crate) fn events(&self, events: &mut Vec<Event>) {
+    pub(crate) fn events(&self, events: &mut Vec<EventNumber>) {
         match &self.more {
             Some(more) if !more.events.is_empty() => events.extend(&more.events),
-            _ => events.push(Event {
+            _ => events.push(EventNumber {
                 time: self.time,
                 object: self.object,
                 row: self.row,
@@ -85,9 +85,9 @@ impl KeptHit {
     }
 
     /// Returns the event that made it known: the newest of its events.
-    pub(crate) fn newest(&self) -> Event {
+    pub(crate) fn newest(&self) -> EventNumber {
         let several = self.more.as_ref().and_then(|more| more.events.last());
-        several.copied().unwrap_or(Event {
+        several.copied().unwrap_or(EventNumber {
             time: self.time,
             object: self.object,
             row: self.row,
@@ -95,7 +95,7 @@ impl KeptHit {
     }
 
     /// Says whether the event is one of its events.
-    pub(crate) fn holds(&self, event: Event) -> bool {
+    pub(crate) fn holds(&self, event: EventNumber) -> bool {
         match &self.more {
             Some(more) if !more.events.is_empty() => more.events.contains(&event),
             _ => self.newest() == event,
@@ -134,7 +134,7 @@ impl KeptHit {
         self.more.as_ref().map_or(0, |more| {
             let texts = more.observables.iter();
             size_of::<HitDetails>()
-                + more.events.len() * size_of::<Event>()
+                + more.events.len() * size_of::<EventNumber>()
                 + texts.map(|(a, b)| 48 + a.len() + b.len()).sum::<usize>()
         })
     }
@@ -143,7 +143,7 @@ impl KeptHit {
 /// Hits in order: sixteen bytes for each that is usual.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct HitTrail {
-    events: VecDeque<Event>,
+    events: VecDeque<EventNumber>,
     /// Beside each what an unusual hit has besides; nothing while all are usual.
     #[expect(
         clippy::box_collection,
@@ -180,7 +180,7 @@ impl HitTrail {
         if let Some(all) = &mut self.more {
             all.push_back(kept.more);
         }
-        self.events.push_back(Event {
+        self.events.push_back(EventNumber {
             time: kept.time,
             object: kept.object,
             row: kept.row,
@@ -216,6 +216,6 @@ impl HitTrail {
             });
             64 + all.len() * each
         });
-        self.events.capacity() * size_of::<Event>() + more
+        self.events.capacity() * size_of::<EventNumber>() + more
     }
 }

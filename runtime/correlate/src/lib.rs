@@ -24,7 +24,7 @@ mod step;
 pub mod store;
 mod watermark;
 
-pub use change::Change;
+pub use change::AlertChange;
 pub use correlation_engine::CorrelationEngine;
 pub use graph::{Graph, GraphError};
 pub use node::Size;

@@ -2,7 +2,7 @@
 
 use yagura_core::{Correlation, with_parameters};
 
-use crate::node::Node;
+use crate::node::CorrelationNode;
 use crate::operator::Geolocation;
 
 /// A kind of correlation of which a node can be made.
@@ -12,7 +12,7 @@ pub(crate) trait MakeNode {
         &self,
         correlation: &Correlation,
         geolocation: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation>;
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation>;
 }
 
 /// A correlation needs a geolocation database, and there is none.
@@ -26,6 +26,6 @@ pub(crate) struct NoGeolocation;
 pub(crate) fn make_node(
     correlation: &Correlation,
     geolocation: Option<&Geolocation>,
-) -> Result<Box<dyn Node>, NoGeolocation> {
+) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
     with_parameters!(&correlation.kind, parameters => parameters.node(correlation, geolocation))
 }

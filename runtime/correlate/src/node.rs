@@ -22,7 +22,7 @@ type KeyedHits = Vec<(String, Hit)>;
 const WORTH_THREADS: usize = 4_096;
 
 /// An operator over all of its keys, whatever its state is.
-pub(crate) trait Node: Send + Debug {
+pub(crate) trait CorrelationNode: Send + Debug {
     /// Pushes hits in order of time, then does what is due before `watermark`. Returns the output, and the keys whose
     /// state changed if `wants_keys`.
     fn process(&mut self, work: NodeWork) -> (ShardOutput, Vec<String>);
@@ -162,7 +162,7 @@ fn by_key(hits: Vec<(String, Hit)>) -> BTreeMap<String, Vec<Hit>> {
     by_key
 }
 
-impl<O: Operator> Node for KeyedNode<O> {
+impl<O: Operator> CorrelationNode for KeyedNode<O> {
     fn process(&mut self, work: NodeWork) -> (ShardOutput, Vec<String>) {
         let mut output = ShardOutput::default();
         let mut keys = Vec::new();

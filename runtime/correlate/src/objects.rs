@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use yagura_core::{EventRef, Timestamp};
 
-/// An event by number: its time in microseconds, its object's number in [`Objects`], its row.
+/// An event by number: its time in microseconds, its object's number in [`ObjectNumbers`], its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct Event {
+pub(crate) struct EventNumber {
     pub(crate) time: i64,
     pub(crate) object: u32,
     pub(crate) row: u32,
@@ -20,7 +20,7 @@ const ROWS_OF_A_NUMBER: u64 = 1 << 32;
 
 /// Numbers for objects' names.
 #[derive(Debug, Default)]
-pub(crate) struct Objects {
+pub(crate) struct ObjectNumbers {
     numbers: HashMap<(Arc<str>, u32), u32>,
     /// Nothing where a number is free.
     names: Vec<Option<(Arc<str>, u32)>>,
@@ -41,9 +41,9 @@ pub(crate) struct StoredObject {
     pub(crate) last: i64,
 }
 
-impl Objects {
+impl ObjectNumbers {
     /// Returns the event's number, which is new if its object is.
-    pub(crate) fn number(&mut self, event: &EventRef, at: i64) -> Event {
+    pub(crate) fn number(&mut self, event: &EventRef, at: i64) -> EventNumber {
         let block = u32::try_from(event.row / ROWS_OF_A_NUMBER).unwrap_or(u32::MAX);
         let row = u32::try_from(event.row % ROWS_OF_A_NUMBER).unwrap_or(u32::MAX);
         if let Some((name, of, object)) = &self.newest
@@ -51,7 +51,7 @@ impl Objects {
             && *of == block
             && self.last[*object as usize] >= at
         {
-            return Event {
+            return EventNumber {
                 time: event.time.micros(),
                 object: *object,
                 row,
@@ -82,7 +82,7 @@ impl Objects {
             // Ahead of the times that follow, so that most of them need not be looked up.
             *last = at.saturating_add(LAST_IS_KEPT_FOR / 10);
         }
-        Event {
+        EventNumber {
             time: event.time.micros(),
             object,
             row,
@@ -90,7 +90,7 @@ impl Objects {
     }
 
     /// Returns the event under this number.
-    pub(crate) fn event(&self, event: Event) -> EventRef {
+    pub(crate) fn event(&self, event: EventNumber) -> EventRef {
         let (object, block) = self.name(event.object);
         EventRef {
             time: Timestamp::clamped(event.time),
@@ -107,7 +107,7 @@ impl Objects {
     }
 
     /// Compares by time, object's name and row.
-    pub(crate) fn compare(&self, a: Event, b: Event) -> Ordering {
+    pub(crate) fn compare(&self, a: EventNumber, b: EventNumber) -> Ordering {
         a.time.cmp(&b.time).then_with(|| {
             if a.object == b.object {
                 a.row.cmp(&b.row)

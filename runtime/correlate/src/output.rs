@@ -7,7 +7,7 @@ use yagura_core::Severity;
 use crate::alert_window::AlertWindow;
 use crate::hit::KeptHit;
 use crate::limits::MOST_OBSERVABLES;
-use crate::objects::Event;
+use crate::objects::EventNumber;
 
 /// What operators find, key by key.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(crate) struct OperatorOutput {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct OperatorFinding {
     pub(crate) time: i64,
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<EventNumber>,
     /// What was measured.
     pub(crate) value: Option<f64>,
     pub(crate) severity: Option<Severity>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use yagura_core::{Alert, AlertState, EvidenceEvent};
 
-use crate::change::Change;
+use crate::change::AlertChange;
 
 /// A provisional alert that was emitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl ProvisionalAlerts {
         key: &str,
         final_alerts: Vec<Alert>,
         provisional: Vec<Alert>,
-        changes: &mut Vec<Change>,
+        changes: &mut Vec<AlertChange>,
     ) {
         let before = self.emitted.remove(key).unwrap_or_default();
         let mut after = Vec::with_capacity(provisional.len());
@@ -60,7 +60,7 @@ impl ProvisionalAlerts {
                 first.is_some_and(lists)
                     || (start..=alert.last_time).contains(&old.alert.first_time)
             });
-            changes.push(Change {
+            changes.push(AlertChange {
                 state: AlertState::Withdrawn,
                 reason: Some(if replaced.is_some() { MOVED } else { GONE }.to_owned()),
                 replaced_by: replaced.map(|alert| alert.id.clone()),
@@ -71,12 +71,12 @@ impl ProvisionalAlerts {
             let digest = digest(&alert);
             let known = before.iter().find(|old| old.alert.id == alert.id);
             if known.is_none_or(|old| old.digest != digest) {
-                changes.push(Change::to(AlertState::Provisional, alert.clone()));
+                changes.push(AlertChange::to(AlertState::Provisional, alert.clone()));
             }
             after.push(ProvisionalAlert { alert, digest });
         }
         let finals = final_alerts.into_iter();
-        changes.extend(finals.map(|alert| Change::to(AlertState::Final, alert)));
+        changes.extend(finals.map(|alert| AlertChange::to(AlertState::Final, alert)));
         if before != after {
             self.changed.insert(key.to_owned());
         }
@@ -131,12 +131,12 @@ impl ProvisionalAlerts {
         &mut self,
         bytes: &[u8],
         key: String,
-    ) -> Result<Vec<Change>, postcard::Error> {
+    ) -> Result<Vec<AlertChange>, postcard::Error> {
         let emitted: Vec<ProvisionalAlert> = postcard::from_bytes(bytes)?;
         self.changed.insert(key);
         Ok(emitted
             .into_iter()
-            .map(|old| Change {
+            .map(|old| AlertChange {
                 state: AlertState::Withdrawn,
                 reason: Some("its rule was removed or changed".to_owned()),
                 replaced_by: None,

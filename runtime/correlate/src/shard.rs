@@ -74,7 +74,7 @@ pub(crate) struct Spilled {
 pub(crate) struct Shard<S> {
     hashing: Hashing,
     index: HashTable<u32>,
-    slots: Vec<Slot<S>>,
+    slots: Vec<KeySlot<S>>,
     free: Vec<u32>,
     /// Slots by the bucket in which they may be due.
     timers: BTreeMap<i64, Vec<u32>>,
@@ -89,7 +89,7 @@ pub(crate) struct Shard<S> {
 }
 
 #[derive(Debug)]
-struct Slot<S> {
+struct KeySlot<S> {
     /// Short ones take no memory of their own.
     key: CompactString,
     /// Nothing in a free slot.
@@ -130,7 +130,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
 
     /// Returns about how many bytes the shard takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot<S>>()
+        self.slots.capacity() * size_of::<KeySlot<S>>()
             + self.index.capacity() * 5
             + self.heap
             + self.spilled.capacity() * 17
@@ -154,7 +154,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
     }
 
     fn insert(&mut self, hash_of_key: u64, key: CompactString, state: S, step: u32) -> u32 {
-        let slot = Slot {
+        let slot = KeySlot {
             key,
             state: Some(state),
             bucket: i64::MAX,

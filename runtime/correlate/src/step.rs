@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::change::Change;
+use crate::change::AlertChange;
 use crate::operator::Geolocation;
 
 /// How a correlation engine works.
@@ -53,7 +53,7 @@ impl Counters {
 #[derive(Debug, Default)]
 pub struct StepOutput {
     /// In order of window, rule and key.
-    pub changes: Vec<Change>,
+    pub changes: Vec<AlertChange>,
     /// What was counted in this step.
     pub counters: Counters,
     /// Findings that waited and were dropped because too much waits, by the id of the rule.

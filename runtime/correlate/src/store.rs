@@ -35,11 +35,11 @@ use crate::step::Counters;
 
 pub use copy::{Copied, STATE_COPY, STORE_COPY};
 pub use detector_state::DetectorKeys;
-pub use error::{StatePart, StoreError, Unreadable};
-use lock::Lock;
+pub use error::{StatePart, StateStoreError, Unreadable};
+use lock::StateLock;
 use sign::Sign;
 pub use status::{LogEntry, QuarantinedRule, RuleState, SkippedByRule, Status, TableStatus};
-use writer::{Batch, ShardWrite, WriteError, Writer};
+use writer::{CommitBatch, ShardWrite, StateWriter, WriteError};
 
 /// How much may be stored.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ impl Default for StoreLimits {
 
 /// What a step changes besides the correlation engine.
 #[derive(Debug, Clone, Default)]
-pub struct Progress {
+pub struct StepChanges {
     /// Objects that were read or left out, with their tables.
     pub objects: Vec<(String, KnownObject)>,
     /// Lines for the outbox, in order.
@@ -136,11 +136,11 @@ pub struct DetectorState {
 
 /// The state of a service in a directory.
 #[derive(Debug)]
-pub struct Store {
+pub struct StateStore {
     dir: PathBuf,
     file: PathBuf,
     reader: Connection,
-    writer: Writer,
+    writer: StateWriter,
     limits: StoreLimits,
     /// How keys are hashed, for as long as the state lives.
     hashing: Hashing,
@@ -158,12 +158,12 @@ pub struct Store {
     /// Where it says that it cannot be written.
     sign: Sign,
     /// The last to go: what was handed to the writer is on disk before another process may work with it.
-    _lock: Lock,
+    _lock: StateLock,
 }
 
 /// A state that no process works with until this is dropped.
 #[derive(Debug)]
-pub struct ReservedState(#[expect(dead_code, reason = "it is held, not read")] Lock);
+pub struct ReservedState(#[expect(dead_code, reason = "it is held, not read")] StateLock);
 
 /// How long a step waited for its checkpoint.
 #[derive(Debug, Clone, Copy, Default)]
@@ -182,20 +182,20 @@ pub const FILE: &str = "state.sqlite";
 /// Bytes of changelog that a shard may always have: rewriting less gains nothing.
 const LEAST_CHANGELOG: usize = 16 << 10;
 
-impl Store {
+impl StateStore {
     /// Opens the state in `dir`, or makes it. One process at a time can.
     ///
     /// # Errors
-    /// [`StoreError`], naming the directory.
-    pub fn open(dir: &Path, limits: StoreLimits) -> Result<Self, StoreError> {
-        let directory = |source| StoreError::Directory {
+    /// [`StateStoreError`], naming the directory.
+    pub fn open(dir: &Path, limits: StoreLimits) -> Result<Self, StateStoreError> {
+        let directory = |source| StateStoreError::Directory {
             dir: dir.to_owned(),
             source,
         };
         fs::create_dir_all(dir).map_err(directory)?;
-        let lock = Lock::take(dir)?;
+        let lock = StateLock::take(dir)?;
         let file = dir.join(FILE);
-        let sqlite = |source| StoreError::Sqlite {
+        let sqlite = |source| StateStoreError::Sqlite {
             file: file.clone(),
             source,
         };
@@ -204,9 +204,9 @@ impl Store {
         let known = schema::VERSION;
         if found > known {
             let dir = dir.to_owned();
-            return Err(StoreError::Version { dir, found, known });
+            return Err(StateStoreError::Version { dir, found, known });
         }
-        schema::migrate(&mut connection).map_err(|source| StoreError::Migration {
+        schema::migrate(&mut connection).map_err(|source| StateStoreError::Migration {
             dir: dir.to_owned(),
             found,
             known,
@@ -220,7 +220,7 @@ impl Store {
             .map_err(sqlite)?;
         let hashing = schema::hashing(&connection).map_err(sqlite)?;
         let reader = schema::open(&file).map_err(sqlite)?;
-        let number = |text: &str| -> Result<i64, StoreError> {
+        let number = |text: &str| -> Result<i64, StateStoreError> {
             reader.query_row(text, [], |row| row.get(0)).map_err(sqlite)
         };
         let last_line = number("SELECT coalesce(max(seq), 0) FROM outbox")?.max(number(
@@ -229,7 +229,7 @@ impl Store {
         let spilled_keys = number("SELECT count(*) FROM spilled")?;
         let id = number("SELECT value FROM meta WHERE name = 'id'")?;
         Ok(Self {
-            writer: Writer::start(connection, hashing),
+            writer: StateWriter::start(connection, hashing),
             reader,
             limits,
             hashing,
@@ -247,16 +247,19 @@ impl Store {
         })
     }
 
-    fn sqlite(&self) -> impl Fn(rusqlite::Error) -> StoreError + Copy + '_ {
-        |source| StoreError::Sqlite {
+    fn sqlite(&self) -> impl Fn(rusqlite::Error) -> StateStoreError + Copy + '_ {
+        |source| StateStoreError::Sqlite {
             file: self.file.clone(),
             source,
         }
     }
 
     /// Returns how an error while a part is read back becomes one of the state.
-    fn damaged<E: Into<Unreadable>>(&self, part: StatePart) -> impl FnOnce(E) -> StoreError + '_ {
-        |source| StoreError::Damaged {
+    fn damaged<E: Into<Unreadable>>(
+        &self,
+        part: StatePart,
+    ) -> impl FnOnce(E) -> StateStoreError + '_ {
+        |source| StateStoreError::Damaged {
             dir: self.dir.clone(),
             part,
             source: source.into(),
@@ -267,14 +270,14 @@ impl Store {
         &self,
         text: &str,
         read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, StoreError> {
+    ) -> Result<Vec<T>, StateStoreError> {
         let mut statement = self.reader.prepare(text).map_err(self.sqlite())?;
         let rows = statement.query_map([], read).map_err(self.sqlite())?;
         rows.collect::<rusqlite::Result<Vec<T>>>()
             .map_err(self.sqlite())
     }
 
-    fn count(&self, text: &str) -> Result<i64, StoreError> {
+    fn count(&self, text: &str) -> Result<i64, StateStoreError> {
         self.reader
             .query_row(text, [], |row| row.get(0))
             .map_err(self.sqlite())
@@ -283,8 +286,8 @@ impl Store {
     /// Returns the objects of a table that were read or left out.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn objects_of(&self, table: &str) -> Result<Vec<KnownObject>, StoreError> {
+    /// [`StateStoreError`].
+    pub fn objects_of(&self, table: &str) -> Result<Vec<KnownObject>, StateStoreError> {
         let mut statement = self
             .reader
             .prepare(
@@ -307,8 +310,8 @@ impl Store {
     /// Returns the rows of a table that wait to be evaluated beside its steps, in order of their numbers.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn deferred_of(&self, table: &str) -> Result<Vec<DeferredRows>, StoreError> {
+    /// [`StateStoreError`].
+    pub fn deferred_of(&self, table: &str) -> Result<Vec<DeferredRows>, StateStoreError> {
         let mut statement = self
             .reader
             .prepare("SELECT number, rule, value FROM deferred WHERE name = ?1 ORDER BY number")
@@ -328,16 +331,16 @@ impl Store {
     /// Returns the last status of a table.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn table(&self, name: &str) -> Result<Option<TableStatus>, StoreError> {
+    /// [`StateStoreError`].
+    pub fn table(&self, name: &str) -> Result<Option<TableStatus>, StateStoreError> {
         status::table(&self.reader, name).map_err(self.sqlite())
     }
 
     /// Returns the alerts of the service's own trouble that are not over.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn own_alerts(&self) -> Result<Vec<Alert>, StoreError> {
+    /// [`StateStoreError`].
+    pub fn own_alerts(&self) -> Result<Vec<Alert>, StateStoreError> {
         let texts = self.each("SELECT alert FROM own_alerts ORDER BY id", |row| {
             row.get::<_, String>(0)
         })?;
@@ -350,8 +353,8 @@ impl Store {
     /// Returns the lines of the outbox after this number, at most so many, with their numbers.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn outbox(&self, after: i64, most: usize) -> Result<Vec<(i64, String)>, StoreError> {
+    /// [`StateStoreError`].
+    pub fn outbox(&self, after: i64, most: usize) -> Result<Vec<(i64, String)>, StateStoreError> {
         let mut statement = self
             .reader
             .prepare_cached("SELECT seq, line FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2")
@@ -372,13 +375,13 @@ impl Store {
     /// Keeps all processes from working with the state in `dir`, for as long as what it returns is there.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] where a process works with it.
-    pub fn hold(dir: &Path) -> Result<ReservedState, StoreError> {
-        fs::create_dir_all(dir).map_err(|source| StoreError::Directory {
+    /// [`StateStoreError::Busy`] where a process works with it.
+    pub fn hold(dir: &Path) -> Result<ReservedState, StateStoreError> {
+        fs::create_dir_all(dir).map_err(|source| StateStoreError::Directory {
             dir: dir.to_owned(),
             source,
         })?;
-        Lock::take(dir).map(ReservedState)
+        StateLock::take(dir).map(ReservedState)
     }
 
     /// Returns how many bytes of what is remembered may be in memory, about.
@@ -400,12 +403,12 @@ impl Store {
     /// waits for it.
     ///
     /// # Errors
-    /// [`StoreError`], also of the commit before.
+    /// [`StateStoreError`], also of the commit before.
     pub fn commit(
         &mut self,
         engine: &mut CorrelationEngine,
-        progress: Progress,
-    ) -> Result<Pause, StoreError> {
+        progress: StepChanges,
+    ) -> Result<Pause, StateStoreError> {
         let start = Instant::now();
         self.flush()?;
         let waited = start.elapsed();
@@ -415,7 +418,7 @@ impl Store {
         let of_detectors: usize = self.detectors.values().map(|size| size.bytes).sum();
         let memory = self.limits.memory.saturating_sub(of_detectors);
         let checkpoint = engine.checkpoint(&self.numbers, memory);
-        let mut batch = Batch::default();
+        let mut batch = CommitBatch::default();
         for change in checkpoint.shards {
             let key = (change.node.clone(), change.shard);
             let (snapshot, changelog) = self.shards.entry(key).or_default();
@@ -481,17 +484,17 @@ impl Store {
     /// Waits until what was committed is on disk. What had no room is tried again.
     ///
     /// # Errors
-    /// [`StoreError::Write`], and [`StoreError::NoRoom`] after which nothing is lost and it may be called again.
-    pub fn flush(&mut self) -> Result<(), StoreError> {
+    /// [`StateStoreError::Write`], and [`StateStoreError::NoRoom`] after which nothing is lost and it may be called again.
+    pub fn flush(&mut self) -> Result<(), StateStoreError> {
         let dir = || self.dir.clone();
         let joined = match self.writer.wait() {
             Ok(joined) => joined,
             Err(WriteError::Passing(source)) => {
                 let reason = source.to_string();
                 self.sign.put(&reason);
-                return Err(StoreError::NoRoom { dir: dir(), reason });
+                return Err(StateStoreError::NoRoom { dir: dir(), reason });
             }
-            Err(source) => return Err(StoreError::Write { dir: dir(), source }),
+            Err(source) => return Err(StateStoreError::Write { dir: dir(), source }),
         };
         self.sign.clear();
         for (node, shard, bytes) in joined {
@@ -500,7 +503,7 @@ impl Store {
         Ok(())
     }
 
-    fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
+    fn write(&mut self, batch: CommitBatch) -> Result<(), StateStoreError> {
         self.flush()?;
         self.writer.send(Box::new(batch));
         self.flush()
@@ -509,15 +512,15 @@ impl Store {
     /// Reads the status of a service from its state, whether it runs or not.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn status(dir: &Path) -> Result<Status, StoreError> {
+    /// [`StateStoreError`].
+    pub fn status(dir: &Path) -> Result<Status, StateStoreError> {
         let file = dir.join(FILE);
         if !file.exists() {
-            return Err(StoreError::Absent {
+            return Err(StateStoreError::Absent {
                 dir: dir.to_owned(),
             });
         }
-        let sqlite = |source| StoreError::Sqlite {
+        let sqlite = |source| StateStoreError::Sqlite {
             file: file.clone(),
             source,
         };
@@ -525,8 +528,8 @@ impl Store {
         let found = schema::version(&connection).map_err(sqlite)?;
         let (dir, known) = (dir.to_owned(), schema::VERSION);
         match found.cmp(&known) {
-            Ordering::Less => Err(StoreError::Outdated { dir, found, known }),
-            Ordering::Greater => Err(StoreError::Version { dir, found, known }),
+            Ordering::Less => Err(StateStoreError::Outdated { dir, found, known }),
+            Ordering::Greater => Err(StateStoreError::Version { dir, found, known }),
             Ordering::Equal => {
                 let mut status = status::read(&connection).map_err(sqlite)?;
                 status.problem = Sign::read(&dir);
@@ -545,7 +548,7 @@ struct StoredRule {
     fields: String,
 }
 
-impl SpillStore for Store {
+impl SpillStore for StateStore {
     fn take(
         &mut self,
         node: &str,
@@ -588,12 +591,12 @@ impl SpillStore for Store {
     }
 }
 
-impl Store {
+impl StateStore {
     /// Returns a setting that was stored under this name.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn meta(&self, name: &str) -> Result<Option<i64>, StoreError> {
+    /// [`StateStoreError`].
+    pub fn meta(&self, name: &str) -> Result<Option<i64>, StateStoreError> {
         self.reader
             .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
                 row.get(0)

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use yagura_core::pack::parse_rule;
 use yagura_core::{Alert, AlertState, EventRef, Finding, Rule, Timestamp};
-use yagura_correlate::store::{Progress, Store, StoreLimits};
-use yagura_correlate::{Change, CorrelationEngine, CorrelationOptions, NoSpill, Watermark};
+use yagura_correlate::store::{StateStore, StepChanges, StoreLimits};
+use yagura_correlate::{AlertChange, CorrelationEngine, CorrelationOptions, NoSpill, Watermark};
 
 const SECOND: i64 = 1_000_000;
 
@@ -178,7 +178,7 @@ fn finding(engine: &CorrelationEngine, event: &Event) -> Finding {
     }
 }
 
-fn finals(changes: Vec<Change>) -> Vec<Alert> {
+fn finals(changes: Vec<AlertChange>) -> Vec<Alert> {
     let finals = changes
         .into_iter()
         .filter(|change| change.state == AlertState::Final);
@@ -252,7 +252,7 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
     };
     let start = || {
         let mut engine = CorrelationEngine::new(rules.to_vec(), options.clone()).unwrap();
-        let mut store = Store::open(dir.path(), limits).unwrap();
+        let mut store = StateStore::open(dir.path(), limits).unwrap();
         let (_, withdrawn) = store.load(&mut engine).unwrap();
         assert_eq!(withdrawn, []);
         (engine, store)
@@ -262,7 +262,7 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
     arrival.sort_by_key(|(number, event)| (event.second + event.delay, *number));
     let mut alerts = Vec::new();
     let mut emitted: BTreeMap<String, ()> = BTreeMap::new();
-    let mut take = |changes: Vec<Change>, alerts: &mut Vec<Alert>| {
+    let mut take = |changes: Vec<AlertChange>, alerts: &mut Vec<Alert>| {
         for change in changes {
             let id = change.alert.id.clone();
             match change.state {
@@ -322,7 +322,7 @@ fn live(rules: &[Arc<Rule>], events: &[Event], plan: &Live) -> Vec<String> {
         let output = engine.step(findings, &watermark, &mut store).unwrap();
         assert!(output.counters.late.is_empty(), "{:?}", output.counters);
         take(output.changes, &mut alerts);
-        store.commit(&mut engine, Progress::default()).unwrap();
+        store.commit(&mut engine, StepChanges::default()).unwrap();
         step += 1;
         if step % plan.restart == 0 {
             drop((engine, store));

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use yagura_core::pack::parse_rule;
 use yagura_core::{EventRef, Finding, Rule, Timestamp};
-use yagura_correlate::store::{FILE, Progress, Store, StoreError, StoreLimits};
-use yagura_correlate::{Change, CorrelationEngine, CorrelationOptions, Watermark};
+use yagura_correlate::store::{FILE, StateStore, StateStoreError, StepChanges, StoreLimits};
+use yagura_correlate::{AlertChange, CorrelationEngine, CorrelationOptions, Watermark};
 
 const STATE: &[u8] = include_bytes!("old_states/format-1.sqlite.zst");
 const RULES: &str = include_str!("old_states/format-1.rules.toml");
@@ -124,7 +124,7 @@ fn findings(engine: &CorrelationEngine, object: &str, logins: &[Login<'_>]) -> V
 }
 
 /// State, rule, key, window and number of findings, as `format-1.alerts.txt` has them.
-fn line(change: Change) -> String {
+fn line(change: AlertChange) -> String {
     let alert = change.alert;
     let state = serde_json::to_value(change.state).unwrap();
     format!(
@@ -141,7 +141,7 @@ fn line(change: Change) -> String {
 fn a_state_of_format_1_goes_on_where_it_was() {
     let dir = old_state();
     let mut engine = engine(rules(RULES));
-    let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+    let mut store = StateStore::open(dir.path(), StoreLimits::default()).unwrap();
     let (messages, withdrawn) = store.load(&mut engine).unwrap();
     assert_eq!(messages, Vec::<String>::new(), "no rule starts anew");
     assert!(withdrawn.is_empty());
@@ -168,7 +168,7 @@ fn a_state_of_format_1_goes_on_where_it_was() {
         let findings = findings(&engine, &format!("object {number}"), logins);
         let output = engine.step(findings, &|_| watermark, &mut store).unwrap();
         lines.extend(output.changes.into_iter().map(line));
-        store.commit(&mut engine, Progress::default()).unwrap();
+        store.commit(&mut engine, StepChanges::default()).unwrap();
     }
     lines.sort();
     let expected: Vec<&str> = ALERTS.lines().collect();
@@ -178,11 +178,11 @@ fn a_state_of_format_1_goes_on_where_it_was() {
     drop(store);
     assert_eq!(format_of(dir.path()), 2);
     let mut again = self::engine(rules(RULES));
-    let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+    let mut store = StateStore::open(dir.path(), StoreLimits::default()).unwrap();
     assert_eq!(store.load(&mut again).unwrap().0, Vec::<String>::new());
     assert_eq!(again.pending(), engine.pending());
     drop(store);
-    let status = Store::status(dir.path()).unwrap();
+    let status = StateStore::status(dir.path()).unwrap();
     assert_eq!(status.watermarks[0].1, Some(time(4_880)));
 }
 
@@ -200,7 +200,7 @@ fn a_rule_that_changes_with_the_migration_says_so() {
         );
     assert_ne!(changed, RULES);
     let mut engine = engine(rules(&changed));
-    let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+    let mut store = StateStore::open(dir.path(), StoreLimits::default()).unwrap();
     let (messages, _) = store.load(&mut engine).unwrap();
     assert_eq!(
         messages,
@@ -224,7 +224,7 @@ fn states_of_detectors_by_key_are_found_by_hash_after_the_migration() {
     let keeps = "[rule]\nid = \"keeps\"\ntitle = \"t\"\ntable = \"logins\"\nplugin = \"p.wasm\"\ncolumns = [\"user\"]\npartition_by = [\"user\"]\n";
     for _ in 0..2 {
         let mut engine = engine(rules(&format!("{RULES}---\n{keeps}")));
-        let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+        let mut store = StateStore::open(dir.path(), StoreLimits::default()).unwrap();
         store.load(&mut engine).unwrap();
         let keys = store.detector_keys("logins").unwrap();
         let states = keys.read("keeps", keys.hash("c")).unwrap();
@@ -235,8 +235,8 @@ fn states_of_detectors_by_key_are_found_by_hash_after_the_migration() {
 #[test]
 fn a_state_that_is_not_migrated_yet_is_not_read_by_halves() {
     let dir = old_state();
-    let error = Store::status(dir.path()).unwrap_err();
-    assert!(matches!(error, StoreError::Outdated { .. }), "{error}");
+    let error = StateStore::status(dir.path()).unwrap_err();
+    assert!(matches!(error, StateStoreError::Outdated { .. }), "{error}");
     let message = error.to_string();
     assert!(
         message.ends_with("uses state format 1, but this version reads format 2; start `yagura serve` with it once, which migrates it"),
@@ -251,11 +251,11 @@ fn a_state_of_a_later_format_is_refused() {
     let connection = Connection::open(dir.path().join(FILE)).unwrap();
     connection.execute_batch("PRAGMA user_version = 3").unwrap();
     drop(connection);
-    let open = || Store::open(dir.path(), StoreLimits::default()).map(|_| ());
-    let status = || Store::status(dir.path()).map(|_| ());
+    let open = || StateStore::open(dir.path(), StoreLimits::default()).map(|_| ());
+    let status = || StateStore::status(dir.path()).map(|_| ());
     for error in [open().unwrap_err(), status().unwrap_err()] {
         assert!(
-            matches!(error, StoreError::Version { found: 3, .. }),
+            matches!(error, StateStoreError::Version { found: 3, .. }),
             "{error}"
         );
         let message = error.to_string();

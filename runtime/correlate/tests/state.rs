@@ -8,7 +8,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use yagura_core::pack::parse_rule;
 use yagura_core::{Alert, AlertState, EventRef, Finding, Rule, Timestamp};
-use yagura_correlate::store::{DetectorState, Progress, Store, StoreError, StoreLimits};
+use yagura_correlate::store::{
+    DetectorState, StateStore, StateStoreError, StepChanges, StoreLimits,
+};
 use yagura_correlate::{CorrelationEngine, CorrelationOptions, NoSpill, Size, Watermark};
 
 const SECOND: i64 = 1_000_000;
@@ -91,7 +93,7 @@ fn a_rule_of_which_events_are_to_be_evaluated_delays_itself_and_what_joins_it() 
     let dir = tempfile::tempdir().unwrap();
     let open = || {
         let mut engine = new_engine(&rules);
-        let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+        let mut store = StateStore::open(dir.path(), StoreLimits::default()).unwrap();
         store.load(&mut engine).unwrap();
         (engine, store)
     };
@@ -100,18 +102,20 @@ fn a_rule_of_which_events_are_to_be_evaluated_delays_itself_and_what_joins_it() 
         rule: 1,
         ..finding(second, row, "k")
     };
-    let finals =
-        |engine: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
-            let output = engine
-                .step(findings, &|_| Watermark::at(mark * SECOND), store)
-                .unwrap();
-            assert!(output.counters.late.is_empty(), "{:?}", output.counters);
-            store.commit(engine, Progress::default()).unwrap();
-            let finals = output.changes.into_iter();
-            let finals = finals.filter(|change| change.state == AlertState::Final);
-            let emitted = finals.map(|change| (change.alert.rule, change.alert.count));
-            emitted.collect::<Vec<_>>()
-        };
+    let finals = |engine: &mut CorrelationEngine,
+                  store: &mut StateStore,
+                  mark: i64,
+                  findings: Vec<Finding>| {
+        let output = engine
+            .step(findings, &|_| Watermark::at(mark * SECOND), store)
+            .unwrap();
+        assert!(output.counters.late.is_empty(), "{:?}", output.counters);
+        store.commit(engine, StepChanges::default()).unwrap();
+        let finals = output.changes.into_iter();
+        let finals = finals.filter(|change| change.state == AlertState::Final);
+        let emitted = finals.map(|change| (change.alert.rule, change.alert.count));
+        emitted.collect::<Vec<_>>()
+    };
     let emitted = |rule: &str, count| (rule.to_owned(), count);
     // An event of the first rule at 12 s is still to be evaluated.
     assert!(engine.hold(&[("base".to_owned(), 12 * SECOND)].into()));
@@ -129,7 +133,7 @@ fn a_rule_of_which_events_are_to_be_evaluated_delays_itself_and_what_joins_it() 
     let now = finals(&mut engine, &mut store, 200, vec![finding(12, 4, "k")]);
     assert_eq!(now, [emitted("base", 3), emitted("joined", 1)]);
     store.flush().unwrap();
-    let status = Store::status(dir.path()).unwrap();
+    let status = StateStore::status(dir.path()).unwrap();
     assert_eq!(status.pending, 0);
 }
 
@@ -142,21 +146,23 @@ fn rules_that_are_joined_after_a_restart_make_nothing_final_twice() {
     let dir = tempfile::tempdir().unwrap();
     let open = |rules: &[Arc<Rule>]| {
         let mut engine = new_engine(rules);
-        let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+        let mut store = StateStore::open(dir.path(), StoreLimits::default()).unwrap();
         store.load(&mut engine).unwrap();
         (engine, store)
     };
-    let step =
-        |engine: &mut CorrelationEngine, store: &mut Store, mark: i64, findings: Vec<Finding>| {
-            let output = engine
-                .step(findings, &|_| Watermark::at(mark * SECOND), store)
-                .unwrap();
-            store.commit(engine, Progress::default()).unwrap();
-            let finals = output.changes.into_iter();
-            let finals = finals.filter(|change| change.state == AlertState::Final);
-            let emitted: Vec<String> = finals.map(|change| change.alert.rule).collect();
-            (emitted, output.counters.late)
-        };
+    let step = |engine: &mut CorrelationEngine,
+                store: &mut StateStore,
+                mark: i64,
+                findings: Vec<Finding>| {
+        let output = engine
+            .step(findings, &|_| Watermark::at(mark * SECOND), store)
+            .unwrap();
+        store.commit(engine, StepChanges::default()).unwrap();
+        let finals = output.changes.into_iter();
+        let finals = finals.filter(|change| change.state == AlertState::Final);
+        let emitted: Vec<String> = finals.map(|change| change.alert.rule).collect();
+        (emitted, output.counters.late)
+    };
     let (mut engine, mut store) = open(&rules(&[&base, &other]));
     engine.hold(&[("base".to_owned(), 12 * SECOND)].into());
     let of_other = Finding {
@@ -188,7 +194,7 @@ fn keys_that_the_disk_has_no_room_for_are_counted_and_start_anew() {
         spilled_keys: 1,
     };
     let mut engine = new_engine(&rules);
-    let mut store = Store::open(dir.path(), limits).unwrap();
+    let mut store = StateStore::open(dir.path(), limits).unwrap();
     store.load(&mut engine).unwrap();
     let mut counts = Vec::new();
     for (second, keys) in [(10, ["a", "b"]), (20, ["a", "b"]), (30, ["a", "b"])] {
@@ -198,7 +204,7 @@ fn keys_that_the_disk_has_no_room_for_are_counted_and_start_anew() {
         counts.extend(output.changes.iter().map(|change| change.alert.key.clone()));
         // Where the state's random hash puts both keys into one share, each commit moves half of them.
         for _ in 0..2 {
-            store.commit(&mut engine, Progress::default()).unwrap();
+            store.commit(&mut engine, StepChanges::default()).unwrap();
         }
     }
     store.flush().unwrap();
@@ -206,7 +212,7 @@ fn keys_that_the_disk_has_no_room_for_are_counted_and_start_anew() {
     counts.sort();
     counts.dedup();
     assert_eq!(counts.len(), 1, "{counts:?}");
-    let status = Store::status(dir.path()).unwrap();
+    let status = StateStore::status(dir.path()).unwrap();
     let capped: i64 = status.rules.iter().map(|rule| rule.capped).sum();
     assert!(capped >= 3, "{capped}");
 }
@@ -227,7 +233,7 @@ fn left(now: &[Arc<Rule>]) -> ([usize; 3], Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let open = |rules: &[Arc<Rule>]| {
         let mut engine = new_engine(rules);
-        let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+        let mut store = StateStore::open(dir.path(), StoreLimits::default()).unwrap();
         let (messages, _) = store.load(&mut engine).unwrap();
         (engine, store, messages)
     };
@@ -240,9 +246,9 @@ fn left(now: &[Arc<Rule>]) -> ([usize; 3], Vec<String>) {
         watermark: 0,
     };
     let (mut engine, mut store, _) = open(&keeps("t", "\"user\""));
-    let progress = Progress {
+    let progress = StepChanges {
         detectors: vec![state],
-        ..Progress::default()
+        ..StepChanges::default()
     };
     store.commit(&mut engine, progress).unwrap();
     store.flush().unwrap();
@@ -254,7 +260,7 @@ fn left(now: &[Arc<Rule>]) -> ([usize; 3], Vec<String>) {
     assert_eq!(again, Vec::<String>::new(), "it is reported once");
     let state = store.detectors_of("t").unwrap();
     let mut states = 0;
-    let count = |_: &str, _, _: &str, _: &[u8]| -> Result<(), StoreError> {
+    let count = |_: &str, _, _: &str, _: &[u8]| -> Result<(), StateStoreError> {
         states += 1;
         Ok(())
     };
@@ -305,26 +311,27 @@ fn keys_of_detectors_are_found_by_their_hash() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
         let mut engine = new_engine(&keeps("t", "\"user\""));
-        let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+        let mut store = StateStore::open(dir.path(), StoreLimits::default()).unwrap();
         store.load(&mut engine).unwrap();
         (engine, store)
     };
-    let commit = |store: &mut Store, engine: &mut CorrelationEngine, detectors: DetectorState| {
-        let size = Size {
-            keys: 2,
-            spilled: 3,
-            bytes: 4,
+    let commit =
+        |store: &mut StateStore, engine: &mut CorrelationEngine, detectors: DetectorState| {
+            let size = Size {
+                keys: 2,
+                spilled: 3,
+                bytes: 4,
+            };
+            let progress = StepChanges {
+                detectors: vec![detectors],
+                sizes: Some([("keeps".to_owned(), size)].into()),
+                ..StepChanges::default()
+            };
+            store.commit(engine, progress).unwrap();
+            store.flush().unwrap();
         };
-        let progress = Progress {
-            detectors: vec![detectors],
-            sizes: Some([("keeps".to_owned(), size)].into()),
-            ..Progress::default()
-        };
-        store.commit(engine, progress).unwrap();
-        store.flush().unwrap();
-    };
     let state = |key: &str, value: Option<Vec<u8>>| ("keeps".to_owned(), key.to_owned(), value);
-    let read = |store: &Store, key: &str| {
+    let read = |store: &StateStore, key: &str| {
         let keys = store.detector_keys("t").unwrap();
         let found = keys.read("keeps", keys.hash(key)).unwrap();
         (keys.hash(key), found)
@@ -338,7 +345,7 @@ fn keys_of_detectors_are_found_by_their_hash() {
     commit(&mut store, &mut engine, first);
     let (hash, found) = read(&store, "a");
     assert_eq!(found, [("a".to_owned(), vec![1])]);
-    let rules = Store::status(dir.path()).unwrap().rules;
+    let rules = StateStore::status(dir.path()).unwrap().rules;
     let rule = rules.iter().find(|rule| rule.rule == "keeps").unwrap();
     assert_eq!((rule.keys, rule.spilled, rule.bytes), (2, 3, 4));
     drop((engine, store));
@@ -346,7 +353,7 @@ fn keys_of_detectors_are_found_by_their_hash() {
     let (mut engine, mut store) = open();
     assert_eq!(read(&store, "a").0, hash);
     let elsewhere = tempfile::tempdir().unwrap();
-    let other = Store::open(elsewhere.path(), StoreLimits::default()).unwrap();
+    let other = StateStore::open(elsewhere.path(), StoreLimits::default()).unwrap();
     assert_ne!(read(&other, "a").0, hash);
     let gone = DetectorState {
         table: "t".to_owned(),
@@ -376,7 +383,7 @@ fn wait_and_end(rules: &[Arc<Rule>], steps: &[Vec<(usize, i64)>], most: Option<u
             ..CorrelationOptions::default()
         };
         let mut engine = CorrelationEngine::new(rules.to_vec(), options).unwrap();
-        let mut store = Store::open(dir.path(), StoreLimits::default()).unwrap();
+        let mut store = StateStore::open(dir.path(), StoreLimits::default()).unwrap();
         store.load(&mut engine).unwrap();
         (engine, store)
     };
@@ -408,7 +415,7 @@ fn wait_and_end(rules: &[Arc<Rule>], steps: &[Vec<(usize, i64)>], most: Option<u
         for (rule, dropped) in output.dropped {
             *lost.entry(rule).or_default() += dropped.count;
         }
-        store.commit(&mut engine, Progress::default()).unwrap();
+        store.commit(&mut engine, StepChanges::default()).unwrap();
     }
     let output = engine.step(Vec::new(), &|_| Watermark::at(100_000 * SECOND), &mut store);
     let changes = output.unwrap().changes.into_iter();

@@ -31,8 +31,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use yagura_core::{Finding, Timestamp};
-use yagura_correlate::store::{Pause, Progress, Store, TableStatus};
-use yagura_correlate::{Change, CorrelationEngine, DroppedFindings, Watermark};
+use yagura_correlate::store::{Pause, StateStore, StepChanges, TableStatus};
+use yagura_correlate::{AlertChange, CorrelationEngine, DroppedFindings, Watermark};
 use yagura_lake::table::Table;
 
 pub use self::committed::CommittedLine;
@@ -63,7 +63,7 @@ pub struct Live {
     /// Tables that were opened since the service began, and take their place when everything is opened again.
     opened: BTreeMap<String, OpenTable>,
     correlations: CorrelationEngine,
-    store: Store,
+    store: StateStore,
     hasher: Hasher,
     /// Messages for the next commit.
     log: Vec<String>,
@@ -136,7 +136,7 @@ impl Live {
         let _underway = RunningStep::new();
         let mut report = StepReport::default();
         let mut findings: Vec<Finding> = Vec::new();
-        let mut progress = Progress::default();
+        let mut progress = StepChanges::default();
         let mut has_moved = false;
         let mut keyed = BTreeMap::new();
         let mut over: BTreeMap<String, u64> = BTreeMap::new();
@@ -318,9 +318,9 @@ impl Live {
         let found = trouble::current(&self.statuses(), dead);
         let changes = self.troubles.update(found, now, clock);
         if !changes.is_empty() {
-            let progress = Progress {
+            let progress = StepChanges {
                 own_alerts: Some(self.troubles.reported()),
-                ..Progress::default()
+                ..StepChanges::default()
             };
             self.commit(changes, progress).await?;
         }
@@ -364,18 +364,18 @@ impl Live {
             .correlations
             .step(findings, &nothing, &mut self.store)
             .map_err(EngineError::Correlation)?;
-        let evaluated = Progress {
+        let evaluated = StepChanges {
             deferred,
-            ..Progress::default()
+            ..StepChanges::default()
         };
         self.commit(first.changes, evaluated).await?;
         let output = self
             .correlations
             .finish(&end, &mut self.store)
             .map_err(EngineError::Correlation)?;
-        let progress = Progress {
+        let progress = StepChanges {
             counters: output.counters,
-            ..Progress::default()
+            ..StepChanges::default()
         };
         self.commit(output.changes, progress).await?;
         Ok(())
@@ -383,8 +383,8 @@ impl Live {
 
     async fn commit(
         &mut self,
-        mut changes: Vec<Change>,
-        mut progress: Progress,
+        mut changes: Vec<AlertChange>,
+        mut progress: StepChanges,
     ) -> Result<Pause, LiveError> {
         let tables: Vec<Arc<Table>> = self.tables.iter().map(LiveTable::table).collect();
         let alerts = changes.iter_mut().map(|change| &mut change.alert);
@@ -442,9 +442,9 @@ impl Live {
         if self.delivered > self.committed {
             self.store.flush()?;
             self.committed = self.delivered;
-            let progress = Progress {
+            let progress = StepChanges {
                 delivered: self.delivered,
-                ..Progress::default()
+                ..StepChanges::default()
             };
             self.store.commit(&mut self.correlations, progress)?;
         }
@@ -454,7 +454,7 @@ impl Live {
     /// Waits until all that was committed is on disk. What had no room there is kept, and tried again.
     ///
     /// # Errors
-    /// [`LiveError::Store`]; after [`StoreError::NoRoom`] it may be called again, and nothing else before it has succeeded.
+    /// [`LiveError::Store`]; after [`StateStoreError::NoRoom`] it may be called again, and nothing else before it has succeeded.
     pub fn flush(&mut self) -> Result<(), LiveError> {
         Ok(self.store.flush()?)
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use yagura_core::names::did_you_mean;
-use yagura_core::rule::Report;
+use yagura_core::rule::ReportMode;
 use yagura_core::{AlertPolicy, FieldPath, Rule, TimeRange, Timestamp};
 use yagura_lake::table::{Table, TableConfig};
 use yagura_plan::{RuleSource, footer_cache};
@@ -306,7 +306,7 @@ impl EventSearch {
                 title: "search".to_owned(),
                 table: query.table.clone(),
                 alert: AlertPolicy {
-                    report: Report::None,
+                    report: ReportMode::None,
                     ..AlertPolicy::default()
                 },
                 ..Rule::default()

@@ -340,12 +340,14 @@ impl Config {
     }
 
     /// Returns where alerts are kept.
-    pub fn store_location(&self) -> Result<yagura_alerts::Location> {
+    pub fn store_location(&self) -> Result<yagura_alerts::StoreLocation> {
         match &self.store {
             Some(store) => alert_store(store),
             None => {
                 let state = self.serve.clone().unwrap_or_default().state;
-                Ok(yagura_alerts::Location::Sqlite(state.join("alerts.db")))
+                Ok(yagura_alerts::StoreLocation::Sqlite(
+                    state.join("alerts.db"),
+                ))
             }
         }
     }
@@ -423,10 +425,10 @@ async fn folders(location: &Location) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// When a URL is of a database that cannot hold alerts.
-pub fn alert_store(text: &str) -> Result<yagura_alerts::Location> {
+pub fn alert_store(text: &str) -> Result<yagura_alerts::StoreLocation> {
     match text.contains("://") || text.starts_with("sqlite:") {
         true => Ok(text.parse()?),
-        false => Ok(yagura_alerts::Location::Sqlite(text.into())),
+        false => Ok(yagura_alerts::StoreLocation::Sqlite(text.into())),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use yagura_correlate::store::StoreError;
+use yagura_correlate::store::StateStoreError;
 use yagura_engine::live::{Live, LiveError};
 
 use crate::live_error::unwrapped;
@@ -22,13 +22,13 @@ pub(crate) fn longer(pause: Duration) -> Duration {
 /// Returns whether an error comes from a disk without room, or one that does not answer.
 pub(crate) fn is_missing(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        let of_state = cause.downcast_ref::<StoreError>();
+        let of_state = cause.downcast_ref::<StateStoreError>();
         let of_live = match cause.downcast_ref::<LiveError>() {
             Some(LiveError::Store(error)) => Some(error),
             _ => None,
         };
         let of_file = cause.downcast_ref::<io::Error>();
-        of_state.or(of_live).is_some_and(StoreError::may_pass) || of_file.is_some_and(is_full)
+        of_state.or(of_live).is_some_and(StateStoreError::may_pass) || of_file.is_some_and(is_full)
     })
 }
 

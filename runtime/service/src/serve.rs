@@ -11,7 +11,7 @@ use yagura_core::alert::OWN_RULES;
 use yagura_core::shown::printable;
 use yagura_core::{TimeRange, TimeSpan, Timestamp};
 use yagura_correlate::Geolocation;
-use yagura_correlate::store::{Store, StoreLimits};
+use yagura_correlate::store::{StateStore, StoreLimits};
 use yagura_engine::live::{Live, LiveOptions, OpenReport, StepReport};
 use yagura_engine::{Fairness, RunInput, RunOptions};
 use yagura_host::Meter;
@@ -101,7 +101,7 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
         memory: settings.memory_mib << 20,
         spilled_keys: settings.keys_on_disk,
     };
-    let store = Store::open(&settings.state, limits)?;
+    let store = StateStore::open(&settings.state, limits)?;
     let sources = Sources::open(&mut config, &settings.state)?;
     if arguments.once {
         sources.all(err).await?;

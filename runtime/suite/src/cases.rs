@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use yagura_core::case::InlineTest;
 use yagura_core::names::did_you_mean;
-use yagura_core::rule::Report;
+use yagura_core::rule::ReportMode;
 use yagura_core::{Fault, Pack};
 
 use crate::answers::is_folder_of_plugin;
@@ -96,7 +96,7 @@ pub fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases> {
     for source in &pack.rules {
         let id = &source.rule.id;
         // A rule that is only a part of others is shown by their cases.
-        if source.rule.alert.report != Report::None {
+        if source.rule.alert.report != ReportMode::None {
             ids.insert(id);
         }
         folders.insert(id.clone(), id);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use yagura_core::Fault;
 use yagura_core::names::did_you_mean;
-use yagura_core::rule::Report;
+use yagura_core::rule::ReportMode;
 use yagura_plan::{RuleSource, SigmaInput, sigma_rule_id};
 use yagura_service::packs::Loaded;
 
@@ -58,8 +58,8 @@ impl Needed {
                 None => needed.tables.push(source.rule.table.clone()),
             }
             let mut source = source.clone();
-            if entry == id && source.rule.alert.report == Report::None {
-                Arc::make_mut(&mut source.rule).alert.report = Report::default();
+            if entry == id && source.rule.alert.report == ReportMode::None {
+                Arc::make_mut(&mut source.rule).alert.report = ReportMode::default();
             }
             needed.rules.push(source);
         }

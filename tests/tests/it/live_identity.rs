@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use yagura_core::Pack;
-use yagura_correlate::store::{Store, StoreLimits};
+use yagura_correlate::store::{StateStore, StoreLimits};
 use yagura_engine::live::{CommittedLine, Live, LiveOptions};
 use yagura_engine::{RunInput, RunOptions, run};
 use yagura_lake::Location;
@@ -143,7 +143,7 @@ async fn both(plan: &Plan) -> (Vec<String>, Vec<String>) {
     };
     let state = PathBuf::from(place.path("state"));
     let start = || async {
-        let store = Store::open(&state, limits).unwrap();
+        let store = StateStore::open(&state, limits).unwrap();
         Live::open(input.clone(), options(), store, 0)
             .await
             .unwrap()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use yagura_correlate::store::{Store, StoreLimits};
+use yagura_correlate::store::{StateStore, StoreLimits};
 use yagura_engine::live::{Live, LiveOptions};
 use yagura_lake::ingest::{IngestOptions, ingest};
 use yagura_lake::table::OnProblem;
@@ -61,7 +61,8 @@ impl Stores {
             table.location = self.server.location(&url).unwrap();
             table.on_bad_file = on_bad_file;
         }
-        let store = Store::open(self.files.path("state").as_ref(), StoreLimits::default()).unwrap();
+        let store =
+            StateStore::open(self.files.path("state").as_ref(), StoreLimits::default()).unwrap();
         Live::open(fixture.input, options, store, 0)
             .await
             .unwrap()
@@ -214,7 +215,7 @@ async fn an_honest_event_is_never_late_whoever_is_ahead() {
         "kind = 'bad'",
         "[rule.alert]\nkey = [\"user\"]",
     );
-    let store = Store::open(files.path("state").as_ref(), StoreLimits::default()).unwrap();
+    let store = StateStore::open(files.path("state").as_ref(), StoreLimits::default()).unwrap();
     let options = LiveOptions {
         every_lateness: Some(60_000_000),
         first_load: None,

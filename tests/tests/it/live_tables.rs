@@ -17,7 +17,7 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_writer::ArrowWriterOptions;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde_json::Value;
-use yagura_correlate::store::{Store, StoreLimits};
+use yagura_correlate::store::{StateStore, StoreLimits};
 use yagura_engine::RunOptions;
 use yagura_engine::live::{Live, LiveOptions};
 use yagura_tests::command::{binary, yagura};
@@ -774,7 +774,8 @@ async fn a_rule_that_finds_too_much_in_one_object_blinds_no_other() {
     let fixture = Fixture::over("app", &place.files.path("lake/app"))
         .rule("noise", "app", "kind = 'noise'", "")
         .rule("bad", "app", "kind = 'bad'", "");
-    let store = Store::open(place.files.path("state").as_ref(), StoreLimits::default()).unwrap();
+    let store =
+        StateStore::open(place.files.path("state").as_ref(), StoreLimits::default()).unwrap();
     let options = LiveOptions {
         run: RunOptions {
             max_findings: 4_000,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use yagura_core::Pack;
 use yagura_core::correlation::CorrelationKind;
 use yagura_core::pack::parse_rule;
-use yagura_core::rule::Report;
+use yagura_core::rule::ReportMode;
 use yagura_tests::command::{Ran, yagura};
 
 fn stories() -> Vec<PathBuf> {
@@ -43,7 +43,7 @@ fn every_kind_of_correlation_is_shown() {
     for story in stories() {
         for source in Pack::read(&story).unwrap().rules {
             if let Some(correlation) = &source.rule.correlation
-                && source.rule.alert.report != Report::None
+                && source.rule.alert.report != ReportMode::None
             {
                 missing.retain(|word| *word != correlation.kind.word());
             }

@@ -6,7 +6,7 @@ use yagura_core::{Severity, Timestamp};
 
 use crate::policy::Rate;
 use crate::store::rows::{DeliveryRow, IncidentKind, IncidentRow};
-use crate::store::{StoreError, deliveries, incidents};
+use crate::store::{AlertStoreError, deliveries, incidents};
 use crate::triage::group::incident_id;
 
 /// Decides whether an incident is reported by itself. Otherwise it is a part of the notifier's summary from now on.
@@ -18,7 +18,7 @@ pub(super) async fn lets_in(
     row: &DeliveryRow,
     limit: Option<Rate>,
     now: i64,
-) -> Result<bool, StoreError> {
+) -> Result<bool, AlertStoreError> {
     let Some(limit) = limit.filter(|_| row.sent_revision == 0 && row.admitted_at.is_none()) else {
         return Ok(true);
     };
@@ -51,7 +51,7 @@ async fn open(
     row: &DeliveryRow,
     first: &IncidentRow,
     now: i64,
-) -> Result<String, StoreError> {
+) -> Result<String, AlertStoreError> {
     let at = Timestamp::clamped(now);
     let summary = IncidentRow {
         id: incident_id(&["summary", &row.notifier, &first.id]),

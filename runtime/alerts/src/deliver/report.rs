@@ -6,11 +6,11 @@ use yagura_core::{AlertState, Report};
 
 use crate::policy::CompiledPolicy;
 use crate::render::{self, Story, StoryAlert, StoryKind};
-use crate::store::columns::Columns;
+use crate::store::columns::RowColumns;
 use crate::store::rows::{
     AlertRow, AssessmentRow, DeliveryRow, FactsRow, IncidentKind, IncidentRow, Word,
 };
-use crate::store::{Store, StoreError, alerts, incidents, rounds};
+use crate::store::{AlertStore, AlertStoreError, alerts, incidents, rounds};
 
 /// Facts that a report lists. The store has the rest.
 const FACTS: usize = 100;
@@ -22,10 +22,10 @@ const COUNTED: i64 = 100_000;
 ///
 /// The revision is read first: a change made meanwhile is reported now, and once more with its own revision.
 pub(super) async fn build(
-    store: &Store,
+    store: &AlertStore,
     policy: &CompiledPolicy,
     row: &DeliveryRow,
-) -> Result<Report, StoreError> {
+) -> Result<Report, AlertStoreError> {
     let mut connection = store.read().await?;
     let connection = &mut *connection;
     let incident = incidents::get(&mut *connection, &row.incident).await?;
@@ -116,7 +116,10 @@ pub(super) async fn build(
 const NEWEST: i64 = 5;
 
 /// Returns the keys of a flood that came last.
-async fn newest_keys(connection: &mut AnyConnection, id: &str) -> Result<Vec<String>, StoreError> {
+async fn newest_keys(
+    connection: &mut AnyConnection,
+    id: &str,
+) -> Result<Vec<String>, AlertStoreError> {
     let rows = sqlx::query(
         "SELECT subject, MIN(seq) AS first FROM alerts WHERE incident = $1
          GROUP BY subject ORDER BY MIN(seq) DESC LIMIT $2",
@@ -162,7 +165,7 @@ async fn first_alerts(
     connection: &mut AnyConnection,
     id: &str,
     of: &str,
-) -> Result<Vec<AlertRow>, StoreError> {
+) -> Result<Vec<AlertRow>, AlertStoreError> {
     let columns = alerts::COLUMNS;
     // What holds comes first: the list is short.
     let text = format!(
@@ -178,7 +181,7 @@ async fn first_alerts(
     rows.iter().map(alerts::from_row).collect()
 }
 
-async fn count(connection: &mut AnyConnection, id: &str, of: &str) -> Result<u64, StoreError> {
+async fn count(connection: &mut AnyConnection, id: &str, of: &str) -> Result<u64, AlertStoreError> {
     let text = format!("SELECT COUNT(*) AS n FROM alerts WHERE {of}");
     let row = sqlx::query(AssertSqlSafe(text))
         .bind(id.to_owned())
@@ -192,7 +195,7 @@ async fn counts(
     connection: &mut AnyConnection,
     id: &str,
     of: &str,
-) -> Result<Vec<((String, String), u64)>, StoreError> {
+) -> Result<Vec<((String, String), u64)>, AlertStoreError> {
     let text = format!(
         "SELECT rule, subject, COUNT(*) AS n FROM alerts WHERE {of}
          GROUP BY rule, subject ORDER BY COUNT(*) DESC, rule, subject LIMIT $2"

@@ -88,7 +88,7 @@ fn settings(server: &str) -> Email {
 fn notifier(port: u16) -> EmailNotifier {
     let settings = settings(&format!("smtp://127.0.0.1:{port}"));
     let mut notifier =
-        EmailNotifier::new(&settings, |_| Err(SecretError("none".to_owned()))).unwrap();
+        EmailNotifier::new(&settings, |_| Err(EmailSecretError("none".to_owned()))).unwrap();
     notifier.step = Duration::from_millis(400);
     notifier
 }
@@ -336,7 +336,7 @@ async fn the_password_is_the_secrets_and_asked_for_each_time() {
         if *asked < 3 {
             Ok(format!("p{asked}"))
         } else {
-            Err(SecretError("the command failed".to_owned()))
+            Err(EmailSecretError("the command failed".to_owned()))
         }
     })
     .unwrap();
@@ -459,7 +459,7 @@ fn settings_that_are_wrong_name_their_key() {
     let key = |change: fn(&mut Email)| -> Option<String> {
         let mut settings = settings("smtps://mail.example.org");
         change(&mut settings);
-        EmailNotifier::new(&settings, |_| Err(SecretError(String::new())))
+        EmailNotifier::new(&settings, |_| Err(EmailSecretError(String::new())))
             .err()
             .and_then(|error| error.0[0].key.as_ref().map(ToString::to_string))
     };

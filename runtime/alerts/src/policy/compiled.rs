@@ -9,7 +9,7 @@ use yagura_core::{Alert, Diagnostics, Severity, TimeRange, Timestamp};
 
 use compiler::Compiler;
 
-use super::{Hours, Matcher, Pattern, Policy};
+use super::{Hours, Matcher, Policy, TextPattern};
 
 /// A [`Policy`], ready to be asked. All durations are in microseconds.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ pub struct CompiledGrouping {
     /// Kinds of observables.
     pub by: Vec<String>,
     /// Values that join nothing.
-    pub ignore: Vec<Pattern>,
+    pub ignore: Vec<TextPattern>,
     /// Event time between an alert and the incident's nearest.
     pub within: i64,
     /// Event time from an incident's first alert.
@@ -129,7 +129,7 @@ pub struct CompiledMaintenance {
 #[derive(Debug, Clone)]
 pub struct CompiledStaging {
     /// Rules on trial.
-    pub rules: Vec<Pattern>,
+    pub rules: Vec<TextPattern>,
     /// After how much quiet a rule is promoted.
     pub quiet: Option<i64>,
 }

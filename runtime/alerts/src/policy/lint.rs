@@ -8,7 +8,7 @@ use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::{did_you_mean, near};
 
 use super::testing::{TestOutcome, test_problems};
-use super::{Match, Pattern, Policy};
+use super::{Match, Policy, TextPattern};
 
 /// The kinds of observables that the runtime's own rules have.
 const KINDS: [&str; 8] = [
@@ -157,7 +157,7 @@ fn networks(when: &Match, key: &Key, found: &mut Vec<Diagnostic>) {
 }
 
 fn unknown_rule(key: &Key, pattern: &str, rules: &BTreeSet<String>) -> Option<Diagnostic> {
-    let reads = Pattern::text(pattern).ok()?;
+    let reads = TextPattern::text(pattern).ok()?;
     if rules.iter().any(|rule| reads.matches(rule)) {
         return None;
     }
@@ -174,7 +174,7 @@ fn is_within(inner: &Match, outer: &Match) -> bool {
             || (!inner.is_empty()
                 && inner.iter().all(|text| {
                     outer.iter().any(|pattern| {
-                        Pattern::text(pattern).is_ok_and(|pattern| pattern.matches(text))
+                        TextPattern::text(pattern).is_ok_and(|pattern| pattern.matches(text))
                     })
                 }))
     };

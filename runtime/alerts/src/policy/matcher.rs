@@ -13,12 +13,12 @@ use super::hours::Hours;
 /// A [`Match`], ready to be asked.
 #[derive(Debug, Clone, Default)]
 pub struct Matcher {
-    rules: Vec<Pattern>,
+    rules: Vec<TextPattern>,
     severity: Option<Severity>,
-    tags: Vec<Pattern>,
-    keys: Vec<Pattern>,
-    observables: Vec<(String, Vec<Pattern>)>,
-    context: Vec<(String, Vec<Pattern>)>,
+    tags: Vec<TextPattern>,
+    keys: Vec<TextPattern>,
+    observables: Vec<(String, Vec<TextPattern>)>,
+    context: Vec<(String, Vec<TextPattern>)>,
     teams: Vec<String>,
     hours: Vec<Hours>,
     not: Option<Box<Matcher>>,
@@ -26,7 +26,7 @@ pub struct Matcher {
 
 /// A text in which `*` stands for any text, an address or a network.
 #[derive(Debug, Clone)]
-pub enum Pattern {
+pub enum TextPattern {
     /// This text.
     Text(String),
     /// These texts in this order, with any text between them.
@@ -97,7 +97,10 @@ impl Matcher {
                     let message = "lists no value: write at least one, `*` for any";
                     problems.push(Diagnostic::error(Code::EmptyValue, message).at(key.clone()));
                 }
-                all.push((name.clone(), Pattern::compile_all(values, &key, problems)));
+                all.push((
+                    name.clone(),
+                    TextPattern::compile_all(values, &key, problems),
+                ));
             }
             all
         };
@@ -107,7 +110,7 @@ impl Matcher {
             let key = key.name(name);
             let mut all = Vec::new();
             for (index, value) in values.iter().enumerate() {
-                match Pattern::text(value) {
+                match TextPattern::text(value) {
                     Ok(pattern) => all.push(pattern),
                     Err(error) => problems.push(invalid(key.index(index), &error)),
                 }
@@ -130,7 +133,7 @@ impl Matcher {
 
 /// Why a text is not a pattern. The message follows the key of the pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
+pub enum TextPatternError {
     /// It is empty.
     #[error("holds an empty text, which nothing is like: leave it out")]
     Empty,
@@ -139,17 +142,17 @@ pub enum PatternError {
     Network(String),
 }
 
-impl Pattern {
+impl TextPattern {
     /// Reads a text in which `*` stands for any text.
     ///
     /// It is matched by hand: in the patterns of the crate `globset`, `?`, `[`, `{` and `\` have a meaning too, and they stand in the
     /// names of accounts, hosts and paths.
     ///
     /// # Errors
-    /// [`PatternError`]
-    pub fn text(text: &str) -> Result<Self, PatternError> {
+    /// [`TextPatternError`]
+    pub fn text(text: &str) -> Result<Self, TextPatternError> {
         if text.is_empty() {
-            return Err(PatternError::Empty);
+            return Err(TextPatternError::Empty);
         }
         if !text.contains('*') {
             return Ok(Self::Text(text.to_owned()));
@@ -160,8 +163,8 @@ impl Pattern {
     /// Reads a text as [`Self::text`] does, or an address or a network.
     ///
     /// # Errors
-    /// [`PatternError`]
-    pub fn value(text: &str) -> Result<Self, PatternError> {
+    /// [`TextPatternError`]
+    pub fn value(text: &str) -> Result<Self, TextPatternError> {
         if let Ok(network) = text.parse::<IpNet>() {
             return Ok(Self::Network(network.trunc()));
         }
@@ -171,7 +174,7 @@ impl Pattern {
         if let Some((address, _)) = text.split_once('/')
             && address.parse::<IpAddr>().is_ok()
         {
-            return Err(PatternError::Network(text.to_owned()));
+            return Err(TextPatternError::Network(text.to_owned()));
         }
         Self::text(text)
     }
@@ -204,7 +207,7 @@ impl Pattern {
     }
 }
 
-fn invalid(key: Key, error: &PatternError) -> Diagnostic {
+fn invalid(key: Key, error: &TextPatternError) -> Diagnostic {
     Diagnostic::error(Code::InvalidPattern, error.to_string()).at(key)
 }
 
@@ -224,7 +227,7 @@ pub(super) fn hours(texts: &[String], key: &Key, problems: &mut Vec<Diagnostic>)
 }
 
 /// Says whether one of `texts` is like one of `patterns`, or nothing is asked.
-fn one_of<'a>(patterns: &[Pattern], texts: impl IntoIterator<Item = &'a str>) -> bool {
+fn one_of<'a>(patterns: &[TextPattern], texts: impl IntoIterator<Item = &'a str>) -> bool {
     patterns.is_empty()
         || texts
             .into_iter()
@@ -269,7 +272,7 @@ mod tests {
         fn a_star_stands_for_any_text(pattern in "[ab*é]{1,6}", text in "[abé]{0,8}") {
             let chars = |text: &str| text.chars().collect::<Vec<_>>();
             prop_assert_eq!(
-                Pattern::text(&pattern).unwrap().matches(&text),
+                TextPattern::text(&pattern).unwrap().matches(&text),
                 slowly(&chars(&pattern), &chars(&text))
             );
         }
@@ -277,14 +280,14 @@ mod tests {
 
     #[test]
     fn no_other_sign_has_a_meaning() {
-        let pattern = Pattern::text(r"CORP\svc-[a]?{b}/*").unwrap();
+        let pattern = TextPattern::text(r"CORP\svc-[a]?{b}/*").unwrap();
         assert!(pattern.matches("CORP\\svc-[a]?{b}/x/y\nz"));
         assert!(!pattern.matches("CORP\\svc-axb/x"));
     }
 
     #[test]
     fn addresses_are_compared_as_addresses() {
-        let holds = |pattern: &str, text: &str| Pattern::value(pattern).unwrap().matches(text);
+        let holds = |pattern: &str, text: &str| TextPattern::value(pattern).unwrap().matches(text);
         assert!(holds("10.0.0.0/8", "10.255.0.1"));
         assert!(holds("10.0.0.0/8", "::ffff:10.1.2.3"));
         assert!(!holds("10.0.0.0/8", "11.0.0.1"));
@@ -292,7 +295,7 @@ mod tests {
         assert!(holds("2001:db8::/32", "2001:0db8:0:0::1"));
         assert!(holds("::1", "0:0:0:0:0:0:0:1"));
         assert!(holds("10.0.*", "10.0.7.7"));
-        let wrong = Pattern::value("10.0.0.0/33").unwrap_err().to_string();
+        let wrong = TextPattern::value("10.0.0.0/33").unwrap_err().to_string();
         assert!(wrong.contains("is not a network"), "{wrong}");
     }
 }

@@ -14,7 +14,7 @@ use yagura_core::names::did_you_mean;
 use yagura_core::report::AlertLine;
 use yagura_core::{Alert, AlertState, Evidence};
 
-use super::{Expected, Policy, PolicyTest, TestAlert};
+use super::{ExpectedOutcome, Policy, PolicyTest, TestAlert};
 use crate::format::AlertRecord;
 
 /// What became of an alert.
@@ -217,7 +217,7 @@ impl Case<'_> {
     fn compare(
         &self,
         place: usize,
-        expected: &Expected,
+        expected: &ExpectedOutcome,
         found: &AlertResult,
         messages: &mut Vec<String>,
     ) {
@@ -435,7 +435,7 @@ fn distinct(lines: &[AlertLine]) -> Vec<&Alert> {
     alerts
 }
 
-fn asked(expected: &Expected) -> String {
+fn asked(expected: &ExpectedOutcome) -> String {
     let mut text = String::new();
     for (name, value) in [("rule", &expected.rule), ("key", &expected.key)] {
         if let Some(value) = value {

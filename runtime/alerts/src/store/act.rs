@@ -5,7 +5,7 @@ use yagura_core::Timestamp;
 use yagura_core::report::IncidentStatus;
 
 use super::rows::{IncidentRow, Word};
-use super::{Store, StoreError, Write, deliveries, incidents, read};
+use super::{AlertStore, AlertStoreError, Write, deliveries, incidents, read};
 
 /// Who acts: a name for the record.
 pub type Who<'a> = &'a str;
@@ -21,12 +21,16 @@ pub struct Pruned {
     pub calls: u64,
 }
 
-impl Store {
+impl AlertStore {
     /// Records that somebody works on an incident; its reports show that.
     ///
     /// # Errors
-    /// [`StoreError::NotNow`] where it is closed.
-    pub async fn acknowledge(&self, id: &str, who: Who<'_>) -> Result<IncidentRow, StoreError> {
+    /// [`AlertStoreError::NotNow`] where it is closed.
+    pub async fn acknowledge(
+        &self,
+        id: &str,
+        who: Who<'_>,
+    ) -> Result<IncidentRow, AlertStoreError> {
         let (mut write, mut row) = self.incident_to_write(id).await?;
         if row.status == IncidentStatus::Closed {
             return Err(not_now(&row, "`yagura alerts reopen` opens it again"));
@@ -42,13 +46,13 @@ impl Store {
     /// Closes an incident; its reports show that, and alerts that come later open a new one.
     ///
     /// # Errors
-    /// [`StoreError::NotNow`] where it is closed already.
+    /// [`AlertStoreError::NotNow`] where it is closed already.
     pub async fn close_incident(
         &self,
         id: &str,
         who: Who<'_>,
         reason: &str,
-    ) -> Result<IncidentRow, StoreError> {
+    ) -> Result<IncidentRow, AlertStoreError> {
         let (mut write, mut row) = self.incident_to_write(id).await?;
         if row.status == IncidentStatus::Closed {
             return Err(not_now(&row, "there is nothing to close"));
@@ -63,8 +67,8 @@ impl Store {
     /// Opens a closed incident again.
     ///
     /// # Errors
-    /// [`StoreError::NotNow`] where it is not closed.
-    pub async fn reopen(&self, id: &str, who: Who<'_>) -> Result<IncidentRow, StoreError> {
+    /// [`AlertStoreError::NotNow`] where it is not closed.
+    pub async fn reopen(&self, id: &str, who: Who<'_>) -> Result<IncidentRow, AlertStoreError> {
         let (mut write, mut row) = self.incident_to_write(id).await?;
         if row.status != IncidentStatus::Closed {
             return Err(not_now(&row, "there is nothing to reopen"));
@@ -78,13 +82,13 @@ impl Store {
     /// Makes dead letters due at once: those of an incident, of a notifier, or all. Returns how many.
     ///
     /// # Errors
-    /// [`StoreError::NoIncident`]
+    /// [`AlertStoreError::NoIncident`]
     pub async fn resend(
         &self,
         incident: Option<&str>,
         notifier: Option<&str>,
         who: Who<'_>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u64, AlertStoreError> {
         let mut write = self.write().await?;
         let now = self.now();
         let incident = match incident {
@@ -111,8 +115,12 @@ impl Store {
     /// incident with a report that is due, or with a dead letter, stays.
     ///
     /// # Errors
-    /// [`StoreError`]
-    pub async fn prune(&self, before: Timestamp, open_too: bool) -> Result<Pruned, StoreError> {
+    /// [`AlertStoreError`]
+    pub async fn prune(
+        &self,
+        before: Timestamp,
+        open_too: bool,
+    ) -> Result<Pruned, AlertStoreError> {
         let mut write = self.write().await?;
         let old = "SELECT id FROM incidents WHERE changed_at < $1 AND ($2 = 1 OR status = 'closed')
             AND id NOT IN (SELECT incident FROM deliveries WHERE state IN ('due', 'sending', 'dead'))
@@ -127,7 +135,8 @@ impl Store {
         let mut pruned = Pruned::default();
         for row in &rows {
             let id: String = row.try_get("id")?;
-            pruned.alerts += remove_alerts(&mut write, "incident = $1", Key::Text(&id)).await?;
+            pruned.alerts +=
+                remove_alerts(&mut write, "incident = $1", IncidentKey::Text(&id)).await?;
             for text in [
                 "DELETE FROM incident_observables WHERE incident = $1",
                 "DELETE FROM history WHERE incident = $1",
@@ -145,7 +154,7 @@ impl Store {
         pruned.alerts += remove_alerts(
             &mut write,
             "incident IS NULL AND changed_at < $1",
-            Key::Int(before.micros()),
+            IncidentKey::Int(before.micros()),
         )
         .await?;
         pruned.calls = sqlx::query("DELETE FROM calls WHERE at < $1")
@@ -161,7 +170,7 @@ impl Store {
         Ok(pruned)
     }
 
-    async fn incident_to_write(&self, id: &str) -> Result<(Write, IncidentRow), StoreError> {
+    async fn incident_to_write(&self, id: &str) -> Result<(Write, IncidentRow), AlertStoreError> {
         let mut write = self.write().await?;
         let id = read::resolve(&mut write, id).await?;
         let row = incidents::get(&mut write, &id).await?;
@@ -174,14 +183,14 @@ impl Store {
         row: &mut IncidentRow,
         who: &str,
         what: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let now = self.now();
         incidents::change(write, row, now).await?;
         incidents::note(write, &row.id, now, who, what).await
     }
 }
 
-enum Key<'a> {
+enum IncidentKey<'a> {
     Text(&'a str),
     Int(i64),
 }
@@ -189,8 +198,8 @@ enum Key<'a> {
 async fn remove_alerts(
     connection: &mut AnyConnection,
     which: &'static str,
-    key: Key<'_>,
-) -> Result<u64, StoreError> {
+    key: IncidentKey<'_>,
+) -> Result<u64, AlertStoreError> {
     let of = |table: &str, column: &str| {
         sqlx::AssertSqlSafe(format!(
             "DELETE FROM {table} WHERE {column} IN (SELECT id FROM alerts WHERE {which})"
@@ -208,16 +217,16 @@ async fn remove_alerts(
     ] {
         let query = sqlx::query(text);
         let query = match key {
-            Key::Text(key) => query.bind(key.to_owned()),
-            Key::Int(key) => query.bind(key),
+            IncidentKey::Text(key) => query.bind(key.to_owned()),
+            IncidentKey::Int(key) => query.bind(key),
         };
         count = query.execute(&mut *connection).await?.rows_affected();
     }
     Ok(count)
 }
 
-fn not_now(row: &IncidentRow, hint: &'static str) -> StoreError {
-    StoreError::NotNow {
+fn not_now(row: &IncidentRow, hint: &'static str) -> AlertStoreError {
+    AlertStoreError::NotNow {
         id: row.id.clone(),
         found: row.status.word().to_owned(),
         hint,

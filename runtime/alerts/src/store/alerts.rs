@@ -6,15 +6,15 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 use yagura_core::Alert;
 use yagura_core::alert::Observable;
 
-use super::StoreError;
-use super::columns::{Columns, indexed, insert_texts, int, json, rank, severity_of, text};
+use super::AlertStoreError;
+use super::columns::{RowColumns, indexed, insert_texts, int, json, rank, severity_of, text};
 use super::rows::{AlertRow, Outcome, Word};
 use yagura_core::report::AlertState;
 
 /// Columns of an [`AlertRow`].
 pub(crate) const COLUMNS: &str = "seq, state, outcome, why, silencer, incident, reason, replaced_by, assessed, verdict, body, created_at, changed_at";
 
-pub(crate) fn from_row(row: &AnyRow) -> Result<AlertRow, StoreError> {
+pub(crate) fn from_row(row: &AnyRow) -> Result<AlertRow, AlertStoreError> {
     Ok(AlertRow {
         seq: row.int("seq")?,
         state: row.word("state")?,
@@ -35,7 +35,7 @@ pub(crate) fn from_row(row: &AnyRow) -> Result<AlertRow, StoreError> {
 pub(crate) async fn find(
     connection: &mut AnyConnection,
     id: &str,
-) -> Result<Option<AlertRow>, StoreError> {
+) -> Result<Option<AlertRow>, AlertStoreError> {
     let statement = format!("SELECT {COLUMNS} FROM alerts WHERE id = $1");
     let row = sqlx::query(AssertSqlSafe(statement))
         .bind(id.to_owned())
@@ -50,7 +50,7 @@ pub(crate) async fn put(
     row: &AlertRow,
     changed_seq: i64,
     is_inhibitor: bool,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     let alert = &row.alert;
     sqlx::query(
         "INSERT INTO alerts (id, seq, changed_seq, state, rule, severity, subject, first_time, last_time, findings, outcome,
@@ -91,7 +91,10 @@ pub(crate) async fn put(
 }
 
 /// Marks an alert as one that opened an incident, or would have but for its rule's flood.
-pub(crate) async fn set_opens(connection: &mut AnyConnection, id: &str) -> Result<(), StoreError> {
+pub(crate) async fn set_opens(
+    connection: &mut AnyConnection,
+    id: &str,
+) -> Result<(), AlertStoreError> {
     sqlx::query("UPDATE alerts SET opens = 1 WHERE id = $1")
         .bind(id.to_owned())
         .execute(connection)
@@ -103,7 +106,7 @@ pub(crate) async fn set_opens(connection: &mut AnyConnection, id: &str) -> Resul
 pub(crate) async fn evaluate(
     connection: &mut AnyConnection,
     row: &AlertRow,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query("UPDATE alerts SET assessed = $2, verdict = $3 WHERE id = $1")
         .bind(row.alert.id.clone())
         .bind(row.assessed.map(rank))
@@ -118,7 +121,7 @@ pub(crate) async fn set_observables(
     connection: &mut AnyConnection,
     alert: &Alert,
     old: &[Observable],
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     for gone in old.iter().filter(|one| !alert.observables.contains(one)) {
         sqlx::query("DELETE FROM alert_observables WHERE kind = $1 AND value = $2 AND alert = $3")
             .bind(indexed(&gone.kind))
@@ -146,7 +149,7 @@ pub(crate) async fn set_observables(
 pub(crate) async fn replaced_by(
     connection: &mut AnyConnection,
     id: &str,
-) -> Result<Vec<AlertRow>, StoreError> {
+) -> Result<Vec<AlertRow>, AlertStoreError> {
     let statement = format!("SELECT {COLUMNS} FROM alerts WHERE replaced_by = $1 ORDER BY seq");
     let rows = sqlx::query(AssertSqlSafe(statement))
         .bind(id.to_owned())
@@ -159,7 +162,7 @@ pub(crate) async fn replaced_by(
 pub(crate) async fn silenced_by(
     connection: &mut AnyConnection,
     id: &str,
-) -> Result<Vec<AlertRow>, StoreError> {
+) -> Result<Vec<AlertRow>, AlertStoreError> {
     let statement =
         format!("SELECT {COLUMNS} FROM alerts WHERE silencer = $1 AND outcome = $2 ORDER BY seq");
     let rows = sqlx::query(AssertSqlSafe(statement))
@@ -177,7 +180,7 @@ pub(crate) async fn openings(
     after: i64,
     before: i64,
     most: u32,
-) -> Result<i64, StoreError> {
+) -> Result<i64, AlertStoreError> {
     let row = sqlx::query(
         "SELECT COUNT(*) AS n FROM (SELECT 1 FROM alerts
             WHERE rule = $1 AND opens = 1 AND first_time > $2 AND first_time < $3 LIMIT $4) AS opened",
@@ -209,7 +212,7 @@ pub(crate) async fn first_inhibitor(
     from: i64,
     to: i64,
     fits: impl Fn(&Alert) -> bool,
-) -> Result<Option<AlertRow>, StoreError> {
+) -> Result<Option<AlertRow>, AlertStoreError> {
     let mut statement = format!("SELECT {COLUMNS} FROM alerts");
     match sharing {
         Sharing::Observable(_) => statement.push_str(

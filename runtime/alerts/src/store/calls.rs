@@ -4,9 +4,9 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use yagura_core::Timestamp;
 
-use super::columns::{Columns, indexed, int, text};
+use super::columns::{RowColumns, indexed, int, text};
 use super::rows::CallRow;
-use super::{Store, StoreError, number, set_number};
+use super::{AlertStore, AlertStoreError, number, set_number};
 
 /// Which calls are listed.
 #[derive(Debug, Clone, Default)]
@@ -19,12 +19,12 @@ pub struct CallFilter {
     pub limit: Option<u32>,
 }
 
-impl Store {
+impl AlertStore {
     /// Records calls that plugins made.
     ///
     /// # Errors
-    /// [`StoreError`]
-    pub async fn record_calls(&self, calls: &[CallRow]) -> Result<(), StoreError> {
+    /// [`AlertStoreError`]
+    pub async fn record_calls(&self, calls: &[CallRow]) -> Result<(), AlertStoreError> {
         let mut write = self.write().await?;
         let mut n = number(&mut write, "calls").await?.unwrap_or(0);
         for call in calls {
@@ -56,8 +56,8 @@ impl Store {
     /// Returns calls that plugins made, oldest first.
     ///
     /// # Errors
-    /// [`StoreError`]
-    pub async fn calls(&self, filter: &CallFilter) -> Result<Vec<CallRow>, StoreError> {
+    /// [`AlertStoreError`]
+    pub async fn calls(&self, filter: &CallFilter) -> Result<Vec<CallRow>, AlertStoreError> {
         let mut connection = self.read().await?;
         let rows = sqlx::query(
             "SELECT * FROM calls WHERE ($1 = '' OR subject = $1) AND at >= $2 ORDER BY n DESC LIMIT $3",
@@ -73,8 +73,8 @@ impl Store {
     /// Returns an answer that is kept under a key and has not expired.
     ///
     /// # Errors
-    /// [`StoreError`]
-    pub async fn kept_answer(&self, key: &str) -> Result<Option<String>, StoreError> {
+    /// [`AlertStoreError`]
+    pub async fn kept_answer(&self, key: &str) -> Result<Option<String>, AlertStoreError> {
         let mut connection = self.read().await?;
         let row = sqlx::query("SELECT body FROM cache WHERE key = $1 AND expires_at > $2")
             .bind(indexed(key))
@@ -87,13 +87,13 @@ impl Store {
     /// Keeps an answer under a key until it expires; what has expired is dropped.
     ///
     /// # Errors
-    /// [`StoreError`]
+    /// [`AlertStoreError`]
     pub async fn keep_answer(
         &self,
         key: &str,
         body: &str,
         expires_at: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let mut write = self.write().await?;
         sqlx::query("DELETE FROM cache WHERE expires_at <= $1")
             .bind(self.now())
@@ -117,7 +117,7 @@ pub(crate) async fn of_incident(
     connection: &mut AnyConnection,
     incident: &str,
     limit: u32,
-) -> Result<Vec<CallRow>, StoreError> {
+) -> Result<Vec<CallRow>, AlertStoreError> {
     let statement = "SELECT * FROM calls WHERE subject = $1 OR subject IN (SELECT id FROM alerts WHERE incident = $1)
         ORDER BY n LIMIT $2";
     let rows = sqlx::query(statement)
@@ -128,7 +128,7 @@ pub(crate) async fn of_incident(
     rows.iter().map(from_row).collect()
 }
 
-fn from_row(row: &AnyRow) -> Result<CallRow, StoreError> {
+fn from_row(row: &AnyRow) -> Result<CallRow, AlertStoreError> {
     Ok(CallRow {
         at: row.time("at")?,
         plugin: row.text("plugin")?,

@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AnyConnection, ConnectOptions, Connection, Row};
 use tokio::time::timeout;
 
-use super::{Location, StoreError};
+use super::{AlertStoreError, StoreLocation};
 
 /// How long the pages of a file are checked. Of a larger file the rest is checked when it is used.
 const PAGES: Duration = Duration::from_millis(700);
@@ -21,11 +21,11 @@ const INSTRUCTIONS: i32 = 1_000;
 /// Connects once. The pages of a file are checked if `pages` is set.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] for a damaged file, else [`StoreError::Open`].
-pub(super) async fn check(location: &Location, pages: bool) -> Result<(), StoreError> {
+/// [`AlertStoreError::Unusable`] for a damaged file, else [`AlertStoreError::Open`].
+pub(super) async fn check(location: &StoreLocation, pages: bool) -> Result<(), AlertStoreError> {
     match location {
-        Location::Memory => Ok(()),
-        Location::Sqlite(file) => {
+        StoreLocation::Memory => Ok(()),
+        StoreLocation::Sqlite(file) => {
             // One without a byte is new.
             if std::fs::metadata(file).map_or(0, |found| found.len()) == 0 {
                 return Ok(());
@@ -34,13 +34,13 @@ pub(super) async fn check(location: &Location, pages: bool) -> Result<(), StoreE
             let found = found.map_err(|source| open_error(location, source))?;
             match found {
                 None => Ok(()),
-                Some(what) => Err(StoreError::Unusable {
+                Some(what) => Err(AlertStoreError::Unusable {
                     location: location.to_string(),
                     what,
                 }),
             }
         }
-        Location::Postgres(_) => {
+        StoreLocation::Postgres(_) => {
             let connect = async {
                 let connection = AnyConnection::connect(&location.url(false)).await?;
                 connection.close().await
@@ -108,17 +108,17 @@ fn primary_code(error: &sqlx::Error) -> Option<i32> {
 }
 
 /// Says which error it is that a store cannot be opened.
-pub(super) fn open_error(location: &Location, source: sqlx::Error) -> StoreError {
+pub(super) fn open_error(location: &StoreLocation, source: sqlx::Error) -> AlertStoreError {
     let location_text = location.to_string();
     match primary_code(&source).filter(|_| location.is_sqlite()) {
-        Some(code) if DAMAGED.contains(&code) => StoreError::Unusable {
+        Some(code) if DAMAGED.contains(&code) => AlertStoreError::Unusable {
             location: location_text,
             what: match source.as_database_error() {
                 Some(error) => error.message().to_owned(),
                 None => source.to_string(),
             },
         },
-        _ => StoreError::Open {
+        _ => AlertStoreError::Open {
             location: location_text,
             source,
         },

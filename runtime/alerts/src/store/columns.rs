@@ -8,34 +8,34 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use yagura_core::alert::hex;
 use yagura_core::{Severity, Timestamp};
 
-use super::StoreError;
+use super::AlertStoreError;
 use super::rows::Word;
 
 /// Reads columns by name.
-pub(crate) trait Columns {
-    fn text(&self, name: &str) -> Result<String, StoreError>;
-    fn maybe_text(&self, name: &str) -> Result<Option<String>, StoreError>;
-    fn int(&self, name: &str) -> Result<i64, StoreError>;
-    fn maybe_int(&self, name: &str) -> Result<Option<i64>, StoreError>;
+pub(crate) trait RowColumns {
+    fn text(&self, name: &str) -> Result<String, AlertStoreError>;
+    fn maybe_text(&self, name: &str) -> Result<Option<String>, AlertStoreError>;
+    fn int(&self, name: &str) -> Result<i64, AlertStoreError>;
+    fn maybe_int(&self, name: &str) -> Result<Option<i64>, AlertStoreError>;
 
-    fn count(&self, name: &str) -> Result<u64, StoreError> {
+    fn count(&self, name: &str) -> Result<u64, AlertStoreError> {
         Ok(u64::try_from(self.int(name)?).unwrap_or(0))
     }
 
-    fn time(&self, name: &str) -> Result<Timestamp, StoreError> {
+    fn time(&self, name: &str) -> Result<Timestamp, AlertStoreError> {
         Ok(Timestamp::clamped(self.int(name)?))
     }
 
-    fn maybe_time(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+    fn maybe_time(&self, name: &str) -> Result<Option<Timestamp>, AlertStoreError> {
         Ok(self.maybe_int(name)?.map(Timestamp::clamped))
     }
 
-    fn word<W: Word>(&self, name: &str) -> Result<W, StoreError> {
+    fn word<W: Word>(&self, name: &str) -> Result<W, AlertStoreError> {
         let word = self.text(name)?;
         W::from_word(&word).ok_or_else(|| damaged(name, &word))
     }
 
-    fn maybe_word<W: Word>(&self, name: &str) -> Result<Option<W>, StoreError> {
+    fn maybe_word<W: Word>(&self, name: &str) -> Result<Option<W>, AlertStoreError> {
         match self.maybe_text(name)? {
             Some(word) => Ok(Some(
                 W::from_word(&word).ok_or_else(|| damaged(name, &word))?,
@@ -44,38 +44,38 @@ pub(crate) trait Columns {
         }
     }
 
-    fn severity(&self, name: &str) -> Result<Severity, StoreError> {
+    fn severity(&self, name: &str) -> Result<Severity, AlertStoreError> {
         Ok(severity_of(self.int(name)?))
     }
 
-    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
+    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, AlertStoreError> {
         let text = self.text(name)?;
-        serde_json::from_str(&text).map_err(|error| StoreError::Damaged {
+        serde_json::from_str(&text).map_err(|error| AlertStoreError::Damaged {
             what: format!("{name}: {error}"),
         })
     }
 }
 
-impl Columns for AnyRow {
-    fn text(&self, name: &str) -> Result<String, StoreError> {
+impl RowColumns for AnyRow {
+    fn text(&self, name: &str) -> Result<String, AlertStoreError> {
         Ok(self.try_get(name)?)
     }
 
-    fn maybe_text(&self, name: &str) -> Result<Option<String>, StoreError> {
+    fn maybe_text(&self, name: &str) -> Result<Option<String>, AlertStoreError> {
         Ok(self.try_get(name)?)
     }
 
-    fn int(&self, name: &str) -> Result<i64, StoreError> {
+    fn int(&self, name: &str) -> Result<i64, AlertStoreError> {
         Ok(self.try_get(name)?)
     }
 
-    fn maybe_int(&self, name: &str) -> Result<Option<i64>, StoreError> {
+    fn maybe_int(&self, name: &str) -> Result<Option<i64>, AlertStoreError> {
         Ok(self.try_get(name)?)
     }
 }
 
-fn damaged(name: &str, word: &str) -> StoreError {
-    StoreError::Damaged {
+fn damaged(name: &str, word: &str) -> AlertStoreError {
+    AlertStoreError::Damaged {
         what: format!("{name} is `{word}`"),
     }
 }
@@ -125,8 +125,8 @@ pub(crate) fn indexed(value: &str) -> String {
 }
 
 /// Returns a value as the JSON that the store keeps.
-pub(crate) fn json(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Damaged {
+pub(crate) fn json(value: &impl Serialize) -> Result<String, AlertStoreError> {
+    serde_json::to_string(value).map_err(|error| AlertStoreError::Damaged {
         what: format!("a value is not JSON: {error}"),
     })
 }
@@ -140,7 +140,7 @@ pub(crate) async fn insert_texts<const N: usize>(
     head: &str,
     tail: &str,
     rows: &[[String; N]],
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     for rows in rows.chunks(ROWS) {
         let places: Vec<String> = (0..rows.len())
             .map(|row| {

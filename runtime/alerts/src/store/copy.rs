@@ -11,14 +11,16 @@ use futures::TryStreamExt;
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, Row, Transaction};
 
-use super::{Lead, Location, Store, StoreError, Write, deliveries, schema, set_number};
+use super::{
+    AlertStore, AlertStoreError, Lead, StoreLocation, Write, deliveries, schema, set_number,
+};
 
 /// A store as it is at one moment.
 pub struct StoreCopy {
     then: Transaction<'static, Any>,
     /// Keeps others from writing.
     turn: Option<Write>,
-    store: Store,
+    store: AlertStore,
 }
 
 impl std::fmt::Debug for StoreCopy {
@@ -56,7 +58,7 @@ impl TableShape {
         insert: &str,
         row: &AnyRow,
         to: &mut AnyConnection,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let mut query = sqlx::query(sqlx::AssertSqlSafe(insert.to_owned()));
         for (place, (_, is_number)) in self.columns.iter().enumerate() {
             query = match is_number {
@@ -70,7 +72,7 @@ impl TableShape {
 }
 
 /// Returns the tables of a store that is a file; all but that of the schema's version, which a new store has.
-async fn shapes(file: &mut AnyConnection) -> Result<Vec<TableShape>, StoreError> {
+async fn shapes(file: &mut AnyConnection) -> Result<Vec<TableShape>, AlertStoreError> {
     let names = sqlx::query(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'schema_version'
          AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
@@ -84,7 +86,7 @@ async fn shapes(file: &mut AnyConnection) -> Result<Vec<TableShape>, StoreError>
             .bind(name.clone())
             .fetch_all(&mut *file)
             .await?;
-        let column = |row: &AnyRow| -> Result<(String, bool), StoreError> {
+        let column = |row: &AnyRow| -> Result<(String, bool), AlertStoreError> {
             let kind: String = row.try_get("type")?;
             Ok((row.try_get("name")?, kind == "BIGINT"))
         };
@@ -99,7 +101,7 @@ async fn copy_rows(
     shape: &TableShape,
     from: &mut AnyConnection,
     to: &mut AnyConnection,
-) -> Result<u64, StoreError> {
+) -> Result<u64, AlertStoreError> {
     let (select, insert) = (shape.select(), shape.insert());
     // What a new store has of its own gives way.
     let clear = format!("DELETE FROM \"{}\"", shape.name);
@@ -115,12 +117,12 @@ async fn copy_rows(
     Ok(count)
 }
 
-impl Store {
+impl AlertStore {
     /// Reads the store as it is now. Nobody writes to it until [`StoreCopy::let_write`].
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn begin_copy(&self) -> Result<StoreCopy, StoreError> {
+    /// [`AlertStoreError`].
+    pub async fn begin_copy(&self) -> Result<StoreCopy, AlertStoreError> {
         let turn = self.write().await?;
         let mut then = if self.location().is_sqlite() {
             self.0.pool.begin().await?
@@ -142,8 +144,8 @@ impl Store {
     /// Says whether nothing was ever kept in it.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn is_new(&self) -> Result<bool, StoreError> {
+    /// [`AlertStoreError`].
+    pub async fn is_new(&self) -> Result<bool, AlertStoreError> {
         let mut connection = self.read().await?;
         let row = sqlx::query(
             "SELECT (SELECT COUNT(*) FROM alerts) + (SELECT COUNT(*) FROM incidents) AS count",
@@ -153,12 +155,16 @@ impl Store {
         Ok(row.try_get::<i64, _>("count")? == 0)
     }
 
-    /// Takes all that a copy holds in place of what it has, as [`Store::mark_restored`] says: all of it or nothing. `aside` names
+    /// Takes all that a copy holds in place of what it has, as [`AlertStore::mark_restored`] says: all of it or nothing. `aside` names
     /// the schema of the server into which its own tables are moved.
     ///
     /// # Errors
-    /// [`StoreError`]: also where another process works with it.
-    pub async fn take_copy(&self, copy: &Self, aside: Option<&str>) -> Result<u64, StoreError> {
+    /// [`AlertStoreError`]: also where another process works with it.
+    pub async fn take_copy(
+        &self,
+        copy: &Self,
+        aside: Option<&str>,
+    ) -> Result<u64, AlertStoreError> {
         let lead = Lead::take(self).await?;
         let mut from = copy.read().await?;
         let shapes = shapes(&mut from).await?;
@@ -197,10 +203,10 @@ impl StoreCopy {
     /// Writes the copy into a new file, which is a store itself, and returns how many rows it has.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn write_to(mut self, file: &Path) -> Result<u64, StoreError> {
+    /// [`AlertStoreError`].
+    pub async fn write_to(mut self, file: &Path) -> Result<u64, AlertStoreError> {
         let clock = self.store.clock().clone();
-        let target = Store::open(&Location::Sqlite(file.to_owned()), clock).await?;
+        let target = AlertStore::open(&StoreLocation::Sqlite(file.to_owned()), clock).await?;
         let mut write = target.write().await?;
         let mut count = 0;
         for shape in shapes(&mut write).await? {

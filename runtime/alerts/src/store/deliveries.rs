@@ -3,14 +3,14 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::StoreError;
-use super::columns::{Columns, text};
+use super::AlertStoreError;
+use super::columns::{RowColumns, text};
 use super::rows::{DeliveryRow, DeliveryState, Word};
 
 /// Columns of a [`DeliveryRow`].
 pub(crate) const COLUMNS: &str = "incident, notifier, state, due_revision, sent_revision, receipt, attempts, due_at, failing_since, uncertain, error, summary, admitted_at, sent_at";
 
-pub(crate) fn from_row(row: &AnyRow) -> Result<DeliveryRow, StoreError> {
+pub(crate) fn from_row(row: &AnyRow) -> Result<DeliveryRow, AlertStoreError> {
     Ok(DeliveryRow {
         incident: row.text("incident")?,
         notifier: row.text("notifier")?,
@@ -32,7 +32,7 @@ pub(crate) fn from_row(row: &AnyRow) -> Result<DeliveryRow, StoreError> {
 pub(crate) async fn of_incident(
     connection: &mut AnyConnection,
     incident: &str,
-) -> Result<Vec<DeliveryRow>, StoreError> {
+) -> Result<Vec<DeliveryRow>, AlertStoreError> {
     let statement =
         format!("SELECT {COLUMNS} FROM deliveries WHERE incident = $1 ORDER BY notifier");
     let rows = sqlx::query(AssertSqlSafe(statement))
@@ -46,7 +46,7 @@ pub(crate) async fn of_incident(
 pub(crate) const RESTORED: &str = "restored_at";
 
 /// Marks every delivery that is due as uncertain: the store is an older copy of one that went on, so its report may have been sent.
-pub(crate) async fn doubt(connection: &mut AnyConnection) -> Result<(), StoreError> {
+pub(crate) async fn doubt(connection: &mut AnyConnection) -> Result<(), AlertStoreError> {
     sqlx::query("UPDATE deliveries SET uncertain = 1 WHERE sent_revision < due_revision")
         .execute(connection)
         .await?;
@@ -56,7 +56,7 @@ pub(crate) async fn doubt(connection: &mut AnyConnection) -> Result<(), StoreErr
 /// Returns how many reports were given up, by notifier.
 pub(crate) async fn count_dead(
     connection: &mut AnyConnection,
-) -> Result<std::collections::BTreeMap<String, u64>, StoreError> {
+) -> Result<std::collections::BTreeMap<String, u64>, AlertStoreError> {
     let rows = sqlx::query(
         "SELECT notifier, COUNT(*) AS n FROM deliveries WHERE state = 'dead' GROUP BY notifier",
     )
@@ -75,7 +75,7 @@ pub(crate) async fn add(
     notifiers: &[String],
     revision: i64,
     now: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     for notifier in notifiers {
         sqlx::query(
             "INSERT INTO deliveries (incident, notifier, state, due_revision, sent_revision, attempts, due_at, ready_at,
@@ -103,7 +103,7 @@ pub(crate) async fn schedule(
     incident: &str,
     revision: i64,
     now: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query(
         "UPDATE deliveries SET due_revision = $2,
             due_at = CASE WHEN state IN ('idle', 'dead') THEN (CASE WHEN ready_at > $3 THEN ready_at ELSE $3 END)
@@ -124,7 +124,7 @@ pub(crate) async fn schedule(
 pub(crate) async fn cancel_unsent(
     connection: &mut AnyConnection,
     incident: &str,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query(
         "UPDATE deliveries SET state = 'idle', due_revision = 0
          WHERE incident = $1 AND state = 'due' AND sent_revision = 0 AND attempts = 0 AND receipt IS NULL",
@@ -139,7 +139,7 @@ pub(crate) async fn cancel_unsent(
 pub(crate) async fn summaries_of(
     connection: &mut AnyConnection,
     incident: &str,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Vec<String>, AlertStoreError> {
     let rows = sqlx::query(
         "SELECT summary FROM deliveries WHERE incident = $1 AND summary IS NOT NULL ORDER BY notifier",
     )
@@ -154,7 +154,7 @@ pub(crate) async fn next(
     connection: &mut AnyConnection,
     notifier: &str,
     now: i64,
-) -> Result<Option<DeliveryRow>, StoreError> {
+) -> Result<Option<DeliveryRow>, AlertStoreError> {
     let statement = format!(
         "SELECT {COLUMNS} FROM deliveries WHERE notifier = $1 AND state = 'due' AND due_at <= $2
          ORDER BY due_at, incident LIMIT 1"
@@ -171,7 +171,7 @@ pub(crate) async fn next(
 pub(crate) async fn begin(
     connection: &mut AnyConnection,
     row: &DeliveryRow,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query(
         "UPDATE deliveries SET state = 'sending', attempts = attempts + 1, uncertain = 1
          WHERE incident = $1 AND notifier = $2",
@@ -191,7 +191,7 @@ pub(crate) async fn arrived(
     receipt: &str,
     now: i64,
     ready_at: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query(
         "UPDATE deliveries SET sent_revision = $3, receipt = $4, attempts = 0, uncertain = 0, error = NULL,
             failing_since = NULL, admitted_at = COALESCE(admitted_at, $5), sent_at = $5, ready_at = $6, due_at = $6,
@@ -225,7 +225,7 @@ pub(crate) async fn failed(
     connection: &mut AnyConnection,
     row: &DeliveryRow,
     failed: &Failed<'_>,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     let state = match failed.again_at {
         Some(_) => DeliveryState::Due,
         None => DeliveryState::Dead,
@@ -251,7 +251,7 @@ pub(crate) async fn failed(
 pub(crate) async fn next_due(
     connection: &mut AnyConnection,
     notifier: &str,
-) -> Result<Option<i64>, StoreError> {
+) -> Result<Option<i64>, AlertStoreError> {
     let row = sqlx::query(
         "SELECT MIN(due_at) AS due_at FROM deliveries WHERE notifier = $1 AND state = 'due'",
     )
@@ -262,7 +262,10 @@ pub(crate) async fn next_due(
 }
 
 /// Makes due again what a process that died was sending. It may have arrived.
-pub(crate) async fn recover(connection: &mut AnyConnection, now: i64) -> Result<u64, StoreError> {
+pub(crate) async fn recover(
+    connection: &mut AnyConnection,
+    now: i64,
+) -> Result<u64, AlertStoreError> {
     let done = sqlx::query(
         "UPDATE deliveries SET state = 'due', uncertain = 1, due_at = $1 WHERE state = 'sending'",
     )
@@ -277,7 +280,7 @@ pub(crate) async fn admitted_since(
     connection: &mut AnyConnection,
     notifier: &str,
     since: i64,
-) -> Result<i64, StoreError> {
+) -> Result<i64, AlertStoreError> {
     let row = sqlx::query(
         "SELECT COUNT(*) AS n FROM deliveries WHERE notifier = $1 AND admitted_at > $2",
     )
@@ -293,7 +296,7 @@ pub(crate) async fn admit(
     connection: &mut AnyConnection,
     row: &DeliveryRow,
     now: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query("UPDATE deliveries SET admitted_at = $3 WHERE incident = $1 AND notifier = $2")
         .bind(row.incident.clone())
         .bind(row.notifier.clone())
@@ -308,7 +311,7 @@ pub(crate) async fn summarise(
     connection: &mut AnyConnection,
     row: &DeliveryRow,
     summary: &str,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query(
         "UPDATE deliveries SET state = 'summarised', summary = $3 WHERE incident = $1 AND notifier = $2",
     )
@@ -324,7 +327,7 @@ pub(crate) async fn summarise(
 pub(crate) async fn latest_summary(
     connection: &mut AnyConnection,
     notifier: &str,
-) -> Result<Option<(String, i64)>, StoreError> {
+) -> Result<Option<(String, i64)>, AlertStoreError> {
     let row = sqlx::query(
         "SELECT id, opened_at FROM incidents WHERE notifier = $1 AND status <> 'closed' ORDER BY opened_at DESC LIMIT 1",
     )
@@ -336,7 +339,9 @@ pub(crate) async fn latest_summary(
 }
 
 /// Returns the dead letters, oldest first.
-pub(crate) async fn dead(connection: &mut AnyConnection) -> Result<Vec<DeliveryRow>, StoreError> {
+pub(crate) async fn dead(
+    connection: &mut AnyConnection,
+) -> Result<Vec<DeliveryRow>, AlertStoreError> {
     let statement = format!(
         "SELECT {COLUMNS} FROM deliveries WHERE state = 'dead' ORDER BY failing_since, incident, notifier"
     );
@@ -352,7 +357,7 @@ pub(crate) async fn resend(
     incident: Option<&str>,
     notifier: Option<&str>,
     now: i64,
-) -> Result<u64, StoreError> {
+) -> Result<u64, AlertStoreError> {
     let done = sqlx::query(
         "UPDATE deliveries SET state = 'due', due_at = $3, ready_at = $3, failing_since = NULL, attempts = 0
          WHERE state = 'dead' AND ($1 = '' OR incident = $1) AND ($2 = '' OR notifier = $2)",
@@ -369,7 +374,7 @@ pub(crate) async fn resend(
 pub(crate) async fn bury_unknown(
     connection: &mut AnyConnection,
     known: &[&str],
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     let rows = sqlx::query("SELECT DISTINCT notifier FROM deliveries WHERE state = 'due'")
         .fetch_all(&mut *connection)
         .await?;

@@ -5,8 +5,8 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 use yagura_core::alert::Observable;
 use yagura_core::report::{AlertState, IncidentStatus, Verdict};
 
-use super::StoreError;
-use super::columns::{Columns, indexed, int, rank, text};
+use super::AlertStoreError;
+use super::columns::{RowColumns, indexed, int, rank, text};
 use super::deliveries;
 use super::rows::{AlertRow, IncidentKind, IncidentRow, Word};
 
@@ -16,7 +16,7 @@ pub(crate) const COLUMNS: &str = "id, seq, kind, rule, notifier, title, severity
 /// Who closes incidents whose alerts were withdrawn.
 pub(crate) const TRIAGE: &str = "yagura";
 
-pub(crate) fn from_row(row: &AnyRow) -> Result<IncidentRow, StoreError> {
+pub(crate) fn from_row(row: &AnyRow) -> Result<IncidentRow, AlertStoreError> {
     Ok(IncidentRow {
         id: row.text("id")?,
         seq: row.int("seq")?,
@@ -43,7 +43,7 @@ pub(crate) fn from_row(row: &AnyRow) -> Result<IncidentRow, StoreError> {
 pub(crate) async fn find(
     connection: &mut AnyConnection,
     id: &str,
-) -> Result<Option<IncidentRow>, StoreError> {
+) -> Result<Option<IncidentRow>, AlertStoreError> {
     let statement = format!("SELECT {COLUMNS} FROM incidents WHERE id = $1");
     let row = sqlx::query(AssertSqlSafe(statement))
         .bind(id.to_owned())
@@ -56,10 +56,10 @@ pub(crate) async fn find(
 pub(crate) async fn get(
     connection: &mut AnyConnection,
     id: &str,
-) -> Result<IncidentRow, StoreError> {
+) -> Result<IncidentRow, AlertStoreError> {
     find(connection, id)
         .await?
-        .ok_or_else(|| StoreError::Damaged {
+        .ok_or_else(|| AlertStoreError::Damaged {
             what: format!("incident {id} is not there"),
         })
 }
@@ -68,7 +68,7 @@ pub(crate) async fn get(
 pub(crate) async fn put(
     connection: &mut AnyConnection,
     row: &IncidentRow,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query(
         "INSERT INTO incidents (id, seq, kind, rule, notifier, title, severity, verdict, status, assignee, first_time,
             last_time, alerts, live, revision, closed_by, closed_reason, opened_at, changed_at)
@@ -108,7 +108,7 @@ pub(crate) async fn change(
     connection: &mut AnyConnection,
     row: &mut IncidentRow,
     now: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     row.revision += 1;
     row.changed_at = yagura_core::Timestamp::clamped(now);
     put(&mut *connection, row).await?;
@@ -124,7 +124,7 @@ pub(crate) async fn bump_summary(
     connection: &mut AnyConnection,
     summary: &str,
     now: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     let mut row = get(&mut *connection, summary).await?;
     let all = sqlx::query(
         "SELECT COUNT(*) AS n, SUM(CASE WHEN i.status <> $2 THEN 1 ELSE 0 END) AS live, MAX(i.severity) AS severity,
@@ -160,7 +160,7 @@ pub(crate) async fn bump_summary(
 pub(crate) async fn recount(
     connection: &mut AnyConnection,
     row: &mut IncidentRow,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     let all = sqlx::query(
         "SELECT COUNT(*) AS n,
             SUM(CASE WHEN state <> $2 THEN 1 ELSE 0 END) AS live,
@@ -225,7 +225,7 @@ pub(crate) async fn oldest_sharing(
     last: i64,
     within: i64,
     longest: i64,
-) -> Result<Option<IncidentRow>, StoreError> {
+) -> Result<Option<IncidentRow>, AlertStoreError> {
     let mut oldest: Option<IncidentRow> = None;
     let statement = format!(
         "SELECT {COLUMNS} FROM incidents
@@ -263,7 +263,7 @@ pub(crate) async fn flood_of(
     first: i64,
     last: i64,
     per: i64,
-) -> Result<Option<IncidentRow>, StoreError> {
+) -> Result<Option<IncidentRow>, AlertStoreError> {
     let statement = format!(
         "SELECT {COLUMNS} FROM incidents WHERE rule = $1 AND kind = $2 AND status <> $3
             AND first_time <= $4 AND last_time >= $5 ORDER BY seq DESC LIMIT 1"
@@ -284,7 +284,7 @@ pub(crate) async fn add_observables(
     connection: &mut AnyConnection,
     incident: &str,
     observables: &[&Observable],
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     for one in observables {
         sqlx::query(
             "INSERT INTO incident_observables (kind, value, incident, alerts) VALUES ($1, $2, $3, 1)
@@ -304,7 +304,7 @@ pub(crate) async fn remove_observables(
     connection: &mut AnyConnection,
     incident: &str,
     observables: &[&Observable],
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     for one in observables {
         sqlx::query(
             "UPDATE incident_observables SET alerts = alerts - 1 WHERE kind = $1 AND value = $2 AND incident = $3",
@@ -325,7 +325,7 @@ pub(crate) async fn note(
     now: i64,
     who: &str,
     what: &str,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query(
         "INSERT INTO history (incident, n, at, who, what)
          SELECT $1, COALESCE(MAX(n), 0) + 1, $2, $3, $4 FROM history WHERE incident = $1",

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AnyConnection, Connection, Row};
 use tokio::sync::Mutex;
 
-use super::{Location, Store, StoreError, Write, number, set_number};
+use super::{AlertStore, AlertStoreError, StoreLocation, Write, number, set_number};
 
 /// How long a server may take to see that a process died, and let go of what it held.
 const LINGERING: Duration = Duration::from_secs(3);
@@ -19,13 +19,13 @@ const LINGERING: Duration = Duration::from_secs(3);
 /// writing.
 #[derive(Debug)]
 pub(crate) struct Lead {
-    store: Store,
+    store: AlertStore,
     term: i64,
-    _lock: Lock,
+    _lock: LeadLock,
 }
 
 #[derive(Debug)]
-enum Lock {
+enum LeadLock {
     File { _held: File },
     Session { _held: Mutex<AnyConnection> },
     None,
@@ -35,8 +35,8 @@ impl Lead {
     /// Takes the lead.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] where another process has it.
-    pub(crate) async fn take(store: &Store) -> Result<Self, StoreError> {
+    /// [`AlertStoreError::Busy`] where another process has it.
+    pub(crate) async fn take(store: &AlertStore) -> Result<Self, AlertStoreError> {
         let lock = lock(store).await?;
         let mut write = store.write().await?;
         let term = number(&mut write, "term")
@@ -52,39 +52,39 @@ impl Lead {
         })
     }
 
-    pub(crate) fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &AlertStore {
         &self.store
     }
 
     /// Begins a transaction of the leader.
     ///
     /// # Errors
-    /// [`StoreError::TakenOver`] where there is a newer one.
-    pub(crate) async fn write(&self) -> Result<Write, StoreError> {
+    /// [`AlertStoreError::TakenOver`] where there is a newer one.
+    pub(crate) async fn write(&self) -> Result<Write, AlertStoreError> {
         let mut write = self.store.write().await?;
         if number(&mut write, "term").await? == Some(self.term) {
             Ok(write)
         } else {
-            Err(StoreError::TakenOver)
+            Err(AlertStoreError::TakenOver)
         }
     }
 
     /// Takes note of the leader in a store whose rows have been replaced.
-    pub(crate) async fn keep(&self, write: &mut Write) -> Result<(), StoreError> {
+    pub(crate) async fn keep(&self, write: &mut Write) -> Result<(), AlertStoreError> {
         let found = number(write, "term").await?.unwrap_or(0);
         set_number(write, "term", found.max(self.term)).await
     }
 }
 
-async fn lock(store: &Store) -> Result<Lock, StoreError> {
+async fn lock(store: &AlertStore) -> Result<LeadLock, AlertStoreError> {
     let location = store.location();
-    let busy = || StoreError::Busy {
+    let busy = || AlertStoreError::Busy {
         location: location.to_string(),
     };
     match location {
-        Location::Memory => Ok(Lock::None),
-        Location::Sqlite(file) => Ok(Lock::File { _held: hold(file)? }),
-        Location::Postgres(_) => {
+        StoreLocation::Memory => Ok(LeadLock::None),
+        StoreLocation::Sqlite(file) => Ok(LeadLock::File { _held: hold(file)? }),
+        StoreLocation::Postgres(_) => {
             let mut held = AnyConnection::connect(&location.url(false)).await?;
             let begin = Instant::now();
             loop {
@@ -95,7 +95,7 @@ async fn lock(store: &Store) -> Result<Lock, StoreError> {
                 .fetch_one(&mut held)
                 .await?;
                 if row.try_get("held")? {
-                    return Ok(Lock::Session {
+                    return Ok(LeadLock::Session {
                         _held: Mutex::new(held),
                     });
                 }
@@ -111,19 +111,19 @@ async fn lock(store: &Store) -> Result<Lock, StoreError> {
 /// Keeps all processes from working with the store in a file, for as long as what it returns is there.
 ///
 /// # Errors
-/// [`StoreError::Busy`] where a process works with it.
-pub fn hold(file: &Path) -> Result<File, StoreError> {
+/// [`AlertStoreError::Busy`] where a process works with it.
+pub fn hold(file: &Path) -> Result<File, AlertStoreError> {
     let mut name = file.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let cannot = |source| StoreError::Lock {
+    let cannot = |source| AlertStoreError::Lock {
         file: name.clone(),
         source,
     };
     let lock = File::create(&name).map_err(cannot)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Busy {
+        Err(TryLockError::WouldBlock) => Err(AlertStoreError::Busy {
             location: file.display().to_string(),
         }),
         Err(TryLockError::Error(source)) => Err(cannot(source)),

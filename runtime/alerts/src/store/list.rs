@@ -7,7 +7,7 @@ use yagura_core::{Severity, Timestamp};
 
 use super::columns::{indexed, rank};
 use super::rows::{AlertRow, DeliveryRow, IncidentKind, IncidentRow, Outcome, Word};
-use super::{Store, StoreError, alerts, deliveries, incidents};
+use super::{AlertStore, AlertStoreError, alerts, deliveries, incidents};
 
 /// Which incidents are listed; what is left out is not looked at.
 #[derive(Debug, Clone, Default)]
@@ -49,12 +49,15 @@ pub struct AlertFilter {
     pub limit: Option<u32>,
 }
 
-impl Store {
+impl AlertStore {
     /// Returns incidents, the one whose events are the latest first.
     ///
     /// # Errors
-    /// [`StoreError`]
-    pub async fn incidents(&self, filter: &IncidentFilter) -> Result<Vec<IncidentRow>, StoreError> {
+    /// [`AlertStoreError`]
+    pub async fn incidents(
+        &self,
+        filter: &IncidentFilter,
+    ) -> Result<Vec<IncidentRow>, AlertStoreError> {
         let mut list = Conditions::default();
         if !filter.status.is_empty() {
             let words = filter.status.iter().map(|status| status.word());
@@ -89,8 +92,8 @@ impl Store {
     /// Returns alerts, the one whose events are the latest first.
     ///
     /// # Errors
-    /// [`StoreError`]
-    pub async fn alerts(&self, filter: &AlertFilter) -> Result<Vec<AlertRow>, StoreError> {
+    /// [`AlertStoreError`]
+    pub async fn alerts(&self, filter: &AlertFilter) -> Result<Vec<AlertRow>, AlertStoreError> {
         let mut list = Conditions::default();
         if let Some(state) = filter.state {
             list.text("state = ?", state.word());
@@ -126,14 +129,14 @@ impl Store {
     /// Returns the dead letters: reports that were given up, oldest first.
     ///
     /// # Errors
-    /// [`StoreError`]
-    pub async fn dead_letters(&self) -> Result<Vec<DeliveryRow>, StoreError> {
+    /// [`AlertStoreError`]
+    pub async fn dead_letters(&self) -> Result<Vec<DeliveryRow>, AlertStoreError> {
         let mut connection = self.read().await?;
         deliveries::dead(&mut connection).await
     }
 }
 
-enum Value {
+enum FilterValue {
     Int(i64),
     Text(String),
 }
@@ -142,11 +145,11 @@ enum Value {
 #[derive(Default)]
 struct Conditions {
     texts: Vec<String>,
-    values: Vec<Value>,
+    values: Vec<FilterValue>,
 }
 
 impl Conditions {
-    fn push(&mut self, condition: &str, values: Vec<Value>) {
+    fn push(&mut self, condition: &str, values: Vec<FilterValue>) {
         let mut text = String::new();
         let mut place = self.values.len();
         for part in condition.split_inclusive('?') {
@@ -163,15 +166,15 @@ impl Conditions {
     }
 
     fn int(&mut self, condition: &str, value: i64) {
-        self.push(condition, vec![Value::Int(value)]);
+        self.push(condition, vec![FilterValue::Int(value)]);
     }
 
     fn text(&mut self, condition: &str, value: &str) {
-        self.push(condition, vec![Value::Text(value.to_owned())]);
+        self.push(condition, vec![FilterValue::Text(value.to_owned())]);
     }
 
     fn pair(&mut self, condition: &str, one: &str, other: &str) {
-        let values = [one, other].map(|value| Value::Text(indexed(value)));
+        let values = [one, other].map(|value| FilterValue::Text(indexed(value)));
         self.push(condition, values.into());
     }
 
@@ -179,20 +182,20 @@ impl Conditions {
         let places = vec!["?"; values.len()].join(", ");
         let values = values
             .into_iter()
-            .map(|value| Value::Text(value.to_owned()));
+            .map(|value| FilterValue::Text(value.to_owned()));
         self.push(&format!("{column} IN ({places})"), values.collect());
     }
 
     async fn fetch<T>(
         mut self,
-        store: &Store,
+        store: &AlertStore,
         head: &str,
         order: &str,
         limit: Option<u32>,
-        from_row: impl Fn(&AnyRow) -> Result<T, StoreError>,
-    ) -> Result<Vec<T>, StoreError> {
+        from_row: impl Fn(&AnyRow) -> Result<T, AlertStoreError>,
+    ) -> Result<Vec<T>, AlertStoreError> {
         self.values
-            .push(Value::Int(i64::from(limit.unwrap_or(100))));
+            .push(FilterValue::Int(i64::from(limit.unwrap_or(100))));
         let conditions = if self.texts.is_empty() {
             String::new()
         } else {
@@ -202,8 +205,8 @@ impl Conditions {
         let mut query = sqlx::query(AssertSqlSafe(text));
         for value in self.values {
             query = match value {
-                Value::Int(value) => query.bind(value),
-                Value::Text(value) => query.bind(value),
+                FilterValue::Int(value) => query.bind(value),
+                FilterValue::Text(value) => query.bind(value),
             };
         }
         let mut connection = store.read().await?;

@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::StoreError;
+use super::AlertStoreError;
 
 /// Where a store is: `sqlite://FILE`, `sqlite::memory:` or `postgres://USER:PASSWORD@HOST/DATABASE`.
 ///
 /// Written out, it has no password.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Location {
+pub enum StoreLocation {
     /// A file, relative to the working directory unless its path is absolute.
     Sqlite(PathBuf),
     /// Gone when it is closed: for tests of policies.
@@ -19,10 +19,10 @@ pub enum Location {
     Postgres(String),
 }
 
-impl FromStr for Location {
-    type Err = StoreError;
+impl FromStr for StoreLocation {
+    type Err = AlertStoreError;
 
-    fn from_str(text: &str) -> Result<Self, StoreError> {
+    fn from_str(text: &str) -> Result<Self, AlertStoreError> {
         let text = text.trim();
         if text == "sqlite::memory:" {
             return Ok(Self::Memory);
@@ -36,13 +36,13 @@ impl FromStr for Location {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return Ok(Self::Postgres(text.to_owned()));
         }
-        Err(StoreError::Location {
+        Err(AlertStoreError::Location {
             found: without_password(text),
         })
     }
 }
 
-impl Location {
+impl StoreLocation {
     pub(super) fn is_sqlite(&self) -> bool {
         !matches!(self, Self::Postgres(_))
     }
@@ -86,7 +86,7 @@ impl Location {
     }
 }
 
-impl fmt::Display for Location {
+impl fmt::Display for StoreLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("in memory"),
@@ -96,7 +96,7 @@ impl fmt::Display for Location {
     }
 }
 
-impl fmt::Debug for Location {
+impl fmt::Debug for StoreLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Location({self})")
     }
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_location_never_shows_its_password() {
-        let location: Location = "postgres://yagura:p@ss:word@db/alerts?password=x"
+        let location: StoreLocation = "postgres://yagura:p@ss:word@db/alerts?password=x"
             .parse()
             .unwrap();
         assert_eq!(location.to_string(), "postgres://yagura@db/alerts");
@@ -131,13 +131,13 @@ mod tests {
             format!("{location:?}"),
             "Location(postgres://yagura@db/alerts)"
         );
-        let error = "mysql://u:secret@h/d".parse::<Location>().unwrap_err();
+        let error = "mysql://u:secret@h/d".parse::<StoreLocation>().unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 
     #[test]
     fn a_file_may_have_any_name() {
-        let location: Location = "sqlite:///tmp/a b?#%.sqlite".parse().unwrap();
+        let location: StoreLocation = "sqlite:///tmp/a b?#%.sqlite".parse().unwrap();
         assert_eq!(
             location.url(true),
             "sqlite:///tmp/a%20b%3F%23%25.sqlite?mode=rwc"

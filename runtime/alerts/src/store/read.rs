@@ -6,12 +6,12 @@ use sqlx::AssertSqlSafe;
 use yagura_core::Report;
 use yagura_core::report::ReportAlert;
 
-use super::columns::Columns;
+use super::columns::RowColumns;
 use super::rows::{
     AlertRow, AssessmentRow, CallRow, DeliveryRow, DeliveryState, FactsRow, HistoryRow,
     IncidentKind, IncidentRow, RunRow,
 };
-use super::{Store, StoreError, alerts, calls, deliveries, incidents, rounds};
+use super::{AlertStore, AlertStoreError, alerts, calls, deliveries, incidents, rounds};
 
 /// All that is kept of an incident.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -77,13 +77,13 @@ impl StoredIncident {
     }
 }
 
-impl Store {
+impl AlertStore {
     /// Returns all that is kept of an incident, by its id or a beginning of it that no other has, with at most so many
     /// alerts.
     ///
     /// # Errors
-    /// [`StoreError::NoIncident`] where there is none, or more than one.
-    pub async fn incident(&self, id: &str, most: u32) -> Result<StoredIncident, StoreError> {
+    /// [`AlertStoreError::NoIncident`] where there is none, or more than one.
+    pub async fn incident(&self, id: &str, most: u32) -> Result<StoredIncident, AlertStoreError> {
         let mut connection = self.read().await?;
         let id = resolve(&mut connection, id).await?;
         let incident = incidents::get(&mut connection, &id).await?;
@@ -130,8 +130,8 @@ impl Store {
     /// Returns what became of an alert, or nothing where it never came.
     ///
     /// # Errors
-    /// [`StoreError`]
-    pub async fn alert(&self, id: &str) -> Result<Option<StoredAlert>, StoreError> {
+    /// [`AlertStoreError`]
+    pub async fn alert(&self, id: &str) -> Result<Option<StoredAlert>, AlertStoreError> {
         let mut connection = self.read().await?;
         let Some(alert) = alerts::find(&mut connection, id).await? else {
             return Ok(None);
@@ -160,7 +160,7 @@ impl Store {
 async fn history(
     connection: &mut sqlx::AnyConnection,
     incident: &str,
-) -> Result<Vec<HistoryRow>, StoreError> {
+) -> Result<Vec<HistoryRow>, AlertStoreError> {
     let rows = sqlx::query("SELECT n, at, who, what FROM history WHERE incident = $1 ORDER BY n")
         .bind(incident.to_owned())
         .fetch_all(connection)
@@ -181,8 +181,8 @@ async fn history(
 pub(super) async fn resolve(
     connection: &mut sqlx::AnyConnection,
     id: &str,
-) -> Result<String, StoreError> {
-    let none = |near: String| StoreError::NoIncident {
+) -> Result<String, AlertStoreError> {
+    let none = |near: String| AlertStoreError::NoIncident {
         id: id.to_owned(),
         near,
     };

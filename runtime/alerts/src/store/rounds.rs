@@ -4,14 +4,14 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 use yagura_core::report::{Assessment, Enriched};
 
-use super::StoreError;
-use super::columns::{Columns, json, rank, text};
+use super::AlertStoreError;
+use super::columns::{RowColumns, json, rank, text};
 use super::rows::{AssessmentRow, FactsRow, RunRow, RunState, Word};
 
 /// Columns of a [`RunRow`].
 const RUN: &str = "alert, enricher, delay, state, due_at, attempts, error";
 
-fn run_from(row: &AnyRow) -> Result<RunRow, StoreError> {
+fn run_from(row: &AnyRow) -> Result<RunRow, AlertStoreError> {
     Ok(RunRow {
         alert: row.text("alert")?,
         enricher: row.text("enricher")?,
@@ -31,7 +31,7 @@ pub(crate) async fn plan_run(
     delay: i64,
     due_at: i64,
     until: Option<i64>,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query(
         "INSERT INTO runs (alert, enricher, delay, state, due_at, until, attempts) VALUES ($1, $2, $3, $4, $5, $6, 0)
          ON CONFLICT DO NOTHING",
@@ -53,7 +53,7 @@ pub(crate) async fn plan_round(
     alert: &str,
     delay: i64,
     is_ready: bool,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query(
         "INSERT INTO rounds (alert, delay, state, changed) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING",
     )
@@ -69,7 +69,7 @@ pub(crate) async fn plan_round(
 pub(crate) async fn drop_plans(
     connection: &mut AnyConnection,
     alert: &str,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     for statement in [
         "DELETE FROM runs WHERE alert = $1 AND state IN ('waiting', 'running')",
         "DELETE FROM rounds WHERE alert = $1 AND state <> 'done'",
@@ -86,7 +86,7 @@ pub(crate) async fn drop_plans(
 pub(crate) async fn claim_run(
     connection: &mut AnyConnection,
     now: i64,
-) -> Result<Option<(RunRow, Option<i64>)>, StoreError> {
+) -> Result<Option<(RunRow, Option<i64>)>, AlertStoreError> {
     let statement = format!(
         "UPDATE runs SET state = 'running', attempts = attempts + 1 WHERE (alert, enricher, delay) IN (
             SELECT alert, enricher, delay FROM runs WHERE state = 'waiting' AND due_at <= $1
@@ -104,7 +104,7 @@ pub(crate) async fn claim_run(
 /// Takes the next round that waits for reviewers; one of an alert at a time, in order.
 pub(crate) async fn claim_round(
     connection: &mut AnyConnection,
-) -> Result<Option<(String, i64)>, StoreError> {
+) -> Result<Option<(String, i64)>, AlertStoreError> {
     let row = sqlx::query(
         "UPDATE rounds SET state = 'reviewing' WHERE (alert, delay) IN (
             SELECT alert, delay FROM rounds r WHERE state = 'ready' AND NOT EXISTS (
@@ -125,7 +125,7 @@ pub(crate) async fn end_run(
     run: &RunRow,
     state: RunState,
     error: Option<&str>,
-) -> Result<Option<()>, StoreError> {
+) -> Result<Option<()>, AlertStoreError> {
     let done = sqlx::query(
         "UPDATE runs SET state = $4, error = $5 WHERE alert = $1 AND enricher = $2 AND delay = $3",
     )
@@ -156,7 +156,7 @@ pub(crate) async fn run_again(
     run: &RunRow,
     due_at: i64,
     error: &str,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query(
         "UPDATE runs SET state = 'waiting', due_at = $4, error = $5 WHERE alert = $1 AND enricher = $2 AND delay = $3",
     )
@@ -175,7 +175,7 @@ pub(crate) async fn mark_changed(
     connection: &mut AnyConnection,
     alert: &str,
     delay: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query("UPDATE rounds SET changed = 1 WHERE alert = $1 AND delay = $2")
         .bind(alert.to_owned())
         .bind(delay)
@@ -190,7 +190,7 @@ pub(crate) async fn end_round(
     connection: &mut AnyConnection,
     alert: &str,
     delay: i64,
-) -> Result<Option<(bool, bool)>, StoreError> {
+) -> Result<Option<(bool, bool)>, AlertStoreError> {
     let done = sqlx::query("SELECT COUNT(*) AS n FROM rounds WHERE alert = $1 AND state = 'done'")
         .bind(alert.to_owned())
         .fetch_one(&mut *connection)
@@ -208,7 +208,7 @@ pub(crate) async fn end_round(
 }
 
 /// Makes due again what a process that died was doing.
-pub(crate) async fn recover(connection: &mut AnyConnection) -> Result<(), StoreError> {
+pub(crate) async fn recover(connection: &mut AnyConnection) -> Result<(), AlertStoreError> {
     for statement in [
         "UPDATE runs SET state = 'waiting' WHERE state = 'running'",
         "UPDATE rounds SET state = 'ready' WHERE state = 'reviewing'",
@@ -219,7 +219,9 @@ pub(crate) async fn recover(connection: &mut AnyConnection) -> Result<(), StoreE
 }
 
 /// Returns when the next run is due.
-pub(crate) async fn next_due(connection: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
+pub(crate) async fn next_due(
+    connection: &mut AnyConnection,
+) -> Result<Option<i64>, AlertStoreError> {
     let row = sqlx::query("SELECT MIN(due_at) AS due_at FROM runs WHERE state = 'waiting'")
         .fetch_one(connection)
         .await?;
@@ -227,7 +229,10 @@ pub(crate) async fn next_due(connection: &mut AnyConnection) -> Result<Option<i6
 }
 
 /// Says whether there is a run or a round to be done.
-pub(crate) async fn is_due(connection: &mut AnyConnection, now: i64) -> Result<bool, StoreError> {
+pub(crate) async fn is_due(
+    connection: &mut AnyConnection,
+    now: i64,
+) -> Result<bool, AlertStoreError> {
     let row = sqlx::query(
         "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM rounds WHERE state = 'ready' LIMIT 1) AS ready)
             + (SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE state = 'waiting' AND due_at <= $1 LIMIT 1) AS due) AS n",
@@ -246,7 +251,7 @@ pub(crate) async fn set_facts(
     found: Option<&Enriched>,
     error: Option<&str>,
     now: i64,
-) -> Result<bool, StoreError> {
+) -> Result<bool, AlertStoreError> {
     let before = facts_of(&mut *connection, alert)
         .await?
         .into_iter()
@@ -276,7 +281,7 @@ pub(crate) async fn set_facts(
 pub(crate) async fn facts_of(
     connection: &mut AnyConnection,
     alert: &str,
-) -> Result<Vec<FactsRow>, StoreError> {
+) -> Result<Vec<FactsRow>, AlertStoreError> {
     let rows = sqlx::query(
         "SELECT alert, enricher, body, error FROM facts WHERE alert = $1 ORDER BY enricher",
     )
@@ -290,7 +295,7 @@ pub(crate) async fn facts_of(
 pub(crate) async fn facts_of_incident(
     connection: &mut AnyConnection,
     incident: &str,
-) -> Result<Vec<FactsRow>, StoreError> {
+) -> Result<Vec<FactsRow>, AlertStoreError> {
     let rows = sqlx::query(
         "SELECT f.alert AS alert, f.enricher AS enricher, f.body AS body, f.error AS error
          FROM alerts a JOIN facts f ON f.alert = a.id WHERE a.incident = $1 ORDER BY a.seq, f.enricher",
@@ -301,7 +306,7 @@ pub(crate) async fn facts_of_incident(
     rows.iter().map(facts_from).collect()
 }
 
-fn facts_from(row: &AnyRow) -> Result<FactsRow, StoreError> {
+fn facts_from(row: &AnyRow) -> Result<FactsRow, AlertStoreError> {
     Ok(FactsRow {
         alert: row.text("alert")?,
         enricher: row.text("enricher")?,
@@ -316,7 +321,7 @@ pub(crate) async fn set_assessments(
     alert: &str,
     assessments: &[(String, Assessment)],
     now: i64,
-) -> Result<bool, StoreError> {
+) -> Result<bool, AlertStoreError> {
     let before: Vec<_> = assessments_of(&mut *connection, alert)
         .await?
         .into_iter()
@@ -351,7 +356,7 @@ pub(crate) async fn set_assessments(
 pub(crate) async fn assessments_of(
     connection: &mut AnyConnection,
     alert: &str,
-) -> Result<Vec<AssessmentRow>, StoreError> {
+) -> Result<Vec<AssessmentRow>, AlertStoreError> {
     let rows = sqlx::query(
         "SELECT alert, reviewer, severity, verdict, reason FROM assessments WHERE alert = $1 ORDER BY position",
     )
@@ -365,7 +370,7 @@ pub(crate) async fn assessments_of(
 pub(crate) async fn assessments_of_incident(
     connection: &mut AnyConnection,
     incident: &str,
-) -> Result<Vec<AssessmentRow>, StoreError> {
+) -> Result<Vec<AssessmentRow>, AlertStoreError> {
     let rows = sqlx::query(
         "SELECT o.alert AS alert, o.reviewer AS reviewer, o.severity AS severity, o.verdict AS verdict, o.reason AS reason
          FROM alerts a JOIN assessments o ON o.alert = a.id WHERE a.incident = $1 ORDER BY a.seq, o.position",
@@ -376,7 +381,7 @@ pub(crate) async fn assessments_of_incident(
     rows.iter().map(assessment_from).collect()
 }
 
-fn assessment_from(row: &AnyRow) -> Result<AssessmentRow, StoreError> {
+fn assessment_from(row: &AnyRow) -> Result<AssessmentRow, AlertStoreError> {
     Ok(AssessmentRow {
         alert: row.text("alert")?,
         reviewer: row.text("reviewer")?,
@@ -392,7 +397,7 @@ fn assessment_from(row: &AnyRow) -> Result<AssessmentRow, StoreError> {
 pub(crate) async fn runs_of_incident(
     connection: &mut AnyConnection,
     incident: &str,
-) -> Result<Vec<RunRow>, StoreError> {
+) -> Result<Vec<RunRow>, AlertStoreError> {
     let rows = sqlx::query(
         "SELECT r.alert AS alert, r.enricher AS enricher, r.delay AS delay, r.state AS state, r.due_at AS due_at,
             r.attempts AS attempts, r.error AS error

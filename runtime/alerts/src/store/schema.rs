@@ -6,7 +6,7 @@
 
 use sqlx::{AnyConnection, Row};
 
-use super::StoreError;
+use super::AlertStoreError;
 
 /// The steps from an empty store to the newest schema. A step that was released is never edited: changes are new steps.
 /// SQLite and PostgreSQL both take each statement.
@@ -22,7 +22,7 @@ pub(super) fn known() -> i64 {
 }
 
 /// Returns the schema version of the store, zero for an empty one.
-async fn stored_version(connection: &mut AnyConnection) -> Result<i64, StoreError> {
+async fn stored_version(connection: &mut AnyConnection) -> Result<i64, AlertStoreError> {
     sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)")
         .execute(&mut *connection)
         .await?;
@@ -35,11 +35,11 @@ async fn stored_version(connection: &mut AnyConnection) -> Result<i64, StoreErro
 /// Takes the steps that are missing, inside the caller's transaction.
 ///
 /// # Errors
-/// [`StoreError::Version`] where a later version wrote the store.
-pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreError> {
+/// [`AlertStoreError::Version`] where a later version wrote the store.
+pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<(), AlertStoreError> {
     let found = stored_version(connection).await?;
     if found > known() {
-        return Err(StoreError::Version {
+        return Err(AlertStoreError::Version {
             found,
             known: known(),
         });
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::store::rows::{DeliveryState, Outcome};
-    use crate::store::{Location, Store};
+    use crate::store::{AlertStore, StoreLocation};
 
     /// An alert as lines of alerts have it.
     const ALERT: &str = r#"{
@@ -97,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_of_the_first_version_is_read_under_the_new_names() {
         let dir = tempfile::tempdir().unwrap();
-        let location = Location::Sqlite(dir.path().join("alerts.db"));
+        let location = StoreLocation::Sqlite(dir.path().join("alerts.db"));
         sqlx::any::install_default_drivers();
         let pool = sqlx::AnyPool::connect(&location.url(true)).await.unwrap();
         let version = "CREATE TABLE schema_version (version BIGINT PRIMARY KEY)";
@@ -115,13 +115,13 @@ mod tests {
         pool.close().await;
 
         // Commands beside the service leave it as it is.
-        let error = Store::open_existing(&location, Clock::system())
+        let error = AlertStore::open_existing(&location, Clock::system())
             .await
             .unwrap_err();
-        let is_outdated = matches!(error, StoreError::Outdated { found: 1, known: 3 });
+        let is_outdated = matches!(error, AlertStoreError::Outdated { found: 1, known: 3 });
         assert!(is_outdated, "{error}");
 
-        let store = Store::open(&location, Clock::system()).await.unwrap();
+        let store = AlertStore::open(&location, Clock::system()).await.unwrap();
         let record = store.alert("0a").await.unwrap().unwrap();
         assert_eq!(record.alert.state, AlertState::Final);
         assert_eq!(record.alert.outcome, Outcome::Reported);
@@ -143,7 +143,7 @@ mod tests {
         );
         store.close().await;
         // Once is enough.
-        let again = Store::open_existing(&location, Clock::system()).await;
+        let again = AlertStore::open_existing(&location, Clock::system()).await;
         again.unwrap().close().await;
     }
 }

@@ -5,9 +5,9 @@ use yagura_core::Alert;
 use yagura_core::alert::Observable;
 
 use super::Context;
-use crate::store::StoreError;
+use crate::store::AlertStoreError;
 use crate::store::alerts::{Sharing, first_inhibitor};
-use crate::store::columns::{Columns, text};
+use crate::store::columns::{RowColumns, text};
 use crate::store::rows::{AlertRow, Outcome};
 
 /// What becomes of an alert, why, and who answers for it.
@@ -42,7 +42,7 @@ impl Context<'_> {
         connection: &mut AnyConnection,
         alert: &Alert,
         is_new: bool,
-    ) -> Result<Decision, StoreError> {
+    ) -> Result<Decision, AlertStoreError> {
         let teams = self.policy.teams_of(alert);
         let is_on_trial = if is_new && self.policy.staging.lists(&alert.rule) {
             trial(connection, alert, self.policy.staging.quiet).await?
@@ -86,7 +86,7 @@ impl Context<'_> {
         connection: &mut AnyConnection,
         alert: &Alert,
         teams: &[String],
-    ) -> Result<Option<AlertRow>, StoreError> {
+    ) -> Result<Option<AlertRow>, AlertStoreError> {
         for inhibition in &self.policy.inhibit {
             if !inhibition.silences.matches(alert, teams) {
                 continue;
@@ -144,7 +144,7 @@ pub(super) async fn stage(
     connection: &mut AnyConnection,
     rule: &str,
     event_time: Option<i64>,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query("INSERT INTO rules (rule, staged_since) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(text(rule))
         .bind(event_time)
@@ -157,7 +157,7 @@ pub(super) async fn stage(
 pub(super) async fn begin_quiet(
     connection: &mut AnyConnection,
     event_time: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     sqlx::query("UPDATE rules SET staged_since = $1 WHERE staged_since IS NULL")
         .bind(event_time)
         .execute(connection)
@@ -170,7 +170,7 @@ async fn trial(
     connection: &mut AnyConnection,
     alert: &Alert,
     quiet: Option<i64>,
-) -> Result<bool, StoreError> {
+) -> Result<bool, AlertStoreError> {
     let (first, last) = (alert.first_time.micros(), alert.last_time.micros());
     stage(&mut *connection, &alert.rule, Some(first)).await?;
     let row = sqlx::query("SELECT last_time, staged_since, promoted_at FROM rules WHERE rule = $1")

@@ -9,7 +9,7 @@ use yagura_core::{Alert, Timestamp};
 use super::Context;
 use crate::policy::CompiledPolicy;
 use crate::store::rows::{AlertRow, IncidentKind, IncidentRow, Outcome};
-use crate::store::{StoreError, alerts, deliveries, incidents, rounds};
+use crate::store::{AlertStoreError, alerts, deliveries, incidents, rounds};
 
 /// Alerts of a flood that are investigated: what is broken shows in the first ones.
 const INVESTIGATED: u64 = 5;
@@ -30,7 +30,7 @@ impl Context<'_> {
         &mut self,
         connection: &mut AnyConnection,
         row: &mut AlertRow,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let alert = &row.alert;
         let (first, last) = (alert.first_time.micros(), alert.last_time.micros());
         let flood = self.policy.flood;
@@ -97,7 +97,7 @@ impl Context<'_> {
         incident: &mut IncidentRow,
         row: &AlertRow,
         is_new: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         if incident.status == IncidentStatus::Closed {
             incidents::reopen(incident);
             let what = "reopened: its alert goes on as another";
@@ -158,7 +158,7 @@ impl Context<'_> {
         &self,
         connection: &mut AnyConnection,
         alert: &Alert,
-    ) -> Result<Option<IncidentRow>, StoreError> {
+    ) -> Result<Option<IncidentRow>, AlertStoreError> {
         for row in alerts::replaced_by(&mut *connection, &alert.id).await? {
             if let Some(id) = &row.incident {
                 let incident = incidents::get(&mut *connection, id).await?;
@@ -176,7 +176,7 @@ impl Context<'_> {
         connection: &mut AnyConnection,
         alert: &str,
         incident: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         for row in alerts::replaced_by(&mut *connection, alert).await? {
             if let Some(other) = row.incident.filter(|other| other != incident) {
                 let mut other = incidents::get(&mut *connection, &other).await?;
@@ -198,7 +198,7 @@ impl Context<'_> {
         connection: &mut AnyConnection,
         incident: &mut IncidentRow,
         reason: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         incidents::change(&mut *connection, incident, self.now).await?;
         deliveries::cancel_unsent(&mut *connection, &incident.id).await?;
         let what = format!("closed: {reason}");
@@ -212,7 +212,7 @@ impl Context<'_> {
         connection: &mut AnyConnection,
         incident: &mut IncidentRow,
         reason: &str,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, AlertStoreError> {
         if incident.live > 0 || incident.status == IncidentStatus::Closed {
             return Ok(false);
         }
@@ -236,7 +236,7 @@ impl Context<'_> {
         connection: &mut AnyConnection,
         incident: &IncidentRow,
         alert: &Alert,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         if incident.kind == IncidentKind::Flood && incident.alerts > INVESTIGATED {
             return Ok(());
         }
@@ -303,7 +303,7 @@ pub(crate) async fn route(
     incident: &IncidentRow,
     row: &AlertRow,
     now: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), AlertStoreError> {
     let mut alert = row.alert.clone();
     alert.severity = row.severity();
     let notifiers = policy.notifiers_of(&[&alert]);

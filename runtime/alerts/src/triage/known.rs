@@ -8,7 +8,7 @@ use super::Context;
 use super::decide::Decision;
 use super::group::{is_reported, may_go_on, route};
 use crate::store::rows::{AlertRow, IncidentKind, IncidentRow, Outcome};
-use crate::store::{StoreError, alerts, deliveries, incidents, rounds};
+use crate::store::{AlertStoreError, alerts, deliveries, incidents, rounds};
 
 impl Context<'_> {
     /// Takes one line.
@@ -16,7 +16,7 @@ impl Context<'_> {
         &mut self,
         connection: &mut AnyConnection,
         line: &AlertLine,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let known = alerts::find(&mut *connection, &line.alert.id).await?;
         match (known, line.state) {
             (Some(old), AlertState::Withdrawn) => self.withdraw(connection, old, line).await,
@@ -31,7 +31,7 @@ impl Context<'_> {
         &mut self,
         connection: &mut AnyConnection,
         line: &AlertLine,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let decision = if line.state == AlertState::Withdrawn {
             Decision {
                 outcome: Outcome::Unseen,
@@ -66,7 +66,7 @@ impl Context<'_> {
         &mut self,
         connection: &mut AnyConnection,
         mut row: AlertRow,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         self.count(row.outcome);
         if row.outcome == Outcome::Reported {
             return self.place(connection, &mut row).await;
@@ -103,7 +103,7 @@ impl Context<'_> {
         connection: &mut AnyConnection,
         old: AlertRow,
         line: &AlertLine,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let row = self.changed(&old, line);
         alerts::set_observables(&mut *connection, &row.alert, &old.alert.observables).await?;
         self.decide_again(connection, row).await
@@ -113,7 +113,7 @@ impl Context<'_> {
         &mut self,
         connection: &mut AnyConnection,
         mut row: AlertRow,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         if row.outcome == Outcome::Staged {
             let is_inhibitor = self.is_inhibitor(&row.alert);
             return alerts::put(connection, &row, self.seq, is_inhibitor).await;
@@ -132,7 +132,7 @@ impl Context<'_> {
         connection: &mut AnyConnection,
         old: AlertRow,
         line: &AlertLine,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let mut row = self.changed(&old, line);
         if row.alert.severity > old.alert.severity {
             // What reviewers thought was about a less severe alert.
@@ -184,7 +184,7 @@ impl Context<'_> {
         connection: &mut AnyConnection,
         old: AlertRow,
         line: &AlertLine,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let row = self.changed(&old, line);
         let is_inhibitor = self.is_inhibitor(&row.alert);
         alerts::put(&mut *connection, &row, self.seq, is_inhibitor).await?;
@@ -211,7 +211,7 @@ impl Context<'_> {
         connection: &mut AnyConnection,
         incident: &mut IncidentRow,
         row: &AlertRow,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         if incident.kind == IncidentKind::Flood {
             // Thousands are not counted anew for each: a flood stays as severe as it was.
             incident.live = incident.live.saturating_sub(1);
@@ -229,7 +229,7 @@ impl Context<'_> {
         connection: &mut AnyConnection,
         incident: &mut IncidentRow,
         row: &AlertRow,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         let mut reason = row
             .reason
             .clone()
@@ -275,7 +275,7 @@ impl Context<'_> {
         mut next: AlertRow,
         from: &mut IncidentRow,
         to: &mut IncidentRow,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AlertStoreError> {
         next.incident = Some(to.id.clone());
         let is_inhibitor = self.is_inhibitor(&next.alert);
         alerts::put(&mut *connection, &next, self.seq, is_inhibitor).await?;

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::policy::testing::{self, AlertResult, TestError};
 use crate::policy::{CompiledPolicy, PolicyTest};
 use crate::store::rows::{IncidentKind, Outcome};
-use crate::store::{IncidentFilter, Location, Store};
+use crate::store::{AlertStore, IncidentFilter, StoreLocation};
 
 /// Why a case cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ pub async fn rehearse(
 ) -> Result<Vec<String>, RehearseError> {
     let lines = testing::lines(test, dir)?;
     let clock = Clock::new(Timestamp::default);
-    let store = Store::open(&Location::Memory, clock)
+    let store = AlertStore::open(&StoreLocation::Memory, clock)
         .await
         .map_err(TriageError::from)?;
     let triage = Triage::open(&store, policy, &[]).await?;

@@ -2,7 +2,7 @@
 
 use yagura_alerts::store::rows::{CallRow, Outcome};
 use yagura_alerts::store::{AlertFilter, CallFilter, IncidentFilter};
-use yagura_alerts::{Deliver, Store, StoreError, Triage};
+use yagura_alerts::{AlertStore, AlertStoreError, Deliver, Triage};
 use yagura_core::report::IncidentStatus;
 use yagura_core::{Severity, Timestamp};
 
@@ -26,7 +26,7 @@ async fn an_act_beside_the_service_is_reported() {
     until("the first report", || async { server.came().len() == 1 }).await;
     let id = incident_of(&triage, &one).await;
     // Its own connections, as another process has.
-    let beside = Store::open_existing(&place.location, hands.clock())
+    let beside = AlertStore::open_existing(&place.location, hands.clock())
         .await
         .unwrap();
     beside.acknowledge(&id, "ann").await.unwrap();
@@ -38,7 +38,7 @@ async fn an_act_beside_the_service_is_reported() {
     assert_eq!(server.came()[1].report.status, IncidentStatus::Acknowledged);
     beside.close_incident(&id, "ann", "done").await.unwrap();
     let error = beside.close_incident(&id, "bob", "done").await.unwrap_err();
-    assert!(matches!(error, StoreError::NotNow { .. }), "{error}");
+    assert!(matches!(error, AlertStoreError::NotNow { .. }), "{error}");
     beside.reopen(&id, "bob").await.unwrap();
     until("the end", || async {
         hands.advance(SECOND);
@@ -47,9 +47,15 @@ async fn an_act_beside_the_service_is_reported() {
     .await;
     assert_eq!(server.came()[2].report.status, IncidentStatus::Open);
     let error = beside.acknowledge("abcdef", "ann").await.unwrap_err();
-    assert!(matches!(error, StoreError::NoIncident { .. }), "{error}");
+    assert!(
+        matches!(error, AlertStoreError::NoIncident { .. }),
+        "{error}"
+    );
     let error = beside.acknowledge("%", "ann").await.unwrap_err();
-    assert!(matches!(error, StoreError::NoIncident { .. }), "{error}");
+    assert!(
+        matches!(error, AlertStoreError::NoIncident { .. }),
+        "{error}"
+    );
     deliver.stop().await.unwrap();
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use yagura_alerts::policy::CompiledPolicy;
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::DeliveryState;
-use yagura_alerts::{Clock, Deliver, Location, Store, StoreError, Triage, TriageError};
+use yagura_alerts::{
+    AlertStore, AlertStoreError, Clock, Deliver, StoreLocation, Triage, TriageError,
+};
 use yagura_core::report::{AlertLine, AlertState};
 
 use crate::support::{Lines, Server, TestStore, alert, policy, ports, quick};
@@ -26,12 +28,12 @@ notify = ["slack", "jira"]
 "#;
 
 /// Opens the triage as soon as the process that died has let go of it.
-async fn open(location: &Location, policy: &Arc<CompiledPolicy>) -> (Store, Triage) {
+async fn open(location: &StoreLocation, policy: &Arc<CompiledPolicy>) -> (AlertStore, Triage) {
     loop {
-        let store = Store::open(location, Clock::system()).await.unwrap();
+        let store = AlertStore::open(location, Clock::system()).await.unwrap();
         match Triage::open(&store, Arc::clone(policy), &[]).await {
             Ok(triage) => return (store, triage),
-            Err(TriageError::Store(StoreError::Busy { .. })) => {
+            Err(TriageError::Store(AlertStoreError::Busy { .. })) => {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             Err(error) => unreachable!("{error}"),
@@ -174,7 +176,7 @@ async fn a_process_that_dies_tells_everything_and_nothing_twice() {
     );
 }
 
-async fn all_sent(store: &Store) -> bool {
+async fn all_sent(store: &AlertStore) -> bool {
     let all = IncidentFilter {
         limit: Some(1_000),
         ..IncidentFilter::default()

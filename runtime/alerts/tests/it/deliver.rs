@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::{DeliveryState, IncidentKind};
-use yagura_alerts::{Deliver, DeliverOptions, Store, Triage};
+use yagura_alerts::{AlertStore, Deliver, DeliverOptions, Triage};
 use yagura_core::Severity;
 use yagura_core::report::{AlertState, IncidentStatus};
 
@@ -13,7 +13,7 @@ use crate::support::{
     policy, ports, quick, until,
 };
 
-async fn delivery(store: &Store, incident: &str) -> yagura_alerts::store::rows::DeliveryRow {
+async fn delivery(store: &AlertStore, incident: &str) -> yagura_alerts::store::rows::DeliveryRow {
     store.incident(incident, 1).await.unwrap().deliveries[0].clone()
 }
 

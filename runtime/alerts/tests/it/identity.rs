@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use yagura_alerts::store::{AlertFilter, IncidentFilter};
-use yagura_alerts::{Store, Triage};
+use yagura_alerts::{AlertStore, Triage};
 use yagura_core::Severity;
 use yagura_core::report::{AlertLine, AlertState};
 
@@ -69,7 +69,7 @@ fn policy_text(bits: u8) -> String {
 }
 
 /// All rows of the store, as JSON.
-async fn contents(store: &Store) -> Vec<String> {
+async fn contents(store: &AlertStore) -> Vec<String> {
     let all = IncidentFilter {
         limit: Some(100_000),
         ..IncidentFilter::default()

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::triage::Feed;
-use yagura_alerts::{Deliver, Location, Store, StoreError, Triage, TriageError};
+use yagura_alerts::{AlertStore, AlertStoreError, Deliver, StoreLocation, Triage, TriageError};
 
 use crate::support::{
     Hands, Lines, SIMPLE, Server, TestStore, alert, became, incident_of, policy, ports, quick,
@@ -15,22 +15,22 @@ use crate::support::{
 async fn a_store_has_one_triage_and_a_schema_version_that_is_known() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("alerts.sqlite");
-    let location: Location = format!("sqlite://{}", file.display()).parse().unwrap();
+    let location: StoreLocation = format!("sqlite://{}", file.display()).parse().unwrap();
     let hands = Hands::new();
-    let error = Store::open_existing(&location, hands.clock())
+    let error = AlertStore::open_existing(&location, hands.clock())
         .await
         .unwrap_err();
-    assert!(matches!(error, StoreError::Absent { .. }), "{error}");
-    let store = Store::open(&location, hands.clock()).await.unwrap();
+    assert!(matches!(error, AlertStoreError::Absent { .. }), "{error}");
+    let store = AlertStore::open(&location, hands.clock()).await.unwrap();
     let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
-    let beside = Store::open_existing(&location, hands.clock())
+    let beside = AlertStore::open_existing(&location, hands.clock())
         .await
         .unwrap();
     let error = Triage::open(&beside, policy(SIMPLE), &[])
         .await
         .unwrap_err();
     assert!(
-        matches!(error, TriageError::Store(StoreError::Busy { .. })),
+        matches!(error, TriageError::Store(AlertStoreError::Busy { .. })),
         "{error}"
     );
     // Reading is free.
@@ -55,9 +55,11 @@ async fn a_store_has_one_triage_and_a_schema_version_that_is_known() {
         .await
         .unwrap();
     pool.close().await;
-    let error = Store::open(&location, hands.clock()).await.unwrap_err();
+    let error = AlertStore::open(&location, hands.clock())
+        .await
+        .unwrap_err();
     assert!(
-        matches!(error, StoreError::Version { found: 99, .. }),
+        matches!(error, AlertStoreError::Version { found: 99, .. }),
         "{error}"
     );
 }
@@ -103,7 +105,7 @@ async fn who_was_replaced_writes_nothing() {
     let triage = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap();
     let error = Triage::open(&store, policy(SIMPLE), &[]).await.unwrap_err();
     assert!(
-        matches!(error, TriageError::Store(StoreError::Busy { .. })),
+        matches!(error, TriageError::Store(AlertStoreError::Busy { .. })),
         "{error}"
     );
     let mut lines = Lines::default();
@@ -119,23 +121,23 @@ async fn who_was_replaced_writes_nothing() {
     lines.provisional(&alert("scan", 9, &[("ip", "10.0.0.1")]));
     let error = triage.take(&lines.0).await.unwrap_err();
     assert!(
-        matches!(error, TriageError::Store(StoreError::TakenOver)),
+        matches!(error, TriageError::Store(AlertStoreError::TakenOver)),
         "{error}"
     );
     let server = Server::with(&[]);
     let mut deliver = Deliver::start(&triage, ports(&[("slack", &server)]), quick());
     let error = deliver.failed().await;
-    assert!(matches!(error, StoreError::TakenOver), "{error}");
+    assert!(matches!(error, AlertStoreError::TakenOver), "{error}");
     assert_eq!(server.calls(), 0);
 }
 
 /// Opens a store as a service does, and takes a line that is known and one that is not.
-async fn serve(location: &Location, lines: &Lines) -> Result<(), String> {
+async fn serve(location: &StoreLocation, lines: &Lines) -> Result<(), String> {
     let text = |error: &dyn std::error::Error| {
         let source = error.source().map(ToString::to_string);
         format!("{error}: {}", source.unwrap_or_default())
     };
-    let store = Store::open(location, Hands::new().clock()).await;
+    let store = AlertStore::open(location, Hands::new().clock()).await;
     let store = store.map_err(|error| text(&error))?;
     let answer = async {
         let triage = Triage::open(&store, policy(SIMPLE), &[]).await?;
@@ -159,7 +161,7 @@ async fn serve(location: &Location, lines: &Lines) -> Result<(), String> {
 async fn a_store_with_a_flipped_byte_works_or_is_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("alerts.db");
-    let location = Location::Sqlite(file.clone());
+    let location = StoreLocation::Sqlite(file.clone());
     let mut lines = Lines::default();
     for n in 0..12 {
         let user = format!("user-{n}");
@@ -205,10 +207,10 @@ async fn a_store_with_a_flipped_byte_works_or_is_refused_at_once() {
     ] {
         std::fs::write(&file, bytes).unwrap();
         let start = Instant::now();
-        let error = Store::open(&location, Hands::new().clock())
+        let error = AlertStore::open(&location, Hands::new().clock())
             .await
             .unwrap_err();
-        assert!(matches!(error, StoreError::Unusable { .. }), "{error}");
+        assert!(matches!(error, AlertStoreError::Unusable { .. }), "{error}");
         assert!(start.elapsed() < Duration::from_secs(2), "{error}");
         assert!(error.to_string().contains("alerts.db"), "{error}");
     }

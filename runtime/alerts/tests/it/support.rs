@@ -12,7 +12,7 @@ use yagura_alerts::deliver::Backoff;
 use yagura_alerts::policy::{CompiledPolicy, Policy};
 use yagura_alerts::ports::{Failure, Notify};
 use yagura_alerts::store::StoredAlert;
-use yagura_alerts::{Clock, DeliverOptions, Location, Store, Triage};
+use yagura_alerts::{AlertStore, Clock, DeliverOptions, StoreLocation, Triage};
 use yagura_core::alert::{Observable, identity};
 use yagura_core::report::{AlertLine, AlertState};
 use yagura_core::{Alert, Evidence, Report, Severity, Timestamp};
@@ -126,7 +126,7 @@ impl Lines {
 
 /// Where a store is that lasts as long as this: a file, or a schema of the server that `YAGURA_TEST_POSTGRES` names.
 pub(crate) struct TestStore {
-    pub(crate) location: Location,
+    pub(crate) location: StoreLocation,
     url: String,
     _dir: tempfile::TempDir,
 }
@@ -150,8 +150,8 @@ impl TestStore {
         self.url.clone()
     }
 
-    pub(crate) async fn open(&self, clock: Clock) -> Store {
-        Store::open(&self.location, clock).await.unwrap()
+    pub(crate) async fn open(&self, clock: Clock) -> AlertStore {
+        AlertStore::open(&self.location, clock).await.unwrap()
     }
 }
 
@@ -185,12 +185,12 @@ async fn schema(url: &str) -> String {
     format!("{url}?options=-c%20search_path%3D{name}")
 }
 
-pub(crate) async fn memory(hands: &Hands) -> Store {
+pub(crate) async fn memory(hands: &Hands) -> AlertStore {
     let location = match on_postgres() {
         Some(url) => schema(&url).await.parse().unwrap(),
-        None => Location::Memory,
+        None => StoreLocation::Memory,
     };
-    Store::open(&location, hands.clock()).await.unwrap()
+    AlertStore::open(&location, hands.clock()).await.unwrap()
 }
 
 /// A triage in memory that has taken these lines.

@@ -2,7 +2,7 @@
 
 use yagura_alerts::store::IncidentFilter;
 use yagura_alerts::store::rows::{IncidentKind, Outcome};
-use yagura_alerts::{StoreError, Triage};
+use yagura_alerts::{AlertStoreError, Triage};
 use yagura_core::Severity;
 use yagura_core::report::{AlertState, IncidentStatus};
 
@@ -326,7 +326,7 @@ async fn what_a_human_closed_is_not_joined() {
     store.acknowledge(&id[..8], "ann").await.unwrap();
     store.close_incident(&id, "ann", "a test").await.unwrap();
     let error = store.acknowledge(&id, "ann").await.unwrap_err();
-    assert!(matches!(error, StoreError::NotNow { .. }), "{error}");
+    assert!(matches!(error, AlertStoreError::NotNow { .. }), "{error}");
     lines.provisional(&two);
     triage.take(&lines.0).await.unwrap();
     assert_ne!(incident_of(&triage, &two).await, id);

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use yagura_core::rule::Report;
+use yagura_core::rule::ReportMode;
 use yagura_core::{Alert, AlertState};
 
 use super::{CorrelationEngine, Inbox};
 use crate::alert_window::AlertWindow;
-use crate::change::Change;
+use crate::change::AlertChange;
 use crate::finding::CompactFinding;
 use crate::spill::{CorrelationError, SpillStore};
 
@@ -19,7 +19,7 @@ impl CorrelationEngine {
         closed: Vec<(String, AlertWindow)>,
         mut touched: BTreeSet<String>,
         spilled: &mut dyn SpillStore,
-        changes: &mut Vec<Change>,
+        changes: &mut Vec<AlertChange>,
     ) -> Result<(), CorrelationError> {
         let mut final_alerts: BTreeMap<String, Vec<Alert>> = BTreeMap::new();
         for (key, window) in &closed {
@@ -29,7 +29,7 @@ impl CorrelationEngine {
         }
         if !self.options.is_live {
             let alerts = final_alerts.into_values().flatten();
-            changes.extend(alerts.map(|alert| Change::to(AlertState::Final, alert)));
+            changes.extend(alerts.map(|alert| AlertChange::to(AlertState::Final, alert)));
             return Ok(());
         }
         let mut windows = BTreeMap::new();
@@ -70,7 +70,7 @@ impl CorrelationEngine {
     }
 
     fn waits(&self, rule: usize) -> bool {
-        self.graph.waits[rule] || self.rules[rule].alert.report != Report::Provisional
+        self.graph.waits[rule] || self.rules[rule].alert.report != ReportMode::Provisional
     }
 
     /// Processes what waits for the watermark on copies of the states, and returns the windows that there would be.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use yagura_core::rule::{Report, TitlePart};
+use yagura_core::rule::{ReportMode, TitlePart};
 use yagura_core::{Alert, AlertState, key};
 
 use super::{CorrelationEngine, alert_hit};
 use crate::alert_window::AlertWindow;
-use crate::change::Change;
+use crate::change::AlertChange;
 use crate::finding::CompactFinding;
 use crate::hit::Hit;
-use crate::node::{KeyedNode, Node, NodeWork};
+use crate::node::{CorrelationNode, KeyedNode, NodeWork};
 use crate::output::number;
 use crate::shard::ShardOutput;
 
@@ -78,13 +78,13 @@ impl CorrelationEngine {
     }
 
     /// Makes alerts of findings that came too late to be ordered: each window by itself, emitted once, and marked.
-    pub(super) fn late_alerts(&self, mut late: Vec<CompactFinding>) -> Vec<Change> {
+    pub(super) fn late_alerts(&self, mut late: Vec<CompactFinding>) -> Vec<AlertChange> {
         let objects = &self.objects;
         late.sort_by(|a, b| a.compare(b, objects));
         let mut by_group: BTreeMap<usize, Vec<(String, Hit)>> = BTreeMap::new();
         for found in late {
             let rule = &self.rules[found.rule as usize];
-            if rule.alert.report != Report::None {
+            if rule.alert.report != ReportMode::None {
                 let watermark_group = self.graph.watermark_group_of[found.rule as usize];
                 let hits = by_group.entry(watermark_group).or_default();
                 hits.push(alert_hit(&rule.id, found));
@@ -118,7 +118,7 @@ impl CorrelationEngine {
                         value: "arrived after its time had been final; correlations did not see it"
                             .to_owned(),
                     });
-                    changes.push(Change::to(AlertState::Final, alert));
+                    changes.push(AlertChange::to(AlertState::Final, alert));
                 }
             }
         }

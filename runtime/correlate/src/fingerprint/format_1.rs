@@ -41,22 +41,22 @@ pub(super) fn is_state_fingerprint(stored: &str, rule: &Rule) -> bool {
 }
 
 /// A text that is written as it is.
-struct Written(String);
+struct Verbatim(String);
 
-impl fmt::Debug for Written {
+impl fmt::Debug for Verbatim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
 /// The name that the kind had in the code: `NewValue` for `new-value`.
-fn name(word: &str) -> Written {
+fn name(word: &str) -> Verbatim {
     let capital = |part: &str| {
         let mut letters = part.chars();
         let first = letters.next().map(|first| first.to_ascii_uppercase());
         first.into_iter().chain(letters).collect::<String>()
     };
-    Written(word.split('-').map(capital).collect())
+    Verbatim(word.split('-').map(capital).collect())
 }
 
 /// Kind, rules, keys, measured fields, window, expression, whether it estimates, coordinates, the length of numbered windows,

@@ -11,7 +11,7 @@ use super::Operator;
 use crate::hit::{Hit, KeptHit};
 use crate::limits::{MOST_KEPT, MOST_SHOWN};
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 use crate::output::{OperatorFinding, OperatorOutput};
 
 /// What must be followed within a time.
@@ -33,7 +33,7 @@ impl MakeNode for Absence {
         &self,
         correlation: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         Ok(Box::new(KeyedNode::new(AbsenceOperator {
             within: self.within.micros(),
             is_same: correlation.rules.len() == 1,

@@ -9,7 +9,7 @@ use super::Geolocation;
 use super::Operator;
 use crate::hit::{Hit, KeptHit};
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 use crate::output::{OperatorFinding, OperatorOutput};
 
 /// Which rules must have findings within a window.
@@ -56,7 +56,7 @@ impl MakeNode for AnyOrder {
         &self,
         _: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         let condition = self.condition.unwrap_or_default();
         Ok(Box::new(KeyedNode::new(AnyOrderOperator {
             within: self.within.micros(),

@@ -6,14 +6,14 @@ use yagura_core::correlation::avg::Avg;
 use super::Geolocation;
 use super::measure::{Aggregate, Measure};
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 
 impl MakeNode for Avg {
     fn node(
         &self,
         _: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         let measure = Measure::over(Aggregate::Avg, self.windows, self.condition);
         Ok(Box::new(KeyedNode::new(measure)))
     }

@@ -8,7 +8,7 @@ use super::Geolocation;
 use super::Operator;
 use crate::hit::{Hit, KeptHit};
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 use crate::output::{OperatorFinding, OperatorOutput};
 
 /// The fields that make up a state. A key's first state is learnt, and makes no finding.
@@ -30,7 +30,7 @@ impl MakeNode for Change {
         &self,
         _: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         Ok(Box::new(KeyedNode::new(ChangeOperator {
             within: self.within.micros(),
             fields: self.fields.clone(),

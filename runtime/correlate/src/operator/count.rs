@@ -9,14 +9,14 @@ use super::measure::{Aggregate, Measure};
 use super::threshold::Threshold;
 use crate::limits::MOST_KEPT;
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 
 impl MakeNode for Count {
     fn node(
         &self,
         _: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         if let Windows::Sliding { within } = self.windows
             && let Some(threshold) = Threshold::new(self.condition, within.micros(), MOST_KEPT)
         {

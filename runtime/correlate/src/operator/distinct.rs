@@ -6,14 +6,14 @@ use yagura_core::correlation::distinct::Distinct;
 use super::Geolocation;
 use super::measure::{Aggregate, Measure};
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 
 impl MakeNode for Distinct {
     fn node(
         &self,
         _: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         let aggregate = match self.approximate {
             true => Aggregate::Estimated,
             false => Aggregate::Distinct,

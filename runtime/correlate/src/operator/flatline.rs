@@ -6,14 +6,14 @@ use yagura_core::correlation::flatline::Flatline;
 use super::Geolocation;
 use super::baseline::BaselineCount;
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 
 impl MakeNode for Flatline {
     fn node(
         &self,
         _: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         Ok(Box::new(KeyedNode::new(BaselineCount {
             within: self.normal.within.micros(),
             windows: self.normal.windows(),

@@ -52,14 +52,14 @@ pub(crate) struct MeasureState {
     count: u64,
     hits: VecDeque<KeptHit>,
     /// Beside each hit its value.
-    values: Values,
+    values: MeasuredValues,
     /// Whether the condition held at the last hit.
     holding: bool,
 }
 
 /// The measured field's values.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-enum Values {
+enum MeasuredValues {
     #[default]
     None,
     Texts(VecDeque<Box<str>>),
@@ -135,10 +135,10 @@ impl Measure {
                     out.without_value += 1;
                     return;
                 };
-                if let Values::None = state.values {
-                    state.values = Values::Numbers(VecDeque::new());
+                if let MeasuredValues::None = state.values {
+                    state.values = MeasuredValues::Numbers(VecDeque::new());
                 }
-                if let Values::Numbers(numbers) = &mut state.values {
+                if let MeasuredValues::Numbers(numbers) = &mut state.values {
                     numbers.push_back(number);
                 }
                 None
@@ -147,10 +147,10 @@ impl Measure {
         state.count += 1;
         match (self.what, value) {
             (Aggregate::Estimated, Some(value)) => {
-                if let Values::None = state.values {
-                    state.values = Values::About(Box::default());
+                if let MeasuredValues::None = state.values {
+                    state.values = MeasuredValues::About(Box::default());
                 }
-                if let Values::About(about) = &mut state.values {
+                if let MeasuredValues::About(about) = &mut state.values {
                     about.insert(&*value);
                 }
                 if state.hits.len() < MOST_SHOWN {
@@ -159,10 +159,10 @@ impl Measure {
                 return;
             }
             (Aggregate::Distinct, Some(value)) => {
-                if let Values::None = state.values {
-                    state.values = Values::Texts(VecDeque::new());
+                if let MeasuredValues::None = state.values {
+                    state.values = MeasuredValues::Texts(VecDeque::new());
                 }
-                let Values::Texts(texts) = &mut state.values else {
+                let MeasuredValues::Texts(texts) = &mut state.values else {
                     return;
                 };
                 // Of equal values the latest counts longest.
@@ -200,12 +200,14 @@ impl Measure {
         match (&self.what, &state.values) {
             #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
             (Aggregate::Count, _) if !self.slides() => state.count as f64,
-            (Aggregate::Estimated, Values::About(about)) => of(about.estimate()),
-            (Aggregate::Sum, Values::Numbers(numbers)) => numbers.iter().sum(),
-            (Aggregate::Avg, Values::Numbers(numbers)) => {
+            (Aggregate::Estimated, MeasuredValues::About(about)) => of(about.estimate()),
+            (Aggregate::Sum, MeasuredValues::Numbers(numbers)) => numbers.iter().sum(),
+            (Aggregate::Avg, MeasuredValues::Numbers(numbers)) => {
                 numbers.iter().sum::<f64>() / of(numbers.len().max(1))
             }
-            (Aggregate::Percentile(at), Values::Numbers(numbers)) => percentile(numbers, *at),
+            (Aggregate::Percentile(at), MeasuredValues::Numbers(numbers)) => {
+                percentile(numbers, *at)
+            }
             _ => of(state.hits.len()),
         }
     }
@@ -298,18 +300,18 @@ impl Operator for Measure {
         let more = state.hits.iter().take(MOST_SHOWN).map(KeptHit::heap);
         hits + more.sum::<usize>()
             + match &state.values {
-                Values::None => 0,
-                Values::Texts(texts) => {
+                MeasuredValues::None => 0,
+                MeasuredValues::Texts(texts) => {
                     let some = texts.iter().take(MOST_SHOWN).map(|text| text.len());
                     texts.capacity() * 16 + some.sum::<usize>()
                 }
-                Values::Numbers(numbers) => numbers.capacity() * 8,
-                Values::About(about) => about.size_of(),
+                MeasuredValues::Numbers(numbers) => numbers.capacity() * 8,
+                MeasuredValues::About(about) => about.size_of(),
             }
     }
 }
 
-impl Values {
+impl MeasuredValues {
     fn pop_front(&mut self) {
         match self {
             Self::None | Self::About(_) => {}

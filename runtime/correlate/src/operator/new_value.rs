@@ -10,7 +10,7 @@ use super::recent_values::{RecentValues, joined};
 use crate::hit::Hit;
 use crate::limits::MOST_KEPT;
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 use crate::output::{OperatorFinding, OperatorOutput};
 
 /// A value that is new to its key. A key's first value is learnt, and makes no finding.
@@ -35,7 +35,7 @@ impl MakeNode for NewValue {
         &self,
         _: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         Ok(Box::new(KeyedNode::new(NewValueOperator {
             within: self.within.micros(),
             learn: self.learn.map_or(0, TimeSpan::micros),

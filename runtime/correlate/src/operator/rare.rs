@@ -10,7 +10,7 @@ use super::Operator;
 use super::recent_values::{RecentValues, joined};
 use crate::hit::Hit;
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 use crate::output::{OperatorFinding, OperatorOutput};
 
 /// How many have it; the key is what they have.
@@ -38,7 +38,7 @@ impl MakeNode for Rare {
         &self,
         _: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         let one = Condition {
             lte: Some(1.0),
             ..Condition::default()

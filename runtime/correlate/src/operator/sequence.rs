@@ -8,8 +8,8 @@ use super::Geolocation;
 use super::Operator;
 use crate::hit::{Hit, KeptHit};
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
-use crate::objects::Event;
+use crate::node::{CorrelationNode, KeyedNode};
+use crate::objects::EventNumber;
 use crate::output::{OperatorFinding, OperatorOutput};
 
 /// Steps in order. A complete chain makes a finding and is forgotten: the next begins anew.
@@ -43,7 +43,7 @@ impl MakeNode for Sequence {
         &self,
         correlation: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         let operator = SequenceOperator::of(&correlation.rules, self.within, self.step_within);
         Ok(Box::new(KeyedNode::new(operator)))
     }
@@ -172,7 +172,7 @@ fn keep_latest(chains: &mut Vec<Chain>, left: usize) {
     };
     let mut kept: Vec<Chain> = Vec::new();
     // So many of them have no event in common with each other; as many events cannot be in more.
-    let (mut apart, mut of_apart): (usize, Vec<Event>) = (0, Vec::new());
+    let (mut apart, mut of_apart): (usize, Vec<EventNumber>) = (0, Vec::new());
     while let Some(chain) = chains.pop() {
         if apart > left {
             break;
@@ -181,7 +181,7 @@ fn keep_latest(chains: &mut Vec<Chain>, left: usize) {
             kept.push(chain);
             break;
         }
-        let events: Vec<Event> = chain.iter().map(KeptHit::newest).collect();
+        let events: Vec<EventNumber> = chain.iter().map(KeptHit::newest).collect();
         let has_all = |known: &Chain| known.iter().all(|hit| events.contains(&hit.newest()));
         if kept.iter().any(has_all) || kept.len() + 1 >= MOST_CHAINS {
             continue;

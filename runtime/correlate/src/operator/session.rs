@@ -6,14 +6,14 @@ use yagura_core::correlation::session::Session;
 use super::Geolocation;
 use super::measure::{Aggregate, Measure};
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 
 impl MakeNode for Session {
     fn node(
         &self,
         _: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         let measure = Measure::over(Aggregate::Count, self.windows, self.condition);
         let measure = Measure {
             at_close: true,

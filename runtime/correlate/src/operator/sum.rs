@@ -6,14 +6,14 @@ use yagura_core::correlation::sum::Sum;
 use super::Geolocation;
 use super::measure::{Aggregate, Measure};
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 
 impl MakeNode for Sum {
     fn node(
         &self,
         _: &Correlation,
         _: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         let measure = Measure::over(Aggregate::Sum, self.windows, self.condition);
         Ok(Box::new(KeyedNode::new(measure)))
     }

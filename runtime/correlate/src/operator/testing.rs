@@ -2,7 +2,7 @@
 
 use super::Operator;
 use crate::hit::{Hit, HitDetails, KeptHit};
-use crate::objects::Event;
+use crate::objects::EventNumber;
 use crate::output::{OperatorFinding, OperatorOutput};
 
 /// An operator with the state of one key.
@@ -114,9 +114,9 @@ pub(crate) fn about(time: i64, source: u16, row: u32) -> Hit {
 
 /// Returns a hit about these events of object 0: time and row.
 pub(crate) fn several(source: u16, events: &[(i64, u32)]) -> Hit {
-    let events: Vec<Event> = events
+    let events: Vec<EventNumber> = events
         .iter()
-        .map(|(time, row)| Event {
+        .map(|(time, row)| EventNumber {
             time: *time,
             object: 0,
             row: *row,

@@ -13,7 +13,7 @@ use yagura_core::files;
 use super::Operator;
 use crate::hit::{Hit, KeptHit};
 use crate::make::{MakeNode, NoGeolocation};
-use crate::node::{KeyedNode, Node};
+use crate::node::{CorrelationNode, KeyedNode};
 use crate::output::{OperatorFinding, OperatorOutput};
 
 /// The most bytes of a file of geolocation: those of the whole world have some hundred million.
@@ -38,13 +38,13 @@ impl Geolocation {
         Ok(Self(Arc::new(reader)))
     }
 
-    fn position(&self, address: &str) -> Option<Position> {
+    fn position(&self, address: &str) -> Option<GeoPosition> {
         let address: IpAddr = address.trim().parse().ok()?;
         let found = self.0.lookup(address).ok()?;
         let city: geoip2::City<'_> = found.decode().ok()??;
         let names = [city.city.names.english, city.country.names.english];
         let label: Vec<&str> = names.into_iter().flatten().collect();
-        Some(Position {
+        Some(GeoPosition {
             latitude: city.location.latitude?,
             longitude: city.location.longitude?,
             label: label.join(", ").into(),
@@ -84,11 +84,11 @@ pub(crate) struct TravelOperator {
 /// Where a key was last.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct TravelState {
-    last: Option<(Position, KeptHit)>,
+    last: Option<(GeoPosition, KeptHit)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Position {
+struct GeoPosition {
     latitude: f64,
     longitude: f64,
     label: Box<str>,
@@ -96,7 +96,7 @@ struct Position {
 
 impl TravelOperator {
     /// With a file the first value is an address, with coordinates the last two are they; what else there is labels it.
-    fn position(&self, hit: &Hit) -> Option<Position> {
+    fn position(&self, hit: &Hit) -> Option<GeoPosition> {
         let text = |at: usize| hit.values.get(at)?.as_deref();
         match &self.geolocation {
             Some(locations) => locations.position(text(0)?),
@@ -111,7 +111,7 @@ impl TravelOperator {
                     Some(label) if at > 0 => label.into(),
                     _ => format!("{latitude}, {longitude}").into(),
                 };
-                Some(Position {
+                Some(GeoPosition {
                     latitude,
                     longitude,
                     label,
@@ -126,7 +126,7 @@ impl MakeNode for Travel {
         &self,
         _: &Correlation,
         geolocation: Option<&Geolocation>,
-    ) -> Result<Box<dyn Node>, NoGeolocation> {
+    ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
         let geolocation = match self.coordinates {
             Some(_) => None,
             None => Some(geolocation.cloned().ok_or(NoGeolocation)?),
@@ -182,7 +182,7 @@ impl Operator for TravelOperator {
     }
 }
 
-impl Position {
+impl GeoPosition {
     /// The great-circle distance on a sphere of 6,371 km.
     fn distance_km(&self, other: &Self) -> f64 {
         let (a, b) = (self.latitude.to_radians(), other.latitude.to_radians());

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 /// what states are.
 pub(super) fn encode<S: serde::Serialize>(bytes: &mut Vec<u8>, key: &str, state: Option<&S>) {
     let framed = state.map(|state| postcard::to_allocvec(state).unwrap_or_default());
-    let entry: Entry<'_> = (key, framed.as_deref());
+    let entry: StoredEntry<'_> = (key, framed.as_deref());
     let whole = std::mem::take(bytes);
     // Writing to a growing vector does not fail.
     *bytes = postcard::to_extend(&entry, whole).unwrap_or_default();
 }
 
 /// A key and the bytes of its state, or nothing where the key is gone.
-type Entry<'a> = (&'a str, Option<&'a [u8]>);
+type StoredEntry<'a> = (&'a str, Option<&'a [u8]>);
 
 /// Reads stored entries, of which later ones replace earlier ones of the same key.
 ///
@@ -22,7 +22,7 @@ type Entry<'a> = (&'a str, Option<&'a [u8]>);
 pub(super) fn latest(mut bytes: &[u8]) -> Result<HashMap<&str, Option<&[u8]>>, postcard::Error> {
     let mut entries = HashMap::new();
     while !bytes.is_empty() {
-        let ((key, state), rest): (Entry<'_>, _) = postcard::take_from_bytes(bytes)?;
+        let ((key, state), rest): (StoredEntry<'_>, _) = postcard::take_from_bytes(bytes)?;
         bytes = rest;
         entries.insert(key, state);
     }
@@ -35,7 +35,7 @@ pub(super) fn latest(mut bytes: &[u8]) -> Result<HashMap<&str, Option<&[u8]>>, p
 /// When the bytes are not what [`encode`] wrote.
 pub(crate) fn join(bytes: &[u8]) -> Result<Vec<u8>, postcard::Error> {
     let mut joined = Vec::with_capacity(bytes.len() / 2);
-    let mut entries: Vec<Entry<'_>> = latest(bytes)?
+    let mut entries: Vec<StoredEntry<'_>> = latest(bytes)?
         .into_iter()
         .filter(|(_, state)| state.is_some())
         .collect();

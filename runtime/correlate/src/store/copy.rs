@@ -13,7 +13,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use super::{FILE, Store, StoreError, schema};
+use super::{FILE, StateStore, StateStoreError, schema};
 
 /// The copies' names in their directory: of the state, and of the store of alerts.
 pub const STATE_COPY: &str = FILE;
@@ -31,28 +31,28 @@ pub struct Copied {
     pub has_store: bool,
 }
 
-impl Store {
+impl StateStore {
     /// Copies the state in `dir`, and the store of alerts in the file `alerts` if there is one, into the directory `to`, as both
     /// are at one moment. A service may work with them meanwhile. `is_read` is called when later changes are not seen any more: a store
     /// elsewhere that nobody may write to until then goes with the copy too.
     ///
     /// # Errors
-    /// [`StoreError`]: also where a page of them cannot be read.
+    /// [`StateStoreError`]: also where a page of them cannot be read.
     pub fn copy(
         dir: &Path,
         alerts: Option<&Path>,
         to: &Path,
         is_read: impl FnOnce(),
-    ) -> Result<Copied, StoreError> {
+    ) -> Result<Copied, StateStoreError> {
         let file = dir.join(FILE);
         if !file.exists() {
-            return Err(StoreError::Absent {
+            return Err(StateStoreError::Absent {
                 dir: dir.to_owned(),
             });
         }
         let of = |file: &Path| {
             let file = file.to_owned();
-            move |source| StoreError::Sqlite {
+            move |source| StateStoreError::Sqlite {
                 file: file.clone(),
                 source,
             }
@@ -203,7 +203,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let dir = place.path().join("state");
         let alerts = dir.join("alerts.db");
-        drop(Store::open(&dir, StoreLimits::default()).unwrap());
+        drop(StateStore::open(&dir, StoreLimits::default()).unwrap());
         schema::open(&alerts)
             .unwrap()
             .execute_batch(
@@ -218,7 +218,7 @@ mod tests {
             for number in 0..40 {
                 let to = place.path().join(format!("copy-{number}"));
                 std::fs::create_dir(&to).unwrap();
-                let copied = Store::copy(&dir, Some(&alerts), &to, || {});
+                let copied = StateStore::copy(&dir, Some(&alerts), &to, || {});
                 let copied = copied.inspect_err(|_| must_stop.store(true, Ordering::SeqCst));
                 let copied = copied.unwrap();
                 assert!(copied.has_store);
@@ -256,8 +256,9 @@ mod tests {
             must_stop.store(true, Ordering::SeqCst);
         });
         // A copy is a state that a service works with.
-        let store = Store::open(&place.path().join("copy-39"), StoreLimits::default()).unwrap();
-        let first = Store::open(&dir, StoreLimits::default()).unwrap();
+        let store =
+            StateStore::open(&place.path().join("copy-39"), StoreLimits::default()).unwrap();
+        let first = StateStore::open(&dir, StoreLimits::default()).unwrap();
         assert_eq!(store.id(), first.id());
         assert!(store.last_line() > 0);
     }
@@ -266,16 +267,16 @@ mod tests {
     fn a_state_that_is_not_there_or_damaged_is_not_copied() {
         let place = tempfile::tempdir().unwrap();
         let dir = place.path().join("state");
-        let error = Store::copy(&dir, None, place.path(), || {}).unwrap_err();
-        assert!(matches!(error, StoreError::Absent { .. }), "{error}");
-        drop(Store::open(&dir, StoreLimits::default()).unwrap());
+        let error = StateStore::copy(&dir, None, place.path(), || {}).unwrap_err();
+        assert!(matches!(error, StateStoreError::Absent { .. }), "{error}");
+        drop(StateStore::open(&dir, StoreLimits::default()).unwrap());
         let file = dir.join(FILE);
         let mut bytes = std::fs::read(&file).unwrap();
         // The page of a table: its head is no page's any more.
         let page = bytes.len() / 4_096 / 2 * 4_096;
         bytes[page..page + 8].fill(0xff);
         std::fs::write(&file, bytes).unwrap();
-        let error = Store::copy(&dir, None, place.path(), || {}).unwrap_err();
-        assert!(matches!(error, StoreError::Sqlite { .. }), "{error}");
+        let error = StateStore::copy(&dir, None, place.path(), || {}).unwrap_err();
+        assert!(matches!(error, StateStoreError::Sqlite { .. }), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{DetectorState, StatePart, Store, StoreError, schema};
+use super::{DetectorState, StatePart, StateStore, StateStoreError, schema};
 use crate::hashing::Hashing;
 
 /// Reads the states of keys that have no room in memory. It sees what was committed.
@@ -22,8 +22,8 @@ impl DetectorKeys {
     /// Returns the keys of a rule with this hash, and what is kept of them.
     ///
     /// # Errors
-    /// [`StoreError::DetectorKeys`].
-    pub fn read(&self, rule: &str, hash: u64) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    /// [`StateStoreError::DetectorKeys`].
+    pub fn read(&self, rule: &str, hash: u64) -> Result<Vec<(String, Vec<u8>)>, StateStoreError> {
         let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
             let mut statement = self.reader.prepare_cached(
                 "SELECT key, value FROM detector_keys WHERE name = ?1 AND rule = ?2 AND hash = ?3",
@@ -34,19 +34,19 @@ impl DetectorKeys {
                 })?;
             rows.collect()
         };
-        read().map_err(|source| StoreError::DetectorKeys {
+        read().map_err(|source| StateStoreError::DetectorKeys {
             rule: rule.to_owned(),
             source,
         })
     }
 }
 
-impl Store {
+impl StateStore {
     /// Returns a reader of the states of a table's keys, for detectors that keep some of them on disk only.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn detector_keys(&self, table: &str) -> Result<DetectorKeys, StoreError> {
+    /// [`StateStoreError`].
+    pub fn detector_keys(&self, table: &str) -> Result<DetectorKeys, StateStoreError> {
         Ok(DetectorKeys {
             reader: schema::open_to_read(&self.file).map_err(self.sqlite())?,
             table: table.to_owned(),
@@ -57,8 +57,8 @@ impl Store {
     /// Hands out the states of a table's keys, one by one: rule, hash, key, and what is kept of it.
     ///
     /// # Errors
-    /// [`StoreError`], and those of `each`.
-    pub fn each_detector_key<E: From<StoreError>>(
+    /// [`StateStoreError`], and those of `each`.
+    pub fn each_detector_key<E: From<StateStoreError>>(
         &self,
         table: &str,
         mut each: impl FnMut(&str, u64, &str, &[u8]) -> Result<(), E>,
@@ -70,7 +70,7 @@ impl Store {
         let mut rows = statement.query([table]).map_err(self.sqlite())?;
         let part = || StatePart::DetectorKeys(table.to_owned());
         while let Some(row) = rows.next().map_err(self.sqlite())? {
-            let text = |at: usize| -> Result<&str, StoreError> {
+            let text = |at: usize| -> Result<&str, StateStoreError> {
                 let value = row.get_ref(at).map_err(self.sqlite())?;
                 value.as_str().map_err(self.damaged(part()))
             };
@@ -85,8 +85,8 @@ impl Store {
     /// Returns what detectors of a table remember besides the states of their keys: rows that wait, plugins' memories.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn detectors_of(&self, table: &str) -> Result<DetectorState, StoreError> {
+    /// [`StateStoreError`].
+    pub fn detectors_of(&self, table: &str) -> Result<DetectorState, StateStoreError> {
         let read = || -> rusqlite::Result<DetectorState> {
             let mut state = DetectorState {
                 table: table.to_owned(),

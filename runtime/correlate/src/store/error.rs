@@ -7,7 +7,7 @@ use super::writer::{self, WriteError};
 
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum StateStoreError {
     /// SQLite refused.
     #[error("cannot use the state in {}: {source}", .file.display())]
     Sqlite {
@@ -108,7 +108,7 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
+impl StateStoreError {
     /// Says whether the disk is full or does not answer, or another program holds the file, so that the same may succeed later.
     pub fn may_pass(&self) -> bool {
         match self {

@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use yagura_core::Rule;
 
-use super::writer::{Batch, ForgottenDetector};
-use super::{StatePart, Store, StoreError, StoredRule};
-use crate::change::Change;
+use super::writer::{CommitBatch, ForgottenDetector};
+use super::{StatePart, StateStore, StateStoreError, StoredRule};
+use crate::change::AlertChange;
 use crate::correlation_engine::CorrelationEngine;
-use crate::fingerprint::{Difference, Fingerprints};
+use crate::fingerprint::{Fingerprints, RuleDifference};
 
-impl Store {
+impl StateStore {
     /// Gives the correlation engine its state back, and returns what became of rules that changed: messages for a person, and alerts
     /// that are withdrawn with their rules.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StateStoreError`].
     pub fn load(
         &mut self,
         engine: &mut CorrelationEngine,
-    ) -> Result<(Vec<String>, Vec<Change>), StoreError> {
+    ) -> Result<(Vec<String>, Vec<AlertChange>), StateStoreError> {
         let mut messages = Vec::new();
         let mut changes = Vec::new();
         engine.set_hashing(self.hashing);
@@ -120,7 +120,7 @@ impl Store {
             changes.extend(withdrawn);
         }
         // What belongs to no rule any more goes, and findings that wait are stored under the numbers of now.
-        let mut batch = Batch::default();
+        let mut batch = CommitBatch::default();
         orphans.extend(
             loaded
                 .into_iter()
@@ -139,7 +139,7 @@ impl Store {
         Ok((messages, changes))
     }
 
-    fn stored_rules(&self) -> Result<BTreeMap<String, StoredRule>, StoreError> {
+    fn stored_rules(&self) -> Result<BTreeMap<String, StoredRule>, StateStoreError> {
         let rows = self.each(
             "SELECT id, number, state_fingerprint, rule_fingerprint, fields FROM rules",
             |row| {
@@ -162,7 +162,7 @@ impl Store {
         &self,
         engine: &CorrelationEngine,
         restarted: &BTreeSet<String>,
-    ) -> Result<Vec<ForgottenDetector>, StoreError> {
+    ) -> Result<Vec<ForgottenDetector>, StateStoreError> {
         let stored = self.each(
             "SELECT name, rule FROM detector_keys UNION SELECT name, rule FROM detector_rows
              UNION SELECT name, rule FROM detector_memory",
@@ -191,7 +191,7 @@ impl Store {
         stored: &BTreeMap<String, StoredRule>,
         is_new: bool,
         messages: &mut Vec<String>,
-    ) -> Result<BTreeSet<String>, StoreError> {
+    ) -> Result<BTreeSet<String>, StateStoreError> {
         let mut next = stored
             .values()
             .map(|rule| rule.number + 1)
@@ -214,12 +214,12 @@ impl Store {
                 Some(known) => {
                     self.numbers.push(known.number);
                     match known.fingerprints.difference(rule) {
-                        Difference::None => {}
-                        Difference::State => {
+                        RuleDifference::None => {}
+                        RuleDifference::State => {
                             restarted.insert(id.clone());
                             messages.push(restart(rule));
                         }
-                        Difference::Rule => messages.push(changed(rule)),
+                        RuleDifference::Rule => messages.push(changed(rule)),
                     }
                 }
             }
@@ -255,7 +255,7 @@ impl Store {
         &mut self,
         engine: &mut CorrelationEngine,
         restarted: &BTreeSet<String>,
-    ) -> Result<BTreeSet<String>, StoreError> {
+    ) -> Result<BTreeSet<String>, StateStoreError> {
         let mut names = BTreeSet::new();
         let mut statement = self
             .reader
@@ -308,7 +308,7 @@ impl Store {
         ready: &mut StoredShards,
         restarted: &BTreeSet<String>,
         names: &mut BTreeSet<String>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), StateStoreError> {
         for ((node, shard), bytes) in ready.drain(..) {
             names.insert(node.clone());
             if restarted.contains(&node) {
@@ -325,7 +325,7 @@ impl Store {
     }
 
     /// Takes windows of alerts into memory that are on disk for sets of tables that there are no more.
-    fn load_moved_windows(&self, engine: &mut CorrelationEngine) -> Result<(), StoreError> {
+    fn load_moved_windows(&self, engine: &mut CorrelationEngine) -> Result<(), StateStoreError> {
         let rows = self.each(
             "SELECT node, shard, key, value FROM spilled WHERE node LIKE 'alerts %'",
             |row| {

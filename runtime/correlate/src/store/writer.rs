@@ -17,7 +17,7 @@ use crate::step::Counters;
 
 /// What one transaction writes.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct CommitBatch {
     pub(super) rules: Vec<(String, StoredRule)>,
     pub(super) forget_nodes: Vec<String>,
     pub(super) forget_detectors: Vec<ForgottenDetector>,
@@ -67,7 +67,7 @@ pub(super) struct ShardWrite {
     pub(super) is_joined: bool,
 }
 
-impl Batch {
+impl CommitBatch {
     pub(super) fn bytes(&self) -> usize {
         let shards = self.shards.iter().map(|write| write.bytes.len());
         let pending = self.pending.iter().map(|waiting| waiting.bytes.len());
@@ -390,7 +390,7 @@ pub enum WriteError {
 
 /// A batch that was not written, all of it, and why.
 struct Unwritten {
-    batch: Box<Batch>,
+    batch: Box<CommitBatch>,
     error: rusqlite::Error,
 }
 
@@ -405,18 +405,18 @@ pub(super) fn may_pass(error: &rusqlite::Error) -> bool {
 
 /// A thread with the connection that writes.
 #[derive(Debug)]
-pub(super) struct Writer {
-    batches: Option<SyncSender<Box<Batch>>>,
+pub(super) struct StateWriter {
+    batches: Option<SyncSender<Box<CommitBatch>>>,
     done: Receiver<Result<Vec<SnapshotSize>, Unwritten>>,
     open: usize,
     /// What had no room on the disk.
-    kept: Option<Box<Batch>>,
+    kept: Option<Box<CommitBatch>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Writer {
+impl StateWriter {
     pub(super) fn start(mut connection: Connection, hashing: Hashing) -> Self {
-        let (batches, inbox) = sync_channel::<Box<Batch>>(1);
+        let (batches, inbox) = sync_channel::<Box<CommitBatch>>(1);
         let (outbox, done) = sync_channel(1);
         let thread = std::thread::spawn(move || {
             while let Ok(batch) = inbox.recv() {
@@ -437,7 +437,7 @@ impl Writer {
     }
 
     /// Hands a batch over. The one before must be done.
-    pub(super) fn send(&mut self, batch: Box<Batch>) {
+    pub(super) fn send(&mut self, batch: Box<CommitBatch>) {
         if let Some(batches) = &self.batches
             && batches.send(batch).is_ok()
         {
@@ -468,7 +468,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for StateWriter {
     fn drop(&mut self) {
         self.batches = None;
         let _ = self.wait();
@@ -495,12 +495,12 @@ mod tests {
             let count = "SELECT count(*) FROM outbox";
             other.query_row(count, [], |row| row.get(0)).unwrap()
         };
-        let mut writer = Writer::start(connection, Hashing::without_key());
+        let mut writer = StateWriter::start(connection, Hashing::without_key());
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let batch = Batch {
+        let batch = CommitBatch {
             lines: vec![(1, "one".to_owned()), (2, "two".to_owned())],
             last_line: 2,
-            ..Batch::default()
+            ..CommitBatch::default()
         };
         writer.send(Box::new(batch));
         for _ in 0..3 {

@@ -17,7 +17,7 @@ use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use serde::Deserialize;
 use yagura_core::{EventRef, KeyState, Timestamp};
-use yagura_correlate::store::StoreError;
+use yagura_correlate::store::StateStoreError;
 use yagura_plan::RulePlan;
 
 use super::key::Key;
@@ -68,7 +68,7 @@ pub(crate) enum StoredError {
     },
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] StateStoreError),
 }
 
 const VERSION: u8 = 1;

@@ -2,7 +2,7 @@
 
 use yagura_core::Alert;
 use yagura_core::report::{AlertLine, AlertState};
-use yagura_correlate::Change;
+use yagura_correlate::AlertChange;
 
 use super::error::LiveError;
 
@@ -16,7 +16,7 @@ pub struct CommittedLine {
 }
 
 impl CommittedLine {
-    pub(super) fn new(seq: i64, change: Change) -> Result<Self, LiveError> {
+    pub(super) fn new(seq: i64, change: AlertChange) -> Result<Self, LiveError> {
         let line = AlertLine {
             seq,
             state: change.state,

@@ -1,7 +1,7 @@
 //! Why a service stops.
 
 use yagura_core::{FaultKind, HasFault};
-use yagura_correlate::store::StoreError;
+use yagura_correlate::store::StateStoreError;
 use yagura_lake::table::TableError;
 
 use crate::error::EngineError;
@@ -17,7 +17,7 @@ pub enum LiveError {
     Table(#[from] TableError),
     /// The state cannot be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] StateStoreError),
     /// A table that was there is gone.
     #[error(
         "table `{table}` had objects when its state was made, and has none now under {location}; put them back, or start with another state directory"

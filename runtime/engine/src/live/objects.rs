@@ -81,7 +81,7 @@ impl WaitingObject {
 
 /// The objects of a table.
 #[derive(Debug, Default)]
-pub(super) struct Objects {
+pub(super) struct TableObjects {
     known: ReadObjects,
     /// The earliest first.
     waiting: Vec<WaitingObject>,
@@ -89,7 +89,7 @@ pub(super) struct Objects {
     read: Option<Instant>,
 }
 
-impl Objects {
+impl TableObjects {
     pub(super) fn new(stored: Vec<KnownObject>) -> Self {
         let known = stored.into_iter().map(|object| {
             let known = ReadObject {
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_bad_object_holds_time_but_no_other_object() {
-        let mut objects = Objects::default();
+        let mut objects = TableObjects::default();
         objects.add(vec![
             waiting("b", Some(20)),
             waiting("a", Some(10)),
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn time_passes_what_the_store_withholds_only_while_it_gives_others() {
-        let mut objects = Objects::default();
+        let mut objects = TableObjects::default();
         objects.add(vec![waiting("a", Some(10)), waiting("b", Some(20))]);
         objects.was_in_trouble("a", "403", true);
         let (bad, passed_over) = objects.give_up(Duration::ZERO);
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn an_object_that_changed_takes_the_place_of_the_one_before() {
-        let mut objects = Objects::default();
+        let mut objects = TableObjects::default();
         objects.add(vec![waiting("a", Some(10)), waiting("b", None)]);
         objects.was_in_trouble("a", "cut", false);
         // Listed at once more it is the same, and in the same trouble; another one is not.

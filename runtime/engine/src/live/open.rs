@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use yagura_correlate::store::{Progress, Store};
+use yagura_correlate::store::{StateStore, StepChanges};
 use yagura_lake::table::TableError;
 
 use super::committed::CommittedLine;
@@ -28,7 +28,7 @@ impl Live {
     pub async fn open(
         input: RunInput,
         options: LiveOptions,
-        store: Store,
+        store: StateStore,
         delivered: i64,
     ) -> Result<(Self, OpenReport), LiveError> {
         Self::open_with(input, options, store, delivered, None).await
@@ -38,7 +38,7 @@ impl Live {
     async fn open_with(
         input: RunInput,
         options: LiveOptions,
-        mut store: Store,
+        mut store: StateStore,
         delivered: i64,
         again: Option<BTreeMap<String, OpenTable>>,
     ) -> Result<(Self, OpenReport), LiveError> {
@@ -136,7 +136,7 @@ impl Live {
         };
         // Which rules do not run is shown by `status` at once.
         if !withdrawn.is_empty() || !live.log.is_empty() {
-            live.commit(withdrawn, Progress::default()).await?;
+            live.commit(withdrawn, StepChanges::default()).await?;
         }
         Ok((live, opened))
     }

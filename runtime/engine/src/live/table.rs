@@ -12,13 +12,13 @@ use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use yagura_core::{Finding, TimeSpan, Timestamp};
 use yagura_correlate::Size;
 use yagura_correlate::Watermark;
-use yagura_correlate::store::{Deferred, DetectorState, KnownObject, Store, TableStatus};
+use yagura_correlate::store::{Deferred, DetectorState, KnownObject, StateStore, TableStatus};
 use yagura_lake::table::{Table, TableConfig, TableError};
 
 use super::error::LiveError;
 use super::listing::{Listed, OpenTable};
 use super::messages::TableMessages;
-use super::objects::Objects;
+use super::objects::TableObjects;
 use super::options::LiveOptions;
 use super::read::ReadResult;
 use super::task::Task;
@@ -64,7 +64,7 @@ pub(super) struct LiveTable {
     keyed: Option<KeyedDetectors>,
     /// Whether they had no room in the last step for all that the table's watermark would have passed.
     is_behind: bool,
-    objects: Objects,
+    objects: TableObjects,
     lateness: i64,
     status: TableStatus,
     seen: Instant,
@@ -85,7 +85,7 @@ impl LiveTable {
         run: TableRun,
         known: Vec<KnownObject>,
         status: Option<TableStatus>,
-        (store, memory): (&Store, usize),
+        (store, memory): (&StateStore, usize),
         options: &LiveOptions,
     ) -> Result<(Self, Vec<String>), LiveError> {
         let name = run.table.name.clone();
@@ -128,7 +128,7 @@ impl LiveTable {
             background,
             skipped: Vec::new(),
             has_listed: false,
-            objects: Objects::new(known),
+            objects: TableObjects::new(known),
             lateness,
             status,
             seen: Instant::now(),
@@ -446,7 +446,7 @@ fn count_undecided(status: &mut TableStatus, aside: &SkippedEvents) -> Option<St
 fn restored(
     run: &TableRun,
     status: &TableStatus,
-    (store, memory): (&Store, usize),
+    (store, memory): (&StateStore, usize),
     messages: &mut Vec<String>,
 ) -> Result<KeyedDetectors, LiveError> {
     let table = &status.name;

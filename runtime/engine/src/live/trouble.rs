@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use yagura_core::alert::{ContextEntry, OWN_RULES, identity};
 use yagura_core::{Alert, AlertState, Evidence, Severity, Timestamp};
-use yagura_correlate::Change;
+use yagura_correlate::AlertChange;
 use yagura_correlate::store::TableStatus;
 
 use crate::shown::shown;
@@ -73,7 +73,7 @@ impl Troubles {
         found: Vec<Trouble>,
         now: Instant,
         clock: Timestamp,
-    ) -> Vec<Change> {
+    ) -> Vec<AlertChange> {
         self.checked = Some(now);
         let after = self.after.unwrap_or_default();
         let found = found.into_iter().filter(|_| self.after.is_some());
@@ -119,8 +119,8 @@ impl Troubles {
     }
 }
 
-fn change(state: AlertState, reason: Option<&str>, alert: &Alert) -> Change {
-    Change {
+fn change(state: AlertState, reason: Option<&str>, alert: &Alert) -> AlertChange {
+    AlertChange {
         state,
         reason: reason.map(str::to_owned),
         replaced_by: None,

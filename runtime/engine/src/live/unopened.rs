@@ -1,7 +1,7 @@
 //! A table that cannot be opened yet: it has no objects, or its store or they are not as they should be.
 
 use yagura_core::TimeRange;
-use yagura_correlate::store::{Store, StoreError, TableStatus};
+use yagura_correlate::store::{StateStore, StateStoreError, TableStatus};
 use yagura_lake::table::{TableConfig, TableError};
 
 use super::listing::{OpenTable, open};
@@ -19,9 +19,9 @@ pub(super) struct UnopenedTable {
 impl UnopenedTable {
     pub(super) fn new(
         config: &TableConfig,
-        store: &Store,
+        store: &StateStore,
         range: TimeRange,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, StateStoreError> {
         let mut unopened = Self {
             config: config.clone(),
             opening: None,

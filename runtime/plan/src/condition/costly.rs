@@ -6,9 +6,9 @@
 //! | call | its time grows with | bound |
 //! |---|---|---|
 //! | `regexp_…`, `~`, `SIMILAR TO` | the pattern, which is compiled | it is written out, and all of a rule cost at most [`pattern_cost::RULE`] |
-//! | `regexp_count`, `regexp_instr`, `regexp_replace` with `g` | the square of the text, for some patterns | [`Measure::Square`] for these patterns |
-//! | `levenshtein` | the product of two texts | [`Measure::Product`] |
-//! | `btrim`, `ltrim`, `rtrim` with letters; `array_has_all`, `array_has_any` | the product of two values | [`Measure::Shorter`] |
+//! | `regexp_count`, `regexp_instr`, `regexp_replace` with `g` | the square of the text, for some patterns | [`TimeGrowth::Square`] for these patterns |
+//! | `levenshtein` | the product of two texts | [`TimeGrowth::Product`] |
+//! | `btrim`, `ltrim`, `rtrim` with letters; `array_has_all`, `array_has_any` | the product of two values | [`TimeGrowth::Shorter`] |
 //! | `LIKE` with a pattern out of the event | the product of two texts | the same |
 //! | `BETWEEN`, `IN`, `CASE x WHEN`, within each other | copies of what they compare | [`PARTS`] |
 //!
@@ -28,7 +28,7 @@ use super::functions::Function;
 use super::literal::literal_text;
 use super::pattern::pattern_parts;
 use super::regex::{CompiledRegex, RegexCall};
-use super::steps::{BoundedFunction, Measure, STEPS};
+use super::steps::{BoundedFunction, STEPS, TimeGrowth};
 
 /// A pattern that is compiled anew for each batch costs so many times what one does that is compiled once.
 const EACH_BATCH: u64 = 10;
@@ -113,7 +113,7 @@ impl ConditionCost {
     /// Adds an expression, without its parts, that stands so many times in what is compiled.
     fn add(&mut self, expr: &Expr, times: u64) {
         self.parts = self.parts.saturating_add(times);
-        if Measure::of(expr).is_some() || like_of(expr).is_some() {
+        if TimeGrowth::of(expr).is_some() || like_of(expr).is_some() {
             self.calls = self.calls.saturating_add(times);
         }
         if let Expr::Like(Like {
@@ -182,7 +182,7 @@ pub(super) fn bounded(expr: Expr, steps: u64) -> Result<Expr> {
                 false => matched,
             }));
         }
-        Ok(match (Measure::of(&expr), expr) {
+        Ok(match (TimeGrowth::of(&expr), expr) {
             (Some(measure), Expr::ScalarFunction(ScalarFunction { func, args })) => {
                 let func = Arc::new(ScalarUDF::new_from_impl(BoundedFunction {
                     inner: func,

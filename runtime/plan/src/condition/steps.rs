@@ -27,7 +27,7 @@ const SHORT: u64 = 16;
 
 /// How the time of a call grows with the sizes of its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Measure {
+pub(super) enum TimeGrowth {
     /// With the product of the first two.
     Product,
     /// With the product of the first two, unless one of them is short.
@@ -36,7 +36,7 @@ pub(super) enum Measure {
     Square,
 }
 
-impl Measure {
+impl TimeGrowth {
     /// Returns how the time of a call grows; `None` where it grows no faster than its arguments.
     pub(super) fn of(expr: &Expr) -> Option<Self> {
         let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
@@ -75,7 +75,7 @@ pub(super) fn like_of_event(text: &str, pattern: &str, steps: u64) -> Option<Str
         ValueSize::of_text(text.len()),
         ValueSize::of_text(pattern.len()),
     );
-    let is_over = Measure::Shorter.steps(text, pattern) > steps;
+    let is_over = TimeGrowth::Shorter.steps(text, pattern) > steps;
     is_over.then(|| over("LIKE", text, pattern, steps))
 }
 
@@ -92,7 +92,7 @@ fn over(name: &str, first: ValueSize, second: ValueSize, steps: u64) -> String {
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct BoundedFunction {
     pub(super) inner: Arc<ScalarUDF>,
-    pub(super) measure: Measure,
+    pub(super) measure: TimeGrowth,
     /// What it may take for one event.
     pub(super) steps: u64,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use yagura_core::correlation::Correlation;
 use yagura_core::names::did_you_mean;
-use yagura_core::rule::Report;
+use yagura_core::rule::ReportMode;
 use yagura_core::{AlertPolicy, FieldPath, Rule};
 use yagura_rules::PluginType;
 use yagura_rules::resolve::find;
@@ -46,7 +46,7 @@ pub(super) fn join(load: &Load, table_rules: &[Vec<TableRule<'_>>], lowered: &mu
     for table_rule in all.parts.iter().flat_map(|index| &table_rules[*index]) {
         Arc::make_mut(&mut lowered.rules[table_rule.rule].rule)
             .alert
-            .report = Report::None;
+            .report = ReportMode::None;
     }
     for joined in &all.joined {
         for member in &joined.members {
@@ -352,8 +352,8 @@ fn rule(joined: &Joined, correlation: Correlation) -> Result<Rule, JoinError> {
         alert: AlertPolicy {
             window: (correlation.kind.length()).unwrap_or(AlertPolicy::default().window),
             report: match joined.is_part {
-                true => Report::None,
-                false => Report::default(),
+                true => ReportMode::None,
+                false => ReportMode::default(),
             },
             ..AlertPolicy::default()
         },

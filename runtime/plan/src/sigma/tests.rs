@@ -1,7 +1,7 @@
 use datafusion::arrow::datatypes::{DataType, Field};
 use yagura_core::Rule;
 use yagura_core::correlation::Correlation;
-use yagura_core::rule::Report;
+use yagura_core::rule::ReportMode;
 
 use super::*;
 
@@ -107,7 +107,7 @@ fn a_correlation_is_a_rule_with_sigmas_words() {
         (many.table.as_str(), many.alert.window.to_string().as_str()),
         ("", "14d")
     );
-    assert_eq!(many.alert.report, Report::Provisional);
+    assert_eq!(many.alert.report, ReportMode::Provisional);
     assert!(many.alert.key.is_empty(), "which is what it is grouped by");
     assert_eq!(many.problem(), None);
     let correlation = correlation(&lowered, "many");
@@ -121,8 +121,8 @@ fn a_correlation_is_a_rule_with_sigmas_words() {
         "many",
         "after what it joins"
     );
-    assert_eq!(rule(&lowered, "id-a").alert.report, Report::None);
-    assert_eq!(rule(&lowered, "id-b").alert.report, Report::Provisional);
+    assert_eq!(rule(&lowered, "id-a").alert.report, ReportMode::None);
+    assert_eq!(rule(&lowered, "id-b").alert.report, ReportMode::Provisional);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_rule_over_several_tables_has_a_path_in_each() {
     let members = yagura_core::references::members("id-a", ids);
     assert_eq!(members.len(), 2);
     for member in members {
-        assert_eq!(lowered.rules[member].rule.alert.report, Report::None);
+        assert_eq!(lowered.rules[member].rule.alert.report, ReportMode::None);
     }
 }
 
@@ -181,7 +181,7 @@ fn correlations_pass_their_group_on() {
     assert_eq!(top.rules, ["low", "id-b"]);
     assert_eq!(path(top, "who", "low"), "User");
     assert_eq!(path(top, "who", "id-b"), "Subject");
-    assert_eq!(rule(&lowered, "low").alert.report, Report::None);
+    assert_eq!(rule(&lowered, "low").alert.report, ReportMode::None);
     let ids: Vec<&str> = lowered
         .rules
         .iter()
@@ -235,7 +235,7 @@ fn what_cannot_be_joined_does_not_run_and_says_why() {
     }
     assert_eq!(
         rule(&lowered, "id-a").alert.report,
-        Report::None,
+        ReportMode::None,
         "a part stays one where the whole does not run"
     );
 }
@@ -268,7 +268,7 @@ fn a_table_that_lacks_a_field_does_not_stop_a_correlation() {
 fn generate_leaves_a_part_its_alerts() {
     let it = document("it", "type: temporal\nrules: [a, b]");
     let lowered = lowered(&format!("generate: true\n{it}"));
-    assert_eq!(rule(&lowered, "id-a").alert.report, Report::Provisional);
+    assert_eq!(rule(&lowered, "id-a").alert.report, ReportMode::Provisional);
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn old_counts_are_two_rules_and_a_reader_sees_one() {
     let events = rule(&lowered, "test-events");
     assert_eq!(
         (events.table.as_str(), events.alert.report),
-        ("windows", Report::None)
+        ("windows", ReportMode::None)
     );
     let many = correlation(&lowered, "test");
     assert_eq!(
@@ -315,7 +315,7 @@ fn old_counts_are_two_rules_and_a_reader_sees_one() {
     assert_eq!(path(correlation(&lowered, "whole"), "User", "test"), "User");
     assert_eq!(
         rule(&lowered, "test").alert.report,
-        Report::None,
+        ReportMode::None,
         "a part of `whole`"
     );
     assert!(lowered.parts.contains("test-events") && lowered.parts.contains("own-events"));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use yagura_alerts::store::rows::CallRow;
-use yagura_alerts::{Clock, Store};
+use yagura_alerts::{AlertStore, Clock};
 use yagura_core::Timestamp;
 use yagura_http::{Bytes, CallLog, HttpCache, HttpCall, HttpResponse};
 
@@ -26,7 +26,7 @@ struct CallQueue(UnboundedSender<CallRow>);
 
 impl CallWriter {
     /// Begins to write into a store.
-    pub(super) fn start(store: Store) -> Self {
+    pub(super) fn start(store: AlertStore) -> Self {
         let (sender, mut receiver) = unbounded_channel();
         let task = tokio::spawn(async move {
             let mut calls = Vec::new();
@@ -77,7 +77,7 @@ impl CallLog for CallQueue {
 }
 
 /// Answers of servers, kept in the store.
-pub(super) struct StoredAnswers(pub(super) Store);
+pub(super) struct StoredAnswers(pub(super) AlertStore);
 
 #[derive(Serialize, Deserialize)]
 struct StoredAnswer {

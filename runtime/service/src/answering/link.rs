@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use yagura_alerts::{Feed, StoreError, TriageError};
+use yagura_alerts::{AlertStoreError, Feed, TriageError};
 use yagura_engine::live::{CommittedLine, Live};
 use yagura_host::Host;
 
@@ -272,12 +272,12 @@ fn away(reason: &str) -> String {
 /// Returns whether the store may answer later.
 fn is_away(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        let of_store = cause.downcast_ref::<StoreError>();
+        let of_store = cause.downcast_ref::<AlertStoreError>();
         let of_triage = match cause.downcast_ref::<TriageError>() {
             Some(TriageError::Store(error)) => Some(error),
             _ => None,
         };
-        of_store.or(of_triage).is_some_and(StoreError::is_away)
+        of_store.or(of_triage).is_some_and(AlertStoreError::is_away)
     })
 }
 
@@ -285,13 +285,15 @@ fn is_away(error: &anyhow::Error) -> bool {
 fn is_final(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(
-            cause.downcast_ref::<StoreError>(),
-            Some(StoreError::TakenOver | StoreError::Damaged { .. })
+            cause.downcast_ref::<AlertStoreError>(),
+            Some(AlertStoreError::TakenOver | AlertStoreError::Damaged { .. })
         ) || matches!(
             cause.downcast_ref::<TriageError>(),
             Some(
                 TriageError::Gap { .. }
-                    | TriageError::Store(StoreError::TakenOver | StoreError::Damaged { .. })
+                    | TriageError::Store(
+                        AlertStoreError::TakenOver | AlertStoreError::Damaged { .. }
+                    )
             )
         )
     })

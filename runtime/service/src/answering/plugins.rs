@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use yagura_alerts::policy::{CallLimit, Enrichment};
+use yagura_alerts::policy::{EnrichLimit, Enrichment};
 use yagura_alerts::ports::{Enrich, Failure, Notify, Review};
 use yagura_core::capability::GrantedAccess;
 use yagura_core::names::did_you_mean;
@@ -208,7 +208,7 @@ pub fn read(file: &Path, pack: &Pack, manifest: &PluginManifest) -> Result<Vec<u
 }
 
 fn http_policy(enrichment: &Enrichment) -> HttpPolicy {
-    let limit = |limit: &CallLimit| http::CallLimit {
+    let limit = |limit: &EnrichLimit| http::CallLimit {
         calls: limit.calls,
         per: limit.per.to_std(),
     };

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::runtime::Handle;
-use yagura_alerts::email::{EmailNotifier, SecretError};
-use yagura_alerts::policy::{Notifier, Policy};
+use yagura_alerts::email::{EmailNotifier, EmailSecretError};
+use yagura_alerts::policy::{NotifierSettings, Policy};
 use yagura_alerts::ports::Notify;
-use yagura_alerts::{Investigators, Store};
+use yagura_alerts::{AlertStore, Investigators};
 use yagura_core::diagnostic::Key;
 use yagura_core::names::did_you_mean;
 use yagura_core::{Grants, OrFault, Pack};
@@ -35,7 +35,7 @@ impl Ports {
         host: &Host,
         policy: &Policy,
         network: &Network,
-        store: &Store,
+        store: &AlertStore,
         audit: &CallWriter,
     ) -> Result<Self> {
         let runtime = Handle::current();
@@ -181,7 +181,7 @@ pub(super) fn warnings(config: &Config, policy: &Policy, grants: &Grants) -> Vec
 
 fn notifier(
     name: &str,
-    settings: &Notifier,
+    settings: &NotifierSettings,
     plugins: &PolicyPlugins<'_>,
     secrets: &Arc<Secrets>,
 ) -> Result<Arc<dyn Notify>> {
@@ -197,7 +197,7 @@ fn notifier(
     let secret = move |name: &str| {
         let text =
             tokio::task::block_in_place(|| runtime.block_on(services::secret_text(&secrets, name)));
-        text.map_err(|error| SecretError(error.to_string()))
+        text.map_err(|error| EmailSecretError(error.to_string()))
     };
     let key = Key::top("notifier").name(name).name("email");
     let email = EmailNotifier::new(email, secret).map_err(|error| error.under(&key));

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use yagura_alerts::{
-    Clock, Deliver, DeliverOptions, Feed, FeedPosition, Investigate, InvestigateOptions, Store,
-    Triage, TriageError,
+    AlertStore, Clock, Deliver, DeliverOptions, Feed, FeedPosition, Investigate,
+    InvestigateOptions, Triage, TriageError,
 };
 use yagura_engine::live::CommittedLine;
 use yagura_host::Host;
@@ -44,7 +44,7 @@ impl RunningTriage {
             std::fs::create_dir_all(dir)
                 .with_context(|| format!("cannot make the directory {}", dir.display()))?;
         }
-        let store = Store::open(&location, Clock::system()).await?;
+        let store = AlertStore::open(&location, Clock::system()).await?;
         let network = Network::open(config)?;
         let audit = CallWriter::start(store.clone());
         let ports = Ports::load(config, host, &policy.policy, &network, &store, &audit).await?;

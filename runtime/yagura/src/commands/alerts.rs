@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 use yagura_alerts::store::rows::Outcome;
 use yagura_alerts::store::{AlertFilter, IncidentFilter};
-use yagura_alerts::{Clock, Store, format};
+use yagura_alerts::{AlertStore, Clock, format};
 use yagura_core::report::IncidentStatus;
 use yagura_core::{Severity, Timestamp};
 use yagura_service::config::{Config, alert_store};
@@ -167,7 +167,7 @@ async fn act(arguments: Arguments) -> Result<u8> {
         (None, Some(file)) => Config::read(file)?.store_location()?,
         (None, None) => bail!("name the service by --config FILE, or its alerts by --store STORE"),
     };
-    let store = Store::open_existing(&location, Clock::system()).await?;
+    let store = AlertStore::open_existing(&location, Clock::system()).await?;
     match arguments.action {
         Action::List(list) => list_all(&mut out, &store, list, format).await?,
         Action::Show { incident, alerts } => {
@@ -230,7 +230,7 @@ async fn act(arguments: Arguments) -> Result<u8> {
 
 async fn list_all(
     out: &mut impl Write,
-    store: &Store,
+    store: &AlertStore,
     list: List,
     format: AlertFormat,
 ) -> Result<()> {

@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use yagura_alerts::store::StoreCopy;
-use yagura_alerts::{Clock, Location, StoreError};
+use yagura_alerts::{AlertStoreError, Clock, StoreLocation};
 use yagura_core::Timestamp;
 use yagura_core::alert::hex;
-use yagura_correlate::store::{STATE_COPY, STORE_COPY, Store};
+use yagura_correlate::store::{STATE_COPY, STORE_COPY, StateStore};
 use yagura_service::config::Config;
 
 use super::block_on;
@@ -99,7 +99,7 @@ async fn backup(arguments: &Arguments) -> Result<u8> {
         None => begin_copy(&location).await?,
     };
     let copied = tokio::task::block_in_place(|| {
-        Store::copy(&state, location.file(), work.path(), || {
+        StateStore::copy(&state, location.file(), work.path(), || {
             if let Some(server) = &mut server {
                 server.let_write();
             }
@@ -167,9 +167,9 @@ async fn backup(arguments: &Arguments) -> Result<u8> {
 }
 
 /// Reads the store of a server as it is now; nothing where there is none.
-async fn begin_copy(location: &Location) -> Result<Option<StoreCopy>> {
-    let store = match yagura_alerts::Store::open_existing(location, Clock::system()).await {
-        Err(StoreError::Absent { .. }) => return Ok(None),
+async fn begin_copy(location: &StoreLocation) -> Result<Option<StoreCopy>> {
+    let store = match yagura_alerts::AlertStore::open_existing(location, Clock::system()).await {
+        Err(AlertStoreError::Absent { .. }) => return Ok(None),
         store => store.with_context(|| {
             format!(
                 "a backup without the alerts in {location} would be none; start it, and try again"

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::{Result, bail};
 use yagura_core::names::did_you_mean;
-use yagura_correlate::store::{QuarantinedRule, Store};
+use yagura_correlate::store::{QuarantinedRule, StateStore};
 use yagura_service::quarantine_requests;
 
 use super::status::{print_quarantined, quarantined};
@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 fn list(service: &StateDir, format: Format) -> Result<u8> {
-    let status = Store::status(&service.resolve()?)?;
+    let status = StateStore::status(&service.resolve()?)?;
     let mut out = output::Shown(io::stdout().lock());
     match format {
         Format::Json => {
@@ -79,7 +79,7 @@ fn list(service: &StateDir, format: Format) -> Result<u8> {
 
 fn clear(service: &StateDir, all: bool, ids: &[String]) -> Result<u8> {
     let dir = service.resolve()?;
-    let status = Store::status(&dir)?;
+    let status = StateStore::status(&dir)?;
     let known: Vec<&QuarantinedRule> = quarantined(&status).collect();
     let mut out = io::stdout().lock();
     if all && known.is_empty() {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use yagura_alerts::Clock;
-use yagura_alerts::Location;
-use yagura_correlate::store::{FILE, STATE_COPY, STORE_COPY, Store};
+use yagura_alerts::StoreLocation;
+use yagura_correlate::store::{FILE, STATE_COPY, STORE_COPY, StateStore};
 use yagura_service::config::Config;
 use yagura_service::outbox::Outbox;
 
@@ -47,11 +47,13 @@ async fn restore(arguments: &Arguments) -> Result<u8> {
     let location = config.store_location()?;
     let store = location.file();
     let server = match (description.alerts, store) {
-        (Alerts::File, None) => Some(yagura_alerts::Store::open(&location, Clock::system()).await?),
+        (Alerts::File, None) => {
+            Some(yagura_alerts::AlertStore::open(&location, Clock::system()).await?)
+        }
         _ => None,
     };
     // Nobody works with either until all is in place.
-    let _state = Store::hold(state)?;
+    let _state = StateStore::hold(state)?;
     let _store = match store {
         Some(file) => {
             make_parent(file)?;
@@ -95,8 +97,8 @@ async fn restore(arguments: &Arguments) -> Result<u8> {
     if let Some(server) = server {
         // It is opened, and brought to the newest form, where it may be written to.
         let part = copy_to_part(&from.join(STORE_COPY), &state.join(STORE_COPY))?;
-        let copy = Location::Sqlite(part.clone());
-        let copy = yagura_alerts::Store::open(&copy, Clock::system()).await?;
+        let copy = StoreLocation::Sqlite(part.clone());
+        let copy = yagura_alerts::AlertStore::open(&copy, Clock::system()).await?;
         let schema = format!("yagura_replaced_{second}");
         let aside = (!is_server_new).then_some(schema.as_str());
         server.take_copy(&copy, aside).await.with_context(|| {
@@ -113,8 +115,8 @@ async fn restore(arguments: &Arguments) -> Result<u8> {
     }
     if let (Some(file), Alerts::File) = (store, description.alerts) {
         let part = copy_to_part(&from.join(STORE_COPY), file)?;
-        let location = Location::Sqlite(part.clone());
-        let copy = yagura_alerts::Store::open(&location, Clock::system()).await?;
+        let location = StoreLocation::Sqlite(part.clone());
+        let copy = yagura_alerts::AlertStore::open(&location, Clock::system()).await?;
         copy.mark_restored().await?;
         copy.close().await;
         put(&part, file)?;

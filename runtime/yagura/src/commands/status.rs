@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use yagura_core::Timestamp;
-use yagura_correlate::store::{QuarantinedRule, Status, Store, TableStatus};
+use yagura_correlate::store::{QuarantinedRule, StateStore, Status, TableStatus};
 
 use crate::exit::FAILED;
 use crate::output::{self, Format, number, printable};
@@ -31,7 +31,7 @@ exit code is 1 while a table waits, a rule is in quarantine, or the state cannot
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let dir = arguments.service.resolve()?;
-    let status = Store::status(&dir)?;
+    let status = StateStore::status(&dir)?;
     let mut out = output::Shown(io::stdout().lock());
     match arguments.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string(&status)?)?,

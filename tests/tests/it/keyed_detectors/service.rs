@@ -1,6 +1,6 @@
 //! The same detectors in a service that is stopped and started again.
 
-use yagura_correlate::store::{Store, StoreLimits};
+use yagura_correlate::store::{StateStore, StoreLimits};
 use yagura_engine::live::{CommittedLine, Live, LiveOptions};
 use yagura_tests::random::runner;
 
@@ -77,7 +77,7 @@ async fn settled(
             memory,
             ..StoreLimits::default()
         };
-        let store = Store::open(state.path(), limits).unwrap();
+        let store = StateStore::open(state.path(), limits).unwrap();
         let input = table.fixture.input.clone();
         let (mut live, _) = Live::open(input, options, store, 0).await.unwrap();
         live.poll().await.unwrap();

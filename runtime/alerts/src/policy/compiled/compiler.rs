@@ -11,9 +11,9 @@ use super::{
     CompiledNotifier, CompiledPolicy, CompiledReview, CompiledRoute, CompiledStaging,
     CompiledSuppression, Rate,
 };
-use crate::email::{EmailNotifier, SecretError};
+use crate::email::{EmailNotifier, EmailSecretError};
 use crate::policy::matcher::hours;
-use crate::policy::{Email, Match, Matcher, Pattern, Policy};
+use crate::policy::{Email, Match, Matcher, Policy, TextPattern};
 
 /// The least time between two reports of one incident, where a notifier has no other.
 const EVERY: TimeSpan = TimeSpan::from_secs(10);
@@ -140,7 +140,8 @@ impl<'a> Compiler<'a> {
 
     fn group(&mut self, policy: &Policy) -> CompiledGrouping {
         let (group, key) = (&policy.group, Key::top("group"));
-        let ignore = Pattern::compile_all(&group.ignore, &key.name("ignore"), &mut self.problems);
+        let ignore =
+            TextPattern::compile_all(&group.ignore, &key.name("ignore"), &mut self.problems);
         let (within, longest) = (group.within.micros(), group.longest.micros());
         if longest < within {
             self.wrong(
@@ -262,7 +263,8 @@ impl<'a> Compiler<'a> {
 
     fn staging(&mut self, policy: &Policy) -> CompiledStaging {
         let (staging, key) = (&policy.staging, Key::top("staging"));
-        let rules = Pattern::compile_all(&staging.rules, &key.name("rules"), &mut self.problems);
+        let rules =
+            TextPattern::compile_all(&staging.rules, &key.name("rules"), &mut self.problems);
         CompiledStaging {
             rules,
             quiet: staging.quiet.map(TimeSpan::micros),
@@ -331,7 +333,7 @@ impl<'a> Compiler<'a> {
 
     fn email(&mut self, email: &Email, key: &Key) {
         // What is wrong with the settings shows without a secret.
-        if let Err(error) = EmailNotifier::new(email, |_| Err(SecretError(String::new()))) {
+        if let Err(error) = EmailNotifier::new(email, |_| Err(EmailSecretError(String::new()))) {
             self.problems.extend(error.under(key).0);
         }
     }
