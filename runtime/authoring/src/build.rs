@@ -105,7 +105,7 @@ pub fn has_sources(dir: &Path) -> Result<bool> {
 
 /// A plugin that must be built.
 #[derive(Debug, PartialEq, Eq)]
-struct Target {
+struct BuildTarget {
     language: SourceLanguage,
     /// Directory of the crate or module, or the file.
     source: PathBuf,
@@ -117,7 +117,7 @@ struct Target {
     home: PathBuf,
 }
 
-fn targets(dir: &Path) -> Result<Vec<Target>> {
+fn targets(dir: &Path) -> Result<Vec<BuildTarget>> {
     if dir.join("pack.toml").is_file() {
         let targets = pack_targets(dir)?;
         if targets.is_empty() {
@@ -154,7 +154,7 @@ fn targets(dir: &Path) -> Result<Vec<Target>> {
             }
         }
     }
-    Ok(vec![Target {
+    Ok(vec![BuildTarget {
         language,
         source: dir.to_owned(),
         output: None,
@@ -163,7 +163,7 @@ fn targets(dir: &Path) -> Result<Vec<Target>> {
     }])
 }
 
-fn pack_targets(pack: &Path) -> Result<Vec<Target>> {
+fn pack_targets(pack: &Path) -> Result<Vec<BuildTarget>> {
     let file = pack.join("pack.toml");
     let text =
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -183,7 +183,7 @@ fn pack_targets(pack: &Path) -> Result<Vec<Target>> {
                 ))
                 .into());
             };
-            Ok(Target {
+            Ok(BuildTarget {
                 language,
                 source,
                 output: Some(pack.join(name)),
@@ -194,7 +194,7 @@ fn pack_targets(pack: &Path) -> Result<Vec<Target>> {
         .collect()
 }
 
-fn build_one(target: &Target) -> Result<Built> {
+fn build_one(target: &BuildTarget) -> Result<Built> {
     let start = Instant::now();
     if let Some((sdk, manifest)) = target.language.sdk()
         && fs::read_to_string(target.source.join(manifest))
@@ -237,7 +237,7 @@ struct ToolchainOutput {
     bytes: Vec<u8>,
 }
 
-fn make(target: &Target) -> Result<ToolchainOutput> {
+fn make(target: &BuildTarget) -> Result<ToolchainOutput> {
     let read =
         |file: &Path| fs::read(file).with_context(|| format!("cannot read {}", file.display()));
     let named = |fallback: &str| {
@@ -298,7 +298,7 @@ mod tests {
             [[plugin]]\nfile = \"b.wasm\"\nworld = \"notifier\"\n";
         fs::write(pack.join("pack.toml"), format!("{PACK}{plugins}")).unwrap();
         let wanted = |source: PathBuf, pack: &Path| {
-            vec![Target {
+            vec![BuildTarget {
                 language: SourceLanguage::Rust,
                 source,
                 output: Some(pack.join("a.wasm")),

@@ -39,7 +39,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::condition::Condition;
 pub use self::expression::{Expression, ExpressionError};
-pub use self::keys::{KeyError, Keys};
+pub use self::keys::{CorrelationKeys, KeyError};
 pub use self::kind::CorrelationKind;
 pub use self::parameters::Parameters;
 pub use self::window::{Window, Windows};
@@ -176,14 +176,14 @@ impl Correlation {
 
 impl<'de> Deserialize<'de> for Correlation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Reader)
+        deserializer.deserialize_map(CorrelationReader)
     }
 }
 
 /// Reads the keys that all kinds have, and hands the others to the kind that `type` names.
-struct Reader;
+struct CorrelationReader;
 
-impl<'de> Visitor<'de> for Reader {
+impl<'de> Visitor<'de> for CorrelationReader {
     type Value = Correlation;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -208,7 +208,7 @@ impl<'de> Visitor<'de> for Reader {
         }
         let word = word.ok_or_else(|| de::Error::missing_field("type"))?;
         let rules = rules.ok_or_else(|| de::Error::missing_field("rules"))?;
-        let mut keys = Keys::new(others);
+        let mut keys = CorrelationKeys::new(others);
         let kind = CorrelationKind::read(&word, &mut keys, &rules)
             .unwrap_or_else(|| Err(unknown(&word)))
             .and_then(|kind| keys.finish(kind.word()).map(|()| kind));

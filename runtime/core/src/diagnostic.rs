@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 
 pub use code::Code;
-pub use key::{Key, Step};
+pub use key::{Key, KeyPart};
 pub use span::{Position, Span};
 
 /// An error, a warning or a note about a file.

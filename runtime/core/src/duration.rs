@@ -123,13 +123,13 @@ impl Serialize for TimeSpan {
 
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Reader)
+        deserializer.deserialize_str(DurationReader)
     }
 }
 
-struct Reader;
+struct DurationReader;
 
-impl Visitor<'_> for Reader {
+impl Visitor<'_> for DurationReader {
     type Value = TimeSpan;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

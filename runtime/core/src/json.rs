@@ -156,12 +156,12 @@ fn unicode(escape: &str) -> Option<(char, usize)> {
 
 /// A key as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key<'a> {
+pub struct JsonKey<'a> {
     /// Between the quotes.
     content: &'a str,
 }
 
-impl<'a> Key<'a> {
+impl<'a> JsonKey<'a> {
     /// Returns the key's text.
     pub fn text(self) -> Cow<'a, str> {
         unescaped(self.content)
@@ -220,7 +220,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// [`JsonError`]: what follows is not a key with a colon and not the end.
-    pub fn next_key(&mut self) -> Result<Option<Key<'a>>, JsonError> {
+    pub fn next_key(&mut self) -> Result<Option<JsonKey<'a>>, JsonError> {
         if !self.has_next(b'}', "expected a comma or `}` in an object")? {
             return Ok(None);
         }
@@ -232,7 +232,7 @@ impl<'a> Cursor<'a> {
             return Err(self.wrong("expected a colon after a key"));
         }
         self.at += 1;
-        Ok(Some(Key { content }))
+        Ok(Some(JsonKey { content }))
     }
 
     /// Moves to the next element of an array; false where the array ends, which is passed over.

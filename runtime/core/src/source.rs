@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use toml::de::{DeTable, DeValue};
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Key, Span, Step};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Key, KeyPart, Span};
 use crate::names::did_you_mean;
 use crate::shown::without_controls;
 
@@ -132,7 +132,7 @@ fn of_serde(message: &str, key: &Key) -> Diagnostic {
     let near = || did_you_mean(first, known.iter().copied());
     if message.starts_with("unknown field") {
         let key = match key.steps().last() {
-            Some(Step::Name(name)) if name == first => key.clone(),
+            Some(KeyPart::Name(name)) if name == first => key.clone(),
             _ => key.name(first),
         };
         let text = format!("is not a known key{}", near());
@@ -204,7 +204,7 @@ fn range_in(table: &DeTable<'_>, text: &str, key: &Key) -> Option<Range<usize>> 
     let mut within = Within::Table(table);
     for step in key.steps() {
         let (range, value) = match (step, within) {
-            (Step::Name(name), Within::Table(table)) => {
+            (KeyPart::Name(name), Within::Table(table)) => {
                 let entry = table.iter().find(|(key, _)| key.get_ref() == name);
                 let Some((key, value)) = entry else {
                     return nearest;
@@ -219,7 +219,7 @@ fn range_in(table: &DeTable<'_>, text: &str, key: &Key) -> Option<Range<usize>> 
                 };
                 (range, value.get_ref())
             }
-            (Step::Index(index), Within::Array(array)) => {
+            (KeyPart::Index(index), Within::Array(array)) => {
                 let Some(element) = array.get(*index) else {
                     return nearest;
                 };

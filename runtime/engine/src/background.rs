@@ -26,7 +26,7 @@ use crate::evaluate::Evaluator;
 use crate::keyed::{StoredRows, read_rows, rows_as_bytes};
 use crate::limits::MAX_DEFERRED_BYTES;
 use crate::quarantine::Quarantine;
-use crate::report::{Cause, NO_ROOM, Progress, SkippedEvents};
+use crate::report::{NO_ROOM, RunCounters, SkipCause, SkippedEvents};
 use crate::rows::{Rows, RuleRows};
 use crate::runtime::DetectRuntime;
 
@@ -170,7 +170,7 @@ impl Background {
         &mut self,
         deferred: Vec<RuleRows>,
     ) -> Result<Vec<SkippedEvents>, EngineError> {
-        let left_out = Progress::default();
+        let left_out = RunCounters::default();
         for RuleRows { position, mut rows } in deferred {
             let plan = Arc::clone(&self.plan);
             let rule = &plan.rules[position];
@@ -178,7 +178,12 @@ impl Background {
                 let batch = rows.split_to(self.batch_rows.min(rows.len()));
                 let batch = batch.with_stored_types(rule)?;
                 if self.bytes + batch.bytes() > MAX_DEFERRED_BYTES {
-                    left_out.skipped(skipped_events(rule, &batch.events, Cause::NoRoom, NO_ROOM));
+                    left_out.skipped(skipped_events(
+                        rule,
+                        &batch.events,
+                        SkipCause::NoRoom,
+                        NO_ROOM,
+                    ));
                     continue;
                 }
                 self.last_number += 1;
@@ -229,7 +234,7 @@ impl Background {
             // A fault of ours, most likely: the service goes on, and the events are named.
             let rule = &self.plan.rules[position];
             let aside = |held: &DeferredBatch| {
-                skipped_events(rule, &held.rows.events, Cause::Plugin, &reason)
+                skipped_events(rule, &held.rows.events, SkipCause::Plugin, &reason)
             };
             all.skipped.extend(gone.iter().map(aside));
         }
@@ -349,7 +354,7 @@ fn evaluate(
     position: usize,
     parts: Vec<Rows>,
 ) -> Result<BackgroundResult, DataFusionError> {
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(RunCounters::default());
     let mut evaluate = Evaluator::new(plan, runtime, TimeRange::default(), batch_rows);
     evaluate.run_in_background(Arc::clone(&progress));
     let mut findings = Vec::new();

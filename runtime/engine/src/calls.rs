@@ -9,7 +9,7 @@ use yagura_plan::RulePlan;
 use yagura_rules::project;
 
 use crate::quarantine::Quarantine;
-use crate::report::{Cause, Progress, SkippedEvents};
+use crate::report::{RunCounters, SkipCause, SkippedEvents};
 use crate::rows::Rows;
 
 /// Why events of a quarantined rule are skipped.
@@ -208,10 +208,10 @@ pub(crate) fn halves(rows: &Rows) -> Vec<Rows> {
 
 /// Reports rows that a rule does not evaluate.
 pub(crate) fn skipped(
-    progress: &Progress,
+    progress: &RunCounters,
     rule: &RulePlan,
     rows: &Rows,
-    cause: Cause,
+    cause: SkipCause,
     reason: &str,
 ) {
     progress.skipped(skipped_events(rule, &rows.events, cause, reason));
@@ -221,7 +221,7 @@ pub(crate) fn skipped(
 pub(crate) fn skipped_events(
     rule: &RulePlan,
     events: &[EventRef],
-    cause: Cause,
+    cause: SkipCause,
     reason: &str,
 ) -> SkippedEvents {
     let nowhere = || EventRef {

@@ -26,7 +26,7 @@ use crate::calls::{
 };
 use crate::error::EngineError;
 use crate::limits::BATCH_BYTES;
-use crate::report::{Cause, NO_ROOM, Progress};
+use crate::report::{NO_ROOM, RunCounters, SkipCause};
 use crate::rows::{Rows, events_of};
 use crate::running_steps::RUNNING_STEPS;
 use crate::runtime::DetectRuntime;
@@ -69,7 +69,7 @@ pub(crate) struct Evaluator {
     pending: Vec<Vec<Rows>>,
     /// How the time of a call is bounded.
     pace: Pace,
-    progress: Arc<Progress>,
+    progress: Arc<RunCounters>,
 }
 
 impl Evaluator {
@@ -93,7 +93,7 @@ impl Evaluator {
 
     /// Evaluates in the background from now on: calls are measured in processor time, and reports go to
     /// `progress`.
-    pub(crate) fn run_in_background(&mut self, progress: Arc<Progress>) {
+    pub(crate) fn run_in_background(&mut self, progress: Arc<RunCounters>) {
         self.pace = Pace::OfProcessor(&RUNNING_STEPS);
         self.progress = progress;
     }
@@ -109,7 +109,7 @@ impl Evaluator {
             let batch = rows.split_to(rows.at_once(self.batch_rows));
             findings.extend(self.evaluate(position, batch)?);
         }
-        Progress::add(&self.progress.findings, findings.len());
+        RunCounters::add(&self.progress.findings, findings.len());
         Ok(findings)
     }
 
@@ -125,7 +125,7 @@ impl Evaluator {
     fn push_part(&mut self, batch: &RecordBatch) -> Result<Vec<Finding>, DataFusionError> {
         let plan = Arc::clone(&self.plan);
         let progress = Arc::clone(&self.progress);
-        Progress::add(&progress.scanned, batch.num_rows());
+        RunCounters::add(&progress.scanned, batch.num_rows());
         let width = plan.scan_schema.fields().len();
         let times = plan.table.event_times(batch.column(plan.time))?;
         let objects = batch.column(width).as_any_dictionary();
@@ -148,7 +148,7 @@ impl Evaluator {
                     column: plan.table.time.clone(),
                 })));
             }
-            Progress::add(&progress.null_times, unusable);
+            RunCounters::add(&progress.null_times, unusable);
         }
         let in_range: BooleanBuffer = times
             .iter()
@@ -176,11 +176,11 @@ impl Evaluator {
                 Err(error) => {
                     let reason = format!("its columns cannot be read: {error}");
                     let events = events_of(&mask, &times, &names, &object_of, row_numbers);
-                    progress.skipped(skipped_events(rule, &events, Cause::Condition, &reason));
+                    progress.skipped(skipped_events(rule, &events, SkipCause::Condition, &reason));
                     continue;
                 }
             };
-            Progress::add(&progress.evaluated, rows.len());
+            RunCounters::add(&progress.evaluated, rows.len());
             if rule.plugin.is_none() {
                 findings.extend(found);
                 continue;
@@ -207,10 +207,10 @@ impl Evaluator {
             if !events.is_empty() {
                 let rule = &plan.rules[undecided.rule];
                 let reason = format!("its `where` fails: {}", undecided.reason);
-                progress.skipped(skipped_events(rule, &events, Cause::Condition, &reason));
+                progress.skipped(skipped_events(rule, &events, SkipCause::Condition, &reason));
             }
         }
-        Progress::add(&progress.findings, findings.len());
+        RunCounters::add(&progress.findings, findings.len());
         Ok(findings)
     }
 
@@ -265,7 +265,7 @@ impl Evaluator {
         for position in 0..self.pending.len() {
             self.drain(position, true, &mut findings)?;
         }
-        Progress::add(&self.progress.findings, findings.len());
+        RunCounters::add(&self.progress.findings, findings.len());
         Ok(findings)
     }
 
@@ -306,7 +306,13 @@ impl Evaluator {
             return self.evaluate(position, rows);
         };
         if quarantine.is_quarantined(rule.index) {
-            skipped(&self.progress, rule, &rows, Cause::Quarantine, QUARANTINED);
+            skipped(
+                &self.progress,
+                rule,
+                &rows,
+                SkipCause::Quarantine,
+                QUARANTINED,
+            );
             return Ok(Vec::new());
         }
         if quarantine.is_in_background(rule.index) {
@@ -342,7 +348,7 @@ impl Evaluator {
     fn defer(&self, position: usize, rows: Rows) {
         let rule = &self.plan.rules[position];
         if let Some(rows) = self.runtime.defer(position, rows) {
-            skipped(&self.progress, rule, &rows, Cause::NoRoom, NO_ROOM);
+            skipped(&self.progress, rule, &rows, SkipCause::NoRoom, NO_ROOM);
         }
     }
 
@@ -354,7 +360,13 @@ impl Evaluator {
         let runtime = Arc::clone(&self.runtime);
         let quarantine = &runtime.quarantine;
         if quarantine.is_quarantined(rule.index) {
-            skipped(&self.progress, rule, &rows, Cause::Quarantine, QUARANTINED);
+            skipped(
+                &self.progress,
+                rule,
+                &rows,
+                SkipCause::Quarantine,
+                QUARANTINED,
+            );
             return Ok(Vec::new());
         }
         let failure = match twice(rule, quarantine, || self.try_once(rule, &rows)) {
@@ -379,7 +391,7 @@ impl Evaluator {
             _ => quarantine.add_success(rule.index),
         }
         for (part, reason) in &separated.rows {
-            skipped(&self.progress, rule, part, Cause::Plugin, reason);
+            skipped(&self.progress, rule, part, SkipCause::Plugin, reason);
         }
         Ok(findings)
     }

@@ -39,15 +39,15 @@ use yagura_plan::TablePlan;
 
 use self::capped::{Capped, FindingLimit};
 pub use self::changes::KeyedChanges;
-use self::instance::Instance;
-use self::keys::{Keys, Limits};
-use self::rule::{KeyedRule, StepContext, StepOutput};
+use self::instance::KeyedInstance;
+use self::keys::{KeyLimits, RuleKeys};
+use self::rule::{KeyedRule, KeyedStepOutput, StepContext};
 use self::skips::QuarantineSkips;
 use crate::error::{EngineError, too_many_pending};
 use crate::options::RunOptions;
 use crate::pending_rows::{DroppedRows, PendingRows, drop_newest};
 use crate::quarantine::Quarantine;
-use crate::report::Progress;
+use crate::report::RunCounters;
 use crate::rows::RuleRows;
 use crate::runtime::PluginSource;
 use crate::scan_output::ScanOutput;
@@ -67,7 +67,7 @@ pub struct KeyedDetectors {
     pub outdated: BTreeMap<String, u64>,
     plan: Arc<TablePlan>,
     quarantine: Arc<Quarantine>,
-    progress: Arc<Progress>,
+    progress: Arc<RunCounters>,
     rules: Vec<KeyedRule>,
     /// Everything before it, in microseconds, has been evaluated.
     watermark: i64,
@@ -89,7 +89,7 @@ impl KeyedDetectors {
         plan: Arc<TablePlan>,
         plugins: &[PluginSource],
         quarantine: Arc<Quarantine>,
-        progress: Arc<Progress>,
+        progress: Arc<RunCounters>,
         options: &RunOptions,
     ) -> Self {
         let rules = plan.rules.iter().enumerate();
@@ -100,10 +100,10 @@ impl KeyedDetectors {
             let of_name = (rule.partition.len() as u64).saturating_mul(MAX_KEY_NAME);
             Some(KeyedRule {
                 position,
-                instance: Instance::new(source.clone(), rule),
+                instance: KeyedInstance::new(source.clone(), rule),
                 pending: PendingRows::default(),
-                keys: Keys::default(),
-                limits: Limits {
+                keys: RuleKeys::default(),
+                limits: KeyLimits {
                     keys: options.max_keys,
                     bytes: options.max_key_bytes,
                     each: of_state.saturating_add(of_name),
@@ -291,7 +291,7 @@ impl KeyedDetectors {
                     disk: self.disk.as_ref().map(|(disk, _)| disk),
                 };
                 let before = findings.len();
-                let mut out = StepOutput {
+                let mut out = KeyedStepOutput {
                     findings: &mut findings,
                     skips: QuarantineSkips::default(),
                     forgotten: None,
@@ -327,7 +327,7 @@ impl KeyedDetectors {
             }
         }
         self.give_up_rows()?;
-        Progress::add(&self.progress.findings, findings.len());
+        RunCounters::add(&self.progress.findings, findings.len());
         Ok(findings)
     }
 

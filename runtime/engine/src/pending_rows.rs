@@ -19,11 +19,11 @@ const STEP_ROWS: usize = 131_072;
 /// Rows that wait, in parts.
 #[derive(Debug, Default)]
 pub(crate) struct PendingRows {
-    parts: Vec<Part>,
+    parts: Vec<PendingPart>,
 }
 
 #[derive(Debug)]
-struct Part {
+struct PendingPart {
     rows: Rows,
     /// Earliest and latest event time in microseconds.
     first: i64,
@@ -31,7 +31,7 @@ struct Part {
     is_stored: bool,
 }
 
-impl Part {
+impl PendingPart {
     /// Returns a part of these rows, if there are any.
     fn of(rows: Rows, is_stored: bool) -> Option<Self> {
         let times = || rows.events.iter().map(|event| event.time.micros());
@@ -52,7 +52,9 @@ impl Part {
 impl PendingRows {
     /// Returns rows as they are, without joining parts.
     pub(crate) fn of(parts: Vec<Rows>) -> Self {
-        let parts = parts.into_iter().filter_map(|rows| Part::of(rows, false));
+        let parts = parts
+            .into_iter()
+            .filter_map(|rows| PendingPart::of(rows, false));
         Self {
             parts: parts.collect(),
         }
@@ -72,8 +74,8 @@ impl PendingRows {
     }
 
     pub(crate) fn push(&mut self, rows: Rows, is_stored: bool) -> Result<(), ArrowError> {
-        self.parts.extend(Part::of(rows, is_stored));
-        let is_small = |part: &&Part| part.is_stored == is_stored && part.is_small();
+        self.parts.extend(PendingPart::of(rows, is_stored));
+        let is_small = |part: &&PendingPart| part.is_stored == is_stored && part.is_small();
         if self.parts.iter().filter(is_small).count() >= MOST_SMALL {
             self.join_small(is_stored)?;
         }
@@ -87,7 +89,7 @@ impl PendingRows {
         self.parts = rest;
         if !small.is_empty() {
             let rows = Rows::concat(small.into_iter().map(|part| part.rows).collect())?;
-            self.parts.extend(Part::of(rows, is_stored));
+            self.parts.extend(PendingPart::of(rows, is_stored));
         }
         Ok(())
     }
@@ -122,7 +124,7 @@ impl PendingRows {
                 let rest = is_before.iter().map(|is_before| !is_before).collect();
                 taken.push(part.rows.filter(is_before)?);
                 let rest = part.rows.filter(rest)?;
-                self.parts.extend(Part::of(rest, part.is_stored));
+                self.parts.extend(PendingPart::of(rest, part.is_stored));
             }
         }
         if taken.is_empty() {
@@ -159,7 +161,7 @@ impl PendingRows {
             } else if part.first <= time {
                 let is_first: Vec<bool> = part.rows.events.iter().map(|of| *of < end).collect();
                 let rows = part.rows.filter(is_first)?;
-                self.parts.extend(Part::of(rows, part.is_stored));
+                self.parts.extend(PendingPart::of(rows, part.is_stored));
             }
         }
         Ok(Some(DroppedRows {

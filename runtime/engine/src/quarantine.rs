@@ -23,7 +23,7 @@ use std::time::Duration;
 use yagura_core::Timestamp;
 use yagura_correlate::store::QuarantinedRule;
 
-use crate::report::{Cause, SkippedEvents};
+use crate::report::{SkipCause, SkippedEvents};
 
 /// Failed batches of one rule after which it is quarantined.
 const FAULTS_UNTIL_QUARANTINE: u32 = 3;
@@ -297,7 +297,7 @@ impl Quarantine {
             }
             let skipped_count = skipped
                 .iter()
-                .filter(|aside| aside.cause == Cause::Quarantine);
+                .filter(|aside| aside.cause == SkipCause::Quarantine);
             for aside in skipped_count.filter(|aside| aside.rule == *index) {
                 rule.skipped_count.add(aside);
             }

@@ -14,7 +14,7 @@ pub(crate) const NO_ROOM: &str =
 
 /// Why a rule did not evaluate events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum SkipCause {
     /// Its plugin failed on them, twice.
     Plugin,
     /// Its `where` fails on them.
@@ -33,7 +33,7 @@ pub struct SkippedEvents {
     /// Id of the rule.
     pub rule_id: String,
     /// Why.
-    pub cause: Cause,
+    pub cause: SkipCause,
     /// The same in words; of a plugin, from the second try.
     pub reason: String,
     /// How many events.
@@ -79,7 +79,7 @@ impl SkippedEvents {
 
 /// Counters of a run, shared by its partitions.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct RunCounters {
     /// Events that came out of the scans, after pruning and pushed-down filters.
     pub scanned: AtomicU64,
     /// Events handed to rules, once for each rule that took them.
@@ -109,7 +109,7 @@ pub struct RuleCost {
     pub memory: u64,
 }
 
-impl Progress {
+impl RunCounters {
     /// Adds to a counter.
     pub(crate) fn add(counter: &AtomicU64, amount: usize) {
         counter.fetch_add(amount as u64, Ordering::Relaxed);
@@ -118,7 +118,7 @@ impl Progress {
     /// Records events that were skipped. Events of one rule are reported together unless its plugin failed on them.
     pub(crate) fn skipped(&self, events: SkippedEvents) {
         let mut all = self.lock();
-        if events.cause != Cause::Plugin
+        if events.cause != SkipCause::Plugin
             && let Some(known) = all
                 .iter_mut()
                 .find(|known| known.rule == events.rule && known.cause == events.cause)
@@ -205,7 +205,7 @@ mod tests {
             let skipped = SkippedEvents {
                 rule: 0,
                 rule_id: "r".to_owned(),
-                cause: Cause::Plugin,
+                cause: SkipCause::Plugin,
                 reason: "it trapped".to_owned(),
                 rows,
                 wakes,
@@ -242,11 +242,16 @@ mod tests {
             first: event(row),
             last: event(row + 4),
         };
-        let progress = Progress::default();
+        let progress = RunCounters::default();
         for row in [20, 10] {
-            progress.skipped(aside(0, Cause::NoRoom, NO_ROOM, row));
-            progress.skipped(aside(1, Cause::Quarantine, "the rule is quarantined", row));
-            progress.skipped(aside(0, Cause::Plugin, "it trapped", row));
+            progress.skipped(aside(0, SkipCause::NoRoom, NO_ROOM, row));
+            progress.skipped(aside(
+                1,
+                SkipCause::Quarantine,
+                "the rule is quarantined",
+                row,
+            ));
+            progress.skipped(aside(0, SkipCause::Plugin, "it trapped", row));
         }
         let all = progress.take_skipped();
         let told: Vec<_> = all.iter().map(SkippedEvents::message).collect();

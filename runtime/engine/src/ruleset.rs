@@ -13,7 +13,7 @@ use yagura_rules::resolve::find;
 
 /// Rules that run.
 #[derive(Debug, Default)]
-pub(crate) struct RuleSet {
+pub(crate) struct RunningRules {
     /// To which findings refer by index: first those that run, then those of which only the state is kept.
     pub(crate) rules: Vec<RuleSource>,
     /// How many of them run.
@@ -26,7 +26,7 @@ pub(crate) struct RuleSet {
     pub(crate) notes: Vec<NotRun>,
 }
 
-impl RuleSet {
+impl RunningRules {
     /// Finds the rules that can run over `tables`. `known` are the names of all tables there are; the rules of `left_out` do not
     /// run, for their reasons.
     ///

@@ -13,8 +13,8 @@ use yagura_plan::{NotRun, RuleSource, SigmaInput, footer_cache};
 
 use crate::error::EngineError;
 use crate::options::RunOptions;
-use crate::report::{Progress, SkippedEvents};
-use crate::ruleset::{RuleSet, rule_error};
+use crate::report::{RunCounters, SkippedEvents};
+use crate::ruleset::{RunningRules, rule_error};
 use crate::runtime::PluginSource;
 use crate::table_outcome::{TableOutcome, last_instant};
 use crate::table_run::TableRun;
@@ -65,7 +65,7 @@ pub struct RunOutcome {
 pub async fn run(
     input: RunInput,
     options: &RunOptions,
-    mut watch: impl FnMut(&Table, &Arc<Progress>),
+    mut watch: impl FnMut(&Table, &Arc<RunCounters>),
 ) -> Result<RunOutcome, EngineError> {
     let mut open = Vec::new();
     for config in &input.tables {
@@ -118,7 +118,7 @@ pub async fn run(
 
 /// Rules over their tables.
 struct PlannedRun {
-    set: RuleSet,
+    set: RunningRules,
     /// The tables that have rules.
     runs: Vec<TableRun>,
     /// Whether plugins refused some rules.
@@ -137,7 +137,7 @@ fn plan_run(
     let mut refused = BTreeMap::new();
     loop {
         let rules = input.rules.clone();
-        let set = RuleSet::new(rules, &input.sigma, tables, known, &refused)?;
+        let set = RunningRules::new(rules, &input.sigma, tables, known, &refused)?;
         let mut runs = Vec::new();
         let before = refused.len();
         for (table, cache) in open {

@@ -20,7 +20,7 @@ use crate::error::{EngineError, too_many_pending};
 use crate::limits::MAX_DEFERRED_BYTES;
 use crate::pending_rows::{DroppedRows, PendingRows, drop_newest};
 use crate::quarantine::Quarantine;
-use crate::report::Progress;
+use crate::report::RunCounters;
 use crate::rows::{Rows, RuleRows};
 
 /// A plugin as a run uses it.
@@ -37,14 +37,14 @@ pub struct PluginSource {
 pub struct DetectRuntime {
     pub(crate) plugins: Vec<PluginRuntime>,
     pub(crate) quarantine: Arc<Quarantine>,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) progress: Arc<RunCounters>,
     /// Rows of rules that keep state, from all partitions, in no order.
     keyed: Mutex<KeyedRows>,
     max_pending_rows: usize,
     /// Where rows are too many, some are given up and the scan goes on.
     gives_up: AtomicBool,
     /// Rows of rules that are evaluated in the background, from all partitions, in no order.
-    deferred: Mutex<DeferredRows>,
+    deferred: Mutex<RowsToDefer>,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ impl KeyedRows {
 }
 
 #[derive(Debug, Default)]
-struct DeferredRows {
+struct RowsToDefer {
     rows: Vec<RuleRows>,
     bytes: usize,
 }
@@ -112,7 +112,7 @@ impl DetectRuntime {
         plan: &TablePlan,
         plugins: &[PluginSource],
         quarantine: Arc<Quarantine>,
-        progress: Arc<Progress>,
+        progress: Arc<RunCounters>,
         max_pending_rows: usize,
     ) -> Result<Self, EngineError> {
         let plugins = plugins

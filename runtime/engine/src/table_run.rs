@@ -31,7 +31,7 @@ use crate::findings::decode;
 use crate::keyed::KeyedDetectors;
 use crate::options::RunOptions;
 use crate::quarantine::Quarantine;
-use crate::report::{Progress, SkippedEvents};
+use crate::report::{RunCounters, SkippedEvents};
 use crate::runtime::{DetectRuntime, PluginSource, rule_spec};
 use crate::scan_output::ScanOutput;
 use crate::session::{scan_error, session};
@@ -42,7 +42,7 @@ pub struct TableRun {
     pub(crate) table: Arc<Table>,
     pub(crate) cache: Arc<FileMetadataCache>,
     pub(crate) plan: Arc<TablePlan>,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) progress: Arc<RunCounters>,
     pub(crate) quarantine: Arc<Quarantine>,
     plugins: Vec<PluginSource>,
     /// Ids of all rules of the run.

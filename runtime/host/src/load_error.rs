@@ -8,7 +8,7 @@ use crate::error::CallError;
 /// Maximum size of a component; a Python interpreter with its libraries takes about 20 MB.
 pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+type LoadCause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a file is not a plugin that can run. Every variant names the file.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +137,7 @@ pub enum LoadError {
         /// The file.
         name: String,
         /// The function or type.
-        source: Cause,
+        source: LoadCause,
     },
     /// Its code is invalid, or uses a Wasm proposal that is disabled.
     #[error("cannot compile {name}")]
@@ -145,7 +145,7 @@ pub enum LoadError {
         /// The file.
         name: String,
         /// The cause.
-        source: Cause,
+        source: LoadCause,
     },
     /// It does not start within its limits.
     #[error("{name} does not start")]

@@ -47,10 +47,10 @@ impl HttpConnector for Connector {
 #[derive(Debug)]
 struct Lists(HttpClient);
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;
+type HttpAnswer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;
 
 impl HttpService for Lists {
-    fn call<'a, 'b>(&'a self, request: HttpRequest) -> Answer<'b>
+    fn call<'a, 'b>(&'a self, request: HttpRequest) -> HttpAnswer<'b>
     where
         'a: 'b,
         Self: 'b,

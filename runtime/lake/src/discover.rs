@@ -14,19 +14,19 @@ use percent_encoding::percent_decode_str;
 use crate::Location;
 use crate::azure::odd_name;
 use crate::definition::PARTITION_COLUMN;
-use crate::list::{Found, is_of_a_name, list_all};
+use crate::list::{LocationContents, is_of_a_name, list_all};
 use crate::table::{DataFile, Table, TableError};
 
 /// Objects of one kind that a listing passed over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Passed {
+pub struct PassedObjects {
     /// How many.
     pub count: u64,
     /// The name of one of them.
     pub first: Option<String>,
 }
 
-impl Passed {
+impl PassedObjects {
     fn add(&mut self, name: impl FnOnce() -> String) {
         self.count += 1;
         self.first.get_or_insert_with(name);
@@ -37,19 +37,19 @@ impl Passed {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PassedOver {
     /// Objects of 0 bytes: markers, and files that are only begun.
-    pub empty: Passed,
+    pub empty: PassedObjects,
     /// Objects whose names do not end in `.parquet`.
-    pub other: Passed,
+    pub other: PassedObjects,
     /// Objects in folders in which the table has none: copies, other tables, other partitions.
-    pub stray: Passed,
+    pub stray: PassedObjects,
     /// Files and folders with names that no object can have: with control characters, or bytes that are not UTF-8.
-    pub odd_names: Passed,
+    pub odd_names: PassedObjects,
 }
 
 impl PassedOver {
     /// Says of each kind what was passed over, where, and what to do.
     pub fn messages(&self, table: &str) -> Vec<String> {
-        let message = |passed: &Passed, one: &str, several: &str, why: &str| {
+        let message = |passed: &PassedObjects, one: &str, several: &str, why: &str| {
             let first = passed.first.as_ref()?;
             let count = names(passed.count, one, several);
             Some(format!(
@@ -153,7 +153,7 @@ pub(crate) fn is_stray(location: &Location, meta: &ObjectMeta, partition: &str) 
 
 /// A listing, sorted out.
 #[derive(Debug, Default)]
-pub(crate) struct Listing {
+pub(crate) struct SortedListing {
     pub(crate) data: Vec<ObjectMeta>,
     pub(crate) passed: PassedOver,
     /// Names of the objects of 0 bytes.
@@ -166,9 +166,9 @@ pub(crate) struct Listing {
     pub(crate) foreign: Option<(&'static str, String)>,
 }
 
-impl Listing {
-    pub(crate) fn sort_out(location: &Location, found: Found) -> Self {
-        let Found {
+impl SortedListing {
+    pub(crate) fn sort_out(location: &Location, found: LocationContents) -> Self {
+        let LocationContents {
             mut objects,
             odd_names,
         } = found;
@@ -182,18 +182,18 @@ impl Listing {
         for meta in objects {
             let name = || location.name_of(&meta.location);
             match kind(location, &meta.location) {
-                Kind::Hidden => {}
-                Kind::Foreign(format, folder) => {
+                ObjectKind::Hidden => {}
+                ObjectKind::Foreign(format, folder) => {
                     if !foreign.iter().any(|(_, known)| *known == folder) {
                         foreign.push((format, folder));
                     }
                 }
-                Kind::Other => listing.passed.other.add(name),
-                Kind::Data if meta.size == 0 => {
+                ObjectKind::Other => listing.passed.other.add(name),
+                ObjectKind::Data if meta.size == 0 => {
                     listing.passed.empty.add(name);
                     listing.empty.push(name());
                 }
-                Kind::Data => listing.data.push(meta),
+                ObjectKind::Data => listing.data.push(meta),
             }
         }
         listing.leave_out_foreign(location, &foreign);
@@ -251,7 +251,7 @@ impl Listing {
 
 /// What an object is by its name.
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+enum ObjectKind {
     Data,
     /// Below a hidden folder, or hidden itself.
     Hidden,
@@ -260,14 +260,14 @@ enum Kind {
     Other,
 }
 
-fn kind(location: &Location, object: &Path) -> Kind {
+fn kind(location: &Location, object: &Path) -> ObjectKind {
     let Some(below) = object.prefix_match(&location.prefix) else {
-        return Kind::Other;
+        return ObjectKind::Other;
     };
     let parts: Vec<String> = below.map(|part| part.as_ref().to_owned()).collect();
     // The location is the object itself.
     let Some((name, folders)) = parts.split_last() else {
-        return Kind::Data;
+        return ObjectKind::Data;
     };
     let mut folder = location.prefix.clone();
     for (at, part) in folders.iter().enumerate() {
@@ -280,25 +280,25 @@ fn kind(location: &Location, object: &Path) -> Kind {
             _ => None,
         };
         if let Some(format) = format {
-            return Kind::Foreign(format, folder);
+            return ObjectKind::Foreign(format, folder);
         }
         // As Spark and Hive have it: `_date=2026-03-01` is a partition.
         if part.starts_with('.') || (part.starts_with('_') && !part.contains('=')) {
-            return Kind::Hidden;
+            return ObjectKind::Hidden;
         }
         folder = folder.join(part.as_str());
     }
     if name.starts_with(['.', '_']) {
-        return Kind::Hidden;
+        return ObjectKind::Hidden;
     }
     let ending = name
         .len()
         .checked_sub(".parquet".len())
         .and_then(|at| name.get(at..));
     if ending.is_some_and(|ending| ending.eq_ignore_ascii_case(".parquet")) {
-        Kind::Data
+        ObjectKind::Data
     } else {
-        Kind::Other
+        ObjectKind::Other
     }
 }
 
@@ -349,7 +349,7 @@ pub(crate) fn partition_values(
 
 /// What a listing of a table found.
 #[derive(Debug, Default)]
-pub struct Listed {
+pub struct ListedTable {
     /// The objects that hold events, by name.
     pub files: Vec<DataFile>,
     /// Names of objects of 0 bytes. A writer may have only begun them: they are listed again.
@@ -362,7 +362,7 @@ pub struct Listed {
     skipped: Vec<Path>,
 }
 
-impl Listed {
+impl ListedTable {
     /// Says whether the whole table was listed.
     pub fn is_whole(&self) -> bool {
         self.skipped.is_empty()
@@ -381,7 +381,7 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError::List`]; [`TableError::Foreign`] where the log of another format has appeared.
-    pub async fn list(&self, since: Option<NaiveDate>) -> Result<Listed, TableError> {
+    pub async fn list(&self, since: Option<NaiveDate>) -> Result<ListedTable, TableError> {
         let found = match since {
             Some(since) => match self.list_since(since).await {
                 Err(error) if is_of_a_name(&error) => self.list_whole().await,
@@ -394,14 +394,14 @@ impl Table {
             location: self.location.to_string(),
             source,
         })?;
-        let mut listing = Listing::sort_out(&self.location, found).own(&self.name)?;
+        let mut listing = SortedListing::sort_out(&self.location, found).own(&self.name)?;
         listing.leave_out(&self.location, |meta| self.is_stray(meta));
         let (location, names) = (&self.location, &self.partitions);
         let files = listing.data.into_iter().map(|meta| DataFile {
             partition_values: partition_values(location, &meta.location, names),
             meta,
         });
-        Ok(Listed {
+        Ok(ListedTable {
             files: files.collect(),
             empty: listing.empty,
             strays: listing.strays,
@@ -430,12 +430,15 @@ impl Table {
         parts.any(|(name, _)| !self.partitions.iter().any(|known| known == name))
     }
 
-    async fn list_whole(&self) -> Result<(Found, Vec<Path>), StoreError> {
+    async fn list_whole(&self) -> Result<(LocationContents, Vec<Path>), StoreError> {
         Ok((list_all(&self.location).await?, Vec::new()))
     }
 
     /// Lists the day folders that begin at `since`, if the table's first folders are days, and returns those that it left out.
-    async fn list_since(&self, since: NaiveDate) -> Result<(Found, Vec<Path>), StoreError> {
+    async fn list_since(
+        &self,
+        since: NaiveDate,
+    ) -> Result<(LocationContents, Vec<Path>), StoreError> {
         let Some((name, form)) = &self.day_partition else {
             return self.list_whole().await;
         };
@@ -467,7 +470,7 @@ impl Table {
             let below: Vec<ObjectMeta> = location.store.list(Some(&folder)).try_collect().await?;
             found.extend(below);
         }
-        let mut found = Found::of(found);
+        let mut found = LocationContents::of(found);
         found.odd_names.append(&mut odd_folders);
         Ok((found, skipped))
     }
@@ -479,7 +482,7 @@ mod tests {
 
     use super::*;
 
-    fn kind_of(name: &str) -> Kind {
+    fn kind_of(name: &str) -> ObjectKind {
         let location = Location::parse("memory://kinds/table", &BTreeMap::new()).unwrap();
         kind(&location, &location.join(name).prefix)
     }
@@ -496,7 +499,7 @@ mod tests {
             "date=__HIVE_DEFAULT_PARTITION__/a.parquet",
             "region=.eu/a.parquet",
         ] {
-            assert_eq!(kind_of(name), Kind::Data, "{name}");
+            assert_eq!(kind_of(name), ObjectKind::Data, "{name}");
         }
         for name in [
             "_SUCCESS",
@@ -513,14 +516,14 @@ mod tests {
             "date=2026-03-01/.tmp/a.parquet",
             ".trash/_delta_log/0.json",
         ] {
-            assert_eq!(kind_of(name), Kind::Hidden, "{name}");
+            assert_eq!(kind_of(name), ObjectKind::Hidden, "{name}");
         }
         for name in ["a.parquet.gz", "a.csv", "a.parq", "parquet", "README"] {
-            assert_eq!(kind_of(name), Kind::Other, "{name}");
+            assert_eq!(kind_of(name), ObjectKind::Other, "{name}");
         }
     }
 
-    fn listing(location: &Location, names: &[&str]) -> Listing {
+    fn listing(location: &Location, names: &[&str]) -> SortedListing {
         let objects = names.iter().map(|name| ObjectMeta {
             location: location.join(name).prefix,
             last_modified: chrono::DateTime::UNIX_EPOCH,
@@ -528,11 +531,11 @@ mod tests {
             e_tag: None,
             version: None,
         });
-        let found = Found {
+        let found = LocationContents {
             objects: objects.collect(),
             odd_names: Vec::new(),
         };
-        Listing::sort_out(location, found)
+        SortedListing::sort_out(location, found)
     }
 
     #[test]
@@ -582,7 +585,7 @@ mod tests {
     #[test]
     fn tables_of_other_formats_are_known_by_their_logs() {
         let folder = |name: &str| match kind_of(name) {
-            Kind::Foreign(format, folder) => format!("{format} in {folder}"),
+            ObjectKind::Foreign(format, folder) => format!("{format} in {folder}"),
             other => format!("{other:?}"),
         };
         assert_eq!(

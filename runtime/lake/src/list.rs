@@ -20,13 +20,13 @@ use crate::names::{escaped, of_path};
 
 /// What lies below a location.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct LocationContents {
     pub(crate) objects: Vec<ObjectMeta>,
     /// Files and folders with names that no object can have.
     pub(crate) odd_names: Vec<String>,
 }
 
-impl Found {
+impl LocationContents {
     /// Sorts out what was listed: names for which others stand are odd ones.
     pub(crate) fn of(listed: Vec<ObjectMeta>) -> Self {
         let mut found = Self::default();
@@ -41,10 +41,10 @@ impl Found {
 }
 
 /// Lists all objects below a location. One whose name this program cannot use is left out, and hides no other.
-pub(crate) async fn list_all(location: &Location) -> Result<Found, StoreError> {
+pub(crate) async fn list_all(location: &Location) -> Result<LocationContents, StoreError> {
     let listed = location.store.list(Some(&location.prefix)).try_collect();
     match listed.await {
-        Ok(objects) => Ok(Found::of(objects)),
+        Ok(objects) => Ok(LocationContents::of(objects)),
         Err(error) if !is_of_a_name(&error) => Err(error),
         Err(error) => match &location.pages {
             Some(pages) => list_pages(pages.0.as_ref(), &location.prefix).await,
@@ -56,11 +56,14 @@ pub(crate) async fn list_all(location: &Location) -> Result<Found, StoreError> {
 
 /// Lists a bucket page by page. A page on which a name cannot be used is asked for again with fewer objects, until the name stands
 /// alone and is passed over.
-async fn list_pages(pages: &dyn PaginatedListStore, prefix: &Path) -> Result<Found, StoreError> {
+async fn list_pages(
+    pages: &dyn PaginatedListStore,
+    prefix: &Path,
+) -> Result<LocationContents, StoreError> {
     const MOST: usize = 1_000;
     let prefix = format!("{prefix}/");
     let prefix = (prefix != "/").then_some(prefix.as_str());
-    let mut found = Found::default();
+    let mut found = LocationContents::default();
     let mut options = PaginatedListOptions {
         max_keys: Some(MOST),
         ..PaginatedListOptions::default()
@@ -113,7 +116,7 @@ pub(crate) fn is_of_a_name(error: &StoreError) -> bool {
 }
 
 /// Lists a folder of this machine, name by name.
-async fn list_folder(location: &Location) -> Result<Found, StoreError> {
+async fn list_folder(location: &Location) -> Result<LocationContents, StoreError> {
     let root = std::path::PathBuf::from(format!("/{}", location.prefix));
     let walked = tokio::task::spawn_blocking(move || walk(&root)).await;
     let not_walked = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Generic {
@@ -131,7 +134,7 @@ async fn list_folder(location: &Location) -> Result<Found, StoreError> {
             Err(error) => return Err(error),
         }
     }
-    Ok(Found { objects, odd_names })
+    Ok(LocationContents { objects, odd_names })
 }
 
 /// Returns the paths of all files below a folder, and, to be shown, those that no object can have.

@@ -29,11 +29,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// not renewed for half a minute. A store that cannot create conditionally has no lock.
 #[derive(Debug)]
 pub(crate) struct TableLock {
-    held: Held,
+    held: HeldLock,
 }
 
 #[derive(Debug)]
-enum Held {
+enum HeldLock {
     /// Closing the file gives it up.
     File {
         _file: File,
@@ -57,7 +57,7 @@ impl TableLock {
 
     /// Gives the lock up. Without it, a lock object stays until others find that it is stale.
     pub(crate) async fn release(self) {
-        if let Held::Object(lease) = self.held {
+        if let HeldLock::Object(lease) = self.held {
             lease.end().await;
         }
     }
@@ -70,7 +70,7 @@ fn failed(lock: &Location, source: impl std::error::Error + Send + Sync + 'stati
     }
 }
 
-async fn file(object: Location) -> Result<Held, LakeError> {
+async fn file(object: Location) -> Result<HeldLock, LakeError> {
     let path = LocalFileSystem::new()
         .path_to_filesystem(&object.prefix)
         .map_err(|error| failed(&object, error))?;
@@ -89,7 +89,7 @@ async fn file(object: Location) -> Result<Held, LakeError> {
         }
     });
     match opened.await {
-        Ok(Ok(file)) => Ok(Held::File { _file: file }),
+        Ok(Ok(file)) => Ok(HeldLock::File { _file: file }),
         Ok(Err(error)) => Err(failed(&object, error)),
         Err(error) => Err(failed(&object, error)),
     }
@@ -103,7 +103,7 @@ struct Lease {
     renewal: JoinHandle<()>,
 }
 
-async fn lease(object: Location, stale: Duration) -> Result<Held, LakeError> {
+async fn lease(object: Location, stale: Duration) -> Result<HeldLock, LakeError> {
     let owner = owner();
     let (mut wait, mut seen) = (FIRST_WAIT, None);
     loop {
@@ -119,9 +119,9 @@ async fn lease(object: Location, stale: Duration) -> Result<Held, LakeError> {
             _ => PutMode::Create,
         };
         match put(&object, &owner, mode).await {
-            Ok(version) => return Ok(Held::Object(Lease::new(object, owner, version))),
+            Ok(version) => return Ok(HeldLock::Object(Lease::new(object, owner, version))),
             Err(StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) => {
-                return Ok(Held::Nothing);
+                return Ok(HeldLock::Nothing);
             }
             Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
             Err(error) => return Err(failed(&object, error)),

@@ -27,7 +27,7 @@ use crate::sizes::nested_sizes;
 use crate::table::{DataFile, Table};
 
 /// A reader of one object's events.
-type Events = ParquetRecordBatchStreamBuilder<Box<dyn AsyncFileReader>>;
+type EventStream = ParquetRecordBatchStreamBuilder<Box<dyn AsyncFileReader>>;
 
 /// Why an event cannot be read again.
 #[derive(Debug, thiserror::Error)]
@@ -193,13 +193,13 @@ impl Table {
     }
 
     /// Opens an object so that text is read as the bytes that it is.
-    pub(crate) async fn bytes_of(&self, file: &DataFile) -> Result<Events, DataFusionError> {
+    pub(crate) async fn bytes_of(&self, file: &DataFile) -> Result<EventStream, DataFusionError> {
         let mut reader = self.reader(file)?;
         let options = ArrowReaderOptions::new();
         let metadata = reader.get_metadata(Some(&options)).await?;
         let metadata = text_as_bytes(&metadata, &|_| false)?;
         let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
-        Ok(Events::new_with_metadata(reader, metadata))
+        Ok(EventStream::new_with_metadata(reader, metadata))
     }
 
     /// Reads rows of an object: their source texts, nothing if the object has none, or all their columns.

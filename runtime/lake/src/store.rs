@@ -46,8 +46,8 @@ impl fmt::Debug for Pages {
 }
 
 type Options = BTreeMap<String, String>;
-type Client = (Arc<dyn ObjectStore>, Option<Pages>);
-type Stores = HashMap<(Url, Options), Client>;
+type StoreClient = (Arc<dyn ObjectStore>, Option<Pages>);
+type Stores = HashMap<(Url, Options), StoreClient>;
 
 /// Clients live as long as the process, so that a connection pool serves every table of a bucket and `memory://NAME`
 /// means one store.
@@ -190,7 +190,7 @@ impl fmt::Display for Location {
 }
 
 /// Makes the client of a store.
-fn client(scheme: &str, url: &Url, options: &Options) -> Result<Client, object_store::Error> {
+fn client(scheme: &str, url: &Url, options: &Options) -> Result<StoreClient, object_store::Error> {
     /// Makes it as `parse_url_opts` does, and keeps that it lists page by page.
     macro_rules! build {
         ($builder:expr) => {{

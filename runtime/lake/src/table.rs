@@ -17,9 +17,9 @@ use crate::bytes::with_views;
 pub use crate::definition::OnNullTime as OnProblem;
 use crate::definition::TableDefinition;
 use crate::discover::{
-    HIVE_DEFAULT, Listing, hive_parts, is_stray, partition_names, partition_values,
+    HIVE_DEFAULT, SortedListing, hive_parts, is_stray, partition_names, partition_values,
 };
-pub use crate::discover::{Listed, Passed, PassedOver};
+pub use crate::discover::{ListedTable, PassedObjects, PassedOver};
 pub use crate::event_time::{EVENT_TIME, EpochUnit, event_times, plain_type};
 use crate::event_time::{EventTime, time_column};
 use crate::guard::guarded;
@@ -347,7 +347,7 @@ impl Table {
     }
 }
 
-async fn list(config: &TableConfig) -> Result<Listing, TableError> {
+async fn list(config: &TableConfig) -> Result<SortedListing, TableError> {
     let list_error = |source| TableError::List {
         table: config.name.clone(),
         location: config.location.to_string(),
@@ -357,7 +357,7 @@ async fn list(config: &TableConfig) -> Result<Listing, TableError> {
     let prefix = &config.location.prefix;
     let found = list_all(&config.location).await.map_err(list_error)?;
     let is_empty = found.objects.is_empty();
-    let mut listing = Listing::sort_out(&config.location, found).own(&config.name)?;
+    let mut listing = SortedListing::sort_out(&config.location, found).own(&config.name)?;
     if is_empty {
         // The location is one object, not a folder of them.
         match store.head(prefix).await {
@@ -397,7 +397,7 @@ fn settle_partitions(
     location: &Location,
     stored: &Schema,
     partitions: &mut Vec<String>,
-    listing: &mut Listing,
+    listing: &mut SortedListing,
     files: &mut Vec<DataFile>,
 ) -> Vec<String> {
     let lies_in = |meta: &ObjectMeta, name: &str| {

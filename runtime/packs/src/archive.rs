@@ -16,7 +16,7 @@ use tar::{EntryType, Header};
 use zstd::zstd_safe::{self, CParameter, DParameter};
 
 use crate::contents::replace;
-use crate::names::{NameError, NameSet, PackPath, Role};
+use crate::names::{FileRole, NameError, NameSet, PackPath};
 use crate::{Bounds, Contents, Excess};
 
 /// Level of compression: beyond it, packs take much longer for a few per cent.
@@ -196,10 +196,10 @@ pub fn read(input: impl Read, origin: &str, bounds: &Bounds) -> Result<Contents,
             left_out: BTreeSet::new(),
         };
         for (path, bytes) in read_entries(input, bounds)? {
-            match Role::of(&path)? {
-                Role::Content => contents.files.insert(path, bytes),
-                Role::Manifest => contents.manifest.replace(bytes),
-                Role::Signature => contents.signatures.insert(path, bytes),
+            match FileRole::of(&path)? {
+                FileRole::Content => contents.files.insert(path, bytes),
+                FileRole::Manifest => contents.manifest.replace(bytes),
+                FileRole::Signature => contents.signatures.insert(path, bytes),
             };
         }
         Ok(contents)

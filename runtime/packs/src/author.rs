@@ -11,7 +11,7 @@ use crate::{Bounds, Contents, FilesError, VerifiedPack, VerifyError};
 
 /// A directory that was packed.
 #[derive(Debug, Clone)]
-pub struct Packed {
+pub struct PackedDirectory {
     /// The pack.
     pub pack: VerifiedPack,
     /// Signatures of the directory that were for other contents, and were not taken along.
@@ -69,7 +69,7 @@ pub fn pack(
     out: &Path,
     with_sbom: bool,
     bounds: &Bounds,
-) -> Result<Packed, AuthorError> {
+) -> Result<PackedDirectory, AuthorError> {
     let mut contents = Contents::read_dir(dir, bounds)?;
     complete(&contents)?;
     if with_sbom {
@@ -79,7 +79,7 @@ pub fn pack(
     let left_out = contents.left_out.clone();
     let pack = contents.verify()?;
     archive::write_file(pack.contents(), out, bounds)?;
-    Ok(Packed {
+    Ok(PackedDirectory {
         pack,
         dropped,
         left_out,

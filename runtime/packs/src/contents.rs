@@ -9,7 +9,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use yagura_core::Diagnostics;
 use yagura_core::pack::{Identity, Manifest, PackError};
 
-use crate::manifest::{Difference, FileManifest};
+use crate::manifest::{FileDifference, FileManifest};
 use crate::names::{MANIFEST, PACK_TOML, PackPath};
 use crate::{Bounds, Digest, FilesError, PackFiles};
 
@@ -65,7 +65,7 @@ pub enum VerifyError {
         /// Where the pack was found.
         origin: String,
         /// All differences.
-        differences: Vec<Difference>,
+        differences: Vec<FileDifference>,
     },
     /// `pack.toml` is missing or invalid.
     #[error("the pack {origin} cannot be used")]
@@ -83,7 +83,7 @@ pub enum VerifyError {
     },
 }
 
-fn listed(differences: &[Difference]) -> String {
+fn listed(differences: &[FileDifference]) -> String {
     let texts = differences.iter().take(LISTED).map(ToString::to_string);
     let mut texts: Vec<String> = texts.collect();
     if let Some(more) = differences.len().checked_sub(LISTED + 1) {

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::names::{NameError, NameSet, PACK_TOML, PackPath, Role};
+use crate::names::{FileRole, NameError, NameSet, PACK_TOML, PackPath};
 
 /// Folders that builds, editors and version control leave behind. They are no part of a pack.
 const LEFTOVER_FOLDERS: [&str; 14] = [
@@ -175,7 +175,7 @@ impl PackFiles {
     /// # Errors
     /// [`FilesError`] with the first file that cannot be in a pack.
     pub fn list(dir: &Path, bounds: &Bounds) -> Result<Self, FilesError> {
-        let mut walk = Walk {
+        let mut walk = FolderWalk {
             bounds,
             names: NameSet::default(),
             total: 0,
@@ -224,14 +224,14 @@ impl PackFiles {
 }
 
 /// A walk on its way.
-struct Walk<'a> {
+struct FolderWalk<'a> {
     bounds: &'a Bounds,
     names: NameSet,
     total: u64,
     found: PackFiles,
 }
 
-impl Walk<'_> {
+impl FolderWalk<'_> {
     fn folder(&mut self, dir: &Path, prefix: &str) -> Result<(), FilesError> {
         let read_error = |source| FilesError::Read {
             file: dir.to_owned(),
@@ -280,7 +280,7 @@ impl Walk<'_> {
             source,
         };
         let path = self.path(path)?;
-        let role = Role::of(&path);
+        let role = FileRole::of(&path);
         let role = role.map_err(|source| self.name_error(source))?;
         let added = self.names.add(&path);
         added.map_err(|source| self.name_error(source))?;
@@ -291,9 +291,9 @@ impl Walk<'_> {
             return Err(FilesError::Excess { file, source });
         }
         match role {
-            Role::Content => self.found.files.push(path),
-            Role::Manifest => self.found.has_manifest = true,
-            Role::Signature => self.found.signatures.push(path),
+            FileRole::Content => self.found.files.push(path),
+            FileRole::Manifest => self.found.has_manifest = true,
+            FileRole::Signature => self.found.signatures.push(path),
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ pub struct Gate<'a> {
 
 /// A pack that may be loaded.
 #[derive(Debug, Clone)]
-pub struct Opened {
+pub struct OpenedPack {
     /// The pack.
     pub pack: VerifiedPack,
     /// The verdict, where there is a policy.
@@ -80,7 +80,7 @@ impl Gate<'_> {
     ///
     /// # Errors
     /// [`GateError`].
-    pub fn open(&self, path: &Path) -> Result<Opened, GateError> {
+    pub fn open(&self, path: &Path) -> Result<OpenedPack, GateError> {
         let mut contents = match path.is_dir() {
             true => Contents::read_dir(path, &self.bounds)?,
             false => archive::read_file(path, &self.bounds)?,
@@ -103,7 +103,7 @@ impl Gate<'_> {
     ///
     /// # Errors
     /// [`GateError::Refused`], [`GateError::Older`] or [`GateError::OpenRequests`].
-    pub fn admit(&self, pack: VerifiedPack) -> Result<Opened, GateError> {
+    pub fn admit(&self, pack: VerifiedPack) -> Result<OpenedPack, GateError> {
         let mut verdict = self
             .trust
             .map(|trust| trust.evaluate(&pack, self.installed));
@@ -137,7 +137,7 @@ impl Gate<'_> {
                 });
             }
         }
-        Ok(Opened {
+        Ok(OpenedPack {
             asked: asks.compare(name, &grant),
             pack,
             verdict,

@@ -12,7 +12,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use yagura_core::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 
 use crate::Digest;
-use crate::names::{MANIFEST, NameSet, PACK_TOML, PackPath, Role};
+use crate::names::{FileRole, MANIFEST, NameSet, PACK_TOML, PackPath};
 
 /// Bytes of a manifest that is still read.
 pub const MANIFEST_BYTES: u64 = 16 << 20;
@@ -25,7 +25,7 @@ pub struct FileManifest {
 
 /// How the files of a pack differ from its manifest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Difference {
+pub enum FileDifference {
     /// The file has other bytes.
     Changed(PackPath),
     /// The file is listed, and is not there.
@@ -34,7 +34,7 @@ pub enum Difference {
     Added(PackPath),
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for FileDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Changed(path) => write!(f, "`{path}` was changed"),
@@ -90,9 +90,9 @@ impl FileManifest {
             let Some(digest) = Digest::parse(digest) else {
                 return fail(lines, LINE_FORM.to_owned());
             };
-            let path = PackPath::parse(path).and_then(|path| Ok((Role::of(&path)?, path)));
+            let path = PackPath::parse(path).and_then(|path| Ok((FileRole::of(&path)?, path)));
             let path = match path {
-                Ok((Role::Content, path)) => path,
+                Ok((FileRole::Content, path)) => path,
                 Ok((_, path)) => {
                     let message =
                         format!("`{path}` is not covered by the manifest, and must not be in it");
@@ -140,18 +140,18 @@ impl FileManifest {
     }
 
     /// Returns how `found` differs from this, in order of path within each kind.
-    pub fn differences(&self, found: &Self) -> Vec<Difference> {
+    pub fn differences(&self, found: &Self) -> Vec<FileDifference> {
         let listed = self.files.iter();
-        let mut differences: Vec<Difference> = listed
+        let mut differences: Vec<FileDifference> = listed
             .filter_map(|(path, digest)| match found.files.get(path) {
-                None => Some(Difference::Missing(path.clone())),
-                Some(other) if other != digest => Some(Difference::Changed(path.clone())),
+                None => Some(FileDifference::Missing(path.clone())),
+                Some(other) if other != digest => Some(FileDifference::Changed(path.clone())),
                 Some(_) => None,
             })
             .collect();
         let added = found.files.keys();
         let added = added.filter(|path| !self.files.contains_key(*path));
-        differences.extend(added.cloned().map(Difference::Added));
+        differences.extend(added.cloned().map(FileDifference::Added));
         differences.sort();
         differences
     }

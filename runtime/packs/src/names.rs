@@ -164,7 +164,7 @@ impl NameSet {
 
 /// What a file at the top of a pack is to signing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Role {
+pub enum FileRole {
     /// Listed in the manifest.
     Content,
     /// The manifest itself.
@@ -173,7 +173,7 @@ pub enum Role {
     Signature,
 }
 
-impl Role {
+impl FileRole {
     /// Tells what a file is from its path.
     ///
     /// # Errors
@@ -388,17 +388,17 @@ mod tests {
 
     #[test]
     fn the_manifest_and_its_signatures_have_their_names() {
-        let role = |path: &str| Role::of(&PackPath::parse(path).unwrap());
-        assert_eq!(role("MANIFEST.sha256"), Ok(Role::Manifest));
+        let role = |path: &str| FileRole::of(&PackPath::parse(path).unwrap());
+        assert_eq!(role("MANIFEST.sha256"), Ok(FileRole::Manifest));
         for path in [
             "MANIFEST.sha256.minisig",
             "MANIFEST.sha256.acme-2026.minisig",
             "MANIFEST.sha256.sigstore.json",
             "MANIFEST.sha256.ci.sigstore.json",
         ] {
-            assert_eq!(role(path), Ok(Role::Signature), "{path}");
+            assert_eq!(role(path), Ok(FileRole::Signature), "{path}");
         }
-        assert_eq!(role("rules/MANIFEST.sha256"), Ok(Role::Content));
+        assert_eq!(role("rules/MANIFEST.sha256"), Ok(FileRole::Content));
         for path in [
             "manifest.SHA256",
             "MANIFEST.sha256.bak",

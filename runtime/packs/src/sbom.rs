@@ -14,7 +14,7 @@ use yagura_core::pack::PluginManifest;
 use crate::names::{NameError, PackPath};
 use crate::{Contents, Digest, VerifyError};
 
-use locks::Package;
+use locks::LockedLibrary;
 
 /// The file in a pack.
 pub const SBOM: &str = "sbom.cdx.json";
@@ -62,7 +62,7 @@ pub fn sbom(contents: &Contents) -> Result<Vec<u8>, SbomError> {
     let own = format!("pack:{}@{}", identity.name, identity.version);
 
     let mut components = Vec::new();
-    let mut libraries: BTreeMap<String, Package> = BTreeMap::new();
+    let mut libraries: BTreeMap<String, LockedLibrary> = BTreeMap::new();
     let mut edges = Vec::new();
     let mut parts = Vec::new();
     let mut all = Vec::new();
@@ -173,7 +173,7 @@ fn file(
 fn packages(
     contents: &Contents,
     plugin: &PluginManifest,
-) -> Result<Vec<(String, Package)>, SbomError> {
+) -> Result<Vec<(String, LockedLibrary)>, SbomError> {
     let Some(source) = plugin.source.as_deref().and_then(Path::to_str) else {
         return Ok(Vec::new());
     };

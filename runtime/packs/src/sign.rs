@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use minisign_verify::PublicKey as Verifier;
 
-pub use keys::{KeyError, NewKey, PublicKey, SecretKey, keygen};
+pub use keys::{NewKey, PublicKey, SecretKey, SigningKeyError, keygen};
 
 use crate::VerifiedPack;
 use crate::names::{NameError, PackPath, is_signer, minisig_name};

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use yagura_core::Grants;
 use yagura_packs::sign::{self, SecretKey};
 use yagura_packs::{
-    Bounds, Contents, Gate, Installed, Opened, PackPath, TrustPolicy, VerifiedPack, archive,
+    Bounds, Contents, Gate, Installed, OpenedPack, PackPath, TrustPolicy, VerifiedPack, archive,
 };
 
 /// An operator's machine with a signed pack on it.
@@ -78,7 +78,7 @@ impl Scene {
         }
     }
 
-    fn open(&self, path: &Path) -> Result<Opened, String> {
+    fn open(&self, path: &Path) -> Result<OpenedPack, String> {
         self.gate().open(path).map_err(|error| text_of(&error))
     }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hostile::{Server, send, send_endless, send_slowly};
-use yagura_packs::registry::{Credentials, Lock, RegistryError, RegistryOptions};
+use yagura_packs::registry::{Credentials, PackLock, RegistryError, RegistryOptions};
 use yagura_packs::{Bounds, Contents, Digest};
 
 fn tags(tags: impl Iterator<Item = String>) -> Vec<u8> {
@@ -369,7 +369,7 @@ async fn packs_that_need_packs_without_end_are_refused() {
     let roots = [("p0".to_owned(), "*".parse().unwrap())];
     let message = text_of(
         &registry
-            .pull_all(&roots, &Lock::default())
+            .pull_all(&roots, &PackLock::default())
             .await
             .unwrap_err(),
     );

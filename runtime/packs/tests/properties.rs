@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use yagura_packs::registry::{Lock, Reference, load, save};
+use yagura_packs::registry::{PackLock, Reference, load, save};
 use yagura_packs::sign::{self, PublicKey, SecretKey, Signature};
 use yagura_packs::{Bounds, Contents, FileManifest, Installed, PackPath, TrustPolicy, archive};
 
@@ -165,7 +165,7 @@ proptest! {
         let _ = Reference::parse(&text);
         let _ = TrustPolicy::parse(Path::new("x"), &text);
         let _ = Installed::parse(Path::new("x"), &text);
-        let _ = Lock::parse(Path::new("x"), &text);
+        let _ = PackLock::parse(Path::new("x"), &text);
     }
 
     #[test]

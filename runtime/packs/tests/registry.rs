@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use yagura_packs::registry::{
-    Credentials, Lock, Reference, Registry, RegistryError, RegistryOptions, load, save,
+    Credentials, PackLock, Reference, Registry, RegistryError, RegistryOptions, load, save,
 };
 use yagura_packs::sign::{self, SecretKey};
 use yagura_packs::{Bounds, Contents, Installed, TrustPolicy, VerifiedPack};
@@ -230,23 +230,23 @@ async fn packs_come_with_what_they_need_and_the_lock_keeps_them() {
             .map(|pack| format!("{} {}", pack.name, pack.version))
             .collect()
     };
-    let first = team.pull_all(&roots, &Lock::default()).await.unwrap();
+    let first = team.pull_all(&roots, &PackLock::default()).await.unwrap();
     assert_eq!(versions(&first), ["aws 1.0.0", "base 1.0.0"]);
 
     let file = server.dir.path().join("yagura.lock");
-    Lock::of(&first).write(&file).unwrap();
-    let lock = Lock::read(&file).unwrap();
-    assert_eq!(lock, Lock::of(&first));
+    PackLock::of(&first).write(&file).unwrap();
+    let lock = PackLock::read(&file).unwrap();
+    assert_eq!(lock, PackLock::of(&first));
     push(pack("base", "1.5.0", "", "a")).await;
     push(pack("aws", "1.1.0", "base = \"^2\"", "a")).await;
     let locked = team.pull_all(&roots, &lock).await.unwrap();
     assert_eq!(versions(&locked), ["aws 1.0.0", "base 1.0.0"]);
-    let newest = team.pull_all(&roots, &Lock::default()).await.unwrap();
+    let newest = team.pull_all(&roots, &PackLock::default()).await.unwrap();
     assert_eq!(versions(&newest), ["aws 1.1.0", "base 2.0.0"]);
 
     push(pack("sad", "1.0.0", "aws = \"=1.0.0\"\nbase = \"^2\"", "a")).await;
     let sad = [("sad".to_owned(), "*".parse().unwrap())];
-    let error = text_of(&team.pull_all(&sad, &Lock::default()).await.unwrap_err());
+    let error = text_of(&team.pull_all(&sad, &PackLock::default()).await.unwrap_err());
     assert_eq!(
         error,
         "no version of `base` meets all requirements: `sad` 1.0.0 needs `^2`, `aws` 1.0.0 needs `^1`; there are 1.0.0, 1.5.0, 2.0.0"

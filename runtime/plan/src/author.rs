@@ -16,7 +16,7 @@ use yagura_rules::explain::ExplainError;
 use yagura_rules::predicate::{FieldNames, Test};
 use yagura_rules::{Explanation, Methods, Predicate, PrefilterState, Program};
 
-use crate::condition::{Condition, ConditionError, hints};
+use crate::condition::{ConditionError, WhereCondition, hints};
 use crate::error::PlanError;
 use crate::rule_source::RuleSource;
 use crate::scan::{ReadOptions, object_store_url, scan};
@@ -78,7 +78,7 @@ pub fn fields_of(table: &Arc<Table>, source: &RuleSource) -> Result<Vec<FieldNam
         }
     });
     if let Some(text) = &source.rule.condition
-        && let Ok(condition) = Condition::parse(text, &table.schema(), &source.rule.optional)
+        && let Ok(condition) = WhereCondition::parse(text, &table.schema(), &source.rule.optional)
     {
         condition.paths().for_each(|path| add(path.clone().into()));
     }
@@ -92,7 +92,7 @@ pub fn condition_hints(table: &Table, source: &RuleSource) -> Vec<String> {
     let Some(text) = &source.rule.condition else {
         return Vec::new();
     };
-    Condition::parse(text, &schema, &source.rule.optional)
+    WhereCondition::parse(text, &schema, &source.rule.optional)
         .and_then(|condition| condition.expression(planning(), &schema))
         .map(|expr| hints(&expr, &schema))
         .unwrap_or_default()
@@ -111,7 +111,7 @@ pub fn syntax_error(condition: &str) -> Option<ConditionError> {
 /// # Errors
 /// [`ConditionError`].
 pub fn condition_predicate(condition: &str, schema: &Schema) -> Result<Predicate, ConditionError> {
-    let condition = Condition::parse(condition, schema, &[])?;
+    let condition = WhereCondition::parse(condition, schema, &[])?;
     Ok(condition.compile(planning(), schema)?.predicate)
 }
 

@@ -57,7 +57,7 @@ pub use self::sql::{Bound, SyntaxError};
 
 /// A `where` whose names were looked up but whose columns are still those of the whole table.
 #[derive(Debug, Clone)]
-pub(crate) struct Condition {
+pub(crate) struct WhereCondition {
     sql: ast::Expr,
     /// Place-holder names in `sql` and what they stand for.
     paths: Vec<(FieldPath, Option<Resolved>)>,
@@ -80,7 +80,7 @@ pub(crate) struct CompiledCondition {
 
 const NUMBER: &str = "\u{1}number ";
 
-impl Condition {
+impl WhereCondition {
     /// Reads `text` and looks up its names in the table's schema; the paths in `optional` may be missing there.
     pub(crate) fn parse(
         text: &str,

@@ -17,7 +17,7 @@ use yagura_rules::predicate::Test;
 use yagura_rules::resolve::{has_overflowed, mark_overflowed, places};
 use yagura_rules::{FieldValues, Methods, PluginType, Predicate, Program, resolve};
 
-use crate::condition::{Condition, ConditionError};
+use crate::condition::{ConditionError, WhereCondition};
 use crate::dictionary::text_dictionary;
 use crate::error::PlanError;
 use crate::prune;
@@ -154,7 +154,7 @@ impl TablePlan {
         for (_, source) in rules {
             let rule = &source.rule;
             let parsed = rule.condition.as_ref().map(|text| {
-                Condition::parse(text, &schema, &rule.optional)
+                WhereCondition::parse(text, &schema, &rule.optional)
                     .map_err(|error| wrong(source, &table, "where", error))
             });
             let condition = match parsed.transpose() {
@@ -164,7 +164,7 @@ impl TablePlan {
                     continue;
                 }
             };
-            tested.extend(condition.iter().flat_map(Condition::columns));
+            tested.extend(condition.iter().flat_map(WhereCondition::columns));
             if let Some(predicate) = &source.predicate {
                 predicate.atoms(&mut |atom| {
                     let mut add = |names: &[FieldPath]| {

@@ -11,7 +11,7 @@ use yagura_core::pack::Identity;
 use yagura_core::{Fault, Grants, OrFault};
 use yagura_packs::FileManifest;
 use yagura_packs::grants::Changes;
-use yagura_packs::{Bounds, Gate, Installed, Opened, TrustPolicy, VerifiedPack};
+use yagura_packs::{Bounds, Gate, Installed, OpenedPack, TrustPolicy, VerifiedPack};
 
 use crate::config::Config;
 use crate::packs::twice;
@@ -53,7 +53,7 @@ impl Admission {
         &self,
         path: &Path,
         allow_rollback: bool,
-    ) -> Result<Opened, yagura_packs::GateError> {
+    ) -> Result<OpenedPack, yagura_packs::GateError> {
         let gate = Gate {
             trust: self.trust.as_ref(),
             installed: &self.installed,
@@ -108,7 +108,7 @@ impl Admission {
     }
 
     /// Reports a pack or a version that was not used before, with the number of its requests that nothing grants.
-    fn report_new(&self, opened: &Opened, err: &mut impl Write) -> Result<()> {
+    fn report_new(&self, opened: &OpenedPack, err: &mut impl Write) -> Result<()> {
         let name = opened.pack.name();
         let version = &opened.pack.pack().pack.version;
         let seen = self.installed.pack.get(name);

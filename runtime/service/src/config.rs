@@ -76,9 +76,9 @@ pub struct TableSettings {
     /// The partition that holds the day of the event time.
     pub day_partition: Option<DayPartition>,
     /// What to do with rows without a usable time.
-    pub on_null_time: Option<Action>,
+    pub on_null_time: Option<FaultAction>,
     /// What to do with objects that cannot be read.
-    pub on_bad_file: Option<Action>,
+    pub on_bad_file: Option<FaultAction>,
     /// How far behind the latest event time an event may come.
     pub lateness: Option<TimeSpan>,
     /// Columns by the kind of observable that they hold, for searches.
@@ -266,18 +266,18 @@ fn iso_day() -> String {
 /// What to do with rows and objects that cannot be used.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub enum FaultAction {
     /// The run stops.
     Fail,
     /// They are counted and left out.
     Skip,
 }
 
-impl From<Action> for OnProblem {
-    fn from(action: Action) -> Self {
+impl From<FaultAction> for OnProblem {
+    fn from(action: FaultAction) -> Self {
         match action {
-            Action::Fail => Self::Fail,
-            Action::Skip => Self::Skip,
+            FaultAction::Fail => Self::Fail,
+            FaultAction::Skip => Self::Skip,
         }
     }
 }

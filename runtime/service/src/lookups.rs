@@ -18,14 +18,14 @@ use yagura_core::diagnostic::{Code, Diagnostic, Span};
 /// A lookup table. The file is read again when it has changed.
 #[derive(Debug)]
 pub(crate) struct LookupFile {
-    place: Place,
+    place: FilePlace,
     key: Option<String>,
-    held: Mutex<Held>,
+    held: Mutex<HeldLookup>,
 }
 
 /// Where a file is.
 #[derive(Debug)]
-enum Place {
+enum FilePlace {
     /// Anywhere: a path of the operator's.
     Free(PathBuf),
     /// Below a directory, and nowhere else: a path of a plugin's, and how the file is called in messages.
@@ -33,14 +33,14 @@ enum Place {
 }
 
 #[derive(Debug)]
-struct Held {
-    rows: Arc<Rows>,
+struct HeldLookup {
+    rows: Arc<LookupRows>,
     modified: Option<SystemTime>,
     looked: Instant,
 }
 
 /// What a file holds.
-enum Rows {
+enum LookupRows {
     /// MaxMind's form.
     Geolocation(maxminddb::Reader<Vec<u8>>),
     /// By key, in lower case.
@@ -56,15 +56,15 @@ impl LookupFile {
     /// Reads a file: `.mmdb`, `.csv` with a line of names, or `.ndjson` with an object a line. `key` is the column under
     /// which rows are found; by default the first.
     pub(crate) fn open(file: &Path, key: Option<&str>) -> Result<Self> {
-        Self::at(Place::Free(file.to_owned()), key)
+        Self::at(FilePlace::Free(file.to_owned()), key)
     }
 
-    fn at(place: Place, key: Option<&str>) -> Result<Self> {
+    fn at(place: FilePlace, key: Option<&str>) -> Result<Self> {
         let (rows, modified) = read(&place, key)?;
         Ok(Self {
             place,
             key: key.map(str::to_owned),
-            held: Mutex::new(Held {
+            held: Mutex::new(HeldLookup {
                 rows: Arc::new(rows),
                 modified,
                 looked: Instant::now(),
@@ -76,13 +76,13 @@ impl LookupFile {
     pub(crate) fn get(&self, key: &str) -> Option<String> {
         let rows = self.rows();
         match &*rows {
-            Rows::Geolocation(reader) => {
+            LookupRows::Geolocation(reader) => {
                 let address: IpAddr = key.trim().parse().ok()?;
                 let found: Option<Value> = reader.lookup(address).ok()?.decode().ok()?;
                 found.map(|value| value.to_string())
             }
-            Rows::Keys(rows) => rows.get(&key.trim().to_lowercase()).cloned(),
-            Rows::Networks(lengths) => {
+            LookupRows::Keys(rows) => rows.get(&key.trim().to_lowercase()).cloned(),
+            LookupRows::Networks(lengths) => {
                 let address: IpAddr = key.trim().parse().ok()?;
                 lengths.iter().find_map(|(length, rows)| {
                     let network = IpNet::new(address, length.0).ok()?.trunc();
@@ -92,7 +92,7 @@ impl LookupFile {
         }
     }
 
-    fn rows(&self) -> Arc<Rows> {
+    fn rows(&self) -> Arc<LookupRows> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.looked.elapsed() >= LOOK_EVERY {
             held.looked = Instant::now();
@@ -111,7 +111,7 @@ impl LookupFile {
     }
 }
 
-impl std::fmt::Debug for Rows {
+impl std::fmt::Debug for LookupRows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Geolocation(_) => "Geolocation",
@@ -121,7 +121,7 @@ impl std::fmt::Debug for Rows {
     }
 }
 
-impl Place {
+impl FilePlace {
     /// The file's path, to be told.
     fn path(&self) -> &Path {
         match self {
@@ -144,7 +144,7 @@ impl Place {
 }
 
 /// Returns what a file holds, and when it was changed.
-fn read(place: &Place, key: Option<&str>) -> Result<(Rows, Option<SystemTime>)> {
+fn read(place: &FilePlace, key: Option<&str>) -> Result<(LookupRows, Option<SystemTime>)> {
     let file = place.path();
     let what = || format!("cannot read the lookup table {}", file.display());
     let end = file.extension().and_then(|end| end.to_str());
@@ -159,7 +159,9 @@ fn read(place: &Place, key: Option<&str>) -> Result<(Rows, Option<SystemTime>)> 
     let mut bytes = Vec::new();
     opened.read_to_end(&mut bytes).with_context(what)?;
     let rows = match end {
-        "mmdb" => Rows::Geolocation(maxminddb::Reader::from_source(bytes).with_context(what)?),
+        "mmdb" => {
+            LookupRows::Geolocation(maxminddb::Reader::from_source(bytes).with_context(what)?)
+        }
         "csv" => by_key(csv_rows(file, &bytes, key).with_context(what)?),
         _ => by_key(json_rows(file, &bytes, key).with_context(what)?),
     };
@@ -211,7 +213,7 @@ impl LookupDirectory {
                     return Err(error).context(what);
                 }
             }
-            let file = LookupFile::at(Place::Below(Arc::clone(&self.dir), below, told), None)?;
+            let file = LookupFile::at(FilePlace::Below(Arc::clone(&self.dir), below, told), None)?;
             let file = Arc::new(file);
             files.insert(name.to_owned(), Arc::clone(&file));
             drop(files);
@@ -225,7 +227,7 @@ impl LookupDirectory {
 }
 
 /// Keys and rows; where every key is a network or an address, and one a network, by network.
-fn by_key(rows: Vec<(String, Value)>) -> Rows {
+fn by_key(rows: Vec<(String, Value)>) -> LookupRows {
     let networks = rows.iter().map(|(key, _)| network(key));
     let networks: Option<Vec<IpNet>> = networks.collect();
     match networks {
@@ -237,12 +239,12 @@ fn by_key(rows: Vec<(String, Value)>) -> Rows {
                     .or_default()
                     .insert(network.trunc(), row.to_string());
             }
-            Rows::Networks(lengths)
+            LookupRows::Networks(lengths)
         }
         _ => {
             let named = rows.into_iter();
             let keys = named.map(|(key, row)| (key.trim().to_lowercase(), row.to_string()));
-            Rows::Keys(keys.collect())
+            LookupRows::Keys(keys.collect())
         }
     }
 }

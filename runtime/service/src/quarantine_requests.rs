@@ -11,13 +11,13 @@ const DIRECTORY: &str = "quarantine";
 
 /// A request: its file, and the rule's id.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct QuarantineRequest {
     file: PathBuf,
     /// The rule's id.
     pub rule: String,
 }
 
-impl Request {
+impl QuarantineRequest {
     /// Removes the request. One that cannot be removed is logged, and read again at the next start.
     pub fn done(&self) {
         if let Err(error) = fs::remove_file(&self.file) {
@@ -57,7 +57,7 @@ pub fn write(state: &Path, rule: &str) -> Result<()> {
 }
 
 /// Returns the requests that can be read; the others are logged.
-pub fn pending(state: &Path) -> Vec<Request> {
+pub fn pending(state: &Path) -> Vec<QuarantineRequest> {
     let dir = state.join(DIRECTORY);
     let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
     let files = entries.map(|entry| entry.path());
@@ -65,11 +65,11 @@ pub fn pending(state: &Path) -> Vec<Request> {
         file.extension()
             .is_some_and(|extension| extension == "rule")
     });
-    let mut requests: Vec<Request> = files
+    let mut requests: Vec<QuarantineRequest> = files
         .filter_map(|file| match fs::read(&file) {
             Ok(rule) => {
                 let rule = String::from_utf8_lossy(&rule).trim().to_owned();
-                Some(Request { file, rule })
+                Some(QuarantineRequest { file, rule })
             }
             Err(error) => {
                 tracing::error!(file = %file.display(), %error, "cannot read a request to end a quarantine");

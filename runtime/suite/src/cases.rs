@@ -35,14 +35,14 @@ pub struct Case {
     /// Where it stands, for messages.
     pub place: PathBuf,
     /// The events as their source wrote them, or a Parquet file of the table.
-    pub events: Events,
+    pub events: CaseEvents,
     /// What must come of them.
     pub expected: Expected,
 }
 
 /// The events of a case.
 #[derive(Debug, Clone)]
-pub enum Events {
+pub enum CaseEvents {
     /// Of the rule's only table.
     File(PathBuf),
     /// Of the rule's only table, as lines of JSON.
@@ -106,8 +106,8 @@ pub fn collect(pack: &Pack, sigma: &[(String, PathBuf)]) -> Result<Cases> {
                 name: test.name.clone(),
                 place: source.file.clone(),
                 events: match test.tables.is_empty() {
-                    true => Events::Inline(test.ndjson()),
-                    false => Events::InlineTables(
+                    true => CaseEvents::Inline(test.ndjson()),
+                    false => CaseEvents::InlineTables(
                         test.tables
                             .keys()
                             .map(|table| (table.clone(), test.ndjson_of(table)))
@@ -181,7 +181,7 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
                 rule,
                 &name,
                 folder,
-                Events::Folder(tables_of(&file)?),
+                CaseEvents::Folder(tables_of(&file)?),
                 &file,
             ));
             continue;
@@ -195,7 +195,13 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
             ))
             .into());
         };
-        cases.push(case(rule, stem, folder, Events::File(file.clone()), &file));
+        cases.push(case(
+            rule,
+            stem,
+            folder,
+            CaseEvents::File(file.clone()),
+            &file,
+        ));
     }
     for case in &cases {
         goldens.remove(&case.name);
@@ -211,7 +217,7 @@ fn files_of(folder: &Path, rule: &str) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn case(rule: &str, name: &str, folder: &Path, events: Events, place: &Path) -> Case {
+fn case(rule: &str, name: &str, folder: &Path, events: CaseEvents, place: &Path) -> Case {
     let golden = folder.join(format!("{name}{GOLDEN}"));
     let is_negative = name.starts_with("negative") && !golden.exists();
     Case {

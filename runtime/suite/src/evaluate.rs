@@ -18,7 +18,7 @@ use yagura_plan::syntax_error;
 use yagura_service::packs::{self, Loaded};
 use yagura_sources::class_table;
 
-use crate::cases::{Case, Cases, Events, Expected, collect};
+use crate::cases::{Case, CaseEvents, Cases, Expected, collect};
 use crate::compare::{RuleRun, golden_differences, inline_differences, stable_view};
 use crate::needed::{Needed, sigma_ids};
 use crate::outcome::Outcome;
@@ -286,7 +286,10 @@ impl Suite {
             bail!("{} holds no events", case.place.display());
         }
         // A recorded log may have lines without time; a case that somebody wrote may not.
-        let is_inline = matches!(case.events, Events::Inline(_) | Events::InlineTables(_));
+        let is_inline = matches!(
+            case.events,
+            CaseEvents::Inline(_) | CaseEvents::InlineTables(_)
+        );
         let without = report.without_time;
         if without == report.events || (is_inline && without > 0) {
             let which = match report.events {
@@ -356,10 +359,10 @@ impl Suite {
                 Ok(file)
             };
             all.push(match &case.events {
-                Events::File(file) => vec![(only, file.clone())],
-                Events::Inline(text) => vec![(only, write("events", text)?)],
-                Events::Folder(files) => files.clone(),
-                Events::InlineTables(tables) => tables
+                CaseEvents::File(file) => vec![(only, file.clone())],
+                CaseEvents::Inline(text) => vec![(only, write("events", text)?)],
+                CaseEvents::Folder(files) => files.clone(),
+                CaseEvents::InlineTables(tables) => tables
                     .iter()
                     .map(|(table, text)| Ok((table.clone(), write(table, text)?)))
                     .collect::<Result<_>>()?,

@@ -14,7 +14,7 @@ pub mod policy;
 mod recorded_services;
 pub mod sources;
 
-pub use cases::{Case, Cases, Events, Expected, collect};
+pub use cases::{Case, CaseEvents, Cases, Expected, collect};
 pub use evaluate::Suite;
 pub use needed::sigma_ids;
 pub use outcome::Outcome;

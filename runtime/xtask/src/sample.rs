@@ -79,7 +79,7 @@ pub fn write(dir: &Path, events: usize, seed: u64) -> Result<Vec<PathBuf>> {
                 left -= count;
                 shares_left -= share;
                 let slot = (account * REGIONS.len() + region) as u64 * DAYS + day;
-                let place = Place {
+                let place = FileGroup {
                     account,
                     region,
                     day,
@@ -98,13 +98,13 @@ pub fn write(dir: &Path, events: usize, seed: u64) -> Result<Vec<PathBuf>> {
 }
 
 /// What shares a file.
-struct Place {
+struct FileGroup {
     account: usize,
     region: usize,
     day: u64,
 }
 
-impl Place {
+impl FileGroup {
     fn file_name(&self, random: &mut Random) -> String {
         let (account, region) = (ACCOUNTS[self.account], REGIONS[self.region]);
         let day = FIRST_DAY + self.day;
@@ -120,7 +120,7 @@ impl Place {
     }
 }
 
-fn write_file(path: &Path, place: &Place, count: u64, random: &mut Random) -> Result<()> {
+fn write_file(path: &Path, place: &FileGroup, count: u64, random: &mut Random) -> Result<()> {
     let mut records: Vec<(u64, String)> = Vec::new();
     for _ in 0..count {
         let (time, event) = ordinary::event(place, random);
@@ -279,7 +279,7 @@ fn stable_id(name: &str) -> String {
 }
 
 /// What CloudTrail says about a call, besides the ids.
-struct Record<'a> {
+struct CallRecord<'a> {
     time: u64,
     account: &'a str,
     region: &'a str,
@@ -298,7 +298,7 @@ struct Record<'a> {
     additional: String,
 }
 
-impl Record<'_> {
+impl CallRecord<'_> {
     fn json(&self, random: &mut Random) -> String {
         let is_sign_in = self.source == "signin.amazonaws.com";
         let is_data = matches!(self.name, "GetObject" | "PutObject" | "Invoke");

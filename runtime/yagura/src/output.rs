@@ -15,7 +15,7 @@ pub(crate) use yagura_service::messages::{count, number};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum OutputFormat {
     /// A table for people.
     Text,
     /// One JSON object a line.
@@ -23,15 +23,15 @@ pub(crate) enum Format {
 }
 
 /// Prints alerts, the most severe first in the table, by time in JSON.
-pub(crate) fn alerts(out: &mut impl Write, alerts: &[Alert], format: Format) -> Result<()> {
+pub(crate) fn alerts(out: &mut impl Write, alerts: &[Alert], format: OutputFormat) -> Result<()> {
     match format {
-        Format::Json => {
+        OutputFormat::Json => {
             for alert in alerts {
                 serde_json::to_writer(&mut *out, alert)?;
                 out.write_all(b"\n")?;
             }
         }
-        Format::Text => {
+        OutputFormat::Text => {
             let mut sorted: Vec<&Alert> = alerts.iter().collect();
             sorted.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.window_start));
             let mut table = table(["SEVERITY", "FIRST SEEN (UTC)", "COUNT", "TITLE", "RULE"]);

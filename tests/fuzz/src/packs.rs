@@ -5,7 +5,7 @@ use std::path::Path;
 use yagura_alerts::policy::PolicyFile;
 use yagura_core::Grants;
 use yagura_core::pack::{Manifest, parse_rule};
-use yagura_packs::registry::{Lock, load};
+use yagura_packs::registry::{PackLock, load};
 use yagura_packs::sign::{PublicKey, Signature};
 use yagura_packs::{Bounds, FileManifest, Installed, TrustPolicy, archive};
 
@@ -66,7 +66,7 @@ pub(crate) fn texts(bytes: &[u8]) {
     let _ = parse_rule(file, text);
     let _ = TrustPolicy::parse(file, text);
     let _ = Grants::parse(file, text);
-    let _ = Lock::parse(file, text);
+    let _ = PackLock::parse(file, text);
     let _ = Installed::parse(file, text);
     if let Ok(policy) = PolicyFile::parse(file, text.to_owned()) {
         let _ = policy.compile();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use yagura_core::pack::Limits;
 use yagura_engine::RunOptions;
-use yagura_engine::report::Cause;
+use yagura_engine::report::SkipCause;
 use yagura_plan::Tuning;
 use yagura_tests::fixture::{Fixture, Outcome, ingest_lines};
 use yagura_tests::guests;
@@ -79,7 +79,7 @@ async fn all_skipped(hostile: &str, reason: &str) {
     assert!(aside.iter().all(|events| events.rule_id == hostile));
     let tried: Vec<_> = aside
         .iter()
-        .filter(|events| events.cause == Cause::Plugin)
+        .filter(|events| events.cause == SkipCause::Plugin)
         .collect();
     // Three faults quarantine a rule; the other partition may be in a call of its own meanwhile.
     assert!((3..=4).contains(&tried.len()), "{tried:?}");
@@ -163,7 +163,7 @@ async fn odd_events_are_skipped_alone_whatever_the_size_of_batches() {
             assert!(
                 aside
                     .iter()
-                    .all(|(rows, cause, _)| *rows == 1 && *cause == Cause::Plugin)
+                    .all(|(rows, cause, _)| *rows == 1 && *cause == SkipCause::Plugin)
             );
             let expected = first.get_or_insert_with(|| aside.clone());
             assert_eq!(aside, *expected, "{hostile} {batch_rows}");
@@ -198,7 +198,7 @@ async fn a_condition_that_fails_for_an_event_harms_no_other_event_and_no_other_r
         let [aside] = outcome.run.skipped.as_slice() else {
             panic!("{:#?}", outcome.run.skipped);
         };
-        assert_eq!((aside.cause, aside.rows), (Cause::Condition, 1));
+        assert_eq!((aside.cause, aside.rows), (SkipCause::Condition, 1));
         assert_eq!(aside.first, aside.last);
         assert_eq!(aside.first.time, "2026-01-01T00:00:05Z".parse().unwrap());
         assert_eq!(
@@ -246,7 +246,7 @@ async fn events_on_which_a_condition_fails_are_counted_and_told_together() {
         assert_eq!(counts.get("guarded"), None);
         let mut told = BTreeMap::new();
         for aside in &outcome.run.skipped {
-            assert_eq!(aside.cause, Cause::Condition);
+            assert_eq!(aside.cause, SkipCause::Condition);
             *told.entry(aside.rule_id.as_str()).or_default() += aside.rows;
         }
         let odd = 10 + 900 + 10_000;
@@ -279,7 +279,7 @@ async fn an_event_that_a_call_would_take_too_long_for_is_named_and_other_rules_s
         panic!("{:#?}", outcome.run.skipped);
     };
     assert_eq!((aside.rule_id.as_str(), aside.rows), ("too-long", 3));
-    assert_eq!(aside.cause, Cause::Condition);
+    assert_eq!(aside.cause, SkipCause::Condition);
     let message = aside.message();
     for wanted in [
         "its `where` fails",

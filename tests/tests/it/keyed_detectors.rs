@@ -14,7 +14,7 @@ use yagura_core::pack::Limits;
 use yagura_core::{Finding, TimeRange, Timestamp};
 use yagura_engine::keyed::{KeyedChanges, KeyedDetectors};
 
-use yagura_engine::report::Cause;
+use yagura_engine::report::SkipCause;
 use yagura_engine::table_run::TableRun;
 use yagura_engine::{EngineError, Fairness, RunOptions, run};
 use yagura_lake::table::{DataFile, OnProblem};
@@ -279,7 +279,7 @@ async fn a_rule_that_fails_too_often_rests_and_a_wake_up_that_fails_is_told() {
     assert_eq!(faults.count(), 3, "{aside:#?}");
     let rested: Vec<_> = aside
         .iter()
-        .filter(|aside| aside.cause == Cause::Quarantine)
+        .filter(|aside| aside.cause == SkipCause::Quarantine)
         .collect();
     assert_eq!(rested.len(), 1);
     assert_eq!((rested[0].rows, rested[0].wakes), (4, 0));

@@ -47,22 +47,22 @@ pub(super) fn componentize(source: &Path, world: World) -> Result<Vec<u8>> {
 }
 
 /// A file of the author's.
-struct Source {
+struct AuthorFile {
     /// Below the source folder, with `/` between names.
     name: String,
     bytes: Vec<u8>,
 }
 
 /// Returns the files that belong into the component, in order of name: all but tests, caches and environments.
-fn files(source: &Path) -> Result<Vec<Source>> {
+fn files(source: &Path) -> Result<Vec<AuthorFile>> {
     let mut files = Vec::new();
     collect(source, "", &mut files)
         .with_context(|| format!("cannot read the sources in {}", source.display()))?;
-    files.sort_by(|a: &Source, b| a.name.cmp(&b.name));
+    files.sort_by(|a: &AuthorFile, b| a.name.cmp(&b.name));
     Ok(files)
 }
 
-fn collect(dir: &Path, prefix: &str, files: &mut Vec<Source>) -> std::io::Result<()> {
+fn collect(dir: &Path, prefix: &str, files: &mut Vec<AuthorFile>) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else {
@@ -77,7 +77,7 @@ fn collect(dir: &Path, prefix: &str, files: &mut Vec<Source>) -> std::io::Result
                 collect(&path, &format!("{prefix}{name}/"), files)?;
             }
         } else if !is_test(&name) {
-            files.push(Source {
+            files.push(AuthorFile {
                 name: format!("{prefix}{name}"),
                 bytes: fs::read(&path)?,
             });
@@ -95,7 +95,7 @@ fn is_test(name: &str) -> bool {
 }
 
 /// Returns the digest of everything that the component depends on.
-fn key(files: &[Source], world: World) -> String {
+fn key(files: &[AuthorFile], world: World) -> String {
     let mut hash = Sha256::new();
     let mut add = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -120,7 +120,7 @@ fn key(files: &[Source], world: World) -> String {
     hex(&hash.finalize())
 }
 
-fn build(source: &Path, files: &[Source], world: World) -> Result<Vec<u8>> {
+fn build(source: &Path, files: &[AuthorFile], world: World) -> Result<Vec<u8>> {
     let program = COMPONENTIZE_PY.install().map_err(anyhow::Error::new)?;
     let dir = tempfile::tempdir().context("cannot make a directory to build in")?;
     let place = Layout::new(dir.path());
@@ -190,7 +190,7 @@ impl Layout {
         }
     }
 
-    fn fill(&self, files: &[Source], world: World) -> std::io::Result<()> {
+    fn fill(&self, files: &[AuthorFile], world: World) -> std::io::Result<()> {
         write_contract(&self.wit)?;
         Sdk::Python.write_below("src", &self.app)?;
         fs::create_dir_all(&self.author)?;

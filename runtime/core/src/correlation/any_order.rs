@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::condition::Condition;
 use super::expression::Expression;
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use super::parameters::Parameters;
 use crate::duration::TimeSpan;
 
@@ -67,7 +67,7 @@ impl AnyOrder {
 }
 
 impl Parameters for AnyOrder {
-    fn read(keys: &mut Keys, rules: &[String]) -> Result<Self, KeyError> {
+    fn read(keys: &mut CorrelationKeys, rules: &[String]) -> Result<Self, KeyError> {
         Self::new(
             rules,
             keys.required("within")?,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use crate::duration::TimeSpan;
 
 /// Windows that are remembered of a key: a week of minutes.
@@ -19,7 +19,7 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    pub(super) fn read(keys: &mut Keys) -> Result<Self, KeyError> {
+    pub(super) fn read(keys: &mut CorrelationKeys) -> Result<Self, KeyError> {
         Ok(Self {
             within: keys.required("within")?,
             baseline: keys.required("baseline")?,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use super::parameters::Parameters;
 use crate::duration::TimeSpan;
 
@@ -16,7 +16,7 @@ pub struct Change {
 }
 
 impl Parameters for Change {
-    fn read(keys: &mut Keys, _: &[String]) -> Result<Self, KeyError> {
+    fn read(keys: &mut CorrelationKeys, _: &[String]) -> Result<Self, KeyError> {
         let fields: Option<Vec<String>> = keys.optional("fields")?;
         Ok(Self {
             fields: fields.filter(|fields| !fields.is_empty()).ok_or_else(|| {

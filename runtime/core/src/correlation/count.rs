@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::condition::Condition;
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use super::parameters::Parameters;
 use super::window::{WindowKeys, Windows};
 use crate::duration::TimeSpan;
@@ -21,7 +21,7 @@ pub struct Count {
 }
 
 impl Parameters for Count {
-    fn read(keys: &mut Keys, _: &[String]) -> Result<Self, KeyError> {
+    fn read(keys: &mut CorrelationKeys, _: &[String]) -> Result<Self, KeyError> {
         Ok(Self {
             windows: Windows::read(keys)?,
             condition: keys.condition()?,

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::condition::Condition;
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use super::parameters::Parameters;
 use super::window::{Window, WindowKeys, Windows};
 use crate::duration::TimeSpan;
@@ -32,7 +32,7 @@ pub struct Distinct {
 }
 
 impl Parameters for Distinct {
-    fn read(keys: &mut Keys, _: &[String]) -> Result<Self, KeyError> {
+    fn read(keys: &mut CorrelationKeys, _: &[String]) -> Result<Self, KeyError> {
         let fields: Vec<String> = keys.optional("fields")?.unwrap_or_default();
         Ok(Self {
             field: match fields.is_empty() {

@@ -10,7 +10,7 @@ use crate::names::did_you_mean;
 
 /// The keys that are left to read, and those that were asked for.
 #[derive(Debug)]
-pub struct Keys {
+pub struct CorrelationKeys {
     given: Table,
     asked: Vec<&'static str>,
 }
@@ -48,7 +48,7 @@ impl KeyError {
     }
 }
 
-impl Keys {
+impl CorrelationKeys {
     pub(super) fn new(given: Table) -> Self {
         Self {
             given,

@@ -14,7 +14,7 @@ use super::change::Change;
 use super::count::Count;
 use super::distinct::Distinct;
 use super::flatline::Flatline;
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use super::new_value::NewValue;
 use super::parameters::Parameters;
 use super::percentile::Percentile;
@@ -48,7 +48,7 @@ macro_rules! kinds {
             }
 
             /// Reads the kind with this word; nothing if there is none.
-            pub(super) fn read(word: &str, keys: &mut Keys, rules: &[String]) -> Option<Result<Self, KeyError>> {
+            pub(super) fn read(word: &str, keys: &mut CorrelationKeys, rules: &[String]) -> Option<Result<Self, KeyError>> {
                 match word {
                     $($word => Some($name::read(keys, rules).map(Self::$name)),)*
                     _ => None,

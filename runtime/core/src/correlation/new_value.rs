@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use super::parameters::Parameters;
 use crate::duration::TimeSpan;
 
@@ -19,7 +19,7 @@ pub struct NewValue {
 }
 
 impl Parameters for NewValue {
-    fn read(keys: &mut Keys, _: &[String]) -> Result<Self, KeyError> {
+    fn read(keys: &mut CorrelationKeys, _: &[String]) -> Result<Self, KeyError> {
         Ok(Self {
             field: keys.required("field")?,
             within: keys.required("within")?,

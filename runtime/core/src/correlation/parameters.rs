@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use crate::duration::TimeSpan;
 
 /// The parameters of a kind of correlation, and what follows from them.
@@ -13,7 +13,7 @@ pub trait Parameters: Sized + Serialize + JsonSchema {
     ///
     /// # Errors
     /// [`KeyError`]: a key that is missing or has a value that cannot be used.
-    fn read(keys: &mut Keys, rules: &[String]) -> Result<Self, KeyError>;
+    fn read(keys: &mut CorrelationKeys, rules: &[String]) -> Result<Self, KeyError>;
 
     /// Says what is wrong with the parameters, or for them with `rules` and `by`.
     ///

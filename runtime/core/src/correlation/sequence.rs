@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use super::parameters::Parameters;
 use crate::duration::TimeSpan;
 
@@ -17,7 +17,7 @@ pub struct Sequence {
 }
 
 impl Parameters for Sequence {
-    fn read(keys: &mut Keys, _: &[String]) -> Result<Self, KeyError> {
+    fn read(keys: &mut CorrelationKeys, _: &[String]) -> Result<Self, KeyError> {
         Ok(Self {
             within: keys.required("within")?,
             step_within: keys.optional("step_within")?,

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::baseline::Baseline;
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use super::parameters::Parameters;
 use crate::duration::TimeSpan;
 
@@ -23,7 +23,7 @@ pub struct Spike {
 }
 
 impl Parameters for Spike {
-    fn read(keys: &mut Keys, _: &[String]) -> Result<Self, KeyError> {
+    fn read(keys: &mut CorrelationKeys, _: &[String]) -> Result<Self, KeyError> {
         Ok(Self {
             normal: Baseline::read(keys)?,
             factor: keys.optional("factor")?.unwrap_or(3.0),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use super::parameters::Parameters;
 use crate::Severity;
 use crate::duration::TimeSpan;
@@ -20,7 +20,7 @@ pub struct Stages {
 }
 
 impl Parameters for Stages {
-    fn read(keys: &mut Keys, _: &[String]) -> Result<Self, KeyError> {
+    fn read(keys: &mut CorrelationKeys, _: &[String]) -> Result<Self, KeyError> {
         Ok(Self {
             within: keys.required("within")?,
             step_within: keys.optional("step_within")?,

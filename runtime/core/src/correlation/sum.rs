@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::condition::Condition;
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use super::parameters::Parameters;
 use super::window::{WindowKeys, Windows};
 use crate::duration::TimeSpan;
@@ -23,7 +23,7 @@ pub struct Sum {
 }
 
 impl Parameters for Sum {
-    fn read(keys: &mut Keys, _: &[String]) -> Result<Self, KeyError> {
+    fn read(keys: &mut CorrelationKeys, _: &[String]) -> Result<Self, KeyError> {
         Ok(Self {
             field: keys.required("field")?,
             windows: Windows::read(keys)?,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use super::parameters::Parameters;
 use crate::duration::TimeSpan;
 
@@ -52,7 +52,7 @@ struct CoordinateKeys {
 }
 
 impl Parameters for Travel {
-    fn read(keys: &mut Keys, _: &[String]) -> Result<Self, KeyError> {
+    fn read(keys: &mut CorrelationKeys, _: &[String]) -> Result<Self, KeyError> {
         let coordinates = match (keys.optional("latitude")?, keys.optional("longitude")?) {
             (Some(latitude), Some(longitude)) => Some(Coordinates {
                 latitude,

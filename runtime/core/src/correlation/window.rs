@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::keys::{KeyError, Keys};
+use super::keys::{CorrelationKeys, KeyError};
 use crate::duration::TimeSpan;
 
 /// How windows lie in time.
@@ -60,7 +60,7 @@ pub(super) struct WindowKeys {
 
 impl Windows {
     /// Takes `window`, `within` and `gap`.
-    pub(super) fn read(keys: &mut Keys) -> Result<Self, KeyError> {
+    pub(super) fn read(keys: &mut CorrelationKeys) -> Result<Self, KeyError> {
         Ok(match keys.optional("window")?.unwrap_or_default() {
             Window::Sliding => Self::Sliding {
                 within: keys.required("within")?,
@@ -92,7 +92,7 @@ impl Windows {
     }
 
     /// Takes `within` and `gap` of a session.
-    pub(super) fn session(keys: &mut Keys) -> Result<Self, KeyError> {
+    pub(super) fn session(keys: &mut CorrelationKeys) -> Result<Self, KeyError> {
         Ok(Self::Session {
             gap: keys.required("gap")?,
             within: keys.optional("within")?,

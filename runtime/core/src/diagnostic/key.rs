@@ -6,11 +6,11 @@ use serde::{Serialize, Serializer};
 
 /// A path to a value: names of tables and keys, and indices of arrays. Written as `route[2].when.hours`, with indices from one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Key(Vec<Step>);
+pub struct Key(Vec<KeyPart>);
 
 /// A step from a table or an array to a value in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
+pub enum KeyPart {
     /// The value with this name in a table.
     Name(String),
     /// The element at this index, from zero, of an array.
@@ -46,13 +46,13 @@ impl Key {
     /// Returns the key `name` of the table that this key names.
     #[must_use]
     pub fn name(&self, name: &str) -> Self {
-        self.with(Step::Name(name.to_owned()))
+        self.with(KeyPart::Name(name.to_owned()))
     }
 
     /// Returns the element at `index`, from zero, of the array that this key names.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        self.with(Step::Index(index))
+        self.with(KeyPart::Index(index))
     }
 
     /// Returns this key followed by the steps of another.
@@ -62,11 +62,11 @@ impl Key {
     }
 
     /// Returns the steps, the outermost first.
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[KeyPart] {
         &self.0
     }
 
-    fn with(&self, step: Step) -> Self {
+    fn with(&self, step: KeyPart) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
         Self(steps)
@@ -77,7 +77,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, step) in self.0.iter().enumerate() {
             match step {
-                Step::Name(name) => {
+                KeyPart::Name(name) => {
                     if index > 0 {
                         f.write_str(".")?;
                     }
@@ -87,7 +87,7 @@ impl fmt::Display for Key {
                         false => f.write_str(name)?,
                     }
                 }
-                Step::Index(place) => write!(f, "[{}]", place + 1)?,
+                KeyPart::Index(place) => write!(f, "[{}]", place + 1)?,
             }
         }
         Ok(())

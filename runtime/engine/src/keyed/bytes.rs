@@ -20,7 +20,7 @@ use yagura_core::{EventRef, KeyState, Timestamp};
 use yagura_correlate::store::StateStoreError;
 use yagura_plan::RulePlan;
 
-use super::key::Key;
+use super::key::KeyRecord;
 use crate::rows::{RowSummary, Rows, stored_type};
 
 /// Why stored bytes of a detector cannot be read back.
@@ -80,7 +80,7 @@ const KEY_VERSION: u8 = 2;
 const EVENT_COLUMNS: usize = 3;
 
 /// Returns a key as bytes.
-pub(super) fn key(key: &Key) -> Result<Vec<u8>, StoredError> {
+pub(super) fn key(key: &KeyRecord) -> Result<Vec<u8>, StoredError> {
     let bytes = postcard::to_allocvec(key)?;
     Ok(seal(KEY_VERSION, &bytes))
 }
@@ -94,11 +94,11 @@ struct FirstKey {
 }
 
 /// Reads a key back. Where an earlier version wrote it, its last event counts as of `seen`.
-pub(super) fn read_key(bytes: &[u8], seen: i64) -> Result<Key, StoredError> {
-    let key: Key = match bytes.first() {
+pub(super) fn read_key(bytes: &[u8], seen: i64) -> Result<KeyRecord, StoredError> {
+    let key: KeyRecord = match bytes.first() {
         Some(&VERSION) => {
             let first: FirstKey = read(VERSION, bytes)?;
-            Key {
+            KeyRecord {
                 state: first.state,
                 last: first.last,
                 woken: first.woken,

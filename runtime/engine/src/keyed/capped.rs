@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use yagura_core::{Finding, Timestamp};
 
-use super::keys::{ForgottenKeys, Limits};
+use super::keys::{ForgottenKeys, KeyLimits};
 use crate::pending_rows::DroppedRows;
 
 /// What was given up since it was asked for last, by rule.
 #[derive(Debug, Default)]
 pub(super) struct Capped {
-    keys: BTreeMap<String, (ForgottenKeys, Limits)>,
+    keys: BTreeMap<String, (ForgottenKeys, KeyLimits)>,
     rows: BTreeMap<String, DroppedRows>,
     findings: BTreeMap<String, u64>,
 }
 
 impl Capped {
-    pub(super) fn add_keys(&mut self, rule: &str, forgotten: ForgottenKeys, limits: Limits) {
+    pub(super) fn add_keys(&mut self, rule: &str, forgotten: ForgottenKeys, limits: KeyLimits) {
         let known = self.keys.entry(rule.to_owned());
         let (known, _) = known.or_insert((ForgottenKeys::default(), limits));
         known.add(forgotten);
@@ -66,7 +66,7 @@ impl Capped {
     }
 }
 
-fn of_keys(rule: &str, forgotten: &ForgottenKeys, limits: Limits) -> String {
+fn of_keys(rule: &str, forgotten: &ForgottenKeys, limits: KeyLimits) -> String {
     let (bound, key) = match forgotten.is_of_bytes {
         true => (
             format!("more than {} MiB of state", limits.bytes >> 20),

@@ -4,13 +4,13 @@ use yagura_host::{CallError, Detector, InstancePool, RuleSpec};
 use yagura_plan::RulePlan;
 
 use crate::calls::{chain, in_instance};
-use crate::report::Progress;
+use crate::report::RunCounters;
 use crate::runtime::{PluginSource, rule_spec};
 use yagura_host::Meter;
 
 /// A plugin for one rule, opened when first called, and again after an error that spent the instance or where memory was short.
 #[derive(Debug)]
-pub(super) struct Instance {
+pub(super) struct KeyedInstance {
     source: PluginSource,
     rule: RuleSpec,
     open: Option<Detector>,
@@ -22,7 +22,7 @@ pub(super) struct Instance {
     was_called: bool,
 }
 
-impl Instance {
+impl KeyedInstance {
     pub(super) fn new(source: PluginSource, rule: &RulePlan) -> Self {
         Self {
             rule: rule_spec(rule),
@@ -39,7 +39,7 @@ impl Instance {
         &mut self,
         rule: &RulePlan,
         rows: u32,
-        progress: &Progress,
+        progress: &RunCounters,
         call: impl FnOnce(&mut Detector) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         self.was_called = true;

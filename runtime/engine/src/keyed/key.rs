@@ -16,7 +16,7 @@ pub(super) fn boundary(time: Timestamp) -> Timestamp {
 
 /// What is kept of one key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Key {
+pub(super) struct KeyRecord {
     /// What its detector remembers.
     pub(super) state: KeyState,
     /// Its last row, if it must be woken.

@@ -4,12 +4,12 @@ use datafusion::common::DataFusionError;
 use yagura_core::{Finding, TimeSpan, Timestamp};
 use yagura_plan::RulePlan;
 
-use super::instance::Instance;
-use super::key::{Key, SWEEP_INTERVAL, boundary};
+use super::instance::KeyedInstance;
+use super::key::{KeyRecord, SWEEP_INTERVAL, boundary};
 use super::skips::QuarantineSkips;
 use crate::calls::{CallFailure, CallResult, halves, once, separate, skipped, twice, with_columns};
 use crate::quarantine::Quarantine;
-use crate::report::{Cause, Progress, SkippedEvents};
+use crate::report::{RunCounters, SkipCause, SkippedEvents};
 use crate::rows::{RowSummary, Rows};
 
 /// Wake-ups of a key between two of its events after which it is no longer woken: else a plugin that asks for each
@@ -19,15 +19,15 @@ const MAX_WAKES_BETWEEN_EVENTS: u32 = 100_000;
 /// One key's part of a step.
 pub(super) struct KeyStep<'a> {
     pub(super) rule: &'a RulePlan,
-    pub(super) key: &'a mut Key,
+    pub(super) key: &'a mut KeyRecord,
     /// How long after its last event a key's state ends.
     pub(super) state_for: i64,
-    pub(super) instance: &'a mut Instance,
+    pub(super) instance: &'a mut KeyedInstance,
     pub(super) quarantine: &'a Quarantine,
     pub(super) skips: &'a mut QuarantineSkips,
     /// The last row that was evaluated in this step, by itself.
     pub(super) last: Option<Rows>,
-    pub(super) progress: &'a Progress,
+    pub(super) progress: &'a RunCounters,
     pub(super) batch_rows: usize,
     pub(super) findings: &'a mut Vec<Finding>,
 }
@@ -48,7 +48,7 @@ impl KeyStep<'_> {
                 self.quarantine.add_fault(self.rule.index, reason);
             }
             for (part, reason) in &separated.rows {
-                skipped(self.progress, self.rule, part, Cause::Plugin, reason);
+                skipped(self.progress, self.rule, part, SkipCause::Plugin, reason);
             }
         }
         match self.wake_before(watermark) {
@@ -152,7 +152,7 @@ impl KeyStep<'_> {
             );
             self.report_wakes(left, reason);
         }
-        *self.key = Key::default();
+        *self.key = KeyRecord::default();
         Ok(())
     }
 
@@ -244,7 +244,7 @@ impl KeyStep<'_> {
         self.progress.skipped(SkippedEvents {
             rule: self.rule.index,
             rule_id: self.rule.rule.id.clone(),
-            cause: Cause::Plugin,
+            cause: SkipCause::Plugin,
             reason,
             rows: 0,
             wakes: wakes as u64,

@@ -8,7 +8,7 @@ use yagura_correlate::Size;
 use yagura_correlate::store::DetectorKeys;
 
 use super::bytes::{self, StoredError};
-use super::key::{Key, SWEEP_INTERVAL, boundary};
+use super::key::{KeyRecord, SWEEP_INTERVAL, boundary};
 
 /// Memory of a key besides its name and its state, about.
 const OF_A_KEY: usize = 128;
@@ -18,7 +18,7 @@ const OF_A_KEY_ON_DISK: usize = 64;
 
 /// How much a rule may remember.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct KeyLimits {
     pub(super) keys: usize,
     /// Of the names and states of all keys.
     pub(super) bytes: u64,
@@ -47,7 +47,7 @@ struct StoredKey {
 }
 
 impl StoredKey {
-    fn of(name: &str, key: &Key, bytes: Box<[u8]>, state_for: i64) -> Self {
+    fn of(name: &str, key: &KeyRecord, bytes: Box<[u8]>, state_for: i64) -> Self {
         let by_events = Timestamp::clamped(key.seen).saturating_add(state_for);
         let entries = key.state.entries.values();
         // What has expired is dropped at full hours. After all of it nothing is left.
@@ -104,7 +104,7 @@ impl ForgottenKeys {
 
 /// The keys of one rule.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(super) struct RuleKeys {
     known: HashMap<Arc<str>, StoredKey>,
     due: BTreeSet<(i64, Arc<str>)>,
     /// Keys that changed since they were handed out last.
@@ -119,7 +119,7 @@ pub(super) struct Keys {
     memory: usize,
 }
 
-impl Keys {
+impl RuleKeys {
     pub(super) fn len(&self) -> usize {
         self.known.len() + self.on_disk.len()
     }
@@ -151,7 +151,7 @@ impl Keys {
     }
 
     /// Returns whether so many keys more, and so many that may grow, stay within the limits.
-    pub(super) fn have_room(&self, limits: Limits, new: usize, touched: usize) -> bool {
+    pub(super) fn have_room(&self, limits: KeyLimits, new: usize, touched: usize) -> bool {
         let growth = (touched as u64).saturating_mul(limits.each);
         self.len().saturating_add(new) <= limits.keys
             && self.weight.saturating_add(growth) <= limits.bytes
@@ -161,14 +161,19 @@ impl Keys {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn get(&self, name: &str) -> Result<Option<Key>, StoredError> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<KeyRecord>, StoredError> {
         let kept = self.known.get(name);
         kept.map(|kept| bytes::read_key(&kept.bytes, kept.mark.seen))
             .transpose()
     }
 
     /// Keeps a key, unless there is nothing to keep.
-    pub(super) fn set(&mut self, name: &str, key: &Key, state_for: i64) -> Result<(), StoredError> {
+    pub(super) fn set(
+        &mut self,
+        name: &str,
+        key: &KeyRecord,
+        state_for: i64,
+    ) -> Result<(), StoredError> {
         let was_kept = self.remove(name);
         if key.state.is_empty() {
             if let Some(name) = was_kept {
@@ -319,7 +324,7 @@ impl Keys {
 
     /// Drops the keys whose last events were longest ago until the rest is well within the limits. Keys that had their last
     /// events at one time go together.
-    pub(super) fn forget(&mut self, limits: Limits) -> Option<ForgottenKeys> {
+    pub(super) fn forget(&mut self, limits: KeyLimits) -> Option<ForgottenKeys> {
         let is_of_bytes = self.weight > limits.bytes;
         if self.len() <= limits.keys && !is_of_bytes {
             return None;

@@ -11,14 +11,14 @@ use yagura_correlate::store::DetectorKeys;
 use yagura_plan::RulePlan;
 
 use super::bytes::StoredError;
-use super::instance::Instance;
+use super::instance::KeyedInstance;
 use super::key::boundary;
 use super::key_step::KeyStep;
-use super::keys::{ForgottenKeys, Keys, Limits};
+use super::keys::{ForgottenKeys, KeyLimits, RuleKeys};
 use super::skips::QuarantineSkips;
 use crate::pending_rows::PendingRows;
 use crate::quarantine::Quarantine;
-use crate::report::Progress;
+use crate::report::RunCounters;
 use crate::rows::Rows;
 
 /// One rule that keeps state.
@@ -26,10 +26,10 @@ use crate::rows::Rows;
 pub(super) struct KeyedRule {
     /// Its place in the plan.
     pub(super) position: usize,
-    pub(super) instance: Instance,
+    pub(super) instance: KeyedInstance,
     pub(super) pending: PendingRows,
-    pub(super) keys: Keys,
-    pub(super) limits: Limits,
+    pub(super) keys: RuleKeys,
+    pub(super) limits: KeyLimits,
     /// How long after its last event a key's state ends, in microseconds.
     pub(super) state_for: i64,
     /// What expired by then is gone.
@@ -41,14 +41,14 @@ pub(super) struct StepContext<'a> {
     pub(super) rule: &'a RulePlan,
     pub(super) batch_rows: usize,
     pub(super) quarantine: &'a Quarantine,
-    pub(super) progress: &'a Progress,
+    pub(super) progress: &'a RunCounters,
     /// Everything before it has been evaluated.
     pub(super) watermark: i64,
     pub(super) disk: Option<&'a DetectorKeys>,
 }
 
 /// What comes of it.
-pub(super) struct StepOutput<'a> {
+pub(super) struct KeyedStepOutput<'a> {
     pub(super) findings: &'a mut Vec<Finding>,
     pub(super) skips: QuarantineSkips,
     pub(super) forgotten: Option<ForgottenKeys>,
@@ -60,7 +60,7 @@ impl KeyedRule {
         &mut self,
         work: &StepContext<'_>,
         end: i64,
-        out: &mut StepOutput<'_>,
+        out: &mut KeyedStepOutput<'_>,
     ) -> Result<(), DataFusionError> {
         match self.pending.take_before(end)? {
             None => self.evaluate(work, None, KeyRanges::new(), end, out)?,
@@ -92,7 +92,7 @@ impl KeyedRule {
         rows: &Rows,
         keys: ByKey,
         end: i64,
-        out: &mut StepOutput<'_>,
+        out: &mut KeyedStepOutput<'_>,
     ) -> Result<(), DataFusionError> {
         let names: Vec<String> = keys.keys().cloned().collect();
         let mut order: Vec<(u32, usize)> = keys
@@ -165,7 +165,7 @@ impl KeyedRule {
         rows: Option<Rows>,
         mut ranges: KeyRanges,
         end: i64,
-        out: &mut StepOutput<'_>,
+        out: &mut KeyedStepOutput<'_>,
     ) -> Result<(), DataFusionError> {
         let rule = work.rule;
         if let Some(disk) = work.disk {

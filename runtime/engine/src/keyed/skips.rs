@@ -4,7 +4,7 @@ use yagura_core::EventRef;
 use yagura_plan::RulePlan;
 
 use crate::calls::QUARANTINED;
-use crate::report::{Cause, Progress, SkippedEvents};
+use crate::report::{RunCounters, SkipCause, SkippedEvents};
 
 /// Events and wake-ups that a quarantined rule skips, reported together.
 #[derive(Debug, Default)]
@@ -25,14 +25,14 @@ impl QuarantineSkips {
         }
     }
 
-    pub(super) fn report(self, rule: &RulePlan, progress: &Progress) {
+    pub(super) fn report(self, rule: &RulePlan, progress: &RunCounters) {
         let (Some(first), Some(last)) = (self.first, self.last) else {
             return;
         };
         progress.skipped(SkippedEvents {
             rule: rule.index,
             rule_id: rule.rule.id.clone(),
-            cause: Cause::Quarantine,
+            cause: SkipCause::Quarantine,
             reason: QUARANTINED.to_owned(),
             rows: self.rows,
             wakes: self.wakes,

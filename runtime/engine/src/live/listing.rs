@@ -41,7 +41,7 @@ pub(super) async fn open(config: TableConfig, range: TimeRange) -> Result<OpenTa
 
 /// The input of a listing.
 #[derive(Debug)]
-pub(super) struct Listing {
+pub(super) struct ListingInput {
     pub(super) config: TableConfig,
     pub(super) range: TimeRange,
     pub(super) table: Arc<Table>,
@@ -57,7 +57,7 @@ pub(super) struct Listing {
 
 /// The result of a listing.
 #[derive(Debug, Default)]
-pub(super) struct Listed {
+pub(super) struct ListingResult {
     /// How many objects are there, if all were listed.
     pub(super) all: Option<usize>,
     /// Objects that were not there before, or were replaced before they were read.
@@ -80,17 +80,17 @@ pub(super) struct Listed {
     pub(super) problem: Option<String>,
 }
 
-impl Listing {
+impl ListingInput {
     /// Lists the table. Objects with columns or partitions that the table lacks are held back until it could be opened with these:
     /// read before, they would hide what they bring.
     ///
     /// # Errors
     /// Why it cannot be listed, or not be opened again because its store fails.
-    pub(super) async fn run(self) -> Result<Listed, TableError> {
+    pub(super) async fn run(self) -> Result<ListingResult, TableError> {
         let listed = self.table.list(self.since).await?;
-        let mut found = Listed {
+        let mut found = ListingResult {
             all: listed.is_whole().then_some(listed.files.len()),
-            ..Listed::default()
+            ..ListingResult::default()
         };
         let location = &self.table.location;
         let mut missing = self.waiting.clone();

@@ -11,7 +11,7 @@ use super::error::LiveError;
 use super::listing::OpenTable;
 use super::options::LiveOptions;
 use crate::error::EngineError;
-use crate::ruleset::{RuleSet, rule_error};
+use crate::ruleset::{RunningRules, rule_error};
 use crate::run::RunInput;
 use crate::table_run::TableRun;
 
@@ -19,7 +19,7 @@ use crate::table_run::TableRun;
 #[derive(Debug)]
 pub(super) struct PlannedRules {
     /// The rules that run, and those that do not.
-    pub(super) set: RuleSet,
+    pub(super) set: RunningRules,
     /// Reports of each rule that does not fit that it is left out, and why.
     pub(super) left_out: Vec<String>,
     /// The tables that have rules.
@@ -73,7 +73,7 @@ fn plan_remaining(
     let known = input.tables.iter().map(|table| table.name.as_str());
     let known: Vec<&str> = known.collect();
     let rules = input.rules.clone();
-    let mut set = RuleSet::new(rules, &input.sigma, &tables, &known, left_out)?;
+    let mut set = RunningRules::new(rules, &input.sigma, &tables, &known, left_out)?;
     set.keep_state_of_left_out(&tables);
     let mut runs = Vec::new();
     let mut refused = Vec::new();

@@ -16,18 +16,18 @@ use yagura_correlate::store::{Deferred, DetectorState, KnownObject, StateStore, 
 use yagura_lake::table::{Table, TableConfig, TableError};
 
 use super::error::LiveError;
-use super::listing::{Listed, OpenTable};
+use super::listing::{ListingResult, OpenTable};
 use super::messages::TableMessages;
 use super::objects::TableObjects;
 use super::options::LiveOptions;
 use super::read::ReadResult;
-use super::task::Task;
+use super::task::BackgroundTask;
 use crate::background::Background;
 use crate::calls::chain;
 use crate::error::EngineError;
 use crate::keyed::KeyedDetectors;
 use crate::quarantine::Quarantine;
-use crate::report::{Cause, Progress, SkippedEvents};
+use crate::report::{RunCounters, SkipCause, SkippedEvents};
 use crate::rows::RuleRows;
 use crate::table_run::TableRun;
 
@@ -44,11 +44,11 @@ pub(super) struct LiveTable {
     table: Arc<Table>,
     cache: Arc<FileMetadataCache>,
     quarantine: Arc<Quarantine>,
-    progress: Arc<Progress>,
+    progress: Arc<RunCounters>,
     /// Nothing while it reads.
     run: Option<TableRun>,
-    reading: Option<Task<ReadResult>>,
-    listing: Option<Task<Result<Listed, TableError>>>,
+    reading: Option<BackgroundTask<ReadResult>>,
+    listing: Option<BackgroundTask<Result<ListingResult, TableError>>>,
     /// The problem that was reported last.
     reported_problem: Option<String>,
     /// Why it cannot be listed, and why objects cannot be read for a reason that is none of theirs.
@@ -400,11 +400,11 @@ impl LiveTable {
         for aside in &skipped {
             match aside.cause {
                 // Counted in the quarantine, and reported when it ends.
-                Cause::Quarantine => {}
-                Cause::Condition => {
+                SkipCause::Quarantine => {}
+                SkipCause::Condition => {
                     messages.extend(count_undecided(&mut self.status, aside));
                 }
-                Cause::Plugin | Cause::NoRoom => messages.push(aside.message()),
+                SkipCause::Plugin | SkipCause::NoRoom => messages.push(aside.message()),
             }
         }
         messages.extend(quarantine.end_step(now(), &skipped));

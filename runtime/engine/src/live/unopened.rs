@@ -6,13 +6,13 @@ use yagura_lake::table::{TableConfig, TableError};
 
 use super::listing::{OpenTable, open};
 use super::messages::problem;
-use super::task::Task;
+use super::task::BackgroundTask;
 
 /// A table that cannot be opened yet.
 #[derive(Debug)]
 pub(super) struct UnopenedTable {
     pub(super) config: TableConfig,
-    opening: Option<Task<Result<OpenTable, TableError>>>,
+    opening: Option<BackgroundTask<Result<OpenTable, TableError>>>,
     pub(super) status: TableStatus,
 }
 
@@ -35,7 +35,7 @@ impl UnopenedTable {
 
     pub(super) fn start_open(&mut self, range: TimeRange) {
         if self.opening.is_none() {
-            self.opening = Some(Task::start(open(self.config.clone(), range)));
+            self.opening = Some(BackgroundTask::start(open(self.config.clone(), range)));
         }
     }
 
@@ -44,7 +44,7 @@ impl UnopenedTable {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        self.opening.as_ref().is_some_and(Task::has_ended)
+        self.opening.as_ref().is_some_and(BackgroundTask::has_ended)
     }
 
     /// Returns what came of opening it, if that has ended.

@@ -22,7 +22,7 @@ fn left_out(rows: u64, from: i64, to: i64) -> SkippedEvents {
     SkippedEvents {
         rule: 4,
         rule_id: "p/slow".to_owned(),
-        cause: Cause::Quarantine,
+        cause: SkipCause::Quarantine,
         reason: "the rule is quarantined".to_owned(),
         rows,
         wakes: 0,

@@ -42,13 +42,13 @@ pub(super) struct Http {
     scheme: &'static str,
     credentials: Credentials,
     timeout: Duration,
-    tokens: Mutex<BTreeMap<(String, Scope), (Instant, Access)>>,
+    tokens: Mutex<BTreeMap<(String, TokenScope), (Instant, Authorization)>>,
     document_bytes: AtomicU64,
 }
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Scope {
+pub(super) enum TokenScope {
     /// To read.
     Pull,
     /// To write.
@@ -57,7 +57,7 @@ pub(super) enum Scope {
 
 /// How a request says who is asking.
 #[derive(Clone)]
-pub(super) enum Access {
+pub(super) enum Authorization {
     /// It does not.
     Anonymous,
     /// With user and password.
@@ -76,7 +76,7 @@ pub(super) enum AnswerKind {
 }
 
 /// An answer.
-pub(super) struct Answer {
+pub(super) struct RegistryAnswer {
     pub(super) bytes: Vec<u8>,
     /// Where a list goes on.
     pub(super) next: Option<Url>,
@@ -125,8 +125,8 @@ impl Http {
         accept: Option<&str>,
         kind: AnswerKind,
         maximum: u64,
-    ) -> Result<Answer, AnswerError> {
-        let access = self.access(reference, Scope::Pull).await?;
+    ) -> Result<RegistryAnswer, AnswerError> {
+        let access = self.access(reference, TokenScope::Pull).await?;
         let mut request = self.with_access(self.client.get(url.clone()), &access);
         if let Some(accept) = accept {
             request = request.header(ACCEPT, accept);
@@ -148,7 +148,7 @@ impl Http {
                 });
             }
         }
-        Ok(Answer { bytes, next })
+        Ok(RegistryAnswer { bytes, next })
     }
 
     /// Puts a manifest, or another small document, into the repository of a reference.
@@ -159,7 +159,7 @@ impl Http {
         media_type: &str,
         bytes: Vec<u8>,
     ) -> Result<(), AnswerError> {
-        let access = self.access(reference, Scope::Push).await?;
+        let access = self.access(reference, TokenScope::Push).await?;
         let request = self.with_access(self.client.put(url.clone()), &access);
         self.send_body(request, url, media_type, bytes).await
     }
@@ -172,7 +172,7 @@ impl Http {
         bytes: &[u8],
     ) -> Result<(), AnswerError> {
         let url = self.url(reference, "blobs/uploads/")?;
-        let access = self.access(reference, Scope::Push).await?;
+        let access = self.access(reference, TokenScope::Push).await?;
         let request = self.with_access(self.client.post(url.clone()), &access);
         let started = Instant::now();
         let request = request.header(CONTENT_LENGTH, 0);
@@ -297,10 +297,10 @@ impl Http {
         }
     }
 
-    fn with_access(&self, request: RequestBuilder, access: &Access) -> RequestBuilder {
+    fn with_access(&self, request: RequestBuilder, access: &Authorization) -> RequestBuilder {
         match (access, &self.credentials) {
-            (Access::Token(token), _) => request.bearer_auth(token),
-            (Access::Basic, Credentials::Basic { user, password }) => {
+            (Authorization::Token(token), _) => request.bearer_auth(token),
+            (Authorization::Basic, Credentials::Basic { user, password }) => {
                 request.basic_auth(user, Some(password))
             }
             _ => request,
@@ -311,8 +311,8 @@ impl Http {
     pub(super) async fn access(
         &self,
         reference: &Reference,
-        scope: Scope,
-    ) -> Result<Access, AnswerError> {
+        scope: TokenScope,
+    ) -> Result<Authorization, AnswerError> {
         let key = (reference.repository.clone(), scope);
         let known = || self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((since, access)) = known().get(&key)
@@ -321,7 +321,7 @@ impl Http {
             return Ok(access.clone());
         }
         let access = match &self.credentials {
-            Credentials::Token(token) => Access::Token(token.clone()),
+            Credentials::Token(token) => Authorization::Token(token.clone()),
             _ => self.ask_for_access(reference, scope).await?,
         };
         known().insert(key, (Instant::now(), access.clone()));
@@ -331,15 +331,15 @@ impl Http {
     async fn ask_for_access(
         &self,
         reference: &Reference,
-        scope: Scope,
-    ) -> Result<Access, AnswerError> {
+        scope: TokenScope,
+    ) -> Result<Authorization, AnswerError> {
         let url = self.address(reference, "")?;
         let started = Instant::now();
         let request = self.client.get(url.clone());
         let response = self.send(request, &url, started, 0).await?;
         let wanted = response.headers().get(WWW_AUTHENTICATE);
         let Some(wanted) = wanted.and_then(|wanted| wanted.to_str().ok()) else {
-            return Ok(Access::Anonymous);
+            return Ok(Authorization::Anonymous);
         };
         let mut realm = None;
         let mut service = None;
@@ -356,7 +356,7 @@ impl Http {
             }
         }
         let Some(realm) = realm else {
-            return Ok(Access::Basic);
+            return Ok(Authorization::Basic);
         };
         let refuse = |why| AnswerError::Address {
             url: url.to_string(),
@@ -370,8 +370,8 @@ impl Http {
             return Err(refuse("where a password would be sent without TLS"));
         }
         let actions = match scope {
-            Scope::Pull => "pull",
-            Scope::Push => "pull,push",
+            TokenScope::Pull => "pull",
+            TokenScope::Push => "pull,push",
         };
         let scope = format!("repository:{}:{actions}", reference.repository);
         realm.query_pairs_mut().append_pair("scope", &scope);
@@ -381,14 +381,14 @@ impl Http {
         self.ask_for_token(&realm).await
     }
 
-    async fn ask_for_token(&self, realm: &Url) -> Result<Access, AnswerError> {
+    async fn ask_for_token(&self, realm: &Url) -> Result<Authorization, AnswerError> {
         #[derive(Deserialize)]
         struct Token {
             token: Option<String>,
             access_token: Option<String>,
         }
         let started = Instant::now();
-        let request = self.with_access(self.client.get(realm.clone()), &Access::Basic);
+        let request = self.with_access(self.client.get(realm.clone()), &Authorization::Basic);
         let mut response = self.send(request, realm, started, 0).await?;
         if response.status() != StatusCode::OK {
             return Err(self.refusal(response, realm, started).await);
@@ -398,7 +398,7 @@ impl Http {
             .await?;
         let token: Token = json(&bytes, realm, "a token")?;
         match token.token.or(token.access_token) {
-            Some(token) if HeaderValue::from_str(&token).is_ok() => Ok(Access::Token(token)),
+            Some(token) if HeaderValue::from_str(&token).is_ok() => Ok(Authorization::Token(token)),
             _ => Err(AnswerError::Lacks {
                 url: realm.to_string(),
                 what: "a token that can be sent",

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use yagura_core::pack::Manifest;
 
 use crate::archive::{ArchiveProblem, read_entries, write_entries};
-use crate::names::{NameError, PackPath, Role};
+use crate::names::{FileRole, NameError, PackPath};
 use crate::{Bounds, Contents, Digest, Excess, VerifiedPack, VerifyError};
 
 /// The type of a pack's artifact.
@@ -327,10 +327,10 @@ pub(super) fn read_pack(
             FILES => {
                 has_files = true;
                 for (path, bytes) in read_entries(bytes.as_slice(), bounds)? {
-                    match Role::of(&path)? {
-                        Role::Content => contents.files.insert(path, bytes),
-                        Role::Manifest => contents.manifest.replace(bytes),
-                        Role::Signature => {
+                    match FileRole::of(&path)? {
+                        FileRole::Content => contents.files.insert(path, bytes),
+                        FileRole::Manifest => contents.manifest.replace(bytes),
+                        FileRole::Signature => {
                             return Err(ImageError::Layers("a signature is among the files"));
                         }
                     };
@@ -340,7 +340,7 @@ pub(super) fn read_pack(
                 let title = layer.annotations.get(TITLE);
                 let title = title.ok_or(ImageError::Layers("a component has no name"))?;
                 let path = PackPath::parse(title)?;
-                if Role::of(&path)? != Role::Content
+                if FileRole::of(&path)? != FileRole::Content
                     || contents.files.insert(path, bytes.clone()).is_some()
                 {
                     return Err(ImageError::Layers("two have the same name"));
@@ -368,7 +368,7 @@ pub(super) fn signature_layer(
     let is_ours = matches!(layer.media_type.as_str(), MINISIG | SIGSTORE);
     let is_subject = manifest.subject.as_ref()?.digest == subject.tagged();
     let path = PackPath::parse(layer.annotations.get(TITLE)?).ok()?;
-    let is_signature = Role::of(&path) == Ok(Role::Signature);
+    let is_signature = FileRole::of(&path) == Ok(FileRole::Signature);
     (is_ours && is_subject && is_signature && layer.size <= SIGNATURE_BYTES)
         .then(|| (path, layer.clone()))
 }

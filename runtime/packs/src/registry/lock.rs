@@ -17,7 +17,7 @@ use crate::contents::replace;
 /// The packs that were taken.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Lock {
+pub struct PackLock {
     /// By name.
     #[serde(default, rename = "pack")]
     pub packs: Vec<LockedPack>,
@@ -63,7 +63,7 @@ pub enum LockError {
     Invalid(#[from] Diagnostics),
 }
 
-impl Lock {
+impl PackLock {
     /// Returns the lock of packs that were pulled, in order of name.
     pub fn of(pulled: &[Pulled]) -> Self {
         let packs = pulled.iter().filter_map(|pulled| {

@@ -10,8 +10,8 @@ use super::client::{more_than, refused};
 use super::http::{AnswerKind, json};
 use super::image::{self, DOCUMENT_BYTES, IMAGE_MANIFEST, ImageError, ImageManifest};
 use super::reference::{tag, version};
-use super::resolve::{Missing, Resolution, Universe, resolve};
-use super::{Lock, Reference, Registry, RegistryError, VersionSelector};
+use super::resolve::{MissingFact, Resolution, Universe, resolve};
+use super::{PackLock, Reference, Registry, RegistryError, VersionSelector};
 use crate::{Digest, VerifiedPack};
 
 /// Tags that are asked for at once.
@@ -95,7 +95,7 @@ impl Registry {
     pub async fn pull_all(
         &self,
         roots: &[(String, VersionReq)],
-        lock: &Lock,
+        lock: &PackLock,
     ) -> Result<Vec<Pulled>, RegistryError> {
         let search = self.find(roots, lock);
         let (found, images) = self.search(&self.reference, search).await?;
@@ -139,7 +139,7 @@ impl Registry {
     async fn find(
         &self,
         roots: &[(String, VersionReq)],
-        lock: &Lock,
+        lock: &PackLock,
     ) -> Result<ResolvedVersions, RegistryError> {
         let mut universe = Universe::default();
         let mut images: BTreeMap<(String, Version), Digest> = BTreeMap::new();
@@ -147,7 +147,7 @@ impl Registry {
         for _ in 0..=LOOKUPS {
             match resolve(&universe, roots, &locked)? {
                 Resolution::Complete(found) => return Ok((found, images)),
-                Resolution::Unknown(Missing::Versions(name)) => {
+                Resolution::Unknown(MissingFact::Versions(name)) => {
                     let reference = self.reference.beside(&name, VersionSelector::Newest);
                     let versions = match self.versions_at(&reference).await {
                         Err(RegistryError::Refused { source, .. }) if source.is_missing() => {
@@ -157,7 +157,7 @@ impl Registry {
                     };
                     universe.versions.insert(name, versions);
                 }
-                Resolution::Unknown(Missing::Needs(name, version)) => {
+                Resolution::Unknown(MissingFact::Needs(name, version)) => {
                     let at = match lock.find(&name, &version) {
                         Some(locked) => {
                             Digest::parse_tagged(&locked.image).map(VersionSelector::Digest)

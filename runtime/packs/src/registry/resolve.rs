@@ -22,7 +22,7 @@ pub struct Universe {
 
 /// What the search has to know before it can go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Missing {
+pub enum MissingFact {
     /// The versions of a pack.
     Versions(String),
     /// What a version of a pack needs.
@@ -35,7 +35,7 @@ pub enum Resolution {
     /// These versions fit together.
     Complete(BTreeMap<String, Version>),
     /// The search has to know this first; then it is called again.
-    Unknown(Missing),
+    Unknown(MissingFact),
 }
 
 /// Why no versions fit together.
@@ -102,7 +102,7 @@ pub fn resolve(
     roots: &[(String, VersionReq)],
     locked: &BTreeMap<String, Version>,
 ) -> Result<Resolution, Conflict> {
-    let mut search = Search {
+    let mut search = VersionSearch {
         universe,
         locked,
         choices: 0,
@@ -115,19 +115,21 @@ pub fn resolve(
     }
     match search.choose(&asked, &BTreeMap::new()) {
         Ok(found) => Ok(Resolution::Complete(found)),
-        Err(Stop::Missing(missing)) => Ok(Resolution::Unknown(missing)),
-        Err(Stop::Conflict(depth, conflict)) => Err(search.deepest.unwrap_or((depth, conflict)).1),
+        Err(SearchStop::Missing(missing)) => Ok(Resolution::Unknown(missing)),
+        Err(SearchStop::Conflict(depth, conflict)) => {
+            Err(search.deepest.unwrap_or((depth, conflict)).1)
+        }
     }
 }
 
 type Requirements = BTreeMap<String, Vec<(Asker, VersionReq)>>;
 
-enum Stop {
-    Missing(Missing),
+enum SearchStop {
+    Missing(MissingFact),
     Conflict(usize, Conflict),
 }
 
-struct Search<'a> {
+struct VersionSearch<'a> {
     universe: &'a Universe,
     locked: &'a BTreeMap<String, Version>,
     choices: usize,
@@ -135,12 +137,12 @@ struct Search<'a> {
     deepest: Option<(usize, Conflict)>,
 }
 
-impl Search<'_> {
+impl VersionSearch<'_> {
     fn choose(
         &mut self,
         asked: &Requirements,
         chosen: &BTreeMap<String, Version>,
-    ) -> Result<BTreeMap<String, Version>, Stop> {
+    ) -> Result<BTreeMap<String, Version>, SearchStop> {
         // A choice that was made before somebody asked for another version is withdrawn.
         let broken = chosen.iter().find(|(pack, version)| {
             let asks = asked.get(*pack).into_iter().flatten();
@@ -155,7 +157,7 @@ impl Search<'_> {
             return Ok(chosen.clone());
         };
         let Some(versions) = self.universe.versions.get(pack) else {
-            return Err(Stop::Missing(Missing::Versions(pack.clone())));
+            return Err(SearchStop::Missing(MissingFact::Versions(pack.clone())));
         };
         let mut fit: Vec<&Version> = versions
             .iter()
@@ -170,11 +172,11 @@ impl Search<'_> {
             self.choices += 1;
             if self.choices > CHOICES {
                 self.deepest = None;
-                return Err(Stop::Conflict(usize::MAX, Conflict::TooMany));
+                return Err(SearchStop::Conflict(usize::MAX, Conflict::TooMany));
             }
             let key = (pack.clone(), version.clone());
             let Some(needs) = self.universe.needs.get(&key) else {
-                return Err(Stop::Missing(Missing::Needs(key.0, key.1)));
+                return Err(SearchStop::Missing(MissingFact::Needs(key.0, key.1)));
             };
             let (mut asked, mut chosen) = (asked.clone(), chosen.clone());
             chosen.insert(pack.clone(), version.clone());
@@ -184,19 +186,19 @@ impl Search<'_> {
                 entry.push((who, versions.clone()));
             }
             match self.choose(&asked, &chosen) {
-                Err(Stop::Conflict(depth, conflict)) if depth != usize::MAX => {
+                Err(SearchStop::Conflict(depth, conflict)) if depth != usize::MAX => {
                     last = Some((depth, conflict));
                 }
                 other => return other,
             }
         }
         match last {
-            Some((depth, conflict)) => Err(Stop::Conflict(depth, conflict)),
+            Some((depth, conflict)) => Err(SearchStop::Conflict(depth, conflict)),
             None => Err(self.conflict(pack, asked, chosen.len())),
         }
     }
 
-    fn conflict(&mut self, pack: &str, asked: &Requirements, depth: usize) -> Stop {
+    fn conflict(&mut self, pack: &str, asked: &Requirements, depth: usize) -> SearchStop {
         let versions = self.universe.versions.get(pack);
         let mut versions = versions.cloned().unwrap_or_default();
         versions.sort();
@@ -212,7 +214,7 @@ impl Search<'_> {
         {
             self.deepest = Some((depth, conflict.clone()));
         }
-        Stop::Conflict(depth, conflict)
+        SearchStop::Conflict(depth, conflict)
     }
 }
 

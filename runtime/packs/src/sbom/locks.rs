@@ -12,7 +12,7 @@ const GO: &str = "golang";
 
 /// A library that a lock file names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Package {
+pub(super) struct LockedLibrary {
     /// Kind of registry, as package URLs call it.
     pub(super) kind: &'static str,
     /// Name there.
@@ -25,7 +25,7 @@ pub(super) struct Package {
     pub(super) h1: Option<String>,
 }
 
-impl Package {
+impl LockedLibrary {
     /// Returns the package URL (purl).
     pub(super) fn purl(&self) -> Result<String, packageurl::Error> {
         // The path of a Go module is a namespace and a name.
@@ -72,7 +72,7 @@ pub(super) fn read(
     name: &str,
     text: &str,
     has: impl Fn(&str) -> bool,
-) -> Result<Vec<Package>, toml::de::Error> {
+) -> Result<Vec<LockedLibrary>, toml::de::Error> {
     let (folder, name) = name.rsplit_once('/').unwrap_or(("", name));
     let has = |other: &str| match folder {
         "" => has(other),
@@ -101,9 +101,9 @@ struct TomlPackage {
     checksum: Option<String>,
 }
 
-fn toml_lock(kind: &'static str, text: &str) -> Result<Vec<Package>, toml::de::Error> {
+fn toml_lock(kind: &'static str, text: &str) -> Result<Vec<LockedLibrary>, toml::de::Error> {
     let lock: TomlLock = toml::from_str(text)?;
-    let packages = lock.package.into_iter().map(|package| Package {
+    let packages = lock.package.into_iter().map(|package| LockedLibrary {
         kind,
         name: package.name,
         version: package.version,
@@ -113,7 +113,7 @@ fn toml_lock(kind: &'static str, text: &str) -> Result<Vec<Package>, toml::de::E
     Ok(packages.collect())
 }
 
-fn go_sum(text: &str) -> Vec<Package> {
+fn go_sum(text: &str) -> Vec<LockedLibrary> {
     let lines = text.lines().filter_map(|line| {
         let mut parts = line.split_whitespace();
         let (name, version, h1) = (parts.next()?, parts.next()?, parts.next()?);
@@ -123,7 +123,7 @@ fn go_sum(text: &str) -> Vec<Package> {
     lines.collect()
 }
 
-fn go_mod(text: &str) -> Vec<Package> {
+fn go_mod(text: &str) -> Vec<LockedLibrary> {
     let mut packages = Vec::new();
     let mut in_block = false;
     for line in text.lines() {
@@ -148,8 +148,8 @@ fn go_mod(text: &str) -> Vec<Package> {
     packages
 }
 
-fn go(name: &str, version: &str, h1: Option<&str>) -> Package {
-    Package {
+fn go(name: &str, version: &str, h1: Option<&str>) -> LockedLibrary {
+    LockedLibrary {
         kind: GO,
         name: name.to_owned(),
         version: Some(version.to_owned()),
@@ -158,7 +158,7 @@ fn go(name: &str, version: &str, h1: Option<&str>) -> Package {
     }
 }
 
-fn requirements(text: &str) -> Vec<Package> {
+fn requirements(text: &str) -> Vec<LockedLibrary> {
     let joined = text.replace("\\\n", " ").replace("\\\r\n", " ");
     let lines = joined.lines().filter_map(|line| {
         let line = line.split(" #").next().unwrap_or_default().trim();
@@ -173,7 +173,7 @@ fn requirements(text: &str) -> Vec<Package> {
         let name = requirement[..end].to_lowercase().replace(['_', '.'], "-");
         let version = requirement.split_once("==");
         let hashes = options.split("hash=sha256:").skip(1);
-        Some(Package {
+        Some(LockedLibrary {
             kind: "pypi",
             name,
             version: version.map(|(_, version)| version.trim().to_owned()),

@@ -34,7 +34,7 @@ pub struct NewKey {
 
 /// Why a key cannot be made or read.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyError {
+pub enum SigningKeyError {
     /// A file is there already.
     #[error("{} is there already, and a key is never written over: choose another name or move it away", .0.display())]
     Exists(PathBuf),
@@ -87,24 +87,24 @@ impl PublicKey {
     /// Reads a key from its base64 text.
     ///
     /// # Errors
-    /// [`KeyError::Public`].
-    pub fn parse(text: &str) -> Result<Self, KeyError> {
+    /// [`SigningKeyError::Public`].
+    pub fn parse(text: &str) -> Result<Self, SigningKeyError> {
         let bytes = STANDARD.decode(text).ok();
         let bytes: Option<[u8; 42]> = bytes.and_then(|bytes| bytes.try_into().ok());
         match bytes {
             Some(bytes) if bytes.starts_with(b"Ed") => Ok(Self(bytes)),
-            _ => Err(KeyError::Public(text.to_owned())),
+            _ => Err(SigningKeyError::Public(text.to_owned())),
         }
     }
 
     /// Reads a `.pub` file.
     ///
     /// # Errors
-    /// [`KeyError::Read`] or [`KeyError::Form`].
-    pub fn read(file: &Path) -> Result<Self, KeyError> {
+    /// [`SigningKeyError::Read`] or [`SigningKeyError::Form`].
+    pub fn read(file: &Path) -> Result<Self, SigningKeyError> {
         let text = read(file)?;
         let key = text.lines().nth(1).and_then(|line| Self::parse(line).ok());
-        key.ok_or_else(|| KeyError::Form {
+        key.ok_or_else(|| SigningKeyError::Form {
             file: file.to_owned(),
             what: "a public key",
         })
@@ -145,10 +145,10 @@ impl SecretKey {
     /// Reads a secret key.
     ///
     /// # Errors
-    /// [`KeyError::NeedsPassword`] where it has one and none was given, [`KeyError::Open`] where it is wrong.
-    pub fn read(file: &Path, password: Option<&str>) -> Result<Self, KeyError> {
+    /// [`SigningKeyError::NeedsPassword`] where it has one and none was given, [`SigningKeyError::Open`] where it is wrong.
+    pub fn read(file: &Path, password: Option<&str>) -> Result<Self, SigningKeyError> {
         let text = read(file)?;
-        let form = || KeyError::Form {
+        let form = || SigningKeyError::Form {
             file: file.to_owned(),
             what: "a secret key",
         };
@@ -164,9 +164,9 @@ impl SecretKey {
             (true, _) if bytes[126..] == [0; 32] => minisign::SecretKey::from_bytes(&bytes),
             (true, _) => boxed.into_unencrypted_secret_key(),
             (false, Some(password)) => boxed.into_secret_key(Some(password.to_owned())),
-            (false, None) => return Err(KeyError::NeedsPassword(file.to_owned())),
+            (false, None) => return Err(SigningKeyError::NeedsPassword(file.to_owned())),
         };
-        let open_error = |source| KeyError::Open {
+        let open_error = |source| SigningKeyError::Open {
             file: file.to_owned(),
             source,
         };
@@ -191,8 +191,8 @@ impl SecretKey {
 /// Makes a pair of keys and writes them to `NAME.key` and `NAME.pub`. Nothing is ever written over.
 ///
 /// # Errors
-/// [`KeyError::Exists`], [`KeyError::Write`] or [`KeyError::Make`].
-pub fn keygen(name: &Path, password: Option<&str>) -> Result<NewKey, KeyError> {
+/// [`SigningKeyError::Exists`], [`SigningKeyError::Write`] or [`SigningKeyError::Make`].
+pub fn keygen(name: &Path, password: Option<&str>) -> Result<NewKey, SigningKeyError> {
     let file = |ending: &str| {
         let mut file = name.as_os_str().to_owned();
         file.push(ending);
@@ -201,19 +201,19 @@ pub fn keygen(name: &Path, password: Option<&str>) -> Result<NewKey, KeyError> {
     let (secret_file, public_file) = (file(".key"), file(".pub"));
     for file in [&secret_file, &public_file] {
         if file.symlink_metadata().is_ok() {
-            return Err(KeyError::Exists(file.clone()));
+            return Err(SigningKeyError::Exists(file.clone()));
         }
     }
     let pair = match password {
         None => KeyPair::generate_unencrypted_keypair(),
         Some(password) => KeyPair::generate_encrypted_keypair(Some(password.to_owned())),
     };
-    let pair = pair.map_err(KeyError::Make)?;
+    let pair = pair.map_err(SigningKeyError::Make)?;
     let secret = pair
         .sk
         .to_box(Some("minisign secret key"))
-        .map_err(KeyError::Make)?;
-    let public_box = pair.pk.to_box().map_err(KeyError::Make)?;
+        .map_err(SigningKeyError::Make)?;
+    let public_box = pair.pk.to_box().map_err(SigningKeyError::Make)?;
     let public = PublicKey::parse(&pair.pk.to_base64())?;
     write(&secret_file, &secret.into_string(), true)?;
     if let Err(error) = write(&public_file, &public_box.into_string(), false) {
@@ -228,7 +228,7 @@ pub fn keygen(name: &Path, password: Option<&str>) -> Result<NewKey, KeyError> {
     })
 }
 
-fn write(file: &Path, text: &str, is_secret: bool) -> Result<(), KeyError> {
+fn write(file: &Path, text: &str, is_secret: bool) -> Result<(), SigningKeyError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -243,16 +243,16 @@ fn write(file: &Path, text: &str, is_secret: bool) -> Result<(), KeyError> {
         open.sync_all()
     });
     written.map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => KeyError::Exists(file.to_owned()),
-        _ => KeyError::Write {
+        io::ErrorKind::AlreadyExists => SigningKeyError::Exists(file.to_owned()),
+        _ => SigningKeyError::Write {
             file: file.to_owned(),
             source,
         },
     })
 }
 
-fn read(file: &Path) -> Result<String, KeyError> {
-    fs::read_to_string(file).map_err(|source| KeyError::Read {
+fn read(file: &Path) -> Result<String, SigningKeyError> {
+    fs::read_to_string(file).map_err(|source| SigningKeyError::Read {
         file: file.to_owned(),
         source,
     })

@@ -106,10 +106,16 @@ fn keys_are_private_never_written_over_and_open_with_their_password() {
             .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
-    assert!(matches!(keygen(&name, None), Err(KeyError::Exists(_))));
+    assert!(matches!(
+        keygen(&name, None),
+        Err(SigningKeyError::Exists(_))
+    ));
     let read = |password| SecretKey::read(&made.secret_file, password);
-    assert!(matches!(read(None), Err(KeyError::NeedsPassword(_))));
-    assert!(matches!(read(Some("hunter3")), Err(KeyError::Open { .. })));
+    assert!(matches!(read(None), Err(SigningKeyError::NeedsPassword(_))));
+    assert!(matches!(
+        read(Some("hunter3")),
+        Err(SigningKeyError::Open { .. })
+    ));
     assert_eq!(*read(Some("hunter2")).unwrap().public(), made.public);
     let wrong = SecretKey::read(&made.public_file, None).unwrap_err();
     assert!(
@@ -119,7 +125,7 @@ fn keys_are_private_never_written_over_and_open_with_their_password() {
     );
     assert!(matches!(
         PublicKey::read(&made.secret_file),
-        Err(KeyError::Form { .. })
+        Err(SigningKeyError::Form { .. })
     ));
 }
 

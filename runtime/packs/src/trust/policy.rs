@@ -21,7 +21,7 @@ pub struct TrustPolicy {
     pub(super) root: super::keyless::Root,
     pub(super) keys: Vec<TrustedKey>,
     pub(super) requirements: Vec<Requirement>,
-    pub(super) unsigned: Vec<Scope>,
+    pub(super) unsigned: Vec<PackNames>,
 }
 
 /// A signer and what it may sign.
@@ -31,7 +31,7 @@ pub struct TrustedKey {
     pub name: String,
     /// Who it is.
     pub who: Signer,
-    pub(super) scope: Scope,
+    pub(super) scope: PackNames,
 }
 
 /// Who signs.
@@ -63,7 +63,7 @@ impl Signer {
 pub struct Requirement {
     /// Number of the `[[require]]` in the file, from one.
     pub number: usize,
-    pub(super) scope: Scope,
+    pub(super) scope: PackNames,
     /// Keys that must all have signed.
     pub all_of: Vec<String>,
     /// Keys of which [`Requirement::at_least`] must have signed; empty: all that may sign the pack.
@@ -74,7 +74,7 @@ pub struct Requirement {
 
 /// Names of packs, with `*` for any letters.
 #[derive(Debug, Clone)]
-pub(super) struct Scope {
+pub(super) struct PackNames {
     pub(super) patterns: Vec<String>,
     globs: Vec<GlobMatcher>,
 }
@@ -181,7 +181,7 @@ impl TrustPolicy {
         let mut keys = read_keys(read.key).map_err(refuse)?;
         for (index, table) in read.identity.into_iter().enumerate() {
             let key = Key::top("identity").index(index);
-            let scope = Scope::new(&table.packs).map_err(|found| refuse(found.under(&key)))?;
+            let scope = PackNames::new(&table.packs).map_err(|found| refuse(found.under(&key)))?;
             let who = Signer::Identity {
                 identity: table.identity,
                 issuer: table.issuer,
@@ -214,7 +214,7 @@ impl TrustPolicy {
         let mut unsigned = Vec::new();
         for (index, table) in read.unsigned.iter().enumerate() {
             let key = Key::top("unsigned").index(index);
-            let scope = Scope::new(&table.packs);
+            let scope = PackNames::new(&table.packs);
             unsigned.push(scope.map_err(|found| refuse(found.under(&key)))?);
         }
         Ok(Self {
@@ -300,7 +300,7 @@ fn read_keys(tables: Vec<KeyTable>) -> Result<Vec<TrustedKey>, Diagnostics> {
             );
             return Err(wrong(Code::DuplicateKey, at, message));
         }
-        let scope = Scope::new(&table.packs).map_err(|found| found.under(&at))?;
+        let scope = PackNames::new(&table.packs).map_err(|found| found.under(&at))?;
         keys.push(TrustedKey {
             name: table.name,
             who: Signer::Key(public),
@@ -368,7 +368,7 @@ impl Requirement {
         }
         Ok(Self {
             number,
-            scope: Scope::new(&table.packs)?,
+            scope: PackNames::new(&table.packs)?,
             all_of: table.all_of,
             any_of: table.any_of,
             at_least,
@@ -376,7 +376,7 @@ impl Requirement {
     }
 }
 
-impl Scope {
+impl PackNames {
     /// Reads the list `packs` of a table.
     fn new(patterns: &[String]) -> Result<Self, Diagnostics> {
         if patterns.is_empty() {

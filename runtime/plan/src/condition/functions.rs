@@ -15,7 +15,7 @@ use yagura_rules::column::render_text;
 use yagura_rules::predicate::Number;
 
 use super::literal::truth_of;
-use super::pattern::{Pattern, matches_once};
+use super::pattern::{LikePattern, matches_once};
 use super::regex::CompiledRegex;
 use super::steps::like_of_event;
 
@@ -35,7 +35,7 @@ pub(super) enum Function {
     /// A value as text, against a regular expression that is written out.
     Regex(CompiledRegex),
     /// A value as text, against a pattern that is written out.
-    Like(Pattern),
+    Like(LikePattern),
     /// A value as text, against a pattern out of the event.
     LikeOf {
         /// What takes `%` and `_` their meaning.
@@ -50,7 +50,7 @@ pub(super) enum Function {
 impl Function {
     /// Returns the call of the function.
     pub(super) fn of(self, args: Vec<Expr>) -> Expr {
-        ScalarUDF::new_from_impl(Call {
+        ScalarUDF::new_from_impl(FunctionCall {
             signature: Signature::new(TypeSignature::Any(args.len()), Volatility::Immutable),
             function: self,
         })
@@ -59,12 +59,12 @@ impl Function {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Call {
+struct FunctionCall {
     function: Function,
     signature: Signature,
 }
 
-impl ScalarUDFImpl for Call {
+impl ScalarUDFImpl for FunctionCall {
     fn name(&self) -> &str {
         match self.function {
             Function::Text => "as_text",

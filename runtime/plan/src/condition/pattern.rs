@@ -11,7 +11,7 @@ use yagura_rules::predicate::GlobPart;
 
 /// Why a pattern of `LIKE` cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PatternError {
+pub(crate) enum LikePatternError {
     /// Nothing follows the escape character at its end.
     #[error(
         "the pattern `{pattern}` of LIKE ends with its escape character `{escape}`; double it to mean the character itself"
@@ -29,14 +29,14 @@ pub(crate) enum PatternError {
 
 /// A pattern that is written out in the rule.
 #[derive(Debug, Clone)]
-pub(super) struct Pattern {
+pub(super) struct LikePattern {
     parts: Vec<GlobPart>,
     /// Whether upper and lower case are one.
     folded: bool,
     regex: Regex,
 }
 
-impl Pattern {
+impl LikePattern {
     /// Compiles a pattern.
     ///
     /// # Errors
@@ -45,10 +45,10 @@ impl Pattern {
         pattern: &str,
         escape: Option<char>,
         folded: bool,
-    ) -> Result<Self, PatternError> {
+    ) -> Result<Self, LikePatternError> {
         let parts = pattern_parts(&fold(pattern, folded), escape.map(|c| fold_char(c, folded)))?;
-        let regex =
-            Regex::new(&regex_of(&parts)).map_err(|_| PatternError::TooLong(pattern.to_owned()))?;
+        let regex = Regex::new(&regex_of(&parts))
+            .map_err(|_| LikePatternError::TooLong(pattern.to_owned()))?;
         Ok(Self {
             parts,
             folded,
@@ -62,15 +62,15 @@ impl Pattern {
     }
 }
 
-impl PartialEq for Pattern {
+impl PartialEq for LikePattern {
     fn eq(&self, other: &Self) -> bool {
         self.folded == other.folded && self.parts == other.parts
     }
 }
 
-impl Eq for Pattern {}
+impl Eq for LikePattern {}
 
-impl Hash for Pattern {
+impl Hash for LikePattern {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.folded.hash(state);
         self.parts.hash(state);
@@ -84,15 +84,19 @@ impl Hash for Pattern {
 pub(crate) fn pattern_parts(
     pattern: &str,
     escape: Option<char>,
-) -> Result<Vec<GlobPart>, PatternError> {
+) -> Result<Vec<GlobPart>, LikePatternError> {
     let mut parts: Vec<GlobPart> = Vec::new();
     let mut letters = pattern.chars();
     while let Some(letter) = letters.next() {
         let literal = if Some(letter) == escape {
-            Some(letters.next().ok_or_else(|| PatternError::EscapeAtEnd {
-                pattern: pattern.to_owned(),
-                escape: letter,
-            })?)
+            Some(
+                letters
+                    .next()
+                    .ok_or_else(|| LikePatternError::EscapeAtEnd {
+                        pattern: pattern.to_owned(),
+                        escape: letter,
+                    })?,
+            )
         } else {
             (!matches!(letter, '%' | '_')).then_some(letter)
         };
@@ -113,7 +117,7 @@ pub(super) fn matches_once(
     pattern: &str,
     escape: Option<char>,
     folded: bool,
-) -> Result<bool, PatternError> {
+) -> Result<bool, LikePatternError> {
     let parts = pattern_parts(&fold(pattern, folded), escape.map(|c| fold_char(c, folded)))?;
     let text: Vec<char> = fold(text, folded).chars().collect();
     let mut wanted: Vec<PatternChar> = Vec::new();
@@ -227,7 +231,7 @@ mod tests {
             let (text, pattern) = (some(7), some(7));
             for escape in [None, Some('\\'), Some('!'), Some('%')] {
                 let (t, p): (String, String) = (text.iter().collect(), pattern.iter().collect());
-                let Ok(compiled) = Pattern::new(&p, escape, false) else {
+                let Ok(compiled) = LikePattern::new(&p, escape, false) else {
                     assert!(matches_once(&t, &p, escape, false).is_err());
                     assert_eq!(pattern.last().copied(), escape, "{p:?}");
                     continue;
@@ -246,7 +250,7 @@ mod tests {
                 );
                 let lower: Vec<char> = fold(&t, true).chars().collect();
                 let small: Vec<char> = fold(&p, true).chars().collect();
-                let folded = Pattern::new(&p, escape, true).unwrap();
+                let folded = LikePattern::new(&p, escape, true).unwrap();
                 assert_eq!(
                     folded.matches(&t),
                     reference(&lower, &small, escape),

@@ -74,7 +74,7 @@ fn evaluate(text: &str) -> Result<Vec<usize>, ConditionError> {
 fn matches(text: &str, batch: &RecordBatch) -> Result<Matches, ConditionError> {
     let state = SessionContext::new().state();
     let optional = ["missing.path".parse().unwrap()];
-    let condition = Condition::parse(text, &batch.schema(), &optional)?;
+    let condition = WhereCondition::parse(text, &batch.schema(), &optional)?;
     let compiled = condition.compile(&state, &batch.schema())?;
     let rules = [compiled.predicate];
     let program = Program::compile(&batch.schema(), &rules, Methods::default()).unwrap();

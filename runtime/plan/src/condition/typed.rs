@@ -22,7 +22,7 @@ use super::functions::Function;
 use super::literal::{
     TypeClass, is_comparison, literal_number, literal_text, number_of_type, time_of_type, truth_of,
 };
-use super::pattern::Pattern;
+use super::pattern::LikePattern;
 use super::steps::STEPS;
 
 /// Functions of text whose first argument may be of any type.
@@ -282,7 +282,7 @@ impl Typed<'_> {
         }
         let matched = match literal_text(&pattern) {
             Some(text) => {
-                let pattern = Pattern::new(text, escape_char, case_insensitive)
+                let pattern = LikePattern::new(text, escape_char, case_insensitive)
                     .map_err(|error| DataFusionError::Plan(error.to_string()))?;
                 Function::Like(pattern).of(vec![*expr])
             }

@@ -51,7 +51,7 @@ impl PolicyPlugins<'_> {
                 &found.manifest.limits,
             )
             .or_fault()?;
-        let pool = Pool::open(PoolSource {
+        let pool = PluginPool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: name.to_owned(),
             open: move |config: &str, capabilities: &Capabilities| {
@@ -80,7 +80,7 @@ impl PolicyPlugins<'_> {
                 &found.manifest.limits,
             )
             .or_fault()?;
-        let pool = Pool::open(PoolSource {
+        let pool = PluginPool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: enrichment.plugin.clone(),
             open: move |config: &str, capabilities: &Capabilities| {
@@ -103,7 +103,7 @@ impl PolicyPlugins<'_> {
                 &found.manifest.limits,
             )
             .or_fault()?;
-        let pool = Pool::open(PoolSource {
+        let pool = PluginPool::open(PoolSource {
             idle: plugin.instance_pool(),
             name: name.to_owned(),
             open: move |config: &str, capabilities: &Capabilities| {
@@ -227,18 +227,18 @@ struct PoolSource<F, I: PluginInstance> {
     idle: InstancePool<I>,
 }
 
-type Open<I> = dyn Fn(&str, &Capabilities) -> Result<I, CallError> + Send + Sync;
+type OpenInstance<I> = dyn Fn(&str, &Capabilities) -> Result<I, CallError> + Send + Sync;
 
 /// Open instances of a plugin: one for each call at a time, kept for the next.
-struct Pool<I: PluginInstance> {
+struct PluginPool<I: PluginInstance> {
     name: String,
-    open: Box<Open<I>>,
+    open: Box<OpenInstance<I>>,
     config: String,
     capabilities: Capabilities,
     idle: InstancePool<I>,
 }
 
-impl<I: PluginInstance> Pool<I> {
+impl<I: PluginInstance> PluginPool<I> {
     fn open<F>(source: PoolSource<F, I>) -> Result<Arc<Self>>
     where
         F: Fn(&str, &Capabilities) -> Result<I, CallError> + Send + Sync + 'static,
@@ -323,7 +323,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-struct NotifyByPlugin(Arc<Pool<Notifier>>);
+struct NotifyByPlugin(Arc<PluginPool<Notifier>>);
 
 impl Notify for NotifyByPlugin {
     fn notify(&self, report: Report) -> BoxFuture<'_, Result<String, Failure>> {
@@ -334,7 +334,7 @@ impl Notify for NotifyByPlugin {
     }
 }
 
-struct EnrichByPlugin(Arc<Pool<Enricher>>);
+struct EnrichByPlugin(Arc<PluginPool<Enricher>>);
 
 impl Enrich for EnrichByPlugin {
     fn enrich(&self, alert: ReportAlert) -> BoxFuture<'_, Result<Enriched, Failure>> {
@@ -345,7 +345,7 @@ impl Enrich for EnrichByPlugin {
     }
 }
 
-struct ReviewByPlugin(Arc<Pool<Reviewer>>);
+struct ReviewByPlugin(Arc<PluginPool<Reviewer>>);
 
 impl Review for ReviewByPlugin {
     fn review(

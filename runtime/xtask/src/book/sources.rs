@@ -22,7 +22,7 @@ pub(crate) fn write(root: &Path, to: &Path) -> Result<()> {
     let docs = root.join("docs");
     let mut files = Vec::new();
     list(&docs, &mut files)?;
-    let mut pages = Pages::new(root);
+    let mut pages = BookPages::new(root);
     for file in &files {
         pages.add(file.strip_prefix(root)?)?;
     }
@@ -66,13 +66,13 @@ fn read(path: &Path) -> Result<String> {
 }
 
 /// Which file of the checkout is which page.
-struct Pages<'a> {
+struct BookPages<'a> {
     root: &'a Path,
     /// From a file of the checkout, relative to its root, to the page or file under `docs` that shows it.
     shown: BTreeMap<PathBuf, PathBuf>,
 }
 
-impl<'a> Pages<'a> {
+impl<'a> BookPages<'a> {
     fn new(root: &'a Path) -> Self {
         Self {
             root,
@@ -232,8 +232,8 @@ fn slashes(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn pages(root: &Path) -> Pages<'_> {
-        let mut pages = Pages::new(root);
+    fn pages(root: &Path) -> BookPages<'_> {
+        let mut pages = BookPages::new(root);
         let (architecture, page) = ("ARCHITECTURE.md", "docs/contributors/architecture.md");
         pages.shown.insert(architecture.into(), page.into());
         for file in ["docs/README.md", "docs/authors/README.md", page] {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::{ACCOUNTS, Actor, Place, REGIONS, Random, Record, START};
+use super::{ACCOUNTS, Actor, CallRecord, FileGroup, REGIONS, Random, START};
 
 /// Share of the events by hour of the day (UTC), people's and machines'.
 const PEOPLE_HOURS: [u64; 24] = [
@@ -23,7 +23,7 @@ struct Worker {
 }
 
 /// A kind of call, and how it is filled in: see `calls.tsv`.
-struct Call {
+struct CallKind {
     group: &'static str,
     weight: u64,
     source: &'static str,
@@ -32,7 +32,7 @@ struct Call {
     parameters: &'static str,
 }
 
-static CALLS: LazyLock<Vec<Call>> = LazyLock::new(|| {
+static CALLS: LazyLock<Vec<CallKind>> = LazyLock::new(|| {
     let lines = include_str!("calls.tsv").lines();
     lines
         .filter(|line| !line.starts_with('#'))
@@ -40,9 +40,9 @@ static CALLS: LazyLock<Vec<Call>> = LazyLock::new(|| {
         .collect()
 });
 
-fn call(line: &'static str) -> Option<Call> {
+fn call(line: &'static str) -> Option<CallKind> {
     let mut cells = line.split('\t');
-    Some(Call {
+    Some(CallKind {
         group: cells.next()?,
         weight: cells.next()?.parse().ok()?,
         source: cells.next()?,
@@ -210,7 +210,7 @@ const WORKERS: [Worker; 15] = [
 ];
 
 /// Returns an ordinary event of the place, with its time.
-pub(super) fn event(place: &Place, random: &mut Random) -> (u64, String) {
+pub(super) fn event(place: &FileGroup, random: &mut Random) -> (u64, String) {
     let worker = random.weighted(&WORKERS, |worker| worker.weight);
     let hours = if worker.is_person {
         &PEOPLE_HOURS
@@ -232,7 +232,7 @@ pub(super) fn event(place: &Place, random: &mut Random) -> (u64, String) {
             0
         }
     });
-    let Call { source, name, .. } = call;
+    let CallKind { source, name, .. } = call;
     if matches!(*source, "iam.amazonaws.com" | "health.amazonaws.com") {
         // Global services write where they live, whatever file this becomes part of.
         region = "us-east-1";
@@ -240,7 +240,7 @@ pub(super) fn event(place: &Place, random: &mut Random) -> (u64, String) {
     let error = fault(worker, source, name, account, random);
     let failed = error.is_some();
     let assumed = *name == "AssumeRole" && !failed;
-    let record = Record {
+    let record = CallRecord {
         time,
         account,
         region,
@@ -270,7 +270,7 @@ pub(super) fn event(place: &Place, random: &mut Random) -> (u64, String) {
 fn sign_in(worker: &Worker, account: &str, time: u64, random: &mut Random) -> String {
     let failed = random.one_in(12);
     let agent = random.pick(&[CHROME, SAFARI]);
-    Record {
+    CallRecord {
         time,
         account,
         region: "us-east-1",

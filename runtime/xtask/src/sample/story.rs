@@ -1,9 +1,9 @@
 //! The intrusion: a password without a second factor becomes an administrator, blinds the guards, takes what is secret.
 
-use super::{ACCOUNTS, Actor, REGIONS, Random, Record};
+use super::{ACCOUNTS, Actor, CallRecord, REGIONS, Random};
 
 /// A step: some events of one name.
-pub(super) struct Step {
+pub(super) struct StoryStep {
     /// Seconds after the first Monday's midnight.
     pub(super) second: u64,
     pub(super) account: usize,
@@ -37,7 +37,7 @@ const fn at(day: u64, hour: u64, minute: u64) -> u64 {
     day * 86_400 + hour * 3_600 + minute * 60
 }
 
-const BASE: Step = Step {
+const BASE: StoryStep = StoryStep {
     second: 0,
     account: 0,
     region: 0,
@@ -55,8 +55,8 @@ const BASE: Step = Step {
 };
 
 /// The steps, in the order of time.
-pub(super) const STORY: &[Step] = &[
-    Step {
+pub(super) const STORY: &[StoryStep] = &[
+    StoryStep {
         second: at(2, 1, 12),
         source: "signin.amazonaws.com",
         name: "ConsoleLogin",
@@ -67,7 +67,7 @@ pub(super) const STORY: &[Step] = &[
         additional: r#"{"LoginTo":"https://console.aws.amazon.com/console/home","MobileVersion":"No","MFAUsed":"No"}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 1, 14),
         source: "signin.amazonaws.com",
         name: "ConsoleLogin",
@@ -76,7 +76,7 @@ pub(super) const STORY: &[Step] = &[
         additional: r#"{"LoginTo":"https://console.aws.amazon.com/console/home","MobileVersion":"No","MFAUsed":"No"}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 1, 19),
         source: "iam.amazonaws.com",
         name: "GetAccountAuthorizationDetails",
@@ -84,7 +84,7 @@ pub(super) const STORY: &[Step] = &[
         read_only: true,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 1, 26),
         source: "iam.amazonaws.com",
         name: "CreateAccessKey",
@@ -93,7 +93,7 @@ pub(super) const STORY: &[Step] = &[
         response: r#"{"accessKey":{"userName":"backup-operator","accessKeyId":"AKIAEXAMPLEBACKUPOPR","status":"Active","createDate":"Jan 14, 2026, 1:26:00 AM"}}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 1, 29),
         source: "iam.amazonaws.com",
         name: "AttachUserPolicy",
@@ -101,7 +101,7 @@ pub(super) const STORY: &[Step] = &[
         parameters: r#"{"userName":"backup-operator","policyArn":"arn:aws:iam::aws:policy/AdministratorAccess"}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 1, 41),
         actor: SPARE,
         source: "sts.amazonaws.com",
@@ -113,7 +113,7 @@ pub(super) const STORY: &[Step] = &[
         response: r#"{"credentials":{"accessKeyId":"ASIAEXAMPLEORGACCESS","sessionToken":"***","expiration":"Jan 14, 2026, 2:41:00 AM"},"assumedRoleUser":{"assumedRoleId":"AROAEXAMPLEORGACCESS:maintenance","arn":"arn:aws:sts::{a}:assumed-role/OrganizationAccess/maintenance"}}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 1, 43),
         actor: BREAK_GLASS,
         source: "sts.amazonaws.com",
@@ -125,7 +125,7 @@ pub(super) const STORY: &[Step] = &[
         response: r#"{"credentials":{"accessKeyId":"ASIAEXAMPLECHAINED00","sessionToken":"***","expiration":"Jan 14, 2026, 2:43:00 AM"},"assumedRoleUser":{"assumedRoleId":"AROAEXAMPLECHAINED00:maintenance","arn":"arn:aws:sts::444455556666:assumed-role/OrganizationAccess/maintenance"}}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 1, 52),
         actor: BREAK_GLASS,
         source: "guardduty.amazonaws.com",
@@ -135,7 +135,7 @@ pub(super) const STORY: &[Step] = &[
         parameters: r#"{"detectorId":"12abc34d567e8fa901bc2d34e56789f0","enable":false}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 1, 55),
         actor: BREAK_GLASS,
         source: "cloudtrail.amazonaws.com",
@@ -145,7 +145,7 @@ pub(super) const STORY: &[Step] = &[
         parameters: r#"{"name":"arn:aws:cloudtrail:us-east-1:{a}:trail/organization"}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 1, 57),
         account: 1,
         actor: BREAK_GLASS,
@@ -156,7 +156,7 @@ pub(super) const STORY: &[Step] = &[
         parameters: r#"{"name":"arn:aws:cloudtrail:us-east-1:{a}:trail/local"}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 2, 6),
         region: 1,
         actor: BREAK_GLASS,
@@ -168,7 +168,7 @@ pub(super) const STORY: &[Step] = &[
         response: r#"{"_return":true}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 2, 17),
         actor: BREAK_GLASS,
         source: "secretsmanager.amazonaws.com",
@@ -180,7 +180,7 @@ pub(super) const STORY: &[Step] = &[
         parameters: r#"{"secretId":"prod/service-{n}/credentials"}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 2, 31),
         actor: BREAK_GLASS,
         source: "s3.amazonaws.com",
@@ -190,7 +190,7 @@ pub(super) const STORY: &[Step] = &[
         parameters: r#"{"bucketName":"example-customer-exports","Host":"example-customer-exports.s3.amazonaws.com","policy":"","bucketPolicy":{"Version":"2012-10-17","Statement":[{"Sid":"x","Effect":"Allow","Principal":"*","Action":["s3:GetObject","s3:ListBucket"],"Resource":["arn:aws:s3:::example-customer-exports","arn:aws:s3:::example-customer-exports/*"]}]}}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 2, 44),
         region: 1,
         actor: BREAK_GLASS,
@@ -202,7 +202,7 @@ pub(super) const STORY: &[Step] = &[
         response: r#"{"_return":true}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(2, 3, 5),
         actor: BREAK_GLASS,
         source: "iam.amazonaws.com",
@@ -212,7 +212,7 @@ pub(super) const STORY: &[Step] = &[
         parameters: r#"{"roleName":"orders-service","policyDocument":"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::999900001111:root\"},\"Action\":\"sts:AssumeRole\"}]}"}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(3, 22, 48),
         account: 2,
         actor: Actor::Root,
@@ -224,7 +224,7 @@ pub(super) const STORY: &[Step] = &[
         additional: r#"{"LoginTo":"https://console.aws.amazon.com/console/home","MobileVersion":"No","MFAUsed":"No"}"#,
         ..BASE
     },
-    Step {
+    StoryStep {
         second: at(3, 22, 53),
         account: 2,
         actor: Actor::Root,
@@ -238,7 +238,7 @@ pub(super) const STORY: &[Step] = &[
     },
 ];
 
-impl Step {
+impl StoryStep {
     /// Returns the step's event number `nth` as CloudTrail writes it.
     pub(super) fn record(&self, time: u64, nth: u64, random: &mut Random) -> String {
         let account = ACCOUNTS[self.account];
@@ -253,7 +253,7 @@ impl Step {
             true => ("", self.error.to_owned()),
             false => (self.error, "denied".to_owned()),
         });
-        Record {
+        CallRecord {
             time,
             account,
             region: REGIONS[self.region],

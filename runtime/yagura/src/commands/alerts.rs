@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "text", global = true)]
     format: AlertFormat,
     #[command(subcommand)]
-    action: Action,
+    action: AlertsAction,
 }
 
 const AFTER_HELP: &str = "\
@@ -43,7 +43,7 @@ It works beside the service, or without it. An INCIDENT is its id, or a beginnin
 to an incident is reported where the incident was reported before: its ticket follows.";
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum AlertsAction {
     /// List incidents, those with the latest events first; with --outcome or --alerts single alerts
     List(List),
     /// Show all of an incident: alerts, facts, assessments, reports, calls, history
@@ -158,7 +158,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
 async fn act(arguments: Arguments) -> Result<u8> {
     let format = arguments.format;
     let mut out = output::Shown(io::stdout().lock());
-    if matches!(arguments.action, Action::Schema) {
+    if matches!(arguments.action, AlertsAction::Schema) {
         writeln!(out, "{}", serde_json::to_string_pretty(&format::schema())?)?;
         return Ok(0);
     }
@@ -169,8 +169,8 @@ async fn act(arguments: Arguments) -> Result<u8> {
     };
     let store = AlertStore::open_existing(&location, Clock::system()).await?;
     match arguments.action {
-        Action::List(list) => list_all(&mut out, &store, list, format).await?,
-        Action::Show { incident, alerts } => {
+        AlertsAction::List(list) => list_all(&mut out, &store, list, format).await?,
+        AlertsAction::Show { incident, alerts } => {
             let record = store.incident(&incident, alerts).await?;
             match format {
                 AlertFormat::Text => show(&mut out, &record)?,
@@ -178,11 +178,11 @@ async fn act(arguments: Arguments) -> Result<u8> {
                 AlertFormat::Ocsf => line(&mut out, &format::ocsf::incident(&record.report()))?,
             }
         }
-        Action::Ack { incident, by } => {
+        AlertsAction::Ack { incident, by } => {
             let row = store.acknowledge(&incident, &by).await?;
             done(&mut out, &row, format)?;
         }
-        Action::Close {
+        AlertsAction::Close {
             incident,
             by,
             reason,
@@ -190,12 +190,12 @@ async fn act(arguments: Arguments) -> Result<u8> {
             let row = store.close_incident(&incident, &by, &reason).await?;
             done(&mut out, &row, format)?;
         }
-        Action::Reopen { incident, by } => {
+        AlertsAction::Reopen { incident, by } => {
             let row = store.reopen(&incident, &by).await?;
             done(&mut out, &row, format)?;
         }
-        Action::Dead => dead(&mut out, &store.dead_letters().await?, format)?,
-        Action::Resend {
+        AlertsAction::Dead => dead(&mut out, &store.dead_letters().await?, format)?,
+        AlertsAction::Resend {
             incident,
             notifier,
             by,
@@ -210,7 +210,7 @@ async fn act(arguments: Arguments) -> Result<u8> {
                 _ => line(&mut out, &serde_json::json!({ "resent": count }))?,
             }
         }
-        Action::Prune { before, open_too } => {
+        AlertsAction::Prune { before, open_too } => {
             let pruned = store.prune(before, open_too).await?;
             match format {
                 AlertFormat::Text => writeln!(
@@ -223,7 +223,7 @@ async fn act(arguments: Arguments) -> Result<u8> {
                 _ => line(&mut out, &pruned)?,
             }
         }
-        Action::Schema => {}
+        AlertsAction::Schema => {}
     }
     Ok(0)
 }

@@ -18,11 +18,11 @@ use yagura_lake::table::TableConfig;
 use yagura_plan::RuleSource;
 use yagura_service::config::{Config, LakeSettings};
 use yagura_service::packs;
-use yagura_suite::{Case, Events, collect, sigma_ids};
+use yagura_suite::{Case, CaseEvents, collect, sigma_ids};
 
 use super::block_on;
 use crate::exit::FAILED;
-use crate::output::{Format, number, table};
+use crate::output::{OutputFormat, number, table};
 
 /// Measure the cost of each rule's plugin: time in the host and the guest, fuel, memory
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     no_build: bool,
     /// How to print the figures
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
 }
 
 const AFTER_HELP: &str = "\
@@ -101,13 +101,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let figures = block_on(measure(arguments))?;
     let mut out = crate::output::Shown(io::stdout().lock());
     match arguments.format {
-        Format::Json => {
+        OutputFormat::Json => {
             for figure in &figures {
                 serde_json::to_writer(&mut out, figure)?;
                 writeln!(out)?;
             }
         }
-        Format::Text => print(&mut out, &figures, baseline.as_ref())?,
+        OutputFormat::Text => print(&mut out, &figures, baseline.as_ref())?,
     }
     out.flush()?;
     if let Some(file) = &arguments.save {
@@ -287,14 +287,14 @@ async fn repeated(rule: &str, table: &str, cases: &[Case], wanted: u32) -> Resul
     let mut lines: Vec<String> = Vec::new();
     for case in cases.iter().filter(|case| case.rule == rule) {
         let text = match &case.events {
-            Events::Inline(text) => text.clone(),
-            Events::File(file) => match file.extension().and_then(|end| end.to_str()) {
+            CaseEvents::Inline(text) => text.clone(),
+            CaseEvents::File(file) => match file.extension().and_then(|end| end.to_str()) {
                 Some("ndjson" | "jsonl") => fs::read_to_string(file)
                     .with_context(|| format!("cannot read {}", file.display()))?,
                 _ => continue,
             },
             // Of a rule that joins others, which has no code to measure.
-            Events::Folder(_) | Events::InlineTables(_) => continue,
+            CaseEvents::Folder(_) | CaseEvents::InlineTables(_) => continue,
         };
         let own = text.lines().filter(|line| !line.trim().is_empty());
         lines.extend(own.map(|line| format!("{line}\n")));

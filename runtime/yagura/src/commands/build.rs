@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use yagura_authoring::build;
 
-use crate::output::Format;
+use crate::output::OutputFormat;
 
 /// Build the plugins of a pack, in Rust, Go or Python, into components
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     dir: PathBuf,
     /// How to print what was built
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
 }
 
 const AFTER_HELP: &str = "\
@@ -29,11 +29,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let mut out = io::stdout().lock();
     for plugin in &built {
         match arguments.format {
-            Format::Json => {
+            OutputFormat::Json => {
                 serde_json::to_writer(&mut out, plugin)?;
                 writeln!(out)?;
             }
-            Format::Text => writeln!(
+            OutputFormat::Text => writeln!(
                 out,
                 "{} ({} KiB, {:.1} s)",
                 plugin.path.display(),

@@ -52,12 +52,12 @@ pub(crate) struct Arguments {
     strict: bool,
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: DiagnosticFormat,
 }
 
 /// How diagnostics are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum DiagnosticFormat {
     /// For people, with the source line underlined
     Text,
     /// One JSON object a line
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         Ok(found) => found,
         // For a program, a file that cannot be read is a result as others are.
         Err(error) => match diagnostics::of_error(&error) {
-            Some(found) if arguments.format != Format::Text => {
+            Some(found) if arguments.format != DiagnosticFormat::Text => {
                 print(arguments.format, &found.0)?;
                 return Ok(exit::code(&error));
             }
@@ -92,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         of_level.count() as u64
     };
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
-    if arguments.format == Format::Text {
+    if arguments.format == DiagnosticFormat::Text {
         let policy = if found.has_policy {
             " and the policy"
         } else {
@@ -114,17 +114,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     })
 }
 
-fn print(format: Format, found: &[Diagnostic]) -> Result<()> {
+fn print(format: DiagnosticFormat, found: &[Diagnostic]) -> Result<()> {
     let mut out = Shown(io::stdout().lock());
     match format {
-        Format::Text => diagnostics::write(&mut out, found)?,
-        Format::Json => {
+        DiagnosticFormat::Text => diagnostics::write(&mut out, found)?,
+        DiagnosticFormat::Json => {
             for diagnostic in found {
                 serde_json::to_writer(&mut out, diagnostic)?;
                 writeln!(out)?;
             }
         }
-        Format::Sarif => sarif::write(&mut out, found)?,
+        DiagnosticFormat::Sarif => sarif::write(&mut out, found)?,
     }
     Ok(())
 }
@@ -157,7 +157,7 @@ fn checked(arguments: &Arguments) -> Result<Checked> {
         .as_ref()
         .map(|tables| lower_sigma(&set.sigma, tables));
     let tables = set.tables.as_ref().unwrap_or(&shipped);
-    let mut check = Check::default();
+    let mut check = RuleCheck::default();
     let config = arguments.sources.config.as_deref();
     let config = config.map(Config::read).transpose()?;
     let of_config = || config.as_ref()?.policy.as_ref();
@@ -231,14 +231,14 @@ fn rules_of(pack: &Pack, name: &str) -> Result<Option<Vec<String>>> {
 }
 
 #[derive(Debug, Default)]
-struct Check {
+struct RuleCheck {
     rules: usize,
     found: Vec<Diagnostic>,
     /// Canonical form of each rule, with its id and file.
     forms: BTreeMap<String, Vec<(String, PathBuf)>>,
 }
 
-impl Check {
+impl RuleCheck {
     fn add(&mut self, file: &Path, rule: &str, level: Level, code: Code, message: String) {
         let diagnostic = Diagnostic::new(level, code, message);
         self.found.push(diagnostic.in_file(file).of_rule(rule));

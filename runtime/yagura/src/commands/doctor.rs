@@ -11,7 +11,7 @@ use yagura_toolchain::pypi::{COMPONENTIZE_PY, GO, python};
 use yagura_toolchain::{APT, TARGET, Toolchain, go};
 
 use crate::exit::INPUT;
-use crate::output::Format;
+use crate::output::OutputFormat;
 
 /// Check the toolchains that build plugins, and whether plugins can run here
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     install: bool,
     /// How to print the findings
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
 }
 
 const AFTER_HELP: &str = "\
@@ -31,7 +31,7 @@ cannot run here at all.";
 
 /// The state of one toolchain.
 #[derive(Debug, Serialize)]
-struct Check {
+struct ToolCheck {
     /// What it is for.
     name: &'static str,
     /// Whether it is there.
@@ -42,7 +42,7 @@ struct Check {
     install: String,
 }
 
-impl Check {
+impl ToolCheck {
     fn new(name: &'static str, result: Result<String, String>, install: &str) -> Self {
         match result {
             Ok(message) => Self {
@@ -70,29 +70,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     }
     let runs = plugins_run();
     let checks = [
-        Check::new("plugins", runs.clone(), ""),
-        Check::new(
+        ToolCheck::new("plugins", runs.clone(), ""),
+        ToolCheck::new(
             "rust",
             Toolchain::find()
                 .map(|toolchain| toolchain.to_string())
                 .map_err(|error| one_line(&error.to_string())),
             &format!("rustup target add {TARGET}, or on Debian and Ubuntu: {APT}"),
         ),
-        Check::new(
+        ToolCheck::new(
             "go",
             go::installed(),
             "yagura doctor --install, or https://go.dev/dl",
         ),
-        Check::new("python", python_installed(), python_remedy()),
+        ToolCheck::new("python", python_installed(), python_remedy()),
     ];
     let mut out = io::stdout().lock();
     for check in &checks {
         match arguments.format {
-            Format::Json => {
+            OutputFormat::Json => {
                 serde_json::to_writer(&mut out, check)?;
                 writeln!(out)?;
             }
-            Format::Text => {
+            OutputFormat::Text => {
                 let sign = if check.found { "ok     " } else { "missing" };
                 writeln!(out, "{sign}  {:<8} {}", check.name, check.message)?;
                 if !check.install.is_empty() {

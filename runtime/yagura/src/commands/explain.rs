@@ -20,7 +20,7 @@ use yagura_rules::explain::Saw;
 use yagura_sources::class_table;
 
 use super::block_on;
-use crate::output::{Format, Shown, printable};
+use crate::output::{OutputFormat, Shown, printable};
 use crate::ruleset::{RuleSet, Sources};
 
 /// Show how a rule evaluates an event: the result of each test, and the value
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     all: bool,
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
 }
 
 const AFTER_HELP: &str = "\
@@ -177,7 +177,7 @@ impl Arguments {
         let Some(correlation) = &rule.correlation else {
             return Ok(0);
         };
-        if self.format == Format::Json {
+        if self.format == OutputFormat::Json {
             let view = CorrelationView {
                 rule: &rule.id,
                 title: &rule.title,
@@ -328,7 +328,7 @@ impl Arguments {
         } else {
             found.object.as_str()
         };
-        if self.format == Format::Json {
+        if self.format == OutputFormat::Json {
             let view = ExplainedEvent {
                 rule: &rule.id,
                 title: &rule.title,

@@ -18,7 +18,7 @@ use yagura_service::packs;
 
 use super::verify;
 use crate::exit::FAILED;
-use crate::output::{Format, printable};
+use crate::output::{OutputFormat, printable};
 
 /// Show what packs request and what they are granted, before any of their code runs
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     accept: Vec<String>,
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
 }
 
 const AFTER_HELP: &str = "\
@@ -109,14 +109,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     for view in views {
         all_load &= view.problems.is_empty();
         match arguments.format {
-            Format::Json => {
+            OutputFormat::Json => {
                 serde_json::to_writer(&mut out, &view)?;
                 writeln!(out)?;
             }
-            Format::Text => text(&view, &mut out)?,
+            OutputFormat::Text => text(&view, &mut out)?,
         }
     }
-    if arguments.paths.is_empty() && matches!(arguments.format, Format::Text) {
+    if arguments.paths.is_empty() && matches!(arguments.format, OutputFormat::Text) {
         let names = packs.iter().map(VerifiedPack::name);
         let mut lines = admission.grants.unknown_packs(names.clone());
         if let Some(trust) = &admission.trust {
@@ -180,7 +180,10 @@ fn accept(arguments: &Arguments, packs: &[VerifiedPack], admission: &mut Admissi
     admission.write_installed()
 }
 
-fn admit(pack: &VerifiedPack, admission: &Admission) -> Result<yagura_packs::Opened, GateError> {
+fn admit(
+    pack: &VerifiedPack,
+    admission: &Admission,
+) -> Result<yagura_packs::OpenedPack, GateError> {
     let gate = Gate {
         trust: admission.trust.as_ref(),
         installed: &admission.installed,

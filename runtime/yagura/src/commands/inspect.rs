@@ -14,7 +14,7 @@ use yagura_packs::grants::PackRequests;
 use yagura_packs::{Bounds, Contents};
 use yagura_service::{admission, packs};
 
-use crate::output::{Format, cell, count, printable, table};
+use crate::output::{OutputFormat, cell, count, printable, table};
 
 /// Show the contents of packs and components: worlds, rules, imports, sizes, limits
 #[derive(Debug, clap::Args)]
@@ -24,12 +24,12 @@ pub(crate) struct Arguments {
     path: Vec<PathBuf>,
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
 }
 
 /// A pack as `--format json` prints it.
 #[derive(Debug, Serialize)]
-struct PackView {
+struct InspectedPack {
     pack: String,
     version: String,
     api: String,
@@ -85,16 +85,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             let dir = admission::directory(path, &mut unpacked)?;
             let view = pack(path, &Pack::read(&dir).or_fault()?);
             match arguments.format {
-                Format::Json => json(&mut out, &view)?,
-                Format::Text => pack_text(&mut out, &view)?,
+                OutputFormat::Json => json(&mut out, &view)?,
+                OutputFormat::Text => pack_text(&mut out, &view)?,
             }
         } else {
             let bytes =
                 fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
             let view = component(path, &bytes, &Limits::default()).or_fault()?;
             match arguments.format {
-                Format::Json => json(&mut out, &view)?,
-                Format::Text => component_text(&mut out, &view)?,
+                OutputFormat::Json => json(&mut out, &view)?,
+                OutputFormat::Text => component_text(&mut out, &view)?,
             }
         }
     }
@@ -114,7 +114,7 @@ fn is_wasm(path: &Path) -> Result<bool> {
 }
 
 /// `path` is where the person finds the pack, which lies in a directory of its own where it is an archive.
-fn pack(path: &Path, pack: &Pack) -> PackView {
+fn pack(path: &Path, pack: &Pack) -> InspectedPack {
     let contents = Contents::read_dir(&pack.dir, &Bounds::default());
     // A directory that is being worked on need not be a pack that could be signed.
     let mut signatures = Vec::new();
@@ -135,7 +135,7 @@ fn pack(path: &Path, pack: &Pack) -> PackView {
             ComponentView::missing(&path, plugin.world, &plugin.limits, problem)
         })
     });
-    PackView {
+    InspectedPack {
         pack: identity.name.clone(),
         version: identity.version.clone(),
         api: identity.api.clone(),
@@ -242,7 +242,7 @@ fn json(out: &mut impl Write, view: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
-fn pack_text(out: &mut impl Write, view: &PackView) -> Result<()> {
+fn pack_text(out: &mut impl Write, view: &InspectedPack) -> Result<()> {
     writeln!(
         out,
         "pack {} {} (api {}) in {}",

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use yagura_packs::sign::{self, KeyError, SecretKey};
+use yagura_packs::sign::{self, SecretKey, SigningKeyError};
 
 /// Make a pair of keys for signing packs
 #[derive(Debug, clap::Args)]
@@ -75,13 +75,13 @@ pub(super) fn read_secret_key(name: &Path) -> Result<SecretKey> {
     };
     let given = env::var(PASSWORD).ok();
     match SecretKey::read(file, given.as_deref()) {
-        Err(KeyError::NeedsPassword(_)) if io::stdin().is_terminal() => {
+        Err(SigningKeyError::NeedsPassword(_)) if io::stdin().is_terminal() => {
             let question = format!("Password of {}: ", file.display());
             let password =
                 rpassword::prompt_password(question).context("cannot read the password")?;
             Ok(SecretKey::read(file, Some(&password))?)
         }
-        Err(error @ KeyError::NeedsPassword(_)) => {
+        Err(error @ SigningKeyError::NeedsPassword(_)) => {
             bail!("{error}; there is no terminal to ask on: set {PASSWORD}")
         }
         other => Ok(other?),

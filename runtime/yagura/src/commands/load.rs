@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use yagura_core::OrFault;
-use yagura_packs::registry::{self, Lock, LockedPack};
+use yagura_packs::registry::{self, LockedPack, PackLock};
 use yagura_packs::{Bounds, VerifiedPack};
 
 use super::pull::{LOCK_FILE, write_archives};
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     write_archives(&packs, &arguments.to, trust, &mut out)?;
     // A later `yagura pull` must not bring back what was locked before.
     let lock_file = arguments.to.join(LOCK_FILE);
-    let mut lock = Lock::read(&lock_file)?;
+    let mut lock = PackLock::read(&lock_file)?;
     let is_other = |locked: &LockedPack| {
         packs
             .iter()

@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     lang: Language,
     /// What the code is for: detectors evaluate events, the others answer alerts
     #[arg(long, value_enum, default_value_t)]
-    world: World,
+    world: WorldArgument,
     /// Directory to make; it must not hold anything yet
     dir: PathBuf,
 }
@@ -35,7 +35,7 @@ enum Language {
 
 /// The worlds that there are templates for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum World {
+enum WorldArgument {
     /// Finds what is suspicious in events
     #[default]
     Detector,
@@ -59,13 +59,13 @@ impl From<Language> for PackLanguage {
     }
 }
 
-impl From<World> for TemplateWorld {
-    fn from(world: World) -> Self {
+impl From<WorldArgument> for TemplateWorld {
+    fn from(world: WorldArgument) -> Self {
         match world {
-            World::Detector => Self::Detector,
-            World::Enricher => Self::Enricher,
-            World::Reviewer => Self::Reviewer,
-            World::Notifier => Self::Notifier,
+            WorldArgument::Detector => Self::Detector,
+            WorldArgument::Enricher => Self::Enricher,
+            WorldArgument::Reviewer => Self::Reviewer,
+            WorldArgument::Notifier => Self::Notifier,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use yagura_core::{Fault, FaultKind, OrFault};
-use yagura_packs::registry::{Lock, Pulled, Reference, Registry, VersionSelector};
+use yagura_packs::registry::{PackLock, Pulled, Reference, Registry, VersionSelector};
 use yagura_packs::{Bounds, Installed, TrustPolicy, VerifiedPack, archive};
 use yagura_service::admission;
 
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         Some(file) => file.clone(),
         None => arguments.to.join(LOCK_FILE),
     };
-    let lock = Lock::read(&lock_file)?;
+    let lock = PackLock::read(&lock_file)?;
     let pulled = block_on(pull(arguments, &lock, &lock_file))?;
     let packs: Vec<&VerifiedPack> = pulled.iter().map(|pulled| &pulled.pack).collect();
     let trust = arguments.trust.as_deref();
@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         })
         .collect();
     // What other pulls into the directory locked stays.
-    let mut new = Lock::of(&pulled);
+    let mut new = PackLock::of(&pulled);
     let names: Vec<String> = new.packs.iter().map(|pack| pack.name.clone()).collect();
     new.packs.extend(
         lock.packs
@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     Ok(0)
 }
 
-async fn pull(arguments: &Arguments, lock: &Lock, lock_file: &Path) -> Result<Vec<Pulled>> {
+async fn pull(arguments: &Arguments, lock: &PackLock, lock_file: &Path) -> Result<Vec<Pulled>> {
     let first = &arguments.references[0];
     if let Some(other) = arguments
         .references
@@ -115,7 +115,7 @@ async fn pull(arguments: &Arguments, lock: &Lock, lock_file: &Path) -> Result<Ve
         bail!("{other} does not lie beside {first}: pull it by a call of its own");
     }
     let registry = Registry::connect(first, &arguments.access.options()).await?;
-    let none = Lock::default();
+    let none = PackLock::default();
     let lock = if arguments.update { &none } else { lock };
     let mut roots = Vec::new();
     let mut by_digest = Vec::new();

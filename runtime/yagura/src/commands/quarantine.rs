@@ -8,7 +8,7 @@ use yagura_correlate::store::{QuarantinedRule, StateStore};
 use yagura_service::quarantine_requests;
 
 use super::status::{print_quarantined, quarantined};
-use crate::output::{self, Format, count, printable};
+use crate::output::{self, OutputFormat, count, printable};
 use crate::state_dir::StateDir;
 
 /// List the rules in quarantine, or end their quarantine early
@@ -16,7 +16,7 @@ use crate::state_dir::StateDir;
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    action: Action,
+    action: QuarantineAction,
 }
 
 const AFTER_HELP: &str = "\
@@ -26,14 +26,14 @@ After a cooldown the service retries the rule by itself. A rule whose plugin was
 starts.";
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+enum QuarantineAction {
     /// List the rules in quarantine: since when, until when, what they skipped, and why
     List {
         #[command(flatten)]
         service: StateDir,
         /// How to print it
         #[arg(long, value_enum, default_value = "text")]
-        format: Format,
+        format: OutputFormat,
     },
     /// Retry rules with the service's next step, as if they had never failed
     Clear {
@@ -50,8 +50,8 @@ enum Action {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     match &arguments.action {
-        Action::List { service, format } => list(service, *format),
-        Action::Clear {
+        QuarantineAction::List { service, format } => list(service, *format),
+        QuarantineAction::Clear {
             service,
             all,
             rules,
@@ -59,16 +59,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     }
 }
 
-fn list(service: &StateDir, format: Format) -> Result<u8> {
+fn list(service: &StateDir, format: OutputFormat) -> Result<u8> {
     let status = StateStore::status(&service.resolve()?)?;
     let mut out = output::Shown(io::stdout().lock());
     match format {
-        Format::Json => {
+        OutputFormat::Json => {
             for rule in quarantined(&status) {
                 writeln!(out, "{}", serde_json::to_string(rule)?)?;
             }
         }
-        Format::Text => {
+        OutputFormat::Text => {
             if !print_quarantined(&mut out, &status)? {
                 writeln!(out, "no rule is in quarantine")?;
             }

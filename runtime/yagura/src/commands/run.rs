@@ -16,7 +16,7 @@ use yagura_core::causes::causes;
 use yagura_core::{Grants, OrFault, TimeRange, Timestamp};
 use yagura_correlate::Geolocation;
 use yagura_engine::TableOutcome;
-use yagura_engine::report::Progress;
+use yagura_engine::report::RunCounters;
 use yagura_engine::{Hasher, RunInput, RunOptions, run as engine_run};
 use yagura_host::Meter;
 use yagura_lake::table::Table;
@@ -26,7 +26,7 @@ use yagura_service::packs;
 
 use super::block_on;
 use crate::exit::{INPUT, RULE};
-use crate::output::{self, Format, Shown, number, printable};
+use crate::output::{self, OutputFormat, Shown, number, printable};
 use crate::progress;
 use crate::ruleset::name_and_url;
 
@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     to: Option<Timestamp>,
     /// How to print the alerts
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
     /// Scans of a table side by side [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     partitions: Option<u16>,
@@ -106,7 +106,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
 struct ResolvedRun {
     config: Config,
     options: RunOptions,
-    format: Format,
+    format: OutputFormat,
     /// Archives, unpacked.
     /// Who let the packs in, where a configuration names them.
     admission: Option<Admission>,
@@ -259,7 +259,7 @@ fn has_skipped(table: &TableOutcome) -> bool {
 }
 
 /// Shows the live counters until the bar is finished.
-fn watch(bar: &ProgressBar, table: &str, counters: &Arc<Progress>) {
+fn watch(bar: &ProgressBar, table: &str, counters: &Arc<RunCounters>) {
     let bar = bar.clone();
     let counters = Arc::clone(counters);
     let table = table.to_owned();

@@ -8,7 +8,7 @@ use yagura_core::Timestamp;
 use yagura_correlate::store::{QuarantinedRule, StateStore, Status, TableStatus};
 
 use crate::exit::FAILED;
-use crate::output::{self, Format, number, printable};
+use crate::output::{self, OutputFormat, number, printable};
 use crate::state_dir::StateDir;
 
 /// Show how far a service is: progress, lag, late events, quarantined rules, state
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     service: StateDir,
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
 }
 
 const AFTER_HELP: &str = "\
@@ -34,8 +34,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let status = StateStore::status(&dir)?;
     let mut out = output::Shown(io::stdout().lock());
     match arguments.format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string(&status)?)?,
-        Format::Text => print(&mut out, &status)?,
+        OutputFormat::Json => writeln!(out, "{}", serde_json::to_string(&status)?)?,
+        OutputFormat::Text => print(&mut out, &status)?,
     }
     let mut tables = status.tables.iter();
     let waits = tables.any(|table| table.problem.is_some());

@@ -11,7 +11,7 @@ use yagura_lake::table::Table;
 use yagura_plan::{Sample, open_tables, plain_type};
 
 use super::block_on;
-use crate::output::{Format, Shown, cut, number, printable, table};
+use crate::output::{OutputFormat, Shown, cut, number, printable, table};
 use yagura_service::config::{Config, LakeSettings};
 
 /// Show the tables of a lake, or the columns of a table with some of their values
@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     name: Option<String>,
     /// How to print them
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
 }
 
 /// A table as `--format json` prints it.
@@ -197,7 +197,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         let mut views = Vec::with_capacity(tables.len());
         for table in &tables {
             // The list of tables for people shows nothing of events.
-            let is_needed = arguments.name.is_some() || arguments.format == Format::Json;
+            let is_needed = arguments.name.is_some() || arguments.format == OutputFormat::Json;
             let sample = match is_needed {
                 true => Some(Sample::of(table).await),
                 false => None,
@@ -214,13 +214,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     })?;
     let mut out = Shown(io::stdout().lock());
     match (arguments.format, &arguments.name) {
-        (Format::Json, _) => {
+        (OutputFormat::Json, _) => {
             for view in &views {
                 serde_json::to_writer(&mut out, view)?;
                 writeln!(out)?;
             }
         }
-        (Format::Text, None) => {
+        (OutputFormat::Text, None) => {
             let mut shown = table(["TABLE", "OBJECTS", "KiB", "COLUMNS", "TIME"]);
             for view in &views {
                 shown.add_row([
@@ -233,7 +233,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             }
             writeln!(out, "{shown}")?;
         }
-        (Format::Text, Some(_)) => {
+        (OutputFormat::Text, Some(_)) => {
             for view in &views {
                 view.print(&mut out)?;
             }

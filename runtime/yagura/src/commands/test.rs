@@ -19,7 +19,7 @@ use yagura_suite::{Outcome, Suite, policy, sources};
 
 use super::block_on;
 use crate::exit::{FAILED, RULE};
-use crate::output::{Format, number, printable};
+use crate::output::{OutputFormat, number, printable};
 
 /// Test packs and policies: recorded events must give the expected alerts
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     junit: Option<PathBuf>,
     /// How to print the results
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
 }
 
 const AFTER_HELP: &str = "\
@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             Ok(result) => results.push(result),
             Err(error) => {
                 // CI reads the reports, whatever it was that failed.
-                if arguments.format == Format::Json || arguments.junit.is_some() {
+                if arguments.format == OutputFormat::Json || arguments.junit.is_some() {
                     results.push(PackResult::broken(dir, &error));
                 }
                 report(arguments, &results)?;
@@ -143,12 +143,12 @@ fn report(arguments: &Arguments, results: &[PackResult]) -> Result<()> {
     let mut out = crate::output::Shown(io::stdout().lock());
     for result in results {
         match arguments.format {
-            Format::Json => result.print_json(&mut out)?,
-            Format::Text => result.print_text(&mut out)?,
+            OutputFormat::Json => result.print_json(&mut out)?,
+            OutputFormat::Text => result.print_text(&mut out)?,
         }
     }
     // A pack that cannot be read has no cases to sum up.
-    if arguments.format == Format::Text && !results.is_empty() {
+    if arguments.format == OutputFormat::Text && !results.is_empty() {
         summary(&mut out, results)?;
     }
     if let Some(file) = &arguments.junit {

@@ -14,7 +14,7 @@ use yagura_service::admission::Admission;
 use yagura_service::config::Config;
 
 use crate::exit::FAILED;
-use crate::output::{Format, count, printable};
+use crate::output::{OutputFormat, count, printable};
 
 /// Verify packs: files against their list, signatures, and whether the signer is trusted
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     config: Option<PathBuf>,
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
 }
 
 const AFTER_HELP: &str = "\
@@ -43,7 +43,7 @@ packs are what they say and are trusted, 1 where one is not.";
 
 /// What is printed of a pack.
 #[derive(Debug, Serialize)]
-struct PackView {
+struct VerifiedPackView {
     path: PathBuf,
     pack: String,
     version: String,
@@ -63,7 +63,7 @@ struct SignatureView {
 }
 
 /// Who must have signed.
-enum Signer {
+enum RequiredSigner {
     Nobody,
     /// Whoever has the key of this file.
     Key(Box<TrustPolicy>, PathBuf),
@@ -83,17 +83,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         };
         all_good &= view.problems.is_empty();
         match arguments.format {
-            Format::Json => {
+            OutputFormat::Json => {
                 serde_json::to_writer(&mut out, &view)?;
                 writeln!(out)?;
             }
-            Format::Text => text(&view, &mut out)?,
+            OutputFormat::Text => text(&view, &mut out)?,
         }
     }
     Ok(if all_good { 0 } else { FAILED })
 }
 
-fn signer(arguments: &Arguments) -> Result<Signer> {
+fn signer(arguments: &Arguments) -> Result<RequiredSigner> {
     if let Some(file) = &arguments.key {
         // `keygen --out acme` makes acme.pub.
         let public = file.with_added_extension("pub");
@@ -108,11 +108,11 @@ fn signer(arguments: &Arguments) -> Result<Signer> {
             toml::Value::from(file.display().to_string())
         );
         let policy = TrustPolicy::parse(file, &text)?;
-        return Ok(Signer::Key(Box::new(policy), file.clone()));
+        return Ok(RequiredSigner::Key(Box::new(policy), file.clone()));
     }
     if let Some(file) = &arguments.trust {
         let policy = TrustPolicy::read(file)?;
-        return Ok(Signer::Policy(Box::new(policy)));
+        return Ok(RequiredSigner::Policy(Box::new(policy)));
     }
     if let Some(file) = &arguments.config {
         let admission = Admission::read(&Config::read(file)?)?;
@@ -122,9 +122,12 @@ fn signer(arguments: &Arguments) -> Result<Signer> {
                 file.display()
             )
         })?;
-        return Ok(Signer::Config(Box::new(policy), Box::new(admission)));
+        return Ok(RequiredSigner::Config(
+            Box::new(policy),
+            Box::new(admission),
+        ));
     }
-    Ok(Signer::Nobody)
+    Ok(RequiredSigner::Nobody)
 }
 
 /// Reads a pack and compares it with its list of files.
@@ -137,7 +140,7 @@ pub(super) fn read(path: &Path) -> Result<VerifiedPack> {
     Ok(contents.verify().or_fault()?)
 }
 
-impl PackView {
+impl VerifiedPackView {
     fn evaluated(&mut self, verdict: &TrustVerdict) {
         self.trusted = Some(verdict.is_trusted());
         self.problems = verdict.refusals.iter().map(ToString::to_string).collect();
@@ -145,8 +148,8 @@ impl PackView {
     }
 }
 
-fn broken(path: &Path, error: &anyhow::Error) -> PackView {
-    PackView {
+fn broken(path: &Path, error: &anyhow::Error) -> VerifiedPackView {
+    VerifiedPackView {
         path: path.to_owned(),
         pack: String::new(),
         version: String::new(),
@@ -158,9 +161,9 @@ fn broken(path: &Path, error: &anyhow::Error) -> PackView {
     }
 }
 
-fn view(path: &Path, pack: &VerifiedPack, signer: &Signer) -> PackView {
+fn view(path: &Path, pack: &VerifiedPack, signer: &RequiredSigner) -> VerifiedPackView {
     let identity = &pack.pack().pack;
-    let mut view = PackView {
+    let mut view = VerifiedPackView {
         path: path.to_owned(),
         pack: identity.name.clone(),
         version: identity.version.clone(),
@@ -171,13 +174,13 @@ fn view(path: &Path, pack: &VerifiedPack, signer: &Signer) -> PackView {
         problems: Vec::new(),
     };
     match signer {
-        Signer::Nobody => {
+        RequiredSigner::Nobody => {
             let files = pack.contents().signatures.iter();
             view.signatures = files
                 .map(|(file, bytes)| unjudged(file.as_str(), bytes))
                 .collect();
         }
-        Signer::Key(policy, file) => {
+        RequiredSigner::Key(policy, file) => {
             let verdict = policy.evaluate(pack, &Installed::default());
             view.trusted = Some(verdict.is_trusted());
             if !verdict.is_trusted() {
@@ -185,8 +188,10 @@ fn view(path: &Path, pack: &VerifiedPack, signer: &Signer) -> PackView {
             }
             view.signatures = verdict.signatures.iter().map(evaluated).collect();
         }
-        Signer::Policy(policy) => view.evaluated(&policy.evaluate(pack, &Installed::default())),
-        Signer::Config(policy, admission) => {
+        RequiredSigner::Policy(policy) => {
+            view.evaluated(&policy.evaluate(pack, &Installed::default()))
+        }
+        RequiredSigner::Config(policy, admission) => {
             view.evaluated(&policy.evaluate(pack, &admission.installed));
             // Upgrades that ask for more wait for an answer, whoever signed them.
             if let Err(error @ GateError::OpenRequests { .. }) = admission.open(path, false) {
@@ -236,7 +241,7 @@ fn evaluated(signature: &CheckedSignature) -> SignatureView {
     }
 }
 
-fn text(view: &PackView, out: &mut impl Write) -> Result<()> {
+fn text(view: &VerifiedPackView, out: &mut impl Write) -> Result<()> {
     let path = view.path.display();
     if view.pack.is_empty() {
         writeln!(out, "{path}: not what it should be")?;

@@ -22,7 +22,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Log<'a> {
+struct SarifLog<'a> {
     #[serde(rename = "$schema")]
     schema: &'static str,
     version: &'static str,
@@ -34,7 +34,7 @@ struct Log<'a> {
 struct Run<'a> {
     tool: Tool,
     column_kind: &'static str,
-    results: Vec<Found<'a>>,
+    results: Vec<SarifResult<'a>>,
 }
 
 #[derive(Serialize)]
@@ -48,13 +48,13 @@ struct Driver {
     name: &'static str,
     version: &'static str,
     information_uri: &'static str,
-    rules: Vec<Rule>,
+    rules: Vec<SarifRule>,
 }
 
 /// A code; what SARIF calls a rule.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Rule {
+struct SarifRule {
     id: &'static str,
     short_description: Text<'static>,
     full_description: Text<'static>,
@@ -76,13 +76,13 @@ struct Text<'a> {
 /// A diagnostic; what SARIF calls a result.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Found<'a> {
+struct SarifResult<'a> {
     rule_id: &'static str,
     rule_index: usize,
     level: &'static str,
     message: Text<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    locations: Vec<Location<'a>>,
+    locations: Vec<SarifLocation<'a>>,
     properties: Properties<'a>,
 }
 
@@ -96,7 +96,7 @@ struct Properties<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Location<'a> {
+struct SarifLocation<'a> {
     physical_location: PhysicalLocation<'a>,
 }
 
@@ -128,7 +128,7 @@ struct Region<'a> {
 pub(crate) fn write(out: &mut impl Write, found: &[Diagnostic]) -> Result<()> {
     let codes: BTreeSet<Code> = found.iter().map(|diagnostic| diagnostic.code).collect();
     let codes: Vec<Code> = codes.into_iter().collect();
-    let log = Log {
+    let log = SarifLog {
         schema: SCHEMA,
         version: "2.1.0",
         runs: [Run {
@@ -148,10 +148,10 @@ pub(crate) fn write(out: &mut impl Write, found: &[Diagnostic]) -> Result<()> {
     writeln!(out)
 }
 
-fn rule(code: Code) -> Rule {
+fn rule(code: Code) -> SarifRule {
     let repository = env!("CARGO_PKG_REPOSITORY");
     let (explanation, fix) = (code.explanation(), code.fix());
-    Rule {
+    SarifRule {
         id: code.name(),
         short_description: Text {
             text: code.title().into(),
@@ -167,18 +167,18 @@ fn rule(code: Code) -> Rule {
     }
 }
 
-fn result<'a>(diagnostic: &'a Diagnostic, codes: &[Code]) -> Found<'a> {
+fn result<'a>(diagnostic: &'a Diagnostic, codes: &[Code]) -> SarifResult<'a> {
     let mut message = diagnostic.text();
     if let Some(help) = &diagnostic.help {
         message = format!("{message}\n{help}");
     }
-    let locations = diagnostic.file.as_ref().map(|file| Location {
+    let locations = diagnostic.file.as_ref().map(|file| SarifLocation {
         physical_location: PhysicalLocation {
             artifact_location: ArtifactLocation { uri: uri(file) },
             region: diagnostic.span.as_ref().map(region),
         },
     });
-    Found {
+    SarifResult {
         rule_id: diagnostic.code.name(),
         rule_index: codes.partition_point(|code| *code < diagnostic.code),
         // SARIF has the same three.

@@ -16,7 +16,7 @@ const GAP: u16 = 2;
 /// A table without frames. Where its columns have no room side by side, each row is a block of lines with the names of the columns
 /// before their values.
 #[derive(Debug)]
-pub(crate) struct Columns {
+pub(crate) struct TextTable {
     header: Vec<&'static str>,
     rows: Vec<Vec<String>>,
     right: Vec<usize>,
@@ -24,8 +24,8 @@ pub(crate) struct Columns {
 }
 
 /// Returns a table, as wide as the terminal where there is one.
-pub(crate) fn table<const N: usize>(header: [&'static str; N]) -> Columns {
-    Columns {
+pub(crate) fn table<const N: usize>(header: [&'static str; N]) -> TextTable {
+    TextTable {
         header: header.to_vec(),
         rows: Vec::new(),
         right: Vec::new(),
@@ -33,7 +33,7 @@ pub(crate) fn table<const N: usize>(header: [&'static str; N]) -> Columns {
     }
 }
 
-impl Columns {
+impl TextTable {
     /// Adds a row with a value for each column.
     pub(crate) fn add_row<T: Into<String>>(&mut self, row: impl IntoIterator<Item = T>) {
         self.rows.push(row.into_iter().map(Into::into).collect());
@@ -114,7 +114,7 @@ fn pad(table: &mut Table) {
     }
 }
 
-impl fmt::Display for Columns {
+impl fmt::Display for TextTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_wide_enough = self.width.is_none_or(|width| self.is_wide_enough(width));
         if is_wide_enough || self.rows.is_empty() {

@@ -10,12 +10,12 @@ use yagura_lake::table::OnProblem;
 
 use super::{LiveTable, now};
 use crate::error::EngineError;
-use crate::live::listing::{Listed, Listing, OpenTable};
+use crate::live::listing::{ListingInput, ListingResult, OpenTable};
 use crate::live::messages::problem;
 use crate::live::objects::WaitingObject;
 use crate::live::options::{LiveOptions, Replaced};
 use crate::live::read::{ReadResult, read};
-use crate::live::task::Task;
+use crate::live::task::BackgroundTask;
 use crate::scan_output::ScanOutput;
 
 /// A table of at most so many objects is listed whole each time.
@@ -35,7 +35,7 @@ impl LiveTable {
                 .listed_all
                 .is_none_or(|at| at.elapsed() >= options.list_all);
         let waiting = self.objects.waiting().iter();
-        let look = Listing {
+        let look = ListingInput {
             config: self.config.clone(),
             range: options.run.range,
             table: self.table(),
@@ -51,7 +51,7 @@ impl LiveTable {
             since: self.first_day().filter(|_| !is_due),
             limit: now().saturating_add(AHEAD),
         };
-        self.listing = Some(Task::start(look.run()));
+        self.listing = Some(BackgroundTask::start(look.run()));
     }
 
     /// Returns the first day that events of now may lie in.
@@ -87,7 +87,7 @@ impl LiveTable {
         }
     }
 
-    fn take_in(&mut self, listed: Listed, options: &LiveOptions) -> Option<OpenTable> {
+    fn take_in(&mut self, listed: ListingResult, options: &LiveOptions) -> Option<OpenTable> {
         self.list_problem = listed.problem;
         if let Some(all) = listed.all {
             self.listed_all = Some(Instant::now());
@@ -234,7 +234,7 @@ impl LiveTable {
             && let Some(run) = self.run.take()
         {
             let limit = now().saturating_add(AHEAD);
-            self.reading = Some(Task::start(read(run, objects, limit)));
+            self.reading = Some(BackgroundTask::start(read(run, objects, limit)));
         }
     }
 
@@ -245,8 +245,8 @@ impl LiveTable {
 
     /// Returns whether a look or a read has ended whose results were not taken.
     pub(in crate::live) fn has_news(&self) -> bool {
-        let look = self.listing.as_ref().is_some_and(Task::has_ended);
-        look || self.reading.as_ref().is_some_and(Task::has_ended)
+        let look = self.listing.as_ref().is_some_and(BackgroundTask::has_ended);
+        look || self.reading.as_ref().is_some_and(BackgroundTask::has_ended)
     }
 
     /// Returns what was read, if a read has ended: what came of it, and the objects. A read that failed is in the status.

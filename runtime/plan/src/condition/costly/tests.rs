@@ -6,7 +6,7 @@ use yagura_rules::predicate::Evaluated;
 use yagura_rules::{Matches, Methods, PrefilterState, Program};
 
 use super::*;
-use crate::condition::{Condition, ConditionError};
+use crate::condition::{ConditionError, WhereCondition};
 
 /// Columns of text, one value of each a row.
 fn events(rows: &[(&str, &str)]) -> RecordBatch {
@@ -26,7 +26,7 @@ fn events(rows: &[(&str, &str)]) -> RecordBatch {
 
 fn matches(text: &str, batch: &RecordBatch) -> Result<Matches, ConditionError> {
     let state = SessionContext::new().state();
-    let condition = Condition::parse(text, &batch.schema(), &[])?;
+    let condition = WhereCondition::parse(text, &batch.schema(), &[])?;
     let compiled = condition.compile(&state, &batch.schema())?;
     let rules = [compiled.predicate];
     let program = Program::compile(&batch.schema(), &rules, Methods::default()).unwrap();
@@ -275,7 +275,7 @@ fn no_function_takes_long_for_an_event() {
     for name in state.scalar_functions().keys() {
         for call in &calls {
             let text = format!("{name}({call}) IS NOT NULL");
-            let Ok(condition) = Condition::parse(&text, &batch.schema(), &[]) else {
+            let Ok(condition) = WhereCondition::parse(&text, &batch.schema(), &[]) else {
                 continue;
             };
             let Ok(compiled) = condition.compile(&state, &batch.schema()) else {

@@ -491,7 +491,7 @@ fn rows(conditions: &[String], batch: &RecordBatch) -> Vec<Vec<usize>> {
     let rules: Vec<Predicate> = conditions
         .iter()
         .map(|text| {
-            let condition = Condition::parse(text, &batch.schema(), &[]).unwrap();
+            let condition = WhereCondition::parse(text, &batch.schema(), &[]).unwrap();
             let compiled = condition.compile(&state, &batch.schema());
             compiled
                 .unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -662,7 +662,7 @@ fn a_backslash_in_like_is_a_character() {
         ("p LIKE '100' ESCAPE '!!'", "single character"),
         ("p LIKE ANY ('a', 'b')", ""),
     ] {
-        let parsed = Condition::parse(text, &batch.schema(), &[]);
+        let parsed = WhereCondition::parse(text, &batch.schema(), &[]);
         let state = SessionContext::new().state();
         let error = parsed.and_then(|condition| condition.compile(&state, &batch.schema()));
         let error = error.unwrap_err().to_string();

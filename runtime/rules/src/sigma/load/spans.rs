@@ -100,7 +100,7 @@ impl Spans {
     /// Returns the first key that holds a word, in its name or its text.
     pub(super) fn holding(&self, word: &str) -> Option<&Key> {
         let names = |key: &Key| match key.steps().last() {
-            Some(yagura_core::diagnostic::Step::Name(name)) => name.contains(word),
+            Some(yagura_core::diagnostic::KeyPart::Name(name)) => name.contains(word),
             _ => false,
         };
         self.order.iter().find(|key| {

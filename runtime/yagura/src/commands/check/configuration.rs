@@ -16,10 +16,10 @@ use yagura_service::config::Config;
 use yagura_service::{admission, packs};
 
 use super::super::block_on;
-use super::Check;
+use super::RuleCheck;
 use crate::ruleset::RuleSet;
 
-impl Check {
+impl RuleCheck {
     /// Looks a policy over, with the rules that are known.
     pub(super) fn policy(&mut self, set: &RuleSet, file: &Path) -> Result<()> {
         let own = set.own().map(|source| source.rule.id.clone());

@@ -15,10 +15,10 @@ use yagura_plan::{RuleSource, SigmaRules, sigma_correlations};
 use yagura_rules::resolve::find;
 use yagura_rules::sigma;
 
-use super::Check;
+use super::RuleCheck;
 use crate::ruleset::RuleSet;
 
-impl Check {
+impl RuleCheck {
     /// Looks at Sigma's correlations by themselves.
     pub(super) fn sigma_correlations(&mut self, set: &RuleSet) {
         let load = &set.sigma.load;

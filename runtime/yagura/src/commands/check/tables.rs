@@ -9,10 +9,10 @@ use yagura_lake::table::Table;
 use yagura_plan::{RuleSource, SigmaRules, condition_hints, fields_of, plain_type};
 use yagura_rules::lint::misfits;
 
-use super::Check;
+use super::RuleCheck;
 use super::sampled::Sampled;
 
-impl Check {
+impl RuleCheck {
     /// Looks at the tables by themselves.
     pub(super) fn tables(&mut self, sampled: &Sampled) {
         for (name, (table, sample, _)) in &sampled.samples {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use yagura_correlate::Counters;
 use yagura_engine::RunOutcome;
 use yagura_engine::TableOutcome;
-use yagura_engine::report::{Cause, SkippedEvents};
+use yagura_engine::report::{SkipCause, SkippedEvents};
 
 use crate::output::{Shown, count, number};
 
@@ -141,7 +141,7 @@ fn print_skipped(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
         let rows: u64 = events.iter().map(|events| events.rows).sum();
         let quarantined: u64 = events
             .iter()
-            .filter(|events| events.cause == Cause::Quarantine)
+            .filter(|events| events.cause == SkipCause::Quarantine)
             .map(|events| events.rows + events.wakes)
             .sum();
         let wakes: u64 = events.iter().map(|events| events.wakes).sum();
@@ -161,7 +161,7 @@ fn print_skipped(err: &mut impl Write, outcome: &RunOutcome) -> Result<()> {
         }
         let tried = events
             .iter()
-            .filter(|events| events.cause != Cause::Quarantine);
+            .filter(|events| events.cause != SkipCause::Quarantine);
         let more = tried.clone().count().saturating_sub(MOST_SHOWN);
         for events in tried.take(MOST_SHOWN) {
             let what = match events.rows {
