@@ -45,7 +45,7 @@ pub trait SearchPort: Send + Sync {
         caller: &Caller,
         query: &SearchQuery,
         deadline: Instant,
-    ) -> Result<FoundEvents, PluginError>;
+    ) -> Result<SearchedEvents, PluginError>;
 }
 
 /// Reads lookup tables. It is only called for tables of the pack itself, or for those that manifest and grant name.
@@ -85,7 +85,7 @@ pub struct SearchQuery {
 
 /// The result of a search, by column in the order of the schema.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FoundEvents {
+pub struct SearchedEvents {
     /// Names and types of the columns.
     pub schema: Vec<Field>,
     /// Number of rows.
@@ -117,7 +117,7 @@ impl SearchPort for NoTables {
         _: &Caller,
         query: &SearchQuery,
         _: Instant,
-    ) -> Result<FoundEvents, PluginError> {
+    ) -> Result<SearchedEvents, PluginError> {
         Err(no_table(&query.table))
     }
 }
@@ -217,7 +217,7 @@ impl CapabilitySession {
             .send(http, &mut self.outcome, request, self.deadline)
     }
 
-    pub(crate) fn find(&mut self, mut query: SearchQuery) -> Result<FoundEvents, PluginError> {
+    pub(crate) fn find(&mut self, mut query: SearchQuery) -> Result<SearchedEvents, PluginError> {
         let refused = |Denied(reason)| PluginError::Config(reason);
         self.capabilities
             .http

@@ -6,7 +6,7 @@ use yagura_http::{BodySignature, HttpError, HttpRequest, disarm, disarmed};
 use crate::bindings::v0_1_0::enricher::{http, lookup, search, types};
 use crate::bindings::v0_1_0::log;
 use crate::bindings::v0_1_0::state::{self, StateError};
-use crate::capabilities::{FoundEvents, SearchQuery};
+use crate::capabilities::{SearchQuery, SearchedEvents};
 use crate::error::PluginError;
 use crate::host_state::HostState;
 use crate::log::LogLevel;
@@ -127,8 +127,8 @@ impl lookup::Host for HostState {
     }
 }
 
-impl From<FoundEvents> for search::Events {
-    fn from(events: FoundEvents) -> Self {
+impl From<SearchedEvents> for search::Events {
+    fn from(events: SearchedEvents) -> Self {
         let schema = events.schema.into_iter().map(|field| types::Field {
             name: field.name,
             data_type: match field.data_type {

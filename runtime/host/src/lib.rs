@@ -66,7 +66,7 @@ mod worlds;
 pub use backtrace::Frame;
 pub use cache::{CacheError, CacheOutcome, default_cache_dir};
 pub use capabilities::{
-    Caller, Capabilities, ColumnBytes, FoundEvents, Lookup, NoTables, SearchPort, SearchQuery,
+    Caller, Capabilities, ColumnBytes, Lookup, NoTables, SearchPort, SearchQuery, SearchedEvents,
     Services,
 };
 pub use detector::{Detector, DetectorPlugin};

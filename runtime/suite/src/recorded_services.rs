@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 use yagura_host::{
-    Caller, ColumnBytes, DataType, Field, FoundEvents, Lookup, PluginError, SearchPort, SearchQuery,
+    Caller, ColumnBytes, DataType, Field, Lookup, PluginError, SearchPort, SearchQuery,
+    SearchedEvents,
 };
 use yagura_service::answering::{TIME, text_column};
 
@@ -26,7 +27,7 @@ impl SearchPort for RecordedServices {
         _: &Caller,
         query: &SearchQuery,
         _: Instant,
-    ) -> Result<FoundEvents, PluginError> {
+    ) -> Result<SearchedEvents, PluginError> {
         let (kind, value) = &query.observable;
         let found = self.search.iter().find(|searched| {
             searched.table == query.table && searched.kind == *kind && searched.value == *value
@@ -53,7 +54,7 @@ impl SearchPort for RecordedServices {
             }))
         });
         let columns: Vec<ColumnBytes> = columns.collect();
-        let mut answer = FoundEvents {
+        let mut answer = SearchedEvents {
             schema: Vec::new(),
             rows: u32::try_from(events.len()).unwrap_or(u32::MAX),
             columns,

@@ -69,17 +69,17 @@ pub trait Detector: Sized + 'static {
 #[doc(hidden)]
 pub trait Component {
     /// The detectors by rule.
-    const DETECTORS: &'static [Entry];
+    const DETECTORS: &'static [DetectorEntry];
 }
 
 /// A detector that can be opened for one rule.
 #[doc(hidden)]
-pub struct Entry {
+pub struct DetectorEntry {
     id: &'static str,
     open: fn(&Rule<'_>) -> Result<Box<dyn Opened>, PluginError>,
 }
 
-impl Entry {
+impl DetectorEntry {
     /// Returns the entry of detector `D` for the rule `id`.
     pub const fn new<D: Detector>(id: &'static str) -> Self {
         Self {
@@ -224,7 +224,11 @@ impl<C: Component> Guest for C {
     }
 }
 
-fn open_rule(entries: &[Entry], config: &str, rule: RawRule) -> Result<OpenRule, PluginError> {
+fn open_rule(
+    entries: &[DetectorEntry],
+    config: &str,
+    rule: RawRule,
+) -> Result<OpenRule, PluginError> {
     let entry = entries
         .iter()
         .find(|entry| entry.id == rule.id)
@@ -318,8 +322,10 @@ mod tests {
     struct TestComponent;
 
     impl Component for TestComponent {
-        const DETECTORS: &'static [Entry] =
-            &[Entry::new::<Counter>("a"), Entry::new::<Counter>("b")];
+        const DETECTORS: &'static [DetectorEntry] = &[
+            DetectorEntry::new::<Counter>("a"),
+            DetectorEntry::new::<Counter>("b"),
+        ];
     }
 
     fn rule(id: &str, column: &str) -> RawRule {

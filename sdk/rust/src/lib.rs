@@ -180,8 +180,8 @@ macro_rules! detectors {
         pub struct Plugin;
 
         impl $crate::component::Component for Plugin {
-            const DETECTORS: &'static [$crate::component::Entry] =
-                &[$($crate::component::Entry::new::<$detector>($id)),+];
+            const DETECTORS: &'static [$crate::component::DetectorEntry] =
+                &[$($crate::component::DetectorEntry::new::<$detector>($id)),+];
         }
 
         // Exports are for the host alone: natively, where detectors run in unit tests, there is none.

@@ -10,8 +10,8 @@ use yagura_core::pack::{Limits, World};
 use yagura_core::report::{IncidentStatus, Report, ReportAlert};
 use yagura_core::{Alert, AlertState, Severity, Timestamp};
 use yagura_host::{
-    Caller, Capabilities, ColumnBytes, DataType, Field, FoundEvents, Host, HostConfig, Lookup,
-    PluginError, SearchPort, SearchQuery, Services,
+    Caller, Capabilities, ColumnBytes, DataType, Field, Host, HostConfig, Lookup, PluginError,
+    SearchPort, SearchQuery, SearchedEvents, Services,
 };
 use yagura_http::PluginId;
 
@@ -56,14 +56,14 @@ impl SearchPort for Tables {
         caller: &Caller,
         query: &SearchQuery,
         _: Instant,
-    ) -> Result<FoundEvents, PluginError> {
+    ) -> Result<SearchedEvents, PluginError> {
         assert_eq!((query.table.as_str(), query.limit), ("dns", 10_000));
         let value = format!(
             "{} for {:?} {{{{secret:TOKEN}}}}",
             caller.plugin, caller.subject
         );
         let length = u32::try_from(value.len()).unwrap();
-        Ok(FoundEvents {
+        Ok(SearchedEvents {
             schema: vec![Field {
                 name: "query".to_owned(),
                 data_type: DataType::Utf8,

@@ -10,7 +10,7 @@ use yagura_core::{AlertPolicy, FieldPath, Rule};
 use yagura_rules::PluginType;
 use yagura_rules::resolve::find;
 use yagura_rules::sigma::{
-    CorrelationProblem, FieldMap, Joined, Load, Member, SigmaSource, Target, field_name,
+    CorrelationProblem, FieldMap, Joined, JoinedMember, Load, SigmaSource, Target, field_name,
 };
 
 use super::alert::title;
@@ -198,7 +198,7 @@ impl Joiner<'_> {
     fn fields<'m>(
         &self,
         joined: &Joined,
-        member: &'m Member,
+        member: &'m JoinedMember,
         lowered: &mut SigmaRules,
     ) -> Result<Vec<(String, &'m str, FieldPath)>, JoinError> {
         let idle = || JoinError::NotRunning(member.entry.clone());

@@ -64,14 +64,14 @@ pub struct Joined {
     /// Index of the detection rule whose events it counts, where it is an aggregate of old Sigma.
     pub counts: Option<usize>,
     /// What it joins, each once.
-    pub members: Vec<Member>,
+    pub members: Vec<JoinedMember>,
     /// What it asks, without aliases; or what is wrong with it.
     pub correlation: Result<Correlation, CorrelationProblem>,
 }
 
 /// What a reference of a correlation leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct JoinedMember {
     /// Where it leads.
     pub target: Target,
     /// Its entry in `correlation.rules`.
@@ -229,7 +229,7 @@ fn described(
     source: CorrelationSource<'_>,
     id: String,
     is_part: bool,
-    members: Vec<Member>,
+    members: Vec<JoinedMember>,
     correlation: Result<Correlation, CorrelationProblem>,
 ) -> Joined {
     let (title, description, level, tags, references, counts) = match source {
@@ -284,11 +284,11 @@ fn asked(
     references: Vec<(String, Target)>,
     names: &RuleNames<'_>,
     entry: &dyn Fn(Target) -> String,
-) -> Result<(Correlation, Vec<Member>), CorrelationProblem> {
-    let mut members: Vec<Member> = Vec::new();
+) -> Result<(Correlation, Vec<JoinedMember>), CorrelationProblem> {
+    let mut members: Vec<JoinedMember> = Vec::new();
     for (_, target) in &references {
         if !members.iter().any(|member| member.target == *target) {
-            members.push(Member {
+            members.push(JoinedMember {
                 target: *target,
                 entry: entry(*target),
                 fields: BTreeMap::new(),
@@ -484,7 +484,7 @@ fn fields(
     by: &[String],
     references: &[(String, Target)],
     names: &RuleNames<'_>,
-    members: &mut [Member],
+    members: &mut [JoinedMember],
 ) -> Result<(), CorrelationProblem> {
     let rule = &source.rule;
     for name in by.iter().chain(measured(source)) {

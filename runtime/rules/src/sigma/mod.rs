@@ -16,7 +16,8 @@ mod selector;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use correlation::{
-    CorrelationProblem, Correlations, Joined, Member, Target, correlations, field_name, severity,
+    CorrelationProblem, Correlations, Joined, JoinedMember, Target, correlations, field_name,
+    severity,
 };
 pub use field_map::{FieldMap, FieldMapError, MappedSource, Names, Values};
 pub use load::{

@@ -10,7 +10,8 @@ use tokio::runtime::Handle;
 use yagura_core::{FieldPath, Grant, TimeRange};
 use yagura_engine::search::{EventQuery, EventSearch, FoundEvent, SearchError, SearchedTable};
 use yagura_host::{
-    Caller, ColumnBytes, DataType, Field, FoundEvents, Lookup, PluginError, SearchPort, SearchQuery,
+    Caller, ColumnBytes, DataType, Field, Lookup, PluginError, SearchPort, SearchQuery,
+    SearchedEvents,
 };
 use yagura_http::{Secret, SecretSource, Secrets};
 
@@ -72,7 +73,7 @@ pub(super) fn secret_problem(
 pub(super) struct NoSearch;
 
 impl SearchPort for NoSearch {
-    fn find(&self, _: &Caller, _: &SearchQuery, _: Instant) -> Result<FoundEvents, PluginError> {
+    fn find(&self, _: &Caller, _: &SearchQuery, _: Instant) -> Result<SearchedEvents, PluginError> {
         Err(PluginError::Config(
             "nothing is searched while plugins are looked over".to_owned(),
         ))
@@ -114,7 +115,7 @@ impl SearchPort for LakeSearch {
         _: &Caller,
         query: &SearchQuery,
         deadline: Instant,
-    ) -> Result<FoundEvents, PluginError> {
+    ) -> Result<SearchedEvents, PluginError> {
         let wanted = query
             .columns
             .iter()
@@ -154,7 +155,7 @@ impl SearchPort for LakeSearch {
 }
 
 /// Lays events out as columns: text, and [`TIME`] as a timestamp.
-fn events(names: &[String], found: &[FoundEvent], truncated: bool) -> FoundEvents {
+fn events(names: &[String], found: &[FoundEvent], truncated: bool) -> SearchedEvents {
     let mut schema = Vec::with_capacity(names.len());
     let mut columns = Vec::with_capacity(names.len());
     let mut at = 0;
@@ -183,7 +184,7 @@ fn events(names: &[String], found: &[FoundEvent], truncated: bool) -> FoundEvent
             at += 1;
         }
     }
-    FoundEvents {
+    SearchedEvents {
         schema,
         rows: u32::try_from(found.len()).unwrap_or(u32::MAX),
         columns,

@@ -13,14 +13,14 @@ const MOST_WAKES: usize = 100;
 /// The state of one key.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, MemoryEntry>,
     pub(crate) wakes: BTreeSet<i64>,
     /// The time of the wake-up under way.
     woken: Option<i64>,
 }
 
 #[derive(Clone)]
-struct Entry {
+struct MemoryEntry {
     value: Vec<u8>,
     expires: Option<i64>,
 }
@@ -143,7 +143,7 @@ impl Memory {
         }
         let value = value.to_vec();
         self.entries
-            .insert(name.to_owned(), Entry { value, expires });
+            .insert(name.to_owned(), MemoryEntry { value, expires });
         Ok(())
     }
 }
