@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use hashbrown::HashMap;
 
 use super::slot::{KEPT_DICTIONARIES, NONE, Slot, same_values, text_at};
-use super::state::SlotBatch;
+use super::slot_batch::SlotBatch;
 use super::values::AtomId;
 use crate::column::render_text;
 use crate::json_path::JsonPaths;

@@ -6,8 +6,8 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-use super::OtherEvaluator;
 use super::mask::Mask;
+use super::program::OtherEvaluator;
 use crate::column::true_rows;
 
 /// What an expression says of the batch at hand.

@@ -3,20 +3,23 @@
 //! Equality in hash tables; contains, starts and ends of all rules in one automaton for each treatment of case; regular
 //! expressions and wildcards only where a literal that every match must hold was seen; numbers sorted.
 
+mod error;
 mod literals;
+mod passed_tests;
 mod readings;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use aho_corasick::BuildError;
 use ipnet::IpNet;
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
 
+pub use self::error::TestError;
 pub(crate) use self::literals::Automata;
 use self::literals::{Literals, PatternMeaning};
+pub(crate) use self::passed_tests::{AtomId, PassedTests};
 use self::readings::{Address, moment, network, part_of};
 use crate::case_folding::{fold, fold_into};
 use crate::number::Decimal;
@@ -28,9 +31,6 @@ const PATTERN_BYTES: usize = 128 << 20;
 /// What the expressions of one field that have no guard may take together.
 const SET_BYTES: usize = 1 << 30;
 
-/// Number of an atom in a program.
-pub(crate) type AtomId = u32;
-
 /// What kind of value a text was written from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValueKind {
@@ -41,28 +41,6 @@ pub(crate) enum ValueKind {
     Nested,
     /// A list without members: there, and nothing more.
     Empty,
-}
-
-/// Why a test cannot be compiled.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum TestError {
-    /// Not a regular expression, or too large a one.
-    #[error("`{pattern}` is not a regular expression that can run here: {reason}")]
-    Regex {
-        /// The pattern.
-        pattern: String,
-        /// What the compiler of expressions says, in one line.
-        reason: String,
-    },
-    /// The automaton would be too large.
-    #[error("the patterns of one field do not fit one automaton: {0}")]
-    Automaton(String),
-}
-
-impl From<BuildError> for TestError {
-    fn from(error: BuildError) -> Self {
-        Self::Automaton(error.to_string())
-    }
 }
 
 /// Compiles a rule's regular expression.
@@ -125,45 +103,6 @@ pub(crate) struct ValueEvaluator {
     /// Without the automaton: every literal by itself, to measure what the automaton is worth.
     one_by_one: Option<Vec<(TextOp, String, bool, AtomId)>>,
     needs_folding: bool,
-}
-
-/// What one value was found to pass.
-#[derive(Debug, Default)]
-pub(crate) struct PassedTests {
-    pub(crate) atoms: Vec<AtomId>,
-    suspects: Vec<u32>,
-    /// The value with its case folded.
-    lower: String,
-}
-
-impl PassedTests {
-    fn atom(&mut self, atom: AtomId) {
-        self.atoms.push(atom);
-    }
-
-    /// Sorts, removes what was found twice, and hands the atoms out.
-    pub(crate) fn finish(&mut self) -> &[AtomId] {
-        self.atoms.sort_unstable();
-        self.atoms.dedup();
-        &self.atoms
-    }
-
-    /// Keeps of the atoms from the place `before` on those of `of`, which is sorted.
-    pub(crate) fn keep(&mut self, before: usize, of: &[AtomId]) {
-        let mut kept = before;
-        for at in before..self.atoms.len() {
-            if of.binary_search(&self.atoms[at]).is_ok() {
-                self.atoms.swap(kept, at);
-                kept += 1;
-            }
-        }
-        self.atoms.truncate(kept);
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.atoms.clear();
-        self.suspects.clear();
-    }
 }
 
 impl ValueEvaluator {

@@ -3,10 +3,13 @@
 //! Old rules that count (`| count(FIELD) by FIELD > N`) are correlations too: what is left of their condition finds the
 //! events, and the correlation takes the rule's name.
 
+mod bounds;
 mod chain;
 mod condition;
+mod field_name;
 mod names;
 mod problem;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -29,9 +32,14 @@ use yagura_core::references::{circle_of, in_order};
 use yagura_core::{FieldPath, Severity, TimeSpan};
 
 use super::load::{Load, SigmaCorrelation, SigmaCount, SigmaSource};
+use bounds::{bounds, f64_of};
 use chain::ChainNode;
+pub use field_name::field_name;
+use field_name::unique;
 use names::RuleNames;
 pub use problem::CorrelationProblem;
+use source::CorrelationSource;
+pub use source::Target;
 
 /// The correlations of what was read, by themselves: tables and their fields are still to be found.
 #[derive(Debug, Clone, Default)]
@@ -78,50 +86,6 @@ pub struct JoinedMember {
     pub entry: String,
     /// The fields that the correlation reads: their names there, and Sigma's names of them in this rule.
     pub fields: BTreeMap<String, String>,
-}
-
-/// A rule that correlations may refer to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Target {
-    /// Index among the detection rules.
-    Rule(usize),
-    /// Index among the correlations.
-    Correlation(usize),
-}
-
-/// A correlation or an aggregate, as it was read.
-#[derive(Debug, Clone, Copy)]
-enum CorrelationSource<'a> {
-    Correlation(&'a SigmaCorrelation),
-    Count(usize, &'a SigmaSource, &'a SigmaCount),
-}
-
-impl CorrelationSource<'_> {
-    fn id(&self) -> String {
-        match self {
-            Self::Correlation(source) => source.id(),
-            Self::Count(_, source, _) => source.id(),
-        }
-    }
-
-    fn file(&self) -> &Path {
-        match self {
-            Self::Correlation(source) => &source.file,
-            Self::Count(_, source, _) => &source.file,
-        }
-    }
-
-    /// The fields, by Sigma's names, that what is joined shares.
-    fn by(&self) -> &[String] {
-        match self {
-            Self::Correlation(source) => &source.rule.group_by,
-            Self::Count(_, _, count) => &count.by,
-        }
-    }
-
-    fn generates(&self) -> bool {
-        matches!(self, Self::Correlation(source) if source.rule.generate)
-    }
 }
 
 /// Resolves what correlations refer to and brings each into our form.
@@ -514,26 +478,6 @@ fn fields(
     Ok(())
 }
 
-/// Returns a field's name as a path that reads as this name: one that does not is quoted.
-pub fn field_name(name: &str) -> String {
-    match name.parse::<FieldPath>() {
-        Ok(path) if path.to_string() == name => name.to_owned(),
-        _ => FieldPath::new(vec![name.to_owned()])
-            .map(|path| path.to_string())
-            .unwrap_or_default(),
-    }
-}
-
-fn unique(names: &[String]) -> Vec<String> {
-    let mut unique = Vec::with_capacity(names.len());
-    for name in names.iter().map(|name| field_name(name)) {
-        if !unique.contains(&name) {
-            unique.push(name);
-        }
-    }
-    unique
-}
-
 /// Reads the time of a key in our form, which has no unit longer than a day: a month is 30 days, a year 365.
 fn duration(key: &str, time: &Timespan) -> Result<TimeSpan, CorrelationProblem> {
     let days = |each: u64| format!("{}d", time.count.saturating_mul(each));
@@ -548,27 +492,6 @@ fn duration(key: &str, time: &Timespan) -> Result<TimeSpan, CorrelationProblem> 
     };
     text.parse()
         .map_err(|error: NotADuration| KeyError::new(key, error.to_string()).into())
-}
-
-fn bounds(predicates: &[(ConditionOperator, u64)]) -> Condition {
-    let mut condition = Condition::default();
-    for (operator, number) in predicates {
-        let bound = match operator {
-            ConditionOperator::Gt => &mut condition.gt,
-            ConditionOperator::Gte => &mut condition.gte,
-            ConditionOperator::Lt => &mut condition.lt,
-            ConditionOperator::Lte => &mut condition.lte,
-            ConditionOperator::Eq => &mut condition.eq,
-            ConditionOperator::Neq => &mut condition.neq,
-        };
-        *bound = Some(f64_of(*number));
-    }
-    condition
-}
-
-/// The parser gives negative numbers as their two's complement.
-fn f64_of(number: u64) -> f64 {
-    number.cast_signed() as f64
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use yagura_core::columns::{OWN_COLUMNS, UNMAPPED_COLUMN};
 use yagura_core::source::SourceText;
 use yagura_core::{Diagnostics, FieldPath};
 
-use super::Placeholders;
 use super::lower::Fields;
 use super::memo::{Memo, NamesOfField};
+use super::placeholders::Placeholders;
 use crate::case_folding::fold;
 use crate::predicate::{FieldNames, FieldReading, Number, NumberOp, Predicate, Test, TextOp};
 use crate::resolve;

@@ -1,6 +1,8 @@
 //! A Sigma rule's detections and condition as a [`Predicate`].
 
 mod dashes;
+mod error;
+mod fields;
 mod modifiers;
 mod placeholders;
 mod values;
@@ -11,31 +13,15 @@ use rsigma_parser::{
 use yagura_core::FieldPath;
 use yagura_core::names::did_you_mean;
 
+pub use self::error::LowerError;
+use self::error::wrong;
+pub(crate) use self::fields::Fields;
 pub(super) use self::modifiers::name_of;
 use self::modifiers::{ModifierRole, check, role_of};
 use self::values::{WrittenValue, parts_of, pattern, tests_of};
-use super::Placeholders;
+use super::placeholders::Placeholders;
 use super::selector::is_named;
 use crate::predicate::{FieldNames, FieldReading, GlobPart, Predicate, Test, TextOp};
-
-/// Why a rule's detection cannot run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LowerError {
-    /// The key below `detection` that it is about, as far as known: `selection.CommandLine|contains`.
-    pub key: String,
-    /// What is wrong and what to do.
-    pub message: String,
-    /// The line of its file, from one, on which the rule begins, where it is known.
-    pub line: Option<usize>,
-}
-
-/// Where the fields of a rule are in a table.
-pub(crate) trait Fields {
-    /// Returns the names that events have for a Sigma field; nothing where they have none.
-    fn names(&self, field: &str) -> Option<FieldNames>;
-    /// Returns the fields that a keyword is searched in.
-    fn searched(&self) -> &[FieldPath];
-}
 
 /// Translates detections and their conditions; of several conditions one is enough.
 pub(crate) fn lower(
@@ -59,14 +45,6 @@ struct Lower<'a> {
     fields: &'a dyn Fields,
     placeholders: &'a Placeholders,
     detections: &'a Detections,
-}
-
-fn wrong<T>(key: &str, message: impl Into<String>) -> Result<T, LowerError> {
-    Err(LowerError {
-        key: key.to_owned(),
-        message: message.into(),
-        line: None,
-    })
 }
 
 impl Lower<'_> {

@@ -11,9 +11,10 @@ mod field_map;
 mod load;
 mod lower;
 mod memo;
+mod placeholders;
 mod selector;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 pub use correlation::{
     CorrelationProblem, Correlations, Joined, JoinedMember, Target, correlations, field_name,
@@ -25,6 +26,7 @@ pub use load::{
     span_in,
 };
 pub use lower::LowerError;
+pub use placeholders::Placeholders;
 pub use rsigma_parser::{LogSource, SigmaRule};
 
 use arrow::datatypes::Schema;
@@ -32,9 +34,6 @@ use yagura_core::FieldPath;
 
 use crate::pattern_cost;
 use crate::predicate::Predicate;
-
-/// The values of place-holders, by name.
-pub type Placeholders = BTreeMap<String, Vec<String>>;
 
 /// A rule over one table.
 #[derive(Debug, Clone)]

@@ -7,7 +7,8 @@ use aho_corasick::nfa::contiguous;
 use aho_corasick::{Anchored, MatchError, MatchKind, StartKind, dfa};
 use memchr::memmem;
 
-use super::{AtomId, PassedTests, TestError};
+use super::error::TestError;
+use super::passed_tests::{AtomId, PassedTests};
 
 /// Literals, in bytes, whose automata may be tables of all transitions; these take some 256 times as much.
 const TABLE_BYTES: usize = 250_000;

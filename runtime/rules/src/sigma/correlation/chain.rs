@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{CorrelationProblem, CorrelationSource, RuleNames, Target, field_name};
+use super::field_name::field_name;
+use super::names::RuleNames;
+use super::problem::CorrelationProblem;
+use super::source::{CorrelationSource, Target};
 
 /// A correlation as it is, or as a part of another that groups it otherwise.
 #[derive(Debug, Clone)]

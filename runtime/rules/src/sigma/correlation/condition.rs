@@ -5,12 +5,10 @@ use rsigma_parser::{
 };
 use yagura_core::correlation::Expression;
 
-use super::{CorrelationProblem, bounds};
+use super::bounds::bounds;
+use super::problem::{CorrelationProblem, MOST_COUNTED};
 use crate::sigma::load::SigmaCorrelation;
 use crate::sigma::selector::is_named;
-
-/// Rules that a condition on their number is written out for; it takes an `or` of all their choices.
-pub(super) const MOST_COUNTED: usize = 8;
 
 /// Returns what a correlation refers to: its `rules` or, where it has none, the names in its condition.
 pub(super) fn references(rule: &CorrelationRule) -> Vec<String> {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use yagura_core::names::did_you_mean;
 
-use super::{CorrelationProblem, CorrelationSource, Target};
+use super::problem::CorrelationProblem;
+use super::source::{CorrelationSource, Target};
 use crate::sigma::load::Load;
 
 /// Ids and names of what was read.

@@ -2,7 +2,8 @@
 
 use yagura_core::correlation::KeyError;
 
-use super::condition::MOST_COUNTED;
+/// Rules that a condition on their number is written out for; it takes an `or` of all their choices.
+pub(super) const MOST_COUNTED: usize = 8;
 
 /// What is wrong with a Sigma correlation. The message continues a sentence of which the correlation is the subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

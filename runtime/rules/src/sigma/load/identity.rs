@@ -1,4 +1,4 @@
-//! What a rule is known by: its id or, where it has none, what it says.
+//! What a rule or a correlation says, as a hash.
 
 use std::fmt::Write as _;
 
@@ -7,60 +7,12 @@ use rsigma_parser::{
     SigmaValue,
 };
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use super::{Load, SigmaCorrelation, SigmaCount, without_marks};
+use super::documents::without_marks;
+use super::loaded::Load;
+use super::run_id::short_hash;
+use super::sources::{SigmaCorrelation, SigmaCount};
 use crate::sigma::lower::name_of;
-
-/// Letters of a title in an id; the rest of it is in the hash.
-const LONGEST: usize = 60;
-
-/// Returns an id in a run's form: Sigma's id, or the title and a hash of what the rule says.
-///
-/// Letters that an id cannot have are left out, so a hash of all of them takes their place: two titles, or two ids, that
-/// differ are two ids.
-pub(super) fn run_id(id: Option<&str>, title: &str, content: &str) -> String {
-    match id.map(str::trim).filter(|id| !id.is_empty()) {
-        Some(id)
-            if id
-                .chars()
-                .any(|letter| letter.is_alphanumeric() && !letter.is_ascii()) =>
-        {
-            with_hash(&slug(id), &short_hash(id))
-        }
-        Some(id) => match slug(id) {
-            slug if slug.is_empty() => with_hash("", &short_hash(id)),
-            slug => slug,
-        },
-        None => {
-            let slug = slug(title);
-            let end = slug
-                .char_indices()
-                .nth(LONGEST)
-                .map_or(slug.len(), |(at, _)| at);
-            with_hash(slug[..end].trim_matches('-'), content)
-        }
-    }
-}
-
-fn with_hash(slug: &str, hash: &str) -> String {
-    match slug {
-        "" => format!("rule-{hash}"),
-        slug => format!("{slug}-{hash}"),
-    }
-}
-
-fn slug(text: &str) -> String {
-    let mut id = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.') {
-            id.push(letter.to_ascii_lowercase());
-        } else if !id.ends_with('-') {
-            id.push('-');
-        }
-    }
-    id.trim_matches('-').to_owned()
-}
 
 /// Returns a hash of a rule's title, log source and detection. The order of keys, comments, layout and all else that a file
 /// says are not in it.
@@ -242,45 +194,5 @@ fn value(value: &SigmaValue) -> String {
             None => in_json(&text.original),
         },
         other => other.to_string(),
-    }
-}
-
-/// Returns 12 hexadecimal digits.
-fn short_hash(text: &str) -> String {
-    let hash = Sha256::digest(text.as_bytes());
-    hash.iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_and_titles_that_differ_are_two_ids() {
-        let of = |id: Option<&str>, title: &str| run_id(id, title, "c0ffee");
-        assert_eq!(of(Some("5f1C-a"), "x"), "5f1c-a");
-        assert_eq!(of(Some("MANY failed"), "x"), "many-failed");
-        assert_eq!(of(None, "Same title"), "same-title-c0ffee");
-        assert_eq!(of(Some(" "), "Same title"), "same-title-c0ffee");
-        assert_eq!(of(None, "権限昇格"), "rule-c0ffee");
-        assert_eq!(of(None, ""), "rule-c0ffee");
-        assert_eq!(of(None, &"long ".repeat(40)).len(), 59 + 7);
-        let different = [
-            "規則", "規約", "規則 1", "größe", "groesse", "gr-e", "—", "!",
-        ];
-        let mut ids: Vec<String> = different.iter().map(|id| of(Some(id), "x")).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), different.len(), "{ids:?}");
-        for id in &ids {
-            assert!(
-                id.chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)),
-                "{id}"
-            );
-        }
     }
 }

@@ -14,8 +14,9 @@ use yagura_core::names::{did_you_mean, slip_of};
 
 use super::documents::{Document, documents, prepared, top_value, without_marks};
 use super::identity;
+use super::loaded::Load;
+use super::sources::{SigmaCorrelation, SigmaCount, SigmaFilter, SigmaSource};
 use super::spans::Spans;
-use super::{Load, SigmaCorrelation, SigmaCount, SigmaFilter, SigmaSource};
 
 /// Levels of brackets in a file, also in its text, and of what a condition is made of. The parser of YAML takes a time
 /// that grows with the square of the first, that of conditions a stack that grows with the second; rules come with the

@@ -2,7 +2,7 @@
 
 use rsigma_parser::Modifier;
 
-use super::{LowerError, wrong};
+use super::error::{LowerError, wrong};
 
 /// What a modifier does. A new one has to be placed here, so that none is read as if it were not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

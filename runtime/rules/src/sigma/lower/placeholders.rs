@@ -4,8 +4,8 @@ use rsigma_parser::value::StringPart;
 use rsigma_parser::{SigmaString, SigmaValue};
 use yagura_core::names::did_you_mean;
 
-use super::{LowerError, wrong};
-use crate::sigma::Placeholders;
+use super::error::{LowerError, wrong};
+use crate::sigma::placeholders::Placeholders;
 
 /// Values that one value of a rule may expand to.
 const MOST: usize = 10_000;

@@ -9,8 +9,9 @@ use rsigma_parser::value::{SpecialChar, StringPart};
 use rsigma_parser::{Modifier, SigmaString, SigmaValue};
 
 use super::dashes::{self, Dashed};
+use super::error::{LowerError, wrong};
+use super::fields::Fields;
 use super::modifiers::{ModifierRole, name_of, role_of};
-use super::{Fields, LowerError, wrong};
 use crate::case_folding::fold;
 use crate::pattern_cost::{self, PatternCost};
 use crate::predicate::{FieldNames, GlobPart, MomentPart, Number, NumberOp, Test, TextOp};

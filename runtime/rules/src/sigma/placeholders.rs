@@ -1,0 +1,6 @@
+//! Values of placeholders.
+
+use std::collections::BTreeMap;
+
+/// The values of placeholders, by name.
+pub type Placeholders = BTreeMap<String, Vec<String>>;
