@@ -12,51 +12,13 @@ use yagura_core::Timestamp;
 use yagura_core::names::did_you_mean;
 
 use crate::definition::TableDefinition;
+use crate::epoch_unit::EpochUnit;
 use crate::ingest::time::of_text;
-use crate::table::{Table, TableConfig, TableError};
+use crate::table_config::TableConfig;
+use crate::table_error::TableError;
 
 /// The type in which event time is compared.
 pub const EVENT_TIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
-
-/// What a number that stands for a time counts since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EpochUnit {
-    /// Seconds.
-    #[serde(alias = "s")]
-    Seconds,
-    /// Milliseconds.
-    #[serde(alias = "ms")]
-    Milliseconds,
-    /// Microseconds.
-    #[serde(alias = "us")]
-    Microseconds,
-    /// Nanoseconds.
-    #[serde(alias = "ns")]
-    Nanoseconds,
-}
-
-impl EpochUnit {
-    /// Tells the unit by the size of a number: seconds reach into the year 5138, where the next unit begins.
-    pub(crate) fn by_size(number: i64) -> Self {
-        match number.unsigned_abs() {
-            0..100_000_000_000 => Self::Seconds,
-            100_000_000_000..100_000_000_000_000 => Self::Milliseconds,
-            100_000_000_000_000..100_000_000_000_000_000 => Self::Microseconds,
-            _ => Self::Nanoseconds,
-        }
-    }
-
-    fn read(self, number: i64) -> Option<Timestamp> {
-        let micros = match self {
-            Self::Seconds => number.checked_mul(1_000_000)?,
-            Self::Milliseconds => number.checked_mul(1_000)?,
-            Self::Microseconds => number,
-            Self::Nanoseconds => number.div_euclid(1_000),
-        };
-        Timestamp::from_micros(micros)
-    }
-}
 
 /// Names of time columns, best first; compared without case, `_`, `-`, `.` and `@`.
 const TIME_NAMES: [&str; 12] = [
@@ -222,17 +184,6 @@ pub fn plain_type(data_type: &DataType) -> &'static str {
         DataType::Dictionary(_, value) => plain_type(value),
         DataType::RunEndEncoded(_, value) => plain_type(value.data_type()),
         _ => "lists",
-    }
-}
-
-impl Table {
-    /// Returns the event times of an array of the time column: nothing where it is NULL, cannot be read as a time, or cannot be
-    /// written as RFC 3339.
-    ///
-    /// # Errors
-    /// [`ArrowError`], for a type that holds no times.
-    pub fn event_times(&self, array: &ArrayRef) -> Result<Vec<Option<Timestamp>>, ArrowError> {
-        read(array, self.time_unit)
     }
 }
 

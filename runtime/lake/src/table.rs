@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
@@ -11,40 +13,25 @@ use datafusion::parquet::file::metadata::PageIndexPolicy;
 use futures::{StreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use yagura_core::columns::{KEYS_WITHOUT_COLUMN, UNMAPPED_COLUMN};
-use yagura_core::{TimeRange, TimeSpan};
+use yagura_core::{TimeRange, TimeSpan, Timestamp};
 
+use crate::Location;
 use crate::bytes::with_views;
 pub use crate::definition::OnNullTime as OnProblem;
 use crate::definition::TableDefinition;
 use crate::discover::{
     HIVE_DEFAULT, SortedListing, hive_parts, is_stray, partition_names, partition_values,
 };
-pub use crate::discover::{ListedTable, PassedObjects, PassedOver};
-pub use crate::event_time::{EVENT_TIME, EpochUnit, event_times, plain_type};
-use crate::event_time::{EventTime, time_column};
+pub use crate::epoch_unit::EpochUnit;
+use crate::event_time::{self, EventTime, time_column};
+pub use crate::event_time::{EVENT_TIME, event_times, plain_type};
 use crate::guard::guarded;
 use crate::list::list_all;
+pub use crate::passed_over::{PassedObjects, PassedOver};
 use crate::schema::{Merged, differ_in_case, widen};
-use crate::{LakeError, Location};
-
-/// What the operator says about a table; everything else is found out.
-#[derive(Debug, Clone)]
-pub struct TableConfig {
-    /// Name that rules refer to.
-    pub name: String,
-    /// Where its objects lie.
-    pub location: Location,
-    /// The time column, if it is not the definition's or the only one that can be meant.
-    pub time: Option<String>,
-    /// What the numbers of the time column count, if it holds integers; absent: as their size says.
-    pub time_unit: Option<EpochUnit>,
-    /// Hive partition that holds the event time's UTC day, and its form (`%Y-%m-%d`), so that days can be left out.
-    pub day_partition: Option<(String, String)>,
-    /// What to do with a row without a usable time; absent: as the definition says, else fail.
-    pub on_null_time: Option<OnProblem>,
-    /// What to do with an object that cannot be read.
-    pub on_bad_file: OnProblem,
-}
+pub use crate::table_config::TableConfig;
+pub use crate::table_error::TableError;
+pub use crate::table_listing::ListedTable;
 
 /// A table that was looked at: its objects in range and the columns they share.
 #[derive(Debug, Clone)]
@@ -104,83 +91,6 @@ impl DataFile {
             None => format!("{} {}", meta.size, meta.last_modified.timestamp_micros()),
         }
     }
-}
-
-/// Why a table cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum TableError {
-    /// The location or the definition cannot be used.
-    #[error("table `{table}` cannot be opened")]
-    Lake {
-        /// The table.
-        table: String,
-        /// The cause.
-        source: LakeError,
-    },
-    /// The store refused or failed to list.
-    #[error("cannot list the objects of table `{table}` under {location}")]
-    List {
-        /// The table.
-        table: String,
-        /// Its location.
-        location: String,
-        /// The cause.
-        source: object_store::Error,
-    },
-    /// There is not one Parquet object.
-    #[error(
-        "table `{table}` has no Parquet objects under {location}{found}; `yagura ingest --table {table} --to LAKE FILE…` makes some"
-    )]
-    Empty {
-        /// The table.
-        table: String,
-        /// Its location.
-        location: String,
-        /// What is there instead, as the rest of a sentence.
-        found: String,
-    },
-    /// The objects belong to a table whose log says which of them hold events.
-    #[error(
-        "table `{table}`: {folder} is a table of {format}, whose log says which of its objects are current; yagura reads plain Parquet, so export it (in Spark: `spark.read.format(…).load(…).write.parquet(…)`) and name the export"
-    )]
-    Foreign {
-        /// The table.
-        table: String,
-        /// Name of the format.
-        format: &'static str,
-        /// The folder of its table.
-        folder: String,
-    },
-    /// An object's footer cannot be read.
-    #[error(
-        "{file} of table `{table}` is not a readable Parquet object: {reason}; mend or remove it, or set `on_bad_file = \"skip\"` for the table"
-    )]
-    BadFile {
-        /// The table.
-        table: String,
-        /// The object.
-        file: String,
-        /// What the reader said.
-        reason: String,
-    },
-    /// The store refused or failed to give an object's footer.
-    #[error("cannot read {file} of table `{table}`, the store fails: {reason}")]
-    Store {
-        /// The table.
-        table: String,
-        /// The object.
-        file: String,
-        /// What it said.
-        reason: String,
-    },
-    /// The time column is not given and cannot be guessed, or is no time.
-    #[error("table `{table}`: {reason}")]
-    Time {
-        /// The table.
-        table: String,
-        /// What was looked for and found, and what to do.
-        reason: String,
-    },
 }
 
 const FOOTERS_AT_ONCE: usize = 16;
@@ -328,6 +238,15 @@ impl Table {
                         || is_known(&widen(known.data_type(), field.data_type()))
                 })
         }))
+    }
+
+    /// Returns the event times of an array of the time column: nothing where it is NULL, cannot be read as a time, or cannot be
+    /// written as RFC 3339.
+    ///
+    /// # Errors
+    /// [`ArrowError`], for a type that holds no times.
+    pub fn event_times(&self, array: &ArrayRef) -> Result<Vec<Option<Timestamp>>, ArrowError> {
+        event_time::read(array, self.time_unit)
     }
 
     /// Returns the objects that may hold events of a range, by their day partition.

@@ -14,7 +14,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use yagura_core::Timestamp;
 
-use crate::event_time::EpochUnit;
+use crate::epoch_unit::EpochUnit;
 use crate::guard::guarded;
 use crate::table::{DataFile, Table};
 use crate::{Location, TableDefinition};
