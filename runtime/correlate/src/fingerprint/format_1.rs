@@ -81,19 +81,19 @@ fn shape(correlation: &Correlation, within: Option<String>) -> impl fmt::Debug +
             approximate = distinct.approximate;
         }
         CorrelationKind::Sum(sum) => {
-            field = Some(sum.field.clone());
-            window = sum.windows.kind();
-            condition = Some(sum.condition);
+            field = Some(sum.measured.field.clone());
+            window = sum.measured.windows.kind();
+            condition = Some(sum.measured.condition);
         }
         CorrelationKind::Avg(avg) => {
-            field = Some(avg.field.clone());
-            window = avg.windows.kind();
-            condition = Some(avg.condition);
+            field = Some(avg.measured.field.clone());
+            window = avg.measured.windows.kind();
+            condition = Some(avg.measured.condition);
         }
         CorrelationKind::Percentile(percentile) => {
-            field = Some(percentile.field.clone());
-            window = percentile.windows.kind();
-            condition = Some(percentile.condition);
+            field = Some(percentile.measured.field.clone());
+            window = percentile.measured.windows.kind();
+            condition = Some(percentile.measured.condition);
         }
         CorrelationKind::Session(session) => condition = Some(session.condition),
         CorrelationKind::AnyOrder(any_order) => {

@@ -14,7 +14,7 @@ impl MakeNode for Avg {
         _: &Correlation,
         _: Option<&Geolocation>,
     ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
-        let measure = Measure::over(Aggregate::Avg, self.windows, self.condition);
+        let measure = Measure::of_field(Aggregate::Avg, &self.measured);
         Ok(Box::new(KeyedNode::new(measure)))
     }
 }

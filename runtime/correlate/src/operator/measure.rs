@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use cardinality_estimator::CardinalityEstimator;
 use serde::{Deserialize, Serialize};
 use yagura_core::TimeSpan;
-use yagura_core::correlation::{Condition, Window, Windows};
+use yagura_core::correlation::{Condition, MeasuredField, Window, Windows};
 
 use super::Operator;
 use super::recent_values::joined;
@@ -83,6 +83,11 @@ impl Measure {
             at_close: may_fall || !condition.is_lower_bound(),
             condition,
         }
+    }
+
+    /// Measures a field.
+    pub(super) fn of_field(what: Aggregate, measured: &MeasuredField) -> Self {
+        Self::over(what, measured.windows, measured.condition)
     }
 
     fn slides(&self) -> bool {

@@ -14,10 +14,9 @@ impl MakeNode for Percentile {
         _: &Correlation,
         _: Option<&Geolocation>,
     ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
-        let measure = Measure::over(
+        let measure = Measure::of_field(
             Aggregate::Percentile(self.percentile / 100.0),
-            self.windows,
-            self.condition,
+            &self.measured,
         );
         Ok(Box::new(KeyedNode::new(measure)))
     }

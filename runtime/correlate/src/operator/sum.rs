@@ -14,7 +14,7 @@ impl MakeNode for Sum {
         _: &Correlation,
         _: Option<&Geolocation>,
     ) -> Result<Box<dyn CorrelationNode>, NoGeolocation> {
-        let measure = Measure::over(Aggregate::Sum, self.windows, self.condition);
+        let measure = Measure::of_field(Aggregate::Sum, &self.measured);
         Ok(Box::new(KeyedNode::new(measure)))
     }
 }

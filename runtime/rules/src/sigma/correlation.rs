@@ -25,7 +25,7 @@ use yagura_core::correlation::percentile::Percentile;
 use yagura_core::correlation::sequence::Sequence;
 use yagura_core::correlation::sum::Sum;
 use yagura_core::correlation::{
-    Condition, Correlation, CorrelationKind, KeyError, Window, Windows, count,
+    Correlation, CorrelationKind, KeyError, MeasuredField, Window, Windows, count,
 };
 use yagura_core::duration::NotADuration;
 use yagura_core::references::{circle_of, in_order};
@@ -364,6 +364,13 @@ fn of_correlation(
         [] => Err(CorrelationProblem::from(KeyError::missing("field"))),
         several => Err(CorrelationProblem::SeveralFields(several.len())),
     };
+    let of_field = || -> Result<MeasuredField, CorrelationProblem> {
+        Ok(MeasuredField {
+            field: field()?,
+            windows,
+            condition,
+        })
+    };
     let kind: CorrelationKind = match rule.correlation_type {
         CorrelationType::ValueCount => Distinct {
             field: match measured {
@@ -380,25 +387,19 @@ fn of_correlation(
         }
         .into(),
         CorrelationType::ValueSum => Sum {
-            field: field()?,
-            windows,
-            condition,
+            measured: of_field()?,
         }
         .into(),
         CorrelationType::ValueAvg => Avg {
-            field: field()?,
-            windows,
-            condition,
+            measured: of_field()?,
         }
         .into(),
         CorrelationType::ValuePercentile | CorrelationType::ValueMedian => {
             let is_median = rule.correlation_type == CorrelationType::ValueMedian;
             let percentile = percentile.filter(|_| !is_median).unwrap_or(50);
             Percentile {
-                field: field()?,
+                measured: of_field()?,
                 percentile: f64_of(percentile),
-                windows,
-                condition,
             }
             .into()
         }
