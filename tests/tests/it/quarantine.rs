@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use yagura_core::Timestamp;
 use yagura_tests::command::{Ran, binary, yagura};
 use yagura_tests::guests;
 use yagura_tests::scratch::Scratch;
@@ -186,7 +187,11 @@ fn a_rule_that_fails_rests_over_a_crash_relapses_for_longer_and_is_released() {
         log.contains("rule `endless-loop` is still quarantined, until "),
         "{log}"
     );
-    std::thread::sleep(Duration::from_secs(4));
+    place.until("due", |table| {
+        let until = table["quarantine"][0]["until"].as_str().unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        i128::from(until.parse::<Timestamp>().unwrap().micros()) < now.as_micros().cast_signed()
+    });
     place.add(50, 2);
     place.until("relapsed", |table| table["quarantine"][0]["repeats"] == 2);
     let log = place.log();

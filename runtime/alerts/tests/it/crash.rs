@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use yagura_alerts::policy::CompiledPolicy;
 use yagura_alerts::store::IncidentFilter;
@@ -29,11 +29,13 @@ notify = ["slack", "jira"]
 
 /// Opens the triage as soon as the process that died has let go of it.
 async fn open(location: &StoreLocation, policy: &Arc<CompiledPolicy>) -> (AlertStore, Triage) {
+    let give_up = Instant::now() + Duration::from_secs(20);
     loop {
         let store = AlertStore::open(location, Clock::system()).await.unwrap();
         match Triage::open(&store, Arc::clone(policy), &[]).await {
             Ok(triage) => return (store, triage),
             Err(TriageError::Store(AlertStoreError::Busy { .. })) => {
+                assert!(Instant::now() < give_up, "the dead process holds it still");
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             Err(error) => unreachable!("{error}"),
