@@ -4,11 +4,12 @@
 //! the code play no part, so that an update of the program changes none.
 
 mod format_1;
+mod hash;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use yagura_core::Rule;
-use yagura_core::alert::hex;
+
+use self::hash::hash;
 
 /// What is stored of a rule to compare it with the rule of the same id at the next start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,11 +80,6 @@ impl Fingerprints {
             RuleDifference::Rule
         }
     }
-}
-
-fn hash(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    hex(&digest[..16])
 }
 
 /// Writes JSON with the keys of objects in order.

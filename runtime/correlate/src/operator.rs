@@ -11,6 +11,7 @@ mod change;
 mod count;
 mod distinct;
 mod flatline;
+mod geolocation;
 mod measure;
 mod new_value;
 mod percentile;
@@ -27,7 +28,7 @@ mod travel;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use travel::{Geolocation, GeolocationError};
+pub use geolocation::{Geolocation, GeolocationError};
 
 #[cfg(test)]
 pub(crate) use measure::{Aggregate, Measure};

@@ -15,6 +15,9 @@ mod lock;
 mod schema;
 mod sign;
 mod status;
+mod stored_rule;
+mod write_detectors;
+mod write_error;
 mod writer;
 
 use std::cmp::Ordering;
@@ -28,11 +31,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use yagura_core::Alert;
 
 use crate::correlation_engine::CorrelationEngine;
-use crate::fingerprint::Fingerprints;
 use crate::hashing::Hashing;
 use crate::node::Size;
 use crate::spill::{CorrelationError, SpillStore, SpilledKey};
-use crate::step::Counters;
 
 pub use changes::{Deferred, DeferredRows, DetectorState, KnownObject, StepChanges};
 pub use copy::{Copied, STATE_COPY, STORE_COPY};
@@ -41,7 +42,8 @@ pub use error::{StatePart, StateStoreError, Unreadable};
 use lock::StateLock;
 use sign::Sign;
 pub use status::{LogEntry, QuarantinedRule, RuleState, SkippedByRule, Status, TableStatus};
-use writer::{CommitBatch, ShardWrite, StateWriter, WriteError};
+use write_error::WriteError;
+use writer::{CommitBatch, ShardWrite, StateWriter};
 
 /// How much may be stored.
 #[derive(Debug, Clone, Copy)]
@@ -464,15 +466,6 @@ impl StateStore {
             }
         }
     }
-}
-
-/// A rule as the state knows it.
-#[derive(Debug, Clone)]
-struct StoredRule {
-    number: u32,
-    fingerprints: Fingerprints,
-    /// The paths that correlations asked of it, a line each.
-    fields: String,
 }
 
 impl SpillStore for StateStore {

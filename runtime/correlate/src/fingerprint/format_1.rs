@@ -7,12 +7,14 @@ use std::fmt;
 use yagura_core::Rule;
 use yagura_core::correlation::{Correlation, CorrelationKind, Window};
 
+use super::hash::hash;
+
 /// What the migration puts before a fingerprint of format 1.
 pub(super) const PREFIX: &str = "1:";
 
 /// Says whether a fingerprint of format 1 is that of what this rule's state depends on.
 pub(super) fn is_state_fingerprint(stored: &str, rule: &Rule) -> bool {
-    let is_it = |text: String| super::hash(&text) == stored;
+    let is_it = |text: String| hash(&text) == stored;
     if !rule.partition_by.is_empty() {
         return is_it(format!("{:?}", (&rule.table, &rule.partition_by)));
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::writer::{self, WriteError};
+use super::write_error::{self, WriteError};
 
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +113,7 @@ impl StateStoreError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::NoRoom { .. } => true,
-            Self::Sqlite { source, .. } => writer::may_pass(source),
+            Self::Sqlite { source, .. } => write_error::may_pass(source),
             Self::Directory { source, .. } => matches!(
                 source.kind(),
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded

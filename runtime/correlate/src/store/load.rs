@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use yagura_core::Rule;
 
+use super::stored_rule::StoredRule;
 use super::writer::{CommitBatch, ForgottenDetector};
-use super::{StatePart, StateStore, StateStoreError, StoredRule};
+use super::{StatePart, StateStore, StateStoreError};
 use crate::change::AlertChange;
 use crate::correlation_engine::CorrelationEngine;
 use crate::fingerprint::{Fingerprints, RuleDifference};

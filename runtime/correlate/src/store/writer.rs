@@ -7,8 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, params};
 use yagura_core::Alert;
 
+use super::changes::{Deferred, DetectorState, KnownObject};
 use super::status::TableStatus;
-use super::{Deferred, DetectorState, KnownObject, StoredRule};
+use super::stored_rule::StoredRule;
+use super::write_detectors;
+use super::write_error::{WriteError, may_pass};
 use crate::checkpoint::{GroupWatermark, PendingFindings};
 use crate::hashing::Hashing;
 use crate::node::Size;
@@ -227,7 +230,7 @@ impl CommitBatch {
             super::status::put(&transaction, table)?;
         }
         for detectors in &self.detectors {
-            super::detector_state::write(&transaction, detectors, hashing)?;
+            write_detectors::write(&transaction, detectors, hashing)?;
         }
         for deferred in &self.deferred {
             write_deferred(&transaction, deferred)?;
@@ -374,33 +377,10 @@ fn write_own_alerts(connection: &Connection, alerts: &[Alert]) -> rusqlite::Resu
 /// A node's shard and how many bytes its snapshot has now.
 pub(super) type SnapshotSize = (String, usize, usize);
 
-/// Why a batch is not on disk.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The disk is full or does not answer, or another program holds the file. The batch is kept, and the next wait tries again.
-    #[error(transparent)]
-    Passing(rusqlite::Error),
-    /// SQLite refused, and would again.
-    #[error(transparent)]
-    Sqlite(rusqlite::Error),
-    /// The thread is gone.
-    #[error("the thread that writes has stopped")]
-    Stopped,
-}
-
 /// A batch that was not written, all of it, and why.
 struct Unwritten {
     batch: Box<CommitBatch>,
     error: rusqlite::Error,
-}
-
-/// Says whether what failed may succeed later as it is: no room, a disk that does not answer, or another program that holds the file.
-pub(super) fn may_pass(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, SystemIoFailure};
-    matches!(
-        error.sqlite_error_code(),
-        Some(DiskFull | SystemIoFailure | DatabaseBusy | DatabaseLocked)
-    )
 }
 
 /// A thread with the connection that writes.
