@@ -14,6 +14,7 @@ mod number;
 
 use std::borrow::Cow;
 
+use self::cursor::is_blank;
 pub use self::cursor::{Cursor, JsonError, JsonKey, Kind};
 pub use self::escapes::{text_of, unescaped};
 pub use self::number::is_number;

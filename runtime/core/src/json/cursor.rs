@@ -254,7 +254,7 @@ impl<'a> Cursor<'a> {
         self.at + rest.iter().position(is_end).unwrap_or(rest.len())
     }
 
-    fn wrong(&self, reason: &'static str) -> JsonError {
+    pub(super) fn wrong(&self, reason: &'static str) -> JsonError {
         JsonError {
             at: self.at,
             reason,
@@ -262,7 +262,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn is_blank(byte: u8) -> bool {
+pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 

@@ -18,7 +18,7 @@ use super::costly::{bounded, share};
 use super::error::{ConditionError, first_line};
 use super::physical::{physical, physical_value};
 use super::regex::wrong_regex;
-use super::{Condition, can_be_evaluated, sql};
+use super::{WhereCondition, can_be_evaluated, sql};
 use crate::author::planning;
 
 /// An expression over fields of events, all of which are texts: a value that is not text in the event is its JSON text. What it
@@ -40,7 +40,7 @@ impl FieldExpression {
     /// # Errors
     /// [`ConditionError::Syntax`] where it is no expression, [`ConditionError::NotAllowed`] for a subquery.
     pub fn fields_of(text: &str) -> Result<Vec<FieldPath>, ConditionError> {
-        let read = Condition::parse_names(text, &Schema::empty(), &|_| true)?;
+        let read = WhereCondition::parse_names(text, &Schema::empty(), &|_| true)?;
         Ok(read.paths.into_iter().map(|(path, _)| path).collect())
     }
 
@@ -86,7 +86,7 @@ impl FieldExpression {
                 .map(|name| Field::new(name, DataType::Utf8, true))
                 .collect::<Vec<Field>>(),
         ));
-        let mut condition = Condition::parse_names(text, &Schema::empty(), &|_| true)?;
+        let mut condition = WhereCondition::parse_names(text, &Schema::empty(), &|_| true)?;
         for (path, found) in &mut condition.paths {
             *found = Some(resolve(&schema, path)?);
         }

@@ -12,12 +12,10 @@ mod problem;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rsigma_parser::value::TimespanUnit;
-use rsigma_parser::{
-    ConditionOperator, CorrelationCondition, CorrelationType, Timespan, WindowMode,
-};
+use rsigma_parser::{CorrelationCondition, CorrelationType, Timespan, WindowMode};
 use yagura_core::correlation::any_order::AnyOrder;
 use yagura_core::correlation::avg::Avg;
 use yagura_core::correlation::distinct::Distinct;
@@ -29,7 +27,7 @@ use yagura_core::correlation::{
 };
 use yagura_core::duration::NotADuration;
 use yagura_core::references::{circle_of, in_order};
-use yagura_core::{FieldPath, Severity, TimeSpan};
+use yagura_core::{Severity, TimeSpan};
 
 use super::load::{Load, SigmaCorrelation, SigmaCount, SigmaSource};
 use bounds::{bounds, f64_of};

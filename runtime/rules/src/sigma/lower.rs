@@ -10,7 +10,6 @@ mod values;
 use rsigma_parser::{
     ConditionExpr, Detection, DetectionItem, Detections, Modifier, Quantifier, SigmaValue,
 };
-use yagura_core::FieldPath;
 use yagura_core::names::did_you_mean;
 
 pub use self::error::LowerError;
@@ -21,7 +20,7 @@ use self::modifiers::{ModifierRole, check, role_of};
 use self::values::{WrittenValue, parts_of, pattern, tests_of};
 use super::placeholders::Placeholders;
 use super::selector::is_named;
-use crate::predicate::{FieldNames, FieldReading, GlobPart, Predicate, Test, TextOp};
+use crate::predicate::{FieldReading, GlobPart, Predicate, Test, TextOp};
 
 /// Translates detections and their conditions; of several conditions one is enough.
 pub(crate) fn lower(

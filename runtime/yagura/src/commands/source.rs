@@ -13,7 +13,7 @@ use yagura_sources::{Explained, explain, rows_of, shipped, shipped_names, source
 use super::block_on;
 use super::status::{length, now};
 use crate::exit::{FAILED, INPUT};
-use crate::output::{Format, Shown, count, cut, number, printable, table};
+use crate::output::{OutputFormat, Shown, count, cut, number, printable, table};
 use crate::state_dir::StateDir;
 use yagura_service::sources::OpenSource;
 
@@ -38,7 +38,7 @@ enum Action {
         pack: Vec<PathBuf>,
         /// How to print them
         #[arg(long, value_enum, default_value = "text")]
-        format: Format,
+        format: OutputFormat,
     },
     /// Show what became of the raw logs that a service ingests: objects, events, rejected lines, lag
     Status {
@@ -46,7 +46,7 @@ enum Action {
         service: StateDir,
         /// How to print it
         #[arg(long, value_enum, default_value = "text")]
-        format: Format,
+        format: OutputFormat,
     },
     /// Show for each event of a file its columns, the expression of each, and what is unmapped
     Explain {
@@ -63,7 +63,7 @@ enum Action {
         events: usize,
         /// How to print them
         #[arg(long, value_enum, default_value = "text")]
-        format: Format,
+        format: OutputFormat,
     },
 }
 
@@ -95,7 +95,7 @@ struct SourceView {
     references: Vec<String>,
 }
 
-fn list(packs: &[PathBuf], format: Format) -> Result<u8> {
+fn list(packs: &[PathBuf], format: OutputFormat) -> Result<u8> {
     let mut sources = Vec::new();
     for pack in packs {
         let pack = yagura_core::OrFault::or_fault(yagura_core::Pack::read(pack))?;
@@ -124,13 +124,13 @@ fn list(packs: &[PathBuf], format: Format) -> Result<u8> {
     });
     let mut out = Shown(io::stdout().lock());
     match format {
-        Format::Json => {
+        OutputFormat::Json => {
             for view in views {
                 serde_json::to_writer(&mut out, &view)?;
                 writeln!(out)?;
             }
         }
-        Format::Text => {
+        OutputFormat::Text => {
             let mut rows = table(["SOURCE", "FORMAT", "CLASSES", "TITLE"]);
             for view in views {
                 rows.add_row([
@@ -146,7 +146,7 @@ fn list(packs: &[PathBuf], format: Format) -> Result<u8> {
     Ok(0)
 }
 
-fn status(service: &StateDir, format: Format) -> Result<u8> {
+fn status(service: &StateDir, format: OutputFormat) -> Result<u8> {
     let dir = service.resolve()?;
     let Some(ledger) = Ledger::open_if_there(&dir)? else {
         bail!(
@@ -157,13 +157,13 @@ fn status(service: &StateDir, format: Format) -> Result<u8> {
     let totals = ledger.totals()?;
     let mut out = Shown(io::stdout().lock());
     match format {
-        Format::Json => {
+        OutputFormat::Json => {
             for of in &totals {
                 serde_json::to_writer(&mut out, of)?;
                 writeln!(out)?;
             }
         }
-        Format::Text => {
+        OutputFormat::Text => {
             let mut rows = table([
                 "SOURCE",
                 "OBJECTS",
@@ -223,7 +223,12 @@ fn ago(time: Option<Timestamp>) -> String {
     }
 }
 
-fn explained(source: &OpenSource, file: PathBuf, events: usize, format: Format) -> Result<u8> {
+fn explained(
+    source: &OpenSource,
+    file: PathBuf,
+    events: usize,
+    format: OutputFormat,
+) -> Result<u8> {
     let table = source_table(&source.source, source.mapping.clone());
     let (rows, report) = block_on(async { Ok(rows_of(&source.source, table, &[file]).await?) })?;
     let total = rows.len();
@@ -233,13 +238,13 @@ fn explained(source: &OpenSource, file: PathBuf, events: usize, format: Format) 
         .map(|row| explain(&source.mapping, row));
     let mut out = Shown(io::stdout().lock());
     match format {
-        Format::Json => {
+        OutputFormat::Json => {
             for event in shown {
                 serde_json::to_writer(&mut out, &event)?;
                 writeln!(out)?;
             }
         }
-        Format::Text => {
+        OutputFormat::Text => {
             for (index, event) in shown.enumerate() {
                 print(&mut out, index + 1, &event)?;
             }

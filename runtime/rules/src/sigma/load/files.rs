@@ -9,6 +9,7 @@ use yagura_core::diagnostic::{Code, Diagnostic};
 
 use super::loaded::Load;
 use super::parse::load_text;
+use super::text::canonical_path;
 use super::text::text_in;
 
 /// Reads all `.yml` and `.yaml` files below a directory, whatever the case of the ending, or one file. A folder or a file
