@@ -28,7 +28,7 @@ pub(crate) fn session(
     if let Some(runtime) = runtime {
         config = config.with_extension(runtime);
     }
-    let session = SessionContext::new_with_config(config);
+    let session = yagura_plan::session(config);
     let url = object_store_url(table).map_err(|error| scan_error(table, error))?;
     session
         .runtime_env()

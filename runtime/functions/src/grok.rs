@@ -96,7 +96,7 @@ pub const PATTERNS: [(&str, &str); 46] = [
 ];
 
 /// The maximum length of a pattern that is written out, in bytes.
-const MAX_BYTES: usize = 64 * 1024;
+const MAX_BYTES: usize = 16 * 1024;
 
 /// A pattern written out.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@
 //! A function never fails on a text: NULL gives NULL, and so does a text that is not what the function reads. A wrong literal is an
 //! error of the plan. Results depend on the arguments alone: no clock, no files, no configuration.
 //!
-//! Must not know rules, tables or plans. `yagura-plan` registers the functions and limits what their patterns cost.
+//! Must not know rules, tables or plans. `yagura_plan::session` registers the functions, and `yagura-plan` limits what their patterns cost.
 
 mod call;
 mod checksum;
@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
 
-pub use call::{argument_that_is_read, pattern_of};
+pub use call::{argument_that_is_read, growth, pattern_of};
 pub use grok::PATTERNS as GROK_PATTERNS;
 
 /// The kind of a function's results.

@@ -14,7 +14,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
 
-use crate::{all, documentation};
+use crate::{all, documentation, growth};
 
 /// A call of each function, with the column `t` for what it reads.
 const CALLS: [&str; 36] = [
@@ -323,6 +323,15 @@ proptest! {
                 let expr = planned(&session, call, array.data_type()).unwrap();
                 let results = column(&expr, Arc::clone(&array)).unwrap();
                 prop_assert_eq!(results.len(), texts.len());
+                if let Some(results) = results.as_string_opt::<i32>() {
+                    let name = call.split('(').next().unwrap();
+                    let function = session.state().scalar_functions().get(name).cloned().unwrap();
+                    let times = usize::try_from(growth(&function).unwrap()).unwrap();
+                    for (text, result) in texts.iter().zip(results) {
+                        let longest = times * text.as_ref().map_or(0, String::len) + 400;
+                        prop_assert!(result.is_none_or(|result| result.len() <= longest), "{} {:?}", call, text);
+                    }
+                }
                 for (row, one) in rows.iter().enumerate() {
                     prop_assert_eq!(&results.slice(row, 1), one, "{} {:?} {}", call, texts[row], array.data_type());
                 }
@@ -355,4 +364,45 @@ proptest! {
             }
         }
     }
+}
+
+/// The reference at the end of the page, which begins with its heading.
+fn reference() -> String {
+    let mut text = "## Reference\n".to_owned();
+    for doc in documentation() {
+        let (name, result) = (doc.name, doc.result.sql());
+        text.push_str(&format!(
+            "\n### {name}\n\n`{name}({})` returns {result}.\n\n{}\n\n```sql\n{} -- {}\n```\n",
+            doc.arguments, doc.about, doc.example, doc.gives
+        ));
+    }
+    text.push_str("\n## Names of grok patterns\n\n");
+    text.push_str("These names can be used in `%{NAME}` and `%{NAME:field}`:\n\n```text\n");
+    let names = crate::GROK_PATTERNS.map(|(name, _)| name);
+    for names in names.chunks(8) {
+        text.push_str(&names.join(" "));
+        text.push('\n');
+    }
+    text.push_str("```\n");
+    text
+}
+
+#[test]
+fn the_page_of_functions_is_what_they_document() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/authors/functions.md"
+    );
+    let page = std::fs::read_to_string(path).unwrap();
+    let start = page.find("## Reference\n").unwrap_or(page.len());
+    let expected = format!("{}{}", &page[..start], reference());
+    if std::env::var_os("YAGURA_REWRITE").is_some() {
+        std::fs::write(path, &expected).unwrap();
+    }
+    let page = std::fs::read_to_string(path).unwrap();
+    let help = "YAGURA_REWRITE=1 cargo test -p yagura-functions writes the reference again";
+    assert!(
+        page == expected,
+        "docs/authors/functions.md is not up to date: {help}"
+    );
 }

@@ -9,6 +9,7 @@ use datafusion::common::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SessionContext;
 use datafusion::physical_plan::ExecutionPlanProperties;
+use datafusion::prelude::SessionConfig;
 use futures::TryStreamExt;
 use yagura_core::TimeRange;
 use yagura_lake::table::Table;
@@ -20,6 +21,7 @@ use crate::condition::{ConditionError, WhereCondition, hints};
 use crate::error::PlanError;
 use crate::rule_source::RuleSource;
 use crate::scan::{ReadOptions, object_store_url, scan};
+use crate::session::session;
 use crate::table_plan::{TablePlan, Tuning};
 use crate::tables::footer_cache;
 
@@ -118,7 +120,7 @@ pub fn condition_predicate(condition: &str, schema: &Schema) -> Result<Predicate
 /// Returns the session that conditions are planned with where nothing is read. Listing its functions takes longer than planning
 /// most conditions, so it is made once.
 pub(crate) fn planning() -> &'static SessionState {
-    static STATE: LazyLock<SessionState> = LazyLock::new(|| SessionContext::new().state());
+    static STATE: LazyLock<SessionState> = LazyLock::new(|| session(SessionConfig::new()).state());
     &STATE
 }
 

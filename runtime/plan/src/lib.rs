@@ -24,6 +24,7 @@ mod prune;
 mod rule_source;
 mod sample;
 mod scan;
+mod session;
 mod sigma;
 mod table_plan;
 mod tables;
@@ -40,6 +41,7 @@ pub use error::PlanError;
 pub use rule_source::{NotRun, RuleSource};
 pub use sample::Sample;
 pub use scan::{ReadOptions, object_store_url, scan};
+pub use session::session;
 pub use sigma::{
     SigmaInput, SigmaRules, lower_sigma, rule_id as sigma_rule_id, sigma_correlations,
     unknown_source,

@@ -6,6 +6,7 @@
 //! | call | its time grows with | bound |
 //! |---|---|---|
 //! | `regexp_…`, `~`, `SIMILAR TO` | the pattern, which is compiled | it is written out, and all of a rule cost at most [`pattern_cost::RULE`] |
+//! | `parse_regex`, `parse_grok` | the pattern, which is compiled once | the same |
 //! | `regexp_count`, `regexp_instr`, `regexp_replace` with `g` | the square of the text, for some patterns | [`TimeGrowth::Square`] for these patterns |
 //! | `levenshtein` | the product of two texts | [`TimeGrowth::Product`] |
 //! | `btrim`, `ltrim`, `rtrim` with letters; `array_has_all`, `array_has_any` | the product of two values | [`TimeGrowth::Shorter`] |
@@ -126,6 +127,13 @@ impl ConditionCost {
         {
             let cost = of_glob(&parts).saturating_mul(times);
             self.patterns.add(cost, || text.to_owned());
+        }
+        if let Expr::ScalarFunction(call) = expr
+            && self.patterns.total <= pattern_cost::RULE
+            && let Some(pattern) = yagura_functions::pattern_of(call)
+        {
+            let cost = of_regex(&pattern).saturating_mul(times);
+            self.patterns.add(cost, || pattern.clone());
         }
         if let Some(call) = RegexCall::of(expr) {
             match call.written_out() {

@@ -219,7 +219,10 @@ fn of_call(
                 None => return Err(GrowthError::FixedLength),
             }
         }
-        _ => all.and_more(NUMBER),
+        _ => match yagura_functions::growth(&call.func) {
+            Some(times) => all.each(times).and_more(NUMBER),
+            None => all.and_more(NUMBER),
+        },
     })
 }
 

@@ -6,9 +6,10 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::datatypes::Int32Type;
-use datafusion::execution::context::SessionContext;
+use datafusion::prelude::SessionConfig;
 use yagura_rules::{Matches, Methods, PrefilterState, Program};
 
+mod functions;
 mod types;
 
 fn events() -> RecordBatch {
@@ -72,7 +73,7 @@ fn evaluate(text: &str) -> Result<Vec<usize>, ConditionError> {
 }
 
 fn matches(text: &str, batch: &RecordBatch) -> Result<Matches, ConditionError> {
-    let state = SessionContext::new().state();
+    let state = crate::session(SessionConfig::new()).state();
     let optional = ["missing.path".parse().unwrap()];
     let condition = WhereCondition::parse(text, &batch.schema(), &optional)?;
     let compiled = condition.compile(&state, &batch.schema())?;
@@ -422,7 +423,7 @@ fn no_call_of_a_function_panics() {
         }
     }
     let batch = events();
-    let state = SessionContext::new().state();
+    let state = crate::session(SessionConfig::new()).state();
     let functions = state.scalar_functions();
     assert!(functions.len() > 200);
     for name in functions.keys() {

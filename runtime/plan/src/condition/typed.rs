@@ -25,7 +25,7 @@ use super::literal::{
 use super::pattern::LikePattern;
 use super::steps::STEPS;
 
-/// Functions of text whose first argument may be of any type.
+/// Functions of DataFusion whose first argument is text, and may be of any type.
 const OF_TEXT: [&str; 21] = [
     "btrim",
     "character_length",
@@ -127,10 +127,10 @@ impl Typed<'_> {
                 field,
             }),
             Expr::ScalarFunction(ScalarFunction { func, mut args }) => {
-                if let Some(first) = args.first_mut()
-                    && OF_TEXT.contains(&func.name())
-                {
-                    *first = self.text(std::mem::take(first));
+                let of_text = || OF_TEXT.contains(&func.name()).then_some(0);
+                let read = yagura_functions::argument_that_is_read(&func).or_else(of_text);
+                if let Some(read) = read.and_then(|read| args.get_mut(read)) {
+                    *read = self.text(std::mem::take(read));
                 }
                 Expr::ScalarFunction(ScalarFunction { func, args })
             }

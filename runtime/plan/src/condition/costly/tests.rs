@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
-use datafusion::execution::context::SessionContext;
+use datafusion::prelude::SessionConfig;
 use yagura_rules::predicate::Evaluated;
 use yagura_rules::{Matches, Methods, PrefilterState, Program};
 
@@ -25,7 +25,7 @@ fn events(rows: &[(&str, &str)]) -> RecordBatch {
 }
 
 fn matches(text: &str, batch: &RecordBatch) -> Result<Matches, ConditionError> {
-    let state = SessionContext::new().state();
+    let state = crate::session(SessionConfig::new()).state();
     let condition = WhereCondition::parse(text, &batch.schema(), &[])?;
     let compiled = condition.compile(&state, &batch.schema())?;
     let rules = [compiled.predicate];
@@ -99,6 +99,9 @@ fn a_pattern_out_of_the_event_is_refused() {
 fn the_patterns_of_a_condition_are_bounded_together_before_they_are_compiled() {
     let started = Instant::now();
     let many = vec![r"s ~ '\pL{40}'"; 300].join(" OR ");
+    let many_groups = vec![r"parse_regex(s, '\pL{40}', 0) = 'a'"; 300].join(" OR ");
+    let names = "%{URI:a} ".repeat(10);
+    let many_names = vec![format!("parse_grok(s, '{names}', 'a') = 'a'"); 300].join(" OR ");
     let each_batch = r"regexp_count(s, '\pL{60}') > 1".to_owned();
     for text in [
         r"regexp_like(s, '\pL{500}')".to_owned(),
@@ -107,6 +110,8 @@ fn the_patterns_of_a_condition_are_bounded_together_before_they_are_compiled() {
         r"regexp_like(s, '(([a-z]{30}){30}){200}', 'i')".to_owned(),
         format!("s LIKE '{}'", "_".repeat(40_000)),
         many,
+        many_groups,
+        many_names,
         each_batch,
     ] {
         let message = refused(&text);
@@ -251,7 +256,7 @@ fn copies_within_copies_are_refused_before_they_are_made() {
 fn no_function_takes_long_for_an_event() {
     let long = "aaaaaaaaa,".repeat(20_000);
     let batch = events(&[(&long, &long)]);
-    let state = SessionContext::new().state();
+    let state = crate::session(SessionConfig::new()).state();
     let list = "string_to_array(s, ',')";
     let calls = [
         "s".to_owned(),
@@ -263,6 +268,8 @@ fn no_function_takes_long_for_an_event() {
         "s, '(a.*z)|a', 'x', 'g'".to_owned(),
         "s, '(a.*z)|a'".to_owned(),
         "s, '(a.*z)|a', 1".to_owned(),
+        "s, '(?:[a-z]?[,a]?){1000}x|a', 0".to_owned(),
+        "s, '%{URI:a}|%{GREEDYDATA:a}%{WORD}x', 'a'".to_owned(),
         list.to_owned(),
         format!("{list}, {list}"),
         format!("{list}, s"),

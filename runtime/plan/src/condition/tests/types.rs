@@ -487,7 +487,7 @@ fn columns() -> Vec<(String, ArrayRef, Vec<Value>)> {
 
 /// Returns the rows that each condition matches, all evaluated as the rules of one table.
 fn rows(conditions: &[String], batch: &RecordBatch) -> Vec<Vec<usize>> {
-    let state = SessionContext::new().state();
+    let state = crate::session(Default::default()).state();
     let rules: Vec<Predicate> = conditions
         .iter()
         .map(|text| {
@@ -663,7 +663,7 @@ fn a_backslash_in_like_is_a_character() {
         ("p LIKE ANY ('a', 'b')", ""),
     ] {
         let parsed = WhereCondition::parse(text, &batch.schema(), &[]);
-        let state = SessionContext::new().state();
+        let state = crate::session(Default::default()).state();
         let error = parsed.and_then(|condition| condition.compile(&state, &batch.schema()));
         let error = error.unwrap_err().to_string();
         assert!(error.contains(wanted), "{text}: {error}");
