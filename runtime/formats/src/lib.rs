@@ -11,9 +11,11 @@
 mod access;
 mod auditd;
 mod aws;
+mod binxml;
 mod cef;
 mod clock;
 mod csv;
+mod evtx;
 mod leef;
 mod logfmt;
 mod member;
@@ -24,8 +26,10 @@ mod registry;
 mod syslog;
 mod times;
 mod w3c;
+mod windows_xml;
 mod zeek;
 
+pub use evtx::Evtx;
 pub use registry::LineFormat;
 
 use serde_json::{Map, Value};

@@ -1,6 +1,9 @@
 //! The formats by name, and which of them a text looks like.
 
-use crate::{Decode, access, auditd, aws, cef, clock::Clock, csv, leef, logfmt, syslog, w3c, zeek};
+use crate::{
+    Decode, access, auditd, aws, cef, clock::Clock, csv, leef, logfmt, syslog, w3c,
+    windows_xml, zeek,
+};
 use chrono::DateTime;
 
 /// How much of a text is looked at to recognise its format, in bytes.
@@ -13,6 +16,8 @@ pub enum LineFormat {
     Zeek,
     /// W3C extended log format.
     W3c,
+    /// Events of Windows as XML, and EVTX files.
+    WindowsXml,
     /// Records of the Linux audit log.
     Auditd,
     /// ArcSight CEF.
@@ -33,9 +38,10 @@ pub enum LineFormat {
 
 impl LineFormat {
     /// All formats. A text is the first of them that it looks like, so those with a mark of their own come first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Zeek,
         Self::W3c,
+        Self::WindowsXml,
         Self::Auditd,
         Self::Cef,
         Self::Leef,
@@ -51,6 +57,7 @@ impl LineFormat {
         match self {
             Self::Zeek => "zeek",
             Self::W3c => "w3c",
+            Self::WindowsXml => "windows-xml",
             Self::Auditd => "auditd",
             Self::Cef => "cef",
             Self::Leef => "leef",
@@ -67,6 +74,7 @@ impl LineFormat {
         match self {
             Self::Zeek => "Tables of Zeek, with `#fields`",
             Self::W3c => "W3C extended log format, with `#Fields`: IIS, CloudFront",
+            Self::WindowsXml => "Events of Windows as XML, and EVTX files",
             Self::Auditd => "Records of the Linux audit log, one event each",
             Self::Cef => "ArcSight CEF, alone or behind a syslog header",
             Self::Leef => "IBM QRadar LEEF 1.0 and 2.0, alone or behind a syslog header",
@@ -89,6 +97,7 @@ impl LineFormat {
         Self::ALL.into_iter().find(|format| match format {
             Self::Zeek => zeek::looks_like(&text),
             Self::W3c => w3c::looks_like(&text),
+            Self::WindowsXml => windows_xml::looks_like(&text),
             Self::Auditd => auditd::looks_like(&text),
             Self::Cef => cef::looks_like(&text),
             Self::Leef => leef::looks_like(&text),
@@ -107,6 +116,7 @@ impl LineFormat {
         match self {
             Self::Zeek => Box::new(zeek::Zeek::new()),
             Self::W3c => Box::new(w3c::W3c::new()),
+            Self::WindowsXml => Box::new(windows_xml::WindowsXml::new()),
             Self::Auditd => Box::new(auditd::new(clock())),
             Self::Cef => Box::new(cef::new(clock())),
             Self::Leef => Box::new(leef::new(clock())),

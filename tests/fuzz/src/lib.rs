@@ -79,6 +79,11 @@ pub const TARGETS: &[Target] = &[
         read: logs::lines,
     },
     Target {
+        name: "evtx",
+        about: "a chunk of a Windows event log, to XML and to events",
+        read: logs::evtx,
+    },
+    Target {
         name: "alert",
         about: "alerts and incidents as JSON, and what is told of them",
         read: service::alert,

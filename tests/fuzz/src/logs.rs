@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
+use std::io::Read;
 use std::path::Path;
 use std::sync::{Once, OnceLock};
 
 use tokio::runtime::Runtime;
 use yagura_core::json::members;
 use yagura_engine::RunOptions;
-use yagura_formats::{Decoded, LineFormat};
+use yagura_formats::{Decode, Decoded, Evtx, LineFormat};
 use yagura_lake::{IngestOptions, Location};
 use yagura_tests::fixture::Fixture;
 
@@ -84,11 +85,29 @@ pub(crate) fn lines(bytes: &[u8]) {
     let detected = LineFormat::detect(bytes);
     for format in LineFormat::ALL.into_iter().chain(detected) {
         let mut decoder = format.decoder(NOW);
-        for line in text.lines() {
-            if let Ok(Decoded::Event(event)) = decoder.line(line) {
-                let json = serde_json::Value::Object(event).to_string();
-                assert!(members(&json).is_ok(), "{json}");
-            }
-        }
+        text.lines().for_each(|line| decode(decoder.as_mut(), line));
+    }
+}
+
+fn decode(decoder: &mut dyn Decode, line: &str) {
+    if let Ok(Decoded::Event(event)) = decoder.line(line) {
+        let json = serde_json::Value::Object(event).to_string();
+        assert!(members(&json).is_ok(), "{json}");
+    }
+}
+
+/// Reads bytes as the first chunk of an EVTX file.
+pub(crate) fn evtx(bytes: &[u8]) {
+    let mut file = b"ElfFile\0".to_vec();
+    file.resize(4_096, 0);
+    file.extend(bytes.iter().take(65_536));
+    file.resize(4_096 + 65_536, 0);
+    let mut text = String::new();
+    let read = Evtx::new(file.as_slice()).read_to_string(&mut text);
+    assert!(read.is_ok(), "{read:?}");
+    let mut decoder = LineFormat::WindowsXml.decoder(NOW);
+    for line in text.lines() {
+        assert!(line.len() < 1 << 20, "a record has no bound");
+        decode(decoder.as_mut(), line);
     }
 }

@@ -20,7 +20,7 @@ const BEHIND_A_HEADER: &str = "text with JSON behind a header";
 const LEAVE: &str = "leave it out; NDJSON and JSON are read, plain or compressed with gzip or zstd";
 
 /// First bytes, what begins so, and what to do with it.
-const MAGICS: [(&[u8], &str, &str); 38] = [
+const MAGICS: [(&[u8], &str, &str); 37] = [
     (b"PK\x03\x04", "a zip archive", EXTRACT),
     (b"PK\x05\x06", "an empty zip archive", EXTRACT),
     (b"BZh", "compressed with bzip2", UNPACK),
@@ -46,11 +46,6 @@ const MAGICS: [(&[u8], &str, &str); 38] = [
     (b"ARROW1", "Arrow", CONVERT),
     (b"Obj\x01", "Avro", CONVERT),
     (b"SQLite format 3\0", "an SQLite database", CONVERT),
-    (
-        b"ElfFile\0",
-        "a Windows event log",
-        "convert it with evtx_dump -o jsonl",
-    ),
     (
         b"LPKSHHRH",
         "a binary systemd journal",

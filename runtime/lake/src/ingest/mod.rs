@@ -1,7 +1,7 @@
 //! Raw logs into a table: read, split, gather, encode, store.
 //!
 //! ```text
-//! files ─source, unpack─▶ bytes ─split, values─▶ pieces ─line, event─▶ members ─chunk─▶ cells by column    one thread reads
+//! files ─source, unpack─▶ bytes ─split, values, elements─▶ pieces ─line, event─▶ members ─chunk─▶ cells by column    one thread reads
 //!            │ known: passed over                                        │
 //!            ▲                   table ◀─ledger─ Parquet by day ◀─encode─┘              the next chunk is read meanwhile
 //!            └───────────────────────────┘
@@ -15,6 +15,7 @@
 mod chunk;
 mod columns;
 mod compare;
+mod elements;
 mod encode;
 mod error;
 mod event;

@@ -10,10 +10,11 @@ use tokio::sync::mpsc::Sender;
 use yagura_core::Timestamp;
 use yagura_core::names::did_you_mean;
 use yagura_core::shown::one_line;
-use yagura_formats::{Decode, Decoded};
+use yagura_formats::{Decode, Decoded, LineFormat};
 
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
+use super::elements::elements;
 use super::encode::day_name;
 use super::event::{Member, elements, members};
 use super::kinds::may_hold_events;
@@ -240,12 +241,11 @@ impl Reading<'_> {
             of_format.push(name.to_owned());
         }
         let limit = self.options.max_event_bytes;
-        let by_lines = source.format != Format::Json;
         let each = |piece: Piece<'_>| self.piece(piece);
-        let result = if by_lines {
-            lines(&mut source.bytes, limit, each)
-        } else {
-            values(&mut source.bytes, limit, each)
+        let result = match source.format {
+            Format::Json => values(&mut source.bytes, limit, each),
+            Format::Lines(LineFormat::WindowsXml) => elements(&mut source.bytes, limit, each),
+            _ => lines(&mut source.bytes, limit, each),
         };
         let result = match self.normalize() {
             Ok(()) => result,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use yagura_core::json::{Cursor, Kind};
-use yagura_formats::LineFormat;
+use yagura_formats::{Evtx, LineFormat};
 
 use super::kinds::{Other, bare, foreign, without_json};
 use super::unpack::{Ahead, Packing, Unpacked, Utf16, utf16};
@@ -197,6 +197,9 @@ impl Source {
             let unpacked = Unpacked::new(packing, bytes, Arc::clone(&trailing));
             let unpacked = BufReader::with_capacity(BUFFER, unpacked.map_err(unreadable)?);
             bytes = Ahead::new(Box::new(unpacked));
+        }
+        if Evtx::<&[u8]>::is_start(bytes.peek(8).map_err(unreadable)?) {
+            bytes = Ahead::new(Box::new(BufReader::with_capacity(BUFFER, Evtx::new(bytes))));
         }
         let not_read = |other: Other| IngestError::Unsupported {
             file: name.to_owned(),
