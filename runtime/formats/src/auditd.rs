@@ -1,6 +1,7 @@
-//! Records of the Linux audit daemon, one a line.
+//! Events of the Linux audit daemon: a record a line, and the records of one event together.
 //!
 //! ```text
+//! event    = line *(line)                 with the same node, time and serial
 //! line     = [syslog header " "] ["node=" node " "] "type=" type " " ["msg="] "audit(" seconds "." milliseconds ":" serial "):" pairs
 //!            [%x1D enriched pairs]
 //! pairs    = *(key "=" (value | %x22 text %x22 | "'" text "'") | word)
@@ -14,6 +15,12 @@
 //! Values that are encoded become text, with a blank for each NUL, and the digits stay in `<key>_hex`. Numbers stay text, except
 //! the serial. Words that belong to no key go into the member `text`. A key with a name that this module uses for the head of a record
 //! becomes `field_<key>`.
+//!
+//! Records of the kernel come one after another and may lie between those of another event. Those of one event become one: `type` is
+//! the array of their types, and each record is a member under its type. Several of a type are an array, in their order. The event
+//! ends behind its `PROCTITLE` or `EOE`, at a record of a time more than 2 seconds later (as in auparse), or at the end of the
+//! file. At most 64 events wait, with 2,000 lines and 1 MiB. A record of user space is an event by itself and has its members
+//! directly, as an event of one record has.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -21,6 +28,10 @@ use serde_json::{Map, Value};
 use crate::clock::{Clock, rfc3339};
 use crate::member::{add, add_text, are_most, merge};
 use crate::{Decode, Decoded, Wrong, syslog};
+
+pub(crate) use lines::Lines;
+
+mod lines;
 
 /// Members that the head of a record states.
 const HEAD: [&str; 4] = ["type", "node", "audit_id", "timestamp"];
@@ -99,7 +110,51 @@ impl Decode for Auditd {
         if line.trim().is_empty() {
             return Ok(Decoded::Nothing);
         }
+        if line.contains('\n') && line.split('\n').all(|line| head(line).is_some()) {
+            return self.joined(line).map(Decoded::Event);
+        }
         Ok(Decoded::Event(record(line, &self.clock)?.members))
+    }
+}
+
+impl Auditd {
+    /// Makes one event of several records.
+    fn joined(&self, lines: &str) -> Result<Map<String, Value>, Wrong> {
+        let mut members = Map::new();
+        let mut types: Vec<Value> = Vec::new();
+        let mut records = Map::new();
+        let mut at = 0;
+        for line in lines.split('\n') {
+            let record = record(line, &self.clock).map_err(|wrong| Wrong {
+                at: at + wrong.at,
+                ..wrong
+            })?;
+            at += line.len() + 1;
+            if !types.iter().any(|of| *of == record.kind) {
+                types.push(Value::from(record.kind.as_str()));
+            }
+            let mut own = record.members;
+            let mut head = Map::new();
+            for name in own.keys().filter(|name| *name != "type") {
+                // What the head of a record says is of the event.
+                if HEAD.contains(&name.as_str()) {
+                    head.insert(name.clone(), Value::Null);
+                }
+            }
+            for (name, value) in &mut head {
+                *value = own.shift_remove(name).unwrap_or_default();
+            }
+            own.shift_remove("type");
+            for (name, value) in head {
+                members.entry(name).or_insert(value);
+            }
+            add(&mut records, &record.kind, own);
+        }
+        let mut event = Map::new();
+        event.insert("type".to_owned(), Value::Array(types));
+        event.append(&mut members);
+        event.extend(records);
+        Ok(event)
     }
 }
 

@@ -4,6 +4,8 @@
 //! line ──Decode::line──▶ Decoded::Event: members of one JSON object │ Decoded::Nothing: a header or a comment │ Wrong
 //! ```
 //!
+//! Most records are one line. For the others [`Gather`] says which lines belong together, and the decoder is given all of them.
+//!
 //! A decoder belongs to one file, because a header says what the lines after it mean. The names of members are those of the
 //! maker's documentation. Text stays text, unless the format itself says that a value is a number. Nothing of a line is lost: what a
 //! format does not name goes into a member of its own.
@@ -16,6 +18,7 @@ mod cef;
 mod clock;
 mod csv;
 mod evtx;
+mod gather;
 mod leef;
 mod logfmt;
 mod member;
@@ -30,6 +33,7 @@ mod windows_xml;
 mod zeek;
 
 pub use evtx::Evtx;
+pub use gather::{Gather, MOST_BYTES, MOST_LINES, Record, Rest, Taken};
 pub use registry::LineFormat;
 
 use serde_json::{Map, Value};
@@ -54,7 +58,7 @@ pub struct Wrong {
 
 /// Reads the lines of one file.
 pub trait Decode: Send {
-    /// Reads a line, without its line end.
+    /// Reads a line, without its line end; a record of several lines has line ends between them.
     ///
     /// # Errors
     /// [`Wrong`]: the line is not an event of this format. The next line is read as if this one did not exist.

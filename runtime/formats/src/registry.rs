@@ -1,7 +1,7 @@
 //! The formats by name, and which of them a text looks like.
 
 use crate::{
-    Decode, access, auditd, aws, cef, clock::Clock, csv, leef, logfmt, syslog, w3c,
+    Decode, Gather, access, auditd, aws, cef, clock::Clock, csv, leef, logfmt, syslog, w3c,
     windows_xml, zeek,
 };
 use chrono::DateTime;
@@ -75,7 +75,7 @@ impl LineFormat {
             Self::Zeek => "Tables of Zeek, with `#fields`",
             Self::W3c => "W3C extended log format, with `#Fields`: IIS, CloudFront",
             Self::WindowsXml => "Events of Windows as XML, and EVTX files",
-            Self::Auditd => "Records of the Linux audit log, one event each",
+            Self::Auditd => "Events of the Linux audit log, their records joined",
             Self::Cef => "ArcSight CEF, alone or behind a syslog header",
             Self::Leef => "IBM QRadar LEEF 1.0 and 2.0, alone or behind a syslog header",
             Self::Access => "Common and combined access logs: nginx, Apache",
@@ -107,6 +107,15 @@ impl LineFormat {
             Self::Syslog => syslog::looks_like(&text),
             Self::Csv => csv::looks_like(&text),
         })
+    }
+
+    /// Returns what puts the lines of one file together, if a record of the format may have several.
+    pub fn gatherer(self) -> Option<Box<dyn Gather>> {
+        match self {
+            Self::Auditd => Some(Box::new(auditd::Lines::default())),
+            Self::Csv => Some(Box::new(csv::Lines::default())),
+            _ => None,
+        }
     }
 
     /// Returns a decoder for one file whose lines were written up to `now`, in microseconds since 1970: a line without a year

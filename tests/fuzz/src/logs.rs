@@ -10,7 +10,7 @@ use std::sync::{Once, OnceLock};
 use tokio::runtime::Runtime;
 use yagura_core::json::members;
 use yagura_engine::RunOptions;
-use yagura_formats::{Decode, Decoded, Evtx, LineFormat};
+use yagura_formats::{Decode, Decoded, Evtx, LineFormat, Rest, Taken};
 use yagura_lake::{IngestOptions, Location};
 use yagura_tests::fixture::Fixture;
 
@@ -86,6 +86,31 @@ pub(crate) fn lines(bytes: &[u8]) {
     for format in LineFormat::ALL.into_iter().chain(detected) {
         let mut decoder = format.decoder(NOW);
         text.lines().for_each(|line| decode(decoder.as_mut(), line));
+        let Some(mut gather) = format.gatherer() else {
+            continue;
+        };
+        let mut count = 0;
+        let mut records = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            match gather.line(line, number) {
+                Taken::Alone => count += 1,
+                Taken::Waits => {}
+                Taken::Records { records: found, .. } => records.extend(found),
+            }
+        }
+        let rest = gather.end();
+        if let Rest::Records(found) = &rest {
+            records.extend(found.iter().cloned());
+        }
+        for record in &records {
+            decode(decoder.as_mut(), &record.text);
+            count += record.text.lines().count();
+        }
+        let lines = text.lines().count();
+        assert!(
+            matches!(rest, Rest::Open(_)) || count <= lines,
+            "a line came twice"
+        );
     }
 }
 

@@ -167,3 +167,17 @@ proptest! {
         prop_assert_eq!(lost, Vec::<&str>::new());
     }
 }
+
+#[test]
+fn records_of_one_event_are_members_under_their_types() {
+    let event = read(
+        "node=web1 type=SYSCALL msg=audit(1706933106.123:4711): exe=\"/bin/cat\" a0=7ffd\nnode=web1 type=EXECVE msg=audit(1706933106.123:4711): argc=2 a0=\"cat\" type=x\nnode=web1 type=PATH msg=audit(1706933106.123:4711): item=0 name=\"/etc/shadow\"\nnode=web1 type=PATH msg=audit(1706933106.123:4711): item=1 name=\"/lib\"",
+    );
+    let expected = json!({
+        "type": ["SYSCALL", "EXECVE", "PATH"], "node": "web1", "timestamp": "2024-02-03T04:05:06.123Z", "audit_id": 4711,
+        "SYSCALL": {"exe": "/bin/cat", "a0": "7ffd"},
+        "EXECVE": {"argc": "2", "a0": "cat", "field_type": "x"},
+        "PATH": [{"item": "0", "name": "/etc/shadow"}, {"item": "1", "name": "/lib"}],
+    });
+    assert_eq!(event, expected);
+}

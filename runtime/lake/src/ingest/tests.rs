@@ -3,6 +3,7 @@
 mod again;
 mod inputs;
 mod property;
+mod records;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
