@@ -19,6 +19,7 @@ mod clock;
 mod csv;
 mod evtx;
 mod gather;
+mod grok;
 mod leef;
 mod logfmt;
 mod member;
@@ -34,6 +35,7 @@ mod zeek;
 
 pub use evtx::Evtx;
 pub use gather::{Gather, MOST_BYTES, MOST_LINES, Record, Rest, Taken};
+pub use grok::{Grok, GrokError};
 pub use registry::LineFormat;
 
 use serde_json::{Map, Value};

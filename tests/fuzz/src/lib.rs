@@ -84,6 +84,11 @@ pub const TARGETS: &[Target] = &[
         read: logs::evtx,
     },
     Target {
+        name: "grok",
+        about: "a grok pattern, and lines of its shape",
+        read: logs::grok,
+    },
+    Target {
         name: "alert",
         about: "alerts and incidents as JSON, and what is told of them",
         read: service::alert,

@@ -10,7 +10,7 @@ use std::sync::{Once, OnceLock};
 use tokio::runtime::Runtime;
 use yagura_core::json::members;
 use yagura_engine::RunOptions;
-use yagura_formats::{Decode, Decoded, Evtx, LineFormat, Rest, Taken};
+use yagura_formats::{Decode, Decoded, Evtx, Grok, LineFormat, Rest, Taken};
 use yagura_lake::{IngestOptions, Location};
 use yagura_tests::fixture::Fixture;
 
@@ -134,5 +134,14 @@ pub(crate) fn evtx(bytes: &[u8]) {
     for line in text.lines() {
         assert!(line.len() < 1 << 20, "a record has no bound");
         decode(decoder.as_mut(), line);
+    }
+}
+
+/// Reads the first line as a grok pattern, and the others as lines of this shape.
+pub(crate) fn grok(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (pattern, lines) = text.split_once('\n').unwrap_or((&text, ""));
+    if let Ok(mut grok) = Grok::new(pattern, []) {
+        lines.lines().for_each(|line| decode(&mut grok, line));
     }
 }
