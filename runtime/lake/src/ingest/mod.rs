@@ -15,6 +15,7 @@
 mod chunk;
 mod columns;
 mod compare;
+mod each;
 mod elements;
 mod encode;
 mod error;

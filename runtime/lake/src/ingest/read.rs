@@ -14,14 +14,15 @@ use yagura_formats::{Decode, Decoded, Gather, LineFormat, Record, Rest, Taken};
 
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
+use super::each::elements_at;
 use super::elements::elements;
 use super::encode::day_name;
-use super::event::{Member, elements, members};
+use super::event::{Member, members};
 use super::kinds::may_hold_events;
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
 use super::line::{Found, scan};
-use super::normalize::Normalized;
+use super::normalize::{Normalized, joined};
 use super::report::{Counts, Example, IngestReport, SHOWN};
 use super::source::{Input, Listed, Source};
 use super::split::{Passed, Piece, Prefix, SplitError, lines};
@@ -254,10 +255,6 @@ impl Reading<'_> {
             Format::Lines(LineFormat::WindowsXml) => elements(&mut source.bytes, limit, each),
             _ => lines(&mut source.bytes, limit, each),
         };
-        let result = match self.normalize() {
-            Ok(()) => result,
-            Err(error) => Err(SplitError::Receiver(error)),
-        };
         let trailing = source.trailing.load(Ordering::Relaxed);
         if trailing > 0 {
             self.report.trailing.push((name.to_owned(), trailing));
@@ -271,6 +268,7 @@ impl Reading<'_> {
             other => other.map_err(|error| failure(error, name))?,
         };
         self.end_of_lines()?;
+        self.normalize()?;
         let zeros = passed.zeros + self.file.zeros;
         if zeros > 0 {
             self.report.zeros.push((name.to_owned(), zeros));
@@ -887,81 +885,5 @@ fn clipped(value: &str) -> String {
     match end {
         None => one_line(value),
         Some((end, _)) => format!("{}…", one_line(&value[..end])),
-    }
-}
-
-/// Returns for each element of the arrays at a path the event with that element in the array's place; nothing where the event has no
-/// element there.
-fn elements_at(event: &[Member<'_>], path: &[String]) -> Option<Vec<String>> {
-    let (first, rest) = path.split_first()?;
-    let at = event.iter().position(|(key, _)| key == first)?;
-    let value = event[at].1;
-    let whole = |inside: &str| {
-        let members = event.iter().enumerate().map(|(index, (key, value))| {
-            let value = if index == at { inside } else { *value };
-            let key = serde_json::to_string(key.as_ref()).unwrap_or_default();
-            format!("{key}:{value}")
-        });
-        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-    };
-    let values = match value.starts_with('[') {
-        true => elements(value).ok()?,
-        false => vec![value],
-    };
-    let mut found = Vec::new();
-    for value in values {
-        let below = match rest {
-            [] => None,
-            rest if value.starts_with('{') => elements_at(&members(value).ok()?, rest),
-            _ => None,
-        };
-        match below {
-            Some(below) => found.extend(below.iter().map(|inside| whole(inside))),
-            None => found.push(whole(value)),
-        }
-    }
-    (!found.is_empty()).then_some(found)
-}
-
-/// Returns an event, the text of a JSON object, with other members in front of its own.
-fn joined(front: &str, event: &str) -> String {
-    let inside = event.trim_start().strip_prefix('{').unwrap_or("}");
-    let comma = if inside.trim_start().starts_with('}') {
-        ""
-    } else {
-        ","
-    };
-    format!("{{{front}{comma}{inside}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_element_is_an_event_with_what_stands_beside_it() {
-        let split = |event: &str, path: &[&str]| {
-            let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
-            elements_at(&members(event).unwrap(), &path)
-        };
-        let event = r#"{"a":1,"r":[{"t":"x","v":[{"n":1},{"n":2}]},{"t":"y","v":[]},{"t":"z"}]}"#;
-        assert_eq!(
-            split(event, &["r", "v"]).unwrap(),
-            [
-                r#"{"a":1,"r":{"t":"x","v":{"n":1}}}"#,
-                r#"{"a":1,"r":{"t":"x","v":{"n":2}}}"#,
-                r#"{"a":1,"r":{"t":"y","v":[]}}"#,
-                r#"{"a":1,"r":{"t":"z"}}"#,
-            ]
-        );
-        assert_eq!(split(event, &["r"]).unwrap().len(), 3);
-        assert_eq!(split(r#"{"r":[]}"#, &["r"]), None);
-        assert_eq!(split(event, &["q"]), None);
-    }
-
-    #[test]
-    fn members_are_put_in_front() {
-        assert_eq!(joined("\"a\":1", " {\"b\":2}"), "{\"a\":1,\"b\":2}");
-        assert_eq!(joined("\"a\":1", "{ }"), "{\"a\":1 }");
     }
 }
