@@ -7,7 +7,7 @@
 //! iso      = "P" [number "W"] [number "D"] ["T" [number "H"] [number "M"] [number "S"]]
 //! ```
 //!
-//! Source of `iso`: ISO 8601-1, without years and months, whose length is not known. A number without a unit is no duration.
+//! Source of `iso`: ISO 8601-1, without years and months, whose length is not known. A number without a unit is not a duration.
 
 use crate::{Made, Prepared, Value};
 

@@ -1,7 +1,7 @@
 //! `parse_user_agent`: browser, system and kind of device out of the header `User-Agent`.
 //!
 //! Rules of this crate: marks that makers document, the first that is found. The lists of others know every model of a device; they
-//! are megabytes of patterns that are out of date soon. These rules say what a condition needs: a browser or a tool, on which system.
+//! are megabytes of patterns that are out of date soon. These rules give what a condition needs: a browser or a tool, on which system.
 
 use crate::{Made, Prepared, Value};
 
@@ -31,7 +31,7 @@ const BROWSERS: [(&str, &str); 22] = [
     ("Trident/", "Internet Explorer"),
 ];
 
-/// Marks of programs that are no browsers.
+/// Marks of programs that are not browsers.
 const TOOLS: [&str; 45] = [
     "aiohttp/",
     "Ansible/",
@@ -137,7 +137,7 @@ fn robot(text: &str) -> Option<&str> {
     let mut names = words.map(|word| word.split('/').next().unwrap_or_default());
     names.find(|name| {
         let name = name.to_ascii_lowercase();
-        // `Botocore` is no robot.
+        // `Botocore` is not a robot.
         let ends = |(_, after): (&str, &str)| !after.starts_with(|c: char| c.is_alphabetic());
         let is_one = name.split_once("bot").is_some_and(ends)
             || ["spider", "crawler", "slurp"]
