@@ -65,6 +65,7 @@ impl Raw {
             source: SourceTable {
                 name: "web".to_owned(),
                 time_paths: Vec::new(),
+                grok: None,
                 each: None,
                 columns: vec![ColumnDefinition::of_key("class_uid", ColumnKind::Int64)],
                 normalizer: Arc::new(Same),

@@ -28,6 +28,7 @@ mod parts;
 mod properties;
 mod registry;
 mod syslog;
+mod text;
 mod times;
 mod w3c;
 mod windows_xml;

@@ -1,7 +1,7 @@
 //! The formats by name, and which of them a text looks like.
 
 use crate::{
-    Decode, Gather, access, auditd, aws, cef, clock::Clock, csv, leef, logfmt, syslog, w3c,
+    Decode, Gather, access, auditd, aws, cef, clock::Clock, csv, leef, logfmt, syslog, text, w3c,
     windows_xml, zeek,
 };
 use chrono::DateTime;
@@ -34,11 +34,13 @@ pub enum LineFormat {
     Syslog,
     /// A header and columns.
     Csv,
+    /// Any line, as one text.
+    Text,
 }
 
 impl LineFormat {
     /// All formats. A text is the first of them that it looks like, so those with a mark of their own come first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Zeek,
         Self::W3c,
         Self::WindowsXml,
@@ -50,6 +52,7 @@ impl LineFormat {
         Self::Logfmt,
         Self::Syslog,
         Self::Csv,
+        Self::Text,
     ];
 
     /// Returns its name, as in `--format`.
@@ -66,6 +69,7 @@ impl LineFormat {
             Self::Logfmt => "logfmt",
             Self::Syslog => "syslog",
             Self::Csv => "csv",
+            Self::Text => "text",
         }
     }
 
@@ -83,6 +87,7 @@ impl LineFormat {
             Self::Logfmt => "Pairs `key=value`, alone or behind a syslog header",
             Self::Syslog => "RFC 3164 and RFC 5424",
             Self::Csv => "A header, and `,`, `;`, `|` or tabs between the columns",
+            Self::Text => "Any line, as the member `message`; never recognised by itself",
         }
     }
 
@@ -106,6 +111,8 @@ impl LineFormat {
             Self::Logfmt => logfmt::looks_like(&text),
             Self::Syslog => syslog::looks_like(&text),
             Self::Csv => csv::looks_like(&text),
+            // Every file looks like it.
+            Self::Text => false,
         })
     }
 
@@ -134,6 +141,7 @@ impl LineFormat {
             Self::Logfmt => Box::new(logfmt::new(clock())),
             Self::Syslog => Box::new(syslog::new(clock())),
             Self::Csv => Box::new(csv::Csv::new()),
+            Self::Text => Box::new(text::Text),
         }
     }
 }

@@ -30,6 +30,7 @@ pub fn class_table(class: &str) -> Option<SourceTable> {
     Some(SourceTable {
         name: class.name().to_owned(),
         time_paths: Vec::new(),
+        grok: None,
         each: None,
         columns: vec![ColumnDefinition::of_key("class_uid", ColumnKind::Int64)],
         normalizer: Arc::new(OfClass {

@@ -1,5 +1,6 @@
 //! `sources/NAME.toml`: which logs a source is made of, and what its columns come from.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -8,7 +9,7 @@ use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::did_you_mean;
 use yagura_core::source::SourceText;
 use yagura_core::{Diagnostics, FieldPath};
-use yagura_formats::LineFormat;
+use yagura_formats::{Grok, GrokError, LineFormat};
 use yagura_lake::Format;
 
 /// A source as its file declares it.
@@ -36,6 +37,12 @@ pub struct SourceHead {
     /// The form of its files, as `--format` names it; absent for what each file's start looks like.
     #[serde(default)]
     pub format: Option<String>,
+    /// The shape of its lines as a grok pattern, such as `%{IP:client} %{GREEDYDATA:message}`; in place of `format`.
+    #[serde(default)]
+    pub grok: Option<String>,
+    /// Patterns that `grok` uses, by name, beside the standard ones.
+    #[serde(default)]
+    pub patterns: BTreeMap<String, String>,
     /// Where its events keep their time, the best place first; absent for the usual names.
     #[serde(default)]
     pub time: Vec<FieldPath>,
@@ -134,6 +141,28 @@ impl SourceFile {
             );
             wrong(Code::InvalidValue, Key::written("source.format"), message);
         }
+        if let Some(Err(error)) = self.grok() {
+            let cause = std::error::Error::source(&error);
+            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            let message = format!(
+                "cannot be read: {error}{}",
+                cause.lines().next().unwrap_or_default()
+            );
+            wrong(Code::InvalidPattern, Key::written("source.grok"), message);
+        }
+        if head.grok.is_some() && head.format.is_some() {
+            let message =
+                "is given beside `format`: a pattern says the whole shape of a line".to_owned();
+            wrong(Code::ConflictingKeys, Key::written("source.grok"), message);
+        }
+        if head.grok.is_none() && !head.patterns.is_empty() {
+            let message = "is given without `grok`, which would use the patterns".to_owned();
+            wrong(
+                Code::ConflictingKeys,
+                Key::written("source.patterns"),
+                message,
+            );
+        }
         if self.classes.is_empty() {
             let message =
                 "has no [[class]]: say of which OCSF class its events are, and what their columns come from"
@@ -162,8 +191,19 @@ impl SourceFile {
         problems
     }
 
+    /// Returns what reads its lines, where a pattern says it.
+    pub(crate) fn grok(&self) -> Option<Result<Grok, GrokError>> {
+        let pattern = self.source.grok.as_deref()?;
+        let extra = self.source.patterns.iter();
+        let extra = extra.map(|(name, pattern)| (name.as_str(), pattern.as_str()));
+        Some(Grok::new(pattern, extra))
+    }
+
     /// Returns the form of its files.
     pub fn format(&self) -> Format {
+        if self.source.grok.is_some() {
+            return Format::Lines(LineFormat::Text);
+        }
         let format = self.source.format.as_deref().and_then(format_of);
         format.unwrap_or_default()
     }

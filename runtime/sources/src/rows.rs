@@ -45,6 +45,7 @@ pub fn source_table(source: &SourceFile, mapping: Arc<Mapping>) -> SourceTable {
     SourceTable {
         name: source.source.name.clone(),
         time_paths: source.source.time.clone(),
+        grok: source.grok().and_then(Result::ok),
         each: source.source.each.clone(),
         columns: mapping.columns(),
         normalizer: mapping,

@@ -328,6 +328,83 @@ fn the_tests_of_a_source_and_of_a_rule_for_a_class() {
     );
 }
 
+/// A line of no known format, and a report that holds many events.
+#[test]
+fn a_line_of_any_shape_and_a_report_are_read() {
+    let place = Place::new();
+    let shape = r#"
+[source]
+name = "vault"
+title = "A vault"
+grok = "%{TIMESTAMP_ISO8601:at} <%{WORD:verb}> %{USERNAME:who}@%{IP:from}( %{GREEDYDATA:rest})?"
+time = ["at"]
+
+[[class]]
+name = "authentication"
+[class.columns]
+user.name = "who"
+src_endpoint.ip = "from"
+activity_id = "map_value(verb, 'enter', '1', 'leave', '2', '99')"
+"#;
+    place.0.write("vault.toml", shape);
+    place.0.write(
+        "vault.log",
+        "2026-02-03T04:05:06Z <enter> eve@192.0.2.9 by the back\nno such line\n2026-02-03T05:05:06Z <leave> eve@192.0.2.9\n",
+    );
+    let (lake, file) = (place.path("lake"), place.path("vault.toml"));
+    let ran = yagura(&[
+        "ingest",
+        "--source",
+        &file,
+        "--to",
+        &lake,
+        &place.path("vault.log"),
+    ]);
+    assert!(ran.stdout.starts_with("vault: 2 events"), "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("line 2, column 1: the line does not match the pattern"),
+        "{ran:?}"
+    );
+
+    let report = r#"
+[source]
+name = "scan"
+title = "A scanner"
+each = "results.findings"
+
+[[class]]
+name = "vulnerability_finding"
+where = "results.findings.id IS NOT NULL"
+[class.columns]
+finding_info.uid = "results.findings.id"
+finding_info.title = "results.host || ': ' || results.findings.id"
+time = "at"
+"#;
+    place.0.write("scan.toml", report);
+    place.0.write(
+        "scan.json",
+        r#"{"at":"2026-02-03T04:05:06Z","results":[{"host":"a","findings":[{"id":"F-1"},{"id":"F-2"}]},{"host":"b","findings":[{"id":"F-1"}]}]}"#,
+    );
+    let (log, file) = (place.path("scan.json"), place.path("scan.toml"));
+    let ran = yagura(&[
+        "source", "explain", "--format", "json", "--source", &file, &log,
+    ])
+    .must_work();
+    let titles: Vec<Value> = ran
+        .stdout
+        .lines()
+        .map(|line| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(event["event_time"], "2026-02-03T04:05:06Z", "{event}");
+            let columns = event["columns"].as_array().unwrap();
+            let title = columns.iter().find(|of| of["name"] == "finding_info.title");
+            title.unwrap()["value"].clone()
+        })
+        .collect();
+    assert_eq!(titles, ["a: F-1", "a: F-2", "b: F-1"]);
+}
+
 #[test]
 fn what_is_wrong_with_a_source_is_said_at_its_place() {
     let place = Place::new();
@@ -374,6 +451,11 @@ fn what_is_wrong_with_a_source_is_said_at_its_place() {
             "not a truth value",
         ),
         ("time = [\"at\"]", "format = \"cvs\"", "did you mean `csv`?"),
+        (
+            "time = [\"at\"]",
+            "grok = \"%{NOSUCH:x}\"",
+            "`source.grok` cannot be read",
+        ),
         ("[[class]]", "[[clas]]", "did you mean `class`?"),
     ] {
         assert!(DOOR.contains(from), "{from}");

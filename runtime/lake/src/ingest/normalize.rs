@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use yagura_core::{FieldPath, Timestamp};
+use yagura_formats::Grok;
 
 use crate::ColumnDefinition;
 
@@ -35,6 +36,8 @@ pub struct SourceTable {
     pub name: String,
     /// Where its events keep their time, the best place first; empty for the usual names.
     pub time_paths: Vec<FieldPath>,
+    /// What reads the lines, where the source has a shape of its own.
+    pub grok: Option<Grok>,
     /// Arrays whose elements are the events; absent where an event is what stands in a line or an array of a file.
     pub each: Option<FieldPath>,
     /// The columns that its rows may have. A new table has them from the start.

@@ -245,6 +245,10 @@ impl Reading<'_> {
         if let Format::Lines(format) = source.format {
             self.file.decoder = Some(format.decoder(self.future.micros()));
             self.file.gather = format.gatherer();
+            let source = self.options.source.as_ref();
+            if let Some(grok) = source.and_then(|source| source.grok.clone()) {
+                self.file.decoder = Some(Box::new(grok));
+            }
             let of_format = self.report.formats.entry(format.name()).or_default();
             of_format.push(name.to_owned());
         }
