@@ -53,6 +53,11 @@ pub struct SourceHead {
     /// Pages that describe its logs.
     #[serde(default)]
     pub references: Vec<String>,
+    /// Names for expressions that others use like fields, each once those above it are known. A name hides a maker's field of the same
+    /// name.
+    #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub fields: toml::Table,
     /// Columns of all its classes; those of a class come before them.
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]

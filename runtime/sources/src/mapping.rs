@@ -22,6 +22,8 @@ pub struct Mapping {
     /// The fields that its expressions name.
     pub(crate) paths: Vec<FieldPath>,
     pub(crate) fields: Fields,
+    /// Expressions that others use like fields, behind the maker's own.
+    pub(crate) named: Vec<FieldExpression>,
     pub(crate) classes: Vec<ClassPlan>,
 }
 
@@ -118,15 +120,21 @@ impl Mapping {
                 reading.no_attribute(known, common);
             }
         }
+        let (named, wrong) = columns(&source.source.fields, &Key::top("source").name("fields"));
+        reading.problems.extend(wrong);
         // Each field is read once for all that name it.
-        for (condition, key, _, columns) in &classes {
+        for field in &named {
+            reading.fields(&field.expression);
+        }
+        for (condition, _, _, columns) in &classes {
             if let Some(condition) = condition {
-                reading.fields(condition, &key.name("where"));
+                reading.fields(condition);
             }
             for column in columns {
-                reading.fields(&column.expression, &column.key);
+                reading.fields(&column.expression);
             }
         }
+        let named = reading.named(&named);
         let mut plans = Vec::new();
         for (condition, key, known, columns) in classes {
             let condition = condition.and_then(|condition| {
@@ -137,8 +145,9 @@ impl Mapping {
         }
         match reading.problems.is_empty() {
             true => Ok(Self {
-                fields: Fields::new(&reading.paths),
+                fields: Fields::new(&reading.paths[..reading.paths.len() - named.len()]),
                 paths: reading.paths,
+                named,
                 classes: plans,
             }),
             false => {
@@ -226,12 +235,45 @@ impl Reading {
     }
 
     /// Adds the fields that an expression names. What is wrong with it is said when it is planned.
-    fn fields(&mut self, expression: &str, _key: &Key) {
+    fn fields(&mut self, expression: &str) {
         for path in FieldExpression::fields_of(expression).unwrap_or_default() {
             if !self.paths.contains(&path) {
                 self.paths.push(path);
             }
         }
+    }
+
+    /// Plans expressions that others use like fields, and puts their names behind the fields of the maker.
+    fn named(&mut self, written: &[WrittenColumn]) -> Vec<FieldExpression> {
+        let is_name_of =
+            |field: &WrittenColumn, path: &FieldPath| field.name == path.segments().join(".");
+        let is_named = |path: &FieldPath| written.iter().any(|field| is_name_of(field, path));
+        // A maker's field of a name is read by the expression of that name alone.
+        let mut own = std::mem::take(&mut self.paths);
+        own.retain(|path| !is_named(path));
+        self.paths = own;
+        let mut planned = Vec::new();
+        for (at, field) in written.iter().enumerate() {
+            let reads = FieldExpression::fields_of(&field.expression).unwrap_or_default();
+            let below = reads
+                .iter()
+                .find(|path| written[at..].iter().any(|later| is_name_of(later, path)));
+            if let Some(path) = below {
+                let message = format!(
+                    "reads `{path}`, which is not named above it: move that up, or give this another name"
+                );
+                self.wrong(Code::UnknownReference, field.key.clone(), message);
+                continue;
+            }
+            let read = FieldExpression::new(&field.expression, &self.paths);
+            if let Some(read) = self.checked(read, &field.key)
+                && let Ok(path) = field.name.parse::<FieldPath>()
+            {
+                self.paths.push(path);
+                planned.push(read);
+            }
+        }
+        planned
     }
 
     fn checked(

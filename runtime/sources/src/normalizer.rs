@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray, UInt32Array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, StringArray, UInt32Array, new_null_array,
+};
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::DataType;
 use yagura_lake::ingest::{Normalize, Normalized, time_of_text};
@@ -13,7 +15,13 @@ use crate::value::write_text;
 impl Normalize for Mapping {
     fn normalize(&self, events: &[&str]) -> Vec<Normalized> {
         let mut rows = vec![Normalized::default(); events.len()];
-        let fields = self.fields.arrays(events);
+        let mut fields = self.fields.arrays(events);
+        for named in &self.named {
+            let values = named.evaluate(&fields, events.len());
+            let values = values.and_then(|values| cast(&values, &DataType::Utf8));
+            let none = || new_null_array(&DataType::Utf8, events.len());
+            fields.push(values.unwrap_or_else(|_| none()));
+        }
         let mut left: Vec<u32> = (0..events.len())
             .filter_map(|row| u32::try_from(row).ok())
             .collect();

@@ -18,6 +18,10 @@ name = "door"
 title = "Door controllers"
 time = ["at"]
 
+[source.fields]
+owner = "badge.owner"
+person = "lower(owner)"
+
 [source.columns]
 metadata.product.name = "'Door'"
 metadata.product.vendor_name = "'Example'"
@@ -30,7 +34,7 @@ where = "what IN ('open', 'refused')"
 [class.columns]
 activity_id = "1"
 status_id = "CASE what WHEN 'open' THEN 1 ELSE 2 END"
-user.name = "lower(badge.owner)"
+user.name = "person"
 
 [[class]]
 name = "base_event"
@@ -211,6 +215,7 @@ fn a_row_has_the_names_of_its_class_and_of_its_maker() {
         ("class_name = 'Base Event' AND message = 'battery low'", 1),
         ("badge.owner = 'ANN' AND src_endpoint.ip = '192.0.2.1'", 1),
         ("status = 'red' AND status = 'Failure'", 1),
+        ("unmapped.status = 'red' AND status = 'Failure'", 1),
         (
             "reader.addr = 'the door itself' AND src_endpoint.ip IS NULL",
             1,
@@ -312,7 +317,7 @@ fn the_tests_of_a_source_and_of_a_rule_for_a_class() {
     assert_eq!(rows.lines().count(), 4, "{rows}");
     place.0.write(
         "pack/sources/door.toml",
-        &DOOR.replace("lower(badge.owner)", "badge.owner"),
+        &DOOR.replace("lower(owner)", "owner"),
     );
     let changed = yagura(&["test", &pack]);
     assert_eq!(changed.code, Some(1));
@@ -421,15 +426,11 @@ fn what_is_wrong_with_a_source_is_said_at_its_place() {
         ),
         ("user.name =", "user.nmae =", "did you mean `name`?"),
         (
-            "lower(badge.owner)",
-            "lowr(badge.owner)",
-            "door.toml:19: `class[1].columns.user.name`",
+            "lower(owner)",
+            "lowr(owner)",
+            "door.toml:9: `source.fields.person`",
         ),
-        (
-            "lower(badge.owner)",
-            "badge.owner =",
-            "is not a SQL condition",
-        ),
+        ("\"person\"\n", "\"owner =\"\n", "is not a SQL condition"),
         (
             "activity_id = \"1\"",
             "activity_id = 1",
@@ -499,7 +500,7 @@ fn an_event_is_explained_column_by_column() {
         .unwrap();
     assert_eq!(
         (&user["value"], &user["from"]),
-        (&"ann".into(), &"lower(badge.owner)".into())
+        (&"ann".into(), &"person".into())
     );
     let listed = yagura(&["source", "list"]).must_work();
     assert!(listed.stdout.contains("okta"), "{listed:?}");

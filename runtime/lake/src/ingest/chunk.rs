@@ -34,6 +34,8 @@ pub(crate) struct Row {
     /// Where the source text ends that stands behind it; `end` where the object itself is the source text.
     pub(crate) raw_end: u32,
     pub(crate) time: Option<Timestamp>,
+    /// How many of the members, the first ones, its source made.
+    pub(crate) made: usize,
 }
 
 impl Row {
@@ -76,6 +78,8 @@ pub(crate) struct Gatherer {
     definition: Arc<TableDefinition>,
     /// Where each column's key leads; for tables that learn their columns.
     by_key: HashMap<String, usize>,
+    /// Columns that the table's source makes: a maker's key of the same name has no column.
+    made_columns: HashSet<String>,
     /// For tables with a shipped mapping.
     routes: Option<Routes>,
     /// Keys without a column, and how many events have them.
@@ -122,6 +126,7 @@ impl Gatherer {
         let keys = definition.columns.iter().enumerate();
         Self {
             by_key: keys.map(|(at, column)| (column.name.clone(), at)).collect(),
+            made_columns: HashSet::new(),
             routes,
             candidates: Candidates::new(known),
             chunk: Chunk::with_room(room),
@@ -136,6 +141,11 @@ impl Gatherer {
             range: Range::of(definition.time_bounds),
             definition: Arc::new(definition),
         }
+    }
+
+    /// Keeps these columns for what the table's source makes.
+    pub(crate) fn keep_for_source(&mut self, columns: impl Iterator<Item = String>) {
+        self.made_columns.extend(columns);
     }
 
     /// Returns the definition as learned so far.
@@ -206,12 +216,13 @@ impl Gatherer {
     /// Adds an event, unless `is_known` says of its day that it is in the table.
     ///
     /// `text` and the members must be pieces of the same memory; the chunk's text must have room for it. `raw` is the source text
-    /// where that is not `text` itself. `looked` was found in `own`, the members that the source wrote.
+    /// where that is not `text` itself. The first `made` members were made by the table's source. `looked` was found in `own`, the
+    /// members that the maker wrote.
     pub(crate) fn add<'a>(
         &mut self,
         text: &str,
         raw: Option<&str>,
-        members: &[Member<'_>],
+        (members, made): (&[Member<'_>], usize),
         (own, looked): (&[Member<'a>], Looked<'a>),
         is_known: impl FnOnce(Option<Timestamp>) -> bool,
     ) -> Added<'a> {
@@ -242,6 +253,7 @@ impl Gatherer {
             row: narrow(self.chunk.rows.len()),
             at: text.as_ptr() as usize,
             start,
+            made,
         };
         let unmapped_start = self.chunk.unmapped_text.len();
         added.duplicate = if self.routes.is_some() {
@@ -257,6 +269,7 @@ impl Gatherer {
             end,
             raw_end: narrow(self.chunk.text.len()),
             time,
+            made,
         });
         added
     }
@@ -341,7 +354,10 @@ impl Gatherer {
         // The members are pieces of the text, which does not change.
         let text = std::mem::take(&mut self.chunk.text);
         for row in std::mem::take(&mut self.undecided) {
-            let Some(Row { start, end, .. }) = self.chunk.rows.get(row as usize).copied() else {
+            let Some(Row {
+                start, end, made, ..
+            }) = self.chunk.rows.get(row as usize).copied()
+            else {
                 continue;
             };
             let source = &text[start as usize..end as usize];
@@ -353,6 +369,7 @@ impl Gatherer {
                 row,
                 at: source.as_ptr() as usize,
                 start: start as usize,
+                made,
             };
             let unmapped_start = self.chunk.unmapped_text.len();
             self.place(&event, &members, &chosen);
@@ -371,12 +388,18 @@ impl Gatherer {
     ) -> Option<String> {
         let mut duplicate = None;
         let unmapped_start = self.chunk.unmapped_text.len();
-        for (key, value) in members {
+        for (at, (key, value)) in members.iter().enumerate() {
             if *value == "null" {
                 continue;
             }
             let (kind, wide) = kind_of(value);
+            let is_makers = at >= event.made && self.made_columns.contains(key.as_ref());
             let column = match self.by_key.get(key.as_ref()) {
+                // The column promises what the source means by the name.
+                Some(_) if is_makers => {
+                    self.leave_unmapped(unmapped_start, key, value);
+                    continue;
+                }
                 Some(column) => *column,
                 None if chosen.contains(key.as_ref()) => {
                     let definition = Arc::make_mut(&mut self.definition);
@@ -509,6 +532,8 @@ struct Event {
     at: usize,
     /// Where its text begins in the chunk's.
     start: usize,
+    /// How many of its members, the first ones, the table's source made.
+    made: usize,
 }
 
 /// Chunks stay below 4 GiB: see [`super::IngestOptions::chunk_bytes`] and the limit of an event.

@@ -102,6 +102,10 @@ pub(crate) fn run(
             ..Progress::default()
         },
     };
+    if let Some(source) = &options.source {
+        let columns = source.columns.iter().map(|column| column.name.clone());
+        reading.gatherer.keep_for_source(columns);
+    }
     for file in &task.files {
         reading.file(file)?;
         reading.progress.files += 1;
@@ -689,16 +693,20 @@ impl Reading<'_> {
                 let whole = joined(&normalized.members, text);
                 let all = members(&whole).unwrap_or_default();
                 let raw = Some(raw.unwrap_or(text));
+                let made = all.len() - own.len();
+                let members = (all.as_slice(), made);
                 let mut added = self
                     .gatherer
-                    .add(&whole, raw, &all, (own, looked), is_known);
+                    .add(&whole, raw, members, (own, looked), is_known);
                 // A maker's key may have the name of a column of its class.
                 added.duplicate = added
                     .duplicate
                     .filter(|key| own.iter().filter(|(own, _)| own == key).count() > 1);
                 added
             }
-            _ => self.gatherer.add(text, raw, own, (own, looked), is_known),
+            _ => self
+                .gatherer
+                .add(text, raw, (own, 0), (own, looked), is_known),
         };
         if added.is_known {
             return Ok(());
