@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 use crate::sigma::load::load_text;
 
@@ -371,7 +373,7 @@ fn field_names_read_as_they_are() {
         ("\"x\"", "\"\"\"x\"\"\""),
     ] {
         assert_eq!(field_name(name), ours);
-        let path: FieldPath = ours.parse().unwrap();
+        let path: yagura_core::FieldPath = ours.parse().unwrap();
         assert_eq!(path.to_string(), ours);
     }
     let read = asked("type: value_count\nrules: a\ngroup-by: [a..b, a..b]\ntimespan: 1h\ncondition: {gte: 2, field: c..d}").unwrap();
@@ -426,7 +428,8 @@ fn old_counts_are_correlations_of_their_events() {
     assert_eq!(key(&distinct, "condition")["lte"], 5.0);
     for (operator, number) in [("<", 1), (">=", 2), ("=", 3), ("==", 4)] {
         let count = of(&format!("count() {operator} {number}"));
-        let condition: Condition = serde_json::from_value(key(&count, "condition")).unwrap();
+        let condition: yagura_core::correlation::Condition =
+            serde_json::from_value(key(&count, "condition")).unwrap();
         assert!(condition.holds(match number {
             1 => 0.0,
             other => f64::from(other),

@@ -9,8 +9,7 @@ use yagura_core::diagnostic::{Code, Diagnostic};
 
 use super::loaded::Load;
 use super::parse::load_text;
-use super::text::canonical_path;
-use super::text::text_in;
+use super::text::{canonical_path, text_in};
 
 /// Reads all `.yml` and `.yaml` files below a directory, whatever the case of the ending, or one file. A folder or a file
 /// that several paths lead to, by links, is read once.
