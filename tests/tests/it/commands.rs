@@ -225,7 +225,7 @@ fn what_is_left_out_of_a_folder_is_named_and_told_by_the_code() {
             "b.zip",
             b"PK\x03\x04\x14\0\x01\0".as_slice(),
             3,
-            "b.zip` cannot be read, because it is a zip archive",
+            "b.zip` is cut short",
         ),
         (
             "b.json",

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::archive::Kind;
+
 /// What a file seems to be, and what its owner can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Other {
@@ -9,22 +11,22 @@ pub(crate) struct Other {
     pub(crate) next: &'static str,
 }
 
-const UNPACK: &str = "decompress it, or compress it with gzip or zstd";
+const UNPACK: &str = "decompress it, or compress it with gzip, zstd, bzip2 or xz";
 const EXTRACT: &str = "extract the files in it";
 const CONVERT: &str = "write each of its records as a JSON object on a line of its own";
 /// Of text that no format recognises.
 const NAME_IT: &str = "name its format with --format, or write each of its records as a JSON object on a line of its own";
 const BINARY: &str = "binary data";
 const TAR: &str = "a tar archive";
+const ZIP: &str = "a zip archive";
+const EMPTY_ZIP: &str = "an empty zip archive";
 const BEHIND_A_HEADER: &str = "text with JSON behind a header";
-const LEAVE: &str = "leave it out; NDJSON and JSON are read, plain or compressed with gzip or zstd";
+const LEAVE: &str = "leave it out; NDJSON and JSON are read, plain, compressed or in archives";
 
 /// First bytes, what begins so, and what to do with it.
-const MAGICS: [(&[u8], &str, &str); 37] = [
-    (b"PK\x03\x04", "a zip archive", EXTRACT),
-    (b"PK\x05\x06", "an empty zip archive", EXTRACT),
-    (b"BZh", "compressed with bzip2", UNPACK),
-    (b"\xfd7zXZ\0", "compressed with xz", UNPACK),
+const MAGICS: [(&[u8], &str, &str); 35] = [
+    (b"PK\x03\x04", ZIP, EXTRACT),
+    (b"PK\x05\x06", EMPTY_ZIP, EXTRACT),
     (b"\x5d\0\0", "compressed with lzma", UNPACK),
     (b"\x04\x22\x4d\x18", "compressed with LZ4", UNPACK),
     (b"\x02\x21\x4c\x18", "compressed with LZ4", UNPACK),
@@ -95,6 +97,15 @@ pub(crate) fn foreign(start: &[u8]) -> Option<Other> {
     None
 }
 
+/// Returns the kind of archive that a file was found to be.
+pub(crate) fn archive(found: &str) -> Option<Kind> {
+    match found {
+        TAR => Some(Kind::Tar),
+        ZIP | EMPTY_ZIP => Some(Kind::Zip),
+        _ => None,
+    }
+}
+
 /// Names text, and bytes, in which no line begins as JSON does; nothing if one does, or if there is no line.
 pub(crate) fn without_json(start: &[u8]) -> Option<Other> {
     let mut lines = start
@@ -139,7 +150,7 @@ pub(crate) fn may_hold_events(path: &Path, found: &str) -> bool {
         let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
         endings.contains(&ending)
     };
-    let is_compressed = ends(&name, &["gz", "gzip", "zst", "zstd"]);
+    let is_compressed = ends(&name, &["gz", "gzip", "zst", "zstd", "bz2", "xz"]);
     let inner = match name.rsplit_once('.') {
         Some((inner, _)) if is_compressed => inner,
         _ => &name,

@@ -12,6 +12,7 @@
 //! no object stands in the table that its definition cannot read. Objects, and how far their sources were read, are written in one
 //! step ([`ledger`]).
 
+mod archive;
 mod chunk;
 mod columns;
 mod compare;

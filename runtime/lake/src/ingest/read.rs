@@ -1,8 +1,8 @@
 //! The thread that reads: files to events to chunks, one after another.
 
 use std::borrow::Cow;
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,19 +12,20 @@ use yagura_core::names::did_you_mean;
 use yagura_core::shown::one_line;
 use yagura_formats::{Decode, Decoded, Gather, LineFormat, Record, Rest, Taken};
 
+use super::archive::{Failure, Kind, in_a_file, tar, zip};
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
 use super::each::elements_at;
 use super::elements::elements;
 use super::encode::day_name;
 use super::event::{Member, members};
-use super::kinds::may_hold_events;
+use super::kinds::{archive as archive_kind, may_hold_events};
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
 use super::line::{Found, scan};
 use super::normalize::{Normalized, joined};
 use super::report::{Counts, Example, IngestReport, SHOWN};
-use super::source::{Input, Listed, Source};
+use super::source::{Input, Listed, Source, unpacked};
 use super::split::{Passed, Piece, Prefix, SplitError, lines};
 use super::values::values;
 use super::{Format, IngestError, IngestOptions, Progress};
@@ -35,6 +36,8 @@ const PROGRESS_BYTES: u64 = 1 << 20;
 /// So many events are normalized at once, or so many bytes of them.
 const NORMALIZED_AT_ONCE: usize = 4_096;
 const NORMALIZED_BYTES: usize = 4 << 20;
+/// How deep archives are opened: an archive, and one in it.
+const DEEPEST_ARCHIVE: usize = 2;
 /// The longest value that an example shows.
 const LONGEST_VALUE: usize = 80;
 
@@ -96,6 +99,7 @@ pub(crate) fn run(
         early: TimeBounds::default().from,
         file: Current::default(),
         read: Arc::default(),
+        archives: 0,
         progress: Progress {
             files_total: task.files.len(),
             bytes_total: super::source::total_bytes(&task.files),
@@ -183,6 +187,8 @@ struct Reading<'o> {
     file: Current,
     /// Bytes taken from the files.
     read: Arc<AtomicU64>,
+    /// How many archives the file lies in.
+    archives: usize,
     progress: Progress,
 }
 
@@ -190,18 +196,43 @@ impl Reading<'_> {
     /// Reads a file. What is wrong with it is the file's matter, unless the ingest is strict.
     fn file(&mut self, listed: &Listed) -> Result<(), IngestError> {
         let name = self.options.name_of(&listed.path);
-        let result = self.file_to_its_end(&listed.path, &name);
+        self.input(
+            Input::Path(listed.path.clone()),
+            &name,
+            listed,
+            DEEPEST_ARCHIVE,
+        )
+    }
+
+    /// Reads a file or a member of an archive. `depth` is how many archives may still lie in it.
+    fn input(
+        &mut self,
+        input: Input,
+        name: &str,
+        listed: &Listed,
+        depth: usize,
+    ) -> Result<(), IngestError> {
+        let again = input.again().ok().filter(|input| input.is_lasting());
+        let result = self.file_to_its_end(input, name);
         // What was read before the fault is an event all the same.
         self.normalize()?;
         self.end_part();
         match result {
             Ok(()) => Ok(()),
+            Err(IngestError::Unsupported { found, .. })
+                if depth > 0 && again.is_some() && archive_kind(found).is_some() =>
+            {
+                match again.zip(archive_kind(found)) {
+                    Some((input, kind)) => self.archive(&input, kind, name, depth - 1),
+                    None => Ok(()),
+                }
+            }
             Err(error) if !error.is_of_the_file() || self.options.strict => Err(error),
             Err(IngestError::Unsupported { found, next, .. })
                 if listed.is_from_folder && !may_hold_events(&listed.path, found) =>
             {
                 let reason = format!("{found}: {next}");
-                self.report.passed_over.push((name, reason));
+                self.report.passed_over.push((name.to_owned(), reason));
                 Ok(())
             }
             Err(error) => {
@@ -211,8 +242,88 @@ impl Reading<'_> {
         }
     }
 
-    fn file_to_its_end(&mut self, path: &Path, name: &str) -> Result<(), IngestError> {
-        let mut input = Input::Path(path.to_owned());
+    /// Reads the members of an archive, each as a file.
+    fn archive(
+        &mut self,
+        input: &Input,
+        kind: Kind,
+        name: &str,
+        depth: usize,
+    ) -> Result<(), IngestError> {
+        // Members are counted once, as a part of the file that holds them.
+        let read = match self.archives {
+            0 => Arc::clone(&self.read),
+            _ => Arc::default(),
+        };
+        let mut bytes = unpacked(input, name, read, &Arc::default())?;
+        self.archives += 1;
+        let done = self.members(&mut bytes, input.size(), kind, name, depth);
+        self.archives -= 1;
+        let Err(source) = done? else {
+            return Ok(());
+        };
+        let error = match source.kind() {
+            io::ErrorKind::UnexpectedEof => IngestError::Truncated {
+                file: name.to_owned(),
+                line: 0,
+            },
+            _ => IngestError::Read {
+                file: name.to_owned(),
+                line: 0,
+                source,
+            },
+        };
+        if self.options.strict {
+            return Err(error);
+        }
+        self.report.failed.push(error);
+        Ok(())
+    }
+
+    /// Reads the members of an archive, and returns what ended its reading.
+    fn members(
+        &mut self,
+        bytes: &mut dyn Read,
+        size: u64,
+        kind: Kind,
+        name: &str,
+        depth: usize,
+    ) -> Result<io::Result<()>, IngestError> {
+        let mut each = |member: String, content: Result<File, Failure>| {
+            let full = format!("{name}!{}", one_line(&member));
+            let listed = Listed {
+                path: member.into(),
+                is_from_folder: true,
+            };
+            let error = match content {
+                Ok(file) => return self.input(Input::Copy(file), &full, &listed, depth),
+                Err(Failure::Encrypted) => IngestError::Unsupported {
+                    file: full,
+                    found: "encrypted",
+                    next: "extract it with its password",
+                },
+                Err(Failure::Read(source)) => IngestError::Read {
+                    file: full,
+                    line: 0,
+                    source,
+                },
+            };
+            if self.options.strict {
+                return Err(error);
+            }
+            self.report.failed.push(error);
+            Ok(())
+        };
+        Ok(match kind {
+            Kind::Tar => tar(bytes, size, &mut each)?,
+            Kind::Zip => match in_a_file(bytes, size) {
+                Ok(file) => zip(file, &mut each)?,
+                Err(error) => Err(error),
+            },
+        })
+    }
+
+    fn file_to_its_end(&mut self, mut input: Input, name: &str) -> Result<(), IngestError> {
         let mut source = self.open(&input, name)?;
         let start = source.bytes.peek(HEAD).unwrap_or_default();
         self.file = Current {
@@ -295,7 +406,11 @@ impl Reading<'_> {
     }
 
     fn open(&self, input: &Input, name: &str) -> Result<Source, IngestError> {
-        Source::open(input, name, self.options.format, Arc::clone(&self.read))
+        let read = match self.archives {
+            0 => Arc::clone(&self.read),
+            _ => Arc::default(),
+        };
+        Source::open(input, name, self.options.format, read)
     }
 
     /// Notes that all of the file's events are in the table.

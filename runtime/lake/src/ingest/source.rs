@@ -142,6 +142,23 @@ impl Input {
         }
     }
 
+    /// Returns the bytes on disk, or 0 if they are not known.
+    pub(crate) fn size(&self) -> u64 {
+        let metadata = match self {
+            Self::Path(path) => path.metadata(),
+            Self::Copy(file) => file.metadata(),
+        };
+        metadata.map_or(0, |metadata| metadata.len())
+    }
+
+    /// Returns the same input once more.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Path(path) => Self::Path(path.clone()),
+            Self::Copy(file) => Self::Copy(file.try_clone()?),
+        })
+    }
+
     fn open(&self) -> io::Result<Box<dyn Read>> {
         Ok(match self {
             Self::Path(path) if path == Path::new("-") => Box::new(io::stdin()),
@@ -171,33 +188,9 @@ impl Source {
         format: Format,
         read: Arc<AtomicU64>,
     ) -> Result<Self, IngestError> {
-        let unreadable = |source: io::Error| match source.kind() {
-            io::ErrorKind::UnexpectedEof => IngestError::Truncated {
-                file: name.to_owned(),
-                line: 0,
-            },
-            _ => IngestError::Read {
-                file: name.to_owned(),
-                line: 0,
-                source,
-            },
-        };
-        let inner = input.open().map_err(|source| IngestError::Open {
-            file: name.to_owned(),
-            source,
-        })?;
+        let unreadable = |source| unreadable(source, name);
         let trailing = Arc::default();
-        let counted: Box<dyn BufRead> =
-            Box::new(BufReader::with_capacity(BUFFER, Counted { inner, read }));
-        let mut bytes = Ahead::new(counted);
-        for _ in 0..DEEPEST_PACKING {
-            let Some(packing) = Packing::of(bytes.peek(4).map_err(unreadable)?) else {
-                break;
-            };
-            let unpacked = Unpacked::new(packing, bytes, Arc::clone(&trailing));
-            let unpacked = BufReader::with_capacity(BUFFER, unpacked.map_err(unreadable)?);
-            bytes = Ahead::new(Box::new(unpacked));
-        }
+        let mut bytes = unpacked(input, name, read, &trailing)?;
         if Evtx::<&[u8]>::is_start(bytes.peek(8).map_err(unreadable)?) {
             bytes = Ahead::new(Box::new(BufReader::with_capacity(BUFFER, Evtx::new(bytes))));
         }
@@ -236,6 +229,46 @@ impl Source {
             trailing,
         })
     }
+}
+
+fn unreadable(source: io::Error, name: &str) -> IngestError {
+    match source.kind() {
+        io::ErrorKind::UnexpectedEof => IngestError::Truncated {
+            file: name.to_owned(),
+            line: 0,
+        },
+        _ => IngestError::Read {
+            file: name.to_owned(),
+            line: 0,
+            source,
+        },
+    }
+}
+
+/// Opens an input and takes its compression off.
+pub(crate) fn unpacked(
+    input: &Input,
+    name: &str,
+    read: Arc<AtomicU64>,
+    trailing: &Arc<AtomicU64>,
+) -> Result<Ahead<Box<dyn BufRead>>, IngestError> {
+    let unreadable = |source| unreadable(source, name);
+    let inner = input.open().map_err(|source| IngestError::Open {
+        file: name.to_owned(),
+        source,
+    })?;
+    let counted: Box<dyn BufRead> =
+        Box::new(BufReader::with_capacity(BUFFER, Counted { inner, read }));
+    let mut bytes = Ahead::new(counted);
+    for _ in 0..DEEPEST_PACKING {
+        let Some(packing) = Packing::of(bytes.peek(4).map_err(unreadable)?) else {
+            break;
+        };
+        let unpacked = Unpacked::new(packing, bytes, Arc::clone(trailing));
+        let unpacked = BufReader::with_capacity(BUFFER, unpacked.map_err(unreadable)?);
+        bytes = Ahead::new(Box::new(unpacked));
+    }
+    Ok(bytes)
 }
 
 /// Distinguishes lines of events from JSON that spans lines. A single object on its first line may be either, and is read as
@@ -381,9 +414,9 @@ mod tests {
             assert_eq!(bytes, expected, "{name}");
         }
         for (content, found) in [
-            (b"PK\x03\x04zip".as_slice(), "a zip archive: extract"),
+            (b"7z\xbc\xaf\x27\x1c".as_slice(), "a 7-Zip archive: extract"),
             (b"\xff\xfe\0\0{\0\0\0", "UTF-32 text: convert"),
-            (&gzip(b"PK\x03\x04zip"), "a zip archive"),
+            (&gzip(b"Rar!\x1a\x07"), "a RAR archive"),
         ] {
             let path = directory.path().join("foreign");
             std::fs::write(&path, content).unwrap();

@@ -1,6 +1,7 @@
 //! Whole ingests: every event is a row, every value of it is found again, and the same input gives the same bytes.
 
 mod again;
+mod archives;
 mod inputs;
 mod property;
 mod records;

@@ -1,10 +1,12 @@
-//! Compression taken off: members of gzip and frames of zstd, one after another, and what stands behind them.
+//! Compression taken off: members of gzip, frames of zstd and streams of bzip2 and xz, one after another, and what stands behind them.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
+use lzma_rust2::XzReader;
 
 /// A reader whose next bytes can be looked at before they are read.
 pub(crate) struct Ahead<R> {
@@ -92,6 +94,8 @@ impl<R: BufRead> BufRead for Ahead<R> {
 pub(crate) enum Packing {
     Gzip,
     Zstd,
+    Bzip2,
+    Xz,
 }
 
 impl Packing {
@@ -100,16 +104,23 @@ impl Packing {
         match start {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some(Self::Bzip2),
+            [0xfd, b'7', b'z', b'X', ..] => Some(Self::Xz),
             _ => None,
         }
     }
 }
+
+/// What decoding xz may use, in KiB. The strongest usual setting, `xz -9`, needs 65 MiB; a header may ask for 4 GiB.
+const XZ_MEMORY: u32 = 256 << 10;
 
 type Packed = Ahead<Box<dyn BufRead>>;
 
 enum Decoder {
     Gzip(Box<GzDecoder<Packed>>),
     Zstd(zstd::Decoder<'static, Packed>),
+    Bzip2(Box<BzDecoder<Packed>>),
+    Xz(Box<XzReader<Packed>>),
 }
 
 /// Decompressed bytes. Zeros behind a member or frame are padding, as on tapes; anything else ends the reading and is counted.
@@ -161,6 +172,8 @@ impl Decoder {
         Ok(match packing {
             Packing::Gzip => Self::Gzip(Box::new(GzDecoder::new(bytes))),
             Packing::Zstd => Self::Zstd(zstd::Decoder::with_buffer(bytes)?.single_frame()),
+            Packing::Bzip2 => Self::Bzip2(Box::new(BzDecoder::new(bytes))),
+            Packing::Xz => Self::Xz(Box::new(XzReader::new_mem_limit(bytes, false, XZ_MEMORY))),
         })
     }
 }
@@ -174,6 +187,8 @@ impl Read for Unpacked {
             let count = match decoder {
                 Decoder::Gzip(decoder) => decoder.read(buffer)?,
                 Decoder::Zstd(decoder) => decoder.read(buffer)?,
+                Decoder::Bzip2(decoder) => decoder.read(buffer)?,
+                Decoder::Xz(decoder) => decoder.read(buffer)?,
             };
             if count > 0 {
                 return Ok(count);
@@ -181,6 +196,8 @@ impl Read for Unpacked {
             let bytes = match self.decoder.take() {
                 Some(Decoder::Gzip(decoder)) => decoder.into_inner(),
                 Some(Decoder::Zstd(decoder)) => decoder.finish(),
+                Some(Decoder::Bzip2(decoder)) => decoder.into_inner(),
+                Some(Decoder::Xz(decoder)) => decoder.into_inner(),
                 None => return Ok(0),
             };
             self.decoder = self.next_part(bytes)?;
@@ -294,6 +311,61 @@ mod tests {
 
     fn zstd(text: &[u8]) -> Vec<u8> {
         zstd::encode_all(text, 3).unwrap()
+    }
+
+    fn bzip2(text: &[u8]) -> Vec<u8> {
+        let mut packed = Vec::new();
+        let mut encoder = bzip2::read::BzEncoder::new(text, bzip2::Compression::fast());
+        encoder.read_to_end(&mut packed).unwrap();
+        packed
+    }
+
+    /// What `printf 'first\nsecond\n' | xz` writes.
+    const XZ: &[u8] = &[
+        253, 55, 122, 88, 90, 0, 0, 4, 230, 214, 180, 70, 2, 0, 33, 1, 22, 0, 0, 0, 116, 47, 229,
+        163, 1, 0, 12, 102, 105, 114, 115, 116, 10, 115, 101, 99, 111, 110, 100, 10, 0, 0, 0, 0,
+        108, 61, 206, 124, 135, 253, 41, 22, 0, 1, 37, 13, 113, 25, 196, 182, 31, 182, 243, 125, 1,
+        0, 0, 0, 0, 4, 89, 90,
+    ];
+
+    #[test]
+    fn bzip2_and_xz_are_unpacked_and_cut_ones_reported() {
+        let both = b"first\nsecond\n";
+        let padded = [XZ, &[0; 8], XZ].concat();
+        for (name, bytes, count) in [
+            ("bzip2", bzip2(both), 1),
+            ("bzip2 twice", [bzip2(both), bzip2(both)].concat(), 2),
+            ("xz", XZ.to_vec(), 1),
+            ("xz twice", padded, 2),
+            (
+                "mixed",
+                [bzip2(both).as_slice(), XZ, &gzip(both)].concat(),
+                3,
+            ),
+        ] {
+            let (text, rest) = unpacked(&bytes).unwrap();
+            assert_eq!((text, rest), (both.repeat(count), 0), "{name}");
+        }
+        for whole in [bzip2(both), XZ.to_vec()] {
+            for end in 4..whole.len() {
+                let error = unpacked(&whole[..end]).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{end}: {error}");
+            }
+            let mut changed = whole.clone();
+            let last = changed.len() - 20;
+            changed[last] ^= 1;
+            assert!(unpacked(&changed).is_err());
+        }
+        // A header that asks for 4 GiB.
+        let mut greedy = XZ.to_vec();
+        let dictionary = greedy.iter().position(|byte| *byte == 0x21).unwrap() + 2;
+        greedy[dictionary] = 40;
+        let header = 12..12 + (usize::from(greedy[12]) + 1) * 4 - 4;
+        let mut crc = flate2::Crc::new();
+        crc.update(&greedy[header.clone()]);
+        greedy[header.end..header.end + 4].copy_from_slice(&crc.sum().to_le_bytes());
+        let error = unpacked(&greedy).unwrap_err().to_string();
+        assert!(error.contains("mem"), "{error}");
     }
 
     /// The text, and the bytes that were passed over, whatever the reader's buffer.
