@@ -24,7 +24,7 @@ const BEHIND_A_HEADER: &str = "text with JSON behind a header";
 const LEAVE: &str = "leave it out; NDJSON and JSON are read, plain, compressed or in archives";
 
 /// First bytes, what begins so, and what to do with it.
-const MAGICS: [(&[u8], &str, &str); 35] = [
+const MAGICS: [(&[u8], &str, &str); 34] = [
     (b"PK\x03\x04", ZIP, EXTRACT),
     (b"PK\x05\x06", EMPTY_ZIP, EXTRACT),
     (b"\x5d\0\0", "compressed with lzma", UNPACK),
@@ -39,11 +39,6 @@ const MAGICS: [(&[u8], &str, &str); 35] = [
     (b"\x78\xda", "compressed with zlib", UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", EXTRACT),
     (b"Rar!\x1a\x07", "a RAR archive", EXTRACT),
-    (
-        b"PAR1",
-        "Parquet",
-        "read it as it is: yagura run --table NAME=FOLDER",
-    ),
     (b"ORC", "ORC", CONVERT),
     (b"ARROW1", "Arrow", CONVERT),
     (b"Obj\x01", "Avro", CONVERT),

@@ -29,6 +29,7 @@ mod mapping;
 mod normalize;
 mod read;
 mod report;
+mod rows;
 mod source;
 mod split;
 #[cfg(test)]

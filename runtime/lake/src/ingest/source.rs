@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use yagura_core::json::{Cursor, Kind};
 use yagura_formats::{Evtx, LineFormat};
 
+use super::archive::in_a_file;
 use super::kinds::{Other, bare, foreign, without_json};
+use super::rows::{self, Rows};
 use super::unpack::{Ahead, Packing, Unpacked, Utf16, utf16};
 use super::{Format, IngestError};
 use crate::definition::DEFINITION_OBJECT;
@@ -151,6 +153,19 @@ impl Input {
         metadata.map_or(0, |metadata| metadata.len())
     }
 
+    /// Returns the file if Parquet lies in it uncompressed: its reader begins at the end.
+    fn file_of_rows(&self) -> Option<File> {
+        let mut file = match self {
+            Self::Path(path) if path != Path::new("-") => File::open(path).ok()?,
+            Self::Path(_) => return None,
+            Self::Copy(file) => file.try_clone().ok()?,
+        };
+        let mut start = [0; 4];
+        file.rewind().ok()?;
+        file.read_exact(&mut start).ok()?;
+        (start == rows::MAGIC).then_some(file)
+    }
+
     /// Returns the same input once more.
     pub(crate) fn again(&self) -> io::Result<Self> {
         Ok(match self {
@@ -191,6 +206,15 @@ impl Source {
         let unreadable = |source| unreadable(source, name);
         let trailing = Arc::default();
         let mut bytes = unpacked(input, name, read, &trailing)?;
+        let has_rows = bytes.peek(4).map_err(unreadable)?.starts_with(rows::MAGIC);
+        if has_rows {
+            let file = match input.file_of_rows() {
+                Some(file) => file,
+                None => in_a_file(&mut bytes, input.size()).map_err(unreadable)?,
+            };
+            let rows = Rows::open(file).map_err(unreadable)?;
+            bytes = Ahead::new(Box::new(BufReader::with_capacity(BUFFER, rows)));
+        }
         if Evtx::<&[u8]>::is_start(bytes.peek(8).map_err(unreadable)?) {
             bytes = Ahead::new(Box::new(BufReader::with_capacity(BUFFER, Evtx::new(bytes))));
         }
@@ -216,6 +240,7 @@ impl Source {
         }
         let start = bytes.peek(PEEK).map_err(unreadable)?;
         let format = match format {
+            Format::Auto if has_rows => Format::Ndjson,
             Format::Auto => match (LineFormat::detect(start), without_json(start)) {
                 (Some(lines), _) => Format::Lines(lines),
                 (None, Some(other)) => return Err(not_read(other)),

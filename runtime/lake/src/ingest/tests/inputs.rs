@@ -484,16 +484,8 @@ fn damaged(folder: &Path) -> Vec<(PathBuf, &'static str)> {
             "3\\xffmagic.json.gz` cannot be read",
         ),
         (b"4.zst", [first, second].concat(), "4.zst` after line"),
-        (
-            b"5.zip",
-            zip,
-            "5.zip` is cut short",
-        ),
-        (
-            b"6.tar",
-            tar,
-            "6.tar` after line",
-        ),
+        (b"5.zip", zip, "5.zip` is cut short"),
+        (b"6.tar", tar, "6.tar` after line"),
         (
             b"7.gz",
             deep,

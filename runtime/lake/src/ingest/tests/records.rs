@@ -145,6 +145,50 @@ fn events_of_windows_come_from_xml_and_evtx_alike() {
 }
 
 #[test]
+fn rows_of_parquet_are_events() {
+    let events = [
+        r#"{"time":"2026-03-01T10:11:12Z","n":7,"x":{"y":[1,2]}}"#.to_owned(),
+        r#"{"time":"2026-03-01T10:11:13Z","n":8}"#.to_owned(),
+    ];
+    let from = Lake::new();
+    from.ingested("t", events.join("\n"));
+    let (_, (parquet, _)) = from.stored("t").files.into_iter().next().unwrap();
+    let lake = Lake::new();
+    let report = lake
+        .run(lake.options("t"), &[lake.file("a", &parquet)])
+        .unwrap();
+    assert_eq!((report.events, report.without_time), (2, 0));
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+    std::io::Write::write_all(&mut packed, &parquet).unwrap();
+    let packed = packed.finish().unwrap();
+    let report = lake
+        .run(lake.options("t"), &[lake.file("b", packed)])
+        .unwrap();
+    assert_eq!(report.events, 0);
+    let stored = lake.stored("t");
+    assert_eq!(
+        stored.texts("n"),
+        [Some("7".to_owned()), Some("8".to_owned())]
+    );
+    for end in (4..parquet.len()).step_by(41) {
+        let lake = Lake::new();
+        let report = lake
+            .run(lenient(&lake), &[lake.file("a", &parquet[..end])])
+            .unwrap();
+        assert_eq!((report.events, report.failed.len()), (0, 1), "{end}");
+    }
+    for at in (4..parquet.len()).step_by(41) {
+        let mut changed = parquet.clone();
+        changed[at] ^= 0xff;
+        let lake = Lake::new();
+        let report = lake
+            .run(lenient(&lake), &[lake.file("a", &changed)])
+            .unwrap();
+        assert!(report.events <= 2, "{at}");
+    }
+}
+
+#[test]
 fn a_damaged_record_costs_itself_and_is_named() {
     let lake = Lake::new();
     let text = "<Event xmlns='x'><System><EventID>1</EventID></System></Event>\n<Event><System></Event>\n<Event><System><EventID>2</EventID></System></Event>\n";
