@@ -470,7 +470,11 @@ impl Reading<'_> {
                 &format!("the {what} is longer than {limit} bytes; only its start is kept"),
                 bytes,
             );
-            self.file.done = Some(piece.prefix.clone());
+            // Lines that wait are read again with it.
+            match &mut self.file.waits {
+                Some(waits) => *waits = piece.prefix.clone(),
+                None => self.file.done = Some(piece.prefix.clone()),
+            }
             return Ok(());
         }
         // Much faster than a lossy reading where there is nothing to lose.

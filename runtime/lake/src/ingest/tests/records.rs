@@ -1,5 +1,7 @@
 //! Events of several lines, and events of Windows: each once, wherever a file ends in between.
 
+use std::io::Write;
+
 use super::*;
 
 fn lenient(lake: &Lake) -> IngestOptions {
@@ -113,6 +115,32 @@ fn audit_records_come_once_wherever_the_log_grows() {
 }
 
 #[test]
+fn a_line_that_is_too_long_takes_no_waiting_line_with_it() {
+    let record = |kind: &str| format!("type={kind} msg=audit(1772359872.123:7): a=1\n");
+    let long = format!(
+        "type=TTY msg=audit(1772359872.123:7): data={}\n",
+        "4142".repeat(100)
+    );
+    let text = [record("SYSCALL"), long, record("PATH")].concat();
+    let lake = Lake::new();
+    let options = IngestOptions {
+        max_event_bytes: 200,
+        ..lenient(&lake)
+    };
+    for (end, events, rejected) in [(text.len() - 43, 1, 1), (text.len(), 1, 0)] {
+        let report = lake
+            .run(options.clone(), &[lake.file("x", &text[..end])])
+            .unwrap();
+        assert_eq!(
+            (report.events, report.rejected),
+            (events, rejected),
+            "{end}"
+        );
+    }
+    assert_eq!(raws(&lake).len(), 2);
+}
+
+#[test]
 fn events_of_windows_come_from_xml_and_evtx_alike() {
     let lake = Lake::new();
     let sample = include_bytes!("../../../../../tests/fuzz/corpus/ingest/evtx");
@@ -159,7 +187,7 @@ fn rows_of_parquet_are_events() {
         .unwrap();
     assert_eq!((report.events, report.without_time), (2, 0));
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), Default::default());
-    std::io::Write::write_all(&mut packed, &parquet).unwrap();
+    packed.write_all(&parquet).unwrap();
     let packed = packed.finish().unwrap();
     let report = lake
         .run(lake.options("t"), &[lake.file("b", packed)])
