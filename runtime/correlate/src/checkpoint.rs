@@ -127,6 +127,11 @@ impl CorrelationEngine {
             .objects
             .forget_before(oldest.saturating_sub(self.horizon).saturating_sub(DAY));
         checkpoint.provisional = self.provisional.take_changed();
+        if is_over {
+            let bytes = self.provisional.bytes();
+            let most = (bytes as u128 * memory as u128 / total.max(1) as u128) as usize;
+            self.provisional.evict(most);
+        }
         checkpoint
     }
 
@@ -236,17 +241,19 @@ impl CorrelationEngine {
         Ok(())
     }
 
-    /// Restores what was emitted of a key, or withdraws it if its rule is gone.
+    /// Restores what was emitted of a key, or withdraws it if its rule is gone. All keys together take at most `memory` bytes.
     pub(crate) fn restore_provisional(
         &mut self,
         key: String,
         bytes: &[u8],
+        memory: usize,
     ) -> Result<Vec<AlertChange>, postcard::Error> {
         let id = key.split('\0').next().unwrap_or_default();
         match self.index_of.get(id).copied() {
             Some(rule) => {
                 let watermark_group = self.graph.watermark_group_of[rule];
-                self.provisional.restore(key, bytes, watermark_group)?;
+                self.provisional
+                    .restore(key, bytes, watermark_group, memory)?;
                 Ok(Vec::new())
             }
             None => self.provisional.withdraw(bytes, key),

@@ -29,9 +29,9 @@ use crate::hashing::Hashing;
 use crate::held_rules::HeldRules;
 use crate::hit::{Hit, KeptHit};
 use crate::make::make_node;
-use crate::node::{CorrelationNode, KeyedNode, NodeWork, Size};
+use crate::node::{KeyedNode, CorrelationNode, NodeWork, Size};
 use crate::objects::ObjectNumbers;
-use crate::provisional_alerts::{ProvisionalAlert, ProvisionalAlerts};
+use crate::provisional_alerts::ProvisionalAlerts;
 use crate::shard::Spilled;
 use crate::spill::{CorrelationError, SpillStore, SpilledKey};
 use crate::step::{CorrelationOptions, Counters, StepOutput};
@@ -152,6 +152,7 @@ impl CorrelationEngine {
         windows.for_each(|watermark_group| watermark_group.windows.set_hashing(hashing));
         let nodes = self.nodes.iter_mut();
         nodes.for_each(|node| node.set_hashing(hashing));
+        self.provisional.set_hashing(hashing);
     }
 
     /// Returns for each rule the paths that correlations ask of its findings.
@@ -339,9 +340,18 @@ impl CorrelationEngine {
     }
 
     /// Puts a finding before the correlations that take it and the windows of its own alerts.
-    fn route(
+    fn route(&self, finding: CompactFinding, inbox: &mut Inbox, counters: Option<&mut Counters>) {
+        self.route_to_nodes(&finding, inbox, counters);
+        let rule = &self.rules[finding.rule as usize];
+        if rule.alert.report != ReportMode::None {
+            inbox.alerts.push(alert_hit(&rule.id, finding));
+        }
+    }
+
+    /// Puts a finding before the correlations that take it.
+    fn route_to_nodes(
         &self,
-        finding: CompactFinding,
+        finding: &CompactFinding,
         inbox: &mut Inbox,
         mut counters: Option<&mut Counters>,
     ) {
@@ -359,7 +369,7 @@ impl CorrelationEngine {
             let hit = Hit {
                 time: finding.time,
                 source: u16::try_from(source.entry).unwrap_or(u16::MAX),
-                kept: KeptHit::of(&finding),
+                kept: KeptHit::of(finding),
                 values: source
                     .values
                     .iter()
@@ -370,9 +380,6 @@ impl CorrelationEngine {
             };
             let key = key::join(source.by.iter().map(value));
             inbox.nodes[*node].push((key, hit));
-        }
-        if self.rules[rule].alert.report != ReportMode::None {
-            inbox.alerts.push(alert_hit(&self.rules[rule].id, finding));
         }
     }
 
@@ -423,7 +430,8 @@ impl CorrelationEngine {
         Ok(())
     }
 
-    /// Returns how much state each correlation has, by its id, and the windows of alerts under the empty name.
+    /// Returns how much state each correlation has, by its id. Under the empty name are the windows of alerts, and the bytes of the
+    /// provisional alerts.
     pub fn sizes(&self) -> BTreeMap<String, Size> {
         let mut sizes = BTreeMap::new();
         for (node, joins) in self.nodes.iter().zip(&self.graph.order) {
@@ -433,6 +441,7 @@ impl CorrelationEngine {
         for watermark_group in &self.watermark_groups {
             windows.add(watermark_group.windows.size());
         }
+        windows.bytes += self.provisional.bytes();
         sizes
     }
 
@@ -444,9 +453,9 @@ impl CorrelationEngine {
             .sum()
     }
 
-    /// Returns the provisional alerts that are neither final nor withdrawn.
-    pub fn provisional(&self) -> impl Iterator<Item = &ProvisionalAlert> {
-        self.provisional.all()
+    /// Returns how many provisional alerts are neither final nor withdrawn.
+    pub fn provisional(&self) -> usize {
+        self.provisional.len()
     }
 }
 

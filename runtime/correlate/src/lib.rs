@@ -29,7 +29,6 @@ pub use correlation_engine::CorrelationEngine;
 pub use graph::{Graph, GraphError};
 pub use node::Size;
 pub use operator::{Geolocation, GeolocationError};
-pub use provisional_alerts::ProvisionalAlert;
 pub use spill::{CorrelationError, NoSpill, SpillStore, SpilledKey};
 pub use step::{CorrelationOptions, Counters, DroppedFindings, StepOutput};
 pub use watermark::Watermark;

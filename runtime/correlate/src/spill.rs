@@ -11,6 +11,12 @@ pub trait SpillStore {
         node: &str,
         wanted: &[(usize, u64)],
     ) -> Result<Vec<SpilledKey>, CorrelationError>;
+
+    /// Returns the provisional alerts of a key as the last checkpoint has them, if there are any.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn provisional(&mut self, key: &str) -> Result<Option<Vec<u8>>, CorrelationError>;
 }
 
 /// A key that comes back from disk.
@@ -35,6 +41,10 @@ pub struct NoSpill;
 impl SpillStore for NoSpill {
     fn take(&mut self, _: &str, _: &[(usize, u64)]) -> Result<Vec<SpilledKey>, CorrelationError> {
         Ok(Vec::new())
+    }
+
+    fn provisional(&mut self, _: &str) -> Result<Option<Vec<u8>>, CorrelationError> {
+        Ok(None)
     }
 }
 

@@ -399,7 +399,7 @@ impl StateStore {
         let detectors = self.detectors.iter();
         let detectors = detectors.map(|(rule, size)| (rule.clone(), *size));
         batch.sizes = engine.sizes().into_iter().chain(detectors).collect();
-        batch.provisional_count = engine.provisional().count();
+        batch.provisional_count = engine.provisional();
         batch.pending_count = engine.pending();
         let bytes = batch.bytes();
         self.writer.send(Box::new(batch));
@@ -508,6 +508,21 @@ impl SpillStore for StateStore {
             }
         }
         Ok(spilled)
+    }
+
+    fn provisional(&mut self, key: &str) -> Result<Option<Vec<u8>>, CorrelationError> {
+        let wrong = |source: Box<dyn std::error::Error + Send + Sync>| CorrelationError::Read {
+            node: "alerts".to_owned(),
+            source,
+        };
+        self.flush().map_err(|error| wrong(error.into()))?;
+        let read = || {
+            self.reader
+                .prepare_cached("SELECT value FROM provisional_alerts WHERE key = ?1")?
+                .query_row([key], |row| row.get(0))
+                .optional()
+        };
+        read().map_err(|error| wrong(error.into()))
     }
 }
 

@@ -482,3 +482,70 @@ proptest! {
         }
     }
 }
+
+/// Emits provisional alerts of 400 keys in steps, with a restart between two of them, moves the window of every tenth key, and ends
+/// them. Returns what was emitted, in order, and the most bytes that the windows and alerts took after a step.
+fn emit_and_end(memory: usize) -> (Vec<String>, usize) {
+    let rules = rules(&[BASE]);
+    let dir = tempfile::tempdir().unwrap();
+    let limits = StoreLimits {
+        memory,
+        ..StoreLimits::default()
+    };
+    let open = || {
+        let mut engine = new_engine(&rules);
+        let mut store = Store::open(dir.path(), limits).unwrap();
+        store.load(&mut engine).unwrap();
+        (engine, store)
+    };
+    let (mut engine, mut store) = open();
+    let key = |number: i64| format!("{number:03}{}", "k".repeat(600));
+    let mut steps: Vec<(i64, Vec<Finding>)> = Vec::new();
+    for first in (0..400).step_by(50) {
+        let findings = (first..first + 50).map(|at| finding(4_000 + at, 1, &key(at)));
+        steps.push((0, findings.collect()));
+    }
+    // An earlier event moves the window of some keys; of a key of which two events wait it ends one and withdraws another.
+    let earlier = (0..400).step_by(10);
+    let earlier = earlier.map(|at| finding(3_900, u64::try_from(at).unwrap(), &key(at)));
+    steps.push((0, earlier.collect()));
+    // The watermark passes all events, then all windows.
+    steps.push((5_000, Vec::new()));
+    steps.push((20_000, Vec::new()));
+    let (mut emitted, mut most) = (Vec::new(), 0);
+    for (number, (mark, findings)) in steps.into_iter().enumerate() {
+        if number == 7 {
+            drop((engine, store));
+            (engine, store) = open();
+        }
+        let output = engine
+            .step(findings, &|_| Watermark::at(mark * SECOND), &mut store)
+            .unwrap();
+        emitted.extend(output.changes.iter().map(|change| format!("{change:?}")));
+        // All that was emitted is provisional until the last step.
+        let open = if mark == 20_000 {
+            0
+        } else {
+            50 * (number + 1).min(8)
+        };
+        assert_eq!(engine.provisional(), open, "step {number}");
+        store.commit(&mut engine, Progress::default()).unwrap();
+        most = most.max(engine.sizes()[""].bytes);
+    }
+    (emitted, most)
+}
+
+#[test]
+fn provisional_alerts_over_the_limit_are_in_the_store_alone_and_none_is_emitted_otherwise() {
+    let (all_in_memory, unbounded) = emit_and_end(1 << 30);
+    let (in_the_store, bounded) = emit_and_end(64 << 10);
+    assert_eq!(in_the_store, all_in_memory);
+    // 400 keys of 600 bytes are in each alert, of which digests of 16 bytes are left.
+    assert!(unbounded > 800 << 10, "{unbounded}");
+    assert!(bounded < 200 << 10, "{bounded}");
+    let withdrawn = "state: Withdrawn";
+    let withdrawn = in_the_store
+        .iter()
+        .filter(|change| change.contains(withdrawn));
+    assert_eq!(withdrawn.count(), 40);
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use yagura_core::rule::ReportMode;
 use yagura_core::{Alert, AlertState};
 
-use super::{CorrelationEngine, Inbox};
+use super::{CorrelationEngine, Inbox, alert_hit};
 use crate::alert_window::AlertWindow;
 use crate::change::AlertChange;
 use crate::finding::CompactFinding;
@@ -63,8 +63,9 @@ impl CorrelationEngine {
                 alerts.collect()
             };
             let final_alerts = final_alerts.remove(&key).unwrap_or_default();
+            let alerts = (final_alerts, provisional);
             self.provisional
-                .compare(&key, final_alerts, provisional, changes);
+                .compare(&key, alerts, self.step, spilled, changes)?;
         }
         Ok(())
     }
@@ -85,7 +86,12 @@ impl CorrelationEngine {
         pending.sort_by(|a, b| a.compare(b, objects));
         let mut inbox = Inbox::new(self.nodes.len());
         for finding in pending {
-            self.route(finding.clone(), &mut inbox, None);
+            // Most of what waits may be findings of rules that report nothing: no copy of these is needed.
+            self.route_to_nodes(finding, &mut inbox, None);
+            let rule = &self.rules[finding.rule as usize];
+            if rule.alert.report != ReportMode::None {
+                inbox.alerts.push(alert_hit(&rule.id, finding.clone()));
+            }
         }
         for node in 0..self.nodes.len() {
             let rule = self.graph.order[node].rule;

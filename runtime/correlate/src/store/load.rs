@@ -112,14 +112,7 @@ impl StateStore {
                 known.set_started(started);
             }
         }
-        for (key, bytes) in self.each("SELECT key, value FROM provisional_alerts", |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
-        })? {
-            let withdrawn = engine
-                .restore_provisional(key, &bytes)
-                .map_err(self.damaged(StatePart::ProvisionalAlert))?;
-            changes.extend(withdrawn);
-        }
+        changes.extend(self.load_provisional(engine)?);
         // What belongs to no rule any more goes, and findings that wait are stored under the numbers of now.
         let mut batch = CommitBatch::default();
         orphans.extend(
@@ -138,6 +131,28 @@ impl StateStore {
         let spilled_keys = self.count("SELECT count(*) FROM spilled")?;
         self.spilled_keys = usize::try_from(spilled_keys).unwrap_or_default();
         Ok((messages, changes))
+    }
+
+    /// Gives the engine the provisional alerts back, and returns those that are withdrawn because their rules are gone. They are
+    /// read one by one: there may be more of them than fit in memory.
+    fn load_provisional(&self, engine: &mut CorrelationEngine) -> Result<Vec<AlertChange>, StateStoreError> {
+        let states: usize = engine.sizes().values().map(|size| size.bytes).sum();
+        let memory = self.limits.memory.saturating_sub(states);
+        let mut changes = Vec::new();
+        let mut statement = self
+            .reader
+            .prepare("SELECT key, value FROM provisional_alerts")
+            .map_err(self.sqlite())?;
+        let mut rows = statement.query([]).map_err(self.sqlite())?;
+        while let Some(row) = rows.next().map_err(self.sqlite())? {
+            let key: String = row.get(0).map_err(self.sqlite())?;
+            let bytes: Vec<u8> = row.get(1).map_err(self.sqlite())?;
+            let withdrawn = engine
+                .restore_provisional(key, &bytes, memory)
+                .map_err(self.damaged(StatePart::ProvisionalAlert))?;
+            changes.extend(withdrawn);
+        }
+        Ok(changes)
     }
 
     fn stored_rules(&self) -> Result<BTreeMap<String, StoredRule>, StateStoreError> {
