@@ -1,11 +1,12 @@
 """How much memory a service takes while hostile content arrives at a steady rate.
 
     cargo build --workspace
-    python3 tests/benches/soak.py target/debug/yagura [SECONDS] [MB_A_SECOND]
+    python3 tests/benches/soak.py target/debug/yagura [SECONDS] [MB_A_SECOND] [SETTING=VALUE …]
 
-Objects are made first. Then one arrives every second: events whose keys nobody had before, values of up to a megabyte, a new user in
-each event, times of other years, deep nesting, text that is no text. Rules that count by user, a baseline, SQL with patterns and a
-Sigma rule evaluate all of it. Resident memory is read twice a second. The service must keep up, and lose no honest alert.
+Objects are made first, for the time at which they arrive. Then one arrives every second: events whose keys nobody had before, values
+of up to a megabyte, a new user in each event, times of other years, deep nesting, text that is no text. Rules that count by user, SQL
+with patterns and a Sigma rule evaluate all of it. Resident memory without files is read twice a second. The service must keep up, and
+lose no honest alert. Settings, such as `memory_mib=64`, are those of `[serve]`.
 """
 
 import json
@@ -84,10 +85,13 @@ first_load = "1s"
 lateness = "1m"
 """
 
+# Seconds that one object may take to be made, on the average.
+SECONDS_TO_MAKE = 1.5
 
-def lines_of(dice, second, size):
-    """Makes the lines of one object, of about `size` bytes, with one honest event."""
-    start = 1_772_359_200 + second
+
+def lines_of(dice, start, second, size):
+    """Makes the lines of one object, of about `size` bytes, with one honest event, that arrives `second` seconds after `start`."""
+    start += second
     lines = [json.dumps({"time": start, "kind": "bad", "user": f"honest{second}", "cmd": "x"})]
     used = 0
     while used < size:
@@ -115,9 +119,10 @@ def lines_of(dice, second, size):
 
 
 def resident(process):
+    """Returns the MiB that the process has in memory and that no file has: pages of its binary and libraries do not count."""
     with open(f"/proc/{process.pid}/status") as status:
         fields = dict(line.split(":", 1) for line in status if ":" in line)
-    return int(fields["VmRSS"].split()[0]) >> 10
+    return int(fields["RssAnon"].split()[0]) >> 10
 
 
 def main():
@@ -132,16 +137,22 @@ def main():
         (place / f"pack/rules/{name}.toml").write_text(text)
     (place / "sigma/evil.yml").write_text(SIGMA)
     (place / "map.toml").write_text(FIELD_MAP)
-    (place / "yagura.toml").write_text(CONFIG)
+    (place / "yagura.toml").write_text(CONFIG + "".join(f"{setting}\n" for setting in sys.argv[4:]))
     dice = random.Random(1)
     made = []
+    begun = time.time()
+    # Events of the past would all be late, and none would wait or be counted by a correlation.
+    start = int(begun + SECONDS_TO_MAKE * seconds)
     for second in range(seconds):
         raw = place / "raw.ndjson"
-        raw.write_text(lines_of(dice, second, int(rate * 1e6)))
+        raw.write_text(lines_of(dice, start, second, int(rate * 1e6)))
         before = set((place / "staging").rglob("*.parquet"))
         subprocess.run([binary, "ingest", "--table", "app", "--to", place / "staging", raw],
                        capture_output=True, cwd=place)
         made.append(sorted(set((place / "staging").rglob("*.parquet")) - before))
+    if time.time() > start:
+        sys.exit(f"{seconds} objects took {time.time() - begun:.0f} s to make: raise SECONDS_TO_MAKE")
+    time.sleep(start - time.time())
     log = (place / "serve.log").open("w")
     (place / "lake/app/_table.json").write_bytes((place / "staging/app/_table.json").read_bytes())
     service = subprocess.Popen([binary, "serve", "--quiet", "--config", place / "yagura.toml"], stderr=log, cwd=place)

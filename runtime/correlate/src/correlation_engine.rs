@@ -174,7 +174,7 @@ impl CorrelationEngine {
         let mut output = StepOutput::default();
         let mut late = Vec::new();
         if let [only] = self.watermark_groups.as_mut_slice() {
-            only.pending.reserve(findings.len());
+            only.make_room(findings.len());
         }
         for finding in findings {
             let Some(number) = self.graph.watermark_group_of.get(finding.rule).copied() else {
@@ -265,25 +265,11 @@ impl CorrelationEngine {
         counters: &mut Counters,
     ) -> Result<(EndedWindows, BTreeSet<String>), CorrelationError> {
         self.watermark_groups[number].watermark = watermark;
-        let mut ready = std::mem::take(&mut self.watermark_groups[number].pending);
         let is_ready = |finding: &CompactFinding| finding.time < self.passed(finding.rule as usize);
-        let are_ready: Vec<bool> = ready.iter().map(is_ready).collect();
+        let pending = self.watermark_groups[number].pending.iter();
+        let are_ready: Vec<bool> = pending.map(is_ready).collect();
         let watermark_group = &mut self.watermark_groups[number];
-        if are_ready.iter().all(|is_ready| *is_ready) {
-            watermark_group.fresh = 0;
-        } else {
-            let first_fresh = ready.len() - watermark_group.fresh.min(ready.len());
-            watermark_group.fresh = 0;
-            let all = std::mem::take(&mut ready);
-            for (at, (finding, is_ready)) in all.into_iter().zip(are_ready).enumerate() {
-                if is_ready {
-                    ready.push(finding);
-                } else {
-                    watermark_group.fresh += usize::from(at >= first_fresh);
-                    watermark_group.pending.push(finding);
-                }
-            }
-        }
+        let mut ready = watermark_group.take_ready(&are_ready);
         watermark_group.is_stale |= !ready.is_empty();
         let objects = &self.objects;
         ready.sort_by(|a, b| a.compare(b, objects));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::vec::Drain;
 
 use hashbrown::HashMap;
 
@@ -142,24 +143,30 @@ impl KeyedNode<AlertWindows> {
     ) -> BTreeMap<String, Vec<AlertWindow>> {
         let mut windows: BTreeMap<String, Vec<AlertWindow>> = BTreeMap::new();
         let empty = Shard::new(self.hashing);
-        for (key, hits) in by_key(hits) {
+        for_each_key(hits, |key, hits| {
             let shard = self.shards.get(shard_of(self.hashing.of(&key)));
             let shard = shard.unwrap_or(&empty);
             let (output, open) = shard.speculate(&self.operator, &key, hits, self.started);
             let ended = output.closed.into_iter().map(|(_, window)| window);
             let all = ended.chain((open.count > 0 && open.is_alert()).then_some(open));
             windows.insert(key, all.collect());
-        }
+        });
         windows
     }
 }
 
-fn by_key(hits: Vec<(String, Hit)>) -> BTreeMap<String, Vec<Hit>> {
-    let mut by_key: BTreeMap<String, Vec<Hit>> = BTreeMap::new();
-    for (key, hit) in hits {
-        by_key.entry(key).or_default().push(hit);
+/// Calls `each` with each key and its hits, in order of the keys. Hits of one key stay in their order. No second copy of the hits
+/// is made: each step does this with all that wait, and most keys may have one.
+fn for_each_key(mut hits: KeyedHits, mut each: impl FnMut(String, Drain<'_, Hit>)) {
+    hits.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut of_key: Vec<Hit> = Vec::new();
+    let mut hits = hits.into_iter().peekable();
+    while let Some((key, hit)) = hits.next() {
+        of_key.push(hit);
+        if hits.peek().is_none_or(|(next, _)| *next != key) {
+            each(key, of_key.drain(..));
+        }
     }
-    by_key
 }
 
 impl<O: Operator> CorrelationNode for KeyedNode<O> {
@@ -235,11 +242,11 @@ impl<O: Operator> CorrelationNode for KeyedNode<O> {
         let first = hits.first().map_or(i64::MAX, |(_, hit)| hit.time);
         let started = self.started.min(first);
         let empty = Shard::new(self.hashing);
-        for (key, hits) in by_key(hits) {
+        for_each_key(hits, |key, hits| {
             let shard = self.shards.get(shard_of(self.hashing.of(&key)));
             let shard = shard.unwrap_or(&empty);
             all.append(shard.speculate(&self.operator, &key, hits, started).0);
-        }
+        });
         all
     }
 

@@ -321,7 +321,7 @@ impl<S: Clone + Default + serde::Serialize + serde::de::DeserializeOwned> Shard<
         &self,
         operator: &O,
         key: &str,
-        hits: Vec<Hit>,
+        hits: impl IntoIterator<Item = Hit>,
         started: i64,
     ) -> (ShardOutput, S) {
         let mut output = ShardOutput::default();

@@ -3,6 +3,7 @@
 //! One file a command in `commands/`. Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 warning
 //! (findings or failed tests), 2 error in a rule, pack or plugin, 3 error in configuration or input.
 
+mod allocator;
 mod commands;
 mod diagnostics;
 mod exit;
@@ -19,10 +20,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
-
-/// What correlations remember is millions of small pieces, made in one step and given up in another.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A watchtower over logs: rules in SQL, Sigma or sandboxed Wasm over Parquet on object storage.
 #[derive(Parser)]
@@ -96,7 +93,10 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Ingest(arguments) => commands::ingest::run(arguments),
         Command::Run(arguments) => commands::run::run(arguments),
-        Command::Serve(arguments) => commands::serve::run(arguments),
+        Command::Serve(arguments) => {
+            allocator::give_back_freed_memory();
+            commands::serve::run(arguments)
+        }
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Quarantine(arguments) => commands::quarantine::run(&arguments),
         Command::Alerts(arguments) => commands::alerts::run(arguments),

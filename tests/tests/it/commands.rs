@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use yagura_tests::command::{Ran, yagura};
@@ -402,4 +403,30 @@ fn the_answer_of_a_store_is_said_once_by_its_code_and_message() {
     for hidden in ["<Error>", "RequestId"] {
         assert_eq!(times(hidden), 0, "{}", ran.stderr);
     }
+}
+
+#[test]
+fn a_service_gives_freed_memory_back_at_once_unless_the_operator_says_otherwise() {
+    // The allocator prints its settings where it starts: of a service twice, because that replaces itself.
+    let delays = |set: Option<&str>, arguments: &[&str]| -> Vec<String> {
+        let mut command = Command::new(yagura_tests::command::binary());
+        command.env_remove("MIMALLOC_PURGE_DELAY");
+        command.env_remove("MIMALLOC_ALLOW_THP");
+        command.args(arguments).env("MIMALLOC_VERBOSE", "1");
+        command.envs(set.map(|value| ("MIMALLOC_PURGE_DELAY", value)));
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let lines = text.lines();
+        let values = lines.filter_map(|line| line.split("option 'purge_delay': ").nth(1));
+        values.map(|value| value.trim().to_owned()).collect()
+    };
+    let place = Scratch::new();
+    let config = place.path("none.toml");
+    let serve = ["serve", "--config", &config];
+    let of_a_service = delays(None, &serve);
+    assert_eq!(of_a_service.len(), 2, "{of_a_service:?}");
+    assert_eq!(of_a_service[1], "0");
+    assert_ne!(of_a_service[0], "0");
+    assert_eq!(delays(Some("25"), &serve), ["25"]);
+    assert_eq!(delays(None, &["--version"]), of_a_service[..1]);
 }

@@ -85,6 +85,9 @@ impl CorrelationEngine {
         let objects = &self.objects;
         pending.sort_by(|a, b| a.compare(b, objects));
         let mut inbox = Inbox::new(self.nodes.len());
+        if let [only] = inbox.nodes.as_mut_slice() {
+            only.reserve_exact(pending.len());
+        }
         for finding in pending {
             // Most of what waits may be findings of rules that report nothing: no copy of these is needed.
             self.route_to_nodes(finding, &mut inbox, None);
