@@ -1,6 +1,6 @@
-//! Where keys are that left memory.
+//! Where keys and provisional alerts are that left memory.
 
-/// Where the keys are that were moved to disk.
+/// Where the keys and provisional alerts are that were moved to disk.
 pub trait SpillStore {
     /// Returns the keys under these shards and hashes, with state and due time, and forgets them with the next checkpoint.
     ///
