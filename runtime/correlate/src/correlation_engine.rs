@@ -29,7 +29,7 @@ use crate::hashing::Hashing;
 use crate::held_rules::HeldRules;
 use crate::hit::{Hit, KeptHit};
 use crate::make::make_node;
-use crate::node::{KeyedNode, CorrelationNode, NodeWork, Size};
+use crate::node::{CorrelationNode, KeyedNode, NodeWork, Size};
 use crate::objects::ObjectNumbers;
 use crate::provisional_alerts::ProvisionalAlerts;
 use crate::shard::Spilled;

@@ -494,7 +494,7 @@ fn emit_and_end(memory: usize) -> (Vec<String>, usize) {
     };
     let open = || {
         let mut engine = new_engine(&rules);
-        let mut store = Store::open(dir.path(), limits).unwrap();
+        let mut store = StateStore::open(dir.path(), limits).unwrap();
         store.load(&mut engine).unwrap();
         (engine, store)
     };
@@ -529,7 +529,7 @@ fn emit_and_end(memory: usize) -> (Vec<String>, usize) {
             50 * (number + 1).min(8)
         };
         assert_eq!(engine.provisional(), open, "step {number}");
-        store.commit(&mut engine, Progress::default()).unwrap();
+        store.commit(&mut engine, StepChanges::default()).unwrap();
         most = most.max(engine.sizes()[""].bytes);
     }
     (emitted, most)

@@ -135,7 +135,10 @@ impl StateStore {
 
     /// Gives the engine the provisional alerts back, and returns those that are withdrawn because their rules are gone. They are
     /// read one by one: there may be more of them than fit in memory.
-    fn load_provisional(&self, engine: &mut CorrelationEngine) -> Result<Vec<AlertChange>, StateStoreError> {
+    fn load_provisional(
+        &self,
+        engine: &mut CorrelationEngine,
+    ) -> Result<Vec<AlertChange>, StateStoreError> {
         let states: usize = engine.sizes().values().map(|size| size.bytes).sum();
         let memory = self.limits.memory.saturating_sub(states);
         let mut changes = Vec::new();
