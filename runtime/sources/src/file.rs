@@ -53,8 +53,7 @@ pub struct SourceHead {
     /// Pages that describe its logs.
     #[serde(default)]
     pub references: Vec<String>,
-    /// Names for expressions that others use like fields, each once those above it are known. A name hides a maker's field of the same
-    /// name.
+    /// Names for expressions that others use like fields, these among them. A name hides a maker's field of the same name.
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub fields: toml::Table,

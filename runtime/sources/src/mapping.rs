@@ -135,6 +135,10 @@ impl Mapping {
             }
         }
         let named = reading.named(&named);
+        if !reading.problems.is_empty() {
+            // What is wrong with a name would be said again for all that use it.
+            return Err(SourceText::new(file, text).refuse(reading.problems));
+        }
         let mut plans = Vec::new();
         for (condition, key, known, columns) in classes {
             let condition = condition.and_then(|condition| {
@@ -245,32 +249,40 @@ impl Reading {
 
     /// Plans expressions that others use like fields, and puts their names behind the fields of the maker.
     fn named(&mut self, written: &[WrittenColumn]) -> Vec<FieldExpression> {
-        let is_name_of =
-            |field: &WrittenColumn, path: &FieldPath| field.name == path.segments().join(".");
-        let is_named = |path: &FieldPath| written.iter().any(|field| is_name_of(field, path));
+        let is_named = |path: &FieldPath| {
+            let name = path.segments().join(".");
+            written.iter().any(|field| field.name == name)
+        };
         // A maker's field of a name is read by the expression of that name alone.
         let mut own = std::mem::take(&mut self.paths);
         own.retain(|path| !is_named(path));
         self.paths = own;
         let mut planned = Vec::new();
-        for (at, field) in written.iter().enumerate() {
-            let reads = FieldExpression::fields_of(&field.expression).unwrap_or_default();
-            let below = reads
-                .iter()
-                .find(|path| written[at..].iter().any(|later| is_name_of(later, path)));
-            if let Some(path) = below {
-                let message = format!(
-                    "reads `{path}`, which is not named above it: move that up, or give this another name"
-                );
-                self.wrong(Code::UnknownReference, field.key.clone(), message);
-                continue;
-            }
-            let read = FieldExpression::new(&field.expression, &self.paths);
-            if let Some(read) = self.checked(read, &field.key)
-                && let Ok(path) = field.name.parse::<FieldPath>()
-            {
+        let mut left: Vec<&WrittenColumn> = written.iter().collect();
+        while !left.is_empty() {
+            let before = left.len();
+            for field in std::mem::take(&mut left) {
+                let reads = FieldExpression::fields_of(&field.expression).unwrap_or_default();
+                let mut waits = reads.iter().filter(|path| is_named(path));
+                if waits.any(|path| !self.paths.contains(path)) {
+                    left.push(field);
+                    continue;
+                }
+                let read = FieldExpression::new(&field.expression, &self.paths);
+                let read = self.checked(read, &field.key);
+                let (Some(read), Ok(path)) = (read, field.name.parse::<FieldPath>()) else {
+                    // What uses it is not wrong itself.
+                    return planned;
+                };
                 self.paths.push(path);
                 planned.push(read);
+            }
+            if left.len() == before {
+                for field in left {
+                    let message = "reads itself, or a name that reads it: give one of them another name".to_owned();
+                    self.wrong(Code::UnknownReference, field.key.clone(), message);
+                }
+                break;
             }
         }
         planned

@@ -3,8 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::array::{
+    Array, ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, StructArray,
+};
+use datafusion::arrow::datatypes::Field;
+use datafusion::parquet::arrow::ArrowWriter;
 use serde_json::Value;
 use yagura_lake::Location;
 use yagura_tests::command::{Ran, binary, yagura};
@@ -504,6 +510,41 @@ fn an_event_is_explained_column_by_column() {
     );
     let listed = yagura(&["source", "list"]).must_work();
     assert!(listed.stdout.contains("okta"), "{listed:?}");
+}
+
+/// Amazon Security Lake: `ext/SOURCE/region=…/accountId=…/eventDay=…`, with the objects of OCSF as structs.
+#[test]
+fn a_rule_for_a_class_reads_the_lakes_of_others() {
+    let place = Place::new();
+    let text = |values: [&str; 2]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+    let one = |name: &str, values: ArrayRef| {
+        let field = Arc::new(Field::new(name, values.data_type().clone(), true));
+        Arc::new(StructArray::from(vec![(field, values)])) as ArrayRef
+    };
+    let batch = RecordBatch::try_from_iter([
+        ("class_uid", Arc::new(Int32Array::from(vec![3002, 4001])) as ArrayRef),
+        ("time", Arc::new(Int64Array::from(vec![1_770_091_506_000, 1_770_091_507_000]))),
+        ("status_id", Arc::new(Int32Array::from(vec![2, 2]))),
+        ("user", one("name", text(["eve", "bob"]))),
+        ("src_endpoint", one("ip", text(["192.0.2.7", "192.0.2.8"]))),
+    ])
+    .unwrap();
+    let object = "ext/idp/region=eu-central-1/accountId=111122223333/eventDay=20260203/a.parquet";
+    place.0.write(object, "");
+    let file = fs::File::create(place.path(object)).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    place.0.write(
+        "yagura.toml",
+        "packs = [\"pack\"]\n[table.idp]\nurl = \"ext/idp\"\ntime = \"time\"\ntime_unit = \"milliseconds\"\n\
+         day_partition = { column = \"eventDay\", format = \"%Y%m%d\" }\n",
+    );
+    let config = place.path("yagura.toml");
+    let ran = yagura(&["run", "--config", &config, "--format", "json"]);
+    let alerts: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(texts(&alerts, "rule"), ["refused.idp"], "{ran:?}");
+    assert_eq!(texts(&alerts, "title"), ["eve was refused, from 192.0.2.7"]);
 }
 
 /// Starts a service over an S3 server.
