@@ -21,6 +21,9 @@ mod rows;
 mod shipped;
 mod value;
 
+#[cfg(test)]
+mod properties;
+
 pub use class::class_table;
 pub use explain::{Explained, ExplainedColumn, explain};
 pub use file::{ClassFile, SourceCase, SourceFile, SourceHead};
