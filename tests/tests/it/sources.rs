@@ -261,7 +261,9 @@ fn one_rule_reads_every_maker() {
     let pack = place.path("pack");
     let checked = yagura(&["check", "--strict", "--pack", &pack]).must_work();
     assert!(
-        checked.stdout.contains("2 rules: 0 errors, 0 warnings"),
+        checked
+            .stdout
+            .contains("2 rules, 3 sources: 0 errors, 0 warnings"),
         "{checked:?}"
     );
     for source in ["door", "gate", "safe"] {
@@ -482,6 +484,107 @@ fn what_is_wrong_with_a_source_is_said_at_its_place() {
             .stderr
             .contains("there is no source `okat`; did you mean `okta`?"),
         "{unknown:?}"
+    );
+}
+
+#[test]
+fn check_looks_at_the_sources_of_packs() {
+    let place = Place::new();
+    let pack = place.path("pack");
+    place.ingest("gate");
+    let check = ["check", "--pack", &pack];
+    let whole = yagura(&check).must_work();
+    assert!(
+        whole.stdout.contains("1 rule, 3 sources: 0 errors"),
+        "{whole:?}"
+    );
+    // One is wrong by itself, the other by what it says of its class.
+    place.0.write(
+        "pack/sources/door.toml",
+        &DOOR.replace("lower(badge.owner)", "lowr(badge.owner)"),
+    );
+    place.0.write(
+        "pack/sources/gate.toml",
+        &GATE.replace("\"logfmt\"", "\"logfmd\""),
+    );
+    let ran = yagura(&check);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    for expected in [
+        "door.toml:19: error: `class[1].columns.user.name`",
+        "gate.toml:5: error: `source.format`",
+        "did you mean `logfmt`?",
+        "1 rule, 3 sources: 2 errors",
+    ] {
+        assert!(ran.stdout.contains(expected), "{expected}: {ran:?}");
+    }
+    place.0.write(
+        "yagura.toml",
+        "packs = [\"pack\"]\n[lake]\nurl = \"lake\"\n[source.okta]\nurl = \"raw\"\n[source.gates]\nurl = \"raw\"\nsource = \"okat\"\n",
+    );
+    let configured = yagura(&["check", "--config", &place.path("yagura.toml")]);
+    assert_eq!(configured.code, Some(2), "{configured:?}");
+    assert!(
+        configured
+            .stdout
+            .contains("yagura.toml:8: error: `source.gates.source`")
+            && configured.stdout.contains("did you mean `okta`?"),
+        "{configured:?}"
+    );
+    let json = yagura(&[&check[..], &["--format", "json"]].concat());
+    let found = json.stdout.lines().next().unwrap();
+    let found: Value = serde_json::from_str(found).unwrap();
+    assert_eq!(
+        (&found["line"], &found["key"]),
+        (&19.into(), &"class[1].columns.user.name".into())
+    );
+}
+
+/// One whose own `user` is an object without the members that OCSF's has.
+const SHOP: &str = r#"
+[source]
+name = "shop"
+title = "Shops"
+
+[[class]]
+name = "authentication"
+
+[class.columns]
+activity_id = "1"
+status_id = "2"
+user.name = "user.login"
+"#;
+
+const SHOP_LOG: &str =
+    "{\"time\":\"2026-02-03T04:10:00Z\",\"user\":{\"login\":\"eve\",\"uuid\":\"7\"}}\n";
+
+#[test]
+fn check_knows_that_a_table_need_not_have_each_attribute_of_a_class() {
+    let place = Place::new();
+    place.0.write("pack/sources/shop.toml", SHOP);
+    place.0.write("pack/sources/shop.log", SHOP_LOG);
+    for source in ["door", "gate", "safe", "shop"] {
+        place.ingest(source);
+    }
+    let (pack, lake) = (place.path("pack"), place.path("lake"));
+    let check = |condition: &str| {
+        let rule = REFUSED.replace("status_id = 2\"", &format!("{condition}\""));
+        place.0.write("pack/rules/refused.toml", &rule);
+        yagura(&["check", "--strict", "--pack", &pack, "--lake", &lake])
+    };
+    let whole = check(
+        "status_id = 2 AND (user.uid = 'x' OR user.email_addr = 'y' OR src_endpoint.port > 1)",
+    )
+    .must_work();
+    assert!(
+        whole.stdout.contains("0 errors, 0 warnings, 0 notes"),
+        "{whole:?}"
+    );
+    // What is not of the class is named, as before.
+    let wrong = check("status_id = 2 AND user.uiid = 'x'");
+    assert_ne!(wrong.code, Some(0), "{wrong:?}");
+    assert!(
+        wrong.stdout.contains("names `user.uiid`") || wrong.stdout.contains("no `user.uiid`"),
+        "{wrong:?}"
     );
 }
 

@@ -4,6 +4,7 @@ mod configuration;
 mod correlations;
 mod places;
 mod sampled;
+mod sources;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,7 @@ use crate::ruleset::{RuleSet, Sources};
 use yagura_service::config::Config;
 use yagura_service::packs;
 
-/// Check rules: errors, unknown fields, conditions that never match, duplicates
+/// Check rules and sources: errors, unknown fields, conditions that never match, duplicates
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -70,7 +71,8 @@ const AFTER_HELP: &str = "\
 With tables (--lake, --table or --config), fields are looked up in the tables and in a few hundred of their newest events, and
 tests are compared with the types of the columns. Without, this is done for the tables whose columns are part of Yagura
 (aws_cloudtrail); for others only the rule itself is checked. Rules that correlations join must be among those that are read.
-Built plugins must have code for their rules. With --config, packs that `yagura run` would refuse are errors, too.
+Built plugins must have code for their rules. The sources of packs are read, and their expressions planned. With --config, packs
+that `yagura run` would refuse are errors, too, and so are sources that do not exist.
 Each result has a code; docs/contributors/diagnostics.md explains them all.
 Exit code 0 without errors, 1 with warnings if --strict, 2 with errors.";
 
@@ -93,6 +95,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     };
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
     if arguments.format == DiagnosticFormat::Text {
+        let sources = match found.sources {
+            0 => String::new(),
+            sources => format!(", {}", number(sources as u64, "source", "sources")),
+        };
         let policy = if found.has_policy {
             " and the policy"
         } else {
@@ -100,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         };
         writeln!(
             Shown(io::stdout().lock()),
-            "{}{policy}: {}, {}, {}",
+            "{}{sources}{policy}: {}, {}, {}",
             number(found.rules as u64, "rule", "rules"),
             number(errors, "error", "errors"),
             number(warnings, "warning", "warnings"),
@@ -132,6 +138,7 @@ fn print(format: DiagnosticFormat, found: &[Diagnostic]) -> Result<()> {
 /// What was found.
 struct Checked {
     rules: usize,
+    sources: usize,
     has_policy: bool,
     /// In order of file and line.
     diagnostics: Vec<Diagnostic>,
@@ -178,12 +185,17 @@ fn checked(arguments: &Arguments) -> Result<Checked> {
     check.own_correlations(&set, tables, placed.as_ref());
     check.geolocation(&set);
     check.plugins(&set)?;
+    check.sources(&set)?;
+    if let (Some(config), Some(file)) = (&config, &arguments.sources.config) {
+        check.configured_sources(&set, config, file);
+    }
     check.duplicates();
     let mut diagnostics = places::placed(check.found, &set.sigma.load);
     diagnostics.sort();
     diagnostics.dedup();
     Ok(Checked {
         rules: check.rules,
+        sources: check.sources,
         has_policy: policy.is_some(),
         diagnostics,
     })
@@ -233,6 +245,7 @@ fn rules_of(pack: &Pack, name: &str) -> Result<Option<Vec<String>>> {
 #[derive(Debug, Default)]
 struct RuleCheck {
     rules: usize,
+    sources: usize,
     found: Vec<Diagnostic>,
     /// Canonical form of each rule, with its id and file.
     forms: BTreeMap<String, Vec<(String, PathBuf)>>,
@@ -443,6 +456,7 @@ impl RuleCheck {
             self.rules += 1;
             self.add(file, rule, Level::Note, Code::UnknownTable, message);
         }
+        let classes = tables::classes_of(set);
         for source in set.own() {
             self.rules += 1;
             let id = source.rule.id.clone();
@@ -523,7 +537,7 @@ impl RuleCheck {
                 Ok(predicate) => {
                     if source.rule.condition.is_some() {
                         self.predicate(&source.file, &id, &predicate);
-                        self.where_fields(table, &source, sampled);
+                        self.where_fields(table, &source, classes.get(&id).copied(), sampled);
                     }
                     if source.rule.plugin.is_none() {
                         let form = format!("{} {}", table.name, canonical(&predicate));

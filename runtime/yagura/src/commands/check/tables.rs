@@ -6,11 +6,27 @@ use std::path::Path;
 use yagura_core::FieldPath;
 use yagura_core::diagnostic::{Code, Diagnostic, Level};
 use yagura_lake::table::Table;
+use yagura_ocsf::{Class, Schema as Ocsf};
 use yagura_plan::{RuleSource, SigmaRules, condition_hints, fields_of, plain_type};
 use yagura_rules::lint::misfits;
 
 use super::RuleCheck;
 use super::sampled::Sampled;
+use crate::ruleset::RuleSet;
+
+/// Returns the class of each rule for one, by the rule's id over each of the tables.
+pub(super) fn classes_of(set: &RuleSet) -> BTreeMap<String, &'static Class> {
+    let mut classes = BTreeMap::new();
+    for source in set.written() {
+        let Some(class) = Ocsf::shipped().class(&source.rule.class) else {
+            continue;
+        };
+        for table in set.tables.iter().flatten() {
+            classes.insert(format!("{}.{}", source.rule.id, table.name), class);
+        }
+    }
+    classes
+}
 
 impl RuleCheck {
     /// Looks at the tables by themselves.
@@ -79,12 +95,18 @@ impl RuleCheck {
                     message,
                 );
             }
-            self.unseen(source, sampled);
+            self.unseen(source, None, sampled);
         }
     }
 
-    /// Looks at a rule with a `where`: what it compares, and what it names inside JSON.
-    pub(super) fn where_fields(&mut self, table: &Table, source: &RuleSource, sampled: &Sampled) {
+    /// Looks at a rule with a `where`: what it compares, and what it names inside JSON. `class` is that of a rule for a class.
+    pub(super) fn where_fields(
+        &mut self,
+        table: &Table,
+        source: &RuleSource,
+        class: Option<&Class>,
+        sampled: &Sampled,
+    ) {
         for what in condition_hints(table, source) {
             self.add(
                 &source.file,
@@ -94,11 +116,12 @@ impl RuleCheck {
                 format!("`where` {what}"),
             );
         }
-        self.unseen(source, sampled);
+        self.unseen(source, class, sampled);
     }
 
-    /// Says which keys inside JSON a rule names, and none of the events that were looked at has.
-    fn unseen(&mut self, source: &RuleSource, sampled: &Sampled) {
+    /// Says which keys inside JSON a rule names, and none of the events that were looked at has. An attribute of the rule's class is
+    /// NULL in a table that lacks it, and no mistake.
+    fn unseen(&mut self, source: &RuleSource, class: Option<&Class>, sampled: &Sampled) {
         let rule = &source.rule;
         let Some((table, sample, paths)) = sampled.samples.get(&rule.table) else {
             return;
@@ -112,6 +135,7 @@ impl RuleCheck {
         }
         let plain = |field: &FieldPath| field.segments().join(".");
         let may_be_seen = |field: &FieldPath| {
+            let is_attribute = class.is_some_and(|class| class.attribute(&plain(field)).is_some());
             let is_inside = yagura_rules::resolve::find(&schema, field)
                 .is_some_and(|found| !found.json.is_empty());
             // A number is a place in a list, whose members share a path.
@@ -119,7 +143,7 @@ impl RuleCheck {
                 .segments()
                 .iter()
                 .any(|part| part.parse::<usize>().is_ok());
-            !is_inside || is_indexed || paths.contains(&plain(field))
+            is_attribute || !is_inside || is_indexed || paths.contains(&plain(field))
         };
         for field in fields {
             // Events of other makers have a field under other names.
@@ -136,9 +160,9 @@ impl RuleCheck {
                 Level::Warning
             };
             let message = format!(
-                "names `{name}`, which none of the newest events of table `{}` has ({} were looked at){hint}",
+                "names `{name}`, which none of the newest events of table `{}` has ({} looked at){hint}",
                 table.name,
-                crate::output::count(sample.events as u64, "event", "events")
+                crate::output::count(sample.events as u64, "event was", "events were")
             );
             self.add(&source.file, &rule.id, level, Code::UnknownField, message);
         }
