@@ -22,6 +22,8 @@ mod shipped;
 mod value;
 
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod properties;
 
 pub use class::class_table;

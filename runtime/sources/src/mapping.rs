@@ -189,7 +189,7 @@ impl Mapping {
 
 impl ClassPlan {
     /// Returns the columns of its rows with their kinds.
-    fn kinds(&self) -> Vec<(&str, ColumnKind)> {
+    pub(crate) fn kinds(&self) -> Vec<(&str, ColumnKind)> {
         let mut kinds = vec![
             ("class_uid", ColumnKind::Int64),
             ("class_name", ColumnKind::Text),
