@@ -61,9 +61,10 @@ fn source_row(file: &Path, source: &SourceFile) -> String {
         Some(page) => format!("[{}]({page})", head.title),
         None => head.title.clone(),
     };
-    let format = match &head.format {
-        Some(format) => format!("`{format}`"),
-        None => "recognised".to_owned(),
+    let format = match (&head.format, &head.grok) {
+        (Some(format), _) => format!("`{format}`"),
+        (None, Some(_)) => "a grok pattern".to_owned(),
+        (None, None) => "recognised".to_owned(),
     };
     let place = Path::new("plugins/sources/sources").join(file.parent().unwrap());
     let samples: Vec<String> = source

@@ -14,6 +14,9 @@ const SOURCE: &str = r#"
 name = "door"
 title = "Door controllers"
 
+[source.fields]
+who = "lower(badge.owner)"
+
 [source.columns]
 metadata.product.name = "'Door'"
 src_endpoint.ip = "reader.addr"
@@ -27,7 +30,7 @@ where = "what IN ('open', 'refused') OR n > 50"
 [class.columns]
 activity_id = "n"
 status_id = "CASE what WHEN 'open' THEN 1 WHEN 'refused' THEN 2 END"
-user.name = "lower(badge.owner)"
+user.name = "who"
 is_mfa = "badge.second"
 
 [[class]]
