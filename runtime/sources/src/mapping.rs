@@ -279,7 +279,9 @@ impl Reading {
             }
             if left.len() == before {
                 for field in left {
-                    let message = "reads itself, or a name that reads it: give one of them another name".to_owned();
+                    let message =
+                        "reads itself, or a name that reads it: give one of them another name"
+                            .to_owned();
                     self.wrong(Code::UnknownReference, field.key.clone(), message);
                 }
                 break;
