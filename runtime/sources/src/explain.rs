@@ -20,6 +20,8 @@ pub struct Explained {
     pub without_value: Vec<String>,
     /// Fields of the maker's that no expression names, with their values.
     pub unmapped: Map<String, Value>,
+    /// What OCSF does not allow in the row, a sentence each: what it requires and is missing.
+    pub problems: Vec<String>,
     /// The event as it was.
     pub raw: String,
 }
@@ -64,6 +66,7 @@ pub fn explain(mapping: &Mapping, row: &Map<String, Value>) -> Explained {
         columns: Vec::new(),
         without_value: Vec::new(),
         unmapped: Map::new(),
+        problems: mapping.problems(row).into_iter().map(|of| of.message).collect(),
         raw: row
             .get("raw")
             .and_then(Value::as_str)

@@ -108,6 +108,7 @@ mod real_forms;
 mod real_logs;
 #[cfg(test)]
 mod real_sigma;
+mod real_sources;
 #[cfg(test)]
 mod same_answer;
 #[cfg(test)]

@@ -610,6 +610,18 @@ fn an_event_is_explained_column_by_column() {
     assert!(listed.stdout.contains("okta"), "{listed:?}");
 }
 
+#[test]
+fn first_party_sources_and_rules_for_classes_pass_their_tests() {
+    let plugins = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    for (pack, least) in [("sources", 85), ("ocsf", 60)] {
+        let dir = plugins.join(pack);
+        let dir = dir.to_str().unwrap();
+        let tested = yagura(&["test", "--no-build", "--format", "json", dir]).must_work();
+        assert!(tested.stdout.lines().count() >= least, "{pack}: {tested:?}");
+        yagura(&["check", "--strict", "--pack", dir]).must_work();
+    }
+}
+
 /// Amazon Security Lake: `ext/SOURCE/region=…/accountId=…/eventDay=…`, with the objects of OCSF as structs.
 #[test]
 fn a_rule_for_a_class_reads_the_lakes_of_others() {

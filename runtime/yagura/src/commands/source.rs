@@ -317,6 +317,9 @@ fn print(out: &mut impl Write, number: usize, event: &Explained) -> Result<()> {
         let unmapped: Vec<String> = unmapped.collect();
         writeln!(out, "unmapped: {}", printable(&unmapped.join(", ")))?;
     }
+    for problem in &event.problems {
+        writeln!(out, "OCSF: {}", printable(problem))?;
+    }
     writeln!(out)?;
     Ok(())
 }
