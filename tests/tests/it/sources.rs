@@ -493,7 +493,20 @@ fn check_looks_at_the_sources_of_packs() {
         whole.stdout.contains("1 rule, 3 sources: 0 errors"),
         "{whole:?}"
     );
-    // One is wrong by itself, the other by what it says of its class.
+    place.0.write(
+        "yagura.toml",
+        "packs = [\"pack\"]\n[lake]\nurl = \"lake\"\n[source.okta]\nurl = \"raw\"\n[source.gates]\nurl = \"raw\"\nsource = \"okat\"\n",
+    );
+    let configured = yagura(&["check", "--config", &place.path("yagura.toml")]);
+    assert_eq!(configured.code, Some(2), "{configured:?}");
+    assert!(
+        configured
+            .stdout
+            .contains("yagura.toml:8: error: `source.gates.source`")
+            && configured.stdout.contains("did you mean `okta`?"),
+        "{configured:?}"
+    );
+    // One names a function that does not exist, the other a format.
     place.0.write(
         "pack/sources/door.toml",
         &DOOR.replace("lower(owner)", "lowr(owner)"),
@@ -512,19 +525,6 @@ fn check_looks_at_the_sources_of_packs() {
     ] {
         assert!(ran.stdout.contains(expected), "{expected}: {ran:?}");
     }
-    place.0.write(
-        "yagura.toml",
-        "packs = [\"pack\"]\n[lake]\nurl = \"lake\"\n[source.okta]\nurl = \"raw\"\n[source.gates]\nurl = \"raw\"\nsource = \"okat\"\n",
-    );
-    let configured = yagura(&["check", "--config", &place.path("yagura.toml")]);
-    assert_eq!(configured.code, Some(2), "{configured:?}");
-    assert!(
-        configured
-            .stdout
-            .contains("yagura.toml:8: error: `source.gates.source`")
-            && configured.stdout.contains("did you mean `okta`?"),
-        "{configured:?}"
-    );
     let json = yagura(&[&check[..], &["--format", "json"]].concat());
     let found = json.stdout.lines().next().unwrap();
     let found: Value = serde_json::from_str(found).unwrap();
