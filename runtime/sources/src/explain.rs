@@ -66,7 +66,11 @@ pub fn explain(mapping: &Mapping, row: &Map<String, Value>) -> Explained {
         columns: Vec::new(),
         without_value: Vec::new(),
         unmapped: Map::new(),
-        problems: mapping.problems(row).into_iter().map(|of| of.message).collect(),
+        problems: mapping
+            .problems(row)
+            .into_iter()
+            .map(|of| of.message)
+            .collect(),
         raw: row
             .get("raw")
             .and_then(Value::as_str)

@@ -12,7 +12,13 @@ use yagura_tests::scratch::Scratch;
 
 /// Each source with files of real logs. Those of `panther-events-saas-cloud` hold the event under `event`.
 const SOURCES: [(&str, &[&str]); 22] = [
-    ("cloudtrail", &["cloudtrail/invictus-stratus.ndjson.gz", "panther:AWS_CloudTrail"]),
+    (
+        "cloudtrail",
+        &[
+            "cloudtrail/invictus-stratus.ndjson.gz",
+            "panther:AWS_CloudTrail",
+        ],
+    ),
     ("gcp_audit", &["panther:GCP_AuditLog"]),
     ("azure_activity", &["panther:Azure_MonitorActivity"]),
     ("guardduty", &["panther:AWS_GuardDuty"]),
@@ -27,13 +33,28 @@ const SOURCES: [(&str, &[&str]); 22] = [
     ("slack_audit", &["panther:Slack_AuditLogs"]),
     (
         "m365_audit",
-        &["panther:Microsoft365_Audit_AzureActiveDirectory", "panther:Microsoft365_Audit_SharePoint"],
+        &[
+            "panther:Microsoft365_Audit_AzureActiveDirectory",
+            "panther:Microsoft365_Audit_SharePoint",
+        ],
     ),
-    ("onepassword", &["panther:OnePassword_SignInAttempt", "panther:OnePassword_ItemUsage"]),
+    (
+        "onepassword",
+        &[
+            "panther:OnePassword_SignInAttempt",
+            "panther:OnePassword_ItemUsage",
+        ],
+    ),
     ("crowdstrike", &["panther:Crowdstrike_FDREvent"]),
-    ("defender_alerts", &["panther:MicrosoftGraph_SecurityAlertV2"]),
+    (
+        "defender_alerts",
+        &["panther:MicrosoftGraph_SecurityAlertV2"],
+    ),
     ("osquery", &["panther:Osquery_Differential"]),
-    ("duo", &["panther:Duo_Authentication", "panther:Duo_Administrator"]),
+    (
+        "duo",
+        &["panther:Duo_Authentication", "panther:Duo_Administrator"],
+    ),
     ("databricks", &["panther:Databricks_Audit"]),
     ("zeek", &["folder:zeek-apt29"]),
     ("windows", &["folder:windows-evtx-mitre"]),
@@ -43,7 +64,9 @@ const SOURCES: [(&str, &[&str]); 22] = [
 #[ignore = "needs real logs (../shared/data or YAGURA_TEST_DATA); `cargo xtask test-real` runs it"]
 fn real_sources_lose_no_record() {
     let place = Scratch::new();
-    println!("source, records, rows, rejected, no class, no time, values that do not fit, rows that lack what OCSF requires, observables");
+    println!(
+        "source, records, rows, rejected, no class, no time, values that do not fit, rows that lack what OCSF requires, observables"
+    );
     for (source, inputs) in SOURCES {
         let mut lines = 0;
         let mut files = Vec::new();
@@ -62,7 +85,8 @@ fn real_sources_lose_no_record() {
         let mut stderr = String::new();
         for file in &files {
             let ran = yagura(&[
-                "source", "explain", "--source", source, "--events", "10000000", "--format", "json", file,
+                "source", "explain", "--source", source, "--events", "10000000", "--format",
+                "json", file,
             ]);
             for line in ran.stdout.lines() {
                 let event: Value = serde_json::from_str(line).unwrap();
@@ -71,7 +95,9 @@ fn real_sources_lose_no_record() {
                 without_time += usize::from(event["event_time"].is_null());
                 problems += usize::from(event["problems"] != serde_json::json!([]));
                 let columns = event["columns"].as_array().unwrap();
-                let own = columns.iter().find(|column| column["name"] == "observables");
+                let own = columns
+                    .iter()
+                    .find(|column| column["name"] == "observables");
                 observables += own.map_or(0, |own| own["value"].as_array().map_or(0, Vec::len));
             }
             stderr += &ran.stderr;
@@ -90,7 +116,9 @@ fn real_sources_lose_no_record() {
 fn text_of(input: &str) -> String {
     let data = real_data::folder();
     if let Some(name) = input.strip_prefix("panther:") {
-        let file = data.join("panther-events-saas-cloud").join(format!("{name}.ndjson.gz"));
+        let file = data
+            .join("panther-events-saas-cloud")
+            .join(format!("{name}.ndjson.gz"));
         let lines = read(&file);
         let events = lines.lines().map(|line| {
             let line: Value = serde_json::from_str(line).unwrap();
@@ -112,7 +140,9 @@ fn text_of(input: &str) -> String {
 fn read(file: &std::path::Path) -> String {
     let mut text = String::new();
     let bytes = fs::read(file).unwrap();
-    MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
+    MultiGzDecoder::new(bytes.as_slice())
+        .read_to_string(&mut text)
+        .unwrap();
     text
 }
 
