@@ -521,7 +521,7 @@ fn check_looks_at_the_sources_of_packs() {
         "door.toml:9: error: `source.fields.person`",
         "gate.toml:5: error: `source.format`",
         "did you mean `logfmt`?",
-        "1 rule, 3 sources: 2 errors",
+        "1 rule, 3 sources: 3 errors",
     ] {
         assert!(ran.stdout.contains(expected), "{expected}: {ran:?}");
     }
@@ -530,7 +530,7 @@ fn check_looks_at_the_sources_of_packs() {
     let found: Value = serde_json::from_str(found).unwrap();
     assert_eq!(
         (&found["line"], &found["key"]),
-        (&19.into(), &"class[1].columns.user.name".into())
+        (&9.into(), &"source.fields.person".into())
     );
 }
 
