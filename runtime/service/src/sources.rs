@@ -74,12 +74,34 @@ impl OpenSource {
 
     fn read(file: &Path, text: &str) -> Result<Self> {
         let source = SourceFile::read(file, text).or_fault()?;
-        let mapping = Mapping::new(file, text, &source).or_fault()?;
+        let mut mapping = Mapping::new(file, text, &source).or_fault()?;
+        if let Some(key) = std::env::var_os(MASK_KEY) {
+            mapping.set_key(key.as_encoded_bytes());
+        }
         Ok(Self {
             file: file.to_owned(),
             source,
             mapping: Arc::new(mapping),
         })
+    }
+}
+
+/// The environment variable with the key of the hashes that masks write.
+const MASK_KEY: &str = "YAGURA_MASK_KEY";
+
+impl OpenSource {
+    /// Checks that there is all that is needed to store its rows.
+    ///
+    /// # Errors
+    /// When its masks write hashes and there is no key for them.
+    pub fn must_be_storable(&self) -> Result<()> {
+        if self.mapping.needs_key() && std::env::var_os(MASK_KEY).is_none_or(|key| key.is_empty()) {
+            bail!(
+                "{}: its masks write keyed hashes, and there is no key: put one into the environment variable {MASK_KEY}, and keep it: with another key, equal values are no longer equal",
+                self.file.display()
+            );
+        }
+        Ok(())
     }
 }
 
@@ -117,6 +139,7 @@ impl Sources {
             let of = source.as_deref().unwrap_or(name);
             let open = OpenSource::find(of, &config.packs)
                 .with_context(|| format!("[source.{name}] of the configuration"))?;
+            open.must_be_storable()?;
             let table = table
                 .clone()
                 .unwrap_or_else(|| open.source.source.name.clone());

@@ -12,6 +12,8 @@ use yagura_core::{Diagnostics, FieldPath};
 use yagura_formats::{Grok, GrokError, LineFormat};
 use yagura_lake::Format;
 
+use crate::mask::MaskFile;
+
 /// A source as its file declares it.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +55,9 @@ pub struct SourceHead {
     /// Pages that describe its logs.
     #[serde(default)]
     pub references: Vec<String>,
+    /// What must not be stored, by `[[source.mask]]`: it is masked before anything is written.
+    #[serde(default)]
+    pub mask: Vec<MaskFile>,
     /// Names for expressions that others use like fields, these among them. A name hides a maker's field of the same name.
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]

@@ -14,6 +14,7 @@ use yagura_plan::FieldExpression;
 use crate::attribute::Attribute;
 use crate::fields::Fields;
 use crate::file::{SourceFile, WrittenColumn, columns};
+use crate::mask::Masks;
 use crate::normalizer::{add, add_text, texts};
 
 /// How the events of a source become rows.
@@ -25,6 +26,7 @@ pub struct Mapping {
     /// Expressions that others use like fields, behind the maker's own.
     pub(crate) named: Vec<FieldExpression>,
     pub(crate) classes: Vec<ClassPlan>,
+    pub(crate) masks: Masks,
 }
 
 /// How events of one class become rows.
@@ -88,6 +90,11 @@ impl Mapping {
     /// All that is wrong, each with its place.
     pub fn new(file: &Path, text: &str, source: &SourceFile) -> Result<Self, Diagnostics> {
         let mut reading = Reading::default();
+        let (masks, wrong) = Masks::new(&source.source.mask);
+        let wrong = wrong.into_iter();
+        reading
+            .problems
+            .extend(wrong.map(|problem| problem.under(&Key::top("source"))));
         let shared = Key::top("source").name("columns");
         let (common, wrong) = columns(&source.source.columns, &shared);
         reading.problems.extend(wrong);
@@ -153,6 +160,7 @@ impl Mapping {
                 paths: reading.paths,
                 named,
                 classes: plans,
+                masks,
             }),
             false => {
                 let mut problems = reading.problems;
@@ -174,6 +182,16 @@ impl Mapping {
         let all = all.into_iter();
         all.map(|(name, kind)| ColumnDefinition::of_key(name, kind))
             .collect()
+    }
+
+    /// Says whether masks write hashes, which need a key: without one of the operator's, that of tests is used.
+    pub fn needs_key(&self) -> bool {
+        self.masks.needs_key()
+    }
+
+    /// Sets the key of the hashes that masks write.
+    pub fn set_key(&mut self, key: &[u8]) {
+        self.masks.set_key(key);
     }
 
     /// Returns the names of its classes.

@@ -1,5 +1,6 @@
 //! Rows out of events, many at once.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::arrow::array::{
@@ -13,6 +14,14 @@ use crate::mapping::{ClassPlan, ColumnPlan, Mapping, Source};
 use crate::value::write_text;
 
 impl Normalize for Mapping {
+    fn masked_line<'t>(&self, line: &'t str) -> Cow<'t, str> {
+        self.masks.line(line)
+    }
+
+    fn masked_event(&self, event: String, raw: Option<String>) -> (String, Option<String>) {
+        self.masks.event(event, raw)
+    }
+
     fn normalize(&self, events: &[&str]) -> Vec<Normalized> {
         let mut rows = vec![Normalized::default(); events.len()];
         let mut fields = self.fields.arrays(events);

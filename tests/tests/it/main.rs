@@ -30,12 +30,14 @@
 //! * `real_forms` – SigmaHQ's rules over real Windows events in every form in which tools write them, against rsigma.
 //! * `real_logs` – real logs, which are not part of the project: none lost, none invented.
 //! * `real_sigma` – SigmaHQ's rules over real Windows events, which are not part of the project, against rsigma.
+//! * `real_sources` – first-party sources over real logs: each record is a row or rejected.
 //! * `same_answer` – the same bytes whatever the partitions and batches.
 //! * `searches` – events by observable and time.
 //! * `serve` – the live mode through the real binary: late and far events, restarts, changed rules, status.
 //! * `shapes` – the same events in every shape in which tools write them give the same alerts.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
 //! * `sigma_rules` – files of Sigma rules as people keep them, and correlations as the specification writes them.
+//! * `sources` – raw logs of several makers under one set of names, collected once, masked, read by one rule.
 //! * `sql_types` – SQL over columns of other types than were thought of; `check`, `table` and `explain` on what a lake holds.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
 //! * `terminal` – tables that fit their terminal, wide letters, colours only where they are wanted.
@@ -108,6 +110,7 @@ mod real_forms;
 mod real_logs;
 #[cfg(test)]
 mod real_sigma;
+#[cfg(test)]
 mod real_sources;
 #[cfg(test)]
 mod same_answer;
@@ -123,6 +126,7 @@ mod sigma_commands;
 mod sigma_rules;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
 mod sql_types;
 #[cfg(test)]
 mod stories;

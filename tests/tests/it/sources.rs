@@ -419,6 +419,68 @@ time = "at"
 }
 
 #[test]
+fn what_must_not_be_stored_is_masked_everywhere() {
+    let place = Place::new();
+    let masks = "[[source.mask]]\nfield = \"badge.owner\"\nhash = true\n[[source.mask]]\npattern = '[0-9]{13,19}'\ncheck = \"luhn\"\n[source.columns]";
+    place.0.write(
+        "pack/sources/door.toml",
+        &DOOR.replace("[source.columns]", masks),
+    );
+    place.0.write(
+        "pack/sources/door.log",
+        "{\"at\":\"2026-02-03T04:05:06Z\",\"what\":\"open\",\"badge\":{\"owner\":\"ANN\"},\"note\":\"paid 4111111111111111\"}\nno event, 4111111111111111\n",
+    );
+    let keyless = place.ingest("door");
+    assert!(keyless.stderr.contains("YAGURA_MASK_KEY"), "{keyless:?}");
+    let (lake, pack) = (place.path("lake"), place.path("pack"));
+    let ran = Command::new(binary())
+        .args(["ingest", "--source", "door", "--pack", &pack, "--to", &lake])
+        .arg(place.path("pack/sources/door.log"))
+        .env("YAGURA_MASK_KEY", "a key of the operator")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(said.contains("authentication 1"), "{said}");
+    let mut seen = 0;
+    for entry in walk(std::path::Path::new(&lake)) {
+        let bytes = fs::read(&entry).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("4111111111111111"), "{}", entry.display());
+        seen += usize::from(text.contains("no event, ***"));
+    }
+    assert_eq!(seen, 1, "the line that is no event is kept, and masked");
+    for (condition, expected) in [
+        ("raw LIKE '%paid ***%' AND raw LIKE '%hash:%'", 1),
+        (
+            "raw LIKE '%ANN%' OR user.name = 'ann' OR badge.owner = 'ANN'",
+            0,
+        ),
+        ("user.name LIKE 'hash:%'", 1),
+    ] {
+        let rule = format!(
+            "[rule]\nid = \"one\"\ntitle = \"{{event_time}}\"\ntable = \"door\"\nwhere = {condition:?}\n"
+        );
+        place.0.write("pack/rules/one.toml", &rule);
+        let alerts = place.run(&[]);
+        let of_rule = alerts.iter().filter(|alert| alert["rule"] == "one");
+        assert_eq!(of_rule.count(), expected, "{condition}");
+    }
+}
+
+/// Returns all files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files.extend(walk(&path)),
+            false => files.push(path),
+        }
+    }
+    files
+}
+
+#[test]
 fn what_is_wrong_with_a_source_is_said_at_its_place() {
     let place = Place::new();
     for (from, to, expected) in [

@@ -1,5 +1,6 @@
 //! The port for sources: what makes rows of one form out of the events of a maker.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +15,17 @@ pub trait Normalize: fmt::Debug + Send + Sync {
     ///
     /// An event that fits nothing comes to [`Normalized::default`]; it is a row all the same.
     fn normalize(&self, events: &[&str]) -> Vec<Normalized>;
+
+    /// Returns a line that is no event without what must not be stored.
+    fn masked_line<'t>(&self, line: &'t str) -> Cow<'t, str> {
+        Cow::Borrowed(line)
+    }
+
+    /// Returns an event, and its source text where that is another, without what must not be stored. It is called before
+    /// [`Self::normalize`]. An event whose source text is left out is its own.
+    fn masked_event(&self, event: String, raw: Option<String>) -> (String, Option<String>) {
+        (event, raw)
+    }
 }
 
 /// What an event comes to.

@@ -717,6 +717,11 @@ impl Reading<'_> {
     }
 
     fn bad_line(&mut self, line: u64, column: u64, reason: &str, text: &[u8]) {
+        let masked = self.options.source.as_ref().map(|source| {
+            let text = String::from_utf8_lossy(text);
+            source.normalizer.masked_line(&text).into_owned()
+        });
+        let text = masked.as_ref().map_or(text, |masked| masked.as_bytes());
         self.file.has_news = true;
         let counts = &mut self.batch.counts;
         counts.rejected += 1;
@@ -758,6 +763,10 @@ impl Reading<'_> {
         text: String,
         raw: Option<String>,
     ) -> Result<(), IngestError> {
+        let (text, raw) = match &self.options.source {
+            Some(source) => source.normalizer.masked_event(text, raw),
+            None => (text, raw),
+        };
         self.file.waiting_bytes += text.len() + raw.as_ref().map_or(0, String::len);
         self.file.waiting.push(Waiting {
             line,

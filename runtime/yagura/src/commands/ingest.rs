@@ -124,6 +124,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let source = source
         .map(|name| OpenSource::find(name, &arguments.pack))
         .transpose()?;
+    if let Some(source) = &source {
+        source.must_be_storable()?;
+    }
     let of_source = source
         .as_ref()
         .map(|source| source.source.source.name.clone());
@@ -200,7 +203,7 @@ async fn local(
         };
         let location = Location::parse(url, &BTreeMap::new())?;
         let (objects, odd) = raw_objects(&location).await?;
-        for name in odd {
+        if let Some(name) = odd.first() {
             bail!("{location} holds `{name}`, which no object can be called: rename it");
         }
         if objects.is_empty() {
