@@ -17,7 +17,7 @@ const OBJECTS_TOGETHER: usize = 256;
 /// Bytes of them, but for a single larger object.
 const BYTES_TOGETHER: u64 = 256 << 20;
 /// An object that was changed later than so long ago may still be being written by a program that writes in place.
-const SETTLED: Duration = Duration::from_secs(2);
+pub const SETTLED: Duration = Duration::from_secs(2);
 
 /// What a collector does.
 #[derive(Debug, Clone)]
@@ -70,6 +70,14 @@ pub enum CollectError {
         place: String,
         /// What the store says.
         source: object_store::Error,
+    },
+    /// The folder is not there.
+    #[error("source `{name}`: there is no folder {place}")]
+    NoFolder {
+        /// The source.
+        name: String,
+        /// Where its files should lie.
+        place: String,
     },
     /// An object cannot be copied.
     #[error("source `{name}`")]
@@ -135,6 +143,14 @@ impl Collector {
 
     async fn turn_noted(&self) -> Result<CollectReport, CollectError> {
         let name = &self.options.name;
+        let is_local = self.options.from.base.scheme() == "file";
+        let folder = std::path::Path::new("/").join(self.options.from.prefix.as_ref());
+        if is_local && !folder.exists() {
+            return Err(CollectError::NoFolder {
+                name: name.clone(),
+                place: folder.display().to_string(),
+            });
+        }
         let (objects, odd) =
             raw_objects(&self.options.from)
                 .await
@@ -164,7 +180,6 @@ impl Collector {
             ..CollectReport::default()
         };
         let mut bytes = 0;
-        let is_local = self.options.from.base.scheme() == "file";
         let now = SystemTime::now();
         new.retain(|object| {
             let age = now.duration_since(object.last_modified.into());

@@ -15,5 +15,5 @@ mod ledger;
 #[cfg(test)]
 mod tests;
 
-pub use collector::{CollectError, CollectReport, Collector, CollectorOptions};
+pub use collector::{CollectError, CollectReport, Collector, CollectorOptions, SETTLED};
 pub use ledger::{Ledger, LedgerError, SourceTotals};

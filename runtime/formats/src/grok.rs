@@ -135,6 +135,13 @@ impl Grok {
     }
 }
 
+impl Grok {
+    /// Returns the names of its fields.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(_, name, _)| name.as_str())
+    }
+}
+
 impl Decode for Grok {
     fn line(&mut self, line: &str) -> Result<Decoded, Wrong> {
         let line = bare(line);

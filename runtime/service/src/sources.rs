@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use yagura_collect::{CollectReport, Collector, CollectorOptions, Ledger};
+use yagura_collect::{CollectReport, Collector, CollectorOptions, Ledger, SETTLED};
 use yagura_core::names::did_you_mean;
 use yagura_core::{OrFault, Pack};
 use yagura_lake::Location;
@@ -167,13 +167,27 @@ impl Sources {
     /// Ingests all that is there.
     pub(crate) async fn all(&self, err: &mut impl Write) -> Result<()> {
         for (collector, _) in &self.collectors {
+            let mut waited = false;
             loop {
                 let report = collector.turn().await?;
                 for line in lines(collector.name(), &report) {
                     writeln!(err, "{line}")?;
                 }
-                if report.objects == 0 {
-                    break;
+                match (report.objects, report.waiting) {
+                    (0, 0) => break,
+                    // A local file that is new may still be written.
+                    (0, _) if !std::mem::replace(&mut waited, true) => {
+                        tokio::time::sleep(SETTLED).await;
+                    }
+                    (0, waiting) => {
+                        writeln!(
+                            err,
+                            "warning: source {}: {waiting} files wait, because they change still",
+                            collector.name()
+                        )?;
+                        break;
+                    }
+                    _ => {}
                 }
             }
         }

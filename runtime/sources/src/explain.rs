@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::mapping::Mapping;
+use yagura_core::FieldPath;
+use yagura_plan::FieldExpression;
+
+use crate::mapping::{ClassPlan, Mapping};
 
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,12 +54,9 @@ pub fn explain(mapping: &Mapping, row: &Map<String, Value>) -> Explained {
         let mut of_class = of_class.filter(|column| column.name == name);
         of_class.next().map(|column| column.written.clone())
     };
-    let named: BTreeSet<&str> = mapping
-        .paths
-        .iter()
-        .filter_map(|path| path.segments().first())
-        .map(String::as_str)
-        .collect();
+    let named: BTreeSet<String> = class
+        .map(|class| read_by(mapping, class))
+        .unwrap_or_default();
     let mut explained = Explained {
         class: class.map_or_else(String::new, |class| class.name.to_owned()),
         event_time: row
@@ -107,4 +107,35 @@ pub fn explain(mapping: &Mapping, row: &Map<String, Value>) -> Explained {
         .map(|column| column.name.clone())
         .collect();
     explained
+}
+
+/// Returns the fields at the top of events that columns of a class read, by names that other expressions have too.
+fn read_by(mapping: &Mapping, class: &ClassPlan) -> BTreeSet<String> {
+    let of_class = class.columns.iter().map(|column| column.written.as_str());
+    let of_names = mapping.named_as.iter().map(String::as_str);
+    of_class
+        .chain(of_names)
+        .flat_map(|expression| FieldExpression::fields_of(expression).unwrap_or_default())
+        .filter_map(|path| path.segments().first().cloned())
+        .collect()
+}
+
+/// Returns the fields of the maker's that expressions name and that none of the rows has.
+pub fn never_there(mapping: &Mapping, rows: &[Map<String, Value>]) -> Vec<String> {
+    let makers = &mapping.paths[..mapping.paths.len() - mapping.named.len()];
+    let is_there = |row: &Map<String, Value>, path: &FieldPath| {
+        let whole = path.segments().join(".");
+        let below = |object: &Map<String, Value>| {
+            object.contains_key(&whole) || object.contains_key(path.segments()[0].as_str())
+        };
+        below(row)
+            || row
+                .get("unmapped")
+                .and_then(Value::as_object)
+                .is_some_and(below)
+    };
+    let absent = makers
+        .iter()
+        .filter(|path| !rows.iter().any(|row| is_there(row, path)));
+    absent.map(ToString::to_string).collect()
 }

@@ -155,7 +155,7 @@ impl SourceFile {
             let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
             let message = format!(
                 "cannot be read: {error}{}",
-                cause.lines().next().unwrap_or_default()
+                cause.lines().last().unwrap_or_default().trim()
             );
             wrong(Code::InvalidPattern, Key::written("source.grok"), message);
         }

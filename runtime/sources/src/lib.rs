@@ -28,7 +28,7 @@ mod page;
 mod properties;
 
 pub use class::class_table;
-pub use explain::{Explained, ExplainedColumn, explain};
+pub use explain::{Explained, ExplainedColumn, explain, never_there};
 pub use file::{ClassFile, SourceCase, SourceFile, SourceHead};
 pub use mapping::Mapping;
 pub use mask::{MaskCheck, MaskFile};

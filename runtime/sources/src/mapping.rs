@@ -25,6 +25,8 @@ pub struct Mapping {
     pub(crate) fields: Fields,
     /// Expressions that others use like fields, behind the maker's own.
     pub(crate) named: Vec<FieldExpression>,
+    /// These as they are written.
+    pub(crate) named_as: Vec<String>,
     pub(crate) classes: Vec<ClassPlan>,
     pub(crate) masks: Masks,
 }
@@ -99,7 +101,7 @@ impl Mapping {
         let (common, wrong) = columns(&source.source.columns, &shared);
         reading.problems.extend(wrong);
         let mut used = vec![false; common.len()];
-        let mut classes = Vec::new();
+        let mut classes: Vec<ReadClass<'_>> = Vec::new();
         for (index, class) in source.classes.iter().enumerate() {
             let key = Key::top("class").index(index);
             let Some(known) = Schema::shipped().class(&class.name) else {
@@ -141,6 +143,8 @@ impl Mapping {
                 reading.fields(&column.expression);
             }
         }
+        reading.only_known(source, &named, &classes);
+        let named_as = named.iter().map(|field| field.expression.clone()).collect();
         let named = reading.named(&named);
         if !reading.problems.is_empty() {
             // What is wrong with a name would be said again for all that use it.
@@ -159,6 +163,7 @@ impl Mapping {
                 fields: Fields::new(&reading.paths[..reading.paths.len() - named.len()]),
                 paths: reading.paths,
                 named,
+                named_as,
                 classes: plans,
                 masks,
             }),
@@ -233,6 +238,9 @@ impl ClassPlan {
     }
 }
 
+/// A class as it is written: its condition, its key, what it is, and its columns.
+type ReadClass<'s> = (Option<&'s String>, Key, &'static Class, Vec<WrittenColumn>);
+
 /// What was read so far, and what is wrong with it.
 #[derive(Default)]
 struct Reading {
@@ -261,6 +269,41 @@ impl Reading {
         for path in FieldExpression::fields_of(expression).unwrap_or_default() {
             if !self.paths.contains(&path) {
                 self.paths.push(path);
+            }
+        }
+    }
+
+    /// Refuses fields that no line can have, where the shape of the lines says which there are.
+    fn only_known(
+        &mut self,
+        source: &SourceFile,
+        named: &[WrittenColumn],
+        classes: &[ReadClass<'_>],
+    ) {
+        let mut known: Vec<String> = match (source.grok(), source.source.format.as_deref()) {
+            (Some(Ok(grok)), _) => grok.fields().map(str::to_owned).collect(),
+            (None, Some("text")) => vec!["message".to_owned()],
+            _ => return,
+        };
+        known.extend(named.iter().map(|field| field.name.clone()));
+        let conditions = classes.iter().filter_map(|(condition, key, _, _)| {
+            Some((condition.as_ref()?.as_str(), key.name("where")))
+        });
+        let columns = classes.iter().flat_map(|(_, _, _, columns)| columns);
+        let columns = columns.chain(named);
+        let columns = columns.map(|column| (column.expression.as_str(), column.key.clone()));
+        for (expression, key) in conditions.chain(columns) {
+            for path in FieldExpression::fields_of(expression).unwrap_or_default() {
+                let name = path.segments().join(".");
+                let first = &path.segments()[0];
+                if !known.contains(&name) && !known.contains(first) {
+                    let near = did_you_mean(&name, known.iter().map(String::as_str));
+                    let message = format!(
+                        "names the field `{path}`, which no line has{near}; the fields are {}; a text stands in single quotes",
+                        known.join(", ")
+                    );
+                    self.wrong(Code::UnknownField, key.clone(), message);
+                }
             }
         }
     }

@@ -95,10 +95,11 @@ async fn run_case(
     lines.extend(failed);
     if report.rejected != case.rejected {
         lines.push(format!(
-            "{} of {} lines are not events, and `rejected` says {}:",
+            "{} of {} lines are not events, and `rejected` says {}; write `rejected = {}` in this [[test]] if that is right:",
             report.rejected,
             report.rejected + report.events,
-            case.rejected
+            case.rejected,
+            report.rejected
         ));
         lines.extend(report.counts.bad_lines.iter().cloned());
     }

@@ -136,7 +136,7 @@ fn killed_ingests_that_are_repeated_lose_and_double_nothing() {
     assert!(
         again
             .stderr
-            .contains("13 files passed over, because all events are in the table"),
+            .contains("13 files passed over, because all of it was ingested before"),
         "{}",
         again.stderr
     );

@@ -102,7 +102,11 @@ fn real_sources_lose_no_record() {
             }
             stderr += &ran.stderr;
         }
-        let rejected: usize = counts(&stderr, "that are not events").into_iter().sum();
+        let rejected = [" is not an event; source", " are not events; source"];
+        let rejected: usize = rejected
+            .iter()
+            .flat_map(|words| counts(&stderr, words))
+            .sum();
         let unfit: usize = counts(&stderr, "not fit `").into_iter().sum();
         println!(
             "{source}, {lines}, {rows}, {rejected}, {without_class}, {without_time}, {unfit}, {problems}, {observables}"

@@ -380,6 +380,32 @@ activity_id = "map_value(verb, 'enter', '1', 'leave', '2', '99')"
         "{ran:?}"
     );
 
+    place
+        .0
+        .write("typo.toml", &shape.replace("= \"who\"", "= \"whoo\""));
+    let typo = yagura(&[
+        "ingest",
+        "--source",
+        &place.path("typo.toml"),
+        "--to",
+        &lake,
+        &place.path("vault.log"),
+    ]);
+    assert!(
+        typo.stderr
+            .contains("names the field `whoo`, which no line has; did you mean `who`?"),
+        "{typo:?}"
+    );
+    place.0.write(
+        "away.toml",
+        "packs = [\"pack\"]\n[lake]\nurl = \"lake\"\n[source.okta]\nurl = \"nowhere\"\n",
+    );
+    let away = yagura(&["serve", "--once", "--config", &place.path("away.toml")]);
+    assert!(
+        away.stderr.contains("source `okta`: there is no folder"),
+        "{away:?}"
+    );
+
     let report = r#"
 [source]
 name = "scan"

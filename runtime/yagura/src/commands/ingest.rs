@@ -278,13 +278,18 @@ fn report_files(report: &IngestReport, err: &mut impl Write) -> io::Result<()> {
             cause = error.source();
         }
     }
-    for (format, files) in &report.formats {
+    // Lines that a pattern of the source reads have no other format.
+    let formats = report
+        .formats
+        .iter()
+        .filter(|(format, _)| **format != "text");
+    for (format, files) in formats {
         let what = format!("read as `{format}` (--format names another)");
         list(err, "note", &what, files)?;
     }
     let before = report.ingested_before.len() as u64;
     let what = format!(
-        "{} passed over, because all events are in the table (--again ingests once more)",
+        "{} passed over, because all of it was ingested before (--again ingests once more)",
         count(before, "file", "files")
     );
     list(err, "note", &what, &report.ingested_before)?;

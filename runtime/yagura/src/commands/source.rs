@@ -1,5 +1,6 @@
 //! `yagura source`: which sources there are, and what a source makes of raw logs.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -8,7 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 use yagura_collect::Ledger;
 use yagura_core::Timestamp;
-use yagura_sources::{Explained, explain, rows_of, shipped, shipped_names, source_table};
+use yagura_sources::{
+    Explained, explain, never_there, rows_of, shipped, shipped_names, source_table,
+};
 
 use super::block_on;
 use super::status::{length, now};
@@ -112,8 +115,8 @@ fn list(packs: &[PathBuf], format: OutputFormat) -> Result<u8> {
         }
     }
     let views = sources.into_iter().map(|source| {
-        let mut classes: Vec<&str> = source.mapping.class_names().collect();
-        classes.dedup();
+        let classes: BTreeSet<&str> = source.mapping.class_names().collect();
+        let classes = classes.into_iter().collect();
         SourceView {
             classes,
             name: source.source.source.name,
@@ -136,7 +139,7 @@ fn list(packs: &[PathBuf], format: OutputFormat) -> Result<u8> {
                 rows.add_row([
                     view.name,
                     view.format.unwrap_or_else(|| "recognised".to_owned()),
-                    view.classes.join(", "),
+                    cut(&view.classes.join(", "), CLASSES_WIDTH),
                     view.title,
                 ]);
             }
@@ -260,6 +263,14 @@ fn explained(
             )?;
         }
     }
+    let absent = never_there(&source.mapping, &rows);
+    if !absent.is_empty() {
+        writeln!(
+            err,
+            "note: fields that expressions name and no event here has: {}",
+            printable(&absent.join(", "))
+        )?;
+    }
     for line in &report.counts.bad_lines {
         writeln!(err, "error: {line}")?;
     }
@@ -268,10 +279,14 @@ fn explained(
     }
     writeln!(
         err,
-        "{} of {}, {} that are not events; source {}",
+        "{} of {} shown; {}; source {}",
         events.min(total),
         count(total as u64, "event", "events"),
-        count(report.rejected, "line", "lines"),
+        count(
+            report.rejected,
+            "line is not an event",
+            "lines are not events"
+        ),
         source.file.display()
     )?;
     Ok(
@@ -284,6 +299,7 @@ fn explained(
 
 /// The longest value that is shown whole, in columns.
 const VALUE_WIDTH: usize = 50;
+const CLASSES_WIDTH: usize = 60;
 const EXPRESSION_WIDTH: usize = 60;
 
 fn print(out: &mut impl Write, number: usize, event: &Explained) -> Result<()> {
