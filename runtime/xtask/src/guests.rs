@@ -125,7 +125,11 @@ fn build_packs(places: &[&str]) -> Result<PathBuf> {
             fs::read_dir(&place).with_context(|| format!("cannot read {}", place.display()))?;
         let mut packs: Vec<PathBuf> = entries
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.join("pack.toml").is_file())
+            .filter(|path| {
+                // A pack of rules or sources alone has nothing to build.
+                let manifest = fs::read_to_string(path.join("pack.toml"));
+                manifest.is_ok_and(|manifest| manifest.contains("[[plugin]]"))
+            })
             .collect();
         packs.sort();
         for pack in packs {
