@@ -37,10 +37,12 @@ const COMPILED: usize = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum GrokError {
     /// A pattern uses a name that is not known.
-    #[error("the pattern `{name}` is not known; write it beside the others")]
+    #[error("there is no pattern `{name}`{near}")]
     Unknown {
         /// The name.
         name: String,
+        /// Names that begin alike, as the end of the message.
+        near: String,
     },
     /// A pattern uses itself, or too many lie in one another.
     #[error("the pattern `{name}` lies in more than {DEEPEST} others, or in itself")]
@@ -77,6 +79,60 @@ pub enum GrokError {
     Expression(#[source] Box<regex::Error>),
 }
 
+/// The names and expressions of the standard patterns.
+pub const GROK_PATTERNS: [(&str, &str); patterns::STANDARD.len()] = patterns::STANDARD;
+
+/// A pattern with its names written out, not yet compiled.
+#[derive(Debug, Clone)]
+pub struct GrokPattern {
+    expression: String,
+    fields: Vec<(String, Kind)>,
+}
+
+impl GrokPattern {
+    /// Writes a pattern out. `extra` are further patterns by name.
+    ///
+    /// # Errors
+    /// [`GrokError`]: the pattern, or one that it uses, is not a pattern, or too long.
+    pub fn new<'p>(
+        pattern: &str,
+        extra: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> Result<Self, GrokError> {
+        let mut known: HashMap<&str, &str> = GROK_PATTERNS.into_iter().collect();
+        known.extend(extra);
+        let mut expansion = Expansion {
+            known,
+            text: String::new(),
+            fields: Vec::new(),
+        };
+        expansion.add(pattern, 0, "")?;
+        Ok(Self {
+            expression: expansion.text,
+            fields: expansion.fields,
+        })
+    }
+
+    /// Returns the regular expression, whose named groups are the fields.
+    pub fn expression(&self) -> &str {
+        &self.expression
+    }
+
+    /// Returns the field that a named group of the expression stands for.
+    pub fn field(&self, group: &str) -> String {
+        self.field_and_kind(group).0
+    }
+
+    fn field_and_kind(&self, group: &str) -> (String, Kind) {
+        let own = group
+            .strip_prefix(OWN)
+            .and_then(|nth| nth.parse::<usize>().ok());
+        match own.and_then(|nth| self.fields.get(nth)) {
+            Some((name, kind)) => (name.clone(), *kind),
+            None => (field_name(group), Kind::Text),
+        }
+    }
+}
+
 /// Reads lines of one shape.
 #[derive(Debug, Clone)]
 pub struct Grok {
@@ -101,15 +157,8 @@ impl Grok {
         pattern: &str,
         extra: impl IntoIterator<Item = (&'p str, &'p str)>,
     ) -> Result<Self, GrokError> {
-        let mut known: HashMap<&str, &str> = patterns::STANDARD.into_iter().collect();
-        known.extend(extra);
-        let mut expansion = Expansion {
-            known,
-            text: String::new(),
-            fields: Vec::new(),
-        };
-        expansion.add(pattern, 0, "")?;
-        let expression = RegexBuilder::new(&expansion.text)
+        let pattern = GrokPattern::new(pattern, extra)?;
+        let expression = RegexBuilder::new(&pattern.expression)
             .size_limit(COMPILED)
             .dfa_size_limit(COMPILED)
             .build()
@@ -117,14 +166,7 @@ impl Grok {
         let groups = expression.capture_names().enumerate();
         let fields: Vec<(usize, String, Kind)> = groups
             .filter_map(|(group, name)| {
-                let name = name?;
-                let own = name
-                    .strip_prefix(OWN)
-                    .and_then(|nth| nth.parse::<usize>().ok());
-                let (name, kind) = match own.and_then(|nth| expansion.fields.get(nth)) {
-                    Some((name, kind)) => (name.clone(), *kind),
-                    None => (field_name(name), Kind::Text),
-                };
+                let (name, kind) = pattern.field_and_kind(name?);
                 Some((group, name, kind))
             })
             .collect();
@@ -220,6 +262,7 @@ impl Expansion<'_> {
         }
         let pattern = *self.known.get(name).ok_or_else(|| GrokError::Unknown {
             name: name.to_owned(),
+            near: self.near(name),
         })?;
         match field {
             None => self.push("(?:")?,
@@ -232,6 +275,18 @@ impl Expansion<'_> {
         }
         self.add(pattern, depth + 1, name)?;
         self.push(")")
+    }
+
+    /// Returns the names that begin alike, as the end of a message.
+    fn near(&self, name: &str) -> String {
+        let start = name.get(..2).unwrap_or(name).to_ascii_uppercase();
+        let known = self.known.keys().filter(|known| known.starts_with(&start));
+        let mut known: Vec<&str> = known.copied().collect();
+        known.sort_unstable();
+        match known.is_empty() || start.is_empty() {
+            true => String::new(),
+            false => format!("; names that begin so: {}", known.join(", ")),
+        }
     }
 
     fn push(&mut self, text: &str) -> Result<(), GrokError> {
@@ -256,7 +311,7 @@ fn kind_of(field: &str, kind: Option<&str>) -> Result<Kind, GrokError> {
 }
 
 /// Returns a name with dots for one in brackets: `[source][ip]` is `source.ip`.
-fn field_name(written: &str) -> String {
+pub fn field_name(written: &str) -> String {
     match written
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'))
@@ -369,7 +424,10 @@ mod tests {
     fn what_is_no_pattern_says_why() {
         let long = "%{DATA:a}".repeat(MOST_FIELDS + 1);
         for (pattern, reason) in [
-            ("%{NOSUCH:a}", "the pattern `NOSUCH` is not known"),
+            (
+                "%{NOSUCH:a}",
+                "there is no pattern `NOSUCH`; names that begin so: NONNEGINT, NOTSPACE",
+            ),
             ("%{INT:a:date}", "the type `date` of `a` is not known"),
             ("%{INT:a", "`%{INT:a` is not"),
             ("%{INT:}", "`%{INT:}` is not"),

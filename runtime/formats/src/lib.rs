@@ -36,7 +36,7 @@ mod zeek;
 
 pub use evtx::Evtx;
 pub use gather::{Gather, MOST_BYTES, MOST_LINES, Record, Rest, Taken};
-pub use grok::{Grok, GrokError};
+pub use grok::{GROK_PATTERNS, Grok, GrokError, GrokPattern, field_name as grok_field_name};
 pub use registry::LineFormat;
 
 use serde_json::{Map, Value};

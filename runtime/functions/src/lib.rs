@@ -39,7 +39,6 @@ use std::sync::Arc;
 use datafusion::logical_expr::ScalarUDF;
 
 pub use call::{argument_that_is_read, growth, pattern_of};
-pub use grok::PATTERNS as GROK_PATTERNS;
 
 /// The kind of a function's results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

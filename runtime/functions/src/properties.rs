@@ -378,7 +378,7 @@ fn reference() -> String {
     }
     text.push_str("\n## Names of grok patterns\n\n");
     text.push_str("These names can be used in `%{NAME}` and `%{NAME:field}`:\n\n```text\n");
-    let names = crate::GROK_PATTERNS.map(|(name, _)| name);
+    let names = yagura_formats::GROK_PATTERNS.map(|(name, _)| name);
     for names in names.chunks(8) {
         text.push_str(&names.join(" "));
         text.push('\n');
