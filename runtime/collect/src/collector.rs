@@ -1,6 +1,6 @@
 //! One source of a service: its raw objects, listed, fetched and ingested.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use object_store::ObjectMeta;
@@ -10,6 +10,7 @@ use yagura_lake::{
     CopyError, Format, IngestError, IngestReport, Location, copy_object, raw_objects, root_of,
 };
 
+use crate::arrivals::{Arrivals, Silence};
 use crate::ledger::{Counted, Known, Ledger, LedgerError};
 
 /// Objects that are fetched and ingested together.
@@ -41,6 +42,7 @@ pub struct CollectorOptions {
 pub struct Collector {
     options: CollectorOptions,
     ledger: Arc<Ledger>,
+    arrivals: Mutex<Arrivals>,
     /// Copies of the objects that are being ingested.
     copies: tempfile::TempDir,
 }
@@ -52,6 +54,10 @@ pub struct CollectReport {
     pub objects: usize,
     /// Rows that were written.
     pub events: u64,
+    /// Lines that are not events.
+    pub rejected: u64,
+    /// Rows of no class.
+    pub of_no_class: u64,
     /// What an operator should know, a sentence each.
     pub messages: Vec<String>,
     /// Objects that are left for the next turn.
@@ -71,6 +77,9 @@ pub enum CollectError {
         /// What the store says.
         source: object_store::Error,
     },
+    /// There is no place for copies of objects.
+    #[error("cannot make a folder for copies of raw logs")]
+    Copies(#[source] std::io::Error),
     /// The folder is not there.
     #[error("source `{name}`: there is no folder {place}")]
     NoFolder {
@@ -104,13 +113,25 @@ impl Collector {
     /// Returns a collector that notes in `ledger` what it ingested.
     ///
     /// # Errors
-    /// When there is no place for copies of objects.
-    pub fn new(options: CollectorOptions, ledger: Arc<Ledger>) -> std::io::Result<Self> {
+    /// When there is no place for copies of objects, or the ledger cannot be read.
+    pub fn new(options: CollectorOptions, ledger: Arc<Ledger>) -> Result<Self, CollectError> {
+        let mut arrivals = Arrivals::default();
+        arrivals.add(ledger.arrivals(&options.name)?);
+        let copies = tempfile::tempdir().map_err(CollectError::Copies)?;
         Ok(Self {
             options,
             ledger,
-            copies: tempfile::tempdir()?,
+            arrivals: Mutex::new(arrivals),
+            copies,
         })
+    }
+
+    /// Returns for how long nothing has come, where that is much longer than ever before.
+    pub fn silence(&self) -> Option<Silence> {
+        let arrivals = self.arrivals.lock();
+        arrivals
+            .unwrap_or_else(PoisonError::into_inner)
+            .silence(now())
     }
 
     /// Returns the name of the source.
@@ -267,9 +288,16 @@ impl Collector {
             })
             .collect();
         let counted = counted(&ingested);
+        let arrived = known.iter().map(|object| object.modified).collect();
+        let arrivals = self.arrivals.lock();
+        arrivals
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(arrived);
         self.ledger.note(name, &known, counted, now())?;
         report.objects = known.len();
         report.events = ingested.events;
+        report.rejected = counted.rejected;
+        report.of_no_class = counted.of_no_class;
         report.messages.extend(messages(&ingested));
         Ok(())
     }

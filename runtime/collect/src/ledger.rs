@@ -177,6 +177,18 @@ impl Ledger {
         })
     }
 
+    /// Returns when the newest objects of a source were last changed by their store, in microseconds since 1970.
+    pub(crate) fn arrivals(&self, source: &str) -> Result<Vec<i64>, LedgerError> {
+        const NEWEST: i64 = 1_000;
+        self.with(|connection| {
+            let mut query = connection.prepare(
+                "SELECT modified FROM object WHERE source = ?1 ORDER BY modified DESC LIMIT ?2",
+            )?;
+            let rows = query.query_map(params![source, NEWEST], |row| row.get(0))?;
+            rows.collect()
+        })
+    }
+
     /// Notes objects that were ingested together, and what was counted in them.
     pub(crate) fn note(
         &self,

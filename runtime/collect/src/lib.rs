@@ -9,11 +9,13 @@
 //! An object is known by its key and its version, or its ETag where the store keeps no versions. What was ingested and not yet
 //! noted when a process was killed is fetched once more, and ingest knows it by its content: every record is one row.
 
+mod arrivals;
 mod collector;
 mod ledger;
 
 #[cfg(test)]
 mod tests;
 
+pub use arrivals::Silence;
 pub use collector::{CollectError, CollectReport, Collector, CollectorOptions, SETTLED};
 pub use ledger::{Ledger, LedgerError, SourceTotals};

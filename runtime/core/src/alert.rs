@@ -88,12 +88,13 @@ pub struct EvidenceEvent {
 pub const OWN: &str = "yagura.self.";
 
 /// The runtime's own rules, by which a service reports its own trouble: a table that cannot be read, one that lags behind, a rule
-/// in quarantine, reports that were given up.
-pub const OWN_RULES: [&str; 4] = [
+/// in quarantine, reports that were given up, a source whose raw logs do not come in as they should.
+pub const OWN_RULES: [&str; 5] = [
     "yagura.self.table-waits",
     "yagura.self.lag",
     "yagura.self.quarantine",
     "yagura.self.dead-letters",
+    "yagura.self.source",
 ];
 
 /// Returns the identity of an alert: the first 16 bytes, in hexadecimal, of the SHA-256 of rule, key and window start.

@@ -42,6 +42,7 @@ pub use self::options::{FINDING_BYTES, LiveOptions, Replaced};
 pub use self::report::{OpenReport, StepReport};
 use self::table::LiveTable;
 use self::task::wait_for_most;
+pub use self::trouble::SourceTrouble;
 use self::trouble::Troubles;
 use self::unopened::UnopenedTable;
 use crate::error::EngineError;
@@ -305,7 +306,11 @@ impl Live {
     ///
     /// # Errors
     /// [`LiveError`].
-    pub async fn report_trouble(&mut self, dead: &BTreeMap<String, u64>) -> Result<(), LiveError> {
+    pub async fn report_trouble(
+        &mut self,
+        dead: &BTreeMap<String, u64>,
+        sources: &[SourceTrouble],
+    ) -> Result<(), LiveError> {
         let now = Instant::now();
         if !self.troubles.is_due(now) {
             return Ok(());
@@ -315,7 +320,7 @@ impl Live {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let clock = Timestamp::clamped(i64::try_from(clock.as_micros()).unwrap_or(i64::MAX));
-        let found = trouble::current(&self.statuses(), dead);
+        let found = trouble::current(&self.statuses(), dead, sources);
         let changes = self.troubles.update(found, now, clock);
         if !changes.is_empty() {
             let progress = StepChanges {

@@ -12,7 +12,7 @@ use yagura_core::shown::printable;
 use yagura_core::{TimeRange, TimeSpan, Timestamp};
 use yagura_correlate::Geolocation;
 use yagura_correlate::store::{StateStore, StoreLimits};
-use yagura_engine::live::{Live, LiveOptions, OpenReport, StepReport};
+use yagura_engine::live::{Live, LiveOptions, OpenReport, SourceTrouble, StepReport};
 use yagura_engine::{Fairness, RunInput, RunOptions};
 use yagura_host::Meter;
 
@@ -166,7 +166,7 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
         if !room.make(&mut live, &mut stop, &mut err).await? {
             break;
         }
-        report_trouble(&mut live, &mut triage).await?;
+        report_trouble(&mut live, &mut triage, &collecting.troubles()).await?;
         if !room.make(&mut live, &mut stop, &mut err).await? {
             break;
         }
@@ -276,12 +276,16 @@ async fn failed(triage: &mut Option<TriageLink>) -> anyhow::Error {
 }
 
 /// Commits alerts of what goes wrong with the service itself.
-async fn report_trouble(live: &mut Live, triage: &mut Option<TriageLink>) -> Result<()> {
+async fn report_trouble(
+    live: &mut Live,
+    triage: &mut Option<TriageLink>,
+    sources: &[SourceTrouble],
+) -> Result<()> {
     let dead = match triage {
         Some(triage) => triage.dead_letters().await,
         None => BTreeMap::new(),
     };
-    live.report_trouble(&dead).await.map_err(unwrapped)
+    live.report_trouble(&dead, sources).await.map_err(unwrapped)
 }
 
 /// Hands committed lines to the file and the triage.

@@ -1,5 +1,6 @@
 //! `[source.NAME]`: raw logs that a service ingests as they arrive. And sources by their name, for commands too.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use tokio::task::JoinSet;
 use yagura_collect::{CollectReport, Collector, CollectorOptions, Ledger, SETTLED};
 use yagura_core::names::did_you_mean;
 use yagura_core::{OrFault, Pack};
+use yagura_engine::live::SourceTrouble;
 use yagura_lake::Location;
 use yagura_sources::{Mapping, SourceFile, shipped, shipped_names, source_table};
 
@@ -157,8 +159,7 @@ impl Sources {
                 source: source_table(&open.source, open.mapping),
                 table,
             };
-            let collector = Collector::new(options, Arc::clone(&ledger))
-                .context("cannot make a folder for raw logs")?;
+            let collector = Collector::new(options, Arc::clone(&ledger))?;
             collectors.push((collector, poll.to_std()));
         }
         Ok(Self { collectors })
@@ -203,6 +204,7 @@ impl Sources {
         }
         Collecting {
             news,
+            troubles: BTreeMap::new(),
             _tasks: tasks,
         }
     }
@@ -215,62 +217,131 @@ pub(crate) struct SourceNews {
     pub(crate) lines: Vec<String>,
     /// Whether rows were written.
     pub(crate) has_rows: bool,
+    source: String,
+    /// What is wrong with the source now.
+    trouble: Option<SourceTrouble>,
 }
 
 /// Sources at work, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Collecting {
     news: mpsc::UnboundedReceiver<SourceNews>,
+    troubles: BTreeMap<String, SourceTrouble>,
     _tasks: JoinSet<()>,
 }
 
 impl Collecting {
     /// Waits for what the sources have to say; for ever where there are none.
     pub(crate) async fn next(&mut self) -> SourceNews {
-        match self.news.recv().await {
-            Some(news) => news,
-            None => std::future::pending().await,
-        }
+        let Some(news) = self.news.recv().await else {
+            return std::future::pending().await;
+        };
+        match &news.trouble {
+            Some(trouble) => self.troubles.insert(news.source.clone(), trouble.clone()),
+            None => self.troubles.remove(&news.source),
+        };
+        news
+    }
+
+    /// Returns the sources whose raw logs do not come in as they should.
+    pub(crate) fn troubles(&self) -> Vec<SourceTrouble> {
+        self.troubles.values().cloned().collect()
     }
 }
 
 async fn collect(collector: Collector, poll: Duration, news: mpsc::UnboundedSender<SourceNews>) {
     let mut pause = poll;
     let mut said = String::new();
+    let mut before: Option<SourceTrouble> = None;
+    // What was wrong with the last objects is wrong until others have come.
+    let mut of_objects: Option<SourceTrouble> = None;
     loop {
+        let mut of_source = SourceNews {
+            lines: Vec::new(),
+            has_rows: false,
+            source: collector.name().to_owned(),
+            trouble: None,
+        };
+        let mut goes_on = false;
         match collector.turn().await {
             Ok(report) => {
                 pause = poll;
                 said.clear();
-                let has_rows = report.events > 0;
-                let lines = lines(collector.name(), &report);
-                let goes_on = report.objects > 0 && report.waiting > 0;
-                if !lines.is_empty() && news.send(SourceNews { lines, has_rows }).is_err() {
-                    return;
+                of_source.has_rows = report.events > 0;
+                of_source.lines = lines(collector.name(), &report);
+                goes_on = report.objects > 0 && report.waiting > 0;
+                if report.objects > 0 {
+                    of_objects = trouble_of(collector.name(), &report);
                 }
-                if goes_on {
-                    continue;
-                }
+                of_source.trouble = silence_of(&collector).or_else(|| of_objects.clone());
             }
             Err(error) => {
                 let error = anyhow::Error::from(error);
                 let text = format!("warning: {error:#}; it is tried again");
+                of_source.trouble = Some(SourceTrouble {
+                    source: collector.name().to_owned(),
+                    title: format!(
+                        "source `{}` cannot be collected: rules miss what comes into it",
+                        collector.name()
+                    ),
+                    details: vec![("problem", format!("{error:#}"))],
+                });
                 // A store that is away is named once, not at each attempt.
                 if text != said {
                     said.clone_from(&text);
-                    let news_of = SourceNews {
-                        lines: vec![text],
-                        has_rows: false,
-                    };
-                    if news.send(news_of).is_err() {
-                        return;
-                    }
+                    of_source.lines = vec![text];
                 }
                 pause = (pause * 2).clamp(Duration::from_secs(1), LONGEST_PAUSE);
             }
         }
-        tokio::time::sleep(pause).await;
+        let is_other = of_source.trouble != before;
+        before.clone_from(&of_source.trouble);
+        if (is_other || !of_source.lines.is_empty()) && news.send(of_source).is_err() {
+            return;
+        }
+        if !goes_on {
+            tokio::time::sleep(pause).await;
+        }
     }
+}
+
+/// Returns what is wrong with the records of a turn: a tenth of them are no events, or of no class.
+fn trouble_of(source: &str, report: &CollectReport) -> Option<SourceTrouble> {
+    const SHARE: u64 = 10;
+    let records = report.events + report.rejected;
+    let (count, what) = if report.rejected * SHARE > records {
+        (report.rejected, "are not events")
+    } else if report.of_no_class * SHARE > report.events {
+        (report.of_no_class, "are of no class of the source")
+    } else {
+        return None;
+    };
+    Some(SourceTrouble {
+        source: source.to_owned(),
+        title: format!("source `{source}`: its records have another form than before"),
+        details: vec![("records", format!("{count} of {records} {what}"))],
+    })
+}
+
+/// Returns the trouble of a source that is silent.
+fn silence_of(collector: &Collector) -> Option<SourceTrouble> {
+    let silence = collector.silence()?;
+    let name = collector.name();
+    // In whole hours, so that the trouble stays the same while it lasts.
+    let hours = |length: Duration| format!("{} h", length.as_secs() / 3_600);
+    Some(SourceTrouble {
+        source: name.to_owned(),
+        title: format!(
+            "source `{name}` is silent: nothing has come for much longer than ever before"
+        ),
+        details: vec![
+            ("silent for", hours(silence.lasts)),
+            (
+                "longest pause before",
+                format!("{} min", silence.longest.as_secs().div_ceil(60)),
+            ),
+        ],
+    })
 }
 
 /// Returns what a turn did, for the operator; nothing if it did nothing.

@@ -765,6 +765,39 @@ fn serve(place: &Place) -> Child {
         .unwrap()
 }
 
+#[test]
+fn a_source_that_does_not_come_in_is_reported_until_it_does() {
+    let place = Place::new();
+    place.0.write(
+        "yagura.toml",
+        "packs = [\"pack\"]\n[serve]\npoll = \"100ms\"\nreport_trouble = \"300ms\"\n[lake]\nurl = \"lake\"\n\
+         [source.gate]\nurl = \"later\"\npoll = \"100ms\"\n",
+    );
+    let mut service = serve(&place);
+    let wait_for = |expected: &str, state: &str| {
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let lines = fs::read_to_string(place.path("alerts.ndjson")).unwrap_or_default();
+            let mut lines = lines.lines();
+            if lines.any(|line| line.contains(expected) && line.contains(state)) {
+                return;
+            }
+            let said = fs::read_to_string(place.path("serve.err")).unwrap_or_default();
+            assert!(
+                std::time::Instant::now() < until,
+                "no {state} {expected}: {said}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    wait_for("yagura.self.source", "provisional");
+    place.0.write("later/gate.log", GATE_LOG);
+    wait_for("refused.gate", "provisional");
+    wait_for("yagura.self.source", "withdrawn");
+    service.kill().unwrap();
+    service.wait().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_is_killed_ingests_each_record_once() {
     const OBJECTS: usize = 120;

@@ -152,9 +152,24 @@ impl Trouble {
     }
 }
 
-/// Returns what goes wrong now, by the status of tables, and by how many reports to each notifier were given up.
-pub(super) fn current(tables: &[TableStatus], dead: &BTreeMap<String, u64>) -> Vec<Trouble> {
-    let [waits, lag, quarantine, dead_letters] = OWN_RULES;
+/// A source of raw logs that do not come in as they should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceTrouble {
+    /// Name of the source.
+    pub source: String,
+    /// What is wrong, as the title of the alert.
+    pub title: String,
+    /// More about it.
+    pub details: Vec<(&'static str, String)>,
+}
+
+/// Returns what goes wrong now, by the status of tables, by how many reports to each notifier were given up, and by sources.
+pub(super) fn current(
+    tables: &[TableStatus],
+    dead: &BTreeMap<String, u64>,
+    sources: &[SourceTrouble],
+) -> Vec<Trouble> {
+    let [waits, lag, quarantine, dead_letters, source] = OWN_RULES;
     let mut found = Vec::new();
     let mut resting = BTreeSet::new();
     for table in tables {
@@ -205,6 +220,13 @@ pub(super) fn current(tables: &[TableStatus], dead: &BTreeMap<String, u64>) -> V
             context: vec![("reports", count.to_string()), ("next", command.to_owned())],
         });
     }
+    found.extend(sources.iter().map(|trouble| Trouble {
+        rule: source,
+        key: trouble.source.clone(),
+        severity: Severity::High,
+        title: trouble.title.clone(),
+        context: trouble.details.clone(),
+    }));
     found
 }
 
@@ -231,7 +253,7 @@ mod tests {
         for (minute, problem, waiting) in minutes {
             let now = start + Duration::from_secs(60 * minute);
             let clock = Timestamp::clamped(i64::try_from(60_000_000 * minute).unwrap());
-            let found = current(&[table(*problem, *waiting)], &BTreeMap::new());
+            let found = current(&[table(*problem, *waiting)], &BTreeMap::new(), &[]);
             let changes = troubles.update(found, now, clock).into_iter();
             told.extend(changes.map(|change| (*minute, change.state, change.alert.rule)));
         }
@@ -316,17 +338,23 @@ mod tests {
         // A rule that reads two tables is one trouble.
         other.quarantine = vec![rest];
         let dead = BTreeMap::from([("slack".to_owned(), 3), ("mail".to_owned(), 0)]);
-        let found = current(&[one, other], &dead);
+        let silent = SourceTrouble {
+            source: "okta".to_owned(),
+            title: "source `okta` is silent".to_owned(),
+            details: Vec::new(),
+        };
+        let found = current(&[one, other], &dead, &[silent]);
         let names: Vec<_> = found
             .iter()
             .map(|trouble| (trouble.rule, trouble.key.as_str()))
             .collect();
-        let [waits, lag, quarantine, dead_letters] = OWN_RULES;
+        let [waits, lag, quarantine, dead_letters, source] = OWN_RULES;
         let expected = [
             (waits, "logins"),
             (quarantine, "loop"),
             (lag, "dns"),
             (dead_letters, "slack"),
+            (source, "okta"),
         ];
         assert_eq!(names, expected);
     }
