@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use object_store::ObjectMeta;
+use object_store::path::Path;
 use yagura_core::Timestamp;
 use yagura_lake::ingest::{IngestOptions, SourceTable, ingest};
 use yagura_lake::{
@@ -146,12 +147,7 @@ impl Collector {
     pub async fn turn(&self) -> Result<CollectReport, CollectError> {
         let turned = self.turn_noted().await;
         if let Err(error) = &turned {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(error);
-            while let Some(error) = cause {
-                text = format!("{text}: {error}");
-                cause = error.source();
-            }
+            let text = with_causes(error);
             let waiting = self.ledger.totals()?.into_iter();
             let waiting = waiting.filter(|totals| totals.source == self.options.name);
             let waiting = waiting.map(|totals| totals.waiting).sum::<u64>();
@@ -205,7 +201,8 @@ impl Collector {
         new.retain(|object| {
             let age = now.duration_since(object.last_modified.into());
             // A store shows an object when it is whole; a file grows.
-            !is_local || age.is_ok_and(|age| age >= SETTLED)
+            // What a clock ahead of this one wrote is read: nobody knows when it will be settled.
+            !is_local || age.map_or(true, |age| age >= SETTLED)
         });
         let taken = new
             .iter()
@@ -240,6 +237,7 @@ impl Collector {
         } = &self.options;
         let mut files = Vec::with_capacity(objects.len());
         let mut gone = Vec::new();
+        let mut refused: Vec<(Path, String)> = Vec::new();
         for object in objects {
             match copy_object(from, object, self.copies.path()).await {
                 Ok(file) => files.push(file),
@@ -248,6 +246,10 @@ impl Collector {
                     source: object_store::Error::NotFound { .. },
                     ..
                 }) => gone.push(object.location.clone()),
+                // The others go on. A store that fails altogether fails for the first of them too.
+                Err(error) if is_of_the_object(&error) => {
+                    refused.push((object.location.clone(), with_causes(&error)));
+                }
                 Err(source) => {
                     let name = name.clone();
                     return Err(CollectError::Copy { name, source });
@@ -276,14 +278,22 @@ impl Collector {
             .filter(|(object, _)| !gone.contains(&object.location))
             .map(|(object, version)| {
                 let shown = format!("{root}/{}", object.location);
+                let of_member = format!("{shown}!");
+                let is_of_object = |file: &str| file == shown || file.starts_with(&of_member);
                 let mut failed = ingested.failed.iter();
-                let problem = failed.find(|error| error.file() == Some(&shown));
+                let failed = failed.find(|error| error.file().is_some_and(is_of_object));
+                let failed = failed.map(ToString::to_string);
+                let own = refused.iter().find(|(key, _)| *key == object.location);
+                let problem = own.map(|(_, problem)| problem.clone());
+                let problem = problem
+                    .or(failed)
+                    .or_else(|| not_whole(&ingested, &is_of_object));
                 Known {
                     key: object.location.as_ref(),
                     version,
                     bytes: object.size,
                     modified: object.last_modified.timestamp_micros(),
-                    problem: problem.map(ToString::to_string),
+                    problem,
                 }
             })
             .collect();
@@ -298,6 +308,8 @@ impl Collector {
         report.events = ingested.events;
         report.rejected = counted.rejected;
         report.of_no_class = counted.of_no_class;
+        let refused = refused.into_iter().map(|(_, problem)| problem);
+        report.messages.extend(refused);
         report.messages.extend(messages(&ingested));
         Ok(())
     }
@@ -316,6 +328,54 @@ fn version(object: &ObjectMeta) -> String {
     }
 }
 
+/// Says whether a store refuses one object, and may give the others.
+fn is_of_the_object(error: &CopyError) -> bool {
+    use object_store::Error;
+    match error {
+        CopyError::Fetch { source, .. } => {
+            matches!(
+                source,
+                Error::PermissionDenied { .. }
+                    | Error::Precondition { .. }
+                    | Error::InvalidPath { .. }
+            ) || is_denied(source)
+        }
+        CopyError::Keep { .. } => false,
+    }
+}
+
+/// Says whether the system denies the reading of a file.
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    let own = error.downcast_ref::<std::io::Error>();
+    own.is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+        || error.source().is_some_and(is_denied)
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Returns what of an object was not read, although it could be opened.
+fn not_whole(report: &IngestReport, is_of_object: &dyn Fn(&str) -> bool) -> Option<String> {
+    let mut torn = report.incomplete.iter();
+    let torn = torn
+        .find(|(file, _)| is_of_object(file))
+        .map(|(file, line)| format!("{file}, line {line}: the last event is not complete"));
+    let mut behind = report.trailing.iter();
+    torn.or_else(|| {
+        let (file, bytes) = behind.find(|(file, _)| is_of_object(file))?;
+        Some(format!(
+            "{file}: {bytes} bytes behind the compressed data were not read"
+        ))
+    })
+}
+
 fn counted(report: &IngestReport) -> Counted {
     let counts = &report.counts;
     Counted {
@@ -331,6 +391,33 @@ fn counted(report: &IngestReport) -> Counted {
 fn messages(report: &IngestReport) -> Vec<String> {
     let mut messages: Vec<String> = report.failed.iter().map(ToString::to_string).collect();
     messages.extend(report.counts.bad_lines.iter().cloned());
+    let torn = report.incomplete.iter();
+    messages.extend(
+        torn.map(|(file, line)| format!("{file}, line {line}: the last event is not complete")),
+    );
+    let behind = report.trailing.iter();
+    messages.extend(behind.map(|(file, bytes)| {
+        format!("{file}: {bytes} bytes behind the compressed data were not read")
+    }));
+    for (tally, what) in [
+        (
+            &report.counts.in_future,
+            "events are more than a day in the future",
+        ),
+        (&report.counts.before_1990, "events are before 1990"),
+        (
+            &report.counts.not_utf8,
+            "events have bytes that are not UTF-8, which were replaced",
+        ),
+        (
+            &report.counts.duplicate_keys,
+            "events have a key more than once",
+        ),
+    ] {
+        if let Some(first) = &tally.first {
+            messages.push(format!("{} {what}; the first: {first}", tally.count));
+        }
+    }
     let passed = report.passed_over.iter();
     messages.extend(passed.map(|(name, why)| format!("{name} was passed over: {why}")));
     if let Some(events) = report.counts.classes.get("") {

@@ -103,9 +103,10 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
     };
     let store = StateStore::open(&settings.state, limits)?;
     let sources = Sources::open(&mut config, &settings.state)?;
-    if arguments.once {
-        sources.all(err).await?;
-    }
+    let failed_source = match arguments.once {
+        true => sources.all(err).await?,
+        false => None,
+    };
     let input = RunInput {
         tables: config.tables().await?,
         rules: loaded.rules,
@@ -256,7 +257,10 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
     if let Some(triage) = triage {
         triage.stop().await?;
     }
-    Ok(())
+    match failed_source {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
 }
 
 /// Returns the ids of all rules, the runtime's own among them.

@@ -151,9 +151,27 @@ impl Sources {
                 );
             }
             config.table.entry(table.clone()).or_default();
+            let from = Location::parse(url, options)?;
+            // It would ingest what it writes, without end.
+            let own = [(&to.base, &to.prefix, "the lake")];
+            for (base, prefix, what) in own {
+                if from.base == *base && prefix.prefix_matches(&from.prefix) {
+                    bail!(
+                        "[source.{name}] has the url {from}, which holds {what} itself: give the raw logs a prefix of their own"
+                    );
+                }
+            }
+            let folder = Path::new("/").join(from.prefix.as_ref());
+            let is_local = from.base.scheme() == "file";
+            let state = state.canonicalize().unwrap_or_else(|_| state.to_owned());
+            if is_local && state.starts_with(&folder) {
+                bail!(
+                    "[source.{name}] has the url {from}, which holds the service's state: give the raw logs a folder of their own"
+                );
+            }
             let options = CollectorOptions {
                 name: name.clone(),
-                from: Location::parse(url, options)?,
+                from,
                 to: to.clone(),
                 format: open.source.format(),
                 source: source_table(&open.source, open.mapping),
@@ -165,12 +183,21 @@ impl Sources {
         Ok(Self { collectors })
     }
 
-    /// Ingests all that is there.
-    pub(crate) async fn all(&self, err: &mut impl Write) -> Result<()> {
+    /// Ingests all that is there. Returns why the first of the sources could not be collected; the others are all the same.
+    pub(crate) async fn all(&self, err: &mut impl Write) -> Result<Option<anyhow::Error>> {
+        let mut failed = None;
         for (collector, _) in &self.collectors {
             let mut waited = false;
             loop {
-                let report = collector.turn().await?;
+                let report = match collector.turn().await {
+                    Ok(report) => report,
+                    Err(error) => {
+                        let error = anyhow::Error::from(error);
+                        writeln!(err, "error: {error:#}")?;
+                        failed.get_or_insert(error);
+                        break;
+                    }
+                };
                 for line in lines(collector.name(), &report) {
                     writeln!(err, "{line}")?;
                 }
@@ -192,7 +219,7 @@ impl Sources {
                 }
             }
         }
-        Ok(())
+        Ok(failed)
     }
 
     /// Ingests in tasks of their own from now on what arrives.

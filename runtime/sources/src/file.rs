@@ -11,6 +11,7 @@ use yagura_core::source::SourceText;
 use yagura_core::{Diagnostics, FieldPath};
 use yagura_formats::{Grok, GrokError, LineFormat};
 use yagura_lake::Format;
+use yagura_lake::ingest::is_envelope;
 
 use crate::mask::MaskFile;
 
@@ -172,6 +173,13 @@ impl SourceFile {
                 message,
             );
         }
+        let envelope = head.each.as_ref().map(|path| path.segments()[0].as_str());
+        if let Some(envelope) = envelope.filter(|key| is_envelope(key)) {
+            let message = format!(
+                "begins with `{envelope}`, whose elements are read as events anyway: leave `{envelope}` out, and `each` too if nothing is left"
+            );
+            wrong(Code::InvalidValue, Key::written("source.each"), message);
+        }
         if self.classes.is_empty() {
             let message =
                 "has no [[class]]: say of which OCSF class its events are, and what their columns come from"
@@ -256,6 +264,12 @@ fn collect(
         };
         match value {
             toml::Value::Table(below) => collect(below, &name, &key, found),
+            toml::Value::String(_) if found.0.iter().any(|known| known.name == name) => {
+                let message = format!("`{name}` is written twice, once with quotes: leave one out");
+                found
+                    .1
+                    .push(Diagnostic::error(Code::DuplicateName, message).at(key));
+            }
             toml::Value::String(expression) => found.0.push(WrittenColumn {
                 name,
                 key,

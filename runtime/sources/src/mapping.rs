@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use datafusion::arrow::compute::can_cast_types;
+use datafusion::arrow::datatypes::DataType;
 use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::did_you_mean;
 use yagura_core::source::SourceText;
@@ -356,10 +358,17 @@ impl Reading {
         read: Result<FieldExpression, yagura_plan::ConditionError>,
         key: &Key,
     ) -> Option<FieldExpression> {
-        read.map_err(|error| {
-            self.wrong(Code::InvalidCondition, key.clone(), error.to_string());
-        })
-        .ok()
+        let read = read.map_err(|error| error.to_string()).and_then(|read| {
+            match can_cast_types(read.data_type(), &DataType::Utf8) {
+                true => Ok(read),
+                false => Err(format!(
+                    "gives values of the type {}, which have no form as a text: take what you need out of them",
+                    read.data_type()
+                )),
+            }
+        });
+        read.map_err(|message| self.wrong(Code::InvalidCondition, key.clone(), message))
+            .ok()
     }
 
     fn class(

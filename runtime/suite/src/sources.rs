@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use yagura_core::{Fault, FaultKind, OrFault, Pack};
+use yagura_lake::IngestReport;
 use yagura_sources::{Mapping, SourceCase, SourceFile, rows_of, source_table};
 
 use crate::compare::golden_differences;
@@ -59,6 +60,18 @@ fn open(file: &Path, text: &str) -> Result<(SourceFile, Arc<Mapping>)> {
     Ok((source, Arc::new(mapping)))
 }
 
+/// Says which files were not read to their end.
+fn not_whole(report: &IngestReport) -> Vec<String> {
+    let torn = report
+        .incomplete
+        .iter()
+        .map(|(file, line)| format!("{file}, line {line}: the last event is not complete"));
+    let behind = report.trailing.iter().map(|(file, bytes)| {
+        format!("{file}: {bytes} bytes behind the compressed data were not read")
+    });
+    torn.chain(behind).collect()
+}
+
 fn outcome(source: &str, case: &str, result: Result<Vec<String>>) -> Outcome {
     let (lines, wrong) = match result {
         Ok(lines) => (lines, false),
@@ -93,6 +106,7 @@ async fn run_case(
     let mut lines = Vec::new();
     let failed = report.failed.iter().map(ToString::to_string);
     lines.extend(failed);
+    lines.extend(not_whole(&report));
     if report.rejected != case.rejected {
         lines.push(format!(
             "{} of {} lines are not events, and `rejected` says {}; write `rejected = {}` in this [[test]] if that is right:",

@@ -545,6 +545,21 @@ fn what_is_wrong_with_a_source_is_said_at_its_place() {
         ("time = [\"at\"]", "format = \"cvs\"", "did you mean `csv`?"),
         (
             "time = [\"at\"]",
+            "each = \"records.x\"",
+            "whose elements are read as events anyway",
+        ),
+        (
+            "user.name = \"person\"",
+            "user.name = \"person\"\n\"user.name\" = \"what\"",
+            "is written twice",
+        ),
+        (
+            "= \"person\"\n",
+            "= \"struct(what)\"\n",
+            "no form as a text",
+        ),
+        (
+            "time = [\"at\"]",
             "grok = \"%{NOSUCH:x}\"",
             "`source.grok` cannot be read",
         ),

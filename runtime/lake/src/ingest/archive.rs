@@ -111,6 +111,7 @@ pub(crate) fn tar<E>(
         Err(error) => return Ok(Err(error)),
     };
     let mut long_name: Option<Vec<u8>> = None;
+    let mut is_sparse = false;
     for entry in entries {
         let read = entry.and_then(|mut entry| {
             budget.take_member()?;
@@ -119,6 +120,7 @@ pub(crate) fn tar<E>(
                 EntryType::GNULongName | EntryType::XHeader => {
                     let mut text = Vec::new();
                     entry.by_ref().take(LONGEST_NAME).read_to_end(&mut text)?;
+                    is_sparse |= kind == EntryType::XHeader && find(&text, b"GNU.sparse.");
                     let found = match kind {
                         EntryType::XHeader => pax_path(&text),
                         _ => Some(text),
@@ -126,11 +128,16 @@ pub(crate) fn tar<E>(
                     long_name = found.or_else(|| long_name.take());
                     Ok(None)
                 }
-                EntryType::Regular | EntryType::Continuous => {
+                EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                     let name = long_name.take();
                     let name = name.unwrap_or_else(|| entry.path_bytes().into_owned());
+                    if std::mem::take(&mut is_sparse) || kind == EntryType::GNUSparse {
+                        let why =
+                            "it is stored with holes: extract it, or pack it without `--sparse`";
+                        return Ok(Some((name_of(&name), Err(Failure::Read(wrong(why))))));
+                    }
                     let file = budget.copy(&mut entry)?;
-                    Ok(Some((name_of(&name), file)))
+                    Ok(Some((name_of(&name), Ok(file))))
                 }
                 _ => {
                     long_name = None;
@@ -139,12 +146,35 @@ pub(crate) fn tar<E>(
             }
         });
         match read {
-            Ok(Some((name, file))) => each(name, Ok(file))?,
+            Ok(Some((name, file))) => each(name, file)?,
             Ok(None) => {}
             Err(error) => return Ok(Err(error)),
         }
     }
-    Ok(Ok(()))
+    Ok(drained(archive.into_inner()))
+}
+
+/// Reads what stands behind the end of an archive, so that a checksum at the end of the compressed data is compared. Only zeros may.
+fn drained(mut rest: impl Read) -> io::Result<()> {
+    const MOST: u64 = 1 << 30;
+    let mut limited = rest.by_ref().take(MOST);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match limited.read(&mut buffer)? {
+            0 => return Ok(()),
+            read if buffer.iter().take(read).any(|byte| *byte != 0) => {
+                return Err(wrong(
+                    "something stands behind the end of the tar archive: give each archive a file of its own",
+                ));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Says whether bytes hold others.
+fn find(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
 fn name_of(bytes: &[u8]) -> String {
@@ -242,6 +272,9 @@ fn directory(archive: &mut File) -> io::Result<Directory> {
     archive.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     archive.by_ref().take(length).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != length {
+        return Err(none());
+    }
     Ok(Directory { bytes, size })
 }
 

@@ -32,6 +32,7 @@ pub(crate) fn elements<E>(
         is_in_event: false,
         is_too_long: false,
         until: None,
+        tail: Vec::new(),
     };
     elements.run()?;
     Ok(elements.passed)
@@ -54,6 +55,8 @@ struct Elements<'r, F> {
     is_too_long: bool,
     /// What ends a comment or the like.
     until: Option<&'static [u8]>,
+    /// The last bytes of the step before, within a comment or the like.
+    tail: Vec<u8>,
 }
 
 type Step<E> = Result<(), SplitError<E>>;
@@ -170,7 +173,14 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Elements<'_, F> {
                 }
             }
         };
-        self.until = (!step.ends_with(end)).then_some(end);
+        // A step may begin within what ends the stretch.
+        let last = [self.tail.as_slice(), step].concat();
+        self.until = (!last.ends_with(end)).then_some(end);
+        let kept = last.len().saturating_sub(2);
+        self.tail.clear();
+        if self.until.is_some() {
+            self.tail.extend_from_slice(&last[kept..]);
+        }
         true
     }
 
@@ -236,6 +246,13 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Elements<'_, F> {
     /// At the end of the file, more may be written of an event, or of a tag.
     fn finish(&mut self) -> Step<E> {
         let is_torn = self.is_in_event || self.text.starts_with(b"<");
+        if self.text.is_empty() && self.until.is_some() {
+            // A comment that is not closed hides what is behind it.
+            return Err(SplitError::Torn {
+                line: self.at.0,
+                column: self.at.1,
+            });
+        }
         match self.text.is_empty() {
             true => Ok(()),
             false if is_torn => Err(SplitError::Torn {
@@ -359,6 +376,16 @@ mod tests {
                 .is_some_and(|at| !text[at..end].contains("</Event>"));
             assert!(is_torn || !is_in_event, "{end}");
         }
+    }
+
+    #[test]
+    fn a_comment_that_is_not_closed_is_torn_and_an_end_may_lie_in_two_steps() {
+        let (found, is_torn) = pieces("<Event/><!-- <Event/>\n<Event/>", 1_000);
+        assert_eq!((found.len(), is_torn), (1, true));
+        // The step ends between the dashes and the bracket.
+        let step = usize::try_from(LONGEST_STEP).unwrap();
+        let text = format!("<!--{}--><Event/>", "x".repeat(step - 6));
+        assert_eq!(texts(&text), ["<Event/>"]);
     }
 
     #[test]

@@ -22,8 +22,8 @@ const ENVELOPE_NOTES: [&str; 10] = [
     "next_cursor",
 ];
 
-/// Says whether events may lie in an array under `key`.
-pub(crate) fn is_envelope_key(key: &str) -> bool {
+/// Says whether events may lie in an array under `key`, which ingest takes off.
+pub fn is_envelope_key(key: &str) -> bool {
     ENVELOPES.contains(&key)
 }
 

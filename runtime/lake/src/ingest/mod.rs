@@ -53,6 +53,7 @@ use yagura_formats::LineFormat;
 
 pub use columns::KeysWithoutColumn;
 pub use error::IngestError;
+pub use event::is_envelope_key as is_envelope;
 pub use mapping::is_shipped;
 pub use normalize::{Normalize, Normalized, SourceTable};
 pub use report::{Counts, Example, IngestReport, SHOWN, Tally};

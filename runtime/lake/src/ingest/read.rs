@@ -15,7 +15,7 @@ use yagura_formats::{Decode, Decoded, Gather, LineFormat, Record, Rest, Taken};
 use super::archive::{Failure, Kind, in_a_file, tar, zip};
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
-use super::each::elements_at;
+use super::each::{Elements, elements_at};
 use super::elements::elements;
 use super::encode::day_name;
 use super::event::{Member, members};
@@ -508,7 +508,8 @@ impl Reading<'_> {
                 }
                 Found::Wrong(wrong) => {
                     let is_torn = piece.is_last && wrong.is_open && wrong.is_end;
-                    if is_torn && matches!(text, Cow::Borrowed(_)) {
+                    // Places in a text with replaced bytes are not those in the file, but for its start.
+                    if is_torn && (matches!(text, Cow::Borrowed(_)) || wrong.start == 0) {
                         // More may be written; what is whole before it is not read again.
                         torn_at = Some(known + wrong.start);
                         continue;
@@ -744,13 +745,33 @@ impl Reading<'_> {
         let Some(source) = &self.options.source else {
             return self.row(line, end, (text, raw, members), None);
         };
-        if let Some(path) = &source.each
-            && let Some(parts) = elements_at(members, path.segments())
-        {
-            for part in parts {
-                self.wait(line, end, part, None)?;
+        if let Some(path) = &source.each {
+            let limit = self.options.max_event_bytes;
+            match elements_at(members, path.segments(), limit) {
+                Elements::None => {}
+                Elements::Each(parts) => {
+                    for part in parts {
+                        self.wait(line, end, part, None)?;
+                    }
+                    return Ok(());
+                }
+                Elements::TooLong => {
+                    let reason = format!(
+                        "the elements of `{path}`, each with what stands beside them, are longer than {limit} bytes: split the report"
+                    );
+                    if self.options.strict {
+                        return Err(IngestError::Malformed {
+                            file: self.file.name.clone(),
+                            line,
+                            column: 1,
+                            reason,
+                            next: WRONG_LINE,
+                        });
+                    }
+                    self.bad_line(line, 1, &reason, text.as_bytes());
+                    return Ok(());
+                }
             }
-            return Ok(());
         }
         self.wait(line, end, text.to_owned(), raw.map(str::to_owned))
     }

@@ -39,7 +39,7 @@ use crate::ruleset::{RuleSet, Sources};
 use yagura_service::config::Config;
 use yagura_service::packs;
 
-/// Check rules and sources: errors, unknown fields, conditions that never match, duplicates
+/// Check rules and sources: errors, unknown fields, conditions that never match
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

@@ -277,6 +277,18 @@ fn explained(
     for error in &report.failed {
         writeln!(err, "error: {error}")?;
     }
+    for (file, line) in &report.incomplete {
+        writeln!(
+            err,
+            "error: {file}, line {line}: the last event is not complete"
+        )?;
+    }
+    for (file, bytes) in &report.trailing {
+        writeln!(
+            err,
+            "error: {file}: {bytes} bytes behind the compressed data were not read"
+        )?;
+    }
     writeln!(
         err,
         "{} of {} shown; {}; source {}",
@@ -289,8 +301,9 @@ fn explained(
         ),
         source.file.display()
     )?;
+    let is_whole = report.incomplete.is_empty() && report.trailing.is_empty();
     Ok(
-        match report.rejected == 0 && report.failed.is_empty() && total > 0 {
+        match is_whole && report.rejected == 0 && report.failed.is_empty() && total > 0 {
             true => 0,
             false => INPUT,
         },

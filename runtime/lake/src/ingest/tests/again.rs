@@ -40,6 +40,21 @@ fn holds(lake: &Lake, range: std::ops::Range<usize>) {
 }
 
 #[test]
+fn an_event_that_was_cut_within_a_character_comes_when_it_is_whole() {
+    let lake = Lake::new();
+    let text = "{\"time\":\"2026-01-02T03:04:05Z\",\"who\":\"J\u{fc}rg\"}\n";
+    let cut = text.find('\u{fc}').unwrap() + 1;
+    let path = lake.file("a.ndjson", &text.as_bytes()[..cut]);
+    let report = lake
+        .run(lenient(&lake), std::slice::from_ref(&path))
+        .unwrap();
+    assert_eq!((report.events, report.rejected), (0, 0), "{report:?}");
+    std::fs::write(&path, text).unwrap();
+    let report = lake.run(lenient(&lake), &[path]).unwrap();
+    assert_eq!((report.events, report.rejected), (1, 0), "{report:?}");
+}
+
+#[test]
 fn names_places_and_compression_make_no_other_source() {
     for count in [1, 3, 200] {
         let lake = Lake::new();

@@ -178,6 +178,35 @@ fn what_is_wrong_with_a_member_of_a_zip_archive_is_its_own_matter() {
 }
 
 #[test]
+fn nothing_behind_or_in_an_archive_is_passed_over_in_silence() {
+    let first = lines(&["a"]);
+    let one = tar(&[("a", &first)]);
+    let twice = [one.clone(), one.clone()].concat();
+    let mut sparse = one.clone();
+    // The type of a GNU sparse member, and the checksum of the header, which is the sum of its bytes.
+    sparse[156] = b'S';
+    let sum: u32 = (0..512)
+        .map(|at| match at {
+            148..156 => u32::from(b' '),
+            at => u32::from(sparse[at]),
+        })
+        .sum();
+    sparse[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut wrong_sum = gzip(&one);
+    let at = wrong_sum.len() - 6;
+    wrong_sum[at] ^= 0xff;
+    for (bytes, events) in [(twice, 1), (sparse, 0), (wrong_sum, 1)] {
+        let lake = Lake::new();
+        let report = lake.run(lenient(&lake), &[lake.file("x", &bytes)]).unwrap();
+        assert_eq!(
+            (report.events, report.failed.len()),
+            (events, 1),
+            "{report:?}"
+        );
+    }
+}
+
+#[test]
 fn archives_that_are_cut_give_what_is_whole() {
     let (first, second) = (lines(&["a"]), lines(&["b"]));
     let whole = tar(&[("a", &first), ("b", &second)]);
