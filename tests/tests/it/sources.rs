@@ -542,7 +542,11 @@ fn what_is_wrong_with_a_source_is_said_at_its_place() {
             "",
             "`class[1].where` is missing",
         ),
-        ("time = [\"at\"]", "format = \"cvs\"", "did you mean `csv`?"),
+        (
+            "time = [\"at\"]",
+            "format = \"logfmd\"",
+            "did you mean `logfmt`?",
+        ),
         (
             "time = [\"at\"]",
             "each = \"records.x\"",
