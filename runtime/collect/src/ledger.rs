@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use rusqlite_migration::{M, Migrations};
 use serde::Serialize;
 use yagura_core::Timestamp;
@@ -263,7 +263,7 @@ impl Ledger {
             let mut query = connection.prepare(
                 "SELECT t.source, t.records, t.events, t.rejected, t.without_time, t.of_no_class, t.unfit,
                     t.first_ingest, t.last_ingest, t.waiting, t.trouble,
-                    count(o.key) FILTER (WHERE o.problem IS NULL), coalesce(sum(o.bytes), 0), count(o.problem), max(o.modified)
+                    count(o.key) FILTER (WHERE o.problem IS NULL), coalesce(sum(o.bytes), 0), max(o.modified)
                  FROM total t LEFT JOIN object o ON o.source = t.source GROUP BY t.source ORDER BY t.source",
             )?;
             let count = |value: i64| u64::try_from(value).unwrap_or_default();
@@ -286,20 +286,24 @@ impl Ledger {
                     trouble: row.get(10)?,
                     objects: count(row.get(11)?),
                     bytes: count(row.get(12)?),
-                    unreadable: count(row.get(13)?),
-                    last_modified: time(14)?,
+                    last_modified: time(13)?,
+                    unreadable: 0,
                     problem: None,
                 })
             })?;
             let mut all: Vec<SourceTotals> = rows.collect::<Result<_, _>>()?;
             for totals in &mut all {
-                totals.problem = connection
-                    .query_row(
-                        "SELECT problem FROM object WHERE source = ?1 AND problem IS NOT NULL ORDER BY ingested DESC LIMIT 1",
-                        [&totals.source],
-                        |row| row.get(0),
-                    )
-                    .optional()?;
+                // An object that came again, whole or mended, is no problem any more.
+                let mut query = connection.prepare_cached(
+                    "SELECT problem FROM object o WHERE source = ?1 AND problem IS NOT NULL
+                        AND NOT EXISTS (SELECT 1 FROM object n
+                            WHERE n.source = o.source AND n.key = o.key AND n.ingested > o.ingested)
+                     ORDER BY ingested DESC",
+                )?;
+                let problems = query.query_map([&totals.source], |row| row.get(0))?;
+                let problems: Vec<String> = problems.collect::<Result<_, _>>()?;
+                totals.unreadable = problems.len() as u64;
+                totals.problem = problems.into_iter().next();
             }
             Ok(all)
         })

@@ -175,8 +175,10 @@ async fn what_cannot_be_read_is_named_and_holds_nothing_up() {
     assert_eq!(totals.records, totals.events + totals.rejected);
     // It is not tried again before it is another object.
     assert_eq!(raw.turn().await.objects, 0);
+    let unreadable = raw.totals().unreadable;
     raw.put("3.parquet", &events(3..4)).await;
     assert_eq!(raw.turn().await.events, 1);
+    assert_eq!(raw.totals().unreadable, unreadable - 1, "it is mended");
 }
 
 #[tokio::test]

@@ -440,8 +440,9 @@ impl Reading<'_> {
         if self.file.before.end > 0
             && !std::mem::replace(&mut self.file.is_behind, true)
             && let Some(gather) = &mut self.file.gather
+            && !(piece.start() < self.file.before.end && gather.may_split())
         {
-            // Lines that waited where the table ends are in it.
+            // Lines that waited where the table ends are in it. The record of a line that goes on is read again, all of it.
             gather.end();
         }
         self.make_room(piece.bytes.len())?;

@@ -221,6 +221,7 @@ fn status(service: &StateDir, format: OutputFormat) -> Result<u8> {
 /// Returns how long ago a moment was.
 fn ago(time: Option<Timestamp>) -> String {
     match time {
+        Some(time) if time.micros() > now() => "ahead of the clock".to_owned(),
         Some(time) => format!("{} ago", length(now().saturating_sub(time.micros()))),
         None => "never".to_owned(),
     }
