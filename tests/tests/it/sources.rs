@@ -567,7 +567,7 @@ fn what_is_wrong_with_a_source_is_said_at_its_place() {
             "grok = \"%{NOSUCH:x}\"",
             "`source.grok` cannot be read",
         ),
-        ("[[class]]", "[[clas]]", "did you mean `class`?"),
+        ("[[test]]", "[[tset]]", "did you mean `test`?"),
     ] {
         assert!(DOOR.contains(from), "{from}");
         place
