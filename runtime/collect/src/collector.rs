@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use yagura_core::Timestamp;
+use yagura_core::causes::causes;
 use yagura_lake::ingest::{IngestOptions, SourceTable, ingest};
 use yagura_lake::{
     CopyError, Format, IngestError, IngestReport, Location, copy_object, raw_objects, root_of,
@@ -78,11 +79,11 @@ pub enum CollectError {
         /// What the store says.
         source: object_store::Error,
     },
-    /// There is no place for copies of objects.
+    /// A folder for copies of objects cannot be made.
     #[error("cannot make a folder for copies of raw logs")]
     Copies(#[source] std::io::Error),
     /// The folder is not there.
-    #[error("source `{name}`: there is no folder {place}")]
+    #[error("source `{name}`: the folder {place} does not exist; make it, or correct `url`")]
     NoFolder {
         /// The source.
         name: String,
@@ -114,7 +115,7 @@ impl Collector {
     /// Returns a collector that notes in `ledger` what it ingested.
     ///
     /// # Errors
-    /// When there is no place for copies of objects, or the ledger cannot be read.
+    /// When a folder for copies of objects cannot be made, or the ledger cannot be read.
     pub fn new(options: CollectorOptions, ledger: Arc<Ledger>) -> Result<Self, CollectError> {
         let mut arrivals = Arrivals::default();
         arrivals.add(ledger.arrivals(&options.name)?);
@@ -147,7 +148,7 @@ impl Collector {
     pub async fn turn(&self) -> Result<CollectReport, CollectError> {
         let turned = self.turn_noted().await;
         if let Err(error) = &turned {
-            let text = with_causes(error);
+            let text = causes(error).join(": ");
             let waiting = self.ledger.totals()?.into_iter();
             let waiting = waiting.filter(|totals| totals.source == self.options.name);
             let waiting = waiting.map(|totals| totals.waiting).sum::<u64>();
@@ -248,7 +249,7 @@ impl Collector {
                 }) => gone.push(object.location.clone()),
                 // The others go on. A store that fails altogether fails for the first of them too.
                 Err(error) if is_of_the_object(&error) => {
-                    refused.push((object.location.clone(), with_causes(&error)));
+                    refused.push((object.location.clone(), causes(&error).join(": ")));
                 }
                 Err(source) => {
                     let name = name.clone();
@@ -349,16 +350,6 @@ fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
     let own = error.downcast_ref::<std::io::Error>();
     own.is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
         || error.source().is_some_and(is_denied)
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Returns what of an object was not read, although it could be opened.

@@ -18,7 +18,7 @@ impl Mapping {
         }
         for column in self.columns() {
             if let Some(value) = row.get(&column.name) {
-                own.insert(column.name, value.clone());
+                own.insert(column.name.clone(), value.clone());
             }
         }
         own

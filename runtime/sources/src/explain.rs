@@ -44,11 +44,8 @@ pub struct ExplainedColumn {
 pub fn explain(mapping: &Mapping, row: &Map<String, Value>) -> Explained {
     let uid = row.get("class_uid").and_then(Value::as_i64);
     let class = mapping.classes.iter().find(|class| Some(class.uid) == uid);
-    let columns: BTreeSet<String> = mapping
-        .columns()
-        .into_iter()
-        .map(|column| column.name)
-        .collect();
+    let columns = mapping.columns().iter();
+    let columns: BTreeSet<&str> = columns.map(|column| column.name.as_str()).collect();
     let written = |name: &str| {
         let of_class = class.into_iter().flat_map(|class| &class.columns);
         let mut of_class = of_class.filter(|column| column.name == name);
@@ -81,7 +78,7 @@ pub fn explain(mapping: &Mapping, row: &Map<String, Value>) -> Explained {
         if matches!(name.as_str(), "event_time" | "raw") {
             continue;
         }
-        if class.is_some() && columns.contains(name) {
+        if class.is_some() && columns.contains(name.as_str()) {
             explained.columns.push(ExplainedColumn {
                 name: name.clone(),
                 value: value.clone(),

@@ -31,6 +31,8 @@ pub struct Mapping {
     pub(crate) named_as: Vec<String>,
     pub(crate) classes: Vec<ClassPlan>,
     pub(crate) masks: Masks,
+    /// The columns that its rows may have.
+    columns: Vec<ColumnDefinition>,
 }
 
 /// How events of one class become rows.
@@ -166,6 +168,7 @@ impl Mapping {
                 paths: reading.paths,
                 named,
                 named_as,
+                columns: columns_of(&plans),
                 classes: plans,
                 masks,
             }),
@@ -178,17 +181,8 @@ impl Mapping {
     }
 
     /// Returns the columns that its rows may have.
-    pub fn columns(&self) -> Vec<ColumnDefinition> {
-        let mut all: BTreeMap<&str, ColumnKind> = BTreeMap::new();
-        for class in &self.classes {
-            for (name, kind) in class.kinds() {
-                let known = all.entry(name).or_insert(kind);
-                *known = known.widened(kind, false);
-            }
-        }
-        let all = all.into_iter();
-        all.map(|(name, kind)| ColumnDefinition::of_key(name, kind))
-            .collect()
+    pub fn columns(&self) -> &[ColumnDefinition] {
+        &self.columns
     }
 
     /// Says whether masks write hashes, which need a key: without one of the operator's, that of tests is used.
@@ -210,6 +204,20 @@ impl Mapping {
     pub fn fields(&self) -> &[FieldPath] {
         &self.paths
     }
+}
+
+/// Returns the columns that rows of these classes may have, in order of their names.
+fn columns_of(classes: &[ClassPlan]) -> Vec<ColumnDefinition> {
+    let mut all: BTreeMap<&str, ColumnKind> = BTreeMap::new();
+    for class in classes {
+        for (name, kind) in class.kinds() {
+            let known = all.entry(name).or_insert(kind);
+            *known = known.widened(kind, false);
+        }
+    }
+    let all = all.into_iter();
+    all.map(|(name, kind)| ColumnDefinition::of_key(name, kind))
+        .collect()
 }
 
 impl ClassPlan {

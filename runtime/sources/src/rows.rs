@@ -47,7 +47,7 @@ pub fn source_table(source: &SourceFile, mapping: Arc<Mapping>) -> SourceTable {
         time_paths: source.source.time.clone(),
         grok: source.grok().and_then(Result::ok),
         each: source.source.each.clone(),
-        columns: mapping.columns(),
+        columns: mapping.columns().to_vec(),
         normalizer: mapping,
     }
 }

@@ -402,7 +402,7 @@ activity_id = "map_value(verb, 'enter', '1', 'leave', '2', '99')"
     );
     let away = yagura(&["serve", "--once", "--config", &place.path("away.toml")]);
     assert!(
-        away.stderr.contains("source `okta`: there is no folder"),
+        away.stderr.contains("source `okta`: the folder"),
         "{away:?}"
     );
 

@@ -1,8 +1,16 @@
 //! The thread that reads: files to events to chunks, one after another.
+//!
+//! ```text
+//! file ─archives─▶ members ─┐
+//!   └───────────────────────┴─▶ pieces ─records─▶ events ─rows─▶ gathered ─▶ batches
+//! ```
+
+mod archives;
+mod records;
+mod rows;
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,22 +18,18 @@ use tokio::sync::mpsc::Sender;
 use yagura_core::Timestamp;
 use yagura_core::names::did_you_mean;
 use yagura_core::shown::one_line;
-use yagura_formats::{Decode, Decoded, Gather, LineFormat, Record, Rest, Taken};
+use yagura_formats::{Decode, Gather, LineFormat};
 
-use super::archive::{Failure, Kind, in_a_file, tar, zip};
+use self::rows::Waiting;
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
-use super::each::{Elements, elements_at};
 use super::elements::elements;
-use super::encode::day_name;
-use super::event::{Member, members};
 use super::kinds::{archive as archive_kind, may_hold_events};
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
 use super::line::{Found, scan};
-use super::normalize::{Normalized, joined};
 use super::report::{Counts, Example, IngestReport, SHOWN};
-use super::source::{Input, Listed, Source, unpacked};
+use super::source::{Input, Listed, Source};
 use super::split::{Passed, Piece, Prefix, SplitError, lines};
 use super::values::values;
 use super::{Format, IngestError, IngestOptions, Progress};
@@ -33,9 +37,6 @@ use crate::{TableDefinition, TimeBounds};
 
 /// How often progress is reported, in bytes of the files.
 const PROGRESS_BYTES: u64 = 1 << 20;
-/// So many events are normalized at once, or so many bytes of them.
-const NORMALIZED_AT_ONCE: usize = 4_096;
-const NORMALIZED_BYTES: usize = 4 << 20;
 /// How deep archives are opened: an archive, and one in it.
 const DEEPEST_ARCHIVE: usize = 2;
 /// The longest value that an example shows.
@@ -161,16 +162,6 @@ struct Current {
     waiting_bytes: usize,
 }
 
-/// An event that waits to be normalized, many at once.
-struct Waiting {
-    line: u64,
-    /// Where the piece of its file ends.
-    end: u64,
-    text: String,
-    /// The source text where that is not `text` itself.
-    raw: Option<String>,
-}
-
 struct Reading<'o> {
     options: &'o IngestOptions,
     sender: &'o Sender<Step>,
@@ -240,87 +231,6 @@ impl Reading<'_> {
                 Ok(())
             }
         }
-    }
-
-    /// Reads the members of an archive, each as a file.
-    fn archive(
-        &mut self,
-        input: &Input,
-        kind: Kind,
-        name: &str,
-        depth: usize,
-    ) -> Result<(), IngestError> {
-        // Members are counted once, as a part of the file that holds them.
-        let read = match self.archives {
-            0 => Arc::clone(&self.read),
-            _ => Arc::default(),
-        };
-        let mut bytes = unpacked(input, name, read, &Arc::default())?;
-        self.archives += 1;
-        let done = self.members(&mut bytes, input.size(), kind, name, depth);
-        self.archives -= 1;
-        let Err(source) = done? else {
-            return Ok(());
-        };
-        let error = match source.kind() {
-            io::ErrorKind::UnexpectedEof => IngestError::Truncated {
-                file: name.to_owned(),
-                line: 0,
-            },
-            _ => IngestError::Read {
-                file: name.to_owned(),
-                line: 0,
-                source,
-            },
-        };
-        if self.options.strict {
-            return Err(error);
-        }
-        self.report.failed.push(error);
-        Ok(())
-    }
-
-    /// Reads the members of an archive, and returns what ended its reading.
-    fn members(
-        &mut self,
-        bytes: &mut dyn Read,
-        size: u64,
-        kind: Kind,
-        name: &str,
-        depth: usize,
-    ) -> Result<io::Result<()>, IngestError> {
-        let mut each = |member: String, content: Result<File, Failure>| {
-            let full = format!("{name}!{}", one_line(&member));
-            let listed = Listed {
-                path: member.into(),
-                is_from_folder: true,
-            };
-            let error = match content {
-                Ok(file) => return self.input(Input::Copy(file), &full, &listed, depth),
-                Err(Failure::Encrypted) => IngestError::Unsupported {
-                    file: full,
-                    found: "encrypted",
-                    next: "extract it with its password",
-                },
-                Err(Failure::Read(source)) => IngestError::Read {
-                    file: full,
-                    line: 0,
-                    source,
-                },
-            };
-            if self.options.strict {
-                return Err(error);
-            }
-            self.report.failed.push(error);
-            Ok(())
-        };
-        Ok(match kind {
-            Kind::Tar => tar(bytes, size, &mut each)?,
-            Kind::Zip => match in_a_file(bytes, size) {
-                Ok(file) => zip(file, &mut each)?,
-                Err(error) => Err(error),
-            },
-        })
     }
 
     fn file_to_its_end(&mut self, mut input: Input, name: &str) -> Result<(), IngestError> {
@@ -540,156 +450,6 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Gives a piece that is in the table to the decoder: a header says what the lines behind it mean.
-    fn pass_known(&mut self, piece: &Piece<'_>) {
-        let Some(decoder) = &mut self.file.decoder else {
-            return;
-        };
-        let text = text_of(piece, self.file.gather.is_some());
-        let line = line_of(&text);
-        match self
-            .file
-            .gather
-            .as_mut()
-            .map(|of| of.line(line, piece.line))
-        {
-            None | Some(Taken::Alone) => drop(decoder.line(line)),
-            Some(Taken::Waits) => {}
-            Some(Taken::Records { records, .. }) => {
-                for record in records {
-                    let _ = decoder.line(&record.text);
-                }
-            }
-        }
-    }
-
-    /// Adds the events of a piece that is not JSON, and keeps what is none. Lines may wait for others: then the file is read from
-    /// there again, until they are whole.
-    ///
-    /// The last line may lack its end because more is to be written. It is an event then. If it goes on later, it is one more event,
-    /// the whole line.
-    fn decoded(&mut self, piece: &Piece<'_>, decoder: &mut dyn Decode) -> Result<(), IngestError> {
-        let text = text_of(piece, self.file.gather.is_some());
-        let line = line_of(&text);
-        let gathered = match &mut self.file.gather {
-            None => Taken::Alone,
-            Some(gather) => gather.line(line, piece.line),
-        };
-        match gathered {
-            Taken::Waits => self.file.waits = Some(piece.prefix.clone()),
-            Taken::Alone => {
-                let place = (piece.line, piece.column);
-                self.record(line, place, piece.prefix.end, decoder)?;
-                self.file.done = Some(piece.prefix.clone());
-            }
-            Taken::Records { records, waits } => {
-                let done = match waits {
-                    true => self.file.waits.replace(piece.prefix.clone()),
-                    false => Some(piece.prefix.clone()),
-                };
-                if !waits {
-                    self.file.waits = None;
-                }
-                self.records(&records, done, decoder)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds records whose last line was read up to `done`.
-    fn records(
-        &mut self,
-        records: &[Record],
-        done: Option<Prefix>,
-        decoder: &mut dyn Decode,
-    ) -> Result<(), IngestError> {
-        // All of them are written together with how far the file was read.
-        self.make_room(records.iter().map(|record| record.text.len()).sum())?;
-        let end = done.as_ref().map_or(0, |done| done.end);
-        for record in records {
-            self.record(&record.text, (record.line, 1), end, decoder)?;
-        }
-        self.file.done = done.or_else(|| self.file.done.take());
-        Ok(())
-    }
-
-    /// Takes what waits at the end of a file.
-    fn end_of_lines(&mut self) -> Result<(), IngestError> {
-        let rest = self.file.gather.as_mut().map(|gather| gather.end());
-        match rest {
-            None | Some(Rest::Nothing) => Ok(()),
-            Some(Rest::Records(records)) => {
-                let done = self.file.waits.take();
-                let Some(mut decoder) = self.file.decoder.take() else {
-                    return Ok(());
-                };
-                self.records(&records, done, decoder.as_mut())
-            }
-            Some(Rest::Open(line)) if self.options.strict => Err(IngestError::Malformed {
-                file: self.file.name.clone(),
-                line,
-                column: 1,
-                reason: "the record that begins here is not closed".to_owned(),
-                next: WRONG_LINE,
-            }),
-            Some(Rest::Open(line)) => {
-                self.file.has_news = true;
-                let name = self.file.name.clone();
-                self.report.incomplete.push((name, line));
-                Ok(())
-            }
-        }
-    }
-
-    /// Adds the event of a record that ends at `end`; keeps the record if it is none.
-    fn record(
-        &mut self,
-        text: &str,
-        (line, column): (u64, u64),
-        end: u64,
-        decoder: &mut dyn Decode,
-    ) -> Result<(), IngestError> {
-        let wrong = match decoder.line(text) {
-            Ok(Decoded::Nothing) => return Ok(()),
-            Ok(Decoded::Event(event)) => {
-                let json = serde_json::Value::Object(event).to_string();
-                let members = members(&json).unwrap_or_default();
-                return self.event(line, end, &json, Some(text), &members);
-            }
-            Err(wrong) => wrong,
-        };
-        let may_split = self.file.gather.as_ref().is_some_and(|of| of.may_split());
-        if may_split && text.contains('\n') {
-            let record = Record {
-                text: text.to_owned(),
-                line,
-            };
-            for part in record.lines() {
-                self.record(&part.text, (part.line, 1), end, decoder)?;
-            }
-            return Ok(());
-        }
-        let before = text.get(..wrong.at).unwrap_or(text);
-        let (line, column) = match before.rfind('\n') {
-            None => (line, column + before.len() as u64),
-            Some(last) => {
-                let lines = before.bytes().filter(|byte| *byte == b'\n').count() as u64;
-                (line + lines, (before.len() - last) as u64)
-            }
-        };
-        if self.options.strict {
-            return Err(IngestError::Malformed {
-                file: self.file.name.clone(),
-                line,
-                column,
-                reason: wrong.reason,
-                next: WRONG_LINE,
-            });
-        }
-        self.bad_line(line, column, &wrong.reason, text.as_bytes());
-        Ok(())
-    }
-
     /// Ends the ingest with what is wrong, or keeps it.
     fn wrong(
         &mut self,
@@ -733,175 +493,6 @@ impl Reading<'_> {
         }
         self.batch.rejects.extend_from_slice(text);
         self.batch.rejects.push(b'\n');
-    }
-
-    fn event(
-        &mut self,
-        line: u64,
-        end: u64,
-        text: &str,
-        raw: Option<&str>,
-        members: &[Member<'_>],
-    ) -> Result<(), IngestError> {
-        let Some(source) = &self.options.source else {
-            return self.row(line, end, (text, raw, members), None);
-        };
-        if let Some(path) = &source.each {
-            let limit = self.options.max_event_bytes;
-            match elements_at(members, path.segments(), limit) {
-                Elements::None => {}
-                Elements::Each(parts) => {
-                    for part in parts {
-                        self.wait(line, end, part, None)?;
-                    }
-                    return Ok(());
-                }
-                Elements::TooLong => {
-                    let reason = format!(
-                        "the elements of `{path}`, each with what stands beside them, are longer than {limit} bytes: split the report"
-                    );
-                    if self.options.strict {
-                        return Err(IngestError::Malformed {
-                            file: self.file.name.clone(),
-                            line,
-                            column: 1,
-                            reason,
-                            next: WRONG_LINE,
-                        });
-                    }
-                    self.bad_line(line, 1, &reason, text.as_bytes());
-                    return Ok(());
-                }
-            }
-        }
-        self.wait(line, end, text.to_owned(), raw.map(str::to_owned))
-    }
-
-    /// Adds an event to those that wait to be normalized.
-    fn wait(
-        &mut self,
-        line: u64,
-        end: u64,
-        text: String,
-        raw: Option<String>,
-    ) -> Result<(), IngestError> {
-        let (text, raw) = match &self.options.source {
-            Some(source) => source.normalizer.masked_event(text, raw),
-            None => (text, raw),
-        };
-        self.file.waiting_bytes += text.len() + raw.as_ref().map_or(0, String::len);
-        self.file.waiting.push(Waiting {
-            line,
-            end,
-            text,
-            raw,
-        });
-        if self.file.waiting.len() >= NORMALIZED_AT_ONCE
-            || self.file.waiting_bytes >= NORMALIZED_BYTES
-        {
-            self.normalize()?;
-        }
-        Ok(())
-    }
-
-    /// Adds the events that wait to be normalized.
-    fn normalize(&mut self) -> Result<(), IngestError> {
-        let Some(source) = &self.options.source else {
-            return Ok(());
-        };
-        let waiting = std::mem::take(&mut self.file.waiting);
-        self.file.waiting_bytes = 0;
-        let texts: Vec<&str> = waiting.iter().map(|event| event.text.as_str()).collect();
-        let mut all = source.normalizer.normalize(&texts);
-        all.resize_with(waiting.len(), Normalized::default);
-        for (event, normalized) in waiting.iter().zip(all) {
-            // They were read before.
-            let own = members(&event.text).unwrap_or_default();
-            let raw = event.raw.as_deref();
-            let text = (event.text.as_str(), raw, own.as_slice());
-            self.row(event.line, event.end, text, Some(normalized))?;
-        }
-        Ok(())
-    }
-
-    /// Adds a row: an event, with what its source makes of it.
-    fn row(
-        &mut self,
-        line: u64,
-        end: u64,
-        (text, raw, own): (&str, Option<&str>, &[Member<'_>]),
-        normalized: Option<Normalized>,
-    ) -> Result<(), IngestError> {
-        let mut looked = self.gatherer.look(own);
-        if let Some(time) = normalized.as_ref().and_then(|of| of.time) {
-            looked.found = Some(super::time::Found::declared(time));
-        }
-        let before = &self.file.before;
-        let is_known = |time| !before.parts.is_empty() && before.holds(end, &day_name(time));
-        let added = match &normalized {
-            Some(normalized) if !normalized.members.is_empty() => {
-                let whole = joined(&normalized.members, text);
-                let all = members(&whole).unwrap_or_default();
-                let raw = Some(raw.unwrap_or(text));
-                let made = all.len() - own.len();
-                let members = (all.as_slice(), made);
-                let mut added = self
-                    .gatherer
-                    .add(&whole, raw, members, (own, looked), is_known);
-                // A maker's key may have the name of a column of its class.
-                added.duplicate = added
-                    .duplicate
-                    .filter(|key| own.iter().filter(|(own, _)| own == key).count() > 1);
-                added
-            }
-            _ => self
-                .gatherer
-                .add(text, raw, (own, 0), (own, looked), is_known),
-        };
-        if added.is_known {
-            return Ok(());
-        }
-        self.file.has_news = true;
-        self.events += 1;
-        let counts = &mut self.batch.counts;
-        counts.events += 1;
-        let name = &self.file.name;
-        let example = |value: &str| Example {
-            file: name.clone(),
-            line,
-            value: clipped(value),
-        };
-        let looked = added.looked;
-        match looked.found {
-            None => counts.without_time.add(|| match looked.refused {
-                Some(value) => example(&format!("{value} is not a time")),
-                None => example("it has none of the usual names for a time"),
-            }),
-            Some(found) => {
-                if found.time > self.future {
-                    counts.in_future.add(|| example(found.source));
-                } else if found.time < self.early {
-                    counts.before_1990.add(|| example(found.source));
-                }
-                if !found.is_declared() && self.gatherer.has_time_paths() {
-                    counts.elsewhere.add(|| example(found.source));
-                }
-            }
-        }
-        if let Some(key) = added.duplicate {
-            counts.duplicate_keys.add(|| example(&key));
-        }
-        if let Some(normalized) = normalized {
-            *counts.classes.entry(normalized.class).or_default() += 1;
-            for (column, value) in normalized.unfit {
-                let tally = counts.unfit.entry(column).or_default();
-                tally.add(|| example(&value));
-            }
-        }
-        if self.read.load(Ordering::Relaxed) >= self.progress.bytes + PROGRESS_BYTES {
-            self.send_progress()?;
-        }
-        Ok(())
     }
 
     /// Sends what is gathered if so many more bytes would be too many.
@@ -979,22 +570,6 @@ impl Reading<'_> {
         self.sender
             .blocking_send(step)
             .map_err(|_| IngestError::Worker(None))
-    }
-}
-
-/// Returns the text of a piece. Where lines belong together, blanks around a line are a part of it, and of one that is cut at a tab
-/// the last columns are empty.
-fn text_of<'p>(piece: &Piece<'p>, with_blanks: bool) -> Cow<'p, str> {
-    match piece.within {
-        Some((line, _)) if with_blanks => {
-            let text = String::from_utf8_lossy(line);
-            let is_mark = |c: char| matches!(c, '\0' | '\u{feff}');
-            match text.starts_with(is_mark) || text.ends_with('\0') {
-                true => Cow::Owned(text.trim_matches(is_mark).to_owned()),
-                false => text,
-            }
-        }
-        _ => String::from_utf8_lossy(piece.bytes),
     }
 }
 

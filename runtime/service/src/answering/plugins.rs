@@ -297,7 +297,7 @@ fn failure(name: &str, error: &CallError, outcome: CallOutcome) -> Failure {
         CallError::Guest(
             PluginError::Data(text) | PluginError::Config(text) | PluginError::Retry(text),
         ) => text.clone(),
-        other => format!("{name}: {}", chain(other)),
+        other => format!("{name}: {}", yagura_core::causes::causes(other).join(": ")),
     };
     // A server may have done what was asked and answered so that the plugin could not read it. Only the one request that
     // was turned away for its haste was surely not done.
@@ -311,16 +311,6 @@ fn failure(name: &str, error: &CallError, outcome: CallOutcome) -> Failure {
             is_uncertain,
         },
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 struct NotifyByPlugin(Arc<PluginPool<Notifier>>);

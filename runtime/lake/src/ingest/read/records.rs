@@ -1,0 +1,182 @@
+//! Lines that are not JSON: gathered to records, and decoded to events.
+
+use std::borrow::Cow;
+
+use yagura_formats::{Decode, Decoded, Record, Rest, Taken};
+
+use super::{Reading, WRONG_LINE, line_of};
+use crate::ingest::IngestError;
+use crate::ingest::event::members;
+use crate::ingest::split::{Piece, Prefix};
+
+impl Reading<'_> {
+    /// Gives a piece that is in the table to the decoder: a header says what the lines behind it mean.
+    pub(super) fn pass_known(&mut self, piece: &Piece<'_>) {
+        let Some(decoder) = &mut self.file.decoder else {
+            return;
+        };
+        let text = text_of(piece, self.file.gather.is_some());
+        let line = line_of(&text);
+        match self
+            .file
+            .gather
+            .as_mut()
+            .map(|of| of.line(line, piece.line))
+        {
+            None | Some(Taken::Alone) => drop(decoder.line(line)),
+            Some(Taken::Waits) => {}
+            Some(Taken::Records { records, .. }) => {
+                for record in records {
+                    let _ = decoder.line(&record.text);
+                }
+            }
+        }
+    }
+
+    /// Adds the events of a piece that is not JSON, and keeps what is none. Lines may wait for others: then the file is read from
+    /// there again, until they are whole.
+    ///
+    /// The last line may lack its end because more is to be written. It is an event then. If it goes on later, it is one more event,
+    /// the whole line.
+    pub(super) fn decoded(
+        &mut self,
+        piece: &Piece<'_>,
+        decoder: &mut dyn Decode,
+    ) -> Result<(), IngestError> {
+        let text = text_of(piece, self.file.gather.is_some());
+        let line = line_of(&text);
+        let gathered = match &mut self.file.gather {
+            None => Taken::Alone,
+            Some(gather) => gather.line(line, piece.line),
+        };
+        match gathered {
+            Taken::Waits => self.file.waits = Some(piece.prefix.clone()),
+            Taken::Alone => {
+                let place = (piece.line, piece.column);
+                self.record(line, place, piece.prefix.end, decoder)?;
+                self.file.done = Some(piece.prefix.clone());
+            }
+            Taken::Records { records, waits } => {
+                let done = match waits {
+                    true => self.file.waits.replace(piece.prefix.clone()),
+                    false => Some(piece.prefix.clone()),
+                };
+                if !waits {
+                    self.file.waits = None;
+                }
+                self.records(&records, done, decoder)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds records whose last line was read up to `done`.
+    pub(super) fn records(
+        &mut self,
+        records: &[Record],
+        done: Option<Prefix>,
+        decoder: &mut dyn Decode,
+    ) -> Result<(), IngestError> {
+        // All of them are written together with how far the file was read.
+        self.make_room(records.iter().map(|record| record.text.len()).sum())?;
+        let end = done.as_ref().map_or(0, |done| done.end);
+        for record in records {
+            self.record(&record.text, (record.line, 1), end, decoder)?;
+        }
+        self.file.done = done.or_else(|| self.file.done.take());
+        Ok(())
+    }
+
+    /// Takes what waits at the end of a file.
+    pub(super) fn end_of_lines(&mut self) -> Result<(), IngestError> {
+        let rest = self.file.gather.as_mut().map(|gather| gather.end());
+        match rest {
+            None | Some(Rest::Nothing) => Ok(()),
+            Some(Rest::Records(records)) => {
+                let done = self.file.waits.take();
+                let Some(mut decoder) = self.file.decoder.take() else {
+                    return Ok(());
+                };
+                self.records(&records, done, decoder.as_mut())
+            }
+            Some(Rest::Open(line)) if self.options.strict => Err(IngestError::Malformed {
+                file: self.file.name.clone(),
+                line,
+                column: 1,
+                reason: "the record that begins here is not closed".to_owned(),
+                next: WRONG_LINE,
+            }),
+            Some(Rest::Open(line)) => {
+                self.file.has_news = true;
+                let name = self.file.name.clone();
+                self.report.incomplete.push((name, line));
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds the event of a record that ends at `end`; keeps the record if it is none.
+    pub(super) fn record(
+        &mut self,
+        text: &str,
+        (line, column): (u64, u64),
+        end: u64,
+        decoder: &mut dyn Decode,
+    ) -> Result<(), IngestError> {
+        let wrong = match decoder.line(text) {
+            Ok(Decoded::Nothing) => return Ok(()),
+            Ok(Decoded::Event(event)) => {
+                let json = serde_json::Value::Object(event).to_string();
+                let members = members(&json).unwrap_or_default();
+                return self.event(line, end, &json, Some(text), &members);
+            }
+            Err(wrong) => wrong,
+        };
+        let may_split = self.file.gather.as_ref().is_some_and(|of| of.may_split());
+        if may_split && text.contains('\n') {
+            let record = Record {
+                text: text.to_owned(),
+                line,
+            };
+            for part in record.lines() {
+                self.record(&part.text, (part.line, 1), end, decoder)?;
+            }
+            return Ok(());
+        }
+        let before = text.get(..wrong.at).unwrap_or(text);
+        let (line, column) = match before.rfind('\n') {
+            None => (line, column + before.len() as u64),
+            Some(last) => {
+                let lines = before.bytes().filter(|byte| *byte == b'\n').count() as u64;
+                (line + lines, (before.len() - last) as u64)
+            }
+        };
+        if self.options.strict {
+            return Err(IngestError::Malformed {
+                file: self.file.name.clone(),
+                line,
+                column,
+                reason: wrong.reason,
+                next: WRONG_LINE,
+            });
+        }
+        self.bad_line(line, column, &wrong.reason, text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Returns the text of a piece. Where lines belong together, blanks around a line are a part of it, and of one that is cut at a tab
+/// the last columns are empty.
+fn text_of<'p>(piece: &Piece<'p>, with_blanks: bool) -> Cow<'p, str> {
+    match piece.within {
+        Some((line, _)) if with_blanks => {
+            let text = String::from_utf8_lossy(line);
+            let is_mark = |c: char| matches!(c, '\0' | '\u{feff}');
+            match text.starts_with(is_mark) || text.ends_with('\0') {
+                true => Cow::Owned(text.trim_matches(is_mark).to_owned()),
+                false => text,
+            }
+        }
+        _ => String::from_utf8_lossy(piece.bytes),
+    }
+}
