@@ -336,17 +336,15 @@ fn a_damaged_store_of_alerts_is_refused_at_once_with_its_reason() {
         fs::write(&file, bytes).unwrap();
         let start = Instant::now();
         let ran = place.run("serve", &["--once"]);
-        assert_eq!(ran.code, Some(3));
+        assert_eq!(ran.code, Some(3), "{}", ran.stderr);
         assert!(
             ran.stderr.contains("alerts.db is damaged") && ran.stderr.contains("yagura restore"),
             "{}",
             ran.stderr
         );
-        assert!(
-            start.elapsed() < Duration::from_secs(8),
-            "{:?}",
-            start.elapsed()
-        );
+        // It does not try again and again: a pool of connections would, for 30 seconds.
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(25), "{took:?}");
     }
 }
 

@@ -9,7 +9,9 @@ use tokio::time::timeout;
 
 use super::{AlertStoreError, StoreLocation};
 
-/// How long the pages of a file are checked. Of a larger file the rest is checked when it is used.
+/// Bytes of a file whose pages are all checked, however busy the machine is.
+const CHECKED_WHOLE: u64 = 8 << 20;
+/// How long the pages of a larger file are checked. The rest is checked when it is used.
 const PAGES: Duration = Duration::from_millis(700);
 /// How long another process may keep the file locked meanwhile.
 const LOCKED: Duration = Duration::from_secs(10);
@@ -27,10 +29,11 @@ pub(super) async fn check(location: &StoreLocation, pages: bool) -> Result<(), A
         StoreLocation::Memory => Ok(()),
         StoreLocation::Sqlite(file) => {
             // One without a byte is new.
-            if std::fs::metadata(file).map_or(0, |found| found.len()) == 0 {
+            let bytes = std::fs::metadata(file).map_or(0, |found| found.len());
+            if bytes == 0 {
                 return Ok(());
             }
-            let found = check_file(file, pages).await;
+            let found = check_file(file, bytes, pages).await;
             let found = found.map_err(|source| open_error(location, source))?;
             match found {
                 None => Ok(()),
@@ -59,17 +62,19 @@ fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
 }
 
-/// Returns the first thing that is wrong with the pages of a file.
-async fn check_file(file: &Path, pages: bool) -> Result<Option<String>, sqlx::Error> {
+/// Returns the first thing that is wrong with the pages of a file of `bytes`.
+async fn check_file(file: &Path, bytes: u64, pages: bool) -> Result<Option<String>, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .busy_timeout(LOCKED);
     let mut connection: SqliteConnection = options.connect().await?;
-    let deadline = Instant::now() + PAGES;
-    connection
-        .lock_handle()
-        .await?
-        .set_progress_handler(INSTRUCTIONS, move || Instant::now() < deadline);
+    if bytes > CHECKED_WHOLE {
+        let deadline = Instant::now() + PAGES;
+        connection
+            .lock_handle()
+            .await?
+            .set_progress_handler(INSTRUCTIONS, move || Instant::now() < deadline);
+    }
     // Reads the header and the schema, and finds out whether the directory can be written to.
     for statement in [
         "SELECT COUNT(*) FROM sqlite_schema",
