@@ -50,6 +50,32 @@ pub const FAULTY: [&str; 8] = [
     "guest-error-data",
 ];
 
+/// Ten plugins beside the ninety, over events of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ten {
+    /// None: the ninety are alone.
+    Absent,
+    /// Ten that do what they should.
+    Honest,
+    /// [`HOSTILE`].
+    Hostile,
+}
+
+impl Ten {
+    fn ids(self) -> Vec<String> {
+        match self {
+            Self::Absent => Vec::new(),
+            Self::Honest => (HONEST..HONEST + HOSTILE.len()).map(honest).collect(),
+            Self::Hostile => HOSTILE.map(str::to_owned).into(),
+        }
+    }
+}
+
+/// Returns the rule of an honest plugin.
+fn honest(number: usize) -> String {
+    format!("honest-{number}")
+}
+
 /// Memory of all plugins together, in bytes.
 pub const MEMORY: usize = 1 << 30;
 
@@ -69,7 +95,7 @@ pub struct Seen {
     pub settled: BTreeMap<String, Vec<String>>,
     /// What the service said.
     pub messages: Vec<String>,
-    /// From the arrival of an object to the alerts about it of rules that do what they should, each.
+    /// From the arrival of an object to the alerts about it of the ninety, each.
     pub latencies: Vec<Duration>,
     /// From each arrival to the end of the steps about it, in all.
     pub busy: Duration,
@@ -108,15 +134,15 @@ impl Crowd {
         })
     }
 
-    /// Lets the events arrive, `pause` apart, with or without the hostile plugins.
+    /// Lets the events arrive, `pause` apart, at the ninety and these ten.
     ///
     /// # Errors
     /// A service that breaks off.
-    pub async fn watch(&self, with_hostile: bool, pause: Duration) -> Result<Seen> {
+    pub async fn watch(&self, ten: Ten, pause: Duration) -> Result<Seen> {
         let run = tempfile::tempdir_in(self.place.path())?;
         let table = run.path().join("lake/t/date=2026-03-01");
         fs::create_dir_all(&table)?;
-        let input = self.input(&run.path().join("lake/t"), with_hostile)?;
+        let input = self.input(&run.path().join("lake/t"), ten)?;
         let store = StateStore::open(&run.path().join("state"), StoreLimits::default())?;
         let first = object(&table, 0);
         fs::copy(object(&self.place.path().join("staging"), 0), first)?;
@@ -171,15 +197,13 @@ impl Crowd {
         Ok(seen)
     }
 
-    fn input(&self, table: &Path, with_hostile: bool) -> Result<RunInput> {
-        let honest = (0..HONEST).map(|number| format!("honest-{number}"));
-        let hostile = HOSTILE.map(str::to_owned).into_iter();
-        let hostile = hostile.filter(|_| with_hostile);
+    fn input(&self, table: &Path, ten: Ten) -> Result<RunInput> {
+        let ids = (0..HONEST).map(honest).chain(ten.ids());
         let mut input = RunInput {
             tables: vec![table_config("t", table.to_str().context("not UTF-8")?)],
             ..RunInput::default()
         };
-        for (number, id) in honest.chain(hostile).enumerate() {
+        for (number, id) in ids.enumerate() {
             let file = PathBuf::from(format!("{id}.toml"));
             let text = format!(
                 "[rule]\nid = \"{id}\"\ntitle = \"{id}\"\ntable = \"t\"\nwhere = \"service = 's{number}'\"\nplugin = \"hostile.wasm\"\ncolumns = [\"name\", \"number\"]\n[rule.alert]\nkey = [\"name\"]\nwindow = \"1m\"\n"
@@ -208,6 +232,10 @@ impl Crowd {
 
 impl Seen {
     fn take(&mut self, lines: &[CommittedLine], arrived: Option<Instant>) -> Result<()> {
+        let of_ninety = |rule: &str| {
+            let number = rule.strip_prefix("honest-").map(str::parse::<usize>);
+            matches!(number, Some(Ok(number)) if number < HONEST)
+        };
         for line in lines {
             if let Some(alert) = line.final_alert() {
                 let settled = self.settled.entry(alert.rule.clone()).or_default();
@@ -215,7 +243,7 @@ impl Seen {
                 continue;
             }
             let rule = &line.line.alert.rule;
-            if let Some(arrived) = arrived.filter(|_| rule.starts_with("honest-")) {
+            if let Some(arrived) = arrived.filter(|_| of_ninety(rule)) {
                 self.latencies.push(arrived.elapsed());
             }
         }

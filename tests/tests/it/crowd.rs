@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use yagura_core::pack::Limits;
-use yagura_tests::crowd::{Crowd, FAULTY, HOSTILE, MEMORY};
+use yagura_tests::crowd::{Crowd, FAULTY, HOSTILE, MEMORY, Ten};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ninety_of_a_hundred_find_what_they_find_alone_and_every_fault_has_a_name() {
@@ -16,8 +16,8 @@ async fn ninety_of_a_hundred_find_what_they_find_alone_and_every_fault_has_a_nam
         ..Limits::default()
     };
     let crowd = Crowd::new(8, 20_000, limits).unwrap();
-    let alone = crowd.watch(false, Duration::ZERO).await.unwrap();
-    let beside = crowd.watch(true, Duration::ZERO).await.unwrap();
+    let alone = crowd.watch(Ten::Absent, Duration::ZERO).await.unwrap();
+    let beside = crowd.watch(Ten::Hostile, Duration::ZERO).await.unwrap();
     assert!(alone.settled.len() > 50, "{:?}", alone.settled.keys());
     assert_eq!(alone.messages, Vec::<String>::new());
     for (rule, alerts) in &alone.settled {
