@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use datafusion::arrow::datatypes::Schema;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use yagura_core::names::did_you_mean;
 use yagura_core::rule::ReportMode;
@@ -16,6 +17,7 @@ use yagura_lake::table::{Table, TableConfig};
 use yagura_plan::{RuleSource, footer_cache};
 use yagura_rules::predicate::{Atom, FieldReading, Predicate, Test, TextOp};
 use yagura_rules::resolve;
+use yagura_search::Kind;
 
 use crate::error::EngineError;
 use crate::options::RunOptions;
@@ -116,153 +118,6 @@ const MAX_SCANNED: usize = 20_000;
 /// How long a listing is good enough: an investigation makes many searches, and searches again after a delay.
 const LISTED_FOR: Duration = Duration::from_secs(5);
 
-/// Columns by kind, as makers of logs name them.
-const USUAL: &[(&str, &[&str])] = &[
-    (
-        "ip",
-        &[
-            "ip",
-            "ip_address",
-            "src_ip",
-            "dst_ip",
-            "dest_ip",
-            "source_ip",
-            "destination_ip",
-            "client_ip",
-            "client_addr",
-            "server_ip",
-            "server_addr",
-            "remote_ip",
-            "assigned_ip",
-            "assigned_addr",
-            "requested_addr",
-            "sourceIPAddress",
-            "src",
-            "dst",
-            "id.orig_h",
-            "id.resp_h",
-            "c-ip",
-            "answers",
-            "source.ip",
-            "destination.ip",
-            "client.ip",
-            "host.ip",
-            "src_endpoint.ip",
-            "dst_endpoint.ip",
-            "IpAddress",
-            "SourceIp",
-            "DestinationIp",
-            "SourceAddress",
-            "DestAddress",
-            "actor_ip",
-            "callerIpAddress",
-        ],
-    ),
-    (
-        "domain",
-        &[
-            "domain",
-            "query",
-            "qname",
-            "dns_query",
-            "query_name",
-            "QueryName",
-            "dns.question.name",
-            "query.hostname",
-            "server_name",
-            "host",
-            "cs-host",
-            "DestinationHostname",
-            "dst_endpoint.hostname",
-            "url.domain",
-        ],
-    ),
-    (
-        "user",
-        &[
-            "user",
-            "user_name",
-            "username",
-            "userName",
-            "User",
-            "user.name",
-            "actor.user.name",
-            "TargetUserName",
-            "SubjectUserName",
-            "principal",
-            "userPrincipalName",
-            "actor",
-            "actor.alternateId",
-            "account",
-        ],
-    ),
-    (
-        "host",
-        &[
-            "host",
-            "hostname",
-            "host_name",
-            "Computer",
-            "ComputerName",
-            "host.name",
-            "device.hostname",
-            "device.name",
-            "client_fqdn",
-            "machine",
-            "server",
-        ],
-    ),
-    (
-        "hash",
-        &[
-            "hash",
-            "md5",
-            "sha1",
-            "sha256",
-            "Hashes",
-            "file.hash.md5",
-            "file.hash.sha1",
-            "file.hash.sha256",
-            "process.hash.sha256",
-        ],
-    ),
-    (
-        "url",
-        &[
-            "url",
-            "uri",
-            "url.original",
-            "url.full",
-            "cs-uri",
-            "http_request.url.url_string",
-        ],
-    ),
-    (
-        "email",
-        &[
-            "email",
-            "mail",
-            "sender",
-            "recipient",
-            "mailfrom",
-            "rcptto",
-            "user.email",
-            "actor.user.email_addr",
-        ],
-    ),
-    (
-        "process",
-        &[
-            "process",
-            "Image",
-            "process.name",
-            "process.executable",
-            "process_name",
-            "NewProcessName",
-        ],
-    ),
-];
-
 impl EventSearch {
     /// Searches these tables.
     pub fn new(tables: impl IntoIterator<Item = SearchedTable>) -> Self {
@@ -289,7 +144,7 @@ impl EventSearch {
         };
         let open = self.open(&searched.config).await?;
         let schema = open.table.schema();
-        let known = searched.columns(&query.kind);
+        let known = searched.columns(&query.kind, &schema);
         let fields = known
             .into_iter()
             .filter(|path| resolve::find(&schema, path).is_some());
@@ -370,13 +225,12 @@ impl EventSearch {
 
 impl SearchedTable {
     /// Returns the columns that hold observables of a kind, by the configuration or else by their names.
-    fn columns(&self, kind: &str) -> Vec<FieldPath> {
-        if let Some(columns) = self.observables.get(kind) {
-            return columns.clone();
+    fn columns(&self, kind: &str, schema: &Schema) -> Vec<FieldPath> {
+        match (self.observables.get(kind), Kind::from_name(kind)) {
+            (Some(columns), _) => columns.clone(),
+            (None, Some(kind)) => kind.fields(schema, &self.observables),
+            (None, None) => Vec::new(),
         }
-        let usual = USUAL.iter().find(|(of, _)| *of == kind);
-        let names = usual.map_or(&[][..], |(_, names)| names);
-        names.iter().filter_map(|name| name.parse().ok()).collect()
     }
 }
 

@@ -13,7 +13,7 @@ impl Class {
     /// Lists need no mark: `resources.uid`, `resources[].uid` and `resources[0].uid` are one path. Below an attribute that holds
     /// any JSON, such as `unmapped`, each path leads to an attribute of type `json_t` with the name of that attribute.
     pub fn attribute(&self, path: &str) -> Option<Attribute> {
-        self.find_attribute(path).ok()
+        self.walk(path).ok()
     }
 
     /// Returns the attribute at a path, like [`attribute`](Self::attribute).
@@ -21,22 +21,32 @@ impl Class {
     /// # Errors
     /// When the class has none there; the message lists near names.
     pub fn find_attribute(&self, path: &str) -> Result<Attribute, UnknownAttribute> {
+        self.walk(path).map_err(|end| UnknownAttribute {
+            path: path.to_owned(),
+            owner: match end.owner {
+                None => format!("class `{}`", self.name),
+                Some(of) if of.base == BaseType::Object => format!("object `{}`", of.type_name),
+                Some(of) => format!("`{}` of type {}", of.name, of.type_name),
+            },
+            part: end.part.to_owned(),
+            hint: end.members.map_or_else(String::new, |members| {
+                did_you_mean(end.part, members.attributes.iter().map(|one| one.name))
+            }),
+        })
+    }
+
+    fn walk<'a>(&'a self, path: &'a str) -> Result<Attribute, PathEnd<'a>> {
         let mut parts = path.split('.');
         let mut members = &self.members;
-        let mut owner = format!("class `{}`", self.name);
+        let mut owner = None;
         let mut in_array = false;
         while let Some(part) = parts.next() {
             let name = part.split_once('[').map_or(part, |(name, _)| name);
-            let unknown = |hint| UnknownAttribute {
-                path: path.to_owned(),
-                owner: owner.clone(),
-                part: name.to_owned(),
-                hint,
-            };
-            let names = || members.attributes.iter().map(|one| one.name);
-            let found = members
-                .get(name)
-                .ok_or_else(|| unknown(did_you_mean(name, names())))?;
+            let found = members.get(name).ok_or(PathEnd {
+                owner,
+                part: name,
+                members: Some(members),
+            })?;
             let mut attribute = *found;
             attribute.in_array = in_array;
             in_array |= found.is_array;
@@ -46,7 +56,7 @@ impl Class {
             match below(found) {
                 Below::Members(next) => {
                     members = next;
-                    owner = format!("object `{}`", found.type_name);
+                    owner = Some(found);
                 }
                 Below::Anything => {
                     return Ok(Attribute {
@@ -62,21 +72,19 @@ impl Class {
                     });
                 }
                 Below::Nothing => {
-                    return Err(UnknownAttribute {
-                        path: path.to_owned(),
-                        owner: format!("`{name}` of type {}", found.type_name),
-                        part: parts.next().unwrap_or_default().to_owned(),
-                        hint: String::new(),
+                    return Err(PathEnd {
+                        owner: Some(found),
+                        part: parts.next().unwrap_or_default(),
+                        members: None,
                     });
                 }
             }
         }
         // An empty path has one empty part, which no attribute has as its name.
-        Err(UnknownAttribute {
-            path: path.to_owned(),
-            owner,
-            part: String::new(),
-            hint: String::new(),
+        Err(PathEnd {
+            owner: None,
+            part: "",
+            members: None,
         })
     }
 
@@ -102,6 +110,16 @@ fn leaves(members: &Members, prefix: &str, depth: usize, found: &mut Vec<String>
             Below::Anything | Below::Nothing => found.push(path),
         }
     }
+}
+
+/// Where a path ends that leads to no attribute.
+struct PathEnd<'a> {
+    /// The last attribute that was found; none where that is the class itself.
+    owner: Option<&'a Attribute>,
+    /// The part that is not below it.
+    part: &'a str,
+    /// What is below it instead.
+    members: Option<&'a Members>,
 }
 
 /// What may be below an attribute.

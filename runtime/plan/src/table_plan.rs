@@ -144,8 +144,22 @@ impl TablePlan {
         rules: &[(usize, RuleSource)],
         tuning: Tuning,
     ) -> Result<Self, PlanError> {
+        Self::with_columns(state, table, rules, [], tuning)
+    }
+
+    /// Plans as [`TablePlan::new`] does. The scan also yields `columns`, by their index in the table, which no rule need read.
+    ///
+    /// # Errors
+    /// As [`TablePlan::new`].
+    pub fn with_columns(
+        state: &SessionState,
+        table: Arc<Table>,
+        rules: &[(usize, RuleSource)],
+        columns: impl IntoIterator<Item = usize>,
+        tuning: Tuning,
+    ) -> Result<Self, PlanError> {
         let schema = table.schema();
-        let mut needed = BTreeSet::new();
+        let mut needed = BTreeSet::from_iter(columns);
         needed.extend(schema.index_of(&table.time).ok());
         let mut tested = BTreeSet::new();
         let mut known = HashSet::new();

@@ -15,7 +15,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "run", "check", "test", "dev", "explain", "coverage", "bench",
         ],
     ),
-    ("Data", &["ingest", "source", "table"]),
+    ("Data", &["search", "ingest", "source", "table"]),
     (
         "Service",
         &["serve", "status", "quarantine", "backup", "restore"],

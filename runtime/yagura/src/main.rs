@@ -45,6 +45,7 @@ Environment:
 enum Command {
     Ingest(commands::ingest::Arguments),
     Run(commands::run::Arguments),
+    Search(commands::search::Arguments),
     Serve(commands::serve::Arguments),
     Status(commands::status::Arguments),
     Quarantine(commands::quarantine::Arguments),
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Ingest(arguments) => commands::ingest::run(arguments),
         Command::Run(arguments) => commands::run::run(arguments),
+        Command::Search(arguments) => commands::search::run(arguments),
         Command::Serve(arguments) => {
             allocator::give_back_freed_memory();
             commands::serve::run(arguments)

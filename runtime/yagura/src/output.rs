@@ -7,7 +7,7 @@ use std::io::{Result, Write};
 
 use clap::ValueEnum;
 pub(crate) use table::table;
-pub(crate) use terminal::{cut, takes_escapes};
+pub(crate) use terminal::{cut, takes_escapes, width};
 use yagura_core::shown::json_escaped;
 pub(crate) use yagura_core::shown::printable;
 use yagura_core::{Alert, Severity};

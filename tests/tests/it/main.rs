@@ -115,6 +115,8 @@ mod real_sources;
 #[cfg(test)]
 mod same_answer;
 #[cfg(test)]
+mod search;
+#[cfg(test)]
 mod searches;
 #[cfg(test)]
 mod serve;

@@ -436,7 +436,7 @@ impl Fields for OwnNames {
 
 /// Returns the columns that keywords are searched in: all that hold values of events. Of those that `yagura ingest` makes of its
 /// own that is `unmapped`; `raw` holds nothing that the others do not.
-pub(crate) fn searched_columns(table: &Schema) -> Vec<FieldPath> {
+pub fn searched_columns(table: &Schema) -> Vec<FieldPath> {
     let is_ingested = resolve::is_ingested(table);
     let is_own = |name: &str| name != UNMAPPED_COLUMN && OWN_COLUMNS.contains(&name);
     table

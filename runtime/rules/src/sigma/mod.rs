@@ -20,7 +20,7 @@ pub use correlation::{
     CorrelationProblem, Correlations, Joined, JoinedMember, Target, correlations, field_name,
     severity,
 };
-pub use field_map::{FieldMap, FieldMapError, MappedSource, Names, Values};
+pub use field_map::{FieldMap, FieldMapError, MappedSource, Names, Values, searched_columns};
 pub use load::{
     Load, SigmaCorrelation, SigmaCount, SigmaFilter, SigmaSource, load_dir, load_file, load_text,
     span_in,
@@ -68,7 +68,7 @@ pub fn translate(
             .iter()
             .any(|filter| has_keywords_in(&filter.rule.detection))
     {
-        field_map::searched_columns(table)
+        searched_columns(table)
     } else {
         Vec::new()
     };

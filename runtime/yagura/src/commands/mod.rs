@@ -22,6 +22,7 @@ pub(crate) mod quarantine;
 pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sign;
 pub(crate) mod source;
