@@ -67,10 +67,13 @@ impl Raw {
                 time_paths: Vec::new(),
                 grok: None,
                 each: None,
+                repeats: None,
+                processed_time: None,
                 columns: vec![ColumnDefinition::of_key("class_uid", ColumnKind::Int64)],
                 normalizer: Arc::new(Same),
             },
             format: Format::Auto,
+            timezone: Default::default(),
         };
         Collector::new(options, Arc::clone(ledger)).unwrap()
     }

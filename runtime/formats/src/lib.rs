@@ -26,6 +26,7 @@ mod member;
 mod parts;
 #[cfg(test)]
 mod properties;
+mod received;
 mod registry;
 mod syslog;
 mod text;
@@ -33,11 +34,14 @@ mod times;
 mod w3c;
 mod windows_xml;
 mod zeek;
+mod zone;
 
 pub use evtx::Evtx;
 pub use gather::{Gather, MOST_BYTES, MOST_LINES, Record, Rest, Taken};
 pub use grok::{GROK_PATTERNS, Grok, GrokError, GrokPattern, field_name as grok_field_name};
+pub use received::received;
 pub use registry::LineFormat;
+pub use zone::{Zone, ZoneError};
 
 use serde_json::{Map, Value};
 
@@ -66,4 +70,7 @@ pub trait Decode: Send {
     /// # Errors
     /// [`Wrong`]: the line is not an event of this format. The next line is read as if this one did not exist.
     fn line(&mut self, line: &str) -> Result<Decoded, Wrong>;
+
+    /// Says until when the lines that follow were written, in microseconds since 1970: a time without a year is at most 1 day after it.
+    fn written_until(&mut self, _micros: i64) {}
 }

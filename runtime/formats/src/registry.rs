@@ -1,8 +1,8 @@
 //! The formats by name, and which of them a text looks like.
 
 use crate::{
-    Decode, Gather, access, auditd, aws, cef, clock::Clock, csv, leef, logfmt, syslog, text, w3c,
-    windows_xml, zeek,
+    Decode, Gather, access, auditd, aws, cef, clock::Clock, csv, leef, logfmt, received, syslog,
+    text, w3c, windows_xml, zeek, zone::Zone,
 };
 use chrono::DateTime;
 
@@ -95,22 +95,29 @@ impl LineFormat {
     pub fn detect(start: &[u8]) -> Option<Self> {
         let start = &start[..start.len().min(LOOKED_AT)];
         let text = String::from_utf8_lossy(start);
+        match received::messages(&text) {
+            Some(messages) => Self::detect_text(&messages),
+            None => Self::detect_text(&text),
+        }
+    }
+
+    fn detect_text(text: &str) -> Option<Self> {
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        if lines.next()?.starts_with(['{', '[']) && !access::looks_like(&text) {
+        if lines.next()?.starts_with(['{', '[']) && !access::looks_like(text) {
             return None;
         }
         Self::ALL.into_iter().find(|format| match format {
-            Self::Zeek => zeek::looks_like(&text),
-            Self::W3c => w3c::looks_like(&text),
-            Self::WindowsXml => windows_xml::looks_like(&text),
-            Self::Auditd => auditd::looks_like(&text),
-            Self::Cef => cef::looks_like(&text),
-            Self::Leef => leef::looks_like(&text),
-            Self::Access => access::looks_like(&text),
-            Self::Aws => aws::looks_like(&text),
-            Self::Logfmt => logfmt::looks_like(&text),
-            Self::Syslog => syslog::looks_like(&text),
-            Self::Csv => csv::looks_like(&text),
+            Self::Zeek => zeek::looks_like(text),
+            Self::W3c => w3c::looks_like(text),
+            Self::WindowsXml => windows_xml::looks_like(text),
+            Self::Auditd => auditd::looks_like(text),
+            Self::Cef => cef::looks_like(text),
+            Self::Leef => leef::looks_like(text),
+            Self::Access => access::looks_like(text),
+            Self::Aws => aws::looks_like(text),
+            Self::Logfmt => logfmt::looks_like(text),
+            Self::Syslog => syslog::looks_like(text),
+            Self::Csv => csv::looks_like(text),
             // Every file looks like it.
             Self::Text => false,
         })
@@ -119,17 +126,23 @@ impl LineFormat {
     /// Returns what puts the lines of one file together, if a record of the format may have several.
     pub fn gatherer(self) -> Option<Box<dyn Gather>> {
         match self {
-            Self::Auditd => Some(Box::new(auditd::Lines::default())),
-            Self::Csv => Some(Box::new(csv::Lines::default())),
+            Self::Auditd => Some(received::apart(Box::new(auditd::Lines::default()))),
+            Self::Csv => Some(received::apart(Box::new(csv::Lines::default()))),
             _ => None,
         }
     }
 
     /// Returns a decoder for one file whose lines were written up to `now`, in microseconds since 1970: a line without a year
-    /// is at most 1 day after it.
+    /// is at most 1 day after it. It also reads the lines of a listener, whose messages are of this format.
     pub fn decoder(self, now: i64) -> Box<dyn Decode> {
-        let clock = || Clock::new(DateTime::from_timestamp_micros(now).unwrap_or_default());
-        match self {
+        self.decoder_in(now, Zone::utc())
+    }
+
+    /// Returns the same decoder for a file whose times without a zone are in this one.
+    pub fn decoder_in(self, now: i64, zone: Zone) -> Box<dyn Decode> {
+        let now = DateTime::from_timestamp_micros(now).unwrap_or_default();
+        let clock = || Clock::new(now).in_zone(zone);
+        let of_messages: Box<dyn Decode> = match self {
             Self::Zeek => Box::new(zeek::Zeek::new()),
             Self::W3c => Box::new(w3c::W3c::new()),
             Self::WindowsXml => Box::new(windows_xml::WindowsXml::new()),
@@ -142,6 +155,7 @@ impl LineFormat {
             Self::Syslog => Box::new(syslog::new(clock())),
             Self::Csv => Box::new(csv::Csv::new()),
             Self::Text => Box::new(text::Text),
-        }
+        };
+        received::received(of_messages, self == Self::Syslog)
     }
 }

@@ -5,15 +5,16 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use yagura_collect::{CollectReport, Collector, CollectorOptions, Ledger, SETTLED};
+use yagura_collect::{CollectReport, Collector, CollectorOptions, Drift, Ledger, SETTLED};
 use yagura_core::names::did_you_mean;
 use yagura_core::{OrFault, Pack};
 use yagura_engine::live::SourceTrouble;
+use yagura_formats::Zone;
 use yagura_lake::Location;
 use yagura_sources::{Mapping, SourceFile, shipped, shipped_names, source_table};
 
@@ -92,6 +93,15 @@ impl OpenSource {
 const MASK_KEY: &str = "YAGURA_MASK_KEY";
 
 impl OpenSource {
+    /// Sets the zone of times that name none, in place of the one that its file declares.
+    pub fn set_zone(&mut self, zone: Zone) {
+        self.source.source.timezone = Some(zone.to_string());
+        // Nobody else has it before the source is used.
+        if let Some(mapping) = Arc::get_mut(&mut self.mapping) {
+            mapping.set_zone(zone);
+        }
+    }
+
     /// Checks that there is all that is needed to store its rows.
     ///
     /// # Errors
@@ -113,6 +123,8 @@ pub(crate) struct Sources {
     collectors: Vec<(Collector, Duration)>,
 }
 
+/// How often it is looked for what is unusual.
+const LOOK: Duration = Duration::from_secs(60);
 /// The longest pause after a failed attempt.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -137,10 +149,18 @@ impl Sources {
                 source,
                 table,
                 poll,
+                timezone,
             } = settings;
             let of = source.as_deref().unwrap_or(name);
-            let open = OpenSource::find(of, &config.packs)
-                .with_context(|| format!("[source.{name}] of the configuration"))?;
+            let at = || format!("[source.{name}] of the configuration");
+            let mut open = OpenSource::find(of, &config.packs).with_context(at)?;
+            if let Some(zone) = timezone {
+                let zone = zone
+                    .parse::<Zone>()
+                    .context("`timezone`")
+                    .with_context(at)?;
+                open.set_zone(zone);
+            }
             open.must_be_storable()?;
             let table = table
                 .clone()
@@ -174,6 +194,7 @@ impl Sources {
                 from,
                 to: to.clone(),
                 format: open.source.format(),
+                timezone: open.source.zone(),
                 source: source_table(&open.source, open.mapping),
                 table,
             };
@@ -282,6 +303,8 @@ async fn collect(collector: Collector, poll: Duration, news: mpsc::UnboundedSend
     let mut before: Option<SourceTrouble> = None;
     // What was wrong with the last objects is wrong until others have come.
     let mut of_objects: Option<SourceTrouble> = None;
+    let mut of_habits: Option<SourceTrouble> = None;
+    let mut looked: Option<Instant> = None;
     loop {
         let mut of_source = SourceNews {
             lines: Vec::new(),
@@ -300,7 +323,17 @@ async fn collect(collector: Collector, poll: Duration, news: mpsc::UnboundedSend
                 if report.objects > 0 {
                     of_objects = trouble_of(collector.name(), &report);
                 }
-                of_source.trouble = silence_of(&collector).or_else(|| of_objects.clone());
+                if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+                    looked = Some(Instant::now());
+                    // While objects wait, an hour seems to have less than it has.
+                    of_habits = match report.waiting {
+                        0 => drift_of(&collector),
+                        _ => None,
+                    };
+                }
+                of_source.trouble = silence_of(&collector)
+                    .or_else(|| of_objects.clone())
+                    .or_else(|| of_habits.clone());
             }
             Err(error) => {
                 let error = anyhow::Error::from(error);
@@ -347,6 +380,44 @@ fn trouble_of(source: &str, report: &CollectReport) -> Option<SourceTrouble> {
         source: source.to_owned(),
         title: format!("source `{source}`: its records have another form than before"),
         details: vec![("records", format!("{count} of {records} {what}"))],
+    })
+}
+
+/// Returns the trouble of a source that does something unusual.
+fn drift_of(collector: &Collector) -> Option<SourceTrouble> {
+    let name = collector.name();
+    // A ledger that cannot be read fails the next turn too, which names it.
+    let drift = collector.habits().ok()?.drifts.into_iter().next()?;
+    let (title, details) = match &drift {
+        Drift::Volume { events, usual, .. } => {
+            let how = if events < usual {
+                "far fewer"
+            } else {
+                "far more"
+            };
+            (
+                format!("source `{name}` sends {how} events than usual"),
+                vec![("volume", drift.to_string())],
+            )
+        }
+        // In tens, so that the trouble seldom changes while it lasts.
+        Drift::Shape {
+            what,
+            percent,
+            before,
+        } => (
+            format!("source `{name}`: its records have another form than before"),
+            vec![
+                ("what", (*what).to_owned()),
+                ("percent now, about", (percent / 10 * 10).to_string()),
+                ("percent before", before.to_string()),
+            ],
+        ),
+    };
+    Some(SourceTrouble {
+        source: name.to_owned(),
+        title,
+        details,
     })
 }
 

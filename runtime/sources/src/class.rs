@@ -32,6 +32,8 @@ pub fn class_table(class: &str) -> Option<SourceTable> {
         time_paths: Vec::new(),
         grok: None,
         each: None,
+        repeats: None,
+        processed_time: None,
         columns: vec![ColumnDefinition::of_key("class_uid", ColumnKind::Int64)],
         normalizer: Arc::new(OfClass {
             name: class.name(),

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::did_you_mean;
 use yagura_core::source::SourceText;
-use yagura_core::{Diagnostics, FieldPath};
-use yagura_formats::{Grok, GrokError, LineFormat};
+use yagura_core::{Diagnostics, FieldPath, TimeSpan};
+use yagura_formats::{Grok, GrokError, LineFormat, Zone};
 use yagura_lake::Format;
 use yagura_lake::ingest::is_envelope;
 
@@ -49,6 +49,9 @@ pub struct SourceHead {
     /// Where its events keep their time, the best place first; absent for the usual names.
     #[serde(default)]
     pub time: Vec<FieldPath>,
+    /// The zone of its times that name none: a name of the IANA database or an offset; absent for UTC.
+    #[serde(default)]
+    pub timezone: Option<String>,
     /// Arrays whose elements are the events, as a path from the outermost: of a report with many findings each is an event then. The
     /// array's place holds the one element, and what stands beside the array stays.
     #[serde(default)]
@@ -59,6 +62,9 @@ pub struct SourceHead {
     /// What must not be stored, by `[[source.mask]]`: it is masked before anything is written.
     #[serde(default)]
     pub mask: Vec<MaskFile>,
+    /// Which events are the same message again: they become one row with their number.
+    #[serde(default)]
+    pub repeats: Option<RepeatsFile>,
     /// Names for expressions that others use like fields, these among them. A name hides a maker's field of the same name.
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
@@ -67,6 +73,16 @@ pub struct SourceHead {
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub columns: toml::Table,
+}
+
+/// `[source.repeats]`: which events are the same message again.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RepeatsFile {
+    /// The fields of the maker's whose values must be equal; the others may differ, and only those of the first event are kept.
+    pub fields: Vec<FieldPath>,
+    /// How long after the first of them an event is still counted in its row, such as `5m`.
+    pub within: TimeSpan,
 }
 
 /// `[[class]]`: events of one OCSF class.
@@ -94,6 +110,9 @@ pub struct SourceCase {
     pub raw: std::path::PathBuf,
     /// File of the expected rows, relative to the source's file; a JSON object a line.
     pub rows: std::path::PathBuf,
+    /// Until when the raw logs were written, for times without a year.
+    #[serde(default)]
+    pub written: Option<String>,
     /// How many lines of the raw logs are not events.
     #[serde(default)]
     pub rejected: u64,
@@ -151,6 +170,10 @@ impl SourceFile {
             );
             wrong(Code::InvalidValue, Key::written("source.format"), message);
         }
+        if let Some(Err(error)) = head.timezone.as_deref().map(str::parse::<Zone>) {
+            let message = error.to_string();
+            wrong(Code::InvalidValue, Key::written("source.timezone"), message);
+        }
         if let Some(Err(error)) = self.grok() {
             let cause = std::error::Error::source(&error);
             let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
@@ -172,6 +195,25 @@ impl SourceFile {
                 Key::written("source.patterns"),
                 message,
             );
+        }
+        if let Some(repeats) = &head.repeats {
+            let key = Key::top("source").name("repeats");
+            if repeats.fields.is_empty() {
+                let message =
+                    "is empty, so that all events would be one: name the fields whose values must be equal"
+                        .to_owned();
+                wrong(Code::EmptyValue, key.name("fields"), message);
+            }
+            let all =
+                std::iter::once(&head.columns).chain(self.classes.iter().map(|of| &of.columns));
+            for name in all.flat_map(toml::Table::keys) {
+                if REPEAT_COLUMNS.contains(&name.as_str()) {
+                    let message = format!(
+                        "fills the column `{name}`, which is mapped too: leave the column out, or `[source.repeats]`"
+                    );
+                    wrong(Code::ConflictingKeys, key.clone(), message);
+                }
+            }
         }
         let envelope = head.each.as_ref().map(|path| path.segments()[0].as_str());
         if let Some(envelope) = envelope.filter(|key| is_envelope(key)) {
@@ -216,6 +258,13 @@ impl SourceFile {
         Some(Grok::new(pattern, extra))
     }
 
+    /// Returns the zone of its times that name none.
+    pub fn zone(&self) -> Zone {
+        let zone = self.source.timezone.as_deref();
+        // It was checked.
+        zone.and_then(|zone| zone.parse().ok()).unwrap_or_default()
+    }
+
     /// Returns the form of its files.
     pub fn format(&self) -> Format {
         if self.source.grok.is_some() {
@@ -225,6 +274,9 @@ impl SourceFile {
         format.unwrap_or_default()
     }
 }
+
+/// The columns of rows that stand for several events.
+pub(crate) const REPEAT_COLUMNS: [&str; 3] = ["count", "start_time", "end_time"];
 
 /// Returns the format of a name.
 fn format_of(name: &str) -> Option<Format> {

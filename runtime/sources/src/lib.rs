@@ -29,7 +29,7 @@ mod properties;
 
 pub use class::class_table;
 pub use explain::{Explained, ExplainedColumn, explain, never_there};
-pub use file::{ClassFile, SourceCase, SourceFile, SourceHead};
+pub use file::{ClassFile, RepeatsFile, SourceCase, SourceFile, SourceHead};
 pub use mapping::Mapping;
 pub use mask::{MaskCheck, MaskFile};
 pub use rows::{RowsError, rows_of, source_table};

@@ -9,13 +9,14 @@ use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::did_you_mean;
 use yagura_core::source::SourceText;
 use yagura_core::{Diagnostics, FieldPath};
+use yagura_formats::Zone;
 use yagura_lake::{ColumnDefinition, ColumnKind};
 use yagura_ocsf::{Class, Schema};
 use yagura_plan::FieldExpression;
 
 use crate::attribute::Attribute;
 use crate::fields::Fields;
-use crate::file::{SourceFile, WrittenColumn, columns};
+use crate::file::{REPEAT_COLUMNS, SourceFile, WrittenColumn, columns};
 use crate::mask::Masks;
 use crate::normalizer::{add, add_text, texts};
 
@@ -43,6 +44,8 @@ pub(crate) struct ClassPlan {
     pub(crate) uid: i64,
     pub(crate) condition: Option<FieldExpression>,
     pub(crate) columns: Vec<ColumnPlan>,
+    /// The zone of times that name none.
+    pub(crate) zone: Zone,
     /// The members that all its rows have.
     pub(crate) constant: String,
     /// Names of attributes that hold the captions of others, by the name of these.
@@ -163,15 +166,25 @@ impl Mapping {
             plans.push(reading.class(known, condition, &columns));
         }
         match reading.problems.is_empty() {
-            true => Ok(Self {
-                fields: Fields::new(&reading.paths[..reading.paths.len() - named.len()]),
-                paths: reading.paths,
-                named,
-                named_as,
-                columns: columns_of(&plans),
-                classes: plans,
-                masks,
-            }),
+            true => {
+                let mut mapping = Self {
+                    fields: Fields::new(&reading.paths[..reading.paths.len() - named.len()]),
+                    paths: reading.paths,
+                    named,
+                    named_as,
+                    columns: columns_of(&plans),
+                    classes: plans,
+                    masks,
+                };
+                if source.source.repeats.is_some() {
+                    let repeated = REPEAT_COLUMNS.iter();
+                    mapping.columns.extend(
+                        repeated.map(|name| ColumnDefinition::of_key(name, ColumnKind::Int64)),
+                    );
+                }
+                mapping.set_zone(source.zone());
+                Ok(mapping)
+            }
             false => {
                 let mut problems = reading.problems;
                 problems.dedup();
@@ -193,6 +206,16 @@ impl Mapping {
     /// Sets the key of the hashes that masks write.
     pub fn set_key(&mut self, key: &[u8]) {
         self.masks.set_key(key);
+    }
+
+    /// Sets the zone of times that name none.
+    pub fn set_zone(&mut self, zone: Zone) {
+        for class in &mut self.classes {
+            class.zone = zone;
+            for column in &mut class.columns {
+                column.attribute.set_zone(zone);
+            }
+        }
     }
 
     /// Returns the names of its classes.
@@ -295,6 +318,8 @@ impl Reading {
             (None, Some("text")) => vec!["message".to_owned()],
             _ => return,
         };
+        // What a listener knows of a line.
+        known.push("received".to_owned());
         known.extend(named.iter().map(|field| field.name.clone()));
         let conditions = classes.iter().filter_map(|(condition, key, _, _)| {
             Some((condition.as_ref()?.as_str(), key.name("where")))
@@ -405,6 +430,7 @@ impl Reading {
             uid: i64::from(class.uid()),
             condition,
             columns: Vec::new(),
+            zone: Zone::utc(),
             constant,
             siblings: BTreeMap::new(),
             captions: BTreeMap::new(),

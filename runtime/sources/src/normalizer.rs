@@ -8,7 +8,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::DataType;
-use yagura_lake::ingest::{Normalize, Normalized, time_of_text};
+use yagura_lake::ingest::{Normalize, Normalized, time_of_text_in};
 
 use crate::mapping::{ClassPlan, ColumnPlan, Mapping, Source};
 use crate::value::write_text;
@@ -90,7 +90,7 @@ impl ClassPlan {
                     continue;
                 };
                 if column.is_time {
-                    row.time = time_of_text(text);
+                    row.time = time_of_text_in(text, self.zone);
                     if row.time.is_none() {
                         row.unfit.push((column.name.clone(), text.to_owned()));
                     }

@@ -13,8 +13,9 @@ use datafusion::parquet::errors::ParquetError;
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use serde_json::{Map, Value};
-use yagura_lake::ingest::{IngestOptions, IngestReport, SourceTable, ingest};
-use yagura_lake::{ColumnKind, IngestError, LakeError, Location};
+use yagura_core::Timestamp;
+use yagura_lake::ingest::{IngestOptions, IngestReport, Repeats, SourceTable, ingest};
+use yagura_lake::{ColumnDefinition, ColumnKind, IngestError, LakeError, Location};
 
 use crate::SourceFile;
 use crate::mapping::Mapping;
@@ -40,20 +41,36 @@ pub enum RowsError {
     Arrow(#[from] ArrowError),
 }
 
+/// The attribute that holds when a row was ingested, apart from when its event happened.
+const PROCESSED_TIME: &str = "metadata.processed_time";
+
 /// Returns a source as ingest needs it.
 pub fn source_table(source: &SourceFile, mapping: Arc<Mapping>) -> SourceTable {
+    let mut columns = mapping.columns().to_vec();
+    // A maker may know better.
+    let is_mapped = columns.iter().any(|column| column.name == PROCESSED_TIME);
+    if !is_mapped {
+        columns.push(ColumnDefinition::of_key(PROCESSED_TIME, ColumnKind::Int64));
+    }
+    let repeats = source.source.repeats.as_ref().map(|repeats| Repeats {
+        fields: repeats.fields.clone(),
+        within: repeats.within.micros(),
+    });
     SourceTable {
+        repeats,
         name: source.source.name.clone(),
         time_paths: source.source.time.clone(),
         grok: source.grok().and_then(Result::ok),
         each: source.source.each.clone(),
-        columns: mapping.columns().to_vec(),
+        processed_time: (!is_mapped).then(|| PROCESSED_TIME.to_owned()),
+        columns,
         normalizer: mapping,
     }
 }
 
 /// Returns the rows that a source makes of files of raw logs, each as a JSON object without columns that are NULL, in order of
-/// time; and the report of the ingest.
+/// time; and the report of the ingest. `written` is until when the files were written, for times without a year; absent for when each of
+/// them was changed last.
 ///
 /// # Errors
 /// [`RowsError`].
@@ -61,6 +78,7 @@ pub async fn rows_of(
     source: &SourceFile,
     table: SourceTable,
     files: &[PathBuf],
+    written: Option<Timestamp>,
 ) -> Result<(Vec<Map<String, Value>>, IngestReport), RowsError> {
     static LAKES: AtomicU64 = AtomicU64::new(0);
     let number = LAKES.fetch_add(1, Ordering::Relaxed);
@@ -69,6 +87,8 @@ pub async fn rows_of(
     let mut options = IngestOptions::new(&table.name, lake.clone());
     options.strict = false;
     options.format = source.format();
+    options.timezone = source.zone();
+    options.written_until = written;
     let location = lake.join(&table.name);
     let of_json = table.columns.iter();
     let of_json = of_json.filter(|column| column.kind == ColumnKind::Json);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use yagura_core::{Fault, FaultKind, OrFault, Pack};
+use yagura_core::{Fault, FaultKind, OrFault, Pack, Timestamp};
 use yagura_lake::IngestReport;
 use yagura_sources::{Mapping, SourceCase, SourceFile, rows_of, source_table};
 
@@ -102,7 +102,10 @@ async fn run_case(
     let name = &source.source.name;
     let dir = file.parent().unwrap_or(Path::new("."));
     let table = source_table(source, Arc::clone(mapping));
-    let (rows, report) = rows_of(source, table, &[dir.join(&case.raw)]).await?;
+    let written = case.written.as_deref();
+    let written = written.map(str::parse::<Timestamp>).transpose();
+    let written = written.with_context(|| format!("`written` of the case `{}`", case.name))?;
+    let (rows, report) = rows_of(source, table, &[dir.join(&case.raw)], written).await?;
     let mut lines = Vec::new();
     let failed = report.failed.iter().map(ToString::to_string);
     lines.extend(failed);

@@ -46,6 +46,7 @@ enum Command {
     Ingest(commands::ingest::Arguments),
     Run(commands::run::Arguments),
     Serve(commands::serve::Arguments),
+    Listen(commands::listen::Arguments),
     Status(commands::status::Arguments),
     Quarantine(commands::quarantine::Arguments),
     Alerts(commands::alerts::Arguments),
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
             allocator::give_back_freed_memory();
             commands::serve::run(arguments)
         }
+        Command::Listen(arguments) => commands::listen::run(&arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Quarantine(arguments) => commands::quarantine::run(&arguments),
         Command::Alerts(arguments) => commands::alerts::run(arguments),

@@ -37,9 +37,11 @@
 //! * `shapes` – the same events in every shape in which tools write them give the same alerts.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
 //! * `sigma_rules` – files of Sigma rules as people keep them, and correlations as the specification writes them.
+//! * `source_times` – what a source declares of its times and repetitions: zones, years, time of ingest, messages as one row.
 //! * `sources` – raw logs of several makers under one set of names, collected once, masked, read by one rule.
 //! * `sql_types` – SQL over columns of other types than were thought of; `check`, `table` and `explain` on what a lake holds.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
+//! * `syslog` – syslog from sockets to alerts, over kills, with what is wrong named.
 //! * `terminal` – tables that fit their terminal, wide letters, colours only where they are wanted.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `types` – every Arrow type under every kind of rule, objects that differ, text that is not UTF-8, hashes.
@@ -125,11 +127,15 @@ mod sigma_commands;
 #[cfg(test)]
 mod sigma_rules;
 #[cfg(test)]
+mod source_times;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod sql_types;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod syslog;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use yagura_core::{FieldPath, Timestamp};
+use yagura_formats::Zone;
 
 use super::columns::{Candidates, KeysWithoutColumn};
 use super::event::{Member, kind_of, members};
@@ -141,6 +142,16 @@ impl Gatherer {
             range: Range::of(definition.time_bounds),
             definition: Arc::new(definition),
         }
+    }
+
+    /// Sets the zone of times that name none.
+    pub(crate) fn set_zone(&mut self, zone: Zone) {
+        self.range = self.range.in_zone(zone);
+    }
+
+    /// Sets until when the events that follow were written, for times without a year.
+    pub(crate) fn set_written_until(&mut self, until: Timestamp) {
+        self.range = self.range.written_until(until.micros());
     }
 
     /// Keeps these columns for what the table's source makes.

@@ -16,6 +16,7 @@ mod archive;
 mod chunk;
 mod columns;
 mod compare;
+mod delays;
 mod each;
 mod elements;
 mod encode;
@@ -28,6 +29,7 @@ mod line;
 mod mapping;
 mod normalize;
 mod read;
+mod repeats;
 mod report;
 mod rows;
 mod source;
@@ -49,15 +51,17 @@ use std::time::SystemTime;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use yagura_core::{FieldPath, Timestamp};
-use yagura_formats::LineFormat;
+use yagura_formats::{LineFormat, Zone};
 
 pub use columns::KeysWithoutColumn;
+pub use delays::Delays;
 pub use error::IngestError;
 pub use event::is_envelope_key as is_envelope;
 pub use mapping::is_shipped;
 pub use normalize::{Normalize, Normalized, SourceTable};
+pub use repeats::Repeats;
 pub use report::{Counts, Example, IngestReport, SHOWN, Tally};
-pub use time::of_text as time_of_text;
+pub use time::{of_text as time_of_text, of_text_in as time_of_text_in};
 
 use crate::names::of_path;
 use crate::{Location, TableDefinition, TimeBounds};
@@ -116,6 +120,10 @@ pub struct IngestOptions {
     pub known_keys: Arc<BTreeSet<String>>,
     /// The source whose events these are; absent for events that are stored as they are.
     pub source: Option<SourceTable>,
+    /// The zone of times that name none.
+    pub timezone: Zone,
+    /// Until when the files were written, for times without a year; absent for when each file was changed last.
+    pub written_until: Option<Timestamp>,
     /// Folders that hold copies of objects, each with what stands in messages for its path: where the objects lie.
     pub copies: Vec<(PathBuf, String)>,
 }
@@ -138,6 +146,8 @@ impl IngestOptions {
             max_event_bytes: 256 << 20,
             known_keys: Arc::default(),
             source: None,
+            timezone: Zone::utc(),
+            written_until: None,
             copies: Vec::new(),
         }
     }

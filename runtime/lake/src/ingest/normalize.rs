@@ -7,6 +7,7 @@ use std::sync::Arc;
 use yagura_core::{FieldPath, Timestamp};
 use yagura_formats::Grok;
 
+use super::repeats::Repeats;
 use crate::ColumnDefinition;
 
 /// Makes rows of one form out of events. Ingest calls it with many events at once, and keeps each event beside what is made of it.
@@ -52,6 +53,10 @@ pub struct SourceTable {
     pub grok: Option<Grok>,
     /// Arrays whose elements are the events; absent where an event is what stands in a line or an array of a file.
     pub each: Option<FieldPath>,
+    /// Which events are the same message again; absent where each event is a row.
+    pub repeats: Option<Repeats>,
+    /// The column that receives when a row was ingested, in milliseconds since 1970; absent where there is none, or the source fills it.
+    pub processed_time: Option<String>,
     /// The columns that its rows may have. A new table has them from the start.
     pub columns: Vec<ColumnDefinition>,
     /// Makes its rows.

@@ -11,14 +11,16 @@ mod rows;
 
 use std::borrow::Cow;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use tokio::sync::mpsc::Sender;
 use yagura_core::Timestamp;
 use yagura_core::names::did_you_mean;
 use yagura_core::shown::one_line;
-use yagura_formats::{Decode, Gather, LineFormat};
+use yagura_formats::{Decode, Gather, LineFormat, received};
 
 use self::rows::Waiting;
 use super::chunk::{Chunk, Gatherer};
@@ -28,6 +30,8 @@ use super::kinds::{archive as archive_kind, may_hold_events};
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
 use super::line::{Found, scan};
+use super::normalize::Normalized;
+use super::repeats::RepeatRows;
 use super::report::{Counts, Example, IngestReport, SHOWN};
 use super::source::{Input, Listed, Source};
 use super::split::{Passed, Piece, Prefix, SplitError, lines};
@@ -98,6 +102,7 @@ pub(crate) fn run(
         in_run: Known::default(),
         future: task.future,
         early: TimeBounds::default().from,
+        until: Timestamp::default(),
         file: Current::default(),
         read: Arc::default(),
         archives: 0,
@@ -107,6 +112,7 @@ pub(crate) fn run(
             ..Progress::default()
         },
     };
+    reading.gatherer.set_zone(options.timezone);
     if let Some(source) = &options.source {
         let columns = source.columns.iter().map(|column| column.name.clone());
         reading.gatherer.keep_for_source(columns);
@@ -151,6 +157,8 @@ struct Current {
     is_behind: bool,
     /// Zeros between events of a line.
     zeros: u64,
+    /// Whether its events are lines that are not JSON.
+    is_of_lines: bool,
     /// What makes events of its lines, where they are not JSON.
     decoder: Option<Box<dyn Decode>>,
     /// What puts its lines together, where an event may have several.
@@ -160,6 +168,8 @@ struct Current {
     /// Events that wait to be normalized.
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
+    /// Rows that wait for repetitions.
+    repeats: RepeatRows<(Waiting, Normalized)>,
 }
 
 struct Reading<'o> {
@@ -175,6 +185,8 @@ struct Reading<'o> {
     in_run: Known,
     future: Timestamp,
     early: Timestamp,
+    /// Until when what is read was written, for times without a year.
+    until: Timestamp,
     file: Current,
     /// Bytes taken from the files.
     read: Arc<AtomicU64>,
@@ -187,6 +199,12 @@ impl Reading<'_> {
     /// Reads a file. What is wrong with it is the file's matter, unless the ingest is strict.
     fn file(&mut self, listed: &Listed) -> Result<(), IngestError> {
         let name = self.options.name_of(&listed.path);
+        // Members of an archive were written before it.
+        self.until = self.options.written_until.unwrap_or_else(|| {
+            let now = self.future.saturating_add(-super::DAY);
+            changed(&listed.path).map_or(now, |changed| changed.min(now))
+        });
+        self.gatherer.set_written_until(self.until);
         self.input(
             Input::Path(listed.path.clone()),
             &name,
@@ -206,7 +224,7 @@ impl Reading<'_> {
         let again = input.again().ok().filter(|input| input.is_lasting());
         let result = self.file_to_its_end(input, name);
         // What was read before the fault is an event all the same.
-        self.normalize()?;
+        self.end_waiting()?;
         self.end_part();
         match result {
             Ok(()) => Ok(()),
@@ -268,11 +286,13 @@ impl Reading<'_> {
         self.report.files += 1;
 
         if let Format::Lines(format) = source.format {
-            self.file.decoder = Some(format.decoder(self.future.micros()));
+            let zone = self.options.timezone;
+            self.file.is_of_lines = true;
+            self.file.decoder = Some(format.decoder_in(self.until.micros(), zone));
             self.file.gather = format.gatherer();
             let source = self.options.source.as_ref();
             if let Some(grok) = source.and_then(|source| source.grok.clone()) {
-                self.file.decoder = Some(Box::new(grok));
+                self.file.decoder = Some(received(Box::new(grok), false));
             }
             let of_format = self.report.formats.entry(format.name()).or_default();
             of_format.push(name.to_owned());
@@ -297,7 +317,7 @@ impl Reading<'_> {
             other => other.map_err(|error| failure(error, name))?,
         };
         self.end_of_lines()?;
-        self.normalize()?;
+        self.end_waiting()?;
         let zeros = passed.zeros + self.file.zeros;
         if zeros > 0 {
             self.report.zeros.push((name.to_owned(), zeros));
@@ -497,11 +517,13 @@ impl Reading<'_> {
 
     /// Sends what is gathered if so many more bytes would be too many.
     fn make_room(&mut self, bytes: usize) -> Result<(), IngestError> {
-        let events = self.gatherer.len() + self.file.waiting.len();
-        let is_full = events >= self.options.chunk_events
-            || self.gatherer.bytes() + self.file.waiting_bytes + bytes > self.options.chunk_bytes;
+        let repeats = &self.file.repeats;
+        let events = self.gatherer.len() + self.file.waiting.len() + repeats.len();
+        let held = self.gatherer.bytes() + self.file.waiting_bytes + repeats.bytes();
+        let is_full =
+            events >= self.options.chunk_events || held + bytes > self.options.chunk_bytes;
         if events > 0 && is_full {
-            self.normalize()?;
+            self.end_waiting()?;
             self.end_part();
             self.flush()?;
         }
@@ -571,6 +593,14 @@ impl Reading<'_> {
             .blocking_send(step)
             .map_err(|_| IngestError::Worker(None))
     }
+}
+
+/// Returns when a file was changed last; nothing for standard input, and for the made-up times that builds and archives give to files.
+fn changed(path: &Path) -> Option<Timestamp> {
+    let changed = path.metadata().ok()?.modified().ok()?;
+    let since = changed.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let changed = Timestamp::from_micros(i64::try_from(since.as_micros()).ok()?)?;
+    (changed > TimeBounds::default().from).then_some(changed)
 }
 
 /// Returns a line without its end.

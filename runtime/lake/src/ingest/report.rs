@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{IngestError, KeysWithoutColumn};
+use super::{Delays, IngestError, KeysWithoutColumn};
 
 /// How many examples, names of files and messages a report keeps of each kind.
 pub const SHOWN: usize = 10;
@@ -51,6 +51,8 @@ impl Tally {
 pub struct Counts {
     /// Events, each of them a row now.
     pub events: u64,
+    /// Events that are counted in the row of an equal one.
+    pub repeated: u64,
     /// Lines, or values, that are not events.
     pub rejected: u64,
     /// The first of them: file, line, column and reason.
@@ -69,6 +71,8 @@ pub struct Counts {
     pub not_utf8: Tally,
     /// Values of events that are not of their column's type, by column; rules find them under the maker's name alone.
     pub unfit: BTreeMap<String, Tally>,
+    /// How long after their times events arrived: when their file was changed last, or when a listener received them.
+    pub delays: Delays,
     /// Events of a source, by class; those of no class under the empty name.
     pub classes: BTreeMap<&'static str, u64>,
 }
@@ -76,6 +80,7 @@ pub struct Counts {
 impl Counts {
     pub(crate) fn merge(&mut self, other: Self) {
         self.events += other.events;
+        self.repeated += other.repeated;
         self.rejected += other.rejected;
         let room = SHOWN.saturating_sub(self.bad_lines.len());
         self.bad_lines
@@ -89,6 +94,7 @@ impl Counts {
         for (column, tally) in other.unfit {
             self.unfit.entry(column).or_default().merge(tally);
         }
+        self.delays.merge(&other.delays);
         for (class, events) in other.classes {
             *self.classes.entry(class).or_default() += events;
         }

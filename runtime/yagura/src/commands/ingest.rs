@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use yagura_core::shown::without_controls;
 use yagura_core::{FieldPath, Timestamp};
-use yagura_formats::LineFormat;
+use yagura_formats::{LineFormat, Zone};
 use yagura_lake::ingest::{self, IngestOptions, IngestReport, KeysWithoutColumn, SHOWN, ingest};
 use yagura_lake::names::escaped;
 use yagura_lake::{Location, TimeBounds, copy_object, raw_objects, root_of};
@@ -60,6 +60,9 @@ pub(crate) struct Arguments {
     /// Moments between which events are expected, such as 1990-01-01..2100-01-01: a number outside is not a time
     #[arg(long, value_name = "FROM..TO", value_parser = bounds)]
     time_bounds: Option<TimeBounds>,
+    /// Zone of times that name none, such as Europe/Berlin or +09:00 [default: that of the source, else UTC]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<Zone>,
     /// Files and directories of logs, URLs of objects or of prefixes in an object store; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -121,9 +124,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let start = Instant::now();
     let to = Location::parse(&arguments.to, &BTreeMap::new())?;
     let source = arguments.source.as_deref();
-    let source = source
+    let mut source = source
         .map(|name| OpenSource::find(name, &arguments.pack))
         .transpose()?;
+    if let (Some(source), Some(zone)) = (&mut source, arguments.timezone) {
+        source.set_zone(zone);
+    }
     if let Some(source) = &source {
         source.must_be_storable()?;
     }
@@ -135,6 +141,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let mut options = IngestOptions::new(&name, to);
     let of_source = source.as_ref().map(|source| source.source.format());
     options.format = arguments.format.or(of_source).unwrap_or_default();
+    let zone = source.as_ref().map(|source| source.source.zone());
+    options.timezone = arguments.timezone.or(zone).unwrap_or_default();
     options.source = source.map(|source| source_table(&source.source, source.mapping));
     options.time_field = arguments.time_field;
     options.schema = arguments.schema;
@@ -344,6 +352,13 @@ fn report_files(report: &IngestReport, err: &mut impl Write) -> io::Result<()> {
 
 fn report_events(report: &IngestReport, err: &mut impl Write) -> io::Result<()> {
     let counts = &report.counts;
+    if counts.repeated > 0 {
+        writeln!(
+            err,
+            "note: {} counted in the row of an equal one",
+            count(counts.repeated, "event is", "events are")
+        )?;
+    }
     for (tally, one, many, rest) in [
         (
             &counts.without_time,

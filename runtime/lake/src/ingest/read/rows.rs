@@ -2,12 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
+use yagura_core::Timestamp;
+
 use super::{PROGRESS_BYTES, Reading, WRONG_LINE, clipped};
 use crate::ingest::IngestError;
 use crate::ingest::each::{Elements, elements_at};
 use crate::ingest::encode::day_name;
-use crate::ingest::event::{Member, members};
+use crate::ingest::event::{Member, find, members, text_of};
 use crate::ingest::normalize::{Normalized, joined};
+use crate::ingest::repeats::{Repeats, weight};
 use crate::ingest::report::Example;
 use crate::ingest::time;
 
@@ -97,7 +100,8 @@ impl Reading<'_> {
 
     /// Adds the events that wait to be normalized.
     pub(super) fn normalize(&mut self) -> Result<(), IngestError> {
-        let Some(source) = &self.options.source else {
+        let options = self.options;
+        let Some(source) = &options.source else {
             return Ok(());
         };
         let waiting = std::mem::take(&mut self.file.waiting);
@@ -105,14 +109,87 @@ impl Reading<'_> {
         let texts: Vec<&str> = waiting.iter().map(|event| event.text.as_str()).collect();
         let mut all = source.normalizer.normalize(&texts);
         all.resize_with(waiting.len(), Normalized::default);
-        for (event, normalized) in waiting.iter().zip(all) {
-            // They were read before.
-            let own = members(&event.text).unwrap_or_default();
-            let raw = event.raw.as_deref();
-            let text = (event.text.as_str(), raw, own.as_slice());
-            self.row(event.line, event.end, text, Some(normalized))?;
+        for (event, normalized) in waiting.into_iter().zip(all) {
+            match &source.repeats {
+                None => self.waited(&event, normalized)?,
+                Some(repeats) => self.repeat(repeats, event, normalized)?,
+            }
         }
         Ok(())
+    }
+
+    /// Adds the row of an event that waited.
+    fn waited(&mut self, event: &Waiting, normalized: Normalized) -> Result<(), IngestError> {
+        // They were read before.
+        let own = members(&event.text).unwrap_or_default();
+        let raw = event.raw.as_deref();
+        let text = (event.text.as_str(), raw, own.as_slice());
+        self.row(event.line, event.end, text, Some(normalized))
+    }
+
+    /// Counts an event in the row of an equal one, or lets it wait for others.
+    fn repeat(
+        &mut self,
+        repeats: &Repeats,
+        event: Waiting,
+        normalized: Normalized,
+    ) -> Result<(), IngestError> {
+        let own = members(&event.text).unwrap_or_default();
+        let found = self.gatherer.look(&own).found.map(|found| found.time);
+        let Some(time) = normalized.time.or(found) else {
+            // Nobody knows whether it came soon after another.
+            return self.waited(&event, normalized);
+        };
+        let key = repeats.key(normalized.class, &own);
+        let count = weight(&own);
+        let bytes = event.text.len() + event.raw.as_ref().map_or(0, String::len);
+        drop(own);
+        let rows = &mut self.file.repeats;
+        let row = ((event, normalized), bytes);
+        if rows.add(key, repeats.within, (time, count), row) {
+            self.batch.counts.repeated += 1;
+        } else if rows.is_full() {
+            self.end_repeats()?;
+        }
+        Ok(())
+    }
+
+    /// Adds the rows that wait for repetitions.
+    fn end_repeats(&mut self) -> Result<(), IngestError> {
+        for repeated in self.file.repeats.take() {
+            let members = repeated.members();
+            let first = repeated.first;
+            let (event, mut normalized) = repeated.row;
+            normalized.time = Some(first);
+            let comma = if normalized.members.is_empty() {
+                ""
+            } else {
+                ","
+            };
+            normalized.members.push_str(comma);
+            normalized.members.push_str(&members);
+            self.waited(&event, normalized)?;
+        }
+        Ok(())
+    }
+
+    /// Adds all events that wait for something.
+    pub(super) fn end_waiting(&mut self) -> Result<(), IngestError> {
+        self.normalize()?;
+        self.end_repeats()
+    }
+
+    /// Adds when the row is ingested: when this ingest began.
+    fn with_processed_time(&self, mut of: Normalized) -> Normalized {
+        let source = self.options.source.as_ref();
+        let Some(column) = source.and_then(|source| source.processed_time.as_ref()) else {
+            return of;
+        };
+        let began = self.future.micros() - super::super::DAY;
+        let comma = if of.members.is_empty() { "" } else { "," };
+        let member = format!("{comma}\"{column}\":{}", began.div_euclid(1_000));
+        of.members.push_str(&member);
+        of
     }
 
     /// Adds a row: an event, with what its source makes of it.
@@ -123,6 +200,7 @@ impl Reading<'_> {
         (text, raw, own): (&str, Option<&str>, &[Member<'_>]),
         normalized: Option<Normalized>,
     ) -> Result<(), IngestError> {
+        let normalized = normalized.map(|of| self.with_processed_time(of));
         let mut looked = self.gatherer.look(own);
         if let Some(time) = normalized.as_ref().and_then(|of| of.time) {
             looked.found = Some(time::Found::declared(time));
@@ -169,6 +247,12 @@ impl Reading<'_> {
                 None => example("it has none of the usual names for a time"),
             }),
             Some(found) => {
+                let arrived = match self.file.is_of_lines {
+                    true => received(own).unwrap_or(self.until),
+                    false => self.until,
+                };
+                let delay = arrived.micros().saturating_sub(found.time.micros());
+                counts.delays.add(delay);
                 if found.time > self.future {
                     counts.in_future.add(|| example(found.source));
                 } else if found.time < self.early {
@@ -194,4 +278,10 @@ impl Reading<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns when a listener received an event.
+fn received(own: &[Member<'_>]) -> Option<Timestamp> {
+    let time = find(own, &["received".to_owned(), "time".to_owned()])?;
+    text_of(time).parse().ok()
 }
