@@ -409,6 +409,12 @@ fn messages(report: &IngestReport) -> Vec<String> {
             messages.push(format!("{} {what}; the first: {first}", tally.count));
         }
     }
+    if let Some(first) = &report.counts.without_event.first {
+        messages.push(format!(
+            "{} lines hold no event, as the plugin reports; the first: {first}",
+            report.counts.without_event.count
+        ));
+    }
     let passed = report.passed_over.iter();
     messages.extend(passed.map(|(name, why)| format!("{name} was passed over: {why}")));
     if let Some(events) = report.counts.classes.get("") {

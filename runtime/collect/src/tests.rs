@@ -66,6 +66,7 @@ impl Raw {
                 name: "web".to_owned(),
                 time_paths: Vec::new(),
                 grok: None,
+                parser: None,
                 each: None,
                 columns: vec![ColumnDefinition::of_key("class_uid", ColumnKind::Int64)],
                 normalizer: Arc::new(Same),

@@ -102,7 +102,7 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
         spilled_keys: settings.keys_on_disk,
     };
     let store = StateStore::open(&settings.state, limits)?;
-    let sources = Sources::open(&mut config, &settings.state)?;
+    let sources = Sources::open(&mut config, &settings.state, &host, &operator.grants)?;
     let failed_source = match arguments.once {
         true => sources.all(err).await?,
         false => None,

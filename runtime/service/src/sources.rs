@@ -1,9 +1,11 @@
-//! `[source.NAME]`: raw logs that a service ingests as they arrive. And sources by their name, for commands too.
+//! `[source.NAME]`: raw logs that a service ingests as they arrive. And sources by their name ([`OpenSource`]), for commands too.
+
+mod open;
+mod parser;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,101 +13,13 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use yagura_collect::{CollectReport, Collector, CollectorOptions, Ledger, SETTLED};
-use yagura_core::names::did_you_mean;
-use yagura_core::{OrFault, Pack};
+use yagura_core::Grants;
 use yagura_engine::live::SourceTrouble;
+use yagura_host::Host;
 use yagura_lake::Location;
-use yagura_sources::{Mapping, SourceFile, shipped, shipped_names, source_table};
 
+pub use self::open::{OpenSource, RECORDS_AT_ONCE};
 use crate::config::{Config, SourceSettings};
-
-/// A source, read and checked.
-#[derive(Debug)]
-pub struct OpenSource {
-    /// Its file.
-    pub file: PathBuf,
-    /// What stands in it.
-    pub source: SourceFile,
-    /// How its events become rows.
-    pub mapping: Arc<Mapping>,
-}
-
-impl OpenSource {
-    /// Opens a source: the file at a path, or a source of one of the packs, or one that is part of Yagura, by its name.
-    ///
-    /// # Errors
-    /// When there is none, or what is wrong with its file.
-    pub fn find(name: &str, packs: &[PathBuf]) -> Result<Self> {
-        let path = Path::new(name);
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-            || path.is_file()
-        {
-            return Self::of_file(path);
-        }
-        let mut known = Vec::new();
-        for pack in packs {
-            for file in Pack::read(pack).or_fault()?.sources {
-                let found = Self::of_file(&file)?;
-                if found.source.source.name == name {
-                    return Ok(found);
-                }
-                known.push(found.source.source.name);
-            }
-        }
-        if let Some((file, text)) = shipped(name) {
-            return Self::read(&file, text);
-        }
-        known.extend(shipped_names());
-        let near = did_you_mean(name, known.iter().map(String::as_str));
-        bail!(
-            "there is no source `{name}`{near}; `yagura source list` shows those that are part of Yagura, and the path of a source's file does as well as a name"
-        )
-    }
-
-    /// Opens the source in a file.
-    ///
-    /// # Errors
-    /// What is wrong with the file.
-    pub fn of_file(file: &Path) -> Result<Self> {
-        let text =
-            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        Self::read(file, &text)
-    }
-
-    fn read(file: &Path, text: &str) -> Result<Self> {
-        let source = SourceFile::read(file, text).or_fault()?;
-        let mut mapping = Mapping::new(file, text, &source).or_fault()?;
-        if let Some(key) = std::env::var_os(MASK_KEY) {
-            mapping.set_key(key.as_encoded_bytes());
-        }
-        Ok(Self {
-            file: file.to_owned(),
-            source,
-            mapping: Arc::new(mapping),
-        })
-    }
-}
-
-/// The environment variable with the key of the hashes that masks write.
-const MASK_KEY: &str = "YAGURA_MASK_KEY";
-
-impl OpenSource {
-    /// Checks that there is all that is needed to store its rows.
-    ///
-    /// # Errors
-    /// When its masks write hashes and there is no key for them.
-    pub fn must_be_storable(&self) -> Result<()> {
-        if self.mapping.needs_key() && std::env::var_os(MASK_KEY).is_none_or(|key| key.is_empty()) {
-            bail!(
-                "{}: its masks write keyed hashes, and there is no key: put one into the environment variable {MASK_KEY}, and keep it: with another key, equal values are no longer equal",
-                self.file.display()
-            );
-        }
-        Ok(())
-    }
-}
 
 /// The sources of a service.
 #[derive(Debug, Default)]
@@ -117,8 +31,13 @@ pub(crate) struct Sources {
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Sources {
-    /// Opens the sources that a configuration names, and adds their tables to it.
-    pub(crate) fn open(config: &mut Config, state: &Path) -> Result<Self> {
+    /// Opens the sources that a configuration names, with their plugins, and adds their tables to it.
+    pub(crate) fn open(
+        config: &mut Config,
+        state: &Path,
+        host: &Host,
+        grants: &Grants,
+    ) -> Result<Self> {
         if config.source.is_empty() {
             return Ok(Self::default());
         }
@@ -139,8 +58,8 @@ impl Sources {
                 poll,
             } = settings;
             let of = source.as_deref().unwrap_or(name);
-            let open = OpenSource::find(of, &config.packs)
-                .with_context(|| format!("[source.{name}] of the configuration"))?;
+            let of_configuration = || format!("[source.{name}] of the configuration");
+            let open = OpenSource::find(of, &config.packs).with_context(of_configuration)?;
             open.must_be_storable()?;
             let table = table
                 .clone()
@@ -174,7 +93,9 @@ impl Sources {
                 from,
                 to: to.clone(),
                 format: open.source.format(),
-                source: source_table(&open.source, open.mapping),
+                source: open
+                    .table(|| Ok(host.clone()), grants, RECORDS_AT_ONCE)
+                    .with_context(of_configuration)?,
                 table,
             };
             let collector = Collector::new(options, Arc::clone(&ledger))?;

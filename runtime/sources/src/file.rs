@@ -43,6 +43,9 @@ pub struct SourceHead {
     /// The shape of its lines as a grok pattern, such as `%{IP:client} %{GREEDYDATA:message}`; in place of `format`.
     #[serde(default)]
     pub grok: Option<String>,
+    /// File of a plugin of the same pack, of the world `normalizer`, which makes events of the lines; in place of `format`.
+    #[serde(default)]
+    pub plugin: Option<String>,
     /// Patterns that `grok` uses, by name, beside the standard ones.
     #[serde(default)]
     pub patterns: BTreeMap<String, String>,
@@ -165,6 +168,24 @@ impl SourceFile {
                 "is given beside `format`: a pattern says the whole shape of a line".to_owned();
             wrong(Code::ConflictingKeys, Key::written("source.grok"), message);
         }
+        if head.plugin.is_some() && head.grok.is_some() {
+            let message = "is given beside `grok`: the plugin reads the lines".to_owned();
+            wrong(
+                Code::ConflictingKeys,
+                Key::written("source.plugin"),
+                message,
+            );
+        }
+        if head.plugin.is_some() && head.format.as_deref().is_some_and(|of| of != "text") {
+            let message =
+                "is given beside `plugin`, which reads the lines itself: leave `format` out"
+                    .to_owned();
+            wrong(
+                Code::ConflictingKeys,
+                Key::written("source.format"),
+                message,
+            );
+        }
         if head.grok.is_none() && !head.patterns.is_empty() {
             let message = "is given without `grok`, which would use the patterns".to_owned();
             wrong(
@@ -218,7 +239,7 @@ impl SourceFile {
 
     /// Returns the form of its files.
     pub fn format(&self) -> Format {
-        if self.source.grok.is_some() {
+        if self.source.grok.is_some() || self.source.plugin.is_some() {
             return Format::Lines(LineFormat::Text);
         }
         let format = self.source.format.as_deref().and_then(format_of);

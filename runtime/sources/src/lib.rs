@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sources/NAME.toml ──file──▶ SourceFile ──mapping──▶ Normalizer (one plan a class)
-//! raw logs ──lake: format, lines──▶ events ──fields──▶ one array a field ──expressions──▶ one array a column
+//! raw logs ──lake: format, lines, or the plugin as a parser──▶ events ──fields──▶ one array a field ──expressions──▶ one array a column
 //!                                                    ──values──▶ members of the row, in front of the maker's own
 //! ```
 //!

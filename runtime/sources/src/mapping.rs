@@ -290,6 +290,9 @@ impl Reading {
         named: &[WrittenColumn],
         classes: &[ReadClass<'_>],
     ) {
+        if source.source.plugin.is_some() {
+            return;
+        }
         let mut known: Vec<String> = match (source.grok(), source.source.format.as_deref()) {
             (Some(Ok(grok)), _) => grok.fields().map(str::to_owned).collect(),
             (None, Some("text")) => vec!["message".to_owned()],

@@ -13,7 +13,7 @@ use datafusion::parquet::errors::ParquetError;
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use serde_json::{Map, Value};
-use yagura_lake::ingest::{IngestOptions, IngestReport, SourceTable, ingest};
+use yagura_lake::ingest::{IngestOptions, IngestReport, RecordParser, SourceTable, ingest};
 use yagura_lake::{ColumnKind, IngestError, LakeError, Location};
 
 use crate::SourceFile;
@@ -40,12 +40,17 @@ pub enum RowsError {
     Arrow(#[from] ArrowError),
 }
 
-/// Returns a source as ingest needs it.
-pub fn source_table(source: &SourceFile, mapping: Arc<Mapping>) -> SourceTable {
+/// Returns a source as ingest needs it. A source with a plugin needs the parser that the plugin is.
+pub fn source_table(
+    source: &SourceFile,
+    mapping: Arc<Mapping>,
+    parser: Option<Arc<dyn RecordParser>>,
+) -> SourceTable {
     SourceTable {
         name: source.source.name.clone(),
         time_paths: source.source.time.clone(),
         grok: source.grok().and_then(Result::ok),
+        parser,
         each: source.source.each.clone(),
         columns: mapping.columns().to_vec(),
         normalizer: mapping,

@@ -76,6 +76,19 @@ pub enum IngestError {
         /// The limit.
         limit: usize,
     },
+    /// What parses the records of a source does not work.
+    #[error(
+        "cannot parse the records of `{file}` from line {line} on; what was written before stays, and the next ingest goes on there"
+    )]
+    Parser {
+        /// The file.
+        file: String,
+        /// Line of the first record that was not parsed.
+        line: u64,
+        /// What is wrong with the parser.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Not a name for a table.
     #[error(
         "`{name}` is not a table's name: use letters, digits, `_`, `-` and `.`, and begin with a letter or digit"

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! files ─source, unpack─▶ bytes ─split, values, elements─▶ pieces ─line, event─▶ members ─chunk─▶ cells by column    one thread reads
-//!            │ known: passed over                                        │
+//!            │ known: passed over      └ a source's parser: many at once ┤
 //!            ▲                   table ◀─ledger─ Parquet by day ◀─encode─┘              the next chunk is read meanwhile
 //!            └───────────────────────────┘
 //! ```
@@ -27,6 +27,7 @@ mod ledger;
 mod line;
 mod mapping;
 mod normalize;
+mod parse;
 mod read;
 mod report;
 mod rows;
@@ -56,6 +57,7 @@ pub use error::IngestError;
 pub use event::is_envelope_key as is_envelope;
 pub use mapping::is_shipped;
 pub use normalize::{Normalize, Normalized, SourceTable};
+pub use parse::{ParsedRecord, RecordParser};
 pub use report::{Counts, Example, IngestReport, SHOWN, Tally};
 pub use time::of_text as time_of_text;
 

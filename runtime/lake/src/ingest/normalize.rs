@@ -7,6 +7,7 @@ use std::sync::Arc;
 use yagura_core::{FieldPath, Timestamp};
 use yagura_formats::Grok;
 
+use super::parse::RecordParser;
 use crate::ColumnDefinition;
 
 /// Makes rows of one form out of events. Ingest calls it with many events at once, and keeps each event beside what is made of it.
@@ -50,6 +51,8 @@ pub struct SourceTable {
     pub time_paths: Vec<FieldPath>,
     /// What reads the lines, where the source has a shape of its own.
     pub grok: Option<Grok>,
+    /// What reads the records, where no format and no pattern does. Each line is a record then.
+    pub parser: Option<Arc<dyn RecordParser>>,
     /// Arrays whose elements are the events; absent where an event is what stands in a line or an array of a file.
     pub each: Option<FieldPath>,
     /// The columns that its rows may have. A new table has them from the start.

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! file ─archives─▶ members ─┐
-//!   └───────────────────────┴─▶ pieces ─records─▶ events ─rows─▶ gathered ─▶ batches
+//!   └───────────────────────┴─▶ pieces ─┬─records─▶ events ─rows─▶ gathered ─▶ batches
+//!                                       └─parsed, many at once─▶ ┘
 //! ```
 
 mod archives;
+mod parsed;
 mod records;
 mod rows;
 
@@ -20,6 +22,7 @@ use yagura_core::names::did_you_mean;
 use yagura_core::shown::one_line;
 use yagura_formats::{Decode, Gather, LineFormat};
 
+use self::parsed::WaitingRecords;
 use self::rows::Waiting;
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
@@ -157,6 +160,8 @@ struct Current {
     gather: Option<Box<dyn Gather>>,
     /// What was read up to the last of the lines that wait for others.
     waits: Option<Prefix>,
+    /// Records that wait for the source's parser.
+    records: WaitingRecords,
     /// Events that wait to be normalized.
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
@@ -206,6 +211,7 @@ impl Reading<'_> {
         let again = input.again().ok().filter(|input| input.is_lasting());
         let result = self.file_to_its_end(input, name);
         // What was read before the fault is an event all the same.
+        self.parse()?;
         self.normalize()?;
         self.end_part();
         match result {
@@ -297,6 +303,7 @@ impl Reading<'_> {
             other => other.map_err(|error| failure(error, name))?,
         };
         self.end_of_lines()?;
+        self.parse()?;
         self.normalize()?;
         let zeros = passed.zeros + self.file.zeros;
         if zeros > 0 {
@@ -370,6 +377,8 @@ impl Reading<'_> {
                     limit: self.options.max_event_bytes,
                 });
             }
+            // They come before it in the file.
+            self.parse()?;
             let limit = self.options.max_event_bytes;
             let what = match piece.within {
                 Some(_) => "line",
@@ -400,6 +409,10 @@ impl Reading<'_> {
                 value: clipped(&text),
             };
             self.batch.counts.not_utf8.add(example);
+        }
+        let source = self.options.source.as_ref();
+        if source.is_some_and(|source| source.parser.is_some()) {
+            return self.add_record(&piece);
         }
         if let Some(mut decoder) = self.file.decoder.take() {
             let result = self.decoded(&piece, decoder.as_mut());

@@ -67,6 +67,8 @@ pub struct Counts {
     pub duplicate_keys: Tally,
     /// Events with bytes that are not UTF-8.
     pub not_utf8: Tally,
+    /// Records of which a source's parser says that they hold no event.
+    pub without_event: Tally,
     /// Values of events that are not of their column's type, by column; rules find them under the maker's name alone.
     pub unfit: BTreeMap<String, Tally>,
     /// Events of a source, by class; those of no class under the empty name.
@@ -86,6 +88,7 @@ impl Counts {
         self.elsewhere.merge(other.elsewhere);
         self.duplicate_keys.merge(other.duplicate_keys);
         self.not_utf8.merge(other.not_utf8);
+        self.without_event.merge(other.without_event);
         for (column, tally) in other.unfit {
             self.unfit.entry(column).or_default().merge(tally);
         }

@@ -3,6 +3,7 @@
 mod again;
 mod archives;
 mod inputs;
+mod parsed;
 mod property;
 mod records;
 

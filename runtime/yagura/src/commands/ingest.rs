@@ -9,14 +9,15 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use yagura_core::shown::without_controls;
-use yagura_core::{FieldPath, Timestamp};
+use yagura_core::{FieldPath, Grants, Timestamp};
 use yagura_formats::LineFormat;
+use yagura_host::Meter;
 use yagura_lake::ingest::{self, IngestOptions, IngestReport, KeysWithoutColumn, SHOWN, ingest};
 use yagura_lake::names::escaped;
 use yagura_lake::{Location, TimeBounds, copy_object, raw_objects, root_of};
 use yagura_rules::sigma::FieldMap;
-use yagura_service::sources::OpenSource;
-use yagura_sources::source_table;
+use yagura_service::packs;
+use yagura_service::sources::{OpenSource, RECORDS_AT_ONCE};
 
 use super::block_on;
 use crate::exit::INPUT;
@@ -135,7 +136,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let mut options = IngestOptions::new(&name, to);
     let of_source = source.as_ref().map(|source| source.source.format());
     options.format = arguments.format.or(of_source).unwrap_or_default();
-    options.source = source.map(|source| source_table(&source.source, source.mapping));
+    options.source = source
+        .map(|source| {
+            // As `yagura run --pack`: without a configuration nobody grants less than the pack asks for.
+            let grants = Grants::without_bounds();
+            source.table(|| packs::host(Meter::Off), &grants, RECORDS_AT_ONCE)
+        })
+        .transpose()?;
     options.time_field = arguments.time_field;
     options.schema = arguments.schema;
     options.rejects = arguments.rejects.clone();
@@ -386,6 +393,14 @@ fn report_events(report: &IngestReport, err: &mut impl Write) -> io::Result<()> 
             let what = count(tally.count, one, many);
             writeln!(err, "warning: {what}; {rest}; the first: {first}")?;
         }
+    }
+    if let Some(first) = &counts.without_event.first {
+        let lines = count(
+            counts.without_event.count,
+            "line holds no event",
+            "lines hold no event",
+        );
+        writeln!(err, "note: {lines}, says the plugin; the first: {first}")?;
     }
     report_classes(report, err)?;
     for names in report.alike.iter().take(SHOWN) {

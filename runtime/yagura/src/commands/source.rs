@@ -8,17 +8,17 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::Value;
 use yagura_collect::Ledger;
-use yagura_core::Timestamp;
-use yagura_sources::{
-    Explained, explain, never_there, rows_of, shipped, shipped_names, source_table,
-};
+use yagura_core::{Grants, Timestamp};
+use yagura_host::Meter;
+use yagura_sources::{Explained, explain, never_there, rows_of, shipped, shipped_names};
 
 use super::block_on;
 use super::status::{length, now};
 use crate::exit::{FAILED, INPUT};
 use crate::output::{OutputFormat, Shown, count, cut, number, printable, table};
 use crate::state_dir::StateDir;
-use yagura_service::sources::OpenSource;
+use yagura_service::packs;
+use yagura_service::sources::{OpenSource, RECORDS_AT_ONCE};
 
 /// Show the sources that there are, or what a source makes of raw logs
 #[derive(Debug, clap::Args)]
@@ -94,6 +94,8 @@ struct SourceView {
     title: String,
     /// The form of its files; nothing where it is recognised.
     format: Option<String>,
+    /// The plugin that reads its lines.
+    plugin: Option<String>,
     classes: Vec<&'static str>,
     references: Vec<String>,
 }
@@ -106,7 +108,7 @@ fn list(packs: &[PathBuf], format: OutputFormat) -> Result<u8> {
             bail!("{} has no sources/*.toml", pack.dir.display());
         }
         for file in &pack.sources {
-            sources.push(OpenSource::of_file(file)?);
+            sources.push(OpenSource::of_pack(file, &pack.dir)?);
         }
     }
     for name in shipped_names() {
@@ -122,6 +124,7 @@ fn list(packs: &[PathBuf], format: OutputFormat) -> Result<u8> {
             name: source.source.source.name,
             title: source.source.source.title,
             format: source.source.source.format,
+            plugin: source.source.source.plugin,
             references: source.source.source.references,
         }
     });
@@ -138,7 +141,10 @@ fn list(packs: &[PathBuf], format: OutputFormat) -> Result<u8> {
             for view in views {
                 rows.add_row([
                     view.name,
-                    view.format.unwrap_or_else(|| "recognised".to_owned()),
+                    match (view.plugin, view.format) {
+                        (Some(_), _) => "plugin".to_owned(),
+                        (None, format) => format.unwrap_or_else(|| "recognised".to_owned()),
+                    },
                     cut(&view.classes.join(", "), CLASSES_WIDTH),
                     view.title,
                 ]);
@@ -233,7 +239,8 @@ fn explained(
     events: usize,
     format: OutputFormat,
 ) -> Result<u8> {
-    let table = source_table(&source.source, source.mapping.clone());
+    let grants = Grants::without_bounds();
+    let table = source.table(|| packs::host(Meter::Off), &grants, RECORDS_AT_ONCE)?;
     let (rows, report) = block_on(async { Ok(rows_of(&source.source, table, &[file]).await?) })?;
     let total = rows.len();
     let shown = rows
@@ -263,6 +270,17 @@ fn explained(
                 count(tally.count, "value does", "values do")
             )?;
         }
+    }
+    if let Some(first) = &report.counts.without_event.first {
+        writeln!(
+            err,
+            "note: {} no event, as the plugin reports; the first: {first}",
+            count(
+                report.counts.without_event.count,
+                "line holds",
+                "lines hold"
+            )
+        )?;
     }
     let absent = never_there(&source.mapping, &rows);
     if !absent.is_empty() {
