@@ -84,6 +84,11 @@ pub const TARGETS: &[Target] = &[
         read: logs::evtx,
     },
     Target {
+        name: "normalized",
+        about: "what a plugin makes of raw records, to rows",
+        read: logs::normalized,
+    },
+    Target {
         name: "grok",
         about: "a grok pattern, and lines of its shape",
         read: logs::grok,

@@ -1,17 +1,20 @@
 //! Logs: objects as they lie in a lake, and text before it gets there.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fs;
 use std::future::Future;
 use std::io::Read;
 use std::path::Path;
-use std::sync::{Once, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use tokio::runtime::Runtime;
 use yagura_core::json::members;
 use yagura_engine::RunOptions;
 use yagura_formats::{Decode, Decoded, Evtx, Grok, LineFormat, Rest, Taken};
-use yagura_lake::{IngestOptions, Location};
+use yagura_host::{NormalizedRecords, RecordContent};
+use yagura_lake::ingest::{Normalize, Normalized, ParsedRecord, RecordParser, SourceTable};
+use yagura_lake::{Format, IngestOptions, Location};
 use yagura_tests::fixture::Fixture;
 
 /// The time to which lines without a year belong at the latest, in microseconds: 2026-03-02.
@@ -47,6 +50,94 @@ pub(crate) fn parquet(bytes: &[u8]) {
     if fs::create_dir(&table).is_ok() && fs::write(table.join("part-0.parquet"), bytes).is_ok() {
         block_on(evaluate(&table));
     }
+}
+
+/// Answers with what a plugin returned, about any records.
+#[derive(Debug)]
+struct Answer(NormalizedRecords);
+
+impl RecordParser for Answer {
+    fn parse(&self, _: &[&[u8]]) -> Result<Vec<ParsedRecord>, Box<dyn Error + Send + Sync>> {
+        let parsed = self.0.iter().map(|content| match content {
+            RecordContent::Events(events) => {
+                ParsedRecord::Events(events.into_iter().map(str::to_owned).collect())
+            }
+            RecordContent::Malformed(reason) => ParsedRecord::Wrong(reason.to_owned()),
+        });
+        Ok(parsed.collect())
+    }
+}
+
+#[derive(Debug)]
+struct AsTheyAre;
+
+impl Normalize for AsTheyAre {
+    fn normalize(&self, events: &[&str]) -> Vec<Normalized> {
+        vec![Normalized::default(); events.len()]
+    }
+}
+
+/// The first byte says how many records there are; then come the four lists of bytes of the answer, each behind its length in two
+/// bytes, and the indexes of malformed records.
+pub(crate) fn normalized(bytes: &[u8]) {
+    let Some((records, rest)) = bytes.split_first() else {
+        return;
+    };
+    let records = usize::from(*records % 8) + 1;
+    let mut rest = rest;
+    let mut list = || {
+        let Some((length, after)) = rest.split_first_chunk::<2>() else {
+            return [].as_slice();
+        };
+        let length = usize::from(u16::from_le_bytes(*length)).min(after.len());
+        let (list, after) = after.split_at(length);
+        rest = after;
+        list
+    };
+    let answer = (list(), list(), list(), list());
+    let malformed = rest
+        .iter()
+        .map(|at| (u32::from(*at), "\u{1b}[2J".repeat(900)));
+    let Ok(answer) = NormalizedRecords::of_bytes(records, answer, malformed.collect()) else {
+        return;
+    };
+    assert_eq!(answer.iter().count(), records, "not all records are there");
+    let Ok(dir) = tempfile::tempdir() else { return };
+    let (file, lake) = (dir.path().join("logs"), dir.path().join("lake"));
+    let Some(Ok(to)) = lake
+        .to_str()
+        .map(|lake| Location::parse(lake, &BTreeMap::new()))
+    else {
+        return;
+    };
+    if fs::write(&file, "record\n".repeat(records)).is_err() {
+        return;
+    }
+    let source = SourceTable {
+        name: "plugin".to_owned(),
+        time_paths: Vec::new(),
+        grok: None,
+        parser: Some(Arc::new(Answer(answer))),
+        each: None,
+        columns: Vec::new(),
+        normalizer: Arc::new(AsTheyAre),
+    };
+    let options = IngestOptions {
+        strict: false,
+        format: Format::Lines(LineFormat::Text),
+        source: Some(source),
+        ..IngestOptions::new("t", to)
+    };
+    block_on(async {
+        let report = yagura_lake::ingest(options, &[file], |_| {}).await;
+        let report = report.expect("no answer ends an ingest");
+        // A record may hold several events.
+        let known = report.events + report.rejected + report.counts.without_event.count;
+        assert!(known >= records as u64, "a record is lost: {report:?}");
+        if report.events > 0 {
+            evaluate(&lake.join("t")).await;
+        }
+    });
 }
 
 pub(crate) fn ingest(bytes: &[u8]) {
