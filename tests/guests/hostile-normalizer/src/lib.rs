@@ -175,18 +175,22 @@ fn before(behaviour: &str) -> Result<(), PluginError> {
             }
         }
         // Too much for one instance after some calls, and never for one call.
-        "leak" => std::mem::forget(std::hint::black_box(vec![1_u8; 20 << 20])),
+        "leak" => std::mem::forget(std::hint::black_box(vec![1_u8; 25 << 20])),
         "stack" => {
-            std::hint::black_box(deeper(0));
+            std::hint::black_box(deeper(u32::MAX));
         }
         _ => {}
     }
     Ok(())
 }
 
-fn deeper(depth: u64) -> u64 {
-    let here = std::hint::black_box([depth; 64]);
-    deeper(depth + 1) + here[0]
+/// Needs more of the Wasm stack than of the plugin's own memory.
+fn deeper(depth: u32) -> u32 {
+    let here = std::hint::black_box([depth; 16]);
+    if depth == 0 {
+        return 0;
+    }
+    deeper(std::hint::black_box(depth - 1)).wrapping_add(here[3])
 }
 
 /// Makes the answer invalid.
