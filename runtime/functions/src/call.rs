@@ -54,6 +54,8 @@ pub fn growth(function: &ScalarUDF) -> Option<u64> {
     Some(match call.definition.doc.name {
         // Members that are objects are written as JSON, with `\u001f` for a control character.
         "parse_cef" | "parse_kv" | "parse_leef" | "parse_syslog" => 6,
+        // `\u001f` for a control character, and the quotes.
+        "json_quote" => 8,
         // `%7f` for a byte, and hosts in Punycode.
         "parse_url" => 4,
         // 4 letters are 1.5 units of UTF-16, of 3 bytes each.

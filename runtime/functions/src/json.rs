@@ -1,4 +1,4 @@
-//! `json_get`: a place inside JSON text, as conditions read it (`docs/authors/conditions.md`).
+//! `json_get`: a place inside JSON text, as conditions read it (`docs/authors/conditions.md`); `json_quote`: a text inside JSON.
 
 use std::borrow::Cow;
 
@@ -139,6 +139,20 @@ pub(crate) fn prepare(settings: &[&str]) -> Made {
 impl Prepared for JsonGet {
     fn value<'t>(&self, text: &'t str) -> Option<Value<'t>> {
         self.0.text(text).map(Value::Text)
+    }
+}
+
+#[derive(Debug)]
+struct Quote;
+
+/// Prepares `json_quote(text)`.
+pub(crate) fn quote(_: &[&str]) -> Made {
+    Ok(Box::new(Quote))
+}
+
+impl Prepared for Quote {
+    fn value<'t>(&self, text: &'t str) -> Option<Value<'t>> {
+        serde_json::to_string(text).ok().map(Value::text)
     }
 }
 

@@ -54,6 +54,7 @@ const CALLS: [&str; 36] = [
     "base64_decode_text(t)",
     "hex_decode_text(t, 'utf-16le')",
     "luhn(t)",
+    "json_quote(t)",
 ];
 
 /// Texts that at least one function reads.
@@ -237,6 +238,9 @@ fn settings_may_be_columns_and_null_gives_null() {
         ("parse_regex('a', NULL, 0)", None),
         ("map_value(NULL, 'a', 'b', 'c')", None),
         ("map_value(17, 6, 'TCP', 17, 'UDP')", Some("UDP")),
+        ("json_quote(NULL)", None),
+        ("json_quote(42)", Some("\"42\"")),
+        ("json_quote('a\\')", Some("\"a\\\\\"")),
         ("luhn(42)", Some("true")),
         ("luhn(18)", Some("true")),
         ("is_ip(t)", None),

@@ -49,12 +49,17 @@ macro_rules! function {
 }
 
 /// All functions, by topic.
-pub(crate) static DEFINITIONS: [Definition; 21] = [
+pub(crate) static DEFINITIONS: [Definition; 22] = [
     function!(
         "json_get" ("text, path") -> Text, 1..=1, json::prepare,
         "Returns a value inside JSON text. A part of the path is a key, a key in double quotes, or an index `[0]`. A string that \
          contains JSON is entered. Of equal keys the first one counts.",
         r#"json_get('{"user": {"roles": ["admin", "dev"]}}', 'user.roles[0]')"# => "admin"
+    ),
+    function!(
+        "json_quote" ("text") -> Text, 0..=0, json::quote,
+        "Returns a text as a JSON string, in quotes and with escapes, to build JSON from texts.",
+        r#"'{"title":' || json_quote('a "new" one') || '}'"# => r#"{"title":"a \"new\" one"}"#
     ),
     function!(
         "parse_kv" ("text, key [, pair_separator [, key_separator]]") -> Text, 1..=3, pairs::prepare,
