@@ -12,6 +12,7 @@
 
 mod access;
 mod auditd;
+mod avro;
 mod aws;
 mod binxml;
 mod cef;
@@ -23,6 +24,7 @@ mod grok;
 mod leef;
 mod logfmt;
 mod member;
+mod modsecurity;
 mod parts;
 #[cfg(test)]
 mod properties;
@@ -32,14 +34,21 @@ mod text;
 mod times;
 mod w3c;
 mod windows_xml;
+mod xml;
 mod zeek;
 
+pub use avro::{Avro, Unpack};
 pub use evtx::Evtx;
 pub use gather::{Gather, MOST_BYTES, MOST_LINES, Record, Rest, Taken};
 pub use grok::{GROK_PATTERNS, Grok, GrokError, GrokPattern, field_name as grok_field_name};
 pub use registry::LineFormat;
+pub use times::duration;
+pub use xml::XmlRecords;
 
 use serde_json::{Map, Value};
+
+/// What a line begins with that stands for a part of a file that could not be read; the reason and `?>` follow.
+pub const DAMAGED: &str = windows_xml::DAMAGED;
 
 /// What a line holds.
 #[derive(Debug, Clone, PartialEq)]
