@@ -1,17 +1,20 @@
 //! `sources/NAME.toml`: which logs a source is made of, and what its columns come from.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::did_you_mean;
 use yagura_core::source::SourceText;
 use yagura_core::{Diagnostics, FieldPath};
 use yagura_formats::{Grok, GrokError, LineFormat};
 use yagura_lake::Format;
-use yagura_lake::ingest::is_envelope;
+use yagura_lake::ingest::{Apart, Each, is_envelope};
 
 use crate::mask::MaskFile;
 
@@ -49,10 +52,14 @@ pub struct SourceHead {
     /// Where its events keep their time, the best place first; absent for the usual names.
     #[serde(default)]
     pub time: Vec<FieldPath>,
-    /// Arrays whose elements are the events, as a path from the outermost: of a report with many findings each is an event then. The
-    /// array's place holds the one element, and what stands beside the array stays.
+    /// Arrays whose elements are the events, as a path from the outermost, or several: of a report with many findings each is an event
+    /// then. The array's place holds the one element, and what stands beside the arrays stays. Of XML, the elements that are events.
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany")]
+    pub each: Vec<FieldPath>,
+    /// Parts of a report that not every event needs, by `[[source.apart]]`: they stand in one event of their own.
     #[serde(default)]
-    pub each: Option<FieldPath>,
+    pub apart: Vec<ApartFile>,
     /// Pages that describe its logs.
     #[serde(default)]
     pub references: Vec<String>,
@@ -67,6 +74,54 @@ pub struct SourceHead {
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub columns: toml::Table,
+}
+
+/// `[[source.apart]]`: a part of a report that would be too much to be repeated in each event.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApartFile {
+    /// The path of the part, from the outermost.
+    pub path: FieldPath,
+    /// Where in an element of the part its name is: each event keeps the element that it names. Absent if events need none.
+    #[serde(default)]
+    pub key: Option<FieldPath>,
+    /// Where in the events that name is, the best place first.
+    #[serde(default)]
+    pub by: Vec<FieldPath>,
+}
+
+/// A path or a list of paths, for the schema of the file.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is only described")]
+enum OneOrMany {
+    One(FieldPath),
+    Many(Vec<FieldPath>),
+}
+
+/// Reads a path or a list of paths.
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<FieldPath>, D::Error> {
+    struct Paths;
+    impl<'de> Visitor<'de> for Paths {
+        type Value = Vec<FieldPath>;
+
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str("a path or a list of paths")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![text.parse().map_err(E::custom)?])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+            let mut paths = Vec::new();
+            while let Some(path) = from.next_element()? {
+                paths.push(path);
+            }
+            Ok(paths)
+        }
+    }
+    from.deserialize_any(Paths)
 }
 
 /// `[[class]]`: events of one OCSF class.
@@ -173,12 +228,24 @@ impl SourceFile {
                 message,
             );
         }
-        let envelope = head.each.as_ref().map(|path| path.segments()[0].as_str());
-        if let Some(envelope) = envelope.filter(|key| is_envelope(key)) {
+        let envelopes = head.each.iter().map(|path| path.segments()[0].as_str());
+        for envelope in envelopes.filter(|key| is_envelope(key)) {
             let message = format!(
                 "begins with `{envelope}`, whose elements are read as events anyway: leave `{envelope}` out, and `each` too if nothing is left"
             );
             wrong(Code::InvalidValue, Key::written("source.each"), message);
+        }
+        for (index, apart) in head.apart.iter().enumerate() {
+            let key = Key::written("source.apart").index(index);
+            if head.each.is_empty() {
+                let message =
+                    "is given without `each`: only what is split has parts that stand apart"
+                        .to_owned();
+                wrong(Code::ConflictingKeys, key.name("path"), message);
+            } else if apart.key.is_some() == apart.by.is_empty() {
+                let message = "`key` and `by` belong together: where an element has its name, and where events name it".to_owned();
+                wrong(Code::ConflictingKeys, key.name("path"), message);
+            }
         }
         if self.classes.is_empty() {
             let message =
@@ -214,6 +281,17 @@ impl SourceFile {
         let extra = self.source.patterns.iter();
         let extra = extra.map(|(name, pattern)| (name.as_str(), pattern.as_str()));
         Some(Grok::new(pattern, extra))
+    }
+
+    /// Returns what splits its reports into events, if it has reports.
+    pub(crate) fn each(&self) -> Option<Arc<Each>> {
+        let apart = self.source.apart.iter().map(|part| Apart {
+            path: part.path.clone(),
+            key: part.key.clone(),
+            by: part.by.clone(),
+        });
+        let apart: Vec<Apart> = apart.collect();
+        Each::new(&self.source.each, &apart).map(Arc::new)
     }
 
     /// Returns the form of its files.

@@ -46,7 +46,7 @@ pub fn source_table(source: &SourceFile, mapping: Arc<Mapping>) -> SourceTable {
         name: source.source.name.clone(),
         time_paths: source.source.time.clone(),
         grok: source.grok().and_then(Result::ok),
-        each: source.source.each.clone(),
+        each: source.each(),
         columns: mapping.columns().to_vec(),
         normalizer: mapping,
     }

@@ -84,6 +84,16 @@ pub const TARGETS: &[Target] = &[
         read: logs::evtx,
     },
     Target {
+        name: "avro",
+        about: "an Avro object container file, to JSON",
+        read: logs::avro,
+    },
+    Target {
+        name: "xml",
+        about: "an XML document and the path of its records, to JSON",
+        read: logs::xml,
+    },
+    Target {
         name: "grok",
         about: "a grok pattern, and lines of its shape",
         read: logs::grok,

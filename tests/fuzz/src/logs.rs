@@ -10,7 +10,9 @@ use std::sync::{Once, OnceLock};
 use tokio::runtime::Runtime;
 use yagura_core::json::members;
 use yagura_engine::RunOptions;
-use yagura_formats::{Decode, Decoded, Evtx, Grok, LineFormat, Rest, Taken};
+use yagura_formats::{
+    Avro, DAMAGED, Decode, Decoded, Evtx, Grok, LineFormat, Rest, Taken, XmlRecords,
+};
 use yagura_lake::{IngestOptions, Location};
 use yagura_tests::fixture::Fixture;
 
@@ -135,6 +137,39 @@ pub(crate) fn evtx(bytes: &[u8]) {
         assert!(line.len() < 1 << 20, "a record has no bound");
         decode(decoder.as_mut(), line);
     }
+}
+
+/// Reads lines that were made of something else: each is an event or a part that could not be read.
+fn converted(mut lines: impl Read) {
+    let mut bytes = Vec::new();
+    // What stands before a fault is read all the same.
+    let _ = lines.read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    for line in text.lines() {
+        let is_damage = line.starts_with(DAMAGED) && line.ends_with("?>");
+        assert!(is_damage || members(line).is_ok(), "{line}");
+    }
+}
+
+/// Reads bytes as an Avro file. Blocks are packed by a codec that turns their bytes around.
+pub(crate) fn avro(bytes: &[u8]) {
+    let turned = |_: &str, packed: &[u8], most: usize| match packed.len() > most {
+        true => Err("too long".to_owned()),
+        false => Ok(packed.iter().rev().copied().collect()),
+    };
+    converted(Avro::new(bytes, &["deflate"], turned));
+}
+
+/// Reads the first line as the path of records, and the others as a document.
+pub(crate) fn xml(bytes: &[u8]) {
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(bytes.len());
+    let (path, document) = bytes.split_at(end);
+    let path = String::from_utf8_lossy(path);
+    let path = path.split('.').map(str::to_owned).collect();
+    converted(XmlRecords::new(document, vec![path], Vec::new(), 1 << 16));
 }
 
 /// Reads the first line as a grok pattern, and the others as lines of this shape.

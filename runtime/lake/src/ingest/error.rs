@@ -32,7 +32,7 @@ pub enum IngestError {
     },
     /// The compressed data ends early.
     #[error(
-        "`{file}` is cut short: its compressed data ends after line {line}; fetch the file again"
+        "`{file}` is cut short: its data ends after line {line}; fetch the file again"
     )]
     Truncated {
         /// The file.

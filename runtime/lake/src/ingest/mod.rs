@@ -13,6 +13,7 @@
 //! step ([`ledger`]).
 
 mod archive;
+mod avro;
 mod chunk;
 mod columns;
 mod compare;
@@ -21,6 +22,7 @@ mod elements;
 mod encode;
 mod error;
 mod event;
+mod intervals;
 mod kinds;
 mod known;
 mod ledger;
@@ -52,6 +54,7 @@ use yagura_core::{FieldPath, Timestamp};
 use yagura_formats::LineFormat;
 
 pub use columns::KeysWithoutColumn;
+pub use each::{Apart, Each};
 pub use error::IngestError;
 pub use event::is_envelope_key as is_envelope;
 pub use mapping::is_shipped;

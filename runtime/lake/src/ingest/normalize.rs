@@ -7,6 +7,7 @@ use std::sync::Arc;
 use yagura_core::{FieldPath, Timestamp};
 use yagura_formats::Grok;
 
+use super::each::Each;
 use crate::ColumnDefinition;
 
 /// Makes rows of one form out of events. Ingest calls it with many events at once, and keeps each event beside what is made of it.
@@ -51,7 +52,7 @@ pub struct SourceTable {
     /// What reads the lines, where the source has a shape of its own.
     pub grok: Option<Grok>,
     /// Arrays whose elements are the events; absent where an event is what stands in a line or an array of a file.
-    pub each: Option<FieldPath>,
+    pub each: Option<Arc<Each>>,
     /// The columns that its rows may have. A new table has them from the start.
     pub columns: Vec<ColumnDefinition>,
     /// Makes its rows.

@@ -18,18 +18,19 @@ use tokio::sync::mpsc::Sender;
 use yagura_core::Timestamp;
 use yagura_core::names::did_you_mean;
 use yagura_core::shown::one_line;
-use yagura_formats::{Decode, Gather, LineFormat};
+use yagura_formats::{DAMAGED, Decode, Gather, LineFormat};
 
 use self::rows::Waiting;
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
+use super::each::Each;
 use super::elements::elements;
 use super::kinds::{archive as archive_kind, may_hold_events};
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
 use super::line::{Found, scan};
 use super::report::{Counts, Example, IngestReport, SHOWN};
-use super::source::{Input, Listed, Source};
+use super::source::{Input, Listed, Shape, Source};
 use super::split::{Passed, Piece, Prefix, SplitError, lines};
 use super::values::values;
 use super::{Format, IngestError, IngestOptions, Progress};
@@ -157,6 +158,8 @@ struct Current {
     gather: Option<Box<dyn Gather>>,
     /// What was read up to the last of the lines that wait for others.
     waits: Option<Prefix>,
+    /// Whether its lines were made of something else, whose damage is named in a line of its own.
+    is_converted: bool,
     /// Events that wait to be normalized.
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
@@ -267,6 +270,7 @@ impl Reading<'_> {
         self.file.from = self.file.before.end;
         self.report.files += 1;
 
+        self.file.is_converted = source.is_converted;
         if let Format::Lines(format) = source.format {
             self.file.decoder = Some(format.decoder(self.future.micros()));
             self.file.gather = format.gatherer();
@@ -320,7 +324,18 @@ impl Reading<'_> {
             0 => Arc::clone(&self.read),
             _ => Arc::default(),
         };
-        Source::open(input, name, self.options.format, read)
+        let each = self
+            .options
+            .source
+            .as_ref()
+            .and_then(|source| source.each.as_deref());
+        let shape = Shape {
+            format: self.options.format,
+            paths: each.map(Each::keys).unwrap_or_default(),
+            apart: each.map(Each::apart).unwrap_or_default(),
+            limit: self.options.max_event_bytes,
+        };
+        Source::open(input, name, shape, read)
     }
 
     /// Notes that all of the file's events are in the table.
@@ -458,6 +473,13 @@ impl Reading<'_> {
         known: usize,
         wrong: super::line::Wrong<'_>,
     ) -> Result<(), IngestError> {
+        let damage = wrong
+            .text
+            .strip_prefix(DAMAGED)
+            .and_then(|text| text.strip_suffix("?>"));
+        if let Some(damage) = damage.filter(|_| self.file.is_converted) {
+            return self.damaged(piece, damage);
+        }
         let before = &text[..wrong.at.min(text.len())];
         let lines = before.bytes().filter(|byte| *byte == b'\n').count() as u64;
         let column = match before.rfind('\n') {
@@ -475,6 +497,21 @@ impl Reading<'_> {
             });
         }
         self.bad_line(line, column, wrong.reason, wrong.text.as_bytes());
+        Ok(())
+    }
+
+    /// Ends the ingest with what could not be read of a file, or keeps what is known of it.
+    fn damaged(&mut self, piece: &Piece<'_>, damage: &str) -> Result<(), IngestError> {
+        if self.options.strict {
+            return Err(IngestError::Malformed {
+                file: self.file.name.clone(),
+                line: piece.line,
+                column: 1,
+                reason: damage.to_owned(),
+                next: DAMAGED_PART,
+            });
+        }
+        self.bad_line(piece.line, 1, damage, damage.as_bytes());
         Ok(())
     }
 
@@ -580,6 +617,8 @@ fn line_of(text: &str) -> &str {
 
 const WRONG_LINE: &str =
     "; correct it, or leave --strict out: such lines are then kept apart and the others ingested";
+const DAMAGED_PART: &str =
+    "; get the file again, or leave --strict out: what is whole in it is then ingested";
 const OPEN_LINE: &str = "; correct it, or give --format json if events span lines, or leave --strict out: such lines are then kept apart";
 
 /// Names the file in what ended its reading.

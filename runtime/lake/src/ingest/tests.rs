@@ -2,6 +2,7 @@
 
 mod again;
 mod archives;
+mod converted;
 mod inputs;
 mod property;
 mod records;

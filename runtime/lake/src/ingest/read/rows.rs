@@ -37,9 +37,9 @@ impl Reading<'_> {
         let Some(source) = &self.options.source else {
             return self.row(line, end, (text, raw, members), None);
         };
-        if let Some(path) = &source.each {
+        if let Some(each) = &source.each {
             let limit = self.options.max_event_bytes;
-            match elements_at(members, path.segments(), limit) {
+            match elements_at(members, each, limit) {
                 Elements::None => {}
                 Elements::Each(parts) => {
                     for part in parts {
@@ -49,7 +49,8 @@ impl Reading<'_> {
                 }
                 Elements::TooLong => {
                     let reason = format!(
-                        "the elements of `{path}`, each with what stands beside them, are longer than {limit} bytes: split the report"
+                        "the elements of {}, each with what stands beside them, are longer than {limit} bytes: split the report, or name parts in [[source.apart]]",
+                        each.shown()
                     );
                     if self.options.strict {
                         return Err(IngestError::Malformed {
