@@ -553,6 +553,21 @@ fn what_is_wrong_with_a_source_is_said_at_its_place() {
             "whose elements are read as events anyway",
         ),
         (
+            "time = [\"at\"]",
+            "each = [\"x\", 5]",
+            "`source.each[2]` is integer `5`",
+        ),
+        (
+            "time = [\"at\"]",
+            "each = \"x\"\n[[source.apart]]\npath = \"y\"\nkey = \"k\"",
+            "`key` and `by` belong together",
+        ),
+        (
+            "time = [\"at\"]",
+            "[[source.apart]]\npath = \"y\"",
+            "is given without `each`",
+        ),
+        (
             "user.name = \"person\"",
             "user.name = \"person\"\n\"user.name\" = \"what\"",
             "is written twice",
