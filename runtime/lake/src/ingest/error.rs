@@ -31,9 +31,7 @@ pub enum IngestError {
         source: std::io::Error,
     },
     /// The compressed data ends early.
-    #[error(
-        "`{file}` is cut short: its data ends after line {line}; fetch the file again"
-    )]
+    #[error("`{file}` is cut short: its data ends after line {line}; fetch the file again")]
     Truncated {
         /// The file.
         file: String,
