@@ -59,7 +59,7 @@ pub(crate) static DEFINITIONS: [Definition; 22] = [
     function!(
         "json_quote" ("text") -> Text, 0..=0, json::quote,
         "Returns a text as a JSON string, in quotes and with escapes, to build JSON from texts.",
-        r#"'{"title":' || json_quote('a "new" one') || '}'"# => r#"{"title":"a \"new\" one"}"#
+        r#"json_quote('a "new" one')"# => r#""a \"new\" one""#
     ),
     function!(
         "parse_kv" ("text, key [, pair_separator [, key_separator]]") -> Text, 1..=3, pairs::prepare,
