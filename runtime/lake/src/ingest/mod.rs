@@ -27,6 +27,7 @@ mod ledger;
 mod line;
 mod mapping;
 mod normalize;
+mod quarantine;
 mod read;
 mod report;
 mod rows;
@@ -56,7 +57,7 @@ pub use error::IngestError;
 pub use event::is_envelope_key as is_envelope;
 pub use mapping::is_shipped;
 pub use normalize::{Normalize, Normalized, SourceTable};
-pub use report::{Counts, Example, IngestReport, SHOWN, Tally};
+pub use report::{Counts, Example, IngestReport, SHOWN, Tally, Traced};
 pub use time::of_text as time_of_text;
 
 use crate::names::of_path;
@@ -116,6 +117,8 @@ pub struct IngestOptions {
     pub known_keys: Arc<BTreeSet<String>>,
     /// The source whose events these are; absent for events that are stored as they are.
     pub source: Option<SourceTable>,
+    /// Whether the report says of each row where it comes from: for small inputs.
+    pub trace: bool,
     /// Folders that hold copies of objects, each with what stands in messages for its path: where the objects lie.
     pub copies: Vec<(PathBuf, String)>,
 }
@@ -138,6 +141,7 @@ impl IngestOptions {
             max_event_bytes: 256 << 20,
             known_keys: Arc::default(),
             source: None,
+            trace: false,
             copies: Vec::new(),
         }
     }
@@ -327,7 +331,7 @@ impl Writer {
         let mut kept = None;
         if !rejects.is_empty() && self.rejects.is_none() {
             let path = format!(
-                "{REJECTED}/part-{}.txt",
+                "{REJECTED}/part-{}.ndjson",
                 encode::identity(&parts, salt, REJECTED)
             );
             kept = Some(self.table.join(&path).to_string());

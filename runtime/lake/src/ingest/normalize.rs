@@ -57,25 +57,3 @@ pub struct SourceTable {
     /// Makes its rows.
     pub normalizer: Arc<dyn Normalize>,
 }
-
-/// Returns an event, the text of a JSON object, with other members in front of its own.
-pub(crate) fn joined(front: &str, event: &str) -> String {
-    let inside = event.trim_start().strip_prefix('{').unwrap_or("}");
-    let comma = if inside.trim_start().starts_with('}') {
-        ""
-    } else {
-        ","
-    };
-    format!("{{{front}{comma}{inside}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn members_are_put_in_front() {
-        assert_eq!(joined("\"a\":1", " {\"b\":2}"), "{\"a\":1,\"b\":2}");
-        assert_eq!(joined("\"a\":1", "{ }"), "{\"a\":1 }");
-    }
-}

@@ -28,6 +28,7 @@ use super::kinds::{archive as archive_kind, may_hold_events};
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
 use super::line::{Found, scan};
+use super::quarantine;
 use super::report::{Counts, Example, IngestReport, SHOWN};
 use super::source::{Input, Listed, Source};
 use super::split::{Passed, Piece, Prefix, SplitError, lines};
@@ -409,26 +410,24 @@ impl Reading<'_> {
         let mut torn_at = None;
         let has_zeros = bytes.contains(&0);
         self.file.zeros += if has_zeros { zeros(bytes) } else { 0 };
-        for found in scan(&text) {
+        scan(&text, |found| {
             if has_zeros && let Found::Event { text, .. } = &found {
                 self.file.zeros -= zeros(text.as_bytes()).min(self.file.zeros);
             }
             match found {
-                Found::Event { text, members } => {
-                    self.event(piece.line, end, text, None, &members)?;
-                }
+                Found::Event { text, members } => self.event(piece.line, end, text, None, &members),
                 Found::Wrong(wrong) => {
                     let is_torn = piece.is_last && wrong.is_open && wrong.is_end;
                     // Places in a text with replaced bytes are not those in the file, but for its start.
                     if is_torn && (matches!(text, Cow::Borrowed(_)) || wrong.start == 0) {
                         // More may be written; what is whole before it is not read again.
                         torn_at = Some(known + wrong.start);
-                        continue;
+                        return Ok(());
                     }
-                    self.wrong(&piece, &text, known, wrong)?;
+                    self.wrong(&piece, &text, known, wrong)
                 }
             }
-        }
+        })?;
         self.file.done = match torn_at {
             None => Some(piece.prefix.clone()),
             Some(at) => {
@@ -491,19 +490,34 @@ impl Reading<'_> {
             let place = format!("`{}`, line {line}, column {column}", self.file.name);
             counts.bad_lines.push(format!("{place}: {reason}"));
         }
-        self.batch.rejects.extend_from_slice(text);
-        self.batch.rejects.push(b'\n');
+        match self.options.rejects {
+            Some(_) => {
+                self.batch.rejects.extend_from_slice(text);
+                self.batch.rejects.push(b'\n');
+            }
+            None => quarantine::write(
+                &mut self.batch.rejects,
+                &self.file.name,
+                (line, column),
+                reason,
+                text,
+            ),
+        }
     }
 
     /// Sends what is gathered if so many more bytes would be too many.
     fn make_room(&mut self, bytes: usize) -> Result<(), IngestError> {
         let events = self.gatherer.len() + self.file.waiting.len();
-        let is_full = events >= self.options.chunk_events
-            || self.gatherer.bytes() + self.file.waiting_bytes + bytes > self.options.chunk_bytes;
-        if events > 0 && is_full {
+        let gathered = self.gatherer.bytes() + self.file.waiting_bytes + self.batch.rejects.len();
+        let is_full =
+            events >= self.options.chunk_events || gathered + bytes > self.options.chunk_bytes;
+        if is_full && (events > 0 || !self.batch.rejects.is_empty()) {
             self.normalize()?;
             self.end_part();
-            self.flush()?;
+            // Rejected lines are written with the place up to which they were read.
+            if !self.batch.parts.is_empty() {
+                self.flush()?;
+            }
         }
         Ok(())
     }

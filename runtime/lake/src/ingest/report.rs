@@ -95,9 +95,22 @@ impl Counts {
     }
 }
 
+/// Where a row comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traced {
+    /// The file.
+    pub file: String,
+    /// The line in which its record begins, from 1.
+    pub line: u64,
+    /// The source text, as the row has it.
+    pub raw: String,
+}
+
 /// What an ingest did.
 #[derive(Debug, Default)]
 pub struct IngestReport {
+    /// Where each row comes from, in the order of the input, where [`super::IngestOptions::trace`] asks for it.
+    pub trace: Vec<Traced>,
     /// Files whose events were read, those that were passed over not counted.
     pub files: usize,
     /// Those that are not JSON, by the name of their format.

@@ -116,6 +116,16 @@ pub(crate) struct Looked<'a> {
     pub(crate) refused: Option<&'a str>,
 }
 
+impl<'a> Looked<'a> {
+    /// Returns a time that nobody had to look for.
+    pub(crate) fn of(found: Found<'a>) -> Self {
+        Self {
+            found: Some(found),
+            ..Self::default()
+        }
+    }
+}
+
 /// Finds an event's time: at the first of `paths` that holds one, else where the times of earlier events were, else at the best of
 /// the usual places.
 pub(crate) fn of_event<'a>(
