@@ -22,6 +22,7 @@
 //! * `live_identity` – tables that grow in random steps settle the alerts of one run over all of them.
 //! * `live_stores` – stores that are slow or fail while a service reads from them.
 //! * `live_tables` – late days, mended and replaced objects, new columns, wrong clocks, huge values.
+//! * `malformed` – raw logs in every form, cut, split, wrongly encoded, odd and huge: nothing is lost, memory is bounded.
 //! * `object_store` – runs over a real S3 server, and what they ask of it.
 //! * `pack_tests` – `yagura test`: what passes, what fails, and what is said of it.
 //! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
@@ -92,6 +93,8 @@ mod live_identity;
 mod live_stores;
 #[cfg(test)]
 mod live_tables;
+#[cfg(test)]
+mod malformed;
 #[cfg(test)]
 mod object_store;
 #[cfg(test)]
