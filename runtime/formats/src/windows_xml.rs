@@ -68,7 +68,12 @@ impl Decode for WindowsXml {
             return Ok(Decoded::Nothing);
         }
         if let Some(reason) = text.strip_prefix(DAMAGED) {
-            return Err(wrong(reason.trim_end_matches("?>"), 0));
+            // A file may hold such a line that no reader of EVTX wrote.
+            let reason = match reason.trim_end_matches("?>").trim() {
+                "" => "it stands for a damaged record",
+                reason => reason,
+            };
+            return Err(wrong(reason, 0));
         }
         let start = line.len()
             - line

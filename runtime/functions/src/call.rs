@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
 
 use crate::table::Definition;
 use crate::texts::Texts;
-use crate::{Prepared, ResultKind, Value};
+use crate::{Prepared, ResultKind, Value, json_object};
 
 /// Settings, and the function with them if they are right.
 type Known<'s> = (Vec<&'s str>, Option<Box<dyn Prepared>>);
@@ -50,6 +50,9 @@ pub fn pattern_of(call: &ScalarFunction) -> Option<String> {
 /// Returns how many times as long as what it reads the text of a function of this crate can be; `None` for any other function.
 /// Numbers, truth values and times are short.
 pub fn growth(function: &ScalarUDF) -> Option<u64> {
+    if function.name() == json_object::NAME {
+        return Some(6);
+    }
     let call = function.inner().downcast_ref::<Call>()?;
     Some(match call.definition.doc.name {
         // Members that are objects are written as JSON, with `\u001f` for a control character.
@@ -282,7 +285,7 @@ fn text_of(value: &ScalarValue) -> Option<String> {
 }
 
 /// Returns whether values of a type can be read as texts.
-fn is_readable(data_type: &DataType) -> bool {
+pub(crate) fn is_readable(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, value) => is_readable(value),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,

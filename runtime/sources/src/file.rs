@@ -216,6 +216,14 @@ impl SourceFile {
         Some(Grok::new(pattern, extra))
     }
 
+    /// Has files read in this form in place of its own.
+    pub fn read_as(&mut self, format: Format) {
+        self.source.grok = None;
+        let names = format_names().into_iter();
+        let mut names = names.filter(|name| format_of(name) == Some(format));
+        self.source.format = names.next().map(str::to_owned);
+    }
+
     /// Returns the form of its files.
     pub fn format(&self) -> Format {
         if self.source.grok.is_some() {
@@ -226,8 +234,8 @@ impl SourceFile {
     }
 }
 
-/// Returns the format of a name.
-fn format_of(name: &str) -> Option<Format> {
+/// Returns the form of raw logs of a name, as `format` of a source and `yagura ingest --format` have it.
+pub fn format_of(name: &str) -> Option<Format> {
     match name {
         "json" => Some(Format::Json),
         "ndjson" => Some(Format::Ndjson),
@@ -238,7 +246,8 @@ fn format_of(name: &str) -> Option<Format> {
     }
 }
 
-fn format_names() -> Vec<&'static str> {
+/// Returns the names that [`format_of`] knows.
+pub fn format_names() -> Vec<&'static str> {
     let lines = LineFormat::ALL.into_iter().map(LineFormat::name);
     ["ndjson", "json"].into_iter().chain(lines).collect()
 }

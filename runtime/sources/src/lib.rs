@@ -29,8 +29,8 @@ mod properties;
 
 pub use class::class_table;
 pub use explain::{Explained, ExplainedColumn, explain, never_there};
-pub use file::{ClassFile, SourceCase, SourceFile, SourceHead};
+pub use file::{ClassFile, SourceCase, SourceFile, SourceHead, format_names, format_of};
 pub use mapping::Mapping;
 pub use mask::{MaskCheck, MaskFile};
-pub use rows::{RowsError, rows_of, source_table};
+pub use rows::{PlacedRow, RowsError, in_order, rows_of, source_table};
 pub use shipped::{shipped, shipped_names};

@@ -18,6 +18,7 @@ use crate::fields::Fields;
 use crate::file::{SourceFile, WrittenColumn, columns};
 use crate::mask::Masks;
 use crate::normalizer::{add, add_text, texts};
+use crate::value::write_text;
 
 /// How the events of a source become rows.
 #[derive(Debug)]
@@ -61,6 +62,10 @@ pub(crate) struct ColumnPlan {
     pub(crate) source: Source,
     /// Whether it is the time of the event rather than a column.
     pub(crate) is_time: bool,
+    /// Its name as a key of JSON, with the colon behind it.
+    pub(crate) key: String,
+    /// The start of its value's observable, up to the value; nothing where its values are none.
+    pub(crate) observable: Option<String>,
 }
 
 /// Where the values of a column come from.
@@ -436,7 +441,14 @@ impl Reading {
                 None => Source::Expression(expression),
             };
             plan.learn(&column.name, &attribute);
+            let mut key = String::new();
+            write_text(&column.name, &mut key);
+            let observable = attribute.observable.map(|(id, caption)| {
+                format!("{{\"name\":{key},\"type\":\"{caption}\",\"type_id\":{id},\"value\":")
+            });
             plan.columns.push(ColumnPlan {
+                key: format!("{key}:"),
+                observable,
                 name: column.name.clone(),
                 written: column.expression.clone(),
                 is_time: column.name == TIME,

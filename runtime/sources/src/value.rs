@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+pub(crate) use yagura_core::json::write_text;
 use yagura_core::json::{elements, members};
 use yagura_lake::ingest::time_of_text;
 
@@ -102,12 +103,6 @@ impl ValueKind {
         out.push(']');
         true
     }
-}
-
-/// Adds a text as a JSON string.
-pub(crate) fn write_text(text: &str, out: &mut String) {
-    // A text is always JSON.
-    out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
 /// Reads a whole number, which may be written with a fraction of zeros.

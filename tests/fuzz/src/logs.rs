@@ -79,45 +79,55 @@ pub(crate) fn ingest(bytes: &[u8]) {
     });
 }
 
-/// Reads text as lines of each format, and of the one that it looks like.
+/// Reads text as lines of the format that it looks like, and as plain text.
 pub(crate) fn lines(bytes: &[u8]) {
+    let format = LineFormat::detect(bytes);
+    lines_of(format.unwrap_or(LineFormat::Text), bytes);
+}
+
+/// Reads text as lines of a format, each by itself and gathered to records.
+pub(crate) fn lines_of(format: LineFormat, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let detected = LineFormat::detect(bytes);
-    for format in LineFormat::ALL.into_iter().chain(detected) {
-        let mut decoder = format.decoder(NOW);
-        text.lines().for_each(|line| decode(decoder.as_mut(), line));
-        let Some(mut gather) = format.gatherer() else {
-            continue;
-        };
-        let mut count = 0;
-        let mut records = Vec::new();
-        for (number, line) in (1..).zip(text.lines()) {
-            match gather.line(line, number) {
-                Taken::Alone => count += 1,
-                Taken::Waits => {}
-                Taken::Records { records: found, .. } => records.extend(found),
-            }
+    let mut decoder = format.decoder(NOW);
+    text.lines().for_each(|line| decode(decoder.as_mut(), line));
+    let Some(mut gather) = format.gatherer() else {
+        return;
+    };
+    let mut count = 0;
+    let mut records = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        match gather.line(line, number) {
+            Taken::Alone => count += 1,
+            Taken::Waits => {}
+            Taken::Records { records: found, .. } => records.extend(found),
         }
-        let rest = gather.end();
-        if let Rest::Records(found) = &rest {
-            records.extend(found.iter().cloned());
-        }
-        for record in &records {
-            decode(decoder.as_mut(), &record.text);
-            count += record.text.lines().count();
-        }
-        let lines = text.lines().count();
-        assert!(
-            matches!(rest, Rest::Open(_)) || count <= lines,
-            "a line came twice"
-        );
     }
+    let rest = gather.end();
+    if let Rest::Records(found) = &rest {
+        records.extend(found.iter().cloned());
+    }
+    for record in &records {
+        decode(decoder.as_mut(), &record.text);
+        count += record.text.lines().count();
+    }
+    let lines = text.lines().count();
+    assert!(
+        matches!(rest, Rest::Open(_)) || count <= lines,
+        "a line came twice"
+    );
 }
 
 fn decode(decoder: &mut dyn Decode, line: &str) {
-    if let Ok(Decoded::Event(event)) = decoder.line(line) {
-        let json = serde_json::Value::Object(event).to_string();
-        assert!(members(&json).is_ok(), "{json}");
+    match decoder.line(line) {
+        Ok(Decoded::Event(event)) => {
+            let json = serde_json::Value::Object(event).to_string();
+            assert!(members(&json).is_ok(), "{json}");
+        }
+        Ok(Decoded::Nothing) => {}
+        Err(wrong) => assert!(
+            wrong.at <= line.len() && !wrong.reason.is_empty(),
+            "{wrong:?}"
+        ),
     }
 }
 

@@ -73,7 +73,8 @@ This holds after a kill, and for several ingests at once. --again ingests it onc
 A line that is not an event is named and kept, and the others are ingested. In folders, hidden files and files that are not logs
 are passed over and named. Events without a readable time are kept, counted and left out by rules.
 
-Exit codes: 0 success; 3 a file or a line could not be read (not with --rejects, for lines), or the arguments are wrong.";
+Exit codes: 0 every record is a row; 3 a file or a line could not be read (not with --rejects, for lines), or the arguments are
+wrong. An event without a readable time is a row: 0, with a warning.";
 
 /// Returns the names of formats.
 fn formats() -> impl Iterator<Item = PossibleValue> {

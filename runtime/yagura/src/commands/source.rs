@@ -1,5 +1,7 @@
 //! `yagura source`: which sources there are, and what a source makes of raw logs.
 
+mod class;
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -9,8 +11,11 @@ use serde::Serialize;
 use serde_json::Value;
 use yagura_collect::Ledger;
 use yagura_core::Timestamp;
+use yagura_core::names::did_you_mean;
+use yagura_lake::ingest::Format;
 use yagura_sources::{
-    Explained, explain, never_there, rows_of, shipped, shipped_names, source_table,
+    Explained, explain, format_names, in_order, never_there, rows_of, shipped, shipped_names,
+    source_table,
 };
 
 use super::block_on;
@@ -61,13 +66,18 @@ enum Action {
         /// Directory of a pack with sources; may be given more than once
         #[arg(long, value_name = "PATH")]
         pack: Vec<PathBuf>,
-        /// How many events are shown
+        /// How many events are shown, in the order of the file
         #[arg(long, value_name = "N", default_value_t = 3)]
         events: usize,
-        /// How to print them
+        /// Form of the file, by the names of `yagura ingest --format` [default: that of the source]
+        #[arg(long, value_name = "FORMAT", value_parser = format_of)]
+        input_format: Option<Format>,
+        /// How to print them; the form of the file is --input-format
         #[arg(long, value_enum, default_value = "text")]
         format: OutputFormat,
     },
+    /// List the attributes of a class of OCSF, which columns of a source and conditions of rules can name
+    Class(class::Arguments),
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
@@ -79,11 +89,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
             source,
             pack,
             events,
+            input_format,
             format,
         } => {
-            let source = OpenSource::find(&source, &pack)?;
+            let mut source = OpenSource::find(&source, &pack)?;
+            if let Some(format) = input_format {
+                source.source.read_as(format);
+            }
             explained(&source, file, events, format)
         }
+        Action::Class(arguments) => class::run(&arguments),
     }
 }
 
@@ -236,10 +251,13 @@ fn explained(
     let table = source_table(&source.source, source.mapping.clone());
     let (rows, report) = block_on(async { Ok(rows_of(&source.source, table, &[file]).await?) })?;
     let total = rows.len();
-    let shown = rows
-        .iter()
-        .take(events)
-        .map(|row| explain(&source.mapping, row));
+    let absent = never_there(&source.mapping, &rows);
+    let rows = in_order(rows, &report.trace);
+    let shown = rows.iter().take(events).map(|placed| ExplainedEvent {
+        record: placed.record,
+        line: placed.line,
+        event: explain(&source.mapping, &placed.row),
+    });
     let mut out = Shown(io::stdout().lock());
     match format {
         OutputFormat::Json => {
@@ -249,8 +267,8 @@ fn explained(
             }
         }
         OutputFormat::Text => {
-            for (index, event) in shown.enumerate() {
-                print(&mut out, index + 1, &event)?;
+            for event in shown {
+                print(&mut out, &event)?;
             }
         }
     }
@@ -264,7 +282,6 @@ fn explained(
             )?;
         }
     }
-    let absent = never_there(&source.mapping, &rows);
     if !absent.is_empty() {
         writeln!(
             err,
@@ -311,18 +328,44 @@ fn explained(
     )
 }
 
+/// Reads the name of a form of raw logs; for arguments.
+fn format_of(name: &str) -> Result<Format, String> {
+    yagura_sources::format_of(name).ok_or_else(|| {
+        let names = format_names();
+        let near = did_you_mean(name, names.iter().copied());
+        format!(
+            "it is not a form of logs{near}; the forms are {}",
+            names.join(", ")
+        )
+    })
+}
+
 /// The longest value that is shown whole, in columns.
 const VALUE_WIDTH: usize = 50;
 const CLASSES_WIDTH: usize = 60;
 const EXPRESSION_WIDTH: usize = 60;
 
-fn print(out: &mut impl Write, number: usize, event: &Explained) -> Result<()> {
+/// An event, and where its record stands in the file.
+#[derive(Debug, Serialize)]
+struct ExplainedEvent {
+    record: usize,
+    line: u64,
+    #[serde(flatten)]
+    event: Explained,
+}
+
+fn print(out: &mut impl Write, shown_event: &ExplainedEvent) -> Result<()> {
+    let ExplainedEvent {
+        record,
+        line,
+        event,
+    } = shown_event;
     let class = match event.class.as_str() {
         "" => "of no class",
         class => class,
     };
     let time = event.event_time.as_deref().unwrap_or("no time");
-    writeln!(out, "event {number}: {class}, {time}")?;
+    writeln!(out, "event {record}, line {line}: {class}, {time}")?;
     writeln!(out, "  {}", cut(&printable(&event.raw), 110))?;
     let mut rows = table(["COLUMN", "VALUE", "FROM"]);
     for column in &event.columns {
