@@ -31,6 +31,12 @@ pub fn stateful() -> &'static [u8] {
     COMPONENT.get_or_init(|| guest("stateful"))
 }
 
+/// Returns the normalizer that does what a record says.
+pub fn hostile_normalizer() -> &'static [u8] {
+    static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
+    COMPONENT.get_or_init(|| guest("hostile_normalizer"))
+}
+
 /// Returns the core module of a guest as its compiler made it.
 #[expect(
     clippy::panic,

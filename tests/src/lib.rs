@@ -7,6 +7,7 @@ pub mod database;
 pub mod fixture;
 pub mod gate;
 pub mod guests;
+pub mod malformed;
 pub mod pack;
 pub mod random;
 pub mod real_data;

@@ -34,15 +34,18 @@ pub enum TemplateWorld {
     Reviewer,
     /// Sends reports about incidents.
     Notifier,
+    /// Parses raw logs for a source.
+    Normalizer,
 }
 
 impl TemplateWorld {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Detector,
         Self::Enricher,
         Self::Reviewer,
         Self::Notifier,
+        Self::Normalizer,
     ];
 
     /// Returns its name, which is also that of the folder with the code.
@@ -52,6 +55,7 @@ impl TemplateWorld {
             Self::Enricher => "enricher",
             Self::Reviewer => "reviewer",
             Self::Notifier => "notifier",
+            Self::Normalizer => "normalizer",
         }
     }
 }
@@ -136,28 +140,33 @@ pub fn files(
         None => language.name().to_owned(),
     };
     for (part, base) in [("common", "common"), (&own, language.name())] {
-        let dir = TEMPLATES
-            .get_dir(part)
-            .with_context(|| format!("there is no template {part}"))?;
-        collect(dir, Path::new(base), &mut files)?;
+        collect(dir_of(part)?, Path::new(base), &mut files)?;
     }
     let mut plugin = "";
     if language.sdk().is_some() {
         plugin = text_of(&format!("worlds/{}.toml", world.name()))?;
-        if world == TemplateWorld::Detector {
-            let rule = text_of("rule.toml")?;
-            files.push(("rules/root-login.toml".into(), rule.to_owned()));
-        } else {
-            let case = text_of(&format!("worlds/{}.json", world.name()))?;
-            let file = format!("tests/{}/first.json", world.name());
-            files.push((file.into(), case.to_owned()));
+        match world {
+            TemplateWorld::Detector => {
+                let rule = text_of("rule.toml")?;
+                files.push(("rules/root-login.toml".into(), rule.to_owned()));
+            }
+            TemplateWorld::Normalizer => {
+                let base = "worlds/normalizer";
+                collect(dir_of(base)?, Path::new(base), &mut files)?;
+            }
+            TemplateWorld::Enricher | TemplateWorld::Reviewer | TemplateWorld::Notifier => {
+                let case = text_of(&format!("worlds/{}.json", world.name()))?;
+                let file = format!("tests/{}/first.json", world.name());
+                files.push((file.into(), case.to_owned()));
+            }
         }
     }
     let steps = match world {
         TemplateWorld::Detector => text_of("steps/detector.yml")?,
-        TemplateWorld::Enricher | TemplateWorld::Reviewer | TemplateWorld::Notifier => {
-            text_of("steps/answering.yml")?
-        }
+        TemplateWorld::Enricher
+        | TemplateWorld::Reviewer
+        | TemplateWorld::Notifier
+        | TemplateWorld::Normalizer => text_of("steps/answering.yml")?,
     };
     for (_, text) in &mut files {
         *text = text
@@ -170,6 +179,13 @@ pub fn files(
     }
     files.sort();
     Ok(files)
+}
+
+/// Returns a folder of templates.
+fn dir_of(name: &str) -> Result<&'static Dir<'static>> {
+    TEMPLATES
+        .get_dir(name)
+        .with_context(|| format!("there is no template {name}"))
 }
 
 /// Returns a template that is one file.

@@ -7,12 +7,14 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use yagura_core::Timestamp;
 use yagura_core::causes::causes;
+use yagura_formats::Zone;
 use yagura_lake::ingest::{IngestOptions, SourceTable, ingest};
 use yagura_lake::{
     CopyError, Format, IngestError, IngestReport, Location, copy_object, raw_objects, root_of,
 };
 
 use crate::arrivals::{Arrivals, Silence};
+use crate::habits::Habits;
 use crate::ledger::{Counted, Known, Ledger, LedgerError};
 
 /// Objects that are fetched and ingested together.
@@ -37,6 +39,8 @@ pub struct CollectorOptions {
     pub source: SourceTable,
     /// The form of its files.
     pub format: Format,
+    /// The zone of times that name none.
+    pub timezone: Zone,
 }
 
 /// Ingests the objects of one source.
@@ -134,6 +138,14 @@ impl Collector {
         arrivals
             .unwrap_or_else(PoisonError::into_inner)
             .silence(now())
+    }
+
+    /// Returns what the source usually does, and what is unusual.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn habits(&self) -> Result<Habits, LedgerError> {
+        self.ledger.habits(&self.options.name, now())
     }
 
     /// Returns the name of the source.
@@ -235,6 +247,7 @@ impl Collector {
             table,
             source,
             format,
+            timezone,
         } = &self.options;
         let mut files = Vec::with_capacity(objects.len());
         let mut gone = Vec::new();
@@ -260,6 +273,7 @@ impl Collector {
         let mut options = IngestOptions::new(table, to.clone());
         options.strict = false;
         options.format = *format;
+        options.timezone = *timezone;
         options.source = Some(source.clone());
         options.copies = vec![(self.copies.path().to_owned(), root_of(from))];
         let ingested = ingest(options, &files, |_| {}).await;
@@ -304,7 +318,7 @@ impl Collector {
         arrivals
             .unwrap_or_else(PoisonError::into_inner)
             .add(arrived);
-        self.ledger.note(name, &known, counted, now())?;
+        self.ledger.note(name, &known, &counted, now())?;
         report.objects = known.len();
         report.events = ingested.events;
         report.rejected = counted.rejected;
@@ -371,6 +385,8 @@ fn counted(report: &IngestReport) -> Counted {
     let counts = &report.counts;
     Counted {
         events: report.events,
+        repeated: counts.repeated,
+        delays: counts.delays.clone(),
         rejected: report.rejected,
         without_time: counts.without_time.count,
         of_no_class: counts.classes.get("").copied().unwrap_or_default(),
@@ -408,6 +424,12 @@ fn messages(report: &IngestReport) -> Vec<String> {
         if let Some(first) = &tally.first {
             messages.push(format!("{} {what}; the first: {first}", tally.count));
         }
+    }
+    if let Some(first) = &report.counts.without_event.first {
+        messages.push(format!(
+            "{} lines hold no event, as the plugin reports; the first: {first}",
+            report.counts.without_event.count
+        ));
     }
     let passed = report.passed_over.iter();
     messages.extend(passed.map(|(name, why)| format!("{name} was passed over: {why}")));

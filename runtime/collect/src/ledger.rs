@@ -3,14 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use rusqlite_migration::{M, Migrations};
 use serde::Serialize;
 use yagura_core::Timestamp;
+use yagura_lake::ingest::Delays;
+
+use crate::drift::{Hour, Hours, KEPT};
+use crate::habits::{Habits, by_hour, hour_of};
 
 /// What the ledger is made of, each step once.
-const STEPS: &[M<'_>] = &[M::up(
-    "CREATE TABLE object (
+const STEPS: &[M<'_>] = &[
+    M::up(
+        "CREATE TABLE object (
         source TEXT NOT NULL,
         key TEXT NOT NULL,
         version TEXT NOT NULL,
@@ -33,7 +38,23 @@ const STEPS: &[M<'_>] = &[M::up(
         waiting INTEGER NOT NULL DEFAULT 0,
         trouble TEXT
     ) WITHOUT ROWID;",
-)];
+    ),
+    M::up(
+        "ALTER TABLE total ADD COLUMN repeated INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE hour (
+        source TEXT NOT NULL,
+        hour INTEGER NOT NULL,
+        objects INTEGER NOT NULL DEFAULT 0,
+        events INTEGER NOT NULL DEFAULT 0,
+        rejected INTEGER NOT NULL DEFAULT 0,
+        without_time INTEGER NOT NULL DEFAULT 0,
+        of_no_class INTEGER NOT NULL DEFAULT 0,
+        unfit INTEGER NOT NULL DEFAULT 0,
+        delays TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (source, hour)
+    ) WITHOUT ROWID;",
+    ),
+];
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,13 +97,15 @@ pub(crate) struct Known<'o> {
 }
 
 /// What an ingest found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) events: u64,
+    pub(crate) repeated: u64,
     pub(crate) rejected: u64,
     pub(crate) without_time: u64,
     pub(crate) of_no_class: u64,
     pub(crate) unfit: u64,
+    pub(crate) delays: Delays,
 }
 
 /// What became of all objects of a source.
@@ -102,6 +125,8 @@ pub struct SourceTotals {
     pub records: u64,
     /// Rows of the table.
     pub events: u64,
+    /// Events that are counted in the row of an equal one.
+    pub repeated: u64,
     /// Lines that are not events, kept below `_rejected` of the table.
     pub rejected: u64,
     /// Rows without a time.
@@ -194,7 +219,7 @@ impl Ledger {
         &self,
         source: &str,
         objects: &[Known<'_>],
-        counted: Counted,
+        counted: &Counted,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.with(|connection| {
@@ -219,7 +244,7 @@ impl Ledger {
             )?;
             let int = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
             transaction.execute(
-                "UPDATE total SET records = records + ?2 + ?3, events = events + ?2, rejected = rejected + ?3,
+                "UPDATE total SET records = records + ?2 + ?3 + ?8, events = events + ?2, repeated = repeated + ?8, rejected = rejected + ?3,
                     without_time = without_time + ?4, of_no_class = of_no_class + ?5, unfit = unfit + ?6,
                     first_ingest = coalesce(first_ingest, ?7), last_ingest = ?7
                  WHERE source = ?1",
@@ -230,8 +255,16 @@ impl Ledger {
                     int(counted.without_time),
                     int(counted.of_no_class),
                     int(counted.unfit),
-                    now.micros()
+                    now.micros(),
+                    int(counted.repeated)
                 ],
+            )?;
+            for (hour, of) in by_hour(objects, counted) {
+                note_hour(&transaction, source, hour, &of)?;
+            }
+            transaction.execute(
+                "DELETE FROM hour WHERE source = ?1 AND hour < ?2",
+                params![source, hour_of(now) - KEPT - 1],
             )?;
             transaction.commit()
         })
@@ -262,7 +295,7 @@ impl Ledger {
         self.with(|connection| {
             let mut query = connection.prepare(
                 "SELECT t.source, t.records, t.events, t.rejected, t.without_time, t.of_no_class, t.unfit,
-                    t.first_ingest, t.last_ingest, t.waiting, t.trouble,
+                    t.first_ingest, t.last_ingest, t.waiting, t.trouble, t.repeated,
                     count(o.key) FILTER (WHERE o.problem IS NULL), coalesce(sum(o.bytes), 0), max(o.modified)
                  FROM total t LEFT JOIN object o ON o.source = t.source GROUP BY t.source ORDER BY t.source",
             )?;
@@ -284,9 +317,10 @@ impl Ledger {
                     last_ingest: time(8)?,
                     waiting: count(row.get(9)?),
                     trouble: row.get(10)?,
-                    objects: count(row.get(11)?),
-                    bytes: count(row.get(12)?),
-                    last_modified: time(13)?,
+                    repeated: count(row.get(11)?),
+                    objects: count(row.get(12)?),
+                    bytes: count(row.get(13)?),
+                    last_modified: time(14)?,
                     unreadable: 0,
                     problem: None,
                 })
@@ -309,6 +343,38 @@ impl Ledger {
         })
     }
 
+    /// Returns what a source usually does, as its hours show it at a time.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn habits(&self, source: &str, now: Timestamp) -> Result<Habits, LedgerError> {
+        let hours = self.with(|connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT hour, objects, events, rejected, without_time, of_no_class, unfit, delays
+                 FROM hour WHERE source = ?1",
+            )?;
+            let rows = query.query_map([source], |row| {
+                let count = |at| -> rusqlite::Result<u64> {
+                    let value: i64 = row.get(at)?;
+                    Ok(u64::try_from(value).unwrap_or_default())
+                };
+                let delays: String = row.get(7)?;
+                let hour = Hour {
+                    objects: count(1)?,
+                    events: count(2)?,
+                    rejected: count(3)?,
+                    without_time: count(4)?,
+                    of_no_class: count(5)?,
+                    unfit: count(6)?,
+                    delays: Delays::of_text(&delays),
+                };
+                Ok((row.get(0)?, hour))
+            })?;
+            rows.collect::<Result<Hours, _>>()
+        })?;
+        Ok(Habits::of(&hours, now))
+    }
+
     fn with<T>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
@@ -322,5 +388,129 @@ impl Ledger {
             file: self.file.clone(),
             source,
         })
+    }
+}
+
+/// Adds what arrived in an hour to what is known of it.
+fn note_hour(
+    transaction: &Transaction<'_>,
+    source: &str,
+    hour: i64,
+    of: &Hour,
+) -> rusqlite::Result<()> {
+    let mut query =
+        transaction.prepare_cached("SELECT delays FROM hour WHERE source = ?1 AND hour = ?2")?;
+    let known: Option<String> = query
+        .query_row(params![source, hour], |row| row.get(0))
+        .optional()?;
+    let mut delays = Delays::of_text(&known.unwrap_or_default());
+    delays.merge(&of.delays);
+    let int = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    transaction.execute(
+        "INSERT INTO hour VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT DO UPDATE SET objects = objects + ?3, events = events + ?4, rejected = rejected + ?5,
+            without_time = without_time + ?6, of_no_class = of_no_class + ?7, unfit = unfit + ?8, delays = ?9",
+        params![
+            source,
+            hour,
+            int(of.objects),
+            int(of.events),
+            int(of.rejected),
+            int(of.without_time),
+            int(of.of_no_class),
+            int(of.unfit),
+            delays.to_text()
+        ],
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drift::Drift;
+
+    const HOUR: i64 = 3_600_000_000;
+    /// 2026-06-01T00:00:00Z.
+    const START: i64 = 494_520 * HOUR;
+
+    fn note(ledger: &Ledger, hour: i64, events: u64, delay: i64) {
+        let at = START + hour * HOUR + HOUR / 2;
+        let key = format!("k{hour}");
+        let object = Known {
+            key: &key,
+            version: "v",
+            bytes: 100,
+            modified: at,
+            problem: None,
+        };
+        let mut delays = Delays::default();
+        for _ in 0..200 {
+            delays.add(delay);
+        }
+        let counted = Counted {
+            events,
+            repeated: 3,
+            delays,
+            ..Counted::default()
+        };
+        let now = Timestamp::clamped(at);
+        ledger.note("a", &[object], &counted, now).unwrap();
+    }
+
+    #[test]
+    fn the_hours_of_a_source_are_kept_and_show_what_is_unusual() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        for hour in 0..24 * 40 {
+            note(&ledger, hour, 1_000, 60_000_000);
+        }
+        let at = |hour: i64| Timestamp::clamped(START + hour * HOUR + HOUR / 4);
+        let usual = ledger.habits("a", at(24 * 40)).unwrap();
+        assert!(usual.drifts.is_empty(), "{usual:?}");
+        assert_eq!(usual.events_per_hour, 1_003);
+        assert!((48_000_000..=60_000_000).contains(&usual.lag.unwrap()));
+        assert_eq!(usual.ahead, None);
+        // Nothing came for an hour; and then far too much, from a clock that is ahead.
+        let fewer = ledger.habits("a", at(24 * 40 + 1)).unwrap();
+        assert!(
+            matches!(
+                fewer.drifts[..],
+                [Drift::Volume {
+                    events: 0,
+                    usual: 1_003,
+                    ..
+                }]
+            ),
+            "{fewer:?}"
+        );
+        note(&ledger, 24 * 40 + 1, 30_000, -120_000_000);
+        // The hour is not over, and a little later not all of it is there.
+        let drifts = |at| ledger.habits("a", at).unwrap().drifts;
+        let minutes =
+            |minutes: i64| Timestamp::clamped(START + (24 * 40 + 2) * HOUR + minutes * HOUR / 60);
+        assert!(drifts(minutes(4)) == fewer.drifts);
+        let more = ledger.habits("a", minutes(6)).unwrap();
+        assert_eq!(
+            more.drifts[0].to_string(),
+            "30003 events in the hour from 2026-07-11T01:00Z; hours like it have 1003"
+        );
+        assert!(
+            (96_000_000..=120_000_000).contains(&more.ahead.unwrap()),
+            "{more:?}"
+        );
+        // Four weeks are kept, over a restart too.
+        drop(ledger);
+        let ledger = Ledger::open(folder.path()).unwrap();
+        let hours: i64 = ledger
+            .with(|connection| {
+                connection.query_row("SELECT count(*) FROM hour", [], |row| row.get(0))
+            })
+            .unwrap();
+        assert_eq!(hours, KEPT + 1);
+        let totals = ledger.totals().unwrap();
+        let of = &totals[0];
+        assert_eq!(of.records, of.events + of.repeated + of.rejected);
+        assert_eq!(of.repeated, 3 * 961);
     }
 }

@@ -11,6 +11,8 @@
 
 mod arrivals;
 mod collector;
+mod drift;
+mod habits;
 mod ledger;
 
 #[cfg(test)]
@@ -18,4 +20,6 @@ mod tests;
 
 pub use arrivals::Silence;
 pub use collector::{CollectError, CollectReport, Collector, CollectorOptions, SETTLED};
+pub use drift::Drift;
+pub use habits::Habits;
 pub use ledger::{Ledger, LedgerError, SourceTotals};

@@ -66,11 +66,15 @@ impl Raw {
                 name: "web".to_owned(),
                 time_paths: Vec::new(),
                 grok: None,
+                parser: None,
                 each: None,
+                repeats: None,
+                processed_time: None,
                 columns: vec![ColumnDefinition::of_key("class_uid", ColumnKind::Int64)],
                 normalizer: Arc::new(Same),
             },
             format: Format::Auto,
+            timezone: Default::default(),
         };
         Collector::new(options, Arc::clone(ledger)).unwrap()
     }

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use self::cursor::is_blank;
 pub use self::cursor::{Cursor, JsonError, JsonKey, Kind};
-pub use self::escapes::{text_of, unescaped};
+pub use self::escapes::{text_of, unescaped, write_text};
 pub use self::number::is_number;
 
 /// A key, unescaped, and the source text of its value.

@@ -201,8 +201,9 @@ impl Pack {
             let RuleFile { rule, tests } = parse_rule(&file, &text)?;
             if let Some(plugin) = &rule.plugin {
                 let source = SourceText::new(&file, &text);
-                let found = manifest.check_plugin(plugin);
-                found.map_err(|found| source.refuse(found.0))?;
+                let key = Key::written("rule.plugin");
+                let found = manifest.plugin_of(plugin, World::Detector, "a rule");
+                found.map_err(|found| source.refuse([found.at(key)]))?;
             }
             if let Some(first) = rules.get(&rule.id) {
                 let message = format!("`{}` is also the id in {}", rule.id, first.file.display());
@@ -253,17 +254,25 @@ impl Manifest {
         problems
     }
 
-    fn check_plugin(&self, name: &str) -> Result<(), Diagnostics> {
-        let wrong = |code, message| {
-            let problem = Diagnostic::error(code, message);
-            Err(problem.at(Key::written("rule.plugin")).into())
-        };
+    /// Returns the plugin of a file name, which must be of a world; `user` is what uses it, such as `a rule`.
+    ///
+    /// # Errors
+    /// What is wrong with the name, without its place.
+    pub fn plugin_of(
+        &self,
+        name: &str,
+        world: World,
+        user: &str,
+    ) -> Result<&PluginManifest, Diagnostic> {
+        let wrong = |code, message| Err(Diagnostic::error(code, message));
         match self.plugins.iter().find(|plugin| plugin.file == name) {
-            Some(plugin) if plugin.world == World::Detector => Ok(()),
+            Some(plugin) if plugin.world == world => Ok(plugin),
             Some(plugin) => {
-                let world = plugin.world.name();
-                let message =
-                    format!("`{name}` is of the world `{world}`: a rule needs a `detector`");
+                let message = format!(
+                    "`{name}` is of the world `{}`: {user} needs a `{}`",
+                    plugin.world.name(),
+                    world.name()
+                );
                 wrong(Code::WrongWorld, message)
             }
             None => {

@@ -106,6 +106,10 @@ pub(crate) struct Record {
 }
 
 impl Decode for Auditd {
+    fn written_until(&mut self, micros: i64) {
+        self.clock.set_now(micros);
+    }
+
     fn line(&mut self, line: &str) -> Result<Decoded, Wrong> {
         if line.trim().is_empty() {
             return Ok(Decoded::Nothing);

@@ -65,6 +65,10 @@ pub(crate) fn new(clock: Clock) -> Cef {
 }
 
 impl Decode for Cef {
+    fn written_until(&mut self, micros: i64) {
+        self.clock.set_now(micros);
+    }
+
     fn line(&mut self, line: &str) -> Result<Decoded, Wrong> {
         if line.trim().is_empty() {
             return Ok(Decoded::Nothing);

@@ -10,7 +10,9 @@
 //! Sources: RFC 3339 section 5.6, RFC 3164 section 4.1.2, and the date forms of the CEF guide (Micro Focus, version 25).
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, Offset, SecondsFormat};
-use chrono::{TimeDelta, TimeZone, Utc};
+use chrono::{NaiveDateTime, TimeDelta, TimeZone, Utc};
+
+use crate::zone::Zone;
 
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
@@ -20,7 +22,7 @@ const MONTHS: [&str; 12] = [
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     now: DateTime<Utc>,
-    offset: FixedOffset,
+    zone: Zone,
 }
 
 impl Clock {
@@ -29,8 +31,18 @@ impl Clock {
     pub(crate) fn new(now: DateTime<Utc>) -> Self {
         Self {
             now,
-            offset: Utc.fix(),
+            zone: Zone::utc(),
         }
+    }
+
+    /// Returns the clock for lines whose times without a zone are in this one.
+    pub(crate) fn in_zone(self, zone: Zone) -> Self {
+        Self { zone, ..self }
+    }
+
+    /// Says until when the lines that follow were written, in microseconds since 1970.
+    pub(crate) fn set_now(&mut self, micros: i64) {
+        self.now = DateTime::from_timestamp_micros(micros).unwrap_or(self.now);
     }
 
     /// Reads the time with which a text begins, and returns it with the rest of the text.
@@ -55,11 +67,21 @@ impl Clock {
     pub(crate) fn whole(&self, text: &str) -> Option<DateTime<FixedOffset>> {
         let text = text.trim();
         if let Some(time) = epoch(text) {
-            return Some(time.with_timezone(&self.offset));
+            return Some(time.fixed_offset());
         }
         self.at_start(text)
             .filter(|(_, rest)| rest.is_empty())
             .map(|(time, _)| time)
+    }
+
+    /// Returns the moment of a local time, in the zone of the lines where it names none.
+    fn at(
+        &self,
+        local: NaiveDateTime,
+        offset: Option<FixedOffset>,
+    ) -> Option<DateTime<FixedOffset>> {
+        let offset = offset.or_else(|| self.zone.offset(local))?;
+        offset.from_local_datetime(&local).single()
     }
 
     fn iso(&self, scan: &mut Scan<'_>) -> Option<DateTime<FixedOffset>> {
@@ -74,9 +96,9 @@ impl Clock {
         let day = scan.number(2, 2)?;
         (scan.eat('T') || scan.eat('t') || scan.eat(' ')).then_some(())?;
         let time = scan.time()?;
-        let offset = scan.zone().unwrap_or(self.offset);
+        let offset = scan.zone();
         let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
-        offset.from_local_datetime(&date.and_time(time)).single()
+        self.at(date.and_time(time), offset)
     }
 
     fn named_month(&self, scan: &mut Scan<'_>) -> Option<DateTime<FixedOffset>> {
@@ -90,10 +112,10 @@ impl Clock {
             *scan = before_year;
         }
         let time = scan.time()?;
-        let offset = scan.zone().unwrap_or(self.offset);
+        let offset = scan.zone();
         let in_year = |year: i32| {
             let date = NaiveDate::from_ymd_opt(year, month, day)?;
-            offset.from_local_datetime(&date.and_time(time)).single()
+            self.at(date.and_time(time), offset)
         };
         match year {
             Some(year) => in_year(i32::try_from(year).ok()?),
@@ -315,6 +337,26 @@ mod tests {
             ("Mar  2 12:00:01", "2023-03-02T12:00:01Z"),
         ] {
             assert_eq!(shown(clock(), text).as_deref(), Some(expected), "{text}");
+        }
+        let tokyo = clock().in_zone("Asia/Tokyo".parse().unwrap());
+        for (text, expected) in [
+            ("2024-02-03 04:05:06", "2024-02-03T04:05:06+09:00"),
+            ("2024-02-03 04:05:06Z", "2024-02-03T04:05:06Z"),
+            ("Feb  3 04:05:06", "2024-02-03T04:05:06+09:00"),
+            // In Tokyo it is nine hours later: a day after noon of 1 March in UTC is 21:00 of 2 March there.
+            ("Mar  2 21:00:00", "2024-03-02T21:00:00+09:00"),
+            ("Mar  2 21:00:01", "2023-03-02T21:00:01+09:00"),
+            ("1700000000", "2023-11-14T22:13:20Z"),
+        ] {
+            assert_eq!(shown(tokyo, text).as_deref(), Some(expected), "{text}");
+        }
+        let berlin = clock().in_zone("Europe/Berlin".parse().unwrap());
+        for (text, expected) in [
+            // Skipped, and shown twice.
+            ("2023-03-26 02:30:00", "2023-03-26T02:30:00+01:00"),
+            ("Oct 29 02:30:00", "2023-10-29T02:30:00+02:00"),
+        ] {
+            assert_eq!(shown(berlin, text).as_deref(), Some(expected), "{text}");
         }
         let new_year = Clock::new("2023-12-31T23:00:00Z".parse().unwrap());
         assert_eq!(

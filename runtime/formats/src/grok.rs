@@ -37,10 +37,12 @@ const COMPILED: usize = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum GrokError {
     /// A pattern uses a name that is not known.
-    #[error("there is no pattern `{name}`{near}")]
+    #[error("there is no pattern `{name}`{place}{near}")]
     Unknown {
         /// The name.
         name: String,
+        /// Where it stands, as a part of the message.
+        place: String,
         /// Names that begin alike, as the end of the message.
         near: String,
     },
@@ -51,20 +53,24 @@ pub enum GrokError {
         name: String,
     },
     /// A `%{` is not of the form `%{NAME:field:type}`.
-    #[error("`{text}` is not `%{{NAME}}`, `%{{NAME:field}}` or `%{{NAME:field:type}}`")]
+    #[error("`{text}`{place} is not `%{{NAME}}`, `%{{NAME:field}}` or `%{{NAME:field:type}}`")]
     Syntax {
         /// What was found.
         text: String,
+        /// Where it stands, as a part of the message.
+        place: String,
     },
     /// The type of a field is not known.
     #[error(
-        "the type `{kind}` of `{field}` is not known; types are int, long, float, double, number, boolean and string"
+        "the type `{kind}` of `{field}`{place} is not known; types are int, long, float, double, number, boolean and string"
     )]
     Type {
         /// The field.
         field: String,
         /// The type.
         kind: String,
+        /// Where it stands, as a part of the message.
+        place: String,
     },
     /// The expression is too long, or has too many fields.
     #[error(
@@ -75,8 +81,14 @@ pub enum GrokError {
     #[error("the pattern has no field; name one, such as `%{{GREEDYDATA:message}}`")]
     NoField,
     /// What the patterns become is not a regular expression.
-    #[error("the pattern is not a regular expression")]
-    Expression(#[source] Box<regex::Error>),
+    #[error("the pattern is not a regular expression{place}")]
+    Expression {
+        /// Where it is not, as the end of the message; empty where all of it is too large.
+        place: String,
+        /// What is wrong there.
+        #[source]
+        error: Box<regex::Error>,
+    },
 }
 
 /// The names and expressions of the standard patterns.
@@ -87,6 +99,17 @@ pub const GROK_PATTERNS: [(&str, &str); patterns::STANDARD.len()] = patterns::ST
 pub struct GrokPattern {
     expression: String,
     fields: Vec<(String, Kind)>,
+    pieces: Vec<Piece>,
+}
+
+/// A part of a pattern as it is written: text, or a use of another pattern.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    /// Where it begins in the expression, and in the pattern.
+    expanded: usize,
+    written: usize,
+    /// Whether it stands in the expression as it is written.
+    is_text: bool,
 }
 
 impl GrokPattern {
@@ -102,6 +125,8 @@ impl GrokPattern {
         known.extend(extra);
         let mut expansion = Expansion {
             known,
+            written: pattern,
+            pieces: Vec::new(),
             text: String::new(),
             fields: Vec::new(),
         };
@@ -109,6 +134,7 @@ impl GrokPattern {
         Ok(Self {
             expression: expansion.text,
             fields: expansion.fields,
+            pieces: expansion.pieces,
         })
     }
 
@@ -120,6 +146,26 @@ impl GrokPattern {
     /// Returns the field that a named group of the expression stands for.
     pub fn field(&self, group: &str) -> String {
         self.field_and_kind(group).0
+    }
+
+    /// Returns where an error of the expression stands in the pattern, as the end of a message.
+    fn place_of_error(&self, pattern: &str) -> String {
+        let error = match regex_syntax::Parser::new().parse(&self.expression) {
+            Err(regex_syntax::Error::Parse(error)) => error.span().start.offset,
+            Err(regex_syntax::Error::Translate(error)) => error.span().start.offset,
+            // It is one, but too large.
+            _ => return String::new(),
+        };
+        let pieces = self.pieces.iter().rev();
+        let mut pieces = pieces.skip_while(|piece| piece.expanded > error);
+        pieces.next().map_or_else(String::new, |piece| {
+            let into = if piece.is_text {
+                error - piece.expanded
+            } else {
+                0
+            };
+            place(pattern, piece.written + into)
+        })
     }
 
     fn field_and_kind(&self, group: &str) -> (String, Kind) {
@@ -157,12 +203,16 @@ impl Grok {
         pattern: &str,
         extra: impl IntoIterator<Item = (&'p str, &'p str)>,
     ) -> Result<Self, GrokError> {
-        let pattern = GrokPattern::new(pattern, extra)?;
+        let written = pattern;
+        let pattern = GrokPattern::new(written, extra)?;
         let expression = RegexBuilder::new(&pattern.expression)
             .size_limit(COMPILED)
             .dfa_size_limit(COMPILED)
             .build()
-            .map_err(|error| GrokError::Expression(Box::new(error)))?;
+            .map_err(|error| GrokError::Expression {
+                place: pattern.place_of_error(written),
+                error: Box::new(error),
+            })?;
         let groups = expression.capture_names().enumerate();
         let fields: Vec<(usize, String, Kind)> = groups
             .filter_map(|(group, name)| {
@@ -218,8 +268,25 @@ fn value(text: &str, kind: Kind) -> Value {
 /// What the names of the groups begin with that stand for fields.
 const OWN: &str = "yagura_field_";
 
+/// Says at which character of a pattern a byte of it stands, and what stands there.
+fn place(pattern: &str, at: usize) -> String {
+    let (before, rest) = pattern.split_at(pattern.floor_char_boundary(at));
+    let character = before.chars().count() + 1;
+    let shown: String = rest.chars().take(SHOWN).collect();
+    match shown.is_empty() {
+        true => format!(" at character {character}, its end"),
+        false => format!(" at character {character}, `{shown}`"),
+    }
+}
+
+/// How many characters of a pattern a message shows.
+const SHOWN: usize = 20;
+
 struct Expansion<'p> {
     known: HashMap<&'p str, &'p str>,
+    /// The pattern as it is written, and its parts so far.
+    written: &'p str,
+    pieces: Vec<Piece>,
     text: String,
     fields: Vec<(String, Kind)>,
 }
@@ -232,15 +299,40 @@ impl Expansion<'_> {
             });
         }
         let mut rest = pattern;
-        while let Some((before, after)) = rest.split_once("%{") {
+        loop {
+            let at = pattern.len() - rest.len();
+            self.begin(at, depth, true);
+            let Some((before, after)) = rest.split_once("%{") else {
+                return self.push(rest);
+            };
             self.push(before)?;
+            self.begin(at + before.len(), depth, false);
             let (inside, behind) = after.split_once('}').ok_or_else(|| GrokError::Syntax {
                 text: format!("%{{{after}"),
+                place: self.place(),
             })?;
             self.use_of(inside, depth)?;
             rest = behind;
         }
-        self.push(rest)
+    }
+
+    /// Notes that a part of the pattern as it is written begins here.
+    fn begin(&mut self, written: usize, depth: usize, is_text: bool) {
+        if depth == 0 {
+            self.pieces.push(Piece {
+                expanded: self.text.len(),
+                written,
+                is_text,
+            });
+        }
+    }
+
+    /// Returns where the part stands that is being added, as a part of a message.
+    fn place(&self) -> String {
+        let last = self.pieces.last();
+        let at = last.map_or(0, |piece| piece.written);
+        let before = self.written.get(..at).unwrap_or_default();
+        format!(" at character {}", before.chars().count() + 1)
     }
 
     /// Adds what stands in `%{…}`.
@@ -258,16 +350,22 @@ impl Expansion<'_> {
         if !is_right {
             return Err(GrokError::Syntax {
                 text: format!("%{{{inside}}}"),
+                place: self.place(),
             });
         }
         let pattern = *self.known.get(name).ok_or_else(|| GrokError::Unknown {
             name: name.to_owned(),
+            place: self.place(),
             near: self.near(name),
         })?;
         match field {
             None => self.push("(?:")?,
             Some(field) => {
-                let kind = kind_of(field, kind)?;
+                let kind = kind_of(kind).ok_or_else(|| GrokError::Type {
+                    field: field.to_owned(),
+                    kind: kind.unwrap_or_default().to_owned(),
+                    place: self.place(),
+                })?;
                 let group = format!("(?P<{OWN}{}>", self.fields.len());
                 self.fields.push((field_name(field), kind));
                 self.push(&group)?;
@@ -298,15 +396,12 @@ impl Expansion<'_> {
     }
 }
 
-fn kind_of(field: &str, kind: Option<&str>) -> Result<Kind, GrokError> {
+fn kind_of(kind: Option<&str>) -> Option<Kind> {
     match kind {
-        None | Some("string") => Ok(Kind::Text),
-        Some("int" | "long" | "float" | "double" | "number") => Ok(Kind::Number),
-        Some("boolean") => Ok(Kind::Bool),
-        Some(kind) => Err(GrokError::Type {
-            field: field.to_owned(),
-            kind: kind.to_owned(),
-        }),
+        None | Some("string") => Some(Kind::Text),
+        Some("int" | "long" | "float" | "double" | "number") => Some(Kind::Number),
+        Some("boolean") => Some(Kind::Bool),
+        Some(_) => None,
     }
 }
 
@@ -426,16 +521,33 @@ mod tests {
         for (pattern, reason) in [
             (
                 "%{NOSUCH:a}",
-                "there is no pattern `NOSUCH`; names that begin so: NONNEGINT, NOTSPACE",
+                "there is no pattern `NOSUCH` at character 1; names that begin so: NONNEGINT, NOTSPACE",
             ),
-            ("%{INT:a:date}", "the type `date` of `a` is not known"),
-            ("%{INT:a", "`%{INT:a` is not"),
-            ("%{INT:}", "`%{INT:}` is not"),
-            ("%{}", "`%{}` is not"),
-            ("%{INT:a:int:b}", "`%{INT:a:int:b}` is not"),
+            (
+                "é %{INT:a:date}",
+                "the type `date` of `a` at character 3 is not known",
+            ),
+            ("é %{INT:a} %{INT:a", "`%{INT:a` at character 12 is not"),
+            ("%{INT:}", "`%{INT:}` at character 1 is not"),
+            ("%{}", "`%{}` at character 1 is not"),
+            ("%{INT:a:int:b}", "`%{INT:a:int:b}` at character 1 is not"),
             ("%{INT}", "the pattern has no field"),
-            ("%{INT:a}(", "the pattern is not a regular expression"),
-            ("%{INT:a}(?=b)", "the pattern is not a regular expression"),
+            (
+                "é%{INT:a}(",
+                "the pattern is not a regular expression at character 10, `(`",
+            ),
+            (
+                "%{INT:a} x(?=b) %{INT:b}",
+                "the pattern is not a regular expression at character 11, `(?=b) %{INT:b}`",
+            ),
+            (
+                "%{INT:a} [z-a]",
+                "the pattern is not a regular expression at character 11, `z-a]`",
+            ),
+            (
+                "a %{BROKEN:b}",
+                "the pattern is not a regular expression at character 3, `%{BROKEN:b}`",
+            ),
             (
                 "%{LOOP:a}",
                 "the pattern `LOOP` lies in more than 16 others, or in itself",
@@ -448,7 +560,14 @@ mod tests {
             ),
         ] {
             let bomb = "%{IPV6}".repeat(200);
-            let error = Grok::new(pattern, [("LOOP", "%{LOOP}"), ("BOMB", bomb.as_str())]);
+            let error = Grok::new(
+                pattern,
+                [
+                    ("LOOP", "%{LOOP}"),
+                    ("BOMB", bomb.as_str()),
+                    ("BROKEN", "a{2,1}"),
+                ],
+            );
             let error = error.unwrap_err().to_string();
             assert!(error.starts_with(reason), "{pattern}: {error}");
         }

@@ -12,6 +12,7 @@
 
 mod access;
 mod auditd;
+mod avro;
 mod aws;
 mod binxml;
 mod cef;
@@ -23,23 +24,35 @@ mod grok;
 mod leef;
 mod logfmt;
 mod member;
+mod modsecurity;
 mod parts;
 #[cfg(test)]
 mod properties;
+mod received;
 mod registry;
 mod syslog;
 mod text;
 mod times;
 mod w3c;
 mod windows_xml;
+mod xml;
 mod zeek;
+mod zone;
 
+pub use avro::{Avro, Unpack};
 pub use evtx::Evtx;
 pub use gather::{Gather, MOST_BYTES, MOST_LINES, Record, Rest, Taken};
 pub use grok::{GROK_PATTERNS, Grok, GrokError, GrokPattern, field_name as grok_field_name};
+pub use received::received;
 pub use registry::LineFormat;
+pub use times::duration;
+pub use xml::XmlRecords;
+pub use zone::{Zone, ZoneError};
 
 use serde_json::{Map, Value};
+
+/// What a line begins with that stands for a part of a file that could not be read; the reason and `?>` follow.
+pub const DAMAGED: &str = windows_xml::DAMAGED;
 
 /// What a line holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,4 +79,7 @@ pub trait Decode: Send {
     /// # Errors
     /// [`Wrong`]: the line is not an event of this format. The next line is read as if this one did not exist.
     fn line(&mut self, line: &str) -> Result<Decoded, Wrong>;
+
+    /// Says until when the lines that follow were written, in microseconds since 1970: a time without a year is at most 1 day after it.
+    fn written_until(&mut self, _micros: i64) {}
 }

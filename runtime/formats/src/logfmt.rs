@@ -32,6 +32,10 @@ pub(crate) fn new(clock: Clock) -> Logfmt {
 }
 
 impl Decode for Logfmt {
+    fn written_until(&mut self, micros: i64) {
+        self.clock.set_now(micros);
+    }
+
     fn line(&mut self, line: &str) -> Result<Decoded, Wrong> {
         if line.trim().is_empty() {
             return Ok(Decoded::Nothing);

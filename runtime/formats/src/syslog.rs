@@ -12,6 +12,9 @@
 //! `RSYSLOG_TraditionalFileFormat` and `RSYSLOG_FileFormat` of rsyslog (no priority, times of RFC 3339); "System Message
 //! Format" in the Cisco IOS manual (sequence, marks of clocks that are not synchronised, a colon behind the time).
 //!
+//! A message that says that another was repeated has the member `repeated` with its number. If it holds the other message, as rsyslog
+//! writes it, the member `message` is that one.
+//!
 //! A part that is `-` has no member. Where data or a tag is malformed, its text begins the message. A priority without a time
 //! is enough, as RFC 3164 section 4.3.3 says.
 
@@ -44,14 +47,42 @@ pub(crate) fn new(clock: Clock) -> Syslog {
 }
 
 impl Decode for Syslog {
+    fn written_until(&mut self, micros: i64) {
+        self.clock.set_now(micros);
+    }
+
     fn line(&mut self, line: &str) -> Result<Decoded, Wrong> {
         if line.trim().is_empty() {
             return Ok(Decoded::Nothing);
         }
         let (mut members, message) = header(line, &self.clock)?;
-        add(&mut members, "message", message);
+        match repeated(message) {
+            None => add(&mut members, "message", message),
+            Some((count, message)) => {
+                add(&mut members, "message", message);
+                add(&mut members, "repeated", count);
+            }
+        }
         Ok(Decoded::Event(members))
     }
+}
+
+/// Reads `message repeated 3 times: [ text]` of rsyslog, and `last message repeated 3 times` of other programs: how often, and the message,
+/// which the second form does not name.
+fn repeated(message: &str) -> Option<(u64, &str)> {
+    let number = |text: &str| -> Option<u64> {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse().ok())?
+    };
+    if let Some(rest) = message.strip_prefix("message repeated ") {
+        let (count, rest) = rest.split_once(" times: [")?;
+        let inner = rest.trim_end().strip_suffix(']')?;
+        return Some((number(count)?, inner.strip_prefix(' ').unwrap_or(inner)));
+    }
+    let bare = message.trim_matches(|c: char| c == '-' || c.is_whitespace());
+    let rest = bare.strip_prefix("last message repeated ")?;
+    let (count, times) = rest.split_once(' ')?;
+    matches!(times, "times" | "time").then(|| Some((number(count)?, message)))?
 }
 
 /// Returns whether a file begins with lines of syslog. Lines of forms that have a decoder of their own behind a syslog header are

@@ -32,9 +32,40 @@ pub(crate) fn is_moment(text: &str) -> bool {
     text.get(10..11) == Some("T") && DateTime::parse_from_rfc3339(text).is_ok()
 }
 
+/// Writes a length of time of months, days and milliseconds as ISO 8601: `P1M2DT3.004S`. None of them is made of another one, because a
+/// month has no fixed length.
+pub fn duration(months: u32, days: u32, milliseconds: u32) -> String {
+    let mut text = "P".to_owned();
+    for (count, unit) in [(months, 'M'), (days, 'D')] {
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+        }
+    }
+    let (seconds, rest) = (milliseconds / 1_000, milliseconds % 1_000);
+    match rest {
+        0 if seconds == 0 && text.len() > 1 => {}
+        0 => text.push_str(&format!("T{seconds}S")),
+        rest => text.push_str(&format!("T{seconds}.{rest:03}S")),
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_become_iso_8601() {
+        for (months, days, milliseconds, text) in [
+            (0, 0, 0, "PT0S"),
+            (1, 2, 3_004, "P1M2DT3.004S"),
+            (14, 0, 0, "P14M"),
+            (0, 1, 60_000, "P1DT60S"),
+            (u32::MAX, 0, u32::MAX, "P4294967295MT4294967.295S"),
+        ] {
+            assert_eq!(duration(months, days, milliseconds), text);
+        }
+    }
 
     #[test]
     fn times_become_rfc_3339() {

@@ -12,6 +12,7 @@
 //!   text. Elements inside are members; a name that occurs again becomes an array.
 //! * In `EventData`, a `Data` with a name is the member of that name and empty text if it is empty. Those without a name are
 //!   the array `Data`.
+//! * A comment or a processing instruction inside an event is the member `#comment`. Windows writes none.
 //! * In `System`, what the schema says is a number is one, as far as no digit is lost. All else is text.
 //!
 //! EVTX files are read as the same XML ([`crate::Evtx`]), so an event has one shape, whichever way it came.
@@ -68,7 +69,12 @@ impl Decode for WindowsXml {
             return Ok(Decoded::Nothing);
         }
         if let Some(reason) = text.strip_prefix(DAMAGED) {
-            return Err(wrong(reason.trim_end_matches("?>"), 0));
+            // A file may hold such a line that no reader of EVTX wrote.
+            let reason = match reason.trim_end_matches("?>").trim() {
+                "" => "it stands for a damaged record",
+                reason => reason,
+            };
+            return Err(wrong(reason, 0));
         }
         let start = line.len()
             - line
@@ -162,7 +168,11 @@ fn read(text: &str) -> Result<Map<String, Value>, Wrong> {
                 let part = format!("&{};", String::from_utf8_lossy(&name));
                 put_text(&unescaped(&part), &mut open).map_err(|()| outside("text"))?;
             }
-            Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
+            Event::Comment(part) => put_comment(&String::from_utf8_lossy(&part), &mut open),
+            Event::PI(part) => {
+                put_comment(&format!("?{}?", String::from_utf8_lossy(&part)), &mut open);
+            }
+            Event::Decl(_) | Event::DocType(_) => {}
         }
     }
     if let Some(last) = open.last() {
@@ -215,6 +225,14 @@ fn put_text(part: &str, open: &mut [Element]) -> Result<(), ()> {
         None => return Err(()),
     }
     Ok(())
+}
+
+/// Keeps a comment or a processing instruction inside an event: it may hide what somebody wanted to be unseen.
+fn put_comment(text: &str, open: &mut [Element]) {
+    if let Some(element) = open.last_mut() {
+        element.has_elements = true;
+        add(&mut element.members, "#comment", text);
+    }
 }
 
 /// Turns an element that was closed into a value, and adds it to the one around it.
@@ -288,7 +306,7 @@ fn value(element: Element, is_data: bool, is_in_system: bool) -> Value {
 }
 
 /// Replaces the references of XML. What is not one stays as it is written.
-fn unescaped(text: &str) -> String {
+pub(crate) fn unescaped(text: &str) -> String {
     let mut found = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {

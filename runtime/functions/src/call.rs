@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
 
 use crate::table::Definition;
 use crate::texts::Texts;
-use crate::{Prepared, ResultKind, Value};
+use crate::{Prepared, ResultKind, Value, json_object};
 
 /// Settings, and the function with them if they are right.
 type Known<'s> = (Vec<&'s str>, Option<Box<dyn Prepared>>);
@@ -50,10 +50,15 @@ pub fn pattern_of(call: &ScalarFunction) -> Option<String> {
 /// Returns how many times as long as what it reads the text of a function of this crate can be; `None` for any other function.
 /// Numbers, truth values and times are short.
 pub fn growth(function: &ScalarUDF) -> Option<u64> {
+    if function.name() == json_object::NAME {
+        return Some(6);
+    }
     let call = function.inner().downcast_ref::<Call>()?;
     Some(match call.definition.doc.name {
         // Members that are objects are written as JSON, with `\u001f` for a control character.
         "parse_cef" | "parse_kv" | "parse_leef" | "parse_syslog" => 6,
+        // `\u001f` for a control character, and the quotes.
+        "json_quote" => 8,
         // `%7f` for a byte, and hosts in Punycode.
         "parse_url" => 4,
         // 4 letters are 1.5 units of UTF-16, of 3 bytes each.
@@ -282,7 +287,7 @@ fn text_of(value: &ScalarValue) -> Option<String> {
 }
 
 /// Returns whether values of a type can be read as texts.
-fn is_readable(data_type: &DataType) -> bool {
+pub(crate) fn is_readable(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, value) => is_readable(value),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,

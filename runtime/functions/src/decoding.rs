@@ -111,9 +111,48 @@ impl Prepared for Hex {
     }
 }
 
+#[derive(Debug)]
+struct HexToInt;
+
+/// Prepares `hex_to_int(text)`.
+pub(crate) fn hex_to_int(_: &[&str]) -> Made {
+    Ok(Box::new(HexToInt))
+}
+
+impl Prepared for HexToInt {
+    fn value<'t>(&self, text: &'t str) -> Option<Value<'t>> {
+        let text = text.trim();
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+        let digits = digits.unwrap_or(text);
+        // The standard library would take a sign.
+        let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = are_digits.then(|| i64::from_str_radix(digits, 16).ok())?;
+        number.map(Value::Number)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hexadecimal_digits_are_a_number() {
+        for (text, expected) in [
+            ("0x3e7", Some(999)),
+            (" FF ", Some(255)),
+            ("0X0000000000000000000001", Some(1)),
+            ("7fffffffffffffff", Some(i64::MAX)),
+            ("8000000000000000", None),
+            ("", None),
+            ("0x", None),
+            ("-1", None),
+            ("+1", None),
+            ("1g", None),
+        ] {
+            let found = hex_to_int(&[]).unwrap().value(text);
+            assert_eq!(found, expected.map(Value::Number), "{text}");
+        }
+    }
 
     fn get(prepared: Made, text: &str) -> Option<String> {
         match prepared.unwrap().value(text) {

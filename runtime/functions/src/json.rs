@@ -1,4 +1,4 @@
-//! `json_get`: a place inside JSON text, as conditions read it (`docs/authors/conditions.md`).
+//! `json_get`: a place inside JSON text, as conditions read it (`docs/authors/conditions.md`); `json_quote`: a text inside JSON.
 
 use std::borrow::Cow;
 
@@ -142,9 +142,78 @@ impl Prepared for JsonGet {
     }
 }
 
+#[derive(Debug)]
+struct Quote;
+
+/// Prepares `json_quote(text)`.
+pub(crate) fn quote(_: &[&str]) -> Made {
+    Ok(Box::new(Quote))
+}
+
+impl Prepared for Quote {
+    fn value<'t>(&self, text: &'t str) -> Option<Value<'t>> {
+        serde_json::to_string(text).ok().map(Value::text)
+    }
+}
+
+#[derive(Debug)]
+struct ListGet(i64);
+
+/// Prepares `list_get(list, index)`.
+pub(crate) fn list_get(settings: &[&str]) -> Made {
+    let text = settings.first().copied().unwrap_or_default();
+    let index = text.trim().parse();
+    let index = index.map_err(|_| format!("'{text}' is not an index: it is a whole number"))?;
+    Ok(Box::new(ListGet(index)))
+}
+
+impl Prepared for ListGet {
+    fn value<'t>(&self, text: &'t str) -> Option<Value<'t>> {
+        let values = elements(text).ok()?;
+        let index = match self.0 {
+            behind @ 0.. => usize::try_from(behind).ok()?,
+            from_end => {
+                let back = usize::try_from(from_end.unsigned_abs()).ok()?;
+                values.len().checked_sub(back)?
+            }
+        };
+        let value = *values.get(index)?;
+        (value != "null").then(|| Value::Text(text_of(value)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_element_counts_from_either_end() {
+        let get = |list: &str, index: &str| match list_get(&[index]).unwrap().value(list) {
+            Some(Value::Text(text)) => Some(text.into_owned()),
+            _ => None,
+        };
+        let list = r#" ["a\u00e4", 2.50, {"x": 1}, null] "#;
+        for (index, expected) in [
+            ("0", Some("aä")),
+            ("1", Some("2.50")),
+            ("-2", Some(r#"{"x": 1}"#)),
+            ("-4", Some("aä")),
+            ("3", None),
+            ("4", None),
+            ("-5", None),
+            ("-9223372036854775808", None),
+        ] {
+            assert_eq!(get(list, index).as_deref(), expected, "{index}");
+        }
+        for text in ["", "{}", "[1", "1"] {
+            assert_eq!(get(text, "0"), None, "{text}");
+        }
+        assert!(
+            list_get(&["x"])
+                .unwrap_err()
+                .contains("'x' is not an index")
+        );
+    }
 
     fn get(json: &str, path: &str) -> Option<String> {
         let found = JsonPath::parse(path).unwrap().text(json);

@@ -19,6 +19,7 @@ mod duration;
 mod grok;
 mod ip;
 mod json;
+mod json_object;
 mod lines;
 mod lookup;
 mod pairs;
@@ -85,12 +86,13 @@ pub struct FunctionDoc {
 /// Returns all functions, to be registered in a session.
 pub fn all() -> Vec<Arc<ScalarUDF>> {
     let calls = table::DEFINITIONS.iter().map(call::Call::function);
-    calls.collect()
+    calls.chain([json_object::function()]).collect()
 }
 
 /// Returns what a page shows of each function, in the order of [`all`].
 pub fn documentation() -> impl Iterator<Item = FunctionDoc> {
-    table::DEFINITIONS.iter().map(|definition| definition.doc)
+    let calls = table::DEFINITIONS.iter().map(|definition| definition.doc);
+    calls.chain([json_object::DOC])
 }
 
 /// One result that is not NULL.

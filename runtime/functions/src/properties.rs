@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use crate::{all, documentation, growth};
 
 /// A call of each function, with the column `t` for what it reads.
-const CALLS: [&str; 36] = [
+const CALLS: [&str; 43] = [
     "json_get(t, 'a.b[0].c')",
     "json_get(t, 'a')",
     "parse_kv(t, 'a')",
@@ -54,10 +54,17 @@ const CALLS: [&str; 36] = [
     "base64_decode_text(t)",
     "hex_decode_text(t, 'utf-16le')",
     "luhn(t)",
+    "json_quote(t)",
+    "list_get(t, 0)",
+    "list_get(t, -1)",
+    "basename(t)",
+    "hex_to_int(t)",
+    "json_object('b', 1, 'a', t)",
+    "json_object('a', json_object('b', t))",
 ];
 
 /// Texts that at least one function reads.
-const TEXTS: [&str; 22] = [
+const TEXTS: [&str; 23] = [
     r#"{"a": {"b": [{"c": "x\u00e4"}]}}"#,
     r#"{"a": "{\"b\": [1, null]}", "a": 2}"#,
     r#"a=1 b="two \" words" a=3"#,
@@ -80,6 +87,7 @@ const TEXTS: [&str; 22] = [
     "2001:db8::1%eth0",
     "4242 4242 4242 4242",
     "aGVsbG8=",
+    r#"["two", {"a": null}, 3]"#,
 ];
 
 fn session() -> SessionContext {
@@ -213,6 +221,15 @@ fn a_wrong_literal_is_an_error_of_the_plan_that_names_the_function() {
             "`parse_cef`: it is called with 1 arguments, and it takes (text, member)",
         ),
         ("is_ip(t, t)", "`is_ip`: it is called with 2 arguments"),
+        ("list_get(t, 'x')", "`list_get`: 'x' is not an index"),
+        (
+            "json_object('a')",
+            "`json_object`: it is called with 1 arguments, and it takes (key, value",
+        ),
+        (
+            "json_object('a', t, t, 'b')",
+            "`json_object`: argument 3 is a key, and must be a text that is written out",
+        ),
         ("is_ip(make_array(t))", "`is_ip`: argument 1 is a List"),
     ] {
         let error = planned(&session, call, &DataType::Utf8)
@@ -237,9 +254,17 @@ fn settings_may_be_columns_and_null_gives_null() {
         ("parse_regex('a', NULL, 0)", None),
         ("map_value(NULL, 'a', 'b', 'c')", None),
         ("map_value(17, 6, 'TCP', 17, 'UDP')", Some("UDP")),
+        ("json_quote(NULL)", None),
+        ("json_quote(42)", Some("\"42\"")),
+        ("json_quote('a\\')", Some("\"a\\\\\"")),
         ("luhn(42)", Some("true")),
         ("luhn(18)", Some("true")),
         ("is_ip(t)", None),
+        (
+            r#"json_object('a"', 'x\y', 'n', 1.5, 'none', NULL, 'is', 1 = 1, 'list', '[1]', 'not', '[1')"#,
+            Some(r#"{"a\"":"x\\y","n":1.5,"is":true,"list":[1],"not":"[1"}"#),
+        ),
+        ("json_object('a', t, 'b', NULL)", None),
     ] {
         assert_eq!(shown(&session, call).as_deref(), expected, "{call}");
     }

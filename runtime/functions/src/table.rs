@@ -49,12 +49,23 @@ macro_rules! function {
 }
 
 /// All functions, by topic.
-pub(crate) static DEFINITIONS: [Definition; 21] = [
+pub(crate) static DEFINITIONS: [Definition; 25] = [
     function!(
         "json_get" ("text, path") -> Text, 1..=1, json::prepare,
         "Returns a value inside JSON text. A part of the path is a key, a key in double quotes, or an index `[0]`. A string that \
          contains JSON is entered. Of equal keys the first one counts.",
         r#"json_get('{"user": {"roles": ["admin", "dev"]}}', 'user.roles[0]')"# => "admin"
+    ),
+    function!(
+        "json_quote" ("text") -> Text, 0..=0, json::quote,
+        "Returns a text as a JSON string, in quotes and with escapes, to build JSON from texts.",
+        r#"json_quote('a "new" one')"# => r#""a \"new\" one""#
+    ),
+    function!(
+        "list_get" ("list, index") -> Text, 1..=1, json::list_get,
+        "Returns an element of a JSON array, from 0. A negative index counts from the end: -1 is the last element. NULL if the text is \
+         not an array, or has no such element.",
+        r#"list_get('["admin", "dev"]', -1)"# => "dev"
     ),
     function!(
         "parse_kv" ("text, key [, pair_separator [, key_separator]]") -> Text, 1..=3, pairs::prepare,
@@ -119,6 +130,11 @@ pub(crate) static DEFINITIONS: [Definition; 21] = [
          normalized: the host is in lower case, and `port` has the default of the scheme. A text that begins with `/` has a path, a \
          query and a fragment.",
         "parse_url('https://Example.com/a?b=1', 'host')" => "example.com"
+    ),
+    function!(
+        "basename" ("path") -> Text, 0..=0, urls::basename,
+        "Returns the last part of a path, behind `/` or `\\`. Separators at the end are left out. NULL if nothing else is there.",
+        r"basename('C:\Windows\System32\cmd.exe')" => "cmd.exe"
     ),
     function!(
         "parse_query" ("text, key") -> Text, 1..=1, urls::query,
@@ -189,6 +205,11 @@ pub(crate) static DEFINITIONS: [Definition; 21] = [
         "hex_decode_text" ("text [, encoding]") -> Text, 0..=1, decoding::hex,
         "Returns the text that hexadecimal digits stand for, with the same encodings and limit.",
         "hex_decode_text('77686f616d69')" => "whoami"
+    ),
+    function!(
+        "hex_to_int" ("text") -> Number, 0..=0, decoding::hex_to_int,
+        "Returns the number that hexadecimal digits stand for, with or without `0x`. NULL above 7fffffffffffffff.",
+        "hex_to_int('0x3e7')" => "999"
     ),
     function!(
         "luhn" ("text") -> Truth, 0..=0, checksum::luhn,

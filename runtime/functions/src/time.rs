@@ -1,62 +1,15 @@
 //! `parse_time`: a text with a format of chrono, in a zone of the IANA database, as a time in UTC.
 
 use chrono::format::{Item, Parsed, StrftimeItems, parse};
-use chrono::{
-    FixedOffset, LocalResult, MappedLocalTime, NaiveDateTime, NaiveTime, Offset, TimeDelta,
-    TimeZone, Utc,
-};
-use chrono_tz::Tz;
+use chrono::{FixedOffset, NaiveTime, TimeZone, Utc};
+use yagura_formats::{Zone, ZoneError};
 
-use crate::{Made, Prepared, Value, Wrong};
-
-/// The longest gap that a change of clocks makes: islands that cross the date line skip a day.
-const MAX_GAP_HOURS: i64 = 48;
+use crate::{Made, Prepared, Value};
 
 #[derive(Debug)]
 struct Time {
     format: Vec<Item<'static>>,
     zone: Zone,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Zone {
-    Named(Tz),
-    Fixed(FixedOffset),
-}
-
-impl Zone {
-    fn parse(name: &str) -> Result<Self, Wrong> {
-        if let Ok(zone) = name.parse::<Tz>() {
-            return Ok(Self::Named(zone));
-        }
-        let offset = name
-            .starts_with(['+', '-'])
-            .then(|| name.parse::<FixedOffset>().ok());
-        offset.flatten().map(Self::Fixed).ok_or_else(|| {
-            format!("'{name}' is not a time zone; write one as `Europe/Berlin`, `UTC` or `+09:00`")
-        })
-    }
-
-    /// Returns the offset of a local time. Of a time that clocks show twice it is the first; of one that they skip it is the one
-    /// before the gap, so that 02:30 becomes 03:30.
-    fn offset(self, local: NaiveDateTime) -> Option<FixedOffset> {
-        match self {
-            Self::Fixed(offset) => Some(offset),
-            Self::Named(zone) => (0..=MAX_GAP_HOURS).find_map(|hours| {
-                let before = local.checked_sub_signed(TimeDelta::hours(hours))?;
-                match zone.offset_from_local_datetime(&before) {
-                    MappedLocalTime::Single(offset) => Some(offset.fix()),
-                    // Before a gap, the later one is in force when it begins.
-                    LocalResult::Ambiguous(first, second) => Some(if hours == 0 {
-                        first.fix()
-                    } else {
-                        second.fix()
-                    }),
-                    LocalResult::None => None,
-                }
-            }),
-        }
-    }
 }
 
 /// Prepares `parse_time(text, format [, zone])`.
@@ -66,8 +19,10 @@ pub(crate) fn prepare(settings: &[&str]) -> Made {
         .parse_to_owned()
         .map_err(|_| format!("'{format}' is not a format of times; `%Y-%m-%d %H:%M:%S` is one"))?;
     let zone = match settings.get(1) {
-        Some(name) => Zone::parse(name)?,
-        None => Zone::Named(Tz::UTC),
+        Some(name) => name
+            .parse::<Zone>()
+            .map_err(|error: ZoneError| error.to_string())?,
+        None => Zone::utc(),
     };
     Ok(Box::new(Time {
         format: items,

@@ -84,9 +84,42 @@ impl Prepared for QueryKey {
     }
 }
 
+#[derive(Debug)]
+struct Basename;
+
+/// Prepares `basename(path)`.
+pub(crate) fn basename(_: &[&str]) -> Made {
+    Ok(Box::new(Basename))
+}
+
+impl Prepared for Basename {
+    fn value<'t>(&self, text: &'t str) -> Option<Value<'t>> {
+        let is_separator = ['/', '\\'];
+        let path = text.trim_end_matches(is_separator);
+        let last = path.rsplit(is_separator).next()?;
+        (!last.is_empty()).then(|| Value::text(last))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_part_of_a_path_is_found_on_every_system() {
+        for (path, expected) in [
+            (r"C:\Windows\System32\cmd.exe", Some("cmd.exe")),
+            ("/usr/bin/curl", Some("curl")),
+            (r"\\server\share/é x.txt", Some("é x.txt")),
+            ("/var/log/", Some("log")),
+            ("cmd.exe", Some("cmd.exe")),
+            ("/", None),
+            ("", None),
+        ] {
+            let found = basename(&[]).unwrap();
+            assert_eq!(found.value(path), expected.map(Value::text), "{path}");
+        }
+    }
 
     fn get(prepared: Made, text: &str) -> Option<String> {
         match prepared.unwrap().value(text) {

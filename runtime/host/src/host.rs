@@ -7,7 +7,7 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, EngineWeak, WasmBacktraceDetails};
 
-use crate::bindings::v0_1_0::{self, enricher, notifier, reviewer};
+use crate::bindings::v0_1_0::{self, enricher, normalizer, notifier, reviewer};
 use crate::budget::Budget;
 use crate::cache::{Cache, CacheError};
 use crate::host_state::HostState;
@@ -55,6 +55,7 @@ pub(crate) struct HostParts {
     pub(crate) enrichers: Linker<HostState>,
     pub(crate) reviewers: Linker<HostState>,
     pub(crate) notifiers: Linker<HostState>,
+    pub(crate) normalizers: Linker<HostState>,
     pub(crate) cache: Option<Cache>,
     pub(crate) meter: Meter,
     pub(crate) budget: Arc<Budget>,
@@ -77,6 +78,7 @@ impl Host {
                 enrichers: linker::<enricher::Enricher>(&engine)?,
                 reviewers: linker::<reviewer::Reviewer>(&engine)?,
                 notifiers: linker::<notifier::Notifier>(&engine)?,
+                normalizers: linker::<normalizer::Normalizer>(&engine)?,
                 engine,
                 cache,
                 meter: config.meter,
@@ -155,6 +157,7 @@ mod tests {
         sends::<crate::Detector>();
         sends::<crate::Enricher>();
         check::<crate::NotifierPlugin>();
+        check::<crate::NormalizerPlugin>();
         check::<crate::Services>();
     }
 

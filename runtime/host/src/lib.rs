@@ -9,7 +9,8 @@
 //!    │
 //! plugin     a compiled plugin of any world (worlds, bindings) and its instances: start, call, result
 //!    │
-//! detector · enricher · reviewer · notifier      the calls of each world; responder: the common part of the last three
+//! detector · normalizer · enricher · reviewer · notifier      the calls of each world; normalized: the check of a normalizer's
+//!                                                             answer; responder: the common part of the last three
 //! ```
 //!
 //! A call of an instance uses:
@@ -28,7 +29,8 @@
 //! ```
 //!
 //! This is the only crate that names wasmtime. It does not know Arrow, tables, packs on disk or incidents: it takes byte columns
-//! and returns findings, it takes alerts and reports and returns what plugins make of them. HTTP itself is the crate
+//! and returns findings, it takes raw records and returns events as text, it takes alerts and reports and returns what plugins
+//! make of them. HTTP itself is the crate
 //! [`yagura_http`]. This crate decides about one call; its caller decides what to retry, to restart or to quarantine.
 
 mod backtrace;
@@ -54,6 +56,8 @@ mod load_error;
 mod log;
 mod memory;
 mod meter;
+mod normalized;
+mod normalizer;
 mod notifier;
 mod plugin;
 mod processor;
@@ -80,6 +84,8 @@ pub use limits::Pace;
 pub use load_error::LoadError;
 pub use log::{LogLevel, LogLine};
 pub use meter::{CallCost, Meter};
+pub use normalized::{NormalizedRecords, RecordContent};
+pub use normalizer::{Normalizer, NormalizerPlugin, RawRecords};
 pub use notifier::{Notifier, NotifierPlugin};
 pub use reviewer::{Reviewer, ReviewerPlugin};
 pub use types::{BatchRef, ColumnRef, DataType, Field, RawFinding, RuleSpec};

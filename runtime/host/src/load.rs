@@ -14,6 +14,7 @@ use crate::host::Host;
 use crate::host_state::HostState;
 use crate::inspect::{ComponentInfo, ComponentKind, inspect};
 use crate::load_error::{LoadError, MAX_BYTES};
+use crate::normalizer::NormalizerPlugin;
 use crate::notifier::NotifierPlugin;
 use crate::plugin::{CompiledPlugin, Exports};
 use crate::reviewer::ReviewerPlugin;
@@ -100,6 +101,20 @@ impl Host {
     ) -> Result<NotifierPlugin, LoadError> {
         let linker = &self.shared.notifiers;
         Ok(NotifierPlugin(self.load(name, bytes, limits, linker)?))
+    }
+
+    /// Loads a normalizer from its bytes; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// As [`Host::load_detector`].
+    pub fn load_normalizer(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<NormalizerPlugin, LoadError> {
+        let linker = &self.shared.normalizers;
+        Ok(NormalizerPlugin(self.load(name, bytes, limits, linker)?))
     }
 
     /// Checks, compiles and links a plugin of any world, and checks that it starts.

@@ -5,7 +5,7 @@ use wasmtime::component::{Instance as Component, InstancePre, Linker};
 use yagura_core::pack::World;
 
 use crate::bindings::v0_1_0::enricher::types;
-use crate::bindings::v0_1_0::{self, enricher, notifier, reviewer, wit};
+use crate::bindings::v0_1_0::{self, enricher, normalizer, notifier, reviewer, wit};
 use crate::error::PluginError;
 use crate::host_state::HostState;
 use crate::plugin::{Exports, GuestError};
@@ -58,6 +58,12 @@ exports!(
     Notifier,
     notifier::Notifier,
     notifier::NotifierPre<HostState>
+);
+
+exports!(
+    Normalizer,
+    normalizer::Normalizer,
+    normalizer::NormalizerPre<HostState>
 );
 
 impl GuestError for wit::PluginError {

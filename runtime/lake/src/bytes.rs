@@ -151,27 +151,46 @@ fn is_bytes(data_type: &DataType) -> bool {
 
 /// Returns the type without the mark of text on what is stored as bytes.
 fn without_text(of: &TypePtr) -> Result<TypePtr> {
-    let info = of.get_basic_info();
-    let id = info.has_id().then(|| info.id());
-    if of.is_primitive() {
-        let is_text = of.get_physical_type() == Physical::BYTE_ARRAY
+    without_mark(of, &|of| {
+        let info = of.get_basic_info();
+        of.get_physical_type() == Physical::BYTE_ARRAY
             && (matches!(
                 info.logical_type_ref(),
                 Some(LogicalType::String | LogicalType::Json)
             ) || matches!(
                 info.converted_type(),
                 ConvertedType::UTF8 | ConvertedType::JSON
-            ));
-        if !is_text {
+            ))
+    })
+}
+
+/// Returns the type without the mark of what its bytes stand for, where they are marked so.
+///
+/// # Errors
+/// When the type cannot be one of Parquet.
+pub(crate) fn without_mark(of: &TypePtr, is_marked: &dyn Fn(&Type) -> bool) -> Result<TypePtr> {
+    let info = of.get_basic_info();
+    let id = info.has_id().then(|| info.id());
+    if let Type::PrimitiveType {
+        physical_type,
+        type_length,
+        ..
+    } = of.as_ref()
+    {
+        if !is_marked(of) {
             return Ok(Arc::clone(of));
         }
-        let plain = Type::primitive_type_builder(of.name(), Physical::BYTE_ARRAY)
+        let plain = Type::primitive_type_builder(of.name(), *physical_type)
             .with_repetition(info.repetition())
+            .with_length(*type_length)
             .with_id(id)
             .build()?;
         return Ok(Arc::new(plain));
     }
-    let fields = of.get_fields().iter().map(without_text);
+    let fields = of
+        .get_fields()
+        .iter()
+        .map(|field| without_mark(field, is_marked));
     let mut group = Type::group_type_builder(of.name())
         .with_fields(fields.collect::<Result<_>>()?)
         .with_converted_type(info.converted_type())

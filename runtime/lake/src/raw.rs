@@ -86,5 +86,8 @@ pub async fn copy_object(
     while let Some(part) = bytes.try_next().await.map_err(fetch)? {
         file.write_all(&part).map_err(keep)?;
     }
+    // Times without a year take the object's.
+    file.set_modified(object.last_modified.into())
+        .map_err(keep)?;
     Ok(path)
 }

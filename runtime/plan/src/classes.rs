@@ -22,12 +22,13 @@ pub struct PlacedRules {
     /// Rules that name a table or join others, as they were; and each rule for a class once for each table that holds classes, with
     /// the table's name behind its id.
     pub rules: Vec<RuleSource>,
-    /// Rules for a class that no table can hold.
+    /// Rules for a class that no table can hold, and those of a table that lacks a maker's field that other tables have.
     pub not_run: Vec<NotRun>,
 }
 
 /// Brings rules for a class to the tables that hold classes: those with the column `class_uid`. The rule has the table's name behind
-/// its id even where there is only one such table, so that its alerts keep their ids when another comes.
+/// its id even where there is only one such table, so that its alerts keep their ids when another comes. A table that lacks a maker's
+/// field of the rule is left out if another table has it.
 pub fn place_classes(
     own: impl IntoIterator<Item = RuleSource>,
     tables: &[Arc<Table>],
@@ -61,7 +62,28 @@ pub fn place_classes(
             )));
             continue;
         }
-        for (table, schema) in &schemas {
+        let lacking: Vec<Vec<FieldPath>> = schemas
+            .iter()
+            .map(|(_, schema)| lacking(&source.rule, class, schema))
+            .collect();
+        for ((table, schema), lacks) in schemas.iter().zip(&lacking) {
+            // What no table has is misspelt, and an error of the rule.
+            let elsewhere = lacks
+                .iter()
+                .find(|path| lacking.iter().any(|others| !others.contains(path)));
+            if let Some(path) = elsewhere {
+                let reason = format!(
+                    "the table has no field `{path}`, which is not an attribute of the class `{}`; write optional = [\"{}\"] in [rule] if it is NULL there",
+                    class.name(),
+                    path.to_string().replace('"', "\\\"")
+                );
+                placed.not_run.push(NotRun {
+                    rule: placed_id(&source.rule, table),
+                    file: source.file.clone(),
+                    reason,
+                });
+                continue;
+            }
             placed.rules.push(RuleSource {
                 rule: Arc::new(over_table(&source.rule, class, table, schema)),
                 ..source.clone()
@@ -80,6 +102,31 @@ pub fn unknown_class(name: &str) -> String {
     )
 }
 
+/// Returns the id of a rule for a class over one table.
+fn placed_id(rule: &Rule, table: &str) -> String {
+    format!("{}.{table}", rule.id)
+}
+
+/// Returns the fields that a rule reads.
+fn paths_of(rule: &Rule) -> Vec<FieldPath> {
+    let mut read = rule.read_paths();
+    let of_condition = rule.condition.as_deref();
+    let of_condition = of_condition.and_then(|text| FieldExpression::fields_of(text).ok());
+    read.extend(of_condition.into_iter().flatten());
+    read
+}
+
+/// Returns the makers' fields that a rule needs and a table lacks.
+fn lacking(rule: &Rule, class: &Class, schema: &Schema) -> Vec<FieldPath> {
+    let mut lacking = paths_of(rule);
+    lacking.retain(|path| {
+        !rule.optional.contains(path)
+            && !is_attribute(class, path)
+            && resolve(schema, path).is_err()
+    });
+    lacking
+}
+
 /// Returns the rule over one table. Attributes of the class that the table lacks are NULL there.
 fn over_table(rule: &Rule, class: &Class, table: &str, schema: &Schema) -> Rule {
     let own = format!("{CLASS_COLUMN} = {}", class.uid());
@@ -88,13 +135,7 @@ fn over_table(rule: &Rule, class: &Class, table: &str, schema: &Schema) -> Rule 
         None => own,
     };
     let mut optional = rule.optional.clone();
-    let of_condition = rule.condition.as_deref();
-    let of_condition = of_condition.and_then(|text| FieldExpression::fields_of(text).ok());
-    let read = rule
-        .read_paths()
-        .into_iter()
-        .chain(of_condition.into_iter().flatten());
-    for path in read {
+    for path in paths_of(rule) {
         let is_lacking = resolve(schema, &path).is_err();
         if is_lacking && !optional.contains(&path) && is_attribute(class, &path) {
             optional.push(path);
@@ -106,7 +147,7 @@ fn over_table(rule: &Rule, class: &Class, table: &str, schema: &Schema) -> Rule 
     };
     Rule {
         observables,
-        id: format!("{}.{table}", rule.id),
+        id: placed_id(rule, table),
         table: table.to_owned(),
         class: String::new(),
         condition: Some(condition),

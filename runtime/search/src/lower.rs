@@ -21,7 +21,7 @@ pub(crate) struct LoweredQuery {
     pub(crate) predicate: Predicate,
     /// Kinds that no column of the table is known to hold: such values are looked for in all of an event.
     pub(crate) without_column: Vec<Kind>,
-    /// Fields that the table does not have.
+    /// Fields that are no column of the table. They are looked for in `unmapped`, if it has that.
     pub(crate) without_field: Vec<FieldPath>,
 }
 
@@ -91,8 +91,10 @@ impl Lowering<'_> {
                 if let Some(fields) = self.configured.get(&path.to_string()) {
                     return any_of(fields, FieldReading::Members, &[whole(&term.value)]);
                 }
-                if resolve::places(self.schema, path).is_empty() {
+                if resolve::find(self.schema, path).is_none() {
                     self.without_field.push(path.clone());
+                }
+                if resolve::places(self.schema, path).is_empty() {
                     return Predicate::Always(false);
                 }
                 any_of(

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::common::DataFusionError;
 use futures::{StreamExt, stream};
+use yagura_core::columns::UNMAPPED_COLUMN;
 use yagura_core::names::did_you_mean;
 use yagura_core::{FieldPath, TimeRange, Timestamp};
 use yagura_lake::table::{Table, TableConfig, TableError};
@@ -181,6 +182,7 @@ impl Search {
             query = with_class(query, class)?;
         }
         let mut missing: Option<BTreeSet<String>> = None;
+        let mut has_unmapped = false;
         let mut names = BTreeSet::new();
         let mut by_text: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
         let (mut scans, mut notes) = (Vec::new(), Vec::new());
@@ -213,6 +215,7 @@ impl Search {
             if class.is_some() && schema.index_of(CLASS_COLUMN).is_err() {
                 continue;
             }
+            has_unmapped |= schema.index_of(UNMAPPED_COLUMN).is_ok();
             names.extend(schema.fields().iter().map(|field| field.name().clone()));
             let lowered = lower(&query, &schema, &observables);
             let lacks = lowered
@@ -244,19 +247,26 @@ impl Search {
             )?;
             scans.push(Arc::new(scan));
         }
-        if let Some(field) = missing.iter().flatten().next()
-            && let Ok(path) = field.parse::<FieldPath>()
-        {
+        for field in missing.iter().flatten() {
+            let Ok(path) = field.parse::<FieldPath>() else {
+                continue;
+            };
             let kinds: Vec<&str> = Kind::ALL.into_iter().map(Kind::name).collect();
             let known = names
                 .iter()
                 .map(String::as_str)
                 .chain(kinds.iter().copied());
-            return Err(SearchError::UnknownField {
-                hint: did_you_mean(field, known),
-                field: path,
-                kinds: kinds.join(", "),
-            });
+            let hint = did_you_mean(field, known);
+            if !has_unmapped {
+                return Err(SearchError::UnknownField {
+                    hint,
+                    field: path,
+                    kinds: kinds.join(", "),
+                });
+            }
+            notes.push(format!(
+                "`{field}` is neither a kind of observable nor a column of a table, so it is looked for in the keys of events without a column{hint}"
+            ));
         }
         notes.extend(by_text.into_iter().map(|(kind, tables)| {
             format!(

@@ -312,7 +312,7 @@ impl TableScan {
                 }
                 Err(failed) => failed,
             };
-            let is_new_way = !(reading.text_as_bytes && !reading.is_narrowed);
+            let is_new_way = !reading.text_as_bytes || reading.is_narrowed;
             if sent || store_failure(&error).is_some() {
                 return self.fail(error, sender).await;
             }

@@ -12,6 +12,8 @@ use yagura_engine::{Replaced, RunOptions};
 use yagura_lake::Location;
 use yagura_lake::table::{EpochUnit, OnProblem, TableConfig};
 
+use crate::listen::ListenSettings;
+
 /// MiB of linear memory of all plugins' instances together, unless the configuration sets it.
 pub const PLUGIN_MEMORY_MIB: usize = 4_096;
 
@@ -47,6 +49,8 @@ pub struct Config {
     pub table: BTreeMap<String, TableSettings>,
     /// Raw logs that the service ingests as they arrive, by name.
     pub source: BTreeMap<String, SourceSettings>,
+    /// Sockets whose syslog becomes raw logs, by name.
+    pub listen: BTreeMap<String, ListenSettings>,
 }
 
 /// `[lake]`.
@@ -99,6 +103,8 @@ pub struct SourceSettings {
     pub source: Option<String>,
     /// The table of the lake that receives the rows; by default the name of the source.
     pub table: Option<String>,
+    /// The zone of times that name none, in place of the one that the source declares.
+    pub timezone: Option<String>,
     /// How often the prefix is listed.
     #[serde(default = "every_ten_seconds")]
     pub poll: TimeSpan,
@@ -328,7 +334,12 @@ impl Config {
         let of_tables = config.table.values_mut();
         let of_tables = of_tables.filter_map(|table| table.url.as_mut());
         let of_sources = config.source.values_mut().map(|source| &mut source.url);
-        of_tables.chain(of_sources).for_each(here);
+        let of_listeners = config.listen.values_mut().map(|listener| {
+            listener.resolve(dir);
+            &mut listener.url
+        });
+        let raw = of_sources.chain(of_listeners);
+        of_tables.chain(raw).for_each(here);
         for source in config.source.values_mut() {
             if let Some(file) = &mut source.source
                 && file.ends_with(".toml")

@@ -20,6 +20,7 @@ use crate::admission::Admission;
 use crate::answering::TriageLink;
 use crate::config::{Config, ServeSettings};
 use crate::disk_full::{self, RoomForState};
+use crate::listen::Listening;
 use crate::live_error::unwrapped;
 use crate::messages::{folded, number};
 use crate::outbox::Outbox;
@@ -48,11 +49,26 @@ pub struct ServeOptions {
 /// # Errors
 /// Whatever keeps the service from starting or from going on.
 pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> {
+    // It goes on while the service starts again.
+    let mut listening = None;
+    let served = serve_again(arguments, &mut listening, &mut err).await;
+    let stopped = match listening {
+        Some(listening) => listening.stop(&mut err).await,
+        None => Ok(()),
+    };
+    served.and(stopped)
+}
+
+async fn serve_again(
+    arguments: &ServeOptions,
+    listening: &mut Option<Listening>,
+    mut err: &mut impl Write,
+) -> Result<()> {
     let mut pause = Duration::ZERO;
     loop {
         let stop = Stop::watch();
         tokio::time::sleep(pause).await;
-        match serve_on(arguments, stop, &mut err).await {
+        match serve_on(arguments, stop, listening, &mut err).await {
             // As a supervisor would, but at its own pace: a start is nothing that can be tried again in part.
             Err(error) if !arguments.once && disk_full::is_missing(&error) => {
                 pause = disk_full::longer(pause);
@@ -67,7 +83,12 @@ pub async fn serve(arguments: &ServeOptions, mut err: impl Write) -> Result<()> 
     }
 }
 
-async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write) -> Result<()> {
+async fn serve_on(
+    arguments: &ServeOptions,
+    stop: Stop,
+    listening: &mut Option<Listening>,
+    mut err: &mut impl Write,
+) -> Result<()> {
     let mut hangup = std::pin::pin!(asked_to_reopen());
     let mut config = Config::read(&arguments.config)?;
     let settings = config.serve.clone().unwrap_or_default();
@@ -102,7 +123,7 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
         spilled_keys: settings.keys_on_disk,
     };
     let store = StateStore::open(&settings.state, limits)?;
-    let sources = Sources::open(&mut config, &settings.state)?;
+    let sources = Sources::open(&mut config, &settings.state, &host, &operator.grants)?;
     let failed_source = match arguments.once {
         true => sources.all(err).await?,
         false => None,
@@ -156,6 +177,16 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
         true => Sources::default().start(),
         false => sources.start(),
     };
+    // What is sent while the service reads once is for a service that stays.
+    let listening = match listening.take() {
+        Some(goes_on) => listening.insert(goes_on),
+        None => {
+            let none = Config::default();
+            let of = if arguments.once { &none } else { &config };
+            let started = Listening::start(of, err).await?;
+            listening.insert(started)
+        }
+    };
     let mut room = RoomForState::new(arguments.once);
     let mut is_stopping = false;
     let mut is_due = true;
@@ -167,7 +198,9 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
         if !room.make(&mut live, &mut stop, &mut err).await? {
             break;
         }
-        report_trouble(&mut live, &mut triage, &collecting.troubles()).await?;
+        let mut of_sources = collecting.troubles();
+        of_sources.extend(listening.troubles());
+        report_trouble(&mut live, &mut triage, &of_sources).await?;
         if !room.make(&mut live, &mut stop, &mut err).await? {
             break;
         }
@@ -238,6 +271,7 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
                 }
                 is_due = news.has_rows;
             }
+            message = listening.next() => writeln!(err, "{}", printable(&message))?,
             // The file of alerts is looked at with each turn.
             () = &mut hangup => hangup.set(asked_to_reopen()),
             () = &mut pause => {

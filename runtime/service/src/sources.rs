@@ -1,111 +1,26 @@
-//! `[source.NAME]`: raw logs that a service ingests as they arrive. And sources by their name, for commands too.
+//! `[source.NAME]`: raw logs that a service ingests as they arrive. And sources by their name ([`OpenSource`]), for commands too.
+
+mod open;
+mod parser;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use yagura_collect::{CollectReport, Collector, CollectorOptions, Ledger, SETTLED};
-use yagura_core::names::did_you_mean;
-use yagura_core::{OrFault, Pack};
+use yagura_collect::{CollectReport, Collector, CollectorOptions, Drift, Ledger, SETTLED};
+use yagura_core::Grants;
 use yagura_engine::live::SourceTrouble;
+use yagura_formats::Zone;
+use yagura_host::Host;
 use yagura_lake::Location;
-use yagura_sources::{Mapping, SourceFile, shipped, shipped_names, source_table};
 
+pub use self::open::{OpenSource, RECORDS_AT_ONCE};
 use crate::config::{Config, SourceSettings};
-
-/// A source, read and checked.
-#[derive(Debug)]
-pub struct OpenSource {
-    /// Its file.
-    pub file: PathBuf,
-    /// What stands in it.
-    pub source: SourceFile,
-    /// How its events become rows.
-    pub mapping: Arc<Mapping>,
-}
-
-impl OpenSource {
-    /// Opens a source: the file at a path, or a source of one of the packs, or one that is part of Yagura, by its name.
-    ///
-    /// # Errors
-    /// When there is none, or what is wrong with its file.
-    pub fn find(name: &str, packs: &[PathBuf]) -> Result<Self> {
-        let path = Path::new(name);
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-            || path.is_file()
-        {
-            return Self::of_file(path);
-        }
-        let mut known = Vec::new();
-        for pack in packs {
-            for file in Pack::read(pack).or_fault()?.sources {
-                let found = Self::of_file(&file)?;
-                if found.source.source.name == name {
-                    return Ok(found);
-                }
-                known.push(found.source.source.name);
-            }
-        }
-        if let Some((file, text)) = shipped(name) {
-            return Self::read(&file, text);
-        }
-        known.extend(shipped_names());
-        let near = did_you_mean(name, known.iter().map(String::as_str));
-        bail!(
-            "there is no source `{name}`{near}; `yagura source list` shows those that are part of Yagura, and the path of a source's file does as well as a name"
-        )
-    }
-
-    /// Opens the source in a file.
-    ///
-    /// # Errors
-    /// What is wrong with the file.
-    pub fn of_file(file: &Path) -> Result<Self> {
-        let text =
-            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        Self::read(file, &text)
-    }
-
-    fn read(file: &Path, text: &str) -> Result<Self> {
-        let source = SourceFile::read(file, text).or_fault()?;
-        let mut mapping = Mapping::new(file, text, &source).or_fault()?;
-        if let Some(key) = std::env::var_os(MASK_KEY) {
-            mapping.set_key(key.as_encoded_bytes());
-        }
-        Ok(Self {
-            file: file.to_owned(),
-            source,
-            mapping: Arc::new(mapping),
-        })
-    }
-}
-
-/// The environment variable with the key of the hashes that masks write.
-const MASK_KEY: &str = "YAGURA_MASK_KEY";
-
-impl OpenSource {
-    /// Checks that there is all that is needed to store its rows.
-    ///
-    /// # Errors
-    /// When its masks write hashes and there is no key for them.
-    pub fn must_be_storable(&self) -> Result<()> {
-        if self.mapping.needs_key() && std::env::var_os(MASK_KEY).is_none_or(|key| key.is_empty()) {
-            bail!(
-                "{}: its masks write keyed hashes, and there is no key: put one into the environment variable {MASK_KEY}, and keep it: with another key, equal values are no longer equal",
-                self.file.display()
-            );
-        }
-        Ok(())
-    }
-}
 
 /// The sources of a service.
 #[derive(Debug, Default)]
@@ -113,12 +28,19 @@ pub(crate) struct Sources {
     collectors: Vec<(Collector, Duration)>,
 }
 
+/// How often it is looked for what is unusual.
+const LOOK: Duration = Duration::from_secs(60);
 /// The longest pause after a failed attempt.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Sources {
-    /// Opens the sources that a configuration names, and adds their tables to it.
-    pub(crate) fn open(config: &mut Config, state: &Path) -> Result<Self> {
+    /// Opens the sources that a configuration names, with their plugins, and adds their tables to it.
+    pub(crate) fn open(
+        config: &mut Config,
+        state: &Path,
+        host: &Host,
+        grants: &Grants,
+    ) -> Result<Self> {
         if config.source.is_empty() {
             return Ok(Self::default());
         }
@@ -137,10 +59,18 @@ impl Sources {
                 source,
                 table,
                 poll,
+                timezone,
             } = settings;
             let of = source.as_deref().unwrap_or(name);
-            let open = OpenSource::find(of, &config.packs)
-                .with_context(|| format!("[source.{name}] of the configuration"))?;
+            let of_configuration = || format!("[source.{name}] of the configuration");
+            let mut open = OpenSource::find(of, &config.packs).with_context(of_configuration)?;
+            if let Some(zone) = timezone {
+                let zone = zone
+                    .parse::<Zone>()
+                    .context("`timezone`")
+                    .with_context(of_configuration)?;
+                open.set_zone(zone);
+            }
             open.must_be_storable()?;
             let table = table
                 .clone()
@@ -174,7 +104,10 @@ impl Sources {
                 from,
                 to: to.clone(),
                 format: open.source.format(),
-                source: source_table(&open.source, open.mapping),
+                timezone: open.source.zone(),
+                source: open
+                    .table(|| Ok(host.clone()), grants, RECORDS_AT_ONCE)
+                    .with_context(of_configuration)?,
                 table,
             };
             let collector = Collector::new(options, Arc::clone(&ledger))?;
@@ -282,6 +215,8 @@ async fn collect(collector: Collector, poll: Duration, news: mpsc::UnboundedSend
     let mut before: Option<SourceTrouble> = None;
     // What was wrong with the last objects is wrong until others have come.
     let mut of_objects: Option<SourceTrouble> = None;
+    let mut of_habits: Option<SourceTrouble> = None;
+    let mut looked: Option<Instant> = None;
     loop {
         let mut of_source = SourceNews {
             lines: Vec::new(),
@@ -300,7 +235,17 @@ async fn collect(collector: Collector, poll: Duration, news: mpsc::UnboundedSend
                 if report.objects > 0 {
                     of_objects = trouble_of(collector.name(), &report);
                 }
-                of_source.trouble = silence_of(&collector).or_else(|| of_objects.clone());
+                if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+                    looked = Some(Instant::now());
+                    // While objects wait, an hour seems to have less than it has.
+                    of_habits = match report.waiting {
+                        0 => drift_of(&collector),
+                        _ => None,
+                    };
+                }
+                of_source.trouble = silence_of(&collector)
+                    .or_else(|| of_objects.clone())
+                    .or_else(|| of_habits.clone());
             }
             Err(error) => {
                 let error = anyhow::Error::from(error);
@@ -347,6 +292,44 @@ fn trouble_of(source: &str, report: &CollectReport) -> Option<SourceTrouble> {
         source: source.to_owned(),
         title: format!("source `{source}`: its records have another form than before"),
         details: vec![("records", format!("{count} of {records} {what}"))],
+    })
+}
+
+/// Returns the trouble of a source that does something unusual.
+fn drift_of(collector: &Collector) -> Option<SourceTrouble> {
+    let name = collector.name();
+    // A ledger that cannot be read fails the next turn too, which names it.
+    let drift = collector.habits().ok()?.drifts.into_iter().next()?;
+    let (title, details) = match &drift {
+        Drift::Volume { events, usual, .. } => {
+            let how = if events < usual {
+                "far fewer"
+            } else {
+                "far more"
+            };
+            (
+                format!("source `{name}` sends {how} events than usual"),
+                vec![("volume", drift.to_string())],
+            )
+        }
+        // In tens, so that the trouble seldom changes while it lasts.
+        Drift::Shape {
+            what,
+            percent,
+            before,
+        } => (
+            format!("source `{name}`: its records have another form than before"),
+            vec![
+                ("what", (*what).to_owned()),
+                ("percent now, about", (percent / 10 * 10).to_string()),
+                ("percent before", before.to_string()),
+            ],
+        ),
+    };
+    Some(SourceTrouble {
+        source: name.to_owned(),
+        title,
+        details,
     })
 }
 

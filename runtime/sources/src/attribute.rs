@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use yagura_formats::Zone;
 use yagura_lake::ColumnKind;
 use yagura_ocsf::{BaseType, Class, Schema};
 
@@ -37,7 +38,7 @@ impl Attribute {
             .collect();
         let is_id = matches!(found.base, BaseType::Integer | BaseType::Long);
         let kind = match (found.base, found.type_name) {
-            (_, "timestamp_t") => ValueKind::Time,
+            (_, "timestamp_t") => ValueKind::Time(Zone::utc()),
             (_, "ip_t") => ValueKind::Ip,
             (_, "port_t") => ValueKind::Integer {
                 min: 0,
@@ -80,6 +81,13 @@ impl Attribute {
         })
     }
 
+    /// Sets the zone of times that name none.
+    pub(crate) fn set_zone(&mut self, zone: Zone) {
+        if let ValueKind::Time(of) = &mut self.kind {
+            *of = zone;
+        }
+    }
+
     /// Adds the JSON of a value, and says whether it is one of the attribute's.
     pub(crate) fn write(&self, text: &str, out: &mut String) -> bool {
         if self.is_array {
@@ -106,7 +114,7 @@ impl Attribute {
         }
         match self.kind {
             ValueKind::Text | ValueKind::Ip => ColumnKind::Text,
-            ValueKind::Integer { .. } | ValueKind::Time => ColumnKind::Int64,
+            ValueKind::Integer { .. } | ValueKind::Time(_) => ColumnKind::Int64,
             ValueKind::Float => ColumnKind::Float64,
             ValueKind::Boolean => ColumnKind::Boolean,
             ValueKind::Json => ColumnKind::Json,

@@ -31,7 +31,10 @@ pub fn class_table(class: &str) -> Option<SourceTable> {
         name: class.name().to_owned(),
         time_paths: Vec::new(),
         grok: None,
+        parser: None,
         each: None,
+        repeats: None,
+        processed_time: None,
         columns: vec![ColumnDefinition::of_key("class_uid", ColumnKind::Int64)],
         normalizer: Arc::new(OfClass {
             name: class.name(),

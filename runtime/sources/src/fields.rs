@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, StringBuilder};
 use yagura_core::FieldPath;
-use yagura_core::json::{elements, members, text_of};
+use yagura_core::json::{Cursor, JsonError, Kind, elements, text_of};
 
 /// Where fields lie in an event: a tree of the steps of their paths.
 #[derive(Debug, Default)]
@@ -63,7 +63,23 @@ impl Fields {
 
 fn follow_object<'e>(node: &Node, object: &'e str, found: &mut [Option<&'e str>]) {
     // What is no object has no members, and has been refused before.
-    for (key, value) in members(object).unwrap_or_default() {
+    let _ = try_follow_object(node, object, found);
+}
+
+/// Walks over the members of an object without a list of them: most are passed over.
+fn try_follow_object<'e>(
+    node: &Node,
+    object: &'e str,
+    found: &mut [Option<&'e str>],
+) -> Result<(), JsonError> {
+    let mut cursor = Cursor::new(object);
+    if cursor.kind()? != Kind::Object {
+        return Ok(());
+    }
+    cursor.enter();
+    while let Some(key) = cursor.next_key()? {
+        let key = key.text();
+        let value = cursor.take()?;
         match node.below.get(key.as_ref()) {
             Some(next) => follow(next, value, found),
             // A key may hold dots of its own.
@@ -78,6 +94,7 @@ fn follow_object<'e>(node: &Node, object: &'e str, found: &mut [Option<&'e str>]
             None => {}
         }
     }
+    Ok(())
 }
 
 fn follow<'e>(node: &Node, value: &'e str, found: &mut [Option<&'e str>]) {

@@ -1,17 +1,20 @@
 //! `sources/NAME.toml`: which logs a source is made of, and what its columns come from.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::did_you_mean;
 use yagura_core::source::SourceText;
-use yagura_core::{Diagnostics, FieldPath};
-use yagura_formats::{Grok, GrokError, LineFormat};
+use yagura_core::{Diagnostics, FieldPath, TimeSpan};
+use yagura_formats::{Grok, GrokError, LineFormat, Zone};
 use yagura_lake::Format;
-use yagura_lake::ingest::is_envelope;
+use yagura_lake::ingest::{Apart, Each, is_envelope};
 
 use crate::mask::MaskFile;
 
@@ -43,22 +46,35 @@ pub struct SourceHead {
     /// The shape of its lines as a grok pattern, such as `%{IP:client} %{GREEDYDATA:message}`; in place of `format`.
     #[serde(default)]
     pub grok: Option<String>,
+    /// File of a plugin of the same pack, of the world `normalizer`, which makes events of the lines; in place of `format`.
+    #[serde(default)]
+    pub plugin: Option<String>,
     /// Patterns that `grok` uses, by name, beside the standard ones.
     #[serde(default)]
     pub patterns: BTreeMap<String, String>,
     /// Where its events keep their time, the best place first; absent for the usual names.
     #[serde(default)]
     pub time: Vec<FieldPath>,
-    /// Arrays whose elements are the events, as a path from the outermost: of a report with many findings each is an event then. The
-    /// array's place holds the one element, and what stands beside the array stays.
+    /// The zone of its times that name none: a name of the IANA database or an offset; absent for UTC.
     #[serde(default)]
-    pub each: Option<FieldPath>,
+    pub timezone: Option<String>,
+    /// Arrays whose elements are the events, as a path from the outermost, or several: of a report with many findings each is an event
+    /// then. The array's place holds the one element, and what stands beside the arrays stays. Of XML, the elements that are events.
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany")]
+    pub each: Vec<FieldPath>,
+    /// Parts of a report that not every event needs, by `[[source.apart]]`: they stand in one event of their own.
+    #[serde(default)]
+    pub apart: Vec<ApartFile>,
     /// Pages that describe its logs.
     #[serde(default)]
     pub references: Vec<String>,
     /// What must not be stored, by `[[source.mask]]`: it is masked before anything is written.
     #[serde(default)]
     pub mask: Vec<MaskFile>,
+    /// Which events are the same message again: they become one row with their number.
+    #[serde(default)]
+    pub repeats: Option<RepeatsFile>,
     /// Names for expressions that others use like fields, these among them. A name hides a maker's field of the same name.
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
@@ -67,6 +83,64 @@ pub struct SourceHead {
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub columns: toml::Table,
+}
+
+/// `[source.repeats]`: which events are the same message again.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RepeatsFile {
+    /// The fields of the maker's whose values must be equal; the others may differ, and only those of the first event are kept.
+    pub fields: Vec<FieldPath>,
+    /// How long after the first of them an event is still counted in its row, such as `5m`.
+    pub within: TimeSpan,
+}
+
+/// `[[source.apart]]`: a part of a report that would be too much to be repeated in each event.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApartFile {
+    /// The path of the part, from the outermost.
+    pub path: FieldPath,
+    /// Where in an element of the part its name is: each event keeps the element that it names. Absent if events need none.
+    #[serde(default)]
+    pub key: Option<FieldPath>,
+    /// Where in the events that name is, the best place first.
+    #[serde(default)]
+    pub by: Vec<FieldPath>,
+}
+
+/// A path or a list of paths, for the schema of the file.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is only described")]
+enum OneOrMany {
+    One(FieldPath),
+    Many(Vec<FieldPath>),
+}
+
+/// Reads a path or a list of paths.
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<FieldPath>, D::Error> {
+    struct Paths;
+    impl<'de> Visitor<'de> for Paths {
+        type Value = Vec<FieldPath>;
+
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str("a path or a list of paths")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![text.parse().map_err(E::custom)?])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+            let mut paths = Vec::new();
+            while let Some(path) = from.next_element()? {
+                paths.push(path);
+            }
+            Ok(paths)
+        }
+    }
+    from.deserialize_any(Paths)
 }
 
 /// `[[class]]`: events of one OCSF class.
@@ -94,6 +168,9 @@ pub struct SourceCase {
     pub raw: std::path::PathBuf,
     /// File of the expected rows, relative to the source's file; a JSON object a line.
     pub rows: std::path::PathBuf,
+    /// Until when the raw logs were written, for times without a year.
+    #[serde(default)]
+    pub written: Option<String>,
     /// How many lines of the raw logs are not events.
     #[serde(default)]
     pub rejected: u64,
@@ -151,6 +228,10 @@ impl SourceFile {
             );
             wrong(Code::InvalidValue, Key::written("source.format"), message);
         }
+        if let Some(Err(error)) = head.timezone.as_deref().map(str::parse::<Zone>) {
+            let message = error.to_string();
+            wrong(Code::InvalidValue, Key::written("source.timezone"), message);
+        }
         if let Some(Err(error)) = self.grok() {
             let cause = std::error::Error::source(&error);
             let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
@@ -165,6 +246,24 @@ impl SourceFile {
                 "is given beside `format`: a pattern says the whole shape of a line".to_owned();
             wrong(Code::ConflictingKeys, Key::written("source.grok"), message);
         }
+        if head.plugin.is_some() && head.grok.is_some() {
+            let message = "is given beside `grok`: the plugin reads the lines".to_owned();
+            wrong(
+                Code::ConflictingKeys,
+                Key::written("source.plugin"),
+                message,
+            );
+        }
+        if head.plugin.is_some() && head.format.as_deref().is_some_and(|of| of != "text") {
+            let message =
+                "is given beside `plugin`, which reads the lines itself: leave `format` out"
+                    .to_owned();
+            wrong(
+                Code::ConflictingKeys,
+                Key::written("source.format"),
+                message,
+            );
+        }
         if head.grok.is_none() && !head.patterns.is_empty() {
             let message = "is given without `grok`, which would use the patterns".to_owned();
             wrong(
@@ -173,12 +272,43 @@ impl SourceFile {
                 message,
             );
         }
-        let envelope = head.each.as_ref().map(|path| path.segments()[0].as_str());
-        if let Some(envelope) = envelope.filter(|key| is_envelope(key)) {
+        if let Some(repeats) = &head.repeats {
+            let key = Key::top("source").name("repeats");
+            if repeats.fields.is_empty() {
+                let message =
+                    "is empty, so that all events would be one: name the fields whose values must be equal"
+                        .to_owned();
+                wrong(Code::EmptyValue, key.name("fields"), message);
+            }
+            let all =
+                std::iter::once(&head.columns).chain(self.classes.iter().map(|of| &of.columns));
+            for name in all.flat_map(toml::Table::keys) {
+                if REPEAT_COLUMNS.contains(&name.as_str()) {
+                    let message = format!(
+                        "fills the column `{name}`, which is mapped too: leave the column out, or `[source.repeats]`"
+                    );
+                    wrong(Code::ConflictingKeys, key.clone(), message);
+                }
+            }
+        }
+        let envelopes = head.each.iter().map(|path| path.segments()[0].as_str());
+        for envelope in envelopes.filter(|key| is_envelope(key)) {
             let message = format!(
                 "begins with `{envelope}`, whose elements are read as events anyway: leave `{envelope}` out, and `each` too if nothing is left"
             );
             wrong(Code::InvalidValue, Key::written("source.each"), message);
+        }
+        for (index, apart) in head.apart.iter().enumerate() {
+            let key = Key::written("source.apart").index(index);
+            if head.each.is_empty() {
+                let message =
+                    "is given without `each`: only what is split has parts that stand apart"
+                        .to_owned();
+                wrong(Code::ConflictingKeys, key.name("path"), message);
+            } else if apart.key.is_some() == apart.by.is_empty() {
+                let message = "`key` and `by` belong together: where an element has its name, and where events name it".to_owned();
+                wrong(Code::ConflictingKeys, key.name("path"), message);
+            }
         }
         if self.classes.is_empty() {
             let message =
@@ -216,9 +346,35 @@ impl SourceFile {
         Some(Grok::new(pattern, extra))
     }
 
+    /// Returns the zone of its times that name none.
+    pub fn zone(&self) -> Zone {
+        let zone = self.source.timezone.as_deref();
+        // It was checked.
+        zone.and_then(|zone| zone.parse().ok()).unwrap_or_default()
+    }
+
+    /// Returns what splits its reports into events, if it has reports.
+    pub(crate) fn each(&self) -> Option<Arc<Each>> {
+        let apart = self.source.apart.iter().map(|part| Apart {
+            path: part.path.clone(),
+            key: part.key.clone(),
+            by: part.by.clone(),
+        });
+        let apart: Vec<Apart> = apart.collect();
+        Each::new(&self.source.each, &apart).map(Arc::new)
+    }
+
+    /// Has files read in this form in place of its own.
+    pub fn read_as(&mut self, format: Format) {
+        self.source.grok = None;
+        let names = format_names().into_iter();
+        let mut names = names.filter(|name| format_of(name) == Some(format));
+        self.source.format = names.next().map(str::to_owned);
+    }
+
     /// Returns the form of its files.
     pub fn format(&self) -> Format {
-        if self.source.grok.is_some() {
+        if self.source.grok.is_some() || self.source.plugin.is_some() {
             return Format::Lines(LineFormat::Text);
         }
         let format = self.source.format.as_deref().and_then(format_of);
@@ -226,8 +382,11 @@ impl SourceFile {
     }
 }
 
-/// Returns the format of a name.
-fn format_of(name: &str) -> Option<Format> {
+/// The columns of rows that stand for several events.
+pub(crate) const REPEAT_COLUMNS: [&str; 3] = ["count", "start_time", "end_time"];
+
+/// Returns the form of raw logs of a name, as `format` of a source and `yagura ingest --format` have it.
+pub fn format_of(name: &str) -> Option<Format> {
     match name {
         "json" => Some(Format::Json),
         "ndjson" => Some(Format::Ndjson),
@@ -238,7 +397,8 @@ fn format_of(name: &str) -> Option<Format> {
     }
 }
 
-fn format_names() -> Vec<&'static str> {
+/// Returns the names that [`format_of`] knows.
+pub fn format_names() -> Vec<&'static str> {
     let lines = LineFormat::ALL.into_iter().map(LineFormat::name);
     ["ndjson", "json"].into_iter().chain(lines).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sources/NAME.toml ──file──▶ SourceFile ──mapping──▶ Normalizer (one plan a class)
-//! raw logs ──lake: format, lines──▶ events ──fields──▶ one array a field ──expressions──▶ one array a column
+//! raw logs ──lake: format, lines, or the plugin as a parser──▶ events ──fields──▶ one array a field ──expressions──▶ one array a column
 //!                                                    ──values──▶ members of the row, in front of the maker's own
 //! ```
 //!
@@ -29,8 +29,10 @@ mod properties;
 
 pub use class::class_table;
 pub use explain::{Explained, ExplainedColumn, explain, never_there};
-pub use file::{ClassFile, SourceCase, SourceFile, SourceHead};
+pub use file::{
+    ClassFile, RepeatsFile, SourceCase, SourceFile, SourceHead, format_names, format_of,
+};
 pub use mapping::Mapping;
 pub use mask::{MaskCheck, MaskFile};
-pub use rows::{RowsError, rows_of, source_table};
+pub use rows::{PlacedRow, RowsError, in_order, rows_of, source_table};
 pub use shipped::{shipped, shipped_names};

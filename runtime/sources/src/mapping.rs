@@ -9,15 +9,17 @@ use yagura_core::diagnostic::{Code, Diagnostic, Key};
 use yagura_core::names::did_you_mean;
 use yagura_core::source::SourceText;
 use yagura_core::{Diagnostics, FieldPath};
+use yagura_formats::Zone;
 use yagura_lake::{ColumnDefinition, ColumnKind};
 use yagura_ocsf::{Class, Schema};
 use yagura_plan::FieldExpression;
 
 use crate::attribute::Attribute;
 use crate::fields::Fields;
-use crate::file::{SourceFile, WrittenColumn, columns};
+use crate::file::{REPEAT_COLUMNS, SourceFile, WrittenColumn, columns};
 use crate::mask::Masks;
 use crate::normalizer::{add, add_text, texts};
+use crate::value::write_text;
 
 /// How the events of a source become rows.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub(crate) struct ClassPlan {
     pub(crate) uid: i64,
     pub(crate) condition: Option<FieldExpression>,
     pub(crate) columns: Vec<ColumnPlan>,
+    /// The zone of times that name none.
+    pub(crate) zone: Zone,
     /// The members that all its rows have.
     pub(crate) constant: String,
     /// Names of attributes that hold the captions of others, by the name of these.
@@ -61,6 +65,10 @@ pub(crate) struct ColumnPlan {
     pub(crate) source: Source,
     /// Whether it is the time of the event rather than a column.
     pub(crate) is_time: bool,
+    /// Its name as a key of JSON, with the colon behind it.
+    pub(crate) key: String,
+    /// The start of its value's observable, up to the value; nothing where its values are none.
+    pub(crate) observable: Option<String>,
 }
 
 /// Where the values of a column come from.
@@ -163,15 +171,25 @@ impl Mapping {
             plans.push(reading.class(known, condition, &columns));
         }
         match reading.problems.is_empty() {
-            true => Ok(Self {
-                fields: Fields::new(&reading.paths[..reading.paths.len() - named.len()]),
-                paths: reading.paths,
-                named,
-                named_as,
-                columns: columns_of(&plans),
-                classes: plans,
-                masks,
-            }),
+            true => {
+                let mut mapping = Self {
+                    fields: Fields::new(&reading.paths[..reading.paths.len() - named.len()]),
+                    paths: reading.paths,
+                    named,
+                    named_as,
+                    columns: columns_of(&plans),
+                    classes: plans,
+                    masks,
+                };
+                if source.source.repeats.is_some() {
+                    let repeated = REPEAT_COLUMNS.iter();
+                    mapping.columns.extend(
+                        repeated.map(|name| ColumnDefinition::of_key(name, ColumnKind::Int64)),
+                    );
+                }
+                mapping.set_zone(source.zone());
+                Ok(mapping)
+            }
             false => {
                 let mut problems = reading.problems;
                 problems.dedup();
@@ -193,6 +211,16 @@ impl Mapping {
     /// Sets the key of the hashes that masks write.
     pub fn set_key(&mut self, key: &[u8]) {
         self.masks.set_key(key);
+    }
+
+    /// Sets the zone of times that name none.
+    pub fn set_zone(&mut self, zone: Zone) {
+        for class in &mut self.classes {
+            class.zone = zone;
+            for column in &mut class.columns {
+                column.attribute.set_zone(zone);
+            }
+        }
     }
 
     /// Returns the names of its classes.
@@ -290,11 +318,16 @@ impl Reading {
         named: &[WrittenColumn],
         classes: &[ReadClass<'_>],
     ) {
+        if source.source.plugin.is_some() {
+            return;
+        }
         let mut known: Vec<String> = match (source.grok(), source.source.format.as_deref()) {
             (Some(Ok(grok)), _) => grok.fields().map(str::to_owned).collect(),
             (None, Some("text")) => vec!["message".to_owned()],
             _ => return,
         };
+        // What a listener knows of a line.
+        known.push("received".to_owned());
         known.extend(named.iter().map(|field| field.name.clone()));
         let conditions = classes.iter().filter_map(|(condition, key, _, _)| {
             Some((condition.as_ref()?.as_str(), key.name("where")))
@@ -405,6 +438,7 @@ impl Reading {
             uid: i64::from(class.uid()),
             condition,
             columns: Vec::new(),
+            zone: Zone::utc(),
             constant,
             siblings: BTreeMap::new(),
             captions: BTreeMap::new(),
@@ -436,7 +470,14 @@ impl Reading {
                 None => Source::Expression(expression),
             };
             plan.learn(&column.name, &attribute);
+            let mut key = String::new();
+            write_text(&column.name, &mut key);
+            let observable = attribute.observable.map(|(id, caption)| {
+                format!("{{\"name\":{key},\"type\":\"{caption}\",\"type_id\":{id},\"value\":")
+            });
             plan.columns.push(ColumnPlan {
+                key: format!("{key}:"),
+                observable,
                 name: column.name.clone(),
                 written: column.expression.clone(),
                 is_time: column.name == TIME,

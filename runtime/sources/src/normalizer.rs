@@ -1,14 +1,15 @@
 //! Rows out of events, many at once.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, StringArray, UInt32Array, new_null_array,
 };
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::DataType;
-use yagura_lake::ingest::{Normalize, Normalized, time_of_text};
+use yagura_lake::ingest::{Normalize, Normalized, time_of_text_in};
 
 use crate::mapping::{ClassPlan, ColumnPlan, Mapping, Source};
 use crate::value::write_text;
@@ -64,78 +65,99 @@ impl ClassPlan {
         if own.is_empty() {
             return;
         }
-        let indices = UInt32Array::from(own.to_vec());
-        let fields: Vec<ArrayRef> = fields
-            .iter()
-            .filter_map(|field| take(field, &indices, None).ok())
-            .collect();
+        let fields = self.fields_of(fields, own, rows.len());
         let values: Vec<Values> = self
             .columns
             .iter()
             .map(|column| column.values(&fields, own.len()))
             .collect();
+        let mut heads = Heads::default();
         let mut observables = String::new();
-        let mut value = String::new();
+        let mut ids: Vec<(usize, i64)> = Vec::new();
+        let mut profiles: Vec<&'static str> = Vec::new();
         for (at, row) in own.iter().enumerate() {
             let Some(row) = rows.get_mut(*row as usize) else {
                 continue;
             };
             row.class = self.name;
             observables.clear();
-            let mut ids: BTreeMap<&str, i64> = BTreeMap::new();
-            let mut profiles: BTreeSet<&str> = BTreeSet::new();
-            let mut members = String::with_capacity(512);
-            for (column, values) in self.columns.iter().zip(&values) {
+            ids.clear();
+            profiles.clear();
+            let mut members = String::with_capacity(1_024);
+            for (index, (column, values)) in self.columns.iter().zip(&values).enumerate() {
                 let Some(text) = values.at(at) else {
                     continue;
                 };
                 if column.is_time {
-                    row.time = time_of_text(text);
+                    row.time = time_of_text_in(text, self.zone);
                     if row.time.is_none() {
                         row.unfit.push((column.name.clone(), text.to_owned()));
                     }
                     continue;
                 }
-                value.clear();
-                if !column.attribute.write(text, &mut value) {
+                let before = members.len();
+                members.push(',');
+                members.push_str(&column.key);
+                let value = members.len();
+                if !column.attribute.write(text, &mut members) {
+                    members.truncate(before);
                     row.unfit.push((column.name.clone(), text.to_owned()));
                     continue;
                 }
                 if column.attribute.captions.is_some()
-                    && let Ok(id) = value.parse()
+                    && let Ok(id) = members[value..].parse()
                 {
-                    ids.insert(&column.name, id);
+                    ids.push((index, id));
                 }
-                profiles.extend(column.attribute.profile);
-                add(&mut members, &column.name, &value);
-                if let Some((id, caption)) = column.attribute.observable
+                if let Some(profile) = column.attribute.profile
+                    && !profiles.contains(&profile)
+                {
+                    profiles.push(profile);
+                }
+                if let Some(start) = &column.observable
                     && !text.is_empty()
                 {
-                    let separator = if observables.is_empty() { "" } else { "," };
-                    observables.push_str(separator);
-                    observables.push_str(&format!(
-                        "{{\"name\":\"{}\",\"type\":\"{caption}\",\"type_id\":{id},\"value\":",
-                        column.name
-                    ));
+                    observables.push(if observables.is_empty() { '[' } else { ',' });
+                    observables.push_str(start);
                     write_text(text, &mut observables);
                     observables.push('}');
                 }
             }
-            let mut whole = self.head(&ids);
-            if !members.is_empty() {
-                whole.push(',');
-                whole.push_str(&members);
-            }
+            let mut whole = heads.of(self, &ids).to_owned();
+            whole.push_str(&members);
             if !profiles.is_empty() {
+                profiles.sort_unstable();
                 let names: Vec<String> = profiles.iter().map(|of| format!("{of:?}")).collect();
                 let names = format!("[{}]", names.join(","));
                 add(&mut whole, "metadata.profiles", &names);
             }
             if !observables.is_empty() {
-                add(&mut whole, "observables", &format!("[{observables}]"));
+                observables.push(']');
+                add(&mut whole, "observables", &observables);
             }
             row.members = whole;
         }
+    }
+
+    /// Returns the fields of the rows that are of this class. Those that no expression of it reads have no values.
+    fn fields_of(&self, fields: &[ArrayRef], own: &[u32], rows: usize) -> Vec<ArrayRef> {
+        if own.len() == rows {
+            return fields.to_vec();
+        }
+        let mut is_read = vec![false; fields.len()];
+        for column in &self.columns {
+            if let Source::Expression(expression) = &column.source {
+                expression.reads().iter().for_each(|at| is_read[*at] = true);
+            }
+        }
+        let indices = UInt32Array::from(own.to_vec());
+        let none = new_null_array(&DataType::Utf8, 0);
+        let fields = fields.iter().zip(is_read);
+        let fields = fields.filter_map(|(field, is_read)| match is_read {
+            true => take(field, &indices, None).ok(),
+            false => Some(Arc::clone(&none)),
+        });
+        fields.collect()
     }
 
     /// Returns the members that follow from the class and from the ids of a row.
@@ -180,6 +202,27 @@ impl ClassPlan {
         captions
             .and_then(|captions| captions.get(&id))
             .map_or("Unknown", String::as_str)
+    }
+}
+
+/// The members that follow from ids, by these ids. Most events of a batch have those of another.
+#[derive(Default)]
+struct Heads {
+    known: HashMap<Vec<(usize, i64)>, String>,
+}
+
+impl Heads {
+    /// Returns them for the values of columns that hold ids.
+    fn of(&mut self, class: &ClassPlan, ids: &[(usize, i64)]) -> &str {
+        if !self.known.contains_key(ids) {
+            let names = ids.iter().filter_map(|(index, id)| {
+                let column = class.columns.get(*index)?;
+                Some((column.name.as_str(), *id))
+            });
+            let head = class.head(&names.collect());
+            self.known.insert(ids.to_vec(), head);
+        }
+        self.known.get(ids).map_or("", String::as_str)
     }
 }
 

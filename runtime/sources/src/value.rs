@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
+pub(crate) use yagura_core::json::write_text;
 use yagura_core::json::{elements, members};
-use yagura_lake::ingest::time_of_text;
+use yagura_formats::Zone;
+use yagura_lake::ingest::time_of_text_in;
 
 /// What a column's values are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +25,8 @@ pub(crate) enum ValueKind {
     Float,
     /// A truth value.
     Boolean,
-    /// A moment: milliseconds since 1970.
-    Time,
+    /// A moment: milliseconds since 1970; a text that names no zone is in this one.
+    Time(Zone),
     /// Any JSON.
     Json,
 }
@@ -55,7 +57,7 @@ impl ValueKind {
                 text if text.eq_ignore_ascii_case("false") => out.push_str("false"),
                 _ => return false,
             },
-            Self::Time => match time_of_text(text) {
+            Self::Time(zone) => match time_of_text_in(text, zone) {
                 Some(time) => out.push_str(&time.micros().div_euclid(1_000).to_string()),
                 None => return false,
             },
@@ -104,12 +106,6 @@ impl ValueKind {
     }
 }
 
-/// Adds a text as a JSON string.
-pub(crate) fn write_text(text: &str, out: &mut String) {
-    // A text is always JSON.
-    out.push_str(&serde_json::to_string(text).unwrap_or_default());
-}
-
 /// Reads a whole number, which may be written with a fraction of zeros.
 fn integer(text: &str) -> Option<i64> {
     let text = text.trim();
@@ -135,6 +131,10 @@ fn is_json(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn time() -> ValueKind {
+        ValueKind::Time(Zone::utc())
+    }
+
     const PORT: ValueKind = ValueKind::Integer {
         min: 0,
         max: 65_535,
@@ -156,13 +156,14 @@ mod tests {
             (ValueKind::Float, "NaN", None),
             (ValueKind::Boolean, "TRUE", Some("true")),
             (ValueKind::Boolean, "yes", None),
+            (time(), "2026-01-02T03:04:05.678Z", Some("1767323045678")),
             (
-                ValueKind::Time,
-                "2026-01-02T03:04:05.678Z",
+                ValueKind::Time("Asia/Tokyo".parse().unwrap()),
+                "2026-01-02 12:04:05.678",
                 Some("1767323045678"),
             ),
-            (ValueKind::Time, "1767323045", Some("1767323045000")),
-            (ValueKind::Time, "never", None),
+            (time(), "1767323045", Some("1767323045000")),
+            (time(), "never", None),
             (ValueKind::Json, r#"{"a":1}"#, Some(r#"{"a":1}"#)),
             (ValueKind::Json, "{a", Some("\"{a\"")),
         ] {

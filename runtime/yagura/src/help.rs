@@ -18,7 +18,14 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Data", &["search", "ingest", "source", "table"]),
     (
         "Service",
-        &["serve", "status", "quarantine", "backup", "restore"],
+        &[
+            "serve",
+            "listen",
+            "status",
+            "quarantine",
+            "backup",
+            "restore",
+        ],
     ),
     (
         "Packs",

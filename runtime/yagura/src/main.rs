@@ -47,6 +47,7 @@ enum Command {
     Run(commands::run::Arguments),
     Search(commands::search::Arguments),
     Serve(commands::serve::Arguments),
+    Listen(commands::listen::Arguments),
     Status(commands::status::Arguments),
     Quarantine(commands::quarantine::Arguments),
     Alerts(commands::alerts::Arguments),
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
             allocator::give_back_freed_memory();
             commands::serve::run(arguments)
         }
+        Command::Listen(arguments) => commands::listen::run(&arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Quarantine(arguments) => commands::quarantine::run(&arguments),
         Command::Alerts(arguments) => commands::alerts::run(arguments),

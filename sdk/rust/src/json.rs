@@ -39,22 +39,38 @@ pub fn get<'a>(json: &'a str, path: &str) -> Option<Cow<'a, str>> {
 /// ```
 pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            control if control < ' ' => {
-                quoted.push_str(&format!("\\u{:04x}", u32::from(control)));
-            }
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
+    quote_into(text, &mut quoted);
     quoted
+}
+
+/// Appends a text as a JSON string, with its quotes.
+pub(crate) fn quote_into(text: &str, quoted: &mut String) {
+    quoted.push('"');
+    let mut rest = text;
+    // Most text has nothing to escape.
+    while let Some(at) = rest.bytes().position(is_escaped) {
+        let (before, from) = rest.split_at(at);
+        quoted.push_str(before);
+        let (escaped, after) = from.split_at(1);
+        match escaped {
+            "\"" => quoted.push_str("\\\""),
+            "\\" => quoted.push_str("\\\\"),
+            "\n" => quoted.push_str("\\n"),
+            "\r" => quoted.push_str("\\r"),
+            "\t" => quoted.push_str("\\t"),
+            control => {
+                let code = control.bytes().next().unwrap_or_default();
+                quoted.push_str(&format!("\\u{code:04x}"));
+            }
+        }
+        rest = after;
+    }
+    quoted.push_str(rest);
+    quoted.push('"');
+}
+
+fn is_escaped(byte: u8) -> bool {
+    byte < b' ' || matches!(byte, b'"' | b'\\')
 }
 
 /// One value inside JSON text.

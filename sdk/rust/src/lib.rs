@@ -47,6 +47,8 @@
 //! ([`reviewer!`]), and [`Notifier`] sends reports ([`notifier!`]). They use granted capabilities by [`mod@http`],
 //! [`search`] and [`lookup`]; in unit tests [`testing::Host`] stands in for it.
 //!
+//! A [`Normalizer`] parses raw logs in a form of their own, for a source ([`normalizer!`]).
+//!
 //! The crate knows the plugin contract and nothing of the host. `wit/` is a copy of the contract's folder, so that the crate can be
 //! built alone; a test compares the two. The only dependency is the generator of the bindings.
 
@@ -60,6 +62,7 @@ pub mod http;
 pub mod json;
 pub mod log;
 pub mod lookup;
+pub mod normalizer;
 pub mod notifier;
 pub mod report;
 pub mod reviewer;
@@ -125,6 +128,21 @@ pub mod bindings {
         });
     }
 
+    pub mod normalizer {
+        wit_bindgen::generate!({
+            path: "wit",
+            world: "normalizer",
+            pub_export_macro: true,
+            export_macro_name: "export_normalizer",
+            default_bindings_module: "yagura_sdk::bindings::normalizer",
+            runtime_path: "wit_bindgen::rt",
+            with: {
+                "yagura:plugin/types@0.1.0": crate::bindings::yagura::plugin::types,
+                "yagura:plugin/log@0.1.0": crate::bindings::yagura::plugin::log,
+            },
+        });
+    }
+
     pub mod notifier {
         wit_bindgen::generate!({
             path: "wit",
@@ -152,6 +170,7 @@ pub use config::Config;
 pub use enricher::{Enriched, Enricher};
 pub use findings::{FindingBuilder, Findings, Observable};
 pub use json::Json;
+pub use normalizer::{Malformed, Normalizer, ParsedEvents};
 pub use notifier::Notifier;
 pub use report::{Report, Status};
 pub use reviewer::Reviewer;
@@ -162,9 +181,9 @@ pub use state::{State, StateError};
 pub mod prelude {
     pub use crate::{
         Alert, AlertState, Assessment, Attribute, Batch, Binary, Boolean, Column, Config, Detector,
-        Enriched, Enricher, Findings, Float64, Int64, Json, Notifier, Observable, PluginError,
-        Report, Reviewer, Row, Rule, Severity, State, StateError, Status, Text, Time, Verdict,
-        http, json, log, lookup, search,
+        Enriched, Enricher, Findings, Float64, Int64, Json, Malformed, Normalizer, Notifier,
+        Observable, ParsedEvents, PluginError, Report, Reviewer, Row, Rule, Severity, State,
+        StateError, Status, Text, Time, Verdict, http, json, log, lookup, search,
     };
 }
 
@@ -246,6 +265,26 @@ macro_rules! notifier {
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::notifier::export_notifier!(
             Plugin with_types_in $crate::bindings::notifier
+        );
+    };
+}
+
+/// Makes the crate a component with this [`Normalizer`]. Use it once, at the top of the crate: it defines the type `Plugin`.
+#[macro_export]
+macro_rules! normalizer {
+    ($normalizer:ty) => {
+        /// The component.
+        #[derive(Debug)]
+        pub struct Plugin;
+
+        impl $crate::normalizer::Component for Plugin {
+            const OPEN: $crate::normalizer::Open = $crate::normalizer::open::<$normalizer>;
+        }
+
+        // Exports are for the host alone: natively, where plugins run in unit tests, there is none.
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::normalizer::export_normalizer!(
+            Plugin with_types_in $crate::bindings::normalizer
         );
     };
 }

@@ -7,6 +7,8 @@ mod packs;
 mod rules;
 mod service;
 
+use yagura_formats::LineFormat;
+
 /// The environment variable that names the target.
 pub const TARGET: &str = "YAGURA_FUZZ_TARGET";
 
@@ -19,6 +21,17 @@ pub struct Target {
     pub about: &'static str,
     /// Reads some bytes.
     pub read: fn(&[u8]),
+}
+
+/// The target of a format of lines.
+macro_rules! of_format {
+    ($name:literal, $format:ident) => {
+        Target {
+            name: concat!("lines-", $name),
+            about: concat!("lines of logs in the format `", $name, "`"),
+            read: |bytes| logs::lines_of(LineFormat::$format, bytes),
+        }
+    };
 }
 
 /// All of them.
@@ -75,13 +88,42 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "lines",
-        about: "lines of logs that are not JSON, in every format",
+        about: "lines of logs that are not JSON, in the format that they look like",
         read: logs::lines,
     },
+    of_format!("access", Access),
+    of_format!("auditd", Auditd),
+    of_format!("aws", Aws),
+    of_format!("cef", Cef),
+    of_format!("csv", Csv),
+    of_format!("leef", Leef),
+    of_format!("logfmt", Logfmt),
+    of_format!("modsecurity", ModSecurity),
+    of_format!("xml", Xml),
+    of_format!("syslog", Syslog),
+    of_format!("text", Text),
+    of_format!("w3c", W3c),
+    of_format!("windows-xml", WindowsXml),
+    of_format!("zeek", Zeek),
     Target {
         name: "evtx",
         about: "a chunk of a Windows event log, to XML and to events",
         read: logs::evtx,
+    },
+    Target {
+        name: "normalized",
+        about: "what a plugin makes of raw records, to rows",
+        read: logs::normalized,
+    },
+    Target {
+        name: "avro",
+        about: "an Avro object container file, to JSON",
+        read: logs::avro,
+    },
+    Target {
+        name: "xml",
+        about: "an XML document and the path of its records, to JSON",
+        read: logs::xml,
     },
     Target {
         name: "grok",

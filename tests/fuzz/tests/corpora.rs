@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use yagura_formats::LineFormat;
 use yagura_fuzz::{TARGETS, Target};
 
 /// Changed copies of each input.
@@ -30,6 +31,19 @@ fn each(give: impl Fn(&Target, &[u8])) {
         for input in inputs.unwrap_or_default() {
             give(target, &input);
         }
+    }
+}
+
+#[test]
+fn every_form_of_logs_has_a_target() {
+    let has = |name: &str| TARGETS.iter().any(|target| target.name == name);
+    for format in LineFormat::ALL {
+        let name = format!("lines-{}", format.name());
+        assert!(has(&name), "no target reads the format `{}`", format.name());
+    }
+    // JSON in both forms, files that are packed, and what is recognised by its first bytes.
+    for name in ["ingest", "evtx", "parquet", "grok"] {
+        assert!(has(name), "no target `{name}`");
     }
 }
 

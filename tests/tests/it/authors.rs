@@ -121,6 +121,40 @@ fn python_packs_that_answer_alerts_work_at_once() {
     answering_packs_work("python");
 }
 
+/// The pack of a normalizer passes its own tests, the unit tests of its code among them, and a broken parser fails them.
+fn normalizer_pack_works(language: &str, file: &str, from: &str, to: &str) {
+    let pack = Pack::of_world(language, "normalizer");
+    let first = pack.test(&[]);
+    let said = format!("{language}: {}{}", first.stdout, first.stderr);
+    assert_eq!(first.code, Some(0), "{said}");
+    assert!(
+        first.stdout.contains("ok    source door: people at a door"),
+        "{said}"
+    );
+    let rows = "sources/door/door.rows.ndjson";
+    let before = pack.read(rows);
+    pack.test(&["--update"]).must_work();
+    assert_eq!(pack.read(rows), before, "{language}");
+    pack.replace(file, from, to);
+    let broken = pack.test(&[]);
+    assert_eq!(broken.code, Some(1), "{language}: {}", broken.stdout);
+}
+
+#[test]
+fn a_rust_pack_with_a_normalizer_works_at_once() {
+    normalizer_pack_works("rust", "normalizer/src/lib.rs", "\"who\"", "\"whose\"");
+}
+
+#[test]
+fn a_go_pack_with_a_normalizer_works_at_once() {
+    normalizer_pack_works("go", "normalizer/main.go", "\"who\"", "\"whose\"");
+}
+
+#[test]
+fn a_python_pack_with_a_normalizer_works_at_once() {
+    normalizer_pack_works("python", "normalizer/door.py", "\"who\"", "\"whose\"");
+}
+
 #[test]
 fn packs_without_code_work_at_once() {
     for language in ["sql", "sigma"] {

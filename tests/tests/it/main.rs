@@ -22,6 +22,9 @@
 //! * `live_identity` – tables that grow in random steps settle the alerts of one run over all of them.
 //! * `live_stores` – stores that are slow or fail while a service reads from them.
 //! * `live_tables` – late days, mended and replaced objects, new columns, wrong clocks, huge values.
+//! * `makers` – raw logs of several makers, through their sources and rules for classes, to one alert.
+//! * `malformed` – raw logs in every form, cut, split, wrongly encoded, odd and huge: nothing is lost, memory is bounded.
+//! * `normalizers` – plugins that parse raw logs: each line a row or kept with the reason, whatever a plugin does.
 //! * `object_store` – runs over a real S3 server, and what they ask of it.
 //! * `pack_tests` – `yagura test`: what passes, what fails, and what is said of it.
 //! * `prefilter_sigma` – Sigma in the prefilter against rsigma, and a golden case for each construct.
@@ -37,9 +40,11 @@
 //! * `shapes` – the same events in every shape in which tools write them give the same alerts.
 //! * `sigma_commands` – Sigma through the real binary: run, check, explain, coverage.
 //! * `sigma_rules` – files of Sigma rules as people keep them, and correlations as the specification writes them.
+//! * `source_times` – what a source declares of its times and repetitions: zones, years, time of ingest, messages as one row.
 //! * `sources` – raw logs of several makers under one set of names, collected once, masked, read by one rule.
 //! * `sql_types` – SQL over columns of other types than were thought of; `check`, `table` and `explain` on what a lake holds.
 //! * `stories` – correlations as rule authors use them: the packs of `examples/stories`, and wrong ones.
+//! * `syslog` – syslog from sockets to alerts, over kills, with what is wrong named.
 //! * `terminal` – tables that fit their terminal, wide letters, colours only where they are wanted.
 //! * `three_languages` – the same detectors in Rust, Go and Python say the same.
 //! * `types` – every Arrow type under every kind of rule, objects that differ, text that is not UTF-8, hashes.
@@ -93,6 +98,12 @@ mod live_stores;
 #[cfg(test)]
 mod live_tables;
 #[cfg(test)]
+mod makers;
+#[cfg(test)]
+mod malformed;
+#[cfg(test)]
+mod normalizers;
+#[cfg(test)]
 mod object_store;
 #[cfg(test)]
 mod pack_tests;
@@ -127,11 +138,15 @@ mod sigma_commands;
 #[cfg(test)]
 mod sigma_rules;
 #[cfg(test)]
+mod source_times;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod sql_types;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod syslog;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]

@@ -188,9 +188,14 @@ fn ranges_tables_and_events_around_another_narrow_a_search() {
         tables(&["--around", &event, "--within", "1m", "192.0.2.0/24"]),
         ["dns", "dns", "logins"]
     );
+    let ran = lake.search(&["usr:alice"]).must_work();
+    assert!(
+        ran.stderr.contains("did you mean `user`?"),
+        "{}",
+        ran.stderr
+    );
     for (arguments, says) in [
         (vec!["--table", "login", "a"], "did you mean `logins`?"),
-        (vec!["usr:alice"], "did you mean `user`?"),
         (vec!["--around", "yesterday", "a"], "neither a time"),
         (vec!["--around", "s3://b/o#1", "a"], "no table has an event"),
         (vec!["a AND"], "column 6 of the query: a term is missing"),
@@ -436,7 +441,8 @@ fn whatever_is_asked_is_what_reading_every_event_finds() {
                     }
                 }
                 if pick(&mut dice, 2) == 0 {
-                    event["deep"] = json!({"state": ["open", "closed"][pick(&mut dice, 2)]});
+                    let state = ["open", "closed"][pick(&mut dice, 2)];
+                    event["deep"] = json!({ "state": state });
                 }
                 event
             })

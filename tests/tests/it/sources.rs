@@ -553,6 +553,21 @@ fn what_is_wrong_with_a_source_is_said_at_its_place() {
             "whose elements are read as events anyway",
         ),
         (
+            "time = [\"at\"]",
+            "each = [\"x\", 5]",
+            "`source.each[2]` is integer `5`",
+        ),
+        (
+            "time = [\"at\"]",
+            "each = \"x\"\n[[source.apart]]\npath = \"y\"\nkey = \"k\"",
+            "`key` and `by` belong together",
+        ),
+        (
+            "time = [\"at\"]",
+            "[[source.apart]]\npath = \"y\"",
+            "is given without `each`",
+        ),
+        (
             "user.name = \"person\"",
             "user.name = \"person\"\n\"user.name\" = \"what\"",
             "is written twice",
@@ -738,40 +753,66 @@ fn a_rule_for_a_class_reads_the_lakes_of_others() {
         let field = Arc::new(Field::new(name, values.data_type().clone(), true));
         Arc::new(StructArray::from(vec![(field, values)])) as ArrayRef
     };
-    let batch = RecordBatch::try_from_iter([
+    let object = |time: i64, users: [&str; 2]| {
+        RecordBatch::try_from_iter([
+            (
+                "class_uid",
+                Arc::new(Int32Array::from(vec![3002, 4001])) as ArrayRef,
+            ),
+            ("time", Arc::new(Int64Array::from(vec![time, time + 1_000]))),
+            ("status_id", Arc::new(Int32Array::from(vec![2, 2]))),
+            ("user", one("name", text(users))),
+            ("src_endpoint", one("ip", text(["192.0.2.7", "192.0.2.8"]))),
+        ])
+        .unwrap()
+    };
+    for (folder, batch) in [
         (
-            "class_uid",
-            Arc::new(Int32Array::from(vec![3002, 4001])) as ArrayRef,
+            "region=eu-central-1/accountId=111122223333/eventDay=20260203",
+            object(1_770_091_506_000, ["eve", "bob"]),
         ),
         (
-            "time",
-            Arc::new(Int64Array::from(vec![1_770_091_506_000, 1_770_091_507_000])),
+            "region=us-east-1/accountId=444455556666/eventDay=20260204",
+            object(1_770_177_906_000, ["mia", "bob"]),
         ),
-        ("status_id", Arc::new(Int32Array::from(vec![2, 2]))),
-        ("user", one("name", text(["eve", "bob"]))),
-        ("src_endpoint", one("ip", text(["192.0.2.7", "192.0.2.8"]))),
-    ])
-    .unwrap();
-    let object = "ext/idp/region=eu-central-1/accountId=111122223333/eventDay=20260203/a.parquet";
-    place.0.write(object, "");
-    let file = fs::File::create(place.path(object)).unwrap();
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    ] {
+        let object = format!("ext/idp/{folder}/a.parquet");
+        place.0.write(&object, "");
+        let file = fs::File::create(place.path(&object)).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    }
     place.0.write(
         "yagura.toml",
         "packs = [\"pack\"]\n[table.idp]\nurl = \"ext/idp\"\ntime = \"time\"\ntime_unit = \"milliseconds\"\n\
          day_partition = { column = \"eventDay\", format = \"%Y%m%d\" }\n",
     );
     let config = place.path("yagura.toml");
-    let ran = yagura(&["run", "--config", &config, "--format", "json"]);
-    let alerts: Vec<Value> = ran
-        .stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert_eq!(texts(&alerts, "rule"), ["refused.idp"], "{ran:?}");
-    assert_eq!(texts(&alerts, "title"), ["eve was refused, from 192.0.2.7"]);
+    let run = |more: &[&str]| {
+        let ran = yagura(&[&["run", "--config", &config, "--format", "json"], more].concat());
+        let lines = ran.stdout.lines();
+        let alerts: Vec<Value> = lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let mut rules = texts(&alerts, "rule");
+        rules.dedup();
+        assert_eq!(rules, ["refused.idp"], "{ran:?}");
+        texts(&alerts, "title")
+    };
+    let [eve, mia] = ["eve", "mia"].map(|user| format!("{user} was refused, from 192.0.2.7"));
+    assert_eq!(run(&[]), [eve, mia.clone()]);
+    // Only the folders of that day are read; folders are columns.
+    assert_eq!(run(&["--from", "2026-02-04"]), std::slice::from_ref(&mia));
+    let of_account = REFUSED.replace(
+        "where = \"status_id = 2\"",
+        "where = \"status_id = 2 AND accountId = '444455556666'\"",
+    );
+    place.0.write(
+        "pack/rules/refused.toml",
+        &of_account.replace("[rule.alert]", "optional = [\"accountId\"]\n[rule.alert]"),
+    );
+    assert_eq!(run(&[]), [mia]);
 }
 
 /// Starts a service over an S3 server.

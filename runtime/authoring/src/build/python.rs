@@ -24,13 +24,6 @@ const REQUIREMENTS: &str = "requirements.txt";
 
 /// Makes the component of the modules below `source`, or takes it from the cache when nothing changed.
 pub(super) fn componentize(source: &Path, world: World) -> Result<Vec<u8>> {
-    if world == World::Normalizer {
-        return Err(Fault::rule(format!(
-            "{}: the Python SDK has no world `normalizer`",
-            source.display()
-        ))
-        .into());
-    }
     let files = files(source)?;
     let key = key(&files, world);
     let cached = cache_dir().join("builds").join(format!("{key}.wasm"));

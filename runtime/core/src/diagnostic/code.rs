@@ -127,13 +127,13 @@ codes! {
         "Servers are written as `https://` and a host, networks as an address and a prefix length, names without blanks.",
         "http = [\"https://api.example.org\"]\nnetworks = [\"10.1.0.0/16\"]";
     PluginNotBuilt, "plugin-not-built", "The plugin is not built yet",
-        "The component that the rule names does not exist, so its code was not checked.",
+        "The component that the rule or the source names does not exist, so its code was not checked.",
         "yagura build packs/aws";
     PluginLacksRule, "plugin-lacks-rule", "The plugin has no code for the rule",
         "A detector answers which rules it has code for, and this one is not among them.",
         "id = \"impossible-travel\"   # the id in rule and code must be the same";
-    PluginProblem, "plugin-problem", "A plugin of the policy cannot be used as it is configured",
-        "The plugins of the policy were opened as `yagura serve` opens them, and the message says what failed or looks wrong.",
+    PluginProblem, "plugin-problem", "A plugin of the policy or of a source cannot be used as it is configured",
+        "The plugins of the policy and of sources were opened as `yagura serve` opens them, and the message says what failed or looks wrong.",
         "[notifier.chat]\nplugin = \"slack/notifier.wasm\"";
     InvalidDigest, "invalid-digest", "The text is not a digest",
         "A digest is `sha256:` and 64 hexadecimal digits. Lock files are written by `yagura pull`: remove a damaged one.",

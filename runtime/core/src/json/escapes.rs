@@ -10,6 +10,19 @@ pub fn text_of(value: &str) -> Cow<'_, str> {
     }
 }
 
+/// Adds a text as a JSON string, with its quotes.
+pub fn write_text(text: &str, out: &mut String) {
+    let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        // A text is always JSON.
+        out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    }
+}
+
 /// Returns the text that a string's content, between its quotes, stands for.
 ///
 /// Half of a surrogate pair becomes U+FFFD. An escape that JSON lacks stays as it is written, backslash included, so that

@@ -243,3 +243,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn repeated_messages_keep_their_number() {
+    let read = |line: &str| {
+        let event = event(&mut new(clock()), line);
+        let text = |name: &str| event.get(name).cloned().unwrap_or_default();
+        (text("message"), text("repeated"))
+    };
+    for (line, message, repeated) in [
+        (
+            "<38>Feb  3 04:05:06 gate sshd[7]: message repeated 2 times: [ Failed password for root [x]]",
+            "Failed password for root [x]",
+            Value::from(2),
+        ),
+        (
+            "<38>Feb  3 04:05:06 gate last message repeated 15 times",
+            "last message repeated 15 times",
+            Value::from(15),
+        ),
+        (
+            "<38>Feb  3 04:05:06 gate --- last message repeated 1 time ---",
+            "--- last message repeated 1 time ---",
+            Value::from(1),
+        ),
+        (
+            "<38>Feb  3 04:05:06 gate a: message repeated many times: [ x]",
+            "message repeated many times: [ x]",
+            Value::Null,
+        ),
+        (
+            "<38>Feb  3 04:05:06 gate a: message repeated 2 times: [ x",
+            "message repeated 2 times: [ x",
+            Value::Null,
+        ),
+        (
+            "<38>Feb  3 04:05:06 gate a: last message repeated 2 times today",
+            "last message repeated 2 times today",
+            Value::Null,
+        ),
+    ] {
+        assert_eq!(read(line), (Value::from(message), repeated), "{line}");
+    }
+}

@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod enricher;
+pub(crate) mod normalizer;
 pub(crate) mod notifier;
 pub(crate) mod reviewer;
 

@@ -136,9 +136,14 @@ fn enrich(behaviour: &str) -> Outcome {
 
 #[test]
 fn every_behaviour_of_the_guests_has_a_test() {
-    let tests = concat!(include_str!("hostile.rs"), include_str!("responders.rs"));
+    let tests = concat!(
+        include_str!("hostile.rs"),
+        include_str!("normalizers.rs"),
+        include_str!("responders.rs")
+    );
     for guest in [
         include_str!("../../../../tests/guests/hostile-enricher/src/lib.rs"),
+        include_str!("../../../../tests/guests/hostile-normalizer/src/lib.rs"),
         include_str!("../../../../tests/guests/hostile-notifier/src/lib.rs"),
         include_str!("../../../../tests/guests/hostile-reviewer/src/lib.rs"),
     ] {

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use ahash::RandomState;
+use yagura_core::json::write_text;
 use yagura_core::{FieldPath, Timestamp};
+use yagura_formats::Zone;
 
 use super::columns::{Candidates, KeysWithoutColumn};
 use super::event::{Member, kind_of, members};
@@ -28,14 +31,14 @@ pub(crate) struct Cell {
 /// An event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
-    /// Place in the chunk's text of the event as a JSON object.
+    /// Place in the chunk's text of what its source made, a JSON object; as long as nothing where that made nothing.
     pub(crate) start: u32,
+    /// Where the event itself begins behind it, a JSON object too, and where that ends.
+    pub(crate) own: u32,
     pub(crate) end: u32,
     /// Where the source text ends that stands behind it; `end` where the object itself is the source text.
     pub(crate) raw_end: u32,
     pub(crate) time: Option<Timestamp>,
-    /// How many of the members, the first ones, its source made.
-    pub(crate) made: usize,
 }
 
 impl Row {
@@ -44,9 +47,19 @@ impl Row {
         if self.raw_end > self.end {
             self.end as usize..self.raw_end as usize
         } else {
-            self.start as usize..self.end as usize
+            self.own as usize..self.end as usize
         }
     }
+}
+
+/// An event that is added.
+pub(crate) struct Event<'e, 'm> {
+    /// What its source made, a JSON object, and its members; the empty text where that made nothing.
+    pub(crate) made: (&'e str, &'e [Member<'e>]),
+    /// The event as a JSON object, and its members.
+    pub(crate) own: (&'e str, &'e [Member<'m>]),
+    /// The source text where that is not the object itself.
+    pub(crate) raw: Option<&'e str>,
 }
 
 /// Events that are written together.
@@ -77,9 +90,11 @@ impl Chunk {
 pub(crate) struct Gatherer {
     definition: Arc<TableDefinition>,
     /// Where each column's key leads; for tables that learn their columns.
-    by_key: HashMap<String, usize>,
-    /// Columns that the table's source makes: a maker's key of the same name has no column.
-    made_columns: HashSet<String>,
+    by_key: HashMap<String, usize, RandomState>,
+    /// Which columns the table's source makes: a maker's key of the same name has no column.
+    is_made: Vec<bool>,
+    /// Room for the columns of an event's keys.
+    found: Vec<Option<usize>>,
     /// For tables with a shipped mapping.
     routes: Option<Routes>,
     /// Keys without a column, and how many events have them.
@@ -126,7 +141,8 @@ impl Gatherer {
         let keys = definition.columns.iter().enumerate();
         Self {
             by_key: keys.map(|(at, column)| (column.name.clone(), at)).collect(),
-            made_columns: HashSet::new(),
+            is_made: Vec::new(),
+            found: Vec::new(),
             routes,
             candidates: Candidates::new(known),
             chunk: Chunk::with_room(room),
@@ -143,9 +159,27 @@ impl Gatherer {
         }
     }
 
+    /// Sets the zone of times that name none.
+    pub(crate) fn set_zone(&mut self, zone: Zone) {
+        self.range = self.range.in_zone(zone);
+    }
+
+    /// Sets until when the events that follow were written, for times without a year.
+    pub(crate) fn set_written_until(&mut self, until: Timestamp) {
+        self.range = self.range.written_until(until.micros());
+    }
+
     /// Keeps these columns for what the table's source makes.
     pub(crate) fn keep_for_source(&mut self, columns: impl Iterator<Item = String>) {
-        self.made_columns.extend(columns);
+        for name in columns {
+            let Some(column) = self.by_key.get(&name).copied() else {
+                continue;
+            };
+            if self.is_made.len() <= column {
+                self.is_made.resize(column + 1, false);
+            }
+            self.is_made[column] = true;
+        }
     }
 
     /// Returns the definition as learned so far.
@@ -215,17 +249,15 @@ impl Gatherer {
 
     /// Adds an event, unless `is_known` says of its day that it is in the table.
     ///
-    /// `text` and the members must be pieces of the same memory; the chunk's text must have room for it. `raw` is the source text
-    /// where that is not `text` itself. The first `made` members were made by the table's source. `looked` was found in `own`, the
-    /// members that the maker wrote.
+    /// Members must be pieces of the text that they belong to; the chunk's text must have room for all. `looked` was found in the
+    /// event's own members.
     pub(crate) fn add<'a>(
         &mut self,
-        text: &str,
-        raw: Option<&str>,
-        (members, made): (&[Member<'_>], usize),
-        (own, looked): (&[Member<'a>], Looked<'a>),
+        event: &Event<'_, 'a>,
+        looked: Looked<'a>,
         is_known: impl FnOnce(Option<Timestamp>) -> bool,
     ) -> Added<'a> {
+        let (text, own) = event.own;
         let time = looked.found.map(|found| found.time);
         let mut added = Added {
             looked,
@@ -247,29 +279,31 @@ impl Gatherer {
         if time.is_none() && self.definition.on_null_time == OnNullTime::Fail {
             Arc::make_mut(&mut self.definition).on_null_time = OnNullTime::Skip;
         }
+        let (made, of_source) = event.made;
         let start = self.chunk.text.len();
+        self.chunk.text.push_str(made);
+        let own_start = self.chunk.text.len();
         self.chunk.text.push_str(text);
-        let event = Event {
+        let at = Placed {
             row: narrow(self.chunk.rows.len()),
-            at: text.as_ptr() as usize,
-            start,
-            made,
+            made: Base::new(made, start),
+            own: Base::new(text, own_start),
         };
         let unmapped_start = self.chunk.unmapped_text.len();
         added.duplicate = if self.routes.is_some() {
-            self.map(&event, members, looked.found)
+            self.map(&at, own, looked.found)
         } else {
-            self.learn(&event, members)
+            self.learn(&at, of_source, own)
         };
-        self.close_unmapped(event.row, unmapped_start);
+        self.close_unmapped(at.row, unmapped_start);
         let end = narrow(self.chunk.text.len());
-        self.chunk.text.push_str(raw.unwrap_or_default());
+        self.chunk.text.push_str(event.raw.unwrap_or_default());
         self.chunk.rows.push(Row {
             start: narrow(start),
+            own: narrow(own_start),
             end,
             raw_end: narrow(self.chunk.text.len()),
             time,
-            made,
         });
         added
     }
@@ -321,17 +355,33 @@ impl Gatherer {
 
     /// Sends each member to the column of its key, unless a key has none: then the row waits until the chunk's keys are counted.
     /// Returns a key that the event has more than once.
-    fn learn(&mut self, event: &Event, members: &[Member<'_>]) -> Option<String> {
+    fn learn(&mut self, event: &Placed, made: &[Member<'_>], own: &[Member<'_>]) -> Option<String> {
         self.candidates.add_event();
-        let is_undecided = |(key, value): &Member<'_>| {
-            *value != "null" && !self.by_key.contains_key(key.as_ref()) && may_be_column(key)
-        };
-        if !members.iter().any(is_undecided) {
-            return self.place(event, members, &HashSet::new());
+        let mut columns = std::mem::take(&mut self.found);
+        columns.clear();
+        let mut is_undecided = false;
+        for (key, value) in made.iter().chain(own) {
+            let column = self.by_key.get(key.as_ref()).copied();
+            is_undecided |= column.is_none() && *value != "null" && may_be_column(key);
+            columns.push(column);
         }
+        let duplicate = match is_undecided {
+            false => self.place(event, (made, own), &columns, &HashSet::new()),
+            true => self.count(event, made.iter().chain(own)),
+        };
+        self.found = columns;
+        duplicate
+    }
+
+    /// Counts the keys of an event that has some without a column. Returns a key that the event has more than once.
+    fn count<'m>(
+        &mut self,
+        event: &Placed,
+        members: impl Iterator<Item = &'m Member<'m>>,
+    ) -> Option<String> {
         self.undecided.push(event.row);
         let mut duplicate = None;
-        let mut seen = HashSet::with_capacity(members.len());
+        let mut seen = HashSet::new();
         for (key, value) in members {
             if *value == "null" {
                 continue;
@@ -354,25 +404,30 @@ impl Gatherer {
         // The members are pieces of the text, which does not change.
         let text = std::mem::take(&mut self.chunk.text);
         for row in std::mem::take(&mut self.undecided) {
-            let Some(Row {
-                start, end, made, ..
-            }) = self.chunk.rows.get(row as usize).copied()
-            else {
+            let Some(of_row) = self.chunk.rows.get(row as usize).copied() else {
                 continue;
             };
-            let source = &text[start as usize..end as usize];
-            // They were read before.
-            let Ok(members) = members(source) else {
-                continue;
-            };
-            let event = Event {
+            let (start, own, end) = (
+                of_row.start as usize,
+                of_row.own as usize,
+                of_row.end as usize,
+            );
+            let (made, event) = (&text[start..own], &text[own..end]);
+            let at = Placed {
                 row,
-                at: source.as_ptr() as usize,
-                start: start as usize,
-                made,
+                made: Base::new(made, start),
+                own: Base::new(event, own),
             };
+            // They were read before.
+            let of_source = members(made).unwrap_or_default();
+            let of_event = members(event).unwrap_or_default();
+            let columns: Vec<Option<usize>> = of_source
+                .iter()
+                .chain(&of_event)
+                .map(|(key, _)| self.by_key.get(key.as_ref()).copied())
+                .collect();
             let unmapped_start = self.chunk.unmapped_text.len();
-            self.place(&event, &members, &chosen);
+            self.place(&at, (&of_source, &of_event), &columns, &chosen);
             self.close_unmapped(row, unmapped_start);
         }
         self.chunk.text = text;
@@ -382,32 +437,27 @@ impl Gatherer {
     /// that the event has more than once.
     fn place(
         &mut self,
-        event: &Event,
-        members: &[Member<'_>],
+        event: &Placed,
+        (made, own): (&[Member<'_>], &[Member<'_>]),
+        columns: &[Option<usize>],
         chosen: &HashSet<String>,
     ) -> Option<String> {
         let mut duplicate = None;
         let unmapped_start = self.chunk.unmapped_text.len();
-        for (at, (key, value)) in members.iter().enumerate() {
+        for (at, (key, value)) in made.iter().chain(own).enumerate() {
             if *value == "null" {
                 continue;
             }
-            let (kind, wide) = kind_of(value);
-            let is_makers = at >= event.made && self.made_columns.contains(key.as_ref());
-            let column = match self.by_key.get(key.as_ref()) {
+            let is_own = at >= made.len();
+            let known = columns.get(at).copied().flatten();
+            let column = match known {
                 // The column promises what the source means by the name.
-                Some(_) if is_makers => {
+                Some(column) if is_own && self.is_made.get(column) == Some(&true) => {
                     self.leave_unmapped(unmapped_start, key, value);
                     continue;
                 }
-                Some(column) => *column,
-                None if chosen.contains(key.as_ref()) => {
-                    let definition = Arc::make_mut(&mut self.definition);
-                    let column = definition.columns.len();
-                    definition.columns.push(ColumnDefinition::of_key(key, kind));
-                    self.by_key.insert(key.as_ref().to_owned(), column);
-                    column
-                }
+                Some(column) => column,
+                None if chosen.contains(key.as_ref()) => self.column_of(key, kind_of(value).0),
                 None => {
                     if may_be_column(key) && !self.definition.has_keys_without_column {
                         Arc::make_mut(&mut self.definition).has_keys_without_column = true;
@@ -416,30 +466,53 @@ impl Gatherer {
                     continue;
                 }
             };
-            if !self.put(event, column, value) {
+            let base = if is_own { event.own } else { event.made };
+            if !self.put(event.row, base, column, value) {
                 // The first value of a key is in its column, the others are where a rule looks for them as well.
                 duplicate.get_or_insert_with(|| key.as_ref().to_owned());
                 self.leave_unmapped(unmapped_start, key, value);
                 continue;
             }
-            let definition = &self.definition.columns[column];
-            if definition.kind != kind || (wide && !definition.wide_ints) {
-                let before = definition.kind;
-                let column_definition = &mut Arc::make_mut(&mut self.definition).columns[column];
-                column_definition.admit(kind, wide);
-                if column_definition.kind != before {
-                    self.widened.entry(column).or_insert(before);
-                }
-            }
+            self.admit(column, value);
         }
         duplicate
+    }
+
+    /// Returns the column of a chosen key, which is made if no event before had a value.
+    fn column_of(&mut self, key: &str, kind: ColumnKind) -> usize {
+        if let Some(column) = self.by_key.get(key) {
+            return *column;
+        }
+        let definition = Arc::make_mut(&mut self.definition);
+        let column = definition.columns.len();
+        definition.columns.push(ColumnDefinition::of_key(key, kind));
+        self.by_key.insert(key.to_owned(), column);
+        column
+    }
+
+    /// Widens a column as a value needs it.
+    fn admit(&mut self, column: usize, value: &str) {
+        let definition = &self.definition.columns[column];
+        // Every value has a text.
+        if definition.kind == ColumnKind::Text && value.starts_with('"') {
+            return;
+        }
+        let (kind, wide) = kind_of(value);
+        if definition.kind != kind || (wide && !definition.wide_ints) {
+            let before = definition.kind;
+            let definition = &mut Arc::make_mut(&mut self.definition).columns[column];
+            definition.admit(kind, wide);
+            if definition.kind != before {
+                self.widened.entry(column).or_insert(before);
+            }
+        }
     }
 
     /// Fills the columns of the shipped mapping; every member that none of them holds is left unmapped, and so is every one in
     /// which a key stands more than once. Returns such a key.
     fn map(
         &mut self,
-        event: &Event,
+        event: &Placed,
         members: &[Member<'_>],
         time: Option<time::Found<'_>>,
     ) -> Option<String> {
@@ -457,7 +530,7 @@ impl Gatherer {
         for (column, value) in found.into_iter().enumerate() {
             if let Some((_, value)) = value
                 && fits(self.definition.columns[column].kind, value)
-                && self.put(event, column, value)
+                && self.put(event.row, event.own, column, value)
             {
                 kept.push(value.as_ptr());
             }
@@ -477,19 +550,19 @@ impl Gatherer {
     }
 
     /// Adds a cell, unless the row has one in the column.
-    fn put(&mut self, event: &Event, column: usize, value: &str) -> bool {
+    fn put(&mut self, row: u32, base: Base, column: usize, value: &str) -> bool {
         if self.chunk.cells.len() <= column {
             self.chunk
                 .cells
                 .resize_with(self.definition.columns.len(), Vec::new);
         }
         let cells = &mut self.chunk.cells[column];
-        if cells.last().is_some_and(|cell| cell.row == event.row) {
+        if cells.last().is_some_and(|cell| cell.row == row) {
             return false;
         }
-        let start = event.start + (value.as_ptr() as usize - event.at);
+        let start = base.start + (value.as_ptr() as usize - base.at);
         cells.push(Cell {
-            row: event.row,
+            row,
             start: narrow(start),
             end: narrow(start + value.len()),
         });
@@ -500,8 +573,7 @@ impl Gatherer {
     fn leave_unmapped(&mut self, start: usize, key: &str, value: &str) {
         let text = &mut self.chunk.unmapped_text;
         text.push(if text.len() == start { '{' } else { ',' });
-        // Never fails for text.
-        text.push_str(&serde_json::to_string(key).unwrap_or_default());
+        write_text(key, text);
         text.push(':');
         text.push_str(value);
     }
@@ -525,18 +597,30 @@ fn may_be_column(key: &str) -> bool {
     !key.is_empty() && key.len() <= MAX_KEY_BYTES && !RESERVED_COLUMNS.contains(&key)
 }
 
-/// The event that is being added.
-struct Event {
+/// Where the texts of the event lie that is being added.
+struct Placed {
     row: u32,
-    /// Address of its text, which the members' values are pieces of.
+    made: Base,
+    own: Base,
+}
+
+/// Where a text lies, which values are pieces of, and where its copy lies in the chunk's text.
+#[derive(Clone, Copy)]
+struct Base {
     at: usize,
-    /// Where its text begins in the chunk's.
     start: usize,
-    /// How many of its members, the first ones, the table's source made.
-    made: usize,
+}
+
+impl Base {
+    fn new(text: &str, start: usize) -> Self {
+        Self {
+            at: text.as_ptr() as usize,
+            start,
+        }
+    }
 }
 
 /// Chunks stay below 4 GiB: see [`super::IngestOptions::chunk_bytes`] and the limit of an event.
-fn narrow(place: usize) -> u32 {
+pub(crate) fn narrow(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }

@@ -8,13 +8,20 @@ use super::split::{KEPT_CAPACITY, Passed, Piece, Prefix, SHOWN, SplitError};
 /// How much is read at once while no tag ends.
 const LONGEST_STEP: u64 = 1 << 20;
 /// What begins a stretch in which tags mean nothing, and what ends it.
-const SPECIAL: [(&[u8], &[u8]); 3] = [(b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>")];
+const SPECIAL: [(&[u8], &[u8]); 3] = [
+    (b"<!--", b"-->"),
+    (b"<![CDATA[", CHARACTER_DATA_END),
+    (b"<?", b"?>"),
+];
+const CHARACTER_DATA_END: &[u8] = b"]]>";
 /// What stands for a damaged record: see [`yagura_formats::Evtx`].
 const DAMAGED: &[u8] = b"<?damaged ";
 
 /// Gives each element `<Event>` to `each`, and what stands between them unless it is a declaration, a comment, `<Events>` or `</Events>`.
 ///
-/// An `<Event>` within another one ends it: then the end of the first was lost.
+/// An `<Event>` within another one ends it: then the end of the first was lost. This holds in a comment and in a processing
+/// instruction, too, because Windows writes none: where text of an event was written as it is, `<!--` would hide the events behind it. In
+/// character data `<Event>` is text.
 pub(crate) fn elements<E>(
     bytes: &mut dyn BufRead,
     limit: usize,
@@ -90,12 +97,17 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Elements<'_, F> {
 
     /// Takes a step within an event.
     fn inside(&mut self, step: &[u8]) -> Step<E> {
-        if self.is_special(step) {
-            self.append(step);
-            return Ok(());
-        }
         let at = last_tag(step);
         let (before, tag) = step.split_at(at);
+        if self.is_special(step) {
+            let is_text = self.until.is_none_or(|end| end == CHARACTER_DATA_END);
+            if is_text || !is_tag(tag, b"<Event") {
+                self.append(step);
+                return Ok(());
+            }
+            self.until = None;
+            self.tail.clear();
+        }
         if is_tag(tag, b"<Event") {
             self.append(before);
             self.give()?;
@@ -352,6 +364,24 @@ mod tests {
             ("<Event><A>1<Event/>", vec!["<Event><A>1", "<Event/>"]),
             ("<?damaged x?>\n<Event/>", vec!["<?damaged x?>", "<Event/>"]),
             ("<Event/>end", vec!["<Event/>", "end"]),
+            // Text that was not escaped.
+            (
+                "<Event><A>x <!-- y</A></Event>\n<Event>1</Event>\n<Event>--></Event>",
+                vec![
+                    "<Event><A>x <!-- y</A></Event>\n",
+                    "<Event>1</Event>",
+                    "<Event>--></Event>",
+                ],
+            ),
+            (
+                "<Event><A>x <? y</A></Event><Event a='1'><B/></Event><Event>?></Event>",
+                vec![
+                    "<Event><A>x <? y</A></Event>",
+                    "<Event a='1'><B/></Event>",
+                    "<Event>?></Event>",
+                ],
+            ),
+            ("<Event><!-- <Event/>", vec!["<Event><!-- ", "<Event/>"]),
             ("<Eventing/><Event/>", vec!["<Eventing/>", "<Event/>"]),
         ] {
             assert_eq!(texts(text), expected, "{text}");

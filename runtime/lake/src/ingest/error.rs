@@ -31,9 +31,7 @@ pub enum IngestError {
         source: std::io::Error,
     },
     /// The compressed data ends early.
-    #[error(
-        "`{file}` is cut short: its compressed data ends after line {line}; fetch the file again"
-    )]
+    #[error("`{file}` is cut short: its data ends after line {line}; fetch the file again")]
     Truncated {
         /// The file.
         file: String,
@@ -75,6 +73,19 @@ pub enum IngestError {
         line: u64,
         /// The limit.
         limit: usize,
+    },
+    /// What parses the records of a source does not work.
+    #[error(
+        "cannot parse the records of `{file}` from line {line} on; what was written before stays, and the next ingest goes on there"
+    )]
+    Parser {
+        /// The file.
+        file: String,
+        /// Line of the first record that was not parsed.
+        line: u64,
+        /// What is wrong with the parser.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Not a name for a table.
     #[error(

@@ -16,6 +16,9 @@ const EXTRACT: &str = "extract the files in it";
 const CONVERT: &str = "write each of its records as a JSON object on a line of its own";
 /// Of text that no format recognises.
 const NAME_IT: &str = "name its format with --format, or write each of its records as a JSON object on a line of its own";
+/// Of XML that is not events of Windows.
+const NAME_XML: &str =
+    "give --format xml, or a source with `each` for the elements that are events";
 const BINARY: &str = "binary data";
 const TAR: &str = "a tar archive";
 const ZIP: &str = "a zip archive";
@@ -24,7 +27,7 @@ const BEHIND_A_HEADER: &str = "text with JSON behind a header";
 const LEAVE: &str = "leave it out; NDJSON and JSON are read, plain, compressed or in archives";
 
 /// First bytes, what begins so, and what to do with it.
-const MAGICS: [(&[u8], &str, &str); 34] = [
+const MAGICS: [(&[u8], &str, &str); 33] = [
     (b"PK\x03\x04", ZIP, EXTRACT),
     (b"PK\x05\x06", EMPTY_ZIP, EXTRACT),
     (b"\x5d\0\0", "compressed with lzma", UNPACK),
@@ -41,7 +44,6 @@ const MAGICS: [(&[u8], &str, &str); 34] = [
     (b"Rar!\x1a\x07", "a RAR archive", EXTRACT),
     (b"ORC", "ORC", CONVERT),
     (b"ARROW1", "Arrow", CONVERT),
-    (b"Obj\x01", "Avro", CONVERT),
     (b"SQLite format 3\0", "an SQLite database", CONVERT),
     (
         b"LPKSHHRH",
@@ -121,7 +123,7 @@ pub(crate) fn without_json(start: &[u8]) -> Option<Other> {
             "cut off what stands before the first `{` of each line, as sed 's/^[^{]*//' does",
         )
     } else if first.starts_with(b"<?xml") || (first.starts_with(b"<") && first.ends_with(b">")) {
-        ("XML", CONVERT)
+        ("XML", NAME_XML)
     } else if lines
         .clone()
         .any(|line| contains(line, b"CEF:0|") || contains(line, b"LEEF:"))

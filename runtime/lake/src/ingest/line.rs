@@ -2,7 +2,7 @@
 
 use yagura_core::json::{Cursor, JsonError, Kind};
 
-use super::event::{Member, elements, enveloped, members};
+use super::event::{Member, enveloped, members};
 use super::kinds::is_blank;
 
 /// What stands in a piece.
@@ -30,28 +30,37 @@ pub(crate) struct Wrong<'t> {
     pub(crate) is_end: bool,
 }
 
-/// Finds the events of a piece. A value that is none does not hide those before it, nor those behind the next zeros, where a
-/// hole was torn.
-pub(crate) fn scan(text: &str) -> Vec<Found<'_>> {
+/// So many events of one value are kept while all of it is checked. Of a longer one each event is read a second time, so that a line of
+/// millions of small events needs no more memory than its text.
+const KEPT_EVENTS: usize = 1_024;
+
+/// Gives the events of a piece to `each`, one after another. A value that is none does not hide those before it, nor those behind the
+/// next zeros, where a hole was torn.
+///
+/// # Errors
+/// That of `each`.
+pub(crate) fn scan<'t, E>(
+    text: &'t str,
+    mut each: impl FnMut(Found<'t>) -> Result<(), E>,
+) -> Result<(), E> {
     // Nearly all pieces are one event.
     if let Ok(found) = members(text)
         && enveloped(&found).is_none()
     {
-        return vec![Found::Event {
+        return each(Found::Event {
             text,
             members: found,
-        }];
+        });
     }
-    let mut found = Vec::new();
     let mut at = 0;
     loop {
         at += blanks(&text[at..]);
         if at == text.len() {
-            return found;
+            return Ok(());
         }
         match value(&text[at..]) {
             Ok((length, events)) => {
-                found.extend(events);
+                events.give(&mut each)?;
                 at += length;
                 // The elements of an array whose brackets are on other lines, or nowhere.
                 at += blanks(&text[at..]);
@@ -61,15 +70,44 @@ pub(crate) fn scan(text: &str) -> Vec<Found<'_>> {
                 let rest = &text[at..];
                 let length = rest.find('\0').unwrap_or(rest.len());
                 let wrong = rest[..length].trim_end();
-                found.push(Found::Wrong(Wrong {
+                each(Found::Wrong(Wrong {
                     text: wrong,
                     start: at,
                     at: at + error.at.min(wrong.len()),
                     reason: error.reason,
                     is_open: rest.starts_with(['{', '[']) && is_open(&error),
                     is_end: length == rest.len(),
-                }));
+                }))?;
                 at += length;
+            }
+        }
+    }
+}
+
+/// The events of one value.
+enum Events<'t> {
+    Few(Vec<(&'t str, Vec<Member<'t>>)>),
+    /// Those of an array, which are all objects.
+    Many(&'t str),
+}
+
+impl<'t> Events<'t> {
+    fn give<E>(self, each: &mut impl FnMut(Found<'t>) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            Self::Few(events) => events
+                .into_iter()
+                .try_for_each(|(text, members)| each(Found::Event { text, members })),
+            Self::Many(array) => {
+                let mut cursor = Cursor::new(array);
+                // All of it was read before.
+                let _ = cursor.kind();
+                cursor.enter();
+                while let Ok(true) = cursor.next_element() {
+                    let text = cursor.take().unwrap_or_default();
+                    let members = members(text).unwrap_or_default();
+                    each(Found::Event { text, members })?;
+                }
+                Ok(())
             }
         }
     }
@@ -77,30 +115,19 @@ pub(crate) fn scan(text: &str) -> Vec<Found<'_>> {
 
 /// Reads one value, and returns its length and its events. A value of which a part is not an event has none, so that none is in two
 /// places.
-fn value(text: &str) -> Result<(usize, Vec<Found<'_>>), JsonError> {
+fn value(text: &str) -> Result<(usize, Events<'_>), JsonError> {
     let mut cursor = Cursor::new(text);
     let kind = cursor.kind()?;
-    let event = |text| {
-        members(text)
-            .map(|members| Found::Event { text, members })
-            .map_err(|error| JsonError {
-                at: 0,
-                reason: error.reason,
-            })
-    };
     let events = match kind {
         Kind::Object => {
             let object = cursor.take()?;
             let found = members(object)?;
             match enveloped(&found) {
-                Some(array) => elements(array)?.into_iter().map(event).collect(),
-                None => Ok(vec![Found::Event {
-                    text: object,
-                    members: found,
-                }]),
+                Some(array) => of_array(array)?,
+                None => Events::Few(vec![(object, found)]),
             }
         }
-        Kind::Array => elements(cursor.take()?)?.into_iter().map(event).collect(),
+        Kind::Array => of_array(cursor.take()?)?,
         _ => {
             return Err(JsonError {
                 at: 0,
@@ -108,7 +135,35 @@ fn value(text: &str) -> Result<(usize, Vec<Found<'_>>), JsonError> {
             });
         }
     };
-    Ok((cursor.offset(), events?))
+    Ok((cursor.offset(), events))
+}
+
+/// Checks that all elements of an array are events.
+fn of_array(array: &str) -> Result<Events<'_>, JsonError> {
+    let mut cursor = Cursor::new(array);
+    cursor.kind()?;
+    cursor.enter();
+    let mut events = Vec::new();
+    let mut are_few = true;
+    while cursor.next_element()? {
+        let text = cursor.take()?;
+        let members = members(text).map_err(|error| JsonError {
+            at: 0,
+            reason: error.reason,
+        })?;
+        if are_few && events.len() == KEPT_EVENTS {
+            are_few = false;
+            events = Vec::new();
+        }
+        if are_few {
+            events.push((text, members));
+        }
+    }
+    cursor.end()?;
+    Ok(match are_few {
+        true => Events::Few(events),
+        false => Events::Many(array),
+    })
 }
 
 fn is_open(error: &JsonError) -> bool {
@@ -134,14 +189,39 @@ mod tests {
 
     /// Texts of the events, and of what is wrong in brackets with where it begins and is seen.
     fn shown(text: &str) -> Vec<String> {
-        let found = scan(text).into_iter().map(|found| match found {
-            Found::Event { text, .. } => text.to_owned(),
-            Found::Wrong(wrong) => {
-                let open = if wrong.is_open { " open" } else { "" };
-                format!("<{}> {} {}{open}", wrong.text, wrong.start, wrong.at)
-            }
+        let mut all = Vec::new();
+        let _ = scan::<()>(text, |found| {
+            all.push(match found {
+                Found::Event { text, .. } => text.to_owned(),
+                Found::Wrong(wrong) => {
+                    let open = if wrong.is_open { " open" } else { "" };
+                    format!("<{}> {} {}{open}", wrong.text, wrong.start, wrong.at)
+                }
+            });
+            Ok(())
         });
-        found.collect()
+        all
+    }
+
+    #[test]
+    fn arrays_of_many_events_are_read_as_those_of_few() {
+        let events = |count: usize| -> Vec<String> {
+            (0..count).map(|at| format!(r#"{{"a":{at}}}"#)).collect()
+        };
+        for count in [
+            KEPT_EVENTS - 1,
+            KEPT_EVENTS,
+            KEPT_EVENTS + 1,
+            3 * KEPT_EVENTS,
+        ] {
+            let events = events(count);
+            assert!(shown(&format!("[{}]", events.join(" , "))) == events);
+            let enveloped = format!(r#"{{"Records":[{}]}}"#, events.join(","));
+            assert!(shown(&enveloped) == events);
+            // One that is none spoils all of them, wherever it stands.
+            let broken = format!("[{},1]", events.join(","));
+            assert_eq!(shown(&broken), [format!("<{broken}> 0 0")]);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! files ─source, unpack─▶ bytes ─split, values, elements─▶ pieces ─line, event─▶ members ─chunk─▶ cells by column    one thread reads
-//!            │ known: passed over                                        │
+//!            │ known: passed over      └ a source's parser: many at once ┤
 //!            ▲                   table ◀─ledger─ Parquet by day ◀─encode─┘              the next chunk is read meanwhile
 //!            └───────────────────────────┘
 //! ```
@@ -13,21 +13,27 @@
 //! step ([`ledger`]).
 
 mod archive;
+mod avro;
 mod chunk;
 mod columns;
 mod compare;
+mod delays;
 mod each;
 mod elements;
 mod encode;
 mod error;
 mod event;
+mod intervals;
 mod kinds;
 mod known;
 mod ledger;
 mod line;
 mod mapping;
 mod normalize;
+mod parse;
+mod quarantine;
 mod read;
+mod repeats;
 mod report;
 mod rows;
 mod source;
@@ -49,15 +55,19 @@ use std::time::SystemTime;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use yagura_core::{FieldPath, Timestamp};
-use yagura_formats::LineFormat;
+use yagura_formats::{LineFormat, Zone};
 
 pub use columns::KeysWithoutColumn;
+pub use delays::Delays;
+pub use each::{Apart, Each};
 pub use error::IngestError;
 pub use event::is_envelope_key as is_envelope;
 pub use mapping::is_shipped;
 pub use normalize::{Normalize, Normalized, SourceTable};
-pub use report::{Counts, Example, IngestReport, SHOWN, Tally};
-pub use time::of_text as time_of_text;
+pub use parse::{ParsedRecord, RecordParser};
+pub use repeats::Repeats;
+pub use report::{Counts, Example, IngestReport, SHOWN, Tally, Traced};
+pub use time::{of_text as time_of_text, of_text_in as time_of_text_in};
 
 use crate::names::of_path;
 use crate::{Location, TableDefinition, TimeBounds};
@@ -116,6 +126,12 @@ pub struct IngestOptions {
     pub known_keys: Arc<BTreeSet<String>>,
     /// The source whose events these are; absent for events that are stored as they are.
     pub source: Option<SourceTable>,
+    /// The zone of times that name none.
+    pub timezone: Zone,
+    /// Until when the files were written, for times without a year; absent for when each file was changed last.
+    pub written_until: Option<Timestamp>,
+    /// Whether the report says of each row where it comes from: for small inputs.
+    pub trace: bool,
     /// Folders that hold copies of objects, each with what stands in messages for its path: where the objects lie.
     pub copies: Vec<(PathBuf, String)>,
 }
@@ -138,6 +154,9 @@ impl IngestOptions {
             max_event_bytes: 256 << 20,
             known_keys: Arc::default(),
             source: None,
+            timezone: Zone::utc(),
+            written_until: None,
+            trace: false,
             copies: Vec::new(),
         }
     }
@@ -327,7 +346,7 @@ impl Writer {
         let mut kept = None;
         if !rejects.is_empty() && self.rejects.is_none() {
             let path = format!(
-                "{REJECTED}/part-{}.txt",
+                "{REJECTED}/part-{}.ndjson",
                 encode::identity(&parts, salt, REJECTED)
             );
             kept = Some(self.table.join(&path).to_string());

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use yagura_core::{FieldPath, Timestamp};
 use yagura_formats::Grok;
 
+use super::each::Each;
+use super::parse::RecordParser;
+use super::repeats::Repeats;
 use crate::ColumnDefinition;
 
 /// Makes rows of one form out of events. Ingest calls it with many events at once, and keeps each event beside what is made of it.
@@ -50,32 +53,16 @@ pub struct SourceTable {
     pub time_paths: Vec<FieldPath>,
     /// What reads the lines, where the source has a shape of its own.
     pub grok: Option<Grok>,
+    /// What reads the records, where no format and no pattern does. Each line is a record then.
+    pub parser: Option<Arc<dyn RecordParser>>,
     /// Arrays whose elements are the events; absent where an event is what stands in a line or an array of a file.
-    pub each: Option<FieldPath>,
+    pub each: Option<Arc<Each>>,
+    /// Which events are the same message again; absent where each event is a row.
+    pub repeats: Option<Repeats>,
+    /// The column that receives when a row was ingested, in milliseconds since 1970; absent where there is none, or the source fills it.
+    pub processed_time: Option<String>,
     /// The columns that its rows may have. A new table has them from the start.
     pub columns: Vec<ColumnDefinition>,
     /// Makes its rows.
     pub normalizer: Arc<dyn Normalize>,
-}
-
-/// Returns an event, the text of a JSON object, with other members in front of its own.
-pub(crate) fn joined(front: &str, event: &str) -> String {
-    let inside = event.trim_start().strip_prefix('{').unwrap_or("}");
-    let comma = if inside.trim_start().starts_with('}') {
-        ""
-    } else {
-        ","
-    };
-    format!("{{{front}{comma}{inside}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn members_are_put_in_front() {
-        assert_eq!(joined("\"a\":1", " {\"b\":2}"), "{\"a\":1,\"b\":2}");
-        assert_eq!(joined("\"a\":1", "{ }"), "{\"a\":1 }");
-    }
 }

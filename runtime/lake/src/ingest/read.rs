@@ -2,34 +2,43 @@
 //!
 //! ```text
 //! file ─archives─▶ members ─┐
-//!   └───────────────────────┴─▶ pieces ─records─▶ events ─rows─▶ gathered ─▶ batches
+//!   └───────────────────────┴─▶ pieces ─┬─records─▶ events ─rows─▶ gathered ─▶ batches
+//!                                       └─parsed, many at once─▶ ┘
 //! ```
 
 mod archives;
+mod parsed;
 mod records;
 mod rows;
 
 use std::borrow::Cow;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use tokio::sync::mpsc::Sender;
 use yagura_core::Timestamp;
 use yagura_core::names::did_you_mean;
 use yagura_core::shown::one_line;
-use yagura_formats::{Decode, Gather, LineFormat};
+use yagura_formats::{DAMAGED, Decode, Gather, LineFormat, received};
 
+use self::parsed::WaitingRecords;
 use self::rows::Waiting;
 use super::chunk::{Chunk, Gatherer};
 use super::compare::{compare, copied};
+use super::each::Each;
 use super::elements::elements;
 use super::kinds::{archive as archive_kind, may_hold_events};
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
 use super::line::{Found, scan};
+use super::normalize::Normalized;
+use super::quarantine;
+use super::repeats::RepeatRows;
 use super::report::{Counts, Example, IngestReport, SHOWN};
-use super::source::{Input, Listed, Source};
+use super::source::{Input, Listed, Shape, Source};
 use super::split::{Passed, Piece, Prefix, SplitError, lines};
 use super::values::values;
 use super::{Format, IngestError, IngestOptions, Progress};
@@ -98,6 +107,7 @@ pub(crate) fn run(
         in_run: Known::default(),
         future: task.future,
         early: TimeBounds::default().from,
+        until: Timestamp::default(),
         file: Current::default(),
         read: Arc::default(),
         archives: 0,
@@ -107,6 +117,7 @@ pub(crate) fn run(
             ..Progress::default()
         },
     };
+    reading.gatherer.set_zone(options.timezone);
     if let Some(source) = &options.source {
         let columns = source.columns.iter().map(|column| column.name.clone());
         reading.gatherer.keep_for_source(columns);
@@ -151,15 +162,23 @@ struct Current {
     is_behind: bool,
     /// Zeros between events of a line.
     zeros: u64,
+    /// Whether its events are lines that are not JSON.
+    is_of_lines: bool,
     /// What makes events of its lines, where they are not JSON.
     decoder: Option<Box<dyn Decode>>,
     /// What puts its lines together, where an event may have several.
     gather: Option<Box<dyn Gather>>,
     /// What was read up to the last of the lines that wait for others.
     waits: Option<Prefix>,
+    /// Records that wait for the source's parser.
+    records: WaitingRecords,
+    /// Whether its lines were made of something else, whose damage is named in a line of its own.
+    is_converted: bool,
     /// Events that wait to be normalized.
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
+    /// Rows that wait for repetitions.
+    repeats: RepeatRows<(Waiting, Normalized)>,
 }
 
 struct Reading<'o> {
@@ -175,6 +194,8 @@ struct Reading<'o> {
     in_run: Known,
     future: Timestamp,
     early: Timestamp,
+    /// Until when what is read was written, for times without a year.
+    until: Timestamp,
     file: Current,
     /// Bytes taken from the files.
     read: Arc<AtomicU64>,
@@ -187,6 +208,12 @@ impl Reading<'_> {
     /// Reads a file. What is wrong with it is the file's matter, unless the ingest is strict.
     fn file(&mut self, listed: &Listed) -> Result<(), IngestError> {
         let name = self.options.name_of(&listed.path);
+        // Members of an archive were written before it.
+        self.until = self.options.written_until.unwrap_or_else(|| {
+            let now = self.future.saturating_add(-super::DAY);
+            changed(&listed.path).map_or(now, |changed| changed.min(now))
+        });
+        self.gatherer.set_written_until(self.until);
         self.input(
             Input::Path(listed.path.clone()),
             &name,
@@ -206,7 +233,8 @@ impl Reading<'_> {
         let again = input.again().ok().filter(|input| input.is_lasting());
         let result = self.file_to_its_end(input, name);
         // What was read before the fault is an event all the same.
-        self.normalize()?;
+        self.parse()?;
+        self.end_waiting()?;
         self.end_part();
         match result {
             Ok(()) => Ok(()),
@@ -267,12 +295,15 @@ impl Reading<'_> {
         self.file.from = self.file.before.end;
         self.report.files += 1;
 
+        self.file.is_converted = source.is_converted;
         if let Format::Lines(format) = source.format {
-            self.file.decoder = Some(format.decoder(self.future.micros()));
+            let zone = self.options.timezone;
+            self.file.is_of_lines = true;
+            self.file.decoder = Some(format.decoder_in(self.until.micros(), zone));
             self.file.gather = format.gatherer();
             let source = self.options.source.as_ref();
             if let Some(grok) = source.and_then(|source| source.grok.clone()) {
-                self.file.decoder = Some(Box::new(grok));
+                self.file.decoder = Some(received(Box::new(grok), false));
             }
             let of_format = self.report.formats.entry(format.name()).or_default();
             of_format.push(name.to_owned());
@@ -297,7 +328,8 @@ impl Reading<'_> {
             other => other.map_err(|error| failure(error, name))?,
         };
         self.end_of_lines()?;
-        self.normalize()?;
+        self.parse()?;
+        self.end_waiting()?;
         let zeros = passed.zeros + self.file.zeros;
         if zeros > 0 {
             self.report.zeros.push((name.to_owned(), zeros));
@@ -320,7 +352,18 @@ impl Reading<'_> {
             0 => Arc::clone(&self.read),
             _ => Arc::default(),
         };
-        Source::open(input, name, self.options.format, read)
+        let each = self
+            .options
+            .source
+            .as_ref()
+            .and_then(|source| source.each.as_deref());
+        let shape = Shape {
+            format: self.options.format,
+            paths: each.map(Each::keys).unwrap_or_default(),
+            apart: each.map(Each::apart).unwrap_or_default(),
+            limit: self.options.max_event_bytes,
+        };
+        Source::open(input, name, shape, read)
     }
 
     /// Notes that all of the file's events are in the table.
@@ -370,6 +413,8 @@ impl Reading<'_> {
                     limit: self.options.max_event_bytes,
                 });
             }
+            // They come before it in the file.
+            self.parse()?;
             let limit = self.options.max_event_bytes;
             let what = match piece.within {
                 Some(_) => "line",
@@ -401,6 +446,10 @@ impl Reading<'_> {
             };
             self.batch.counts.not_utf8.add(example);
         }
+        let source = self.options.source.as_ref();
+        if source.is_some_and(|source| source.parser.is_some()) {
+            return self.add_record(&piece);
+        }
         if let Some(mut decoder) = self.file.decoder.take() {
             let result = self.decoded(&piece, decoder.as_mut());
             self.file.decoder = Some(decoder);
@@ -409,26 +458,24 @@ impl Reading<'_> {
         let mut torn_at = None;
         let has_zeros = bytes.contains(&0);
         self.file.zeros += if has_zeros { zeros(bytes) } else { 0 };
-        for found in scan(&text) {
+        scan(&text, |found| {
             if has_zeros && let Found::Event { text, .. } = &found {
                 self.file.zeros -= zeros(text.as_bytes()).min(self.file.zeros);
             }
             match found {
-                Found::Event { text, members } => {
-                    self.event(piece.line, end, text, None, &members)?;
-                }
+                Found::Event { text, members } => self.event(piece.line, end, text, None, &members),
                 Found::Wrong(wrong) => {
                     let is_torn = piece.is_last && wrong.is_open && wrong.is_end;
                     // Places in a text with replaced bytes are not those in the file, but for its start.
                     if is_torn && (matches!(text, Cow::Borrowed(_)) || wrong.start == 0) {
                         // More may be written; what is whole before it is not read again.
                         torn_at = Some(known + wrong.start);
-                        continue;
+                        return Ok(());
                     }
-                    self.wrong(&piece, &text, known, wrong)?;
+                    self.wrong(&piece, &text, known, wrong)
                 }
             }
-        }
+        })?;
         self.file.done = match torn_at {
             None => Some(piece.prefix.clone()),
             Some(at) => {
@@ -458,6 +505,13 @@ impl Reading<'_> {
         known: usize,
         wrong: super::line::Wrong<'_>,
     ) -> Result<(), IngestError> {
+        let damage = wrong
+            .text
+            .strip_prefix(DAMAGED)
+            .and_then(|text| text.strip_suffix("?>"));
+        if let Some(damage) = damage.filter(|_| self.file.is_converted) {
+            return self.damaged(piece, damage);
+        }
         let before = &text[..wrong.at.min(text.len())];
         let lines = before.bytes().filter(|byte| *byte == b'\n').count() as u64;
         let column = match before.rfind('\n') {
@@ -478,6 +532,21 @@ impl Reading<'_> {
         Ok(())
     }
 
+    /// Ends the ingest with what could not be read of a file, or keeps what is known of it.
+    fn damaged(&mut self, piece: &Piece<'_>, damage: &str) -> Result<(), IngestError> {
+        if self.options.strict {
+            return Err(IngestError::Malformed {
+                file: self.file.name.clone(),
+                line: piece.line,
+                column: 1,
+                reason: damage.to_owned(),
+                next: DAMAGED_PART,
+            });
+        }
+        self.bad_line(piece.line, 1, damage, damage.as_bytes());
+        Ok(())
+    }
+
     fn bad_line(&mut self, line: u64, column: u64, reason: &str, text: &[u8]) {
         let masked = self.options.source.as_ref().map(|source| {
             let text = String::from_utf8_lossy(text);
@@ -491,19 +560,38 @@ impl Reading<'_> {
             let place = format!("`{}`, line {line}, column {column}", self.file.name);
             counts.bad_lines.push(format!("{place}: {reason}"));
         }
-        self.batch.rejects.extend_from_slice(text);
-        self.batch.rejects.push(b'\n');
+        match self.options.rejects {
+            Some(_) => {
+                self.batch.rejects.extend_from_slice(text);
+                self.batch.rejects.push(b'\n');
+            }
+            None => quarantine::write(
+                &mut self.batch.rejects,
+                &self.file.name,
+                (line, column),
+                reason,
+                text,
+            ),
+        }
     }
 
     /// Sends what is gathered if so many more bytes would be too many.
     fn make_room(&mut self, bytes: usize) -> Result<(), IngestError> {
-        let events = self.gatherer.len() + self.file.waiting.len();
-        let is_full = events >= self.options.chunk_events
-            || self.gatherer.bytes() + self.file.waiting_bytes + bytes > self.options.chunk_bytes;
-        if events > 0 && is_full {
-            self.normalize()?;
+        let repeats = &self.file.repeats;
+        let events = self.gatherer.len() + self.file.waiting.len() + repeats.len();
+        let held = self.gatherer.bytes()
+            + self.file.waiting_bytes
+            + repeats.bytes()
+            + self.batch.rejects.len();
+        let is_full =
+            events >= self.options.chunk_events || held + bytes > self.options.chunk_bytes;
+        if is_full && (events > 0 || !self.batch.rejects.is_empty()) {
+            self.end_waiting()?;
             self.end_part();
-            self.flush()?;
+            // Rejected lines are written with the place up to which they were read.
+            if !self.batch.parts.is_empty() {
+                self.flush()?;
+            }
         }
         Ok(())
     }
@@ -573,6 +661,14 @@ impl Reading<'_> {
     }
 }
 
+/// Returns when a file was changed last; nothing for standard input, and for the made-up times that builds and archives give to files.
+fn changed(path: &Path) -> Option<Timestamp> {
+    let changed = path.metadata().ok()?.modified().ok()?;
+    let since = changed.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let changed = Timestamp::from_micros(i64::try_from(since.as_micros()).ok()?)?;
+    (changed > TimeBounds::default().from).then_some(changed)
+}
+
 /// Returns a line without its end.
 fn line_of(text: &str) -> &str {
     text.trim_end_matches(['\n', '\r'])
@@ -580,6 +676,8 @@ fn line_of(text: &str) -> &str {
 
 const WRONG_LINE: &str =
     "; correct it, or leave --strict out: such lines are then kept apart and the others ingested";
+const DAMAGED_PART: &str =
+    "; get the file again, or leave --strict out: what is whole in it is then ingested";
 const OPEN_LINE: &str = "; correct it, or give --format json if events span lines, or leave --strict out: such lines are then kept apart";
 
 /// Names the file in what ended its reading.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{IngestError, KeysWithoutColumn};
+use super::{Delays, IngestError, KeysWithoutColumn};
 
 /// How many examples, names of files and messages a report keeps of each kind.
 pub const SHOWN: usize = 10;
@@ -51,6 +51,8 @@ impl Tally {
 pub struct Counts {
     /// Events, each of them a row now.
     pub events: u64,
+    /// Events that are counted in the row of an equal one.
+    pub repeated: u64,
     /// Lines, or values, that are not events.
     pub rejected: u64,
     /// The first of them: file, line, column and reason.
@@ -67,8 +69,12 @@ pub struct Counts {
     pub duplicate_keys: Tally,
     /// Events with bytes that are not UTF-8.
     pub not_utf8: Tally,
+    /// Records of which a source's parser says that they hold no event.
+    pub without_event: Tally,
     /// Values of events that are not of their column's type, by column; rules find them under the maker's name alone.
     pub unfit: BTreeMap<String, Tally>,
+    /// How long after their times events arrived: when their file was changed last, or when a listener received them.
+    pub delays: Delays,
     /// Events of a source, by class; those of no class under the empty name.
     pub classes: BTreeMap<&'static str, u64>,
 }
@@ -76,6 +82,7 @@ pub struct Counts {
 impl Counts {
     pub(crate) fn merge(&mut self, other: Self) {
         self.events += other.events;
+        self.repeated += other.repeated;
         self.rejected += other.rejected;
         let room = SHOWN.saturating_sub(self.bad_lines.len());
         self.bad_lines
@@ -86,18 +93,33 @@ impl Counts {
         self.elsewhere.merge(other.elsewhere);
         self.duplicate_keys.merge(other.duplicate_keys);
         self.not_utf8.merge(other.not_utf8);
+        self.without_event.merge(other.without_event);
         for (column, tally) in other.unfit {
             self.unfit.entry(column).or_default().merge(tally);
         }
+        self.delays.merge(&other.delays);
         for (class, events) in other.classes {
             *self.classes.entry(class).or_default() += events;
         }
     }
 }
 
+/// Where a row comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traced {
+    /// The file.
+    pub file: String,
+    /// The line in which its record begins, from 1.
+    pub line: u64,
+    /// The source text, as the row has it.
+    pub raw: String,
+}
+
 /// What an ingest did.
 #[derive(Debug, Default)]
 pub struct IngestReport {
+    /// Where each row comes from, in the order of the input, where [`super::IngestOptions::trace`] asks for it.
+    pub trace: Vec<Traced>,
     /// Files whose events were read, those that were passed over not counted.
     pub files: usize,
     /// Those that are not JSON, by the name of their format.

@@ -1,6 +1,7 @@
 //! Parquet files as lines of JSON: a row becomes an event.
 //!
-//! Values are written as `arrow-json` does: times as RFC 3339, bytes as hexadecimal digits, lists and structs as JSON. Columns without a
+//! Values are written as `arrow-json` does: times as RFC 3339, bytes as hexadecimal digits, lists and structs as JSON. Intervals are ISO 8601:
+//! [`super::intervals`]. Columns without a
 //! value are left out. So the same rows are the same source, however the file is laid out.
 
 use std::fs::File;
@@ -8,9 +9,12 @@ use std::io::{self, Read};
 
 use datafusion::arrow::json::LineDelimitedWriter;
 use datafusion::parquet::arrow::arrow_reader::{
-    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
 };
+use datafusion::parquet::errors::ParquetError;
 
+use super::intervals::Intervals;
 use crate::guard::catch;
 
 /// Rows that are decoded at once.
@@ -22,6 +26,7 @@ pub(crate) const MAGIC: &[u8] = b"PAR1";
 /// Reads the rows of a Parquet file as lines.
 pub(crate) struct Rows {
     reader: ParquetRecordBatchReader,
+    intervals: Option<Intervals>,
     text: Vec<u8>,
     used: usize,
 }
@@ -36,12 +41,22 @@ impl Rows {
     /// # Errors
     /// The file's footer is damaged, or not there.
     pub(crate) fn open(file: File) -> io::Result<Self> {
-        let reader = catch(|| {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-            builder.with_batch_size(ROWS).build()
+        let opened = catch(|| {
+            let options = ArrowReaderOptions::default();
+            let mut footer = ArrowReaderMetadata::load(&file, options.clone())?;
+            let intervals = Intervals::of(footer.metadata())?;
+            let (metadata, intervals) = intervals.unzip();
+            if let Some(metadata) = metadata {
+                footer = ArrowReaderMetadata::try_new(metadata, options)?;
+            }
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer);
+            Ok((builder.with_batch_size(ROWS).build()?, intervals))
         });
+        let opened: Result<_, ParquetError> = opened.map_err(damaged)?;
+        let (reader, intervals) = opened.map_err(damaged)?;
         Ok(Self {
-            reader: reader.map_err(damaged)?.map_err(damaged)?,
+            reader,
+            intervals,
             text: Vec::new(),
             used: 0,
         })
@@ -55,7 +70,10 @@ impl Rows {
             let Some(batch) = catch(|| reader.next()).map_err(damaged)? else {
                 return Ok(());
             };
-            let batch = batch.map_err(damaged)?;
+            let mut batch = batch.map_err(damaged)?;
+            if let Some(intervals) = &self.intervals {
+                batch = intervals.to_text(&batch).map_err(damaged)?;
+            }
             let mut writer = LineDelimitedWriter::new(&mut self.text);
             writer.write(&batch).map_err(damaged)?;
             writer.finish().map_err(damaged)?;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use yagura_core::json::{Cursor, Kind};
-use yagura_formats::{Evtx, LineFormat};
+use yagura_formats::{Avro, Evtx, LineFormat, XmlRecords};
 
 use super::archive::in_a_file;
+use super::avro;
 use super::kinds::{Other, bare, foreign, without_json};
 use super::rows::{self, Rows};
 use super::unpack::{Ahead, Packing, Unpacked, Utf16, utf16};
@@ -191,8 +192,22 @@ impl Input {
 pub(crate) struct Source {
     pub(crate) bytes: Ahead<Box<dyn BufRead>>,
     pub(crate) format: Format,
+    /// Whether the bytes are lines that were made of something else: a line `<?damaged …?>` is a part that could not be read.
+    pub(crate) is_converted: bool,
     /// Bytes behind the compressed data that were passed over, as far as it was read.
     pub(crate) trailing: Arc<AtomicU64>,
+}
+
+/// What a file is expected to be.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shape {
+    pub(crate) format: Format,
+    /// Of XML, the elements that are events, as names from the outermost on.
+    pub(crate) paths: Vec<Vec<String>>,
+    /// Elements beside those that are events of their own.
+    pub(crate) apart: Vec<Vec<String>>,
+    /// The longest event, in bytes.
+    pub(crate) limit: usize,
 }
 
 impl Source {
@@ -200,7 +215,7 @@ impl Source {
     pub(crate) fn open(
         input: &Input,
         name: &str,
-        format: Format,
+        shape: Shape,
         read: Arc<AtomicU64>,
     ) -> Result<Self, IngestError> {
         let unreadable = |source| unreadable(source, name);
@@ -217,6 +232,11 @@ impl Source {
         }
         if Evtx::<&[u8]>::is_start(bytes.peek(8).map_err(unreadable)?) {
             bytes = Ahead::new(Box::new(BufReader::with_capacity(BUFFER, Evtx::new(bytes))));
+        }
+        let has_avro = Avro::<&[u8]>::is_start(bytes.peek(4).map_err(unreadable)?);
+        if has_avro {
+            let records = Avro::new(bytes, &avro::CODECS, avro::unpack);
+            bytes = Ahead::new(Box::new(BufReader::with_capacity(BUFFER, records)));
         }
         let not_read = |other: Other| IngestError::Unsupported {
             file: name.to_owned(),
@@ -238,8 +258,15 @@ impl Source {
         {
             bytes.consume(3);
         }
+        let has_xml = shape.format == Format::Lines(LineFormat::Xml);
+        if has_xml {
+            let records = XmlRecords::new(bytes, shape.paths, shape.apart, shape.limit);
+            bytes = Ahead::new(Box::new(BufReader::with_capacity(BUFFER, records)));
+        }
+        let is_converted = has_rows || has_avro || has_xml;
         let start = bytes.peek(PEEK).map_err(unreadable)?;
-        let format = match format {
+        let format = match shape.format {
+            _ if has_avro || has_xml => Format::Ndjson,
             Format::Auto if has_rows => Format::Ndjson,
             Format::Auto => match (LineFormat::detect(start), without_json(start)) {
                 (Some(lines), _) => Format::Lines(lines),
@@ -251,6 +278,7 @@ impl Source {
         Ok(Self {
             bytes,
             format,
+            is_converted,
             trailing,
         })
     }
@@ -403,7 +431,7 @@ mod tests {
 
     fn open(path: &Path) -> Result<Source, IngestError> {
         let input = Input::Path(path.to_owned());
-        Source::open(&input, "x", Format::Auto, Arc::default())
+        Source::open(&input, "x", Shape::default(), Arc::default())
     }
 
     #[test]

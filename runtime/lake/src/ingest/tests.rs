@@ -2,7 +2,9 @@
 
 mod again;
 mod archives;
+mod converted;
 mod inputs;
+mod parsed;
 mod property;
 mod records;
 

@@ -18,16 +18,21 @@ mod zone;
 use std::borrow::Cow;
 
 use yagura_core::{FieldPath, Timestamp};
+use yagura_formats::Zone;
 
 use self::text::Read;
 use super::event::{Member, find, members, text_of};
 use crate::definition::TimeBounds;
 
-/// The moments in which events are expected, in microseconds since 1970.
+/// The moments in which events are expected, in microseconds since 1970, and how times are completed that leave something out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Range {
     from: i64,
     to: i64,
+    /// The zone of times that name none.
+    zone: Zone,
+    /// Until when the text was written, where times without a year are read: they are at most 1 day after it.
+    until: Option<i64>,
 }
 
 impl Range {
@@ -37,7 +42,20 @@ impl Range {
         Self {
             from: range.from.micros(),
             to: range.to.micros(),
+            zone: Zone::utc(),
+            until: None,
         }
+    }
+
+    /// Sets the zone of times that name none.
+    pub(crate) fn in_zone(self, zone: Zone) -> Self {
+        Self { zone, ..self }
+    }
+
+    /// Lets times without a year be read at the declared places.
+    pub(crate) fn written_until(self, until: i64) -> Self {
+        let until = Some(until);
+        Self { until, ..self }
     }
 
     fn holds(self, micros: i64) -> bool {
@@ -47,7 +65,12 @@ impl Range {
 
 /// Reads the time in a text or a number, in any form that an event's time may have; a day is its first moment.
 pub fn of_text(text: &str) -> Option<Timestamp> {
-    let micros = text::read(text, Range::of(None))?.micros()?;
+    of_text_in(text, Zone::utc())
+}
+
+/// Does the same for a text whose time is in this zone if it names none.
+pub fn of_text_in(text: &str, zone: Zone) -> Option<Timestamp> {
+    let micros = text::read(text, Range::of(None).in_zone(zone))?.micros()?;
     Timestamp::from_micros(micros)
 }
 
@@ -116,6 +139,16 @@ pub(crate) struct Looked<'a> {
     pub(crate) refused: Option<&'a str>,
 }
 
+impl<'a> Looked<'a> {
+    /// Returns a time that nobody had to look for.
+    pub(crate) fn of(found: Found<'a>) -> Self {
+        Self {
+            found: Some(found),
+            ..Self::default()
+        }
+    }
+}
+
 /// Finds an event's time: at the first of `paths` that holds one, else where the times of earlier events were, else at the best of
 /// the usual places.
 pub(crate) fn of_event<'a>(
@@ -179,7 +212,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     /// A declared place wins with everything that can be read.
     fn declared(&mut self, source: &'a str) {
-        match self.read(source, None) {
+        match of_json(source, self.range, 0) {
             Some(Read::Moment(micros) | Read::Day(micros)) => {
                 self.looked.found = found(micros, source, Place::Declared);
             }
@@ -213,13 +246,18 @@ impl<'a> Search<'a> {
 
     /// Reads a JSON value; `clock` is the time of day that stands apart from a date.
     fn read(&self, source: &str, clock: Option<&str>) -> Option<Read> {
+        // A word and a number may be anything at a place that nobody declared.
+        let range = Range {
+            until: None,
+            ..self.range
+        };
         if let Some(clock) = clock {
             let whole = format!("{} {}", text_of(source), text_of(clock));
-            if let Some(read) = text::read(&whole, self.range) {
+            if let Some(read) = text::read(&whole, range) {
                 return Some(read);
             }
         }
-        of_json(source, self.range, 0)
+        of_json(source, range, 0)
     }
 }
 

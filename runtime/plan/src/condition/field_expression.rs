@@ -123,6 +123,11 @@ impl FieldExpression {
         self.field
     }
 
+    /// Returns the indices of the fields that the expression reads: of all others [`Self::evaluate`] looks at no value.
+    pub fn reads(&self) -> &[usize] {
+        &self.columns
+    }
+
     /// Evaluates the expression for events whose fields are `fields`, one array for each that [`Self::new`] was given. An event for
     /// which it fails has NULL, and no other event is changed by that.
     ///

@@ -212,6 +212,8 @@ fn of_call(
         "concat_ws" => all.and(argument(0).each(parts.len() as u64)),
         "arrays_zip" => all.each(parts.len() as u64),
         "encode" => all.each(2),
+        // `\u001f` for a control character; quotes, a colon and a comma around each.
+        "json_object" => all.each(6).and_more(4 * parts.len() as u64),
         "to_char" => all.each(FORMAT),
         "arrow_cast" | "arrow_try_cast" | "cast_to_type" | "try_cast_to_type" => {
             match text(1).filter(|to| !to.contains("Fixed")) {

@@ -216,6 +216,26 @@ impl Dialect for BoundedDialect {
         Some(operand)
     }
 
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        left: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        // The parser itself takes all that follows for the right side, also what is behind `AND`.
+        let is_not =
+            parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]);
+        if !is_not && !parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
+            return None;
+        }
+        let left = Box::new(left.clone());
+        let right = parser.parse_subexpr(precedence).map(Box::new);
+        Some(right.map(|right| match is_not {
+            true => Expr::IsNotDistinctFrom(left, right),
+            false => Expr::IsDistinctFrom(left, right),
+        }))
+    }
+
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         let precedence = GenericDialect.get_next_precedence_default(parser);
         let at = parser.get_current_index();
@@ -251,6 +271,44 @@ mod tests {
         ] {
             let error = expression(text).unwrap_err().to_string();
             assert!(error.contains(want), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_distinct_ends_before_and() {
+        for (text, grouped) in [
+            ("x IS DISTINCT FROM 2 AND y", "(x IS DISTINCT FROM 2) AND y"),
+            (
+                "a = 1 AND x IS NOT DISTINCT FROM b + 1 OR NOT y IS DISTINCT FROM 3 AND z",
+                "((a = 1) AND (x IS NOT DISTINCT FROM (b + 1))) OR ((NOT (y IS DISTINCT FROM 3)) AND z)",
+            ),
+            (
+                "CASE WHEN x IS DISTINCT FROM lower(y) THEN 1 END",
+                "CASE WHEN (x IS DISTINCT FROM lower(y)) THEN 1 END",
+            ),
+        ] {
+            let without = |expr: Expr| {
+                let text = expr.to_string();
+                text.replace(['(', ')'], "")
+            };
+            let (text, grouped) = (expression(text).unwrap(), expression(grouped).unwrap());
+            assert_eq!(tree(&text), tree(&grouped));
+            assert_eq!(without(text), without(grouped));
+        }
+    }
+
+    /// The shape of an expression, without the parentheses that it was written with.
+    fn tree(expr: &Expr) -> String {
+        let pair = |name: &str, left: &Expr, right: &Expr| {
+            format!("({} {name} {})", tree(left), tree(right))
+        };
+        match expr {
+            Expr::Nested(inner) => tree(inner),
+            Expr::BinaryOp { left, op, right } => pair(&op.to_string(), left, right),
+            Expr::IsDistinctFrom(left, right) => pair("IDF", left, right),
+            Expr::IsNotDistinctFrom(left, right) => pair("INDF", left, right),
+            Expr::UnaryOp { op, expr } => format!("{op} {}", tree(expr)),
+            other => other.to_string().replace(['(', ')'], ""),
         }
     }
 

@@ -9,14 +9,15 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use yagura_core::shown::without_controls;
-use yagura_core::{FieldPath, Timestamp};
-use yagura_formats::LineFormat;
+use yagura_core::{FieldPath, Grants, Timestamp};
+use yagura_formats::{LineFormat, Zone};
+use yagura_host::Meter;
 use yagura_lake::ingest::{self, IngestOptions, IngestReport, KeysWithoutColumn, SHOWN, ingest};
 use yagura_lake::names::escaped;
 use yagura_lake::{Location, TimeBounds, copy_object, raw_objects, root_of};
 use yagura_rules::sigma::FieldMap;
-use yagura_service::sources::OpenSource;
-use yagura_sources::source_table;
+use yagura_service::packs;
+use yagura_service::sources::{OpenSource, RECORDS_AT_ONCE};
 
 use super::block_on;
 use crate::exit::INPUT;
@@ -60,6 +61,9 @@ pub(crate) struct Arguments {
     /// Moments between which events are expected, such as 1990-01-01..2100-01-01: a number outside is not a time
     #[arg(long, value_name = "FROM..TO", value_parser = bounds)]
     time_bounds: Option<TimeBounds>,
+    /// Zone of times that name none, such as Europe/Berlin or +09:00 [default: that of the source, else UTC]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<Zone>,
     /// Files and directories of logs, URLs of objects or of prefixes in an object store; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -73,7 +77,8 @@ This holds after a kill, and for several ingests at once. --again ingests it onc
 A line that is not an event is named and kept, and the others are ingested. In folders, hidden files and files that are not logs
 are passed over and named. Events without a readable time are kept, counted and left out by rules.
 
-Exit codes: 0 success; 3 a file or a line could not be read (not with --rejects, for lines), or the arguments are wrong.";
+Exit codes: 0 every record is a row; 3 a file or a line could not be read (not with --rejects, for lines), or the arguments are
+wrong. An event without a readable time is a row: 0, with a warning.";
 
 /// Returns the names of formats.
 fn formats() -> impl Iterator<Item = PossibleValue> {
@@ -121,9 +126,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let start = Instant::now();
     let to = Location::parse(&arguments.to, &BTreeMap::new())?;
     let source = arguments.source.as_deref();
-    let source = source
+    let mut source = source
         .map(|name| OpenSource::find(name, &arguments.pack))
         .transpose()?;
+    if let (Some(source), Some(zone)) = (&mut source, arguments.timezone) {
+        source.set_zone(zone);
+    }
     if let Some(source) = &source {
         source.must_be_storable()?;
     }
@@ -135,7 +143,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let mut options = IngestOptions::new(&name, to);
     let of_source = source.as_ref().map(|source| source.source.format());
     options.format = arguments.format.or(of_source).unwrap_or_default();
-    options.source = source.map(|source| source_table(&source.source, source.mapping));
+    let zone = source.as_ref().map(|source| source.source.zone());
+    options.timezone = arguments.timezone.or(zone).unwrap_or_default();
+    options.source = source
+        .map(|source| {
+            // As `yagura run --pack`: without a configuration nobody grants less than the pack asks for.
+            let grants = Grants::without_bounds();
+            source.table(|| packs::host(Meter::Off), &grants, RECORDS_AT_ONCE)
+        })
+        .transpose()?;
     options.time_field = arguments.time_field;
     options.schema = arguments.schema;
     options.rejects = arguments.rejects.clone();
@@ -344,6 +360,13 @@ fn report_files(report: &IngestReport, err: &mut impl Write) -> io::Result<()> {
 
 fn report_events(report: &IngestReport, err: &mut impl Write) -> io::Result<()> {
     let counts = &report.counts;
+    if counts.repeated > 0 {
+        writeln!(
+            err,
+            "note: {} counted in the row of an equal one",
+            count(counts.repeated, "event is", "events are")
+        )?;
+    }
     for (tally, one, many, rest) in [
         (
             &counts.without_time,
@@ -386,6 +409,17 @@ fn report_events(report: &IngestReport, err: &mut impl Write) -> io::Result<()> 
             let what = count(tally.count, one, many);
             writeln!(err, "warning: {what}; {rest}; the first: {first}")?;
         }
+    }
+    if let Some(first) = &counts.without_event.first {
+        let lines = count(
+            counts.without_event.count,
+            "line holds no event",
+            "lines hold no event",
+        );
+        writeln!(
+            err,
+            "note: {lines}, as the plugin reports; the first: {first}"
+        )?;
     }
     report_classes(report, err)?;
     for names in report.alike.iter().take(SHOWN) {

@@ -13,6 +13,7 @@ pub(crate) mod grants;
 pub(crate) mod ingest;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
+pub(crate) mod listen;
 pub(crate) mod load;
 pub(crate) mod new;
 pub(crate) mod pack;

@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     /// What the rule is written in
     #[arg(long, value_enum)]
     lang: Language,
-    /// What the code is for: detectors evaluate events, the others answer alerts
+    /// What the code is for: detectors evaluate events, normalizers parse raw logs, the others answer alerts
     #[arg(long, value_enum, default_value_t)]
     world: WorldArgument,
     /// Directory to make; it must not hold anything yet
@@ -45,6 +45,8 @@ enum WorldArgument {
     Reviewer,
     /// Sends reports about incidents
     Notifier,
+    /// Parses raw logs for a source
+    Normalizer,
 }
 
 impl From<Language> for PackLanguage {
@@ -66,6 +68,7 @@ impl From<WorldArgument> for TemplateWorld {
             WorldArgument::Enricher => Self::Enricher,
             WorldArgument::Reviewer => Self::Reviewer,
             WorldArgument::Notifier => Self::Notifier,
+            WorldArgument::Normalizer => Self::Normalizer,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `yagura source`: which sources there are, and what a source makes of raw logs.
 
+mod class;
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -7,10 +9,13 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::Value;
-use yagura_collect::Ledger;
-use yagura_core::Timestamp;
+use yagura_collect::{Habits, Ledger, SourceTotals};
+use yagura_core::names::did_you_mean;
+use yagura_core::{Grants, Timestamp};
+use yagura_host::Meter;
+use yagura_lake::ingest::Format;
 use yagura_sources::{
-    Explained, explain, never_there, rows_of, shipped, shipped_names, source_table,
+    Explained, explain, format_names, in_order, never_there, rows_of, shipped, shipped_names,
 };
 
 use super::block_on;
@@ -18,7 +23,9 @@ use super::status::{length, now};
 use crate::exit::{FAILED, INPUT};
 use crate::output::{OutputFormat, Shown, count, cut, number, printable, table};
 use crate::state_dir::StateDir;
-use yagura_service::sources::OpenSource;
+use yagura_service::listen::{ListenStatus, listen_statuses};
+use yagura_service::packs;
+use yagura_service::sources::{OpenSource, RECORDS_AT_ONCE};
 
 /// Show the sources that there are, or what a source makes of raw logs
 #[derive(Debug, clap::Args)]
@@ -61,13 +68,18 @@ enum Action {
         /// Directory of a pack with sources; may be given more than once
         #[arg(long, value_name = "PATH")]
         pack: Vec<PathBuf>,
-        /// How many events are shown
+        /// How many events are shown, in the order of the file
         #[arg(long, value_name = "N", default_value_t = 3)]
         events: usize,
-        /// How to print them
+        /// Form of the file, by the names of `yagura ingest --format` [default: that of the source]
+        #[arg(long, value_name = "FORMAT", value_parser = format_of)]
+        input_format: Option<Format>,
+        /// How to print them; the form of the file is --input-format
         #[arg(long, value_enum, default_value = "text")]
         format: OutputFormat,
     },
+    /// List the attributes of a class of OCSF, which columns of a source and conditions of rules can name
+    Class(class::Arguments),
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
@@ -79,11 +91,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
             source,
             pack,
             events,
+            input_format,
             format,
         } => {
-            let source = OpenSource::find(&source, &pack)?;
+            let mut source = OpenSource::find(&source, &pack)?;
+            if let Some(format) = input_format {
+                source.source.read_as(format);
+            }
             explained(&source, file, events, format)
         }
+        Action::Class(arguments) => class::run(&arguments),
     }
 }
 
@@ -94,6 +111,8 @@ struct SourceView {
     title: String,
     /// The form of its files; nothing where it is recognised.
     format: Option<String>,
+    /// The plugin that reads its lines.
+    plugin: Option<String>,
     classes: Vec<&'static str>,
     references: Vec<String>,
 }
@@ -106,7 +125,7 @@ fn list(packs: &[PathBuf], format: OutputFormat) -> Result<u8> {
             bail!("{} has no sources/*.toml", pack.dir.display());
         }
         for file in &pack.sources {
-            sources.push(OpenSource::of_file(file)?);
+            sources.push(OpenSource::of_pack(file, &pack.dir)?);
         }
     }
     for name in shipped_names() {
@@ -122,6 +141,7 @@ fn list(packs: &[PathBuf], format: OutputFormat) -> Result<u8> {
             name: source.source.source.name,
             title: source.source.source.title,
             format: source.source.source.format,
+            plugin: source.source.source.plugin,
             references: source.source.source.references,
         }
     });
@@ -138,7 +158,10 @@ fn list(packs: &[PathBuf], format: OutputFormat) -> Result<u8> {
             for view in views {
                 rows.add_row([
                     view.name,
-                    view.format.unwrap_or_else(|| "recognised".to_owned()),
+                    match (view.plugin, view.format) {
+                        (Some(_), _) => "plugin".to_owned(),
+                        (None, format) => format.unwrap_or_else(|| "recognised".to_owned()),
+                    },
                     cut(&view.classes.join(", "), CLASSES_WIDTH),
                     view.title,
                 ]);
@@ -151,22 +174,36 @@ fn list(packs: &[PathBuf], format: OutputFormat) -> Result<u8> {
 
 fn status(service: &StateDir, format: OutputFormat) -> Result<u8> {
     let dir = service.resolve()?;
-    let Some(ledger) = Ledger::open_if_there(&dir)? else {
+    let ledger = Ledger::open_if_there(&dir)?;
+    let listeners = listen_statuses(&dir)?;
+    if ledger.is_none() && listeners.is_empty() {
         bail!(
             "the service with the state in {} has no sources: write [source.NAME] in its configuration",
             dir.display()
         );
-    };
-    let totals = ledger.totals()?;
+    }
+    let mut totals = Vec::new();
+    let mut habits = Vec::new();
+    if let Some(ledger) = &ledger {
+        totals = ledger.totals()?;
+        for of in &totals {
+            habits.push(ledger.habits(&of.source, Timestamp::clamped(now()))?);
+        }
+    }
     let mut out = Shown(io::stdout().lock());
     match format {
         OutputFormat::Json => {
-            for of in &totals {
+            for (of, habits) in totals.iter().zip(&habits) {
+                serde_json::to_writer(&mut out, &StatusView::new(of, habits))?;
+                writeln!(out)?;
+            }
+            for of in &listeners {
                 serde_json::to_writer(&mut out, of)?;
                 writeln!(out)?;
             }
         }
         OutputFormat::Text => {
+            print_listeners(&mut out, &listeners)?;
             let mut rows = table([
                 "SOURCE",
                 "OBJECTS",
@@ -195,7 +232,10 @@ fn status(service: &StateDir, format: OutputFormat) -> Result<u8> {
                     ago(of.last_ingest),
                 ]);
             }
-            writeln!(out, "{rows}")?;
+            if !totals.is_empty() {
+                writeln!(out, "{rows}")?;
+                print_habits(&mut out, &totals, &habits)?;
+            }
             for of in &totals {
                 if let Some(trouble) = &of.trouble {
                     writeln!(out, "{}: {}", of.source, printable(trouble))?;
@@ -215,7 +255,104 @@ fn status(service: &StateDir, format: OutputFormat) -> Result<u8> {
     let is_whole = totals
         .iter()
         .all(|of| of.trouble.is_none() && of.unreadable == 0);
-    Ok(if is_whole { 0 } else { FAILED })
+    let all_written = listeners
+        .iter()
+        .all(|of| of.counts.trouble.is_none() && of.counts.all_dropped() == 0);
+    Ok(if is_whole && all_written { 0 } else { FAILED })
+}
+
+/// A source as `status --format json` prints it.
+#[derive(Debug, Serialize)]
+struct StatusView<'s> {
+    #[serde(flatten)]
+    totals: &'s SourceTotals,
+    events_per_hour: u64,
+    lag_seconds: Option<i64>,
+    clock_ahead_seconds: Option<i64>,
+    drift: Vec<String>,
+}
+
+impl<'s> StatusView<'s> {
+    fn new(totals: &'s SourceTotals, habits: &Habits) -> Self {
+        let seconds = |micros: i64| micros / 1_000_000;
+        Self {
+            totals,
+            events_per_hour: habits.events_per_hour,
+            lag_seconds: habits.lag.map(seconds),
+            clock_ahead_seconds: habits.ahead.map(seconds),
+            drift: habits.drifts.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+fn print_habits(out: &mut impl Write, totals: &[SourceTotals], habits: &[Habits]) -> Result<()> {
+    let mut rows = table([
+        "SOURCE",
+        "FIRST SEEN",
+        "LAST SEEN",
+        "EVENTS/H",
+        "LAG",
+        "CLOCK",
+        "REPEATED",
+        "DRIFT",
+    ]);
+    for (of, habits) in totals.iter().zip(habits) {
+        rows.add_row([
+            of.source.clone(),
+            ago(of.first_ingest),
+            ago(of.last_modified),
+            number(habits.events_per_hour),
+            match habits.lag {
+                Some(lag) => length(lag.max(0)),
+                None => String::new(),
+            },
+            match habits.ahead {
+                Some(ahead) => format!("{} ahead", length(ahead)),
+                None => String::new(),
+            },
+            number(of.repeated),
+            if habits.drifts.is_empty() { "" } else { "yes" }.to_owned(),
+        ]);
+    }
+    writeln!(out, "{rows}")?;
+    for (of, habits) in totals.iter().zip(habits) {
+        for drift in &habits.drifts {
+            writeln!(out, "{}: {drift}", of.source)?;
+        }
+    }
+    Ok(())
+}
+
+fn print_listeners(out: &mut impl Write, listeners: &[ListenStatus]) -> Result<()> {
+    if listeners.is_empty() {
+        return Ok(());
+    }
+    let mut rows = table([
+        "LISTENER", "RECEIVED", "WRITTEN", "DROPPED", "CUT", "REFUSED", "FAILED", "OPEN",
+        "OBJECTS", "SEEN",
+    ]);
+    for of in listeners {
+        let counts = &of.counts;
+        rows.add_row([
+            of.listener.clone(),
+            number(counts.received),
+            number(counts.written),
+            number(counts.all_dropped()),
+            number(counts.cut + counts.incomplete),
+            number(counts.refused + counts.not_allowed),
+            number(counts.failed + counts.without_count),
+            number(counts.open),
+            number(counts.objects),
+            ago(Some(of.written_at)),
+        ]);
+    }
+    writeln!(out, "{rows}")?;
+    for of in listeners {
+        if let Some(trouble) = &of.counts.trouble {
+            writeln!(out, "{}: {}", of.listener, printable(trouble))?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns how long ago a moment was.
@@ -233,13 +370,18 @@ fn explained(
     events: usize,
     format: OutputFormat,
 ) -> Result<u8> {
-    let table = source_table(&source.source, source.mapping.clone());
-    let (rows, report) = block_on(async { Ok(rows_of(&source.source, table, &[file]).await?) })?;
+    let grants = Grants::without_bounds();
+    let table = source.table(|| packs::host(Meter::Off), &grants, RECORDS_AT_ONCE)?;
+    let (rows, report) =
+        block_on(async { Ok(rows_of(&source.source, table, &[file], None).await?) })?;
     let total = rows.len();
-    let shown = rows
-        .iter()
-        .take(events)
-        .map(|row| explain(&source.mapping, row));
+    let absent = never_there(&source.mapping, &rows);
+    let rows = in_order(rows, &report.trace);
+    let shown = rows.iter().take(events).map(|placed| ExplainedEvent {
+        record: placed.record,
+        line: placed.line,
+        event: explain(&source.mapping, &placed.row),
+    });
     let mut out = Shown(io::stdout().lock());
     match format {
         OutputFormat::Json => {
@@ -249,8 +391,8 @@ fn explained(
             }
         }
         OutputFormat::Text => {
-            for (index, event) in shown.enumerate() {
-                print(&mut out, index + 1, &event)?;
+            for event in shown {
+                print(&mut out, &event)?;
             }
         }
     }
@@ -264,7 +406,17 @@ fn explained(
             )?;
         }
     }
-    let absent = never_there(&source.mapping, &rows);
+    if let Some(first) = &report.counts.without_event.first {
+        writeln!(
+            err,
+            "note: {} no event, as the plugin reports; the first: {first}",
+            count(
+                report.counts.without_event.count,
+                "line holds",
+                "lines hold"
+            )
+        )?;
+    }
     if !absent.is_empty() {
         writeln!(
             err,
@@ -311,18 +463,44 @@ fn explained(
     )
 }
 
+/// Reads the name of a form of raw logs; for arguments.
+fn format_of(name: &str) -> Result<Format, String> {
+    yagura_sources::format_of(name).ok_or_else(|| {
+        let names = format_names();
+        let near = did_you_mean(name, names.iter().copied());
+        format!(
+            "it is not a form of logs{near}; the forms are {}",
+            names.join(", ")
+        )
+    })
+}
+
 /// The longest value that is shown whole, in columns.
 const VALUE_WIDTH: usize = 50;
 const CLASSES_WIDTH: usize = 60;
 const EXPRESSION_WIDTH: usize = 60;
 
-fn print(out: &mut impl Write, number: usize, event: &Explained) -> Result<()> {
+/// An event, and where its record stands in the file.
+#[derive(Debug, Serialize)]
+struct ExplainedEvent {
+    record: usize,
+    line: u64,
+    #[serde(flatten)]
+    event: Explained,
+}
+
+fn print(out: &mut impl Write, shown_event: &ExplainedEvent) -> Result<()> {
+    let ExplainedEvent {
+        record,
+        line,
+        event,
+    } = shown_event;
     let class = match event.class.as_str() {
         "" => "of no class",
         class => class,
     };
     let time = event.event_time.as_deref().unwrap_or("no time");
-    writeln!(out, "event {number}: {class}, {time}")?;
+    writeln!(out, "event {record}, line {line}: {class}, {time}")?;
     writeln!(out, "  {}", cut(&printable(&event.raw), 110))?;
     let mut rows = table(["COLUMN", "VALUE", "FROM"]);
     for column in &event.columns {

@@ -169,9 +169,10 @@ async fn test(arguments: &Arguments, dir: &Path) -> Result<PackResult> {
         update: arguments.update,
         record: network.as_ref(),
     };
-    let (of_sources, odd) = sources::run(&suite.pack, &arguments.rule, arguments.update).await?;
-    outcomes.extend(of_sources);
     let host = packs::host(Meter::Off)?;
+    let (of_sources, odd) =
+        sources::run(&host, &suite.pack, &arguments.rule, arguments.update).await?;
+    outcomes.extend(of_sources);
     outcomes.extend(answers::run(&host, &suite.pack, &arguments.rule, &options).await?);
     Ok(PackResult {
         name: suite.pack.manifest.pack.name.clone(),

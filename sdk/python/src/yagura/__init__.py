@@ -30,6 +30,8 @@ Enrichers, reviewers and notifiers are classes that derive from :class:`Enricher
 in a component. They ask the host by :mod:`yagura.http`, :mod:`yagura.search` and :mod:`yagura.lookup`, as far as their world
 allows.
 
+A :class:`Normalizer` parses raw logs in a form of their own, for a source.
+
 All run natively in unit tests (:mod:`yagura.testing`). The package knows the plugin contract and nothing of the host,
 and needs nothing but Python's own library.
 """
@@ -41,6 +43,7 @@ from .config import Config
 from .detector import Detector, detector
 from .errors import ColumnError, ConfigError, DataError, PluginError, RetryError
 from .findings import Finding, Findings, Observable, Severity
+from .normalizer import Malformed, Normalizer
 from .plugins import Enriched, Enricher, Notifier, Reviewer
 from .rule import Rule
 from .schema import Column
@@ -65,6 +68,8 @@ __all__ = [
     "Event",
     "Finding",
     "Findings",
+    "Malformed",
+    "Normalizer",
     "Notifier",
     "Numbers",
     "Observable",

@@ -1,4 +1,4 @@
-"""From the contract's functions to an author's enricher, reviewer or notifier: which class it is, opening, failures.
+"""From the contract's functions to an author's enricher, reviewer, notifier or normalizer: which class it is, opening, failures.
 
 It knows the shapes of the contract and not the bindings, so that unit tests run it natively.
 """
@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
+from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .alert import Alert, Attributes, Assessment, Report, Verdict
 from .config import Config
-from .errors import ConfigError, DataError
-from .failures import guarded
+from .errors import ConfigError, DataError, PluginError
+from .failures import describe, guarded
 from .findings import Severity
+from .normalizer import Malformed, Normalizer, texts_of
 from .plugins import Enriched, Enricher, Notifier, Reviewer
 from .text import crossing
 
-Base = TypeVar("Base", Enricher, Reviewer, Notifier)
+Base = TypeVar("Base", Enricher, Reviewer, Notifier, Normalizer)
 
 
 def author_of(base: type[Base]) -> type[Base]:
@@ -40,6 +44,24 @@ def _below(base: type[Any]) -> Iterator[type[Any]]:
     for author in base.__subclasses__():
         yield author
         yield from _below(author)
+
+
+@dataclass
+class Column:
+    """The contract's ``column``."""
+
+    validity: bytes
+    offsets: bytes
+    values: bytes
+
+
+@dataclass
+class Normalized:
+    """The contract's ``normalized``."""
+
+    records: bytes
+    events: Column
+    malformed: list[tuple[int, str]]
 
 
 class Serving:
@@ -91,7 +113,51 @@ class Serving:
                 raise TypeError(f"`notify` returned {type(receipt).__name__} where a receipt, a str, is wanted")
             return crossing(receipt)
 
+    def normalize(self, offsets: bytes, values: bytes) -> Normalized:
+        """Returns the events of records that are laid out as a column."""
+        parse = self._plugin(Normalizer).parse
+        ends = _integers(offsets)
+        records, places, texts = array("I", [0]), array("I", [0]), list[bytes]()
+        malformed: list[tuple[int, str]] = []
+        length = 0
+        for index in range(len(ends) - 1):
+            try:
+                found = texts_of(parse(values[ends[index] : ends[index + 1]]))
+            except DataError as error:
+                found = []
+                malformed.append((index, crossing(str(error))))
+            except PluginError:
+                raise
+            except Malformed as error:
+                found = []
+                malformed.append((index, crossing(str(error))))
+            # `SystemExit` and `KeyboardInterrupt` too: nothing that a plugin does ends more than its record.
+            except BaseException as error:
+                found = []
+                malformed.append((index, crossing(describe(error, self._source))))
+            for text in found:
+                length += len(text)
+                places.append(length)
+            texts += found
+            records.append(len(places) - 1)
+        return Normalized(_bytes(records), Column(b"", _bytes(places), b"".join(texts)), malformed)
+
     def _plugin(self, base: type[Any]) -> Any:
         if self._opened is None:
             raise DataError(f"the {base.__name__.lower()} was not opened")
         return self._opened
+
+
+def _integers(data: bytes) -> array[int]:
+    """Returns the integers of the contract, which are little-endian, of four bytes."""
+    integers = array("I")
+    integers.frombytes(data)
+    if sys.byteorder == "big":
+        integers.byteswap()
+    return integers
+
+
+def _bytes(integers: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        integers.byteswap()
+    return integers.tobytes()

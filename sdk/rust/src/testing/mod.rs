@@ -29,7 +29,7 @@ use crate::component::Component;
 use crate::state::State;
 use crate::{
     Alert, Assessment, Attribute, Batch, Config, Detector, Enriched, Enricher, Finding, Findings,
-    Notifier, PluginError, Report, Reviewer, Rule,
+    Normalizer, Notifier, PluginError, Report, Reviewer, Rule,
 };
 
 /// An opened detector, for tests with more than one batch.
@@ -180,6 +180,17 @@ pub fn review<R: Reviewer>(
     attributes: &[Attribute],
 ) -> Result<Option<Assessment>, PluginError> {
     R::open(&Config::new(config))?.review(alert, attributes)
+}
+
+/// Opens a normalizer with this configuration, as JSON text, and returns the events of a record, each as JSON text.
+///
+/// # Errors
+/// [`PluginError::Data`] with the reason if the record is malformed.
+pub fn parse<N: Normalizer>(
+    config: &str,
+    record: impl AsRef<[u8]>,
+) -> Result<Vec<String>, PluginError> {
+    crate::normalizer::parse_one::<N>(config, record.as_ref())
 }
 
 /// Opens a notifier with this configuration, as JSON text, and returns its receipt for a report.

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use serde_json::{Map, Value};
+use yagura_core::json::write_text;
 use yagura_formats::{Decode, Decoded, Record, Rest, Taken};
 
+use super::rows::Places;
 use super::{Reading, WRONG_LINE, line_of};
 use crate::ingest::IngestError;
-use crate::ingest::event::members;
 use crate::ingest::split::{Piece, Prefix};
 
 impl Reading<'_> {
@@ -126,8 +128,8 @@ impl Reading<'_> {
         let wrong = match decoder.line(text) {
             Ok(Decoded::Nothing) => return Ok(()),
             Ok(Decoded::Event(event)) => {
-                let json = serde_json::Value::Object(event).to_string();
-                let members = members(&json).unwrap_or_default();
+                let (json, places) = written(&event, text.len());
+                let members = places.members(&json);
                 return self.event(line, end, &json, Some(text), &members);
             }
             Err(wrong) => wrong,
@@ -163,6 +165,30 @@ impl Reading<'_> {
         self.bad_line(line, column, &wrong.reason, text.as_bytes());
         Ok(())
     }
+}
+
+/// Writes an event as a JSON object, with the places of its members, so that nobody has to read it again. `length` is that of its line.
+fn written(event: &Map<String, Value>, length: usize) -> (String, Places) {
+    let mut json = String::with_capacity(2 * length + 64);
+    let mut places = Places::default();
+    for (key, value) in event {
+        json.push(if json.is_empty() { '{' } else { ',' });
+        let key_start = json.len();
+        write_text(key, &mut json);
+        let key_end = json.len();
+        json.push(':');
+        let start = json.len();
+        match value {
+            Value::String(text) => write_text(text, &mut json),
+            other => json.push_str(&other.to_string()),
+        }
+        // Without the quotes, unless the key has escapes.
+        let is_plain = key_end - key_start == key.len() + 2;
+        let at = is_plain.then_some(key_start + 1..key_end - 1);
+        places.add(key, at, start..json.len());
+    }
+    json.push_str(if json.is_empty() { "{}" } else { "}" });
+    (json, places)
 }
 
 /// Returns the text of a piece. Where lines belong together, blanks around a line are a part of it, and of one that is cut at a tab

@@ -228,3 +228,33 @@ fn a_damaged_record_costs_itself_and_is_named() {
         "{bad}"
     );
 }
+
+/// Text of an event that was written as it is may hold what begins a comment.
+#[test]
+fn what_looks_like_a_comment_hides_no_event_of_windows() {
+    let event = |id: u32, data: &str| {
+        format!(
+            "<Event xmlns='x'><System><EventID>{id}</EventID></System><EventData><Data Name='a'>{data}</Data></EventData></Event>\n"
+        )
+    };
+    for (open, close) in [("<!--", "-->"), ("<?", "?>")] {
+        let lake = Lake::new();
+        let text = [
+            event(1, "x"),
+            event(2, &format!("x {open} y")),
+            event(3, "hidden"),
+            event(4, &format!("x {close} y")),
+        ];
+        let report = lake
+            .run(lenient(&lake), &[lake.file("a", text.concat())])
+            .unwrap();
+        assert_eq!(
+            (report.events, report.rejected),
+            (3, 1),
+            "{open}: {report:?}"
+        );
+        let bad = &report.counts.bad_lines[0];
+        assert!(bad.contains("line 2, "), "{bad}");
+        assert!(raws(&lake).iter().any(|raw| raw.contains("hidden")));
+    }
+}

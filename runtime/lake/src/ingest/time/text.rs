@@ -1,6 +1,9 @@
 //! Texts that are moments: ISO 8601 with and without separators, the calendars of mail, of web servers and of C.
 
-use super::zone::{Zone, utc, zone};
+use chrono::{DateTime, Datelike};
+use yagura_formats::Zone;
+
+use super::zone::{utc, zone};
 use super::{Range, number};
 
 /// What a text says.
@@ -79,6 +82,14 @@ impl Civil {
         days_from_civil(self.year, self.month, self.day) * DAY + self.clock
     }
 
+    /// Returns the day's start in a zone.
+    fn day(self, zone: Zone) -> Option<Read> {
+        self.at(zone).map(|read| match read {
+            Read::Moment(micros) => Read::Day(micros),
+            other => other,
+        })
+    }
+
     fn at(self, zone: Zone) -> Option<Read> {
         let is_zero = |day: &(i64, i64, i64)| {
             let is_midnight_here = self.clock == 0 && *day == (self.year, self.month, self.day);
@@ -95,7 +106,7 @@ impl Civil {
 /// Reads a text that is a moment. Numbers must give one in `range`.
 pub(super) fn read(text: &str, range: Range) -> Option<Read> {
     let text = text.trim();
-    if let Some(found) = plain_iso(text) {
+    if let Some(found) = plain_iso(text, range.zone) {
         return found;
     }
     if text.len() > 80 || !text.is_ascii() && !text.contains('\u{2212}') {
@@ -105,9 +116,9 @@ pub(super) fn read(text: &str, range: Range) -> Option<Read> {
     if let Some(found) = number::read(text, range) {
         return Some(found);
     }
-    let found = iso(text)
-        .or_else(|| named_month(text))
-        .or_else(|| day_and_month(text))?;
+    let found = iso(text, range.zone)
+        .or_else(|| named_month(text, range))
+        .or_else(|| day_and_month(text, range.zone))?;
     Some(found)
 }
 
@@ -134,7 +145,7 @@ fn unwrapped(text: &str) -> &str {
 
 /// Reads the form that nearly all logs write, `2026-03-01T10:11:12.345Z`, without a detour; nothing for any other form, and
 /// `Some(None)` for this form with a wrong number in it.
-fn plain_iso(text: &str) -> Option<Option<Read>> {
+fn plain_iso(text: &str, usual: Zone) -> Option<Option<Read>> {
     let bytes = text.as_bytes();
     let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
     if bytes.len() < 19
@@ -166,9 +177,11 @@ fn plain_iso(text: &str) -> Option<Option<Read>> {
         rest = &digits[count..];
     }
     match rest {
-        "Z" | "" if (1972..9999).contains(&civil.year) => Some(Some(Read::Moment(civil.micros()))),
+        "Z" | "" if (1972..9999).contains(&civil.year) && (rest == "Z" || usual == Zone::utc()) => {
+            Some(Some(Read::Moment(civil.micros())))
+        }
         // `PM`, a third colon and the like.
-        _ => zone(rest).map(|zone| civil.at(zone)),
+        _ => zone(rest, usual).map(|zone| civil.at(zone)),
     }
 }
 
@@ -272,13 +285,13 @@ impl<'t> Scan<'t> {
     }
 
     /// Reads what is left as a zone.
-    fn zone(&self) -> Option<Zone> {
-        zone(self.rest.trim_end_matches(':'))
+    fn zone(&self, usual: Zone) -> Option<Zone> {
+        zone(self.rest.trim_end_matches(':'), usual)
     }
 }
 
 /// Reads a date that begins with a year of four digits, with or without a time of day.
-fn iso(text: &str) -> Option<Read> {
+fn iso(text: &str, usual: Zone) -> Option<Read> {
     let mut scan = Scan { rest: text };
     let count = text.bytes().take_while(u8::is_ascii_digit).count();
     let mut civil = match count {
@@ -298,17 +311,14 @@ fn iso(text: &str) -> Option<Read> {
         _ => return None,
     };
     if scan.rest.is_empty() {
-        return match civil.at(Zone::Fixed(0))? {
-            Read::Moment(micros) => Some(Read::Day(micros)),
-            other => Some(other),
-        };
+        return civil.day(usual);
     }
     if count <= 8 {
         scan.one_of(b"Tt _-:,")?;
         scan.blanks();
     }
     scan.clock(&mut civil)?;
-    civil.at(scan.zone()?)
+    civil.at(scan.zone(usual)?)
 }
 
 const MONTHS: [&str; 12] = [
@@ -343,8 +353,8 @@ fn place_of(word: &str, names: &[&str]) -> Option<i64> {
 }
 
 /// Reads dates with the name of a month: `Sun, 01 Mar 2026 10:11:12 +0000`, `01/Mar/2026:10:11:12 +0000`, `Sun Mar  1 10:11:12 2026`,
-/// `Mar 1, 2026 10:11 AM`. Without a year there is no moment: syslog's old form is not one.
-fn named_month(text: &str) -> Option<Read> {
+/// `Mar 1, 2026 10:11 AM`. Without a year there is a moment only where it is known until when the text was written.
+fn named_month(text: &str, range: Range) -> Option<Read> {
     let mut scan = Scan {
         rest: text.trim_start_matches('*'),
     };
@@ -387,10 +397,7 @@ fn named_month(text: &str) -> Option<Read> {
     if !clock_comes_first {
         let mut civil = Civil::date(year_of(&mut scan, true)?, month, day)?;
         if scan.rest.is_empty() {
-            return civil.at(Zone::Fixed(0)).map(|read| match read {
-                Read::Moment(micros) => Read::Day(micros),
-                other => other,
-            });
+            return civil.day(range.zone);
         }
         scan.one_of(b" :,T-")?;
         scan.blanks();
@@ -398,7 +405,7 @@ fn named_month(text: &str) -> Option<Read> {
             scan.rest = rest;
         }
         scan.clock(&mut civil)?;
-        return civil.at(scan.zone()?);
+        return civil.at(scan.zone(range.zone)?);
     }
     // The year stands behind the time of day: `10:11:12 2026`, `10:11:12 CET 2026`.
     let mut clock = Civil::date(2000, 1, 1)?;
@@ -415,17 +422,35 @@ fn named_month(text: &str) -> Option<Read> {
     } else {
         (zone_text, year)
     };
-    let year = year_of(&mut Scan { rest: year }, false)?;
+    let Some(year) = year_of(&mut Scan { rest: year }, false) else {
+        let zone = scan.zone(range.zone)?;
+        return without_year((month, day), clock.clock, zone, range.until?);
+    };
     let civil = Civil {
         clock: clock.clock,
         ..Civil::date(year, month, day)?
     };
-    civil.at(zone(zone_text)?)
+    civil.at(zone(zone_text, range.zone)?)
+}
+
+/// Returns the latest moment of a day and time of day without a year that is at most 1 day after `until`.
+fn without_year((month, day): (i64, i64), clock: i64, zone: Zone, until: i64) -> Option<Read> {
+    let latest = until.checked_add(DAY)?;
+    let year = i64::from(DateTime::from_timestamp_micros(latest)?.year());
+    // The next year may have begun elsewhere. Leap years can be 8 years apart.
+    (year - 10..=year + 1).rev().find_map(|year| {
+        let civil = Civil {
+            clock,
+            ..Civil::date(year, month, day)?
+        };
+        let micros = utc(civil.micros(), zone)?;
+        (micros <= latest).then_some(Read::Moment(micros))
+    })
 }
 
 /// Reads `31/01/2026 10:11:12` and `01/31/2026`, where only one order of day and month is possible, and `31.01.2026`, where the day
 /// always comes first. `01/02/2026` is not read: half of its readers would be wrong.
-fn day_and_month(text: &str) -> Option<Read> {
+fn day_and_month(text: &str, usual: Zone) -> Option<Read> {
     let mut scan = Scan { rest: text };
     let first = scan.number(1, 2)?;
     let separator = scan.one_of(b"/.-")?;
@@ -441,12 +466,12 @@ fn day_and_month(text: &str) -> Option<Read> {
     };
     let mut civil = Civil::date(year, month, day)?;
     if scan.rest.is_empty() {
-        return Some(Read::Day(civil.micros()));
+        return civil.day(usual);
     }
     scan.one_of(b" T,:")?;
     scan.blanks();
     scan.clock(&mut civil)?;
-    civil.at(scan.zone()?)
+    civil.at(scan.zone(usual)?)
 }
 
 /// Returns the day of a year by its number, from 1.

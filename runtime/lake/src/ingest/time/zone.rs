@@ -1,15 +1,7 @@
 //! What stands behind a time of day: an offset from UTC, an abbreviation, the name of a zone.
 
-use chrono::{DateTime, Duration, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::Tz;
-
-/// A zone, as far as it is needed to place a time of day.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Zone {
-    /// Seconds east of UTC.
-    Fixed(i64),
-    Named(Tz),
-}
+use chrono::DateTime;
+use yagura_formats::Zone;
 
 /// Abbreviations that mean one offset, in minutes. Those of North America are as RFC 2822 defines them. `IST`, `BST` and the
 /// like mean several zones and are not read.
@@ -59,10 +51,10 @@ const ABBREVIATIONS: [(&str, i64); 43] = [
     ("NZST", 720),
 ];
 
-/// Reads what follows a time of day; nothing means UTC.
+/// Reads what follows a time of day; nothing means `usual`.
 ///
 /// A zone in brackets says which offset counts only where none stands before it: `10:00:00+01:00[Europe/Berlin]`.
-pub(super) fn zone(text: &str) -> Option<Zone> {
+pub(super) fn zone(text: &str, usual: Zone) -> Option<Zone> {
     let mut text = text.trim();
     // `GMT+0100 (Central European Standard Time)`, `-0800 (PST)`.
     if let Some((before, comment)) = text.split_once('(')
@@ -84,14 +76,14 @@ pub(super) fn zone(text: &str) -> Option<Zone> {
     }
     match (text, named) {
         ("", Some(name)) => plain(name),
-        ("", None) => Some(Zone::Fixed(0)),
+        ("", None) => Some(usual),
         (text, _) => plain(text),
     }
 }
 
 fn plain(text: &str) -> Option<Zone> {
     if let Some(seconds) = offset(text) {
-        return Some(Zone::Fixed(seconds));
+        return Zone::east(seconds);
     }
     let abbreviation = |name: &str| {
         let mut all = ABBREVIATIONS.iter();
@@ -99,21 +91,21 @@ fn plain(text: &str) -> Option<Zone> {
             .map(|(_, minutes)| minutes * 60)
     };
     if text.eq_ignore_ascii_case("z") {
-        return Some(Zone::Fixed(0));
+        return Some(Zone::utc());
     }
     if let Some(seconds) = abbreviation(text) {
-        return Some(Zone::Fixed(seconds));
+        return Zone::east(seconds);
     }
     // `UTC+1`, `GMT+0100`; and the other way about, `+0100 CET`, where the offset counts.
     if let Some(rest) = text
         .strip_prefix("UTC")
         .or_else(|| text.strip_prefix("GMT"))
     {
-        return offset(rest.trim_start()).map(Zone::Fixed);
+        return offset(rest.trim_start()).and_then(Zone::east);
     }
     if let Some((first, name)) = text.split_once(' ') {
         let is_word = name.trim().bytes().all(|byte| byte.is_ascii_alphabetic());
-        return offset(first).filter(|_| is_word).map(Zone::Fixed);
+        return offset(first).filter(|_| is_word).and_then(Zone::east);
     }
     text.parse().ok().map(Zone::Named)
 }
@@ -156,18 +148,7 @@ fn offset(text: &str) -> Option<i64> {
 /// Returns the moment of a time of day in a zone, in microseconds since 1970. Of an hour that comes twice the first is meant;
 /// one that a clock skips is counted on from the hour before it.
 pub(super) fn utc(local: i64, zone: Zone) -> Option<i64> {
-    match zone {
-        Zone::Fixed(seconds) => local.checked_sub(seconds * 1_000_000),
-        Zone::Named(zone) => {
-            let naive: NaiveDateTime = DateTime::from_timestamp_micros(local)?.naive_utc();
-            let offset = match zone.offset_from_local_datetime(&naive).earliest() {
-                Some(offset) => offset,
-                None => {
-                    let before = naive.checked_sub_signed(Duration::hours(3))?;
-                    zone.offset_from_local_datetime(&before).earliest()?
-                }
-            };
-            local.checked_sub(i64::from(offset.fix().local_minus_utc()) * 1_000_000)
-        }
-    }
+    let naive = DateTime::from_timestamp_micros(local)?.naive_utc();
+    let offset = zone.offset(naive)?;
+    local.checked_sub(i64::from(offset.local_minus_utc()) * 1_000_000)
 }

@@ -4,9 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use yagura_core::diagnostic::{Code, Diagnostic, Key};
+use yagura_core::causes::causes;
+use yagura_core::diagnostic::{Code, Diagnostic, Key, Level};
+use yagura_core::pack::World;
+use yagura_core::source::SourceText;
+use yagura_core::{Grants, Pack};
+use yagura_host::{Host, Meter};
 use yagura_service::config::Config;
-use yagura_service::sources::OpenSource;
+use yagura_service::packs;
+use yagura_service::sources::{OpenSource, RECORDS_AT_ONCE};
 use yagura_sources::{Mapping, SourceFile};
 
 use super::RuleCheck;
@@ -14,16 +20,30 @@ use crate::diagnostics;
 use crate::ruleset::RuleSet;
 
 impl RuleCheck {
-    /// Reads and maps every source of every pack.
+    /// Reads and maps every source of every pack, and opens their plugins.
     pub(super) fn sources(&mut self, set: &RuleSet) -> Result<()> {
-        for file in set.packs.iter().flat_map(|pack| &pack.sources) {
-            self.sources += 1;
-            let text = fs::read_to_string(file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
-            let mapped =
-                SourceFile::read(file, &text).and_then(|source| Mapping::new(file, &text, &source));
-            if let Err(problems) = mapped {
-                self.found.extend(problems.0);
+        let mut host = None;
+        for pack in &set.packs {
+            for file in &pack.sources {
+                self.sources += 1;
+                let text = fs::read_to_string(file)
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                let read = SourceFile::read(file, &text);
+                let mapped = read.and_then(|source| {
+                    Mapping::new(file, &text, &source)?;
+                    Ok(source.source.plugin)
+                });
+                match mapped {
+                    Err(problems) => self.found.extend(problems.0),
+                    Ok(None) => {}
+                    Ok(Some(plugin)) => {
+                        let found = of_plugin(pack, file, &plugin, &mut host)?;
+                        let key = Key::written("source.plugin");
+                        let found = found.map(|found| found.at(key));
+                        let place = SourceText::new(file, &text);
+                        self.found.extend(found.map(|found| place.place(found)));
+                    }
+                }
             }
         }
         Ok(())
@@ -52,4 +72,40 @@ impl RuleCheck {
             }
         }
     }
+}
+
+/// Opens the plugin of a source where it is built, and returns what is wrong with it. The host is started when it is needed first.
+fn of_plugin(
+    pack: &Pack,
+    file: &Path,
+    name: &str,
+    host: &mut Option<Host>,
+) -> Result<Option<Diagnostic>> {
+    if let Err(found) = pack.manifest.plugin_of(name, World::Normalizer, "a source") {
+        return Ok(Some(found));
+    }
+    if !pack.dir.join(name).exists() {
+        let message = format!(
+            "`{name}` is not built yet, so it was not looked at: `yagura build {}`",
+            pack.dir.display()
+        );
+        return Ok(Some(Diagnostic::new(
+            Level::Note,
+            Code::PluginNotBuilt,
+            message,
+        )));
+    }
+    let host = match host {
+        Some(host) => host.clone(),
+        None => host.insert(packs::host(Meter::Off)?).clone(),
+    };
+    let opened = OpenSource::of_pack(file, &pack.dir)?.table(
+        || Ok(host),
+        &Grants::without_bounds(),
+        RECORDS_AT_ONCE,
+    );
+    Ok(opened.err().map(|error| {
+        let causes = causes(error.as_ref());
+        Diagnostic::error(Code::PluginProblem, causes.join(": "))
+    }))
 }

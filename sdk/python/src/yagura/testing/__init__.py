@@ -2,10 +2,10 @@
 
 Detectors get events from plain values (:class:`Events`) and give findings back (:func:`evaluate`, :class:`Session`). Enrichers,
 reviewers and notifiers get an :func:`alert` or a :func:`report`, and a script stands for the host:
-:class:`Server`, :class:`Lookups`, :class:`Tables`.
+:class:`Server`, :class:`Lookups`, :class:`Tables`. Normalizers get a record (:func:`parse`).
 """
 
-from .alerts import alert, enrich, notify, report, review
+from .alerts import alert, enrich, notify, parse, report, review
 from .detectors import Events, Session, evaluate
 from .hosts import Lookups, Reply, Server, Tables
 
@@ -20,6 +20,7 @@ __all__ = [
     "enrich",
     "evaluate",
     "notify",
+    "parse",
     "report",
     "review",
 ]

@@ -1,16 +1,19 @@
-"""Enrichers, reviewers and notifiers in unit tests, with their alerts and reports."""
+"""Enrichers, reviewers, notifiers and normalizers in unit tests, with their alerts, reports and records."""
 
 from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ..alert import Alert, AlertState, Attribute, Attributes, Assessment, Report, Status
+from ..errors import DataError
 from ..findings import Severity
+from ..normalizer import Normalizer
 from ..plugins import Enriched, Enricher, Notifier, Reviewer
 from ..serving import Serving
 
@@ -72,6 +75,20 @@ def review(
 def notify(notifier: type[Notifier], report: Report, config: Mapping[str, Any] | None = None) -> str:
     """Opens a notifier with a configuration, passes a report to it, and returns the receipt."""
     return _open(notifier, config).notify(report)
+
+
+def parse(normalizer: type[Normalizer], record: bytes | str, config: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Opens a normalizer with a configuration and returns the events of a record, as the host reads them.
+
+    Raises :class:`yagura.DataError` with the reason if the record is malformed.
+    """
+    data = record.encode() if isinstance(record, str) else record
+    offsets = struct.pack("<2I", 0, len(data))
+    found = _open(normalizer, config).normalize(offsets, data)
+    if found.malformed:
+        raise DataError(found.malformed[0][1])
+    ends = [end for (end,) in struct.iter_unpack("<I", found.events.offsets)]
+    return [json.loads(found.events.values[start:end]) for start, end in zip(ends, ends[1:])]
 
 
 def _open(author: type[Any], config: Mapping[str, Any] | None) -> Serving:
