@@ -36,6 +36,8 @@ pub(crate) struct Row {
     pub(crate) time: Option<Timestamp>,
     /// How many of the members, the first ones, its source made.
     pub(crate) made: usize,
+    /// The number of the part that it is of.
+    pub(crate) part: usize,
 }
 
 impl Row {
@@ -85,6 +87,8 @@ pub(crate) struct Gatherer {
     /// Keys without a column, and how many events have them.
     candidates: Candidates,
     chunk: Chunk,
+    /// The number of the part whose events are added.
+    part: usize,
     /// Rows of the chunk with such keys: none of their values has a place before all of the chunk's keys are counted.
     undecided: Vec<u32>,
     room: usize,
@@ -130,6 +134,7 @@ impl Gatherer {
             routes,
             candidates: Candidates::new(known),
             chunk: Chunk::with_room(room),
+            part: 0,
             undecided: Vec::new(),
             room,
             widened: BTreeMap::new(),
@@ -146,6 +151,11 @@ impl Gatherer {
     /// Keeps these columns for what the table's source makes.
     pub(crate) fn keep_for_source(&mut self, columns: impl Iterator<Item = String>) {
         self.made_columns.extend(columns);
+    }
+
+    /// Sets the number of the part whose events come next.
+    pub(crate) fn set_part(&mut self, part: usize) {
+        self.part = part;
     }
 
     /// Returns the definition as learned so far.
@@ -270,6 +280,7 @@ impl Gatherer {
             raw_end: narrow(self.chunk.text.len()),
             time,
             made,
+            part: self.part,
         });
         added
     }

@@ -5,6 +5,7 @@ mod archives;
 mod inputs;
 mod property;
 mod records;
+mod rewritten;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

@@ -123,6 +123,7 @@ impl Reading<'_> {
         (text, raw, own): (&str, Option<&str>, &[Member<'_>]),
         normalized: Option<Normalized>,
     ) -> Result<(), IngestError> {
+        self.gatherer.set_part(self.part);
         let mut looked = self.gatherer.look(own);
         if let Some(time) = normalized.as_ref().and_then(|of| of.time) {
             looked.found = Some(time::Found::declared(time));
