@@ -237,6 +237,9 @@ async fn serve_on(arguments: &ServeOptions, stop: Stop, mut err: &mut impl Write
                     writeln!(err, "{}", printable(line))?;
                 }
                 is_due = news.has_rows;
+                if news.has_rows {
+                    live.expect_objects();
+                }
             }
             // The file of alerts is looked at with each turn.
             () = &mut hangup => hangup.set(asked_to_reopen()),

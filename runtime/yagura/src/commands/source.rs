@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::Value;
-use yagura_collect::Ledger;
+use yagura_collect::{Ledger, QueueTotals, SourceTotals};
 use yagura_core::Timestamp;
 use yagura_sources::{
     Explained, explain, never_there, rows_of, shipped, shipped_names, source_table,
@@ -157,7 +157,7 @@ fn status(service: &StateDir, format: OutputFormat) -> Result<u8> {
             dir.display()
         );
     };
-    let totals = ledger.totals()?;
+    let (totals, queues) = (ledger.totals()?, ledger.queues()?);
     let mut out = Shown(io::stdout().lock());
     match format {
         OutputFormat::Json => {
@@ -165,57 +165,126 @@ fn status(service: &StateDir, format: OutputFormat) -> Result<u8> {
                 serde_json::to_writer(&mut out, of)?;
                 writeln!(out)?;
             }
+            for of in &queues {
+                serde_json::to_writer(&mut out, of)?;
+                writeln!(out)?;
+            }
         }
         OutputFormat::Text => {
-            let mut rows = table([
-                "SOURCE",
-                "OBJECTS",
-                "WAITING",
-                "RECORDS",
-                "EVENTS",
-                "REJECTED",
-                "NO TIME",
-                "NO CLASS",
-                "UNFIT",
-                "LAST OBJECT",
-                "LAST INGEST",
-            ]);
-            for of in &totals {
-                rows.add_row([
-                    of.source.clone(),
-                    number(of.objects),
-                    number(of.waiting),
-                    number(of.records),
-                    number(of.events),
-                    number(of.rejected),
-                    number(of.without_time),
-                    number(of.of_no_class),
-                    number(of.unfit),
-                    ago(of.last_modified),
-                    ago(of.last_ingest),
-                ]);
-            }
-            writeln!(out, "{rows}")?;
-            for of in &totals {
-                if let Some(trouble) = &of.trouble {
-                    writeln!(out, "{}: {}", of.source, printable(trouble))?;
-                }
-                if let Some(problem) = &of.problem {
-                    writeln!(
-                        out,
-                        "{}: {} cannot be read; the newest: {}",
-                        of.source,
-                        count(of.unreadable, "object", "objects"),
-                        printable(problem)
-                    )?;
-                }
-            }
+            print_sources(&mut out, &totals)?;
+            print_queues(&mut out, &queues)?;
         }
     }
     let is_whole = totals
         .iter()
         .all(|of| of.trouble.is_none() && of.unreadable == 0);
-    Ok(if is_whole { 0 } else { FAILED })
+    let is_heard = queues.iter().all(|of| of.trouble.is_none());
+    Ok(if is_whole && is_heard { 0 } else { FAILED })
+}
+
+fn print_sources(out: &mut impl Write, totals: &[SourceTotals]) -> Result<()> {
+    let mut rows = table([
+        "SOURCE",
+        "OBJECTS",
+        "WAITING",
+        "RECORDS",
+        "EVENTS",
+        "REJECTED",
+        "NO TIME",
+        "NO CLASS",
+        "UNFIT",
+        "REPLACED",
+        "BAD NAMES",
+        "LAST OBJECT",
+        "LAST INGEST",
+    ]);
+    for of in totals {
+        rows.add_row([
+            of.source.clone(),
+            number(of.objects),
+            number(of.waiting),
+            number(of.records),
+            number(of.events),
+            number(of.rejected),
+            number(of.without_time),
+            number(of.of_no_class),
+            number(of.unfit),
+            number(of.replaced),
+            number(of.odd_names),
+            ago(of.last_modified),
+            ago(of.last_ingest),
+        ]);
+    }
+    writeln!(out, "{rows}")?;
+    for of in totals {
+        if let Some(trouble) = &of.trouble {
+            writeln!(out, "{}: {}", of.source, printable(trouble))?;
+        }
+        if let Some(problem) = &of.problem {
+            writeln!(
+                out,
+                "{}: {} cannot be read; the newest: {}",
+                of.source,
+                count(of.unreadable, "object", "objects"),
+                printable(problem)
+            )?;
+        }
+        if let Some(name) = &of.odd_name {
+            writeln!(
+                out,
+                "{}: {} that no object can have, so what has them is not read; one is `{}`",
+                of.source,
+                count(of.odd_names, "name", "names"),
+                printable(name)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn print_queues(out: &mut impl Write, queues: &[QueueTotals]) -> Result<()> {
+    if queues.is_empty() {
+        return Ok(());
+    }
+    let mut rows = table([
+        "QUEUE",
+        "MESSAGES",
+        "ARRIVALS",
+        "KNOWN",
+        "OTHER",
+        "PARKED",
+        "MALFORMED",
+        "LAST MESSAGE",
+    ]);
+    for of in queues {
+        rows.add_row([
+            of.queue.clone(),
+            number(of.messages),
+            number(of.arrivals),
+            number(of.known),
+            number(of.others),
+            number(of.parked),
+            number(of.malformed),
+            ago(of.last_message),
+        ]);
+    }
+    writeln!(out, "\n{rows}")?;
+    for of in queues {
+        if let Some(trouble) = &of.trouble {
+            writeln!(out, "{}: {}", of.queue, printable(trouble))?;
+        }
+        for parked in &of.kept {
+            writeln!(
+                out,
+                "{}: {}, {}: {}",
+                of.queue,
+                printable(&parked.reason),
+                count(parked.times, "time", "times"),
+                printable(&cut(&parked.what, PARKED_WIDTH))
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns how long ago a moment was.
@@ -314,6 +383,7 @@ fn explained(
 /// The longest value that is shown whole, in columns.
 const VALUE_WIDTH: usize = 50;
 const CLASSES_WIDTH: usize = 60;
+const PARKED_WIDTH: usize = 200;
 const EXPRESSION_WIDTH: usize = 60;
 
 fn print(out: &mut impl Write, number: usize, event: &Explained) -> Result<()> {
