@@ -326,6 +326,28 @@ const TEXT: Text = Text {
     long: ["MARK ", " end"],
 };
 
+const MODSECURITY: Text = Text {
+    head: "",
+    records: [
+        "--c7036611-A--\n[01/Mar/2026:10:11:12 +0000] MARK 192.0.2.1 50232 192.0.2.2 80\n--c7036611-B--\nGET /a HTTP/1.1\nHost: a.example\n\n--c7036611-Z--\n",
+        "--1f2e3d4c-A--\n[01/Mar/2026:10:11:13 +0000] MARK 192.0.2.1 50233 192.0.2.2 80\n--1f2e3d4c-H--\nMessage: denied [msg \"é\"]\n\n--1f2e3d4c-Z--\n",
+        "--aa00bb11-A--\n[01/Mar/2026:10:11:14 +0000] MARK 192.0.2.1 50234 192.0.2.2 80\n--aa00bb11-Z--\n",
+    ],
+    between: "\n",
+    tail: "\n",
+    odd: &[
+        "MARK",
+        "--aa00bb22-A--\nMARK\n--aa00bb22-Z--",
+        "--aa00bb33-A--\n[01/Mar/2026:10:11:14 +0000] MARK",
+        "--aa00bb44-Z--\nMARK",
+    ],
+    nested: None,
+    long: [
+        "--aa00bb55-A--\n[01/Mar/2026:10:11:14 +0000] MARK 192.0.2.1 50234 192.0.2.2 80\n--aa00bb55-C--\n",
+        "\n--aa00bb55-Z--",
+    ],
+};
+
 pub(super) fn forms() -> Vec<Form> {
     let form = |name, format, text| Form {
         name,
@@ -347,9 +369,9 @@ pub(super) fn forms() -> Vec<Form> {
             LineFormat::Zeek => &ZEEK,
             LineFormat::W3c => &W3C,
             LineFormat::WindowsXml => &WINDOWS_XML,
-            // Which elements are events, a source says: `runtime/formats/src/xml/tests.rs` cuts such documents. A record of
-            // ModSecurity has many lines, each of which may be rejected: `runtime/formats/src/modsecurity.rs` has its tests.
-            LineFormat::Xml | LineFormat::ModSecurity => return None,
+            // Which elements are events, a source says: `runtime/formats/src/xml/tests.rs` cuts such documents.
+            LineFormat::Xml => return None,
+            LineFormat::ModSecurity => &MODSECURITY,
             LineFormat::Auditd => &AUDITD,
             LineFormat::Cef => &CEF,
             LineFormat::Leef => &LEEF,
