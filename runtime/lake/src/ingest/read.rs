@@ -33,7 +33,7 @@ use super::elements::elements;
 use super::kinds::{archive as archive_kind, may_hold_events};
 use super::known::{Before, Entry, HEAD, Known};
 use super::ledger::Part;
-use super::line::{Found, scan};
+use super::line::{Found, Wrong, scan};
 use super::normalize::Normalized;
 use super::quarantine;
 use super::repeats::RepeatRows;
@@ -168,8 +168,8 @@ struct Current {
     decoder: Option<Box<dyn Decode>>,
     /// What puts its lines together, where an event may have several.
     gather: Option<Box<dyn Gather>>,
-    /// What was read up to the last of the lines that wait for others.
-    waits: Option<Prefix>,
+    /// The lines that wait for others: the number of each, and what was read up to its end.
+    waits: Vec<(u64, Prefix)>,
     /// Records that wait for the source's parser.
     records: WaitingRecords,
     /// Whether its lines were made of something else, whose damage is named in a line of its own.
@@ -404,6 +404,11 @@ impl Reading<'_> {
         let known = usize::try_from(known)
             .unwrap_or_default()
             .min(piece.bytes.len());
+        // The table may end within an array: then all of it is read again, and what is there of it passed over.
+        let (known, there) = match piece.is_array_at(known) {
+            true => (0, known),
+            false => (known, 0),
+        };
         let bytes = &piece.bytes[known..];
         if piece.is_too_long {
             if self.options.strict {
@@ -427,9 +432,9 @@ impl Reading<'_> {
                 bytes,
             );
             // Lines that wait are read again with it.
-            match &mut self.file.waits {
-                Some(waits) => *waits = piece.prefix.clone(),
-                None => self.file.done = Some(piece.prefix.clone()),
+            match self.file.waits.is_empty() {
+                false => self.file.waits.push((piece.line, piece.prefix.clone())),
+                true => self.file.done = Some(piece.prefix.clone()),
             }
             return Ok(());
         }
@@ -458,12 +463,34 @@ impl Reading<'_> {
         let mut torn_at = None;
         let has_zeros = bytes.contains(&0);
         self.file.zeros += if has_zeros { zeros(bytes) } else { 0 };
+        let mut cut = piece.within.map(|(_, before)| (0, before.clone()));
+        let end_of =
+            |part: &str| (part.as_ptr() as usize + part.len()).wrapping_sub(text.as_ptr() as usize);
         scan(&text, |found| {
+            let (Found::Event { text: part, .. } | Found::Wrong(Wrong { text: part, .. })) = &found;
+            let part_end = end_of(part);
+            if part_end <= there {
+                return Ok(());
+            }
             if has_zeros && let Found::Event { text, .. } = &found {
                 self.file.zeros -= zeros(text.as_bytes()).min(self.file.zeros);
             }
             match found {
-                Found::Event { text, members } => self.event(piece.line, end, text, None, &members),
+                Found::Event {
+                    text: event,
+                    members,
+                } => {
+                    self.event(piece.line, end, event, None, &members)?;
+                    // A line of millions of events needs no more memory than its text.
+                    if matches!(text, Cow::Borrowed(_)) && part_end < text.len() && self.is_full(0)
+                    {
+                        self.file.done = cut
+                            .as_mut()
+                            .and_then(|cut| piece.extend(cut, known + part_end));
+                        self.make_room(0)?;
+                    }
+                    Ok(())
+                }
                 Found::Wrong(wrong) => {
                     let is_torn = piece.is_last && wrong.is_open && wrong.is_end;
                     // Places in a text with replaced bytes are not those in the file, but for its start.
@@ -503,7 +530,7 @@ impl Reading<'_> {
         piece: &Piece<'_>,
         text: &str,
         known: usize,
-        wrong: super::line::Wrong<'_>,
+        wrong: Wrong<'_>,
     ) -> Result<(), IngestError> {
         let damage = wrong
             .text
@@ -577,15 +604,7 @@ impl Reading<'_> {
 
     /// Sends what is gathered if so many more bytes would be too many.
     fn make_room(&mut self, bytes: usize) -> Result<(), IngestError> {
-        let repeats = &self.file.repeats;
-        let events = self.gatherer.len() + self.file.waiting.len() + repeats.len();
-        let held = self.gatherer.bytes()
-            + self.file.waiting_bytes
-            + repeats.bytes()
-            + self.batch.rejects.len();
-        let is_full =
-            events >= self.options.chunk_events || held + bytes > self.options.chunk_bytes;
-        if is_full && (events > 0 || !self.batch.rejects.is_empty()) {
+        if self.is_full(bytes) {
             self.end_waiting()?;
             self.end_part();
             // Rejected lines are written with the place up to which they were read.
@@ -594,6 +613,19 @@ impl Reading<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Says whether something is gathered, and so many more bytes would be too many.
+    fn is_full(&self, bytes: usize) -> bool {
+        let repeats = &self.file.repeats;
+        let events = self.gatherer.len() + self.file.waiting.len() + repeats.len();
+        let held = self.gatherer.bytes()
+            + self.file.waiting_bytes
+            + repeats.bytes()
+            + self.batch.rejects.len();
+        let is_full =
+            events >= self.options.chunk_events || held + bytes > self.options.chunk_bytes;
+        is_full && (events > 0 || !self.batch.rejects.is_empty())
     }
 
     /// Notes what was gathered of the file since its last part.
