@@ -212,6 +212,7 @@ impl TableRun {
             is_narrowed: !self.is_read_whole,
             counts,
             store: None,
+            rows: Arc::default(),
         }
     }
 

@@ -22,3 +22,18 @@ pub struct TableConfig {
     /// What to do with an object that cannot be read.
     pub on_bad_file: OnProblem,
 }
+
+impl TableConfig {
+    /// Returns a table of which nothing is said but its place. An object that cannot be read is left out.
+    pub fn new(name: &str, location: Location) -> Self {
+        Self {
+            name: name.to_owned(),
+            location,
+            time: None,
+            time_unit: None,
+            day_partition: None,
+            on_null_time: None,
+            on_bad_file: OnProblem::Skip,
+        }
+    }
+}

@@ -327,6 +327,7 @@ async fn each_batch(
         is_narrowed: true,
         counts: Arc::default(),
         store: None,
+        rows: Arc::default(),
     };
     let input = scan(
         plan,

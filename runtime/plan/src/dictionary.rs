@@ -11,12 +11,13 @@ use bytes::Bytes;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::object_store::path::Path;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::arrow::parquet_to_arrow_schema;
 use datafusion::parquet::errors::Result;
-use datafusion::parquet::file::metadata::ParquetMetaData;
+use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -71,6 +72,7 @@ impl ParquetFileReaderFactory for DictionaryReaders {
     ) -> datafusion::error::Result<Box<dyn AsyncFileReader + Send>> {
         Ok(Box::new(DictionaryReader {
             object: file.object_meta.location.clone(),
+            needs_pages: file.extension::<ParquetRowSelection>().is_some(),
             fetching: Arc::clone(&self.fetching),
             inner: self
                 .inner
@@ -83,6 +85,8 @@ impl ParquetFileReaderFactory for DictionaryReaders {
 
 struct DictionaryReader {
     object: Path,
+    /// Only some rows are read, so that it must be known where pages begin.
+    needs_pages: bool,
     fetching: Arc<Fetching>,
     inner: Box<dyn AsyncFileReader + Send>,
     columns: Arc<HashSet<String>>,
@@ -105,10 +109,17 @@ impl AsyncFileReader for DictionaryReader {
         let columns = Arc::clone(&self.columns);
         let bytes = self.bytes.clone();
         let (object, fetching) = (self.object.clone(), Arc::clone(&self.fetching));
-        let metadata = self.inner.get_metadata(options);
+        let options = match self.needs_pages {
+            true => {
+                let options = options.cloned().unwrap_or_default();
+                Some(options.with_page_index_policy(PageIndexPolicy::Optional))
+            }
+            false => options.cloned(),
+        };
+        let inner = &mut self.inner;
         async move {
             let turn = fetching.turn(&object).await;
-            let metadata = metadata.await;
+            let metadata = inner.get_metadata(options.as_ref()).await;
             drop(turn);
             match bytes {
                 Some(bytes) => text_as_bytes(metadata?.as_ref(), &|name| bytes.contains(name)),

@@ -40,7 +40,7 @@ pub use condition::{Bound, ConditionError, FieldExpression, SyntaxError};
 pub use error::PlanError;
 pub use rule_source::{NotRun, RuleSource};
 pub use sample::Sample;
-pub use scan::{ReadOptions, object_store_url, scan};
+pub use scan::{ReadOptions, location_url, object_store_url, scan};
 pub use session::session;
 pub use sigma::{
     SigmaInput, SigmaRules, lower_sigma, rule_id as sigma_rule_id, sigma_correlations,

@@ -3,14 +3,16 @@
 //! What is pushed down only narrows the scan. Every condition and the time range are evaluated again on what comes out,
 //! so a filter that the reader cannot apply costs time and never a wrong answer.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::{
+    CachedParquetFileReaderFactory, ParquetRowSelection,
+};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -19,12 +21,15 @@ use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Operator;
 use datafusion::object_store::ObjectStore;
+use datafusion::object_store::path::Path;
 use datafusion::parquet::arrow::RowNumber;
+use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use datafusion::physical_expr::utils::reassign_expr_columns;
 use datafusion::physical_plan::ExecutionPlan;
 use yagura_core::{TimeRange, Timestamp};
+use yagura_lake::Location;
 use yagura_lake::table::{DataFile, Table};
 
 use crate::adapt::{Adapters, Conversions};
@@ -50,6 +55,8 @@ pub struct ReadOptions {
     pub counts: Arc<Conversions>,
     /// The store to read from, where it is not the table's.
     pub store: Option<Arc<dyn ObjectStore>>,
+    /// The rows to read of some objects, by their paths. Of all others all are read.
+    pub rows: Arc<HashMap<Path, RowSelection>>,
 }
 
 /// Returns the scan of `files`, at most `options.execution.target_partitions` ways in parallel. It yields the plan's columns, then
@@ -95,7 +102,14 @@ pub fn scan(
     let mut projection = plan.columns.clone();
     projection.extend([width - 2, width - 1]);
 
-    let files: Vec<PartitionedFile> = files.iter().map(|file| partitioned(table, file)).collect();
+    let rows_of = |file: &DataFile| {
+        let whole = partitioned(table, file);
+        match reading.rows.get(&file.meta.location) {
+            Some(rows) => whole.with_extension(ParquetRowSelection::new(rows.clone())),
+            None => whole,
+        }
+    };
+    let files: Vec<PartitionedFile> = files.iter().map(rows_of).collect();
     let config = FileScanConfigBuilder::new(object_store_url(table)?, Arc::new(source))
         .with_projection_indices(Some(projection))?
         .with_file_groups(vec![FileGroup::new(files.clone())])
@@ -124,7 +138,15 @@ pub fn scan(
 /// # Errors
 /// A location that is not a URL.
 pub fn object_store_url(table: &Table) -> Result<ObjectStoreUrl> {
-    ObjectStoreUrl::parse(table.location.base.as_str())
+    location_url(&table.location)
+}
+
+/// Returns the URL under which a location's store is registered.
+///
+/// # Errors
+/// A location that is not a URL.
+pub fn location_url(location: &Location) -> Result<ObjectStoreUrl> {
+    ObjectStoreUrl::parse(location.base.as_str())
 }
 
 fn object_field() -> FieldRef {

@@ -7,6 +7,7 @@
 pub mod case_folding;
 pub mod column;
 pub mod explain;
+mod field_texts;
 pub mod json_path;
 pub mod lint;
 mod number;
@@ -19,6 +20,7 @@ mod text;
 
 pub use column::{ColumnError, PluginColumn, PluginType, not_utf8, project, render_text};
 pub use explain::{Explanation, explain};
+pub use field_texts::{FieldTexts, addresses};
 pub use predicate::Predicate;
 pub use prefilter::{Matches, Methods, PrefilterState, Program, Undecided};
 pub use resolve::{FieldValues, ResolveError, Resolved, resolve};

@@ -11,6 +11,7 @@ use yagura_rules::predicate::{FieldReading, GlobPart, Number, NumberOp, Predicat
 use yagura_rules::resolve;
 use yagura_rules::sigma::searched_columns;
 
+use crate::index::is_hash;
 use crate::kinds::Kind;
 use crate::query::{Query, Term, TermPlace, TermValue};
 
@@ -84,7 +85,15 @@ impl Lowering<'_> {
                     }
                     return self.anywhere(&term.value);
                 }
-                any_of(&fields, FieldReading::Members, &of_kind(*kind, &term.value))
+                match &term.value {
+                    // Sysmon has all hashes of a file in one text.
+                    TermValue::Text(hash) | TermValue::Phrase(hash)
+                        if *kind == Kind::Hash && is_hash(&fold(hash)) =>
+                    {
+                        word_in(&fields, FieldReading::Members, hash)
+                    }
+                    value => any_of(&fields, FieldReading::Members, &of_kind(*kind, value)),
+                }
             }
             TermPlace::Field(path) => {
                 // A kind of the operator's own.
@@ -124,16 +133,7 @@ impl Lowering<'_> {
                 any_of(fields, FieldReading::Anywhere, &[Test::Cidr(*network)])
             }
             TermValue::Text(word) => {
-                // The first test is quick, and few events are left for the second.
-                let contains = text_test(TextOp::Contains, word);
-                let is_word = Test::Regex(word_pattern(word));
-                let of_field = |field: &FieldPath| {
-                    let atom = |test: &Test| {
-                        Predicate::atom(field.clone(), FieldReading::Anywhere, test.clone())
-                    };
-                    Predicate::all(vec![atom(&contains), atom(&is_word)])
-                };
-                let mut parts: Vec<Predicate> = fields.iter().map(of_field).collect();
+                let mut parts = vec![word_in(fields, FieldReading::Anywhere, word)];
                 // An address of version 6 is written in many ways.
                 if let Ok(std::net::IpAddr::V6(address)) = word.parse() {
                     let network = Test::Cidr(IpNet::from(std::net::IpAddr::V6(address)));
@@ -152,6 +152,22 @@ fn any_of(fields: &[FieldPath], reading: FieldReading, tests: &[Test]) -> Predic
             .map(move |test| Predicate::atom(field.clone(), reading, test.clone()))
     });
     Predicate::any(each.collect())
+}
+
+/// Returns the test that one of some fields holds a word.
+fn word_in(fields: &[FieldPath], reading: FieldReading, word: &str) -> Predicate {
+    // The first test is quick, and few events are left for the second.
+    let tests = [
+        text_test(TextOp::Contains, word),
+        Test::Regex(word_pattern(word)),
+    ];
+    let of_field = |field: &FieldPath| {
+        let atoms = tests
+            .iter()
+            .map(|test| Predicate::atom(field.clone(), reading, test.clone()));
+        Predicate::all(atoms.collect())
+    };
+    Predicate::any(fields.iter().map(of_field).collect())
 }
 
 /// Returns the tests that find an observable: one of them is enough.
@@ -187,7 +203,7 @@ fn of_kind(kind: Kind, value: &TermValue) -> Vec<Test> {
         Kind::Process | Kind::File if !text.contains(['\\', '/']) => {
             vec![equals, ends('\\'), ends('/')]
         }
-        // Sysmon has all hashes of a file in one text.
+        // A part of a hash.
         Kind::Hash => vec![text_test(TextOp::Contains, text)],
         Kind::Mac => {
             let digits: Vec<char> = text.chars().filter(char::is_ascii_hexdigit).collect();

@@ -1,19 +1,23 @@
 //! A search over several tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::common::DataFusionError;
+use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use futures::{StreamExt, stream};
+use object_store::path::Path;
 use yagura_core::columns::UNMAPPED_COLUMN;
 use yagura_core::names::did_you_mean;
 use yagura_core::{FieldPath, TimeRange, Timestamp};
 use yagura_lake::table::{Table, TableConfig, TableError};
 use yagura_plan::{CLASS_COLUMN, PlanError, footer_cache};
 
+use crate::counting_store::CountingStore;
 use crate::histogram::Histogram;
 use crate::hits::{HitCounters, Wanted};
+use crate::index::{Indexed, narrowed};
 use crate::kinds::Kind;
 use crate::lower::lower;
 use crate::merge::{self, Hits};
@@ -59,6 +63,8 @@ pub struct SearchOptions {
     /// Bytes in which the hits of all tables are sorted, though at least [`MIN_SORT_MEMORY`] for each. What does not fit is sorted in
     /// temporary files.
     pub sort_memory: usize,
+    /// Read only what the tables' indexes say may hold hits. Hits are the same without.
+    pub use_index: bool,
 }
 
 impl Default for SearchOptions {
@@ -70,6 +76,7 @@ impl Default for SearchOptions {
             with_raw: false,
             partitions: std::thread::available_parallelism().map_or(1, usize::from),
             sort_memory: 512 << 20,
+            use_index: true,
         }
     }
 }
@@ -115,10 +122,14 @@ pub struct SearchProgress {
     pub objects: AtomicU64,
     /// Objects that were read.
     pub objects_read: AtomicU64,
-    /// Bytes of the objects to be read.
+    /// Objects that an index says hold no hit. They are not read.
+    pub left_out: AtomicU64,
+    /// Bytes of all objects of the tables in the range of time.
     pub bytes: AtomicU64,
-    /// Bytes that were fetched of them.
+    /// Bytes that were fetched from the store, those of footers and indexes among them.
     pub bytes_read: AtomicU64,
+    /// Requests to the store.
+    pub requests: AtomicU64,
     /// Objects that cannot be read, with the reason.
     unreadable: std::sync::Mutex<Vec<(String, String)>>,
 }
@@ -148,6 +159,7 @@ pub struct Search {
     progress: Arc<SearchProgress>,
     counters: Arc<HitCounters>,
     notes: Vec<String>,
+    without_index: Vec<String>,
 }
 
 /// Tables that are opened at once.
@@ -168,8 +180,11 @@ impl Search {
         let progress = Arc::<SearchProgress>::default();
         let counters = Arc::<HitCounters>::default();
         let opened: Vec<_> = stream::iter(tables)
-            .map(|table| async move {
+            .map(|table| (table, Arc::clone(&progress)))
+            .map(|(mut table, progress)| async move {
                 let cache = footer_cache();
+                let store = &mut table.config.location.store;
+                *store = Arc::new(CountingStore::new(Arc::clone(store), progress));
                 let location = table.config.location.to_string();
                 let opened = Table::open(table.config, options.range, Arc::clone(&cache)).await;
                 (opened, cache, table.observables, location)
@@ -185,7 +200,7 @@ impl Search {
         let mut has_unmapped = false;
         let mut names = BTreeSet::new();
         let mut by_text: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
-        let (mut scans, mut notes) = (Vec::new(), Vec::new());
+        let (mut scans, mut notes, mut without_index) = (Vec::new(), Vec::new(), Vec::new());
         let sort_memory = (options.sort_memory / opened.len().max(1)).max(MIN_SORT_MEMORY);
         let options = &SearchOptions {
             sort_memory,
@@ -233,6 +248,18 @@ impl Search {
             if table.files.is_empty() {
                 continue;
             }
+            let bytes = table.files.iter().map(|file| file.meta.size).sum();
+            progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+            let (table, rows) = match options.use_index {
+                true => {
+                    let indexed = narrowed(&table, &query, &observables, &cache).await;
+                    if matches!(indexed, Indexed::None) {
+                        without_index.push(table.name.clone());
+                    }
+                    apply(table, indexed, &progress, &mut notes)
+                }
+                false => (table, HashMap::new()),
+            };
             let progress = Arc::clone(&progress);
             let counters = Arc::clone(&counters);
             let observables = Arc::new(observables);
@@ -244,6 +271,7 @@ impl Search {
                 options,
                 progress,
                 counters,
+                rows,
             )?;
             scans.push(Arc::new(scan));
         }
@@ -282,12 +310,18 @@ impl Search {
             progress,
             counters,
             notes,
+            without_index,
         })
     }
 
     /// Returns what a person should know before the first hit.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Returns the tables of which an index could leave out most, if they had one.
+    pub fn without_index(&self) -> &[String] {
+        &self.without_index
     }
 
     /// Returns how many tables are searched.
@@ -366,6 +400,41 @@ impl Search {
         }
         Ok(None)
     }
+}
+
+/// Leaves out of a table what its index says holds no hit. Returns also the rows of its objects that may be hits.
+fn apply(
+    table: Arc<Table>,
+    indexed: Indexed,
+    progress: &SearchProgress,
+    notes: &mut Vec<String>,
+) -> (Arc<Table>, HashMap<Path, RowSelection>) {
+    let narrowed = match indexed {
+        Indexed::Narrowed(narrowed) => narrowed,
+        Indexed::NotAsked | Indexed::None => return (table, HashMap::new()),
+        Indexed::Unreadable(reason) => {
+            notes.push(format!(
+                "the index of table `{}` cannot be read, so all of its objects are: {reason}; `yagura table index --rebuild` makes it anew",
+                table.name
+            ));
+            return (table, HashMap::new());
+        }
+    };
+    if narrowed.not_indexed > 0 {
+        notes.push(format!(
+            "{} of {} objects of table `{}` are not in its index, so they are read as a whole; `yagura table index` adds them",
+            narrowed.not_indexed,
+            table.files.len(),
+            table.name
+        ));
+    }
+    let left_out = narrowed.left_out as u64;
+    progress.left_out.fetch_add(left_out, Ordering::Relaxed);
+    let table = Table {
+        files: narrowed.files,
+        ..Arc::unwrap_or_clone(table)
+    };
+    (Arc::new(table), narrowed.rows)
 }
 
 /// Returns a query for events of a class.

@@ -1,6 +1,6 @@
 //! One table of a search: its objects in slices of time, and what is read of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +17,7 @@ use datafusion::execution::context::SessionContext;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
@@ -26,6 +27,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, stream};
+use object_store::path::Path;
 use tokio::sync::mpsc;
 use yagura_core::rule::ReportMode;
 use yagura_core::{AlertPolicy, FieldPath, Rule, TimeRange, Timestamp};
@@ -48,6 +50,8 @@ pub(crate) struct TableScan {
     progress: Arc<SearchProgress>,
     counters: Arc<HitCounters>,
     with_raw: bool,
+    /// The rows of objects that may be hits, where an index says so.
+    rows: Arc<HashMap<Path, RowSelection>>,
 }
 
 impl fmt::Debug for TableScan {
@@ -99,6 +103,7 @@ impl TableScan {
         options: &SearchOptions,
         progress: Arc<SearchProgress>,
         counters: Arc<HitCounters>,
+        rows: HashMap<Path, RowSelection>,
     ) -> Result<Self, SearchError> {
         let scan_error = |source| SearchError::Scan {
             table: table.name.clone(),
@@ -130,8 +135,6 @@ impl TableScan {
         progress
             .objects
             .fetch_add(plan.table.files.len() as u64, Ordering::Relaxed);
-        let bytes = plan.table.files.iter().map(|file| file.meta.size).sum();
-        progress.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(Self {
             plan: Arc::new(plan),
             cache,
@@ -141,6 +144,7 @@ impl TableScan {
             progress,
             counters,
             with_raw: options.with_raw,
+            rows: Arc::new(rows),
         })
     }
 
@@ -302,6 +306,7 @@ impl TableScan {
             is_narrowed: true,
             counts: Arc::default(),
             store: None,
+            rows: Arc::clone(&self.rows),
         };
         let all = files.len() as u64;
         while !files.is_empty() {
@@ -371,9 +376,6 @@ impl TableScan {
                 break;
             }
         }
-        self.progress
-            .bytes_read
-            .fetch_add(bytes_of(plan.as_ref()), Ordering::Relaxed);
         Ok(is_wanted)
     }
 
@@ -443,7 +445,7 @@ impl TableScan {
 }
 
 /// Returns a query as the rule that a plan needs.
-fn query_as_rule(table: &str, predicate: Predicate) -> RuleSource {
+pub(crate) fn query_as_rule(table: &str, predicate: Predicate) -> RuleSource {
     RuleSource {
         rule: Arc::new(Rule {
             id: "search".to_owned(),
@@ -506,17 +508,4 @@ fn counted(input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, Data
         input,
         schema,
     )?))
-}
-
-/// Returns the bytes that the scans below a plan have fetched.
-fn bytes_of(plan: &dyn ExecutionPlan) -> u64 {
-    let own = plan
-        .metrics()
-        .and_then(|metrics| metrics.sum_by_name("bytes_scanned"));
-    let own = own.map_or(0, |bytes| bytes.as_usize() as u64);
-    own + plan
-        .children()
-        .iter()
-        .map(|child| bytes_of(child.as_ref()))
-        .sum::<u64>()
 }

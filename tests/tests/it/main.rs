@@ -127,6 +127,7 @@ mod real_sources;
 mod same_answer;
 #[cfg(test)]
 mod search;
+mod search_index;
 #[cfg(test)]
 mod searches;
 #[cfg(test)]

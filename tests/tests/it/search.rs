@@ -7,10 +7,11 @@ use yagura_tests::command::{Ran, yagura};
 use yagura_tests::scratch::Scratch;
 use yagura_tests::stream::{Dice, time};
 
-/// A lake with logins, DNS queries and web requests.
-struct Lake(Scratch);
+/// A lake whose tables are searched.
+pub(crate) struct Lake(pub(crate) Scratch);
 
 impl Lake {
+    /// Returns one with logins, DNS queries and web requests.
     fn new() -> Self {
         let lake = Self(Scratch::new());
         lake.ingest(
@@ -38,21 +39,27 @@ impl Lake {
         lake
     }
 
-    fn ingest(&self, table: &str, events: &[Value]) {
+    pub(crate) fn ingest(&self, table: &str, events: &[Value]) {
+        self.ingest_with(&[], table, events);
+    }
+
+    pub(crate) fn ingest_with(&self, more: &[&str], table: &str, events: &[Value]) {
         let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
         self.0.write("raw.ndjson", &lines);
         let (lake, raw) = (self.0.path("lake"), self.0.path("raw.ndjson"));
-        yagura(&["ingest", "--table", table, "--to", &lake, &raw]).must_work();
+        let mut all = vec!["ingest", "--table", table, "--to", &lake, &raw];
+        all.extend(more);
+        yagura(&all).must_work();
     }
 
-    fn search(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn search(&self, arguments: &[&str]) -> Ran {
         let lake = self.0.path("lake");
         let mut all = vec!["search", "--lake", &lake];
         all.extend(arguments);
         yagura(&all)
     }
 
-    fn hits(&self, arguments: &[&str]) -> Vec<Value> {
+    pub(crate) fn hits(&self, arguments: &[&str]) -> Vec<Value> {
         let mut all = vec!["--format", "json"];
         all.extend(arguments);
         let ran = self.search(&all).must_work();

@@ -123,6 +123,7 @@ impl TableRun {
             is_narrowed: false,
             counts: Arc::default(),
             store,
+            rows: Arc::default(),
         };
         let one = std::slice::from_ref(file);
         let state = session.state();

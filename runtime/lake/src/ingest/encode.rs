@@ -1,7 +1,7 @@
 //! A chunk to Parquet: one file a day, sorted by time, named by what it holds. Days that are out of range, or that hold few events of
 //! many days, share one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ const ROWS_PER_PAGE: usize = 8 * 1024;
 /// Rules evaluate each value of a dictionary once: even long command lines should fit one.
 const DICTIONARY_BYTES: usize = 8 << 20;
 const ZSTD_LEVEL: i32 = 3;
+/// So few values have a dictionary in any case.
+const FEW_VALUES: usize = 1_024;
 
 /// So many days of a chunk, those with most events, have a file of their own however few these are.
 const DAYS: usize = 64;
@@ -117,6 +119,20 @@ enum Values<'c> {
     Times,
     Cells(&'c [Cell], &'c str),
     Raw,
+}
+
+impl Values<'_> {
+    /// Says whether most values differ: then a dictionary of them helps no reader, and one who looks for a few rows has to read all of it.
+    fn are_many(&self) -> bool {
+        let Self::Cells(cells, text) = self else {
+            return false;
+        };
+        let values = cells
+            .iter()
+            .map(|cell| &text[cell.start as usize..cell.end as usize]);
+        let different: HashSet<&str> = values.collect();
+        cells.len() >= FEW_VALUES && different.len() > cells.len() / 2
+    }
 }
 
 /// Returns the days that have a file of their own.
@@ -309,21 +325,25 @@ fn parquet(
         nulls_first: false,
     };
     let raw = ColumnPath::from(RAW_COLUMN);
-    let properties = WriterProperties::builder()
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_data_page_row_count_limit(ROWS_PER_PAGE)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_sorting_columns(Some(vec![by_time]))
         // Events differ: neither a dictionary nor the least of them helps a reader.
         .set_column_dictionary_enabled(raw.clone(), false)
-        .set_column_statistics_enabled(raw, EnabledStatistics::None)
-        .build();
+        .set_column_statistics_enabled(raw, EnabledStatistics::None);
+    for (name, ..) in columns.iter().filter(|(.., values)| values.are_many()) {
+        let column = ColumnPath::from(*name);
+        properties = properties.set_column_dictionary_enabled(column, false);
+    }
     let fields: Vec<Field> = columns
         .iter()
         .map(|(name, kind, _)| Field::new(*name, kind.data_type(), *name != RAW_COLUMN))
         .collect();
     let schema = Arc::new(Schema::new(fields));
     let mut bytes = Vec::new();
+    let properties = properties.build();
     let writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties))?;
     let (mut file, factory) = writer.into_serialized_writer()?;
     let mut group = file.next_row_group()?;

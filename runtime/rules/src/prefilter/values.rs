@@ -31,6 +31,11 @@ const PATTERN_BYTES: usize = 128 << 20;
 /// What the expressions of one field that have no guard may take together.
 const SET_BYTES: usize = 1 << 30;
 
+/// Returns the addresses as which networks are compared with a text.
+pub(crate) fn addresses(text: &str) -> Option<[std::net::IpAddr; 2]> {
+    Address::read(text).map(Address::both)
+}
+
 /// What kind of value a text was written from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValueKind {

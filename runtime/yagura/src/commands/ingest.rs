@@ -14,8 +14,10 @@ use yagura_formats::{LineFormat, Zone};
 use yagura_host::Meter;
 use yagura_lake::ingest::{self, IngestOptions, IngestReport, KeysWithoutColumn, SHOWN, ingest};
 use yagura_lake::names::escaped;
+use yagura_lake::table::TableConfig;
 use yagura_lake::{Location, TimeBounds, copy_object, raw_objects, root_of};
 use yagura_rules::sigma::FieldMap;
+use yagura_search::{SearchTable, update_index};
 use yagura_service::packs;
 use yagura_service::sources::{OpenSource, RECORDS_AT_ONCE};
 
@@ -64,6 +66,9 @@ pub(crate) struct Arguments {
     /// Zone of times that name none, such as Europe/Berlin or +09:00 [default: that of the source, else UTC]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<Zone>,
+    /// Do not add to the index of the table; `yagura table index` does it later
+    #[arg(long)]
+    no_index: bool,
     /// Files and directories of logs, URLs of objects or of prefixes in an object store; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -140,6 +145,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
         .map(|source| source.source.source.name.clone());
     let name = arguments.table.or(of_source).unwrap_or_default();
     let table = to.join(&name);
+    let index = SearchTable {
+        config: TableConfig::new(&name, table.clone()),
+        observables: BTreeMap::new(),
+    };
     let mut options = IngestOptions::new(&name, to);
     let of_source = source.as_ref().map(|source| source.source.format());
     options.format = arguments.format.or(of_source).unwrap_or_default();
@@ -170,10 +179,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
             bar.set_position(now.bytes);
             bar.set_message(format!("{} events", number(now.events)));
         });
-        Ok(report.await?)
+        let report = report.await?;
+        let indexed = match arguments.no_index || report.written_files == 0 {
+            true => None,
+            false => Some(update_index(index, false).await),
+        };
+        Ok((report, indexed))
     });
     bar.finish_and_clear();
-    let report = result?;
+    let (report, indexed) = result?;
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -192,6 +206,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
         writeln!(lines, "note: column {column}, so that every value fits")?;
     }
     report_keys(&report.without_column, &mut lines)?;
+    if let Some(Err(error)) = &indexed {
+        let cause = std::error::Error::source(error);
+        let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+        writeln!(
+            lines,
+            "warning: {error}{cause}; the events are in the table, and a search reads more: `yagura table index` tries again"
+        )?;
+    }
     let mut err = io::stderr().lock();
     // Values and names are written by others.
     for line in String::from_utf8_lossy(&lines).lines() {

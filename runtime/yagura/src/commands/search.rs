@@ -4,7 +4,7 @@ mod print;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,7 +14,9 @@ use clap::ValueEnum;
 use yagura_core::names::did_you_mean;
 use yagura_core::{TimeRange, TimeSpan, Timestamp};
 use yagura_lake::table::OnProblem;
-use yagura_search::{HitOrder, Query, Search, SearchOptions, SearchProgress, SearchTable};
+use yagura_search::{
+    HitOrder, Query, Search, SearchOptions, SearchProgress, SearchTable, known_values,
+};
 use yagura_service::config::{Config, LakeSettings};
 
 use super::block_on;
@@ -66,6 +68,12 @@ pub(crate) struct Arguments {
     /// Count hits over time
     #[arg(long, conflicts_with_all = ["limit", "output"])]
     histogram: bool,
+    /// Print what the indexes know of the query's values: events, objects, first and last time. No event is read
+    #[arg(long, conflicts_with_all = ["histogram", "pivot", "limit", "output", "from", "to", "around", "class"])]
+    prevalence: bool,
+    /// Read all objects, as if tables had no index
+    #[arg(long)]
+    no_index: bool,
     /// How to print the events
     #[arg(long, value_enum, default_value = "text")]
     format: HitFormat,
@@ -109,6 +117,9 @@ fn within(text: &str) -> Result<TimeSpan, String> {
         .map_err(|error: yagura_core::duration::NotADuration| error.to_string())
 }
 
+/// From so many seconds on a search says that there is no index.
+const SLOW: f64 = 3.0;
+
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     block_on(search(arguments))
 }
@@ -118,7 +129,15 @@ async fn search(arguments: Arguments) -> Result<u8> {
         bail!("Parquet goes into a file: name one with --output");
     }
     let query = Query::parse(&arguments.query.join(" "))?;
-    let tables = tables(&arguments).await?;
+    let tables = Tables {
+        lake: arguments.lake.as_deref(),
+        config: arguments.config.as_deref(),
+        only: &arguments.table,
+    };
+    let tables = tables.open().await?;
+    if arguments.prevalence {
+        return prevalence(tables, &query, arguments.format).await;
+    }
     let start = Instant::now();
     let range = match &arguments.around {
         Some(event) => around(event, arguments.within, &tables).await?,
@@ -133,6 +152,7 @@ async fn search(arguments: Arguments) -> Result<u8> {
         // One more shows that there are more.
         limit: (arguments.limit > 0).then(|| arguments.limit.saturating_add(1)),
         with_raw: arguments.raw,
+        use_index: !arguments.no_index,
         ..SearchOptions::default()
     };
     let search = Search::open(tables, &query, arguments.class.as_deref(), &options).await?;
@@ -145,6 +165,37 @@ async fn search(arguments: Arguments) -> Result<u8> {
         _ = stopped => Answer::Stopped,
     };
     report(&search, &found, start, arguments.limit)
+}
+
+/// Prints what the indexes of tables know of the values of a query.
+async fn prevalence(tables: Vec<SearchTable>, query: &Query, format: HitFormat) -> Result<u8> {
+    let known = known_values(tables, query).await?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    print::prevalence(&mut out, &known.rows, format)?;
+    out.flush()?;
+    let mut err = io::stderr();
+    for (table, missing, all) in &known.not_covered {
+        writeln!(
+            err,
+            "note: {} of {} objects of table `{}` are not in its index, so there may be more: `yagura table index` adds them",
+            number(*missing as u64),
+            number(*all as u64),
+            printable(table)
+        )?;
+    }
+    for (what, reason) in &known.unreadable {
+        writeln!(
+            err,
+            "error: {} cannot be read: {}",
+            printable(what),
+            printable(reason)
+        )?;
+    }
+    Ok(if known.unreadable.is_empty() {
+        0
+    } else {
+        INPUT
+    })
 }
 
 /// What a search has printed.
@@ -238,6 +289,14 @@ fn report(search: &Search, answer: &Answer, start: Instant, limit: usize) -> Res
             "stopped: what was printed is not all; {tables}; {read}; {took:.1} s"
         )?,
     }
+    if took > SLOW && !search.without_index().is_empty() {
+        let tables = search.without_index();
+        writeln!(
+            err,
+            "note: an index makes such a search quick, and {} has none: `yagura table index` makes it",
+            printable(&tables.join(", "))
+        )?;
+    }
     let without_time = search.without_time();
     if without_time > 0 {
         let events = count(without_time, "event that fits has", "events that fit have");
@@ -265,12 +324,20 @@ fn report(search: &Search, answer: &Answer, start: Instant, limit: usize) -> Res
 fn so_far(progress: &SearchProgress) -> String {
     let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let left_out = match of(&progress.left_out) {
+        0 => String::new(),
+        objects => format!(
+            " (the index leaves out {})",
+            count(objects, "object", "objects")
+        ),
+    };
     format!(
-        "{} of {} objects, {} of {} read",
+        "{} of {} objects{left_out}, {} of {} read in {}",
         number(of(&progress.objects_read)),
         number(of(&progress.objects)),
         mib(of(&progress.bytes_read)),
-        mib(of(&progress.bytes))
+        mib(of(&progress.bytes)),
+        count(of(&progress.requests), "request", "requests")
     )
 }
 
@@ -282,43 +349,54 @@ fn count(number_of: u64, one: &str, several: &str) -> String {
     )
 }
 
-/// Returns the tables to search.
-async fn tables(arguments: &Arguments) -> Result<Vec<SearchTable>> {
-    const USUAL: &str = "yagura.toml";
-    let mut config = match (&arguments.config, &arguments.lake) {
-        (Some(file), _) => Config::read(file)?,
-        (None, Some(_)) => Config::default(),
-        (None, None) if PathBuf::from(USUAL).exists() => Config::read(USUAL.as_ref())?,
-        (None, None) => bail!(
-            "it is not known where the tables are: name a lake with --lake, or a configuration with --config"
-        ),
-    };
-    if let Some(url) = &arguments.lake {
-        config.lake = Some(LakeSettings {
-            url: url.clone(),
-            options: BTreeMap::new(),
+/// Which tables a command works on.
+pub(crate) struct Tables<'a> {
+    /// The lake whose folders are the tables, in place of the configuration's.
+    pub(crate) lake: Option<&'a str>,
+    /// The configuration, in place of the usual one.
+    pub(crate) config: Option<&'a Path>,
+    /// Names of tables; all if there are none.
+    pub(crate) only: &'a [String],
+}
+
+impl Tables<'_> {
+    /// Returns the tables. What cannot be read of them is named, and hides nothing else.
+    pub(crate) async fn open(&self) -> Result<Vec<SearchTable>> {
+        const USUAL: &str = "yagura.toml";
+        let mut config = match (self.config, self.lake) {
+            (Some(file), _) => Config::read(file)?,
+            (None, Some(_)) => Config::default(),
+            (None, None) if PathBuf::from(USUAL).exists() => Config::read(USUAL.as_ref())?,
+            (None, None) => bail!(
+                "it is not known where the tables are: name a lake with --lake, or a configuration with --config"
+            ),
+        };
+        if let Some(url) = self.lake {
+            config.lake = Some(LakeSettings {
+                url: url.to_owned(),
+                options: BTreeMap::new(),
+            });
+        }
+        let mut tables = config.tables().await?;
+        for name in self.only {
+            if !tables.iter().any(|table| table.name == *name) {
+                let names = tables.iter().map(|table| table.name.as_str());
+                bail!("there is no table `{name}`{}", did_you_mean(name, names));
+            }
+        }
+        if !self.only.is_empty() {
+            tables.retain(|table| self.only.contains(&table.name));
+        }
+        let tables = tables.into_iter().map(|mut table| {
+            table.on_bad_file = OnProblem::Skip;
+            let settings = config.table.get(&table.name);
+            SearchTable {
+                observables: settings.map_or_else(BTreeMap::new, |table| table.observables.clone()),
+                config: table,
+            }
         });
+        Ok(tables.collect())
     }
-    let mut tables = config.tables().await?;
-    for name in &arguments.table {
-        if !tables.iter().any(|table| table.name == *name) {
-            let names = tables.iter().map(|table| table.name.as_str());
-            bail!("there is no table `{name}`{}", did_you_mean(name, names));
-        }
-    }
-    if !arguments.table.is_empty() {
-        tables.retain(|table| arguments.table.contains(&table.name));
-    }
-    let tables = tables.into_iter().map(|mut table| {
-        // What cannot be read is named at the end, and hides nothing else.
-        table.on_bad_file = OnProblem::Skip;
-        let settings = config.table.get(&table.name);
-        SearchTable {
-            observables: settings.map_or_else(BTreeMap::new, |table| table.observables.clone()),
-            config: table,
-        }
-    });
-    Ok(tables.collect())
 }
 
 /// Returns the range around an event, which is a time or an object and a row.

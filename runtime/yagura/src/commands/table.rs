@@ -1,4 +1,6 @@
-//! `yagura table`: which tables a lake holds, and which columns rules can name.
+//! `yagura table`: which tables a lake holds, which columns rules can name, and their indexes.
+
+mod index;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -16,15 +18,23 @@ use yagura_service::config::{Config, LakeSettings};
 
 /// Show the tables of a lake, or the columns of a table with some of their values
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<TableCommand>,
     /// Lake that holds the tables: a path or an object-store URL
-    #[arg(long, value_name = "LAKE")]
-    lake: String,
+    #[arg(long, value_name = "LAKE", required = true)]
+    lake: Option<String>,
     /// Table whose columns are shown
     name: Option<String>,
     /// How to print them
     #[arg(long, value_enum, default_value = "text")]
     format: OutputFormat,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum TableCommand {
+    Index(index::Arguments),
 }
 
 /// A table as `--format json` prints it.
@@ -172,9 +182,13 @@ fn percent(rate: f64) -> String {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    if let Some(TableCommand::Index(arguments)) = &arguments.command {
+        return index::run(arguments);
+    }
+    let lake = arguments.lake.clone().unwrap_or_default();
     let config = Config {
         lake: Some(LakeSettings {
-            url: arguments.lake.clone(),
+            url: lake.clone(),
             options: BTreeMap::new(),
         }),
         ..Config::default()
@@ -187,8 +201,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             if tables.is_empty() {
                 let hint = did_you_mean(name, known.iter().map(String::as_str));
                 bail!(
-                    "there is no table `{name}` in {}{hint}; it has: {}",
-                    arguments.lake,
+                    "there is no table `{name}` in {lake}{hint}; it has: {}",
                     known.join(", ")
                 );
             }

@@ -37,6 +37,11 @@ impl Address {
         })
     }
 
+    /// Returns it as it was written, and the address that it stands for.
+    pub(super) fn both(self) -> [IpAddr; 2] {
+        [self.written, self.canonical]
+    }
+
     /// Says whether the network, which [`network`] made, holds the address.
     pub(super) fn is_in(&self, network: &IpNet) -> bool {
         network.contains(&self.canonical) || network.contains(&self.written)

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use yagura_core::Timestamp;
-use yagura_search::{Histogram, HitsFile, Pivot, SearchHit};
+use yagura_search::{Histogram, HitsFile, KnownValue, Pivot, SearchHit};
 
 use super::HitFormat;
 use crate::output::{Shown, cut, number, printable, table, width};
@@ -316,6 +316,76 @@ pub(super) fn histogram(
 fn span(seconds: i64) -> String {
     let micros = seconds.saturating_mul(1_000_000);
     yagura_core::TimeSpan::clamped(micros).to_string()
+}
+
+/// Prints what indexes know of values.
+pub(super) fn prevalence(
+    out: &mut impl Write,
+    known: &[KnownValue],
+    format: HitFormat,
+) -> Result<()> {
+    let times = |one: &KnownValue| match one.times {
+        Some((first, last)) => [first.to_string(), last.to_string()],
+        None => [String::new(), String::new()],
+    };
+    match format {
+        HitFormat::Text if known.is_empty() => writeln!(out, "no table knows it")?,
+        HitFormat::Text => {
+            let head = [
+                "TABLE", "KIND", "VALUE", "EVENTS", "OBJECTS", "FIRST", "LAST",
+            ];
+            let mut rows = table(head);
+            for one in known {
+                let [first, last] = times(one);
+                rows.add_row([
+                    crate::output::cell(&one.table),
+                    one.kind.to_owned(),
+                    crate::output::cell(&one.value),
+                    number(one.events),
+                    number(one.objects as u64),
+                    first,
+                    last,
+                ]);
+            }
+            rows.align_right(3);
+            rows.align_right(4);
+            writeln!(out, "{rows}")?;
+        }
+        HitFormat::Json => {
+            for one in known {
+                let (first, last) = one.times.unzip();
+                let view = serde_json::json!({
+                    "table": one.table, "kind": one.kind, "value": one.value, "events": one.events,
+                    "objects": one.objects, "first": first, "last": last,
+                });
+                writeln!(out, "{view}")?;
+            }
+        }
+        HitFormat::Csv => {
+            let mut writer = csv::Writer::from_writer(&mut *out);
+            writer.write_record([
+                "table", "kind", "value", "events", "objects", "first", "last",
+            ])?;
+            for one in known {
+                let [first, last] = times(one);
+                let (events, objects) = (one.events.to_string(), one.objects.to_string());
+                writer.write_record([
+                    one.table.as_str(),
+                    one.kind,
+                    one.value.as_str(),
+                    events.as_str(),
+                    objects.as_str(),
+                    first.as_str(),
+                    last.as_str(),
+                ])?;
+            }
+            writer.flush()?;
+        }
+        HitFormat::Parquet | HitFormat::Timesketch => {
+            bail!("--prevalence prints text, json or csv: choose one with --format");
+        }
+    }
+    Ok(())
 }
 
 /// Prints the most frequent observables of each kind.

@@ -1,0 +1,364 @@
+//! An object to the rows of an index: each value of its observables, with the blocks that hold it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use ahash::RandomState;
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::DataFusionError;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::execution::context::SessionContext;
+use datafusion::prelude::SessionConfig;
+use futures::StreamExt;
+use sha2::{Digest, Sha256};
+use yagura_core::alert::hex;
+use yagura_core::columns::RAW_COLUMN;
+use yagura_core::{FieldPath, TimeRange, Timestamp};
+use yagura_lake::guard::Guarded;
+use yagura_lake::table::{DataFile, Table, store_failure};
+use yagura_plan::{PlanError, ReadOptions, TablePlan, Tuning, object_store_url, scan};
+use yagura_rules::predicate::Predicate;
+use yagura_rules::sigma::searched_columns;
+use yagura_rules::{FieldTexts, render_text, resolve};
+
+use super::keys::{ADDRESS, DIGEST, keys_in, keys_of};
+use super::segment::ValueEntry;
+use crate::kinds::Kind;
+use crate::table_scan::query_as_rule;
+
+/// Of a kind that is looked for in all text, so many values an event are not worth their room: identifiers of requests and sessions.
+const MOST_IN_TEXT: u64 = 8;
+
+/// What an object holds.
+#[derive(Default)]
+pub(crate) struct ObjectEntries {
+    /// Its values by kind and key.
+    pub(crate) kinds: BTreeMap<&'static str, KindEntries>,
+    /// How many rows it has.
+    pub(crate) rows: u64,
+}
+
+/// The values of one kind.
+#[derive(Default)]
+pub(crate) struct KindEntries {
+    ids: HashMap<Box<str>, u32, RandomState>,
+    entries: Vec<ValueEntry>,
+    /// Values and rows of the batch that is being read: the id in the high half, the row in the low one.
+    found: Vec<u64>,
+}
+
+impl KindEntries {
+    fn add(&mut self, key: &str, rows: &[u32]) {
+        let id = match self.ids.get(key) {
+            Some(id) => *id,
+            None => {
+                let id = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+                self.entries.push(ValueEntry::default());
+                self.ids.insert(key.into(), id);
+                id
+            }
+        };
+        self.found
+            .extend(rows.iter().map(|row| u64::from(id) << 32 | u64::from(*row)));
+    }
+
+    /// Ends a batch; `place` returns the number of a row in its object, and its time.
+    fn end_batch(&mut self, place: impl Fn(usize) -> (u64, Option<i64>)) {
+        // An event that has a value twice counts once.
+        self.found.sort_unstable();
+        self.found.dedup();
+        for found in self.found.drain(..) {
+            let (id, row) = (
+                (found >> 32) as usize,
+                (found & u64::from(u32::MAX)) as usize,
+            );
+            let (number, time) = place(row);
+            self.entries[id].add(number, time);
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&ValueEntry> {
+        self.entries.get(*self.ids.get(key)? as usize)
+    }
+
+    /// Leaves out the values that `other` has in the same blocks.
+    fn without(&mut self, other: &Self) {
+        let entries = &self.entries;
+        self.ids.retain(|key, id| {
+            let blocks = &entries[*id as usize].blocks;
+            other
+                .get(key)
+                .is_none_or(|other| !blocks.is_within(&other.blocks))
+        });
+    }
+
+    /// Returns the values with their keys.
+    pub(crate) fn into_values(mut self) -> impl Iterator<Item = (Box<str>, ValueEntry)> {
+        self.ids
+            .into_iter()
+            .map(move |(key, id)| (key, std::mem::take(&mut self.entries[id as usize])))
+    }
+}
+
+impl ObjectEntries {
+    /// Leaves out what is there twice, and returns the kinds that have too many values to be kept.
+    fn finish(&mut self) -> Vec<String> {
+        let mut lacks = Vec::new();
+        for (text, kind) in [(ADDRESS, Kind::Ip), (DIGEST, Kind::Hash)] {
+            let Some(mut in_text) = self.kinds.remove(text) else {
+                continue;
+            };
+            if let Some(of_kind) = self.kinds.get(kind.name()) {
+                in_text.without(of_kind);
+            }
+            if in_text.ids.len() as u64 > self.rows / MOST_IN_TEXT + 1_000 {
+                lacks.push(text.to_owned());
+                continue;
+            }
+            self.kinds.insert(text, in_text);
+        }
+        lacks
+    }
+}
+
+/// The fields of each kind that a table has.
+pub(crate) fn fields_of(
+    table: &Table,
+    configured: &BTreeMap<String, Vec<FieldPath>>,
+) -> Vec<(Kind, Vec<FieldPath>)> {
+    let schema = table.schema();
+    let fields = Kind::ALL.map(|kind| (kind, kind.fields(&schema, configured)));
+    fields
+        .into_iter()
+        .filter(|(_, fields)| !fields.is_empty())
+        .collect()
+}
+
+/// Returns for each kind a digest of the fields that are read for it, and of their types: where it differs, an index answers nothing
+/// about the kind.
+pub(crate) fn digests(
+    table: &Table,
+    fields: &[(Kind, Vec<FieldPath>)],
+) -> BTreeMap<String, String> {
+    let schema = table.schema();
+    let of_kind = |(kind, fields): &(Kind, Vec<FieldPath>)| {
+        let mut hash = Sha256::new();
+        for path in fields {
+            hash.update(path.to_string());
+            for place in resolve::places(&schema, path) {
+                let column = schema.field(place.column).name();
+                hash.update(format!(
+                    "\n{column} {:?} {:?} {}",
+                    place.fields, place.json, place.data_type
+                ));
+            }
+            hash.update("\n\n");
+        }
+        (kind.name().to_owned(), hex(&hash.finalize()[..8]))
+    };
+    // Columns that come later are not in objects that are there already.
+    let in_text = [ADDRESS, DIGEST].map(|kind| (kind.to_owned(), String::new()));
+    fields.iter().map(of_kind).chain(in_text).collect()
+}
+
+/// What reads the objects of a table for its index.
+pub(crate) struct ObjectReader {
+    plan: TablePlan,
+    cache: Arc<FileMetadataCache>,
+    session: SessionContext,
+    fields: Vec<(Kind, FieldTexts)>,
+    /// Columns of the scan in whose text addresses and hashes are looked for.
+    texts: Vec<usize>,
+}
+
+impl ObjectReader {
+    pub(crate) fn new(
+        table: Arc<Table>,
+        cache: Arc<FileMetadataCache>,
+        fields: &[(Kind, Vec<FieldPath>)],
+    ) -> Result<Self, PlanError> {
+        let config = SessionConfig::new()
+            .with_target_partitions(1)
+            .with_batch_size(8_192);
+        let session = SessionContext::new_with_config(config);
+        let scan_error = |source| PlanError::Scan {
+            table: table.name.clone(),
+            source,
+        };
+        let url = object_store_url(&table).map_err(scan_error)?;
+        session
+            .runtime_env()
+            .register_object_store(url.as_ref(), Arc::clone(&table.location.store));
+        let schema = table.schema();
+        let mut searched = searched_columns(&schema);
+        searched.extend(FieldPath::new(vec![RAW_COLUMN.to_owned()]));
+        let has_text = |column: &usize| may_hold_text(schema.field(*column).data_type());
+        let names = searched
+            .iter()
+            .filter_map(|path| schema.index_of(path.segments().first()?).ok());
+        let mut texts: Vec<usize> = names.filter(has_text).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        let of_kind = |paths: &[FieldPath]| {
+            let paths: Vec<(usize, FieldPath)> =
+                paths.iter().map(|path| (0, path.clone())).collect();
+            paths
+        };
+        let columns: Vec<usize> = fields
+            .iter()
+            .flat_map(|(_, paths)| FieldTexts::of_members(&schema, &of_kind(paths)).columns())
+            .chain(texts.iter().copied())
+            .collect();
+        let source = query_as_rule(&table.name, Predicate::Always(true));
+        let plan = TablePlan::with_columns(
+            &session.state(),
+            Arc::clone(&table),
+            &[(0, source)],
+            columns,
+            Tuning::default(),
+        )?;
+        // Columns of the table to those of the scan.
+        let texts = texts
+            .into_iter()
+            .filter_map(|index| plan.columns.iter().position(|column| *column == index));
+        Ok(Self {
+            texts: texts.collect(),
+            fields: fields
+                .iter()
+                .map(|(kind, paths)| {
+                    (
+                        *kind,
+                        FieldTexts::of_members(&plan.scan_schema, &of_kind(paths)),
+                    )
+                })
+                .collect(),
+            plan,
+            cache,
+            session,
+        })
+    }
+
+    /// Returns what an object holds, and the kinds of which it has too many values.
+    ///
+    /// # Errors
+    /// A store that fails, or an object that cannot be read.
+    pub(crate) async fn read(
+        &self,
+        file: &DataFile,
+    ) -> Result<(ObjectEntries, Vec<String>), DataFusionError> {
+        match self.read_as(file, false).await {
+            Err(error) if store_failure(&error).is_none() => self.read_as(file, true).await,
+            read => read,
+        }
+    }
+
+    async fn read_as(
+        &self,
+        file: &DataFile,
+        text_as_bytes: bool,
+    ) -> Result<(ObjectEntries, Vec<String>), DataFusionError> {
+        let reading = ReadOptions {
+            range: TimeRange::default(),
+            text_as_bytes,
+            is_narrowed: false,
+            counts: Arc::default(),
+            store: None,
+            rows: Arc::default(),
+        };
+        let state = self.session.state();
+        let cache = Arc::clone(&self.cache);
+        let files = std::slice::from_ref(file);
+        let plan = scan(&self.plan, files, &reading, cache, state.config_options())?;
+        let mut batches = Guarded::new(plan.execute(0, self.session.task_ctx())?);
+        let mut entries = ObjectEntries::default();
+        while let Some(batch) = batches.next().await {
+            let batch = batch?;
+            entries.rows += batch.num_rows() as u64;
+            self.add(&batch, &mut entries.kinds)?;
+        }
+        let lacks = entries.finish();
+        Ok((entries, lacks))
+    }
+
+    fn add(
+        &self,
+        batch: &RecordBatch,
+        entries: &mut BTreeMap<&'static str, KindEntries>,
+    ) -> Result<(), ArrowError> {
+        for (kind, fields) in &self.fields {
+            let of_kind = entries.entry(kind.name()).or_default();
+            fields.each(
+                |index| Ok(Arc::clone(batch.column(index))),
+                &mut |_, text, rows| keys_of(*kind, text, &mut |key| of_kind.add(key, rows)),
+            )?;
+        }
+        let [mut addresses, mut digests] =
+            [ADDRESS, DIGEST].map(|kind| entries.remove(kind).unwrap_or_default());
+        let has_escape = memchr::memmem::Finder::new("\\u00");
+        for column in &self.texts {
+            let texts: ArrayRef = render_text(batch.column(*column))?;
+            let mut add = |text: &str, row: u32| {
+                keys_in(text, &mut |kind, key| match kind {
+                    ADDRESS => addresses.add(key, &[row]),
+                    _ => digests.add(key, &[row]),
+                });
+            };
+            for (row, text) in (0..).zip(texts.as_string::<i32>()) {
+                let Some(text) = text else {
+                    continue;
+                };
+                add(text, row);
+                if has_escape.find(text.as_bytes()).is_some() {
+                    add(&without_escapes(text), row);
+                }
+            }
+        }
+        entries.extend([(ADDRESS, addresses), (DIGEST, digests)]);
+        let times = self.plan.table.event_times(batch.column(self.plan.time))?;
+        let numbers = batch
+            .column(batch.num_columns() - 1)
+            .as_primitive::<Int64Type>();
+        let place = |row: usize| {
+            let number = numbers.value(row).cast_unsigned();
+            (number, times[row].map(Timestamp::micros))
+        };
+        entries
+            .values_mut()
+            .for_each(|of_kind| of_kind.end_batch(place));
+        Ok(())
+    }
+}
+
+/// Says whether values of a type are compared with words.
+fn may_hold_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, value) => may_hold_text(value),
+        other => other.is_string() || other.is_binary() || other.is_nested(),
+    }
+}
+
+/// Returns JSON text with ASCII characters in place of their escapes, as a search compares it.
+fn without_escapes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("\\u00") {
+        plain.push_str(before);
+        let code = behind
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match code.filter(u8::is_ascii) {
+            Some(code) => {
+                plain.push(char::from(code));
+                rest = &behind[2..];
+            }
+            None => {
+                plain.push_str("\\u00");
+                rest = behind;
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
+}
