@@ -185,7 +185,7 @@ pub fn files(
 fn dir_of(name: &str) -> Result<&'static Dir<'static>> {
     TEMPLATES
         .get_dir(name)
-        .with_context(|| format!("there is no template {name}"))
+        .with_context(|| format!("no template has the name `{name}`"))
 }
 
 /// Returns a template that is one file.
@@ -193,7 +193,7 @@ fn text_of(name: &str) -> Result<&'static str> {
     TEMPLATES
         .get_file(name)
         .and_then(|file| file.contents_utf8())
-        .with_context(|| format!("there is no template {name}"))
+        .with_context(|| format!("no template has the name `{name}`"))
 }
 
 fn collect(

@@ -37,7 +37,7 @@ const COMPILED: usize = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum GrokError {
     /// A pattern uses a name that is not known.
-    #[error("there is no pattern `{name}`{place}{near}")]
+    #[error("no pattern has the name `{name}`{place}{near}")]
     Unknown {
         /// The name.
         name: String,
@@ -521,7 +521,7 @@ mod tests {
         for (pattern, reason) in [
             (
                 "%{NOSUCH:a}",
-                "there is no pattern `NOSUCH` at character 1; names that begin so: NONNEGINT, NOTSPACE",
+                "no pattern has the name `NOSUCH` at character 1; names that begin so: NONNEGINT, NOTSPACE",
             ),
             (
                 "é %{INT:a:date}",

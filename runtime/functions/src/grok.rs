@@ -96,7 +96,7 @@ mod tests {
             (
                 "%{IPV5:a}",
                 "a",
-                "there is no pattern `IPV5` at character 1; names that begin so: IP, IPORHOST, IPV4, IPV6",
+                "no pattern has the name `IPV5` at character 1; names that begin so: IP, IPORHOST, IPV4, IPV6",
             ),
             ("%{IP:a", "a", "`%{NAME:field:type}`"),
             ("%{IP:a}", "b", "the pattern has no field 'b'; it has a"),

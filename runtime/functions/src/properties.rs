@@ -187,7 +187,7 @@ fn a_wrong_literal_is_an_error_of_the_plan_that_names_the_function() {
         ),
         (
             "parse_grok(t, '%{IPX:a}', 'a')",
-            "`parse_grok`: there is no pattern `IPX`",
+            "`parse_grok`: no pattern has the name `IPX`",
         ),
         ("parse_grok(t, '%{IP:a}', t)", "`parse_grok`: its pattern"),
         ("parse_xml(t, '')", "`parse_xml`: '' is not a path of XML"),

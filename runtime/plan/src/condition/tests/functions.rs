@@ -103,7 +103,7 @@ fn what_is_wrong_with_a_call_is_named() {
         ("parse_regex(raw, ip, 0) = 'a'", "not written out"),
         (
             "parse_grok(raw, '%{IPX:a}', 'a') = 'a'",
-            "there is no pattern `IPX`",
+            "no pattern has the name `IPX`",
         ),
         (
             "parse_url(raw, 'hots') = 'a'",
