@@ -14,6 +14,10 @@ mod collector;
 mod drift;
 mod habits;
 mod ledger;
+mod listener;
+mod notice;
+mod outcome;
+mod queue;
 
 #[cfg(test)]
 mod tests;
@@ -22,4 +26,17 @@ pub use arrivals::Silence;
 pub use collector::{CollectError, CollectReport, Collector, CollectorOptions, SETTLED};
 pub use drift::Drift;
 pub use habits::Habits;
-pub use ledger::{Ledger, LedgerError, SourceTotals};
+pub use ledger::{Ledger, LedgerError, ParkedMessage, QueueTotals, SourceTotals};
+pub use listener::{Announced, Listener};
+pub use queue::QueueError;
+
+use std::time::SystemTime;
+
+use yagura_core::Timestamp;
+
+/// The clock.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let micros = since.unwrap_or_default().as_micros();
+    Timestamp::clamped(i64::try_from(micros).unwrap_or(i64::MAX))
+}

@@ -39,6 +39,8 @@ pub(crate) struct Row {
     /// Where the source text ends that stands behind it; `end` where the object itself is the source text.
     pub(crate) raw_end: u32,
     pub(crate) time: Option<Timestamp>,
+    /// The number of the part that it is of.
+    pub(crate) part: usize,
 }
 
 impl Row {
@@ -100,6 +102,8 @@ pub(crate) struct Gatherer {
     /// Keys without a column, and how many events have them.
     candidates: Candidates,
     chunk: Chunk,
+    /// The number of the part whose events are added.
+    part: usize,
     /// Rows of the chunk with such keys: none of their values has a place before all of the chunk's keys are counted.
     undecided: Vec<u32>,
     room: usize,
@@ -146,6 +150,7 @@ impl Gatherer {
             routes,
             candidates: Candidates::new(known),
             chunk: Chunk::with_room(room),
+            part: 0,
             undecided: Vec::new(),
             room,
             widened: BTreeMap::new(),
@@ -180,6 +185,11 @@ impl Gatherer {
             }
             self.is_made[column] = true;
         }
+    }
+
+    /// Sets the number of the part whose events come next.
+    pub(crate) fn set_part(&mut self, part: usize) {
+        self.part = part;
     }
 
     /// Returns the definition as learned so far.
@@ -304,6 +314,7 @@ impl Gatherer {
             end,
             raw_end: narrow(self.chunk.text.len()),
             time,
+            part: self.part,
         });
         added
     }

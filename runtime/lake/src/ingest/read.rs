@@ -37,6 +37,7 @@ use super::line::{Found, scan};
 use super::normalize::Normalized;
 use super::quarantine;
 use super::repeats::RepeatRows;
+use super::replace::{Claim, origin_of};
 use super::report::{Counts, Example, IngestReport, SHOWN};
 use super::source::{Input, Listed, Shape, Source};
 use super::split::{Passed, Piece, Prefix, SplitError, lines};
@@ -83,12 +84,22 @@ pub(crate) struct Task {
     pub(crate) future: Timestamp,
 }
 
-/// Reads the files and sends what is in them; returns the report on the files, and the learned columns.
+/// What the reading thread returns.
+pub(crate) struct Read {
+    /// On the files.
+    pub(crate) report: IngestReport,
+    /// The learned columns.
+    pub(crate) gatherer: Gatherer,
+    /// What each file holds, where rewritten files replace their rows.
+    pub(crate) claims: Vec<Claim>,
+}
+
+/// Reads the files and sends what is in them.
 pub(crate) fn run(
     options: &IngestOptions,
     task: Task,
     sender: &Sender<Step>,
-) -> Result<(IngestReport, Gatherer), IngestError> {
+) -> Result<Read, IngestError> {
     let declared = options.time_field.clone();
     let mut reading = Reading {
         options,
@@ -111,6 +122,8 @@ pub(crate) fn run(
         file: Current::default(),
         read: Arc::default(),
         archives: 0,
+        claims: Vec::new(),
+        part: 0,
         progress: Progress {
             files_total: task.files.len(),
             bytes_total: super::source::total_bytes(&task.files),
@@ -130,7 +143,11 @@ pub(crate) fn run(
     reading.gatherer.learn_time_keys();
     reading.send_progress()?;
     reading.report.bytes = reading.read.load(Ordering::Relaxed);
-    Ok((reading.report, reading.gatherer))
+    Ok(Read {
+        report: reading.report,
+        gatherer: reading.gatherer,
+        claims: reading.claims,
+    })
 }
 
 /// What is written with the events that are gathered.
@@ -201,6 +218,10 @@ struct Reading<'o> {
     read: Arc<AtomicU64>,
     /// How many archives the file lies in.
     archives: usize,
+    /// What each file holds; empty where rewritten files replace nothing.
+    claims: Vec<Claim>,
+    /// The number of the part that is being gathered.
+    part: usize,
     progress: Progress,
 }
 
@@ -214,12 +235,27 @@ impl Reading<'_> {
             changed(&listed.path).map_or(now, |changed| changed.min(now))
         });
         self.gatherer.set_written_until(self.until);
+        if self.options.replaces {
+            self.claims.push(Claim::of(&name));
+        }
+        let before = self.unread();
         self.input(
             Input::Path(listed.path.clone()),
             &name,
             listed,
             DEEPEST_ARCHIVE,
-        )
+        )?;
+        let is_whole = self.unread() == before;
+        if let Some(claim) = self.claims.last_mut() {
+            claim.is_whole = is_whole;
+        }
+        Ok(())
+    }
+
+    /// Returns how many files, or parts of files, could not be read.
+    fn unread(&self) -> usize {
+        let report = &self.report;
+        report.failed.len() + report.incomplete.len() + report.passed_over.len()
     }
 
     /// Reads a file or a member of an archive. `depth` is how many archives may still lie in it.
@@ -281,6 +317,9 @@ impl Reading<'_> {
                     self.file.is_lasting = false;
                 }
                 let compared = compare(source, like);
+                if let Some(claim) = self.claims.last_mut() {
+                    claim.contents.extend(compared.ids);
+                }
                 self.file.before = compared.before;
                 if compared.is_shorter {
                     self.report.shorter.push(name.to_owned());
@@ -598,16 +637,25 @@ impl Reading<'_> {
 
     /// Notes what was gathered of the file since its last part.
     fn end_part(&mut self) {
+        let number = self.part;
+        self.part += 1;
         let done = self.file.done.take();
         let Some(done) = done.filter(|done| done.end > self.file.from) else {
             return;
         };
         let entry = Entry::of(&done);
         self.in_run.insert(entry.clone());
+        let claim = self.claims.last_mut();
+        let origin = claim.map(|claim| {
+            claim.contents.insert(entry.id());
+            origin_of(&claim.name)
+        });
         self.batch.parts.push(Part {
             from: self.file.from,
             entry,
             start: self.file.start.clone(),
+            origin,
+            number,
         });
         self.file.from = done.end;
         if !self.file.is_lasting {

@@ -275,6 +275,7 @@ impl Reading<'_> {
         (text, raw, own): (&str, Option<&str>, &[Member<'_>]),
         normalized: Option<Normalized>,
     ) -> Result<(), IngestError> {
+        self.gatherer.set_part(self.part);
         let normalized = normalized.map(|of| self.with_processed_time(of));
         let made_time = normalized.as_ref().and_then(|of| of.time);
         let looked = match made_time.map(time::Found::declared) {
