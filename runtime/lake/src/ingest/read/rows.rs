@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use yagura_core::Timestamp;
 
-use super::{PROGRESS_BYTES, Reading, WRONG_LINE, clipped};
+use super::wrong::WRONG_LINE;
+use super::{PROGRESS_BYTES, Reading, clipped};
 use crate::ingest::IngestError;
 use crate::ingest::chunk::{Event, narrow};
 use crate::ingest::each::{Elements, elements_at};
